@@ -1,0 +1,61 @@
+# The two commands of the README are `make demo` and `make test`. Each sets up what it needs from nothing but
+# Python 3.10+ and the package registry.
+PYTHON ?= python3
+VENV   := .venv
+VENV15 := .venv-duckdb15
+BIN    := $(VENV)/bin
+BIN15  := $(VENV15)/bin
+UV     := $(BIN)/uv
+
+.PHONY: help install demo test lint types test-duckdb2 test-duckdb15 bench lock clean
+
+help:
+	@echo "make demo   a real strategy on real prices, on Lumibot's storage and on ours, compared"
+	@echo "make test   lint, types and every test, on DuckDB 2.0 and on 1.5"
+	@echo "make bench  the benchmarks behind benchmarks/RESULTS.md"
+
+$(UV):
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
+
+$(VENV)/.installed: $(UV) requirements/locked.txt pyproject.toml
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements/locked.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(VENV15)/.installed: $(UV) requirements/locked.txt requirements/duckdb15.txt pyproject.toml
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(VENV15)
+	$(UV) pip install --quiet --python $(BIN15)/python --override requirements/duckdb15.txt -r requirements/locked.txt
+	$(UV) pip install --quiet --python $(BIN15)/python --no-deps -e .
+	@touch $@
+
+install: $(VENV)/.installed
+
+demo: install
+	$(BIN)/lumibot-duckdb demo
+
+test: lint types test-duckdb2 test-duckdb15
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+test-duckdb2: install
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
+
+test-duckdb15: $(VENV15)/.installed
+	$(BIN15)/python -m pytest -n 2 --dist worksteal -m "not soak" \
+		tests/storage tests/faults tests/backtesting tests/cli/test_sql.py tests/cli/test_status.py
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+lock: $(UV)
+	$(UV) pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-annotate \
+		--extra dev --extra demo --extra bench pyproject.toml -o requirements/locked.txt
+
+clean:
+	rm -rf $(VENV) $(VENV15) .pytest_cache .mypy_cache .ruff_cache .hypothesis
