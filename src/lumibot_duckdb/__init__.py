@@ -1,0 +1,25 @@
+"""One DuckDB storage layer under every Lumibot backtest. Names load on first use: importing this is light."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.storage.interface import DataStorageInterface
+
+__version__ = "0.1.0"
+
+__all__ = ["DataStorageInterface", "DuckDBDataStorage", "__version__"]
+
+_HOME = {
+    "DuckDBDataStorage": "lumibot_duckdb.storage.duckdb_storage",
+    "DataStorageInterface": "lumibot_duckdb.storage.interface",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

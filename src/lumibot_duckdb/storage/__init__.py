@@ -1,0 +1,1 @@
+"""The database: knows DuckDB; nothing of backtests or providers."""

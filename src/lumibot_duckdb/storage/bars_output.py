@@ -1,0 +1,209 @@
+"""Turns stored Arrow columns back into what went in: NumPy arrays, pandas frames, Arrow tables.
+
+A column of floats costs no copy where the query's answer came in one piece, and one copy else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytz
+
+from lumibot_duckdb.storage.bars_input import INDEX_NAME
+from lumibot_duckdb.storage.errors import StoreDamagedError
+from lumibot_duckdb.storage.interface import BarArrays
+from lumibot_duckdb.storage.layout import ColumnLayout, Kind, Layout, pandas_dtype
+
+# The very object that Lumibot uses, so that index dtypes compare equal.
+NEW_YORK = pytz.timezone("America/New_York")
+
+_MISSING: dict[str, Any] = {"": None, "None": None, "nan": np.nan, "NA": pd.NA}
+_NO_TIME = np.iinfo(np.int64).min
+
+
+def chosen(layout: Layout, columns: Sequence[str] | None) -> tuple[ColumnLayout, ...]:
+    """Return the layouts of the named columns (None: all); KeyError for one that the series does not have."""
+    if columns is None:
+        return layout.columns
+    found = {column.name: column for column in layout.columns}
+    for name in columns:
+        if name not in found:
+            raise KeyError(f"the series has no column {name!r}; it has {', '.join(found)}")
+    return tuple(found[name] for name in columns)
+
+
+def select_list(columns: Sequence[ColumnLayout]) -> str:
+    """Return the SQL that selects `ts` and what is stored of some columns."""
+    names = ["ts"]
+    for column in columns:
+        names += [f'"{name}"' for name in (column.physical, column.bits) if name is not None]
+    return ", ".join(names)
+
+
+def in_time_order(table: pa.Table) -> pa.Table:
+    """Return rows sorted by `ts`. They nearly always are already, and sorting costs more than reading."""
+    times = epoch_seconds(table)
+    if len(times) < 2 or bool((times[1:] > times[:-1]).all()):
+        return table
+    return table.take(pa.array(np.argsort(times, kind="stable")))
+
+
+def epoch_seconds(table: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the bar starts of a stored table."""
+    times: np.ndarray[Any, np.dtype[np.int64]] = _single(table["ts"]).cast(pa.int64()).to_numpy()
+    return times
+
+
+def bar_arrays(table: pa.Table, columns: Sequence[ColumnLayout]) -> BarArrays:
+    """Return a stored table as NumPy arrays, read-only."""
+    arrays = {column.name: _array(table, column) for column in columns}
+    times = epoch_seconds(table)
+    for array in (times, *arrays.values()):
+        array.setflags(write=False)
+    return BarArrays(times, arrays)
+
+
+def frame(bars: BarArrays, layout: Layout) -> pd.DataFrame:
+    """Return bars as the frame that went in. The frame is the caller's own."""
+    columns = {column.name: _pandas_array(bars.columns[column.name], column) for column in layout.columns}
+    made: pd.DataFrame = pd.DataFrame(columns, index=time_index(bars.times, layout.index_unit), copy=True)
+    return made
+
+
+def time_index(times: np.ndarray[Any, np.dtype[np.int64]], unit: str) -> pd.DatetimeIndex:
+    """Return bar starts as Lumibot's frames have them: New York time, at the resolution that went in."""
+    ticks = times.astype("M8[s]").astype(f"M8[{unit}]")
+    index: pd.DatetimeIndex = pd.DatetimeIndex(ticks, name=INDEX_NAME).tz_localize("UTC").tz_convert(NEW_YORK)
+    return index
+
+
+def arrow_table(table: pa.Table, layout: Layout) -> pa.Table:
+    """Return a stored table with the frame's columns and types; what is missing is null."""
+    columns = {INDEX_NAME: _single(table["ts"]).cast(pa.timestamp(layout.index_unit)).cast(_utc(layout.index_unit))}
+    for column in layout.columns:
+        columns[column.name] = _arrow_column(table, column)
+    return pa.table(columns)
+
+
+def session_bounds(times: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return first and last bar start of each New York calendar day (n x 2); `times` are sorted epoch seconds."""
+    if not len(times):
+        return np.empty((0, 2), np.int64)
+    days = time_index(times, "s").tz_localize(None).asi8 // 86_400
+    starts = np.flatnonzero(np.concatenate(([True], days[1:] != days[:-1])))
+    ends = np.concatenate((starts[1:], [len(times)])) - 1
+    bounds = np.stack([times[starts], times[ends]], axis=1)
+    bounds.setflags(write=False)
+    return bounds
+
+
+def size_in_bytes(bars: BarArrays) -> int:
+    """Return about how much memory the arrays take; a Python object in them counts as 64 bytes."""
+    arrays = (bars.times, *bars.columns.values())
+    return sum(array.nbytes + (64 * array.size if array.dtype == object else 0) for array in arrays)
+
+
+def _single(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    combined = column.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _utc(unit: str) -> pa.DataType:
+    return pa.timestamp(unit, "UTC")
+
+
+def _array(table: pa.Table, column: ColumnLayout) -> np.ndarray[Any, Any]:
+    if column.physical is None:
+        return np.full(table.num_rows, _MISSING[column.missing], dtype=object)
+    stored = _single(table[column.physical])
+    if column.kind is Kind.NUMBER:
+        return _number_array(table, stored, column)
+    if column.kind is Kind.TIME:
+        dtype = pandas_dtype(column.dtype)
+        unit = dtype.unit if isinstance(dtype, pd.DatetimeTZDtype) else np.datetime_data(dtype)[0]
+        return np.array(stored.fill_null(_NO_TIME).to_numpy(zero_copy_only=False).view(f"M8[{unit}]"))
+    if column.kind is Kind.TRUTH and stored.null_count == 0:
+        return np.array(stored.to_numpy(zero_copy_only=False), dtype=bool)
+    objects = np.array(stored.to_numpy(zero_copy_only=False), dtype=object)
+    if stored.null_count:
+        objects[stored.is_null().to_numpy(zero_copy_only=False)] = _missing_value(column)
+    return objects
+
+
+def _number_array(table: pa.Table, stored: pa.Array, column: ColumnLayout) -> np.ndarray[Any, Any]:
+    dtype, masked = _number_dtype(column)
+    if stored.null_count and (masked or dtype.kind != "f"):
+        if not masked:
+            raise StoreDamagedError(f"column {column.name!r} is {column.dtype} but has empty rows; run verify()")
+        numbers = np.array(_exact(table, stored.fill_null(0.0), column, dtype), dtype=object)
+        numbers[stored.is_null().to_numpy(zero_copy_only=False)] = pd.NA
+        return numbers
+    return _exact(table, stored, column, dtype)
+
+
+def _exact(table: pa.Table, stored: pa.Array, column: ColumnLayout, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return numbers in their own dtype, with the bits put back that a DOUBLE does not hold."""
+    doubles = stored.to_numpy(zero_copy_only=False)
+    bits = _single(table[column.bits]) if column.bits is not None else None
+    if bits is None or bits.null_count == len(bits):
+        exact: np.ndarray[Any, Any] = doubles.astype(dtype, copy=False)
+        return exact
+    has_bits = bits.is_valid().to_numpy(zero_copy_only=False)
+    wide = np.dtype({"i": np.int64, "u": np.uint64, "f": np.float64}[dtype.kind])
+    values = np.where(has_bits, 0.0, doubles).astype(wide)
+    values[has_bits] = bits.fill_null(0).to_numpy(zero_copy_only=False).view(wide)[has_bits]
+    return values.astype(dtype)
+
+
+def _number_dtype(column: ColumnLayout) -> tuple[np.dtype[Any], bool]:
+    dtype = pandas_dtype(column.dtype)
+    return (dtype, False) if isinstance(dtype, np.dtype) else (dtype.numpy_dtype, True)
+
+
+def _missing_value(column: ColumnLayout) -> Any:
+    if column.dtype == "object":
+        return _MISSING[column.missing]
+    return np.nan if column.dtype.startswith("str[") else pd.NA
+
+
+def _pandas_array(values: np.ndarray[Any, Any], column: ColumnLayout) -> Any:
+    dtype = pandas_dtype(column.dtype)
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return pd.DatetimeIndex(values).tz_localize("UTC").tz_convert(dtype.tz)
+    return values if isinstance(dtype, np.dtype) else _extension_array(values, column, dtype)
+
+
+def _extension_array(values: np.ndarray[Any, Any], column: ColumnLayout, dtype: Any) -> Any:
+    if column.kind is not Kind.NUMBER:
+        return pd.array(values, dtype=dtype)
+    # Through the constructor, since pd.array would turn NaN, which is a value here, into NA.
+    gaps = np.zeros(len(values), bool)
+    if values.dtype == object:
+        gaps = np.fromiter((value is pd.NA for value in values), bool, len(values))
+        values = np.where(gaps, 0, values).astype(dtype.numpy_dtype)
+    return dtype.construct_array_type()(values.copy(), gaps)
+
+
+def _arrow_column(table: pa.Table, column: ColumnLayout) -> pa.Array:
+    if column.physical is None:
+        return pa.nulls(table.num_rows)
+    stored = _single(table[column.physical])
+    if column.kind is Kind.TIME:
+        dtype = pandas_dtype(column.dtype)
+        if isinstance(dtype, pd.DatetimeTZDtype):
+            return stored.cast(pa.timestamp(dtype.unit, str(dtype.tz)))
+        return stored.cast(pa.timestamp(np.datetime_data(dtype)[0]))
+    if column.kind is not Kind.NUMBER:
+        return stored
+    dtype, _ = _number_dtype(column)
+    if column.bits is None:
+        return stored if dtype == np.float64 else pc.cast(stored, pa.from_numpy_dtype(dtype), safe=False)
+    gaps = stored.is_null().to_numpy(zero_copy_only=False)
+    return pa.array(_exact(table, stored.fill_null(0.0), column, dtype), mask=gaps)

@@ -1,0 +1,304 @@
+"""Which series the store has, kept in memory: looking one up among 100,000 takes microseconds.
+
+The catalog is read whole once, as columns, and turned into objects a symbol at a time when the symbol is first asked
+for. After other commits only what they brought is read, by id.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lumibot_duckdb.storage.connection import StoreCursor
+from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError
+from lumibot_duckdb.storage.identity import AssetQuery, contract
+from lumibot_duckdb.storage.interface import AssetKey, SeriesKey
+from lumibot_duckdb.storage.migrations import StoreState
+
+_NAMED_IN_ERRORS = 8
+_SORTED_IN_ERRORS = 200
+_LONG_AGO = datetime(1970, 1, 1)
+
+_SERIES = """
+SELECT series.series_id, asset.symbol, asset.asset_type, asset.quote, asset.exchange, asset.expiration, asset.strike,
+    asset."right", asset.multiplier, asset.auto_expiry, series.source, series.timeframe, series.adjustment
+FROM {db}.series JOIN {db}.asset USING (asset_id)
+"""
+_ALL_SERIES = _SERIES + " ORDER BY asset.symbol, series.series_id"
+_SERIES_SINCE = _SERIES + " WHERE series.series_id > ? ORDER BY series.series_id"
+_HEADS = """
+SELECT series_id, max(version_id) AS version_id, max(ingest_id) AS ingest_id, bool_or(kind = 'delete') AS deleted,
+    max(ingested_at) AS ingested_at
+FROM {db}.ingest WHERE ingest_id > ? GROUP BY series_id ORDER BY series_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRecord:
+    """A series and its id."""
+
+    series_id: int
+    key: SeriesKey
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a series stands: its current version and the last ingest."""
+
+    version_id: int
+    ingest_id: int
+
+
+class _Symbol:
+    """The series of one symbol: by asset, and by contract, of which an index may have tens of thousands."""
+
+    def __init__(self) -> None:
+        self.series: dict[AssetKey, list[SeriesRecord]] = {}
+        self._contracts: dict[Hashable, list[AssetKey]] = {}
+
+    def add(self, record: SeriesRecord) -> None:
+        asset = record.key.asset
+        if asset not in self.series:
+            self.series[asset] = []
+            self._contracts.setdefault(contract(asset), []).append(asset)
+        self.series[asset].append(record)
+
+    def drop(self, series_id: int) -> None:
+        for asset, records in self.series.items():
+            kept = [record for record in records if record.series_id != series_id]
+            if len(kept) < len(records):
+                if kept:
+                    self.series[asset] = kept
+                else:
+                    del self.series[asset]
+                    self._contracts[contract(asset)].remove(asset)
+                return
+
+    def meant_by(self, query: AssetQuery) -> Iterable[SeriesRecord]:
+        """Return the series of the exact asset if it is there, else of all assets that match."""
+        if query.key in self.series:
+            return self.series[query.key]
+        if not query.lenient:
+            return ()
+        assets: Iterable[AssetKey] = self._contracts.get(contract(query.key), ()) if query.typed else self.series
+        return (record for asset in assets if query.matches(asset) for record in self.series[asset])
+
+    def all(self) -> Iterator[SeriesRecord]:
+        return chain.from_iterable(self.series.values())
+
+
+class Catalog:
+    """The series of one store. Thread-safe; it never goes back to an older state than it has seen."""
+
+    def __init__(self) -> None:
+        self._guard = threading.RLock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.store_id = ""
+        self.generation: int | None = None
+        self.last_ingest = 0
+        self.last_ingested_at = _LONG_AGO
+        self._by_symbol: dict[str, _Symbol] = {}
+        self._unread: dict[str, tuple[int, int]] = {}
+        self._columns: pa.Table | None = None
+        self._head_ids = self._head_versions = self._head_ingests = np.empty(0, np.int64)
+        self._changed_heads: dict[int, Head] = {}
+        self._deleted: set[int] = set()
+
+    def clear(self) -> None:
+        """Forget everything: there is no store (any more)."""
+        with self._guard:
+            self._forget()
+
+    def refresh(self, cursor: StoreCursor, state: StoreState, generation: int) -> bool:
+        """Read what was committed since the last time; tell whether the store is another one than before.
+
+        `generation` is the one of the state that `cursor` sees.
+        """
+        with self._guard:
+            another = self.store_id not in ("", state.store_id)
+            if self.store_id != state.store_id:
+                self._forget()
+                self._read_whole(cursor)
+                self.store_id = state.store_id
+            else:
+                self._read_changes(cursor)
+            self.generation = generation
+            return another
+
+    # -- looking up ------------------------------------------------------------------------------------------
+
+    def find(self, key: SeriesKey) -> SeriesRecord | None:
+        """Return the series with exactly this key."""
+        with self._guard:
+            for record in self._symbol(key.asset.symbol).series.get(key.asset, ()):
+                if record.key == key:
+                    return record
+        return None
+
+    def resolve(
+        self, query: AssetQuery, timeframe: str | None, source: str | None, adjustment: str | None
+    ) -> SeriesRecord:
+        """Return the one series that answers. Raises `SeriesNotFoundError`, `AmbiguousSeriesError`."""
+        found = self.matching(query, timeframe, source, adjustment)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise AmbiguousSeriesError(_several(found))
+        raise SeriesNotFoundError(self._nothing(query, timeframe, source, adjustment))
+
+    def matching(
+        self, query: AssetQuery, timeframe: str | None, source: str | None, adjustment: str | None
+    ) -> list[SeriesRecord]:
+        """Return the series that answer; None leaves a part open."""
+        with self._guard:
+            return [
+                record
+                for record in self._symbol(query.key.symbol).meant_by(query)
+                if (timeframe is None or record.key.timeframe == timeframe)
+                and (source is None or record.key.source == source)
+                and (adjustment is None or record.key.adjustment == adjustment)
+            ]
+
+    def everything(self, timeframe: str | None, source: str | None) -> list[SeriesRecord]:
+        """Return all series of a timeframe and a source; None leaves either open."""
+        with self._guard:
+            self._make_all()
+            return [
+                record
+                for symbol in self._by_symbol.values()
+                for record in symbol.all()
+                if timeframe in (None, record.key.timeframe) and source in (None, record.key.source)
+            ]
+
+    def head(self, series_id: int) -> Head | None:
+        """Return where a series stands; None if it is unknown or deleted."""
+        with self._guard:
+            if series_id in self._deleted:
+                return None
+            changed = self._changed_heads.get(series_id)
+            if changed is not None:
+                return changed
+            at = int(np.searchsorted(self._head_ids, series_id))
+            if at == len(self._head_ids) or self._head_ids[at] != series_id:
+                return None
+            return Head(int(self._head_versions[at]), int(self._head_ingests[at]))
+
+    # -- reading the store -----------------------------------------------------------------------------------
+
+    def _read_whole(self, cursor: StoreCursor) -> None:
+        columns = cursor.arrow(_ALL_SERIES).combine_chunks()
+        symbols = columns["symbol"].to_pylist()
+        starts = [i for i, symbol in enumerate(symbols) if i == 0 or symbol != symbols[i - 1]]
+        stops = [*starts, len(symbols)][1:]
+        self._unread = {symbols[start]: (start, stop) for start, stop in zip(starts, stops, strict=False)}
+        self._columns = columns
+        heads = cursor.arrow(_HEADS, [0]).combine_chunks()
+        alive = ~heads["deleted"].to_numpy()
+        self._head_ids = heads["series_id"].to_numpy().astype(np.int64)[alive]
+        self._head_versions = heads["version_id"].to_numpy().astype(np.int64)[alive]
+        self._head_ingests = heads["ingest_id"].to_numpy().astype(np.int64)[alive]
+        if heads.num_rows:
+            self.last_ingest = pc.max(heads["ingest_id"]).as_py()
+            self.last_ingested_at = pc.max(heads["ingested_at"]).as_py()
+
+    def _read_changes(self, cursor: StoreCursor) -> None:
+        heads = cursor.rows(_HEADS, [self.last_ingest])
+        if not heads:
+            return
+        # A series has the id of the ingest that made it, so new series are those past the last ingest seen.
+        if any(series_id > self.last_ingest for series_id, *_ in heads):
+            new = cursor.arrow(_SERIES_SINCE, [self.last_ingest]).to_pylist()
+            for record in map(_record, new):
+                self._symbol(record.key.asset.symbol).add(record)
+        for series_id, version_id, ingest_id, deleted, ingested_at in heads:
+            if deleted:
+                self._drop(series_id)
+            else:
+                self._changed_heads[series_id] = Head(version_id, ingest_id)
+            self.last_ingest = max(self.last_ingest, ingest_id)
+            self.last_ingested_at = max(self.last_ingested_at, ingested_at)
+
+    def _drop(self, series_id: int) -> None:
+        self._deleted.add(series_id)
+        self._changed_heads.pop(series_id, None)
+        for symbol in self._by_symbol.values():
+            symbol.drop(series_id)
+
+    def _symbol(self, symbol: str) -> _Symbol:
+        """Return the series of a symbol, as objects."""
+        found = self._by_symbol.get(symbol)
+        if found is None:
+            found = self._by_symbol[symbol] = _Symbol()
+            span = self._unread.pop(symbol, None)
+            if span is not None and self._columns is not None:
+                self._add(found, self._columns.slice(span[0], span[1] - span[0]).to_pylist())
+        return found
+
+    def _make_all(self) -> None:
+        """Turn all that is left into objects, in one go."""
+        if self._unread and self._columns is not None:
+            rows = self._columns.to_pylist()
+            for symbol, (start, stop) in self._unread.items():
+                self._add(self._by_symbol.setdefault(symbol, _Symbol()), rows[start:stop])
+            self._unread = {}
+            self._columns = None
+
+    def _add(self, symbol: _Symbol, rows: list[dict[str, Any]]) -> None:
+        for record in map(_record, rows):
+            if record.series_id not in self._deleted:
+                symbol.add(record)
+
+    # -- words for what was not found ------------------------------------------------------------------------
+
+    def _nothing(self, query: AssetQuery, timeframe: str | None, source: str | None, adjustment: str | None) -> str:
+        kind = f"{timeframe} bars" if timeframe else "bars"
+        asset = query.key.label() if query.typed or query.key.quote else query.key.symbol
+        origin = (f" from {source}" if source else "") + (f" ({adjustment})" if adjustment else "")
+        related = self.matching(query, None, None, None)
+        if not related:
+            with self._guard:
+                related = list(islice(self._symbol(query.key.symbol).all(), _SORTED_IN_ERRORS))
+        there = f"; it has: {_listed(related)}" if related else ""
+        return f"the store has no {kind} of {asset}{origin}{there}"
+
+
+def _record(row: dict[str, Any]) -> SeriesRecord:
+    asset = AssetKey(
+        symbol=row["symbol"],
+        asset_type=row["asset_type"],
+        quote=row["quote"],
+        exchange=row["exchange"],
+        expiration=row["expiration"],
+        strike=row["strike"],
+        right=row["right"],
+        multiplier=row["multiplier"],
+        auto_expiry=row["auto_expiry"],
+    )
+    return SeriesRecord(row["series_id"], SeriesKey(asset, row["source"], row["timeframe"], row["adjustment"]))
+
+
+def _several(found: list[SeriesRecord]) -> str:
+    keys = [record.key for record in found]
+    if len({key.asset for key in keys}) > 1:
+        advice = "say which asset is meant, for example with its type, quote or contract"
+    elif len({key.source for key in keys}) > 1:
+        advice = f"say which source: {', '.join(sorted({key.source for key in keys}))}"
+    else:
+        advice = f"say which adjustment: {', '.join(sorted(repr(key.adjustment) for key in keys))}"
+    return f"several series answer to that: {_listed(found)}; {advice}"
+
+
+def _listed(records: list[SeriesRecord]) -> str:
+    labels = sorted(record.key.label() for record in records)
+    more = "; and more" if len(labels) > _NAMED_IN_ERRORS else ""
+    return "; ".join(labels[:_NAMED_IN_ERRORS]) + more

@@ -1,0 +1,610 @@
+"""`DuckDBDataStorage`: the store of bars in one DuckDB file."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lumibot_duckdb.storage import bars_output, compaction, migrations, readonly_sql, verification
+from lumibot_duckdb.storage import coverage as ranges
+from lumibot_duckdb.storage.bars_input import check_bars
+from lumibot_duckdb.storage.catalog import Catalog, SeriesRecord
+from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor
+from lumibot_duckdb.storage.errors import (
+    InvalidBarsError,
+    SeriesNotFoundError,
+    StoreNotFoundError,
+    VersionGoneError,
+)
+from lumibot_duckdb.storage.identity import asset_key, asset_query, canonical_source
+from lumibot_duckdb.storage.interface import (
+    AssetLike,
+    BarArrays,
+    ColumnSpec,
+    DataStorageInterface,
+    EpochSeconds,
+    SeriesFacts,
+    SeriesInfo,
+    SeriesKey,
+    SeriesPin,
+    StoreStatistics,
+    TimeRange,
+    WriteResult,
+)
+from lumibot_duckdb.storage.layout import Kind
+from lumibot_duckdb.storage.location import ensure_folder, store_path
+from lumibot_duckdb.storage.result_cache import ResultCache
+from lumibot_duckdb.storage.timeframes import canonical_timeframe
+from lumibot_duckdb.storage.writing import VersionState, Write, stored_coverage, timestamp_literal, version_state
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+DEFAULT_CACHE_BYTES = 64 * 2**20
+# What is known of pinned versions, about so much each.
+_STATE_BYTES = 2_000
+_STATES_BYTES = 10_000 * _STATE_BYTES
+_WEEK = 7 * 86_400
+
+_EARLIEST = pd.Timestamp(datetime(1, 1, 3))
+_LATEST = pd.Timestamp(datetime(9999, 12, 29))
+
+_STATES_OF_SERIES = """
+SELECT ingest.series_id, version_id, version_rows, epoch(version_first)::BIGINT, epoch(version_last)::BIGINT
+FROM {db}.ingest
+JOIN (SELECT max(ingest_id) AS ingest_id FROM {db}.ingest WHERE series_id {which} GROUP BY series_id)
+    USING (ingest_id)
+WHERE kind <> 'delete'
+"""
+
+
+class DuckDBDataStorage(DataStorageInterface):
+    """A store of bars in one DuckDB file, for any number of threads and processes.
+
+    `cache_dir` is a folder, or a file whose name ends in `.duckdb`; by default the environment variable
+    `LUMIBOT_DUCKDB_PATH`, and else the folder `duckdb` in Lumibot's cache folder. The file is made by the first write.
+    `threads` and `memory_limit` (such as "512MB") bound DuckDB in this process. `cache_bytes` bounds the memory for
+    answers of earlier reads.
+    """
+
+    def __init__(
+        self,
+        cache_dir: str | os.PathLike[str] | None = None,
+        *,
+        threads: int | None = None,
+        memory_limit: str | None = None,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+    ) -> None:
+        self._path = store_path(cache_dir)
+        self._connection = StoreConnection.of(self._path, threads=threads, memory_limit=memory_limit)
+        self._catalog = Catalog()
+        self._cache = ResultCache(cache_bytes)
+        self._states = ResultCache(_STATES_BYTES)
+        self._counters = _Counters()
+
+    @property
+    def path(self) -> Path:
+        """Path of the store file, which need not exist yet."""
+        return self._path
+
+    @property
+    def _log(self) -> Path:
+        return self._path.with_name(self._path.name + ".wal")
+
+    def __repr__(self) -> str:
+        return f"DuckDBDataStorage({str(self._path)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies, and storages sent to other processes, are storages on the same file.
+        return _open, (str(self._path), self._cache.capacity)
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def store_ohlcv_data(
+        self,
+        asset: AssetLike,
+        data: pd.DataFrame,
+        source: str,
+        timeframe: str,
+        *,
+        adjustment: str = "",
+        exchange: str | None = None,
+        covered: TimeRange | None = None,
+        replace: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> WriteResult:
+        """Store bars; see the interface. Columns that `data` lacks keep their stored values unless `replace`."""
+        key = _key_to_write(asset, source, timeframe, adjustment, exchange)
+        bars = check_bars(key.label(), data)
+        if not len(bars) and covered is None:
+            return WriteResult(key, None)
+        with self._write() as cursor:
+            return self._write_to(cursor, key).bars(bars, covered, replace, metadata)
+
+    def record_coverage(
+        self, asset: AssetLike, covered: TimeRange, source: str, timeframe: str, *, adjustment: str = ""
+    ) -> None:
+        """Remember that a range was asked for and that the answer was empty. Believed for a limited time only."""
+        key = _key_to_write(asset, source, timeframe, adjustment, None)
+        with self._write() as cursor:
+            self._write_to(cursor, key).empty_answer(covered)
+
+    def delete_series(
+        self,
+        asset: AssetLike,
+        source: str | None = None,
+        timeframe: str | None = None,
+        *,
+        adjustment: str | None = None,
+    ) -> int:
+        """Delete the matching series with all their versions; return how many bars of current versions went."""
+        query, wanted_timeframe, wanted_source = _looked_for(asset, timeframe, source)
+        if not self._connection.exists():
+            return 0
+        deleted = 0
+        with self._connection.burst():
+            self._refresh()
+            for record in self._catalog.matching(query, wanted_timeframe, wanted_source, adjustment):
+                with self._write() as cursor:
+                    deleted += self._write_to(cursor, record.key).delete()
+        return deleted
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def get_historical_prices(
+        self,
+        asset: AssetLike,
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: datetime | None = None,
+    ) -> pd.DataFrame:
+        """Return the bars with `start <= time < end` as they went in; see the interface. The frame is the caller's."""
+        pin = self.pin(asset, timeframe, source, adjustment=adjustment, as_of=as_of)
+        state = self._state(pin)
+        within = _range_of(start, end, state)
+        return bars_output.frame(self.read_bars(pin, within), state.layout)
+
+    def read_pandas(self, pin: SeriesPin, within: TimeRange | None = None) -> pd.DataFrame:
+        """Return pinned bars as the frame that `get_historical_prices` gives."""
+        return bars_output.frame(self.read_bars(pin, within), self._state(pin).layout)
+
+    def read_arrow(self, pin: SeriesPin, within: TimeRange | None = None) -> pa.Table:
+        """Return pinned bars as an Arrow table: `datetime` (UTC) and the series' columns; what is missing is null."""
+        layout = self._state(pin).layout
+        return bars_output.arrow_table(self._read_stored(pin, within, bars_output.select_list(layout.columns)), layout)
+
+    def read_polars(self, pin: SeriesPin, within: TimeRange | None = None) -> pl.DataFrame:
+        """Return pinned bars as a polars frame: `datetime` (UTC) and the series' columns; what is missing is null."""
+        import polars as pl
+
+        table = pl.from_arrow(self.read_arrow(pin, within))
+        assert isinstance(table, pl.DataFrame)
+        return table
+
+    def read_bars(
+        self,
+        pin: SeriesPin,
+        within: TimeRange | None = None,
+        columns: Sequence[str] | None = None,
+        *,
+        remember: bool = True,
+    ) -> BarArrays:
+        """Return pinned bars as read-only NumPy arrays; `columns=[]` gives the times alone; see the interface.
+
+        Nullable columns with gaps and texts come as object arrays, times of a tz-aware column as UTC.
+        Raises KeyError for a column that the series does not have, `VersionGoneError`.
+        """
+        wanted = bars_output.chosen(self._state(pin).layout, columns)
+        asked = ("bars", pin.version_id, pin.ingest_id, within, None if columns is None else tuple(columns))
+        held = self._cache.get(asked)
+        if held is None:
+            with self._counters.timing():
+                table = self._read_stored(pin, within, bars_output.select_list(wanted))
+                held = bars_output.bar_arrays(table, wanted)
+            if remember:
+                self._cache.put(asked, held, bars_output.size_in_bytes(held))
+        answer: BarArrays = held
+        return answer
+
+    def last_time_at_or_before(
+        self, pin: SeriesPin, time: EpochSeconds, column: str | None = None
+    ) -> EpochSeconds | None:
+        """Return the start of the last pinned bar at or before `time` (where `column` is not null), if any."""
+        state = self._state(pin)
+        if state.first is None or time < state.first:
+            return None
+        condition = ""
+        if column is not None:
+            (chosen,) = bars_output.chosen(state.layout, [column])
+            if chosen.physical is None:
+                return None
+            condition = f' AND "{chosen.physical}" IS NOT NULL'
+            if chosen.kind is Kind.NUMBER:
+                condition += f' AND NOT isnan("{chosen.physical}")'
+        # It nearly always is in the last week; only a search that fails there looks through everything before.
+        near = time - _WEEK
+        for stretch in (
+            f"ts > {timestamp_literal(near)} AND ts <= {timestamp_literal(time)}",
+            f"ts <= {timestamp_literal(near)}",
+        ):
+            with self._read() as cursor:
+                ((found,),) = cursor.rows(
+                    f"SELECT epoch(max(ts))::BIGINT FROM {{db}}.bar WHERE {_pinned(pin)} AND {stretch}{condition}"
+                )
+                if found is None:
+                    _refuse_if_gone(cursor, pin)
+            if found is not None:
+                return int(found)
+        return None
+
+    def session_bounds(self, pin: SeriesPin) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Return, a row for each New York calendar day with bars, its first and its last bar start (int64, n x 2)."""
+        asked = ("sessions", pin.version_id, pin.ingest_id)
+        held = self._cache.get(asked)
+        if held is None:
+            with self._counters.timing():
+                held = bars_output.session_bounds(bars_output.epoch_seconds(self._read_stored(pin, None, "ts")))
+            self._cache.put(asked, held, held.nbytes)
+        answer: np.ndarray[Any, np.dtype[np.int64]] = held
+        return answer
+
+    # -- looking up ------------------------------------------------------------------------------------------
+
+    def pin(
+        self,
+        asset: AssetLike,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: datetime | None = None,
+    ) -> SeriesPin:
+        """Pin the current version of a series (or the one of `as_of`). Errors as `get_historical_prices`."""
+        record = self._resolve(asset, timeframe, source, adjustment)
+        if as_of is not None:
+            return self._pin_as_of(record, as_of)
+        head = self._catalog.head(record.series_id)
+        if head is None:
+            raise SeriesNotFoundError(f"{record.key.label()} was deleted just now")
+        return SeriesPin(record.key, record.series_id, head.version_id, head.ingest_id)
+
+    def facts(self, pin: SeriesPin) -> SeriesFacts:
+        """Return columns, dtypes, number of rows, first and last bar of a pinned series."""
+        state = self._state(pin)
+        return SeriesFacts(
+            columns=tuple(ColumnSpec(c.name, c.dtype, c.has_nulls) for c in state.layout.columns),
+            index_unit=state.layout.index_unit,
+            rows=state.rows,
+            first=state.first,
+            last=state.last,
+            on_minute=state.on_minute,
+        )
+
+    def list_series(
+        self, asset: AssetLike | None = None, source: str | None = None, timeframe: str | None = None
+    ) -> list[SeriesInfo]:
+        """Return the series that match, sorted by symbol, source and timeframe. Coverage is included."""
+        wanted_timeframe = None if timeframe is None else canonical_timeframe(timeframe)
+        wanted_source = None if source is None else canonical_source(source)
+        if not self._refresh():
+            return []
+        if asset is None:
+            records = self._catalog.everything(wanted_timeframe, wanted_source)
+        else:
+            records = self._catalog.matching(asset_query(asset), wanted_timeframe, wanted_source, None)
+        with self._read() as cursor:
+            if asset is None:
+                found = self._described(cursor, records)
+            else:
+                found = [info for record in records for info in self._described(cursor, [record])]
+        return sorted(found, key=lambda info: _listing_order(info.key))
+
+    def coverage(
+        self, asset: AssetLike, timeframe: str = "minute", source: str | None = None, *, adjustment: str | None = None
+    ) -> list[TimeRange]:
+        """Return the ranges that were asked for and answered, sorted and merged; of an unknown series, none."""
+        try:
+            record = self._resolve(asset, timeframe, source, adjustment)
+        except SeriesNotFoundError:
+            return []
+        with self._read() as cursor:
+            found = stored_coverage(cursor, datetime.now(timezone.utc), record.series_id)
+        return ranges.merged(piece for piece, _ in found.get(record.series_id, []))
+
+    def missing_ranges(
+        self,
+        asset: AssetLike,
+        wanted: TimeRange,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+    ) -> list[TimeRange]:
+        """Return what of `wanted` is not covered. An unknown series is missing all of it."""
+        return ranges.missing(wanted, self.coverage(asset, timeframe, source, adjustment=adjustment))
+
+    def statistics(self) -> StoreStatistics:
+        """Return the size and contents of the store, and what this process read from it."""
+        series = versions = rows = 0
+        if self._refresh():
+            with self._read() as cursor:
+                ((series, versions, rows),) = cursor.rows(
+                    "SELECT (SELECT count(*) FROM {db}.series), (SELECT count(*) FROM {db}.series_version), "
+                    "(SELECT count(*) FROM {db}.bar)"
+                )
+        return StoreStatistics(
+            path=str(self._path),
+            bytes_on_disk=sum(file.stat().st_size for file in (self._path, self._log) if file.exists()),
+            series=series,
+            versions=versions,
+            rows=rows,
+            reads=self._counters.reads,
+            rows_read=self._counters.rows,
+            cache_hits=self._cache.hits,
+            cache_bytes=self._cache.bytes,
+            seconds_in_storage=self._counters.seconds,
+        )
+
+    def sql(
+        self,
+        query: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        max_rows: int | None = None,
+    ) -> pa.Table:
+        """Run one read-only statement over the store (`ohlcv_data` is the published view); see the interface."""
+        if not self._refresh():
+            raise self._no_store()
+        with self._connection.read() as cursor:
+            return readonly_sql.run(cursor, query, parameters, max_rows)
+
+    # -- keeping ---------------------------------------------------------------------------------------------
+
+    def compact(self, grace: timedelta = compaction.DEFAULT_GRACE) -> compaction.CompactionReport:
+        """Rewrite the file: small, and in the order in which bars are read.
+
+        Versions that were superseded longer than `grace` ago go for good; a backtest that still reads one of them gets
+        `VersionGoneError`. Other processes wait only at the end. Needs as much free disk space as the store has bytes.
+        Raises `StoreNotFoundError`, `StoreWriteError` (the store is then as it was).
+        """
+        if not self._refresh():
+            raise self._no_store()
+        return compaction.compact(self._connection, grace)
+
+    def verify(self) -> verification.VerificationReport:
+        """Check the whole store, and report what is damaged and which bars are implausible. Changes nothing."""
+        if not self._refresh():
+            raise self._no_store()
+        return verification.verify(self._connection)
+
+    def close(self) -> None:
+        """Let go of the file. The storage may be used again; it opens by itself."""
+        self._connection.close()
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _no_store(self) -> StoreNotFoundError:
+        return StoreNotFoundError(f"there is no store at {self._path} yet; store some bars first")
+
+    @contextmanager
+    def _write(self) -> Iterator[StoreCursor]:
+        """Give a cursor for one transaction on a store of the newest schema, with the catalog up to date."""
+        ensure_folder(self._path)
+        with self._connection.write() as cursor:
+            self._see(cursor, migrations.migrate(cursor))
+            yield cursor
+
+    def _write_to(self, cursor: StoreCursor, key: SeriesKey) -> Write:
+        """Return the one write that a `_write` block makes."""
+        record = self._catalog.find(key)
+        head = self._catalog.head(record.series_id) if record is not None else None
+        before = self._state_after(cursor, head.ingest_id) if head is not None else None
+        # The time of a write is now, but never before an earlier write's, whatever the clocks say.
+        now = datetime.now(timezone.utc).replace(tzinfo=None)
+        now = max(now, self._catalog.last_ingested_at + timedelta(microseconds=1))
+        return Write(cursor, key, before, self._catalog.last_ingest + 1, now)
+
+    def _described(self, cursor: StoreCursor, records: list[SeriesRecord]) -> list[SeriesInfo]:
+        """Return what a listing says of some series: of one, or of all that there are."""
+        one = records[0].series_id if len(records) == 1 else None
+        covered = stored_coverage(cursor, datetime.now(timezone.utc), one)
+        states = {
+            series_id: facts
+            for series_id, *facts in cursor.rows(_STATES_OF_SERIES.replace("{which}", f"= {one}" if one else "> 0"))
+        }
+        found = []
+        for record in records:
+            if record.series_id in states:  # it may have been deleted just now
+                version_id, rows, first, last = states[record.series_id]
+                pieces = tuple(ranges.merged(piece for piece, _ in covered.get(record.series_id, [])))
+                found.append(SeriesInfo(record.key, record.series_id, version_id, rows, first, last, pieces))
+        return found
+
+    @contextmanager
+    def _read(self) -> Iterator[StoreCursor]:
+        with self._connection.read() as cursor:
+            yield cursor
+
+    def _see(self, cursor: StoreCursor, state: migrations.StoreState) -> None:
+        if self._catalog.refresh(cursor, state, self._connection.generation()):
+            self._forget_answers()
+
+    def _forget_answers(self) -> None:
+        self._cache.clear()
+        self._states.clear()
+
+    def _refresh(self) -> bool:
+        """Bring the catalog up to what is committed; tell whether there is a store at all."""
+        if not self._connection.exists():
+            self._catalog.clear()
+            self._forget_answers()
+            return False
+        if self._connection.generation() == self._catalog.generation:
+            return True
+        with self._connection.read() as cursor:
+            state = migrations.state(cursor)
+            if state.schema_version == migrations.newest():
+                self._see(cursor, state)
+                return True
+        if state.schema_version == 0:
+            return False
+        with self._write():
+            return True
+
+    def _resolve(self, asset: AssetLike, timeframe: str, source: str | None, adjustment: str | None) -> SeriesRecord:
+        query, wanted_timeframe, wanted_source = _looked_for(asset, timeframe, source)
+        if not self._refresh():
+            raise SeriesNotFoundError(f"there is no store at {self._path} yet, so no bars of {query.key.label()}")
+        return self._catalog.resolve(query, wanted_timeframe, wanted_source, adjustment)
+
+    def _pin_as_of(self, record: SeriesRecord, as_of: datetime) -> SeriesPin:
+        moment = _instant(as_of).tz_convert("UTC").tz_localize(None).to_pydatetime()
+        with self._read() as cursor:
+            found = cursor.rows(
+                "SELECT version_id, ingest_id FROM {db}.ingest WHERE series_id = ? AND ingested_at <= ? "
+                "ORDER BY ingest_id DESC LIMIT 1",
+                [record.series_id, moment],
+            )
+            if not found:
+                raise SeriesNotFoundError(f"{record.key.label()} was not stored yet as of {as_of}")
+            pin = SeriesPin(record.key, record.series_id, *found[0])
+            _refuse_if_gone(cursor, pin)
+        return pin
+
+    def _state(self, pin: SeriesPin) -> VersionState:
+        """Return what the pinned version was like after the pinned ingest. That never changes."""
+        held: VersionState | None = self._states.get(pin.ingest_id)
+        if held is None:
+            with self._read() as cursor:
+                held = self._state_after(cursor, pin.ingest_id)
+        if held is None:
+            raise _gone(pin)
+        return held
+
+    def _state_after(self, cursor: StoreCursor, ingest_id: int) -> VersionState | None:
+        held: VersionState | None = self._states.get(ingest_id)
+        if held is None and (held := version_state(cursor, ingest_id)) is not None:
+            self._states.put(ingest_id, held, _STATE_BYTES)
+        return held
+
+    def _read_stored(self, pin: SeriesPin, within: TimeRange | None, select: str) -> pa.Table:
+        """Return pinned rows as they are stored, in the order of time."""
+        condition = _pinned(pin)
+        if within is not None:
+            condition += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
+        with self._read() as cursor:
+            table = cursor.arrow(f"SELECT {select} FROM {{db}}.bar WHERE {condition}")
+            if table.num_rows == 0:
+                _refuse_if_gone(cursor, pin)
+        self._counters.count(table.num_rows)
+        return bars_output.in_time_order(table)
+
+
+def _open(path: str, cache_bytes: int) -> DuckDBDataStorage:
+    return DuckDBDataStorage(path, cache_bytes=cache_bytes)
+
+
+class _Counters:
+    """What was read, for `statistics`."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self.reads = 0
+        self.rows = 0
+        self.seconds = 0.0
+
+    def count(self, rows: int) -> None:
+        with self._guard:
+            self.reads += 1
+            self.rows += rows
+
+    @contextmanager
+    def timing(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._guard:
+                self.seconds += time.perf_counter() - began
+
+
+def _key_to_write(asset: AssetLike, source: str, timeframe: str, adjustment: str, exchange: str | None) -> SeriesKey:
+    try:
+        return SeriesKey(
+            asset_key(asset, exchange), canonical_source(source), canonical_timeframe(timeframe), adjustment
+        )
+    except ValueError as error:
+        raise InvalidBarsError(str(error)) from None
+
+
+def _looked_for(asset: AssetLike, timeframe: str | None, source: str | None) -> tuple[Any, str | None, str | None]:
+    return (
+        asset_query(asset),
+        None if timeframe is None else canonical_timeframe(timeframe),
+        None if source is None else canonical_source(source),
+    )
+
+
+def _pinned(pin: SeriesPin) -> str:
+    return f"version_id = {pin.version_id} AND ingest_id <= {pin.ingest_id}"
+
+
+def _refuse_if_gone(cursor: StoreCursor, pin: SeriesPin) -> None:
+    if not cursor.rows("SELECT 1 FROM {db}.series_version WHERE version_id = ?", [pin.version_id]):
+        raise _gone(pin)
+
+
+def _gone(pin: SeriesPin) -> VersionGoneError:
+    return VersionGoneError(
+        f"version {pin.version_id} of {pin.key.label()} was replaced or deleted and is no longer in the store; "
+        "pin the series again (a longer grace period for compact() keeps old versions longer)"
+    )
+
+
+def _instant(time: datetime | date | str) -> pd.Timestamp:
+    """Return a moment. A naive time is New York's, read as Lumibot reads it: standard time where there are two."""
+    stamp: pd.Timestamp = pd.Timestamp(time)
+    if pd.isna(stamp):
+        raise ValueError(f"{time!r} is no time")
+    if stamp.tzinfo is None:
+        # datetime.min and datetime.max have no time in other zones.
+        stamp = min(max(stamp, _EARLIEST), _LATEST)
+        stamp = stamp.tz_localize(bars_output.NEW_YORK, ambiguous=False, nonexistent=timedelta(hours=1))
+    return stamp
+
+
+def _range_of(
+    start: datetime | date | str | None, end: datetime | date | str | None, state: VersionState
+) -> TimeRange | None:
+    """Return the range that a caller means; None for all there is."""
+    if start is None and end is None:
+        return None
+    first = _ceiled(_instant(start)) if start is not None else state.first or 0
+    after = _ceiled(_instant(end)) if end is not None else (state.last or 0) + 1
+    return TimeRange(first, max(first, after))
+
+
+def _ceiled(stamp: pd.Timestamp) -> EpochSeconds:
+    exact = stamp.tz_convert("UTC").tz_localize(None).asm8
+    whole = exact.astype("M8[s]")
+    return int(whole.astype(np.int64)) + int(whole.astype(exact.dtype) < exact)
+
+
+def _listing_order(key: SeriesKey) -> tuple[Any, ...]:
+    asset = key.asset
+    contract = (asset.expiration or date.min, asset.strike or 0.0, asset.right or "", asset.quote or "")
+    return asset.symbol, key.source, key.timeframe, asset.asset_type, contract, asset.exchange, key.adjustment

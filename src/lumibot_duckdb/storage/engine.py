@@ -1,0 +1,138 @@
+"""The one in-memory DuckDB instance of this process, to which store files are attached.
+
+Defaults are modest, since a backtest is not the only thing on a laptop: two threads and 128 MB. The environment
+variables `LUMIBOT_DUCKDB_THREADS` and `LUMIBOT_DUCKDB_MEMORY_LIMIT` change them, and arguments override those.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import tempfile
+import threading
+import uuid
+from pathlib import Path
+from typing import ClassVar
+
+import duckdb
+
+DEFAULT_THREADS = 2
+DEFAULT_MEMORY_LIMIT = "128MB"
+_MEMORY_LIMIT = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B|[KMGT])\s*", re.IGNORECASE)
+
+
+class Engine:
+    """A DuckDB instance in memory. `Engine.current()` is this process's; it replaces one that failed by a new one.
+
+    `attached` counts the files that are attached.
+    """
+
+    _current: ClassVar[Engine | None] = None
+    _threads: ClassVar[int | None] = None
+    _memory_limit: ClassVar[str | None] = None
+    _guard: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, threads: int, memory_limit: str) -> None:
+        self.attached = 0
+        self.failed = False
+        spill = Path(tempfile.gettempdir()) / f"lumibot-duckdb-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._connection = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": threads,
+                "memory_limit": memory_limit,
+                "checkpoint_threshold": "1TB",  # `connection` checkpoints, with a guard
+                "temp_directory": str(spill),  # DuckDB makes it when it has to spill, and removes it at the end
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "python_enable_replacements": False,  # a name in SQL never means a Python variable
+            },
+        )
+        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+
+    @classmethod
+    def current(cls) -> Engine:
+        """Return the instance of this process, made on first use. Raises ValueError for unusable settings."""
+        with cls._guard:
+            if cls._current is None or cls._current.failed:
+                cls._current = Engine(_threads_setting(cls._threads), _memory_setting(cls._memory_limit))
+            return cls._current
+
+    @classmethod
+    def configure(cls, threads: int | None, memory_limit: str | None) -> None:
+        """Change settings of the process's instance; None leaves one as it is. Raises ValueError if unusable."""
+        if threads is not None:
+            cls._threads = _threads_setting(threads)
+            cls.current()._connection.execute(f"SET threads = {cls._threads}")
+        if memory_limit is not None:
+            cls._memory_limit = _memory_setting(memory_limit)
+            cls.current()._connection.execute(f"SET memory_limit = '{cls._memory_limit}'")
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a new connection to the instance, for one thread at a time. It takes microseconds."""
+        return self._connection.cursor()
+
+    def close_if_failed(self) -> None:
+        """Free the files of a failed instance, which refuses to detach them, when nothing else is attached to it."""
+        if self.failed and self.attached <= 0:
+            self._connection.close()
+
+    @classmethod
+    def close_current(cls) -> None:
+        """Close the process's instance; the next use makes a new one."""
+        with cls._guard:
+            if cls._current is not None:
+                cls._current._connection.close()
+                cls._current = None
+
+    @classmethod
+    def hold_for_fork(cls, idle: bool) -> None:
+        """Keep the instance from being made until `go_on_after_fork`; close an idle one, so that none is inherited."""
+        if idle:
+            cls.close_current()
+        cls._guard.acquire()
+
+    @classmethod
+    def go_on_after_fork(cls) -> None:
+        """In the parent, after a fork."""
+        cls._guard.release()
+
+    @classmethod
+    def forget(cls) -> None:
+        """In a forked child: leave the parent's instance alone, for ever.
+
+        Its threads do not exist here, and closing it would close files that the parent works on.
+        """
+        cls._guard = threading.Lock()
+        if cls._current is not None:
+            leak(cls._current)
+            cls._current = None
+
+
+def leak(thing: object) -> None:
+    """Keep an object from ever being destroyed in this process, interpreter shutdown included."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def _threads_setting(given: int | None) -> int:
+    value = given if given is not None else os.environ.get("LUMIBOT_DUCKDB_THREADS") or None
+    if value is None:
+        return min(DEFAULT_THREADS, os.cpu_count() or 1)
+    with contextlib.suppress(ValueError):
+        if (threads := int(str(value))) >= 1:
+            return threads
+    raise ValueError(
+        f"threads must be a whole number of at least 1, not {value!r} (argument or LUMIBOT_DUCKDB_THREADS)"
+    )
+
+
+def _memory_setting(given: str | None) -> str:
+    value = given or os.environ.get("LUMIBOT_DUCKDB_MEMORY_LIMIT") or DEFAULT_MEMORY_LIMIT
+    if not _MEMORY_LIMIT.fullmatch(value):
+        raise ValueError(
+            f"the memory limit must be a size such as '256MB' or '1GB', not {value!r} "
+            "(argument or LUMIBOT_DUCKDB_MEMORY_LIMIT)"
+        )
+    return value.strip()

@@ -1,0 +1,166 @@
+"""Who an asset is: from what callers hand in (Lumibot assets, pairs, symbols) to `AssetKey`, and which stored assets
+answer to it.
+
+Writing is exact. Reading is lenient where that is unambiguous: a symbol finds an asset of any type, a pair that was
+named without its quote is found when there is only one such pair.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from math import isfinite
+from typing import Any
+
+from lumibot_duckdb.storage.interface import AssetKey, AssetLike
+
+PAIR_TYPES = frozenset({"crypto", "crypto_future", "forex"})
+_TYPE_ALIASES = {"us_equity": "stock"}
+
+# Currencies that trade in pairs with one another. Metals are quoted like currencies.
+_FIAT_CODES = """
+    AED ARS AUD BGN BHD BRL CAD CHF CLP CNH CNY COP CZK DKK EGP EUR GBP HKD HUF IDR ILS INR
+    ISK JOD JPY KES KRW KWD KZT MAD MXN MYR NGN NOK NZD OMR PEN PHP PKR PLN QAR RON RSD RUB
+    SAR SEK SGD THB TRY TWD UAH USD UYU VND XAG XAU XPD XPT ZAR
+"""
+FIAT = frozenset(_FIAT_CODES.split())
+_SOURCE = re.compile(r"[a-z0-9][a-z0-9_.:\-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class AssetQuery:
+    """An asset to look up: `key` is what it means exactly; a `typed` query says of which type the asset is."""
+
+    key: AssetKey
+    typed: bool
+    lenient: bool
+
+    def matches(self, stored: AssetKey) -> bool:
+        """Tell whether a stored asset answers to this query, taken leniently."""
+        asked = self.key
+        if stored.symbol != asked.symbol or (asked.exchange and stored.exchange != asked.exchange):
+            return False
+        if asked.quote is not None and stored.quote != asked.quote and not (asked.quote == "USD" and not stored.quote):
+            return False
+        if not self.typed:
+            return True
+        # Lumibot does not tell a contract by its multiplier, and few callers state it; but an adjusted or mini option
+        # has other prices than the standard one.
+        same_size = stored.multiplier == asked.multiplier or (asked.asset_type != "option" and asked.multiplier == 1)
+        return same_size and contract(stored) == contract(asked)
+
+
+def contract(asset: AssetKey) -> Hashable:
+    """Return what two assets of a symbol must have in common for a query that says the type to find either."""
+    return asset.asset_type, asset.expiration, asset.strike, asset.right, asset.auto_expiry
+
+
+def asset_key(asset: AssetLike, exchange: str | None = None) -> AssetKey:
+    """Return the exact identity of an asset, for writing. Raises ValueError naming what is missing or wrong."""
+    key = asset_query(asset, exchange).key
+    if key.asset_type == "option" and None in (key.expiration, key.strike, key.right):
+        raise ValueError(f"the option {key.label()} needs an expiration, a strike and a right (CALL or PUT)")
+    return key
+
+
+def asset_query(asset: AssetLike, exchange: str | None = None) -> AssetQuery:
+    """Return what to look up for an asset. Raises ValueError when it is no asset at all."""
+    if isinstance(asset, AssetKey):
+        return AssetQuery(asset if exchange is None else replace(asset, exchange=exchange), True, False)
+    if isinstance(asset, str):
+        base, _, quote = asset.partition("/")
+        return _query_of_text(base, quote if "/" in asset else None, exchange)
+    if isinstance(asset, tuple):
+        if len(asset) != 2:
+            raise ValueError(f"{asset!r} is not a (base, quote) pair")
+        base, quote = asset
+        if isinstance(base, str):
+            return _query_of_text(base, None if quote is None else _symbol_of(quote), exchange)
+        return AssetQuery(_key_of_object(base, None if quote is None else _symbol_of(quote), exchange), True, True)
+    return AssetQuery(_key_of_object(asset, None, exchange), True, True)
+
+
+def canonical_source(source: str) -> str:
+    """Return a source's name in lower case; ValueError unless it is one short word such as "polygon"."""
+    name = source.strip().lower() if isinstance(source, str) else ""
+    if not _SOURCE.fullmatch(name):
+        raise ValueError(f'{source!r} cannot name a source: give one word such as "polygon" or "my_csv"')
+    return name
+
+
+def published_name(asset: AssetKey) -> str:
+    """Return `asset_symbol` of the published view: one name for one asset of its type and exchange.
+
+    It is the symbol, then what else tells the asset from its kin: `BTC/USD`, `SPY 2024-01-19 470 CALL`.
+    """
+    name = replace(asset, asset_type="", exchange="").label().rstrip()
+    usual = replace(asset, multiplier=0.0).multiplier
+    return name if asset.multiplier == usual else f"{name} x{asset.multiplier:.15g}"
+
+
+def _query_of_text(base: str, quote: str | None, exchange: str | None) -> AssetQuery:
+    symbol = _symbol_of(base)
+    if quote is None:
+        return AssetQuery(AssetKey(symbol, exchange=exchange or ""), False, True)
+    quoted = _symbol_of(quote)
+    asset_type = "forex" if symbol in FIAT and quoted in FIAT else "crypto"
+    return AssetQuery(AssetKey(symbol, asset_type, quoted, exchange=exchange or ""), False, True)
+
+
+def _key_of_object(asset: Any, quote: str | None, exchange: str | None) -> AssetKey:
+    """Read the identity of a Lumibot asset."""
+    raw_type = getattr(asset, "asset_type", None)
+    if getattr(asset, "symbol", None) is None or raw_type is None:
+        raise ValueError(f"{asset!r} is no asset: give a Lumibot Asset, a (base, quote) pair or a symbol")
+    word = str(getattr(raw_type, "value", raw_type)).strip().lower()
+    asset_type = _TYPE_ALIASES.get(word, word)
+    if quote == "USD" and asset_type not in PAIR_TYPES:
+        quote = None
+    strike = getattr(asset, "strike", None)
+    right = getattr(asset, "right", None)
+    # Lumibot rolls such a future itself: which rule it follows is part of what it is.
+    rolls = getattr(asset, "auto_expiry", None) if asset_type == "future" else None
+    expiration = _date_of(getattr(asset, "expiration", None))
+    return AssetKey(
+        symbol=_symbol_of(asset.symbol),
+        asset_type=asset_type,
+        quote=quote,
+        exchange=exchange or "",
+        expiration=expiration,
+        strike=float(strike) if strike or (strike is not None and asset_type == "option") else None,
+        right=str(getattr(right, "value", right)).upper() if right else None,
+        multiplier=_multiplier_of(getattr(asset, "multiplier", None)),
+        auto_expiry=str(getattr(rolls, "value", rolls)) if rolls and expiration is None else None,
+    )
+
+
+def _symbol_of(named: Any) -> str:
+    symbol = named if isinstance(named, str) else getattr(named, "symbol", None)
+    text = symbol.strip().upper() if isinstance(symbol, str) else ""
+    if not text or not text.isprintable():
+        raise ValueError(f"{named!r} has no symbol to look up or to store under")
+    return text
+
+
+def _date_of(expiration: Any) -> date | None:
+    if expiration is None or expiration == "":
+        return None
+    if isinstance(expiration, datetime):
+        return expiration.date()
+    if isinstance(expiration, date):
+        return expiration
+    try:
+        return date.fromisoformat(str(expiration))
+    except ValueError:
+        raise ValueError(f"the expiration {expiration!r} is not a date such as 2024-01-19") from None
+
+
+def _multiplier_of(multiplier: Any) -> float:
+    if multiplier is None:
+        return 0.0  # the usual one of the type
+    value = float(multiplier)
+    if not isfinite(value) or value <= 0:
+        raise ValueError(f"the multiplier {multiplier!r} is not a positive number")
+    return value

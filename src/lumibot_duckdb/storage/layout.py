@@ -1,0 +1,245 @@
+"""The manifest of a series: how the columns of its frames lie in the table `bar`, and how frames that differ combine.
+
+Numbers lie in DOUBLE columns, so that SQL sees them. What a DOUBLE cannot hold exactly (whole numbers above 2**53, the
+sign of -0.0) lies beside, as 64 bits in a BIGINT column. Truth values, texts and times have columns of their own type.
+
+When a later frame differs from the first, nothing is lost:
+- a column that some rows lack is empty there: whole numbers become float64 (Int64 where float64 cannot hold them),
+  truth values become boolean, as the values themselves allow;
+- numbers of two dtypes become the one that holds both exactly;
+- what cannot be combined (texts with numbers, times of two zones, ...) is refused.
+The new manifest belongs to the ingest that needed it; what was pinned before is read by the old one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+# Lumibot reads these whatever their case; the store keeps them in lower case.
+PRICES_AND_VOLUME = ("open", "high", "low", "close", "volume")
+# Columns that `bar` has from the beginning; it gets all others when they first come.
+ALWAYS_THERE = frozenset((*PRICES_AND_VOLUME, "adj_close", "dividend", "split_ratio"))
+# Names under which SQL finds what several sources bring.
+CANONICAL = (
+    *sorted(ALWAYS_THERE),
+    "bid",
+    "ask",
+    "bid_size",
+    "ask_size",
+    "vwap",
+    "trade_count",
+)
+_OTHER_NAMES = {"dividends": "dividend", "stock_splits": "split_ratio", "adjclose": "adj_close"}
+_UNITS = ("s", "ms", "us", "ns")
+_PLAIN_NAME = re.compile(r"[a-z0-9_]{1,40}")
+
+
+class Kind(Enum):
+    """What sort of values a dtype holds, and the type of its column in `bar`."""
+
+    NUMBER = "DOUBLE"
+    TRUTH = "BOOLEAN"
+    TIME = "BIGINT"
+    TEXT = "VARCHAR"
+
+
+class LayoutConflictError(Exception):
+    """Columns that cannot be combined; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnLayout:
+    """One column: its name and dtype in frames, and where it lies.
+
+    `physical` is None for an object column that never held anything but `None`. `missing` says what stands for
+    a missing value in an object column: "None", "nan" or "NA" ("" while there are none).
+    """
+
+    name: str
+    dtype: str
+    physical: str | None
+    bits: str | None = None
+    missing: str = ""
+    has_nulls: bool = False
+
+    @property
+    def kind(self) -> Kind | None:
+        """What sort of values the column holds; None if it holds none."""
+        return None if self.physical is None else kind_of(self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """All columns in the order of the frame, and the resolution of the time index."""
+
+    index_unit: str
+    columns: tuple[ColumnLayout, ...] = ()
+
+    def physical(self) -> list[tuple[str, str]]:
+        """Return name and SQL type of every column of `bar` that is used."""
+        found = []
+        for column in self.columns:
+            if column.physical is not None and column.kind is not None:
+                found.append((column.physical, column.kind.value))
+            if column.bits is not None:
+                found.append((column.bits, "BIGINT"))
+        return found
+
+    def column(self, name: str) -> ColumnLayout | None:
+        """Return a column by its name in frames."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def to_json(self) -> str:
+        """Return the layout as text; equal layouts give equal texts."""
+        return json.dumps(
+            {"index_unit": self.index_unit, "columns": [asdict(column) for column in self.columns]},
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Layout:
+        """Return the layout that `to_json` gave."""
+        raw = json.loads(text)
+        return cls(raw["index_unit"], tuple(ColumnLayout(**column) for column in raw["columns"]))
+
+
+def kind_of(dtype: str) -> Kind:
+    """Return what sort of values a (supported) dtype holds."""
+    if dtype in ("bool", "boolean"):
+        return Kind.TRUTH
+    if dtype.startswith("datetime64"):
+        return Kind.TIME
+    if dtype == "object" or dtype.startswith(("string", "str")):
+        return Kind.TEXT
+    return Kind.NUMBER
+
+
+def pandas_dtype(dtype: str) -> Any:
+    """Return the pandas or NumPy dtype of a manifest's dtype."""
+    if dtype.startswith("str["):
+        return pd.StringDtype(dtype[4:-1], na_value=np.nan)
+    return pd.api.types.pandas_dtype(dtype)
+
+
+def physical_name(name: str, kind: Kind, taken: Iterable[str]) -> str:
+    """Return the column of `bar` for a frame's column: one of the canonical ones, or `x_<name>_<type>`.
+
+    DuckDB does not tell upper from lower case, so a name that is not plain gets a digest of itself.
+    """
+    plain = re.sub(r"\s+", "_", name.strip().lower())
+    canonical = _OTHER_NAMES.get(plain, plain)
+    if kind is Kind.NUMBER and canonical in CANONICAL and canonical not in set(taken):
+        return canonical
+    return f"x_{_slug(name)}_{kind.value.lower()}"
+
+
+def bits_name(name: str) -> str:
+    """Return the column of `bar` for what a DOUBLE cannot hold of a frame's column."""
+    return f"x_{_slug(name)}_bits"
+
+
+def combined(old: Layout, new: Layout, *, new_rows: bool) -> Layout:
+    """Return the layout that holds rows of both; `new` must use the physical columns of `old` for the same names.
+
+    Some rows of `old` are kept without the columns that only `new` has; with `new_rows`, rows come without the columns
+    that only `old` has. Raises `LayoutConflictError`.
+    """
+    columns = []
+    for column in old.columns:
+        other = new.column(column.name)
+        if other is not None:
+            columns.append(_joined(column, other))
+        else:
+            columns.append(_with_gaps(column) if new_rows else column)
+    columns += [_with_gaps(column) for column in new.columns if old.column(column.name) is None]
+    return Layout(max(old.index_unit, new.index_unit, key=_UNITS.index), tuple(columns))
+
+
+def same_frame(one: Layout, other: Layout) -> bool:
+    """Tell whether frames of both layouts have the same columns and dtypes."""
+    return one.index_unit == other.index_unit and [(c.name, c.dtype) for c in one.columns] == [
+        (c.name, c.dtype) for c in other.columns
+    ]
+
+
+def in_order_of(new: Layout, old: Layout) -> Layout:
+    """Return `new` with its columns in the order that `old` has them, further ones after."""
+    place = {column.name: i for i, column in enumerate(old.columns)}
+    return replace(new, columns=tuple(sorted(new.columns, key=lambda c: place.get(c.name, len(place)))))
+
+
+def _slug(name: str) -> str:
+    if _PLAIN_NAME.fullmatch(name):
+        return name
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+    return f"{re.sub('[^a-z0-9]+', '', name.lower())[:20]}__{digest}"
+
+
+def _joined(old: ColumnLayout, new: ColumnLayout) -> ColumnLayout:
+    if old.physical is None or new.physical is None:
+        # One of them held nothing but None: what it holds now decides.
+        held = new if old.physical is None else old
+        return replace(_with_gaps(held), name=old.name, missing=old.missing or new.missing)
+    dtype = _common_dtype(old, new)
+    return ColumnLayout(
+        name=old.name,
+        dtype=dtype,
+        physical=old.physical,
+        bits=old.bits or new.bits,
+        missing=old.missing or new.missing,
+        has_nulls=old.has_nulls or new.has_nulls,
+    )
+
+
+def _common_dtype(old: ColumnLayout, new: ColumnLayout) -> str:
+    if old.dtype == new.dtype:
+        return old.dtype
+    kinds = {old.kind, new.kind}
+    if kinds == {Kind.TRUTH}:
+        return "boolean"
+    if kinds == {Kind.TEXT}:
+        return "object" if "object" in (old.dtype, new.dtype) else old.dtype
+    if kinds == {Kind.NUMBER}:
+        return _common_number(old, new)
+    raise LayoutConflictError(f"column {old.name!r} is stored as {old.dtype} and came as {new.dtype}")
+
+
+def _common_number(old: ColumnLayout, new: ColumnLayout) -> str:
+    plain = np.result_type(*(np.dtype(column.dtype.lower()) for column in (old, new)))
+    for column in (old, new):
+        if plain.kind == "f" and column.bits is not None and np.dtype(column.dtype.lower()).kind in "iu":
+            raise LayoutConflictError(
+                f"column {old.name!r} is stored as {old.dtype} and came as {new.dtype}, and it has whole numbers above "
+                "2**53, which floating point cannot hold"
+            )
+    masked = any(_is_masked(column.dtype) for column in (old, new))
+    return _masked_name(plain) if masked else plain.name
+
+
+def _with_gaps(column: ColumnLayout) -> ColumnLayout:
+    """Return a column of which some rows have no value."""
+    dtype, missing = column.dtype, column.missing
+    if dtype == "bool":
+        dtype = "boolean"
+    elif column.kind is Kind.NUMBER and not _is_masked(dtype) and np.dtype(dtype).kind in "iu":
+        dtype = "float64" if column.bits is None else _masked_name(np.dtype(dtype))
+    elif dtype == "object":
+        missing = missing or "nan"
+    return replace(column, dtype=dtype, missing=missing, has_nulls=True)
+
+
+def _is_masked(dtype: str) -> bool:
+    return dtype[:1].isupper() or dtype == "boolean"
+
+
+def _masked_name(dtype: np.dtype[Any]) -> str:
+    return {"i": "Int", "u": "UInt", "f": "Float"}[dtype.kind] + str(8 * dtype.itemsize)

@@ -1,0 +1,290 @@
+"""The lock between processes: two small files beside the store decide who may have it open.
+
+Locks are BSD `flock` locks, which (unlike the POSIX locks that DuckDB takes) are not dropped when the same process
+opens and closes the file elsewhere, and which the kernel frees when their process dies.
+
+`<store>.lock` is held shared by every process that reads the store and exclusively by the one that writes. Its bytes
+hold the generation counter, the seal (what the store file looked like when one of our writers last left it) and, for
+error messages, who holds the lock. `<store>.turn` is the turnstile: whoever wants the lock holds the turnstile until
+it has it, a reader shared and a writer exclusively. So a holder sees that somebody waits, and newcomers, a holder
+that wants more among them, cannot overtake. Neither file is ever deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import struct
+import threading
+import time
+from pathlib import Path
+
+from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreWriteError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+# The head of the lock file: generation, process id of the writer, seal (time changed, size and number of the file).
+_HEAD = struct.Struct("<QI4xqqQ")
+_GENERATION = struct.Struct("<Q")
+_PID = struct.Struct("<I")
+_SEAL = struct.Struct("<qqQ")
+_WRITER_AT = _GENERATION.size
+_SEAL_AT = _HEAD.size - _SEAL.size
+# After it, process ids of readers.
+_READERS_AT = 64
+_READER_SLOTS = 64
+_LENGTH = _READERS_AT + _READER_SLOTS * _PID.size
+
+_FIRST_PAUSE = 0.0003
+_LONGEST_PAUSE = 0.004
+
+
+class StoreLock:
+    """This process's hold on the lock of one store. Only `generation()` may be called by several threads at once.
+
+    `exclusive` is None while nothing is held, else whether the lock is held exclusively.
+    """
+
+    def __init__(self, store: Path) -> None:
+        if fcntl is None:
+            raise StorageError(
+                f"cannot lock {store}: this platform has no flock. Linux, macOS and WSL (on Windows) are supported."
+            )
+        self.store = store
+        self.exclusive: bool | None = None
+        self._lock = _LockFile(store.with_name(store.name + ".lock"), _LENGTH)
+        self._turn = _LockFile(store.with_name(store.name + ".turn"), 0)
+
+    def acquire(self, exclusive: bool, deadline: float) -> None:
+        """Take the lock, shared or exclusively.
+
+        Raises `StoreBusyError` naming the holders when it is not free until `deadline` (of `time.monotonic`).
+        """
+        assert self.exclusive is None, "the lock is held already"
+        try:
+            self._turn.lock(exclusive, deadline)
+            try:
+                self._lock.lock(exclusive, deadline)
+            finally:
+                self._turn.unlock()
+            self.exclusive = exclusive
+            self._sign()
+        except BaseException as error:
+            self.exclusive = None
+            self._lock.unlock()
+            if not isinstance(error, TimeoutError):
+                raise
+            raise StoreBusyError(
+                f"{self.store} did not become free in time: {self._holders()}. Try again when that is done."
+            ) from None
+
+    def release(self) -> None:
+        """Give the lock back. The store file must be detached by now."""
+        if self.exclusive is None:
+            return
+        try:
+            if self.exclusive:
+                self._lock.write(_SEAL_AT, _seal_of(self.store))
+            self._lock.write(_WRITER_AT if self.exclusive else _reader_slot(), bytes(_PID.size))
+        finally:
+            self.exclusive = None
+            self._lock.unlock()
+
+    def is_wanted(self) -> bool:
+        """Tell whether another process waits for what the held lock keeps it from."""
+        if self.exclusive is None:
+            return False
+        if not self._turn.try_lock(self.exclusive):
+            return True
+        self._turn.unlock()
+        return False
+
+    def generation(self) -> int:
+        """Return the counter that changes with every commit; it takes a few microseconds.
+
+        Returns a number that is never seen again while the counter is not to be trusted: before the first lease, and
+        when a program that does not count has changed the store. The next lease puts that right.
+        """
+        head = self._lock.read(0, _HEAD.size)
+        generation, writer, *_ = _HEAD.unpack(head)
+        # While one of us writes, the file does not look as sealed, and the writer counts.
+        if generation and (writer or head[_SEAL_AT:] == _seal_of(self.store)):
+            return int(generation)
+        return -time.time_ns()
+
+    def bump_generation(self) -> None:
+        """Move the counter on. It follows the clock, so that it never repeats even if the lock file is deleted."""
+        (last,) = _GENERATION.unpack(self._lock.read(0, _GENERATION.size))
+        try:
+            self._lock.write(0, _GENERATION.pack(max(last + 1, time.time_ns())))
+        except OSError as error:
+            raise StoreWriteError(f"cannot write {self._lock.path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Give the lock back and close the files."""
+        self.release()
+        self._lock.close()
+        self._turn.close()
+
+    def forget(self) -> None:
+        """In a forked child: close the inherited files, which leaves the lock with the parent."""
+        self.exclusive = None
+        self._lock.forget()
+        self._turn.forget()
+
+    def _sign(self) -> None:
+        """Note this process as a holder, and count what programs that do not count have changed."""
+        seal = _seal_of(self.store)
+        if self._lock.read(_SEAL_AT, _SEAL.size) != seal or self.generation() < 0:
+            self.bump_generation()
+            self._lock.write(_SEAL_AT, seal)
+        pid = _PID.pack(os.getpid())
+        if self.exclusive:
+            self._lock.write(_READERS_AT, bytes(_PID.size * _READER_SLOTS))
+            self._lock.write(_WRITER_AT, pid)
+        else:
+            self._lock.write(_WRITER_AT, bytes(_PID.size))
+            self._lock.write(_reader_slot(), pid)
+
+    def _holders(self) -> str:
+        """Say who holds the lock, as far as they signed."""
+        signed = [(self._lock.read(_WRITER_AT, _PID.size), "writing")]
+        readers = self._lock.read(_READERS_AT, _PID.size * _READER_SLOTS)
+        signed += [(readers[at : at + _PID.size], "reading") for at in range(0, len(readers), _PID.size)]
+        names = [
+            f"{_describe_process(pid)} is {doing}"
+            for field, doing in signed
+            if (pid := _PID.unpack(field)[0]) and is_alive(pid)
+        ]
+        return ", ".join(names) or "others were always first"
+
+
+class _LockFile:
+    """One file to `flock`, opened on first use and kept open."""
+
+    def __init__(self, path: Path, length: int) -> None:
+        self.path = path
+        self._length = length
+        self._fd: int | None = None
+        self._guard = threading.Lock()  # keeps one thread from closing the descriptor that another reads from
+
+    def __del__(self) -> None:
+        self.close()
+
+    def lock(self, exclusive: bool, deadline: float) -> None:
+        """Lock the file, polling until `deadline` (monotonic seconds), then raise TimeoutError."""
+        pause = _FIRST_PAUSE
+        while not self.try_lock(exclusive):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            # Random pauses: no process is always the last to look.
+            time.sleep(min(left, pause * random.uniform(0.5, 1.5)))
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    def try_lock(self, exclusive: bool) -> bool:
+        """Lock the file if that is possible at once."""
+        while True:
+            fd = self._descriptor()
+            try:
+                fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                raise StorageError(
+                    f"cannot lock {self.path}: {error.strerror}. A store needs a file system that has flock."
+                ) from error
+            if self._is_in_place(fd):
+                return True
+            self.close()
+
+    def unlock(self) -> None:
+        """Free the lock explicitly: closing would not free it while a forked child has the descriptor too."""
+        if self._fd is not None:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def read(self, at: int, length: int) -> bytes:
+        """Return bytes of the file; zeros where it has none, as all of its fields begin."""
+        with self._guard:
+            if self._fd is None:
+                try:
+                    self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+                except OSError:
+                    return bytes(length)
+            return os.pread(self._fd, length, at).ljust(length, b"\0")
+
+    def write(self, at: int, content: bytes) -> None:
+        """Write bytes of the file."""
+        os.pwrite(self._descriptor(), content, at)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        with self._guard:
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
+
+    def forget(self) -> None:
+        """Close the descriptor in a forked child, where threads that could hold the guard do not exist."""
+        self._guard = threading.Lock()
+        self.close()
+
+    def _descriptor(self) -> int:
+        with self._guard:
+            if self._fd is None:
+                try:
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+                    self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                    if os.fstat(self._fd).st_size < self._length:
+                        # Takes the space now, so that no later write needs any of a full disk.
+                        os.pwrite(self._fd, b"\0", self._length - 1)
+                except OSError as error:
+                    raise StorageError(
+                        f"cannot make the lock file {self.path}: {error.strerror}. A store needs a writable folder."
+                    ) from error
+            return self._fd
+
+    def _is_in_place(self, fd: int) -> bool:
+        """Tell whether the locked file is still the one at its path (somebody may have deleted it)."""
+        try:
+            at_path = self.path.stat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(os.fstat(fd), at_path)
+
+
+def _seal_of(store: Path) -> bytes:
+    """Return what tells the present contents of a file from others, by its directory entry: it is not opened."""
+    try:
+        found = store.stat()
+    except FileNotFoundError:
+        return bytes(_SEAL.size)
+    return _SEAL.pack(found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _reader_slot() -> int:
+    return _READERS_AT + _PID.size * (os.getpid() % _READER_SLOTS)
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process is running."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _describe_process(pid: int) -> str:
+    """Return `process 1234 (python backtest.py)`, or the number alone where the system does not tell more."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        arguments = ""
+    command = " ".join(arguments.split())
+    return f"process {pid} ({command[:80]})" if command else f"process {pid}"

@@ -1,0 +1,71 @@
+"""Brings the schema of a store up to date: numbered `.sql` files, all in the caller's transaction, none skipped."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from lumibot_duckdb.storage.connection import StoreCursor
+from lumibot_duckdb.storage.errors import StoreDamagedError, StoreVersionError
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """Which schema a file has (0: none yet), and the id that tells one store from another at the same path."""
+
+    schema_version: int
+    store_id: str
+
+
+@cache
+def scripts() -> tuple[tuple[int, str], ...]:
+    """Return the number and the SQL of every migration, in order."""
+    folder = files("lumibot_duckdb.storage") / "sql" / "migrations"
+    found = sorted((int(f.name.split("_")[0]), f.read_text("utf-8")) for f in folder.iterdir() if f.name[:4].isdigit())
+    if [number for number, _ in found] != list(range(1, len(found) + 1)):
+        raise RuntimeError(f"the migrations are not numbered 1, 2, 3, ...: {[number for number, _ in found]}")
+    return tuple(found)
+
+
+def newest() -> int:
+    """Return the schema version that this release writes."""
+    return scripts()[-1][0]
+
+
+def state(cursor: StoreCursor) -> StoreState:
+    """Return the schema version of the open store. Raises when it is newer than this release, or no store."""
+    tables = {
+        name for (name,) in cursor.rows("SELECT table_name FROM duckdb_tables() WHERE database_name = ?", [cursor.db])
+    }
+    if not tables:
+        return StoreState(0, "")
+    if "store_meta" not in tables:
+        raise StoreDamagedError(
+            f"the file is a DuckDB database but not a lumibot-duckdb store (it has {', '.join(sorted(tables)[:5])}); "
+            "choose another path"
+        )
+    meta = dict(cursor.rows("SELECT key, value FROM {db}.store_meta"))
+    found = StoreState(int(meta["schema_version"]), meta["store_id"])
+    if found.schema_version > newest():
+        raise StoreVersionError(
+            f"the store was written by a newer release of lumibot-duckdb (schema {found.schema_version}; this one "
+            f"knows up to {newest()}): upgrade the package"
+        )
+    return found
+
+
+def migrate(cursor: StoreCursor) -> StoreState:
+    """Bring the open store to the newest schema, inside a `write()` block; return its state then."""
+    found = state(cursor)
+    if found.schema_version == newest():
+        return found
+    for number, script in scripts():
+        if number > found.schema_version:
+            cursor.execute(script)
+    if found.schema_version == 0:
+        found = StoreState(0, uuid.uuid4().hex)
+        cursor.execute("INSERT INTO {db}.store_meta VALUES ('schema_version', ''), ('store_id', ?)", [found.store_id])
+    cursor.execute("UPDATE {db}.store_meta SET value = ? WHERE key = 'schema_version'", [str(newest())])
+    return StoreState(newest(), found.store_id)

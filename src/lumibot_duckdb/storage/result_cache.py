@@ -1,0 +1,57 @@
+"""Answers of earlier reads, bounded in bytes, least recently used first out. What it holds never changes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any
+
+
+class ResultCache:
+    """A thread-safe map from what was asked to what was answered."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._guard = threading.Lock()
+        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._bytes = 0
+        self._hits = 0
+
+    @property
+    def bytes(self) -> int:
+        """Size of what is held."""
+        return self._bytes
+
+    @property
+    def hits(self) -> int:
+        """How many reads were answered."""
+        return self._hits
+
+    def get(self, key: Hashable) -> Any | None:
+        """Return the answer, or None if it is not held."""
+        with self._guard:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            self._entries.move_to_end(key)
+            self._hits += 1
+            return entry[0]
+
+    def put(self, key: Hashable, answer: Any, size: int) -> None:
+        """Hold an answer of `size` bytes, unless it alone is larger than the cache may be."""
+        if size > self.capacity:
+            return
+        with self._guard:
+            replaced = self._entries.pop(key, None)
+            self._bytes += size - (replaced[1] if replaced else 0)
+            self._entries[key] = (answer, size)
+            while self._bytes > self.capacity:
+                _, (_, gone) = self._entries.popitem(last=False)
+                self._bytes -= gone
+
+    def clear(self) -> None:
+        """Hold nothing any more."""
+        with self._guard:
+            self._entries.clear()
+            self._bytes = 0

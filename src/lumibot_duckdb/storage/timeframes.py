@@ -1,0 +1,48 @@
+"""Timeframes: their one canonical spelling ("minute", "5minute", "hour", "day", ...) and the length of their bars."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 31 * 86_400}
+
+# "m" means minute and "mo" month, as in Lumibot.
+_UNITS = {
+    "second": ("s", "sec", "secs", "second", "seconds"),
+    "minute": ("m", "t", "min", "mins", "minute", "minutes"),
+    "hour": ("h", "hr", "hrs", "hour", "hours"),
+    "day": ("d", "day", "days", "daily"),
+    "week": ("w", "wk", "wks", "week", "weeks", "weekly"),
+    "month": ("mo", "mos", "mon", "month", "months", "monthly"),
+}
+_UNIT_OF_ALIAS = {alias: unit for unit, aliases in _UNITS.items() for alias in aliases}
+# 60 minutes and an hour are the same bars; 24 hours and a day are not, since a day follows the calendar.
+_SAME_AS_LARGER = (("second", 60, "minute"), ("minute", 60, "hour"))
+_SPELLING = re.compile(r"(\d{0,6})\s*-?\s*([a-z]+)")
+
+
+@lru_cache(maxsize=512)
+def canonical_timeframe(timeframe: str) -> str:
+    """Return the canonical spelling of a timeframe ("1Min" is "minute", "60m" is "hour"); ValueError if it has none."""
+    found = _SPELLING.fullmatch(timeframe.strip().lower()) if isinstance(timeframe, str) else None
+    unit = _UNIT_OF_ALIAS.get(found[2]) if found else None
+    count = int(found[1] or 1) if found else 0
+    if unit is None or count < 1:
+        raise ValueError(
+            f"{timeframe!r} is not a timeframe: give a number (optional) and one of {', '.join(_SECONDS)}, "
+            'for example "minute", "5minute", "1h" or "day"'
+        )
+    for smaller, many, larger in _SAME_AS_LARGER:
+        if unit == smaller and count % many == 0:
+            unit, count = larger, count // many
+    return unit if count == 1 else f"{count}{unit}"
+
+
+@lru_cache(maxsize=512)
+def bar_seconds(timeframe: str) -> int:
+    """Return the length of a bar of a canonical timeframe in seconds (a month counts as its longest, 31 days)."""
+    found = _SPELLING.fullmatch(timeframe)
+    if found is None or found[2] not in _SECONDS:
+        raise ValueError(f"{timeframe!r} is not a canonical timeframe")
+    return int(found[1] or 1) * _SECONDS[found[2]]

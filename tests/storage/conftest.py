@@ -1,0 +1,18 @@
+"""What the tests of the storage share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lumibot_duckdb import DuckDBDataStorage
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[DuckDBDataStorage]:
+    """A store of its own for a test."""
+    made = DuckDBDataStorage(tmp_path)
+    yield made
+    made.close()

@@ -1,0 +1,136 @@
+"""After a commit by any process, no later read returns older bars; what is cached is bounded and right."""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.interface import TimeRange
+from lumibot_duckdb.storage.result_cache import ResultCache
+from storage.frames import assert_same, index_of, minute_bars
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def bar_of(step: int) -> pd.DataFrame:
+    """Return the bar of a minute, or the same bar restated: two steps for each minute."""
+    return pd.DataFrame({"close": [float(step)]}, index=index_of([60 * (step // 2)]))
+
+
+def write_when_told(path: Path, pipe: Connection) -> None:
+    """In another process: write the step that comes through the pipe, and say when it is committed."""
+    storage = DuckDBDataStorage(path)
+    while (step := pipe.recv()) is not None:
+        storage.store_ohlcv_data("X" if step < 1000 else f"X{step // 1000}", bar_of(step), "test", "minute")
+        pipe.send(step)
+    storage.close()
+
+
+@pytest.mark.parametrize(
+    "alternations", [200, pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+)
+def test_a_read_sees_what_another_process_has_committed(storage: DuckDBDataStorage, alternations: int) -> None:
+    ours, theirs = SPAWN.Pipe()
+    process = SPAWN.Process(target=write_when_told, args=(storage.path, theirs), daemon=True)
+    process.start()
+    for step in range(alternations):
+        ours.send(step)
+        assert ours.recv() == step
+        symbol = "X" if step < 1000 else f"X{step // 1000}"
+        for _ in range(2):  # the second comes from the cache
+            assert storage.get_historical_prices(symbol)["close"].iloc[-1] == step
+    ours.send(None)
+    process.join(30)
+    assert process.exitcode == 0
+
+
+def test_a_repeated_read_comes_from_the_cache(storage: DuckDBDataStorage) -> None:
+    storage.store_ohlcv_data("X", minute_bars(), "test", "minute")
+    pin = storage.pin("X")
+    within = TimeRange(0, 2**40)
+    first = storage.read_bars(pin, within)
+    before = storage.statistics()
+    assert storage.read_bars(pin, within) is first
+    after = storage.statistics()
+    assert (after.reads, after.rows_read) == (before.reads, before.rows_read)
+    assert after.cache_hits == before.cache_hits + 1
+    assert after.seconds_in_storage == before.seconds_in_storage
+
+
+def test_a_write_by_another_storage_of_this_process_is_seen(storage: DuckDBDataStorage) -> None:
+    frame = minute_bars()
+    other = DuckDBDataStorage(storage.path)
+    with pytest.raises(SeriesNotFoundError):
+        storage.pin("X")
+    other.store_ohlcv_data("X", frame, "test", "minute")
+    assert_same(storage.get_historical_prices("X"), frame)
+    other.delete_series("X")
+    with pytest.raises(SeriesNotFoundError):
+        storage.get_historical_prices("X")
+
+
+def test_a_store_that_was_removed_and_made_anew_shares_nothing_with_the_old(storage: DuckDBDataStorage) -> None:
+    storage.store_ohlcv_data("X", minute_bars(), "test", "minute")
+    assert len(storage.get_historical_prices("X")) == 60
+    storage.close()
+    storage.path.unlink()
+    assert storage.list_series() == []
+    with pytest.raises(SeriesNotFoundError):
+        storage.get_historical_prices("X")
+    anew = minute_bars(rows=9, seed=4)
+    storage.store_ohlcv_data("X", anew, "test", "minute")
+    assert_same(storage.get_historical_prices("X"), anew)
+
+
+def test_the_cache_holds_no_more_than_it_may(tmp_path: Path) -> None:
+    storage = DuckDBDataStorage(tmp_path, cache_bytes=100_000)
+    storage.store_ohlcv_data("X", minute_bars(rows=1000), "test", "minute")
+    pin = storage.pin("X")
+    start = storage.facts(pin).first
+    assert start is not None
+    for minutes in range(1, 1000, 7):
+        storage.read_bars(pin, TimeRange(start, start + 60 * minutes))
+        assert storage.statistics().cache_bytes <= 100_000
+    assert storage.statistics().cache_bytes > 50_000
+    storage.close()
+
+
+def test_the_least_recently_used_answer_goes_first() -> None:
+    cache = ResultCache(30)
+    for key in "abc":
+        cache.put(key, key.upper(), 10)
+    assert cache.get("a") == "A"
+    cache.put("d", "D", 10)
+    assert [cache.get(key) for key in "abcd"] == ["A", None, "C", "D"]
+    cache.put("e", "E", 31)
+    assert cache.get("e") is None
+    cache.put("a", "AA", 25)
+    assert (cache.get("a"), cache.get("c"), cache.bytes) == ("AA", None, 25)
+    cache.clear()
+    assert (cache.get("a"), cache.bytes) == (None, 0)
+
+
+def test_bounds_of_sessions_and_last_times(storage: DuckDBDataStorage) -> None:
+    frame = minute_bars("2024-03-08 18:00", rows=4000)
+    frame = frame[frame.index.dayofweek != 5]
+    frame.loc[frame.index[50:80], "close"] = np.nan
+    storage.store_ohlcv_data("X", frame, "test", "minute")
+    pin = storage.pin("X")
+    days = frame.groupby(frame.index.date).apply(lambda day: [int(t.timestamp()) for t in day.index[[0, -1]]])
+    assert storage.session_bounds(pin).tolist() == days.tolist()
+    at = [int(t.timestamp()) for t in frame.index]
+    assert storage.last_time_at_or_before(pin, at[5]) == at[5]
+    assert storage.last_time_at_or_before(pin, at[5] + 59) == at[5]
+    assert storage.last_time_at_or_before(pin, at[0] - 1) is None
+    assert storage.last_time_at_or_before(pin, at[-1] + 10**9) == at[-1]
+    assert storage.last_time_at_or_before(pin, at[79], "close") == at[49]
+    assert storage.last_time_at_or_before(pin, at[79], "open") == at[79]
+    with pytest.raises(KeyError):
+        storage.last_time_at_or_before(pin, at[79], "bid")

@@ -1,0 +1,129 @@
+"""A store is brought to the newest schema in one step, all or nothing; a newer one is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage import migrations
+from lumibot_duckdb.storage.connection import StoreConnection
+from lumibot_duckdb.storage.errors import StoreDamagedError, StoreVersionError
+from storage.frames import assert_same, minute_bars
+
+FRAME = minute_bars(rows=30)
+LATER = (
+    "ALTER TABLE {db}.asset ADD COLUMN isin VARCHAR; UPDATE {db}.asset SET isin = 'unknown';",
+    "ALTER TABLE {db}.asset RENAME COLUMN isin TO figi;",
+)
+
+
+def schema_version(storage: DuckDBDataStorage) -> str:
+    with StoreConnection.of(storage.path).read() as cursor:
+        return str(cursor.rows("SELECT value FROM {db}.store_meta WHERE key = 'schema_version'")[0][0])
+
+
+def release_with(monkeypatch: pytest.MonkeyPatch, *later: str) -> None:
+    """Let this release have further migrations."""
+    first = migrations.scripts()
+    scripts = (*first, *enumerate(later, first[-1][0] + 1))
+    monkeypatch.setattr(migrations, "scripts", lambda: scripts)
+
+
+def test_the_migrations_are_numbered_without_gaps() -> None:
+    assert [number for number, _ in migrations.scripts()] == list(range(1, migrations.newest() + 1))
+
+
+def test_a_new_store_has_the_newest_schema(storage: DuckDBDataStorage) -> None:
+    storage.store_ohlcv_data("X", FRAME, "test", "minute")
+    assert schema_version(storage) == str(migrations.newest())
+
+
+@pytest.mark.parametrize("first_use", ["read", "write", "sql", "list"])
+def test_an_older_store_is_migrated_at_its_first_use(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch, first_use: str
+) -> None:
+    storage.store_ohlcv_data("X", FRAME, "test", "minute")
+    release_with(monkeypatch, *LATER)
+    newer = DuckDBDataStorage(storage.path)
+    if first_use == "read":
+        assert_same(newer.get_historical_prices("X"), FRAME)
+    elif first_use == "write":
+        newer.store_ohlcv_data("X", minute_bars("2024-02-01 09:30"), "test", "minute")
+    elif first_use == "sql":
+        assert newer.sql("SELECT figi FROM asset").to_pylist() == [{"figi": "unknown"}]
+    else:
+        assert len(newer.list_series()) == 1
+    assert schema_version(newer) == str(migrations.newest())
+    assert newer.sql("SELECT figi FROM asset").to_pylist() == [{"figi": "unknown"}]
+    assert_same(newer.get_historical_prices("X", end="2024-01-31"), FRAME)
+
+
+def test_a_migration_that_fails_changes_nothing(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.store_ohlcv_data("X", FRAME, "test", "minute")
+    with monkeypatch.context() as patch:
+        release_with(patch, *LATER, "DROP VIEW {db}.ohlcv_data; SELECT nonsense;")
+        with pytest.raises(duckdb.Error, match="nonsense"):
+            DuckDBDataStorage(storage.path).list_series()
+    assert schema_version(storage) == "1"
+    assert_same(DuckDBDataStorage(storage.path).get_historical_prices("X"), FRAME)
+    assert storage.sql("SELECT count(*) AS n FROM ohlcv_data").to_pylist() == [{"n": 30}]
+    assert "figi" not in storage.sql("FROM asset").column_names
+
+
+def test_a_store_of_a_newer_release_is_refused_and_left_alone(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        storage.store_ohlcv_data("X", FRAME, "test", "minute")
+        release_with(patch, *LATER)
+        assert len(storage.list_series()) == len(DuckDBDataStorage(storage.path).list_series()) == 1
+    storage.close()
+    content = storage.path.read_bytes()
+    older = DuckDBDataStorage(storage.path)
+    with pytest.raises(StoreVersionError, match=r"newer release of lumibot-duckdb .* upgrade the package"):
+        older.get_historical_prices("X")
+    with pytest.raises(StoreVersionError):
+        older.store_ohlcv_data("X", FRAME, "test", "minute")
+    for use in (older.list_series, older.verify, older.compact, older.statistics, lambda: older.sql("SELECT 1")):
+        with pytest.raises(StoreVersionError):
+            use()
+    older.close()
+    assert storage.path.read_bytes() == content
+
+
+def test_another_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "mine.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE mine AS SELECT 1 AS a")
+    storage = DuckDBDataStorage(path)
+    with pytest.raises(StoreDamagedError, match=r"not a lumibot-duckdb store \(it has mine\)"):
+        storage.list_series()
+    with pytest.raises(StoreDamagedError):
+        storage.store_ohlcv_data("X", FRAME, "test", "minute")
+    storage.close()
+    with duckdb.connect(str(path), read_only=True) as connection:
+        assert connection.execute("SHOW TABLES").fetchall() == [("mine",)]
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "text.duckdb"
+    path.write_text("not a database" * 1000)
+    storage = DuckDBDataStorage(path)
+    with pytest.raises(StoreDamagedError):
+        storage.list_series()
+    with pytest.raises(StoreDamagedError):
+        storage.store_ohlcv_data("X", FRAME, "test", "minute")
+    assert path.read_text() == "not a database" * 1000
+
+
+def test_an_empty_database_becomes_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "empty.duckdb"
+    duckdb.connect(str(path)).close()
+    storage = DuckDBDataStorage(path)
+    assert storage.list_series() == []
+    storage.store_ohlcv_data("X", FRAME, "test", "minute")
+    assert_same(storage.get_historical_prices("X"), FRAME)
+    storage.close()

@@ -1,0 +1,69 @@
+"""`verify` finds damage that was planted, each kind of it, and nothing in a sound store."""
+
+from __future__ import annotations
+
+import pytest
+
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.connection import StoreConnection
+from storage.frames import minute_bars
+
+
+@pytest.fixture
+def sound(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+    frame = minute_bars(rows=100)
+    storage.store_ohlcv_data("A", frame, "test", "minute")
+    frame.iloc[5, 4] += 1
+    storage.store_ohlcv_data("A", frame, "test", "minute")
+    storage.store_ohlcv_data("B", frame.assign(note="n"), "test", "minute")
+    return storage
+
+
+def test_a_sound_store_has_no_findings(sound: DuckDBDataStorage) -> None:
+    report = sound.verify()
+    assert (report.sound, report.findings, report.series, report.rows) == (True, [], 2, 300)
+
+
+DAMAGES = {
+    "doubled_bars": "INSERT INTO {db}.bar SELECT * FROM {db}.bar WHERE version_id = 3 LIMIT 1",
+    "bars_of_no_version": "UPDATE {db}.bar SET version_id = 77 WHERE version_id = 1",
+    "bars_of_no_ingest": "UPDATE {db}.bar SET ingest_id = 99 WHERE version_id = 3",
+    "current_versions": "UPDATE {db}.series SET current_version = 3 WHERE series_id = 1",
+    "versions_of_no_series": "DELETE FROM {db}.series WHERE series_id = 3",
+    "doubled_identities": "INSERT INTO {db}.series SELECT * FROM {db}.series WHERE series_id = 3",
+    "recorded_facts": "DELETE FROM {db}.bar WHERE version_id = 3 AND ts = (SELECT max(ts) FROM {db}.bar)",
+    "coverage_ranges": "UPDATE {db}.coverage SET range_end = TIMESTAMP_S '2999-01-01 00:00:00' WHERE series_id = 3",
+    "layouts": "ALTER TABLE {db}.bar DROP COLUMN x_note_varchar",
+}
+
+
+@pytest.mark.parametrize("check", DAMAGES)
+def test_planted_damage_is_found(sound: DuckDBDataStorage, check: str) -> None:
+    with StoreConnection.of(sound.path).write() as cursor:
+        cursor.execute(DAMAGES[check])
+    report = sound.verify()
+    assert not report.sound
+    assert check in {finding.check for finding in report.findings if finding.damage}
+
+
+def test_a_layout_that_cannot_be_read_is_found(sound: DuckDBDataStorage) -> None:
+    with StoreConnection.of(sound.path).write() as cursor:
+        cursor.execute("UPDATE {db}.layout SET definition = '{' WHERE layout_id = 1")
+    assert "layout 1 cannot be read" in sound.verify().findings[0].what
+
+
+def test_many_findings_of_a_kind_are_cut_short(sound: DuckDBDataStorage) -> None:
+    with StoreConnection.of(sound.path).write() as cursor:
+        cursor.execute("INSERT INTO {db}.bar SELECT * FROM {db}.bar WHERE version_id = 3")
+    doubled = [finding for finding in sound.verify().findings if finding.check == "doubled_bars"]
+    assert len(doubled) == 20
+    assert doubled[0].what == "version 3 has the bar of 2024-01-02 14:30:00 2 times"
+
+
+def test_every_check_is_told_apart_as_damage_or_remark() -> None:
+    from lumibot_duckdb.storage.verification import _checks
+
+    checks = {name: (damage, sql) for name, damage, sql in _checks()}
+    assert {name for name, (damage, _) in checks.items() if not damage} == {"implausible_bars"}
+    assert set(DAMAGES) - {"layouts"} == {name for name, (damage, _) in checks.items() if damage}
+    assert all(sql.startswith(("-- damage: ", "-- remark: ")) for _, sql in checks.values())
