@@ -1,0 +1,25 @@
+"""Lumibot data sources on the store. Names load on first use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
+    from lumibot_duckdb.backtesting.stored import PandasDataBacktesting
+    from lumibot_duckdb.backtesting.windowed_data import WindowedData
+
+__all__ = ["EnhancedDataSourceBacktesting", "PandasDataBacktesting", "WindowedData"]
+
+_HOME = {
+    "EnhancedDataSourceBacktesting": "enhanced_data_source",
+    "PandasDataBacktesting": "stored",
+    "WindowedData": "windowed_data",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

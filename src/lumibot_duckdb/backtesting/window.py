@@ -1,0 +1,165 @@
+"""The sliding window over one series, and the memory budget that all windows share.
+
+A window holds consecutive rows of a series. Asking for rows outside of it loads them anew, together with a stretch
+ahead that doubles as long as the requests walk forward, so that a backtest reads its data once, in few growing gulps.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+DEFAULT_MAX_MEMORY = 256 * 1024 * 1024
+"""Bytes that the windows of one backtest may hold together, unless told otherwise."""
+
+FIRST_STRETCH = 1_024
+"""Rows read ahead at the first load; doubles from there."""
+
+LARGEST_STRETCH = 65_536
+"""Rows read ahead at most: some seventy sessions of minutes, beyond which a larger gulp saves nothing."""
+
+
+class Rows(Protocol):
+    """Loaded rows, whatever they are made of."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they hold in memory."""
+
+
+RowsT = TypeVar("RowsT", bound=Rows)
+
+
+@dataclass(slots=True)
+class WindowStatistics:
+    """What the windows of one budget did so far."""
+
+    loads: int = 0
+    rows_loaded: int = 0
+    evictions: int = 0
+
+
+class MemoryBudget:
+    """Bytes shared by many windows; the least recently used ones are dropped when they outgrow it."""
+
+    def __init__(self, max_bytes: int = DEFAULT_MAX_MEMORY) -> None:
+        if max_bytes <= 0:
+            raise ValueError(f"max_memory must be a positive number of bytes, not {max_bytes!r}")
+        self.max_bytes = max_bytes
+        self.statistics = WindowStatistics()
+        self.clock = 0
+        self._windows: weakref.WeakSet[SlidingWindow[Rows]] = weakref.WeakSet()
+        self._lock = threading.Lock()
+
+    def register(self, window: SlidingWindow[RowsT]) -> None:
+        """Count a window's bytes from now on, as long as the window lives."""
+        with self._lock:
+            self._windows.add(window)  # type: ignore[arg-type]  # a WeakSet is invariant
+
+    def share(self) -> int:
+        """Return the bytes that one window may take for reading ahead: a quarter of an even share."""
+        return self.max_bytes // (4 * max(1, len(self._windows)))
+
+    def held(self) -> int:
+        """Return the bytes that all windows hold now."""
+        return sum(window.nbytes for window in list(self._windows))
+
+    def settle(self, latest: SlidingWindow[RowsT], rows: int) -> None:
+        """Account for a load of `latest`, and drop others, longest unused first, until the budget holds."""
+        with self._lock:
+            self.clock += 1
+            self.statistics.loads += 1
+            self.statistics.rows_loaded += rows
+            held = self.held()
+            if held <= self.max_bytes:
+                return
+            for window in sorted(self._windows, key=lambda window: window.last_used):
+                if window is latest or window.nbytes == 0:
+                    continue
+                held -= window.nbytes
+                window.drop()
+                self.statistics.evictions += 1
+                if held <= self.max_bytes:
+                    return
+
+
+class SlidingWindow(Generic[RowsT]):
+    """The rows `[start, stop)` of a series of `size` rows, moved by what is asked of it.
+
+    `load(start, stop)` reads rows; `row_bytes` estimates one row's memory; `weight` says how many stored bars go into a
+    row, so that reading ahead costs the same whatever the rows are. Safe to use from several threads: what `cover`
+    returns stays valid for the caller whatever other threads ask.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        load: Callable[[int, int], RowsT],
+        budget: MemoryBudget,
+        row_bytes: int,
+        weight: int = 1,
+    ) -> None:
+        self.size = size
+        self.last_used = 0
+        self._load = load
+        self._budget = budget
+        self._row_bytes = max(1, row_bytes)
+        self._first_stretch = max(2, FIRST_STRETCH // weight)
+        self._largest_stretch = max(2, LARGEST_STRETCH // weight)
+        self._stretch = self._first_stretch
+        self._reach = 0
+        self._current: tuple[int, int, RowsT] | None = None
+        self._lock = threading.Lock()
+        budget.register(self)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held now."""
+        current = self._current
+        return 0 if current is None else current[2].nbytes
+
+    def drop(self) -> None:
+        """Let go of the rows; they are read again when they are asked for."""
+        self._current = None
+
+    def cover(self, start: int, stop: int) -> tuple[int, RowsT]:
+        """Return `(first, rows)` where `rows` are consecutive from row `first` on and cover `[start, stop)`."""
+        self.last_used = self._budget.clock
+        current = self._current
+        if current is not None and current[0] <= start and stop <= current[1]:
+            return current[0], current[2]
+        with self._lock:
+            return self._move(start, stop)
+
+    def _move(self, start: int, stop: int) -> tuple[int, RowsT]:
+        current = self._current
+        if current is not None and current[0] <= start and stop <= current[1]:
+            return current[0], current[2]
+        first, last = self._plan(current, start, stop)
+        self._current = None
+        rows = self._load(first, last)
+        if rows.nbytes <= self._budget.max_bytes:
+            self._current = (first, last, rows)
+        self._budget.settle(self, last - first)
+        return first, rows
+
+    def _plan(self, current: tuple[int, int, RowsT] | None, start: int, stop: int) -> tuple[int, int]:
+        """Decide what to load: what is asked, what recent requests looked back on, and a stretch ahead."""
+        affordable = max(FIRST_STRETCH // 8, self._budget.share() // self._row_bytes)
+        walks_on = current is not None and current[0] <= start <= current[1]
+        if walks_on and current is not None:
+            self._stretch = min(self._stretch * 2, self._largest_stretch)
+        else:
+            self._stretch = self._first_stretch
+            self._reach = 0
+        if current is not None and start < current[0] and stop > current[0] - LARGEST_STRETCH // 16:
+            # Two places of the same series are in use, e.g. the price now and a look-back: keep both in one window.
+            self._reach = max(self._reach, min(current[1], stop + self._stretch) - start)
+        stretch = min(self._stretch, affordable)
+        reach = min(self._reach, affordable)
+        last = min(self.size, stop + stretch)
+        first = max(0, min(start, stop - reach))
+        return first, max(last, stop)

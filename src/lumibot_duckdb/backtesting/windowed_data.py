@@ -1,0 +1,486 @@
+"""Lumibot's `Data` entity, backed by windows over a stored series instead of a whole frame.
+
+Everything that Lumibot decides (which bar is visible, what a price is, when a request fails) is decided by Lumibot's
+own code, inherited from `Data`. What is replaced is only where rows come from: a window that slides over the store.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
+from lumibot.entities import Asset, Data
+from lumibot.entities.data import _intraday_bar_state
+from lumibot.entities.dataline import Dataline
+from lumibot.tools.helpers import parse_timestep_qty_and_unit
+
+from lumibot_duckdb.backtesting.bucketed_series import BucketedBars, BucketedSeries, can_be_bucketed
+from lumibot_duckdb.backtesting.filled_series import PLAIN_DTYPES, SECOND, FilledRows, FilledSeries, bar_columns
+from lumibot_duckdb.backtesting.trading_index import NANOSECONDS, Int64Array, TradingIndex
+from lumibot_duckdb.backtesting.window import MemoryBudget, SlidingWindow
+from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesPin, TimeRange
+
+NEVER = np.iinfo(np.int64).max
+DAY_ENDS = 23 * 3600 + 59 * 60
+"""Second of the day after which Lumibot drops minute bars (`Data`'s default trading hours end at 23:59:00)."""
+
+
+class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type information
+    """Bars of one stored series for a backtest. Everywhere a `Data` goes, this goes.
+
+    Parameters are those of `Data`, with the pinned series in place of the frame. All windows of `budget` share its
+    memory. `df` still answers with the full frame, read when it is asked for.
+    """
+
+    def __init__(
+        self,
+        asset: Asset,
+        storage: DataStorageInterface,
+        pin: SeriesPin,
+        *,
+        timestep: str = "minute",
+        quote: Asset | None = None,
+        budget: MemoryBudget | None = None,
+    ) -> None:
+        self._storage = storage
+        self._pin = pin
+        self._facts = storage.facts(pin)
+        if self._facts.rows == 0:
+            raise ValueError(f"{pin.key.label()}: the series has no bars, so no backtest can use it")
+        self._budget = budget if budget is not None else MemoryBudget()
+        self._times = self._times_in_trading_hours(timestep)
+        super().__init__(asset, self._first_and_last_bar(), timestep=timestep, quote=quote)
+        self.__dict__.pop("_outline")
+        self.strict_end_check = False
+        self._lumibots_way = threading.RLock()  # `Data.get_bars` keeps its latest answer in two steps
+        self._begins, self._ends = _nanoseconds(self.datetime_start), _nanoseconds(self.datetime_end)
+        self._describe_columns()
+        self._split_adjusted: bool | None = None
+        self._bucketable = can_be_bucketed({column.name: column.dtype for column in self._facts.columns})
+        self._lay_on(None)
+
+    # -- what the whole series says --------------------------------------------------------------------------
+
+    def _times_in_trading_hours(self, timestep: str) -> Int64Array | None:
+        """Return all bar times if some lie outside of Lumibot's trading hours or off the minute; usually none do."""
+        if self._facts.on_minute or timestep != "minute":
+            return None
+        times = self._storage.read_bars(self._pin, columns=(), remember=False).times
+        local = pd.DatetimeIndex(times * SECOND, tz="UTC").tz_convert(LUMIBOT_DEFAULT_PYTZ)
+        traded: Int64Array = times[(local.hour * 3600 + local.minute * 60 + local.second).to_numpy() <= DAY_ENDS]
+        return traded
+
+    def _first_and_last_bar(self) -> pd.DataFrame:
+        """Return the two bars from which `Data` learns the columns and the range of dates."""
+        if self._times is not None:
+            ends = [int(self._times[0]), int(self._times[-1])] if len(self._times) else []
+        else:
+            ends = [time for time in (self._facts.first, self._facts.last) if time is not None]
+        dtypes = {column.name: column.dtype for column in self._facts.columns}
+        if ends and all(dtype in PLAIN_DTYPES for dtype in dtypes.values()):
+            # `Data` looks at dtypes and times only, so there is no need to read the two bars.
+            outline = {name: np.ones(2, dtype=dtype) for name, dtype in dtypes.items()}
+            outlined: pd.DataFrame = pd.DataFrame(outline, index=self._index_of(np.array(ends)))
+            return outlined if ends[0] < ends[1] else outlined.head(1)
+        frames = [self._stored_frame(TimeRange(time, time + 1)) for time in sorted(set(ends))]
+        both: pd.DataFrame = pd.concat(frames) if frames else self._stored_frame(TimeRange(0, 0))
+        return both
+
+    def _stored_frame(self, within: TimeRange | None) -> pd.DataFrame:
+        frame: pd.DataFrame = self._storage.read_pandas(self._pin, within)
+        return frame
+
+    def _describe_columns(self) -> None:
+        """Set what `Data.__init__` finds out by looking at every value."""
+        gaps = {column.name for column in self._facts.columns if column.has_nulls}
+        self._ohlc_has_nan = any(name in gaps for name in ("open", "high", "low", "close"))
+        self._volume_has_nan = "volume" in gaps
+        self._dividend_has_nan = "dividend" in gaps
+        self._stock_splits_has_nan = "stock_splits" in gaps
+        self._rows_need_mending = bool(gaps & {"open", "high", "low", "close", "volume", "dividend", "stock_splits"})
+
+    # -- the time index --------------------------------------------------------------------------------------
+
+    def index_outline(self, *, minutes_are_filled: bool) -> pd.DatetimeIndex:
+        """Return times that make the same merged index as all bar times do.
+
+        Where Lumibot fills every minute between the first and the last bar of a day, these two are enough.
+        """
+        if not minutes_are_filled or self.timestep != "minute":
+            times = self._storage.read_bars(self._pin, columns=(), remember=False).times
+        elif self._times is not None:
+            times = self._times
+        else:
+            times = np.unique(self._storage.session_bounds(self._pin))
+        return self._index_of(times)
+
+    def _index_of(self, times: Int64Array) -> pd.DatetimeIndex:
+        index = pd.DatetimeIndex(times * SECOND, tz="UTC", name="datetime").as_unit(self._facts.index_unit)
+        local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
+        return local
+
+    def repair_times_and_fill(self, idx: pd.DatetimeIndex) -> None:
+        """Lay the series on the backtest's time index, as `Data` does; rows are filled when they are read."""
+        self._lay_on(TradingIndex.of(idx))
+
+    def _lay_on(self, trading_index: TradingIndex | None) -> None:
+        self._trading_index = trading_index
+        self.iter_index_dict: dict[Any, int] | None = None  # `Data` lays itself on its own index when this is None
+        self._located: tuple[dt.datetime, int, bool, int] | None = None
+        if trading_index is None:
+            return
+        index = trading_index.index
+        rows = (
+            int(index.searchsorted(self.datetime_start, side="left")),
+            int(index.searchsorted(self.datetime_end, side="right")),
+        )
+        self._first_row = rows[0]
+        self._index = index[rows[0] : rows[1]]
+        self._index_values_ns = trading_index.nanoseconds[rows[0] : rows[1]]
+        self._data_len = len(self._index)
+        self.iter_index_dict = {}
+        self._series = FilledSeries(
+            self._storage,
+            self._pin,
+            self._facts,
+            trading_index,
+            rows,
+            self.asset,
+            self.quote,
+            self.timestep,
+            self._times,
+        )
+        self._window: SlidingWindow[FilledRows] = SlidingWindow(
+            self._data_len, self._series.load, self._budget, self._series.row_bytes
+        )
+        self._whole: SlidingWindow[FilledRows] | None = None
+        self._buckets: dict[int, BucketedSeries] = {}
+        self._latest_buckets: dict[tuple[int, str], tuple[int, int, BucketedSeries | None]] = {}
+        self._bar_length = trading_index.bar_length(rows[0], rows[1], self.timestep)
+        self._closed_bar_length_cache = (self._data_len, self.timestep, self._bar_length)
+        self._latest_bars: tuple[tuple[int, ...], pd.DataFrame] | None = None
+        self._describe_filled_columns()
+
+    def _describe_filled_columns(self) -> None:
+        """Set the columns that `Data` has after filling, without the values."""
+        names = self._series.filled_names()
+        self._bars_cols = bar_columns(names)
+        self.datalines = {"datetime": Dataline(self.asset, "datetime", _IndexLine(self), np.dtype(object))}
+        for name in names:
+            self.datalines[name] = Dataline(self.asset, name, _ColumnLine(self, name), None)
+        self._quote_required_cols_present = all(
+            name in self.datalines for name in ("open", "high", "low", "close", "volume")
+        )
+        self._quote_missing_cols = [
+            name
+            for side in ("bid", "ask")
+            for name in (side, f"{side}_size", f"{side}_condition", f"{side}_exchange")
+            if name not in self.datalines
+        ]
+        self._quote_presence_logged = False
+
+    def _laid(self) -> TradingIndex:
+        """Return the time index; a series that no backtest merged with others lies on its own bar times."""
+        if self._trading_index is None:
+            self._lay_on(TradingIndex(pd.DatetimeIndex(self._stored_frame(None).index)))
+        assert self._trading_index is not None
+        return self._trading_index
+
+    # -- the full frame, for code that asks for it ------------------------------------------------------------
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """The full frame, filled if the series lies on a backtest's index. Kept while the budget has room for it."""
+        outline: pd.DataFrame | None = self.__dict__.get("_outline")
+        if outline is not None:
+            return outline
+        if self._trading_index is None:
+            return self._stored_frame(None)
+        if self._whole is None:
+            self._whole = SlidingWindow(self._data_len, self._series.load, self._budget, self._series.row_bytes)
+        return self._whole.cover(0, self._data_len)[1].table.frame(0, self._data_len)
+
+    @df.setter
+    def df(self, frame: pd.DataFrame) -> None:
+        if "_series" in self.__dict__:
+            raise TypeError(
+                f"the bars of {self._pin.key.label()} come from the store and cannot be replaced in a backtest; "
+                "store the changed bars, or pass them as pandas_data"
+            )
+        # `Data.__init__` works on its frame; here that is an outline of two bars, wanted no longer than that.
+        self.__dict__["_outline"] = frame
+
+    def __getattr__(self, name: str) -> Any:
+        # `Data` has each column as an attribute, too (`data.close`); here they are read when asked for.
+        lines = self.__dict__.get("datalines", {})
+        if name in lines:
+            return np.asarray(lines[name].dataline)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def iter_index(self) -> pd.Series[int]:
+        """Row numbers by bar time, as in `Data`."""
+        self._laid()
+        rows: pd.Series[int] = pd.Series(np.arange(self._data_len), index=self._index)
+        return rows
+
+    # -- rows ------------------------------------------------------------------------------------------------
+
+    def get_iter_count(self, dt: dt.datetime) -> int:
+        """Return the row of the last bar at or before `dt`; -1 before the first."""
+        return self._locate(dt)[1]
+
+    def _locate(self, time: dt.datetime) -> tuple[dt.datetime, int, bool, int]:
+        """Return `time`, the row of the last bar at or before it, whether it has closed, `time` in nanoseconds."""
+        located = self._located
+        if located is not None and located[0] == time:
+            return located
+        if self._trading_index is None:
+            self._laid()
+        nanoseconds = _nanoseconds(time)
+        times = self._index_values_ns
+        row = located[1] + 1 if located is not None else 0
+        # Backtests mostly step from one bar to the next.
+        if not (0 <= row < self._data_len - 1 and times.item(row) <= nanoseconds < times.item(row + 1)):
+            row = int(times.searchsorted(nanoseconds, side="right")) - 1
+        length = self._bar_length
+        closed = row >= 0 and length is not None and times.item(row) + length <= nanoseconds
+        self._located = located = (time, row, closed, nanoseconds)
+        return located
+
+    def _intraday_state_at(self, iter_count: int, dt: dt.datetime) -> str | None:
+        _, row, closed, _ = self._locate(dt)
+        if row == iter_count and row >= 0 and self._bar_length is not None:
+            return "closed" if closed else "forming"
+        state: str | None = _intraday_bar_state(
+            self._index_values_ns,
+            iter_count,
+            dt,
+            timestep=self.timestep,
+            index_tz=self._index.tz,
+            cache_owner=self,
+        )
+        return state
+
+    def _get_bars_row_bounds(self, dt: dt.datetime, length: int = 1, timeshift: Any = 0) -> tuple[int, int, int]:
+        shift = timeshift if type(timeshift) is int else self._normalize_timeshift_to_rows(timeshift)
+        _, row, closed, _ = self._locate(dt)
+        seen = row + 1 if self.timestep == "day" or (closed and shift >= 0) else row
+        stop = max(0, min(seen - shift, self._data_len))
+        start = max(0, stop - int(length))
+        if start == stop and stop > 0:
+            start = stop - 1
+        return min(start, stop), stop, shift
+
+    def _get_bars_frame_window(
+        self, dt: dt.datetime, length: int = 1, timeshift: Any = 0
+    ) -> tuple[pd.DataFrame | None, int, int, int]:
+        start, stop, shift = self._get_bars_row_bounds(dt, length=length, timeshift=timeshift)
+        if start >= stop:
+            return None, start, stop, shift
+        first, rows = self._window.cover(start, stop)
+        return rows.bars.frame(start - first, stop - first), start, stop, shift
+
+    def _get_frame_between_dates(
+        self, start_date: Any = None, end_date: Any = None, bars_only: bool = False
+    ) -> pd.DataFrame:
+        stop = self.get_iter_count(end_date)
+        start = max(0, self.get_iter_count(start_date))
+        # Slicing a frame takes a negative stop as counted from the end.
+        start, stop, _ = slice(start, stop).indices(self._data_len)
+        stop = max(start, stop)
+        first, rows = self._window.cover(start, stop)
+        table = rows.bars if bars_only else rows.table
+        return table.frame(start - first, stop - first)
+
+    def rows_of_day(self, time: dt.datetime) -> pd.DataFrame:
+        """Return the filled rows of one calendar day (by the date of `time`), all columns."""
+        day = pd.Timestamp(pd.Timestamp(time).date())
+        index = self._index.tz_localize(None)
+        start, stop = (int(row) for row in index.searchsorted([day, day + pd.Timedelta(days=1)]))
+        first, rows = self._window.cover(start, stop)
+        frame = rows.table.frame(start - first, stop - first)
+        if "_split_adjusted" in frame.columns:
+            frame["_split_adjusted"] = self._any_split_adjusted()
+        return frame
+
+    def _any_split_adjusted(self) -> bool:
+        """Whether any row of the whole series is marked as adjusted, which Lumibot takes as said of all."""
+        if self._split_adjusted is None:
+            self._split_adjusted = bool(pd.Series(self.df["_split_adjusted"]).fillna(False).astype(bool).any())
+        return self._split_adjusted
+
+    def last_rows(self, time: dt.datetime, count: int) -> pd.DataFrame | None:
+        """Return the `count` filled rows up to `time`, all columns; None if the series has fewer."""
+        self._laid()
+        stop = int(self._index.searchsorted(time, side="right"))
+        if stop < count:
+            return None
+        first, rows = self._window.cover(stop - count, stop)
+        return rows.table.frame(stop - count - first, stop - first)
+
+    # -- bars ------------------------------------------------------------------------------------------------
+
+    def get_bars(
+        self, dt: dt.datetime, length: int = 1, timestep: str = Data.MIN_TIMESTEP, timeshift: Any = 0
+    ) -> pd.DataFrame | None:
+        """Return the last `length` bars of `timestep` visible at `dt`, as `Data.get_bars` does."""
+        bars = self._bars(dt, length, timestep, timeshift)
+        return bars.without_returns() if isinstance(bars, BucketedBars) else bars
+
+    def bars_with_returns(self, dt: dt.datetime, length: int, timestep: str, timeshift: Any = 0) -> pd.DataFrame | None:
+        """Return what `get_bars` does; where they are known, with the columns that Lumibot's `Bars` would add."""
+        bars = self._bars(dt, length, timestep, timeshift)
+        return bars.frame() if isinstance(bars, BucketedBars) else bars
+
+    def _bars(self, dt: dt.datetime, length: int, timestep: str, timeshift: Any) -> pd.DataFrame | BucketedBars | None:
+        """Answer from a window where that is plainly what `Data.get_bars` would do; else let it do it."""
+        quantity, unit = parse_timestep_qty_and_unit(timestep)
+        answer: pd.DataFrame | BucketedBars | None = None
+        if quantity == 1 and unit == self.timestep:
+            if not self._rows_need_mending:
+                return self._own_bars(dt, length, timeshift)
+        elif self._bucketable and (self.timestep, unit) in ROWS_A_BAR:
+            answer = self._bucketed_bars(dt, length, quantity, unit, timeshift)
+        if answer is None:
+            with self._lumibots_way:
+                answer = super().get_bars(dt, length=length, timestep=timestep, timeshift=timeshift)
+        return answer
+
+    def _own_bars(self, dt: dt.datetime, length: int, timeshift: Any) -> pd.DataFrame | None:
+        """Return bars of the series' own step. While nothing changed, the same frame, as `Data` does."""
+        start, stop, shift = self._get_bars_row_bounds(dt, length, timeshift)
+        if start >= stop:
+            return None
+        key = (int(length), shift, start, stop)
+        latest = self._latest_bars
+        if latest is not None and latest[0] == key:
+            return latest[1]
+        first, rows = self._window.cover(start, stop)
+        bars = rows.bars.frame(start - first, stop - first)
+        self._latest_bars = (key, bars)
+        return bars
+
+    def _bucketed_bars(
+        self, dt: dt.datetime, length: int, quantity: int, unit: str, timeshift: Any
+    ) -> BucketedBars | None:
+        """Answer a request for larger bars from buckets; None where Lumibot's own code has to."""
+        if not self._is_plain_request(dt, length, quantity):
+            return None
+        rows = length * ROWS_A_BAR[self.timestep, unit] * (quantity if unit != "day" else 1)
+        start, stop, _ = self._get_bars_row_bounds(dt, rows, timeshift)
+        if start >= stop:
+            return None
+        series = self._bucketed_series(quantity, unit, start)
+        return series.bars((start, stop), self._labels_until(dt, quantity, unit, stop), length)
+
+    def _is_plain_request(self, dt: dt.datetime, length: Any, quantity: int) -> bool:
+        """Whether the request is one that `Data` neither refuses nor warns of."""
+        return (
+            type(length) is int
+            and length > 0
+            and quantity > 0
+            and self._begins <= self._locate(dt)[3] <= self._ends
+            and not self.strict_end_check
+        )
+
+    def _bucketed_series(self, quantity: int, unit: str, start: int) -> BucketedSeries:
+        """Return the buckets for requests that look back to row `start`; the same for a whole day of rows."""
+        row = start + self._first_row
+        first, stop, series = self._latest_buckets.get((quantity, unit), (0, 0, None))
+        if series is None or not first <= row < stop:
+            index = self._laid()
+            grid = index.grid(quantity, unit, row)
+            series = self._buckets.get(id(grid))
+            if series is None:
+                series = BucketedSeries(self._series, grid, self._first_row, self._budget, gaps=self._ohlc_has_nan)
+                self._buckets[id(grid)] = series
+            self._latest_buckets[quantity, unit] = (*index.rows_of_day(row), series)
+        return series
+
+    def _labels_until(self, dt: dt.datetime, quantity: int, unit: str, stop: int) -> int:
+        """Return the time (ns) before which a larger bar must be labelled to be complete, by `Data.get_bars`."""
+        if unit == "day":
+            if self.timestep == "day":
+                return NEVER
+            return _nanoseconds(dt.replace(hour=0, minute=0, second=0, microsecond=0))
+        requested, base = quantity * NANOSECONDS[unit], NANOSECONDS[self.timestep]
+        if requested <= base:
+            return NEVER
+        return self._index_values_ns.item(stop - 1) + base - requested + 1
+
+
+ROWS_A_BAR = {
+    ("minute", "minute"): 1,
+    ("minute", "hour"): 60,
+    ("minute", "day"): 1440,
+    ("hour", "hour"): 1,
+    ("hour", "day"): 24,
+    ("day", "day"): 1,
+}
+"""Rows that `Data.get_bars` looks back on for one larger bar, by the series' step and the requested unit."""
+
+
+class _ColumnLine:
+    """A column as `Data.datalines` has it: an array of all rows, of which only the ones asked for are read."""
+
+    def __init__(self, data: WindowedData, name: str) -> None:
+        self._data = data
+        self._name = name
+
+    def __len__(self) -> int:
+        return self._data._data_len
+
+    def __getitem__(self, rows: Any) -> Any:
+        data = self._data
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            if step != 1:
+                return np.asarray(self)[rows]
+            first, loaded = data._window.cover(start, max(start, stop))
+            return loaded.table.columns[self._name][start - first : max(start, stop) - first]
+        row = int(rows)
+        if row < 0:
+            row += len(self)
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {rows} is outside of the {len(self)} rows of {data._pin.key.label()}")
+        first, loaded = data._window.cover(row, row + 1)
+        return loaded.table.columns[self._name][row - first]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(np.asarray(self))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        values: np.ndarray[Any, Any] = self._data.df[self._name].to_numpy()
+        return values if dtype is None else values.astype(dtype)
+
+
+class _IndexLine:
+    """The time index as `Data.datalines` has it: an array of `Timestamp`, made when asked for."""
+
+    def __init__(self, data: WindowedData) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        return self._data._data_len
+
+    def __getitem__(self, rows: Any) -> Any:
+        index = self._data._index[rows]
+        return index.to_numpy() if isinstance(index, pd.DatetimeIndex) else index
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._data._index)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        times: np.ndarray[Any, Any] = self._data._index.to_numpy()
+        return times if dtype is None else times.astype(dtype)
+
+
+def _nanoseconds(time: dt.datetime) -> int:
+    """Return nanoseconds since 1970, UTC."""
+    return time.value if isinstance(time, pd.Timestamp) else int(time.timestamp() * 1_000_000_000)

@@ -1,0 +1,108 @@
+"""Whole strategies on Lumibot's pandas source and on ours: same trades, same portfolio values, same frames seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from lumibot.backtesting import PandasDataBacktesting as LumibotPandasDataBacktesting
+
+from parity.backtests import BacktestResult, assert_same_result, run
+from parity.series import INVENTED, REAL, Market, real_days, real_minutes
+from parity.sides import our_class, pandas_data, store
+from parity.strategies import Brackets, Crossing, HoldForEvents, LimitsAndTrails, ManyHorizons
+
+MINUTE_REQUESTS = [(60, "minute"), (60, "5min"), (10, "hour"), (3, "day"), (20, "7min")]
+DAY_REQUESTS = [(60, "day"), (10, "2day")]
+
+
+def on_both(
+    strategy: Any, market: Market, tmp_path: Path, *, start: Any = None, end: Any = None, **parameters: Any
+) -> tuple[BacktestResult, BacktestResult]:
+    start, end = (start or market.start), (end or market.end)
+    parameters["assets"] = [asset for asset, _ in market.frames]
+    if any(asset.asset_type in ("crypto", "forex") for asset in parameters["assets"]):
+        parameters["market"] = "24/7"
+    theirs = run(
+        strategy,
+        LumibotPandasDataBacktesting,
+        tmp_path / "theirs",
+        start,
+        end,
+        parameters,
+        pandas_data=pandas_data(market),
+    )
+    ours = run(strategy, our_class(market, store(market, tmp_path)), tmp_path / "ours", start, end, parameters)
+    return theirs, ours
+
+
+def check(theirs: BacktestResult, ours: BacktestResult, *, fills: int = 1) -> None:
+    assert (theirs.trades["status"] == "fill").sum() >= fills, (
+        "a comparison of backtests that trade nothing says little"
+    )
+    assert_same_result(theirs, ours)
+
+
+@pytest.mark.parametrize("strategy", [Crossing, Brackets, LimitsAndTrails])
+def test_minutes_of_two_stocks(strategy: Any, tmp_path: Path) -> None:
+    check(*on_both(strategy, INVENTED["dense"](), tmp_path, sleeptime="3M"))
+
+
+def test_minutes_on_many_horizons_and_indicators(tmp_path: Path) -> None:
+    check(*on_both(ManyHorizons, INVENTED["dense"](), tmp_path, sleeptime="11M", requests=MINUTE_REQUESTS))
+
+
+@pytest.mark.parametrize("strategy", [Crossing, LimitsAndTrails])
+def test_crypto_around_the_clock_over_the_change_of_clocks(strategy: Any, tmp_path: Path) -> None:
+    check(*on_both(strategy, INVENTED["crypto"](), tmp_path, sleeptime="10M", step="15 minutes"))
+
+
+def test_bid_and_ask_decide_fills(tmp_path: Path) -> None:
+    check(*on_both(LimitsAndTrails, INVENTED["quotes"](), tmp_path, sleeptime="15M"))
+
+
+def test_holes_in_the_bars(tmp_path: Path) -> None:
+    check(*on_both(Crossing, INVENTED["holes"](), tmp_path, sleeptime="5M"))
+
+
+@pytest.mark.parametrize("strategy", [Crossing, HoldForEvents])
+def test_days_with_dividends_and_splits(strategy: Any, tmp_path: Path) -> None:
+    check(*on_both(strategy, INVENTED["days"](), tmp_path, sleeptime="1D", step="day"))
+
+
+def test_days_stamped_at_the_close_with_splits(tmp_path: Path) -> None:
+    check(*on_both(HoldForEvents, INVENTED["days_at_the_close"](), tmp_path, sleeptime="1D"))
+
+
+def test_hours(tmp_path: Path) -> None:
+    check(*on_both(Crossing, INVENTED["hours"](), tmp_path, sleeptime="1H", step="hour", length=20))
+
+
+def test_real_days_of_four_symbols_with_indicators(tmp_path: Path) -> None:
+    market = real_days("AAPL", "SPY", "IBM", "FB")
+    start, end = pd.Timestamp("2013-01-02"), pd.Timestamp("2013-12-31")
+    theirs, ours = on_both(ManyHorizons, market, tmp_path, start=start, end=end, sleeptime="1D", requests=DAY_REQUESTS)
+    check(theirs, ours, fills=10)
+
+
+def test_real_minutes_of_three_symbols(tmp_path: Path) -> None:
+    market = real_minutes("IBM", "BAC", "AIG")
+    check(*on_both(Crossing, market, tmp_path, sleeptime="5M", step="5min", length=24), fills=20)
+
+
+def test_real_half_day(tmp_path: Path) -> None:
+    check(*on_both(Crossing, REAL["us_half_day"](), tmp_path, sleeptime="2M"))
+
+
+def test_real_crypto(tmp_path: Path) -> None:
+    market = REAL["crypto"]()
+    start, end = pd.Timestamp("2022-01-10"), pd.Timestamp("2022-01-13")
+    check(*on_both(Crossing, market, tmp_path, start=start, end=end, sleeptime="7M", step="30min"))
+
+
+def test_real_forex(tmp_path: Path) -> None:
+    market = REAL["forex"]()
+    start, end = pd.Timestamp("2012-02-06"), pd.Timestamp("2012-02-08")
+    check(*on_both(Crossing, market, tmp_path, start=start, end=end, sleeptime="10M", step="minute"))
