@@ -1,0 +1,1 @@
+"""The `lumibot-duckdb` command."""

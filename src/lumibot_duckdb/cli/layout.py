@@ -1,0 +1,66 @@
+"""How commands write tables, numbers and times for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from itertools import zip_longest
+from zoneinfo import ZoneInfo
+
+_NEW_YORK = ZoneInfo("America/New_York")
+_NARROWEST = 8
+_GAP = "  "
+_UNITS = ("KB", "MB", "GB", "TB")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], width: int | None = None) -> str:
+    """Return a table of texts. `right` says which columns are aligned to the right.
+
+    With a `width`, the widest columns are cut ("…") until the table fits, as far as that leaves something to read.
+    """
+    cells = [[cell.split("\n") for cell in row] for row in [header, *rows]]
+    widths = [max(len(line) for row in cells for line in row[column]) for column in range(len(header))]
+    if width is not None:
+        _narrow(widths, width - len(_GAP) * (len(widths) - 1))
+    lines = []
+    for number, row in enumerate(cells):
+        for parts in zip_longest(*row, fillvalue=""):
+            aligned = [_aligned(*cell) for cell in zip(parts, widths, right, strict=True)]
+            lines.append(_GAP.join(aligned).rstrip())
+        if number == 0:
+            lines.append(_GAP.join("-" * column for column in widths))
+    return "\n".join(lines)
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: "1 file", "1,200 files"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def new_york(seconds: int | None) -> str:
+    """Return an instant as New York's date and time to the minute, the date alone at midnight, "" for None."""
+    if seconds is None:
+        return ""
+    there = datetime.fromtimestamp(seconds, timezone.utc).astimezone(_NEW_YORK)
+    if there.second:
+        return f"{there:%Y-%m-%d %H:%M:%S}"
+    return f"{there:%Y-%m-%d %H:%M}" if there.hour or there.minute else f"{there:%Y-%m-%d}"
+
+
+def size(number: int) -> str:
+    """Return a number of bytes in a unit that suits it: "512 bytes", "3.4 MB"."""
+    if number < 1000:
+        return count(number, "byte")
+    power = min((len(str(number)) - 1) // 3, len(_UNITS))
+    return f"{number / 1000**power:.1f} {_UNITS[power - 1]}"
+
+
+def _narrow(widths: list[int], room: int) -> None:
+    while sum(widths) > room and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+
+
+def _aligned(text: str, width: int, right: bool) -> str:
+    if len(text) > width:
+        return text[: width - 1] + "…"
+    return text.rjust(width) if right else text.ljust(width)

@@ -1,0 +1,28 @@
+"""The store that a command works on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lumibot_duckdb.cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+
+
+def chosen_path(store: str | None) -> Path:
+    """Return the absolute path of the store file for what `--store` says (None: the default store)."""
+    from lumibot_duckdb.storage.location import store_path
+
+    try:
+        return store_path(store).absolute()
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def open_store(store: str | None) -> DuckDBDataStorage:
+    """Return the storage for what `--store` says."""
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+
+    return DuckDBDataStorage(chosen_path(store))

@@ -1,0 +1,43 @@
+"""Finds the files that a person means: names, patterns that the shell left alone, and folders."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+
+from lumibot_duckdb.importing.vocabulary import COMPRESSED_SUFFIXES, FILE_SUFFIXES
+
+
+def find_files(names: Iterable[str], leave_out: Path | None = None) -> tuple[list[Path], dict[str, str]]:
+    """Return the files, each once, and what is wrong with the names that give none.
+
+    Of a folder and its subfolders these are the files whose names end like those of bars; nothing in the folder
+    `leave_out` is among them.
+    """
+    found: dict[Path, Path] = {}
+    wrong: dict[str, str] = {}
+    for name in names:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            files = [file for file in sorted(path.rglob("*")) if _is_of_bars(file, path, leave_out)]
+            problem = f"no file in this folder ends in {', '.join(FILE_SUFFIXES)}"
+        elif path.exists():
+            files, problem = [path], ""
+        else:
+            matches = glob.iglob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute patterns)
+            files = [file for file in map(Path, sorted(matches)) if file.is_file()]
+            problem = "no file matches" if glob.has_magic(name) else "there is no such file"
+        found.update({file.resolve(): file for file in files if file.resolve() not in found})
+        if not files:
+            wrong[name] = problem
+    return list(found.values()), wrong
+
+
+def _is_of_bars(file: Path, folder: Path, leave_out: Path | None) -> bool:
+    if leave_out is not None and leave_out.resolve() in file.resolve().parents:
+        return False
+    if any(part.startswith(".") for part in file.relative_to(folder).parts):
+        return False
+    plain = file.with_suffix("") if file.suffix.lower() in COMPRESSED_SUFFIXES else file
+    return plain.suffix.lower() in FILE_SUFFIXES and file.is_file()

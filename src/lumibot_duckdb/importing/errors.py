@@ -1,0 +1,7 @@
+"""The errors of an import. Each message says what was wrong and what to do."""
+
+from __future__ import annotations
+
+
+class FileRefusedError(Exception):
+    """A file cannot be imported as a whole; nothing of it was stored."""

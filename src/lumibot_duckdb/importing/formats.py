@@ -1,0 +1,38 @@
+"""Opens a file of bars as a table, by what is in it and not by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pyarrow as pa
+
+from lumibot_duckdb.importing.columnar import ArrowTable, ParquetTable
+from lumibot_duckdb.importing.delimited import DelimitedTable, TextChoice
+from lumibot_duckdb.importing.errors import FileRefusedError
+from lumibot_duckdb.importing.table_file import TableFile
+
+
+def open_table(path: Path, choice: TextChoice | None = None, wanted: Collection[str] = ()) -> TableFile:
+    """Return a file as a table. `wanted` are columns that the user named.
+
+    Raises `FileRefusedError` when it cannot be read, with the reason.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+        if start.startswith(b"PAR1"):
+            return ParquetTable(path)
+        if start.startswith((b"ARROW1", b"FEA1", b"\xff\xff\xff\xff")):
+            return ArrowTable(path)
+        if start.startswith(b"PK\x03\x04"):
+            raise FileRefusedError("it is a zip archive or an Excel file: unpack it, or save it as CSV")
+        return DelimitedTable(path, choice, wanted)
+    except (OSError, pa.ArrowException) as error:
+        raise FileRefusedError(f"it cannot be read: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message."""
+    lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,65 @@
+"""Writes the rows of a file that are no bars into a CSV file beside the store, with the reason of each."""
+
+from __future__ import annotations
+
+import csv
+import filecmp
+import os
+import tempfile
+from collections.abc import Iterator
+from datetime import date
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from lumibot_duckdb.importing.arrays import as_text, is_text
+from lumibot_duckdb.importing.staging import Staging
+from lumibot_duckdb.importing.table_file import Piece, TableFile
+
+
+def write_quarantine(file: TableFile, source: Path, staging: Staging, folder: Path) -> Path:
+    """Write the refused rows of `source` to `<folder>/<name>-<today>.csv` and return the path.
+
+    The columns are the row's number in the file, the reason, and the file's own columns as they are. A file of that
+    name with other rows is left alone: the new one gets a number.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
+    written = Path(temporary)
+    try:
+        with os.fdopen(handle, "w", newline="", encoding="utf-8") as out:
+            writer = csv.writer(out)
+            writer.writerow(["row", "reason", *(name.strip() for name in file.columns)])
+            for piece in file.pieces():
+                writer.writerows(_refused_rows(piece, staging, file.delimiter))
+        return _kept(written, folder, f"{source.name}-{date.today().isoformat()}")
+    finally:
+        written.unlink(missing_ok=True)
+
+
+def _refused_rows(piece: Piece, staging: Staging, delimiter: str) -> Iterator[list[str]]:
+    malformed = {number: next(csv.reader([text], delimiter=delimiter), []) for number, text in piece.malformed}
+    numbers = [*piece.numbers[[0, -1]].tolist(), *malformed] if len(piece.numbers) else list(malformed)
+    if not numbers:
+        return
+    reasons = staging.refused_among(min(numbers), max(numbers))
+    kept = np.isin(piece.numbers, list(reasons))
+    columns = [
+        (column if is_text(column) else as_text(column)).to_pylist()
+        for column in piece.table.filter(pa.array(kept)).columns
+    ]
+    rows = dict(zip(piece.numbers[kept].tolist(), zip(*columns, strict=True), strict=True))
+    for number in sorted((*rows, *malformed)):
+        yield [str(number), reasons[number].text, *(rows.get(number) or malformed[number])]
+
+
+def _kept(written: Path, folder: Path, stem: str) -> Path:
+    for number in count(1):
+        path = folder / (f"{stem}.csv" if number == 1 else f"{stem}-{number}.csv")
+        if not path.exists():
+            return written.replace(path)
+        if filecmp.cmp(written, path, shallow=False):
+            return path
+    raise AssertionError("unreachable")

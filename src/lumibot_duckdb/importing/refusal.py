@@ -1,0 +1,62 @@
+"""Why a row of a file cannot become a bar."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from lumibot_duckdb.importing.arrays import BoolArray, CodeArray
+
+
+class Refusal(IntEnum):
+    """The reasons, as codes that fit arrays; `NONE` is a good row. A row has the first reason that is found."""
+
+    NONE = 0
+    FIELDS = 1
+    NO_TIME = 2
+    UNREADABLE_TIME = 3
+    TIME_OUT_OF_RANGE = 4
+    FRACTION = 5
+    NO_ZONE = 6
+    OTHER_UNIT = 7
+    NONEXISTENT_TIME = 8
+    UNCLEAR_TIME = 9
+    NO_SYMBOL = 10
+    UNREADABLE_NUMBER = 11
+    NO_PRICES = 12
+    NOT_FINITE = 13
+    NOT_POSITIVE = 14
+    HIGH_BELOW_LOW = 15
+    NEGATIVE_VOLUME = 16
+    CONFLICT = 17
+
+    @property
+    def text(self) -> str:
+        """The reason as people read it."""
+        return _TEXTS[self]
+
+
+_TEXTS = {
+    Refusal.NONE: "",
+    Refusal.FIELDS: "wrong number of fields",
+    Refusal.NO_TIME: "no time",
+    Refusal.UNREADABLE_TIME: "unreadable time",
+    Refusal.TIME_OUT_OF_RANGE: "time before 1678 or after 2261",
+    Refusal.FRACTION: "time with a fraction of a second",
+    Refusal.NO_ZONE: "time without a zone among times with one",
+    Refusal.OTHER_UNIT: "epoch time in another unit than the others",
+    Refusal.NONEXISTENT_TIME: "local time that does not exist (the clocks went forward)",
+    Refusal.UNCLEAR_TIME: "local time that came twice (the clocks went back), in rows that are not in order",
+    Refusal.NO_SYMBOL: "no symbol",
+    Refusal.UNREADABLE_NUMBER: "unreadable number",
+    Refusal.NO_PRICES: "no prices",
+    Refusal.NOT_FINITE: "price or volume is infinite",
+    Refusal.NOT_POSITIVE: "price not above zero",
+    Refusal.HIGH_BELOW_LOW: "high below low",
+    Refusal.NEGATIVE_VOLUME: "volume below zero",
+    Refusal.CONFLICT: "other bars with the same time",
+}
+
+
+def mark(refusals: CodeArray, rows: BoolArray, reason: Refusal) -> None:
+    """Write a reason into `refusals` at some rows, where there is none yet."""
+    refusals[rows & (refusals == Refusal.NONE)] = reason

@@ -1,0 +1,39 @@
+"""What an import has to tell about a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lumibot_duckdb.importing.refusal import Refusal
+from lumibot_duckdb.storage.interface import EpochSeconds
+
+
+@dataclass(slots=True)
+class FileReport:
+    """What became of a file.
+
+    `error` is why it was refused as a whole (None: it was not).
+
+    `rows` are the rows of the file that are not blank; each of them is in `added`, `changed` or `unchanged` (bars of
+    the store), `repeated` (an identical row came before) or `refused`. `symbols` names the series that were written.
+    `first` and `last` are the starts of the first and last good bar. `left_out` are the file's columns that are not
+    stored, `notes` further things to know about the file.
+    """
+
+    path: Path
+    rows: int = 0
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    repeated: int = 0
+    refused: Counter[Refusal] = field(default_factory=Counter)
+    quarantine: Path | None = None
+    timeframe: str = ""
+    symbols: tuple[str, ...] = ()
+    first: EpochSeconds | None = None
+    last: EpochSeconds | None = None
+    left_out: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    error: str | None = None

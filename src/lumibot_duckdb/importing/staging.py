@@ -1,0 +1,161 @@
+"""The bars of one file on their way into the store, in a DuckDB of their own that spills to disk: sorts out order,
+clock changes and repeated times in bounded memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import pairwise
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from lumibot_duckdb.importing.arrays import CodeArray, FloatArray, IntArray
+from lumibot_duckdb.importing.refusal import Refusal
+
+_MEMORY_LIMIT = "512MB"
+_THREADS = 2
+_BATCH_ROWS = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class StagedBars:
+    """Bars of one series in the order of time: `times` in epoch seconds, and the values by column."""
+
+    series: int
+    times: IntArray
+    values: Mapping[str, FloatArray]
+
+
+class Staging:
+    """Takes the rows of a file in any order, gives back the bars of each series in order. Use it in a `with`."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = tuple(columns)
+        self._folder = tempfile.TemporaryDirectory(prefix="lumibot-duckdb-import-")
+        self._db = duckdb.connect(
+            ":memory:",
+            config={
+                "memory_limit": _MEMORY_LIMIT,
+                "threads": _THREADS,
+                "temp_directory": self._folder.name,
+            },
+        )
+        self._db.execute("SET enable_progress_bar = false")
+        columns_sql = "".join(f', "{column}" DOUBLE' for column in self._columns)
+        self._db.execute(f"CREATE TABLE bar (row BIGINT, series INTEGER, ts BIGINT, later INTEGER{columns_sql})")
+        self._db.execute("CREATE TABLE refused (row BIGINT, reason UTINYINT)")
+        for refusal in Refusal:
+            self._db.execute(f"SET VARIABLE {refusal.name.lower()} = {refusal.value}::UTINYINT")
+
+    def __enter__(self) -> Staging:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+        self._folder.cleanup()
+
+    def add(
+        self, rows: IntArray, series: IntArray, times: IntArray, later: IntArray, values: Mapping[str, FloatArray]
+    ) -> None:
+        """Take bars: their row numbers, series, times in epoch seconds, and values. `later` as in `LocalTimes`."""
+        data = {"row": rows, "series": series.astype(np.int32), "ts": times, "later": later.astype(np.int32)}
+        self._insert("bar", pa.table({**data, **{column: values[column] for column in self._columns}}))
+
+    def refuse(self, rows: IntArray, reasons: CodeArray) -> None:
+        """Take the numbers of rows that are no bars, with the code of `Refusal` of each."""
+        self._insert("refused", pa.table({"row": rows, "reason": reasons}))
+
+    def settle(self) -> tuple[int, int]:
+        """Settle clock changes and repeated times, once all rows are in.
+
+        Returns how many bars were taken for the first of two hours without a sign which, and how many identical
+        repetitions were dropped.
+        """
+        unsure = 0
+        if self._count("bar WHERE later <> 0"):
+            self._db.execute(_sql("settle_clock_changes.sql"))
+            unsure = self._count("twice WHERE steps = 0")
+        before = self._count("bar")
+        self._db.execute(_sql("merge_repeats.sql"))
+        conflicts = self._count("refused WHERE reason = getvariable('conflict')")
+        return unsure, before - conflicts - self._count("bar")
+
+    def most_common_spacing(self) -> int | None:
+        """Return the seconds between bars that are most common within the series; None with one bar a series."""
+        found = self._rows(_sql("most_common_spacing.sql"))
+        return int(found[0][0]) if found else None
+
+    def bounds(self) -> tuple[int, int] | None:
+        """Return the first and the last time of all bars in epoch seconds, None when there is none."""
+        found = self._rows("SELECT min(ts), max(ts) FROM bar HAVING count(*) > 0")
+        return (int(found[0][0]), int(found[0][1])) if found else None
+
+    def refusals(self) -> Counter[Refusal]:
+        """Return how many rows were refused for which reason."""
+        counts = self._rows("SELECT reason, count(*) FROM refused GROUP BY reason")
+        return Counter({Refusal(code): count for code, count in counts})
+
+    def first_refused(self) -> int | None:
+        """Return the number of the first row that was refused."""
+        ((row,),) = self._rows("SELECT min(row) FROM refused")
+        return None if row is None else int(row)
+
+    def refused_among(self, first: int, last: int) -> Mapping[int, Refusal]:
+        """Return the refused rows from one row number to another, with the reasons."""
+        found = self._rows("SELECT row, reason FROM refused WHERE row BETWEEN ? AND ?", first, last)
+        return {row: Refusal(code) for row, code in found}
+
+    def bars(self, at_most: int) -> Iterator[StagedBars]:
+        """Yield all bars, series by series and in the order of time, at most so many at once."""
+        query = "SELECT * EXCLUDE (row, later) FROM bar ORDER BY series, ts"
+        reader: pa.RecordBatchReader = self._db.sql(query).to_arrow_reader(_BATCH_ROWS)
+        waiting: list[pa.Table] = []
+        for batch in reader:
+            table = pa.Table.from_batches([batch])
+            for part in _by_series(table, at_most):
+                full = sum(table.num_rows for table in waiting) + part.num_rows > at_most
+                if waiting and (full or waiting[0]["series"][0] != part["series"][0]):
+                    yield self._together(waiting)
+                    waiting = []
+                waiting.append(part)
+        if waiting:
+            yield self._together(waiting)
+
+    def _together(self, parts: Sequence[pa.Table]) -> StagedBars:
+        table = pa.concat_tables(parts)
+        values = {column: table[column].to_numpy() for column in self._columns}
+        return StagedBars(table["series"][0].as_py(), table["ts"].to_numpy(), values)
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        if rows.num_rows:
+            self._db.register("piece", rows)
+            self._db.execute(f"INSERT INTO {table} SELECT * FROM piece")
+            self._db.unregister("piece")
+
+    def _count(self, what: str) -> int:
+        ((count,),) = self._rows(f"SELECT count(*) FROM {what}")
+        return int(count)
+
+    def _rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self._db.execute(query, list(parameters)).fetchall()
+
+
+def _by_series(table: pa.Table, at_most: int) -> Iterator[pa.Table]:
+    """Yield the rows of each series in parts of at most so many rows."""
+    changes = np.flatnonzero(np.diff(table["series"].to_numpy())) + 1
+    for start, end in pairwise([0, *changes.tolist(), table.num_rows]):
+        for first in range(start, end, at_most):
+            yield table.slice(first, min(at_most, end - first))
+
+
+def _sql(name: str) -> str:
+    return (files(__package__) / "sql" / name).read_text(encoding="utf-8")

@@ -1,0 +1,81 @@
+"""docs/cli.md shows what the commands print. `python tests/cli/test_docs.py` writes it anew after a change.
+
+In its `console` blocks, `cat FILE` makes a file of what is shown where there is none yet; everything else is run in one
+shell, in the order of the page, in an empty folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
+COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+MARK = "--- end of output ---"
+# What differs from run to run, and how the page has it.
+TODAY = "2024-06-03"
+HOME = "/home/me/.cache/lumibot/1.0/duckdb"
+
+
+def as_printed(page: str, folder: Path) -> str:
+    """Return the page with the output of every command as it is printed now."""
+    commands = [match.groups() for block in BLOCK.findall(page) for match in COMMAND.finditer(block)]
+    script = []
+    for command, shown in commands:
+        made = re.fullmatch(r"cat (\S+)", command)
+        if made and "*" not in made[1] and not (folder / made[1]).exists():
+            (folder / made[1]).write_text(shown)
+        script.append(f"{command}\ncode=$?; echo '{MARK}'; (exit $code)\n")
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "LUMIBOT_DUCKDB_PATH": str(folder / "store"),
+        "COLUMNS": "120",
+        "NO_COLOR": "1",
+    }
+    ended = subprocess.run(
+        ["bash", "-c", "".join(script)],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    outputs = [_normalised(output, folder) for output in ended.stdout.split(f"{MARK}\n")]
+    assert len(outputs) == len(commands) + 1, ended.stdout
+    printed = iter(outputs)
+    return BLOCK.sub(lambda block: COMMAND.sub(lambda part: f"$ {part[1]}\n{next(printed)}", block[0]), page)
+
+
+def _normalised(output: str, folder: Path) -> str:
+    output = output.replace(str(folder / "store"), HOME).replace(str(folder), "/home/me")
+    output = output.replace(date.today().isoformat(), TODAY)
+    output = re.sub(r"\d+\.\d MB", "1.3 MB", output)
+    output = re.sub(r'"bytes": \d+', '"bytes": 1323008', output)
+    return "".join(f"{line.rstrip()}\n" for line in output.splitlines())
+
+
+def test_the_page_shows_what_the_commands_print(tmp_path: Path) -> None:
+    page = PAGE.read_text()
+    assert as_printed(page, tmp_path) == page
+
+
+def test_every_option_is_on_the_page() -> None:
+    shown = "\n".join(BLOCK.findall(PAGE.read_text()))
+    for command in ("import", "status", "sql", "path"):
+        program = Path(sys.executable).with_name("lumibot-duckdb")
+        text = subprocess.run([program, command, "--help"], capture_output=True, text=True).stdout
+        options = set(re.findall(r"--[a-z-]+", text.split("examples:")[0])) - {"--help", "--to", "--store"}
+        page = shown if command == "import" else PAGE.read_text()
+        assert {option for option in options if option not in page} == set()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as empty:
+        PAGE.write_text(as_printed(PAGE.read_text(), Path(empty).resolve()))

@@ -1,0 +1,127 @@
+"""`status`: what is in the store, for people and for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cli.files import Command, csv_of, minutes
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def filled(command: Command, write: Write) -> Command:
+    write("AAPL.csv", csv_of(minutes("2024-01-02 09:30", 1_000, zone="America/New_York")))
+    write("BTC-USD.csv", csv_of(["2024-01-02", "2024-01-03"]))
+    assert command("import", "AAPL.csv").code == 0
+    assert (
+        command("import", "BTC-USD.csv", "--asset-type", "crypto", "--timezone", "UTC", "--source", "kraken").code == 0
+    )
+    return command
+
+
+def test_an_absent_store_is_no_error_and_says_how_to_fill_it(command: Command) -> None:
+    ended = command("status")
+    assert (ended.code, ended.err) == (0, "")
+    assert str(command.store) in ended.out
+    assert "lumibot-duckdb import" in ended.out
+    assert not command.store.parent.exists()
+
+
+def test_an_absent_store_in_json_is_an_empty_one(command: Command) -> None:
+    assert json.loads(command("status", "--json").out) == {
+        "path": str(command.store),
+        "exists": False,
+        "bytes": 0,
+        "bars": 0,
+        "series": [],
+    }
+
+
+def test_every_series_has_a_line(filled: Command) -> None:
+    ended = filled("status")
+    assert ended.code == 0
+    header, _, apple, bitcoin, _, totals = ended.out.splitlines()
+    assert header.split() == [
+        "asset",
+        "source",
+        "timeframe",
+        "adjusted",
+        "bars",
+        *["first", "bar", "last", "bar", "coverage"],
+    ]
+    assert apple.split() == [
+        *("AAPL", "stock", "import", "minute", "1,000", "2024-01-02", "09:30", "2024-01-03", "02:09", "whole")
+    ]
+    # Midnight of UTC is the evening before in New York.
+    assert bitcoin.split() == [
+        *("BTC/USD", "crypto", "kraken", "day", "2", "2024-01-01", "19:00", "2024-01-02", "19:00", "whole")
+    ]
+    assert totals.startswith(f"{filled.store}: ")
+    assert totals.endswith("2 series, 1,002 bars. Times are New York.")
+
+
+def test_symbols_select_series_and_show_what_is_covered(filled: Command) -> None:
+    ended = filled("status", "aapl")
+    assert ended.code == 0
+    assert "BTC" not in ended.out
+    assert "AAPL stock, minute bars from import, covered:\n  2024-01-02 09:30 to 2024-01-03 02:10" in ended.out
+    assert "BTC/USD crypto" in filled("status", "BTC/USD").out
+
+
+def test_a_symbol_that_is_not_there_is_an_error(filled: Command) -> None:
+    ended = filled("status", "AAPL", "NONE")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "lumibot-duckdb: the store has no bars of NONE\n"
+    assert filled("status", "").code == 1
+
+
+def test_json_has_everything_with_times_and_zones(filled: Command) -> None:
+    status = json.loads(filled("status", "--json").out)
+    assert status["bars"] == 1_002
+    assert status["bytes"] == filled.store.stat().st_size
+    assert status["series"][1] == {
+        "symbol": "BTC",
+        "asset_type": "crypto",
+        "quote": "USD",
+        "exchange": "",
+        "expiration": None,
+        "strike": None,
+        "right": None,
+        "multiplier": 1.0,
+        "source": "kraken",
+        "timeframe": "day",
+        "adjustment": "",
+        "bars": 2,
+        "first": "2024-01-01T19:00:00-05:00",
+        "last": "2024-01-02T19:00:00-05:00",
+        "coverage": [{"start": "2024-01-01T19:00:00-05:00", "end": "2024-01-03T19:00:00-05:00"}],
+    }
+
+
+def test_gaps_in_the_coverage_are_counted_and_listed(command: Command, write: Write) -> None:
+    for day in range(1, 13):
+        write(f"{day}.csv", csv_of(minutes(f"2024-01-{day:02} 09:30", 5, zone="America/New_York")))
+    assert command("import", "*.csv", "--symbol", "AAPL").code == 0
+    assert "12 ranges" in command("status").out
+    ended = command("status", "AAPL")
+    assert ended.out.count(" 09:30 to ") == 10
+    assert "and 2 more (--all shows them)" in ended.out
+    assert command("status", "AAPL", "--all").out.count(" 09:30 to ") == 12
+
+
+def test_a_large_store_is_summed_up_until_all_is_asked_for(command: Command, write: Write) -> None:
+    rows = [f"S{i:03},2024-01-{day:02},1,2,1,1,5" for i in range(60) for day in (2, 3)]
+    write("many.csv", "\n".join(["symbol,date,open,high,low,close,volume", *rows]))
+    assert command("import", "many.csv").code == 0
+    ended = command("status")
+    assert "S001" not in ended.out
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("import")]
+    assert line.split() == ["import", "day", "stock", "60", "120", "2024-01-02", "2024-01-03"]
+    assert "--all shows every series" in ended.out
+    assert command("status", "--all").out.count(" stock ") == 60
+    assert "S001 stock" in command("status", "S001").out
