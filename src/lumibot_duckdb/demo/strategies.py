@@ -1,0 +1,112 @@
+"""The two strategies of the demo: ordinary Lumibot strategies that know nothing of where their bars come from."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from lumibot.strategies.strategy import Strategy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class TimedStrategy(Strategy):  # type: ignore[misc]  # Lumibot ships no types
+    """Notes when the first bars came, and how long the data source takes for each request that the strategy makes.
+
+    `request_seconds` maps the request, as "60 minute", to the seconds of each call in order.
+    """
+
+    def initialize(self) -> None:
+        """Put a stopwatch around the data source's answers; it changes none of them."""
+        self.first_bars_at: float | None = None
+        self.request_seconds: dict[str, list[float]] = {}
+        self._asking = False
+        source = self.broker.data_source
+        answer = source.get_historical_prices
+
+        def timed(asset: Any, length: int, *args: Any, timestep: str | None = None, **kwargs: Any) -> Any:
+            if not self._asking:
+                return answer(asset, length, *args, timestep=timestep, **kwargs)
+            started = perf_counter()
+            bars = answer(asset, length, *args, timestep=timestep, **kwargs)
+            ended = perf_counter()
+            self.request_seconds.setdefault(f"{length} {timestep}", []).append(ended - started)
+            if self.first_bars_at is None and bars is not None:
+                self.first_bars_at = ended
+            return bars
+
+        source.get_historical_prices = timed
+
+    def hold_equally(self, symbols: list[str]) -> None:
+        """Sell what is not in `symbols` and buy what is missing, an equal part of the portfolio each."""
+        held = {position.asset.symbol: position for position in self.get_positions() if position.asset.symbol != "USD"}
+        for symbol, position in held.items():
+            if symbol not in symbols:
+                self.submit_order(self.create_order(symbol, position.quantity, "sell"))
+        for symbol in symbols:
+            price = None if symbol in held else self.get_last_price(symbol)
+            if price is not None:
+                quantity = int(0.95 * self.portfolio_value / len(symbols) / float(price))
+                if quantity > 0:
+                    self.submit_order(self.create_order(symbol, quantity, "buy"))
+
+    def bars_of(self, symbol: str, length: int, timestep: str, timeshift: int | None = None) -> pd.DataFrame | None:
+        """Return the frame that Lumibot hands out, or None when there are fewer bars than asked for."""
+        self._asking = True
+        bars = self.get_historical_prices(symbol, length, timestep, timeshift=timeshift)
+        self._asking = False
+        return None if bars is None or len(bars.df) < length else bars.df
+
+
+class MomentumRotation(TimedStrategy):
+    """Every few weeks, hold the stock that rose the most over the last quarter. Daily bars."""
+
+    parameters: ClassVar[dict[str, Any]] = {"symbols": [], "lookback": 63, "hold_days": 10}
+
+    def initialize(self) -> None:
+        """Trade once a day."""
+        super().initialize()
+        self.sleeptime = "1D"
+        self.days_until_choice = 0
+
+    def on_trading_iteration(self) -> None:
+        """Choose when it is time to."""
+        self.days_until_choice -= 1
+        if self.days_until_choice > 0:
+            return
+        self.days_until_choice = self.parameters["hold_days"]
+        risen = {}
+        for symbol in self.parameters["symbols"]:
+            # A daily bar is visible all day, so the last one is today's: only bars up to yesterday may decide.
+            bars = self.bars_of(symbol, self.parameters["lookback"], "day", timeshift=1)
+            if bars is not None:
+                risen[symbol] = bars["close"].iloc[-1] / bars["close"].iloc[0] - 1.0
+        best = max(risen, key=lambda symbol: risen[symbol], default=None)
+        self.hold_equally([best] if best is not None and risen[best] > 0 else [])
+
+
+class ThreeHorizons(TimedStrategy):
+    """Every hour, hold the stocks that rise over two weeks, over five hours and over the last hour. Minute bars."""
+
+    parameters: ClassVar[dict[str, Any]] = {"symbols": []}
+
+    def initialize(self) -> None:
+        """Trade every hour of the regular session."""
+        super().initialize()
+        self.sleeptime = "60M"
+
+    def on_trading_iteration(self) -> None:
+        """Look at every stock on all three horizons; keep the three that rose the most in the last five hours."""
+        rising = {}
+        for symbol in self.parameters["symbols"]:
+            minutes = self.bars_of(symbol, 60, "minute")
+            hours = self.bars_of(symbol, 60, "5min")
+            days = self.bars_of(symbol, 14, "day")
+            if minutes is None or hours is None or days is None:
+                continue
+            price = minutes["close"].iloc[-1]
+            if price > minutes["close"].mean() and price > days["close"].mean():
+                rising[symbol] = price / hours["close"].iloc[0] - 1.0
+        strongest = sorted(rising, key=lambda symbol: rising[symbol], reverse=True)[:3]
+        self.hold_equally([symbol for symbol in strongest if rising[symbol] > 0])

@@ -1,0 +1,305 @@
+"""What a newcomer sees: two backtests on both storages, compared, with what they cost. Writes plain text to stdout."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from statistics import fmean
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from lumibot_duckdb.demo import market, prices
+from lumibot_duckdb.demo.side import Job, Outcome
+from lumibot_duckdb.demo.trial import first_difference, on_side, run_side
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+
+SOURCE = "demo"
+STORE_NAME = "bars.duckdb"
+_CLASSES = {"lumibot": "Lumibot's PandasDataBacktesting", "duckdb": "lumibot-duckdb's PandasDataBacktesting"}
+_LAST_DAY = date(2024, 1, 1)
+_QUERY = """\
+SELECT asset_symbol, count(*) AS days, min(timestamp)::DATE AS since,
+       round(max_by(close, timestamp) / min_by(close, timestamp), 1) AS times_up,
+       round(100 * min(close / open - 1), 1) AS worst_day_percent
+FROM ohlcv_data
+GROUP BY ALL
+ORDER BY times_up DESC"""
+_NEXT = """\
+Try next
+  lumibot-duckdb import 'my-bars/*.csv' --timezone America/New_York   bars of your own
+  lumibot-duckdb status                                               what the store holds
+  lumibot-duckdb sql "SELECT * FROM ohlcv_data LIMIT 5"               ask it anything
+
+and in your backtest, which stays as it is but for one import and the name of the source:
+  from lumibot_duckdb.backtesting import PandasDataBacktesting
+  MyStrategy.backtest(PandasDataBacktesting.using(source="import"), start, end)"""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much the second part does: `symbols` with `years` of minute bars, the last `months` of them traded."""
+
+    symbols: int
+    years: float
+    months: int
+
+
+STANDARD = Size(symbols=6, years=2.0, months=2)
+QUICK = Size(symbols=2, years=0.5, months=1)
+
+
+def missing_extra() -> str | None:
+    """Return what to do when the `demo` extra is not installed, else None."""
+    missing = [name for name in ("bokeh_sampledata", "psutil") if importlib.util.find_spec(name) is None]
+    if not missing:
+        return None
+    return f"the demo needs {' and '.join(missing)}; run: pip install 'lumibot-duckdb[demo]'"
+
+
+def run_tour(size: Size = STANDARD, keep: Path | None = None) -> bool:
+    """Show everything; return whether both storages gave identical results.
+
+    All files go to a temporary folder, or to `keep`, which must not exist yet and stays. Raises `TrialError` when a
+    backtest fails.
+    """
+    with _folder(keep) as folder:
+        print("One strategy, two storages: Lumibot's own and lumibot-duckdb.")
+        print(
+            f"Everything is written to {'a temporary folder' if keep is None else keep}; your own store is not touched."
+        )
+        identical = _real_daily_prices(folder / "daily") and _minute_bars(folder / "minute", size)
+    if identical:
+        print()
+        print(_NEXT)
+    if keep is not None:
+        print(f"\nThe demo's stores are in {keep}; look into one with --store, such as")
+        print(f"  lumibot-duckdb status --store {keep / 'minute' / STORE_NAME}")
+    return identical
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is not None:
+        keep.mkdir(parents=True)
+        yield keep.resolve()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="lumibot-duckdb-demo-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The same bars in both forms: Parquet files, of which Lumibot's side reads its frames, and a DuckDB store."""
+
+    storage: DuckDBDataStorage
+    rows: int
+    csv_bytes: float
+    parquet_bytes: int
+
+
+def _real_daily_prices(folder: Path) -> bool:
+    print(f"\n1. Real daily prices: {', '.join(prices.SYMBOLS)}, March 2000 to March 2013\n")
+    job = Job(
+        side="",
+        strategy="MomentumRotation",
+        symbols=list(prices.SYMBOLS),
+        timestep="day",
+        start="2000-06-01",
+        end="2013-03-01",
+        files=str(folder / "files"),
+        store=str(folder / STORE_NAME),
+    )
+    stored = _store(job, prices.daily_bars, "read the prices out of the package bokeh-sampledata")
+    stored.storage.close()
+    _warm_up(job, folder / "warm-up")
+    identical = _both_sides(job, folder, "a momentum strategy over 13 years")
+    print(f"\n{_disk_table(stored)}")
+    print("  (An empty store has a size as well; part 2 shows what a bar takes when there are many.)")
+    print(f"\nThe same store answers SQL:\n\n{_indent(_QUERY)}\n")
+    print(_indent(tabulate(stored.storage.sql(_QUERY).to_pylist(), headers="keys", tablefmt="simple")))
+    stored.storage.close()
+    return identical
+
+
+def _minute_bars(folder: Path, size: Size) -> bool:
+    symbols, years = _plural(size.symbols, "symbol"), _plural(size.years, "year")
+    print(f"\n2. Where size matters: {symbols}, {years} of minute bars with extended hours\n")
+    first_day = _before(_LAST_DAY, round(12 * size.years))
+    job = Job(
+        side="",
+        strategy="ThreeHorizons",
+        symbols=market.symbol_names(size.symbols),
+        timestep="minute",
+        start=_before(_LAST_DAY, size.months).isoformat(),
+        end=_LAST_DAY.isoformat(),
+        files=str(folder / "files"),
+        store=str(folder / STORE_NAME),
+    )
+    stored = _store(
+        job,
+        lambda symbol: market.us_stock_bars(symbol, first_day, _LAST_DAY),
+        "invent bars that look like a market (sessions, half days, gaps, halts)",
+    )
+    stored.storage.close()
+    months = "the last month" if size.months == 1 else f"the last {size.months} months"
+    identical = _both_sides(job, folder, f"an hourly strategy over {months}")
+    print(f"\n{_disk_table(stored)}")
+    stored.storage.close()
+    return identical
+
+
+def _store(job: Job, bars_of: Callable[[str], pd.DataFrame], where_from: str) -> _Stored:
+    """Write each symbol's bars for both sides, one symbol at a time."""
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+
+    files = Path(job.files)
+    files.mkdir(parents=True)
+    storage = DuckDBDataStorage(job.store)
+    making, to_parquet, to_store = _Stopwatch(), _Stopwatch(), _Stopwatch()
+    rows, csv_bytes = 0, 0.0
+    print(f"  {where_from} ...", flush=True)
+    for symbol in job.symbols:
+        with making:
+            bars = bars_of(symbol)
+        with to_parquet:
+            bars.to_parquet(files / f"{symbol}.parquet")
+        with to_store:
+            storage.store_ohlcv_data(symbol, bars, source=SOURCE, timeframe=job.timestep)
+        rows += len(bars)
+        # Writing CSV is slow: a tenth of the rows tells what the rest takes.
+        sample = bars.iloc[:: 10 if len(bars) > 100_000 else 1]
+        csv_bytes += len(sample.to_csv(header=False).encode()) * len(bars) / len(sample)
+    print(f"  {rows:,} bars made in {making.seconds:,.1f} s; to Parquet files, for Lumibot's side, in", end=" ")
+    print(f"{to_parquet.seconds:,.1f} s;\n  to a new DuckDB store in {to_store.seconds:,.1f} s", flush=True)
+    return _Stored(storage, rows, csv_bytes, sum(file.stat().st_size for file in files.iterdir()))
+
+
+def _both_sides(job: Job, folder: Path, what: str) -> bool:
+    """Run the job on both sides and print the comparison; return whether they did the same."""
+    print(f"  backtest {what}", flush=True)
+    outcomes = {}
+    for side, name in _CLASSES.items():
+        with _step(f"  on {name}"):
+            outcomes[side] = run_side(on_side(job, side), folder / side)
+    lumibot, duckdb = outcomes["lumibot"], outcomes["duckdb"]
+    difference = first_difference(lumibot, duckdb)
+    if difference is not None:
+        print(f"\nResults: NOT identical. First difference in {difference}")
+        return False
+    print("\nResults: identical, to the last bit. Compared:")
+    print(f"  {len(lumibot.fills):,} fills (time, symbol, side, quantity, price)")
+    print(f"  {len(lumibot.values):,} portfolio values, with the cash")
+    print(f"  {len(lumibot.frames):,} frames of bars that the strategy was given\n")
+    print(_cost_table(lumibot, duckdb))
+    return True
+
+
+def _warm_up(job: Job, folder: Path) -> None:
+    """Backtest one month on each side, so that neither is charged for code that has to be compiled once."""
+    with _step("warm up both sides: the first run after an installation compiles"):
+        for side in _CLASSES:
+            run_side(
+                replace(on_side(job, side), end=date.fromisoformat(job.start).replace(day=28).isoformat()),
+                folder / side,
+            )
+
+
+def _cost_table(lumibot: Outcome, duckdb: Outcome) -> str:
+    """Lay out what each side cost. Requests are the strategy's own, by their mean time."""
+    rows = [
+        _cost("seconds to the first bars", lumibot.seconds_to_first_bars, duckdb.seconds_to_first_bars, ",.2f"),
+        _cost("seconds, whole backtest", lumibot.seconds, duckdb.seconds, ",.1f"),
+    ]
+    for request, times in lumibot.request_seconds.items():
+        theirs, ours = fmean(times) * 1e6, fmean(duckdb.request_seconds[request]) * 1e6
+        rows.append(_cost(f"microseconds a request for {request} bars", theirs, ours, ",.0f"))
+    megabyte = 1e6
+    above = (lumibot.peak_bytes - lumibot.imports_bytes, duckdb.peak_bytes - duckdb.imports_bytes)
+    rows += [
+        _cost("MB of memory at the peak", lumibot.peak_bytes / megabyte, duckdb.peak_bytes / megabyte, ",.0f"),
+        _cost("- imports", lumibot.imports_bytes / megabyte, duckdb.imports_bytes / megabyte, ",.0f"),
+        _cost("- the backtest itself", above[0] / megabyte, above[1] / megabyte, ",.0f"),
+    ]
+    return _table(rows, ["", "Lumibot", "lumibot-duckdb", ""])
+
+
+def _disk_table(stored: _Stored) -> str:
+    sizes = {
+        "CSV": stored.csv_bytes,
+        "Parquet": stored.parquet_bytes,
+        "DuckDB store": stored.storage.statistics().bytes_on_disk,
+    }
+    rows = [[name, f"{size / 1e6:,.1f}", f"{size / stored.rows:,.1f}"] for name, size in sizes.items()]
+    return _table(rows, [f"{stored.rows:,} bars on disk", "MB", "bytes a bar"])
+
+
+def _plural(number: float, thing: str) -> str:
+    return f"{number:g} {thing}{'' if number == 1 else 's'}"
+
+
+def _cost(what: str, lumibot: float, duckdb: float, style: str) -> list[str]:
+    return [what, format(lumibot, style), format(duckdb, style), _ratio(lumibot, duckdb)]
+
+
+def _ratio(lumibot: float, duckdb: float) -> str:
+    """Say how many times less the second is, or how many times more when it is."""
+    if duckdb <= 0 or lumibot <= 0:
+        return ""
+    times, word = (lumibot / duckdb, "less") if lumibot >= duckdb else (duckdb / lumibot, "more")
+    return "about the same" if times < 1.05 else f"{times:,.{1 if times < 10 else 0}f} x {word}"
+
+
+def _table(rows: list[list[str]], headers: list[str]) -> str:
+    alignment = ["left", *["right"] * (len(headers) - 1)]
+    return _indent(tabulate(rows, headers=headers, tablefmt="simple", colalign=alignment, disable_numparse=True))
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    """Say what is being done, and how long it took once it is."""
+    print(f"  {what} ... ", end="", flush=True)
+    started = perf_counter()
+    try:
+        yield
+    except BaseException:
+        print("stopped", flush=True)
+        raise
+    print(f"{perf_counter() - started:,.1f} s", flush=True)
+
+
+class _Stopwatch:
+    """Adds up the seconds spent in its `with` blocks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._started = perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += perf_counter() - self._started
+
+
+def _before(day: date, months: int) -> date:
+    """Return the first of the month that many months before."""
+    month = day.year * 12 + day.month - 1 - months
+    return date(month // 12, month % 12 + 1, 1)

@@ -1,0 +1,151 @@
+"""What `lumibot-duckdb demo` shows, and what it leaves alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from lumibot_duckdb.cli.main import main
+from lumibot_duckdb.demo import tour
+from lumibot_duckdb.demo.side import Outcome
+from lumibot_duckdb.demo.trial import TrialError
+
+# Loaded by Python before anything else in every process of the demo: notes and refuses every way out.
+NO_NETWORK = """
+import os, socket
+def refuse(self, address, *rest):
+    if self.family != socket.AF_UNIX:
+        with open(os.environ["NETWORK_LOG"], "a") as log:
+            log.write(f"{address}\\n")
+        raise OSError("no network here")
+socket.socket.connect = socket.socket.connect_ex = refuse
+"""
+OUTCOME = Outcome(
+    fills=[["2024-01-02", "AAA", "buy", 10.0, 101.25]],
+    values=[["2024-01-02", 100_000.0, 98_987.5]],
+    frames=[],
+    seconds_to_first_bars=2.0,
+    seconds=20.0,
+    imports_bytes=100_000_000,
+    peak_bytes=900_000_000,
+    request_seconds={"60 minute": [0.001, 0.003]},
+)
+TINY = ["--symbols", "1", "--years", "0.2"]
+
+
+@pytest.fixture
+def pretended(monkeypatch, tmp_path):
+    """Replace the backtests by prepared outcomes, by side."""
+    outcomes = {"lumibot": OUTCOME, "duckdb": replace(OUTCOME, seconds=30.0, peak_bytes=300_000_000)}
+
+    def run_side(job, folder):
+        answer = outcomes[job.side]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(tour, "run_side", run_side)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return outcomes
+
+
+def test_a_real_demo_is_identical_offline_and_leaves_nothing_behind(tmp_path):
+    places = {name: tmp_path / name for name in ("home", "temporary", "here", "python")}
+    for place in places.values():
+        place.mkdir()
+    (places["python"] / "sitecustomize.py").write_text(NO_NETWORK)
+    (places["here"] / ".env").write_text("BACKTESTING_DATA_SOURCE=polygon\nBACKTESTING_START=1999-01-01\n")
+    environment = {
+        **os.environ,
+        "HOME": str(places["home"]),
+        "TMPDIR": str(places["temporary"]),
+        "PYTHONPATH": str(places["python"]),
+        "NETWORK_LOG": str(tmp_path / "network.log"),
+        "BACKTESTING_DATA_SOURCE": "yahoo",
+        "LUMIBOT_DUCKDB_PATH": str(places["home"] / "own.duckdb"),
+    }
+    command = [sys.executable, "-m", "lumibot_duckdb.cli.main", "demo", "--quick", *TINY]
+    finished = subprocess.run(command, cwd=places["here"], env=environment, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert finished.stdout.count("Results: identical, to the last bit") == 2
+    assert " 0 fills" not in finished.stdout
+    assert "AAPL              3270" in finished.stdout, "the answer of the SQL query"
+    assert "Try next" in finished.stdout
+    assert finished.stderr == ""
+    assert max(map(len, finished.stdout.splitlines())) <= 100
+    assert list(places["temporary"].iterdir()) == []
+    assert list(places["home"].iterdir()) == []
+    assert [file.name for file in places["here"].iterdir()] == [".env"]
+    assert not (tmp_path / "network.log").exists()
+
+
+def test_costs_are_shown_as_they_are_also_when_ours_are_higher(pretended, capsys):
+    assert main(["demo", *TINY]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "seconds, whole backtest 20.0 30.0 1.5 x more" in shown
+    assert "MB of memory at the peak 900 300 3.0 x less" in shown
+    assert "microseconds a request for 60 minute bars 2,000 2,000 about the same" in shown
+
+
+def test_a_difference_is_shown_and_ends_with_code_1(pretended, capsys, tmp_path):
+    pretended["duckdb"] = replace(OUTCOME, fills=[["2024-01-02", "AAA", "buy", 10.0, 101.26]])
+    assert main(["demo", *TINY]) == 1
+    shown = capsys.readouterr().out
+    assert "Results: NOT identical" in shown
+    assert "Lumibot has ['2024-01-02', 'AAA', 'buy', 10.0, 101.25]" in shown
+    assert "Results: identical" not in shown
+    assert "Try next" not in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_backtest_is_one_line_and_cleans_up(pretended, capsys, tmp_path):
+    pretended["duckdb"] = TrialError("the backtest on lumibot-duckdb failed: no bars")
+    assert main(["demo", *TINY]) == 1
+    assert capsys.readouterr().err == "lumibot-duckdb: the backtest on lumibot-duckdb failed: no bars\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_demo_cleans_up(pretended, capsys, tmp_path):
+    pretended["lumibot"] = KeyboardInterrupt()
+    assert main(["demo", *TINY]) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keep_leaves_stores_that_the_other_commands_read(pretended, capsys, tmp_path):
+    kept = tmp_path / "kept"
+    assert main(["demo", *TINY, "--keep", str(kept)]) == 0
+    store = kept / "minute" / "bars.duckdb"
+    assert f"lumibot-duckdb status --store {store}" in capsys.readouterr().out
+    assert main(["status", "--store", str(store)]) == 0
+    assert "SIM001" in capsys.readouterr().out
+
+
+def test_keep_refuses_a_folder_that_exists(pretended, capsys, tmp_path):
+    assert main(["demo", "--keep", str(tmp_path)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_the_demo_takes_no_store(pretended, capsys, tmp_path):
+    assert main(["--store", str(tmp_path / "mine.duckdb"), "demo"]) == 2
+    assert "--keep" in capsys.readouterr().err
+
+
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
+    find = tour.importlib.util.find_spec
+    monkeypatch.setattr(
+        tour.importlib.util, "find_spec", lambda name: None if name == "bokeh_sampledata" else find(name)
+    )
+    assert main(["demo"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "pip install 'lumibot-duckdb[demo]'" in error
+
+
+@pytest.mark.parametrize("arguments", [["--symbols", "0"], ["--symbols", "2.5"], ["--years", "-1"], ["--years", "nan"]])
+def test_sizes_that_make_no_sense_are_refused(arguments, capsys):
+    assert main(["demo", *arguments]) == 2
+    assert "is not a number above zero" in capsys.readouterr().err
