@@ -1,0 +1,83 @@
+"""`python -m benchmarks [NAME…]`: measures what is named (default: everything); `--write` renews RESULTS.md."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks import disk, ingest, machine, memory, processes, reads, report, requests
+from benchmarks.bars import Workplace
+from benchmarks.measure import Row
+
+BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
+    "steady": requests.steady,
+    "first_touch": requests.first_touch,
+    "memory_20": memory.twenty_symbols,
+    "memory_100": memory.hundred_symbols,
+    "disk": disk.bytes_a_bar,
+    "range_read": reads.range_read,
+    "full_read": reads.full_read,
+    "ingest": ingest.ingest,
+    "scattered": ingest.scattered,
+    "lease": processes.lease,
+    "soak": processes.soak,
+}
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def main() -> None:
+    """Run the command. A row that misses its budget is a result, not an error."""
+    arguments = _parse()
+    if arguments.list:
+        for name, benchmark in BENCHMARKS.items():
+            print(f"{name:12} {(benchmark.__doc__ or '').splitlines()[0]}")
+        return
+    warnings.simplefilter("ignore")
+    print("\n".join(machine.describe()), end="\n\n", flush=True)
+    results: dict[str, list[Row]] = {}
+    with _workplace(arguments.work_dir) as workplace:
+        for name in arguments.names or BENCHMARKS:
+            print(f"{name} ...", flush=True)
+            started = perf_counter()
+            results[name] = BENCHMARKS[name](workplace)
+            print("\n".join(map(report.line, results[name])))
+            print(f"  ({perf_counter() - started:.0f} s)", flush=True)
+    if arguments.write:
+        RESULTS.write_text(report.renewed(RESULTS.read_text() if RESULTS.exists() else "", results, list(BENCHMARKS)))
+        print(f"wrote {RESULTS.name}")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to measure (default: everything)")
+    parser.add_argument("--list", action="store_true", help="name the benchmarks and what each measures")
+    parser.add_argument("--write", action="store_true", help=f"renew {RESULTS.name} with what was measured")
+    parser.add_argument("--work-dir", type=Path, help="a folder for the data (4 GB); kept, so a second run is faster")
+    arguments = parser.parse_args()
+    unknown = sorted(set(arguments.names) - set(BENCHMARKS))
+    if unknown:
+        parser.error(f"no such benchmark: {', '.join(unknown)} (there are {', '.join(BENCHMARKS)})")
+    return arguments
+
+
+@contextmanager
+def _workplace(folder: Path | None) -> Iterator[Workplace]:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield Workplace(folder.resolve())
+        return
+    temporary = Path(tempfile.mkdtemp(prefix="lumibot-duckdb-benchmarks-"))
+    try:
+        yield Workplace(temporary)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

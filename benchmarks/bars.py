@@ -1,0 +1,76 @@
+"""The bars every benchmark works on: invented minute bars of 2022 and 2023, made once a run and kept in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lumibot_duckdb.demo.market import symbol_names, us_stock_bars
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+
+FIRST_DAY, LAST_DAY = date(2022, 1, 1), date(2024, 1, 1)
+SOURCE = "demo"
+SYMBOLS = 20
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The folder of one run. What is in it is made when it is first asked for."""
+
+    folder: Path
+
+    def frame(self, symbol: str) -> pd.DataFrame:
+        """Return two years of minute bars of one symbol: the same in every run and process."""
+        return us_stock_bars(symbol, FIRST_DAY, LAST_DAY)
+
+    def frames(self, symbols: int = SYMBOLS) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Return symbols and their bars, one at a time."""
+        for symbol in symbol_names(symbols):
+            yield symbol, self.frame(symbol)
+
+    def parquet_folder(self) -> Path:
+        """Return a folder with `<symbol>.parquet` (snappy) for twenty symbols, as Lumibot's users keep their bars."""
+        folder = self.folder / "parquet"
+        if not folder.exists():
+            unfinished = self._unfinished("parquet")
+            unfinished.mkdir()
+            for symbol, frame in self.frames():
+                frame.to_parquet(unfinished / f"{symbol}.parquet")
+            unfinished.rename(folder)
+        return folder
+
+    def store_path(self, symbols: int = SYMBOLS) -> Path:
+        """Return a store with the bars of so many symbols, written in order."""
+        folder = self.folder / f"store-{symbols}"
+        if not folder.exists():
+            unfinished = self._unfinished(folder.name)
+            unfinished.mkdir()
+            storage = open_store(unfinished / "bars.duckdb")
+            for symbol, frame in self.frames(symbols):
+                storage.store_ohlcv_data(symbol, frame, SOURCE, "minute")
+            storage.close()
+            unfinished.rename(folder)
+        return folder / "bars.duckdb"
+
+    def _unfinished(self, name: str) -> Path:
+        return self.folder / f"{name}.unfinished"
+
+
+def open_store(path: Path) -> DuckDBDataStorage:
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+
+    return DuckDBDataStorage(path)
+
+
+def bytes_in(path: Path) -> int:
+    """Return the size of a file, or of everything under a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

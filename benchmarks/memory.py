@@ -1,0 +1,111 @@
+"""How much memory a backtest takes. Each side runs in a process of its own."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from benchmarks.bars import FIRST_DAY, LAST_DAY, SYMBOLS, Workplace
+from benchmarks.measure import Row, Sample, against
+from benchmarks.process import run_apart
+from benchmarks.sides import make_source, regular_minutes, set_clock
+from lumibot_duckdb.demo.market import symbol_names
+from lumibot_duckdb.demo.memory import peak_resident_bytes, resident_bytes
+from lumibot_duckdb.demo.side import import_side
+
+_MEGABYTE = 1e-6
+
+
+def twenty_symbols(workplace: Workplace) -> list[Row]:
+    """Twenty symbols with two years each, all asked for minutes, five-minute bars and days."""
+    bars = {"lumibot": str(workplace.parquet_folder()), "duckdb": str(workplace.store_path(SYMBOLS))}
+    held = {side: run_apart("memory.hold", side=side, bars=bars[side]) for side in ("duckdb", "lumibot")}
+    ours, theirs = held["duckdb"], held["lumibot"]
+    opponent = "Lumibot's PandasDataBacktesting"
+    return [
+        against(
+            f"resident memory, {SYMBOLS} symbols x 2 years of minutes, imports included",
+            "MB",
+            opponent,
+            Sample.of([ours["resident"]], _MEGABYTE),
+            Sample.of([theirs["resident"]], _MEGABYTE),
+            at_least=10.0,
+            budget="90 % less",
+            why_short="Lumibot's own imports are more than half of what is left",
+            note=f"imports take {ours['imports'] * _MEGABYTE:.0f} and {theirs['imports'] * _MEGABYTE:.0f} MB of it",
+        ),
+        against(
+            "the same without what the imports take",
+            "MB",
+            opponent,
+            Sample.of([ours["resident"] - ours["imports"]], _MEGABYTE),
+            Sample.of([theirs["resident"] - theirs["imports"]], _MEGABYTE),
+        ),
+        against(
+            "the same at its peak, imports included",
+            "MB",
+            opponent,
+            Sample.of([ours["peak"]], _MEGABYTE),
+            Sample.of([theirs["peak"]], _MEGABYTE),
+        ),
+    ]
+
+
+def hold(side: str, bars: str) -> dict[str, int]:
+    """Load twenty symbols, let the clock walk through a day, and weigh the process."""
+    import_side(side)
+    from lumibot.entities import Asset
+
+    imports = resident_bytes()
+    source = make_source(side, bars, symbol_names(SYMBOLS), "2022-03-01", "2024-01-01")
+    assets = [Asset(symbol) for symbol in symbol_names(SYMBOLS)]
+    for month in ("2022-06-01", "2023-03-01", "2023-11-01"):
+        for moment in list(regular_minutes(month, 1))[::15]:
+            set_clock(source, moment)
+            for asset in assets:
+                for length, timestep in ((60, "minute"), (60, "5min"), (14, "day")):
+                    if len(source.get_historical_prices(asset, length, timestep).df) != length:
+                        raise AssertionError(f"not {length} bars of {timestep} at {moment}")
+    return {"imports": imports, "resident": resident_bytes(), "peak": peak_resident_bytes()}
+
+
+def hundred_symbols(workplace: Workplace) -> list[Row]:
+    """One whole backtest over 42 million stored rows: a hundred symbols, an hourly strategy, two months."""
+    outcome = run_apart("memory.backtest", store=str(workplace.store_path(100)), symbols=100)
+    peak = outcome["peak"] * _MEGABYTE
+    return [
+        Row(
+            "peak memory of one backtest, 100 symbols x 2 years of minutes (42 M rows)",
+            "MB",
+            "a limit of 1 GB",
+            Sample.of([peak]),
+            budget="below 1,000",
+            met=peak < 1000,
+            note=f"imports included ({outcome['imports'] * _MEGABYTE:.0f} MB); {outcome['fills']:,} fills, "
+            f"{outcome['seconds']:.0f} s",
+        )
+    ]
+
+
+def backtest(store: str, symbols: int) -> dict[str, Any]:
+    """Run the demo's hourly strategy over the last two months of the store."""
+    from lumibot_duckdb.demo.side import Job, run
+
+    job = Job(
+        side="duckdb",
+        strategy="ThreeHorizons",
+        symbols=symbol_names(symbols),
+        timestep="minute",
+        start=LAST_DAY.replace(year=FIRST_DAY.year + 1, month=11).isoformat(),
+        end=LAST_DAY.isoformat(),
+        files="",
+        store=store,
+    )
+    started = perf_counter()
+    outcome = run(job)
+    return {
+        "imports": outcome.imports_bytes,
+        "peak": outcome.peak_bytes,
+        "fills": len(outcome.fills),
+        "seconds": perf_counter() - started,
+    }

@@ -1,0 +1,39 @@
+"""Runs one function of this package in a fresh process, so that its memory and its warm-up are its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parent.parent
+_SETTINGS = ("BACKTESTING_", "LUMIBOT_", "POLYGON_", "THETADATA_")
+
+
+def run_apart(function: str, **arguments: Any) -> Any:
+    """Call `module.function` of this package with JSON arguments in a new process; return its JSON result."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
+        environment |= {
+            "IS_BACKTESTING": "true",
+            "LUMIBOT_DISABLE_DOTENV": "1",
+            "LUMIBOT_CACHE_FOLDER": folder,
+            "PYTHONPATH": str(_ROOT),
+        }
+        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.process", function, json.dumps(arguments)]
+        finished = subprocess.run([*command, str(result)], cwd=folder, env=environment, capture_output=True, text=True)
+        if finished.returncode != 0:
+            raise RuntimeError(f"{function} failed:\n{finished.stderr[-2000:]}")
+        return json.loads(result.read_text())
+
+
+if __name__ == "__main__":
+    module, _, name = sys.argv[1].rpartition(".")
+    answer = getattr(import_module(f"benchmarks.{module}"), name)(**json.loads(sys.argv[2]))
+    Path(sys.argv[3]).write_text(json.dumps(answer))

@@ -1,0 +1,125 @@
+"""Several processes on one store: what taking the file costs, and what they get done together."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from tempfile import mkdtemp
+from time import monotonic, perf_counter
+from typing import Any
+
+from benchmarks.bars import FIRST_DAY, SOURCE, SYMBOLS, Workplace, open_store
+from benchmarks.measure import Row, Sample, against
+from benchmarks.process import run_apart
+from lumibot_duckdb.demo.market import symbol_names, us_stock_bars
+
+_READERS, _WRITERS, _SECONDS = 4, 2, 30
+
+
+def lease(workplace: Workplace) -> list[Row]:
+    """A one-day read by a process that let go of the store, against one that still has it."""
+    storage = open_store(workplace.store_path())
+    days = [FIRST_DAY + timedelta(days=day) for day in random.Random(5).sample(range(700), 200)]
+
+    def read(number: int) -> float:
+        symbol, day = symbol_names(SYMBOLS)[number % SYMBOLS], days[number]
+        started = perf_counter()
+        storage.get_historical_prices(symbol, day, day + timedelta(days=1), "minute", SOURCE)
+        return perf_counter() - started
+
+    read(0)
+    attached = [read(number) for number in range(1, 100)]
+    attaching = []
+    for number in range(100, 200):
+        storage.close()
+        attaching.append(read(number))
+    storage.close()
+    ours, theirs = Sample.of(attaching, 1e3), Sample.of(attached, 1e3)
+    return [
+        against("one-day read, the store file has to be attached first", "ms", "the file is attached", ours, theirs)
+    ]
+
+
+def soak(workplace: Workplace) -> list[Row]:
+    """Four reading and two writing processes on one store for half a minute."""
+    folder = Path(mkdtemp(dir=workplace.folder))
+    path = folder / "bars.duckdb"
+    try:
+        storage = open_store(path)
+        for symbol, frame in workplace.frames(_READERS):
+            storage.store_ohlcv_data(symbol, frame, SOURCE, "minute")
+        storage.close()
+        with ThreadPoolExecutor(_READERS + _WRITERS) as pool:
+            readers = [pool.submit(_apart, "read_on", path, symbol) for symbol in symbol_names(_READERS)]
+            writers = [pool.submit(_apart, "write_on", path, f"NEW{number}") for number in range(_WRITERS)]
+            reads, writes = [job.result() for job in readers], [job.result() for job in writers]
+        stored = sum(series.rows for series in storage.list_series() if series.key.asset.symbol.startswith("NEW"))
+        storage.close()
+    finally:
+        shutil.rmtree(folder)
+    written = sum(result["rows"] for result in writes)
+    if stored != written:
+        raise AssertionError(f"{written} rows were written and {stored} are stored")
+    slowest = max(result["slowest"] for result in reads + writes)
+    what = f"{_READERS} reading and {_WRITERS} writing processes, {_SECONDS} s"
+    return [
+        _together(f"{what}: 20-day reads", "a second", [result["calls"] / _SECONDS for result in reads]),
+        _together(f"{what}: one-day writes", "a second", [result["calls"] / _SECONDS for result in writes]),
+        Row(
+            f"{what}: slowest call",
+            "s",
+            "a limit of 30 s",
+            Sample.of([slowest]),
+            budget="below 30",
+            met=slowest < 30,
+            note=f"no error; {written:,} rows were written and as many are stored",
+        ),
+    ]
+
+
+def _together(what: str, unit: str, rates: list[float]) -> Row:
+    return Row(what, unit, "", Sample.of([sum(rates)]), higher_is_better=True)
+
+
+def _apart(function: str, path: Path, symbol: str) -> Any:
+    return run_apart(f"processes.{function}", store=str(path), symbol=symbol)
+
+
+def read_on(store: str, symbol: str) -> dict[str, float]:
+    """Read one random range after the other."""
+    storage = open_store(Path(store))
+    chance = random.Random(symbol)
+
+    def read() -> int:
+        first = FIRST_DAY + timedelta(days=chance.randrange(690), minutes=chance.randrange(1440))
+        return len(storage.get_historical_prices(symbol, first, first + timedelta(days=20), "minute", SOURCE))
+
+    return _repeat(read)
+
+
+def write_on(store: str, symbol: str) -> dict[str, float]:
+    """Write one day after the other."""
+    storage = open_store(Path(store))
+    bars = us_stock_bars(symbol, FIRST_DAY, FIRST_DAY.replace(year=FIRST_DAY.year + 2))
+    days = iter([day for _, day in bars.groupby(bars.index.date)])
+
+    def write() -> int:
+        day = next(days)
+        storage.store_ohlcv_data(symbol, day, SOURCE, "minute")
+        return len(day)
+
+    return _repeat(write)
+
+
+def _repeat(action: Any) -> dict[str, float]:
+    calls, rows, slowest = 0, 0, 0.0
+    until = monotonic() + _SECONDS
+    while monotonic() < until:
+        started = perf_counter()
+        rows += action()
+        slowest = max(slowest, perf_counter() - started)
+        calls += 1
+    return {"calls": calls, "rows": rows, "slowest": slowest}

@@ -1,0 +1,130 @@
+"""What a request costs while a backtest walks forward minute by minute, and how long the first one takes.
+
+Both sides run in a process of their own with the same clock and the same assets. The mean over a walk is what counts:
+it contains every window that had to be filled on the way, which a median would hide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from statistics import fmean, median
+from time import perf_counter
+from typing import Any
+
+from benchmarks.bars import Workplace
+from benchmarks.measure import Row, Sample, against, number
+from benchmarks.process import run_apart
+from benchmarks.sides import make_source, regular_minutes, set_clock
+from lumibot_duckdb.demo.market import symbol_names
+from lumibot_duckdb.demo.side import import_side
+
+_REQUESTS = {"60 x minute": (60, "minute"), "60 x 5min": (60, "5min"), "14 x day": (14, "day")}
+_WALKS = ("2022-06-01", "2022-11-01", "2023-03-01", "2023-08-01", "2023-11-01")
+_SYMBOLS = 2
+_PROCESSES = 3
+_WARM_UP = 60  # minutes at the start of a walk that are not counted, on both sides
+
+
+def steady(workplace: Workplace) -> list[Row]:
+    """The three requests of an ordinary intraday strategy."""
+    bars = {"lumibot": str(workplace.parquet_folder()), "duckdb": str(workplace.store_path())}
+    calls: dict[str, list[dict[str, list[float]]]] = {side: [] for side in bars}
+    for day in _WALKS:  # side by side, so that what else the machine does falls on both
+        for side, walks in calls.items():
+            walks.append(run_apart("requests.walk", side=side, bars=bars[side], day=day))
+    rows = []
+    for name, (_, timestep) in _REQUESTS.items():
+        ours, theirs = ([walk[name] for walk in calls[side]] for side in ("duckdb", "lumibot"))
+        target = None if timestep == "minute" else 100.0
+        rows.append(
+            against(
+                f"get_historical_prices({name}), steady",
+                "µs",
+                "Lumibot's PandasDataBacktesting",
+                Sample.of(map(fmean, ours), 1e6),
+                Sample.of(map(fmean, theirs), 1e6),
+                at_least=target,
+                budget="" if target is None else "100 x faster",
+                why_short="a call is a dozen small steps of Python, a third of them Lumibot's own around the source; "
+                "what else the machine does weighs more on them than on pandas' one long resample",
+                note=f"ours: {_calls(ours)}; theirs: {_calls(theirs)}",
+            )
+        )
+    return rows
+
+
+def _calls(walks: list[list[float]]) -> str:
+    seconds = sorted(second for walk in walks for second in walk)
+    return f"median call {number(1e6 * median(seconds))} µs, slowest {number(1e3 * seconds[-1])} ms"
+
+
+def walk(side: str, bars: str, day: str) -> dict[str, list[float]]:
+    """Walk the clock minute by minute from this day on; return the seconds of every call, by request."""
+    import_side(side)
+    from lumibot.entities import Asset
+
+    source = make_source(side, bars, symbol_names(_SYMBOLS), "2022-05-01", "2024-01-01")
+    assets = [Asset(symbol) for symbol in symbol_names(_SYMBOLS)]
+    seconds = {}
+    for name, (length, timestep) in _REQUESTS.items():
+        clock = regular_minutes(day, 2 if timestep == "minute" else 1)
+        seconds[name] = _time_calls(source, assets, length, timestep, clock)[_WARM_UP * len(assets) :]
+    return seconds
+
+
+def _time_calls(source: Any, assets: list[Any], length: int, timestep: str, clock: Iterable[datetime]) -> list[float]:
+    seconds = []
+    for moment in clock:
+        set_clock(source, moment)
+        for asset in assets:
+            started = perf_counter()
+            bars = source.get_historical_prices(asset, length, timestep)
+            seconds.append(perf_counter() - started)
+            if len(bars.df) != length:
+                raise AssertionError(f"{len(bars.df)} bars at {moment} instead of {length}")
+    return seconds
+
+
+def first_touch(workplace: Workplace) -> list[Row]:
+    """From a symbol that the process never touched to its first 60 bars: two years of minutes are stored."""
+    bars = {"lumibot": str(workplace.parquet_folder()), "duckdb": str(workplace.store_path())}
+    touched: dict[str, dict[str, list[float]]] = {side: {} for side in bars}
+    for _ in range(_PROCESSES):
+        for side, times in touched.items():
+            for when, seconds in run_apart("requests.touch", side=side, bars=bars[side]).items():
+                times[when] = [*times.get(when, []), *seconds]
+    note = "source made, data loaded, first 60 minute bars answered; Lumibot's side reads a Parquet file"
+    return [
+        against(
+            f"first touch of a symbol with two years stored, {when}",
+            "ms",
+            "Lumibot's PandasDataBacktesting",
+            Sample.of(touched["duckdb"][when], 1e3),
+            Sample.of(touched["lumibot"][when], 1e3),
+            at_least=150.0,
+            budget="150 x faster",
+            note=note,
+            why_short="the class waits for its merged time index and market calendar first, which Lumibot's own code "
+            "makes; the first window itself takes about 5 ms of it",
+        )
+        for when in ("later in a process", "first in a process")
+    ]
+
+
+def touch(side: str, bars: str) -> dict[str, list[float]]:
+    """Time a new source for one symbol after another. The first one of the process is kept apart."""
+    import_side(side)
+    from lumibot.entities import Asset
+
+    seconds = []
+    moment = next(iter(regular_minutes("2023-03-01", 1))).replace(hour=12)
+    for symbol in symbol_names(4):
+        started = perf_counter()
+        source = make_source(side, bars, [symbol], "2023-03-01", "2023-06-01")
+        set_clock(source, moment)
+        answer = source.get_historical_prices(Asset(symbol), 60, "minute")
+        seconds.append(perf_counter() - started)
+        if len(answer.df) != 60:
+            raise AssertionError(f"{len(answer.df)} bars instead of 60")
+    return {"first in a process": seconds[:1], "later in a process": seconds[1:]}
