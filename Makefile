@@ -7,11 +7,12 @@ BIN    := $(VENV)/bin
 BIN15  := $(VENV15)/bin
 UV     := $(BIN)/uv
 
-.PHONY: help install demo test lint types test-duckdb2 test-duckdb15 bench lock clean
+.PHONY: help install demo test lint types test-duckdb2 test-duckdb15 soak bench lock clean
 
 help:
 	@echo "make demo   a real strategy on real prices, on Lumibot's storage and on ours, compared"
 	@echo "make test   lint, types and every test, on DuckDB 2.0 and on 1.5"
+	@echo "make soak   what make test tries for a minute, for a quarter of an hour"
 	@echo "make bench  the benchmarks behind benchmarks/RESULTS.md"
 
 $(UV):
@@ -49,6 +50,9 @@ test-duckdb2: install
 test-duckdb15: $(VENV15)/.installed
 	$(BIN15)/python -m pytest -n 2 --dist worksteal -m "not soak" \
 		tests/storage tests/faults tests/backtesting tests/cli/test_sql.py tests/cli/test_status.py
+
+soak: install
+	LUMIBOT_DUCKDB_ALTERNATIONS=10000 LUMIBOT_DUCKDB_SOAK_SECONDS=600 $(BIN)/python -m pytest -m soak --durations 0
 
 bench: install
 	$(BIN)/python -m benchmarks

@@ -67,9 +67,9 @@ def test_they_share_it_for_a_minute(tmp_path: Path) -> None:
     check_soak(tmp_path / "s.duckdb", float(os.environ.get("LUMIBOT_DUCKDB_SOAK_SECONDS", "60")))
 
 
-def test_alternations_of_two_processes_give_no_stale_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [500, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_alternations_of_two_processes_give_no_stale_read(tmp_path: Path, rounds: int) -> None:
     path = tmp_path / "s.duckdb"
-    rounds = 1_000  # ten thousand run on a whole store, in tests/storage/test_freshness.py
     with StoreConnection.of(path).write() as cursor:
         cursor.execute("CREATE TABLE {db}.main.number AS SELECT 0 AS n")
     StoreConnection.of(path).close()

@@ -180,7 +180,7 @@ def same_row(one: Any, other: Any) -> bool:
     return bool((one.to_numpy().view(np.int64) == other.to_numpy().view(np.int64)).all())
 
 
-History.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+History.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
 TestHistory = History.TestCase
 
 

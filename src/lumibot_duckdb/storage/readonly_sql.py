@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from lumibot_duckdb.storage.connection import StoreCursor
+from lumibot_duckdb.storage.interruption import interruptibly
 
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+|\([^)]*\)\s*)?", re.IGNORECASE)
 # Functions that a SELECT may call and that do more than read, or that run SQL from a text.
@@ -29,8 +30,12 @@ def run(
     """Run one SELECT-like statement with the store's tables in reach; ValueError for any other statement."""
     duck = cursor.execute("USE {db}")
     _refuse_all_but_reading(duck, query)
-    relation = duck.sql(query) if parameters is None else duck.sql(query, params=parameters)
-    return (relation if max_rows is None else relation.limit(max_rows)).to_arrow_table()
+
+    def answer() -> pa.Table:
+        relation = duck.sql(query) if parameters is None else duck.sql(query, params=parameters)
+        return (relation if max_rows is None else relation.limit(max_rows)).to_arrow_table()
+
+    return interruptibly(duck, answer)
 
 
 def _refuse_all_but_reading(duck: duckdb.DuckDBPyConnection, query: str) -> None:
