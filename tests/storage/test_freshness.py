@@ -105,18 +105,34 @@ def test_the_cache_holds_no_more_than_it_may(tmp_path: Path) -> None:
 
 
 def test_the_least_recently_used_answer_goes_first() -> None:
-    cache = ResultCache(30)
-    for key in "abc":
+    cache = ResultCache(40)
+    for key in "abcd":
         cache.put(key, key.upper(), 10)
     assert cache.get("a") == "A"
-    cache.put("d", "D", 10)
-    assert [cache.get(key) for key in "abcd"] == ["A", None, "C", "D"]
-    cache.put("e", "E", 31)
-    assert cache.get("e") is None
-    cache.put("a", "AA", 25)
-    assert (cache.get("a"), cache.get("c"), cache.bytes) == ("AA", None, 25)
+    cache.put("e", "E", 10)
+    assert [cache.get(key) for key in "abcde"] == ["A", None, "C", "D", "E"]
+    cache.put("a", "AA", 5)
+    assert (cache.get("a"), cache.bytes) == ("AA", 35)
     cache.clear()
     assert (cache.get("a"), cache.bytes) == (None, 0)
+
+
+def test_an_answer_that_would_push_out_most_others_is_not_held(storage: DuckDBDataStorage) -> None:
+    cache = ResultCache(40)
+    assert (cache.takes(10), cache.takes(11)) == (True, False)
+    cache.put("a", "A", 11)
+    assert cache.get("a") is None
+    # Then a frame need not be a copy, and still is the caller's own.
+    frame = minute_bars(rows=1000)
+    storage.store_ohlcv_data("X", frame, "test", "minute")
+    uncached = DuckDBDataStorage(storage.path, cache_bytes=1_000)
+    for _ in range(2):
+        read = uncached.get_historical_prices("X")
+        assert_same(read, frame)
+        read.iloc[:, :] = 0
+        read["more"] = 1.0
+    assert uncached.statistics().cache_bytes == 0
+    assert_same(storage.get_historical_prices("X"), frame)
 
 
 def test_bounds_of_sessions_and_last_times(storage: DuckDBDataStorage) -> None:

@@ -1,6 +1,7 @@
 """Turns stored Arrow columns back into what went in: NumPy arrays, pandas frames, Arrow tables.
 
-A column of floats costs no copy where the query's answer came in one piece, and one copy else.
+A query's answer comes in pieces. Numbers are copied once, from each piece to its place among the columns of the same
+dtype, which lie together as pandas wants them: a frame that nobody else holds is made of them without another copy.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from lumibot_duckdb.storage.layout import ColumnLayout, Kind, Layout, pandas_dty
 NEW_YORK = pytz.timezone("America/New_York")
 
 _MISSING: dict[str, Any] = {"": None, "None": None, "nan": np.nan, "NA": pd.NA}
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NO_TIME = np.iinfo(np.int64).min
 
 
@@ -60,24 +62,34 @@ def epoch_seconds(table: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def bar_arrays(table: pa.Table, columns: Sequence[ColumnLayout]) -> BarArrays:
-    """Return a stored table as NumPy arrays, read-only."""
-    arrays = {column.name: _array(table, column) for column in columns}
-    times = epoch_seconds(table)
-    for array in (times, *arrays.values()):
+    """Return a stored table as NumPy arrays that nobody else holds."""
+    arrays = _plain_arrays(table, [column for column in columns if _is_plain(table, column)])
+    arrays = {c.name: arrays[c.name] if c.name in arrays else _array(table, c) for c in columns}
+    return BarArrays(epoch_seconds(table), arrays)
+
+
+def protect(bars: BarArrays) -> None:
+    """Make arrays read-only, since several may hold them."""
+    for array in (bars.times, *bars.columns.values()):
         array.setflags(write=False)
-    return BarArrays(times, arrays)
 
 
-def frame(bars: BarArrays, layout: Layout) -> pd.DataFrame:
-    """Return bars as the frame that went in. The frame is the caller's own."""
-    columns = {column.name: _pandas_array(bars.columns[column.name], column) for column in layout.columns}
-    made: pd.DataFrame = pd.DataFrame(columns, index=time_index(bars.times, layout.index_unit), copy=True)
+def frame(bars: BarArrays, layout: Layout, *, copy: bool = True) -> pd.DataFrame:
+    """Return bars as the frame that went in. Without `copy` it takes over the arrays."""
+    index = time_index(bars.times, layout.index_unit)
+    names = [column.name for column in layout.columns]
+    data: Any = _common_block([bars.columns[name] for name in names])
+    if data is not None and all(isinstance(pandas_dtype(column.dtype), np.dtype) for column in layout.columns):
+        data = data.T
+    else:
+        data = {column.name: _pandas_array(bars.columns[column.name], column) for column in layout.columns}
+    made: pd.DataFrame = pd.DataFrame(data, index=index, columns=names, copy=copy)
     return made
 
 
 def time_index(times: np.ndarray[Any, np.dtype[np.int64]], unit: str) -> pd.DatetimeIndex:
     """Return bar starts as Lumibot's frames have them: New York time, at the resolution that went in."""
-    ticks = times.astype("M8[s]").astype(f"M8[{unit}]")
+    ticks = (times * _TICKS[unit]).view(f"M8[{unit}]")
     index: pd.DatetimeIndex = pd.DatetimeIndex(ticks, name=INDEX_NAME).tz_localize("UTC").tz_convert(NEW_YORK)
     return index
 
@@ -117,6 +129,44 @@ def _single(column: pa.ChunkedArray) -> pa.Array:
 
 def _utc(unit: str) -> pa.DataType:
     return pa.timestamp(unit, "UTC")
+
+
+def _is_plain(table: pa.Table, column: ColumnLayout) -> bool:
+    """Tell whether a column is numbers of a NumPy dtype, all of which a DOUBLE holds, with gaps only as NaN."""
+    if column.kind is not Kind.NUMBER or column.physical is None:
+        return False
+    dtype, masked = _number_dtype(column)
+    gaps = table[column.physical].null_count
+    has_bits = column.bits is not None and table[column.bits].null_count < table.num_rows
+    return not has_bits and not (gaps and (masked or dtype.kind != "f"))
+
+
+def _plain_arrays(table: pa.Table, columns: Sequence[ColumnLayout]) -> dict[str, np.ndarray[Any, Any]]:
+    """Copy plain columns out of the pieces of a table: those of one dtype are the rows of one array."""
+    alike: dict[np.dtype[Any], list[ColumnLayout]] = {}
+    for column in columns:
+        alike.setdefault(_number_dtype(column)[0], []).append(column)
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for dtype, members in alike.items():
+        block = np.empty((len(members), table.num_rows), dtype)
+        for row, column in zip(block, members, strict=True):
+            begin = 0
+            for piece in table[column.physical].chunks:
+                row[begin : begin + len(piece)] = piece.to_numpy(zero_copy_only=False)
+                begin += len(piece)
+            arrays[column.name] = row
+    return arrays
+
+
+def _common_block(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any] | None:
+    """Return the array whose rows the arrays are, all of them in this order; None if there is none."""
+    block = arrays[0].base if arrays else None
+    if not isinstance(block, np.ndarray) or block.ndim != 2 or len(block) != len(arrays):
+        return None
+    same = (
+        array.base is block and array.ctypes.data == row.ctypes.data for array, row in zip(arrays, block, strict=True)
+    )
+    return block if all(same) else None
 
 
 def _array(table: pa.Table, column: ColumnLayout) -> np.ndarray[Any, Any]:

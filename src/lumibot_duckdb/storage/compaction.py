@@ -26,6 +26,7 @@ import pyarrow as pa
 from lumibot_duckdb.storage import coverage as ranges
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor
+from lumibot_duckdb.storage.engine import NEW_FILE
 from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError
 from lumibot_duckdb.storage.interface import TimeRange
 from lumibot_duckdb.storage.locking import is_alive
@@ -35,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_GRACE = timedelta(days=1)
 
-_STORAGE_VERSION = "v1.5.0"
 _UNFINISHED = ".compacting-"
 # What is read, sorted and written at a time, in whole row groups: some 50 MB with ten columns.
 _ROWS_AT_A_TIME = 4 * 122_880
@@ -108,7 +108,7 @@ class _Workshop:
     def __init__(self, duck: duckdb.DuckDBPyConnection, path: Path) -> None:
         self.duck = duck
         self.cursor = StoreCursor("new", duck)
-        self._attach(path, "new", f"STORAGE_VERSION '{_STORAGE_VERSION}'")
+        self._attach(path, "new", NEW_FILE)
 
     def _attach(self, path: Path, alias: str, options: str) -> None:
         location = str(path).replace("'", "''")

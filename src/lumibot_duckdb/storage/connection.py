@@ -27,7 +27,7 @@ from weakref import WeakValueDictionary
 import duckdb
 
 from lumibot_duckdb.storage.checkpoint_guard import CheckpointGuard
-from lumibot_duckdb.storage.engine import Engine, leak
+from lumibot_duckdb.storage.engine import NEW_FILE, Engine, leak
 from lumibot_duckdb.storage.errors import (
     StorageError,
     StoreBusyError,
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Parameters: TypeAlias = "Sequence[Any] | Mapping[str, Any] | None"
-
-# Files are written in the format of the oldest DuckDB that the package supports.
-_STORAGE_VERSION = "v1.5.0"
 
 # As much as DuckDB lets its log grow; it is told to leave checkpoints to us, who guard them.
 _LONG_LOG_BYTES = 16 * 2**20
@@ -575,7 +572,7 @@ class StoreConnection:
         try:
             for file in left_over:
                 file.unlink(missing_ok=True)
-            self._run_attach(engine, unfinished, f"STORAGE_VERSION '{_STORAGE_VERSION}'")
+            self._run_attach(engine, unfinished, NEW_FILE)
             self._run_detach(engine)
             unfinished.replace(self.path)
         except OSError as error:

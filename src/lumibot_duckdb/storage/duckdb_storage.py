@@ -176,11 +176,11 @@ class DuckDBDataStorage(DataStorageInterface):
         pin = self.pin(asset, timeframe, source, adjustment=adjustment, as_of=as_of)
         state = self._state(pin)
         within = _range_of(start, end, state)
-        return bars_output.frame(self.read_bars(pin, within), state.layout)
+        return self._read_frame(pin, within, state)
 
     def read_pandas(self, pin: SeriesPin, within: TimeRange | None = None) -> pd.DataFrame:
         """Return pinned bars as the frame that `get_historical_prices` gives."""
-        return bars_output.frame(self.read_bars(pin, within), self._state(pin).layout)
+        return self._read_frame(pin, within, self._state(pin))
 
     def read_arrow(self, pin: SeriesPin, within: TimeRange | None = None) -> pa.Table:
         """Return pinned bars as an Arrow table: `datetime` (UTC) and the series' columns; what is missing is null."""
@@ -208,17 +208,9 @@ class DuckDBDataStorage(DataStorageInterface):
         Nullable columns with gaps and texts come as object arrays, times of a tz-aware column as UTC.
         Raises KeyError for a column that the series does not have, `VersionGoneError`.
         """
-        wanted = bars_output.chosen(self._state(pin).layout, columns)
-        asked = ("bars", pin.version_id, pin.ingest_id, within, None if columns is None else tuple(columns))
-        held = self._cache.get(asked)
-        if held is None:
-            with self._counters.timing():
-                table = self._read_stored(pin, within, bars_output.select_list(wanted))
-                held = bars_output.bar_arrays(table, wanted)
-            if remember:
-                self._cache.put(asked, held, bars_output.size_in_bytes(held))
-        answer: BarArrays = held
-        return answer
+        bars, _ = self._bars(pin, within, columns, self._state(pin), remember=remember)
+        bars_output.protect(bars)
+        return bars
 
     def last_time_at_or_before(
         self, pin: SeriesPin, time: EpochSeconds, column: str | None = None
@@ -500,6 +492,33 @@ class DuckDBDataStorage(DataStorageInterface):
         if held is None and (held := version_state(cursor, ingest_id)) is not None:
             self._states.put(ingest_id, held, _STATE_BYTES)
         return held
+
+    def _read_frame(self, pin: SeriesPin, within: TimeRange | None, state: VersionState) -> pd.DataFrame:
+        bars, shared = self._bars(pin, within, None, state, remember=True)
+        return bars_output.frame(bars, state.layout, copy=shared)  # what the cache holds stays as it is
+
+    def _bars(
+        self,
+        pin: SeriesPin,
+        within: TimeRange | None,
+        columns: Sequence[str] | None,
+        state: VersionState,
+        *,
+        remember: bool,
+    ) -> tuple[BarArrays, bool]:
+        """Return pinned bars, and whether the cache holds them too."""
+        wanted = bars_output.chosen(state.layout, columns)
+        asked = ("bars", pin.version_id, pin.ingest_id, within, None if columns is None else tuple(columns))
+        held: BarArrays | None = self._cache.get(asked)
+        if held is not None:
+            return held, True
+        with self._counters.timing():
+            bars = bars_output.bar_arrays(self._read_stored(pin, within, bars_output.select_list(wanted)), wanted)
+        size = bars_output.size_in_bytes(bars)
+        shared = remember and self._cache.takes(size)
+        if shared:
+            self._cache.put(asked, bars, size)
+        return bars, shared
 
     def _read_stored(self, pin: SeriesPin, within: TimeRange | None, select: str) -> pa.Table:
         """Return pinned rows as they are stored, in the order of time."""

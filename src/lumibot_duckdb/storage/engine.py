@@ -20,6 +20,9 @@ import duckdb
 
 DEFAULT_THREADS = 2
 DEFAULT_MEMORY_LIMIT = "128MB"
+NEW_FILE = "STORAGE_VERSION 'v1.5.0', BLOCK_SIZE 65536"
+"""How store files are made: in the format of the oldest DuckDB that the package supports, and in blocks of 64 KiB. Of
+DuckDB's usual 256 KiB, much stays empty at the end of every write; below 64 KiB, times are not compressed."""
 _MEMORY_LIMIT = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B|[KMGT])\s*", re.IGNORECASE)
 
 

@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
+_LARGEST_PART = 4
+
 
 class ResultCache:
     """A thread-safe map from what was asked to what was answered."""
@@ -38,9 +40,13 @@ class ResultCache:
             self._hits += 1
             return entry[0]
 
+    def takes(self, size: int) -> bool:
+        """Tell whether an answer of `size` bytes would be held. A very large one would push out all the others."""
+        return size <= self.capacity // _LARGEST_PART
+
     def put(self, key: Hashable, answer: Any, size: int) -> None:
-        """Hold an answer of `size` bytes, unless it alone is larger than the cache may be."""
-        if size > self.capacity:
+        """Hold an answer of `size` bytes, unless it is too large."""
+        if not self.takes(size):
             return
         with self._guard:
             replaced = self._entries.pop(key, None)
