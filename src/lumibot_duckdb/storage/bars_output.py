@@ -7,6 +7,7 @@ dtype, which lie together as pandas wants them: a frame that nobody else holds i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ NEW_YORK = pytz.timezone("America/New_York")
 
 _MISSING: dict[str, Any] = {"": None, "None": None, "nan": np.nan, "NA": pd.NA}
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_DAY = 86_400
 _NO_TIME = np.iinfo(np.int64).min
 
 
@@ -106,12 +108,23 @@ def session_bounds(times: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any
     """Return first and last bar start of each New York calendar day (n x 2); `times` are sorted epoch seconds."""
     if not len(times):
         return np.empty((0, 2), np.int64)
-    days = time_index(times, "s").tz_localize(None).asi8 // 86_400
-    starts = np.flatnonzero(np.concatenate(([True], days[1:] != days[:-1])))
+    starts = _first_of_days(times)
     ends = np.concatenate((starts[1:], [len(times)])) - 1
     bounds = np.stack([times[starts], times[ends]], axis=1)
     bounds.setflags(write=False)
     return bounds
+
+
+def _first_of_days(times: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the places at which another New York calendar day begins, the first place included."""
+    if times[-1] - times[0] > _DAY * len(times):  # more days than bars
+        days = time_index(times, "s").tz_localize(None).asi8 // _DAY
+        return np.flatnonzero(np.concatenate(([True], days[1:] != days[:-1])))
+    first, last = time_index(times[[0, -1]], "s").tz_localize(None).asi8 // _DAY
+    dates: pd.DatetimeIndex = pd.DatetimeIndex((np.arange(first, last + 1) * _DAY).view("M8[s]"))
+    midnights = dates.tz_localize(NEW_YORK, ambiguous=True, nonexistent=timedelta(hours=1))
+    starts: np.ndarray[Any, np.dtype[np.int64]] = np.unique(times.searchsorted(midnights.asi8))
+    return starts
 
 
 def size_in_bytes(bars: BarArrays) -> int:
