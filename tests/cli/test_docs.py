@@ -56,8 +56,8 @@ def as_printed(page: str, folder: Path) -> str:
 def _normalised(output: str, folder: Path) -> str:
     output = output.replace(str(folder / "store"), HOME).replace(str(folder), "/home/me")
     output = output.replace(date.today().isoformat(), TODAY)
-    output = re.sub(r"\d+\.\d MB", "1.3 MB", output)
-    output = re.sub(r'"bytes": \d+', '"bytes": 1323008', output)
+    output = re.sub(r"\d+\.\d KB", "864.3 KB", output)
+    output = re.sub(r'"bytes": \d+', '"bytes": 864256', output)
     return "".join(f"{line.rstrip()}\n" for line in output.splitlines())
 
 
