@@ -1,0 +1,123 @@
+"""A loopback HTTP server for tests: it answers with JSON, keeps a log of what was asked, and misbehaves on demand."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+Server = TypeVar("Server", bound="LoopbackServer")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asked for. Headers are not kept: they may hold a key."""
+
+    path: str
+    query: Mapping[str, str]
+
+
+@dataclass
+class Answer:
+    """A status and a JSON body."""
+
+    body: Any
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the next `times` requests whose path holds `where`.
+
+    `answer` is given instead of the right one; `drop` breaks the connection off in the middle of the right one; `delay`
+    seconds pass before it.
+    """
+
+    where: str = ""
+    times: int = 1
+    answer: Answer | None = None
+    drop: bool = False
+    delay: float = 0.0
+
+
+class LoopbackServer:
+    """Runs in a thread while it is entered. Subclasses say what they answer."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.faults: list[Fault] = []
+        self._guard = threading.Lock()
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
+        self._http.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        """The base address, without a slash at its end."""
+        return f"http://127.0.0.1:{self._http.server_port}"
+
+    def answer(self, request: Request, headers: Mapping[str, str]) -> Answer:
+        """Answer a request. `headers` have names in lower case."""
+        raise NotImplementedError
+
+    def __enter__(self: Server) -> Server:
+        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def note(self, request: Request) -> Fault | None:
+        """Log a request, and take the fault that is meant for it, if any."""
+        with self._guard:
+            self.requests.append(request)
+            for fault in self.faults:
+                if fault.times > 0 and fault.where in request.path:
+                    fault.times -= 1
+                    return fault
+        return None
+
+
+def _handler_of(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            request = Request(parts.path, dict(parse_qsl(parts.query)))
+            fault = server.note(request)
+            if fault is not None and fault.delay:
+                time.sleep(fault.delay)
+            if fault is not None and fault.answer is not None:
+                answer = fault.answer
+            else:
+                answer = server.answer(request, {name.lower(): value for name, value in self.headers.items()})
+            self._send(answer, broken=fault is not None and fault.drop)
+
+        def _send(self, answer: Answer, *, broken: bool) -> None:
+            body = json.dumps(answer.body).encode()
+            self.send_response(answer.status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if broken:
+                self.wfile.write(body[: len(body) // 2])
+                self.close_connection = True
+            else:
+                self.wfile.write(body)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    return Handler
