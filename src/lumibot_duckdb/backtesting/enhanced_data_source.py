@@ -112,7 +112,11 @@ class EnhancedDataSourceBacktesting:
     def load_data(self) -> Any:
         """Lay all series on the merged time index; no bars are read yet."""
         self._serving.clear()
-        return super().load_data()  # type: ignore[misc]
+        calendar = super().load_data()  # type: ignore[misc]
+        if self._storage is not None:
+            # The times of all bars were read for this, once; DuckDB would keep them in memory while the file is open.
+            self._storage.close()
+        return calendar
 
     def _adjust_stale_daily_price_for_stock_split(self, data: Any, price: Any, dt: Any) -> Any:
         """Adjust a price as Lumibot does, which looks at the full frame on every call, by the current day's rows."""

@@ -100,7 +100,7 @@ class TradingIndex:
         self.nanoseconds: Int64Array = index.as_unit("ns").asi8
         self._grids: dict[tuple[int, str, int], BucketGrid] = {}
         self._days: tuple[Int64Array, Int64Array, Int64Array] | None = None
-        self._gaps: tuple[Int64Array, dict[int, int]] | None = None
+        self._gaps: dict[int, int] | None = None
 
     @classmethod
     def of(cls, index: pd.DatetimeIndex) -> TradingIndex:
@@ -135,27 +135,30 @@ class TradingIndex:
         """
         if unit not in ("minute", "hour"):
             return None
-        gaps, all_counts = self._session_gaps()
-        counts = dict(all_counts)
-        for outside in (gaps[:start], gaps[max(start, stop - 1) :]):
+        counts = dict(self._all_gaps())
+        for outside in (self._session_gaps(0, start), self._session_gaps(max(start, stop - 1), len(self))):
             for value, count in zip(*np.unique(outside, return_counts=True), strict=True):
                 counts[int(value)] -= int(count)
         counts.pop(0, None)
         common = min(counts, key=lambda value: (-counts[value], value), default=0)
         return max(NANOSECONDS[unit], common if counts.get(common, 0) > 0 else 0)
 
-    def _session_gaps(self) -> tuple[Int64Array, dict[int, int]]:
-        """Return the gap after each row, 0 where a new session begins after it, and how often each gap occurs."""
+    def _session_gaps(self, start: int, stop: int) -> Int64Array:
+        """Return the gap after each row of `[start, stop)`, 0 where a new session begins after it."""
+        gaps = np.diff(self.nanoseconds[start : stop + 1])
+        last_rows = self.days()[0][1:] - 1
+        ends = last_rows[slice(*last_rows.searchsorted((start, start + len(gaps))))] - start
+        gaps[ends[gaps[ends] > NANOSECONDS["hour"]]] = 0
+        return gaps
+
+    def _all_gaps(self) -> dict[int, int]:
+        """Return how often each gap within sessions occurs."""
         if self._gaps is None:
-            gaps = np.diff(self.nanoseconds)
-            overnight = np.zeros(len(gaps), dtype=bool)
-            overnight[self.days()[0][1:] - 1] = True
-            gaps[overnight & (gaps > NANOSECONDS["hour"])] = 0
+            gaps = self._session_gaps(0, len(self))
             others = gaps[gaps != NANOSECONDS["minute"]]  # nearly all are a minute; sorting those would cost most
             values, counts = np.unique(others, return_counts=True)
-            found = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
-            found[NANOSECONDS["minute"]] = len(gaps) - len(others)
-            self._gaps = (gaps, found)
+            self._gaps = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+            self._gaps[NANOSECONDS["minute"]] = len(gaps) - len(others)
         return self._gaps
 
     def rows_of_day(self, row: int) -> tuple[int, int]:
