@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from lumibot_duckdb.importing.arrays import BoolArray, IntArray, as_bools, as_integers
 from lumibot_duckdb.importing.zones import localise, zone_name
+from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 
 _DAY = 86_400
 _MONTHS = pa.array(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
@@ -79,7 +80,7 @@ def read_time_text(text: pa.ChunkedArray, date_order: str | None) -> ClockReadin
 def readings_of_timestamps(column: pa.ChunkedArray) -> ClockReadings:
     """Return the readings of a timestamp column; a column without a zone gives readings without one."""
     zoned = column.type.tz is not None
-    per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[column.type.unit]
+    per_second = TICKS_PER_SECOND[column.type.unit]
     counts = column.cast(pa.int64()).fill_null(0).to_numpy()
     rows = len(column)
     return ClockReadings(

@@ -14,11 +14,10 @@ from lumibot_duckdb.importing.errors import FileRefusedError
 from lumibot_duckdb.importing.refusal import Refusal, mark
 from lumibot_duckdb.importing.time_text import ClockReadings, find_date_order, read_time_text, readings_of_timestamps
 from lumibot_duckdb.importing.zones import first_instants, localise
+from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 
 DATE_ZONE = "America/New_York"
 """Where the midnight of a plain date is, as Lumibot has it."""
-
-EPOCH_UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 _DAY = 86_400
 _FIRST_SECOND, _END_SECOND = (int(np.datetime64(day, "s").astype(int)) for day in ("1678-01-01", "2262-01-01"))
@@ -174,7 +173,7 @@ def _unit_of(counts: IntArray) -> str:
 def _read_epochs(text: pa.ChunkedArray, unit: str, may_be_another: bool) -> Times:
     is_number = as_bools(pc.match_substring_regex(text, _EPOCH))
     counts = as_integers(_whole_part(pc.if_else(pa.chunked_array([is_number]), text, "")))
-    per_second = EPOCH_UNITS[unit]
+    per_second = TICKS_PER_SECOND[unit]
     refusals = np.zeros(len(text), np.uint8)
     refusals[(counts % per_second != 0) | as_bools(pc.match_substring_regex(text, r"\.\d*[1-9]"))] = Refusal.FRACTION
     if may_be_another:

@@ -20,10 +20,10 @@ from lumibot_duckdb.storage.layout import (
     pandas_dtype,
     physical_name,
 )
+from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 
 INDEX_NAME = "datetime"
 
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 # What Python's datetime can hold in any time zone.
 _EARLIEST = int(np.datetime64("0001-01-03", "s").astype(np.int64))
 _LATEST = int(np.datetime64("9999-12-29", "s").astype(np.int64))
@@ -137,7 +137,7 @@ def _bar_starts(label: str, index: pd.Index[Any]) -> tuple[np.ndarray[Any, np.dt
     if index.hasnans:
         row = int(np.argmax(index.isna()))
         raise InvalidBarsError(f"{label}: row {row} has no time (NaT)")
-    per_second = _PER_SECOND[index.unit]
+    per_second = TICKS_PER_SECOND[index.unit]
     ticks = index.asi8
     times = ticks // per_second
     fractions = times * per_second != ticks

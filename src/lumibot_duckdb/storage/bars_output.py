@@ -20,12 +20,12 @@ from lumibot_duckdb.storage.bars_input import INDEX_NAME
 from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.interface import BarArrays
 from lumibot_duckdb.storage.layout import ColumnLayout, Kind, Layout, pandas_dtype
+from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 
 # The very object that Lumibot uses, so that index dtypes compare equal.
 NEW_YORK = pytz.timezone("America/New_York")
 
 _MISSING: dict[str, Any] = {"": None, "None": None, "nan": np.nan, "NA": pd.NA}
-_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAY = 86_400
 _NO_TIME = np.iinfo(np.int64).min
 
@@ -49,25 +49,25 @@ def select_list(columns: Sequence[ColumnLayout]) -> str:
     return ", ".join(names)
 
 
-def in_time_order(table: pa.Table) -> pa.Table:
-    """Return rows sorted by `ts`. They nearly always are already, and sorting costs more than reading."""
-    times = epoch_seconds(table)
-    if len(times) < 2 or bool((times[1:] > times[:-1]).all()):
-        return table
-    return table.take(pa.array(np.argsort(times, kind="stable")))
+def in_time_order(table: pa.Table) -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.int64]]]:
+    """Return a stored table sorted by `ts`, and its bar starts in epoch seconds.
 
-
-def epoch_seconds(table: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the bar starts of a stored table."""
+    Rows nearly always are in order already, and sorting costs more than reading.
+    """
     times: np.ndarray[Any, np.dtype[np.int64]] = _single(table["ts"]).cast(pa.int64()).to_numpy()
-    return times
+    if len(times) < 2 or bool((times[1:] > times[:-1]).all()):
+        return table, times
+    order = np.argsort(times, kind="stable")
+    return table.take(pa.array(order)), times[order]
 
 
-def bar_arrays(table: pa.Table, columns: Sequence[ColumnLayout]) -> BarArrays:
-    """Return a stored table as NumPy arrays that nobody else holds."""
+def bar_arrays(
+    table: pa.Table, times: np.ndarray[Any, np.dtype[np.int64]], columns: Sequence[ColumnLayout]
+) -> BarArrays:
+    """Return a stored table, with its bar starts, as NumPy arrays that nobody else holds."""
     arrays = _plain_arrays(table, [column for column in columns if _is_plain(table, column)])
     arrays = {c.name: arrays[c.name] if c.name in arrays else _array(table, c) for c in columns}
-    return BarArrays(epoch_seconds(table), arrays)
+    return BarArrays(times, arrays)
 
 
 def protect(bars: BarArrays) -> None:
@@ -91,7 +91,7 @@ def frame(bars: BarArrays, layout: Layout, *, copy: bool = True) -> pd.DataFrame
 
 def time_index(times: np.ndarray[Any, np.dtype[np.int64]], unit: str) -> pd.DatetimeIndex:
     """Return bar starts as Lumibot's frames have them: New York time, at the resolution that went in."""
-    ticks = (times * _TICKS[unit]).view(f"M8[{unit}]")
+    ticks = (times * TICKS_PER_SECOND[unit]).view(f"M8[{unit}]")
     index: pd.DatetimeIndex = pd.DatetimeIndex(ticks, name=INDEX_NAME).tz_localize("UTC").tz_convert(NEW_YORK)
     return index
 

@@ -185,7 +185,8 @@ class DuckDBDataStorage(DataStorageInterface):
     def read_arrow(self, pin: SeriesPin, within: TimeRange | None = None) -> pa.Table:
         """Return pinned bars as an Arrow table: `datetime` (UTC) and the series' columns; what is missing is null."""
         layout = self._state(pin).layout
-        return bars_output.arrow_table(self._read_stored(pin, within, bars_output.select_list(layout.columns)), layout)
+        table, _ = self._read_stored(pin, within, bars_output.select_list(layout.columns))
+        return bars_output.arrow_table(table, layout)
 
     def read_polars(self, pin: SeriesPin, within: TimeRange | None = None) -> pl.DataFrame:
         """Return pinned bars as a polars frame: `datetime` (UTC) and the series' columns; what is missing is null."""
@@ -233,7 +234,7 @@ class DuckDBDataStorage(DataStorageInterface):
             f"ts > {timestamp_literal(near)} AND ts <= {timestamp_literal(time)}",
             f"ts <= {timestamp_literal(near)}",
         ):
-            with self._read() as cursor:
+            with self._connection.read() as cursor:
                 ((found,),) = cursor.rows(
                     f"SELECT epoch(max(ts))::BIGINT FROM {{db}}.bar WHERE {_pinned(pin)} AND {stretch}{condition}"
                 )
@@ -249,7 +250,8 @@ class DuckDBDataStorage(DataStorageInterface):
         held = self._cache.get(asked)
         if held is None:
             with self._counters.timing():
-                held = bars_output.session_bounds(bars_output.epoch_seconds(self._read_stored(pin, None, "ts")))
+                _, times = self._read_stored(pin, None, "ts")
+                held = bars_output.session_bounds(times)
             self._cache.put(asked, held, held.nbytes)
         answer: np.ndarray[Any, np.dtype[np.int64]] = held
         return answer
@@ -298,7 +300,7 @@ class DuckDBDataStorage(DataStorageInterface):
             records = self._catalog.everything(wanted_timeframe, wanted_source)
         else:
             records = self._catalog.matching(asset_query(asset), wanted_timeframe, wanted_source, None)
-        with self._read() as cursor:
+        with self._connection.read() as cursor:
             if asset is None:
                 found = self._described(cursor, records)
             else:
@@ -313,7 +315,7 @@ class DuckDBDataStorage(DataStorageInterface):
             record = self._resolve(asset, timeframe, source, adjustment)
         except SeriesNotFoundError:
             return []
-        with self._read() as cursor:
+        with self._connection.read() as cursor:
             found = stored_coverage(cursor, datetime.now(timezone.utc), record.series_id)
         return ranges.merged(piece for piece, _ in found.get(record.series_id, []))
 
@@ -333,7 +335,7 @@ class DuckDBDataStorage(DataStorageInterface):
         """Return the size and contents of the store, and what this process read from it."""
         series = versions = rows = 0
         if self._refresh():
-            with self._read() as cursor:
+            with self._connection.read() as cursor:
                 ((series, versions, rows),) = cursor.rows(
                     "SELECT (SELECT count(*) FROM {db}.series), (SELECT count(*) FROM {db}.series_version), "
                     "(SELECT count(*) FROM {db}.bar)"
@@ -426,11 +428,6 @@ class DuckDBDataStorage(DataStorageInterface):
                 found.append(SeriesInfo(record.key, record.series_id, version_id, rows, first, last, pieces))
         return found
 
-    @contextmanager
-    def _read(self) -> Iterator[StoreCursor]:
-        with self._connection.read() as cursor:
-            yield cursor
-
     def _see(self, cursor: StoreCursor, state: migrations.StoreState) -> None:
         if self._catalog.refresh(cursor, state, self._connection.generation()):
             self._forget_answers()
@@ -465,7 +462,7 @@ class DuckDBDataStorage(DataStorageInterface):
 
     def _pin_as_of(self, record: SeriesRecord, as_of: datetime) -> SeriesPin:
         moment = _instant(as_of).tz_convert("UTC").tz_localize(None).to_pydatetime()
-        with self._read() as cursor:
+        with self._connection.read() as cursor:
             found = cursor.rows(
                 "SELECT version_id, ingest_id FROM {db}.ingest WHERE series_id = ? AND ingested_at <= ? "
                 "ORDER BY ingest_id DESC LIMIT 1",
@@ -481,7 +478,7 @@ class DuckDBDataStorage(DataStorageInterface):
         """Return what the pinned version was like after the pinned ingest. That never changes."""
         held: VersionState | None = self._states.get(pin.ingest_id)
         if held is None:
-            with self._read() as cursor:
+            with self._connection.read() as cursor:
                 held = self._state_after(cursor, pin.ingest_id)
         if held is None:
             raise _gone(pin)
@@ -513,19 +510,22 @@ class DuckDBDataStorage(DataStorageInterface):
         if held is not None:
             return held, True
         with self._counters.timing():
-            bars = bars_output.bar_arrays(self._read_stored(pin, within, bars_output.select_list(wanted)), wanted)
+            table, times = self._read_stored(pin, within, bars_output.select_list(wanted))
+            bars = bars_output.bar_arrays(table, times, wanted)
         size = bars_output.size_in_bytes(bars)
         shared = remember and self._cache.takes(size)
         if shared:
             self._cache.put(asked, bars, size)
         return bars, shared
 
-    def _read_stored(self, pin: SeriesPin, within: TimeRange | None, select: str) -> pa.Table:
-        """Return pinned rows as they are stored, in the order of time."""
+    def _read_stored(
+        self, pin: SeriesPin, within: TimeRange | None, select: str
+    ) -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.int64]]]:
+        """Return pinned rows as they are stored, in the order of time, and their bar starts in epoch seconds."""
         condition = _pinned(pin)
         if within is not None:
             condition += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
-        with self._read() as cursor:
+        with self._connection.read() as cursor:
             table = cursor.arrow(f"SELECT {select} FROM {{db}}.bar WHERE {condition}")
             if table.num_rows == 0:
                 _refuse_if_gone(cursor, pin)

@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -123,8 +124,9 @@ def kind_of(dtype: str) -> Kind:
     return Kind.NUMBER
 
 
+@lru_cache(maxsize=256)
 def pandas_dtype(dtype: str) -> Any:
-    """Return the pandas or NumPy dtype of a manifest's dtype."""
+    """Return the pandas or NumPy dtype of a manifest's dtype. Every read asks for it several times a column."""
     if dtype.startswith("str["):
         return pd.StringDtype(dtype[4:-1], na_value=np.nan)
     return pd.api.types.pandas_dtype(dtype)

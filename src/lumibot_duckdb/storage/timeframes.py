@@ -1,9 +1,15 @@
-"""Timeframes: their one canonical spelling ("minute", "5minute", "hour", "day", ...) and the length of their bars."""
+"""Timeframes: their one canonical spelling ("minute", "5minute", "hour", "day", ...) and the length of their bars.
+
+Also the resolutions in which pandas and Arrow count time.
+"""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
+
+TICKS_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+"""By the name of the resolution."""
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 31 * 86_400}
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from lumibot_duckdb.storage import coverage as ranges
 from lumibot_duckdb.storage.bars_input import InputBars, InputColumn
-from lumibot_duckdb.storage.bars_output import epoch_seconds, in_time_order, select_list
+from lumibot_duckdb.storage.bars_output import in_time_order, select_list
 from lumibot_duckdb.storage.connection import StoreCursor
 from lumibot_duckdb.storage.errors import InvalidBarsError
 from lumibot_duckdb.storage.identity import published_name
@@ -212,13 +212,12 @@ class Write:
             or not (min(bounds) <= before.last and max(bounds) >= before.first)
         ):
             return _Difference(np.ones(len(bars), bool), np.zeros(len(bars), bool), np.empty(0, np.int64))
-        stored = in_time_order(
+        stored, times = in_time_order(
             self._cursor.arrow(
                 f"SELECT {select_list(before.layout.columns)} FROM {{db}}.bar WHERE version_id = {before.version_id} "
                 f"AND ts >= {timestamp_literal(min(bounds))} AND ts <= {timestamp_literal(max(bounds))}"
             )
         )
-        times = epoch_seconds(stored)
         at = np.minimum(np.searchsorted(times, bars.times), max(len(times) - 1, 0))
         known = times[at] == bars.times if len(times) else np.zeros(len(bars), bool)
         changed = known.copy()
