@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,7 +25,7 @@ import pyarrow as pa
 from lumibot_duckdb.storage import coverage as ranges
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor
-from lumibot_duckdb.storage.engine import NEW_FILE
+from lumibot_duckdb.storage.engine import NEW_FILE, attach, spill_folder
 from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError
 from lumibot_duckdb.storage.interface import TimeRange
 from lumibot_duckdb.storage.locking import is_alive
@@ -108,16 +107,12 @@ class _Workshop:
     def __init__(self, duck: duckdb.DuckDBPyConnection, path: Path) -> None:
         self.duck = duck
         self.cursor = StoreCursor("new", duck)
-        self._attach(path, "new", NEW_FILE)
-
-    def _attach(self, path: Path, alias: str, options: str) -> None:
-        location = str(path).replace("'", "''")
-        self.duck.execute(f"ATTACH '{location}' AS {alias} (TYPE DUCKDB, {options})")
+        attach(duck, path, "new", NEW_FILE)
 
     @contextmanager
     def with_old(self, path: Path) -> Iterator[StoreCursor]:
         """Attach the store as `old`, to be read."""
-        self._attach(path, "old", "READ_ONLY")
+        attach(self.duck, path, "old", "READ_ONLY")
         try:
             yield StoreCursor("old", self.duck)
         finally:
@@ -131,8 +126,9 @@ class _Workshop:
 
 @contextmanager
 def _workshop(path: Path, memory_limit: str) -> Iterator[_Workshop]:
-    spill = Path(tempfile.gettempdir()) / f"lumibot-duckdb-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    duck = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": memory_limit, "temp_directory": str(spill)})
+    duck = duckdb.connect(
+        ":memory:", config={"threads": 2, "memory_limit": memory_limit, "temp_directory": spill_folder()}
+    )
     try:
         yield _Workshop(duck, path)
     finally:

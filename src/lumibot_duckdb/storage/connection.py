@@ -27,7 +27,7 @@ from weakref import WeakValueDictionary
 import duckdb
 
 from lumibot_duckdb.storage.checkpoint_guard import CheckpointGuard
-from lumibot_duckdb.storage.engine import NEW_FILE, Engine, leak
+from lumibot_duckdb.storage.engine import NEW_FILE, Engine, attach, leak
 from lumibot_duckdb.storage.errors import (
     StorageError,
     StoreBusyError,
@@ -626,10 +626,9 @@ class StoreConnection:
         self._unwatch()
 
     def _run_attach(self, engine: Engine, path: Path, options: str) -> None:
-        location = str(path).replace("'", "''")
         try:
             with engine.cursor() as duck:
-                duck.execute(f"ATTACH '{location}' AS {self._db} (TYPE DUCKDB, {options})")
+                attach(duck, path, self._db, options)
         except duckdb.Error as error:
             raise _explain_attach(self.path, error) from error
         except BaseException:

@@ -40,14 +40,13 @@ class Engine:
     def __init__(self, threads: int, memory_limit: str) -> None:
         self.attached = 0
         self.failed = False
-        spill = Path(tempfile.gettempdir()) / f"lumibot-duckdb-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._connection = duckdb.connect(
             ":memory:",
             config={
                 "threads": threads,
                 "memory_limit": memory_limit,
                 "checkpoint_threshold": "1TB",  # `connection` checkpoints, with a guard
-                "temp_directory": str(spill),  # DuckDB makes it when it has to spill, and removes it at the end
+                "temp_directory": spill_folder(),
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "python_enable_replacements": False,  # a name in SQL never means a Python variable
@@ -112,6 +111,17 @@ class Engine:
         if cls._current is not None:
             leak(cls._current)
             cls._current = None
+
+
+def spill_folder() -> str:
+    """Return a folder for what an instance has no memory for. DuckDB makes it when needed and removes it at the end."""
+    return str(Path(tempfile.gettempdir()) / f"lumibot-duckdb-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+
+
+def attach(duck: duckdb.DuckDBPyConnection, path: Path, name: str, options: str) -> None:
+    """Attach a store file under `name`."""
+    location = str(path).replace("'", "''")
+    duck.execute(f"ATTACH '{location}' AS {name} (TYPE DUCKDB, {options})")
 
 
 def leak(thing: object) -> None:
