@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from lumibot_duckdb.demo.side import UNATTENDED
+
 
 @dataclass(frozen=True)
 class BacktestResult:
@@ -49,27 +51,13 @@ def run(
     **settings: Any,
 ) -> BacktestResult:
     """Backtest from `start` to `end` in a folder of its own."""
-    settings = {
-        "benchmark_asset": None,
-        "risk_free_rate": 0.0,
-        "analyze_backtest": False,
-        "budget": 100_000,
-        **settings,
-    }
     with working_in(folder):
         _, strategy = strategy_class.run_backtest(
             source_class,
             pd.Timestamp(start).to_pydatetime(),
             pd.Timestamp(end).to_pydatetime(),
             parameters=parameters,
-            show_plot=False,
-            show_tearsheet=False,
-            save_tearsheet=False,
-            show_indicators=False,
-            show_progress_bar=False,
-            save_stats_file=False,
-            quiet_logs=True,
-            **settings,
+            **{**UNATTENDED, **settings},
         )
         return BacktestResult(
             trades=_without_chance(strategy.broker._trade_event_log_df),

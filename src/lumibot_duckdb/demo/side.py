@@ -63,6 +63,21 @@ _IMPORTS = {
     "duckdb": ("lumibot_duckdb.backtesting.stored", "lumibot_duckdb.storage.duckdb_storage", "lumibot.entities"),
 }
 
+# Settings of `run_backtest` for a run that nobody watches and that asks nothing of the network.
+UNATTENDED: dict[str, Any] = {
+    "budget": 100_000,
+    "benchmark_asset": None,
+    "risk_free_rate": 0.0,
+    "analyze_backtest": False,
+    "show_plot": False,
+    "show_tearsheet": False,
+    "save_tearsheet": False,
+    "show_indicators": False,
+    "save_stats_file": False,
+    "show_progress_bar": False,
+    "quiet_logs": True,
+}
+
 
 def import_side(side: str) -> None:
     """Import what a script of this side has imported before its backtest starts."""
@@ -87,18 +102,8 @@ def run(job: Job) -> Outcome:
         datetime.combine(date.fromisoformat(job.start), datetime.min.time()),
         datetime.combine(date.fromisoformat(job.end), datetime.min.time()),
         pandas_data=pandas_data,
-        budget=100_000,
         parameters={"symbols": job.symbols},
-        benchmark_asset=None,
-        risk_free_rate=0.0,
-        analyze_backtest=False,
-        show_plot=False,
-        show_tearsheet=False,
-        save_tearsheet=False,
-        show_indicators=False,
-        save_stats_file=False,
-        show_progress_bar=False,
-        quiet_logs=True,
+        **UNATTENDED,
     )
     ended = perf_counter()
     return Outcome(
