@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from itertools import zip_longest
 from zoneinfo import ZoneInfo
 
-_NEW_YORK = ZoneInfo("America/New_York")
+NEW_YORK = ZoneInfo("America/New_York")
 _NARROWEST = 8
 _GAP = "  "
 _UNITS = ("KB", "MB", "GB", "TB")
@@ -41,7 +41,7 @@ def new_york(seconds: int | None) -> str:
     """Return an instant as New York's date and time to the minute, the date alone at midnight, "" for None."""
     if seconds is None:
         return ""
-    there = datetime.fromtimestamp(seconds, timezone.utc).astimezone(_NEW_YORK)
+    there = datetime.fromtimestamp(seconds, timezone.utc).astimezone(NEW_YORK)
     if there.second:
         return f"{there:%Y-%m-%d %H:%M:%S}"
     return f"{there:%Y-%m-%d %H:%M}" if there.hour or there.minute else f"{there:%Y-%m-%d}"

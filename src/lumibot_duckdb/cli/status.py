@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.cli.layout import count, new_york, size, table
+from lumibot_duckdb.cli.layout import NEW_YORK, count, new_york, size, table
 from lumibot_duckdb.cli.store import chosen_path, open_store
 
 if TYPE_CHECKING:
@@ -185,4 +184,4 @@ def _range_as_json(piece: TimeRange) -> dict[str, str | None]:
 
 
 def _iso(seconds: int | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, ZoneInfo("America/New_York")).isoformat()
+    return None if seconds is None else datetime.fromtimestamp(seconds, NEW_YORK).isoformat()
