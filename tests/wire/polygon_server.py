@@ -82,13 +82,19 @@ class PolygonServer(LoopbackServer):
         self._made: dict[tuple[str, str], pd.DataFrame] = {}
 
     def serve(self, ticker: str, timespan: str, frame: pd.DataFrame) -> None:
-        """Serve raw bars: open, high, low, close and, where there is one, volume, by tz-aware bar start."""
+        """Serve raw bars: open, high, low, close and, where there is one, volume, by tz-aware bar start.
+
+        Bars without volume are an index's, which has neither trades nor their average.
+        """
         bars = pd.DataFrame(index=frame.index.tz_convert("UTC"))
-        bars["v"] = frame["volume"].astype(float) if "volume" in frame else 0.0
-        bars["vw"] = ((frame["high"] + frame["low"] + frame["close"]) / 3).round(4)
+        traded = "volume" in frame
+        if traded:
+            bars["v"] = frame["volume"].astype(float)
+            bars["vw"] = ((frame["high"] + frame["low"] + frame["close"]) / 3).round(4)
         for short, name in (("o", "open"), ("c", "close"), ("h", "high"), ("l", "low")):
             bars[short] = frame[name].astype(float)
-        bars["n"] = (bars["v"] // 100).astype(int) + 1
+        if traded:
+            bars["n"] = (bars["v"] // 100).astype(int) + 1
         self._bars[ticker, timespan] = bars.sort_index()
         self._made.clear()
 
@@ -134,8 +140,7 @@ class PolygonServer(LoopbackServer):
             "count": len(page),
         }
         if len(page):
-            times = page.index.as_unit("ms").asi8.tolist()
-            body["results"] = [bar | {"t": t} for bar, t in zip(page.to_dict("records"), times, strict=True)]
+            body["results"] = _bars_as_json(page)
         if len(bars) > limit:
             following = bars.index.as_unit("ms").asi8[limit]
             query = urlencode(dict(request.query))
@@ -161,8 +166,9 @@ class PolygonServer(LoopbackServer):
             minutes = self._bars.get((ticker, "minute"))
             if minutes is None or span not in _SPANS:
                 return pd.DataFrame(columns=list(_HOW), index=pd.DatetimeIndex([], tz="UTC"))
-            larger = minutes.tz_convert(zone).resample(_SPANS[span]).agg(_HOW).dropna()  # type: ignore[arg-type]
-            self._made[ticker, span] = larger.astype({"n": int}).tz_convert("UTC")
+            how = {name: rule for name, rule in _HOW.items() if name in minutes}
+            larger = minutes.tz_convert(zone).resample(_SPANS[span]).agg(how).dropna()  # type: ignore[arg-type]
+            self._made[ticker, span] = larger.tz_convert("UTC")
         return self._made[ticker, span]
 
     def _adjusted(self, ticker: str, bars: pd.DataFrame) -> pd.DataFrame:
@@ -171,8 +177,10 @@ class PolygonServer(LoopbackServer):
         for split in self.splits:
             if split.ticker == ticker:
                 before = bars.index < pd.Timestamp(split.day, tz=NEW_YORK)
-                bars.loc[before, ["o", "h", "l", "c", "vw"]] *= split.before / split.after
-                bars.loc[before, "v"] *= split.after / split.before
+                prices = bars.columns.difference(["v", "n"])
+                bars.loc[before, prices] *= split.before / split.after
+                if "v" in bars:
+                    bars.loc[before, "v"] *= split.after / split.before
         return bars
 
 
@@ -181,6 +189,16 @@ def _instant(text: str, zone: str, days: int) -> pd.Timestamp:
     if text.isdigit():
         return pd.Timestamp(int(text) + days, unit="ms", tz="UTC")
     return (pd.Timestamp(text, tz=zone) + pd.Timedelta(days=days)).tz_convert("UTC")
+
+
+def _bars_as_json(bars: pd.DataFrame) -> list[dict[str, Any]]:
+    """Write numbers as Polygon does: a price or a volume that is whole has no decimal point."""
+    columns: dict[str, list[Any]] = {
+        name: [int(value) if value.is_integer() else value for value in bars[name].astype(float).tolist()]
+        for name in bars.columns
+    }
+    columns["t"] = bars.index.as_unit("ms").asi8.tolist()  # type: ignore[attr-defined]
+    return [dict(zip(columns, bar, strict=True)) for bar in zip(*columns.values(), strict=True)]
 
 
 def _split_as_json(split: Split) -> dict[str, Any]:
