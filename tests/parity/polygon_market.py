@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,8 +21,21 @@ from parity.series import NEW_YORK, REAL
 DOLLAR = Asset("USD", "forex")
 Pair = tuple[Asset, Asset | None]
 
-# What the example strategies trade, besides what has a name of its own below.
-FUNDS = ("QQQ", "TLT", "VEU", "AGG", "TQQQ", "UPRO", "UDOW", "TMF", "UGL", "DIG")
+# What Lumibot's example strategies trade, and about where their own parameters expect it in March 2023.
+EXAMPLE_STOCKS = {
+    "SPY": 401.0,
+    "QQQ": 296.0,
+    "TLT": 101.0,
+    "VEU": 52.0,
+    "AGG": 97.0,
+    "TQQQ": 24.0,
+    "UPRO": 36.0,
+    "UDOW": 52.0,
+    "TMF": 8.0,
+    "UGL": 59.0,
+    "DIG": 39.0,
+    "DEMO": 100.0,
+}
 
 
 @dataclass
@@ -61,6 +74,24 @@ def autumn() -> PolygonMarket:
 def spring() -> PolygonMarket:
     """Return a market over the start of summer time (10 March) and Good Friday."""
     return _market(dt.date(2024, 2, 20), dt.date(2024, 4, 4), backtest=("2024-03-04", "2024-04-02"))
+
+
+@lru_cache
+def examples() -> PolygonMarket:
+    """Return what Lumibot's example strategies trade, over the start of summer time (12 March 2023)."""
+    first, end = dt.date(2023, 2, 13), dt.date(2023, 3, 17)
+    market = PolygonMarket(*(pd.Timestamp(day, tz=NEW_YORK).to_pydatetime() for day in ("2023-03-03", "2023-03-15")))
+    start = pd.Timestamp(market.start)
+    for symbol, price in EXAMPLE_STOCKS.items():
+        market.bars[symbol, "minute"] = at_price(us_stock_bars(symbol, first, end), price, start)
+    for coin, price in (("BTC", 22_350.0), ("ETH", 1_570.0)):
+        bars = at_price(crypto_bars(coin, first, end), price, start)
+        market.bars[f"X:{coin}USD", "minute"] = falling(bars, pd.Timestamp("2023-03-09", tz="UTC"), 0.8)
+    market.bars["C:GBPUSD", "minute"] = currency(first, end, 1.2)
+    weekly = [dt.date(2023, 3, 10)]
+    list_options(market, "SPY", weekly, strikes_at(400.0, 1.0, range(-12, 13)), often=0.3, quiet=0)
+    list_options(market, "SPY", [dt.date(2023, 3, 6), *weekly], [550.0, 560.0, 570.0], quiet=0)
+    return market
 
 
 def real_split() -> PolygonMarket:
@@ -106,17 +137,14 @@ def _market(first: dt.date, end: dt.date, backtest: tuple[str, str]) -> PolygonM
     official = stock("AUCT", 57.0)
     serve("AUCT", official, Asset("AUCT"))
     market.bars["AUCT", "day"] = official_days(official)
-    for number, symbol in enumerate(FUNDS):
-        market.bars[symbol, "minute"] = stock(symbol, 40.0 + 35 * number)
 
-    list_options(market, "SPY", days)
-    list_options(market, "SPLT", days[:24], expirations=1)
+    list_options(market, "SPY", _some(days, 4), strikes_at(440.0, 5.0, (-60, -3, -2, -1, -0.5, 0, 1, 2, 3, 60)))
+    list_options(market, "SPLT", [days[22].date()], strikes_at(800.0, 5.0, (-3, -0.5, 2)))
     market.contracts.append(Contract("O:SPY1_ADJUSTED", "SPY", days[-3].date().isoformat(), "call", 440.0, shares=90))
     market.contracts.append(Contract("O:SPY990115C00500000", "SPY", "2099-01-15", "call", 500.0))
 
-    for coin, price in (("BTC", 35_000.0), ("ETH", 2_000.0)):
-        frame = crypto_bars(coin, first, end)
-        frame = at_price(frame, price)
+    for coin, price, since in (("BTC", 35_000.0, first), ("ETH", 2_000.0, end - dt.timedelta(days=20))):
+        frame = at_price(crypto_bars(coin, since, end), price)
         serve(f"X:{coin}USD", frame, Asset(coin, "crypto"), DOLLAR)
     frame = market.minutes("X:BTCUSD").iloc[::7]
     serve("X:BTCEUR", frame, Asset("BTC", "crypto"), Asset("EUR", "forex"))
@@ -128,11 +156,19 @@ def _market(first: dt.date, end: dt.date, backtest: tuple[str, str]) -> PolygonM
     return market
 
 
-def at_price(frame: pd.DataFrame, price: float) -> pd.DataFrame:
-    """Return bars moved to begin at a price, in cents."""
+def at_price(frame: pd.DataFrame, price: float, since: pd.Timestamp | None = None) -> pd.DataFrame:
+    """Return bars moved to open at a price, in cents, on their first day or the first since a moment."""
     prices = ["open", "high", "low", "close"]
     frame = frame.copy()
-    frame[prices] = (frame[prices] * (price / frame["open"].iloc[0])).round(2)
+    frame[prices] = (frame[prices] * (price / frame.loc[since:, "open"].iloc[0])).round(2)
+    return frame
+
+
+def falling(frame: pd.DataFrame, when: pd.Timestamp, to: float) -> pd.DataFrame:
+    """Return bars whose prices fall to a share of what they were, from one bar to the next."""
+    frame = frame.copy()
+    prices = ["open", "high", "low", "close"]
+    frame.loc[when:, prices] = (frame.loc[when:, prices] * to).round(2)
     return frame
 
 
@@ -183,47 +219,63 @@ def currency(first: dt.date, end: dt.date, price: float) -> pd.DataFrame:
     return frame
 
 
-def list_options(market: PolygonMarket, symbol: str, days: pd.DatetimeIndex, expirations: int = 4) -> None:
-    """List calls and puts around the money and serve the minutes in which they trade.
+def strikes_at(price: float, step: float, offsets: Sequence[float]) -> list[float]:
+    return [price + offset * step for offset in offsets]
 
-    They trade now and then, not every day, some never, none after the expiration.
+
+def _some(days: pd.DatetimeIndex, count: int) -> list[dt.date]:
+    """Return days from the last third to the end, the one before the last first."""
+    return [days[number].date() for number in np.linspace(len(days) - 2, len(days) // 3, count).astype(int)]
+
+
+def list_options(
+    market: PolygonMarket,
+    symbol: str,
+    expirations: Sequence[dt.date],
+    strikes: Sequence[float],
+    *,
+    often: float = 0.04,
+    quiet: float = 0.3,
+) -> None:
+    """List calls and puts and serve the minutes in which they trade.
+
+    They trade now and then (`often` is the chance of a minute, `quiet` that of a day without any trade), never far from
+    the money, nor after the expiration.
     """
     rng = np.random.default_rng(3)
     underlying = in_session(market.minutes(symbol))
-    chosen = np.linspace(len(days) - 2, len(days) // 3, expirations).astype(int)
     spot = float(underlying["close"].iloc[0])
-    step = 5.0 if spot > 100 else 1.0
-    for expiration in (days[number].date() for number in chosen):
-        for offset in (-20, -3, -2, -1, -0.5, 0, 1, 2, 3, 20):
-            strike = round(spot / step) * step + offset * step
+    for expiration in expirations:
+        for strike in strikes:
             for right in ("call", "put"):
                 ticker = f"O:{symbol}{expiration:%y%m%d}{right[0].upper()}{round(strike * 1000):08d}"
                 market.contracts.append(Contract(ticker, symbol, expiration.isoformat(), right, strike))
-                bars = _option_bars(underlying, expiration, strike, right, rng)
-                if abs(offset) < 20 and len(bars):
+                bars = _option_bars(_now_and_then(underlying, rng, often, quiet), expiration, strike, right)
+                if abs(strike / spot - 1) < 0.5 and len(bars):
                     market.bars[ticker, "minute"] = bars
-                asset = Asset(symbol, "option", expiration=expiration, strike=strike, right=right.upper())
-                if offset in (-0.5, 2):
+                if strike in strikes[:1] + strikes[-6::3]:
+                    asset = Asset(symbol, "option", expiration=expiration, strike=strike, right=right.upper())
                     market.assets.append((asset, None))
 
 
-def _option_bars(
-    underlying: pd.DataFrame, expiration: dt.date, strike: float, right: str, rng: np.random.Generator
-) -> pd.DataFrame:
-    end = pd.Timestamp(expiration, tz=NEW_YORK) + pd.Timedelta(days=1)
-    alive = underlying[underlying.index < end]
-    days = pd.DatetimeIndex(pd.unique(alive.index.normalize()))
-    quiet = days[rng.random(len(days)) < 0.3]
-    traded = alive[(rng.random(len(alive)) < 0.04) & ~alive.index.normalize().isin(quiet)]
-    years = (end - pd.Timedelta(hours=8) - traded.index).total_seconds() / (365 * 86_400)
+def _now_and_then(frame: pd.DataFrame, rng: np.random.Generator, often: float, quiet: float) -> pd.DataFrame:
+    days = pd.DatetimeIndex(pd.unique(frame.index.normalize()))
+    silent = days[rng.random(len(days)) < quiet]
+    return frame[(rng.random(len(frame)) < often) & ~frame.index.normalize().isin(silent)]
+
+
+def _option_bars(underlying: pd.DataFrame, expiration: dt.date, strike: float, right: str) -> pd.DataFrame:
+    end = pd.Timestamp(expiration, tz=NEW_YORK) + pd.Timedelta(hours=16)
+    traded = underlying[underlying.index < end]
+    years = (end - traded.index).total_seconds() / (365 * 86_400)
     prices = {
-        name: np.maximum(_black_scholes(traded[name].to_numpy(), strike, np.maximum(years, 1e-6), right), 0.01)
+        name: np.maximum(_black_scholes(traded[name].to_numpy(), strike, years, right), 0.01)
         for name in ("open", "close")
     }
     frame = pd.DataFrame(prices, index=traded.index).round(2)
     frame["high"] = (frame[["open", "close"]].max(axis=1) + 0.01).round(2)
     frame["low"] = np.maximum(frame[["open", "close"]].min(axis=1) - 0.01, 0.01).round(2)
-    frame["volume"] = rng.integers(1, 40, len(frame)).astype(float)
+    frame["volume"] = (traded["volume"] // 500 + 1).astype(float)
     return frame
 
 

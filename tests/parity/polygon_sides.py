@@ -7,6 +7,7 @@ a store of ours is there too, the official client talks to the loopback server, 
 from __future__ import annotations
 
 import datetime as dt
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from wire.polygon_server import KEY, PolygonServer
 
 import lumibot_duckdb.backtesting
 
+# Set on the developer's machine, these would choose another source, key or storage.
+FOREIGN = ("BACKTESTING_DATA_SOURCE", "POLYGON_API_KEY", "POLYGON_MAX_MEMORY_BYTES", "LUMIBOT_USE_DUCKDB")
 # Lumibot sleeps for a minute when the client has given up; a second will do, and one more try.
 PATIENCE = {"POLYGON_WAIT_SECONDS_RETRY": "1", "POLYGON_MAX_RETRY_ATTEMPTS": "1"}
 
@@ -55,9 +58,10 @@ class Side:
     def entered(self, server: PolygonServer) -> Iterator[None]:
         """Stand on this side's ground."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        environment = {"LUMIBOT_DUCKDB_PATH": str(self.store), **PATIENCE}
+        kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+        environment = {**kept, **PATIENCE, "LUMIBOT_DUCKDB_PATH": str(self.store)}
         with (
-            mock.patch.dict("os.environ", environment),
+            mock.patch.dict("os.environ", environment, clear=True),
             mock.patch.object(polygon_helper, "LUMIBOT_CACHE_FOLDER", str(self.folder / "lumibot")),
             mock.patch.dict(polygon_helper.schedule_cache, clear=True),
             mock.patch.dict(polygon_helper.buffered_schedules, clear=True),
