@@ -47,6 +47,7 @@ _SMALL_TABLES = (
     "corporate_action",
     "corporate_action_check",
     "option_chain",
+    "option_chain_strikes",
 )
 _KEPT = "lumibot_duckdb_kept"
 _COPIED = "lumibot_duckdb_copied"

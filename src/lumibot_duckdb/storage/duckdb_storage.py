@@ -201,10 +201,10 @@ class DuckDBDataStorage(DataStorageInterface):
     ) -> None:
         """Store the options on an underlying as of a date; see the interface."""
         key, source = _record_key(underlying, source)
-        text = option_chains.chain_text(key, chain)
+        texts = option_chains.ChainTexts.of(key, chain)
         with self._write() as cursor:
             now = datetime.now(timezone.utc).replace(tzinfo=None)
-            option_chains.keep_chain(cursor, key, text, source, as_of, days_ahead, now)
+            option_chains.keep_chain(cursor, key, texts, source, as_of, days_ahead, now)
 
     def delete_series(
         self,
