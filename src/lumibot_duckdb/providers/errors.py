@@ -42,7 +42,9 @@ class DownloadIncompleteError(ProviderError):
     that the plan does not include, if there were any as well.
     """
 
-    def __init__(self, message: str, failed: Mapping[DaySpan, ProviderError], refused: Iterable[DaySpan] = ()) -> None:
+    def __init__(
+        self, message: str, failed: Mapping[DaySpan, ProviderError] | None = None, refused: Iterable[DaySpan] = ()
+    ) -> None:
         super().__init__(message)
-        self.failed = dict(sorted(failed.items()))
+        self.failed = dict(sorted((failed or {}).items()))
         self.refused = tuple(sorted(refused))

@@ -46,7 +46,7 @@ def as_they_arrive(
 
     try:
         for _ in range(min(workers, len(items))):
-            threading.Thread(target=work, daemon=True).start()
+            threading.Thread(target=work, name="download", daemon=True).start()
         for _ in items:
             yield done.get()
     finally:

@@ -88,7 +88,7 @@ class PolygonProvider:
     """
 
     def __init__(self, client: RESTClient, *, workers: int = 10, patience: Patience | None = None) -> None:
-        """Use a client, which stays as it is, with up to `workers` requests at a time.
+        """Use a client with up to `workers` requests at a time; it keeps as many connections open from now on.
 
         Raises:
             InvalidKeyError: the client's key is none that could be sent.
@@ -97,6 +97,7 @@ class PolygonProvider:
             raise ValueError(f"a download needs one worker or more, not {workers}")
         if not (client.API_KEY.isascii() and client.API_KEY.isprintable()):  # whoever sends it would quote it
             raise InvalidKeyError("The Polygon API key holds a character that no key has: copy it anew.")
+        client.client.connection_pool_kw.setdefault("maxsize", workers)  # else all but one are thrown away after use
         self._client = client
         self._workers = workers
         self._limit = RateLimit(patience or Patience())
@@ -112,9 +113,7 @@ class PolygonProvider:
         """
         if not isinstance(api_key, str) or not api_key.strip():
             raise InvalidKeyError("There is no Polygon API key: set POLYGON_API_KEY, or pass the key.")
-        client = RESTClient(api_key=api_key.strip(), **settings)
-        client.client.connection_pool_kw["maxsize"] = workers  # else all but one connection are thrown away after use
-        return cls(client, workers=workers, patience=patience)
+        return cls(RESTClient(api_key=api_key.strip(), **settings), workers=workers, patience=patience)
 
     def bars(
         self, ticker: str, timespan: str, days: Sequence[DaySpan], *, label: str = "", progress: bool = True

@@ -67,11 +67,10 @@ class Patience:
 
 @dataclass(frozen=True)
 class Answer:
-    """A good answer, as the client expects one of its pool, with its JSON object."""
+    """A good answer with its JSON object, and with what the client looks at before it hands a raw answer on."""
 
     status: int
     headers: Mapping[str, str]
-    data: bytes
     body: Mapping[str, Any]
 
 
@@ -201,7 +200,7 @@ class PatientPool:
             if body is None:
                 return _Fault("answered with something that is no JSON object")
             if "results" in body or body.get("status") in (None, "OK", "DELAYED"):
-                return Answer(response.status, response.headers, response.data, body)
+                return Answer(response.status, response.headers, body)
         return _Fault(
             f"answered with HTTP status {response.status}",
             status=response.status,
