@@ -93,6 +93,7 @@ class LoopbackServer:
 def _handler_of(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else the body waits 40 ms for the headers to be acknowledged
 
         def handle(self) -> None:
             with suppress(ConnectionError):  # clients may be gone before they are answered
