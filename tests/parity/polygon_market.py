@@ -57,10 +57,12 @@ class PolygonMarket:
 
     @contextmanager
     def served(self) -> Iterator[PolygonServer]:
-        """Serve the market on a loopback server."""
-        with PolygonServer(splits=list(self.splits), contracts=list(self.contracts)) as server:
+        """Serve the market on a loopback server. Bars without volume are an index's, which has no trades either."""
+        with PolygonServer(
+            splits=list(self.splits), contracts=list(self.contracts), whole_as_int=True
+        ) as server:
             for (ticker, timespan), frame in self.bars.items():
-                server.serve(ticker, timespan, frame)
+                server.serve(ticker, timespan, frame, leave_out=() if "volume" in frame else ("v", "vw", "n"))
             yield server
 
 

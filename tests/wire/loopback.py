@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -17,15 +18,16 @@ Server = TypeVar("Server", bound="LoopbackServer")
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked for. Headers are not kept: they may hold a key."""
+    """What a client asked for, and when (`time.monotonic`). Headers are not kept: they may hold a key."""
 
     path: str
     query: Mapping[str, str]
+    time: float = field(default_factory=time.monotonic, compare=False, repr=False)
 
 
 @dataclass
 class Answer:
-    """A status and a JSON body."""
+    """A status and a body: bytes as they are, anything else as JSON."""
 
     body: Any
     status: int = 200
@@ -37,7 +39,7 @@ class Fault:
     """What goes wrong with the next `times` requests whose path holds `where`.
 
     `answer` is given instead of the right one; `drop` breaks the connection off in the middle of the right one; `delay`
-    seconds pass before it.
+    seconds pass before it, and `until` happens.
     """
 
     where: str = ""
@@ -45,6 +47,7 @@ class Fault:
     answer: Answer | None = None
     drop: bool = False
     delay: float = 0.0
+    until: threading.Event | None = None
 
 
 class LoopbackServer:
@@ -90,6 +93,11 @@ class LoopbackServer:
 def _handler_of(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else the body waits 40 ms for the headers to be acknowledged
+
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # clients may be gone before they are answered
+                super().handle()
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
@@ -97,6 +105,8 @@ def _handler_of(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             fault = server.note(request)
             if fault is not None and fault.delay:
                 time.sleep(fault.delay)
+            if fault is not None and fault.until is not None:
+                fault.until.wait(60)
             if fault is not None and fault.answer is not None:
                 answer = fault.answer
             else:
@@ -104,7 +114,7 @@ def _handler_of(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             self._send(answer, broken=fault is not None and fault.drop)
 
         def _send(self, answer: Answer, *, broken: bool) -> None:
-            body = json.dumps(answer.body).encode()
+            body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
             self.send_response(answer.status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

@@ -29,7 +29,7 @@ _AGGREGATES = re.compile(
 )
 _MOST_BARS = 50_000
 _BARS = 5_000
-_HOW = {"o": "first", "h": "max", "l": "min", "c": "last", "v": "sum", "vw": "mean", "n": "sum"}
+_HOW = {"o": "first", "h": "max", "l": "min", "c": "last", "v": "sum", "vw": "mean", "n": "sum", "otc": "last"}
 _SPANS = {"hour": "1h", "day": "1D"}
 
 
@@ -70,32 +70,39 @@ class Contract:
 
 @dataclass
 class PolygonServer(LoopbackServer):
-    """Fill it with `serve`, `splits` and `contracts`. `earliest` is as far back as the plan goes."""
+    """Fill it with `serve`, `splits` and `contracts`. `earliest` is as far back as the plan goes.
+
+    A page holds at most `page_limit` bars or entries, whatever was asked for. With `whole_as_int`, whole numbers are
+    written without a decimal point, as Polygon itself does. With `key_in_next_url`, pages are named with the key, as
+    old versions of the protocol did.
+    """
 
     splits: list[Split] = field(default_factory=list)
     contracts: list[Contract] = field(default_factory=list)
     earliest: date | None = None
+    page_limit: int = _MOST_BARS
+    whole_as_int: bool = False
+    key_in_next_url: bool = False
 
     def __post_init__(self) -> None:
         super().__init__()
         self._bars: dict[tuple[str, str], pd.DataFrame] = {}
         self._made: dict[tuple[str, str], pd.DataFrame] = {}
 
-    def serve(self, ticker: str, timespan: str, frame: pd.DataFrame) -> None:
-        """Serve raw bars: open, high, low, close and, where there is one, volume, by tz-aware bar start.
+    def serve(self, ticker: str, timespan: str, frame: pd.DataFrame, *, leave_out: Sequence[str] = ()) -> None:
+        """Serve raw bars: open, high, low, close and, where there are any, volume and otc, by tz-aware bar start.
 
-        Bars without volume are an index's, which has neither trades nor their average.
+        Whole-number columns stay such. `leave_out` names what the bars shall lack, as in JSON ("vw", "n").
         """
         bars = pd.DataFrame(index=frame.index.tz_convert("UTC"))
-        traded = "volume" in frame
-        if traded:
-            bars["v"] = frame["volume"].astype(float)
-            bars["vw"] = ((frame["high"] + frame["low"] + frame["close"]) / 3).round(4)
+        bars["v"] = _numbers(frame["volume"]) if "volume" in frame else 0.0
+        bars["vw"] = ((frame["high"] + frame["low"] + frame["close"]) / 3).round(4)
         for short, name in (("o", "open"), ("c", "close"), ("h", "high"), ("l", "low")):
-            bars[short] = frame[name].astype(float)
-        if traded:
-            bars["n"] = (bars["v"] // 100).astype(int) + 1
-        self._bars[ticker, timespan] = bars.sort_index()
+            bars[short] = _numbers(frame[name])
+        bars["n"] = (bars["v"] // 100).astype(int) + 1
+        if "otc" in frame:
+            bars["otc"] = frame["otc"]
+        self._bars[ticker, timespan] = bars.drop(columns=list(leave_out)).sort_index(kind="stable")
         self._made.clear()
 
     def asked(self, where: str = "") -> list[Request]:
@@ -128,7 +135,7 @@ class PolygonServer(LoopbackServer):
         adjusted = request.query.get("adjusted", "true") == "true"
         bars = self._series(ticker, span, zone)
         bars = bars.loc[first : last - pd.Timedelta(1, "ms")]
-        limit = min(int(request.query.get("limit", _BARS)), _MOST_BARS)
+        limit = min(int(request.query.get("limit", _BARS)), _MOST_BARS, self.page_limit)
         page = self._adjusted(ticker, bars.iloc[:limit]) if adjusted else bars.iloc[:limit]
         body: dict[str, Any] = {
             "ticker": ticker,
@@ -140,20 +147,34 @@ class PolygonServer(LoopbackServer):
             "count": len(page),
         }
         if len(page):
-            body["results"] = _bars_as_json(page)
+            times = page.index.as_unit("ms").asi8.tolist()
+            body["results"] = [bar | {"t": t} for bar, t in zip(self._as_json(page), times, strict=True)]
         if len(bars) > limit:
             following = bars.index.as_unit("ms").asi8[limit]
-            query = urlencode(dict(request.query))
-            body["next_url"] = f"{self.url}/v2/aggs/ticker/{ticker}/range/{n}/{span}/{following}/{end}?{query}"
+            path = f"/v2/aggs/ticker/{ticker}/range/{n}/{span}/{following}/{end}"
+            body["next_url"] = self._next_url(path, request.query)
         return Answer(body)
 
     def _page(self, request: Request, found: Sequence[dict[str, Any]]) -> Answer:
-        limit, begin = int(request.query.get("limit", 10)), int(request.query.get("cursor", 0))
+        limit = min(int(request.query.get("limit", 10)), self.page_limit)
+        begin = int(request.query.get("cursor", 0))
         body: dict[str, Any] = {"results": found[begin : begin + limit], "status": "OK", "request_id": "0"}
         if begin + limit < len(found):
-            query = urlencode(dict(request.query) | {"cursor": str(begin + limit)})
-            body["next_url"] = f"{self.url}{request.path}?{query}"
+            body["next_url"] = self._next_url(request.path, dict(request.query) | {"cursor": str(begin + limit)})
         return Answer(body)
+
+    def _next_url(self, path: str, query: Mapping[str, str]) -> str:
+        key = {"apiKey": KEY} if self.key_in_next_url else {}
+        return f"{self.url}{path}?{urlencode(dict(query) | key)}"
+
+    def _as_json(self, page: pd.DataFrame) -> list[dict[str, Any]]:
+        """Return bars as objects: `otc` only where it is so, numbers as this server writes them."""
+        bars: list[dict[str, Any]] = page.to_dict("records")  # type: ignore[assignment]
+        if "otc" in page:
+            bars = [{name: value for name, value in bar.items() if value is not False} for bar in bars]
+        if self.whole_as_int:
+            bars = [{name: _whole(value) for name, value in bar.items()} for bar in bars]
+        return bars
 
     # -- bars ------------------------------------------------------------------------------------------------
 
@@ -166,22 +187,29 @@ class PolygonServer(LoopbackServer):
             minutes = self._bars.get((ticker, "minute"))
             if minutes is None or span not in _SPANS:
                 return pd.DataFrame(columns=list(_HOW), index=pd.DatetimeIndex([], tz="UTC"))
-            how = {name: rule for name, rule in _HOW.items() if name in minutes}
-            larger = minutes.tz_convert(zone).resample(_SPANS[span]).agg(how).dropna()  # type: ignore[arg-type]
-            self._made[ticker, span] = larger.tz_convert("UTC")
+            how: Any = {name: way for name, way in _HOW.items() if name in minutes}
+            larger = minutes.tz_convert(zone).resample(_SPANS[span]).agg(how).dropna()
+            self._made[ticker, span] = larger.astype(minutes.dtypes.to_dict()).tz_convert("UTC")
         return self._made[ticker, span]
 
     def _adjusted(self, ticker: str, bars: pd.DataFrame) -> pd.DataFrame:
         """Return bars as they look after the splits that came later."""
-        bars = bars.copy()
         for split in self.splits:
             if split.ticker == ticker:
+                prices = [name for name in ("o", "h", "l", "c", "vw") if name in bars]
+                bars = bars.astype(dict.fromkeys([*prices, "v"], float))
                 before = bars.index < pd.Timestamp(split.day, tz=NEW_YORK)
-                prices = bars.columns.difference(["v", "n"])
                 bars.loc[before, prices] *= split.before / split.after
-                if "v" in bars:
-                    bars.loc[before, "v"] *= split.after / split.before
+                bars.loc[before, "v"] *= split.after / split.before
         return bars
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    return column if pd.api.types.is_integer_dtype(column.dtype) else column.astype(float)
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _instant(text: str, zone: str, days: int) -> pd.Timestamp:
@@ -189,16 +217,6 @@ def _instant(text: str, zone: str, days: int) -> pd.Timestamp:
     if text.isdigit():
         return pd.Timestamp(int(text) + days, unit="ms", tz="UTC")
     return (pd.Timestamp(text, tz=zone) + pd.Timedelta(days=days)).tz_convert("UTC")
-
-
-def _bars_as_json(bars: pd.DataFrame) -> list[dict[str, Any]]:
-    """Write numbers as Polygon does: a price or a volume that is whole has no decimal point."""
-    columns: dict[str, list[Any]] = {
-        name: [int(value) if value.is_integer() else value for value in bars[name].astype(float).tolist()]
-        for name in bars.columns
-    }
-    columns["t"] = bars.index.as_unit("ms").asi8.tolist()  # type: ignore[attr-defined]
-    return [dict(zip(columns, bar, strict=True)) for bar in zip(*columns.values(), strict=True)]
 
 
 def _split_as_json(split: Split) -> dict[str, Any]:

@@ -112,12 +112,20 @@ def _blocks_of(columns: Mapping[str, Values], rows: int) -> list[_Block]:
 
 def slice_index(index: pd.DatetimeIndex, start: int, stop: int) -> pd.DatetimeIndex:
     """Return `index[start:stop]` (neither negative), its frequency kept, in a third of the time."""
-    return _slice_index(index, start, stop) if _FROM_BLOCKS else index[start:stop]
+    return _slice_index(index, start, stop, index.freq) if _FROM_BLOCKS else index[start:stop]
 
 
-def _slice_index(index: pd.DatetimeIndex, start: int, stop: int) -> pd.DatetimeIndex:
+def slice_with_frequency(index: pd.DatetimeIndex, start: int, stop: int, frequency: Any) -> pd.DatetimeIndex:
+    """Return `index[start:stop]` (neither negative) with a frequency that it is known to have, or with none."""
+    if _FROM_BLOCKS:
+        return _slice_index(index, start, stop, frequency)
+    cut: pd.DatetimeIndex = pd.DatetimeIndex(index[start:stop], freq=frequency)
+    return cut
+
+
+def _slice_index(index: pd.DatetimeIndex, start: int, stop: int, frequency: Any) -> pd.DatetimeIndex:
     times = index._data  # type: ignore[attr-defined]
-    cut = type(times)._simple_new(times._ndarray[start:stop], freq=times._freq, dtype=times._dtype)
+    cut = type(times)._simple_new(times._ndarray[start:stop], freq=frequency, dtype=times._dtype)
     return type(index)._simple_new(cut, name=index.name)  # type: ignore[attr-defined,no-any-return]
 
 
@@ -137,11 +145,12 @@ def _blocks_are_known() -> bool:
         pd.testing.assert_frame_equal(made, pd.DataFrame(columns, index=index))
         made["d"] = made["a"] + made["b"]
         times = pd.date_range("2024-03-08", periods=99, freq="h", tz="America/New_York", name="datetime")
-        pd.testing.assert_index_equal(_slice_index(times, 3, 90), times[3:90], exact=True)
+        pd.testing.assert_index_equal(_slice_index(times, 3, 90, times.freq), times[3:90], exact=True)
         return (
             list(made.columns) == ["a", "b", "c", "d"]
             and made.iloc[1:].shape == (2, 4)
-            and _slice_index(times, 3, 90).freq == times.freq
+            and _slice_index(times, 3, 90, times.freq).freq == times.freq
+            and _slice_index(times, 3, 90, None).freq is None
         )
     except Exception:  # whatever differs in another pandas, the public constructor serves
         return False

@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.bar_table import BarTable
+from lumibot_duckdb.backtesting.bar_table import BarTable, slice_with_frequency
+from lumibot_duckdb.backtesting.bucket_steps import BucketSteps
 from lumibot_duckdb.backtesting.filled_series import FilledRows, FilledSeries, price_change
-from lumibot_duckdb.backtesting.trading_index import BucketGrid
 from lumibot_duckdb.backtesting.window import MemoryBudget, SlidingWindow
 
 Values: TypeAlias = "np.ndarray[Any, Any]"
@@ -84,21 +84,18 @@ def can_be_bucketed(dtypes: Mapping[str, str]) -> bool:
 
 
 class BucketedSeries:
-    """One series at one larger step, on one grid of buckets.
+    """One series at one larger step, with one anchor of its buckets.
 
-    `first_row` is the row of the trading index at which the series begins; the grid counts rows of that index.
     `gaps` says that some filled rows may still lack prices, so that buckets may be missing.
     """
 
-    def __init__(
-        self, series: FilledSeries, grid: BucketGrid, first_row: int, budget: MemoryBudget, *, gaps: bool
-    ) -> None:
+    def __init__(self, series: FilledSeries, steps: BucketSteps, budget: MemoryBudget, *, gaps: bool) -> None:
         self._series = series
-        self._grid = grid
-        self._first_row = first_row
+        self._rows = series.rows
+        self._steps = steps
         self._gaps = gaps
-        self._begin = int(grid.of_row[first_row])
-        size = int(grid.of_row[first_row + len(series) - 1]) + 1 - self._begin
+        self._begin = steps.of_row(self._rows, 0)
+        size = steps.of_row(self._rows, len(series) - 1) + 1 - self._begin
         names = series.column_names
         self._how = {name: how for name, how in (AGGREGATES | EVENT_AGGREGATES).items() if name in names}
         self._window: SlidingWindow[BucketRows] = SlidingWindow(
@@ -112,63 +109,67 @@ class BucketedSeries:
         None when an edge of the request lacks values: then Lumibot's own code has to decide.
         """
         start, stop = rows
-        grid = self._grid
-        first = grid.of_row.item(start + self._first_row)
-        last = end = grid.of_row.item(stop - 1 + self._first_row)
-        while end >= first and grid.labels.item(end) >= until:
-            end -= 1
-        taken = first if self._gaps else max(first, end + 1 - count)
-        offset, computed = self._window.cover(taken - self._begin, max(end + 1, taken) - self._begin)
-        if self._gaps:
-            low, high = (int(place) for place in computed.numbers.searchsorted((first, end + 1)))
-            # Prices are only missing before the first one, so what was dropped is a beginning.
-            stride = grid.stride(computed.numbers.item(low) if high > low else first, last)
-            low = max(low, high - count)
-        else:
-            low, high = taken - self._begin - offset, end + 1 - self._begin - offset
-            stride = grid.stride(first, last)
+        of_row, all_rows = self._steps.of_row, self._rows
+        first, last = of_row(all_rows, start), of_row(all_rows, stop - 1)
+        end = self._steps.last_before(until, last)
+        _, computed = self._window.cover(first - self._begin, last + 1 - self._begin)
+        numbers = computed.numbers
+        low, high, stop_number = (int(place) for place in numbers.searchsorted((first, end + 1, last + 1)))
+        frequency = self._frequency(numbers[low:stop_number])
+        low = max(low, high - count)
         patches: dict[int, dict[str, Any]] = {}
         if high > low:
-            cuts = self._cuts(computed.numbers.item(low), computed.numbers.item(high - 1), first, last, start, stop)
+            cuts = self._cuts(numbers.item(low), numbers.item(high - 1), first, last, start, stop)
             for place, (begin, until_row) in cuts.items():
                 bar = self._cut_bucket(begin, until_row, computed.whole_volume)
                 if bar is None:
                     return None
                 patches[place % (high - low)] = bar
-        index = grid.label_index(computed.numbers[low:high], stride)
+        high = max(low, high)
+        index = slice_with_frequency(computed.table.index, low, high, frequency)
         return BucketedBars(computed.table, low, high, index, patches)
 
-    def _rows_of(self, bucket: int) -> tuple[int, int]:
+    def _frequency(self, numbers: Values) -> Any:
+        """Return the frequency that pandas leaves on the result of `resample` after it dropped the empty buckets."""
+        count = len(numbers)
+        if count < 2 or numbers.item(-1) - numbers.item(0) == count - 1:
+            return self._steps.offset
+        stride = numbers.item(1) - numbers.item(0)
+        if numbers.item(-1) - numbers.item(0) != stride * (count - 1) or not np.all(np.diff(numbers) == stride):
+            return None
+        return self._steps.offset * stride
+
+    def _rows_of(self, step: int) -> tuple[int, int]:
         """Return the rows of the series that a bucket holds."""
-        first_rows = self._grid.first_rows
-        start = max(0, first_rows.item(bucket) - self._first_row)
-        return start, min(len(self._series), first_rows.item(bucket + 1) - self._first_row)
+        return tuple(self._rows.row_from(self._steps.label(bound)) for bound in (step, step + 1))  # type: ignore[return-value]
 
     # -- computing -------------------------------------------------------------------------------------------
 
     def _compute(self, start: int, stop: int) -> BucketRows:
         """Compute buckets `[start, stop)`, counted from the series' first, some thousand rows at a time."""
-        bucket, end = self._begin + start, self._begin + max(stop, start + 1)
+        row = self._rows_of(self._begin + start)[0]
+        last = self._rows_of(self._begin + max(stop, start + 1) - 1)[1]
         pieces: list[pd.DataFrame] = []
-        while bucket < end:
-            row = self._rows_of(bucket)[0] + self._first_row
-            following = int(self._grid.of_row[min(row + ROWS_AT_ONCE, len(self._grid.of_row) - 1)])
-            following = min(end, max(bucket + 1, following))
-            pieces.append(self._aggregate(bucket, following))
-            bucket = following
+        while row < last:
+            following = last
+            if row + ROWS_AT_ONCE < last:
+                begin, end = self._rows_of(self._steps.of_row(self._rows, row + ROWS_AT_ONCE))
+                following = begin if begin > row else end
+            pieces.append(self._aggregate(row, following))
+            row = following
         buckets = (pieces[0] if len(pieces) == 1 else pd.concat(pieces)).dropna()
         numbers = buckets.index.to_numpy()
         columns = {str(name): buckets[name].to_numpy() for name in buckets.columns}
         whole_volume = _is_whole(columns["volume"])
         if "dividend" not in columns:
             columns["return"] = price_change(columns["close"])
-        return BucketRows(numbers, BarTable(columns, self._grid.index.take(numbers)), whole_volume)
+        labels = self._steps.labels(numbers, self._rows.index(0, 1))
+        return BucketRows(numbers, BarTable(columns, labels), whole_volume)
 
-    def _aggregate(self, bucket: int, following: int) -> pd.DataFrame:
-        start, stop = self._rows_of(bucket)[0], self._rows_of(following - 1)[1]
-        bars = self._series.load(start, stop).bars.columns
-        edges = self._grid.first_rows[bucket : following + 1].clip(start + self._first_row, stop + self._first_row)
-        numbers = np.repeat(np.arange(bucket, following), np.diff(edges))
+    def _aggregate(self, start: int, stop: int) -> pd.DataFrame:
+        loaded = self._series.load(start, stop)
+        bars = loaded.bars.columns
+        numbers = self._steps.of_rows(self._rows, start, loaded.nanoseconds)
         frame = pd.DataFrame({name: bars[name] for name in self._how}, copy=False)
         result: pd.DataFrame = frame.groupby(numbers).agg(self._how)
         return result
@@ -182,11 +183,11 @@ class BucketedSeries:
 
         The bars are buckets `lowest` to `highest`, the request's rows lie in buckets `first` to `last`.
         """
-        of_row, begin = self._grid.of_row, self._first_row
+        of_row, rows = self._steps.of_row, self._rows
         cuts: dict[int, tuple[int, int]] = {}
-        if lowest == first and start > 0 and of_row.item(begin + start - 1) == first:
+        if lowest == first and start > 0 and of_row(rows, start - 1) == first:
             cuts[0] = (start, min(stop, self._rows_of(first)[1]))
-        if highest == last and stop < len(self._series) and of_row.item(begin + stop) == last:
+        if highest == last and stop < len(rows) and of_row(rows, stop) == last:
             cuts[-1] = (max(start, self._rows_of(last)[0]), stop)
         return cuts
 

@@ -11,6 +11,7 @@ import pandas as pd
 from lumibot.entities import Asset
 
 from lumibot_duckdb.backtesting.indicators import read_indicators_from_windows
+from lumibot_duckdb.backtesting.series_view import view_of
 from lumibot_duckdb.backtesting.window import DEFAULT_MAX_MEMORY, MemoryBudget
 from lumibot_duckdb.backtesting.windowed_data import WindowedData
 from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesPin
@@ -69,7 +70,8 @@ class EnhancedDataSourceBacktesting:
 
     def windowed(self, pin: SeriesPin, asset: Asset, quote: Asset | None, timestep: str) -> WindowedData:
         """Return a pinned series as Lumibot's `Data`, its windows under this source's budget."""
-        return WindowedData(asset, self.storage, pin, timestep=timestep, quote=quote, budget=self.budget)
+        view = view_of(self.storage, pin, timestep)
+        return WindowedData(asset, view, timestep=timestep, quote=quote, budget=self.budget)
 
     # -- requests --------------------------------------------------------------------------------------------
 

@@ -14,25 +14,19 @@ import numpy as np
 import pandas as pd
 from lumibot.entities import Asset, Data
 
+from lumibot_duckdb.backtesting.bar_rows import BarRows, StoredRows
 from lumibot_duckdb.backtesting.bar_table import BarTable
-from lumibot_duckdb.backtesting.trading_index import Int64Array, TradingIndex
-from lumibot_duckdb.storage.interface import (
-    BarArrays,
-    DataStorageInterface,
-    EpochSeconds,
-    SeriesFacts,
-    SeriesPin,
-    TimeRange,
-)
+from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array, SeriesView
+from lumibot_duckdb.storage.interface import BarArrays, EpochSeconds, TimeRange
 
 Columns: TypeAlias = "dict[str, np.ndarray[Any, Any]]"
 
-SECOND = 1_000_000_000
 PRICES = ("open", "high", "low", "close")
 QUOTES = ("bid", "ask", "bid_size", "ask_size")
 QUOTE_TIMES = ("last_bid_time", "last_ask_time")
 EVENTS = ("dividend", "stock_splits")
 DIVIDEND_RETURNS = ("price_change", "dividend_yield", "return")
+BAR_COLUMNS = frozenset((*PRICES, "volume", *EVENTS, *DIVIDEND_RETURNS))
 PLAIN_DTYPES = frozenset(("float64", "float32", "int64", "int32", "bool"))
 QUOTE_SESSION_GAP = 120 * 60 * SECOND
 """A pause of the index after which Lumibot carries no quote over (`Data.repair_times_and_fill`)."""
@@ -40,19 +34,23 @@ QUOTE_SESSION_GAP = 120 * 60 * SECOND
 
 @dataclass(slots=True)
 class FilledRows:
-    """Filled rows: `table` has every column, `bars` those that a request for bars returns, in Lumibot's order."""
+    """Filled rows and their times (ns, UTC).
+
+    `table` has every column that was filled, `bars` those that a request for bars returns, in Lumibot's order.
+    """
 
     table: BarTable
     bars: BarTable
+    nanoseconds: Int64Array
 
     @classmethod
-    def of(cls, table: BarTable) -> FilledRows:
-        """Wrap a filled table."""
+    def of(cls, table: BarTable, nanoseconds: Int64Array) -> FilledRows:
+        """Wrap a filled table, whose rows have these times."""
         names = list(table.columns)
         wanted = bar_columns(names)
         if wanted == names:
-            return cls(table, table)
-        return cls(table, BarTable({name: table.columns[name] for name in wanted}, table.index))
+            return cls(table, table, nanoseconds)
+        return cls(table, BarTable({name: table.columns[name] for name in wanted}, table.index), nanoseconds)
 
     @property
     def nbytes(self) -> int:
@@ -68,46 +66,51 @@ def bar_columns(columns: list[str]) -> list[str]:
 
 
 class FilledSeries:
-    """Reads ranges of rows of a pinned series, filled, on rows `[first, stop)` of a trading index."""
+    """Reads ranges of rows of a series, filled.
 
-    def __init__(
-        self,
-        storage: DataStorageInterface,
-        pin: SeriesPin,
-        facts: SeriesFacts,
-        trading_index: TradingIndex,
-        rows: tuple[int, int],
-        asset: Asset,
-        quote: Asset | None,
-        timestep: str,
-        times: Int64Array | None,
-    ) -> None:
-        self._storage = storage
-        self._pin = pin
-        self._described = facts.columns
-        self._columns = [column.name for column in facts.columns]
-        self._nullable = [column.name for column in facts.columns if column.has_nulls]
-        self._first, self._stop = rows
-        self._index = trading_index.index[self._first : self._stop]
-        self._nanoseconds = trading_index.nanoseconds[self._first : self._stop]
+    On rows that several series share, all columns are read; of a series on its own just those that requests for bars
+    return, and `load_whole` reads the others too.
+    """
+
+    def __init__(self, view: SeriesView, rows: BarRows, asset: Asset, quote: Asset | None, timestep: str) -> None:
+        self._view = view
+        self._rows = rows
+        self._described = view.facts.columns
+        names = [column.name for column in self._described]
+        self._has_quotes = any(name in names for name in (*QUOTES, *QUOTE_TIMES))
+        self._own_rows = isinstance(rows, StoredRows)
+        if self._own_rows and not self._has_quotes:
+            self._described = tuple(column for column in self._described if column.name in BAR_COLUMNS)
+        self._columns = [column.name for column in self._described]
+        self._nullable = [column.name for column in self._described if column.has_nulls]
         self._asset = asset
         self._quote = quote
         self._timestep = timestep
-        self._times = times
 
     def __len__(self) -> int:
-        return len(self._nanoseconds)
+        return len(self._rows)
+
+    @property
+    def rows(self) -> BarRows:
+        """The rows and their times."""
+        return self._rows
+
+    @property
+    def has_every_column(self) -> bool:
+        """Whether `load` fills all columns that the series has."""
+        return not self._own_rows or self._has_quotes
 
     @property
     def column_names(self) -> list[str]:
-        """Names of the stored columns."""
+        """Names of the stored columns that `load` fills."""
         return self._columns
 
     def filled_names(self) -> list[str]:
-        """Return the names of the columns after filling, in their order."""
+        """Return the names of all columns after filling, in their order."""
         if not self._is_plain():
-            return list(self.load(0, 1).table.columns)
-        names = self._columns if "volume" in self._columns else [*self._columns, "volume"]
+            return list(self.load_whole(0, 1).columns)
+        stored = self._view.frame_columns()
+        names = stored if "volume" in stored else [*stored, "volume"]
         derived = DIVIDEND_RETURNS if "dividend" in names else ("return",)
         return [*names, *(name for name in derived if name not in names)]
 
@@ -118,33 +121,55 @@ class FilledSeries:
 
     def load(self, start: int, stop: int) -> FilledRows:
         """Return rows `[start, stop)`, filled."""
+        if not self._is_plain():
+            frame = self.load_whole(start, stop)
+            return FilledRows.of(BarTable.of_frame(frame), self._rows.nanoseconds(start, start + len(frame)))
         if len(self) == 0:
-            return FilledRows.of(_fill_plain(self._index, self._nanoseconds, self._no_bars()))
-        # The row before is needed for the first return, and for what the first row inherits.
+            none = self._view.bars(TimeRange(0, 0), self._columns)
+            return FilledRows.of(_fill_plain(self._rows.index(0, 0), none.times, none), none.times)
         stop = max(stop, start + 1)
-        begin = self._inherits_from(max(0, start - 1))
-        index = self._index[begin:stop]
-        if self._is_plain():
-            bars = self._bars_visible_in(begin, stop)
-            return FilledRows.of(_fill_plain(index, self._nanoseconds[begin:stop], bars, drop=start - begin))
-        return FilledRows.of(BarTable.of_frame(self._fill_by_lumibot(index, begin, stop).iloc[start - begin :]))
+        begin = self._begin_of(start)
+        if self._own_rows:
+            return self._load_own(begin, start, stop)
+        nanoseconds = self._rows.nanoseconds(begin, stop)
+        bars = self._bars_visible_in(begin, stop)
+        table = _fill_plain(self._rows.index(begin, stop), nanoseconds, bars, drop=start - begin)
+        return FilledRows.of(table, nanoseconds[start - begin :])
 
-    def _no_bars(self) -> BarArrays:
-        return self._storage.read_bars(self._pin, TimeRange(0, 0))
+    def load_whole(self, start: int, stop: int) -> pd.DataFrame:
+        """Return rows `[start, stop)` with every column, filled by Lumibot's own `Data`."""
+        if len(self) == 0:
+            return self._view.frame(TimeRange(0, 0))
+        stop = max(stop, start + 1)
+        begin = self._begin_of(start)
+        filled: pd.DataFrame = self._fill_by_lumibot(self._rows.index(begin, stop)).iloc[start - begin :]
+        return filled
+
+    def _begin_of(self, start: int) -> int:
+        """Return the row to begin at: the one before is needed for the first return, others for what is inherited."""
+        return self._inherits_from(max(0, start - 1))
+
+    def _load_own(self, begin: int, start: int, stop: int) -> FilledRows:
+        """Fill rows that are the bars themselves; they are read by whole days, whose rows are known."""
+        first = self._rows.day(begin).first
+        bars = self._view.bars(self._rows.covering(begin, stop), self._columns)
+        cut = slice(begin - first, stop - first)
+        bars = BarArrays(bars.times[cut], {name: values[cut] for name, values in bars.columns.items()})
+        nanoseconds = bars.times * SECOND
+        table = _fill_plain(self._view.index_of(bars.times), nanoseconds, bars, drop=start - begin)
+        return FilledRows.of(table, nanoseconds[start - begin :])
 
     def _is_plain(self) -> bool:
         """Whether prices and volume are all there is to fill; quotes and odd columns are left to Lumibot's own code."""
         return (
             all(column.dtype in PLAIN_DTYPES for column in self._described)
             and all(name in self._columns for name in PRICES)
-            and not any(name in self._columns for name in (*QUOTES, *QUOTE_TIMES))
+            and not self._has_quotes
         )
 
-    def _fill_by_lumibot(self, index: pd.DatetimeIndex, begin: int, stop: int) -> pd.DataFrame:
-        first, last = (int(self._nanoseconds[row]) // SECOND for row in (begin, stop - 1))
-        bars = self._storage.read_pandas(self._pin, TimeRange(self._bar_at_or_before(first), last + 1))
-        if self._times is not None:
-            bars = bars[np.isin(pd.DatetimeIndex(bars.index).as_unit("s").asi8, self._times, assume_unique=True)]
+    def _fill_by_lumibot(self, index: pd.DatetimeIndex) -> pd.DataFrame:
+        first, last = (int(index[row].value) // SECOND for row in (0, -1))
+        bars = self._view.frame(TimeRange(self._bar_at_or_before(first), last + 1))
         data = Data(self._asset, bars, timestep=self._timestep, quote=self._quote)
         # The last row's bar may hold on for many rows of the index; the piece ends where the series goes on.
         data.datetime_end = max(data.datetime_end, index[-1].to_pydatetime())
@@ -155,27 +180,18 @@ class FilledSeries:
     # -- reading ---------------------------------------------------------------------------------------------
 
     def _bars_visible_in(self, begin: int, stop: int) -> BarArrays:
-        """Read the stored bars that rows `[begin, stop)` show: those in their range, and the one before it."""
-        first = int(self._nanoseconds[begin]) // SECOND
-        last = int(self._nanoseconds[stop - 1]) // SECOND
-        bars = self._read(first, last)
+        """Read the bars that rows `[begin, stop)` show: those in their range, and the one before it."""
+        first = self._rows.time(begin) // SECOND
+        last = self._rows.time(stop - 1) // SECOND
+        bars = self._view.bars(TimeRange(first, last + 1))
         if len(bars.times) == 0 or bars.times[0] > first:
-            bars = self._read(self._bar_at_or_before(first), last)
+            bars = self._view.bars(TimeRange(self._bar_at_or_before(first), last + 1))
         return bars
 
-    def _read(self, first: EpochSeconds, last: EpochSeconds) -> BarArrays:
-        bars = self._storage.read_bars(self._pin, TimeRange(first, last + 1), remember=False)
-        if self._times is None:
-            return bars
-        kept = np.isin(bars.times, self._times, assume_unique=True)
-        return BarArrays(bars.times[kept], {name: values[kept] for name, values in bars.columns.items()})
-
     def _bar_at_or_before(self, time: EpochSeconds) -> EpochSeconds:
-        if self._times is not None:
-            return int(self._times[int(self._times.searchsorted(time, side="right")) - 1])
-        found = self._storage.last_time_at_or_before(self._pin, time)
+        found = self._view.last_time_at_or_before(time)
         if found is None:
-            raise LookupError(f"{self._pin.key.label()}: no bar at or before {time}, though the series covers it")
+            raise LookupError(f"{self._view.label}: no bar at or before {time}, though the series covers it")
         return found
 
     # -- what rows inherit -----------------------------------------------------------------------------------
@@ -197,13 +213,13 @@ class FilledSeries:
 
     def _origin_of_value(self, name: str, row: int) -> int:
         """Return the row from which `row` inherits its value of a column with gaps (itself, if it has its own)."""
-        time: EpochSeconds | None = int(self._nanoseconds[row]) // SECOND
+        time: EpochSeconds | None = self._rows.time(row) // SECOND
         floor = self._quote_session_start(row) if name in QUOTES else 0
         while time is not None:
-            time = self._storage.last_time_at_or_before(self._pin, time, column=name)
+            time = self._view.last_time_at_or_before(time, column=name)
             if time is None:
                 return row
-            origin = int(self._nanoseconds.searchsorted(time * SECOND, side="left"))
+            origin = self._rows.row_from(time * SECOND)
             if origin < floor:
                 return min(row, floor)
             if self._shows(origin, time):
@@ -213,13 +229,13 @@ class FilledSeries:
 
     def _shows(self, row: int, time: EpochSeconds) -> bool:
         """Whether the bar at `time` is the last one at or before `row` (and not dropped or overtaken by another)."""
-        shown = self._bar_at_or_before(int(self._nanoseconds[row]) // SECOND)
+        shown = self._bar_at_or_before(self._rows.time(row) // SECOND)
         return shown == time
 
     def _quote_session_start(self, row: int) -> int:
         if self._timestep == "day":
             return 0
-        gaps = np.flatnonzero(np.diff(self._nanoseconds[: row + 1]) > QUOTE_SESSION_GAP)
+        gaps = np.flatnonzero(np.diff(self._rows.nanoseconds(0, row + 1)) > QUOTE_SESSION_GAP)
         return int(gaps[-1]) + 1 if len(gaps) else 0
 
 

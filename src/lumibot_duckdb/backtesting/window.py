@@ -30,6 +30,20 @@ class Rows(Protocol):
         """Bytes that they hold in memory."""
 
 
+class Holder(Protocol):
+    """What holds rows at the expense of a budget."""
+
+    last_used: int
+    """The budget's clock when they were last asked for."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held now."""
+
+    def drop(self) -> None:
+        """Let go of the rows."""
+
+
 RowsT = TypeVar("RowsT", bound=Rows)
 
 
@@ -43,7 +57,7 @@ class WindowStatistics:
 
 
 class MemoryBudget:
-    """Bytes shared by many windows; the least recently used ones are dropped when they outgrow it."""
+    """Bytes shared by many windows; those that were not used for longest are dropped when they outgrow it."""
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_MEMORY) -> None:
         if max_bytes <= 0:
@@ -51,23 +65,23 @@ class MemoryBudget:
         self.max_bytes = max_bytes
         self.statistics = WindowStatistics()
         self.clock = 0
-        self._windows: weakref.WeakSet[SlidingWindow[Rows]] = weakref.WeakSet()
+        self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
         self._lock = threading.Lock()
 
-    def register(self, window: SlidingWindow[RowsT]) -> None:
-        """Count a window's bytes from now on, as long as the window lives."""
+    def register(self, holder: Holder) -> None:
+        """Count the bytes that a window (or the like) holds from now on, as long as it lives."""
         with self._lock:
-            self._windows.add(window)  # type: ignore[arg-type]  # a WeakSet is invariant
+            self._holders.add(holder)
 
     def share(self) -> int:
         """Return the bytes that one window may take for reading ahead: a quarter of an even share."""
-        return self.max_bytes // (4 * max(1, len(self._windows)))
+        return self.max_bytes // (4 * max(1, len(self._holders)))
 
     def held(self) -> int:
         """Return the bytes that all windows hold now."""
-        return sum(window.nbytes for window in list(self._windows))
+        return sum(holder.nbytes for holder in list(self._holders))
 
-    def settle(self, latest: SlidingWindow[RowsT], rows: int) -> None:
+    def settle(self, latest: Holder, rows: int) -> None:
         """Account for a load of `latest`, and drop others, longest unused first, until the budget holds."""
         with self._lock:
             self.clock += 1
@@ -76,11 +90,11 @@ class MemoryBudget:
             held = self.held()
             if held <= self.max_bytes:
                 return
-            for window in sorted(self._windows, key=lambda window: window.last_used):
-                if window is latest or window.nbytes == 0:
+            for holder in sorted(self._holders, key=lambda holder: holder.last_used):
+                if holder is latest or holder.nbytes == 0:
                     continue
-                held -= window.nbytes
-                window.drop()
+                held -= holder.nbytes
+                holder.drop()
                 self.statistics.evictions += 1
                 if held <= self.max_bytes:
                     return

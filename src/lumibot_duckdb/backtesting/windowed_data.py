@@ -13,47 +13,45 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 from lumibot.entities import Asset, Data
 from lumibot.entities.data import _intraday_bar_state
 from lumibot.entities.dataline import Dataline
 from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
+from lumibot_duckdb.backtesting.bar_rows import BarRows, Day, SharedRows, StoredRows
+from lumibot_duckdb.backtesting.bar_table import BarTable
+from lumibot_duckdb.backtesting.bucket_steps import BucketSteps, midnight, phase_of
 from lumibot_duckdb.backtesting.bucketed_series import BucketedBars, BucketedSeries, can_be_bucketed
-from lumibot_duckdb.backtesting.filled_series import PLAIN_DTYPES, SECOND, FilledRows, FilledSeries, bar_columns
-from lumibot_duckdb.backtesting.trading_index import NANOSECONDS, Int64Array, TradingIndex
+from lumibot_duckdb.backtesting.filled_series import BAR_COLUMNS, PLAIN_DTYPES, FilledRows, FilledSeries, bar_columns
+from lumibot_duckdb.backtesting.series_view import SeriesView
+from lumibot_duckdb.backtesting.trading_index import NANOSECONDS, TradingIndex
 from lumibot_duckdb.backtesting.window import MemoryBudget, SlidingWindow
-from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesPin, TimeRange
+from lumibot_duckdb.storage.interface import TimeRange
 
 NEVER = np.iinfo(np.int64).max
-DAY_ENDS = 23 * 3600 + 59 * 60
-"""Second of the day after which Lumibot drops minute bars (`Data`'s default trading hours end at 23:59:00)."""
 
 
 class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type information
     """Bars of one stored series for a backtest. Everywhere a `Data` goes, this goes.
 
-    Parameters are those of `Data`, with the pinned series in place of the frame. All windows of `budget` share its
-    memory. `df` still answers with the full frame, read when it is asked for.
+    Parameters are those of `Data`, with what the backtest sees of a series in place of the frame. All windows of
+    `budget` share its memory. `df` still answers with the full frame, read when it is asked for.
     """
 
     def __init__(
         self,
         asset: Asset,
-        storage: DataStorageInterface,
-        pin: SeriesPin,
+        view: SeriesView,
         *,
         timestep: str = "minute",
         quote: Asset | None = None,
         budget: MemoryBudget | None = None,
     ) -> None:
-        self._storage = storage
-        self._pin = pin
-        self._facts = storage.facts(pin)
+        self._view = view
+        self._facts = view.facts
         if self._facts.rows == 0:
-            raise ValueError(f"{pin.key.label()}: the series has no bars, so no backtest can use it")
+            raise ValueError(f"{view.label}: the series has no bars, so no backtest can use it")
         self._budget = budget if budget is not None else MemoryBudget()
-        self._times = self._times_in_trading_hours(timestep)
         super().__init__(asset, self._first_and_last_bar(), timestep=timestep, quote=quote)
         self.__dict__.pop("_outline")
         self.strict_end_check = False
@@ -66,34 +64,18 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
 
     # -- what the whole series says --------------------------------------------------------------------------
 
-    def _times_in_trading_hours(self, timestep: str) -> Int64Array | None:
-        """Return all bar times if some lie outside of Lumibot's trading hours or off the minute; usually none do."""
-        if self._facts.on_minute or timestep != "minute":
-            return None
-        times = self._storage.read_bars(self._pin, columns=(), remember=False).times
-        local = pd.DatetimeIndex(times * SECOND, tz="UTC").tz_convert(LUMIBOT_DEFAULT_PYTZ)
-        traded: Int64Array = times[(local.hour * 3600 + local.minute * 60 + local.second).to_numpy() <= DAY_ENDS]
-        return traded
-
     def _first_and_last_bar(self) -> pd.DataFrame:
         """Return the two bars from which `Data` learns the columns and the range of dates."""
-        if self._times is not None:
-            ends = [int(self._times[0]), int(self._times[-1])] if len(self._times) else []
-        else:
-            ends = [time for time in (self._facts.first, self._facts.last) if time is not None]
+        ends = [time for time in (self._facts.first, self._facts.last) if time is not None]
         dtypes = {column.name: column.dtype for column in self._facts.columns}
         if ends and all(dtype in PLAIN_DTYPES for dtype in dtypes.values()):
             # `Data` looks at dtypes and times only, so there is no need to read the two bars.
             outline = {name: np.ones(2, dtype=dtype) for name, dtype in dtypes.items()}
-            outlined: pd.DataFrame = pd.DataFrame(outline, index=self._index_of(np.array(ends)))
+            outlined: pd.DataFrame = pd.DataFrame(outline, index=self._view.index_of(np.array(ends)))
             return outlined if ends[0] < ends[1] else outlined.head(1)
-        frames = [self._stored_frame(TimeRange(time, time + 1)) for time in sorted(set(ends))]
-        both: pd.DataFrame = pd.concat(frames) if frames else self._stored_frame(TimeRange(0, 0))
+        frames = [self._view.frame(TimeRange(time, time + 1)) for time in sorted(set(ends))]
+        both: pd.DataFrame = pd.concat(frames) if frames else self._view.frame(TimeRange(0, 0))
         return both
-
-    def _stored_frame(self, within: TimeRange | None) -> pd.DataFrame:
-        frame: pd.DataFrame = self._storage.read_pandas(self._pin, within)
-        return frame
 
     def _describe_columns(self) -> None:
         """Set what `Data.__init__` finds out by looking at every value."""
@@ -111,58 +93,31 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
 
         Where Lumibot fills every minute between the first and the last bar of a day, these two are enough.
         """
-        if not minutes_are_filled or self.timestep != "minute":
-            times = self._storage.read_bars(self._pin, columns=(), remember=False).times
-        elif self._times is not None:
-            times = self._times
-        else:
-            times = np.unique(self._storage.session_bounds(self._pin))
-        return self._index_of(times)
-
-    def _index_of(self, times: Int64Array) -> pd.DatetimeIndex:
-        index = pd.DatetimeIndex(times * SECOND, tz="UTC", name="datetime").as_unit(self._facts.index_unit)
-        local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
-        return local
+        whole = not minutes_are_filled or self.timestep != "minute"
+        return self._view.index_of(self._view.times() if whole else np.unique(self._view.session_bounds()))
 
     def repair_times_and_fill(self, idx: pd.DatetimeIndex) -> None:
         """Lay the series on the backtest's time index, as `Data` does; rows are filled when they are read."""
-        self._lay_on(TradingIndex.of(idx))
+        first = int(idx.searchsorted(self.datetime_start, side="left"))
+        stop = int(idx.searchsorted(self.datetime_end, side="right"))
+        self._lay_on(SharedRows(TradingIndex.of(idx), first, stop, self.timestep))
 
-    def _lay_on(self, trading_index: TradingIndex | None) -> None:
-        self._trading_index = trading_index
+    def _lay_on(self, rows: BarRows | None) -> None:
+        self._rows = rows
         self.iter_index_dict: dict[Any, int] | None = None  # `Data` lays itself on its own index when this is None
         self._located: tuple[dt.datetime, int, bool, int] | None = None
-        if trading_index is None:
+        if rows is None:
             return
-        index = trading_index.index
-        rows = (
-            int(index.searchsorted(self.datetime_start, side="left")),
-            int(index.searchsorted(self.datetime_end, side="right")),
-        )
-        self._first_row = rows[0]
-        self._index = index[rows[0] : rows[1]]
-        self._index_values_ns = trading_index.nanoseconds[rows[0] : rows[1]]
-        self._data_len = len(self._index)
+        self._data_len = len(rows)
         self.iter_index_dict = {}
-        self._series = FilledSeries(
-            self._storage,
-            self._pin,
-            self._facts,
-            trading_index,
-            rows,
-            self.asset,
-            self.quote,
-            self.timestep,
-            self._times,
-        )
+        self._series = FilledSeries(self._view, rows, self.asset, self.quote, self.timestep)
         self._window: SlidingWindow[FilledRows] = SlidingWindow(
             self._data_len, self._series.load, self._budget, self._series.row_bytes
         )
-        self._whole: SlidingWindow[FilledRows] | None = None
-        self._buckets: dict[int, BucketedSeries] = {}
-        self._latest_buckets: dict[tuple[int, str], tuple[int, int, BucketedSeries | None]] = {}
-        self._bar_length = trading_index.bar_length(rows[0], rows[1], self.timestep)
-        self._closed_bar_length_cache = (self._data_len, self.timestep, self._bar_length)
+        self._whole: SlidingWindow[BarTable] | None = None
+        self._buckets: dict[tuple[int, str, int], BucketedSeries] = {}
+        self._latest_buckets: dict[tuple[int, str], tuple[Day, BucketedSeries]] = {}
+        self._closed_bar_length_cache = (self._data_len, self.timestep, rows.bar_length)
         self._latest_bars: tuple[tuple[int, ...], pd.DataFrame] | None = None
         self._describe_filled_columns()
 
@@ -184,12 +139,12 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
         ]
         self._quote_presence_logged = False
 
-    def _laid(self) -> TradingIndex:
-        """Return the time index; a series that no backtest merged with others lies on its own bar times."""
-        if self._trading_index is None:
-            self._lay_on(TradingIndex(pd.DatetimeIndex(self._stored_frame(None).index)))
-        assert self._trading_index is not None
-        return self._trading_index
+    def _laid(self) -> BarRows:
+        """Return the rows; a series that no backtest merged with others lies on its own bar times."""
+        if self._rows is None:
+            self._lay_on(StoredRows(self._view, self.timestep, self._budget))
+        assert self._rows is not None
+        return self._rows
 
     # -- the full frame, for code that asks for it ------------------------------------------------------------
 
@@ -199,21 +154,26 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
         outline: pd.DataFrame | None = self.__dict__.get("_outline")
         if outline is not None:
             return outline
-        if self._trading_index is None:
-            return self._stored_frame(None)
+        if self._rows is None:
+            return self._view.frame()
         if self._whole is None:
-            self._whole = SlidingWindow(self._data_len, self._series.load, self._budget, self._series.row_bytes)
-        return self._whole.cover(0, self._data_len)[1].table.frame(0, self._data_len)
+            self._whole = SlidingWindow(self._data_len, self._load_whole, self._budget, self._series.row_bytes)
+        return self._whole.cover(0, self._data_len)[1].frame(0, self._data_len)
 
     @df.setter
     def df(self, frame: pd.DataFrame) -> None:
         if "_series" in self.__dict__:
             raise TypeError(
-                f"the bars of {self._pin.key.label()} come from the store and cannot be replaced in a backtest; "
+                f"the bars of {self._view.label} come from the store and cannot be replaced in a backtest; "
                 "store the changed bars, or pass them as pandas_data"
             )
         # `Data.__init__` works on its frame; here that is an outline of two bars, wanted no longer than that.
         self.__dict__["_outline"] = frame
+
+    def _load_whole(self, start: int, stop: int) -> BarTable:
+        if self._series.has_every_column:
+            return self._series.load(start, stop).table
+        return BarTable.of_frame(self._series.load_whole(start, stop))
 
     def __getattr__(self, name: str) -> Any:
         # `Data` has each column as an attribute, too (`data.close`); here they are read when asked for.
@@ -225,9 +185,13 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
     @property
     def iter_index(self) -> pd.Series[int]:
         """Row numbers by bar time, as in `Data`."""
-        self._laid()
-        rows: pd.Series[int] = pd.Series(np.arange(self._data_len), index=self._index)
+        rows: pd.Series[int] = pd.Series(np.arange(len(self._laid())), index=self._whole_index())
         return rows
+
+    def _whole_index(self) -> pd.DatetimeIndex:
+        """Return the index of all rows, for code that asks for it."""
+        rows = self._laid()
+        return rows.index(0, len(rows))
 
     # -- rows ------------------------------------------------------------------------------------------------
 
@@ -240,30 +204,24 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
         located = self._located
         if located is not None and located[0] == time:
             return located
-        if self._trading_index is None:
-            self._laid()
+        rows = self._rows or self._laid()
         nanoseconds = _nanoseconds(time)
-        times = self._index_values_ns
         row = located[1] + 1 if located is not None else 0
         # Backtests mostly step from one bar to the next.
-        if not (0 <= row < self._data_len - 1 and times.item(row) <= nanoseconds < times.item(row + 1)):
-            row = int(times.searchsorted(nanoseconds, side="right")) - 1
-        length = self._bar_length
-        closed = row >= 0 and length is not None and times.item(row) + length <= nanoseconds
+        if not (0 <= row < self._data_len - 1 and rows.time(row) <= nanoseconds < rows.time(row + 1)):
+            row = rows.row_at(nanoseconds)
+        length = rows.bar_length
+        closed = row >= 0 and length is not None and rows.time(row) + length <= nanoseconds
         self._located = located = (time, row, closed, nanoseconds)
         return located
 
     def _intraday_state_at(self, iter_count: int, dt: dt.datetime) -> str | None:
         _, row, closed, _ = self._locate(dt)
-        if row == iter_count and row >= 0 and self._bar_length is not None:
+        if row == iter_count and row >= 0 and self._laid().bar_length is not None:
             return "closed" if closed else "forming"
+        index = self._whole_index()
         state: str | None = _intraday_bar_state(
-            self._index_values_ns,
-            iter_count,
-            dt,
-            timestep=self.timestep,
-            index_tz=self._index.tz,
-            cache_owner=self,
+            index.as_unit("ns").asi8, iter_count, dt, timestep=self.timestep, index_tz=index.tz, cache_owner=self
         )
         return state
 
@@ -294,17 +252,16 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
         # Slicing a frame takes a negative stop as counted from the end.
         start, stop, _ = slice(start, stop).indices(self._data_len)
         stop = max(start, stop)
+        if not bars_only:
+            return self._rows_with_every_column(start, stop)
         first, rows = self._window.cover(start, stop)
-        table = rows.bars if bars_only else rows.table
-        return table.frame(start - first, stop - first)
+        return rows.bars.frame(start - first, stop - first)
 
     def rows_of_day(self, time: dt.datetime) -> pd.DataFrame:
         """Return the filled rows of one calendar day (by the date of `time`), all columns."""
-        day = pd.Timestamp(pd.Timestamp(time).date())
-        index = self._index.tz_localize(None)
-        start, stop = (int(row) for row in index.searchsorted([day, day + pd.Timedelta(days=1)]))
-        first, rows = self._window.cover(start, stop)
-        frame = rows.table.frame(start - first, stop - first)
+        date = pd.Timestamp(pd.Timestamp(time).date())
+        rows, begin = self._laid(), date.value // NANOSECONDS["day"]
+        frame = self._rows_with_every_column(rows.row_from(midnight(begin)), rows.row_from(midnight(begin + 1)))
         if "_split_adjusted" in frame.columns:
             frame["_split_adjusted"] = self._any_split_adjusted()
         return frame
@@ -317,12 +274,15 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
 
     def last_rows(self, time: dt.datetime, count: int) -> pd.DataFrame | None:
         """Return the `count` filled rows up to `time`, all columns; None if the series has fewer."""
-        self._laid()
-        stop = int(self._index.searchsorted(time, side="right"))
-        if stop < count:
-            return None
-        first, rows = self._window.cover(stop - count, stop)
-        return rows.table.frame(stop - count - first, stop - first)
+        stop = self._laid().row_at(_nanoseconds(time)) + 1
+        return None if stop < count else self._rows_with_every_column(stop - count, stop)
+
+    def _rows_with_every_column(self, start: int, stop: int) -> pd.DataFrame:
+        if not self._series.has_every_column:
+            frame: pd.DataFrame = self._series.load_whole(start, stop).iloc[: stop - start]
+            return frame
+        first, rows = self._window.cover(start, stop)
+        return rows.table.frame(start - first, stop - first)
 
     # -- bars ------------------------------------------------------------------------------------------------
 
@@ -391,16 +351,17 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
 
     def _bucketed_series(self, quantity: int, unit: str, start: int) -> BucketedSeries:
         """Return the buckets for requests that look back to row `start`; the same for a whole day of rows."""
-        row = start + self._first_row
-        first, stop, series = self._latest_buckets.get((quantity, unit), (0, 0, None))
-        if series is None or not first <= row < stop:
-            index = self._laid()
-            grid = index.grid(quantity, unit, row)
-            series = self._buckets.get(id(grid))
-            if series is None:
-                series = BucketedSeries(self._series, grid, self._first_row, self._budget, gaps=self._ohlc_has_nan)
-                self._buckets[id(grid)] = series
-            self._latest_buckets[quantity, unit] = (*index.rows_of_day(row), series)
+        rows = self._laid()
+        latest = self._latest_buckets.get((quantity, unit))
+        if latest is not None and latest[0].first <= start < latest[0].stop:
+            return latest[1]
+        phase = phase_of(rows, start, quantity, unit)
+        series = self._buckets.get((quantity, unit, phase))
+        if series is None:
+            steps = BucketSteps(quantity, unit, phase)
+            series = BucketedSeries(self._series, steps, self._budget, gaps=self._ohlc_has_nan)
+            self._buckets[quantity, unit, phase] = series
+        self._latest_buckets[quantity, unit] = (rows.day(start), series)
         return series
 
     def _labels_until(self, dt: dt.datetime, quantity: int, unit: str, stop: int) -> int:
@@ -412,7 +373,7 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
         requested, base = quantity * NANOSECONDS[unit], NANOSECONDS[self.timestep]
         if requested <= base:
             return NEVER
-        return self._index_values_ns.item(stop - 1) + base - requested + 1
+        return self._laid().time(stop - 1) + base - requested + 1
 
 
 ROWS_A_BAR = {
@@ -442,15 +403,22 @@ class _ColumnLine:
             start, stop, step = rows.indices(len(self))
             if step != 1:
                 return np.asarray(self)[rows]
+            if not self._is_in_windows():
+                return data._rows_with_every_column(start, max(start, stop))[self._name].to_numpy()
             first, loaded = data._window.cover(start, max(start, stop))
             return loaded.table.columns[self._name][start - first : max(start, stop) - first]
         row = int(rows)
         if row < 0:
             row += len(self)
         if not 0 <= row < len(self):
-            raise IndexError(f"row {rows} is outside of the {len(self)} rows of {data._pin.key.label()}")
+            raise IndexError(f"row {rows} is outside of the {len(self)} rows of {data._view.label}")
+        if not self._is_in_windows():
+            return data._rows_with_every_column(row, row + 1)[self._name].to_numpy()[0]
         first, loaded = data._window.cover(row, row + 1)
         return loaded.table.columns[self._name][row - first]
+
+    def _is_in_windows(self) -> bool:
+        return self._data._series.has_every_column or self._name in BAR_COLUMNS
 
     def __iter__(self) -> Iterator[Any]:
         return iter(np.asarray(self))
@@ -470,14 +438,19 @@ class _IndexLine:
         return self._data._data_len
 
     def __getitem__(self, rows: Any) -> Any:
-        index = self._data._index[rows]
-        return index.to_numpy() if isinstance(index, pd.DatetimeIndex) else index
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            return self._data._laid().index(start, max(start, stop))[::step].to_numpy()
+        row = int(rows) + (len(self) if rows < 0 else 0)
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {rows} is outside of the {len(self)} rows of {self._data._view.label}")
+        return self._data._laid().index(row, row + 1)[0]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._data._index)
+        return iter(self._data._whole_index())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        times: np.ndarray[Any, Any] = self._data._index.to_numpy()
+        times: np.ndarray[Any, Any] = self._data._whole_index().to_numpy()
         return times if dtype is None else times.astype(dtype)
 
 

@@ -38,7 +38,17 @@ DEFAULT_GRACE = timedelta(days=1)
 _UNFINISHED = ".compacting-"
 # What is read, sorted and written at a time, in whole row groups: some 50 MB with ten columns.
 _ROWS_AT_A_TIME = 4 * 122_880
-_SMALL_TABLES = ("store_meta", "asset", "series", "layout", "ingest")
+_SMALL_TABLES = (
+    "store_meta",
+    "asset",
+    "series",
+    "layout",
+    "ingest",
+    "corporate_action",
+    "corporate_action_check",
+    "option_chain",
+    "option_chain_strikes",
+)
 _KEPT = "lumibot_duckdb_kept"
 _COPIED = "lumibot_duckdb_copied"
 _INCOMING = "lumibot_duckdb_batch"

@@ -14,24 +14,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.storage import bars_output, compaction, migrations, readonly_sql, verification
+from lumibot_duckdb.storage import (
+    bars_output,
+    compaction,
+    corporate_actions,
+    migrations,
+    option_chains,
+    readonly_sql,
+    verification,
+)
 from lumibot_duckdb.storage import coverage as ranges
 from lumibot_duckdb.storage.bars_input import check_bars
 from lumibot_duckdb.storage.catalog import Catalog, SeriesRecord
 from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor
 from lumibot_duckdb.storage.errors import (
     InvalidBarsError,
+    InvalidRecordError,
     SeriesNotFoundError,
     StoreNotFoundError,
     VersionGoneError,
 )
 from lumibot_duckdb.storage.identity import asset_key, asset_query, canonical_source
+from lumibot_duckdb.storage.ingests import ingests_of
 from lumibot_duckdb.storage.interface import (
+    AssetKey,
     AssetLike,
     BarArrays,
     ColumnSpec,
+    CorporateAction,
     DataStorageInterface,
     EpochSeconds,
+    IngestInfo,
+    KnownActions,
+    OptionChain,
     SeriesFacts,
     SeriesInfo,
     SeriesKey,
@@ -42,6 +57,7 @@ from lumibot_duckdb.storage.interface import (
 )
 from lumibot_duckdb.storage.layout import Kind
 from lumibot_duckdb.storage.location import ensure_folder, store_path
+from lumibot_duckdb.storage.renewal import renew
 from lumibot_duckdb.storage.result_cache import ResultCache
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
 from lumibot_duckdb.storage.writing import VersionState, Write, stored_coverage, timestamp_literal, version_state
@@ -122,6 +138,7 @@ class DuckDBDataStorage(DataStorageInterface):
         covered: TimeRange | None = None,
         replace: bool = False,
         metadata: Mapping[str, Any] | None = None,
+        onto: int | None = None,
     ) -> WriteResult:
         """Store bars; see the interface. Columns that `data` lacks keep their stored values unless `replace`."""
         key = _key_to_write(asset, source, timeframe, adjustment, exchange)
@@ -129,7 +146,10 @@ class DuckDBDataStorage(DataStorageInterface):
         if not len(bars) and covered is None:
             return WriteResult(key, None)
         with self._write() as cursor:
-            return self._write_to(cursor, key).bars(bars, covered, replace, metadata)
+            write = self._write_to(cursor, key)
+            if onto is not None:
+                write.refuse_unless_onto(onto)
+            return write.bars(bars, covered, replace, metadata)
 
     def record_coverage(
         self, asset: AssetLike, covered: TimeRange, source: str, timeframe: str, *, adjustment: str = ""
@@ -138,6 +158,53 @@ class DuckDBDataStorage(DataStorageInterface):
         key = _key_to_write(asset, source, timeframe, adjustment, None)
         with self._write() as cursor:
             self._write_to(cursor, key).empty_answer(covered)
+
+    def renew_series(self, asset: AssetLike, source: str, timeframe: str, *, adjustment: str = "") -> None:
+        """Begin a new version of a series, without bars and with nothing covered; see the interface."""
+        key = _key_to_write(asset, source, timeframe, adjustment, None)
+        if self._refresh() and self._catalog.find(key) is not None:
+            with self._write() as cursor:
+                record = self._catalog.find(key)
+                if record is not None:
+                    renew(cursor, [record.series_id], *self._next_ingest())
+
+    def record_corporate_actions(
+        self,
+        asset: AssetLike,
+        actions: Sequence[CorporateAction],
+        source: str,
+        kind: str = "split",
+        *,
+        restates: Sequence[str] = (),
+        checked_at: datetime | None = None,
+    ) -> bool:
+        """Remember what a source says of an asset's splits or dividends; see the interface."""
+        key, source = _record_key(asset, source)
+        corporate_actions.refuse_unusable(key, actions, kind, checked_at)
+        with self._write() as cursor:
+            first_id, now = self._next_ingest()
+            checked_at = checked_at or datetime.now(timezone.utc)
+            differs = corporate_actions.remember_actions(cursor, key, actions, source, kind, checked_at)
+            if differs and restates:
+                series = corporate_actions.restated_series(cursor, key.symbol, source, restates)
+                renew(cursor, series, first_id, now)
+        return differs
+
+    def store_option_chain(
+        self,
+        underlying: AssetLike,
+        chain: Mapping[str, Any],
+        source: str,
+        as_of: date,
+        *,
+        days_ahead: int | None = None,
+    ) -> None:
+        """Store the options on an underlying as of a date; see the interface."""
+        key, source = _record_key(underlying, source)
+        texts = option_chains.ChainTexts.of(key, chain)
+        with self._write() as cursor:
+            now = datetime.now(timezone.utc).replace(tzinfo=None)
+            option_chains.keep_chain(cursor, key, texts, source, as_of, days_ahead, now)
 
     def delete_series(
         self,
@@ -213,6 +280,32 @@ class DuckDBDataStorage(DataStorageInterface):
         bars_output.protect(bars)
         return bars
 
+    def ingests(self, pin: SeriesPin, within: Sequence[TimeRange] | None = None) -> tuple[IngestInfo, ...]:
+        """Return the writes that brought the pinned bars (those in `within`), earliest first; see the interface."""
+        with self._connection.read() as cursor:
+            found = ingests_of(cursor, pin, within)
+            if not found:
+                _refuse_if_gone(cursor, pin)
+        return found
+
+    def corporate_actions(self, asset: AssetLike, source: str, kind: str = "split") -> KnownActions | None:
+        """Return the actions of a kind that a source last had for exactly this asset; None: it was never asked."""
+        key, source = _record_key(asset, source)
+        if not self._refresh():
+            return None
+        with self._connection.read() as cursor:
+            return corporate_actions.known_actions(cursor, key, source, kind)
+
+    def option_chain(
+        self, underlying: AssetLike, source: str, earliest: date, latest: date, *, days_ahead: int | None = None
+    ) -> OptionChain | None:
+        """Return the newest chain of exactly this bound with `earliest <= as_of <= latest`, if there is one."""
+        key, source = _record_key(underlying, source)
+        if not self._refresh():
+            return None
+        with self._connection.read() as cursor:
+            return option_chains.newest_chain(cursor, key, source, earliest, latest, days_ahead)
+
     def last_time_at_or_before(
         self, pin: SeriesPin, time: EpochSeconds, column: str | None = None
     ) -> EpochSeconds | None:
@@ -260,14 +353,14 @@ class DuckDBDataStorage(DataStorageInterface):
 
     def pin(
         self,
-        asset: AssetLike,
+        asset: AssetLike | SeriesKey,
         timeframe: str = "minute",
         source: str | None = None,
         *,
         adjustment: str | None = None,
         as_of: datetime | None = None,
     ) -> SeriesPin:
-        """Pin the current version of a series (or the one of `as_of`). Errors as `get_historical_prices`."""
+        """Pin the current version of a series (or the one of `as_of`); see the interface."""
         record = self._resolve(asset, timeframe, source, adjustment)
         if as_of is not None:
             return self._pin_as_of(record, as_of)
@@ -308,9 +401,14 @@ class DuckDBDataStorage(DataStorageInterface):
         return sorted(found, key=lambda info: _listing_order(info.key))
 
     def coverage(
-        self, asset: AssetLike, timeframe: str = "minute", source: str | None = None, *, adjustment: str | None = None
+        self,
+        asset: AssetLike | SeriesKey,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
     ) -> list[TimeRange]:
-        """Return the ranges that were asked for and answered, sorted and merged; of an unknown series, none."""
+        """Return the ranges that were asked for and answered, sorted and merged; see the interface."""
         try:
             record = self._resolve(asset, timeframe, source, adjustment)
         except SeriesNotFoundError:
@@ -321,7 +419,7 @@ class DuckDBDataStorage(DataStorageInterface):
 
     def missing_ranges(
         self,
-        asset: AssetLike,
+        asset: AssetLike | SeriesKey,
         wanted: TimeRange,
         timeframe: str = "minute",
         source: str | None = None,
@@ -407,10 +505,13 @@ class DuckDBDataStorage(DataStorageInterface):
         record = self._catalog.find(key)
         head = self._catalog.head(record.series_id) if record is not None else None
         before = self._state_after(cursor, head.ingest_id) if head is not None else None
+        return Write(cursor, key, before, *self._next_ingest())
+
+    def _next_ingest(self) -> tuple[int, datetime]:
+        """Return id and time (UTC, naive) of the next ingest, inside a `_write` block."""
         # The time of a write is now, but never before an earlier write's, whatever the clocks say.
         now = datetime.now(timezone.utc).replace(tzinfo=None)
-        now = max(now, self._catalog.last_ingested_at + timedelta(microseconds=1))
-        return Write(cursor, key, before, self._catalog.last_ingest + 1, now)
+        return self._catalog.last_ingest + 1, max(now, self._catalog.last_ingested_at + timedelta(microseconds=1))
 
     def _described(self, cursor: StoreCursor, records: list[SeriesRecord]) -> list[SeriesInfo]:
         """Return what a listing says of some series: of one, or of all that there are."""
@@ -454,11 +555,22 @@ class DuckDBDataStorage(DataStorageInterface):
         with self._write():
             return True
 
-    def _resolve(self, asset: AssetLike, timeframe: str, source: str | None, adjustment: str | None) -> SeriesRecord:
+    def _resolve(
+        self, asset: AssetLike | SeriesKey, timeframe: str, source: str | None, adjustment: str | None
+    ) -> SeriesRecord:
+        if isinstance(asset, SeriesKey):
+            return self._exactly(asset)
         query, wanted_timeframe, wanted_source = _looked_for(asset, timeframe, source)
         if not self._refresh():
             raise SeriesNotFoundError(f"there is no store at {self._path} yet, so no bars of {query.key.label()}")
         return self._catalog.resolve(query, wanted_timeframe, wanted_source, adjustment)
+
+    def _exactly(self, key: SeriesKey) -> SeriesRecord:
+        key = _key_to_write(key.asset, key.source, key.timeframe, key.adjustment, None)
+        record = self._catalog.find(key) if self._refresh() else None
+        if record is None:
+            raise SeriesNotFoundError(f"the store has no {key.label()}")
+        return record
 
     def _pin_as_of(self, record: SeriesRecord, as_of: datetime) -> SeriesPin:
         moment = _instant(as_of).tz_convert("UTC").tz_localize(None).to_pydatetime()
@@ -568,6 +680,13 @@ def _key_to_write(asset: AssetLike, source: str, timeframe: str, adjustment: str
         )
     except ValueError as error:
         raise InvalidBarsError(str(error)) from None
+
+
+def _record_key(asset: AssetLike, source: str) -> tuple[AssetKey, str]:
+    try:
+        return asset_key(asset), canonical_source(source)
+    except ValueError as error:
+        raise InvalidRecordError(str(error)) from None
 
 
 def _looked_for(asset: AssetLike, timeframe: str | None, source: str | None) -> tuple[Any, str | None, str | None]:

@@ -11,6 +11,14 @@ class InvalidBarsError(StorageError, ValueError):
     """Bars were refused: nothing of them was stored. The message names the asset and the first bad row."""
 
 
+class InvalidRecordError(StorageError, ValueError):
+    """A corporate action or an option chain was refused: nothing of it was stored."""
+
+
+class HistoryRestatedError(StorageError):
+    """Bars were to be added to a version of a series that is not the current one any more; nothing was stored."""
+
+
 class SeriesNotFoundError(StorageError, LookupError):
     """The store has no such series."""
 

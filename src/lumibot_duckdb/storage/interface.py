@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
@@ -151,7 +152,10 @@ class BarArrays:
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What a write did. `ingest_id` is None when every bar was there already and nothing was written."""
+    """What a write did. `ingest_id` is None when every bar was there already and nothing was written.
+
+    `version_id` is the series' current version after it (None: there is no such series).
+    """
 
     key: SeriesKey
     ingest_id: int | None
@@ -160,6 +164,66 @@ class WriteResult:
     removed: int = 0
     unchanged: int = 0
     new_version: bool = False
+    version_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestInfo:
+    """One write: when it was (UTC), of which kind, and the metadata that was given with it."""
+
+    ingest_id: int
+    ingested_at: datetime
+    kind: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CorporateAction:
+    """A split (`split_to` new shares for `split_from` old ones) or a dividend (`amount` a share, in its currency).
+
+    Raises ValueError for a date or a number that is none. A datetime counts as its date, a whole number as a float.
+    """
+
+    ex_date: date
+    split_from: float | None = None
+    split_to: float | None = None
+    amount: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.ex_date, date):
+            raise ValueError(f"the ex-date {self.ex_date!r} is not a date")
+        if isinstance(self.ex_date, datetime):
+            object.__setattr__(self, "ex_date", self.ex_date.date())
+        for name in ("split_from", "split_to", "amount"):
+            number = getattr(self, name)
+            if number is None:
+                continue
+            object.__setattr__(self, name, float(number))
+            if not isfinite(getattr(self, name)):
+                raise ValueError(f"{name} of the corporate action of {self.ex_date} is {number!r}, which is no number")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownActions:
+    """All actions of a kind that a source had when it was last asked (`checked_at`, UTC), by ex-date."""
+
+    checked_at: datetime
+    actions: tuple[CorporateAction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionChain:
+    """The options that there were on an underlying as of a date, up to `days_ahead` days from it (None: all).
+
+    `chain` is what was stored, such as `{"Multiplier": 100, "Exchange": "NYSE", "Chains": {"CALL": {"2024-01-19":
+    [465.0, 470.0]}, "PUT": {}}}`; it is the caller's.
+    """
+
+    underlying: AssetKey
+    source: str
+    as_of: date
+    days_ahead: int | None
+    chain: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +274,18 @@ class DataStorageInterface(ABC):
         covered: TimeRange | None = None,
         replace: bool = False,
         metadata: Mapping[str, Any] | None = None,
+        onto: int | None = None,
     ) -> WriteResult:
         """Store bars; the same bars again change nothing.
 
         `data` is indexed by tz-aware bar starts (whole seconds, no duplicates; any order). New times are added to the
         current version; a time that is stored with other values makes a new version of the whole series. `covered` is
         the range that was asked for (default: from the first bar to the end of the last); with `replace`, `data` is
-        all there is in that range, and stored bars that it lacks are removed (in a new version).
-        Raises `InvalidBarsError` and stores nothing when the input is not usable.
+        all there is in that range, and stored bars that it lacks are removed (in a new version). `onto` is the
+        version that the bars are meant for, for bars that must not be added to any other; a series that does not exist
+        yet has none.
+        Raises `InvalidBarsError` when the input is not usable, and `HistoryRestatedError` when `onto` is not the
+        current version any more; nothing is stored then.
         """
 
     @abstractmethod
@@ -225,6 +293,48 @@ class DataStorageInterface(ABC):
         self, asset: AssetLike, covered: TimeRange, source: str, timeframe: str, *, adjustment: str = ""
     ) -> None:
         """Remember that a range was asked for and that the answer was empty. Believed for a limited time only."""
+
+    @abstractmethod
+    def renew_series(self, asset: AssetLike, source: str, timeframe: str, *, adjustment: str = "") -> None:
+        """Begin a new version of a series, without bars and with nothing covered, since its source gives others now.
+
+        The old version stays for pins and `as_of` until a compaction. A series that does not exist is left alone.
+        """
+
+    @abstractmethod
+    def record_corporate_actions(
+        self,
+        asset: AssetLike,
+        actions: Sequence[CorporateAction],
+        source: str,
+        kind: str = "split",
+        *,
+        restates: Sequence[str] = (),
+        checked_at: datetime | None = None,
+    ) -> bool:
+        """Remember all actions of a kind that a source has for an asset, and when it was asked (default: now).
+
+        If it gave another answer before, whatever the order, then all its series of that symbol's stock, and of options
+        on it, whose adjustment is in `restates`, are renewed in the same transaction. Return whether it did.
+        Raises `InvalidRecordError` and changes nothing when the input is not usable.
+        """
+
+    @abstractmethod
+    def store_option_chain(
+        self,
+        underlying: AssetLike,
+        chain: Mapping[str, Any],
+        source: str,
+        as_of: date,
+        *,
+        days_ahead: int | None = None,
+    ) -> None:
+        """Store the options on an underlying as of a date, in place of what was stored for the same date and bound.
+
+        `days_ahead` bounds the expirations that the chain has (None: it has all). The chain comes back the same: whole
+        numbers, floats to the bit, the order of keys.
+        Raises `InvalidRecordError` and changes nothing when the input is not usable.
+        """
 
     @abstractmethod
     def delete_series(
@@ -286,6 +396,23 @@ class DataStorageInterface(ABC):
         """
 
     @abstractmethod
+    def ingests(self, pin: SeriesPin, within: Sequence[TimeRange] | None = None) -> tuple[IngestInfo, ...]:
+        """Return the writes that brought the pinned bars (those in `within`), earliest first.
+
+        A bar that a later version took over counts for the write that first brought it.
+        """
+
+    @abstractmethod
+    def corporate_actions(self, asset: AssetLike, source: str, kind: str = "split") -> KnownActions | None:
+        """Return the actions of a kind that a source last had for exactly this asset; None: it was never asked."""
+
+    @abstractmethod
+    def option_chain(
+        self, underlying: AssetLike, source: str, earliest: date, latest: date, *, days_ahead: int | None = None
+    ) -> OptionChain | None:
+        """Return the newest chain of exactly this bound with `earliest <= as_of <= latest`, if there is one."""
+
+    @abstractmethod
     def last_time_at_or_before(
         self, pin: SeriesPin, time: EpochSeconds, column: str | None = None
     ) -> EpochSeconds | None:
@@ -300,14 +427,17 @@ class DataStorageInterface(ABC):
     @abstractmethod
     def pin(
         self,
-        asset: AssetLike,
+        asset: AssetLike | SeriesKey,
         timeframe: str = "minute",
         source: str | None = None,
         *,
         adjustment: str | None = None,
         as_of: datetime | None = None,
     ) -> SeriesPin:
-        """Pin the current version of a series (or the one of `as_of`). Errors as `get_historical_prices`."""
+        """Pin the current version of a series (or the one of `as_of`). Errors as `get_historical_prices`.
+
+        A `SeriesKey` says it all: that very series, whatever the other arguments are.
+        """
 
     @abstractmethod
     def facts(self, pin: SeriesPin) -> SeriesFacts:
@@ -321,21 +451,30 @@ class DataStorageInterface(ABC):
 
     @abstractmethod
     def coverage(
-        self, asset: AssetLike, timeframe: str = "minute", source: str | None = None, *, adjustment: str | None = None
+        self,
+        asset: AssetLike | SeriesKey,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
     ) -> list[TimeRange]:
-        """Return the ranges that were asked for and answered, sorted and merged."""
+        """Return the ranges of the current version that were asked for and answered, sorted and merged.
+
+        Of a series that does not exist, none. A `SeriesKey` says it all, so that nothing is ambiguous.
+        Raises `AmbiguousSeriesError` for anything else that answers to several series.
+        """
 
     @abstractmethod
     def missing_ranges(
         self,
-        asset: AssetLike,
+        asset: AssetLike | SeriesKey,
         wanted: TimeRange,
         timeframe: str = "minute",
         source: str | None = None,
         *,
         adjustment: str | None = None,
     ) -> list[TimeRange]:
-        """Return what of `wanted` is not covered. An unknown series is missing all of it."""
+        """Return what of `wanted` is not covered; see `coverage`. An unknown series is missing all of it."""
 
     @abstractmethod
     def statistics(self) -> StoreStatistics:

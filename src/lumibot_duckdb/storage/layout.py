@@ -39,7 +39,12 @@ CANONICAL = (
     "vwap",
     "trade_count",
 )
-_OTHER_NAMES = {"dividends": "dividend", "stock_splits": "split_ratio", "adjclose": "adj_close"}
+_OTHER_NAMES = {
+    "dividends": "dividend",
+    "stock_splits": "split_ratio",
+    "adjclose": "adj_close",
+    "transactions": "trade_count",
+}
 _UNITS = ("s", "ms", "us", "ns")
 _PLAIN_NAME = re.compile(r"[a-z0-9_]{1,40}")
 

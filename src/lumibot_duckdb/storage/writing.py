@@ -19,7 +19,7 @@ from lumibot_duckdb.storage import coverage as ranges
 from lumibot_duckdb.storage.bars_input import InputBars, InputColumn
 from lumibot_duckdb.storage.bars_output import in_time_order, select_list
 from lumibot_duckdb.storage.connection import StoreCursor
-from lumibot_duckdb.storage.errors import InvalidBarsError
+from lumibot_duckdb.storage.errors import HistoryRestatedError, InvalidBarsError
 from lumibot_duckdb.storage.identity import published_name
 from lumibot_duckdb.storage.interface import SeriesKey, TimeRange, WriteResult
 from lumibot_duckdb.storage.layout import (
@@ -103,6 +103,15 @@ class Write:
         self._ingest_id = ingest_id
         self._now = now
 
+    def refuse_unless_onto(self, version_id: int) -> None:
+        """Raise `HistoryRestatedError` if that is not the current version of the series."""
+        if self._before is None or self._before.version_id != version_id:
+            raise HistoryRestatedError(
+                f"the history of {self._key.label()} was restated meanwhile (a split, a correction, a deletion): bars "
+                f"meant for its version {version_id} do not go with what is there now, and none was stored. Run the "
+                "backtest again"
+            )
+
     # -- the kinds of write ----------------------------------------------------------------------------------
 
     def bars(
@@ -119,13 +128,13 @@ class Write:
             result, after = self._first(before, bars)
         fresh = self._coverage_to_add(covered, empty=len(bars) == 0)
         if after is None and fresh is None:
-            return result
+            return replace(result, version_id=before.version_id if before is not None else None)
         kind = "coverage" if after is None else "bars"
         after = after or before or self._nothing_yet(bars.layout)
         self._record(kind, result, after, text)
         if fresh is not None:
             self._add_coverage(after.series_id, *fresh)
-        return replace(result, ingest_id=self._ingest_id)
+        return replace(result, ingest_id=self._ingest_id, version_id=after.version_id)
 
     def empty_answer(self, covered: TimeRange) -> None:
         """Remember that a range was asked for and that there was nothing."""

@@ -1,0 +1,1 @@
+"""One module a provider: a time range in, canonical bars out. Nothing here knows a store or Lumibot."""

@@ -1,0 +1,33 @@
+"""Which writes the bars of a pinned version came with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timezone
+
+from lumibot_duckdb.storage.connection import StoreCursor
+from lumibot_duckdb.storage.interface import IngestInfo, SeriesPin, TimeRange
+from lumibot_duckdb.storage.writing import timestamp_literal
+
+_INGESTS = """
+SELECT ingest_id, ingested_at, kind, metadata
+FROM {db}.ingest
+WHERE ingest_id IN (SELECT DISTINCT ingest_id FROM {db}.bar WHERE {which})
+ORDER BY ingest_id
+"""
+
+
+def ingests_of(cursor: StoreCursor, pin: SeriesPin, within: Sequence[TimeRange] | None) -> tuple[IngestInfo, ...]:
+    """Return the ingests of which the pinned version has bars (in some ranges), earliest first."""
+    which = f"version_id = {pin.version_id} AND ingest_id <= {pin.ingest_id}"
+    if within is not None:
+        which += f" AND ({' OR '.join(map(_inside, within)) or 'false'})"
+    return tuple(
+        IngestInfo(ingest_id, at.replace(tzinfo=timezone.utc), kind, json.loads(metadata) if metadata else {})
+        for ingest_id, at, kind, metadata in cursor.rows(_INGESTS.replace("{which}", which))
+    )
+
+
+def _inside(piece: TimeRange) -> str:
+    return f"(ts >= {timestamp_literal(piece.start)} AND ts < {timestamp_literal(piece.end)})"
