@@ -88,8 +88,8 @@ EXAMPLES: dict[str, Example] = {
     "crypto_important_functions": Example(
         "crypto_important_functions",
         "ImportantFunctions",
-        "2023-03-12 00:00",
-        "2023-03-12 04:00",
+        "2023-03-12 01:30",
+        "2023-03-12 03:15",
         fills=3,
         needs="pandas_ta_classic",
     ),

@@ -182,7 +182,7 @@ class ChainBuyer(ParityStrategy):
         bars = self.get_historical_prices(option, 5, "minute")
         quote = self.get_quote(option)
         self.seen.append((str(option), None if bars is None else bars.df.to_csv(), quote.price, quote.bid, quote.ask))
-        if self.held(option) is None and not self.get_orders():
+        if self.held(option) is None and option not in [order.asset for order in self.get_orders()]:
             quantity = self.size(option)
             if quantity > 0:
                 self.submit_order(self.create_order(option, min(quantity, 5), "buy_to_open"))
