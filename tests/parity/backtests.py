@@ -62,7 +62,7 @@ def run(
         return BacktestResult(
             trades=_without_chance(strategy.broker._trade_event_log_df),
             values=strategy.stats[["portfolio_value", "cash"]].copy(),
-            seen=strategy.seen,
+            seen=getattr(strategy, "seen", []),  # strategies not written for this keep no notes
             inputs=_read(folder / "logs" / "market_inputs.csv"),
             observations=_read(folder / "logs" / "market_input_observations.csv"),
             strategy=strategy,

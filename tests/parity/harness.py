@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,17 @@ TIMESHIFTS: tuple[Any, ...] = (
     dt.timedelta(days=1),
     dt.timedelta(hours=2),
 )
+# How often each kind of request comes, out of a hundred or so.
+KINDS: Mapping[str, int] = {
+    "history": 60,
+    "last_price": 10,
+    "quote": 8,
+    "between": 8,
+    "data_bars": 8,
+    "snapshot": 3,
+    "dividend": 1,
+    "chains": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,10 @@ def _ask(source: Any, request: Request) -> Any:
     if request.kind == "between":
         return source._pull_source_symbol_bars_between_dates(
             request.asset, request.timestep, request.quote, start_date=request.start, end_date=request.end
+        )
+    if request.kind == "between_dates":
+        return source.get_historical_prices_between_dates(
+            request.asset, request.timestep, quote=request.quote, start_date=request.start, end_date=request.end
         )
     if request.kind == "last_price":
         return source.get_last_price(request.asset, quote=request.quote)
@@ -177,6 +192,9 @@ def random_requests(
     index: pd.DatetimeIndex,
     count: int,
     steps: Sequence[str] = MINUTE_STEPS,
+    *,
+    kinds: Mapping[str, int] = KINDS,
+    lengths: Sequence[int] = LENGTHS,
 ) -> Iterator[Request]:
     """Yield requests of a strategy whose clock mostly walks on, now and then jumps, and is not always on a bar."""
     position = rng.randrange(len(index))
@@ -196,13 +214,10 @@ def random_requests(
         span = dt.timedelta(minutes=rng.choice((0, 1, 45, 600, 5000)), days=rng.choice((0, 0, 3)))
         yield Request(
             when=when,
-            kind=rng.choices(
-                ("history", "last_price", "quote", "between", "data_bars", "snapshot", "dividend", "chains"),
-                (60, 10, 8, 8, 8, 3, 1, 1),
-            )[0],
+            kind=rng.choices(tuple(kinds), tuple(kinds.values()))[0],
             asset=asset,
             quote=quote,
-            length=rng.choice(LENGTHS),
+            length=rng.choice(lengths),
             timestep=rng.choice(list(steps)),
             timeshift=rng.choice(TIMESHIFTS),
             start=when - span,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from lumibot.entities import Asset, Order
@@ -37,7 +38,7 @@ class ParityStrategy(Strategy):
         self.seen.append((self.get_datetime(), asset.symbol, price))
         if price is None:
             return 0
-        quantity = self.cash_share * self.portfolio_value / float(price)
+        quantity = self.cash_share * self.portfolio_value / (float(price) * asset.multiplier)
         return round(quantity, 4) if asset.asset_type == "crypto" else int(quantity)
 
     def held(self, asset: Asset) -> Any:
@@ -161,3 +162,27 @@ class HoldForEvents(ParityStrategy):
             quantity = self.size(asset)
             if quantity > 0:
                 self.submit_order(self.create_order(asset, quantity, "buy"))
+
+
+class ChainBuyer(ParityStrategy):
+    """Looks at the option chain, buys calls and puts of the next expirations around the money and holds them to it."""
+
+    def trade(self, asset: Asset) -> None:
+        chains = self.get_chains(asset)
+        price = self.get_last_price(asset)
+        today = self.get_datetime().date().isoformat()
+        for right in ("CALL", "PUT"):
+            strikes_by_day = chains["Chains"][right]
+            self.seen.append((self.get_datetime(), right, price, sorted(strikes_by_day.items())))
+            for day in sorted(day for day in strikes_by_day if day > today)[:2]:
+                strike = min(strikes_by_day[day], key=lambda strike: (abs(strike - price), strike))
+                self.buy(Asset(asset.symbol, "option", expiration=dt.date.fromisoformat(day), strike=strike, right=right))
+
+    def buy(self, option: Asset) -> None:
+        bars = self.get_historical_prices(option, 5, "minute")
+        quote = self.get_quote(option)
+        self.seen.append((str(option), None if bars is None else bars.df.to_csv(), quote.price, quote.bid, quote.ask))
+        if self.held(option) is None and option not in [order.asset for order in self.get_orders()]:
+            quantity = self.size(option)
+            if quantity > 0:
+                self.submit_order(self.create_order(option, min(quantity, 5), "buy_to_open"))

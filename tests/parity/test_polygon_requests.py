@@ -1,0 +1,188 @@
+"""Random requests to Lumibot's Polygon source and to ours, in random order: every answer is the same.
+
+Order matters to Lumibot: an asset has one series at a time, minutes replace hours and days and then answer for them, and
+a request that looks back further than what is there replaces it again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBacktesting
+from lumibot.entities import Asset, Bars
+from wire.polygon_server import PolygonServer
+
+from parity.harness import Answer, Request, ask, assert_same_answer, random_requests
+from parity.polygon_market import DOLLAR, MARKETS, PolygonMarket, autumn, spring
+from parity.polygon_sides import Side, both_sides
+
+KINDS = {
+    "history": 60,
+    "last_price": 15,
+    "quote": 8,
+    "between": 4,
+    "between_dates": 6,
+    "data_bars": 4,
+    "snapshot": 2,
+    "dividend": 1,
+    "chains": 2,
+}
+# Polygon's source knows larger bars of minutes, hours and days, and refuses or ignores some of these.
+STEPS = ("minute", "minute", "5min", "15 minutes", "7min", "hour", "hour", "2hour", "day", "day", "2day")
+LENGTHS = (1, 2, 3, 5, 14, 20, 60, 120)
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Callable[[str], PolygonServer]]:
+    """Serve a market by name; it stays served for the other tests of this module."""
+    running: dict[str, PolygonServer] = {}
+    with ExitStack() as servers:
+
+        def serve(name: str) -> PolygonServer:
+            if name not in running:
+                running[name] = servers.enter_context(MARKETS[name]().served())
+            return running[name]
+
+        yield serve
+
+
+def requests(market: PolygonMarket, seed: int, count: int, **settings: Any) -> list[Request]:
+    """Return random requests; there are many options, so everything else is drawn thrice as often."""
+    clock = pd.date_range(market.start, market.end, freq="min", inclusive="left")
+    others = [pair for pair in market.assets if pair[0].asset_type != "option"]
+    pairs = settings.pop("pairs", [*market.assets, *others, *others])
+    settings = {"steps": STEPS, "kinds": KINDS, "lengths": LENGTHS, **settings}
+    return list(random_requests(random.Random(seed), pairs, clock, count, **settings))
+
+
+def answers(side: Side, server: PolygonServer, market: PolygonMarket, asked: list[Request]) -> list[Answer]:
+    with side.entered(server):
+        source = side.source(market.start, market.end)
+        return [ask(source, request) for request in asked]
+
+
+def assert_same_answers(asked: list[Request], expected: list[Answer], actual: list[Answer]) -> None:
+    for number, (request, left, right) in enumerate(zip(asked, expected, actual, strict=True)):
+        try:
+            assert_same_answer(request, left, right)
+        except AssertionError as error:
+            raise AssertionError(f"request {number}: {error}") from None
+
+
+def compare(folder: Path, server: PolygonServer, market: PolygonMarket, asked: list[Request]) -> None:
+    theirs, ours = both_sides(folder)
+    assert_same_answers(asked, answers(theirs, server, market, asked), answers(ours, server, market, asked))
+
+
+# -- the harness itself ---------------------------------------------------------------------------------------
+
+
+def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_bar_differs(tmp_path: Path) -> None:
+    market = autumn()
+    stock = [pair for pair in market.assets if pair[0] == Asset("SPY")]
+    asked = requests(market, 1, 60, pairs=stock)
+    with market.served() as server:
+        first, second, third = (Side(LumibotPolygonDataBacktesting, tmp_path / name) for name in "abc")
+        expected = answers(first, server, market, asked)
+        assert sum(answer.value is not None for answer in expected) > 40
+        assert_same_answers(asked, expected, answers(second, server, market, asked))
+
+        frame = market.minutes("SPY").copy()
+        frames = [answer.value.df for answer in expected if isinstance(answer.value, Bars)]
+        one_bar = next(df.index[-1] for df in frames if df.index[-1] in frame.index)
+        frame.loc[one_bar, "close"] += 0.01
+        server.serve("SPY", "minute", frame)
+        with pytest.raises(AssertionError, match="request"):
+            assert_same_answers(asked, expected, answers(third, server, market, asked))
+
+
+# -- both sides -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["autumn", "spring"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Path, serve: Any) -> None:
+    market = MARKETS[name]()
+    compare(tmp_path, serve(name), market, requests(market, seed, 70))
+
+
+@pytest.mark.parametrize("name", ["real_split", "real_half_day", "real_crypto", "real_forex"])
+def test_random_requests_of_real_bars_get_the_same_answers(name: str, tmp_path: Path, serve: Any) -> None:
+    market = MARKETS[name]()
+    compare(tmp_path, serve(name), market, requests(market, 4, 40))
+
+
+STOCKS = ("SPY", "THIN", "IPOX", "SPLT", "AUCT")
+
+
+@pytest.mark.parametrize("symbol", STOCKS)
+def test_one_asset_asked_at_random_gets_the_same_answers(symbol: str, tmp_path: Path, serve: Any) -> None:
+    market = autumn()
+    pairs = [pair for pair in market.assets if pair[0].symbol == symbol and pair[0].asset_type == "stock"]
+    compare(tmp_path, serve("autumn"), market, requests(market, 5, 60, pairs=pairs))
+
+
+@pytest.mark.parametrize("symbol", STOCKS)
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ("day", "minute", "day"),
+        ("day", "hour", "day", "minute", "hour", "day"),
+        ("hour", "day", "minute"),
+        ("minute", "day", "hour"),
+        ("minute", "5min", "2day", "hour", "30min"),
+    ],
+    ids="-".join,
+)
+def test_the_order_of_timesteps_decides_the_same_way(
+    steps: tuple[str, ...], symbol: str, tmp_path: Path, serve: Any
+) -> None:
+    """Minutes take the place of hours and days, and a longer look-back that of a shorter one."""
+    market = autumn()
+    moments = [market.start + dt.timedelta(days=days, hours=11) for days in (0, 9, 20)]
+    asked = [
+        Request(when=when, kind=kind, asset=Asset(symbol), length=length, timestep=step, timeshift=0)
+        for when in moments
+        for step in steps
+        for length in (2, 12)
+        for kind in ("history", "last_price", "quote")
+    ]
+    compare(tmp_path, serve("autumn"), market, asked)
+
+
+@pytest.mark.parametrize("kind", ["option", "crypto", "forex", "index"])
+def test_all_assets_of_a_kind_get_the_same_answers(kind: str, tmp_path: Path, serve: Any) -> None:
+    market = spring()
+    pairs = [pair for pair in market.assets if pair[0].asset_type == kind]
+    compare(tmp_path, serve("spring"), market, requests(market, 6, 50, pairs=pairs))
+
+
+def test_a_pair_with_and_without_its_quote_gets_the_same_answers(tmp_path: Path, serve: Any) -> None:
+    market = autumn()
+    bitcoin, euro = Asset("BTC", "crypto"), Asset("EUR", "forex")
+    pairs = [(bitcoin, None), (bitcoin, DOLLAR), (bitcoin, euro), (euro, None), (Asset("SPY"), DOLLAR)]
+    compare(tmp_path, serve("autumn"), market, requests(market, 7, 40, pairs=pairs))
+
+
+@pytest.mark.parametrize("days", [None, "30", "3"])
+def test_chains_are_the_same(days: str | None, tmp_path: Path, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over more than the fourteen days for which a chain is reused, forwards and back again."""
+    market = autumn()
+    if days is None:
+        monkeypatch.delenv("LUMIBOT_OPTION_CHAIN_MAX_DAYS", raising=False)
+    else:
+        monkeypatch.setenv("LUMIBOT_OPTION_CHAIN_MAX_DAYS", days)
+    moments = [market.start + dt.timedelta(days=day) for day in (3, 4, 10, 17, 18, 2, 25)]
+    asked = [
+        Request(when=when, kind="chains", asset=asset)
+        for when in moments
+        for asset in (Asset("SPY"), Asset("SPLT"), Asset("QQQ"))
+    ]
+    compare(tmp_path, serve("autumn"), market, asked)
