@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
+    from lumibot_duckdb.backtesting.polygon import PolygonDataBacktesting
     from lumibot_duckdb.backtesting.stored import PandasDataBacktesting
     from lumibot_duckdb.backtesting.windowed_data import WindowedData
 
-__all__ = ["EnhancedDataSourceBacktesting", "PandasDataBacktesting", "WindowedData"]
+__all__ = ["EnhancedDataSourceBacktesting", "PandasDataBacktesting", "PolygonDataBacktesting", "WindowedData"]
 
 _HOME = {
     "EnhancedDataSourceBacktesting": "enhanced_data_source",
     "PandasDataBacktesting": "stored",
+    "PolygonDataBacktesting": "polygon",
     "WindowedData": "windowed_data",
 }
 

@@ -199,7 +199,7 @@ class StoredRows(BarRows):
     def nanoseconds(self, start: int, stop: int) -> Int64Array:
         """Return the times of rows `[start, stop)`."""
         if start >= stop:
-            return self._first_times[:0]
+            return np.empty(0, np.int64)
         first, end, times = self._page_of(start)
         if stop <= end:
             paged: Int64Array = times[start - first : stop - first]

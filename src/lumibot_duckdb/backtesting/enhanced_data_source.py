@@ -37,6 +37,14 @@ def open_storage(storage: DataStorageInterface | str | Path | None) -> DataStora
     return DuckDBDataStorage(storage)
 
 
+def _bytes(max_memory: int | str) -> int:
+    """Return a number of bytes; Lumibot hands on what stands in an environment variable."""
+    try:
+        return int(max_memory)
+    except ValueError:
+        raise ValueError(f"max_memory must be a number of bytes, not {max_memory!r}") from None
+
+
 class EnhancedDataSourceBacktesting:
     """Mix-in for a Lumibot backtesting data source, put before Lumibot's class.
 
@@ -49,14 +57,14 @@ class EnhancedDataSourceBacktesting:
         *args: Any,
         use_duckdb: bool = True,
         storage: DataStorageInterface | str | Path | None = None,
-        max_memory: int | None = None,
+        max_memory: int | str | None = None,
         **kwargs: Any,
     ) -> None:
         self.use_duckdb = duckdb_wanted(use_duckdb)
         self._storage_wanted = storage
         self._storage: DataStorageInterface | None = None
         self._serving: dict[tuple[Any, Any, str], WindowedData] = {}
-        self.budget = MemoryBudget(max_memory if max_memory is not None else DEFAULT_MAX_MEMORY)
+        self.budget = MemoryBudget(_bytes(max_memory) if max_memory is not None else DEFAULT_MAX_MEMORY)
         super().__init__(*args, **kwargs)
         if self.use_duckdb:
             read_indicators_from_windows()
@@ -89,18 +97,17 @@ class EnhancedDataSourceBacktesting:
         step = timestep or self.MIN_TIMESTEP  # type: ignore[attr-defined]
         data = self._serving.get((asset, quote, step)) or self._served_by(asset, quote, step)
         if exchange is not None or data is None:
-            bars: pd.DataFrame | None = super()._pull_source_symbol_bars(  # type: ignore[misc]
-                asset, length, timestep, timeshift, quote, exchange, include_after_hours
-            )
-            return bars
+            return self._bars_by_lumibot(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
         try:
             return data.bars_with_returns(self.get_datetime(), length, step, timeshift or 0)  # type: ignore[attr-defined]
         except ValueError:
             # Lumibot's own way through the same request logs why there are no bars.
-            refused: pd.DataFrame | None = super()._pull_source_symbol_bars(  # type: ignore[misc]
-                asset, length, timestep, timeshift, quote, exchange, include_after_hours
-            )
-            return refused
+            return self._bars_by_lumibot(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
+
+    def _bars_by_lumibot(self, *request: Any) -> pd.DataFrame | None:
+        """Answer by Lumibot's own code."""
+        bars: pd.DataFrame | None = super()._pull_source_symbol_bars(*request)  # type: ignore[misc]
+        return bars
 
     def _served_by(self, asset: Any, quote: Any, step: str) -> WindowedData | None:
         """Return the windowed data that Lumibot's rules choose for a request, and remember the choice."""

@@ -30,6 +30,7 @@ __all__ = [
     "StockSplit",
     "chunks",
     "day_range",
+    "days_of",
 ]
 
 _BARS_A_PAGE = 50_000
@@ -76,8 +77,18 @@ def day_range(ticker: str, days: DaySpan) -> tuple[int, int]:
 
     Days of stocks, options and indices are days of New York, those of crypto (`X:`) and forex (`C:`) days of UTC.
     """
-    zone = _UTC if ticker.startswith(("X:", "C:")) else _NEW_YORK
+    zone = _zone_of(ticker)
     return _midnight(days.first, zone), _midnight(days.last + timedelta(days=1), zone)
+
+
+def days_of(ticker: str, start: int, end: int) -> DaySpan:
+    """Return the days that a half-open range of epoch seconds touches, as `day_range` counts them."""
+    first, last = (datetime.fromtimestamp(moment, _zone_of(ticker)).date() for moment in (start, end - 1))
+    return DaySpan(first, last)
+
+
+def _zone_of(ticker: str) -> ZoneInfo:
+    return _UTC if ticker.startswith(("X:", "C:")) else _NEW_YORK
 
 
 class PolygonProvider:

@@ -1,0 +1,296 @@
+"""`PolygonDataBacktesting` on the store: Lumibot's Polygon source, downloading what the store lacks, and only that."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBacktesting
+from lumibot.entities import Asset, Data
+from lumibot.tools import polygon_helper
+
+from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSeries
+from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
+from lumibot_duckdb.backtesting.polygon_cache import CHAIN_REUSE, WHOLE_NUMBERS, CachedSeries, zone_ticker
+from lumibot_duckdb.backtesting.ranges_view import RangesView
+from lumibot_duckdb.backtesting.stand_in import StandIn
+from lumibot_duckdb.backtesting.windowed_data import WindowedData
+from lumibot_duckdb.providers.days import DaySpan
+from lumibot_duckdb.providers.errors import PlanLimitError, ProviderError
+from lumibot_duckdb.providers.polygon import PolygonProvider, chunks
+from lumibot_duckdb.storage.errors import StorageError
+from lumibot_duckdb.storage.identity import asset_key
+from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, DataStorageInterface, SeriesKey, TimeRange
+
+logger = logging.getLogger(__name__)
+
+SOURCE = "polygon"
+SPLIT_ADJUSTED = "split"
+START_BUFFER = timedelta(days=5)
+"""How much earlier than needed Lumibot begins its downloads, for what trades rarely."""
+
+_FINER = {"minute": (), "hour": ("minute",), "day": ("minute", "hour")}
+
+
+class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBacktesting, metaclass=StandIn):  # type: ignore[misc]
+    """Drop-in for Lumibot's class of this name, for stocks, options, crypto, forex and indices.
+
+    Bars are downloaded when a strategy first needs them, kept in the store, and never asked for again. `max_memory`
+    bounds, in bytes, what the windows of all assets hold together.
+    """
+
+    def __init__(
+        self,
+        datetime_start: datetime,
+        datetime_end: datetime,
+        pandas_data: Any = None,
+        api_key: str | None = None,
+        max_memory: int | str | None = None,
+        *,
+        use_duckdb: bool = True,
+        storage: DataStorageInterface | str | Path | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            datetime_start,
+            datetime_end,
+            pandas_data=pandas_data,
+            api_key=api_key,
+            max_memory=max_memory,
+            use_duckdb=use_duckdb,
+            storage=storage,
+            **kwargs,
+        )
+        self._cached: dict[SeriesKey, CachedSeries] = {}
+        self._enough_since: dict[tuple[Any, Any, str, int], datetime] = {}
+        self._splits_checked: set[str] = set()
+        self._refused: set[str] = set()
+        self._updating = threading.RLock()  # Lumibot asks from several threads
+        self._provider: PolygonProvider | None = None
+
+    @property
+    def provider(self) -> PolygonProvider:
+        """Polygon, with the key of this backtest."""
+        if self._provider is None:
+            self._provider = PolygonProvider.with_key(self.polygon_client.API_KEY)
+        return self._provider
+
+    # -- requests --------------------------------------------------------------------------------------------
+
+    def _pull_source_symbol_bars(
+        self,
+        asset: Any,
+        length: int,
+        timestep: str = "day",
+        timeshift: Any = None,
+        quote: Any = None,
+        exchange: Any = None,
+        include_after_hours: bool = True,
+    ) -> pd.DataFrame | None:
+        """Have the bars that the request needs, then answer it."""
+        if self.use_duckdb:
+            self._update_pandas_data(asset, quote, length, timestep, self.get_datetime())
+        bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
+            asset, length, timestep, timeshift, quote, exchange, include_after_hours
+        )
+        return bars
+
+    def _bars_by_lumibot(self, *request: Any) -> pd.DataFrame | None:
+        """Answer by Lumibot's own code, which has no need to look for new bars once more."""
+        if not self.use_duckdb:
+            return super()._bars_by_lumibot(*request)
+        bars: pd.DataFrame | None = super(LumibotPolygonDataBacktesting, self)._pull_source_symbol_bars(*request)
+        return bars
+
+    def get_last_price(
+        self, asset: Any, timestep: str = "minute", quote: Any = None, exchange: Any = None, **kwargs: Any
+    ) -> Any:
+        """Return the last price as Lumibot does; but a download that failed is an error, not a price of None."""
+        if not self.use_duckdb:
+            return super().get_last_price(asset, timestep, quote, exchange, **kwargs)
+        try:
+            self._update_pandas_data(asset, quote, 1, timestep, self.get_datetime())
+        except (ProviderError, StorageError):
+            raise
+        except Exception as error:
+            logger.error("no last price of %s: %s", asset, error)
+        return super(LumibotPolygonDataBacktesting, self).get_last_price(asset=asset, quote=quote, exchange=exchange)
+
+    # -- bars ------------------------------------------------------------------------------------------------
+
+    def _update_pandas_data(
+        self, asset: Any, quote: Any, length: int, timestep: str, start_dt: datetime | None = None
+    ) -> None:
+        """Have bars in the data store that reach back as far as a request, by Lumibot's rules."""
+        if not self.use_duckdb:
+            super()._update_pandas_data(asset, quote, length, timestep, start_dt)
+            return
+        request = (asset, quote, timestep, length)
+        since = self._enough_since.get(request)
+        if since is not None and start_dt is not None and since <= start_dt:
+            return
+        with self._updating:
+            start, unit = self.get_start_datetime_and_ts_unit(length, timestep, start_dt, start_buffer=START_BUFFER)
+            base, quote_asset = asset if isinstance(asset, tuple) else (asset, quote or Asset("USD", "forex"))
+            wanted = self._timespan_to_load(self.pandas_data.get((base, quote_asset)), start, unit)
+            if wanted is None:
+                if start_dt is not None:
+                    self._enough_since[request] = start_dt
+                return
+            self._load(base, quote_asset, start, wanted)
+
+    def _timespan_to_load(self, data: Data | None, start: datetime, unit: str) -> str | None:
+        """Return at which timespan bars have to be loaded for a request from `start` at `unit`; None if none have to.
+
+        Finer bars serve as well; if they do not reach back far enough, more of them are loaded.
+        """
+        if data is None:
+            return unit
+        if data.timestep != unit and data.timestep not in _FINER.get(unit, ()):
+            return unit
+        begins = data.datetime_start if isinstance(data, WindowedData) else data.df.index[0]
+        return None if begins - start < START_BUFFER else str(data.timestep)
+
+    def _load(self, asset: Asset, quote: Asset, start: datetime, timespan: str) -> None:
+        """Put the bars from `start` to the end of the backtest in the data store."""
+        try:
+            seen = self._history(asset, quote, start, self.datetime_end, timespan)
+        except (ProviderError, StorageError):
+            raise
+        except Exception as error:
+            raise Exception(f"there are no Polygon bars of {asset}: {error}") from error
+        if seen is None:
+            return
+        if isinstance(seen, RangesView):
+            data: Data = WindowedData(asset, seen, timestep=timespan, quote=quote, budget=self.budget)
+        else:
+            data = Data(asset, seen, timestep=timespan, quote=quote)
+        self.pandas_data.update(self._set_pandas_data_keys([data]))
+        self._serving.clear()
+        self._enough_since.clear()
+
+    def _history(
+        self, asset: Asset, quote: Asset, start: datetime, end: datetime, timespan: str
+    ) -> RangesView | pd.DataFrame | None:
+        """Return what Lumibot would be given by its Polygon helper at this point of the backtest."""
+        cached = self._cached_series(asset, quote, timespan)
+        missing = cached.missing_days(start, end)
+        if not missing:
+            return cached.read_again(start, end)
+        span = DaySpan(missing[0], missing[-1])  # without a gap, as Lumibot does
+        wanted = cached.range_of(span)
+
+        def download(pieces: list[TimeRange]) -> Iterator[Delivery]:
+            yield from self._download(cached, asset, quote, timespan, pieces)
+
+        try:
+            cached.series.ensure(wanted, download)
+        except NoSuchContractError:
+            cached.take_in_nothing(start, end)
+            return cached.everything()
+        cached.take_in(span, start, end)
+        return cached.downloaded(start, end)
+
+    def _cached_series(self, asset: Asset, quote: Asset, timespan: str) -> CachedSeries:
+        adjusted = asset.asset_type in (Asset.AssetType.STOCK, Asset.AssetType.OPTION)
+        key = SeriesKey(asset_key((asset, quote)), SOURCE, timespan, SPLIT_ADJUSTED if adjusted else "")
+        cached = self._cached.get(key)
+        if cached is None:
+            if adjusted:
+                self._check_splits(asset.symbol)
+            series = DownloadedSeries(self.storage, key)
+            cached = self._cached[key] = CachedSeries(series, asset, zone_ticker(asset), timespan)
+        return cached
+
+    # -- downloads -------------------------------------------------------------------------------------------
+
+    def _download(
+        self, cached: CachedSeries, asset: Asset, quote: Asset, timespan: str, pieces: list[TimeRange]
+    ) -> Iterator[Delivery]:
+        """Download pieces of a series, chunk by chunk as they arrive. What the plan does not include is left out."""
+        ticker = self._ticker(cached.series, asset, quote)
+        spans = [chunk for piece in pieces for chunk in chunks(cached.span_of(piece))]
+        try:
+            for arrived in self.provider.bars(ticker, timespan, spans, label=str(asset)):
+                whole = [name for name, dtype in arrived.frame.dtypes.items() if dtype == "int64"]
+                metadata = {"ticker": ticker, WHOLE_NUMBERS: whole}
+                yield Delivery(cached.range_of(arrived.days), arrived.frame, metadata)
+        except PlanLimitError as error:
+            self._tell_once(str(error))
+
+    def _ticker(self, series: DownloadedSeries, asset: Asset, quote: Asset) -> str:
+        """Return Polygon's ticker of an asset; of an option it is asked for once, then known from its bars."""
+        if asset.asset_type != Asset.AssetType.OPTION:
+            return str(polygon_helper.get_polygon_symbol(asset, None, quote))
+        known = () if series.pin is None else self.storage.ingests(series.pin)
+        for ingest in known:
+            if "ticker" in ingest.metadata:
+                return str(ingest.metadata["ticker"])
+        ticker = self.provider.option_ticker(asset.symbol, asset.expiration, asset.right, asset.strike)
+        if ticker is None:
+            raise NoSuchContractError(f"Polygon knows no option {asset}")
+        return ticker
+
+    def _check_splits(self, symbol: str) -> None:
+        """Ask for a stock's splits once a day; if they changed, its stored history is renewed."""
+        if symbol in self._splits_checked:
+            return
+        self._splits_checked.add(symbol)
+        stock = AssetKey(symbol.upper())
+        known = self.storage.corporate_actions(stock, SOURCE)
+        if known is not None and known.checked_at.astimezone().date() == date.today():
+            return
+        try:
+            splits = self.provider.splits(symbol)
+        except ProviderError as error:
+            logger.warning("the splits of %s could not be checked: %s", symbol, error)
+            return
+        actions = [CorporateAction(s.execution_date, split_from=s.split_from, split_to=s.split_to) for s in splits]
+        if self.storage.record_corporate_actions(stock, actions, SOURCE, restates=(SPLIT_ADJUSTED,)):
+            logger.info("the splits of %s have changed: its adjusted history is downloaded anew", symbol)
+
+    def _tell_once(self, message: str) -> None:
+        if message not in self._refused:
+            self._refused.add(message)
+            logger.error("%s", message)
+
+    # -- options ---------------------------------------------------------------------------------------------
+
+    def get_chains(self, asset: Asset, quote: Asset | None = None, exchange: str | None = None) -> dict[str, Any]:
+        """Return the option chain of a stock as of the backtest's day, by Lumibot's rules of reuse."""
+        if not self.use_duckdb:
+            chains: dict[str, Any] = super().get_chains(asset, quote, exchange)
+            return chains
+        today, bound = self.get_datetime().date(), polygon_helper._option_chain_max_days()
+        underlying = AssetKey(asset.symbol.upper())
+        known = None if bound is None else self.storage.option_chain(underlying, SOURCE, today, today, days_ahead=bound)
+        known = known or self.storage.option_chain(underlying, SOURCE, today - CHAIN_REUSE, today)
+        if known is not None:
+            return known.chain
+        chain = self._download_chain(asset.symbol, today, bound)
+        self.storage.store_option_chain(underlying, chain, SOURCE, today, days_ahead=bound)
+        return chain
+
+    def _download_chain(self, symbol: str, today: date, bound: int | None) -> dict[str, Any]:
+        logger.info("downloading the option chain of %s on %s; it is kept for later backtests", symbol, today)
+        until = None if bound is None else today + timedelta(days=bound)
+        chain: dict[str, Any] = {
+            "Multiplier": None,
+            "Exchange": None,
+            "Chains": {"CALL": defaultdict(list), "PUT": defaultdict(list)},
+        }
+        for contract in self.provider.option_contracts(symbol, expiring_from=today, expiring_to=until):
+            if contract.shares == 100:
+                chain["Multiplier"], chain["Exchange"] = contract.shares, contract.exchange
+                chain["Chains"][contract.right.upper()][contract.expiration.isoformat()].append(contract.strike)
+        return chain
+
+
+class NoSuchContractError(LookupError):
+    """Polygon has no contract for an option."""

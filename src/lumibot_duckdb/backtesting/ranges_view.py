@@ -1,0 +1,167 @@
+"""What a backtest sees of a series of which Lumibot would have downloaded some ranges, and made up rows of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array, SeriesView
+from lumibot_duckdb.storage.interface import (
+    BarArrays,
+    ColumnSpec,
+    DataStorageInterface,
+    EpochSeconds,
+    SeriesPin,
+    TimeRange,
+)
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What the frames have that the store has not.
+
+    `rows` are bars by start (UTC), in columns of the series; what they lack is missing. `dtypes` replaces the stored
+    dtypes of some columns. `columns` are made for each frame from its bar starts (ns), by name; `order` is that of all.
+    """
+
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    order: Sequence[str] = ()
+
+
+class RangesView(SeriesView):
+    """Bars of a pinned series inside of some ranges (sorted, apart from each other), and rows that are not stored."""
+
+    def __init__(
+        self, storage: DataStorageInterface, pin: SeriesPin, ranges: Sequence[TimeRange], additions: Additions
+    ) -> None:
+        super().__init__(storage, pin)
+        self._ranges = list(ranges)
+        self._additions = additions
+        self._added = additions.rows.sort_index()
+        self._added_times: Int64Array = (
+            pd.DatetimeIndex(self._added.index).as_unit("s").asi8 if len(self._added) else np.empty(0, np.int64)
+        )
+        times = self._read_times()
+        self._read: Int64Array | None = times
+        gaps = {name for name in self._added.columns if self._added[name].isna().any()} if len(self._added) else set()
+        columns = tuple(
+            ColumnSpec(
+                column.name,
+                additions.dtypes.get(column.name, column.dtype),
+                column.has_nulls or column.name in gaps or (len(self._added) > 0 and column.name not in self._added),
+            )
+            for column in self.facts.columns
+        )
+        self.facts = replace(
+            self.facts,
+            columns=columns,
+            rows=len(times),
+            first=int(times[0]) if len(times) else None,
+            last=int(times[-1]) if len(times) else None,
+        )
+
+    def frame_columns(self) -> list[str]:
+        """Return the columns that `frame` has."""
+        return list(self._additions.order) or super().frame_columns()
+
+    def times(self) -> Int64Array:
+        """Return the starts of all rows. They were read when the view was made; from then on just once more."""
+        times, self._read = self._read, None
+        return times if times is not None else self._read_times()
+
+    def _read_times(self) -> Int64Array:
+        pieces = [self._stored(piece, ()).times for piece in self._ranges]
+        stored = pieces[0] if len(pieces) == 1 else np.concatenate([self._added_times[:0], *pieces])
+        return np.union1d(stored, self._added_times) if len(self._added_times) else stored
+
+    def _stored(self, within: TimeRange, columns: Sequence[str] | None) -> BarArrays:
+        return self._storage.read_bars(self._pin, within, columns, remember=False)
+
+    def _inside(self, within: TimeRange) -> list[TimeRange]:
+        """Return what of a range the view sees of the store."""
+        bounds = [(max(piece.start, within.start), min(piece.end, within.end)) for piece in self._ranges]
+        return [TimeRange(start, end) for start, end in bounds if start < end]
+
+    def bars(self, within: TimeRange, columns: Sequence[str] | None = None) -> BarArrays:
+        """Return the rows in a range, all stored columns unless some are named."""
+        names = [column.name for column in self.facts.columns] if columns is None else list(columns)
+        pieces = [self._stored(piece, names) for piece in self._inside(within) or [TimeRange(0, 0)]]
+        low, high = self._added_times.searchsorted((within.start, within.end))
+        if high > low:
+            pieces.append(self._added_bars(int(low), int(high), names))
+        times = pieces[0].times if len(pieces) == 1 else np.concatenate([piece.times for piece in pieces])
+        order = np.argsort(times, kind="stable") if high > low else None
+        dtypes = {column.name: column.dtype for column in self.facts.columns}
+        arrays = {}
+        for name in names:
+            parts = [piece.columns[name] for piece in pieces]
+            values = (parts[0] if len(parts) == 1 else np.concatenate(parts)).astype(dtypes[name], copy=False)
+            arrays[name] = values if order is None else values[order]
+        return BarArrays(times if order is None else times[order], arrays)
+
+    def _added_bars(self, low: int, high: int, names: Sequence[str]) -> BarArrays:
+        rows = self._added.iloc[low:high]
+        columns = {
+            name: rows[name].to_numpy() if name in rows else np.full(high - low, np.nan, dtype="float64")
+            for name in names
+        }
+        return BarArrays(self._added_times[low:high], columns)
+
+    def frame(self, within: TimeRange | None = None) -> pd.DataFrame:
+        """Return rows as the frame that Lumibot would be given, by bar start (New York)."""
+        pieces = self._ranges if within is None else self._inside(within)
+        frames = [self._storage.read_pandas(self._pin, piece) for piece in pieces or [TimeRange(0, 0)]]
+        frame = frames[0] if len(frames) == 1 else pd.concat(frames)
+        added = self._added
+        if within is not None:
+            low, high = self._added_times.searchsorted((within.start, within.end))
+            added = added.iloc[int(low) : int(high)]
+        frame = frame.astype({name: dtype for name, dtype in self._additions.dtypes.items() if name in frame})
+        if len(added):
+            added = added.tz_convert(frame.index.tz)
+            frame = pd.concat([frame, added]).sort_index() if len(frame) else added.reindex(columns=frame.columns)
+            for name in frame.select_dtypes("object").columns:
+                frame[name] = frame[name].where(frame[name].notna(), None)
+        nanoseconds = pd.DatetimeIndex(frame.index).as_unit("ns").asi8
+        for name, make in self._additions.columns.items():
+            frame[name] = make(nanoseconds)
+        frame.index.name = "datetime"
+        ordered: pd.DataFrame = frame[self.frame_columns()]
+        return ordered
+
+    def last_time_at_or_before(self, time: EpochSeconds, column: str | None = None) -> EpochSeconds | None:
+        """Return the start of the last row at or before `time` (where `column` is not missing), if any."""
+        stored = self._last_stored(time, column)
+        added = self._added_times[: int(self._added_times.searchsorted(time, side="right"))]
+        if column is not None and len(added):
+            known = column in self._added
+            added = added[self._added[column].notna().to_numpy()[: len(added)]] if known else added[:0]
+        if not len(added):
+            return stored
+        return int(added[-1]) if stored is None else max(stored, int(added[-1]))
+
+    def _last_stored(self, time: EpochSeconds, column: str | None) -> EpochSeconds | None:
+        for piece in reversed(self._ranges):
+            if piece.start > time:
+                continue
+            found = self._storage.last_time_at_or_before(self._pin, min(time, piece.end - 1), column)
+            if found is not None and found >= piece.start:
+                return found
+        return None
+
+    def session_bounds(self) -> Int64Array:
+        """Return all bar starts, which merge to the same index as the bounds of days do."""
+        return self._read_times()
+
+
+def empty_rows(starts: Sequence[EpochSeconds]) -> pd.DataFrame:
+    """Return rows without any values, by bar start (UTC)."""
+    index = pd.DatetimeIndex(np.array(starts, dtype=np.int64) * SECOND, tz="UTC", name="datetime")
+    rows: pd.DataFrame = pd.DataFrame(index=index)
+    return rows
