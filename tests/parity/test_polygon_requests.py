@@ -1,7 +1,7 @@
 """Random requests to Lumibot's Polygon source and to ours, in random order: every answer is the same.
 
-Order matters to Lumibot: an asset has one series at a time, minutes replace hours and days and then answer for them, and
-a request that looks back further than what is there replaces it again.
+Order matters to Lumibot: an asset has one series at a time, minutes replace hours and days and then answer for them,
+and a request that looks back further than what is there replaces it again.
 """
 
 from __future__ import annotations
