@@ -41,6 +41,7 @@ class CachedSeries:
         self._timespan = timespan
         self._spans: list[DaySpan] = []
         self._empty_days: set[date] = set()
+        self._read: tuple[Any, Int64Array] | None = None
 
     # -- days ------------------------------------------------------------------------------------------------
 
@@ -79,13 +80,26 @@ class CachedSeries:
 
     @staticmethod
     def _utc_days(times: Int64Array) -> set[date]:
-        return set(np.unique(times // _DAY).astype("datetime64[D]").tolist())
+        """Return the days that sorted times are on."""
+        days = times // _DAY
+        changes = np.flatnonzero(np.diff(days)) + 1
+        return set(days[[0, *changes]].astype("datetime64[D]").tolist()) if len(days) else set()
 
     def _times(self) -> Int64Array:
-        if not self._spans or self.series.pin is None:
+        """Return the starts of all downloaded bars. They are many, so they are kept just until they are handed out."""
+        key = (self.series.pin, tuple(self._spans))
+        if self._read is None or self._read[0] != key:
+            self._read = (key, self._read_times())
+        return self._read[1]
+
+    def _read_times(self) -> Int64Array:
+        series = self.series
+        if not self._spans or series.pin is None:
             return np.empty(0, np.int64)
-        view = RangesView(self.series.storage, self.series.pin, self._ranges(), self._open_bars())
-        return view.times()
+        pieces = [series.storage.read_bars(series.pin, piece, (), remember=False).times for piece in self._ranges()]
+        times = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        open_bars = series.open_bars
+        return np.union1d(times, pd.DatetimeIndex(open_bars.index).as_unit("s").asi8) if len(open_bars) else times
 
     def _empty_starts(self) -> list[EpochSeconds]:
         """Return the times of the rows of empty days, which Lumibot computes with New York's mean solar time."""
@@ -126,17 +140,18 @@ class CachedSeries:
             if piece.start < within.end and within.start < piece.end
         ]
         if self.series.pin is not None and ranges:
-            view = RangesView(self.series.storage, self.series.pin, ranges, self._additions(empty, ranges, within))
-            if view.facts.rows > len(empty):
-                return view
+            low, high = self._times().searchsorted((within.start, within.end))
+            times = self._times()[int(low) : int(high)]
+            self._read = None
+            if len(times):
+                times = np.union1d(times, np.array(empty, dtype=np.int64)) if empty else times
+                additions = self._additions(empty, ranges, within)
+                return RangesView(self.series.storage, self.series.pin, ranges, additions, times)
         if not empty:
             return None
         rows = empty_rows(empty)
         rows["missing"] = np.full(len(rows), True, dtype=object)
         return rows
-
-    def _open_bars(self) -> Additions:
-        return Additions(rows=self.series.open_bars)
 
     def _additions(self, empty: list[EpochSeconds], ranges: list[TimeRange], within: TimeRange) -> Additions:
         marked = bool(self._empty_days)
@@ -171,20 +186,13 @@ class CachedSeries:
         assert self.series.pin is not None
         storage, pin = self.series.storage, self.series.pin
         facts: SeriesFacts = storage.facts(pin)
-        stored = {column.name: column.dtype for column in facts.columns}
         if marked:
-            return {name: "float64" for name, dtype in stored.items() if dtype == "int64"}
-        mixed = {
-            name
-            for ingest in storage.ingests(pin)
-            for name in ingest.metadata.get(WHOLE_NUMBERS, ())
-            if stored.get(name) == "float64"
-        }
+            return {column.name: "float64" for column in facts.columns if column.dtype == "int64"}
+        mixed = {column.name for column in facts.columns if column.mixed and column.dtype == "float64"}
         if not mixed:
             return {}
-        seen = [set(ingest.metadata.get(WHOLE_NUMBERS, ())) for ingest in storage.ingests(pin, ranges)]
-        whole = mixed.intersection(*seen) if seen else set()
-        return dict.fromkeys(whole, "int64")
+        brought = [set(ingest.metadata.get(WHOLE_NUMBERS, ())) for ingest in storage.ingests(pin, ranges)]
+        return dict.fromkeys(mixed.intersection(*brought), "int64")
 
 
 def zone_ticker(asset: Asset) -> str:

@@ -35,10 +35,18 @@ class Additions:
 
 
 class RangesView(SeriesView):
-    """Bars of a pinned series inside of some ranges (sorted, apart from each other), and rows that are not stored."""
+    """Bars of a pinned series inside of some ranges (sorted, apart from each other), and rows that are not stored.
+
+    `times` are the starts of all these rows, as whoever makes the view has just read them.
+    """
 
     def __init__(
-        self, storage: DataStorageInterface, pin: SeriesPin, ranges: Sequence[TimeRange], additions: Additions
+        self,
+        storage: DataStorageInterface,
+        pin: SeriesPin,
+        ranges: Sequence[TimeRange],
+        additions: Additions,
+        times: Int64Array,
     ) -> None:
         super().__init__(storage, pin)
         self._ranges = list(ranges)
@@ -47,7 +55,6 @@ class RangesView(SeriesView):
         self._added_times: Int64Array = (
             pd.DatetimeIndex(self._added.index).as_unit("s").asi8 if len(self._added) else np.empty(0, np.int64)
         )
-        times = self._read_times()
         self._read: Int64Array | None = times
         gaps = {name for name in self._added.columns if self._added[name].isna().any()} if len(self._added) else set()
         columns = tuple(
@@ -71,7 +78,7 @@ class RangesView(SeriesView):
         return list(self._additions.order) or super().frame_columns()
 
     def times(self) -> Int64Array:
-        """Return the starts of all rows. They were read when the view was made; from then on just once more."""
+        """Return the starts of all rows. Those that were given are handed on once and not kept."""
         times, self._read = self._read, None
         return times if times is not None else self._read_times()
 

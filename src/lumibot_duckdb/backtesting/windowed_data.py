@@ -68,7 +68,7 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
         """Return the two bars from which `Data` learns the columns and the range of dates."""
         ends = [time for time in (self._facts.first, self._facts.last) if time is not None]
         dtypes = {column.name: column.dtype for column in self._facts.columns}
-        if ends and all(dtype in PLAIN_DTYPES for dtype in dtypes.values()):
+        if ends and all(dtype in PLAIN_DTYPES or dtype == "object" for dtype in dtypes.values()):
             # `Data` looks at dtypes and times only, so there is no need to read the two bars.
             outline = {name: np.ones(2, dtype=dtype) for name, dtype in dtypes.items()}
             outlined: pd.DataFrame = pd.DataFrame(outline, index=self._view.index_of(np.array(ends)))

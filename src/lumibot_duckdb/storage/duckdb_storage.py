@@ -373,7 +373,7 @@ class DuckDBDataStorage(DataStorageInterface):
         """Return columns, dtypes, number of rows, first and last bar of a pinned series."""
         state = self._state(pin)
         return SeriesFacts(
-            columns=tuple(ColumnSpec(c.name, c.dtype, c.has_nulls) for c in state.layout.columns),
+            columns=tuple(ColumnSpec(c.name, c.dtype, c.has_nulls, c.mixed) for c in state.layout.columns),
             index_unit=state.layout.index_unit,
             rows=state.rows,
             first=state.first,

@@ -106,11 +106,15 @@ class TimeRange:
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
-    """One column of a series: its name and pandas dtype in the frames that went in, and whether it has gaps."""
+    """One column of a series: its name and pandas dtype in the frames that went in, and whether it has gaps.
+
+    `mixed` says that some writes brought whole numbers and others floating-point ones.
+    """
 
     name: str
     dtype: str
     has_nulls: bool = False
+    mixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

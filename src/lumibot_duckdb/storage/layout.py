@@ -67,7 +67,8 @@ class ColumnLayout:
     """One column: its name and dtype in frames, and where it lies.
 
     `physical` is None for an object column that never held anything but `None`. `missing` says what stands for
-    a missing value in an object column: "None", "nan" or "NA" ("" while there are none).
+    a missing value in an object column: "None", "nan" or "NA" ("" while there are none). `mixed` says that the column
+    came as whole numbers at one time and as floating-point ones at another.
     """
 
     name: str
@@ -76,6 +77,7 @@ class ColumnLayout:
     bits: str | None = None
     missing: str = ""
     has_nulls: bool = False
+    mixed: bool = False
 
     @property
     def kind(self) -> Kind | None:
@@ -204,6 +206,7 @@ def _joined(old: ColumnLayout, new: ColumnLayout) -> ColumnLayout:
         bits=old.bits or new.bits,
         missing=old.missing or new.missing,
         has_nulls=old.has_nulls or new.has_nulls,
+        mixed=old.mixed or new.mixed or (old.kind is Kind.NUMBER and _is_whole(old.dtype) != _is_whole(new.dtype)),
     )
 
 
@@ -242,6 +245,10 @@ def _with_gaps(column: ColumnLayout) -> ColumnLayout:
     elif dtype == "object":
         missing = missing or "nan"
     return replace(column, dtype=dtype, missing=missing, has_nulls=True)
+
+
+def _is_whole(dtype: str) -> bool:
+    return dtype.lower().startswith(("int", "uint"))
 
 
 def _is_masked(dtype: str) -> bool:
