@@ -22,7 +22,7 @@ from pyarrow.lib import ArrowNotImplementedError
 
 from parity.harness import Answer, Request, ask, assert_same_answer, random_requests
 from parity.polygon_market import DOLLAR, MARKETS, PolygonMarket, autumn, spring
-from parity.polygon_sides import Side, both_sides
+from parity.polygon_sides import Side, both_sides, silence
 from wire.polygon_server import PolygonServer
 
 KINDS = {
@@ -74,7 +74,7 @@ def requests(market: PolygonMarket, seed: int, count: int, **settings: Any) -> l
 
 
 def answers(side: Side, server: PolygonServer, market: PolygonMarket, asked: list[Request]) -> list[Answer]:
-    with side.entered(server):
+    with side.entered(server), silence():
         source = side.source(market.start, market.end)
         return [ask(source, request) for request in asked]
 
@@ -122,6 +122,19 @@ def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_bar_differs(tm
 def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Path, serve: Any) -> None:
     market = MARKETS[name]()
     compare(tmp_path, serve(name), market, requests(market, seed, 70))
+
+
+@pytest.mark.parametrize("seed", [21, 22])
+def test_what_the_store_holds_already_changes_no_answer(seed: int, tmp_path: Path, serve: Any) -> None:
+    """Lumibot's first run on an empty cache is what comes out, whatever other backtests left in the store."""
+    market, server = autumn(), serve("autumn")
+    theirs, ours = both_sides(tmp_path)
+    another = replace(market, start=market.start + dt.timedelta(days=4), end=market.end - dt.timedelta(days=9))
+    answers(ours, server, another, requests(another, seed + 10, 60))
+    asked = requests(market, seed, 60)
+    expected = answers(theirs, server, market, asked)
+    assert_same_answers(asked, expected, answers(ours, server, market, asked))
+    assert_same_answers(asked, expected, answers(ours, server, market, asked))
 
 
 @pytest.mark.parametrize("name", ["real_split", "real_half_day", "real_crypto", "real_forex"])
