@@ -13,10 +13,10 @@ import pandas as pd
 import pandas_market_calendars as market_calendars
 from lumibot.entities import Asset
 from scipy.special import ndtr
-from wire.polygon_server import Contract, PolygonServer, Split
 
 from lumibot_duckdb.demo.market import crypto_bars, us_stock_bars
 from parity.series import NEW_YORK, REAL
+from wire.polygon_server import Contract, PolygonServer, Split
 
 DOLLAR = Asset("USD", "forex")
 Pair = tuple[Asset, Asset | None]
@@ -58,9 +58,7 @@ class PolygonMarket:
     @contextmanager
     def served(self) -> Iterator[PolygonServer]:
         """Serve the market on a loopback server. Bars without volume are an index's, which has no trades either."""
-        with PolygonServer(
-            splits=list(self.splits), contracts=list(self.contracts), whole_as_int=True
-        ) as server:
+        with PolygonServer(splits=list(self.splits), contracts=list(self.contracts), whole_as_int=True) as server:
             for (ticker, timespan), frame in self.bars.items():
                 server.serve(ticker, timespan, frame, leave_out=() if "volume" in frame else ("v", "vw", "n"))
             yield server

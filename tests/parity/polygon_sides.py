@@ -20,9 +20,9 @@ import pytest
 from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBacktesting
 from lumibot.tools import polygon_helper
 from polygon import RESTClient
-from wire.polygon_server import KEY, PolygonServer
 
 import lumibot_duckdb.backtesting
+from wire.polygon_server import KEY, PolygonServer
 
 # Set on the developer's machine, these would choose another source, key or storage.
 FOREIGN = ("BACKTESTING_DATA_SOURCE", "POLYGON_API_KEY", "POLYGON_MAX_MEMORY_BYTES", "LUMIBOT_USE_DUCKDB")

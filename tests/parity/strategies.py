@@ -176,7 +176,9 @@ class ChainBuyer(ParityStrategy):
             self.seen.append((self.get_datetime(), right, price, sorted(strikes_by_day.items())))
             for day in sorted(day for day in strikes_by_day if day > today)[:2]:
                 strike = min(strikes_by_day[day], key=lambda strike: (abs(strike - price), strike))
-                self.buy(Asset(asset.symbol, "option", expiration=dt.date.fromisoformat(day), strike=strike, right=right))
+                self.buy(
+                    Asset(asset.symbol, "option", expiration=dt.date.fromisoformat(day), strike=strike, right=right)
+                )
 
     def buy(self, option: Asset) -> None:
         bars = self.get_historical_prices(option, 5, "minute")

@@ -17,11 +17,11 @@ import pandas as pd
 import pytest
 from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBacktesting
 from lumibot.entities import Asset, Bars
-from wire.polygon_server import PolygonServer
 
 from parity.harness import Answer, Request, ask, assert_same_answer, random_requests
 from parity.polygon_market import DOLLAR, MARKETS, PolygonMarket, autumn, spring
 from parity.polygon_sides import Side, both_sides
+from wire.polygon_server import PolygonServer
 
 KINDS = {
     "history": 60,

@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBacktesting
 from lumibot.entities import Asset
-from wire.polygon_server import KEY, PolygonServer
 
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.examples import CONFIGURATIONS, EXAMPLES, HOME, LEFT_OUT, Example
 from parity.polygon_market import autumn, examples
 from parity.polygon_sides import Side, both_sides
 from parity.strategies import Brackets, ChainBuyer, Crossing, LimitsAndTrails, ManyHorizons
+from wire.polygon_server import KEY, PolygonServer
 
 HORIZONS = [(60, "minute"), (60, "5min"), (10, "hour"), (3, "day"), (20, "7min")]
 NATIVE_HORIZONS = [(5, "day"), (12, "hour"), (30, "minute")]

@@ -202,9 +202,9 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         key = SeriesKey(asset_key((asset, quote)), SOURCE, timespan, SPLIT_ADJUSTED if adjusted else "")
         cached = self._cached.get(key)
         if cached is None:
-            if adjusted:
+            if adjusted and self.as_of is None:
                 self._check_splits(asset.symbol)
-            series = DownloadedSeries(self.storage, key)
+            series = DownloadedSeries(self.storage, key, as_of=self.as_of)
             cached = self._cached[key] = CachedSeries(series, asset, zone_ticker(asset), timespan)
         return cached
 
