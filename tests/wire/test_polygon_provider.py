@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
@@ -338,6 +339,24 @@ def test_all_workers_hold_back_when_one_is_told_to_wait(server: PolygonServer) -
     assert all(request.time - refused.time >= 0.4 for request in later)
 
 
+def test_after_a_wait_one_request_tries_whether_the_others_may(server: PolygonServer) -> None:
+    everyone_has_asked = threading.Barrier(4)
+
+    class Together(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            everyone_has_asked.wait(timeout)
+            return True
+
+    busy = Answer(BUSY, 429, {"Retry-After": "0.2"})
+    server.faults = [Fault(times=4, answer=busy, until=Together()), Fault(times=2, answer=busy)]
+    patience = Patience(limit_pause=30.0)
+    download(provider_of(server, workers=4, patience=patience), *(span(number) for number in range(4, 8)))
+    assert len(server.requests) == 4 + 2 + 4
+    tries = [request.time for request in server.requests[4:7]]
+    assert tries[1] - tries[0] >= 0.2
+    assert tries[2] - tries[1] >= 0.2
+
+
 def test_waiting_is_told_once(server: PolygonServer, caplog: pytest.LogCaptureFixture) -> None:
     server.faults = [Fault(times=12, answer=Answer(BUSY, 429))]
     provider = provider_of(server)
@@ -613,10 +632,12 @@ def test_when_the_consumer_stops_nothing_more_is_asked_for(server: PolygonServer
 
 def test_downloads_do_not_run_ahead_of_a_consumer_that_is_slow(server: PolygonServer) -> None:
     days = chunks(DaySpan(date(2023, 1, 1), date(2024, 3, 31)), 3)
-    ahead = 0
+    ahead = []
     for count, _ in enumerate(provider_of(server, workers=2).bars("AAPL", "minute", days), start=1):
-        ahead = max(ahead, len(server.requests) - count)
-    assert ahead <= 2 + 2 + 2
+        if count in (1, 10):
+            time.sleep(0.5)  # long enough for all there is
+        ahead.append(len(server.requests) - count)
+    assert max(ahead) <= 2 + 2 + 2
     assert len(server.requests) == len(days)
 
 

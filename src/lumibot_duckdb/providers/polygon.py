@@ -164,7 +164,7 @@ class PolygonProvider:
                 else:
                     failed[span] = ProviderError(f"Polygon's answer could not be understood ({outcome!r}).")
         finally:
-            stop.set()
+            arriving.close()
             bar.close()
         if failed or refused:
             raise _shortfall(f"{label or ticker} {timespan}", failed, refused)
