@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -415,7 +416,7 @@ FAULTS = {
     "unavailable": lambda: Fault(answer=Answer(b"<html>try again</html>", 503)),
     "unavailable, with a pause": lambda: Fault(answer=Answer({}, 503, {"Retry-After": "0.01"})),
     "a gateway's timeout": lambda: Fault(answer=Answer({}, 504)),
-    "a slow answer": lambda: Fault(delay=1.0),
+    "a slow answer": lambda: Fault(delay=2.0),
     "a drop in mid-page": lambda: Fault(drop=True),
     "no JSON": lambda: Fault(answer=Answer(b"{'status': ", 200)),
     "no JSON object": lambda: Fault(answer=Answer([1, 2], 200)),
@@ -430,7 +431,7 @@ def test_passing_faults_pass(server: PolygonServer, fault: Any, page: int, retri
     server.faults = [fault()]
     if page == 2:
         server.faults[0].where = f"/{pd.Timestamp('2024-03-07 09:40', tz='America/New_York').value // 10**6}/"
-    provider = provider_of(server, retries=retries, read_timeout=0.2)
+    provider = provider_of(server, retries=retries, read_timeout=0.5)
     assert len(download(provider, span(4, 8))) == 150
     assert server.faults[0].times == 0
     assert len(server.requests) == 3
@@ -443,7 +444,7 @@ def test_a_chunk_that_fails_is_no_empty_chunk(server: PolygonServer, fault: Any,
     broken.where, broken.times = "/2024-03-06/", 3
     server.faults = [broken]
     patience = Patience(fault_pause=0.01, attempts=3)
-    provider = provider_of(server, patience=patience, retries=retries, read_timeout=0.2)
+    provider = provider_of(server, patience=patience, retries=retries, read_timeout=0.5)
     days = [span(number) for number in range(4, 9)]
     delivered, error = collect(provider.bars("AAPL", "minute", days))
     assert [part.days for part in sorted_parts(iter(delivered))] == [days[0], days[1], days[3], days[4]]
@@ -460,10 +461,15 @@ def test_a_chunk_that_fails_is_no_empty_chunk(server: PolygonServer, fault: Any,
     assert len(download(provider, *error.failed)) == 30
 
 
-def test_a_server_that_is_not_there_is_told(server: PolygonServer) -> None:
+def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     provider = PolygonProvider(RESTClient(KEY, base="http://127.0.0.1:9"), patience=HASTY)
     with pytest.raises(ProviderUnavailableError, match="Polygon could not be reached, 5 times in a row"):
         provider.splits("AAPL")
+
+    def no_name_is_known(*arguments: Any, **settings: Any) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_name_is_known)
     provider = PolygonProvider(RESTClient(KEY, base="http://nowhere.invalid"), patience=HASTY)
     with pytest.raises(ProviderUnavailableError, match="could not be found"):
         provider.splits("AAPL")
@@ -591,7 +597,7 @@ def test_the_key_is_shown_nowhere(
     server.serve("AAPL", "minute", minutes())
     server.page_limit, server.key_in_next_url = 40, True
     patience = Patience(limit_pause=0.01, fault_pause=0.01, attempts=2)
-    provider = provider_of(server, patience=patience, read_timeout=0.2, trace=True, verbose=True)
+    provider = provider_of(server, patience=patience, read_timeout=0.5, trace=True, verbose=True)
     with caplog.at_level(logging.DEBUG):
         assert len(download(provider, span(4, 8))) == 150
         for where in ("/2024-03-04/", "/splits"):
