@@ -299,10 +299,10 @@ def test_the_servers_own_pause_is_kept(server: PolygonServer, retries: int) -> N
 def test_a_pause_may_be_given_as_a_date(server: PolygonServer) -> None:
     server.faults = [
         Fault(answer=Answer(BUSY, 429, {"Retry-After": text}))
-        for text in ("Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00", "whenever", "0", "-1")
+        for text in ("Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00", "whenever", "inf", "0", "-1")
     ]
     download(provider_of(server), span(4))
-    assert len(server.requests) == 6
+    assert len(server.requests) == 7
 
 
 def test_without_the_servers_own_pauses_they_grow_and_a_download_goes_on(server: PolygonServer, retries: int) -> None:

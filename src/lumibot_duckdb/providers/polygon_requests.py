@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -281,10 +282,8 @@ def _seconds(retry_after: str | None) -> float | None:
     """Return what a Retry-After header asks for, which may be seconds or a date; None for neither."""
     if retry_after is None:
         return None
-    try:
-        return max(float(retry_after), 0.0)
-    except ValueError:
-        pass
+    if re.fullmatch(r"\s*\d+(\.\d+)?\s*", retry_after):
+        return float(retry_after)
     try:
         until = parsedate_to_datetime(retry_after)
     except ValueError:
