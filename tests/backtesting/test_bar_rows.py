@@ -151,4 +151,4 @@ def test_walking_on_reads_each_page_once() -> None:
     for row in range(1_500, len(index)):
         rows.time(row)
         rows.time(row - 1_440)
-    assert view.reads == len(np.unique(index.date))
+    assert view.reads == len(np.unique(index.date)) - 1  # the first is made of what the outline was made of

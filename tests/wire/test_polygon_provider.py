@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
@@ -297,10 +299,10 @@ def test_the_servers_own_pause_is_kept(server: PolygonServer, retries: int) -> N
 def test_a_pause_may_be_given_as_a_date(server: PolygonServer) -> None:
     server.faults = [
         Fault(answer=Answer(BUSY, 429, {"Retry-After": text}))
-        for text in ("Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00", "whenever", "0", "-1")
+        for text in ("Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00", "whenever", "inf", "0", "-1")
     ]
     download(provider_of(server), span(4))
-    assert len(server.requests) == 6
+    assert len(server.requests) == 7
 
 
 def test_without_the_servers_own_pauses_they_grow_and_a_download_goes_on(server: PolygonServer, retries: int) -> None:
@@ -336,6 +338,24 @@ def test_all_workers_hold_back_when_one_is_told_to_wait(server: PolygonServer) -
     later = [request for request in server.requests if not request.path.endswith(("-04", "-05"))]
     assert len(later) == 3
     assert all(request.time - refused.time >= 0.4 for request in later)
+
+
+def test_after_a_wait_one_request_tries_whether_the_others_may(server: PolygonServer) -> None:
+    everyone_has_asked = threading.Barrier(4)
+
+    class Together(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            everyone_has_asked.wait(timeout)
+            return True
+
+    busy = Answer(BUSY, 429, {"Retry-After": "0.2"})
+    server.faults = [Fault(times=4, answer=busy, until=Together()), Fault(times=2, answer=busy)]
+    patience = Patience(limit_pause=30.0)
+    download(provider_of(server, workers=4, patience=patience), *(span(number) for number in range(4, 8)))
+    assert len(server.requests) == 4 + 2 + 4
+    tries = [request.time for request in server.requests[4:7]]
+    assert tries[1] - tries[0] >= 0.2
+    assert tries[2] - tries[1] >= 0.2
 
 
 def test_waiting_is_told_once(server: PolygonServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -396,7 +416,7 @@ FAULTS = {
     "unavailable": lambda: Fault(answer=Answer(b"<html>try again</html>", 503)),
     "unavailable, with a pause": lambda: Fault(answer=Answer({}, 503, {"Retry-After": "0.01"})),
     "a gateway's timeout": lambda: Fault(answer=Answer({}, 504)),
-    "a slow answer": lambda: Fault(delay=1.0),
+    "a slow answer": lambda: Fault(delay=2.0),
     "a drop in mid-page": lambda: Fault(drop=True),
     "no JSON": lambda: Fault(answer=Answer(b"{'status': ", 200)),
     "no JSON object": lambda: Fault(answer=Answer([1, 2], 200)),
@@ -411,7 +431,7 @@ def test_passing_faults_pass(server: PolygonServer, fault: Any, page: int, retri
     server.faults = [fault()]
     if page == 2:
         server.faults[0].where = f"/{pd.Timestamp('2024-03-07 09:40', tz='America/New_York').value // 10**6}/"
-    provider = provider_of(server, retries=retries, read_timeout=0.2)
+    provider = provider_of(server, retries=retries, read_timeout=0.5)
     assert len(download(provider, span(4, 8))) == 150
     assert server.faults[0].times == 0
     assert len(server.requests) == 3
@@ -424,7 +444,7 @@ def test_a_chunk_that_fails_is_no_empty_chunk(server: PolygonServer, fault: Any,
     broken.where, broken.times = "/2024-03-06/", 3
     server.faults = [broken]
     patience = Patience(fault_pause=0.01, attempts=3)
-    provider = provider_of(server, patience=patience, retries=retries, read_timeout=0.2)
+    provider = provider_of(server, patience=patience, retries=retries, read_timeout=0.5)
     days = [span(number) for number in range(4, 9)]
     delivered, error = collect(provider.bars("AAPL", "minute", days))
     assert [part.days for part in sorted_parts(iter(delivered))] == [days[0], days[1], days[3], days[4]]
@@ -441,10 +461,15 @@ def test_a_chunk_that_fails_is_no_empty_chunk(server: PolygonServer, fault: Any,
     assert len(download(provider, *error.failed)) == 30
 
 
-def test_a_server_that_is_not_there_is_told(server: PolygonServer) -> None:
+def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     provider = PolygonProvider(RESTClient(KEY, base="http://127.0.0.1:9"), patience=HASTY)
     with pytest.raises(ProviderUnavailableError, match="Polygon could not be reached, 5 times in a row"):
         provider.splits("AAPL")
+
+    def no_name_is_known(*arguments: Any, **settings: Any) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_name_is_known)
     provider = PolygonProvider(RESTClient(KEY, base="http://nowhere.invalid"), patience=HASTY)
     with pytest.raises(ProviderUnavailableError, match="could not be found"):
         provider.splits("AAPL")
@@ -572,7 +597,7 @@ def test_the_key_is_shown_nowhere(
     server.serve("AAPL", "minute", minutes())
     server.page_limit, server.key_in_next_url = 40, True
     patience = Patience(limit_pause=0.01, fault_pause=0.01, attempts=2)
-    provider = provider_of(server, patience=patience, read_timeout=0.2, trace=True, verbose=True)
+    provider = provider_of(server, patience=patience, read_timeout=0.5, trace=True, verbose=True)
     with caplog.at_level(logging.DEBUG):
         assert len(download(provider, span(4, 8))) == 150
         for where in ("/2024-03-04/", "/splits"):
@@ -613,10 +638,12 @@ def test_when_the_consumer_stops_nothing_more_is_asked_for(server: PolygonServer
 
 def test_downloads_do_not_run_ahead_of_a_consumer_that_is_slow(server: PolygonServer) -> None:
     days = chunks(DaySpan(date(2023, 1, 1), date(2024, 3, 31)), 3)
-    ahead = 0
+    ahead = []
     for count, _ in enumerate(provider_of(server, workers=2).bars("AAPL", "minute", days), start=1):
-        ahead = max(ahead, len(server.requests) - count)
-    assert ahead <= 2 + 2 + 2
+        if count in (1, 10):
+            time.sleep(0.5)  # long enough for all there is
+        ahead.append(len(server.requests) - count)
+    assert max(ahead) <= 2 + 2 + 2
     assert len(server.requests) == len(days)
 
 

@@ -41,6 +41,23 @@ def test_bars_come_in_pages_and_as_they_are(server: PolygonServer) -> None:
     assert server.requests[0].query["limit"] == "100"
 
 
+def test_numbers_are_written_as_told(server: PolygonServer) -> None:
+    frame = minutes("2024-03-08", 3).assign(volume=200, otc=[False, True, False])
+    server.serve("AAPL", "minute", frame, leave_out=["vw"])
+    client = client_of(server)
+    first, second, _ = client.get_aggs("AAPL", 1, "minute", "2024-03-08", "2024-03-08")
+    assert (first.open, type(first.open), first.volume, type(first.volume)) == (100.0, float, 200, int)
+    assert (first.vwap, first.otc, second.otc) == (None, None, True)
+    (day,) = client.get_aggs("AAPL", 1, "day", "2024-03-08", "2024-03-08")
+    assert (day.volume, type(day.volume), day.transactions) == (600, int, 9)
+    server.whole_as_int = True
+    first, second, _ = client.get_aggs("AAPL", 1, "minute", "2024-03-08", "2024-03-08")
+    assert (type(first.open), type(second.open)) == (int, float)
+    server.page_limit = 2
+    assert len(list(client.list_aggs("AAPL", 1, "minute", "2024-03-08", "2024-03-08", limit=50_000))) == 3
+    assert len(client.get_aggs("AAPL", 1, "minute", "2024-03-08", "2024-03-08", limit=50_000)) == 2
+
+
 def test_a_range_is_whole_days_of_new_york(server: PolygonServer) -> None:
     server.serve("AAPL", "minute", pd.concat([minutes("2024-03-08", 700), minutes("2024-03-11", 5)]))
     client = client_of(server)

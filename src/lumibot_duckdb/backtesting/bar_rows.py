@@ -139,7 +139,8 @@ class StoredRows(BarRows):
         pages = np.flatnonzero(np.diff(days[0] // PAGE_ROWS, prepend=-1))
         self._page_rows = np.append(self._day_rows[pages], len(times))
         self._pages: OrderedDict[int, Int64Array] = OrderedDict()
-        self._page: tuple[int, int, Int64Array] = (0, 0, times[:0])
+        self._page: tuple[int, int, Int64Array] = (0, 0, np.empty(0, np.int64))
+        self._all_times: Int64Array | None = times  # until the first page is made of them
         self._guard = threading.Lock()
         self.last_used = 0
         self.time = self._time
@@ -154,7 +155,7 @@ class StoredRows(BarRows):
         """Let go of all pages; they are read again when they are asked for."""
         with self._guard:
             self._pages.clear()
-            self._page = (0, 0, self._first_times[:0])
+            self._page = (0, 0, np.empty(0, np.int64))
 
     def _time(self, row: int) -> int:
         first, stop, times = self._page
@@ -171,7 +172,11 @@ class StoredRows(BarRows):
             if times is not None:
                 self._pages.move_to_end(place)
         if times is None:
-            times = self._view.bars(self.covering(first, stop), columns=()).times * SECOND
+            known, self._all_times = self._all_times, None
+            seconds = (
+                self._view.bars(self.covering(first, stop), columns=()).times if known is None else known[first:stop]
+            )
+            times = seconds * SECOND
             with self._guard:
                 self._pages[place] = times
                 while len(self._pages) > PAGES:

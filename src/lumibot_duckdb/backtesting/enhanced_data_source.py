@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import pandas as pd
 from lumibot.entities import Asset
@@ -18,6 +20,9 @@ from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesPin
 
 USE_DUCKDB = "LUMIBOT_USE_DUCKDB"
 """Environment variable; "false" gives every source Lumibot's own behaviour back."""
+
+
+Source = TypeVar("Source", bound="EnhancedDataSourceBacktesting")
 
 
 def duckdb_wanted(use_duckdb: bool) -> bool:
@@ -52,6 +57,34 @@ class EnhancedDataSourceBacktesting:
     what the windows of this source hold together.
     """
 
+    settings: ClassVar[Mapping[str, Any]] = {}
+    """What `using` was given."""
+
+    @classmethod
+    def using(
+        cls: type[Source],
+        storage: DataStorageInterface | str | Path | None = None,
+        *,
+        as_of: datetime | None = None,
+        max_memory: int | None = None,
+    ) -> type[Source]:
+        """Return the class to hand to `Strategy.backtest`, with settings of its own.
+
+        `storage` is a storage or the path of one (default: the default store). `max_memory` bounds, in bytes, what the
+        backtest holds of all series together. `as_of` reads history as it stood at that moment, and downloads nothing.
+
+        A class, since what is passed to `Strategy.backtest` as keywords becomes a strategy parameter as well.
+        """
+        return cls._configured(storage=storage, as_of=as_of, max_memory=max_memory)
+
+    @classmethod
+    def _configured(cls: type[Source], **settings: Any) -> type[Source]:
+        # Lumibot looks at a source's class name.
+        names = {"settings": settings, "__doc__": cls.__doc__, "__module__": cls.__module__}
+        make: Any = type(cls)
+        configured: type[Source] = make(cls.__name__, (cls,), names)
+        return configured
+
     def __init__(
         self,
         *args: Any,
@@ -61,7 +94,9 @@ class EnhancedDataSourceBacktesting:
         **kwargs: Any,
     ) -> None:
         self.use_duckdb = duckdb_wanted(use_duckdb)
-        self._storage_wanted = storage
+        self.as_of: datetime | None = self.settings.get("as_of")
+        max_memory = max_memory if max_memory is not None else self.settings.get("max_memory")
+        self._storage_wanted = storage if storage is not None else self.settings.get("storage")
         self._storage: DataStorageInterface | None = None
         self._serving: dict[tuple[Any, Any, str], WindowedData] = {}
         self.budget = MemoryBudget(_bytes(max_memory) if max_memory is not None else DEFAULT_MAX_MEMORY)

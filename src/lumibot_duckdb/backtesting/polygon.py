@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -202,9 +203,9 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         key = SeriesKey(asset_key((asset, quote)), SOURCE, timespan, SPLIT_ADJUSTED if adjusted else "")
         cached = self._cached.get(key)
         if cached is None:
-            if adjusted:
+            if adjusted and self.as_of is None:
                 self._check_splits(asset.symbol)
-            series = DownloadedSeries(self.storage, key)
+            series = DownloadedSeries(self.storage, key, as_of=self.as_of)
             cached = self._cached[key] = CachedSeries(series, asset, zone_ticker(asset), timespan)
         return cached
 
@@ -217,10 +218,11 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         ticker = self._ticker(cached.series, asset, quote)
         spans = [chunk for piece in pieces for chunk in chunks(cached.span_of(piece))]
         try:
-            for arrived in self.provider.bars(ticker, timespan, spans, label=str(asset)):
-                whole = [name for name, dtype in arrived.frame.dtypes.items() if dtype == "int64"]
-                metadata = {"ticker": ticker, WHOLE_NUMBERS: whole}
-                yield Delivery(cached.range_of(arrived.days), arrived.frame, metadata)
+            with closing(self.provider.bars(ticker, timespan, spans, label=str(asset))) as arriving:
+                for arrived in arriving:
+                    whole = [name for name, dtype in arrived.frame.dtypes.items() if dtype == "int64"]
+                    metadata = {"ticker": ticker, WHOLE_NUMBERS: whole}
+                    yield Delivery(cached.range_of(arrived.days), arrived.frame, metadata)
         except PlanLimitError as error:
             self._tell_once(str(error))
 

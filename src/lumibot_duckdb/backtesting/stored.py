@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import pandas as pd
 from lumibot.backtesting import PandasDataBacktesting as LumibotPandasDataBacktesting
@@ -21,23 +20,8 @@ from lumibot_duckdb.backtesting.windowed_data import WindowedData
 from lumibot_duckdb.storage.interface import AssetLike, DataStorageInterface, SeriesPin
 
 
-@dataclass(frozen=True)
-class StoredSeries:
-    """What a configured class takes from the store."""
-
-    storage: DataStorageInterface | str | Path | None
-    source: str | None
-    assets: tuple[AssetLike, ...] | None
-    timestep: str
-    adjustment: str | None
-    as_of: datetime | None
-    max_memory: int | None
-
-
 class PandasDataBacktesting(EnhancedDataSourceBacktesting, LumibotPandasDataBacktesting):  # type: ignore[misc]
     """Drop-in for Lumibot's class of this name. `using` names stored series; `pandas_data` works as in Lumibot."""
-
-    stored: ClassVar[StoredSeries | None] = None
 
     @classmethod
     def using(
@@ -65,24 +49,24 @@ class PandasDataBacktesting(EnhancedDataSourceBacktesting, LumibotPandasDataBack
             raise ValueError(f"timestep must be 'minute', 'hour' or 'day', not {timestep!r}")
         if assets is not None and (isinstance(assets, (str, tuple)) or not isinstance(assets, Sequence)):
             assets = [assets]
-        stored = StoredSeries(
-            storage, source, None if assets is None else tuple(assets), timestep, adjustment, as_of, max_memory
+        return cls._configured(
+            storage=storage,
+            source=source,
+            assets=None if assets is None else tuple(assets),
+            timestep=timestep,
+            adjustment=adjustment,
+            as_of=as_of,
+            max_memory=max_memory,
         )
-        # Lumibot looks at a source's class name.
-        return type(cls.__name__, (cls,), {"stored": stored, "__doc__": cls.__doc__, "__module__": cls.__module__})
 
     def __init__(self, *args: Any, pandas_data: Any = None, **kwargs: Any) -> None:
-        stored = self.stored
-        if stored is not None:
-            kwargs.setdefault("storage", stored.storage)
-            kwargs.setdefault("max_memory", stored.max_memory)
         super().__init__(*args, pandas_data=pandas_data, **kwargs)
-        if stored is not None:
-            self._take_stored_series(stored)
+        if self.settings:
+            self._take_stored_series()
 
-    def _take_stored_series(self, stored: StoredSeries) -> None:
-        unit = parse_timestep_qty_and_unit(stored.timestep)[1]
-        for asset, quote, pin in self._pins(stored):
+    def _take_stored_series(self) -> None:
+        unit = parse_timestep_qty_and_unit(self.settings["timestep"])[1]
+        for asset, quote, pin in self._pins():
             data: Data = (
                 self.windowed(pin, asset, quote, unit)
                 if self.use_duckdb
@@ -90,18 +74,17 @@ class PandasDataBacktesting(EnhancedDataSourceBacktesting, LumibotPandasDataBack
             )
             self.pandas_data[(asset, quote)] = data
 
-    def _pins(self, stored: StoredSeries) -> list[tuple[Asset, Asset, SeriesPin]]:
-        wanted: Sequence[AssetLike] = (
-            stored.assets if stored.assets is not None else assets_of(self.storage, stored.source, stored.timestep)
-        )
+    def _pins(self) -> list[tuple[Asset, Asset, SeriesPin]]:
+        source, timestep = self.settings["source"], self.settings["timestep"]
+        wanted: Sequence[AssetLike] | None = self.settings["assets"]
         pins = []
-        for asset_like in wanted:
+        for asset_like in wanted if wanted is not None else assets_of(self.storage, source, timestep):
             pin = self.storage.pin(
                 asset_like,
-                timeframe=stored.timestep,
-                source=stored.source,
-                adjustment=stored.adjustment,
-                as_of=stored.as_of,
+                timeframe=timestep,
+                source=source,
+                adjustment=self.settings["adjustment"],
+                as_of=self.as_of,
             )
             asset, quote = to_lumibot(asset_like, pin.key.asset)
             pins.append((asset, quote, pin))

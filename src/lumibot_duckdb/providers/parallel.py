@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from queue import Empty, Full, Queue, SimpleQueue
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ _LOOK_UP = 0.05  # seconds after which a worker whose consumer is slow looks whe
 
 def as_they_arrive(
     download: Callable[[Item], Result], items: Sequence[Item], *, workers: int, stop: threading.Event
-) -> Iterator[tuple[Item, Result | BaseException]]:
+) -> Generator[tuple[Item, Result | BaseException], None, None]:
     """Yield each item with what `download` made of it, or with the exception that it raised.
 
     No more than `workers` finished downloads wait for the consumer; the workers wait then, too. When the consumer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -94,8 +94,9 @@ def _zone_of(ticker: str) -> ZoneInfo:
 class PolygonProvider:
     """Downloads from Polygon. Safe to use from several threads.
 
-    Rate limits are waited for, by all requests of a provider together; passing faults are tried again. See
-    docs/sources.md for what is asked how often, and for the environment variables that bound the waiting.
+    Rate limits are waited for, by all requests of a provider together; passing faults are tried again. What remains is
+    raised as a `ProviderError`: which one means what, and the environment variables that bound the waiting, is in
+    docs/sources.md.
     """
 
     def __init__(self, client: RESTClient, *, workers: int = 10, patience: Patience | None = None) -> None:
@@ -128,7 +129,7 @@ class PolygonProvider:
 
     def bars(
         self, ticker: str, timespan: str, days: Sequence[DaySpan], *, label: str = "", progress: bool = True
-    ) -> Iterator[DayBars]:
+    ) -> Generator[DayBars, None, None]:
         """Download bars, split-adjusted, and yield each span's as soon as it has arrived, in whatever order.
 
         `timespan` is one of Polygon's ("minute", "hour", "day"). Each span is one request unless its bars fill more
@@ -175,7 +176,7 @@ class PolygonProvider:
                 else:
                     failed[span] = ProviderError(f"Polygon's answer could not be understood ({outcome!r}).")
         finally:
-            stop.set()
+            arriving.close()
             bar.close()
         if failed or refused:
             raise _shortfall(f"{label or ticker} {timespan}", failed, refused)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -43,6 +44,7 @@ logger = logging.getLogger(__name__)
 TOO_MANY_REQUESTS = 429
 _PASSING_STATUSES = frozenset({408, 413, 425, 499})  # and everything from 500 up
 _LONGEST_QUOTE = 300
+_LOOK_UP = 0.05  # seconds after which one that waits looks whether it still has to
 
 # One place decides what is tried again, and that is not urllib3. Redirects are followed as the client does.
 _ONCE = urllib3.Retry(connect=False, read=False, redirect=3, status=0, other=0, respect_retry_after_header=False)
@@ -91,7 +93,10 @@ class StoppedError(Exception):
 
 @dataclass
 class RateLimit:
-    """What all requests with one key know of its rate limit: when one is told to wait, the others hold back, too."""
+    """What all requests with one key know of its rate limit: when one is told to wait, the others hold back, too.
+
+    After the wait, one goes ahead and tries; the others follow when it was answered.
+    """
 
     patience: Patience
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -102,19 +107,28 @@ class RateLimit:
 
     def wait(self, stop: threading.Event) -> None:
         """Return when the next request may be sent. Raises `StoppedError` when it no longer needs to be."""
-        while (left := self._held_until - time.monotonic()) > 0 and not stop.wait(left):
-            pass
-        if stop.is_set():
-            raise StoppedError
+        while not stop.is_set():
+            with self._guard:
+                now = time.monotonic()
+                left = self._held_until - now
+                if left <= 0:
+                    if self._in_a_row:
+                        self._held_until = now + self.patience.limit_pause
+                    return
+            stop.wait(min(left, _LOOK_UP))
+        raise StoppedError
 
     def refused(self, sent: float, retry_after: float | None, longest: float) -> float:
         """Take note that a request sent at `sent` was one too many; return the pause, at most `longest` seconds."""
         with self._guard:
             now = time.monotonic()
-            if sent >= self._held_at:  # else it is one of those that were under way when the first was refused
-                self._in_a_row += 1
+            first = sent >= self._held_at  # the others were under way when it was refused
+            self._in_a_row += first
             pause = min(self._pause(retry_after), longest)
-            self._held_at, self._held_until = now, max(self._held_until, now + pause)
+            if first:
+                self._held_at, self._held_until = now, now + pause
+            else:
+                self._held_until = max(self._held_until, now + pause)
             if self._told_at is None or now - self._told_at >= self.patience.tell_every:
                 self._told_at = now
                 logger.warning(
@@ -125,9 +139,12 @@ class RateLimit:
                 )
             return pause
 
-    def answered(self) -> None:
-        """Take note that a request was answered."""
-        self._in_a_row = 0
+    def answered(self, sent: float) -> None:
+        """Take note that a request sent at `sent` was answered."""
+        with self._guard:
+            if self._in_a_row and sent >= self._held_at:
+                self._in_a_row = 0
+                self._held_until = 0.0
 
     def _pause(self, retry_after: float | None) -> float:
         if retry_after is not None and (retry_after > 0 or self._in_a_row <= 1):
@@ -167,7 +184,7 @@ class PatientPool:
             sent = time.monotonic()
             outcome = self._send(method, url, fields, headers)
             if isinstance(outcome, Answer):
-                self._limit.answered()
+                self._limit.answered(sent)
                 return outcome
             if outcome.status == TOO_MANY_REQUESTS:
                 waits += 1
@@ -265,10 +282,8 @@ def _seconds(retry_after: str | None) -> float | None:
     """Return what a Retry-After header asks for, which may be seconds or a date; None for neither."""
     if retry_after is None:
         return None
-    try:
-        return max(float(retry_after), 0.0)
-    except ValueError:
-        pass
+    if re.fullmatch(r"\s*\d+(\.\d+)?\s*", retry_after):
+        return float(retry_after)
     try:
         until = parsedate_to_datetime(retry_after)
     except ValueError:
