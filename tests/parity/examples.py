@@ -124,7 +124,7 @@ CONFIGURATIONS = ("classic_60_40", "classic_60_40_config", "crypto_50_50", "cryp
 
 LEFT_OUT: dict[str, str] = {
     "strangle": "says of itself that it cannot be backtested, and asks Yahoo for earnings dates",
-    "futures_hold_to_expiry": "trades a future, which Lumibot's Polygon source refuses; that refusal is compared instead",
+    "futures_hold_to_expiry": "trades a future, which Lumibot's Polygon source refuses; the refusal is compared",
     "bitunix_futures_example": "trades another broker's crypto futures, which Polygon does not have",
     "polymarket_prediction_contract": "trades another broker's prediction contracts, which Polygon does not have",
     "agent_*": "asks a language model what to do",

@@ -7,6 +7,7 @@ a store of ours is there too, the official client talks to the loopback server, 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -90,6 +91,16 @@ def client_redirected_to(url: str) -> Iterator[None]:
     assert url in defaults
     with mock.patch.object(made, "__defaults__", defaults):
         yield
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Log nothing: Lumibot warns at every other random request, which takes longer than the answer."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @contextmanager
