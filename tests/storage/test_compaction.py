@@ -17,6 +17,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import compaction
 from lumibot_duckdb.storage.connection import StoreConnection
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, StorageError, VersionGoneError
+from lumibot_duckdb.storage.interface import CorporateAction
 from storage.frames import assert_same, minute_bars
 
 AT_ONCE = dt.timedelta(0)
@@ -122,6 +123,7 @@ def test_what_others_write_during_a_compaction_is_kept(
     storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = scattered(storage, symbols=4)
+    split = CorporateAction(dt.date(2024, 1, 2), 1, 2)
     copy_most = compaction._copy_most
     other = DuckDBDataStorage(storage.path)
 
@@ -134,16 +136,27 @@ def test_what_others_write_during_a_compaction_is_kept(
         other.store_ohlcv_data("S1", frames["S1"], "test", "minute")
         other.delete_series("S2")
         del frames["S2"]
+        other.renew_series("S3", "test", "minute")
+        frames["S3"] = frames["S3"].iloc[:0]
+        other.record_corporate_actions("S3", [split], "test")
+        other.store_option_chain("S3", {"Chains": {"CALL": {"2024-01-19": [1.5]}}}, "test", split.ex_date)
         frames["NEW"] = minute_bars(rows=20).assign(Some_Column="text", bid=1.5)
         other.store_ohlcv_data("NEW", frames["NEW"], "test", "minute")
         return copied
 
     monkeypatch.setattr(compaction, "_copy_most", copy_and_then_write)
-    pin = storage.pin("S1")
-    before = storage.read_pandas(pin)
+    pin, renewed = storage.pin("S1"), storage.pin("S3")
+    before, before_renewal = storage.read_pandas(pin), storage.read_pandas(renewed)
     storage.compact()
     assert_holds(storage, frames)
     assert_same(DuckDBDataStorage(storage.path).read_pandas(pin), before)
+    assert_same(DuckDBDataStorage(storage.path).read_pandas(renewed), before_renewal)
+    known = storage.corporate_actions("S3", "test")
+    assert known is not None
+    assert known.actions == (split,)
+    found = storage.option_chain("S3", "test", split.ex_date, split.ex_date)
+    assert found is not None
+    assert found.chain == {"Chains": {"CALL": {"2024-01-19": [1.5]}}}
     with pytest.raises(SeriesNotFoundError):
         storage.pin("S2")
 

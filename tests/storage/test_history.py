@@ -110,6 +110,14 @@ class History(RuleBasedStateMachine):
             assert (result.added, result.changed, result.removed, result.new_version) == (0, 0, 0, False)
 
     @rule(symbol=symbols)
+    def renew(self, symbol: str) -> None:
+        self.storage.renew_series(symbol, "test", "minute")
+        if symbol in self.model:
+            self.model[symbol] = self.model[symbol].iloc[:0]
+            assert self.storage.coverage(symbol) == []
+            self.remember()
+
+    @rule(symbol=symbols)
     def delete(self, symbol: str) -> None:
         gone = self.storage.delete_series(symbol)
         assert gone == len(self.model.pop(symbol, EMPTY))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import duckdb
@@ -11,9 +12,11 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreDamagedError, StoreVersionError
+from lumibot_duckdb.storage.interface import CorporateAction
 from storage.frames import assert_same, minute_bars
 
 FRAME = minute_bars(rows=30)
+SPLIT = CorporateAction(dt.date(2020, 8, 31), 1, 4)
 LATER = (
     "ALTER TABLE {db}.asset ADD COLUMN isin VARCHAR; UPDATE {db}.asset SET isin = 'unknown';",
     "ALTER TABLE {db}.asset RENAME COLUMN isin TO figi;",
@@ -29,6 +32,12 @@ def release_with(monkeypatch: pytest.MonkeyPatch, *later: str) -> None:
     """Let this release have further migrations."""
     first = migrations.scripts()
     scripts = (*first, *enumerate(later, first[-1][0] + 1))
+    monkeypatch.setattr(migrations, "scripts", lambda: scripts)
+
+
+def release_at(monkeypatch: pytest.MonkeyPatch, newest: int) -> None:
+    """Let this release be an older one."""
+    scripts = migrations.scripts()[:newest]
     monkeypatch.setattr(migrations, "scripts", lambda: scripts)
 
 
@@ -61,13 +70,54 @@ def test_an_older_store_is_migrated_at_its_first_use(
     assert_same(newer.get_historical_prices("X", end="2024-01-31"), FRAME)
 
 
+@pytest.mark.parametrize("first_use", ["actions", "chains", "renewal", "compaction", "verification"])
+def test_a_store_of_schema_1_works_on(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch, first_use: str
+) -> None:
+    with monkeypatch.context() as patch:
+        release_at(patch, 1)
+        storage.store_ohlcv_data("X", FRAME, "test", "minute", adjustment="split")
+        storage.store_ohlcv_data("Y", FRAME, "test", "minute")
+        pin = storage.pin("X")
+        storage.close()
+    newer = DuckDBDataStorage(storage.path)
+    if first_use == "actions":
+        assert newer.corporate_actions("X", "test") is None
+        newer.record_corporate_actions("X", [], "test")
+        assert newer.record_corporate_actions("X", [SPLIT], "test", restates=["split"])
+        assert newer.facts(newer.pin("X")).rows == 0
+    elif first_use == "chains":
+        newer.store_option_chain("X", {"Chains": {}}, "test", SPLIT.ex_date)
+    elif first_use == "renewal":
+        newer.renew_series("X", "test", "minute", adjustment="split")
+        assert newer.coverage("X") == []
+    elif first_use == "compaction":
+        newer.compact()
+    assert newer.verify().findings == []
+    assert schema_version(newer) == str(migrations.newest())
+    assert_same(newer.read_pandas(pin), FRAME)
+    assert_same(newer.get_historical_prices("Y"), FRAME)
+
+
+def test_the_release_of_schema_1_refuses_a_store_of_this_one(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.record_corporate_actions("X", [SPLIT], "test")
+    storage.store_ohlcv_data("X", FRAME, "test", "minute")
+    release_at(monkeypatch, 1)
+    older = DuckDBDataStorage(storage.path)
+    for use in (lambda: older.pin("X"), lambda: older.store_ohlcv_data("X", FRAME, "test", "minute")):
+        with pytest.raises(StoreVersionError, match=r"\(schema 2; this one knows up to 1\): upgrade the package"):
+            use()
+
+
 def test_a_migration_that_fails_changes_nothing(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     storage.store_ohlcv_data("X", FRAME, "test", "minute")
     with monkeypatch.context() as patch:
         release_with(patch, *LATER, "DROP VIEW {db}.ohlcv_data; SELECT nonsense;")
         with pytest.raises(duckdb.Error, match="nonsense"):
             DuckDBDataStorage(storage.path).list_series()
-    assert schema_version(storage) == "1"
+    assert schema_version(storage) == str(migrations.newest())
     assert_same(DuckDBDataStorage(storage.path).get_historical_prices("X"), FRAME)
     assert storage.sql("SELECT count(*) AS n FROM ohlcv_data").to_pylist() == [{"n": 30}]
     assert "figi" not in storage.sql("FROM asset").column_names

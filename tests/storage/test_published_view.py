@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.interface import CorporateAction
 from storage.frames import minute_bars
 
 COLUMNS = {
@@ -172,6 +173,9 @@ def test_every_example_of_the_page_on_sql_runs(storage: DuckDBDataStorage, query
         frame = minute_bars(rows=800)
         storage.store_ohlcv_data(symbol, frame, "polygon", "minute", metadata={"file": "a.csv"})
         storage.store_ohlcv_data(symbol, minute_bars(rows=60, freq="D"), "yahoo", "day")
+    storage.record_corporate_actions("AAPL", [CorporateAction(dt.date(2024, 1, 12), 1, 4)], "yahoo")
+    chain = {"Chains": {"CALL": {"2024-01-19": [470, 472.5]}, "PUT": {}}}
+    storage.store_option_chain("SPY", chain, "polygon", dt.date(2024, 1, 16))
     assert storage.sql(query).num_rows > 0
 
 

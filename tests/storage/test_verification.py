@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.connection import StoreConnection
+from lumibot_duckdb.storage.interface import CorporateAction
 from storage.frames import minute_bars
+
+CHAIN = {"Multiplier": None, "Chains": {"CALL": {"2024-01-19": [1.0, 2], "2024-01-26": []}, "PUT": {}}}
 
 
 @pytest.fixture
@@ -16,6 +21,10 @@ def sound(storage: DuckDBDataStorage) -> DuckDBDataStorage:
     frame.iloc[5, 4] += 1
     storage.store_ohlcv_data("A", frame, "test", "minute")
     storage.store_ohlcv_data("B", frame.assign(note="n"), "test", "minute")
+    storage.record_corporate_actions("A", [CorporateAction(dt.date(2024, 1, 2), 1, 2)], "test")
+    storage.record_corporate_actions("B", [], "test")
+    for days_ahead in (None, 30):
+        storage.store_option_chain("A", CHAIN, "test", dt.date(2024, 1, 2), days_ahead=days_ahead)
     return storage
 
 
@@ -33,6 +42,8 @@ DAMAGES = {
     "doubled_identities": "INSERT INTO {db}.series SELECT * FROM {db}.series WHERE series_id = 3",
     "recorded_facts": "DELETE FROM {db}.bar WHERE version_id = 3 AND ts = (SELECT max(ts) FROM {db}.bar)",
     "coverage_ranges": "UPDATE {db}.coverage SET range_end = TIMESTAMP_S '2999-01-01 00:00:00' WHERE series_id = 3",
+    "corporate_actions": "DELETE FROM {db}.corporate_action_check",
+    "option_chains": "DELETE FROM {db}.option_chain_strikes WHERE expiration = '2024-01-26'",
     "layouts": "ALTER TABLE {db}.bar DROP COLUMN x_note_varchar",
 }
 
@@ -44,6 +55,34 @@ def test_planted_damage_is_found(sound: DuckDBDataStorage, check: str) -> None:
     report = sound.verify()
     assert not report.sound
     assert check in {finding.check for finding in report.findings if finding.damage}
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (
+            "INSERT INTO {db}.corporate_action SELECT * FROM {db}.corporate_action",
+            "the split of A (stock) from test on",
+        ),
+        ("DELETE FROM {db}.corporate_action_check", "1 actions (split) of A (stock) came with no check of test"),
+        (
+            "INSERT INTO {db}.corporate_action_check SELECT * FROM {db}.corporate_action_check",
+            "the last check (split) of",
+        ),
+        ("INSERT INTO {db}.option_chain SELECT * FROM {db}.option_chain", "option chain 1 is there 2 times"),
+        ("UPDATE {db}.option_chain SET days_ahead = NULL", "chain of A (stock) from test as of 2024-01-02 is there 2"),
+        (
+            "INSERT INTO {db}.option_chain_strikes SELECT * FROM {db}.option_chain_strikes",
+            "option chain 1 should have the strikes of 2 expirations and has those of 4",
+        ),
+        ("DELETE FROM {db}.option_chain WHERE chain_id = 2", "2 lists of strikes belong to option chain 2, which"),
+        ("UPDATE {db}.option_chain_strikes SET strikes = '[1.0, '", "chain 1, CALL of 2024-01-19, are no list"),
+    ],
+)
+def test_each_damage_to_actions_and_chains_is_named(sound: DuckDBDataStorage, damage: str, what: str) -> None:
+    with StoreConnection.of(sound.path).write() as cursor:
+        cursor.execute(damage)
+    assert any(what in finding.what and finding.damage for finding in sound.verify().findings)
 
 
 def test_a_layout_that_cannot_be_read_is_found(sound: DuckDBDataStorage) -> None:

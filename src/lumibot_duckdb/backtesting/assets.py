@@ -26,7 +26,7 @@ def to_lumibot(asset_like: AssetLike, key: AssetKey) -> tuple[Asset, Asset]:
 
 def assets_of(storage: DataStorageInterface, source: str | None, timeframe: str) -> list[AssetKey]:
     """Return the assets that the store has at a timeframe, from one source if named."""
-    series = storage.list_series(source=source, timeframe=timeframe)
+    series = [info for info in storage.list_series(source=source, timeframe=timeframe) if info.rows]
     if not series:
         where = f"from source {source!r} " if source else ""
         have = sorted({(info.key.source, info.key.timeframe) for info in storage.list_series()})

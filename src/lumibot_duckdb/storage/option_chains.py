@@ -40,7 +40,7 @@ class ChainTexts:
                 _text({name: rights if name == "Chains" else value for name, value in chain.items()}),
                 {(right, day): _text(chain["Chains"][right][day]) for right, days in rights.items() for day in days},
             )
-            if texts.chain() == chain:
+            if texts.chain() == chain and all(isinstance(day, str) for _, day in texts.strikes):
                 return texts
             reason = "it would come back as another"
         except (AttributeError, KeyError, TypeError, ValueError) as error:

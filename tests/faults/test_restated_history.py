@@ -1,0 +1,164 @@
+"""History is restated as a whole or not at all, and once, whoever is killed and however many find out at a time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import multiprocessing
+import os
+import random
+import signal
+import time
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage import duckdb_storage
+from lumibot_duckdb.storage.errors import HistoryRestatedError
+from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, SeriesKey
+from storage.frames import minute_bars
+
+SPAWN = multiprocessing.get_context("spawn")
+KILLS = 12
+PROCESSES = 4
+ROUNDS = 5
+OPTION = AssetKey("AAPL", "option", expiration=dt.date(2024, 1, 19), strike=190.0, right="CALL")
+SERIES = [
+    SeriesKey(asset, "test", timeframe, "split")
+    for asset in (AssetKey("AAPL"), OPTION)
+    for timeframe in ("minute", "hour")
+]
+FRAME = minute_bars(rows=400)
+
+
+def say(storage: DuckDBDataStorage, number: int) -> bool:
+    """Record the answer with this number."""
+    split = CorporateAction(dt.date(2024, 1, 1), 1, number)
+    return storage.record_corporate_actions("AAPL", [split], "test", restates=["split"])
+
+
+def fill(storage: DuckDBDataStorage, number: int) -> None:
+    """Store the bars that go with the answer of this number."""
+    for key in SERIES:
+        bars = FRAME.assign(volume=number)
+        storage.store_ohlcv_data(key.asset, bars, key.source, key.timeframe, adjustment=key.adjustment)
+
+
+def assert_bars_go_with_the_answer(storage: DuckDBDataStorage) -> int:
+    """Fail if a series has bars of another answer than is known, or covers what it has no bars of; return which."""
+    known = storage.corporate_actions("AAPL", "test")
+    assert known is not None
+    number = known.actions[0].split_to
+    assert number is not None
+    for key in SERIES:
+        bars = storage.read_pandas(storage.pin(key))
+        assert (bars["volume"] == number).all()
+        assert len(bars) in (0, len(FRAME))
+        assert bool(storage.coverage(key)) == bool(len(bars))
+    assert storage.verify().findings == []
+    return int(number)
+
+
+def restate_until_killed(path: Path, number: int, pipe: Connection) -> None:
+    """In another process: restate, tell so, and fill anew, over and over."""
+    storage = DuckDBDataStorage(path)
+    while True:
+        number += 1
+        say(storage, number)
+        pipe.send(number)
+        fill(storage, number)
+
+
+def restate_and_die(path: Path, renewed_first: bool) -> None:
+    """In another process: be killed before or after the series are renewed, with the answer written already."""
+    renew = duckdb_storage.renew
+
+    def renew_and_die(*arguments: Any) -> None:
+        if renewed_first:
+            renew(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    duckdb_storage.renew = renew_and_die
+    say(DuckDBDataStorage(path), 2)
+
+
+@pytest.mark.parametrize("renewed_first", [False, True])
+def test_a_writer_killed_in_the_middle_of_a_renewal_has_changed_nothing(tmp_path: Path, renewed_first: bool) -> None:
+    storage = DuckDBDataStorage(tmp_path)
+    say(storage, 1)
+    fill(storage, 1)
+    pins = [storage.pin(key) for key in SERIES]
+    storage.close()
+    process = SPAWN.Process(target=restate_and_die, args=(storage.path, renewed_first))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert assert_bars_go_with_the_answer(storage) == 1
+    assert [storage.pin(key) for key in SERIES] == pins
+    assert say(storage, 2) is True
+    assert [storage.facts(storage.pin(key)).rows for key in SERIES] == [0] * len(SERIES)
+
+
+def test_a_writer_killed_at_any_moment_leaves_no_bars_of_another_answer(tmp_path: Path) -> None:
+    storage = DuckDBDataStorage(tmp_path)
+    say(storage, 1)
+    fill(storage, 1)
+    known = 1
+    rng = random.Random(11)
+    for _ in range(KILLS):
+        ours, theirs = SPAWN.Pipe()
+        process = SPAWN.Process(target=restate_until_killed, args=(storage.path, known, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        reported = ours.recv()
+        time.sleep(rng.uniform(0.0, 0.2))
+        os.kill(process.pid or 0, signal.SIGKILL)
+        process.join()
+        try:
+            while ours.poll():
+                reported = ours.recv()
+        except EOFError:
+            pass
+        known = assert_bars_go_with_the_answer(storage)
+        assert reported <= known <= reported + 1
+        storage.close()
+
+
+def find_out_together(path: Path, barrier: Barrier, pipe: Connection) -> None:
+    """In another process: learn of each answer when the others do, and try to add bars to what was there before."""
+    storage = DuckDBDataStorage(path)
+    differed = []
+    refused = 0
+    for number in range(2, 2 + ROUNDS):
+        before = storage.pin(SERIES[0]).version_id
+        barrier.wait()
+        differed.append(say(storage, number))
+        try:
+            late = minute_bars("2024-02-01 09:30", rows=3).assign(volume=number - 1)
+            storage.store_ohlcv_data("AAPL", late, "test", "minute", adjustment="split", onto=before)
+        except HistoryRestatedError:
+            refused += 1
+        barrier.wait()
+    pipe.send((differed, refused))
+
+
+def test_of_several_that_find_out_at_once_one_restates(tmp_path: Path) -> None:
+    storage = DuckDBDataStorage(tmp_path)
+    say(storage, 1)
+    fill(storage, 1)
+    storage.close()
+    barrier = SPAWN.Barrier(PROCESSES)
+    pipes = []
+    for _ in range(PROCESSES):
+        ours, theirs = SPAWN.Pipe()
+        SPAWN.Process(target=find_out_together, args=(storage.path, barrier, theirs), daemon=True).start()
+        theirs.close()
+        pipes.append(ours)
+    reports = [pipe.recv() for pipe in pipes]
+    assert [sum(answers) for answers in zip(*(differed for differed, _ in reports), strict=True)] == [1] * ROUNDS
+    assert [refused for _, refused in reports] == [ROUNDS] * PROCESSES
+    assert assert_bars_go_with_the_answer(storage) == 1 + ROUNDS
+    assert storage.statistics().versions == len(SERIES) * (1 + ROUNDS)
