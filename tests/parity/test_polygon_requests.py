@@ -192,6 +192,21 @@ def test_all_assets_of_a_kind_get_the_same_answers(kind: str, tmp_path: Path, se
     compare(tmp_path, serve("spring"), market, requests(market, 6, 50, pairs=pairs))
 
 
+@pytest.mark.xfail(reason="the column `missing` of such a frame is bool in Lumibot, object here", strict=True)
+@pytest.mark.parametrize("what", ["never traded", "no such contract"])
+def test_an_option_without_bars_gets_the_same_answers(what: str, tmp_path: Path, serve: Any) -> None:
+    """What Lumibot has of it are the rows of empty days."""
+    market = autumn()
+    expiration, strike = {
+        "never traded": (dt.date(2023, 11, 30), 140.0),
+        "no such contract": (dt.date(2023, 11, 29), 3.0),
+    }[what]
+    option = Asset("SPY", "option", expiration=expiration, strike=strike, right="CALL")
+    kinds = {"history": 4, "between": 4, "between_dates": 4, "data_bars": 1, "last_price": 1, "quote": 1}
+    asked = requests(market, 8, 40, pairs=[(option, None)], kinds=kinds, steps=("minute", "day", "hour"))
+    compare(tmp_path, serve("autumn"), market, asked)
+
+
 def test_a_pair_with_and_without_its_quote_gets_the_same_answers(tmp_path: Path, serve: Any) -> None:
     market = autumn()
     bitcoin, euro = Asset("BTC", "crypto"), Asset("EUR", "forex")
