@@ -194,6 +194,32 @@ def test_no_day_after_an_expiration_is_asked_for(server: PolygonServer, ours: Si
     assert max(days) == EXPIRATION
 
 
+def test_the_day_that_is_not_over_is_asked_for_again(ours: Side, tmp_path: Path) -> None:
+    """The provider may be late: of the last minutes it has nothing at first. Days that are over are not asked for."""
+    now = pd.Timestamp.now(tz=NEW_YORK).floor("min")
+    index = pd.date_range(now - pd.Timedelta(days=3), now, freq="min")
+    whole = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), 100.0), index=index)
+    whole["volume"] = [float(number) for number in range(len(index))]
+    bitcoin, dollar = Asset("BTC", "crypto"), Asset("USD", "forex")
+
+    def all_bars(side: Side, server: PolygonServer) -> pd.DataFrame:
+        server.requests.clear()
+        with side.entered(server):
+            source = side.source((now - pd.Timedelta(days=1)).to_pydatetime(), now.to_pydatetime())
+            source.get_historical_prices(bitcoin, 30, "minute", quote=dollar)
+            return source._data_store[bitcoin, dollar].df
+
+    with PolygonServer() as server:
+        server.serve("X:BTCUSD", "minute", whole.iloc[:-10])
+        assert len(all_bars(ours, server)) == len(whole) - 10
+        first = asked_days(server, "X:BTCUSD")
+        server.serve("X:BTCUSD", "minute", whole)
+        again = all_bars(ours, server)
+        assert asked_days(server, "X:BTCUSD") < first
+        fresh = all_bars(Side(LumibotPolygonDataBacktesting, tmp_path / "theirs"), server)
+    assert_same_frame(fresh, again, "the second time")
+
+
 # -- faults ---------------------------------------------------------------------------------------------------
 
 LONG = ("2022-12-01", "2023-03-11")  # several chunks
