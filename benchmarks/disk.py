@@ -23,9 +23,10 @@ _FORMATS: dict[str, tuple[float, str, Callable[[pd.DataFrame, Path], None]]] = {
 }
 
 _WHY_SHORT = (
-    "column by column, our bytes are about 4.2 for the four prices, 2.3 for volume and 2.2 for time (thin hours are "
-    "irregular); the rest is blocks that are not full. Prices take less than in Parquet and volume about as much, so "
-    "there is little left to win without losing bits"
+    "column by column, our bytes are about 4.2 for the four prices, 2.2 for volume and 2.2 for time (a night sets the "
+    "width for the 2,048 bars around it); columns without values take none. Row groups that series share would save "
+    "0.1 to 0.3 and slow short reads by a tenth; row groups twice as large, 0.35 and double what a short read scans; "
+    "times in whole minutes, 0.7 and lose the seconds. All of it together would be 7.5"
 )
 
 

@@ -137,3 +137,16 @@ def let_pass(monkeypatch: pytest.MonkeyPatch, by: dt.timedelta) -> None:
 
     for module in (writing, duckdb_storage):
         monkeypatch.setattr(module, "datetime", _Later(by))
+
+
+def test_empty_answers_keep_what_was_said_with_them(storage: DuckDBDataStorage) -> None:
+    nothing = pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC"))
+    for hour, said in ((0, {"ticker": None}), (1, {})):
+        covered = TimeRange(1_700_000_000 + 3_600 * hour, 1_700_003_600 + 3_600 * hour)
+        storage.store_ohlcv_data("NONE", nothing, "polygon", "minute", covered=covered, metadata=said)
+    pin = storage.pin("NONE")
+    assert [answer.metadata for answer in storage.empty_answers(pin)] == [{"ticker": None}, {}]
+    assert storage.ingests(pin) == ()
+    storage.renew_series("NONE", "polygon", "minute")
+    assert storage.empty_answers(storage.pin("NONE")) == ()
+    assert len(storage.empty_answers(pin)) == 2

@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 SOURCE = "polygon"
 SPLIT_ADJUSTED = "split"
+TICKER = "ticker"
+"""Key of an ingest's metadata: Polygon's name of the asset, None where there is no such option."""
+
 START_BUFFER = timedelta(days=5)
 """How much earlier than needed Lumibot begins its downloads, for what trades rarely."""
 
@@ -190,9 +193,8 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         def download(pieces: list[TimeRange]) -> Iterator[Delivery]:
             yield from self._download(cached, asset, quote, timespan, pieces)
 
-        try:
-            cached.series.ensure(wanted, download)
-        except NoSuchContractError:
+        cached.series.ensure(wanted, download)
+        if asset.asset_type == Asset.AssetType.OPTION and self._is_no_contract(cached.series):
             cached.take_in_nothing(start, end)
             return cached.everything()
         cached.take_in(span, start, end)
@@ -216,28 +218,39 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
     ) -> Iterator[Delivery]:
         """Download pieces of a series, chunk by chunk as they arrive. What the plan does not include is left out."""
         ticker = self._ticker(cached.series, asset, quote)
+        if ticker is None:
+            nothing = pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC"))
+            yield from (Delivery(piece, nothing, {TICKER: None}) for piece in pieces)
+            return
         spans = [chunk for piece in pieces for chunk in chunks(cached.span_of(piece))]
         try:
             with closing(self.provider.bars(ticker, timespan, spans, label=str(asset))) as arriving:
                 for arrived in arriving:
                     whole = [name for name, dtype in arrived.frame.dtypes.items() if dtype == "int64"]
-                    metadata = {"ticker": ticker, WHOLE_NUMBERS: whole}
+                    metadata = {TICKER: ticker, WHOLE_NUMBERS: whole}
                     yield Delivery(cached.range_of(arrived.days), arrived.frame, metadata)
         except PlanLimitError as error:
             self._tell_once(str(error))
 
-    def _ticker(self, series: DownloadedSeries, asset: Asset, quote: Asset) -> str:
-        """Return Polygon's ticker of an asset; of an option it is asked for once, then known from its bars."""
+    def _ticker(self, series: DownloadedSeries, asset: Asset, quote: Asset) -> str | None:
+        """Return Polygon's ticker of an asset; None for an option that does not exist.
+
+        An option's ticker is asked for once. From then on it stands with what the store has of it.
+        """
         if asset.asset_type != Asset.AssetType.OPTION:
             return str(polygon_helper.get_polygon_symbol(asset, None, quote))
-        known = () if series.pin is None else self.storage.ingests(series.pin)
+        known = () if series.pin is None else self.storage.ingests(series.pin) or self.storage.empty_answers(series.pin)
         for ingest in known:
-            if "ticker" in ingest.metadata:
-                return str(ingest.metadata["ticker"])
-        ticker = self.provider.option_ticker(asset.symbol, asset.expiration, asset.right, asset.strike)
-        if ticker is None:
-            raise NoSuchContractError(f"Polygon knows no option {asset}")
-        return ticker
+            if ingest.metadata.get(TICKER):
+                return str(ingest.metadata[TICKER])
+        return self.provider.option_ticker(asset.symbol, asset.expiration, asset.right, asset.strike)
+
+    def _is_no_contract(self, series: DownloadedSeries) -> bool:
+        """Tell whether the store knows that Polygon has no such option."""
+        if series.pin is None or self.storage.facts(series.pin).rows:
+            return False
+        answers = self.storage.empty_answers(series.pin)
+        return bool(answers) and answers[-1].metadata.get(TICKER, "") is None
 
     def _check_splits(self, symbol: str) -> None:
         """Ask for a stock's splits once a day; if they changed, its stored history is renewed."""
@@ -292,7 +305,3 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
                 chain["Multiplier"], chain["Exchange"] = contract.shares, contract.exchange
                 chain["Chains"][contract.right.upper()][contract.expiration.isoformat()].append(contract.strike)
         return chain
-
-
-class NoSuchContractError(LookupError):
-    """Polygon has no contract for an option."""

@@ -54,7 +54,7 @@ def in_time_order(table: pa.Table) -> tuple[pa.Table, np.ndarray[Any, np.dtype[n
 
     Rows nearly always are in order already, and sorting costs more than reading.
     """
-    times: np.ndarray[Any, np.dtype[np.int64]] = _single(table["ts"]).cast(pa.int64()).to_numpy()
+    times: np.ndarray[Any, np.dtype[np.int64]] = _single(table["ts"]).view(pa.int64()).to_numpy()
     if len(times) < 2 or bool((times[1:] > times[:-1]).all()):
         return table, times
     order = np.argsort(times, kind="stable")
@@ -91,8 +91,9 @@ def frame(bars: BarArrays, layout: Layout, *, copy: bool = True) -> pd.DataFrame
 
 def time_index(times: np.ndarray[Any, np.dtype[np.int64]], unit: str) -> pd.DatetimeIndex:
     """Return bar starts as Lumibot's frames have them: New York time, at the resolution that went in."""
-    ticks = (times * TICKS_PER_SECOND[unit]).view(f"M8[{unit}]")
-    index: pd.DatetimeIndex = pd.DatetimeIndex(ticks, name=INDEX_NAME).tz_localize("UTC").tz_convert(NEW_YORK)
+    # To pandas whole numbers are moments, whatever the zone; localizing would copy them.
+    ticks = times * TICKS_PER_SECOND[unit]
+    index: pd.DatetimeIndex = pd.DatetimeIndex(ticks, dtype=pd.DatetimeTZDtype(unit, NEW_YORK), name=INDEX_NAME)
     return index
 
 

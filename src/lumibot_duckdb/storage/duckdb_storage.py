@@ -35,7 +35,7 @@ from lumibot_duckdb.storage.errors import (
     VersionGoneError,
 )
 from lumibot_duckdb.storage.identity import asset_key, asset_query, canonical_source
-from lumibot_duckdb.storage.ingests import ingests_of
+from lumibot_duckdb.storage.ingests import empty_answers_of, ingests_of
 from lumibot_duckdb.storage.interface import (
     AssetKey,
     AssetLike,
@@ -287,6 +287,11 @@ class DuckDBDataStorage(DataStorageInterface):
             if not found:
                 _refuse_if_gone(cursor, pin)
         return found
+
+    def empty_answers(self, pin: SeriesPin) -> tuple[IngestInfo, ...]:
+        """Return the writes to the pinned version that brought no bars, just what was covered, earliest first."""
+        with self._connection.read() as cursor:
+            return empty_answers_of(cursor, pin)
 
     def corporate_actions(self, asset: AssetLike, source: str, kind: str = "split") -> KnownActions | None:
         """Return the actions of a kind that a source last had for exactly this asset; None: it was never asked."""

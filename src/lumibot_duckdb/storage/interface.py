@@ -407,6 +407,10 @@ class DataStorageInterface(ABC):
         """
 
     @abstractmethod
+    def empty_answers(self, pin: SeriesPin) -> tuple[IngestInfo, ...]:
+        """Return the writes to the pinned version that brought no bars, just what was covered, earliest first."""
+
+    @abstractmethod
     def corporate_actions(self, asset: AssetLike, source: str, kind: str = "split") -> KnownActions | None:
         """Return the actions of a kind that a source last had for exactly this asset; None: it was never asked."""
 
