@@ -147,17 +147,14 @@ def test_random_requests_of_real_bars_get_the_same_answers(name: str, tmp_path: 
     compare(tmp_path, serve(name), market, requests(market, 4, 40))
 
 
-STOCKS = ("SPY", "THIN", "IPOX", "SPLT", "AUCT")
-
-
-@pytest.mark.parametrize("symbol", STOCKS)
+@pytest.mark.parametrize("symbol", ["SPY", "THIN", "IPOX", "SPLT", "AUCT"])
 def test_one_asset_asked_at_random_gets_the_same_answers(symbol: str, tmp_path: Path, serve: Any) -> None:
     market = autumn()
     pairs = [pair for pair in market.assets if pair[0].symbol == symbol and pair[0].asset_type == "stock"]
     compare(tmp_path, serve("autumn"), market, requests(market, 5, 60, pairs=pairs))
 
 
-@pytest.mark.parametrize("symbol", STOCKS)
+@pytest.mark.parametrize("symbol", ["AUCT", "THIN", "SPLT"])
 @pytest.mark.parametrize(
     "steps",
     [

@@ -172,11 +172,7 @@ NO_CONTRACT = Asset("AAA", "option", expiration=EXPIRATION, strike=3.0, right="C
     [
         pytest.param(Asset("NONE"), id="unknown symbol"),
         pytest.param(UNTRADED, id="contract without a trade"),
-        pytest.param(
-            NO_CONTRACT,
-            id="no such contract",
-            marks=pytest.mark.xfail(reason="that there is no such contract is not kept in the store", strict=True),
-        ),
+        pytest.param(NO_CONTRACT, id="no such contract"),
     ],
 )
 def test_what_has_no_bars_is_not_asked_for_again(asset: Asset, server: PolygonServer, ours: Side) -> None:
