@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime, timedelta
@@ -18,7 +17,8 @@ from lumibot.tools import polygon_helper
 
 from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
-from lumibot_duckdb.backtesting.polygon_cache import CHAIN_REUSE, WHOLE_NUMBERS, CachedSeries, zone_ticker
+from lumibot_duckdb.backtesting.polygon_cache import WHOLE_NUMBERS, CachedSeries, zone_ticker
+from lumibot_duckdb.backtesting.polygon_chains import SOURCE, PolygonChains
 from lumibot_duckdb.backtesting.ranges_view import RangesView
 from lumibot_duckdb.backtesting.stand_in import StandIn
 from lumibot_duckdb.backtesting.windowed_data import WindowedData
@@ -31,7 +31,6 @@ from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, DataStor
 
 logger = logging.getLogger(__name__)
 
-SOURCE = "polygon"
 SPLIT_ADJUSTED = "split"
 TICKER = "ticker"
 """Key of an ingest's metadata: Polygon's name of the asset, None where there is no such option."""
@@ -74,8 +73,8 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         self._cached: dict[SeriesKey, CachedSeries] = {}
         self._enough_since: dict[tuple[Any, Any, str, int], datetime] = {}
         self._splits_checked: set[str] = set()
-        self._refused: set[str] = set()
-        self._chain_days: dict[tuple[str, int | None], list[date]] = {}
+        self._told: set[str] = set()
+        self._chains = PolygonChains(self)
         self._updating = threading.RLock()  # Lumibot asks from several threads
         self._provider: PolygonProvider | None = None
 
@@ -169,6 +168,7 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         except (ProviderError, StorageError):
             raise
         except Exception as error:
+            # Of the type that Lumibot raises, whatever went wrong.
             raise Exception(f"there are no Polygon bars of {asset}: {error}") from error
         if seen is None:
             return
@@ -272,8 +272,8 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
             logger.info("the splits of %s have changed: its adjusted history is downloaded anew", symbol)
 
     def _tell_once(self, message: str) -> None:
-        if message not in self._refused:
-            self._refused.add(message)
+        if message not in self._told:
+            self._told.add(message)
             logger.error("%s", message)
 
     # -- options ---------------------------------------------------------------------------------------------
@@ -283,56 +283,4 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         if not self.use_duckdb:
             chains: dict[str, Any] = super().get_chains(asset, quote, exchange)
             return chains
-        today, bound = self.get_datetime().date(), polygon_helper._option_chain_max_days()
-        days = self._chain_days.setdefault((asset.symbol, bound), [])
-        earliest = today - CHAIN_REUSE if bound is None else today
-        known = max((day for day in days if earliest <= day <= today), default=None)
-        if known is None:
-            days.append(today)
-        return self._chain(asset.symbol, known or today, bound, growing=known is None)
-
-    def _chain(self, symbol: str, day: date, bound: int | None, *, growing: bool) -> dict[str, Any]:
-        """Return the chain that was first asked for on a day of this backtest, from the store if that has it.
-
-        A chain holds what expires from its day on, so that of an earlier day, as long as it may be reused, has it all.
-        """
-        underlying = AssetKey(symbol.upper())
-        until = None if bound is None else day + timedelta(days=bound)
-        stored = None if bound is None else self.storage.option_chain(underlying, SOURCE, day, day, days_ahead=bound)
-        stored = stored or self.storage.option_chain(underlying, SOURCE, day - CHAIN_REUSE, day)
-        if stored is not None:
-            return expiring_within(stored.chain, day, until, growing=growing)
-        chain = self._download_chain(symbol, day, until)
-        self.storage.store_option_chain(underlying, chain, SOURCE, day, days_ahead=bound)
-        return chain
-
-    def _download_chain(self, symbol: str, day: date, until: date | None) -> dict[str, Any]:
-        logger.info("downloading the option chain of %s on %s; it is kept for later backtests", symbol, day)
-        chain: dict[str, Any] = {
-            "Multiplier": None,
-            "Exchange": None,
-            "Chains": {"CALL": defaultdict(list), "PUT": defaultdict(list)},
-        }
-        for contract in self.provider.option_contracts(symbol, expiring_from=day, expiring_to=until):
-            if contract.shares == 100:
-                chain["Multiplier"], chain["Exchange"] = contract.shares, contract.exchange
-                chain["Chains"][contract.right.upper()][contract.expiration.isoformat()].append(contract.strike)
-        return chain
-
-
-def expiring_within(chain: dict[str, Any], first: date, last: date | None, *, growing: bool) -> dict[str, Any]:
-    """Return a chain with what expires from `first` to `last` (None: whenever), both included.
-
-    With `growing`, expirations that it lacks are empty lists, as in a chain that Lumibot has just downloaded.
-    """
-    begin, end = first.isoformat(), "9999" if last is None else last.isoformat()
-    rights = {
-        right: {day: list(strikes) for day, strikes in expirations.items() if begin <= day <= end}
-        for right, expirations in chain["Chains"].items()
-    }
-    found: dict[str, Any] = {"Multiplier": None, "Exchange": None, "Chains": rights}
-    if any(rights.values()):
-        found |= {name: chain[name] for name in ("Multiplier", "Exchange")}
-    if growing:
-        found["Chains"] = {right: defaultdict(list, expirations) for right, expirations in rights.items()}
-    return found
+        return self._chains.of(asset.symbol, self.get_datetime().date())
