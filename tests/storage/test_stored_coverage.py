@@ -6,6 +6,7 @@ import datetime as dt
 import time
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime, timedelta
@@ -18,7 +17,8 @@ from lumibot.tools import polygon_helper
 
 from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
-from lumibot_duckdb.backtesting.polygon_cache import CHAIN_REUSE, WHOLE_NUMBERS, CachedSeries, zone_ticker
+from lumibot_duckdb.backtesting.polygon_cache import WHOLE_NUMBERS, CachedSeries, zone_ticker
+from lumibot_duckdb.backtesting.polygon_chains import SOURCE, PolygonChains
 from lumibot_duckdb.backtesting.ranges_view import RangesView
 from lumibot_duckdb.backtesting.stand_in import StandIn
 from lumibot_duckdb.backtesting.windowed_data import WindowedData
@@ -31,7 +31,6 @@ from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, DataStor
 
 logger = logging.getLogger(__name__)
 
-SOURCE = "polygon"
 SPLIT_ADJUSTED = "split"
 TICKER = "ticker"
 """Key of an ingest's metadata: Polygon's name of the asset, None where there is no such option."""
@@ -74,7 +73,8 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         self._cached: dict[SeriesKey, CachedSeries] = {}
         self._enough_since: dict[tuple[Any, Any, str, int], datetime] = {}
         self._splits_checked: set[str] = set()
-        self._refused: set[str] = set()
+        self._told: set[str] = set()
+        self._chains = PolygonChains(self)
         self._updating = threading.RLock()  # Lumibot asks from several threads
         self._provider: PolygonProvider | None = None
 
@@ -168,6 +168,7 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         except (ProviderError, StorageError):
             raise
         except Exception as error:
+            # Of the type that Lumibot raises, whatever went wrong.
             raise Exception(f"there are no Polygon bars of {asset}: {error}") from error
         if seen is None:
             return
@@ -271,8 +272,8 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
             logger.info("the splits of %s have changed: its adjusted history is downloaded anew", symbol)
 
     def _tell_once(self, message: str) -> None:
-        if message not in self._refused:
-            self._refused.add(message)
+        if message not in self._told:
+            self._told.add(message)
             logger.error("%s", message)
 
     # -- options ---------------------------------------------------------------------------------------------
@@ -282,26 +283,4 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         if not self.use_duckdb:
             chains: dict[str, Any] = super().get_chains(asset, quote, exchange)
             return chains
-        today, bound = self.get_datetime().date(), polygon_helper._option_chain_max_days()
-        underlying = AssetKey(asset.symbol.upper())
-        known = None if bound is None else self.storage.option_chain(underlying, SOURCE, today, today, days_ahead=bound)
-        known = known or self.storage.option_chain(underlying, SOURCE, today - CHAIN_REUSE, today)
-        if known is not None:
-            return known.chain
-        chain = self._download_chain(asset.symbol, today, bound)
-        self.storage.store_option_chain(underlying, chain, SOURCE, today, days_ahead=bound)
-        return chain
-
-    def _download_chain(self, symbol: str, today: date, bound: int | None) -> dict[str, Any]:
-        logger.info("downloading the option chain of %s on %s; it is kept for later backtests", symbol, today)
-        until = None if bound is None else today + timedelta(days=bound)
-        chain: dict[str, Any] = {
-            "Multiplier": None,
-            "Exchange": None,
-            "Chains": {"CALL": defaultdict(list), "PUT": defaultdict(list)},
-        }
-        for contract in self.provider.option_contracts(symbol, expiring_from=today, expiring_to=until):
-            if contract.shares == 100:
-                chain["Multiplier"], chain["Exchange"] = contract.shares, contract.exchange
-                chain["Chains"][contract.right.upper()][contract.expiration.isoformat()].append(contract.strike)
-        return chain
+        return self._chains.of(asset.symbol, self.get_datetime().date())

@@ -8,7 +8,7 @@ comes out as Lumibot's first run does, whatever the store holds already. The rul
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from typing import Any
 
 import numpy as np
@@ -159,8 +159,7 @@ class CachedSeries:
         if len(open_bars):
             seconds = pd.DatetimeIndex(open_bars.index).as_unit("s").asi8
             open_bars = open_bars[(seconds >= within.start) & (seconds < within.end)]
-        rows = pd.concat([open_bars, empty_rows(empty)]) if len(open_bars) and empty else open_bars
-        rows = empty_rows(empty) if empty and not len(open_bars) else rows
+        unstored = [rows for rows in (open_bars, empty_rows(empty)) if len(rows)]
         empty_ns = np.array(empty, dtype=np.int64) * 10**9
 
         def timestamps(nanoseconds: Int64Array) -> Any:
@@ -171,7 +170,7 @@ class CachedSeries:
             return np.where(np.isin(nanoseconds, empty_ns), True, None)  # type: ignore[call-overload]
 
         return Additions(
-            rows=rows,
+            rows=pd.concat(unstored) if unstored else pd.DataFrame(),
             dtypes=self._dtypes(ranges, marked=marked),
             columns={"timestamp": timestamps, **({"missing": missing} if marked else {})},
             order=(*_FRAME, "missing") if marked else _FRAME,
@@ -199,7 +198,3 @@ def zone_ticker(asset: Asset) -> str:
     """Return something that stands for the asset's tickers where only their zone matters."""
     prefixes = {Asset.AssetType.CRYPTO: "X:", Asset.AssetType.FOREX: "C:"}
     return prefixes.get(asset.asset_type, "")
-
-
-CHAIN_REUSE = timedelta(days=polygon_helper.RECENT_FILE_TOLERANCE_DAYS)
-"""For how long Lumibot takes an option chain for the current one."""
