@@ -126,16 +126,12 @@ def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Pa
 
 @pytest.mark.parametrize("seed", [21, 22])
 def test_what_the_store_holds_already_changes_no_answer(seed: int, tmp_path: Path, serve: Any) -> None:
-    """Lumibot's first run on an empty cache is what comes out, whatever other backtests left in the store.
-
-    All but option chains, which Lumibot reuses as well.
-    """
+    """Lumibot's first run on an empty cache is what comes out, whatever other backtests left in the store."""
     market, server = autumn(), serve("autumn")
     theirs, ours = both_sides(tmp_path)
     another = replace(market, start=market.start + dt.timedelta(days=4), end=market.end - dt.timedelta(days=9))
-    kinds = {kind: share for kind, share in KINDS.items() if kind != "chains"}
-    answers(ours, server, another, requests(another, seed + 10, 60, kinds=kinds))
-    asked = requests(market, seed, 60, kinds=kinds)
+    answers(ours, server, another, requests(another, seed + 10, 60))
+    asked = requests(market, seed, 60)
     expected = answers(theirs, server, market, asked)
     assert_same_answers(asked, expected, answers(ours, server, market, asked))
     assert_same_answers(asked, expected, answers(ours, server, market, asked))
