@@ -200,6 +200,17 @@ def test_an_option_without_bars_gets_the_same_answers(what: str, tmp_path: Path,
     compare(tmp_path, serve("autumn"), market, asked)
 
 
+@pytest.mark.xfail(reason="`otc` of such rows alone is object in Lumibot, and `missing` is carried on", strict=True)
+@pytest.mark.parametrize("hours", [(-200, -100), (2, 4)], ids=["only such rows", "bars after such rows"])
+def test_bars_between_dates_beside_rows_of_empty_days(hours: tuple[int, int], tmp_path: Path, serve: Any) -> None:
+    """Such rows are there once a range is asked for again. Lumibot fills all columns forwards, `missing` as well."""
+    market, newcomer = autumn(), Asset("IPOX")
+    first = market.minutes("IPOX").index[0]
+    start, end = ((first + dt.timedelta(hours=hour)).to_pydatetime() for hour in hours)
+    asked = [Request(when=end, kind="between_dates", asset=newcomer, start=start, end=end)] * 2
+    compare(tmp_path, serve("autumn"), market, asked)
+
+
 def test_a_pair_with_and_without_its_quote_gets_the_same_answers(tmp_path: Path, serve: Any) -> None:
     market = autumn()
     bitcoin, euro = Asset("BTC", "crypto"), Asset("EUR", "forex")
