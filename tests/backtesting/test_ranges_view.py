@@ -113,7 +113,7 @@ def test_columns_that_are_made_come_in_the_given_order(storage: DuckDBDataStorag
         storage,
         [TimeRange(BEGIN, BEGIN + 3 * MINUTE)],
         empty_rows([]),
-        columns={"timestamp": lambda nanoseconds: nanoseconds // 10**6},
+        columns={"timestamp": lambda nanoseconds, whole: nanoseconds // 10**6},
         order=("close", "timestamp", "open"),
     )
     frame = view.frame()

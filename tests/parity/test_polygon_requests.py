@@ -185,7 +185,6 @@ def test_all_assets_of_a_kind_get_the_same_answers(kind: str, tmp_path: Path, se
     compare(tmp_path, serve("spring"), market, requests(market, 6, 50, pairs=pairs))
 
 
-@pytest.mark.xfail(reason="the column `missing` of such a frame is bool in Lumibot, object here", strict=True)
 @pytest.mark.parametrize("what", ["never traded", "no such contract"])
 def test_an_option_without_bars_gets_the_same_answers(what: str, tmp_path: Path, serve: Any) -> None:
     """What Lumibot has of it are the rows of empty days."""
@@ -200,7 +199,6 @@ def test_an_option_without_bars_gets_the_same_answers(what: str, tmp_path: Path,
     compare(tmp_path, serve("autumn"), market, asked)
 
 
-@pytest.mark.xfail(reason="`otc` of such rows alone is object in Lumibot, and `missing` is carried on", strict=True)
 @pytest.mark.parametrize("hours", [(-200, -100), (2, 4)], ids=["only such rows", "bars after such rows"])
 def test_bars_between_dates_beside_rows_of_empty_days(hours: tuple[int, int], tmp_path: Path, serve: Any) -> None:
     """Such rows are there once a range is asked for again. Lumibot fills all columns forwards, `missing` as well."""

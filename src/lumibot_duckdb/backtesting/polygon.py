@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ from lumibot_duckdb.backtesting.stand_in import StandIn
 from lumibot_duckdb.backtesting.windowed_data import WindowedData
 from lumibot_duckdb.providers.days import DaySpan
 from lumibot_duckdb.providers.errors import PlanLimitError, ProviderError
-from lumibot_duckdb.providers.polygon import PolygonProvider, chunks
-from lumibot_duckdb.storage.errors import StorageError
+from lumibot_duckdb.providers.polygon import PolygonProvider, StockSplit, chunks
+from lumibot_duckdb.storage.errors import HistoryRestatedError, StorageError
 from lumibot_duckdb.storage.identity import asset_key
 from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, DataStorageInterface, SeriesKey, TimeRange
 
@@ -38,6 +39,7 @@ TICKER = "ticker"
 START_BUFFER = timedelta(days=5)
 """How much earlier than needed Lumibot begins its downloads, for what trades rarely."""
 
+_SPLIT = (Asset.AssetType.STOCK, Asset.AssetType.OPTION)
 _FINER = {"minute": (), "hour": ("minute",), "day": ("minute", "hour")}
 
 
@@ -72,7 +74,7 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         )
         self._cached: dict[SeriesKey, CachedSeries] = {}
         self._enough_since: dict[tuple[Any, Any, str, int], datetime] = {}
-        self._splits_checked: set[str] = set()
+        self._splits: dict[str, tuple[CorporateAction, ...] | None] = {}
         self._told: set[str] = set()
         self._chains = PolygonChains(self)
         self._updating = threading.RLock()  # Lumibot asks from several threads
@@ -192,6 +194,7 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         wanted = cached.range_of(span)
 
         def download(pieces: list[TimeRange]) -> Iterator[Delivery]:
+            self._refuse_other_splits(asset)
             yield from self._download(cached, asset, quote, timespan, pieces)
 
         cached.series.ensure(wanted, download)
@@ -202,15 +205,18 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         return cached.downloaded(start, end)
 
     def _cached_series(self, asset: Asset, quote: Asset, timespan: str) -> CachedSeries:
-        adjusted = asset.asset_type in (Asset.AssetType.STOCK, Asset.AssetType.OPTION)
+        adjusted = asset.asset_type in _SPLIT
         key = SeriesKey(asset_key((asset, quote)), SOURCE, timespan, SPLIT_ADJUSTED if adjusted else "")
-        cached = self._cached.get(key)
-        if cached is None:
+        if key not in self._cached:
             if adjusted and self.as_of is None:
                 self._check_splits(asset.symbol)
-            series = DownloadedSeries(self.storage, key, as_of=self.as_of)
-            cached = self._cached[key] = CachedSeries(series, asset, zone_ticker(asset), timespan)
-        return cached
+                self._refuse_other_splits(asset)
+            # All timespans are pinned at once, so that they are of one history.
+            for each in _FINER:
+                sibling = replace(key, timeframe=each)
+                series = DownloadedSeries(self.storage, sibling, as_of=self.as_of)
+                self._cached[sibling] = CachedSeries(series, asset, zone_ticker(asset), each)
+        return self._cached[key]
 
     # -- downloads -------------------------------------------------------------------------------------------
 
@@ -255,21 +261,34 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
 
     def _check_splits(self, symbol: str) -> None:
         """Ask for a stock's splits once a day; if they changed, its stored history is renewed."""
-        if symbol in self._splits_checked:
+        if symbol in self._splits:
             return
-        self._splits_checked.add(symbol)
         stock = AssetKey(symbol.upper())
         known = self.storage.corporate_actions(stock, SOURCE)
-        if known is not None and known.checked_at.astimezone().date() == date.today():
-            return
-        try:
-            splits = self.provider.splits(symbol)
-        except ProviderError as error:
-            logger.warning("the splits of %s could not be checked: %s", symbol, error)
-            return
+        if known is None or known.checked_at.astimezone().date() != date.today():
+            try:
+                self._renew_if_split(stock, self.provider.splits(symbol))
+                known = self.storage.corporate_actions(stock, SOURCE)
+            except ProviderError as error:
+                logger.warning("the splits of %s could not be checked: %s", symbol, error)
+        self._splits[symbol] = None if known is None else known.actions
+
+    def _renew_if_split(self, stock: AssetKey, splits: list[StockSplit]) -> None:
         actions = [CorporateAction(s.execution_date, split_from=s.split_from, split_to=s.split_to) for s in splits]
         if self.storage.record_corporate_actions(stock, actions, SOURCE, restates=(SPLIT_ADJUSTED,)):
-            logger.info("the splits of %s have changed: its adjusted history is downloaded anew", symbol)
+            logger.info("the splits of %s have changed: its adjusted history is downloaded anew", stock.symbol)
+
+    def _refuse_other_splits(self, asset: Asset) -> None:
+        """Refuse bars that another process's split check has made others than those that this backtest began with."""
+        began_with = self._splits.get(asset.symbol) if asset.asset_type in _SPLIT else None
+        if began_with is None:
+            return
+        known = self.storage.corporate_actions(AssetKey(asset.symbol.upper()), SOURCE)
+        if known is not None and known.actions != began_with:
+            raise HistoryRestatedError(
+                f"{asset.symbol} was split, and another backtest has renewed its history while this one was running on "
+                "the old one. This one needs more bars of it now, which would not fit; run it again"
+            )
 
     def _tell_once(self, message: str) -> None:
         if message not in self._told:

@@ -150,7 +150,7 @@ class CachedSeries:
         if not empty:
             return None
         rows = empty_rows(empty)
-        rows["missing"] = np.full(len(rows), True, dtype=object)
+        rows["missing"] = True
         return rows
 
     def _additions(self, empty: list[EpochSeconds], ranges: list[TimeRange], within: TimeRange) -> Additions:
@@ -162,12 +162,15 @@ class CachedSeries:
         unstored = [rows for rows in (open_bars, empty_rows(empty)) if len(rows)]
         empty_ns = np.array(empty, dtype=np.int64) * 10**9
 
-        def timestamps(nanoseconds: Int64Array) -> Any:
+        def timestamps(nanoseconds: Int64Array, whole: bool) -> Any:
             milliseconds = nanoseconds // 10**6
             return np.where(np.isin(nanoseconds, empty_ns), np.nan, milliseconds) if marked else milliseconds
 
-        def missing(nanoseconds: Int64Array) -> Any:
-            return np.where(np.isin(nanoseconds, empty_ns), True, None)  # type: ignore[call-overload]
+        def missing(nanoseconds: Int64Array, whole: bool) -> Any:
+            marks = np.isin(nanoseconds, empty_ns)
+            if not whole and len(empty_ns):  # filling carries the mark on, so a piece takes over what came before
+                marks[:1] |= nanoseconds[:1] > empty_ns[0]
+            return np.where(marks, True, None)  # type: ignore[call-overload]
 
         return Additions(
             rows=pd.concat(unstored) if unstored else pd.DataFrame(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,12 +25,13 @@ class Additions:
     """What the frames have that the store has not.
 
     `rows` are bars by start (UTC), in columns of the series; what they lack is missing. `dtypes` replaces the stored
-    dtypes of some columns. `columns` are made for each frame from its bar starts (ns), by name; `order` is that of all.
+    dtypes of some columns. `columns` are made for each frame, by name, from its bar starts (ns) and whether it is the
+    whole series or a piece of it; `order` is that of all.
     """
 
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     dtypes: Mapping[str, str] = field(default_factory=dict)
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Callable[[Int64Array, bool], Any]] = field(default_factory=dict)
     order: Sequence[str] = ()
 
 
@@ -132,12 +133,13 @@ class RangesView(SeriesView):
         frame = frame.astype({name: dtype for name, dtype in self._additions.dtypes.items() if name in frame})
         if len(added):
             added = added.tz_convert(frame.index.tz)
-            frame = pd.concat([frame, added]).sort_index() if len(frame) else added.reindex(columns=frame.columns)
+            valued = len(frame) or len(added.columns)
+            frame = pd.concat([frame, added]).sort_index() if valued else frame.reindex(added.index)
             for name in frame.select_dtypes("object").columns:
                 frame[name] = frame[name].where(frame[name].notna(), None)
         nanoseconds = pd.DatetimeIndex(frame.index).as_unit("ns").asi8
         for name, make in self._additions.columns.items():
-            frame[name] = make(nanoseconds)
+            frame[name] = make(nanoseconds, within is None)
         frame.index.name = "datetime"
         ordered: pd.DataFrame = frame[self.frame_columns()]
         return ordered
