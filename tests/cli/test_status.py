@@ -38,6 +38,7 @@ def test_an_absent_store_in_json_is_an_empty_one(command: Command) -> None:
         "exists": False,
         "bytes": 0,
         "bars": 0,
+        "spooled_bars": 0,
         "series": [],
     }
 
