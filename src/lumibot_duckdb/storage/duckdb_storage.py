@@ -551,11 +551,7 @@ class DuckDBDataStorage(DataStorageInterface):
                 return False
             if write.onto is not None and kept.store_id not in ("", self._catalog.store_id):
                 raise HistoryRestatedError(f"the store was replaced by another, without version {write.onto}")
-            into = self._write_to(cursor, write.key)
-            try:
-                into.bars(write)
-            except (ValueError, TypeError) as error:
-                raise InvalidBarsError(str(error)) from error
+            self._write_to(cursor, write.key).bars(write)
             return True
 
     def _next_ingest(self) -> tuple[int, datetime]:

@@ -23,11 +23,11 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.storage import bars_output
-from lumibot_duckdb.storage.bars_input import check_bars
+from lumibot_duckdb.storage.bars_input import InputBars, check_bars
 from lumibot_duckdb.storage.errors import HistoryRestatedError, InvalidBarsError, StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.identity import asset_key, canonical_source
 from lumibot_duckdb.storage.interface import AssetKey, SeriesKey, TimeRange
@@ -44,6 +44,7 @@ _NAME = re.compile(r"\d{20}-(?P<bars>\d+)-(?P<digest>[0-9a-f]{64})\.arrow")
 _UNFINISHED = re.compile(r".*\.arrow\.(?P<pid>\d+)")
 _WRITE = b"lumibot_duckdb_write"
 _TIMES = "ts"
+_ARROW_TYPES = {"DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "BIGINT": pa.int64(), "VARCHAR": pa.string()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,19 +244,27 @@ def _write_of(name: str, content: bytes) -> SpooledWrite:
     covered, onto = said["covered"], said["onto"]
     write = BarsWrite(
         key=key,
-        bars=check_bars(key.label(), _frame(table, Layout.from_json(said["layout"]))),
+        bars=_bars(key.label(), table, Layout.from_json(said["layout"])),
         covered=None if covered is None else TimeRange(int(covered[0]), int(covered[1])),
         replace=bool(said["replace"]),
         metadata=None if said["metadata"] is None else json.loads(said["metadata"]),
         onto=None if onto is None else int(onto),
-        asked_at=datetime.fromisoformat(said["asked_at"]),
+        asked_at=_moment(said["asked_at"]),
     )
     return SpooledWrite(write, _text(said["store_id"]))
 
 
-def _frame(table: pa.Table, layout: Layout) -> pd.DataFrame:
+def _bars(label: str, table: pa.Table, layout: Layout) -> InputBars:
+    """Return the bars of a file, through all checks of a write."""
+    for name, sql_type in [(_TIMES, "BIGINT"), *layout.physical()]:
+        if table.schema.field(name).type != _ARROW_TYPES[sql_type]:
+            raise TypeError(f"its column {name} holds {table.schema.field(name).type}")
     times = table[_TIMES].to_numpy()
-    return bars_output.frame(bars_output.bar_arrays(table, times, layout.columns), layout)
+    frame = bars_output.frame(bars_output.bar_arrays(table, times, layout.columns), layout)
+    bars = check_bars(label, frame)
+    if not np.array_equal(bars.times, times):
+        raise ValueError("its times are none that bars can have")
+    return bars
 
 
 def _asset_of(said: Mapping[str, Any]) -> AssetKey:
@@ -273,6 +282,13 @@ def _asset_of(said: Mapping[str, Any]) -> AssetKey:
     )
 
 
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return moment
+
+
 def _text_or_none(value: object) -> str | None:
     return None if value is None else _text(value)
 
@@ -280,4 +296,5 @@ def _text_or_none(value: object) -> str | None:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
+    value.encode()  # half a surrogate pair is a Python text, but none that can be stored
     return value
