@@ -7,8 +7,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -45,14 +45,17 @@ def download(storage: DuckDBDataStorage, symbol: str, number: int) -> None:
     storage.store_ohlcv_data(symbol, bars, "test", "minute", covered=covered, metadata={"n": number})
 
 
-def impatient(path: Path) -> tuple[DuckDBDataStorage, StoreConnection]:
-    """A storage that does not wait for others, and what keeps it so."""
-    connection = StoreConnection.of(path, wait_seconds=0)
-    return DuckDBDataStorage(path), connection
+@contextmanager
+def impatient(path: Path) -> Iterator[DuckDBDataStorage]:
+    """A storage that does not wait for others."""
+    connection = StoreConnection.of(path)
+    patience, connection.wait_seconds = connection.wait_seconds, 0
+    yield DuckDBDataStorage(path)
+    connection.wait_seconds = patience
 
 
 @contextmanager
-def held(path: Path) -> Any:
+def held(path: Path) -> Iterator[None]:
     lock = StoreLock(path)
     lock.acquire(True, float("inf"))
     try:
@@ -63,9 +66,8 @@ def held(path: Path) -> Any:
 
 def keep(path: Path, symbol: str, numbers: range) -> None:
     """Have downloads wait beside the store."""
-    storage, _ = impatient(path)
-    storage.close()
-    with held(path):
+    StoreConnection.of(path).close()
+    with held(path), impatient(path) as storage:
         for number in numbers:
             with pytest.raises(StoreBusyError, match="merges them"):
                 download(storage, symbol, number)
@@ -92,14 +94,20 @@ def keep_and_die(path: Path, when: str) -> None:
         spool.os.fsync = lambda descriptor: (os.ftruncate(descriptor, 1000), die_when_called())  # type: ignore
     else:
         Path.replace = die_when_called  # type: ignore
-    storage, _ = impatient(path)
-    with held(path):
+    with held(path), impatient(path) as storage:
         download(storage, "X", 0)
 
 
 def merge_and_die(path: Path) -> None:
     """In another process: be killed when a download is merged, but still waits."""
-    Path.unlink = die_when_called  # type: ignore
+    unlink = Path.unlink
+
+    def die_or_unlink(file: Path, missing_ok: bool = False) -> None:
+        if file.suffix == ".arrow":
+            die_when_called()
+        unlink(file, missing_ok)
+
+    Path.unlink = die_or_unlink  # type: ignore
     DuckDBDataStorage(path).merge_spooled()
 
 
@@ -197,18 +205,16 @@ def test_processes_that_merge_at_once_merge_everything_once(tmp_path: Path) -> N
 
 def download_impatiently(path: Path, mine: int, barrier: Barrier, pipe: Connection) -> None:
     """In another process: download while others do, without waiting for them; tell how often bars had to be kept."""
-    storage, _ = impatient(path)
     barrier.wait()
     kept = 0
     try:
-        for number in range(30):
-            try:
-                download(storage, f"OWN{mine}", number)
-            except StoreBusyError as error:
-                assert "merges them" in str(error)
-                kept += 1
-        with suppress(StoreBusyError):
-            storage.close()
+        with impatient(path) as storage:
+            for number in range(30):
+                try:
+                    download(storage, f"OWN{mine}", number)
+                except StoreBusyError:
+                    kept += 1
+        storage.close()
         pipe.send(kept)
     except BaseException as error:
         pipe.send(repr(error))
