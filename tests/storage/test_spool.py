@@ -27,7 +27,7 @@ from lumibot_duckdb.storage.connection import StoreConnection
 from lumibot_duckdb.storage.errors import InvalidBarsError, StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, TimeRange
 from lumibot_duckdb.storage.locking import StoreLock
-from lumibot_duckdb.storage.spool import Spool, SpoolContents
+from lumibot_duckdb.storage.spool import Spool, SpoolContents, SpooledWrite
 from storage.frames import assert_same, frame_strategy, minute_bars
 
 WHOLE = TimeRange(1_704_150_000, 1_704_240_000)
@@ -188,6 +188,18 @@ def test_the_oldest_is_merged_first_and_before_what_is_being_written(store: Duck
         told = cursor.rows("SELECT metadata FROM {db}.ingest WHERE metadata IS NOT NULL ORDER BY ingest_id")
     assert told == [(f'{{"n": {n}}}',) for n in range(4)]
     assert files(store) == []
+
+
+def test_what_another_process_merged_just_now_is_not_written_over_its_newer_bars(store: DuckDBDataStorage) -> None:
+    keep(store)
+    other = DuckDBDataStorage(store.path)
+
+    def late(kept: SpooledWrite, file: Path) -> bool:
+        download(other, frame=FRAME.assign(volume=9))  # which merges first
+        return store._merge(kept, file)
+
+    assert Spool(store.path).merge(late) == 0
+    assert (store.get_historical_prices("X")["volume"] == 9).all()
 
 
 def test_a_hundred_downloads_wait_and_are_merged(store: DuckDBDataStorage) -> None:
