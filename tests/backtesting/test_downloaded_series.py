@@ -12,8 +12,10 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSeries
-from lumibot_duckdb.storage.errors import HistoryRestatedError
+from lumibot_duckdb.storage.connection import StoreConnection
+from lumibot_duckdb.storage.errors import HistoryRestatedError, StoreBusyError
 from lumibot_duckdb.storage.interface import AssetKey, SeriesKey, TimeRange
+from lumibot_duckdb.storage.locking import StoreLock
 
 KEY = SeriesKey(AssetKey("AAPL"), "polygon", "minute", "split")
 BEGIN = int(pd.Timestamp("2024-03-08 14:30", tz="UTC").timestamp())
@@ -69,6 +71,28 @@ def test_an_interrupted_download_goes_on_where_it_stopped(storage: DuckDBDataSto
     provider.fails_after = None
     DownloadedSeries(storage, KEY).ensure(minutes(0, 30), provider)
     assert provider.asked == [minutes(10, 20), minutes(0, 10), minutes(20, 30)]
+
+
+def test_what_could_not_be_written_is_not_asked_for_again(storage: DuckDBDataStorage) -> None:
+    provider = Provider()
+    connection = StoreConnection.of(storage.path)
+    lock = StoreLock(storage.path)
+
+    def held_meanwhile(pieces: list[TimeRange]) -> Iterator[Delivery]:
+        storage.close()
+        lock.acquire(True, float("inf"))
+        yield from provider(pieces)
+
+    connection.wait_seconds = 0
+    with pytest.raises(StoreBusyError, match="merges them"):
+        DownloadedSeries(storage, KEY).ensure(minutes(10, 20), held_meanwhile)
+    connection.wait_seconds = 30
+    lock.close()
+    series = DownloadedSeries(storage, KEY)
+    series.ensure(minutes(10, 25), provider)
+    assert provider.asked == [minutes(10, 20), minutes(20, 25)]
+    assert series.pin is not None
+    assert storage.facts(series.pin).rows == 15
 
 
 def test_an_empty_answer_is_not_asked_for_again(storage: DuckDBDataStorage) -> None:

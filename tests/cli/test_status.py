@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 from cli.files import Command, csv_of, minutes
+from lumibot_duckdb.storage.connection import StoreConnection
+from lumibot_duckdb.storage.errors import StoreBusyError
+from lumibot_duckdb.storage.interface import TimeRange
+from lumibot_duckdb.storage.locking import StoreLock
+from storage.frames import minute_bars
 
 Write = Callable[..., Path]
 
@@ -38,6 +43,7 @@ def test_an_absent_store_in_json_is_an_empty_one(command: Command) -> None:
         "exists": False,
         "bytes": 0,
         "bars": 0,
+        "spooled_bars": 0,
         "series": [],
     }
 
@@ -125,3 +131,23 @@ def test_a_large_store_is_summed_up_until_all_is_asked_for(command: Command, wri
     assert "--all shows every series" in ended.out
     assert command("status", "--all").out.count(" stock ") == 60
     assert "S001 stock" in command("status", "S001").out
+
+
+def test_downloads_that_wait_beside_the_store_are_told(filled: Command) -> None:
+    assert "for the next write" not in filled("status").out
+    storage = filled.storage()
+    storage.close()
+    lock = StoreLock(storage.path)
+    lock.acquire(True, float("inf"))
+    connection = StoreConnection.of(storage.path)
+    connection.wait_seconds = 0
+    with pytest.raises(StoreBusyError):
+        storage.store_ohlcv_data("X", minute_bars(), "test", "minute", covered=TimeRange(0, 60))
+    lock.close()
+    connection.wait_seconds = 30
+    assert (
+        f"60 bars of 1 download wait in {filled.store}.spool for the next write to the store.\n" in filled("status").out
+    )
+    assert json.loads(filled("status", "--json").out)["spooled_bars"] == 60
+    storage.merge_spooled()
+    assert "for the next write" not in filled("status").out

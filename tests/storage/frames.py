@@ -45,9 +45,10 @@ def assert_same(actual: pd.DataFrame, expected: pd.DataFrame) -> None:
         one, other = actual[name], expected[name]
         assert one.dtype == other.dtype, name
         if one.dtype.kind == "f":
-            gaps = other.isna().to_numpy()
             floats = [np.asarray(s.to_numpy(dtype=np.float64, na_value=0.0)) for s in (one, other)]
-            # NaN equals NaN; 0.0 does not equal -0.0.
+            # NaN equals NaN, of whatever bits (a nullable column may hold it as a value); 0.0 does not equal -0.0.
+            gaps = other.isna().to_numpy() | np.isnan(floats[1])
+            assert np.isnan(floats[0][np.isnan(floats[1])]).all(), name
             assert (floats[0].view(np.int64)[~gaps] == floats[1].view(np.int64)[~gaps]).all(), name
         elif one.dtype == object:
             assert [type(a) for a in one] == [type(b) for b in other], name

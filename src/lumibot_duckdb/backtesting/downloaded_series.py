@@ -70,10 +70,11 @@ class DownloadedSeries:
         """Have all bars of a range in the store; `download` is asked for the pieces that are not there.
 
         What arrives is stored at once, so that an interrupted download goes on where it stopped.
-        Raises what `download` raises, `HistoryRestatedError`, `StoreWriteError`.
+        Raises what `download` raises, `HistoryRestatedError`, `StoreBusyError`, `StoreWriteError`.
         """
         missing = coverage.missing(wanted, self._covered)
         if missing and self._as_of is None:
+            self._storage.merge_spooled()  # an earlier download may have had to leave it beside the store
             self._look()
             missing = coverage.missing(wanted, self._covered)
         if not missing or self._as_of is not None:

@@ -15,6 +15,7 @@ from lumibot_duckdb.cli.store import chosen_path, open_store
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.interface import SeriesInfo, TimeRange
+    from lumibot_duckdb.storage.spool import Spool
 
 SERIES_IN_TABLE = 50
 _RANGES_SHOWN = 10
@@ -46,8 +47,11 @@ def add_parser(subparsers: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     path = chosen_path(arguments.store)
+    from lumibot_duckdb.storage.spool import Spool
+
+    spool = Spool(path)
     if not path.exists():
-        _print_absent(path, arguments.json)
+        _print_absent(path, spool, arguments.json)
         return 0
     storage = open_store(arguments.store)
     try:
@@ -56,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
         storage.close()
     on_disk = path.stat().st_size
     if arguments.json:
-        print(json.dumps(_as_json(path, on_disk, series), indent=2))
+        print(json.dumps(_as_json(path, on_disk, series, spool), indent=2))
         return 0
     if not series:
         print("The store has no series yet.\n")
@@ -70,6 +74,7 @@ def _run(arguments: argparse.Namespace) -> int:
     print(
         f"{path}: {size(on_disk)}, {count(len(series), 'series', 'series')}, {count(bars, 'bar')}. Times are New York."
     )
+    _print_spooled(spool)
     return 0
 
 
@@ -83,12 +88,18 @@ def _of_symbols(storage: Any, symbols: Sequence[str]) -> list[SeriesInfo]:
     return list(found.values())
 
 
-def _print_absent(path: Path, as_json: bool) -> None:
+def _print_spooled(spool: Spool) -> None:
+    for sentence in spool.sentences():
+        print(sentence + ".")
+
+
+def _print_absent(path: Path, spool: Spool, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(_as_json(path, 0, []), indent=2))
+        print(json.dumps(_as_json(path, 0, [], spool), indent=2))
         return
     print(f"There is no store yet. It would be {path}")
     print("Fill it with `lumibot-duckdb import FILE...`, or try `lumibot-duckdb demo`.")
+    _print_spooled(spool)
 
 
 def _series_table(series: Sequence[SeriesInfo]) -> str:
@@ -148,12 +159,13 @@ def _totals_table(series: Sequence[SeriesInfo]) -> str:
     return table(header, rows, right=[False, False, False, True, True, False, False])
 
 
-def _as_json(path: Path, on_disk: int, series: Sequence[SeriesInfo]) -> dict[str, Any]:
+def _as_json(path: Path, on_disk: int, series: Sequence[SeriesInfo], spool: Spool) -> dict[str, Any]:
     return {
         "path": str(path),
         "exists": path.exists(),
         "bytes": on_disk,
         "bars": sum(info.rows for info in series),
+        "spooled_bars": spool.contents().bars,
         "series": [_series_as_json(info) for info in series],
     }
 

@@ -28,10 +28,13 @@ from lumibot_duckdb.storage.bars_input import check_bars
 from lumibot_duckdb.storage.catalog import Catalog, SeriesRecord
 from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor
 from lumibot_duckdb.storage.errors import (
+    HistoryRestatedError,
     InvalidBarsError,
     InvalidRecordError,
     SeriesNotFoundError,
+    StoreBusyError,
     StoreNotFoundError,
+    StoreWriteError,
     VersionGoneError,
 )
 from lumibot_duckdb.storage.identity import asset_key, asset_query, canonical_source
@@ -59,8 +62,16 @@ from lumibot_duckdb.storage.layout import Kind
 from lumibot_duckdb.storage.location import ensure_folder, store_path
 from lumibot_duckdb.storage.renewal import renew
 from lumibot_duckdb.storage.result_cache import ResultCache
+from lumibot_duckdb.storage.spool import Spool, SpoolContents, SpooledWrite
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
-from lumibot_duckdb.storage.writing import VersionState, Write, stored_coverage, timestamp_literal, version_state
+from lumibot_duckdb.storage.writing import (
+    BarsWrite,
+    VersionState,
+    Write,
+    stored_coverage,
+    timestamp_literal,
+    version_state,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -103,6 +114,7 @@ class DuckDBDataStorage(DataStorageInterface):
     ) -> None:
         self._path = store_path(cache_dir)
         self._connection = StoreConnection.of(self._path, threads=threads, memory_limit=memory_limit)
+        self._spool = Spool(self._connection.path)
         self._catalog = Catalog()
         self._cache = ResultCache(cache_bytes)
         self._states = ResultCache(_STATES_BYTES)
@@ -140,16 +152,28 @@ class DuckDBDataStorage(DataStorageInterface):
         metadata: Mapping[str, Any] | None = None,
         onto: int | None = None,
     ) -> WriteResult:
-        """Store bars; see the interface. Columns that `data` lacks keep their stored values unless `replace`."""
+        """Store bars; see the interface. Columns that `data` lacks keep their stored values unless `replace`.
+
+        Bars that say what they cover are a download. If the store is held by others for too long (`StoreBusyError`) or
+        the disk is full (`StoreWriteError`), they are kept beside the store until the next write by any process; the
+        error is raised all the same, and says so.
+        """
         key = _key_to_write(asset, source, timeframe, adjustment, exchange)
         bars = check_bars(key.label(), data)
         if not len(bars) and covered is None:
             return WriteResult(key, None)
-        with self._write() as cursor:
-            write = self._write_to(cursor, key)
-            if onto is not None:
-                write.refuse_unless_onto(onto)
-            return write.bars(bars, covered, replace, metadata)
+        write = BarsWrite(key, bars, covered, replace, metadata, onto, datetime.now(timezone.utc))
+        try:
+            with self._write() as cursor:
+                return self._write_to(cursor, key).bars(write)
+        except (StoreBusyError, StoreWriteError) as error:
+            if covered is None:
+                raise
+            raise self._spool.keep_after(error, SpooledWrite(write, self._catalog.store_id)) from error
+
+    def merge_spooled(self) -> int:
+        """Write what downloads had to leave beside the store, as every write does first; see the interface."""
+        return self._spool.merge(self._merge)
 
     def record_coverage(
         self, asset: AssetLike, covered: TimeRange, source: str, timeframe: str, *, adjustment: str = ""
@@ -162,6 +186,7 @@ class DuckDBDataStorage(DataStorageInterface):
     def renew_series(self, asset: AssetLike, source: str, timeframe: str, *, adjustment: str = "") -> None:
         """Begin a new version of a series, without bars and with nothing covered; see the interface."""
         key = _key_to_write(asset, source, timeframe, adjustment, None)
+        self.merge_spooled()
         if self._refresh() and self._catalog.find(key) is not None:
             with self._write() as cursor:
                 record = self._catalog.find(key)
@@ -216,6 +241,7 @@ class DuckDBDataStorage(DataStorageInterface):
     ) -> int:
         """Delete the matching series with all their versions; return how many bars of current versions went."""
         query, wanted_timeframe, wanted_source = _looked_for(asset, timeframe, source)
+        self.merge_spooled()
         if not self._connection.exists():
             return 0
         deleted = 0
@@ -443,6 +469,7 @@ class DuckDBDataStorage(DataStorageInterface):
                     "SELECT (SELECT count(*) FROM {db}.series), (SELECT count(*) FROM {db}.series_version), "
                     "(SELECT count(*) FROM {db}.bar)"
                 )
+        spooled = self._spool.contents()
         return StoreStatistics(
             path=str(self._path),
             bytes_on_disk=sum(file.stat().st_size for file in (self._path, self._log) if file.exists()),
@@ -454,6 +481,7 @@ class DuckDBDataStorage(DataStorageInterface):
             cache_hits=self._cache.hits,
             cache_bytes=self._cache.bytes,
             seconds_in_storage=self._counters.seconds,
+            details={} if spooled == SpoolContents() else {"spooled": spooled},
         )
 
     def sql(
@@ -478,6 +506,7 @@ class DuckDBDataStorage(DataStorageInterface):
         `VersionGoneError`. Other processes wait only at the end. Needs as much free disk space as the store has bytes.
         Raises `StoreNotFoundError`, `StoreWriteError` (the store is then as it was).
         """
+        self.merge_spooled()
         if not self._refresh():
             raise self._no_store()
         return compaction.compact(self._connection, grace)
@@ -499,8 +528,15 @@ class DuckDBDataStorage(DataStorageInterface):
 
     @contextmanager
     def _write(self) -> Iterator[StoreCursor]:
-        """Give a cursor for one transaction on a store of the newest schema, with the catalog up to date."""
+        """Give a cursor for one transaction, after those that merge what waits in the spool."""
         ensure_folder(self._path)
+        self.merge_spooled()
+        with self._transaction() as cursor:
+            yield cursor
+
+    @contextmanager
+    def _transaction(self) -> Iterator[StoreCursor]:
+        """Give a cursor for one transaction on a store of the newest schema, with the catalog up to date."""
         with self._connection.write() as cursor:
             self._see(cursor, migrations.migrate(cursor))
             yield cursor
@@ -511,6 +547,17 @@ class DuckDBDataStorage(DataStorageInterface):
         head = self._catalog.head(record.series_id) if record is not None else None
         before = self._state_after(cursor, head.ingest_id) if head is not None else None
         return Write(cursor, key, before, *self._next_ingest())
+
+    def _merge(self, kept: SpooledWrite, file: Path) -> bool:
+        """Write what a file of the spool holds, unless another process did just now; tell whether that was done."""
+        write = kept.write
+        with self._transaction() as cursor:
+            if not file.exists():
+                return False
+            if write.onto is not None and kept.store_id not in ("", self._catalog.store_id):
+                raise HistoryRestatedError(f"the store was replaced by another, without version {write.onto}")
+            self._write_to(cursor, write.key).bars(write)
+            return True
 
     def _next_ingest(self) -> tuple[int, datetime]:
         """Return id and time (UTC, naive) of the next ingest, inside a `_write` block."""
@@ -557,7 +604,7 @@ class DuckDBDataStorage(DataStorageInterface):
                 return True
         if state.schema_version == 0:
             return False
-        with self._write():
+        with self._transaction():
             return True
 
     def _resolve(

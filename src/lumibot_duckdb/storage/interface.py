@@ -289,7 +289,17 @@ class DataStorageInterface(ABC):
         version that the bars are meant for, for bars that must not be added to any other; a series that does not exist
         yet has none.
         Raises `InvalidBarsError` when the input is not usable, and `HistoryRestatedError` when `onto` is not the
-        current version any more; nothing is stored then.
+        current version any more; nothing is stored then. `StoreBusyError` and `StoreWriteError` tell that the bars
+        could not be written now; those that came with `covered` are kept for `merge_spooled` if that is possible.
+        """
+
+    @abstractmethod
+    def merge_spooled(self) -> int:
+        """Write the bars that could not be written when they were downloaded; return how many writes were made up for.
+
+        Every write does so first. Whoever is about to download does so before looking at what is covered: what waits
+        is covered only when it is written. Raises `StoreBusyError`, `StoreWriteError`; what is left then goes on
+        waiting.
         """
 
     @abstractmethod

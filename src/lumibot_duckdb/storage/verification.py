@@ -14,6 +14,7 @@ from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.compaction import bar_columns, pieces
 from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor
 from lumibot_duckdb.storage.layout import Layout
+from lumibot_duckdb.storage.spool import Spool
 
 _NAMED_PER_CHECK = 20
 
@@ -56,6 +57,7 @@ def verify(connection: StoreConnection) -> VerificationReport:
                 found += cursor.rows(sql.replace("{piece}", condition))
             findings += [Finding(name, damage, what) for (what,) in found[:_NAMED_PER_CHECK]]
         findings += _wrong_layouts(cursor)
+    findings += [Finding("spool", False, what) for what in Spool(connection.path).sentences()]
     return VerificationReport(series, rows, findings)
 
 

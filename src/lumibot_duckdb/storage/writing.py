@@ -43,6 +43,19 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
+class BarsWrite:
+    """What is to be written: the arguments of `store_ohlcv_data`, checked. `asked_at` (UTC) is when it was called."""
+
+    key: SeriesKey
+    bars: InputBars
+    covered: TimeRange | None
+    replace: bool
+    metadata: Mapping[str, Any] | None
+    onto: int | None
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class VersionState:
     """A version of a series after an ingest."""
 
@@ -103,8 +116,7 @@ class Write:
         self._ingest_id = ingest_id
         self._now = now
 
-    def refuse_unless_onto(self, version_id: int) -> None:
-        """Raise `HistoryRestatedError` if that is not the current version of the series."""
+    def _refuse_unless_onto(self, version_id: int) -> None:
         if self._before is None or self._before.version_id != version_id:
             raise HistoryRestatedError(
                 f"the history of {self._key.label()} was restated meanwhile (a split, a correction, a deletion): bars "
@@ -114,19 +126,20 @@ class Write:
 
     # -- the kinds of write ----------------------------------------------------------------------------------
 
-    def bars(
-        self, bars: InputBars, covered: TimeRange | None, replace_range: bool, metadata: Mapping[str, Any] | None
-    ) -> WriteResult:
-        """Store bars and what they cover."""
-        text = _metadata_text(self._key, metadata)
+    def bars(self, given: BarsWrite) -> WriteResult:
+        """Store bars and what they cover. Raises `HistoryRestatedError` if they are meant for another version."""
+        if given.onto is not None:
+            self._refuse_unless_onto(given.onto)
+        bars, covered = given.bars, given.covered
+        text = metadata_text(self._key, given.metadata)
         if len(bars) and covered is None:
             covered = TimeRange(int(bars.times[0]), int(bars.times[-1]) + bar_seconds(self._key.timeframe))
         before = self._before
         if before is not None and before.rows:
-            result, after = self._onto(before, bars, covered if replace_range else None)
+            result, after = self._onto(before, bars, covered if given.replace else None)
         else:
             result, after = self._first(before, bars)
-        fresh = self._coverage_to_add(covered, empty=len(bars) == 0)
+        fresh = self._coverage_to_add(covered, given.asked_at, empty=len(bars) == 0)
         if after is None and fresh is None:
             return replace(result, version_id=before.version_id if before is not None else None)
         kind = "coverage" if after is None else "bars"
@@ -138,7 +151,7 @@ class Write:
 
     def empty_answer(self, covered: TimeRange) -> None:
         """Remember that a range was asked for and that there was nothing."""
-        fresh = self._coverage_to_add(covered, empty=True)
+        fresh = self._coverage_to_add(covered, self._now.replace(tzinfo=timezone.utc), empty=True)
         if fresh is not None:
             after = self._before or self._nothing_yet(Layout("ns"))
             self._record("coverage", WriteResult(self._key, None), after, None)
@@ -440,20 +453,29 @@ class Write:
 
     # -- coverage --------------------------------------------------------------------------------------------
 
-    def _coverage_to_add(self, covered: TimeRange | None, *, empty: bool) -> tuple[TimeRange, datetime | None] | None:
-        """Return what of a range is newly covered, and until when to believe it; None if nothing is."""
+    def _coverage_to_add(
+        self, covered: TimeRange | None, asked_at: datetime, *, empty: bool
+    ) -> tuple[TimeRange, datetime | None] | None:
+        """Return what of a range is newly covered, and until when to believe it; None if nothing is.
+
+        What had not closed when it was asked for is not covered, however late the answer is written.
+        """
         if covered is None:
             return None
         now = self._now.replace(tzinfo=timezone.utc)
-        closed = ranges.closed_part(covered, self._key.timeframe, int(now.timestamp()))
+        asked_at = min(asked_at, now)
+        closed = ranges.closed_part(covered, self._key.timeframe, int(asked_at.timestamp()))
         if closed is None:
+            return None
+        until = ranges.believed_until(closed, asked_at) if empty else None
+        if until is not None and until <= now:
             return None
         if self._before is not None:
             known = stored_coverage(self._cursor, now, self._before.series_id).get(self._before.series_id, [])
-            lasting = [piece for piece, until in known if empty or until is None]
+            lasting = [piece for piece, bound in known if empty or bound is None]
             if not ranges.missing(closed, lasting):
                 return None
-        return closed, ranges.believed_until(closed, now).replace(tzinfo=None) if empty else None
+        return closed, None if until is None else until.replace(tzinfo=None)
 
     def _add_coverage(self, series_id: int, covered: TimeRange, believed_until: datetime | None) -> None:
         self._cursor.execute(
@@ -498,7 +520,8 @@ def _literal_or_null(time: int | None) -> str:
     return "NULL" if time is None else timestamp_literal(time)
 
 
-def _metadata_text(key: SeriesKey, metadata: Mapping[str, Any] | None) -> str | None:
+def metadata_text(key: SeriesKey, metadata: Mapping[str, Any] | None) -> str | None:
+    """Return metadata as it is stored; raise `InvalidBarsError` if it cannot be."""
     if not metadata:
         return None
     try:
