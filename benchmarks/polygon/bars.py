@@ -25,6 +25,9 @@ SOURCE = "polygon"
 START, END = "2022-02-01", "2023-12-29"
 """The longest backtest that the bars allow: requests at its start look back on days of January."""
 
+# When it holds a stock, Lumibot looks for splits in twice as many days before the backtest as it has.
+_ASKED_FROM = date(2018, 1, 1)
+
 Settings = dict[str, str]
 
 
@@ -104,7 +107,7 @@ def _store(storage: DuckDBDataStorage, symbol: str) -> None:
         SOURCE,
         "minute",
         adjustment="split",
-        covered=TimeRange(_midnight(FIRST_DAY), _midnight(LAST_DAY)),
+        covered=TimeRange(_midnight(_ASKED_FROM), _midnight(LAST_DAY)),
         metadata={"ticker": symbol, "whole_numbers": ["volume", "transactions"]},
     )
 

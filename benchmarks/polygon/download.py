@@ -40,17 +40,17 @@ class RehearsedServer(PolygonServer):
         return self.answers[asked]
 
 
-def into_nothing(workplace: Workplace) -> list[Row]:
+def into_nothing(workplace: Workplace, symbols: int = _SYMBOLS, repeats: int = _REPEATS) -> list[Row]:
     """Five symbols over a quarter of minutes, downloaded into an empty cache or store and kept there."""
     seconds: dict[str, list[float]] = {"lumibot": [], "duckdb": []}
     bars: dict[str, int] = {}
     with RehearsedServer(whole_as_int=True) as server:
-        for symbol, frame in workplace.frames(_SYMBOLS):
+        for symbol, frame in workplace.frames(symbols):
             server.serve(symbol, "minute", frame)
-        for repeat in range(1 + _REPEATS):
+        for repeat in range(1 + repeats):
             for side, times in seconds.items():
                 with TemporaryDirectory(dir=workplace.folder) as folder:
-                    outcome = _downloaded(side, Path(folder), server.url)
+                    outcome = _downloaded(side, Path(folder), server.url, symbols)
                 bars[side] = outcome["bars"]
                 if repeat > 0:  # the first is the server's rehearsal
                     times.append(outcome["seconds"])
@@ -58,7 +58,7 @@ def into_nothing(workplace: Workplace) -> list[Row]:
         raise AssertionError(f"the sides did not download the same bars: {bars}")
     return [
         against(
-            f"{_SYMBOLS} symbols x 1 quarter of minutes into an empty cache or store",
+            f"{symbols} symbols x 1 quarter of minutes into an empty cache or store",
             "s",
             OPPONENT,
             Sample.of(seconds["duckdb"]),
@@ -69,12 +69,13 @@ def into_nothing(workplace: Workplace) -> list[Row]:
     ]
 
 
-def _downloaded(side: str, folder: Path, url: str) -> dict[str, Any]:
+def _downloaded(side: str, folder: Path, url: str, symbols: int) -> dict[str, Any]:
     settings = {"LUMIBOT_CACHE_FOLDER": str(folder), "LUMIBOT_DUCKDB_PATH": str(folder / "bars.duckdb")}
-    return dict(run_apart("polygon.download.fetch", settings=settings, side=side, url=url, folder=str(folder)))
+    arguments = {"side": side, "url": url, "folder": str(folder), "symbols": symbols}
+    return dict(run_apart("polygon.download.fetch", settings=settings, **arguments))
 
 
-def fetch(side: str, url: str, folder: str) -> dict[str, Any]:
+def fetch(side: str, url: str, folder: str, symbols: int) -> dict[str, Any]:
     """Ask for bars of one symbol after another, the whole backtest's of which have to be downloaded first."""
     source_class(side)
     from lumibot.entities import Asset
@@ -84,7 +85,7 @@ def fetch(side: str, url: str, folder: str) -> dict[str, Any]:
         started = perf_counter()
         source = make_source(side, START, END, KEY)
         set_clock(source, next(iter(regular_minutes(START, 1))))
-        for symbol in symbol_names(_SYMBOLS):
+        for symbol in symbol_names(symbols):
             answer = source.get_historical_prices(Asset(symbol), 60, "minute")
             if len(answer.df) != 60:
                 raise AssertionError(f"{len(answer.df)} bars instead of 60")

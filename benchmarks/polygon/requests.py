@@ -99,8 +99,8 @@ def first_touch(workplace: Workplace) -> list[Row]:
             for when, seconds in run_apart("polygon.requests.touch", settings=sides[side], side=side).items():
                 times[when] = [*times.get(when, []), *seconds]
     notes = {
-        "later in a process": "later: the request alone, for another symbol of the same backtest",
-        "first in a process": "first: the source is made, and its first request answered",
+        "later in a process": "the request alone: the source is made before, with its clock, which no symbol changes",
+        "first in a process": "the first one of a process looks up two years of NYSE's calendar as well, on both sides",
     }
     return [
         against(
@@ -124,9 +124,9 @@ def touch(side: str) -> dict[str, list[float]]:
     from lumibot.entities import Asset
 
     with only_this_machine():
-        moments = [perf_counter()]
         source = make_source(side, START, END)
         set_clock(source, next(iter(regular_minutes(START, 1))))
+        moments = [perf_counter()]
         for symbol in symbol_names(_TOUCHED):
             answer = source.get_historical_prices(Asset(symbol), 60, "minute")
             moments.append(perf_counter())

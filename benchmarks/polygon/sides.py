@@ -17,7 +17,8 @@ from benchmarks.sides import new_york
 
 KEY = "no-key-is-needed"
 OPPONENT = "Lumibot's PolygonDataBacktesting"
-_MODULES = {"lumibot": "lumibot.backtesting", "duckdb": "lumibot_duckdb.backtesting.polygon"}
+_MODULES = {"lumibot": "lumibot.backtesting", "duckdb": "lumibot_duckdb.backtesting"}
+_READERS = {"lumibot": "pyarrow.parquet", "duckdb": "lumibot_duckdb.storage.duckdb_storage"}
 
 
 class NetworkRefusedError(AssertionError):
@@ -25,8 +26,9 @@ class NetworkRefusedError(AssertionError):
 
 
 def source_class(side: str) -> Any:
-    """Import what a script of this side imports before its backtest starts; return the class that it backtests on."""
-    import_module("lumibot.strategies")
+    """Import what a script of this side imports, and what it reads bars with; return the class that it backtests on."""
+    for module in ("lumibot.strategies", "lumibot.entities", _READERS[side]):
+        import_module(module)
     return import_module(_MODULES[side]).PolygonDataBacktesting
 
 
@@ -45,13 +47,13 @@ def only_this_machine() -> Iterator[None]:
 
     Lumibot swallows what goes wrong in a download, so the refusal alone would go unseen.
     """
-    tried: set[str] = set()
+    refused: list[NetworkRefusedError] = []
     look_up, connect = socket.getaddrinfo, socket.socket.connect
 
     def refuse_foreign(host: Any) -> None:
         if host not in ("127.0.0.1", "::1", "localhost"):
-            tried.add(str(host))
-            raise NetworkRefusedError(f"a benchmark wanted to reach {host}")
+            refused.append(NetworkRefusedError(f"a benchmark wanted to reach {host}"))
+            raise refused[-1]
 
     def guarded_look_up(host: Any, *arguments: Any, **options: Any) -> Any:
         refuse_foreign(host)
@@ -67,5 +69,5 @@ def only_this_machine() -> Iterator[None]:
         mock.patch.object(socket.socket, "connect", guarded_connect),
     ):
         yield
-    if tried:
-        raise NetworkRefusedError(f"a benchmark wanted to reach {', '.join(sorted(tried))}")
+    if refused:
+        raise refused[0]  # once more, with the traceback of who tried
