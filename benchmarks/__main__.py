@@ -14,6 +14,11 @@ from time import perf_counter
 from benchmarks import disk, ingest, machine, memory, processes, reads, report, requests
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row
+from benchmarks.polygon import backtest as polygon_backtest
+from benchmarks.polygon import disk as polygon_disk
+from benchmarks.polygon import download as polygon_download
+from benchmarks.polygon import memory as polygon_memory
+from benchmarks.polygon import requests as polygon_requests
 
 BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "steady": requests.steady,
@@ -27,6 +32,13 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "scattered": ingest.scattered,
     "lease": processes.lease,
     "soak": processes.soak,
+    "polygon_steady": polygon_requests.steady,
+    "polygon_first_touch": polygon_requests.first_touch,
+    "polygon_memory_20": polygon_memory.twenty_symbols,
+    "polygon_memory_100": polygon_memory.hundred_symbols,
+    "polygon_disk": polygon_disk.bytes_a_bar,
+    "polygon_backtest": polygon_backtest.whole_backtest,
+    "polygon_download": polygon_download.into_nothing,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -36,7 +48,7 @@ def main() -> None:
     arguments = _parse()
     if arguments.list:
         for name, benchmark in BENCHMARKS.items():
-            print(f"{name:12} {(benchmark.__doc__ or '').splitlines()[0]}")
+            print(f"{name:20} {(benchmark.__doc__ or '').splitlines()[0]}")
         return
     warnings.simplefilter("ignore")
     print("\n".join(machine.describe()), end="\n\n", flush=True)

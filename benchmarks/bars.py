@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -37,30 +38,34 @@ class Workplace:
 
     def parquet_folder(self) -> Path:
         """Return a folder with `<symbol>.parquet` (snappy) for twenty symbols, as Lumibot's users keep their bars."""
-        folder = self.folder / "parquet"
-        if not folder.exists():
-            unfinished = self._unfinished("parquet")
-            unfinished.mkdir()
+
+        def fill(folder: Path) -> None:
             for symbol, frame in self.frames():
-                frame.to_parquet(unfinished / f"{symbol}.parquet")
-            unfinished.rename(folder)
-        return folder
+                frame.to_parquet(folder / f"{symbol}.parquet")
+
+        return self.made_once("parquet", fill)
 
     def store_path(self, symbols: int = SYMBOLS) -> Path:
         """Return a store with the bars of so many symbols, written in order."""
-        folder = self.folder / f"store-{symbols}"
-        if not folder.exists():
-            unfinished = self._unfinished(folder.name)
-            unfinished.mkdir()
-            storage = open_store(unfinished / "bars.duckdb")
+
+        def fill(folder: Path) -> None:
+            storage = open_store(folder / "bars.duckdb")
             for symbol, frame in self.frames(symbols):
                 storage.store_ohlcv_data(symbol, frame, SOURCE, "minute")
             storage.close()
-            unfinished.rename(folder)
-        return folder / "bars.duckdb"
 
-    def _unfinished(self, name: str) -> Path:
-        return self.folder / f"{name}.unfinished"
+        return self.made_once(f"store-{symbols}", fill) / "bars.duckdb"
+
+    def made_once(self, name: str, fill: Callable[[Path], object]) -> Path:
+        """Return a folder of this name, filled by `fill` when it is first asked for, completely or not at all."""
+        folder = self.folder / name
+        if not folder.exists():
+            unfinished = self.folder / f"{name}.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            fill(unfinished)
+            unfinished.rename(folder)
+        return folder
 
 
 def open_store(path: Path) -> DuckDBDataStorage:

@@ -34,7 +34,7 @@ def bytes_a_bar(workplace: Workplace) -> list[Row]:
     """Twenty symbols in one store as written, against a file a symbol in each format."""
     rows = sum(len(frame) for _, frame in workplace.frames())
     ours = Sample.of([bytes_in(workplace.store_path().parent) / rows])
-    note = f"after `compact` the store takes {_compacted_bytes(workplace) / rows:.2f} bytes a bar"
+    note = f"after `compact` the store takes {compacted_bytes(workplace.store_path()) / rows:.2f} bytes a bar"
     what = f"bytes on disk a bar, {SYMBOLS} symbols x 2 years"
     return [
         against(
@@ -59,10 +59,11 @@ def _file_bytes(frame: pd.DataFrame, write: Callable[[pd.DataFrame, Path], None]
         return path.stat().st_size
 
 
-def _compacted_bytes(workplace: Workplace) -> int:
-    with TemporaryDirectory(dir=workplace.folder) as folder:
+def compacted_bytes(store: Path) -> int:
+    """Return what a copy of this store takes after `compact`."""
+    with TemporaryDirectory(dir=store.parent.parent) as folder:
         copy = Path(folder) / "bars.duckdb"
-        shutil.copy(workplace.store_path(), copy)
+        shutil.copy(store, copy)
         storage = open_store(copy)
         storage.compact()
         storage.close()

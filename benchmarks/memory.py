@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -14,14 +15,18 @@ from lumibot_duckdb.demo.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.demo.side import import_side
 
 _MEGABYTE = 1e-6
+DAYS = ("2022-06-01", "2023-03-01", "2023-11-01")
 
 
 def twenty_symbols(workplace: Workplace) -> list[Row]:
     """Twenty symbols with two years each, all asked for minutes, five-minute bars and days."""
     bars = {"lumibot": str(workplace.parquet_folder()), "duckdb": str(workplace.store_path(SYMBOLS))}
     held = {side: run_apart("memory.hold", side=side, bars=bars[side]) for side in ("duckdb", "lumibot")}
-    ours, theirs = held["duckdb"], held["lumibot"]
-    opponent = "Lumibot's PandasDataBacktesting"
+    return held_rows(held["duckdb"], held["lumibot"], "Lumibot's PandasDataBacktesting")
+
+
+def held_rows(ours: dict[str, int], theirs: dict[str, int], opponent: str) -> list[Row]:
+    """Return the rows of two processes that `walk_and_weigh` weighed."""
     return [
         against(
             f"resident memory, {SYMBOLS} symbols x 2 years of minutes, imports included",
@@ -52,15 +57,19 @@ def twenty_symbols(workplace: Workplace) -> list[Row]:
 
 
 def hold(side: str, bars: str) -> dict[str, int]:
-    """Load twenty symbols, let the clock walk through a day, and weigh the process."""
+    """Load twenty symbols, let the clock walk through a few days, and weigh the process."""
     import_side(side)
+    imports = resident_bytes()
+    return walk_and_weigh(make_source(side, bars, symbol_names(SYMBOLS), "2022-03-01", "2024-01-01"), imports)
+
+
+def walk_and_weigh(source: Any, imports: int, days: Sequence[str] = DAYS) -> dict[str, int]:
+    """Ask for bars of twenty symbols on a few days of the two years; return the bytes that the process holds."""
     from lumibot.entities import Asset
 
-    imports = resident_bytes()
-    source = make_source(side, bars, symbol_names(SYMBOLS), "2022-03-01", "2024-01-01")
     assets = [Asset(symbol) for symbol in symbol_names(SYMBOLS)]
-    for month in ("2022-06-01", "2023-03-01", "2023-11-01"):
-        for moment in list(regular_minutes(month, 1))[::15]:
+    for day in days:
+        for moment in list(regular_minutes(day, 1))[::15]:
             set_clock(source, moment)
             for asset in assets:
                 for length, timestep in ((60, "minute"), (60, "5min"), (14, "day")):

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ _ROOT = Path(__file__).resolve().parent.parent
 _SETTINGS = ("BACKTESTING_", "LUMIBOT_", "POLYGON_", "THETADATA_")
 
 
-def run_apart(function: str, **arguments: Any) -> Any:
-    """Call `module.function` of this package with JSON arguments in a new process; return its JSON result."""
+def run_apart(function: str, *, settings: Mapping[str, str] | None = None, **arguments: Any) -> Any:
+    """Call `module.function` of this package with JSON arguments in a new process; return its JSON result.
+
+    `settings` are environment variables for it. Its working directory and Lumibot's caches are new and empty otherwise.
+    """
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
@@ -25,6 +29,7 @@ def run_apart(function: str, **arguments: Any) -> Any:
             "LUMIBOT_DISABLE_DOTENV": "1",
             "LUMIBOT_CACHE_FOLDER": folder,
             "PYTHONPATH": str(_ROOT),
+            **(settings or {}),
         }
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.process", function, json.dumps(arguments)]
         finished = subprocess.run([*command, str(result)], cwd=folder, env=environment, capture_output=True, text=True)

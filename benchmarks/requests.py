@@ -20,17 +20,17 @@ from lumibot_duckdb.demo.market import symbol_names
 from lumibot_duckdb.demo.side import import_side
 
 _REQUESTS = {"60 x minute": (60, "minute"), "60 x 5min": (60, "5min"), "14 x day": (14, "day")}
-_WALKS = ("2022-06-01", "2022-11-01", "2023-03-01", "2023-08-01", "2023-11-01")
+WALKS = ("2022-06-01", "2022-11-01", "2023-03-01", "2023-08-01", "2023-11-01")
 _SYMBOLS = 2
 _PROCESSES = 3
-_WARM_UP = 60  # minutes at the start of a walk that are not counted, on both sides
+WARM_UP = 60  # minutes at the start of a walk that are not counted, on both sides
 
 
 def steady(workplace: Workplace) -> list[Row]:
     """The three requests of an ordinary intraday strategy."""
     bars = {"lumibot": str(workplace.parquet_folder()), "duckdb": str(workplace.store_path())}
     calls: dict[str, list[dict[str, list[float]]]] = {side: [] for side in bars}
-    for day in _WALKS:  # side by side, so that what else the machine does falls on both
+    for day in WALKS:  # side by side, so that what else the machine does falls on both
         for side, walks in calls.items():
             walks.append(run_apart("requests.walk", side=side, bars=bars[side], day=day))
     rows = []
@@ -48,13 +48,14 @@ def steady(workplace: Workplace) -> list[Row]:
                 budget="" if target is None else "100 x faster",
                 why_short="a call is a dozen small steps of Python, a third of them Lumibot's own around the source; "
                 "what else the machine does weighs more on them than on pandas' one long resample",
-                note=f"ours: {_calls(ours)}; theirs: {_calls(theirs)}",
+                note=f"ours: {describe_calls(ours)}; theirs: {describe_calls(theirs)}",
             )
         )
     return rows
 
 
-def _calls(walks: list[list[float]]) -> str:
+def describe_calls(walks: list[list[float]]) -> str:
+    """Return what the mean of several walks does not say: the median and the slowest call."""
     seconds = sorted(second for walk in walks for second in walk)
     return f"median call {number(1e6 * median(seconds))} µs, slowest {number(1e3 * seconds[-1])} ms"
 
@@ -69,11 +70,12 @@ def walk(side: str, bars: str, day: str) -> dict[str, list[float]]:
     seconds = {}
     for name, (length, timestep) in _REQUESTS.items():
         clock = regular_minutes(day, 2 if timestep == "minute" else 1)
-        seconds[name] = _time_calls(source, assets, length, timestep, clock)[_WARM_UP * len(assets) :]
+        seconds[name] = time_calls(source, assets, length, timestep, clock)[WARM_UP * len(assets) :]
     return seconds
 
 
-def _time_calls(source: Any, assets: list[Any], length: int, timestep: str, clock: Iterable[datetime]) -> list[float]:
+def time_calls(source: Any, assets: list[Any], length: int, timestep: str, clock: Iterable[datetime]) -> list[float]:
+    """Ask for these bars of every asset at every moment; return the seconds of each call."""
     seconds = []
     for moment in clock:
         set_clock(source, moment)

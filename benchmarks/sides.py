@@ -14,8 +14,8 @@ def make_source(side: str, bars: str, symbols: list[str], start: str, end: str) 
     job = Job(side, "", symbols, "minute", start, end, files=bars, store=bars)
     source_class, pandas_data = source_of(job)
     source = source_class(
-        datetime_start=_new_york(start),
-        datetime_end=_new_york(end),
+        datetime_start=new_york(start),
+        datetime_end=new_york(end),
         pandas_data=pandas_data,
         show_progress_bar=False,
     )
@@ -25,13 +25,13 @@ def make_source(side: str, bars: str, symbols: list[str], start: str, end: str) 
 
 def regular_minutes(start: str, days: int) -> Iterator[datetime]:
     """Return every minute from 09:31 to 15:59 of so many weekdays: the clock of a minute backtest."""
-    day = _new_york(start)
+    day = new_york(start)
     while days > 0:
         if day.weekday() < 5:
             days -= 1
             for minute in range(389):
                 yield day + timedelta(hours=9, minutes=31 + minute)
-        day = _new_york((day.date() + timedelta(days=1)).isoformat())
+        day = new_york((day.date() + timedelta(days=1)).isoformat())
 
 
 def set_clock(source: Any, moment: datetime) -> None:
@@ -39,7 +39,8 @@ def set_clock(source: Any, moment: datetime) -> None:
     source._datetime = moment
 
 
-def _new_york(day: str) -> datetime:
+def new_york(day: str) -> datetime:
+    """Return the midnight of a day in New York."""
     from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 
     return LUMIBOT_DEFAULT_PYTZ.localize(datetime.fromisoformat(day))

@@ -20,9 +20,9 @@ from unittest import mock
 import pytest
 from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBacktesting
 from lumibot.tools import polygon_helper
-from polygon import RESTClient
 
 import lumibot_duckdb.backtesting
+from wire.client import client_redirected_to
 from wire.polygon_server import KEY, PolygonServer
 
 # Set on the developer's machine, these would choose another source, key or storage.
@@ -81,16 +81,6 @@ class Side:
 def both_sides(folder: Path) -> tuple[Side, Side]:
     """Return Lumibot's side and ours."""
     return Side(LumibotPolygonDataBacktesting, folder / "theirs"), Side(our_class(), folder / "ours")
-
-
-@contextmanager
-def client_redirected_to(url: str) -> Iterator[None]:
-    """Change the base address that Polygon's official client takes when none is given, and nothing else of it."""
-    made = RESTClient.__init__
-    defaults = tuple(url if value == "https://api.polygon.io" else value for value in made.__defaults__ or ())
-    assert url in defaults
-    with mock.patch.object(made, "__defaults__", defaults):
-        yield
 
 
 @contextmanager

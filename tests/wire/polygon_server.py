@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import pandas as pd
 
-from wire.loopback import Answer, LoopbackServer, Request
+from .loopback import Answer, LoopbackServer, Request
 
 KEY = "loopback-key-which-no-log-may-show"
 NEW_YORK = "America/New_York"

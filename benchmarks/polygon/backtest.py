@@ -1,0 +1,115 @@
+"""A whole backtest on Polygon's bars: what it takes on both sides, and that both come to the same result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from time import perf_counter
+from typing import Any
+
+from benchmarks.bars import SYMBOLS, Workplace
+from benchmarks.measure import Row, Sample, against
+from benchmarks.polygon.bars import warm_sides
+from benchmarks.polygon.sides import KEY, OPPONENT, only_this_machine, source_class
+from benchmarks.process import run_apart
+from lumibot_duckdb.demo.market import symbol_names
+from lumibot_duckdb.demo.memory import peak_resident_bytes, resident_bytes
+from lumibot_duckdb.demo.side import UNATTENDED
+
+START, END = "2023-01-03", "2023-03-31"
+_REPEATS = 3
+_A_MINUTE = 2
+_COMPARED = ("trades", "values")
+_TRADE = ["time", "symbol", "side", "type", "status", "price", "filled_quantity", "trade_cost"]
+
+
+def whole_backtest(workplace: Workplace) -> list[Row]:
+    """A quarter of 20 symbols: every minute 60 minutes and 60 five-minute bars of the next two; results compared."""
+    sides = warm_sides(workplace)
+    outcomes: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    for _ in range(_REPEATS):
+        for side, settings in sides.items():
+            outcomes[side].append(_backtest(side, settings))
+        refuse_difference(outcomes["lumibot"][-1], outcomes["duckdb"][-1])
+    ours, theirs = outcomes["duckdb"], outcomes["lumibot"]
+    what = f"Polygon backtest, {SYMBOLS} symbols, {START} to {END}, every minute"
+    note = (
+        f"every minute 60 minutes and 60 five-minute bars of {_A_MINUTE} of the symbols in turn (all {SYMBOLS} every "
+        f"minute would take Lumibot's side most of an hour); {len(ours[0]['trades']):,} trade events and "
+        f"{len(ours[0]['values']):,} portfolio values, all identical"
+    )
+    return [
+        against(f"{what}: wall time", "s", OPPONENT, _sample(ours, "seconds"), _sample(theirs, "seconds"), note=note),
+        against(
+            f"{what}: peak memory, imports included",
+            "MB",
+            OPPONENT,
+            _sample(ours, "peak", 1e-6),
+            _sample(theirs, "peak", 1e-6),
+            note=f"imports take {ours[0]['imports'] * 1e-6:.0f} and {theirs[0]['imports'] * 1e-6:.0f} MB of it",
+        ),
+    ]
+
+
+def refuse_difference(theirs: Mapping[str, Sequence[Any]], ours: Mapping[str, Sequence[Any]]) -> None:
+    """Raise `AssertionError` with the first trade or portfolio value that the two sides do not agree on."""
+    for what in _COMPARED:
+        for left, right in zip(theirs[what], ours[what], strict=False):
+            if left != right:
+                raise AssertionError(f"the first of the {what} that differ: {left} on Lumibot's side, {right} on ours")
+        if len(theirs[what]) != len(ours[what]):
+            raise AssertionError(f"{len(theirs[what])} {what} on Lumibot's side, {len(ours[what])} on ours")
+        if not theirs[what]:
+            raise AssertionError(f"a backtest without {what} compares nothing")
+
+
+def _backtest(side: str, settings: Mapping[str, str]) -> dict[str, Any]:
+    outcome: dict[str, Any] = run_apart(
+        "polygon.backtest.run",
+        settings=settings,
+        side=side,
+        strategy="InTurn",
+        symbols=symbol_names(SYMBOLS),
+        start=START,
+        end=END,
+        parameters={"a_minute": _A_MINUTE},
+    )
+    return outcome
+
+
+def _sample(outcomes: list[dict[str, Any]], what: str, scale: float = 1.0) -> Sample:
+    return Sample.of([outcome[what] for outcome in outcomes], scale)
+
+
+def run(
+    side: str, strategy: str, symbols: list[str], start: str, end: str, parameters: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Backtest a strategy of `benchmarks.polygon.strategies`; return its result and what it took, imports apart."""
+    source = source_class(side)
+    from benchmarks.polygon import strategies
+
+    imports, started = resident_bytes(), perf_counter()
+    with only_this_machine():
+        _, done = getattr(strategies, strategy).run_backtest(
+            source,
+            datetime.fromisoformat(start),
+            datetime.fromisoformat(end),
+            polygon_api_key=KEY,
+            parameters={"symbols": symbols, **(parameters or {})},
+            **UNATTENDED,
+        )
+    seconds, peak = perf_counter() - started, peak_resident_bytes()
+    events = done.broker._trade_event_log_df
+    return {
+        "seconds": seconds,
+        "imports": imports,
+        "peak": peak,
+        "fills": int((events["status"] == "fill").sum()) if len(events) else 0,
+        "trades": events[_TRADE].astype(str).to_numpy().tolist() if len(events) else [],
+        "values": [
+            [str(time), float(value), float(cash)]
+            for time, value, cash in zip(
+                done.stats.index, done.stats["portfolio_value"], done.stats["cash"], strict=True
+            )
+        ],
+    }

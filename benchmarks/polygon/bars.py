@@ -1,0 +1,118 @@
+"""The bars of `benchmarks.bars` as Polygon gives them, in Lumibot's own Parquet cache and in a store of ours.
+
+Both are warm: they cover all that a backtest within `START` and `END` needs, and the splits count as checked today, so
+that neither side has anything to ask for.
+"""
+
+from __future__ import annotations
+
+import zlib
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.bars import FIRST_DAY, LAST_DAY, SYMBOLS, Workplace, open_store
+from benchmarks.process import run_apart
+from lumibot_duckdb.demo.market import MARKET_TIME_ZONE, symbol_names, us_stock_bars
+from lumibot_duckdb.storage.interface import AssetKey, TimeRange
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+
+SOURCE = "polygon"
+START, END = "2022-02-01", "2023-12-29"
+"""The longest backtest that the bars allow: requests at its start look back on days of January."""
+
+# When it holds a stock, Lumibot looks for splits in twice as many days before the backtest as it has.
+_ASKED_FROM = date(2018, 1, 1)
+
+Settings = dict[str, str]
+
+
+def polygon_bars(symbol: str) -> pd.DataFrame:
+    """Return two years of minutes with the columns and dtypes of Polygon's answers, by UTC."""
+    import numpy as np
+
+    bars = us_stock_bars(symbol, FIRST_DAY, LAST_DAY).tz_convert("UTC")
+    chance = np.random.default_rng(zlib.crc32(symbol.encode()))
+    bars["volume"] = bars["volume"].astype("int64")
+    bars["vwap"] = (bars["low"] + (bars["high"] - bars["low"]) * chance.random(len(bars))).round(4)
+    bars["transactions"] = np.maximum(bars["volume"] // chance.integers(40, 200, len(bars)), 1)
+    bars["otc"] = None
+    return bars
+
+
+def warm_sides(workplace: Workplace) -> dict[str, Settings]:
+    """Return the settings with which a process of each side finds twenty symbols and asks for nothing."""
+    return {
+        "lumibot": {"LUMIBOT_CACHE_FOLDER": str(lumibot_cache(workplace))},
+        "duckdb": store_settings(polygon_store(workplace)),
+    }
+
+
+def store_settings(store: Path) -> Settings:
+    """Return the settings with which a process of our side finds this store."""
+    return {"LUMIBOT_DUCKDB_PATH": str(store)}
+
+
+def lumibot_cache(workplace: Workplace) -> Path:
+    """Return Lumibot's cache folder with its Polygon files of twenty symbols in it."""
+
+    def fill(folder: Path) -> None:
+        run_apart("polygon.bars.fill_cache", settings={"LUMIBOT_CACHE_FOLDER": str(folder)}, symbols=SYMBOLS)
+
+    folder = workplace.made_once("polygon-cache", fill)
+    for snapshot in folder.glob("polygon/*_splits.parquet"):
+        snapshot.touch()
+    return folder
+
+
+def fill_cache(symbols: int) -> None:
+    """Write Lumibot's cache files, with the function that writes them for Lumibot."""
+    import pandas as pd
+    from lumibot.entities import Asset
+    from lumibot.tools.polygon_helper import build_cache_filename, update_cache
+
+    for symbol in symbol_names(symbols):
+        file = build_cache_filename(Asset(symbol), "minute", Asset("USD", "forex"))
+        bars = polygon_bars(symbol)
+        bars.insert(bars.columns.get_loc("transactions"), "timestamp", bars.index.as_unit("ms").asi8)
+        update_cache(file, bars)
+        pd.DataFrame([]).to_parquet(file.with_name(f"{file.stem}_splits.parquet"))
+
+
+def polygon_store(workplace: Workplace, symbols: int = SYMBOLS) -> Path:
+    """Return a store with so many symbols, as downloads from Polygon leave it."""
+
+    def fill(folder: Path) -> None:
+        storage = open_store(folder / "bars.duckdb")
+        for symbol in symbol_names(symbols):
+            _store(storage, symbol)
+        storage.close()
+
+    store = workplace.made_once(f"polygon-store-{symbols}", fill) / "bars.duckdb"
+    storage = open_store(store)
+    for symbol in symbol_names(symbols):
+        storage.record_corporate_actions(AssetKey(symbol), [], SOURCE)
+    storage.close()
+    return store
+
+
+def _store(storage: DuckDBDataStorage, symbol: str) -> None:
+    storage.store_ohlcv_data(
+        symbol,
+        polygon_bars(symbol),
+        SOURCE,
+        "minute",
+        adjustment="split",
+        covered=TimeRange(_midnight(_ASKED_FROM), _midnight(LAST_DAY)),
+        metadata={"ticker": symbol, "whole_numbers": ["volume", "transactions"]},
+    )
+
+
+def _midnight(day: date) -> int:
+    import pandas as pd
+
+    return int(pd.Timestamp(day, tz=MARKET_TIME_ZONE).timestamp())

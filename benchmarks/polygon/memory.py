@@ -1,0 +1,56 @@
+"""How much memory a backtest on Polygon's bars takes. Each side runs in a process of its own."""
+
+from __future__ import annotations
+
+from benchmarks.bars import Workplace
+from benchmarks.measure import Row, Sample
+from benchmarks.memory import DAYS, held_rows, walk_and_weigh
+from benchmarks.polygon.bars import END, START, polygon_store, store_settings, warm_sides
+from benchmarks.polygon.sides import OPPONENT, make_source, only_this_machine, source_class
+from benchmarks.process import run_apart
+from lumibot_duckdb.demo.market import symbol_names
+from lumibot_duckdb.demo.memory import resident_bytes
+
+_MEGABYTE = 1e-6
+_HUNDRED = 100
+
+
+def twenty_symbols(workplace: Workplace) -> list[Row]:
+    """Twenty symbols in a two-year Polygon backtest, all asked for minutes, five-minute bars and days."""
+    sides = warm_sides(workplace)
+    held = {side: run_apart("polygon.memory.hold", settings=settings, side=side) for side, settings in sides.items()}
+    return held_rows(held["duckdb"], held["lumibot"], OPPONENT)
+
+
+def hold(side: str) -> dict[str, int]:
+    """Begin a two-year backtest, let the clock walk through a few of its days, and weigh the process."""
+    source_class(side)
+    imports = resident_bytes()
+    with only_this_machine():
+        return walk_and_weigh(make_source(side, START, END), imports, (START, *DAYS))
+
+
+def hundred_symbols(workplace: Workplace) -> list[Row]:
+    """One whole two-year Polygon backtest over a hundred symbols, each asked for three kinds of bars every day."""
+    outcome = run_apart(
+        "polygon.backtest.run",
+        settings=store_settings(polygon_store(workplace, _HUNDRED)),
+        side="duckdb",
+        strategy="OnceADay",
+        symbols=symbol_names(_HUNDRED),
+        start=START,
+        end=END,
+    )
+    peak = outcome["peak"] * _MEGABYTE
+    return [
+        Row(
+            f"peak memory of one Polygon backtest, {_HUNDRED} symbols x 2 years of minutes (42 M rows)",
+            "MB",
+            "a limit of 1 GB",
+            Sample.of([peak]),
+            budget="below 1,000",
+            met=peak < 1000,
+            note=f"imports included ({outcome['imports'] * _MEGABYTE:.0f} MB); {outcome['fills']:,} fills, "
+            f"{outcome['seconds']:.0f} s",
+        )
+    ]

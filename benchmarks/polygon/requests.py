@@ -1,0 +1,136 @@
+"""What a request to the Polygon sources costs in mid-backtest, and the first one of a symbol with two years stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import pairwise
+from statistics import fmean
+from time import perf_counter
+from typing import Any
+
+from benchmarks.bars import Workplace
+from benchmarks.measure import Row, Sample, against
+from benchmarks.polygon.bars import END, START, warm_sides
+from benchmarks.polygon.sides import OPPONENT, make_source, only_this_machine, source_class
+from benchmarks.process import run_apart
+from benchmarks.requests import WALKS, WARM_UP, describe_calls, time_calls
+from benchmarks.sides import regular_minutes, set_clock
+from lumibot_duckdb.demo.market import symbol_names
+
+_REQUESTS = {"60 x minute": (60, "minute"), "60 x 5min": (60, "5min"), "14 x day": (14, "day")}
+_LAST_PRICE = "get_last_price()"
+_BUDGETS = {
+    "60 x minute": (3.0, "3 x faster (25 µs)"),
+    "60 x 5min": (100.0, "100 x faster"),
+    "14 x day": (100.0, "100 x faster"),
+}
+_SYMBOLS = 2
+_PROCESSES = 3
+_TOUCHED = 4
+
+
+def steady(workplace: Workplace) -> list[Row]:
+    """The three requests of an ordinary intraday strategy and the last price, on Polygon's bars."""
+    calls: dict[str, list[dict[str, list[float]]]] = {"lumibot": [], "duckdb": []}
+    sides = warm_sides(workplace)
+    for day in WALKS:  # side by side, so that what else the machine does falls on both
+        for side, walks in calls.items():
+            walks.append(run_apart("polygon.requests.walk", settings=sides[side], side=side, day=day))
+    rows = []
+    for name in (*_REQUESTS, _LAST_PRICE):
+        ours, theirs = ([walk[name] for walk in calls[side]] for side in ("duckdb", "lumibot"))
+        at_least, budget = _BUDGETS.get(name, (None, ""))
+        rows.append(
+            against(
+                f"{name if name == _LAST_PRICE else f'get_historical_prices({name})'}, Polygon, steady",
+                "µs",
+                OPPONENT,
+                Sample.of(map(fmean, ours), 1e6),
+                Sample.of(map(fmean, theirs), 1e6),
+                at_least=at_least,
+                budget=budget,
+                note=f"ours: {describe_calls(ours)}; theirs: {describe_calls(theirs)}",
+                why_short="a call is a dozen small steps of Python, some of them Lumibot's own around the source",
+            )
+        )
+    return rows
+
+
+def walk(side: str, day: str) -> dict[str, list[float]]:
+    """Begin a backtest of two years, walk minute by minute from a day on; return the seconds of every call."""
+    source_class(side)
+    from lumibot.entities import Asset
+
+    with only_this_machine():
+        source = make_source(side, START, END)
+        assets = [Asset(symbol) for symbol in symbol_names(_SYMBOLS)]
+        begin = list(regular_minutes(START, 1))[:1]
+        seconds = {}
+        for length, timestep in _REQUESTS.values():
+            time_calls(source, assets, length, timestep, begin)
+        for name, (length, timestep) in _REQUESTS.items():
+            clock = regular_minutes(day, 2 if timestep == "minute" else 1)
+            seconds[name] = time_calls(source, assets, length, timestep, clock)[WARM_UP * len(assets) :]
+        prices = _time_prices(source, assets, regular_minutes(day, 2))
+        seconds[_LAST_PRICE] = prices[WARM_UP * len(assets) :]
+    return seconds
+
+
+def _time_prices(source: Any, assets: list[Any], clock: Iterable[datetime]) -> list[float]:
+    seconds = []
+    for moment in clock:
+        set_clock(source, moment)
+        for asset in assets:
+            started = perf_counter()
+            price = source.get_last_price(asset)
+            seconds.append(perf_counter() - started)
+            if price is None:
+                raise AssertionError(f"no price of {asset} at {moment}")
+    return seconds
+
+
+def first_touch(workplace: Workplace) -> list[Row]:
+    """From a symbol that a two-year Polygon backtest never asked for to its first 60 minute bars."""
+    touched: dict[str, dict[str, list[float]]] = {"lumibot": {}, "duckdb": {}}
+    sides = warm_sides(workplace)
+    for _ in range(_PROCESSES):
+        for side, times in touched.items():
+            for when, seconds in run_apart("polygon.requests.touch", settings=sides[side], side=side).items():
+                times[when] = [*times.get(when, []), *seconds]
+    notes = {
+        "later in a process": "the request alone: the source is made before, with its clock, which no symbol changes",
+        "first in a process": "the first one of a process looks up two years of NYSE's calendar as well, on both sides",
+    }
+    return [
+        against(
+            f"first touch of a symbol with two years stored, Polygon, {when}",
+            "ms",
+            OPPONENT,
+            Sample.of(touched["duckdb"][when], 1e3),
+            Sample.of(touched["lumibot"][when], 1e3),
+            at_least=150.0,
+            budget="150 x faster (10 ms)",
+            note=note,
+            why_short="the start of every bar is read once, since Lumibot's answers depend on the spacing of them all",
+        )
+        for when, note in notes.items()
+    ]
+
+
+def touch(side: str) -> dict[str, list[float]]:
+    """Time the first request for one symbol after another. The first one of the process is kept apart."""
+    source_class(side)
+    from lumibot.entities import Asset
+
+    with only_this_machine():
+        source = make_source(side, START, END)
+        set_clock(source, next(iter(regular_minutes(START, 1))))
+        moments = [perf_counter()]
+        for symbol in symbol_names(_TOUCHED):
+            answer = source.get_historical_prices(Asset(symbol), 60, "minute")
+            moments.append(perf_counter())
+            if len(answer.df) != 60:
+                raise AssertionError(f"{len(answer.df)} bars instead of 60")
+    seconds = [after - before for before, after in pairwise(moments)]
+    return {"first in a process": seconds[:1], "later in a process": seconds[1:]}

@@ -1,0 +1,73 @@
+"""The two Polygon sources side by side, in a process that reaches nothing but this machine.
+
+Where each finds its bars is said in the environment, which Lumibot reads when it is imported: import nothing of
+Lumibot's before the process runs on its side.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+from unittest import mock
+
+from benchmarks.sides import new_york
+
+KEY = "no-key-is-needed"
+OPPONENT = "Lumibot's PolygonDataBacktesting"
+_MODULES = {"lumibot": "lumibot.backtesting", "duckdb": "lumibot_duckdb.backtesting"}
+_READERS = {"lumibot": "pyarrow.parquet", "duckdb": "lumibot_duckdb.storage.duckdb_storage"}
+
+
+class NetworkRefusedError(AssertionError):
+    """A side wanted to reach another machine."""
+
+
+def source_class(side: str) -> Any:
+    """Import what a script of this side imports, and what it reads bars with; return the class that it backtests on."""
+    for module in ("lumibot.strategies", "lumibot.entities", _READERS[side]):
+        import_module(module)
+    return import_module(_MODULES[side]).PolygonDataBacktesting
+
+
+def make_source(side: str, start: str, end: str, key: str = KEY) -> Any:
+    """Return a data source for a backtest between two days."""
+    source = source_class(side)(
+        datetime_start=new_york(start), datetime_end=new_york(end), api_key=key, show_progress_bar=False
+    )
+    source.load_data()
+    return source
+
+
+@contextmanager
+def only_this_machine() -> Iterator[None]:
+    """Refuse to reach any other machine, and fail at the end if anything tried.
+
+    Lumibot swallows what goes wrong in a download, so the refusal alone would go unseen.
+    """
+    refused: list[NetworkRefusedError] = []
+    look_up, connect = socket.getaddrinfo, socket.socket.connect
+
+    def refuse_foreign(host: Any) -> None:
+        if host not in ("127.0.0.1", "::1", "localhost"):
+            refused.append(NetworkRefusedError(f"a benchmark wanted to reach {host}"))
+            raise refused[-1]
+
+    def guarded_look_up(host: Any, *arguments: Any, **options: Any) -> Any:
+        refuse_foreign(host)
+        return look_up(host, *arguments, **options)
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            refuse_foreign(address[0])
+        connect(self, address)
+
+    with (
+        mock.patch.object(socket, "getaddrinfo", guarded_look_up),
+        mock.patch.object(socket.socket, "connect", guarded_connect),
+    ):
+        yield
+    if refused:
+        raise refused[0]  # once more, with the traceback of who tried
