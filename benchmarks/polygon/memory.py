@@ -31,12 +31,12 @@ def hold(side: str) -> dict[str, int]:
 
 
 def hundred_symbols(workplace: Workplace) -> list[Row]:
-    """One whole two-year Polygon backtest over a hundred symbols, each asked for three kinds of bars every day."""
+    """One whole two-year Polygon backtest over a hundred symbols, each asked for three kinds of bars every week."""
     outcome = run_apart(
         "polygon.backtest.run",
         settings=store_settings(polygon_store(workplace, _HUNDRED)),
         side="duckdb",
-        strategy="OnceADay",
+        strategy="OnceAWeek",
         symbols=symbol_names(_HUNDRED),
         start=START,
         end=END,

@@ -9,12 +9,18 @@ from lumibot.strategies.strategy import Strategy
 from lumibot_duckdb.demo.strategies import ThreeHorizons
 
 
-class OnceADay(ThreeHorizons):
-    """Every day, hold the stocks that rise on all three horizons."""
+class OnceAWeek(ThreeHorizons):
+    """Every fifth trading day, hold the stocks that rise on all three horizons."""
 
     def initialize(self) -> None:
         super().initialize()
         self.sleeptime = "1D"
+        self.days = 0
+
+    def on_trading_iteration(self) -> None:
+        if self.days % 5 == 0:
+            super().on_trading_iteration()
+        self.days += 1
 
 
 class InTurn(Strategy):
