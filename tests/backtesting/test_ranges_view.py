@@ -108,6 +108,19 @@ def test_added_rows_with_values_are_bars_like_any_other(storage: DuckDBDataStora
     assert view.bars(TimeRange(last, last + 1)).columns["volume"].dtype == np.int64
 
 
+def test_it_knows_from_where_on_filled_rows_lack_nothing(storage: DuckDBDataStorage) -> None:
+    within = [TimeRange(BEGIN + 5 * MINUTE, BEGIN + 20 * MINUTE)]
+    first = BEGIN + 5 * MINUTE
+    assert view_of(storage, within, empty_rows([])).complete_from == first
+    before, after = first - 100 * MINUTE, first + 30
+    view = view_of(storage, within, empty_rows([before, after]))
+    assert view.facts.first == before
+    assert view.complete_from == first
+    assert view.surely_has("close", first)
+    assert not view.surely_has("close", after)
+    assert view_of(storage, [TimeRange(0, 1)], empty_rows([before])).complete_from is None
+
+
 def test_columns_that_are_made_come_in_the_given_order(storage: DuckDBDataStorage) -> None:
     view = view_of(
         storage,

@@ -159,3 +159,22 @@ def test_threads_each_get_their_rows() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_what_is_held_is_counted_again_only_when_it_may_be_too_much() -> None:
+    budget = MemoryBudget(100 * 8 * (FIRST_STRETCH + 60))
+    sliding = [window(budget)[0] for _ in range(50)]
+    counted = 0
+    held = budget.held
+
+    def counting() -> int:
+        nonlocal counted
+        counted += 1
+        return held()
+
+    budget.held = counting  # type: ignore[method-assign]
+    for place in range(0, 50_000, 5_000):
+        for one in sliding:
+            one.cover(place, place + 60)
+    assert counted < 20
+    assert held() <= budget.max_bytes

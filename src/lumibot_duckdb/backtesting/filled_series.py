@@ -214,6 +214,8 @@ class FilledSeries:
     def _origin_of_value(self, name: str, row: int) -> int:
         """Return the row from which `row` inherits its value of a column with gaps (itself, if it has its own)."""
         time: EpochSeconds | None = self._rows.time(row) // SECOND
+        if self._own_rows and time is not None and self._view.surely_has(name, time):
+            return row
         floor = self._quote_session_start(row) if name in QUOTES else 0
         while time is not None:
             time = self._view.last_time_at_or_before(time, column=name)

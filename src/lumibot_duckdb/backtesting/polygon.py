@@ -190,8 +190,7 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         missing = cached.missing_days(start, end)
         if not missing:
             return cached.read_again(start, end)
-        span = DaySpan(missing[0], missing[-1])  # without a gap, as Lumibot does
-        wanted = cached.range_of(span)
+        wanted = cached.range_of(DaySpan(missing[0], missing[-1]))  # without a gap, as Lumibot does
 
         def download(pieces: list[TimeRange]) -> Iterator[Delivery]:
             self._refuse_other_splits(asset)
@@ -201,7 +200,7 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         if asset.asset_type == Asset.AssetType.OPTION and self._is_no_contract(cached.series):
             cached.take_in_nothing(start, end)
             return cached.everything()
-        cached.take_in(span, start, end)
+        cached.take_in(missing)
         return cached.downloaded(start, end)
 
     def _cached_series(self, asset: Asset, quote: Asset, timespan: str) -> CachedSeries:
@@ -209,8 +208,7 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         key = SeriesKey(asset_key((asset, quote)), SOURCE, timespan, SPLIT_ADJUSTED if adjusted else "")
         if key not in self._cached:
             if adjusted and self.as_of is None:
-                self._check_splits(asset.symbol)
-                self._refuse_other_splits(asset)
+                self._check_splits(asset)
             # All timespans are pinned at once, so that they are of one history.
             for each in _FINER:
                 sibling = replace(key, timeframe=each)
@@ -259,9 +257,11 @@ class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBa
         answers = self.storage.empty_answers(series.pin)
         return bool(answers) and answers[-1].metadata.get(TICKER, "") is None
 
-    def _check_splits(self, symbol: str) -> None:
+    def _check_splits(self, asset: Asset) -> None:
         """Ask for a stock's splits once a day; if they changed, its stored history is renewed."""
+        symbol = asset.symbol
         if symbol in self._splits:
+            self._refuse_other_splits(asset)
             return
         stock = AssetKey(symbol.upper())
         known = self.storage.corporate_actions(stock, SOURCE)

@@ -52,10 +52,10 @@ class CachedSeries:
         missing: list[date] = polygon_helper.get_missing_dates(rows, self._asset, start, end)
         return missing
 
-    def take_in(self, span: DaySpan, start: datetime, end: datetime) -> None:
-        """Count a span of days as downloaded; trading days that stayed empty get their row."""
-        self._spans = joined([*self._spans, span])
-        self._empty_days |= set(self.missing_days(start, end))
+    def take_in(self, missing: list[date]) -> None:
+        """Count all days from the first to the last missing one as downloaded; the ones still empty get their row."""
+        self._spans = joined([*self._spans, DaySpan(missing[0], missing[-1])])
+        self._empty_days |= set(missing) - self._days_with_rows()
 
     def take_in_nothing(self, start: datetime, end: datetime) -> None:
         """Count all trading days as looked for in vain: there is no such contract."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array, SeriesView
+from lumibot_duckdb.backtesting.series_view import MENDED_COLUMNS, SECOND, Int64Array, SeriesView
 from lumibot_duckdb.storage.interface import (
     BarArrays,
     ColumnSpec,
@@ -56,7 +56,11 @@ class RangesView(SeriesView):
         self._added_times: Int64Array = (
             pd.DatetimeIndex(self._added.index).as_unit("s").asi8 if len(self._added) else np.empty(0, np.int64)
         )
+        head = times[: len(self._added_times) + 1]
+        stored = head[~np.isin(head, self._added_times)]
+        self._first_stored = int(stored[0]) if len(stored) else None
         self._read: Int64Array | None = times
+        self._stored_gaps = {column.name for column in self.facts.columns if column.has_nulls}
         gaps = {name for name in self._added.columns if self._added[name].isna().any()} if len(self._added) else set()
         columns = tuple(
             ColumnSpec(
@@ -73,6 +77,18 @@ class RangesView(SeriesView):
             first=int(times[0]) if len(times) else None,
             last=int(times[-1]) if len(times) else None,
         )
+
+    @property
+    def complete_from(self) -> EpochSeconds | None:
+        """Start of the first row from which on no row lacks a value once it is filled; None: not known."""
+        if self._stored_gaps & MENDED_COLUMNS:
+            return None
+        lacking = any(column.has_nulls and column.name in MENDED_COLUMNS for column in self.facts.columns)
+        return self._first_stored if lacking else self.facts.first
+
+    def surely_has(self, column: str, time: EpochSeconds) -> bool:
+        """Tell whether the row at `time` is known, without reading it, to have a value in a column."""
+        return column not in self._stored_gaps and not np.isin(time, self._added_times)
 
     def frame_columns(self) -> list[str]:
         """Return the columns that `frame` has."""

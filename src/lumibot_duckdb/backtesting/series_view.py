@@ -10,12 +10,22 @@ import numpy as np
 import pandas as pd
 from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 
-from lumibot_duckdb.storage.interface import BarArrays, DataStorageInterface, EpochSeconds, SeriesPin, TimeRange
+from lumibot_duckdb.storage.interface import (
+    BarArrays,
+    ColumnSpec,
+    DataStorageInterface,
+    EpochSeconds,
+    SeriesPin,
+    TimeRange,
+)
 
 Int64Array: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 SECOND = 1_000_000_000
 """Nanoseconds."""
+
+MENDED_COLUMNS = frozenset(("open", "high", "low", "close", "volume", "dividend", "stock_splits"))
+"""Columns of which `Data.get_bars` mends gaps on every call."""
 
 DAY_ENDS = 23 * 3600 + 59 * 60
 """Second of the day after which Lumibot drops minute bars (`Data`'s default trading hours end at 23:59:00)."""
@@ -32,6 +42,15 @@ class SeriesView:
         self.facts = storage.facts(pin)
         self._storage = storage
         self._pin = pin
+
+    @property
+    def complete_from(self) -> EpochSeconds | None:
+        """Start of the first row from which on no row lacks a value of a bar once it is filled; None: not known."""
+        return None if _has_gaps(self.facts.columns) else self.facts.first
+
+    def surely_has(self, column: str, time: EpochSeconds) -> bool:
+        """Tell whether the row at `time` is known, without reading it, to have a value in a column."""
+        return not any(described.name == column and described.has_nulls for described in self.facts.columns)
 
     def frame_columns(self) -> list[str]:
         """Return the columns that `frame` has."""
@@ -105,6 +124,10 @@ class TradingHoursView(SeriesView):
     def session_bounds(self) -> Int64Array:
         """Return all bar starts, which merge to the same index as the bounds of days do."""
         return self._times
+
+
+def _has_gaps(columns: Sequence[ColumnSpec]) -> bool:
+    return any(column.has_nulls and column.name in MENDED_COLUMNS for column in columns)
 
 
 def view_of(storage: DataStorageInterface, pin: SeriesPin, timestep: str) -> SeriesView:

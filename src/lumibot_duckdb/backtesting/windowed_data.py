@@ -23,7 +23,7 @@ from lumibot_duckdb.backtesting.bar_table import BarTable
 from lumibot_duckdb.backtesting.bucket_steps import BucketSteps, midnight, phase_of
 from lumibot_duckdb.backtesting.bucketed_series import BucketedBars, BucketedSeries, can_be_bucketed
 from lumibot_duckdb.backtesting.filled_series import BAR_COLUMNS, PLAIN_DTYPES, FilledRows, FilledSeries, bar_columns
-from lumibot_duckdb.backtesting.series_view import SeriesView
+from lumibot_duckdb.backtesting.series_view import SECOND, SeriesView
 from lumibot_duckdb.backtesting.trading_index import NANOSECONDS, TradingIndex
 from lumibot_duckdb.backtesting.window import MemoryBudget, SlidingWindow
 from lumibot_duckdb.storage.interface import TimeRange
@@ -67,9 +67,9 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
     def _first_and_last_bar(self) -> pd.DataFrame:
         """Return the two bars from which `Data` learns the columns and the range of dates."""
         ends = [time for time in (self._facts.first, self._facts.last) if time is not None]
-        dtypes = {column.name: column.dtype for column in self._facts.columns}
-        if ends and all(dtype in PLAIN_DTYPES or dtype == "object" for dtype in dtypes.values()):
-            # `Data` looks at dtypes and times only, so there is no need to read the two bars.
+        dtypes = {column.name: column.dtype for column in self._facts.columns if column.name in BAR_COLUMNS}
+        if ends and all(dtype in PLAIN_DTYPES for dtype in dtypes.values()):
+            # `Data` looks at times and at the names of these columns only, so there is no need to read the two bars.
             outline = {name: np.ones(2, dtype=dtype) for name, dtype in dtypes.items()}
             outlined: pd.DataFrame = pd.DataFrame(outline, index=self._view.index_of(np.array(ends)))
             return outlined if ends[0] < ends[1] else outlined.head(1)
@@ -84,7 +84,6 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
         self._volume_has_nan = "volume" in gaps
         self._dividend_has_nan = "dividend" in gaps
         self._stock_splits_has_nan = "stock_splits" in gaps
-        self._rows_need_mending = bool(gaps & {"open", "high", "low", "close", "volume", "dividend", "stock_splits"})
 
     # -- the time index --------------------------------------------------------------------------------------
 
@@ -117,6 +116,9 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
         self._whole: SlidingWindow[BarTable] | None = None
         self._buckets: dict[tuple[int, str, int], BucketedSeries] = {}
         self._latest_buckets: dict[tuple[int, str], tuple[Day, BucketedSeries]] = {}
+        complete_from = self._view.complete_from
+        self._complete_from = self._data_len if complete_from is None else rows.row_from(complete_from * SECOND)
+        """Row from which on nothing has to be mended."""
         self._closed_bar_length_cache = (self._data_len, self.timestep, rows.bar_length)
         self._latest_bars: tuple[tuple[int, ...], pd.DataFrame] | None = None
         self._describe_filled_columns()
@@ -303,8 +305,9 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
         quantity, unit = parse_timestep_qty_and_unit(timestep)
         answer: pd.DataFrame | BucketedBars | None = None
         if quantity == 1 and unit == self.timestep:
-            if not self._rows_need_mending:
-                return self._own_bars(dt, length, timeshift)
+            answered, answer = self._own_bars(dt, length, timeshift)
+            if answered:
+                return answer
         elif self._bucketable and (self.timestep, unit) in ROWS_A_BAR:
             answer = self._bucketed_bars(dt, length, quantity, unit, timeshift)
         if answer is None:
@@ -312,19 +315,24 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
                 answer = super().get_bars(dt, length=length, timestep=timestep, timeshift=timeshift)
         return answer
 
-    def _own_bars(self, dt: dt.datetime, length: int, timeshift: Any) -> pd.DataFrame | None:
-        """Return bars of the series' own step. While nothing changed, the same frame, as `Data` does."""
+    def _own_bars(self, dt: dt.datetime, length: int, timeshift: Any) -> tuple[bool, pd.DataFrame | None]:
+        """Return bars of the series' own step. While nothing changed, the same frame, as `Data` does.
+
+        First, whether that is an answer: rows of which some may have to be mended are left to `Data`.
+        """
         start, stop, shift = self._get_bars_row_bounds(dt, length, timeshift)
         if start >= stop:
-            return None
+            return True, None
+        if start < self._complete_from:
+            return False, None
         key = (int(length), shift, start, stop)
         latest = self._latest_bars
         if latest is not None and latest[0] == key:
-            return latest[1]
+            return True, latest[1]
         first, rows = self._window.cover(start, stop)
         bars = rows.bars.frame(start - first, stop - first)
         self._latest_bars = (key, bars)
-        return bars
+        return True, bars
 
     def _bucketed_bars(
         self, dt: dt.datetime, length: int, quantity: int, unit: str, timeshift: Any
