@@ -60,8 +60,10 @@ def main() -> None:
             results[name] = BENCHMARKS[name](workplace)
             print("\n".join(map(report.line, results[name])))
             print(f"  ({perf_counter() - started:.0f} s)", flush=True)
+            if arguments.write:  # at once, so that what fails later takes nothing along
+                existing = RESULTS.read_text() if RESULTS.exists() else ""
+                RESULTS.write_text(report.renewed(existing, {name: results[name]}, list(BENCHMARKS)))
     if arguments.write:
-        RESULTS.write_text(report.renewed(RESULTS.read_text() if RESULTS.exists() else "", results, list(BENCHMARKS)))
         print(f"wrote {RESULTS.name}")
 
 
