@@ -48,7 +48,6 @@ class DownloadedSeries:
         self._storage = storage
         self._as_of = as_of
         self._covered: list[TimeRange] = []
-        self._downloads = 0
         self._look()
 
     @property

@@ -17,8 +17,8 @@ from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 from lumibot.entities import Asset
 from lumibot.tools import polygon_helper
 
-from lumibot_duckdb.backtesting.downloaded_series import DownloadedSeries
-from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, empty_rows
+from lumibot_duckdb.backtesting.downloaded_series import ALWAYS, DownloadedSeries
+from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_starts, clipped, empty_rows
 from lumibot_duckdb.backtesting.series_view import Int64Array
 from lumibot_duckdb.providers.days import DaySpan, joined
 from lumibot_duckdb.providers.polygon import day_range, days_of
@@ -96,10 +96,10 @@ class CachedSeries:
         series = self.series
         if not self._spans or series.pin is None:
             return np.empty(0, np.int64)
-        pieces = [series.storage.read_bars(series.pin, piece, (), remember=False).times for piece in self._ranges()]
-        times = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-        open_bars = series.open_bars
-        return np.union1d(times, pd.DatetimeIndex(open_bars.index).as_unit("s").asi8) if len(open_bars) else times
+        still_open = np.empty(0, np.int64)
+        if len(series.open_bars):
+            still_open = pd.DatetimeIndex(series.open_bars.index).as_unit("s").asi8
+        return bar_starts(series.storage, series.pin, self._ranges(), still_open)
 
     def _empty_starts(self) -> list[EpochSeconds]:
         """Return the times of the rows of empty days, which Lumibot computes with New York's mean solar time."""
@@ -111,7 +111,7 @@ class CachedSeries:
 
     def everything(self) -> RangesView | pd.DataFrame | None:
         """Return all rows, those of empty days included."""
-        return self._seen(TimeRange(-(2**62), 2**62), with_empty_days=True)
+        return self._seen(ALWAYS, with_empty_days=True)
 
     def downloaded(self, start: datetime, end: datetime) -> RangesView | pd.DataFrame | None:
         """Return the bars from `start` to `end` as they are given out after a download."""
@@ -134,11 +134,7 @@ class CachedSeries:
     def _seen(self, within: TimeRange, *, with_empty_days: bool) -> RangesView | pd.DataFrame | None:
         """Return the rows in a range: a view of the series, a small frame if no bar is among them, None if no row."""
         empty = [at for at in self._empty_starts() if within.start <= at < within.end] if with_empty_days else []
-        ranges = [
-            TimeRange(max(piece.start, within.start), min(piece.end, within.end))
-            for piece in self._ranges()
-            if piece.start < within.end and within.start < piece.end
-        ]
+        ranges = clipped(self._ranges(), within)
         if self.series.pin is not None and ranges:
             low, high = self._times().searchsorted((within.start, within.end))
             times = self._times()[int(low) : int(high)]

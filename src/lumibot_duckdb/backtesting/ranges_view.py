@@ -12,7 +12,6 @@ import pandas as pd
 from lumibot_duckdb.backtesting.series_view import MENDED_COLUMNS, SECOND, Int64Array, SeriesView
 from lumibot_duckdb.storage.interface import (
     BarArrays,
-    ColumnSpec,
     DataStorageInterface,
     EpochSeconds,
     SeriesPin,
@@ -63,10 +62,12 @@ class RangesView(SeriesView):
         self._stored_gaps = {column.name for column in self.facts.columns if column.has_nulls}
         gaps = {name for name in self._added.columns if self._added[name].isna().any()} if len(self._added) else set()
         columns = tuple(
-            ColumnSpec(
-                column.name,
-                additions.dtypes.get(column.name, column.dtype),
-                column.has_nulls or column.name in gaps or (len(self._added) > 0 and column.name not in self._added),
+            replace(
+                column,
+                dtype=additions.dtypes.get(column.name, column.dtype),
+                has_nulls=column.has_nulls
+                or column.name in gaps
+                or (len(self._added) > 0 and column.name not in self._added),
             )
             for column in self.facts.columns
         )
@@ -100,17 +101,14 @@ class RangesView(SeriesView):
         return times if times is not None else self._read_times()
 
     def _read_times(self) -> Int64Array:
-        pieces = [self._stored(piece, ()).times for piece in self._ranges]
-        stored = pieces[0] if len(pieces) == 1 else np.concatenate([self._added_times[:0], *pieces])
-        return np.union1d(stored, self._added_times) if len(self._added_times) else stored
+        return bar_starts(self._storage, self._pin, self._ranges, self._added_times)
 
     def _stored(self, within: TimeRange, columns: Sequence[str] | None) -> BarArrays:
         return self._storage.read_bars(self._pin, within, columns, remember=False)
 
     def _inside(self, within: TimeRange) -> list[TimeRange]:
         """Return what of a range the view sees of the store."""
-        bounds = [(max(piece.start, within.start), min(piece.end, within.end)) for piece in self._ranges]
-        return [TimeRange(start, end) for start, end in bounds if start < end]
+        return clipped(self._ranges, within)
 
     def bars(self, within: TimeRange, columns: Sequence[str] | None = None) -> BarArrays:
         """Return the rows in a range, all stored columns unless some are named."""
@@ -183,6 +181,21 @@ class RangesView(SeriesView):
     def session_bounds(self) -> Int64Array:
         """Return all bar starts, which merge to the same index as the bounds of days do."""
         return self._read_times()
+
+
+def clipped(ranges: Sequence[TimeRange], within: TimeRange) -> list[TimeRange]:
+    """Return the parts of ranges that lie within another."""
+    bounds = [(max(piece.start, within.start), min(piece.end, within.end)) for piece in ranges]
+    return [TimeRange(start, end) for start, end in bounds if start < end]
+
+
+def bar_starts(
+    storage: DataStorageInterface, pin: SeriesPin, ranges: Sequence[TimeRange], added: Int64Array
+) -> Int64Array:
+    """Return the starts of the pinned bars inside of some ranges, and of added rows, sorted."""
+    pieces = [storage.read_bars(pin, piece, (), remember=False).times for piece in ranges]
+    stored = pieces[0] if len(pieces) == 1 else np.concatenate([added[:0], *pieces])
+    return np.union1d(stored, added) if len(added) else stored
 
 
 def empty_rows(starts: Sequence[EpochSeconds]) -> pd.DataFrame:
