@@ -16,8 +16,8 @@ from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBack
 from lumibot.entities import Asset, Data
 from lumibot.tools import polygon_helper
 
+from lumibot_duckdb.backtesting.data_source_of_windows import DataSourceOfWindows
 from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSeries
-from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.backtesting.polygon_cache import WHOLE_NUMBERS, CachedSeries, zone_ticker
 from lumibot_duckdb.backtesting.polygon_chains import SOURCE, PolygonChains
 from lumibot_duckdb.backtesting.ranges_view import RangesView
@@ -43,7 +43,7 @@ _SPLIT = (Asset.AssetType.STOCK, Asset.AssetType.OPTION)
 _FINER = {"minute": (), "hour": ("minute",), "day": ("minute", "hour")}
 
 
-class PolygonDataBacktesting(EnhancedDataSourceBacktesting, LumibotPolygonDataBacktesting, metaclass=StandIn):  # type: ignore[misc]
+class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting, metaclass=StandIn):  # type: ignore[misc]
     """Drop-in for Lumibot's class of this name, for stocks, options, crypto, forex and indices.
 
     Bars are downloaded when a strategy first needs them, kept in the store, and never asked for again. `max_memory`

@@ -14,13 +14,13 @@ from lumibot.entities import Asset, Data
 from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
 from lumibot_duckdb.backtesting.assets import assets_of, to_lumibot
-from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
+from lumibot_duckdb.backtesting.data_source_of_windows import DataSourceOfWindows
 from lumibot_duckdb.backtesting.trading_index import session_minutes
 from lumibot_duckdb.backtesting.windowed_data import WindowedData
 from lumibot_duckdb.storage.interface import AssetLike, DataStorageInterface, SeriesPin
 
 
-class PandasDataBacktesting(EnhancedDataSourceBacktesting, LumibotPandasDataBacktesting):  # type: ignore[misc]
+class PandasDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting):  # type: ignore[misc]
     """Drop-in for Lumibot's class of this name. `using` names stored series; `pandas_data` works as in Lumibot."""
 
     @classmethod
