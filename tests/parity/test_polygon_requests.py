@@ -20,9 +20,10 @@ from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBack
 from lumibot.entities import Asset, Bars
 from pyarrow.lib import ArrowNotImplementedError
 
+from parity.ground import silence
 from parity.harness import Answer, Request, ask, assert_same_answer, random_requests
 from parity.polygon_market import DOLLAR, MARKETS, PolygonMarket, autumn, spring
-from parity.polygon_sides import Side, both_sides, silence
+from parity.polygon_sides import Side, both_sides
 from wire.polygon_server import PolygonServer
 
 KINDS = {

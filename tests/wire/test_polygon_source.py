@@ -24,9 +24,10 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.demo.market import us_stock_bars
 from lumibot_duckdb.storage.errors import HistoryRestatedError
 from parity.backtests import assert_same_result
+from parity.ground import silence
 from parity.harness import ask, assert_same_answer, assert_same_frame
 from parity.polygon_market import PolygonMarket, at_price, autumn, in_session, list_options
-from parity.polygon_sides import Side, both_sides, our_class, silence
+from parity.polygon_sides import Side, both_sides, our_class
 from parity.strategies import Crossing
 from parity.test_polygon_requests import answers as answers_of
 from parity.test_polygon_requests import requests

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -13,13 +14,13 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 from polygon import RESTClient
-from tqdm import tqdm
 
-from lumibot_duckdb.providers.days import DaySpan, chunks, joined
-from lumibot_duckdb.providers.errors import DownloadIncompleteError, InvalidKeyError, PlanLimitError, ProviderError
-from lumibot_duckdb.providers.parallel import as_they_arrive
+from lumibot_duckdb.providers.days import DaySpan, chunks
+from lumibot_duckdb.providers.errors import InvalidKeyError
+from lumibot_duckdb.providers.patience import Patience
 from lumibot_duckdb.providers.polygon_frames import frame_of_aggregates
-from lumibot_duckdb.providers.polygon_requests import Patience, PatientPool, RateLimit
+from lumibot_duckdb.providers.polygon_requests import PatientPool, PolygonRateLimit
+from lumibot_duckdb.providers.span_downloads import downloaded
 
 __all__ = [
     "DayBars",
@@ -112,7 +113,7 @@ class PolygonProvider:
         client.client.connection_pool_kw.setdefault("maxsize", workers)  # else all but one are thrown away after use
         self._client = client
         self._workers = workers
-        self._limit = RateLimit(patience or Patience())
+        self._limit = PolygonRateLimit(patience or Patience())
 
     @classmethod
     def with_key(
@@ -146,8 +147,6 @@ class PolygonProvider:
         """
         stop = threading.Event()
         client = self._patient_client(stop)
-        failed: dict[DaySpan, ProviderError] = {}
-        refused: dict[DaySpan, PlanLimitError] = {}
 
         def download(span: DaySpan) -> pd.DataFrame:
             answer = client.list_aggs(
@@ -155,31 +154,18 @@ class PolygonProvider:
             )
             return frame_of_aggregates(_results(client, answer.body))
 
-        arriving = as_they_arrive(download, days, workers=self._workers, stop=stop)
-        bar = tqdm(
-            total=len(days),
-            desc=f"Downloading {label or ticker} {timespan}",
-            dynamic_ncols=True,
-            disable=None if progress else True,
+        downloading = downloaded(
+            download,
+            days,
+            what=f"{label or ticker} {timespan}",
+            provider="Polygon",
+            workers=self._workers,
+            stop=stop,
+            progress=progress,
         )
-        try:
-            for span, outcome in arriving:
-                bar.update(1)
-                if isinstance(outcome, pd.DataFrame):
-                    yield DayBars(span, outcome)
-                elif isinstance(outcome, PlanLimitError):
-                    refused[span] = outcome
-                elif isinstance(outcome, InvalidKeyError) or not isinstance(outcome, Exception):
-                    raise outcome
-                elif isinstance(outcome, ProviderError):
-                    failed[span] = outcome
-                else:
-                    failed[span] = ProviderError(f"Polygon's answer could not be understood ({outcome!r}).")
-        finally:
-            arriving.close()
-            bar.close()
-        if failed or refused:
-            raise _shortfall(f"{label or ticker} {timespan}", failed, refused)
+        with closing(downloading) as arriving:
+            for span, frame in arriving:
+                yield DayBars(span, frame)
 
     def splits(self, ticker: str) -> list[StockSplit]:
         """Return all splits of a stock, the oldest first."""
@@ -267,22 +253,6 @@ def _path(url: str) -> str:
         (name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name.lower() != "apikey"
     ]
     return f"{parts.path}?{urlencode(query)}" if query else parts.path
-
-
-def _shortfall(
-    what: str, failed: Mapping[DaySpan, ProviderError], refused: Mapping[DaySpan, PlanLimitError]
-) -> ProviderError:
-    """Return the error for the spans that are missing at the end of a download."""
-    plan = f"{what} of {_named(refused)} refused: {next(iter(refused.values()))}" if refused else ""
-    if not failed:
-        return PlanLimitError(plan, refused)
-    causes = " ".join(dict.fromkeys(str(error) for error in failed.values()))
-    message = f"{what} of {_named(failed)} could not be downloaded (asking again will ask for these only): {causes}"
-    return DownloadIncompleteError(f"{message} {plan}".rstrip(), failed, refused)
-
-
-def _named(spans: Mapping[DaySpan, Any]) -> str:
-    return ", ".join(str(span) for span in joined(spans))
 
 
 def _midnight(day: date, zone: ZoneInfo) -> int:

@@ -1,0 +1,62 @@
+"""Ground to compare two sources on: quiet, out of reach of every network, and of what a developer's machine is set to."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+# Set on the developer's machine, these would choose another source, key or storage.
+FOREIGN = (
+    "ALPACA_API_KEY",
+    "ALPACA_API_SECRET",
+    "ALPACA_IS_PAPER",
+    "ALPACA_OAUTH_TOKEN",
+    "BACKTESTING_DATA_SOURCE",
+    "LUMIBOT_DUCKDB_PATH",
+    "LUMIBOT_USE_DUCKDB",
+    "MARKET",
+    "POLYGON_API_KEY",
+    "POLYGON_MAX_MEMORY_BYTES",
+)
+
+
+class NetworkRefusedError(AssertionError):
+    """Something wanted to leave this machine."""
+
+
+@contextmanager
+def environment(settings: dict[str, str]) -> Iterator[None]:
+    """Stand in an environment with these settings and none of the foreign ones."""
+    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    with mock.patch.dict("os.environ", {**kept, **settings}, clear=True):
+        yield
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Log nothing: Lumibot warns at every other random request, which takes longer than the answer."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@contextmanager
+def only_loopback() -> Iterator[None]:
+    """Refuse every connection of a Python socket that leaves this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        host = address[0] if isinstance(address, tuple) else address
+        if self.family in (socket.AF_INET, socket.AF_INET6) and host not in ("127.0.0.1", "::1", "localhost"):
+            raise NetworkRefusedError(f"a test wanted to reach {address}")
+        connect(self, address)
+
+    with mock.patch.object(socket.socket, "connect", guarded):
+        yield
