@@ -1,4 +1,4 @@
-"""Ground to compare two sources on: quiet, out of reach of every network, and of what a developer's machine is set to."""
+"""Ground to compare two sources on: quiet, out of reach of every network and of a developer's own settings."""
 
 from __future__ import annotations
 
