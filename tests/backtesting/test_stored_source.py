@@ -128,6 +128,36 @@ def test_two_sources_of_one_series_are_an_error_that_names_them(storage: DuckDBD
     assert len(opened(PandasDataBacktesting.using(storage, source="other"))._data_store) == 1
 
 
+def test_assets_come_from_several_sources_each_from_its_own(storage: DuckDBDataStorage) -> None:
+    pair = (Asset("BTC", "crypto"), Asset("USDT", "crypto"))
+    storage.store_ohlcv_data(pair, minutes(8), "ccxt", "minute", exchange="binance")
+    storage.store_ohlcv_data("AAA", minutes(9), "other", "minute")
+    source = opened(PandasDataBacktesting.using(storage, assets={"own": ["BBB"], "other": "AAA", "ccxt": [pair]}))
+    assert list(source._data_store) == [(Asset("BBB"), DOLLAR), (Asset("AAA"), DOLLAR), pair]
+    source._datetime = END
+    seen = source.get_historical_prices(Asset("AAA"), 5, timestep="minute").df["close"]
+    assert list(seen) == list(minutes(9).loc[:END]["close"].iloc[-5:])  # of the other source, not of the first
+
+
+def test_one_asset_of_two_sources_cannot_be_held_twice(storage: DuckDBDataStorage) -> None:
+    storage.store_ohlcv_data("AAA", minutes(9), "other", "minute")
+    with pytest.raises(ValueError, match=r"(?s)AAA.*own.*AAA.*other.*one of them only"):
+        opened(PandasDataBacktesting.using(storage, assets={"own": ["AAA"], "other": ["AAA"]}))
+
+
+def test_one_pair_on_two_exchanges_cannot_be_held_twice(storage: DuckDBDataStorage) -> None:
+    pair = (Asset("BTC", "crypto"), Asset("USDT", "crypto"))
+    for seed, exchange in enumerate(("binance", "kraken")):
+        storage.store_ohlcv_data(pair, minutes(seed), "ccxt", "minute", exchange=exchange)
+    with pytest.raises(ValueError, match=r"(?s)binance.*kraken"):
+        opened(PandasDataBacktesting.using(storage, source="ccxt"))
+
+
+def test_sources_are_named_once(storage: DuckDBDataStorage) -> None:
+    with pytest.raises(ValueError, match="leave source='own' out"):
+        PandasDataBacktesting.using(storage, source="own", assets={"own": ["AAA"]})
+
+
 def test_without_using_it_is_lumibots_own(storage: DuckDBDataStorage) -> None:
     data = Data(Asset("AAA"), minutes(0), quote=DOLLAR)
     source = opened(PandasDataBacktesting, pandas_data=[data])

@@ -29,7 +29,7 @@ class PandasDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting): 
         storage: DataStorageInterface | str | Path | None = None,
         *,
         source: str | None = None,
-        assets: Sequence[AssetLike] | AssetLike | None = None,
+        assets: Mapping[str, Sequence[AssetLike] | AssetLike] | Sequence[AssetLike] | AssetLike | None = None,
         timestep: str = "minute",
         adjustment: str | None = None,
         as_of: datetime | None = None,
@@ -39,20 +39,21 @@ class PandasDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting): 
 
         `storage` is a storage or the path of one (default: the default store). `source` names where the bars came from;
         it may be left out while the store has them from one source only. `assets` default to every series of the
-        source at `timestep` ("minute", "hour" or "day"). `as_of` reads history as it stood at that moment. `max_memory`
-        bounds, in bytes, what the backtest holds of all series together.
+        source at `timestep` ("minute", "hour" or "day"); a mapping such as `{"yahoo": ["SPY"], "ccxt": [(btc, usdt)]}`
+        takes assets from several sources. `as_of` reads history as it stood at that moment. `max_memory` bounds, in
+        bytes, what the backtest holds of all series together.
 
         A class, since what is passed to `Strategy.backtest` as keywords becomes a strategy parameter as well.
         """
         unit = parse_timestep_qty_and_unit(timestep)[1]
         if unit not in ("minute", "hour", "day"):
             raise ValueError(f"timestep must be 'minute', 'hour' or 'day', not {timestep!r}")
-        if assets is not None and (isinstance(assets, (str, tuple)) or not isinstance(assets, Sequence)):
-            assets = [assets]
+        if isinstance(assets, Mapping) and source is not None:
+            raise ValueError(f"assets names a source for each asset already; leave source={source!r} out")
+        wanted = assets if isinstance(assets, Mapping) else {source: assets}
         return cls._configured(
             storage=storage,
-            source=source,
-            assets=None if assets is None else tuple(assets),
+            wanted=tuple((each, None if some is None else _listed(some)) for each, some in wanted.items()),
             timestep=timestep,
             adjustment=adjustment,
             as_of=as_of,
@@ -75,20 +76,21 @@ class PandasDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting): 
             self.pandas_data[(asset, quote)] = data
 
     def _pins(self) -> list[tuple[Asset, Asset, SeriesPin]]:
-        source, timestep = self.settings["source"], self.settings["timestep"]
-        wanted: Sequence[AssetLike] | None = self.settings["assets"]
-        pins = []
-        for asset_like in wanted if wanted is not None else assets_of(self.storage, source, timestep):
-            pin = self.storage.pin(
-                asset_like,
-                timeframe=timestep,
-                source=source,
-                adjustment=self.settings["adjustment"],
-                as_of=self.as_of,
-            )
-            asset, quote = to_lumibot(asset_like, pin.key.asset)
-            pins.append((asset, quote, pin))
-        return pins
+        timestep, adjustment = self.settings["timestep"], self.settings["adjustment"]
+        wanted: Sequence[tuple[str | None, Sequence[AssetLike] | None]] = self.settings["wanted"]
+        pins: dict[tuple[Asset, Asset], SeriesPin] = {}
+        for source, assets in wanted:
+            for asset_like in assets_of(self.storage, source, timestep) if assets is None else assets:
+                pin = self.storage.pin(
+                    asset_like, timeframe=timestep, source=source, adjustment=adjustment, as_of=self.as_of
+                )
+                both = to_lumibot(asset_like, pin.key.asset)
+                if pins.setdefault(both, pin).key != pin.key:
+                    raise ValueError(
+                        f"{pins[both].key.label()} and {pin.key.label()} are one asset to Lumibot: a backtest can hold "
+                        "it from one of them only, so name assets and sources such that it comes once"
+                    )
+        return [(asset, quote, pin) for (asset, quote), pin in pins.items()]
 
     def update_date_index(self) -> pd.DatetimeIndex:
         """Merge the bar times of all series as Lumibot does, from an outline of each that merges to the same."""
@@ -114,3 +116,10 @@ class PandasDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting): 
             cleaned: pd.DatetimeIndex = super().clean_trading_times(dt_index, pcal)
             return cleaned
         return session_minutes(dt_index, pcal, pd.Timestamp(self.datetime_end))
+
+
+def _listed(assets: Sequence[AssetLike] | AssetLike) -> tuple[AssetLike, ...]:
+    """Return assets as a tuple, also where just one is named; a pair is one asset and its quote."""
+    if isinstance(assets, (str, tuple)) or not isinstance(assets, Sequence):
+        return (assets,)
+    return tuple(assets)
