@@ -6,14 +6,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.backtesting.alpaca import AlpacaBacktesting
     from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
     from lumibot_duckdb.backtesting.polygon import PolygonDataBacktesting
     from lumibot_duckdb.backtesting.stored import PandasDataBacktesting
     from lumibot_duckdb.backtesting.windowed_data import WindowedData
 
-__all__ = ["EnhancedDataSourceBacktesting", "PandasDataBacktesting", "PolygonDataBacktesting", "WindowedData"]
+__all__ = [
+    "AlpacaBacktesting",
+    "EnhancedDataSourceBacktesting",
+    "PandasDataBacktesting",
+    "PolygonDataBacktesting",
+    "WindowedData",
+]
 
 _HOME = {
+    "AlpacaBacktesting": "alpaca",
     "EnhancedDataSourceBacktesting": "enhanced_data_source",
     "PandasDataBacktesting": "stored",
     "PolygonDataBacktesting": "polygon",
