@@ -609,7 +609,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         if adjustment and (refreshes or series.missing(wanted.within)):
             symbol = frame.asset.symbol
             others = any(known.asset == name.asset for known in self._series)
-            self._history.check(symbol, read_before=read_before or others)
+            self._history.check(symbol, adjustment, read_before=read_before or others)
             if not read_before:
                 series = DownloadedSeries(self.storage, name, as_of=self.as_of)
         self._series[name] = series
