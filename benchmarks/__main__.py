@@ -12,6 +12,9 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks import disk, ingest, machine, memory, processes, reads, report, requests
+from benchmarks.alpaca import memory as alpaca_memory
+from benchmarks.alpaca import requests as alpaca_requests
+from benchmarks.alpaca import windows as alpaca_windows
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row
 from benchmarks.polygon import backtest as polygon_backtest
@@ -39,6 +42,10 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "polygon_disk": polygon_disk.bytes_a_bar,
     "polygon_backtest": polygon_backtest.whole_backtest,
     "polygon_download": polygon_download.into_nothing,
+    "alpaca_steady": alpaca_requests.steady,
+    "alpaca_first_touch": alpaca_requests.first_touch,
+    "alpaca_memory": alpaca_memory.few_symbols,
+    "alpaca_windows": alpaca_windows.another_window,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
