@@ -32,9 +32,10 @@ from lumibot_duckdb.backtesting.calendar_frames import (
 )
 from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
-from lumibot_duckdb.backtesting.framed_series import FramedSeries, Shape, frame_of_bars
+from lumibot_duckdb.backtesting.framed_series import Shape, frame_of_bars
 from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_starts
 from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
+from lumibot_duckdb.backtesting.series_with_returns import SeriesWithReturns
 from lumibot_duckdb.backtesting.stand_in import StandIn
 from lumibot_duckdb.providers.alpaca import AlpacaProvider
 from lumibot_duckdb.providers.errors import DownloadIncompleteError, ProviderError
@@ -125,7 +126,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         self._keys: dict[tuple[Any, Any, str], str] = {}
         self._steps: dict[str, Step] = {}
         self._series: dict[SeriesKey, DownloadedSeries] = {}
-        self._resampled: dict[tuple[str, str | None], tuple[Any, FramedSeries]] = {}
+        self._resampled: dict[tuple[str, str | None], tuple[Any, SeriesWithReturns]] = {}
         self._calendar: Int64Array | None = None
         self._midnights: dict[date, int] = {}
         self._loading = threading.RLock()  # Lumibot asks from several threads
@@ -277,10 +278,12 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
             frame: pd.DataFrame = super().get_historical_prices_between_dates(**request)
             return frame
         found = self._data_store[self._loaded(**request)]
-        return found.whole() if isinstance(found, FramedSeries) else found
+        return found.whole() if isinstance(found, SeriesWithReturns) else found
 
-    def _bars(self, series: FramedSeries, row: int, length: int, asset: Any, quote: Any, return_polars: bool) -> Bars:
-        frame = series.frame(max(0, row - length + 1), row + 1)
+    def _bars(
+        self, series: SeriesWithReturns, row: int, length: int, asset: Any, quote: Any, return_polars: bool
+    ) -> Bars:
+        frame = series.bars(max(0, row - length + 1), row + 1)
         return Bars(frame, self.SOURCE, asset=asset, quote=quote, return_polars=return_polars, tzinfo=self.tzinfo)
 
     def _step_of(self, timestep: str) -> Step:
@@ -291,7 +294,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
             step = self._steps[timestep] = Step(timestep, source, rule, length, unit == "day")
         return step
 
-    def _row_at(self, series: FramedSeries, now: datetime, step: Step, *, closed: bool) -> int:
+    def _row_at(self, series: SeriesWithReturns, now: datetime, step: Step, *, closed: bool) -> int:
         """Return the row of the newest bar to see at a time (`closed`: of those that have closed); -1: there is none.
 
         Days are compared as days: one has closed when the next has begun.
@@ -312,13 +315,13 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         return found
 
     @staticmethod
-    def _refuse_row(series: FramedSeries, row: int, now: datetime, *, closed: bool) -> None:
+    def _refuse_row(series: SeriesWithReturns, row: int, now: datetime, *, closed: bool) -> None:
         if row < 0 or not len(series):
             raise ValueError(f"there is no bar at or before {now}")
 
     # -- frames ----------------------------------------------------------------------------------------------
 
-    def _series_for(self, asset: Any, quote: Any, step: Step) -> FramedSeries:
+    def _series_for(self, asset: Any, quote: Any, step: Step) -> SeriesWithReturns:
         """Return the frame that serves a request, loaded if it is not there yet."""
         try:
             key = self._key_of(asset, quote, step.source)
@@ -339,7 +342,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
             raise RuntimeError(f"Unable to fetch historical prices during backtest: {error}") from error
         return self._in_steps(key, series, step)
 
-    def _option_series(self, asset: Any, quote: Any, step: Step) -> FramedSeries:
+    def _option_series(self, asset: Any, quote: Any, step: Step) -> SeriesWithReturns:
         """Return the frame of an option's trades; without any, an empty one, which is told once."""
         base, quote = self._sanitize_base_and_quote_asset(asset, quote)
         key = self._key_of(base, quote, step.source)
@@ -347,13 +350,13 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
             self._get_option_bars_frame(base, quote, step.source)
         return self._in_steps(key, self._data_store[key], step)
 
-    def _in_steps(self, key: str, series: Any, step: Step) -> FramedSeries:
+    def _in_steps(self, key: str, series: Any, step: Step) -> SeriesWithReturns:
         """Return a frame at the timestep of a request, aggregated at most once."""
-        if step.rule is None and isinstance(series, FramedSeries):
+        if step.rule is None and isinstance(series, SeriesWithReturns):
             return series
         known = self._resampled.get((key, step.rule))
         if known is None or known[0] is not series:
-            frame = series.whole() if isinstance(series, FramedSeries) else series
+            frame = series.whole() if isinstance(series, SeriesWithReturns) else series
             aggregated = frame if step.rule is None else self._resample_ohlcv_dataframe(frame, step.rule)
             known = self._resampled[key, step.rule] = (series, _of_frame(aggregated, self.budget))
         return known[1]
@@ -429,7 +432,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         """Find nothing in Lumibot's cache files; the store takes their place."""
         return bool(super()._load_ohlcv_into_data_store(key)) if not self.use_duckdb else False
 
-    def _load(self, frame: Frame, market: str) -> FramedSeries:
+    def _load(self, frame: Frame, market: str) -> SeriesWithReturns:
         key = self._get_asset_key(
             base_asset=frame.asset,
             quote_asset=frame.quote,
@@ -454,7 +457,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         made = self._data_store[key] = self._made(frame, series, wanted, frame.start)
         return made
 
-    def _made(self, frame: Frame, series: DownloadedSeries, wanted: Wanted, since: datetime) -> FramedSeries:
+    def _made(self, frame: Frame, series: DownloadedSeries, wanted: Wanted, since: datetime) -> SeriesWithReturns:
         """Make the frame of the bars of a window, and of those from `since` to its start."""
         start, end = _seconds(frame.start), _nanoseconds(frame.end) // SECOND
         bars = TimeRange(min(_seconds(since), wanted.within.start), wanted.within.end)
@@ -462,7 +465,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
             seen = TimeRange(bars.start, max(bars.start, min(bars.end, end + 1)))
             view = self._view(series, seen)
             shape = Shape(COLUMNS, COLUMNS, dict, index=lambda seconds: index_of(seconds, frame.zone))
-            return frame_of_bars(view, shape, self.budget)
+            return frame_of_bars(view, shape, self.budget, SeriesWithReturns)
         if frame.timestep == "minute":
             return self._on_minutes(frame, series, bars, start, end)
         view = self._view(series, bars)
@@ -475,7 +478,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
 
     def _on_minutes(
         self, frame: Frame, series: DownloadedSeries, bars: TimeRange, start: int, end: int
-    ) -> FramedSeries:
+    ) -> SeriesWithReturns:
         pin = series.pin
         assert pin is not None
         minutes = self._trading_minutes()
@@ -520,7 +523,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
 
     # -- history before the window ---------------------------------------------------------------------------
 
-    def _reach_back(self, asset: Any, quote: Any, step: Step, now: datetime, length: int) -> FramedSeries | None:
+    def _reach_back(self, asset: Any, quote: Any, step: Step, now: datetime, length: int) -> SeriesWithReturns | None:
         """Return the frame with bars of before its window, as many as a request needs; None if that adds none.
 
         Each request tries that once a day. A frame only ever grows backwards.
@@ -544,7 +547,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
 
     def _extended(
         self, key: str, asset: Asset, quote: Asset, timestep: str, since: datetime, until: datetime
-    ) -> FramedSeries | None:
+    ) -> SeriesWithReturns | None:
         frame = self._frames.get(key) or Frame(
             asset,
             quote,
@@ -679,7 +682,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         return self._copy_chain(chain)
 
 
-def _of_frame(frame: pd.DataFrame, budget: Any) -> FramedSeries:
+def _of_frame(frame: pd.DataFrame, budget: Any) -> SeriesWithReturns:
     """Return a frame that is in memory as a series."""
     index = pd.DatetimeIndex(frame.index)
     rows = CalendarRows(NO_ROWS, index.as_unit("s").asi8, index.tz)
@@ -687,7 +690,7 @@ def _of_frame(frame: pd.DataFrame, budget: Any) -> FramedSeries:
     def load(start: int, stop: int) -> BarTable:
         return BarTable.of_frame(frame.iloc[start:stop])
 
-    return FramedSeries(rows, load, budget, columns=list(frame.columns))
+    return SeriesWithReturns(rows, load, budget, columns=list(frame.columns))
 
 
 def _nanoseconds(moment: datetime) -> int:

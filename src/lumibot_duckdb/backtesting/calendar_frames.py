@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.backtesting.bar_table import BarTable, Values
-from lumibot_duckdb.backtesting.framed_series import FramedSeries
 from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
+from lumibot_duckdb.backtesting.series_with_returns import SeriesWithReturns
 from lumibot_duckdb.backtesting.window import MemoryBudget
 from lumibot_duckdb.storage.interface import BarArrays, TimeRange
 
@@ -107,9 +107,9 @@ class CalendarFrames:
         self._grid = grid
         self._first: float | None = None
 
-    def series(self, budget: MemoryBudget) -> FramedSeries:
+    def series(self, budget: MemoryBudget) -> SeriesWithReturns:
         """Return the frame, to be read by windows."""
-        return FramedSeries(self._rows, self.load, budget, columns=COLUMNS)
+        return SeriesWithReturns(self._rows, self.load, budget, columns=COLUMNS)
 
     def load(self, start: int, stop: int) -> BarTable:
         """Return rows `[start, stop)`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -103,7 +103,17 @@ class Shape:
     index: Callable[[Int64Array], pd.DatetimeIndex] | None = None
 
 
-def frame_of_bars(view: SeriesView, shape: Shape, budget: MemoryBudget, *, weight: int = 1) -> FramedSeries:
+Series = TypeVar("Series", bound=FramedSeries)
+
+
+def frame_of_bars(
+    view: SeriesView,
+    shape: Shape,
+    budget: MemoryBudget,
+    kind: type[Series] = FramedSeries,  # type: ignore[assignment]
+    *,
+    weight: int = 1,
+) -> Series:
     """Return the frame that has a row for each bar of a series. The larger `weight`, the less is read ahead."""
     times = PagedTimes(view)
     index_of = shape.index or view.index_of
@@ -116,7 +126,7 @@ def frame_of_bars(view: SeriesView, shape: Shape, budget: MemoryBudget, *, weigh
         columns = {name: made[name][skipped:] for name in shape.columns}
         return BarTable(columns, index_of(bar_starts[skipped:]))
 
-    return FramedSeries(times, load, budget, columns=shape.columns, weight=weight)
+    return kind(times, load, budget, columns=shape.columns, weight=weight)
 
 
 def _stored(

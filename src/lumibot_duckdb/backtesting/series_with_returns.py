@@ -1,0 +1,57 @@
+"""A framed series that hands out frames with returns, which Lumibot's `Bars` would otherwise compute on every call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lumibot_duckdb.backtesting.bar_table import BarTable, slice_index
+from lumibot_duckdb.backtesting.framed_series import FramedSeries, RowTimes
+from lumibot_duckdb.backtesting.window import MemoryBudget
+
+RETURN = "return"
+_NONE_YET = {0: {RETURN: float("nan")}}
+
+
+class SeriesWithReturns(FramedSeries):
+    """Its windows have a column more than the frame that it stands for. `load` makes rows of the latter."""
+
+    def __init__(
+        self,
+        rows: RowTimes,
+        load: Callable[[int, int], BarTable],
+        budget: MemoryBudget,
+        *,
+        columns: Sequence[str],
+        weight: int = 1,
+    ) -> None:
+        def load_with_returns(start: int, stop: int) -> BarTable:
+            return _with_returns(load(start, stop))
+
+        super().__init__(rows, load_with_returns, budget, columns=columns, weight=weight)
+        self._load_plain = load
+
+    def frame(self, start: int, stop: int) -> pd.DataFrame:
+        """Return rows `[start, stop)`, cut to those that there are, without returns."""
+        return super().frame(start, stop).drop(columns=RETURN)
+
+    def whole(self) -> pd.DataFrame:
+        """Return all rows, without returns."""
+        return self._load_plain(0, len(self)).frame(0, len(self))
+
+    def bars(self, start: int, stop: int) -> pd.DataFrame:
+        """Return rows `[start, stop)`, all of which there must be, with the return from each close to the next."""
+        first, table = self._window.cover(start, stop)
+        begin, end = start - first, stop - first
+        frame: pd.DataFrame = table.patched(begin, end, slice_index(table.index, begin, end), _NONE_YET)
+        return frame
+
+
+def _with_returns(table: BarTable) -> BarTable:
+    close = table.columns["close"]
+    returns = np.full(len(close), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        returns[1:] = (close[1:] - close[:-1]) / close[:-1]
+    return BarTable({**table.columns, RETURN: returns}, table.index)
