@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ def real(symbol: str) -> Instrument:
     rows = factors.sort_values("date").to_dict("records")
     fund = symbol in ("SPY", "QQQ", "IWM", "EEM", "USO")
     instrument = Instrument(bars, kind="ETF" if fund else "EQUITY")
-    for row, following in zip(rows, rows[1:], strict=False):
+    for row, following in pairwise(rows):
         later = bars.index[bars.index > pd.Timestamp(row["date"])]
         before = bars["close"][bars.index <= pd.Timestamp(row["date"])]
         if not len(later) or not len(before):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -78,8 +79,8 @@ class YahooServer(LoopbackServer):
 
     def charts(self, symbol: str = "") -> list[Request]:
         """Return the requests for bars, of one symbol if it is given."""
-        charts = [request for request in self.asked("/v8/finance/chart/" + symbol) if "period1" in request.query]
-        return [request for request in charts if not symbol or request.path.endswith("/" + symbol)]
+        charts = [request for request in self.asked("/v8/finance/chart/") if "period1" in request.query]
+        return [request for request in charts if not symbol or unquote(request.path).endswith("/" + symbol)]
 
     # -- answers ---------------------------------------------------------------------------------------------
 
@@ -93,11 +94,11 @@ class YahooServer(LoopbackServer):
             known = COOKIE in headers.get("cookie", "")
             return Answer(CRUMB.encode()) if known else _refused("finance", 401, "Unauthorized", "Invalid Cookie")
         if found := _CHART.fullmatch(request.path):
-            return self._chart(found["symbol"], request.query)
+            return self._chart(unquote(found["symbol"]), request.query)
         if request.query.get("crumb") != CRUMB or COOKIE not in headers.get("cookie", ""):
             return _refused("finance", 401, "Unauthorized", "Invalid Crumb")
         if found := _SUMMARY.fullmatch(request.path):
-            return self._summary(found["symbol"])
+            return self._summary(unquote(found["symbol"]))
         if request.path == "/v7/finance/quote":
             return self._quote(request.query.get("symbols", ""))
         if _TIMESERIES.fullmatch(request.path):
@@ -129,11 +130,9 @@ class YahooServer(LoopbackServer):
             start, end = (pd.Timestamp(int(query[name]), unit="s", tz="UTC") for name in ("period1", "period2"))
         else:
             start, end = now - pd.Timedelta(days=5), now
-        if interval in _KEPT and start < pd.Timestamp.now("UTC") - _KEPT[interval]:
-            kept = _KEPT[interval].days
-            return _refused(
-                "chart", 422, "Unprocessable Entity", f"{interval} data must be within the last {kept} days"
-            )
+        if interval in _KEPT and start < pd.Timestamp.now("UTC") - _KEPT[interval] - pd.Timedelta(days=1):
+            why = f"{interval} data not available: it must be within the last {_KEPT[interval].days} days"
+            return _refused("chart", 422, "Unprocessable Entity", why)
         bars = self._daily(instrument, now) if interval == "1d" else self._intraday(instrument, interval, now)
         bars = bars[(bars.index >= start) & (bars.index < min(end, now))]
         return Answer({"chart": {"result": [self._result(symbol, instrument, interval, bars, now)], "error": None}})

@@ -95,7 +95,7 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
     ) -> pd.DataFrame | None:
         """Return the last `length` rows before the clock, by Lumibot's rule for each timestep."""
         data = self._get_source_symbol_data(asset, timestep) if self.use_duckdb else None
-        if data is not None and not isinstance(data, FramedSeries) or not self.use_duckdb:
+        if not self.use_duckdb or not isinstance(data, (FramedSeries, type(None))):
             bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
                 asset, length, timestep, timeshift, quote, exchange, include_after_hours
             )
