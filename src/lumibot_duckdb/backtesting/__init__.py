@@ -10,14 +10,24 @@ if TYPE_CHECKING:
     from lumibot_duckdb.backtesting.polygon import PolygonDataBacktesting
     from lumibot_duckdb.backtesting.stored import PandasDataBacktesting
     from lumibot_duckdb.backtesting.windowed_data import WindowedData
+    from lumibot_duckdb.backtesting.yahoo import YahooData, YahooDataBacktesting
 
-__all__ = ["EnhancedDataSourceBacktesting", "PandasDataBacktesting", "PolygonDataBacktesting", "WindowedData"]
+__all__ = [
+    "EnhancedDataSourceBacktesting",
+    "PandasDataBacktesting",
+    "PolygonDataBacktesting",
+    "WindowedData",
+    "YahooData",
+    "YahooDataBacktesting",
+]
 
 _HOME = {
     "EnhancedDataSourceBacktesting": "enhanced_data_source",
     "PandasDataBacktesting": "stored",
     "PolygonDataBacktesting": "polygon",
     "WindowedData": "windowed_data",
+    "YahooData": "yahoo",
+    "YahooDataBacktesting": "yahoo",
 }
 
 

@@ -27,11 +27,15 @@ ALWAYS = TimeRange(-(2**62), 2**62)
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a provider answered for a range: all its bars, as a frame that the storage takes."""
+    """What a provider answered for a range: all its bars, as a frame that the storage takes.
+
+    With `replace`, they stand in place of what was stored in the range, in a new version if that makes a difference.
+    """
 
     within: TimeRange
     bars: pd.DataFrame
     metadata: Mapping[str, Any]
+    replace: bool = False
 
 
 Download: TypeAlias = Callable[[list[TimeRange]], Iterable[Delivery]]
@@ -93,6 +97,7 @@ class DownloadedSeries:
             self.key.timeframe,
             adjustment=self.key.adjustment,
             covered=delivery.within,
+            replace=delivery.replace,
             metadata=delivery.metadata,
             onto=None if self.pin is None else self.pin.version_id,
         )

@@ -27,6 +27,10 @@ class PlanLimitError(ProviderError):
         self.refused = tuple(sorted(refused))
 
 
+class UnknownSymbolError(ProviderError):
+    """The provider has nothing under that symbol."""
+
+
 class RateLimitedError(ProviderError):
     """The provider's rate limit outlasted the bounds that the environment sets; without bounds a download waits."""
 
