@@ -6,14 +6,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.backtesting.ccxt import CcxtBacktesting, CcxtBacktestingData
     from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
     from lumibot_duckdb.backtesting.polygon import PolygonDataBacktesting
     from lumibot_duckdb.backtesting.stored import PandasDataBacktesting
     from lumibot_duckdb.backtesting.windowed_data import WindowedData
 
-__all__ = ["EnhancedDataSourceBacktesting", "PandasDataBacktesting", "PolygonDataBacktesting", "WindowedData"]
+__all__ = [
+    "CcxtBacktesting",
+    "CcxtBacktestingData",
+    "EnhancedDataSourceBacktesting",
+    "PandasDataBacktesting",
+    "PolygonDataBacktesting",
+    "WindowedData",
+]
 
 _HOME = {
+    "CcxtBacktesting": "ccxt",
+    "CcxtBacktestingData": "ccxt",
     "EnhancedDataSourceBacktesting": "enhanced_data_source",
     "PandasDataBacktesting": "stored",
     "PolygonDataBacktesting": "polygon",
