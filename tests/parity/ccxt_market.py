@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,16 +45,21 @@ def moment(text: str) -> dt.datetime:
     return when
 
 
-def spring(first: dt.date = dt.date(2023, 2, 20), end: dt.date = dt.date(2023, 3, 20)) -> CcxtMarket:
-    """Four weeks in which the clocks change, of coins of all kinds; the backtest spans a few days of them."""
-    market = CcxtMarket(moment("2023-03-10 07:13"), moment("2023-03-14 16:00"))
+def spring() -> CcxtMarket:
+    """Three weeks in which the clocks change, of coins of all kinds; the backtest spans a few days of them."""
+    return CcxtMarket(moment("2023-03-10 07:13"), moment("2023-03-13 16:00"), dict(_spring()))
+
+
+@lru_cache
+def _spring() -> Mapping[str, pd.DataFrame]:
+    first, end = dt.date(2023, 2, 24), dt.date(2023, 3, 17)
 
     def coin(name: str, price: float) -> pd.DataFrame:
         bars = crypto_bars(name, first, end)
         bars[PRICES] = (bars[PRICES] * (price / bars["open"].iloc[0])).round(8 if price < 1 else 2)
         return bars
 
-    market.minutes = {
+    return {
         "BTC": coin("BTC", 21_000.0),
         "ETH": coin("ETH", 1_500.0),
         "TINY": coin("TINY", 0.00001),
@@ -64,7 +70,6 @@ def spring(first: dt.date = dt.date(2023, 2, 20), end: dt.date = dt.date(2023, 3
         "NULL": _without_volumes(coin("NULL", 5.0)),
         "GONE": coin("GONE", 9.0).loc[:"2023-03-01"],  # type: ignore[misc]
     }
-    return market
 
 
 def real_bitcoin() -> CcxtMarket:

@@ -1,6 +1,6 @@
 """Runs Lumibot's CCXT source and ours against one loopback server, each on ground of its own.
 
-While a side is entered, Lumibot keeps its cache in that side's folder and a store of ours is there too, ccxt talks to the
+While a side is entered, Lumibot keeps its cache in that folder and a store of ours is there too, ccxt talks to the
 loopback server, and nothing else can be reached. Nobody sleeps: Lumibot's cache does after every tenth page.
 """
 

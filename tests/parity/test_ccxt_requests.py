@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from lumibot.backtesting import CcxtBacktesting as LumibotCcxtBacktesting
 from lumibot.entities import Asset, Bars
@@ -118,14 +117,15 @@ def compare(
 
 def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_candle_differs(tmp_path: Path, serve: Any) -> None:
     market = spring()
-    asked = requests(market, 1, 60, ("BTC",))
+    asked = requests(market, 1, 30, ("BTC",))
     first, second, third = (Side(LumibotCcxtBacktesting, tmp_path / name) for name in "abc")
     expected = answers(first, serve("spring"), market, asked)
-    assert sum(isinstance(answer.value, Bars) for answer in expected) > 20
+    assert sum(isinstance(answer.value, Bars) for answer in expected) > 10
     assert_same_answers(asked, expected, answers(second, serve("spring"), market, asked))
 
     frames = [answer.value.df for answer in expected if isinstance(answer.value, Bars) and len(answer.value.df)]
     minutes = [frame for frame in frames if frame.index[-1].minute]
+    market.minutes["BTC"] = market.minutes["BTC"].copy()
     market.minutes["BTC"].loc[minutes[0].index[-1], "close"] += 0.01
     with market.server() as other, pytest.raises(AssertionError, match="request"):
         assert_same_answers(asked, expected, answers(third, other, market, asked))
@@ -134,33 +134,31 @@ def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_candle_differs
 # -- both sides -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_random_requests_get_the_same_answers(seed: int, tmp_path: Path, serve: Any) -> None:
     market = spring()
-    expected = compare(tmp_path, serve("spring"), market, requests(market, seed, 150))
-    assert sum(isinstance(answer.value, Bars) for answer in expected) > 60
+    expected = compare(tmp_path, serve("spring"), market, requests(market, seed, 60))
+    assert sum(isinstance(answer.value, Bars) for answer in expected) > 20
 
 
 @pytest.mark.parametrize("coin", [*spring().minutes, "NONE"])
 def test_one_coin_asked_at_random_gets_the_same_answers(coin: str, tmp_path: Path, serve: Any) -> None:
     market = spring()
     market.minutes.setdefault(coin, market.minutes["BTC"])  # there is no such market on the server
-    compare(tmp_path, serve("spring"), market, requests(market, 5, 60, (coin,)))
+    compare(tmp_path, serve("spring"), market, requests(market, 5, 30, (coin,)))
 
 
 def test_random_requests_of_real_bars_get_the_same_answers(tmp_path: Path, serve: Any) -> None:
     market = MARKETS["real_bitcoin"]()
-    compare(tmp_path, serve("real_bitcoin"), market, requests(market, 4, 80))
+    compare(tmp_path, serve("real_bitcoin"), market, requests(market, 4, 50))
 
 
-@pytest.mark.parametrize("limit", [7, 400])
-def test_the_download_limit_decides_the_same_way(limit: int, tmp_path: Path, serve: Any) -> None:
+def test_the_download_limit_decides_the_same_way(tmp_path: Path, serve: Any) -> None:
     """Lumibot drops candles that repeat within a download, which has as many candles as the limit says."""
     market = spring()
     market = replace(market, start=market.end - dt.timedelta(hours=9))
-    asked = requests(market, 6, 30, ("IDLE", "LATE", "GAPS"))
-    asked = [replace(each, timestep="hour") if limit == 7 else each for each in asked]
-    compare(tmp_path, serve("spring"), market, asked, max_data_download_limit=limit)
+    asked = requests(market, 6, 20, ("IDLE", "LATE", "GAPS"))
+    compare(tmp_path, serve("spring"), market, asked, max_data_download_limit=150)
 
 
 def test_a_limit_that_is_none_is_refused_in_the_same_way(tmp_path: Path, serve: Any) -> None:
@@ -170,29 +168,28 @@ def test_a_limit_that_is_none_is_refused_in_the_same_way(tmp_path: Path, serve: 
     assert expected[0].error is ValueError
 
 
-@pytest.mark.parametrize("coin", ["IDLE", "LATE", "GAPS", "GONE"])
+@pytest.mark.parametrize("coin", ["IDLE", "LATE", "GAPS"])
 def test_ranges_between_dates_in_any_order_get_the_same_answers(coin: str, tmp_path: Path, serve: Any) -> None:
     """Lumibot downloads anew what it takes for missing, and keeps of that what it had dropped before."""
     market, rng = spring(), random.Random(coin)
     pair = (Asset(coin, "crypto"), DOLLAR)
     asked = []
-    for _ in range(25):
-        start = moment("2023-02-20") + rng.random() * dt.timedelta(days=26)
-        end = start + rng.choice((dt.timedelta(hours=5), dt.timedelta(days=3), dt.timedelta(days=12)))
+    for _ in range(15):
+        start = moment("2023-02-22") + rng.random() * dt.timedelta(days=21)
+        end = start + rng.choice((dt.timedelta(hours=5), dt.timedelta(days=3), dt.timedelta(days=8)))
         kind = rng.choice(("between_dates", "between_dates", "history"))
         step = rng.choice(("minute", "hour", "hour", "day"))
         asked.append(Request(market.end, kind, pair, None, 40, step, None, start, end))  # type: ignore[arg-type]
     compare(tmp_path, serve("spring"), market, asked)
 
 
-@pytest.mark.parametrize("seed", [21, 22])
-def test_what_the_store_holds_already_changes_no_answer(seed: int, tmp_path: Path, serve: Any) -> None:
+def test_what_the_store_holds_already_changes_no_answer(tmp_path: Path, serve: Any) -> None:
     """Lumibot's first run on an empty cache is what comes out, whatever other backtests left in the store."""
     market, server = spring(), serve("spring")
     theirs, ours = both_sides(tmp_path)
     another = replace(market, start=moment("2023-03-05 05:05"), end=moment("2023-03-11 11:00"))
-    answers(ours, server, another, requests(another, seed + 10, 60))
-    asked = requests(market, seed, 100)
+    answers(ours, server, another, requests(another, 31, 40))
+    asked = requests(market, 21, 50)
     expected = answers(theirs, server, market, asked)
     assert_same_answers(asked, expected, answers(ours, server, market, asked))
     assert_same_answers(asked, expected, answers(ours, server, market, asked))
@@ -201,7 +198,7 @@ def test_what_the_store_holds_already_changes_no_answer(seed: int, tmp_path: Pat
 def test_a_budget_far_too_small_changes_no_answer(tmp_path: Path, serve: Any) -> None:
     market, server = spring(), serve("spring")
     theirs, ours = both_sides(tmp_path)
-    asked = requests(market, 31, 80)
+    asked = requests(market, 31, 40)
     small = replace(ours, source_class=CcxtBacktesting.using(ours.store, max_memory=5_000))
     assert_same_answers(asked, answers(theirs, server, market, asked), answers(small, server, market, asked))
 
@@ -249,9 +246,7 @@ def test_exact_prices_are_those_of_the_exchange(tmp_path: Path, serve: Any) -> N
     (answer,) = answers(exact, server, market, asked)
     frame = answer.value.df
     expected = market.minutes["TINY"].tz_convert("America/New_York").loc[frame.index, ["open", "high", "low", "close"]]
-    pd.testing.assert_frame_equal(
-        frame[list(expected)], expected, check_exact=True, check_freq=False, check_names=False, check_index_type=False
-    )
+    assert frame[list(expected)].to_numpy().tolist() == expected.to_numpy().tolist()
     (rounded,) = answers(side, server, market, asked)
     assert (rounded.value.df["close"] == 0).all()
 

@@ -90,7 +90,21 @@ class StoredCandles(CcxtCacheDB):  # type: ignore[misc]
             ValueError: the timeframe or the limit is none.
             ProviderError, StorageError: a download failed.
         """
-        found = self.candles(symbol, timeframe, start, end, limit)
+        return self._frame(self.candles(symbol, timeframe, start, end, limit))
+
+    def get_data_from_cache(self, symbol: str, timeframe: str, start: datetime, end: datetime) -> pd.DataFrame:
+        """Return what of the candles from `start` to `end` (naive: UTC) was downloaded in this backtest.
+
+        Raises:
+            FileNotFoundError: nothing was, of this market and timeframe.
+        """
+        file = self._files.get((symbol, timeframe))
+        if file is None:
+            raise FileNotFoundError(f"no {timeframe} candles of {symbol} on {self.exchange_id} were asked for yet")
+        view = file.view(_between(*map(self._to_utc_naive, (start, end))))
+        return self._frame(None if view is None else (view, file.numbers))
+
+    def _frame(self, found: tuple[CandlesView, CandleNumbers] | None) -> pd.DataFrame:
         if found is None:
             empty: pd.DataFrame = self._empty_ohlcv_frame().set_index("datetime")
             return empty
@@ -110,13 +124,12 @@ class StoredCandles(CcxtCacheDB):  # type: ignore[misc]
             raise ValueError(f"CCXT backtests have candles of {', '.join(SECONDS)}, not of {timeframe!r}")
         name = str(build_ccxt_crypto_symbol(symbol, exchange_id=self.exchange_id) or symbol)
         window = self._normalize_download_window(start, end)
-        first, after = _first_second(self._to_utc_naive(start)), _after(self._to_utc_naive(end or self._now))
-        wanted = TimeRange(first, max(first, after))
+        wanted = _between(self._to_utc_naive(start), self._to_utc_naive(end or self._now))
         if window[0] > window[1]:
             return None
         with self._updating:
             file = self._file(name, timeframe)
-            file.series.ensure(TimeRange(_first_second(window[0]), _after(window[1])), file.download)
+            file.series.ensure(_between(*window), file.download)
             self._retrace(file, timeframe, window, wanted, self.max_download_limit if limit is None else limit)
             view = file.view(wanted)
             return None if view is None else (view, file.numbers)
@@ -190,7 +203,7 @@ class CandleFile:
 
     def take_in(self, start: datetime, end: datetime) -> tuple[datetime, datetime] | None:
         """Add the candles of one download; return what it is recorded to cover, None if no candle came."""
-        within = TimeRange(_first_second(start), _after(end))
+        within = _between(start, end)
         candles = self._candles(within)
         dropped = repeated(candles.columns) | lacks_price(candles.columns)
         kept = candles.times[~dropped]
@@ -331,11 +344,7 @@ def _moment(time: EpochSeconds) -> datetime:
     return _EPOCH + timedelta(seconds=time)
 
 
-def _first_second(moment: datetime) -> EpochSeconds:
-    """Return the first whole second at or after a moment (naive, UTC)."""
-    return -((_EPOCH - moment) // timedelta(seconds=1))
-
-
-def _after(moment: datetime) -> EpochSeconds:
-    """Return the first whole second after a moment (naive, UTC)."""
-    return (moment - _EPOCH) // timedelta(seconds=1) + 1
+def _between(start: datetime, end: datetime) -> TimeRange:
+    """Return the whole seconds from a moment to another (both naive, UTC), both included."""
+    first = -((_EPOCH - start) // timedelta(seconds=1))
+    return TimeRange(first, max(first, (end - _EPOCH) // timedelta(seconds=1) + 1))
