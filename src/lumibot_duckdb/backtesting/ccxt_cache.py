@@ -236,19 +236,21 @@ class CandleFile:
 
     def _open_candles(self, within: TimeRange) -> pd.DataFrame:
         """Return the candles in a range that had not closed when they were downloaded, so that they are not stored."""
-        candles = self.series.open_bars
+        candles: pd.DataFrame = self.series.open_bars
         if not len(candles):
             return candles
         times = pd.DatetimeIndex(candles.index).as_unit("s").asi8
         stored = -1 if self.series.pin is None else self.series.storage.facts(self.series.pin).last or -1
-        return candles[(times >= within.start) & (times < within.end) & (times > stored)]
+        inside: pd.DataFrame = candles[(times >= within.start) & (times < within.end) & (times > stored)]
+        return inside
 
     def ends(self, within: TimeRange) -> pd.DataFrame:
         """Return the first and the last candle of the file in a range, as far as `CcxtCacheDB` looks at them."""
         view = self.view(within)
         times = [] if view is None else [view.facts.first, view.facts.last]
         ends = pd.DataFrame({"datetime": [_moment(time) for time in times if time is not None]})
-        return ends.assign(open=1.0, high=1.0, low=1.0, close=1.0)
+        with_prices: pd.DataFrame = ends.assign(open=1.0, high=1.0, low=1.0, close=1.0)
+        return with_prices
 
     def all_covered(self) -> list[tuple[datetime, datetime]]:
         """Return all from the first to the last candle of the file."""

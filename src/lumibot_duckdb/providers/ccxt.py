@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import ccxt
+import ccxt  # type: ignore[import-untyped]
 import numpy as np
 import pandas as pd
 from requests.exceptions import HTTPError, RequestException
@@ -28,6 +28,7 @@ EXCHANGES: dict[str, CcxtProvider] = {}
 _USUAL_PAGE = 300  # candles, where ccxt does not know what the exchange allows
 _PAGES_A_CHUNK = 10
 _LONGEST_QUOTE = 300
+_UNAVAILABLE_FOR_LEGAL_REASONS = 451
 _making = threading.Lock()
 
 
@@ -49,6 +50,7 @@ class CcxtProvider:
 
     def __init__(self, exchange: ccxt.Exchange, *, patience: Patience | None = None) -> None:
         self._exchange = exchange
+        _insist_on_json(exchange)
         self._name = str(exchange.name or exchange.id)
         self._limit = RateLimit(patience or Patience(), self._name)
         self._asking = threading.RLock()
@@ -134,21 +136,23 @@ class CcxtProvider:
 
     def _understand(self, error: Exception) -> Trouble:
         said = " ".join(str(error).split())[:_LONGEST_QUOTE]
+        status = _status_of(error)
         if isinstance(error, (ccxt.DDoSProtection, ccxt.RateLimitExceeded)):
             headers = self._exchange.last_response_headers or {}
             return Trouble("had too many requests", limited=True, retry_after=seconds_of(headers.get("Retry-After")))
-        if isinstance(error, ccxt.ExchangeNotAvailable) and (" 451 " in said or "restricted location" in said):
+        if status == _UNAVAILABLE_FOR_LEGAL_REASONS:
             return _refused(f"{self._name} does not serve the place that this computer is at: choose another exchange.")
         if isinstance(error, ccxt.RequestTimeout):
             return Trouble("did not answer in time")
-        if isinstance(error, ccxt.ExchangeNotAvailable):
+        if isinstance(error, ccxt.BadResponse):
+            return Trouble("gave an answer that could not be read")
+        if isinstance(error, ccxt.ExchangeNotAvailable) or (status is not None and status >= 500):
             return Trouble(f"is not available ({said})")
-        broken = isinstance(error.__cause__, RequestException) and not isinstance(error.__cause__, HTTPError)
-        if isinstance(error, ccxt.NetworkError) or broken:
+        if isinstance(error, ccxt.NetworkError) or isinstance(error.__cause__, RequestException):
             return Trouble("could not be reached, or broke the connection off")
         if isinstance(error, ccxt.BadSymbol):
             return Trouble("", refusal=UnknownMarketError(f"{self._name} does not know this market ({said})."))
-        if isinstance(error, ccxt.BaseError) and not isinstance(error, ccxt.BadResponse):
+        if isinstance(error, ccxt.BaseError):
             return _refused(f"{self._name} refuses the request ({said}): check the symbol and the dates.")
         return Trouble(f"gave an answer that could not be understood ({type(error).__name__})")
 
@@ -160,6 +164,33 @@ def check_exchange(exchange_id: str) -> None:
             f"ccxt knows no exchange {exchange_id!r}: exchange_id is one of its ids in lower case, such as 'binance', "
             "'coinbase' or 'kraken'."
         )
+
+
+def _status_of(error: Exception) -> int | None:
+    """Return the HTTP status behind an error of ccxt; None where there was no answer, or a good one."""
+    for behind in (error.__cause__, error.__context__):
+        if isinstance(behind, HTTPError) and behind.response is not None:
+            return int(behind.response.status_code)
+    return None
+
+
+def _insist_on_json(exchange: ccxt.Exchange) -> None:
+    """Have ccxt raise `BadResponse` for a good answer that is no JSON, which to it is a list without entries."""
+    status = 0
+    note, parse = exchange.on_rest_response, exchange.parse_json
+
+    def noted(code: int, *rest: Any) -> Any:
+        nonlocal status
+        status = code
+        return note(code, *rest)
+
+    def parsed(text: str) -> Any:
+        body = parse(text)
+        if body is None and status < 400:
+            raise ccxt.BadResponse("no JSON")
+        return body
+
+    exchange.on_rest_response, exchange.parse_json = noted, parsed
 
 
 def _refused(message: str) -> Trouble:
@@ -205,4 +236,5 @@ def _frame(rows: list[list[Any]]) -> pd.DataFrame:
     values = np.array([row[1:6] for row in rows], dtype="float64").reshape(-1, len(COLUMNS))
     times = pd.to_datetime(np.array([row[0] for row in rows], dtype="int64"), unit="ms", utc=True)
     frame = pd.DataFrame(values, index=pd.DatetimeIndex(times, name="datetime"), columns=list(COLUMNS))
-    return frame[~frame.index.duplicated()]
+    once: pd.DataFrame = frame[~frame.index.duplicated()]
+    return once
