@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.backtesting.ccxt import CcxtBacktesting, CcxtBacktestingData
     from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
     from lumibot_duckdb.backtesting.polygon import PolygonDataBacktesting
     from lumibot_duckdb.backtesting.stored import PandasDataBacktesting
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from lumibot_duckdb.backtesting.yahoo import YahooData, YahooDataBacktesting
 
 __all__ = [
+    "CcxtBacktesting",
+    "CcxtBacktestingData",
     "EnhancedDataSourceBacktesting",
     "PandasDataBacktesting",
     "PolygonDataBacktesting",
@@ -22,6 +25,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "CcxtBacktesting": "ccxt",
+    "CcxtBacktestingData": "ccxt",
     "EnhancedDataSourceBacktesting": "enhanced_data_source",
     "PandasDataBacktesting": "stored",
     "PolygonDataBacktesting": "polygon",
