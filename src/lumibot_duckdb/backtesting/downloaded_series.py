@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -69,6 +69,10 @@ class DownloadedSeries:
             self.pin = now
             self._covered = [ALWAYS] if self._as_of is not None else self._storage.coverage(self.key)
 
+    def missing(self, wanted: TimeRange) -> list[TimeRange]:
+        """Return what of a range would have to be downloaded."""
+        return [] if self._as_of is not None else coverage.missing(wanted, self._covered)
+
     def ensure(self, wanted: TimeRange, download: Download) -> None:
         """Have all bars of a range in the store; `download` is asked for the pieces that are not there.
 
@@ -85,6 +89,17 @@ class DownloadedSeries:
         for delivery in download(missing):
             self._store(delivery)
         self._covered = coverage.merged([*self._covered, *missing])
+
+    def renew(self, wanted: TimeRange, download: Download) -> None:
+        """Download a range anew, whatever is stored of it; what differs is replaced, in a new version.
+
+        Of one that is covered, the backtest sees the new version from then on. Raises as `ensure` does.
+        """
+        if self._as_of is not None:
+            return
+        for delivery in download([wanted]):
+            self._store(replace(delivery, replace=True))
+        self._covered = coverage.merged([*self._covered, wanted])
 
     def _store(self, delivery: Delivery) -> None:
         closed, still_open = _closed_and_open(delivery.bars, bar_seconds(self.key.timeframe))
