@@ -97,6 +97,7 @@ class YahooHistory:
         self._as_of = as_of
         self._series = DownloadedSeries(storage, self.key, as_of=as_of)
         self._market: Market | None = None
+        self._market_asked = False
         self._zone: str | None = None
         self._stamps: Stamps | None = None
         self._view: SeriesView | None = None
@@ -173,7 +174,7 @@ class YahooHistory:
             self._series.ensure(wanted, self._download)
         if not len(self):
             raise UnknownSymbolError(f"Yahoo has no {self.key.timeframe} bars of {self.symbol!r}.")
-        if self.market is None:
+        if self.market is None and not self._market_asked:
             self._ask_market()
 
     def _download(self, missing: list[TimeRange]) -> Iterator[Delivery]:
@@ -357,6 +358,7 @@ class YahooHistory:
 
     def _ask_market(self) -> None:
         """Ask Yahoo where the symbol is traded; that it could not be had is told, and Lumibot's rule for it kept."""
+        self._market_asked = True
         try:
             self._market = self._provider.market(self.symbol)
         except ProviderError as error:
