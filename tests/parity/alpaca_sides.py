@@ -1,0 +1,74 @@
+"""Runs Lumibot's Alpaca source and ours against one loopback server, each on ground of its own.
+
+A `Side` is a class and a folder that was empty. While it is entered, Lumibot keeps its caches in that folder and a store
+of ours is there too, the official clients talk to the loopback server, and nothing else can be reached.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from lumibot import constants
+from lumibot.backtesting import AlpacaBacktesting as LumibotAlpacaBacktesting
+from lumibot.backtesting import alpaca_backtesting
+from lumibot.tools import shared_bar_cache
+
+from lumibot_duckdb.backtesting import AlpacaBacktesting
+from parity.ground import environment, only_loopback
+from wire.alpaca_client import clients_redirected_to
+from wire.alpaca_server import KEY, SECRET, AlpacaServer
+
+CONFIG = {"API_KEY": KEY, "API_SECRET": SECRET, "PAPER": True}
+IN_THE_ENVIRONMENT = {"ALPACA_API_KEY": KEY, "ALPACA_API_SECRET": SECRET, "ALPACA_IS_PAPER": "true"}
+
+
+@dataclass(frozen=True)
+class Side:
+    """A class of data source and the folder that it keeps its things in."""
+
+    source_class: Any
+    folder: Path
+
+    @property
+    def store(self) -> Path:
+        """Where the store lies, for a class that has one."""
+        return self.folder / "alpaca.duckdb"
+
+    @contextmanager
+    def entered(self, server: AlpacaServer, **settings: str) -> Iterator[None]:
+        """Stand on this side's ground; `settings` are set in the environment."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        cache = str(self.folder / "lumibot")
+        shared_bar_cache._reset_process_memory()
+        with (
+            environment({"LUMIBOT_DUCKDB_PATH": str(self.store), **settings}),
+            mock.patch.object(alpaca_backtesting, "LUMIBOT_CACHE_FOLDER", cache),
+            mock.patch.object(constants, "LUMIBOT_CACHE_FOLDER", cache),
+            mock.patch.object(LumibotAlpacaBacktesting, "ALPACA_MAX_REQUESTS_PER_MINUTE", 1_000_000),
+            clients_redirected_to(server.url),
+            only_loopback(),
+        ):
+            yield
+
+    def source(self, start: dt.datetime, end: dt.datetime, **settings: Any) -> Any:
+        """Return a source over a span; the side must be entered."""
+        return self.source_class(
+            **{
+                "datetime_start": start,
+                "datetime_end": end,
+                "config": dict(CONFIG),
+                "show_progress_bar": False,
+                **settings,
+            }
+        )
+
+
+def both_sides(folder: Path) -> tuple[Side, Side]:
+    """Return Lumibot's side and ours."""
+    return Side(LumibotAlpacaBacktesting, folder / "theirs"), Side(AlpacaBacktesting, folder / "ours")
