@@ -56,7 +56,7 @@ ON_DAYS: dict[str, Example] = {
 }
 
 # What Yahoo has nothing for fails, and has to do so in the same way.
-FAIL_ALIKE = ("options_hold_to_expiry", "broker_functions", "crypto_important_functions", "first_backtest")
+FAIL_ALIKE = ("options_hold_to_expiry", "crypto_important_functions", "first_backtest")
 
 
 def moment(text: str) -> pd.Timestamp:
@@ -139,11 +139,11 @@ def test_a_future_is_held_to_its_expiration(tmp_path: Path, example_server: Yaho
 @pytest.mark.parametrize(
     ("strategy", "symbols", "start", "end"),
     [
-        (HoldForEvents, ("AAPL", "SPY"), "2014-04-01", "2014-09-01"),  # seven Apple shares for one
-        (HoldForEvents, ("AAPL", "GOOG"), "2005-01-10", "2005-06-01"),
-        (HoldForEvents, ("GOOG", "GOOGL"), "2014-03-01", "2014-06-01"),
-        (Crossing, ("AAPL", "IBM", "EEM"), "2020-06-01", "2021-02-01"),
-        (Brackets, ("QQQ", "BAC"), "2020-02-01", "2020-05-01"),
+        (HoldForEvents, ("AAPL", "SPY"), "2014-05-01", "2014-07-15"),  # seven Apple shares for one
+        (HoldForEvents, ("AAPL", "GOOG"), "2005-02-01", "2005-04-15"),
+        (HoldForEvents, ("GOOG", "GOOGL"), "2014-03-10", "2014-05-01"),
+        (Crossing, ("AAPL", "IBM", "EEM"), "2020-07-15", "2020-11-15"),
+        (Brackets, ("QQQ", "BAC"), "2020-02-15", "2020-04-15"),
     ],
 )
 def test_real_stocks_through_splits_and_dividends(
@@ -164,6 +164,6 @@ def test_crypto_an_index_a_fund_and_a_foreign_stock(tmp_path: Path) -> None:
         "step": "day",
         "length": 9,
     }
-    start, end = (str(today - dt.timedelta(days=days)) for days in (560, 380))
+    start, end = (str(today - dt.timedelta(days=days)) for days in (560, 460))
     with YahooServer(instruments=made_up(today)) as server:
         compare(tmp_path, server, Crossing, start, end, parameters, fills=4)
