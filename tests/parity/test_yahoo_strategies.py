@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from fnmatch import fnmatch
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from lumibot.entities import Asset
 
 from parity.backtests import BacktestResult, assert_same_result, run
-from parity.examples import EXAMPLES, Example
+from parity.examples import CONFIGURATIONS, EXAMPLES, HOME, LEFT_OUT, Example
 from parity.strategies import Brackets, Crossing, HoldForEvents
 from parity.yahoo_market import have_real_data, made_up, new_york_days, real, walk
 from parity.yahoo_sides import both_sides
@@ -53,6 +55,13 @@ ON_DAYS: dict[str, Example] = {
     "simple_start": EXAMPLES["simple_start"],
     "schedule_function": EXAMPLES["schedule_function"],
     "lifecycle_logger": EXAMPLES["lifecycle_logger"],
+}
+
+NOT_ON_YAHOO = {
+    **{module: why for module, why in LEFT_OUT.items() if module != "futures_hold_to_expiry"},
+    "ccxt_backtesting_example": "names its crypto as ccxt does",
+    "forex_hold_to_expiry": "names its currency in a way that Yahoo does not know",
+    "test_broker_functions": "wants options",
 }
 
 # What Yahoo has nothing for fails, and has to do so in the same way.
@@ -127,6 +136,13 @@ def test_what_yahoo_does_not_have_fails_alike(name: str, tmp_path: Path, example
             except Exception as error:
                 outcomes.append(type(error))
     assert outcomes[0] == outcomes[1]
+
+
+def test_every_example_is_compared_or_left_out_for_a_reason() -> None:
+    shipped = {file.name.removesuffix(".py") for file in files(HOME).iterdir() if file.name.endswith(".py")}
+    alike = {EXAMPLES[name].module for name in FAIL_ALIKE} | {"futures_hold_to_expiry", "__init__"}
+    compared = {example.module for example in ON_DAYS.values()} | alike | set(CONFIGURATIONS)
+    assert shipped == compared | {name for name in shipped if any(fnmatch(name, left_out) for left_out in NOT_ON_YAHOO)}
 
 
 def test_a_future_is_held_to_its_expiration(tmp_path: Path, example_server: YahooServer) -> None:
