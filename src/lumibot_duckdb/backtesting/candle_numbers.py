@@ -6,6 +6,7 @@ backtest sees has gone through that; how the last of them is rounded is up to Du
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from collections.abc import Mapping
@@ -94,6 +95,9 @@ def rounded(columns: Mapping[str, Values]) -> dict[str, Values]:
 def _duck() -> duckdb.DuckDBPyConnection:
     """Return a connection to an instance in memory, which knows of no file."""
     return duckdb.connect(config={"threads": 1})
+
+
+atexit.register(_duck.cache_clear)  # else DuckDB complains of it when Python ends
 
 
 @cache
