@@ -5,24 +5,17 @@ Lumibot's example strategies run as they are shipped, through `Strategy.run_back
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
-from fnmatch import fnmatch
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-from lumibot.backtesting import AlpacaBacktesting as LumibotAlpacaBacktesting
-from lumibot.entities import Asset
 
-from parity.alpaca_market import MARKETS, fill, served
+from parity.alpaca_market import MARKETS, served
 from parity.alpaca_sides import CONFIG, IN_THE_ENVIRONMENT, Side, both_sides
 from parity.backtests import BacktestResult, assert_same_result, run
-from parity.examples import CONFIGURATIONS, EXAMPLES, HOME, LEFT_OUT, Example
+from parity.examples import EXAMPLES, LEFT_OUT, Example
 from parity.polygon_market import examples
-from parity.strategies import Brackets, ChainBuyer, Crossing, LimitsAndTrails, ManyHorizons
 from wire.alpaca_server import AlpacaServer
 
 MINUTES: dict[str, Any] = {"config": CONFIG, "timestep": "minute", "full_window": True, "history_before_start": True}
