@@ -22,6 +22,8 @@ from benchmarks.polygon import disk as polygon_disk
 from benchmarks.polygon import download as polygon_download
 from benchmarks.polygon import memory as polygon_memory
 from benchmarks.polygon import requests as polygon_requests
+from benchmarks.yahoo import memory as yahoo_memory
+from benchmarks.yahoo import requests as yahoo_requests
 
 BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "steady": requests.steady,
@@ -42,6 +44,9 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "polygon_disk": polygon_disk.bytes_a_bar,
     "polygon_backtest": polygon_backtest.whole_backtest,
     "polygon_download": polygon_download.into_nothing,
+    "yahoo_steady": yahoo_requests.steady,
+    "yahoo_first_touch": yahoo_requests.first_touch,
+    "yahoo_memory_500": yahoo_memory.whole_backtest,
     "ccxt_steady": ccxt_requests.steady,
     "ccxt_first_touch": ccxt_requests.first_touch,
     "ccxt_memory_10": ccxt_memory.ten_coins,

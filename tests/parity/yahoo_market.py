@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -46,6 +47,7 @@ def real(symbol: str) -> Instrument:
     return instrument
 
 
+@lru_cache(maxsize=64)
 def new_york_days(first: str, last: str) -> pd.DatetimeIndex:
     """Return the days on which New York's exchange trades."""
     schedule = pandas_market_calendars.get_calendar("NYSE").schedule(first, last)
@@ -63,7 +65,20 @@ def walk(index: pd.DatetimeIndex, seed: int, *, price: float = 100.0, step: floa
 
 
 def made_up(today: dt.date, *, years: int = 3) -> dict[str, Instrument]:
-    """Return instruments of all sorts that trade until today, daily."""
+    """Return instruments of all sorts that trade until today, daily. They are the caller's to change."""
+    return {
+        symbol: replace(
+            made,
+            splits=dict(made.splits),
+            dividends=dict(made.dividends),
+            capital_gains=dict(made.capital_gains),
+        )
+        for symbol, made in _made_up(today, years).items()
+    }
+
+
+@lru_cache(maxsize=4)
+def _made_up(today: dt.date, years: int) -> dict[str, Instrument]:
     first, last = str(today - dt.timedelta(days=365 * years)), str(today)
     sessions, weekdays = new_york_days(first, last), pd.bdate_range(first, last)
     every_day = pd.date_range(first, last)

@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 _TIMEFRAMES = {"1d": "day", "15m": "15minute", "1m": "minute"}
 _DAY = timedelta(days=1)
+_LET_GO_EVERY = 50
+"""Series after whose first touch the store's file is let go of: DuckDB keeps what it read as long as it is open."""
+
 _PRICES = ("open", "high", "low")
 _AS_LUMIBOT_HAS_THEM = {"capital_gains": "Capital Gains"}
 _DERIVED = ("price_change", "dividend_yield", "return")
@@ -174,6 +177,8 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
                     )
                 else:
                     self._append_data(asset, self._framed(history), interval)
+                    if len(self._data_store) % _LET_GO_EVERY == 0:
+                        self.storage.close()
             return self._data_store.get(key)
 
     def _append_data(self, asset: Any, data: Any, interval: str = "1d") -> Any:

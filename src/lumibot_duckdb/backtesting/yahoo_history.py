@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -97,6 +98,7 @@ class YahooHistory:
         self._as_of = as_of
         self._series = DownloadedSeries(storage, self.key, as_of=as_of)
         self._market: Market | None = None
+        self._market_asked = False
         self._zone: str | None = None
         self._stamps: Stamps | None = None
         self._view: SeriesView | None = None
@@ -137,9 +139,7 @@ class YahooHistory:
         """Return bar starts (seconds, UTC) as the index of Lumibot's frames."""
         unit = "ns" if self.view is None else self.view.facts.index_unit
         name = "Date" if self.key.timeframe == "day" else "Datetime"
-        index = pd.DatetimeIndex(self.stamps.stamped(times) * SECOND, tz="UTC", name=name).as_unit(unit)
-        local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
-        return local
+        return _index(self.stamps, times.tobytes(), name, unit)
 
     def frame(self) -> pd.DataFrame | None:
         """Return all bars as `YahooHelper.fetch_symbol_data` does: Yahoo's columns, by Lumibot's stamps in New York."""
@@ -173,7 +173,7 @@ class YahooHistory:
             self._series.ensure(wanted, self._download)
         if not len(self):
             raise UnknownSymbolError(f"Yahoo has no {self.key.timeframe} bars of {self.symbol!r}.")
-        if self.market is None:
+        if self.market is None and not self._market_asked:
             self._ask_market()
 
     def _download(self, missing: list[TimeRange]) -> Iterator[Delivery]:
@@ -345,18 +345,27 @@ class YahooHistory:
         return self._zone or NEW_YORK
 
     def _look_up(self) -> None:
-        """Read what earlier writes noted of the symbol, at this timeframe or another."""
+        """Read what the last write noted of the symbol, or earlier ones, at this timeframe or another."""
+        pin = self._series.pin
+        last = None if pin is None else self._storage.facts(pin).last
+        if pin is not None and last is not None and self._take(self._storage.ingests(pin, [TimeRange(last, last + 1)])):
+            return
         for timeframe in dict.fromkeys((self.key.timeframe, *TIMEFRAMES)):
             key = SeriesKey(self.key.asset, SOURCE, timeframe, ADJUSTMENT)
-            for note in reversed(notes_of(self._storage, key, self._as_of)):
-                self._zone = self._zone or note.metadata.get("zone")
-                if self._market is None and "market" in note.metadata:
-                    self._market = Market(note.metadata["market"], note.metadata["market_zone"])
-            if self._market is not None:
+            if self._take(notes_of(self._storage, key, self._as_of)):
                 return
+
+    def _take(self, notes: Sequence[IngestInfo]) -> bool:
+        """Take over what notes say of the zone and the market; tell whether both are known now."""
+        for note in reversed(notes):
+            self._zone = self._zone or note.metadata.get("zone")
+            if self._market is None and "market" in note.metadata:
+                self._market = Market(note.metadata["market"], note.metadata["market_zone"])
+        return self._market is not None
 
     def _ask_market(self) -> None:
         """Ask Yahoo where the symbol is traded; that it could not be had is told, and Lumibot's rule for it kept."""
+        self._market_asked = True
         try:
             self._market = self._provider.market(self.symbol)
         except ProviderError as error:
@@ -369,6 +378,15 @@ class YahooHistory:
         if self._series.pin is not None:
             note = {"zone": self.zone, "market": self._market.name, "market_zone": self._market.zone}
             take_note(self._storage, self.key, note)
+
+
+@lru_cache(maxsize=64)
+def _index(stamps: Stamps, times: bytes, name: str, unit: str) -> pd.DatetimeIndex:
+    """Make the index of a frame; those of several symbols are mostly the same, and then one and the same object."""
+    stamped = stamps.stamped(np.frombuffer(times, dtype=np.int64))
+    index = pd.DatetimeIndex(stamped * SECOND, tz="UTC", name=name).as_unit(unit)
+    local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
+    return local
 
 
 def rescaled(bars: pd.DataFrame, ratio: float) -> pd.DataFrame:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
@@ -40,6 +41,7 @@ LONGEST_LIMIT = 900.0
 Result = TypeVar("Result")
 
 _INTERVALS = {"day": "1d", "15minute": "15m", "minute": "1m"}
+_CHART, _QUOTE = "/v8/finance/chart/", "/v7/finance/quote"
 _TIMEOUT = 30.0
 _NO_DATA = "data doesn't exist for startdate"
 
@@ -99,9 +101,11 @@ class YahooProvider:
         def download() -> YahooBars:
             ticker, requests = _watched(symbol)
             span: dict[str, Any] = {"period": "max"} if since is None else {"start": since}
-            frame = ticker.history(interval=_INTERVALS[timeframe], auto_adjust=False, timeout=_TIMEOUT, **span)
+            settings = {"interval": _INTERVALS[timeframe], "auto_adjust": False, "timeout": _TIMEOUT, **span}
+            with requests.understood(symbol, _CHART):
+                frame = ticker.history(**settings)
             if frame is None or frame.empty:
-                requests.complain(symbol, "/v8/finance/chart/")
+                requests.complain(symbol, _CHART)
                 return YahooBars(pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC")), "UTC")
             zone = str(frame.index.tz)
             frame = frame.rename(columns=COLUMNS)
@@ -115,13 +119,15 @@ class YahooProvider:
 
         def download() -> Market:
             ticker, requests = _watched(symbol)
-            info = _info(ticker)
-            if not info.get("market"):
-                try:
-                    requests.complain(symbol, "/v7/finance/quote")
-                except _NotAnsweredError as error:
-                    if not isinstance(error.trouble.refusal, UnknownSymbolError):
-                        raise
+            try:
+                with requests.understood(symbol, _QUOTE):
+                    info = ticker.info or {}
+                if not info.get("market"):
+                    requests.complain(symbol, _QUOTE)
+            except _NotAnsweredError as error:
+                if not isinstance(error.trouble.refusal, UnknownSymbolError):
+                    raise
+                info = {}
             return Market(str(info.get("market") or ""), str(info.get("exchangeTimezoneName") or ""))
 
         return self._patiently(download)
@@ -170,6 +176,21 @@ class _WatchedRequests:
         self._went.append((url, response))
         return response
 
+    @contextmanager
+    def understood(self, symbol: str, where: str) -> Iterator[None]:
+        """Raise `_NotAnsweredError` for what `yfinance` raises: for what went wrong with a page, if anything did.
+
+        Rate limits are raised as they are.
+        """
+        try:
+            yield
+        except YFRateLimitError:
+            raise
+        except Exception as error:
+            if any(where in url for url, _ in self._went):
+                self.complain(symbol, where)
+            raise _NotAnsweredError(Trouble(_told(error))) from None
+
     def complain(self, symbol: str, where: str) -> None:
         """Raise `_NotAnsweredError` unless the last request to a page was answered well."""
         outcomes = [outcome for url, outcome in self._went if where in url]
@@ -185,16 +206,6 @@ def _watched(symbol: str) -> tuple[yf.Ticker, _WatchedRequests]:
     requests = _WatchedRequests(ticker._data)
     ticker._data = ticker._quote._data = requests
     return ticker, requests
-
-
-def _info(ticker: yf.Ticker) -> dict[str, Any]:
-    """Return a ticker's info. Raises `_NotAnsweredError` for what went wrong with its requests."""
-    try:
-        return dict(ticker.info or {})
-    except YFRateLimitError:
-        raise
-    except Exception as error:
-        raise _NotAnsweredError(_trouble_with(error, "") or Trouble("gave no answer")) from None
 
 
 def _understood(error: Exception) -> Trouble | None:
