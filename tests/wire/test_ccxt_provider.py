@@ -131,6 +131,22 @@ def test_nothing_after_the_last_candle_is_an_answer(provider: CcxtProvider) -> N
     assert pieces[-1].end == START + 21 * DAY
 
 
+def test_what_comes_after_the_last_candle_is_a_piece_of_its_own(provider: CcxtProvider) -> None:
+    """An exchange may be late with its newest candles: that there are none is not its last word."""
+    last = START + 5_000 * 60
+    pieces = downloaded(provider, START, last + 120)
+    assert [(piece.start, piece.end, len(piece.frame)) for piece in pieces] == [
+        (START, last, 5_000),
+        (last, last + 120, 0),
+    ]
+
+
+def test_gaps_between_candles_are_part_of_a_piece(server: BinanceServer, provider: CcxtProvider) -> None:
+    server.list_market("GAPS", "USDT", BITCOIN[(BITCOIN.index.hour % 5 != 1)])
+    (piece,) = downloaded(provider, START, START + DAY, "GAPS/USDT")
+    assert (piece.start, piece.end, len(piece.frame)) == (START, START + DAY, DAY // 60 - 5 * 60)
+
+
 def test_what_arrived_before_an_error_is_kept(server: BinanceServer, provider: CcxtProvider) -> None:
     arriving = provider.candles("BTC/USDT", "1m", [(START, START + 4_000 * 60)], progress=False)
     server.faults.append(Fault(KLINES, times=1, delay=0))  # the first page is well

@@ -200,7 +200,11 @@ def _refused(message: str) -> Trouble:
 def _pieces(
     fetch: Callable[[int, int], list[list[Any]]], start: int, end: int, seconds: int, page: int
 ) -> Generator[Candles, None, None]:
-    """Yield a span in pieces of a few pages each. A gap of more than a page is a piece of its own, without candles."""
+    """Yield a span in pieces of a few pages each.
+
+    A gap of more than a page, and one after the last candle that came, is a piece of its own, without candles: whether
+    there never will be any is not known then.
+    """
     begun = since = start
     rows: list[list[Any]] = []
     pages = 0
@@ -209,23 +213,30 @@ def _pieces(
         try:
             answer = sorted((row for row in fetch(since, count) if row[0] >= since * 1000), key=_start_of)
         except (Exception, KeyboardInterrupt):
-            if since > begun:
-                yield Candles(begun, since, _frame(rows))
+            yield from _piece(begun, since, rows, seconds)
             raise
-        first = answer[0][0] // 1000 if answer else since + count * seconds
+        first = min(end, answer[0][0] // 1000 if answer else since + count * seconds)
         if first - since > page * seconds:  # not listed yet, or closed for long
-            if since > begun:
-                yield Candles(begun, since, _frame(rows))
-            yield Candles(since, min(first, end), _frame([]))
-            begun, rows, pages = min(first, end), [], 0
+            yield from _piece(begun, since, rows, seconds)
+            yield Candles(since, first, _frame([]))
+            begun, rows, pages = first, [], 0
         rows += [row for row in answer if row[0] < end * 1000]
-        since = min(end, answer[-1][0] // 1000 + seconds if answer else first)
+        since = min(end, answer[-1][0] // 1000 + seconds) if answer else first
         pages += 1
-        if pages == _PAGES_A_CHUNK and since > begun:
-            yield Candles(begun, since, _frame(rows))
+        if pages == _PAGES_A_CHUNK:
+            yield from _piece(begun, since, rows, seconds)
             begun, rows, pages = since, [], 0
+    yield from _piece(begun, since, rows, seconds)
+
+
+def _piece(begun: int, since: int, rows: list[list[Any]], seconds: int) -> Generator[Candles, None, None]:
+    """Yield what came of a range up to its last candle, and what is left of it."""
+    if rows:
+        reached = min(since, rows[-1][0] // 1000 + seconds)
+        yield Candles(begun, reached, _frame(rows))
+        begun = reached
     if since > begun:
-        yield Candles(begun, since, _frame(rows))
+        yield Candles(begun, since, _frame([]))
 
 
 def _start_of(row: list[Any]) -> int:
