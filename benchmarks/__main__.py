@@ -13,6 +13,9 @@ from time import perf_counter
 
 from benchmarks import disk, ingest, machine, memory, processes, reads, report, requests
 from benchmarks.bars import Workplace
+from benchmarks.ccxt import disk as ccxt_disk
+from benchmarks.ccxt import memory as ccxt_memory
+from benchmarks.ccxt import requests as ccxt_requests
 from benchmarks.measure import Row
 from benchmarks.polygon import backtest as polygon_backtest
 from benchmarks.polygon import disk as polygon_disk
@@ -44,6 +47,10 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "yahoo_steady": yahoo_requests.steady,
     "yahoo_first_touch": yahoo_requests.first_touch,
     "yahoo_memory_500": yahoo_memory.whole_backtest,
+    "ccxt_steady": ccxt_requests.steady,
+    "ccxt_first_touch": ccxt_requests.first_touch,
+    "ccxt_memory_10": ccxt_memory.ten_coins,
+    "ccxt_disk": ccxt_disk.bytes_a_bar,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

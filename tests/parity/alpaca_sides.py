@@ -1,7 +1,7 @@
 """Runs Lumibot's Alpaca source and ours against one loopback server, each on ground of its own.
 
-A `Side` is a class and a folder that was empty. While it is entered, Lumibot keeps its caches in that folder and a store
-of ours is there too, the official clients talk to the loopback server, and nothing else can be reached.
+A `Side` is a class and a folder that was empty. While it is entered, Lumibot keeps its caches in that folder and a
+store of ours is there too, the official clients talk to the loopback server, and nothing else can be reached.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import lumibot.credentials  # noqa: F401  (with a key in the environment it would start a broker)
 from lumibot import constants
 from lumibot.backtesting import AlpacaBacktesting as LumibotAlpacaBacktesting
 from lumibot.backtesting import alpaca_backtesting

@@ -117,15 +117,15 @@ def compare(
 
 def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_candle_differs(tmp_path: Path, serve: Any) -> None:
     market = spring()
-    asked = requests(market, 1, 30, ("BTC",))
+    market = replace(market, start=moment("2023-03-13 02:00"), minutes={"BTC": market.minutes["BTC"].copy()})
+    asked = requests(market, 1, 12)
     first, second, third = (Side(LumibotCcxtBacktesting, tmp_path / name) for name in "abc")
     expected = answers(first, serve("spring"), market, asked)
-    assert sum(isinstance(answer.value, Bars) for answer in expected) > 10
+    assert sum(isinstance(answer.value, Bars) for answer in expected) > 3
     assert_same_answers(asked, expected, answers(second, serve("spring"), market, asked))
 
     frames = [answer.value.df for answer in expected if isinstance(answer.value, Bars) and len(answer.value.df)]
     minutes = [frame for frame in frames if frame.index[-1].minute]
-    market.minutes["BTC"] = market.minutes["BTC"].copy()
     market.minutes["BTC"].loc[minutes[0].index[-1], "close"] += 0.01
     with market.server() as other, pytest.raises(AssertionError, match="request"):
         assert_same_answers(asked, expected, answers(third, other, market, asked))
@@ -134,30 +134,29 @@ def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_candle_differs
 # -- both sides -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_random_requests_get_the_same_answers(seed: int, tmp_path: Path, serve: Any) -> None:
+def test_random_requests_get_the_same_answers(tmp_path: Path, serve: Any) -> None:
     market = spring()
-    expected = compare(tmp_path, serve("spring"), market, requests(market, seed, 60))
-    assert sum(isinstance(answer.value, Bars) for answer in expected) > 20
+    expected = compare(tmp_path, serve("spring"), market, requests(market, 1, 45))
+    assert sum(isinstance(answer.value, Bars) for answer in expected) > 15
 
 
-@pytest.mark.parametrize("coin", [*spring().minutes, "NONE"])
+@pytest.mark.parametrize("coin", ["BTC", "TINY", "GAPS", "LATE", "IDLE", "NULL", "GONE", "NONE"])
 def test_one_coin_asked_at_random_gets_the_same_answers(coin: str, tmp_path: Path, serve: Any) -> None:
     market = spring()
     market.minutes.setdefault(coin, market.minutes["BTC"])  # there is no such market on the server
-    compare(tmp_path, serve("spring"), market, requests(market, 5, 30, (coin,)))
+    compare(tmp_path, serve("spring"), market, requests(market, 5, 20, (coin,)))
 
 
 def test_random_requests_of_real_bars_get_the_same_answers(tmp_path: Path, serve: Any) -> None:
     market = MARKETS["real_bitcoin"]()
-    compare(tmp_path, serve("real_bitcoin"), market, requests(market, 4, 50))
+    compare(tmp_path, serve("real_bitcoin"), market, requests(market, 4, 30))
 
 
 def test_the_download_limit_decides_the_same_way(tmp_path: Path, serve: Any) -> None:
     """Lumibot drops candles that repeat within a download, which has as many candles as the limit says."""
     market = spring()
-    market = replace(market, start=market.end - dt.timedelta(hours=9))
-    asked = requests(market, 6, 20, ("IDLE", "LATE", "GAPS"))
+    market = replace(market, start=market.end - dt.timedelta(hours=5))
+    asked = requests(market, 6, 14, ("IDLE", "LATE", "GAPS"))
     compare(tmp_path, serve("spring"), market, asked, max_data_download_limit=150)
 
 
@@ -174,7 +173,7 @@ def test_ranges_between_dates_in_any_order_get_the_same_answers(coin: str, tmp_p
     market, rng = spring(), random.Random(coin)
     pair = (Asset(coin, "crypto"), DOLLAR)
     asked = []
-    for _ in range(15):
+    for _ in range(11):
         start = moment("2023-02-22") + rng.random() * dt.timedelta(days=21)
         end = start + rng.choice((dt.timedelta(hours=5), dt.timedelta(days=3), dt.timedelta(days=8)))
         kind = rng.choice(("between_dates", "between_dates", "history"))
@@ -188,19 +187,12 @@ def test_what_the_store_holds_already_changes_no_answer(tmp_path: Path, serve: A
     market, server = spring(), serve("spring")
     theirs, ours = both_sides(tmp_path)
     another = replace(market, start=moment("2023-03-05 05:05"), end=moment("2023-03-11 11:00"))
-    answers(ours, server, another, requests(another, 31, 40))
-    asked = requests(market, 21, 50)
+    answers(ours, server, another, requests(another, 31, 25, ("IDLE", "LATE", "GAPS")))
+    asked = requests(market, 21, 30)
     expected = answers(theirs, server, market, asked)
     assert_same_answers(asked, expected, answers(ours, server, market, asked))
-    assert_same_answers(asked, expected, answers(ours, server, market, asked))
-
-
-def test_a_budget_far_too_small_changes_no_answer(tmp_path: Path, serve: Any) -> None:
-    market, server = spring(), serve("spring")
-    theirs, ours = both_sides(tmp_path)
-    asked = requests(market, 31, 40)
-    small = replace(ours, source_class=CcxtBacktesting.using(ours.store, max_memory=5_000))
-    assert_same_answers(asked, answers(theirs, server, market, asked), answers(small, server, market, asked))
+    within_a_small_budget = replace(ours, source_class=CcxtBacktesting.using(ours.store, max_memory=5_000))
+    assert_same_answers(asked, expected, answers(within_a_small_budget, server, market, asked))
 
 
 def test_the_data_store_answers_as_lumibots_frame_does(tmp_path: Path, serve: Any) -> None:

@@ -34,7 +34,9 @@ REBALANCED = {
 }
 RUN_ON_BINANCE = {
     "crypto_50_50": replace(EXAMPLES["crypto_50_50"], parameters=REBALANCED),
-    "crypto_important_functions": EXAMPLES["crypto_important_functions"],
+    "crypto_important_functions": replace(
+        EXAMPLES["crypto_important_functions"], start="2023-03-12 04:00", end="2023-03-12 05:00"
+    ),
     "lifecycle_logger": EXAMPLES["lifecycle_logger"],
 }
 
@@ -133,7 +135,7 @@ def test_days(tmp_path: Path, server: BinanceServer) -> None:
 @pytest.mark.parametrize("strategy", [Brackets, LimitsAndTrails], ids=["brackets", "limits and trails"])
 def test_orders_that_wait(strategy: Any, tmp_path: Path, server: BinanceServer) -> None:
     parameters = around_the_clock([BTC, ETH], sleeptime="2M")
-    compare(tmp_path, server, strategy, "2023-03-12 00:00", "2023-03-12 12:00", parameters, fills=1)
+    compare(tmp_path, server, strategy, "2023-03-12 00:00", "2023-03-12 06:00", parameters, fills=1)
 
 
 def test_a_coin_without_candles_for_hours_fills_where_lumibot_fills_it(tmp_path: Path, server: BinanceServer) -> None:

@@ -2,11 +2,11 @@
 
 Market data (`/v2/stocks/bars`, `/v1beta3/crypto/us/bars`, `/v1beta1/options/bars`), corporate actions
 (`/v1/corporate-actions`) and the trading API's list of option contracts (`/v2/options/contracts`, of paper and of live
-accounts). What it serves is raw bars and corporate actions: history is adjusted when it is asked for. Larger bars that it
-was not given are made from minutes.
+accounts). What it serves is raw bars and corporate actions: history is adjusted when it is asked for. Larger bars that
+it was not given are made from minutes.
 
-After Alpaca's documentation: `start` and `end` are both included, `limit` counts the bars of a page (1,000 unless told, at
-most 10,000), `next_page_token` names the next page. Days of stocks begin at midnight in New York, those of crypto at
+After Alpaca's documentation: `start` and `end` are both included, `limit` counts the bars of a page (1,000 unless told,
+at most 10,000), `next_page_token` names the next page. Days of stocks begin at midnight in New York, those of crypto at
 midnight in Chicago.
 """
 

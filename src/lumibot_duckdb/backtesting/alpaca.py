@@ -37,10 +37,11 @@ from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_st
 from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
 from lumibot_duckdb.backtesting.stand_in import StandIn
 from lumibot_duckdb.providers.alpaca import AlpacaProvider
-from lumibot_duckdb.providers.errors import ProviderError
+from lumibot_duckdb.providers.errors import DownloadIncompleteError, ProviderError
 from lumibot_duckdb.storage.errors import StorageError
 from lumibot_duckdb.storage.identity import asset_key
 from lumibot_duckdb.storage.interface import BarArrays, DataStorageInterface, SeriesKey, TimeRange
+from lumibot_duckdb.storage.timeframes import canonical_timeframe
 
 ADJUSTED, SPLIT_ADJUSTED = "all", "split"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -258,10 +259,10 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
                 extend_history=extend_history,
             )
             return bars
-        # Lumibot hands on a timestep and what its bars are made of, which for a last price are not those of the timestep.
+        # For a last price, Lumibot hands on other bars to make the timestep of than it usually would.
         step = replace(self._step_of(timestep), source=source_timestep, rule=resample_rule)
-        now = self._datetime - timeshift if timeshift else self._datetime
         series = self._option_series(asset, quote, step)
+        now = self._datetime - timeshift if timeshift else self._datetime
         row = self._row_at(series, now, step, closed=remove_incomplete_current_bar)
         if extend_history and self._history_before_start and row + 1 < length:
             longer = self._reach_back(asset, quote, step, now, length)
@@ -291,7 +292,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         return step
 
     def _row_at(self, series: FramedSeries, now: datetime, step: Step, *, closed: bool) -> int:
-        """Return the row of the newest bar to see at a time; with `closed`, of those that have closed. -1: there is none.
+        """Return the row of the newest bar to see at a time (`closed`: of those that have closed); -1: there is none.
 
         Days are compared as days: one has closed when the next has begun.
         """
@@ -455,15 +456,14 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
 
     def _made(self, frame: Frame, series: DownloadedSeries, wanted: Wanted, since: datetime) -> FramedSeries:
         """Make the frame of the bars of a window, and of those from `since` to its start."""
-        source, _ = self._normalize_timestep_for_source(frame.timestep)
         start, end = _seconds(frame.start), _nanoseconds(frame.end) // SECOND
         bars = TimeRange(min(_seconds(since), wanted.within.start), wanted.within.end)
-        if wanted.kind == "option" or source not in ("day", "minute"):
+        if wanted.kind == "option" or frame.timestep not in ("day", "minute"):
             seen = TimeRange(bars.start, max(bars.start, min(bars.end, end + 1)))
             view = self._view(series, seen)
             shape = Shape(COLUMNS, COLUMNS, dict, index=lambda seconds: index_of(seconds, frame.zone))
             return frame_of_bars(view, shape, self.budget)
-        if source == "minute":
+        if frame.timestep == "minute":
             return self._on_minutes(frame, series, bars, start, end)
         view = self._view(series, bars)
         times = view.times()
@@ -596,7 +596,8 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
 
     def _with_bars(self, frame: Frame, wanted: Wanted, key: str) -> DownloadedSeries:
         """Return the series of a frame, with all bars of a range in the store."""
-        source, _ = self._normalize_timestep_for_source(frame.timestep)
+        bar_size = self._get_alpaca_timeframe(frame.timestep)
+        source = canonical_timeframe(f"{bar_size.amount}{bar_size.unit.value}")
         adjustment = "" if wanted.kind != "stock" else ADJUSTED if frame.adjusted else SPLIT_ADJUSTED
         name = SeriesKey(asset_key((frame.asset, frame.quote)), SOURCE, source, adjustment)
         series = self._series.get(name)
@@ -620,8 +621,8 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
                 self._refreshed_keys[key] = True
             else:
                 series.ensure(wanted.within, download)
-        except ProviderError as error:
-            if type(error) is ProviderError:  # Alpaca found something wrong with the request
+        except DownloadIncompleteError as error:
+            if all(type(cause) is ProviderError for cause in error.failed.values()):  # Alpaca disliked the request
                 raise RuntimeError(f"Failed to fetch data for {key}: {error}") from None
             raise
         return series

@@ -93,7 +93,7 @@ class AdjustedHistory:
     def _refuse_if(changed: bool, symbol: str) -> None:
         if changed:
             raise HistoryRestatedError(
-                f"{symbol} was split or paid a dividend since its bars were stored, so that its adjusted history begins "
+                f"{symbol} was split or paid a dividend since its bars were stored, and its adjusted history begins "
                 "anew. This backtest has read the old one and needs more bars now, which would not fit; run it again"
             )
 

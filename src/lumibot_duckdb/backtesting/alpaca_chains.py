@@ -1,8 +1,8 @@
 """Option chains of Alpaca in one backtest, out of the store where it has them.
 
-A chain has all contracts that expire in a window of days. Contracts are listed for a longer window than is asked for, so
-that later days of the backtest, and later backtests, are served by one listing. A listing stays as it is for what had
-expired by the day it was made; what had not may be listed anew later on.
+A chain has all contracts that expire in a window of days. Contracts are listed for a longer window than is asked for,
+so that one listing serves later days of the backtest, and later backtests. It stays as it is for what had expired by
+the day it was made; what had not may be listed anew later on.
 """
 
 from __future__ import annotations

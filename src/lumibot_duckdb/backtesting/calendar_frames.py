@@ -1,8 +1,8 @@
 """Frames with a row for each time of a calendar, whether there is a bar or not, of which only windows are held.
 
-Lumibot lays the bars of a series on the minutes (or days) in which a market is open, carries the last close forward over
-those without a bar, and the first open back to the beginning. Here that is done for a range of rows at a time, out of
-the stored bars of that range and the last one before it.
+Lumibot lays the bars of a series on the minutes (or days) in which a market is open, carries the last close forward
+over those without a bar, and the first open back to the beginning. Here that is done for a range of rows at a time, out
+of the stored bars of that range and the last one before it.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class CalendarRows:
 class CalendarFrames:
     """Makes rows of a `CalendarRows` out of stored bars.
 
-    `grid` are all times on which Lumibot lays the series, the calendar's and those that it cuts off afterwards: the first
-    open is looked for on them.
+    `grid` are all times on which Lumibot lays the series, the calendar's and those that it cuts off afterwards: it
+    takes the first open from there.
     """
 
     def __init__(self, rows: CalendarRows, read: Read, grid: Int64Array) -> None:

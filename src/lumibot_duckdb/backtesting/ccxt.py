@@ -166,6 +166,8 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, _Unconnected, metaclass
         view, numbers = found
         shape = Shape(COLUMNS, STORED, numbers.bars_with_returns, look_back=1, index=_local_index)
         self._data_store[name] = frame_of_bars(view, shape, self.budget)
+        # All candles were read for this, once; DuckDB would keep them in memory while the file is open.
+        self.storage.close()
 
 
 class CcxtBacktesting(CcxtBacktestingData, LumibotCcxtBacktesting, metaclass=StandIn):  # type: ignore[misc]

@@ -72,8 +72,8 @@ class SpanBars:
 class StockAction:
     """What changed a stock's adjusted prices on its ex-date.
 
-    A split or a dividend in shares made `after` shares of `before`; a dividend in cash, or a share of what was spun off,
-    was worth or counts `amount` a share.
+    A split, or a dividend in shares, made `after` shares of `before`. `amount` is what a share was paid in cash, or how
+    many shares of another company were spun off for it.
     """
 
     ex_date: date
@@ -230,8 +230,8 @@ class AlpacaProvider:
     def option_contracts(self, underlying: str, first: date, last: date) -> list[OptionContract]:
         """Return the contracts that expire from `first` to `last`, both included: those that have, then the others.
 
-        The trading API knows a key on one of its two addresses, that of paper or that of live accounts, and has the same
-        contracts on both. The other one is asked when the first refuses the key.
+        The trading API knows a key on one of its two addresses, that of paper or that of live accounts, and has the
+        same contracts on both. The other one is asked when the first refuses the key.
         """
         contracts: list[OptionContract] = []
         for status in (AssetStatus.INACTIVE, AssetStatus.ACTIVE):

@@ -97,13 +97,13 @@ def _refusal(status: int, message: str) -> ProviderError:
     text = message.lower()
     if status == 403 and ("permit" in text or "subscription" in text or "entitle" in text):
         return PlanLimitError(
-            f"The Alpaca plan behind the API key does not include this{said}: end the backtest a day earlier, or choose a "
-            "larger plan."
+            f"The Alpaca plan behind the API key does not include this{said}: end the backtest a day earlier, or "
+            "choose a larger plan."
         )
     if status in (401, 403):
         return InvalidKeyError(
-            f"Alpaca does not accept the API key{said}: compare API_KEY and API_SECRET (or the OAuth token) of the config "
-            "or of ALPACA_API_KEY and ALPACA_API_SECRET with those that the account at alpaca.markets shows."
+            f"Alpaca does not accept the API key{said}: compare API_KEY and API_SECRET (or OAUTH_TOKEN) of the config, "
+            "or ALPACA_API_KEY and ALPACA_API_SECRET, with what the account at alpaca.markets shows."
         )
     return ProviderError(f"Alpaca answered with HTTP status {status}{said}: check the symbol and the dates.")
 
