@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import yfinance as yf
+from tqdm import tqdm
 from yfinance.exceptions import YFRateLimitError
 
 from lumibot_duckdb.providers.errors import ProviderError, RateLimitedError, UnknownSymbolError
@@ -112,7 +113,9 @@ class YahooProvider:
             frame.index = frame.index.tz_convert("UTC").rename("datetime")
             return YahooBars(frame, zone)
 
-        return self._patiently(download)
+        # One request each, so the line is there only while it is waited for.
+        with tqdm(total=1, desc=f"Downloading {symbol} {timeframe}", dynamic_ncols=True, leave=False, disable=None):
+            return self._patiently(download)
 
     def market(self, symbol: str) -> Market:
         """Return where a symbol is traded. Errors as for `bars`, but a symbol that is not known has no market."""
