@@ -6,7 +6,6 @@ loopback server, and nothing else can be reached. Nobody sleeps: Lumibot's cache
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,23 +18,22 @@ from lumibot.backtesting import CcxtBacktesting as LumibotCcxtBacktesting
 from lumibot.tools import ccxt_data_store
 
 from lumibot_duckdb.backtesting import CcxtBacktesting
+from parity import ground
 from parity.ground import environment, only_loopback
 from wire.exchanges import exchange_redirected_to
 from wire.loopback import LoopbackServer
 
 
 @dataclass(frozen=True)
-class Side:
-    """A class of data source and the folder that it keeps its things in."""
+class Side(ground.Side):
+    """The ground of this source."""
 
-    source_class: Any
-    folder: Path
     exchange_id: str = "binance"
 
     @property
-    def store(self) -> Path:
-        """Where the store lies, for a class that has one."""
-        return self.folder / "ccxt.duckdb"
+    def usual(self) -> dict[str, Any]:
+        """The exchange."""
+        return {"exchange_id": self.exchange_id}
 
     @contextmanager
     def entered(self, server: LoopbackServer) -> Iterator[None]:
@@ -49,11 +47,6 @@ class Side:
             only_loopback(),
         ):
             yield
-
-    def source(self, start: dt.datetime, end: dt.datetime, **settings: Any) -> Any:
-        """Return a source over a span; the side must be entered."""
-        settings = {"exchange_id": self.exchange_id, "show_progress_bar": False, **settings}
-        return self.source_class(start, end, **settings)
 
 
 def both_sides(folder: Path, exchange_id: str = "binance") -> tuple[Side, Side]:

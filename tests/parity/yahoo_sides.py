@@ -7,35 +7,24 @@ loopback server. If the server serves a moment of the past, our side takes that 
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from unittest import mock
 
 from lumibot.backtesting import YahooDataBacktesting as LumibotYahooDataBacktesting
 from lumibot.tools import yahoo_helper
 
 from lumibot_duckdb.backtesting import YahooDataBacktesting, yahoo_history
+from parity import ground
 from parity.ground import environment, only_loopback
 from wire.yahoo_client import yfinance_redirected_to
 from wire.yahoo_server import YahooServer
 
 
-@dataclass(frozen=True)
-class Side:
-    """A class of data source and the folder that it keeps its things in."""
-
-    source_class: Any
-    folder: Path
-
-    @property
-    def store(self) -> Path:
-        """Where the store lies, for a class that has one."""
-        return self.folder / "yahoo.duckdb"
+class Side(ground.Side):
+    """The ground of this source."""
 
     @property
     def pickles(self) -> Path:
@@ -62,12 +51,6 @@ class Side:
             only_loopback(),
         ):
             yield
-
-    def source(self, start: dt.datetime, end: dt.datetime, **settings: Any) -> Any:
-        """Return a source over a span; the side must be entered."""
-        return self.source_class(
-            **{"datetime_start": start, "datetime_end": end, "show_progress_bar": False, **settings}
-        )
 
 
 def both_sides(folder: Path) -> tuple[Side, Side]:
