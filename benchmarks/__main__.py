@@ -12,6 +12,9 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks import disk, ingest, machine, memory, processes, reads, report, requests
+from benchmarks.alpaca import memory as alpaca_memory
+from benchmarks.alpaca import requests as alpaca_requests
+from benchmarks.alpaca import windows as alpaca_windows
 from benchmarks.bars import Workplace
 from benchmarks.ccxt import disk as ccxt_disk
 from benchmarks.ccxt import memory as ccxt_memory
@@ -51,6 +54,10 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "ccxt_first_touch": ccxt_requests.first_touch,
     "ccxt_memory_10": ccxt_memory.ten_coins,
     "ccxt_disk": ccxt_disk.bytes_a_bar,
+    "alpaca_steady": alpaca_requests.steady,
+    "alpaca_first_touch": alpaca_requests.first_touch,
+    "alpaca_memory": alpaca_memory.few_symbols,
+    "alpaca_windows": alpaca_windows.another_window,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parent.parent
-_SETTINGS = ("BACKTESTING_", "LUMIBOT_", "POLYGON_", "THETADATA_")
+_SETTINGS = ("ALPACA_", "BACKTESTING_", "LUMIBOT_", "POLYGON_", "THETADATA_")
 
 
 def run_apart(function: str, *, settings: Mapping[str, str] | None = None, **arguments: Any) -> Any:

@@ -126,7 +126,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         self._steps: dict[str, Step] = {}
         self._series: dict[SeriesKey, DownloadedSeries] = {}
         self._resampled: dict[tuple[str, str | None], tuple[Any, FramedSeries]] = {}
-        self._calendar: tuple[Int64Array, Int64Array] | None = None
+        self._calendar: Int64Array | None = None
         self._midnights: dict[date, int] = {}
         self._loading = threading.RLock()  # Lumibot asks from several threads
         self._alpaca: AlpacaProvider | None = None
@@ -479,6 +479,9 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         pin = series.pin
         assert pin is not None
         minutes = self._trading_minutes()
+        if not len(minutes):
+            # Of Lumibot's type, which compares times with and without a zone then.
+            raise TypeError(f"the market {self.market} is not open between {frame.start} and {frame.end}")
         history = NO_ROWS
         if bars.start < start:
             found = self.storage.read_bars(pin, TimeRange(bars.start, start), (), remember=False).times
@@ -498,9 +501,8 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
 
     def _trading_minutes(self) -> Int64Array:
         if self._calendar is None:
-            minutes = minutes_of(self._trading_days)
-            self._calendar = (minutes, NO_ROWS)
-        return self._calendar[0]
+            self._calendar = minutes_of(self._trading_days)
+        return self._calendar
 
     def _midnights_of_trading_days(self, zone: tzinfo) -> Int64Array:
         """Return the local days on which the market opens, as days since 1970."""
@@ -607,7 +609,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         if adjustment and (refreshes or series.missing(wanted.within)):
             symbol = frame.asset.symbol
             others = any(known.asset == name.asset for known in self._series)
-            self._history.check(symbol, read_before=read_before or others)
+            self._history.check(symbol, adjustment, read_before=read_before or others)
             if not read_before:
                 series = DownloadedSeries(self.storage, name, as_of=self.as_of)
         self._series[name] = series

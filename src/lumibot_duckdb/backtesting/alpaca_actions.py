@@ -36,7 +36,7 @@ class AdjustedHistory:
         self._began_with: dict[str, tuple[Any, Any]] = {}
         self._new: set[str] = set()
 
-    def check(self, symbol: str, *, read_before: bool) -> None:
+    def check(self, symbol: str, adjustment: str, *, read_before: bool) -> None:
         """Make sure, before bars are added, that they will fit those that there are; `read_before`: and were read.
 
         Raises `HistoryRestatedError` when they will not.
@@ -48,7 +48,7 @@ class AdjustedHistory:
             return
         storage, stock = self._storage(), AssetKey(symbol.upper())
         stored = [info for info in storage.list_series(stock, SOURCE) if info.rows and info.key.adjustment]
-        if not stored:
+        if not any(info.key.adjustment == adjustment for info in stored):
             self._new.add(symbol)
             return
         known = storage.corporate_actions(stock, SOURCE, SPLIT)
@@ -64,25 +64,22 @@ class AdjustedHistory:
         today = _day(None)
         splits, dividends = (ask(stock.symbol, today) for ask in (self._provider().splits, self._provider().dividends))
         changed = False
+        first = self._first_written(stored) if known is None else None
         for kind, found in ((SPLIT, splits), (DIVIDEND, dividends)):
             actions = [_action(action) for action in found if action.ex_date <= today]
-            if known is None:
-                self._remember_those_before(stock, kind, actions, stored)
+            if first is not None:  # what the oldest bars were adjusted for, as if it had been asked for with them
+                before = [action for action in actions if action.ex_date < _day(first)]
+                self._storage().record_corporate_actions(stock, before, SOURCE, kind, checked_at=first)
             changed |= self._storage().record_corporate_actions(stock, actions, SOURCE, kind, restates=RESTATES[kind])
         if changed:
             logger.info("%s was split or paid a dividend: its adjusted history is downloaded anew", stock.symbol)
         return changed
 
-    def _remember_those_before(
-        self, stock: AssetKey, kind: str, actions: Sequence[CorporateAction], stored: Sequence[SeriesInfo]
-    ) -> None:
-        """Take down what the oldest of the stored bars were adjusted for, as if it had been asked for with them."""
+    def _first_written(self, stored: Sequence[SeriesInfo]) -> datetime | None:
+        """Return when the first of the stored bars came into the store."""
         storage = self._storage()
         written = [ingest.ingested_at for info in stored for ingest in storage.ingests(storage.pin(info.key))]
-        first = min(written)
-        storage.record_corporate_actions(
-            stock, [action for action in actions if action.ex_date < _day(first)], SOURCE, kind, checked_at=first
-        )
+        return min(written, default=None)
 
     def _known(self, symbol: str) -> tuple[Any, Any]:
         found = [self._storage().corporate_actions(AssetKey(symbol.upper()), SOURCE, kind) for kind in RESTATES]

@@ -1,0 +1,56 @@
+"""How much memory a backtest on Alpaca's bars takes. Each side runs in a process of its own."""
+
+from __future__ import annotations
+
+from benchmarks.alpaca.bars import END, START, SYMBOLS, warm_sides
+from benchmarks.alpaca.sides import OPPONENT, make_source, source_class
+from benchmarks.bars import Workplace
+from benchmarks.measure import Row, Sample, against
+from benchmarks.polygon.sides import only_this_machine
+from benchmarks.process import run_apart
+from benchmarks.sides import regular_minutes, set_clock
+from lumibot_duckdb.demo.market import symbol_names
+from lumibot_duckdb.demo.memory import peak_resident_bytes, resident_bytes
+
+_MEGABYTE = 1e-6
+_DAYS = ("2022-02-01", "2022-06-01", "2023-03-01", "2023-11-01")
+_WHAT = {
+    "resident": "resident memory",
+    "peak": "peak memory",
+}
+
+
+def few_symbols(workplace: Workplace) -> list[Row]:
+    """A few symbols in a two-year Alpaca backtest, all asked for minutes, five-minute bars and days."""
+    held = {
+        side: run_apart("alpaca.memory.hold", settings=settings, side=side)
+        for side, settings in warm_sides(workplace).items()
+    }
+    return [
+        against(
+            f"{what}, {SYMBOLS} symbols x 2 years of minutes, Alpaca, without what the imports take",
+            "MB",
+            OPPONENT,
+            Sample.of([held["duckdb"][name] - held["duckdb"]["imports"]], _MEGABYTE),
+            Sample.of([held["lumibot"][name] - held["lumibot"]["imports"]], _MEGABYTE),
+        )
+        for name, what in _WHAT.items()
+    ]
+
+
+def hold(side: str) -> dict[str, int]:
+    """Begin a two-year backtest, let the clock walk through a few of its days, and weigh the process."""
+    source_class(side)
+    imports = resident_bytes()
+    from lumibot.entities import Asset
+
+    with only_this_machine():
+        source = make_source(side, START, END)
+        for day in _DAYS:
+            for moment in list(regular_minutes(day, 1))[::15]:
+                set_clock(source, moment)
+                for symbol in symbol_names(SYMBOLS):
+                    for length, timestep in ((60, "minute"), (60, "5min"), (14, "day")):
+                        if len(source.get_historical_prices(Asset(symbol), length, timestep).df) != length:
+                            raise AssertionError(f"not {length} bars of {timestep} at {moment}")
+    return {"imports": imports, "resident": resident_bytes(), "peak": peak_resident_bytes()}

@@ -1,0 +1,116 @@
+"""What a request to the Alpaca sources costs in mid-backtest, and the first one of a symbol with two years stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import pairwise
+from statistics import fmean
+from time import perf_counter
+from typing import Any
+
+from benchmarks.alpaca.bars import END, START, SYMBOLS, warm_sides
+from benchmarks.alpaca.sides import OPPONENT, make_source, source_class
+from benchmarks.bars import Workplace
+from benchmarks.measure import Row, Sample, against
+from benchmarks.polygon.sides import only_this_machine
+from benchmarks.process import run_apart
+from benchmarks.requests import WALKS, WARM_UP, describe_calls, time_calls
+from benchmarks.sides import regular_minutes, set_clock
+from lumibot_duckdb.demo.market import symbol_names
+
+_REQUESTS = {"60 x minute": (60, "minute"), "60 x 5min": (60, "5min"), "14 x day": (14, "day")}
+_LAST_PRICE = "get_last_price()"
+_SYMBOLS = 2
+_PROCESSES = 3
+
+
+def steady(workplace: Workplace) -> list[Row]:
+    """The three requests of an ordinary intraday strategy and the last price, on Alpaca's bars."""
+    calls: dict[str, list[dict[str, list[float]]]] = {"lumibot": [], "duckdb": []}
+    sides = warm_sides(workplace)
+    for day in WALKS[::2]:  # side by side, so that what else the machine does falls on both
+        for side, walks in calls.items():
+            walks.append(run_apart("alpaca.requests.walk", settings=sides[side], side=side, day=day))
+    rows = []
+    for name in (*_REQUESTS, _LAST_PRICE):
+        ours, theirs = ([walk[name] for walk in calls[side]] for side in ("duckdb", "lumibot"))
+        rows.append(
+            against(
+                f"{name if name == _LAST_PRICE else f'get_historical_prices({name})'}, Alpaca, steady",
+                "µs",
+                OPPONENT,
+                Sample.of(map(fmean, ours), 1e6),
+                Sample.of(map(fmean, theirs), 1e6),
+                note=f"ours: {describe_calls(ours)}; theirs: {describe_calls(theirs)}",
+            )
+        )
+    return rows
+
+
+def walk(side: str, day: str) -> dict[str, list[float]]:
+    """Begin a backtest of two years, walk minute by minute from a day on; return the seconds of every call."""
+    source_class(side)
+    from lumibot.entities import Asset
+
+    with only_this_machine():
+        source = make_source(side, START, END)
+        assets = [Asset(symbol) for symbol in symbol_names(_SYMBOLS)]
+        seconds = {}
+        for name, (length, timestep) in _REQUESTS.items():
+            clock = regular_minutes(day, 2 if timestep == "minute" else 1)
+            seconds[name] = time_calls(source, assets, length, timestep, clock)[WARM_UP * len(assets) :]
+        seconds[_LAST_PRICE] = _time_prices(source, assets, regular_minutes(day, 2))[WARM_UP * len(assets) :]
+    return seconds
+
+
+def _time_prices(source: Any, assets: list[Any], clock: Iterable[datetime]) -> list[float]:
+    seconds = []
+    for moment in clock:
+        set_clock(source, moment)
+        for asset in assets:
+            started = perf_counter()
+            price = source.get_last_price(asset)
+            seconds.append(perf_counter() - started)
+            if price is None:
+                raise AssertionError(f"no price of {asset} at {moment}")
+    return seconds
+
+
+def first_touch(workplace: Workplace) -> list[Row]:
+    """From a symbol that a two-year Alpaca backtest never asked for to its first 60 minute bars."""
+    touched: dict[str, dict[str, list[float]]] = {"lumibot": {}, "duckdb": {}}
+    sides = warm_sides(workplace)
+    for _ in range(_PROCESSES):
+        for side, times in touched.items():
+            for when, seconds in run_apart("alpaca.requests.touch", settings=sides[side], side=side).items():
+                times[when] = [*times.get(when, []), *seconds]
+    return [
+        against(
+            f"first touch of a symbol with two years stored, Alpaca, {when}",
+            "ms",
+            OPPONENT,
+            Sample.of(touched["duckdb"][when], 1e3),
+            Sample.of(touched["lumibot"][when], 1e3),
+            note="the request alone; Lumibot's side reads a CSV file of this very window",
+        )
+        for when in ("later in a process", "first in a process")
+    ]
+
+
+def touch(side: str) -> dict[str, list[float]]:
+    """Time the first request for one symbol after another. The first one of the process is kept apart."""
+    source_class(side)
+    from lumibot.entities import Asset
+
+    with only_this_machine():
+        source = make_source(side, START, END)
+        set_clock(source, next(iter(regular_minutes("2022-02-01", 1))))
+        moments = [perf_counter()]
+        for symbol in symbol_names(SYMBOLS):
+            answer = source.get_historical_prices(Asset(symbol), 60, "minute")
+            moments.append(perf_counter())
+            if len(answer.df) != 60:
+                raise AssertionError(f"{len(answer.df)} bars instead of 60")
+    seconds = [after - before for before, after in pairwise(moments)]
+    return {"first in a process": seconds[:1], "later in a process": seconds[1:]}

@@ -1,0 +1,37 @@
+"""The two Alpaca sources side by side, in a process that reaches nothing but this machine.
+
+Where each finds its bars is said in the environment, which Lumibot reads when it is imported: import nothing of
+Lumibot's before the process runs on its side.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from benchmarks.sides import new_york
+
+CONFIG = {"API_KEY": "no-key", "API_SECRET": "is-needed", "PAPER": True}
+OPPONENT = "Lumibot's AlpacaBacktesting"
+_MODULES = {"lumibot": "lumibot.backtesting", "duckdb": "lumibot_duckdb.backtesting"}
+_READERS = {"lumibot": "pyarrow.parquet", "duckdb": "lumibot_duckdb.storage.duckdb_storage"}
+
+
+def source_class(side: str) -> Any:
+    """Import what a script of this side imports, and what it reads bars with; return the class that it backtests on."""
+    for module in ("lumibot.strategies", "lumibot.entities", _READERS[side]):
+        import_module(module)
+    return import_module(_MODULES[side]).AlpacaBacktesting
+
+
+def make_source(side: str, start: str, end: str, config: dict[str, Any] | None = None, **settings: Any) -> Any:
+    """Return a data source of minutes for a backtest between two days, over the whole of them."""
+    return source_class(side)(
+        datetime_start=new_york(start),
+        datetime_end=new_york(end),
+        config=dict(config or CONFIG),
+        timestep="minute",
+        full_window=True,
+        show_progress_bar=False,
+        **settings,
+    )
