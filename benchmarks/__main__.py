@@ -16,12 +16,17 @@ from benchmarks.alpaca import memory as alpaca_memory
 from benchmarks.alpaca import requests as alpaca_requests
 from benchmarks.alpaca import windows as alpaca_windows
 from benchmarks.bars import Workplace
+from benchmarks.ccxt import disk as ccxt_disk
+from benchmarks.ccxt import memory as ccxt_memory
+from benchmarks.ccxt import requests as ccxt_requests
 from benchmarks.measure import Row
 from benchmarks.polygon import backtest as polygon_backtest
 from benchmarks.polygon import disk as polygon_disk
 from benchmarks.polygon import download as polygon_download
 from benchmarks.polygon import memory as polygon_memory
 from benchmarks.polygon import requests as polygon_requests
+from benchmarks.yahoo import memory as yahoo_memory
+from benchmarks.yahoo import requests as yahoo_requests
 
 BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "steady": requests.steady,
@@ -42,6 +47,13 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "polygon_disk": polygon_disk.bytes_a_bar,
     "polygon_backtest": polygon_backtest.whole_backtest,
     "polygon_download": polygon_download.into_nothing,
+    "yahoo_steady": yahoo_requests.steady,
+    "yahoo_first_touch": yahoo_requests.first_touch,
+    "yahoo_memory_500": yahoo_memory.whole_backtest,
+    "ccxt_steady": ccxt_requests.steady,
+    "ccxt_first_touch": ccxt_requests.first_touch,
+    "ccxt_memory_10": ccxt_memory.ten_coins,
+    "ccxt_disk": ccxt_disk.bytes_a_bar,
     "alpaca_steady": alpaca_requests.steady,
     "alpaca_first_touch": alpaca_requests.first_touch,
     "alpaca_memory": alpaca_memory.few_symbols,

@@ -6,10 +6,8 @@ store of ours is there too, the official clients talk to the loopback server, an
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,6 +19,7 @@ from lumibot.backtesting import alpaca_backtesting
 from lumibot.tools import shared_bar_cache
 
 from lumibot_duckdb.backtesting import AlpacaBacktesting
+from parity import ground
 from parity.ground import environment, only_loopback
 from wire.alpaca_client import clients_redirected_to
 from wire.alpaca_server import KEY, SECRET, AlpacaServer
@@ -29,17 +28,13 @@ CONFIG = {"API_KEY": KEY, "API_SECRET": SECRET, "PAPER": True}
 IN_THE_ENVIRONMENT = {"ALPACA_API_KEY": KEY, "ALPACA_API_SECRET": SECRET, "ALPACA_IS_PAPER": "true"}
 
 
-@dataclass(frozen=True)
-class Side:
-    """A class of data source and the folder that it keeps its things in."""
-
-    source_class: Any
-    folder: Path
+class Side(ground.Side):
+    """The ground of this source."""
 
     @property
-    def store(self) -> Path:
-        """Where the store lies, for a class that has one."""
-        return self.folder / "alpaca.duckdb"
+    def usual(self) -> dict[str, Any]:
+        """The server's key and secret."""
+        return {"config": dict(CONFIG)}
 
     @contextmanager
     def entered(self, server: AlpacaServer, **settings: str) -> Iterator[None]:
@@ -56,18 +51,6 @@ class Side:
             only_loopback(),
         ):
             yield
-
-    def source(self, start: dt.datetime, end: dt.datetime, **settings: Any) -> Any:
-        """Return a source over a span; the side must be entered."""
-        return self.source_class(
-            **{
-                "datetime_start": start,
-                "datetime_end": end,
-                "config": dict(CONFIG),
-                "show_progress_bar": False,
-                **settings,
-            }
-        )
 
 
 def both_sides(folder: Path) -> tuple[Side, Side]:

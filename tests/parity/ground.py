@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -23,6 +26,32 @@ FOREIGN = (
     "POLYGON_API_KEY",
     "POLYGON_MAX_MEMORY_BYTES",
 )
+
+
+@dataclass(frozen=True)
+class Side:
+    """A class of data source and the folder that it keeps its things in, which was empty.
+
+    Each source's own says how to stand on its ground (`entered`).
+    """
+
+    source_class: Any
+    folder: Path
+
+    @property
+    def store(self) -> Path:
+        """Where the store lies, for a class that has one."""
+        return self.folder / "store.duckdb"
+
+    @property
+    def usual(self) -> dict[str, Any]:
+        """Keywords that the class is made with unless told otherwise."""
+        return {}
+
+    def source(self, start: dt.datetime, end: dt.datetime, **settings: Any) -> Any:
+        """Return a source over a span; the side must be entered."""
+        span = {"datetime_start": start, "datetime_end": end, "show_progress_bar": False}
+        return self.source_class(**{**span, **self.usual, **settings})
 
 
 class NetworkRefusedError(AssertionError):

@@ -6,10 +6,8 @@ a store of ours is there too, the official client talks to the loopback server, 
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,6 +17,7 @@ from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBack
 from lumibot.tools import polygon_helper
 
 import lumibot_duckdb.backtesting
+from parity import ground
 from parity.ground import environment, only_loopback
 from wire.client import client_redirected_to
 from wire.polygon_server import KEY, PolygonServer
@@ -35,17 +34,13 @@ def our_class() -> Any:
         pytest.skip("lumibot_duckdb.backtesting has no PolygonDataBacktesting yet")
 
 
-@dataclass(frozen=True)
-class Side:
-    """A class of data source and the folder that it keeps its things in."""
-
-    source_class: Any
-    folder: Path
+class Side(ground.Side):
+    """The ground of this source."""
 
     @property
-    def store(self) -> Path:
-        """Where the store lies, for a class that has one."""
-        return self.folder / "polygon.duckdb"
+    def usual(self) -> dict[str, Any]:
+        """The server's key."""
+        return {"api_key": KEY}
 
     @contextmanager
     def entered(self, server: PolygonServer) -> Iterator[None]:
@@ -60,12 +55,6 @@ class Side:
             only_loopback(),
         ):
             yield
-
-    def source(self, start: dt.datetime, end: dt.datetime, **settings: Any) -> Any:
-        """Return a source over a span; the side must be entered."""
-        return self.source_class(
-            **{"datetime_start": start, "datetime_end": end, "api_key": KEY, "show_progress_bar": False, **settings}
-        )
 
 
 def both_sides(folder: Path) -> tuple[Side, Side]:

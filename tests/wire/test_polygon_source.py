@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ import pytest
 from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBacktesting
 from lumibot.entities import Asset
 
+from faults.workers import start
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.demo.market import us_stock_bars
 from lumibot_duckdb.storage.errors import HistoryRestatedError
@@ -44,7 +44,6 @@ OPTION_TICKER = "O:AAA230317C00100000"
 SPLITS = "/v3/reference/splits"
 AGGREGATES = "/v2/aggs"
 CONTRACTS = "/v3/reference/options/contracts"
-SPAWN = multiprocessing.get_context("spawn")
 
 
 def moment(text: str) -> dt.datetime:
@@ -107,14 +106,6 @@ def outside(name: str, side: Side) -> None:
     subprocess.run(
         [sys.executable, "-m", "wire.source_workers", name, str(side.store)], check=True, env=environment, timeout=120
     )
-
-
-def start(target: Any, *arguments: Any) -> tuple[Any, Any]:
-    here, there = SPAWN.Pipe()
-    process = SPAWN.Process(target=target, args=(*arguments, there), daemon=True)
-    process.start()
-    there.close()
-    return process, here
 
 
 def versions(side: Side) -> dict[str, int]:

@@ -7,25 +7,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lumibot_duckdb.backtesting.alpaca import AlpacaBacktesting
+    from lumibot_duckdb.backtesting.ccxt import CcxtBacktesting, CcxtBacktestingData
     from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
     from lumibot_duckdb.backtesting.polygon import PolygonDataBacktesting
     from lumibot_duckdb.backtesting.stored import PandasDataBacktesting
     from lumibot_duckdb.backtesting.windowed_data import WindowedData
+    from lumibot_duckdb.backtesting.yahoo import YahooData, YahooDataBacktesting
 
 __all__ = [
     "AlpacaBacktesting",
+    "CcxtBacktesting",
+    "CcxtBacktestingData",
     "EnhancedDataSourceBacktesting",
     "PandasDataBacktesting",
     "PolygonDataBacktesting",
     "WindowedData",
+    "YahooData",
+    "YahooDataBacktesting",
 ]
 
 _HOME = {
     "AlpacaBacktesting": "alpaca",
+    "CcxtBacktesting": "ccxt",
+    "CcxtBacktestingData": "ccxt",
     "EnhancedDataSourceBacktesting": "enhanced_data_source",
     "PandasDataBacktesting": "stored",
     "PolygonDataBacktesting": "polygon",
     "WindowedData": "windowed_data",
+    "YahooData": "yahoo",
+    "YahooDataBacktesting": "yahoo",
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -27,11 +27,15 @@ ALWAYS = TimeRange(-(2**62), 2**62)
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a provider answered for a range: all its bars, as a frame that the storage takes."""
+    """What a provider answered for a range: all its bars, as a frame that the storage takes.
+
+    With `replace`, they stand in place of what was stored in the range, in a new version if that makes a difference.
+    """
 
     within: TimeRange
     bars: pd.DataFrame
     metadata: Mapping[str, Any]
+    replace: bool = False
 
 
 Download: TypeAlias = Callable[[list[TimeRange]], Iterable[Delivery]]
@@ -94,10 +98,10 @@ class DownloadedSeries:
         if self._as_of is not None:
             return
         for delivery in download([wanted]):
-            self._store(delivery, replace=True)
+            self._store(replace(delivery, replace=True))
         self._covered = coverage.merged([*self._covered, wanted])
 
-    def _store(self, delivery: Delivery, *, replace: bool = False) -> None:
+    def _store(self, delivery: Delivery) -> None:
         closed, still_open = _closed_and_open(delivery.bars, bar_seconds(self.key.timeframe))
         if len(still_open):
             self.open_bars = still_open
@@ -108,7 +112,7 @@ class DownloadedSeries:
             self.key.timeframe,
             adjustment=self.key.adjustment,
             covered=delivery.within,
-            replace=replace,
+            replace=delivery.replace,
             metadata=delivery.metadata,
             onto=None if self.pin is None else self.pin.version_id,
         )

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from lumibot_duckdb.backtesting.benchmark import serve_benchmarks_from_store
 from lumibot_duckdb.backtesting.window import DEFAULT_MAX_MEMORY, MemoryBudget
 from lumibot_duckdb.storage.interface import DataStorageInterface
 
@@ -93,6 +94,8 @@ class EnhancedDataSourceBacktesting:
         self._storage: DataStorageInterface | None = None
         self.budget = MemoryBudget(_bytes(max_memory) if max_memory is not None else DEFAULT_MAX_MEMORY)
         super().__init__(*args, **kwargs)
+        if self.use_duckdb:
+            serve_benchmarks_from_store()
 
     @property
     def storage(self) -> DataStorageInterface:

@@ -27,6 +27,7 @@ class PagedTimes:
         self._size = len(times)
         self._page_times = times[::PAGE_ROWS].copy()
         self._last = int(times[-1]) if self._size else 0
+        self._all_times: Int64Array | None = times  # until the first page is made of them
         nothing: Int64Array = np.empty(0, np.int64)
         self._pages: tuple[Page, Page] = ((0, 0, nothing), (0, 0, nothing))
 
@@ -75,7 +76,8 @@ class PagedTimes:
             self._pages = (other, latest)
             return other
         first, within = self.covering(row, row + 1)
-        times = self._view.bars(within, columns=()).times * SECOND
-        page = (first, first + len(times), times)
+        known, self._all_times = self._all_times, None
+        seconds = self._view.bars(within, columns=()).times if known is None else known[first : first + PAGE_ROWS]
+        page = (first, first + len(seconds), seconds * SECOND)
         self._pages = (page, latest)
         return page

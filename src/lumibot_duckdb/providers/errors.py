@@ -27,6 +27,14 @@ class PlanLimitError(ProviderError):
         self.refused = tuple(sorted(refused))
 
 
+class UnknownSymbolError(ProviderError):
+    """The provider has nothing under that symbol."""
+
+
+class UnknownMarketError(ProviderError, ValueError):
+    """The exchange has no such market. A `ValueError`, since that is what Lumibot raises."""
+
+
 class RateLimitedError(ProviderError):
     """The provider's rate limit outlasted the bounds that the environment sets; without bounds a download waits."""
 

@@ -1,0 +1,83 @@
+"""A year of minutes of invented coins, and days, in Lumibot's own files and in a store of ours; both are warm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.bars import Workplace, open_store
+from benchmarks.process import run_apart
+from lumibot_duckdb.demo.market import crypto_bars, symbol_names
+from lumibot_duckdb.storage.interface import AssetKey, TimeRange
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COINS = 10
+EXCHANGE, QUOTE, SOURCE = "binance", "USDT", "ccxt"
+START, END = "2022-01-05", "2023-01-05"
+"""The backtest. There are some more days on either side, so that no file of Lumibot's lacks the first minute."""
+
+_FIRST_DAY, _FIRST, _AFTER = date(2021, 3, 1), date(2022, 1, 1), date(2023, 1, 9)
+_HOW = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
+
+Settings = dict[str, str]
+
+
+def warm_sides(workplace: Workplace) -> dict[str, Settings]:
+    """Return the settings with which a process of each side finds the candles and asks for nothing."""
+    return {
+        "lumibot": {"LUMIBOT_CACHE_FOLDER": str(lumibot_cache(workplace))},
+        "duckdb": {"LUMIBOT_DUCKDB_PATH": str(ccxt_store(workplace))},
+    }
+
+
+def candles(coin: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Return the candles of a coin by timeframe, as ccxt and as the store call it, by UTC."""
+    minutes = crypto_bars(coin, _FIRST_DAY, _AFTER).tz_convert("UTC")[list(_HOW)].astype("float64")
+    yield "1m", "minute", minutes.loc[f"{_FIRST}" :]  # type: ignore[misc]
+    yield "1d", "day", minutes.resample("1D").agg(_HOW)  # type: ignore[arg-type]
+
+
+def ccxt_store(workplace: Workplace) -> Path:
+    """Return a store with the candles, as downloads leave it."""
+
+    def fill(folder: Path) -> None:
+        storage = open_store(folder / "bars.duckdb")
+        for coin in symbol_names(COINS):
+            asset = AssetKey(coin, "crypto", QUOTE, exchange=EXCHANGE)
+            for _, step, frame in candles(coin):
+                asked = TimeRange(_midnight(_FIRST if step == "minute" else _FIRST_DAY), _midnight(_AFTER))
+                storage.store_ohlcv_data(asset, frame, SOURCE, step, covered=asked)
+        storage.close()
+
+    return workplace.made_once("ccxt-store", fill) / "bars.duckdb"
+
+
+def lumibot_cache(workplace: Workplace) -> Path:
+    """Return Lumibot's cache folder with a file for each coin and timeframe in it."""
+
+    def fill(folder: Path) -> None:
+        run_apart("ccxt.bars.fill_cache", settings={"LUMIBOT_CACHE_FOLDER": str(folder)})
+
+    return workplace.made_once("ccxt-cache", fill)
+
+
+def fill_cache() -> None:
+    """Write Lumibot's files, with the function that writes them for Lumibot."""
+    from lumibot.tools import CcxtCacheDB
+
+    cache = CcxtCacheDB.__new__(CcxtCacheDB)  # its constructor loads markets over the network
+    cache.exchange_id = EXCHANGE
+    for coin in symbol_names(COINS):
+        for timeframe, _, frame in candles(coin):
+            bars = frame.rename_axis("datetime").reset_index().assign(missing=0)
+            bars["datetime"] = bars["datetime"].dt.tz_localize(None)
+            cache._cache_ohlcv(f"{coin}/{QUOTE}", bars, timeframe)
+            cache._rebuild_cache_ranges_from_candles(f"{coin}/{QUOTE}", timeframe)
+
+
+def _midnight(day: date) -> int:
+    return int(datetime.fromisoformat(f"{day}T00:00+00:00").timestamp())

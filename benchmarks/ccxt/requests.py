@@ -1,0 +1,116 @@
+"""What a request to the CCXT sources costs in mid-backtest, and the first one of a coin with a year stored."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from statistics import fmean
+from time import perf_counter
+from typing import Any
+
+from benchmarks.bars import Workplace
+from benchmarks.ccxt.bars import warm_sides
+from benchmarks.ccxt.sides import OPPONENT, clock, make_source, pairs, source_class
+from benchmarks.measure import Row, Sample, against
+from benchmarks.polygon.sides import only_this_machine
+from benchmarks.process import run_apart
+from benchmarks.requests import describe_calls
+from benchmarks.sides import set_clock
+
+_REQUESTS = {
+    "get_historical_prices(60 x minute)": (60, "minute"),
+    "get_historical_prices(14 x day)": (14, "day"),
+    "get_last_price()": (None, ""),
+}
+_WALKS = ("2022-02-01", "2022-06-01", "2022-11-01")
+_MINUTES = {"lumibot": 300, "duckdb": 3_000}
+"""How long a walk is: Lumibot's calls take milliseconds each, and all of them the same time."""
+_WARM_UP = 60
+_BUDGET = "get_historical_prices(60 x minute)"
+_TOUCHED = 4
+_PROCESSES = 2
+
+
+def steady(workplace: Workplace) -> list[Row]:
+    """Sixty minutes, fourteen days and the last price, out of a year of minutes (of days)."""
+    calls: dict[str, list[dict[str, list[float]]]] = {"lumibot": [], "duckdb": []}
+    sides = warm_sides(workplace)
+    for day in _WALKS:  # side by side, so that what else the machine does falls on both
+        for side, walks in calls.items():
+            walks.append(run_apart("ccxt.requests.walk", settings=sides[side], side=side, day=day))
+    rows = []
+    for name in _REQUESTS:
+        ours, theirs = ([walk[name] for walk in calls[side]] for side in ("duckdb", "lumibot"))
+        rows.append(
+            against(
+                f"{name}, CCXT, out of a year",
+                "µs",
+                OPPONENT,
+                Sample.of(map(fmean, ours), 1e6),
+                Sample.of(map(fmean, theirs), 1e6),
+                at_least=200.0 if name == _BUDGET else None,
+                budget="200 x faster" if name == _BUDGET else "",
+                note=f"ours: {describe_calls(ours)}; theirs: {describe_calls(theirs)}",
+                why_short="a call is a dozen small steps of Python, some of them Lumibot's own around the source",
+            )
+        )
+    return rows
+
+
+def walk(side: str, day: str) -> dict[str, list[float]]:
+    """Begin a backtest of a year, walk minute by minute from a day on; return the seconds of every call."""
+    source_class(side)
+    with only_this_machine():
+        source = make_source(side)
+        (pair,) = pairs(1)
+        seconds: dict[str, list[float]] = {}
+        for name, (length, timestep) in _REQUESTS.items():
+            times = []
+            for moment in clock(day, _MINUTES[side]):
+                set_clock(source, moment)
+                started = perf_counter()
+                answer = (
+                    source.get_last_price(pair)
+                    if length is None
+                    else source.get_historical_prices(pair, length, timestep)
+                )
+                times.append(perf_counter() - started)
+                _check(answer, length)
+            seconds[name] = times[_WARM_UP:]
+    return seconds
+
+
+def _check(answer: Any, length: int | None) -> None:
+    if answer is None or (length is not None and len(answer.df) != length):
+        raise AssertionError(f"{answer!r} instead of {length or 'a price'}")
+
+
+def first_touch(workplace: Workplace) -> list[Row]:
+    """From a coin that a backtest of a year never asked for to its first 60 minutes."""
+    touched: dict[str, list[float]] = {"lumibot": [], "duckdb": []}
+    sides = warm_sides(workplace)
+    for _ in range(_PROCESSES):
+        for side, times in touched.items():
+            times += run_apart("ccxt.requests.touch", settings=sides[side], side=side)
+    return [
+        against(
+            "first touch of a coin with a year of minutes stored, CCXT",
+            "ms",
+            OPPONENT,
+            Sample.of(touched["duckdb"], 1e3),
+            Sample.of(touched["lumibot"], 1e3),
+            note="the request alone, its files warm; ours reads the year once, for the candles that Lumibot drops",
+        )
+    ]
+
+
+def touch(side: str) -> list[float]:
+    """Time the first request for one coin after another."""
+    source_class(side)
+    with only_this_machine():
+        source = make_source(side)
+        set_clock(source, clock("2022-06-01", 1)[0])
+        moments = [perf_counter()]
+        for pair in pairs(_TOUCHED):
+            _check(source.get_historical_prices(pair, 60, "minute"), 60)
+            moments.append(perf_counter())
+    return [after - before for before, after in pairwise(moments)][1:]

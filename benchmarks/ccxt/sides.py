@@ -1,0 +1,42 @@
+"""The two CCXT sources side by side, in a process that reaches nothing but this machine."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from importlib import import_module
+from typing import Any
+from unittest import mock
+
+from benchmarks.ccxt.bars import END, EXCHANGE, QUOTE, START
+from benchmarks.sides import new_york
+from lumibot_duckdb.demo.market import symbol_names
+
+OPPONENT = "Lumibot's CcxtBacktesting"
+_MODULES = {"lumibot": "lumibot.backtesting", "duckdb": "lumibot_duckdb.backtesting"}
+
+
+def source_class(side: str) -> Any:
+    """Import what a script of this side imports, and what it reads candles with; return the class."""
+    for module in ("lumibot.strategies", "lumibot.entities", "ccxt", "duckdb", "pyarrow"):
+        import_module(module)
+    return import_module(_MODULES[side]).CcxtBacktesting
+
+
+def make_source(side: str) -> Any:
+    """Return a data source for the year. Lumibot's loads an exchange's markets first, which here are none."""
+    import ccxt
+
+    with mock.patch.object(ccxt.Exchange, "load_markets", return_value={}):
+        return source_class(side)(new_york(START), new_york(END), exchange_id=EXCHANGE, show_progress_bar=False)
+
+
+def pairs(count: int) -> list[Any]:
+    """Return so many of the coins, each with its quote."""
+    from lumibot.entities import Asset
+
+    return [(Asset(coin, "crypto"), Asset(QUOTE, "crypto")) for coin in symbol_names(count)]
+
+
+def clock(day: str, minutes: int) -> list[datetime]:
+    """Return so many minutes from the midnight of a day on."""
+    return [new_york(day) + timedelta(minutes=minute) for minute in range(minutes)]

@@ -1,0 +1,1 @@
+"""Lumibot's Yahoo source against ours, both on what is stored already."""

@@ -1,0 +1,155 @@
+"""Whole strategies on Lumibot's CCXT source and on ours: same trades, same portfolio values, same frames seen.
+
+Lumibot's example strategies run as they are shipped, against USDT, which is what coins trade against on Binance.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from lumibot.entities import Asset
+
+from lumibot_duckdb.demo.market import crypto_bars
+from parity.backtests import BacktestResult, assert_same_result, run
+from parity.ccxt_market import DOLLAR, PRICES, spring
+from parity.ccxt_sides import Side, both_sides
+from parity.examples import EXAMPLES, Example
+from parity.strategies import Brackets, Crossing, LimitsAndTrails
+from wire.binance_server import KLINES, BinanceServer
+
+BTC, ETH, GAPS = (Asset(coin, "crypto") for coin in ("BTC", "ETH", "GAPS"))
+HOURS = ("2023-03-11 20:00", "2023-03-12 11:00")
+REBALANCED = {
+    "portfolio_weights": [
+        {"base_asset": BTC, "weight": Decimal("0.5")},
+        {"base_asset": ETH, "weight": Decimal("0.5")},
+    ]
+}
+RUN_ON_BINANCE = {
+    "crypto_50_50": replace(EXAMPLES["crypto_50_50"], parameters=REBALANCED),
+    "crypto_important_functions": replace(
+        EXAMPLES["crypto_important_functions"], start="2023-03-12 04:00", end="2023-03-12 05:00"
+    ),
+    "lifecycle_logger": EXAMPLES["lifecycle_logger"],
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[BinanceServer]:
+    with spring().server() as server:
+        yield server
+
+
+def backtest(
+    side: Side, server: BinanceServer, strategy: Any, start: str, end: str, parameters: Any = None, **settings: Any
+) -> BacktestResult:
+    """Run a strategy on one side, in a folder of its own."""
+    with side.entered(server):
+        settings = {"exchange_id": "binance", "quote_asset": DOLLAR, **settings}
+        return run(strategy, side.source_class, side.folder / "run", start, end, dict(parameters or {}), **settings)
+
+
+def compare(tmp_path: Path, *arguments: Any, fills: int = 1, **settings: Any) -> tuple[BacktestResult, BacktestResult]:
+    theirs, ours = (backtest(side, *arguments, **settings) for side in both_sides(tmp_path))
+    assert_same_result(theirs, ours, fills=fills)
+    return theirs, ours
+
+
+def around_the_clock(assets: list[Asset], **parameters: Any) -> dict[str, Any]:
+    return {"assets": assets, "market": "24/7", **parameters}
+
+
+# -- Lumibot's example strategies -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RUN_ON_BINANCE)
+def test_an_example_strategy_trades_the_same(name: str, tmp_path: Path, server: BinanceServer) -> None:
+    example = RUN_ON_BINANCE[name]
+    compare(
+        tmp_path,
+        server,
+        example.load(),
+        example.start,
+        example.end,
+        example.all_parameters(),
+        fills=example.fills,
+        **example.keywords,
+    )
+
+
+def test_lumibots_own_ccxt_example_trades_the_same(tmp_path: Path) -> None:
+    """As it is shipped, its benchmark from the exchange; prices that move enough for it to trade."""
+    days = crypto_bars("ETH", dt.date(2022, 12, 1), dt.date(2023, 3, 1)).iloc[::60]
+    days = days[~days.index.duplicated()]
+    days[PRICES] = (days[PRICES] / days["open"].iloc[0] * 1_500).round(2)
+    for moment, to in (("2023-02-07", 0.5), ("2023-02-15", 5.0)):
+        days.loc[moment:, PRICES] = (days.loc[moment:, PRICES] * to).round(2)  # type: ignore[misc]
+    example = Example("ccxt_backtesting_example", "CcxtBacktestingExampleStrategy", "2023-02-01", "2023-02-25", fills=2)
+    server = BinanceServer()
+    server.list_market("ETH", "USDT", days)
+    with server:
+        theirs, ours = compare(
+            tmp_path,
+            server,
+            example.load(),
+            example.start,
+            example.end,
+            {"asset": (ETH, DOLLAR), "cash_at_risk": 0.25, "window": 21},
+            fills=example.fills,
+            benchmark_asset="ETH/USDT",
+            analyze_backtest=True,
+        )
+    pd.testing.assert_frame_equal(
+        theirs.strategy._benchmark_returns_df, ours.strategy._benchmark_returns_df, check_exact=True
+    )
+    assert theirs.strategy._benchmark_returns_df is not None
+
+
+# -- our own --------------------------------------------------------------------------------------------------
+
+
+def test_minutes_bought_and_sold_at_the_market(tmp_path: Path, server: BinanceServer) -> None:
+    parameters = around_the_clock([BTC, ETH], sleeptime="5M", length=30)
+    compare(tmp_path, server, Crossing, *HOURS, parameters, fills=6)
+
+
+def test_hours_looked_at_over_the_change_of_the_clocks(tmp_path: Path, server: BinanceServer) -> None:
+    parameters = around_the_clock([BTC, GAPS], sleeptime="1H", step="hour", length=20)
+    compare(tmp_path, server, Crossing, "2023-03-11", "2023-03-14", parameters, fills=4)
+
+
+def test_days(tmp_path: Path, server: BinanceServer) -> None:
+    parameters = around_the_clock([BTC, ETH], sleeptime="1D", step="day", length=9)
+    compare(tmp_path, server, Crossing, "2023-03-05", "2023-03-14", parameters)
+
+
+@pytest.mark.parametrize("strategy", [Brackets, LimitsAndTrails], ids=["brackets", "limits and trails"])
+def test_orders_that_wait(strategy: Any, tmp_path: Path, server: BinanceServer) -> None:
+    parameters = around_the_clock([BTC, ETH], sleeptime="2M")
+    compare(tmp_path, server, strategy, "2023-03-12 00:00", "2023-03-12 06:00", parameters, fills=1)
+
+
+def test_a_coin_without_candles_for_hours_fills_where_lumibot_fills_it(tmp_path: Path, server: BinanceServer) -> None:
+    parameters = around_the_clock([GAPS], sleeptime="10M", length=30)
+    compare(tmp_path, server, Crossing, "2023-03-11 22:00", "2023-03-12 06:00", parameters, fills=2)
+
+
+def test_a_second_backtest_trades_the_same_and_asks_for_nothing(tmp_path: Path, server: BinanceServer) -> None:
+    parameters = around_the_clock([BTC], sleeptime="10M", length=30)
+    theirs, ours = both_sides(tmp_path)
+    settings = {"benchmark_asset": "BTC/USDT", "analyze_backtest": True}
+    expected = backtest(theirs, server, Crossing, *HOURS, parameters, **settings)
+    assert_same_result(expected, backtest(ours, server, Crossing, *HOURS, parameters, **settings))
+    before = len(server.requests)
+    again = backtest(ours, server, Crossing, *HOURS, parameters, **settings)
+    assert_same_result(expected, again)
+    assert len(server.requests) == before > len(server.asked(KLINES))
+    returns = [each.strategy._benchmark_returns_df for each in (expected, again)]
+    pd.testing.assert_frame_equal(*returns, check_exact=True)
