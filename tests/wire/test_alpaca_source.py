@@ -181,7 +181,7 @@ def test_without_the_store_it_is_lumibots_class_with_its_files(tmp_path: Path, s
     with source(tmp_path, server, 4, 8, use_duckdb=False) as made:
         ours = made.get_historical_prices(SPY, 60).df
     assert list((tmp_path / "lumibot" / "alpaca").glob("SPY*.csv"))
-    assert not (tmp_path / "alpaca.duckdb").exists()
+    assert not Side(AlpacaBacktesting, tmp_path).store.exists()
     with source(tmp_path / "theirs", server, 4, 8, source_class=LumibotAlpacaBacktesting) as theirs:
         pd.testing.assert_frame_equal(theirs.get_historical_prices(SPY, 60).df, ours)
 
@@ -395,7 +395,7 @@ def test_raw_bars_are_stored_whole_with_their_extended_hours(
 ) -> None:
     with source(tmp_path, server, 4, 8) as made:
         made.get_last_price(SPY)
-    stored = DuckDBDataStorage(tmp_path / "alpaca.duckdb").get_historical_prices("SPY", source="alpaca")
+    stored = DuckDBDataStorage(Side(AlpacaBacktesting, tmp_path).store).get_historical_prices("SPY", source="alpaca")
     expected = bars.loc["2024-03-04":"2024-03-09"]
     assert list(stored.columns) == ["open", "high", "low", "close", "volume", "trade_count", "vwap"]
     assert len(stored) == len(expected) > 4000

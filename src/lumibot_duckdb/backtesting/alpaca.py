@@ -32,7 +32,7 @@ from lumibot_duckdb.backtesting.calendar_frames import (
 )
 from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
-from lumibot_duckdb.backtesting.framed_series import Shape, frame_of_bars
+from lumibot_duckdb.backtesting.framed_series import Shape, rows_of_bars
 from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_starts
 from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
 from lumibot_duckdb.backtesting.series_with_returns import SeriesWithReturns
@@ -465,7 +465,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
             seen = TimeRange(bars.start, max(bars.start, min(bars.end, end + 1)))
             view = self._view(series, seen)
             shape = Shape(COLUMNS, COLUMNS, dict, index=lambda seconds: index_of(seconds, frame.zone))
-            return frame_of_bars(view, shape, self.budget, SeriesWithReturns)
+            return SeriesWithReturns(*rows_of_bars(view, shape), self.budget, columns=COLUMNS)
         if frame.timestep == "minute":
             return self._on_minutes(frame, series, bars, start, end)
         view = self._view(series, bars)

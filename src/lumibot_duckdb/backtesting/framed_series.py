@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -103,18 +103,14 @@ class Shape:
     index: Callable[[Int64Array], pd.DatetimeIndex] | None = None
 
 
-Series = TypeVar("Series", bound=FramedSeries)
-
-
-def frame_of_bars(
-    view: SeriesView,
-    shape: Shape,
-    budget: MemoryBudget,
-    kind: type[Series] = FramedSeries,  # type: ignore[assignment]
-    *,
-    weight: int = 1,
-) -> Series:
+def frame_of_bars(view: SeriesView, shape: Shape, budget: MemoryBudget, *, weight: int = 1) -> FramedSeries:
     """Return the frame that has a row for each bar of a series. The larger `weight`, the less is read ahead."""
+    rows, load = rows_of_bars(view, shape)
+    return FramedSeries(rows, load, budget, columns=shape.columns, weight=weight)
+
+
+def rows_of_bars(view: SeriesView, shape: Shape) -> tuple[PagedTimes, Callable[[int, int], BarTable]]:
+    """Return a row for each bar of a series, and what makes rows of the frame that has them."""
     times = PagedTimes(view)
     index_of = shape.index or view.index_of
 
@@ -126,7 +122,7 @@ def frame_of_bars(
         columns = {name: made[name][skipped:] for name in shape.columns}
         return BarTable(columns, index_of(bar_starts[skipped:]))
 
-    return kind(times, load, budget, columns=shape.columns, weight=weight)
+    return times, load
 
 
 def _stored(

@@ -35,7 +35,8 @@ class SeriesWithReturns(FramedSeries):
 
     def frame(self, start: int, stop: int) -> pd.DataFrame:
         """Return rows `[start, stop)`, cut to those that there are, without returns."""
-        return super().frame(start, stop).drop(columns=RETURN)
+        plain: pd.DataFrame = super().frame(start, stop).drop(columns=RETURN)
+        return plain
 
     def whole(self) -> pd.DataFrame:
         """Return all rows, without returns."""
