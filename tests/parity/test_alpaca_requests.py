@@ -139,7 +139,7 @@ def good(found: Sequence[Answer]) -> int:
 
 @pytest.mark.parametrize(
     ("name", "seed"),
-    [("autumn", 3), ("autumn", 15), ("spring", 3), ("real_split", 15), ("real_half_day", 3), ("real_crypto", 15)],
+    [("autumn", 3), ("spring", 3), ("real_split", 15), ("real_half_day", 3), ("real_crypto", 15)],
 )
 def test_random_requests_under_random_settings_get_the_same_answers(
     name: str, seed: int, tmp_path: Path, serve: Serve
@@ -152,9 +152,10 @@ def test_random_requests_under_random_settings_get_the_same_answers(
     compare(tmp_path, server, span, requests(span, rng, pairs), settings)
 
 
-@pytest.mark.parametrize("reaching", [False, True], ids=["window", "history"])
-@pytest.mark.parametrize("closed", [False, True], ids=["forming bar", "closed bars"])
-@pytest.mark.parametrize("timestep", ["minute", "day"])
+@pytest.mark.parametrize(
+    ("timestep", "closed", "reaching"),
+    [("minute", False, False), ("minute", True, True), ("day", True, False), ("day", False, True)],
+)
 def test_both_values_of_the_settings_that_decide_what_is_seen(
     timestep: str, closed: bool, reaching: bool, tmp_path: Path, serve: Serve
 ) -> None:
@@ -196,11 +197,11 @@ def test_what_the_store_holds_already_changes_no_answer(tmp_path: Path, serve: S
     market, server = MARKETS["autumn"](), serve("autumn")
     rng = random.Random(11)
     new_york, tokyo = pytz.timezone("America/New_York"), pytz.timezone("Asia/Tokyo")
-    pairs = [pair for pair in pairs_of(market) if pair[0].symbol in ("SPY", "THIN", "IPOX", "BTC")]
+    pairs = [pair for pair in pairs_of(market) if pair[0].symbol in ("THIN", "IPOX", "BTC")]
     span = (new_york.localize(dt.datetime(2023, 11, 6)), new_york.localize(dt.datetime(2023, 11, 11)))
     theirs, ours = both_sides(tmp_path)
     settings = {"timestep": "minute", "full_window": True, "history_before_start": True}
-    steps = ("minute", "5min", "day", "2hour")
+    steps = ("minute", "5min", "day")
     for first, last, zone, other in (
         (1, 8, tokyo, {"market": "24/7"}),
         (9, 15, new_york, {"market": "NYSE", "warm_up_trading_days": 1}),
