@@ -6,6 +6,8 @@ VENV15 := .venv-duckdb15
 BIN    := $(VENV)/bin
 BIN15  := $(VENV15)/bin
 UV     := $(BIN)/uv
+# More than cores: many tests wait for other processes, for pauses that they ask for, or for servers.
+WORKERS ?= 4
 
 .PHONY: help install demo test lint types test-duckdb2 test-duckdb15 soak bench lock clean
 
@@ -45,10 +47,10 @@ types: install
 	$(BIN)/mypy
 
 test-duckdb2: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations 15
 
 test-duckdb15: $(VENV15)/.installed
-	$(BIN15)/python -m pytest -n 2 --dist worksteal -m "not soak" \
+	$(BIN15)/python -m pytest -n $(WORKERS) --dist worksteal -m "not soak" \
 		tests/storage tests/faults tests/backtesting tests/cli/test_sql.py tests/cli/test_status.py
 
 soak: install
