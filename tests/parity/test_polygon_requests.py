@@ -119,13 +119,13 @@ def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_bar_differs(tm
 
 
 @pytest.mark.parametrize("name", ["autumn", "spring"])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.again)])
 def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Path, serve: Any) -> None:
     market = MARKETS[name]()
     compare(tmp_path, serve(name), market, requests(market, seed, 70))
 
 
-@pytest.mark.parametrize("seed", [21, 22])
+@pytest.mark.parametrize("seed", [21, pytest.param(22, marks=pytest.mark.again)])
 def test_what_the_store_holds_already_changes_no_answer(seed: int, tmp_path: Path, serve: Any) -> None:
     """Lumibot's first run on an empty cache is what comes out, whatever other backtests left in the store."""
     market, server = autumn(), serve("autumn")

@@ -79,7 +79,7 @@ def test_hours(tmp_path: Path) -> None:
 
 def test_real_days_of_four_symbols_with_indicators(tmp_path: Path) -> None:
     market = real_days("AAPL", "SPY", "IBM", "FB")
-    start, end = pd.Timestamp("2013-08-01"), pd.Timestamp("2013-12-31")
+    start, end = pd.Timestamp("2013-08-01"), pd.Timestamp("2013-10-04")
     theirs, ours = on_both(ManyHorizons, market, tmp_path, start=start, end=end, sleeptime="1D", requests=DAY_REQUESTS)
     check(theirs, ours, fills=10)
 
