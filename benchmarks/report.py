@@ -12,9 +12,9 @@ Medians of several repeats, the lowest and the highest in brackets; every row is
 the same run. The bars are invented minute bars of 2022 and 2023 with extended hours, about 424,000 a symbol: they
 follow the New York calendar with its half days, with gaps, halts and thin hours (`lumibot_duckdb/demo/market.py`).
 
-Sections named `polygon_…`, `yahoo_…`, `alpaca_…` and `ccxt_…` are about the sources of these names: Lumibot's with its own
-cache (Parquet, pickles, CSV, a DuckDB file a market), ours with a store, both warm unless a row says otherwise, in
-processes that reach no other machine. The others are about bars of one's own and the storage itself.
+Sections named `polygon_…`, `yahoo_…`, `alpaca_…` and `ccxt_…` are about the sources of these names: Lumibot's with
+its own cache (Parquet, pickles, CSV, a DuckDB file a market), ours with a store, both warm unless a row says otherwise,
+in processes that reach no other machine. The others are about bars of one's own and the storage itself.
 
 {machine}
 

@@ -82,7 +82,8 @@ def first_touch(workplace: Workplace) -> list[Row]:
             OPPONENT,
             Sample.of(touched["duckdb"], 1e3),
             Sample.of(touched["lumibot"], 1e3),
-            note="the first one of a process is not counted, on both sides; ours asks the store half a dozen things, a millisecond each, theirs unpickles one file",
+            note="the first one of a process is not counted, on both sides; ours asks the store half a dozen things, a "
+            "millisecond each, theirs unpickles one file",
             why_short="Lumibot reads one pickle of 0.4 MB; here the store is asked for the version, what it covers, "
             "where it is traded, the starts of its bars and a window of them",
         )
