@@ -34,7 +34,7 @@ from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSer
 from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.backtesting.framed_series import Shape, rows_of_bars
 from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_starts
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
+from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array, starts_of
 from lumibot_duckdb.backtesting.series_with_returns import SeriesWithReturns
 from lumibot_duckdb.backtesting.stand_in import StandIn
 from lumibot_duckdb.providers.alpaca import AlpacaProvider
@@ -515,9 +515,9 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         assert series.pin is not None
         rows = series.open_bars
         if len(rows):
-            seconds = pd.DatetimeIndex(rows.index).as_unit("s").asi8
+            seconds = starts_of(rows)
             rows = rows[(seconds >= within.start) & (seconds < within.end)]
-        added: Int64Array = pd.DatetimeIndex(rows.index).as_unit("s").asi8 if len(rows) else NO_ROWS
+        added = starts_of(rows)
         times = bar_starts(series.storage, series.pin, [within], added)
         return RangesView(series.storage, series.pin, [within], Additions(rows), times)
 
@@ -656,7 +656,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
     def _has_bars(self, series: DownloadedSeries, within: TimeRange) -> bool:
         rows = series.open_bars
         if len(rows):
-            seconds = pd.DatetimeIndex(rows.index).as_unit("s").asi8
+            seconds = starts_of(rows)
             if bool(((seconds >= within.start) & (seconds < within.end)).any()):
                 return True
         if series.pin is None:

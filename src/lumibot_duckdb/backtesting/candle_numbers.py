@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.backtesting.bar_table import Values
+from lumibot_duckdb.backtesting.framed_series import price_change
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +55,8 @@ class CandleNumbers:
     def bars_with_returns(self, stored: Mapping[str, Values]) -> dict[str, Values]:
         """Return the columns of `COLUMNS`; the first return is missing."""
         columns = self.bars(stored)
-        close = columns["close"]
-        change = np.full(len(close), np.nan)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            change[1:] = close[1:] / close[:-1] - 1
-        no_yield = np.zeros(len(close), np.int64)
+        change = price_change(columns["close"])
+        no_yield = np.zeros(len(change), np.int64)
         return {**columns, "price_change": change, "dividend_yield": no_yield, "return": no_yield + change}
 
     def _tell_of_changed_prices(self, given: Mapping[str, Values], columns: Mapping[str, Values]) -> None:

@@ -23,7 +23,7 @@ from lumibot_duckdb.backtesting.bar_table import BarTable
 from lumibot_duckdb.backtesting.candle_numbers import PRICES, STORED, CandleNumbers, time_unit
 from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_starts, clipped
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
+from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array, starts_of
 from lumibot_duckdb.providers.ccxt import SECONDS, CcxtProvider
 from lumibot_duckdb.storage import coverage
 from lumibot_duckdb.storage.interface import (
@@ -228,7 +228,7 @@ class CandleFile:
     def _candles(self, within: TimeRange) -> BarArrays:
         pin, added = self.series.pin, self._open_candles(within)
         if pin is None:
-            times = pd.DatetimeIndex(added.index).as_unit("s").asi8 if len(added) else _NONE
+            times = starts_of(added)
             return BarArrays(times, {name: added[name].to_numpy() if len(added) else np.empty(0) for name in STORED})
         if not len(added):
             return self.series.storage.read_bars(pin, within, STORED, remember=False)
@@ -239,7 +239,7 @@ class CandleFile:
         candles: pd.DataFrame = self.series.open_bars
         if not len(candles):
             return candles
-        times = pd.DatetimeIndex(candles.index).as_unit("s").asi8
+        times = starts_of(candles)
         stored = -1 if self.series.pin is None else self.series.storage.facts(self.series.pin).last or -1
         inside: pd.DataFrame = candles[(times >= within.start) & (times < within.end) & (times > stored)]
         return inside
@@ -279,7 +279,7 @@ class CandlesView(RangesView):
         dropped: Int64Array,
     ) -> None:
         self._dropped = dropped
-        starts = pd.DatetimeIndex(added.index).as_unit("s").asi8 if len(added) else _NONE
+        starts = starts_of(added)
         times = self._kept(bar_starts(storage, pin, ranges, starts))
         super().__init__(storage, pin, ranges, Additions(rows=added), times)
 

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.series_view import Int64Array
+from lumibot_duckdb.backtesting.series_view import starts_of
 from lumibot_duckdb.storage import coverage
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
@@ -122,6 +122,6 @@ class DownloadedSeries:
 
 def _closed_and_open(bars: pd.DataFrame, length: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split bars into those that have closed by now and those that have not."""
-    starts: Int64Array = pd.DatetimeIndex(bars.index).as_unit("s").asi8
+    starts = starts_of(bars)
     closed = starts + length <= int(time.time())
     return (bars, bars.iloc[:0]) if bool(np.all(closed)) else (bars[closed], bars[~closed])

@@ -103,6 +103,14 @@ class Shape:
     index: Callable[[Int64Array], pd.DatetimeIndex] | None = None
 
 
+def price_change(close: Values) -> Values:
+    """Return the change from each close to the next, as a share of the former: pandas' `pct_change`."""
+    change = np.full(len(close), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change[1:] = close[1:] / close[:-1] - 1
+    return change
+
+
 def frame_of_bars(view: SeriesView, shape: Shape, budget: MemoryBudget, *, weight: int = 1) -> FramedSeries:
     """Return the frame that has a row for each bar of a series. The larger `weight`, the less is read ahead."""
     rows, load = rows_of_bars(view, shape)

@@ -19,7 +19,7 @@ from lumibot.tools import polygon_helper
 
 from lumibot_duckdb.backtesting.downloaded_series import ALWAYS, DownloadedSeries
 from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_starts, clipped, empty_rows
-from lumibot_duckdb.backtesting.series_view import Int64Array
+from lumibot_duckdb.backtesting.series_view import Int64Array, starts_of
 from lumibot_duckdb.providers.days import DaySpan, joined
 from lumibot_duckdb.providers.polygon import day_range, days_of
 from lumibot_duckdb.storage.coverage import merged
@@ -96,10 +96,7 @@ class CachedSeries:
         series = self.series
         if not self._spans or series.pin is None:
             return np.empty(0, np.int64)
-        still_open = np.empty(0, np.int64)
-        if len(series.open_bars):
-            still_open = pd.DatetimeIndex(series.open_bars.index).as_unit("s").asi8
-        return bar_starts(series.storage, series.pin, self._ranges(), still_open)
+        return bar_starts(series.storage, series.pin, self._ranges(), starts_of(series.open_bars))
 
     def _empty_starts(self) -> list[EpochSeconds]:
         """Return the times of the rows of empty days, which Lumibot computes with New York's mean solar time."""
@@ -153,7 +150,7 @@ class CachedSeries:
         marked = bool(self._empty_days)
         open_bars = self.series.open_bars
         if len(open_bars):
-            seconds = pd.DatetimeIndex(open_bars.index).as_unit("s").asi8
+            seconds = starts_of(open_bars)
             open_bars = open_bars[(seconds >= within.start) & (seconds < within.end)]
         unstored = [rows for rows in (open_bars, empty_rows(empty)) if len(rows)]
         empty_ns = np.array(empty, dtype=np.int64) * 10**9

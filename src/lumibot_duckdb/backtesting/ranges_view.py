@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.series_view import MENDED_COLUMNS, SECOND, Int64Array, SeriesView
+from lumibot_duckdb.backtesting.series_view import MENDED_COLUMNS, SECOND, Int64Array, SeriesView, starts_of
 from lumibot_duckdb.storage.interface import (
     BarArrays,
     DataStorageInterface,
@@ -52,9 +52,7 @@ class RangesView(SeriesView):
         self._ranges = list(ranges)
         self._additions = additions
         self._added = additions.rows.sort_index()
-        self._added_times: Int64Array = (
-            pd.DatetimeIndex(self._added.index).as_unit("s").asi8 if len(self._added) else np.empty(0, np.int64)
-        )
+        self._added_times = starts_of(self._added)
         head = times[: len(self._added_times) + 1]
         stored = head[~np.isin(head, self._added_times)]
         self._first_stored = int(stored[0]) if len(stored) else None

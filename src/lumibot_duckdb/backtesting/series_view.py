@@ -110,7 +110,7 @@ class TradingHoursView(SeriesView):
         found = super().frame(within)
         if within is None:
             return found
-        kept = np.isin(pd.DatetimeIndex(found.index).as_unit("s").asi8, self._times, assume_unique=True)
+        kept = np.isin(starts_of(found), self._times, assume_unique=True)
         traded: pd.DataFrame = found[kept]
         return traded
 
@@ -124,6 +124,12 @@ class TradingHoursView(SeriesView):
     def session_bounds(self) -> Int64Array:
         """Return all bar starts, which merge to the same index as the bounds of days do."""
         return self._times
+
+
+def starts_of(frame: pd.DataFrame) -> Int64Array:
+    """Return the bar starts (seconds, UTC) of a frame indexed by them; an empty one may have any index."""
+    starts: Int64Array = pd.DatetimeIndex(frame.index).as_unit("s").asi8 if len(frame) else np.empty(0, np.int64)
+    return starts
 
 
 def _has_gaps(columns: Sequence[ColumnSpec]) -> bool:

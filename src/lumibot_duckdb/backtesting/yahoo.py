@@ -18,7 +18,7 @@ from lumibot.entities import Asset
 
 from lumibot_duckdb.backtesting.bar_table import Values
 from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
-from lumibot_duckdb.backtesting.framed_series import FramedSeries, Shape, frame_of_bars
+from lumibot_duckdb.backtesting.framed_series import FramedSeries, Shape, frame_of_bars, price_change
 from lumibot_duckdb.backtesting.stand_in import StandIn
 from lumibot_duckdb.backtesting.yahoo_history import (
     ADJUSTMENT,
@@ -255,11 +255,9 @@ def _shape(history: YahooHistory, columns: list[str], *, adjust: bool) -> Shape:
         if adjust:
             ratio = stored["adj_close"] / stored["close"]
             bars |= {name: bars[name] * ratio for name in _PRICES} | {"close": stored["adj_close"]}
-        close = bars["close"]
-        change = np.full(len(close), np.nan)
+        change = price_change(bars["close"])
         with np.errstate(divide="ignore", invalid="ignore"):
-            change[1:] = close[1:] / close[:-1] - 1
-            dividend_yield = bars["dividend"] / close
+            dividend_yield = bars["dividend"] / bars["close"]
         made = {_AS_LUMIBOT_HAS_THEM.get(name, name): values for name, values in bars.items()}
         return made | {"price_change": change, "dividend_yield": dividend_yield, "return": dividend_yield + change}
 

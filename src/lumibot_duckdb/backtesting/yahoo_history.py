@@ -21,7 +21,7 @@ from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 
 from lumibot_duckdb.backtesting.downloaded_series import ALWAYS, Delivery, DownloadedSeries
 from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_starts
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array, SeriesView
+from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array, SeriesView, starts_of
 from lumibot_duckdb.backtesting.yahoo_sessions import NEW_YORK, Stamps, may_have_traded
 from lumibot_duckdb.providers.errors import ProviderError, UnknownSymbolError
 from lumibot_duckdb.providers.yahoo import COLUMNS, KEPT, Market, YahooProvider
@@ -115,7 +115,7 @@ class YahooHistory:
         if self._view is None and pin is not None:
             still_open = self._series.open_bars
             if len(still_open):
-                times = bar_starts(self._storage, pin, [ALWAYS], pd.DatetimeIndex(still_open.index).as_unit("s").asi8)
+                times = bar_starts(self._storage, pin, [ALWAYS], starts_of(still_open))
                 self._view = RangesView(self._storage, pin, [ALWAYS], Additions(rows=still_open), times)
             else:
                 self._view = SeriesView(self._storage, pin)
@@ -212,7 +212,7 @@ class YahooHistory:
         """Download the days from the last one on; all of them anew if their prices are adjusted to something new."""
         asked = int(now())
         frame = self._bars(since=last).dropna()
-        starts = _starts(frame)
+        starts = starts_of(frame)
         renewed = self._brings_new_actions(frame[starts > last]) or not self._agrees(pin, frame[starts <= last])
         if renewed:
             logger.info("the adjusted prices of %s have changed: its daily history is downloaded anew", self.symbol)
@@ -230,7 +230,7 @@ class YahooHistory:
         answer = self._bars(since=max(day, kept + 60))
         actions = answer if day >= kept else self._provider.bars(self.symbol, "day", _utc(day)).frame
         frame = answer.dropna()
-        starts = _starts(frame)
+        starts = starts_of(frame)
         ratio = self._ratio_since(actions, last)
         fresh = frame[starts > last]
         if ratio != 1.0 and not self._is_adjusted_by(ratio, pin, frame[starts <= last]):
@@ -252,7 +252,7 @@ class YahooHistory:
     ) -> Delivery:
         """Return what is to be stored, and what it covers: up to its last closed bar, or what is long past."""
         length = bar_seconds(self.key.timeframe)
-        closed = _starts(frame)
+        closed = starts_of(frame)
         closed = closed[closed + length <= asked]
         latest = int(closed[-1]) if len(closed) else last
         end = max(asked - BELIEVED[self.key.timeframe], EARLIEST if latest is None else self._end_of(latest))
@@ -275,7 +275,7 @@ class YahooHistory:
 
     def _actions_in(self, frame: pd.DataFrame) -> dict[str, set[CorporateAction]]:
         """Return the splits and the dividends (capital gains are paid out likewise) of daily bars."""
-        days = [self._day_of(start) for start in _starts(frame).tolist()]
+        days = [self._day_of(start) for start in starts_of(frame).tolist()]
         found: dict[str, set[CorporateAction]] = {"split": set(), "dividend": set()}
         for name in _ACTIONS:
             for day, value in zip(days, frame[name].tolist() if name in frame else [], strict=False):
@@ -305,7 +305,7 @@ class YahooHistory:
         if "stock_splits" not in actions:
             return 1.0
         day = self._day_of(last)
-        later = np.array([self._day_of(start) > day for start in _starts(actions).tolist()], dtype=bool)
+        later = np.array([self._day_of(start) > day for start in starts_of(actions).tolist()], dtype=bool)
         splits = actions["stock_splits"].to_numpy()[later]
         return float(np.prod(splits[splits > 0]))
 
@@ -330,7 +330,7 @@ class YahooHistory:
         """Return a column of bars that were downloaded again, as stored and as given now, of those that are stored."""
         if again.empty:
             return np.empty(0), np.empty(0)
-        starts = _starts(again)
+        starts = starts_of(again)
         stored = self._storage.read_bars(pin, TimeRange(int(starts[0]), int(starts[-1]) + 1), [column], remember=False)
         _, here, there = np.intersect1d(stored.times, starts, assume_unique=True, return_indices=True)
         return stored.columns[column][here], again[column].to_numpy()[there]
@@ -425,11 +425,6 @@ def symbol_that_answered(storage: DataStorageInterface, key: SeriesKey, as_of: d
 def remember_symbol(storage: DataStorageInterface, key: SeriesKey, symbol: str) -> None:
     """Remember under which of Yahoo's symbols the bars of an asset were found."""
     take_note(storage, key, {_SYMBOL: symbol})
-
-
-def _starts(frame: pd.DataFrame) -> Int64Array:
-    starts: Int64Array = pd.DatetimeIndex(frame.index).as_unit("s").asi8
-    return starts
 
 
 def _utc(time: EpochSeconds) -> datetime:
