@@ -88,6 +88,20 @@ def time_calls(source: Any, assets: list[Any], length: int, timestep: str, clock
     return seconds
 
 
+def time_prices(source: Any, assets: list[Any], clock: Iterable[datetime]) -> list[float]:
+    """Ask for the last price of every asset at every moment; return the seconds of each call."""
+    seconds = []
+    for moment in clock:
+        set_clock(source, moment)
+        for asset in assets:
+            started = perf_counter()
+            price = source.get_last_price(asset)
+            seconds.append(perf_counter() - started)
+            if price is None:
+                raise AssertionError(f"no price of {asset} at {moment}")
+    return seconds
+
+
 def first_touch(workplace: Workplace) -> list[Row]:
     """From a symbol that the process never touched to its first 60 bars: two years of minutes are stored."""
     bars = {"lumibot": str(workplace.parquet_folder()), "duckdb": str(workplace.store_path())}

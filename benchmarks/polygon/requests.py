@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
 from itertools import pairwise
 from statistics import fmean
 from time import perf_counter
-from typing import Any
 
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row, Sample, against
 from benchmarks.polygon.bars import END, START, warm_sides
 from benchmarks.polygon.sides import OPPONENT, make_source, only_this_machine, source_class
 from benchmarks.process import run_apart
-from benchmarks.requests import WALKS, WARM_UP, describe_calls, time_calls
+from benchmarks.requests import WALKS, WARM_UP, describe_calls, time_calls, time_prices
 from benchmarks.sides import regular_minutes, set_clock
 from lumibot_duckdb.demo.market import symbol_names
 
@@ -72,21 +69,8 @@ def walk(side: str, day: str) -> dict[str, list[float]]:
         for name, (length, timestep) in _REQUESTS.items():
             clock = regular_minutes(day, 2 if timestep == "minute" else 1)
             seconds[name] = time_calls(source, assets, length, timestep, clock)[WARM_UP * len(assets) :]
-        prices = _time_prices(source, assets, regular_minutes(day, 2))
+        prices = time_prices(source, assets, regular_minutes(day, 2))
         seconds[_LAST_PRICE] = prices[WARM_UP * len(assets) :]
-    return seconds
-
-
-def _time_prices(source: Any, assets: list[Any], clock: Iterable[datetime]) -> list[float]:
-    seconds = []
-    for moment in clock:
-        set_clock(source, moment)
-        for asset in assets:
-            started = perf_counter()
-            price = source.get_last_price(asset)
-            seconds.append(perf_counter() - started)
-            if price is None:
-                raise AssertionError(f"no price of {asset} at {moment}")
     return seconds
 
 

@@ -163,7 +163,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
             return super().get_last_price(asset, quote, exchange)
         series = self._series_for(base, quote, self._step_of(self._timestep))
         row = self._row_at(series, self._datetime, self._step_of(self._timestep), closed=False)
-        self._refuse_row(series, row, self._datetime, closed=False)
+        self._refuse_no_bar(row, self._datetime)
         price = series.value("open", row)
         return quantize_to_num_decimals(price, get_decimals(price))
 
@@ -228,7 +228,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
             raise ValueError(f"{length} bars of {asset} were asked for, but there are only {len(series)}")
         if row < 0 and closed:
             return None  # no bar has closed yet
-        self._refuse_row(series, row, now, closed=closed)
+        self._refuse_no_bar(row, now)
         return self._bars(series, row, length, asset, quote, return_polars)
 
     def _get_option_historical_prices(
@@ -315,8 +315,8 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         return found
 
     @staticmethod
-    def _refuse_row(series: SeriesWithReturns, row: int, now: datetime, *, closed: bool) -> None:
-        if row < 0 or not len(series):
+    def _refuse_no_bar(row: int, now: datetime) -> None:
+        if row < 0:
             raise ValueError(f"there is no bar at or before {now}")
 
     # -- frames ----------------------------------------------------------------------------------------------
