@@ -151,6 +151,7 @@ class DuckDBDataStorage(DataStorageInterface):
         replace: bool = False,
         metadata: Mapping[str, Any] | None = None,
         onto: int | None = None,
+        asked_at: datetime | None = None,
     ) -> WriteResult:
         """Store bars; see the interface. Columns that `data` lacks keep their stored values unless `replace`.
 
@@ -162,7 +163,7 @@ class DuckDBDataStorage(DataStorageInterface):
         bars = check_bars(key.label(), data)
         if not len(bars) and covered is None:
             return WriteResult(key, None)
-        write = BarsWrite(key, bars, covered, replace, metadata, onto, datetime.now(timezone.utc))
+        write = BarsWrite(key, bars, covered, replace, metadata, onto, _asked_at(key, asked_at))
         try:
             with self._write() as cursor:
                 return self._write_to(cursor, key).bars(write)
@@ -739,6 +740,15 @@ def _record_key(asset: AssetLike, source: str) -> tuple[AssetKey, str]:
         return asset_key(asset), canonical_source(source)
     except ValueError as error:
         raise InvalidRecordError(str(error)) from None
+
+
+def _asked_at(key: SeriesKey, asked_at: datetime | None) -> datetime:
+    """Return when a source answered, in UTC."""
+    if asked_at is None:
+        return datetime.now(timezone.utc)
+    if asked_at.tzinfo is None:
+        raise InvalidBarsError(f"{key.label()}: asked_at, {asked_at}, has no time zone; give one that has")
+    return asked_at.astimezone(timezone.utc)
 
 
 def _looked_for(asset: AssetLike, timeframe: str | None, source: str | None) -> tuple[Any, str | None, str | None]:

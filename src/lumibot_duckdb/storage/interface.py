@@ -279,6 +279,7 @@ class DataStorageInterface(ABC):
         replace: bool = False,
         metadata: Mapping[str, Any] | None = None,
         onto: int | None = None,
+        asked_at: datetime | None = None,
     ) -> WriteResult:
         """Store bars; the same bars again change nothing.
 
@@ -287,7 +288,8 @@ class DataStorageInterface(ABC):
         the range that was asked for (default: from the first bar to the end of the last); with `replace`, `data` is
         all there is in that range, and stored bars that it lacks are removed (in a new version). `onto` is the
         version that the bars are meant for, for bars that must not be added to any other; a series that does not exist
-        yet has none.
+        yet has none. `asked_at` (tz-aware; default: now) is when the source answered: what had not closed by then is
+        not covered, and an empty answer is believed from then on.
         Raises `InvalidBarsError` when the input is not usable, and `HistoryRestatedError` when `onto` is not the
         current version any more; nothing is stored then. `StoreBusyError` and `StoreWriteError` tell that the bars
         could not be written now; those that came with `covered` are kept for `merge_spooled` if that is possible.

@@ -1,0 +1,142 @@
+"""What a file of an old cache holds, as things that can store themselves and compare themselves with the store."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lumibot_duckdb.migration.errors import ConflictError
+from lumibot_duckdb.storage import coverage
+from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesKey, TimeRange
+
+
+class CacheContent(ABC):
+    """One thing that a cache file holds."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """Name of it that people read."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """How many bars, splits or contracts it has."""
+
+    @abstractmethod
+    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
+        """Store it, and return how many rows the store did not have before.
+
+        `metadata` says where it came from. What is stored already is never replaced.
+        Raises `ConflictError` before anything is written if the store has other values; storage errors as they come.
+        """
+
+    @abstractmethod
+    def difference(self, storage: DataStorageInterface) -> str | None:
+        """Return None if the store gives all of it back, to the bit; else the first difference, in words."""
+
+
+@dataclass(frozen=True)
+class CachedBars(CacheContent):
+    """Bars of one series, as its source would have stored them.
+
+    `bars` is a frame that the storage takes (tz-aware index of bar starts), `covered` the ranges that the provider
+    answered for, those without a bar included, `asked_at` (tz-aware) when it did, at the latest. `metadata` is what
+    the source keeps with such bars.
+    """
+
+    key: SeriesKey
+    bars: pd.DataFrame
+    covered: Sequence[TimeRange]
+    asked_at: datetime
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Name of the series."""
+        return self.key.label()
+
+    @property
+    def rows(self) -> int:
+        """How many bars there are."""
+        return len(self.bars)
+
+    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
+        """Store the bars of what is not covered in the store yet."""
+        known = storage.coverage(self.key)
+        if known:
+            difference = _first_difference(self._stored(storage), self.bars, only_common=True)
+            if difference is not None:
+                raise ConflictError(f"the store has other bars of {self.label} ({difference}); those are kept")
+        added = 0
+        starts = _epoch_seconds(self.bars)
+        for asked in self.covered:
+            for piece in coverage.missing(asked, known):
+                inside = (starts >= piece.start) & (starts < piece.end)
+                added += storage.store_ohlcv_data(
+                    self.key.asset,
+                    self.bars[inside],
+                    self.key.source,
+                    self.key.timeframe,
+                    adjustment=self.key.adjustment,
+                    covered=piece,
+                    metadata={**metadata, **self.metadata},
+                    asked_at=self.asked_at,
+                ).added
+        return added
+
+    def difference(self, storage: DataStorageInterface) -> str | None:
+        """Compare every bar with what the store gives back."""
+        return _first_difference(self._stored(storage), self.bars, only_common=False)
+
+    def _stored(self, storage: DataStorageInterface) -> pd.DataFrame:
+        """Return the stored bars from the first to the last of these."""
+        if not len(self.bars):
+            return self.bars
+        starts = _epoch_seconds(self.bars)
+        try:
+            pin = storage.pin(self.key)
+        except SeriesNotFoundError:
+            nothing: pd.DataFrame = self.bars.iloc[:0]
+            return nothing
+        stored: pd.DataFrame = storage.read_pandas(pin, TimeRange(int(starts.min()), int(starts.max()) + 1))
+        return stored
+
+
+def _epoch_seconds(bars: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return pd.DatetimeIndex(bars.index).as_unit("s").asi8 if len(bars) else np.empty(0, np.int64)
+
+
+def _first_difference(stored: pd.DataFrame, bars: pd.DataFrame, *, only_common: bool) -> str | None:
+    """Return the first place, by time, where bars of a file are not what the store has; None if there is none.
+
+    With `only_common`, at the times that both have.
+    """
+    bars = bars.sort_index()
+    there = pd.Series(np.arange(len(stored)), index=_epoch_seconds(stored))
+    at = there.reindex(_epoch_seconds(bars))
+    absent = at.isna().to_numpy()
+    if absent.any() and not only_common:
+        return f"the store has no bar at {bars.index[int(absent.argmax())]}"
+    bars, stored = bars[~absent], stored.iloc[at[~absent].astype(np.int64)]
+    first: tuple[int, str] | None = None
+    for column in bars.columns:
+        if column not in stored:
+            differs = bars[column].notna().to_numpy()
+        else:
+            one, other = bars[column].to_numpy(), stored[column].to_numpy()
+            differs = ~((one == other) | (pd.isna(one) & pd.isna(other)))
+        if differs.any() and (first is None or int(differs.argmax()) < first[0]):
+            first = (int(differs.argmax()), str(column))
+    if first is None:
+        return None
+    row, column = first
+    other_value = stored[column].iloc[row] if column in stored else "nothing"
+    return f"{column} at {bars.index[row]}: {bars[column].iloc[row]!r} in the file, {other_value!r} in the store"

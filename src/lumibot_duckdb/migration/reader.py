@@ -1,0 +1,33 @@
+"""What a reader of one kind of Lumibot's cache files must give."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from lumibot_duckdb.migration.contents import CacheContent
+
+
+class CacheReader(ABC):
+    """Reads one kind of file. Never writes to the cache folder."""
+
+    name: ClassVar[str]
+    """What the files are, for a person: "Polygon bars"."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        """Lumibot's cache folder, which holds `polygon/`, `yahoo/`, ..."""
+
+    @abstractmethod
+    def files(self) -> Sequence[Path]:
+        """Return the files of this kind in the folder, in the order in which they are to be brought in."""
+
+    def companions(self, path: Path) -> Sequence[Path]:
+        """Return files that belong to one of them and mean nothing without it (a snapshot of splits, a lock)."""
+        return ()
+
+    @abstractmethod
+    def read(self, path: Path) -> Sequence[CacheContent]:
+        """Return what a file holds. Raises a `MigrationError` with the reason when it is not to be brought in."""
