@@ -26,7 +26,7 @@ AS_A_SCRIPT = "print(__builtins__)\n" + ABOUT_ITSELF
 SCRIPTS = {
     "says what it is": AS_A_SCRIPT,
     "fails": "def f():\n    raise RuntimeError('why')\n\nf()\n",
-    "fails because of another error": "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    raise ValueError('so') from error\n",
+    "fails because of another error": "try: 1 / 0\nexcept Exception as why: raise ValueError('so') from why\n",
     "is no Python": "x = = 1\n",
     "ends with a number": "import sys\nsys.exit(7)\n",
     "ends with words": "import sys\nsys.exit('no more')\n",

@@ -1,4 +1,4 @@
-"""`activate()`: ours wherever Lumibot's are looked up, and Lumibot itself, the router and all other sources as before."""
+"""`activate()`: ours wherever Lumibot's are looked up; Lumibot itself, the router and all other sources as before."""
 
 from __future__ import annotations
 
@@ -140,8 +140,9 @@ from lumibot.strategies import Strategy, _strategy
 assert _strategy._get_backtesting_class("CcxtBacktesting") is CcxtBacktesting
 assert "lumibot_duckdb" not in "".join(base.__module__ for base in RoutedBacktestingPandas.__mro__)
 for each in found:
-    theirs = [base for base in each.__mro__ if base.__name__ == each.__name__ and base.__module__.startswith("lumibot.")]
-    assert len(theirs) == 1 and "lumibot_duckdb" not in "".join(base.__module__ for base in theirs[0].__mro__)
+    theirs = [base for base in each.__mro__ if base.__module__.startswith("lumibot.")]
+    assert theirs[0].__name__ == each.__name__
+    assert "lumibot_duckdb" not in "".join(base.__module__ for base in theirs[0].__mro__)
 """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,9 +97,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 
 @pytest.mark.parametrize("source", GROUNDS)
-def test_a_backtest_says_what_it_did_in_one_line(
-    source: str, tmp_path: Path, lines: Callable[[], list[str]]
-) -> None:
+def test_a_backtest_says_what_it_did_in_one_line(source: str, tmp_path: Path, lines: Callable[[], list[str]]) -> None:
     with GROUNDS[source](tmp_path) as backtest:
         first = backtest(**LOUD)
         (line,) = lines()
