@@ -21,6 +21,9 @@ print(__name__, __file__, __package__, __doc__, __spec__ and __spec__.name)
 print(sys.argv, sys.path[0], sys.modules["__main__"].__file__)
 print(neighbour.__file__, sorted(globals()))
 print(sys.stdin.read())
+import pickle
+class Own: pass
+print(type(pickle.loads(pickle.dumps(Own()))))
 """
 AS_A_SCRIPT = "print(__builtins__)\n" + ABOUT_ITSELF
 SCRIPTS = {
@@ -30,15 +33,15 @@ SCRIPTS = {
     "is no Python": "x = = 1\n",
     "ends with a number": "import sys\nsys.exit(7)\n",
     "ends with words": "import sys\nsys.exit('no more')\n",
-    "ends well": "raise SystemExit\n",
-    "shows errors itself": "import sys\nsys.excepthook = lambda *error: print('caught', error[0])\nopen('/nowhere')\n",
-    "has something to do at the end": "import atexit\natexit.register(print, 'the end')\nprint('the beginning')\n",
-    "leaves a thread behind": "import threading\nthreading.Timer(0.2, lambda: print('later', __name__)).start()\n",
+    "shows errors itself, at the end does something, and a thread goes on": (
+        "import atexit, sys, threading\natexit.register(print, 'the end')\n"
+        "threading.Timer(0.2, lambda: print('later', __name__)).start()\n"
+        "sys.excepthook = lambda *error: print('caught', error[0])\nopen('/nowhere')\n"
+    ),
     "starts processes": (
         "import multiprocessing\ndef double(x): return 2 * x\nif __name__ == '__main__':\n"
         "    with multiprocessing.get_context('spawn').Pool(1) as pool: print(pool.map(double, [1, 2]))\n"
     ),
-    "pickles what it has": "import pickle\nclass Own: pass\nprint(type(pickle.loads(pickle.dumps(Own()))))\n",
 }
 
 

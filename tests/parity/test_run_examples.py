@@ -6,20 +6,25 @@ whether it names Lumibot's class or `BACKTESTING_DATA_SOURCE` names the source.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage, deactivate
 from lumibot_duckdb.backtesting.script import run_script
 from lumibot_duckdb.cli.main import main
-from parity.backtests import BacktestResult, assert_same_result
+from parity.backtests import UNREPEATABLE, BacktestResult, assert_same_result
 from parity.example_runs import GROUNDS
+from parity.ground import FOREIGN
 
 SCRIPT = """
 import sys
@@ -48,10 +53,7 @@ SOME = {
     ("polygon", "bracket"),
     ("polygon", "options_hold_to_expiry"),
     ("yahoo", "momentum"),
-    ("yahoo", "diversified_leverage"),
-    ("alpaca", "buy_and_hold"),
     ("alpaca", "first_backtest"),
-    ("ccxt", "crypto_50_50"),
     ("ccxt days", "ccxt_example"),
 }
 
@@ -120,3 +122,59 @@ def test_an_example_runs_on_the_store_as_it_is(
     stored = DuckDBDataStorage(tmp_path / "ours" / "store.duckdb").list_series()
     assert bool(stored) == asked_for_bars
     assert [file for file in (tmp_path / "ours" / "lumibot").rglob("*") if file.is_file()] == []
+
+
+BEFORE_ANYTHING_ELSE = """
+import sys
+if {program!r} in sys.argv[0]:
+    from types import SimpleNamespace
+    import pandas as pd
+    from parity.yahoo_sides import Side
+    from pathlib import Path
+    server = SimpleNamespace(url={url!r}, moment=lambda: pd.Timestamp({moment!r}))
+    ground = Side(None, Path({folder!r})).entered(server)
+    ground.__enter__()
+"""
+
+
+@pytest.mark.soak
+def test_the_file_that_lumibot_ships_runs_from_the_shell(tmp_path: Path, server_of: Callable[[str], Any]) -> None:
+    """In processes of their own; a `sitecustomize` leads them to the loopback server, and that is all."""
+    shipped = Path(import_module("lumibot.example_strategies").__file__ or "").with_name("stock_bracket.py")
+    server = server_of("yahoo")
+    command = Path(sys.executable).with_name("lumibot-duckdb")
+    results = {}
+    for side, call in (("theirs", [sys.executable, shipped]), ("ours", [command, "run", shipped])):
+        folder = tmp_path / side
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(
+            BEFORE_ANYTHING_ELSE.format(
+                program=shipped.name if side == "theirs" else command.name,
+                url=server.url,
+                moment=str(server.moment()),
+                folder=str(folder),
+            )
+        )
+        paths = [str(folder), str(Path(__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        environment = {
+            **{name: value for name, value in os.environ.items() if name not in FOREIGN},
+            "PYTHONPATH": os.pathsep.join(paths),
+            "SHOW_PLOT": "False",
+            "SHOW_TEARSHEET": "False",
+            "SHOW_INDICATORS": "False",
+            "LUMIBOT_DUCKDB_LOG_STATS": "true",
+        }
+        ended = subprocess.run(list(map(str, call)), cwd=folder, env=environment, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        told = [line for line in ended.stderr.splitlines() if line.startswith("DuckDB: ")]
+        assert len(told) == (side == "ours")
+        (events,) = folder.glob("logs/*_trade_events.csv")
+        (stats,) = folder.glob("logs/*_stats.csv")
+        trades = pd.read_csv(events, dtype=str)
+        trades = trades.drop(columns=[name for name in UNREPEATABLE if name in trades])
+        results[side] = (trades, pd.read_csv(stats, dtype=str)[["datetime", "portfolio_value", "cash"]])
+    for theirs, ours in zip(results["theirs"], results["ours"], strict=True):
+        pd.testing.assert_frame_equal(theirs, ours)
+    assert (results["ours"][0]["status"] == "fill").sum() > 1
+    assert (tmp_path / "ours" / "store.duckdb").exists()
+    assert list((tmp_path / "ours" / "lumibot").rglob("*.pickle")) == []

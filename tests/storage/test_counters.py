@@ -12,7 +12,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.interface import StorageUse
 
 INDEX = pd.date_range("2024-01-02 09:30", periods=100, freq="min", tz="America/New_York")
-BARS = pd.DataFrame({name: 1.0 for name in ("open", "high", "low", "close", "volume")}, index=INDEX)
+BARS = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0), index=INDEX)
 
 
 @dataclass
