@@ -183,6 +183,25 @@ def test_globals_that_were_taken_before_are_ours_while_active(research: ModuleTy
     assert all(vars(research)[name] is value for name, value in before.items() if name != "Polygon")
 
 
+class Busy:
+    """Does something as soon as it is looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(f"{name} was asked for")
+
+
+def test_what_others_put_there_before_is_left_alone(research: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(THEIRS["PolygonDataBacktesting"]):  # type: ignore[name-defined,misc]
+        pass
+
+    monkeypatch.setattr(_strategy, "PolygonDataBacktesting", Own)
+    research.busy, research.Own = Busy(), Own
+    with activated():
+        assert _strategy._get_backtesting_class("PolygonDataBacktesting") is Own
+        assert research.Own is Own
+    assert _strategy._get_backtesting_class("PolygonDataBacktesting") is Own
+
+
 # -- backtests ------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +312,25 @@ def test_the_router_asks_and_answers_as_it_does_without_us(tmp_path: Path) -> No
         else:
             assert len(answer) == 30
             pd.testing.assert_frame_equal(answer, answers[1][name], check_exact=True)
+    assert list(tmp_path.rglob("store.duckdb")) == []
+
+
+def test_a_backtest_on_the_router_is_the_same_as_without_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results, asked = {}, {}
+    monkeypatch.setattr(ThetaDataBacktestingPandas, "kill_processes_by_name", lambda *_: None)
+    for active in (False, True):
+        with examples().served() as server, polygon_sides.Side(None, tmp_path / str(active)).entered(server):
+            monkeypatch.setenv("BACKTESTING_DATA_SOURCE", '{"default": "polygon"}')
+            monkeypatch.setenv("POLYGON_API_KEY", KEY)
+            with activated(active):
+                parameters = {"assets": [QQQ], "sleeptime": "1H", "length": 5}
+                folder = tmp_path / str(active) / "run"
+                source = THEIRS["YahooDataBacktesting"]
+                results[active] = run(Crossing, source, folder, "2023-03-06", "2023-03-09", parameters)
+            asked[active] = sorted((request.path, sorted(request.query.items())) for request in server.requests)
+    assert_same_result(results[False], results[True], fills=1)
+    assert asked[False] == asked[True] != []
+    assert type(results[True].strategy.broker.data_source) is RoutedBacktestingPandas
     assert list(tmp_path.rglob("store.duckdb")) == []
 
 
