@@ -68,7 +68,7 @@ def test_the_page_shows_what_the_commands_print(tmp_path: Path) -> None:
 
 def test_every_option_is_on_the_page() -> None:
     shown = "\n".join(BLOCK.findall(PAGE.read_text()))
-    for command in ("import", "status", "sql", "path"):
+    for command in ("import", "status", "sql", "path", "run"):
         program = Path(sys.executable).with_name("lumibot-duckdb")
         text = subprocess.run([program, command, "--help"], capture_output=True, text=True).stdout
         options = set(re.findall(r"--[a-z-]+", text.split("examples:")[0])) - {"--help", "--to", "--store"}
