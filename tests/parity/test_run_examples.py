@@ -161,7 +161,6 @@ def test_the_file_that_lumibot_ships_runs_from_the_shell(tmp_path: Path, server_
             "SHOW_PLOT": "False",
             "SHOW_TEARSHEET": "False",
             "SHOW_INDICATORS": "False",
-            "LUMIBOT_DUCKDB_LOG_STATS": "true",
         }
         ended = subprocess.run(list(map(str, call)), cwd=folder, env=environment, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr

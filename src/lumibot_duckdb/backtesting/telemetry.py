@@ -11,7 +11,7 @@ from typing import Protocol
 from lumibot_duckdb.backtesting.environment import flag
 
 LOG_STATS = "LUMIBOT_DUCKDB_LOG_STATS"
-"""Environment variable: "false" silences the line; "true" shows it also where Lumibot's logs are quiet."""
+"""Environment variable: "false" silences the line."""
 
 logger = logging.getLogger("lumibot.duckdb")
 """Below Lumibot's own, so that its levels, its format and its log files are this one's too."""
@@ -63,34 +63,31 @@ class Observed(Protocol):
     """A source that keeps count."""
 
     use_duckdb: bool
-    log_stats: bool | None
+    log_stats: bool
 
     def telemetry_since_told(self) -> Telemetry:
         """Return what it did since this was last asked."""
 
 
-def log_stats_wanted() -> bool | None:
-    """Return what the environment says of the line: True always, False never, None as Lumibot's logs are.
-
-    Raises ValueError if it is not understood.
-    """
-    return flag(LOG_STATS)
+def log_stats_wanted() -> bool:
+    """Return whether the environment lets the line be shown. Raises ValueError if it is not understood."""
+    return flag(LOG_STATS) is not False
 
 
 def tell_of_backtest(sources: Sequence[Observed]) -> None:
     """Log what the sources of a backtest did, in one line; nothing if none of them is on the store."""
     ours = [source for source in sources if getattr(source, "use_duckdb", False)]
     done = sum((source.telemetry_since_told() for source in ours), Telemetry())
-    if done != Telemetry() and ours[0].log_stats is not False:
-        tell(f"DuckDB: {done}", although_quiet=bool(ours[0].log_stats))
+    if done != Telemetry() and ours[0].log_stats:
+        tell(f"DuckDB: {done}")
 
 
-def tell(line: str, *, although_quiet: bool = False) -> None:
-    """Log a line at INFO, as Lumibot logs; `although_quiet` prints it where that level is silenced."""
-    if although_quiet and not logger.isEnabledFor(logging.INFO):
-        print(line, file=sys.stderr)
-    else:
+def tell(line: str) -> None:
+    """Log a line at INFO, as Lumibot logs; where that is silenced, as in most backtests, to standard error."""
+    if logger.isEnabledFor(logging.INFO):
         logger.info("%s", line)
+    else:
+        print(line, file=sys.stderr)
 
 
 def _count(number: int, noun: str) -> str:
