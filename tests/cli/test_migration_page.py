@@ -1,0 +1,130 @@
+"""docs/migration.md: every command on it works, in the order of the page, without a network; every import is there.
+
+The caches that are moved over are made by Lumibot's own Yahoo source, from a loopback server.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pandas as pd
+import pytest
+from lumibot.tools import yahoo_helper
+
+from lumibot_duckdb import DuckDBDataStorage
+from parity.ground import FOREIGN
+from parity.yahoo_market import new_york_days, walk
+from parity.yahoo_sides import Side
+from wire.yahoo_server import Instrument, YahooServer
+
+PAGE = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
+BLOCKS = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+# Loaded by Python before anything else in every process: notes and refuses every way out.
+NO_NETWORK = """
+import os, socket
+def refuse(self, address, *rest):
+    if self.family != socket.AF_UNIX:
+        with open(os.environ["NETWORK_LOG"], "a") as log:
+            log.write(f"{address}\\n")
+        raise OSError("no network here")
+socket.socket.connect = socket.socket.connect_ex = refuse
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the script of the page, and in `cache` what Lumibot cached."""
+    folder = tmp_path_factory.mktemp("moving")
+    script = re.fullmatch(r"\$ cat my_strategy.py\n(.*)", BLOCKS[0], re.DOTALL)
+    assert script is not None
+    (folder / "my_strategy.py").write_text(script[1])
+    (folder / "python").mkdir()
+    (folder / "python" / "sitecustomize.py").write_text(NO_NETWORK)
+    days = new_york_days("2021-06-01", "2024-04-19")
+    instruments = {
+        "SPY": Instrument(walk(days, 1, price=400.0), kind="ETF", dividends={day.date(): 1.5 for day in days[10::63]}),
+        "^IRX": Instrument(walk(days, 3, price=5.0), kind="INDEX"),
+    }
+    with YahooServer(instruments=instruments) as server:
+        server.now = pd.Timestamp("2024-04-20 12:00", tz="UTC")
+        side = Side(None, folder)
+        with (
+            side.entered(server),
+            mock.patch.object(yahoo_helper.YahooHelper, "LUMIBOT_YAHOO_CACHE_FOLDER", str(folder / "cache" / "yahoo")),
+        ):
+            (folder / "cache" / "yahoo").mkdir(parents=True)
+            for symbol in instruments:
+                assert len(yahoo_helper.YahooHelper.get_symbol_data(symbol)) == len(days)
+    return folder
+
+
+def ran(command: str, place: Path) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in FOREIGN},
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join([str(place / "python"), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "LUMIBOT_CACHE_FOLDER": str(place / "cache"),
+        "LUMIBOT_DISABLE_DOTENV": "1",
+        "NETWORK_LOG": str(place / "network.log"),
+        "IS_BACKTESTING": "true",
+    }
+    return subprocess.run(["bash", "-c", command], cwd=place, env=environment, capture_output=True, text=True)
+
+
+def commands() -> list[str]:
+    """Return the commands of the page, each once. What deletes comes last, since all others live on the files."""
+    shown = [line.removeprefix("$ ") for block in BLOCKS[1:] for line in block.splitlines() if line.startswith("$ ")]
+    return sorted(dict.fromkeys(shown), key=lambda command: "--delete" in command)
+
+
+def test_every_command_works_offline_and_the_comparison_is_identical(place: Path) -> None:
+    pickles = {path: path.read_bytes() for path in place.glob("cache/yahoo/*.pickle")}
+    assert len(pickles) == 2
+    said = {}
+    for command in commands():
+        ended = ran(command, place)
+        assert ended.returncode == 0, (command, ended.stdout, ended.stderr)
+        said[command] = ended.stdout + ended.stderr
+        if "--delete" not in command:
+            assert {path: path.read_bytes() for path in place.glob("cache/yahoo/*.pickle")} == pickles, command
+        if "--dry-run" in command:
+            assert not list(place.rglob("*.duckdb*")), "a dry run writes nothing"
+    assert not list(place.glob("cache/yahoo/*.pickle"))
+    compared = [text for command, text in said.items() if " compare " in command]
+    assert len(compared) == 2
+    assert all("identical: " in text for text in compared)
+    assert "<html" in (place / "report.html").read_text()
+    runs = [text for command, text in said.items() if command.endswith("run my_strategy.py")]
+    assert ["DuckDB: " in text for text in runs] == [True, False]
+    assert " no downloads, " in runs[0]
+    assert not (place / "network.log").exists(), (place / "network.log").read_text()
+    series = DuckDBDataStorage(place / "cache" / "duckdb").list_series()
+    assert [each.key.asset.symbol for each in series] == ["SPY", "^IRX"]
+
+
+def test_every_import_of_the_table_is_there() -> None:
+    rows = re.findall(
+        r"\| `(from lumibot\.\S+ import \w+)` \| `(from lumibot_duckdb\.backtesting import \w+)` \|", PAGE
+    )
+    assert len(rows) == 7
+    for before, after in rows:
+        theirs: dict[str, Any] = {}
+        ours: dict[str, Any] = {}
+        exec(before, theirs)
+        exec(after, ours)
+        name = before.split()[-1]
+        assert issubclass(ours[name], theirs[name])
+
+
+def test_every_variable_of_ours_is_on_the_page() -> None:
+    sources = Path(__file__).parents[2].joinpath("src").rglob("*.py")
+    named = {
+        name for path in sources for name in re.findall(r"\bLUMIBOT_(?:DUCKDB_\w+|USE_DUCKDB)\b", path.read_text())
+    }
+    assert {name for name in named if f"`{name}`" not in PAGE} == set()
