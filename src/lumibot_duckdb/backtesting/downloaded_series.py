@@ -8,7 +8,7 @@ it; a download for a version that is no longer current is refused (`HistoryResta
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -86,7 +86,7 @@ class DownloadedSeries:
             missing = coverage.missing(wanted, self._covered)
         if not missing or self._as_of is not None:
             return
-        for delivery in download(missing):
+        for delivery in self._arriving(download(missing)):
             self._store(delivery)
         self._covered = coverage.merged([*self._covered, *missing])
 
@@ -97,9 +97,17 @@ class DownloadedSeries:
         """
         if self._as_of is not None:
             return
-        for delivery in download([wanted]):
+        for delivery in self._arriving(download([wanted])):
             self._store(replace(delivery, replace=True))
         self._covered = coverage.merged([*self._covered, wanted])
+
+    def _arriving(self, deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
+        """Give deliveries as they arrive, and count them."""
+        waiting_since = time.perf_counter()
+        for delivery in deliveries:
+            self._storage.count_download(len(delivery.bars), time.perf_counter() - waiting_since)
+            yield delivery
+            waiting_since = time.perf_counter()
 
     def _store(self, delivery: Delivery) -> None:
         closed, still_open = _closed_and_open(delivery.bars, bar_seconds(self.key.timeframe))

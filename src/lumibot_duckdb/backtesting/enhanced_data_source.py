@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from lumibot.strategies._strategy import _Strategy
+
 from lumibot_duckdb.backtesting.benchmark import serve_benchmarks_from_store
+from lumibot_duckdb.backtesting.running import follow_strategies, follow_traders
+from lumibot_duckdb.backtesting.switch import duckdb_wanted
+from lumibot_duckdb.backtesting.telemetry import Telemetry, log_stats_wanted, tell_of_backtest
 from lumibot_duckdb.backtesting.window import DEFAULT_MAX_MEMORY, MemoryBudget
-from lumibot_duckdb.storage.interface import DataStorageInterface
+from lumibot_duckdb.storage.interface import DataStorageInterface, StorageUse
 
-USE_DUCKDB = "LUMIBOT_USE_DUCKDB"
-"""Environment variable; "false" gives every source Lumibot's own behaviour back."""
-
+follow_strategies(_Strategy)  # before the first source is made, since that happens in the middle of a backtest
 
 Source = TypeVar("Source", bound="EnhancedDataSourceBacktesting")
-
-
-def duckdb_wanted(use_duckdb: bool) -> bool:
-    """Return whether a source runs on the store: when its caller wants it and the environment does not forbid it."""
-    value = os.environ.get(USE_DUCKDB, "").strip().lower()
-    if value not in ("", "1", "0", "true", "false", "yes", "no", "on", "off"):
-        raise ValueError(f"{USE_DUCKDB} must be true or false, not {value!r}")
-    return use_duckdb and value not in ("0", "false", "no", "off")
 
 
 def open_storage(storage: DataStorageInterface | str | Path | None) -> DataStorageInterface:
@@ -47,8 +41,8 @@ def _bytes(max_memory: int | str) -> int:
 class EnhancedDataSourceBacktesting:
     """Mix-in for a Lumibot backtesting data source, put before Lumibot's class.
 
-    `use_duckdb=False` (or `LUMIBOT_USE_DUCKDB=false`) leaves Lumibot's class as it is. `max_memory` bounds, in bytes,
-    what the windows of this source hold together.
+    `use_duckdb=False` (or `LUMIBOT_USE_DUCKDB=false`) leaves Lumibot's class as it is; `switch.py` says what else
+    decides. `max_memory` bounds, in bytes, what the windows of this source hold together.
     """
 
     settings: ClassVar[Mapping[str, Any]] = {}
@@ -87,22 +81,55 @@ class EnhancedDataSourceBacktesting:
         max_memory: int | str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.use_duckdb = duckdb_wanted(use_duckdb)
+        self.use_duckdb = duckdb_wanted(use_duckdb, type(self).__name__)
+        self.log_stats = log_stats_wanted()
         self.as_of: datetime | None = self.settings.get("as_of")
         max_memory = max_memory if max_memory is not None else self.settings.get("max_memory")
         self._storage_wanted = storage if storage is not None else self.settings.get("storage")
         self._storage: DataStorageInterface | None = None
+        self._used_before = StorageUse()
+        self._last_told = Telemetry()
         self.budget = MemoryBudget(_bytes(max_memory) if max_memory is not None else DEFAULT_MAX_MEMORY)
         super().__init__(*args, **kwargs)
         if self.use_duckdb:
             serve_benchmarks_from_store()
+            follow_traders(tell_of_backtest)
 
     @property
     def storage(self) -> DataStorageInterface:
         """The storage under this source, opened at first use."""
         if self._storage is None:
-            self._storage = open_storage(self._storage_wanted)
+            storage = open_storage(self._storage_wanted)
+            storage.count_also("windows", self.budget.statistics)
+            self._used_before = storage.usage()
+            self._storage = storage
         return self._storage
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What this source did so far.
+
+        What was read and downloaded is the storage's count since this source opened it. Where sources share a storage
+        and run at the same time, each counts what the others read, too.
+        """
+        windows = self.budget.statistics
+        used = StorageUse() if self._storage is None else self._storage.usage().since(self._used_before)
+        return Telemetry(
+            windows_loaded=windows.loads,
+            rows_read=used.rows_read,
+            bytes_read=used.bytes_read,
+            lookups=windows.lookups,
+            evictions=windows.evictions,
+            downloads=used.downloads,
+            bars_downloaded=used.bars_downloaded,
+            seconds_downloading=used.seconds_downloading,
+            seconds_in_storage=used.seconds,
+        )
+
+    def telemetry_since_told(self) -> Telemetry:
+        """Return what this source did since this was last asked."""
+        told, self._last_told = self._last_told, self.telemetry
+        return self._last_told - told
 
     def shutdown(self) -> None:
         """Let go of the store's file together with Lumibot's own resources."""

@@ -49,8 +49,9 @@ RowsT = TypeVar("RowsT", bound=Rows)
 
 @dataclass(slots=True)
 class WindowStatistics:
-    """What the windows of one budget did so far."""
+    """What the windows of one budget did so far. `lookups` that did not load were answered from memory."""
 
+    lookups: int = 0
     loads: int = 0
     rows_loaded: int = 0
     evictions: int = 0
@@ -83,13 +84,14 @@ class MemoryBudget:
         return sum(holder.nbytes for holder in list(self._holders))
 
     def settle(self, latest: Holder, rows: int) -> None:
-        """Account for a load of `latest`; once the budget is spent, drop others, longest unused first.
+        """Account for a load of `latest` (no rows: it is no window); once the budget is spent, drop others, longest
+        unused first.
 
         An eighth of the budget is freed then, so that not every load has to count all that is held.
         """
         with self._lock:
             self.clock += 1
-            self.statistics.loads += 1
+            self.statistics.loads += rows > 0
             self.statistics.rows_loaded += rows
             self._at_most += latest.nbytes
             if self._at_most <= self.max_bytes:
@@ -129,6 +131,7 @@ class SlidingWindow(Generic[RowsT]):
         self.last_used = 0
         self._load = load
         self._budget = budget
+        self._statistics = budget.statistics
         self._row_bytes = max(1, row_bytes)
         self._first_stretch = max(2, FIRST_STRETCH // weight)
         self._largest_stretch = max(2, LARGEST_STRETCH // weight)
@@ -151,6 +154,7 @@ class SlidingWindow(Generic[RowsT]):
     def cover(self, start: int, stop: int) -> tuple[int, RowsT]:
         """Return `(first, rows)` where `rows` are consecutive from row `first` on and cover `[start, stop)`."""
         self.last_used = self._budget.clock
+        self._statistics.lookups += 1
         current = self._current
         if current is not None and current[0] <= start and stop <= current[1]:
             return current[0], current[2]

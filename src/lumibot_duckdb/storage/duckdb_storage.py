@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta, timezone
@@ -27,6 +25,7 @@ from lumibot_duckdb.storage import coverage as ranges
 from lumibot_duckdb.storage.bars_input import check_bars
 from lumibot_duckdb.storage.catalog import Catalog, SeriesRecord
 from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor
+from lumibot_duckdb.storage.counters import Counters
 from lumibot_duckdb.storage.errors import (
     HistoryRestatedError,
     InvalidBarsError,
@@ -54,6 +53,7 @@ from lumibot_duckdb.storage.interface import (
     SeriesInfo,
     SeriesKey,
     SeriesPin,
+    StorageUse,
     StoreStatistics,
     TimeRange,
     WriteResult,
@@ -118,7 +118,7 @@ class DuckDBDataStorage(DataStorageInterface):
         self._catalog = Catalog()
         self._cache = ResultCache(cache_bytes)
         self._states = ResultCache(_STATES_BYTES)
-        self._counters = _Counters()
+        self._counters = Counters()
 
     @property
     def path(self) -> Path:
@@ -165,7 +165,7 @@ class DuckDBDataStorage(DataStorageInterface):
             return WriteResult(key, None)
         write = BarsWrite(key, bars, covered, replace, metadata, onto, _asked_at(key, asked_at))
         try:
-            with self._write() as cursor:
+            with self._counters.timing(), self._write() as cursor:
                 return self._write_to(cursor, key).bars(write)
         except (StoreBusyError, StoreWriteError) as error:
             if covered is None:
@@ -462,7 +462,8 @@ class DuckDBDataStorage(DataStorageInterface):
         return ranges.missing(wanted, self.coverage(asset, timeframe, source, adjustment=adjustment))
 
     def statistics(self) -> StoreStatistics:
-        """Return the size and contents of the store, and what this process read from it."""
+        """Return the size and contents of the store, and what was done with it through this storage."""
+        use = self._counters.use
         series = versions = rows = 0
         if self._refresh():
             with self._connection.read() as cursor:
@@ -477,13 +478,29 @@ class DuckDBDataStorage(DataStorageInterface):
             series=series,
             versions=versions,
             rows=rows,
-            reads=self._counters.reads,
-            rows_read=self._counters.rows,
+            reads=use.reads,
+            rows_read=use.rows_read,
             cache_hits=self._cache.hits,
             cache_bytes=self._cache.bytes,
-            seconds_in_storage=self._counters.seconds,
-            details={} if spooled == SpoolContents() else {"spooled": spooled},
+            seconds_in_storage=use.seconds,
+            bytes_read=use.bytes_read,
+            downloads=use.downloads,
+            bars_downloaded=use.bars_downloaded,
+            seconds_downloading=use.seconds_downloading,
+            details={**self._counters.others(), **({} if spooled == SpoolContents() else {"spooled": spooled})},
         )
+
+    def usage(self) -> StorageUse:
+        """Return what was done through this storage so far, without a look at the store."""
+        return self._counters.use
+
+    def count_download(self, bars: int, seconds: float) -> None:
+        """Count an answer of a source, and how long it was waited for, in `usage`."""
+        self._counters.downloaded(bars, seconds)
+
+    def count_also(self, name: str, numbers: Any) -> None:
+        """Show a dataclass of numbers in the details of `statistics`; see the interface."""
+        self._counters.also(name, numbers)
 
     def sql(
         self,
@@ -694,36 +711,12 @@ class DuckDBDataStorage(DataStorageInterface):
             table = cursor.arrow(f"SELECT {select} FROM {{db}}.bar WHERE {condition}")
             if table.num_rows == 0:
                 _refuse_if_gone(cursor, pin)
-        self._counters.count(table.num_rows)
+        self._counters.read(table.num_rows, table.nbytes)
         return bars_output.in_time_order(table)
 
 
 def _open(path: str, cache_bytes: int) -> DuckDBDataStorage:
     return DuckDBDataStorage(path, cache_bytes=cache_bytes)
-
-
-class _Counters:
-    """What was read, for `statistics`."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self.reads = 0
-        self.rows = 0
-        self.seconds = 0.0
-
-    def count(self, rows: int) -> None:
-        with self._guard:
-            self.reads += 1
-            self.rows += rows
-
-    @contextmanager
-    def timing(self) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            with self._guard:
-                self.seconds += time.perf_counter() - began
 
 
 def _key_to_write(asset: AssetLike, source: str, timeframe: str, adjustment: str, exchange: str | None) -> SeriesKey:

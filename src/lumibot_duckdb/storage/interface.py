@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import date, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
@@ -244,8 +244,33 @@ class SeriesInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageUse:
+    """What was done with a storage so far. Times are in seconds.
+
+    `seconds` is what reads and writes of bars took. `downloads` are answers of a source that were stored, and
+    `seconds_downloading` is how long they were waited for.
+    """
+
+    reads: int = 0
+    rows_read: int = 0
+    bytes_read: int = 0
+    seconds: float = 0.0
+    downloads: int = 0
+    bars_downloaded: int = 0
+    seconds_downloading: float = 0.0
+
+    def since(self, before: StorageUse) -> StorageUse:
+        """Return what was done since an earlier moment."""
+        return StorageUse(*(now - then for now, then in zip(astuple(self), astuple(before), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStatistics:
-    """Size and contents of a store, and what this process read from it."""
+    """Size and contents of a store, and what was done with it through this storage; see `StorageUse`.
+
+    `details` has what others count: "windows", what the windows of backtests on this storage did; "spooled", downloads
+    that wait beside the store.
+    """
 
     path: str
     bytes_on_disk: int
@@ -257,6 +282,10 @@ class StoreStatistics:
     cache_hits: int
     cache_bytes: int
     seconds_in_storage: float
+    bytes_read: int = 0
+    downloads: int = 0
+    bars_downloaded: int = 0
+    seconds_downloading: float = 0.0
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -498,7 +527,22 @@ class DataStorageInterface(ABC):
 
     @abstractmethod
     def statistics(self) -> StoreStatistics:
-        """Return the size and contents of the store, and what this process read from it."""
+        """Return the size and contents of the store, and what was done with it through this storage."""
+
+    @abstractmethod
+    def usage(self) -> StorageUse:
+        """Return what was done through this storage so far, without a look at the store."""
+
+    @abstractmethod
+    def count_download(self, bars: int, seconds: float) -> None:
+        """Count an answer of a source, and how long it was waited for, in `usage`."""
+
+    @abstractmethod
+    def count_also(self, name: str, numbers: Any) -> None:
+        """Show a dataclass of numbers, which its owner goes on changing, in the details of `statistics`.
+
+        Those of the same name are added up.
+        """
 
     @abstractmethod
     def sql(

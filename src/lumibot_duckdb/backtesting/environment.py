@@ -1,0 +1,20 @@
+"""Yes or no out of an environment variable."""
+
+from __future__ import annotations
+
+import os
+
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+def flag(variable: str) -> bool | None:
+    """Return what an environment variable says, None if it is unset or blank.
+
+    Raises ValueError if it says neither true nor false.
+    """
+    value = os.environ.get(variable, "").strip().lower()
+    if not value:
+        return None
+    if value not in _YES + _NO:
+        raise ValueError(f"{variable} must be true or false, not {value!r}")
+    return value in _YES

@@ -1,0 +1,75 @@
+"""`lumibot-duckdb run`: a script as it is, on this storage."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.store import chosen_path
+
+_DESCRIPTION = """\
+Run a script as `python SCRIPT ARGUMENT...` would, with lumibot-duckdb's data sources in the place of Lumibot's
+(Polygon, Yahoo, Alpaca, CCXT). Nothing in it has to be changed. What stands before SCRIPT is for lumibot-duckdb,
+everything after it is the script's.
+"""
+_EXAMPLES = """\
+examples:
+  lumibot-duckdb run my_strategy.py
+  lumibot-duckdb run --store research.duckdb my_strategy.py --symbol SPY
+  BACKTESTING_DATA_SOURCE=yahoo lumibot-duckdb run -m my_strategies.momentum
+
+LUMIBOT_USE_DUCKDB=false gives Lumibot's own behaviour back. LUMIBOT_DUCKDB_ROLLOUT=25 takes a share of the backtests.
+The exit code is the script's; 2 if there is no such script.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "run",
+        help="run a script as it is, on this storage",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        usage="lumibot-duckdb run [-h] [--store PATH] [-m] SCRIPT [ARGUMENT ...]",
+    )
+    parser.add_argument("-m", dest="is_module", action="store_true", help="SCRIPT is the name of a module")
+    parser.add_argument(
+        "command", metavar="SCRIPT", nargs=argparse.REMAINDER, help="the script, and the arguments that are its own"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        raise CommandError("name a script to run (see lumibot-duckdb run --help)")
+    if arguments.store is not None:
+        os.environ["LUMIBOT_DUCKDB_PATH"] = str(chosen_path(arguments.store))
+    from lumibot_duckdb.backtesting.activation import activate
+    from lumibot_duckdb.backtesting.script import run_module, run_script
+
+    activate()
+    script, *its_arguments = command
+    if arguments.is_module:
+        return _as_python_would(lambda: run_module(script, its_arguments))
+    return _as_python_would(lambda: run_script(Path(script), its_arguments))
+
+
+def _as_python_would(run: Callable[[], None]) -> int:
+    """Run a script, and end as it ends: an error is shown from the script on, and is the script's own hook's."""
+    from lumibot_duckdb.backtesting.script import NoScriptError, traceback_of_script
+
+    try:
+        run()
+    except NoScriptError as error:
+        raise CommandError(str(error)) from None
+    except (Exception, KeyboardInterrupt) as error:
+        error = error.with_traceback(traceback_of_script(error))
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
+    return 0
