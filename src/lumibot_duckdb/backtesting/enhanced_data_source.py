@@ -54,6 +54,9 @@ class EnhancedDataSourceBacktesting:
     settings: ClassVar[Mapping[str, Any]] = {}
     """What `using` was given."""
 
+    everyones_as_of: ClassVar[datetime | None] = None
+    """`as_of` of the sources that were not given one, in a process that must not ask any provider."""
+
     @classmethod
     def using(
         cls: type[Source],
@@ -88,7 +91,7 @@ class EnhancedDataSourceBacktesting:
         **kwargs: Any,
     ) -> None:
         self.use_duckdb = duckdb_wanted(use_duckdb)
-        self.as_of: datetime | None = self.settings.get("as_of")
+        self.as_of: datetime | None = self.settings.get("as_of") or self.everyones_as_of
         max_memory = max_memory if max_memory is not None else self.settings.get("max_memory")
         self._storage_wanted = storage if storage is not None else self.settings.get("storage")
         self._storage: DataStorageInterface | None = None

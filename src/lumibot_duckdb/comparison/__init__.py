@@ -1,0 +1,1 @@
+"""Runs a strategy on both storages and tells whether anything differs."""
