@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.comparison.runs import Script
     from lumibot_duckdb.comparison.trial import ScriptFailedError, compare_script
 
-    script = Script(path, tuple(command[1:]), store, stored_only=arguments.from_cache)
+    script = Script(
+        path, tuple(command[1:]), store, stored_as_of=datetime.now(timezone.utc) if arguments.from_cache else None
+    )
     print(f"Comparing {path} on Lumibot's storage and on lumibot-duckdb", flush=True)
     with _folder(arguments.keep) as folder:
         try:

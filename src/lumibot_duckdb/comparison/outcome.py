@@ -64,12 +64,17 @@ FILLS = ("fill", "partial_fill", "cash_settled")
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a run of a script did and cost. `versions` are of what it ran on, `error` why the script failed."""
+    """All that a run of a script did and cost.
+
+    `versions` are of what it ran on, `error` says why the script failed, `not_stored` what the store could not answer in
+    the place of providers.
+    """
 
     backtests: list[Backtest]
     costs: Costs
     versions: dict[str, str] = field(default_factory=dict)
     error: str | None = None
+    not_stored: list[str] = field(default_factory=list)
 
 
 def answers_file(folder: Path, number: int) -> Path:
@@ -98,9 +103,12 @@ def write_backtest(
     _backtest_file(folder, number).write_text(json.dumps(about))
 
 
-def write_outcome(path: Path, costs: Costs, count: int, versions: dict[str, str], error: str | None) -> None:
+def write_outcome(
+    path: Path, costs: Costs, count: int, versions: dict[str, str], error: str | None, not_stored: list[str]
+) -> None:
     """Write the rest of an outcome; its backtests, `count` of them, were written to the same folder before."""
-    path.write_text(json.dumps({"costs": asdict(costs), "count": count, "versions": versions, "error": error}))
+    rest = {"versions": versions, "error": error, "not_stored": not_stored}
+    path.write_text(json.dumps({"costs": asdict(costs), "count": count, **rest}))
 
 
 def read_outcome(path: Path) -> Outcome:
@@ -108,7 +116,7 @@ def read_outcome(path: Path) -> Outcome:
     found = json.loads(path.read_text())
     costs = Costs(**{**found["costs"], "memory": [(at, held) for at, held in found["costs"]["memory"]]})
     backtests = [_read_backtest(path.parent, number) for number in range(found["count"])]
-    return Outcome(backtests, costs, found["versions"], found["error"])
+    return Outcome(backtests, costs, found["versions"], found["error"], found["not_stored"])
 
 
 def events_file(folder: Path, number: int) -> Path:

@@ -154,7 +154,9 @@ def _costs(result: Result) -> str:
     body = []
     for what, theirs, ours, times in summary.costs_of(result):
         part = ' class="part"' if what.startswith("- ") else ""
-        numbers = "".join(f'<td class="number">{cell}</td>' for cell in (theirs, ours, times.replace(" x ", " &times; ")))
+        numbers = "".join(
+            f'<td class="number">{cell}</td>' for cell in (theirs, ours, times.replace(" x ", " &times; "))
+        )
         body.append(f"<tr{part}><td>{escape(what.removeprefix('- '))}</td>{numbers}</tr>")
     head = f'<th></th><th class="number">{_LUMIBOT}</th><th class="number">{_DUCKDB}</th><th class="number"></th>'
     medians = "<p class=muted>Medians of all runs.</p>" if len(result.duckdb) > 1 else ""

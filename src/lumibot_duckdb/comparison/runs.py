@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from lumibot_duckdb.comparison.differences import Run
@@ -34,12 +35,15 @@ class RunError(RuntimeError):
 
 @dataclass(frozen=True)
 class Script:
-    """A script with its arguments, and the store for our side. `stored_only` is whether providers are left alone."""
+    """A script with its arguments, and the store for our side.
+
+    `stored_as_of`, if given, is a moment (tz-aware) as of which the store answers in the place of providers.
+    """
 
     path: Path
     arguments: tuple[str, ...]
     store: Path
-    stored_only: bool = False
+    stored_as_of: datetime | None = None
 
 
 def run_side(script: Script, side: str, folder: Path, cache: Path | None = None) -> Run:
@@ -50,7 +54,8 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
     """
     folder.mkdir(parents=True)
     job, result = folder / "job.json", folder / "result.json"
-    job.write_text(json.dumps(asdict(Job(side, str(script.path), str(script.store), script.stored_only))))
+    as_of = script.stored_as_of.isoformat() if script.stored_as_of is not None else None
+    job.write_text(json.dumps(asdict(Job(side, str(script.path), str(script.store), as_of))))
     command = [sys.executable, "-m", "lumibot_duckdb.comparison.side", str(job), str(result), *script.arguments]
     logs_before = Path("logs").exists()
     with (folder / OUTPUT).open("w", encoding="utf-8") as output:

@@ -11,6 +11,7 @@ import json
 import sys
 import traceback
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,12 +25,16 @@ _PACKAGES = ("lumibot", "duckdb", "lumibot-duckdb", "pandas")
 
 @dataclass(frozen=True)
 class Job:
-    """A script to run on a side (`outcome.SIDES`). `stored_only` is whether providers answer from the store alone."""
+    """A script to run on a side (`outcome.SIDES`).
+
+    `stored_as_of`, if given, is a moment (ISO 8601, with its zone): providers are not asked then, the store as it stood
+    answers in their place.
+    """
 
     side: str
     script: str
     store: str
-    stored_only: bool = False
+    stored_as_of: str | None = None
 
 
 def main(arguments: list[str]) -> int:
@@ -52,7 +57,7 @@ def main(arguments: list[str]) -> int:
     with meters.apart():
         meters.disk_after = _bytes_on_disk(job, Path(LUMIBOT_CACHE_FOLDER))
     versions = {"python": sys.version.split()[0], **{package: version(package) for package in _PACKAGES}}
-    write_outcome(result_file, meters.stop(), recorder.count, versions, error)
+    write_outcome(result_file, meters.stop(), recorder.count, versions, error, _not_stored(job))
     return 0 if error is None else 1
 
 
@@ -61,11 +66,20 @@ def _choose_storage(job: Job) -> None:
         import lumibot_duckdb
 
         lumibot_duckdb.activate()
-    if job.stored_only:
+    if job.stored_as_of is not None:
         from lumibot_duckdb.comparison.stored_provider import serve_from_store
         from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
-        serve_from_store(DuckDBDataStorage(job.store))
+        serve_from_store(DuckDBDataStorage(job.store), as_of=datetime.fromisoformat(job.stored_as_of))
+
+
+def _not_stored(job: Job) -> list[str]:
+    """Return what was asked of providers that the store could not answer for them."""
+    if job.stored_as_of is None:
+        return []
+    from lumibot_duckdb.comparison.stored_provider import unanswered
+
+    return unanswered()
 
 
 def _run(job: Job, arguments: list[str]) -> str | None:

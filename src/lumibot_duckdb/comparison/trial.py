@@ -64,14 +64,14 @@ class Result:
 def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1) -> Result:
     """Run a script on both sides, `repeat` times each in turn, and compare.
 
-    If nothing is to be asked of providers (`Script.stored_only`), Lumibot's side runs once more before, on an empty
+    If nothing is to be asked of providers (`Script.stored_as_of`), Lumibot's side runs once more before, on an empty
     cache, which is filled from the store: that run's results are what is compared, those that follow are what Lumibot
     costs.
     Everything is written to `folder`. Raises `ScriptFailedError`.
     """
-    cache = {side: folder / f"cache-{side}" if script.stored_only else None for side in SIDES}
+    cache = {side: folder / f"cache-{side}" if script.stored_as_of is not None else None for side in SIDES}
     first = None
-    if script.stored_only:
+    if script.stored_as_of is not None:
         with step(f"on {NAMES[LUMIBOT]}, to fill its cache"):
             try:
                 first = run_side(script, LUMIBOT, folder / "lumibot-first", cache[LUMIBOT])
@@ -116,6 +116,10 @@ def _notes(first: Run | None, runs: dict[str, list[Run]]) -> list[str]:
         notes.append(
             "Lumibot does not give on its filled cache what it gave on the empty one. That is its own; compared is the "
             "empty one."
+        )
+    if missing := runs[DUCKDB][0].outcome.not_stored or (first.outcome.not_stored if first is not None else []):
+        notes.append(
+            f"The store does not have all that was asked for; both sides were told that there is nothing: {'; '.join(missing)}"
         )
     asked = {side: sum(runs[side][-1].outcome.costs.requests.values()) for side in SIDES}
     if first is None and any(asked.values()):
