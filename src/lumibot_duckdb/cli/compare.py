@@ -76,9 +76,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.comparison.runs import Script
     from lumibot_duckdb.comparison.trial import ScriptFailedError, compare_script
 
-    script = Script(
-        path, tuple(command[1:]), store, stored_as_of=datetime.now(timezone.utc) if arguments.from_cache else None
-    )
+    as_of = datetime.now(timezone.utc) if arguments.from_cache else None
+    script = Script(path, tuple(command[1:]), store, as_of)
     print(f"Comparing {path} on Lumibot's storage and on lumibot-duckdb", flush=True)
     with _folder(arguments.keep) as folder:
         try:

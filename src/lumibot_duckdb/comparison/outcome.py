@@ -66,8 +66,8 @@ FILLS = ("fill", "partial_fill", "cash_settled")
 class Outcome:
     """All that a run of a script did and cost.
 
-    `versions` are of what it ran on, `error` says why the script failed, `not_stored` what the store could not answer in
-    the place of providers.
+    `versions` are of what it ran on, `error` says why the script failed, `not_stored` what the store could not answer
+    in the place of providers.
     """
 
     backtests: list[Backtest]

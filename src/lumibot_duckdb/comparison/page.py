@@ -93,10 +93,14 @@ def _figures(result: Result) -> str:
         times = ratio(theirs, ours) or ("none" if theirs == ours == 0 else "·")
         values = f"{_dot('lumibot')}{style.format(theirs)} &ensp; {_dot('duckdb')}{style.format(ours)}"
         cards.append(
-            f'<div class="figure"><div class="what">{what}</div><div class="ratio">{times.replace(" x ", " &times; ")}</div>'
+            f'<div class="figure"><div class="what">{what}</div><div class="ratio">{_times(times)}</div>'
             f'<div class="values muted">{values}</div></div>'
         )
     return "\n".join(cards)
+
+
+def _times(text: str) -> str:
+    return text.replace(" x ", " &times; ")
 
 
 def _dot(side: str) -> str:
@@ -154,9 +158,7 @@ def _costs(result: Result) -> str:
     body = []
     for what, theirs, ours, times in summary.costs_of(result):
         part = ' class="part"' if what.startswith("- ") else ""
-        numbers = "".join(
-            f'<td class="number">{cell}</td>' for cell in (theirs, ours, times.replace(" x ", " &times; "))
-        )
+        numbers = "".join(f'<td class="number">{cell}</td>' for cell in (theirs, ours, _times(times)))
         body.append(f"<tr{part}><td>{escape(what.removeprefix('- '))}</td>{numbers}</tr>")
     head = f'<th></th><th class="number">{_LUMIBOT}</th><th class="number">{_DUCKDB}</th><th class="number"></th>'
     medians = "<p class=muted>Medians of all runs.</p>" if len(result.duckdb) > 1 else ""

@@ -77,7 +77,7 @@ def verdict(result: Result) -> str:
 def compared(comparison: Comparison) -> str:
     """Say how much was compared."""
     return (
-        f"{_count(comparison.fills, 'fill', 'fills')}, {_count(comparison.values, *KINDS['portfolio'])}, "
+        f"{_count(comparison.fills, 'fill', 'fills')} with fees of {comparison.fees:,.2f}, {_count(comparison.values, *KINDS['portfolio'])}, "
         f"{_count(comparison.frames, *KINDS['frame'])}, {_count(comparison.answers, *KINDS['answer'])}"
     )
 

@@ -119,7 +119,8 @@ def _notes(first: Run | None, runs: dict[str, list[Run]]) -> list[str]:
         )
     if missing := runs[DUCKDB][0].outcome.not_stored or (first.outcome.not_stored if first is not None else []):
         notes.append(
-            f"The store does not have all that was asked for; both sides were told that there is nothing: {'; '.join(missing)}"
+            "The store does not have all that was asked for, and both sides were told that there is nothing: "
+            + "; ".join(missing)
         )
     asked = {side: sum(runs[side][-1].outcome.costs.requests.values()) for side in SIDES}
     if first is None and any(asked.values()):
