@@ -18,7 +18,7 @@ MISSING = "nothing"
 _LISTED = 25
 """Differing answers that are listed; the others are counted."""
 # The order in which causes come before effects at one time of a backtest.
-_KINDS = ("backtests", "frame", "answer", "input", "trade", "portfolio", "analysis")
+_KINDS = ("backtests", "frame", "dtypes", "answer", "input", "trade", "portfolio", "analysis")
 _AROUND = 60
 """Characters of long texts that are shown before the place where they differ."""
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
@@ -78,8 +78,7 @@ def compare_runs(left: Run, right: Run) -> Comparison:
     for number, (theirs, ours) in enumerate(zip(left.outcome.backtests, right.outcome.backtests, strict=False)):
         given = _Given(theirs.name, (left.folder, right.folder), number)
         kinds = {
-            "frame": [each for each in given.differences if each.kind == "frame"],
-            "answer": [each for each in given.differences if each.kind == "answer"],
+            **{kind: [each for each in given.differences if each.kind == kind] for kind in given.counts},
             "input": list(_inputs(theirs.name, *(inputs_folder(run.folder, number) for run in (left, right)))),
             "trade": list(_rows(theirs.name, "trade", theirs.events, ours.events)),
             "portfolio": list(_rows(theirs.name, "portfolio", theirs.values, ours.values)),
@@ -124,7 +123,7 @@ class _Given:
 
     def __init__(self, backtest: str, folders: tuple[Path, Path], number: int) -> None:
         self.frames = self.others = 0
-        self.counts = {"frame": 0, "answer": 0}
+        self.counts = {"frame": 0, "dtypes": 0, "answer": 0}
         self.differences: list[Difference] = []
         self._backtest = backtest
         self._files = [answers_file(folder, number) for folder in folders]
@@ -137,7 +136,7 @@ class _Given:
                 self.others += not left.is_frame
             if left is None or right is None or (left.when, left.call) != (right.when, right.call):
                 # From here on the two asked for other things, which says nothing about the answers.
-                self._note("answer", self._other_question(left, right))
+                self._note(self._other_question(left, right))
                 self._count_rest()
                 return
             if left != right:
@@ -148,21 +147,16 @@ class _Given:
         self.frames, self.others = answers
 
     def _look_into(self, left: Answer, right: Answer) -> None:
-        kind = "frame" if left.is_frame or right.is_frame else "answer"
-        if self.counts[kind] >= _LISTED:
-            self.counts[kind] += 1
-            return
         left, right = (complete(answer, file) for answer, file in zip((left, right), self._files, strict=True))
         if left.is_frame and right.is_frame:
-            difference = _frames(read_frame(left), read_frame(right))
-            if difference is None:
-                return  # the same values, put down in other parts
-            place, *values = difference
-            place = f"{left.call}, {place}"
+            found = _frames(read_frame(left), read_frame(right))
+            if found is not None:  # else the same values, put down in other parts
+                kind, place, *values = found
+                self._note(Difference(kind, self._backtest, left.when, left.asset, f"{left.call}, {place}", *values))
         else:
-            place = left.call
+            kind = "frame" if left.is_frame or right.is_frame else "answer"
             values = list(_excerpts(*("a frame" if each.is_frame else each.text for each in (left, right))))
-        self._note(kind, Difference(kind, self._backtest, left.when, left.asset, place, *values))
+            self._note(Difference(kind, self._backtest, left.when, left.asset, left.call, *values))
 
     def _other_question(self, left: Answer | None, right: Answer | None) -> Difference:
         when = min((each.when for each in (left, right) if each is not None), default="")
@@ -170,9 +164,10 @@ class _Given:
         subject = next(each.asset for each in (left, right) if each is not None)
         return Difference("answer", self._backtest, when, subject, "what the strategy asked for", *asked)
 
-    def _note(self, kind: str, difference: Difference) -> None:
-        self.counts[kind] += 1
-        self.differences.append(difference)
+    def _note(self, difference: Difference) -> None:
+        self.counts[difference.kind] += 1
+        if self.counts[difference.kind] <= _LISTED:
+            self.differences.append(difference)
 
 
 def list_kinds(path: Path) -> tuple[int, int]:
@@ -184,22 +179,22 @@ def list_kinds(path: Path) -> tuple[int, int]:
     return frames, others
 
 
-def _frames(left: Frame, right: Frame) -> tuple[str, str, str] | None:
-    """Return the first place where two frames differ, with both values: by bars, then by columns."""
-    if left.dtypes != right.dtypes or list(left.dtypes) != list(right.dtypes):
-        for theirs, ours in zip_longest(left.dtypes.items(), right.dtypes.items()):
-            if theirs != ours:
-                names = [MISSING if each is None else " ".join(each) for each in (theirs, ours)]
-                return "columns", names[0], names[1]
+def _frames(left: Frame, right: Frame) -> tuple[str, str, str, str] | None:
+    """Return the kind of the first difference, its place and both values: of bars, then of values, then of dtypes."""
+    if list(left.columns) != list(right.columns):
+        return "frame", "columns", ", ".join(left.columns), ", ".join(right.columns)
     if left.index != right.index:
         for theirs, ours in zip_longest(left.index, right.index):
             if theirs != ours:
-                return "bar", _bar(left, theirs), _bar(right, ours)
+                return "frame", "bar", _bar(left, theirs), _bar(right, ours)
     for row, time in enumerate(left.index):
         for name, values in left.columns.items():
             theirs, ours = values[row], right.columns[name][row]
             if not _same(theirs, ours):
-                return f"bar {time}, {name}", repr(theirs), repr(ours)
+                return "frame", f"bar {time}, {name}", repr(theirs), repr(ours)
+    for name, dtype in left.dtypes.items():
+        if dtype != right.dtypes[name]:
+            return "dtypes", f"dtype of {name}", dtype, right.dtypes[name]
     return None
 
 

@@ -203,7 +203,7 @@ def _drawdown(theirs: Backtest, ours: Backtest) -> Plot:
 
 def _curves(curves: Sequence[tuple[list[str], list[float]]], title: str) -> Plot:
     """Draw Lumibot's curve wide and ours on it, so that both are seen where they are the same."""
-    styles = [(_LUMIBOT, {"color": "--lumibot", "width": 5}), (_DUCKDB, {"color": "--duckdb", "width": 1.5})]
+    styles = [(_LUMIBOT, {"color": "--lumibot", "width": 6}), (_DUCKDB, {"color": "--duckdb", "width": 2})]
     data = [
         {"type": "scatter", "mode": "lines", "name": name, "x": _thinned(times), "y": _thinned(values), "line": line}
         for (times, values), (name, line) in zip(curves, styles, strict=True)
@@ -252,7 +252,7 @@ def _phases(result: Result) -> Plot:
         seconds = [round(summary.medians(result, _phase(phase))[side], 3) for phase in names]
         bars = {"type": "bar", "orientation": "h", "name": name, "x": seconds, "y": [_wrapped(each) for each in names]}
         data.append({**bars, "marker": {"color": color}})
-    axes = {"xaxis": {"title": {"text": "seconds"}}, "yaxis": {"autorange": "reversed"}}
+    axes = {"xaxis": {"title": {"text": "seconds"}}, "yaxis": {"autorange": "reversed", "tickmode": "linear"}}
     return {"data": data, "layout": {**axes, "barmode": "group", "hovermode": "closest", "bargap": 0.25}}
 
 

@@ -14,6 +14,7 @@ from lumibot_duckdb.comparison.trial import Result
 KINDS = {
     "backtests": ("backtest", "backtests"),
     "frame": ("frame", "frames"),
+    "dtypes": ("frame in its dtypes alone", "frames in their dtypes alone"),
     "answer": ("price, quote or other answer", "prices, quotes and other answers"),
     "input": ("difference in Lumibot's own record", "differences in Lumibot's own record"),
     "trade": ("trade event", "trade events"),
@@ -76,8 +77,9 @@ def verdict(result: Result) -> str:
 
 def compared(comparison: Comparison) -> str:
     """Say how much was compared."""
+    fills = f"{_count(comparison.fills, 'fill', 'fills')} with fees of {comparison.fees:,.2f}"
     return (
-        f"{_count(comparison.fills, 'fill', 'fills')} with fees of {comparison.fees:,.2f}, {_count(comparison.values, *KINDS['portfolio'])}, "
+        f"{fills}, {_count(comparison.values, *KINDS['portfolio'])}, "
         f"{_count(comparison.frames, *KINDS['frame'])}, {_count(comparison.answers, *KINDS['answer'])}"
     )
 

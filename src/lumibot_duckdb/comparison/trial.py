@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 from lumibot_duckdb.comparison.differences import Comparison, Difference, Run, compare_runs
@@ -89,7 +90,7 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
         if errors:
             raise ScriptFailedError(errors)
     reference = first or runs[LUMIBOT][0]
-    return Result(
+    result = Result(
         script=script.path,
         reference=reference,
         lumibot=runs[LUMIBOT],
@@ -98,6 +99,28 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
         unsteady=[unsteady for side in SIDES for unsteady in _unsteady(side, runs[side])],
         notes=_notes(first, runs),
     )
+    if result.compared and not result.comparison.identical and script.stored_as_of is None:
+        result.notes.append(_whose_difference(script, folder, step, runs[DUCKDB][0]))
+    return result
+
+
+def _whose_difference(script: Script, folder: Path, step: Step, ours: Run) -> str:
+    """Run Lumibot's side on a fresh cache that is filled from the store; say what that tells about a difference."""
+    stored = replace(script, stored_as_of=datetime.now(timezone.utc))
+    with step(f"they differ; on {NAMES[LUMIBOT]} with an empty cache, filled from the store"):
+        try:
+            fresh = run_side(stored, LUMIBOT, folder / "lumibot-fresh", folder / "cache-fresh")
+        except RunError as error:
+            return (
+                f"To see where that comes from, Lumibot was run on an empty cache, filled from the store; but {error}"
+            )
+    if compare_runs(fresh, ours).identical:
+        return (
+            "Lumibot gives exactly what lumibot-duckdb gives when its cache is empty and is filled from the store. So "
+            "either its own cache has other bars than the store, or Lumibot reads its cache otherwise than it reads a "
+            "download. docs/parity.md lists where it does; --from-cache compares without that."
+        )
+    return "Lumibot differs from lumibot-duckdb also when its cache is empty and is filled from the store."
 
 
 def _unsteady(side: str, runs: list[Run]) -> list[Unsteady]:
