@@ -24,8 +24,8 @@ _PART = struct.Struct("<BI")
 _WRITTEN, _SEEN_BEFORE = 0, 1
 _LONG = 16_384
 """Bytes from which a part is looked up among those that were written."""
-_ROWS_A_PART = 1_024
-_ROWS_IN_ONE = 2_048
+_ROWS_A_PART = 2_048
+_ROWS_IN_ONE = 4_096
 VALUE = "value"
 """`kind` of an answer that is no frame; its one part is text."""
 

@@ -89,7 +89,7 @@ class Meters:
     def stop(self) -> Costs:
         """End and return the costs."""
         self.enter(AFTER)
-        seconds = perf_counter() - self._started
+        seconds = self._since - self._started
         cpu = process_time() - self._cpu_before + _children_seconds() - self._children_before
         self._curve.__exit__(None, None, None)
         return Costs(
