@@ -91,6 +91,19 @@ def test_rows_made_of_many_bars_are_read_ahead_in_fewer() -> None:
     assert stop - start <= 14 + FIRST_STRETCH // 100
 
 
+def test_looks_and_loads_are_counted() -> None:
+    budget = MemoryBudget(10**9)
+    (first, one), (second, other) = window(budget), window(budget)
+    for row in range(60, 10_000, 30):
+        first.cover(row - 60, row)
+        second.cover(row - 60, row)
+    loads = one.loads + other.loads
+    assert budget.statistics.lookups == 2 * len(range(60, 10_000, 30))
+    assert budget.statistics.loads == len(loads)
+    assert budget.statistics.rows_loaded == sum(stop - start for start, stop in loads)
+    assert budget.statistics.evictions == 0
+
+
 def test_windows_together_stay_within_the_budget() -> None:
     budget = MemoryBudget(2_000_000)
     windows = [window(budget)[0] for _ in range(50)]

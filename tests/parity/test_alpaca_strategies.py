@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import replace
 from fnmatch import fnmatch
 from importlib.resources import files
 from pathlib import Path
@@ -21,22 +20,16 @@ from lumibot.entities import Asset
 from parity.alpaca_market import MARKETS, fill, served
 from parity.alpaca_sides import CONFIG, IN_THE_ENVIRONMENT, Side, both_sides
 from parity.backtests import BacktestResult, assert_same_result, run
-from parity.examples import CONFIGURATIONS, EXAMPLES, HOME, LEFT_OUT, Example
-from parity.polygon_market import examples, list_options
+from parity.example_runs import DAYS, MINUTES, NOT_ON_ALPACA, ON_ALPACA, alpaca_served
+from parity.examples import CONFIGURATIONS, EXAMPLES, HOME
+from parity.polygon_market import examples
 from parity.strategies import Brackets, ChainBuyer, Crossing, LimitsAndTrails, ManyHorizons
 from wire.alpaca_server import AlpacaServer
-
-MINUTES: dict[str, Any] = {"config": CONFIG, "timestep": "minute", "full_window": True, "history_before_start": True}
-DAYS: dict[str, Any] = {"config": CONFIG, "timestep": "day", "full_window": True, "warm_up_trading_days": 15}
-LEFT_OUT_HERE = {**LEFT_OUT, "forex_hold_to_expiry": "trades currencies, which Alpaca does not have"}
 
 
 @pytest.fixture(scope="module")
 def example_server() -> Iterator[AlpacaServer]:
-    market = examples()
-    market = replace(market, bars=dict(market.bars), contracts=list(market.contracts))
-    list_options(market, "SPY", [dt.date(2023, 3, 10)], [385.0, 386.0, 387.0], often=0.3, quiet=0)
-    with served(market) as server:
+    with alpaca_served() as server:
         yield server
 
 
@@ -60,37 +53,28 @@ def compare(tmp_path: Path, *arguments: Any, fills: int = 1, **settings: Any) ->
     return theirs, ours
 
 
-AROUND_THE_CLOCK = ("crypto", "ccxt", "lifecycle", "broker_functions")
-# Lumibot has no day around the clock on which the clocks go forward, which is when this one runs elsewhere.
-# Backtests on Alpaca begin at midnight, so those that look every few seconds are short.
-OTHER_SPANS = {
-    "crypto_important_functions": ("2023-03-13", "2023-03-13 00:25"),
-    "broker_functions": ("2023-03-03", "2023-03-03 02:00"),
-}
-BY_DAYS = ("options_hold_to_expiry",)  # an option is bought in a bar in which it traded, and this one looks once a day
-
-
-def settings_of(name: str, example: Example) -> dict[str, Any]:
-    around_the_clock = any(word in f"{example.module} {example.config}" for word in AROUND_THE_CLOCK)
-    settings = DAYS if name in BY_DAYS else MINUTES
-    return {**settings, **({"market": "24/7"} if around_the_clock else {}), **example.keywords}
-
-
 # -- Lumibot's example strategies -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name, example in EXAMPLES.items() if example.module not in LEFT_OUT_HERE])
+@pytest.mark.parametrize("name", ON_ALPACA)
 def test_an_example_strategy_trades_the_same(name: str, tmp_path: Path, example_server: AlpacaServer) -> None:
-    example = EXAMPLES[name]
-    span = OTHER_SPANS.get(name, (example.start, example.end))
-    settings = settings_of(name, example)
-    compare(tmp_path, example_server, example.load(), *span, example.all_parameters(), fills=example.fills, **settings)
+    example = ON_ALPACA[name]
+    compare(
+        tmp_path,
+        example_server,
+        example.load(),
+        example.start,
+        example.end,
+        example.all_parameters(),
+        fills=example.fills,
+        **example.keywords,
+    )
 
 
 def test_every_example_is_compared_or_left_out_for_a_reason() -> None:
     shipped = {file.name.removesuffix(".py") for file in files(HOME).iterdir() if file.name.endswith(".py")}
     compared = {example.module for example in EXAMPLES.values()} | set(CONFIGURATIONS) | {"__init__"}
-    left_out = {module for module in shipped if any(fnmatch(module, pattern) for pattern in LEFT_OUT_HERE)}
+    left_out = {module for module in shipped if any(fnmatch(module, pattern) for pattern in NOT_ON_ALPACA)}
     assert shipped == compared | left_out
 
 

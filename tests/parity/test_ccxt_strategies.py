@@ -5,10 +5,7 @@ Lumibot's example strategies run as they are shipped, against USDT, which is wha
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
-from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +13,15 @@ import pandas as pd
 import pytest
 from lumibot.entities import Asset
 
-from lumibot_duckdb.demo.market import crypto_bars
 from parity.backtests import BacktestResult, assert_same_result, run
-from parity.ccxt_market import DOLLAR, PRICES, spring
+from parity.ccxt_market import DOLLAR, spring
 from parity.ccxt_sides import Side, both_sides
-from parity.examples import EXAMPLES, Example
+from parity.example_runs import ON_BINANCE, ON_DAYS_OF_BINANCE, days_of_binance
 from parity.strategies import Brackets, Crossing, LimitsAndTrails
 from wire.binance_server import KLINES, BinanceServer
 
 BTC, ETH, GAPS = (Asset(coin, "crypto") for coin in ("BTC", "ETH", "GAPS"))
 HOURS = ("2023-03-11 20:00", "2023-03-12 11:00")
-REBALANCED = {
-    "portfolio_weights": [
-        {"base_asset": BTC, "weight": Decimal("0.5")},
-        {"base_asset": ETH, "weight": Decimal("0.5")},
-    ]
-}
-RUN_ON_BINANCE = {
-    "crypto_50_50": replace(EXAMPLES["crypto_50_50"], parameters=REBALANCED),
-    "crypto_important_functions": replace(
-        EXAMPLES["crypto_important_functions"], start="2023-03-12 04:00", end="2023-03-12 05:00"
-    ),
-    "lifecycle_logger": EXAMPLES["lifecycle_logger"],
-}
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +52,9 @@ def around_the_clock(assets: list[Asset], **parameters: Any) -> dict[str, Any]:
 # -- Lumibot's example strategies -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", RUN_ON_BINANCE)
+@pytest.mark.parametrize("name", ON_BINANCE)
 def test_an_example_strategy_trades_the_same(name: str, tmp_path: Path, server: BinanceServer) -> None:
-    example = RUN_ON_BINANCE[name]
+    example = ON_BINANCE[name]
     compare(
         tmp_path,
         server,
@@ -86,25 +69,17 @@ def test_an_example_strategy_trades_the_same(name: str, tmp_path: Path, server: 
 
 def test_lumibots_own_ccxt_example_trades_the_same(tmp_path: Path) -> None:
     """As it is shipped, its benchmark from the exchange; prices that move enough for it to trade."""
-    days = crypto_bars("ETH", dt.date(2022, 12, 1), dt.date(2023, 3, 1)).iloc[::60]
-    days = days[~days.index.duplicated()]
-    days[PRICES] = (days[PRICES] / days["open"].iloc[0] * 1_500).round(2)
-    for moment, to in (("2023-02-07", 0.5), ("2023-02-15", 5.0)):
-        days.loc[moment:, PRICES] = (days.loc[moment:, PRICES] * to).round(2)  # type: ignore[misc]
-    example = Example("ccxt_backtesting_example", "CcxtBacktestingExampleStrategy", "2023-02-01", "2023-02-25", fills=2)
-    server = BinanceServer()
-    server.list_market("ETH", "USDT", days)
-    with server:
+    (example,) = ON_DAYS_OF_BINANCE.values()
+    with days_of_binance() as server:
         theirs, ours = compare(
             tmp_path,
             server,
             example.load(),
             example.start,
             example.end,
-            {"asset": (ETH, DOLLAR), "cash_at_risk": 0.25, "window": 21},
+            example.all_parameters(),
             fills=example.fills,
-            benchmark_asset="ETH/USDT",
-            analyze_backtest=True,
+            **example.keywords,
         )
     pd.testing.assert_frame_equal(
         theirs.strategy._benchmark_returns_df, ours.strategy._benchmark_returns_df, check_exact=True

@@ -12,50 +12,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from lumibot.entities import Asset
 
 from parity.backtests import BacktestResult, assert_same_result, run
+from parity.example_runs import ON_DAYS, moment, yahoo_served
 from parity.examples import CONFIGURATIONS, EXAMPLES, HOME, LEFT_OUT, Example
 from parity.strategies import Brackets, Crossing, HoldForEvents
-from parity.yahoo_market import have_real_data, made_up, new_york_days, real, walk
+from parity.yahoo_market import have_real_data, made_up, real
 from parity.yahoo_sides import both_sides
-from wire.yahoo_server import Instrument, YahooServer
-
-# What the example strategies ask for, and what they are worth.
-SYMBOLS = {
-    "SPY": 400.0,
-    "QQQ": 300.0,
-    "TLT": 100.0,
-    "VEU": 55.0,
-    "AGG": 98.0,
-    "TQQQ": 25.0,
-    "UPRO": 40.0,
-    "UDOW": 55.0,
-    "TMF": 8.0,
-    "UGL": 60.0,
-    "DIG": 35.0,
-    "ES=F": 4000.0,
-}
-
-ON_DAYS: dict[str, Example] = {
-    "buy_and_hold": Example("stock_buy_and_hold", "BuyAndHold", "2023-03-03", "2023-03-20"),
-    "bracket": Example("stock_bracket", "StockBracket", "2023-03-03", "2023-04-20", fills=2),
-    "oco": Example("stock_oco", "StockOco", "2023-03-03", "2023-04-20", fills=2),
-    "limit_and_trailing": Example(
-        "stock_limit_and_trailing_stops", "LimitAndTrailingStop", "2023-03-03", "2023-04-20", fills=2
-    ),
-    "momentum": Example("stock_momentum", "Momentum", "2023-03-03", "2023-04-07", fills=3),
-    "diversified_leverage": Example(
-        "stock_diversified_leverage", "DiversifiedLeverage", "2023-03-03", "2023-04-15", fills=8
-    ),
-    "classic_60_40": EXAMPLES["classic_60_40"],
-    "drift_rebalancer": EXAMPLES["drift_rebalancer"],
-    "simple_start": EXAMPLES["simple_start"],
-    "schedule_function": EXAMPLES["schedule_function"],
-    "lifecycle_logger": EXAMPLES["lifecycle_logger"],
-}
+from wire.yahoo_server import YahooServer
 
 NOT_ON_YAHOO = {
     **{module: why for module, why in LEFT_OUT.items() if module != "futures_hold_to_expiry"},
@@ -68,20 +34,9 @@ NOT_ON_YAHOO = {
 FAIL_ALIKE = ("options_hold_to_expiry", "crypto_important_functions", "first_backtest")
 
 
-def moment(text: str) -> pd.Timestamp:
-    return pd.Timestamp(text, tz="America/New_York").tz_convert("UTC")
-
-
 @pytest.fixture(scope="module")
 def example_server() -> Iterator[YahooServer]:
-    days = new_york_days("2021-06-01", "2023-06-30")
-    paid = {day.date(): 0.4 for day in days[10::25]}
-    instruments = {
-        symbol: Instrument(walk(days, seed, price=price), dividends=paid)
-        for seed, (symbol, price) in enumerate(SYMBOLS.items())
-    }
-    with YahooServer(instruments=instruments) as server:
-        server.now = moment("2023-06-30 20:00")
+    with yahoo_served() as server:
         yield server
 
 

@@ -48,7 +48,7 @@ def follow_strategies(base: Any) -> None:
         except TypeError:
             return original(cls, *args, **kwargs)  # which says what is wrong with the call
         if _source_for is not None:
-            given.arguments["datasource_class"] = _taken(given.arguments.get("datasource_class"), _source_for)
+            given.arguments["datasource_class"] = _source_for(given.arguments.get("datasource_class"))
         before = _strategy.set(given.arguments.get("name") or cls.__name__)
         try:
             return original(*given.args, **given.kwargs)
@@ -56,13 +56,6 @@ def follow_strategies(base: Any) -> None:
             _strategy.reset(before)
 
     base.run_backtest = classmethod(run_backtest)
-
-
-def _taken(source: Any, change: Callable[[Any], Any]) -> Any:
-    """Return what a backtest is started with, changed: a class, or one for each kind of asset."""
-    if isinstance(source, dict):
-        return {kind: change(each) for kind, each in source.items()}
-    return change(source)
 
 
 def follow_traders(ended: Callable[[list[Any]], None]) -> None:

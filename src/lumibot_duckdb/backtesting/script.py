@@ -31,6 +31,8 @@ def run_script(path: Path, arguments: Sequence[str]) -> None:
     file = str(path.absolute())
     names = {"__file__": file, "__cached__": None, "__loader__": SourceFileLoader("__main__", file)}
     vars(main).update(names, __builtins__=builtins)
+    if sys.version_info < (3, 14):
+        main.__annotations__ = {}
     sys.modules["__main__"] = main
     sys.argv[:] = [str(path), *arguments]
     _search_first(str(path.resolve().parent))

@@ -1,0 +1,144 @@
+"""`lumibot-duckdb run` beside `python`: the same script, the same output, the same end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
+
+ABOUT_ITSELF = """
+import os, sys
+import neighbour
+print(__name__, __file__, __package__, __doc__, __spec__ and __spec__.name)
+print(sys.argv, sys.path[0], sys.modules["__main__"].__file__)
+print(neighbour.__file__, sorted(globals()))
+print(sys.stdin.read())
+import pickle
+class Own: pass
+print(type(pickle.loads(pickle.dumps(Own()))))
+"""
+AS_A_SCRIPT = "print(__builtins__)\n" + ABOUT_ITSELF
+SCRIPTS = {
+    "says what it is": AS_A_SCRIPT,
+    "fails": "def f():\n    raise RuntimeError('why')\n\nf()\n",
+    "fails because of another error": "try: 1 / 0\nexcept Exception as why: raise ValueError('so') from why\n",
+    "is no Python": "x = = 1\n",
+    "ends with a number": "import sys\nsys.exit(7)\n",
+    "ends with words": "import sys\nsys.exit('no more')\n",
+    "shows errors itself, at the end does something, and a thread goes on": (
+        "import atexit, sys, threading\natexit.register(print, 'the end')\n"
+        "threading.Timer(0.2, lambda: print('later', __name__)).start()\n"
+        "sys.excepthook = lambda *error: print('caught', error[0])\nopen('/nowhere')\n"
+    ),
+    "starts processes": (
+        "import multiprocessing\ndef double(x): return 2 * x\nif __name__ == '__main__':\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool: print(pool.map(double, [1, 2]))\n"
+    ),
+}
+
+
+def ended(*command: object, cwd: Path, given: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **variables}
+    return subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, cwd=cwd, input=given, env=environment, timeout=60
+    )
+
+
+def without_address(text: str) -> str:
+    return re.sub(r"0x[0-9a-f]+", "0x", text)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "of mine").mkdir()
+    (tmp_path / "of mine" / "neighbour.py").write_text("")
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_a_script_does_what_it_does_under_python(kind: str, folder: Path) -> None:
+    script = Path("of mine", "script.py")
+    (folder / script).write_text(SCRIPTS[kind])
+    arguments = (script, "--help", "--store", "x", "-m", "--", "y z")
+    expected = ended(sys.executable, *arguments, cwd=folder, given="some\nlines")
+    actual = ended(PROGRAM, "run", *arguments, cwd=folder, given="some\nlines")
+    assert actual.stdout == expected.stdout
+    assert without_address(actual.stderr) == without_address(expected.stderr)
+    assert actual.returncode == expected.returncode
+
+
+def test_a_module_does_what_it_does_under_python(folder: Path) -> None:
+    (folder / "inner").mkdir()
+    (folder / "inner" / "__init__.py").write_text("")
+    (folder / "neighbour.py").write_text("")
+    (folder / "inner" / "module.py").write_text(ABOUT_ITSELF)
+    arguments = ("-m", "inner.module", "--help", "-m", "x")
+    expected = ended(sys.executable, *arguments, cwd=folder)
+    actual = ended(PROGRAM, "run", *arguments, cwd=folder)
+    # The one global that a module has under `python -m` alone.
+    shown = without_address(expected.stdout).replace("'__annotations__', ", "")
+    assert without_address(actual.stdout) == shown
+    assert (actual.stderr, actual.returncode) == (expected.stderr, expected.returncode) == ("", 0)
+
+
+def test_our_classes_are_what_a_script_gets(folder: Path) -> None:
+    (folder / "script.py").write_text(
+        "import sys\nassert 'lumibot' not in sys.modules\n"
+        "import os\nos.environ['LUMIBOT_CACHE_FOLDER'] = os.getcwd()  # which Lumibot reads when it is imported\n"
+        "from lumibot.backtesting import YahooDataBacktesting\n"
+        "from lumibot.constants import LUMIBOT_CACHE_FOLDER\n"
+        "print(YahooDataBacktesting.__module__, LUMIBOT_CACHE_FOLDER == os.getcwd())\n"
+        "print(os.environ['LUMIBOT_DUCKDB_PATH'])\n"
+    )
+    environment = {"LUMIBOT_LOG_LEVEL": "ERROR"}
+    answer = ended(PROGRAM, "run", "--store", "mine", "script.py", "--store", "other", cwd=folder, **environment)
+    assert answer.stderr == ""
+    assert answer.stdout == f"lumibot_duckdb.backtesting.yahoo True\n{folder / 'mine' / 'lumibot.duckdb'}\n"
+    assert ended(PROGRAM, "--store", "mine", "run", "script.py", cwd=folder, **environment).stdout == answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name a script to run (see lumibot-duckdb run --help)"),
+        (("nowhere.py",), "cannot read the script nowhere.py: No such file or directory"),
+        (("of mine",), "of mine is a folder, not a script"),
+        (("-m", "nowhere.at.all"), "no module named nowhere.at.all: No module named 'nowhere'"),
+        (("-m", "nowhere"), "no module named nowhere"),
+        (("--stor", "x", "script.py"), "unrecognized arguments: --stor"),
+    ],
+)
+def test_what_cannot_be_run_is_said_in_one_line(arguments: tuple[str, ...], message: str, folder: Path) -> None:
+    answer = ended(PROGRAM, "run", *arguments, cwd=folder)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert answer.stderr.count("\n") == 1
+    assert answer.stderr.startswith("lumibot-duckdb: ")
+    assert message in answer.stderr
+
+
+def test_ctrl_c_ends_a_script_as_python_would(folder: Path) -> None:
+    (folder / "script.py").write_text("import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [PROGRAM, "run", "script.py"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.splitlines() == [
+        "Traceback (most recent call last):",
+        f'  File "{folder / "script.py"}", line 3, in <module>',
+        "    time.sleep(60)",
+        "KeyboardInterrupt",
+    ]

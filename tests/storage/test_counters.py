@@ -1,0 +1,60 @@
+"""What a storage counts of itself, and what others count beside it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.interface import StorageUse
+
+INDEX = pd.date_range("2024-01-02 09:30", periods=100, freq="min", tz="America/New_York")
+BARS = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0), index=INDEX)
+
+
+@dataclass
+class Rounds:
+    done: int = 0
+    failed: int = 0
+
+
+def test_reads_and_writes_are_counted_and_timed(tmp_path: Path) -> None:
+    storage = DuckDBDataStorage(tmp_path)
+    assert storage.usage() == StorageUse()
+    storage.store_ohlcv_data("AAPL", BARS, "own", "minute")
+    written = storage.usage()
+    assert written.seconds > 0
+    assert (written.reads, written.downloads) == (0, 0)
+    storage.read_bars(storage.pin("AAPL"), remember=False)
+    read = storage.usage().since(written)
+    assert (read.reads, read.rows_read) == (1, len(BARS))
+    assert read.bytes_read >= len(BARS) * 6 * 8
+    assert 0 < read.seconds < storage.usage().seconds
+    told = storage.statistics()
+    assert (told.reads, told.rows_read, told.bytes_read) == (1, len(BARS), read.bytes_read)
+    assert told.seconds_in_storage == storage.usage().seconds
+
+
+def test_downloads_are_counted_by_who_makes_them(tmp_path: Path) -> None:
+    storage = DuckDBDataStorage(tmp_path)
+    threads = [threading.Thread(target=storage.count_download, args=(10, 0.5)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert storage.usage() == StorageUse(downloads=20, bars_downloaded=200, seconds_downloading=10.0)
+    told = storage.statistics()
+    assert (told.downloads, told.bars_downloaded, told.seconds_downloading) == (20, 200, 10.0)
+
+
+def test_numbers_of_others_are_added_up_by_name_as_they_are_now(tmp_path: Path) -> None:
+    storage = DuckDBDataStorage(tmp_path)
+    first, second, third = Rounds(1), Rounds(2, 1), Rounds(5)
+    storage.count_also("rounds", first)
+    storage.count_also("rounds", second)
+    storage.count_also("games", third)
+    first.done += 10
+    assert storage.statistics().details == {"rounds": {"done": 13, "failed": 1}, "games": {"done": 5, "failed": 0}}
