@@ -78,7 +78,7 @@ def _frame(
     **settings: Any,
 ) -> pd.DataFrame:
     """Return what `Ticker.history` gives; the arguments are its own."""
-    frame = _bars(answers, symbol, interval)
+    frame: pd.DataFrame = _bars(answers, symbol, interval)
     # Minutes are stored from days on which Yahoo's latest ones were others than today's: all of them are given.
     if len(frame) and interval == "1d":
         frame = _within(frame, period, start, end)
@@ -86,7 +86,9 @@ def _frame(
         frame = utils.auto_adjust(frame)
     elif len(frame) and back_adjust:
         frame = utils.back_adjust(frame)
-    return frame if actions else frame.drop(columns=_ACTIONS, errors="ignore")
+    if not actions:
+        frame = frame.drop(columns=_ACTIONS, errors="ignore")
+    return frame
 
 
 def _info(answers: StoredAnswers, symbol: str) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def _bars(answers: StoredAnswers, symbol: str, interval: str) -> pd.DataFrame:
     timeframe = _TIMEFRAMES.get(interval)
     if timeframe is None:
         answers.notes.note(f"{interval} bars of {symbol} from Yahoo")
-        return pd.DataFrame()
+        return _nothing()
     history = _history(answers, symbol, timeframe)
     until = _needed_until.get()
     wanted = TimeRange(EARLIEST, max(EARLIEST, answers.now if until is None else int(until.timestamp()) + 1))
@@ -116,24 +118,30 @@ def _bars(answers: StoredAnswers, symbol: str, interval: str) -> pd.DataFrame:
     if pin is None or not answers.storage.facts(pin).rows:
         if missing:
             answers.notes.note(history.key.label())
-        return pd.DataFrame()
+        return _nothing()
     market, zone = history.market or Market(), history.zone
     answers.note(history.key, [gap for gap in missing if may_have_traded(market, zone, gap.start, gap.end)])
     frame: pd.DataFrame = answers.storage.read_pandas(pin).rename(columns=_YAHOOS)
-    frame.index = frame.index.tz_convert(zone).rename("Date" if timeframe == "day" else "Datetime")
+    frame.index = pd.DatetimeIndex(frame.index).tz_convert(zone).rename("Date" if timeframe == "day" else "Datetime")
     return frame
 
 
 def _within(frame: pd.DataFrame, period: str | None, start: Any, end: Any) -> pd.DataFrame:
     """Return the last days that there are ("7d"), or those from `start` on and before `end`; else all."""
-    if period is not None and (days := _DAYS.fullmatch(period)):
-        return frame.iloc[-int(days[1]) :]
-    if period not in (None, "max"):
-        raise YFException(f"the store stands in for Yahoo, and has no answer for the period {period!r}")
     index = pd.DatetimeIndex(frame.index)
-    first = 0 if start is None else index.searchsorted(_moment(start, index))
-    stop = len(index) if end is None else index.searchsorted(_moment(end, index))
-    return frame.iloc[first:stop]
+    first = 0 if start is None else int(index.searchsorted(_moment(start, index)))
+    stop = len(index) if end is None else int(index.searchsorted(_moment(end, index)))
+    if period is not None and (days := _DAYS.fullmatch(period)):
+        first = max(0, len(index) - int(days[1]))
+    elif period not in (None, "max"):
+        raise YFException(f"the store stands in for Yahoo, and has no answer for the period {period!r}")
+    within: pd.DataFrame = frame.iloc[first:stop]
+    return within
+
+
+def _nothing() -> pd.DataFrame:
+    nothing: pd.DataFrame = pd.DataFrame()
+    return nothing
 
 
 def _moment(moment: Any, index: pd.DatetimeIndex) -> pd.Timestamp:
