@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
+from lumibot.strategies import _strategy
 from lumibot.tools.yahoo_helper import YahooHelper
 from yfinance import utils
 from yfinance.base import TickerBase
@@ -34,17 +35,17 @@ _needed_until: ContextVar[datetime | None] = ContextVar("until when Lumibot need
 @contextmanager
 def answering(answers: StoredAnswers) -> Iterator[None]:
     """Have every `yfinance` ticker answered from the store meanwhile."""
-    fetch = YahooHelper.fetch_symbol_data
+    fetch, benchmark = YahooHelper.fetch_symbol_data, _strategy.get_symbol_returns
 
     def fetch_symbol_data(
         symbol: str, caching: bool = True, last_needed_datetime: datetime | None = None, interval: str = "1d"
     ) -> Any:
-        """Fetch as Lumibot does, and remember until when it needs bars: it asks for whole histories."""
-        before = _needed_until.set(last_needed_datetime)
-        try:
+        with _needing_bars_until(last_needed_datetime or _needed_until.get()):
             return fetch(symbol, caching=caching, last_needed_datetime=last_needed_datetime, interval=interval)
-        finally:
-            _needed_until.reset(before)
+
+    def get_symbol_returns(symbol: Any, start: Any, end: Any) -> Any:
+        with _needing_bars_until(end):
+            return benchmark(symbol, start, end)
 
     def history(ticker: Any, *arguments: Any, **settings: Any) -> pd.DataFrame:
         return _frame(answers, str(ticker.ticker), *arguments, **settings)
@@ -57,11 +58,22 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
         raise YFException("the store stands in for Yahoo and does not have this")
 
     with ExitStack() as standing_in:
+        standing_in.enter_context(replaced(_strategy, "get_symbol_returns", get_symbol_returns))
         standing_in.enter_context(replaced(YahooHelper, "fetch_symbol_data", staticmethod(fetch_symbol_data)))
         standing_in.enter_context(replaced(TickerBase, "history", history))
         standing_in.enter_context(replaced(TickerBase, "get_info", get_info))
         standing_in.enter_context(replaced(YfData, "_make_request", make_request))
         yield
+
+
+@contextmanager
+def _needing_bars_until(end: datetime | None) -> Iterator[None]:
+    """Remember until when Lumibot needs bars, since it asks for whole histories."""
+    before = _needed_until.set(end)
+    try:
+        yield
+    finally:
+        _needed_until.reset(before)
 
 
 def _frame(
@@ -112,7 +124,9 @@ def _bars(answers: StoredAnswers, symbol: str, interval: str) -> pd.DataFrame:
         return _nothing()
     history = _history(answers, symbol, timeframe)
     until = _needed_until.get()
-    wanted = TimeRange(EARLIEST, max(EARLIEST, answers.now if until is None else int(until.timestamp()) + 1))
+    wanted = TimeRange(
+        EARLIEST, max(EARLIEST, answers.now if until is None else int(pd.Timestamp(until).timestamp()) + 1)
+    )
     missing = answers.missing(history.key, wanted)
     pin = answers.pin(history.key)
     if pin is None or not answers.storage.facts(pin).rows:
