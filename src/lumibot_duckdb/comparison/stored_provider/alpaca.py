@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ import pandas as pd
 from alpaca.common.exceptions import APIError
 from alpaca.common.rest import RESTClient
 from lumibot.backtesting import AlpacaBacktesting as LumibotAlpacaBacktesting
+from lumibot.backtesting import alpaca_backtesting
 
 from lumibot_duckdb.backtesting.alpaca_chains import SOURCE
 from lumibot_duckdb.comparison.stored_provider.answers import StoredAnswers
@@ -33,15 +35,31 @@ _NOBODY = "00000000-0000-0000-0000-000000000000"
 Query = Mapping[str, Any]
 
 
+_needed: ContextVar[TimeRange | None] = ContextVar("what Lumibot needs bars of", default=None)
+
+
 @contextmanager
 def answering(answers: StoredAnswers) -> Iterator[None]:
     """Have all of Alpaca's clients answered from the store meanwhile."""
-    alpaca = _StoredAlpaca(answers)
+    alpaca, fetch = _StoredAlpaca(answers), alpaca_backtesting.fetch_alpaca_bars
+
+    def fetch_alpaca_bars(client: Any, request: Any, *arguments: Any, **settings: Any) -> Any:
+        """Fetch as Lumibot does, and remember what it needs: its shared cache asks for a bar more at both ends."""
+        first, last = _first_second(request.start), _last_second(request.end)
+        before = _needed.set(TimeRange(first, max(first, last + 1)))
+        try:
+            return fetch(client, request, *arguments, **settings)
+        finally:
+            _needed.reset(before)
 
     def one_request(client: Any, method: str, url: str, opts: Mapping[str, Any], retry: int) -> Any:
-        return alpaca.answer(urlsplit(str(url)).path, opts.get("params") or {})
+        query = {name: getattr(value, "value", value) for name, value in (opts.get("params") or {}).items()}
+        return alpaca.answer(urlsplit(url).path, query)
 
-    with replaced(RESTClient, "_one_request", one_request):
+    with (
+        replaced(RESTClient, "_one_request", one_request),
+        replaced(alpaca_backtesting, "fetch_alpaca_bars", fetch_alpaca_bars),
+    ):
         yield
 
 
@@ -69,11 +87,17 @@ class _StoredAlpaca:
         adjustment = str(query.get("adjustment") or "raw") if kind == "stock" else ""
         key = SeriesKey(_asset_of(kind, symbols[place]), SOURCE, timeframe, "" if adjustment == "raw" else adjustment)
         if start == first:
-            self._answers.note(key, self._answers.missing(key, TimeRange(first, max(first, last + 1))))
+            self._note(key, TimeRange(first, max(first, last + 1)))
         end = min(last + 1, start + _BARS_A_PAGE * bar_seconds(timeframe))
         bars = self._read(key, TimeRange(start, max(start, end)))
         token = f"{place}:{end}" if end <= last else f"{place + 1}:{first}" if place + 1 < len(symbols) else None
         return {"bars": {symbols[place]: bars} if bars else {}, "next_page_token": token}
+
+    def _note(self, key: SeriesKey, asked: TimeRange) -> None:
+        """Note what of a request that Lumibot needs is not stored."""
+        needed = _needed.get() or asked
+        start, end = max(asked.start, needed.start), min(asked.end, needed.end)
+        self._answers.note(key, self._answers.missing(key, TimeRange(start, max(start, end))))
 
     def _read(self, key: SeriesKey, within: TimeRange) -> list[dict[str, Any]]:
         pin = self._answers.pin(key)
@@ -93,7 +117,7 @@ class _StoredAlpaca:
         """Return the contracts on a stock that expire in a range of days, those that have expired or the others."""
         underlying = str(query["underlying_symbols"])
         first, last = (date.fromisoformat(str(query[f"expiration_date_{end}"])) for end in ("gte", "lte"))
-        status, today = str(getattr(query["status"], "value", query["status"])), date.today()
+        status, today = str(query["status"]), date.today()
         return [
             _contract_as_json(underlying, expiration, right, strike, status)
             for expiration, right, strike in self._listed(underlying, first, last)

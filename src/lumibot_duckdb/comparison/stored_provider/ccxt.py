@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, timezone
 from typing import Any
 
 import ccxt  # type: ignore[import-untyped]
+from lumibot.tools.ccxt_data_store import CcxtCacheDB
 
 from lumibot_duckdb.backtesting.ccxt_cache import SOURCE, TIMEFRAMES, asset_of
 from lumibot_duckdb.comparison.stored_provider.answers import StoredAnswers
@@ -19,17 +22,33 @@ _USUAL_PAGE = 300
 _PAIR = re.compile(r"[^/:\-\s]+/[^/:\-\s]+(:[^/:\s]+)?")
 
 
+_needed_until: ContextVar[datetime | None] = ContextVar("until when Lumibot needs candles", default=None)
+
+
 @contextmanager
 def answering(answers: StoredAnswers) -> Iterator[None]:
     """Have every exchange object that is made meanwhile answered from the store."""
-    made = ccxt.Exchange.__init__
+    made, download = ccxt.Exchange.__init__, CcxtCacheDB._get_barset_from_api
+
+    def download_until(
+        cache: Any, symbol: str, timeframe: str, limit: Any = None, start: Any = None, end: Any = None
+    ) -> Any:
+        """Download as Lumibot does, and remember until when it needs candles: it asks for pages."""
+        before = _needed_until.set(end)
+        try:
+            return download(cache, symbol, timeframe, limit, start, end)
+        finally:
+            _needed_until.reset(before)
 
     def make(exchange: Any, *arguments: Any, **settings: Any) -> None:
         made(exchange, *arguments, **settings)
         if exchange.synchronous:
             _stand_in(exchange, answers)
 
-    with replaced(ccxt.Exchange, "__init__", make):
+    with (
+        replaced(ccxt.Exchange, "__init__", make),
+        replaced(CcxtCacheDB, "_get_barset_from_api", download_until),
+    ):
         yield
 
 
@@ -38,7 +57,7 @@ def _stand_in(exchange: Any, answers: StoredAnswers) -> None:
 
     def load_markets(reload: bool = False, params: Any = None) -> dict[str, Any]:
         if exchange.markets is None:
-            exchange.markets = _Markets()
+            exchange.markets = _Markets(exchange)
         markets: dict[str, Any] = exchange.markets
         return markets
 
@@ -68,7 +87,9 @@ def _candles(answers: StoredAnswers, key: SeriesKey, start: int, count: int, sec
     That is as most exchanges answer: who asks for a time without candles gets those that come next.
     """
     page_end = start + count * seconds
-    missing = answers.missing(key, TimeRange(start, page_end))
+    until = _needed_until.get()
+    last = page_end if until is None else int(until.replace(tzinfo=timezone.utc).timestamp()) + 1
+    missing = answers.missing(key, TimeRange(start, max(start, min(page_end, last))))
     answers.note(key, missing)
     pin = answers.pin(key)
     if pin is None:
@@ -88,8 +109,13 @@ def _candles(answers: StoredAnswers, key: SeriesKey, start: int, count: int, sec
 class _Markets(dict[str, Any]):
     """The markets of an exchange. Which ones it has is not stored, so it has each that is asked for."""
 
+    def __init__(self, exchange: Any) -> None:
+        super().__init__()
+        self._exchange = exchange
+
     def __contains__(self, symbol: object) -> bool:
         if isinstance(symbol, str) and not super().__contains__(symbol) and _PAIR.fullmatch(symbol):
             base, _, quote = symbol.partition("/")
-            self[symbol] = {"id": symbol, "symbol": symbol, "base": base, "quote": quote, "active": True}
+            market = {"id": symbol, "symbol": symbol, "base": base, "quote": quote, "active": True}
+            self[symbol] = self._exchange.safe_market_structure(market)
         return super().__contains__(symbol)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
+from lumibot.strategies import _strategy
 from lumibot.tools.yahoo_helper import YahooHelper
 from yfinance import utils
 from yfinance.base import TickerBase
@@ -34,17 +35,17 @@ _needed_until: ContextVar[datetime | None] = ContextVar("until when Lumibot need
 @contextmanager
 def answering(answers: StoredAnswers) -> Iterator[None]:
     """Have every `yfinance` ticker answered from the store meanwhile."""
-    fetch = YahooHelper.fetch_symbol_data
+    fetch, benchmark = YahooHelper.fetch_symbol_data, _strategy.get_symbol_returns
 
     def fetch_symbol_data(
         symbol: str, caching: bool = True, last_needed_datetime: datetime | None = None, interval: str = "1d"
     ) -> Any:
-        """Fetch as Lumibot does, and remember until when it needs bars: it asks for whole histories."""
-        before = _needed_until.set(last_needed_datetime)
-        try:
+        with _needing_bars_until(last_needed_datetime or _needed_until.get()):
             return fetch(symbol, caching=caching, last_needed_datetime=last_needed_datetime, interval=interval)
-        finally:
-            _needed_until.reset(before)
+
+    def get_symbol_returns(symbol: Any, start: Any, end: Any) -> Any:
+        with _needing_bars_until(end):
+            return benchmark(symbol, start, end)
 
     def history(ticker: Any, *arguments: Any, **settings: Any) -> pd.DataFrame:
         return _frame(answers, str(ticker.ticker), *arguments, **settings)
@@ -57,11 +58,22 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
         raise YFException("the store stands in for Yahoo and does not have this")
 
     with ExitStack() as standing_in:
+        standing_in.enter_context(replaced(_strategy, "get_symbol_returns", get_symbol_returns))
         standing_in.enter_context(replaced(YahooHelper, "fetch_symbol_data", staticmethod(fetch_symbol_data)))
         standing_in.enter_context(replaced(TickerBase, "history", history))
         standing_in.enter_context(replaced(TickerBase, "get_info", get_info))
         standing_in.enter_context(replaced(YfData, "_make_request", make_request))
         yield
+
+
+@contextmanager
+def _needing_bars_until(end: datetime | None) -> Iterator[None]:
+    """Remember until when Lumibot needs bars, since it asks for whole histories."""
+    before = _needed_until.set(end)
+    try:
+        yield
+    finally:
+        _needed_until.reset(before)
 
 
 def _frame(
@@ -78,7 +90,7 @@ def _frame(
     **settings: Any,
 ) -> pd.DataFrame:
     """Return what `Ticker.history` gives; the arguments are its own."""
-    frame = _bars(answers, symbol, interval)
+    frame: pd.DataFrame = _bars(answers, symbol, interval)
     # Minutes are stored from days on which Yahoo's latest ones were others than today's: all of them are given.
     if len(frame) and interval == "1d":
         frame = _within(frame, period, start, end)
@@ -86,7 +98,9 @@ def _frame(
         frame = utils.auto_adjust(frame)
     elif len(frame) and back_adjust:
         frame = utils.back_adjust(frame)
-    return frame if actions else frame.drop(columns=_ACTIONS, errors="ignore")
+    if not actions:
+        frame = frame.drop(columns=_ACTIONS, errors="ignore")
+    return frame
 
 
 def _info(answers: StoredAnswers, symbol: str) -> dict[str, Any]:
@@ -107,33 +121,41 @@ def _bars(answers: StoredAnswers, symbol: str, interval: str) -> pd.DataFrame:
     timeframe = _TIMEFRAMES.get(interval)
     if timeframe is None:
         answers.notes.note(f"{interval} bars of {symbol} from Yahoo")
-        return pd.DataFrame()
+        return _nothing()
     history = _history(answers, symbol, timeframe)
     until = _needed_until.get()
-    wanted = TimeRange(EARLIEST, max(EARLIEST, answers.now if until is None else int(until.timestamp()) + 1))
+    wanted = TimeRange(
+        EARLIEST, max(EARLIEST, answers.now if until is None else int(pd.Timestamp(until).timestamp()) + 1)
+    )
     missing = answers.missing(history.key, wanted)
     pin = answers.pin(history.key)
     if pin is None or not answers.storage.facts(pin).rows:
         if missing:
             answers.notes.note(history.key.label())
-        return pd.DataFrame()
+        return _nothing()
     market, zone = history.market or Market(), history.zone
     answers.note(history.key, [gap for gap in missing if may_have_traded(market, zone, gap.start, gap.end)])
     frame: pd.DataFrame = answers.storage.read_pandas(pin).rename(columns=_YAHOOS)
-    frame.index = frame.index.tz_convert(zone).rename("Date" if timeframe == "day" else "Datetime")
+    frame.index = pd.DatetimeIndex(frame.index).tz_convert(zone).rename("Date" if timeframe == "day" else "Datetime")
     return frame
 
 
 def _within(frame: pd.DataFrame, period: str | None, start: Any, end: Any) -> pd.DataFrame:
     """Return the last days that there are ("7d"), or those from `start` on and before `end`; else all."""
-    if period is not None and (days := _DAYS.fullmatch(period)):
-        return frame.iloc[-int(days[1]) :]
-    if period not in (None, "max"):
-        raise YFException(f"the store stands in for Yahoo, and has no answer for the period {period!r}")
     index = pd.DatetimeIndex(frame.index)
-    first = 0 if start is None else index.searchsorted(_moment(start, index))
-    stop = len(index) if end is None else index.searchsorted(_moment(end, index))
-    return frame.iloc[first:stop]
+    first = 0 if start is None else int(index.searchsorted(_moment(start, index)))
+    stop = len(index) if end is None else int(index.searchsorted(_moment(end, index)))
+    if period is not None and (days := _DAYS.fullmatch(period)):
+        first = max(0, len(index) - int(days[1]))
+    elif period not in (None, "max"):
+        raise YFException(f"the store stands in for Yahoo, and has no answer for the period {period!r}")
+    within: pd.DataFrame = frame.iloc[first:stop]
+    return within
+
+
+def _nothing() -> pd.DataFrame:
+    nothing: pd.DataFrame = pd.DataFrame()
+    return nothing
 
 
 def _moment(moment: Any, index: pd.DatetimeIndex) -> pd.Timestamp:
