@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,4 +27,4 @@ _PATIENCE = {"POLYGON_WAIT_SECONDS_RETRY": "1", "POLYGON_MAX_RETRY_ATTEMPTS": "1
 def _nothing_of_the_developers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUMIBOT_DISABLE_DOTENV", "1")
     monkeypatch.chdir(tmp_path)
-    os.environ.pop("LUMIBOT_DUCKDB_DEBUG", None)
+    monkeypatch.delenv("LUMIBOT_DUCKDB_DEBUG", raising=False)
