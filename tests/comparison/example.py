@@ -16,7 +16,7 @@ from lumibot_duckdb.demo.side import UNATTENDED
 from parity.alpaca_sides import CONFIG
 from parity.examples import EXAMPLES, Example
 from parity.test_alpaca_strategies import OTHER_SPANS, settings_of
-from parity.test_ccxt_strategies import DOLLAR, RUN_ON_BINANCE
+from parity.test_ccxt_strategies import DOLLAR, LUMIBOTS_OWN, RUN_ON_BINANCE
 from parity.test_yahoo_strategies import ON_DAYS
 from wire.polygon_server import KEY
 
@@ -33,7 +33,8 @@ def example_of(source: str, name: str) -> tuple[Example, dict[str, Any]]:
     if source == "yahoo":
         return ON_DAYS[name], {**ON_DAYS[name].keywords}
     if source == "ccxt":
-        return RUN_ON_BINANCE[name], {"exchange_id": "binance", "quote_asset": DOLLAR, **RUN_ON_BINANCE[name].keywords}
+        on_binance = {**RUN_ON_BINANCE, "ccxt_example": LUMIBOTS_OWN}[name]
+        return on_binance, {"exchange_id": "binance", "quote_asset": DOLLAR, **on_binance.keywords}
     example = EXAMPLES[name]
     if source == "polygon":
         return example, {"polygon_api_key": KEY, **example.keywords}

@@ -20,7 +20,7 @@ from parity.ccxt_market import spring
 from parity.examples import EXAMPLES
 from parity.polygon_market import examples, list_options
 from parity.test_alpaca_strategies import LEFT_OUT_HERE
-from parity.test_ccxt_strategies import RUN_ON_BINANCE
+from parity.test_ccxt_strategies import RUN_ON_BINANCE, server_of_lumibots_own
 from parity.test_yahoo_strategies import ON_DAYS, SYMBOLS, moment
 from parity.yahoo_market import new_york_days, walk
 from wire.yahoo_server import Instrument, YahooServer
@@ -82,9 +82,22 @@ def source(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, str]
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_gives_the_same(name: str, source: tuple[str, dict[str, str]], tmp_path: Path) -> None:
     where, settings = source
+    if (where, name) == ("ccxt", "ccxt_example"):
+        pytest.skip("has a market of its own, below")
     if name not in ON_EACH[where]:
         pytest.skip(f"does not run on {where}, see parity/test_{where}_strategies.py")
-    with on_ground(tmp_path, settings):
+    assert_compared(where, name, settings, tmp_path)
+
+
+@pytest.mark.again
+def test_lumibots_own_example_of_ccxt_gives_the_same(tmp_path: Path) -> None:
+    with server_of_lumibots_own() as server:
+        assert_compared("ccxt", "ccxt_example", {"TEST_CCXT": server.url}, tmp_path)
+
+
+def assert_compared(where: str, name: str, settings: dict[str, str], folder: Path) -> None:
+    """Compare an example; it must be identical, with enough trades for that to say something."""
+    with on_ground(folder, settings):
         answer = compare(SCRIPT, where, name)
     assert answer.code == 0, answer.out + answer.err
     said = re.search(r"^identical: ([\d,]+) fills? with", answer.out, re.MULTILINE)

@@ -46,7 +46,7 @@ def add_parser(subparsers: Any) -> None:
         help="a script on Lumibot's storage and on this one, compared",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        usage="lumibot-duckdb compare [OPTION]... SCRIPT [ARGUMENT ...]",
+        usage="lumibot-duckdb compare [OPTION]... [-m] SCRIPT [ARGUMENT ...]",
     )
     parser.add_argument("--repeat", type=_times, default=1, metavar="N", help="run N times on each side; show medians")
     parser.add_argument(
@@ -61,6 +61,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="FOLDER",
         help="keep what both runs printed, and Lumibot's files about them, in this new folder",
     )
+    parser.add_argument("-m", dest="is_module", action="store_true", help="SCRIPT is the name of a module")
     parser.add_argument(
         "command", metavar="SCRIPT", nargs=argparse.REMAINDER, help="the script, and the arguments that are its own"
     )
@@ -77,7 +78,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.comparison.trial import ScriptFailedError, compare_script
 
     as_of = datetime.now(timezone.utc) if arguments.from_cache else None
-    script = Script(path, tuple(command[1:]), store, as_of)
+    script = Script(path, tuple(command[1:]), store, arguments.is_module, as_of)
     print(f"Comparing {path} on Lumibot's storage and on lumibot-duckdb", flush=True)
     with _folder(arguments.keep) as folder:
         try:
@@ -98,7 +99,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace, path: Path, store: Path) -> None:
     """Refuse what cannot work before anything is run."""
-    if not path.is_file():
+    if not arguments.is_module and not path.is_file():
         hint = "; options stand before the script" if str(path).startswith("-") else ""
         raise CommandError(f"there is no script {path}{hint}")
     if arguments.html is not None and (arguments.html.is_dir() or not arguments.html.absolute().parent.is_dir()):

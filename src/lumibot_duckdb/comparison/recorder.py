@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from functools import partial, wraps
 from pathlib import Path
-from threading import local
+from threading import Lock, local
 from time import perf_counter
 from typing import Any
 
@@ -214,8 +214,11 @@ class _Recording:
         self._meters = meters
         self._touched: set[tuple[str, Any]] = set()
         self._asked_directly: list[tuple[Any, str]] = []
-        self._listen_to(strategy.broker)
-        self._listen_to(strategy.broker.data_source)
+        self._writing = Lock()
+        broker = strategy.broker
+        for owner in (broker, broker.data_source, getattr(broker, "option_source", None)):
+            if owner is not None:
+                self._listen_to(owner)
 
     def ask(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Ask on behalf of the strategy, and write down the answer or the kind of error."""
@@ -252,8 +255,9 @@ class _Recording:
         return when
 
     def _write(self, answers: Iterable[Answer]) -> None:
-        for answer in answers:
-            self._answers.write(answer)
+        with self._writing:
+            for answer in answers:
+                self._answers.write(answer)
 
     def _listen_to(self, owner: Any) -> None:
         for name in _DIRECT_QUESTIONS:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import deque
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,7 +36,7 @@ class RunError(RuntimeError):
 
 @dataclass(frozen=True)
 class Script:
-    """A script with its arguments, and the store for our side.
+    """A script (its path, or the name of a module) with its arguments, and the store for our side.
 
     `stored_as_of`, if given, is a moment (tz-aware) as of which the store answers in the place of providers.
     """
@@ -43,6 +44,7 @@ class Script:
     path: Path
     arguments: tuple[str, ...]
     store: Path
+    is_module: bool = False
     stored_as_of: datetime | None = None
 
 
@@ -55,7 +57,7 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
     folder.mkdir(parents=True)
     job, result = folder / "job.json", folder / "result.json"
     as_of = script.stored_as_of.isoformat() if script.stored_as_of is not None else None
-    job.write_text(json.dumps(asdict(Job(side, str(script.path), str(script.store), as_of))))
+    job.write_text(json.dumps(asdict(Job(side, str(script.path), str(script.store), script.is_module, as_of))))
     command = [sys.executable, "-m", "lumibot_duckdb.comparison.side", str(job), str(result), *script.arguments]
     logs_before = Path("logs").exists()
     with (folder / OUTPUT).open("w", encoding="utf-8") as output:
@@ -73,11 +75,12 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
             raise
     if not logs_before:
         _remove_if_empty(Path("logs"))
+    last_lines = _hide_keys(folder / OUTPUT, known_secrets(script.path))
     if not result.exists():
-        raise RunError(side, _reason(code), _last_lines(script, folder / OUTPUT))
+        raise RunError(side, _reason(code), last_lines)
     outcome = read_outcome(result)
     if outcome.error is not None:
-        raise RunError(side, outcome.error, _last_lines(script, folder / OUTPUT))
+        raise RunError(side, outcome.error, last_lines)
     return Run(outcome, folder)
 
 
@@ -115,9 +118,18 @@ def _reason(code: int) -> str:
     return f"its process was ended by {name}{memory}"
 
 
-def _last_lines(script: Script, output: Path) -> list[str]:
-    text = redacted(output.read_text(encoding="utf-8", errors="replace"), known_secrets(script.path))
-    return text.replace("\r", "\n").strip().splitlines()[-_LAST_LINES:]
+def _hide_keys(output: Path, secrets: frozenset[str]) -> list[str]:
+    """Take the keys that are known out of what a script wrote; return its last lines."""
+    hidden = output.with_suffix(".hidden")
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    with output.open(encoding="utf-8", errors="replace") as lines, hidden.open("w", encoding="utf-8") as kept:
+        for line in lines:
+            shown = redacted(line, secrets)
+            kept.write(shown)
+            if shown.strip():
+                last.append(shown.rstrip())
+    hidden.replace(output)
+    return list(last)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -25,7 +25,7 @@ _PACKAGES = ("lumibot", "duckdb", "lumibot-duckdb", "pandas")
 
 @dataclass(frozen=True)
 class Job:
-    """A script to run on a side (`outcome.SIDES`).
+    """A script to run on a side (`outcome.SIDES`): its path, or the name of a module.
 
     `stored_as_of`, if given, is a moment (ISO 8601, with its zone): providers are not asked then, the store as it stood
     answers in their place.
@@ -34,6 +34,7 @@ class Job:
     side: str
     script: str
     store: str
+    is_module: bool = False
     stored_as_of: str | None = None
 
 
@@ -83,11 +84,14 @@ def _not_stored(job: Job) -> list[str]:
 
 
 def _run(job: Job, arguments: list[str]) -> str | None:
-    """Run the script as `python SCRIPT` would; return what went wrong."""
-    from lumibot_duckdb.backtesting.script import run_script
+    """Run the script as Python would; return what went wrong."""
+    from lumibot_duckdb.backtesting.script import run_module, run_script
 
     try:
-        run_script(Path(job.script), arguments)
+        if job.is_module:
+            run_module(job.script, arguments)
+        else:
+            run_script(Path(job.script), arguments)
     except SystemExit as ended:
         return None if ended.code in (None, 0) else f"the script ended with exit code {ended.code}"
     except KeyboardInterrupt:

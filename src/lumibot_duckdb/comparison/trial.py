@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -89,6 +90,8 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
                     errors.append(error)
         if errors:
             raise ScriptFailedError(errors)
+    for filled in filter(None, cache.values()):
+        shutil.rmtree(filled, ignore_errors=True)
     reference = first or runs[LUMIBOT][0]
     result = Result(
         script=script.path,
