@@ -16,7 +16,7 @@ from lumibot.entities import Asset
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.ccxt_market import DOLLAR, spring
 from parity.ccxt_sides import Side, both_sides
-from parity.example_runs import ON_BINANCE
+from parity.example_runs import ON_BINANCE, ON_DAYS_OF_BINANCE, days_of_binance
 from parity.strategies import Brackets, Crossing, LimitsAndTrails
 from wire.binance_server import KLINES, BinanceServer
 
@@ -67,33 +67,10 @@ def test_an_example_strategy_trades_the_same(name: str, tmp_path: Path, server: 
     )
 
 
-LUMIBOTS_OWN = Example(
-    "ccxt_backtesting_example",
-    "CcxtBacktestingExampleStrategy",
-    "2023-02-01",
-    "2023-02-25",
-    fills=2,
-    parameters={"asset": (ETH, DOLLAR), "cash_at_risk": 0.25, "window": 21},
-    keywords={"benchmark_asset": "ETH/USDT", "analyze_backtest": True},
-)
-
-
-def server_of_lumibots_own() -> BinanceServer:
-    """Return a server with prices that move enough for Lumibot's CCXT example to trade."""
-    days = crypto_bars("ETH", dt.date(2022, 12, 1), dt.date(2023, 3, 1)).iloc[::60]
-    days = days[~days.index.duplicated()]
-    days[PRICES] = (days[PRICES] / days["open"].iloc[0] * 1_500).round(2)
-    for moment, to in (("2023-02-07", 0.5), ("2023-02-15", 5.0)):
-        days.loc[moment:, PRICES] = (days.loc[moment:, PRICES] * to).round(2)  # type: ignore[misc]
-    server = BinanceServer()
-    server.list_market("ETH", "USDT", days)
-    return server
-
-
 def test_lumibots_own_ccxt_example_trades_the_same(tmp_path: Path) -> None:
-    """As it is shipped, its benchmark from the exchange."""
-    example = LUMIBOTS_OWN
-    with server_of_lumibots_own() as server:
+    """As it is shipped, its benchmark from the exchange; prices that move enough for it to trade."""
+    (example,) = ON_DAYS_OF_BINANCE.values()
+    with days_of_binance() as server:
         theirs, ours = compare(
             tmp_path,
             server,
