@@ -60,12 +60,13 @@ def test_a_frame_comes_back(
     (answer,) = written(path, frame_answer(*CALL, frame))
     assert (answer.when, answer.call, answer.asset) == CALL
     read = read_frame(answer)
-    assert read.index == [str(stamp) for stamp in frame.index]
-    assert np.array(read.columns["close"]).tobytes() == frame["close"].to_numpy().tobytes()
-    assert read.columns["volume"] == frame["volume"].tolist()
+    assert [read.bar(row) for row in range(len(frame))] == [str(stamp) for stamp in frame.index]
+    assert read.columns["close"].tobytes() == frame["close"].to_numpy().tobytes()
+    assert read.columns["volume"].tolist() == frame["volume"].tolist()
     assert read.dtypes["other"] == str(frame["other"].dtype)
-    texts = [repr(value) for value in frame["other"].tolist()]
-    assert read.columns["other"] == (texts if frame["other"].to_numpy().dtype == object else frame["other"].tolist())
+    others = frame["other"].to_numpy()
+    expected = [repr(value) for value in others.tolist()] if others.dtype == object else others.tolist()
+    assert read.columns["other"].tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_a_long_frame_that_moves_on_is_written_once(tmp_path: Path) -> None:
     assert path.stat().st_size < 3 * whole.memory_usage().sum()
     for answer, frame in zip(read, frames, strict=True):
         if len(frame) in (50_000, len(frames[-1])):
-            assert read_frame(answer).columns["close"] == frame["close"].tolist()
+            assert read_frame(answer).columns["close"].tolist() == frame["close"].tolist()
 
 
 def test_parts_are_the_same_wherever_a_frame_starts() -> None:

@@ -116,6 +116,18 @@ def test_a_value_shows_through_other_dtypes(compare: Any) -> None:
     assert (difference.kind, difference.left, difference.right) == ("frame", "200", "7.0")
 
 
+def test_a_value_is_found_after_any_number_of_other_dtypes(compare: Any) -> None:
+    times = pd.date_range("2024-01-02", periods=200, freq="min", tz="UTC").map(lambda time: time.isoformat())
+    floats = bars().astype({"volume": float})
+    other = floats.copy()
+    other.iloc[1, 0] = 1.0
+    frames = [asked(other if number == 150 else floats, when) for number, when in enumerate(times)]
+    found = compare(Recorded([asked(bars(), when) for when in times]), Recorded(frames))
+    assert found.counts == {"dtypes": 199, "frame": 1}
+    (difference,) = [each for each in found.differences if each.kind == "frame"]
+    assert (difference.when, difference.left, difference.right) == (times[150], "471.0", "1.0")
+
+
 def test_a_missing_value_is_the_same_as_a_missing_value(compare: Any) -> None:
     holes = bars(close=[470.0, np.nan, 1.0, np.inf, 2.0])
     assert compare(Recorded([asked(holes)]), Recorded([asked(holes.copy())])).identical

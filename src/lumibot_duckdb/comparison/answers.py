@@ -92,42 +92,52 @@ def _packed(arrays: Sequence[np.ndarray[Any, Any]]) -> bytes:
     return b"".join(packed)
 
 
-def _unpacked(part: bytes) -> list[list[Any]]:
+def _unpacked(part: bytes) -> list[np.ndarray[Any, Any]]:
     arrays, at = [], 0
     while at < len(part):
         about, size = _LENGTHS.unpack_from(part, at)
         at += _LENGTHS.size
         dtype, data = part[at : at + about].decode(), part[at + about : at + about + size]
         at += about + size
-        arrays.append(json.loads(data) if dtype == "texts" else np.frombuffer(data, dtype).tolist())
+        texts = dtype == "texts"
+        arrays.append(np.array(json.loads(data), dtype=object) if texts else np.frombuffer(data, dtype))
     return arrays
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame read back, to say where two of them differ. `index` has texts, `columns` plain values."""
+    """A frame read back, to say where two of them differ. `stamps` is its index; times are numbers in its unit."""
 
     dtypes: dict[str, str]
-    index: list[str]
-    columns: dict[str, list[Any]]
+    stamps: np.ndarray[Any, Any]
+    columns: dict[str, np.ndarray[Any, Any]]
+
+    def bar(self, row: int) -> str:
+        """Return the time of a row as the frame has it."""
+        dtype, stamp = self.dtypes[INDEX].partition("]")[0], self.stamps[row : row + 1]
+        if not dtype.startswith("datetime64["):
+            return str(stamp[0])
+        unit, _, zone = dtype.removeprefix("datetime64[").partition(", ")
+        times = pd.DatetimeIndex(stamp.astype(f"datetime64[{unit}]"))
+        return str((times.tz_localize("UTC").tz_convert(zone) if zone else times)[0])
+
+    def value(self, name: str, row: int) -> str:
+        """Return a value in full."""
+        return repr(self.columns[name][row : row + 1].tolist()[0])
+
+
+INDEX = "the index"
 
 
 def read_frame(answer: Answer) -> Frame:
     """Return the frame of an answer that is one."""
     about = json.loads(answer.kind)
-    names = ["index", *(name for name, _ in about["columns"])]
     parts = [_unpacked(part) for part in answer.parts]
-    together: list[list[Any]] = [[value for part in parts for value in part[number]] for number in range(len(names))]
-    dtypes = {"index": " ".join(about["index"]), **dict(about["columns"])}
-    return Frame(dtypes, _times(together[0], about["index"][0]), dict(zip(names[1:], together[1:], strict=True)))
-
-
-def _times(values: list[Any], dtype: str) -> list[str]:
-    if not dtype.startswith("datetime64"):
-        return [str(value) for value in values]
-    unit, _, zone = dtype.removeprefix("datetime64[").removesuffix("]").partition(", ")
-    stamps = pd.DatetimeIndex(np.array(values, dtype=f"datetime64[{unit}]"))
-    return [str(stamp) for stamp in (stamps.tz_localize("UTC").tz_convert(zone) if zone else stamps)]
+    stamps, *columns = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    names = [name for name, _ in about["columns"]]
+    return Frame(
+        {INDEX: " ".join(about["index"]), **dict(about["columns"])}, stamps, dict(zip(names, columns, strict=True))
+    )
 
 
 class AnswersWriter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -11,7 +10,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from lumibot_duckdb.comparison.answers import Answer, Frame, complete, read_answers, read_frame
+import numpy as np
+
+from lumibot_duckdb.comparison.answers import Answer, Frame, Mark, complete, read_answers, read_frame
 from lumibot_duckdb.comparison.outcome import Backtest, Outcome, Table, answers_file, inputs_folder
 
 MISSING = "nothing"
@@ -79,7 +80,7 @@ def compare_runs(left: Run, right: Run) -> Comparison:
         given = _Given(theirs.name, (left.folder, right.folder), number)
         kinds = {
             **{kind: [each for each in given.differences if each.kind == kind] for kind in given.counts},
-            "input": list(_inputs(theirs.name, *(inputs_folder(run.folder, number) for run in (left, right)))),
+            "input": [] if given.differences else list(_inputs(theirs.name, left.folder, right.folder, number)),
             "trade": list(_rows(theirs.name, "trade", theirs.events, ours.events)),
             "portfolio": list(_rows(theirs.name, "portfolio", theirs.values, ours.values)),
             "analysis": list(_analysis(theirs, ours)),
@@ -137,26 +138,24 @@ class _Given:
             if left is None or right is None or (left.when, left.call) != (right.when, right.call):
                 # From here on the two asked for other things, which says nothing about the answers.
                 self._note(self._other_question(left, right))
-                self._count_rest()
+                self.frames, self.others = _count_kinds(self._files[0])
                 return
             if left != right:
                 self._look_into(left, right)
 
-    def _count_rest(self) -> None:
-        answers = list_kinds(self._files[0])
-        self.frames, self.others = answers
-
     def _look_into(self, left: Answer, right: Answer) -> None:
-        left, right = (complete(answer, file) for answer, file in zip((left, right), self._files, strict=True))
-        if left.is_frame and right.is_frame:
-            found = _frames(read_frame(left), read_frame(right))
-            if found is not None:  # else the same values, put down in other parts
-                kind, place, *values = found
-                self._note(Difference(kind, self._backtest, left.when, left.asset, f"{left.call}, {place}", *values))
-        else:
+        if not left.is_frame or not right.is_frame:
             kind = "frame" if left.is_frame or right.is_frame else "answer"
-            values = list(_excerpts(*("a frame" if each.is_frame else each.text for each in (left, right))))
-            self._note(Difference(kind, self._backtest, left.when, left.asset, left.call, *values))
+            texts = ["a frame" if each.is_frame else each.text for each in self._completed(left, right)]
+            self._note(Difference(kind, self._backtest, left.when, left.asset, left.call, *_excerpts(*texts)))
+        elif self.counts["frame"] > _LISTED and any(isinstance(part, Mark) for part in (*left.parts, *right.parts)):
+            self.counts["frame"] += 1  # long ones are looked up in the whole file
+        elif found := _frames(*map(read_frame, self._completed(left, right))):
+            kind, place, *values = found
+            self._note(Difference(kind, self._backtest, left.when, left.asset, f"{left.call}, {place}", *values))
+
+    def _completed(self, *answers: Answer) -> list[Answer]:
+        return [complete(answer, file) for answer, file in zip(answers, self._files, strict=True)]
 
     def _other_question(self, left: Answer | None, right: Answer | None) -> Difference:
         when = min((each.when for each in (left, right) if each is not None), default="")
@@ -170,7 +169,7 @@ class _Given:
             self.differences.append(difference)
 
 
-def list_kinds(path: Path) -> tuple[int, int]:
+def _count_kinds(path: Path) -> tuple[int, int]:
     """Return how many answers of a file are frames, and how many are not."""
     frames = others = 0
     for answer in read_answers(path):
@@ -183,34 +182,37 @@ def _frames(left: Frame, right: Frame) -> tuple[str, str, str, str] | None:
     """Return the kind of the first difference, its place and both values: of bars, then of values, then of dtypes."""
     if list(left.columns) != list(right.columns):
         return "frame", "columns", ", ".join(left.columns), ", ".join(right.columns)
-    if left.index != right.index:
-        for theirs, ours in zip_longest(left.index, right.index):
-            if theirs != ours:
-                return "frame", "bar", _bar(left, theirs), _bar(right, ours)
-    for row, time in enumerate(left.index):
-        for name, values in left.columns.items():
-            theirs, ours = values[row], right.columns[name][row]
-            if not _same(theirs, ours):
-                return "frame", f"bar {time}, {name}", repr(theirs), repr(ours)
+    if not np.array_equal(left.stamps, right.stamps):
+        rows = min(len(left.stamps), len(right.stamps))
+        row = next((row for row in range(rows) if left.stamps[row] != right.stamps[row]), rows)
+        return "frame", "bar", _bar(left, row), _bar(right, row)
+    others = {name: _other_rows(left.columns[name], right.columns[name]) for name in left.columns}
+    if any(len(rows) for rows in others.values()):
+        row, name = min(
+            ((int(rows[0]), name) for name, rows in others.items() if len(rows)), key=lambda first: first[0]
+        )
+        return "frame", f"bar {left.bar(row)}, {name}", left.value(name, row), right.value(name, row)
     for name, dtype in left.dtypes.items():
         if dtype != right.dtypes[name]:
             return "dtypes", f"dtype of {name}", dtype, right.dtypes[name]
     return None
 
 
-def _bar(frame: Frame, time: str | None) -> str:
-    if time is None:
+def _bar(frame: Frame, row: int) -> str:
+    if row >= len(frame.stamps):
         return MISSING
-    row = frame.index.index(time)
-    return f"{time} (" + ", ".join(f"{name} {values[row]!r}" for name, values in frame.columns.items()) + ")"
+    return f"{frame.bar(row)} (" + ", ".join(f"{name} {frame.value(name, row)}" for name in frame.columns) + ")"
 
 
-def _same(left: Any, right: Any) -> bool:
-    if isinstance(left, float) and isinstance(right, float):
-        if math.isnan(left) or math.isnan(right):
-            return math.isnan(left) and math.isnan(right)
-        return left == right and math.copysign(1, left) == math.copysign(1, right)
-    return bool(left == right)
+def _other_rows(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the rows in which two columns differ: not for missing values on both sides, but for the sign of a zero."""
+    if left.dtype.kind != "f" and right.dtype.kind != "f":
+        return np.flatnonzero(left != right)
+    if "O" in (left.dtype.kind, right.dtype.kind):
+        return np.arange(len(left))
+    missing = np.isnan(left) & np.isnan(right)
+    same = (left == right) & (np.signbit(left) == np.signbit(right))
+    return np.flatnonzero(~(same | missing))
 
 
 def _excerpts(left: str, right: str) -> tuple[str, str]:
@@ -261,12 +263,13 @@ def _analysis(left: Backtest, right: Backtest) -> Iterator[Difference]:
             yield Difference("analysis", left.name, "", "", name, *_excerpts(*values))
 
 
-def _inputs(backtest: str, left: Path, right: Path) -> Iterator[Difference]:
+def _inputs(backtest: str, left: Path, right: Path, number: int) -> Iterator[Difference]:
     """Compare Lumibot's own record of what indicators and strategies saw; it has the first 4,096 frames."""
-    observed = [_csv(folder / "market_input_observations.csv") for folder in (left, right)]
+    folders = [inputs_folder(folder, number) for folder in (left, right)]
+    observed = [_csv(folder / "market_input_observations.csv") for folder in folders]
     if observed[0] == observed[1]:
         return
-    rows = [_csv(folder / "market_inputs.csv") for folder in (left, right)]
+    rows = [_csv(folder / "market_inputs.csv") for folder in folders]
     for theirs, ours in zip_longest(*rows):
         if theirs != ours:
             either = theirs or ours or {}
