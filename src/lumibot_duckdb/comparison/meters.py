@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter, process_time, thread_time
 
 from lumibot_duckdb.comparison.memory import MemoryCurve, peak_resident_bytes
 from lumibot_duckdb.comparison.requests_made import RequestCount
@@ -49,8 +49,8 @@ class Meters:
         self._cpu_before = process_time()
         self._children_before = _children_seconds()
         self._phases = dict.fromkeys(PHASES, 0.0)
-        self._phase, self._since, self._recorded_before = IMPORTS, self._started, 0.0
-        self.recording = 0.0
+        self._phase, self._since, self._apart_before = IMPORTS, self._started, 0.0
+        self._apart = self._cpu_apart = 0.0
         self.disk_before = self.disk_after = 0
         self._curve = MemoryCurve()
         self._curve.__enter__()
@@ -60,8 +60,8 @@ class Meters:
     def enter(self, phase: str) -> str:
         """Charge what comes next to a phase; return the phase before."""
         now, before = perf_counter(), self._phase
-        self._phases[before] += now - self._since - (self.recording - self._recorded_before)
-        self._phase, self._since, self._recorded_before = phase, now, self.recording
+        self._phases[before] += now - self._since - (self._apart - self._apart_before)
+        self._phase, self._since, self._apart_before = phase, now, self._apart
         return before
 
     @contextmanager
@@ -73,18 +73,15 @@ class Meters:
         finally:
             self.enter(before)
 
-    def recorded(self, seconds: float) -> None:
-        """Take off time that was spent on recording, not on the backtest."""
-        self.recording += seconds
-
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Take off the time of a block."""
-        started = perf_counter()
+        """Take off the time of a block, which is spent on comparing and not on the backtest."""
+        started, cpu_before = perf_counter(), thread_time()
         try:
             yield
         finally:
-            self.recorded(perf_counter() - started)
+            self._apart += perf_counter() - started
+            self._cpu_apart += thread_time() - cpu_before
 
     def stop(self) -> Costs:
         """End and return the costs."""
@@ -93,9 +90,9 @@ class Meters:
         cpu = process_time() - self._cpu_before + _children_seconds() - self._children_before
         self._curve.__exit__(None, None, None)
         return Costs(
-            seconds=seconds - self.recording,
-            cpu_seconds=max(cpu - self.recording, 0.0),
-            recording=self.recording,
+            seconds=seconds - self._apart,
+            cpu_seconds=cpu - self._cpu_apart,
+            recording=self._apart,
             phases=self._phases,
             peak_bytes=peak_resident_bytes(),
             memory=self._curve.points,

@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from functools import partial, wraps
 from pathlib import Path
 from threading import Lock, local
-from time import perf_counter
 from typing import Any
 
 import pandas as pd
@@ -224,10 +223,9 @@ class _Recording:
         """Ask on behalf of the strategy, and write down the answer or the kind of error."""
         self.asking.already = True
         try:
-            started = perf_counter()
-            asked = _Question.of(name, args, kwargs)
-            touch = (asked.asset, asked.timestep)
-            self._meters.recorded(perf_counter() - started)
+            with self._meters.apart():
+                asked = _Question.of(name, args, kwargs)
+                touch = (asked.asset, asked.timestep)
             before = self._meters.enter(REQUESTS if touch in self._touched else FIRST_BARS)
             try:
                 answer = method(*args, **kwargs)
@@ -236,10 +234,9 @@ class _Recording:
                 self._write([value_answer(self._now(), asked.call, asked.asset, f"raised {type(error).__name__}")])
                 raise
             self._meters.enter(before)
-            started = perf_counter()
-            self._touched.add(touch)
-            self._write(_answers(self._now(), asked, answer))
-            self._meters.recorded(perf_counter() - started)
+            with self._meters.apart():
+                self._touched.add(touch)
+                self._write(_answers(self._now(), asked, answer))
             return answer
         finally:
             self.asking.already = False

@@ -50,8 +50,13 @@ def main(arguments: list[str]) -> int:
 
     recorder = Recorder(result_file.parent, meters)
     recorder.install()
-    _choose_storage(job)
+    if job.side == DUCKDB:
+        import lumibot_duckdb
+
+        lumibot_duckdb.activate()
     with meters.apart():
+        if job.stored_as_of is not None:
+            _stand_in_for_providers(job.store, datetime.fromisoformat(job.stored_as_of))
         meters.disk_before = _bytes_on_disk(job, Path(LUMIBOT_CACHE_FOLDER))
     meters.enter(BEFORE)
     error = _run(job, arguments[2:])
@@ -62,16 +67,11 @@ def main(arguments: list[str]) -> int:
     return 0 if error is None else 1
 
 
-def _choose_storage(job: Job) -> None:
-    if job.side == DUCKDB:
-        import lumibot_duckdb
+def _stand_in_for_providers(store: str, as_of: datetime) -> None:
+    from lumibot_duckdb.comparison.stored_provider import serve_from_store
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
-        lumibot_duckdb.activate()
-    if job.stored_as_of is not None:
-        from lumibot_duckdb.comparison.stored_provider import serve_from_store
-        from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
-
-        serve_from_store(DuckDBDataStorage(job.store), as_of=datetime.fromisoformat(job.stored_as_of))
+    serve_from_store(DuckDBDataStorage(store), as_of=as_of)
 
 
 def _not_stored(job: Job) -> list[str]:

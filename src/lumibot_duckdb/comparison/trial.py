@@ -138,10 +138,10 @@ def _unsteady(side: str, runs: list[Run]) -> list[Unsteady]:
 def _notes(first: Run | None, runs: dict[str, list[Run]]) -> list[str]:
     """Return what a person should know who reads the result."""
     notes = []
-    if first is not None and not compare_runs(first, runs[LUMIBOT][0]).identical:
+    if first is not None and (own := compare_runs(first, runs[LUMIBOT][0]).differences):
         notes.append(
-            "Lumibot does not give on its filled cache what it gave on the empty one. That is its own; compared is the "
-            "empty one."
+            "Lumibot does not give on its filled cache what it gave on the empty one, which is what was compared: "
+            f"{own[0].subject}, {own[0].place} was {own[0].left} and became {own[0].right}."
         )
     if missing := runs[DUCKDB][0].outcome.not_stored or (first.outcome.not_stored if first is not None else []):
         notes.append(
