@@ -96,13 +96,16 @@ def test_our_classes_are_what_a_script_gets(folder: Path) -> None:
         "from lumibot.backtesting import YahooDataBacktesting\n"
         "from lumibot.constants import LUMIBOT_CACHE_FOLDER\n"
         "print(YahooDataBacktesting.__module__, LUMIBOT_CACHE_FOLDER == os.getcwd())\n"
-        "print(os.environ['LUMIBOT_DUCKDB_PATH'])\n"
     )
-    environment = {"LUMIBOT_LOG_LEVEL": "ERROR"}
-    answer = ended(PROGRAM, "run", "--store", "mine", "script.py", "--store", "other", cwd=folder, **environment)
-    assert answer.stderr == ""
-    assert answer.stdout == f"lumibot_duckdb.backtesting.yahoo True\n{folder / 'mine' / 'lumibot.duckdb'}\n"
-    assert ended(PROGRAM, "--store", "mine", "run", "script.py", cwd=folder, **environment).stdout == answer.stdout
+    answer = ended(PROGRAM, "run", "script.py", cwd=folder, LUMIBOT_LOG_LEVEL="ERROR")
+    assert (answer.stdout, answer.stderr) == ("lumibot_duckdb.backtesting.yahoo True\n", "")
+
+
+def test_the_store_is_the_one_that_is_named_before_the_script(folder: Path) -> None:
+    (folder / "script.py").write_text("import os\nprint(os.environ['LUMIBOT_DUCKDB_PATH'])\n")
+    for arguments in (("run", "--store", "mine"), ("--store", "mine", "run")):
+        answer = ended(PROGRAM, *arguments, "script.py", "--store", "other", cwd=folder)
+        assert (answer.stdout, answer.stderr) == (f"{folder / 'mine' / 'lumibot.duckdb'}\n", "")
 
 
 @pytest.mark.parametrize(

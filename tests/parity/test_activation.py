@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -34,7 +35,8 @@ from parity.ccxt_market import spring
 from parity.polygon_market import examples
 from parity.strategies import Crossing
 from parity.yahoo_market import new_york_days, walk
-from wire.polygon_server import KEY
+from wire.loopback import LoopbackServer
+from wire.polygon_server import KEY, PolygonServer
 from wire.yahoo_server import Instrument, YahooServer
 
 THEIRS = {name: getattr(import_module(home), name) for name, home in HOMES.items()}
@@ -183,6 +185,25 @@ def test_globals_that_were_taken_before_are_ours_while_active(research: ModuleTy
     assert all(vars(research)[name] is value for name, value in before.items() if name != "Polygon")
 
 
+class Busy:
+    """Does something as soon as it is looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(f"{name} was asked for")
+
+
+def test_what_others_put_there_before_is_left_alone(research: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(THEIRS["PolygonDataBacktesting"]):  # type: ignore[name-defined,misc]
+        pass
+
+    monkeypatch.setattr(_strategy, "PolygonDataBacktesting", Own)
+    research.busy, research.Own = Busy(), Own
+    with activated():
+        assert _strategy._get_backtesting_class("PolygonDataBacktesting") is Own
+        assert research.Own is Own
+    assert _strategy._get_backtesting_class("PolygonDataBacktesting") is Own
+
+
 # -- backtests ------------------------------------------------------------------------------------------------
 
 
@@ -258,19 +279,28 @@ def test_a_rollout_takes_its_share_by_the_strategys_name(
     assert chosen == {"Pairs": True, "Reversal": False}
 
 
-def test_the_benchmark_of_a_polygon_backtest_comes_from_polygon_while_active(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def polygon() -> Iterator[PolygonServer]:
+    market = examples()
+    bars = {**market.bars, ("I:SPX", "minute"): market.bars["SPY", "minute"]}
+    with replace(market, bars=bars).served() as server:
+        yield server
+
+
+def test_the_benchmark_of_a_polygon_backtest_comes_from_polygon_while_active(
+    tmp_path: Path, polygon: PolygonServer
+) -> None:
     """Lumibot asks `type(source) == PolygonDataBacktesting` for that."""
     results = {}
-    with examples().served() as server:
-        for active in (False, True):
-            side = polygon_sides.Side(None, tmp_path / str(active))
-            with side.entered(server), activated(active):
-                parameters = {"assets": [QQQ], "sleeptime": "1D", "step": "day", "length": 4}
-                settings = {"polygon_api_key": KEY, "benchmark_asset": "SPY"}
-                source = THEIRS["PolygonDataBacktesting"]
-                results[active] = run(
-                    Crossing, source, side.folder / "run", "2023-03-06", "2023-03-11", parameters, **settings
-                )
+    for active in (False, True):
+        side = polygon_sides.Side(None, tmp_path / str(active))
+        with side.entered(polygon), activated(active):
+            parameters = {"assets": [QQQ], "sleeptime": "1D", "step": "day", "length": 4}
+            settings = {"polygon_api_key": KEY, "benchmark_asset": "SPY"}
+            source = THEIRS["PolygonDataBacktesting"]
+            results[active] = run(
+                Crossing, source, side.folder / "run", "2023-03-06", "2023-03-11", parameters, **settings
+            )
     assert_same_result(results[False], results[True])
     benchmarks = [result.strategy._benchmark_returns_df for result in results.values()]
     pd.testing.assert_frame_equal(*benchmarks, check_exact=True)
@@ -280,9 +310,11 @@ def test_the_benchmark_of_a_polygon_backtest_comes_from_polygon_while_active(tmp
 # -- the router -----------------------------------------------------------------------------------------------
 
 
-def test_the_router_asks_and_answers_as_it_does_without_us(tmp_path: Path) -> None:
+def test_the_router_asks_and_answers_as_it_does_without_us(tmp_path: Path, polygon: PolygonServer) -> None:
     """It calls the Polygon helper, Lumibot's Alpaca source and Lumibot's cache of candles itself."""
-    found = {active: _routed(tmp_path / str(active), active) for active in (False, True)}
+    with served(examples()) as alpaca, spring().server() as binance:
+        servers = {"polygon": polygon, "alpaca": alpaca, "binance": binance}
+        found = {active: _routed(tmp_path / str(active), servers, active) for active in (False, True)}
     answers, requests = zip(found[False], found[True], strict=True)
     assert requests[0] == requests[1]
     assert all(requests[0].values()), "each provider was asked"
@@ -296,22 +328,41 @@ def test_the_router_asks_and_answers_as_it_does_without_us(tmp_path: Path) -> No
     assert list(tmp_path.rglob("store.duckdb")) == []
 
 
-def _routed(folder: Path, active: bool) -> tuple[Mapping[str, Any], Mapping[str, list[Any]]]:
+@pytest.mark.soak
+def test_a_backtest_on_the_router_is_the_same_as_without_us(
+    tmp_path: Path, polygon: PolygonServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, asked = {}, {}
+    monkeypatch.setattr(ThetaDataBacktestingPandas, "kill_processes_by_name", lambda *_: None)
+    for active in (False, True):
+        polygon.requests.clear()
+        with polygon_sides.Side(None, tmp_path / str(active)).entered(polygon):
+            monkeypatch.setenv("BACKTESTING_DATA_SOURCE", '{"default": "polygon"}')
+            monkeypatch.setenv("POLYGON_API_KEY", KEY)
+            with activated(active):
+                parameters = {"assets": [QQQ], "sleeptime": "1H", "length": 5}
+                folder = tmp_path / str(active) / "run"
+                source = THEIRS["YahooDataBacktesting"]
+                results[active] = run(Crossing, source, folder, "2023-03-06", "2023-03-09", parameters)
+            asked[active] = _asked(polygon)
+    assert_same_result(results[False], results[True], fills=1)
+    assert asked[False] == asked[True] != []
+    assert type(results[True].strategy.broker.data_source) is RoutedBacktestingPandas
+    assert list(tmp_path.rglob("store.duckdb")) == []
+
+
+def _asked(server: LoopbackServer) -> list[Any]:
+    return sorted((request.path, sorted(request.query.items())) for request in server.requests)
+
+
+def _routed(folder: Path, servers: Mapping[str, Any], active: bool) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Ask the router for bars of three providers; return them, or the errors, and what the providers were asked."""
     routing = {"default": "polygon", "stock": "alpaca", "forex": "polygon", "crypto": "binance"}
     wanted = {"stock": (QQQ, None), "index": (Asset("SPX", "index"), None), "crypto": (Asset("BTC", "crypto"), TETHER)}
-    market = examples()
-    market.bars["I:SPX", "minute"] = market.bars["SPY", "minute"]
-    with (
-        market.served() as polygon,
-        served(examples()) as alpaca,
-        spring().server() as binance,
-        ExitStack() as grounds,
-    ):
-        servers = {"polygon": polygon, "alpaca": alpaca, "binance": binance}
-        grounds.enter_context(polygon_sides.Side(None, folder / "polygon").entered(polygon))
-        grounds.enter_context(alpaca_sides.Side(None, folder / "alpaca").entered(alpaca))
-        grounds.enter_context(ccxt_sides.Side(None, folder / "binance").entered(binance))
+    with ExitStack() as grounds:
+        for name, sides in (("polygon", polygon_sides), ("alpaca", alpaca_sides), ("binance", ccxt_sides)):
+            servers[name].requests.clear()
+            grounds.enter_context(sides.Side(None, folder / name).entered(servers[name]))
         patch = grounds.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("POLYGON_API_KEY", KEY)
         routed = import_module("lumibot.backtesting.routed_backtesting")
@@ -320,9 +371,8 @@ def _routed(folder: Path, active: bool) -> tuple[Mapping[str, Any], Mapping[str,
         patch.setattr(ThetaDataBacktestingPandas, "kill_processes_by_name", lambda *_: None)
         grounds.enter_context(activated(active))
         start, end = (dt.datetime.fromisoformat(f"2023-03-{day}T00:00-05:00") for day in ("08", "11"))
-        router = RoutedBacktestingPandas(
-            start, end, config={"backtesting_data_routing": routing}, show_progress_bar=False, username="", password=""
-        )
+        config = {"backtesting_data_routing": routing}
+        router = RoutedBacktestingPandas(start, end, config=config, show_progress_bar=False, username="", password="")
         router._datetime = start + dt.timedelta(days=1, hours=12)
         answers: dict[str, Any] = {}
         for kind, (asset, quote) in wanted.items():
@@ -330,8 +380,4 @@ def _routed(folder: Path, active: bool) -> tuple[Mapping[str, Any], Mapping[str,
                 answers[kind] = router.get_historical_prices(asset, 30, "minute", quote=quote).df
             except KeyError as error:
                 answers[kind] = error
-        asked = {
-            name: sorted((request.path, sorted(request.query.items())) for request in server.requests)
-            for name, server in servers.items()
-        }
-    return answers, asked
+        return answers, {name: _asked(server) for name, server in servers.items()}

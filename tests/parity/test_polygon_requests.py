@@ -99,11 +99,11 @@ def compare(folder: Path, server: PolygonServer, market: PolygonMarket, asked: l
 def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_bar_differs(tmp_path: Path) -> None:
     market = autumn()
     stock = [pair for pair in market.assets if pair[0] == Asset("SPY")]
-    asked = requests(market, 1, 60, pairs=stock)
+    asked = requests(market, 1, 40, pairs=stock)
     with market.served() as server:
         first, second, third = (Side(LumibotPolygonDataBacktesting, tmp_path / name) for name in "abc")
         expected = answers(first, server, market, asked)
-        assert sum(answer.value is not None for answer in expected) > 40
+        assert sum(answer.value is not None for answer in expected) > 25
         assert_same_answers(asked, expected, answers(second, server, market, asked))
 
         frame = market.minutes("SPY").copy()
@@ -138,17 +138,28 @@ def test_what_the_store_holds_already_changes_no_answer(seed: int, tmp_path: Pat
     assert_same_answers(asked, expected, answers(ours, server, market, asked))
 
 
-@pytest.mark.parametrize("name", ["real_split", "real_half_day", "real_crypto", "real_forex"])
+@pytest.mark.parametrize(
+    "name", ["real_split", "real_half_day", "real_crypto", pytest.param("real_forex", marks=pytest.mark.again)]
+)
 def test_random_requests_of_real_bars_get_the_same_answers(name: str, tmp_path: Path, serve: Any) -> None:
     market = MARKETS[name]()
     compare(tmp_path, serve(name), market, requests(market, 4, 40))
 
 
-@pytest.mark.parametrize("symbol", ["SPY", "THIN", "IPOX", "SPLT", "AUCT"])
+@pytest.mark.parametrize(
+    "symbol",
+    [
+        "SPY",
+        "THIN",
+        "IPOX",
+        pytest.param("SPLT", marks=pytest.mark.again),
+        pytest.param("AUCT", marks=pytest.mark.again),
+    ],
+)
 def test_one_asset_asked_at_random_gets_the_same_answers(symbol: str, tmp_path: Path, serve: Any) -> None:
     market = autumn()
     pairs = [pair for pair in market.assets if pair[0].symbol == symbol and pair[0].asset_type == "stock"]
-    compare(tmp_path, serve("autumn"), market, requests(market, 5, 60, pairs=pairs))
+    compare(tmp_path, serve("autumn"), market, requests(market, 5, 40, pairs=pairs))
 
 
 @pytest.mark.parametrize("symbol", ["AUCT", "THIN", "SPLT"])
@@ -183,7 +194,7 @@ def test_the_order_of_timesteps_decides_the_same_way(
 def test_all_assets_of_a_kind_get_the_same_answers(kind: str, tmp_path: Path, serve: Any) -> None:
     market = spring()
     pairs = [pair for pair in market.assets if pair[0].asset_type == kind]
-    compare(tmp_path, serve("spring"), market, requests(market, 6, 50, pairs=pairs))
+    compare(tmp_path, serve("spring"), market, requests(market, 6, 35, pairs=pairs))
 
 
 @pytest.mark.parametrize("what", ["never traded", "no such contract"])
@@ -214,7 +225,7 @@ def test_a_pair_with_and_without_its_quote_gets_the_same_answers(tmp_path: Path,
     market = autumn()
     bitcoin, euro = Asset("BTC", "crypto"), Asset("EUR", "forex")
     pairs = [(bitcoin, None), (bitcoin, DOLLAR), (bitcoin, euro), (euro, None), (Asset("SPY"), DOLLAR)]
-    compare(tmp_path, serve("autumn"), market, requests(market, 7, 40, pairs=pairs))
+    compare(tmp_path, serve("autumn"), market, requests(market, 7, 24, pairs=pairs))
 
 
 @pytest.mark.parametrize("days", [None, "30", "8"])

@@ -51,7 +51,6 @@ ALL = [(ground, name) for ground, there in GROUNDS.items() for name in there.run
 # One of each kind; every one of them is run in make soak.
 SOME = {
     ("polygon", "bracket"),
-    ("polygon", "options_hold_to_expiry"),
     ("yahoo", "momentum"),
     ("alpaca", "first_backtest"),
     ("ccxt days", "ccxt_example"),

@@ -48,7 +48,7 @@ def test_minutes_of_two_stocks(strategy: Any, tmp_path: Path) -> None:
 
 
 def test_minutes_on_many_horizons_and_indicators(tmp_path: Path) -> None:
-    check(*on_both(ManyHorizons, INVENTED["dense"](), tmp_path, sleeptime="11M", requests=MINUTE_REQUESTS))
+    check(*on_both(ManyHorizons, INVENTED["dense"](), tmp_path, sleeptime="23M", requests=MINUTE_REQUESTS))
 
 
 @pytest.mark.parametrize("strategy", [Crossing, LimitsAndTrails])
@@ -79,14 +79,14 @@ def test_hours(tmp_path: Path) -> None:
 
 def test_real_days_of_four_symbols_with_indicators(tmp_path: Path) -> None:
     market = real_days("AAPL", "SPY", "IBM", "FB")
-    start, end = pd.Timestamp("2013-08-01"), pd.Timestamp("2013-10-04")
+    start, end = pd.Timestamp("2013-08-01"), pd.Timestamp("2013-09-06")
     theirs, ours = on_both(ManyHorizons, market, tmp_path, start=start, end=end, sleeptime="1D", requests=DAY_REQUESTS)
     check(theirs, ours, fills=10)
 
 
 def test_real_minutes_of_three_symbols(tmp_path: Path) -> None:
     market = real_minutes("IBM", "BAC", "AIG")
-    check(*on_both(Crossing, market, tmp_path, sleeptime="5M", step="5min", length=24), fills=20)
+    check(*on_both(Crossing, market, tmp_path, sleeptime="15M", step="5min", length=24), fills=20)
 
 
 def test_real_half_day(tmp_path: Path) -> None:

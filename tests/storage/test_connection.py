@@ -543,7 +543,11 @@ def test_a_reader_is_served_while_other_processes_always_write(store: StoreConne
     writers = [helper(script, store.path, done) for _ in range(2)]
     for writer in writers:
         assert writer.says() == "here"
-    seen = {count(store) for _ in range(20) if not store.close()}
+    seen: set[int] = set()
+    until = time.monotonic() + 60
+    while len(seen) <= 5 and time.monotonic() < until:  # on a busy machine the writers are slow
+        seen.add(count(store))
+        store.close()
     done.touch()
     for writer in writers:
         writer.ends()

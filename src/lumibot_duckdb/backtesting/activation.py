@@ -74,9 +74,15 @@ def deactivate() -> None:
 
 def in_place_of(source: Any) -> Any:
     """Return our class for one of Lumibot's, and anything else as it is."""
-    if not isinstance(source, type) or (source.__module__, source.__name__) not in _TAKEN:
-        return source
-    return getattr(import_module(f"{_OURS}.backtesting"), source.__name__)
+    return getattr(import_module(f"{_OURS}.backtesting"), source.__name__) if _is_taken(source) else source
+
+
+def _is_taken(value: Any) -> bool:
+    """Tell whether something is a class that ours stand in for, or Lumibot's own stand-in for one.
+
+    What is no class is not asked for anything, since it may be a proxy that does work then.
+    """
+    return issubclass(type(value), type) and (value.__module__, value.__name__) in _TAKEN
 
 
 # -- Lumibot's modules ----------------------------------------------------------------------------------------
@@ -114,7 +120,7 @@ def _change(module: ModuleType) -> None:
     if module.__name__ == _STRATEGIES:
         running.follow_strategies(module._Strategy)
         for name in HOMES:
-            if name in vars(module):
+            if _is_taken(vars(module).get(name)):
                 _set(module, name, _ours_later(name))
     elif type(module) is ModuleType:
         module.__class__ = _Offering
@@ -172,6 +178,5 @@ def _change_globals(module: ModuleType) -> None:
     if _is_of(name, "lumibot") or _is_of(name, _OURS):
         return
     for held, value in list(vars(module).items()):
-        ours = in_place_of(value)
-        if ours is not value:
-            _set(module, held, ours)
+        if _is_taken(value):
+            _set(module, held, in_place_of(value))

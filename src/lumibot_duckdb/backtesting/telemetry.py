@@ -45,7 +45,7 @@ class Telemetry:
     def __str__(self) -> str:
         parts = [
             f"{_count(self.windows_loaded, 'window')} loaded",
-            f"{_count(self.rows_read, 'row')} ({_megabytes(self.bytes_read)}) read",
+            f"{_count(self.rows_read, 'row')} ({_size(self.bytes_read)}) read",
             _count(self.evictions, "eviction"),
             _count(self.downloads, "download"),
             f"{self.seconds_in_storage:.2f} s in storage",
@@ -97,5 +97,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}" if number < 1000 else f"{number:,} {noun}s"
 
 
-def _megabytes(number: int) -> str:
+def _size(number: int) -> str:
+    if number < 1_000_000:
+        return f"{-(-number // 1000)} KB"
     return f"{number / 1e6:,.{0 if number >= 10_000_000 else 1}f} MB"
