@@ -162,6 +162,39 @@ def test_pages_of_candles_stop_at_what_is_not_stored(store: Path) -> None:
         assert len(notes.lines()) == 1
 
 
+def test_a_stock_that_was_asked_for_with_a_quote_is_found_by_its_ticker(store: Path) -> None:
+    """Lumibot and the store keep such bars apart, and a provider knows nothing of it."""
+    storage = DuckDBDataStorage(store)
+    april = TimeRange(EVERYTHING.end, EVERYTHING.end + 30 * 86_400)
+    for source, adjustment in (("polygon", "split"), ("alpaca", "all")):
+        other = bars("2024-04-08", "2024-04-09", "min", 60.0, ("trade_count", "vwap"))
+        odd = AssetKey("AAA", quote="SPY")
+        storage.store_ohlcv_data(odd, other, source, "minute", adjustment=adjustment, covered=april)
+    with served_from(storage) as notes:
+        client = RESTClient(api_key="any")
+        assert len(client.get_aggs("AAA", 1, "minute", "2024-03-11", "2024-03-11", limit=50_000)) == 1_440
+        assert len(client.get_aggs("AAA", 1, "minute", "2024-04-08", "2024-04-08", limit=50_000)) == 1_440
+        day = {"start": dt.datetime(2024, 4, 8, 4, tzinfo=UTC), "end": dt.datetime(2024, 4, 9, 3, 59, tzinfo=UTC)}
+        minute = TimeFrame(1, TimeFrameUnit.Minute)
+        request = StockBarsRequest(symbol_or_symbols="AAA", timeframe=minute, adjustment="all", **day)
+        assert len(StockHistoricalDataClient("any", "key").get_stock_bars(request).df) == 1_440
+    assert notes.lines() == []
+
+
+def test_an_option_out_of_an_old_cache_has_its_usual_ticker(store: Path) -> None:
+    storage = DuckDBDataStorage(store)
+    option = AssetKey("AAA", "option", expiration=dt.date(2024, 3, 15), strike=52.5, right="PUT")
+    traded = bars("2024-03-04 10:00", "2024-03-04 10:09", "min", 1.0)
+    storage.store_ohlcv_data(option, traded, "polygon", "minute", adjustment="split")
+    with served_from(storage):
+        client = RESTClient(api_key="any")
+        asked = {"underlying_ticker": "AAA", "expiration_date": "2024-03-15", "contract_type": "put"}
+        (found,) = client.list_options_contracts(**asked, strike_price=52.5, expired=True)
+        assert found.ticker == "O:AAA240315P00052500"
+        assert len(client.get_aggs(found.ticker, 1, "minute", "2024-03-04", "2024-03-04")) == 10
+        assert list(client.list_options_contracts(**asked, strike_price=60.0, expired=True)) == []
+
+
 def test_bars_that_were_stored_after_the_moment_are_not_seen(store: Path) -> None:
     storage = DuckDBDataStorage(store)
     moment = dt.datetime.now(UTC)

@@ -85,9 +85,11 @@ class _StoredAlpaca:
         first, last = _first_second(query["start"]), _last_second(query["end"])
         place, start = map(int, str(query.get("page_token") or f"0:{first}").split(":"))
         adjustment = str(query.get("adjustment") or "raw") if kind == "stock" else ""
+        asked = TimeRange(first, max(first, last + 1))
         key = SeriesKey(_asset_of(kind, symbols[place]), SOURCE, timeframe, "" if adjustment == "raw" else adjustment)
+        key = self._answers.best(key, asked)
         if start == first:
-            self._note(key, TimeRange(first, max(first, last + 1)))
+            self._note(key, asked)
         end = min(last + 1, start + _BARS_A_PAGE * bar_seconds(timeframe))
         bars = self._read(key, TimeRange(start, max(start, end)))
         token = f"{place}:{end}" if end <= last else f"{place + 1}:{first}" if place + 1 < len(symbols) else None

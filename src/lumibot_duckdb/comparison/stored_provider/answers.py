@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pandas as pd
@@ -21,6 +22,8 @@ _COVERAGE = """
     FROM coverage
     WHERE series_id = $series AND ingest_id <= $ingest
 """
+
+_QUOTES = "SELECT DISTINCT symbol, asset_type, quote FROM asset WHERE quote IS NOT NULL ORDER BY ALL"
 
 
 class Unanswered:
@@ -58,6 +61,7 @@ class StoredAnswers:
         self.notes = notes
         self._pins: dict[SeriesKey, SeriesPin] = {}
         self._covered: dict[SeriesKey, list[TimeRange]] = {}
+        self._quotes: dict[tuple[str, str], list[str]] | None = None
         self._guard = threading.RLock()
 
     @property
@@ -89,6 +93,26 @@ class StoredAnswers:
         """Return what of a range is not stored; what had not been by the moment is not missing."""
         end = max(wanted.start, min(wanted.end, self.now))
         return coverage.missing(TimeRange(wanted.start, end), self.covered(key))
+
+    def alike(self, key: SeriesKey) -> list[SeriesKey]:
+        """Return a series and those that differ from it in the quote alone.
+
+        A strategy may name a quote with a stock, and Lumibot keeps such bars apart; its provider knows nothing of it.
+        """
+        with self._guard:
+            if self._quotes is None:
+                self._quotes = {}
+                for row in self.storage.sql(_QUOTES).to_pylist():
+                    self._quotes.setdefault((row["symbol"], row["asset_type"]), []).append(row["quote"])
+        asset = key.asset
+        quotes = self._quotes.get((asset.symbol, asset.asset_type), []) if asset.quote is None else []
+        return [key, *(replace(key, asset=replace(asset, quote=quote)) for quote in quotes)]
+
+    def best(self, key: SeriesKey, wanted: TimeRange) -> SeriesKey:
+        """Return which of the series that are alike has most of a range, the key's own if it has all of it."""
+        if not self.missing(key, wanted):
+            return key
+        return min(self.alike(key), key=lambda each: sum(gap.end - gap.start for gap in self.missing(each, wanted)))
 
     def bars(self, key: SeriesKey, wanted: TimeRange) -> pd.DataFrame:
         """Return the stored bars that start in a range, as they went in, by UTC; note what of the range is not stored.

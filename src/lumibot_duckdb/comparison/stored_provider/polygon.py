@@ -121,8 +121,8 @@ class _StoredPolygon:
             return None
         asset = self._asset_of(ticker)
         adjustment = SPLIT_ADJUSTED if asset.asset_type in ("stock", "option") else ""
-        key = SeriesKey(asset, SOURCE, timespan, adjustment)
         wanted = TimeRange(_moment(ticker, begin, 0), _moment(ticker, end, 1))
+        key = self._answers.best(SeriesKey(asset, SOURCE, timespan, adjustment), wanted)
         bars = self._answers.bars(key, wanted)
         limit = int(query.get("limit", _BARS_A_PAGE))
         page = bars.iloc[:limit]
@@ -186,12 +186,14 @@ class _StoredPolygon:
 
     def _tickers_of(self, asset: AssetKey) -> list[str | None]:
         """Return what Polygon's ticker of an option was when it was asked for; None: there was no such contract."""
-        for timespan in _TIMESPANS:
-            pin = self._answers.pin(SeriesKey(asset, SOURCE, timespan, SPLIT_ADJUSTED))
+        keys = [SeriesKey(asset, SOURCE, timespan, SPLIT_ADJUSTED) for timespan in _TIMESPANS]
+        for pin in (self._answers.pin(alike) for key in keys for alike in self._answers.alike(key)):
             if pin is not None:
                 asked = self._storage.ingests(pin) or self._storage.empty_answers(pin)
                 if tickers := [ingest.metadata[TICKER] for ingest in asked if TICKER in ingest.metadata]:
                     return tickers
+                if self._storage.facts(pin).rows:  # bars that did not come from Polygon itself, but from an old cache
+                    return [_ticker(asset)]
         return []
 
     def _contracts(self, query: Query) -> list[dict[str, Any]]:
@@ -219,6 +221,13 @@ class _StoredPolygon:
                             _contract_as_json(ticker, underlying, on, right.lower(), strike, shares, exchange)
                         )
         return contracts
+
+
+def _ticker(option: AssetKey) -> str:
+    assert option.expiration is not None
+    assert option.right is not None
+    assert option.strike is not None
+    return f"O:{occ_symbol(option.symbol, option.expiration, option.right, option.strike)}"
 
 
 def _moment(ticker: str, text: str, days: int) -> int:
