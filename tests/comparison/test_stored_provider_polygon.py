@@ -82,7 +82,7 @@ class Online:
 def online(tmp_path_factory: pytest.TempPathFactory) -> Online:
     """Run both classes; from then on there is no server."""
     folder, market = tmp_path_factory.mktemp("online"), a_week()
-    asked = requests(market, 3, 32, pairs=pairs())
+    asked = requests(market, 3, 26, pairs=pairs())
     theirs, ours = both_sides(folder)
     traded = Side(LumibotPolygonDataBacktesting, folder / "traded")
     with market.served() as server:
