@@ -106,7 +106,7 @@ def test_one_other_bar_is_found_and_named(perturbed: tuple[Answer, float, Path])
         f"    Lumibot         {before!r}",
         f"    lumibot-duckdb  {before + 0.01!r}",
     ]
-    assert re.search(r"^NOT identical: .*\d+ frames?", answer.out, re.MULTILINE)
+    assert re.search(r"^NOT identical\. Different: \d+ frames?", answer.out, re.MULTILINE)
 
 
 def test_a_difference_is_told_from_one_of_caches(perturbed: tuple[Answer, float, Path]) -> None:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,16 @@ BY_CHANCE = SCRIPT.replace(
 )  # fmt: skip
 
 
+@contextmanager
+def not_ignoring_ctrl_c() -> Iterator[None]:
+    """Start processes that Ctrl-C reaches, though these tests may run in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def own_ground(tmp_path: Path) -> Ground:
     return Ground(tmp_path)
@@ -108,7 +120,7 @@ def test_ctrl_c_ends_the_side_and_leaves_nothing(own_ground: Ground) -> None:
     )
     temporary = own_ground.folder / "tmp"
     temporary.mkdir()
-    with on_ground(own_ground.folder, {"TMPDIR": str(temporary)}):
+    with on_ground(own_ground.folder, {"TMPDIR": str(temporary)}), not_ignoring_ctrl_c():
         command = [sys.executable, "-m", "lumibot_duckdb.cli.main", "compare", str(script)]
         process = subprocess.Popen(
             command, cwd=own_ground.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True

@@ -65,7 +65,7 @@ def test_nothing_is_loaded_from_anywhere() -> None:
 
 def test_differences_are_listed_with_both_values() -> None:
     page = report_page(result(differences=[DIFFERENCE]))
-    assert "NOT identical: 7 frames differ." in page
+    assert "NOT identical. Different: 7 frames." in page
     assert "470.25</td>" in page
     assert "470.26</td>" in page
     assert "The first 1 of 7." in page

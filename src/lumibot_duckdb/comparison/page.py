@@ -90,7 +90,7 @@ def _figures(result: Result) -> str:
     cards = []
     for what, measure, style in measures:
         theirs, ours = summary.medians(result, measure)
-        times = ratio(theirs, ours) or ("none" if theirs == ours == 0 else "·")
+        times = ratio(theirs, ours) or ("none" if ours == 0 else "only here")
         values = f"{_dot('lumibot')}{style.format(theirs)} &ensp; {_dot('duckdb')}{style.format(ours)}"
         cards.append(
             f'<div class="figure"><div class="what">{what}</div><div class="ratio">{_times(times)}</div>'

@@ -72,7 +72,7 @@ def verdict(result: Result) -> str:
     if result.comparison.identical:
         found = f"identical: {compared(result.comparison)}"
         return found if not result.unsteady else f"{found}; but a repeated run was not"
-    return f"NOT identical: {differing(result.comparison)} differ."
+    return f"NOT identical. Different: {differing(result.comparison)}."
 
 
 def compared(comparison: Comparison) -> str:
