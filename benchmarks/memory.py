@@ -10,8 +10,8 @@ from benchmarks.bars import FIRST_DAY, LAST_DAY, SYMBOLS, Workplace
 from benchmarks.measure import Row, Sample, against
 from benchmarks.process import run_apart
 from benchmarks.sides import make_source, regular_minutes, set_clock
+from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.demo.market import symbol_names
-from lumibot_duckdb.demo.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.demo.side import import_side
 
 _MEGABYTE = 1e-6

@@ -9,8 +9,8 @@ from benchmarks.measure import Row, Sample, against
 from benchmarks.polygon.sides import only_this_machine
 from benchmarks.process import run_apart
 from benchmarks.sides import regular_minutes, set_clock
+from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.demo.market import symbol_names
-from lumibot_duckdb.demo.memory import peak_resident_bytes, resident_bytes
 
 _MEGABYTE = 1e-6
 _DAYS = ("2022-02-01", "2022-06-01", "2023-03-01", "2023-11-01")

@@ -8,8 +8,8 @@ from benchmarks.memory import DAYS, held_rows, walk_and_weigh
 from benchmarks.polygon.bars import END, START, polygon_store, store_settings, warm_sides
 from benchmarks.polygon.sides import OPPONENT, make_source, only_this_machine, source_class
 from benchmarks.process import run_apart
+from lumibot_duckdb.comparison.memory import resident_bytes
 from lumibot_duckdb.demo.market import symbol_names
-from lumibot_duckdb.demo.memory import resident_bytes
 
 _MEGABYTE = 1e-6
 _HUNDRED = 100

@@ -21,7 +21,7 @@ from lumibot_duckdb.cli.interrupts import Interrupts
 from lumibot_duckdb.cli.main import main
 
 PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
-COMMANDS = ("import", "status", "sql", "path", "run", "demo")
+COMMANDS = ("import", "status", "sql", "path", "run", "compare", "demo")
 
 
 def run(*arguments: object, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:

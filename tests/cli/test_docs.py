@@ -50,7 +50,22 @@ def as_printed(page: str, folder: Path) -> str:
     outputs = [_normalised(output, folder) for output in ended.stdout.split(f"{MARK}\n")]
     assert len(outputs) == len(commands) + 1, ended.stdout
     printed = iter(outputs)
-    return BLOCK.sub(lambda block: COMMAND.sub(lambda part: f"$ {part[1]}\n{next(printed)}", block[0]), page)
+    return BLOCK.sub(lambda block: COMMAND.sub(lambda part: _shown(part[1], part[2], next(printed)), block[0]), page)
+
+
+def _shown(command: str, shown: str, printed: str) -> str:
+    """Return a command with its output: as the page has it, if only times and sizes are others."""
+    same = " compare " in command and _without_costs(shown) == _without_costs(printed)
+    return f"$ {command}\n{shown if same else printed}"
+
+
+def _without_costs(output: str) -> str:
+    """Leave out what `compare` measures: how long a run took, the numbers of its table, and phases of no length."""
+    output = re.sub(r"^  - .*\n", "", output, flags=re.MULTILINE)
+    output = re.sub(r"^  [- ]{20,}$", "", output, flags=re.MULTILINE)
+    output = re.sub(r"^( +Lumibot) +(lumibot-duckdb)$", r"\1 \2", output, flags=re.MULTILINE)
+    output = re.sub(r"^(  on .* \.\.\.) [\d.,]+ s$", r"\1", output, flags=re.MULTILINE)
+    return re.sub(r"^(  [a-zA-Z][\w ,]*?)  +[\d.,]+  +[\d.,]+(  .*)?$", r"\1", output, flags=re.MULTILINE)
 
 
 def _normalised(output: str, folder: Path) -> str:
@@ -68,7 +83,7 @@ def test_the_page_shows_what_the_commands_print(tmp_path: Path) -> None:
 
 def test_every_option_is_on_the_page() -> None:
     shown = "\n".join(BLOCK.findall(PAGE.read_text()))
-    for command in ("import", "status", "sql", "path", "run"):
+    for command in ("import", "status", "sql", "path", "run", "compare"):
         program = Path(sys.executable).with_name("lumibot-duckdb")
         text = subprocess.run([program, command, "--help"], capture_output=True, text=True).stdout
         options = set(re.findall(r"--[a-z-]+", text.split("examples:")[0])) - {"--help", "--to", "--store"}

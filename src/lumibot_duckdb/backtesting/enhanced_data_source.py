@@ -48,6 +48,9 @@ class EnhancedDataSourceBacktesting:
     settings: ClassVar[Mapping[str, Any]] = {}
     """What `using` was given."""
 
+    everyones_as_of: ClassVar[datetime | None] = None
+    """`as_of` of the sources that were not given one, in a process that must not ask any provider."""
+
     @classmethod
     def using(
         cls: type[Source],
@@ -83,7 +86,7 @@ class EnhancedDataSourceBacktesting:
     ) -> None:
         self.use_duckdb = duckdb_wanted(use_duckdb, type(self).__name__)
         self.log_stats = log_stats_wanted()
-        self.as_of: datetime | None = self.settings.get("as_of")
+        self.as_of: datetime | None = self.settings.get("as_of") or self.everyones_as_of
         max_memory = max_memory if max_memory is not None else self.settings.get("max_memory")
         self._storage_wanted = storage if storage is not None else self.settings.get("storage")
         self._storage: DataStorageInterface | None = None

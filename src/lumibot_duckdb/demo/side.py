@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from lumibot_duckdb.demo.memory import peak_resident_bytes, resident_bytes
+from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 
 Row = list[Any]
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from lumibot_duckdb.comparison.tables import cost_row, indented, side_by_side
 from lumibot_duckdb.demo import market, prices
 from lumibot_duckdb.demo.side import Job, Outcome
 from lumibot_duckdb.demo.trial import first_difference, on_side, run_side
@@ -130,8 +131,8 @@ def _real_daily_prices(folder: Path) -> bool:
     identical = _both_sides(job, folder, "a momentum strategy over 13 years")
     print(f"\n{_disk_table(stored)}")
     print("  (An empty store has a size as well; part 2 shows what a bar takes when there are many.)")
-    print(f"\nThe same store answers SQL:\n\n{_indent(_QUERY)}\n")
-    print(_indent(tabulate(stored.storage.sql(_QUERY).to_pylist(), headers="keys", tablefmt="simple")))
+    print(f"\nThe same store answers SQL:\n\n{indented(_QUERY)}\n")
+    print(indented(tabulate(stored.storage.sql(_QUERY).to_pylist(), headers="keys", tablefmt="simple")))
     stored.storage.close()
     return identical
 
@@ -222,20 +223,20 @@ def _warm_up(job: Job, folder: Path) -> None:
 def _cost_table(lumibot: Outcome, duckdb: Outcome) -> str:
     """Lay out what each side cost. Requests are the strategy's own, by their mean time."""
     rows = [
-        _cost("seconds to the first bars", lumibot.seconds_to_first_bars, duckdb.seconds_to_first_bars, ",.2f"),
-        _cost("seconds, whole backtest", lumibot.seconds, duckdb.seconds, ",.1f"),
+        cost_row("seconds to the first bars", lumibot.seconds_to_first_bars, duckdb.seconds_to_first_bars, ",.2f"),
+        cost_row("seconds, whole backtest", lumibot.seconds, duckdb.seconds, ",.1f"),
     ]
     for request, times in lumibot.request_seconds.items():
         theirs, ours = fmean(times) * 1e6, fmean(duckdb.request_seconds[request]) * 1e6
-        rows.append(_cost(f"microseconds a request for {request} bars", theirs, ours, ",.0f"))
+        rows.append(cost_row(f"microseconds a request for {request} bars", theirs, ours, ",.0f"))
     megabyte = 1e6
     above = (lumibot.peak_bytes - lumibot.imports_bytes, duckdb.peak_bytes - duckdb.imports_bytes)
     rows += [
-        _cost("MB of memory at the peak", lumibot.peak_bytes / megabyte, duckdb.peak_bytes / megabyte, ",.0f"),
-        _cost("- imports", lumibot.imports_bytes / megabyte, duckdb.imports_bytes / megabyte, ",.0f"),
-        _cost("- the backtest itself", above[0] / megabyte, above[1] / megabyte, ",.0f"),
+        cost_row("MB of memory at the peak", lumibot.peak_bytes / megabyte, duckdb.peak_bytes / megabyte, ",.0f"),
+        cost_row("- imports", lumibot.imports_bytes / megabyte, duckdb.imports_bytes / megabyte, ",.0f"),
+        cost_row("- the backtest itself", above[0] / megabyte, above[1] / megabyte, ",.0f"),
     ]
-    return _table(rows, ["", "Lumibot", "lumibot-duckdb", ""])
+    return side_by_side(rows, ["", "Lumibot", "lumibot-duckdb", ""])
 
 
 def _disk_table(stored: _Stored) -> str:
@@ -245,32 +246,11 @@ def _disk_table(stored: _Stored) -> str:
         "DuckDB store": stored.storage.statistics().bytes_on_disk,
     }
     rows = [[name, f"{size / 1e6:,.1f}", f"{size / stored.rows:,.1f}"] for name, size in sizes.items()]
-    return _table(rows, [f"{stored.rows:,} bars on disk", "MB", "bytes a bar"])
+    return side_by_side(rows, [f"{stored.rows:,} bars on disk", "MB", "bytes a bar"])
 
 
 def _plural(number: float, thing: str) -> str:
     return f"{number:g} {thing}{'' if number == 1 else 's'}"
-
-
-def _cost(what: str, lumibot: float, duckdb: float, style: str) -> list[str]:
-    return [what, format(lumibot, style), format(duckdb, style), _ratio(lumibot, duckdb)]
-
-
-def _ratio(lumibot: float, duckdb: float) -> str:
-    """Say how many times less the second is, or how many times more when it is."""
-    if duckdb <= 0 or lumibot <= 0:
-        return ""
-    times, word = (lumibot / duckdb, "less") if lumibot >= duckdb else (duckdb / lumibot, "more")
-    return "about the same" if times < 1.05 else f"{times:,.{1 if times < 10 else 0}f} x {word}"
-
-
-def _table(rows: list[list[str]], headers: list[str]) -> str:
-    alignment = ["left", *["right"] * (len(headers) - 1)]
-    return _indent(tabulate(rows, headers=headers, tablefmt="simple", colalign=alignment, disable_numparse=True))
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
 
 
 @contextmanager

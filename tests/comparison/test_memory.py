@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from lumibot_duckdb.demo.memory import peak_resident_bytes, resident_bytes
+from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 
 
 def test_the_peak_remembers_what_was_freed():
@@ -20,7 +20,7 @@ def test_the_peak_remembers_what_was_freed():
 
 def test_a_child_does_not_inherit_the_peak_of_its_parent():
     ballast = np.ones(40_000_000)
-    program = "from lumibot_duckdb.demo.memory import peak_resident_bytes; print(peak_resident_bytes())"
+    program = "from lumibot_duckdb.comparison.memory import peak_resident_bytes; print(peak_resident_bytes())"
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert resident_bytes() > ballast.nbytes
     assert int(child) < 0.5 * ballast.nbytes

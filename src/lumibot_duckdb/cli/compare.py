@@ -1,0 +1,170 @@
+"""`lumibot-duckdb compare`: a script on Lumibot's storage and on this one, compared."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.store import chosen_path
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.comparison.trial import Result, ScriptFailedError
+
+_DESCRIPTION = """\
+Run a script as `python SCRIPT ARGUMENT...` would, once on Lumibot's storage and once on this one, each in a process of
+its own, and compare what its backtests did: every frame, price and quote that a strategy was given, every trade, fee
+and portfolio value, to the last bit. Shows what each side cost, and the first difference in full if there is one.
+
+Each side uses its own cache as always: Lumibot's cache folder, and the store. The script never trades live, opens no
+window and writes no files to the folder `logs`. What stands before SCRIPT is for lumibot-duckdb, everything after it
+is the script's.
+"""
+_EXAMPLES = """\
+examples:
+  lumibot-duckdb compare my_strategy.py
+  lumibot-duckdb compare --repeat 5 --html report.html my_strategy.py --symbol SPY
+  lumibot-duckdb compare --from-cache my_strategy.py
+
+exit codes: 0 both storages gave identical results; 1 they did not, nothing was compared, or the script failed; 2 the
+command was given wrongly; 130 interrupted.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "compare",
+        help="a script on Lumibot's storage and on this one, compared",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        usage="lumibot-duckdb compare [OPTION]... [-m] SCRIPT [ARGUMENT ...]",
+    )
+    parser.add_argument("--repeat", type=_times, default=1, metavar="N", help="run N times on each side; show medians")
+    parser.add_argument(
+        "--from-cache",
+        action="store_true",
+        help="ask no provider: Lumibot's side starts on an empty cache that is filled from the store",
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report to this file, one page")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="keep what both runs printed, and Lumibot's files about them, in this new folder",
+    )
+    parser.add_argument("-m", dest="is_module", action="store_true", help="SCRIPT is the name of a module")
+    parser.add_argument(
+        "command", metavar="SCRIPT", nargs=argparse.REMAINDER, help="the script, and the arguments that are its own"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        raise CommandError("name a script to compare (see lumibot-duckdb compare --help)")
+    path, store = Path(command[0]), chosen_path(arguments.store)
+    _check(arguments, path, store)
+    from lumibot_duckdb.comparison.runs import Script
+    from lumibot_duckdb.comparison.trial import ScriptFailedError, compare_script
+
+    as_of = datetime.now(timezone.utc) if arguments.from_cache else None
+    script = Script(path, tuple(command[1:]), store, arguments.is_module, as_of)
+    print(f"Comparing {path} on Lumibot's storage and on lumibot-duckdb", flush=True)
+    with _folder(arguments.keep) as folder:
+        try:
+            result = compare_script(script, folder, _step, repeat=arguments.repeat)
+        except ScriptFailedError as failed:
+            _show_failure(failed)
+            raise CommandError(f"{failed}", exit_code=1) from None
+        _show(result, arguments.repeat)
+        if arguments.html is not None:
+            from lumibot_duckdb.comparison.page import report_page
+
+            arguments.html.write_text(report_page(result), encoding="utf-8")
+            print(f"\nThe report is in {arguments.html}")
+    if arguments.keep is not None:
+        print(f"{'' if arguments.html else chr(10)}What both runs wrote is in {arguments.keep}")
+    return 0 if result.identical else 1
+
+
+def _check(arguments: argparse.Namespace, path: Path, store: Path) -> None:
+    """Refuse what cannot work before anything is run."""
+    if not arguments.is_module and not path.is_file():
+        hint = "; options stand before the script" if str(path).startswith("-") else ""
+        raise CommandError(f"there is no script {path}{hint}")
+    if arguments.html is not None and (arguments.html.is_dir() or not arguments.html.absolute().parent.is_dir()):
+        raise CommandError(f"cannot write the report to {arguments.html}: name a file in a folder that there is")
+    if arguments.keep is not None and arguments.keep.exists():
+        raise CommandError(f"{arguments.keep} exists already; name a new folder")
+    if arguments.from_cache and not store.exists():
+        raise CommandError(f"there is no store to run from: {store}; leave out --from-cache to let the script download")
+
+
+def _show(result: Result, repeat: int) -> None:
+    from lumibot_duckdb.comparison import summary
+
+    print(f"\n{summary.cost_table(result)}")
+    if repeat > 1:
+        print(f"  (medians of {repeat} runs on each side)")
+    print(f"\n{summary.verdict(result)}")
+    if result.comparison.differences:
+        print(f"\n{summary.differences_text(result)}")
+    if result.unsteady:
+        print(f"\n{summary.unsteady_text(result)}")
+    notes = [*summary.uncovered_notes(result), *result.notes]
+    if notes:
+        print("\nTo know:")
+        for note in notes:
+            print(f"  {note}")
+
+
+def _show_failure(failed: ScriptFailedError) -> None:
+    from lumibot_duckdb.comparison.runs import NAMES
+    from lumibot_duckdb.comparison.tables import indented
+
+    for error in failed.errors:
+        print(f"\nThe last lines that the script wrote on {NAMES[error.side]}:")
+        print(indented("\n".join(error.last_lines)))
+    sys.stdout.flush()
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is not None:
+        keep.mkdir(parents=True)
+        yield keep.resolve()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="lumibot-duckdb-compare-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    """Say what is being done, and how long it took once it is."""
+    print(f"  {what} ... ", end="", flush=True)
+    started = perf_counter()
+    try:
+        yield
+    except BaseException:
+        print("stopped", flush=True)
+        raise
+    print(f"{perf_counter() - started:,.1f} s", flush=True)
+
+
+def _times(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of times")
+    return int(text)

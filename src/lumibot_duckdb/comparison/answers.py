@@ -1,0 +1,210 @@
+"""Every answer that a strategy was given, in full and in order, on disk: written during a backtest, read to compare.
+
+A compressed stream, since most answers repeat most of the one before. What is long (a frame of thousands of rows) is
+cut where its bars' times say, and a part that was written before is only referred to.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+_LENGTHS = struct.Struct("<II")
+_PART = struct.Struct("<BI")
+_WRITTEN, _SEEN_BEFORE = 0, 1
+_LONG = 16_384
+"""Bytes from which a part is looked up among those that were written."""
+_ROWS_A_PART = 2_048
+_ROWS_IN_ONE = 4_096
+VALUE = "value"
+"""`kind` of an answer that is no frame; its one part is text."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a strategy was given: at what time of the backtest, by which call, about which asset, and the answer.
+
+    `kind` is `VALUE` or, for a frame, JSON with the dtypes of its index and columns. `parts` hold the values.
+    """
+
+    when: str
+    call: str
+    asset: str
+    kind: str
+    parts: Sequence[bytes]
+
+    @property
+    def is_frame(self) -> bool:
+        """Tell whether this is a frame of bars."""
+        return self.kind != VALUE
+
+    @property
+    def text(self) -> str:
+        """The value of an answer that is no frame."""
+        return b"".join(self.parts).decode()
+
+
+def value_answer(when: str, call: str, asset: str, text: str) -> Answer:
+    """Return the answer for anything that can be said in a text which is equal only for equal values."""
+    return Answer(when, call, asset, VALUE, (text.encode(),))
+
+
+def frame_answer(when: str, call: str, asset: str, frame: pd.DataFrame) -> Answer:
+    """Return the answer for a frame, down to the last bit of its values, its dtypes and its index."""
+    index = frame.index
+    timed = isinstance(index, pd.DatetimeIndex)
+    about = [str(index.dtype), str(index.name), str(index.freqstr) if isinstance(index, pd.DatetimeIndex) else ""]
+    columns: list[tuple[str, str]] = []
+    arrays = [index.asi8 if isinstance(index, pd.DatetimeIndex) else index.to_numpy()]
+    for name, series in frame.items():
+        columns.append((str(name), str(series.dtype)))
+        arrays.append(series.to_numpy())
+    cuts = _cuts(arrays[0]) if timed and len(frame) > _ROWS_IN_ONE else [0, len(frame)]
+    parts = [_packed([array[a:b] for array in arrays]) for a, b in pairwise(cuts)]
+    return Answer(when, call, asset, json.dumps({"index": about, "columns": columns}), parts)
+
+
+def _cuts(times: np.ndarray[Any, Any]) -> list[int]:
+    """Return where to cut rows so that the same bars are in the same parts, wherever a frame starts and ends."""
+    spacing = max(int(times[-1] - times[0]) // len(times), 1) * _ROWS_A_PART
+    bucket = times >> (spacing.bit_length() - 1)
+    return [0, *(np.flatnonzero(np.diff(bucket)) + 1).tolist(), len(times)]
+
+
+def _packed(arrays: Sequence[np.ndarray[Any, Any]]) -> bytes:
+    packed = []
+    for array in arrays:
+        if array.dtype.hasobject:
+            data, dtype = json.dumps([repr(value) for value in array.tolist()]).encode(), b"texts"
+        else:
+            data, dtype = array.tobytes(), array.dtype.str.encode()
+        packed += [_LENGTHS.pack(len(dtype), len(data)), dtype, data]
+    return b"".join(packed)
+
+
+def _unpacked(part: bytes) -> list[np.ndarray[Any, Any]]:
+    arrays, at = [], 0
+    while at < len(part):
+        about, size = _LENGTHS.unpack_from(part, at)
+        at += _LENGTHS.size
+        dtype, data = part[at : at + about].decode(), part[at + about : at + about + size]
+        at += about + size
+        texts = dtype == "texts"
+        arrays.append(np.array(json.loads(data), dtype=object) if texts else np.frombuffer(data, dtype))
+    return arrays
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame read back, to say where two of them differ. `stamps` is its index; times are numbers in its unit."""
+
+    dtypes: dict[str, str]
+    stamps: np.ndarray[Any, Any]
+    columns: dict[str, np.ndarray[Any, Any]]
+
+    def bar(self, row: int) -> str:
+        """Return the time of a row as the frame has it."""
+        dtype, stamp = self.dtypes[INDEX].partition("]")[0], self.stamps[row : row + 1]
+        if not dtype.startswith("datetime64["):
+            return str(stamp[0])
+        unit, _, zone = dtype.removeprefix("datetime64[").partition(", ")
+        times = pd.DatetimeIndex(stamp.astype(f"datetime64[{unit}]"))
+        return str((times.tz_localize("UTC").tz_convert(zone) if zone else times)[0])
+
+    def value(self, name: str, row: int) -> str:
+        """Return a value in full."""
+        return repr(self.columns[name][row : row + 1].tolist()[0])
+
+
+INDEX = "the index"
+
+
+def read_frame(answer: Answer) -> Frame:
+    """Return the frame of an answer that is one."""
+    about = json.loads(answer.kind)
+    parts = [_unpacked(part) for part in answer.parts]
+    stamps, *columns = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    names = [name for name, _ in about["columns"]]
+    return Frame(
+        {INDEX: " ".join(about["index"]), **dict(about["columns"])}, stamps, dict(zip(names, columns, strict=True))
+    )
+
+
+class AnswersWriter:
+    """Writes answers to a new file."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream = pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), "zstd")
+        self._seen: set[bytes] = set()
+
+    def write(self, answer: Answer) -> None:
+        """Add an answer."""
+        head = json.dumps([answer.when, answer.call, answer.asset, answer.kind]).encode()
+        written = [_LENGTHS.pack(len(head), len(answer.parts)), head]
+        for part in answer.parts:
+            mark = _digest(part) if len(part) >= _LONG else None
+            if mark is not None and mark in self._seen:
+                written += [_PART.pack(_SEEN_BEFORE, len(mark)), mark]
+                continue
+            if mark is not None:
+                self._seen.add(mark)
+            written += [_PART.pack(_WRITTEN, len(part)), part]
+        self._stream.write(b"".join(written))
+
+    def close(self) -> None:
+        """End the file."""
+        self._stream.close()
+
+
+class Mark(bytes):
+    """Stands for a long part of an answer that was read; equal for equal parts."""
+
+
+def read_answers(path: Path) -> Iterator[Answer]:
+    """Read the answers of a file, in order. A `Mark` stands where a part is long; see `complete`."""
+    for answer, parts in _read(path):
+        marked = [part if isinstance(part, Mark) else _marked(part) for part in parts]
+        yield replace(answer, parts=marked)
+
+
+def complete(answer: Answer, path: Path) -> Answer:
+    """Return an answer that was read from a file with its long parts in place of their marks."""
+    wanted = {part for part in answer.parts if isinstance(part, Mark)}
+    found: dict[bytes, bytes] = {}
+    for _, parts in _read(path):
+        if len(found) == len(wanted):
+            break
+        found |= {mark: part for part in parts if (mark := _marked(part)) in wanted and not isinstance(part, Mark)}
+    return replace(answer, parts=[found.get(part, part) for part in answer.parts])
+
+
+def _marked(part: bytes) -> bytes:
+    return Mark(_digest(part)) if len(part) >= _LONG else part
+
+
+def _digest(part: bytes) -> bytes:
+    return blake2b(part, digest_size=16).digest()
+
+
+def _read(path: Path) -> Iterator[tuple[Answer, list[bytes]]]:
+    """Read answers without their parts, and their parts; a `Mark` where a part was written before."""
+    with pa.OSFile(str(path), "rb") as file, pa.CompressedInputStream(file, "zstd") as stream:
+        while lengths := stream.read(_LENGTHS.size):
+            head_length, count = _LENGTHS.unpack(lengths)
+            when, call, asset, kind = json.loads(stream.read(head_length))
+            parts: list[bytes] = []
+            for _ in range(count):
+                flag, length = _PART.unpack(stream.read(_PART.size))
+                part = stream.read(length)
+                parts.append(Mark(part) if flag == _SEEN_BEFORE else part)
+            yield Answer(when, call, asset, kind, ()), parts

@@ -1,0 +1,145 @@
+"""What the process of one side hands over: its backtests and their costs. Large parts are files beside it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from lumibot_duckdb.comparison.meters import Costs
+
+LUMIBOT, DUCKDB = "lumibot", "duckdb"
+SIDES = (LUMIBOT, DUCKDB)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts that are equal only for equal values."""
+
+    columns: list[str]
+    rows: list[list[str]]
+
+    def column(self, name: str) -> list[str]:
+        """Return the texts of a column, none if there is no such column."""
+        if name not in self.columns:
+            return []
+        number = self.columns.index(name)
+        return [row[number] for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """One backtest as it was recorded.
+
+    `events` is Lumibot's log of trade events without what is drawn at random, `values` its statistics of each
+    iteration (portfolio value, cash, positions, ...), `analysis` what it made of them. `covered` is whether the data
+    source ran on the store.
+    """
+
+    name: str
+    source: str
+    covered: bool
+    events: Table
+    values: Table
+    analysis: dict[str, str]
+
+    @property
+    def fills(self) -> list[list[str]]:
+        """The events that are fills."""
+        statuses = self.events.column("status")
+        return [row for row, status in zip(self.events.rows, statuses, strict=False) if status in FILLS]
+
+    @property
+    def fees(self) -> float:
+        """What the fills cost."""
+        number = self.events.columns.index("trade_cost") if "trade_cost" in self.events.columns else None
+        costs = [row[number] for row in self.fills] if number is not None else []
+        return sum(float(cost) for cost in costs if cost not in ("None", "nan"))
+
+
+FILLS = ("fill", "partial_fill", "cash_settled")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a run of a script did and cost.
+
+    `versions` are of what it ran on, `error` says why the script failed, `not_stored` what the store could not answer
+    in the place of providers.
+    """
+
+    backtests: list[Backtest]
+    costs: Costs
+    versions: dict[str, str] = field(default_factory=dict)
+    error: str | None = None
+    not_stored: list[str] = field(default_factory=list)
+
+
+def answers_file(folder: Path, number: int) -> Path:
+    """Return where the answers of the backtest with a number (from 0) are."""
+    return folder / f"answers-{number + 1}.zst"
+
+
+def inputs_folder(folder: Path, number: int) -> Path:
+    """Return where Lumibot's own record of what the strategy saw is."""
+    return folder / f"inputs-{number + 1}"
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table row by row, so that it is never held as a whole."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def write_backtest(
+    folder: Path, number: int, *, name: str, source: str, covered: bool, analysis: dict[str, str]
+) -> None:
+    """Write the rest of a backtest whose tables were written to `events_file` and `values_file`."""
+    about = {"name": name, "source": source, "covered": covered, "analysis": analysis}
+    _backtest_file(folder, number).write_text(json.dumps(about))
+
+
+def write_outcome(
+    path: Path, costs: Costs, count: int, versions: dict[str, str], error: str | None, not_stored: list[str]
+) -> None:
+    """Write the rest of an outcome; its backtests, `count` of them, were written to the same folder before."""
+    rest = {"versions": versions, "error": error, "not_stored": not_stored}
+    path.write_text(json.dumps({"costs": asdict(costs), "count": count, **rest}))
+
+
+def read_outcome(path: Path) -> Outcome:
+    """Read an outcome and its backtests."""
+    found = json.loads(path.read_text())
+    costs = Costs(**{**found["costs"], "memory": [(at, held) for at, held in found["costs"]["memory"]]})
+    backtests = [_read_backtest(path.parent, number) for number in range(found["count"])]
+    return Outcome(backtests, costs, found["versions"], found["error"], found["not_stored"])
+
+
+def events_file(folder: Path, number: int) -> Path:
+    """Return where a backtest's log of trade events is."""
+    return folder / f"events-{number + 1}.csv"
+
+
+def values_file(folder: Path, number: int) -> Path:
+    """Return where a backtest's statistics of each iteration are."""
+    return folder / f"values-{number + 1}.csv"
+
+
+def _backtest_file(folder: Path, number: int) -> Path:
+    return folder / f"backtest-{number + 1}.json"
+
+
+def _read_backtest(folder: Path, number: int) -> Backtest:
+    about = json.loads(_backtest_file(folder, number).read_text())
+    events, values = _read_table(events_file(folder, number)), _read_table(values_file(folder, number))
+    return Backtest(**about, events=events, values=values)
+
+
+def _read_table(path: Path) -> Table:
+    with path.open(newline="", encoding="utf-8") as file:
+        columns, *rows = csv.reader(file)
+    return Table(columns, rows)

@@ -1,0 +1,276 @@
+"""A comparison as one page of HTML that needs nothing else: no other file, and no host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from lumibot_duckdb.comparison import summary
+from lumibot_duckdb.comparison.differences import Run
+from lumibot_duckdb.comparison.meters import PHASES, Costs
+from lumibot_duckdb.comparison.outcome import Backtest, Table
+from lumibot_duckdb.comparison.tables import ratio
+from lumibot_duckdb.comparison.trial import Result
+
+Plot: TypeAlias = dict[str, Any]
+
+_TEMPLATE = Path(__file__).with_name("page.html")
+_LUMIBOT, _DUCKDB = "Lumibot", "lumibot-duckdb"
+_MOST_POINTS = 5_000
+"""Points of a curve that are drawn; of more, every so many."""
+_MOST_BACKTESTS = 20
+"""Backtests whose curves are drawn."""
+_LONGEST = 2_000
+"""Characters of a value that are shown."""
+
+
+def report_page(result: Result) -> str:
+    """Return the page. Whatever comes from the script is escaped."""
+    from plotly.offline import get_plotlyjs
+
+    backtests = list(zip(result.reference.outcome.backtests, result.duckdb[0].outcome.backtests, strict=False))
+    plots = {"memory": _memory(result), "phases": _phases(result)}
+    sections = []
+    for number, (theirs, ours) in enumerate(backtests[:_MOST_BACKTESTS]):
+        plots |= {f"equity-{number}": _equity(theirs, ours), f"drawdown-{number}": _drawdown(theirs, ours)}
+        sections.append(_backtest_section(number, theirs))
+    filled = {
+        "title": escape(f"{result.script.name}, on Lumibot's storage and on lumibot-duckdb"),
+        "subtitle": escape(_subtitle(result, len(backtests))),
+        "mood": "good" if result.identical else "bad",
+        "verdict": escape(summary.verdict(result)),
+        "figures": _figures(result),
+        "notes": _notes([*summary.uncovered_notes(result), *result.notes, *_left_out(len(backtests))]),
+        "differences": _differences(result),
+        "backtests": "\n".join(sections),
+        "costs": _costs(result),
+        "footer": escape(_versions(result)),
+        "plots": _in_script(plots),
+    }
+    page = _TEMPLATE.read_text(encoding="utf-8")
+    before, _, after = page.partition("{{plotly}}")
+    # Plotly's own text goes in last, and is not looked through for names.
+    library: str = get_plotlyjs().replace("</script", "<\\/script")
+    return _fill(before, filled) + library + _fill(after, filled)
+
+
+def _fill(text: str, filled: dict[str, str]) -> str:
+    parts = text.split("{{")
+    return parts[0] + "".join(filled[name] + rest for name, rest in (part.split("}}", 1) for part in parts[1:]))
+
+
+def _in_script(value: Any) -> str:
+    """Return JSON that can stand in a script element: nothing in it ends the element."""
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _subtitle(result: Result, count: int) -> str:
+    runs = len(result.duckdb)
+    return (
+        f"{count:,} {'backtest' if count == 1 else 'backtests'}, "
+        f"{'one run' if runs == 1 else f'{runs:,} runs'} on each side, {datetime.now():%Y-%m-%d %H:%M}"
+    )
+
+
+# -- what is said ------------------------------------------------------------------------------------------------
+
+
+def _figures(result: Result) -> str:
+    measures = [
+        ("Time", lambda costs: costs.seconds, "{:,.1f} s"),
+        ("CPU time", lambda costs: costs.cpu_seconds, "{:,.1f} s"),
+        ("Peak memory", lambda costs: costs.peak_bytes / 1e6, "{:,.0f} MB"),
+        ("Requests", lambda costs: sum(costs.requests.values()), "{:,.0f}"),
+        ("Cache on disk", lambda costs: costs.disk_after / 1e6, "{:,.1f} MB"),
+    ]
+    cards = []
+    for what, measure, style in measures:
+        theirs, ours = summary.medians(result, measure)
+        times = ratio(theirs, ours) or ("none" if ours == 0 else "only here")
+        values = f"{_dot('lumibot')}{style.format(theirs)} &ensp; {_dot('duckdb')}{style.format(ours)}"
+        cards.append(
+            f'<div class="figure"><div class="what">{what}</div><div class="ratio">{_times(times)}</div>'
+            f'<div class="values muted">{values}</div></div>'
+        )
+    return "\n".join(cards)
+
+
+def _times(text: str) -> str:
+    return text.replace(" x ", " &times; ")
+
+
+def _dot(side: str) -> str:
+    return f'<span class="dot" style="background:var(--{side})"></span>'
+
+
+def _notes(notes: Sequence[str]) -> str:
+    if not notes:
+        return ""
+    return f'<section class="card">{"".join(f"<p>{escape(note)}</p>" for note in notes)}</section>'
+
+
+def _left_out(count: int) -> list[str]:
+    if count <= _MOST_BACKTESTS:
+        return []
+    return [f"Of {count:,} backtests, the curves of the first {_MOST_BACKTESTS} are drawn. All of them were compared."]
+
+
+def _differences(result: Result) -> str:
+    comparison = result.comparison
+    rows = [(each, (_LUMIBOT, _DUCKDB)) for each in comparison.differences]
+    for unsteady in result.unsteady:
+        side = _LUMIBOT if unsteady.side == "lumibot" else _DUCKDB
+        rows.append((unsteady.difference, (f"{side}, run 1", f"{side}, run {unsteady.number}")))
+    if not rows:
+        said = f"None in {summary.compared(comparison)}." if result.compared else "Nothing was compared."
+        return f'<section class="card"><h2>Differences</h2><p>{escape(said)}</p></section>'
+    body = []
+    for difference, sides in rows:
+        what = summary.KINDS[difference.kind][0]
+        cells = [
+            f"<td>{escape(difference.when or '·')}</td>",
+            f'<td class="place"><b>{escape(difference.subject)}</b> {escape(difference.place)} '
+            f'<span class="muted">({escape(what)}, {escape(difference.backtest)})</span></td>',
+            *(
+                f'<td class="value" data-of="{escape(side)}">{escape(_cut(value))}</td>'
+                for side, value in zip(sides, (difference.left, difference.right), strict=True)
+            ),
+        ]
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    total = sum(comparison.counts.values())
+    more = f"<p class=muted>The first {len(rows):,} of {total:,}.</p>" if total > len(rows) else ""
+    head = "".join(f"<th>{name}</th>" for name in ("time of the backtest", "what", _LUMIBOT, _DUCKDB))
+    return (
+        f'<section class="card"><h2>Differences</h2>{more}<div class="scroll"><table class="differences">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div></section>"
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _costs(result: Result) -> str:
+    body = []
+    for what, theirs, ours, times in summary.costs_of(result):
+        part = ' class="part"' if what.startswith("- ") else ""
+        numbers = "".join(f'<td class="number">{cell}</td>' for cell in (theirs, ours, _times(times)))
+        body.append(f"<tr{part}><td>{escape(what.removeprefix('- '))}</td>{numbers}</tr>")
+    head = f'<th></th><th class="number">{_LUMIBOT}</th><th class="number">{_DUCKDB}</th><th class="number"></th>'
+    medians = "<p class=muted>Medians of all runs.</p>" if len(result.duckdb) > 1 else ""
+    return (
+        f'{medians}<div class="scroll"><table class="costs"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def _backtest_section(number: int, backtest: Backtest) -> str:
+    said = f"{len(backtest.fills):,} fills, fees {backtest.fees:,.2f}, {len(backtest.values.rows):,} portfolio values"
+    return (
+        f'<section class="card"><h2>{escape(backtest.name)}</h2><p class="muted">{escape(backtest.source)}: {said}</p>'
+        f'<div class="plot" data-plot="equity-{number}"></div>'
+        f'<div class="plot low" data-plot="drawdown-{number}"></div></section>'
+    )
+
+
+def _versions(result: Result) -> str:
+    return ", ".join(f"{name} {number}" for name, number in result.duckdb[0].outcome.versions.items())
+
+
+# -- what is drawn -----------------------------------------------------------------------------------------------
+
+
+def _equity(theirs: Backtest, ours: Backtest) -> Plot:
+    return _curves([_values(backtest.values) for backtest in (theirs, ours)], "portfolio value")
+
+
+def _drawdown(theirs: Backtest, ours: Backtest) -> Plot:
+    curves = []
+    for times, values in (_values(backtest.values) for backtest in (theirs, ours)):
+        top, below = float("-inf"), []
+        for value in values:
+            top = max(top, value)
+            below.append(round(100 * (value / top - 1), 6) if top > 0 else 0.0)
+        curves.append((times, below))
+    plot = _curves(curves, "drawdown, %")
+    plot["layout"]["showlegend"] = False
+    return plot
+
+
+def _curves(curves: Sequence[tuple[list[str], list[float]]], title: str) -> Plot:
+    """Draw Lumibot's curve wide and ours on it, so that both are seen where they are the same."""
+    styles = [(_LUMIBOT, {"color": "--lumibot", "width": 6}), (_DUCKDB, {"color": "--duckdb", "width": 2})]
+    data = [
+        {"type": "scatter", "mode": "lines", "name": name, "x": _thinned(times), "y": _thinned(values), "line": line}
+        for (times, values), (name, line) in zip(curves, styles, strict=True)
+    ]
+    return {"data": data, "layout": {"yaxis": {"title": {"text": title}}}}
+
+
+def _thinned(points: list[Any]) -> list[Any]:
+    every = -(-len(points) // _MOST_POINTS)
+    return points if every <= 1 else [*points[:-1:every], points[-1]]
+
+
+def _values(table: Table) -> tuple[list[str], list[float]]:
+    pairs = [
+        # A zone would be dropped by the browser; the times are those of the backtest as it has them.
+        (time[:19], float(value))
+        for time, value in zip(table.column("datetime"), table.column("portfolio_value"), strict=False)
+        if value not in ("nan", "None", "inf", "-inf")
+    ]
+    return [time for time, _ in pairs], [value for _, value in pairs]
+
+
+def _memory(result: Result) -> Plot:
+    data = []
+    for name, color, run in _last_runs(result):
+        points = run.outcome.costs.memory
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": name,
+                "x": [at for at, _ in points],
+                "y": [round(held / 1e6, 1) for _, held in points],
+                "line": {"color": color, "width": 2},
+            }
+        )
+    axes = {"xaxis": {"title": {"text": "seconds"}}, "yaxis": {"title": {"text": "MB"}, "rangemode": "tozero"}}
+    return {"data": data, "layout": axes}
+
+
+def _phases(result: Result) -> Plot:
+    """Draw the medians of each phase as bars, the first phase on top."""
+    names = [phase for phase in PHASES if max(summary.medians(result, _phase(phase))) > 0]
+    data = []
+    for side, (name, color) in enumerate(((_LUMIBOT, "--lumibot"), (_DUCKDB, "--duckdb"))):
+        seconds = [round(summary.medians(result, _phase(phase))[side], 3) for phase in names]
+        bars = {"type": "bar", "orientation": "h", "name": name, "x": seconds, "y": [_wrapped(each) for each in names]}
+        data.append({**bars, "marker": {"color": color}})
+    axes = {"xaxis": {"title": {"text": "seconds"}}, "yaxis": {"autorange": "reversed", "tickmode": "linear"}}
+    return {"data": data, "layout": {**axes, "barmode": "group", "hovermode": "closest", "bargap": 0.25}}
+
+
+def _phase(name: str) -> Any:
+    def seconds(costs: Costs) -> float:
+        return costs.phases[name]
+
+    return seconds
+
+
+def _wrapped(phase: str, width: int = 18) -> str:
+    lines = [""]
+    for word in phase.split():
+        if len(lines[-1]) + len(word) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return "<br>".join(filter(None, lines))
+
+
+def _last_runs(result: Result) -> list[tuple[str, str, Run]]:
+    return [(_LUMIBOT, "--lumibot", result.lumibot[-1]), (_DUCKDB, "--duckdb", result.duckdb[-1])]

@@ -1,0 +1,355 @@
+"""Records the backtests of an unmodified script from inside of Lumibot: what a strategy was given, and what it did."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timezone
+from functools import partial, wraps
+from pathlib import Path
+from threading import Lock, local
+from typing import Any
+
+import pandas as pd
+from lumibot.backtesting import data_provenance, market_input_evidence
+from lumibot.entities import Asset, Bars, Quote
+from lumibot.indicators.indicators import Indicators
+from lumibot.strategies._strategy import _Strategy
+from lumibot.strategies.strategy import Strategy
+from lumibot.traders.trader import Trader
+
+from lumibot_duckdb.comparison.answers import Answer, AnswersWriter, frame_answer, value_answer
+from lumibot_duckdb.comparison.meters import AFTER, ANALYSIS, FIRST_BARS, LOOP, REQUESTS, Meters
+from lumibot_duckdb.comparison.outcome import (
+    answers_file,
+    events_file,
+    inputs_folder,
+    values_file,
+    write_backtest,
+    write_table,
+)
+
+# What a strategy asks for. Those that call others of these are recorded once, as they were called.
+_QUESTIONS = (
+    "get_historical_prices",
+    "get_historical_prices_for_assets",
+    "get_last_price",
+    "get_last_prices",
+    "get_quote",
+    "get_quotes",
+    "get_chains",
+    "get_chain_full_info",
+    "get_strikes",
+    "get_greeks",
+    "get_yesterday_dividend",
+    "get_yesterday_dividends",
+    "get_yesterday_stock_split",
+    "get_yesterday_stock_splits",
+)
+# What a script may ask the broker or the data source itself; Lumibot does so, too, which does not count.
+_DIRECT_QUESTIONS = (
+    "get_historical_prices",
+    "get_historical_prices_between_dates",
+    "get_bars",
+    "get_last_price",
+    "get_last_prices",
+    "get_quote",
+    "get_chains",
+)
+# Columns of the log of trade events that are drawn at random for each order, or that say when the computer did it.
+_BY_CHANCE = frozenset(
+    ("identifier", "order_identifier", "parent_identifier", "event_id", "cash_event_broker_event_id", "audit.timestamp")
+)
+_LUMIBOTS_FOLDER = "logs"
+_STARTED = datetime.now(timezone.utc)
+
+
+class LiveTradingError(RuntimeError):
+    """A script that was to be compared wanted to trade instead of backtesting."""
+
+    def __init__(self) -> None:
+        super().__init__("the script starts live trading, which is never compared; let it backtest")
+
+
+class Recorder:
+    """Records each backtest of this process, in order, into files of a folder."""
+
+    def __init__(self, folder: Path, meters: Meters) -> None:
+        self.count = 0
+        self._folder = folder
+        self._meters = meters
+        self._recording: _Recording | None = None
+
+    def install(self) -> None:
+        """Record from now on, to the end of the process."""
+        Trader.run_all = self._around_a_run(Trader.run_all)
+        for name in ("_dump_stats", "backtest_analysis"):
+            setattr(_Strategy, name, self._charged_to_analysis(getattr(_Strategy, name)))
+        for name in _QUESTIONS:
+            setattr(Strategy, name, self._recorded(name, getattr(Strategy, name)))
+        Indicators._dispatch = self._recorded_indicator(Indicators._dispatch)
+        data_provenance.write_backtest_data_provenance = self._in_our_folder(
+            data_provenance.write_backtest_data_provenance
+        )
+        market_input_evidence.write_market_input_evidence = self._in_our_folder(
+            market_input_evidence.write_market_input_evidence
+        )
+
+    def _around_a_run(self, run_all: Any) -> Any:
+        @wraps(run_all)
+        def recorded(trader: Any, *args: Any, **kwargs: Any) -> Any:
+            if not trader._strategies:
+                return run_all(trader, *args, **kwargs)
+            if not trader.is_backtest_broker:
+                raise LiveTradingError
+            strategy = trader._strategies[0]
+            self._move_files(trader, strategy)
+            with self._meters.apart():
+                self._recording = _Recording(strategy, answers_file(self._folder, self.count), self._meters)
+            self._meters.enter(LOOP)
+            try:
+                return run_all(trader, *args, **kwargs)
+            finally:
+                self._meters.enter(AFTER)
+                with self._meters.apart():
+                    self._write_down(strategy)
+
+        return recorded
+
+    def _write_down(self, strategy: Any) -> None:
+        assert self._recording is not None
+        self._recording.end()
+        self._recording = None
+        number, source = self.count, strategy.broker.data_source
+        self.count += 1
+        market_input_evidence.write_market_input_evidence(source, inputs_folder(self._folder, number))
+        events = strategy.broker._trade_event_log_df
+        events = events.drop(columns=[name for name in events.columns if name in _BY_CHANCE])
+        write_table(events_file(self._folder, number), list(events.columns), _rows(events))
+        values = strategy.stats.reset_index() if strategy.stats is not None else pd.DataFrame(strategy._stats_list)
+        write_table(values_file(self._folder, number), list(values.columns), _rows(values))
+        kind = next(kind for kind in type(source).__mro__ if kind.__module__.startswith(("lumibot", "lumibot_duckdb")))
+        write_backtest(
+            self._folder,
+            number,
+            name=str(strategy._name or type(strategy).__name__),
+            source=f"{kind.__module__}.{kind.__qualname__}",
+            covered=bool(getattr(source, "use_duckdb", False)),
+            analysis={str(name): as_text(value) for name, value in (strategy._analysis or {}).items()},
+        )
+
+    # -- the files that Lumibot writes of each run ---------------------------------------------------------------
+
+    def _moved(self, given: Any) -> Path:
+        """Return where a file goes that would go to Lumibot's folder of logs: to that of this run."""
+        path: Path = Path(given)
+        return self._folder / path if path.parts[:1] == (_LUMIBOTS_FOLDER,) else path
+
+    def _move_files(self, trader: Any, strategy: Any) -> None:
+        (self._folder / _LUMIBOTS_FOLDER).mkdir(exist_ok=True)
+        trader.logdir = self._moved(trader.logdir)
+        if trader.logfile:
+            trader.logfile = self._moved(trader.logfile)
+        if strategy._stats_file:
+            strategy._stats_file = str(self._moved(strategy._stats_file))
+
+    def _in_our_folder(self, write: Any) -> Any:
+        @wraps(write)
+        def moved(source: Any, directory: Any = _LUMIBOTS_FOLDER, **settings: Any) -> Any:
+            return write(source, self._moved(directory), **settings)
+
+        return moved
+
+    def _charged_to_analysis(self, method: Any) -> Any:
+        @wraps(method)
+        def charged(strategy: Any, *args: Any, **kwargs: Any) -> Any:
+            with self._meters.within(ANALYSIS):
+                return method(strategy, *args, **kwargs)
+
+        return charged
+
+    # -- what a strategy is given ----------------------------------------------------------------------------------
+
+    def _recorded(self, name: str, method: Any) -> Any:
+        @wraps(method)
+        def recorded(strategy: Any, *args: Any, **kwargs: Any) -> Any:
+            recording = self._recording
+            if recording is None or recording.strategy is not strategy or recording.asking.already:
+                return method(strategy, *args, **kwargs)
+            return recording.ask(name, partial(method, strategy), args, kwargs)
+
+        return recorded
+
+    def _recorded_indicator(self, dispatch: Any) -> Any:
+        @wraps(dispatch)
+        def recorded(
+            indicators: Any, asset: Any, timestep: Any, name: str, settings: Any, custom_fn: Any, **more: Any
+        ) -> Any:
+            recording = self._recording
+            if recording is None or recording.strategy is not indicators._strategy or recording.asking.already:
+                return dispatch(indicators, asset, timestep, name, settings, custom_fn, **more)
+
+            def ask(asset: Any, timestep: Any, **_: Any) -> Any:
+                return dispatch(indicators, asset, timestep, name, settings, custom_fn, **more)
+
+            return recording.ask(f"indicators.{name}", ask, (asset, timestep), {**settings, **more})
+
+        return recorded
+
+
+class _Asking(local):
+    """Whether this thread is inside of a question already."""
+
+    already = False
+
+
+class _Recording:
+    """One backtest while it runs."""
+
+    def __init__(self, strategy: Any, path: Path, meters: Meters) -> None:
+        self.strategy = strategy
+        self.asking = _Asking()
+        self._answers = AnswersWriter(path)
+        self._meters = meters
+        self._touched: set[tuple[str, Any]] = set()
+        self._asked_directly: list[tuple[Any, str]] = []
+        self._writing = Lock()
+        broker = strategy.broker
+        for owner in (broker, broker.data_source, getattr(broker, "option_source", None)):
+            if owner is not None:
+                self._listen_to(owner)
+
+    def ask(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Ask on behalf of the strategy, and write down the answer or the kind of error."""
+        self.asking.already = True
+        try:
+            with self._meters.apart():
+                asked = _Question.of(name, args, kwargs)
+                touch = (asked.asset, asked.timestep)
+            before = self._meters.enter(REQUESTS if touch in self._touched else FIRST_BARS)
+            try:
+                answer = method(*args, **kwargs)
+            except Exception as error:
+                self._meters.enter(before)
+                self._write([value_answer(self._now(), asked.call, asked.asset, f"raised {type(error).__name__}")])
+                raise
+            self._meters.enter(before)
+            with self._meters.apart():
+                self._touched.add(touch)
+                self._write(_answers(self._now(), asked, answer))
+            return answer
+        finally:
+            self.asking.already = False
+
+    def end(self) -> None:
+        """Write no more."""
+        for owner, name in self._asked_directly:
+            delattr(owner, name)
+        self._answers.close()
+
+    def _now(self) -> str:
+        when: str = self.strategy.get_datetime().isoformat()
+        return when
+
+    def _write(self, answers: Iterable[Answer]) -> None:
+        with self._writing:
+            for answer in answers:
+                self._answers.write(answer)
+
+    def _listen_to(self, owner: Any) -> None:
+        for name in _DIRECT_QUESTIONS:
+            method = getattr(owner, name, None)
+            if method is not None and name not in vars(owner):
+                setattr(owner, name, self._recorded_if_direct(name, method))
+                self._asked_directly.append((owner, name))
+
+    def _recorded_if_direct(self, name: str, method: Any) -> Any:
+        @wraps(method)
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            if self.asking.already or _is_lumibots(sys._getframe(1).f_globals.get("__name__", "")):
+                return method(*args, **kwargs)
+            return self.ask(f"data_source.{name}", method, args, kwargs)
+
+        return recorded
+
+
+def _is_lumibots(module: str) -> bool:
+    """Tell whether a module is at work for a strategy rather than being one."""
+    return module.startswith(("lumibot.", "lumibot_duckdb.", "concurrent.")) and ".example_strategies." not in module
+
+
+class _Question:
+    """A call in words."""
+
+    def __init__(self, call: str, asset: str, timestep: Any) -> None:
+        self.call = call
+        self.asset = asset
+        self.timestep = timestep
+
+    @classmethod
+    def of(cls, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Question:
+        given = [as_text(value) for value in args]
+        given += [f"{word}={as_text(value)}" for word, value in sorted(kwargs.items()) if value is not None]
+        first = args[0] if args else next((kwargs[word] for word in ("asset", "assets") if word in kwargs), "")
+        timestep = kwargs.get("timestep", args[2] if len(args) > 2 else None)
+        return cls(f"{name}({', '.join(given)})", _short(as_text(first)), str(timestep))
+
+
+def _answers(when: str, asked: _Question, answer: Any) -> Iterator[Answer]:
+    """Put an answer in a form that can be written; that on many assets is one for each."""
+    if isinstance(answer, Bars):
+        yield frame_answer(when, asked.call, asked.asset, answer.pandas_df)
+    elif isinstance(answer, pd.DataFrame):
+        yield frame_answer(when, asked.call, asked.asset, answer)
+    elif isinstance(answer, pd.Series):
+        yield frame_answer(when, asked.call, asked.asset, answer.to_frame())
+    elif isinstance(answer, Mapping) and any(isinstance(each, Bars) for each in answer.values()):
+        for asset, each in answer.items():
+            about = _Question(asked.call, as_text(asset), asked.timestep)
+            yield from _answers(when, about, each)
+    else:
+        yield value_answer(when, asked.call, asked.asset, as_text(answer))
+
+
+def as_text(value: Any) -> str:
+    """Return a text that is equal for equal values only, and for the same value on another day."""
+    if isinstance(value, Asset):
+        kind = str(value.asset_type)
+        return str(value) if kind == "stock" else f"{value} {kind}"
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Mapping):
+        pairs = sorted((as_text(key), as_text(each)) for key, each in value.items())
+        return "{" + ", ".join(f"{key}: {each}" for key, each in pairs) + "}"
+    if isinstance(value, tuple | list | set | frozenset):
+        texts = [as_text(each) for each in value]
+        return "[" + ", ".join(sorted(texts) if isinstance(value, set | frozenset) else texts) + "]"
+    if isinstance(value, Quote):
+        fields = {name: each for name, each in vars(value).items() if each is not None and not _is_now(each)}
+        return f"quote {as_text(fields)}"
+    if hasattr(value, "as_dict"):
+        return as_text(value.as_dict())
+    text = repr(value)
+    return type(value).__name__ if " at 0x" in text else text
+
+
+def _is_now(value: Any) -> bool:
+    """Tell whether a time is that of this run; Lumibot puts it where a quote has none."""
+    return isinstance(value, datetime) and value.tzinfo is not None and value >= _STARTED
+
+
+def _short(text: str, length: int = 200) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[list[str]]:
+    for row in frame.itertuples(index=False, name=None):
+        yield [_cell(value) for value in row]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return repr(float(value))
+    if isinstance(value, datetime):
+        return str(value)
+    return as_text(value)

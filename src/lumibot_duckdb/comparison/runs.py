@@ -1,0 +1,139 @@
+"""Runs a script on the two sides, each time in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from lumibot_duckdb.comparison.differences import Run
+from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, read_outcome
+from lumibot_duckdb.comparison.redaction import known_secrets, redacted
+from lumibot_duckdb.comparison.side import Job
+from lumibot_duckdb.comparison.unattended import ENVIRONMENT
+
+NAMES = {LUMIBOT: "Lumibot's storage", DUCKDB: "lumibot-duckdb"}
+OUTPUT = "output.txt"
+_LAST_LINES = 15
+_PATIENCE = 5.0
+"""Seconds that an interrupted script has to end by itself."""
+
+
+class RunError(RuntimeError):
+    """A script did not come to its end. `last_lines` are of its output, without the keys that are known."""
+
+    def __init__(self, side: str, reason: str, last_lines: list[str]) -> None:
+        super().__init__(f"the script failed on {NAMES[side]}: {reason}")
+        self.side = side
+        self.last_lines = last_lines
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script (its path, or the name of a module) with its arguments, and the store for our side.
+
+    `stored_as_of`, if given, is a moment (tz-aware) as of which the store answers in the place of providers.
+    """
+
+    path: Path
+    arguments: tuple[str, ...]
+    store: Path
+    is_module: bool = False
+    stored_as_of: datetime | None = None
+
+
+def run_side(script: Script, side: str, folder: Path, cache: Path | None = None) -> Run:
+    """Run a script on a side. What is recorded, its output and Lumibot's files about the backtests go to a new folder.
+
+    The script works in the present folder. `cache` is Lumibot's cache folder, if not the person's own. Raises
+    `RunError` when the script fails.
+    """
+    folder.mkdir(parents=True)
+    job, result = folder / "job.json", folder / "result.json"
+    as_of = script.stored_as_of.isoformat() if script.stored_as_of is not None else None
+    job.write_text(json.dumps(asdict(Job(side, str(script.path), str(script.store), script.is_module, as_of))))
+    command = [sys.executable, "-m", "lumibot_duckdb.comparison.side", str(job), str(result), *script.arguments]
+    logs_before = Path("logs").exists()
+    with (folder / OUTPUT).open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            command,
+            env=_environment(script, side, cache),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            code = process.wait()
+        except BaseException:
+            _end(process)
+            raise
+    if not logs_before:
+        _remove_if_empty(Path("logs"))
+    last_lines = _hide_keys(folder / OUTPUT, known_secrets(script.path))
+    if not result.exists():
+        raise RunError(side, _reason(code), last_lines)
+    outcome = read_outcome(result)
+    if outcome.error is not None:
+        raise RunError(side, outcome.error, last_lines)
+    return Run(outcome, folder)
+
+
+def _environment(script: Script, side: str, cache: Path | None) -> dict[str, str]:
+    environment = {
+        **os.environ,
+        **ENVIRONMENT,
+        "LUMIBOT_USE_DUCKDB": "true" if side == DUCKDB else "false",
+        "LUMIBOT_DUCKDB_ROLLOUT": "100",
+        "LUMIBOT_DUCKDB_PATH": str(script.store),
+    }
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+        environment["LUMIBOT_CACHE_FOLDER"] = str(cache)
+    return environment
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let a script end that Ctrl-C has reached as well, and end it if it does not."""
+    try:
+        process.wait(_PATIENCE)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()
+
+
+def _reason(code: int) -> str:
+    if code >= 0:
+        return f"its process ended with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    memory = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{memory}"
+
+
+def _hide_keys(output: Path, secrets: frozenset[str]) -> list[str]:
+    """Take the keys that are known out of what a script wrote; return its last lines."""
+    hidden = output.with_suffix(".hidden")
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    with output.open(encoding="utf-8", errors="replace") as lines, hidden.open("w", encoding="utf-8") as kept:
+        for line in lines:
+            shown = redacted(line, secrets)
+            kept.write(shown)
+            if shown.strip():
+                last.append(shown.rstrip())
+    hidden.replace(output)
+    return list(last)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return  # a script put something there, or there is none

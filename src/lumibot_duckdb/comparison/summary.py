@@ -1,0 +1,138 @@
+"""What a comparison says, as plain text and as rows for a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+
+from lumibot_duckdb.comparison.differences import Comparison, Difference
+from lumibot_duckdb.comparison.meters import PHASES, Costs
+from lumibot_duckdb.comparison.runs import NAMES
+from lumibot_duckdb.comparison.tables import cost_row, indented, side_by_side
+from lumibot_duckdb.comparison.trial import Result
+
+KINDS = {
+    "backtests": ("backtest", "backtests"),
+    "frame": ("frame", "frames"),
+    "dtypes": ("frame in its dtypes alone", "frames in their dtypes alone"),
+    "answer": ("price, quote or other answer", "prices, quotes and other answers"),
+    "input": ("difference in Lumibot's own record", "differences in Lumibot's own record"),
+    "trade": ("trade event", "trade events"),
+    "portfolio": ("portfolio value", "portfolio values"),
+    "analysis": ("statistic", "statistics"),
+}
+_MEGABYTE = 1e6
+_SHORTEST_PHASE = 0.05
+"""Seconds below which a phase is not worth a line."""
+
+
+def costs_of(result: Result) -> list[list[str]]:
+    """Return rows of (what, Lumibot's, ours, ratio): the medians of all runs."""
+    rows = [
+        _row("seconds", result, lambda costs: costs.seconds, ",.1f"),
+        *(
+            _row(f"- {phase}", result, lambda costs, phase=phase: costs.phases[phase], ",.2f")  # type: ignore[misc]
+            for phase in PHASES
+            if max(medians(result, lambda costs, phase=phase: costs.phases[phase])) > _SHORTEST_PHASE  # type: ignore[misc]
+        ),
+        _row("seconds of CPU", result, lambda costs: costs.cpu_seconds, ",.1f"),
+        _row("MB of memory at the peak", result, lambda costs: costs.peak_bytes / _MEGABYTE, ",.0f"),
+        _row("requests to providers", result, lambda costs: sum(costs.requests.values()), ",.0f"),
+        _row("MB on disk, the whole cache", result, lambda costs: costs.disk_after / _MEGABYTE, ",.1f"),
+        _row("- written by this run", result, _written, ",.1f"),
+    ]
+    return [row for row in rows if row[:1] != ["- written by this run"] or row[1:3] != ["0.0", "0.0"]]
+
+
+def medians(result: Result, measure: Callable[[Costs], float]) -> tuple[float, float]:
+    """Return the median of a measure over all runs, for each side."""
+    theirs, ours = ([measure(run.outcome.costs) for run in runs] for runs in (result.lumibot, result.duckdb))
+    return median(theirs), median(ours)
+
+
+def _row(what: str, result: Result, measure: Callable[[Costs], float], style: str) -> list[str]:
+    return cost_row(what, *medians(result, measure), style)
+
+
+def _written(costs: Costs) -> float:
+    return max(costs.disk_after - costs.disk_before, 0) / _MEGABYTE
+
+
+def cost_table(result: Result) -> str:
+    """Return the costs as a table."""
+    return side_by_side(costs_of(result), ["", "Lumibot", "lumibot-duckdb", ""])
+
+
+def verdict(result: Result) -> str:
+    """Say in one line whether the results are identical, and what was compared."""
+    if not result.reference.outcome.backtests and not result.duckdb[0].outcome.backtests:
+        return "Nothing compared: the script ran no backtest."
+    if not result.compared:
+        return "Nothing compared: no backtest of the script ran on lumibot-duckdb. Both runs were Lumibot's."
+    if result.comparison.identical:
+        found = f"identical: {compared(result.comparison)}"
+        return found if not result.unsteady else f"{found}; but a repeated run was not"
+    return f"NOT identical. Different: {differing(result.comparison)}."
+
+
+def compared(comparison: Comparison) -> str:
+    """Say how much was compared."""
+    fills = f"{_count(comparison.fills, 'fill', 'fills')} with fees of {comparison.fees:,.2f}"
+    return (
+        f"{fills}, {_count(comparison.values, *KINDS['portfolio'])}, "
+        f"{_count(comparison.frames, *KINDS['frame'])}, {_count(comparison.answers, *KINDS['answer'])}"
+    )
+
+
+def differing(comparison: Comparison) -> str:
+    """Say how much differs."""
+    if not comparison.counts:
+        return "the backtests themselves"
+    return ", ".join(_count(count, *KINDS[kind]) for kind, count in comparison.counts.items())
+
+
+def uncovered_notes(result: Result) -> list[str]:
+    """Say which backtests ran on sources that there is nothing in the place of."""
+    return [
+        f"{source} is not replaced by lumibot-duckdb; what ran on it was Lumibot's on both sides."
+        for source in result.uncovered
+    ]
+
+
+def differences_text(result: Result) -> str:
+    """Return the first difference in full, then the first of each other kind."""
+    first, *others = result.comparison.differences
+    lines = ["The first difference:", indented(difference_text(first))]
+    kinds = {first.kind}
+    for difference in others:
+        if difference.kind not in kinds:
+            kinds.add(difference.kind)
+            lines += [f"The first of the {KINDS[difference.kind][1]}:", indented(difference_text(difference))]
+    return "\n".join(lines)
+
+
+def unsteady_text(result: Result) -> str:
+    """Say which runs differ from the first one of their own side."""
+    lines = []
+    for unsteady in result.unsteady:
+        lines.append(f"Run {unsteady.number} on {NAMES[unsteady.side]} differs from its own first run:")
+        lines.append(indented(difference_text(unsteady.difference, ("run 1", f"run {unsteady.number}"))))
+    return "\n".join(lines)
+
+
+def difference_text(difference: Difference, sides: tuple[str, str] = ("Lumibot", "lumibot-duckdb")) -> str:
+    """Return a difference with both values, on lines of their own."""
+    where = ", ".join(filter(None, [difference.when, difference.subject]))
+    width = max(map(len, sides))
+    return "\n".join(
+        [
+            f"{difference.backtest}, {where or KINDS[difference.kind][0]}",
+            f"{difference.place}",
+            f"  {sides[0]:<{width}}  {difference.left}",
+            f"  {sides[1]:<{width}}  {difference.right}",
+        ]
+    )
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"

@@ -1,0 +1,157 @@
+"""Runs a script on both storages, once or several times, and compares everything that came of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from lumibot_duckdb.comparison.differences import Comparison, Difference, Run, compare_runs
+from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES
+from lumibot_duckdb.comparison.runs import NAMES, RunError, Script, run_side
+
+Step = Callable[[str], AbstractContextManager[None]]
+"""Tells what is being done within a `with`."""
+
+
+class ScriptFailedError(RuntimeError):
+    """A script did not come to its end on one side or on both."""
+
+    def __init__(self, errors: list[RunError]) -> None:
+        super().__init__("; ".join(map(str, errors)))
+        self.errors = errors
+
+
+@dataclass(frozen=True)
+class Unsteady:
+    """A run that differs from the first one of its own side: `side`'s run `number`, and the first difference."""
+
+    side: str
+    number: int
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of it. `lumibot` and `duckdb` are the counted runs; `reference` is what ours was compared with."""
+
+    script: Path
+    reference: Run
+    lumibot: list[Run]
+    duckdb: list[Run]
+    comparison: Comparison
+    unsteady: list[Unsteady] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def uncovered(self) -> list[str]:
+        """The sources of the backtests that ran on Lumibot's own source on both sides."""
+        backtests = self.duckdb[0].outcome.backtests
+        return list(dict.fromkeys(backtest.source for backtest in backtests if not backtest.covered))
+
+    @property
+    def compared(self) -> bool:
+        """Tell whether any backtest ran on the store."""
+        return any(backtest.covered for backtest in self.duckdb[0].outcome.backtests)
+
+    @property
+    def identical(self) -> bool:
+        """Tell whether backtests ran on the store and all runs gave the same."""
+        return self.compared and self.comparison.identical and not self.unsteady
+
+
+def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1) -> Result:
+    """Run a script on both sides, `repeat` times each in turn, and compare.
+
+    If nothing is to be asked of providers (`Script.stored_as_of`), Lumibot's side runs once more before, on an empty
+    cache, which is filled from the store: that run's results are what is compared, those that follow are what Lumibot
+    costs.
+    Everything is written to `folder`. Raises `ScriptFailedError`.
+    """
+    cache = {side: folder / f"cache-{side}" if script.stored_as_of is not None else None for side in SIDES}
+    first = None
+    if script.stored_as_of is not None:
+        with step(f"on {NAMES[LUMIBOT]}, to fill its cache"):
+            try:
+                first = run_side(script, LUMIBOT, folder / "lumibot-first", cache[LUMIBOT])
+            except RunError as error:
+                raise ScriptFailedError([error]) from None
+    runs: dict[str, list[Run]] = {side: [] for side in SIDES}
+    for number in range(1, repeat + 1):
+        errors = []
+        for side in SIDES:
+            with step(f"on {NAMES[side]}" + (f", run {number} of {repeat}" if repeat > 1 else "")):
+                try:
+                    runs[side].append(run_side(script, side, folder / f"{side}-{number}", cache[side]))
+                except RunError as error:
+                    errors.append(error)
+        if errors:
+            raise ScriptFailedError(errors)
+    for filled in filter(None, cache.values()):
+        shutil.rmtree(filled, ignore_errors=True)
+    reference = first or runs[LUMIBOT][0]
+    result = Result(
+        script=script.path,
+        reference=reference,
+        lumibot=runs[LUMIBOT],
+        duckdb=runs[DUCKDB],
+        comparison=compare_runs(reference, runs[DUCKDB][0]),
+        unsteady=[unsteady for side in SIDES for unsteady in _unsteady(side, runs[side])],
+        notes=_notes(first, runs),
+    )
+    if result.compared and not result.comparison.identical and script.stored_as_of is None:
+        result.notes.append(_whose_difference(script, folder, step, runs[DUCKDB][0]))
+    return result
+
+
+def _whose_difference(script: Script, folder: Path, step: Step, ours: Run) -> str:
+    """Run Lumibot's side on a fresh cache that is filled from the store; say what that tells about a difference."""
+    stored = replace(script, stored_as_of=datetime.now(timezone.utc))
+    with step(f"they differ; on {NAMES[LUMIBOT]} with an empty cache, filled from the store"):
+        try:
+            fresh = run_side(stored, LUMIBOT, folder / "lumibot-fresh", folder / "cache-fresh")
+        except RunError as error:
+            return (
+                f"To see where that comes from, Lumibot was run on an empty cache, filled from the store; but {error}"
+            )
+    if compare_runs(fresh, ours).identical:
+        return (
+            "Lumibot gives exactly what lumibot-duckdb gives when its cache is empty and is filled from the store. So "
+            "either its own cache has other bars than the store, or Lumibot reads its cache otherwise than it reads a "
+            "download. docs/parity.md lists where it does; --from-cache compares without that."
+        )
+    return "Lumibot differs from lumibot-duckdb also when its cache is empty and is filled from the store."
+
+
+def _unsteady(side: str, runs: list[Run]) -> list[Unsteady]:
+    found = []
+    for number, run in enumerate(runs[1:], start=2):
+        differences = compare_runs(runs[0], run).differences
+        if differences:
+            found.append(Unsteady(side, number, differences[0]))
+    return found
+
+
+def _notes(first: Run | None, runs: dict[str, list[Run]]) -> list[str]:
+    """Return what a person should know who reads the result."""
+    notes = []
+    if first is not None and (own := compare_runs(first, runs[LUMIBOT][0]).differences):
+        notes.append(
+            "Lumibot does not give on its filled cache what it gave on the empty one, which is what was compared: "
+            f"{own[0].subject}, {own[0].place} was {own[0].left} and became {own[0].right}."
+        )
+    if missing := runs[DUCKDB][0].outcome.not_stored or (first.outcome.not_stored if first is not None else []):
+        notes.append(
+            "The store does not have all that was asked for, and both sides were told that there is nothing: "
+            + "; ".join(missing)
+        )
+    asked = {side: sum(runs[side][-1].outcome.costs.requests.values()) for side in SIDES}
+    if first is None and any(asked.values()):
+        notes.append(
+            f"The times include requests: Lumibot's storage made {asked[LUMIBOT]:,}, lumibot-duckdb {asked[DUCKDB]:,}. "
+            "Compare again for times on what is stored by now."
+        )
+    return notes

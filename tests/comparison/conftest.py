@@ -1,0 +1,30 @@
+"""Ground for scripts that are compared: a Polygon server on loopback, and caches that were empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from comparison.ground import Ground, on_ground
+from parity.polygon_market import examples
+from wire.polygon_server import KEY
+
+
+@pytest.fixture(scope="session")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    with examples().served() as server:
+        folder = tmp_path_factory.mktemp("compared")
+        with on_ground(folder, {"TEST_POLYGON": server.url, "POLYGON_API_KEY": KEY, **_PATIENCE}):
+            yield Ground(folder)
+
+
+_PATIENCE = {"POLYGON_WAIT_SECONDS_RETRY": "1", "POLYGON_MAX_RETRY_ATTEMPTS": "1"}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_developers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUMIBOT_DISABLE_DOTENV", "1")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LUMIBOT_DUCKDB_DEBUG", raising=False)

@@ -1,0 +1,114 @@
+"""What a strategy was given comes back from disk as it was, and is small there."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lumibot_duckdb.comparison.answers import (
+    Answer,
+    AnswersWriter,
+    complete,
+    frame_answer,
+    read_answers,
+    read_frame,
+    value_answer,
+)
+
+CALL = ("2024-01-02T09:30:00-05:00", "get_historical_prices(SPY, 5, minute)", "SPY")
+
+
+def bars(rows: int, start: str = "2024-01-02 09:30", zone: str | None = "America/New_York") -> pd.DataFrame:
+    index = pd.date_range(start, periods=rows, freq="min", tz=zone, name="datetime")
+    close = np.cumsum(np.random.default_rng(0).standard_normal(rows)) + 100
+    return pd.DataFrame({"close": close, "volume": np.arange(rows)}, index=index)
+
+
+def written(path: Path, *answers: Answer) -> list[Answer]:
+    writer = AnswersWriter(path)
+    for answer in answers:
+        writer.write(answer)
+    writer.close()
+    return [complete(answer, path) for answer in read_answers(path)]
+
+
+number = count()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(width=64), min_size=1, max_size=6),
+    st.sampled_from(["float64", "float32", "object", "Int64", "str", "datetime64[ns, UTC]"]),
+    st.sampled_from([None, "UTC", "America/New_York", "Asia/Kolkata"]),
+    st.sampled_from(["ns", "us", "s"]),
+)
+def test_a_frame_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, values: list[float], dtype: str, zone: str | None, unit: str
+) -> None:
+    frame = bars(len(values), zone=zone)
+    frame.index = frame.index.as_unit(unit)  # type: ignore[attr-defined]
+    frame["close"] = values
+    frame["other"] = pd.Series(range(len(values)), index=frame.index).astype(dtype)  # type: ignore[call-overload]
+    path = tmp_path_factory.getbasetemp() / f"answers {next(number)}.zst"
+    (answer,) = written(path, frame_answer(*CALL, frame))
+    assert (answer.when, answer.call, answer.asset) == CALL
+    read = read_frame(answer)
+    assert [read.bar(row) for row in range(len(frame))] == [str(stamp) for stamp in frame.index]
+    assert read.columns["close"].tobytes() == frame["close"].to_numpy().tobytes()
+    assert read.columns["volume"].tolist() == frame["volume"].tolist()
+    assert read.dtypes["other"] == str(frame["other"].dtype)
+    others = frame["other"].to_numpy()
+    expected = [repr(value) for value in others.tolist()] if others.dtype == object else others.tolist()
+    assert read.columns["other"].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame.assign(close=np.nextafter(frame["close"], 1e9)),
+        lambda frame: frame.assign(volume=frame["volume"].astype(float)),
+        lambda frame: frame.tz_convert("UTC"),
+        lambda frame: frame[["volume", "close"]],
+        lambda frame: frame.iloc[1:],
+        lambda frame: frame.rename_axis("time"),
+        lambda frame: frame.set_axis(pd.DatetimeIndex(frame.index, freq=None), axis=0),
+    ],
+    ids=["the last bit", "a dtype", "the zone", "the order of columns", "a bar less", "a name", "the frequency"],
+)
+def test_nothing_of_a_frame_is_too_small_to_count(change: Any, tmp_path: Path) -> None:
+    frame = bars(5)
+    same, same_again, other = written(
+        tmp_path / "answers.zst", *(frame_answer(*CALL, each) for each in (frame, frame.copy(), change(frame)))
+    )
+    assert same == same_again
+    assert same != other
+
+
+def test_a_long_frame_that_moves_on_is_written_once(tmp_path: Path) -> None:
+    whole = bars(60_000)
+    frames = [whole.iloc[: 50_000 + 60 * step] for step in range(40)]
+    path = tmp_path / "answers.zst"
+    read = written(path, *(frame_answer(*CALL, frame) for frame in frames))
+    assert path.stat().st_size < 3 * whole.memory_usage().sum()
+    for answer, frame in zip(read, frames, strict=True):
+        if len(frame) in (50_000, len(frames[-1])):
+            assert read_frame(answer).columns["close"].tolist() == frame["close"].tolist()
+
+
+def test_parts_are_the_same_wherever_a_frame_starts() -> None:
+    whole = bars(10_000)
+    one, other = (set(frame_answer(*CALL, frame).parts) for frame in (whole, whole.iloc[3_000:]))
+    assert len(one & other) >= 4
+
+
+def test_other_answers_are_texts(tmp_path: Path) -> None:
+    (answer,) = written(tmp_path / "answers.zst", value_answer(*CALL, "quote {ask: 1.5, bid: 1.25}"))
+    assert not answer.is_frame
+    assert answer.text == "quote {ask: 1.5, bid: 1.25}"

@@ -1,0 +1,207 @@
+"""Two runs are compared in all that was recorded of them, and the first difference is shown with both values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lumibot_duckdb.comparison.answers import Answer, AnswersWriter, frame_answer, value_answer
+from lumibot_duckdb.comparison.differences import Comparison, Run, compare_runs
+from lumibot_duckdb.comparison.meters import Costs
+from lumibot_duckdb.comparison.outcome import Backtest, Outcome, Table, answers_file
+
+EVENT = {"time": "2024-01-02 10:00:00-05:00", "symbol": "SPY", "side": "buy", "status": "fill", "price": "470.25"}
+VALUE = {"datetime": "2024-01-02 10:00:00-05:00", "portfolio_value": "100000.0", "cash": "53000.0"}
+COSTS = Costs(1.0, 1.0, 0.0, {}, 1, [], {}, 0, 0)
+
+
+def table(*rows: dict[str, str]) -> Table:
+    return Table(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
+
+
+def bars(rows: int = 5, **changes: Any) -> pd.DataFrame:
+    index = pd.date_range("2024-01-02 09:30", periods=rows, freq="min", tz="America/New_York")
+    return pd.DataFrame({"close": np.arange(rows) + 470.0, "volume": np.arange(rows) * 100}, index=index).assign(
+        **changes
+    )
+
+
+def asked(frame: pd.DataFrame, when: str = "2024-01-02T09:40:00-05:00") -> Answer:
+    return frame_answer(when, "get_historical_prices(SPY, 5, minute)", "SPY", frame)
+
+
+def price(value: float, when: str = "2024-01-02T09:45:00-05:00") -> Answer:
+    return value_answer(when, "get_last_price(SPY)", "SPY", repr(value))
+
+
+@dataclass
+class Recorded:
+    """What is put down of a run."""
+
+    answers: list[Answer] = field(default_factory=lambda: [asked(bars()), price(470.5)])
+    events: list[dict[str, str]] = field(default_factory=lambda: [dict(EVENT)])
+    values: list[dict[str, str]] = field(default_factory=lambda: [dict(VALUE)])
+    analysis: dict[str, str] = field(default_factory=lambda: {"sharpe": "1.5"})
+    count: int = 1
+
+    def run(self, folder: Path) -> Run:
+        folder.mkdir()
+        backtests = []
+        for number in range(self.count):
+            writer = AnswersWriter(answers_file(folder, number))
+            for answer in self.answers:
+                writer.write(answer)
+            writer.close()
+            backtests.append(
+                Backtest(f"Mine {number}", "x.Source", True, table(*self.events), table(*self.values), self.analysis)
+            )
+        return Run(Outcome(backtests, COSTS), folder)
+
+
+@pytest.fixture
+def compare(tmp_path: Path) -> Callable[[Recorded, Recorded], Comparison]:
+    return lambda left, right: compare_runs(left.run(tmp_path / "left"), right.run(tmp_path / "right"))
+
+
+def test_the_same_is_identical_and_counted(compare: Any) -> None:
+    found = compare(Recorded(), Recorded())
+    assert found.identical
+    assert (found.fills, found.values, found.frames, found.answers) == (1, 1, 1, 1)
+
+
+def test_a_value_of_a_bar(compare: Any) -> None:
+    other = bars()
+    other.iloc[3, 0] = np.nextafter(473.0, 474)
+    found = compare(Recorded(), Recorded([asked(other), price(470.5)]))
+    (difference,) = found.differences
+    assert (difference.kind, difference.when, difference.subject) == ("frame", "2024-01-02T09:40:00-05:00", "SPY")
+    assert difference.place == "get_historical_prices(SPY, 5, minute), bar 2024-01-02 09:33:00-05:00, close"
+    assert (difference.left, difference.right) == ("473.0", "473.00000000000006")
+
+
+def test_a_bar_that_is_missing(compare: Any) -> None:
+    (difference,) = compare(Recorded(), Recorded([asked(bars(4)), price(470.5)])).differences
+    assert difference.place.endswith(", bar")
+    assert difference.left == "2024-01-02 09:34:00-05:00 (close 474.0, volume 400)"
+    assert difference.right == "nothing"
+
+
+def test_a_column_that_is_missing(compare: Any) -> None:
+    (difference,) = compare(Recorded(), Recorded([asked(bars()[["close"]]), price(470.5)])).differences
+    assert (difference.place.split(", ")[-1], difference.left, difference.right) == (
+        "columns",
+        "close, volume",
+        "close",
+    )
+
+
+def test_a_dtype_alone_is_told_from_a_value(compare: Any) -> None:
+    whole = bars()
+    found = compare(Recorded(), Recorded([asked(whole.astype({"volume": float})), price(470.5)]))
+    (difference,) = found.differences
+    assert difference.kind == "dtypes"
+    assert (difference.left, difference.right) == ("int64", "float64")
+
+
+def test_a_value_shows_through_other_dtypes(compare: Any) -> None:
+    other = bars().astype({"volume": float})
+    other.iloc[2, 1] = 7.0
+    (difference,) = compare(Recorded(), Recorded([asked(other), price(470.5)])).differences
+    assert (difference.kind, difference.left, difference.right) == ("frame", "200", "7.0")
+
+
+def test_a_value_is_found_after_any_number_of_other_dtypes(compare: Any) -> None:
+    times = pd.date_range("2024-01-02", periods=200, freq="min", tz="UTC").map(lambda time: time.isoformat())
+    floats = bars().astype({"volume": float})
+    other = floats.copy()
+    other.iloc[1, 0] = 1.0
+    frames = [asked(other if number == 150 else floats, when) for number, when in enumerate(times)]
+    found = compare(Recorded([asked(bars(), when) for when in times]), Recorded(frames))
+    assert found.counts == {"dtypes": 199, "frame": 1}
+    (difference,) = [each for each in found.differences if each.kind == "frame"]
+    assert (difference.when, difference.left, difference.right) == (times[150], "471.0", "1.0")
+
+
+def test_a_missing_value_is_the_same_as_a_missing_value(compare: Any) -> None:
+    holes = bars(close=[470.0, np.nan, 1.0, np.inf, 2.0])
+    assert compare(Recorded([asked(holes)]), Recorded([asked(holes.copy())])).identical
+
+
+def test_a_price(compare: Any) -> None:
+    (difference,) = compare(Recorded(), Recorded([asked(bars()), price(470.51)])).differences
+    assert (difference.kind, difference.place) == ("answer", "get_last_price(SPY)")
+    assert (difference.left, difference.right) == ("470.5", "470.51")
+
+
+def test_what_was_asked_for(compare: Any) -> None:
+    """After that, answers are to other questions, and say nothing."""
+    other = [value_answer("2024-01-02T09:40:00-05:00", "get_last_price(QQQ)", "QQQ", "400.0"), price(470.5)]
+    found = compare(Recorded(), Recorded(other))
+    (difference,) = found.differences
+    assert difference.place == "what the strategy asked for"
+    assert difference.right == "get_last_price(QQQ) at 2024-01-02T09:40:00-05:00"
+    assert (found.frames, found.answers) == (1, 1)
+
+
+def test_an_answer_more(compare: Any) -> None:
+    (difference,) = compare(Recorded(), Recorded([asked(bars())])).differences
+    assert difference.left == "get_last_price(SPY) at 2024-01-02T09:45:00-05:00"
+    assert difference.right == "no further request"
+
+
+def test_a_trade(compare: Any) -> None:
+    (difference,) = compare(Recorded(), Recorded(events=[{**EVENT, "price": "470.26"}])).differences
+    assert (difference.kind, difference.when, difference.subject) == ("trade", EVENT["time"], "SPY")
+    assert difference.place == "number 1: buy fill, price"
+    assert (difference.left, difference.right) == ("470.25", "470.26")
+
+
+def test_a_trade_less(compare: Any) -> None:
+    (difference,) = compare(Recorded(), Recorded(events=[])).differences
+    assert "SPY, side buy, status fill, price 470.25" in difference.left
+    assert difference.right == "nothing"
+
+
+def test_a_portfolio_value_and_a_statistic(compare: Any) -> None:
+    other = Recorded(values=[{**VALUE, "portfolio_value": "100000.01"}], analysis={"sharpe": "1.6"})
+    found = compare(Recorded(), other)
+    assert [difference.kind for difference in found.differences] == ["portfolio", "analysis"]
+    assert found.counts == {"portfolio": 1, "analysis": 1}
+
+
+def test_a_backtest_less(compare: Any) -> None:
+    (difference,) = compare(Recorded(count=2), Recorded(count=1)).differences
+    assert (difference.kind, difference.left, difference.right) == ("backtests", "Mine 1", "nothing")
+
+
+def test_the_earliest_comes_first_and_causes_before_effects(compare: Any) -> None:
+    other = bars()
+    other.iloc[0, 0] = 1.0
+    late = "2024-01-02T10:00:00-05:00"
+    found = compare(
+        Recorded([asked(bars(), late)]),
+        Recorded([asked(other, late)], events=[{**EVENT, "price": "1.0"}], values=[{**VALUE, "cash": "1.0"}]),
+    )
+    assert [difference.kind for difference in found.differences] == ["frame", "trade", "portfolio"]
+
+
+def test_many_differences_are_counted_and_not_all_listed(compare: Any) -> None:
+    times = pd.date_range("2024-01-02", periods=200, freq="min", tz="UTC").map(lambda time: time.isoformat())
+    found = compare(Recorded([price(1.0, when) for when in times]), Recorded([price(2.0, when) for when in times]))
+    assert found.counts == {"answer": 200}
+    assert 10 < len(found.differences) < 50
+
+
+def test_long_texts_are_cut_to_where_they_differ(compare: Any) -> None:
+    left, right = ("a" * 5_000 + tail + "z" * 5_000 for tail in ("left", "right"))
+    answers = [[value_answer("2024-01-02", "get_chains(SPY)", "SPY", text)] for text in (left, right)]
+    (difference,) = compare(*map(Recorded, answers)).differences
+    assert len(difference.left) < 300
+    assert "aleft" in difference.left
+    assert "aright" in difference.right

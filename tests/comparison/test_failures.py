@@ -1,0 +1,170 @@
+"""What `lumibot-duckdb compare` says when a script does not come to its end, or when there is nothing to compare."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from comparison.ground import SCRIPT, Ground, compare, on_ground
+
+KEY = "pk_0123456789abcdef"
+
+TRADES_LIVE = """\
+import os
+from types import SimpleNamespace
+
+from lumibot.traders import Trader
+
+print("my key is", os.environ["MY_BROKER_KEY"])
+print("GET https://api.example.com/v2/bars?symbol=SPY&apiKey=written-in-the-script")
+trader = Trader(backtest=False)
+trader.add_strategy(SimpleNamespace(broker=SimpleNamespace(is_backtesting_broker=lambda: False)))
+trader.run_all()
+"""
+OWN_FRAMES = """\
+import sys
+from datetime import datetime
+
+import pandas as pd
+from lumibot.backtesting import PandasDataBacktesting
+from lumibot.entities import Asset, Data
+from lumibot.strategies import Strategy
+
+
+class Holding(Strategy):
+    def initialize(self):
+        self.sleeptime = "1D"
+
+    def on_trading_iteration(self):
+        if self.first_iteration:
+            self.submit_order(self.create_order("AAA", 10, "buy"))
+        self.get_historical_prices("AAA", 3, "day")
+
+
+days = pd.date_range("2024-01-01", "2024-02-01", tz="America/New_York")
+frame = pd.DataFrame({name: range(100, 100 + len(days)) for name in ("open", "high", "low", "close", "volume")}, days)
+asset = Asset("AAA")
+data = {asset: Data(asset, frame.astype(float), timestep="day")}
+Holding.run_backtest(
+    PandasDataBacktesting, datetime(2024, 1, 8), datetime(2024, 1, 20), pandas_data=data, benchmark_asset=None,
+    risk_free_rate=0.0, analyze_backtest=False,
+)
+"""
+BY_CHANCE = SCRIPT.replace(
+    'quantity = int(self.cash / self.get_last_price(best) / 2)',
+    'quantity = __import__("random").randint(1, 10**6) / 10**5',
+)  # fmt: skip
+
+
+@contextmanager
+def not_ignoring_ctrl_c() -> Iterator[None]:
+    """Start processes that Ctrl-C reaches, though these tests may run in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def own_ground(tmp_path: Path) -> Ground:
+    return Ground(tmp_path)
+
+
+def test_live_trading_is_stopped_and_keys_are_hidden(own_ground: Ground) -> None:
+    script = own_ground.script("live.py", TRADES_LIVE)
+    with on_ground(own_ground.folder, {"MY_BROKER_KEY": KEY}):
+        answer = compare(script)
+    assert answer.code == 1
+    assert answer.out.count("The last lines that the script wrote on") == 2
+    assert answer.out.count("my key is [hidden]") == 2
+    assert "apiKey=[hidden]" in answer.out
+    assert KEY not in answer.out + answer.err
+    assert "written-in-the-script" not in answer.out + answer.err
+    for side in ("Lumibot's storage", "lumibot-duckdb"):
+        assert f"the script failed on {side}: LiveTradingError: the script starts live trading" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name a script to compare"),
+        (["nowhere.py"], "there is no script nowhere.py"),
+        (["--", "-x.py"], "there is no script -x.py; options stand before the script"),
+        (["--repeat", "0", "here.py"], "'0' is not a number of times"),
+        (["--html", "no/such/folder.html", "here.py"], "name a file in a folder that there is"),
+        (["--keep", ".", "here.py"], "exists already; name a new folder"),
+        (["--from-cache", "here.py"], "there is no store to run from"),
+    ],
+)
+def test_a_wrong_call_runs_nothing(arguments: list[str], said: str, own_ground: Ground) -> None:
+    own_ground.script("here.py", "raise SystemExit('ran')")
+    with on_ground(own_ground.folder, {}):
+        answer = compare(*arguments)
+    assert answer.code == 2
+    assert said in answer.err
+    assert "Comparing" not in answer.out
+
+
+def test_ctrl_c_ends_the_side_and_leaves_nothing(own_ground: Ground) -> None:
+    script = own_ground.script(
+        "long.py", "import os, pathlib, time\npathlib.Path('started').write_text(str(os.getpid()))\ntime.sleep(600)"
+    )
+    temporary = own_ground.folder / "tmp"
+    temporary.mkdir()
+    with on_ground(own_ground.folder, {"TMPDIR": str(temporary)}), not_ignoring_ctrl_c():
+        command = [sys.executable, "-m", "lumibot_duckdb.cli.main", "compare", str(script)]
+        process = subprocess.Popen(
+            command, cwd=own_ground.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+    started = own_ground.folder / "started"
+    until = time.monotonic() + 120
+    while not started.exists() or not started.read_text():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, (out, err)
+    assert b"interrupted" in err
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
+    assert not list(temporary.glob("lumibot-duckdb-compare-*"))
+
+
+@pytest.mark.again
+def test_a_script_without_a_backtest(own_ground: Ground) -> None:
+    script = own_ground.script("nothing.py", "import sys\nprint(sys.argv)\nsys.exit(0)")
+    with on_ground(own_ground.folder, {}):
+        answer = compare("--keep", own_ground.folder / "kept", script, "--repeat", "x")
+    assert answer.code == 1
+    assert "Nothing compared: the script ran no backtest." in answer.out
+    assert "['" + str(script) + "', '--repeat', 'x']" in (own_ground.folder / "kept/duckdb-1/output.txt").read_text()
+
+
+@pytest.mark.again
+def test_a_source_that_is_not_replaced(own_ground: Ground) -> None:
+    script = own_ground.script("own_frames.py", OWN_FRAMES)
+    report = own_ground.folder / "report.html"
+    with on_ground(own_ground.folder, {}):
+        answer = compare("--html", report, script)
+    assert answer.code == 1
+    assert "Nothing compared: no backtest of the script ran on lumibot-duckdb. Both runs were Lumibot's." in answer.out
+    assert "PandasDataBacktesting is not replaced by lumibot-duckdb" in answer.out
+    assert "Nothing compared" in report.read_text(encoding="utf-8")
+
+
+@pytest.mark.again
+def test_a_script_that_is_different_each_time(ground: Ground) -> None:
+    answer = compare("--repeat", "2", ground.script("by_chance.py", BY_CHANCE))
+    assert answer.code == 1
+    assert "Run 2 on Lumibot's storage differs from its own first run:" in answer.out
+    assert "Run 2 on lumibot-duckdb differs from its own first run:" in answer.out
+    assert "(medians of 2 runs on each side)" in answer.out
