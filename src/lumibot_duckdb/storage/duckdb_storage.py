@@ -152,6 +152,7 @@ class DuckDBDataStorage(DataStorageInterface):
         metadata: Mapping[str, Any] | None = None,
         onto: int | None = None,
         asked_at: datetime | None = None,
+        also_covered: Sequence[TimeRange] = (),
     ) -> WriteResult:
         """Store bars; see the interface. Columns that `data` lacks keep their stored values unless `replace`.
 
@@ -163,7 +164,7 @@ class DuckDBDataStorage(DataStorageInterface):
         bars = check_bars(key.label(), data)
         if not len(bars) and covered is None:
             return WriteResult(key, None)
-        write = BarsWrite(key, bars, covered, replace, metadata, onto, _asked_at(key, asked_at))
+        write = BarsWrite(key, bars, covered, replace, metadata, onto, _asked_at(key, asked_at), tuple(also_covered))
         try:
             with self._write() as cursor:
                 return self._write_to(cursor, key).bars(write)

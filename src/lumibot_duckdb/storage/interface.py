@@ -280,6 +280,7 @@ class DataStorageInterface(ABC):
         metadata: Mapping[str, Any] | None = None,
         onto: int | None = None,
         asked_at: datetime | None = None,
+        also_covered: Sequence[TimeRange] = (),
     ) -> WriteResult:
         """Store bars; the same bars again change nothing.
 
@@ -289,7 +290,8 @@ class DataStorageInterface(ABC):
         all there is in that range, and stored bars that it lacks are removed (in a new version). `onto` is the
         version that the bars are meant for, for bars that must not be added to any other; a series that does not exist
         yet has none. `asked_at` (tz-aware; default: now) is when the source answered: what had not closed by then is
-        not covered, and an empty answer is believed from then on.
+        not covered, and an empty answer is believed from then on. `also_covered` are further ranges that this very
+        answer covers, where it leaves some out in between.
         Raises `InvalidBarsError` when the input is not usable, and `HistoryRestatedError` when `onto` is not the
         current version any more; nothing is stored then. `StoreBusyError` and `StoreWriteError` tell that the bars
         could not be written now; those that came with `covered` are kept for `merge_spooled` if that is possible.
