@@ -66,7 +66,9 @@ def sides(server: YahooServer, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return theirs, ours
 
 
-def asked(server: YahooServer, side: Side, strategy: Any, parameters: Any, **settings: Any) -> tuple[BacktestResult, int]:
+def asked(
+    server: YahooServer, side: Side, strategy: Any, parameters: Any, **settings: Any
+) -> tuple[BacktestResult, int]:
     before = len(server.requests)
     with side.entered(server):
         result = run(

@@ -102,8 +102,10 @@ def _index(what: Any) -> pd.DatetimeIndex:
     values = _array(times)
     _insist(values.ndim == 1 and values.dtype.kind == "M", "its rows have no times")
     name = parts.get("name")
-    return pd.DatetimeIndex(values, name=name if type(name) is str else None).tz_localize("UTC").tz_convert(
-        _zone(zone.get("tz", zone.get("_tz")))
+    return (
+        pd.DatetimeIndex(values, name=name if type(name) is str else None)
+        .tz_localize("UTC")
+        .tz_convert(_zone(zone.get("tz", zone.get("_tz"))))
     )
 
 

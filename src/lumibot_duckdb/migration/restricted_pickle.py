@@ -225,7 +225,9 @@ class _Machine:
             raise ValueError("this is no name")
         full = f"{module}.{name}"
         if full not in KNOWN:
-            raise RefusedFileError(f"it wants {full[:120]!r}, which files of this kind never hold; nothing of it was run")
+            raise RefusedFileError(
+                f"it wants {full[:120]!r}, which files of this kind never hold; nothing of it was run"
+            )
         self._stack.append(Named(full))
 
     def _reduce(self, _: Any) -> None:
