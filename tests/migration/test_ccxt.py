@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-from unittest import mock
 
-import duckdb
 import pandas as pd
 import pytest
 from lumibot.entities import Asset
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.backtesting import CcxtBacktesting
 from lumibot_duckdb.migration.ccxt import CcxtReader
 from migration.moving import moved, snapshot
-from parity.backtests import BacktestResult, assert_same_result, run
 from parity.ccxt_market import DOLLAR, moment, spring
 from parity.ccxt_sides import Side, both_sides
 from parity.harness import assert_same_frame
-from parity.strategies import Crossing
 from wire.binance_server import KLINES, BinanceServer
 
 COINS = ["BTC", "TINY", "HALF", "GAPS", "IDLE", "NULL"]

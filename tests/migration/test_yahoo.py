@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pandas as pd
 import pytest
-from lumibot.entities import Asset
 from lumibot.tools import YahooHelper, yahoo_helper
 
 from lumibot_duckdb import DuckDBDataStorage
@@ -18,8 +16,7 @@ from lumibot_duckdb.backtesting.yahoo_history import YahooHistory
 from lumibot_duckdb.migration.yahoo import YahooReader
 from lumibot_duckdb.providers.yahoo import YahooProvider
 from migration.moving import moved, snapshot, written_at
-from parity.backtests import BacktestResult, assert_same_result, run
-from parity.strategies import Crossing, HoldForEvents
+from parity.backtests import BacktestResult, run
 from parity.yahoo_market import made_up, new_york_days, walk, with_minutes
 from parity.yahoo_sides import Side, both_sides
 from wire.yahoo_server import Instrument, YahooServer

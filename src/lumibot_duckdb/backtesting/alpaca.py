@@ -565,7 +565,11 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         try:
             before = replace(frame, start=since, end=last)
             series = self._with_bars(
-                frame, segment, f"{key}_{since.date()}_HISTORY", lambda: self._shown(before, self._days_before(before))
+                frame,
+                segment,
+                f"{key}_{since.date()}_HISTORY",
+                lambda: self._shown(before, self._days_before(before)),
+                before_window=True,
             )
         except _OURS:
             raise
@@ -620,11 +624,18 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         return get_trading_days(self.market, frame.start, frame.end + timedelta(days=1), tzinfo=self.tzinfo)
 
     def _with_bars(
-        self, frame: Frame, wanted: Wanted, key: str, shown: Callable[[], list[TimeRange]]
+        self,
+        frame: Frame,
+        wanted: Wanted,
+        key: str,
+        shown: Callable[[], list[TimeRange]],
+        *,
+        before_window: bool = False,
     ) -> DownloadedSeries:
         """Return the series of a frame, with all bars of a range in the store, or at least all that will be `shown`.
 
-        The others come along when something has to be asked for.
+        The others come along when something has to be asked for, and when nothing else is there: a window without a bar
+        has the price of the next one.
         """
         bar_size = self._get_alpaca_timeframe(frame.timestep)
         source = canonical_timeframe(f"{bar_size.amount}{bar_size.unit.value}")
@@ -634,7 +645,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         read_before = series is not None
         series = series or DownloadedSeries(self.storage, name, as_of=self.as_of)
         refreshes = self._wants_refresh(key) and self.as_of is None
-        if not refreshes and self._is_enough(series, wanted.within, shown):
+        if not refreshes and self._is_enough(series, wanted.within, shown, empty=before_window):
             self._series[name] = series
             return series
         if adjustment and (refreshes or series.missing(wanted.within)):
@@ -661,15 +672,15 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         return series
 
     def _is_enough(
-        self, series: DownloadedSeries, within: TimeRange, shown: Callable[[], list[TimeRange]]
+        self, series: DownloadedSeries, within: TimeRange, shown: Callable[[], list[TimeRange]], *, empty: bool
     ) -> bool:
-        """Tell whether all that will be shown of a range is there, and some bar: a frame without one looks further."""
+        """Tell whether all that will be shown of a range is there; unless it may be `empty`, some bar as well."""
         missing = series.missing(within)
         if not missing:
             return True
         ranges = shown()
         lacks = any(gap.start < piece.end and piece.start < gap.end for gap in missing for piece in ranges)
-        return bool(ranges) and not lacks and any(self._has_bars(series, piece) for piece in ranges)
+        return bool(ranges) and not lacks and (empty or any(self._has_bars(series, piece) for piece in ranges))
 
     def _download(
         self, wanted: Wanted, timeframe: str, adjustment: str, label: str, pieces: list[TimeRange], key: str

@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 SOURCE = "ccxt"
 TIMEFRAMES = {"1m": "minute", "1h": "hour", "1d": "day"}
 AS_CACHED = "as_cached"
-"""What a write notes whose candles come from Lumibot's own cache: the ranges (epoch seconds) that are as it has them."""
+"""What a write notes whose candles come from Lumibot's own cache: the ranges (epoch seconds) that are as there."""
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)

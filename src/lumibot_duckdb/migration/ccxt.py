@@ -113,7 +113,7 @@ class CcxtReader(CacheReader):
 
 
 def _contents(path: Path) -> tuple[pd.DataFrame, list[tuple[datetime, datetime]]]:
-    """Return the candles of a file, each start once, and the ranges that it says are downloaded (both ends included)."""
+    """Return the candles of a file, each start once, and the ranges that it has downloaded (both ends included)."""
     try:
         with duckdb.connect(str(path), config=dict(_SHUT)) as connection:
             for table, columns in (("candles", _CANDLES), ("cache_dt_ranges", _RANGES)):

@@ -1,0 +1,132 @@
+"""Lumibot's Alpaca caches brought into a store: backtests on it, offline, are those of Lumibot on its own cache."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from lumibot.entities import Asset
+
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.migration.alpaca import AlpacaChainReader, AlpacaReader
+from lumibot_duckdb.migration.reader import CacheReader
+from lumibot_duckdb.migration.shared_bars import SharedBarReader
+from lumibot_duckdb.storage.interface import AssetKey
+from migration.moving import moved, snapshot
+from parity.alpaca_market import MARKETS, served
+from parity.alpaca_sides import CONFIG, IN_THE_ENVIRONMENT, Side, both_sides
+from parity.backtests import BacktestResult, assert_same_result, run
+from parity.ground import environment
+from parity.strategies import ChainBuyer, Crossing, ManyHorizons
+from wire.alpaca_server import AlpacaServer
+
+MINUTES: dict[str, Any] = {"config": CONFIG, "timestep": "minute", "full_window": True, "history_before_start": True}
+DAYS: dict[str, Any] = {"config": CONFIG, "timestep": "day", "full_window": True, "warm_up_trading_days": 15}
+SPY, THIN, SPLT, IPOX, AUCT = (Asset(symbol) for symbol in ("SPY", "THIN", "SPLT", "IPOX", "AUCT"))
+BITCOIN = Asset("BTC", "crypto")
+
+BACKTESTS: dict[str, tuple[Any, str, str, dict[str, Any], dict[str, Any]]] = {
+    "minutes": (
+        Crossing,
+        "2023-11-06",
+        "2023-11-10",
+        {"assets": [SPY, THIN, SPLT, IPOX], "sleeptime": "30M", "step": "minute", "length": 45},
+        MINUTES,
+    ),
+    "horizons": (
+        ManyHorizons,
+        "2023-11-21",
+        "2023-11-25",
+        {"assets": [SPY], "sleeptime": "2H", "requests": [(60, "minute"), (60, "5min"), (10, "hour"), (3, "day")]},
+        MINUTES,
+    ),
+    "days": (
+        Crossing,
+        "2023-11-01",
+        "2023-11-28",
+        {"assets": [SPY, AUCT], "sleeptime": "1D", "step": "day", "length": 9},
+        DAYS,
+    ),
+    "chains": (ChainBuyer, "2023-11-06", "2023-11-08", {"assets": [SPY], "sleeptime": "2H"}, MINUTES),
+    "crypto": (
+        Crossing,
+        "2023-11-04",
+        "2023-11-06",
+        {"assets": [BITCOIN], "sleeptime": "30M", "step": "15min", "length": 12, "market": "24/7"},
+        {**MINUTES, "market": "24/7"},
+    ),
+}
+
+# Of shared bars alone nothing tells the symbols.
+ASSETS = [
+    *(AssetKey(symbol) for symbol in ("SPY", "THIN", "SPLT", "IPOX", "AUCT")),
+    AssetKey("BTC", "crypto", "USD"),
+    *(
+        AssetKey("SPY", "option", None, "", dt.date(2023, 11, day), strike, right)
+        for day in (9, 20)
+        for strike in (425.0, 435.0, 440.0)
+        for right in ("CALL", "PUT")
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[AlpacaServer]:
+    with served(MARKETS["autumn"]()) as server:
+        yield server
+
+
+def backtest(side: Side, server: AlpacaServer, name: str, **environment: str) -> BacktestResult:
+    strategy, start, end, parameters, settings = BACKTESTS[name]
+    with side.entered(server, **IN_THE_ENVIRONMENT, **environment):
+        return run(strategy, side.source_class, side.folder / "run", start, end, dict(parameters), **settings)
+
+
+@pytest.fixture(scope="module")
+def made(server: AlpacaServer, tmp_path_factory: pytest.TempPathFactory) -> Side:
+    """Return Lumibot's side with a cache of its own making."""
+    side, _ = both_sides(tmp_path_factory.mktemp("alpaca"))
+    for name in BACKTESTS:
+        backtest(side, server, name)
+    return side
+
+
+@pytest.mark.parametrize("caches", ["csv files", "shared bars", "both"])
+def test_backtests_are_those_of_lumibot_on_its_own_cache(
+    caches: str, made: Side, server: AlpacaServer, tmp_path: Path
+) -> None:
+    theirs = made
+    if caches == "shared bars":
+        theirs = replace(made, folder=tmp_path / "copy")
+        shutil.copytree(made.folder / "lumibot", theirs.folder / "lumibot", ignore=shutil.ignore_patterns("*.csv"))
+    cache, ours = theirs.folder / "lumibot", both_sides(tmp_path)[1]
+    before, storage = snapshot(cache), DuckDBDataStorage(ours.store)
+    reasons: dict[str, str] = {}
+    with environment(IN_THE_ENVIRONMENT):
+        for reader in readers_of(caches, cache):
+            reasons |= moved(reader, storage)
+    assert reasons == {}
+    assert snapshot(cache) == before
+    for name in BACKTESTS:
+        expected = backtest(theirs, server, name)
+        asked = len(server.requests)
+        actual = backtest(ours, server, name)
+        assert_same_result(expected, actual, fills=0 if name in ("chains", "horizons") else 2)
+        # That a stock had no bars before it was listed is remembered in CSV files alone.
+        remembered = {"IPOX"} if caches == "shared bars" else set()
+        assert {request.query.get("symbols") for request in server.requests[asked:]} <= remembered, name
+
+
+def readers_of(caches: str, folder: Path) -> list[CacheReader]:
+    readers: list[CacheReader] = [AlpacaChainReader(folder)]
+    if caches != "shared bars":
+        readers.append(AlpacaReader(folder))
+    if caches != "csv files":
+        readers.append(SharedBarReader(folder, ASSETS if caches == "shared bars" else ()))
+    return readers
