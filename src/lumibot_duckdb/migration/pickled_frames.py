@@ -56,7 +56,7 @@ def yahoo_pickle(content: bytes) -> YahooPickle:
 
 def frame_of(described_frame: Any) -> pd.DataFrame:
     """Return the table that is described."""
-    frame = _one_of(described_frame, "pandas.core.frame.DataFrame")
+    frame = _one_of(described_frame, "pandas.core.frame.DataFrame", "pandas.DataFrame")
     manager = _state_of(frame).get("_mgr")
     blocks, axes = _one_of(manager, "pandas.core.internals.managers.BlockManager").arguments[:2]
     _insist(len(axes) == 2, "it is no table")
@@ -91,14 +91,17 @@ def _yahoo_data(what: Any) -> YahooPickle:
 def _index(what: Any) -> pd.DatetimeIndex:
     index = _one_of(what, "pandas.core.indexes.datetimes._new_DatetimeIndex", "pandas.core.indexes.base._new_Index")
     of, parts = index.arguments
-    _insist(of == Named("pandas.core.indexes.datetimes.DatetimeIndex"), "its rows have no times")
+    _insist(
+        _is_named(of, "pandas.core.indexes.datetimes.DatetimeIndex", "pandas.DatetimeIndex"), "its rows have no times"
+    )
     data = _one_of(
         parts["data"],
         "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked",
         "pandas.core.arrays.datetimes.DatetimeArray",
+        "pandas.arrays.DatetimeArray",
     )
     dtype, times = _dtype_and_times(data)
-    zone = _state_of(_one_of(dtype, "pandas.core.dtypes.dtypes.DatetimeTZDtype"))
+    zone = _state_of(_one_of(dtype, "pandas.core.dtypes.dtypes.DatetimeTZDtype", "pandas.DatetimeTZDtype"))
     values = _array(times)
     _insist(values.ndim == 1 and values.dtype.kind == "M", "its rows have no times")
     name = parts.get("name")
@@ -132,12 +135,39 @@ def _zone(what: Any) -> ZoneInfo:
 def _names(what: Any) -> list[str]:
     index = _one_of(what, "pandas.core.indexes.base._new_Index")
     of, parts = index.arguments
-    _insist(of == Named("pandas.core.indexes.base.Index"), "its columns have no names")
-    array = _one_of(parts["data"], *_ARRAYS)
+    _insist(_is_named(of, "pandas.core.indexes.base.Index", "pandas.Index"), "its columns have no names")
+    array = _one_of(parts["data"], *_ARRAYS, "pandas.arrays.ArrowStringArray")
+    if array.of not in _ARRAYS:
+        return _texts(_state_of(array)["_pa_array"])
     _, shape, dtype, _, names = _state_of_array(array)
     _insist(_dtype_text(dtype) == "O8" and type(names) is list and shape == (len(names),), "its columns have no names")
     _insist(all(type(name) is str for name in names), "its columns have no names")
     return list(names)
+
+
+def _texts(what: Any) -> list[str]:
+    """Return the texts of an array of pyarrow's, none of them missing."""
+    ((kind, length, missing, first, (bits, bounds, letters), *_),) = _one_of(
+        what, "pyarrow.lib._restore_array"
+    ).arguments
+    _insist(_one_of(kind, "pyarrow.lib.type_for_alias").arguments == ("large_string",), "its columns have no names")
+    _insist((missing, first, bits) == (0, 0, None), "its columns have no names")
+    ends = np.frombuffer(_buffer(bounds), dtype="<i8")
+    _insist(type(length) is int and len(ends) > length >= 0, "its columns have no names")
+    text = _buffer(letters)
+    return [bytes(text[ends[n] : ends[n + 1]]).decode() for n in range(length)]
+
+
+def _buffer(what: Any) -> bytes:
+    (content,) = _one_of(what, "pyarrow.lib.py_buffer").arguments
+    if type(content) is Described:
+        (content,) = _one_of(content, "builtins.bytearray").arguments
+    _insist(type(content) in (bytes, bytearray), "a text is damaged")
+    return bytes(content)
+
+
+def _is_named(what: Any, *names: str) -> bool:
+    return type(what) is Named and what.name in names
 
 
 def _places(what: Any, most: int) -> list[int]:

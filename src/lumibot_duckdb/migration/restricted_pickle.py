@@ -22,6 +22,7 @@ _YAHOO_DATA = "lumibot.tools.yahoo_helper._YahooData"
 KNOWN = frozenset(
     {
         _YAHOO_DATA,
+        "builtins.bytearray",
         "builtins.slice",
         "datetime.datetime",
         "datetime.timedelta",
@@ -35,9 +36,19 @@ KNOWN = frozenset(
         "numpy._core.multiarray.scalar",
         "numpy.core.numeric._frombuffer",
         "numpy._core.numeric._frombuffer",
+        "pandas.DataFrame",
+        "pandas.DatetimeIndex",
+        "pandas.DatetimeTZDtype",
+        "pandas.Index",
+        "pandas.StringDtype",
         "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked",
         "pandas._libs.internals._unpickle_block",
+        "pandas._libs.tslibs.offsets.BusinessDay",
+        "pandas._libs.tslibs.offsets.Day",
+        "pandas._libs.tslibs.offsets.Minute",
         "pandas._libs.tslibs.timestamps._unpickle_timestamp",
+        "pandas.arrays.ArrowStringArray",
+        "pandas.arrays.DatetimeArray",
         "pandas.core.arrays.datetimes.DatetimeArray",
         "pandas.core.dtypes.dtypes.DatetimeTZDtype",
         "pandas.core.frame.DataFrame",
@@ -46,12 +57,15 @@ KNOWN = frozenset(
         "pandas.core.indexes.datetimes.DatetimeIndex",
         "pandas.core.indexes.datetimes._new_DatetimeIndex",
         "pandas.core.internals.managers.BlockManager",
+        "pyarrow.lib._restore_array",
+        "pyarrow.lib.py_buffer",
+        "pyarrow.lib.type_for_alias",
         "pytz._UTC",
         "pytz._p",
         "zoneinfo.ZoneInfo._unpickle",
     }
 )
-"""What a pickle may name: all that such a cache holds, by pandas 1.3 to 2.3, numpy 1 and 2."""
+"""What a pickle may name: all that such a cache holds, by pandas 1.3 to 3.1, numpy 1 and 2."""
 
 
 @dataclass(frozen=True)
