@@ -621,7 +621,9 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         return [TimeRange(first, last + _MINUTE) for first, last in runs_of(minutes, _MINUTE)]
 
     def _days_before(self, frame: Frame) -> pd.DataFrame:
-        return get_trading_days(self.market, frame.start, frame.end + timedelta(days=1), tzinfo=self.tzinfo)
+        after = frame.end + timedelta(days=1)
+        days: pd.DataFrame = get_trading_days(self.market, frame.start, after, tzinfo=self.tzinfo)
+        return days
 
     def _with_bars(
         self,

@@ -35,7 +35,6 @@ NOT_ASKED_FOR = timedelta(minutes=16)
 """Lumibot never asks for the latest bars."""
 
 _MINUTE = 60
-_PRICES = ("open", "high", "low", "close")
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -57,7 +56,7 @@ class AlpacaReader(CacheReader):
         if filled and not len(frame):
             raise LeftAloneError("it has no bars")
         asked_at = written_at(path) - NOT_ASKED_FOR
-        times: Int64Array = frame.index.as_unit("s").asi8
+        times: Int64Array = pd.DatetimeIndex(frame.index).as_unit("s").asi8
         real = real_rows(frame) if filled else np.ones(len(frame), dtype=bool)
         real &= times + bar_seconds(name.key.timeframe) <= int(asked_at.timestamp())
         covered = settled(_covered(name, times), name.key, asked_at)
@@ -142,7 +141,7 @@ def real_rows(frame: pd.DataFrame) -> Mask:
 
     That is a row of no volume at the last close, or, before the first bar, at that one's open. A bar that is just like
     that (Alpaca has some of crypto) cannot be told apart, and comes back the same.
-    Raises `UnreadableFileError` when a table cannot have been filled so.
+    Raises `LeftAloneError` when there is no row that is surely a bar.
     """
     values = {name: frame[name].to_numpy() for name in COLUMNS}
     opens, closes = values["open"], values["close"]
@@ -152,21 +151,19 @@ def real_rows(frame: pd.DataFrame) -> Mask:
     carried = flat.copy()
     carried[1:] &= closes[1:] == closes[:-1]
     carried[:1] = False
+    if flat.all():
+        raise LeftAloneError("it has no bar that can be told from what Lumibot fills")
     first = _first_bar(flat, opens)
-    real = ~carried
+    real: Mask = ~carried
     real[:first] = False
     real[first : first + 1] = True
-    if not np.isfinite(frame[list(COLUMNS)].to_numpy()).all():
-        raise UnreadableFileError("it has prices that are no numbers")
     return real
 
 
 def _first_bar(flat: Mask, opens: np.ndarray[Any, Any]) -> int:
     """Return the row of the first bar: the first that is not at rest, if all before it rest at its open."""
-    moving = np.flatnonzero(~flat)
-    if len(moving) and bool((opens[: moving[0]] == opens[moving[0]]).all()):
-        return int(moving[0])
-    return 0
+    moving = int(np.argmin(flat))
+    return moving if bool((opens[:moving] == opens[moving]).all()) else 0
 
 
 def _rows(path: Path, name: AlpacaName) -> pd.DataFrame:
@@ -180,7 +177,7 @@ def _rows(path: Path, name: AlpacaName) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path)
         index = pd.DatetimeIndex(pd.to_datetime(frame["timestamp"], utc=True), name="datetime").as_unit("ns")
-        rows = frame[list(COLUMNS)].astype("float64").set_axis(index)
+        rows: pd.DataFrame = frame[list(COLUMNS)].astype("float64").set_axis(index)
     except Exception as error:  # pandas' parsers raise what they like
         raise UnreadableFileError(f"it is damaged, or no table of bars ({type(error).__name__})") from None
     times = index.asi8
@@ -188,7 +185,7 @@ def _rows(path: Path, name: AlpacaName) -> pd.DataFrame:
         raise UnreadableFileError("its times are out of order")
     if len(times) and not name.window.start <= times[0] // SECOND <= times[-1] // SECOND < name.window.end:
         raise UnreadableFileError("it has bars of other days than its name says")
-    if bool(rows[list(_PRICES)].isna().to_numpy().any()):
+    if not np.isfinite(rows.to_numpy()).all():
         raise UnreadableFileError("it lacks prices")
     return rows
 

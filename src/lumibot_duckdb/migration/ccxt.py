@@ -68,7 +68,8 @@ class CachedCandles(CachedBars):
         found = super()._stored(storage)
         if not len(found) or found is self.bars:
             return found
-        return found.assign(**rounded({name: np.nan_to_num(found[name].to_numpy()) for name in STORED}))
+        here: pd.DataFrame = found.assign(**rounded({name: np.nan_to_num(found[name].to_numpy()) for name in STORED}))
+        return here
 
 
 class CcxtReader(CacheReader):
@@ -129,9 +130,9 @@ def _contents(path: Path) -> tuple[pd.DataFrame, list[tuple[datetime, datetime]]
     times = pd.DatetimeIndex(np.asarray(values["datetime"])).as_unit("us")
     if (times.asi8 % 1_000_000).any():
         raise UnreadableFileError("it has candles that begin within a second")
-    columns = {name: _floats(values[name]) for name in STORED}
+    numbers = {name: _floats(values[name]) for name in STORED}
     index = pd.DatetimeIndex(times.asi8 // 1_000_000 * SECOND, tz="UTC", name="datetime")
-    bars = pd.DataFrame(columns, index=index)
+    bars = pd.DataFrame(numbers, index=index)
     if not np.isfinite(bars[list(PRICES)].to_numpy()).all():
         raise UnreadableFileError("it has prices that are no numbers")
     whole = [(start, end) for start, end in ranges if start is not None and end is not None]
@@ -141,7 +142,7 @@ def _contents(path: Path) -> tuple[pd.DataFrame, list[tuple[datetime, datetime]]
 def _floats(values: Any) -> np.ndarray[Any, Any]:
     """Return a column as Lumibot reads it: no volume is one of 0."""
     if isinstance(values, np.ma.MaskedArray):
-        return np.asarray(values.astype("float64").filled(0.0))
+        return np.asarray(np.ma.filled(values.astype("float64"), 0.0))
     return np.asarray(values, dtype="float64")
 
 

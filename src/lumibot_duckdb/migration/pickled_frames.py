@@ -36,7 +36,8 @@ class YahooPickle:
 
     def frame(self) -> pd.DataFrame:
         """Return the table, by a tz-aware index. Raises `UnreadableFileError` if there is none."""
-        return _checked(frame_of, self.data)
+        frame: pd.DataFrame = _checked(frame_of, self.data)
+        return frame
 
     def info(self) -> Mapping[str, Any]:
         """Return what Yahoo said of the symbol; nothing if it could not be asked."""
@@ -51,7 +52,8 @@ def yahoo_pickle(content: bytes) -> YahooPickle:
         RefusedFileError: it wants something made that such files never hold.
         UnreadableFileError: it is damaged, or something else.
     """
-    return _checked(_yahoo_data, described(content))
+    pickled: YahooPickle = _checked(_yahoo_data, described(content))
+    return pickled
 
 
 def frame_of(described_frame: Any) -> pd.DataFrame:
@@ -68,7 +70,8 @@ def frame_of(described_frame: Any) -> pd.DataFrame:
         _insist(rows.ndim == 2 and rows.shape == (len(numbers), len(index)), "its columns are of unlike lengths")
         columns.update(zip(numbers, rows, strict=True))
     _insist(sorted(columns) == list(range(len(names))) and len(set(names)) == len(names), "it lacks columns")
-    return pd.DataFrame({name: columns[number] for number, name in enumerate(names)}, index=index)
+    table: pd.DataFrame = pd.DataFrame({name: columns[number] for number, name in enumerate(names)}, index=index)
+    return table
 
 
 def _checked(make: Any, what: Any) -> Any:
@@ -105,11 +108,10 @@ def _index(what: Any) -> pd.DatetimeIndex:
     values = _array(times)
     _insist(values.ndim == 1 and values.dtype.kind == "M", "its rows have no times")
     name = parts.get("name")
-    return (
-        pd.DatetimeIndex(values, name=name if type(name) is str else None)
-        .tz_localize("UTC")
-        .tz_convert(_zone(zone.get("tz", zone.get("_tz"))))
-    )
+    there = _zone(zone.get("tz", zone.get("_tz")))
+    times_of_rows: pd.DatetimeIndex = pd.DatetimeIndex(values, name=name if type(name) is str else None)
+    placed: pd.DatetimeIndex = times_of_rows.tz_localize("UTC").tz_convert(there)
+    return placed
 
 
 def _dtype_and_times(data: Described) -> tuple[Any, Any]:
@@ -191,7 +193,8 @@ def _array(what: Any) -> Array:
     kind = _dtype(dtype)
     _insist(type(raw) in (bytes, bytearray) and all(type(n) is int and n >= 0 for n in shape), "an array is damaged")
     _insist(prod(shape) * kind.itemsize == len(raw), "an array is cut short")
-    return np.frombuffer(raw, dtype=kind).reshape(shape, order="F" if fortran else "C")
+    array_of_it: Array = np.frombuffer(raw, dtype=kind).reshape(shape, order="F" if fortran else "C")
+    return array_of_it
 
 
 def _state_of_array(array: Described) -> tuple[Any, ...]:
@@ -215,9 +218,14 @@ def _dtype(what: Any) -> np.dtype[Any]:
         unit, count = state[-1][-1][:2]
         unit = unit.decode() if type(unit) is bytes else unit
         _insist(unit in ("s", "ms", "us", "ns") and count == 1, "an array is of no known type")
-        return np.dtype(f"M8[{unit}]").newbyteorder(order)
+        return _ordered(f"M8[{unit}]", order)
     _insist(text in _NUMBERS, "an array is of no known type")
-    return np.dtype(text).newbyteorder(order)
+    return _ordered(text, order)
+
+
+def _ordered(text: str, order: str) -> np.dtype[Any]:
+    dtype: np.dtype[Any] = np.dtype(text).newbyteorder(order)  # type: ignore[arg-type]
+    return dtype
 
 
 def _state_of(what: Described) -> dict[str, Any]:

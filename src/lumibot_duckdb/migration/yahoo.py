@@ -170,7 +170,7 @@ class YahooReader(CacheReader):
 
 
 def _days_of(key: SeriesKey, symbol: str, frame: pd.DataFrame, said: Market | None, path: Path) -> YahooDays:
-    place, starts = _days_placed(frame.index, said)
+    place, starts = _days_placed(pd.DatetimeIndex(frame.index), said)
     asked_at = written_at(path, int(starts[-1]))
     closed = starts + _DAY <= int(asked_at.timestamp())
     bars = _bars(frame, starts)[closed]
@@ -189,8 +189,9 @@ def _days_of(key: SeriesKey, symbol: str, frame: pd.DataFrame, said: Market | No
 
 
 def _minutes_of(key: SeriesKey, symbol: str, frame: pd.DataFrame, said: Market | None, path: Path) -> YahooMinutes:
-    place = _minutes_placed(frame.index, said)
-    starts, known = _starts_of_minutes(frame.index, place, bar_seconds(key.timeframe))
+    index = pd.DatetimeIndex(frame.index)
+    place = _minutes_placed(index, said)
+    starts, known = _starts_of_minutes(index, place, bar_seconds(key.timeframe))
     asked_at = written_at(path, int(starts[-1]) if known[-1] else None)
     known &= starts + bar_seconds(key.timeframe) <= int(asked_at.timestamp())
     if not known.any():
@@ -250,12 +251,15 @@ def _checked(frame: pd.DataFrame) -> pd.DataFrame:
         raise LeftAloneError("it has no bars")
     if bars.index.hasnans or not bars.index.is_monotonic_increasing:
         raise UnreadableFileError("its bars are out of order")
-    return bars.rename(columns=COLUMNS)
+    renamed: pd.DataFrame = bars.rename(columns=COLUMNS)
+    return renamed
 
 
 def _bars(frame: pd.DataFrame, starts: Int64Array) -> pd.DataFrame:
-    index = pd.DatetimeIndex(starts * SECOND, tz="UTC", name="datetime").as_unit(frame.index.unit)
-    return frame.set_index(index)
+    unit = pd.DatetimeIndex(frame.index).unit
+    index = pd.DatetimeIndex(starts * SECOND, tz="UTC", name="datetime").as_unit(unit)
+    bars: pd.DataFrame = frame.set_index(index)
+    return bars
 
 
 def _days_placed(index: pd.DatetimeIndex, said: Market | None) -> tuple[Place, Int64Array]:
@@ -331,7 +335,7 @@ def _session(midnight: int, place: Place, length: int) -> Int64Array:
 
 def _actions_in(bars: pd.DataFrame, zone: str) -> dict[str, list[CorporateAction]]:
     """Return the splits and dividends (capital gains are paid out likewise) that days tell of."""
-    days = bars.index.tz_convert(zone).date
+    days = pd.DatetimeIndex(bars.index).tz_convert(zone).date
     found: dict[str, set[CorporateAction]] = {"split": set(), "dividend": set()}
     for name in ("dividend", "stock_splits", "capital_gains"):
         values = bars[name].to_numpy() if name in bars else np.empty(0)
