@@ -110,16 +110,16 @@ class YahooMinutes(CachedBars):
 
     def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
         """Store the bars that are not there yet, if some that are there show that they go together."""
-        stored = {int(time) for time in starts_of(self._stored(storage))}
+        stored, added = {int(time) for time in starts_of(self._stored(storage))}, 0
         if storage.coverage(self.key):
             if not stored.intersection(starts_of(self.bars).tolist()):
                 raise ConflictError(
                     f"the store has other {self.key.timeframe} bars of {self.key.asset.label()} already, and nothing "
                     "tells whether there was a split in between; those are kept"
                 )
-            super().store(storage, metadata)  # raises when they differ
+            added = super().store(storage, metadata)  # raises when they differ
         (covered,) = self.covered
-        return storage.store_ohlcv_data(
+        result = storage.store_ohlcv_data(
             self.key.asset,
             self.bars,
             self.key.source,
@@ -128,7 +128,8 @@ class YahooMinutes(CachedBars):
             covered=covered,
             metadata={**metadata, **self.metadata},
             asked_at=self.asked_at,
-        ).added
+        )
+        return added + result.added
 
 
 class YahooReader(CacheReader):
