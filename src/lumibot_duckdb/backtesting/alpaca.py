@@ -446,9 +446,12 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
             auto_adjust=frame.adjusted,
         )
         wanted = self._wanted(frame, frame.start, frame.end)
-        series = self._with_bars(frame, wanted, key, lambda: self._shown(frame, self._trading_days))
+        option = wanted.kind == "option"
+        series = self._with_bars(
+            frame, wanted, key, lambda: self._shown(frame, self._trading_days), may_be_empty=option
+        )
         if not self._has_bars(series, wanted.within):
-            if wanted.kind == "option":
+            if option:
                 raise AlpacaOptionHistoryUnavailable(
                     f"Alpaca returned no option bars for {wanted.symbol} between {frame.start.date()} and "
                     f"{frame.end.date()}. {self.OPTION_HISTORY_START_HINT}, and a contract that never traded in the "
@@ -569,7 +572,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
                 segment,
                 f"{key}_{since.date()}_HISTORY",
                 lambda: self._shown(before, self._days_before(before)),
-                before_window=True,
+                may_be_empty=True,
             )
         except _OURS:
             raise
@@ -632,12 +635,12 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         key: str,
         shown: Callable[[], list[TimeRange]],
         *,
-        before_window: bool = False,
+        may_be_empty: bool,
     ) -> DownloadedSeries:
         """Return the series of a frame, with all bars of a range in the store, or at least all that will be `shown`.
 
-        The others come along when something has to be asked for, and when nothing else is there: a window without a bar
-        has the price of the next one.
+        The others come along when something has to be asked for, and, unless it `may_be_empty`, when nothing else is
+        there: a window of minutes or days without a bar has the price of the next one.
         """
         bar_size = self._get_alpaca_timeframe(frame.timestep)
         source = canonical_timeframe(f"{bar_size.amount}{bar_size.unit.value}")
@@ -647,7 +650,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         read_before = series is not None
         series = series or DownloadedSeries(self.storage, name, as_of=self.as_of)
         refreshes = self._wants_refresh(key) and self.as_of is None
-        if not refreshes and self._is_enough(series, wanted.within, shown, empty=before_window):
+        if not refreshes and self._is_enough(series, wanted.within, shown, empty=may_be_empty):
             self._series[name] = series
             return series
         if adjustment and (refreshes or series.missing(wanted.within)):
