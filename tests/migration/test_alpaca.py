@@ -112,7 +112,7 @@ def test_backtests_are_those_of_lumibot_on_its_own_cache(
             reasons |= moved(reader, storage)
     assert reasons == {}
     assert snapshot(cache) == before
-    for name in ("horizons", "crypto") if caches == "shared bars" else BACKTESTS:
+    for name in {"csv files": tuple(BACKTESTS), "shared bars": ("horizons",), "both": ("crypto",)}[caches]:
         expected = second_run(theirs, server, name)
         asked = len(server.requests)
         actual = backtest(ours, server, name)

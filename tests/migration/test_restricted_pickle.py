@@ -155,7 +155,10 @@ def test_the_table_of_a_pickle_is_the_one_that_was_pickled() -> None:
     expected = frame().assign(Volume=np.arange(5), Flag=[True, False] * 2 + [True])
     for protocol in (3, 4, 5):
         content = pickle.dumps(yahoo_data(expected), protocol)
-        pd.testing.assert_frame_equal(yahoo_pickle(content).frame(), expected, check_exact=True, check_freq=False)
+        found = yahoo_pickle(content).frame()
+        assert str(found.index.tz) == "America/New_York"  # type: ignore[attr-defined]
+        both = [table.tz_convert("UTC") for table in (found, expected)]
+        pd.testing.assert_frame_equal(*both, check_exact=True, check_freq=False)
 
 
 # -- random bytes, and real ones changed at random ------------------------------------------------------------

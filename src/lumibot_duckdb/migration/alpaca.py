@@ -176,7 +176,9 @@ def _rows(path: Path, name: AlpacaName) -> pd.DataFrame:
             raise UnreadableFileError("it is empty" if not size else "it is cut short")
     try:
         frame = pd.read_csv(path)
-        index = pd.DatetimeIndex(pd.to_datetime(frame["timestamp"], utc=True), name="datetime").as_unit("ns")
+        index = pd.DatetimeIndex(
+            pd.to_datetime(frame["timestamp"], utc=True, format="ISO8601"), name="datetime"
+        ).as_unit("ns")
         rows: pd.DataFrame = frame[list(COLUMNS)].astype("float64").set_axis(index)
     except Exception as error:  # pandas' parsers raise what they like
         raise UnreadableFileError(f"it is damaged, or no table of bars ({type(error).__name__})") from None

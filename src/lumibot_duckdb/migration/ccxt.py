@@ -148,7 +148,7 @@ def _floats(values: Any) -> np.ndarray[Any, Any]:
 
 def _reason(error: duckdb.Error) -> LeftAloneError | UnreadableFileError:
     said = str(error).lower()
-    if "lock" in said:
+    if "could not set lock" in said or "being used by another process" in said:
         return LeftAloneError("another program has it open; close that, and run again")
     if "version" in said and "file" in said:
         return LeftAloneError("it was written by a newer version of DuckDB than the one that is installed here")
