@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from lumibot.entities import Asset
 
@@ -137,3 +138,23 @@ def readers_of(caches: str, folder: Path) -> list[CacheReader]:
     if caches != "csv files":
         readers.append(SharedBarReader(folder, ASSETS if caches == "shared bars" else ()))
     return readers
+
+
+def test_what_a_file_does_not_show_is_asked_for_when_it_is_needed(
+    made: Side, server: AlpacaServer, tmp_path: Path
+) -> None:
+    """The minutes of sessions were brought in; a market around the clock has others, which do not count as missing."""
+    fresh, ours = both_sides(tmp_path)
+    moved(AlpacaReader(made.folder / "lumibot"), DuckDBDataStorage(ours.store))
+    start, end = (pd.Timestamp(day, tz="America/New_York").to_pydatetime() for day in ("2023-11-06", "2023-11-07"))
+    frames, asked = [], []
+    for side in (fresh, ours):
+        before = len(server.asked("/v2/stocks/bars"))
+        with side.entered(server):
+            settings = {"timestep": "minute", "market": "24/7", "full_window": True, "auto_adjust": False}
+            source = side.source(start, end, **settings)
+            frames.append(source.get_historical_prices_between_dates(base_asset=SPY, timestep="minute"))
+        asked.append(len(server.asked("/v2/stocks/bars")) - before)
+    pd.testing.assert_frame_equal(*frames, rtol=1e-12)
+    assert asked[1] >= 1
+    assert (frames[1].between_time("04:00", "09:00")["volume"] > 0).any()

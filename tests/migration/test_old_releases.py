@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 from lumibot.entities import Asset
@@ -78,7 +79,11 @@ def test_candles_are_those_that_lumibot_reads(
     theirs, ours = ccxt_sides.both_sides(tmp_path)
     cache = unpacked(release, theirs.folder / "lumibot")
     before = snapshot(cache)
-    assert moved(CcxtReader(cache), DuckDBDataStorage(ours.store)) == {}
+    reasons = moved(CcxtReader(cache), DuckDBDataStorage(ours.store))
+    if reasons and duckdb.__version__ < "2":  # what DuckDB 2 has written
+        assert all("newer version of DuckDB" in reason for reason in reasons.values())
+        pytest.skip("this DuckDB cannot read the file, and Lumibot could not either")
+    assert reasons == {}
     assert snapshot(cache) == before
     frames, asked = [], []
     for side in (theirs, ours):
