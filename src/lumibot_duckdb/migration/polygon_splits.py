@@ -63,8 +63,8 @@ class CachedSplits(CacheContent):
             return 0
         if known is not None and _in_order(known.actions) != _in_order(self.snapshot.splits):
             raise ConflictError(
-                f"the store knows other splits of {self.stock.symbol} (as of {known.checked_at:%Y-%m-%d}) than this cache "
-                f"(as of {self.snapshot.checked_at:%Y-%m-%d}), so the prices do not go together"
+                f"the store knows other splits of {self.stock.symbol} (as of {known.checked_at:%Y-%m-%d}) than the "
+                f"cache (as of {self.snapshot.checked_at:%Y-%m-%d}), so the prices do not go together"
             )
         if known is None:
             stored = adjusted_as_of(storage, self.stock.symbol)
