@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from lumibot_duckdb.backtesting.polygon_records import (
 )
 from lumibot_duckdb.migration.contents import CacheContent, CachedBars, LeftOut
 from lumibot_duckdb.migration.errors import LeftAloneError
+from lumibot_duckdb.migration.polygon_chains import listed_options
 from lumibot_duckdb.migration.polygon_days import Answer, TradingDays, answers, cut_short
 from lumibot_duckdb.migration.polygon_frames import CachedRows, cached_rows
 from lumibot_duckdb.migration.polygon_names import SPLITS, BarsName, bars_name
@@ -30,7 +31,7 @@ from lumibot_duckdb.migration.polygon_splits import (
     refuse_later_splits,
 )
 from lumibot_duckdb.migration.reader import CacheReader
-from lumibot_duckdb.migration.table_file import SUFFIXES, read_table
+from lumibot_duckdb.migration.table_file import read_table, table_files
 from lumibot_duckdb.providers.polygon import day_range
 from lumibot_duckdb.storage import coverage
 from lumibot_duckdb.storage.interface import AssetKey, TimeRange
@@ -46,9 +47,13 @@ class PolygonBarsReader(CacheReader):
 
     name: ClassVar[str] = "Polygon bars"
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._listed: tuple[str, set[tuple[date, float, str]]] | None = None
+
     def files(self) -> Sequence[Path]:
         """Return the files of bars, those first whose splits were checked last: older ones must not be in their way."""
-        found = [path for path in files_in(self.folder / "polygon") if not path.stem.endswith(SPLITS)]
+        found = [path for path in table_files(self.folder / "polygon") if not path.stem.endswith(SPLITS)]
         return sorted(found, key=lambda path: (-_checked(path), path.suffix != ".parquet", path.name))
 
     def companions(self, path: Path) -> Sequence[Path]:
@@ -67,17 +72,21 @@ class PolygonBarsReader(CacheReader):
         if file.key.asset.asset_type == "stock" and (snapshot is not None or path.suffix == ".feather"):
             # Lumibot writes a snapshot before it adds to a Parquet file; Feather files were added to without one.
             refuse_jumps(rows.bars.tz_convert(_NEW_YORK), snapshot)
+        if file.key.asset.asset_type == "option" and not len(rows.bars) and not self._is_listed(file.key.asset):
+            raise LeftAloneError(
+                "it has no bars, as is so of an option that was not traded and of one that there never was: Polygon "
+                "will be asked which it is"
+            )
         return [*_splits(file, snapshot, downloaded), *_contents(file, rows, snapshot, downloaded)]
+
+    def _is_listed(self, option: AssetKey) -> bool:
+        """Tell whether a chain of the cache has an option."""
+        if self._listed is None or self._listed[0] != option.symbol:
+            self._listed = option.symbol, listed_options(self.folder, option.symbol)
+        return (option.expiration, option.strike, option.right) in self._listed[1]
 
     def _snapshot(self, path: Path) -> Snapshot | None:
         return next((read_snapshot(each, _modified(each)) for each in self.companions(path)), None)
-
-
-def files_in(folder: Path) -> list[Path]:
-    """Return the Parquet and Feather files that lie in a folder, by name."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
 
 
 def _snapshot_of(path: Path) -> Path:
@@ -103,11 +112,6 @@ def _contents(
 ) -> Iterator[CacheContent]:
     """Give the bars and empty days of a file. Raises `LeftAloneError` if there are none that could be believed."""
     asset_type = file.key.asset.asset_type
-    if asset_type == "option" and not len(rows.bars):
-        raise LeftAloneError(
-            "it has no bars, which is so of an option that was not traded as of one that there never was: Polygon is "
-            "asked once more"
-        )
     trading = TradingDays(asset_type)
     bars = rows.bars.tz_convert(_ZONES.get(asset_type, _NEW_YORK))
     days = set(bars.index.date)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lumibot_duckdb.backtesting.polygon_records import SOURCE
 from lumibot_duckdb.migration.contents import CacheContent
-from lumibot_duckdb.migration.errors import ConflictError, UnreadableFileError
-from lumibot_duckdb.migration.polygon_bars import files_in
+from lumibot_duckdb.migration.errors import ConflictError, MigrationError, UnreadableFileError
 from lumibot_duckdb.migration.polygon_names import ChainName, chain_name
 from lumibot_duckdb.migration.reader import CacheReader
-from lumibot_duckdb.migration.table_file import read_table
+from lumibot_duckdb.migration.table_file import read_table, table_files
 from lumibot_duckdb.storage.interface import DataStorageInterface
 
 
@@ -24,18 +24,11 @@ class PolygonChainsReader(CacheReader):
 
     def files(self) -> Sequence[Path]:
         """Return the files of chains."""
-        return files_in(self.folder / "polygon" / "option_chains")
+        return table_files(self.folder / "polygon" / "option_chains")
 
     def read(self, path: Path) -> Sequence[CacheContent]:
         """Return the chain in a file."""
-        name = chain_name(path.stem)
-        table = read_table(path)
-        if "data" not in table or len(table) != 1 or not isinstance(table["data"].iloc[0], Mapping):
-            raise UnreadableFileError("it holds no option chain")
-        try:
-            return [CachedChain(name, chain_as_sent(table["data"].iloc[0]))]
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise UnreadableFileError(f"it holds no option chain ({error!r})") from None
+        return [CachedChain(chain_name(path.stem), read_chain(path))]
 
 
 @dataclass(frozen=True)
@@ -74,6 +67,32 @@ class CachedChain(CacheContent):
         name = self.name
         found = storage.option_chain(name.underlying, SOURCE, name.as_of, name.as_of, days_ahead=name.days_ahead)
         return None if found is None else found.chain
+
+
+def read_chain(path: Path) -> dict[str, Any]:
+    """Return the chain in a file. Raises `UnreadableFileError`."""
+    table = read_table(path)
+    if "data" not in table or len(table) != 1 or not isinstance(table["data"].iloc[0], Mapping):
+        raise UnreadableFileError("it holds no option chain")
+    try:
+        return chain_as_sent(table["data"].iloc[0])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UnreadableFileError(f"it holds no option chain ({error!r})") from None
+
+
+def listed_options(folder: Path, symbol: str) -> set[tuple[date, float, str]]:
+    """Return expiration, strike and right of all options on a stock that chains of a cache folder list."""
+    found = set()
+    for path in table_files(folder / "polygon" / "option_chains"):
+        try:
+            if chain_name(path.stem).underlying.symbol != symbol:
+                continue
+            for right, days in read_chain(path)["Chains"].items():
+                for day, strikes in days.items():
+                    found |= {(date.fromisoformat(day), float(strike), right) for strike in strikes}
+        except (MigrationError, ValueError):  # it is told when its turn comes
+            continue
+    return found
 
 
 def chain_as_sent(cached: Mapping[str, Any]) -> dict[str, Any]:

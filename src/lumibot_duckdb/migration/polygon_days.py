@@ -23,6 +23,8 @@ _SATURDAY, _FRIDAY = 5, 4
 _LONGEST_ANSWER = timedelta(days=30)
 """Lumibot asks for no more than a month at a time; what fails is a whole request."""
 
+_YEARS = 20
+_USUAL_CLOSE = 16
 _NEIGHBOURS = 4
 _MORE_BARS = {"minute": 20, "hour": 3}
 """So many bars that all neighbours of a day have after its last one tell that the day was still open."""
@@ -49,24 +51,27 @@ class TradingDays:
             return bool(between)
         if self._type == "forex":  # it is traded on Sundays, which no calendar has
             return any(day.weekday() != _SATURDAY for day in between)
-        return any(day in sessions(day.year) for day in between)
+        return any(day in _sessions(day.year // _YEARS) for day in between)
 
     def ends_early(self, day: date) -> bool:
         """Tell whether a day always has fewer bars in its evening than others."""
         if self._type == "forex":
             return day.weekday() == _FRIDAY
-        return self._type != "crypto" and sessions(day.year).get(day, True)
+        return self._type != "crypto" and _sessions(day.year // _YEARS).get(day, True)
 
 
 @cache
-def sessions(year: int) -> Mapping[date, bool]:
-    """Return New York's trading days of a year, and of each whether it ends early."""
+def _sessions(block: int) -> Mapping[date, bool]:
+    """Return New York's trading days of a block of years, and of each whether it ends early.
+
+    Asking the calendar for a year takes as long as asking for many.
+    """
     import pandas_market_calendars
 
-    calendar = pandas_market_calendars.get_calendar("NYSE")
-    schedule = calendar.schedule(date(year, 1, 1), date(year, 12, 31))
-    closes = schedule["market_close"].dt.tz_convert("America/New_York").dt.hour
-    return {day.date(): bool(hour < 16) for day, hour in closes.items()}
+    first, last = date(block * _YEARS, 1, 1), date(block * _YEARS + _YEARS - 1, 12, 31)
+    schedule = pandas_market_calendars.get_calendar("NYSE").schedule(first, last)
+    hours = schedule["market_close"].dt.tz_convert("America/New_York").dt.hour
+    return dict(zip(schedule.index.date, (hours < _USUAL_CLOSE).tolist(), strict=True))
 
 
 def answers(

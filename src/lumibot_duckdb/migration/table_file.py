@@ -10,7 +10,13 @@ import pyarrow as pa
 from lumibot_duckdb.migration.errors import UnreadableFileError
 
 _MAGIC = {".parquet": (b"PAR1",), ".feather": (b"ARROW1", b"FEA1")}
-SUFFIXES = tuple(_MAGIC)
+
+
+def table_files(folder: Path) -> list[Path]:
+    """Return the Parquet and Feather files that lie in a folder, by name; none if it is not there."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix in _MAGIC and path.is_file())
 
 
 def read_table(path: Path) -> pd.DataFrame:
