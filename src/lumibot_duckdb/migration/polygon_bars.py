@@ -43,7 +43,7 @@ _MINUTE = 60
 
 
 class PolygonBarsReader(CacheReader):
-    """Reads `polygon/*.parquet`, and the `.feather` of Lumibot before release 4.1."""
+    """Reads `polygon/*.parquet`, and the `.feather` of Lumibot before release 4.0."""
 
     name: ClassVar[str] = "Polygon bars"
 
