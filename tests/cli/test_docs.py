@@ -22,7 +22,7 @@ MARK = "--- end of output ---"
 # What differs from run to run, and how the page has it.
 TODAY = "2024-06-03"
 HOME = "/home/me/.cache/lumibot/1.0/duckdb"
-CACHE = Path(__file__).parents[1] / "migration" / "data" / "3.8.27"
+CACHE = Path(__file__).parents[1] / "migration" / "data" / "polygon" / "3.8.27"
 
 
 def as_printed(page: str, folder: Path) -> str:

@@ -15,7 +15,7 @@ from lumibot_duckdb.migration.plan import Plan, plan_of
 from lumibot_duckdb.migration.run import Outcome, migrated
 from lumibot_duckdb.storage.interface import SeriesKey
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "data" / "polygon"
 DOWNLOADED = dt.datetime(2023, 3, 14, 12, tzinfo=dt.timezone.utc)
 """When the files were written, as far as their times of change say. Their last day was over by then."""
 

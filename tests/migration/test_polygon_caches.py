@@ -15,7 +15,7 @@ from lumibot_duckdb.migration.run import Ending
 from lumibot_duckdb.storage.interface import CorporateAction
 from migration import old_market
 from migration.caches import DOWNLOADED, Cache, written
-from migration.test_old_releases import STOCK
+from migration.test_polygon_old_releases import STOCK
 from migration.test_run import BARS, SNAPSHOT, copy_as
 from parity.polygon_sides import Side, both_sides
 from wire.polygon_server import KEY, PolygonServer, Split

@@ -16,7 +16,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.migration.polygon_bars import PolygonBarsReader
 from lumibot_duckdb.migration.run import Ending, Outcome, foreseen
 from migration.caches import DOWNLOADED, Cache, written
-from migration.test_old_releases import STOCK
+from migration.test_polygon_old_releases import STOCK
 
 BARS = "stock_OLD_USD_minute.parquet"
 SNAPSHOT = "stock_OLD_USD_minute_splits.parquet"

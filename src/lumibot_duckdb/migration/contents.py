@@ -113,7 +113,7 @@ class CachedBars(CacheContent):
                     self.key.timeframe,
                     adjustment=self.key.adjustment,
                     covered=piece,
-                    metadata={**metadata, **self.metadata},
+                    metadata={**metadata, **self.noted(piece)},
                     asked_at=self.asked_at,
                     onto=version,
                 )
@@ -131,6 +131,10 @@ class CachedBars(CacheContent):
     def difference(self, storage: DataStorageInterface) -> str | None:
         """Compare every bar with what the store gives back."""
         return _first_difference(self._stored(storage), self.bars, only_common=False)
+
+    def noted(self, piece: TimeRange) -> Mapping[str, Any]:
+        """Return what the source keeps with the bars of a piece of what is covered."""
+        return self.metadata
 
     def _stored(self, storage: DataStorageInterface) -> pd.DataFrame:
         """Return the stored bars from the first to the last of these."""
