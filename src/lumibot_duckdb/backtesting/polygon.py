@@ -277,7 +277,11 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         self._splits[symbol] = None if known is None else known.actions
 
     def _renew_if_split(self, stock: AssetKey, splits: list[StockSplit]) -> None:
-        actions = [CorporateAction(s.execution_date, split_from=s.split_from, split_to=s.split_to) for s in splits]
+        actions = [
+            CorporateAction(split.execution_date, split_from=split.split_from, split_to=split.split_to)
+            for split in splits
+            if split.execution_date <= date.today()  # prices are not adjusted for one that is only announced
+        ]
         self._remember_earlier_splits(stock, actions)
         if self.storage.record_corporate_actions(stock, actions, SOURCE, restates=(SPLIT_ADJUSTED,)):
             logger.info("the splits of %s have changed: its adjusted history is downloaded anew", stock.symbol)
