@@ -12,7 +12,7 @@ from lumibot.entities import Asset
 from lumibot.tools import polygon_helper
 
 from lumibot_duckdb.migration.run import Ending
-from lumibot_duckdb.storage.interface import CorporateAction
+from lumibot_duckdb.storage.interface import CorporateAction, TimeRange
 from migration import old_market
 from migration.caches import DOWNLOADED, Cache, written
 from migration.test_polygon_old_releases import STOCK
@@ -167,6 +167,22 @@ def test_a_file_with_nothing_but_the_day_of_its_download_is_left_alone(parquet: 
     copy_as(parquet, BARS, lambda frame: frame[frame["datetime"] >= pd.Timestamp("2023-03-10", tz="UTC")])
     written(parquet.file(BARS), dt.datetime(2023, 3, 10, 22, tzinfo=dt.timezone.utc))
     assert parquet.migrate()[BARS].reason == "it has no day that was over when it was downloaded"
+
+
+def test_a_bar_that_made_way_for_the_mark_of_an_empty_day_is_asked_for_again(cache: Cache) -> None:
+    """A day that was marked as empty may be downloaded after all, between others. The mark is at 04:56 UTC."""
+    times = pd.date_range("2023-03-06", "2023-03-07", freq="min", tz="UTC", inclusive="left")
+    mark = pd.Timestamp("2023-03-06 04:56", tz="UTC")
+    frame = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close", "volume"), 2.5), index=times)
+    marked = pd.DataFrame({"missing": [True]}, index=[mark])
+    table = pd.concat([frame[frame.index != mark], marked]).sort_index().rename_axis("datetime").reset_index()
+    cache.file("x").parent.mkdir()
+    table.to_parquet(cache.file("crypto_BTC_USD_minute.parquet"))
+    written(cache.file("crypto_BTC_USD_minute.parquet"), DOWNLOADED)
+    assert cache.migrate()["crypto_BTC_USD_minute.parquet"].new == 1439
+    (info,) = cache.storage.list_series()
+    day, at = int(times[0].timestamp()), int(mark.timestamp())
+    assert info.coverage == (TimeRange(day, at), TimeRange(at + 60, day + 86_400))
 
 
 # -- option chains --------------------------------------------------------------------------------------------
