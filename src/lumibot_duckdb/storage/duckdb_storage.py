@@ -18,6 +18,7 @@ from lumibot_duckdb.storage import (
     bars_output,
     compaction,
     corporate_actions,
+    migrated_files,
     migrations,
     option_chains,
     readonly_sql,
@@ -232,6 +233,19 @@ class DuckDBDataStorage(DataStorageInterface):
         with self._write() as cursor:
             now = datetime.now(timezone.utc).replace(tzinfo=None)
             option_chains.keep_chain(cursor, key, texts, source, as_of, days_ahead, now)
+
+    def remember_migrated(self, path: str, fingerprint: str, rows: int, versions: Sequence[int]) -> None:
+        """Remember that a file of an old cache is in the store; see the interface."""
+        with self._write() as cursor:
+            now = datetime.now(timezone.utc).replace(tzinfo=None)
+            migrated_files.remember_file(cursor, path, fingerprint, rows, versions, now)
+
+    def migrated_rows(self, path: str, fingerprint: str) -> int | None:
+        """Return how many rows a file of an old cache brought, if the store has them still; see the interface."""
+        if not self._refresh():
+            return None
+        with self._connection.read() as cursor:
+            return migrated_files.rows_of_file(cursor, path, fingerprint)
 
     def delete_series(
         self,

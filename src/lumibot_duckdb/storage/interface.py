@@ -355,6 +355,20 @@ class DataStorageInterface(ABC):
         """
 
     @abstractmethod
+    def remember_migrated(self, path: str, fingerprint: str, rows: int, versions: Sequence[int]) -> None:
+        """Remember that a file of an old cache is in the store: so many rows, the bars among them in these versions.
+
+        `fingerprint` tells one state of the file from another.
+        """
+
+    @abstractmethod
+    def migrated_rows(self, path: str, fingerprint: str) -> int | None:
+        """Return how many rows `remember_migrated` was told of a file in this state, if its bars are all there still.
+
+        None for any other file, and when a version is not current any more: deleted, renewed or restated.
+        """
+
+    @abstractmethod
     def delete_series(
         self,
         asset: AssetLike,
