@@ -19,11 +19,13 @@ from lumibot.entities import Asset
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting.alpaca_actions import AdjustedHistory
-from lumibot_duckdb.migration.alpaca import AlpacaChainReader, AlpacaReader, real_rows
+from lumibot_duckdb.migration.alpaca import AlpacaChainReader, AlpacaReader
 from lumibot_duckdb.migration.alpaca_bars import AlpacaBars, day_basis
+from lumibot_duckdb.migration.alpaca_files import real_rows
 from lumibot_duckdb.migration.alpaca_names import alpaca_symbol, parsed
 from lumibot_duckdb.migration.errors import ConflictError, LeftAloneError, MigrationError, UnreadableFileError
 from lumibot_duckdb.migration.shared_bars import SharedBarReader
+from lumibot_duckdb.migration.shared_series import SharedSeries
 from lumibot_duckdb.providers.alpaca import StockAction
 from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, SeriesKey, TimeRange
 from migration.moving import moved
@@ -341,7 +343,7 @@ def test_damaged_shared_bars_have_a_reason(way: str, tmp_path: Path, monkeypatch
     content = path.read_bytes()
     path.write_bytes(b"" if way == "empty" else content[:-50] if way == "cut" else content)
     with (
-        mock.patch.object(SharedBarReader, "_series", {digest: days("2024-03-04").key}),
+        mock.patch.object(SharedSeries, "by_digest", {digest: days("2024-03-04").key}),
         pytest.raises(UnreadableFileError),
     ):
         reader.read(path)
@@ -355,5 +357,5 @@ def test_no_key_is_shown_or_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     reader = SharedBarReader(tmp_path)
     with pytest.raises(MigrationError) as error:
         reader.read(path)
-    assert "PKSECRETSECRET" not in f"{error.value} {vars(reader)}"
+    assert "PKSECRETSECRET" not in f"{error.value} {vars(reader)} {vars(reader._known)}"
     assert "symbol" in str(error.value)
