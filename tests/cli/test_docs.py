@@ -1,13 +1,14 @@
 """docs/cli.md shows what the commands print. `python tests/cli/test_docs.py` writes it anew after a change.
 
 In its `console` blocks, `cat FILE` makes a file of what is shown where there is none yet; everything else is run in one
-shell, in the order of the page, in an empty folder.
+shell, in the order of the page, in a folder with nothing in it but a cache of Lumibot's.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ MARK = "--- end of output ---"
 # What differs from run to run, and how the page has it.
 TODAY = "2024-06-03"
 HOME = "/home/me/.cache/lumibot/1.0/duckdb"
+CACHE = Path(__file__).parents[1] / "migration" / "data" / "polygon" / "3.8.27"
 
 
 def as_printed(page: str, folder: Path) -> str:
@@ -32,8 +34,10 @@ def as_printed(page: str, folder: Path) -> str:
         if made and "*" not in made[1] and not (folder / made[1]).exists():
             (folder / made[1]).write_text(shown)
         script.append(f"{command}\ncode=$?; echo '{MARK}'; (exit $code)\n")
+    _make_cache(folder / "cache")
     environment = {
         **os.environ,
+        "LUMIBOT_CACHE_FOLDER": str(folder / "cache"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "LUMIBOT_DUCKDB_PATH": str(folder / "store"),
         "COLUMNS": "120",
@@ -68,6 +72,16 @@ def _without_costs(output: str) -> str:
     return re.sub(r"^(  [a-zA-Z][\w ,]*?)  +[\d.,]+  +[\d.,]+(  .*)?$", r"\1", output, flags=re.MULTILINE)
 
 
+def _make_cache(folder: Path) -> None:
+    """Make a cache: an old release's files, a damaged one and one of another source."""
+    shutil.copytree(CACHE, folder)
+    (folder / "polygon" / "stock_HURT_USD_day.parquet").write_bytes(b"")
+    (folder / "thetadata").mkdir()
+    (folder / "thetadata" / "stock_OLD_minute.parquet").write_bytes(bytes(2_345))
+    for file in folder.rglob("*.*"):
+        os.utime(file, (1_678_800_000, 1_678_800_000))
+
+
 def _normalised(output: str, folder: Path) -> str:
     output = output.replace(str(folder / "store"), HOME).replace(str(folder), "/home/me")
     output = output.replace(date.today().isoformat(), TODAY)
@@ -83,7 +97,7 @@ def test_the_page_shows_what_the_commands_print(tmp_path: Path) -> None:
 
 def test_every_option_is_on_the_page() -> None:
     shown = "\n".join(BLOCK.findall(PAGE.read_text()))
-    for command in ("import", "status", "sql", "path", "run", "compare"):
+    for command in ("import", "migrate", "status", "sql", "path", "run", "compare"):
         program = Path(sys.executable).with_name("lumibot-duckdb")
         text = subprocess.run([program, command, "--help"], capture_output=True, text=True).stdout
         options = set(re.findall(r"--[a-z-]+", text.split("examples:")[0])) - {"--help", "--to", "--store"}

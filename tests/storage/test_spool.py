@@ -112,6 +112,7 @@ def test_what_another_program_keeps_from_being_written_is_merged_by_another_proc
         {"asset": OPTION, "frame": FRAME.assign(note=None, vwap=1.25), "adjustment": "split"},
         {"asset": "OLD", "frame": corrected, "replace": True, "onto": store.pin("OLD").version_id},
         {"asset": "EMPTY", "frame": FRAME.iloc[:0]},
+        {"asset": "SESSIONS", "frame": FRAME, "also_covered": [TimeRange(WHOLE.end + 3600, WHOLE.end + 7200)]},
     ]
     store.close()
     holder = subprocess.Popen(

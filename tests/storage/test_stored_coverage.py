@@ -151,3 +151,12 @@ def test_empty_answers_keep_what_was_said_with_them(storage: DuckDBDataStorage) 
     storage.renew_series("NONE", "polygon", "minute")
     assert storage.empty_answers(storage.pin("NONE")) == ()
     assert len(storage.empty_answers(pin)) == 2
+
+
+def test_one_answer_may_cover_several_ranges(storage: DuckDBDataStorage) -> None:
+    """Such as sessions, whose nights were not asked for. That one of them has no bar is no empty answer."""
+    sessions = [TimeRange(START + 86_400 * day, START + 86_400 * day + 23_400) for day in range(3)]
+    asked = {"covered": sessions[0], "also_covered": sessions[1:]}
+    assert storage.store_ohlcv_data("X", FRAME, "test", "minute", **asked).added == 60
+    assert storage.coverage("X") == sessions
+    assert storage.store_ohlcv_data("X", FRAME, "test", "minute", **asked).ingest_id is None

@@ -355,6 +355,26 @@ def _everything_said(error: BaseException | None) -> list[str]:
 # -- history that changes -------------------------------------------------------------------------------------
 
 
+def test_a_split_renews_the_history_on_its_day_and_not_when_it_is_announced(
+    server: PolygonServer, ours: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minutes_of(ours, server, SPAN, 20)
+    server.splits.append(Split("AAA", (dt.date.today() + dt.timedelta(days=1)).isoformat(), 1, 2))
+    for days, asked in ((0, False), (2, True)):
+        outside("make_checks_old", ours)
+        server.requests.clear()
+
+        class Later(dt.date):
+            @classmethod
+            def today(cls, days: int = days) -> dt.date:
+                return dt.date.fromordinal(dt.date.today().toordinal() + days)
+
+        monkeypatch.setattr("lumibot_duckdb.backtesting.polygon.date", Later)
+        minutes_of(ours, server, SPAN, 20)
+        assert server.asked(SPLITS)
+        assert bool(server.asked(AGGREGATES)) == asked
+
+
 @pytest.mark.parametrize("asset", [Asset("AAA"), OPTION], ids=["stock", "option"])
 def test_a_new_split_makes_the_stored_bars_a_new_version_as_one(
     asset: Asset, server: PolygonServer, ours: Side, tmp_path: Path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone, tzinfo
@@ -29,6 +29,7 @@ from lumibot_duckdb.backtesting.calendar_frames import (
     CalendarRows,
     index_of,
     minutes_of,
+    runs_of,
 )
 from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
@@ -47,6 +48,7 @@ from lumibot_duckdb.storage.timeframes import canonical_timeframe
 ADJUSTED, SPLIT_ADJUSTED = "all", "split"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _LONGEST_DAY = 25 * 3600
+_MINUTE = 60
 _OURS = (ProviderError, StorageError)
 """Errors that say what to do; they are not wrapped in Lumibot's."""
 
@@ -444,9 +446,12 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
             auto_adjust=frame.adjusted,
         )
         wanted = self._wanted(frame, frame.start, frame.end)
-        series = self._with_bars(frame, wanted, key)
+        option = wanted.kind == "option"
+        series = self._with_bars(
+            frame, wanted, key, lambda: self._shown(frame, self._trading_days), may_be_empty=option
+        )
         if not self._has_bars(series, wanted.within):
-            if wanted.kind == "option":
+            if option:
                 raise AlpacaOptionHistoryUnavailable(
                     f"Alpaca returned no option bars for {wanted.symbol} between {frame.start.date()} and "
                     f"{frame.end.date()}. {self.OPTION_HISTORY_START_HINT}, and a contract that never traded in the "
@@ -561,7 +566,14 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         last = until - timedelta(seconds=1)
         segment = self._wanted(frame, since, last, request_end=last)
         try:
-            series = self._with_bars(frame, segment, f"{key}_{since.date()}_HISTORY")
+            before = replace(frame, start=since, end=last)
+            series = self._with_bars(
+                frame,
+                segment,
+                f"{key}_{since.date()}_HISTORY",
+                lambda: self._shown(before, self._days_before(before)),
+                may_be_empty=True,
+            )
         except _OURS:
             raise
         except Exception as error:
@@ -599,8 +611,37 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         stop = _nanoseconds(request.end.replace(tzinfo=timezone.utc)) // SECOND + 1
         return Wanted(kind, str(request.symbol_or_symbols), TimeRange(first, max(first, stop)))
 
-    def _with_bars(self, frame: Frame, wanted: Wanted, key: str) -> DownloadedSeries:
-        """Return the series of a frame, with all bars of a range in the store."""
+    def _shown(self, frame: Frame, days: pd.DataFrame) -> list[TimeRange]:
+        """Return the ranges whose bars a frame shows: of minutes those of the trading days, else its whole window.
+
+        Lumibot asks for more: bars outside of the sessions, and the day after the end.
+        """
+        start, stop = _seconds(frame.start), _nanoseconds(frame.end) // SECOND + 1
+        if frame.timestep != "minute" or self._is_option(frame.asset):
+            return [TimeRange(start, stop)]
+        minutes = minutes_of(days)
+        minutes = minutes[(minutes >= start) & (minutes < stop)]
+        return [TimeRange(first, last + _MINUTE) for first, last in runs_of(minutes, _MINUTE)]
+
+    def _days_before(self, frame: Frame) -> pd.DataFrame:
+        after = frame.end + timedelta(days=1)
+        days: pd.DataFrame = get_trading_days(self.market, frame.start, after, tzinfo=self.tzinfo)
+        return days
+
+    def _with_bars(
+        self,
+        frame: Frame,
+        wanted: Wanted,
+        key: str,
+        shown: Callable[[], list[TimeRange]],
+        *,
+        may_be_empty: bool,
+    ) -> DownloadedSeries:
+        """Return the series of a frame, with all bars of a range in the store, or at least all that will be `shown`.
+
+        The others come along when something has to be asked for, and, unless it `may_be_empty`, when nothing else is
+        there: a window of minutes or days without a bar has the price of the next one.
+        """
         bar_size = self._get_alpaca_timeframe(frame.timestep)
         source = canonical_timeframe(f"{bar_size.amount}{bar_size.unit.value}")
         adjustment = "" if wanted.kind != "stock" else ADJUSTED if frame.adjusted else SPLIT_ADJUSTED
@@ -609,6 +650,9 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         read_before = series is not None
         series = series or DownloadedSeries(self.storage, name, as_of=self.as_of)
         refreshes = self._wants_refresh(key) and self.as_of is None
+        if not refreshes and self._is_enough(series, wanted.within, shown, empty=may_be_empty):
+            self._series[name] = series
+            return series
         if adjustment and (refreshes or series.missing(wanted.within)):
             symbol = frame.asset.symbol
             others = any(known.asset == name.asset for known in self._series)
@@ -631,6 +675,17 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
                 raise RuntimeError(f"Failed to fetch data for {key}: {error}") from None
             raise
         return series
+
+    def _is_enough(
+        self, series: DownloadedSeries, within: TimeRange, shown: Callable[[], list[TimeRange]], *, empty: bool
+    ) -> bool:
+        """Tell whether all that will be shown of a range is there; unless it may be `empty`, some bar as well."""
+        missing = series.missing(within)
+        if not missing:
+            return True
+        ranges = shown()
+        lacks = any(gap.start < piece.end and piece.start < gap.end for gap in missing for piece in ranges)
+        return bool(ranges) and not lacks and (empty or any(self._has_bars(series, piece) for piece in ranges))
 
     def _download(
         self, wanted: Wanted, timeframe: str, adjustment: str, label: str, pieces: list[TimeRange], key: str

@@ -15,12 +15,22 @@ from zoneinfo import ZoneInfo
 from lumibot_duckdb.providers.alpaca import AlpacaProvider, StockAction
 from lumibot_duckdb.providers.errors import ProviderError
 from lumibot_duckdb.storage.errors import HistoryRestatedError
-from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, DataStorageInterface, KnownActions, SeriesInfo
+from lumibot_duckdb.storage.interface import (
+    AssetKey,
+    CorporateAction,
+    DataStorageInterface,
+    IngestInfo,
+    KnownActions,
+    SeriesInfo,
+)
 
 logger = logging.getLogger(__name__)
 
 SOURCE = "alpaca"
 SPLIT, DIVIDEND = "split", "dividend"
+GIVEN_AT = "given_at"
+"""What a write notes whose bars come from Lumibot's cache: when Alpaca had given them (ISO, UTC)."""
+
 RESTATES = {SPLIT: ("split", "all"), DIVIDEND: ("all",)}
 """Which adjustments change with a kind of corporate action."""
 
@@ -76,9 +86,9 @@ class AdjustedHistory:
         return changed
 
     def _first_written(self, stored: Sequence[SeriesInfo]) -> datetime | None:
-        """Return when the first of the stored bars came into the store."""
+        """Return when Alpaca had given the first of the stored bars."""
         storage = self._storage()
-        written = [ingest.ingested_at for info in stored for ingest in storage.ingests(storage.pin(info.key))]
+        written = [given_at(ingest) for info in stored for ingest in storage.ingests(storage.pin(info.key))]
         return min(written, default=None)
 
     def _known(self, symbol: str) -> tuple[Any, Any]:
@@ -93,6 +103,12 @@ class AdjustedHistory:
                 f"{symbol} was split or paid a dividend since its bars were stored, and its adjusted history begins "
                 "anew. This backtest has read the old one and needs more bars now, which would not fit; run it again"
             )
+
+
+def given_at(ingest: IngestInfo) -> datetime:
+    """Return when Alpaca had given the bars of a write: earlier than the write, if they come from Lumibot's cache."""
+    noted = ingest.metadata.get(GIVEN_AT)
+    return ingest.ingested_at if noted is None else datetime.fromisoformat(noted)
 
 
 def _action(action: StockAction) -> CorporateAction:

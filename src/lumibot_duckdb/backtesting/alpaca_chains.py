@@ -53,7 +53,8 @@ class AlpacaListings:
 
     def _stored(self, symbol: str, first: date, last: date) -> tuple[date, date, list[Listed]] | None:
         underlying = AssetKey(symbol)
-        for ahead in dict.fromkeys((self._usual, (last - first).days + self._extra)):
+        exactly = (last - first).days  # as in a chain out of Lumibot's cache
+        for ahead in dict.fromkeys((self._usual, exactly + self._extra, exactly)):
             bound = timedelta(days=ahead)
             found = self._storage().option_chain(underlying, SOURCE, last - bound, first, days_ahead=ahead)
             if found is not None and _is_believed(found.chain, last):

@@ -43,6 +43,14 @@ def minutes_of(schedule: pd.DataFrame) -> Int64Array:
     return minutes if bool(np.all(np.diff(minutes) > 0)) else np.sort(minutes)
 
 
+def runs_of(times: Int64Array, step: int) -> list[tuple[int, int]]:
+    """Return the first and the last of each run of times (increasing) that follow one another by a step."""
+    breaks = np.flatnonzero(np.diff(times) != step)
+    first = np.concatenate([times[:1], times[breaks + 1]])
+    last = np.concatenate([times[breaks], times[-1:]])
+    return list(zip(first.tolist(), last.tolist(), strict=True))
+
+
 def _seconds(times: pd.Series) -> Int64Array:
     seconds: Int64Array = pd.DatetimeIndex(times).as_unit("s").asi8
     return seconds

@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 SOURCE = "ccxt"
 TIMEFRAMES = {"1m": "minute", "1h": "hour", "1d": "day"}
+AS_CACHED = "as_cached"
+"""What a write notes whose candles come from Lumibot's own cache: the ranges (epoch seconds) that are as there."""
+
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 _NONE: Int64Array = np.empty(0, np.int64)
@@ -138,8 +141,11 @@ class StoredCandles(CcxtCacheDB):  # type: ignore[misc]
         if (symbol, timeframe) not in self._files:
             key = SeriesKey(asset_of(symbol, self.exchange_id), SOURCE, TIMEFRAMES[timeframe])
             series = DownloadedSeries(self._storage(), key, as_of=self._as_of)
-            numbers = CandleNumbers(f"{symbol} on {self.exchange_id}", exact=self._exact)
-            self._files[symbol, timeframe] = CandleFile(series, symbol, timeframe, numbers)
+            label = f"{symbol} on {self.exchange_id}"
+            file = CandleFile(series, symbol, timeframe, CandleNumbers(label, exact=self._exact))
+            if self._exact and file.as_cached:
+                logger.warning("%s: candles that were brought in from Lumibot's cache have three decimals.", label)
+            self._files[symbol, timeframe] = file
         return self._files[symbol, timeframe]
 
     # -- retracing -------------------------------------------------------------------------------------------
@@ -193,6 +199,8 @@ class CandleFile:
         self._ranges: list[TimeRange] = []
         self._dropped: Int64Array = _NONE
         self._ends: tuple[EpochSeconds, EpochSeconds] | None = None
+        self.as_cached = _as_cached(series)
+        """What came from Lumibot's cache, which has left out what it leaves out."""
 
     def download(self, pieces: list[TimeRange]) -> Iterator[Delivery]:
         """Download pieces of the series as `DownloadedSeries.ensure` wants them."""
@@ -205,7 +213,9 @@ class CandleFile:
         """Add the candles of one download; return what it is recorded to cover, None if no candle came."""
         within = _between(start, end)
         candles = self._candles(within)
-        dropped = repeated(candles.columns) | lacks_price(candles.columns)
+        dropped = lacks_price(candles.columns)
+        fresh = np.flatnonzero(~_inside(candles.times, self.as_cached))
+        dropped[fresh] |= repeated({name: values[fresh] for name, values in candles.columns.items()})
         kept = candles.times[~dropped]
         others = candles.times[dropped]
         here_before = [self._has(int(time)) for time in others]
@@ -305,6 +315,22 @@ def asset_of(symbol: str, exchange_id: str) -> AssetKey:
     """Return whose candles those of a market ("BTC/USDT") are; a derivative ("BTC/USDT:USDT") is no coin."""
     base, _, quote = symbol.partition("/")
     return AssetKey(base, "crypto_future" if ":" in quote else "crypto", quote or None, exchange=exchange_id)
+
+
+def _as_cached(series: DownloadedSeries) -> list[TimeRange]:
+    if series.pin is None:
+        return []
+    notes = [ingest.metadata.get(AS_CACHED, ()) for ingest in series.storage.ingests(series.pin)]
+    return coverage.merged(TimeRange(int(start), int(end)) for ranges in notes for start, end in ranges)
+
+
+def _inside(times: Int64Array, ranges: list[TimeRange]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Tell which times are in one of some ranges, which do not overlap."""
+    inside = np.zeros(len(times), bool)
+    for piece in ranges:
+        first, stop = times.searchsorted((piece.start, piece.end))
+        inside[first:stop] = True
+    return inside
 
 
 def repeated(columns: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -18,8 +18,16 @@ from lumibot.tools import polygon_helper
 
 from lumibot_duckdb.backtesting.data_source_of_windows import DataSourceOfWindows
 from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSeries
-from lumibot_duckdb.backtesting.polygon_cache import WHOLE_NUMBERS, CachedSeries, zone_ticker
-from lumibot_duckdb.backtesting.polygon_chains import SOURCE, PolygonChains
+from lumibot_duckdb.backtesting.polygon_cache import CachedSeries, zone_ticker
+from lumibot_duckdb.backtesting.polygon_chains import PolygonChains
+from lumibot_duckdb.backtesting.polygon_records import (
+    SOURCE,
+    SPLIT_ADJUSTED,
+    TICKER,
+    WHOLE_NUMBERS,
+    adjusted_as_of,
+    whole_numbers,
+)
 from lumibot_duckdb.backtesting.ranges_view import RangesView
 from lumibot_duckdb.backtesting.stand_in import StandIn
 from lumibot_duckdb.backtesting.windowed_data import WindowedData
@@ -31,10 +39,6 @@ from lumibot_duckdb.storage.identity import asset_key
 from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, DataStorageInterface, SeriesKey, TimeRange
 
 logger = logging.getLogger(__name__)
-
-SPLIT_ADJUSTED = "split"
-TICKER = "ticker"
-"""Key of an ingest's metadata: Polygon's name of the asset, None where there is no such option."""
 
 START_BUFFER = timedelta(days=5)
 """How much earlier than needed Lumibot begins its downloads, for what trades rarely."""
@@ -231,8 +235,7 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         try:
             with closing(self.provider.bars(ticker, timespan, spans, label=str(asset))) as arriving:
                 for arrived in arriving:
-                    whole = [name for name, dtype in arrived.frame.dtypes.items() if dtype == "int64"]
-                    metadata = {TICKER: ticker, WHOLE_NUMBERS: whole}
+                    metadata = {TICKER: ticker, WHOLE_NUMBERS: whole_numbers(arrived.frame)}
                     yield Delivery(cached.range_of(arrived.days), arrived.frame, metadata)
         except PlanLimitError as error:
             self._tell_once(str(error))
@@ -274,9 +277,25 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         self._splits[symbol] = None if known is None else known.actions
 
     def _renew_if_split(self, stock: AssetKey, splits: list[StockSplit]) -> None:
-        actions = [CorporateAction(s.execution_date, split_from=s.split_from, split_to=s.split_to) for s in splits]
+        actions = [
+            CorporateAction(split.execution_date, split_from=split.split_from, split_to=split.split_to)
+            for split in splits
+            if split.execution_date <= date.today()  # prices are not adjusted for one that is only announced
+        ]
+        self._remember_earlier_splits(stock, actions)
         if self.storage.record_corporate_actions(stock, actions, SOURCE, restates=(SPLIT_ADJUSTED,)):
             logger.info("the splits of %s have changed: its adjusted history is downloaded anew", stock.symbol)
+
+    def _remember_earlier_splits(self, stock: AssetKey, actions: list[CorporateAction]) -> None:
+        """Of bars of which nobody asked for splits, remember the splits that they are adjusted for.
+
+        They come out of an old cache of Lumibot; a split since then is news for them.
+        """
+        if self.storage.corporate_actions(stock, SOURCE) is not None:
+            return
+        day = adjusted_as_of(self.storage, stock.symbol)
+        if day is not None:
+            self.storage.record_corporate_actions(stock, [each for each in actions if each.ex_date <= day], SOURCE)
 
     def _refuse_other_splits(self, asset: Asset) -> None:
         """Refuse bars that another process's split check has made others than those that this backtest began with."""

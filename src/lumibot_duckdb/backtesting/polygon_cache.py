@@ -18,6 +18,7 @@ from lumibot.entities import Asset
 from lumibot.tools import polygon_helper
 
 from lumibot_duckdb.backtesting.downloaded_series import ALWAYS, DownloadedSeries
+from lumibot_duckdb.backtesting.polygon_records import WHOLE_NUMBERS
 from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_starts, clipped, empty_rows
 from lumibot_duckdb.backtesting.series_view import Int64Array, starts_of
 from lumibot_duckdb.providers.days import DaySpan, joined
@@ -27,8 +28,6 @@ from lumibot_duckdb.storage.interface import EpochSeconds, SeriesFacts, TimeRang
 
 _DAY = 86_400
 _FRAME = ("open", "high", "low", "close", "volume", "vwap", "timestamp", "transactions", "otc")
-WHOLE_NUMBERS = "whole_numbers"
-"""Key of an ingest's metadata: the columns that came as whole numbers throughout."""
 
 
 class CachedSeries:

@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 from lumibot.tools import polygon_helper
 
+from lumibot_duckdb.backtesting.polygon_records import SOURCE
 from lumibot_duckdb.providers.polygon import PolygonProvider
 from lumibot_duckdb.storage.interface import AssetKey, DataStorageInterface
 
 logger = logging.getLogger(__name__)
 
-SOURCE = "polygon"
 CHAIN_REUSE = timedelta(days=polygon_helper.RECENT_FILE_TOLERANCE_DAYS)
 """For how long Lumibot takes an option chain for the current one."""
 

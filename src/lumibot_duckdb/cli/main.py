@@ -19,7 +19,7 @@ from lumibot_duckdb.cli.interrupts import is_interrupt
 
 # Each module has `add_parser(subparsers)`, which sets `run` to a function of the parsed arguments that returns the exit
 # code. The modules load what they work with only when they run.
-_COMMANDS = ("import_files", "status", "sql", "path", "run", "compare", "demo")
+_COMMANDS = ("import_files", "migrate", "status", "sql", "path", "run", "compare", "demo")
 
 _EXAMPLES = """\
 examples:

@@ -44,6 +44,31 @@ class CacheContent(ABC):
 
 
 @dataclass(frozen=True)
+class LeftOut(CacheContent):
+    """A part of a file that is not brought in, though the rest is. A file that has such is never deleted."""
+
+    what: str
+
+    @property
+    def label(self) -> str:
+        """What it is, and why it is left out."""
+        return self.what
+
+    @property
+    def rows(self) -> int:
+        """None that would be stored."""
+        return 0
+
+    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
+        """Do nothing."""
+        return 0
+
+    def difference(self, storage: DataStorageInterface) -> str | None:
+        """There is nothing that the store could give back."""
+        return None
+
+
+@dataclass(frozen=True)
 class CachedBars(CacheContent):
     """Bars of one series, as its source would have stored them.
 
@@ -71,6 +96,7 @@ class CachedBars(CacheContent):
     def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
         """Store the bars of what is not covered in the store yet."""
         known = storage.coverage(self.key)
+        version = self._version(storage)
         if known:
             difference = _first_difference(self._stored(storage), self.bars, only_common=True)
             if difference is not None:
@@ -80,21 +106,35 @@ class CachedBars(CacheContent):
         for asked in self.covered:
             for piece in coverage.missing(asked, known):
                 inside = (starts >= piece.start) & (starts < piece.end)
-                added += storage.store_ohlcv_data(
+                result = storage.store_ohlcv_data(
                     self.key.asset,
                     self.bars[inside],
                     self.key.source,
                     self.key.timeframe,
                     adjustment=self.key.adjustment,
                     covered=piece,
-                    metadata={**metadata, **self.metadata},
+                    metadata={**metadata, **self.noted(piece)},
                     asked_at=self.asked_at,
-                ).added
+                    onto=version,
+                )
+                version = result.version_id
+                added += result.added
         return added
+
+    def _version(self, storage: DataStorageInterface) -> int | None:
+        """Return the version of the series that was looked at, so that nothing is added to another."""
+        try:
+            return storage.pin(self.key).version_id
+        except SeriesNotFoundError:
+            return None
 
     def difference(self, storage: DataStorageInterface) -> str | None:
         """Compare every bar with what the store gives back."""
         return _first_difference(self._stored(storage), self.bars, only_common=False)
+
+    def noted(self, piece: TimeRange) -> Mapping[str, Any]:
+        """Return what the source keeps with the bars of a piece of what is covered."""
+        return self.metadata
 
     def _stored(self, storage: DataStorageInterface) -> pd.DataFrame:
         """Return the stored bars from the first to the last of these."""

@@ -20,6 +20,11 @@ class CacheReader(ABC):
         self.folder = folder
         """Lumibot's cache folder, which holds `polygon/`, `yahoo/`, ..."""
 
+    @classmethod
+    def source(cls) -> str:
+        """The source whose cache it is, as `--only` names it: "polygon"."""
+        return cls.name.split()[0].lower()
+
     @abstractmethod
     def files(self) -> Sequence[Path]:
         """Return the files of this kind in the folder, in the order in which they are to be brought in."""

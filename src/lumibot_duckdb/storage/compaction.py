@@ -48,6 +48,7 @@ _SMALL_TABLES = (
     "corporate_action_check",
     "option_chain",
     "option_chain_strikes",
+    "migrated_file",
 )
 _KEPT = "lumibot_duckdb_kept"
 _COPIED = "lumibot_duckdb_copied"

@@ -16,6 +16,7 @@ from lumibot_duckdb.storage import (
     bars_output,
     compaction,
     corporate_actions,
+    migrated_files,
     migrations,
     option_chains,
     readonly_sql,
@@ -152,6 +153,7 @@ class DuckDBDataStorage(DataStorageInterface):
         metadata: Mapping[str, Any] | None = None,
         onto: int | None = None,
         asked_at: datetime | None = None,
+        also_covered: Sequence[TimeRange] = (),
     ) -> WriteResult:
         """Store bars; see the interface. Columns that `data` lacks keep their stored values unless `replace`.
 
@@ -163,7 +165,7 @@ class DuckDBDataStorage(DataStorageInterface):
         bars = check_bars(key.label(), data)
         if not len(bars) and covered is None:
             return WriteResult(key, None)
-        write = BarsWrite(key, bars, covered, replace, metadata, onto, _asked_at(key, asked_at))
+        write = BarsWrite(key, bars, covered, replace, metadata, onto, _asked_at(key, asked_at), tuple(also_covered))
         try:
             with self._counters.timing(), self._write() as cursor:
                 return self._write_to(cursor, key).bars(write)
@@ -231,6 +233,19 @@ class DuckDBDataStorage(DataStorageInterface):
         with self._write() as cursor:
             now = datetime.now(timezone.utc).replace(tzinfo=None)
             option_chains.keep_chain(cursor, key, texts, source, as_of, days_ahead, now)
+
+    def remember_migrated(self, path: str, fingerprint: str, rows: int, versions: Sequence[int]) -> None:
+        """Remember that a file of an old cache is in the store; see the interface."""
+        with self._write() as cursor:
+            now = datetime.now(timezone.utc).replace(tzinfo=None)
+            migrated_files.remember_file(cursor, path, fingerprint, rows, versions, now)
+
+    def migrated_rows(self, path: str, fingerprint: str) -> int | None:
+        """Return how many rows a file of an old cache brought, if the store has them still; see the interface."""
+        if not self._refresh():
+            return None
+        with self._connection.read() as cursor:
+            return migrated_files.rows_of_file(cursor, path, fingerprint)
 
     def delete_series(
         self,

@@ -309,6 +309,7 @@ class DataStorageInterface(ABC):
         metadata: Mapping[str, Any] | None = None,
         onto: int | None = None,
         asked_at: datetime | None = None,
+        also_covered: Sequence[TimeRange] = (),
     ) -> WriteResult:
         """Store bars; the same bars again change nothing.
 
@@ -318,7 +319,8 @@ class DataStorageInterface(ABC):
         all there is in that range, and stored bars that it lacks are removed (in a new version). `onto` is the
         version that the bars are meant for, for bars that must not be added to any other; a series that does not exist
         yet has none. `asked_at` (tz-aware; default: now) is when the source answered: what had not closed by then is
-        not covered, and an empty answer is believed from then on.
+        not covered, and an empty answer is believed from then on. `also_covered` are further ranges that this very
+        answer covers, where it leaves some out in between.
         Raises `InvalidBarsError` when the input is not usable, and `HistoryRestatedError` when `onto` is not the
         current version any more; nothing is stored then. `StoreBusyError` and `StoreWriteError` tell that the bars
         could not be written now; those that came with `covered` are kept for `merge_spooled` if that is possible.
@@ -379,6 +381,20 @@ class DataStorageInterface(ABC):
         `days_ahead` bounds the expirations that the chain has (None: it has all). The chain comes back the same: whole
         numbers, floats to the bit, the order of keys.
         Raises `InvalidRecordError` and changes nothing when the input is not usable.
+        """
+
+    @abstractmethod
+    def remember_migrated(self, path: str, fingerprint: str, rows: int, versions: Sequence[int]) -> None:
+        """Remember that a file of an old cache is in the store: so many rows, the bars among them in these versions.
+
+        `fingerprint` tells one state of the file from another.
+        """
+
+    @abstractmethod
+    def migrated_rows(self, path: str, fingerprint: str) -> int | None:
+        """Return how many rows `remember_migrated` was told of a file in this state, if its bars are all there still.
+
+        None for any other file, and when a version is not current any more: deleted, renewed or restated.
         """
 
     @abstractmethod

@@ -18,7 +18,7 @@ def store_path(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """
     given = os.fspath(cache_dir) if cache_dir is not None else os.environ.get(ENVIRONMENT_VARIABLE) or None
     if given is None:
-        return _lumibot_cache_folder() / "duckdb" / FILE_NAME
+        return lumibot_cache_folder() / "duckdb" / FILE_NAME
     if "://" in given or given.lower().startswith("ducklake:"):
         raise ValueError(f"{given!r} is not a path; stores on DuckLake or over a network are not supported yet")
     path = Path(given).expanduser()
@@ -39,7 +39,7 @@ def ensure_folder(path: Path) -> None:
         raise StoreWriteError(f"the folder {folder} for the store is not writable; {hint}")
 
 
-def _lumibot_cache_folder() -> Path:
+def lumibot_cache_folder() -> Path:
     """Lumibot's own rule, applied without importing Lumibot."""
     from appdirs import user_cache_dir
 

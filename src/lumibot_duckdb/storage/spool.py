@@ -211,6 +211,7 @@ def _content_of(kept: SpooledWrite) -> bytes:
         "timeframe": key.timeframe,
         "adjustment": key.adjustment,
         "covered": covered and [covered.start, covered.end],
+        "also_covered": [[piece.start, piece.end] for piece in write.also_covered],
         "replace": write.replace,
         "metadata": metadata_text(key, write.metadata),
         "onto": write.onto,
@@ -250,6 +251,7 @@ def _write_of(name: str, content: bytes) -> SpooledWrite:
         metadata=None if said["metadata"] is None else json.loads(said["metadata"]),
         onto=None if onto is None else int(onto),
         asked_at=_moment(said["asked_at"]),
+        also_covered=tuple(TimeRange(int(start), int(end)) for start, end in said.get("also_covered", ())),
     )
     return SpooledWrite(write, _text(said["store_id"]))
 

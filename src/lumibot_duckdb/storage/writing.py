@@ -6,7 +6,7 @@ Everything here runs inside one transaction of the caller.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -53,6 +53,7 @@ class BarsWrite:
     metadata: Mapping[str, Any] | None
     onto: int | None
     asked_at: datetime
+    also_covered: tuple[TimeRange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,23 +140,24 @@ class Write:
             result, after = self._onto(before, bars, covered if given.replace else None)
         else:
             result, after = self._first(before, bars)
-        fresh = self._coverage_to_add(covered, given.asked_at, empty=len(bars) == 0)
-        if after is None and fresh is None:
+        asked = [piece for piece in (covered, *given.also_covered) if piece is not None]
+        fresh = self._coverage_to_add(asked, given.asked_at, empty=len(bars) == 0)
+        if after is None and not fresh:
             return replace(result, version_id=before.version_id if before is not None else None)
         kind = "coverage" if after is None else "bars"
         after = after or before or self._nothing_yet(bars.layout)
         self._record(kind, result, after, text)
-        if fresh is not None:
-            self._add_coverage(after.series_id, *fresh)
+        for piece in fresh:
+            self._add_coverage(after.series_id, *piece)
         return replace(result, ingest_id=self._ingest_id, version_id=after.version_id)
 
     def empty_answer(self, covered: TimeRange) -> None:
         """Remember that a range was asked for and that there was nothing."""
-        fresh = self._coverage_to_add(covered, self._now.replace(tzinfo=timezone.utc), empty=True)
-        if fresh is not None:
+        fresh = self._coverage_to_add([covered], self._now.replace(tzinfo=timezone.utc), empty=True)
+        for piece in fresh:
             after = self._before or self._nothing_yet(Layout("ns"))
             self._record("coverage", WriteResult(self._key, None), after, None)
-            self._add_coverage(after.series_id, *fresh)
+            self._add_coverage(after.series_id, *piece)
 
     def delete(self) -> int:
         """Delete the series with all its versions; return how many bars its current version had."""
@@ -454,28 +456,29 @@ class Write:
     # -- coverage --------------------------------------------------------------------------------------------
 
     def _coverage_to_add(
-        self, covered: TimeRange | None, asked_at: datetime, *, empty: bool
-    ) -> tuple[TimeRange, datetime | None] | None:
-        """Return what of a range is newly covered, and until when to believe it; None if nothing is.
+        self, asked: Sequence[TimeRange], asked_at: datetime, *, empty: bool
+    ) -> list[tuple[TimeRange, datetime | None]]:
+        """Return what of some ranges is newly covered, and until when to believe it.
 
         What had not closed when it was asked for is not covered, however late the answer is written.
         """
-        if covered is None:
-            return None
+        if not asked:
+            return []
         now = self._now.replace(tzinfo=timezone.utc)
         asked_at = min(asked_at, now)
-        closed = ranges.closed_part(covered, self._key.timeframe, int(asked_at.timestamp()))
-        if closed is None:
-            return None
-        until = ranges.believed_until(closed, asked_at) if empty else None
-        if until is not None and until <= now:
-            return None
+        lasting: list[TimeRange] = []
         if self._before is not None:
             known = stored_coverage(self._cursor, now, self._before.series_id).get(self._before.series_id, [])
-            lasting = [piece for piece, bound in known if empty or bound is None]
-            if not ranges.missing(closed, lasting):
-                return None
-        return closed, None if until is None else until.replace(tzinfo=None)
+            lasting = ranges.merged(piece for piece, bound in known if empty or bound is None)
+        fresh: list[tuple[TimeRange, datetime | None]] = []
+        for piece in asked:
+            closed = ranges.closed_part(piece, self._key.timeframe, int(asked_at.timestamp()))
+            if closed is None or not ranges.missing(closed, lasting):
+                continue
+            until = ranges.believed_until(closed, asked_at) if empty else None
+            if until is None or until > now:
+                fresh.append((closed, None if until is None else until.replace(tzinfo=None)))
+        return fresh
 
     def _add_coverage(self, series_id: int, covered: TimeRange, believed_until: datetime | None) -> None:
         self._cursor.execute(

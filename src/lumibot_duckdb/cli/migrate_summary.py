@@ -1,0 +1,129 @@
+"""What `lumibot-duckdb migrate` prints: the plan, what became of the files, and the way on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lumibot_duckdb.cli.layout import count, size, table
+from lumibot_duckdb.migration.plan import LeftAlone, Plan
+from lumibot_duckdb.migration.run import Ending, Outcome
+
+FILES_NAMED = 20
+_HERE = (Ending.BROUGHT_IN, Ending.ALREADY_HERE)
+_NOT_WELL = (Ending.UNREADABLE, Ending.CONFLICT, Ending.UNVERIFIED)
+
+_TITLES = {
+    Ending.UNVERIFIED: "Not verified, the store gives back something else:",
+    Ending.CONFLICT: "In conflict with the store, which was kept as it is:",
+    Ending.UNREADABLE: "Cannot be read:",
+    Ending.LEFT_ALONE: "Not brought in:",
+}
+
+_WAY_ON = """\
+Now run a backtest on the store, with the source of lumibot_duckdb.backtesting that has the name of Lumibot's:
+  from lumibot_duckdb.backtesting import PolygonDataBacktesting
+`lumibot-duckdb status` shows what the store has."""
+
+
+def is_well(outcomes: Sequence[Outcome]) -> bool:
+    """Tell whether all is in the store that should be."""
+    return not any(outcome.ending in _NOT_WELL for outcome in outcomes)
+
+
+def forecast(plan: Plan, outcomes: Sequence[Outcome], every: bool) -> str:
+    """Return what a dry run says."""
+    parts = [_forecast_table(plan, outcomes), *_lists(plan, outcomes, every)]
+    would = sum(outcome.ending in _HERE for outcome in outcomes)
+    not_so = len(outcomes) - would
+    parts.append(
+        f"{count(would, 'file')} of {count(plan.files, 'file')} ({size(plan.bytes)}) would be brought in"
+        + (f", {not_so:,} not" if not_so else "")
+        + f": {count(sum(outcome.rows for outcome in outcomes), 'row')}. Nothing was written."
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def summary(plan: Plan, outcomes: Sequence[Outcome], every: bool) -> str:
+    """Return what a run says at its end."""
+    parts = [_table(plan, outcomes), *_lists(plan, outcomes, every), _totals(outcomes)]
+    if any(outcome.ending in _HERE for outcome in outcomes):
+        parts.append(_WAY_ON)
+    return "\n\n".join(part for part in parts if part)
+
+
+def nothing_found(plan: Plan) -> str:
+    """Return what is said of a folder without a file to bring in."""
+    parts = [_left_alone(plan.left_alone), f"There is nothing to bring in in {plan.folder}."]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _forecast_table(plan: Plan, outcomes: Sequence[Outcome]) -> str:
+    rows = []
+    for kind in plan.kinds:
+        own = [outcome for outcome in outcomes if outcome.kind == kind.reader.name]
+        here = [outcome for outcome in own if outcome.ending in _HERE]
+        numbers = (len(kind.files), sum(outcome.rows for outcome in here), len(own) - len(here))
+        rows.append((kind.reader.name, f"{numbers[0]:,}", size(kind.bytes), f"{numbers[1]:,}", f"{numbers[2]:,}"))
+    return table(("kind", "files", "size", "rows", "not"), rows, right=[False, True, True, True, True])
+
+
+def _table(plan: Plan, outcomes: Sequence[Outcome]) -> str:
+    rows = []
+    for kind in plan.kinds:
+        own = [outcome for outcome in outcomes if outcome.kind == kind.reader.name]
+        here = [outcome for outcome in own if outcome.ending in _HERE]
+        total, new = (sum(getattr(outcome, name) for outcome in here) for name in ("rows", "new"))
+        numbers = (len(own), total, new, total - new, len(own) - len(here))
+        rows.append((kind.reader.name, *(f"{number:,}" for number in numbers)))
+    header = ("kind", "files", "rows", "new", "already there", "files not in")
+    return table(header, rows, right=[False, *[True] * 5])
+
+
+def _lists(plan: Plan, outcomes: Sequence[Outcome], every: bool) -> Iterator[str]:
+    for ending, title in _TITLES.items():
+        reasons = [f"{_name(each, plan)}: {each.reason}" for each in outcomes if each.ending is ending]
+        yield _listed(title, reasons, every)
+    left_out = [f"{_name(each, plan)}: {what}" for each in outcomes for what in each.left_out]
+    yield _listed("Brought in, but for this:", left_out, every)
+    yield _listed("Not deleted:", [f"{_name(each, plan)}: {each.kept}" for each in outcomes if each.kept], every)
+    yield _left_alone(plan.left_alone)
+
+
+def _listed(title: str, lines: Sequence[str], every: bool) -> str:
+    if not lines:
+        return ""
+    shown = lines if every else lines[:FILES_NAMED]
+    more = [f"  and {len(lines) - len(shown):,} more (--all names them)"] if len(shown) < len(lines) else []
+    return "\n".join([title, *(f"  {line}" for line in shown), *more])
+
+
+def _left_alone(found: Sequence[LeftAlone]) -> str:
+    lines = []
+    for each in found:
+        named = ", ".join(each.examples) + (", ..." if each.files > len(each.examples) else "")
+        examples = f" ({named})" if each.examples else ""
+        lines.append(f"{each.where} ({count(each.files, 'file')}, {size(each.bytes)}): {each.reason}{examples}")
+    return _listed("Left alone:", lines, every=True)
+
+
+def _totals(outcomes: Sequence[Outcome]) -> str:
+    def number(ending: Ending) -> int:
+        return sum(outcome.ending is ending for outcome in outcomes)
+
+    here = [outcome for outcome in outcomes if outcome.ending in _HERE]
+    rows, new = sum(outcome.rows for outcome in here), sum(outcome.new for outcome in here)
+    text = f"{count(number(Ending.BROUGHT_IN), 'file')} brought in"
+    if already := number(Ending.ALREADY_HERE):
+        text += f", {already:,} already here"
+    if others := len(outcomes) - len(here):
+        text += f", {others:,} not"
+    text += f": {count(rows, 'row')} = {new:,} new + {rows - new:,} already there."
+    if number(Ending.BROUGHT_IN):
+        text += " Each was compared with what the store gives back."
+    if deleted := sum(len(outcome.deleted) for outcome in outcomes):
+        text += f"\n{count(deleted, 'old file')} deleted."
+    return text
+
+
+def _name(outcome: Outcome, plan: Plan) -> str:
+    return outcome.file.relative_to(plan.folder).as_posix()

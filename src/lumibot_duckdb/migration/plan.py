@@ -1,0 +1,116 @@
+"""What a migration would do: which files of a cache folder are brought in, and what is left alone and why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lumibot_duckdb.migration.reader import CacheReader
+from lumibot_duckdb.migration.readers import READERS
+
+_OTHER_SOURCE = "this package has no source of its own for it, so Lumibot's goes on using it"
+_NOT_REPLACED = {
+    "thetadata": _OTHER_SOURCE,
+    "ibkr": _OTHER_SOURCE,
+    "databento": _OTHER_SOURCE,
+    "databento_polars": _OTHER_SOURCE,
+    "schwab": _OTHER_SOURCE,
+    "polymarket": _OTHER_SOURCE,
+    "agent_runtime": "it holds no prices",
+    "polygon_polars": "bars of an experiment of Lumibot's, without what its Polygon source needs of them",
+    "yahoo_data_polars": "bars of an experiment of Lumibot's, which its Yahoo source does not use",
+}
+_UNKNOWN = "not a cache that this command knows"
+_NOT_OF_THE_SOURCE = "not named as files of this cache are"
+_STORE = "duckdb"
+
+
+@dataclass(frozen=True)
+class PlannedFiles:
+    """The files of one kind, in the order in which they are brought in."""
+
+    reader: CacheReader
+    files: tuple[Path, ...]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class LeftAlone:
+    """Files in a folder of the cache that are not touched, and why; `examples` names some of them."""
+
+    where: str
+    files: int
+    bytes: int
+    reason: str
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be done with a cache folder."""
+
+    folder: Path
+    kinds: tuple[PlannedFiles, ...]
+    left_alone: tuple[LeftAlone, ...]
+
+    @property
+    def files(self) -> int:
+        """How many files would be brought in."""
+        return sum(len(kind.files) for kind in self.kinds)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes they have."""
+        return sum(kind.bytes for kind in self.kinds)
+
+
+def sources() -> tuple[str, ...]:
+    """Return the sources whose caches can be brought in."""
+    return tuple(dict.fromkeys(reader.source() for reader in READERS))
+
+
+def plan_of(folder: Path, only: Collection[str] | None = None, store: Path | None = None) -> Plan:
+    """Return the plan for a cache folder, of some sources only if they are named. The folder of `store` is left out."""
+    kinds, claimed, others = [], set(), set()
+    for reader_class in READERS:
+        reader = reader_class(folder)
+        files = tuple(reader.files())
+        theirs = {*files, *(companion for file in files for companion in reader.companions(file))}
+        if only is not None and reader.source() not in only:
+            others |= theirs
+            continue
+        claimed |= theirs
+        if files:
+            kinds.append(PlannedFiles(reader, files, sum(file.stat().st_size for file in files)))
+    left_alone = _left_alone(folder, claimed, others, store)
+    return Plan(folder, tuple(kinds), tuple(left_alone))
+
+
+def _left_alone(folder: Path, claimed: set[Path], others: set[Path], store: Path | None) -> Iterator[LeftAlone]:
+    known = {path.relative_to(folder).parts[0] for path in claimed | others if path.is_relative_to(folder)}
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if entry.name == _STORE or (store is not None and entry in (store, store.parent)):
+            continue
+        files = [path for path in _files_below(entry) if path not in claimed]
+        not_now = [path for path in files if path in others]
+        rest = [path for path in files if path not in others]
+        where = f"{entry.name}/" if entry.is_dir() else entry.name
+        if not_now:
+            yield _as_left_alone(where, folder, not_now, "not asked for (--only)", named=False)
+        if rest:
+            own = _NOT_OF_THE_SOURCE if entry.name in known else _UNKNOWN
+            yield _as_left_alone(where, folder, rest, _NOT_REPLACED.get(entry.name, own), named=entry.name in known)
+
+
+def _as_left_alone(where: str, folder: Path, files: Sequence[Path], reason: str, *, named: bool) -> LeftAlone:
+    examples = tuple(path.relative_to(folder).as_posix() for path in files[:3]) if named else ()
+    return LeftAlone(where, len(files), sum(path.lstat().st_size for path in files), reason, examples)
+
+
+def _files_below(entry: Path) -> list[Path]:
+    """Return the files of a folder, and of the folders in it; links are not followed."""
+    if entry.is_symlink() or not entry.is_dir():
+        return [entry]
+    return sorted(Path(where) / name for where, _, names in os.walk(entry) for name in names)

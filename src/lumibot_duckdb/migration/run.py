@@ -1,0 +1,201 @@
+"""Brings the files of a plan into a store, one at a time, and checks each against what the store gives back.
+
+What is in the store is never replaced, and the files are only read. Whatever is wrong with a file is its outcome; just
+trouble with the store itself ends the run. Each file is remembered in the store once it is verified, so that the next
+run goes on where this one ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from lumibot_duckdb.migration.contents import CacheContent, CachedBars, LeftOut
+from lumibot_duckdb.migration.errors import (
+    ConflictError,
+    LeftAloneError,
+    MigrationError,
+    UnreadableFileError,
+)
+from lumibot_duckdb.migration.plan import Plan
+from lumibot_duckdb.migration.reader import CacheReader
+from lumibot_duckdb.storage.errors import (
+    HistoryRestatedError,
+    InvalidBarsError,
+    InvalidRecordError,
+    SeriesNotFoundError,
+    StorageError,
+)
+from lumibot_duckdb.storage.interface import DataStorageInterface
+
+_WRONG_WITH_THE_FILE = (InvalidBarsError, InvalidRecordError)
+
+
+class Ending(Enum):
+    """What became of a file. The value is a word for it."""
+
+    BROUGHT_IN = "brought in"
+    ALREADY_HERE = "already here"
+    LEFT_ALONE = "left alone"
+    UNREADABLE = "unreadable"
+    CONFLICT = "in conflict with the store"
+    UNVERIFIED = "not verified"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file: `rows` it has that are in the store, `new` ones among them.
+
+    `reason` says why it was not brought in, `left_out` what of it was not. `kept` says why it was not deleted though
+    that was asked for; `deleted` are the files that were.
+    """
+
+    file: Path
+    kind: str
+    ending: Ending
+    rows: int = 0
+    new: int = 0
+    reason: str = ""
+    left_out: tuple[str, ...] = ()
+    kept: str = ""
+    deleted: tuple[Path, ...] = ()
+
+
+def migrated(plan: Plan, storage: DataStorageInterface, *, delete_verified: bool = False) -> Iterator[Outcome]:
+    """Bring in the files of a plan, and yield what became of each.
+
+    With `delete_verified`, a file that the store gives back whole is deleted, with its companions. Raises storage
+    errors that are not a file's own: the store is held by others, the disk is full.
+    """
+    for kind in plan.kinds:
+        for file in kind.files:
+            yield _Import(plan.folder, kind.reader, file, storage).outcome(delete_verified=delete_verified)
+
+
+def foreseen(plan: Plan) -> Iterator[Outcome]:
+    """Read the files of a plan, and yield what would become of each in an empty store. Writes nothing."""
+    for kind in plan.kinds:
+        for file in kind.files:
+            try:
+                contents = _contents(kind.reader, file)
+            except LeftAloneError as error:
+                yield Outcome(file, kind.reader.name, Ending.LEFT_ALONE, reason=str(error))
+            except MigrationError as error:
+                yield Outcome(file, kind.reader.name, Ending.UNREADABLE, reason=str(error))
+            else:
+                rows = sum(content.rows for content in contents)
+                yield Outcome(
+                    file, kind.reader.name, Ending.BROUGHT_IN, rows=rows, new=rows, left_out=_left_out(contents)
+                )
+
+
+def _contents(reader: CacheReader, file: Path) -> Sequence[CacheContent]:
+    """Return what a file holds. Raises `MigrationError` for whatever is wrong with it."""
+    try:
+        return reader.read(file)
+    except (MigrationError, StorageError):
+        raise
+    except Exception as error:  # what a strange file does to the libraries that read it must not end the run
+        raise UnreadableFileError(f"it cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _left_out(contents: Sequence[CacheContent]) -> tuple[str, ...]:
+    return tuple(content.label for content in contents if isinstance(content, LeftOut))
+
+
+class _Import:
+    """One file on its way into the store."""
+
+    def __init__(self, folder: Path, reader: CacheReader, file: Path, storage: DataStorageInterface) -> None:
+        self._folder = folder
+        self._reader = reader
+        self._file = file
+        self._storage = storage
+
+    def outcome(self, *, delete_verified: bool) -> Outcome:
+        """Bring the file in unless it is there already, and delete it if that is asked for and safe."""
+        try:
+            fingerprint = self._fingerprint()
+        except OSError as error:
+            return self._ended(Ending.UNREADABLE, reason=f"it cannot be read: {error.strerror}")
+        name = str(self._file.absolute())
+        rows = self._storage.migrated_rows(name, fingerprint)
+        if rows is not None and not delete_verified:
+            return self._ended(Ending.ALREADY_HERE, rows=rows)
+        outcome = self._brought_in(fingerprint)
+        if rows is not None and outcome.ending is Ending.BROUGHT_IN:
+            outcome = replace(outcome, ending=Ending.ALREADY_HERE)
+        if delete_verified and outcome.ending in (Ending.BROUGHT_IN, Ending.ALREADY_HERE):
+            return self._deleted(outcome, fingerprint)
+        return outcome
+
+    def _brought_in(self, fingerprint: str) -> Outcome:
+        """Read the file, store it, verify it, remember it."""
+        try:
+            contents = _contents(self._reader, self._file)
+            metadata = {"migrated_from": self._file.relative_to(self._folder).as_posix()}
+            new = sum(content.store(self._storage, metadata) for content in contents)
+            differences = [difference for each in contents if (difference := each.difference(self._storage))]
+        except LeftAloneError as error:
+            return self._ended(Ending.LEFT_ALONE, reason=str(error))
+        except (ConflictError, HistoryRestatedError) as error:
+            return self._ended(Ending.CONFLICT, reason=str(error))
+        except (MigrationError, *_WRONG_WITH_THE_FILE) as error:
+            return self._ended(Ending.UNREADABLE, reason=str(error))
+        rows = sum(content.rows for content in contents)
+        left_out = _left_out(contents)
+        if differences:
+            return self._ended(Ending.UNVERIFIED, rows=rows, new=new, reason=differences[0], left_out=left_out)
+        if self._fingerprint() == fingerprint:  # else it was written meanwhile, and what is new in it is still to come
+            self._storage.remember_migrated(str(self._file.absolute()), fingerprint, rows, self._versions(contents))
+        return self._ended(Ending.BROUGHT_IN, rows=rows, new=new, left_out=left_out)
+
+    def _versions(self, contents: Sequence[CacheContent]) -> list[int]:
+        """Return the current versions of the series that the bars are in; of empty answers there may be none."""
+        found = []
+        for key in {content.key for content in contents if isinstance(content, CachedBars)}:
+            try:
+                found.append(self._storage.pin(key).version_id)
+            except SeriesNotFoundError:
+                continue
+        return found
+
+    # -- deleting --------------------------------------------------------------------------------------------
+
+    def _deleted(self, outcome: Outcome, fingerprint: str) -> Outcome:
+        """Delete a file that was just verified, unless something speaks against it."""
+        files = [self._file, *self._reader.companions(self._file)]
+        reason = self._against_deleting(files, outcome, fingerprint)
+        if reason:
+            return replace(outcome, kept=reason)
+        gone: list[Path] = []
+        try:
+            for file in files:
+                file.unlink()
+                gone.append(file)
+        except OSError as error:
+            return replace(outcome, kept=f"it cannot be deleted: {error.strerror}", deleted=tuple(gone))
+        return replace(outcome, deleted=tuple(gone))
+
+    def _against_deleting(self, files: Sequence[Path], outcome: Outcome, fingerprint: str) -> str:
+        if outcome.left_out:
+            return f"the store does not have {outcome.left_out[0]}"
+        home = self._folder.resolve()
+        for file in files:
+            if file.is_symlink() or file.resolve() != home / file.relative_to(self._folder):
+                return f"{file.name} is a link, or lies behind one"
+        return "" if self._fingerprint() == fingerprint else "it was written to just now"
+
+    # -- the file --------------------------------------------------------------------------------------------
+
+    def _fingerprint(self) -> str:
+        """Return what tells one state of the file and its companions from another: names, sizes, times of change."""
+        states = ((file.name, file.stat()) for file in (self._file, *sorted(self._reader.companions(self._file))))
+        return "; ".join(f"{name}: {state.st_size} bytes, {state.st_mtime_ns}" for name, state in states)
+
+    def _ended(
+        self, ending: Ending, *, rows: int = 0, new: int = 0, reason: str = "", left_out: tuple[str, ...] = ()
+    ) -> Outcome:
+        return Outcome(self._file, self._reader.name, ending, rows, new, reason, left_out)

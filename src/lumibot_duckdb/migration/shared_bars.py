@@ -1,0 +1,49 @@
+"""Finds the files of Lumibot's shared bar cache: `bars/v2/alpaca/ab/<digest>/2024-03.parquet`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from lumibot_duckdb.migration.contents import CacheContent
+from lumibot_duckdb.migration.reader import CacheReader
+from lumibot_duckdb.migration.silence import lumibot_silent
+from lumibot_duckdb.storage.interface import AssetKey
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.migration.shared_series import SharedSeries
+
+
+class SharedBarReader(CacheReader):
+    """Reads the bars that Lumibot shares between its sources. `assets` are looked for besides those of CSV files."""
+
+    name: ClassVar[str] = "Alpaca shared bars"
+
+    def __init__(self, folder: Path, assets: Iterable[AssetKey] = ()) -> None:
+        super().__init__(folder)
+        self._assets = tuple(assets)
+
+    def files(self) -> Sequence[Path]:
+        """Return the files of all providers; of a series' the latest first."""
+        found = [path for path in (self.folder / "bars").glob("v*/*/*/*/*.parquet") if path.is_file()]
+        return sorted(sorted(found, reverse=True), key=lambda path: path.parent)
+
+    def companions(self, path: Path) -> Sequence[Path]:
+        """Return Lumibot's lock on a file, and with a series' first file what is noted of the series."""
+        lock, notes = path.with_name(path.name + ".lock"), path.with_name("series.json")
+        found = [lock] if lock.is_file() else []
+        if notes.is_file() and path == min(path.parent.glob("*.parquet")):
+            found.append(notes)
+        return found
+
+    def read(self, path: Path) -> Sequence[CacheContent]:
+        """Return the bars of a file."""
+        return self._known.contents_of(path)
+
+    @cached_property
+    def _known(self) -> SharedSeries:
+        with lumibot_silent():
+            from lumibot_duckdb.migration.shared_series import SharedSeries
+        return SharedSeries(self.folder, self.files(), self._assets)

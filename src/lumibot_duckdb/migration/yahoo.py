@@ -1,0 +1,60 @@
+"""Finds the pickles of Lumibot's Yahoo cache: `yahoo/SPY_1d.pickle`, `_15m`, `_1m`, `_info`; older ones `_day_data`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from lumibot_duckdb.migration.contents import CacheContent
+from lumibot_duckdb.migration.errors import LeftAloneError
+from lumibot_duckdb.migration.reader import CacheReader
+from lumibot_duckdb.migration.silence import lumibot_silent
+
+TIMEFRAMES = {"1d": "day", "day_data": "day", "15m": "15minute", "1m": "minute"}
+INFO = "info"
+SUFFIX = ".pickle"
+
+
+class YahooReader(CacheReader):
+    """Reads Lumibot's Yahoo pickles, none of which is ever unpickled: see `restricted_pickle`."""
+
+    name: ClassVar[str] = "Yahoo bars"
+
+    def files(self) -> Sequence[Path]:
+        """Return all pickles but those of Yahoo's words that belong to one; of a symbol's the newest first."""
+        found = [path for path in (self.folder / "yahoo").glob(f"*{SUFFIX}") if path.is_file()]
+        belonging = {info for path in found for info in self.companions(path)}
+        return sorted((path for path in found if path not in belonging), key=_by_symbol)
+
+    def companions(self, path: Path) -> Sequence[Path]:
+        """Return the file of what Yahoo says of the symbol, with its bars of days, or the only ones that there are."""
+        symbol, kind = _symbol_and_kind(path)
+        info = path.with_name(f"{symbol}_{INFO}{SUFFIX}")
+        if kind not in TIMEFRAMES or not info.is_file():
+            return ()
+        first = next(k for k in TIMEFRAMES if path.with_name(f"{symbol}_{k}{SUFFIX}").is_file())
+        return (info,) if kind == first else ()
+
+    def read(self, path: Path) -> Sequence[CacheContent]:
+        """Return the bars of a file."""
+        symbol, kind = _symbol_and_kind(path)
+        if kind == INFO:
+            raise LeftAloneError("it says where a symbol is traded of which there are no bars; Yahoo is asked again")
+        if kind not in TIMEFRAMES:
+            raise LeftAloneError("its name is none that Lumibot gives to bars (SPY_1d.pickle, _15m, _1m)")
+        with lumibot_silent():
+            from lumibot_duckdb.migration.yahoo_bars import contents_of
+        return contents_of(path, symbol, kind)
+
+
+def _by_symbol(path: Path) -> tuple[str, float, str]:
+    return _symbol_and_kind(path)[0], -path.stat().st_mtime, path.name
+
+
+def _symbol_and_kind(path: Path) -> tuple[str, str]:
+    stem = path.name.removesuffix(SUFFIX)
+    for kind in (*TIMEFRAMES, INFO):
+        if stem.endswith(f"_{kind}"):
+            return stem.removesuffix(f"_{kind}"), kind
+    return stem, ""

@@ -1,0 +1,236 @@
+"""`lumibot-duckdb migrate`, as a person sees it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from lumibot.backtesting import PolygonDataBacktesting
+from lumibot.entities import Asset
+
+from cli.files import Command
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.errors import StorageError
+from migration.caches import DATA, DOWNLOADED, written
+from parity.ground import silence
+from parity.polygon_sides import Side
+from wire.polygon_server import PolygonServer
+
+STOCK = "polygon/stock_OLD_USD_minute.parquet"
+S3 = {"LUMIBOT_CACHE_BACKEND": "s3", "LUMIBOT_CACHE_MODE": "readwrite", "LUMIBOT_CACHE_S3_BUCKET": "bars-of-mine"}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    folder = tmp_path / "cache"
+    for release in ("4.1.3", "3.8.27"):
+        shutil.copytree(DATA / release, folder, dirs_exist_ok=True)
+    for file in folder.rglob("*.*"):
+        written(file, DOWNLOADED)
+    return folder
+
+
+def cache_of(names: list[str], folder: Path) -> Path:
+    """Let Lumibot's class write a cache of hours of some stocks."""
+    side = Side(PolygonDataBacktesting, folder)
+    hours = pd.date_range("2023-02-20", "2023-03-11", freq="h", tz="America/New_York", name="datetime")
+    hours = hours[(hours.dayofweek < 5) & (hours.hour >= 10) & (hours.hour < 16)]
+    with PolygonServer(whole_as_int=True) as server:
+        for number, name in enumerate(names):
+            prices = pd.Series(range(len(hours)), index=hours) / 100 + number + 5.0
+            bars = dict.fromkeys(("open", "high", "low", "close"), prices)
+            server.serve(name, "hour", pd.DataFrame(bars | {"volume": 100.0 + number}))
+        with side.entered(server), silence():
+            source = side.source(dt.datetime(2023, 3, 8), dt.datetime(2023, 3, 10))
+            source._datetime = pd.Timestamp("2023-03-09 15:00", tz="America/New_York").to_pydatetime()
+            for name in names:
+                assert source.get_historical_prices(Asset(name), 3, "hour") is not None
+    return side.folder / "lumibot"
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def test_a_cache_is_brought_in_and_told_of(command: Command, cache: Path) -> None:
+    before = contents(cache)
+    ended = command("migrate", "--from", cache)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(
+        "kind                   files  rows  new  already there  files not in\n"
+        "---------------------  -----  ----  ---  -------------  ------------\n"
+        "Polygon bars               3   180  100             80             0\n"
+        "Polygon option chains      1     6    6              0             0\n\n"
+        "4 files brought in: 186 rows = 106 new + 80 already there. Each was compared with what the store gives back.\n"
+    )
+    assert contents(cache) == before
+    again = command("migrate", "--from", cache)
+    assert "0 files brought in, 4 already here: 186 rows = 0 new + 186 already there.\n" in again.out
+    assert len(command.bars("OLD")) == 80
+
+
+def test_a_dry_run_reads_and_writes_nothing(command: Command, cache: Path) -> None:
+    (cache / "polygon" / "stock_BAD_USD_day.parquet").write_bytes(b"")
+    before = contents(command.folder)
+    ended = command("migrate", "--from", cache, "--dry-run")
+    assert ended.code == 0
+    assert "Cannot be read:\n  polygon/stock_BAD_USD_day.parquet: it is empty\n" in ended.out
+    assert "4 files of 5 files (" in ended.out
+    assert ") would be brought in, 1 not: 186 rows. Nothing was written." in ended.out
+    assert contents(command.folder) == before
+    assert not command.store.parent.exists()
+
+
+def test_what_is_wrong_is_named_and_the_code_says_so(command: Command, cache: Path) -> None:
+    whole = (cache / STOCK).read_bytes()
+    for number in range(25):
+        (cache / "polygon" / f"stock_BAD{number:02}_USD_minute.parquet").write_bytes(whole[:1000])
+    ended = command("migrate", "--from", cache)
+    assert ended.code == 1
+    assert "  polygon/stock_BAD19_USD_minute.parquet: it is damaged or cut short: " in ended.out
+    assert "BAD20" not in ended.out
+    assert "  and 5 more (--all names them)\n" in ended.out
+    assert "4 files brought in, 25 not: " in ended.out
+    assert "BAD20" in command("migrate", "--from", cache, "--all").out
+
+
+def test_what_is_left_alone_is_named_with_the_reason(command: Command, cache: Path) -> None:
+    for name in (
+        "thetadata/stock/a.parquet",
+        "ibkr/b.parquet",
+        "strange/c.bin",
+        "polygon/notes.txt",
+        "duckdb/own.duckdb",
+    ):
+        (cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (cache / name).write_bytes(bytes(10))
+    ended = command("migrate", "--from", cache)
+    assert ended.code == 0
+    theirs = "this package has no source of its own for it, so Lumibot's goes on using it"
+    assert (
+        "Left alone:\n"
+        f"  ibkr/ (1 file, 10 bytes): {theirs}\n"
+        "  polygon/ (1 file, 10 bytes): not named as files of this cache are (polygon/notes.txt)\n"
+        "  strange/ (1 file, 10 bytes): not a cache that this command knows\n"
+        f"  thetadata/ (1 file, 10 bytes): {theirs}\n"
+    ) in ended.out
+    assert "own.duckdb" not in ended.out
+
+
+def test_only_some_sources(command: Command, cache: Path) -> None:
+    assert "4 files brought in" in command("migrate", "--from", cache, "--only", "Polygon").out
+    ended = command("migrate", "--from", cache, "--only", "polygon,nasdaq")
+    assert (ended.code, ended.out) == (2, "")
+    assert "--only polygon,nasdaq names what is none of polygon" in ended.err
+
+
+def test_the_default_folder_is_lumibots(command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUMIBOT_CACHE_FOLDER", str(cache))
+    assert "4 files brought in" in command("migrate").out
+    monkeypatch.setenv("LUMIBOT_CACHE_FOLDER", str(cache / "nowhere"))
+    ended = command("migrate")
+    assert ended.code == 2
+    assert ended.err.endswith("nowhere; --from names Lumibot's cache folder\n")
+
+
+def test_an_empty_folder_and_wrong_calls(command: Command, cache: Path) -> None:
+    shutil.rmtree(cache / "polygon")
+    ended = command("migrate", "--from", cache)
+    assert (ended.code, ended.out) == (0, f"There is nothing to bring in in {cache}.\n")
+    assert not command.store.exists()
+    assert command("migrate", "--from", cache, "--dry-run", "--delete-verified").code == 2
+
+
+def test_what_is_verified_is_deleted_when_asked_for(command: Command, cache: Path) -> None:
+    damaged = cache / "polygon" / "stock_BAD_USD_minute.parquet"
+    damaged.write_bytes(b"PAR1")
+    ended = command("migrate", "--from", cache, "--delete-verified")
+    assert ended.code == 1
+    assert "\n7 old files deleted.\n" in ended.out
+    assert [path for path in cache.rglob("*") if path.is_file()] == [damaged]
+    assert len(command.bars("OLD")) == 80
+
+
+def test_whoever_has_an_s3_mirror_is_told(command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*S3, "LUMIBOT_CACHE_S3_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert "S3" not in command("migrate", "--from", cache, "--dry-run").out
+    for name, value in (S3 | {"LUMIBOT_CACHE_S3_SECRET_ACCESS_KEY": "hidden"}).items():
+        monkeypatch.setenv(name, value)
+    told = command("migrate", "--from", cache, "--dry-run").out
+    assert told.startswith(
+        "Lumibot mirrors parts of its cache in an S3 bucket, bars-of-mine (LUMIBOT_CACHE_BACKEND=s3):"
+    )
+    assert "Nothing is deleted in the bucket" in told
+    assert "hidden" not in told
+    monkeypatch.setenv("LUMIBOT_CACHE_MODE", "disabled")
+    assert "S3" not in command("migrate", "--from", cache, "--dry-run").out
+
+
+# -- many files -----------------------------------------------------------------------------------------------
+
+
+def start(cache: Path, store: Path) -> subprocess.Popen[str]:
+    code = (
+        "from lumibot_duckdb.cli.main import main; code = main(); assert 'lumibot' not in sys.modules; sys.exit(code)"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", f"import sys; {code}", "--store", str(store), "migrate", "--from", str(cache)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+
+
+def wait_for(running: subprocess.Popen[str], store: Path, files: int) -> None:
+    """Wait until a run has brought in so many files."""
+    storage = DuckDBDataStorage(store)
+    while running.poll() is None:
+        try:
+            if storage.sql("SELECT count(*) AS files FROM migrated_file").to_pylist()[0]["files"] >= files:
+                break
+        except StorageError:
+            pass
+        time.sleep(0.05)
+    storage.close()
+    assert running.poll() is None, running.communicate()
+
+
+@pytest.mark.parametrize("files", [60, pytest.param(210, marks=pytest.mark.soak)])
+def test_a_run_over_many_files_may_be_killed_and_interrupted_and_then_ends(command: Command, files: int) -> None:
+    names = [f"S{number:03}" for number in range(files)]
+    many = cache_of(names, command.folder / "many")
+    killed = start(many, command.store)
+    wait_for(killed, command.store, files // 6)
+    killed.kill()
+    killed.communicate()
+    assert command.storage().verify().findings == []
+
+    interrupted = start(many, command.store)
+    wait_for(interrupted, command.store, files // 3)
+    interrupted.send_signal(signal.SIGINT)
+    out, err = interrupted.communicate()
+    assert interrupted.returncode == 130
+    assert "stopping after this file; Ctrl-C again stops at once" in err
+    assert f" of {files} files; what was brought in stays, and the same command again goes on from there\n" in err
+    done = int(err.split("interrupted after ")[1].split(" ")[0])
+    assert files // 3 <= done < files
+    assert f"Polygon bars    {done:>3}" in out
+
+    ended = command("migrate", "--from", many)
+    assert ended.code == 0
+    assert f"{files - done} files brought in, {done} already here: " in ended.out
+    storage = command.storage()
+    assert storage.verify().findings == []
+    rows = {info.key.asset.symbol: info.rows for info in storage.list_series()}
+    assert rows == {name: len(pd.read_parquet(many / "polygon" / f"stock_{name}_USD_hour.parquet")) for name in names}

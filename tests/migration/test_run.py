@@ -1,0 +1,266 @@
+"""A run: each file verified, none read twice, whatever is wrong with one; and what may be deleted."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.migration.polygon_bars import PolygonBarsReader
+from lumibot_duckdb.migration.run import Ending, Outcome, foreseen
+from migration.caches import DOWNLOADED, Cache, written
+from migration.test_polygon_old_releases import STOCK
+
+BARS = "stock_OLD_USD_minute.parquet"
+SNAPSHOT = "stock_OLD_USD_minute_splits.parquet"
+
+
+@pytest.fixture
+def parquet(cache: Cache) -> Cache:
+    return cache.of_release("4.1.3")
+
+
+def copy_as(cache: Cache, name: str, change: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> Path:
+    """Write the bars once more under another name, changed."""
+    frame = pd.read_parquet(cache.file(BARS))
+    path = cache.file(name)
+    (frame if change is None else change(frame)).to_parquet(path)
+    written(path, DOWNLOADED)
+    return path
+
+
+def endings(outcomes: dict[str, Outcome]) -> dict[str, Ending]:
+    return {name: outcome.ending for name, outcome in outcomes.items()}
+
+
+# -- read once ------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_here_is_not_read_again(parquet: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parquet.migrate()[BARS].new == 80
+
+    def read(self: Any, path: Path) -> Any:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(PolygonBarsReader, "read", read)
+    again = parquet.migrate()[BARS]
+    assert (again.ending, again.rows, again.new) == (Ending.ALREADY_HERE, 80, 0)
+
+
+@pytest.mark.parametrize("what", ["store deleted", "series deleted", "series renewed", "file changed", "split checked"])
+def test_what_may_have_changed_is_read_again(parquet: Cache, what: str) -> None:
+    parquet.migrate()
+    file = parquet.file(SNAPSHOT if what == "split checked" else BARS)
+    if what == "store deleted":
+        parquet.storage.close()
+        shutil.rmtree(parquet.storage.path.parent)
+        parquet.storage = DuckDBDataStorage(parquet.storage.path)
+    elif what == "series deleted":
+        parquet.storage.delete_series("OLD")
+    elif what == "series renewed":
+        parquet.storage.renew_series("OLD", "polygon", "minute", adjustment="split")
+    else:
+        written(file, DOWNLOADED + dt.timedelta(hours=1))
+    again = parquet.migrate()[BARS]
+    there = what in ("file changed", "split checked")
+    assert (again.ending, again.new) == (Ending.BROUGHT_IN, 0 if there else 80)
+    assert parquet.migrate()[BARS].ending is Ending.ALREADY_HERE
+    assert len(parquet.bars(STOCK)) == 80
+
+
+def test_looking_at_a_plan_says_the_same_and_writes_nothing(parquet: Cache) -> None:
+    parquet.file("stock_BAD_USD_minute.parquet").write_bytes(b"PAR1 and no more")
+    before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in parquet.files()}
+    seen = {outcome.file.name: outcome.ending for outcome in foreseen(parquet.plan())}
+    assert seen == {BARS: Ending.BROUGHT_IN, "stock_BAD_USD_minute.parquet": Ending.UNREADABLE}
+    assert not parquet.storage.path.parent.exists()
+    assert endings(parquet.migrate()) == seen
+    assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in parquet.files()} == before
+
+
+# -- what is wrong with a file --------------------------------------------------------------------------------
+
+
+def without_open(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.drop(columns="open")
+
+
+def twice(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([frame, frame.iloc[:1]])
+
+
+def texts(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(datetime=frame["datetime"].astype(str))
+
+
+def without_times(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.drop(columns="datetime")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (without_open, "no numbers in a column open"),
+        (twice, "it has 2023-03-06 14:30:00+00:00 twice"),
+        (texts, "its column datetime holds object, not times"),
+        (without_times, "it has no column datetime, just open"),
+    ],
+)
+def test_a_table_that_holds_something_else_is_not_brought_in(parquet: Cache, change: Any, reason: str) -> None:
+    copy_as(parquet, "stock_ODD_USD_minute.parquet", change)
+    outcome = parquet.migrate()["stock_ODD_USD_minute.parquet"]
+    assert outcome.ending is Ending.UNREADABLE
+    assert reason in outcome.reason
+
+
+def test_damaged_files_are_told_and_the_others_go_in(parquet: Cache) -> None:
+    whole = parquet.file(BARS).read_bytes()
+    contents = {
+        "stock_A_USD_minute.parquet": b"",
+        "stock_B_USD_minute.parquet": whole[: len(whole) // 2],
+        "stock_C_USD_minute.parquet": whole[:200] + bytes(200) + whole[400:],
+        "stock_D_USD_minute.parquet": b"open,high,low,close\n1,2,3,4\n",
+        "stock_E_USD_minute.feather": whole,
+        "option_chains/OLD_2023-03-06.parquet": whole,
+        "stock_G_USD_minute_splits.parquet": whole[:50],
+    }
+    for name, content in contents.items():
+        parquet.file(name).parent.mkdir(exist_ok=True)
+        parquet.file(name).write_bytes(content)
+    parquet.file("stock_F_USD_minute.parquet").mkdir()
+    copy_as(parquet, "stock_G_USD_minute.parquet")
+    os.mkfifo(parquet.file("stock_H_USD_minute.parquet"))
+    found = parquet.migrate()
+    reasons = {name: outcome.reason for name, outcome in found.items() if outcome.ending is Ending.UNREADABLE}
+    assert set(reasons) == {
+        *(f"stock_{letter}_USD_minute.parquet" for letter in "ABCDG"),
+        "stock_E_USD_minute.feather",
+        "OLD_2023-03-06.parquet",
+    }
+    assert reasons["stock_A_USD_minute.parquet"] == "it is empty"
+    assert reasons["stock_D_USD_minute.parquet"] == "it is no Parquet file, whatever its name says"
+    assert all(reasons.values())
+    assert found[BARS].ending is Ending.BROUGHT_IN
+    assert parquet.storage.verify().findings == []
+
+
+def test_a_name_that_says_nothing_leaves_the_file_alone(parquet: Cache) -> None:
+    names = (
+        "notes.parquet",
+        "stock_A_B_C_minute.parquet",
+        "stock_OLD_USD_week.parquet",
+        "option_OLD_991340_1_CALL_day.parquet",
+    )
+    for name in names:
+        copy_as(parquet, name)
+    found = parquet.migrate()
+    assert {found[name].ending for name in names} == {Ending.LEFT_ALONE}
+
+
+def test_what_the_store_has_is_kept_where_a_file_says_otherwise(parquet: Cache) -> None:
+    parquet.migrate()
+    stored = parquet.bars(STOCK)
+
+    def dearer(frame: pd.DataFrame) -> pd.DataFrame:
+        frame.loc[3, "close"] += 0.01
+        return frame
+
+    copy_as(parquet, BARS, dearer)
+    found = parquet.migrate()[BARS]
+    assert found.ending is Ending.CONFLICT
+    assert "close at 2023-03-06 14:33:00+00:00" in found.reason
+    pd.testing.assert_frame_equal(parquet.bars(STOCK), stored)
+
+
+class Forgetful(DuckDBDataStorage):
+    """A store that gives back a bar that it was not given."""
+
+    def read_pandas(self, pin: Any, within: Any = None) -> pd.DataFrame:
+        frame = super().read_pandas(pin, within)
+        if len(frame) > 7:
+            frame.iloc[7, 3] += 1
+        return frame
+
+
+def test_a_file_that_the_store_does_not_give_back_is_neither_remembered_nor_deleted(parquet: Cache) -> None:
+    sound = parquet.storage
+    parquet.storage = Forgetful(sound.path)
+    found = parquet.migrate(delete_verified=True)[BARS]
+    assert found.ending is Ending.UNVERIFIED
+    assert "close at 2023-03-06 14:37:00+00:00" in found.reason
+    assert parquet.file(BARS).exists()
+    parquet.storage = sound
+    assert parquet.migrate()[BARS].ending is Ending.BROUGHT_IN
+
+
+# -- deleting -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_verified_is_deleted_with_its_companions_and_nothing_else(parquet: Cache) -> None:
+    kept = [
+        parquet.file("stock_BAD_USD_minute.parquet"),
+        parquet.file("stock_GONE_USD_minute_splits.parquet"),
+        parquet.file("notes.txt"),
+        parquet.folder / "thetadata" / "stock.parquet",
+    ]
+    kept[3].parent.mkdir()
+    for file in kept:
+        file.write_bytes(b"PAR1 something")
+    left_out = copy_as(parquet, "stock_EXTRA_USD_minute.parquet", lambda frame: frame.assign(signal=1))
+    found = parquet.migrate(delete_verified=True)
+    assert set(found[BARS].deleted) == {parquet.file(BARS), parquet.file(SNAPSHOT)}
+    assert found[left_out.name].kept == "the store does not have its columns signal, which Polygon does not send"
+    assert parquet.files() == sorted([*kept, left_out])
+    assert len(parquet.bars(STOCK)) == 80
+
+
+def test_a_file_that_is_here_is_deleted_later_if_the_store_still_has_it(parquet: Cache) -> None:
+    parquet.migrate()
+    found = parquet.migrate(delete_verified=True)[BARS]
+    assert (found.ending, len(found.deleted)) == (Ending.ALREADY_HERE, 2)
+    assert parquet.files() == []
+
+
+def test_a_file_that_the_store_has_otherwise_by_now_is_not_deleted(parquet: Cache) -> None:
+    parquet.migrate()
+    frame = parquet.bars(STOCK)
+    frame[["open", "high", "low", "close"]] /= 2
+    parquet.storage.store_ohlcv_data("OLD", frame, "polygon", "minute", adjustment="split")
+    found = parquet.migrate(delete_verified=True)[BARS]
+    assert found.ending is Ending.CONFLICT
+    assert len(parquet.files()) == 2
+
+
+def test_links_are_read_and_never_deleted_through(parquet: Cache) -> None:
+    elsewhere = parquet.home / "elsewhere"
+    shutil.move(parquet.folder / "polygon", elsewhere)
+    (parquet.folder / "polygon").symlink_to(elsewhere)
+    linked = Cache(parquet.home / "linked")
+    linked.file("x").parent.mkdir()
+    linked.file(BARS).symlink_to(elsewhere / BARS)
+    for each in (parquet, linked):
+        found = each.migrate(delete_verified=True)[BARS]
+        assert (found.ending, found.deleted) == (Ending.BROUGHT_IN, ())
+        assert found.kept == f"{BARS} is a link, or lies behind one"
+    assert len(list(elsewhere.iterdir())) == 2
+
+
+def test_a_file_that_is_written_to_meanwhile_is_not_deleted(parquet: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = PolygonBarsReader.read
+
+    def slow(self: Any, path: Path) -> Any:
+        contents = read(self, path)
+        written(path, DOWNLOADED + dt.timedelta(hours=2))
+        return contents
+
+    monkeypatch.setattr(PolygonBarsReader, "read", slow)
+    found = parquet.migrate(delete_verified=True)[BARS]
+    assert found.kept == "it was written to just now"
+    assert parquet.file(BARS).exists()
