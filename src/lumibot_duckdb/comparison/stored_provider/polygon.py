@@ -18,9 +18,8 @@ import numpy as np
 import pandas as pd
 from polygon.rest.base import BaseClient
 
-from lumibot_duckdb.backtesting.polygon import SPLIT_ADJUSTED, TICKER
-from lumibot_duckdb.backtesting.polygon_cache import WHOLE_NUMBERS
-from lumibot_duckdb.backtesting.polygon_chains import CHAIN_REUSE, SOURCE
+from lumibot_duckdb.backtesting.polygon_chains import CHAIN_REUSE
+from lumibot_duckdb.backtesting.polygon_records import SOURCE, SPLIT_ADJUSTED, TICKER, WHOLE_NUMBERS
 from lumibot_duckdb.comparison.stored_provider.answers import StoredAnswers
 from lumibot_duckdb.comparison.stored_provider.occ import occ_symbol, option_of
 from lumibot_duckdb.comparison.stored_provider.replacing import replaced
