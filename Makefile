@@ -14,7 +14,7 @@ WORKERS ?= 3
 help:
 	@echo "make demo   a real strategy on real prices, on Lumibot's storage and on ours, compared"
 	@echo "make test   lint, types and every test, on DuckDB 2.0 and on 1.5"
-	@echo "make soak   what make test tries for some seconds, for a quarter of an hour"
+	@echo "make soak   what make test leaves out or tries for some seconds only: all examples, more random numbers"
 	@echo "make bench  the benchmarks behind benchmarks/RESULTS.md"
 
 $(UV):
@@ -47,14 +47,14 @@ types: install
 	$(BIN)/mypy
 
 test-duckdb2: install
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not again" --durations 15
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not long" --durations 15
 
 test-duckdb15: $(VENV15)/.installed
-	$(BIN15)/python -m pytest -n $(WORKERS) --dist worksteal -m "not soak and not again" \
+	$(BIN15)/python -m pytest -n $(WORKERS) --dist worksteal -m "not soak and not long" \
 		tests/storage tests/faults tests/backtesting tests/cli/test_sql.py tests/cli/test_status.py
 
 soak: install
-	LUMIBOT_DUCKDB_ALTERNATIONS=10000 LUMIBOT_DUCKDB_SOAK_SECONDS=600 $(BIN)/python -m pytest -m "soak or again" --durations 0
+	LUMIBOT_DUCKDB_ALTERNATIONS=10000 LUMIBOT_DUCKDB_SOAK_SECONDS=600 $(BIN)/python -m pytest -m "soak or long" --durations 0
 
 bench: install
 	$(BIN)/python -m benchmarks

@@ -64,7 +64,7 @@ def test_lumibots_files_go_to_the_sides_and_no_key_to_any_file(
         assert KEY.encode() not in file.read_bytes(), file
 
 
-@pytest.mark.again
+@pytest.mark.long
 def test_from_the_store_alone(
     first: tuple[Answer, Path, Path], ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,7 +35,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, str]
         yield request.param, environment_for(ground.word, server)
 
 
-@pytest.mark.again
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted({name for ground in GROUNDS.values() for name in ground.runs}))
 def test_an_example_gives_the_same(name: str, served: tuple[str, dict[str, str]], tmp_path: Path) -> None:
     ground, settings = served

@@ -139,7 +139,7 @@ def test_ctrl_c_ends_the_side_and_leaves_nothing(own_ground: Ground) -> None:
     assert not list(temporary.glob("lumibot-duckdb-compare-*"))
 
 
-@pytest.mark.again
+@pytest.mark.long
 def test_a_script_without_a_backtest(own_ground: Ground) -> None:
     script = own_ground.script("nothing.py", "import sys\nprint(sys.argv)\nsys.exit(0)")
     with on_ground(own_ground.folder, {}):
@@ -149,7 +149,7 @@ def test_a_script_without_a_backtest(own_ground: Ground) -> None:
     assert "['" + str(script) + "', '--repeat', 'x']" in (own_ground.folder / "kept/duckdb-1/output.txt").read_text()
 
 
-@pytest.mark.again
+@pytest.mark.long
 def test_a_source_that_is_not_replaced(own_ground: Ground) -> None:
     script = own_ground.script("own_frames.py", OWN_FRAMES)
     report = own_ground.folder / "report.html"
@@ -161,7 +161,7 @@ def test_a_source_that_is_not_replaced(own_ground: Ground) -> None:
     assert "Nothing compared" in report.read_text(encoding="utf-8")
 
 
-@pytest.mark.again
+@pytest.mark.long
 def test_a_script_that_is_different_each_time(ground: Ground) -> None:
     answer = compare("--repeat", "2", ground.script("by_chance.py", BY_CHANCE))
     assert answer.code == 1

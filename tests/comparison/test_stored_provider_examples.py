@@ -89,7 +89,7 @@ def serve() -> Iterator[Callable[[str], LoopbackServer]]:
         yield serve
 
 
-@pytest.mark.soak
+@pytest.mark.long
 @pytest.mark.parametrize(("source_name", "name"), ALL)
 def test_an_example_trades_the_same_on_the_store(source_name: str, name: str, tmp_path: Path, serve: Any) -> None:
     source = SOURCES[source_name]

@@ -54,7 +54,7 @@ def compare(tmp_path: Path, server: PolygonServer, *arguments: Any, fills: int) 
     assert_same_result(expected, backtest(ours, server, *arguments), fills=fills)
 
 
-@pytest.mark.parametrize("name", ["autumn", pytest.param("spring", marks=pytest.mark.again)])
+@pytest.mark.parametrize("name", ["autumn", pytest.param("spring", marks=pytest.mark.long)])
 def test_random_requests_on_a_migrated_cache_get_the_answers_that_made_it(name: str, tmp_path: Path) -> None:
     """Stocks, options, crypto, forex and an index; minutes, hours and days; chains; what is unknown."""
     market = MARKETS[name]()
@@ -88,7 +88,7 @@ def test_options_out_of_a_chain(tmp_path: Path, server: PolygonServer) -> None:
     assert asked_for(server, AGGREGATES) == asked_for(server, CONTRACTS) == []
 
 
-@pytest.mark.again
+@pytest.mark.long
 def test_crypto_and_forex_around_the_clock(tmp_path: Path, server: PolygonServer) -> None:
     parameters = {
         "assets": [Asset("BTC", "crypto"), Asset("EUR", "forex")],

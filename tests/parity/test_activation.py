@@ -328,7 +328,7 @@ def test_the_router_asks_and_answers_as_it_does_without_us(tmp_path: Path, polyg
     assert list(tmp_path.rglob("store.duckdb")) == []
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_a_backtest_on_the_router_is_the_same_as_without_us(
     tmp_path: Path, polygon: PolygonServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,13 +119,13 @@ def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_bar_differs(tm
 
 
 @pytest.mark.parametrize("name", ["autumn", "spring"])
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.again)])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Path, serve: Any) -> None:
     market = MARKETS[name]()
     compare(tmp_path, serve(name), market, requests(market, seed, 70))
 
 
-@pytest.mark.parametrize("seed", [21, pytest.param(22, marks=pytest.mark.again)])
+@pytest.mark.parametrize("seed", [21, pytest.param(22, marks=pytest.mark.long)])
 def test_what_the_store_holds_already_changes_no_answer(seed: int, tmp_path: Path, serve: Any) -> None:
     """Lumibot's first run on an empty cache is what comes out, whatever other backtests left in the store."""
     market, server = autumn(), serve("autumn")
@@ -139,7 +139,7 @@ def test_what_the_store_holds_already_changes_no_answer(seed: int, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "name", ["real_split", "real_half_day", "real_crypto", pytest.param("real_forex", marks=pytest.mark.again)]
+    "name", ["real_split", "real_half_day", "real_crypto", pytest.param("real_forex", marks=pytest.mark.long)]
 )
 def test_random_requests_of_real_bars_get_the_same_answers(name: str, tmp_path: Path, serve: Any) -> None:
     market = MARKETS[name]()
@@ -152,8 +152,8 @@ def test_random_requests_of_real_bars_get_the_same_answers(name: str, tmp_path: 
         "SPY",
         "THIN",
         "IPOX",
-        pytest.param("SPLT", marks=pytest.mark.again),
-        pytest.param("AUCT", marks=pytest.mark.again),
+        pytest.param("SPLT", marks=pytest.mark.long),
+        pytest.param("AUCT", marks=pytest.mark.long),
     ],
 )
 def test_one_asset_asked_at_random_gets_the_same_answers(symbol: str, tmp_path: Path, serve: Any) -> None:

@@ -89,7 +89,7 @@ def ran(start: Callable[[], object]) -> BacktestResult:
 
 
 @pytest.mark.parametrize(
-    ("ground", "name"), [pytest.param(*run, marks=[] if run in SOME else [pytest.mark.soak]) for run in ALL]
+    ("ground", "name"), [pytest.param(*run, marks=[] if run in SOME else [pytest.mark.long]) for run in ALL]
 )
 def test_an_example_runs_on_the_store_as_it_is(
     ground: str, name: str, tmp_path: Path, server_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
@@ -136,7 +136,7 @@ if {program!r} in sys.argv[0]:
 """
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_the_file_that_lumibot_ships_runs_from_the_shell(tmp_path: Path, server_of: Callable[[str], Any]) -> None:
     """In processes of their own; a `sitecustomize` leads them to the loopback server, and that is all."""
     shipped = Path(import_module("lumibot.example_strategies").__file__ or "").with_name("stock_bracket.py")

@@ -33,7 +33,7 @@ def compare(market: Market, theirs, ours, seed: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("name", MARKETS)
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.again)])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Path) -> None:
     market = MARKETS[name]()
     theirs, ours = both_sources(market, store(market, tmp_path))

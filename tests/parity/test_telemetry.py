@@ -98,7 +98,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 @pytest.mark.parametrize(
     "source",
-    [pytest.param(name, marks=[] if name in ("yahoo", "polygon") else [pytest.mark.soak]) for name in GROUNDS],
+    [pytest.param(name, marks=[] if name in ("yahoo", "polygon") else [pytest.mark.long]) for name in GROUNDS],
 )
 def test_a_backtest_says_what_it_did_in_one_line(source: str, tmp_path: Path, lines: Callable[[], list[str]]) -> None:
     with GROUNDS[source](tmp_path) as backtest:

@@ -103,7 +103,7 @@ def assert_same(requests: Sequence[Request], expected: Sequence[Answer], actual:
     assert sum(isinstance(answer.value, object) and answer.value is not None for answer in expected) > len(requests) / 3
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.again)])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_daily_bars_of_all_sorts_of_instruments(made_up_server: YahooServer, tmp_path: Path, seed: int) -> None:
     span = moment(TODAY - dt.timedelta(days=500)), moment(TODAY - dt.timedelta(days=30 * seed))
     index = pd.date_range(*span, freq="13h")
@@ -128,7 +128,7 @@ def test_daily_bars_of_real_stocks(tmp_path: Path) -> None:
         assert_same(requests, expected, answers(ours, server, span, requests))
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.again)])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_intraday_bars(intraday_server: YahooServer, tmp_path: Path, seed: int) -> None:
     """Those of US stocks, too, which Lumibot stamps with the end of the session, all of a day the same."""
     assert intraday_server.now is not None
