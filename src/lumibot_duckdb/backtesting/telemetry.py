@@ -79,15 +79,15 @@ def tell_of_backtest(sources: Sequence[Observed]) -> None:
     ours = [source for source in sources if getattr(source, "use_duckdb", False)]
     done = sum((source.telemetry_since_told() for source in ours), Telemetry())
     if done != Telemetry() and ours[0].log_stats:
-        tell(f"DuckDB: {done}")
+        tell(f"DuckDB: {done}", after="\n")  # Lumibot's bar of progress leaves its line open
 
 
-def tell(line: str) -> None:
-    """Log a line at INFO, as Lumibot logs; where that is silenced, as in most backtests, to standard error."""
+def tell(line: str, *, after: str = "") -> None:
+    """Log a line at INFO, as Lumibot logs; where that is silenced, as in most backtests, to standard error, `after`."""
     if logger.isEnabledFor(logging.INFO):
         logger.info("%s", line)
     else:
-        print(line, file=sys.stderr)
+        print(f"{after}{line}", file=sys.stderr)
 
 
 def _count(number: int, noun: str) -> str:

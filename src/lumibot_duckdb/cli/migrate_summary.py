@@ -20,8 +20,9 @@ _TITLES = {
 }
 
 _WAY_ON = """\
-Now run a backtest on the store, with the source of lumibot_duckdb.backtesting that has the name of Lumibot's:
-  from lumibot_duckdb.backtesting import PolygonDataBacktesting
+Now run a script as it is on these bars, or compare both storages first:
+  lumibot-duckdb run my_strategy.py
+  lumibot-duckdb compare --from-cache my_strategy.py
 `lumibot-duckdb status` shows what the store has."""
 
 
