@@ -155,9 +155,10 @@ def covered(folder: Path, storage: DuckDBDataStorage) -> list[list[str]]:
         ("2024-03-01 10:00", "2024-03-01 10:09:59.999999", ["2024-03-01 00:00:00", "2024-03-01 10:10:00"]),
         ("2024-03-01 00:00", "2024-03-01 10:59:59.999999", ["2024-03-01 00:00:00", "2024-03-01 11:00:00"]),
         ("2024-02-27 00:00", "2024-03-04 23:59:59.999999", ["2024-03-01 00:00:00", "2024-03-01 10:10:00"]),
+        ("2024-03-01 10:00", "2024-03-01 10:09:00", ["2024-03-01 00:00:00", "2024-03-01 10:10:00"]),
         ("2024-03-01 10:00", "2024-03-01 10:05:30", ["2024-03-01 00:00:00", "2024-03-01 10:05:00"]),
     ],
-    ids=["just the candles", "believed", "far too long", "an open candle"],
+    ids=["just the candles", "believed", "far too long", "to the start of the last candle", "an open candle"],
 )
 def test_ranges_are_believed_as_far_as_lumibot_does(start: str, end: str, expected: list[str], tmp_path: Path) -> None:
     ranges = f"INSERT INTO cache_dt_ranges VALUES ('a', '{start}', '{end}')"

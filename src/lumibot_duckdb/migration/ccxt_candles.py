@@ -148,11 +148,13 @@ def _reason(error: duckdb.Error) -> LeftAloneError | UnreadableFileError:
 def _covered(start: datetime, end: datetime, starts: Int64Array, length: int, closed: int) -> TimeRange | None:
     """Return what of a range is covered by closed candles: all of it, if it does not reach far past them.
 
-    Older releases took whatever they had asked for as downloaded. All releases ask for whole days (UTC), of which newer
-    ones note just what lies between the first and the last candle: so the day is covered from its beginning on.
+    Older releases took whatever they had asked for as downloaded, or noted the start of the last candle. All releases
+    ask for whole days (UTC), of which newer ones note just what lies between the first and the last candle: so the day
+    is covered from its beginning on.
     """
-    first, stop = _seconds(start), min(-(-(_microseconds(end) + 1) // 1_000_000), closed)
-    stop = stop // length * length
+    last, fraction = divmod(_microseconds(end), 1_000_000)
+    past = last + length if not fraction and last in starts else -(-(_microseconds(end) + 1) // 1_000_000)
+    first, stop = _seconds(start), min(past, closed) // length * length
     inside = starts[(starts >= first) & (starts < stop)]
     if not len(inside):
         return None
