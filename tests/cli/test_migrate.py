@@ -234,3 +234,15 @@ def test_a_run_over_many_files_may_be_killed_and_interrupted_and_then_ends(comma
     assert storage.verify().findings == []
     rows = {info.key.asset.symbol: info.rows for info in storage.list_series()}
     assert rows == {name: len(pd.read_parquet(many / "polygon" / f"stock_{name}_USD_hour.parquet")) for name in names}
+
+
+@pytest.mark.soak
+def test_two_runs_at_once_bring_in_everything_once(command: Command) -> None:
+    names = [f"S{number:03}" for number in range(60)]
+    many = cache_of(names, command.folder / "many")
+    running = [start(many, command.store) for _ in range(2)]
+    outputs = [each.communicate()[0] for each in running]
+    assert [each.returncode for each in running] == [0, 0], outputs
+    storage = command.storage()
+    assert storage.verify().findings == []
+    assert len(storage.list_series()) == 60

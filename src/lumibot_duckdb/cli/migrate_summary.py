@@ -20,7 +20,7 @@ _TITLES = {
 }
 
 _WAY_ON = """\
-Now run a backtest on the store, with the source of lumibot_duckdb.backtesting that has the name of Lumibot's:
+Now run a backtest on the store, with the source of lumibot_duckdb.backtesting that has the name of Lumibot's, such as:
   from lumibot_duckdb.backtesting import PolygonDataBacktesting
 `lumibot-duckdb status` shows what the store has."""
 
