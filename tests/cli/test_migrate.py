@@ -180,11 +180,8 @@ def test_whoever_has_an_s3_mirror_is_told(command: Command, cache: Path, monkeyp
 
 
 def start(cache: Path, store: Path) -> subprocess.Popen[str]:
-    code = (
-        "from lumibot_duckdb.cli.main import main; code = main(); assert 'lumibot' not in sys.modules; sys.exit(code)"
-    )
     return subprocess.Popen(
-        [sys.executable, "-c", f"import sys; {code}", "--store", str(store), "migrate", "--from", str(cache)],
+        [sys.executable, "-m", "lumibot_duckdb.cli.main", "--store", str(store), "migrate", "--from", str(cache)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
