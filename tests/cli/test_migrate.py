@@ -180,11 +180,8 @@ def test_whoever_has_an_s3_mirror_is_told(command: Command, cache: Path, monkeyp
 
 
 def start(cache: Path, store: Path) -> subprocess.Popen[str]:
-    code = (
-        "from lumibot_duckdb.cli.main import main; code = main(); assert 'lumibot' not in sys.modules; sys.exit(code)"
-    )
     return subprocess.Popen(
-        [sys.executable, "-c", f"import sys; {code}", "--store", str(store), "migrate", "--from", str(cache)],
+        [sys.executable, "-m", "lumibot_duckdb.cli.main", "--store", str(store), "migrate", "--from", str(cache)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -234,3 +231,15 @@ def test_a_run_over_many_files_may_be_killed_and_interrupted_and_then_ends(comma
     assert storage.verify().findings == []
     rows = {info.key.asset.symbol: info.rows for info in storage.list_series()}
     assert rows == {name: len(pd.read_parquet(many / "polygon" / f"stock_{name}_USD_hour.parquet")) for name in names}
+
+
+@pytest.mark.soak
+def test_two_runs_at_once_bring_in_everything_once(command: Command) -> None:
+    names = [f"S{number:03}" for number in range(60)]
+    many = cache_of(names, command.folder / "many")
+    running = [start(many, command.store) for _ in range(2)]
+    outputs = [each.communicate()[0] for each in running]
+    assert [each.returncode for each in running] == [0, 0], outputs
+    storage = command.storage()
+    assert storage.verify().findings == []
+    assert len(storage.list_series()) == 60

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +52,10 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from lumibot_duckdb.cli.migrate_summary import nothing_found
-    from lumibot_duckdb.migration.mirror import notice
-    from lumibot_duckdb.migration.plan import plan_of
+    with _without_greetings():
+        from lumibot_duckdb.cli.migrate_summary import nothing_found
+        from lumibot_duckdb.migration.mirror import notice
+        from lumibot_duckdb.migration.plan import plan_of
 
     if arguments.dry_run and arguments.delete_verified:
         raise CommandError("--dry-run and --delete-verified do not go together")
@@ -65,6 +68,17 @@ def _run(arguments: argparse.Namespace) -> int:
         print(nothing_found(plan))
         return 0
     return _look(plan, arguments) if arguments.dry_run else _bring_in(plan, arguments)
+
+
+@contextmanager
+def _without_greetings() -> Iterator[None]:
+    """Load readers without what Lumibot, which some of them work with, says when it is loaded."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _folder(given: str | None) -> Path:
