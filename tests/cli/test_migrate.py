@@ -8,13 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from lumibot import constants
 from lumibot.backtesting import PolygonDataBacktesting
 from lumibot.entities import Asset
+from lumibot.tools import shared_bar_cache
 
 from cli.files import Command
 from lumibot_duckdb import DuckDBDataStorage
@@ -176,6 +179,69 @@ def test_whoever_has_an_s3_mirror_is_told(command: Command, cache: Path, monkeyp
     assert "S3" not in command("migrate", "--from", cache, "--dry-run").out
 
 
+def test_a_mirror_that_a_file_beside_the_strategies_names_counts(
+    command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*S3, "LUMIBOT_DISABLE_DOTENV"):
+        monkeypatch.delenv(name, raising=False)
+    (command.folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in S3.items()))
+    assert "S3 bucket, bars-of-mine" in command("migrate", "--from", cache, "--dry-run").out
+
+
+def test_all_caches_at_once(command: Command, cache: Path) -> None:
+    """Of Polygon, Yahoo, Alpaca and CCXT, as an older release wrote them."""
+    with tarfile.open(DATA.parent / "lumibot-4.4.30.tar.xz") as archive:
+        archive.extractall(cache, filter="data")
+    before = contents(cache)
+    ended = command("migrate", "--from", cache, "--all")
+    assert ended.code == 0, ended.out + ended.err
+    assert contents(cache) == before
+    sources = {info.key.source for info in command.storage().list_series() if info.rows}
+    assert sources == {"polygon", "yahoo", "alpaca", "ccxt"}
+    again = command("migrate", "--from", cache, "--only", "yahoo,alpaca,ccxt")
+    assert "\n0 files brought in, " in again.out
+    assert "polygon/ (" in again.out
+    assert "not asked for (--only)" in again.out
+
+
+def test_shared_bars_are_found_by_symbol_and_key(
+    command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lumibot's own shared cache writes them, under the key that a `.env` file has."""
+    key = "PKSHAREDSHARED"
+    for name in ("ALPACA_API_KEY", "ALPACA_OAUTH_TOKEN", "LUMIBOT_DISABLE_DOTENV", "LUMIBOT_SHARED_BARS_SCOPE"):
+        monkeypatch.delenv(name, raising=False)
+    folder = command.folder / "shared"
+    monkeypatch.setattr(constants, "LUMIBOT_CACHE_FOLDER", str(folder))
+    minutes = pd.date_range("2024-03-04 09:30", periods=30, freq="min", tz="America/New_York")
+    prices = pd.Series(range(30), index=minutes) / 100 + 50.0
+    bars = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), prices) | {"volume": 100.0})
+    series = shared_bar_cache.BarSeries.make(
+        "alpaca",
+        "SPY",
+        "1minute",
+        scope=shared_bar_cache.credential_scope("alpaca", key),
+        requestType="StockBarsRequest",
+        timeframe="1Min",
+        feed=None,
+        adjustment="all",
+        asof=None,
+        currency=None,
+    )
+    shared_bar_cache.read_bars_many(
+        [series], minutes[0], minutes[-1], lambda members, start, stop: dict.fromkeys(members, bars)
+    )
+    refused = command("migrate", "--from", folder)
+    assert "set ALPACA_API_KEY (or ALPACA_OAUTH_TOKEN) to the one that it was downloaded with" in refused.out
+    (command.folder / ".env").write_text(f"ALPACA_API_KEY={key}\n")
+    assert "name its symbol (--symbols)" in command("migrate", "--from", folder).out
+    assert "1 file brought in" in command("migrate", "--from", folder, "--symbols", "qqq, spy,BTC/USD").out
+    monkeypatch.delenv("ALPACA_API_KEY")
+    stored = command.storage().get_historical_prices("SPY", source="alpaca")
+    assert stored["close"].tolist() == prices.tolist()
+    assert key not in command.storage().sql("SELECT metadata FROM ingest").to_pandas().to_string()
+
+
 # -- many files -----------------------------------------------------------------------------------------------
 
 
@@ -233,7 +299,7 @@ def test_a_run_over_many_files_may_be_killed_and_interrupted_and_then_ends(comma
     assert rows == {name: len(pd.read_parquet(many / "polygon" / f"stock_{name}_USD_hour.parquet")) for name in names}
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_two_runs_at_once_bring_in_everything_once(command: Command) -> None:
     names = [f"S{number:03}" for number in range(60)]
     many = cache_of(names, command.folder / "many")

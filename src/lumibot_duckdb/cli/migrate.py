@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.interrupts import Interrupts
+from lumibot_duckdb.cli.settings import settings
 from lumibot_duckdb.cli.store import chosen_path, open_store
 
 if TYPE_CHECKING:
     from lumibot_duckdb.migration.plan import Plan
     from lumibot_duckdb.migration.run import Outcome
+    from lumibot_duckdb.storage.interface import AssetKey
 
 _DESCRIPTION = """\
 Bring what Lumibot has cached into the store, so that no bar is downloaded again. The files are only read; each is
@@ -43,6 +45,11 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--from", dest="folder", metavar="FOLDER", help="the cache folder (default: Lumibot's own)")
     parser.add_argument("--only", metavar="SOURCE,...", help="the caches of these sources only, e.g. polygon")
+    parser.add_argument(
+        "--symbols",
+        metavar="SYMBOL,...",
+        help="what Alpaca's shared bars are of, besides the CSV files' symbols: SPY,BTC/USD",
+    )
     parser.add_argument("--dry-run", action="store_true", help="read the files and show what would be done, no more")
     parser.add_argument(
         "--delete-verified", action="store_true", help="delete each file that the store gives back whole"
@@ -56,12 +63,20 @@ def _run(arguments: argparse.Namespace) -> int:
         from lumibot_duckdb.cli.migrate_summary import nothing_found
         from lumibot_duckdb.migration.mirror import notice
         from lumibot_duckdb.migration.plan import plan_of
+    from lumibot_duckdb.migration.shared_bars import KEYS
 
     if arguments.dry_run and arguments.delete_verified:
         raise CommandError("--dry-run and --delete-verified do not go together")
     only = None if arguments.only is None else _sources(arguments.only)
-    plan = plan_of(_folder(arguments.folder), only, chosen_path(arguments.store))
-    told = notice(os.environ)
+    known = settings()
+    os.environ.update({name: known[name] for name in KEYS if name in known})
+    plan = plan_of(
+        _folder(arguments.folder),
+        only,
+        chosen_path(arguments.store),
+        assets=_assets(arguments.symbols or ""),
+    )
+    told = notice(known)
     if told is not None:
         print(f"{told}\n")
     if not plan.files:
@@ -97,6 +112,14 @@ def _sources(text: str) -> set[str]:
     if not named or named - set(sources()):
         raise CommandError(f"--only {text} names what is none of {', '.join(sources())}")
     return named
+
+
+def _assets(text: str) -> list[AssetKey]:
+    from lumibot_duckdb.storage.interface import AssetKey
+
+    symbols = [symbol.strip().upper() for symbol in text.split(",") if symbol.strip()]
+    pairs = [symbol.partition("/") for symbol in symbols]
+    return [AssetKey(base, "crypto", quote) if quote else AssetKey(base) for base, _, quote in pairs]
 
 
 def _look(plan: Plan, arguments: argparse.Namespace) -> int:

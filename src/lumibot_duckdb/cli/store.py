@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.settings import settings
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 
 def chosen_path(store: str | None) -> Path:
-    """Return the absolute path of the store file for what `--store` says (None: the default store)."""
-    from lumibot_duckdb.storage.location import store_path
+    """Return the absolute path of the store file for what `--store` says (None: the one that backtests use here)."""
+    from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE, store_path
 
     try:
-        return store_path(store).absolute()
+        return store_path(store or settings().get(ENVIRONMENT_VARIABLE) or None).absolute()
     except ValueError as error:
         raise CommandError(str(error)) from None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lumibot_duckdb.migration.reader import CacheReader
 from lumibot_duckdb.migration.readers import READERS
+from lumibot_duckdb.storage.interface import AssetKey
 
 _OTHER_SOURCE = "this package has no source of its own for it, so Lumibot's goes on using it"
 _NOT_REPLACED = {
@@ -71,11 +72,20 @@ def sources() -> tuple[str, ...]:
     return tuple(dict.fromkeys(reader.source() for reader in READERS))
 
 
-def plan_of(folder: Path, only: Collection[str] | None = None, store: Path | None = None) -> Plan:
-    """Return the plan for a cache folder, of some sources only if they are named. The folder of `store` is left out."""
+def plan_of(
+    folder: Path,
+    only: Collection[str] | None = None,
+    store: Path | None = None,
+    *,
+    assets: Sequence[AssetKey] = (),
+) -> Plan:
+    """Return the plan for a cache folder, of some sources only if they are named. The folder of `store` is left out.
+
+    `assets` are for files whose names do not tell what they hold; see `CacheReader`.
+    """
     kinds, claimed, others = [], set(), set()
     for reader_class in READERS:
-        reader = reader_class(folder)
+        reader = reader_class(folder, assets)
         files = tuple(reader.files())
         theirs = {*files, *(companion for file in files for companion in reader.companions(file))}
         if only is not None and reader.source() not in only:

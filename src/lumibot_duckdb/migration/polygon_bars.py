@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,8 +47,8 @@ class PolygonBarsReader(CacheReader):
 
     name: ClassVar[str] = "Polygon bars"
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, assets: Iterable[AssetKey] = ()) -> None:
+        super().__init__(folder, assets)
         self._listed: tuple[str, set[tuple[date, float, str]]] | None = None
 
     def files(self) -> Sequence[Path]:

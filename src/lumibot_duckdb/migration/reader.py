@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from lumibot_duckdb.migration.contents import CacheContent
+from lumibot_duckdb.storage.interface import AssetKey
 
 
 class CacheReader(ABC):
@@ -16,9 +17,11 @@ class CacheReader(ABC):
     name: ClassVar[str]
     """What the files are, for a person: "Polygon bars"."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, assets: Iterable[AssetKey] = ()) -> None:
         self.folder = folder
         """Lumibot's cache folder, which holds `polygon/`, `yahoo/`, ..."""
+        self.assets = tuple(assets)
+        """What may be in the folder, for files whose names do not tell."""
 
     @classmethod
     def source(cls) -> str:

@@ -28,11 +28,9 @@ from lumibot_duckdb.migration.alpaca_names import alpaca_symbol, parsed
 from lumibot_duckdb.migration.contents import CacheContent
 from lumibot_duckdb.migration.errors import LeftAloneError, MigrationError, UnreadableFileError
 from lumibot_duckdb.migration.file_ages import written_at
+from lumibot_duckdb.migration.shared_bars import KEYS
 from lumibot_duckdb.storage.interface import AssetKey, SeriesKey, TimeRange
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
-
-KEYS = ("ALPACA_API_KEY", "APCA_API_KEY_ID", "ALPACA_OAUTH_TOKEN")
-"""Environment variables whose key or token the bars may have been downloaded with."""
 
 _SHARED_BY_ALL = "provider"
 _COLUMNS = ("open", "high", "low", "close", "volume", "trade_count", "vwap")
@@ -108,7 +106,7 @@ class SharedSeries:
 
     @property
     def _advice(self) -> str:
-        what = "name its symbol"
+        what = "name its symbol (--symbols)"
         if not self._scopes:
             what = "set ALPACA_API_KEY (or ALPACA_OAUTH_TOKEN) to the one that it was downloaded with, and " + what
         return f"its name is a digest that does not tell whose bars it holds: {what}, and run again"

@@ -1,0 +1,39 @@
+"""The settings that a script would run with: the environment, and the `.env` file that Lumibot loads.
+
+Lumibot loads the nearest `.env` at or above the working folder when it is imported. A store or a bucket that is named
+there is the one that backtests use, so commands look there too. Nothing is put in the environment here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+_ON = ("1", "true", "yes", "on")
+
+
+def settings() -> Mapping[str, str]:
+    """Return the environment with what `.env` adds to it and `.env.local` replaces in it, as Lumibot has them."""
+    found = dict(os.environ)
+    if _says_yes("LUMIBOT_DISABLE_DOTENV"):
+        return found
+    here = Path.cwd()
+    file = next((folder / ".env" for folder in (here, *here.parents) if (folder / ".env").is_file()), None)
+    if file is None:
+        return found
+    found = _values(file) | found
+    local = file.with_name(".env.local")
+    if local.is_file() and not _says_yes("LUMIBOT_DISABLE_DOTENV_LOCAL"):
+        found |= _values(local)
+    return found
+
+
+def _values(file: Path) -> dict[str, str]:
+    from dotenv import dotenv_values
+
+    return {name: value for name, value in dotenv_values(file, verbose=False).items() if value is not None}
+
+
+def _says_yes(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() in _ON
