@@ -51,7 +51,7 @@ test-duckdb2: install
 
 test-duckdb15: $(VENV15)/.installed
 	$(BIN15)/python -m pytest -n $(WORKERS) --dist worksteal -m "not soak and not long" \
-		tests/storage tests/faults tests/backtesting tests/cli/test_sql.py tests/cli/test_status.py
+		tests/storage tests/faults tests/backtesting/test_stored_source.py tests/migration/test_ccxt.py tests/cli/test_sql.py tests/cli/test_status.py
 
 soak: install
 	LUMIBOT_DUCKDB_ALTERNATIONS=10000 LUMIBOT_DUCKDB_SOAK_SECONDS=600 $(BIN)/python -m pytest -m "soak or long" --durations 0

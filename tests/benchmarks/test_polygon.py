@@ -73,6 +73,7 @@ def test_data_whose_making_was_interrupted_is_made_again(tmp_path):
     assert workplace.made_once("bars", interrupted) == made
 
 
+@pytest.mark.long
 def test_both_sides_download_the_same_bars_from_the_loopback_server(tmp_path):
     from benchmarks.bars import Workplace
     from benchmarks.polygon.download import into_nothing

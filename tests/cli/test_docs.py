@@ -54,22 +54,7 @@ def as_printed(page: str, folder: Path) -> str:
     outputs = [_normalised(output, folder) for output in ended.stdout.split(f"{MARK}\n")]
     assert len(outputs) == len(commands) + 1, ended.stdout
     printed = iter(outputs)
-    return BLOCK.sub(lambda block: COMMAND.sub(lambda part: _shown(part[1], part[2], next(printed)), block[0]), page)
-
-
-def _shown(command: str, shown: str, printed: str) -> str:
-    """Return a command with its output: as the page has it, if only times and sizes are others."""
-    same = " compare " in command and _without_costs(shown) == _without_costs(printed)
-    return f"$ {command}\n{shown if same else printed}"
-
-
-def _without_costs(output: str) -> str:
-    """Leave out what `compare` measures: how long a run took, the numbers of its table, and phases of no length."""
-    output = re.sub(r"^  - .*\n", "", output, flags=re.MULTILINE)
-    output = re.sub(r"^  [- ]{20,}$", "", output, flags=re.MULTILINE)
-    output = re.sub(r"^( +Lumibot) +(lumibot-duckdb)$", r"\1 \2", output, flags=re.MULTILINE)
-    output = re.sub(r"^(  on .* \.\.\.) [\d.,]+ s$", r"\1", output, flags=re.MULTILINE)
-    return re.sub(r"^(  [a-zA-Z][\w ,]*?)  +[\d.,]+  +[\d.,]+(  .*)?$", r"\1", output, flags=re.MULTILINE)
+    return BLOCK.sub(lambda block: COMMAND.sub(lambda part: f"$ {part[1]}\n{next(printed)}", block[0]), page)
 
 
 def _make_cache(folder: Path) -> None:

@@ -236,7 +236,7 @@ def test_shared_bars_are_found_by_symbol_and_key(
     (command.folder / ".env").write_text(f"ALPACA_API_KEY={key}\n")
     assert "name its symbol (--symbols)" in command("migrate", "--from", folder).out
     assert "1 file brought in" in command("migrate", "--from", folder, "--symbols", "qqq, spy,BTC/USD").out
-    monkeypatch.delenv("ALPACA_API_KEY")
+    assert "ALPACA_API_KEY" not in os.environ
     stored = command.storage().get_historical_prices("SPY", source="alpaca")
     assert stored["close"].tolist() == prices.tolist()
     assert key not in command.storage().sql("SELECT metadata FROM ingest").to_pandas().to_string()

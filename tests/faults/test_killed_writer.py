@@ -16,7 +16,7 @@ import pytest
 from faults import workers
 from lumibot_duckdb.storage.connection import StoreConnection
 
-KILLS = 30
+KILLS = 18
 
 
 def kill(process: Any) -> None:

@@ -64,14 +64,14 @@ def test_readers_writers_and_an_idle_process_share_a_store(tmp_path: Path) -> No
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_they_share_it_for_a_while(tmp_path: Path) -> None:
-    check_soak(tmp_path / "s.duckdb", float(os.environ.get("LUMIBOT_DUCKDB_SOAK_SECONDS", "20")))
+    check_soak(tmp_path / "s.duckdb", float(os.environ.get("LUMIBOT_DUCKDB_SOAK_SECONDS", "10")))
 
 
 # Ten thousand are `make soak`, here and on the whole storage.
-ROUNDS = int(os.environ.get("LUMIBOT_DUCKDB_ALTERNATIONS", "1500"))
+ROUNDS = int(os.environ.get("LUMIBOT_DUCKDB_ALTERNATIONS", "800"))
 
 
-@pytest.mark.parametrize("rounds", [500, pytest.param(ROUNDS, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("rounds", [300, pytest.param(ROUNDS, marks=pytest.mark.soak)])
 def test_alternations_of_two_processes_give_no_stale_read(tmp_path: Path, rounds: int) -> None:
     path = tmp_path / "s.duckdb"
     with StoreConnection.of(path).write() as cursor:

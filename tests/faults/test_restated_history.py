@@ -22,7 +22,7 @@ from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, SeriesKe
 from storage.frames import minute_bars
 
 SPAWN = multiprocessing.get_context("spawn")
-KILLS = 12
+KILLS = 7
 PROCESSES = 4
 ROUNDS = 5
 OPTION = AssetKey("AAPL", "option", expiration=dt.date(2024, 1, 19), strike=190.0, right="CALL")

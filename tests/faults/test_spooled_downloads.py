@@ -30,7 +30,7 @@ SPAWN = multiprocessing.get_context("spawn")
 START = 1_704_205_800  # 2024-01-02 09:30 in New York
 ROWS = 50
 PROCESSES = 4
-KILLS = 10
+KILLS = 6
 
 
 def piece(number: int) -> tuple[pd.DataFrame, TimeRange]:

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
+import pytest
 from lumibot.entities import Asset, Order
 
 HOME = "lumibot.example_strategies"
@@ -130,3 +131,12 @@ LEFT_OUT: dict[str, str] = {
     "agent_*": "asks a language model what to do",
     "ai_*": "asks a language model what to do",
 }
+
+
+def some_of(examples: Mapping[str, Any], *chosen: str) -> list[Any]:
+    """Return the names of all examples for a test, of which those that are not chosen run in `make soak` only.
+
+    Polygon's tests run all of them in `make test`.
+    """
+    assert set(chosen) <= set(examples)
+    return [name if name in chosen else pytest.param(name, marks=pytest.mark.long) for name in examples]

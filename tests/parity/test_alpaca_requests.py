@@ -139,7 +139,13 @@ def good(found: Sequence[Answer]) -> int:
 
 @pytest.mark.parametrize(
     ("name", "seed"),
-    [("autumn", 3), ("spring", 3), ("real_split", 15), ("real_half_day", 3), ("real_crypto", 15)],
+    [
+        ("autumn", 3),
+        pytest.param("spring", 3, marks=pytest.mark.long),
+        ("real_split", 15),
+        ("real_half_day", 3),
+        ("real_crypto", 15),
+    ],
 )
 def test_random_requests_under_random_settings_get_the_same_answers(
     name: str, seed: int, tmp_path: Path, serve: Serve
@@ -154,7 +160,12 @@ def test_random_requests_under_random_settings_get_the_same_answers(
 
 @pytest.mark.parametrize(
     ("timestep", "closed", "reaching"),
-    [("minute", False, False), ("minute", True, True), ("day", True, False), ("day", False, True)],
+    [
+        ("minute", False, False),
+        pytest.param("minute", True, True, marks=pytest.mark.long),
+        ("day", True, False),
+        ("day", False, True),
+    ],
 )
 def test_both_values_of_the_settings_that_decide_what_is_seen(
     timestep: str, closed: bool, reaching: bool, tmp_path: Path, serve: Serve

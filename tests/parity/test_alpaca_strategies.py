@@ -21,7 +21,7 @@ from parity.alpaca_market import MARKETS, fill, served
 from parity.alpaca_sides import CONFIG, IN_THE_ENVIRONMENT, Side, both_sides
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.example_runs import DAYS, MINUTES, NOT_ON_ALPACA, ON_ALPACA, alpaca_served
-from parity.examples import CONFIGURATIONS, EXAMPLES, HOME
+from parity.examples import CONFIGURATIONS, EXAMPLES, HOME, some_of
 from parity.polygon_market import examples
 from parity.strategies import Brackets, ChainBuyer, Crossing, LimitsAndTrails, ManyHorizons
 from wire.alpaca_server import AlpacaServer
@@ -56,7 +56,7 @@ def compare(tmp_path: Path, *arguments: Any, fills: int = 1, **settings: Any) ->
 # -- Lumibot's example strategies -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ON_ALPACA)
+@pytest.mark.parametrize("name", some_of(ON_ALPACA, "bracket", "momentum", "options_hold_to_expiry", "crypto_50_50"))
 def test_an_example_strategy_trades_the_same(name: str, tmp_path: Path, example_server: AlpacaServer) -> None:
     example = ON_ALPACA[name]
     compare(

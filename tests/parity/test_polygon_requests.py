@@ -118,7 +118,7 @@ def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_bar_differs(tm
 # -- both sides -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["autumn", "spring"])
+@pytest.mark.parametrize("name", ["autumn", pytest.param("spring", marks=pytest.mark.long)])
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Path, serve: Any) -> None:
     market = MARKETS[name]()
@@ -139,7 +139,13 @@ def test_what_the_store_holds_already_changes_no_answer(seed: int, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "name", ["real_split", "real_half_day", "real_crypto", pytest.param("real_forex", marks=pytest.mark.long)]
+    "name",
+    [
+        "real_split",
+        "real_half_day",
+        pytest.param("real_crypto", marks=pytest.mark.long),
+        pytest.param("real_forex", marks=pytest.mark.long),
+    ],
 )
 def test_random_requests_of_real_bars_get_the_same_answers(name: str, tmp_path: Path, serve: Any) -> None:
     market = MARKETS[name]()
@@ -151,7 +157,7 @@ def test_random_requests_of_real_bars_get_the_same_answers(name: str, tmp_path: 
     [
         "SPY",
         "THIN",
-        "IPOX",
+        pytest.param("IPOX", marks=pytest.mark.long),
         pytest.param("SPLT", marks=pytest.mark.long),
         pytest.param("AUCT", marks=pytest.mark.long),
     ],
@@ -190,7 +196,7 @@ def test_the_order_of_timesteps_decides_the_same_way(
     compare(tmp_path, serve("autumn"), market, asked)
 
 
-@pytest.mark.parametrize("kind", ["option", "crypto", "forex", "index"])
+@pytest.mark.parametrize("kind", ["option", "crypto", pytest.param("forex", marks=pytest.mark.long), "index"])
 def test_all_assets_of_a_kind_get_the_same_answers(kind: str, tmp_path: Path, serve: Any) -> None:
     market = spring()
     pairs = [pair for pair in market.assets if pair[0].asset_type == kind]

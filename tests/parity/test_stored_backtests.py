@@ -42,7 +42,7 @@ def check(theirs: BacktestResult, ours: BacktestResult, *, fills: int = 1) -> No
     assert_same_result(theirs, ours, fills=fills)
 
 
-@pytest.mark.parametrize("strategy", [Crossing, Brackets, LimitsAndTrails])
+@pytest.mark.parametrize("strategy", [pytest.param(Crossing, marks=pytest.mark.long), Brackets, LimitsAndTrails])
 def test_minutes_of_two_stocks(strategy: Any, tmp_path: Path) -> None:
     check(*on_both(strategy, INVENTED["dense"](), tmp_path, sleeptime="3M"))
 
@@ -51,7 +51,7 @@ def test_minutes_on_many_horizons_and_indicators(tmp_path: Path) -> None:
     check(*on_both(ManyHorizons, INVENTED["dense"](), tmp_path, sleeptime="23M", requests=MINUTE_REQUESTS))
 
 
-@pytest.mark.parametrize("strategy", [Crossing, LimitsAndTrails])
+@pytest.mark.parametrize("strategy", [Crossing, pytest.param(LimitsAndTrails, marks=pytest.mark.long)])
 def test_crypto_around_the_clock_over_the_change_of_clocks(strategy: Any, tmp_path: Path) -> None:
     check(*on_both(strategy, INVENTED["crypto"](), tmp_path, sleeptime="10M", step="15 minutes"))
 

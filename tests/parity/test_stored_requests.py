@@ -37,7 +37,7 @@ def compare(market: Market, theirs, ours, seed: int, count: int) -> None:
 def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Path) -> None:
     market = MARKETS[name]()
     theirs, ours = both_sources(market, store(market, tmp_path))
-    compare(market, theirs, ours, seed, 250)
+    compare(market, theirs, ours, seed, 160)
 
 
 @pytest.mark.parametrize("name", MARKETS)
@@ -72,7 +72,7 @@ def test_a_backtest_inside_of_the_data_sees_what_is_before_and_nothing_after(nam
 def test_a_budget_far_too_small_changes_no_answer(name: str, tmp_path: Path) -> None:
     market = MARKETS[name]()
     theirs, ours = both_sources(market, store(market, tmp_path), max_memory=100_000)
-    compare(market, theirs, ours, 4, 150)
+    compare(market, theirs, ours, 4, 100)
     assert ours.budget.statistics.evictions > 0
 
 

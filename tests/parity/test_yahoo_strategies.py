@@ -17,7 +17,7 @@ from lumibot.entities import Asset
 
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.example_runs import ON_DAYS, moment, yahoo_served
-from parity.examples import CONFIGURATIONS, EXAMPLES, HOME, LEFT_OUT, Example
+from parity.examples import CONFIGURATIONS, EXAMPLES, HOME, LEFT_OUT, Example, some_of
 from parity.strategies import Brackets, Crossing, HoldForEvents
 from parity.yahoo_market import have_real_data, made_up, real
 from parity.yahoo_sides import both_sides
@@ -61,7 +61,7 @@ def compare(
     return theirs, ours
 
 
-@pytest.mark.parametrize("name", ON_DAYS)
+@pytest.mark.parametrize("name", some_of(ON_DAYS, "bracket", "momentum", "oco", "drift_rebalancer"))
 def test_an_example_strategy_trades_the_same(name: str, tmp_path: Path, example_server: YahooServer) -> None:
     example = ON_DAYS[name]
     parameters, keywords = example.all_parameters(), example.keywords

@@ -38,7 +38,7 @@ def write_when_told(path: Path, pipe: Connection) -> None:
 @pytest.mark.timeout(1800)
 def test_a_read_sees_what_another_process_has_committed(storage: DuckDBDataStorage) -> None:
     # Ten thousand are `make soak`.
-    alternations = int(os.environ.get("LUMIBOT_DUCKDB_ALTERNATIONS", "500"))
+    alternations = int(os.environ.get("LUMIBOT_DUCKDB_ALTERNATIONS", "250"))
     ours, theirs = SPAWN.Pipe()
     process = SPAWN.Process(target=write_when_told, args=(storage.path, theirs), daemon=True)
     process.start()

@@ -16,6 +16,7 @@ from parity.polygon_sides import Side, both_sides
 from wire.polygon_server import PolygonServer
 
 COIN, DOLLAR = Asset("BTC", "crypto"), Asset("USD", "forex")
+NEW_YORK = "America/New_York"
 REQUESTS = ((60, "minute"), (20, "5min"), (3, "day"))
 
 
@@ -46,7 +47,7 @@ def frames(side: Side, server: PolygonServer, now: pd.Timestamp, timespans: Any 
     found = []
     with side.entered(server):
         for length, timespan in timespans:
-            end = now.tz_convert("America/New_York")
+            end = now.tz_convert(NEW_YORK)
             source = side.source((end - pd.Timedelta(days=1)).to_pydatetime(), end.to_pydatetime())
             source._datetime = end.to_pydatetime()
             bars = source.get_historical_prices(COIN, length, timespan, quote=DOLLAR)
@@ -76,7 +77,8 @@ def test_the_next_run_asks_for_the_open_day_alone_and_sees_what_became_of_it(
     server.requests.clear()
     seen = frames(ours, server, later)
     asked = {part for request in server.asked("/v2/aggs") for part in request.path.split("/")[-2:]}
-    assert asked <= {now.date().isoformat(), later.date().isoformat()}
+    # Today, by UTC and by New York: days may start at either's midnight.
+    assert asked <= {at.tz_convert(zone).date().isoformat() for at in (now, later) for zone in ("UTC", NEW_YORK)}
 
     theirs, _ = both_sides(tmp_path / "second")
     for expected, actual in zip(frames(theirs, server, later), seen, strict=True):

@@ -188,6 +188,8 @@ def test_the_day_that_is_not_over_is_asked_for_again(ours: Side, tmp_path: Path)
     index = pd.date_range(now - pd.Timedelta(days=3), now, freq="min")
     whole = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), 100.0), index=index)
     whole["volume"] = [float(number) for number in range(len(index))]
+    if now.date() != now.tz_convert("UTC").date():
+        pytest.skip("Lumibot asks for days of New York, and in UTC, which this coin's are of, it is tomorrow already")
     bitcoin, dollar = Asset("BTC", "crypto"), Asset("USD", "forex")
 
     def all_bars(side: Side, server: PolygonServer) -> pd.DataFrame:

@@ -63,26 +63,39 @@ def _run(arguments: argparse.Namespace) -> int:
         from lumibot_duckdb.cli.migrate_summary import nothing_found
         from lumibot_duckdb.migration.mirror import notice
         from lumibot_duckdb.migration.plan import plan_of
-    from lumibot_duckdb.migration.shared_bars import KEYS
 
     if arguments.dry_run and arguments.delete_verified:
         raise CommandError("--dry-run and --delete-verified do not go together")
     only = None if arguments.only is None else _sources(arguments.only)
-    known = settings()
-    os.environ.update({name: known[name] for name in KEYS if name in known})
     plan = plan_of(
         _folder(arguments.folder),
         only,
         chosen_path(arguments.store),
         assets=_assets(arguments.symbols or ""),
     )
-    told = notice(known)
+    told = notice(settings())
     if told is not None:
         print(f"{told}\n")
     if not plan.files:
         print(nothing_found(plan))
         return 0
-    return _look(plan, arguments) if arguments.dry_run else _bring_in(plan, arguments)
+    with _keys_in_environment():
+        return _look(plan, arguments) if arguments.dry_run else _bring_in(plan, arguments)
+
+
+@contextmanager
+def _keys_in_environment() -> Iterator[None]:
+    """Let readers find the keys of `.env` where they look for keys, and nobody afterwards."""
+    from lumibot_duckdb.migration.shared_bars import KEYS
+
+    known, before = settings(), {name: os.environ[name] for name in KEYS if name in os.environ}
+    os.environ.update({name: known[name] for name in KEYS if name in known})
+    try:
+        yield
+    finally:
+        for name in KEYS:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 @contextmanager
