@@ -47,11 +47,13 @@ types: install
 	$(BIN)/mypy
 
 test-duckdb2: install
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not long" --durations 15
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long" --durations 15
 
 test-duckdb15: $(VENV15)/.installed
-	$(BIN15)/python -m pytest -n $(WORKERS) --dist worksteal -m "not soak and not long" \
-		tests/storage tests/faults tests/backtesting/test_stored_source.py tests/migration/test_ccxt.py tests/cli/test_sql.py tests/cli/test_status.py
+	$(BIN15)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not soak and not long" \
+		tests/storage tests/faults/test_killed_writer.py tests/faults/test_torn_checkpoint.py \
+		tests/faults/test_many_processes.py tests/backtesting/test_stored_source.py tests/migration/test_ccxt.py \
+		tests/cli/test_sql.py tests/cli/test_status.py
 
 soak: install
 	LUMIBOT_DUCKDB_ALTERNATIONS=10000 LUMIBOT_DUCKDB_SOAK_SECONDS=600 $(BIN)/python -m pytest -m "soak or long" --durations 0

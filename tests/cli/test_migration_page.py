@@ -23,6 +23,8 @@ from parity.yahoo_market import new_york_days, walk
 from parity.yahoo_sides import Side
 from wire.yahoo_server import Instrument, YahooServer
 
+pytestmark = pytest.mark.xdist_group("migration_page")  # what they share is made once
+
 PAGE = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
 BLOCKS = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
 # Loaded by Python before anything else in every process: notes and refuses every way out.

@@ -11,6 +11,8 @@ import pytest
 from comparison.ground import SCRIPT, Answer, Ground, compare
 from lumibot_duckdb.comparison.outcome import read_outcome
 
+pytestmark = pytest.mark.xdist_group("compare")  # what they share is made once
+
 
 @pytest.fixture(scope="module")
 def first(ground: Ground) -> tuple[Answer, Path, Path]:

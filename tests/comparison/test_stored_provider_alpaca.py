@@ -31,12 +31,13 @@ from parity.harness import Answer, Request
 from parity.strategies import ChainBuyer
 from parity.test_alpaca_requests import DIVIDENDS, answer, assert_same_answers, good, requests
 
+pytestmark = pytest.mark.xdist_group("stored_provider_alpaca")  # what they share is made once
+
 NEW_YORK = pytz.timezone("America/New_York")
 SPAN = (NEW_YORK.localize(dt.datetime(2023, 11, 6)), NEW_YORK.localize(dt.datetime(2023, 11, 11)))
 STEPS = ("minute", "5min", "day", "2day")
 SETTINGS: list[dict[str, Any]] = [
     {"timestep": "minute", "full_window": True, "history_before_start": True},
-    {"timestep": "day", "full_window": True, "auto_adjust": False, "market": "24/7"},
 ]
 TRADING: dict[str, Any] = {"timestep": "minute", "full_window": True, "history_before_start": True}
 CHAINS = {"assets": [Asset("SPY")], "sleeptime": "4H"}

@@ -24,6 +24,8 @@ from parity.harness import Answer, Request, ask
 from parity.strategies import Crossing
 from parity.test_ccxt_requests import assert_same_answers, requests
 
+pytestmark = pytest.mark.xdist_group("stored_provider_ccxt")  # what they share is made once
+
 GAPS, LATE = (Asset(coin, "crypto") for coin in ("GAPS", "LATE"))
 HOURS = ("2023-03-11 20:00", "2023-03-12 06:00")
 CROSSING = {"assets": [GAPS, LATE], "sleeptime": "10M", "market": "24/7", "step": "minute", "length": 12}

@@ -28,6 +28,8 @@ from parity.strategies import ChainBuyer
 from parity.test_polygon_requests import assert_same_answers, requests
 from wire.polygon_server import KEY
 
+pytestmark = pytest.mark.xdist_group("stored_provider_polygon")  # what they share is made once
+
 CHAINS = {"assets": [Asset("SPY")], "sleeptime": "4H"}
 SPAN = ("2023-11-08", "2023-11-14")
 

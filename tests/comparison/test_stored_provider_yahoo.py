@@ -30,6 +30,8 @@ from parity.yahoo_market import made_up, new_york_days, walk, with_minutes
 from parity.yahoo_sides import Side, both_sides
 from wire.yahoo_server import Instrument, YahooServer
 
+pytestmark = pytest.mark.xdist_group("stored_provider_yahoo")  # what they share is made once
+
 TODAY = dt.date.today()
 SPAN = moment(TODAY - dt.timedelta(days=400)), moment(TODAY - dt.timedelta(days=100))
 LAST_DAY = TODAY - dt.timedelta(days=2)  # a day that is not over is not stored

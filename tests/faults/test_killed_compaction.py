@@ -16,7 +16,7 @@ from lumibot_duckdb.storage import compaction
 from storage.frames import assert_same, minute_bars
 
 SPAWN = multiprocessing.get_context("spawn")
-KILLS = 6
+KILLS = 4
 ROWS = 3000
 
 

@@ -26,6 +26,8 @@ from parity.ground import environment
 from parity.strategies import ChainBuyer, Crossing, ManyHorizons
 from wire.alpaca_server import AlpacaServer
 
+pytestmark = pytest.mark.xdist_group("alpaca")  # what they share is made once
+
 MINUTES: dict[str, Any] = {"config": CONFIG, "timestep": "minute", "full_window": True, "history_before_start": True}
 DAYS: dict[str, Any] = {"config": CONFIG, "timestep": "day", "full_window": True, "warm_up_trading_days": 15}
 SPY, THIN, SPLT, IPOX, AUCT = (Asset(symbol) for symbol in ("SPY", "THIN", "SPLT", "IPOX", "AUCT"))

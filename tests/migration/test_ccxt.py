@@ -25,6 +25,8 @@ from parity.harness import assert_same_frame
 from parity.strategies import Crossing
 from wire.binance_server import KLINES, BinanceServer
 
+pytestmark = pytest.mark.xdist_group("ccxt")  # what they share is made once
+
 COINS = ["BTC", "TINY", "GAPS", "IDLE", "NULL"]
 # The later days first, so that candles which are alike in both are twice in the file.
 SPANS = [("2023-03-12 07:13", "2023-03-12 16:00"), ("2023-03-11 07:13", "2023-03-11 12:00")]

@@ -136,7 +136,7 @@ LEFT_OUT: dict[str, str] = {
 def some_of(examples: Mapping[str, Any], *chosen: str) -> list[Any]:
     """Return the names of all examples for a test, of which those that are not chosen run in `make soak` only.
 
-    Polygon's tests run all of them in `make test`.
+    Each of them runs in `make test` on one of the sources at least.
     """
     assert set(chosen) <= set(examples)
     return [name if name in chosen else pytest.param(name, marks=pytest.mark.long) for name in examples]

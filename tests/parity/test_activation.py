@@ -39,6 +39,8 @@ from wire.loopback import LoopbackServer
 from wire.polygon_server import KEY, PolygonServer
 from wire.yahoo_server import Instrument, YahooServer
 
+pytestmark = pytest.mark.xdist_group("activation")  # what they share is made once
+
 THEIRS = {name: getattr(import_module(home), name) for name, home in HOMES.items()}
 QQQ = Asset("QQQ")
 SPAN = ("2023-03-06", "2023-03-18")

@@ -131,8 +131,8 @@ def test_what_the_store_holds_already_changes_no_answer(seed: int, tmp_path: Pat
     market, server = autumn(), serve("autumn")
     theirs, ours = both_sides(tmp_path)
     another = replace(market, start=market.start + dt.timedelta(days=4), end=market.end - dt.timedelta(days=9))
-    answers(ours, server, another, requests(another, seed + 10, 60))
-    asked = requests(market, seed, 60)
+    answers(ours, server, another, requests(another, seed + 10, 40))
+    asked = requests(market, seed, 40)
     expected = answers(theirs, server, market, asked)
     assert_same_answers(asked, expected, answers(ours, server, market, asked))
     assert_same_answers(asked, expected, answers(ours, server, market, asked))
@@ -227,6 +227,7 @@ def test_bars_between_dates_beside_rows_of_empty_days(hours: tuple[int, int], tm
     compare(tmp_path, serve("autumn"), market, asked)
 
 
+@pytest.mark.long
 def test_a_pair_with_and_without_its_quote_gets_the_same_answers(tmp_path: Path, serve: Any) -> None:
     market = autumn()
     bitcoin, euro = Asset("BTC", "crypto"), Asset("EUR", "forex")

@@ -18,7 +18,7 @@ from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBack
 from lumibot.entities import Asset
 
 from parity.backtests import BacktestResult, assert_same_result, run
-from parity.examples import CONFIGURATIONS, EXAMPLES, HOME, LEFT_OUT, Example
+from parity.examples import CONFIGURATIONS, EXAMPLES, HOME, LEFT_OUT, Example, some_of
 from parity.polygon_market import autumn, examples
 from parity.polygon_sides import Side, both_sides
 from parity.strategies import Brackets, ChainBuyer, Crossing, LimitsAndTrails, ManyHorizons
@@ -64,7 +64,23 @@ def run_example(side: Side, server: PolygonServer, example: Example) -> Backtest
 # -- Lumibot's example strategies -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+# In `make test`, those that run on no other source's days there.
+ON_POLYGON_FIRST = (
+    "bracket",
+    "limit_and_trailing",
+    "crypto_important_functions",
+    "options_hold_to_expiry",
+    "forex_hold_to_expiry",
+    "lifecycle_logger",
+    "simple_start",
+    "first_backtest",
+    "broker_functions",
+    "ccxt_example",
+    "buy_and_hold",
+)
+
+
+@pytest.mark.parametrize("name", some_of(EXAMPLES, *ON_POLYGON_FIRST))
 def test_an_example_strategy_trades_the_same(name: str, tmp_path: Path, example_server: PolygonServer) -> None:
     example = EXAMPLES[name]
     compare(
@@ -158,6 +174,7 @@ def test_minutes_hours_and_days_at_once(tmp_path: Path, autumn_server: PolygonSe
     compare(tmp_path, autumn_server, ManyHorizons, *OVER_THANKSGIVING, parameters)
 
 
+@pytest.mark.long
 def test_native_days_then_hours_then_minutes(tmp_path: Path, autumn_server: PolygonServer) -> None:
     parameters = {"assets": [Asset("AUCT")], "sleeptime": "2H", "requests": NATIVE_HORIZONS}
     compare(tmp_path, autumn_server, ManyHorizons, *OVER_THANKSGIVING, parameters)

@@ -93,6 +93,7 @@ def test_real_half_day(tmp_path: Path) -> None:
     check(*on_both(Crossing, REAL["us_half_day"](), tmp_path, sleeptime="2M"))
 
 
+@pytest.mark.long
 def test_real_crypto(tmp_path: Path) -> None:
     market = REAL["crypto"]()
     start, end = pd.Timestamp("2022-01-10"), pd.Timestamp("2022-01-13")

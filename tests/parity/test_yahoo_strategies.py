@@ -61,7 +61,12 @@ def compare(
     return theirs, ours
 
 
-@pytest.mark.parametrize("name", some_of(ON_DAYS, "bracket", "momentum", "oco", "drift_rebalancer"))
+@pytest.mark.parametrize(
+    "name",
+    some_of(
+        ON_DAYS, "momentum", "oco", "drift_rebalancer", "diversified_leverage", "classic_60_40", "schedule_function"
+    ),
+)
 def test_an_example_strategy_trades_the_same(name: str, tmp_path: Path, example_server: YahooServer) -> None:
     example = ON_DAYS[name]
     parameters, keywords = example.all_parameters(), example.keywords

@@ -521,13 +521,16 @@ def test_a_chain_is_asked_for_when_lumibot_asks(
 # -- several processes ----------------------------------------------------------------------------------------
 
 
-def test_ten_processes_on_one_store_agree_with_a_run_alone(server: PolygonServer, ours: Side, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [4, pytest.param(10, marks=pytest.mark.long)])
+def test_processes_on_one_store_agree_with_a_run_alone(
+    processes: int, server: PolygonServer, ours: Side, tmp_path: Path
+) -> None:
     """Half of them find everything stored, the others have to download, all at the same time."""
     spans = {"stored": SPAN, "new": ("2023-02-06", "2023-02-11")}
     alone = {name: workers.digest(backtest(server, tmp_path / name, span)) for name, span in spans.items()}
     backtest(server, ours.folder)
     running = []
-    for number in range(10):
+    for number in range(processes):
         name = ("stored", "new")[number % 2]
         running.append(
             (name, *start(workers.report_backtest, server.url, ours.folder, spans[name], SYMBOLS, f"process {number}"))
