@@ -35,11 +35,12 @@ from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSer
 from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.backtesting.framed_series import Shape, rows_of_bars
 from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_starts
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array, starts_of
+from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
 from lumibot_duckdb.backtesting.series_with_returns import SeriesWithReturns
 from lumibot_duckdb.backtesting.stand_in import StandIn
 from lumibot_duckdb.providers.alpaca import AlpacaProvider
 from lumibot_duckdb.providers.errors import DownloadIncompleteError, ProviderError
+from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.errors import StorageError
 from lumibot_duckdb.storage.identity import asset_key
 from lumibot_duckdb.storage.interface import BarArrays, DataStorageInterface, SeriesKey, TimeRange

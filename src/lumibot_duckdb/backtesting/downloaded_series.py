@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.series_view import starts_of
 from lumibot_duckdb.storage import coverage
+from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds

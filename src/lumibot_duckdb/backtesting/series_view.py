@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 
+from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.interface import (
     BarArrays,
     ColumnSpec,
@@ -124,12 +125,6 @@ class TradingHoursView(SeriesView):
     def session_bounds(self) -> Int64Array:
         """Return all bar starts, which merge to the same index as the bounds of days do."""
         return self._times
-
-
-def starts_of(frame: pd.DataFrame) -> Int64Array:
-    """Return the bar starts (seconds, UTC) of a frame indexed by them; an empty one may have any index."""
-    starts: Int64Array = pd.DatetimeIndex(frame.index).as_unit("s").asi8 if len(frame) else np.empty(0, np.int64)
-    return starts
 
 
 def _has_gaps(columns: Sequence[ColumnSpec]) -> bool:

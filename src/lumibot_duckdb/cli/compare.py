@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.script_arguments import add_script_arguments, script_command
 from lumibot_duckdb.cli.store import chosen_path
 
 if TYPE_CHECKING:
@@ -61,28 +57,24 @@ def add_parser(subparsers: Any) -> None:
         metavar="FOLDER",
         help="keep what both runs printed, and Lumibot's files about them, in this new folder",
     )
-    parser.add_argument("-m", dest="is_module", action="store_true", help="SCRIPT is the name of a module")
-    parser.add_argument(
-        "command", metavar="SCRIPT", nargs=argparse.REMAINDER, help="the script, and the arguments that are its own"
-    )
+    add_script_arguments(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
-    if not command:
-        raise CommandError("name a script to compare (see lumibot-duckdb compare --help)")
+    command = script_command(arguments, "compare")
     path, store = Path(command[0]), chosen_path(arguments.store)
     _check(arguments, path, store)
     from lumibot_duckdb.comparison.runs import Script
     from lumibot_duckdb.comparison.trial import ScriptFailedError, compare_script
+    from lumibot_duckdb.comparison.work import step, working_folder
 
     as_of = datetime.now(timezone.utc) if arguments.from_cache else None
     script = Script(path, tuple(command[1:]), store, arguments.is_module, as_of)
     print(f"Comparing {path} on Lumibot's storage and on lumibot-duckdb", flush=True)
-    with _folder(arguments.keep) as folder:
+    with working_folder(arguments.keep, "compare") as folder:
         try:
-            result = compare_script(script, folder, _step, repeat=arguments.repeat)
+            result = compare_script(script, folder, step, repeat=arguments.repeat)
         except ScriptFailedError as failed:
             _show_failure(failed)
             raise CommandError(f"{failed}", exit_code=1) from None
@@ -136,32 +128,6 @@ def _show_failure(failed: ScriptFailedError) -> None:
         print(f"\nThe last lines that the script wrote on {NAMES[error.side]}:")
         print(indented("\n".join(error.last_lines)))
     sys.stdout.flush()
-
-
-@contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
-    if keep is not None:
-        keep.mkdir(parents=True)
-        yield keep.resolve()
-        return
-    folder = Path(tempfile.mkdtemp(prefix="lumibot-duckdb-compare-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _step(what: str) -> Iterator[None]:
-    """Say what is being done, and how long it took once it is."""
-    print(f"  {what} ... ", end="", flush=True)
-    started = perf_counter()
-    try:
-        yield
-    except BaseException:
-        print("stopped", flush=True)
-        raise
-    print(f"{perf_counter() - started:,.1f} s", flush=True)
 
 
 def _times(text: str) -> int:

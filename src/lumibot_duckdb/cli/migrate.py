@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -59,10 +58,9 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    with _without_greetings():
-        from lumibot_duckdb.cli.migrate_summary import nothing_found
-        from lumibot_duckdb.migration.mirror import notice
-        from lumibot_duckdb.migration.plan import plan_of
+    from lumibot_duckdb.cli.migrate_summary import nothing_found
+    from lumibot_duckdb.migration.mirror import notice
+    from lumibot_duckdb.migration.plan import plan_of
 
     if arguments.dry_run and arguments.delete_verified:
         raise CommandError("--dry-run and --delete-verified do not go together")
@@ -96,17 +94,6 @@ def _keys_in_environment() -> Iterator[None]:
         for name in KEYS:
             os.environ.pop(name, None)
         os.environ.update(before)
-
-
-@contextmanager
-def _without_greetings() -> Iterator[None]:
-    """Load readers without what Lumibot, which some of them work with, says when it is loaded."""
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def _folder(given: str | None) -> Path:

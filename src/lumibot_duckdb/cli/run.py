@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.script_arguments import add_script_arguments, script_command
 from lumibot_duckdb.cli.store import chosen_path
 
 _DESCRIPTION = """\
@@ -37,17 +38,12 @@ def add_parser(subparsers: Any) -> None:
         epilog=_EXAMPLES,
         usage="lumibot-duckdb run [-h] [--store PATH] [-m] SCRIPT [ARGUMENT ...]",
     )
-    parser.add_argument("-m", dest="is_module", action="store_true", help="SCRIPT is the name of a module")
-    parser.add_argument(
-        "command", metavar="SCRIPT", nargs=argparse.REMAINDER, help="the script, and the arguments that are its own"
-    )
+    add_script_arguments(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
-    if not command:
-        raise CommandError("name a script to run (see lumibot-duckdb run --help)")
+    command = script_command(arguments, "run")
     if arguments.store is not None:
         os.environ["LUMIBOT_DUCKDB_PATH"] = str(chosen_path(arguments.store))
     from lumibot_duckdb.backtesting.activation import activate

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from lumibot_duckdb.comparison.tables import cost_row, indented, side_by_side
+from lumibot_duckdb.comparison.work import step, working_folder
 from lumibot_duckdb.demo import market, prices
 from lumibot_duckdb.demo.side import Job, Outcome
 from lumibot_duckdb.demo.trial import first_difference, on_side, run_side
@@ -75,7 +73,7 @@ def run_tour(size: Size = STANDARD, keep: Path | None = None) -> bool:
     All files go to a temporary folder, or to `keep`, which must not exist yet and stays. Raises `TrialError` when a
     backtest fails.
     """
-    with _folder(keep) as folder:
+    with working_folder(keep, "demo") as folder:
         print("One strategy, two storages: Lumibot's own and lumibot-duckdb.")
         print(
             f"Everything is written to {'a temporary folder' if keep is None else keep}; your own store is not touched."
@@ -88,19 +86,6 @@ def run_tour(size: Size = STANDARD, keep: Path | None = None) -> bool:
         print(f"\nThe demo's stores are in {keep}; look into one with --store, such as")
         print(f"  lumibot-duckdb status --store {keep / 'minute' / STORE_NAME}")
     return identical
-
-
-@contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
-    if keep is not None:
-        keep.mkdir(parents=True)
-        yield keep.resolve()
-        return
-    folder = Path(tempfile.mkdtemp(prefix="lumibot-duckdb-demo-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -195,7 +180,7 @@ def _both_sides(job: Job, folder: Path, what: str) -> bool:
     print(f"  backtest {what}", flush=True)
     outcomes = {}
     for side, name in _CLASSES.items():
-        with _step(f"  on {name}"):
+        with step(f"  on {name}"):
             outcomes[side] = run_side(on_side(job, side), folder / side)
     lumibot, duckdb = outcomes["lumibot"], outcomes["duckdb"]
     difference = first_difference(lumibot, duckdb)
@@ -212,7 +197,7 @@ def _both_sides(job: Job, folder: Path, what: str) -> bool:
 
 def _warm_up(job: Job, folder: Path) -> None:
     """Backtest one month on each side, so that neither is charged for code that has to be compiled once."""
-    with _step("warm up both sides: the first run after an installation compiles"):
+    with step("warm up both sides: the first run after an installation compiles"):
         for side in _CLASSES:
             run_side(
                 replace(on_side(job, side), end=date.fromisoformat(job.start).replace(day=28).isoformat()),
@@ -251,19 +236,6 @@ def _disk_table(stored: _Stored) -> str:
 
 def _plural(number: float, thing: str) -> str:
     return f"{number:g} {thing}{'' if number == 1 else 's'}"
-
-
-@contextmanager
-def _step(what: str) -> Iterator[None]:
-    """Say what is being done, and how long it took once it is."""
-    print(f"  {what} ... ", end="", flush=True)
-    started = perf_counter()
-    try:
-        yield
-    except BaseException:
-        print("stopped", flush=True)
-        raise
-    print(f"{perf_counter() - started:,.1f} s", flush=True)
 
 
 class _Stopwatch:

@@ -16,6 +16,7 @@ from lumibot_duckdb.backtesting.calendar_frames import COLUMNS
 from lumibot_duckdb.migration.contents import CachedBars
 from lumibot_duckdb.migration.errors import ConflictError
 from lumibot_duckdb.storage import coverage
+from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.interface import AssetKey, DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
 
@@ -50,7 +51,7 @@ class AlpacaBars(CachedBars):
         self._refuse_others(storage, adds=bool(pieces))
         if not pieces:
             return 0
-        starts = pd.DatetimeIndex(self.bars.index).as_unit("s").asi8 if len(self.bars) else np.empty(0, np.int64)
+        starts = starts_of(self.bars)
         inside = np.zeros(len(starts), dtype=bool)
         for piece in pieces:
             inside |= (starts >= piece.start) & (starts < piece.end)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from lumibot_duckdb.migration.errors import ConflictError
 from lumibot_duckdb.storage import coverage
+from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesKey, TimeRange
 
@@ -102,7 +103,7 @@ class CachedBars(CacheContent):
             if difference is not None:
                 raise ConflictError(f"the store has other bars of {self.label} ({difference}); those are kept")
         added = 0
-        starts = _epoch_seconds(self.bars)
+        starts = starts_of(self.bars)
         for asked in self.covered:
             for piece in coverage.missing(asked, known):
                 inside = (starts >= piece.start) & (starts < piece.end)
@@ -140,7 +141,7 @@ class CachedBars(CacheContent):
         """Return the stored bars from the first to the last of these."""
         if not len(self.bars):
             return self.bars
-        starts = _epoch_seconds(self.bars)
+        starts = starts_of(self.bars)
         try:
             pin = storage.pin(self.key)
         except SeriesNotFoundError:
@@ -150,18 +151,14 @@ class CachedBars(CacheContent):
         return stored
 
 
-def _epoch_seconds(bars: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return pd.DatetimeIndex(bars.index).as_unit("s").asi8 if len(bars) else np.empty(0, np.int64)
-
-
 def _first_difference(stored: pd.DataFrame, bars: pd.DataFrame, *, only_common: bool) -> str | None:
     """Return the first place, by time, where bars of a file are not what the store has; None if there is none.
 
     With `only_common`, at the times that both have.
     """
     bars = bars.sort_index()
-    there = pd.Series(np.arange(len(stored)), index=_epoch_seconds(stored))
-    at = there.reindex(_epoch_seconds(bars))
+    there = pd.Series(np.arange(len(stored)), index=starts_of(stored))
+    at = there.reindex(starts_of(bars))
     absent = at.isna().to_numpy()
     if absent.any() and not only_common:
         return f"the store has no bar at {bars.index[int(absent.argmax())]}"

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pandas_market_calendars
 
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array, starts_of
+from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
 from lumibot_duckdb.backtesting.yahoo_history import ADJUSTMENT, EARLIEST, SOURCE, asset_of
 from lumibot_duckdb.backtesting.yahoo_sessions import NEW_YORK, Stamps
 from lumibot_duckdb.migration.contents import CacheContent, CachedBars, LeftOut
@@ -27,6 +27,7 @@ from lumibot_duckdb.migration.pickled_frames import YahooPickle, yahoo_pickle
 from lumibot_duckdb.migration.restricted_pickle import LARGEST
 from lumibot_duckdb.migration.yahoo import INFO, SUFFIX, TIMEFRAMES
 from lumibot_duckdb.providers.yahoo import COLUMNS, Market
+from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.interface import CorporateAction, DataStorageInterface, SeriesKey, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
 

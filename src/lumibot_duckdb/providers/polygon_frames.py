@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# As the official client's `Agg` names them, and in its order.
-_COLUMNS = {
+COLUMNS = {
     "open": "o",
     "high": "h",
     "low": "l",
@@ -19,6 +18,7 @@ _COLUMNS = {
     "transactions": "n",
     "otc": "otc",
 }
+"""What aggregates have, as the official client's `Agg` names it and in its order, and their short names of it."""
 
 
 def frame_of_aggregates(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -28,7 +28,7 @@ def frame_of_aggregates(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """
     times = np.array([row["t"] for row in rows], dtype=np.int64)
     index = pd.DatetimeIndex(pd.to_datetime(times, unit="ms", utc=True), name="datetime")
-    frame: pd.DataFrame = pd.DataFrame({name: [row.get(short) for row in rows] for name, short in _COLUMNS.items()})
+    frame: pd.DataFrame = pd.DataFrame({name: [row.get(short) for row in rows] for name, short in COLUMNS.items()})
     frame.index = index
     if not index.is_monotonic_increasing:
         frame = frame.sort_index(kind="stable")

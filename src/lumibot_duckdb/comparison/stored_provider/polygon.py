@@ -25,6 +25,7 @@ from lumibot_duckdb.comparison.stored_provider.occ import occ_symbol, option_of
 from lumibot_duckdb.comparison.stored_provider.replacing import replaced
 from lumibot_duckdb.providers.days import DaySpan
 from lumibot_duckdb.providers.polygon import day_range
+from lumibot_duckdb.providers.polygon_frames import COLUMNS
 from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, SeriesKey, TimeRange
 
 _AGGREGATES = re.compile(
@@ -32,16 +33,6 @@ _AGGREGATES = re.compile(
 )
 _SPLITS, _CONTRACTS = "/v3/reference/splits", "/v3/reference/options/contracts"
 _TIMESPANS = ("minute", "hour", "day")
-_SHORT = {
-    "open": "o",
-    "high": "h",
-    "low": "l",
-    "close": "c",
-    "volume": "v",
-    "vwap": "vw",
-    "transactions": "n",
-    "otc": "otc",
-}
 _BARS_A_PAGE = 5_000
 
 Query = Mapping[str, str]
@@ -239,9 +230,9 @@ def _moment(ticker: str, text: str, days: int) -> int:
 
 def _as_json(bars: pd.DataFrame, whole: set[str]) -> list[dict[str, Any]]:
     """Return bars as objects, without what they lack."""
-    columns = {short: bars[name].tolist() for name, short in _SHORT.items() if name in bars}
+    columns = {short: bars[name].tolist() for name, short in COLUMNS.items() if name in bars}
     for name in whole:
-        columns[_SHORT[name]] = bars[name].astype("int64").tolist()
+        columns[COLUMNS[name]] = bars[name].astype("int64").tolist()
     columns["t"] = pd.DatetimeIndex(bars.index).as_unit("ms").asi8.tolist()
     partial = {short for short, values in columns.items() if bool(pd.isna(np.array(values, dtype=object)).any())}
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
