@@ -41,8 +41,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[StoreConnection]:
-    """A connection to a store with the numbers 0 to 9 in a table `t`; it does not wait long."""
-    connection = StoreConnection.of(path, wait_seconds=1.0)
+    """A connection to a store with the numbers 0 to 9 in a table `t`."""
+    connection = StoreConnection.of(path)
     with connection.write() as cursor:
         cursor.execute("CREATE TABLE {db}.main.t AS SELECT range AS n FROM range(10)")
     yield connection
@@ -333,6 +333,7 @@ def test_writes_of_many_threads_are_all_stored(store: StoreConnection) -> None:
 
 def test_a_writing_thread_waits_for_reading_threads_and_not_for_ever(store: StoreConnection) -> None:
     store.close()
+    store.wait_seconds = 0.3
     with store.read():
         (error,) = in_threads(lambda: add(store))
         assert isinstance(error, StoreBusyError)
@@ -461,8 +462,10 @@ def test_a_reading_block_is_waited_for(store: StoreConnection) -> None:
         store.path,
     )
     assert reader.says() == "[(10,)]"
+    store.wait_seconds = 0.3
     with pytest.raises(StoreBusyError, match=f"process {reader.process.pid} .*is reading"):
         add(store)
+    store.wait_seconds = 30.0
     reader.go_on()
     assert reader.ends() == "[(10,)]"
     add(store)
@@ -538,7 +541,6 @@ def test_a_reader_is_served_while_other_processes_always_write(store: StoreConne
         while not os.path.exists(sys.argv[2]):
             add()
     """
-    store.wait_seconds = 20.0
     done = store.path.with_name("done")
     writers = [helper(script, store.path, done) for _ in range(2)]
     for writer in writers:
@@ -564,7 +566,6 @@ def test_a_writer_is_served_while_other_processes_always_read(store: StoreConnec
     for thread in threads: thread.start()
     for thread in threads: thread.join()
     """
-    store.wait_seconds = 20.0
     done = store.path.with_name("done")
     readers = [helper(script, store.path, done) for _ in range(3)]
     for reader in readers:
@@ -581,7 +582,6 @@ def test_a_writer_is_served_while_other_processes_always_read(store: StoreConnec
 @pytest.mark.parametrize("doing", ["reading", "writing"])
 def test_another_program_that_has_the_file_open_is_waited_for(store: StoreConnection, doing: str) -> None:
     store.close()
-    store.wait_seconds = 20.0
     shell = Python(SHELL, store.path, doing)
     assert shell.says() == "open"
     threading.Timer(0.2, shell.go_on).start()
@@ -604,6 +604,7 @@ def test_another_program_that_keeps_the_file_open_is_named(store: StoreConnectio
 
 def test_reads_go_on_while_a_write_waits_for_another_program_that_reads(store: StoreConnection) -> None:
     store.close()
+    store.wait_seconds = 1.0
     shell = Python(SHELL, store.path, "reading")
     assert shell.says() == "open"
     raised: list[BaseException] = []
@@ -755,7 +756,6 @@ def test_a_child_that_lives_on_does_not_keep_the_lock_of_its_dead_parent(store: 
         os.kill(os.getpid(), 9)
     """
     store.close()
-    store.wait_seconds = 20.0
     parent = helper(script, store.path)
     assert parent.says() == "reading"
     parent.process.wait()
