@@ -22,6 +22,7 @@ class Request:
 
     path: str
     query: Mapping[str, str]
+    body: bytes = b""
     time: float = field(default_factory=time.monotonic, compare=False, repr=False)
 
 
@@ -79,6 +80,14 @@ class LoopbackServer:
         self._http.shutdown()
         self._http.server_close()
 
+    def logged(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """Return the logged requests, to compare: paths with their queries, and the form of a POST."""
+        form = [dict(parse_qsl(request.body.decode())) for request in self.requests]
+        return [
+            (request.path, sorted({**request.query, **posted}.items()))
+            for request, posted in zip(self.requests, form, strict=True)
+        ]
+
     def note(self, request: Request) -> Fault | None:
         """Log a request, and take the fault that is meant for it, if any."""
         with self._guard:
@@ -101,7 +110,8 @@ def _handler_of(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            request = Request(parts.path, dict(parse_qsl(parts.query)))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            request = Request(parts.path, dict(parse_qsl(parts.query)), body)
             fault = server.note(request)
             if fault is not None and fault.delay:
                 time.sleep(fault.delay)
@@ -112,6 +122,9 @@ def _handler_of(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             else:
                 answer = server.answer(request, {name.lower(): value for name, value in self.headers.items()})
             self._send(answer, broken=fault is not None and fault.drop)
+
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def _send(self, answer: Answer, *, broken: bool) -> None:
             body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
