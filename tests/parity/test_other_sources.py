@@ -1,236 +1,59 @@
-"""Lumibot's sources that we have nothing for: after `activate()` their backtests are as before, to the last request.
+"""Lumibot's sources that we have nothing for: after `activate()` their backtests are as without us.
 
-Each is started as people do, by name or by class, once without us and once with, against a server on this machine.
+All of them run in a process that has nothing of ours that changes Lumibot, and in one with all of it.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import pandas as pd
 import pytest
-from lumibot.backtesting import (
-    DataBentoDataBacktesting,
-    InteractiveBrokersRESTBacktesting,
-    PandasDataBacktesting,
-    PolymarketBacktesting,
-    ThetaDataBacktesting,
-)
-from lumibot.entities import Asset
-from lumibot.tools import data_downloader_queue_client, databento_helper_polars, ibkr_helper, thetadata_helper
 
-from parity import yahoo_sides
-from parity.activated import activated
-from parity.backtests import BacktestResult, assert_same_result, run
-from parity.ground import environment, only_loopback
-from parity.series import NEW_YORK, walk
-from parity.strategies import Crossing, ManyHorizons
-from parity.yahoo_market import new_york_days
-from parity.yahoo_market import walk as daily_walk
-from wire.databento_server import DatabentoServer, databento_redirected_to
-from wire.downloader_server import DownloaderServer
-from wire.polymarket_server import PolymarketServer
-from wire.yahoo_server import Instrument, YahooServer
+from parity.backtests import assert_same_result
+from parity.other_sources import OTHERS, WAYS, Other, Run, backtests
 
-pytestmark = pytest.mark.xdist_group("other sources")  # their market is made once
+pytestmark = pytest.mark.xdist_group("other sources")  # the backtests are run once
 
-SPAN = ("2023-03-07", "2023-03-10")
-RAIN, NO_RAIN = "111", "222"
-
-Requests = list[tuple[str, list[tuple[str, str]]]]
-
-# Of requests with this in their path, these are reckoned from the clock: to the end of all there is.
-CLOCKED = {"/v8/finance/chart/": ("period1", "period2"), "v2/hist/stock/split": ("end_date",)}
+Runs = Mapping[tuple[str, str], Run]
 
 
-@dataclass(frozen=True)
-class Ground:
-    """Where a backtest stands: what `run_backtest` is given there, and how to ask what the servers were asked."""
-
-    settings: dict[str, Any]
-    servers: dict[str, Callable[[], Requests]]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("other_sources")
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a backtest left: its result, what was asked for it, and the names of what Lumibot cached."""
-
-    result: BacktestResult
-    requests: dict[str, Requests]
-    files: list[str]
-
-
-@cache
-def around_the_clock() -> pd.DatetimeIndex:
-    minutes = pd.date_range("2023-02-26", "2023-03-11", freq="1min", tz=NEW_YORK)
-    return minutes[minutes.hour != 17]
-
-
-@cache
-def stocks() -> dict[str, pd.DataFrame]:
-    days = new_york_days("2023-02-13", "2023-03-17")
-    opened = [pd.date_range(f"{day.date()} 09:30", periods=390, freq="1min", tz=NEW_YORK) for day in days]
-    minutes = opened[0].append(opened[1:])
-    return {"QQQ": walk(1, minutes), "SPY": walk(2, minutes)}
-
-
-# -- the grounds ----------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def downloader(folder: Path) -> Iterator[DownloaderServer]:
-    """Stand where Lumibot's downloader is this machine's, and Lumibot's caches are in a folder."""
-    thetadata, broker = thetadata_helper, ibkr_helper
-    with ExitStack() as stack:
-        server = stack.enter_context(DownloaderServer(minutes=stocks()))
-        address = {"DATADOWNLOADER_BASE_URL": server.url, "DATADOWNLOADER_API_KEY": "loopback"}
-        stack.enter_context(mock.patch.dict("os.environ", address))
-        # The client keeps the address that it was made with; the other is read from the environment at import.
-        stack.enter_context(mock.patch.object(data_downloader_queue_client, "_queue_client", None))
-        stack.enter_context(mock.patch.object(thetadata, "REMOTE_DOWNLOADER_ENABLED", True))
-        for module in (thetadata, broker):
-            stack.enter_context(mock.patch.object(module, "LUMIBOT_CACHE_FOLDER", str(folder)))
-        for module, remembered in (
-            (thetadata, "_event_cache_memory"),
-            (broker, "_IBKR_EQUITY_ACTIONS_CACHE"),
-            (broker, "_IBKR_EQUITY_BASIS_CACHE"),
-            (broker, "_RUNTIME_CONID_CACHE"),
-        ):
-            stack.enter_context(mock.patch.dict(getattr(module, remembered), clear=True))
-        yield server
-
-
-@contextmanager
-def theta_data(folder: Path) -> Iterator[Ground]:
-    # Without a downloader Lumibot ends every ThetaTerminal on the machine; with one it must not, and must not here.
-    with mock.patch.object(ThetaDataBacktesting, "kill_processes_by_name") as killed, downloader(folder) as server:
-        yield Ground({}, {"downloader": server.submitted})
-    killed.assert_not_called()
-
-
-@contextmanager
-def interactive_brokers(folder: Path) -> Iterator[Ground]:
-    """It asks Yahoo, by Lumibot's helper, for the corporate actions up to the present."""
-    days = new_york_days("2023-01-03", "2023-03-17")
-    listed = {
-        symbol: Instrument(daily_walk(days, seed), kind="ETF", dividends={dt.date(2023, 3, 8): 0.5})
-        for seed, symbol in enumerate(stocks())
-    }
-    now = pd.Timestamp("2023-03-17 20:00", tz=NEW_YORK).tz_convert("UTC")
-    with (
-        YahooServer(instruments=listed, now=now) as yahoo,
-        yahoo_sides.Side(None, folder.with_name("yahoo")).entered(yahoo),
-        mock.patch.object(ibkr_helper, "_ibkr_history_now_utc", now.to_pydatetime),
-        downloader(folder) as server,
-    ):
-        yield Ground({}, {"downloader": server.submitted, "yahoo": yahoo.logged})
-
-
-@contextmanager
-def databento(folder: Path) -> Iterator[Ground]:
-    march = walk(3, around_the_clock())
-    with (
-        DatabentoServer(minutes={"MESH3": march, "MESM3": march + 20}) as server,
-        databento_redirected_to(server.url),
-        mock.patch.object(databento_helper_polars, "LUMIBOT_DATABENTO_CACHE_FOLDER", str(folder)),
-        mock.patch.dict(databento_helper_polars._INSTRUMENT_DEFINITION_CACHE, clear=True),
-    ):
-        yield Ground({"api_key": "loopback"}, {"databento": server.logged})
-
-
-@contextmanager
-def polymarket(folder: Path) -> Iterator[Ground]:
-    chance = (walk(4, around_the_clock())["close"] / 250).round(4)
-    with PolymarketServer(slug="rain", prices={RAIN: chance, NO_RAIN: 1 - chance}) as server:
-        markets = [{"slug": "rain", "outcome": "Yes"}, {"slug": "rain", "outcome": "No"}]
-        settings = {"config": {"CLOB_URL": server.url, "GAMMA_URL": server.url}, "markets": markets}
-        yield Ground(settings, {"polymarket": server.logged})
-
-
-def _steady(requests: Requests) -> Requests:
-    """Leave out what the clock decides."""
-    return [
-        (path, [(name, value) for name, value in query if not any(k in path and name in v for k, v in CLOCKED.items())])
-        for path, query in requests
-    ]
-
-
-# -- the sources ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Other:
-    """A source: its class, its name in the environment, the ground it stands on and what is traded there."""
-
-    source_class: Any
-    name: str
-    ground: Callable[[Path], AbstractContextManager[Ground]]
-    assets: list[tuple[str, str]]
-    market: str = "NYSE"
-
-
-@dataclass(frozen=True)
-class Way:
-    """A strategy and its parameters, and how it is started: by the source's class, or by its name."""
-
-    strategy: Any
-    parameters: dict[str, Any]
-    by_name: bool
-
-    def backtest(self, other: Other, folder: Path, active: bool) -> Run:
-        """Run it on a source, with us or without."""
-        cached, store = folder / "cache", folder / "store.duckdb"
-        said = {"BACKTESTING_DATA_SOURCE": other.name} if self.by_name else {}
-        given = PandasDataBacktesting if self.by_name else other.source_class
-        # Their own assets for each: Lumibot writes multipliers on them.
-        assets = [Asset(symbol, kind) for symbol, kind in other.assets]
-        parameters = {**self.parameters, "assets": assets, "market": other.market}
-        with (
-            other.ground(cached) as ground,
-            environment({**said, "LUMIBOT_DUCKDB_PATH": str(store)}),
-            only_loopback(),
-            activated(active),
-        ):
-            result = run(self.strategy, given, folder / "run", *SPAN, parameters, **ground.settings)
-            requests = {name: _steady(asked()) for name, asked in ground.servers.items()}
-        return Run(result, requests, sorted(str(path.relative_to(cached)) for path in cached.rglob("*")))
-
-
-OTHERS = [
-    Other(ThetaDataBacktesting, "thetadata", theta_data, [("QQQ", "stock"), ("SPY", "stock")]),
-    Other(InteractiveBrokersRESTBacktesting, "ibkr", interactive_brokers, [("QQQ", "stock"), ("SPY", "stock")]),
-    Other(DataBentoDataBacktesting, "databento", databento, [("MES", "cont_future")], "us_futures"),
-    Other(
-        PolymarketBacktesting,
-        "polymarket",
-        polymarket,
-        [(RAIN, "prediction_contract"), (NO_RAIN, "prediction_contract")],
-        "24/7",
-    ),
-]
-STEPS = [(20, "minute"), (6, "5 minutes"), (4, "hour"), (3, "day")]
-WAYS = {
-    "minutes": Way(Crossing, {"sleeptime": "1H", "length": 6}, by_name=True),
-    "days": Way(Crossing, {"sleeptime": "1D", "step": "day", "length": 5}, by_name=True),
-    "all steps": Way(ManyHorizons, {"sleeptime": "4H", "requests": STEPS}, by_name=False),
-}
+@pytest.fixture(scope="module")
+def both(folder: Path) -> tuple[Runs, Runs]:
+    """All backtests without us, and all with us."""
+    fresh = get_context("spawn")
+    with ProcessPoolExecutor(1, fresh) as without, ProcessPoolExecutor(1, fresh) as with_us:
+        theirs = without.submit(backtests, folder / "theirs", False)
+        mine = with_us.submit(backtests, folder / "mine", True)
+        assert theirs.result()[1] == []
+        assert "lumibot_duckdb.backtesting.benchmark" in mine.result()[1]
+        return theirs.result()[0], mine.result()[0]
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("other", OTHERS, ids=lambda other: other.name)
-def test_a_backtest_on_another_source_is_the_same_as_without_us(other: Other, way: str, tmp_path: Path) -> None:
-    theirs, mine = (WAYS[way].backtest(other, tmp_path / str(active), active) for active in (False, True))
+def test_a_backtest_on_another_source_is_the_same_as_without_us(
+    other: Other, way: str, both: tuple[Runs, Runs]
+) -> None:
+    theirs, mine = (runs[other.name, way] for runs in both)
     assert_same_result(theirs.result, mine.result, fills=1)
+    assert theirs.source_class is mine.source_class is other.source_class
+    pd.testing.assert_frame_equal(theirs.benchmark, mine.benchmark, check_exact=True)
+    assert len(theirs.benchmark) > 1
+    assert theirs.rate == mine.rate > 0.0
     assert theirs.requests == mine.requests
-    assert all(theirs.requests.values()), "each server was asked"
+    assert all(theirs.requests.values()), "the provider was asked, and Yahoo"
     assert theirs.files == mine.files
-    for each in (theirs, mine):
-        assert type(each.result.strategy.broker.data_source) is other.source_class
-    assert list(tmp_path.rglob("*.duckdb*")) == []
+
+
+def test_no_store_is_written(both: tuple[Runs, Runs], folder: Path) -> None:
+    assert list(folder.rglob("cache")) != []
+    assert list(folder.rglob("*.duckdb*")) == []

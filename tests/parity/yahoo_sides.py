@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from unittest import mock
 
 from lumibot.backtesting import YahooDataBacktesting as LumibotYahooDataBacktesting
-from lumibot.tools import yahoo_helper
 
 from lumibot_duckdb.backtesting import YahooDataBacktesting, yahoo_history
-from parity import ground
+from parity import ground, yahoo_ground
 from parity.ground import environment, only_loopback
-from wire.yahoo_client import yfinance_redirected_to
 from wire.yahoo_server import YahooServer
 
 
@@ -29,25 +26,19 @@ class Side(ground.Side):
     @property
     def pickles(self) -> Path:
         """Where Lumibot keeps its histories."""
-        return self.folder / "lumibot"
+        return yahoo_ground.pickles(self.folder)
 
     @contextmanager
     def entered(self, server: YahooServer) -> Iterator[None]:
         """Stand on this side's ground."""
-        self.pickles.mkdir(parents=True, exist_ok=True)
-        helper = yahoo_helper.YahooHelper
 
         def now() -> float:
             return server.moment().timestamp()
 
         with (
             environment({"LUMIBOT_DUCKDB_PATH": str(self.store)}),
-            mock.patch.object(helper, "LUMIBOT_YAHOO_CACHE_FOLDER", str(self.pickles)),
-            mock.patch.object(helper, "CACHING_ENABLED", True),
-            mock.patch.object(helper, "sleep_and_get_proxy", staticmethod(lambda: None)),
-            mock.patch.object(yahoo_helper, "time", SimpleNamespace(sleep=lambda seconds: None)),
             mock.patch.object(yahoo_history, "now", now),
-            yfinance_redirected_to(server.url, self.folder / "yfinance"),
+            yahoo_ground.yahoo_at(server, self.folder),
             only_loopback(),
         ):
             yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from unittest import mock
@@ -34,9 +34,8 @@ class DatabentoServer(LoopbackServer):
             return Answer({"start": "2010-06-06T00:00:00.000000000Z", "end": "2030-01-01T00:00:00.000000000Z"})
         form = _form(request)
         if request.path == "/v0/timeseries.get_range" and form["symbols"] in self.minutes:
-            return Answer(
-                _encoded(form, self._definition(form) if form["schema"] == "definition" else self._bars(form))
-            )
+            definition = form["schema"] == "definition"
+            return Answer(_encoded(form, self._definition(form) if definition else self._bars(form)))
         return Answer({"detail": "not found"}, 404)
 
     def _definition(self, form: Mapping[str, str]) -> list[dbn.InstrumentDefMsg]:
@@ -69,7 +68,7 @@ def _form(request: Request) -> dict[str, str]:
     return dict(parse_qsl(request.body.decode()))
 
 
-def _encoded(form: Mapping[str, str], records: list[dbn.OHLCVMsg]) -> bytes:
+def _encoded(form: Mapping[str, str], records: Sequence[dbn.OHLCVMsg | dbn.InstrumentDefMsg]) -> bytes:
     first, last = (pd.Timestamp(form[name], tz="UTC").value for name in ("start", "end"))
     metadata = dbn.Metadata(
         dataset=form["dataset"],
