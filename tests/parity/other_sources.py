@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -30,7 +30,7 @@ from lumibot.tools import data_downloader_queue_client, databento_helper_polars,
 from parity.backtests import BacktestResult, run
 from parity.ground import environment, only_loopback, silence
 from parity.series import NEW_YORK, walk
-from parity.strategies import Crossing, ManyHorizons
+from parity.strategies import ChainBuyer, Crossing, ManyHorizons
 from parity.yahoo_ground import yahoo_at
 from parity.yahoo_market import new_york_days
 from parity.yahoo_market import walk as daily_walk
@@ -42,6 +42,10 @@ from wire.yahoo_server import Instrument, YahooServer
 NOW = pd.Timestamp("2023-03-17 20:00", tz=NEW_YORK).tz_convert("UTC")
 MEASURED = {"benchmark_asset": "SPY", "risk_free_rate": None}  # both are Yahoo's, whatever the source
 SPAN = ("2023-03-07", "2023-03-10")
+CHAIN: dict[str, Any] = {
+    "expirations": ["2023-03-03", "2023-03-17", "2023-03-24"],
+    "strikes": [float(strike) for strike in range(90, 115)],
+}
 RAIN, NO_RAIN = "111", "222"
 
 Requests = list[tuple[str, list[tuple[str, str]]]]
@@ -60,7 +64,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Run:
-    """What a backtest left: its result, what was asked for it, and the names of what Lumibot cached.
+    """What a backtest left: its result, what was asked for it, what Lumibot cached and what stores there are.
 
     The result is without its strategy; of that there is the class of its source, its benchmark and its risk-free rate.
     """
@@ -71,6 +75,7 @@ class Run:
     rate: float
     requests: dict[str, Requests]
     files: list[str]
+    stores: list[str]
 
 
 @cache
@@ -106,7 +111,7 @@ def downloader(folder: Path) -> Iterator[DownloaderServer]:
     """Stand where Lumibot's downloader is this machine's, and Lumibot's caches are in a folder."""
     thetadata, broker = thetadata_helper, ibkr_helper
     with ExitStack() as stack:
-        server = stack.enter_context(DownloaderServer(minutes=stocks()))
+        server = stack.enter_context(DownloaderServer(minutes=stocks(), **CHAIN))
         address = {"DATADOWNLOADER_BASE_URL": server.url, "DATADOWNLOADER_API_KEY": "loopback"}
         stack.enter_context(mock.patch.dict("os.environ", address))
         # The client keeps the address that it was made with; the other is read from the environment at import.
@@ -215,42 +220,54 @@ class Way:
                 rate=float(strategy.risk_free_rate),
                 requests={"provider": _steady(ground.asked()), "yahoo": _steady(yahoo.logged())},
                 files=sorted(str(path.relative_to(cached)) for path in cached.rglob("*")),
+                stores=[str(path) for path in folder.rglob("*.duckdb*")],
             )
 
 
-OTHERS = [
-    Other(ThetaDataBacktesting, "thetadata", theta_data, [("QQQ", "stock"), ("SPY", "stock")]),
-    Other(InteractiveBrokersRESTBacktesting, "ibkr", interactive_brokers, [("QQQ", "stock"), ("SPY", "stock")]),
-    Other(DataBentoDataBacktesting, "databento", databento, [("MES", "cont_future")], "us_futures"),
-    Other(
-        PolymarketBacktesting,
-        "polymarket",
-        polymarket,
-        [(RAIN, "prediction_contract"), (NO_RAIN, "prediction_contract")],
-        "24/7",
-    ),
-]
-OURS = ("lumibot_duckdb.backtesting", "lumibot_duckdb.backtesting.activation", "parity.activated")
+OTHERS = {
+    other.name: other
+    for other in (
+        Other(ThetaDataBacktesting, "thetadata", theta_data, [("QQQ", "stock"), ("SPY", "stock")]),
+        Other(InteractiveBrokersRESTBacktesting, "ibkr", interactive_brokers, [("QQQ", "stock"), ("SPY", "stock")]),
+        Other(DataBentoDataBacktesting, "databento", databento, [("MES", "cont_future")], "us_futures"),
+        Other(
+            PolymarketBacktesting,
+            "polymarket",
+            polymarket,
+            [(RAIN, "prediction_contract"), (NO_RAIN, "prediction_contract")],
+            "24/7",
+        ),
+    )
+}
+OURS = ("lumibot_duckdb.backtesting", "lumibot_duckdb.backtesting.activation", "parity.yahoo_sides")
 STEPS = [(20, "minute"), (6, "5 minutes"), (4, "hour"), (3, "day")]
 WAYS = {
     "minutes": Way(Crossing, {"sleeptime": "1H", "length": 6}, by_name=True),
-    "days": Way(Crossing, {"sleeptime": "1D", "step": "day", "length": 5}, by_name=True),
-    "all steps": Way(ManyHorizons, {"sleeptime": "12H", "requests": STEPS}, by_name=False),
+    "days": Way(Crossing, {"sleeptime": "1D", "step": "day", "length": 5}, by_name=False),
+    "all steps": Way(ManyHorizons, {"sleeptime": "12H", "requests": STEPS}, by_name=True),
+    "options": Way(ChainBuyer, {"sleeptime": "4H"}, by_name=True),
 }
 
 
-def backtests(folder: Path, active: bool) -> tuple[dict[tuple[str, str], Run], list[str]]:
-    """Run all of them by source and way, with us or without; return them and the names of our modules in the process.
-
-    With us, all our sources are loaded: that wraps parts of Lumibot for good.
-    """
+def backtests(
+    folder: Path, wanted: Iterable[tuple[str, str]], active: bool
+) -> tuple[dict[tuple[str, str], Run], list[str]]:
+    """Run these, by source and way, with us or without; return them and the names of our modules in the process."""
     with silence(), ExitStack() as stack:
         if active:
-            ours, activation, active_here = (import_module(name) for name in OURS)
-            for name in activation.HOMES:
-                getattr(ours, name)
-            stack.enter_context(active_here.activated())
-        runs = {
-            (other.name, way): WAYS[way].backtest(other, folder / other.name / way) for other in OTHERS for way in WAYS
-        }
+            stack.enter_context(import_module("parity.activated").activated())
+            use_ours(folder / "ours")
+        runs = {(name, way): WAYS[way].backtest(OTHERS[name], folder / name / way) for name, way in wanted}
     return runs, sorted(name for name in sys.modules if name.startswith("lumibot_duckdb.backtesting"))
+
+
+def use_ours(folder: Path) -> None:
+    """Load all our sources and backtest on one: that wraps parts of Lumibot for good."""
+    ours, activation, sides = (import_module(name) for name in OURS)
+    for name in activation.HOMES:
+        getattr(ours, name)
+    side = sides.Side(ours.YahooDataBacktesting, folder)
+    parameters = {"assets": [Asset("QQQ")], **WAYS["days"].parameters}
+    with YahooServer(instruments=listed(), now=NOW) as yahoo, side.entered(yahoo):
+        run(Crossing, side.source_class, folder / "run", *SPAN, parameters, **MEASURED)
+    assert side.store.exists()

@@ -14,36 +14,27 @@ import pandas as pd
 import pytest
 
 from parity.backtests import assert_same_result
-from parity.other_sources import OTHERS, WAYS, Other, Run, backtests
+from parity.other_sources import OTHERS, Other, Run, backtests
 
 pytestmark = pytest.mark.xdist_group("other sources")  # the backtests are run once
 
 Runs = Mapping[tuple[str, str], Run]
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("other_sources")
+USUAL = [*((name, way) for name in OTHERS for way in ("minutes", "days")), ("ibkr", "all steps")]
+LONG = [*((name, "all steps") for name in OTHERS if (name, "all steps") not in USUAL), ("thetadata", "options")]
 
 
-@pytest.fixture(scope="module")
-def both(folder: Path) -> tuple[Runs, Runs]:
-    """All backtests without us, and all with us."""
+def without_and_with_us(folder: Path, wanted: list[tuple[str, str]]) -> tuple[Runs, Runs]:
     fresh = get_context("spawn")
     with ProcessPoolExecutor(1, fresh) as without, ProcessPoolExecutor(1, fresh) as with_us:
-        theirs = without.submit(backtests, folder / "theirs", False)
-        mine = with_us.submit(backtests, folder / "mine", True)
+        theirs = without.submit(backtests, folder / "theirs", wanted, False)
+        mine = with_us.submit(backtests, folder / "mine", wanted, True)
         assert theirs.result()[1] == []
         assert "lumibot_duckdb.backtesting.benchmark" in mine.result()[1]
         return theirs.result()[0], mine.result()[0]
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("other", OTHERS, ids=lambda other: other.name)
-def test_a_backtest_on_another_source_is_the_same_as_without_us(
-    other: Other, way: str, both: tuple[Runs, Runs]
-) -> None:
-    theirs, mine = (runs[other.name, way] for runs in both)
+def assert_same_run(theirs: Run, mine: Run, other: Other) -> None:
     assert_same_result(theirs.result, mine.result, fills=1)
     assert theirs.source_class is mine.source_class is other.source_class
     pd.testing.assert_frame_equal(theirs.benchmark, mine.benchmark, check_exact=True)
@@ -52,8 +43,23 @@ def test_a_backtest_on_another_source_is_the_same_as_without_us(
     assert theirs.requests == mine.requests
     assert all(theirs.requests.values()), "the provider was asked, and Yahoo"
     assert theirs.files == mine.files
+    assert theirs.stores == mine.stores == []
 
 
-def test_no_store_is_written(both: tuple[Runs, Runs], folder: Path) -> None:
-    assert list(folder.rglob("cache")) != []
-    assert list(folder.rglob("*.duckdb*")) == []
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Runs]:
+    """The usual backtests without us, and with us."""
+    return without_and_with_us(tmp_path_factory.mktemp("other_sources"), USUAL)
+
+
+@pytest.mark.parametrize(("name", "way"), USUAL)
+def test_a_backtest_on_another_source_is_the_same_as_without_us(name: str, way: str, both: tuple[Runs, Runs]) -> None:
+    theirs, mine = (runs[name, way] for runs in both)
+    assert_same_run(theirs, mine, OTHERS[name])
+
+
+@pytest.mark.long
+def test_so_are_many_steps_and_options(tmp_path: Path) -> None:
+    theirs, mine = without_and_with_us(tmp_path, LONG)
+    for name, way in LONG:
+        assert_same_run(theirs[name, way], mine[name, way], OTHERS[name])

@@ -1,7 +1,7 @@
 """A loopback server that speaks Lumibot's data downloader: a queue of requests to ThetaData and Interactive Brokers.
 
 Every request is done as soon as it is submitted. What is served is stocks: their trades by the minute, the days made of
-them, and no corporate actions.
+them, and no corporate actions; at ThetaData also options, worth what they were if exercised and `PREMIUM` more.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .loopback import Answer, LoopbackServer, Request
 
 NEW_YORK = "America/New_York"
 NOTHING = 472  # ThetaData's status for: there is no such data
+PREMIUM = 2.0
 PAGE = 1000  # bars that Interactive Brokers gives at most
 
 _HOW = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
@@ -27,6 +28,8 @@ class DownloaderServer(LoopbackServer):
     """Fill `minutes` by symbol: open, high, low, close and volume by tz-aware bar start, in New York's time."""
 
     minutes: dict[str, pd.DataFrame] = field(default_factory=dict)
+    expirations: list[str] = field(default_factory=list)
+    strikes: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -53,10 +56,12 @@ class DownloaderServer(LoopbackServer):
         return Answer({"error": "no such page"}, 404)
 
     def _result(self, path: str, query: Mapping[str, str]) -> Answer:
-        if path == "v3/stock/history/eod" and query["symbol"] in self.minutes:
-            return self._theta_days(query)
-        if path == "v3/stock/history/ohlc" and query["symbol"] in self.minutes:
-            return self._theta_minutes(query)
+        if path == "v3/option/list/expirations":
+            return Answer({"result": {"expiration": self.expirations}})
+        if path == "v3/option/list/strikes":
+            return Answer({"result": {"strike": self.strikes}})
+        if path.startswith("v3/") and query["symbol"] in self.minutes:
+            return self._theta_history(path.rsplit("/", 1)[1], query)
         if path == "ibkr/iserver/secdef/search" and query["symbol"] in self.minutes:
             return Answer({"result": [{"conid": self._conid(query["symbol"]), "secType": "STK"}]})
         if path == "ibkr/iserver/marketdata/history":
@@ -65,12 +70,13 @@ class DownloaderServer(LoopbackServer):
 
     # -- ThetaData -------------------------------------------------------------------------------------------
 
-    def _theta_days(self, query: Mapping[str, str]) -> Answer:
-        days = self._days(query["symbol"]).loc[query["start_date"] : query["end_date"]]
-        return _columns(days, "created", [f"{day.date()}T17:15:00.000" for day in days.index])
-
-    def _theta_minutes(self, query: Mapping[str, str]) -> Answer:
+    def _theta_history(self, what: str, query: Mapping[str, str]) -> Answer:
+        if what == "eod":
+            days = self._days(_of_option(self.minutes[query["symbol"]], query))
+            days = days.loc[query["start_date"] : query["end_date"]]
+            return _columns(days, "created", [f"{day.date()}T17:15:00.000" for day in days.index])
         bars = self.minutes[query["symbol"]].loc[query["date"]].between_time(query["start_time"], query["end_time"])
+        bars = _of_option(bars, query)
         return _columns(bars, "timestamp", [f"{start:%Y-%m-%dT%H:%M:%S.000}" for start in bars.index])
 
     # -- Interactive Brokers ---------------------------------------------------------------------------------
@@ -81,7 +87,7 @@ class DownloaderServer(LoopbackServer):
     def _broker_bars(self, query: Mapping[str, str]) -> Answer:
         symbol = list(self.minutes)[int(query["conid"]) - 1000]
         if query["bar"] == "1d":
-            bars = self._days(symbol)
+            bars = self._days(self.minutes[symbol])
             bars.index = (bars.index + pd.Timedelta(hours=9.5)).tz_localize(NEW_YORK)
         else:
             bars = self.minutes[symbol]
@@ -93,9 +99,22 @@ class DownloaderServer(LoopbackServer):
             {"result": {"data": [dict(zip("tohlcv", row, strict=True)) for row in columns], "volumeFactor": 1}}
         )
 
-    def _days(self, symbol: str) -> pd.DataFrame:
-        bars = self.minutes[symbol].between_time("09:30", "15:59")
-        return bars.tz_localize(None).resample("1D").agg(_HOW).dropna()
+    def _days(self, minutes: pd.DataFrame) -> pd.DataFrame:
+        return minutes.between_time("09:30", "15:59").tz_localize(None).resample("1D").agg(_HOW).dropna()
+
+
+def _of_option(minutes: pd.DataFrame, query: Mapping[str, str]) -> pd.DataFrame:
+    """Return the bars of an option on what these are the bars of, if one is asked for."""
+    if "strike" not in query:
+        return minutes
+    sign = 1 if query["right"] == "call" else -1
+    worth = {
+        name: (sign * (minutes[name] - float(query["strike"]))).clip(lower=0) + PREMIUM
+        for name in ("open", "high", "low", "close")
+    }
+    bars = minutes.assign(**worth)
+    low, high = bars[["open", "close"]].min(axis=1), bars[["open", "close"]].max(axis=1)
+    return bars.assign(low=low, high=high).round(4)
 
 
 def _columns(frame: pd.DataFrame, label: str, labels: list[str]) -> Answer:
