@@ -25,7 +25,10 @@ _HOW = {"open": "first", "high": "max", "low": "min", "close": "last", "volume":
 
 @dataclass
 class DownloaderServer(LoopbackServer):
-    """Fill `minutes` by symbol: open, high, low, close and volume by tz-aware bar start, in New York's time."""
+    """Fill `minutes` by symbol: open, high, low, close and volume by tz-aware bar start, in New York's time.
+
+    Each has options of all these `expirations` (ISO dates) and `strikes`.
+    """
 
     minutes: dict[str, pd.DataFrame] = field(default_factory=dict)
     expirations: list[str] = field(default_factory=list)
