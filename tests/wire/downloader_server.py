@@ -7,6 +7,7 @@ them, and no corporate actions; at ThetaData also options, worth what they were 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +64,7 @@ class DownloaderServer(LoopbackServer):
             return Answer({"result": {"expiration": self.expirations}})
         if path == "v3/option/list/strikes":
             return Answer({"result": {"strike": self.strikes}})
-        if path.startswith("v3/") and query["symbol"] in self.minutes:
+        if re.fullmatch("v3/(stock|option)/history/(eod|ohlc)", path) and query["symbol"] in self.minutes:
             return self._theta_history(path.rsplit("/", 1)[1], query)
         if path == "ibkr/iserver/secdef/search" and query["symbol"] in self.minutes:
             return Answer({"result": [{"conid": self._conid(query["symbol"]), "secType": "STK"}]})
@@ -93,7 +94,7 @@ class DownloaderServer(LoopbackServer):
             bars = self._days(self.minutes[symbol])
             bars.index = (bars.index + pd.Timedelta(hours=9.5)).tz_localize(NEW_YORK)
         else:
-            bars = self.minutes[symbol]
+            bars = self.minutes[symbol].resample(query["bar"]).agg(_HOW).dropna()
         end = pd.Timestamp(query["startTime"].replace("-", " "), tz="UTC")
         bars = bars[bars.index < end].tail(PAGE)
         starts = bars.index.tz_convert("UTC").as_unit("ms").asi8
