@@ -64,13 +64,13 @@ from lumibot_duckdb.storage.location import ensure_folder, store_path
 from lumibot_duckdb.storage.renewal import renew
 from lumibot_duckdb.storage.result_cache import ResultCache
 from lumibot_duckdb.storage.spool import Spool, SpoolContents, SpooledWrite
+from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
 from lumibot_duckdb.storage.writing import (
     BarsWrite,
     VersionState,
     Write,
     stored_coverage,
-    timestamp_literal,
     version_state,
 )
 
@@ -87,10 +87,10 @@ _WEEK = 7 * 86_400
 _EARLIEST = pd.Timestamp(datetime(1, 1, 3))
 _LATEST = pd.Timestamp(datetime(9999, 12, 29))
 
-_STATES_OF_SERIES = """
-SELECT ingest.series_id, version_id, version_rows, epoch(version_first)::BIGINT, epoch(version_last)::BIGINT
-FROM {db}.ingest
-JOIN (SELECT max(ingest_id) AS ingest_id FROM {db}.ingest WHERE series_id {which} GROUP BY series_id)
+_STATES_OF_SERIES = f"""
+SELECT ingest.series_id, version_id, version_rows, {epoch_seconds("version_first")}, {epoch_seconds("version_last")}
+FROM {{db}}.ingest
+JOIN (SELECT max(ingest_id) AS ingest_id FROM {{db}}.ingest WHERE series_id {{which}} GROUP BY series_id)
     USING (ingest_id)
 WHERE kind <> 'delete'
 """
@@ -378,7 +378,7 @@ class DuckDBDataStorage(DataStorageInterface):
         ):
             with self._read() as cursor:
                 ((found,),) = cursor.rows(
-                    f"SELECT epoch(max(ts))::BIGINT FROM {{db}}.bar WHERE {_pinned(pin)} AND {stretch}{condition}"
+                    f"SELECT {epoch_seconds('max(ts)')} FROM {{db}}.bar WHERE {_pinned(pin)} AND {stretch}{condition}"
                 )
                 if found is None:
                     _refuse_if_gone(cursor, pin)
