@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks import disk, ingest, machine, memory, processes, reads, report, requests
+from benchmarks import disk, ingest, machine, memory, migration, processes, reads, report, requests
 from benchmarks.alpaca import memory as alpaca_memory
 from benchmarks.alpaca import requests as alpaca_requests
 from benchmarks.alpaca import windows as alpaca_windows
@@ -40,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "scattered": ingest.scattered,
     "lease": processes.lease,
     "soak": processes.soak,
+    "migration": migration.polygon_files,
     "polygon_steady": polygon_requests.steady,
     "polygon_first_touch": polygon_requests.first_touch,
     "polygon_memory_20": polygon_memory.twenty_symbols,
@@ -91,7 +92,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="what to measure (default: everything)")
     parser.add_argument("--list", action="store_true", help="name the benchmarks and what each measures")
     parser.add_argument("--write", action="store_true", help=f"renew {RESULTS.name} with what was measured")
-    parser.add_argument("--work-dir", type=Path, help="a folder for the data (4 GB); kept, so a second run is faster")
+    parser.add_argument("--work-dir", type=Path, help="a folder for the data (5 GB); kept, so a second run is faster")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.names) - set(BENCHMARKS))
     if unknown:

@@ -87,10 +87,21 @@ def test_a_dry_run_reads_and_writes_nothing(command: Command, cache: Path) -> No
     ended = command("migrate", "--from", cache, "--dry-run")
     assert ended.code == 0
     assert "Cannot be read:\n  polygon/stock_BAD_USD_day.parquet: it is empty\n" in ended.out
-    assert "4 files of 5 files (" in ended.out
+    assert "\n4 of 5 files (" in ended.out
     assert ") would be brought in, 1 not: 186 rows. Nothing was written." in ended.out
     assert contents(command.folder) == before
     assert not command.store.parent.exists()
+
+
+def test_a_dry_run_tells_what_a_stopped_run_has_left(command: Command, cache: Path) -> None:
+    command("migrate", "--from", cache, "--only", "polygon")
+    (cache / STOCK).rename(cache / "polygon" / "stock_OTHER_USD_minute.parquet")
+    before = command.store.read_bytes()
+    ended = command("migrate", "--from", cache, "--dry-run")
+    assert ended.code == 0
+    assert "\n1 of 4 files (" in ended.out
+    assert ") would be brought in: 80 rows. 3 in the store already. Nothing was written." in ended.out
+    assert command.store.read_bytes() == before
 
 
 def test_what_is_wrong_is_named_and_the_code_says_so(command: Command, cache: Path) -> None:

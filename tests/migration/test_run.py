@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 
@@ -78,11 +79,44 @@ def test_what_may_have_changed_is_read_again(parquet: Cache, what: str) -> None:
 def test_looking_at_a_plan_says_the_same_and_writes_nothing(parquet: Cache) -> None:
     parquet.file("stock_BAD_USD_minute.parquet").write_bytes(b"PAR1 and no more")
     before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in parquet.files()}
-    seen = {outcome.file.name: outcome.ending for outcome in foreseen(parquet.plan())}
+    seen = {outcome.file.name: outcome.ending for outcome in foreseen(parquet.plan(), parquet.storage)}
     assert seen == {BARS: Ending.BROUGHT_IN, "stock_BAD_USD_minute.parquet": Ending.UNREADABLE}
     assert not parquet.storage.path.parent.exists()
     assert endings(parquet.migrate()) == seen
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in parquet.files()} == before
+
+
+def test_looking_at_a_plan_tells_what_the_store_has_and_reads_only_the_rest(
+    parquet: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet.migrate()
+    new = copy_as(parquet, "stock_NEW_USD_minute.parquet").name
+    read: list[str] = []
+    reading = PolygonBarsReader.read
+
+    def noted(reader: PolygonBarsReader, file: Path) -> Any:
+        read.append(file.name)
+        return reading(reader, file)
+
+    monkeypatch.setattr(PolygonBarsReader, "read", noted)
+    plan = parquet.plan()
+    seen = {each.file.name: (each.ending, each.rows, each.new) for each in foreseen(plan, parquet.storage)}
+    assert seen == {BARS: (Ending.ALREADY_HERE, 80, 0), new: (Ending.BROUGHT_IN, 80, 80)}
+    assert read == [new]
+    parquet.storage.delete_series("OLD")
+    assert {each.ending for each in foreseen(plan, parquet.storage)} == {Ending.BROUGHT_IN}
+
+
+def test_looking_at_a_plan_leaves_an_older_store_as_it_is(parquet: Cache) -> None:
+    parquet.migrate()
+    parquet.storage.close()
+    with duckdb.connect(str(parquet.storage.path)) as store:
+        store.execute("UPDATE store_meta SET value = '2' WHERE key = 'schema_version'; DROP TABLE migrated_file")
+    storage = DuckDBDataStorage(parquet.storage.path)
+    assert [each.ending for each in foreseen(parquet.plan(), storage)] == [Ending.BROUGHT_IN]
+    storage.close()
+    with duckdb.connect(str(storage.path), read_only=True) as store:
+        assert store.execute("SELECT value FROM store_meta WHERE key = 'schema_version'").fetchall() == [("2",)]
 
 
 # -- what is wrong with a file --------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from lumibot.strategies import _strategy
 
 import lumibot_duckdb.backtesting as ours
 from lumibot_duckdb import DuckDBDataStorage, activate, deactivate
-from lumibot_duckdb.backtesting.activation import HOMES, in_place_of
+from lumibot_duckdb.backtesting.switching.activation import HOMES, in_place_of
 from parity import alpaca_sides, ccxt_sides, polygon_sides, yahoo_sides
 from parity.activated import activated
 from parity.alpaca_market import served

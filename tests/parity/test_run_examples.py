@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage, deactivate
-from lumibot_duckdb.backtesting.script import run_script
+from lumibot_duckdb.backtesting.switching.script import run_script
 from lumibot_duckdb.cli.main import main
 from parity.backtests import UNREPEATABLE, BacktestResult, assert_same_result
 from parity.example_runs import GROUNDS

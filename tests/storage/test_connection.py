@@ -75,7 +75,15 @@ class Python:
 
     def __init__(self, script: str, *arguments: object, python: str = sys.executable) -> None:
         self.process = subprocess.Popen(
-            [python, "-c", textwrap.dedent(script), *map(str, arguments)],
+            # Python 3.12 warns of every fork beside threads, and DuckDB has threads.
+            [
+                python,
+                "-W",
+                "ignore:This process:DeprecationWarning",
+                "-c",
+                textwrap.dedent(script),
+                *map(str, arguments),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

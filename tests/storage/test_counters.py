@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,31 @@ def test_reads_and_writes_are_counted_and_timed(tmp_path: Path) -> None:
     told = storage.statistics()
     assert (told.reads, told.rows_read, told.bytes_read) == (1, len(BARS), read.bytes_read)
     assert told.seconds_in_storage == storage.usage().seconds
+
+
+def test_look_ups_are_timed_unless_they_are_answered_from_memory(tmp_path: Path) -> None:
+    DuckDBDataStorage(tmp_path).store_ohlcv_data("AAPL", BARS, "own", "minute")
+    storage = DuckDBDataStorage(tmp_path)
+    pin = storage.pin("AAPL")
+    known = storage.usage()
+    assert known.seconds > 0
+    storage.pin("AAPL")
+    storage.statistics()
+    assert storage.usage() == known
+    storage.facts(pin)
+    storage.coverage("AAPL")
+    assert storage.usage().seconds > known.seconds
+    assert storage.usage().reads == 0
+
+
+def test_a_write_that_reads_too_is_timed_once(tmp_path: Path) -> None:
+    storage = DuckDBDataStorage(tmp_path)
+    storage.store_ohlcv_data("AAPL", BARS, "own", "minute")
+    before, began = storage.usage(), time.perf_counter()
+    storage.renew_series("AAPL", "own", "minute")
+    storage.store_ohlcv_data("AAPL", BARS + 1, "own", "minute")
+    storage.delete_series("AAPL")
+    assert 0 < storage.usage().since(before).seconds <= time.perf_counter() - began
 
 
 def test_downloads_are_counted_by_who_makes_them(tmp_path: Path) -> None:

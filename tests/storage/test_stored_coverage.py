@@ -34,6 +34,14 @@ def test_a_write_covers_what_was_asked_for(storage: DuckDBDataStorage) -> None:
     ]
 
 
+def test_coverage_may_begin_before_what_nanoseconds_can_hold(storage: DuckDBDataStorage) -> None:
+    asked = TimeRange(int(dt.datetime(1600, 1, 1, tzinfo=dt.timezone.utc).timestamp()), START + 7200)
+    storage.store_ohlcv_data("X", FRAME, "test", "minute", covered=asked)
+    assert storage.coverage("X") == [asked]
+    storage.compact()
+    assert storage.coverage("X") == [asked]
+
+
 def test_an_unknown_series_misses_all(storage: DuckDBDataStorage) -> None:
     assert storage.coverage("X") == []
     assert storage.missing_ranges("X", HOUR) == [HOUR]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
     from lumibot_duckdb.backtesting.polygon import PolygonDataBacktesting
     from lumibot_duckdb.backtesting.stored import PandasDataBacktesting
-    from lumibot_duckdb.backtesting.windowed_data import WindowedData
+    from lumibot_duckdb.backtesting.windows.windowed_data import WindowedData
     from lumibot_duckdb.backtesting.yahoo import YahooData, YahooDataBacktesting
 
 __all__ = [
@@ -33,7 +33,7 @@ _HOME = {
     "EnhancedDataSourceBacktesting": "enhanced_data_source",
     "PandasDataBacktesting": "stored",
     "PolygonDataBacktesting": "polygon",
-    "WindowedData": "windowed_data",
+    "WindowedData": "windows.windowed_data",
     "YahooData": "yahoo",
     "YahooDataBacktesting": "yahoo",
 }

@@ -21,8 +21,11 @@ from lumibot.tools.shared_bar_cache import validate_rows
 
 from lumibot_duckdb.backtesting.alpaca_actions import SOURCE, AdjustedHistory
 from lumibot_duckdb.backtesting.alpaca_chains import AlpacaListings, sides_of
-from lumibot_duckdb.backtesting.bar_table import BarTable
-from lumibot_duckdb.backtesting.calendar_frames import (
+from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSeries
+from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
+from lumibot_duckdb.backtesting.switching.stand_in import StandIn
+from lumibot_duckdb.backtesting.windows.bar_table import BarTable
+from lumibot_duckdb.backtesting.windows.calendar_frames import (
     COLUMNS,
     NO_ROWS,
     CalendarFrames,
@@ -31,13 +34,10 @@ from lumibot_duckdb.backtesting.calendar_frames import (
     minutes_of,
     runs_of,
 )
-from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSeries
-from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
-from lumibot_duckdb.backtesting.framed_series import Shape, rows_of_bars
-from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_starts
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
-from lumibot_duckdb.backtesting.series_with_returns import SeriesWithReturns
-from lumibot_duckdb.backtesting.stand_in import StandIn
+from lumibot_duckdb.backtesting.windows.framed_series import Shape, rows_of_bars
+from lumibot_duckdb.backtesting.windows.ranges_view import Additions, RangesView, bar_starts
+from lumibot_duckdb.backtesting.windows.series_view import SECOND, Int64Array
+from lumibot_duckdb.backtesting.windows.series_with_returns import SeriesWithReturns
 from lumibot_duckdb.providers.alpaca import AlpacaProvider
 from lumibot_duckdb.providers.errors import DownloadIncompleteError, ProviderError
 from lumibot_duckdb.storage.bar_starts import starts_of

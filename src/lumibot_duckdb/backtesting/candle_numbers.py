@@ -17,8 +17,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from lumibot_duckdb.backtesting.bar_table import Values
-from lumibot_duckdb.backtesting.framed_series import price_change
+from lumibot_duckdb.backtesting.windows.bar_table import Values
+from lumibot_duckdb.backtesting.windows.framed_series import price_change
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from lumibot.data_sources import CcxtBacktestingData as LumibotCcxtBacktestingDa
 from lumibot_duckdb.backtesting.candle_numbers import COLUMNS, STORED
 from lumibot_duckdb.backtesting.ccxt_cache import StoredCandles, utc_index
 from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
-from lumibot_duckdb.backtesting.framed_series import FramedSeries, Shape, frame_of_bars
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
-from lumibot_duckdb.backtesting.stand_in import StandIn
+from lumibot_duckdb.backtesting.switching.stand_in import StandIn
+from lumibot_duckdb.backtesting.windows.framed_series import FramedSeries, Shape, frame_of_bars
+from lumibot_duckdb.backtesting.windows.series_view import SECOND, Int64Array
 from lumibot_duckdb.providers.ccxt import SECONDS, check_exchange
 from lumibot_duckdb.storage.interface import DataStorageInterface
 

@@ -19,11 +19,11 @@ import pandas as pd
 from lumibot.tools.ccxt_data_store import CcxtCacheDB
 from lumibot.tools.symbol_normalization import build_ccxt_crypto_symbol
 
-from lumibot_duckdb.backtesting.bar_table import BarTable
 from lumibot_duckdb.backtesting.candle_numbers import PRICES, STORED, CandleNumbers, time_unit
 from lumibot_duckdb.backtesting.downloaded_series import Delivery, DownloadedSeries
-from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_starts, clipped
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
+from lumibot_duckdb.backtesting.windows.bar_table import BarTable
+from lumibot_duckdb.backtesting.windows.ranges_view import Additions, RangesView, bar_starts, clipped
+from lumibot_duckdb.backtesting.windows.series_view import SECOND, Int64Array
 from lumibot_duckdb.providers.ccxt import SECONDS, CcxtProvider
 from lumibot_duckdb.storage import coverage
 from lumibot_duckdb.storage.bar_starts import starts_of

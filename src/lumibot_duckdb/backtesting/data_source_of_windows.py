@@ -9,9 +9,9 @@ import pandas as pd
 from lumibot.entities import Asset
 
 from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
-from lumibot_duckdb.backtesting.indicators import read_indicators_from_windows
-from lumibot_duckdb.backtesting.series_view import view_of
-from lumibot_duckdb.backtesting.windowed_data import WindowedData
+from lumibot_duckdb.backtesting.windows.indicators import read_indicators_from_windows
+from lumibot_duckdb.backtesting.windows.series_view import view_of
+from lumibot_duckdb.backtesting.windows.windowed_data import WindowedData
 from lumibot_duckdb.storage.interface import SeriesPin
 
 

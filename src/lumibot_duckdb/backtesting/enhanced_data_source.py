@@ -11,9 +11,9 @@ from lumibot.strategies._strategy import _Strategy
 
 from lumibot_duckdb.backtesting.benchmark import serve_benchmarks_from_store
 from lumibot_duckdb.backtesting.running import follow_strategies, follow_traders
-from lumibot_duckdb.backtesting.switch import duckdb_wanted
+from lumibot_duckdb.backtesting.switching.switch import duckdb_wanted
 from lumibot_duckdb.backtesting.telemetry import Telemetry, log_stats_wanted, tell_of_backtest
-from lumibot_duckdb.backtesting.window import DEFAULT_MAX_MEMORY, MemoryBudget
+from lumibot_duckdb.backtesting.windows.window import DEFAULT_MAX_MEMORY, MemoryBudget
 from lumibot_duckdb.storage.interface import DataStorageInterface, StorageUse
 
 follow_strategies(_Strategy)  # before the first source is made, since that happens in the middle of a backtest

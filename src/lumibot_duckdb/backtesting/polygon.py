@@ -28,9 +28,9 @@ from lumibot_duckdb.backtesting.polygon_records import (
     adjusted_as_of,
     whole_numbers,
 )
-from lumibot_duckdb.backtesting.ranges_view import RangesView
-from lumibot_duckdb.backtesting.stand_in import StandIn
-from lumibot_duckdb.backtesting.windowed_data import WindowedData
+from lumibot_duckdb.backtesting.switching.stand_in import StandIn
+from lumibot_duckdb.backtesting.windows.ranges_view import RangesView
+from lumibot_duckdb.backtesting.windows.windowed_data import WindowedData
 from lumibot_duckdb.providers.days import DaySpan
 from lumibot_duckdb.providers.errors import PlanLimitError, ProviderError
 from lumibot_duckdb.providers.polygon import PolygonProvider, StockSplit, chunks

@@ -19,8 +19,8 @@ from lumibot.tools import polygon_helper
 
 from lumibot_duckdb.backtesting.downloaded_series import ALWAYS, DownloadedSeries
 from lumibot_duckdb.backtesting.polygon_records import WHOLE_NUMBERS
-from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_starts, clipped, empty_rows
-from lumibot_duckdb.backtesting.series_view import Int64Array
+from lumibot_duckdb.backtesting.windows.ranges_view import Additions, RangesView, bar_starts, clipped, empty_rows
+from lumibot_duckdb.backtesting.windows.series_view import Int64Array
 from lumibot_duckdb.providers.days import DaySpan, joined
 from lumibot_duckdb.providers.polygon import day_range, days_of
 from lumibot_duckdb.storage.bar_starts import starts_of

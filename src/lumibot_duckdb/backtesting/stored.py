@@ -15,8 +15,8 @@ from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
 from lumibot_duckdb.backtesting.assets import assets_of, to_lumibot
 from lumibot_duckdb.backtesting.data_source_of_windows import DataSourceOfWindows
-from lumibot_duckdb.backtesting.trading_index import session_minutes
-from lumibot_duckdb.backtesting.windowed_data import WindowedData
+from lumibot_duckdb.backtesting.windows.trading_index import session_minutes
+from lumibot_duckdb.backtesting.windows.windowed_data import WindowedData
 from lumibot_duckdb.storage.interface import AssetLike, DataStorageInterface, SeriesPin
 
 

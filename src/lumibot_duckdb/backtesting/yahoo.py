@@ -16,10 +16,10 @@ from lumibot.backtesting import YahooDataBacktesting as LumibotYahooDataBacktest
 from lumibot.data_sources import YahooData as LumibotYahooData
 from lumibot.entities import Asset
 
-from lumibot_duckdb.backtesting.bar_table import Values
 from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
-from lumibot_duckdb.backtesting.framed_series import FramedSeries, Shape, frame_of_bars, price_change
-from lumibot_duckdb.backtesting.stand_in import StandIn
+from lumibot_duckdb.backtesting.switching.stand_in import StandIn
+from lumibot_duckdb.backtesting.windows.bar_table import Values
+from lumibot_duckdb.backtesting.windows.framed_series import FramedSeries, Shape, frame_of_bars, price_change
 from lumibot_duckdb.backtesting.yahoo_history import (
     ADJUSTMENT,
     SOURCE,

@@ -20,8 +20,8 @@ import pandas as pd
 from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 
 from lumibot_duckdb.backtesting.downloaded_series import ALWAYS, Delivery, DownloadedSeries
-from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, bar_starts
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array, SeriesView
+from lumibot_duckdb.backtesting.windows.ranges_view import Additions, RangesView, bar_starts
+from lumibot_duckdb.backtesting.windows.series_view import SECOND, Int64Array, SeriesView
 from lumibot_duckdb.backtesting.yahoo_sessions import NEW_YORK, Stamps, may_have_traded
 from lumibot_duckdb.providers.errors import ProviderError, UnknownSymbolError
 from lumibot_duckdb.providers.yahoo import COLUMNS, KEPT, Market, YahooProvider

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pandas_market_calendars
 
-from lumibot_duckdb.backtesting.framed_series import RowTimes
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
+from lumibot_duckdb.backtesting.windows.framed_series import RowTimes
+from lumibot_duckdb.backtesting.windows.series_view import SECOND, Int64Array
 from lumibot_duckdb.providers.yahoo import Market
 from lumibot_duckdb.storage.interface import EpochSeconds
 

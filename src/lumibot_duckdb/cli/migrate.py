@@ -49,7 +49,11 @@ def add_parser(subparsers: Any) -> None:
         metavar="SYMBOL,...",
         help="what Alpaca's shared bars are of, besides the CSV files' symbols: SPY,BTC/USD",
     )
-    parser.add_argument("--dry-run", action="store_true", help="read the files and show what would be done, no more")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show what would be done, and do nothing",
+    )
     parser.add_argument(
         "--delete-verified", action="store_true", help="delete each file that the store gives back whole"
     )
@@ -126,8 +130,12 @@ def _look(plan: Plan, arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.cli.migrate_summary import forecast
     from lumibot_duckdb.migration.run import foreseen
 
+    storage = open_store(arguments.store)
     outcomes: list[Outcome] = []
-    _take(foreseen(plan), plan, outcomes)
+    try:
+        _take(foreseen(plan, storage), plan, outcomes)
+    finally:
+        storage.close()
     print(forecast(plan, outcomes, arguments.all))
     return 0
 

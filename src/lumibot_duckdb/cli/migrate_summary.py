@@ -34,12 +34,15 @@ def is_well(outcomes: Sequence[Outcome]) -> bool:
 def forecast(plan: Plan, outcomes: Sequence[Outcome], every: bool) -> str:
     """Return what a dry run says."""
     parts = [_forecast_table(plan, outcomes), *_lists(plan, outcomes, every)]
-    would = sum(outcome.ending in _HERE for outcome in outcomes)
-    not_so = len(outcomes) - would
+    new = [outcome for outcome in outcomes if outcome.ending is Ending.BROUGHT_IN]
+    here = sum(outcome.ending is Ending.ALREADY_HERE for outcome in outcomes)
+    others = len(outcomes) - len(new) - here
     parts.append(
-        f"{count(would, 'file')} of {count(plan.files, 'file')} ({size(plan.bytes)}) would be brought in"
-        + (f", {not_so:,} not" if not_so else "")
-        + f": {count(sum(outcome.rows for outcome in outcomes), 'row')}. Nothing was written."
+        f"{len(new):,} of {count(plan.files, 'file')} ({size(plan.bytes)}) would be brought in"
+        + (f", {others:,} not" if others else "")
+        + f": {count(sum(outcome.rows for outcome in new), 'row')}."
+        + (f" {here:,} in the store already." if here else "")
+        + " Nothing was written."
     )
     return "\n\n".join(part for part in parts if part)
 
@@ -62,10 +65,12 @@ def _forecast_table(plan: Plan, outcomes: Sequence[Outcome]) -> str:
     rows = []
     for kind in plan.kinds:
         own = [outcome for outcome in outcomes if outcome.kind == kind.reader.name]
-        here = [outcome for outcome in own if outcome.ending in _HERE]
-        numbers = (len(kind.files), sum(outcome.rows for outcome in here), len(own) - len(here))
-        rows.append((kind.reader.name, f"{numbers[0]:,}", size(kind.bytes), f"{numbers[1]:,}", f"{numbers[2]:,}"))
-    return table(("kind", "files", "size", "rows", "not"), rows, right=[False, True, True, True, True])
+        new = [outcome for outcome in own if outcome.ending is Ending.BROUGHT_IN]
+        here = sum(outcome.ending is Ending.ALREADY_HERE for outcome in own)
+        numbers = (sum(outcome.rows for outcome in new), here, len(own) - len(new) - here)
+        rows.append((kind.reader.name, f"{len(kind.files):,}", size(kind.bytes), *(f"{each:,}" for each in numbers)))
+    header = ("kind", "files", "size", "rows", "files already here", "files not")
+    return table(header, rows, right=[False, *[True] * 5])
 
 
 def _table(plan: Plan, outcomes: Sequence[Outcome]) -> str:

@@ -46,8 +46,8 @@ def _run(arguments: argparse.Namespace) -> int:
     command = script_command(arguments, "run")
     if arguments.store is not None:
         os.environ["LUMIBOT_DUCKDB_PATH"] = str(chosen_path(arguments.store))
-    from lumibot_duckdb.backtesting.activation import activate
-    from lumibot_duckdb.backtesting.script import run_module, run_script
+    from lumibot_duckdb.backtesting.switching.activation import activate
+    from lumibot_duckdb.backtesting.switching.script import run_module, run_script
 
     activate()
     script, *its_arguments = command
@@ -58,7 +58,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _as_python_would(run: Callable[[], None]) -> int:
     """Run a script, and end as it ends: an error is shown from the script on, and is the script's own hook's."""
-    from lumibot_duckdb.backtesting.script import NoScriptError, traceback_of_script
+    from lumibot_duckdb.backtesting.switching.script import NoScriptError, traceback_of_script
 
     try:
         run()

@@ -85,7 +85,7 @@ def _not_stored(job: Job) -> list[str]:
 
 def _run(job: Job, arguments: list[str]) -> str | None:
     """Run the script as Python would; return what went wrong."""
-    from lumibot_duckdb.backtesting.script import run_module, run_script
+    from lumibot_duckdb.backtesting.switching.script import run_module, run_script
 
     try:
         if job.is_module:

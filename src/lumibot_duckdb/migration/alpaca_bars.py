@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.backtesting.alpaca_actions import GIVEN_AT, RESTATES, SOURCE, given_at
-from lumibot_duckdb.backtesting.calendar_frames import COLUMNS
+from lumibot_duckdb.backtesting.windows.calendar_frames import COLUMNS
 from lumibot_duckdb.migration.contents import CachedBars
 from lumibot_duckdb.migration.errors import ConflictError
 from lumibot_duckdb.storage import coverage

@@ -20,8 +20,8 @@ from lumibot.tools.helpers import get_trading_days
 
 from lumibot_duckdb.backtesting.alpaca_actions import SOURCE
 from lumibot_duckdb.backtesting.alpaca_chains import LISTED_ON
-from lumibot_duckdb.backtesting.calendar_frames import COLUMNS, minutes_of, runs_of
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
+from lumibot_duckdb.backtesting.windows.calendar_frames import COLUMNS, minutes_of, runs_of
+from lumibot_duckdb.backtesting.windows.series_view import SECOND, Int64Array
 from lumibot_duckdb.migration.alpaca_bars import AlpacaBars, day_basis, settled
 from lumibot_duckdb.migration.alpaca_names import AlpacaName, parsed
 from lumibot_duckdb.migration.contents import CacheContent, LeftOut

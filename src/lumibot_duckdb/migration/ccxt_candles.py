@@ -19,7 +19,7 @@ from lumibot.tools.symbol_normalization import build_ccxt_crypto_symbol
 
 from lumibot_duckdb.backtesting.candle_numbers import PRICES, STORED, rounded
 from lumibot_duckdb.backtesting.ccxt_cache import AS_CACHED, SOURCE, TIMEFRAMES, asset_of
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
+from lumibot_duckdb.backtesting.windows.series_view import SECOND, Int64Array
 from lumibot_duckdb.migration.ccxt import SUFFIX
 from lumibot_duckdb.migration.contents import CacheContent, CachedBars, LeftOut
 from lumibot_duckdb.migration.errors import LeftAloneError, UnreadableFileError

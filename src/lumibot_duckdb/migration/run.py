@@ -74,21 +74,14 @@ def migrated(plan: Plan, storage: DataStorageInterface, *, delete_verified: bool
             yield _Import(plan.folder, kind.reader, file, storage).outcome(delete_verified=delete_verified)
 
 
-def foreseen(plan: Plan) -> Iterator[Outcome]:
-    """Read the files of a plan, and yield what would become of each in an empty store. Writes nothing."""
+def foreseen(plan: Plan, storage: DataStorageInterface) -> Iterator[Outcome]:
+    """Read the files of a plan, and yield what would become of each; whether the store would take it is not tried.
+
+    Files that the store has already are not read again. Writes nothing.
+    """
     for kind in plan.kinds:
         for file in kind.files:
-            try:
-                contents = _contents(kind.reader, file)
-            except LeftAloneError as error:
-                yield Outcome(file, kind.reader.name, Ending.LEFT_ALONE, reason=str(error))
-            except MigrationError as error:
-                yield Outcome(file, kind.reader.name, Ending.UNREADABLE, reason=str(error))
-            else:
-                rows = sum(content.rows for content in contents)
-                yield Outcome(
-                    file, kind.reader.name, Ending.BROUGHT_IN, rows=rows, new=rows, left_out=_left_out(contents)
-                )
+            yield _Import(plan.folder, kind.reader, file, storage).forecast()
 
 
 def _contents(reader: CacheReader, file: Path) -> Sequence[CacheContent]:
@@ -99,6 +92,10 @@ def _contents(reader: CacheReader, file: Path) -> Sequence[CacheContent]:
         raise
     except Exception as error:  # what a strange file does to the libraries that read it must not end the run
         raise UnreadableFileError(f"it cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _reason(error: MigrationError | OSError) -> str:
+    return f"it cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
 
 
 def _left_out(contents: Sequence[CacheContent]) -> tuple[str, ...]:
@@ -114,14 +111,27 @@ class _Import:
         self._file = file
         self._storage = storage
 
+    def forecast(self) -> Outcome:
+        """Say what would become of the file, as far as it tells."""
+        try:
+            rows = self._rows_here(self._fingerprint())
+            if rows is not None:
+                return self._ended(Ending.ALREADY_HERE, rows=rows)
+            contents = _contents(self._reader, self._file)
+        except LeftAloneError as error:
+            return self._ended(Ending.LEFT_ALONE, reason=str(error))
+        except (MigrationError, OSError) as error:
+            return self._ended(Ending.UNREADABLE, reason=_reason(error))
+        rows = sum(content.rows for content in contents)
+        return self._ended(Ending.BROUGHT_IN, rows=rows, new=rows, left_out=_left_out(contents))
+
     def outcome(self, *, delete_verified: bool) -> Outcome:
         """Bring the file in unless it is there already, and delete it if that is asked for and safe."""
         try:
             fingerprint = self._fingerprint()
         except OSError as error:
-            return self._ended(Ending.UNREADABLE, reason=f"it cannot be read: {error.strerror}")
-        name = str(self._file.absolute())
-        rows = self._storage.migrated_rows(name, fingerprint)
+            return self._ended(Ending.UNREADABLE, reason=_reason(error))
+        rows = self._rows_here(fingerprint)
         if rows is not None and not delete_verified:
             return self._ended(Ending.ALREADY_HERE, rows=rows)
         outcome = self._brought_in(fingerprint)
@@ -130,6 +140,10 @@ class _Import:
         if delete_verified and outcome.ending in (Ending.BROUGHT_IN, Ending.ALREADY_HERE):
             return self._deleted(outcome, fingerprint)
         return outcome
+
+    def _rows_here(self, fingerprint: str) -> int | None:
+        """Return how many rows the file brought, if it did and the store has them still."""
+        return self._storage.migrated_rows(str(self._file.absolute()), fingerprint)
 
     def _brought_in(self, fingerprint: str) -> Outcome:
         """Read the file, store it, verify it, remember it."""

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pandas_market_calendars
 
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
+from lumibot_duckdb.backtesting.windows.series_view import SECOND, Int64Array
 from lumibot_duckdb.backtesting.yahoo_history import ADJUSTMENT, EARLIEST, SOURCE, asset_of
 from lumibot_duckdb.backtesting.yahoo_sessions import NEW_YORK, Stamps
 from lumibot_duckdb.migration.contents import CacheContent, CachedBars, LeftOut

@@ -29,7 +29,7 @@ from lumibot_duckdb.storage.engine import NEW_FILE, attach, spill_folder
 from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError
 from lumibot_duckdb.storage.interface import TimeRange
 from lumibot_duckdb.storage.locking import is_alive
-from lumibot_duckdb.storage.writing import timestamp_literal
+from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
 
 logger = logging.getLogger(__name__)
 
@@ -236,7 +236,7 @@ def _kept_versions(cursor: StoreCursor, kept_since: datetime) -> set[int]:
 def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
     """Cut the bars into pieces of about as many rows as are handled at a time, in order."""
     counts = cursor.rows(
-        "SELECT version_id, count(*), epoch(min(ts))::BIGINT, epoch(max(ts))::BIGINT FROM {db}.bar "
+        f"SELECT version_id, count(*), {epoch_seconds('min(ts)')}, {epoch_seconds('max(ts)')} FROM {{db}}.bar "
         "GROUP BY version_id ORDER BY version_id"
     )
     found: list[Piece] = []
@@ -289,8 +289,8 @@ def _copy_coverage(new: _Workshop, old: StoreCursor) -> None:
     """Copy what is covered: touching ranges of a series joined, and nothing that is believed no more."""
     lasting: dict[int, list[tuple[int, TimeRange]]] = {}
     for series_id, ingest_id, start, end in old.rows(
-        "SELECT series_id, ingest_id, epoch(range_start)::BIGINT, epoch(range_end)::BIGINT FROM {db}.coverage "
-        "WHERE believed_until IS NULL"
+        f"SELECT series_id, ingest_id, {epoch_seconds('range_start')}, {epoch_seconds('range_end')} "
+        "FROM {db}.coverage WHERE believed_until IS NULL"
     ):
         lasting.setdefault(series_id, []).append((ingest_id, TimeRange(start, end)))
     joined = [

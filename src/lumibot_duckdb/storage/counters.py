@@ -17,6 +17,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
+        self._timed = threading.local()
         self._use = StorageUse()
         self._others: list[tuple[str, Any]] = []
 
@@ -46,11 +47,16 @@ class Counters:
 
     @contextmanager
     def timing(self) -> Iterator[None]:
-        """Count the time of a block as time in the storage."""
+        """Count the time of a block as time in the storage; blocks within it count nothing more."""
+        if getattr(self._timed, "inside", False):
+            yield
+            return
+        self._timed.inside = True
         began = time.perf_counter()
         try:
             yield
         finally:
+            self._timed.inside = False
             took = time.perf_counter() - began
             with self._guard:
                 self._use = replace(self._use, seconds=self._use.seconds + took)

@@ -64,13 +64,13 @@ from lumibot_duckdb.storage.location import ensure_folder, store_path
 from lumibot_duckdb.storage.renewal import renew
 from lumibot_duckdb.storage.result_cache import ResultCache
 from lumibot_duckdb.storage.spool import Spool, SpoolContents, SpooledWrite
+from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
 from lumibot_duckdb.storage.writing import (
     BarsWrite,
     VersionState,
     Write,
     stored_coverage,
-    timestamp_literal,
     version_state,
 )
 
@@ -87,10 +87,10 @@ _WEEK = 7 * 86_400
 _EARLIEST = pd.Timestamp(datetime(1, 1, 3))
 _LATEST = pd.Timestamp(datetime(9999, 12, 29))
 
-_STATES_OF_SERIES = """
-SELECT ingest.series_id, version_id, version_rows, epoch(version_first)::BIGINT, epoch(version_last)::BIGINT
-FROM {db}.ingest
-JOIN (SELECT max(ingest_id) AS ingest_id FROM {db}.ingest WHERE series_id {which} GROUP BY series_id)
+_STATES_OF_SERIES = f"""
+SELECT ingest.series_id, version_id, version_rows, {epoch_seconds("version_first")}, {epoch_seconds("version_last")}
+FROM {{db}}.ingest
+JOIN (SELECT max(ingest_id) AS ingest_id FROM {{db}}.ingest WHERE series_id {{which}} GROUP BY series_id)
     USING (ingest_id)
 WHERE kind <> 'delete'
 """
@@ -167,7 +167,7 @@ class DuckDBDataStorage(DataStorageInterface):
             return WriteResult(key, None)
         write = BarsWrite(key, bars, covered, replace, metadata, onto, _asked_at(key, asked_at), tuple(also_covered))
         try:
-            with self._counters.timing(), self._write() as cursor:
+            with self._write() as cursor:
                 return self._write_to(cursor, key).bars(write)
         except (StoreBusyError, StoreWriteError) as error:
             if covered is None:
@@ -242,9 +242,11 @@ class DuckDBDataStorage(DataStorageInterface):
 
     def migrated_rows(self, path: str, fingerprint: str) -> int | None:
         """Return how many rows a file of an old cache brought, if the store has them still; see the interface."""
-        if not self._refresh():
+        if not self._connection.exists():
             return None
-        with self._connection.read() as cursor:
+        with self._read() as cursor:
+            if migrations.state(cursor).schema_version < migrations.newest():
+                return None  # such a store is brought up to date by the next write; this is none
             return migrated_files.rows_of_file(cursor, path, fingerprint)
 
     def delete_series(
@@ -324,7 +326,7 @@ class DuckDBDataStorage(DataStorageInterface):
 
     def ingests(self, pin: SeriesPin, within: Sequence[TimeRange] | None = None) -> tuple[IngestInfo, ...]:
         """Return the writes that brought the pinned bars (those in `within`), earliest first; see the interface."""
-        with self._connection.read() as cursor:
+        with self._read() as cursor:
             found = ingests_of(cursor, pin, within)
             if not found:
                 _refuse_if_gone(cursor, pin)
@@ -332,7 +334,7 @@ class DuckDBDataStorage(DataStorageInterface):
 
     def empty_answers(self, pin: SeriesPin) -> tuple[IngestInfo, ...]:
         """Return the writes to the pinned version that brought no bars, just what was covered, earliest first."""
-        with self._connection.read() as cursor:
+        with self._read() as cursor:
             return empty_answers_of(cursor, pin)
 
     def corporate_actions(self, asset: AssetLike, source: str, kind: str = "split") -> KnownActions | None:
@@ -340,7 +342,7 @@ class DuckDBDataStorage(DataStorageInterface):
         key, source = _record_key(asset, source)
         if not self._refresh():
             return None
-        with self._connection.read() as cursor:
+        with self._read() as cursor:
             return corporate_actions.known_actions(cursor, key, source, kind)
 
     def option_chain(
@@ -350,7 +352,7 @@ class DuckDBDataStorage(DataStorageInterface):
         key, source = _record_key(underlying, source)
         if not self._refresh():
             return None
-        with self._connection.read() as cursor:
+        with self._read() as cursor:
             return option_chains.newest_chain(cursor, key, source, earliest, latest, days_ahead)
 
     def last_time_at_or_before(
@@ -374,9 +376,9 @@ class DuckDBDataStorage(DataStorageInterface):
             f"ts > {timestamp_literal(near)} AND ts <= {timestamp_literal(time)}",
             f"ts <= {timestamp_literal(near)}",
         ):
-            with self._connection.read() as cursor:
+            with self._read() as cursor:
                 ((found,),) = cursor.rows(
-                    f"SELECT epoch(max(ts))::BIGINT FROM {{db}}.bar WHERE {_pinned(pin)} AND {stretch}{condition}"
+                    f"SELECT {epoch_seconds('max(ts)')} FROM {{db}}.bar WHERE {_pinned(pin)} AND {stretch}{condition}"
                 )
                 if found is None:
                     _refuse_if_gone(cursor, pin)
@@ -440,7 +442,7 @@ class DuckDBDataStorage(DataStorageInterface):
             records = self._catalog.everything(wanted_timeframe, wanted_source)
         else:
             records = self._catalog.matching(asset_query(asset), wanted_timeframe, wanted_source, None)
-        with self._connection.read() as cursor:
+        with self._read() as cursor:
             if asset is None:
                 found = self._described(cursor, records)
             else:
@@ -460,7 +462,7 @@ class DuckDBDataStorage(DataStorageInterface):
             record = self._resolve(asset, timeframe, source, adjustment)
         except SeriesNotFoundError:
             return []
-        with self._connection.read() as cursor:
+        with self._read() as cursor:
             found = stored_coverage(cursor, datetime.now(timezone.utc), record.series_id)
         return ranges.merged(piece for piece, _ in found.get(record.series_id, []))
 
@@ -481,7 +483,7 @@ class DuckDBDataStorage(DataStorageInterface):
         use = self._counters.use
         series = versions = rows = 0
         if self._refresh():
-            with self._connection.read() as cursor:
+            with self._connection.read() as cursor:  # a look at the numbers is none of them
                 ((series, versions, rows),) = cursor.rows(
                     "SELECT (SELECT count(*) FROM {db}.series), (SELECT count(*) FROM {db}.series_version), "
                     "(SELECT count(*) FROM {db}.bar)"
@@ -527,7 +529,7 @@ class DuckDBDataStorage(DataStorageInterface):
         """Run one read-only statement over the store (`ohlcv_data` is the published view); see the interface."""
         if not self._refresh():
             raise self._no_store()
-        with self._connection.read() as cursor:
+        with self._read() as cursor:
             return readonly_sql.run(cursor, query, parameters, max_rows)
 
     # -- keeping ---------------------------------------------------------------------------------------------
@@ -560,6 +562,12 @@ class DuckDBDataStorage(DataStorageInterface):
         return StoreNotFoundError(f"there is no store at {self._path} yet; store some bars first")
 
     @contextmanager
+    def _read(self) -> Iterator[StoreCursor]:
+        """Give a cursor for reading; the time is counted."""
+        with self._counters.timing(), self._connection.read() as cursor:
+            yield cursor
+
+    @contextmanager
     def _write(self) -> Iterator[StoreCursor]:
         """Give a cursor for one transaction, after those that merge what waits in the spool."""
         ensure_folder(self._path)
@@ -570,7 +578,7 @@ class DuckDBDataStorage(DataStorageInterface):
     @contextmanager
     def _transaction(self) -> Iterator[StoreCursor]:
         """Give a cursor for one transaction on a store of the newest schema, with the catalog up to date."""
-        with self._connection.write() as cursor:
+        with self._counters.timing(), self._connection.write() as cursor:
             self._see(cursor, migrations.migrate(cursor))
             yield cursor
 
@@ -630,7 +638,7 @@ class DuckDBDataStorage(DataStorageInterface):
             return False
         if self._connection.generation() == self._catalog.generation:
             return True
-        with self._connection.read() as cursor:
+        with self._read() as cursor:
             state = migrations.state(cursor)
             if state.schema_version == migrations.newest():
                 self._see(cursor, state)
@@ -659,7 +667,7 @@ class DuckDBDataStorage(DataStorageInterface):
 
     def _pin_as_of(self, record: SeriesRecord, as_of: datetime) -> SeriesPin:
         moment = _instant(as_of).tz_convert("UTC").tz_localize(None).to_pydatetime()
-        with self._connection.read() as cursor:
+        with self._read() as cursor:
             found = cursor.rows(
                 "SELECT version_id, ingest_id FROM {db}.ingest WHERE series_id = ? AND ingested_at <= ? "
                 "ORDER BY ingest_id DESC LIMIT 1",
@@ -675,7 +683,7 @@ class DuckDBDataStorage(DataStorageInterface):
         """Return what the pinned version was like after the pinned ingest. That never changes."""
         held: VersionState | None = self._states.get(pin.ingest_id)
         if held is None:
-            with self._connection.read() as cursor:
+            with self._read() as cursor:
                 held = self._state_after(cursor, pin.ingest_id)
         if held is None:
             raise _gone(pin)
@@ -722,7 +730,7 @@ class DuckDBDataStorage(DataStorageInterface):
         condition = _pinned(pin)
         if within is not None:
             condition += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
-        with self._connection.read() as cursor:
+        with self._read() as cursor:
             table = cursor.arrow(f"SELECT {select} FROM {{db}}.bar WHERE {condition}")
             if table.num_rows == 0:
                 _refuse_if_gone(cursor, pin)

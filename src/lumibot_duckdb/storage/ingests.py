@@ -9,7 +9,7 @@ from typing import Any
 
 from lumibot_duckdb.storage.connection import StoreCursor
 from lumibot_duckdb.storage.interface import IngestInfo, SeriesPin, TimeRange
-from lumibot_duckdb.storage.writing import timestamp_literal
+from lumibot_duckdb.storage.sql_times import timestamp_literal
 
 _INGESTS = """
 SELECT ingest_id, ingested_at, kind, metadata

@@ -247,8 +247,8 @@ class SeriesInfo:
 class StorageUse:
     """What was done with a storage so far. Times are in seconds.
 
-    `seconds` is what reads and writes of bars took. `downloads` are answers of a source that were stored, and
-    `seconds_downloading` is how long they were waited for.
+    `seconds` is what reads, look-ups and writes took, waits for other processes included, summed over threads.
+    `downloads` are answers of a source that were stored, and `seconds_downloading` is how long they were waited for.
     """
 
     reads: int = 0

@@ -31,6 +31,7 @@ from lumibot_duckdb.storage.layout import (
     in_order_of,
     same_frame,
 )
+from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
 from lumibot_duckdb.storage.timeframes import bar_seconds
 
 # As many rows as DuckDB keeps in a row group, so that it can work on several at a time.
@@ -85,10 +86,10 @@ class _Difference:
         return bool(self.changed.any()) or len(self.removed) > 0
 
 
-_STATE = """
-SELECT series_id, version_id, ingest_id, layout_id, layout.definition, version_rows, epoch(version_first)::BIGINT,
-    epoch(version_last)::BIGINT, on_minute
-FROM {db}.ingest JOIN {db}.layout USING (layout_id)
+_STATE = f"""
+SELECT series_id, version_id, ingest_id, layout_id, layout.definition, version_rows,
+    {epoch_seconds("version_first")}, {epoch_seconds("version_last")}, on_minute
+FROM {{db}}.ingest JOIN {{db}}.layout USING (layout_id)
 WHERE ingest_id = ?
 """
 
@@ -344,8 +345,8 @@ class Write:
         stored = [c for c in version.layout.columns if c.physical is not None]
         counts = "".join(f', count("{c.physical}")' for c in stored)
         (row,) = self._cursor.rows(
-            f"SELECT count(*), epoch(min(ts))::BIGINT, epoch(max(ts))::BIGINT, "
-            f"coalesce(bool_and(second(ts) = 0), true){counts} "
+            f"SELECT count(*), {epoch_seconds('min(ts)')}, {epoch_seconds('max(ts)')}, "
+            f"coalesce(bool_and(second(ts::TIMESTAMP) = 0), true){counts} "
             f"FROM {{db}}.bar WHERE version_id = {version.version_id}"
         )
         rows, first, last, on_minute, *present = row
@@ -495,23 +496,12 @@ def stored_coverage(
     found: dict[int, list[tuple[TimeRange, datetime | None]]] = {}
     which = "" if series_id is None else f"AND series_id = {series_id}"
     for series, start, end, until in cursor.rows(
-        "SELECT series_id, epoch(range_start)::BIGINT, epoch(range_end)::BIGINT, believed_until FROM {db}.coverage "
-        f"WHERE (believed_until IS NULL OR believed_until > ?) {which}",
+        f"SELECT series_id, {epoch_seconds('range_start')}, {epoch_seconds('range_end')}, believed_until "
+        f"FROM {{db}}.coverage WHERE (believed_until IS NULL OR believed_until > ?) {which}",
         [now.replace(tzinfo=None)],
     ):
         found.setdefault(series, []).append((TimeRange(start, end), until))
     return found
-
-
-def timestamp_literal(time: int) -> str:
-    """Return SQL for a time in the type of `bar.ts`, so that comparing needs no cast of the column."""
-    bounded = min(max(time, _FIRST_LITERAL), _LAST_LITERAL)
-    return f"TIMESTAMP_S '{np.datetime64(bounded, 's')}'"
-
-
-# No bar is outside of these: see the checks in `bars_input`.
-_FIRST_LITERAL = int(np.datetime64("0001-01-01", "s").astype(np.int64))
-_LAST_LITERAL = int(np.datetime64("9999-12-31", "s").astype(np.int64))
 
 
 # What an index in nanoseconds can hold.

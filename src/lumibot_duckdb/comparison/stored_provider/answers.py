@@ -13,12 +13,13 @@ import pandas as pd
 from lumibot_duckdb.storage import coverage
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
+from lumibot_duckdb.storage.sql_times import epoch_seconds
 
 logger = logging.getLogger(__name__)
 
 # Empty answers are counted as answers however old they are: time stands still here.
-_COVERAGE = """
-    SELECT epoch(range_start)::BIGINT, epoch(range_end)::BIGINT
+_COVERAGE = f"""
+    SELECT {epoch_seconds("range_start")}, {epoch_seconds("range_end")}
     FROM coverage
     WHERE series_id = $series AND ingest_id <= $ingest
 """

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumibot_duckdb.backtesting import running, switch
-from lumibot_duckdb.backtesting.switch import ROLLOUT, USE_DUCKDB, duckdb_wanted, in_share, place_of
+from lumibot_duckdb.backtesting import running
+from lumibot_duckdb.backtesting.switching import switch
+from lumibot_duckdb.backtesting.switching.switch import ROLLOUT, USE_DUCKDB, duckdb_wanted, in_share, place_of
 
 POLYGON = "PolygonDataBacktesting"
 NAMES = [f"Strategy{number}" for number in range(4_000)]

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.bar_table import BarTable, Values
-from lumibot_duckdb.backtesting.paged_times import PagedTimes
-from lumibot_duckdb.backtesting.series_view import Int64Array, SeriesView
-from lumibot_duckdb.backtesting.window import MemoryBudget, SlidingWindow
+from lumibot_duckdb.backtesting.windows.bar_table import BarTable, Values
+from lumibot_duckdb.backtesting.windows.paged_times import PagedTimes
+from lumibot_duckdb.backtesting.windows.series_view import Int64Array, SeriesView
+from lumibot_duckdb.backtesting.windows.window import MemoryBudget, SlidingWindow
 
 _OF_DATA = frozenset(("df", "timestep", "asset", "quote", "datalines"))
 """Attributes by which Lumibot tells its `Data` from a frame."""

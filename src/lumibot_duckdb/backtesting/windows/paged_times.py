@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array, SeriesView
+from lumibot_duckdb.backtesting.windows.series_view import SECOND, Int64Array, SeriesView
 from lumibot_duckdb.storage.interface import TimeRange
 
 PAGE_ROWS = 1_024

@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.bar_table import BarTable, slice_with_frequency
-from lumibot_duckdb.backtesting.bucket_steps import BucketSteps
-from lumibot_duckdb.backtesting.filled_series import FilledRows, FilledSeries, price_change
-from lumibot_duckdb.backtesting.window import MemoryBudget, SlidingWindow
+from lumibot_duckdb.backtesting.windows.bar_table import BarTable, slice_with_frequency
+from lumibot_duckdb.backtesting.windows.bucket_steps import BucketSteps
+from lumibot_duckdb.backtesting.windows.filled_series import FilledRows, FilledSeries, price_change
+from lumibot_duckdb.backtesting.windows.window import MemoryBudget, SlidingWindow
 
 Values: TypeAlias = "np.ndarray[Any, Any]"
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.series_view import Int64Array
+from lumibot_duckdb.backtesting.windows.series_view import Int64Array
 
 NANOSECONDS = {"minute": 60_000_000_000, "hour": 3_600_000_000_000, "day": 86_400_000_000_000}
 

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array, SeriesView
-from lumibot_duckdb.backtesting.trading_index import TradingIndex
-from lumibot_duckdb.backtesting.window import MemoryBudget
+from lumibot_duckdb.backtesting.windows.series_view import SECOND, Int64Array, SeriesView
+from lumibot_duckdb.backtesting.windows.trading_index import TradingIndex
+from lumibot_duckdb.backtesting.windows.window import MemoryBudget
 from lumibot_duckdb.storage.interface import TimeRange
 
 PAGE_ROWS = 8_192

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumibot_duckdb.backtesting import bar_table
-from lumibot_duckdb.backtesting.bar_table import BarTable, slice_index
+from lumibot_duckdb.backtesting.windows import bar_table
+from lumibot_duckdb.backtesting.windows.bar_table import BarTable, slice_index
 
 INDEX = pd.date_range("2024-03-08 09:30", periods=50, freq="h", tz="America/New_York", name="datetime")
 COLUMNS = {

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from lumibot.entities import Asset, Data
 
-from lumibot_duckdb.backtesting.bar_rows import BarRows, StoredRows
-from lumibot_duckdb.backtesting.bar_table import BarTable
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array, SeriesView
+from lumibot_duckdb.backtesting.windows.bar_rows import BarRows, StoredRows
+from lumibot_duckdb.backtesting.windows.bar_table import BarTable
+from lumibot_duckdb.backtesting.windows.series_view import SECOND, Int64Array, SeriesView
 from lumibot_duckdb.storage.interface import BarArrays, EpochSeconds, TimeRange
 
 Columns: TypeAlias = "dict[str, np.ndarray[Any, Any]]"

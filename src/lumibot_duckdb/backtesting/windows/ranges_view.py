@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.series_view import MENDED_COLUMNS, SECOND, Int64Array, SeriesView
+from lumibot_duckdb.backtesting.windows.series_view import MENDED_COLUMNS, SECOND, Int64Array, SeriesView
 from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.interface import (
     BarArrays,

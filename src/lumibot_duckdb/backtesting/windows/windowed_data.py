@@ -18,14 +18,20 @@ from lumibot.entities.data import _intraday_bar_state
 from lumibot.entities.dataline import Dataline
 from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
-from lumibot_duckdb.backtesting.bar_rows import BarRows, Day, SharedRows, StoredRows
-from lumibot_duckdb.backtesting.bar_table import BarTable
-from lumibot_duckdb.backtesting.bucket_steps import BucketSteps, midnight, phase_of
-from lumibot_duckdb.backtesting.bucketed_series import BucketedBars, BucketedSeries, can_be_bucketed
-from lumibot_duckdb.backtesting.filled_series import BAR_COLUMNS, PLAIN_DTYPES, FilledRows, FilledSeries, bar_columns
-from lumibot_duckdb.backtesting.series_view import SECOND, SeriesView
-from lumibot_duckdb.backtesting.trading_index import NANOSECONDS, TradingIndex
-from lumibot_duckdb.backtesting.window import MemoryBudget, SlidingWindow
+from lumibot_duckdb.backtesting.windows.bar_rows import BarRows, Day, SharedRows, StoredRows
+from lumibot_duckdb.backtesting.windows.bar_table import BarTable
+from lumibot_duckdb.backtesting.windows.bucket_steps import BucketSteps, midnight, phase_of
+from lumibot_duckdb.backtesting.windows.bucketed_series import BucketedBars, BucketedSeries, can_be_bucketed
+from lumibot_duckdb.backtesting.windows.filled_series import (
+    BAR_COLUMNS,
+    PLAIN_DTYPES,
+    FilledRows,
+    FilledSeries,
+    bar_columns,
+)
+from lumibot_duckdb.backtesting.windows.series_view import SECOND, SeriesView
+from lumibot_duckdb.backtesting.windows.trading_index import NANOSECONDS, TradingIndex
+from lumibot_duckdb.backtesting.windows.window import MemoryBudget, SlidingWindow
 from lumibot_duckdb.storage.interface import TimeRange
 
 NEVER = np.iinfo(np.int64).max

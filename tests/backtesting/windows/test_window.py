@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumibot_duckdb.backtesting.window import FIRST_STRETCH, LARGEST_STRETCH, MemoryBudget, SlidingWindow
+from lumibot_duckdb.backtesting.windows.window import FIRST_STRETCH, LARGEST_STRETCH, MemoryBudget, SlidingWindow
 
 SIZE = 200_000
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from backtesting.conftest import minutes
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.backtesting import paged_times
-from lumibot_duckdb.backtesting.framed_series import FramedSeries, Shape, frame_of_bars
-from lumibot_duckdb.backtesting.series_view import SeriesView
-from lumibot_duckdb.backtesting.window import MemoryBudget
+from lumibot_duckdb.backtesting.windows import paged_times
+from lumibot_duckdb.backtesting.windows.framed_series import FramedSeries, Shape, frame_of_bars
+from lumibot_duckdb.backtesting.windows.series_view import SeriesView
+from lumibot_duckdb.backtesting.windows.window import MemoryBudget
 
 STORED = ("open", "high", "low", "close", "volume")
 

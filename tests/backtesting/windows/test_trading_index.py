@@ -11,7 +11,7 @@ from lumibot.data_sources import PandasData
 from lumibot.entities.data import _intraday_bar_state
 
 from backtesting.indexes import NEW_YORK, indexes
-from lumibot_duckdb.backtesting.trading_index import TradingIndex, session_minutes
+from lumibot_duckdb.backtesting.windows.trading_index import TradingIndex, session_minutes
 
 
 @settings(deadline=None, max_examples=100)

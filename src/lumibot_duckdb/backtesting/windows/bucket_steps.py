@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 
-from lumibot_duckdb.backtesting.bar_rows import BarRows
-from lumibot_duckdb.backtesting.series_view import Int64Array
-from lumibot_duckdb.backtesting.trading_index import NANOSECONDS
+from lumibot_duckdb.backtesting.windows.bar_rows import BarRows
+from lumibot_duckdb.backtesting.windows.series_view import Int64Array
+from lumibot_duckdb.backtesting.windows.trading_index import NANOSECONDS
 
 FREQUENCY_CODES = {"minute": "min", "hour": "h", "day": "D"}
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from lumibot.indicators.indicators import Indicators
 
-from lumibot_duckdb.backtesting.windowed_data import WindowedData
+from lumibot_duckdb.backtesting.windows.windowed_data import WindowedData
 
 _OWN = "_lumibot_duckdb_full_history"
 

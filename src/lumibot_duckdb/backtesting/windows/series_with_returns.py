@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.bar_table import BarTable, slice_index
-from lumibot_duckdb.backtesting.framed_series import FramedSeries, RowTimes
-from lumibot_duckdb.backtesting.window import MemoryBudget
+from lumibot_duckdb.backtesting.windows.bar_table import BarTable, slice_index
+from lumibot_duckdb.backtesting.windows.framed_series import FramedSeries, RowTimes
+from lumibot_duckdb.backtesting.windows.window import MemoryBudget
 
 RETURN = "return"
 _NONE_YET = {0: {RETURN: float("nan")}}

@@ -14,10 +14,10 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.bar_table import BarTable, Values
-from lumibot_duckdb.backtesting.series_view import SECOND, Int64Array
-from lumibot_duckdb.backtesting.series_with_returns import SeriesWithReturns
-from lumibot_duckdb.backtesting.window import MemoryBudget
+from lumibot_duckdb.backtesting.windows.bar_table import BarTable, Values
+from lumibot_duckdb.backtesting.windows.series_view import SECOND, Int64Array
+from lumibot_duckdb.backtesting.windows.series_with_returns import SeriesWithReturns
+from lumibot_duckdb.backtesting.windows.window import MemoryBudget
 from lumibot_duckdb.storage.interface import BarArrays, TimeRange
 
 COLUMNS = ("open", "high", "low", "close", "volume")

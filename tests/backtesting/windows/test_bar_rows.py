@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtesting.indexes import NEW_YORK, indexes
-from lumibot_duckdb.backtesting import bar_rows
-from lumibot_duckdb.backtesting.bar_rows import BarRows, SharedRows, StoredRows
-from lumibot_duckdb.backtesting.bucket_steps import BucketSteps, phase_of
-from lumibot_duckdb.backtesting.trading_index import TradingIndex
-from lumibot_duckdb.backtesting.window import MemoryBudget
+from lumibot_duckdb.backtesting.windows import bar_rows
+from lumibot_duckdb.backtesting.windows.bar_rows import BarRows, SharedRows, StoredRows
+from lumibot_duckdb.backtesting.windows.bucket_steps import BucketSteps, phase_of
+from lumibot_duckdb.backtesting.windows.trading_index import TradingIndex
+from lumibot_duckdb.backtesting.windows.window import MemoryBudget
 from lumibot_duckdb.storage.interface import BarArrays, TimeRange
 
 CODES = {"minute": "min", "hour": "h", "day": "D"}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.backtesting.ranges_view import Additions, RangesView, empty_rows
+from lumibot_duckdb.backtesting.windows.ranges_view import Additions, RangesView, empty_rows
 from lumibot_duckdb.storage.interface import TimeRange
 
 MINUTE = 60
