@@ -20,7 +20,7 @@ from yfinance.exceptions import YFException
 
 from comparison.offline import assert_same_files, offline, written
 from lumibot_duckdb.comparison.stored_provider.answers import Unanswered
-from parity import yahoo_sides
+from parity import yahoo_ground
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.ground import silence
 from parity.harness import Answer, Request, random_requests
@@ -70,7 +70,7 @@ def unexpected(notes: Unanswered) -> list[str]:
 
 
 def from_store(side: Side, store: Path) -> AbstractContextManager[Unanswered]:
-    return offline(side, store, yahoo_sides, "yfinance_redirected_to")
+    return offline(side, store, yahoo_ground, "yfinance_redirected_to")
 
 
 def answers(side: Side, span: Any, asked: Sequence[Request]) -> list[Answer]:
@@ -162,7 +162,7 @@ def test_what_is_not_stored_is_answered_with_nothing_and_named(online: Online, t
     """Bars after the last stored day are missed by who needs them, and not by whoever asks for a whole history."""
     side = Side(LumibotYahooDataBacktesting, tmp_path)
     later = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=30)
-    with offline(side, online.store, yahoo_sides, "yfinance_redirected_to", later) as notes:
+    with offline(side, online.store, yahoo_ground, "yfinance_redirected_to", later) as notes:
         for needed in (SPAN[1], moment(LAST_DAY)):
             assert len(YahooHelper.get_symbol_data("AAA", last_needed_datetime=needed)) > 700
         assert unexpected(notes) == []

@@ -239,7 +239,7 @@ OTHERS = {
         ),
     )
 }
-OURS = ("lumibot_duckdb.backtesting", "lumibot_duckdb.backtesting.activation", "parity.yahoo_sides")
+OURS = ("lumibot_duckdb.backtesting", "lumibot_duckdb.backtesting.switching.activation", "parity.yahoo_sides")
 STEPS = [(20, "minute"), (6, "5 minutes"), (4, "hour"), (3, "day")]
 WAYS = {
     "minutes": Way(Crossing, {"sleeptime": "1H", "length": 6}, by_name=True),

@@ -20,8 +20,9 @@ pytestmark = pytest.mark.xdist_group("other sources")  # the backtests are run o
 
 Runs = Mapping[tuple[str, str], Run]
 
-USUAL = [*((name, way) for name in OTHERS for way in ("minutes", "days")), ("ibkr", "all steps")]
-LONG = [*((name, "all steps") for name in OTHERS if (name, "all steps") not in USUAL), ("thetadata", "options")]
+USUAL = [*((name, "minutes") for name in OTHERS), ("ibkr", "days")]
+ALL = [*((name, way) for name in OTHERS for way in ("minutes", "days", "all steps")), ("thetadata", "options")]
+LONG = [run for run in ALL if run not in USUAL]
 
 
 def without_and_with_us(folder: Path, wanted: list[tuple[str, str]]) -> tuple[Runs, Runs]:
@@ -59,7 +60,7 @@ def test_a_backtest_on_another_source_is_the_same_as_without_us(name: str, way: 
 
 
 @pytest.mark.long
-def test_so_are_many_steps_and_options(tmp_path: Path) -> None:
+def test_so_are_days_many_steps_and_options(tmp_path: Path) -> None:
     theirs, mine = without_and_with_us(tmp_path, LONG)
     for name, way in LONG:
         assert_same_run(theirs[name, way], mine[name, way], OTHERS[name])
