@@ -37,6 +37,7 @@ def test_an_unmodified_script_gives_the_same_on_both_storages(first: tuple[Answe
     assert min(values, frames, others) > 20
     assert "MB of memory at the peak" in answer.out
     assert "requests to providers" in answer.out
+    assert "On disk, Lumibot's side" not in answer.out, "both have what the script asked for"
 
 
 def test_what_a_side_costs_is_measured(first: tuple[Answer, Path, Path]) -> None:
@@ -77,6 +78,7 @@ def test_from_the_store_alone(
     assert "to fill its cache" in answer.out
     assert re.search(r"requests to providers\s+0\s+0\b", answer.out), answer.out
     assert "identical: " in answer.out
+    assert "\n  On disk, Lumibot's side has what this script asked for" in answer.out
 
 
 @pytest.fixture(scope="module")

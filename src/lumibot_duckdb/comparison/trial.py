@@ -148,6 +148,11 @@ def _notes(first: Run | None, runs: dict[str, list[Run]]) -> list[str]:
             "The store does not have all that was asked for, and both sides were told that there is nothing: "
             + "; ".join(missing)
         )
+    if first is not None:
+        notes.append(
+            "On disk, Lumibot's side has what this script asked for, since its cache began empty; the store has all of "
+            "yours."
+        )
     asked = {side: sum(runs[side][-1].outcome.costs.requests.values()) for side in SIDES}
     if first is None and any(asked.values()):
         notes.append(
