@@ -9,7 +9,7 @@ from time import perf_counter
 
 from benchmarks.bars import SYMBOLS, Workplace, bytes_in
 from benchmarks.measure import Row, Sample
-from benchmarks.polygon.bars import SOURCE, lumibot_cache, store_settings
+from benchmarks.polygon.bars import SOURCE, bar_files, lumibot_cache, rows_in, store_settings
 from benchmarks.process import run_apart
 
 _COPIES = 10
@@ -17,11 +17,9 @@ _COPIES = 10
 
 def polygon_files(workplace: Workplace, copies: int = _COPIES) -> list[Row]:
     """A cache of two hundred symbols with two years of minutes each: a dry run, the run, and the run again."""
-    import pyarrow.parquet
-
     cache = _cache(workplace, copies)
-    bars = [file for file in cache.glob(f"{SOURCE}/*.parquet") if not file.stem.endswith("_splits")]
-    rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in bars)
+    bars = bar_files(cache)
+    rows = rows_in(bars)
     with TemporaryDirectory(dir=workplace.folder) as folder:
         store = Path(folder) / "bars.duckdb"
         looked = _run(cache, store, "--dry-run")

@@ -7,6 +7,7 @@ that neither side has anything to ask for.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,18 @@ def lumibot_cache(workplace: Workplace) -> Path:
     for snapshot in folder.glob("polygon/*_splits.parquet"):
         snapshot.touch()
     return folder
+
+
+def bar_files(cache: Path) -> list[Path]:
+    """Return Lumibot's files of minutes in its cache folder, without the snapshots of splits beside them."""
+    return sorted(cache.glob(f"{SOURCE}/stock_*_minute.parquet"))
+
+
+def rows_in(files: Iterable[Path]) -> int:
+    """Return how many rows Parquet files have."""
+    import pyarrow.parquet
+
+    return sum(pyarrow.parquet.read_metadata(file).num_rows for file in files)
 
 
 def fill_cache(symbols: int) -> None:

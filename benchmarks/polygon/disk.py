@@ -5,16 +5,14 @@ from __future__ import annotations
 from benchmarks.bars import SYMBOLS, Workplace, bytes_in
 from benchmarks.disk import compacted_bytes
 from benchmarks.measure import Row, Sample, against
-from benchmarks.polygon.bars import SOURCE, lumibot_cache, polygon_store
+from benchmarks.polygon.bars import bar_files, lumibot_cache, polygon_store, rows_in
 from benchmarks.polygon.sides import OPPONENT
 
 
 def bytes_a_bar(workplace: Workplace) -> list[Row]:
     """Twenty symbols of Polygon's bars (vwap and transactions too) in one store, against Lumibot's cache files."""
-    import pyarrow.parquet
-
-    files = [file for file in lumibot_cache(workplace).glob(f"{SOURCE}/*.parquet") if not file.stem.endswith("_splits")]
-    rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in files)
+    files = bar_files(lumibot_cache(workplace))
+    rows = rows_in(files)
     store = polygon_store(workplace)
     return [
         against(

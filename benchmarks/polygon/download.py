@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row, Sample, against
-from benchmarks.polygon.bars import SOURCE
+from benchmarks.polygon.bars import bar_files, rows_in
 from benchmarks.polygon.sides import OPPONENT, make_source, only_this_machine, source_class
 from benchmarks.process import run_apart
 from benchmarks.sides import regular_minutes, set_clock
@@ -98,6 +98,4 @@ def _kept_bars(side: str, folder: Path) -> int:
         from benchmarks.bars import open_store
 
         return sum(series.rows for series in open_store(folder / "bars.duckdb").list_series())
-    import pyarrow.parquet
-
-    return sum(pyarrow.parquet.read_metadata(file).num_rows for file in folder.glob(f"{SOURCE}/stock_*_minute.parquet"))
+    return rows_in(bar_files(folder))

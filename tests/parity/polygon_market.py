@@ -16,6 +16,7 @@ from scipy.special import ndtr
 
 from lumibot_duckdb.demo.market import crypto_bars, us_stock_bars
 from parity.series import NEW_YORK, REAL
+from wire.larger_bars import HOW
 from wire.polygon_server import Contract, PolygonServer, Split
 
 DOLLAR = Asset("USD", "forex")
@@ -192,8 +193,7 @@ def illiquid(frame: pd.DataFrame, days: pd.DatetimeIndex) -> pd.DataFrame:
 def official_days(minutes: pd.DataFrame) -> pd.DataFrame:
     """Return daily bars as an exchange publishes them: auctions included, so other than the minutes add up to."""
     session = in_session(minutes)
-    how = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
-    days = session.resample("1D").agg(how).dropna()
+    days = session.resample("1D").agg(HOW).dropna()
     days["open"] = (days["open"] + 0.01).round(2)
     days["close"] = (days["close"] - 0.02).round(2)
     days["low"] = np.minimum(days["low"], days["close"])

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .larger_bars import HOW
 from .loopback import Answer, LoopbackServer, Request
 
 INTERVALS = {"1m": 60, "1h": 3_600, "1d": 86_400}
 INFO, KLINES = "/api/v3/exchangeInfo", "/api/v3/klines"
 _MOST, _USUAL = 1_000, 500
 _MADE_OF_MINUTES = {"1h": "1h", "1d": "1D"}
-_HOW: Any = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
 
 
 def too_many(retry_after: int, status: int = 429) -> Answer:
@@ -46,10 +46,10 @@ class BinanceServer(LoopbackServer):
         """List a market with its minutes: open, high, low, close, volume by tz-aware bar start; NaN is null."""
         name = base + quote
         self.markets[name] = (base, quote)
-        bars = minutes.tz_convert("UTC")[list(_HOW)]
+        bars = minutes.tz_convert("UTC")[list(HOW)]
         self._candles[name, "1m"] = _as_json(bars, "1m")
         for interval, rule in _MADE_OF_MINUTES.items():
-            larger = bars.resample(rule).agg(_HOW).dropna(subset=["open", "close"])
+            larger = bars.resample(rule).agg(HOW).dropna(subset=["open", "close"])
             self._candles[name, interval] = _as_json(larger, interval)
 
     def asked(self, where: str = "") -> list[Request]:
@@ -86,7 +86,7 @@ class BinanceServer(LoopbackServer):
 
 def _as_json(bars: pd.DataFrame, interval: str) -> tuple[np.ndarray[Any, Any], list[list[Any]]]:
     times = pd.DatetimeIndex(bars.index).as_unit("ms").asi8
-    columns = [[None if pd.isna(value) else repr(float(value)) for value in bars[name]] for name in _HOW]
+    columns = [[None if pd.isna(value) else repr(float(value)) for value in bars[name]] for name in HOW]
     closes = times + INTERVALS[interval] * 1000 - 1
     rows = zip(times.tolist(), *columns, closes.tolist(), strict=True)
     return times, [[*row, "0", 0, "0", "0", "0"] for row in rows]

@@ -12,10 +12,10 @@ import databento
 import databento_dbn as dbn
 import pandas as pd
 
+from .larger_bars import HOW
 from .loopback import Answer, LoopbackServer, Request
 
 _STEPS = {"ohlcv-1m": ("1min", 0x21), "ohlcv-1h": ("1h", 0x22), "ohlcv-1d": ("1D", 0x23)}
-_HOW = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
 
 
 @dataclass
@@ -51,7 +51,7 @@ class DatabentoServer(LoopbackServer):
 
     def _bars(self, form: Mapping[str, str]) -> list[dbn.OHLCVMsg]:
         step, kind = _STEPS[form["schema"]]
-        bars = self.minutes[form["symbols"]].tz_convert("UTC").resample(step).agg(_HOW).dropna()
+        bars = self.minutes[form["symbols"]].tz_convert("UTC").resample(step).agg(HOW).dropna()
         first, last = (pd.Timestamp(form[name], tz="UTC") for name in ("start", "end"))
         bars = bars[(bars.index >= first) & (bars.index < last)]
         prices = (bars[["open", "high", "low", "close"]] * 1e9).round().astype("int64")

@@ -14,14 +14,13 @@ from typing import Any
 
 import pandas as pd
 
+from .larger_bars import HOW
 from .loopback import Answer, LoopbackServer, Request
 
 NEW_YORK = "America/New_York"
 NOTHING = 472  # ThetaData's status for: there is no such data
 PREMIUM = 2.0
 PAGE = 1000  # bars that Interactive Brokers gives at most
-
-_HOW = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
 
 
 @dataclass
@@ -94,17 +93,17 @@ class DownloaderServer(LoopbackServer):
             bars = self._days(self.minutes[symbol])
             bars.index = (bars.index + pd.Timedelta(hours=9.5)).tz_localize(NEW_YORK)
         else:
-            bars = self.minutes[symbol].resample(query["bar"]).agg(_HOW).dropna()
+            bars = self.minutes[symbol].resample(query["bar"]).agg(HOW).dropna()
         end = pd.Timestamp(query["startTime"].replace("-", " "), tz="UTC")
         bars = bars[bars.index < end].tail(PAGE)
         starts = bars.index.tz_convert("UTC").as_unit("ms").asi8
-        columns = zip(starts.tolist(), *(bars[name].tolist() for name in _HOW), strict=True)
+        columns = zip(starts.tolist(), *(bars[name].tolist() for name in HOW), strict=True)
         return Answer(
             {"result": {"data": [dict(zip("tohlcv", row, strict=True)) for row in columns], "volumeFactor": 1}}
         )
 
     def _days(self, minutes: pd.DataFrame) -> pd.DataFrame:
-        return minutes.between_time("09:30", "15:59").tz_localize(None).resample("1D").agg(_HOW).dropna()
+        return minutes.between_time("09:30", "15:59").tz_localize(None).resample("1D").agg(HOW).dropna()
 
 
 def _of_option(minutes: pd.DataFrame, query: Mapping[str, str]) -> pd.DataFrame:

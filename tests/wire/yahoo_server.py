@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 
+from .larger_bars import HOW
 from .loopback import Answer, LoopbackServer, Request
 
 COOKIE = "A3=loopback"
@@ -26,7 +27,6 @@ _SUMMARY = re.compile(r"/v10/finance/quoteSummary/(?P<symbol>[^/]+)")
 _TIMESERIES = re.compile(r"/ws/fundamentals-timeseries/v1/finance/timeseries/(?P<symbol>[^/]+)")
 _STEPS = {"1m": "1min", "15m": "15min"}
 _KEPT = {"1m": pd.Timedelta(days=8), "15m": pd.Timedelta(days=60)}
-_HOW = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
 _PRICES = ["open", "high", "low", "close"]
 
 
@@ -215,7 +215,7 @@ class YahooServer(LoopbackServer):
 
     def _daily(self, instrument: Instrument, now: pd.Timestamp) -> pd.DataFrame:
         raw = instrument.daily
-        bars = raw[list(_HOW)].astype(float)
+        bars = raw[list(HOW)].astype(float)
         bars["adj_close"] = bars["close"]
         days = raw.index
         for ex, (new, old) in instrument.splits.items():
@@ -237,9 +237,9 @@ class YahooServer(LoopbackServer):
 
     def _intraday(self, instrument: Instrument, interval: str, now: pd.Timestamp) -> pd.DataFrame:
         assert instrument.minutes is not None
-        bars = instrument.minutes[list(_HOW)].astype(float).tz_convert(instrument.zone)
+        bars = instrument.minutes[list(HOW)].astype(float).tz_convert(instrument.zone)
         if interval != "1m":
-            bars = bars.resample(_STEPS[interval]).agg(_HOW).dropna(how="all", subset=_PRICES)
+            bars = bars.resample(_STEPS[interval]).agg(HOW).dropna(how="all", subset=_PRICES)
         for ex, (new, old) in instrument.splits.items():
             if instrument.opening(ex) <= now:
                 before = bars.index < pd.Timestamp(ex, tz=instrument.zone)

@@ -49,11 +49,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="SYMBOL,...",
         help="what Alpaca's shared bars are of, besides the CSV files' symbols: SPY,BTC/USD",
     )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="show what would be done, and do nothing",
-    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
     parser.add_argument(
         "--delete-verified", action="store_true", help="delete each file that the store gives back whole"
     )

@@ -34,13 +34,11 @@ def is_well(outcomes: Sequence[Outcome]) -> bool:
 def forecast(plan: Plan, outcomes: Sequence[Outcome], every: bool) -> str:
     """Return what a dry run says."""
     parts = [_forecast_table(plan, outcomes), *_lists(plan, outcomes, every)]
-    new = [outcome for outcome in outcomes if outcome.ending is Ending.BROUGHT_IN]
-    here = sum(outcome.ending is Ending.ALREADY_HERE for outcome in outcomes)
-    others = len(outcomes) - len(new) - here
+    new, rows, here, others = _foreseen(outcomes)
     parts.append(
-        f"{len(new):,} of {count(plan.files, 'file')} ({size(plan.bytes)}) would be brought in"
+        f"{new:,} of {count(plan.files, 'file')} ({size(plan.bytes)}) would be brought in"
         + (f", {others:,} not" if others else "")
-        + f": {count(sum(outcome.rows for outcome in new), 'row')}."
+        + f": {count(rows, 'row')}."
         + (f" {here:,} in the store already." if here else "")
         + " Nothing was written."
     )
@@ -61,13 +59,18 @@ def nothing_found(plan: Plan) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _foreseen(outcomes: Sequence[Outcome]) -> tuple[int, int, int, int]:
+    """Return how many files would be brought in, the rows of those, how many are here already, and how many not."""
+    new = [outcome for outcome in outcomes if outcome.ending is Ending.BROUGHT_IN]
+    here = sum(outcome.ending is Ending.ALREADY_HERE for outcome in outcomes)
+    return len(new), sum(outcome.rows for outcome in new), here, len(outcomes) - len(new) - here
+
+
 def _forecast_table(plan: Plan, outcomes: Sequence[Outcome]) -> str:
     rows = []
     for kind in plan.kinds:
         own = [outcome for outcome in outcomes if outcome.kind == kind.reader.name]
-        new = [outcome for outcome in own if outcome.ending is Ending.BROUGHT_IN]
-        here = sum(outcome.ending is Ending.ALREADY_HERE for outcome in own)
-        numbers = (sum(outcome.rows for outcome in new), here, len(own) - len(new) - here)
+        _, *numbers = _foreseen(own)
         rows.append((kind.reader.name, f"{len(kind.files):,}", size(kind.bytes), *(f"{each:,}" for each in numbers)))
     header = ("kind", "files", "size", "rows", "files already here", "files not")
     return table(header, rows, right=[False, *[True] * 5])

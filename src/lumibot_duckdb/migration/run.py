@@ -69,9 +69,8 @@ def migrated(plan: Plan, storage: DataStorageInterface, *, delete_verified: bool
     With `delete_verified`, a file that the store gives back whole is deleted, with its companions. Raises storage
     errors that are not a file's own: the store is held by others, the disk is full.
     """
-    for kind in plan.kinds:
-        for file in kind.files:
-            yield _Import(plan.folder, kind.reader, file, storage).outcome(delete_verified=delete_verified)
+    for each in _imports(plan, storage):
+        yield each.outcome(delete_verified=delete_verified)
 
 
 def foreseen(plan: Plan, storage: DataStorageInterface) -> Iterator[Outcome]:
@@ -79,9 +78,12 @@ def foreseen(plan: Plan, storage: DataStorageInterface) -> Iterator[Outcome]:
 
     Files that the store has already are not read again. Writes nothing.
     """
-    for kind in plan.kinds:
-        for file in kind.files:
-            yield _Import(plan.folder, kind.reader, file, storage).forecast()
+    for each in _imports(plan, storage):
+        yield each.forecast()
+
+
+def _imports(plan: Plan, storage: DataStorageInterface) -> Iterator[_Import]:
+    return (_Import(plan.folder, kind.reader, file, storage) for kind in plan.kinds for file in kind.files)
 
 
 def _contents(reader: CacheReader, file: Path) -> Sequence[CacheContent]:

@@ -242,11 +242,9 @@ class DuckDBDataStorage(DataStorageInterface):
 
     def migrated_rows(self, path: str, fingerprint: str) -> int | None:
         """Return how many rows a file of an old cache brought, if the store has them still; see the interface."""
-        if not self._connection.exists():
+        if not self._refresh(upgrade=False):
             return None
         with self._read() as cursor:
-            if migrations.state(cursor).schema_version < migrations.newest():
-                return None  # such a store is brought up to date by the next write; this is none
             return migrated_files.rows_of_file(cursor, path, fingerprint)
 
     def delete_series(
@@ -630,8 +628,11 @@ class DuckDBDataStorage(DataStorageInterface):
         self._cache.clear()
         self._states.clear()
 
-    def _refresh(self) -> bool:
-        """Bring the catalog up to what is committed; tell whether there is a store at all."""
+    def _refresh(self, *, upgrade: bool = True) -> bool:
+        """Bring the catalog up to what is committed; tell whether there is a store at all.
+
+        One of an older schema is brought up to date for that. Without `upgrade` it is left as it is and counts as none.
+        """
         if not self._connection.exists():
             self._catalog.clear()
             self._forget_answers()
@@ -643,7 +644,7 @@ class DuckDBDataStorage(DataStorageInterface):
             if state.schema_version == migrations.newest():
                 self._see(cursor, state)
                 return True
-        if state.schema_version == 0:
+        if state.schema_version == 0 or not upgrade:
             return False
         with self._transaction():
             return True

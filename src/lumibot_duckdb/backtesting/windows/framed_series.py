@@ -52,8 +52,15 @@ class FramedSeries:
         self.rows = rows
         self._load = load
         self._columns = list(columns)
-        self._window = SlidingWindow(len(rows), load, budget, row_bytes=8 * len(self._columns), weight=weight)
+        self._window = SlidingWindow(
+            len(rows), self._loading(load), budget, row_bytes=8 * len(self._columns), weight=weight
+        )
         self._size = len(rows)
+
+    @staticmethod
+    def _loading(load: Callable[[int, int], BarTable]) -> Callable[[int, int], BarTable]:
+        """Return what makes the rows of a window; a function of its own, so that no window holds its series."""
+        return load
 
     def __len__(self) -> int:
         return self._size

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.backtesting.windows.bar_table import BarTable, slice_index
-from lumibot_duckdb.backtesting.windows.framed_series import FramedSeries, RowTimes
-from lumibot_duckdb.backtesting.windows.window import MemoryBudget
+from lumibot_duckdb.backtesting.windows.framed_series import FramedSeries
 
 RETURN = "return"
 _NONE_YET = {0: {RETURN: float("nan")}}
@@ -18,29 +17,14 @@ _NONE_YET = {0: {RETURN: float("nan")}}
 class SeriesWithReturns(FramedSeries):
     """Its windows have a column more than the frame that it stands for. `load` makes rows of the latter."""
 
-    def __init__(
-        self,
-        rows: RowTimes,
-        load: Callable[[int, int], BarTable],
-        budget: MemoryBudget,
-        *,
-        columns: Sequence[str],
-        weight: int = 1,
-    ) -> None:
-        def load_with_returns(start: int, stop: int) -> BarTable:
-            return _with_returns(load(start, stop))
-
-        super().__init__(rows, load_with_returns, budget, columns=columns, weight=weight)
-        self._load_plain = load
+    @staticmethod
+    def _loading(load: Callable[[int, int], BarTable]) -> Callable[[int, int], BarTable]:
+        return lambda start, stop: _with_returns(load(start, stop))
 
     def frame(self, start: int, stop: int) -> pd.DataFrame:
         """Return rows `[start, stop)`, cut to those that there are, without returns."""
         plain: pd.DataFrame = super().frame(start, stop).drop(columns=RETURN)
         return plain
-
-    def whole(self) -> pd.DataFrame:
-        """Return all rows, without returns."""
-        return self._load_plain(0, len(self)).frame(0, len(self))
 
     def bars(self, start: int, stop: int) -> pd.DataFrame:
         """Return rows `[start, stop)`, all of which there must be, with the return from each close to the next."""
