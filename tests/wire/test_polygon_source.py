@@ -191,11 +191,12 @@ def test_the_day_that_is_not_over_is_asked_for_again(ours: Side, tmp_path: Path)
     if now.date() != now.tz_convert("UTC").date():
         pytest.skip("Lumibot asks for days of New York, and in UTC, which this coin's are of, it is tomorrow already")
     bitcoin, dollar = Asset("BTC", "crypto"), Asset("USD", "forex")
+    end = now + pd.Timedelta(minutes=1)  # a backtest ends a minute before its end: at midnight that is another day
 
     def all_bars(side: Side, server: PolygonServer) -> pd.DataFrame:
         server.requests.clear()
         with side.entered(server):
-            source = side.source((now - pd.Timedelta(days=1)).to_pydatetime(), now.to_pydatetime())
+            source = side.source((end - pd.Timedelta(days=1)).to_pydatetime(), end.to_pydatetime())
             source.get_historical_prices(bitcoin, 30, "minute", quote=dollar)
             return source._data_store[bitcoin, dollar].df
 
