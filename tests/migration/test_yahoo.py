@@ -110,7 +110,8 @@ def test_minutes_are_those_that_our_source_downloads(tmp_path: Path) -> None:
     """Of a US stock, whose minutes all have the time at which the session ends, those of whole sessions."""
     today = dt.date.today()
     days = new_york_days(str(today - dt.timedelta(days=30)), str(today - dt.timedelta(days=1)))
-    schedule = get_calendar("NYSE").schedule(days[-4], days[-1])
+    whole_in_seven_days = days[-3:]  # the first of four may be cut in two, where one of Yahoo's days is a holiday
+    schedule = get_calendar("NYSE").schedule(whole_in_seven_days[0], whole_in_seven_days[-1])
     sessions = [
         pd.date_range(opens, closes, freq="min", inclusive="left").tz_convert(NEW_YORK)
         for opens, closes in zip(schedule["market_open"], schedule["market_close"], strict=True)
@@ -141,7 +142,7 @@ def test_minutes_are_those_that_our_source_downloads(tmp_path: Path) -> None:
                 history = YahooHistory(fresh, YahooProvider(), symbol, "minute")
                 history.have(dt.datetime.now(dt.timezone.utc))
                 expected, found = (store.read_pandas(store.pin(history.key)) for store in (fresh, brought))
-                assert len(found) > 1_000
+                assert len(found) > 500
                 pd.testing.assert_frame_equal(found, expected, check_exact=True, check_freq=False)
 
 
