@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -21,7 +22,7 @@ from lumibot.tools import shared_bar_cache
 
 from cli.files import Command
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage.errors import StorageError
+from lumibot_duckdb.storage.errors import StorageError, StoreWriteError
 from migration.caches import DATA, DOWNLOADED, written
 from parity.ground import silence
 from parity.polygon_sides import Side
@@ -85,7 +86,7 @@ def test_a_dry_run_reads_and_writes_nothing(command: Command, cache: Path) -> No
     (cache / "polygon" / "stock_BAD_USD_day.parquet").write_bytes(b"")
     before = contents(command.folder)
     ended = command("migrate", "--from", cache, "--dry-run")
-    assert ended.code == 0
+    assert ended.code == 1
     assert "Cannot be read:\n  polygon/stock_BAD_USD_day.parquet: it is empty\n" in ended.out
     assert "\n4 of 5 files (" in ended.out
     assert ") would be brought in, 1 not: 186 rows. Nothing was written." in ended.out
@@ -138,6 +139,78 @@ def test_what_is_left_alone_is_named_with_the_reason(command: Command, cache: Pa
         f"  thetadata/ (1 file, 10 bytes): {theirs}\n"
     ) in ended.out
     assert "own.duckdb" not in ended.out
+
+
+def test_reasons_that_many_files_share_are_told_once(command: Command, cache: Path) -> None:
+    for number in range(30):
+        shutil.copy2(cache / STOCK, cache / "polygon" / f"stock_OLD_USD_{number}.parquet")
+    ended = command("migrate", "--from", cache)
+    assert ended.out.count(": its name ") == 1
+    assert "  polygon/stock_OLD_USD_0.parquet and 29 others (--all names them): " in ended.out
+    assert command("migrate", "--from", cache, "--all").out.count(": its name ") == 30
+
+
+def test_names_do_nothing_to_the_terminal(command: Command, cache: Path) -> None:
+    (cache / "polygon" / "stock_\x1b[2J_USD_minute.parquet").write_bytes(b"")
+    (cache / "odd\x1b[31m").write_bytes(b"")
+    ended = command("migrate", "--from", cache)
+    assert "\x1b" not in ended.out + ended.err
+    assert r"polygon/stock_\x1b[2J_USD_minute.parquet: its path has characters" in ended.out
+    assert r"odd\x1b[31m (1 file, 0 bytes): " in ended.out
+
+
+def test_the_stores_own_files_and_a_linked_folder_are_not_left_alone(command: Command, cache: Path) -> None:
+    shutil.move(cache / "polygon", command.folder / "elsewhere")
+    (cache / "polygon").symlink_to(command.folder / "elsewhere")
+    for _ in range(2):
+        ended = command("migrate", "--from", cache, "--store", cache / "mine.duckdb")
+        assert ended.code == 0
+        assert "Left alone" not in ended.out
+
+
+def test_a_store_that_is_named_as_candles_are_is_not_read_as_such(command: Command, cache: Path) -> None:
+    shutil.copytree(cache / "polygon", cache / "more" / "polygon")
+    for _ in range(2):
+        ended = command("migrate", "--from", cache, "--store", cache / "more" / "BTC_USDT_1d.duckdb")
+        assert ended.code == 0
+        assert "CCXT" not in ended.out
+
+
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_a_folder_beside_the_cache_folder_is_refused_and_the_right_one_named(
+    command: Command, cache: Path, flags: list[str]
+) -> None:
+    for wrong in (cache / "polygon", cache.parent):
+        ended = command("migrate", "--from", wrong, *flags)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.endswith(f"{wrong} is not Lumibot's cache folder, but {cache} seems to be: --from {cache}\n")
+    ended = command("migrate", "--from", "", *flags)
+    assert (ended.code, ended.out) == (2, "")
+    assert "--from is given without a folder" in ended.err
+
+
+def test_trouble_with_the_store_says_that_the_old_files_are_as_they_were(
+    command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember, files = DuckDBDataStorage.remember_migrated, 0
+
+    def full(self: DuckDBDataStorage, *arguments: Any) -> None:
+        nonlocal files
+        files += 1
+        if files > 1:
+            raise StoreWriteError("the disk is full. Make room.")
+        remember(self, *arguments)
+
+    monkeypatch.setattr(DuckDBDataStorage, "remember_migrated", full)
+    ended = command("migrate", "--from", cache)
+    assert ended.code == 3
+    assert ended.err == (
+        "lumibot-duckdb: the disk is full. Make room. The old files are as they were; the same command again goes on "
+        "from there\n"
+    )
+    assert "1 file brought in" in ended.out
+    monkeypatch.setattr(DuckDBDataStorage, "remember_migrated", remember)
+    assert command("migrate", "--from", cache).code == 0
 
 
 def test_only_some_sources(command: Command, cache: Path) -> None:
@@ -243,6 +316,8 @@ def test_shared_bars_are_found_by_symbol_and_key(
         [series], minutes[0], minutes[-1], lambda members, start, stop: dict.fromkeys(members, bars)
     )
     refused = command("migrate", "--from", folder)
+    assert refused.code == 1
+    assert "Not brought in yet:\n" in refused.out
     assert "set ALPACA_API_KEY (or ALPACA_OAUTH_TOKEN) to the one that it was downloaded with" in refused.out
     (command.folder / ".env").write_text(f"ALPACA_API_KEY={key}\n")
     assert "name its symbol (--symbols)" in command("migrate", "--from", folder).out

@@ -15,7 +15,9 @@ from lumibot.entities import Asset
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.migration.alpaca import AlpacaChainReader, AlpacaReader
+from lumibot_duckdb.migration.plan import plan_of
 from lumibot_duckdb.migration.reader import CacheReader
+from lumibot_duckdb.migration.run import Ending, migrated
 from lumibot_duckdb.migration.shared_bars import SharedBarReader
 from lumibot_duckdb.storage.interface import AssetKey
 from migration.moving import moved, snapshot
@@ -121,6 +123,16 @@ def test_backtests_are_those_of_lumibot_on_its_own_cache(
         actual = backtest(ours, server, name)
         assert_same_result(expected, actual, fills=0 if name in ("chains", "horizons") else 1)
         assert [(request.path, request.query) for request in server.requests[asked:]] == [], name
+
+
+def test_shared_bars_are_told_by_csv_files_that_the_same_run_deletes(made: Side, tmp_path: Path) -> None:
+    cache, storage = tmp_path / "copy", DuckDBDataStorage(tmp_path / "store")
+    shutil.copytree(made.folder / "lumibot", cache)
+    with environment(IN_THE_ENVIRONMENT):
+        outcomes = list(migrated(plan_of(cache, ["alpaca"]), storage, delete_verified=True))
+    assert {outcome.ending for outcome in outcomes} == {Ending.BROUGHT_IN}
+    assert {outcome.kind for outcome in outcomes} >= {"Alpaca bars", "Alpaca shared bars"}
+    assert all(outcome.deleted for outcome in outcomes)
 
 
 RESULTS: dict[tuple[Path, str], BacktestResult] = {}

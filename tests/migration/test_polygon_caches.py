@@ -166,7 +166,7 @@ def test_the_day_of_the_download_is_left_out(parquet: Cache) -> None:
 def test_a_file_with_nothing_but_the_day_of_its_download_is_left_alone(parquet: Cache) -> None:
     copy_as(parquet, BARS, lambda frame: frame[frame["datetime"] >= pd.Timestamp("2023-03-10", tz="UTC")])
     written(parquet.file(BARS), dt.datetime(2023, 3, 10, 22, tzinfo=dt.timezone.utc))
-    assert parquet.migrate()[BARS].reason == "it has no day that was over when it was downloaded"
+    assert parquet.migrate()[BARS].reason == "it has no day that was over when it was downloaded (2023-03-10 22:00 UTC)"
 
 
 def test_a_bar_that_made_way_for_the_mark_of_an_empty_day_is_asked_for_again(cache: Cache) -> None:

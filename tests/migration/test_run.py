@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import os
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.migration.polygon_bars import PolygonBarsReader
-from lumibot_duckdb.migration.run import Ending, Outcome, foreseen
-from migration.caches import DOWNLOADED, Cache, written
+from lumibot_duckdb.migration.run import Ending, Outcome, foreseen, migrated
+from migration.caches import DATA, DOWNLOADED, Cache, written
 from migration.test_polygon_old_releases import STOCK
 
 BARS = "stock_OLD_USD_minute.parquet"
@@ -211,6 +213,120 @@ def test_what_the_store_has_is_kept_where_a_file_says_otherwise(parquet: Cache) 
     assert found.ending is Ending.CONFLICT
     assert "close at 2023-03-06 14:33:00+00:00" in found.reason
     pd.testing.assert_frame_equal(parquet.bars(STOCK), stored)
+
+
+def with_earlier_days(frame: pd.DataFrame) -> pd.DataFrame:
+    """Bars of five weeks before as well, at twice the price and so from before a split of the later ones."""
+    earlier = frame.assign(datetime=frame["datetime"] - pd.Timedelta(days=35))
+    return pd.concat([earlier, frame], ignore_index=True)
+
+
+def twice_the_price(frame: pd.DataFrame) -> pd.DataFrame:
+    both = with_earlier_days(frame)
+    prices = ["open", "high", "low", "close"]
+    return both.assign(**{name: both[name] * 2 for name in prices})
+
+
+def within_a_second(frame: pd.DataFrame) -> pd.DataFrame:
+    both = with_earlier_days(frame)
+    both.loc[len(both) - 1, "datetime"] += pd.Timedelta(milliseconds=1)
+    return both
+
+
+@pytest.mark.parametrize(
+    ("change", "ending", "reason"),
+    [
+        (twice_the_price, Ending.CONFLICT, "the store has other bars of OLD"),
+        (within_a_second, Ending.UNREADABLE, "2023-03-"),
+    ],
+)
+def test_of_a_file_that_is_refused_nothing_is_stored(parquet: Cache, change: Any, ending: Ending, reason: str) -> None:
+    parquet.file(SNAPSHOT).unlink()
+    parquet.migrate()
+    stored, covered = parquet.bars(STOCK), parquet.days(STOCK)
+    copy_as(parquet, BARS, change)
+    found = parquet.migrate()[BARS]
+    assert (found.ending, found.rows, found.new) == (ending, 0, 0)
+    assert reason in found.reason
+    pd.testing.assert_frame_equal(parquet.bars(STOCK), stored)
+    assert parquet.days(STOCK) == covered
+
+
+def test_values_are_told_as_people_write_them(parquet: Cache) -> None:
+    parquet.migrate()
+    copy_as(parquet, BARS, lambda frame: frame.assign(close=frame["close"] + 1))
+    assert "np." not in parquet.migrate()[BARS].reason
+
+
+@pytest.mark.parametrize("name", [b"stock_\xff\xfe_USD_minute.parquet", b"stock_\x1b[2J_USD_minute.parquet"])
+def test_a_name_that_is_none_is_told_and_the_others_go_in(parquet: Cache, name: bytes) -> None:
+    shutil.copy2(parquet.file(BARS), parquet.file(os.fsdecode(name)))
+    for look in (True, False):
+        outcomes = {each.file.name: each for each in (foreseen if look else migrated)(parquet.plan(), parquet.storage)}
+        assert outcomes[BARS].ending is Ending.BROUGHT_IN
+        assert outcomes[os.fsdecode(name)].ending is Ending.UNREADABLE
+        assert "characters that no name of Lumibot's has" in outcomes[os.fsdecode(name)].reason
+
+
+@pytest.mark.parametrize("moment", ["planned", "read"])
+def test_a_file_that_goes_away_meanwhile_is_told(parquet: Cache, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    going = copy_as(parquet, "stock_GOING_USD_minute.parquet")
+    plan, read = parquet.plan(), PolygonBarsReader.read
+
+    def removed(self: Any, path: Path) -> Any:
+        contents = read(self, path)
+        if path == going:
+            path.unlink()
+        return contents
+
+    if moment == "planned":
+        going.unlink()
+    else:
+        monkeypatch.setattr(PolygonBarsReader, "read", removed)
+    found = {each.file.name: each for each in migrated(plan, parquet.storage, delete_verified=True)}
+    assert found[BARS].ending is Ending.BROUGHT_IN
+    if moment == "planned":
+        assert (found[going.name].ending, found[going.name].reason) == (
+            Ending.LEFT_ALONE,
+            "it is not there any more: another program has deleted or renamed it",
+        )
+    else:
+        assert (found[going.name].ending, found[going.name].deleted) == (Ending.BROUGHT_IN, ())
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"cos\nsystem\n(S'true'\ntR.", b""])
+def test_what_yahoo_said_is_told_when_it_is_damaged_or_refused_and_never_deleted(
+    tmp_path: Path, content: bytes
+) -> None:
+    cache = Cache(tmp_path)
+    with tarfile.open(DATA.parent / "lumibot-4.4.30.tar.xz") as archive:
+        archive.extractall(cache.folder, filter="data")
+    info = cache.folder / "yahoo" / "AAA_info.pickle"
+    info.write_bytes(content)
+    for _ in range(2):
+        found = cache.migrate(delete_verified=True)["AAA_1d.pickle"]
+        assert found.damaged
+        assert found.left_out[0].startswith("AAA_info.pickle, of where it is traded: it ")
+        assert info.exists()
+        assert info.with_name("AAA_1d.pickle").exists()
+
+
+@pytest.mark.parametrize("only", [(), ("yahoo",), ("polygon",)])
+def test_a_folder_that_may_not_be_looked_into_is_told(
+    parquet: Cache, monkeypatch: pytest.MonkeyPatch, only: tuple[str, ...]
+) -> None:
+    shut, listed = parquet.folder / "polygon", Path.iterdir
+
+    def iterdir(path: Path) -> Any:
+        if path == shut:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    plan = parquet.plan(*only)
+    (told,) = [each for each in plan.left_alone if each.where == "polygon"]
+    assert (told.reason, told.unknown) == ("it cannot be looked into: Permission denied", only != ("yahoo",))
+    assert plan.files == 0
 
 
 class Forgetful(DuckDBDataStorage):

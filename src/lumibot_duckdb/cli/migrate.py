@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.interrupts import Interrupts
+from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.settings import settings
-from lumibot_duckdb.cli.store import chosen_path, open_store
+from lumibot_duckdb.cli.store import open_store
 
 if TYPE_CHECKING:
     from lumibot_duckdb.migration.plan import Plan
     from lumibot_duckdb.migration.run import Outcome
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.interface import AssetKey
 
 _DESCRIPTION = """\
@@ -32,8 +34,9 @@ examples:
   lumibot-duckdb migrate --from /old/cache --only polygon
   lumibot-duckdb migrate --delete-verified
 
-exit codes: 0 all is in the store that can be; 1 some files are damaged, differ from what the store has, or could not be
-verified; 2 the command was given wrongly; 3 trouble with the store; 130 interrupted (what was brought in stays).
+exit codes: 0 all is in the store that can be (with --dry-run: would be); 1 some files are damaged, differ from what the
+store has, could not be verified, or wait for something that you can do; 2 the command was given wrongly; 3 trouble with
+the store; 130 interrupted (what was brought in stays).
 """
 
 
@@ -58,27 +61,36 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from lumibot_duckdb.cli.migrate_summary import nothing_found
-    from lumibot_duckdb.migration.mirror import notice
     from lumibot_duckdb.migration.plan import plan_of
 
     if arguments.dry_run and arguments.delete_verified:
         raise CommandError("--dry-run and --delete-verified do not go together")
     only = None if arguments.only is None else _sources(arguments.only)
-    plan = plan_of(
-        _folder(arguments.folder),
-        only,
-        chosen_path(arguments.store),
-        assets=_assets(arguments.symbols or ""),
-    )
+    storage = open_store(arguments.store)
+    try:
+        folder, assets = _folder(arguments.folder), _assets(arguments.symbols or "")
+        if not arguments.dry_run:  # which would bring a store of an older release up to date
+            assets += _stored_assets(storage)
+        plan = plan_of(folder, only, storage.path, assets=assets)
+        return _run_plan(plan, storage, arguments)
+    finally:
+        storage.close()
+
+
+def _run_plan(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace) -> int:
+    from lumibot_duckdb.cli.migrate_summary import is_well, nothing_found
+    from lumibot_duckdb.migration.mirror import notice
+
     told = notice(settings())
     if told is not None:
         print(f"{told}\n")
     if not plan.files:
-        print(nothing_found(plan))
-        return 0
+        _refuse_neighbour(plan)
+        print(nothing_found(plan, arguments.all))
+        return 0 if is_well(plan, []) else 1
     with _keys_in_environment():
-        return _look(plan, arguments) if arguments.dry_run else _bring_in(plan, arguments)
+        outcomes = (_look if arguments.dry_run else _bring_in)(plan, storage, arguments)
+    return 0 if is_well(plan, outcomes) else 1
 
 
 @contextmanager
@@ -99,10 +111,25 @@ def _keys_in_environment() -> Iterator[None]:
 def _folder(given: str | None) -> Path:
     from lumibot_duckdb.storage.location import lumibot_cache_folder
 
+    if given is not None and not given.strip():
+        raise CommandError("--from is given without a folder; it names Lumibot's cache folder")
     folder = (Path(given).expanduser() if given is not None else lumibot_cache_folder()).absolute()
-    if not folder.is_dir():
-        raise CommandError(f"there is no folder {folder}; --from names Lumibot's cache folder")
+    try:
+        next(folder.iterdir(), None)
+    except (FileNotFoundError, NotADirectoryError):
+        raise CommandError(f"there is no folder {folder}; --from names Lumibot's cache folder") from None
+    except OSError as error:
+        raise CommandError(f"the folder {folder} cannot be looked into: {error.strerror}") from None
     return folder
+
+
+def _refuse_neighbour(plan: Plan) -> None:
+    """Raise `CommandError` if a folder has nothing to bring in, and is a part of a cache, or has one in it."""
+    from lumibot_duckdb.migration.plan import cached_files
+
+    for other in (plan.folder.parent, *(entry for entry in sorted(plan.folder.iterdir()) if entry.is_dir())):
+        if any(file.is_relative_to(plan.folder) for file in cached_files(other)):
+            raise CommandError(f"{plan.folder} is not Lumibot's cache folder, but {other} seems to be: --from {other}")
 
 
 def _sources(text: str) -> set[str]:
@@ -122,25 +149,26 @@ def _assets(text: str) -> list[AssetKey]:
     return [AssetKey(base, "crypto", quote) if quote else AssetKey(base) for base, _, quote in pairs]
 
 
-def _look(plan: Plan, arguments: argparse.Namespace) -> int:
+def _stored_assets(storage: DuckDBDataStorage) -> list[AssetKey]:
+    """Return what the store has of Alpaca's: that and more may be in files whose names do not tell."""
+    return list(dict.fromkeys(info.key.asset for info in storage.list_series(source="alpaca")))
+
+
+def _look(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace) -> list[Outcome]:
     from lumibot_duckdb.cli.migrate_summary import forecast
     from lumibot_duckdb.migration.run import foreseen
 
-    storage = open_store(arguments.store)
     outcomes: list[Outcome] = []
-    try:
-        _take(foreseen(plan, storage), plan, outcomes)
-    finally:
-        storage.close()
+    _take(foreseen(plan, storage), plan, outcomes)
     print(forecast(plan, outcomes, arguments.all))
-    return 0
+    return outcomes
 
 
-def _bring_in(plan: Plan, arguments: argparse.Namespace) -> int:
-    from lumibot_duckdb.cli.migrate_summary import is_well, summary
+def _bring_in(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace) -> list[Outcome]:
+    from lumibot_duckdb.cli.migrate_summary import summary
     from lumibot_duckdb.migration.run import migrated
+    from lumibot_duckdb.storage.errors import StorageError
 
-    storage = open_store(arguments.store)
     outcomes: list[Outcome] = []
     try:
         _take(migrated(plan, storage, delete_verified=arguments.delete_verified), plan, outcomes)
@@ -151,26 +179,29 @@ def _bring_in(plan: Plan, arguments: argparse.Namespace) -> int:
             "again goes on from there",
             exit_code=130,
         ) from None
-    except Exception:
+    except Exception as error:
         if outcomes:
             print(summary(plan, outcomes, arguments.all))
-        raise
-    finally:
-        storage.close()
+        if not isinstance(error, StorageError):
+            raise
+        text = str(error).rstrip(". ")
+        raise CommandError(
+            f"{text}. The old files are as they were; the same command again goes on from there", exit_code=3
+        ) from error
     print(summary(plan, outcomes, arguments.all))
-    return 0 if is_well(outcomes) else 1
+    return outcomes
 
 
 def _take(arriving: Iterable[Outcome], plan: Plan, outcomes: list[Outcome]) -> None:
     """Take what becomes of the files, show how far it is, and stop between two of them at Ctrl-C."""
     from tqdm import tqdm
 
-    sizes = [file.stat().st_size for kind in plan.kinds for file in kind.files]
+    sizes = [size for kind in plan.kinds for size in kind.sizes]
     bar = tqdm(total=sum(sizes), unit="B", unit_scale=True, file=sys.stderr, disable=None, leave=False)
     with bar, Interrupts("lumibot-duckdb: stopping after this file; Ctrl-C again stops at once") as interrupts:
         for outcome, size in zip(arriving, sizes, strict=True):
             outcomes.append(outcome)
-            bar.set_description(outcome.file.name)
+            bar.set_description(printable(outcome.file.name))
             bar.update(size)
             if len(outcomes) < len(sizes):
                 interrupts.check()

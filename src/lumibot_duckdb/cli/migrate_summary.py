@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lumibot_duckdb.cli.layout import count, size, table
+from lumibot_duckdb.cli.layout import count, printable, size, table
 from lumibot_duckdb.migration.plan import LeftAlone, Plan
 from lumibot_duckdb.migration.run import Ending, Outcome
 
 FILES_NAMED = 20
 _HERE = (Ending.BROUGHT_IN, Ending.ALREADY_HERE)
-_NOT_WELL = (Ending.UNREADABLE, Ending.CONFLICT, Ending.UNVERIFIED)
+_NOT_WELL = (Ending.UNREADABLE, Ending.CONFLICT, Ending.UNVERIFIED, Ending.WAITING)
+_ALIKE = 3
+"""So many files with the same reason are named one by one; of more, the first."""
 
 _TITLES = {
     Ending.UNVERIFIED: "Not verified, the store gives back something else:",
     Ending.CONFLICT: "In conflict with the store, which was kept as it is:",
     Ending.UNREADABLE: "Cannot be read:",
+    Ending.WAITING: "Not brought in yet:",
     Ending.LEFT_ALONE: "Not brought in:",
 }
 
@@ -26,9 +29,10 @@ Now run a script as it is on these bars, or compare both storages first:
 `lumibot-duckdb status` shows what the store has."""
 
 
-def is_well(outcomes: Sequence[Outcome]) -> bool:
-    """Tell whether all is in the store that should be."""
-    return not any(outcome.ending in _NOT_WELL for outcome in outcomes)
+def is_well(plan: Plan, outcomes: Sequence[Outcome]) -> bool:
+    """Tell whether all is in the store that should be, or would be."""
+    unknown = any(each.unknown for each in plan.left_alone)
+    return not unknown and not any(outcome.ending in _NOT_WELL or outcome.damaged for outcome in outcomes)
 
 
 def forecast(plan: Plan, outcomes: Sequence[Outcome], every: bool) -> str:
@@ -53,9 +57,9 @@ def summary(plan: Plan, outcomes: Sequence[Outcome], every: bool) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def nothing_found(plan: Plan) -> str:
+def nothing_found(plan: Plan, every: bool) -> str:
     """Return what is said of a folder without a file to bring in."""
-    parts = [_left_alone(plan.left_alone), f"There is nothing to bring in in {plan.folder}."]
+    parts = [_left_alone(plan.left_alone, every), f"There is nothing to bring in in {plan.folder}."]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -90,12 +94,28 @@ def _table(plan: Plan, outcomes: Sequence[Outcome]) -> str:
 
 def _lists(plan: Plan, outcomes: Sequence[Outcome], every: bool) -> Iterator[str]:
     for ending, title in _TITLES.items():
-        reasons = [f"{_name(each, plan)}: {each.reason}" for each in outcomes if each.ending is ending]
-        yield _listed(title, reasons, every)
-    left_out = [f"{_name(each, plan)}: {what}" for each in outcomes for what in each.left_out]
-    yield _listed("Brought in, but for this:", left_out, every)
-    yield _listed("Not deleted:", [f"{_name(each, plan)}: {each.kept}" for each in outcomes if each.kept], every)
-    yield _left_alone(plan.left_alone)
+        found = [(_name(each, plan), each.reason) for each in outcomes if each.ending is ending]
+        alike = not every and ending in (Ending.WAITING, Ending.LEFT_ALONE)
+        yield _listed(title, _reasons(found, together=alike), every)
+    left_out = [(_name(each, plan), what) for each in outcomes for what in each.left_out]
+    yield _listed("Brought in, but for this:", _reasons(left_out, together=not every), every)
+    kept = [(_name(each, plan), each.kept) for each in outcomes if each.kept]
+    yield _listed("Not deleted:", _reasons(kept, together=not every), every)
+    yield _left_alone(plan.left_alone, every)
+
+
+def _reasons(found: Sequence[tuple[str, str]], *, together: bool) -> list[str]:
+    """Return a line a file with its reason, or one line for many files with the same reason."""
+    files: dict[str, list[str]] = {}
+    for name, reason in found:
+        files.setdefault(reason, []).append(name)
+    lines = []
+    for reason, names in files.items():
+        if not together or len(names) <= _ALIKE:
+            lines += [f"{name}: {reason}" for name in names]
+        else:
+            lines.append(f"{names[0]} and {count(len(names) - 1, 'other')} (--all names them): {reason}")
+    return lines
 
 
 def _listed(title: str, lines: Sequence[str], every: bool) -> str:
@@ -103,16 +123,17 @@ def _listed(title: str, lines: Sequence[str], every: bool) -> str:
         return ""
     shown = lines if every else lines[:FILES_NAMED]
     more = [f"  and {len(lines) - len(shown):,} more (--all names them)"] if len(shown) < len(lines) else []
-    return "\n".join([title, *(f"  {line}" for line in shown), *more])
+    return "\n".join([title, *(f"  {printable(line)}" for line in shown), *more])
 
 
-def _left_alone(found: Sequence[LeftAlone]) -> str:
+def _left_alone(found: Sequence[LeftAlone], every: bool) -> str:
     lines = []
     for each in found:
         named = ", ".join(each.examples) + (", ..." if each.files > len(each.examples) else "")
         examples = f" ({named})" if each.examples else ""
-        lines.append(f"{each.where} ({count(each.files, 'file')}, {size(each.bytes)}): {each.reason}{examples}")
-    return _listed("Left alone:", lines, every=True)
+        what = f" ({count(each.files, 'file')}, {size(each.bytes)})" if each.files else ""
+        lines.append(f"{each.where}{what}: {each.reason}{examples}")
+    return _listed("Left alone:", lines, every)
 
 
 def _totals(outcomes: Sequence[Outcome]) -> str:

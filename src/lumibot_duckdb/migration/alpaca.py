@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from lumibot_duckdb.migration.contents import CacheContent
+from lumibot_duckdb.migration.file_ages import changed_at
 from lumibot_duckdb.migration.reader import CacheReader
 from lumibot_duckdb.migration.silence import lumibot_silent
 
@@ -19,7 +20,7 @@ class AlpacaReader(CacheReader):
     def files(self) -> Sequence[Path]:
         """Return all files, the newest first: where adjusted prices have changed since, the later ones are right."""
         found = [path for path in (self.folder / "alpaca").glob("*.csv") if path.is_file()]
-        return sorted(found, key=lambda path: (-path.stat().st_mtime, path.name))
+        return sorted(found, key=lambda path: (-changed_at(path), path.name))
 
     def read(self, path: Path) -> Sequence[CacheContent]:
         """Return the bars that Alpaca gave."""
@@ -36,7 +37,7 @@ class AlpacaChainReader(CacheReader):
     def files(self) -> Sequence[Path]:
         """Return all chains, the newest first."""
         found = [path for path in (self.folder / "alpaca" / "option_chains").glob("*.json") if path.is_file()]
-        return sorted(found, key=lambda path: (-path.stat().st_mtime, path.name))
+        return sorted(found, key=lambda path: (-changed_at(path), path.name))
 
     def read(self, path: Path) -> Sequence[CacheContent]:
         """Return the chain of a file."""

@@ -13,10 +13,11 @@ import pandas as pd
 
 from lumibot_duckdb.backtesting.alpaca_actions import GIVEN_AT, RESTATES, SOURCE, given_at
 from lumibot_duckdb.backtesting.windows.calendar_frames import COLUMNS
-from lumibot_duckdb.migration.contents import CachedBars
+from lumibot_duckdb.migration.contents import CachedBars, value_text
 from lumibot_duckdb.migration.errors import ConflictError
 from lumibot_duckdb.storage import coverage
 from lumibot_duckdb.storage.bar_starts import starts_of
+from lumibot_duckdb.storage.bars_input import check_bars
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.interface import AssetKey, DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
 
@@ -41,14 +42,15 @@ class AlpacaBars(CachedBars):
     basis: str = ""
     given_at: datetime | None = None
 
-    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
-        """Store what the store does not cover, in one write.
+    def check(self, storage: DataStorageInterface) -> None:
+        """Refuse adjusted bars, too, that cannot be told to go with those that are there."""
+        check_bars(self.label, self.bars)
+        self._refuse_others(storage, adds=bool(self._lacking(storage)))
 
-        Raises `ConflictError` when adjusted bars cannot be told to go with those that are there.
-        """
-        known = storage.coverage(self.key)
-        pieces = [piece for asked in self.covered for piece in coverage.missing(asked, known)]
-        self._refuse_others(storage, adds=bool(pieces))
+    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
+        """Store what the store does not cover, in one write."""
+        self.check(storage)
+        pieces = self._lacking(storage)
         if not pieces:
             return 0
         starts = starts_of(self.bars)
@@ -74,6 +76,11 @@ class AlpacaBars(CachedBars):
         if len(lacking):
             return f"the store has no bar at {lacking[0]}"
         return self._other_price(stored)
+
+    def _lacking(self, storage: DataStorageInterface) -> list[TimeRange]:
+        """Return the ranges that the store does not cover."""
+        known = storage.coverage(self.key)
+        return [piece for asked in self.covered for piece in coverage.missing(asked, known)]
 
     @property
     def _given_at(self) -> datetime:
@@ -116,7 +123,7 @@ class AlpacaBars(CachedBars):
         if close.all():
             return None
         row, column = np.argwhere(~close)[0]
-        values = f"{here.iat[row, column]!r} in the file, {there.iat[row, column]!r} in the store"
+        values = f"{value_text(here.iat[row, column])} in the file, {value_text(there.iat[row, column])} in the store"
         return f"{names[column]} at {common[row]}: {values}"
 
 

@@ -22,7 +22,7 @@ from lumibot_duckdb.backtesting.ccxt_cache import AS_CACHED, SOURCE, TIMEFRAMES,
 from lumibot_duckdb.backtesting.windows.series_view import SECOND, Int64Array
 from lumibot_duckdb.migration.ccxt import SUFFIX
 from lumibot_duckdb.migration.contents import CacheContent, CachedBars, LeftOut
-from lumibot_duckdb.migration.errors import LeftAloneError, UnreadableFileError
+from lumibot_duckdb.migration.errors import LeftAloneError, UnreadableFileError, WaitingError
 from lumibot_duckdb.migration.file_ages import written_at
 from lumibot_duckdb.providers.ccxt import SECONDS
 from lumibot_duckdb.storage import coverage
@@ -89,7 +89,7 @@ def contents_of(path: Path) -> Sequence[CacheContent]:
         piece for start, end in ranges if (piece := _covered(start, end, starts, length, closed)) is not None
     )
     if not covered:
-        raise LeftAloneError("it has no candles")
+        raise LeftAloneError("it has no candles that had closed and count as downloaded")
     inside = np.zeros(len(starts), dtype=bool)
     for piece in covered:
         inside |= (starts >= piece.start) & (starts < piece.end)
@@ -103,6 +103,9 @@ def contents_of(path: Path) -> Sequence[CacheContent]:
 
 def _contents(path: Path) -> tuple[pd.DataFrame, list[tuple[datetime, datetime]]]:
     """Return the candles of a file, each start once, and the ranges that it has downloaded (both ends included)."""
+    with path.open("rb") as file:  # DuckDB says of a file that may not be read what it says of a damaged one
+        if not file.read(1):
+            raise UnreadableFileError("it is empty")
     try:
         with duckdb.connect(str(path), config=dict(_SHUT)) as connection:
             for table, columns in (("candles", _CANDLES), ("cache_dt_ranges", _RANGES)):
@@ -137,7 +140,7 @@ def _floats(values: Any) -> np.ndarray[Any, Any]:
 def _reason(error: duckdb.Error) -> LeftAloneError | UnreadableFileError:
     said = str(error).lower()
     if "could not set lock" in said or "being used by another process" in said:
-        return LeftAloneError("another program has it open; close that, and run again")
+        return WaitingError("another program has it open; close that, and run again")
     if "version" in said and "file" in said:
         return LeftAloneError("it was written by a newer version of DuckDB than the one that is installed here")
     if isinstance(error, (duckdb.IOException, duckdb.SerializationException, duckdb.CatalogException)):

@@ -14,6 +14,7 @@ import pandas as pd
 from lumibot_duckdb.migration.errors import ConflictError
 from lumibot_duckdb.storage import coverage
 from lumibot_duckdb.storage.bar_starts import starts_of
+from lumibot_duckdb.storage.bars_input import check_bars
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesKey, TimeRange
 
@@ -32,11 +33,18 @@ class CacheContent(ABC):
         """How many bars, splits or contracts it has."""
 
     @abstractmethod
+    def check(self, storage: DataStorageInterface) -> None:
+        """Raise what speaks against storing it, and write nothing.
+
+        That is `ConflictError` if the store has other values, `InvalidBarsError` if it would refuse them.
+        """
+
+    @abstractmethod
     def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
-        """Store it, and return how many rows the store did not have before.
+        """Check it and store it, and return how many rows the store did not have before.
 
         `metadata` says where it came from. What is stored already is never replaced.
-        Raises `ConflictError` before anything is written if the store has other values; storage errors as they come.
+        Raises what `check` does, before anything is written; storage errors as they come.
         """
 
     @abstractmethod
@@ -46,9 +54,13 @@ class CacheContent(ABC):
 
 @dataclass(frozen=True)
 class LeftOut(CacheContent):
-    """A part of a file that is not brought in, though the rest is. A file that has such is never deleted."""
+    """A part of a file that is not brought in, though the rest is. A file that has such is never deleted.
+
+    `damaged` says that it cannot be read, or was refused, so that somebody should look at it.
+    """
 
     what: str
+    damaged: bool = False
 
     @property
     def label(self) -> str:
@@ -59,6 +71,9 @@ class LeftOut(CacheContent):
     def rows(self) -> int:
         """None that would be stored."""
         return 0
+
+    def check(self, storage: DataStorageInterface) -> None:
+        """Nothing speaks against leaving it out."""
 
     def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
         """Do nothing."""
@@ -94,14 +109,19 @@ class CachedBars(CacheContent):
         """How many bars there are."""
         return len(self.bars)
 
-    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
-        """Store the bars of what is not covered in the store yet."""
-        known = storage.coverage(self.key)
-        version = self._version(storage)
-        if known:
+    def check(self, storage: DataStorageInterface) -> None:
+        """Refuse bars that cannot be stored, and those that the store has with other values."""
+        check_bars(self.label, self.bars)
+        if storage.coverage(self.key):
             difference = _first_difference(self._stored(storage), self.bars, only_common=True)
             if difference is not None:
                 raise ConflictError(f"the store has other bars of {self.label} ({difference}); those are kept")
+
+    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
+        """Store the bars of what is not covered in the store yet."""
+        version = self._version(storage)
+        self.check(storage)
+        known = storage.coverage(self.key)
         added = 0
         starts = starts_of(self.bars)
         for asked in self.covered:
@@ -175,5 +195,10 @@ def _first_difference(stored: pd.DataFrame, bars: pd.DataFrame, *, only_common: 
     if first is None:
         return None
     row, column = first
-    other_value = stored[column].iloc[row] if column in stored else "nothing"
-    return f"{column} at {bars.index[row]}: {bars[column].iloc[row]!r} in the file, {other_value!r} in the store"
+    there_is = value_text(stored[column].iloc[row]) if column in stored else "nothing"
+    return f"{column} at {bars.index[row]}: {value_text(bars[column].iloc[row])} in the file, {there_is} in the store"
+
+
+def value_text(value: object) -> str:
+    """Return a value of a frame as people write it, with all digits."""
+    return repr(value.item() if isinstance(value, np.generic) else value)

@@ -19,5 +19,9 @@ class LeftAloneError(MigrationError):
     """The file is sound, and cannot or need not be brought in; the message says why, and what could be done."""
 
 
+class WaitingError(LeftAloneError):
+    """The file could be brought in once somebody has done what the message says."""
+
+
 class ConflictError(MigrationError):
     """The store has other values already; they are kept."""

@@ -8,6 +8,14 @@ from pathlib import Path
 from lumibot_duckdb.storage.interface import EpochSeconds
 
 
+def changed_at(path: Path) -> EpochSeconds:
+    """Return when a file was changed last, to put files in order: the epoch's beginning if it is gone by now."""
+    try:
+        return int(path.stat().st_mtime)
+    except OSError:
+        return 0
+
+
 def written_at(path: Path, newest: EpochSeconds | None = None) -> datetime:
     """Return when a file was written (UTC), which is when its provider had answered.
 

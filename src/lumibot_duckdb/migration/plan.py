@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ _NOT_REPLACED = {
 _UNKNOWN = "not a cache that this command knows"
 _NOT_OF_THE_SOURCE = "not named as files of this cache are"
 _STORE = "duckdb"
+_SOURCES_OF = {"bars": "alpaca"}
+"""Sources whose folder has another name."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,27 @@ class PlannedFiles:
 
     reader: CacheReader
     files: tuple[Path, ...]
-    bytes: int
+    sizes: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes they have."""
+        return sum(self.sizes)
 
 
 @dataclass(frozen=True)
 class LeftAlone:
-    """Files in a folder of the cache that are not touched, and why; `examples` names some of them."""
+    """Files in a folder of the cache that are not touched, and why; `examples` names some of them.
+
+    `unknown` says that there may be some which would be brought in, since the folder cannot be looked into.
+    """
 
     where: str
     files: int
     bytes: int
     reason: str
     examples: tuple[str, ...] = ()
+    unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,13 @@ def sources() -> tuple[str, ...]:
     return tuple(dict.fromkeys(reader.source() for reader in READERS))
 
 
+def cached_files(folder: Path) -> Iterator[Path]:
+    """Yield the files that would be brought in if a folder were Lumibot's cache folder."""
+    for reader in READERS:
+        with suppress(OSError):
+            yield from reader(folder).files()
+
+
 def plan_of(
     folder: Path,
     only: Collection[str] | None = None,
@@ -84,29 +103,37 @@ def plan_of(
     `assets` are for files whose names do not tell what they hold; see `CacheReader`.
     """
     kinds, claimed, others = [], set(), set()
+    closed: list[OSError] = []
     for reader_class in READERS:
         reader = reader_class(folder, assets)
-        files = tuple(reader.files())
-        theirs = {*files, *(companion for file in files for companion in reader.companions(file))}
+        try:
+            files = tuple(file for file in reader.files() if file != store)
+            theirs = {*files, *(companion for file in files for companion in reader.companions(file))}
+        except OSError as error:
+            closed.append(error)
+            continue
         if only is not None and reader.source() not in only:
             others |= theirs
             continue
         claimed |= theirs
         if files:
-            kinds.append(PlannedFiles(reader, files, sum(file.stat().st_size for file in files)))
-    left_alone = _left_alone(folder, claimed, others, store)
-    return Plan(folder, tuple(kinds), tuple(left_alone))
+            kinds.append(PlannedFiles(reader, files, tuple(map(_size, files))))
+    left_alone = [*_left_alone(folder, claimed, others, store, closed)]
+    left_alone += [found for error in closed if (found := _closed(error, folder, only)) is not None]
+    return Plan(folder, tuple(kinds), tuple(dict.fromkeys(left_alone)))
 
 
-def _left_alone(folder: Path, claimed: set[Path], others: set[Path], store: Path | None) -> Iterator[LeftAlone]:
+def _left_alone(
+    folder: Path, claimed: set[Path], others: set[Path], store: Path | None, closed: list[OSError]
+) -> Iterator[LeftAlone]:
     known = {path.relative_to(folder).parts[0] for path in claimed | others if path.is_relative_to(folder)}
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if entry.name == _STORE or (store is not None and entry in (store, store.parent)):
+    for entry in sorted(folder.iterdir()):
+        if _is_of_the_store(entry, store) or (entry.is_symlink() and entry.name in known):
             continue
-        files = [path for path in _files_below(entry) if path not in claimed]
+        files = [path for path in _files_below(entry, closed) if path not in claimed]
         not_now = [path for path in files if path in others]
         rest = [path for path in files if path not in others]
-        where = f"{entry.name}/" if entry.is_dir() else entry.name
+        where = f"{entry.name}/" if os.path.isdir(entry) else entry.name  # noqa: PTH112 (never raises)
         if not_now:
             yield _as_left_alone(where, folder, not_now, "not asked for (--only)", named=False)
         if rest:
@@ -114,13 +141,40 @@ def _left_alone(folder: Path, claimed: set[Path], others: set[Path], store: Path
             yield _as_left_alone(where, folder, rest, _NOT_REPLACED.get(entry.name, own), named=entry.name in known)
 
 
+def _is_of_the_store(entry: Path, store: Path | None) -> bool:
+    """Tell whether something in the cache folder is the store's: its folder, itself, or what lies beside it."""
+    return entry.name == _STORE or (
+        store is not None and (entry in (store, store.parent) or str(entry).startswith(f"{store}."))
+    )
+
+
 def _as_left_alone(where: str, folder: Path, files: Sequence[Path], reason: str, *, named: bool) -> LeftAlone:
     examples = tuple(path.relative_to(folder).as_posix() for path in files[:3]) if named else ()
-    return LeftAlone(where, len(files), sum(path.lstat().st_size for path in files), reason, examples)
+    return LeftAlone(where, len(files), sum(map(_size, files)), reason, examples)
 
 
-def _files_below(entry: Path) -> list[Path]:
-    """Return the files of a folder, and of the folders in it; links are not followed."""
-    if entry.is_symlink() or not entry.is_dir():
+def _closed(error: OSError, folder: Path, only: Collection[str] | None) -> LeftAlone | None:
+    """Return that a folder (or file) of a cache cannot be looked into; None if it is gone by now."""
+    if isinstance(error, FileNotFoundError):
+        return None
+    name = Path(error.filename).relative_to(folder).as_posix()
+    top = name.split("/")[0]
+    asked_for = only is None or _SOURCES_OF.get(top, top) in only
+    unknown = top not in _NOT_REPLACED and asked_for
+    return LeftAlone(name, 0, 0, f"it cannot be looked into: {error.strerror}", unknown=unknown)
+
+
+def _size(file: Path) -> int:
+    """Return how many bytes a file has: none if it is gone by now."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _files_below(entry: Path, closed: list[OSError]) -> list[Path]:
+    """Return the files of a folder, and of the folders in it; links are not followed. What is shut goes to `closed`."""
+    if entry.is_symlink() or not os.path.isdir(entry):  # noqa: PTH112 (never raises)
         return [entry]
-    return sorted(Path(where) / name for where, _, names in os.walk(entry) for name in names)
+    tree = os.walk(entry, onerror=closed.append)
+    return sorted(Path(where) / name for where, _, names in tree for name in names)

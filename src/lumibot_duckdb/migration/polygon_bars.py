@@ -19,6 +19,7 @@ from lumibot_duckdb.backtesting.polygon_records import (
 )
 from lumibot_duckdb.migration.contents import CacheContent, CachedBars, LeftOut
 from lumibot_duckdb.migration.errors import LeftAloneError
+from lumibot_duckdb.migration.file_ages import changed_at
 from lumibot_duckdb.migration.polygon_chains import listed_options
 from lumibot_duckdb.migration.polygon_days import Answer, TradingDays, answers, cut_short
 from lumibot_duckdb.migration.polygon_frames import CachedRows, cached_rows
@@ -97,9 +98,8 @@ def _modified(path: Path) -> datetime:
     return datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
 
 
-def _checked(path: Path) -> float:
-    snapshot = _snapshot_of(path)
-    return snapshot.stat().st_mtime if snapshot.is_file() else 0.0
+def _checked(path: Path) -> int:
+    return changed_at(_snapshot_of(path))
 
 
 def _splits(file: BarsName, snapshot: Snapshot | None, downloaded: datetime) -> Iterator[CacheContent]:
@@ -121,7 +121,7 @@ def _contents(
     empty_days = {day for day in rows.empty_days - days if day < today}
     found = answers(days - open_days, empty_days, trading, often_empty=asset_type == "option")
     if not found:
-        raise LeftAloneError("it has no day that was over when it was downloaded")
+        raise LeftAloneError(f"it has no day that was over when it was downloaded ({downloaded:%Y-%m-%d %H:%M} UTC)")
     for answer in found:
         yield from _answered(file, rows, answer, snapshot, downloaded)
     if open_days:

@@ -48,16 +48,19 @@ class CachedChain(CacheContent):
         """How many contracts it has."""
         return sum(len(strikes) for days in self.chain["Chains"].values() for strikes in days.values())
 
+    def check(self, storage: DataStorageInterface) -> None:
+        """Refuse a chain of which the store has another."""
+        if self._stored(storage) not in (None, self.chain):
+            raise ConflictError(f"the store has another {self.label}; that one is kept")
+
     def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
         """Store the chain unless there is one of the same date and bound."""
-        known = self._stored(storage)
-        if known is None:
-            name = self.name
-            storage.store_option_chain(name.underlying, self.chain, SOURCE, name.as_of, days_ahead=name.days_ahead)
-            return self.rows
-        if known != self.chain:
-            raise ConflictError(f"the store has another {self.label}; that one is kept")
-        return 0
+        self.check(storage)
+        if self._stored(storage) is not None:
+            return 0
+        name = self.name
+        storage.store_option_chain(name.underlying, self.chain, SOURCE, name.as_of, days_ahead=name.days_ahead)
+        return self.rows
 
     def difference(self, storage: DataStorageInterface) -> str | None:
         """Compare with the chain that the store gives back."""

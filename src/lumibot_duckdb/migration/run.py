@@ -7,7 +7,7 @@ run goes on where this one ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -18,6 +18,7 @@ from lumibot_duckdb.migration.errors import (
     LeftAloneError,
     MigrationError,
     UnreadableFileError,
+    WaitingError,
 )
 from lumibot_duckdb.migration.plan import Plan
 from lumibot_duckdb.migration.reader import CacheReader
@@ -39,17 +40,27 @@ class Ending(Enum):
     BROUGHT_IN = "brought in"
     ALREADY_HERE = "already here"
     LEFT_ALONE = "left alone"
+    WAITING = "waiting for you"
     UNREADABLE = "unreadable"
     CONFLICT = "in conflict with the store"
     UNVERIFIED = "not verified"
+
+
+_ENDINGS: Mapping[type[Exception], Ending] = {
+    WaitingError: Ending.WAITING,
+    LeftAloneError: Ending.LEFT_ALONE,
+    ConflictError: Ending.CONFLICT,
+    HistoryRestatedError: Ending.CONFLICT,
+}
+"""What is said of a file for which one of these is raised, the first that fits; it is unreadable for all others."""
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one file: `rows` it has that are in the store, `new` ones among them.
 
-    `reason` says why it was not brought in, `left_out` what of it was not. `kept` says why it was not deleted though
-    that was asked for; `deleted` are the files that were.
+    `reason` says why it was not brought in, `left_out` what of it was not, and `damaged` that a part of that is damaged
+    or was refused. `kept` says why it was not deleted though that was asked for; `deleted` are the files that were.
     """
 
     file: Path
@@ -59,6 +70,7 @@ class Outcome:
     new: int = 0
     reason: str = ""
     left_out: tuple[str, ...] = ()
+    damaged: bool = False
     kept: str = ""
     deleted: tuple[Path, ...] = ()
 
@@ -92,16 +104,24 @@ def _contents(reader: CacheReader, file: Path) -> Sequence[CacheContent]:
         return reader.read(file)
     except (MigrationError, StorageError):
         raise
+    except OSError as error:
+        raise _trouble_with_file(error) from None
     except Exception as error:  # what a strange file does to the libraries that read it must not end the run
         raise UnreadableFileError(f"it cannot be read: {type(error).__name__}: {error}") from error
 
 
-def _reason(error: MigrationError | OSError) -> str:
-    return f"it cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+def _trouble_with_file(error: OSError) -> MigrationError:
+    if isinstance(error, FileNotFoundError):
+        return LeftAloneError("it is not there any more: another program has deleted or renamed it")
+    return UnreadableFileError(f"it cannot be read: {error.strerror or error}")
 
 
-def _left_out(contents: Sequence[CacheContent]) -> tuple[str, ...]:
-    return tuple(content.label for content in contents if isinstance(content, LeftOut))
+def _is_text(path: str) -> bool:
+    """Tell whether a path is text that can be stored: names on a disk are bytes, and some are not UTF-8."""
+    try:
+        return bool(path.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 class _Import:
@@ -120,23 +140,20 @@ class _Import:
             if rows is not None:
                 return self._ended(Ending.ALREADY_HERE, rows=rows)
             contents = _contents(self._reader, self._file)
-        except LeftAloneError as error:
-            return self._ended(Ending.LEFT_ALONE, reason=str(error))
-        except (MigrationError, OSError) as error:
-            return self._ended(Ending.UNREADABLE, reason=_reason(error))
-        rows = sum(content.rows for content in contents)
-        return self._ended(Ending.BROUGHT_IN, rows=rows, new=rows, left_out=_left_out(contents))
+        except MigrationError as error:
+            return self._refused(error)
+        return self._ended(Ending.BROUGHT_IN, contents, new=sum(content.rows for content in contents))
 
     def outcome(self, *, delete_verified: bool) -> Outcome:
         """Bring the file in unless it is there already, and delete it if that is asked for and safe."""
         try:
             fingerprint = self._fingerprint()
-        except OSError as error:
-            return self._ended(Ending.UNREADABLE, reason=_reason(error))
-        rows = self._rows_here(fingerprint)
-        if rows is not None and not delete_verified:
-            return self._ended(Ending.ALREADY_HERE, rows=rows)
-        outcome = self._brought_in(fingerprint)
+            rows = self._rows_here(fingerprint)
+            if rows is not None and not delete_verified:
+                return self._ended(Ending.ALREADY_HERE, rows=rows)
+            outcome = self._brought_in(fingerprint)
+        except (MigrationError, HistoryRestatedError, *_WRONG_WITH_THE_FILE) as error:
+            return self._refused(error)
         if rows is not None and outcome.ending is Ending.BROUGHT_IN:
             outcome = replace(outcome, ending=Ending.ALREADY_HERE)
         if delete_verified and outcome.ending in (Ending.BROUGHT_IN, Ending.ALREADY_HERE):
@@ -145,28 +162,26 @@ class _Import:
 
     def _rows_here(self, fingerprint: str) -> int | None:
         """Return how many rows the file brought, if it did and the store has them still."""
+        if not self._file.name.isprintable() or not _is_text(str(self._file.absolute())):
+            raise UnreadableFileError("its path has characters that no name of Lumibot's has: rename it")
         return self._storage.migrated_rows(str(self._file.absolute()), fingerprint)
 
     def _brought_in(self, fingerprint: str) -> Outcome:
-        """Read the file, store it, verify it, remember it."""
-        try:
-            contents = _contents(self._reader, self._file)
-            metadata = {"migrated_from": self._file.relative_to(self._folder).as_posix()}
-            new = sum(content.store(self._storage, metadata) for content in contents)
-            differences = [difference for each in contents if (difference := each.difference(self._storage))]
-        except LeftAloneError as error:
-            return self._ended(Ending.LEFT_ALONE, reason=str(error))
-        except (ConflictError, HistoryRestatedError) as error:
-            return self._ended(Ending.CONFLICT, reason=str(error))
-        except (MigrationError, *_WRONG_WITH_THE_FILE) as error:
-            return self._ended(Ending.UNREADABLE, reason=str(error))
-        rows = sum(content.rows for content in contents)
-        left_out = _left_out(contents)
+        """Read the file, check it, store it, verify it, remember it: all that it holds, or nothing."""
+        contents = _contents(self._reader, self._file)
+        for content in contents:
+            content.check(self._storage)
+        metadata = {"migrated_from": self._file.relative_to(self._folder).as_posix()}
+        new = sum(content.store(self._storage, metadata) for content in contents)
+        differences = [difference for each in contents if (difference := each.difference(self._storage))]
         if differences:
-            return self._ended(Ending.UNVERIFIED, rows=rows, new=new, reason=differences[0], left_out=left_out)
-        if self._fingerprint() == fingerprint:  # else it was written meanwhile, and what is new in it is still to come
-            self._storage.remember_migrated(str(self._file.absolute()), fingerprint, rows, self._versions(contents))
-        return self._ended(Ending.BROUGHT_IN, rows=rows, new=new, left_out=left_out)
+            return self._ended(Ending.UNVERIFIED, contents, new=new, reason=differences[0])
+        outcome = self._ended(Ending.BROUGHT_IN, contents, new=new)
+        # What was written to meanwhile is still to come, and what somebody should look at is told each time.
+        if self._is_still(fingerprint) and not outcome.damaged:
+            path, versions = str(self._file.absolute()), self._versions(contents)
+            self._storage.remember_migrated(path, fingerprint, outcome.rows, versions)
+        return outcome
 
     def _versions(self, contents: Sequence[CacheContent]) -> list[int]:
         """Return the current versions of the series that the bars are in; of empty answers there may be none."""
@@ -202,16 +217,50 @@ class _Import:
         for file in files:
             if file.is_symlink() or file.resolve() != home / file.relative_to(self._folder):
                 return f"{file.name} is a link, or lies behind one"
-        return "" if self._fingerprint() == fingerprint else "it was written to just now"
+        return "" if self._is_still(fingerprint) else "it was written to just now"
 
     # -- the file --------------------------------------------------------------------------------------------
 
     def _fingerprint(self) -> str:
         """Return what tells one state of the file and its companions from another: names, sizes, times of change."""
-        states = ((file.name, file.stat()) for file in (self._file, *sorted(self._reader.companions(self._file))))
+        try:
+            files = (self._file, *sorted(self._reader.companions(self._file)))
+            states = [(file.name, file.stat()) for file in files]
+        except OSError as error:
+            raise _trouble_with_file(error) from None
         return "; ".join(f"{name}: {state.st_size} bytes, {state.st_mtime_ns}" for name, state in states)
 
+    def _is_still(self, fingerprint: str) -> bool:
+        """Tell whether the file is as it was."""
+        try:
+            return self._fingerprint() == fingerprint
+        except MigrationError:
+            return False
+
+    # -- its outcome -----------------------------------------------------------------------------------------
+
+    def _refused(self, error: Exception) -> Outcome:
+        """Return the outcome of a file that was not brought in."""
+        ending = next((ending for kind, ending in _ENDINGS.items() if isinstance(error, kind)), Ending.UNREADABLE)
+        return self._ended(ending, reason=str(error))
+
     def _ended(
-        self, ending: Ending, *, rows: int = 0, new: int = 0, reason: str = "", left_out: tuple[str, ...] = ()
+        self,
+        ending: Ending,
+        contents: Sequence[CacheContent] = (),
+        *,
+        rows: int | None = None,
+        new: int = 0,
+        reason: str = "",
     ) -> Outcome:
-        return Outcome(self._file, self._reader.name, ending, rows, new, reason, left_out)
+        left_out = [content for content in contents if isinstance(content, LeftOut)]
+        return Outcome(
+            self._file,
+            self._reader.name,
+            ending,
+            rows=sum(content.rows for content in contents) if rows is None else rows,
+            new=new,
+            reason=reason,
+            left_out=tuple(content.label for content in left_out),
+            damaged=any(content.damaged for content in left_out),
+        )

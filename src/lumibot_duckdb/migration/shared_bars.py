@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from lumibot_duckdb.migration.contents import CacheContent
 from lumibot_duckdb.migration.reader import CacheReader
 from lumibot_duckdb.migration.silence import lumibot_silent
+from lumibot_duckdb.storage.interface import AssetKey
 
 if TYPE_CHECKING:
     from lumibot_duckdb.migration.shared_series import SharedSeries
@@ -23,6 +24,11 @@ class SharedBarReader(CacheReader):
     """Reads the bars that Lumibot shares between its sources. `assets` are looked for besides those of CSV files."""
 
     name: ClassVar[str] = "Alpaca shared bars"
+
+    def __init__(self, folder: Path, assets: Iterable[AssetKey] = ()) -> None:
+        super().__init__(folder, assets)
+        # As they are when the plan is made: when a run deletes what it has verified, the CSV files go before these.
+        self._csv_files = sorted((folder / "alpaca").glob("*.csv"))
 
     def files(self) -> Sequence[Path]:
         """Return the files of all providers; of a series' the latest first."""
@@ -45,4 +51,4 @@ class SharedBarReader(CacheReader):
     def _known(self) -> SharedSeries:
         with lumibot_silent():
             from lumibot_duckdb.migration.shared_series import SharedSeries
-        return SharedSeries(self.folder, self.files(), self.assets)
+        return SharedSeries(self.files(), self._csv_files, self.assets)

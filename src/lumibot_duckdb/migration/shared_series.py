@@ -26,7 +26,7 @@ from lumibot_duckdb.backtesting.alpaca_actions import SOURCE
 from lumibot_duckdb.migration.alpaca_bars import AlpacaBars, settled
 from lumibot_duckdb.migration.alpaca_names import alpaca_symbol, parsed
 from lumibot_duckdb.migration.contents import CacheContent
-from lumibot_duckdb.migration.errors import LeftAloneError, MigrationError, UnreadableFileError
+from lumibot_duckdb.migration.errors import LeftAloneError, MigrationError, UnreadableFileError, WaitingError
 from lumibot_duckdb.migration.file_ages import written_at
 from lumibot_duckdb.migration.shared_bars import KEYS
 from lumibot_duckdb.storage.interface import AssetKey, SeriesKey, TimeRange
@@ -51,11 +51,11 @@ class Generation:
 
 
 class SharedSeries:
-    """The series of a cache folder that can be told. `assets` are looked for besides those of CSV files."""
+    """The series of files that can be told: those of `assets`, and of the assets that CSV files are named after."""
 
-    def __init__(self, folder: Path, files: Sequence[Path], assets: Sequence[AssetKey]) -> None:
-        self._folder = folder
+    def __init__(self, files: Sequence[Path], csv_files: Sequence[Path], assets: Sequence[AssetKey]) -> None:
         self._files = files
+        self._csv_files = csv_files
         self._assets = assets
 
     def contents_of(self, path: Path) -> Sequence[CacheContent]:
@@ -67,7 +67,7 @@ class SharedSeries:
             raise LeftAloneError(f"it holds bars of {provider}, of which no backtest on the store is made")
         key = self.by_digest.get(digest)
         if key is None:
-            raise LeftAloneError(self._advice)
+            raise WaitingError(self._advice)
         bars, covered, epoch = _partition(path, digest)
         generation = _generation(path.with_name("series.json"))
         if epoch < generation.number:
@@ -98,7 +98,7 @@ class SharedSeries:
         return [scope for key in keys if (scope := credential_scope(SOURCE, key))]
 
     def _assets_of_csv_files(self) -> Iterator[AssetKey]:
-        for path in sorted((self._folder / "alpaca").glob("*.csv")):
+        for path in self._csv_files:
             try:
                 yield parsed(path.name.removesuffix(".csv")).key.asset
             except MigrationError:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from lumibot_duckdb.migration.contents import CacheContent
 from lumibot_duckdb.migration.errors import LeftAloneError
+from lumibot_duckdb.migration.file_ages import changed_at
 from lumibot_duckdb.migration.reader import CacheReader
 from lumibot_duckdb.migration.silence import lumibot_silent
 
@@ -48,8 +49,8 @@ class YahooReader(CacheReader):
         return contents_of(path, symbol, kind)
 
 
-def _by_symbol(path: Path) -> tuple[str, float, str]:
-    return _symbol_and_kind(path)[0], -path.stat().st_mtime, path.name
+def _by_symbol(path: Path) -> tuple[str, int, str]:
+    return _symbol_and_kind(path)[0], -changed_at(path), path.name
 
 
 def _symbol_and_kind(path: Path) -> tuple[str, str]:

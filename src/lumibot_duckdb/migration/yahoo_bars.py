@@ -106,16 +106,20 @@ class YahooDays(CachedBars):
 class YahooMinutes(CachedBars):
     """Intraday bars of a symbol. Others may have gathered in the store; a split may lie in between."""
 
+    def check(self, storage: DataStorageInterface) -> None:
+        """Refuse bars, too, that have none in common with those that are there, to show that they go together."""
+        super().check(storage)
+        stored = starts_of(self._stored(storage))
+        if storage.coverage(self.key) and not np.intersect1d(stored, starts_of(self.bars)).size:
+            raise ConflictError(
+                f"the store has other {self.key.timeframe} bars of {self.key.asset.label()} already, and nothing "
+                "tells whether there was a split in between; those are kept"
+            )
+
     def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
-        """Store the bars that are not there yet, if some that are there show that they go together."""
-        stored, added = {int(time) for time in starts_of(self._stored(storage))}, 0
-        if storage.coverage(self.key):
-            if not stored.intersection(starts_of(self.bars).tolist()):
-                raise ConflictError(
-                    f"the store has other {self.key.timeframe} bars of {self.key.asset.label()} already, and nothing "
-                    "tells whether there was a split in between; those are kept"
-                )
-            added = super().store(storage, metadata)  # raises when they differ
+        """Store the bars that are not there yet."""
+        known = bool(storage.coverage(self.key))
+        added = super().store(storage, metadata) if known else 0
         (covered,) = self.covered
         result = storage.store_ohlcv_data(
             self.key.asset,
@@ -136,11 +140,10 @@ def contents_of(path: Path, symbol: str, kind: str) -> Sequence[CacheContent]:
     if (pickled.symbol, pickled.type) != (symbol, kind):
         raise UnreadableFileError(f"it holds {pickled.type} of {pickled.symbol!r}, which is not what its name says")
     frame = _checked(pickled.frame())
-    info = path.with_name(f"{symbol}_{INFO}{SUFFIX}")
-    said = _market_in(info) if info.is_file() else None
+    said, not_said = _market_in(path.with_name(f"{symbol}_{INFO}{SUFFIX}"))
     timeframe = TIMEFRAMES[kind]
     of = _days_of if timeframe == "day" else _minutes_of
-    return of(SeriesKey(asset_of(symbol), SOURCE, timeframe, ADJUSTMENT), symbol, frame, said, path)
+    return [*of(SeriesKey(asset_of(symbol), SOURCE, timeframe, ADJUSTMENT), symbol, frame, said, path), *not_said]
 
 
 def _days_of(
@@ -183,17 +186,25 @@ def _minutes_of(
 
 
 def _read(path: Path) -> YahooPickle:
+    if not path.stat().st_size:
+        raise UnreadableFileError("it is empty")
     if path.stat().st_size > LARGEST:
         raise UnreadableFileError(f"it is larger than such files are ({path.stat().st_size:,} bytes)")
     return yahoo_pickle(path.read_bytes())
 
 
-def _market_in(path: Path) -> Market | None:
-    """Return what Yahoo said of where a symbol is traded; None if the file does not tell."""
+def _market_in(path: Path) -> tuple[Market | None, Sequence[LeftOut]]:
+    """Return what Yahoo said of where a symbol is traded, None if the file does not tell; and what is wrong with it."""
     try:
-        said = _read(path).info()
-    except MigrationError:
-        return None
+        return _market_of(_read(path).info()), ()
+    except FileNotFoundError:
+        return None, ()
+    except (MigrationError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        return None, [LeftOut(f"{path.name}, of where it is traded: {reason}", damaged=True)]
+
+
+def _market_of(said: Mapping[str, Any]) -> Market | None:
     words = [said.get("market") or "", said.get("exchangeTimezoneName") or ""]
     if not said or not all(type(word) is str for word in words) or not _is_zone(words[1]):
         return None
