@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.files import Command, csv_of, minutes
+from cli.files import Command, Ended, csv_of, minutes
 from lumibot_duckdb import __version__
 from lumibot_duckdb.cli.interrupts import Interrupts
 from lumibot_duckdb.cli.main import main
@@ -87,6 +87,8 @@ def test_the_default_store_is_in_lumibots_cache_folder(tmp_path: Path) -> None:
         (["imprt"], 2, "invalid choice: 'imprt'"),
         (["import"], 2, "the following arguments are required: FILE"),
         (["--store", "s3://bucket/x", "status"], 2, "'s3://bucket/x' is not a path"),
+        (["--store", "x" * 300, "status"], 3, "cannot look for a store at xxx"),
+        (["--store", "", "path"], 2, "--store is empty: name a folder, or a file whose name ends in .duckdb"),
     ],
 )
 def test_a_wrong_call_is_one_line(
@@ -113,6 +115,33 @@ def test_a_fault_is_one_line_and_a_traceback_when_asked_for(
     monkeypatch.setenv("LUMIBOT_DUCKDB_DEBUG", "1")
     assert main(["path"]) == 70
     assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("LUMIBOT_DUCKDB_THREADS", "LUMIBOT_DUCKDB_THREADS must be a whole number of at least 1, not 'abc'"),
+        (
+            "LUMIBOT_DUCKDB_MEMORY_LIMIT",
+            "LUMIBOT_DUCKDB_MEMORY_LIMIT must be a size such as '256MB' or '1GB', not 'abc'",
+        ),
+    ],
+)
+def test_a_setting_of_the_environment_that_cannot_be_is_the_callers(
+    variable: str, message: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "abc")
+    assert command("sql", "SELECT 1") == Ended(2, "", f"lumibot-duckdb: {message}\n")
+
+
+@pytest.mark.parametrize("place", ["notes.txt", "notes.txt/x.duckdb"])
+@pytest.mark.parametrize("arguments", [["status"], ["sql", "SELECT 1"], ["path"], ["import", "AAPL.csv"]])
+def test_a_store_inside_a_file_is_refused(
+    place: str, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(["--store", str(tmp_path / place), *arguments]) == 2
+    assert "notes.txt is not a folder" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_store_is_trouble_with_the_store(tmp_path: Path) -> None:
