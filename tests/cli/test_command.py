@@ -18,6 +18,7 @@ import pytest
 from cli.files import Command, Ended, csv_of, minutes
 from lumibot_duckdb import __version__
 from lumibot_duckdb.cli.interrupts import Interrupts
+from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.main import main
 
 PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
@@ -142,6 +143,43 @@ def test_a_store_inside_a_file_is_refused(
     (tmp_path / "notes.txt").write_text("mine")
     assert main(["--store", str(tmp_path / place), *arguments]) == 2
     assert "notes.txt is not a folder" in capsys.readouterr().err
+
+
+def test_what_the_terminal_cannot_show_is_written_in_escapes(command: Command) -> None:
+    (command.folder / "é.csv").write_text(csv_of(["2024-01-02", "2024-01-03"]))
+    call = ("--store", "here", "import", "é.csv", "--symbol", "É")
+    ended = run(*call, cwd=command.folder, PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert r"\xe9.csv  \xc9 stock  day" in ended.stdout
+
+
+def test_a_script_that_is_run_writes_as_python_has_it(command: Command) -> None:
+    (command.folder / "script.py").write_text("import sys; print(sys.stdout.errors)")
+    ended = run("run", "script.py", cwd=command.folder, PYTHONIOENCODING="utf-8:strict", LUMIBOT_USE_DUCKDB="false")
+    assert ended.stdout == "strict\n"
+
+
+def test_the_path_is_written_as_the_file_system_has_it(tmp_path: Path) -> None:
+    ended = run("--store", tmp_path / "é", "path", PYTHONIOENCODING="ascii")
+    assert ended.stdout == f"{tmp_path}/é/lumibot.duckdb\n"
+
+
+def test_control_characters_of_names_never_reach_the_terminal(command: Command) -> None:
+    (command.folder / "a\x1b[2J\n.csv").write_text(csv_of(["2024-01-02", "2024-01-03"]))
+    (command.folder / "b\x1b[2J\n.csv").write_text("nothing")
+    ended = command("import", ".", "--symbol", "A\x1b[2J\nB")
+    assert r"a\x1b[2J\n.csv  A\x1b[2J\nB" in ended.out
+    assert r"b\x1b[2J\n.csv: " in ended.out
+    shown = [ended, command("status"), command("status", "A\x1b[2J\nB"), command("sql", "FROM ohlcv_data")]
+    shown += [command("status", "\x1b"), command("path", "--\x1b"), command("import", "--timezone", "\x1b", ".")]
+    for one in shown:
+        assert "\x1b" not in one.out + one.err
+        assert r"\x1b" in one.out + one.err
+
+
+def test_printable_shows_control_characters_and_surrogates_and_leaves_all_else() -> None:
+    assert printable("a\x1b[0m\n\t\x7f\x9b\udcff") == r"a\x1b[0m\n\t\x7f\x9b\udcff"
+    assert printable("C:\\new é日📈") == "C:\\new é日📈"
 
 
 def test_a_file_that_is_no_store_is_trouble_with_the_store(tmp_path: Path) -> None:
