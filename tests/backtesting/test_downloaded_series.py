@@ -84,7 +84,7 @@ def test_what_could_not_be_written_is_not_asked_for_again(storage: DuckDBDataSto
         yield from provider(pieces)
 
     connection.wait_seconds = 0
-    with pytest.raises(StoreBusyError, match="merges them"):
+    with pytest.raises(StoreBusyError, match="merges it"):
         DownloadedSeries(storage, KEY).ensure(minutes(10, 20), held_meanwhile)
     connection.wait_seconds = 30
     lock.close()

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.files import Command, csv_of, minutes
+from cli.files import Command, Ended, csv_of, minutes
 from lumibot_duckdb import __version__
 from lumibot_duckdb.cli.interrupts import Interrupts
+from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.main import main
 
 PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
@@ -87,6 +88,8 @@ def test_the_default_store_is_in_lumibots_cache_folder(tmp_path: Path) -> None:
         (["imprt"], 2, "invalid choice: 'imprt'"),
         (["import"], 2, "the following arguments are required: FILE"),
         (["--store", "s3://bucket/x", "status"], 2, "'s3://bucket/x' is not a path"),
+        (["--store", "x" * 300, "status"], 3, "cannot look for a store at xxx"),
+        (["--store", "", "path"], 2, "--store is empty: name a folder, or a file whose name ends in .duckdb"),
     ],
 )
 def test_a_wrong_call_is_one_line(
@@ -113,6 +116,70 @@ def test_a_fault_is_one_line_and_a_traceback_when_asked_for(
     monkeypatch.setenv("LUMIBOT_DUCKDB_DEBUG", "1")
     assert main(["path"]) == 70
     assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("LUMIBOT_DUCKDB_THREADS", "LUMIBOT_DUCKDB_THREADS must be a whole number of at least 1, not 'abc'"),
+        (
+            "LUMIBOT_DUCKDB_MEMORY_LIMIT",
+            "LUMIBOT_DUCKDB_MEMORY_LIMIT must be a size such as '256MB' or '1GB', not 'abc'",
+        ),
+    ],
+)
+def test_a_setting_of_the_environment_that_cannot_be_is_the_callers(
+    variable: str, message: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "abc")
+    assert command("sql", "SELECT 1") == Ended(2, "", f"lumibot-duckdb: {message}\n")
+
+
+@pytest.mark.parametrize("place", ["notes.txt", "notes.txt/x.duckdb"])
+@pytest.mark.parametrize("arguments", [["status"], ["sql", "SELECT 1"], ["path"], ["import", "AAPL.csv"]])
+def test_a_store_inside_a_file_is_refused(
+    place: str, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(["--store", str(tmp_path / place), *arguments]) == 2
+    assert "notes.txt is not a folder" in capsys.readouterr().err
+
+
+def test_what_the_terminal_cannot_show_is_written_in_escapes(command: Command) -> None:
+    (command.folder / "é.csv").write_text(csv_of(["2024-01-02", "2024-01-03"]))
+    call = ("--store", "here", "import", "é.csv", "--symbol", "É")
+    ended = run(*call, cwd=command.folder, PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert r"\xe9.csv  \xc9 stock  day" in ended.stdout
+
+
+def test_a_script_that_is_run_writes_as_python_has_it(command: Command) -> None:
+    (command.folder / "script.py").write_text("import sys; print(sys.stdout.errors)")
+    ended = run("run", "script.py", cwd=command.folder, PYTHONIOENCODING="utf-8:strict", LUMIBOT_USE_DUCKDB="false")
+    assert ended.stdout == "strict\n"
+
+
+def test_the_path_is_written_as_the_file_system_has_it(tmp_path: Path) -> None:
+    ended = run("--store", tmp_path / "é", "path", PYTHONIOENCODING="ascii")
+    assert ended.stdout == f"{tmp_path}/é/lumibot.duckdb\n"
+
+
+def test_control_characters_of_names_never_reach_the_terminal(command: Command) -> None:
+    (command.folder / "a\x1b[2J\n.csv").write_text(csv_of(["2024-01-02", "2024-01-03"]))
+    (command.folder / "b\x1b[2J\n.csv").write_text("nothing")
+    ended = command("import", ".", "--symbol", "A\x1b[2J\nB")
+    assert r"a\x1b[2J\n.csv  A\x1b[2J\nB" in ended.out
+    assert r"b\x1b[2J\n.csv: " in ended.out
+    shown = [ended, command("status"), command("status", "A\x1b[2J\nB"), command("sql", "FROM ohlcv_data")]
+    shown += [command("status", "\x1b"), command("path", "--\x1b"), command("import", "--timezone", "\x1b", ".")]
+    for one in shown:
+        assert "\x1b" not in one.out + one.err
+        assert r"\x1b" in one.out + one.err
+
+
+def test_printable_shows_control_characters_and_surrogates_and_leaves_all_else() -> None:
+    assert printable("a\x1b[0m\n\t\x7f\x9b\udcff") == r"a\x1b[0m\n\t\x7f\x9b\udcff"
+    assert printable("C:\\new é日📈") == "C:\\new é日📈"
 
 
 def test_a_file_that_is_no_store_is_trouble_with_the_store(tmp_path: Path) -> None:

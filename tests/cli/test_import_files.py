@@ -115,6 +115,15 @@ def test_names_that_give_no_file_are_told_and_the_others_go_in(
     assert "1 file imported, 1 not" in ended.out
 
 
+def test_a_name_that_is_no_text_refuses_the_file_alone(command: Command, write: Write) -> None:
+    write("A\udcff.csv", csv_of(DAYS))
+    write("AAPL.csv", csv_of(DAYS))
+    ended = command("import", "*.csv")
+    assert ended.code == 1
+    assert "A\\udcff.csv: its path is not UTF-8 text: rename it" in ended.out
+    assert "1 file imported, 1 not" in ended.out
+
+
 def test_several_files_may_be_of_one_symbol(command: Command, write: Write) -> None:
     write("2024-01.csv", csv_of(minutes("2024-01-31 23:50", 10, zone="UTC")))
     write("2024-02.csv", csv_of(minutes("2024-02-01 00:00", 10, zone="UTC")))

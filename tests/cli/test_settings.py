@@ -42,6 +42,13 @@ def test_the_environment_comes_first_and_the_local_file_before_it(
     assert path(capsys) == f"{here}/set/lumibot.duckdb"
 
 
+@pytest.mark.parametrize("name", [".env", ".env.local"])
+def test_a_file_that_is_no_utf_8_is_named(here: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / name).write_bytes("NAME=café".encode("latin-1"))
+    assert main(["path"]) == 2
+    assert f"lumibot-duckdb: {here}/{name} is not UTF-8" in capsys.readouterr().err
+
+
 def test_no_file_counts_where_lumibot_is_told_to_load_none(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,7 @@ def keep(path: Path, symbol: str, numbers: range) -> None:
     StoreConnection.of(path).close()
     with held(path), impatient(path) as storage:
         for number in numbers:
-            with pytest.raises(StoreBusyError, match="merges them"):
+            with pytest.raises(StoreBusyError, match="merges it"):
                 download(storage, symbol, number)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage.errors import SeriesNotFoundError, StoreNotFoundError, StoreWriteError
+from lumibot_duckdb.storage.errors import SeriesNotFoundError, StorageError, StoreNotFoundError, StoreWriteError
 from lumibot_duckdb.storage.location import store_path
 from storage.frames import minute_bars
 
@@ -52,9 +52,26 @@ def test_other_kinds_of_location_are_refused(location: str) -> None:
         DuckDBDataStorage(location)
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["file", "file/folder", "file/x.duckdb", "x.duckdb/folder"])
+def test_a_file_has_no_room_for_a_store(tmp_path: Path, name: str) -> None:
+    for file in ("file", "x.duckdb"):
+        (tmp_path / file).write_text("")
+    with pytest.raises(ValueError, match=rf"{name.split('/')[0]} is not a folder.*name a folder"):
+        store_path(tmp_path / name)
+
+
+def test_lumibots_cache_folder_has_no_room_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LUMIBOT_CACHE_FOLDER", str(tmp_path / "file"))
+    with pytest.raises(ValueError, match="file is not a folder"):
+        store_path()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     storage = DuckDBDataStorage(tmp_path / "file" / "store")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"cannot look for a store at .*: Not a directory"):
+        storage.list_series()
     with pytest.raises(StoreWriteError, match=r"cannot be made .*LUMIBOT_DUCKDB_PATH"):
         storage.store_ohlcv_data("X", minute_bars(), "test", "minute")
 

@@ -64,7 +64,7 @@ def keep(storage: DuckDBDataStorage, asset: Any = "X", frame: pd.DataFrame = FRA
     """Download while another has the store; return the file that the bars are kept in."""
     storage.close()
     before = set(files(storage))
-    with locked(storage.path), pytest.raises(StoreBusyError, match="merges them"):
+    with locked(storage.path), pytest.raises(StoreBusyError, match="merges it"):
         download(storage, asset, frame, **arguments)
     (made,) = set(files(storage)) - before
     return made
@@ -430,8 +430,15 @@ def test_a_spool_that_nobody_may_look_into_stops_no_write(
     download(store)
     assert "cannot look into" in caplog.text
     store.close()
-    with locked(store.path), pytest.raises(StoreBusyError, match="are lost"):
+    with (
+        locked(store.path),
+        pytest.raises(StoreBusyError, match="not in the store: do the same again once that is mended"),
+    ):
         download(store)
+    with locked(store.path), pytest.raises(StoreBusyError, match=r"\(the answer without bars for X stock, minute bars"):
+        download(store, frame=FRAME.iloc[:0])
+    with locked(store.path), pytest.raises(StoreBusyError, match=r"\(1 bar of X stock, minute bars from test\)"):
+        download(store, frame=FRAME.iloc[:1])
 
 
 def test_what_waits_is_told(store: DuckDBDataStorage) -> None:
@@ -467,7 +474,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM
 """
 
 
-@pytest.mark.parametrize(("rows", "outcome"), [(700_000, "kept in"), (100, "are lost: download them again")])
+@pytest.mark.parametrize(("rows", "outcome"), [(700_000, "kept in"), (100, "not in the store: do the same again")])
 def test_bars_that_do_not_fit_into_the_store_are_kept_if_they_fit_beside_it(
     store: DuckDBDataStorage, rows: int, outcome: str
 ) -> None:
@@ -500,7 +507,7 @@ def test_a_disk_without_any_room_is_told_and_leaves_nothing_half_written(tmp_pat
             while file.write(bytes(4096)):
                 pass
         large = minute_bars(rows=300_000)
-        with pytest.raises(StoreWriteError, match=r"No space left.* are lost"):
+        with pytest.raises(StoreWriteError, match=r"No space left.* not in the store"):
             download(storage, frame=large)
         assert files(storage) == []
         filler.unlink()

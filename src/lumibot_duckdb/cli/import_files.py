@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.interrupts import Interrupts
+from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.store import open_store
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _import_all(
     with bar, Interrupts("lumibot-duckdb: stopping after this file; Ctrl-C again stops at once") as interrupts:
         before = 0
         for file in files:
-            bar.set_description(file.name)
+            bar.set_description(printable(file.name))
 
             def on_progress(done: float, before: int = before, size: int = sizes[file]) -> None:
                 bar.update(before + int(done * size) - bar.n)

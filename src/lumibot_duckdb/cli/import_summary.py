@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from lumibot_duckdb.cli.layout import count, new_york, table
+from lumibot_duckdb.cli.layout import count, new_york, printable, table
 from lumibot_duckdb.importing.refusal import Refusal
 from lumibot_duckdb.importing.report import FileReport
 
@@ -24,7 +24,9 @@ def summary(reports: Sequence[FileReport]) -> str:
         "To know:": list(_notes(imported)),
         "Not imported:": [f"{report.path}: {report.error}" for report in reports if report.error is not None],
     }
-    parts += ["\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections.items() if lines]
+    parts += [
+        "\n".join([title, *(f"  {printable(line)}" for line in lines)]) for title, lines in sections.items() if lines
+    ]
     return "\n\n".join([*parts, _totals(reports, imported)])
 
 
@@ -43,8 +45,8 @@ def _table(reports: Sequence[FileReport]) -> str:
     )
     rows = [
         (
-            report.path.name,
-            _symbols(report.symbols),
+            printable(report.path.name),
+            printable(_symbols(report.symbols)),
             report.timeframe,
             *(f"{n:,}" for n in (report.rows, report.added, report.changed, report.unchanged)),
             f"{sum(report.refused.values()):,}",

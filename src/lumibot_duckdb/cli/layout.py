@@ -1,7 +1,8 @@
-"""How commands write tables, numbers and times for people."""
+"""How commands write tables, names, numbers and times for people."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from itertools import zip_longest
@@ -10,15 +11,17 @@ from zoneinfo import ZoneInfo
 NEW_YORK = ZoneInfo("America/New_York")
 _NARROWEST = 8
 _GAP = "  "
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNITS = ("KB", "MB", "GB", "TB")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], width: int | None = None) -> str:
     """Return a table of texts. `right` says which columns are aligned to the right.
 
+    A cell may have several lines; else control characters are shown as `printable` does.
     With a `width`, the widest columns are cut ("…") until the table fits, as far as that leaves something to read.
     """
-    cells = [[cell.split("\n") for cell in row] for row in [header, *rows]]
+    cells = [[[printable(line) for line in cell.split("\n")] for cell in row] for row in [header, *rows]]
     widths = [max(len(line) for row in cells for line in row[column]) for column in range(len(header))]
     if width is not None:
         _narrow(widths, width - len(_GAP) * (len(widths) - 1))
@@ -30,6 +33,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
         if number == 0:
             lines.append(_GAP.join("-" * column for column in widths))
     return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """Return a text with its control characters and surrogates as escapes: what a name holds moves no cursor."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 refused (a file, a query); 2 the command was given wrongly
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import Any, NoReturn
 from lumibot_duckdb import __version__
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.interrupts import is_interrupt
+from lumibot_duckdb.cli.layout import printable
 
 # Each module has `add_parser(subparsers)`, which sets `run` to a function of the parsed arguments that returns the exit
 # code. The modules load what they work with only when they run.
@@ -39,7 +41,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False, **settings})
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"lumibot-duckdb: {message} (see {self.prog} --help)\n")
+        self.exit(_fail(f"{message} (see {self.prog} --help)", 2))
 
 
 class _CommandParser(_Parser):
@@ -56,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as ended:
         return int(ended.code or 0)
+    if arguments.subcommand != "run":  # there, it is the script that writes
+        _write_all_characters()
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -78,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lumibot-duckdb {__version__}")
     _add_store_option(parser, default=None)
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_CommandParser)
+    subparsers = parser.add_subparsers(
+        title="commands", dest="subcommand", metavar="COMMAND", required=True, parser_class=_CommandParser
+    )
     for name in _COMMANDS:
         import_module(f"lumibot_duckdb.cli.{name}").add_parser(subparsers)
     return parser
@@ -88,6 +94,13 @@ def _add_store_option(parser: argparse.ArgumentParser, default: str | None) -> N
     parser.add_argument(
         "--store", metavar="PATH", default=default, help="the store: a folder, or a file ending in .duckdb"
     )
+
+
+def _write_all_characters() -> None:
+    """Let the output have escapes for what its encoding lacks, rather than fail when all work is done."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _explain(error: Exception) -> int:
@@ -105,7 +118,7 @@ def _explain(error: Exception) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"lumibot-duckdb: {' '.join(message.split())}", file=sys.stderr)
+    print(f"lumibot-duckdb: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from typing import Any
 
 from lumibot_duckdb.cli.store import chosen_path
@@ -26,5 +28,6 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    print(chosen_path(arguments.store))
+    # In bytes: a name that is to be opened is the file system's, whatever the terminal's encoding.
+    sys.stdout.buffer.write(os.fsencode(chosen_path(arguments.store)) + b"\n")
     return 0

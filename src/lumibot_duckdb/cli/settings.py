@@ -10,6 +10,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from lumibot_duckdb.cli.errors import CommandError
+
 _ON = ("1", "true", "yes", "on")
 
 
@@ -32,7 +34,11 @@ def settings() -> Mapping[str, str]:
 def _values(file: Path) -> dict[str, str]:
     from dotenv import dotenv_values
 
-    return {name: value for name, value in dotenv_values(file, verbose=False).items() if value is not None}
+    try:
+        values = dotenv_values(file, verbose=False)
+    except UnicodeDecodeError:
+        raise CommandError(f"{file} is not UTF-8 text: save it as UTF-8") from None
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _says_yes(variable: str) -> bool:

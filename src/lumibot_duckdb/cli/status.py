@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.cli.layout import NEW_YORK, count, new_york, size, table
+from lumibot_duckdb.cli.layout import NEW_YORK, count, new_york, printable, size, table
 from lumibot_duckdb.cli.store import chosen_path, open_store
 
 if TYPE_CHECKING:
@@ -70,10 +70,9 @@ def _run(arguments: argparse.Namespace) -> int:
         print(_series_table(series) + "\n")
     else:
         print(_totals_table(series) + "\n\n--all shows every series, SYMBOL those of one symbol.\n")
-    bars = sum(info.rows for info in series)
-    print(
-        f"{path}: {size(on_disk)}, {count(len(series), 'series', 'series')}, {count(bars, 'bar')}. Times are New York."
-    )
+    bars = count(sum(info.rows for info in series), "bar")
+    name = printable(str(path))
+    print(f"{name}: {size(on_disk)}, {count(len(series), 'series', 'series')}, {bars}. Times are New York.")
     _print_spooled(spool)
     return 0
 
@@ -83,21 +82,21 @@ def _of_symbols(storage: Any, symbols: Sequence[str]) -> list[SeriesInfo]:
     for symbol in symbols:
         series = storage.list_series(symbol) if symbol.strip() else []
         if not series:
-            raise CommandError(f"the store has no bars of {symbol or repr(symbol)}", exit_code=1)
+            raise CommandError(f"the store has no bars of {printable(symbol) or repr(symbol)}", exit_code=1)
         found.update({info.series_id: info for info in series})
     return list(found.values())
 
 
 def _print_spooled(spool: Spool) -> None:
     for sentence in spool.sentences():
-        print(sentence + ".")
+        print(printable(sentence) + ".")
 
 
 def _print_absent(path: Path, spool: Spool, as_json: bool) -> None:
     if as_json:
         print(json.dumps(_as_json(path, 0, [], spool), indent=2))
         return
-    print(f"There is no store yet. It would be {path}")
+    print(f"There is no store yet. It would be {printable(str(path))}")
     print("Fill it with `lumibot-duckdb import FILE...`, or try `lumibot-duckdb demo`.")
     _print_spooled(spool)
 
@@ -106,10 +105,10 @@ def _series_table(series: Sequence[SeriesInfo]) -> str:
     header = ("asset", "source", "timeframe", "adjusted", "bars", "first bar", "last bar", "coverage")
     rows = [
         (
-            info.key.asset.label(),
-            info.key.source,
+            printable(info.key.asset.label()),
+            printable(info.key.source),
             info.key.timeframe,
-            info.key.adjustment,
+            printable(info.key.adjustment),
             f"{info.rows:,}",
             new_york(info.first),
             new_york(info.last),
@@ -133,7 +132,7 @@ def _coverage(info: SeriesInfo) -> str:
 def _covered(series: Sequence[SeriesInfo], every: bool) -> str:
     lines = []
     for info in series:
-        lines.append(f"{info.key.label()}, covered:")
+        lines.append(f"{printable(info.key.label())}, covered:")
         shown = info.coverage if every else info.coverage[:_RANGES_SHOWN]
         lines += [f"  {new_york(piece.start)} to {new_york(piece.end)}" for piece in shown]
         if len(shown) < len(info.coverage):
@@ -147,7 +146,7 @@ def _totals_table(series: Sequence[SeriesInfo]) -> str:
         groups.setdefault((info.key.source, info.key.timeframe, info.key.asset.asset_type), []).append(info)
     rows = [
         (
-            *group,
+            *map(printable, group),
             f"{len(members):,}",
             f"{sum(info.rows for info in members):,}",
             new_york(min((info.first for info in members if info.first is not None), default=None)),

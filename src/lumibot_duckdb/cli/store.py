@@ -16,14 +16,23 @@ def chosen_path(store: str | None) -> Path:
     """Return the absolute path of the store file for what `--store` says (None: the one that backtests use here)."""
     from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE, store_path
 
+    if store == "":
+        raise CommandError("--store is empty: name a folder, or a file whose name ends in .duckdb")
     try:
         return store_path(store or settings().get(ENVIRONMENT_VARIABLE) or None).absolute()
     except ValueError as error:
         raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(f"cannot look for a store at {error.filename}: {error.strerror}", exit_code=3) from None
 
 
 def open_store(store: str | None) -> DuckDBDataStorage:
     """Return the storage for what `--store` says."""
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.storage.engine import check_environment
 
+    try:
+        check_environment()
+    except ValueError as error:
+        raise CommandError(str(error)) from None
     return DuckDBDataStorage(chosen_path(store))

@@ -18,6 +18,7 @@ def open_table(path: Path, choice: TextChoice | None = None, wanted: Collection[
 
     Raises `FileRefusedError` when it cannot be read, with the reason.
     """
+    _check_name(path)
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -30,6 +31,14 @@ def open_table(path: Path, choice: TextChoice | None = None, wanted: Collection[
         return DelimitedTable(path, choice, wanted)
     except (OSError, pa.ArrowException) as error:
         raise FileRefusedError(f"it cannot be read: {first_line(error)}") from error
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a name that neither Arrow nor the store's record of files can take."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise FileRefusedError("its path is not UTF-8 text: rename it") from None
 
 
 def first_line(error: BaseException) -> str:

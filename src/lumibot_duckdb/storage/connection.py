@@ -193,6 +193,8 @@ class StoreConnection:
             return self.path.stat().st_size > 0
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise StorageError(f"cannot look for a store at {self.path}: {error.strerror}") from error
 
     def generation(self) -> int:
         """Return a number that is another one after every commit by any process. Takes microseconds.

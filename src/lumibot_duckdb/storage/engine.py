@@ -18,6 +18,8 @@ from typing import ClassVar
 
 import duckdb
 
+THREADS_VARIABLE = "LUMIBOT_DUCKDB_THREADS"
+MEMORY_LIMIT_VARIABLE = "LUMIBOT_DUCKDB_MEMORY_LIMIT"
 DEFAULT_THREADS = 2
 DEFAULT_MEMORY_LIMIT = "128MB"
 NEW_FILE = "STORAGE_VERSION 'v1.5.0', BLOCK_SIZE 65536"
@@ -113,6 +115,12 @@ class Engine:
             cls._current = None
 
 
+def check_environment() -> None:
+    """Raise ValueError if a setting in the environment is unusable, before the first use of a store does."""
+    _threads_setting(None)
+    _memory_setting(None)
+
+
 def spill_folder() -> str:
     """Return a folder for what an instance has no memory for. DuckDB makes it when needed and removes it at the end."""
     return str(Path(tempfile.gettempdir()) / f"lumibot-duckdb-{os.getpid()}-{uuid.uuid4().hex[:8]}")
@@ -130,22 +138,18 @@ def leak(thing: object) -> None:
 
 
 def _threads_setting(given: int | None) -> int:
-    value = given if given is not None else os.environ.get("LUMIBOT_DUCKDB_THREADS") or None
-    if value is None:
+    name, value = ("threads", given) if given is not None else (THREADS_VARIABLE, os.environ.get(THREADS_VARIABLE))
+    if value in (None, ""):
         return min(DEFAULT_THREADS, os.cpu_count() or 1)
     with contextlib.suppress(ValueError):
         if (threads := int(str(value))) >= 1:
             return threads
-    raise ValueError(
-        f"threads must be a whole number of at least 1, not {value!r} (argument or LUMIBOT_DUCKDB_THREADS)"
-    )
+    raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
 
 
 def _memory_setting(given: str | None) -> str:
-    value = given or os.environ.get("LUMIBOT_DUCKDB_MEMORY_LIMIT") or DEFAULT_MEMORY_LIMIT
+    value = given or os.environ.get(MEMORY_LIMIT_VARIABLE) or DEFAULT_MEMORY_LIMIT
     if not _MEMORY_LIMIT.fullmatch(value):
-        raise ValueError(
-            f"the memory limit must be a size such as '256MB' or '1GB', not {value!r} "
-            "(argument or LUMIBOT_DUCKDB_MEMORY_LIMIT)"
-        )
+        name = "the memory limit" if given else MEMORY_LIMIT_VARIABLE
+        raise ValueError(f"{name} must be a size such as '256MB' or '1GB', not {value!r}")
     return value.strip()

@@ -15,16 +15,30 @@ def store_path(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """Return the path of the store file for `cache_dir`: a folder, or a file whose name ends in .duckdb.
 
     None means the environment variable `LUMIBOT_DUCKDB_PATH`, and else the folder `duckdb` in Lumibot's cache folder.
+    Raises ValueError for what can be no path of a store.
     """
     given = os.fspath(cache_dir) if cache_dir is not None else os.environ.get(ENVIRONMENT_VARIABLE) or None
-    if given is None:
-        return lumibot_cache_folder() / "duckdb" / FILE_NAME
+    path = lumibot_cache_folder() / "duckdb" / FILE_NAME if given is None else _path_of(given)
+    _check_folder(path.parent)
+    return path
+
+
+def _path_of(given: str) -> Path:
     if "://" in given or given.lower().startswith("ducklake:"):
         raise ValueError(f"{given!r} is not a path; stores on DuckLake or over a network are not supported yet")
     path = Path(given).expanduser()
     if path.is_dir() or path.suffix.lower() != ".duckdb":
         return path / FILE_NAME
     return path
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise ValueError if a file is in the place of a store's folder, or of a folder above it."""
+    nearest = next((place for place in (folder, *folder.parents) if place.exists()), None)
+    if nearest is not None and not nearest.is_dir():
+        raise ValueError(
+            f"{nearest} is not a folder, so no store can be in it: name a folder, or a file whose name ends in .duckdb"
+        )
 
 
 def ensure_folder(path: Path) -> None:

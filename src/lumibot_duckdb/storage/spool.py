@@ -94,20 +94,19 @@ class Spool:
     def keep_after(
         self, failure: StoreBusyError | StoreWriteError, kept: SpooledWrite
     ) -> StoreBusyError | StoreWriteError:
-        """Keep a write that failed; return the failure with what became of the bars.
+        """Keep a write that failed; return the failure with what became of it.
 
         Raises `InvalidBarsError` for metadata that cannot be stored.
         """
-        bars, label = len(kept.write.bars), kept.write.key.label()
-        text = f"{str(failure).rstrip('. ')}. The {bars:,} bars that were to be stored of {label}"
+        text = f"{str(failure).rstrip('. ')}. What was to be stored ({_in_words(kept.write)})"
         try:
             self.keep(kept)
         except OSError as error:
             return type(failure)(
-                f"{text} could not be kept in {self.folder} either ({error.strerror or error}), and are lost: download "
-                "them again"
+                f"{text} could not be kept in {self.folder} either ({error.strerror or error}), so it is not in the "
+                "store: do the same again once that is mended"
             )
-        return type(failure)(f"{text} are kept in {self.folder}, and the next write to the store merges them")
+        return type(failure)(f"{text} is kept in {self.folder}, and the next write to the store merges it")
 
     def keep(self, kept: SpooledWrite) -> Path:
         """Keep a write, and return its file. Raises OSError: then nothing of it is there."""
@@ -189,6 +188,13 @@ class Spool:
         except OSError as error:
             logger.warning("cannot look into %s: %s", self.folder, error.strerror)
             return []
+
+
+def _in_words(write: BarsWrite) -> str:
+    bars, label = len(write.bars), write.key.label()
+    if not bars:
+        return f"the answer without bars for {label}"
+    return f"{bars:,} {'bar' if bars == 1 else 'bars'} of {label}"
 
 
 def _set_aside(file: Path, reason: Exception) -> None:
