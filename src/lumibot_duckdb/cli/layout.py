@@ -72,8 +72,3 @@ def _aligned(text: str, width: int, right: bool) -> str:
     if len(text) > width:
         return text[: width - 1] + "…"
     return text.rjust(width) if right else text.ljust(width)
-
-
-def printable(text: str) -> str:
-    """Return a text with its control characters and halves of characters as escapes, so that it can be shown."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
