@@ -74,10 +74,7 @@ def _spec_of(name: str) -> ModuleSpec:
     package, _, last = name.rpartition(".")
     folders: Sequence[str] | None = [str(Path.cwd()), *sys.path]
     if package:
-        try:
-            folders = _spec_of(package).submodule_search_locations
-        except NoScriptError as error:
-            raise NoScriptError(f"no module named {name}: {error}") from None
+        folders = _spec_of(package).submodule_search_locations
     if not last or folders is None:
         raise NoScriptError(f"no module named {name}")
     found = PathFinder.find_spec(name, folders)
