@@ -68,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
     path, file = Path(command[0]), file_to_run(command[0], arguments.is_module)
     check_switches(file)
     store = chosen_path(arguments.store, file)
-    _check(arguments, file, store)
+    _check(arguments, None if arguments.is_module else path, store)
     from lumibot_duckdb.comparison.runs import Script
     from lumibot_duckdb.comparison.trial import ScriptFailedError, compare_script
     from lumibot_duckdb.comparison.work import step, working_folder
@@ -91,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace, script: Path | None, store: Path) -> None:
-    """Refuse what cannot work before anything is run."""
+    """Refuse what cannot work before anything is run. A module was looked for before; its `script` is None."""
     if script is not None and script.is_dir():
         raise CommandError(f"{script} is a folder, not a script")
     if script is not None and not script.is_file():
