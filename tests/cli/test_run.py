@@ -114,7 +114,7 @@ def test_the_store_is_the_one_that_is_named_before_the_script(folder: Path) -> N
         ((), "name a script to run (see lumibot-duckdb run --help)"),
         (("nowhere.py",), "cannot read the script nowhere.py: No such file or directory"),
         (("of mine",), "of mine is a folder, not a script"),
-        (("-m", "nowhere.at.all"), "no module named nowhere.at.all: No module named 'nowhere'"),
+        (("-m", "nowhere.at.all"), "no module named nowhere"),
         (("-m", "nowhere"), "no module named nowhere"),
         (("--stor", "x", "script.py"), "unrecognized arguments: --stor"),
     ],
@@ -126,6 +126,28 @@ def test_what_cannot_be_run_is_said_in_one_line(arguments: tuple[str, ...], mess
     assert answer.stderr.count("\n") == 1
     assert answer.stderr.startswith("lumibot-duckdb: ")
     assert message in answer.stderr
+
+
+def test_the_store_that_is_named_counts_more_than_a_local_file(folder: Path) -> None:
+    (folder / ".env").write_text("LUMIBOT_DUCKDB_PATH=of-the-file\n")
+    (folder / ".env.local").write_text("LUMIBOT_DUCKDB_PATH=of-the-local-file\n")
+    (folder / "script.py").write_text(
+        "import os\nimport lumibot.credentials\nprint(os.environ['LUMIBOT_DUCKDB_PATH'])\n"
+    )
+    quiet = {"LUMIBOT_LOG_LEVEL": "ERROR", "LUMIBOT_DISABLE_DOTENV": "", "IS_BACKTESTING": "true"}
+    answer = ended(PROGRAM, "run", "--store", "mine", "script.py", cwd=folder, **quiet)
+    assert answer.stdout.splitlines()[-1] == f"{folder / 'mine' / 'lumibot.duckdb'}"
+
+
+@pytest.mark.parametrize("setting", ["LUMIBOT_USE_DUCKDB=maybe", "LUMIBOT_DUCKDB_ROLLOUT=abc"])
+def test_a_switch_that_is_not_understood_is_told_before_the_script_starts(setting: str, folder: Path) -> None:
+    (folder / "of mine" / ".env").write_text(setting)
+    (folder / "of mine" / "script.py").write_text("print('started')")
+    answer = ended(PROGRAM, "run", Path("of mine", "script.py"), cwd=folder, LUMIBOT_DISABLE_DOTENV="")
+    name, value = setting.split("=")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith(f"lumibot-duckdb: {name} must be ")
+    assert f"not {value!r}" in answer.stderr
 
 
 def test_ctrl_c_ends_a_script_as_python_would(folder: Path) -> None:

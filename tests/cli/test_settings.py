@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lumibot_duckdb.cli.main import main
+from lumibot_duckdb.cli.settings import settings
 
 
 @pytest.fixture
@@ -55,3 +56,10 @@ def test_no_file_counts_where_lumibot_is_told_to_load_none(
     monkeypatch.setenv("LUMIBOT_DISABLE_DOTENV", "true")
     monkeypatch.setenv("LUMIBOT_CACHE_FOLDER", f"{here}/cache")
     assert path(capsys) == f"{here}/cache/duckdb/lumibot.duckdb"
+
+
+def test_the_file_beside_a_script_comes_before_that_of_the_working_folder(here: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    assert settings(Path("../../other/script.py"))["LUMIBOT_DUCKDB_PATH"] == f"{here}/named"
+    (tmp_path / "other" / ".env").write_text("LUMIBOT_DUCKDB_PATH=beside\n")
+    assert settings(Path("../../other/script.py"))["LUMIBOT_DUCKDB_PATH"] == "beside"

@@ -10,10 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from comparison.ground import SCRIPT, Ground, compare, on_ground
+from lumibot_duckdb.cli import compare as command
+from lumibot_duckdb.cli.errors import CommandError
 
 KEY = "pk_0123456789abcdef"
 
@@ -100,6 +103,10 @@ def test_live_trading_is_stopped_and_keys_are_hidden(own_ground: Ground) -> None
         (["nowhere.py"], "there is no script nowhere.py"),
         (["--", "-x.py"], "there is no script -x.py; options stand before the script"),
         (["--repeat", "0", "here.py"], "'0' is not a number of times"),
+        (["."], ". is a folder, not a script"),
+        (["-m", "nowhere.at.all"], "no module named nowhere"),
+        (["--html", "/proc/report.html", "here.py"], "cannot write the report to /proc/report.html: No such file"),
+        (["--keep", "/proc/keep", "here.py"], "cannot make the folder /proc/keep: No such file"),
         (["--html", "no/such/folder.html", "here.py"], "name a file in a folder that there is"),
         (["--keep", ".", "here.py"], "exists already; name a new folder"),
         (["--from-cache", "here.py"], "there is no store to run from"),
@@ -114,26 +121,56 @@ def test_a_wrong_call_runs_nothing(arguments: list[str], said: str, own_ground: 
     assert "Comparing" not in answer.out
 
 
-def test_ctrl_c_ends_the_side_and_leaves_nothing(own_ground: Ground) -> None:
+@pytest.mark.parametrize("setting", ["LUMIBOT_USE_DUCKDB=maybe", "LUMIBOT_DUCKDB_ROLLOUT=abc"])
+def test_a_switch_that_is_not_understood_runs_nothing(setting: str, own_ground: Ground) -> None:
+    script = own_ground.script("here.py", "raise SystemExit('ran')")
+    own_ground.script(".env", setting)
+    with on_ground(own_ground.folder, {"LUMIBOT_DISABLE_DOTENV": ""}):
+        answer = compare(script)
+    assert answer.code == 2
+    assert f"{setting.split('=')[0]} must be " in answer.err
+    assert "Comparing" not in answer.out
+
+
+def test_what_is_tried_before_the_runs_leaves_nothing(own_ground: Ground) -> None:
+    report = own_ground.folder / "report.html"
+    with on_ground(own_ground.folder, {}):
+        answer = compare("--html", report, "--keep", own_ground.folder, own_ground.script("here.py", ""))
+    assert (answer.code, report.exists()) == (2, False)
+
+
+def test_a_report_that_cannot_be_written_in_the_end_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lumibot_duckdb.comparison.page.report_page", lambda result: "a page")
+    with pytest.raises(CommandError, match="cannot write the report to /dev/full: No space left on device") as refused:
+        command._write_report(cast(Any, None), Path("/dev/full"))
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "said", "code"), [(signal.SIGINT, b"interrupted", 130), (signal.SIGTERM, b"stopped by SIGTERM", 143)]
+)
+def test_ctrl_c_and_signals_that_are_like_it_leave_nothing(
+    number: signal.Signals, said: bytes, code: int, own_ground: Ground
+) -> None:
     script = own_ground.script(
         "long.py", "import os, pathlib, time\npathlib.Path('started').write_text(str(os.getpid()))\ntime.sleep(600)"
     )
     temporary = own_ground.folder / "tmp"
     temporary.mkdir()
     with on_ground(own_ground.folder, {"TMPDIR": str(temporary)}), not_ignoring_ctrl_c():
-        command = [sys.executable, "-m", "lumibot_duckdb.cli.main", "compare", str(script)]
+        arguments = [sys.executable, "-m", "lumibot_duckdb.cli.main", "compare", str(script)]
         process = subprocess.Popen(
-            command, cwd=own_ground.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            arguments, cwd=own_ground.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
     started = own_ground.folder / "started"
     until = time.monotonic() + 120
     while not started.exists() or not started.read_text():
         assert time.monotonic() < until
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, (out, err)
-    assert b"interrupted" in err
+    assert process.returncode == code, (out, err)
+    assert said in err
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)
     assert not list(temporary.glob("lumibot-duckdb-compare-*"))

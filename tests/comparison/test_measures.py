@@ -111,12 +111,24 @@ def test_keys_of_the_environment_and_of_env_files_are_hidden(tmp_path: Path, mon
     assert redacted("of the file, of-the-environment, /home/me", secrets) == "[hidden], [hidden], /home/me"
 
 
+def test_plain_numbers_and_words_are_no_keys(tmp_path: Path) -> None:
+    settings = {"MAX_TOKENS": "100000", "TOKEN_SHARE": "0.12345", "KEY_FILE_KIND": "default", "API_KEY": "1234567890"}
+    assert known_secrets(tmp_path / "script.py", settings) == {"1234567890"}
+    assert known_secrets(tmp_path / "script.py", {"MY_PASSWORD": "123456"}) == {"123456"}
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("https://x/y?apiKey=abc123&z=1", "https://x/y?apiKey=[hidden]&z=1"),
         ("{'api_secret': 'abc123'}", "{'api_secret': '[hidden]'}"),
         ("Authorization: Bearer abc123", "Authorization: Bearer [hidden]"),
+        ("headers={'APCA-API-KEY-ID': 'PK12345'}", "headers={'APCA-API-KEY-ID': '[hidden]'}"),
+        ("'APCA-API-SECRET-KEY': 'abc 123', 'x'", "'APCA-API-SECRET-KEY': '[hidden]', 'x'"),
+        ("aws_secret_access_key = abc123", "aws_secret_access_key = [hidden]"),
+        ("Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic [hidden]"),
+        ("{b'Authorization': b'Own abc 123', 'x': 1}", "{b'Authorization': b'[hidden]', 'x': 1}"),
+        (r'"{\"apiKey\": \"abc123\"}"', r'"{\"apiKey\": \"[hidden]\"}"'),
         ("no secrets here", "no secrets here"),
     ],
 )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-def flag(variable: str) -> bool | None:
+def flag(variable: str, environment: Mapping[str, str] = os.environ) -> bool | None:
     """Return what an environment variable says, None if it is unset or blank.
 
     Raises ValueError if it says neither true nor false.
     """
-    value = os.environ.get(variable, "").strip().lower()
+    value = environment.get(variable, "").strip().lower()
     if not value:
         return None
     if value not in _YES + _NO:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.cli.script_arguments import add_script_arguments, script_command
+from lumibot_duckdb.cli.interrupts import stopped_by_signals
+from lumibot_duckdb.cli.script_arguments import add_script_arguments, check_switches, file_to_run, script_command
 from lumibot_duckdb.cli.store import chosen_path
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ examples:
   lumibot-duckdb compare --from-cache my_strategy.py
 
 exit codes: 0 both storages gave identical results; 1 they did not, nothing was compared, or the script failed; 2 the
-command was given wrongly; 130 interrupted.
+command was given wrongly, or the report cannot be written; 130 interrupted (129 by SIGHUP, 143 by SIGTERM).
 """
 
 
@@ -63,8 +65,10 @@ def add_parser(subparsers: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     command = script_command(arguments, "compare")
-    path, store = Path(command[0]), chosen_path(arguments.store)
-    _check(arguments, path, store)
+    path, file = Path(command[0]), file_to_run(command[0], arguments.is_module)
+    check_switches(file)
+    store = chosen_path(arguments.store, file)
+    _check(arguments, None if arguments.is_module else path, store)
     from lumibot_duckdb.comparison.runs import Script
     from lumibot_duckdb.comparison.trial import ScriptFailedError, compare_script
     from lumibot_duckdb.comparison.work import step, working_folder
@@ -72,7 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     as_of = datetime.now(timezone.utc) if arguments.from_cache else None
     script = Script(path, tuple(command[1:]), store, arguments.is_module, as_of)
     print(f"Comparing {path} on Lumibot's storage and on lumibot-duckdb", flush=True)
-    with working_folder(arguments.keep, "compare") as folder:
+    with stopped_by_signals(), working_folder(arguments.keep, "compare") as folder:
         try:
             result = compare_script(script, folder, step, repeat=arguments.repeat)
         except ScriptFailedError as failed:
@@ -80,26 +84,62 @@ def _run(arguments: argparse.Namespace) -> int:
             raise CommandError(f"{failed}", exit_code=1) from None
         _show(result, arguments.repeat)
         if arguments.html is not None:
-            from lumibot_duckdb.comparison.page import report_page
-
-            arguments.html.write_text(report_page(result), encoding="utf-8")
-            print(f"\nThe report is in {arguments.html}")
+            _write_report(result, arguments.html)
     if arguments.keep is not None:
         print(f"{'' if arguments.html else chr(10)}What both runs wrote is in {arguments.keep}")
     return 0 if result.identical else 1
 
 
-def _check(arguments: argparse.Namespace, path: Path, store: Path) -> None:
-    """Refuse what cannot work before anything is run."""
-    if not arguments.is_module and not path.is_file():
-        hint = "; options stand before the script" if str(path).startswith("-") else ""
-        raise CommandError(f"there is no script {path}{hint}")
-    if arguments.html is not None and (arguments.html.is_dir() or not arguments.html.absolute().parent.is_dir()):
-        raise CommandError(f"cannot write the report to {arguments.html}: name a file in a folder that there is")
-    if arguments.keep is not None and arguments.keep.exists():
-        raise CommandError(f"{arguments.keep} exists already; name a new folder")
+def _check(arguments: argparse.Namespace, script: Path | None, store: Path) -> None:
+    """Refuse what cannot work before anything is run. A module was looked for before; its `script` is None."""
+    if script is not None and script.is_dir():
+        raise CommandError(f"{script} is a folder, not a script")
+    if script is not None and not script.is_file():
+        hint = "; options stand before the script" if str(script).startswith("-") else ""
+        raise CommandError(f"there is no script {script}{hint}")
     if arguments.from_cache and not store.exists():
         raise CommandError(f"there is no store to run from: {store}; leave out --from-cache to let the script download")
+    if arguments.html is not None:
+        _check_report(arguments.html)
+    if arguments.keep is not None:
+        _make_folder(arguments.keep)
+
+
+def _check_report(report: Path) -> None:
+    """Refuse a report that could not be written in the end, and leave no file for now."""
+    there_before = os.path.lexists(report)
+    try:
+        if report.exists() and not report.is_file() and not report.is_dir():
+            return  # a device or a pipe, which says what it thinks when it is written to
+        report.open("a").close()
+        if not there_before:
+            report.unlink()
+    except OSError as error:
+        raise _unwritable(report, error) from None
+
+
+def _make_folder(keep: Path) -> None:
+    try:
+        keep.mkdir(parents=True)
+    except FileExistsError:
+        raise CommandError(f"{keep} exists already; name a new folder") from None
+    except OSError as error:
+        raise CommandError(f"cannot make the folder {keep}: {error.strerror}; name another one") from None
+
+
+def _write_report(result: Result, report: Path) -> None:
+    from lumibot_duckdb.comparison.page import report_page
+
+    page = report_page(result)
+    try:
+        report.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(report, error) from None
+    print(f"\nThe report is in {report}")
+
+
+def _unwritable(report: Path, error: OSError) -> CommandError:
+    return CommandError(f"cannot write the report to {report}: {error.strerror}; name a file in a folder that there is")
 
 
 def _show(result: Result, repeat: int) -> None:

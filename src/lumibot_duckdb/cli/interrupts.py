@@ -1,10 +1,16 @@
-"""Ctrl-C at the right moment: work that should not stop halfway says where it may."""
+"""Ctrl-C at the right moment, since work that should not stop halfway says where it may; signals that are like it."""
 
 from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
+
+from lumibot_duckdb.cli.errors import CommandError
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
@@ -33,6 +39,34 @@ class Interrupts:
         self._asked = True
         signal.signal(signal.SIGINT, self._before)
         print(f"\n{self._notice}", file=sys.stderr)
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP stop the work within a `with` as Ctrl-C does, and the command end with 128 + their number.
+
+    Those that are ignored already, as SIGHUP is under `nohup`, stay so.
+    """
+    taken: list[int] = []
+
+    def take(number: int, frame: FrameType | None) -> None:
+        if not taken:  # what is cleaned up then is not stopped by another one
+            taken.append(number)
+            raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, take)
+    try:
+        yield
+    except BaseException:
+        if taken:
+            raise CommandError(f"stopped by {signal.Signals(taken[0]).name}", exit_code=128 + taken[0]) from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def is_interrupt(error: Exception) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.cli.script_arguments import add_script_arguments, script_command
+from lumibot_duckdb.cli.script_arguments import add_script_arguments, check_switches, file_to_run, script_command
 from lumibot_duckdb.cli.store import chosen_path
 
 _DESCRIPTION = """\
@@ -43,14 +42,16 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    command = script_command(arguments, "run")
-    if arguments.store is not None:
-        os.environ["LUMIBOT_DUCKDB_PATH"] = str(chosen_path(arguments.store))
+    script, *its_arguments = script_command(arguments, "run")
+    check_switches(file_to_run(script, arguments.is_module))
     from lumibot_duckdb.backtesting.switching.activation import activate
+    from lumibot_duckdb.backtesting.switching.held_settings import hold_settings
     from lumibot_duckdb.backtesting.switching.script import run_module, run_script
+    from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE
 
+    if arguments.store is not None:
+        hold_settings({ENVIRONMENT_VARIABLE: str(chosen_path(arguments.store))})
     activate()
-    script, *its_arguments = command
     if arguments.is_module:
         return _as_python_would(lambda: run_module(script, its_arguments))
     return _as_python_would(lambda: run_script(Path(script), its_arguments))

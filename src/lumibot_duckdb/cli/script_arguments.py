@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.settings import settings
 
 
 def add_script_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,3 +23,29 @@ def script_command(arguments: argparse.Namespace, verb: str) -> list[str]:
     if not command:
         raise CommandError(f"name a script to {verb} (see lumibot-duckdb {verb} --help)")
     return command
+
+
+def file_to_run(script: str, is_module: bool) -> Path | None:
+    """Return the file of a script or module, None if that of a module is not known before it runs.
+
+    Raises `CommandError` for a module that there is not.
+    """
+    from lumibot_duckdb.backtesting.switching.script import NoScriptError, file_of_module
+
+    try:
+        return file_of_module(script) if is_module else Path(script)
+    except NoScriptError as error:
+        raise CommandError(str(error)) from None
+
+
+def check_switches(script: Path | None) -> None:
+    """Refuse settings of the storage that a backtest would refuse only when the script has come to it."""
+    from lumibot_duckdb.backtesting.environment import flag
+    from lumibot_duckdb.backtesting.switching.switch import USE_DUCKDB, rollout
+
+    known = settings(script)
+    try:
+        flag(USE_DUCKDB, known)
+        rollout(known)
+    except ValueError as error:
+        raise CommandError(str(error)) from None

@@ -1,7 +1,8 @@
 """The settings that a script would run with: the environment, and the `.env` file that Lumibot loads.
 
-Lumibot loads the nearest `.env` at or above the working folder when it is imported. A store or a bucket that is named
-there is the one that backtests use, so commands look there too. Nothing is put in the environment here.
+Lumibot loads the nearest `.env` when it is imported: at or above the script's folder, else the working folder. A store
+or a bucket that is named there is the one that backtests use, so commands look there too. Nothing is put in the
+environment here.
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ from lumibot_duckdb.cli.errors import CommandError
 _ON = ("1", "true", "yes", "on")
 
 
-def settings() -> Mapping[str, str]:
-    """Return the environment with what `.env` adds to it and `.env.local` replaces in it, as Lumibot has them."""
+def settings(script: Path | None = None) -> Mapping[str, str]:
+    """Return the environment with what `.env` adds to it and `.env.local` replaces in it, as Lumibot has them.
+
+    `script` is the file that runs, if there is one.
+    """
     found = dict(os.environ)
     if _says_yes("LUMIBOT_DISABLE_DOTENV"):
         return found
     here = Path.cwd()
-    file = next((folder / ".env" for folder in (here, *here.parents) if (folder / ".env").is_file()), None)
+    beside = Path(os.path.abspath(script)).parents if script is not None else ()  # noqa: PTH100 - links stay links
+    folders = (*beside, here, *here.parents)
+    file = next((folder / ".env" for folder in folders if (folder / ".env").is_file()), None)
     if file is None:
         return found
     found = _values(file) | found

@@ -12,14 +12,17 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 
-def chosen_path(store: str | None) -> Path:
-    """Return the absolute path of the store file for what `--store` says (None: the one that backtests use here)."""
+def chosen_path(store: str | None, script: Path | None = None) -> Path:
+    """Return the absolute path of the store file for what `--store` says.
+
+    None: the one that backtests use here, or those of a script.
+    """
     from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE, store_path
 
     if store == "":
         raise CommandError("--store is empty: name a folder, or a file whose name ends in .duckdb")
     try:
-        return store_path(store or settings().get(ENVIRONMENT_VARIABLE) or None).absolute()
+        return store_path(store or settings(script).get(ENVIRONMENT_VARIABLE) or None).absolute()
     except ValueError as error:
         raise CommandError(str(error)) from None
     except OSError as error:

@@ -8,32 +8,50 @@ from collections.abc import Mapping
 from pathlib import Path
 
 HIDDEN = "[hidden]"
-_SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
-# A name that says so, then its value: "apiKey=abc", "'api_secret': 'abc'", "Authorization: Bearer abc".
+_SHORTEST = 6
+_ALWAYS_SECRET = re.compile(r"SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+_SECRET_OFTEN = re.compile(r"KEY|TOKEN", re.IGNORECASE)
+# What "MAX_TOKENS=100000" or "KEY_TYPE=default" say is no key, and stands in other places, too.
+_NUMBER_OR_WORD = re.compile(r"[+-]?\d{1,9}(\.\d{0,9})?|[a-z]{1,10}", re.IGNORECASE)
+
+# A name that says so, then its value: "apiKey=abc", "'api_secret': 'abc'", "APCA-API-KEY-ID: abc".
+_IS = r"""\\?["']?\s*[=:]\s*(?:b?\\?["'])?"""
 _NAMED = re.compile(
-    r"""((?:api[_-]?key|api[_-]?secret|secret|token|password|authorization)["']?\s*[=:]\s*["']?(?:bearer\s+)?)"""
-    r"""([^\s"'&,;)}\]]{4,})""",
+    rf"""((?:(?:api|access|private)[_-]?key(?:[_-]?id)?|secret(?:[_-]?access)?(?:[_-]?key)?|token|passw(?:or)?d){_IS})"""
+    r"""((?<=["'])[^"'\n]{4,}?(?=\\?["'\n]|$)|[^\s"'&,;)}\]]{4,})""",
     re.IGNORECASE,
 )
-_SHORTEST = 6
+# The header, whose value may be of several words: "Authorization: Bearer abc".
+_AUTHORIZATION = re.compile(
+    rf"""(authorization{_IS}(?:(?:basic|bearer|digest|token)\s+)?)([^"'\n,}}]{{4,}})""", re.IGNORECASE
+)
 
 
 def redacted(text: str, secrets: frozenset[str] = frozenset()) -> str:
     """Return a text without the secrets, and without whatever stands after a name such as `apiKey=`."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
-    return _NAMED.sub(rf"\g<1>{HIDDEN}", text)
+    for named in (_AUTHORIZATION, _NAMED):
+        text = named.sub(rf"\g<1>{HIDDEN}", text)
+    return text
 
 
 def known_secrets(script: Path, environment: Mapping[str, str] = os.environ) -> frozenset[str]:
     """Return the keys that a script finds in the environment, and in the `.env` files that Lumibot looks for."""
     from dotenv import dotenv_values
 
-    named: dict[str, str | None] = dict(environment)
+    named: list[tuple[str, str | None]] = list(environment.items())
     for folder in {script.resolve().parent, *script.resolve().parents, Path.cwd(), *Path.cwd().parents}:
         for file in (folder / ".env", folder / ".env.local"):
             if file.is_file():
-                named |= dotenv_values(file, verbose=False)
-    return frozenset(
-        value for name, value in named.items() if value and len(value) >= _SHORTEST and _SECRET_NAME.search(name)
-    )
+                named += dotenv_values(file, verbose=False).items()
+    return frozenset(value for name, value in named if value and is_secret(name, value))
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Tell whether the value of a setting is to be hidden, by the setting's name."""
+    if len(value) < _SHORTEST:
+        return False
+    if _ALWAYS_SECRET.search(name):
+        return True
+    return _SECRET_OFTEN.search(name) is not None and _NUMBER_OR_WORD.fullmatch(value) is None

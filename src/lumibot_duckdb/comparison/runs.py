@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections import deque
 from dataclasses import asdict, dataclass
@@ -13,16 +12,17 @@ from datetime import datetime
 from pathlib import Path
 
 from lumibot_duckdb.comparison.differences import Run
+from lumibot_duckdb.comparison.excerpt import excerpt
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, read_outcome
+from lumibot_duckdb.comparison.process import run_as_group
 from lumibot_duckdb.comparison.redaction import known_secrets, redacted
 from lumibot_duckdb.comparison.side import Job
+from lumibot_duckdb.comparison.told_keys import KeysHeard
 from lumibot_duckdb.comparison.unattended import ENVIRONMENT
 
 NAMES = {LUMIBOT: "Lumibot's storage", DUCKDB: "lumibot-duckdb"}
 OUTPUT = "output.txt"
 _LAST_LINES = 15
-_PATIENCE = 5.0
-"""Seconds that an interrupted script has to end by itself."""
 
 
 class RunError(RuntimeError):
@@ -55,27 +55,19 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
     `RunError` when the script fails.
     """
     folder.mkdir(parents=True)
-    job, result = folder / "job.json", folder / "result.json"
-    as_of = script.stored_as_of.isoformat() if script.stored_as_of is not None else None
-    job.write_text(json.dumps(asdict(Job(side, str(script.path), str(script.store), script.is_module, as_of))))
+    job, result, output = folder / "job.json", folder / "result.json", folder / OUTPUT
+    settings, keys = _settings(script, side, cache), KeysHeard()
+    job.write_text(json.dumps(asdict(_job(script, side, settings, keys.pipe))))
     command = [sys.executable, "-m", "lumibot_duckdb.comparison.side", str(job), str(result), *script.arguments]
     logs_before = Path("logs").exists()
-    with (folder / OUTPUT).open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(
-            command,
-            env=_environment(script, side, cache),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            code = process.wait()
-        except BaseException:
-            _end(process)
-            raise
-    if not logs_before:
-        _remove_if_empty(Path("logs"))
-    last_lines = _hide_keys(folder / OUTPUT, known_secrets(script.path))
+    environment = {**os.environ, **settings, "PYTHONHASHSEED": _hash_seed()}
+    try:
+        with output.open("w", encoding="utf-8") as writing:
+            code = run_as_group(command, environment=environment, output=writing, pipe=keys.pipe)
+    finally:
+        last_lines = _hide_keys(output, known_secrets(script.path) | keys.end())
+        if not logs_before:
+            _remove_if_empty(Path("logs"))
     if not result.exists():
         raise RunError(side, _reason(code), last_lines)
     outcome = read_outcome(result)
@@ -84,9 +76,14 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
     return Run(outcome, folder)
 
 
-def _environment(script: Script, side: str, cache: Path | None) -> dict[str, str]:
-    environment = {
-        **os.environ,
+def _job(script: Script, side: str, settings: dict[str, str], pipe: int) -> Job:
+    as_of = script.stored_as_of.isoformat() if script.stored_as_of is not None else None
+    return Job(side, str(script.path), str(script.store), settings, pipe, script.is_module, as_of)
+
+
+def _settings(script: Script, side: str, cache: Path | None) -> dict[str, str]:
+    """Return what holds on a side, whatever the script's own settings say."""
+    settings = {
         **ENVIRONMENT,
         "LUMIBOT_USE_DUCKDB": "true" if side == DUCKDB else "false",
         "LUMIBOT_DUCKDB_ROLLOUT": "100",
@@ -94,17 +91,14 @@ def _environment(script: Script, side: str, cache: Path | None) -> dict[str, str
     }
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
-        environment["LUMIBOT_CACHE_FOLDER"] = str(cache)
-    return environment
+        settings["LUMIBOT_CACHE_FOLDER"] = str(cache)
+    return settings
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let a script end that Ctrl-C has reached as well, and end it if it does not."""
-    try:
-        process.wait(_PATIENCE)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.kill()
-        process.wait()
+def _hash_seed() -> str:
+    """Return what all sides draw their hashes from, so that each goes through a set in the same order."""
+    chosen = os.environ.get("PYTHONHASHSEED", "")
+    return chosen if chosen.isdigit() else "0"
 
 
 def _reason(code: int) -> str:
@@ -127,7 +121,7 @@ def _hide_keys(output: Path, secrets: frozenset[str]) -> list[str]:
             shown = redacted(line, secrets)
             kept.write(shown)
             if shown.strip():
-                last.append(shown.rstrip())
+                last.append(excerpt(shown.rstrip()))
     hidden.replace(output)
     return list(last)
 

@@ -15,9 +15,12 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from lumibot_duckdb.backtesting.switching.held_settings import hold_settings
+from lumibot_duckdb.comparison.excerpt import excerpt
 from lumibot_duckdb.comparison.meters import BEFORE, Meters, bytes_in
 from lumibot_duckdb.comparison.outcome import DUCKDB, write_outcome
 from lumibot_duckdb.comparison.redaction import known_secrets, redacted
+from lumibot_duckdb.comparison.told_keys import tell_keys
 from lumibot_duckdb.comparison.unattended import open_no_windows
 
 _PACKAGES = ("lumibot", "duckdb", "lumibot-duckdb", "pandas")
@@ -27,6 +30,7 @@ _PACKAGES = ("lumibot", "duckdb", "lumibot-duckdb", "pandas")
 class Job:
     """A script to run on a side (`outcome.SIDES`): its path, or the name of a module.
 
+    `settings` hold there whatever `.env` files say. `keys` is the pipe in which keys that the script loads are told.
     `stored_as_of`, if given, is a moment (ISO 8601, with its zone): providers are not asked then, the store as it stood
     answers in their place.
     """
@@ -34,6 +38,8 @@ class Job:
     side: str
     script: str
     store: str
+    settings: dict[str, str]
+    keys: int
     is_module: bool = False
     stored_as_of: str | None = None
 
@@ -43,7 +49,11 @@ def main(arguments: list[str]) -> int:
     meters = Meters()
     job_file, result_file = map(Path, arguments[:2])
     job = Job(**json.loads(job_file.read_text()))
+    keys = tell_keys(job.keys)
+    hold_settings(job.settings)
     open_no_windows()
+    # Lumibot looks for `.env` files beside what is run.
+    sys.argv[:] = [_file_of(job), *arguments[2:]]
     from lumibot.constants import LUMIBOT_CACHE_FOLDER
 
     from lumibot_duckdb.comparison.recorder import Recorder
@@ -60,6 +70,8 @@ def main(arguments: list[str]) -> int:
         meters.disk_before = _bytes_on_disk(job, Path(LUMIBOT_CACHE_FOLDER))
     meters.enter(BEFORE)
     error = _run(job, arguments[2:])
+    if error is not None:
+        error = excerpt(redacted(error, known_secrets(Path(job.script)) | keys))
     with meters.apart():
         meters.disk_after = _bytes_on_disk(job, Path(LUMIBOT_CACHE_FOLDER))
     versions = {"python": sys.version.split()[0], **{package: version(package) for package in _PACKAGES}}
@@ -93,14 +105,34 @@ def _run(job: Job, arguments: list[str]) -> str | None:
         else:
             run_script(Path(job.script), arguments)
     except SystemExit as ended:
-        return None if ended.code in (None, 0) else f"the script ended with exit code {ended.code}"
+        return _how_it_ended(ended.code)
     except KeyboardInterrupt:
         return "interrupted"
     except BaseException as error:
         traceback.print_exc()
-        said = " ".join(str(error).split())
-        return redacted(f"{type(error).__name__}: {said}", known_secrets(Path(job.script)))
+        return f"{type(error).__name__}: {_in_one_line(error)}"
     return None
+
+
+def _how_it_ended(code: object) -> str | None:
+    """Say what `sys.exit(code)` means; None: the script came to its end."""
+    if code is None or isinstance(code, int):
+        return f"it ended with exit code {int(code)}" if code else None
+    print(code, file=sys.stderr)  # as Python does
+    return f"it ended with: {_in_one_line(code)}"
+
+
+def _in_one_line(said: object) -> str:
+    return " ".join(str(said).split())
+
+
+def _file_of(job: Job) -> str:
+    """Return what `sys.argv[0]` is when Python runs the script."""
+    if not job.is_module:
+        return job.script
+    from lumibot_duckdb.backtesting.switching.script import file_of_module
+
+    return str(file_of_module(job.script) or job.script)
 
 
 def _bytes_on_disk(job: Job, lumibots_cache: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import webbrowser
 from threading import Thread
 from urllib.request import urlopen
@@ -24,7 +23,6 @@ ENVIRONMENT = {
 
 def open_no_windows() -> None:
     """Let nothing that this process wants to show appear in a browser, whatever the script asks for."""
-    os.environ.update(ENVIRONMENT)
     webbrowser.register("nobody", None, _Nobody(), preferred=True)
     webbrowser.open = _Nobody().open
 

@@ -12,9 +12,9 @@ from time import perf_counter
 
 @contextmanager
 def working_folder(keep: Path | None, purpose: str) -> Iterator[Path]:
-    """Give a new folder to keep, or a temporary one, named after its purpose, that is gone afterwards."""
+    """Give a folder to keep, or a new temporary one, named after its purpose, that is gone afterwards."""
     if keep is not None:
-        keep.mkdir(parents=True)
+        keep.mkdir(parents=True, exist_ok=True)
         yield keep.resolve()
         return
     folder = Path(tempfile.mkdtemp(prefix=f"lumibot-duckdb-{purpose}-"))

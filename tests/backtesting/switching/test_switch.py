@@ -51,7 +51,7 @@ def test_the_first_that_says_something_decides(
     assert duckdb_wanted(argument, POLYGON) is wanted
 
 
-@pytest.mark.parametrize("value", ["-1", "100.1", "nan", "inf", "25%", "half", "1e3", "0x10"])
+@pytest.mark.parametrize("value", ["-1", "100.1", "nan", "inf", "25%", "half", "1e3", "0x10", "1_0"])
 def test_a_share_that_is_none_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ROLLOUT, value)
     with pytest.raises(ValueError, match=f"{ROLLOUT} must be a percentage from 0 to 100, not '{value}'"):

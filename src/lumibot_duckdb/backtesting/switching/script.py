@@ -8,7 +8,7 @@ import os
 import runpy
 import sys
 from collections.abc import Sequence
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
@@ -53,6 +53,36 @@ def run_module(name: str, arguments: Sequence[str]) -> None:
     if found is None:
         raise NoScriptError(f"no module named {name}")
     runpy.run_module(name, run_name="__main__", alter_sys=True)
+
+
+def file_of_module(name: str) -> Path | None:
+    """Return the file that `python -m name` runs; None if that cannot be known without importing anything.
+
+    Raises `NoScriptError` for a module that there is not.
+    """
+    try:
+        found = _spec_of(name)
+        if found.submodule_search_locations is not None:
+            found = _spec_of(f"{name}.__main__")
+    except KeyError:  # a namespace in a package, which would have to be imported
+        return None
+    return Path(found.origin) if found.has_location and found.origin else None
+
+
+def _spec_of(name: str) -> ModuleSpec:
+    """Return what there is to know of a module without importing the packages that it is in."""
+    package, _, last = name.rpartition(".")
+    folders: Sequence[str] | None = [str(Path.cwd()), *sys.path]
+    if package:
+        folders = _spec_of(package).submodule_search_locations
+    if not last or folders is None:
+        raise NoScriptError(f"no module named {name}")
+    found = PathFinder.find_spec(name, folders)
+    if found is None and not package:
+        found = find_spec(name)  # by what else there is to find modules
+    if found is None:
+        raise NoScriptError(f"no module named {name}")
+    return found
 
 
 def traceback_of_script(error: BaseException) -> TracebackType | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from collections.abc import Mapping
 
 from lumibot_duckdb.backtesting.environment import flag
 from lumibot_duckdb.backtesting.running import name_of_strategy
@@ -18,6 +20,8 @@ USE_DUCKDB = "LUMIBOT_USE_DUCKDB"
 
 ROLLOUT = "LUMIBOT_DUCKDB_ROLLOUT"
 """Environment variable: the share of backtests, in percent, that run on the store."""
+
+_DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 
 
 def duckdb_wanted(use_duckdb: bool, source: str) -> bool:
@@ -38,18 +42,15 @@ def duckdb_wanted(use_duckdb: bool, source: str) -> bool:
     return chosen
 
 
-def rollout() -> float | None:
+def rollout(environment: Mapping[str, str] = os.environ) -> float | None:
     """Return the share of backtests that run on the store, in percent; None: nothing is said of it.
 
     Raises ValueError if it is no number from 0 to 100.
     """
-    value = os.environ.get(ROLLOUT, "").strip()
+    value = environment.get(ROLLOUT, "").strip()
     if not value:
         return None
-    try:
-        percent = float(value)
-    except ValueError:
-        percent = -1.0
+    percent = float(value) if _DECIMAL.fullmatch(value) else -1.0
     if not 0.0 <= percent <= 100.0:
         raise ValueError(f"{ROLLOUT} must be a percentage from 0 to 100, not {value!r}")
     return percent
