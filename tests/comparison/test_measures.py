@@ -111,6 +111,12 @@ def test_keys_of_the_environment_and_of_env_files_are_hidden(tmp_path: Path, mon
     assert redacted("of the file, of-the-environment, /home/me", secrets) == "[hidden], [hidden], /home/me"
 
 
+def test_a_file_of_settings_that_is_no_text_gives_no_keys(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"MY_PASSWORD=p\xffssword\n")
+    (tmp_path / ".env.local").write_text("MY_PASSWORD=of-the-file\n")
+    assert known_secrets(tmp_path / "script.py", {}) == {"of-the-file"}
+
+
 def test_plain_numbers_and_words_are_no_keys(tmp_path: Path) -> None:
     settings = {"MAX_TOKENS": "100000", "TOKEN_SHARE": "0.12345", "KEY_FILE_KIND": "default", "API_KEY": "1234567890"}
     assert known_secrets(tmp_path / "script.py", settings) == {"1234567890"}

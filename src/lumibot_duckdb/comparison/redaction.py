@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 HIDDEN = "[hidden]"
@@ -43,8 +44,9 @@ def known_secrets(script: Path, environment: Mapping[str, str] = os.environ) -> 
     named: list[tuple[str, str | None]] = list(environment.items())
     for folder in {script.resolve().parent, *script.resolve().parents, Path.cwd(), *Path.cwd().parents}:
         for file in (folder / ".env", folder / ".env.local"):
-            if file.is_file():
-                named += dotenv_values(file, verbose=False).items()
+            with suppress(OSError, UnicodeDecodeError):  # what cannot be read gives no key to the script either
+                if file.is_file():
+                    named += dotenv_values(file, verbose=False).items()
     return frozenset(value for name, value in named if value and is_secret(name, value))
 
 
