@@ -281,7 +281,9 @@ class _Recording:
         values = strategy.stats.reset_index() if strategy.stats is not None else pd.DataFrame(strategy._stats_list)
         write_table(values_file(folder, number), list(values.columns), _rows(values))
         analysis = {str(name): plain_numbers(as_text(value)) for name, value in (strategy._analysis or {}).items()}
-        write_backtest(folder, number, **self._about, analysis=analysis, failure=None if error is None else _failure(error))
+        write_backtest(
+            folder, number, **self._about, analysis=analysis, failure=None if error is None else _failure(error)
+        )
 
     def _now(self) -> str:
         when: str = self.strategy.get_datetime().isoformat()
