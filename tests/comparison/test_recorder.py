@@ -108,6 +108,11 @@ class Ending(Holding):
         raise SystemExit(3)
 
 
+class FailingAtItsEnd(Holding):
+    def on_strategy_end(self):
+        raise ValueError("late")
+
+
 class NotWaitedFor(Holding):
     def on_trading_iteration(self):
         super().on_trading_iteration()
@@ -135,6 +140,7 @@ try:
 except KeyError:
     pass
 backtest(Ending)
+backtest(FailingAtItsEnd)
 start(type("Started", (Holding,), {}))._join_pool()
 start(NotWaitedFor)
 time.sleep(0.5)
@@ -150,7 +156,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
         patched.chdir(folder)
         run = run_side(Script(script, (), folder / "lumibot.duckdb"), LUMIBOT, folder / "run")
     backtests = run.outcome.backtests
-    assert len(backtests) == 9
+    assert len(backtests) == 10
     return {
         each.name: (each, list(read_answers(answers_file(run.folder, number))) if each.ended else [])
         for number, each in enumerate(backtests)
@@ -191,6 +197,7 @@ def test_an_error_that_stops_a_backtest_is_recorded_without_keys(
 ) -> None:
     assert recorded["Failing"][0].failure == "KeyError: 'refused [hidden]'"
     assert recorded["Ending"][0].failure == "SystemExit: 3"
+    assert (recorded["FailingAtItsEnd"][0].failure or "").startswith("on_strategy_end raised an error")
     assert recorded["Around"][0].failure is None
 
 

@@ -64,6 +64,8 @@ _DIRECT_QUESTIONS = (
 _BY_CHANCE = frozenset(
     ("identifier", "order_identifier", "parent_identifier", "event_id", "cash_event_broker_event_id", "audit.timestamp")
 )
+_AT_ITS_END = "on_strategy_end raised an error, which is in the script's output"
+"""Lumibot logs that one and keeps it to itself."""
 _LUMIBOTS_FOLDER = "logs"
 _STARTED = datetime.now(timezone.utc)
 
@@ -118,25 +120,37 @@ class Recorder:
         return unattended
 
     def _around_a_backtest(self, run: Any) -> Any:
-        """Record in the thread in which a backtest runs, since `run_all` may return before it has ended."""
+        """Record in the thread in which a backtest runs, since `run_all` may return before it has ended.
+
+        An error of recording goes to `exception`, which Lumibot raises where the end of the backtest is waited for.
+        """
 
         @wraps(run)
         def recorded(executor: Any) -> Any:
             if not executor.strategy.is_backtesting:
                 return run(executor)
-            with self._meters.apart():
-                recording = self._begin(executor.strategy)
-            raised: BaseException | None = None
+            try:
+                with self._meters.apart():
+                    recording = self._begin(executor.strategy)
+            except Exception as error:
+                executor.exception = error
+                return False
+            failure: str | None = None
             try:
                 with self._meters.within(LOOP):
-                    return run(executor)
+                    ended = run(executor)
+                if executor.exception is not None:
+                    failure = _failure(executor.exception)
+                elif not ended:
+                    failure = _AT_ITS_END
+                return ended
             except BaseException as error:
-                raised = error
+                failure = _failure(error)
                 raise
             finally:
                 self._meters.enter(AFTER)
                 with self._meters.apart():
-                    self._end(recording, executor, raised)
+                    self._end(recording, executor, failure)
 
         return recorded
 
@@ -148,12 +162,12 @@ class Recorder:
             self._running[id(strategy)] = recording
         return recording
 
-    def _end(self, recording: _Recording, executor: Any, raised: BaseException | None) -> None:
+    def _end(self, recording: _Recording, executor: Any, failure: str | None) -> None:
         del self._running[id(recording.strategy)]
         try:
-            recording.end(raised or executor.exception)
+            recording.end(failure)
         except Exception as error:
-            executor.exception = error  # Lumibot raises it where the end of the backtest is waited for
+            executor.exception = error
 
     # -- the files that Lumibot writes of each run ---------------------------------------------------------------
 
@@ -266,7 +280,7 @@ class _Recording:
         finally:
             self.asking.already = False
 
-    def end(self, error: BaseException | None) -> None:
+    def end(self, failure: str | None) -> None:
         """Write down what came of it, and which error it was that stopped it."""
         for owner, name in self._asked_directly:
             delattr(owner, name)
@@ -281,9 +295,7 @@ class _Recording:
         values = strategy.stats.reset_index() if strategy.stats is not None else pd.DataFrame(strategy._stats_list)
         write_table(values_file(folder, number), list(values.columns), _rows(values))
         analysis = {str(name): plain_numbers(as_text(value)) for name, value in (strategy._analysis or {}).items()}
-        write_backtest(
-            folder, number, **self._about, analysis=analysis, failure=None if error is None else _failure(error)
-        )
+        write_backtest(folder, number, **self._about, analysis=analysis, failure=failure)
 
     def _now(self) -> str:
         when: str = self.strategy.get_datetime().isoformat()
