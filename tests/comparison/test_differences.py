@@ -172,6 +172,7 @@ def test_a_value_is_found_whatever_the_order_in_which_threads_asked(compare: Any
 def test_a_question_that_one_thread_asked_on_one_side_alone(compare: Any) -> None:
     found = compare(Recorded(TOGETHER), Recorded([TOGETHER[1], TOGETHER[0]]))
     (difference,) = found.differences
+    assert found.reordered == 0
     assert difference.kind == "request"
     assert difference.left == "get_last_price(SPY) at 2024-01-02T09:45:00-05:00"
     assert difference.right == "no further request"

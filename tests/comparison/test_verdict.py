@@ -121,9 +121,9 @@ def test_a_strategy_that_gave_nothing(tmp_path: Path) -> None:
 # -- where a difference comes from ------------------------------------------------------------------------------------
 
 OTHER_PRICE = [asked(bars()), price(470.51)]
-LARGER = [{**EVENT, "quantity": "7"}]
-STEADY = [{**EVENT, "quantity": "5"}]
-SMALLER = [{**EVENT, "quantity": "3"}]
+LARGER = [{**EVENT, "filled_quantity": "7"}]
+STEADY = [{**EVENT, "filled_quantity": "5"}]
+SMALLER = [{**EVENT, "filled_quantity": "3"}]
 
 
 def said(folder: Path, *recorded: Recorded) -> str:
@@ -132,7 +132,7 @@ def said(folder: Path, *recorded: Recorded) -> str:
 
 def test_a_script_that_differs_from_run_to_run(tmp_path: Path) -> None:
     runs = (Recorded(events=each) for each in (STEADY, LARGER, SMALLER))
-    shown = f"{EVENT['time']}, SPY, number 1: buy fill, quantity was 5 and became 7."
+    shown = f"{EVENT['time']}, SPY, number 1: buy fill, filled_quantity was 5 and became 7."
     assert said(tmp_path, *runs) == f"{RUN_TO_RUN} Two runs on Lumibot's storage: {shown}"
 
 
@@ -152,8 +152,9 @@ def test_a_difference_that_may_be_of_both(tmp_path: Path) -> None:
     assert "--repeat 2 shows which" in found
 
 
-def test_a_fill_at_another_price_is_not_put_down_to_the_script(tmp_path: Path) -> None:
-    runs = (Recorded(events=[{**EVENT, "price": each}]) for each in ("1.0", "2.0", "3.0"))
+@pytest.mark.parametrize("column", ["price", "time"])
+def test_another_fill_is_not_put_down_to_the_script(column: str, tmp_path: Path) -> None:
+    runs = (Recorded(events=[{**EVENT, column: each}]) for each in ("2024-01-03", "2024-01-04", "2024-01-05"))
     assert RUN_TO_RUN not in said(tmp_path, *runs)
 
 

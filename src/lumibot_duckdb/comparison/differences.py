@@ -30,7 +30,8 @@ _LISTED = 25
 _KINDS = ("backtests", "frame", "dtypes", "answer", "request", "input", "trade", "portfolio", "analysis", "failure")
 _AROUND = 60
 """Characters of long texts that are shown before the place where they differ."""
-_PRICE = ", price"
+_OF_ORDERS = ("strategy", "symbol", "side", "type", "filled_quantity")
+"""Columns of trade events that say what the script ordered; times and prices of fills come from bars."""
 _SEQUENCES = ("sequence", "observedSequence")
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
 
@@ -88,14 +89,12 @@ class Comparison:
 
     @property
     def by_the_script(self) -> bool:
-        """Tell whether the script itself did otherwise first, having been given the same until then.
-
-        A price at which an order was filled is given to it, too.
-        """
+        """Tell whether the script itself did otherwise first, having been given the same until then."""
         if self.identical:
             return False
         first = self.differences[0]
-        return first.kind in ("backtests", "request") or (first.kind == "trade" and not first.place.endswith(_PRICE))
+        ordered = first.kind == "trade" and first.place.rpartition(", ")[2] in _OF_ORDERS
+        return ordered or first.kind in ("backtests", "request")
 
 
 def compare_runs(left: Run, right: Run) -> Comparison:
@@ -225,7 +224,7 @@ class _Given:
         """Tell whether both asked for the same."""
         in_order = list(map(_question, left)) == list(map(_question, right))
         matched, *others = (list(zip(left, right, strict=True)), [], []) if in_order else _matched(left, right)
-        self.reordered += not in_order
+        self.reordered += not in_order and not any(others)
         for pair in matched:
             if pair[0] != pair[1]:
                 self._look_into(*pair)
