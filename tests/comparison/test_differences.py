@@ -13,12 +13,12 @@ import pytest
 
 from lumibot_duckdb.comparison.answers import Answer, AnswersWriter, frame_answer, value_answer
 from lumibot_duckdb.comparison.differences import Comparison, Run, compare_runs
-from lumibot_duckdb.comparison.meters import Costs
+from lumibot_duckdb.comparison.meters import PHASES, Costs
 from lumibot_duckdb.comparison.outcome import Backtest, Outcome, Table, answers_file
 
 EVENT = {"time": "2024-01-02 10:00:00-05:00", "symbol": "SPY", "side": "buy", "status": "fill", "price": "470.25"}
 VALUE = {"datetime": "2024-01-02 10:00:00-05:00", "portfolio_value": "100000.0", "cash": "53000.0"}
-COSTS = Costs(1.0, 1.0, 0.0, {}, 1, [], {}, 0, 0)
+COSTS = Costs(1.0, 1.0, 0.0, dict.fromkeys(PHASES, 0.1), 1, [], {}, 0, 0)
 
 
 def table(*rows: dict[str, str]) -> Table:
@@ -51,7 +51,7 @@ class Recorded:
     count: int = 1
 
     def run(self, folder: Path) -> Run:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         backtests = []
         for number in range(self.count):
             writer = AnswersWriter(answers_file(folder, number))
@@ -147,6 +147,55 @@ def test_what_was_asked_for(compare: Any) -> None:
     assert difference.place == "what the strategy asked for"
     assert difference.right == "get_last_price(QQQ) at 2024-01-02T09:40:00-05:00"
     assert (found.frames, found.answers) == (1, 1)
+
+
+TOGETHER = [
+    value_answer("2024-01-02T09:45:00-05:00", f"get_last_price({symbol})", symbol, text)
+    for symbol, text in (("SPY", "470.5"), ("QQQ", "400.0"), ("SPY", "470.5"))
+]
+
+
+def test_the_order_in_which_threads_ask_is_no_difference(compare: Any) -> None:
+    found = compare(Recorded([asked(bars()), *TOGETHER]), Recorded([asked(bars()), *TOGETHER[1:], TOGETHER[0]]))
+    assert found.identical
+    assert (found.answers, found.reordered) == (3, 1)
+
+
+def test_a_value_is_found_whatever_the_order_in_which_threads_asked(compare: Any) -> None:
+    other = value_answer("2024-01-02T09:45:00-05:00", "get_last_price(QQQ)", "QQQ", "400.01")
+    found = compare(Recorded(TOGETHER), Recorded([other, TOGETHER[0], TOGETHER[2]]))
+    (difference,) = found.differences
+    assert (difference.subject, difference.place) == ("QQQ", "get_last_price(QQQ)")
+    assert (difference.left, difference.right) == ("400.0", "400.01")
+
+
+def test_a_question_that_one_thread_asked_on_one_side_alone(compare: Any) -> None:
+    found = compare(Recorded(TOGETHER), Recorded([TOGETHER[1], TOGETHER[0]]))
+    (difference,) = found.differences
+    assert found.reordered == 0
+    assert difference.kind == "request"
+    assert difference.left == "get_last_price(SPY) at 2024-01-02T09:45:00-05:00"
+    assert difference.right == "no further request"
+
+
+def test_the_order_in_which_threads_ask_is_none_in_lumibots_own_record(compare: Any, tmp_path: Path) -> None:
+    rows = ["2024-01-02T09:45:00-05:00,SPY,minute,a", "2024-01-02T09:45:00-05:00,QQQ,minute,b"]
+    for side, lines in (("left", rows), ("right", rows[::-1])):
+        folder = tmp_path / side / "inputs-1"
+        folder.mkdir(parents=True)
+        numbered = [f"{line},{number}" for number, line in enumerate(lines)]
+        text = "\n".join(["observedAt,asset,timestep,frameSha256,sequence", *numbered])
+        (folder / "market_input_observations.csv").write_text(text)
+    assert compare(Recorded(), Recorded()).identical
+
+
+@pytest.mark.parametrize(("right", "shown"), [("np.float64(470.51)", "470.51"), ("470.5", "470.5")])
+def test_numbers_are_plain_but_where_their_types_alone_differ(right: str, shown: str, compare: Any) -> None:
+    answers = [
+        [value_answer("2024-01-02", "get_last_price(SPY)", "SPY", text)] for text in ("np.float64(470.5)", right)
+    ]
+    (difference,) = compare(*map(Recorded, answers)).differences
+    assert (difference.left, difference.right) == ("470.5" if shown != "470.5" else "np.float64(470.5)", shown)
 
 
 def test_an_answer_more(compare: Any) -> None:

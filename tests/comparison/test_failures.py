@@ -205,3 +205,11 @@ def test_a_script_that_is_different_each_time(ground: Ground) -> None:
     assert "Run 2 on Lumibot's storage differs from its own first run:" in answer.out
     assert "Run 2 on lumibot-duckdb differs from its own first run:" in answer.out
     assert "(medians of 2 runs on each side)" in answer.out
+
+
+@pytest.mark.long
+def test_a_script_that_puts_both_sides_on_the_store(ground: Ground) -> None:
+    switch = 'import os\nos.environ["LUMIBOT_USE_DUCKDB"] = "true"\nimport lumibot_duckdb\nlumibot_duckdb.activate()\n'
+    answer = compare(ground.script("switched_on.py", switch + SCRIPT))
+    assert answer.code == 1
+    assert "Nothing compared: both sides ran on the store, since the script or its .env file sets" in answer.out

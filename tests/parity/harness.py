@@ -33,6 +33,8 @@ MINUTE_STEPS = (
 )
 HOUR_STEPS = ("hour", "2hour", "4h", "day", "2day")
 DAY_STEPS = ("day", "2day", "5day")
+NO_LENGTHS = (0, -1, -5, -60, 1)
+"""Lengths that make no sense, to which Lumibot has answers, and one that does."""
 TIMESHIFTS: tuple[Any, ...] = (
     None,
     0,

@@ -23,7 +23,7 @@ from lumibot.entities import Asset, Bars
 from parity.alpaca_market import MARKETS, PolygonMarket, pairs_of, served
 from parity.alpaca_sides import IN_THE_ENVIRONMENT, Side, both_sides
 from parity.ground import silence
-from parity.harness import Answer, Request, ask, assert_same_answer, random_requests
+from parity.harness import NO_LENGTHS, Answer, Request, ask, assert_same_answer, random_requests
 from parity.polygon_market import DOLLAR
 from wire.alpaca_server import Action, AlpacaServer
 
@@ -201,6 +201,14 @@ def test_options_are_what_was_traded(settings: dict[str, Any], tmp_path: Path, s
     settings = {"timestep": "minute", "full_window": True, **settings}
     found = compare(tmp_path, server, span, requests(span, rng, rng.sample(pairs, 6)), settings)
     assert good(found) > 8
+
+
+@pytest.mark.parametrize("reaching", [False, True])
+def test_lengths_of_zero_and_below_get_the_same_answers(reaching: bool, tmp_path: Path, serve: Serve) -> None:
+    rng = random.Random(2)
+    span = a_week_of(MARKETS["autumn"](), rng)
+    asked = requests(span, rng, [(Asset("SPY"), None)], 25, lengths=NO_LENGTHS, kinds={"history": 1})
+    compare(tmp_path, serve("autumn"), span, asked, {"timestep": "minute", "history_before_start": reaching})
 
 
 def test_what_the_store_holds_already_changes_no_answer(tmp_path: Path, serve: Serve) -> None:

@@ -21,7 +21,7 @@ from lumibot.entities import Asset, Bars
 from pyarrow.lib import ArrowNotImplementedError
 
 from parity.ground import silence
-from parity.harness import Answer, Request, ask, assert_same_answer, random_requests
+from parity.harness import NO_LENGTHS, Answer, Request, ask, assert_same_answer, random_requests
 from parity.polygon_market import DOLLAR, MARKETS, PolygonMarket, autumn, spring
 from parity.polygon_sides import Side, both_sides
 from wire.polygon_server import PolygonServer
@@ -166,6 +166,13 @@ def test_one_asset_asked_at_random_gets_the_same_answers(symbol: str, tmp_path: 
     market = autumn()
     pairs = [pair for pair in market.assets if pair[0].symbol == symbol and pair[0].asset_type == "stock"]
     compare(tmp_path, serve("autumn"), market, requests(market, 5, 40, pairs=pairs))
+
+
+def test_lengths_of_zero_and_below_get_the_same_answers(tmp_path: Path, serve: Any) -> None:
+    market = autumn()
+    pairs = [pair for pair in market.assets if pair[0].symbol in ("SPY", "THIN") and pair[0].asset_type == "stock"]
+    settings = {"pairs": pairs, "lengths": NO_LENGTHS, "kinds": {"history": 8, "data_bars": 1}}
+    compare(tmp_path, serve("autumn"), market, requests(market, 9, 60, **settings))
 
 
 @pytest.mark.parametrize("symbol", ["AUCT", "THIN", "SPLT"])

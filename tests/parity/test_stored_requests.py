@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from parity.harness import (
     DAY_STEPS,
     HOUR_STEPS,
     MINUTE_STEPS,
+    NO_LENGTHS,
     ask,
     assert_same_answer,
     assert_same_frame,
@@ -25,10 +27,11 @@ STEPS = {"minute": MINUTE_STEPS, "hour": HOUR_STEPS, "day": DAY_STEPS}
 MARKETS = {**INVENTED, **{f"real_{name}": market for name, market in REAL.items()}}
 
 
-def compare(market: Market, theirs, ours, seed: int, count: int) -> None:
+def compare(market: Market, theirs, ours, seed: int, count: int, **settings: Any) -> None:
     assets = [(asset, quote) for asset, known in market.frames for quote in (None, known)]
     assets.append((Asset("NOTHERE"), None))
-    for request in random_requests(random.Random(seed), assets, theirs._date_index, count, STEPS[market.timestep]):
+    steps = STEPS[market.timestep]
+    for request in random_requests(random.Random(seed), assets, theirs._date_index, count, steps, **settings):
         assert_same_answer(request, ask(theirs, request), ask(ours, request))
 
 
@@ -38,6 +41,13 @@ def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Pa
     market = MARKETS[name]()
     theirs, ours = both_sources(market, store(market, tmp_path))
     compare(market, theirs, ours, seed, 160)
+
+
+@pytest.mark.parametrize("name", ["dense", "holes", "days"])
+def test_lengths_of_zero_and_below_get_the_same_answers(name: str, tmp_path: Path) -> None:
+    market = MARKETS[name]()
+    theirs, ours = both_sources(market, store(market, tmp_path))
+    compare(market, theirs, ours, 5, 80, lengths=NO_LENGTHS, kinds={"history": 4, "data_bars": 1})
 
 
 @pytest.mark.parametrize("name", MARKETS)

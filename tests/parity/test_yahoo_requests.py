@@ -14,7 +14,7 @@ import yfinance
 from lumibot.entities import Asset
 
 from parity.ground import silence
-from parity.harness import Answer, Request, ask, assert_same_answer, random_requests
+from parity.harness import NO_LENGTHS, Answer, Request, ask, assert_same_answer, random_requests
 from parity.yahoo_market import have_real_data, made_up, new_york_days, real, with_minutes
 from parity.yahoo_sides import Side, both_sides
 from wire.yahoo_server import YahooServer
@@ -149,6 +149,25 @@ def test_intraday_bars(intraday_server: YahooServer, tmp_path: Path, seed: int) 
     theirs, ours = both_sides(tmp_path)
     expected = answers(theirs, intraday_server, span, requests)
     assert_same(requests, expected, answers(ours, intraday_server, span, requests))
+
+
+def test_lengths_of_zero_and_below_get_the_same_answers(intraday_server: YahooServer, tmp_path: Path) -> None:
+    assert intraday_server.now is not None
+    span = tuple(intraday_server.now.tz_convert(NEW_YORK) - pd.Timedelta(days=days) for days in (6, 1))
+    drawn = random_requests(
+        random.Random(2),
+        assets_of({"AAA": "stock", "VOD.L": "stock"}),
+        pd.date_range(*span, freq="7min"),
+        60,
+        ("minute", "15m", "day"),
+        kinds={"history": 1},
+        lengths=NO_LENGTHS,
+    )
+    requests = list(drawn)
+    theirs, ours = both_sides(tmp_path)
+    expected, actual = (answers(side, intraday_server, span, requests) for side in (theirs, ours))
+    for request, left, right in zip(requests, expected, actual, strict=True):
+        assert_same_answer(request, left, right)
 
 
 def test_without_the_store_it_is_lumibots_class(made_up_server: YahooServer, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ cut where its bars' times say, and a part that was written before is only referr
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ _LONG = 16_384
 """Bytes from which a part is looked up among those that were written."""
 _ROWS_A_PART = 2_048
 _ROWS_IN_ONE = 4_096
+_TYPED_NUMBER = re.compile(r"\bnp\.\w+\(([^()]*)\)")
 VALUE = "value"
 """`kind` of an answer that is no frame; its one part is text."""
 
@@ -57,6 +59,11 @@ class Answer:
 def value_answer(when: str, call: str, asset: str, text: str) -> Answer:
     """Return the answer for anything that can be said in a text which is equal only for equal values."""
     return Answer(when, call, asset, VALUE, (text.encode(),))
+
+
+def plain_numbers(text: str) -> str:
+    """Return a text with the number alone where it has a number's type as well: "1.5" for "np.float64(1.5)"."""
+    return _TYPED_NUMBER.sub(r"\1", text)
 
 
 def frame_answer(when: str, call: str, asset: str, frame: pd.DataFrame) -> Answer:

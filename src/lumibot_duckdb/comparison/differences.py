@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lumibot_duckdb.comparison.answers import Answer, Frame, Mark, complete, read_answers, read_frame
-from lumibot_duckdb.comparison.outcome import Backtest, Outcome, Table, answers_file, inputs_folder
+from lumibot_duckdb.comparison.answers import Answer, Frame, Mark, complete, plain_numbers, read_answers, read_frame
+from lumibot_duckdb.comparison.outcome import (
+    Backtest,
+    Outcome,
+    Table,
+    answers_file,
+    fields_of_any_length,
+    inputs_folder,
+)
 
 MISSING = "nothing"
 _LISTED = 25
 """Differing answers that are listed; the others are counted."""
 # The order in which causes come before effects at one time of a backtest.
-_KINDS = ("backtests", "frame", "dtypes", "answer", "input", "trade", "portfolio", "analysis")
+_KINDS = ("backtests", "frame", "dtypes", "answer", "request", "input", "trade", "portfolio", "analysis", "failure")
 _AROUND = 60
 """Characters of long texts that are shown before the place where they differ."""
+_OF_ORDERS = ("strategy", "symbol", "side", "type", "filled_quantity")
+"""Columns of trade events that say what the script ordered; times and prices of fills come from bars."""
+_SEQUENCES = ("sequence", "observedSequence")
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
 
 
@@ -54,7 +65,9 @@ class Difference:
 class Comparison:
     """What was compared, as the first of two runs has it, and the differences, the earliest first.
 
-    `counts` says how many there are of each kind; not all of them are in `differences`.
+    `counts` says how many there are of each kind; not all of them are in `differences`. `idle` are the names of
+    backtests that gave nothing to compare, `all_idle` is whether no other was compared. `failures` are the names of
+    those that an error stopped, with the error. At `reordered` times the same was asked in another order.
     """
 
     fills: int
@@ -64,34 +77,60 @@ class Comparison:
     answers: int
     differences: list[Difference]
     counts: dict[str, int]
+    idle: list[str] = field(default_factory=list)
+    all_idle: bool = False
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    reordered: int = 0
 
     @property
     def identical(self) -> bool:
         """Tell whether there is no difference."""
         return not self.differences
 
+    @property
+    def by_the_script(self) -> bool:
+        """Tell whether the script itself did otherwise first, having been given the same until then."""
+        if self.identical:
+            return False
+        first = self.differences[0]
+        ordered = first.kind == "trade" and first.place.rpartition(", ")[2] in _OF_ORDERS
+        return ordered or first.kind in ("backtests", "request")
+
 
 def compare_runs(left: Run, right: Run) -> Comparison:
     """Compare everything that was recorded of two runs, backtest by backtest."""
     found: list[Difference] = []
-    counts: dict[str, int] = {}
-    frames = answers = 0
-    for number, (theirs, ours) in enumerate(zip(left.outcome.backtests, right.outcome.backtests, strict=False)):
-        given = _Given(theirs.name, (left.folder, right.folder), number)
+    counts: Counter[str] = Counter()
+    frames = answers = reordered = compared = 0
+    idle: list[str] = []
+    numbers = _paired(left.outcome.backtests, right.outcome.backtests)
+    for number, other in numbers:
+        if number is None or other is None:
+            continue
+        theirs, ours = left.outcome.backtests[number], right.outcome.backtests[other]
+        if not theirs.ended or not ours.ended:
+            continue
+        files = answers_file(left.folder, number), answers_file(right.folder, other)
+        given = _Given(theirs.name, files)
+        inputs = inputs_folder(left.folder, number), inputs_folder(right.folder, other)
         kinds = {
             **{kind: [each for each in given.differences if each.kind == kind] for kind in given.counts},
-            "input": [] if given.differences else list(_inputs(theirs.name, left.folder, right.folder, number)),
+            "input": [] if given.differences else list(_inputs(theirs.name, *inputs)),
             "trade": list(_rows(theirs.name, "trade", theirs.events, ours.events)),
             "portfolio": list(_rows(theirs.name, "portfolio", theirs.values, ours.values)),
             "analysis": list(_analysis(theirs, ours)),
+            "failure": list(_failures(theirs, ours)),
         }
         frames += given.frames
         answers += given.others
+        reordered += given.reordered
+        compared += 1
+        if not (given.frames or given.others or theirs.fills):
+            idle.append(theirs.name)
         for kind, differences in kinds.items():
-            total = given.counts.get(kind, len(differences))
-            counts[kind] = counts.get(kind, 0) + total
+            counts[kind] += given.counts.get(kind, len(differences))
             found += differences[:_LISTED]
-    found += _backtests(left.outcome.backtests, right.outcome.backtests)
+    found += _backtests(left.outcome.backtests, right.outcome.backtests, numbers)
     return Comparison(
         fills=sum(len(backtest.fills) for backtest in left.outcome.backtests),
         fees=sum(backtest.fees for backtest in left.outcome.backtests),
@@ -100,7 +139,36 @@ def compare_runs(left: Run, right: Run) -> Comparison:
         answers=answers,
         differences=sorted(found, key=_order),
         counts={kind: count for kind, count in counts.items() if count},
+        idle=idle,
+        all_idle=len(idle) == compared,
+        failures=[(each.name, each.failure) for each in left.outcome.backtests if each.failure is not None],
+        reordered=reordered,
     )
+
+
+def _paired(left: Sequence[Backtest], right: Sequence[Backtest]) -> list[tuple[int | None, int | None]]:
+    """Pair the numbers of backtests: of the same strategy, source and settings, in the order in which they started.
+
+    Threads start them in any order. What has no such counterpart is paired with less in common, and at last by its
+    place alone.
+    """
+    ours = list(range(len(right)))
+    pairs: dict[int, int] = {}
+    for alike in (_exactly, _by_name, lambda backtest: None):
+        for number, backtest in enumerate(left):
+            other = next((each for each in ours if number not in pairs and alike(right[each]) == alike(backtest)), None)
+            if other is not None:
+                pairs[number] = other
+                ours.remove(other)
+    return [*((number, pairs.get(number)) for number in range(len(left))), *((None, number) for number in ours)]
+
+
+def _exactly(backtest: Backtest) -> tuple[str, ...]:
+    return *_by_name(backtest), backtest.settings
+
+
+def _by_name(backtest: Backtest) -> tuple[str, ...]:
+    return backtest.name, backtest.source.rpartition(".")[2]
 
 
 def _order(difference: Difference) -> tuple[datetime, int]:
@@ -112,41 +180,64 @@ def _order(difference: Difference) -> tuple[datetime, int]:
     return when, _KINDS.index(difference.kind)
 
 
-def _backtests(left: Sequence[Backtest], right: Sequence[Backtest]) -> Iterator[Difference]:
-    for theirs, ours in zip_longest(left, right):
-        names = [MISSING if backtest is None else backtest.name for backtest in (theirs, ours)]
-        if names[0] != names[1]:
-            yield Difference("backtests", names[0], "", "", "the strategy of a backtest", *names)
+def _backtests(
+    left: Sequence[Backtest], right: Sequence[Backtest], numbers: Sequence[tuple[int | None, int | None]]
+) -> Iterator[Difference]:
+    for number, other in numbers:
+        theirs = left[number].name if number is not None else MISSING
+        ours = right[other].name if other is not None else MISSING
+        if theirs != ours:
+            yield Difference("backtests", theirs, "", "", "the strategy of a backtest", theirs, ours)
+
+
+def _failures(theirs: Backtest, ours: Backtest) -> Iterator[Difference]:
+    if theirs.failure != ours.failure:
+        ends = ["came to its end" if each.failure is None else each.failure for each in (theirs, ours)]
+        yield Difference("failure", theirs.name, "", "", "how the backtest ended", *_excerpts(*ends))
 
 
 class _Given:
-    """What the strategies of two backtests were given, answer by answer."""
+    """What the strategies of two backtests were given, answer by answer.
 
-    def __init__(self, backtest: str, folders: tuple[Path, Path], number: int) -> None:
-        self.frames = self.others = 0
-        self.counts = {"frame": 0, "dtypes": 0, "answer": 0}
+    Threads of a strategy ask in any order, so the answers of one time of the backtest are matched by their calls.
+    """
+
+    def __init__(self, backtest: str, files: tuple[Path, Path]) -> None:
+        self.frames = self.others = self.reordered = 0
+        self.counts = {"frame": 0, "dtypes": 0, "answer": 0, "request": 0}
         self.differences: list[Difference] = []
         self._backtest = backtest
-        self._files = [answers_file(folder, number) for folder in folders]
+        self._files = files
         self._compare()
 
     def _compare(self) -> None:
-        for left, right in zip_longest(*map(read_answers, self._files)):
-            if left is not None:
-                self.frames += left.is_frame
-                self.others += not left.is_frame
-            if left is None or right is None or (left.when, left.call) != (right.when, right.call):
+        for left, right in zip_longest(*map(_by_time, self._files), fillvalue=[]):
+            for answer in left:
+                self.frames += answer.is_frame
+                self.others += not answer.is_frame
+            if not self._compare_one_time(left, right):
                 # From here on the two asked for other things, which says nothing about the answers.
-                self._note(self._other_question(left, right))
                 self.frames, self.others = _count_kinds(self._files[0])
                 return
-            if left != right:
-                self._look_into(left, right)
+
+    def _compare_one_time(self, left: list[Answer], right: list[Answer]) -> bool:
+        """Tell whether both asked for the same."""
+        in_order = list(map(_question, left)) == list(map(_question, right))
+        matched, *others = (list(zip(left, right, strict=True)), [], []) if in_order else _matched(left, right)
+        self.reordered += not in_order and not any(others)
+        for pair in matched:
+            if pair[0] != pair[1]:
+                self._look_into(*pair)
+        if any(others):
+            self._note(self._other_question(*(next(iter(answers), None) for answers in others)))
+        return not any(others)
 
     def _look_into(self, left: Answer, right: Answer) -> None:
         if not left.is_frame or not right.is_frame:
             kind = "frame" if left.is_frame or right.is_frame else "answer"
             texts = ["a frame" if each.is_frame else each.text for each in self._completed(left, right)]
+            if plain_numbers(texts[0]) != plain_numbers(texts[1]):
+                texts = list(map(plain_numbers, texts))
             self._note(Difference(kind, self._backtest, left.when, left.asset, left.call, *_excerpts(*texts)))
         elif self.counts["frame"] > _LISTED and any(isinstance(part, Mark) for part in (*left.parts, *right.parts)):
             self.counts["frame"] += 1  # long ones are looked up in the whole file
@@ -161,12 +252,40 @@ class _Given:
         when = min((each.when for each in (left, right) if each is not None), default="")
         asked = ["no further request" if each is None else f"{each.call} at {each.when}" for each in (left, right)]
         subject = next(each.asset for each in (left, right) if each is not None)
-        return Difference("answer", self._backtest, when, subject, "what the strategy asked for", *asked)
+        return Difference("request", self._backtest, when, subject, "what the strategy asked for", *asked)
 
     def _note(self, difference: Difference) -> None:
         self.counts[difference.kind] += 1
         if self.counts[difference.kind] <= _LISTED:
             self.differences.append(difference)
+
+
+def _by_time(path: Path) -> Iterator[list[Answer]]:
+    """Read the answers of a file, those of one time of the backtest together."""
+    return (list(answers) for _, answers in groupby(read_answers(path), lambda answer: answer.when))
+
+
+def _question(answer: Answer) -> tuple[str, str, str]:
+    return answer.when, answer.call, answer.asset
+
+
+def _matched(
+    left: Sequence[Answer], right: Sequence[Answer]
+) -> tuple[list[tuple[Answer, Answer]], list[Answer], list[Answer]]:
+    """Match answers by their questions; of several to the same question, equal ones first. Also return the others."""
+    asked: dict[tuple[str, str, str], list[Answer]] = {}
+    for answer in right:
+        asked.setdefault(_question(answer), []).append(answer)
+    matched, waiting = [], list(left)
+    for only_equal in (True, False):
+        for answer in list(waiting):
+            counterparts = asked.get(_question(answer), [])
+            other = next((each for each in counterparts if each == answer or not only_equal), None)
+            if other is not None:
+                matched.append((answer, other))
+                waiting.remove(answer)
+                counterparts.remove(other)
+    return matched, waiting, [answer for answers in asked.values() for answer in answers]
 
 
 def _count_kinds(path: Path) -> tuple[int, int]:
@@ -263,9 +382,11 @@ def _analysis(left: Backtest, right: Backtest) -> Iterator[Difference]:
             yield Difference("analysis", left.name, "", "", name, *_excerpts(*values))
 
 
-def _inputs(backtest: str, left: Path, right: Path, number: int) -> Iterator[Difference]:
-    """Compare Lumibot's own record of what indicators and strategies saw; it has the first 4,096 frames."""
-    folders = [inputs_folder(folder, number) for folder in (left, right)]
+def _inputs(backtest: str, *folders: Path) -> Iterator[Difference]:
+    """Compare Lumibot's own record of what indicators and strategies saw; it has the first 4,096 frames.
+
+    Its rows are in the order in which threads asked, so they are put in one of their own.
+    """
     observed = [_csv(folder / "market_input_observations.csv") for folder in folders]
     if observed[0] == observed[1]:
         return
@@ -292,5 +413,6 @@ def _inputs(backtest: str, left: Path, right: Path, number: int) -> Iterator[Dif
 def _csv(path: Path) -> list[dict[str, str]]:
     if not path.exists() or path.stat().st_size < 2:
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    with fields_of_any_length(), path.open(newline="", encoding="utf-8") as file:
+        rows = [{name: text for name, text in row.items() if name not in _SEQUENCES} for row in csv.DictReader(file)]
+    return sorted(rows, key=lambda row: (row.get("observedAt", row.get("firstObservedAt", "")), *row.values()))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from time import perf_counter, process_time, thread_time
 
 from lumibot_duckdb.comparison.memory import MemoryCurve, peak_resident_bytes
@@ -42,46 +43,66 @@ class Costs:
 
 
 class Meters:
-    """Measures one process from the moment this is made."""
+    """Measures one process from the moment this is made. Threads may use it at the same time."""
 
     def __init__(self) -> None:
-        self._started = perf_counter()
+        self._started = self._since = perf_counter()
         self._cpu_before = process_time()
         self._children_before = _children_seconds()
         self._phases = dict.fromkeys(PHASES, 0.0)
-        self._phase, self._since, self._apart_before = IMPORTS, self._started, 0.0
+        self._phase = IMPORTS
+        self._within: list[str] = []
+        self._recording = 0
         self._apart = self._cpu_apart = 0.0
+        self._lock = Lock()
         self.disk_before = self.disk_after = 0
         self._curve = MemoryCurve()
         self._curve.__enter__()
         self._requests = RequestCount()
         self._requests.begin()
 
-    def enter(self, phase: str) -> str:
-        """Charge what comes next to a phase; return the phase before."""
-        now, before = perf_counter(), self._phase
-        self._phases[before] += now - self._since - (self._apart - self._apart_before)
-        self._phase, self._since, self._apart_before = phase, now, self._apart
-        return before
+    def enter(self, phase: str) -> None:
+        """Charge what comes next to a phase, but for what is `within` another."""
+        with self._lock:
+            self._charge()
+            self._phase = phase
 
     @contextmanager
     def within(self, phase: str) -> Iterator[None]:
-        """Charge a phase, then go on with the one before."""
-        before = self.enter(phase)
+        """Charge a block to a phase. Of several at a time, the one that was begun last is charged."""
+        with self._lock:
+            self._charge()
+            self._within.append(phase)
         try:
             yield
         finally:
-            self.enter(before)
+            with self._lock:
+                self._charge()
+                self._within.remove(phase)
 
     @contextmanager
     def apart(self) -> Iterator[None]:
         """Take off the time of a block, which is spent on comparing and not on the backtest."""
-        started, cpu_before = perf_counter(), thread_time()
+        with self._lock:
+            self._charge()
+            self._recording += 1
+        cpu_before = thread_time()
         try:
             yield
         finally:
-            self._apart += perf_counter() - started
-            self._cpu_apart += thread_time() - cpu_before
+            with self._lock:
+                self._charge()
+                self._recording -= 1
+                self._cpu_apart += thread_time() - cpu_before
+
+    def _charge(self) -> None:
+        """Charge the time since the last change: to recording while any thread is at that."""
+        now = perf_counter()
+        if self._recording:
+            self._apart += now - self._since
+        else:
+            self._phases[self._within[-1] if self._within else self._phase] += now - self._since
+        self._since = now
 
     def stop(self) -> Costs:
         """End and return the costs."""

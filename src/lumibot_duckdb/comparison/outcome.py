@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from lumibot_duckdb.comparison.meters import Costs
 
 LUMIBOT, DUCKDB = "lumibot", "duckdb"
 SIDES = (LUMIBOT, DUCKDB)
+_LONGEST_FIELD = 2**31 - 1
+"""Characters; more than that is no limit on every system."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Backtest:
 
     `events` is Lumibot's log of trade events without what is drawn at random, `values` its statistics of each
     iteration (portfolio value, cash, positions, ...), `analysis` what it made of them. `covered` is whether the data
-    source ran on the store.
+    source ran on the store. `settings` are equal for the same span and parameters. `failure` is the error that stopped
+    it. If it had not `ended` when its script did, the rest of it is missing.
     """
 
     name: str
@@ -44,6 +48,9 @@ class Backtest:
     events: Table
     values: Table
     analysis: dict[str, str]
+    settings: str = ""
+    failure: str | None = None
+    ended: bool = True
 
     @property
     def fills(self) -> list[list[str]]:
@@ -96,11 +103,25 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]
 
 
 def write_backtest(
-    folder: Path, number: int, *, name: str, source: str, covered: bool, analysis: dict[str, str]
+    folder: Path,
+    number: int,
+    *,
+    name: str,
+    source: str,
+    covered: bool,
+    settings: str,
+    analysis: dict[str, str],
+    failure: str | None = None,
+    ended: bool = True,
 ) -> None:
-    """Write the rest of a backtest whose tables were written to `events_file` and `values_file`."""
-    about = {"name": name, "source": source, "covered": covered, "analysis": analysis}
-    _backtest_file(folder, number).write_text(json.dumps(about))
+    """Write the rest of a backtest whose tables were written to `events_file` and `values_file`, if it has ended."""
+    about = {"name": name, "source": source, "covered": covered, "settings": settings}
+    about |= {"analysis": analysis, "failure": failure, "ended": ended}
+    file = _backtest_file(folder, number)
+    # The process may end while a thread of the script still runs a backtest.
+    written = file.with_suffix(".part")
+    written.write_text(json.dumps(about))
+    written.replace(file)
 
 
 def write_outcome(
@@ -135,11 +156,22 @@ def _backtest_file(folder: Path, number: int) -> Path:
 
 def _read_backtest(folder: Path, number: int) -> Backtest:
     about = json.loads(_backtest_file(folder, number).read_text())
-    events, values = _read_table(events_file(folder, number)), _read_table(values_file(folder, number))
+    files = (events_file(folder, number), values_file(folder, number))
+    events, values = map(_read_table, files) if about["ended"] else (Table([], []), Table([], []))
     return Backtest(**about, events=events, values=values)
 
 
+@contextmanager
+def fields_of_any_length() -> Iterator[None]:
+    """Let CSV files be read whose fields are long. The limit is one for all that a process reads, so it is put back."""
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def _read_table(path: Path) -> Table:
-    with path.open(newline="", encoding="utf-8") as file:
+    with fields_of_any_length(), path.open(newline="", encoding="utf-8") as file:
         columns, *rows = csv.reader(file)
     return Table(columns, rows)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from functools import partial, wraps
+from hashlib import blake2b
 from pathlib import Path
 from threading import Lock, local
 from typing import Any
@@ -16,9 +18,10 @@ from lumibot.entities import Asset, Bars, Quote
 from lumibot.indicators.indicators import Indicators
 from lumibot.strategies._strategy import _Strategy
 from lumibot.strategies.strategy import Strategy
+from lumibot.strategies.strategy_executor import StrategyExecutor
 from lumibot.traders.trader import Trader
 
-from lumibot_duckdb.comparison.answers import Answer, AnswersWriter, frame_answer, value_answer
+from lumibot_duckdb.comparison.answers import Answer, AnswersWriter, frame_answer, plain_numbers, value_answer
 from lumibot_duckdb.comparison.meters import AFTER, ANALYSIS, FIRST_BARS, LOOP, REQUESTS, Meters
 from lumibot_duckdb.comparison.outcome import (
     answers_file,
@@ -28,6 +31,7 @@ from lumibot_duckdb.comparison.outcome import (
     write_backtest,
     write_table,
 )
+from lumibot_duckdb.comparison.redaction import known_secrets, redacted
 
 # What a strategy asks for. Those that call others of these are recorded once, as they were called.
 _QUESTIONS = (
@@ -60,6 +64,8 @@ _DIRECT_QUESTIONS = (
 _BY_CHANCE = frozenset(
     ("identifier", "order_identifier", "parent_identifier", "event_id", "cash_event_broker_event_id", "audit.timestamp")
 )
+_AT_ITS_END = "on_strategy_end raised an error, which is in the script's output"
+"""Lumibot logs that one and keeps it to itself."""
 _LUMIBOTS_FOLDER = "logs"
 _STARTED = datetime.now(timezone.utc)
 
@@ -72,17 +78,22 @@ class LiveTradingError(RuntimeError):
 
 
 class Recorder:
-    """Records each backtest of this process, in order, into files of a folder."""
+    """Records each backtest of this process into files of a folder, under numbers in the order in which they start.
+
+    Backtests may run at the same time, in threads or one within another.
+    """
 
     def __init__(self, folder: Path, meters: Meters) -> None:
         self.count = 0
         self._folder = folder
         self._meters = meters
-        self._recording: _Recording | None = None
+        self._running: dict[int, _Recording] = {}
+        self._starting = Lock()
 
     def install(self) -> None:
         """Record from now on, to the end of the process."""
         Trader.run_all = self._around_a_run(Trader.run_all)
+        StrategyExecutor.run = self._around_a_backtest(StrategyExecutor.run)
         for name in ("_dump_stats", "backtest_analysis"):
             setattr(_Strategy, name, self._charged_to_analysis(getattr(_Strategy, name)))
         for name in _QUESTIONS:
@@ -97,46 +108,66 @@ class Recorder:
 
     def _around_a_run(self, run_all: Any) -> Any:
         @wraps(run_all)
-        def recorded(trader: Any, *args: Any, **kwargs: Any) -> Any:
+        def unattended(trader: Any, *args: Any, **kwargs: Any) -> Any:
             if not trader._strategies:
                 return run_all(trader, *args, **kwargs)
             if not trader.is_backtest_broker:
                 raise LiveTradingError
-            strategy = trader._strategies[0]
-            self._move_files(trader, strategy)
-            with self._meters.apart():
-                self._recording = _Recording(strategy, answers_file(self._folder, self.count), self._meters)
-            self._meters.enter(LOOP)
-            try:
+            self._move_files(trader, trader._strategies[0])
+            with self._meters.within(LOOP):
                 return run_all(trader, *args, **kwargs)
+
+        return unattended
+
+    def _around_a_backtest(self, run: Any) -> Any:
+        """Record in the thread in which a backtest runs, since `run_all` may return before it has ended.
+
+        An error of recording goes to `exception`, which Lumibot raises where the end of the backtest is waited for.
+        """
+
+        @wraps(run)
+        def recorded(executor: Any) -> Any:
+            if not executor.strategy.is_backtesting:
+                return run(executor)
+            try:
+                with self._meters.apart():
+                    recording = self._begin(executor.strategy)
+            except Exception as error:
+                executor.exception = error
+                return False
+            failure: str | None = None
+            try:
+                with self._meters.within(LOOP):
+                    ended = run(executor)
+                if executor.exception is not None:
+                    failure = _failure(executor.exception)
+                elif not ended:
+                    failure = _AT_ITS_END
+                return ended
+            except BaseException as error:
+                failure = _failure(error)
+                raise
             finally:
                 self._meters.enter(AFTER)
                 with self._meters.apart():
-                    self._write_down(strategy)
+                    self._end(recording, executor, failure)
 
         return recorded
 
-    def _write_down(self, strategy: Any) -> None:
-        assert self._recording is not None
-        self._recording.end()
-        self._recording = None
-        number, source = self.count, strategy.broker.data_source
-        self.count += 1
-        market_input_evidence.write_market_input_evidence(source, inputs_folder(self._folder, number))
-        events = strategy.broker._trade_event_log_df
-        events = events.drop(columns=[name for name in events.columns if name in _BY_CHANCE])
-        write_table(events_file(self._folder, number), list(events.columns), _rows(events))
-        values = strategy.stats.reset_index() if strategy.stats is not None else pd.DataFrame(strategy._stats_list)
-        write_table(values_file(self._folder, number), list(values.columns), _rows(values))
-        kind = next(kind for kind in type(source).__mro__ if kind.__module__.startswith(("lumibot", "lumibot_duckdb")))
-        write_backtest(
-            self._folder,
-            number,
-            name=str(strategy._name or type(strategy).__name__),
-            source=f"{kind.__module__}.{kind.__qualname__}",
-            covered=bool(getattr(source, "use_duckdb", False)),
-            analysis={str(name): as_text(value) for name, value in (strategy._analysis or {}).items()},
-        )
+    def _begin(self, strategy: Any) -> _Recording:
+        with self._starting:
+            number = self.count
+            recording = _Recording(strategy, self._folder, number, self._meters)
+            self.count += 1
+            self._running[id(strategy)] = recording
+        return recording
+
+    def _end(self, recording: _Recording, executor: Any, failure: str | None) -> None:
+        del self._running[id(recording.strategy)]
+        try:
+            recording.end(failure)
+        except Exception as error:
+            executor.exception = error
 
     # -- the files that Lumibot writes of each run ---------------------------------------------------------------
 
@@ -170,11 +201,16 @@ class Recorder:
 
     # -- what a strategy is given ----------------------------------------------------------------------------------
 
+    def _recording_of(self, strategy: Any) -> _Recording | None:
+        """Return where a question of a strategy is written down; None if nowhere, or as part of another question."""
+        recording = self._running.get(id(strategy))
+        return None if recording is None or recording.asking.already else recording
+
     def _recorded(self, name: str, method: Any) -> Any:
         @wraps(method)
         def recorded(strategy: Any, *args: Any, **kwargs: Any) -> Any:
-            recording = self._recording
-            if recording is None or recording.strategy is not strategy or recording.asking.already:
+            recording = self._recording_of(strategy)
+            if recording is None:
                 return method(strategy, *args, **kwargs)
             return recording.ask(name, partial(method, strategy), args, kwargs)
 
@@ -185,8 +221,8 @@ class Recorder:
         def recorded(
             indicators: Any, asset: Any, timestep: Any, name: str, settings: Any, custom_fn: Any, **more: Any
         ) -> Any:
-            recording = self._recording
-            if recording is None or recording.strategy is not indicators._strategy or recording.asking.already:
+            recording = self._recording_of(indicators._strategy)
+            if recording is None:
                 return dispatch(indicators, asset, timestep, name, settings, custom_fn, **more)
 
             def ask(asset: Any, timestep: Any, **_: Any) -> Any:
@@ -206,18 +242,23 @@ class _Asking(local):
 class _Recording:
     """One backtest while it runs."""
 
-    def __init__(self, strategy: Any, path: Path, meters: Meters) -> None:
+    def __init__(self, strategy: Any, folder: Path, number: int, meters: Meters) -> None:
         self.strategy = strategy
         self.asking = _Asking()
-        self._answers = AnswersWriter(path)
+        self._folder = folder
+        self._number = number
+        self._about = _about(strategy)
+        self._answers = AnswersWriter(answers_file(folder, number))
         self._meters = meters
         self._touched: set[tuple[str, Any]] = set()
         self._asked_directly: list[tuple[Any, str]] = []
         self._writing = Lock()
+        self._ended = False
         broker = strategy.broker
         for owner in (broker, broker.data_source, getattr(broker, "option_source", None)):
             if owner is not None:
                 self._listen_to(owner)
+        write_backtest(folder, number, **self._about, analysis={}, ended=False)
 
     def ask(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Ask on behalf of the strategy, and write down the answer or the kind of error."""
@@ -226,14 +267,12 @@ class _Recording:
             with self._meters.apart():
                 asked = _Question.of(name, args, kwargs)
                 touch = (asked.asset, asked.timestep)
-            before = self._meters.enter(REQUESTS if touch in self._touched else FIRST_BARS)
             try:
-                answer = method(*args, **kwargs)
+                with self._meters.within(REQUESTS if touch in self._touched else FIRST_BARS):
+                    answer = method(*args, **kwargs)
             except Exception as error:
-                self._meters.enter(before)
                 self._write([value_answer(self._now(), asked.call, asked.asset, f"raised {type(error).__name__}")])
                 raise
-            self._meters.enter(before)
             with self._meters.apart():
                 self._touched.add(touch)
                 self._write(_answers(self._now(), asked, answer))
@@ -241,11 +280,22 @@ class _Recording:
         finally:
             self.asking.already = False
 
-    def end(self) -> None:
-        """Write no more."""
+    def end(self, failure: str | None) -> None:
+        """Write down what came of it, and which error it was that stopped it."""
         for owner, name in self._asked_directly:
             delattr(owner, name)
-        self._answers.close()
+        with self._writing:
+            self._ended = True
+            self._answers.close()
+        strategy, folder, number = self.strategy, self._folder, self._number
+        market_input_evidence.write_market_input_evidence(strategy.broker.data_source, inputs_folder(folder, number))
+        events = strategy.broker._trade_event_log_df
+        events = events.drop(columns=[name for name in events.columns if name in _BY_CHANCE])
+        write_table(events_file(folder, number), list(events.columns), _rows(events))
+        values = strategy.stats.reset_index() if strategy.stats is not None else pd.DataFrame(strategy._stats_list)
+        write_table(values_file(folder, number), list(values.columns), _rows(values))
+        analysis = {str(name): plain_numbers(as_text(value)) for name, value in (strategy._analysis or {}).items()}
+        write_backtest(folder, number, **self._about, analysis=analysis, failure=failure)
 
     def _now(self) -> str:
         when: str = self.strategy.get_datetime().isoformat()
@@ -253,6 +303,8 @@ class _Recording:
 
     def _write(self, answers: Iterable[Answer]) -> None:
         with self._writing:
+            if self._ended:
+                return  # asked by a thread that goes on after the backtest
             for answer in answers:
                 self._answers.write(answer)
 
@@ -271,6 +323,23 @@ class _Recording:
             return self.ask(f"data_source.{name}", method, args, kwargs)
 
         return recorded
+
+
+def _about(strategy: Any) -> dict[str, Any]:
+    source = strategy.broker.data_source
+    kind = next(kind for kind in type(source).__mro__ if kind.__module__.startswith(("lumibot", "lumibot_duckdb")))
+    settings = as_text([strategy.backtesting_start, strategy.backtesting_end, strategy.parameters])
+    return {
+        "name": str(strategy._name or type(strategy).__name__),
+        "source": f"{kind.__module__}.{kind.__qualname__}",
+        "covered": bool(getattr(source, "use_duckdb", False)),
+        "settings": blake2b(settings.encode(), digest_size=16).hexdigest(),  # parameters may have keys in them
+    }
+
+
+def _failure(error: BaseException) -> str:
+    said = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(error).split()))
+    return redacted(f"{type(error).__name__}: {said}".removesuffix(": "), known_secrets(Path(sys.argv[0])))
 
 
 def _is_lumibots(module: str) -> bool:
@@ -352,4 +421,4 @@ def _cell(value: Any) -> str:
         return repr(float(value))
     if isinstance(value, datetime):
         return str(value)
-    return as_text(value)
+    return plain_numbers(as_text(value))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import median
 
+from lumibot_duckdb.backtesting.switching.activation import HOMES
+from lumibot_duckdb.backtesting.switching.switch import USE_DUCKDB
 from lumibot_duckdb.comparison.differences import Comparison, Difference
 from lumibot_duckdb.comparison.meters import PHASES, Costs
 from lumibot_duckdb.comparison.runs import NAMES
@@ -16,10 +18,12 @@ KINDS = {
     "frame": ("frame", "frames"),
     "dtypes": ("frame in its dtypes alone", "frames in their dtypes alone"),
     "answer": ("price, quote or other answer", "prices, quotes and other answers"),
+    "request": ("question", "questions"),
     "input": ("difference in Lumibot's own record", "differences in Lumibot's own record"),
     "trade": ("trade event", "trade events"),
     "portfolio": ("portfolio value", "portfolio values"),
     "analysis": ("statistic", "statistics"),
+    "failure": ("end of a backtest", "ends of backtests"),
 }
 _MEGABYTE = 1e6
 _SHORTEST_PHASE = 0.05
@@ -65,14 +69,44 @@ def cost_table(result: Result) -> str:
 
 def verdict(result: Result) -> str:
     """Say in one line whether the results are identical, and what was compared."""
-    if not result.reference.outcome.backtests and not result.duckdb[0].outcome.backtests:
-        return "Nothing compared: the script ran no backtest."
-    if not result.compared:
-        return "Nothing compared: no backtest of the script ran on lumibot-duckdb. Both runs were Lumibot's."
-    if result.comparison.identical:
-        found = f"identical: {compared(result.comparison)}"
-        return found if not result.unsteady else f"{found}; but a repeated run was not"
-    return f"NOT identical. Different: {differing(result.comparison)}."
+    if refusal := _refusal(result):
+        return f"Nothing compared: {refusal}"
+    comparison = result.comparison
+    if not comparison.identical:
+        return f"NOT identical. Different: {differing(comparison)}."
+    found = f"identical: {compared(comparison)}"
+    if comparison.failures:
+        failures = "; ".join(f"{name}, {failure}" for name, failure in comparison.failures)
+        count = len(comparison.failures)
+        what = (
+            "The backtest"
+            if count == len(result.reference.outcome.backtests) == 1
+            else _count(count, *KINDS["backtests"])
+        )
+        return f"{what} failed on both storages: {failures}. All else is {found}"
+    doubts = ["a repeated run was not"] if result.unsteady else []
+    if result.unfinished:
+        doubts.append(f"not compared, since the script ended first: {', '.join(result.unfinished)}")
+    return f"{found}; but {', and '.join(doubts)}" if doubts else found
+
+
+def _refusal(result: Result) -> str | None:
+    """Say why nothing was compared; None if something was."""
+    theirs, ours = result.reference.outcome.backtests, result.duckdb[0].outcome.backtests
+    if not theirs and not ours:
+        return "the script ran no backtest."
+    if result.unchecked:
+        return (
+            f"both sides ran on the store, since the script or its .env file sets {USE_DUCKDB}, which compare sets to "
+            f"false for Lumibot's side. Leave that to compare. On the store twice: {', '.join(result.unchecked)}"
+        )
+    if not any(backtest.covered and backtest.ended for backtest in ours):
+        if result.unfinished:
+            return f"the script ended before its backtests: {', '.join(result.unfinished)}. Let it wait for their ends."
+        return "no backtest of the script ran on lumibot-duckdb. Both runs were Lumibot's."
+    if result.nothing_given:
+        return "no strategy asked for bars, prices or quotes, and no order was filled."
+    return None
 
 
 def compared(comparison: Comparison) -> str:
@@ -92,11 +126,19 @@ def differing(comparison: Comparison) -> str:
 
 
 def uncovered_notes(result: Result) -> list[str]:
-    """Say which backtests ran on sources that there is nothing in the place of."""
-    return [
-        f"{source} is not replaced by lumibot-duckdb; what ran on it was Lumibot's on both sides."
-        for source in result.uncovered
-    ]
+    """Say which backtests ran on Lumibot's storage on both sides, and why."""
+    return [f"{source} {_why_uncovered(source)}" for source in result.uncovered]
+
+
+def _why_uncovered(source: str) -> str:
+    module, _, name = source.rpartition(".")
+    if module.startswith("lumibot_duckdb."):
+        return f"ran on Lumibot's storage on both sides, since {USE_DUCKDB}=false or use_duckdb=False says so."
+    if HOMES.get(name) == module:
+        return (
+            "was Lumibot's own class on both sides, since the script called deactivate() or had it from Lumibot itself."
+        )
+    return "is not replaced by lumibot-duckdb; what ran on it was Lumibot's on both sides."
 
 
 def differences_text(result: Result) -> str:

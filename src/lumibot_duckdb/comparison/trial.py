@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from lumibot_duckdb.comparison.differences import Comparison, Difference, Run, compare_runs
-from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES
+from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES, Backtest
 from lumibot_duckdb.comparison.runs import NAMES, RunError, Script, run_side
 
 Step = Callable[[str], AbstractContextManager[None]]
@@ -27,11 +27,15 @@ class ScriptFailedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Unsteady:
-    """A run that differs from the first one of its own side: `side`'s run `number`, and the first difference."""
+    """A run that differs from the first one of its own side: `side`'s run `number`, and the first difference.
+
+    `by_the_script`: it was given the same until then, see `Comparison`.
+    """
 
     side: str
     number: int
     difference: Difference
+    by_the_script: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,14 +57,41 @@ class Result:
         return list(dict.fromkeys(backtest.source for backtest in backtests if not backtest.covered))
 
     @property
+    def unchecked(self) -> list[str]:
+        """The backtests of Lumibot's side that ran on the store, too."""
+        return _names(backtest for backtest in self._lumibots_backtests if backtest.covered)
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The backtests that had not ended on both sides when the script did."""
+        ours = self.duckdb[0].outcome.backtests
+        return _names(backtest for backtest in (*self._lumibots_backtests, *ours) if not backtest.ended)
+
+    @property
+    def nothing_given(self) -> bool:
+        """Tell whether no backtest gave anything to compare."""
+        return self.comparison.identical and not self.comparison.failures and self.comparison.all_idle
+
+    @property
     def compared(self) -> bool:
-        """Tell whether any backtest ran on the store."""
-        return any(backtest.covered for backtest in self.duckdb[0].outcome.backtests)
+        """Tell whether any backtest ran on the store on our side, none did on Lumibot's, and something came of it."""
+        ours = self.duckdb[0].outcome.backtests
+        covered = any(backtest.covered and backtest.ended for backtest in ours)
+        return covered and not self.unchecked and not self.nothing_given
 
     @property
     def identical(self) -> bool:
-        """Tell whether backtests ran on the store and all runs gave the same."""
-        return self.compared and self.comparison.identical and not self.unsteady
+        """Tell whether backtests ran on the store to their ends and all runs gave the same."""
+        doubtful = self.unsteady or self.unfinished or self.comparison.failures
+        return self.compared and self.comparison.identical and not doubtful
+
+    @property
+    def _lumibots_backtests(self) -> list[Backtest]:
+        return [backtest for run in (self.reference, *self.lumibot) for backtest in run.outcome.backtests]
+
+
+def _names(backtests: Iterable[Backtest]) -> list[str]:
+    return list(dict.fromkeys(backtest.name for backtest in backtests))
 
 
 def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1) -> Result:
@@ -93,21 +124,24 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
     for filled in filter(None, cache.values()):
         shutil.rmtree(filled, ignore_errors=True)
     reference = first or runs[LUMIBOT][0]
+    comparison = compare_runs(reference, runs[DUCKDB][0])
     result = Result(
         script=script.path,
         reference=reference,
         lumibot=runs[LUMIBOT],
         duckdb=runs[DUCKDB],
-        comparison=compare_runs(reference, runs[DUCKDB][0]),
+        comparison=comparison,
         unsteady=[unsteady for side in SIDES for unsteady in _unsteady(side, runs[side])],
-        notes=_notes(first, runs),
+        notes=[*_notes_on_comparison(comparison), *_notes(first, runs)],
     )
-    if result.compared and not result.comparison.identical and script.stored_as_of is None:
-        result.notes.append(_whose_difference(script, folder, step, runs[DUCKDB][0]))
+    if any(unsteady.by_the_script for unsteady in result.unsteady):
+        result.notes.append(RUN_TO_RUN)
+    elif result.compared and not comparison.identical and script.stored_as_of is None:
+        result.notes.append(_whose_difference(script, folder, step, reference, runs[DUCKDB][0]))
     return result
 
 
-def _whose_difference(script: Script, folder: Path, step: Step, ours: Run) -> str:
+def _whose_difference(script: Script, folder: Path, step: Step, reference: Run, ours: Run) -> str:
     """Run Lumibot's side on a fresh cache that is filled from the store; say what that tells about a difference."""
     stored = replace(script, stored_as_of=datetime.now(timezone.utc))
     with step(f"they differ; on {NAMES[LUMIBOT]} with an empty cache, filled from the store"):
@@ -117,31 +151,78 @@ def _whose_difference(script: Script, folder: Path, step: Step, ours: Run) -> st
             return (
                 f"To see where that comes from, Lumibot was run on an empty cache, filled from the store; but {error}"
             )
+    return said_of_a_difference(reference, fresh, ours)
+
+
+def said_of_a_difference(reference: Run, fresh: Run, ours: Run) -> str:
+    """Say where a difference comes from, given what Lumibot does on an empty cache that is filled from the store."""
     if compare_runs(fresh, ours).identical:
         return (
             "Lumibot gives exactly what lumibot-duckdb gives when its cache is empty and is filled from the store. So "
             "either its own cache has other bars than the store, or Lumibot reads its cache otherwise than it reads a "
             "download. docs/parity.md lists where it does; --from-cache compares without that."
         )
-    return "Lumibot differs from lumibot-duckdb also when its cache is empty and is filled from the store."
+    itself = compare_runs(reference, fresh)
+    if itself.by_the_script:
+        return f"{RUN_TO_RUN} Two runs on Lumibot's storage: {_in_short(itself)}"
+    also = "Lumibot differs from lumibot-duckdb also when its cache is empty and is filled from the store"
+    if itself.identical:
+        return f"{also}, and gives the same as before then."
+    return (
+        f"{also}, but from its own first run as well: {_in_short(itself)} Its cache may have other bars than the "
+        "store, or the script may differ from run to run; --repeat 2 shows which."
+    )
+
+
+RUN_TO_RUN = (
+    "The script differs from run to run on the same storage, so this says nothing about storages. Let it draw the same "
+    "at random each time (a seed), and leave the time out of names; --repeat 2 shows whether it repeats itself."
+)
+
+
+def _in_short(comparison: Comparison) -> str:
+    first = comparison.differences[0]
+    where = ", ".join(filter(None, [first.when, first.subject, first.place]))
+    return f"{where} was {first.left} and became {first.right}."
 
 
 def _unsteady(side: str, runs: list[Run]) -> list[Unsteady]:
     found = []
     for number, run in enumerate(runs[1:], start=2):
-        differences = compare_runs(runs[0], run).differences
-        if differences:
-            found.append(Unsteady(side, number, differences[0]))
+        comparison = compare_runs(runs[0], run)
+        if not comparison.identical:
+            found.append(Unsteady(side, number, comparison.differences[0], comparison.by_the_script))
     return found
 
 
-def _notes(first: Run | None, runs: dict[str, list[Run]]) -> list[str]:
-    """Return what a person should know who reads the result."""
+def _notes_on_comparison(comparison: Comparison) -> list[str]:
+    """Return what a person should know of what was compared."""
     notes = []
-    if first is not None and (own := compare_runs(first, runs[LUMIBOT][0]).differences):
+    if comparison.idle and not comparison.all_idle:
         notes.append(
-            "Lumibot does not give on its filled cache what it gave on the empty one, which is what was compared: "
-            f"{own[0].subject}, {own[0].place} was {own[0].left} and became {own[0].right}."
+            f"{', '.join(comparison.idle)} gave nothing to compare: no bars, prices or quotes were asked for, and no "
+            "order was filled."
+        )
+    if comparison.reordered:
+        notes.append(
+            f"At {comparison.reordered:,} times of a backtest the strategy asked for the same in another order, as "
+            "threads do. The answers were compared question by question."
+        )
+    if comparison.failures and not comparison.identical:
+        failures = "; ".join(f"{name}: {failure}" for name, failure in comparison.failures)
+        notes.append(f"Stopped by an error on Lumibot's storage: {failures}")
+    return notes
+
+
+def _notes(first: Run | None, runs: dict[str, list[Run]]) -> list[str]:
+    """Return what a person should know of the runs."""
+    notes = []
+    if first is not None and not (own := compare_runs(first, runs[LUMIBOT][0])).identical:
+        notes.append(
+            f"{RUN_TO_RUN} Two runs on Lumibot's storage: {_in_short(own)}"
+            if own.by_the_script
+            else "Lumibot does not give on its filled cache what it gave on the empty one, which is what was compared: "
+            f"{_in_short(own)} If the script may differ from run to run, --repeat 2 shows it."
         )
     if missing := runs[DUCKDB][0].outcome.not_stored or (first.outcome.not_stored if first is not None else []):
         notes.append(

@@ -53,16 +53,24 @@ def activate() -> None:
     with _guard:
         if _undo:
             return
-        running.take_sources_as(in_place_of)
-        _undo.append(lambda: running.take_sources_as(None))
-        sys.meta_path.insert(0, _FINDER)
-        _undo.append(lambda: sys.meta_path.remove(_FINDER))
-        for name in (*_OFFERING, _STRATEGIES):
-            if name in sys.modules:
-                _change(sys.modules[name])
-        for module in list(sys.modules.values()):
-            if isinstance(module, ModuleType):  # anything may be put there
-                _change_globals(module)
+        try:
+            _change_everything()
+        except BaseException:
+            deactivate()
+            raise
+
+
+def _change_everything() -> None:
+    running.take_sources_as(in_place_of)
+    _undo.append(lambda: running.take_sources_as(None))
+    sys.meta_path.insert(0, _FINDER)
+    _undo.append(lambda: sys.meta_path.remove(_FINDER))
+    for name in (*_OFFERING, _STRATEGIES):
+        if name in sys.modules:
+            _change(sys.modules[name])
+    for module in list(sys.modules.values()):
+        if issubclass(type(module), ModuleType):  # anything may be put there, a proxy that works when asked, too
+            _change_globals(module)
 
 
 def deactivate() -> None:
@@ -134,7 +142,7 @@ def _ours_later(name: str) -> Any:
 
 def _set(module: ModuleType, name: str, value: Any) -> None:
     """Set a global until `deactivate`; if somebody else sets it meanwhile, theirs stays."""
-    names = vars(module)
+    names = _names_of(module)
     before = names[name]
     names[name] = value
 
@@ -174,9 +182,16 @@ _FINDER = _Finder()
 
 def _change_globals(module: ModuleType) -> None:
     """Put our classes where a module that is neither Lumibot's nor ours has Lumibot's."""
-    name = str(vars(module).get("__name__"))
+    names = _names_of(module)
+    name = str(names.get("__name__"))
     if _is_of(name, "lumibot") or _is_of(name, _OURS):
         return
-    for held, value in list(vars(module).items()):
+    for held, value in list(names.items()):
         if _is_taken(value):
             _set(module, held, in_place_of(value))
+
+
+def _names_of(module: ModuleType) -> dict[str, Any]:
+    """Return a module's names. To ask the module itself would load it if it is one that loads when it is needed."""
+    names: dict[str, Any] = object.__getattribute__(module, "__dict__")
+    return names

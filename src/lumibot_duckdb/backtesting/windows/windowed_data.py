@@ -238,10 +238,10 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
         _, row, closed, _ = self._locate(dt)
         seen = row + 1 if self.timestep == "day" or (closed and shift >= 0) else row
         stop = max(0, min(seen - shift, self._data_len))
-        start = max(0, stop - int(length))
+        start = min(max(0, stop - int(length)), stop)
         if start == stop and stop > 0:
-            start = stop - 1
-        return min(start, stop), stop, shift
+            start = stop - 1  # one bar for lengths of zero and below, as `Data` has it
+        return start, stop, shift
 
     def _get_bars_frame_window(
         self, dt: dt.datetime, length: int = 1, timeshift: Any = 0

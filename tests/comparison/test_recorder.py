@@ -1,0 +1,235 @@
+"""Every backtest of a script is recorded on its own: one within another, in threads, stopped by an error, left running.
+
+One script runs them all, once, on frames in memory.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from comparison.ground import on_ground
+from lumibot_duckdb.comparison.answers import Answer, read_answers
+from lumibot_duckdb.comparison.meters import Costs
+from lumibot_duckdb.comparison.outcome import (
+    LUMIBOT,
+    Backtest,
+    answers_file,
+    events_file,
+    read_outcome,
+    values_file,
+    write_backtest,
+    write_outcome,
+    write_table,
+)
+from lumibot_duckdb.comparison.runs import Script, run_side
+
+Recorded: TypeAlias = dict[str, tuple[Backtest, list[Answer]]]
+
+KEY = "key-of-a-broker"
+SCRIPT = """\
+import os, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+from lumibot.backtesting import BacktestingBroker, PandasDataBacktesting
+from lumibot.entities import Asset, Data
+from lumibot.strategies import Strategy
+from lumibot.traders import Trader
+
+SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
+SPAN = datetime(2024, 1, 8), datetime(2024, 1, 20)
+UNATTENDED = dict(benchmark_asset=None, risk_free_rate=0.0, analyze_backtest=False)
+
+
+def bars(symbol):
+    days = pd.date_range("2024-01-01", "2024-02-01", tz="America/New_York")
+    first = 100 * (1 + SYMBOLS.index(symbol))
+    names = ("open", "high", "low", "close", "volume")
+    frame = pd.DataFrame({name: np.arange(first, first + len(days)) for name in names}, days)
+    return Data(Asset(symbol), frame.astype(float), timestep="day")
+
+
+def backtest(strategy, **settings):
+    frames = {Asset(symbol): bars(symbol) for symbol in SYMBOLS}
+    return strategy.run_backtest(PandasDataBacktesting, *SPAN, pandas_data=frames, **UNATTENDED, **settings)
+
+
+class Holding(Strategy):
+    symbol = "AAA"
+
+    def initialize(self):
+        self.sleeptime = "1D"
+
+    def on_trading_iteration(self):
+        self.get_historical_prices(self.symbol, 3, "day")
+        if self.first_iteration:
+            self.submit_order(self.create_order(self.symbol, 10, "buy"))
+
+
+class Within(Holding):
+    symbol = "BBB"
+
+
+class Around(Holding):
+    def on_trading_iteration(self):
+        super().on_trading_iteration()
+        if self.first_iteration:
+            backtest(Within)
+        self.get_last_price("CCC")
+
+
+class InOneThread(Holding):
+    symbol = "CCC"
+
+
+class InAnotherThread(Holding):
+    symbol = "DDD"
+
+
+class WithAPool(Holding):
+    def on_trading_iteration(self):
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda symbol: self.get_historical_prices(symbol, 5, "day"), SYMBOLS))
+
+
+class Failing(Holding):
+    def on_trading_iteration(self):
+        raise KeyError("refused " + os.environ["MY_BROKER_KEY"])
+
+
+class Ending(Holding):
+    def on_trading_iteration(self):
+        raise SystemExit(3)
+
+
+class FailingAtItsEnd(Holding):
+    def on_strategy_end(self):
+        raise ValueError("late")
+
+
+class NotWaitedFor(Holding):
+    def on_trading_iteration(self):
+        super().on_trading_iteration()
+        time.sleep(600)
+
+
+def start(strategy):
+    source = PandasDataBacktesting(*SPAN, pandas_data={Asset("AAA"): bars("AAA")})
+    made = strategy(broker=BacktestingBroker(source), backtesting_start=SPAN[0], backtesting_end=SPAN[1], **UNATTENDED)
+    trader = Trader(backtest=True)
+    trader.add_strategy(made)
+    trader.run_all_async()
+    return trader
+
+
+backtest(Around)
+threads = [threading.Thread(target=backtest, args=(each,)) for each in (InOneThread, InAnotherThread)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+backtest(WithAPool)
+try:
+    backtest(Failing)
+except KeyError:
+    pass
+backtest(Ending)
+backtest(FailingAtItsEnd)
+start(type("Started", (Holding,), {}))._join_pool()
+start(NotWaitedFor)
+time.sleep(0.5)
+"""
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    folder = tmp_path_factory.mktemp("recorded")
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    with on_ground(folder, {"MY_BROKER_KEY": KEY}), pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        run = run_side(Script(script, (), folder / "lumibot.duckdb"), LUMIBOT, folder / "run")
+    backtests = run.outcome.backtests
+    assert len(backtests) == 10
+    return {
+        each.name: (each, list(read_answers(answers_file(run.folder, number))) if each.ended else [])
+        for number, each in enumerate(backtests)
+    }
+
+
+def assets(answers: list[Answer]) -> set[str]:
+    """Return what was asked about. Lumibot asks about lists, for dividends."""
+    return {answer.asset.strip("[]") for answer in answers}
+
+
+def test_a_backtest_within_another_has_its_own_record(recorded: Recorded) -> None:
+    assert list(recorded)[:2] == ["Around", "Within"]
+    around, within = recorded["Around"], recorded["Within"]
+    assert assets(around[1]) == {"AAA", "CCC"}
+    assert assets(within[1]) == {"BBB"}
+    assert [set(backtest.events.column("symbol")) for backtest, _ in (around, within)] == [{"AAA"}, {"BBB"}]
+    assert len(around[0].values.rows) == len(within[0].values.rows) > 5
+
+
+def test_backtests_of_two_threads_have_their_own_records(recorded: Recorded) -> None:
+    for name, symbol in (("InOneThread", "CCC"), ("InAnotherThread", "DDD")):
+        backtest, answers = recorded[name]
+        assert assets(answers) == {symbol}
+        assert set(backtest.events.column("symbol")) == {symbol}
+
+
+def test_what_threads_of_a_strategy_ask_for_is_in_its_record(
+    recorded: Recorded,
+) -> None:
+    backtest, answers = recorded["WithAPool"]
+    assert len(answers) == 4 * len({answer.when for answer in answers}) > 20
+    assert backtest.failure is None
+
+
+def test_an_error_that_stops_a_backtest_is_recorded_without_keys(
+    recorded: Recorded,
+) -> None:
+    assert recorded["Failing"][0].failure == "KeyError: 'refused [hidden]'"
+    assert recorded["Ending"][0].failure == "SystemExit: 3"
+    assert (recorded["FailingAtItsEnd"][0].failure or "").startswith("on_strategy_end raised an error")
+    assert recorded["Around"][0].failure is None
+
+
+def test_a_backtest_that_goes_on_after_run_all_is_recorded_to_its_end(
+    recorded: Recorded,
+) -> None:
+    started, answers = recorded["Started"]
+    assert started.ended
+    assert len(started.fills) == 1
+    assert len(answers) > 5
+
+
+def test_a_backtest_that_had_not_ended_with_the_script_says_so(
+    recorded: Recorded,
+) -> None:
+    assert not recorded["NotWaitedFor"][0].ended
+
+
+def test_numbers_of_statistics_are_plain(recorded: Recorded) -> None:
+    analysis = recorded["Around"][0].analysis
+    assert float(analysis["total_return"]) > 0
+    assert not [text for text in analysis.values() if "np." in text]
+
+
+def test_statistics_of_any_length_are_read(tmp_path: Path) -> None:
+    row = ["2024-01-02", "x" * 200_000]
+    write_table(events_file(tmp_path, 0), ["time"], [])
+    write_table(values_file(tmp_path, 0), ["datetime", "note"], [row])
+    write_backtest(tmp_path, 0, name="Long", source="a.Source", covered=True, settings="", analysis={})
+    costs = Costs(1.0, 1.0, 0.0, {}, 1, [], {}, 0, 0)
+    write_outcome(tmp_path / "result.json", costs, 1, {}, None, [])
+    limit = csv.field_size_limit()
+    (backtest,) = read_outcome(tmp_path / "result.json").backtests
+    assert backtest.values.rows == [row]
+    assert csv.field_size_limit() == limit
