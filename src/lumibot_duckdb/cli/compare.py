@@ -32,8 +32,9 @@ examples:
   lumibot-duckdb compare --repeat 5 --html report.html my_strategy.py --symbol SPY
   lumibot-duckdb compare --from-cache my_strategy.py
 
-exit codes: 0 both storages gave identical results; 1 they did not, nothing was compared, or the script failed; 2 the
-command was given wrongly, or the report cannot be written; 130 interrupted (129 by SIGHUP, 143 by SIGTERM).
+exit codes: 0 both storages gave identical results; 1 they did not, nothing was compared, or a backtest or the script
+failed; 2 the command was given wrongly, or the report cannot be written; 130 interrupted (129 by SIGHUP, 143 by
+SIGTERM).
 """
 
 
