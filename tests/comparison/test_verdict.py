@@ -1,4 +1,4 @@
-"""What is said of two runs: identical only when each side ran on its own storage, to its end, and gave something."""
+"""What is said of two runs: identical only when each side ran on its own storage, and to its end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from comparison.test_differences import EVENT, Recorded, asked, bars, price
 from lumibot_duckdb.comparison import summary
 from lumibot_duckdb.comparison.differences import Run, compare_runs
 from lumibot_duckdb.comparison.page import report_page
-from lumibot_duckdb.comparison.trial import RUN_TO_RUN, Result, said_of_a_difference
+from lumibot_duckdb.comparison.trial import RUN_TO_RUN, Result, notes_on_comparison, said_of_a_difference
 
 LUMIBOTS = "lumibot.backtesting.yahoo_backtesting.YahooDataBacktesting"
 OURS = "lumibot_duckdb.backtesting.yahoo.YahooDataBacktesting"
@@ -109,13 +109,13 @@ def test_one_of_two_backtests_that_the_script_did_not_wait_for(tmp_path: Path) -
     assert summary.verdict(found).endswith("; but not compared, since the script ended first: Mine 1")
 
 
-def test_a_strategy_that_gave_nothing(tmp_path: Path) -> None:
+def test_a_strategy_that_asked_for_nothing_and_traded_nothing_is_named(tmp_path: Path) -> None:
     nothing = Recorded([], events=[])
     found = result(changed(nothing.run(tmp_path / "theirs"), covered=False), nothing.run(tmp_path / "ours"))
-    assert not found.identical
-    assert summary.verdict(found) == (
-        "Nothing compared: no strategy asked for bars, prices or quotes, and no order was filled."
-    )
+    assert found.identical
+    assert summary.verdict(found).startswith("identical: 0 fills with")
+    (note,) = notes_on_comparison(found.comparison)
+    assert note.startswith("Mine 0 asked for no bars, prices or quotes, and no order was filled: ")
 
 
 # -- where a difference comes from ------------------------------------------------------------------------------------

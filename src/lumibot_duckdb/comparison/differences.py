@@ -66,8 +66,8 @@ class Comparison:
     """What was compared, as the first of two runs has it, and the differences, the earliest first.
 
     `counts` says how many there are of each kind; not all of them are in `differences`. `idle` are the names of
-    backtests that gave nothing to compare, `all_idle` is whether no other was compared. `failures` are the names of
-    those that an error stopped, with the error. At `reordered` times the same was asked in another order.
+    backtests that asked for nothing and filled no order. `failures` are the names of those that an error stopped, with
+    the error. At `reordered` times the same was asked in another order.
     """
 
     fills: int
@@ -78,7 +78,6 @@ class Comparison:
     differences: list[Difference]
     counts: dict[str, int]
     idle: list[str] = field(default_factory=list)
-    all_idle: bool = False
     failures: list[tuple[str, str]] = field(default_factory=list)
     reordered: int = 0
 
@@ -101,7 +100,7 @@ def compare_runs(left: Run, right: Run) -> Comparison:
     """Compare everything that was recorded of two runs, backtest by backtest."""
     found: list[Difference] = []
     counts: Counter[str] = Counter()
-    frames = answers = reordered = compared = 0
+    frames = answers = reordered = 0
     idle: list[str] = []
     numbers = _paired(left.outcome.backtests, right.outcome.backtests)
     for number, other in numbers:
@@ -124,7 +123,6 @@ def compare_runs(left: Run, right: Run) -> Comparison:
         frames += given.frames
         answers += given.others
         reordered += given.reordered
-        compared += 1
         if not (given.frames or given.others or theirs.fills):
             idle.append(theirs.name)
         for kind, differences in kinds.items():
@@ -140,7 +138,6 @@ def compare_runs(left: Run, right: Run) -> Comparison:
         differences=sorted(found, key=_order),
         counts={kind: count for kind, count in counts.items() if count},
         idle=idle,
-        all_idle=len(idle) == compared,
         failures=[(each.name, each.failure) for each in left.outcome.backtests if each.failure is not None],
         reordered=reordered,
     )

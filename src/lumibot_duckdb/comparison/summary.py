@@ -104,8 +104,6 @@ def _refusal(result: Result) -> str | None:
         if result.unfinished:
             return f"the script ended before its backtests: {', '.join(result.unfinished)}. Let it wait for their ends."
         return "no backtest of the script ran on lumibot-duckdb. Both runs were Lumibot's."
-    if result.nothing_given:
-        return "no strategy asked for bars, prices or quotes, and no order was filled."
     return None
 
 

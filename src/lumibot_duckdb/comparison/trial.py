@@ -68,16 +68,10 @@ class Result:
         return _names(backtest for backtest in (*self._lumibots_backtests, *ours) if not backtest.ended)
 
     @property
-    def nothing_given(self) -> bool:
-        """Tell whether no backtest gave anything to compare."""
-        return self.comparison.identical and not self.comparison.failures and self.comparison.all_idle
-
-    @property
     def compared(self) -> bool:
-        """Tell whether any backtest ran on the store on our side, none did on Lumibot's, and something came of it."""
+        """Tell whether any backtest ran on the store on our side, and none did on Lumibot's."""
         ours = self.duckdb[0].outcome.backtests
-        covered = any(backtest.covered and backtest.ended for backtest in ours)
-        return covered and not self.unchecked and not self.nothing_given
+        return any(backtest.covered and backtest.ended for backtest in ours) and not self.unchecked
 
     @property
     def identical(self) -> bool:
@@ -132,7 +126,7 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
         duckdb=runs[DUCKDB],
         comparison=comparison,
         unsteady=[unsteady for side in SIDES for unsteady in _unsteady(side, runs[side])],
-        notes=[*_notes_on_comparison(comparison), *_notes(first, runs)],
+        notes=[*notes_on_comparison(comparison), *_notes(first, runs)],
     )
     if any(unsteady.by_the_script for unsteady in result.unsteady):
         result.notes.append(RUN_TO_RUN)
@@ -195,13 +189,13 @@ def _unsteady(side: str, runs: list[Run]) -> list[Unsteady]:
     return found
 
 
-def _notes_on_comparison(comparison: Comparison) -> list[str]:
+def notes_on_comparison(comparison: Comparison) -> list[str]:
     """Return what a person should know of what was compared."""
     notes = []
-    if comparison.idle and not comparison.all_idle:
+    if comparison.idle:
         notes.append(
-            f"{', '.join(comparison.idle)} gave nothing to compare: no bars, prices or quotes were asked for, and no "
-            "order was filled."
+            f"{', '.join(comparison.idle)} asked for no bars, prices or quotes, and no order was filled: of that, only "
+            "portfolio values were there to compare."
         )
     if comparison.reordered:
         notes.append(
