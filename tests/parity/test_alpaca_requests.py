@@ -203,7 +203,7 @@ def test_options_are_what_was_traded(settings: dict[str, Any], tmp_path: Path, s
     assert good(found) > 8
 
 
-@pytest.mark.parametrize("reaching", [False, True])
+@pytest.mark.parametrize("reaching", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_lengths_of_zero_and_below_get_the_same_answers(reaching: bool, tmp_path: Path, serve: Serve) -> None:
     rng = random.Random(2)
     span = a_week_of(MARKETS["autumn"](), rng)

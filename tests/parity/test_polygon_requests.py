@@ -172,7 +172,7 @@ def test_lengths_of_zero_and_below_get_the_same_answers(tmp_path: Path, serve: A
     market = autumn()
     pairs = [pair for pair in market.assets if pair[0].symbol in ("SPY", "THIN") and pair[0].asset_type == "stock"]
     settings = {"pairs": pairs, "lengths": NO_LENGTHS, "kinds": {"history": 8, "data_bars": 1}}
-    compare(tmp_path, serve("autumn"), market, requests(market, 9, 60, **settings))
+    compare(tmp_path, serve("autumn"), market, requests(market, 9, 30, **settings))
 
 
 @pytest.mark.parametrize("symbol", ["AUCT", "THIN", "SPLT"])
