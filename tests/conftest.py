@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from _pytest.nodes import Node
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse releases of pytest and xdist that do not go together: each worker would make what a group shares."""
-    if not getattr(config.option, "loadgroup", False):
-        return
-    for item in items:
-        if item.get_closest_marker("xdist_group") is not None and "@" not in item.nodeid:
-            raise pytest.UsageError(
-                f"{item.nodeid} is not kept with its group: see the bound of pytest in pyproject.toml"
-            )
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a pytest whose tests xdist cannot group, since each worker would make again what a group shares.
+
+    xdist puts the group behind a test's name, which pytest keeps in `_nodeid` before release 9.2.
+    """
+    if getattr(config.option, "dist", "no") == "loadgroup" and not hasattr(Node, "_nodeid"):
+        raise pytest.UsageError(
+            f"pytest {pytest.__version__} does not keep groups of tests together: install pytest<9.2"
+        )
