@@ -42,14 +42,14 @@ class AlpacaBars(CachedBars):
     basis: str = ""
     given_at: datetime | None = None
 
-    def check(self, storage: DataStorageInterface) -> None:
+    def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse adjusted bars, too, that cannot be told to go with those that are there."""
         check_bars(self.label, self.bars)
         self._refuse_others(storage, adds=bool(self._lacking(storage)))
+        return None
 
-    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
+    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Store what the store does not cover, in one write."""
-        self.check(storage)
         pieces = self._lacking(storage)
         if not pieces:
             return 0

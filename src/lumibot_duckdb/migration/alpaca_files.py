@@ -78,15 +78,15 @@ class AlpacaChain(CacheContent):
         """How many contracts it has."""
         return sum(len(strikes) for side in self.chain["Chains"].values() for strikes in side.values())
 
-    def check(self, storage: DataStorageInterface) -> None:
+    def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse a chain of which the store has another."""
         stored = self._stored(storage)
         if stored is not None and stored["Chains"] != self.chain["Chains"]:
             raise ConflictError(f"the store has another {self.label}; that is kept")
+        return None
 
-    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
+    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Store the chain, unless there is one of the same days."""
-        self.check(storage)
         if self._stored(storage) is not None:
             return 0
         storage.store_option_chain(AssetKey(self.symbol), self.chain, SOURCE, self.first, days_ahead=self._ahead)

@@ -33,19 +33,24 @@ class CacheContent(ABC):
         """How many bars, splits or contracts it has."""
 
     @abstractmethod
-    def check(self, storage: DataStorageInterface) -> None:
-        """Raise what speaks against storing it, and write nothing.
+    def check(self, storage: DataStorageInterface) -> int | None:
+        """Raise what speaks against storing it, and write nothing; return the version of the series that was looked at.
 
-        That is `ConflictError` if the store has other values, `InvalidBarsError` if it would refuse them.
+        That is None where there is none. Raises `ConflictError` if the store has other values, `InvalidBarsError` if it
+        would refuse them.
         """
 
     @abstractmethod
-    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
-        """Check it and store it, and return how many rows the store did not have before.
+    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
+        """Store it once it was checked, and return how many rows the store did not have before.
 
-        `metadata` says where it came from. What is stored already is never replaced.
-        Raises what `check` does, before anything is written; storage errors as they come.
+        `metadata` says where it came from, `checked` is what `check` returned. What is stored already is never
+        replaced. Raises storage errors as they come.
         """
+
+    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
+        """Check it and store it; see `check` and `write`."""
+        return self.write(storage, metadata, self.check(storage))
 
     @abstractmethod
     def difference(self, storage: DataStorageInterface) -> str | None:
@@ -72,10 +77,11 @@ class LeftOut(CacheContent):
         """None that would be stored."""
         return 0
 
-    def check(self, storage: DataStorageInterface) -> None:
-        """Nothing speaks against leaving it out."""
+    def check(self, storage: DataStorageInterface) -> int | None:
+        """Find nothing against leaving it out."""
+        return None
 
-    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
+    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Do nothing."""
         return 0
 
@@ -109,19 +115,17 @@ class CachedBars(CacheContent):
         """How many bars there are."""
         return len(self.bars)
 
-    def check(self, storage: DataStorageInterface) -> None:
+    def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse bars that cannot be stored, and those that the store has with other values."""
         check_bars(self.label, self.bars)
-        if storage.coverage(self.key):
-            difference = _first_difference(self._stored(storage), self.bars, only_common=True)
-            if difference is not None:
-                raise ConflictError(f"the store has other bars of {self.label} ({difference}); those are kept")
-
-    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
-        """Store the bars of what is not covered in the store yet."""
         version = self._version(storage)
-        self.check(storage)
-        known = storage.coverage(self.key)
+        if storage.coverage(self.key):
+            self._compare_with(self._stored(storage))
+        return version
+
+    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
+        """Store the bars of what is not covered in the store yet, and nothing of it in another version."""
+        version, known = checked, storage.coverage(self.key)
         added = 0
         starts = starts_of(self.bars)
         for asked in self.covered:
@@ -143,11 +147,17 @@ class CachedBars(CacheContent):
         return added
 
     def _version(self, storage: DataStorageInterface) -> int | None:
-        """Return the version of the series that was looked at, so that nothing is added to another."""
+        """Return the current version of the series."""
         try:
             return storage.pin(self.key).version_id
         except SeriesNotFoundError:
             return None
+
+    def _compare_with(self, stored: pd.DataFrame) -> None:
+        """Raise `ConflictError` if stored bars of the same times are others."""
+        difference = _first_difference(stored, self.bars, only_common=True)
+        if difference is not None:
+            raise ConflictError(f"the store has other bars of {self.label} ({difference}); those are kept")
 
     def difference(self, storage: DataStorageInterface) -> str | None:
         """Compare every bar with what the store gives back."""

@@ -48,14 +48,14 @@ class CachedChain(CacheContent):
         """How many contracts it has."""
         return sum(len(strikes) for days in self.chain["Chains"].values() for strikes in days.values())
 
-    def check(self, storage: DataStorageInterface) -> None:
+    def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse a chain of which the store has another."""
         if self._stored(storage) not in (None, self.chain):
             raise ConflictError(f"the store has another {self.label}; that one is kept")
+        return None
 
-    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
+    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Store the chain unless there is one of the same date and bound."""
-        self.check(storage)
         if self._stored(storage) is not None:
             return 0
         name = self.name

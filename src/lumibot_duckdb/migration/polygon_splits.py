@@ -54,13 +54,13 @@ class CachedSplits(CacheContent):
         """None: they go with the bars."""
         return 0
 
-    def check(self, storage: DataStorageInterface) -> None:
+    def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse splits that do not go with those, or the bars, that the store has."""
         known = storage.corporate_actions(self.stock, SOURCE)
         if self.snapshot is None:
             if known is not None:
                 self._refuse_later(known.actions, self.downloaded, "were downloaded")
-            return
+            return None
         if known is not None and _in_order(known.actions) != _in_order(self.snapshot.splits):
             raise ConflictError(
                 f"the store knows other splits of {self.stock.symbol} (as of {known.checked_at:%Y-%m-%d}) than the "
@@ -70,10 +70,10 @@ class CachedSplits(CacheContent):
             stored = adjusted_as_of(storage, self.stock.symbol)
             if stored is not None:
                 self._refuse_later(self.snapshot.splits, stored, "in the store were downloaded")
+        return None
 
-    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
+    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Remember the splits, unless the store has them."""
-        self.check(storage)
         if self.snapshot is None:
             return 0
         known = storage.corporate_actions(self.stock, SOURCE)

@@ -169,10 +169,9 @@ class _Import:
     def _brought_in(self, fingerprint: str) -> Outcome:
         """Read the file, check it, store it, verify it, remember it: all that it holds, or nothing."""
         contents = _contents(self._reader, self._file)
-        for content in contents:
-            content.check(self._storage)
+        checked = [content.check(self._storage) for content in contents]
         metadata = {"migrated_from": self._file.relative_to(self._folder).as_posix()}
-        new = sum(content.store(self._storage, metadata) for content in contents)
+        new = sum(each.write(self._storage, metadata, version) for each, version in zip(contents, checked, strict=True))
         differences = [difference for each in contents if (difference := each.difference(self._storage))]
         if differences:
             return self._ended(Ending.UNVERIFIED, contents, new=new, reason=differences[0])

@@ -74,9 +74,9 @@ class YahooDays(CachedBars):
 
     actions: Mapping[str, Sequence[CorporateAction]] = field(default_factory=dict)
 
-    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
+    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Store the days that are not there yet, and the actions that belong to them."""
-        added = super().store(storage, metadata)
+        added = super().write(storage, metadata, checked)
         for kind, actions in self.actions.items():
             known = storage.corporate_actions(self.key.asset, self.key.source, kind)
             if known is not None and not added:
@@ -106,20 +106,18 @@ class YahooDays(CachedBars):
 class YahooMinutes(CachedBars):
     """Intraday bars of a symbol. Others may have gathered in the store; a split may lie in between."""
 
-    def check(self, storage: DataStorageInterface) -> None:
+    def _compare_with(self, stored: pd.DataFrame) -> None:
         """Refuse bars, too, that have none in common with those that are there, to show that they go together."""
-        super().check(storage)
-        stored = starts_of(self._stored(storage))
-        if storage.coverage(self.key) and not np.intersect1d(stored, starts_of(self.bars)).size:
+        super()._compare_with(stored)
+        if not np.intersect1d(starts_of(stored), starts_of(self.bars)).size:
             raise ConflictError(
                 f"the store has other {self.key.timeframe} bars of {self.key.asset.label()} already, and nothing "
                 "tells whether there was a split in between; those are kept"
             )
 
-    def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
+    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Store the bars that are not there yet."""
-        known = bool(storage.coverage(self.key))
-        added = super().store(storage, metadata) if known else 0
+        added = super().write(storage, metadata, checked) if storage.coverage(self.key) else 0
         (covered,) = self.covered
         result = storage.store_ohlcv_data(
             self.key.asset,
@@ -186,10 +184,11 @@ def _minutes_of(
 
 
 def _read(path: Path) -> YahooPickle:
-    if not path.stat().st_size:
+    size = path.stat().st_size
+    if not size:
         raise UnreadableFileError("it is empty")
-    if path.stat().st_size > LARGEST:
-        raise UnreadableFileError(f"it is larger than such files are ({path.stat().st_size:,} bytes)")
+    if size > LARGEST:
+        raise UnreadableFileError(f"it is larger than such files are ({size:,} bytes)")
     return yahoo_pickle(path.read_bytes())
 
 
