@@ -121,7 +121,7 @@ def test_minutes_are_those_that_our_source_downloads(tmp_path: Path) -> None:
     london = with_minutes(
         Instrument(walk(days, 7), market="gb_market", zone="Europe/London", hours=("08:00", "16:30")),
         2,
-        days.date[-4:],
+        whole_in_seven_days.date,
         ("08:00", "16:30"),
     )
     theirs, ours = both_sides(tmp_path)

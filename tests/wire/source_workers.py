@@ -10,11 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import duckdb
 import pandas as pd
 from lumibot.entities import Asset
 
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.connection import StoreConnection
 from parity.backtests import BacktestResult, run
 from parity.polygon_sides import Side, our_class
 from parity.strategies import Crossing
@@ -75,9 +75,9 @@ def halve(store: str) -> None:
 
 
 def make_checks_old(store: str) -> None:
-    """Let the store believe that it asked for corporate actions two days ago."""
-    with duckdb.connect(store) as connection:
-        connection.execute("UPDATE corporate_action_check SET checked_at = checked_at - INTERVAL 2 DAY")
+    """Let the store believe that it asked for corporate actions two days ago. Waits for its turn, as any writer."""
+    with StoreConnection.of(Path(store)).write() as cursor:
+        cursor.execute("UPDATE {db}.corporate_action_check SET checked_at = checked_at - INTERVAL 2 DAY")
 
 
 if __name__ == "__main__":
