@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -13,9 +12,9 @@ from pathlib import Path
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import compaction
+from processes import FORKED
 from storage.frames import assert_same, minute_bars
 
-SPAWN = multiprocessing.get_context("spawn")
 KILLS = 4
 ROWS = 3000
 
@@ -40,8 +39,8 @@ def test_a_killed_compaction_loses_nothing(tmp_path: Path) -> None:
         symbol = f"S{attempt % len(frames)}"
         frames[symbol]["volume"] += 1
         storage.store_ohlcv_data(symbol, frames[symbol], "test", "minute")
-        ours, theirs = SPAWN.Pipe()
-        process = SPAWN.Process(target=compact_for_ever, args=(storage.path, theirs), daemon=True)
+        ours, theirs = FORKED.Pipe()
+        process = FORKED.Process(target=compact_for_ever, args=(storage.path, theirs), daemon=True)
         process.start()
         assert ours.recv() == "ready"
         time.sleep(rng.uniform(0.0, 0.6))

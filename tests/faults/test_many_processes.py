@@ -71,7 +71,7 @@ def test_they_share_it_for_a_while(tmp_path: Path) -> None:
 ROUNDS = int(os.environ.get("LUMIBOT_DUCKDB_ALTERNATIONS", "800"))
 
 
-@pytest.mark.parametrize("rounds", [300, pytest.param(ROUNDS, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("rounds", [300, pytest.param(ROUNDS, marks=pytest.mark.long)])
 def test_alternations_of_two_processes_give_no_stale_read(tmp_path: Path, rounds: int) -> None:
     path = tmp_path / "s.duckdb"
     with StoreConnection.of(path).write() as cursor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import multiprocessing
 import os
 import random
 import signal
@@ -19,9 +18,9 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import duckdb_storage
 from lumibot_duckdb.storage.errors import HistoryRestatedError
 from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, SeriesKey
+from processes import FORKED
 from storage.frames import minute_bars
 
-SPAWN = multiprocessing.get_context("spawn")
 KILLS = 7
 PROCESSES = 4
 ROUNDS = 5
@@ -92,7 +91,7 @@ def test_a_writer_killed_in_the_middle_of_a_renewal_has_changed_nothing(tmp_path
     fill(storage, 1)
     pins = [storage.pin(key) for key in SERIES]
     storage.close()
-    process = SPAWN.Process(target=restate_and_die, args=(storage.path, renewed_first))
+    process = FORKED.Process(target=restate_and_die, args=(storage.path, renewed_first))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -109,8 +108,8 @@ def test_a_writer_killed_at_any_moment_leaves_no_bars_of_another_answer(tmp_path
     known = 1
     rng = random.Random(11)
     for _ in range(KILLS):
-        ours, theirs = SPAWN.Pipe()
-        process = SPAWN.Process(target=restate_until_killed, args=(storage.path, known, theirs), daemon=True)
+        ours, theirs = FORKED.Pipe()
+        process = FORKED.Process(target=restate_until_killed, args=(storage.path, known, theirs), daemon=True)
         process.start()
         theirs.close()
         reported = ours.recv()
@@ -150,11 +149,11 @@ def test_of_several_that_find_out_at_once_one_restates(tmp_path: Path) -> None:
     say(storage, 1)
     fill(storage, 1)
     storage.close()
-    barrier = SPAWN.Barrier(PROCESSES)
+    barrier = FORKED.Barrier(PROCESSES)
     pipes = []
     for _ in range(PROCESSES):
-        ours, theirs = SPAWN.Pipe()
-        SPAWN.Process(target=find_out_together, args=(storage.path, barrier, theirs), daemon=True).start()
+        ours, theirs = FORKED.Pipe()
+        FORKED.Process(target=find_out_together, args=(storage.path, barrier, theirs), daemon=True).start()
         theirs.close()
         pipes.append(ours)
     reports = [pipe.recv() for pipe in pipes]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -24,9 +23,9 @@ from lumibot_duckdb.storage.errors import StoreBusyError
 from lumibot_duckdb.storage.interface import TimeRange
 from lumibot_duckdb.storage.locking import StoreLock
 from lumibot_duckdb.storage.spool import Spool, SpoolContents
+from processes import FORKED
 from storage.frames import assert_same, minute_bars
 
-SPAWN = multiprocessing.get_context("spawn")
 START = 1_704_205_800  # 2024-01-02 09:30 in New York
 ROWS = 50
 PROCESSES = 4
@@ -112,7 +111,7 @@ def merge_and_die(path: Path) -> None:
 
 
 def killed(target: Callable[..., None], *arguments: Any) -> None:
-    process = SPAWN.Process(target=target, args=arguments)
+    process = FORKED.Process(target=target, args=arguments)
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -161,8 +160,8 @@ def test_processes_killed_while_they_merge_lose_and_double_nothing(tmp_path: Pat
     interrupted = 0
     for attempt in range(KILLS):
         keep(path, "X", range(20 * attempt, 20 * (attempt + 1)))
-        ours, theirs = SPAWN.Pipe()
-        process = SPAWN.Process(target=merge_for_ever, args=(path, theirs), daemon=True)
+        ours, theirs = FORKED.Pipe()
+        process = FORKED.Process(target=merge_for_ever, args=(path, theirs), daemon=True)
         process.start()
         assert ours.recv() == "ready"
         time.sleep(rng.uniform(0.0, 0.25))
@@ -234,11 +233,11 @@ def test_downloads_are_kept_while_others_merge_and_none_is_lost(tmp_path: Path) 
 
 def run_together(target: Callable[..., None], path: Path) -> list[Any]:
     """Run so many processes at once; return what each of them told at its end."""
-    barrier = SPAWN.Barrier(PROCESSES)
+    barrier = FORKED.Barrier(PROCESSES)
     pipes = []
     for number in range(PROCESSES):
-        ours, theirs = SPAWN.Pipe()
-        SPAWN.Process(target=target, args=(path, number, barrier, theirs), daemon=True).start()
+        ours, theirs = FORKED.Pipe()
+        FORKED.Process(target=target, args=(path, number, barrier, theirs), daemon=True).start()
         theirs.close()
         pipes.append(ours)
     return [pipe.recv() for pipe in pipes]

@@ -175,7 +175,7 @@ def test_lengths_of_zero_and_below_get_the_same_answers(tmp_path: Path, serve: A
     compare(tmp_path, serve("autumn"), market, requests(market, 9, 30, **settings))
 
 
-@pytest.mark.parametrize("symbol", ["AUCT", "THIN", "SPLT"])
+@pytest.mark.parametrize("symbol", ["THIN", "SPLT", pytest.param("AUCT", marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     "steps",
     [

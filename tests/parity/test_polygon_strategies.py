@@ -68,14 +68,12 @@ def run_example(side: Side, server: PolygonServer, example: Example) -> Backtest
 ON_POLYGON_FIRST = (
     "bracket",
     "limit_and_trailing",
-    "crypto_important_functions",
     "options_hold_to_expiry",
     "forex_hold_to_expiry",
     "lifecycle_logger",
     "simple_start",
     "first_backtest",
     "broker_functions",
-    "ccxt_example",
     "buy_and_hold",
 )
 
@@ -153,7 +151,9 @@ OVER_THE_CHANGE_OF_CLOCKS = ("2023-11-02", "2023-11-08")
 OVER_THANKSGIVING = ("2023-11-21", "2023-11-28")
 
 
-@pytest.mark.parametrize("strategy", [Crossing, Brackets, LimitsAndTrails])
+@pytest.mark.parametrize(
+    "strategy", [Crossing, *(pytest.param(each, marks=pytest.mark.long) for each in (Brackets, LimitsAndTrails))]
+)
 def test_minutes_of_stocks(strategy: Any, tmp_path: Path, autumn_server: PolygonServer) -> None:
     parameters = {"assets": [Asset("SPY"), Asset("AUCT")], "sleeptime": "10M"}
     compare(tmp_path, autumn_server, strategy, *OVER_THE_CHANGE_OF_CLOCKS, parameters)

@@ -42,7 +42,9 @@ def check(theirs: BacktestResult, ours: BacktestResult, *, fills: int = 1) -> No
     assert_same_result(theirs, ours, fills=fills)
 
 
-@pytest.mark.parametrize("strategy", [pytest.param(Crossing, marks=pytest.mark.long), Brackets, LimitsAndTrails])
+@pytest.mark.parametrize(
+    "strategy", [Brackets, *(pytest.param(each, marks=pytest.mark.long) for each in (Crossing, LimitsAndTrails))]
+)
 def test_minutes_of_two_stocks(strategy: Any, tmp_path: Path) -> None:
     check(*on_both(strategy, INVENTED["dense"](), tmp_path, sleeptime="3M"))
 

@@ -40,7 +40,7 @@ def compare(market: Market, theirs, ours, seed: int, count: int, **settings: Any
 def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Path) -> None:
     market = MARKETS[name]()
     theirs, ours = both_sources(market, store(market, tmp_path))
-    compare(market, theirs, ours, seed, 160)
+    compare(market, theirs, ours, seed, 100)
 
 
 @pytest.mark.parametrize("name", ["dense", "holes", "days"])
@@ -75,7 +75,7 @@ def test_a_backtest_inside_of_the_data_sees_what_is_before_and_nothing_after(nam
     start, end = index[len(index) // 4], index[-len(index) // 4]
     theirs, ours = both_sources(market, store(market, tmp_path), start, end)
     pd.testing.assert_index_equal(theirs._date_index, ours._date_index, exact=True)
-    compare(market, theirs, ours, 3, 250)
+    compare(market, theirs, ours, 3, 120)
 
 
 @pytest.mark.parametrize("name", ["dense", "holes", "crypto"])

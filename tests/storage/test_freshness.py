@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,9 +14,8 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.interface import TimeRange
 from lumibot_duckdb.storage.result_cache import ResultCache
+from processes import FORKED
 from storage.frames import assert_same, index_of, minute_bars
-
-SPAWN = multiprocessing.get_context("spawn")
 
 
 def bar_of(step: int) -> pd.DataFrame:
@@ -38,9 +36,9 @@ def write_when_told(path: Path, pipe: Connection) -> None:
 @pytest.mark.timeout(1800)
 def test_a_read_sees_what_another_process_has_committed(storage: DuckDBDataStorage) -> None:
     # Ten thousand are `make soak`.
-    alternations = int(os.environ.get("LUMIBOT_DUCKDB_ALTERNATIONS", "250"))
-    ours, theirs = SPAWN.Pipe()
-    process = SPAWN.Process(target=write_when_told, args=(storage.path, theirs), daemon=True)
+    alternations = int(os.environ.get("LUMIBOT_DUCKDB_ALTERNATIONS", "100"))
+    ours, theirs = FORKED.Pipe()
+    process = FORKED.Process(target=write_when_told, args=(storage.path, theirs), daemon=True)
     process.start()
     for step in range(alternations):
         ours.send(step)

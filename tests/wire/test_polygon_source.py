@@ -522,7 +522,7 @@ def test_a_chain_is_asked_for_when_lumibot_asks(
 # -- several processes ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("processes", [4, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("processes", [2, pytest.param(10, marks=pytest.mark.long)])
 def test_processes_on_one_store_agree_with_a_run_alone(
     processes: int, server: PolygonServer, ours: Side, tmp_path: Path
 ) -> None:
