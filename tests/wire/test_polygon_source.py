@@ -519,6 +519,17 @@ def test_a_chain_is_asked_for_when_lumibot_asks(
     assert theirs == ours
 
 
+@pytest.mark.parametrize("timestep", ["week", "month"])
+def test_timesteps_that_lumibot_has_no_windows_for_are_refused_in_its_words(
+    timestep: str, server: PolygonServer, ours: Side
+) -> None:
+    with ours.entered(server):
+        source = ours.source(*map(moment, SPAN))
+        for _ in range(2):
+            with pytest.raises(ValueError, match="Timestep must be one of 'minute', 'hour', or 'day'"):
+                source.get_historical_prices(Asset("AAA"), 2, timestep)
+
+
 # -- several processes ----------------------------------------------------------------------------------------
 
 

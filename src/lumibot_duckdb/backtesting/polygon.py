@@ -169,6 +169,8 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
 
     def _load(self, asset: Asset, quote: Asset, start: datetime, timespan: str) -> None:
         """Put the bars from `start` to the end of the backtest in the data store."""
+        if timespan not in _FINER:
+            Data(asset, pd.DataFrame(), timestep=timespan, quote=quote)  # refuses weeks and months, in Lumibot's words
         try:
             seen = self._history(asset, quote, start, self.datetime_end, timespan)
         except (ProviderError, StorageError):

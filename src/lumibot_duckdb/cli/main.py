@@ -10,17 +10,17 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
 from lumibot_duckdb import __version__
-from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.errors import CommandError, fail
 from lumibot_duckdb.cli.interrupts import is_interrupt
-from lumibot_duckdb.cli.layout import printable
 
 # Each module has `add_parser(subparsers)`, which sets `run` to a function of the parsed arguments that returns the exit
-# code. The modules load what they work with only when they run.
+# code; or, when all is ready to run what is not the command's own, the function that does, whose errors are not either.
+# The modules load what they work with only when they run.
 _COMMANDS = ("import_files", "migrate", "status", "sql", "path", "run", "compare", "demo")
 
 _EXAMPLES = """\
@@ -41,7 +41,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False, **settings})
 
     def error(self, message: str) -> NoReturn:
-        self.exit(_fail(f"{message} (see {self.prog} --help)", 2))
+        self.exit(fail(f"{message} (see {self.prog} --help)", 2))
 
 
 class _CommandParser(_Parser):
@@ -61,17 +61,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.subcommand != "run":  # there, it is the script that writes
         _write_all_characters()
     try:
-        code: int = arguments.run(arguments)
-        sys.stdout.flush()
+        outcome: int | Callable[[], int] = arguments.run(arguments)
+        if isinstance(outcome, int):
+            sys.stdout.flush()
     except BrokenPipeError:
         # Python flushes stdout once more at exit, which would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+        return fail("interrupted", 130)
     except Exception as error:
-        return _fail("interrupted", 130) if is_interrupt(error) else _explain(error)
-    return code
+        return fail("interrupted", 130) if is_interrupt(error) else _explain(error)
+    return outcome if isinstance(outcome, int) else outcome()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,15 +112,10 @@ def _explain(error: Exception) -> int:
 
         traceback.print_exc()
     if isinstance(error, CommandError):
-        return _fail(str(error), error.exit_code)
+        return fail(str(error), error.exit_code)
     if isinstance(error, StorageError):
-        return _fail(str(error), 3)
-    return _fail(f"{type(error).__name__}: {error} (LUMIBOT_DUCKDB_DEBUG=1 shows where it comes from)", 70)
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"lumibot-duckdb: {printable(' '.join(message.split()))}", file=sys.stderr)
-    return code
+        return fail(str(error), 3)
+    return fail(f"{type(error).__name__}: {error} (LUMIBOT_DUCKDB_DEBUG=1 shows where it comes from)", 70)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.errors import fail
 from lumibot_duckdb.cli.script_arguments import add_script_arguments, check_switches, file_to_run, script_command
 from lumibot_duckdb.cli.store import chosen_path
 
@@ -41,7 +41,8 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> Callable[[], int]:
+    """Return what runs the script: how that ends is no more a matter of the command's."""
     script, *its_arguments = script_command(arguments, "run")
     check_switches(file_to_run(script, arguments.is_module))
     from lumibot_duckdb.backtesting.switching.activation import activate
@@ -52,21 +53,31 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.store is not None:
         hold_settings({ENVIRONMENT_VARIABLE: str(chosen_path(arguments.store))})
     activate()
-    if arguments.is_module:
-        return _as_python_would(lambda: run_module(script, its_arguments))
-    return _as_python_would(lambda: run_script(Path(script), its_arguments))
+    run = run_module if arguments.is_module else run_script
+    return lambda: _as_python_would(lambda: run(script, its_arguments))
 
 
 def _as_python_would(run: Callable[[], None]) -> int:
-    """Run a script, and end as it ends: an error is shown from the script on, and is the script's own hook's."""
+    """Run a script, and leave how it ends to Python, which shows an error from the script on."""
     from lumibot_duckdb.backtesting.switching.script import NoScriptError, traceback_of_script
 
     try:
         run()
     except NoScriptError as error:
-        raise CommandError(str(error)) from None
-    except (Exception, KeyboardInterrupt) as error:
-        error = error.with_traceback(traceback_of_script(error))
-        sys.excepthook(type(error), error, error.__traceback__)
-        return 130 if isinstance(error, KeyboardInterrupt) else 1
+        return fail(str(error), 2)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _show_from(traceback_of_script(error))
+        raise
     return 0
+
+
+def _show_from(traceback: TracebackType | None) -> None:
+    """Have the error that ends this process shown with this traceback, by whatever shows errors by now."""
+    show = sys.excepthook
+
+    def show_of_script(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
+        show(kind, error.with_traceback(traceback), traceback)
+
+    sys.excepthook = show_of_script

@@ -33,7 +33,10 @@ def file_to_run(script: str, is_module: bool) -> Path | None:
     from lumibot_duckdb.backtesting.switching.script import NoScriptError, file_of_module
 
     try:
-        return file_of_module(script) if is_module else Path(script)
+        if is_module:
+            return file_of_module(script)
+        file = Path(script)
+        return file / "__main__.py" if file.is_dir() else file
     except NoScriptError as error:
         raise CommandError(str(error)) from None
 
@@ -42,10 +45,14 @@ def check_switches(script: Path | None) -> None:
     """Refuse settings of the storage that a backtest would refuse only when the script has come to it."""
     from lumibot_duckdb.backtesting.environment import flag
     from lumibot_duckdb.backtesting.switching.switch import USE_DUCKDB, rollout
+    from lumibot_duckdb.backtesting.telemetry import LOG_STATS
+    from lumibot_duckdb.storage.engine import check_environment
 
     known = settings(script)
     try:
-        flag(USE_DUCKDB, known)
+        for variable in (USE_DUCKDB, LOG_STATS):
+            flag(variable, known)
         rollout(known)
+        check_environment(known)
     except ValueError as error:
         raise CommandError(str(error)) from None

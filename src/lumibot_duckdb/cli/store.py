@@ -32,10 +32,8 @@ def chosen_path(store: str | None, script: Path | None = None) -> Path:
 def open_store(store: str | None) -> DuckDBDataStorage:
     """Return the storage for what `--store` says."""
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
-    from lumibot_duckdb.storage.engine import check_environment
 
     try:
-        check_environment()
+        return DuckDBDataStorage(chosen_path(store))
     except ValueError as error:
         raise CommandError(str(error)) from None
-    return DuckDBDataStorage(chosen_path(store))

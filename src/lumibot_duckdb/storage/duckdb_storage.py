@@ -27,6 +27,7 @@ from lumibot_duckdb.storage.bars_input import check_bars
 from lumibot_duckdb.storage.catalog import Catalog, SeriesRecord
 from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor
 from lumibot_duckdb.storage.counters import Counters
+from lumibot_duckdb.storage.engine import check_environment
 from lumibot_duckdb.storage.errors import (
     HistoryRestatedError,
     InvalidBarsError,
@@ -102,7 +103,7 @@ class DuckDBDataStorage(DataStorageInterface):
     `cache_dir` is a folder, or a file whose name ends in `.duckdb`; by default the environment variable
     `LUMIBOT_DUCKDB_PATH`, and else the folder `duckdb` in Lumibot's cache folder. The file is made by the first write.
     `threads` and `memory_limit` (such as "512MB") bound DuckDB in this process. `cache_bytes` bounds the memory for
-    answers of earlier reads.
+    answers of earlier reads. Raises ValueError for settings, of the environment too, that are not understood.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class DuckDBDataStorage(DataStorageInterface):
         memory_limit: str | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
+        check_environment()
         self._path = store_path(cache_dir)
         self._connection = StoreConnection.of(self._path, threads=threads, memory_limit=memory_limit)
         self._spool = Spool(self._connection.path)

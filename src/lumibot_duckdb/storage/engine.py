@@ -13,6 +13,7 @@ import re
 import tempfile
 import threading
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -115,10 +116,10 @@ class Engine:
             cls._current = None
 
 
-def check_environment() -> None:
+def check_environment(environment: Mapping[str, str] = os.environ) -> None:
     """Raise ValueError if a setting in the environment is unusable, before the first use of a store does."""
-    _threads_setting(None)
-    _memory_setting(None)
+    _threads_setting(None, environment)
+    _memory_setting(None, environment)
 
 
 def spill_folder() -> str:
@@ -137,8 +138,8 @@ def leak(thing: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
-def _threads_setting(given: int | None) -> int:
-    name, value = ("threads", given) if given is not None else (THREADS_VARIABLE, os.environ.get(THREADS_VARIABLE))
+def _threads_setting(given: int | None, environment: Mapping[str, str] = os.environ) -> int:
+    name, value = ("threads", given) if given is not None else (THREADS_VARIABLE, environment.get(THREADS_VARIABLE))
     if value in (None, ""):
         return min(DEFAULT_THREADS, os.cpu_count() or 1)
     with contextlib.suppress(ValueError):
@@ -147,8 +148,8 @@ def _threads_setting(given: int | None) -> int:
     raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
 
 
-def _memory_setting(given: str | None) -> str:
-    value = given or os.environ.get(MEMORY_LIMIT_VARIABLE) or DEFAULT_MEMORY_LIMIT
+def _memory_setting(given: str | None, environment: Mapping[str, str] = os.environ) -> str:
+    value = given or environment.get(MEMORY_LIMIT_VARIABLE) or DEFAULT_MEMORY_LIMIT
     if not _MEMORY_LIMIT.fullmatch(value):
         name = "the memory limit" if given else MEMORY_LIMIT_VARIABLE
         raise ValueError(f"{name} must be a size such as '256MB' or '1GB', not {value!r}")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import builtins
 import io
 import os
-import runpy
 import sys
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
+from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
+from typing import Any
 
 _PACKAGE = str(Path(__file__).parents[2]) + os.sep
 
@@ -20,39 +22,43 @@ class NoScriptError(Exception):
     """There is nothing to run under that name; the message says why."""
 
 
-def run_script(path: Path, arguments: Sequence[str]) -> None:
+def run_script(path: str | os.PathLike[str], arguments: Sequence[str]) -> None:
     """Run a script as `python path arguments...` does; whether our sources are active is the caller's business.
 
-    `sys.argv`, `sys.path[0]` and the module `__main__` are the script's from here on. Raises what the script raises,
-    `SystemExit` included; `SyntaxError` for what is no Python, `NoScriptError` for what cannot be read.
+    A folder or an archive is run by its `__main__.py`. `sys.argv`, `sys.path[0]` and the module `__main__` are the
+    script's from here on. Raises what the script raises, `SystemExit` included; `SyntaxError` for what is no Python,
+    `NoScriptError` for what cannot be read.
     """
-    code = _code_of(path)
-    main = ModuleType("__main__")
-    file = str(path.absolute())
+    given = os.fspath(path)
+    file = os.path.join(Path.cwd(), given)  # noqa: PTH118 - not made shorter, as Python does not either
+    if Path(file).is_dir() or (Path(file).is_file() and zipfile.is_zipfile(file)):
+        found = PathFinder.find_spec("__main__", [file])
+        if found is None:
+            raise NoScriptError(f"{given} is no script, and has no __main__.py to run")
+        _run_as_main(_code_of_module(found), _names_of_module(found), [given, *arguments], file)
+        return
     names = {"__file__": file, "__cached__": None, "__loader__": SourceFileLoader("__main__", file)}
-    vars(main).update(names, __builtins__=builtins)
-    if sys.version_info < (3, 14):
-        main.__annotations__ = {}
-    sys.modules["__main__"] = main
-    sys.argv[:] = [str(path), *arguments]
-    _search_first(str(path.resolve().parent))
-    exec(code, vars(main))
+    _run_as_main(_code_of(file, given), names, [given, *arguments], str(Path(file).resolve().parent))
 
 
 def run_module(name: str, arguments: Sequence[str]) -> None:
-    """Run a module as `python -m name arguments...` does; otherwise as `run_script`.
+    """Run a module as `python -m name arguments...` does, a package by its `__main__`; otherwise as `run_script`.
 
     Raises `NoScriptError` for a module that there is not.
     """
-    sys.argv[:] = [name, *arguments]
-    _search_first(str(Path.cwd()))
+    folder = str(Path.cwd())
+    sys.argv[:] = ["-m", *arguments]
+    _search_first(folder)
     try:
         found = find_spec(name)
+        if found is not None and found.submodule_search_locations is not None:
+            found = find_spec(f"{name}.__main__")
     except (ImportError, ValueError) as error:  # of a package that it would be in
         raise NoScriptError(f"no module named {name}: {error}") from error
     if found is None:
-        raise NoScriptError(f"no module named {name}")
-    runpy.run_module(name, run_name="__main__", alter_sys=True)
+        raise NoScriptError(f"no module named {name}, or it is a package without a module __main__")
+    names = _names_of_module(found)
+    _run_as_main(_code_of_module(found), names, [str(names["__file__"]), *arguments], folder)
 
 
 def file_of_module(name: str) -> Path | None:
@@ -93,15 +99,41 @@ def traceback_of_script(error: BaseException) -> TracebackType | None:
     return traceback
 
 
-def _code_of(path: Path) -> CodeType:
-    file = str(path.absolute())
-    if path.is_dir():
-        raise NoScriptError(f"{path} is a folder, not a script")
+def _run_as_main(code: CodeType, names: Mapping[str, Any], argv: Sequence[str], folder: str) -> None:
+    """Run code as the module `__main__` of this process, whose modules are looked for in a folder first."""
+    main = ModuleType("__main__")
+    vars(main).update(names, __builtins__=builtins)
+    if sys.version_info < (3, 14):
+        main.__annotations__ = {}
+    sys.modules["__main__"] = main
+    sys.argv[:] = argv
+    _search_first(folder)
+    exec(code, vars(main))
+
+
+def _names_of_module(spec: ModuleSpec) -> dict[str, Any]:
+    return {
+        "__file__": spec.origin,
+        "__cached__": spec.cached,
+        "__loader__": spec.loader,
+        "__package__": spec.parent,
+        "__spec__": spec,
+    }
+
+
+def _code_of_module(spec: ModuleSpec) -> CodeType:
+    code = spec.loader.get_code(spec.name) if isinstance(spec.loader, InspectLoader) else None
+    if code is None:
+        raise NoScriptError(f"{spec.name} has no Python code that could be run")
+    return code
+
+
+def _code_of(file: str, given: str) -> CodeType:
     try:
         with io.open_code(file) as opened:
             source = opened.read()
     except OSError as error:
-        raise NoScriptError(f"cannot read the script {path}: {error.strerror}") from error
+        raise NoScriptError(f"cannot read the script {given}: {error.strerror}") from error
     return compile(source, file, "exec", dont_inherit=True)
 
 
