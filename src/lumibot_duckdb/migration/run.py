@@ -196,7 +196,7 @@ class _Import:
 
     def _deleted(self, outcome: Outcome, fingerprint: str) -> Outcome:
         """Delete a file that was just verified, unless something speaks against it."""
-        files = [self._file, *self._reader.companions(self._file)]
+        files = [self._file, *self._reader.companions_to_delete(self._file)]
         reason = self._against_deleting(files, outcome, fingerprint)
         if reason:
             return replace(outcome, kept=reason)
