@@ -41,7 +41,9 @@ def write_year(folder: Path, series: BarSeries, bars: pd.DataFrame, *, year: int
     """Write the file of a year, all of which counts as downloaded if there are bars: from the first to the last."""
     path = folder / "bars" / f"v{SCHEMA}" / "alpaca" / series.digest[:2] / series.digest / f"{year}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    first, last = (bars.index[0], bars.index[-1]) if len(bars) else map(pd.Timestamp, (f"{year}-03-04", f"{year}-03-08"))
+    first, last = (
+        (bars.index[0], bars.index[-1]) if len(bars) else map(pd.Timestamp, (f"{year}-03-04", f"{year}-03-08"))
+    )
     noted: dict[str, Any] = {
         "schema": SCHEMA,
         "series": series.digest,

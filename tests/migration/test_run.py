@@ -329,6 +329,37 @@ def test_a_folder_that_may_not_be_looked_into_is_told(
     assert plan.files == 0
 
 
+class Failing(DuckDBDataStorage):
+    """A store that DuckDB cannot write the bars of one symbol into."""
+
+    error: Exception
+
+    def store_ohlcv_data(self, asset: Any, *arguments: Any, **options: Any) -> Any:
+        if asset.symbol == "NEW":
+            raise self.error
+        return super().store_ohlcv_data(asset, *arguments, **options)
+
+
+def test_what_duckdb_says_of_one_file_is_told_and_the_others_go_in(parquet: Cache) -> None:
+    failing = copy_as(parquet, "stock_NEW_USD_minute.parquet")
+    parquet.storage = store = Failing(parquet.storage.path)
+    store.error = duckdb.BinderException("Binder Error: no column\nCandidates: ...")
+    found = parquet.migrate(delete_verified=True)
+    assert found[failing.name].ending is Ending.FAILED
+    assert found[failing.name].reason == "BinderException: Binder Error: no column"
+    assert found[BARS].deleted
+    assert failing.exists()
+
+
+@pytest.mark.parametrize("error", [duckdb.IOException("gone"), duckdb.FatalException("broken"), AttributeError("ours")])
+def test_what_is_wrong_with_the_store_or_with_us_ends_the_run(parquet: Cache, error: Exception) -> None:
+    copy_as(parquet, "stock_NEW_USD_minute.parquet")
+    parquet.storage = store = Failing(parquet.storage.path)
+    store.error = error
+    with pytest.raises(type(error)):
+        parquet.migrate()
+
+
 class Forgetful(DuckDBDataStorage):
     """A store that gives back a bar that it was not given."""
 

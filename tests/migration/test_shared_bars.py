@@ -37,6 +37,15 @@ def csv(cache: Cache, rows: str) -> Path:
     return path
 
 
+def test_a_file_without_bars_is_brought_in(cache: Cache) -> None:
+    write_year(cache.folder, AAPL, days("2024-03-04", rows=0))
+    write_year(cache.folder, AAPL, days("2023-03-06"), year=2023)
+    for again in (False, True):
+        found = brought_in(cache)
+        assert {each.ending for each in found.values()} == {Ending.ALREADY_HERE if again else Ending.BROUGHT_IN}
+    assert (len(cache.bars(STOCK)), len(cache.days(STOCK))) == (4, 2)
+
+
 # -- what is deleted ------------------------------------------------------------------------------------------
 
 

@@ -35,8 +35,8 @@ examples:
   lumibot-duckdb migrate --delete-verified
 
 exit codes: 0 all is in the store that can be (with --dry-run: would be); 1 some files are damaged, differ from what the
-store has, could not be verified, or wait for something that you can do; 2 the command was given wrongly; 3 trouble with
-the store; 130 interrupted (what was brought in stays).
+store has, could not be stored or verified, or wait for something that you can do; 2 the command was given wrongly;
+3 trouble with the store; 130 interrupted (what was brought in stays).
 """
 
 

@@ -10,11 +10,12 @@ from lumibot_duckdb.migration.run import Ending, Outcome
 
 FILES_NAMED = 20
 _HERE = (Ending.BROUGHT_IN, Ending.ALREADY_HERE)
-_NOT_WELL = (Ending.UNREADABLE, Ending.CONFLICT, Ending.UNVERIFIED, Ending.WAITING)
+_NOT_WELL = (Ending.UNREADABLE, Ending.CONFLICT, Ending.UNVERIFIED, Ending.FAILED, Ending.WAITING)
 _ALIKE = 3
 """So many files with the same reason are named one by one; of more, the first."""
 
 _TITLES = {
+    Ending.FAILED: "Failed, which is a fault of lumibot-duckdb (please report it):",
     Ending.UNVERIFIED: "Not verified, the store gives back something else:",
     Ending.CONFLICT: "In conflict with the store, which was kept as it is:",
     Ending.UNREADABLE: "Cannot be read:",

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+import duckdb
+
 from lumibot_duckdb.migration.contents import CacheContent, CachedBars, LeftOut
 from lumibot_duckdb.migration.errors import (
     ConflictError,
@@ -32,6 +34,8 @@ from lumibot_duckdb.storage.errors import (
 from lumibot_duckdb.storage.interface import DataStorageInterface
 
 _WRONG_WITH_THE_FILE = (InvalidBarsError, InvalidRecordError)
+_UNFORESEEN = (duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError, duckdb.ProgrammingError)
+"""What DuckDB says of a statement and its values, and not of the store, the disk or the memory."""
 
 
 class Ending(Enum):
@@ -44,6 +48,7 @@ class Ending(Enum):
     UNREADABLE = "unreadable"
     CONFLICT = "in conflict with the store"
     UNVERIFIED = "not verified"
+    FAILED = "failed"
 
 
 _ENDINGS: Mapping[type[Exception], Ending] = {
@@ -51,6 +56,7 @@ _ENDINGS: Mapping[type[Exception], Ending] = {
     LeftAloneError: Ending.LEFT_ALONE,
     ConflictError: Ending.CONFLICT,
     HistoryRestatedError: Ending.CONFLICT,
+    duckdb.Error: Ending.FAILED,
 }
 """What is said of a file for which one of these is raised, the first that fits; it is unreadable for all others."""
 
@@ -152,7 +158,7 @@ class _Import:
             if rows is not None and not delete_verified:
                 return self._ended(Ending.ALREADY_HERE, rows=rows)
             outcome = self._brought_in(fingerprint)
-        except (MigrationError, HistoryRestatedError, *_WRONG_WITH_THE_FILE) as error:
+        except (MigrationError, HistoryRestatedError, *_WRONG_WITH_THE_FILE, *_UNFORESEEN) as error:
             return self._refused(error)
         if rows is not None and outcome.ending is Ending.BROUGHT_IN:
             outcome = replace(outcome, ending=Ending.ALREADY_HERE)
@@ -241,7 +247,10 @@ class _Import:
     def _refused(self, error: Exception) -> Outcome:
         """Return the outcome of a file that was not brought in."""
         ending = next((ending for kind, ending in _ENDINGS.items() if isinstance(error, kind)), Ending.UNREADABLE)
-        return self._ended(ending, reason=str(error))
+        said = str(error)
+        if ending is Ending.FAILED:
+            said = f"{type(error).__name__}: {said.splitlines()[0]}"
+        return self._ended(ending, reason=said)
 
     def _ended(
         self,
