@@ -10,7 +10,6 @@ import pandas as pd
 from lumibot.tools.shared_bar_cache import SCHEMA, BarSeries, credential_scope
 
 KEY = "PKSHAREDSHARED"
-FURTHER = ("vwap", "trade_count")
 
 
 def series_of(symbol: str, kind: str = "StockBarsRequest", adjustment: str | None = "all") -> BarSeries:

@@ -28,12 +28,13 @@ def brought_in(cache: Cache, *symbols: str, delete_verified: bool = False) -> di
     return {outcome.file.stem: outcome for outcome in outcomes}
 
 
-def csv(cache: Cache, rows: str) -> Path:
-    """Write one of Lumibot's CSV files of days."""
+def write_csv(cache: Cache) -> Path:
+    """Write a CSV file of two of the days."""
     name = "AAPL-STOCK_USD-FOREX_NASDAQ_DAY_AMERICA-NEW-YORK_AA_2024-03-04_2024-03-05"
     path = cache.folder / "alpaca" / f"{name}.csv"
     path.parent.mkdir()
-    path.write_text(f"timestamp,open,high,low,close,volume\n{rows}")
+    rows = [f"2024-03-0{day} 00:00:00-05:00,10.0,12.0,9.0,11.0,700.0\n" for day in (4, 5)]
+    path.write_text("".join(["timestamp,open,high,low,close,volume\n", *rows]))
     return path
 
 
@@ -70,3 +71,23 @@ def test_the_notes_on_a_series_go_with_its_last_file(cache: Cache) -> None:
     write_notes(cache.folder, AAPL, epoch=1)
     assert sum(len(each.deleted) for each in brought_in(cache, delete_verified=True).values()) == 4
     assert cache.files() == []
+
+
+@pytest.mark.parametrize("columns", [["trade_count", "vwap"], ["trade_count"], []])
+def test_a_file_that_has_more_of_bars_than_a_csv_file_before_it_stays(cache: Cache, columns: list[str]) -> None:
+    csv, bars = write_csv(cache), days("2024-03-04")
+    lacking = [name for name in ("vwap", "trade_count") if name not in columns]
+    shared = write_year(cache.folder, AAPL, bars.assign(**dict.fromkeys(lacking, float("nan"))))
+    found = brought_in(cache, delete_verified=True)
+    assert found[csv.stem].deleted
+    told = (f"its {' and '.join(columns)} where there were bars in the store before, such as those of CSV files",)
+    assert found["2024"].left_out == (told if columns else ())
+    assert found["2024"].kept == (f"the store does not have {told[0]}" if columns else "")
+    assert cache.files() == ([shared] if columns else [])
+    assert cache.bars(STOCK)["vwap"].isna().tolist() == [True, True, "vwap" in lacking, "vwap" in lacking]
+
+
+def test_a_file_whose_bars_the_store_has_whole_is_deleted(cache: Cache) -> None:
+    write_year(cache.folder, AAPL, days("2024-03-04"))
+    assert brought_in(cache)["2024"].left_out == ()
+    assert brought_in(cache, delete_verified=True)["2024"].deleted

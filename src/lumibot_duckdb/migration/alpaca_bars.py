@@ -77,6 +77,17 @@ class AlpacaBars(CachedBars):
             return f"the store has no bar at {lacking[0]}"
         return self._other_price(stored)
 
+    def only_in_file(self, storage: DataStorageInterface) -> str:
+        """Say which columns of bars are not in the store, which had the prices of those from elsewhere."""
+        stored = self._stored(storage)
+        common = self.bars.index.intersection(stored.index)
+        others = [str(name) for name in self.bars if name not in COLUMNS]
+        here, there = (frame.reindex(index=common, columns=others) for frame in (self.bars, stored))
+        names = [name for name in others if (here[name].notna() & (here[name] != there[name])).any()]
+        if not names:
+            return ""
+        return f"its {' and '.join(names)} where there were bars in the store before, such as those of CSV files"
+
     def _lacking(self, storage: DataStorageInterface) -> list[TimeRange]:
         """Return the ranges that the store does not cover."""
         known = storage.coverage(self.key)

@@ -56,6 +56,10 @@ class CacheContent(ABC):
     def difference(self, storage: DataStorageInterface) -> str | None:
         """Return None if the store gives all of it back, to the bit; else the first difference, in words."""
 
+    def only_in_file(self, storage: DataStorageInterface) -> str:
+        """Say what of it was left out since the store had other values there on purpose; "" if nothing was."""
+        return ""
+
 
 @dataclass(frozen=True)
 class LeftOut(CacheContent):

@@ -182,6 +182,8 @@ class _Import:
         if differences:
             return self._ended(Ending.UNVERIFIED, contents, new=new, reason=differences[0])
         outcome = self._ended(Ending.BROUGHT_IN, contents, new=new)
+        only_here = tuple(told for each in contents if (told := each.only_in_file(self._storage)))
+        outcome = replace(outcome, left_out=outcome.left_out + only_here)
         # What was written to meanwhile is still to come, and what somebody should look at is told each time.
         if self._is_still(fingerprint) and not outcome.damaged:
             path, versions = str(self._file.absolute()), self._versions(contents)
