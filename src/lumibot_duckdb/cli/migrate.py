@@ -38,6 +38,9 @@ exit codes: 0 all is in the store that can be (with --dry-run: would be); 1 some
 store has, could not be stored or verified, or wait for something that you can do; 2 the command was given wrongly;
 3 trouble with the store; 130 interrupted (what was brought in stays).
 """
+_OUTDATED = """\
+The store is of an older release, which a run would bring up to date. It was not asked now: what is in it already counts
+as new."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -69,7 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
     storage = open_store(arguments.store)
     try:
         folder, assets = _folder(arguments.folder), _assets(arguments.symbols or "")
-        if not arguments.dry_run:  # which would bring a store of an older release up to date
+        if not (arguments.dry_run and storage.is_outdated()):  # a dry run does not bring it up to date
             assets += _stored_assets(storage)
         plan = plan_of(folder, only, storage.path, assets=assets)
         return _run_plan(plan, storage, arguments)
@@ -158,6 +161,8 @@ def _look(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace)
     from lumibot_duckdb.cli.migrate_summary import forecast
     from lumibot_duckdb.migration.run import foreseen
 
+    if storage.is_outdated():
+        print(f"{_OUTDATED}\n")
     outcomes: list[Outcome] = []
     _take(foreseen(plan, storage), plan, outcomes)
     print(forecast(plan, outcomes, arguments.all))

@@ -15,8 +15,6 @@ from lumibot_duckdb.backtesting.alpaca_actions import GIVEN_AT, RESTATES, SOURCE
 from lumibot_duckdb.backtesting.windows.calendar_frames import COLUMNS
 from lumibot_duckdb.migration.contents import CachedBars, value_text
 from lumibot_duckdb.migration.errors import ConflictError
-from lumibot_duckdb.storage import coverage
-from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.bars_input import check_bars
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.interface import AssetKey, DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
@@ -53,13 +51,9 @@ class AlpacaBars(CachedBars):
         pieces = self._lacking(storage)
         if not pieces:
             return 0
-        starts = starts_of(self.bars)
-        inside = np.zeros(len(starts), dtype=bool)
-        for piece in pieces:
-            inside |= (starts >= piece.start) & (starts < piece.end)
         return storage.store_ohlcv_data(
             self.key.asset,
-            self.bars[inside],
+            self.bars[self._inside(pieces)],
             self.key.source,
             self.key.timeframe,
             adjustment=self.key.adjustment,
@@ -87,11 +81,6 @@ class AlpacaBars(CachedBars):
         if not names:
             return ""
         return f"its {' and '.join(names)} where there were bars in the store before, such as those of CSV files"
-
-    def _lacking(self, storage: DataStorageInterface) -> list[TimeRange]:
-        """Return the ranges that the store does not cover."""
-        known = storage.coverage(self.key)
-        return [piece for asked in self.covered for piece in coverage.missing(asked, known)]
 
     @property
     def _given_at(self) -> datetime:

@@ -241,6 +241,10 @@ class DuckDBDataStorage(DataStorageInterface):
             now = datetime.now(timezone.utc).replace(tzinfo=None)
             migrated_files.remember_file(cursor, path, fingerprint, rows, versions, now)
 
+    def is_outdated(self) -> bool:
+        """Tell whether an older release made the store; see the interface."""
+        return self._connection.exists() and not self._refresh(upgrade=False)
+
     def migrated_rows(self, path: str, fingerprint: str) -> int | None:
         """Return how many rows a file of an old cache brought, if the store has them still; see the interface."""
         if not self._refresh(upgrade=False):
