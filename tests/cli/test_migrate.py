@@ -24,6 +24,7 @@ from lumibot.tools import shared_bar_cache
 from cli.files import Command
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.errors import StorageError, StoreWriteError
+from lumibot_duckdb.storage.interface import AssetKey
 from migration.caches import DATA, DOWNLOADED, written
 from migration.shared_files import KEY, days, series_of, write_year
 from parity.ground import silence
@@ -355,7 +356,7 @@ def test_shared_bars_are_found_by_symbol_and_key(
     refused = command("migrate", "--from", folder)
     assert refused.code == 1
     assert "Not brought in yet:\n" in refused.out
-    assert "set ALPACA_API_KEY (or ALPACA_OAUTH_TOKEN) to the one that it was downloaded with" in refused.out
+    assert "no key is known: set ALPACA_API_KEY (or ALPACA_OAUTH_TOKEN)" in refused.out
     (command.folder / ".env").write_text(f"ALPACA_API_KEY={key}\n")
     assert "name its symbol (--symbols)" in command("migrate", "--from", folder).out
     assert "1 file brought in" in command("migrate", "--from", folder, "--symbols", "qqq, spy,BTC/USD").out
@@ -383,6 +384,31 @@ def test_a_dry_run_finds_shared_bars_by_what_the_store_has_of_alpaca(command: Co
     assert ended.code == 1
     assert "\n1 of 2 files (" in ended.out
     assert ") would be brought in, 1 not: 4 rows." in ended.out
+
+
+@pytest.mark.parametrize("symbol", [OPTION, OPTION.lower(), OPTION.replace("SPY", "SPY   ")])
+def test_an_option_is_named_by_its_symbol(command: Command, shared: Path, symbol: str) -> None:
+    ended = command("migrate", "--from", shared, "--symbols", f"aapl,{symbol}")
+    assert (ended.code, ended.err) == (0, "")
+    assert "2 files brought in" in ended.out
+    (option,) = [info.key.asset for info in command.storage().list_series() if info.key.asset.asset_type == "option"]
+    assert option == AssetKey("SPY", "option", expiration=dt.date(2024, 11, 9), strike=435.5, right="CALL")
+
+
+def test_the_advice_for_shared_bars_names_the_symbol_and_the_key(
+    command: Command, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = "its name is a digest of its symbol and the key that it was downloaded with, and "
+    either = (
+        f"{digest}none of those known gives it: name its symbol (--symbols), or set ALPACA_API_KEY (or "
+        "ALPACA_OAUTH_TOKEN) to that key, and run again\n"
+    )
+    assert either in command("migrate", "--from", shared).out
+    monkeypatch.setenv("ALPACA_API_KEY", "PKANOTHER")
+    assert either in command("migrate", "--from", shared, "--symbols", "AAPL").out
+    monkeypatch.delenv("ALPACA_API_KEY")
+    told = command("migrate", "--from", shared, "--symbols", "AAPL").out
+    assert f"{digest}no key is known: set ALPACA_API_KEY (or ALPACA_OAUTH_TOKEN) to that key, and name its" in told
 
 
 # -- many files -----------------------------------------------------------------------------------------------

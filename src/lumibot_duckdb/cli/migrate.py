@@ -53,7 +53,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--symbols",
         metavar="SYMBOL,...",
-        help="what Alpaca's shared bars are of, besides the CSV files' symbols: SPY,BTC/USD",
+        help="what Alpaca's shared bars are of, besides the CSV files' symbols: SPY,BTC/USD,SPY231109C00435000",
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
     parser.add_argument(
@@ -145,11 +145,17 @@ def _sources(text: str) -> set[str]:
 
 
 def _assets(text: str) -> list[AssetKey]:
-    from lumibot_duckdb.storage.interface import AssetKey
+    symbols = ["".join(symbol.upper().split()) for symbol in text.split(",")]
+    return [_asset(symbol) for symbol in symbols if symbol]
 
-    symbols = [symbol.strip().upper() for symbol in text.split(",") if symbol.strip()]
-    pairs = [symbol.partition("/") for symbol in symbols]
-    return [AssetKey(base, "crypto", quote) if quote else AssetKey(base) for base, _, quote in pairs]
+
+def _asset(symbol: str) -> AssetKey:
+    """Return what a symbol of Alpaca's stands for: a pair, an option or a stock."""
+    from lumibot_duckdb.storage.interface import AssetKey
+    from lumibot_duckdb.storage.occ import option_of
+
+    base, _, quote = symbol.partition("/")
+    return AssetKey(base, "crypto", quote) if quote else option_of(symbol) or AssetKey(base)
 
 
 def _stored_assets(storage: DuckDBDataStorage) -> list[AssetKey]:
