@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lumibot_duckdb.migration.plan import plan_of
-from lumibot_duckdb.migration.run import Ending, Outcome, migrated
+from lumibot_duckdb.migration.run import Ending, Outcome, foreseen, migrated
 from lumibot_duckdb.storage.interface import AssetKey, SeriesKey
-from migration.caches import Cache
+from migration.caches import Cache, written
 from migration.shared_files import KEY, days, series_of, write_notes, write_year
 
 STOCK = SeriesKey(AssetKey("AAPL"), "alpaca", "day", "all")
@@ -39,11 +40,14 @@ def write_csv(cache: Cache) -> Path:
 
 
 def test_a_file_without_bars_is_brought_in(cache: Cache) -> None:
-    write_year(cache.folder, AAPL, days("2024-03-04", rows=0))
+    empty = write_year(cache.folder, AAPL, days("2024-03-04", rows=0))
     write_year(cache.folder, AAPL, days("2023-03-06"), year=2023)
-    for again in (False, True):
-        found = brought_in(cache)
-        assert {each.ending for each in found.values()} == {Ending.ALREADY_HERE if again else Ending.BROUGHT_IN}
+    plan = plan_of(cache.folder, assets=[AssetKey("AAPL")])
+    for ending in (Ending.BROUGHT_IN, Ending.ALREADY_HERE):
+        assert {each.ending for each in foreseen(plan, cache.storage)} == {ending}
+        assert {each.ending for each in brought_in(cache).values()} == {ending}
+    written(empty, pd.Timestamp.now("UTC").to_pydatetime() - pd.Timedelta(days=1))
+    assert {each.ending for each in foreseen(plan, cache.storage)} == {Ending.ALREADY_HERE}
     assert (len(cache.bars(STOCK)), len(cache.days(STOCK))) == (4, 2)
 
 

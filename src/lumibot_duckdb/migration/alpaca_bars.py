@@ -43,12 +43,12 @@ class AlpacaBars(CachedBars):
     def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse adjusted bars, too, that cannot be told to go with those that are there."""
         check_bars(self.label, self.bars)
-        self._refuse_others(storage, adds=bool(self._lacking(storage)))
+        self._refuse_others(storage, adds=bool(self.lacking(storage)))
         return None
 
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Store what the store does not cover, in one write."""
-        pieces = self._lacking(storage)
+        pieces = self.lacking(storage)
         if not pieces:
             return 0
         return storage.store_ohlcv_data(

@@ -129,7 +129,7 @@ class CachedBars(CacheContent):
 
     def new_rows(self, storage: DataStorageInterface) -> int:
         """Return how many bars are in ranges that the store does not cover."""
-        return int(self._inside(self._lacking(storage)).sum())
+        return int(self._inside(self.lacking(storage)).sum())
 
     def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse bars that cannot be stored, and those that the store has with other values."""
@@ -142,7 +142,7 @@ class CachedBars(CacheContent):
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Store the bars of what is not covered in the store yet, and nothing of it in another version."""
         version, added = checked, 0
-        for piece in self._lacking(storage):
+        for piece in self.lacking(storage):
             result = storage.store_ohlcv_data(
                 self.key.asset,
                 self.bars[self._inside([piece])],
@@ -158,7 +158,7 @@ class CachedBars(CacheContent):
             added += result.added
         return added
 
-    def _lacking(self, storage: DataStorageInterface) -> list[TimeRange]:
+    def lacking(self, storage: DataStorageInterface) -> list[TimeRange]:
         """Return the ranges that the store does not cover."""
         known = storage.coverage(self.key)
         return [piece for asked in self.covered for piece in coverage.missing(asked, known)]

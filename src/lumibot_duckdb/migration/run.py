@@ -200,11 +200,15 @@ class _Import:
         for content in contents:
             content.check(self._storage)
         new = sum(content.new_rows(self._storage) for content in contents)
-        bars = [content for content in contents if content.rows]
-        if new or not bars:
+        filled = [content for content in contents if content.rows]
+        if new or (not filled and self._tells_of_gaps(contents)):
             return self._ended(Ending.BROUGHT_IN, contents, new=new)
-        difference = self._difference(bars)
+        difference = self._difference(filled)
         return self._ended(Ending.UNVERIFIED if difference else Ending.ALREADY_HERE, contents, reason=difference)
+
+    def _tells_of_gaps(self, contents: Sequence[CacheContent]) -> bool:
+        """Tell whether there is an answer without bars that the store does not have."""
+        return any(isinstance(content, CachedBars) and content.lacking(self._storage) for content in contents)
 
     def _difference(self, contents: Sequence[CacheContent]) -> str:
         return next((found for each in contents if (found := each.difference(self._storage))), "")
