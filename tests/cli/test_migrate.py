@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 from lumibot import constants
@@ -23,11 +24,14 @@ from lumibot.tools import shared_bar_cache
 from cli.files import Command
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.errors import StorageError, StoreWriteError
+from lumibot_duckdb.storage.interface import AssetKey
 from migration.caches import DATA, DOWNLOADED, written
+from migration.shared_files import KEY, days, series_of, write_year
 from parity.ground import silence
 from parity.polygon_sides import Side
 from wire.polygon_server import PolygonServer
 
+OPTION = "SPY241109C00435500"
 STOCK = "polygon/stock_OLD_USD_minute.parquet"
 S3 = {"LUMIBOT_CACHE_BACKEND": "s3", "LUMIBOT_CACHE_MODE": "readwrite", "LUMIBOT_CACHE_S3_BUCKET": "bars-of-mine"}
 
@@ -102,6 +106,40 @@ def test_a_dry_run_tells_what_a_stopped_run_has_left(command: Command, cache: Pa
     assert ended.code == 0
     assert "\n1 of 4 files (" in ended.out
     assert ") would be brought in: 80 rows. 3 in the store already. Nothing was written." in ended.out
+    assert command.store.read_bytes() == before
+
+
+def test_a_dry_run_asks_the_store(command: Command, cache: Path) -> None:
+    command("migrate", "--from", cache)
+    for file in cache.rglob("*.parquet"):
+        written(file, DOWNLOADED + dt.timedelta(minutes=1))
+    ended = command("migrate", "--from", cache, "--dry-run")
+    assert ended.code == 0
+    assert "\n0 of 4 files (" in ended.out
+    assert ") would be brought in: 0 rows. 4 in the store already. Nothing was written." in ended.out
+    frame = pd.read_parquet(cache / STOCK)
+    frame.assign(close=frame["close"] + 1).to_parquet(cache / STOCK)
+    written(cache / STOCK, DOWNLOADED)
+    before = command.store.read_bytes()
+    ended = command("migrate", "--from", cache, "--dry-run")
+    assert ended.code == command("migrate", "--from", cache).code == 1
+    assert f"In conflict with the store, which was kept as it is:\n  {STOCK}: the store has other bars" in ended.out
+    assert ") would be brought in, 1 not: 0 rows. 3 in the store already. Nothing was written." in ended.out
+    assert command.store.read_bytes() == before
+
+
+def test_a_dry_run_says_that_it_does_not_ask_an_outdated_store(command: Command, cache: Path) -> None:
+    assert "older release" not in command("migrate", "--from", cache, "--dry-run").out
+    command("migrate", "--from", cache)
+    command.storage().close()
+    with duckdb.connect(str(command.store)) as store:
+        store.execute("UPDATE store_meta SET value = '2' WHERE key = 'schema_version'; DROP TABLE migrated_file")
+    before = command.store.read_bytes()
+    ended = command("migrate", "--from", cache, "--dry-run")
+    assert ended.out.startswith(
+        "The store is of an older release, which a run would bring up to date. It was not asked"
+    )
+    assert ") would be brought in: 186 rows. Nothing was written." in ended.out
     assert command.store.read_bytes() == before
 
 
@@ -318,7 +356,7 @@ def test_shared_bars_are_found_by_symbol_and_key(
     refused = command("migrate", "--from", folder)
     assert refused.code == 1
     assert "Not brought in yet:\n" in refused.out
-    assert "set ALPACA_API_KEY (or ALPACA_OAUTH_TOKEN) to the one that it was downloaded with" in refused.out
+    assert "no key is known: set ALPACA_API_KEY (or ALPACA_OAUTH_TOKEN)" in refused.out
     (command.folder / ".env").write_text(f"ALPACA_API_KEY={key}\n")
     assert "name its symbol (--symbols)" in command("migrate", "--from", folder).out
     assert "1 file brought in" in command("migrate", "--from", folder, "--symbols", "qqq, spy,BTC/USD").out
@@ -326,6 +364,51 @@ def test_shared_bars_are_found_by_symbol_and_key(
     stored = command.storage().get_historical_prices("SPY", source="alpaca")
     assert stored["close"].tolist() == prices.tolist()
     assert key not in command.storage().sql("SELECT metadata FROM ingest").to_pandas().to_string()
+
+
+@pytest.fixture
+def shared(command: Command, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache with shared bars of days of Apple and of an option, downloaded with `KEY`."""
+    monkeypatch.delenv("LUMIBOT_SHARED_BARS_SCOPE", raising=False)
+    monkeypatch.setenv("ALPACA_API_KEY", KEY)
+    folder = command.folder / "shared"
+    write_year(folder, series_of("AAPL"), days("2024-03-04"))
+    write_year(folder, series_of(OPTION, "OptionBarsRequest", None), days("2024-03-04", price=3.0))
+    return folder
+
+
+def test_a_dry_run_finds_shared_bars_by_what_the_store_has_of_alpaca(command: Command, shared: Path) -> None:
+    other = days("2023-03-06")[["open", "high", "low", "close", "volume"]]
+    command.storage().store_ohlcv_data("AAPL", other, "alpaca", "day", adjustment="split")
+    ended = command("migrate", "--from", shared, "--dry-run")
+    assert ended.code == 1
+    assert "\n1 of 2 files (" in ended.out
+    assert ") would be brought in, 1 not: 4 rows." in ended.out
+
+
+@pytest.mark.parametrize("symbol", [OPTION, OPTION.lower(), OPTION.replace("SPY", "SPY   ")])
+def test_an_option_is_named_by_its_symbol(command: Command, shared: Path, symbol: str) -> None:
+    ended = command("migrate", "--from", shared, "--symbols", f"aapl,{symbol}")
+    assert (ended.code, ended.err) == (0, "")
+    assert "2 files brought in" in ended.out
+    (option,) = [info.key.asset for info in command.storage().list_series() if info.key.asset.asset_type == "option"]
+    assert option == AssetKey("SPY", "option", expiration=dt.date(2024, 11, 9), strike=435.5, right="CALL")
+
+
+def test_the_advice_for_shared_bars_names_the_symbol_and_the_key(
+    command: Command, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = "its name is a digest of its symbol and the key that it was downloaded with, and "
+    either = (
+        f"{digest}none of those known gives it: name its symbol (--symbols), or set ALPACA_API_KEY (or "
+        "ALPACA_OAUTH_TOKEN) to that key, and run again\n"
+    )
+    assert either in command("migrate", "--from", shared).out
+    monkeypatch.setenv("ALPACA_API_KEY", "PKANOTHER")
+    assert either in command("migrate", "--from", shared, "--symbols", "AAPL").out
+    monkeypatch.delenv("ALPACA_API_KEY")
+    told = command("migrate", "--from", shared, "--symbols", "AAPL").out
+    assert f"{digest}no key is known: set ALPACA_API_KEY (or ALPACA_OAUTH_TOKEN) to that key, and name its" in told
 
 
 # -- many files -----------------------------------------------------------------------------------------------

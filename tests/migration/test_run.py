@@ -121,6 +121,55 @@ def test_looking_at_a_plan_leaves_an_older_store_as_it_is(parquet: Cache) -> Non
         assert store.execute("SELECT value FROM store_meta WHERE key = 'schema_version'").fetchall() == [("2",)]
 
 
+def dearer(frame: pd.DataFrame) -> pd.DataFrame:
+    frame.loc[3, "close"] += 0.01
+    return frame
+
+
+def three_hours_later(frame: pd.DataFrame) -> pd.DataFrame:
+    """Bars at times that the store covers as empty ones."""
+    return frame.assign(datetime=frame["datetime"] + pd.Timedelta(hours=3))
+
+
+def with_earlier_days(frame: pd.DataFrame) -> pd.DataFrame:
+    """Bars of five weeks before as well."""
+    earlier = frame.assign(datetime=frame["datetime"] - pd.Timedelta(days=35))
+    return pd.concat([earlier, frame], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "ending", "new"),
+    [
+        (lambda frame: frame, Ending.ALREADY_HERE, 0),
+        (dearer, Ending.CONFLICT, 0),
+        (three_hours_later, Ending.UNVERIFIED, 0),
+        (with_earlier_days, Ending.BROUGHT_IN, 80),
+    ],
+)
+def test_looking_at_a_plan_asks_the_store(parquet: Cache, change: Any, ending: Ending, new: int) -> None:
+    parquet.file(SNAPSHOT).unlink()
+    parquet.migrate()
+    path = copy_as(parquet, BARS, change)
+    written(path, DOWNLOADED + dt.timedelta(hours=1))
+    parquet.storage.close()
+    before = parquet.storage.path.read_bytes()
+    (seen,) = foreseen(parquet.plan(), parquet.storage)
+    parquet.storage.close()
+    assert parquet.storage.path.read_bytes() == before
+    assert (seen.ending, seen.new) == (ending, new)
+    done = parquet.migrate()[BARS]
+    assert (done.reason, done.new) == (seen.reason, new)
+    assert done.ending is (Ending.BROUGHT_IN if ending is Ending.ALREADY_HERE else ending)
+
+
+def test_looking_at_a_plan_tells_which_bars_cannot_be_stored(parquet: Cache) -> None:
+    copy_as(parquet, BARS, within_a_second)
+    (seen,) = foreseen(parquet.plan(), parquet.storage)
+    assert (seen.ending, seen.new) == (Ending.UNREADABLE, 0)
+    assert not parquet.storage.path.parent.exists()
+    assert parquet.migrate()[BARS].reason == seen.reason
+
+
 # -- what is wrong with a file --------------------------------------------------------------------------------
 
 
@@ -204,10 +253,6 @@ def test_what_the_store_has_is_kept_where_a_file_says_otherwise(parquet: Cache) 
     parquet.migrate()
     stored = parquet.bars(STOCK)
 
-    def dearer(frame: pd.DataFrame) -> pd.DataFrame:
-        frame.loc[3, "close"] += 0.01
-        return frame
-
     copy_as(parquet, BARS, dearer)
     found = parquet.migrate()[BARS]
     assert found.ending is Ending.CONFLICT
@@ -215,13 +260,8 @@ def test_what_the_store_has_is_kept_where_a_file_says_otherwise(parquet: Cache) 
     pd.testing.assert_frame_equal(parquet.bars(STOCK), stored)
 
 
-def with_earlier_days(frame: pd.DataFrame) -> pd.DataFrame:
-    """Bars of five weeks before as well, at twice the price and so from before a split of the later ones."""
-    earlier = frame.assign(datetime=frame["datetime"] - pd.Timedelta(days=35))
-    return pd.concat([earlier, frame], ignore_index=True)
-
-
 def twice_the_price(frame: pd.DataFrame) -> pd.DataFrame:
+    """Bars of before as well, and all as from before a split."""
     both = with_earlier_days(frame)
     prices = ["open", "high", "low", "close"]
     return both.assign(**{name: both[name] * 2 for name in prices})
@@ -327,6 +367,37 @@ def test_a_folder_that_may_not_be_looked_into_is_told(
     (told,) = [each for each in plan.left_alone if each.where == "polygon"]
     assert (told.reason, told.unknown) == ("it cannot be looked into: Permission denied", only != ("yahoo",))
     assert plan.files == 0
+
+
+class Failing(DuckDBDataStorage):
+    """A store that DuckDB cannot write the bars of one symbol into."""
+
+    error: Exception
+
+    def store_ohlcv_data(self, asset: Any, *arguments: Any, **options: Any) -> Any:
+        if asset.symbol == "NEW":
+            raise self.error
+        return super().store_ohlcv_data(asset, *arguments, **options)
+
+
+def test_what_duckdb_says_of_one_file_is_told_and_the_others_go_in(parquet: Cache) -> None:
+    failing = copy_as(parquet, "stock_NEW_USD_minute.parquet")
+    parquet.storage = store = Failing(parquet.storage.path)
+    store.error = duckdb.BinderException("Binder Error: no column\nCandidates: ...")
+    found = parquet.migrate(delete_verified=True)
+    assert found[failing.name].ending is Ending.FAILED
+    assert found[failing.name].reason == "BinderException: Binder Error: no column"
+    assert found[BARS].deleted
+    assert failing.exists()
+
+
+@pytest.mark.parametrize("error", [duckdb.IOException("gone"), duckdb.FatalException("broken"), AttributeError("ours")])
+def test_what_is_wrong_with_the_store_or_with_us_ends_the_run(parquet: Cache, error: Exception) -> None:
+    copy_as(parquet, "stock_NEW_USD_minute.parquet")
+    parquet.storage = store = Failing(parquet.storage.path)
+    store.error = error
+    with pytest.raises(type(error)):
+        parquet.migrate()
 
 
 class Forgetful(DuckDBDataStorage):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
+import duckdb
 import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.errors import InvalidBarsError
+from lumibot_duckdb.storage.interface import TimeRange
 from storage.frames import assert_same, column_strategy, index_of, minute_bars
 
 FIRST = minute_bars(rows=4)
@@ -184,3 +186,47 @@ def test_two_frames_of_any_columns_lose_no_value(data: st.DataObject) -> None:
                     came = part[name].tolist() if name in part.columns else [None] * len(part)
                     assert same_values(there, came), name
         storage.close()
+
+
+# -- columns that nothing was ever in -------------------------------------------------------------------------
+
+HOUR = TimeRange(1_700_000_000 // 3600 * 3600, 1_700_000_000 // 3600 * 3600 + 3600)
+FURTHER = minute_bars(rows=4).assign(vwap=np.float64("nan"), signal=pd.array([None] * 4, dtype="Int64"))
+
+
+def store_nothing_in_them(storage: DuckDBDataStorage, how: str) -> pd.DataFrame:
+    """Store columns in which there is no value; return what is to come back."""
+    if how == "no bars":
+        storage.store_ohlcv_data("X", FURTHER.iloc[:0], "test", "minute", covered=HOUR)
+        return FURTHER.iloc[:0]
+    storage.store_ohlcv_data("X", FURTHER.drop(columns=["vwap", "signal"]), "test", "minute")
+    storage.store_ohlcv_data("X", FURTHER, "test", "minute")
+    return FURTHER
+
+
+@pytest.mark.parametrize("how", ["no bars", "no values"])
+def test_columns_without_a_value_come_back(storage: DuckDBDataStorage, how: str) -> None:
+    expected = store_nothing_in_them(storage, how)
+    assert_same(storage.get_historical_prices("X"), expected)
+    assert storage.read_arrow(storage.pin("X")).column_names == ["datetime", *expected]
+    assert storage.verify().findings == []
+
+
+@pytest.mark.parametrize("how", ["no bars", "no values"])
+def test_a_store_that_lacks_such_columns_is_read_and_written(storage: DuckDBDataStorage, how: str) -> None:
+    """As earlier releases left it: the columns are noted, and the table does not have them."""
+    expected = store_nothing_in_them(storage, how)
+    storage.close()
+    with duckdb.connect(str(storage.path)) as store:
+        store.execute("DROP VIEW ohlcv_data")
+        store.execute("ALTER TABLE bar DROP COLUMN IF EXISTS vwap")
+        store.execute("ALTER TABLE bar DROP COLUMN IF EXISTS x_signal_double")
+    again = DuckDBDataStorage(storage.path)
+    assert_same(again.get_historical_prices("X"), expected)
+    pin = again.pin("X")
+    assert again.read_bars(pin, columns=["vwap"]).columns["vwap"].shape == (len(expected),)
+    assert again.last_time_at_or_before(pin, 2**31, "vwap") is None
+    values = FURTHER.assign(vwap=1.5, signal=pd.array([None, 1, 2, 3], dtype="Int64"))
+    again.store_ohlcv_data("X", values, "test", "minute")
+    assert_same(again.get_historical_prices("X"), values)
+    assert again.verify().findings == []

@@ -35,9 +35,12 @@ examples:
   lumibot-duckdb migrate --delete-verified
 
 exit codes: 0 all is in the store that can be (with --dry-run: would be); 1 some files are damaged, differ from what the
-store has, could not be verified, or wait for something that you can do; 2 the command was given wrongly; 3 trouble with
-the store; 130 interrupted (what was brought in stays).
+store has, could not be stored or verified, or wait for something that you can do; 2 the command was given wrongly;
+3 trouble with the store; 130 interrupted (what was brought in stays).
 """
+_OUTDATED = """\
+The store is of an older release, which a run would bring up to date. It was not asked now: what is in it already counts
+as new."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -50,7 +53,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--symbols",
         metavar="SYMBOL,...",
-        help="what Alpaca's shared bars are of, besides the CSV files' symbols: SPY,BTC/USD",
+        help="what Alpaca's shared bars are of, besides the CSV files' symbols: SPY,BTC/USD,SPY231109C00435000",
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
     parser.add_argument(
@@ -69,7 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
     storage = open_store(arguments.store)
     try:
         folder, assets = _folder(arguments.folder), _assets(arguments.symbols or "")
-        if not arguments.dry_run:  # which would bring a store of an older release up to date
+        if not (arguments.dry_run and storage.is_outdated()):  # a dry run does not bring it up to date
             assets += _stored_assets(storage)
         plan = plan_of(folder, only, storage.path, assets=assets)
         return _run_plan(plan, storage, arguments)
@@ -142,11 +145,17 @@ def _sources(text: str) -> set[str]:
 
 
 def _assets(text: str) -> list[AssetKey]:
-    from lumibot_duckdb.storage.interface import AssetKey
+    symbols = ["".join(symbol.upper().split()) for symbol in text.split(",")]
+    return [_asset(symbol) for symbol in symbols if symbol]
 
-    symbols = [symbol.strip().upper() for symbol in text.split(",") if symbol.strip()]
-    pairs = [symbol.partition("/") for symbol in symbols]
-    return [AssetKey(base, "crypto", quote) if quote else AssetKey(base) for base, _, quote in pairs]
+
+def _asset(symbol: str) -> AssetKey:
+    """Return what a symbol of Alpaca's stands for: a pair, an option or a stock."""
+    from lumibot_duckdb.storage.interface import AssetKey
+    from lumibot_duckdb.storage.occ import option_of
+
+    base, _, quote = symbol.partition("/")
+    return AssetKey(base, "crypto", quote) if quote else option_of(symbol) or AssetKey(base)
 
 
 def _stored_assets(storage: DuckDBDataStorage) -> list[AssetKey]:
@@ -158,6 +167,8 @@ def _look(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace)
     from lumibot_duckdb.cli.migrate_summary import forecast
     from lumibot_duckdb.migration.run import foreseen
 
+    if storage.is_outdated():
+        print(f"{_OUTDATED}\n")
     outcomes: list[Outcome] = []
     _take(foreseen(plan, storage), plan, outcomes)
     print(forecast(plan, outcomes, arguments.all))

@@ -10,11 +10,12 @@ from lumibot_duckdb.migration.run import Ending, Outcome
 
 FILES_NAMED = 20
 _HERE = (Ending.BROUGHT_IN, Ending.ALREADY_HERE)
-_NOT_WELL = (Ending.UNREADABLE, Ending.CONFLICT, Ending.UNVERIFIED, Ending.WAITING)
+_NOT_WELL = (Ending.UNREADABLE, Ending.CONFLICT, Ending.UNVERIFIED, Ending.FAILED, Ending.WAITING)
 _ALIKE = 3
 """So many files with the same reason are named one by one; of more, the first."""
 
 _TITLES = {
+    Ending.FAILED: "Failed, which is a fault of lumibot-duckdb (please report it):",
     Ending.UNVERIFIED: "Not verified, the store gives back something else:",
     Ending.CONFLICT: "In conflict with the store, which was kept as it is:",
     Ending.UNREADABLE: "Cannot be read:",
@@ -64,10 +65,10 @@ def nothing_found(plan: Plan, every: bool) -> str:
 
 
 def _foreseen(outcomes: Sequence[Outcome]) -> tuple[int, int, int, int]:
-    """Return how many files would be brought in, the rows of those, how many are here already, and how many not."""
+    """Return how many files would be brought in, with how many new rows, how many are here already, how many not."""
     new = [outcome for outcome in outcomes if outcome.ending is Ending.BROUGHT_IN]
     here = sum(outcome.ending is Ending.ALREADY_HERE for outcome in outcomes)
-    return len(new), sum(outcome.rows for outcome in new), here, len(outcomes) - len(new) - here
+    return len(new), sum(outcome.new for outcome in new), here, len(outcomes) - len(new) - here
 
 
 def _forecast_table(plan: Plan, outcomes: Sequence[Outcome]) -> str:

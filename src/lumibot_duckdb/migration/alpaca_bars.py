@@ -15,8 +15,6 @@ from lumibot_duckdb.backtesting.alpaca_actions import GIVEN_AT, RESTATES, SOURCE
 from lumibot_duckdb.backtesting.windows.calendar_frames import COLUMNS
 from lumibot_duckdb.migration.contents import CachedBars, value_text
 from lumibot_duckdb.migration.errors import ConflictError
-from lumibot_duckdb.storage import coverage
-from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.bars_input import check_bars
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.interface import AssetKey, DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
@@ -45,21 +43,17 @@ class AlpacaBars(CachedBars):
     def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse adjusted bars, too, that cannot be told to go with those that are there."""
         check_bars(self.label, self.bars)
-        self._refuse_others(storage, adds=bool(self._lacking(storage)))
+        self._refuse_others(storage, adds=bool(self.lacking(storage)))
         return None
 
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Store what the store does not cover, in one write."""
-        pieces = self._lacking(storage)
+        pieces = self.lacking(storage)
         if not pieces:
             return 0
-        starts = starts_of(self.bars)
-        inside = np.zeros(len(starts), dtype=bool)
-        for piece in pieces:
-            inside |= (starts >= piece.start) & (starts < piece.end)
         return storage.store_ohlcv_data(
             self.key.asset,
-            self.bars[inside],
+            self.bars[self._inside(pieces)],
             self.key.source,
             self.key.timeframe,
             adjustment=self.key.adjustment,
@@ -77,10 +71,16 @@ class AlpacaBars(CachedBars):
             return f"the store has no bar at {lacking[0]}"
         return self._other_price(stored)
 
-    def _lacking(self, storage: DataStorageInterface) -> list[TimeRange]:
-        """Return the ranges that the store does not cover."""
-        known = storage.coverage(self.key)
-        return [piece for asked in self.covered for piece in coverage.missing(asked, known)]
+    def only_in_file(self, storage: DataStorageInterface) -> str:
+        """Say which columns of bars are not in the store, which had the prices of those from elsewhere."""
+        stored = self._stored(storage)
+        common = self.bars.index.intersection(stored.index)
+        others = [str(name) for name in self.bars if name not in COLUMNS]
+        here, there = (frame.reindex(index=common, columns=others) for frame in (self.bars, stored))
+        names = [name for name in others if (here[name].notna() & (here[name] != there[name])).any()]
+        if not names:
+            return ""
+        return f"its {' and '.join(names)} where there were bars in the store before, such as those of CSV files"
 
     @property
     def _given_at(self) -> datetime:

@@ -78,6 +78,10 @@ class AlpacaChain(CacheContent):
         """How many contracts it has."""
         return sum(len(strikes) for side in self.chain["Chains"].values() for strikes in side.values())
 
+    def new_rows(self, storage: DataStorageInterface) -> int:
+        """Return how many contracts there are, unless the store has a chain of the same days."""
+        return self.rows if self._stored(storage) is None else 0
+
     def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse a chain of which the store has another."""
         stored = self._stored(storage)

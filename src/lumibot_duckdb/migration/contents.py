@@ -33,6 +33,10 @@ class CacheContent(ABC):
         """How many bars, splits or contracts it has."""
 
     @abstractmethod
+    def new_rows(self, storage: DataStorageInterface) -> int:
+        """Return how many of them `write` would add to the store."""
+
+    @abstractmethod
     def check(self, storage: DataStorageInterface) -> int | None:
         """Raise what speaks against storing it, and write nothing; return the version of the series that was looked at.
 
@@ -56,6 +60,10 @@ class CacheContent(ABC):
     def difference(self, storage: DataStorageInterface) -> str | None:
         """Return None if the store gives all of it back, to the bit; else the first difference, in words."""
 
+    def only_in_file(self, storage: DataStorageInterface) -> str:
+        """Say what of it was left out since the store had other values there on purpose; "" if nothing was."""
+        return ""
+
 
 @dataclass(frozen=True)
 class LeftOut(CacheContent):
@@ -75,6 +83,10 @@ class LeftOut(CacheContent):
     @property
     def rows(self) -> int:
         """None that would be stored."""
+        return 0
+
+    def new_rows(self, storage: DataStorageInterface) -> int:
+        """None either."""
         return 0
 
     def check(self, storage: DataStorageInterface) -> int | None:
@@ -115,6 +127,10 @@ class CachedBars(CacheContent):
         """How many bars there are."""
         return len(self.bars)
 
+    def new_rows(self, storage: DataStorageInterface) -> int:
+        """Return how many bars are in ranges that the store does not cover."""
+        return int(self._inside(self.lacking(storage)).sum())
+
     def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse bars that cannot be stored, and those that the store has with other values."""
         check_bars(self.label, self.bars)
@@ -125,26 +141,35 @@ class CachedBars(CacheContent):
 
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Store the bars of what is not covered in the store yet, and nothing of it in another version."""
-        version, known = checked, storage.coverage(self.key)
-        added = 0
-        starts = starts_of(self.bars)
-        for asked in self.covered:
-            for piece in coverage.missing(asked, known):
-                inside = (starts >= piece.start) & (starts < piece.end)
-                result = storage.store_ohlcv_data(
-                    self.key.asset,
-                    self.bars[inside],
-                    self.key.source,
-                    self.key.timeframe,
-                    adjustment=self.key.adjustment,
-                    covered=piece,
-                    metadata={**metadata, **self.noted(piece)},
-                    asked_at=self.asked_at,
-                    onto=version,
-                )
-                version = result.version_id
-                added += result.added
+        version, added = checked, 0
+        for piece in self.lacking(storage):
+            result = storage.store_ohlcv_data(
+                self.key.asset,
+                self.bars[self._inside([piece])],
+                self.key.source,
+                self.key.timeframe,
+                adjustment=self.key.adjustment,
+                covered=piece,
+                metadata={**metadata, **self.noted(piece)},
+                asked_at=self.asked_at,
+                onto=version,
+            )
+            version = result.version_id
+            added += result.added
         return added
+
+    def lacking(self, storage: DataStorageInterface) -> list[TimeRange]:
+        """Return the ranges that the store does not cover."""
+        known = storage.coverage(self.key)
+        return [piece for asked in self.covered for piece in coverage.missing(asked, known)]
+
+    def _inside(self, pieces: Sequence[TimeRange]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Tell which bars start in some ranges."""
+        starts = starts_of(self.bars)
+        inside = np.zeros(len(starts), dtype=bool)
+        for piece in pieces:
+            inside |= (starts >= piece.start) & (starts < piece.end)
+        return inside
 
     def _version(self, storage: DataStorageInterface) -> int | None:
         """Return the current version of the series."""

@@ -48,6 +48,10 @@ class CachedChain(CacheContent):
         """How many contracts it has."""
         return sum(len(strikes) for days in self.chain["Chains"].values() for strikes in days.values())
 
+    def new_rows(self, storage: DataStorageInterface) -> int:
+        """Return how many contracts there are, unless the store has a chain of the same date and bound."""
+        return self.rows if self._stored(storage) is None else 0
+
     def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse a chain of which the store has another."""
         if self._stored(storage) not in (None, self.chain):

@@ -54,6 +54,10 @@ class CachedSplits(CacheContent):
         """None: they go with the bars."""
         return 0
 
+    def new_rows(self, storage: DataStorageInterface) -> int:
+        """None: they go with the bars."""
+        return 0
+
     def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse splits that do not go with those, or the bars, that the store has."""
         known = storage.corporate_actions(self.stock, SOURCE)

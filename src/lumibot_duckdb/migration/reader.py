@@ -36,6 +36,10 @@ class CacheReader(ABC):
         """Return files that belong to one of them and mean nothing without it (a snapshot of splits, a lock)."""
         return ()
 
+    def companions_to_delete(self, path: Path) -> Sequence[Path]:
+        """Return those that go when the file is deleted: all that no other file needs."""
+        return self.companions(path)
+
     @abstractmethod
     def read(self, path: Path) -> Sequence[CacheContent]:
         """Return what a file holds. Raises a `MigrationError` with the reason when it is not to be brought in."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+import duckdb
+
 from lumibot_duckdb.migration.contents import CacheContent, CachedBars, LeftOut
 from lumibot_duckdb.migration.errors import (
     ConflictError,
@@ -31,7 +33,11 @@ from lumibot_duckdb.storage.errors import (
 )
 from lumibot_duckdb.storage.interface import DataStorageInterface
 
-_WRONG_WITH_THE_FILE = (InvalidBarsError, InvalidRecordError)
+_UNFORESEEN = (duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError, duckdb.ProgrammingError)
+"""What DuckDB says of a statement and its values, and not of the store, the disk or the memory."""
+
+_REASONS = (MigrationError, HistoryRestatedError, InvalidBarsError, InvalidRecordError, *_UNFORESEEN)
+"""What is a file's own, so that the run goes on."""
 
 
 class Ending(Enum):
@@ -44,6 +50,7 @@ class Ending(Enum):
     UNREADABLE = "unreadable"
     CONFLICT = "in conflict with the store"
     UNVERIFIED = "not verified"
+    FAILED = "failed"
 
 
 _ENDINGS: Mapping[type[Exception], Ending] = {
@@ -51,6 +58,7 @@ _ENDINGS: Mapping[type[Exception], Ending] = {
     LeftAloneError: Ending.LEFT_ALONE,
     ConflictError: Ending.CONFLICT,
     HistoryRestatedError: Ending.CONFLICT,
+    duckdb.Error: Ending.FAILED,
 }
 """What is said of a file for which one of these is raised, the first that fits; it is unreadable for all others."""
 
@@ -86,12 +94,13 @@ def migrated(plan: Plan, storage: DataStorageInterface, *, delete_verified: bool
 
 
 def foreseen(plan: Plan, storage: DataStorageInterface) -> Iterator[Outcome]:
-    """Read the files of a plan, and yield what would become of each; whether the store would take it is not tried.
+    """Read the files of a plan, and yield what would become of each, as far as it tells before another is in.
 
-    Files that the store has already are not read again. Writes nothing.
+    Files that the store has already are not read again. Writes nothing; so an outdated store is not asked.
     """
+    ask = not storage.is_outdated()
     for each in _imports(plan, storage):
-        yield each.forecast()
+        yield each.forecast(ask=ask)
 
 
 def _imports(plan: Plan, storage: DataStorageInterface) -> Iterator[_Import]:
@@ -133,14 +142,16 @@ class _Import:
         self._file = file
         self._storage = storage
 
-    def forecast(self) -> Outcome:
-        """Say what would become of the file, as far as it tells."""
+    def forecast(self, *, ask: bool) -> Outcome:
+        """Say what would become of the file; without `ask`, if the store had nothing of it."""
         try:
             rows = self._rows_here(self._fingerprint())
             if rows is not None:
                 return self._ended(Ending.ALREADY_HERE, rows=rows)
             contents = _contents(self._reader, self._file)
-        except MigrationError as error:
+            if ask:
+                return self._foreseen(contents)
+        except _REASONS as error:
             return self._refused(error)
         return self._ended(Ending.BROUGHT_IN, contents, new=sum(content.rows for content in contents))
 
@@ -152,7 +163,7 @@ class _Import:
             if rows is not None and not delete_verified:
                 return self._ended(Ending.ALREADY_HERE, rows=rows)
             outcome = self._brought_in(fingerprint)
-        except (MigrationError, HistoryRestatedError, *_WRONG_WITH_THE_FILE) as error:
+        except _REASONS as error:
             return self._refused(error)
         if rows is not None and outcome.ending is Ending.BROUGHT_IN:
             outcome = replace(outcome, ending=Ending.ALREADY_HERE)
@@ -172,15 +183,35 @@ class _Import:
         checked = [content.check(self._storage) for content in contents]
         metadata = {"migrated_from": self._file.relative_to(self._folder).as_posix()}
         new = sum(each.write(self._storage, metadata, version) for each, version in zip(contents, checked, strict=True))
-        differences = [difference for each in contents if (difference := each.difference(self._storage))]
-        if differences:
-            return self._ended(Ending.UNVERIFIED, contents, new=new, reason=differences[0])
+        difference = self._difference(contents)
+        if difference:
+            return self._ended(Ending.UNVERIFIED, contents, new=new, reason=difference)
         outcome = self._ended(Ending.BROUGHT_IN, contents, new=new)
+        only_here = tuple(told for each in contents if (told := each.only_in_file(self._storage)))
+        outcome = replace(outcome, left_out=outcome.left_out + only_here)
         # What was written to meanwhile is still to come, and what somebody should look at is told each time.
         if self._is_still(fingerprint) and not outcome.damaged:
             path, versions = str(self._file.absolute()), self._versions(contents)
             self._storage.remember_migrated(path, fingerprint, outcome.rows, versions)
         return outcome
+
+    def _foreseen(self, contents: Sequence[CacheContent]) -> Outcome:
+        """Ask the store what it would make of what the file holds."""
+        for content in contents:
+            content.check(self._storage)
+        new = sum(content.new_rows(self._storage) for content in contents)
+        filled = [content for content in contents if content.rows]
+        if new or (not filled and self._tells_of_gaps(contents)):
+            return self._ended(Ending.BROUGHT_IN, contents, new=new)
+        difference = self._difference(filled)
+        return self._ended(Ending.UNVERIFIED if difference else Ending.ALREADY_HERE, contents, reason=difference)
+
+    def _tells_of_gaps(self, contents: Sequence[CacheContent]) -> bool:
+        """Tell whether there is an answer without bars that the store does not have."""
+        return any(isinstance(content, CachedBars) and content.lacking(self._storage) for content in contents)
+
+    def _difference(self, contents: Sequence[CacheContent]) -> str:
+        return next((found for each in contents if (found := each.difference(self._storage))), "")
 
     def _versions(self, contents: Sequence[CacheContent]) -> list[int]:
         """Return the current versions of the series that the bars are in; of empty answers there may be none."""
@@ -196,7 +227,7 @@ class _Import:
 
     def _deleted(self, outcome: Outcome, fingerprint: str) -> Outcome:
         """Delete a file that was just verified, unless something speaks against it."""
-        files = [self._file, *self._reader.companions(self._file)]
+        files = [self._file, *self._reader.companions_to_delete(self._file)]
         reason = self._against_deleting(files, outcome, fingerprint)
         if reason:
             return replace(outcome, kept=reason)
@@ -241,7 +272,10 @@ class _Import:
     def _refused(self, error: Exception) -> Outcome:
         """Return the outcome of a file that was not brought in."""
         ending = next((ending for kind, ending in _ENDINGS.items() if isinstance(error, kind)), Ending.UNREADABLE)
-        return self._ended(ending, reason=str(error))
+        said = str(error)
+        if ending is Ending.FAILED:
+            said = f"{type(error).__name__}: {said.splitlines()[0]}"
+        return self._ended(ending, reason=said)
 
     def _ended(
         self,

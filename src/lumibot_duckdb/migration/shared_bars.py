@@ -36,12 +36,13 @@ class SharedBarReader(CacheReader):
         return sorted(sorted(found, reverse=True), key=lambda path: path.parent)
 
     def companions(self, path: Path) -> Sequence[Path]:
-        """Return Lumibot's lock on a file, and with a series' first file what is noted of the series."""
-        lock, notes = path.with_name(path.name + ".lock"), path.with_name("series.json")
-        found = [lock] if lock.is_file() else []
-        if notes.is_file() and path == min(path.parent.glob("*.parquet")):
-            found.append(notes)
-        return found
+        """Return Lumibot's lock on a file, and what is noted of its series."""
+        return [each for each in (path.with_name(path.name + ".lock"), _notes(path)) if each.is_file()]
+
+    def companions_to_delete(self, path: Path) -> Sequence[Path]:
+        """Return those without the notes while there are other files: by them Lumibot tells which are outdated."""
+        alone = all(other == path for other in path.parent.glob("*.parquet"))
+        return [each for each in self.companions(path) if alone or each != _notes(path)]
 
     def read(self, path: Path) -> Sequence[CacheContent]:
         """Return the bars of a file."""
@@ -52,3 +53,7 @@ class SharedBarReader(CacheReader):
         with lumibot_silent():
             from lumibot_duckdb.migration.shared_series import SharedSeries
         return SharedSeries(self.files(), self._csv_files, self.assets)
+
+
+def _notes(path: Path) -> Path:
+    return path.with_name("series.json")

@@ -106,10 +106,12 @@ class SharedSeries:
 
     @property
     def _advice(self) -> str:
-        what = "name its symbol (--symbols)"
-        if not self._scopes:
-            what = "set ALPACA_API_KEY (or ALPACA_OAUTH_TOKEN) to the one that it was downloaded with, and " + what
-        return f"its name is a digest that does not tell whose bars it holds: {what}, and run again"
+        symbol, key = "name its symbol (--symbols)", "set ALPACA_API_KEY (or ALPACA_OAUTH_TOKEN) to that key"
+        if self._scopes:
+            what = f"none of those known gives it: {symbol}, or {key}"
+        else:
+            what = f"no key is known: {key}, and {symbol} unless a CSV file or the store does"
+        return f"its name is a digest of its symbol and the key that it was downloaded with, and {what}, and run again"
 
 
 def _digests(asset: AssetKey, scopes: Sequence[str]) -> Iterator[tuple[str, SeriesKey]]:

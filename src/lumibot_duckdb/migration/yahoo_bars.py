@@ -106,6 +106,10 @@ class YahooDays(CachedBars):
 class YahooMinutes(CachedBars):
     """Intraday bars of a symbol. Others may have gathered in the store; a split may lie in between."""
 
+    def new_rows(self, storage: DataStorageInterface) -> int:
+        """Return how many bars the store does not have, whatever it covers: Yahoo has no older ones any more."""
+        return self.rows - np.intersect1d(starts_of(self._stored(storage)), starts_of(self.bars)).size
+
     def _compare_with(self, stored: pd.DataFrame) -> None:
         """Refuse bars, too, that have none in common with those that are there, to show that they go together."""
         super()._compare_with(stored)

@@ -41,14 +41,6 @@ def chosen(layout: Layout, columns: Sequence[str] | None) -> tuple[ColumnLayout,
     return tuple(found[name] for name in columns)
 
 
-def select_list(columns: Sequence[ColumnLayout]) -> str:
-    """Return the SQL that selects `ts` and what is stored of some columns."""
-    names = ["ts"]
-    for column in columns:
-        names += [f'"{name}"' for name in (column.physical, column.bits) if name is not None]
-    return ", ".join(names)
-
-
 def in_time_order(table: pa.Table) -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.int64]]]:
     """Return a stored table sorted by `ts`, and its bar starts in epoch seconds.
 

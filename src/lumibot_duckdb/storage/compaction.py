@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from lumibot_duckdb.storage import coverage as ranges
 from lumibot_duckdb.storage import migrations
+from lumibot_duckdb.storage.bar_table import bar_columns
 from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor
 from lumibot_duckdb.storage.engine import NEW_FILE, attach, spill_folder
 from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError
@@ -262,15 +263,6 @@ def _stretches(version_id: int, rows: int, start: int, end: int) -> list[Piece]:
     parts = -(-rows // _ROWS_AT_A_TIME)
     cuts = [start + (end - start) * part // parts for part in range(parts + 1)]
     return [Piece((version_id, version_id), (a, b)) for a, b in pairwise(cuts)]
-
-
-def bar_columns(cursor: StoreCursor) -> list[tuple[str, str]]:
-    """Return name and type of every column of `bar`."""
-    return cursor.rows(
-        "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = ? AND table_name = 'bar' "
-        "ORDER BY column_index",
-        [cursor.db],
-    )
 
 
 def _make_tables(new: _Workshop, columns: list[tuple[str, str]]) -> None:

@@ -23,6 +23,7 @@ from lumibot_duckdb.storage import (
     verification,
 )
 from lumibot_duckdb.storage import coverage as ranges
+from lumibot_duckdb.storage.bar_table import over_bars, stored_rows
 from lumibot_duckdb.storage.bars_input import check_bars
 from lumibot_duckdb.storage.catalog import Catalog, SeriesRecord
 from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor
@@ -60,7 +61,7 @@ from lumibot_duckdb.storage.interface import (
     TimeRange,
     WriteResult,
 )
-from lumibot_duckdb.storage.layout import Kind
+from lumibot_duckdb.storage.layout import ColumnLayout, Kind
 from lumibot_duckdb.storage.location import ensure_folder, store_path
 from lumibot_duckdb.storage.renewal import renew
 from lumibot_duckdb.storage.result_cache import ResultCache
@@ -242,6 +243,10 @@ class DuckDBDataStorage(DataStorageInterface):
             now = datetime.now(timezone.utc).replace(tzinfo=None)
             migrated_files.remember_file(cursor, path, fingerprint, rows, versions, now)
 
+    def is_outdated(self) -> bool:
+        """Tell whether an older release made the store; see the interface."""
+        return self._connection.exists() and not self._refresh(upgrade=False)
+
     def migrated_rows(self, path: str, fingerprint: str) -> int | None:
         """Return how many rows a file of an old cache brought, if the store has them still; see the interface."""
         if not self._refresh(upgrade=False):
@@ -296,7 +301,7 @@ class DuckDBDataStorage(DataStorageInterface):
     def read_arrow(self, pin: SeriesPin, within: TimeRange | None = None) -> pa.Table:
         """Return pinned bars as an Arrow table: `datetime` (UTC) and the series' columns; what is missing is null."""
         layout = self._state(pin).layout
-        table, _ = self._read_stored(pin, within, bars_output.select_list(layout.columns))
+        table, _ = self._read_stored(pin, within, layout.columns)
         return bars_output.arrow_table(table, layout)
 
     def read_polars(self, pin: SeriesPin, within: TimeRange | None = None) -> pl.DataFrame:
@@ -363,8 +368,9 @@ class DuckDBDataStorage(DataStorageInterface):
         if state.first is None or time < state.first:
             return None
         condition = ""
+        named: tuple[ColumnLayout, ...] = ()
         if column is not None:
-            (chosen,) = bars_output.chosen(state.layout, [column])
+            named = (chosen,) = bars_output.chosen(state.layout, [column])
             if chosen.physical is None:
                 return None
             condition = f' AND "{chosen.physical}" IS NOT NULL'
@@ -376,10 +382,9 @@ class DuckDBDataStorage(DataStorageInterface):
             f"ts > {timestamp_literal(near)} AND ts <= {timestamp_literal(time)}",
             f"ts <= {timestamp_literal(near)}",
         ):
+            query = f"SELECT {epoch_seconds('max(ts)')} FROM {{bar}} WHERE {_pinned(pin)} AND {stretch}{condition}"
             with self._read() as cursor:
-                ((found,),) = cursor.rows(
-                    f"SELECT {epoch_seconds('max(ts)')} FROM {{db}}.bar WHERE {_pinned(pin)} AND {stretch}{condition}"
-                )
+                ((found,),) = over_bars(cursor, cursor.rows, query, named)
                 if found is None:
                     _refuse_if_gone(cursor, pin)
             if found is not None:
@@ -392,7 +397,7 @@ class DuckDBDataStorage(DataStorageInterface):
         held = self._cache.get(asked)
         if held is None:
             with self._counters.timing():
-                _, times = self._read_stored(pin, None, "ts")
+                _, times = self._read_stored(pin, None, ())
                 held = bars_output.session_bounds(times)
             self._cache.put(asked, held, held.nbytes)
         answer: np.ndarray[Any, np.dtype[np.int64]] = held
@@ -718,7 +723,7 @@ class DuckDBDataStorage(DataStorageInterface):
         if held is not None:
             return held, True
         with self._counters.timing():
-            table, times = self._read_stored(pin, within, bars_output.select_list(wanted))
+            table, times = self._read_stored(pin, within, wanted)
             bars = bars_output.bar_arrays(table, times, wanted)
         size = bars_output.size_in_bytes(bars)
         shared = remember and self._cache.takes(size)
@@ -727,14 +732,14 @@ class DuckDBDataStorage(DataStorageInterface):
         return bars, shared
 
     def _read_stored(
-        self, pin: SeriesPin, within: TimeRange | None, select: str
+        self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[ColumnLayout]
     ) -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.int64]]]:
         """Return pinned rows as they are stored, in the order of time, and their bar starts in epoch seconds."""
         condition = _pinned(pin)
         if within is not None:
             condition += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
         with self._read() as cursor:
-            table = cursor.arrow(f"SELECT {select} FROM {{db}}.bar WHERE {condition}")
+            table = stored_rows(cursor, columns, condition)
             if table.num_rows == 0:
                 _refuse_if_gone(cursor, pin)
         self._counters.read(table.num_rows, table.nbytes)

@@ -391,6 +391,13 @@ class DataStorageInterface(ABC):
         """
 
     @abstractmethod
+    def is_outdated(self) -> bool:
+        """Tell whether an older release made the store, so that nearly every call would bring it up to date first.
+
+        Changes nothing itself, and `migrated_rows` does not either.
+        """
+
+    @abstractmethod
     def migrated_rows(self, path: str, fingerprint: str) -> int | None:
         """Return how many rows `remember_migrated` was told of a file in this state, if its bars are all there still.
 

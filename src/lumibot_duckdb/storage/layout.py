@@ -84,6 +84,11 @@ class ColumnLayout:
         """What sort of values the column holds; None if it holds none."""
         return None if self.physical is None else kind_of(self.dtype)
 
+    def physical_columns(self) -> list[tuple[str, str]]:
+        """Return name and SQL type of the columns of `bar` that it lies in."""
+        values = [] if self.physical is None else [(self.physical, kind_of(self.dtype).value)]
+        return values if self.bits is None else [*values, (self.bits, "BIGINT")]
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -94,13 +99,7 @@ class Layout:
 
     def physical(self) -> list[tuple[str, str]]:
         """Return name and SQL type of every column of `bar` that is used."""
-        found = []
-        for column in self.columns:
-            if column.physical is not None and column.kind is not None:
-                found.append((column.physical, column.kind.value))
-            if column.bits is not None:
-                found.append((column.bits, "BIGINT"))
-        return found
+        return [each for column in self.columns for each in column.physical_columns()]
 
     def column(self, name: str) -> ColumnLayout | None:
         """Return a column by its name in frames."""

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lumibot_duckdb.storage import coverage as ranges
+from lumibot_duckdb.storage.bar_table import bar_columns, stored_rows
 from lumibot_duckdb.storage.bars_input import InputBars, InputColumn
-from lumibot_duckdb.storage.bars_output import in_time_order, select_list
+from lumibot_duckdb.storage.bars_output import in_time_order
 from lumibot_duckdb.storage.connection import StoreCursor
 from lumibot_duckdb.storage.errors import HistoryRestatedError, InvalidBarsError
 from lumibot_duckdb.storage.identity import published_name
@@ -237,12 +238,12 @@ class Write:
             or not (min(bounds) <= before.last and max(bounds) >= before.first)
         ):
             return _Difference(np.ones(len(bars), bool), np.zeros(len(bars), bool), np.empty(0, np.int64))
-        stored, times = in_time_order(
-            self._cursor.arrow(
-                f"SELECT {select_list(before.layout.columns)} FROM {{db}}.bar WHERE version_id = {before.version_id} "
-                f"AND ts >= {timestamp_literal(min(bounds))} AND ts <= {timestamp_literal(max(bounds))}"
-            )
+        columns = before.layout.columns
+        condition = (
+            f"version_id = {before.version_id} AND ts >= {timestamp_literal(min(bounds))} "
+            f"AND ts <= {timestamp_literal(max(bounds))}"
         )
+        stored, times = in_time_order(stored_rows(self._cursor, columns, condition))
         at = np.minimum(np.searchsorted(times, bars.times), max(len(times) - 1, 0))
         known = times[at] == bars.times if len(times) else np.zeros(len(bars), bool)
         changed = known.copy()
@@ -377,13 +378,7 @@ class Write:
         further = [(name, sql_type) for name, sql_type in layout.physical() if name not in ALWAYS_THERE]
         if not further:
             return
-        known = {
-            name
-            for (name,) in self._cursor.rows(
-                "SELECT column_name FROM duckdb_columns() WHERE database_name = ? AND table_name = 'bar'",
-                [self._cursor.db],
-            )
-        }
+        known = {name for name, _ in bar_columns(self._cursor)}
         for name, sql_type in further:
             if name not in known:
                 self._cursor.execute(f'ALTER TABLE {{db}}.bar ADD COLUMN "{name}" {sql_type}')
@@ -447,6 +442,7 @@ class Write:
     def _layout_id(self, layout: Layout) -> int:
         if self._before is not None and layout == self._before.layout:
             return self._before.layout_id
+        self._ensure_columns(layout)  # those without a value, too: whoever reads names all columns
         definition = layout.to_json()
         known = self._cursor.rows("SELECT layout_id FROM {db}.layout WHERE definition = ?", [definition])
         if known:

@@ -21,9 +21,9 @@ from lumibot.backtesting import alpaca_backtesting
 
 from lumibot_duckdb.backtesting.alpaca_chains import SOURCE
 from lumibot_duckdb.comparison.stored_provider.answers import StoredAnswers
-from lumibot_duckdb.comparison.stored_provider.occ import occ_symbol, option_of
 from lumibot_duckdb.comparison.stored_provider.replacing import replaced
 from lumibot_duckdb.storage.interface import AssetKey, SeriesKey, TimeRange
+from lumibot_duckdb.storage.occ import occ_symbol, option_of
 from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe
 
 _BARS = {"/v2/stocks/bars": "stock", "/v1beta3/crypto/us/bars": "crypto", "/v1beta1/options/bars": "option"}

@@ -21,12 +21,12 @@ from polygon.rest.base import BaseClient
 from lumibot_duckdb.backtesting.polygon_chains import CHAIN_REUSE
 from lumibot_duckdb.backtesting.polygon_records import SOURCE, SPLIT_ADJUSTED, TICKER, WHOLE_NUMBERS
 from lumibot_duckdb.comparison.stored_provider.answers import StoredAnswers
-from lumibot_duckdb.comparison.stored_provider.occ import occ_symbol, option_of
 from lumibot_duckdb.comparison.stored_provider.replacing import replaced
 from lumibot_duckdb.providers.days import DaySpan
 from lumibot_duckdb.providers.polygon import day_range
 from lumibot_duckdb.providers.polygon_frames import COLUMNS
 from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, SeriesKey, TimeRange
+from lumibot_duckdb.storage.occ import occ_symbol, option_of
 
 _AGGREGATES = re.compile(
     r"/v2/aggs/ticker/(?P<ticker>[^/]+)/range/(?P<count>\d+)/(?P<timespan>\w+)/(?P<begin>[^/]+)/(?P<end>[^/]+)"
