@@ -116,16 +116,18 @@ class CachedBars(CacheContent):
         return len(self.bars)
 
     def check(self, storage: DataStorageInterface) -> int | None:
-        """Refuse bars that cannot be stored, and those that the store has with other values."""
+        """Refuse bars that cannot be stored, and those that the store has with other values, or knows not to be."""
         check_bars(self.label, self.bars)
         version = self._version(storage)
-        if storage.coverage(self.key):
-            self._compare_with(self._stored(storage))
+        if storage.coverage(self.key, for_good=True):
+            stored = self._stored(storage)
+            self._compare_with(stored)
+            self._refuse_unheard_of(stored, self._answered(storage))
         return version
 
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Store the bars of what is not covered in the store yet, and nothing of it in another version."""
-        version, known = checked, storage.coverage(self.key)
+        version, known = checked, self._answered(storage)
         added = 0
         starts = starts_of(self.bars)
         for asked in self.covered:
@@ -146,6 +148,10 @@ class CachedBars(CacheContent):
                 added += result.added
         return added
 
+    def _answered(self, storage: DataStorageInterface) -> list[TimeRange]:
+        """Return for which ranges the store needs nothing more: bars count for more than an empty answer."""
+        return storage.coverage(self.key, for_good=len(self.bars) > 0)
+
     def _version(self, storage: DataStorageInterface) -> int | None:
         """Return the current version of the series."""
         try:
@@ -158,6 +164,17 @@ class CachedBars(CacheContent):
         difference = _first_difference(stored, self.bars, only_common=True)
         if difference is not None:
             raise ConflictError(f"the store has other bars of {self.label} ({difference}); those are kept")
+
+    def _refuse_unheard_of(self, stored: pd.DataFrame, answered: Sequence[TimeRange]) -> None:
+        """Raise `ConflictError` if there are bars where the store has an answer that lacks them."""
+        times = np.setdiff1d(starts_of(self.bars), starts_of(stored))
+        for piece in answered:
+            inside = times[(times >= piece.start) & (times < piece.end)]
+            if len(inside):
+                at = pd.Timestamp(inside[0], unit="s", tz="UTC")
+                raise ConflictError(
+                    f"the store has bars of {self.label} around {at}, and none at that time; those are kept"
+                )
 
     def difference(self, storage: DataStorageInterface) -> str | None:
         """Compare every bar with what the store gives back."""

@@ -115,21 +115,9 @@ class YahooMinutes(CachedBars):
                 "tells whether there was a split in between; those are kept"
             )
 
-    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
-        """Store the bars that are not there yet."""
-        added = super().write(storage, metadata, checked) if storage.coverage(self.key) else 0
-        (covered,) = self.covered
-        result = storage.store_ohlcv_data(
-            self.key.asset,
-            self.bars,
-            self.key.source,
-            self.key.timeframe,
-            adjustment=self.key.adjustment,
-            covered=covered,
-            metadata={**metadata, **self.metadata},
-            asked_at=self.asked_at,
-        )
-        return added + result.added
+    def _answered(self, storage: DataStorageInterface) -> list[TimeRange]:
+        """Return nothing: Yahoo has the last days only, so that others were lacking from what is stored."""
+        return []
 
 
 def contents_of(path: Path, symbol: str, kind: str) -> Sequence[CacheContent]:
