@@ -206,6 +206,19 @@ def test_days_that_are_stamped_in_no_known_way_are_left_alone(tmp_path: Path) ->
         YahooReader(tmp_path).read(pickled(tmp_path, "ABC", "1d", bars(odd)))
 
 
+def test_a_day_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    days = bars(pd.date_range("2023-01-02 16:00", periods=30, tz=NEW_YORK))
+    with pytest.raises(LeftAloneError, match="it has 2023-01-31 twice"):
+        YahooReader(tmp_path).read(pickled(tmp_path, "ABC", "1d", pd.concat([days, days[-1:]])))
+
+
+def test_rows_that_lack_a_number_are_told(tmp_path: Path) -> None:
+    days = bars(pd.date_range("2023-01-02 16:00", periods=30, tz=NEW_YORK))
+    days.iloc[5, 5] = np.nan
+    content, left_out = YahooReader(tmp_path).read(pickled(tmp_path, "ABC", "1d", days))
+    assert (content.rows, left_out.label) == (29, "rows that lack a number (1)")
+
+
 def test_yahoos_word_goes_with_the_bars_and_is_left_alone_without_any(tmp_path: Path) -> None:
     said = {"error": False, "info": {"market": "us_market", "exchangeTimezoneName": NEW_YORK}}
     alone, word = (pickled(tmp_path, symbol, "info", said) for symbol in ("ALONE", "ABC"))

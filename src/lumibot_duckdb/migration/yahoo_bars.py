@@ -125,17 +125,25 @@ def contents_of(path: Path, symbol: str, kind: str) -> Sequence[CacheContent]:
     pickled = _read(path)
     if (pickled.symbol, pickled.type) != (symbol, kind):
         raise UnreadableFileError(f"it holds {pickled.type} of {pickled.symbol!r}, which is not what its name says")
-    frame = _checked(pickled.frame())
+    frame, lacking = _checked(pickled.frame())
     said, not_said = _market_in(path.with_name(f"{symbol}_{INFO}{SUFFIX}"))
     timeframe = TIMEFRAMES[kind]
     of = _days_of if timeframe == "day" else _minutes_of
-    return [*of(SeriesKey(asset_of(symbol), SOURCE, timeframe, ADJUSTMENT), symbol, frame, said, path), *not_said]
+    return [
+        *of(SeriesKey(asset_of(symbol), SOURCE, timeframe, ADJUSTMENT), symbol, frame, said, path),
+        *lacking,
+        *not_said,
+    ]
 
 
 def _days_of(
     key: SeriesKey, symbol: str, frame: pd.DataFrame, said: Market | None, path: Path
 ) -> Sequence[CacheContent]:
-    place, starts = _days_placed(pd.DatetimeIndex(frame.index), said)
+    index = pd.DatetimeIndex(frame.index)
+    if index.has_duplicates:
+        twice = index[index.duplicated()][0]
+        raise LeftAloneError(f"it has {twice:%Y-%m-%d} twice, and nothing tells which of the two is right")
+    place, starts = _days_placed(index, said)
     asked_at = written_at(path, int(starts[-1]))
     closed = starts + _DAY <= int(asked_at.timestamp())
     bars = _bars(frame, starts)[closed]
@@ -205,18 +213,19 @@ def _is_zone(name: str) -> bool:
         return False
 
 
-def _checked(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of Yahoo's bars with the columns that the store has."""
+def _checked(frame: pd.DataFrame) -> tuple[pd.DataFrame, Sequence[LeftOut]]:
+    """Return a table of Yahoo's bars with the columns that the store has, and what of it is none."""
     names = set(frame.columns)
     if not names >= _NEEDED or names - _LEFT_OUT - set(COLUMNS):
         raise UnreadableFileError("its columns are not those of Yahoo's bars")
-    bars = frame[[name for name in frame.columns if name in COLUMNS]].dropna()
+    rows = frame[[name for name in frame.columns if name in COLUMNS]]
+    bars = rows.dropna()
     if not len(bars):
         raise LeftAloneError("it has no bars")
     if bars.index.hasnans or not bars.index.is_monotonic_increasing:
         raise UnreadableFileError("its bars are out of order")
-    renamed: pd.DataFrame = bars.rename(columns=COLUMNS)
-    return renamed
+    lacking = len(rows) - len(bars)
+    return bars.rename(columns=COLUMNS), [LeftOut(f"rows that lack a number ({lacking:,})")] if lacking else []
 
 
 def _bars(frame: pd.DataFrame, starts: Int64Array) -> pd.DataFrame:
