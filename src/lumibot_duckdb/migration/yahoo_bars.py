@@ -142,19 +142,20 @@ def _days_of(
     index = pd.DatetimeIndex(frame.index)
     if index.has_duplicates:
         twice = index[index.duplicated()][0]
-        raise LeftAloneError(f"it has {twice:%Y-%m-%d} twice, and nothing tells which of the two is right")
+        raise LeftAloneError(f"it has {twice} twice, and nothing tells which of the two is right")
     place, starts = _days_placed(index, said)
     asked_at = written_at(path, int(starts[-1]))
     closed = starts + _DAY <= int(asked_at.timestamp())
     bars = _bars(frame, starts)[closed]
     if not len(bars):
-        raise LeftAloneError("its only day was not over when it was written")
+        raise LeftAloneError("its only day may not have been over when it was downloaded")
     last = datetime.fromtimestamp(int(starts[closed][-1]), ZoneInfo(place.zone))
     end = (last + timedelta(days=1)).replace(hour=0)
     covered = [TimeRange(EARLIEST, int(end.timestamp()))]
     metadata = {"symbol": symbol, **place.metadata}
     history = YahooDays(key, bars, covered, asked_at, metadata, _actions_in(bars, place.zone))
-    return [history] if closed.all() else [history, LeftOut("its last day, which was not over when it was written")]
+    open_day = LeftOut("its last day, which may not have been over when it was downloaded")
+    return [history] if closed.all() else [history, open_day]
 
 
 def _minutes_of(
@@ -163,20 +164,23 @@ def _minutes_of(
     index = pd.DatetimeIndex(frame.index)
     place = _minutes_placed(index, said)
     starts, known = _starts_of_minutes(index, place, bar_seconds(key.timeframe))
-    asked_at = written_at(path, int(starts[-1]) if known[-1] else None)
-    known &= starts + bar_seconds(key.timeframe) <= int(asked_at.timestamp())
     if not known.any():
         raise LeftAloneError(
             "Lumibot has given the same time to all bars of a day, and no day has all of them, which would tell their "
             "own; Lumibot itself never reads this file again"
         )
-    bars = _bars(frame[known], starts[known])
-    covered = TimeRange(EARLIEST, int(starts[known][-1]) + bar_seconds(key.timeframe))
+    asked_at = written_at(path, int(starts[known][-1]))
+    over = known & (starts + bar_seconds(key.timeframe) <= int(asked_at.timestamp()))
+    if not over.any():
+        raise LeftAloneError("its only bar may not have been over when it was downloaded")
+    bars = _bars(frame[over], starts[over])
+    covered = TimeRange(EARLIEST, int(starts[over][-1]) + bar_seconds(key.timeframe))
     minutes = YahooMinutes(key, bars, [covered], asked_at, {"symbol": symbol, **place.metadata})
-    if known.all():
-        return [minutes]
-    lacking = int((~known).sum())
-    return [minutes, LeftOut(f"{lacking:,} bars of days that are not whole, which all have the same time")]
+    left_out = {
+        "bars of days that are not whole, which all have the same time": ~known,
+        "bars that may not have been over when it was downloaded": known & ~over,
+    }
+    return [minutes, *(LeftOut(f"{rows.sum():,} {which}") for which, rows in left_out.items() if rows.any())]
 
 
 def _read(path: Path) -> YahooPickle:
