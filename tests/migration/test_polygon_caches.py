@@ -214,6 +214,18 @@ def test_the_day_of_the_download_is_left_out(parquet: Cache) -> None:
     assert parquet.file(BARS).exists()
 
 
+def test_the_daily_bar_of_the_day_of_the_download_is_left_out(parquet: Cache) -> None:
+    def daily(frame: pd.DataFrame) -> pd.DataFrame:
+        times = frame["datetime"].dt.tz_convert("America/New_York").dt.normalize()
+        return frame.assign(datetime=times.dt.tz_convert("UTC")).drop_duplicates("datetime")
+
+    name = "stock_OLD_USD_day.parquet"
+    copy_as(parquet, name, daily)
+    written(parquet.file(name), dt.datetime(2023, 3, 10, 17, tzinfo=dt.timezone.utc))
+    found = parquet.migrate()[name]
+    assert (found.rows, found.left_out) == (3, ("the bars of 2023-03-10, downloaded before the end of the day",))
+
+
 def test_a_file_with_nothing_but_the_day_of_its_download_is_left_alone(parquet: Cache) -> None:
     copy_as(parquet, BARS, lambda frame: frame[frame["datetime"] >= pd.Timestamp("2023-03-10", tz="UTC")])
     written(parquet.file(BARS), dt.datetime(2023, 3, 10, 22, tzinfo=dt.timezone.utc))
