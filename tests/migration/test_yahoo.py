@@ -20,11 +20,12 @@ from pandas_market_calendars import get_calendar
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting.yahoo_history import YahooHistory
+from lumibot_duckdb.migration.contents import CachedBars
 from lumibot_duckdb.migration.errors import ConflictError, LeftAloneError
 from lumibot_duckdb.migration.yahoo import YahooReader
 from lumibot_duckdb.migration.yahoo_bars import YahooDays
 from lumibot_duckdb.providers.yahoo import YahooProvider
-from lumibot_duckdb.storage.interface import AssetKey, SeriesKey
+from lumibot_duckdb.storage.interface import AssetKey, SeriesKey, TimeRange
 from migration.moving import moved, snapshot, written_at
 from parity.backtests import assert_same_result, run
 from parity.strategies import Crossing, HoldForEvents
@@ -303,3 +304,13 @@ def test_minutes_are_not_mixed_with_others_that_may_be_from_before_a_split(tmp_p
     (content,) = YahooReader(tmp_path).read(path)
     with pytest.raises(ConflictError, match="whether there was a split"):
         content.store(storage, {})
+
+
+def test_minutes_go_in_where_the_store_has_had_an_empty_answer_only(tmp_path: Path) -> None:
+    times = pd.date_range("2024-06-03 08:00", periods=60, freq="min", tz="Europe/London")
+    (content,) = YahooReader(tmp_path).read(pickled(tmp_path, "VOD.L", "1m", bars(times)))
+    assert isinstance(content, CachedBars)
+    storage, start = DuckDBDataStorage(tmp_path / "bars.duckdb"), int(times[0].timestamp())
+    key = content.key
+    storage.record_coverage(key.asset, TimeRange(start, start + 3600), key.source, key.timeframe, adjustment="split")
+    assert content.store(storage, {}) == 60

@@ -119,7 +119,7 @@ class CachedBars(CacheContent):
         """Refuse bars that cannot be stored, and those that the store has with other values, or knows not to be."""
         check_bars(self.label, self.bars)
         pin = self.pin_in(storage)
-        if storage.coverage(self.key, for_good=True):
+        if pin is not None and storage.facts(pin).rows:
             stored = self._stored(storage)
             self._compare_with(stored)
             self._refuse_unheard_of(stored, self._answered(storage))
