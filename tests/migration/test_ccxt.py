@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ import duckdb
 import pandas as pd
 import pytest
 from lumibot.entities import Asset
+from lumibot.tools import ccxt_data_store
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import CcxtBacktesting
+from lumibot_duckdb.backtesting.candle_numbers import STORED
 from lumibot_duckdb.migration.ccxt import CcxtReader
 from lumibot_duckdb.migration.errors import LeftAloneError, MigrationError
 from migration.moving import moved, snapshot
@@ -86,8 +89,8 @@ def test_frames_and_prices_are_those_of_lumibot(
             assert_same_frame(left, right, f"{coin} {timestep}")
         else:
             assert repr(left) == repr(right)
-    # Lumibot, too, asks each time for what its file lacks: before the listing, and after the last candle that it kept.
-    lacking = [("IDLE", "minute"), ("GAPS", "minute"), ("BTC", "day")]
+    # Lumibot, too, asks each time for what its file lacks: before the first candle of a day, and after the last one.
+    lacking = [("IDLE", "minute"), ("GAPS", "minute"), ("NULL", "minute"), ("BTC", "day")]
     assert len(server.asked(KLINES)) - before <= (asked if (coin, timestep) in lacking else 0)
 
 
@@ -155,11 +158,11 @@ def covered(folder: Path, storage: DuckDBDataStorage) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("start", "end", "expected"),
     [
-        ("2024-03-01 10:00", "2024-03-01 10:09:59.999999", ["2024-03-01 00:00:00", "2024-03-01 10:10:00"]),
-        ("2024-03-01 00:00", "2024-03-01 10:59:59.999999", ["2024-03-01 00:00:00", "2024-03-01 11:00:00"]),
-        ("2024-02-27 00:00", "2024-03-04 23:59:59.999999", ["2024-03-01 00:00:00", "2024-03-01 10:10:00"]),
-        ("2024-03-01 10:00", "2024-03-01 10:09:00", ["2024-03-01 00:00:00", "2024-03-01 10:10:00"]),
-        ("2024-03-01 10:00", "2024-03-01 10:05:30", ["2024-03-01 00:00:00", "2024-03-01 10:05:00"]),
+        ("2024-03-01 10:00", "2024-03-01 10:09:59.999999", ["2024-03-01 10:00:00", "2024-03-01 10:10:00"]),
+        ("2024-03-01 09:00", "2024-03-01 10:59:59.999999", ["2024-03-01 09:00:00", "2024-03-01 11:00:00"]),
+        ("2024-02-27 00:00", "2024-03-04 23:59:59.999999", ["2024-03-01 10:00:00", "2024-03-01 10:10:00"]),
+        ("2024-03-01 10:00", "2024-03-01 10:09:00", ["2024-03-01 10:00:00", "2024-03-01 10:10:00"]),
+        ("2024-03-01 10:00", "2024-03-01 10:05:30", ["2024-03-01 10:00:00", "2024-03-01 10:05:00"]),
     ],
     ids=["just the candles", "believed", "far too long", "to the start of the last candle", "an open candle"],
 )
@@ -170,6 +173,28 @@ def test_ranges_are_believed_as_far_as_lumibot_does(start: str, end: str, expect
     assert covered(tmp_path / "cache", storage) == [expected]
     (series,) = storage.list_series()
     assert series.rows == (4 if "10:05:30" in end else 9)  # the fifth is marked as missing
+
+
+def test_what_lumibot_would_download_again_is_not_covered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exchange may break off in the midst of one of Lumibot's downloads, which begin and end in mid-day."""
+
+    def candles(_symbol: str, _timeframe: str, _limit: int, start: Any, end: Any) -> pd.DataFrame:
+        times = pd.date_range(start, end, freq="min")
+        times = times if start.hour else times[:-400]
+        return pd.DataFrame(dict.fromkeys(STORED, 1.5), index=times).assign(volume=range(len(times))).reset_index()
+
+    monkeypatch.setattr(ccxt_data_store, "LUMIBOT_CACHE_FOLDER", str(tmp_path / "cache"))
+    cache = object.__new__(ccxt_data_store.CcxtCacheDB)  # its constructor asks the exchange
+    cache.exchange_id, cache.max_download_limit, cache.logger = "coinbase", 1_000, logging.getLogger(__name__)
+    monkeypatch.setattr(cache, "_get_barset_from_api", candles)
+    start, end = pd.Timestamp("2023-03-01"), pd.Timestamp("2023-03-02 23:59:59.999999")
+    cache.download_ohlcv("BTC/USD", "1m", start, end)
+    ((gap, again),) = cache._calc_download_ranges("BTC/USD", "1m", start, end)[0]
+    assert [str(gap), str(again)] == ["2023-03-01 09:59:59.999999", "2023-03-01 16:40:00"]
+    assert covered(tmp_path / "cache", DuckDBDataStorage(tmp_path / "bars.duckdb")) == [
+        ["2023-03-01 00:00:00", "2023-03-01 10:00:00"],
+        ["2023-03-01 16:40:00", "2023-03-03 00:00:00"],
+    ]
 
 
 def test_candles_of_the_exchange_that_round_to_the_same_are_kept(tmp_path: Path) -> None:

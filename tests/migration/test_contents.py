@@ -72,3 +72,20 @@ def test_an_empty_answer_is_as_old_as_its_file(storage: DuckDBDataStorage) -> No
     assert storage.coverage(KEY) == []
     cached(nothing, asked_at=NOW - timedelta(days=29)).store(storage, {})
     assert storage.coverage(KEY) == [TimeRange(START, START + 600)]
+
+
+def test_bars_count_for_more_than_an_empty_answer(storage: DuckDBDataStorage) -> None:
+    """What was empty when the store was told of it may have been an outage."""
+    cached(bars()[:2], last=2).store(storage, {})
+    cached(bars()[:0], first=2, last=5).store(storage, {})
+    assert cached(bars()).store(storage, {}) == 4
+    assert cached(bars()).difference(storage) is None
+    assert storage.coverage(KEY, for_good=True) == [TimeRange(START, START + 600)]
+
+
+def test_bars_that_an_answer_lacks_are_told_and_none_of_the_file_is_stored(storage: DuckDBDataStorage) -> None:
+    cached(bars().drop(TIMES[2])[:3], last=4).store(storage, {})
+    with pytest.raises(ConflictError, match=r"around 2024-01-02 14:32:00\+00:00, and none at that time"):
+        cached(bars()).store(storage, {})
+    assert storage.facts(storage.pin(KEY)).rows == 3
+    assert storage.coverage(KEY) == [TimeRange(START, START + 240)]

@@ -118,6 +118,57 @@ def test_a_later_snapshot_that_does_not_go_with_stored_bars_is_a_conflict(parque
     assert "OLD was split on 2023-06-01, after the bars in the store were downloaded (2023-03-14)" in found.reason
 
 
+def in_two_files(cache: Cache, until: str) -> str:
+    """Let an older file have the bars until a day, and a new one those from the 7th on. Neither knows of splits."""
+    cache.file(SNAPSHOT).unlink()
+    table, day = pd.read_parquet(cache.file(BARS)), pd.Timestamp(until, tz="UTC")
+    name = BARS.replace(".parquet", ".feather")
+    table[table["datetime"] < day].reset_index(drop=True).to_feather(cache.file(name))
+    table[table["datetime"] >= pd.Timestamp("2023-03-07", tz="UTC")].to_parquet(cache.file(BARS))
+    written(cache.file(BARS), NOW)
+    written(cache.file(name), DOWNLOADED)
+    return name
+
+
+@pytest.mark.parametrize("splits", [[], [CorporateAction(dt.date(2023, 6, 1), 1, 2)]])
+def test_files_of_different_times_go_together_only_if_nothing_was_split_in_between(
+    parquet: Cache, splits: list[CorporateAction]
+) -> None:
+    name = in_two_files(parquet, "2023-03-07")
+    found = parquet.migrate(delete_verified=True)
+    assert (found[BARS].ending, found[name].ending) == (Ending.BROUGHT_IN, Ending.CONFLICT)
+    assert "downloaded at another time" in found[name].reason
+    assert len(parquet.bars(STOCK)) == 60
+    parquet.storage.record_corporate_actions("OLD", splits, "polygon")  # as a backtest does
+    found = parquet.migrate(delete_verified=True)
+    assert found[name].ending is (Ending.CONFLICT if splits else Ending.BROUGHT_IN)
+    assert len(parquet.bars(STOCK)) == (60 if splits else 80)
+
+
+def test_bars_in_common_show_that_files_of_different_times_go_together(parquet: Cache) -> None:
+    name = in_two_files(parquet, "2023-03-08")
+    assert parquet.migrate()[name].ending is Ending.BROUGHT_IN
+    assert len(parquet.bars(STOCK)) == 80
+
+
+def test_a_file_that_has_grown_since_goes_in_again(parquet: Cache) -> None:
+    parquet.file(SNAPSHOT).unlink()
+    whole = pd.read_parquet(parquet.file(BARS))
+    copy_as(parquet, BARS, lambda frame: frame[frame["datetime"] < pd.Timestamp("2023-03-09", tz="UTC")])
+    assert parquet.migrate()[BARS].rows == 20 * 2
+    whole.to_parquet(parquet.file(BARS))
+    written(parquet.file(BARS), NOW)
+    assert (parquet.migrate()[BARS].ending, len(parquet.bars(STOCK))) == (Ending.BROUGHT_IN, 80)
+
+
+@pytest.mark.parametrize("known", [dt.datetime(2023, 3, 20, tzinfo=dt.timezone.utc), NOW])
+def test_splits_that_are_known_until_a_day_tell_nothing_of_later_downloads(parquet: Cache, known: dt.datetime) -> None:
+    name = in_two_files(parquet, "2023-03-07")
+    parquet.storage.record_corporate_actions("OLD", [], "polygon", checked_at=known)
+    found = parquet.migrate()
+    assert found[name].ending is (Ending.BROUGHT_IN if known == NOW else Ending.CONFLICT)
+
+
 def minutes(side: Side, server: PolygonServer) -> pd.DataFrame:
     with side.entered(server):
         source = side.source(dt.datetime(2023, 3, 9), dt.datetime(2023, 3, 11))
@@ -161,6 +212,18 @@ def test_the_day_of_the_download_is_left_out(parquet: Cache) -> None:
     assert found.left_out == ("the bars of 2023-03-10, downloaded before the end of the day",)
     assert parquet.days(STOCK) == [("03-06 00:00", "03-08 00:00"), ("03-09 00:00", "03-10 00:00")]
     assert parquet.file(BARS).exists()
+
+
+def test_the_daily_bar_of_the_day_of_the_download_is_left_out(parquet: Cache) -> None:
+    def daily(frame: pd.DataFrame) -> pd.DataFrame:
+        times = frame["datetime"].dt.tz_convert("America/New_York").dt.normalize()
+        return frame.assign(datetime=times.dt.tz_convert("UTC")).drop_duplicates("datetime")
+
+    name = "stock_OLD_USD_day.parquet"
+    copy_as(parquet, name, daily)
+    written(parquet.file(name), dt.datetime(2023, 3, 10, 17, tzinfo=dt.timezone.utc))
+    found = parquet.migrate()[name]
+    assert (found.rows, found.left_out) == (3, ("the bars of 2023-03-10, downloaded before the end of the day",))
 
 
 def test_a_file_with_nothing_but_the_day_of_its_download_is_left_alone(parquet: Cache) -> None:

@@ -127,7 +127,7 @@ def dearer(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def three_hours_later(frame: pd.DataFrame) -> pd.DataFrame:
-    """Bars at times that the store covers as empty ones."""
+    """Bars at times that an answer which the store has lacks."""
     return frame.assign(datetime=frame["datetime"] + pd.Timedelta(hours=3))
 
 
@@ -142,7 +142,7 @@ def with_earlier_days(frame: pd.DataFrame) -> pd.DataFrame:
     [
         (lambda frame: frame, Ending.ALREADY_HERE, 0),
         (dearer, Ending.CONFLICT, 0),
-        (three_hours_later, Ending.UNVERIFIED, 0),
+        (three_hours_later, Ending.CONFLICT, 0),
         (with_earlier_days, Ending.BROUGHT_IN, 80),
     ],
 )

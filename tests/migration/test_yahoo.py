@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +15,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from lumibot.entities import Asset
-from lumibot.tools import YahooHelper, yahoo_helper
+from lumibot.tools import YahooHelper, backtest_cache, yahoo_helper
 from pandas_market_calendars import get_calendar
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting.yahoo_history import YahooHistory
+from lumibot_duckdb.migration.contents import CachedBars
 from lumibot_duckdb.migration.errors import ConflictError, LeftAloneError
 from lumibot_duckdb.migration.yahoo import YahooReader
+from lumibot_duckdb.migration.yahoo_bars import YahooDays
 from lumibot_duckdb.providers.yahoo import YahooProvider
-from lumibot_duckdb.storage.interface import AssetKey, SeriesKey
+from lumibot_duckdb.storage.interface import AssetKey, SeriesKey, TimeRange
 from migration.moving import moved, snapshot, written_at
 from parity.backtests import assert_same_result, run
 from parity.strategies import Crossing, HoldForEvents
@@ -206,6 +209,65 @@ def test_days_that_are_stamped_in_no_known_way_are_left_alone(tmp_path: Path) ->
         YahooReader(tmp_path).read(pickled(tmp_path, "ABC", "1d", bars(odd)))
 
 
+def test_a_day_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    days = bars(pd.date_range("2023-01-02 16:00", periods=30, tz=NEW_YORK))
+    with pytest.raises(LeftAloneError, match="it has 2023-01-31 16:00:00-05:00 twice"):
+        YahooReader(tmp_path).read(pickled(tmp_path, "ABC", "1d", pd.concat([days, days[-1:]])))
+
+
+def test_rows_that_lack_a_number_are_told(tmp_path: Path) -> None:
+    days = bars(pd.date_range("2023-01-02 16:00", periods=30, tz=NEW_YORK))
+    days.iloc[5, 5] = np.nan
+    content, left_out = YahooReader(tmp_path).read(pickled(tmp_path, "ABC", "1d", days))
+    assert (content.rows, left_out.label) == (29, "rows that lack a number (1)")
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let Lumibot mirror its cache in a bucket, which is a file, and return the folder of its pickles."""
+
+    class Client:
+        def upload_file(self, path: str, _bucket: str, _key: str) -> None:
+            shutil.copyfile(path, tmp_path / "bucket")
+
+        def get_object(self, **_: str) -> dict[str, Any]:
+            return {"Body": (tmp_path / "bucket").open("rb")}
+
+    settings = backtest_cache.BacktestCacheSettings("s3", backtest_cache.CacheMode.S3_READWRITE, "mine")
+    manager = backtest_cache.BacktestCacheManager(settings, lambda _: Client())
+    monkeypatch.setattr(backtest_cache, "get_backtest_cache", lambda: manager)
+    monkeypatch.setattr(backtest_cache, "LUMIBOT_CACHE_FOLDER", str(tmp_path))
+    monkeypatch.setattr(YahooHelper, "LUMIBOT_YAHOO_CACHE_FOLDER", str(tmp_path / "yahoo"))
+    (tmp_path / "yahoo").mkdir()
+    return tmp_path / "yahoo"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_file_that_the_mirror_has_or_brought_does_not_tell_that_its_last_day_was_over(
+    gone: bool, mirror: Path
+) -> None:
+    """It may have been written at noon of its last day, and copied today."""
+    YahooHelper.dump_pickle_file("ABC", "1d", bars(pd.date_range("2023-01-02 16:00", periods=30, tz=NEW_YORK)))
+    path = mirror / "ABC_1d.pickle"
+    if gone:
+        path.unlink()
+        YahooHelper.check_pickle_file("ABC", "1d")
+    reader = YahooReader(mirror.parent)
+    assert reader.companions(path) == [mirror / "ABC_1d.pickle.s3key"]
+    content, left_out = reader.read(path)
+    assert isinstance(content, YahooDays)
+    assert str(content.asked_at) == "2023-01-31 05:00:00+00:00"
+    assert str(content.bars.index[-1]) == "2023-01-30 05:00:00+00:00"
+    assert left_out.label == "its last day, which may not have been over when it was downloaded"
+
+
+def test_the_last_minute_of_a_file_that_the_mirror_has_is_left_out(mirror: Path) -> None:
+    minutes = pd.date_range("2023-01-31 08:00", periods=60, freq="min", tz="Europe/London")
+    YahooHelper.dump_pickle_file("VOD.L", "1m", bars(minutes))
+    content, left_out = YahooReader(mirror.parent).read(mirror / "VOD.L_1m.pickle")
+    assert (content.rows, left_out.label) == (59, "1 bars that may not have been over when it was downloaded")
+
+
 def test_yahoos_word_goes_with_the_bars_and_is_left_alone_without_any(tmp_path: Path) -> None:
     said = {"error": False, "info": {"market": "us_market", "exchangeTimezoneName": NEW_YORK}}
     alone, word = (pickled(tmp_path, symbol, "info", said) for symbol in ("ALONE", "ABC"))
@@ -242,3 +304,13 @@ def test_minutes_are_not_mixed_with_others_that_may_be_from_before_a_split(tmp_p
     (content,) = YahooReader(tmp_path).read(path)
     with pytest.raises(ConflictError, match="whether there was a split"):
         content.store(storage, {})
+
+
+def test_minutes_go_in_where_the_store_has_had_an_empty_answer_only(tmp_path: Path) -> None:
+    times = pd.date_range("2024-06-03 08:00", periods=60, freq="min", tz="Europe/London")
+    (content,) = YahooReader(tmp_path).read(pickled(tmp_path, "VOD.L", "1m", bars(times)))
+    assert isinstance(content, CachedBars)
+    storage, start = DuckDBDataStorage(tmp_path / "bars.duckdb"), int(times[0].timestamp())
+    key = content.key
+    storage.record_coverage(key.asset, TimeRange(start, start + 3600), key.source, key.timeframe, adjustment="split")
+    assert content.store(storage, {}) == 60

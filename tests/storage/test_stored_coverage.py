@@ -116,6 +116,13 @@ def test_bars_make_an_empty_answer_last(storage: DuckDBDataStorage, monkeypatch:
     assert storage.missing_ranges("X", HOUR) == []
 
 
+def test_what_is_answered_for_good_is_told_from_empty_answers(storage: DuckDBDataStorage) -> None:
+    storage.store_ohlcv_data("X", FRAME[:30], "test", "minute")
+    storage.record_coverage("X", HOUR, "test", "minute")
+    assert storage.coverage("X") == [HOUR]
+    assert storage.coverage("X", for_good=True) == [TimeRange(START, START + 1800)]
+
+
 def test_compaction_keeps_empty_answers_as_long_as_they_are_believed(storage: DuckDBDataStorage) -> None:
     storage.record_coverage("X", HOUR, "test", "minute")
     storage.compact()

@@ -6,7 +6,7 @@ from datetime import date
 
 import pandas as pd
 
-from lumibot_duckdb.storage.interface import DataStorageInterface
+from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesPin
 
 SOURCE = "polygon"
 SPLIT_ADJUSTED = "split"
@@ -33,10 +33,18 @@ def adjusted_as_of(storage: DataStorageInterface, symbol: str) -> date | None:
     None if the store has none of which that has to be asked.
     """
     days = [
-        date.fromisoformat(ingest.metadata[ADJUSTED_AS_OF])
+        day
         for info in storage.list_series(source=SOURCE)
         if info.key.asset.symbol == symbol and info.key.adjustment == SPLIT_ADJUSTED
-        for ingest in storage.ingests(storage.pin(info.key))
-        if ADJUSTED_AS_OF in ingest.metadata
+        for day in days_of_adjustment(storage, storage.pin(info.key))
     ]
     return min(days, default=None)
+
+
+def days_of_adjustment(storage: DataStorageInterface, pin: SeriesPin) -> set[date]:
+    """Return the days of which the bars of a series are that came without splits."""
+    return {
+        date.fromisoformat(ingest.metadata[ADJUSTED_AS_OF])
+        for ingest in storage.ingests(pin)
+        if ADJUSTED_AS_OF in ingest.metadata
+    }

@@ -16,7 +16,6 @@ from lumibot_duckdb.backtesting.windows.calendar_frames import COLUMNS
 from lumibot_duckdb.migration.contents import CachedBars, value_text
 from lumibot_duckdb.migration.errors import ConflictError
 from lumibot_duckdb.storage.bars_input import check_bars
-from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.interface import AssetKey, DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
 
 LAST_BITS = 1e-13
@@ -43,7 +42,9 @@ class AlpacaBars(CachedBars):
     def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse adjusted bars, too, that cannot be told to go with those that are there."""
         check_bars(self.label, self.bars)
-        self._refuse_others(storage, adds=bool(self.lacking(storage)))
+        stored = self._stored(storage)
+        self._refuse_others(storage, stored, adds=bool(self.lacking(storage)))
+        self._refuse_unheard_of(stored, self._answered(storage))
         return None
 
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
@@ -86,8 +87,7 @@ class AlpacaBars(CachedBars):
     def _given_at(self) -> datetime:
         return self.given_at or self.asked_at
 
-    def _refuse_others(self, storage: DataStorageInterface, *, adds: bool) -> None:
-        stored = self._stored(storage)
+    def _refuse_others(self, storage: DataStorageInterface, stored: pd.DataFrame, *, adds: bool) -> None:
         other = self._other_price(stored)
         if other is not None:
             raise ConflictError(f"the store has other bars of {self.label} ({other}); those are kept")
@@ -107,9 +107,8 @@ class AlpacaBars(CachedBars):
 
     def _other_bases(self, storage: DataStorageInterface) -> list[str]:
         """Return what stored bars are adjusted for, if none of them was given with these."""
-        try:
-            pin = storage.pin(self.key)
-        except SeriesNotFoundError:
+        pin = self.pin_in(storage)
+        if pin is None:
             return []
         bases = {ingest.metadata.get(BASIS) or day_basis(given_at(ingest)) for ingest in storage.ingests(pin)}
         return [] if bases & {self.basis, day_basis(self._given_at)} else sorted(bases)

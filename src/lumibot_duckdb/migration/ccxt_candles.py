@@ -28,7 +28,6 @@ from lumibot_duckdb.providers.ccxt import SECONDS
 from lumibot_duckdb.storage import coverage
 from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesKey, TimeRange
 
-_DAY = 86_400
 _BELIEVED_SECONDS = 3_600
 _BELIEVED_CANDLES = 3
 """How far a range may reach past its candles to be believed: as far as Lumibot believes it (whichever is longer)."""
@@ -151,9 +150,8 @@ def _reason(error: duckdb.Error) -> LeftAloneError | UnreadableFileError:
 def _covered(start: datetime, end: datetime, starts: Int64Array, length: int, closed: int) -> TimeRange | None:
     """Return what of a range is covered by closed candles: all of it, if it does not reach far past them.
 
-    Older releases took whatever they had asked for as downloaded, or noted the start of the last candle. All releases
-    ask for whole days (UTC), of which newer ones note just what lies between the first and the last candle: so the day
-    is covered from its beginning on.
+    Older releases took whatever they had asked for as downloaded, or noted the start of the last candle. Newer ones
+    note just what lies between the first and the last candle, and ask again for what is before, be it in mid-day.
     """
     last, fraction = divmod(_microseconds(end), 1_000_000)
     past = last + length if not fraction and last in starts else -(-(_microseconds(end) + 1) // 1_000_000)
@@ -163,10 +161,7 @@ def _covered(start: datetime, end: datetime, starts: Int64Array, length: int, cl
         return None
     believed = max(_BELIEVED_SECONDS, _BELIEVED_CANDLES * length)
     opens, closes = int(inside[0]), int(inside[-1]) + length
-    return TimeRange(
-        (first if opens - first <= believed else opens) // _DAY * _DAY,
-        stop if stop - closes <= believed else closes,
-    )
+    return TimeRange(first if opens - first <= believed else opens, stop if stop - closes <= believed else closes)
 
 
 def _microseconds(moment: datetime) -> int:

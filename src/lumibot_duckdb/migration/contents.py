@@ -16,7 +16,7 @@ from lumibot_duckdb.storage import coverage
 from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.bars_input import check_bars
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
-from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesKey, TimeRange
+from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
 
 
 class CacheContent(ABC):
@@ -132,12 +132,14 @@ class CachedBars(CacheContent):
         return int(self._inside(self.lacking(storage)).sum())
 
     def check(self, storage: DataStorageInterface) -> int | None:
-        """Refuse bars that cannot be stored, and those that the store has with other values."""
+        """Refuse bars that cannot be stored, and those that the store has with other values, or knows not to be."""
         check_bars(self.label, self.bars)
-        version = self._version(storage)
-        if storage.coverage(self.key):
-            self._compare_with(self._stored(storage))
-        return version
+        pin = self.pin_in(storage)
+        if pin is not None and storage.facts(pin).rows:
+            stored = self._stored(storage)
+            self._compare_with(stored)
+            self._refuse_unheard_of(stored, self._answered(storage))
+        return None if pin is None else pin.version_id
 
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Store the bars of what is not covered in the store yet, and nothing of it in another version."""
@@ -160,7 +162,7 @@ class CachedBars(CacheContent):
 
     def lacking(self, storage: DataStorageInterface) -> list[TimeRange]:
         """Return the ranges that the store does not cover."""
-        known = storage.coverage(self.key)
+        known = self._answered(storage)
         return [piece for asked in self.covered for piece in coverage.missing(asked, known)]
 
     def _inside(self, pieces: Sequence[TimeRange]) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -171,12 +173,9 @@ class CachedBars(CacheContent):
             inside |= (starts >= piece.start) & (starts < piece.end)
         return inside
 
-    def _version(self, storage: DataStorageInterface) -> int | None:
-        """Return the current version of the series."""
-        try:
-            return storage.pin(self.key).version_id
-        except SeriesNotFoundError:
-            return None
+    def _answered(self, storage: DataStorageInterface) -> list[TimeRange]:
+        """Return for which ranges the store needs nothing more: bars count for more than an empty answer."""
+        return storage.coverage(self.key, for_good=len(self.bars) > 0)
 
     def _compare_with(self, stored: pd.DataFrame) -> None:
         """Raise `ConflictError` if stored bars of the same times are others."""
@@ -184,9 +183,31 @@ class CachedBars(CacheContent):
         if difference is not None:
             raise ConflictError(f"the store has other bars of {self.label} ({difference}); those are kept")
 
+    def _refuse_unheard_of(self, stored: pd.DataFrame, answered: Sequence[TimeRange]) -> None:
+        """Raise `ConflictError` if there are bars where the store has an answer that lacks them."""
+        times = np.setdiff1d(starts_of(self.bars), starts_of(stored))
+        for piece in answered:
+            inside = times[(times >= piece.start) & (times < piece.end)]
+            if len(inside):
+                at = pd.Timestamp(inside[0], unit="s", tz="UTC")
+                raise ConflictError(
+                    f"the store has bars of {self.label} around {at}, and none at that time; those are kept"
+                )
+
     def difference(self, storage: DataStorageInterface) -> str | None:
         """Compare every bar with what the store gives back."""
         return _first_difference(self._stored(storage), self.bars, only_common=False)
+
+    def pin_in(self, storage: DataStorageInterface) -> SeriesPin | None:
+        """Return the current version of the series; None if there is none."""
+        try:
+            return storage.pin(self.key)
+        except SeriesNotFoundError:
+            return None
+
+    def shares_a_bar(self, storage: DataStorageInterface) -> bool:
+        """Tell whether the store has a bar at the time of one of these."""
+        return bool(np.isin(starts_of(self.bars), starts_of(self._stored(storage))).any())
 
     def noted(self, piece: TimeRange) -> Mapping[str, Any]:
         """Return what the source keeps with the bars of a piece of what is covered."""
@@ -196,10 +217,8 @@ class CachedBars(CacheContent):
         """Return the stored bars from the first to the last of these."""
         if not len(self.bars):
             return self.bars
-        starts = starts_of(self.bars)
-        try:
-            pin = storage.pin(self.key)
-        except SeriesNotFoundError:
+        starts, pin = starts_of(self.bars), self.pin_in(storage)
+        if pin is None:
             nothing: pd.DataFrame = self.bars.iloc[:0]
             return nothing
         stored: pd.DataFrame = storage.read_pandas(pin, TimeRange(int(starts.min()), int(starts.max()) + 1))

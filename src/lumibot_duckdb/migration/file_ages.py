@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from pathlib import Path
 
+from lumibot_duckdb.migration.mirror import marker_of
 from lumibot_duckdb.storage.interface import EpochSeconds
 
 
@@ -19,10 +20,11 @@ def changed_at(path: Path) -> EpochSeconds:
 def written_at(path: Path, newest: EpochSeconds | None = None) -> datetime:
     """Return when a file was written (UTC), which is when its provider had answered.
 
-    Never later than now, and never before its `newest` bar began: a file that claims that was given another time.
+    Never later than now, and never before its `newest` bar began: a file that claims that was given another time. Of a
+    file that may be a copy out of Lumibot's mirror, which has the time of the copying, just that is certain.
     """
-    now = datetime.now(timezone.utc)
     written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
     if newest is not None:
-        written = max(written, datetime.fromtimestamp(newest, timezone.utc))
-    return min(written, now)
+        began = datetime.fromtimestamp(newest, timezone.utc)
+        written = began if marker_of(path).is_file() else max(written, began)
+    return min(written, datetime.now(timezone.utc))

@@ -78,7 +78,8 @@ class PolygonBarsReader(CacheReader):
                 "it has no bars, as is so of an option that was not traded and of one that there never was: Polygon "
                 "will be asked which it is"
             )
-        return [*_splits(file, snapshot, downloaded), *_contents(file, rows, snapshot, downloaded)]
+        contents = list(_contents(file, rows, snapshot, downloaded))
+        return [*_splits(file, snapshot, downloaded, contents), *contents]
 
     def _is_listed(self, option: AssetKey) -> bool:
         """Tell whether a chain of the cache has an option."""
@@ -102,9 +103,12 @@ def _checked(path: Path) -> int:
     return changed_at(_snapshot_of(path))
 
 
-def _splits(file: BarsName, snapshot: Snapshot | None, downloaded: datetime) -> Iterator[CacheContent]:
+def _splits(
+    file: BarsName, snapshot: Snapshot | None, downloaded: datetime, contents: Sequence[CacheContent]
+) -> Iterator[CacheContent]:
     if file.key.adjustment == SPLIT_ADJUSTED:
-        yield CachedSplits(AssetKey(file.key.asset.symbol), snapshot, downloaded.astimezone().date())
+        bars = [content for content in contents if isinstance(content, CachedBars) and content.rows]
+        yield CachedSplits(AssetKey(file.key.asset.symbol), snapshot, downloaded.astimezone().date(), bars)
 
 
 def _contents(

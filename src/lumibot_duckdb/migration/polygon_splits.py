@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from math import log
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.backtesting.polygon_records import SOURCE, adjusted_as_of
-from lumibot_duckdb.migration.contents import CacheContent
+from lumibot_duckdb.backtesting.polygon_records import SOURCE, adjusted_as_of, days_of_adjustment
+from lumibot_duckdb.migration.contents import CacheContent, CachedBars
 from lumibot_duckdb.migration.errors import ConflictError, LeftAloneError, UnreadableFileError
 from lumibot_duckdb.migration.table_file import read_table
-from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, DataStorageInterface
+from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, DataStorageInterface, KnownActions
 
 _A_SPLIT = log(1.45)
 """A smaller jump overnight can be a price's own."""
@@ -35,7 +35,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class CachedSplits(CacheContent):
-    """The splits that bars are adjusted for.
+    """The splits that the bars of a file are adjusted for.
 
     `snapshot` is None for bars without one: they are adjusted for those until `downloaded`, whichever those are.
     """
@@ -43,6 +43,7 @@ class CachedSplits(CacheContent):
     stock: AssetKey
     snapshot: Snapshot | None
     downloaded: date
+    bars: Sequence[CachedBars]
 
     @property
     def label(self) -> str:
@@ -64,16 +65,16 @@ class CachedSplits(CacheContent):
         if self.snapshot is None:
             if known is not None:
                 self._refuse_later(known.actions, self.downloaded, "were downloaded")
-            return None
-        if known is not None and _in_order(known.actions) != _in_order(self.snapshot.splits):
+        elif known is not None and _in_order(known.actions) != _in_order(self.snapshot.splits):
             raise ConflictError(
                 f"the store knows other splits of {self.stock.symbol} (as of {known.checked_at:%Y-%m-%d}) than the "
                 f"cache (as of {self.snapshot.checked_at:%Y-%m-%d}), so the prices do not go together"
             )
-        if known is None:
+        elif known is None:
             stored = adjusted_as_of(storage, self.stock.symbol)
             if stored is not None:
                 self._refuse_later(self.snapshot.splits, stored, "in the store were downloaded")
+        self._refuse_of_another_day(storage, known)
         return None
 
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
@@ -93,6 +94,26 @@ class CachedSplits(CacheContent):
         if self.snapshot is None or (known and _in_order(known.actions) == _in_order(self.snapshot.splits)):
             return None
         return f"the store knows other splits of {self.stock.symbol}"
+
+    def _refuse_of_another_day(self, storage: DataStorageInterface, known: KnownActions | None) -> None:
+        """Refuse bars between which and stored ones there may have been a split that no list tells of.
+
+        Bars that both have, and `CachedBars` compares, show that there was none.
+        """
+        pin = self.bars[0].pin_in(storage) if self.bars else None
+        if pin is None or not storage.facts(pin).rows:
+            return
+        lists = [each.checked_at.astimezone().date() for each in (known, self.snapshot) if each is not None]
+        own = set() if self.snapshot is not None else {self.downloaded}
+        stored = days_of_adjustment(storage, pin)
+        if own & stored or max(own | stored, default=date.min) <= max(lists, default=date.min):
+            return
+        if not any(each.shares_a_bar(storage) for each in self.bars):
+            raise ConflictError(
+                f"they were downloaded at another time than the bars that the store has of {self.stock.symbol}, have "
+                "none in common with them, and nothing tells of a split in between; once a backtest on the store has "
+                "asked Polygon for splits, `migrate` can tell"
+            )
 
     def _refuse_later(self, splits: Iterable[CorporateAction], day: date, done: str) -> None:
         later = [split.ex_date for split in splits if split.ex_date > day]

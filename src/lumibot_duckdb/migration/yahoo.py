@@ -9,6 +9,7 @@ from typing import ClassVar
 from lumibot_duckdb.migration.contents import CacheContent
 from lumibot_duckdb.migration.errors import LeftAloneError
 from lumibot_duckdb.migration.file_ages import changed_at
+from lumibot_duckdb.migration.mirror import marker_of
 from lumibot_duckdb.migration.reader import CacheReader
 from lumibot_duckdb.migration.silence import lumibot_silent
 
@@ -29,13 +30,14 @@ class YahooReader(CacheReader):
         return sorted((path for path in found if path not in belonging), key=_by_symbol)
 
     def companions(self, path: Path) -> Sequence[Path]:
-        """Return the file of what Yahoo says of the symbol, with its bars of days, or the only ones that there are."""
+        """Return the mirror's mark, and, with the days or else the first bars, what Yahoo says of the symbol."""
         symbol, kind = _symbol_and_kind(path)
-        info = path.with_name(f"{symbol}_{INFO}{SUFFIX}")
+        marker, info = marker_of(path), path.with_name(f"{symbol}_{INFO}{SUFFIX}")
+        marks = [marker] if marker.is_file() else []
         if kind not in TIMEFRAMES or not info.is_file():
-            return ()
+            return marks
         first = next(k for k in TIMEFRAMES if path.with_name(f"{symbol}_{k}{SUFFIX}").is_file())
-        return (info,) if kind == first else ()
+        return [*marks, info] if kind == first else marks
 
     def read(self, path: Path) -> Sequence[CacheContent]:
         """Return the bars of a file."""

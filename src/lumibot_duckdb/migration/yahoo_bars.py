@@ -119,21 +119,9 @@ class YahooMinutes(CachedBars):
                 "tells whether there was a split in between; those are kept"
             )
 
-    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
-        """Store the bars that are not there yet."""
-        added = super().write(storage, metadata, checked) if storage.coverage(self.key) else 0
-        (covered,) = self.covered
-        result = storage.store_ohlcv_data(
-            self.key.asset,
-            self.bars,
-            self.key.source,
-            self.key.timeframe,
-            adjustment=self.key.adjustment,
-            covered=covered,
-            metadata={**metadata, **self.metadata},
-            asked_at=self.asked_at,
-        )
-        return added + result.added
+    def _answered(self, storage: DataStorageInterface) -> list[TimeRange]:
+        """Return nothing: Yahoo has the last days only, so that others were lacking from what is stored."""
+        return []
 
 
 def contents_of(path: Path, symbol: str, kind: str) -> Sequence[CacheContent]:
@@ -141,28 +129,37 @@ def contents_of(path: Path, symbol: str, kind: str) -> Sequence[CacheContent]:
     pickled = _read(path)
     if (pickled.symbol, pickled.type) != (symbol, kind):
         raise UnreadableFileError(f"it holds {pickled.type} of {pickled.symbol!r}, which is not what its name says")
-    frame = _checked(pickled.frame())
+    frame, lacking = _checked(pickled.frame())
     said, not_said = _market_in(path.with_name(f"{symbol}_{INFO}{SUFFIX}"))
     timeframe = TIMEFRAMES[kind]
     of = _days_of if timeframe == "day" else _minutes_of
-    return [*of(SeriesKey(asset_of(symbol), SOURCE, timeframe, ADJUSTMENT), symbol, frame, said, path), *not_said]
+    return [
+        *of(SeriesKey(asset_of(symbol), SOURCE, timeframe, ADJUSTMENT), symbol, frame, said, path),
+        *lacking,
+        *not_said,
+    ]
 
 
 def _days_of(
     key: SeriesKey, symbol: str, frame: pd.DataFrame, said: Market | None, path: Path
 ) -> Sequence[CacheContent]:
-    place, starts = _days_placed(pd.DatetimeIndex(frame.index), said)
+    index = pd.DatetimeIndex(frame.index)
+    if index.has_duplicates:
+        twice = index[index.duplicated()][0]
+        raise LeftAloneError(f"it has {twice} twice, and nothing tells which of the two is right")
+    place, starts = _days_placed(index, said)
     asked_at = written_at(path, int(starts[-1]))
     closed = starts + _DAY <= int(asked_at.timestamp())
     bars = _bars(frame, starts)[closed]
     if not len(bars):
-        raise LeftAloneError("its only day was not over when it was written")
+        raise LeftAloneError("its only day may not have been over when it was downloaded")
     last = datetime.fromtimestamp(int(starts[closed][-1]), ZoneInfo(place.zone))
     end = (last + timedelta(days=1)).replace(hour=0)
     covered = [TimeRange(EARLIEST, int(end.timestamp()))]
     metadata = {"symbol": symbol, **place.metadata}
     history = YahooDays(key, bars, covered, asked_at, metadata, _actions_in(bars, place.zone))
-    return [history] if closed.all() else [history, LeftOut("its last day, which was not over when it was written")]
+    open_day = LeftOut("its last day, which may not have been over when it was downloaded")
+    return [history] if closed.all() else [history, open_day]
 
 
 def _minutes_of(
@@ -171,20 +168,23 @@ def _minutes_of(
     index = pd.DatetimeIndex(frame.index)
     place = _minutes_placed(index, said)
     starts, known = _starts_of_minutes(index, place, bar_seconds(key.timeframe))
-    asked_at = written_at(path, int(starts[-1]) if known[-1] else None)
-    known &= starts + bar_seconds(key.timeframe) <= int(asked_at.timestamp())
     if not known.any():
         raise LeftAloneError(
             "Lumibot has given the same time to all bars of a day, and no day has all of them, which would tell their "
             "own; Lumibot itself never reads this file again"
         )
-    bars = _bars(frame[known], starts[known])
-    covered = TimeRange(EARLIEST, int(starts[known][-1]) + bar_seconds(key.timeframe))
+    asked_at = written_at(path, int(starts[known][-1]))
+    over = known & (starts + bar_seconds(key.timeframe) <= int(asked_at.timestamp()))
+    if not over.any():
+        raise LeftAloneError("its only bar may not have been over when it was downloaded")
+    bars = _bars(frame[over], starts[over])
+    covered = TimeRange(EARLIEST, int(starts[over][-1]) + bar_seconds(key.timeframe))
     minutes = YahooMinutes(key, bars, [covered], asked_at, {"symbol": symbol, **place.metadata})
-    if known.all():
-        return [minutes]
-    lacking = int((~known).sum())
-    return [minutes, LeftOut(f"{lacking:,} bars of days that are not whole, which all have the same time")]
+    left_out = {
+        "bars of days that are not whole, which all have the same time": ~known,
+        "bars that may not have been over when it was downloaded": known & ~over,
+    }
+    return [minutes, *(LeftOut(f"{rows.sum():,} {which}") for which, rows in left_out.items() if rows.any())]
 
 
 def _read(path: Path) -> YahooPickle:
@@ -221,18 +221,19 @@ def _is_zone(name: str) -> bool:
         return False
 
 
-def _checked(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of Yahoo's bars with the columns that the store has."""
+def _checked(frame: pd.DataFrame) -> tuple[pd.DataFrame, Sequence[LeftOut]]:
+    """Return a table of Yahoo's bars with the columns that the store has, and what of it is none."""
     names = set(frame.columns)
     if not names >= _NEEDED or names - _LEFT_OUT - set(COLUMNS):
         raise UnreadableFileError("its columns are not those of Yahoo's bars")
-    bars = frame[[name for name in frame.columns if name in COLUMNS]].dropna()
+    rows = frame[[name for name in frame.columns if name in COLUMNS]]
+    bars = rows.dropna()
     if not len(bars):
         raise LeftAloneError("it has no bars")
     if bars.index.hasnans or not bars.index.is_monotonic_increasing:
         raise UnreadableFileError("its bars are out of order")
-    renamed: pd.DataFrame = bars.rename(columns=COLUMNS)
-    return renamed
+    lacking = len(rows) - len(bars)
+    return bars.rename(columns=COLUMNS), [LeftOut(f"rows that lack a number ({lacking:,})")] if lacking else []
 
 
 def _bars(frame: pd.DataFrame, starts: Int64Array) -> pd.DataFrame:

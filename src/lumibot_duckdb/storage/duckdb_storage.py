@@ -461,6 +461,7 @@ class DuckDBDataStorage(DataStorageInterface):
         source: str | None = None,
         *,
         adjustment: str | None = None,
+        for_good: bool = False,
     ) -> list[TimeRange]:
         """Return the ranges that were asked for and answered, sorted and merged; see the interface."""
         try:
@@ -469,7 +470,8 @@ class DuckDBDataStorage(DataStorageInterface):
             return []
         with self._read() as cursor:
             found = stored_coverage(cursor, datetime.now(timezone.utc), record.series_id)
-        return ranges.merged(piece for piece, _ in found.get(record.series_id, []))
+        known = found.get(record.series_id, [])
+        return ranges.merged(piece for piece, until in known if until is None or not for_good)
 
     def missing_ranges(
         self,

@@ -529,9 +529,11 @@ class DataStorageInterface(ABC):
         source: str | None = None,
         *,
         adjustment: str | None = None,
+        for_good: bool = False,
     ) -> list[TimeRange]:
         """Return the ranges of the current version that were asked for and answered, sorted and merged.
 
+        `for_good` leaves out those of empty answers, which are believed for a limited time only.
         Of a series that does not exist, none. A `SeriesKey` says it all, so that nothing is ambiguous.
         Raises `AmbiguousSeriesError` for anything else that answers to several series.
         """
