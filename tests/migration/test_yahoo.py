@@ -279,6 +279,17 @@ def test_yahoos_word_goes_with_the_bars_and_is_left_alone_without_any(tmp_path: 
         reader.read(alone)
 
 
+def test_yahoos_word_goes_with_the_last_bars_of_a_symbol(tmp_path: Path) -> None:
+    said = pickled(tmp_path, "ABC", "info", {"error": False, "info": {"market": "us_market"}})
+    times = pd.date_range("2023-01-02 16:00", periods=30, tz=NEW_YORK)
+    days, minutes = (pickled(tmp_path, "ABC", kind, bars(times)) for kind in ("1d", "1m"))
+    reader = YahooReader(tmp_path)
+    assert [list(reader.companions(path)) for path in (days, minutes)] == [[said], [said]]
+    assert list(reader.companions_to_delete(days)) == []
+    days.unlink()
+    assert list(reader.companions_to_delete(minutes)) == [said]
+
+
 def test_of_two_files_of_a_symbol_the_newer_one_counts(tmp_path: Path) -> None:
     new_york = bars(pd.date_range("2023-01-02 16:00", periods=30, tz=NEW_YORK))
     older = pickled(tmp_path, "ABC", "day_data", new_york[:20] * 2)

@@ -30,14 +30,16 @@ class YahooReader(CacheReader):
         return sorted((path for path in found if path not in belonging), key=_by_symbol)
 
     def companions(self, path: Path) -> Sequence[Path]:
-        """Return the mirror's mark, and, with the days or else the first bars, what Yahoo says of the symbol."""
+        """Return the mirror's mark, and what Yahoo says of the symbol of bars."""
+        said = [_words_on(path)] if _symbol_and_kind(path)[1] in TIMEFRAMES else []
+        return [each for each in (marker_of(path), *said) if each.is_file()]
+
+    def companions_to_delete(self, path: Path) -> Sequence[Path]:
+        """Return those without Yahoo's words while there are other bars of the symbol, which are read by them."""
         symbol, kind = _symbol_and_kind(path)
-        marker, info = marker_of(path), path.with_name(f"{symbol}_{INFO}{SUFFIX}")
-        marks = [marker] if marker.is_file() else []
-        if kind not in TIMEFRAMES or not info.is_file():
-            return marks
-        first = next(k for k in TIMEFRAMES if path.with_name(f"{symbol}_{k}{SUFFIX}").is_file())
-        return [*marks, info] if kind == first else marks
+        others = (path.with_name(f"{symbol}_{other}{SUFFIX}") for other in TIMEFRAMES if other != kind)
+        alone = not any(other.is_file() for other in others)
+        return [each for each in self.companions(path) if alone or each != _words_on(path)]
 
     def read(self, path: Path) -> Sequence[CacheContent]:
         """Return the bars of a file."""
@@ -49,6 +51,10 @@ class YahooReader(CacheReader):
         with lumibot_silent():
             from lumibot_duckdb.migration.yahoo_bars import contents_of
         return contents_of(path, symbol, kind)
+
+
+def _words_on(path: Path) -> Path:
+    return path.with_name(f"{_symbol_and_kind(path)[0]}_{INFO}{SUFFIX}")
 
 
 def _by_symbol(path: Path) -> tuple[str, int, str]:
