@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from lumibot_duckdb.comparison.differences import Comparison, Difference, Run, compare_runs
+from lumibot_duckdb.comparison.differences import Comparison, Difference, Run, compare_runs, paired
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES, Backtest
 from lumibot_duckdb.comparison.runs import NAMES, RunError, Script, run_side
 
@@ -49,6 +49,13 @@ class Result:
     comparison: Comparison
     unsteady: list[Unsteady] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def paired(self) -> list[tuple[Backtest, Backtest]]:
+        """The backtests of both sides as they were compared, without those that one side alone has."""
+        theirs, ours = self.reference.outcome.backtests, self.duckdb[0].outcome.backtests
+        numbers = paired(theirs, ours)
+        return [(theirs[one], ours[other]) for one, other in numbers if one is not None and other is not None]
 
     @property
     def uncovered(self) -> list[str]:
