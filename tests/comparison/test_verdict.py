@@ -9,10 +9,19 @@ from pathlib import Path
 import pytest
 
 from comparison.test_differences import EVENT, Recorded, asked, bars, price
+from lumibot_duckdb.cli.compare import _show, _show_failure
 from lumibot_duckdb.comparison import summary
 from lumibot_duckdb.comparison.differences import Run, compare_runs
 from lumibot_duckdb.comparison.page import report_page
-from lumibot_duckdb.comparison.trial import RUN_TO_RUN, Result, notes_on_comparison, said_of_a_difference
+from lumibot_duckdb.comparison.runs import RunError
+from lumibot_duckdb.comparison.trial import (
+    RUN_TO_RUN,
+    Result,
+    ScriptFailedError,
+    Unsteady,
+    notes_on_comparison,
+    said_of_a_difference,
+)
 
 LUMIBOTS = "lumibot.backtesting.yahoo_backtesting.YahooDataBacktesting"
 OURS = "lumibot_duckdb.backtesting.yahoo.YahooDataBacktesting"
@@ -116,6 +125,29 @@ def test_a_strategy_that_asked_for_nothing_and_traded_nothing_is_named(tmp_path:
     assert summary.verdict(found).startswith("identical: 0 fills with")
     (note,) = notes_on_comparison(found.comparison)
     assert note.startswith("Mine 0 asked for no bars, prices or quotes, and no order was filled: ")
+
+
+@pytest.mark.parametrize(("times", "words"), [(1, "At one time of a"), (1_200, "At 1,200 times of a")])
+def test_questions_in_another_order_are_counted_in_words(times: int, words: str, theirs: Run, ours: Run) -> None:
+    found = replace(compare_runs(theirs, ours), reordered=times)
+    (note,) = notes_on_comparison(found)
+    assert note.startswith(f"{words} backtest the strategy asked for the same in another order")
+
+
+CONTROL = "\x1b[31m\x07"
+
+
+def test_no_control_character_of_a_script_reaches_the_terminal(
+    theirs: Run, ours: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = result(theirs, changed(ours, name=CONTROL, failure=f"KeyError: {CONTROL}"))
+    unsteady = [Unsteady("duckdb", 2, difference) for difference in failed.comparison.differences]
+    _show(replace(failed, notes=[CONTROL], unsteady=unsteady), repeat=2)
+    _show_failure(ScriptFailedError([RunError("duckdb", "", [CONTROL])]))
+    shown = capsys.readouterr().out
+    assert shown.count("\\x1b[31m\\x07") >= 5
+    assert "\x1b" not in shown
+    assert "The first difference:\n" in shown
 
 
 # -- where a difference comes from ------------------------------------------------------------------------------------

@@ -205,9 +205,10 @@ def notes_on_comparison(comparison: Comparison) -> list[str]:
             "portfolio values were there to compare."
         )
     if comparison.reordered:
+        times = "one time" if comparison.reordered == 1 else f"{comparison.reordered:,} times"
         notes.append(
-            f"At {comparison.reordered:,} times of a backtest the strategy asked for the same in another order, as "
-            "threads do. The answers were compared question by question."
+            f"At {times} of a backtest the strategy asked for the same in another order, as threads do. The answers "
+            "were compared question by question."
         )
     if comparison.failures and not comparison.identical:
         failures = "; ".join(f"{name}: {failure}" for name, failure in comparison.failures)
