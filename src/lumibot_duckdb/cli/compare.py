@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,11 +155,7 @@ def _show(result: Result, repeat: int) -> None:
         _say(f"\n{summary.differences_text(result)}")
     if result.unsteady:
         _say(f"\n{summary.unsteady_text(result)}")
-    notes = [*summary.uncovered_notes(result), *result.notes]
-    if notes:
-        _say("\nTo know:")
-        for note in notes:
-            _say(f"  {note}")
+    _show_notes([*summary.uncovered_notes(result), *result.notes])
 
 
 def _show_failure(failed: ScriptFailedError) -> None:
@@ -168,6 +165,14 @@ def _show_failure(failed: ScriptFailedError) -> None:
     for error in failed.errors:
         _say(f"\nThe last lines that the script wrote on {NAMES[error.side]}:")
         _say(indented("\n".join(error.last_lines)))
+    _show_notes(failed.notes)
+
+
+def _show_notes(notes: Sequence[str]) -> None:
+    if notes:
+        _say("\nTo know:")
+    for note in notes:
+        _say(f"  {note}")
 
 
 def _say(text: str) -> None:

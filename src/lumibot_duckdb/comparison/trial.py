@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lumibot_duckdb.comparison.differences import Comparison, Difference, Run, compare_runs, paired
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES, Backtest
-from lumibot_duckdb.comparison.runs import NAMES, RunError, Script, run_side
+from lumibot_duckdb.comparison.runs import NAMES, NOT_STORED, RunError, Script, run_side
 
 Step = Callable[[str], AbstractContextManager[None]]
 """Tells what is being done within a `with`."""
@@ -23,6 +23,7 @@ class ScriptFailedError(RuntimeError):
     def __init__(self, errors: list[RunError]) -> None:
         super().__init__("; ".join(map(str, errors)))
         self.errors = errors
+        self.notes = list(dict.fromkeys(note for error in errors for note in error.notes))
 
 
 @dataclass(frozen=True)
@@ -227,10 +228,7 @@ def _notes(first: Run | None, runs: dict[str, list[Run]]) -> list[str]:
             f"{_in_short(own)} If the script may differ from run to run, --repeat 2 shows it."
         )
     if missing := runs[DUCKDB][0].outcome.not_stored or (first.outcome.not_stored if first is not None else []):
-        notes.append(
-            "The store does not have all that was asked for, and both sides were told that there is nothing: "
-            + "; ".join(missing)
-        )
+        notes.append(NOT_STORED + "; ".join(missing))
     if first is not None:
         notes.append(
             "On disk, Lumibot's side has what this script asked for, since its cache began empty; the store has all of "
