@@ -24,8 +24,8 @@ its own, and compare what its backtests did: every frame, price and quote that a
 and portfolio value, to the last bit. Shows what each side cost, and the first difference in full if there is one.
 
 Each side uses its own cache as always: Lumibot's cache folder, and the store. The script never trades live, opens no
-window and writes no files to the folder `logs`. What stands before SCRIPT is for lumibot-duckdb, everything after it
-is the script's.
+window and writes no files to the folder `logs`; other files that one run leaves, the next finds. What stands before
+SCRIPT is for lumibot-duckdb, everything after it is the script's.
 """
 _EXAMPLES = """\
 examples:

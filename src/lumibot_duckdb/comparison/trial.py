@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from lumibot_duckdb.comparison.differences import Comparison, Difference, Run, compare_runs, paired
+from lumibot_duckdb.comparison.leftovers import Leftovers
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES, Backtest
 from lumibot_duckdb.comparison.runs import NAMES, NOT_STORED, RunError, Script, run_side
 
@@ -18,12 +19,12 @@ Step = Callable[[str], AbstractContextManager[None]]
 
 
 class ScriptFailedError(RuntimeError):
-    """A script did not come to its end on one side or on both."""
+    """A script did not come to its end on one side or on both. `notes` are what a person should know of it."""
 
-    def __init__(self, errors: list[RunError]) -> None:
+    def __init__(self, errors: list[RunError], note: str = "") -> None:
         super().__init__("; ".join(map(str, errors)))
         self.errors = errors
-        self.notes = list(dict.fromkeys(note for error in errors for note in error.notes))
+        self.notes = list(filter(None, dict.fromkeys([*(each for error in errors for each in error.notes), note])))
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
     costs.
     Everything is written to `folder`. Raises `ScriptFailedError`.
     """
+    leftovers = Leftovers(script.path, script.store)
     cache = {side: folder / f"cache-{side}" if script.stored_as_of is not None else None for side in SIDES}
     first = None
     if script.stored_as_of is not None:
@@ -122,7 +124,8 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
                 except RunError as error:
                     errors.append(error)
         if errors:
-            raise ScriptFailedError(errors)
+            another_ended = first is not None or any(runs.values())
+            raise ScriptFailedError(errors, said_of_files(leftovers.named()) if another_ended else "")
     for filled in filter(None, cache.values()):
         shutil.rmtree(filled, ignore_errors=True)
     reference = first or runs[LUMIBOT][0]
@@ -134,39 +137,37 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
         duckdb=runs[DUCKDB],
         comparison=comparison,
         unsteady=[unsteady for side in SIDES for unsteady in _unsteady(side, runs[side])],
-        notes=[*notes_on_comparison(comparison), *_notes(first, runs)],
+        notes=[*notes_on_comparison(comparison), *_notes(first, runs, leftovers)],
     )
     if any(unsteady.by_the_script for unsteady in result.unsteady):
-        result.notes.append(RUN_TO_RUN)
+        result.notes.append(run_to_run(leftovers.named()))
     elif result.compared and not comparison.identical and script.stored_as_of is None:
-        result.notes.append(_whose_difference(script, folder, step, reference, runs[DUCKDB][0]))
+        result.notes.append(_whose_difference(script, folder, step, reference, runs[DUCKDB][0], leftovers.named()))
     return result
 
 
-def _whose_difference(script: Script, folder: Path, step: Step, reference: Run, ours: Run) -> str:
+def _whose_difference(script: Script, folder: Path, step: Step, reference: Run, ours: Run, left: str) -> str:
     """Run Lumibot's side on a fresh cache that is filled from the store; say what that tells about a difference."""
     stored = replace(script, stored_as_of=datetime.now(timezone.utc))
     with step(f"they differ; on {NAMES[LUMIBOT]} with an empty cache, filled from the store"):
         try:
             fresh = run_side(stored, LUMIBOT, folder / "lumibot-fresh", folder / "cache-fresh")
         except RunError as error:
-            return (
-                f"To see where that comes from, Lumibot was run on an empty cache, filled from the store; but {error}"
-            )
-    return said_of_a_difference(reference, fresh, ours)
+            tried = "To see where that comes from, Lumibot was run on an empty cache, filled from the store; but"
+            return " ".join([f"{tried} {error}.", *error.notes])
+    return said_of_a_difference(reference, fresh, ours, left)
 
 
-def said_of_a_difference(reference: Run, fresh: Run, ours: Run) -> str:
-    """Say where a difference comes from, given what Lumibot does on an empty cache that is filled from the store."""
-    if compare_runs(fresh, ours).identical:
-        return (
-            "Lumibot gives exactly what lumibot-duckdb gives when its cache is empty and is filled from the store. So "
-            "either its own cache has other bars than the store, or Lumibot reads its cache otherwise than it reads a "
-            "download. docs/parity.md lists where it does; --from-cache compares without that."
-        )
+def said_of_a_difference(reference: Run, fresh: Run, ours: Run, left: str = "") -> str:
+    """Say where a difference comes from, given what Lumibot does on an empty cache that is filled from the store.
+
+    `left` names the files that runs left to the next ones.
+    """
     itself = compare_runs(reference, fresh)
+    if compare_runs(fresh, ours).identical:
+        return f"{said_of_files(left)} Otherwise: {OF_CACHES}" if left and itself.by_the_script else OF_CACHES
     if itself.by_the_script:
-        return f"{RUN_TO_RUN} Two runs on Lumibot's storage: {_in_short(itself)}"
+        return f"{run_to_run(left)} Two runs on Lumibot's storage: {_in_short(itself)}"
     also = "Lumibot differs from lumibot-duckdb also when its cache is empty and is filled from the store"
     if itself.identical:
         return f"{also}, and gives the same as before then."
@@ -176,10 +177,32 @@ def said_of_a_difference(reference: Run, fresh: Run, ours: Run) -> str:
     )
 
 
-RUN_TO_RUN = (
-    "The script differs from run to run on the same storage, so this says nothing about storages. Let it draw the same "
-    "at random each time (a seed), and leave the time out of names; --repeat 2 shows whether it repeats itself."
+OF_CACHES = (
+    "Lumibot gives exactly what lumibot-duckdb gives when its cache is empty and is filled from the store. So either "
+    "its own cache has other bars than the store, or Lumibot reads its cache otherwise than it reads a download. "
+    "docs/parity.md lists where it does; --from-cache compares without that."
 )
+
+
+def run_to_run(left: str) -> str:
+    """Say that a script does otherwise each time, and what may be why. `left` names files as in `Leftovers.named`."""
+    said = (
+        "The script differs from run to run on the same storage, so this says nothing about storages.",
+        said_of_files(left),
+        "Let it draw the same at random each time (a seed), and leave the time out of names; --repeat 2 shows whether "
+        "it repeats itself.",
+    )
+    return " ".join(filter(None, said))
+
+
+def said_of_files(left: str) -> str:
+    """Say what it means that runs left files to the next ones; "" if they left none."""
+    if not left:
+        return ""
+    return (
+        f"The script left, changed or deleted files, and its next runs found them so: {left}. If it goes by them, that "
+        "is why: let it begin without them each time."
+    )
 
 
 def _in_short(comparison: Comparison) -> str:
@@ -217,12 +240,12 @@ def notes_on_comparison(comparison: Comparison) -> list[str]:
     return notes
 
 
-def _notes(first: Run | None, runs: dict[str, list[Run]]) -> list[str]:
+def _notes(first: Run | None, runs: dict[str, list[Run]], leftovers: Leftovers) -> list[str]:
     """Return what a person should know of the runs."""
     notes = []
     if first is not None and not (own := compare_runs(first, runs[LUMIBOT][0])).identical:
         notes.append(
-            f"{RUN_TO_RUN} Two runs on Lumibot's storage: {_in_short(own)}"
+            f"{run_to_run(leftovers.named())} Two runs on Lumibot's storage: {_in_short(own)}"
             if own.by_the_script
             else "Lumibot does not give on its filled cache what it gave on the empty one, which is what was compared: "
             f"{_in_short(own)} If the script may differ from run to run, --repeat 2 shows it."
