@@ -14,19 +14,16 @@ from comparison.test_differences import EVENT, Recorded, asked, bars, price
 from lumibot_duckdb.cli.compare import _show, _show_failure
 from lumibot_duckdb.comparison import summary, trial
 from lumibot_duckdb.comparison.differences import Run, compare_runs
-from lumibot_duckdb.comparison.page import report_page
-from lumibot_duckdb.comparison.runs import RunError, Script
-from lumibot_duckdb.comparison.trial import (
+from lumibot_duckdb.comparison.notes import (
     OF_CACHES,
-    Result,
-    ScriptFailedError,
-    Unsteady,
-    compare_script,
     notes_on_comparison,
     run_to_run,
     said_of_a_difference,
     said_of_files,
 )
+from lumibot_duckdb.comparison.page import report_page
+from lumibot_duckdb.comparison.runs import RunError, Script
+from lumibot_duckdb.comparison.trial import Result, ScriptFailedError, Unsteady, compare_script
 
 LUMIBOTS = "lumibot.backtesting.yahoo_backtesting.YahooDataBacktesting"
 OURS = "lumibot_duckdb.backtesting.yahoo.YahooDataBacktesting"
