@@ -7,16 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from comparison.ground import SCRIPT, Ground, compare, on_ground
+from comparison.test_differences import COSTS
 from lumibot_duckdb.cli import compare as command
 from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.comparison import runs
+from lumibot_duckdb.comparison.outcome import write_outcome
+from lumibot_duckdb.comparison.trial import ScriptFailedError, compare_script
 
 KEY = "pk_0123456789abcdef"
 
@@ -94,6 +98,81 @@ def test_live_trading_is_stopped_and_keys_are_hidden(own_ground: Ground) -> None
     assert "written-in-the-script" not in answer.out + answer.err
     for side in ("Lumibot's storage", "lumibot-duckdb"):
         assert f"the script failed on {side}: LiveTradingError: the script starts live trading" in answer.err
+
+
+# -- what is said of a failure, without a process ---------------------------------------------------------------------
+
+NO_CHAIN = "option chain of SPY on 2023-03-06 from Polygon"
+
+
+def failure(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int = 1,
+    *,
+    error: str | None = None,
+    not_stored: Sequence[str] = (),
+    in_logs: Sequence[str] = (),
+) -> ScriptFailedError:
+    """Return what comes of a side whose process leaves this; without an error it leaves no outcome."""
+
+    def run_as_group(command: list[str], **settings: object) -> int:
+        result = Path(command[4])
+        if error is not None:
+            write_outcome(result, COSTS, 0, {}, error, list(not_stored))
+        for name in in_logs:
+            (result.parent / "logs").mkdir(exist_ok=True)
+            (result.parent / "logs" / name).touch()
+        return code
+
+    monkeypatch.setattr(runs, "run_as_group", run_as_group)
+    script = runs.Script(folder / "script.py", (), folder / "lumibot.duckdb")
+    with pytest.raises(ScriptFailedError) as failed:
+        compare_script(script, folder / "run", lambda what: nullcontext())
+    return failed.value
+
+
+def test_a_script_that_ends_its_process_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "its process ended with code 0 before what it did was written down, as os._exit makes it"
+    assert str(failure(tmp_path, monkeypatch, 0)).count(said) == 2
+
+
+def test_a_process_that_fails_outside_of_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = str(failure(tmp_path, monkeypatch, 1))
+    assert "its process ended with code 1" in said
+    assert "os._exit" not in said
+
+
+def test_what_the_store_lacks_is_named_when_the_script_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = failure(tmp_path, monkeypatch, error="ArrowNotImplementedError: no child", not_stored=[NO_CHAIN])
+    (note,) = failed.notes
+    assert note.endswith(f"the script was told that there is nothing: {NO_CHAIN}")
+
+
+def test_notes_on_a_failure_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    error = runs.RunError("lumibot", "KeyError: 'CALL'", ["a line"], [NO_CHAIN])
+    command._show_failure(ScriptFailedError([error]))
+    assert capsys.readouterr().out.endswith(f"  a line\n\nTo know:\n  {NO_CHAIN}\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "in_logs", "hinted"),
+    [
+        ("IndexError: list index out of range", ["A_trades.csv"], True),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'logs/A_trades.csv'", ["A_trades.csv"], True),
+        ("IndexError: list index out of range", [], False),
+        ("LiveTradingError: the script starts live trading", ["A_trades.csv"], False),
+    ],
+)
+def test_a_script_that_reads_lumibots_files(
+    error: str, in_logs: list[str], hinted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = failure(tmp_path, monkeypatch, error=error, in_logs=in_logs)
+    assert [note for note in failed.notes if "writes no files to logs" in note] == failed.notes
+    assert len(failed.notes) == hinted
+
+
+# -- wrong calls ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

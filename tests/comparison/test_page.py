@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,15 @@ def test_long_curves_are_drawn_with_fewer_points() -> None:
     long = run(1.0, backtest("Long", 20_001))
     page = report_page(replace(result(), reference=long, lumibot=[long], duckdb=[long]))
     assert len(page) < 6_500_000
+
+
+def test_the_curves_of_a_plot_are_of_one_backtest() -> None:
+    """Threads had started them in another order on our side."""
+    several = [backtest("Mine", 300), backtest("Other", 200)]
+    ours, theirs = run(3.0, *several[::-1]), run(9.0, *several)
+    page = report_page(replace(result(), reference=theirs, lumibot=[theirs], duckdb=[ours]))
+    plots = json.loads(page.partition('<script type="application/json" id="plots">')[2].partition("</script>")[0])
+    assert [len(curve["x"]) for number in (0, 1) for curve in plots[f"equity-{number}"]["data"]] == [300, 300, 200, 200]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

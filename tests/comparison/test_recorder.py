@@ -38,7 +38,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 from lumibot.backtesting import BacktestingBroker, PandasDataBacktesting
-from lumibot.entities import Asset, Data
+from lumibot.entities import Asset, Data, TradingFee
 from lumibot.strategies import Strategy
 from lumibot.traders import Trader
 
@@ -57,7 +57,7 @@ def bars(symbol):
 
 def backtest(strategy, **settings):
     frames = {Asset(symbol): bars(symbol) for symbol in SYMBOLS}
-    return strategy.run_backtest(PandasDataBacktesting, *SPAN, pandas_data=frames, **UNATTENDED, **settings)
+    return strategy.run_backtest(PandasDataBacktesting, *SPAN, pandas_data=frames, **{**UNATTENDED, **settings})
 
 
 class Holding(Strategy):
@@ -135,6 +135,14 @@ for thread in threads:
 for thread in threads:
     thread.join()
 backtest(WithAPool)
+for name, settings in (
+    ("As usual", {}),
+    ("Richer", dict(budget=200_000)),
+    ("With a fee", dict(buy_trading_fees=[TradingFee(flat_fee=1)])),
+    ("With another fee", dict(buy_trading_fees=[TradingFee(flat_fee=2)])),
+    ("With a benchmark", dict(benchmark_asset="AAA")),
+):
+    backtest(Holding, name=name, **settings)
 try:
     backtest(Failing)
 except KeyError:
@@ -156,7 +164,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
         patched.chdir(folder)
         run = run_side(Script(script, (), folder / "lumibot.duckdb"), LUMIBOT, folder / "run")
     backtests = run.outcome.backtests
-    assert len(backtests) == 10
+    assert len(backtests) == 15
     return {
         each.name: (each, list(read_answers(answers_file(run.folder, number))) if each.ended else [])
         for number, each in enumerate(backtests)
@@ -182,6 +190,13 @@ def test_backtests_of_two_threads_have_their_own_records(recorded: Recorded) -> 
         backtest, answers = recorded[name]
         assert assets(answers) == {symbol}
         assert set(backtest.events.column("symbol")) == {symbol}
+
+
+def test_what_a_backtest_is_run_with_tells_it_from_others(recorded: Recorded) -> None:
+    """Backtests of the same class are paired by that."""
+    names = ("As usual", "Richer", "With a fee", "With another fee", "With a benchmark")
+    assert len({recorded[name][0].settings for name in names}) == len(names)
+    assert recorded["As usual"][0].settings == recorded["Within"][0].settings
 
 
 def test_what_threads_of_a_strategy_ask_for_is_in_its_record(

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from comparison.test_differences import EVENT, Recorded, asked, bars, price
-from lumibot_duckdb.comparison import summary
+from lumibot_duckdb.cli.compare import _show, _show_failure
+from lumibot_duckdb.comparison import summary, trial
 from lumibot_duckdb.comparison.differences import Run, compare_runs
+from lumibot_duckdb.comparison.notes import (
+    OF_CACHES,
+    notes_on_comparison,
+    run_to_run,
+    said_of_a_difference,
+    said_of_files,
+)
 from lumibot_duckdb.comparison.page import report_page
-from lumibot_duckdb.comparison.trial import RUN_TO_RUN, Result, notes_on_comparison, said_of_a_difference
+from lumibot_duckdb.comparison.runs import RunError, Script
+from lumibot_duckdb.comparison.trial import Result, ScriptFailedError, Unsteady, compare_script
 
 LUMIBOTS = "lumibot.backtesting.yahoo_backtesting.YahooDataBacktesting"
 OURS = "lumibot_duckdb.backtesting.yahoo.YahooDataBacktesting"
@@ -118,6 +129,29 @@ def test_a_strategy_that_asked_for_nothing_and_traded_nothing_is_named(tmp_path:
     assert note.startswith("Mine 0 asked for no bars, prices or quotes, and no order was filled: ")
 
 
+@pytest.mark.parametrize(("times", "words"), [(1, "At one time of a"), (1_200, "At 1,200 times of a")])
+def test_questions_in_another_order_are_counted_in_words(times: int, words: str, theirs: Run, ours: Run) -> None:
+    found = replace(compare_runs(theirs, ours), reordered=times)
+    (note,) = notes_on_comparison(found)
+    assert note.startswith(f"{words} backtest the strategy asked for the same in another order")
+
+
+CONTROL = "\x1b[31m\x07"
+
+
+def test_no_control_character_of_a_script_reaches_the_terminal(
+    theirs: Run, ours: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = result(theirs, changed(ours, name=CONTROL, failure=f"KeyError: {CONTROL}"))
+    unsteady = [Unsteady("duckdb", 2, difference) for difference in failed.comparison.differences]
+    _show(replace(failed, notes=[CONTROL], unsteady=unsteady), repeat=2)
+    _show_failure(ScriptFailedError([RunError("duckdb", "", [CONTROL])]))
+    shown = capsys.readouterr().out
+    assert shown.count("\\x1b[31m\\x07") >= 5
+    assert "\x1b" not in shown
+    assert "The first difference:\n" in shown
+
+
 # -- where a difference comes from ------------------------------------------------------------------------------------
 
 OTHER_PRICE = [asked(bars()), price(470.51)]
@@ -126,14 +160,34 @@ STEADY = [{**EVENT, "filled_quantity": "5"}]
 SMALLER = [{**EVENT, "filled_quantity": "3"}]
 
 
-def said(folder: Path, *recorded: Recorded) -> str:
-    return said_of_a_difference(*(each.run(folder / str(number)) for number, each in enumerate(recorded)))
+def said(folder: Path, *recorded: Recorded, left: str = "") -> str:
+    runs = [each.run(folder / str(number)) for number, each in enumerate(recorded)]
+    return said_of_a_difference(*runs, left=left)
 
 
 def test_a_script_that_differs_from_run_to_run(tmp_path: Path) -> None:
     runs = (Recorded(events=each) for each in (STEADY, LARGER, SMALLER))
     shown = f"{EVENT['time']}, SPY, number 1: buy fill, filled_quantity was 5 and became 7."
-    assert said(tmp_path, *runs) == f"{RUN_TO_RUN} Two runs on Lumibot's storage: {shown}"
+    assert said(tmp_path, *runs) == f"{run_to_run('')} Two runs on Lumibot's storage: {shown}"
+
+
+def test_a_script_that_goes_by_a_file_that_it_left(tmp_path: Path) -> None:
+    """The first run asked; all later ones found the file, on whatever storage."""
+    asks, does_not = Recorded([asked(bars()), price(470.5)]), Recorded([asked(bars())])
+    assert said(tmp_path, asks, does_not, does_not, left="memo.pkl") == (
+        f"{said_of_files('memo.pkl')} Otherwise: {OF_CACHES}"
+    )
+    assert said(tmp_path, asks, does_not, does_not) == OF_CACHES
+
+
+def test_a_script_that_goes_by_a_file_that_it_changes_each_time(tmp_path: Path) -> None:
+    runs = (Recorded(events=each) for each in (STEADY, LARGER, SMALLER))
+    assert said(tmp_path, *runs, left="memo.pkl").startswith(run_to_run("memo.pkl"))
+    assert said_of_files("memo.pkl") in run_to_run("memo.pkl")
+
+
+def test_a_file_that_was_left_is_not_put_down_for_another_price(tmp_path: Path) -> None:
+    assert said(tmp_path, Recorded(OTHER_PRICE), Recorded(), Recorded(), left="memo.pkl") == OF_CACHES
 
 
 def test_a_difference_of_storages(tmp_path: Path) -> None:
@@ -155,7 +209,51 @@ def test_a_difference_that_may_be_of_both(tmp_path: Path) -> None:
 @pytest.mark.parametrize("column", ["price", "time"])
 def test_another_fill_is_not_put_down_to_the_script(column: str, tmp_path: Path) -> None:
     runs = (Recorded(events=[{**EVENT, column: each}]) for each in ("2024-01-03", "2024-01-04", "2024-01-05"))
-    assert RUN_TO_RUN not in said(tmp_path, *runs)
+    assert run_to_run("") not in said(tmp_path, *runs)
+
+
+@pytest.fixture
+def asks_unless_it_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """A script that leaves its answer in a file, and does not ask when it finds that; and all of its runs, made up."""
+    memo = tmp_path / "memo.pkl"
+
+    def run_side(script: Script, side: str, folder: Path, cache: Path | None = None) -> Run:
+        found = memo.exists()
+        memo.touch()
+        asked_for = Recorded([asked(bars())] if found else [asked(bars()), price(470.5)])
+        return changed(asked_for.run(folder), covered=side == "duckdb")
+
+    monkeypatch.setattr(trial, "run_side", run_side)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    return Script(tmp_path / "script.py", (), tmp_path / "lumibot.duckdb")
+
+
+@pytest.mark.parametrize(("from_cache", "repeat"), [(False, 1), (False, 2), (True, 1)])
+def test_files_that_a_script_left_are_named(
+    from_cache: bool, repeat: int, asks_unless_it_finds: Script, tmp_path: Path
+) -> None:
+    stored_as_of = datetime(2024, 1, 2, tzinfo=timezone.utc) if from_cache else None
+    script = replace(asks_unless_it_finds, stored_as_of=stored_as_of)
+    found = compare_script(script, tmp_path / "runs", lambda what: nullcontext(), repeat=repeat)
+    assert not found.identical
+    assert [note for note in found.notes if said_of_files("memo.pkl") in note]
+
+
+def test_files_that_a_script_left_are_named_when_it_fails_on_them(
+    asks_unless_it_finds: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_side = trial.run_side
+
+    def fails_if_it_finds(script: Script, side: str, folder: Path, cache: Path | None = None) -> Run:
+        if Path("memo.pkl").exists():
+            raise RunError(side, "FileExistsError: memo.pkl", [])
+        return run_side(script, side, folder, cache)
+
+    monkeypatch.setattr(trial, "run_side", fails_if_it_finds)
+    with pytest.raises(ScriptFailedError) as failed:
+        compare_script(asks_unless_it_finds, tmp_path / "runs", lambda what: nullcontext())
+    assert failed.value.notes == [said_of_files("memo.pkl")]
 
 
 # -- backtests of two runs are paired ---------------------------------------------------------------------------------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.interrupts import stopped_by_signals
+from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.script_arguments import add_script_arguments, check_switches, file_to_run, script_command
 from lumibot_duckdb.cli.store import chosen_path
 
@@ -23,8 +24,8 @@ its own, and compare what its backtests did: every frame, price and quote that a
 and portfolio value, to the last bit. Shows what each side cost, and the first difference in full if there is one.
 
 Each side uses its own cache as always: Lumibot's cache folder, and the store. The script never trades live, opens no
-window and writes no files to the folder `logs`. What stands before SCRIPT is for lumibot-duckdb, everything after it
-is the script's.
+window and writes no files to the folder `logs`; other files that one run leaves, the next finds. What stands before
+SCRIPT is for lumibot-duckdb, everything after it is the script's.
 """
 _EXAMPLES = """\
 examples:
@@ -76,7 +77,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     as_of = datetime.now(timezone.utc) if arguments.from_cache else None
     script = Script(path, tuple(command[1:]), store, arguments.is_module, as_of)
-    print(f"Comparing {path} on Lumibot's storage and on lumibot-duckdb", flush=True)
+    _say(f"Comparing {path} on Lumibot's storage and on lumibot-duckdb")
     with stopped_by_signals(), working_folder(arguments.keep, "compare") as folder:
         try:
             result = compare_script(script, folder, step, repeat=arguments.repeat)
@@ -87,7 +88,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.html is not None:
             _write_report(result, arguments.html)
     if arguments.keep is not None:
-        print(f"{'' if arguments.html else chr(10)}What both runs wrote is in {arguments.keep}")
+        _say(f"{'' if arguments.html else chr(10)}What both runs wrote is in {arguments.keep}")
     return 0 if result.identical else 1
 
 
@@ -136,7 +137,7 @@ def _write_report(result: Result, report: Path) -> None:
         report.write_text(page, encoding="utf-8")
     except OSError as error:
         raise _unwritable(report, error) from None
-    print(f"\nThe report is in {report}")
+    _say(f"\nThe report is in {report}")
 
 
 def _unwritable(report: Path, error: OSError) -> CommandError:
@@ -146,19 +147,15 @@ def _unwritable(report: Path, error: OSError) -> CommandError:
 def _show(result: Result, repeat: int) -> None:
     from lumibot_duckdb.comparison import summary
 
-    print(f"\n{summary.cost_table(result)}")
+    _say(f"\n{summary.cost_table(result)}")
     if repeat > 1:
-        print(f"  (medians of {repeat} runs on each side)")
-    print(f"\n{summary.verdict(result)}")
+        _say(f"  (medians of {repeat} runs on each side)")
+    _say(f"\n{summary.verdict(result)}")
     if result.comparison.differences:
-        print(f"\n{summary.differences_text(result)}")
+        _say(f"\n{summary.differences_text(result)}")
     if result.unsteady:
-        print(f"\n{summary.unsteady_text(result)}")
-    notes = [*summary.uncovered_notes(result), *result.notes]
-    if notes:
-        print("\nTo know:")
-        for note in notes:
-            print(f"  {note}")
+        _say(f"\n{summary.unsteady_text(result)}")
+    _show_notes([*summary.uncovered_notes(result), *result.notes])
 
 
 def _show_failure(failed: ScriptFailedError) -> None:
@@ -166,9 +163,21 @@ def _show_failure(failed: ScriptFailedError) -> None:
     from lumibot_duckdb.comparison.tables import indented
 
     for error in failed.errors:
-        print(f"\nThe last lines that the script wrote on {NAMES[error.side]}:")
-        print(indented("\n".join(error.last_lines)))
-    sys.stdout.flush()
+        _say(f"\nThe last lines that the script wrote on {NAMES[error.side]}:")
+        _say(indented("\n".join(error.last_lines)))
+    _show_notes(failed.notes)
+
+
+def _show_notes(notes: Sequence[str]) -> None:
+    if notes:
+        _say("\nTo know:")
+    for note in notes:
+        _say(f"  {note}")
+
+
+def _say(text: str) -> None:
+    """Print lines, in which nothing that stems from the script or its data moves the cursor."""
+    print("\n".join(map(printable, text.expandtabs().split("\n"))), flush=True)
 
 
 def _times(text: str) -> int:

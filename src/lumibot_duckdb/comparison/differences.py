@@ -102,7 +102,7 @@ def compare_runs(left: Run, right: Run) -> Comparison:
     counts: Counter[str] = Counter()
     frames = answers = reordered = 0
     idle: list[str] = []
-    numbers = _paired(left.outcome.backtests, right.outcome.backtests)
+    numbers = paired(left.outcome.backtests, right.outcome.backtests)
     for number, other in numbers:
         if number is None or other is None:
             continue
@@ -143,7 +143,7 @@ def compare_runs(left: Run, right: Run) -> Comparison:
     )
 
 
-def _paired(left: Sequence[Backtest], right: Sequence[Backtest]) -> list[tuple[int | None, int | None]]:
+def paired(left: Sequence[Backtest], right: Sequence[Backtest]) -> list[tuple[int | None, int | None]]:
     """Pair the numbers of backtests: of the same strategy, source and settings, in the order in which they started.
 
     Threads start them in any order. What has no such counterpart is paired with less in common, and at last by its

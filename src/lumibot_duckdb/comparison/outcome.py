@@ -38,8 +38,8 @@ class Backtest:
 
     `events` is Lumibot's log of trade events without what is drawn at random, `values` its statistics of each
     iteration (portfolio value, cash, positions, ...), `analysis` what it made of them. `covered` is whether the data
-    source ran on the store. `settings` are equal for the same span and parameters. `failure` is the error that stopped
-    it. If it had not `ended` when its script did, the rest of it is missing.
+    source ran on the store. `settings` are equal for the same span, parameters, budget, fees and benchmark. `failure`
+    is the error that stopped it. If it had not `ended` when its script did, the rest of it is missing.
     """
 
     name: str

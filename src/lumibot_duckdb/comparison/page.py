@@ -32,7 +32,7 @@ def report_page(result: Result) -> str:
     """Return the page. Whatever comes from the script is escaped."""
     from plotly.offline import get_plotlyjs
 
-    backtests = list(zip(result.reference.outcome.backtests, result.duckdb[0].outcome.backtests, strict=False))
+    backtests = result.paired
     plots = {"memory": _memory(result), "phases": _phases(result)}
     sections = []
     for number, (theirs, ours) in enumerate(backtests[:_MOST_BACKTESTS]):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 from lumibot.backtesting import data_provenance, market_input_evidence
-from lumibot.entities import Asset, Bars, Quote
+from lumibot.entities import Asset, Bars, Quote, TradingFee, TradingSlippage
 from lumibot.indicators.indicators import Indicators
 from lumibot.strategies._strategy import _Strategy
 from lumibot.strategies.strategy import Strategy
@@ -66,6 +66,20 @@ _BY_CHANCE = frozenset(
 )
 _AT_ITS_END = "on_strategy_end raised an error, which is in the script's output"
 """Lumibot logs that one and keeps it to itself."""
+# What tells backtests of one strategy apart.
+_SETTINGS = (
+    "backtesting_start",
+    "backtesting_end",
+    "parameters",
+    "_initial_budget",
+    "_quote_asset",
+    "_benchmark_asset",
+    "_risk_free_rate",
+    "buy_trading_fees",
+    "sell_trading_fees",
+    "buy_trading_slippages",
+    "sell_trading_slippages",
+)
 _LUMIBOTS_FOLDER = "logs"
 _STARTED = datetime.now(timezone.utc)
 
@@ -328,7 +342,7 @@ class _Recording:
 def _about(strategy: Any) -> dict[str, Any]:
     source = strategy.broker.data_source
     kind = next(kind for kind in type(source).__mro__ if kind.__module__.startswith(("lumibot", "lumibot_duckdb")))
-    settings = as_text([strategy.backtesting_start, strategy.backtesting_end, strategy.parameters])
+    settings = as_text([getattr(strategy, name) for name in _SETTINGS])
     return {
         "name": str(strategy._name or type(strategy).__name__),
         "source": f"{kind.__module__}.{kind.__qualname__}",
@@ -396,6 +410,8 @@ def as_text(value: Any) -> str:
     if isinstance(value, Quote):
         fields = {name: each for name, each in vars(value).items() if each is not None and not _is_now(each)}
         return f"quote {as_text(fields)}"
+    if isinstance(value, TradingFee | TradingSlippage):  # which have no text of their own
+        return as_text(vars(value))
     if hasattr(value, "as_dict"):
         return as_text(value.as_dict())
     text = repr(value)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,16 +23,28 @@ from lumibot_duckdb.comparison.unattended import ENVIRONMENT
 
 NAMES = {LUMIBOT: "Lumibot's storage", DUCKDB: "lumibot-duckdb"}
 OUTPUT = "output.txt"
+NOT_STORED = "The store does not have all that was asked for, and the script was told that there is nothing: "
+_READS_LOGS = (
+    "Under compare, Lumibot writes no files to logs. A script that reads them there can be compared if it does without "
+    "them when they are not there."
+)
+_OF_MISSING_FILES = ("FileNotFoundError", "IndexError", "StopIteration", "ValueError")
+"""What comes of opening a file that is not there, and of taking the first, the last or the latest of none."""
+_LOGS = "logs"
 _LAST_LINES = 15
 
 
 class RunError(RuntimeError):
-    """A script did not come to its end. `last_lines` are of its output, without the keys that are known."""
+    """A script did not come to its end. `last_lines` are of its output, without the keys that are known.
 
-    def __init__(self, side: str, reason: str, last_lines: list[str]) -> None:
+    `notes` are what a person should know of it.
+    """
+
+    def __init__(self, side: str, reason: str, last_lines: list[str], notes: Sequence[str] = ()) -> None:
         super().__init__(f"the script failed on {NAMES[side]}: {reason}")
         self.side = side
         self.last_lines = last_lines
+        self.notes = notes
 
 
 @dataclass(frozen=True)
@@ -59,7 +72,7 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
     settings, keys = _settings(script, side, cache), KeysHeard()
     job.write_text(json.dumps(asdict(_job(script, side, settings, keys.pipe))))
     command = [sys.executable, "-m", "lumibot_duckdb.comparison.side", str(job), str(result), *script.arguments]
-    logs_before = Path("logs").exists()
+    logs_before = Path(_LOGS).exists()
     environment = {**os.environ, **settings, "PYTHONHASHSEED": _hash_seed()}
     try:
         with output.open("w", encoding="utf-8") as writing:
@@ -67,13 +80,21 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
     finally:
         last_lines = _hide_keys(output, known_secrets(script.path) | keys.end())
         if not logs_before:
-            _remove_if_empty(Path("logs"))
+            _remove_if_empty(Path(_LOGS))
     if not result.exists():
         raise RunError(side, _reason(code), last_lines)
     outcome = read_outcome(result)
     if outcome.error is not None:
-        raise RunError(side, outcome.error, last_lines)
+        raise RunError(side, outcome.error, last_lines, _notes_on_failure(outcome.error, outcome.not_stored, folder))
     return Run(outcome, folder)
+
+
+def _notes_on_failure(error: str, not_stored: Sequence[str], folder: Path) -> list[str]:
+    notes = [NOT_STORED + "; ".join(not_stored)] if not_stored else []
+    written_elsewhere = any((folder / _LOGS).glob("*"))
+    if written_elsewhere and error.startswith(_OF_MISSING_FILES):
+        notes.append(_READS_LOGS)
+    return notes
 
 
 def _job(script: Script, side: str, settings: dict[str, str], pipe: int) -> Job:
@@ -102,8 +123,13 @@ def _hash_seed() -> str:
 
 
 def _reason(code: int) -> str:
-    if code >= 0:
+    if code > 0:
         return f"its process ended with code {code}"
+    if code == 0:
+        return (
+            "its process ended with code 0 before what it did was written down, as os._exit makes it. Let the script "
+            "come to its last line, or end it with sys.exit"
+        )
     try:
         name = signal.Signals(-code).name
     except ValueError:

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from lumibot_duckdb.comparison.differences import Comparison, Difference, Run, compare_runs
+from lumibot_duckdb.comparison.differences import Comparison, Difference, Run, compare_runs, paired
+from lumibot_duckdb.comparison.leftovers import Leftovers
+from lumibot_duckdb.comparison.notes import (
+    notes_on_comparison,
+    notes_on_runs,
+    run_to_run,
+    said_of_a_difference,
+    said_of_files,
+)
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES, Backtest
 from lumibot_duckdb.comparison.runs import NAMES, RunError, Script, run_side
 
@@ -18,11 +26,12 @@ Step = Callable[[str], AbstractContextManager[None]]
 
 
 class ScriptFailedError(RuntimeError):
-    """A script did not come to its end on one side or on both."""
+    """A script did not come to its end on one side or on both. `notes` are what a person should know of it."""
 
-    def __init__(self, errors: list[RunError]) -> None:
+    def __init__(self, errors: list[RunError], note: str = "") -> None:
         super().__init__("; ".join(map(str, errors)))
         self.errors = errors
+        self.notes = list(filter(None, dict.fromkeys([*(each for error in errors for each in error.notes), note])))
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,13 @@ class Result:
     comparison: Comparison
     unsteady: list[Unsteady] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def paired(self) -> list[tuple[Backtest, Backtest]]:
+        """The backtests of both sides as they were compared, without those that one side alone has."""
+        theirs, ours = self.reference.outcome.backtests, self.duckdb[0].outcome.backtests
+        numbers = paired(theirs, ours)
+        return [(theirs[one], ours[other]) for one, other in numbers if one is not None and other is not None]
 
     @property
     def uncovered(self) -> list[str]:
@@ -96,6 +112,7 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
     costs.
     Everything is written to `folder`. Raises `ScriptFailedError`.
     """
+    leftovers = Leftovers(script.path, script.store)
     cache = {side: folder / f"cache-{side}" if script.stored_as_of is not None else None for side in SIDES}
     first = None
     if script.stored_as_of is not None:
@@ -114,7 +131,8 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
                 except RunError as error:
                     errors.append(error)
         if errors:
-            raise ScriptFailedError(errors)
+            another_ended = first is not None or any(runs.values())
+            raise ScriptFailedError(errors, said_of_files(leftovers.named()) if another_ended else "")
     for filled in filter(None, cache.values()):
         shutil.rmtree(filled, ignore_errors=True)
     reference = first or runs[LUMIBOT][0]
@@ -126,58 +144,25 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
         duckdb=runs[DUCKDB],
         comparison=comparison,
         unsteady=[unsteady for side in SIDES for unsteady in _unsteady(side, runs[side])],
-        notes=[*notes_on_comparison(comparison), *_notes(first, runs)],
+        notes=[*notes_on_comparison(comparison), *notes_on_runs(first, runs, leftovers.named())],
     )
     if any(unsteady.by_the_script for unsteady in result.unsteady):
-        result.notes.append(RUN_TO_RUN)
+        result.notes.append(run_to_run(leftovers.named()))
     elif result.compared and not comparison.identical and script.stored_as_of is None:
-        result.notes.append(_whose_difference(script, folder, step, reference, runs[DUCKDB][0]))
+        result.notes.append(_whose_difference(script, folder, step, reference, runs[DUCKDB][0], leftovers.named()))
     return result
 
 
-def _whose_difference(script: Script, folder: Path, step: Step, reference: Run, ours: Run) -> str:
+def _whose_difference(script: Script, folder: Path, step: Step, reference: Run, ours: Run, left: str) -> str:
     """Run Lumibot's side on a fresh cache that is filled from the store; say what that tells about a difference."""
     stored = replace(script, stored_as_of=datetime.now(timezone.utc))
     with step(f"they differ; on {NAMES[LUMIBOT]} with an empty cache, filled from the store"):
         try:
             fresh = run_side(stored, LUMIBOT, folder / "lumibot-fresh", folder / "cache-fresh")
         except RunError as error:
-            return (
-                f"To see where that comes from, Lumibot was run on an empty cache, filled from the store; but {error}"
-            )
-    return said_of_a_difference(reference, fresh, ours)
-
-
-def said_of_a_difference(reference: Run, fresh: Run, ours: Run) -> str:
-    """Say where a difference comes from, given what Lumibot does on an empty cache that is filled from the store."""
-    if compare_runs(fresh, ours).identical:
-        return (
-            "Lumibot gives exactly what lumibot-duckdb gives when its cache is empty and is filled from the store. So "
-            "either its own cache has other bars than the store, or Lumibot reads its cache otherwise than it reads a "
-            "download. docs/parity.md lists where it does; --from-cache compares without that."
-        )
-    itself = compare_runs(reference, fresh)
-    if itself.by_the_script:
-        return f"{RUN_TO_RUN} Two runs on Lumibot's storage: {_in_short(itself)}"
-    also = "Lumibot differs from lumibot-duckdb also when its cache is empty and is filled from the store"
-    if itself.identical:
-        return f"{also}, and gives the same as before then."
-    return (
-        f"{also}, but from its own first run as well: {_in_short(itself)} Its cache may have other bars than the "
-        "store, or the script may differ from run to run; --repeat 2 shows which."
-    )
-
-
-RUN_TO_RUN = (
-    "The script differs from run to run on the same storage, so this says nothing about storages. Let it draw the same "
-    "at random each time (a seed), and leave the time out of names; --repeat 2 shows whether it repeats itself."
-)
-
-
-def _in_short(comparison: Comparison) -> str:
-    first = comparison.differences[0]
-    where = ", ".join(filter(None, [first.when, first.subject, first.place]))
-    return f"{where} was {first.left} and became {first.right}."
+            tried = "To see where that comes from, Lumibot was run on an empty cache, filled from the store; but"
+            return " ".join([f"{tried} {error}.", *error.notes])
+    return said_of_a_difference(reference, fresh, ours, left)
 
 
 def _unsteady(side: str, runs: list[Run]) -> list[Unsteady]:
@@ -187,51 +172,3 @@ def _unsteady(side: str, runs: list[Run]) -> list[Unsteady]:
         if not comparison.identical:
             found.append(Unsteady(side, number, comparison.differences[0], comparison.by_the_script))
     return found
-
-
-def notes_on_comparison(comparison: Comparison) -> list[str]:
-    """Return what a person should know of what was compared."""
-    notes = []
-    if comparison.idle:
-        notes.append(
-            f"{', '.join(comparison.idle)} asked for no bars, prices or quotes, and no order was filled: of that, only "
-            "portfolio values were there to compare."
-        )
-    if comparison.reordered:
-        notes.append(
-            f"At {comparison.reordered:,} times of a backtest the strategy asked for the same in another order, as "
-            "threads do. The answers were compared question by question."
-        )
-    if comparison.failures and not comparison.identical:
-        failures = "; ".join(f"{name}: {failure}" for name, failure in comparison.failures)
-        notes.append(f"Stopped by an error on Lumibot's storage: {failures}")
-    return notes
-
-
-def _notes(first: Run | None, runs: dict[str, list[Run]]) -> list[str]:
-    """Return what a person should know of the runs."""
-    notes = []
-    if first is not None and not (own := compare_runs(first, runs[LUMIBOT][0])).identical:
-        notes.append(
-            f"{RUN_TO_RUN} Two runs on Lumibot's storage: {_in_short(own)}"
-            if own.by_the_script
-            else "Lumibot does not give on its filled cache what it gave on the empty one, which is what was compared: "
-            f"{_in_short(own)} If the script may differ from run to run, --repeat 2 shows it."
-        )
-    if missing := runs[DUCKDB][0].outcome.not_stored or (first.outcome.not_stored if first is not None else []):
-        notes.append(
-            "The store does not have all that was asked for, and both sides were told that there is nothing: "
-            + "; ".join(missing)
-        )
-    if first is not None:
-        notes.append(
-            "On disk, Lumibot's side has what this script asked for, since its cache began empty; the store has all of "
-            "yours."
-        )
-    asked = {side: sum(runs[side][-1].outcome.costs.requests.values()) for side in SIDES}
-    if first is None and any(asked.values()):
-        notes.append(
-            f"The times include requests: Lumibot's storage made {asked[LUMIBOT]:,}, lumibot-duckdb {asked[DUCKDB]:,}. "
-            "Compare again for times on what is stored by now."
-        )
-    return notes
