@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timezone
 from functools import partial, wraps
 from hashlib import blake2b
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 from lumibot.backtesting import data_provenance, market_input_evidence
-from lumibot.entities import Asset, Bars, Quote
+from lumibot.entities import Bars
 from lumibot.indicators.indicators import Indicators
 from lumibot.strategies._strategy import _Strategy
 from lumibot.strategies.strategy import Strategy
@@ -32,6 +31,7 @@ from lumibot_duckdb.comparison.outcome import (
     write_table,
 )
 from lumibot_duckdb.comparison.redaction import known_secrets, redacted
+from lumibot_duckdb.comparison.texts import as_text, cell
 
 # What a strategy asks for. Those that call others of these are recorded once, as they were called.
 _QUESTIONS = (
@@ -67,7 +67,6 @@ _BY_CHANCE = frozenset(
 _AT_ITS_END = "on_strategy_end raised an error, which is in the script's output"
 """Lumibot logs that one and keeps it to itself."""
 _LUMIBOTS_FOLDER = "logs"
-_STARTED = datetime.now(timezone.utc)
 
 
 class LiveTradingError(RuntimeError):
@@ -372,39 +371,12 @@ def _answers(when: str, asked: _Question, answer: Any) -> Iterator[Answer]:
         yield frame_answer(when, asked.call, asked.asset, answer)
     elif isinstance(answer, pd.Series):
         yield frame_answer(when, asked.call, asked.asset, answer.to_frame())
-    elif isinstance(answer, Mapping) and any(isinstance(each, Bars) for each in answer.values()):
+    elif isinstance(answer, Mapping) and any(isinstance(each, Bars | pd.DataFrame) for each in answer.values()):
         for asset, each in answer.items():
             about = _Question(asked.call, as_text(asset), asked.timestep)
             yield from _answers(when, about, each)
     else:
         yield value_answer(when, asked.call, asked.asset, as_text(answer))
-
-
-def as_text(value: Any) -> str:
-    """Return a text that is equal for equal values only, and for the same value on another day."""
-    if isinstance(value, Asset):
-        kind = str(value.asset_type)
-        return str(value) if kind == "stock" else f"{value} {kind}"
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, Mapping):
-        pairs = sorted((as_text(key), as_text(each)) for key, each in value.items())
-        return "{" + ", ".join(f"{key}: {each}" for key, each in pairs) + "}"
-    if isinstance(value, tuple | list | set | frozenset):
-        texts = [as_text(each) for each in value]
-        return "[" + ", ".join(sorted(texts) if isinstance(value, set | frozenset) else texts) + "]"
-    if isinstance(value, Quote):
-        fields = {name: each for name, each in vars(value).items() if each is not None and not _is_now(each)}
-        return f"quote {as_text(fields)}"
-    if hasattr(value, "as_dict"):
-        return as_text(value.as_dict())
-    text = repr(value)
-    return type(value).__name__ if " at 0x" in text else text
-
-
-def _is_now(value: Any) -> bool:
-    """Tell whether a time is that of this run; Lumibot puts it where a quote has none."""
-    return isinstance(value, datetime) and value.tzinfo is not None and value >= _STARTED
 
 
 def _short(text: str, length: int = 200) -> str:
@@ -413,12 +385,4 @@ def _short(text: str, length: int = 200) -> str:
 
 def _rows(frame: pd.DataFrame) -> Iterator[list[str]]:
     for row in frame.itertuples(index=False, name=None):
-        yield [_cell(value) for value in row]
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return repr(float(value))
-    if isinstance(value, datetime):
-        return str(value)
-    return plain_numbers(as_text(value))
+        yield [cell(value) for value in row]
