@@ -35,6 +35,7 @@ import os, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+import lumibot.strategies._strategy
 import numpy as np
 import pandas as pd
 from lumibot.backtesting import BacktestingBroker, PandasDataBacktesting
@@ -57,7 +58,7 @@ def bars(symbol):
 
 def backtest(strategy, **settings):
     frames = {Asset(symbol): bars(symbol) for symbol in SYMBOLS}
-    return strategy.run_backtest(PandasDataBacktesting, *SPAN, pandas_data=frames, **UNATTENDED, **settings)
+    return strategy.run_backtest(PandasDataBacktesting, *SPAN, pandas_data=frames, **{**UNATTENDED, **settings})
 
 
 class Holding(Strategy):
@@ -96,6 +97,25 @@ class WithAPool(Holding):
     def on_trading_iteration(self):
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda symbol: self.get_historical_prices(symbol, 5, "day"), SYMBOLS))
+
+
+class AskingByItself(Holding):
+    def initialize(self):
+        super().initialize()
+        self.second = PandasDataBacktesting(*SPAN, pandas_data={Asset("DDD"): bars("DDD")})
+
+    def on_trading_iteration(self):
+        broker, source = self.broker, self.broker.data_source
+        with ThreadPoolExecutor(1) as pool:
+            list(pool.map(source.get_last_price, [Asset("AAA")]))
+        broker.get_last_bar(Asset("BBB"))
+        source.get_yesterday_dividend(Asset("CCC"))
+        self.second._update_datetime(self.get_datetime())
+        self.second.get_historical_prices(Asset("DDD"), 2, "day")
+
+
+class WithABenchmark(Holding):
+    pass
 
 
 class Failing(Holding):
@@ -143,7 +163,9 @@ backtest(Ending)
 backtest(FailingAtItsEnd)
 start(type("Started", (Holding,), {}))._join_pool()
 start(NotWaitedFor)
-time.sleep(0.5)
+lumibot.strategies._strategy.get_symbol_returns = lambda *_: bars("AAA").df.head(2)
+backtest(WithABenchmark, benchmark_asset="SPY")
+backtest(AskingByItself, name="AskingByItself")
 """
 
 
@@ -156,7 +178,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
         patched.chdir(folder)
         run = run_side(Script(script, (), folder / "lumibot.duckdb"), LUMIBOT, folder / "run")
     backtests = run.outcome.backtests
-    assert len(backtests) == 10
+    assert len(backtests) == 12
     return {
         each.name: (each, list(read_answers(answers_file(run.folder, number))) if each.ended else [])
         for number, each in enumerate(backtests)
@@ -201,6 +223,17 @@ def test_an_error_that_stops_a_backtest_is_recorded_without_keys(
     assert recorded["Around"][0].failure is None
 
 
+def test_what_a_strategy_asks_brokers_and_sources_by_itself_is_in_its_record(recorded: Recorded) -> None:
+    _, answers = recorded["AskingByItself"]
+    asked = [answer.call.removeprefix("data_source.").partition(",")[0].removesuffix(")") for answer in answers]
+    assert asked[:4] == [
+        "get_last_price(AAA",
+        "get_last_bar(BBB",
+        "get_yesterday_dividend(CCC",
+        "get_historical_prices(DDD",
+    ]
+
+
 def test_a_backtest_that_goes_on_after_run_all_is_recorded_to_its_end(
     recorded: Recorded,
 ) -> None:
@@ -220,6 +253,15 @@ def test_numbers_of_statistics_are_plain(recorded: Recorded) -> None:
     analysis = recorded["Around"][0].analysis
     assert float(analysis["total_return"]) > 0
     assert not [text for text in analysis.values() if "np." in text]
+
+
+def test_what_returns_are_held_against_is_among_the_statistics(recorded: Recorded) -> None:
+    analysis = recorded["WithABenchmark"][0].analysis
+    assert {name: text for name, text in analysis.items() if name.startswith("benchmark")} == {
+        "benchmark SPY, columns": "open,high,low,close,volume",
+        "benchmark SPY 2024-01-01 00:00:00-05:00": "100.0,100.0,100.0,100.0,100.0",
+        "benchmark SPY 2024-01-02 00:00:00-05:00": "101.0,101.0,101.0,101.0,101.0",
+    }
 
 
 def test_statistics_of_any_length_are_read(tmp_path: Path) -> None:

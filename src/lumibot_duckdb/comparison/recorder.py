@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial, wraps
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
-from threading import Lock, local
+from threading import Lock, get_ident, local
 from typing import Any
 
 import pandas as pd
@@ -21,6 +22,7 @@ from lumibot.strategies.strategy_executor import StrategyExecutor
 from lumibot.traders.trader import Trader
 
 from lumibot_duckdb.comparison.answers import Answer, AnswersWriter, frame_answer, plain_numbers, value_answer
+from lumibot_duckdb.comparison.direct import follow_direct_questions
 from lumibot_duckdb.comparison.meters import AFTER, ANALYSIS, FIRST_BARS, LOOP, REQUESTS, Meters
 from lumibot_duckdb.comparison.outcome import (
     answers_file,
@@ -49,16 +51,6 @@ _QUESTIONS = (
     "get_yesterday_dividends",
     "get_yesterday_stock_split",
     "get_yesterday_stock_splits",
-)
-# What a script may ask the broker or the data source itself; Lumibot does so, too, which does not count.
-_DIRECT_QUESTIONS = (
-    "get_historical_prices",
-    "get_historical_prices_between_dates",
-    "get_bars",
-    "get_last_price",
-    "get_last_prices",
-    "get_quote",
-    "get_chains",
 )
 # Columns of the log of trade events that are drawn at random for each order, or that say when the computer did it.
 _BY_CHANCE = frozenset(
@@ -98,6 +90,8 @@ class Recorder:
         for name in _QUESTIONS:
             setattr(Strategy, name, self._recorded(name, getattr(Strategy, name)))
         Indicators._dispatch = self._recorded_indicator(Indicators._dispatch)
+        _Strategy._dump_benchmark_stats = self._with_the_benchmark(_Strategy._dump_benchmark_stats)
+        follow_direct_questions(self._asked_directly)
         data_provenance.write_backtest_data_provenance = self._in_our_folder(
             data_provenance.write_backtest_data_provenance
         )
@@ -215,6 +209,32 @@ class Recorder:
 
         return recorded
 
+    def _asked_directly(
+        self, owner: Any, name: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        recording = self._recording_around(owner)
+        if recording is None or recording.asking.already:
+            return method(*args, **kwargs)
+        return recording.ask(f"data_source.{name}", method, args, kwargs)
+
+    def _recording_around(self, owner: Any) -> _Recording | None:
+        """Return the backtest in which a broker or a source is asked: its own, this thread's, or the only one."""
+        running = list(self._running.values())
+        own = (each for each in running if each.has(owner))
+        in_thread = (each for each in running if each.thread == get_ident())
+        return next(chain(own, in_thread), running[0] if len(running) == 1 else None)
+
+    def _with_the_benchmark(self, dump: Any) -> Any:
+        @wraps(dump)
+        def dumped(strategy: Any) -> None:
+            dump(strategy)
+            recording = self._running.get(id(strategy))
+            if recording is not None:
+                with self._meters.apart():
+                    recording.benchmark = _benchmark(strategy)
+
+        return dumped
+
     def _recorded_indicator(self, dispatch: Any) -> Any:
         @wraps(dispatch)
         def recorded(
@@ -244,20 +264,22 @@ class _Recording:
     def __init__(self, strategy: Any, folder: Path, number: int, meters: Meters) -> None:
         self.strategy = strategy
         self.asking = _Asking()
+        self.benchmark: dict[str, str] = {}
+        self.thread = get_ident()
         self._folder = folder
         self._number = number
         self._about = _about(strategy)
         self._answers = AnswersWriter(answers_file(folder, number))
         self._meters = meters
         self._touched: set[tuple[str, Any]] = set()
-        self._asked_directly: list[tuple[Any, str]] = []
         self._writing = Lock()
         self._ended = False
-        broker = strategy.broker
-        for owner in (broker, broker.data_source, getattr(broker, "option_source", None)):
-            if owner is not None:
-                self._listen_to(owner)
         write_backtest(folder, number, **self._about, analysis={}, ended=False)
+
+    def has(self, owner: Any) -> bool:
+        """Tell whether a broker or a source is that of this backtest."""
+        broker = self.strategy.broker
+        return any(owner is each for each in (broker, broker.data_source, getattr(broker, "option_source", None)))
 
     def ask(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Ask on behalf of the strategy, and write down the answer or the kind of error."""
@@ -281,8 +303,6 @@ class _Recording:
 
     def end(self, failure: str | None) -> None:
         """Write down what came of it, and which error it was that stopped it."""
-        for owner, name in self._asked_directly:
-            delattr(owner, name)
         with self._writing:
             self._ended = True
             self._answers.close()
@@ -294,7 +314,7 @@ class _Recording:
         values = strategy.stats.reset_index() if strategy.stats is not None else pd.DataFrame(strategy._stats_list)
         write_table(values_file(folder, number), list(values.columns), _rows(values))
         analysis = {str(name): plain_numbers(as_text(value)) for name, value in (strategy._analysis or {}).items()}
-        write_backtest(folder, number, **self._about, analysis=analysis, failure=failure)
+        write_backtest(folder, number, **self._about, analysis={**analysis, **self.benchmark}, failure=failure)
 
     def _now(self) -> str:
         when: str = self.strategy.get_datetime().isoformat()
@@ -306,22 +326,6 @@ class _Recording:
                 return  # asked by a thread that goes on after the backtest
             for answer in answers:
                 self._answers.write(answer)
-
-    def _listen_to(self, owner: Any) -> None:
-        for name in _DIRECT_QUESTIONS:
-            method = getattr(owner, name, None)
-            if method is not None and name not in vars(owner):
-                setattr(owner, name, self._recorded_if_direct(name, method))
-                self._asked_directly.append((owner, name))
-
-    def _recorded_if_direct(self, name: str, method: Any) -> Any:
-        @wraps(method)
-        def recorded(*args: Any, **kwargs: Any) -> Any:
-            if self.asking.already or _is_lumibots(sys._getframe(1).f_globals.get("__name__", "")):
-                return method(*args, **kwargs)
-            return self.ask(f"data_source.{name}", method, args, kwargs)
-
-        return recorded
 
 
 def _about(strategy: Any) -> dict[str, Any]:
@@ -341,9 +345,15 @@ def _failure(error: BaseException) -> str:
     return redacted(f"{type(error).__name__}: {said}".removesuffix(": "), known_secrets(Path(sys.argv[0])))
 
 
-def _is_lumibots(module: str) -> bool:
-    """Tell whether a module is at work for a strategy rather than being one."""
-    return module.startswith(("lumibot.", "lumibot_duckdb.", "concurrent.")) and ".example_strategies." not in module
+def _benchmark(strategy: Any) -> dict[str, str]:
+    """Return what a backtest's returns are held against, as statistics of it: a row each, in order of time."""
+    frame = strategy._benchmark_returns_df
+    if frame is None:
+        return {}
+    frame = frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()
+    of = f"benchmark {as_text(strategy._benchmark_asset)}"
+    columns, *rows = frame.to_csv(index=False).splitlines()
+    return {f"{of}, columns": columns, **{f"{of} {time}": row for time, row in zip(frame.index, rows, strict=True)}}
 
 
 class _Question:
