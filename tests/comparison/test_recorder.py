@@ -31,7 +31,7 @@ Recorded: TypeAlias = dict[str, tuple[Backtest, list[Answer]]]
 
 KEY = "key-of-a-broker"
 SCRIPT = """\
-import os, threading, time
+import multiprocessing, os, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -114,6 +114,29 @@ class AskingByItself(Holding):
         self.second.get_historical_prices(Asset("DDD"), 2, "day")
 
 
+class Forked(Holding):
+    pass
+
+
+class Forking(Holding):
+    def on_trading_iteration(self):
+        super().on_trading_iteration()
+        if self.first_iteration:
+            other = multiprocessing.get_context("fork").Process(target=backtest, args=(Forked,))
+            other.start()
+            other.join()
+            if os.fork() == 0:
+                self.get_historical_prices("BBB", 3, "day")
+                raise SystemExit(0)
+            os.wait()
+
+
+class Outliving(Holding):
+    def on_trading_iteration(self):
+        super().on_trading_iteration()
+        time.sleep(0.1)
+
+
 class WithABenchmark(Holding):
     pass
 
@@ -166,6 +189,11 @@ start(NotWaitedFor)
 lumibot.strategies._strategy.get_symbol_returns = lambda *_: bars("AAA").df.head(2)
 backtest(WithABenchmark, benchmark_asset="SPY")
 backtest(AskingByItself, name="AskingByItself")
+backtest(Forking)
+if os.fork() == 0:
+    raise SystemExit(0)
+os.wait()
+threading.Thread(target=backtest, args=(Outliving,)).start()
 """
 
 
@@ -178,7 +206,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
         patched.chdir(folder)
         run = run_side(Script(script, (), folder / "lumibot.duckdb"), LUMIBOT, folder / "run")
     backtests = run.outcome.backtests
-    assert len(backtests) == 12
+    assert len(backtests) == 14
+    assert set(run.outcome.elsewhere) == {"Forked"}
     return {
         each.name: (each, list(read_answers(answers_file(run.folder, number))) if each.ended else [])
         for number, each in enumerate(backtests)
@@ -232,6 +261,20 @@ def test_what_a_strategy_asks_brokers_and_sources_by_itself_is_in_its_record(rec
         "get_yesterday_dividend(CCC",
         "get_historical_prices(DDD",
     ]
+
+
+def test_a_forked_process_leaves_the_records_of_its_parent_alone(recorded: Recorded) -> None:
+    forking, answers = recorded["Forking"]
+    assert forking.ended
+    assert forking.failure is None
+    assert assets(answers) == {"AAA"}
+    assert len(forking.values.rows) == len(recorded["Around"][0].values.rows)
+
+
+def test_a_backtest_in_a_thread_that_outlives_the_main_one_is_waited_for(recorded: Recorded) -> None:
+    outliving, answers = recorded["Outliving"]
+    assert outliving.ended
+    assert len(answers) >= len(outliving.values.rows) > 5
 
 
 def test_a_backtest_that_goes_on_after_run_all_is_recorded_to_its_end(

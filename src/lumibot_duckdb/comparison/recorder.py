@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,11 +24,13 @@ from lumibot.traders.trader import Trader
 
 from lumibot_duckdb.comparison.answers import Answer, AnswersWriter, frame_answer, plain_numbers, value_answer
 from lumibot_duckdb.comparison.direct import follow_direct_questions
+from lumibot_duckdb.comparison.locks import lock_that_is_free_in_forks
 from lumibot_duckdb.comparison.meters import AFTER, ANALYSIS, FIRST_BARS, LOOP, REQUESTS, Meters
 from lumibot_duckdb.comparison.outcome import (
     answers_file,
     events_file,
     inputs_folder,
+    note_elsewhere,
     values_file,
     write_backtest,
     write_table,
@@ -71,11 +74,13 @@ class LiveTradingError(RuntimeError):
 class Recorder:
     """Records each backtest of this process into files of a folder, under numbers in the order in which they start.
 
-    Backtests may run at the same time, in threads or one within another.
+    Backtests may run at the same time, in threads or one within another. Of those in a process that is forked, no
+    more is noted than their names.
     """
 
     def __init__(self, folder: Path, meters: Meters) -> None:
         self.count = 0
+        self.is_forked = False
         self._folder = folder
         self._meters = meters
         self._running: dict[int, _Recording] = {}
@@ -98,6 +103,14 @@ class Recorder:
         market_input_evidence.write_market_input_evidence = self._in_our_folder(
             market_input_evidence.write_market_input_evidence
         )
+        os.register_at_fork(after_in_child=self._leave_to_parent)
+
+    def _leave_to_parent(self) -> None:
+        """Keep away, as a forked process, from all that is being recorded."""
+        self.is_forked = True
+        for recording in self._running.values():
+            recording.leave_to_parent()
+        self._running = {}
 
     def _around_a_run(self, run_all: Any) -> Any:
         @wraps(run_all)
@@ -122,6 +135,9 @@ class Recorder:
         def recorded(executor: Any) -> Any:
             if not executor.strategy.is_backtesting:
                 return run(executor)
+            if self.is_forked:
+                note_elsewhere(self._folder, _name(executor.strategy))
+                return run(executor)
             try:
                 with self._meters.apart():
                     recording = self._begin(executor.strategy)
@@ -141,9 +157,10 @@ class Recorder:
                 failure = _failure(error)
                 raise
             finally:
-                self._meters.enter(AFTER)
-                with self._meters.apart():
-                    self._end(recording, executor, failure)
+                if not self.is_forked:  # by the strategy, meanwhile
+                    self._meters.enter(AFTER)
+                    with self._meters.apart():
+                        self._end(recording, executor, failure)
 
         return recorded
 
@@ -272,7 +289,7 @@ class _Recording:
         self._answers = AnswersWriter(answers_file(folder, number))
         self._meters = meters
         self._touched: set[tuple[str, Any]] = set()
-        self._writing = Lock()
+        self._writing = lock_that_is_free_in_forks()
         self._ended = False
         write_backtest(folder, number, **self._about, analysis={}, ended=False)
 
@@ -280,6 +297,10 @@ class _Recording:
         """Tell whether a broker or a source is that of this backtest."""
         broker = self.strategy.broker
         return any(owner is each for each in (broker, broker.data_source, getattr(broker, "option_source", None)))
+
+    def leave_to_parent(self) -> None:
+        """Write nothing any more, as a forked process, which has the file of answers in common with its parent."""
+        self._answers.detach()
 
     def ask(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Ask on behalf of the strategy, and write down the answer or the kind of error."""
@@ -328,12 +349,16 @@ class _Recording:
                 self._answers.write(answer)
 
 
+def _name(strategy: Any) -> str:
+    return str(strategy._name or type(strategy).__name__)
+
+
 def _about(strategy: Any) -> dict[str, Any]:
     source = strategy.broker.data_source
     kind = next(kind for kind in type(source).__mro__ if kind.__module__.startswith(("lumibot", "lumibot_duckdb")))
     settings = as_text([strategy.backtesting_start, strategy.backtesting_end, strategy.parameters])
     return {
-        "name": str(strategy._name or type(strategy).__name__),
+        "name": _name(strategy),
         "source": f"{kind.__module__}.{kind.__qualname__}",
         "covered": bool(getattr(source, "use_duckdb", False)),
         "settings": blake2b(settings.encode(), digest_size=16).hexdigest(),  # parameters may have keys in them
