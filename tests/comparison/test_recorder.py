@@ -29,7 +29,7 @@ from lumibot_duckdb.comparison.runs import Script, run_side
 
 Recorded: TypeAlias = dict[str, tuple[Backtest, list[Answer]]]
 
-KEY = "key-of-a-broker"
+KEY, NEWS_KEY = "key-of-a-broker", "key-read-from-a-file"
 SCRIPT = """\
 import multiprocessing, os, threading, time
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +38,7 @@ from datetime import datetime
 import lumibot.strategies._strategy
 import numpy as np
 import pandas as pd
+from dotenv import dotenv_values
 from lumibot.backtesting import BacktestingBroker, PandasDataBacktesting
 from lumibot.entities import Asset, Data
 from lumibot.strategies import Strategy
@@ -102,6 +103,7 @@ class WithAPool(Holding):
 class AskingByItself(Holding):
     def initialize(self):
         super().initialize()
+        self.parameters["news_key"] = dotenv_values("read.env")["NEWS_API_KEY"]
         self.second = PandasDataBacktesting(*SPAN, pandas_data={Asset("DDD"): bars("DDD")})
 
     def on_trading_iteration(self):
@@ -112,6 +114,7 @@ class AskingByItself(Holding):
         source.get_yesterday_dividend(Asset("CCC"))
         self.second._update_datetime(self.get_datetime())
         self.second.get_historical_prices(Asset("DDD"), 2, "day")
+        raise KeyError("refused " + self.parameters["news_key"])
 
 
 class Forked(Holding):
@@ -188,7 +191,10 @@ start(type("Started", (Holding,), {}))._join_pool()
 start(NotWaitedFor)
 lumibot.strategies._strategy.get_symbol_returns = lambda *_: bars("AAA").df.head(2)
 backtest(WithABenchmark, benchmark_asset="SPY")
-backtest(AskingByItself, name="AskingByItself")
+try:
+    backtest(AskingByItself, name="AskingByItself")
+except KeyError:
+    pass
 backtest(Forking)
 if os.fork() == 0:
     raise SystemExit(0)
@@ -202,12 +208,15 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     folder = tmp_path_factory.mktemp("recorded")
     script = folder / "script.py"
     script.write_text(SCRIPT)
+    (folder / "read.env").write_text(f"NEWS_API_KEY={NEWS_KEY}\n")
     with on_ground(folder, {"MY_BROKER_KEY": KEY}), pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         run = run_side(Script(script, (), folder / "lumibot.duckdb"), LUMIBOT, folder / "run")
     backtests = run.outcome.backtests
     assert len(backtests) == 14
     assert set(run.outcome.elsewhere) == {"Forked"}
+    written = [file for file in run.folder.rglob("*") if file.is_file()]
+    assert not [file for file in written if any(key in file.read_bytes() for key in (KEY.encode(), NEWS_KEY.encode()))]
     return {
         each.name: (each, list(read_answers(answers_file(run.folder, number))) if each.ended else [])
         for number, each in enumerate(backtests)
@@ -253,14 +262,14 @@ def test_an_error_that_stops_a_backtest_is_recorded_without_keys(
 
 
 def test_what_a_strategy_asks_brokers_and_sources_by_itself_is_in_its_record(recorded: Recorded) -> None:
-    _, answers = recorded["AskingByItself"]
-    asked = [answer.call.removeprefix("data_source.").partition(",")[0].removesuffix(")") for answer in answers]
-    assert asked[:4] == [
+    backtest, answers = recorded["AskingByItself"]
+    assert [answer.call.removeprefix("data_source.").partition(",")[0].removesuffix(")") for answer in answers] == [
         "get_last_price(AAA",
         "get_last_bar(BBB",
         "get_yesterday_dividend(CCC",
         "get_historical_prices(DDD",
     ]
+    assert backtest.failure == "KeyError: 'refused [hidden]'"
 
 
 def test_a_forked_process_leaves_the_records_of_its_parent_alone(recorded: Recorded) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import replace
 from functools import partial, wraps
 from hashlib import blake2b
 from itertools import chain
@@ -35,7 +35,7 @@ from lumibot_duckdb.comparison.outcome import (
     write_backtest,
     write_table,
 )
-from lumibot_duckdb.comparison.redaction import known_secrets, redacted
+from lumibot_duckdb.comparison.redaction import redacted, without
 from lumibot_duckdb.comparison.texts import as_text, cell
 
 # What a strategy asks for. Those that call others of these are recorded once, as they were called.
@@ -75,14 +75,15 @@ class Recorder:
     """Records each backtest of this process into files of a folder, under numbers in the order in which they start.
 
     Backtests may run at the same time, in threads or one within another. Of those in a process that is forked, no
-    more is noted than their names.
+    more is noted than their names. `secrets`, of which there may be more later, are in nothing that is recorded.
     """
 
-    def __init__(self, folder: Path, meters: Meters) -> None:
+    def __init__(self, folder: Path, meters: Meters, secrets: Set[str]) -> None:
         self.count = 0
         self.is_forked = False
         self._folder = folder
         self._meters = meters
+        self._secrets = secrets
         self._running: dict[int, _Recording] = {}
         self._starting = Lock()
 
@@ -136,7 +137,7 @@ class Recorder:
             if not executor.strategy.is_backtesting:
                 return run(executor)
             if self.is_forked:
-                note_elsewhere(self._folder, _name(executor.strategy))
+                note_elsewhere(self._folder, without(_name(executor.strategy), frozenset(self._secrets)))
                 return run(executor)
             try:
                 with self._meters.apart():
@@ -149,12 +150,12 @@ class Recorder:
                 with self._meters.within(LOOP):
                     ended = run(executor)
                 if executor.exception is not None:
-                    failure = _failure(executor.exception)
+                    failure = self._failure(executor.exception)
                 elif not ended:
                     failure = _AT_ITS_END
                 return ended
             except BaseException as error:
-                failure = _failure(error)
+                failure = self._failure(error)
                 raise
             finally:
                 if not self.is_forked:  # by the strategy, meanwhile
@@ -167,7 +168,7 @@ class Recorder:
     def _begin(self, strategy: Any) -> _Recording:
         with self._starting:
             number = self.count
-            recording = _Recording(strategy, self._folder, number, self._meters)
+            recording = _Recording(strategy, self._folder, number, self._meters, self._secrets)
             self.count += 1
             self._running[id(strategy)] = recording
         return recording
@@ -178,6 +179,10 @@ class Recorder:
             recording.end(failure)
         except Exception as error:
             executor.exception = error
+
+    def _failure(self, error: BaseException) -> str:
+        said = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(error).split()))
+        return redacted(f"{type(error).__name__}: {said}".removesuffix(": "), frozenset(self._secrets))
 
     # -- the files that Lumibot writes of each run ---------------------------------------------------------------
 
@@ -278,16 +283,17 @@ class _Asking(local):
 class _Recording:
     """One backtest while it runs."""
 
-    def __init__(self, strategy: Any, folder: Path, number: int, meters: Meters) -> None:
+    def __init__(self, strategy: Any, folder: Path, number: int, meters: Meters, secrets: Set[str]) -> None:
         self.strategy = strategy
         self.asking = _Asking()
         self.benchmark: dict[str, str] = {}
         self.thread = get_ident()
         self._folder = folder
         self._number = number
-        self._about = _about(strategy)
+        self._about = _about(strategy, frozenset(secrets))
         self._answers = AnswersWriter(answers_file(folder, number))
         self._meters = meters
+        self._secrets = secrets
         self._touched: set[tuple[str, Any]] = set()
         self._writing = lock_that_is_free_in_forks()
         self._ended = False
@@ -327,14 +333,15 @@ class _Recording:
         with self._writing:
             self._ended = True
             self._answers.close()
-        strategy, folder, number = self.strategy, self._folder, self._number
+        strategy, folder, number, secrets = self.strategy, self._folder, self._number, frozenset(self._secrets)
         market_input_evidence.write_market_input_evidence(strategy.broker.data_source, inputs_folder(folder, number))
         events = strategy.broker._trade_event_log_df
         events = events.drop(columns=[name for name in events.columns if name in _BY_CHANCE])
-        write_table(events_file(folder, number), list(events.columns), _rows(events))
+        write_table(events_file(folder, number), list(events.columns), _rows(events, secrets))
         values = strategy.stats.reset_index() if strategy.stats is not None else pd.DataFrame(strategy._stats_list)
-        write_table(values_file(folder, number), list(values.columns), _rows(values))
+        write_table(values_file(folder, number), list(values.columns), _rows(values, secrets))
         analysis = {str(name): plain_numbers(as_text(value)) for name, value in (strategy._analysis or {}).items()}
+        analysis = {name: without(text, secrets) for name, text in analysis.items()}
         write_backtest(folder, number, **self._about, analysis={**analysis, **self.benchmark}, failure=failure)
 
     def _now(self) -> str:
@@ -346,28 +353,23 @@ class _Recording:
             if self._ended:
                 return  # asked by a thread that goes on after the backtest
             for answer in answers:
-                self._answers.write(answer)
+                self._answers.write(_without(answer, frozenset(self._secrets)))
 
 
 def _name(strategy: Any) -> str:
     return str(strategy._name or type(strategy).__name__)
 
 
-def _about(strategy: Any) -> dict[str, Any]:
+def _about(strategy: Any, secrets: frozenset[str]) -> dict[str, Any]:
     source = strategy.broker.data_source
     kind = next(kind for kind in type(source).__mro__ if kind.__module__.startswith(("lumibot", "lumibot_duckdb")))
     settings = as_text([strategy.backtesting_start, strategy.backtesting_end, strategy.parameters])
     return {
-        "name": _name(strategy),
+        "name": without(_name(strategy), secrets),
         "source": f"{kind.__module__}.{kind.__qualname__}",
         "covered": bool(getattr(source, "use_duckdb", False)),
         "settings": blake2b(settings.encode(), digest_size=16).hexdigest(),  # parameters may have keys in them
     }
-
-
-def _failure(error: BaseException) -> str:
-    said = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(error).split()))
-    return redacted(f"{type(error).__name__}: {said}".removesuffix(": "), known_secrets(Path(sys.argv[0])))
 
 
 def _benchmark(strategy: Any) -> dict[str, str]:
@@ -414,10 +416,16 @@ def _answers(when: str, asked: _Question, answer: Any) -> Iterator[Answer]:
         yield value_answer(when, asked.call, asked.asset, as_text(answer))
 
 
+def _without(answer: Answer, secrets: frozenset[str]) -> Answer:
+    """Return an answer without keys, but for what is in a frame of bars."""
+    parts = answer.parts if answer.is_frame else [without(answer.text, secrets).encode()]
+    return replace(answer, call=without(answer.call, secrets), asset=without(answer.asset, secrets), parts=parts)
+
+
 def _short(text: str, length: int = 200) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def _rows(frame: pd.DataFrame) -> Iterator[list[str]]:
+def _rows(frame: pd.DataFrame, secrets: frozenset[str]) -> Iterator[list[str]]:
     for row in frame.itertuples(index=False, name=None):
-        yield [cell(value) for value in row]
+        yield [without(cell(value), secrets) for value in row]

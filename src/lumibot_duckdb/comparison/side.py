@@ -52,7 +52,8 @@ def main(arguments: list[str]) -> int:
     meters = Meters()
     job_file, result_file = map(Path, arguments[:2])
     job = Job(**json.loads(job_file.read_text()))
-    keys = tell_keys(job.keys)
+    secrets = tell_keys(job.keys)
+    secrets.update(known_secrets(Path(job.script)))
     hold_settings(job.settings)
     open_no_windows()
     # Lumibot looks for `.env` files beside what is run.
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
 
     from lumibot_duckdb.comparison.recorder import Recorder
 
-    recorder = Recorder(result_file.parent, meters)
+    recorder = Recorder(result_file.parent, meters, secrets)
     recorder.install()
     if job.side == DUCKDB:
         import lumibot_duckdb
@@ -76,7 +77,7 @@ def main(arguments: list[str]) -> int:
     if recorder.is_forked:
         return 0 if error is None else 1
     if error is not None:
-        error = excerpt(redacted(error, known_secrets(Path(job.script)) | keys))
+        error = excerpt(redacted(error, frozenset(secrets)))
     with meters.apart():
         meters.disk_after = _bytes_on_disk(job, Path(LUMIBOT_CACHE_FOLDER))
     versions = {"python": sys.version.split()[0], **{package: version(package) for package in _PACKAGES}}
