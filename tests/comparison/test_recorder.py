@@ -29,14 +29,16 @@ from lumibot_duckdb.comparison.runs import Script, run_side
 
 Recorded: TypeAlias = dict[str, tuple[Backtest, list[Answer]]]
 
-KEY = "key-of-a-broker"
+KEY, NEWS_KEY = "key-of-a-broker", "key-read-from-a-file"
 SCRIPT = """\
-import os, threading, time
+import multiprocessing, os, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+import lumibot.strategies._strategy
 import numpy as np
 import pandas as pd
+from dotenv import dotenv_values
 from lumibot.backtesting import BacktestingBroker, PandasDataBacktesting
 from lumibot.entities import Asset, Data, TradingFee
 from lumibot.strategies import Strategy
@@ -98,6 +100,50 @@ class WithAPool(Holding):
             list(pool.map(lambda symbol: self.get_historical_prices(symbol, 5, "day"), SYMBOLS))
 
 
+class AskingByItself(Holding):
+    def initialize(self):
+        super().initialize()
+        self.parameters["news_key"] = dotenv_values("read.env")["NEWS_API_KEY"]
+        self.second = PandasDataBacktesting(*SPAN, pandas_data={Asset("DDD"): bars("DDD")})
+
+    def on_trading_iteration(self):
+        broker, source = self.broker, self.broker.data_source
+        with ThreadPoolExecutor(1) as pool:
+            list(pool.map(source.get_last_price, [Asset("AAA")]))
+        broker.get_last_bar(Asset("BBB"))
+        source.get_yesterday_dividend(Asset("CCC"))
+        self.second._update_datetime(self.get_datetime())
+        self.second.get_historical_prices(Asset("DDD"), 2, "day")
+        raise KeyError("refused " + self.parameters["news_key"])
+
+
+class Forked(Holding):
+    pass
+
+
+class Forking(Holding):
+    def on_trading_iteration(self):
+        super().on_trading_iteration()
+        if self.first_iteration:
+            other = multiprocessing.get_context("fork").Process(target=backtest, args=(Forked,))
+            other.start()
+            other.join()
+            if os.fork() == 0:
+                self.get_historical_prices("BBB", 3, "day")
+                raise SystemExit(0)
+            os.wait()
+
+
+class Outliving(Holding):
+    def on_trading_iteration(self):
+        super().on_trading_iteration()
+        time.sleep(0.1)
+
+
+class WithABenchmark(Holding):
+    pass
+
+
 class Failing(Holding):
     def on_trading_iteration(self):
         raise KeyError("refused " + os.environ["MY_BROKER_KEY"])
@@ -151,7 +197,17 @@ backtest(Ending)
 backtest(FailingAtItsEnd)
 start(type("Started", (Holding,), {}))._join_pool()
 start(NotWaitedFor)
-time.sleep(0.5)
+lumibot.strategies._strategy.get_symbol_returns = lambda *_: bars("AAA").df.head(2)
+backtest(WithABenchmark, benchmark_asset="SPY")
+try:
+    backtest(AskingByItself, name="AskingByItself")
+except KeyError:
+    pass
+backtest(Forking)
+if os.fork() == 0:
+    raise SystemExit(0)
+os.wait()
+threading.Thread(target=backtest, args=(Outliving,)).start()
 """
 
 
@@ -160,11 +216,15 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     folder = tmp_path_factory.mktemp("recorded")
     script = folder / "script.py"
     script.write_text(SCRIPT)
+    (folder / "read.env").write_text(f"NEWS_API_KEY={NEWS_KEY}\n")
     with on_ground(folder, {"MY_BROKER_KEY": KEY}), pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         run = run_side(Script(script, (), folder / "lumibot.duckdb"), LUMIBOT, folder / "run")
     backtests = run.outcome.backtests
-    assert len(backtests) == 15
+    assert len(backtests) == 19
+    assert set(run.outcome.elsewhere) == {"Forked"}
+    written = [file for file in run.folder.rglob("*") if file.is_file()]
+    assert not [file for file in written if any(key in file.read_bytes() for key in (KEY.encode(), NEWS_KEY.encode()))]
     return {
         each.name: (each, list(read_answers(answers_file(run.folder, number))) if each.ended else [])
         for number, each in enumerate(backtests)
@@ -216,6 +276,31 @@ def test_an_error_that_stops_a_backtest_is_recorded_without_keys(
     assert recorded["Around"][0].failure is None
 
 
+def test_what_a_strategy_asks_brokers_and_sources_by_itself_is_in_its_record(recorded: Recorded) -> None:
+    backtest, answers = recorded["AskingByItself"]
+    assert [answer.call.removeprefix("data_source.").partition(",")[0].removesuffix(")") for answer in answers] == [
+        "get_last_price(AAA",
+        "get_last_bar(BBB",
+        "get_yesterday_dividend(CCC",
+        "get_historical_prices(DDD",
+    ]
+    assert backtest.failure == "KeyError: 'refused [hidden]'"
+
+
+def test_a_forked_process_leaves_the_records_of_its_parent_alone(recorded: Recorded) -> None:
+    forking, answers = recorded["Forking"]
+    assert forking.ended
+    assert forking.failure is None
+    assert assets(answers) == {"AAA"}
+    assert len(forking.values.rows) == len(recorded["Around"][0].values.rows)
+
+
+def test_a_backtest_in_a_thread_that_outlives_the_main_one_is_waited_for(recorded: Recorded) -> None:
+    outliving, answers = recorded["Outliving"]
+    assert outliving.ended
+    assert len(answers) >= len(outliving.values.rows) > 5
+
+
 def test_a_backtest_that_goes_on_after_run_all_is_recorded_to_its_end(
     recorded: Recorded,
 ) -> None:
@@ -235,6 +320,15 @@ def test_numbers_of_statistics_are_plain(recorded: Recorded) -> None:
     analysis = recorded["Around"][0].analysis
     assert float(analysis["total_return"]) > 0
     assert not [text for text in analysis.values() if "np." in text]
+
+
+def test_what_returns_are_held_against_is_among_the_statistics(recorded: Recorded) -> None:
+    analysis = recorded["WithABenchmark"][0].analysis
+    assert {name: text for name, text in analysis.items() if name.startswith("benchmark")} == {
+        "benchmark SPY, columns": "open,high,low,close,volume",
+        "benchmark SPY 2024-01-01 00:00:00-05:00": "100.0,100.0,100.0,100.0,100.0",
+        "benchmark SPY 2024-01-02 00:00:00-05:00": "101.0,101.0,101.0,101.0,101.0",
+    }
 
 
 def test_statistics_of_any_length_are_read(tmp_path: Path) -> None:

@@ -120,6 +120,12 @@ def test_one_of_two_backtests_that_the_script_did_not_wait_for(tmp_path: Path) -
     assert summary.verdict(found).endswith("; but not compared, since the script ended first: Mine 1")
 
 
+def test_backtests_in_other_processes_are_named(theirs: Run, ours: Run) -> None:
+    both = (Run(replace(run.outcome, elsewhere=["Child 1", "Child 2"]), run.folder) for run in (theirs, ours))
+    (note,) = summary.uncovered_notes(result(*both))
+    assert note.startswith("Not compared, since they ran in processes that the script started: Child 1, Child 2. ")
+
+
 def test_a_strategy_that_asked_for_nothing_and_traded_nothing_is_named(tmp_path: Path) -> None:
     nothing = Recorded([], events=[])
     found = result(changed(nothing.run(tmp_path / "theirs"), covered=False), nothing.run(tmp_path / "ours"))

@@ -7,6 +7,7 @@ cut where its bars' times say, and a part that was written before is only referr
 from __future__ import annotations
 
 import json
+import os
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -151,7 +152,8 @@ class AnswersWriter:
     """Writes answers to a new file."""
 
     def __init__(self, path: Path) -> None:
-        self._stream = pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), "zstd")
+        self._file = pa.OSFile(str(path), "wb")
+        self._stream = pa.CompressedOutputStream(self._file, "zstd")
         self._seen: set[bytes] = set()
 
     def write(self, answer: Answer) -> None:
@@ -171,6 +173,12 @@ class AnswersWriter:
     def close(self) -> None:
         """End the file."""
         self._stream.close()
+
+    def detach(self) -> None:
+        """Let the rest go nowhere: in a forked process, which has the open file in common with its parent."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._file.fileno(), inheritable=False)
+        os.close(nowhere)
 
 
 class Mark(bytes):

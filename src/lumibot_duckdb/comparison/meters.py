@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from time import perf_counter, process_time, thread_time
 
+from lumibot_duckdb.comparison.locks import lock_that_is_free_in_forks
 from lumibot_duckdb.comparison.memory import MemoryCurve, peak_resident_bytes
 from lumibot_duckdb.comparison.requests_made import RequestCount
 
@@ -54,7 +54,7 @@ class Meters:
         self._within: list[str] = []
         self._recording = 0
         self._apart = self._cpu_apart = 0.0
-        self._lock = Lock()
+        self._lock = lock_that_is_free_in_forks()
         self.disk_before = self.disk_after = 0
         self._curve = MemoryCurve()
         self._curve.__enter__()

@@ -74,7 +74,8 @@ class Outcome:
     """All that a run of a script did and cost.
 
     `versions` are of what it ran on, `error` says why the script failed, `not_stored` what the store could not answer
-    in the place of providers.
+    in the place of providers. `elsewhere` are the names of backtests in processes that the script forked, of which
+    nothing was recorded.
     """
 
     backtests: list[Backtest]
@@ -82,6 +83,7 @@ class Outcome:
     versions: dict[str, str] = field(default_factory=dict)
     error: str | None = None
     not_stored: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
 
 
 def answers_file(folder: Path, number: int) -> Path:
@@ -137,7 +139,14 @@ def read_outcome(path: Path) -> Outcome:
     found = json.loads(path.read_text())
     costs = Costs(**{**found["costs"], "memory": [(at, held) for at, held in found["costs"]["memory"]]})
     backtests = [_read_backtest(path.parent, number) for number in range(found["count"])]
-    return Outcome(backtests, costs, found["versions"], found["error"], found["not_stored"])
+    elsewhere = _read_elsewhere(path.parent)
+    return Outcome(backtests, costs, found["versions"], found["error"], found["not_stored"], elsewhere)
+
+
+def note_elsewhere(folder: Path, name: str) -> None:
+    """Note that a backtest runs in another process than the one that records; several may do so at a time."""
+    with _elsewhere_file(folder).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(name) + "\n")
 
 
 def events_file(folder: Path, number: int) -> Path:
@@ -148,6 +157,15 @@ def events_file(folder: Path, number: int) -> Path:
 def values_file(folder: Path, number: int) -> Path:
     """Return where a backtest's statistics of each iteration are."""
     return folder / f"values-{number + 1}.csv"
+
+
+def _elsewhere_file(folder: Path) -> Path:
+    return folder / "elsewhere.txt"
+
+
+def _read_elsewhere(folder: Path) -> list[str]:
+    file = _elsewhere_file(folder)
+    return list(map(json.loads, file.read_text(encoding="utf-8").splitlines())) if file.exists() else []
 
 
 def _backtest_file(folder: Path, number: int) -> Path:

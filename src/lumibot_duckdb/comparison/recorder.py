@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import replace
 from functools import partial, wraps
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
-from threading import Lock, local
+from threading import Lock, get_ident, local
 from typing import Any
 
 import pandas as pd
 from lumibot.backtesting import data_provenance, market_input_evidence
-from lumibot.entities import Asset, Bars, Quote, TradingFee, TradingSlippage
+from lumibot.entities import Bars
 from lumibot.indicators.indicators import Indicators
 from lumibot.strategies._strategy import _Strategy
 from lumibot.strategies.strategy import Strategy
@@ -22,16 +23,20 @@ from lumibot.strategies.strategy_executor import StrategyExecutor
 from lumibot.traders.trader import Trader
 
 from lumibot_duckdb.comparison.answers import Answer, AnswersWriter, frame_answer, plain_numbers, value_answer
+from lumibot_duckdb.comparison.direct import follow_direct_questions
+from lumibot_duckdb.comparison.locks import lock_that_is_free_in_forks
 from lumibot_duckdb.comparison.meters import AFTER, ANALYSIS, FIRST_BARS, LOOP, REQUESTS, Meters
 from lumibot_duckdb.comparison.outcome import (
     answers_file,
     events_file,
     inputs_folder,
+    note_elsewhere,
     values_file,
     write_backtest,
     write_table,
 )
-from lumibot_duckdb.comparison.redaction import known_secrets, redacted
+from lumibot_duckdb.comparison.redaction import redacted, without
+from lumibot_duckdb.comparison.texts import as_text, cell
 
 # What a strategy asks for. Those that call others of these are recorded once, as they were called.
 _QUESTIONS = (
@@ -49,16 +54,6 @@ _QUESTIONS = (
     "get_yesterday_dividends",
     "get_yesterday_stock_split",
     "get_yesterday_stock_splits",
-)
-# What a script may ask the broker or the data source itself; Lumibot does so, too, which does not count.
-_DIRECT_QUESTIONS = (
-    "get_historical_prices",
-    "get_historical_prices_between_dates",
-    "get_bars",
-    "get_last_price",
-    "get_last_prices",
-    "get_quote",
-    "get_chains",
 )
 # Columns of the log of trade events that are drawn at random for each order, or that say when the computer did it.
 _BY_CHANCE = frozenset(
@@ -81,7 +76,6 @@ _SETTINGS = (
     "sell_trading_slippages",
 )
 _LUMIBOTS_FOLDER = "logs"
-_STARTED = datetime.now(timezone.utc)
 
 
 class LiveTradingError(RuntimeError):
@@ -94,13 +88,16 @@ class LiveTradingError(RuntimeError):
 class Recorder:
     """Records each backtest of this process into files of a folder, under numbers in the order in which they start.
 
-    Backtests may run at the same time, in threads or one within another.
+    Backtests may run at the same time, in threads or one within another. Of those in a process that is forked, no
+    more is noted than their names. `secrets`, of which there may be more later, are in nothing that is recorded.
     """
 
-    def __init__(self, folder: Path, meters: Meters) -> None:
+    def __init__(self, folder: Path, meters: Meters, secrets: Set[str]) -> None:
         self.count = 0
+        self.is_forked = False
         self._folder = folder
         self._meters = meters
+        self._secrets = secrets
         self._running: dict[int, _Recording] = {}
         self._starting = Lock()
 
@@ -113,12 +110,22 @@ class Recorder:
         for name in _QUESTIONS:
             setattr(Strategy, name, self._recorded(name, getattr(Strategy, name)))
         Indicators._dispatch = self._recorded_indicator(Indicators._dispatch)
+        _Strategy._dump_benchmark_stats = self._with_the_benchmark(_Strategy._dump_benchmark_stats)
+        follow_direct_questions(self._asked_directly)
         data_provenance.write_backtest_data_provenance = self._in_our_folder(
             data_provenance.write_backtest_data_provenance
         )
         market_input_evidence.write_market_input_evidence = self._in_our_folder(
             market_input_evidence.write_market_input_evidence
         )
+        os.register_at_fork(after_in_child=self._leave_to_parent)
+
+    def _leave_to_parent(self) -> None:
+        """Keep away, as a forked process, from all that is being recorded."""
+        self.is_forked = True
+        for recording in self._running.values():
+            recording.leave_to_parent()
+        self._running = {}
 
     def _around_a_run(self, run_all: Any) -> Any:
         @wraps(run_all)
@@ -143,6 +150,9 @@ class Recorder:
         def recorded(executor: Any) -> Any:
             if not executor.strategy.is_backtesting:
                 return run(executor)
+            if self.is_forked:
+                note_elsewhere(self._folder, without(_name(executor.strategy), frozenset(self._secrets)))
+                return run(executor)
             try:
                 with self._meters.apart():
                     recording = self._begin(executor.strategy)
@@ -154,24 +164,25 @@ class Recorder:
                 with self._meters.within(LOOP):
                     ended = run(executor)
                 if executor.exception is not None:
-                    failure = _failure(executor.exception)
+                    failure = self._failure(executor.exception)
                 elif not ended:
                     failure = _AT_ITS_END
                 return ended
             except BaseException as error:
-                failure = _failure(error)
+                failure = self._failure(error)
                 raise
             finally:
-                self._meters.enter(AFTER)
-                with self._meters.apart():
-                    self._end(recording, executor, failure)
+                if not self.is_forked:  # by the strategy, meanwhile
+                    self._meters.enter(AFTER)
+                    with self._meters.apart():
+                        self._end(recording, executor, failure)
 
         return recorded
 
     def _begin(self, strategy: Any) -> _Recording:
         with self._starting:
             number = self.count
-            recording = _Recording(strategy, self._folder, number, self._meters)
+            recording = _Recording(strategy, self._folder, number, self._meters, self._secrets)
             self.count += 1
             self._running[id(strategy)] = recording
         return recording
@@ -182,6 +193,10 @@ class Recorder:
             recording.end(failure)
         except Exception as error:
             executor.exception = error
+
+    def _failure(self, error: BaseException) -> str:
+        said = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(error).split()))
+        return redacted(f"{type(error).__name__}: {said}".removesuffix(": "), frozenset(self._secrets))
 
     # -- the files that Lumibot writes of each run ---------------------------------------------------------------
 
@@ -230,6 +245,32 @@ class Recorder:
 
         return recorded
 
+    def _asked_directly(
+        self, owner: Any, name: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        recording = self._recording_around(owner)
+        if recording is None or recording.asking.already:
+            return method(*args, **kwargs)
+        return recording.ask(f"data_source.{name}", method, args, kwargs)
+
+    def _recording_around(self, owner: Any) -> _Recording | None:
+        """Return the backtest in which a broker or a source is asked: its own, this thread's, or the only one."""
+        running = list(self._running.values())
+        own = (each for each in running if each.has(owner))
+        in_thread = (each for each in running if each.thread == get_ident())
+        return next(chain(own, in_thread), running[0] if len(running) == 1 else None)
+
+    def _with_the_benchmark(self, dump: Any) -> Any:
+        @wraps(dump)
+        def dumped(strategy: Any) -> None:
+            dump(strategy)
+            recording = self._running.get(id(strategy))
+            if recording is not None:
+                with self._meters.apart():
+                    recording.benchmark = _benchmark(strategy)
+
+        return dumped
+
     def _recorded_indicator(self, dispatch: Any) -> Any:
         @wraps(dispatch)
         def recorded(
@@ -256,23 +297,30 @@ class _Asking(local):
 class _Recording:
     """One backtest while it runs."""
 
-    def __init__(self, strategy: Any, folder: Path, number: int, meters: Meters) -> None:
+    def __init__(self, strategy: Any, folder: Path, number: int, meters: Meters, secrets: Set[str]) -> None:
         self.strategy = strategy
         self.asking = _Asking()
+        self.benchmark: dict[str, str] = {}
+        self.thread = get_ident()
         self._folder = folder
         self._number = number
-        self._about = _about(strategy)
+        self._about = _about(strategy, frozenset(secrets))
         self._answers = AnswersWriter(answers_file(folder, number))
         self._meters = meters
+        self._secrets = secrets
         self._touched: set[tuple[str, Any]] = set()
-        self._asked_directly: list[tuple[Any, str]] = []
-        self._writing = Lock()
+        self._writing = lock_that_is_free_in_forks()
         self._ended = False
-        broker = strategy.broker
-        for owner in (broker, broker.data_source, getattr(broker, "option_source", None)):
-            if owner is not None:
-                self._listen_to(owner)
         write_backtest(folder, number, **self._about, analysis={}, ended=False)
+
+    def has(self, owner: Any) -> bool:
+        """Tell whether a broker or a source is that of this backtest."""
+        broker = self.strategy.broker
+        return any(owner is each for each in (broker, broker.data_source, getattr(broker, "option_source", None)))
+
+    def leave_to_parent(self) -> None:
+        """Write nothing any more, as a forked process, which has the file of answers in common with its parent."""
+        self._answers.detach()
 
     def ask(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Ask on behalf of the strategy, and write down the answer or the kind of error."""
@@ -296,20 +344,19 @@ class _Recording:
 
     def end(self, failure: str | None) -> None:
         """Write down what came of it, and which error it was that stopped it."""
-        for owner, name in self._asked_directly:
-            delattr(owner, name)
         with self._writing:
             self._ended = True
             self._answers.close()
-        strategy, folder, number = self.strategy, self._folder, self._number
+        strategy, folder, number, secrets = self.strategy, self._folder, self._number, frozenset(self._secrets)
         market_input_evidence.write_market_input_evidence(strategy.broker.data_source, inputs_folder(folder, number))
         events = strategy.broker._trade_event_log_df
         events = events.drop(columns=[name for name in events.columns if name in _BY_CHANCE])
-        write_table(events_file(folder, number), list(events.columns), _rows(events))
+        write_table(events_file(folder, number), list(events.columns), _rows(events, secrets))
         values = strategy.stats.reset_index() if strategy.stats is not None else pd.DataFrame(strategy._stats_list)
-        write_table(values_file(folder, number), list(values.columns), _rows(values))
+        write_table(values_file(folder, number), list(values.columns), _rows(values, secrets))
         analysis = {str(name): plain_numbers(as_text(value)) for name, value in (strategy._analysis or {}).items()}
-        write_backtest(folder, number, **self._about, analysis=analysis, failure=failure)
+        analysis = {name: without(text, secrets) for name, text in analysis.items()}
+        write_backtest(folder, number, **self._about, analysis={**analysis, **self.benchmark}, failure=failure)
 
     def _now(self) -> str:
         when: str = self.strategy.get_datetime().isoformat()
@@ -320,45 +367,34 @@ class _Recording:
             if self._ended:
                 return  # asked by a thread that goes on after the backtest
             for answer in answers:
-                self._answers.write(answer)
-
-    def _listen_to(self, owner: Any) -> None:
-        for name in _DIRECT_QUESTIONS:
-            method = getattr(owner, name, None)
-            if method is not None and name not in vars(owner):
-                setattr(owner, name, self._recorded_if_direct(name, method))
-                self._asked_directly.append((owner, name))
-
-    def _recorded_if_direct(self, name: str, method: Any) -> Any:
-        @wraps(method)
-        def recorded(*args: Any, **kwargs: Any) -> Any:
-            if self.asking.already or _is_lumibots(sys._getframe(1).f_globals.get("__name__", "")):
-                return method(*args, **kwargs)
-            return self.ask(f"data_source.{name}", method, args, kwargs)
-
-        return recorded
+                self._answers.write(_without(answer, frozenset(self._secrets)))
 
 
-def _about(strategy: Any) -> dict[str, Any]:
+def _name(strategy: Any) -> str:
+    return str(strategy._name or type(strategy).__name__)
+
+
+def _about(strategy: Any, secrets: frozenset[str]) -> dict[str, Any]:
     source = strategy.broker.data_source
     kind = next(kind for kind in type(source).__mro__ if kind.__module__.startswith(("lumibot", "lumibot_duckdb")))
     settings = as_text([getattr(strategy, name) for name in _SETTINGS])
     return {
-        "name": str(strategy._name or type(strategy).__name__),
+        "name": without(_name(strategy), secrets),
         "source": f"{kind.__module__}.{kind.__qualname__}",
         "covered": bool(getattr(source, "use_duckdb", False)),
         "settings": blake2b(settings.encode(), digest_size=16).hexdigest(),  # parameters may have keys in them
     }
 
 
-def _failure(error: BaseException) -> str:
-    said = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(error).split()))
-    return redacted(f"{type(error).__name__}: {said}".removesuffix(": "), known_secrets(Path(sys.argv[0])))
-
-
-def _is_lumibots(module: str) -> bool:
-    """Tell whether a module is at work for a strategy rather than being one."""
-    return module.startswith(("lumibot.", "lumibot_duckdb.", "concurrent.")) and ".example_strategies." not in module
+def _benchmark(strategy: Any) -> dict[str, str]:
+    """Return what a backtest's returns are held against, as statistics of it: a row each, in order of time."""
+    frame = strategy._benchmark_returns_df
+    if frame is None:
+        return {}
+    frame = frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()
+    of = f"benchmark {as_text(strategy._benchmark_asset)}"
+    columns, *rows = frame.to_csv(index=False).splitlines()
+    return {f"{of}, columns": columns, **{f"{of} {time}": row for time, row in zip(frame.index, rows, strict=True)}}
 
 
 class _Question:
@@ -386,7 +422,7 @@ def _answers(when: str, asked: _Question, answer: Any) -> Iterator[Answer]:
         yield frame_answer(when, asked.call, asked.asset, answer)
     elif isinstance(answer, pd.Series):
         yield frame_answer(when, asked.call, asked.asset, answer.to_frame())
-    elif isinstance(answer, Mapping) and any(isinstance(each, Bars) for each in answer.values()):
+    elif isinstance(answer, Mapping) and any(isinstance(each, Bars | pd.DataFrame) for each in answer.values()):
         for asset, each in answer.items():
             about = _Question(asked.call, as_text(asset), asked.timestep)
             yield from _answers(when, about, each)
@@ -394,47 +430,16 @@ def _answers(when: str, asked: _Question, answer: Any) -> Iterator[Answer]:
         yield value_answer(when, asked.call, asked.asset, as_text(answer))
 
 
-def as_text(value: Any) -> str:
-    """Return a text that is equal for equal values only, and for the same value on another day."""
-    if isinstance(value, Asset):
-        kind = str(value.asset_type)
-        return str(value) if kind == "stock" else f"{value} {kind}"
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, Mapping):
-        pairs = sorted((as_text(key), as_text(each)) for key, each in value.items())
-        return "{" + ", ".join(f"{key}: {each}" for key, each in pairs) + "}"
-    if isinstance(value, tuple | list | set | frozenset):
-        texts = [as_text(each) for each in value]
-        return "[" + ", ".join(sorted(texts) if isinstance(value, set | frozenset) else texts) + "]"
-    if isinstance(value, Quote):
-        fields = {name: each for name, each in vars(value).items() if each is not None and not _is_now(each)}
-        return f"quote {as_text(fields)}"
-    if isinstance(value, TradingFee | TradingSlippage):  # which have no text of their own
-        return as_text(vars(value))
-    if hasattr(value, "as_dict"):
-        return as_text(value.as_dict())
-    text = repr(value)
-    return type(value).__name__ if " at 0x" in text else text
-
-
-def _is_now(value: Any) -> bool:
-    """Tell whether a time is that of this run; Lumibot puts it where a quote has none."""
-    return isinstance(value, datetime) and value.tzinfo is not None and value >= _STARTED
+def _without(answer: Answer, secrets: frozenset[str]) -> Answer:
+    """Return an answer without keys, but for what is in a frame of bars."""
+    parts = answer.parts if answer.is_frame else [without(answer.text, secrets).encode()]
+    return replace(answer, call=without(answer.call, secrets), asset=without(answer.asset, secrets), parts=parts)
 
 
 def _short(text: str, length: int = 200) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def _rows(frame: pd.DataFrame) -> Iterator[list[str]]:
+def _rows(frame: pd.DataFrame, secrets: frozenset[str]) -> Iterator[list[str]]:
     for row in frame.itertuples(index=False, name=None):
-        yield [_cell(value) for value in row]
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return repr(float(value))
-    if isinstance(value, datetime):
-        return str(value)
-    return plain_numbers(as_text(value))
+        yield [without(cell(value), secrets) for value in row]

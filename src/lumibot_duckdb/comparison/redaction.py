@@ -30,10 +30,16 @@ _AUTHORIZATION = re.compile(
 
 def redacted(text: str, secrets: frozenset[str] = frozenset()) -> str:
     """Return a text without the secrets, and without whatever stands after a name such as `apiKey=`."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+    text = without(text, secrets)
     for named in (_AUTHORIZATION, _NAMED):
         text = named.sub(rf"\g<1>{HIDDEN}", text)
+    return text
+
+
+def without(text: str, secrets: frozenset[str]) -> str:
+    """Return a text without the secrets."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
     return text
 
 

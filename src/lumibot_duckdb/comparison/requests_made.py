@@ -13,10 +13,11 @@ from functools import wraps
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
-from threading import Lock
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
+
+from lumibot_duckdb.comparison.locks import lock_that_is_free_in_forks
 
 
 class RequestCount:
@@ -24,7 +25,7 @@ class RequestCount:
 
     def __init__(self) -> None:
         self.by_host: Counter[str] = Counter()
-        self._lock = Lock()
+        self._lock = lock_that_is_free_in_forks()
 
     def begin(self) -> None:
         """Count from now on, to the end of the process."""

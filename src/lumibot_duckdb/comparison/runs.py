@@ -16,7 +16,7 @@ from lumibot_duckdb.comparison.differences import Run
 from lumibot_duckdb.comparison.excerpt import excerpt
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, read_outcome
 from lumibot_duckdb.comparison.process import run_as_group
-from lumibot_duckdb.comparison.redaction import known_secrets, redacted
+from lumibot_duckdb.comparison.redaction import known_secrets, redacted, without
 from lumibot_duckdb.comparison.side import Job
 from lumibot_duckdb.comparison.told_keys import KeysHeard
 from lumibot_duckdb.comparison.unattended import ENVIRONMENT
@@ -32,6 +32,7 @@ _OF_MISSING_FILES = ("FileNotFoundError", "IndexError", "StopIteration", "ValueE
 """What comes of opening a file that is not there, and of taking the first, the last or the latest of none."""
 _LOGS = "logs"
 _LAST_LINES = 15
+_NO_TEXT = ".parquet"
 
 
 class RunError(RuntimeError):
@@ -78,7 +79,9 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
         with output.open("w", encoding="utf-8") as writing:
             code = run_as_group(command, environment=environment, output=writing, pipe=keys.pipe)
     finally:
-        last_lines = _hide_keys(output, known_secrets(script.path) | keys.end())
+        secrets = known_secrets(script.path) | keys.end()
+        last_lines = _hide_keys(output, secrets)
+        _hide_keys_in_files(folder, secrets)
         if not logs_before:
             _remove_if_empty(Path(_LOGS))
     if not result.exists():
@@ -150,6 +153,16 @@ def _hide_keys(output: Path, secrets: frozenset[str]) -> list[str]:
                 last.append(excerpt(shown.rstrip()))
     hidden.replace(output)
     return list(last)
+
+
+def _hide_keys_in_files(folder: Path, secrets: frozenset[str]) -> None:
+    """Take the keys that are known out of what Lumibot wrote, in folders; what is recorded is written without them."""
+    as_written = secrets | {json.dumps(secret)[1:-1] for secret in secrets}
+    for path in folder.glob("*/**/*"):
+        if path.is_file() and path.suffix != _NO_TEXT:
+            text = path.read_bytes().decode(errors="surrogateescape")
+            if (hidden := without(text, as_written)) != text:
+                path.write_bytes(hidden.encode(errors="surrogateescape"))
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -8,7 +8,9 @@ in no file.
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import traceback
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +25,7 @@ from lumibot_duckdb.comparison.redaction import known_secrets, redacted
 from lumibot_duckdb.comparison.told_keys import tell_keys
 from lumibot_duckdb.comparison.unattended import open_no_windows
 
+_INTERRUPTED = "interrupted"
 _PACKAGES = ("lumibot", "duckdb", "lumibot-duckdb", "pandas")
 
 
@@ -49,7 +52,8 @@ def main(arguments: list[str]) -> int:
     meters = Meters()
     job_file, result_file = map(Path, arguments[:2])
     job = Job(**json.loads(job_file.read_text()))
-    keys = tell_keys(job.keys)
+    secrets = tell_keys(job.keys)
+    secrets.update(known_secrets(Path(job.script)))
     hold_settings(job.settings)
     open_no_windows()
     # Lumibot looks for `.env` files beside what is run.
@@ -58,7 +62,7 @@ def main(arguments: list[str]) -> int:
 
     from lumibot_duckdb.comparison.recorder import Recorder
 
-    recorder = Recorder(result_file.parent, meters)
+    recorder = Recorder(result_file.parent, meters, secrets)
     recorder.install()
     if job.side == DUCKDB:
         import lumibot_duckdb
@@ -70,8 +74,10 @@ def main(arguments: list[str]) -> int:
         meters.disk_before = _bytes_on_disk(job, Path(LUMIBOT_CACHE_FOLDER))
     meters.enter(BEFORE)
     error = _run(job, arguments[2:])
+    if recorder.is_forked:
+        return 0 if error is None else 1
     if error is not None:
-        error = excerpt(redacted(error, known_secrets(Path(job.script)) | keys))
+        error = excerpt(redacted(error, frozenset(secrets)))
     with meters.apart():
         meters.disk_after = _bytes_on_disk(job, Path(LUMIBOT_CACHE_FOLDER))
     versions = {"python": sys.version.split()[0], **{package: version(package) for package in _PACKAGES}}
@@ -96,18 +102,30 @@ def _not_stored(job: Job) -> list[str]:
 
 
 def _run(job: Job, arguments: list[str]) -> str | None:
-    """Run the script as Python would; return what went wrong."""
+    """Run the script as Python would, to the ends of its threads; return what went wrong."""
+    error = _run_in_main_thread(job, arguments)
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # as Python does before it ends
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return error
+
+
+def _run_in_main_thread(job: Job, arguments: list[str]) -> str | None:
     from lumibot_duckdb.backtesting.switching.script import run_module, run_script
 
+    process = os.getpid()
     try:
         if job.is_module:
             run_module(job.script, arguments)
         else:
-            run_script(Path(job.script), arguments)
+            run_script(job.script, arguments)
     except SystemExit as ended:
+        if os.getpid() != process:
+            raise  # a process that the script forked ends as it would
         return _how_it_ended(ended.code)
     except KeyboardInterrupt:
-        return "interrupted"
+        return _INTERRUPTED
     except BaseException as error:
         traceback.print_exc()
         return f"{type(error).__name__}: {_in_one_line(error)}"

@@ -8,6 +8,7 @@ from statistics import median
 from lumibot_duckdb.backtesting.switching.activation import HOMES
 from lumibot_duckdb.backtesting.switching.switch import USE_DUCKDB
 from lumibot_duckdb.comparison.differences import Comparison, Difference
+from lumibot_duckdb.comparison.excerpt import excerpt
 from lumibot_duckdb.comparison.meters import PHASES, Costs
 from lumibot_duckdb.comparison.runs import NAMES
 from lumibot_duckdb.comparison.tables import cost_row, indented, side_by_side
@@ -124,8 +125,15 @@ def differing(comparison: Comparison) -> str:
 
 
 def uncovered_notes(result: Result) -> list[str]:
-    """Say which backtests ran on Lumibot's storage on both sides, and why."""
-    return [f"{source} {_why_uncovered(source)}" for source in result.uncovered]
+    """Say which backtests were not compared: those on Lumibot's storage on both sides, those in other processes."""
+    notes = [f"{source} {_why_uncovered(source)}" for source in result.uncovered]
+    runs = (result.reference, *result.lumibot, *result.duckdb)
+    if elsewhere := list(dict.fromkeys(name for run in runs for name in run.outcome.elsewhere)):
+        notes.append(
+            "Not compared, since they ran in processes that the script started: "
+            f"{excerpt(', '.join(elsewhere))}. Let the script run them in its own process to have them compared."
+        )
+    return notes
 
 
 def _why_uncovered(source: str) -> str:
