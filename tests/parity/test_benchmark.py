@@ -104,6 +104,22 @@ def test_they_are_lumibots_and_asked_for_once(tmp_path: Path, server: YahooServe
     assert server.requests == []
 
 
+def test_who_wants_neither_does_not_load_the_helper(tmp_path: Path, server: YahooServer, market: Market) -> None:
+    """It takes most of a second."""
+    _, ours = both_sides(tmp_path)
+    with mock.patch("lumibot_duckdb.backtesting.benchmark._let_the_helper_know", side_effect=AssertionError):
+        result = of_own_bars(
+            ours,
+            server,
+            market,
+            our_class(market, store(market, tmp_path)),
+            benchmark_asset=None,
+            risk_free_rate=0.02,
+        )
+        assert rate(ours, server, result) == 0.02
+    assert len(result.trades) > 0
+
+
 def test_bars_of_ones_own_are_measured_against_yahoos_too(tmp_path: Path, server: YahooServer, market: Market) -> None:
     theirs, ours = both_sides(tmp_path)
     expected = of_own_bars(theirs, server, market, LumibotPandasDataBacktesting, pandas_data=pandas_data(market))

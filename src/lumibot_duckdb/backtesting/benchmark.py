@@ -37,16 +37,28 @@ def serve_benchmarks_from_store() -> None:
     if getattr(_Strategy, _SERVED, False):
         return
     setattr(_Strategy, _SERVED, True)
-    _Strategy._dump_benchmark_stats = _asked_by(_Strategy._dump_benchmark_stats)
-    Strategy.risk_free_rate = property(_asked_by(Strategy.risk_free_rate.fget), doc=Strategy.risk_free_rate.__doc__)
+    _Strategy._dump_benchmark_stats = _asked_by(_Strategy._dump_benchmark_stats, _has_benchmark)
+    rate = _asked_by(Strategy.risk_free_rate.fget, _has_no_rate)
+    Strategy.risk_free_rate = property(rate, doc=Strategy.risk_free_rate.__doc__)
 
 
-def _asked_by(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a method of a strategy during which the helper knows the strategy's source, if it is one of ours."""
+def _has_benchmark(strategy: Any) -> bool:
+    return bool(strategy._benchmark_asset)
+
+
+def _has_no_rate(strategy: Any) -> bool:
+    return strategy._risk_free_rate is None
+
+
+def _asked_by(method: Callable[[Any], Any], asks: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    """Return a method of a strategy during which the helper knows the strategy's source, if it is one of ours.
+
+    `asks` tells whether the method comes to ask the helper.
+    """
 
     def asking(strategy: Any) -> Any:
         source = getattr(getattr(strategy, "broker", None), "data_source", None)
-        with _asks(source if getattr(source, "use_duckdb", False) else None):
+        with _asks(source if getattr(source, "use_duckdb", False) and asks(strategy) else None):
             return method(strategy)
 
     asking.__name__ = method.__name__

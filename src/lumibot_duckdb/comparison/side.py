@@ -155,9 +155,12 @@ def _file_of(job: Job) -> str:
 
 def _bytes_on_disk(job: Job, lumibots_cache: Path) -> int:
     """Return what the side's cache takes: the store with what lies beside it, or Lumibot's folder without that."""
+    from lumibot_duckdb.storage.connection import StoreConnection
+
     store = Path(job.store)
     if job.side != DUCKDB:
         return bytes_in(lumibots_cache, without=store.parent)
+    StoreConnection.of(store).close()  # what was written last may still be in DuckDB's log, in another form
     return sum(
         bytes_in(path) if path.is_dir() else path.lstat().st_size for path in store.parent.glob(f"{store.name}*")
     )
