@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from lumibot_duckdb.storage import coverage as ranges
 from lumibot_duckdb.storage import migrations
-from lumibot_duckdb.storage.bar_table import bar_columns
+from lumibot_duckdb.storage.bar_columns import bar_columns
 from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor
 from lumibot_duckdb.storage.engine import NEW_FILE, attach, spill_folder
 from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError

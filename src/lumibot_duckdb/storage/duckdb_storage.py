@@ -23,7 +23,7 @@ from lumibot_duckdb.storage import (
     verification,
 )
 from lumibot_duckdb.storage import coverage as ranges
-from lumibot_duckdb.storage.bar_table import over_bars, stored_rows
+from lumibot_duckdb.storage.bar_columns import over_bars, stored_rows
 from lumibot_duckdb.storage.bars_input import check_bars
 from lumibot_duckdb.storage.catalog import Catalog, SeriesRecord
 from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from lumibot_duckdb.storage import migrations
-from lumibot_duckdb.storage.bar_table import bar_columns
+from lumibot_duckdb.storage.bar_columns import bar_columns
 from lumibot_duckdb.storage.compaction import pieces
 from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor
 from lumibot_duckdb.storage.layout import Layout

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lumibot_duckdb.storage import coverage as ranges
-from lumibot_duckdb.storage.bar_table import bar_columns, stored_rows
+from lumibot_duckdb.storage.bar_columns import bar_columns, stored_rows
 from lumibot_duckdb.storage.bars_input import InputBars, InputColumn
 from lumibot_duckdb.storage.bars_output import in_time_order
 from lumibot_duckdb.storage.connection import StoreCursor
