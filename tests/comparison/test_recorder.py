@@ -27,6 +27,7 @@ from lumibot_duckdb.comparison.outcome import (
 )
 from lumibot_duckdb.comparison.runs import Script, run_side
 
+pytestmark = pytest.mark.xdist_group("recorder")  # the backtests are run once
 Recorded: TypeAlias = dict[str, tuple[Backtest, list[Answer]]]
 
 KEY, NEWS_KEY = "key-of-a-broker", "key-read-from-a-file"
