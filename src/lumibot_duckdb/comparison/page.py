@@ -169,7 +169,9 @@ def _costs(result: Result) -> str:
 
 
 def _backtest_section(number: int, backtest: Backtest) -> str:
-    said = f"{len(backtest.fills):,} fills, fees {backtest.fees:,.2f}, {len(backtest.values.rows):,} portfolio values"
+    fills = summary.counted(len(backtest.fills), "fill", "fills")
+    values = summary.counted(len(backtest.values.rows), *summary.KINDS["portfolio"])
+    said = f"{fills}, fees {backtest.fees:,.2f}, {values}"
     return (
         f'<section class="card"><h2>{escape(backtest.name)}</h2><p class="muted">{escape(backtest.source)}: {said}</p>'
         f'<div class="plot" data-plot="equity-{number}"></div>'

@@ -82,7 +82,7 @@ def verdict(result: Result) -> str:
         what = (
             "The backtest"
             if count == len(result.reference.outcome.backtests) == 1
-            else _count(count, *KINDS["backtests"])
+            else counted(count, *KINDS["backtests"])
         )
         return f"{what} failed on both storages: {failures}. All else is {found}"
     doubts = ["a repeated run was not"] if result.unsteady else []
@@ -110,10 +110,10 @@ def _refusal(result: Result) -> str | None:
 
 def compared(comparison: Comparison) -> str:
     """Say how much was compared."""
-    fills = f"{_count(comparison.fills, 'fill', 'fills')} with fees of {comparison.fees:,.2f}"
+    fills = f"{counted(comparison.fills, 'fill', 'fills')} with fees of {comparison.fees:,.2f}"
     return (
-        f"{fills}, {_count(comparison.values, *KINDS['portfolio'])}, "
-        f"{_count(comparison.frames, *KINDS['frame'])}, {_count(comparison.answers, *KINDS['answer'])}"
+        f"{fills}, {counted(comparison.values, *KINDS['portfolio'])}, "
+        f"{counted(comparison.frames, *KINDS['frame'])}, {counted(comparison.answers, *KINDS['answer'])}"
     )
 
 
@@ -121,7 +121,7 @@ def differing(comparison: Comparison) -> str:
     """Say how much differs."""
     if not comparison.counts:
         return "the backtests themselves"
-    return ", ".join(_count(count, *KINDS[kind]) for kind, count in comparison.counts.items())
+    return ", ".join(counted(count, *KINDS[kind]) for kind, count in comparison.counts.items())
 
 
 def uncovered_notes(result: Result) -> list[str]:
@@ -182,5 +182,6 @@ def difference_text(difference: Difference, sides: tuple[str, str] = ("Lumibot",
     )
 
 
-def _count(number: int, one: str, many: str) -> str:
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number and what there are so many of."""
     return f"{number:,} {one if number == 1 else many}"
