@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from lumibot_duckdb.comparison.differences import Comparison, Run, compare_runs
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES
-from lumibot_duckdb.comparison.runs import NOT_STORED
+from lumibot_duckdb.comparison.runs import notes_on_the_store
 
 
 def said_of_a_difference(reference: Run, fresh: Run, ours: Run, left: str = "") -> str:
     """Say where a difference comes from, given what Lumibot does on an empty cache that is filled from the store."""
+    is_ours = compare_runs(fresh, ours).identical
+    if is_ours and not left:
+        return OF_CACHES
     itself = compare_runs(reference, fresh)
-    if compare_runs(fresh, ours).identical:
-        return f"{said_of_files(left)} Otherwise: {OF_CACHES}" if left and itself.by_the_script else OF_CACHES
+    if is_ours:
+        return f"{said_of_files(left)} Otherwise: {OF_CACHES}" if itself.by_the_script else OF_CACHES
     if itself.by_the_script:
         return f"{run_to_run(left)} Two runs on Lumibot's storage: {_in_short(itself)}"
     also = "Lumibot differs from lumibot-duckdb also when its cache is empty and is filled from the store"
@@ -90,8 +93,9 @@ def notes_on_runs(first: Run | None, runs: dict[str, list[Run]], left: str) -> l
             else "Lumibot does not give on its filled cache what it gave on the empty one, which is what was compared: "
             f"{_in_short(own)} If the script may differ from run to run, --repeat 2 shows it."
         )
-    if missing := runs[DUCKDB][0].outcome.not_stored or (first.outcome.not_stored if first is not None else []):
-        notes.append(NOT_STORED + "; ".join(missing))
+    notes += notes_on_the_store(
+        runs[DUCKDB][0].outcome.not_stored or (first.outcome.not_stored if first is not None else [])
+    )
     if first is not None:
         notes.append(
             "On disk, Lumibot's side has what this script asked for, since its cache began empty; the store has all of "

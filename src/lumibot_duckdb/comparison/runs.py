@@ -23,7 +23,6 @@ from lumibot_duckdb.comparison.unattended import ENVIRONMENT
 
 NAMES = {LUMIBOT: "Lumibot's storage", DUCKDB: "lumibot-duckdb"}
 OUTPUT = "output.txt"
-NOT_STORED = "The store does not have all that was asked for, and the script was told that there is nothing: "
 _READS_LOGS = (
     "Under compare, Lumibot writes no files to logs. A script that reads them there can be compared if it does without "
     "them when they are not there."
@@ -92,8 +91,16 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
     return Run(outcome, folder)
 
 
+def notes_on_the_store(not_stored: Sequence[str]) -> list[str]:
+    """Say what the store lacks of what was asked for, if anything."""
+    if not not_stored:
+        return []
+    said = "The store does not have all that was asked for, and the script was told that there is nothing: "
+    return [said + "; ".join(not_stored)]
+
+
 def _notes_on_failure(error: str, not_stored: Sequence[str], folder: Path) -> list[str]:
-    notes = [NOT_STORED + "; ".join(not_stored)] if not_stored else []
+    notes = notes_on_the_store(not_stored)
     written_elsewhere = any((folder / _LOGS).glob("*"))
     if written_elsewhere and error.startswith(_OF_MISSING_FILES):
         notes.append(_READS_LOGS)

@@ -136,6 +136,7 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
     for filled in filter(None, cache.values()):
         shutil.rmtree(filled, ignore_errors=True)
     reference = first or runs[LUMIBOT][0]
+    left = leftovers.named()
     comparison = compare_runs(reference, runs[DUCKDB][0])
     result = Result(
         script=script.path,
@@ -144,12 +145,12 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
         duckdb=runs[DUCKDB],
         comparison=comparison,
         unsteady=[unsteady for side in SIDES for unsteady in _unsteady(side, runs[side])],
-        notes=[*notes_on_comparison(comparison), *notes_on_runs(first, runs, leftovers.named())],
+        notes=[*notes_on_comparison(comparison), *notes_on_runs(first, runs, left)],
     )
     if any(unsteady.by_the_script for unsteady in result.unsteady):
-        result.notes.append(run_to_run(leftovers.named()))
+        result.notes.append(run_to_run(left))
     elif result.compared and not comparison.identical and script.stored_as_of is None:
-        result.notes.append(_whose_difference(script, folder, step, reference, runs[DUCKDB][0], leftovers.named()))
+        result.notes.append(_whose_difference(script, folder, step, reference, runs[DUCKDB][0], left))
     return result
 
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 
 from lumibot_duckdb.migration.errors import ConflictError
 from lumibot_duckdb.storage import coverage
-from lumibot_duckdb.storage.bar_starts import starts_of
+from lumibot_duckdb.storage.bar_starts import Int64Array, starts_of
 from lumibot_duckdb.storage.bars_input import check_bars
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.interface import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
@@ -127,6 +128,11 @@ class CachedBars(CacheContent):
         """How many bars there are."""
         return len(self.bars)
 
+    @cached_property
+    def starts(self) -> Int64Array:
+        """When the bars start."""
+        return starts_of(self.bars)
+
     def new_rows(self, storage: DataStorageInterface) -> int:
         """Return how many bars are in ranges that the store does not cover."""
         return int(self._inside(self.lacking(storage)).sum())
@@ -167,10 +173,9 @@ class CachedBars(CacheContent):
 
     def _inside(self, pieces: Sequence[TimeRange]) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Tell which bars start in some ranges."""
-        starts = starts_of(self.bars)
-        inside = np.zeros(len(starts), dtype=bool)
+        inside = np.zeros(len(self.bars), dtype=bool)
         for piece in pieces:
-            inside |= (starts >= piece.start) & (starts < piece.end)
+            inside |= (self.starts >= piece.start) & (self.starts < piece.end)
         return inside
 
     def _answered(self, storage: DataStorageInterface) -> list[TimeRange]:
@@ -185,7 +190,7 @@ class CachedBars(CacheContent):
 
     def _refuse_unheard_of(self, stored: pd.DataFrame, answered: Sequence[TimeRange]) -> None:
         """Raise `ConflictError` if there are bars where the store has an answer that lacks them."""
-        times = np.setdiff1d(starts_of(self.bars), starts_of(stored))
+        times = np.setdiff1d(self.starts, starts_of(stored))
         for piece in answered:
             inside = times[(times >= piece.start) & (times < piece.end)]
             if len(inside):
@@ -207,7 +212,7 @@ class CachedBars(CacheContent):
 
     def shares_a_bar(self, storage: DataStorageInterface) -> bool:
         """Tell whether the store has a bar at the time of one of these."""
-        return bool(np.isin(starts_of(self.bars), starts_of(self._stored(storage))).any())
+        return bool(np.isin(self.starts, starts_of(self._stored(storage))).any())
 
     def noted(self, piece: TimeRange) -> Mapping[str, Any]:
         """Return what the source keeps with the bars of a piece of what is covered."""
@@ -217,11 +222,11 @@ class CachedBars(CacheContent):
         """Return the stored bars from the first to the last of these."""
         if not len(self.bars):
             return self.bars
-        starts, pin = starts_of(self.bars), self.pin_in(storage)
+        pin = self.pin_in(storage)
         if pin is None:
             nothing: pd.DataFrame = self.bars.iloc[:0]
             return nothing
-        stored: pd.DataFrame = storage.read_pandas(pin, TimeRange(int(starts.min()), int(starts.max()) + 1))
+        stored: pd.DataFrame = storage.read_pandas(pin, TimeRange(int(self.starts.min()), int(self.starts.max()) + 1))
         return stored
 
 

@@ -108,12 +108,12 @@ class YahooMinutes(CachedBars):
 
     def new_rows(self, storage: DataStorageInterface) -> int:
         """Return how many bars the store does not have, whatever it covers: Yahoo has no older ones any more."""
-        return self.rows - np.intersect1d(starts_of(self._stored(storage)), starts_of(self.bars)).size
+        return self.rows - np.intersect1d(starts_of(self._stored(storage)), self.starts).size
 
     def _compare_with(self, stored: pd.DataFrame) -> None:
         """Refuse bars, too, that have none in common with those that are there, to show that they go together."""
         super()._compare_with(stored)
-        if not np.intersect1d(starts_of(stored), starts_of(self.bars)).size:
+        if not np.intersect1d(starts_of(stored), self.starts).size:
             raise ConflictError(
                 f"the store has other {self.key.timeframe} bars of {self.key.asset.label()} already, and nothing "
                 "tells whether there was a split in between; those are kept"
