@@ -52,7 +52,7 @@ test-duckdb2: install
 test-duckdb15: $(VENV15)/.installed
 	$(BIN15)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not soak and not long" \
 		tests/storage tests/faults/test_killed_writer.py tests/faults/test_torn_checkpoint.py \
-		tests/faults/test_many_processes.py tests/backtesting/test_stored_source.py tests/migration/test_ccxt.py \
+		tests/faults/test_many_processes.py tests/sources/own_bars/test_source.py tests/sources/ccxt/old_cache \
 		tests/cli/test_sql.py tests/cli/test_status.py
 
 soak: install

@@ -12,7 +12,7 @@ from benchmarks.process import run_apart
 from benchmarks.sides import make_source, regular_minutes, set_clock
 from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.demo.market import symbol_names
-from lumibot_duckdb.demo.side import import_side
+from lumibot_duckdb.demo.worker import import_side
 
 _MEGABYTE = 1e-6
 DAYS = ("2022-06-01", "2023-03-01", "2023-11-01")
@@ -98,7 +98,7 @@ def hundred_symbols(workplace: Workplace) -> list[Row]:
 
 def backtest(store: str, symbols: int) -> dict[str, Any]:
     """Run the demo's hourly strategy over the last two months of the store."""
-    from lumibot_duckdb.demo.side import Job, run
+    from lumibot_duckdb.demo.worker import Job, run
 
     job = Job(
         side="duckdb",

@@ -90,7 +90,7 @@ def store_reader(store: Path) -> Reader:
 
 def _array_reader(store: Path) -> Reader:
     """The read that windows are filled with: NumPy arrays, no frame."""
-    from lumibot_duckdb.storage.interface import TimeRange
+    from lumibot_duckdb.storage.api import TimeRange
 
     storage = open_store(store)
     pins = {symbol: storage.pin(symbol, "minute", SOURCE) for symbol in symbol_names(SYMBOLS)}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from lumibot_duckdb.demo.side import Job, source_of
+from lumibot_duckdb.demo.worker import Job, source_of
 
 
 def make_source(side: str, bars: str, symbols: list[str], start: str, end: str) -> Any:

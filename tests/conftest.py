@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from _pytest.nodes import Node
 
@@ -15,3 +17,11 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"pytest {pytest.__version__} does not keep groups of tests together: install pytest<9.2"
         )
+
+
+@pytest.fixture
+def clean_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the test in an empty folder, without a developer's `.env` or debug settings."""
+    monkeypatch.setenv("LUMIBOT_DISABLE_DOTENV", "1")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LUMIBOT_DUCKDB_DEBUG", raising=False)

@@ -15,7 +15,7 @@ from benchmarks.bars import FIRST_DAY, LAST_DAY, Workplace, open_store
 from benchmarks.process import run_apart
 from benchmarks.sides import new_york
 from lumibot_duckdb.demo.market import symbol_names, us_stock_bars
-from lumibot_duckdb.storage.interface import TimeRange
+from lumibot_duckdb.storage.api import TimeRange
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -62,7 +62,6 @@ def fetch(side: str, url: str, start: str, end: str) -> float:
     """Begin a backtest in a new process; return the seconds until each symbol has answered."""
     source_class(side)
     from lumibot.entities import Asset
-
     from tests.wire.alpaca_client import clients_redirected_to
     from tests.wire.alpaca_server import KEY, SECRET
 

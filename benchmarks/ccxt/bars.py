@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmarks.bars import Workplace, open_store
 from benchmarks.process import run_apart
 from lumibot_duckdb.demo.market import crypto_bars, symbol_names
-from lumibot_duckdb.storage.interface import AssetKey, TimeRange
+from lumibot_duckdb.storage.api import AssetKey, TimeRange
 
 if TYPE_CHECKING:
     import pandas as pd

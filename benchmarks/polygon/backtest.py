@@ -14,7 +14,7 @@ from benchmarks.polygon.sides import KEY, OPPONENT, only_this_machine, source_cl
 from benchmarks.process import run_apart
 from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.demo.market import symbol_names
-from lumibot_duckdb.demo.side import UNATTENDED
+from lumibot_duckdb.demo.worker import UNATTENDED
 
 START, END = "2023-01-03", "2023-03-31"
 _REPEATS = 3

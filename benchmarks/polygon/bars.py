@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from benchmarks.bars import FIRST_DAY, LAST_DAY, SYMBOLS, Workplace, open_store
 from benchmarks.process import run_apart
 from lumibot_duckdb.demo.market import MARKET_TIME_ZONE, symbol_names, us_stock_bars
-from lumibot_duckdb.storage.interface import AssetKey, TimeRange
+from lumibot_duckdb.storage.api import AssetKey, TimeRange
 
 if TYPE_CHECKING:
     import pandas as pd

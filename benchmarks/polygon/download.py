@@ -10,6 +10,8 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
+from tests.wire.polygon_server import KEY, PolygonServer
+
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row, Sample, against
 from benchmarks.polygon.bars import bar_files, rows_in
@@ -18,7 +20,6 @@ from benchmarks.process import run_apart
 from benchmarks.sides import regular_minutes, set_clock
 from lumibot_duckdb.demo.market import symbol_names
 from tests.wire.loopback import Answer, Request
-from tests.wire.polygon_server import KEY, PolygonServer
 
 START, END = "2023-01-17", "2023-04-14"  # with the days that the first request looks back on, about a quarter
 _SYMBOLS = 5
@@ -78,7 +79,6 @@ def fetch(side: str, url: str, folder: str, symbols: int) -> dict[str, Any]:
     """Ask for bars of one symbol after another, the whole backtest's of which have to be downloaded first."""
     source_class(side)
     from lumibot.entities import Asset
-
     from tests.wire.client import client_redirected_to
 
     with only_this_machine(), client_redirected_to(url):

@@ -73,7 +73,7 @@ def fill_cache() -> None:
     from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
     from lumibot.tools import YahooHelper
 
-    from lumibot_duckdb.providers.yahoo import COLUMNS
+    from lumibot_duckdb.sources.yahoo.client import COLUMNS
 
     names = {ours: theirs for theirs, ours in COLUMNS.items()}
     closing = (_days() + _hours(16)).tz_convert(LUMIBOT_DEFAULT_PYTZ).rename("Date")
@@ -88,8 +88,8 @@ def _hours(count: int) -> Any:
 
 
 def _fill_store(folder: Path) -> None:
-    from lumibot_duckdb.backtesting.yahoo_history import ADJUSTMENT, EARLIEST, SOURCE
-    from lumibot_duckdb.storage.interface import TimeRange
+    from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, EARLIEST, SOURCE
+    from lumibot_duckdb.storage.api import TimeRange
 
     covered = TimeRange(EARLIEST, int((_days()[-1] + _hours(24)).timestamp()))
     storage = open_store(folder / "bars.duckdb")

@@ -15,7 +15,7 @@ from benchmarks.yahoo.bars import END, START, SYMBOLS, warm_sides
 from benchmarks.yahoo.sides import OPPONENT, make_source, mornings, nothing_asked, source_class
 from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.demo.market import symbol_names
-from lumibot_duckdb.demo.side import UNATTENDED
+from lumibot_duckdb.demo.worker import UNATTENDED
 
 _TRADE = ["time", "symbol", "side", "type", "status", "price", "filled_quantity", "trade_cost"]
 

@@ -6,19 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.backtesting.switching.activation import activate, deactivate
+    from lumibot_duckdb.activation.activation import activate, deactivate
+    from lumibot_duckdb.storage.api import DataStorageInterface
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
-    from lumibot_duckdb.storage.interface import DataStorageInterface
 
 __version__ = "0.1.0"
 
 __all__ = ["DataStorageInterface", "DuckDBDataStorage", "__version__", "activate", "deactivate"]
 
 _HOME = {
-    "activate": "lumibot_duckdb.backtesting.switching.activation",
-    "deactivate": "lumibot_duckdb.backtesting.switching.activation",
+    "activate": "lumibot_duckdb.activation.activation",
+    "deactivate": "lumibot_duckdb.activation.activation",
     "DuckDBDataStorage": "lumibot_duckdb.storage.duckdb_storage",
-    "DataStorageInterface": "lumibot_duckdb.storage.interface",
+    "DataStorageInterface": "lumibot_duckdb.storage.api",
 }
 
 

@@ -23,7 +23,7 @@ def test_a_request_that_is_swallowed_is_told():
 
 def test_the_bars_have_the_columns_of_our_provider():
     from benchmarks.yahoo.bars import yahoo_bars
-    from lumibot_duckdb.providers.yahoo import COLUMNS
+    from lumibot_duckdb.sources.yahoo.client import COLUMNS
 
     bars = yahoo_bars("SIM001")
     assert list(bars.columns) == [name for name in COLUMNS.values() if name != "capital_gains"]

@@ -23,13 +23,13 @@ from lumibot.tools import shared_bar_cache
 
 from cli.files import Command
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.errors import StorageError, StoreWriteError
-from lumibot_duckdb.storage.interface import AssetKey
 from migration.caches import DATA, DOWNLOADED, written
-from migration.shared_files import KEY, days, series_of, write_year
 from parity.ground import silence
-from parity.polygon_sides import Side
-from wire.polygon_server import PolygonServer
+from sources.alpaca.old_cache.shared_files import KEY, days, series_of, write_year
+from sources.polygon.server import PolygonServer
+from sources.polygon.sides import Side
 
 OPTION = "SPY241109C00435500"
 STOCK = "polygon/stock_OLD_USD_minute.parquet"

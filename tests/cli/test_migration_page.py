@@ -19,9 +19,9 @@ from lumibot.tools import yahoo_helper
 
 from lumibot_duckdb import DuckDBDataStorage
 from parity.ground import FOREIGN
-from parity.yahoo_market import new_york_days, walk
-from parity.yahoo_sides import Side
-from wire.yahoo_server import Instrument, YahooServer
+from sources.yahoo.market import new_york_days, walk
+from sources.yahoo.server import Instrument, YahooServer
+from sources.yahoo.sides import Side
 
 pytestmark = pytest.mark.xdist_group("migration_page")  # what they share is made once
 

@@ -111,7 +111,7 @@ def test_our_classes_are_what_a_script_gets(folder: Path) -> None:
         "print(YahooDataBacktesting.__module__, LUMIBOT_CACHE_FOLDER == os.getcwd())\n"
     )
     answer = ended(PROGRAM, "run", "script.py", cwd=folder, LUMIBOT_LOG_LEVEL="ERROR")
-    assert (answer.stdout, answer.stderr) == ("lumibot_duckdb.backtesting.yahoo True\n", "")
+    assert (answer.stdout, answer.stderr) == ("lumibot_duckdb.sources.yahoo.source True\n", "")
 
 
 def test_the_store_is_the_one_that_is_named_before_the_script(folder: Path) -> None:

@@ -18,7 +18,7 @@ from lumibot_duckdb.importing.importer import ImportChoice, import_file
 from lumibot_duckdb.importing.refusal import Refusal
 from lumibot_duckdb.importing.staging import Staging
 from lumibot_duckdb.importing.times import TimeChoice
-from lumibot_duckdb.storage.interface import WriteResult
+from lumibot_duckdb.storage.api import WriteResult
 
 _ROWS = st.lists(
     st.tuples(st.integers(0, 2), st.integers(-3, 3).map(lambda n: n * 60), st.sampled_from([1.0, 2.0, float("nan")])),

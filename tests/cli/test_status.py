@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from cli.files import Command, csv_of, minutes
-from lumibot_duckdb.storage.connection import StoreConnection
+from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb.storage.connection.lock import StoreLock
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreBusyError
-from lumibot_duckdb.storage.interface import TimeRange
-from lumibot_duckdb.storage.locking import StoreLock
 from storage.frames import minute_bars
 
 Write = Callable[..., Path]

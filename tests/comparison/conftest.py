@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from comparison.ground import Ground, on_ground
-from parity.polygon_market import examples
-from wire.polygon_server import KEY
+from sources.polygon.market import examples
+from sources.polygon.server import KEY
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +23,5 @@ _PATIENCE = {"POLYGON_WAIT_SECONDS_RETRY": "1", "POLYGON_MAX_RETRY_ATTEMPTS": "1
 
 
 @pytest.fixture(autouse=True)
-def _nothing_of_the_developers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LUMIBOT_DISABLE_DOTENV", "1")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LUMIBOT_DUCKDB_DEBUG", raising=False)
+def _clean_directory(clean_directory: None) -> None:
+    """Every comparison runs in a folder without a developer's settings."""

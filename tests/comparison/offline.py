@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.comparison.stored_provider import served_from
-from lumibot_duckdb.comparison.stored_provider.answers import Unanswered
+from lumibot_duckdb.sources.shared.stored_answers import Unanswered
 from parity import ground
 
 _MOST_SPANS = 4  # that Lumibot's shared cache was asked for in any of these tests

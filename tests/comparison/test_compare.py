@@ -57,7 +57,7 @@ def test_what_a_side_costs_is_measured(first: tuple[Answer, Path, Path]) -> None
 def test_lumibots_files_go_to_the_sides_and_no_key_to_any_file(
     first: tuple[Answer, Path, Path], ground: Ground
 ) -> None:
-    from wire.polygon_server import KEY
+    from sources.polygon.server import KEY
 
     _, report, kept = first
     assert not (Path.cwd() / "logs").exists()

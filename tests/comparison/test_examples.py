@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from comparison.ground import compare, on_ground
-from parity.alpaca_sides import IN_THE_ENVIRONMENT
 from parity.example_runs import GROUNDS
-from parity.polygon_sides import PATIENCE
+from sources.alpaca.sides import IN_THE_ENVIRONMENT
+from sources.polygon.sides import PATIENCE
 
 SCRIPT = Path(__file__).with_name("example.py")
 

@@ -18,9 +18,9 @@ from comparison.ground import SCRIPT, Ground, compare, on_ground
 from comparison.test_differences import COSTS
 from lumibot_duckdb.cli import compare as command
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.comparison import runs
+from lumibot_duckdb.comparison import runner as runs
+from lumibot_duckdb.comparison.comparison import ScriptFailedError, compare_script
 from lumibot_duckdb.comparison.outcome import write_outcome
-from lumibot_duckdb.comparison.trial import ScriptFailedError, compare_script
 
 KEY = "pk_0123456789abcdef"
 

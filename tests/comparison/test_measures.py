@@ -19,7 +19,7 @@ from lumibot_duckdb.comparison.redaction import known_secrets, redacted
 # Clients are imported after counting has begun, but for urllib3, which was before.
 ASKS = """
 import json, sys, urllib3
-from lumibot_duckdb.comparison.requests_made import RequestCount
+from lumibot_duckdb.comparison.http_counter import RequestCount
 count = RequestCount()
 count.begin()
 url = sys.argv[1]

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from comparison.browser import CHROMIUM, browser
+from lumibot_duckdb.comparison.comparison import Result, Unsteady
 from lumibot_duckdb.comparison.differences import Comparison, Difference, Run
 from lumibot_duckdb.comparison.meters import PHASES, Costs
 from lumibot_duckdb.comparison.outcome import Backtest, Outcome, Table
 from lumibot_duckdb.comparison.page import report_page
-from lumibot_duckdb.comparison.trial import Result, Unsteady
 
 EVIL = "</script><script>throw 1</script><img src='https://example.com/a.png'><b>&"
 IN_A_PAGE = "&lt;/script&gt;&lt;script&gt;throw 1&lt;/script&gt;"

@@ -25,7 +25,7 @@ from lumibot_duckdb.comparison.outcome import (
     write_outcome,
     write_table,
 )
-from lumibot_duckdb.comparison.runs import Script, run_side
+from lumibot_duckdb.comparison.runner import Script, run_side
 
 pytestmark = pytest.mark.xdist_group("recorder")  # the backtests are run once
 Recorded: TypeAlias = dict[str, tuple[Backtest, list[Answer]]]

@@ -29,10 +29,10 @@ from lumibot.tools import yahoo_helper
 from polygon import RESTClient
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.comparison.stored_provider import served_from
-from lumibot_duckdb.comparison.stored_provider.answers import StoredAnswers, Unanswered
-from lumibot_duckdb.storage.interface import AssetKey, SeriesKey, TimeRange
+from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
+from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers, Unanswered
+from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from parity.ground import environment
 
 NEW_YORK = "America/New_York"

@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 
 from comparison.offline import offline
-from parity import alpaca_sides, ccxt_sides, polygon_sides
 from parity.backtests import BacktestResult, assert_same_result, run
-from parity.ccxt_market import spring
 from parity.example_runs import BINANCE, ON_ALPACA, ON_BINANCE, alpaca_served
 from parity.examples import EXAMPLES, Example
 from parity.ground import Side
-from parity.polygon_market import examples
+from sources.alpaca import sides as alpaca_sides
+from sources.ccxt import sides as ccxt_sides
+from sources.ccxt.market import spring
+from sources.polygon import sides as polygon_sides
+from sources.polygon.market import examples
+from sources.polygon.server import KEY
 from wire.loopback import LoopbackServer
-from wire.polygon_server import KEY
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ import pytest
 
 from comparison.test_differences import EVENT, Recorded, asked, bars, price
 from lumibot_duckdb.cli.compare import _show, _show_failure
-from lumibot_duckdb.comparison import summary, trial
+from lumibot_duckdb.comparison import comparison as trial
+from lumibot_duckdb.comparison import summary
+from lumibot_duckdb.comparison.comparison import Result, ScriptFailedError, Unsteady, compare_script
 from lumibot_duckdb.comparison.differences import Run, compare_runs
 from lumibot_duckdb.comparison.notes import (
     OF_CACHES,
@@ -22,11 +24,10 @@ from lumibot_duckdb.comparison.notes import (
     said_of_files,
 )
 from lumibot_duckdb.comparison.page import report_page
-from lumibot_duckdb.comparison.runs import RunError, Script
-from lumibot_duckdb.comparison.trial import Result, ScriptFailedError, Unsteady, compare_script
+from lumibot_duckdb.comparison.runner import RunError, Script
 
 LUMIBOTS = "lumibot.backtesting.yahoo_backtesting.YahooDataBacktesting"
-OURS = "lumibot_duckdb.backtesting.yahoo.YahooDataBacktesting"
+OURS = "lumibot_duckdb.sources.yahoo.source.YahooDataBacktesting"
 
 
 def changed(run: Run, **changes: object) -> Run:

@@ -11,8 +11,8 @@ import pytest
 
 from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.demo import tour
-from lumibot_duckdb.demo.side import Outcome
-from lumibot_duckdb.demo.trial import TrialError
+from lumibot_duckdb.demo.comparison import TrialError
+from lumibot_duckdb.demo.worker import Outcome
 
 # Loaded by Python before anything else in every process of the demo: notes and refuses every way out.
 NO_NETWORK = """

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage import compaction
+from lumibot_duckdb.storage.upkeep import compaction
 from processes import FORKED
 from storage.frames import assert_same, minute_bars
 

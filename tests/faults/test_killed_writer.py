@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from faults import workers
-from lumibot_duckdb.storage.connection import StoreConnection
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 
 KILLS = 18
 

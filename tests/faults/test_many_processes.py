@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from faults import workers
-from lumibot_duckdb.storage.connection import StoreConnection
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 
 # The promise: no call waits longer, with four processes reading and two writing.
 LONGEST_WAIT = 30.0

@@ -16,8 +16,8 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import duckdb_storage
+from lumibot_duckdb.storage.api import AssetKey, CorporateAction, SeriesKey
 from lumibot_duckdb.storage.errors import HistoryRestatedError
-from lumibot_duckdb.storage.interface import AssetKey, CorporateAction, SeriesKey
 from processes import FORKED
 from storage.frames import minute_bars
 

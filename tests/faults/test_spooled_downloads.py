@@ -17,12 +17,12 @@ import pandas as pd
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage import spool
-from lumibot_duckdb.storage.connection import StoreConnection
+from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb.storage.bars import spool
+from lumibot_duckdb.storage.bars.spool import Spool, SpoolContents
+from lumibot_duckdb.storage.connection.lock import StoreLock
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreBusyError
-from lumibot_duckdb.storage.interface import TimeRange
-from lumibot_duckdb.storage.locking import StoreLock
-from lumibot_duckdb.storage.spool import Spool, SpoolContents
 from processes import FORKED
 from storage.frames import assert_same, minute_bars
 

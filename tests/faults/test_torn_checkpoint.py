@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from lumibot_duckdb.storage.checkpoint_guard import CheckpointGuard
-from lumibot_duckdb.storage.connection import StoreConnection
+from lumibot_duckdb.storage.connection.checkpoint_guard import CheckpointGuard
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreDamagedError
 
 FIRST_BLOCK, BLOCK = 12_288, 262_144

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from lumibot_duckdb.storage.connection import StoreConnection
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 
 ROWS_PER_BATCH = 10
 SPAWN = multiprocessing.get_context("spawn")

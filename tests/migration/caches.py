@@ -13,7 +13,7 @@ import pandas as pd
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.migration.plan import Plan, plan_of
 from lumibot_duckdb.migration.run import Outcome, migrated
-from lumibot_duckdb.storage.interface import SeriesKey
+from lumibot_duckdb.storage.api import SeriesKey
 
 DATA = Path(__file__).parent / "data" / "polygon"
 DOWNLOADED = dt.datetime(2023, 3, 14, 12, tzinfo=dt.timezone.utc)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.migration.errors import MigrationError
-from lumibot_duckdb.migration.reader import CacheReader
+from lumibot_duckdb.sources.shared.old_cache.errors import MigrationError
+from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
 
 
 def moved(reader: CacheReader, storage: DuckDBDataStorage) -> dict[str, str]:

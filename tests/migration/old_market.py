@@ -14,7 +14,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from wire.polygon_server import Contract, PolygonServer, Split
+from sources.polygon.server import Contract, PolygonServer, Split
 
 NEW_YORK = "America/New_York"
 FIRST, LAST = dt.date(2023, 3, 6), dt.date(2023, 3, 10)

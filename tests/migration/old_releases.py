@@ -85,8 +85,8 @@ def small_yahoo():  # type: ignore[no-untyped-def]
     """Return a server with three symbols of half a year."""
     import pandas as pd
 
-    from parity.yahoo_market import new_york_days, walk
-    from wire.yahoo_server import Instrument, YahooServer
+    from sources.yahoo.market import new_york_days, walk
+    from sources.yahoo.server import Instrument, YahooServer
 
     days, every_day = new_york_days("2024-02-01", "2024-06-28"), pd.date_range("2024-02-01", "2024-06-28")
     paid = {dt.date(2024, 3, 15): 0.25, dt.date(2024, 6, 14): 0.25}
@@ -109,15 +109,15 @@ def small_yahoo():  # type: ignore[no-untyped-def]
 
 def small_exchange():  # type: ignore[no-untyped-def]
     """Return Binance with a few coins."""
-    from parity.ccxt_market import spring
+    from sources.ccxt.market import spring
 
     return spring().server()
 
 
 def small_alpaca():  # type: ignore[no-untyped-def]
     """Return Alpaca with an autumn."""
-    from parity.alpaca_market import MARKETS, fill
-    from wire.alpaca_server import AlpacaServer
+    from sources.alpaca.market import MARKETS, fill
+    from sources.alpaca.server import AlpacaServer
 
     server = AlpacaServer()
     fill(server, MARKETS["autumn"]())

@@ -15,18 +15,20 @@ import pytest
 from lumibot.entities import Asset
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.backtesting.yahoo_history import YahooHistory
-from lumibot_duckdb.migration.alpaca import AlpacaReader
-from lumibot_duckdb.migration.ccxt import CcxtReader
-from lumibot_duckdb.migration.yahoo import YahooReader
-from lumibot_duckdb.providers.yahoo import YahooProvider
+from lumibot_duckdb.sources.alpaca.old_cache.find import AlpacaReader
+from lumibot_duckdb.sources.ccxt.old_cache.find import CcxtReader
+from lumibot_duckdb.sources.yahoo.client import YahooProvider
+from lumibot_duckdb.sources.yahoo.history import YahooHistory
+from lumibot_duckdb.sources.yahoo.old_cache.find import YahooReader
 from migration import old_releases
 from migration.moving import moved, snapshot
-from parity import alpaca_sides, ccxt_sides, ground
-from parity.ccxt_market import DOLLAR
+from parity import ground
 from parity.harness import assert_same_frame
-from wire.alpaca_server import AlpacaServer
-from wire.binance_server import KLINES, BinanceServer
+from sources.alpaca import sides as alpaca_sides
+from sources.alpaca.server import AlpacaServer
+from sources.ccxt import sides as ccxt_sides
+from sources.ccxt.binance_server import KLINES, BinanceServer
+from sources.ccxt.market import DOLLAR
 
 RELEASES = sorted(path.name.removesuffix(".tar.xz") for path in old_releases.DATA.glob("*.tar.xz"))
 WITH_CANDLES = ["lumibot-3.8.27", "lumibot-4.4.30"]

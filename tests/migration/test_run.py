@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.migration.polygon_bars import PolygonBarsReader
 from lumibot_duckdb.migration.run import Ending, Outcome, foreseen, migrated
+from lumibot_duckdb.sources.polygon.old_cache.bars import PolygonBarsReader
 from migration.caches import DATA, DOWNLOADED, Cache, written
-from migration.test_polygon_old_releases import STOCK
+from sources.polygon.old_cache.test_old_releases import STOCK
 
 BARS = "stock_OLD_USD_minute.parquet"
 SNAPSHOT = "stock_OLD_USD_minute_splits.parquet"

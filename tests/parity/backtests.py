@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from lumibot_duckdb.demo.side import UNATTENDED
+from lumibot_duckdb.demo.worker import UNATTENDED
 
 
 @dataclass(frozen=True)

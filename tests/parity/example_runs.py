@@ -14,18 +14,21 @@ import pandas as pd
 from lumibot.entities import Asset
 
 from lumibot_duckdb.demo.market import crypto_bars
-from parity import alpaca_sides, ccxt_sides, polygon_sides, yahoo_sides
-from parity.alpaca_market import served
-from parity.alpaca_sides import CONFIG, IN_THE_ENVIRONMENT
-from parity.ccxt_market import DOLLAR as TETHER
-from parity.ccxt_market import PRICES, spring
 from parity.examples import EXAMPLES, LEFT_OUT, Example
-from parity.polygon_market import examples, list_options
-from parity.yahoo_market import new_york_days, walk
-from wire.alpaca_server import AlpacaServer
-from wire.binance_server import BinanceServer
-from wire.polygon_server import KEY
-from wire.yahoo_server import Instrument, YahooServer
+from sources.alpaca import sides as alpaca_sides
+from sources.alpaca.market import served
+from sources.alpaca.server import AlpacaServer
+from sources.alpaca.sides import CONFIG, IN_THE_ENVIRONMENT
+from sources.ccxt import sides as ccxt_sides
+from sources.ccxt.binance_server import BinanceServer
+from sources.ccxt.market import DOLLAR as TETHER
+from sources.ccxt.market import PRICES, spring
+from sources.polygon import sides as polygon_sides
+from sources.polygon.market import examples, list_options
+from sources.polygon.server import KEY
+from sources.yahoo import sides as yahoo_sides
+from sources.yahoo.market import new_york_days, walk
+from sources.yahoo.server import Instrument, YahooServer
 
 # -- Yahoo ----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage.interface import StorageUse
+from lumibot_duckdb.storage.api import StorageUse
 
 INDEX = pd.date_range("2024-01-02 09:30", periods=100, freq="min", tz="America/New_York")
 BARS = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0), index=INDEX)

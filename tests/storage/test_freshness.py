@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb.storage.bars.result_cache import ResultCache
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
-from lumibot_duckdb.storage.interface import TimeRange
-from lumibot_duckdb.storage.result_cache import ResultCache
 from processes import FORKED
 from storage.frames import assert_same, index_of, minute_bars
 

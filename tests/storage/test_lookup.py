@@ -11,10 +11,10 @@ import pytest
 from lumibot.entities import Asset
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage.connection import StoreConnection
+from lumibot_duckdb.storage.api import AssetKey, SeriesKey
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError
 from lumibot_duckdb.storage.identity import asset_key, asset_query, canonical_source, published_name
-from lumibot_duckdb.storage.interface import AssetKey, SeriesKey
 from storage.frames import minute_bars
 
 DOLLAR = Asset("USD", "forex")

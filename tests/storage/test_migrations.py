@@ -10,9 +10,9 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import migrations
-from lumibot_duckdb.storage.connection import StoreConnection
+from lumibot_duckdb.storage.api import CorporateAction
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreDamagedError, StoreVersionError
-from lumibot_duckdb.storage.interface import CorporateAction
 from storage.frames import assert_same, minute_bars
 
 FRAME = minute_bars(rows=30)

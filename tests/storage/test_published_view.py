@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage.interface import CorporateAction
+from lumibot_duckdb.storage.api import CorporateAction
 from storage.frames import minute_bars
 
 COLUMNS = {

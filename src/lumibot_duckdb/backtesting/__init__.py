@@ -6,13 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.backtesting.alpaca import AlpacaBacktesting
-    from lumibot_duckdb.backtesting.ccxt import CcxtBacktesting, CcxtBacktestingData
-    from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
-    from lumibot_duckdb.backtesting.polygon import PolygonDataBacktesting
-    from lumibot_duckdb.backtesting.stored import PandasDataBacktesting
-    from lumibot_duckdb.backtesting.windows.windowed_data import WindowedData
-    from lumibot_duckdb.backtesting.yahoo import YahooData, YahooDataBacktesting
+    from lumibot_duckdb.sources.alpaca.source import AlpacaBacktesting
+    from lumibot_duckdb.sources.ccxt.source import CcxtBacktesting, CcxtBacktestingData
+    from lumibot_duckdb.sources.own_bars.source import PandasDataBacktesting
+    from lumibot_duckdb.sources.polygon.source import PolygonDataBacktesting
+    from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
+    from lumibot_duckdb.sources.yahoo.source import YahooData, YahooDataBacktesting
+    from lumibot_duckdb.windows.windowed_data import WindowedData
 
 __all__ = [
     "AlpacaBacktesting",
@@ -27,19 +27,19 @@ __all__ = [
 ]
 
 _HOME = {
-    "AlpacaBacktesting": "alpaca",
-    "CcxtBacktesting": "ccxt",
-    "CcxtBacktestingData": "ccxt",
-    "EnhancedDataSourceBacktesting": "enhanced_data_source",
-    "PandasDataBacktesting": "stored",
-    "PolygonDataBacktesting": "polygon",
+    "AlpacaBacktesting": "sources.alpaca.source",
+    "CcxtBacktesting": "sources.ccxt.source",
+    "CcxtBacktestingData": "sources.ccxt.source",
+    "EnhancedDataSourceBacktesting": "sources.shared.enhanced_data_source",
+    "PandasDataBacktesting": "sources.own_bars.source",
+    "PolygonDataBacktesting": "sources.polygon.source",
     "WindowedData": "windows.windowed_data",
-    "YahooData": "yahoo",
-    "YahooDataBacktesting": "yahoo",
+    "YahooData": "sources.yahoo.source",
+    "YahooDataBacktesting": "sources.yahoo.source",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        return getattr(import_module(f"lumibot_duckdb.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

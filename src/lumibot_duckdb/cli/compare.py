@@ -16,7 +16,7 @@ from lumibot_duckdb.cli.script_arguments import add_script_arguments, check_swit
 from lumibot_duckdb.cli.store import chosen_path
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.comparison.trial import Result, ScriptFailedError
+    from lumibot_duckdb.comparison.comparison import Result, ScriptFailedError
 
 _DESCRIPTION = """\
 Run a script as `python SCRIPT ARGUMENT...` would, once on Lumibot's storage and once on this one, each in a process of
@@ -71,9 +71,9 @@ def _run(arguments: argparse.Namespace) -> int:
     check_switches(file)
     store = chosen_path(arguments.store, file)
     _check(arguments, None if arguments.is_module else path, store)
-    from lumibot_duckdb.comparison.runs import Script
-    from lumibot_duckdb.comparison.trial import ScriptFailedError, compare_script
-    from lumibot_duckdb.comparison.work import step, working_folder
+    from lumibot_duckdb.comparison.comparison import ScriptFailedError, compare_script
+    from lumibot_duckdb.comparison.runner import Script
+    from lumibot_duckdb.comparison.workspace import step, working_folder
 
     as_of = datetime.now(timezone.utc) if arguments.from_cache else None
     script = Script(path, tuple(command[1:]), store, arguments.is_module, as_of)
@@ -159,7 +159,7 @@ def _show(result: Result, repeat: int) -> None:
 
 
 def _show_failure(failed: ScriptFailedError) -> None:
-    from lumibot_duckdb.comparison.runs import NAMES
+    from lumibot_duckdb.comparison.runner import NAMES
     from lumibot_duckdb.comparison.tables import indented
 
     for error in failed.errors:

@@ -43,8 +43,8 @@ def add_parser(subparsers: Any) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
+    from lumibot_duckdb.demo.comparison import TrialError
     from lumibot_duckdb.demo.tour import QUICK, STANDARD, missing_extra, run_tour
-    from lumibot_duckdb.demo.trial import TrialError
 
     if arguments.store is not None:
         raise CommandError("the demo makes stores of its own and takes no --store; --keep FOLDER keeps them")

@@ -19,8 +19,8 @@ from lumibot_duckdb.cli.store import open_store
 if TYPE_CHECKING:
     from lumibot_duckdb.migration.plan import Plan
     from lumibot_duckdb.migration.run import Outcome
+    from lumibot_duckdb.storage.api import AssetKey
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
-    from lumibot_duckdb.storage.interface import AssetKey
 
 _DESCRIPTION = """\
 Bring what Lumibot has cached into the store, so that no bar is downloaded again. The files are only read; each is
@@ -82,7 +82,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _run_plan(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.cli.migrate_summary import is_well, nothing_found
-    from lumibot_duckdb.migration.mirror import notice
+    from lumibot_duckdb.sources.shared.old_cache.mirror import notice
 
     told = notice(settings())
     if told is not None:
@@ -99,7 +99,7 @@ def _run_plan(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namesp
 @contextmanager
 def _keys_in_environment() -> Iterator[None]:
     """Let readers find the keys of `.env` where they look for keys, and nobody afterwards."""
-    from lumibot_duckdb.migration.shared_bars import KEYS
+    from lumibot_duckdb.sources.alpaca.old_cache.shared_bars import KEYS
 
     known, before = settings(), {name: os.environ[name] for name in KEYS if name in os.environ}
     os.environ.update({name: known[name] for name in KEYS if name in known})
@@ -151,8 +151,8 @@ def _assets(text: str) -> list[AssetKey]:
 
 def _asset(symbol: str) -> AssetKey:
     """Return what a symbol of Alpaca's stands for: a pair, an option or a stock."""
-    from lumibot_duckdb.storage.interface import AssetKey
-    from lumibot_duckdb.storage.occ import option_of
+    from lumibot_duckdb.storage.api import AssetKey
+    from lumibot_duckdb.storage.reference.occ import option_of
 
     base, _, quote = symbol.partition("/")
     return AssetKey(base, "crypto", quote) if quote else option_of(symbol) or AssetKey(base)

@@ -45,9 +45,9 @@ def _run(arguments: argparse.Namespace) -> Callable[[], int]:
     """Return what runs the script: how that ends is no more a matter of the command's."""
     script, *its_arguments = script_command(arguments, "run")
     check_switches(file_to_run(script, arguments.is_module))
-    from lumibot_duckdb.backtesting.switching.activation import activate
-    from lumibot_duckdb.backtesting.switching.held_settings import hold_settings
-    from lumibot_duckdb.backtesting.switching.script import run_module, run_script
+    from lumibot_duckdb.activation.activation import activate
+    from lumibot_duckdb.activation.env_overrides import hold_settings
+    from lumibot_duckdb.activation.script import run_module, run_script
     from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE
 
     if arguments.store is not None:
@@ -59,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> Callable[[], int]:
 
 def _as_python_would(run: Callable[[], None]) -> int:
     """Run a script, and leave how it ends to Python, which shows an error from the script on."""
-    from lumibot_duckdb.backtesting.switching.script import NoScriptError, traceback_of_script
+    from lumibot_duckdb.activation.script import NoScriptError, traceback_of_script
 
     try:
         run()

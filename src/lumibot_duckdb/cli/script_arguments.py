@@ -30,7 +30,7 @@ def file_to_run(script: str, is_module: bool) -> Path | None:
 
     Raises `CommandError` for a module that there is not.
     """
-    from lumibot_duckdb.backtesting.switching.script import NoScriptError, file_of_module
+    from lumibot_duckdb.activation.script import NoScriptError, file_of_module
 
     try:
         if is_module:
@@ -43,10 +43,10 @@ def file_to_run(script: str, is_module: bool) -> Path | None:
 
 def check_switches(script: Path | None) -> None:
     """Refuse settings of the storage that a backtest would refuse only when the script has come to it."""
-    from lumibot_duckdb.backtesting.environment import flag
-    from lumibot_duckdb.backtesting.switching.switch import USE_DUCKDB, rollout
-    from lumibot_duckdb.backtesting.telemetry import LOG_STATS
-    from lumibot_duckdb.storage.engine import check_environment
+    from lumibot_duckdb.sources.shared.environment import flag
+    from lumibot_duckdb.sources.shared.switch import USE_DUCKDB, rollout
+    from lumibot_duckdb.sources.shared.telemetry import LOG_STATS
+    from lumibot_duckdb.storage.connection.engine import check_environment
 
     known = settings(script)
     try:

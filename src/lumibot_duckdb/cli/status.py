@@ -14,8 +14,8 @@ from lumibot_duckdb.cli.layout import NEW_YORK, count, new_york, printable, size
 from lumibot_duckdb.cli.store import chosen_path, open_store
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.storage.interface import SeriesInfo, TimeRange
-    from lumibot_duckdb.storage.spool import Spool
+    from lumibot_duckdb.storage.api import SeriesInfo, TimeRange
+    from lumibot_duckdb.storage.bars.spool import Spool
 
 SERIES_IN_TABLE = 50
 _RANGES_SHOWN = 10
@@ -47,7 +47,7 @@ def add_parser(subparsers: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     path = chosen_path(arguments.store)
-    from lumibot_duckdb.storage.spool import Spool
+    from lumibot_duckdb.storage.bars.spool import Spool
 
     spool = Spool(path)
     if not path.exists():

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time, thread_time
 
+from lumibot_duckdb.comparison.http_counter import RequestCount
 from lumibot_duckdb.comparison.locks import lock_that_is_free_in_forks
 from lumibot_duckdb.comparison.memory import MemoryCurve, peak_resident_bytes
-from lumibot_duckdb.comparison.requests_made import RequestCount
 
 IMPORTS = "imports"
 BEFORE = "the script, before its backtests"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lumibot_duckdb.comparison.differences import Comparison, Run, compare_runs
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES
-from lumibot_duckdb.comparison.runs import notes_on_the_store
+from lumibot_duckdb.comparison.runner import notes_on_the_store
 
 
 def said_of_a_difference(reference: Run, fresh: Run, ours: Run, left: str = "") -> str:

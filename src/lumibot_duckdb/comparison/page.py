@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from lumibot_duckdb.comparison import summary
+from lumibot_duckdb.comparison.comparison import Result
 from lumibot_duckdb.comparison.differences import Run
 from lumibot_duckdb.comparison.meters import PHASES, Costs
 from lumibot_duckdb.comparison.outcome import Backtest, Table
 from lumibot_duckdb.comparison.tables import ratio
-from lumibot_duckdb.comparison.trial import Result
 
 Plot: TypeAlias = dict[str, Any]
 

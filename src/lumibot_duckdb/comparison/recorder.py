@@ -23,7 +23,7 @@ from lumibot.strategies.strategy_executor import StrategyExecutor
 from lumibot.traders.trader import Trader
 
 from lumibot_duckdb.comparison.answers import Answer, AnswersWriter, frame_answer, plain_numbers, value_answer
-from lumibot_duckdb.comparison.direct import follow_direct_questions
+from lumibot_duckdb.comparison.broker_calls import follow_direct_questions
 from lumibot_duckdb.comparison.locks import lock_that_is_free_in_forks
 from lumibot_duckdb.comparison.meters import AFTER, ANALYSIS, FIRST_BARS, LOOP, REQUESTS, Meters
 from lumibot_duckdb.comparison.outcome import (
@@ -36,7 +36,7 @@ from lumibot_duckdb.comparison.outcome import (
     write_table,
 )
 from lumibot_duckdb.comparison.redaction import redacted, without
-from lumibot_duckdb.comparison.texts import as_text, cell
+from lumibot_duckdb.comparison.value_text import as_text, cell
 
 # What a strategy asks for. Those that call others of these are recorded once, as they were called.
 _QUESTIONS = (

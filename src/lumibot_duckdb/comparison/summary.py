@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import median
 
-from lumibot_duckdb.backtesting.switching.activation import HOMES
-from lumibot_duckdb.backtesting.switching.switch import USE_DUCKDB
+from lumibot_duckdb.activation.activation import HOMES
+from lumibot_duckdb.comparison.comparison import Result
 from lumibot_duckdb.comparison.differences import Comparison, Difference
-from lumibot_duckdb.comparison.excerpt import excerpt
 from lumibot_duckdb.comparison.meters import PHASES, Costs
-from lumibot_duckdb.comparison.runs import NAMES
+from lumibot_duckdb.comparison.runner import NAMES
 from lumibot_duckdb.comparison.tables import cost_row, indented, side_by_side
-from lumibot_duckdb.comparison.trial import Result
+from lumibot_duckdb.comparison.truncate import excerpt
+from lumibot_duckdb.sources.shared.switch import USE_DUCKDB
 
 KINDS = {
     "backtests": ("backtest", "backtests"),

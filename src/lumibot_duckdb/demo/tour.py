@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from lumibot_duckdb.comparison.tables import cost_row, indented, side_by_side
-from lumibot_duckdb.comparison.work import step, working_folder
+from lumibot_duckdb.comparison.workspace import step, working_folder
 from lumibot_duckdb.demo import market, prices
-from lumibot_duckdb.demo.side import Job, Outcome
-from lumibot_duckdb.demo.trial import first_difference, on_side, run_side
+from lumibot_duckdb.demo.comparison import first_difference, on_side, run_side
+from lumibot_duckdb.demo.worker import Job, Outcome
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,8 +26,8 @@ from lumibot_duckdb.importing.symbols import AssetChoice, plain_symbol, symbol_o
 from lumibot_duckdb.importing.table_file import Piece, TableFile
 from lumibot_duckdb.importing.timeframes import timeframe_of_spacing
 from lumibot_duckdb.importing.times import TimeChoice, TimeReader
+from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, TimeRange
 from lumibot_duckdb.storage.errors import InvalidBarsError, StorageError
-from lumibot_duckdb.storage.interface import AssetKey, DataStorageInterface, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
 
 BARS_A_WRITE = 2_000_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lumibot_duckdb.importing.refusal import Refusal
-from lumibot_duckdb.storage.interface import EpochSeconds
+from lumibot_duckdb.storage.api import EpochSeconds
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from lumibot_duckdb.importing.vocabulary import (
     FILE_SUFFIXES,
     QUOTE_CURRENCIES,
 )
-from lumibot_duckdb.storage.interface import AssetKey
+from lumibot_duckdb.storage.api import AssetKey
 
 ASSET_TYPES = ("stock", "crypto", "forex", "index", "future", "cont_future", "crypto_future", "option")
 _PAIR_TYPES = ("crypto", "forex")

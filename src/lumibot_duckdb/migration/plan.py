@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lumibot_duckdb.migration.reader import CacheReader
 from lumibot_duckdb.migration.readers import READERS
-from lumibot_duckdb.storage.interface import AssetKey
+from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
+from lumibot_duckdb.storage.api import AssetKey
 
 _OTHER_SOURCE = "this package has no source of its own for it, so Lumibot's goes on using it"
 _NOT_REPLACED = {

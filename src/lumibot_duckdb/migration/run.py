@@ -14,16 +14,17 @@ from pathlib import Path
 
 import duckdb
 
-from lumibot_duckdb.migration.contents import CacheContent, CachedBars, LeftOut
-from lumibot_duckdb.migration.errors import (
+from lumibot_duckdb.migration.plan import Plan
+from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent, CachedBars, LeftOut
+from lumibot_duckdb.sources.shared.old_cache.errors import (
     ConflictError,
     LeftAloneError,
     MigrationError,
     UnreadableFileError,
     WaitingError,
 )
-from lumibot_duckdb.migration.plan import Plan
-from lumibot_duckdb.migration.reader import CacheReader
+from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
+from lumibot_duckdb.storage.api import DataStorageInterface
 from lumibot_duckdb.storage.errors import (
     HistoryRestatedError,
     InvalidBarsError,
@@ -31,7 +32,6 @@ from lumibot_duckdb.storage.errors import (
     SeriesNotFoundError,
     StorageError,
 )
-from lumibot_duckdb.storage.interface import DataStorageInterface
 
 _UNFORESEEN = (duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError, duckdb.ProgrammingError)
 """What DuckDB says of a statement and its values, and not of the store, the disk or the memory."""

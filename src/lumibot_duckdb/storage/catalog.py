@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lumibot_duckdb.storage.connection import StoreCursor
+from lumibot_duckdb.storage.api import AssetKey, SeriesKey
+from lumibot_duckdb.storage.connection.store_connection import StoreCursor
 from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError
 from lumibot_duckdb.storage.identity import AssetQuery, contract
-from lumibot_duckdb.storage.interface import AssetKey, SeriesKey
 from lumibot_duckdb.storage.migrations import StoreState
 
 _NAMED_IN_ERRORS = 8

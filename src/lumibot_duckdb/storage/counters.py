@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
-from lumibot_duckdb.storage.interface import StorageUse
+from lumibot_duckdb.storage.api import StorageUse
 
 
 class Counters:

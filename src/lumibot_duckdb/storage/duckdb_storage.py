@@ -12,36 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.storage import (
-    bars_output,
-    compaction,
-    corporate_actions,
-    migrated_files,
-    migrations,
-    option_chains,
-    readonly_sql,
-    verification,
-)
-from lumibot_duckdb.storage import coverage as ranges
-from lumibot_duckdb.storage.bar_columns import over_bars, stored_rows
-from lumibot_duckdb.storage.bars_input import check_bars
-from lumibot_duckdb.storage.catalog import Catalog, SeriesRecord
-from lumibot_duckdb.storage.connection import StoreConnection, StoreCursor
-from lumibot_duckdb.storage.counters import Counters
-from lumibot_duckdb.storage.engine import check_environment
-from lumibot_duckdb.storage.errors import (
-    HistoryRestatedError,
-    InvalidBarsError,
-    InvalidRecordError,
-    SeriesNotFoundError,
-    StoreBusyError,
-    StoreNotFoundError,
-    StoreWriteError,
-    VersionGoneError,
-)
-from lumibot_duckdb.storage.identity import asset_key, asset_query, canonical_source
-from lumibot_duckdb.storage.ingests import empty_answers_of, ingests_of
-from lumibot_duckdb.storage.interface import (
+from lumibot_duckdb.storage import migrations, readonly_sql
+from lumibot_duckdb.storage.api import (
     AssetKey,
     AssetLike,
     BarArrays,
@@ -61,20 +33,42 @@ from lumibot_duckdb.storage.interface import (
     TimeRange,
     WriteResult,
 )
-from lumibot_duckdb.storage.layout import ColumnLayout, Kind
-from lumibot_duckdb.storage.location import ensure_folder, store_path
-from lumibot_duckdb.storage.renewal import renew
-from lumibot_duckdb.storage.result_cache import ResultCache
-from lumibot_duckdb.storage.spool import Spool, SpoolContents, SpooledWrite
-from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
-from lumibot_duckdb.storage.timeframes import canonical_timeframe
-from lumibot_duckdb.storage.writing import (
+from lumibot_duckdb.storage.bars import coverage as ranges
+from lumibot_duckdb.storage.bars import output as bars_output
+from lumibot_duckdb.storage.bars.columns import over_bars, stored_rows
+from lumibot_duckdb.storage.bars.ingests import empty_answers_of, ingests_of
+from lumibot_duckdb.storage.bars.input_checks import check_bars
+from lumibot_duckdb.storage.bars.layout import ColumnLayout, Kind
+from lumibot_duckdb.storage.bars.restatement import renew
+from lumibot_duckdb.storage.bars.result_cache import ResultCache
+from lumibot_duckdb.storage.bars.spool import Spool, SpoolContents, SpooledWrite
+from lumibot_duckdb.storage.bars.writing import (
     BarsWrite,
     VersionState,
     Write,
     stored_coverage,
     version_state,
 )
+from lumibot_duckdb.storage.catalog import Catalog, SeriesRecord
+from lumibot_duckdb.storage.connection.engine import check_environment
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection, StoreCursor
+from lumibot_duckdb.storage.counters import Counters
+from lumibot_duckdb.storage.errors import (
+    HistoryRestatedError,
+    InvalidBarsError,
+    InvalidRecordError,
+    SeriesNotFoundError,
+    StoreBusyError,
+    StoreNotFoundError,
+    StoreWriteError,
+    VersionGoneError,
+)
+from lumibot_duckdb.storage.identity import asset_key, asset_query, canonical_source
+from lumibot_duckdb.storage.location import ensure_folder, store_path
+from lumibot_duckdb.storage.reference import corporate_actions, migrated_files, option_chains
+from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
+from lumibot_duckdb.storage.timeframes import canonical_timeframe
+from lumibot_duckdb.storage.upkeep import compaction, verification
 
 if TYPE_CHECKING:
     import polars as pl

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from math import isfinite
 from typing import Any
 
-from lumibot_duckdb.storage.interface import AssetKey, AssetLike
+from lumibot_duckdb.storage.api import AssetKey, AssetLike
 
 PAIR_TYPES = frozenset({"crypto", "crypto_future", "forex"})
 _TYPE_ALIASES = {"us_equity": "stock"}

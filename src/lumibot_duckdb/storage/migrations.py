@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from lumibot_duckdb.storage.connection import StoreCursor
+from lumibot_duckdb.storage.connection.store_connection import StoreCursor
 from lumibot_duckdb.storage.errors import StoreDamagedError, StoreVersionError
 
 

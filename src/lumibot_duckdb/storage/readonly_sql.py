@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from lumibot_duckdb.storage.connection import StoreCursor
-from lumibot_duckdb.storage.interruption import interruptibly
+from lumibot_duckdb.storage.connection.interruption import interruptibly
+from lumibot_duckdb.storage.connection.store_connection import StoreCursor
 
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+|\([^)]*\)\s*)?", re.IGNORECASE)
 # Functions that a SELECT may call and that do more than read, or that run SQL from a text.

@@ -17,7 +17,7 @@ _stack = ExitStack()  # to the end of the process
 
 
 def _polygon(url: str) -> None:
-    from wire.client import client_redirected_to
+    from sources.polygon.loopback_client import client_redirected_to
 
     _stack.enter_context(client_redirected_to(url))
 
@@ -25,7 +25,7 @@ def _polygon(url: str) -> None:
 def _alpaca(url: str) -> None:
     from lumibot.backtesting.alpaca_backtesting import AlpacaBacktesting
 
-    from wire.alpaca_client import clients_redirected_to
+    from sources.alpaca.loopback_client import clients_redirected_to
 
     _stack.enter_context(mock.patch.object(AlpacaBacktesting, "ALPACA_MAX_REQUESTS_PER_MINUTE", 1_000_000))
     _stack.enter_context(clients_redirected_to(url))
@@ -34,7 +34,7 @@ def _alpaca(url: str) -> None:
 def _ccxt(url: str) -> None:
     from lumibot.tools import ccxt_data_store
 
-    from wire.exchanges import exchange_redirected_to
+    from sources.ccxt.exchanges import exchange_redirected_to
 
     _stack.enter_context(mock.patch.object(ccxt_data_store, "time", SimpleNamespace(sleep=lambda seconds: None)))
     _stack.enter_context(exchange_redirected_to(url))
@@ -43,8 +43,8 @@ def _ccxt(url: str) -> None:
 def _yahoo(url: str) -> None:
     from lumibot.tools import yahoo_helper
 
-    from lumibot_duckdb.backtesting import yahoo_history
-    from wire.yahoo_client import yfinance_redirected_to
+    from lumibot_duckdb.sources.yahoo import history as yahoo_history
+    from sources.yahoo.loopback_client import yfinance_redirected_to
 
     now, helper = float(os.environ["TEST_NOW"]), yahoo_helper.YahooHelper
     _stack.enter_context(mock.patch.object(helper, "sleep_and_get_proxy", staticmethod(lambda: None)))
@@ -53,7 +53,7 @@ def _yahoo(url: str) -> None:
     _stack.enter_context(yfinance_redirected_to(url, Path(os.environ["LUMIBOT_CACHE_FOLDER"], "yfinance")))
 
 
-if "lumibot_duckdb.comparison.side" in sys.orig_argv:
+if "lumibot_duckdb.comparison.worker" in sys.orig_argv:
     from parity.ground import only_loopback
 
     for redirect in (_polygon, _alpaca, _ccxt, _yahoo):

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 
-from lumibot_duckdb.comparison.stored_provider.answers import StoredAnswers, Unanswered
-from lumibot_duckdb.storage.interface import DataStorageInterface
+from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers, Unanswered
+from lumibot_duckdb.storage.api import DataStorageInterface
 
 __all__ = ["serve_from_store", "served_from", "unanswered"]
 
@@ -53,7 +53,11 @@ def unanswered() -> list[str]:
 def served_from(storage: DataStorageInterface, *, as_of: datetime | None = None) -> Iterator[Unanswered]:
     """Do what `serve_from_store` does for a while; give the notes of what could not be answered."""
     # Late: the clients are slow to import, and Lumibot must have read the environment before it is changed.
-    from lumibot_duckdb.comparison.stored_provider import alpaca, ccxt, conditions, polygon, yahoo
+    from lumibot_duckdb.comparison.stored_provider import conditions
+    from lumibot_duckdb.sources.alpaca import stand_in as alpaca
+    from lumibot_duckdb.sources.ccxt import stand_in as ccxt
+    from lumibot_duckdb.sources.polygon import stand_in as polygon
+    from lumibot_duckdb.sources.yahoo import stand_in as yahoo
 
     notes = Unanswered()
     answers = StoredAnswers(storage, as_of or datetime.now(timezone.utc), notes)

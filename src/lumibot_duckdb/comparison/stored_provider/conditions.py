@@ -18,9 +18,9 @@ from lumibot.backtesting import AlpacaBacktesting as LumibotAlpacaBacktesting
 from lumibot.strategies import _strategy
 from lumibot.tools import ccxt_data_store, polygon_helper, yahoo_helper
 
-from lumibot_duckdb.backtesting import alpaca_chains
-from lumibot_duckdb.backtesting.enhanced_data_source import EnhancedDataSourceBacktesting
-from lumibot_duckdb.comparison.stored_provider.replacing import replaced
+from lumibot_duckdb.sources.alpaca import chains as alpaca_chains
+from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
+from lumibot_duckdb.sources.shared.replacing import replaced
 
 PLACEHOLDER = "no-key-is-needed-here"
 _POLYGON = "POLYGON_API_KEY"

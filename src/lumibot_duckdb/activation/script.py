@@ -1,0 +1,143 @@
+"""Runs a person's script as `python script.py` does, in a process that is given over to it."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import os
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from importlib.abc import InspectLoader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import find_spec
+from pathlib import Path
+from types import CodeType, ModuleType, TracebackType
+from typing import Any
+
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
+
+
+class NoScriptError(Exception):
+    """There is nothing to run under that name; the message says why."""
+
+
+def run_script(path: str | os.PathLike[str], arguments: Sequence[str]) -> None:
+    """Run a script as `python path arguments...` does; whether our sources are active is the caller's business.
+
+    A folder or an archive is run by its `__main__.py`. `sys.argv`, `sys.path[0]` and the module `__main__` are the
+    script's from here on. Raises what the script raises, `SystemExit` included; `SyntaxError` for what is no Python,
+    `NoScriptError` for what cannot be read.
+    """
+    given = os.fspath(path)
+    file = os.path.join(Path.cwd(), given)  # noqa: PTH118 - not made shorter, as Python does not either
+    if Path(file).is_dir() or (Path(file).is_file() and zipfile.is_zipfile(file)):
+        found = PathFinder.find_spec("__main__", [file])
+        if found is None:
+            raise NoScriptError(f"{given} is no script, and has no __main__.py to run")
+        _run_as_main(_code_of_module(found), _names_of_module(found), [given, *arguments], file)
+        return
+    names = {"__file__": file, "__cached__": None, "__loader__": SourceFileLoader("__main__", file)}
+    _run_as_main(_code_of(file, given), names, [given, *arguments], str(Path(file).resolve().parent))
+
+
+def run_module(name: str, arguments: Sequence[str]) -> None:
+    """Run a module as `python -m name arguments...` does, a package by its `__main__`; otherwise as `run_script`.
+
+    Raises `NoScriptError` for a module that there is not.
+    """
+    folder = str(Path.cwd())
+    sys.argv[:] = ["-m", *arguments]
+    _search_first(folder)
+    try:
+        found = find_spec(name)
+        if found is not None and found.submodule_search_locations is not None:
+            found = find_spec(f"{name}.__main__")
+    except (ImportError, ValueError) as error:  # of a package that it would be in
+        raise NoScriptError(f"no module named {name}: {error}") from error
+    if found is None:
+        raise NoScriptError(f"no module named {name}, or it is a package without a module __main__")
+    names = _names_of_module(found)
+    _run_as_main(_code_of_module(found), names, [str(names["__file__"]), *arguments], folder)
+
+
+def file_of_module(name: str) -> Path | None:
+    """Return the file that `python -m name` runs; None if that cannot be known without importing anything.
+
+    Raises `NoScriptError` for a module that there is not.
+    """
+    try:
+        found = _spec_of(name)
+        if found.submodule_search_locations is not None:
+            found = _spec_of(f"{name}.__main__")
+    except KeyError:  # a namespace in a package, which would have to be imported
+        return None
+    return Path(found.origin) if found.has_location and found.origin else None
+
+
+def _spec_of(name: str) -> ModuleSpec:
+    """Return what there is to know of a module without importing the packages that it is in."""
+    package, _, last = name.rpartition(".")
+    folders: Sequence[str] | None = [str(Path.cwd()), *sys.path]
+    if package:
+        folders = _spec_of(package).submodule_search_locations
+    if not last or folders is None:
+        raise NoScriptError(f"no module named {name}")
+    found = PathFinder.find_spec(name, folders)
+    if found is None and not package:
+        found = find_spec(name)  # by what else there is to find modules
+    if found is None:
+        raise NoScriptError(f"no module named {name}")
+    return found
+
+
+def traceback_of_script(error: BaseException) -> TracebackType | None:
+    """Return the part of an error's traceback that begins in the script; None if it never got there."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        traceback = traceback.tb_next
+    return traceback
+
+
+def _run_as_main(code: CodeType, names: Mapping[str, Any], argv: Sequence[str], folder: str) -> None:
+    """Run code as the module `__main__` of this process, whose modules are looked for in a folder first."""
+    main = ModuleType("__main__")
+    vars(main).update(names, __builtins__=builtins)
+    if sys.version_info < (3, 14):
+        main.__annotations__ = {}
+    sys.modules["__main__"] = main
+    sys.argv[:] = argv
+    _search_first(folder)
+    exec(code, vars(main))
+
+
+def _names_of_module(spec: ModuleSpec) -> dict[str, Any]:
+    return {
+        "__file__": spec.origin,
+        "__cached__": spec.cached,
+        "__loader__": spec.loader,
+        "__package__": spec.parent,
+        "__spec__": spec,
+    }
+
+
+def _code_of_module(spec: ModuleSpec) -> CodeType:
+    code = spec.loader.get_code(spec.name) if isinstance(spec.loader, InspectLoader) else None
+    if code is None:
+        raise NoScriptError(f"{spec.name} has no Python code that could be run")
+    return code
+
+
+def _code_of(file: str, given: str) -> CodeType:
+    try:
+        with io.open_code(file) as opened:
+            source = opened.read()
+    except OSError as error:
+        raise NoScriptError(f"cannot read the script {given}: {error.strerror}") from error
+    return compile(source, file, "exec", dont_inherit=True)
+
+
+def _search_first(folder: str) -> None:
+    """Have modules looked for in a folder first, in place of the one that Python put there for us."""
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = folder

@@ -1,0 +1,186 @@
+"""Runs one backtest on one of the two storages, in a process of its own.
+
+`python -m lumibot_duckdb.demo.worker JOB RESULT`: JOB is a JSON file with a `Job`, RESULT is where the `Outcome` goes,
+as JSON. A process of its own is what makes the time and the peak memory the backtest's alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from importlib import import_module
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
+
+Row = list[Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One backtest. `files` holds `<symbol>.parquet` for Lumibot's side, `store` is the database for ours.
+
+    `side` is "lumibot" or "duckdb", `strategy` a class of `demo.strategies`; `start` and `end` are ISO dates.
+    """
+
+    side: str
+    strategy: str
+    symbols: list[str]
+    timestep: str
+    start: str
+    end: str
+    files: str
+    store: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a backtest did and what it cost. Times in seconds, memory in bytes.
+
+    `fills` are (time, symbol, side, quantity, price), `values` are (time, portfolio value, cash), `frames` are
+    (time, asset, timestep, SHA-256) of the frames that the strategy was given, as far as Lumibot keeps record.
+    `seconds_to_first_bars` and `seconds` count from the end of the imports. `request_seconds` has every call's time.
+    """
+
+    fills: list[Row]
+    values: list[Row]
+    frames: list[Row]
+    seconds_to_first_bars: float
+    seconds: float
+    imports_bytes: int
+    peak_bytes: int
+    request_seconds: dict[str, list[float]]
+
+
+# What a script of either kind has imported before its backtest starts.
+_IMPORTS = {
+    "lumibot": ("lumibot.backtesting.pandas_backtesting", "lumibot.entities", "pyarrow.parquet"),
+    "duckdb": ("lumibot_duckdb.sources.own_bars.source", "lumibot_duckdb.storage.duckdb_storage", "lumibot.entities"),
+}
+
+# Settings of `run_backtest` for a run that nobody watches and that asks nothing of the network.
+UNATTENDED: dict[str, Any] = {
+    "budget": 100_000,
+    "benchmark_asset": None,
+    "risk_free_rate": 0.0,
+    "analyze_backtest": False,
+    "show_plot": False,
+    "show_tearsheet": False,
+    "save_tearsheet": False,
+    "show_indicators": False,
+    "save_stats_file": False,
+    "show_progress_bar": False,
+    "quiet_logs": True,
+}
+
+
+def import_side(side: str) -> None:
+    """Import what a script of this side has imported before its backtest starts."""
+    for module in _IMPORTS[side]:
+        import_module(module)
+
+
+def source_of(job: Job) -> tuple[Any, dict[Any, Any] | None]:
+    """Return the class to hand to `Strategy.backtest`, and the `pandas_data` to go with it."""
+    return _lumibot_source(job) if job.side == "lumibot" else (_duckdb_source(job), None)
+
+
+def run(job: Job) -> Outcome:
+    """Run the backtest in this process."""
+    from lumibot_duckdb.demo import strategies
+
+    import_side(job.side)
+    imports_bytes, started = resident_bytes(), perf_counter()
+    source, pandas_data = source_of(job)
+    _, strategy = getattr(strategies, job.strategy).run_backtest(
+        source,
+        datetime.combine(date.fromisoformat(job.start), datetime.min.time()),
+        datetime.combine(date.fromisoformat(job.end), datetime.min.time()),
+        pandas_data=pandas_data,
+        parameters={"symbols": job.symbols},
+        **UNATTENDED,
+    )
+    ended = perf_counter()
+    return Outcome(
+        fills=_fills(strategy),
+        values=_values(strategy),
+        frames=_frames(Path("logs/market_input_observations.csv")),
+        seconds_to_first_bars=(strategy.first_bars_at or ended) - started,
+        seconds=ended - started,
+        imports_bytes=imports_bytes,
+        peak_bytes=peak_resident_bytes(),
+        request_seconds=strategy.request_seconds,
+    )
+
+
+def _lumibot_source(job: Job) -> tuple[Any, dict[Any, Any]]:
+    """Return Lumibot's class, and what it wants: every frame in memory."""
+    import pandas as pd
+    from lumibot.backtesting import PandasDataBacktesting
+    from lumibot.entities import Asset, Data
+
+    dollar = Asset("USD", "forex")
+    pandas_data = {}
+    for symbol in job.symbols:
+        frame = pd.read_parquet(Path(job.files) / f"{symbol}.parquet")
+        pandas_data[Asset(symbol)] = Data(Asset(symbol), frame, timestep=job.timestep, quote=dollar)
+    return PandasDataBacktesting, pandas_data
+
+
+def _duckdb_source(job: Job) -> Any:
+    from lumibot.entities import Asset
+
+    from lumibot_duckdb.backtesting import PandasDataBacktesting
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+
+    assets = [Asset(symbol) for symbol in job.symbols]
+    return PandasDataBacktesting.using(
+        DuckDBDataStorage(job.store), source="demo", assets=assets, timestep=job.timestep
+    )
+
+
+def _fills(strategy: Any) -> list[Row]:
+    events = strategy.broker._trade_event_log_df
+    if events.empty:
+        return []
+    fills = events[events["status"] == "fill"]
+    return [
+        [str(row.time), str(row.symbol), str(row.side), float(row.filled_quantity), float(row.price)]
+        for row in fills.itertuples()
+    ]
+
+
+def _values(strategy: Any) -> list[Row]:
+    stats = strategy.stats
+    return [
+        [str(time), float(value), float(cash)]
+        for time, value, cash in zip(stats.index, stats["portfolio_value"], stats["cash"], strict=True)
+    ]
+
+
+def _frames(observations: Path) -> list[Row]:
+    """Read the record that Lumibot itself keeps of the frames a strategy was given (its first 4,096)."""
+    import pandas as pd
+
+    if not observations.exists():
+        return []
+    columns = ["observedAt", "asset", "timestep", "frameSha256"]
+    rows: list[Row] = pd.read_csv(observations, dtype=str)[columns].to_numpy().tolist()
+    return rows
+
+
+def main(arguments: list[str]) -> None:
+    """Read the job, run it, write the outcome."""
+    warnings.simplefilter("ignore")
+    job_file, result_file = map(Path, arguments)
+    outcome = run(Job(**json.loads(job_file.read_text())))
+    result_file.write_text(json.dumps(asdict(outcome)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

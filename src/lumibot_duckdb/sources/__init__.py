@@ -1,0 +1,1 @@
+"""Data sources: one folder for each provider, and what they share."""

@@ -1,0 +1,1 @@
+"""Alpaca: its client, its data source, and Lumibot's old caches of it."""

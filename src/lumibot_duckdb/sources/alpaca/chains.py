@@ -1,0 +1,99 @@
+"""Option chains of Alpaca in one backtest, out of the store where it has them.
+
+A chain has all contracts that expire in a window of days. Contracts are listed for a longer window than is asked for,
+so that one listing serves later days of the backtest, and later backtests. It stays as it is for what had expired by
+the day it was made; what had not may be listed anew later on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any, TypeAlias
+
+from lumibot_duckdb.sources.alpaca.client import AlpacaProvider, OptionContract
+from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface
+
+SOURCE = "alpaca"
+LISTED_ON = "ListedOn"
+"""Key of a stored chain: the day on which its contracts were listed (ISO)."""
+
+GOOD_FOR = timedelta(days=7)
+"""How long a listing is believed for contracts that had not expired when it was made."""
+
+Listed: TypeAlias = "tuple[date, str, float]"
+"""Expiration, right ("CALL" or "PUT") and strike (dollars) of a contract."""
+
+
+class AlpacaListings:
+    """The listings of contracts that one backtest has used. `usual` are the days that a listing reaches ahead."""
+
+    def __init__(
+        self,
+        storage: Callable[[], DataStorageInterface],
+        provider: Callable[[], AlpacaProvider | None],
+        parse: Callable[[OptionContract, str], Listed | None],
+        *,
+        usual: int,
+        extra: int,
+    ) -> None:
+        self._storage = storage
+        self._provider = provider
+        self._parse = parse
+        self._usual = usual + extra
+        self._extra = extra
+        self._recent: dict[str, tuple[date, date, list[Listed]]] = {}
+
+    def of(self, symbol: str, first: date, last: date) -> list[Listed]:
+        """Return the standard contracts on a stock that expire from `first` to `last`. Raises `ProviderError`."""
+        recent = self._recent.get(symbol)
+        if recent is None or first < recent[0] or recent[1] < last:
+            recent = self._recent[symbol] = self._stored(symbol, first, last) or self._listed(symbol, first, last)
+        return [contract for contract in recent[2] if first <= contract[0] <= last]
+
+    def _stored(self, symbol: str, first: date, last: date) -> tuple[date, date, list[Listed]] | None:
+        underlying = AssetKey(symbol)
+        exactly = (last - first).days  # as in a chain out of Lumibot's cache
+        for ahead in dict.fromkeys((self._usual, exactly + self._extra, exactly)):
+            bound = timedelta(days=ahead)
+            found = self._storage().option_chain(underlying, SOURCE, last - bound, first, days_ahead=ahead)
+            if found is not None and _is_believed(found.chain, last):
+                return found.as_of, found.as_of + bound, _contracts(found.chain)
+        return None
+
+    def _listed(self, symbol: str, first: date, last: date) -> tuple[date, date, list[Listed]]:
+        until = last + timedelta(days=self._extra)
+        provider = self._provider()
+        if provider is None:
+            return first, until, []
+        root = "".join(character for character in symbol.upper() if character.isalnum())
+        answer = provider.option_contracts(symbol, first, until)
+        contracts = [parsed for contract in answer if (parsed := self._parse(contract, root)) is not None]
+        chain = {LISTED_ON: date.today().isoformat(), "Chains": sides_of(contracts)}
+        self._storage().store_option_chain(AssetKey(symbol), chain, SOURCE, first, days_ahead=(until - first).days)
+        return first, until, contracts
+
+
+def sides_of(contracts: list[Listed]) -> dict[str, dict[str, list[float]]]:
+    """Return contracts as Lumibot has them: by right, by expiration (ISO), the sorted strikes."""
+    sides: dict[str, dict[str, set[float]]] = {"CALL": {}, "PUT": {}}
+    for expiration, right, strike in contracts:
+        sides[right].setdefault(expiration.isoformat(), set()).add(strike)
+    return {
+        right: {day: sorted(strikes) for day, strikes in sorted(expirations.items())}
+        for right, expirations in sides.items()
+    }
+
+
+def _contracts(chain: dict[str, Any]) -> list[Listed]:
+    return [
+        (date.fromisoformat(day), right, strike)
+        for right, expirations in chain["Chains"].items()
+        for day, strikes in expirations.items()
+        for strike in strikes
+    ]
+
+
+def _is_believed(chain: dict[str, Any], last: date) -> bool:
+    listed_on = date.fromisoformat(chain[LISTED_ON])
+    return last < listed_on or date.today() - listed_on <= GOOD_FOR

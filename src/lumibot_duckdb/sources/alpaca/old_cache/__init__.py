@@ -1,0 +1,1 @@
+"""Readers of Lumibot's Alpaca caches."""

@@ -1,0 +1,231 @@
+"""Bars and option chains out of the files of Lumibot's Alpaca cache.
+
+Lumibot has laid minutes and days on a calendar and filled them. What filling makes of the other rows is left out here,
+and made again when a window is read. What a file does not show, such as bars outside of the sessions, is not covered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytz
+from lumibot.tools.helpers import get_trading_days
+
+from lumibot_duckdb.sources.alpaca.actions import SOURCE
+from lumibot_duckdb.sources.alpaca.chains import LISTED_ON
+from lumibot_duckdb.sources.alpaca.old_cache.bars import AlpacaBars, day_basis, settled
+from lumibot_duckdb.sources.alpaca.old_cache.names import AlpacaName, parsed
+from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent, LeftOut
+from lumibot_duckdb.sources.shared.old_cache.errors import ConflictError, LeftAloneError, UnreadableFileError
+from lumibot_duckdb.sources.shared.old_cache.file_ages import written_at
+from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, TimeRange
+from lumibot_duckdb.storage.timeframes import bar_seconds
+from lumibot_duckdb.windows.calendar_frames import COLUMNS, minutes_of, runs_of
+from lumibot_duckdb.windows.series_view import SECOND, Int64Array
+
+NOT_ASKED_FOR = timedelta(minutes=16)
+"""Lumibot never asks for the latest bars."""
+
+_MINUTE = 60
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def bars_of(path: Path) -> Sequence[CacheContent]:
+    """Return the bars that Alpaca gave, out of a CSV file."""
+    name = parsed(path.name.removesuffix(".csv"))
+    frame = _rows(path, name)
+    filled = name.is_filled
+    if filled and not len(frame):
+        raise LeftAloneError("it has no bars")
+    asked_at = written_at(path) - NOT_ASKED_FOR
+    times: Int64Array = pd.DatetimeIndex(frame.index).as_unit("s").asi8
+    real = real_rows(frame) if filled else np.ones(len(frame), dtype=bool)
+    still_open = real & (times + bar_seconds(name.key.timeframe) > int(asked_at.timestamp()))
+    real &= ~still_open
+    covered = settled(_covered(name, times), name.key, asked_at)
+    if not covered or (filled and not real.any()):
+        raise LeftAloneError("none of its bars had closed when it was written")
+    basis = day_basis(asked_at + NOT_ASKED_FOR) if name.key.adjustment else ""
+    bars = AlpacaBars(name.key, frame[real], covered, asked_at, basis=basis)
+    if not still_open.any():
+        return [bars]
+    return [bars, LeftOut(f"{int(still_open.sum()):,} bars that had not closed when it was written")]
+
+
+@dataclass(frozen=True)
+class AlpacaChain(CacheContent):
+    """An option chain: the contracts that expire from `first` to `last`, as they were listed on a day."""
+
+    symbol: str
+    first: date
+    last: date
+    chain: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """Name of the chain."""
+        return f"{self.symbol} option chain of {self.first} to {self.last}"
+
+    @property
+    def rows(self) -> int:
+        """How many contracts it has."""
+        return sum(len(strikes) for side in self.chain["Chains"].values() for strikes in side.values())
+
+    def new_rows(self, storage: DataStorageInterface) -> int:
+        """Return how many contracts there are, unless the store has a chain of the same days."""
+        return self.rows if self._stored(storage) is None else 0
+
+    def check(self, storage: DataStorageInterface) -> int | None:
+        """Refuse a chain of which the store has another."""
+        stored = self._stored(storage)
+        if stored is not None and stored["Chains"] != self.chain["Chains"]:
+            raise ConflictError(f"the store has another {self.label}; that is kept")
+        return None
+
+    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
+        """Store the chain, unless there is one of the same days."""
+        if self._stored(storage) is not None:
+            return 0
+        storage.store_option_chain(AssetKey(self.symbol), self.chain, SOURCE, self.first, days_ahead=self._ahead)
+        return self.rows
+
+    def difference(self, storage: DataStorageInterface) -> str | None:
+        """Compare all contracts."""
+        stored = self._stored(storage)
+        if stored is None:
+            return "the store does not have it"
+        return None if stored["Chains"] == self.chain["Chains"] else "the store has other contracts"
+
+    @property
+    def _ahead(self) -> int:
+        return (self.last - self.first).days
+
+    def _stored(self, storage: DataStorageInterface) -> dict[str, Any] | None:
+        found = storage.option_chain(AssetKey(self.symbol), SOURCE, self.first, self.first, days_ahead=self._ahead)
+        return None if found is None else found.chain
+
+
+def chain_of(path: Path) -> Sequence[CacheContent]:
+    """Return the option chain of a JSON file."""
+    try:
+        symbol, _, first, last = path.name.removesuffix(".json").rsplit("_", 3)
+        days = date.fromisoformat(first), date.fromisoformat(last)
+    except ValueError:
+        raise LeftAloneError("its name is none that Lumibot gives to option chains") from None
+    try:
+        sides = json.loads(path.read_text(encoding="utf-8"))["Chains"]
+        chains = {right: _expirations(sides[right], *days) for right in ("CALL", "PUT")}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UnreadableFileError("it is damaged, or no option chain") from None
+    listed = {LISTED_ON: written_at(path).astimezone().date().isoformat(), "Chains": chains}
+    return [AlpacaChain(symbol.upper(), *days, listed)]
+
+
+def real_rows(frame: pd.DataFrame) -> Mask:
+    """Tell which rows are bars, and not what Lumibot's filling makes of the others.
+
+    That is a row of no volume at the last close, or, before the first bar, at that one's open. A bar that is just like
+    that (Alpaca has some of crypto) cannot be told apart, and comes back the same.
+    Raises `LeftAloneError` when there is no row that is surely a bar.
+    """
+    values = {name: frame[name].to_numpy() for name in COLUMNS}
+    opens, closes = values["open"], values["close"]
+    flat = values["volume"] == 0
+    for name in ("high", "low", "close"):
+        flat &= values[name] == opens
+    carried = flat.copy()
+    carried[1:] &= closes[1:] == closes[:-1]
+    carried[:1] = False
+    if flat.all():
+        raise LeftAloneError("it has no bar that can be told from what Lumibot fills")
+    first = _first_bar(flat, opens)
+    real: Mask = ~carried
+    real[:first] = False
+    real[first : first + 1] = True
+    return real
+
+
+def _first_bar(flat: Mask, opens: np.ndarray[Any, Any]) -> int:
+    """Return the row of the first bar: the first that is not at rest, if all before it rest at its open."""
+    moving = int(np.argmin(flat))
+    return moving if bool((opens[:moving] == opens[moving]).all()) else 0
+
+
+def _rows(path: Path, name: AlpacaName) -> pd.DataFrame:
+    """Return the rows of a file by their times (UTC), with the numbers that Lumibot reads."""
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        size = file.tell()
+        file.seek(max(0, size - 1))
+        if file.read() != b"\n":
+            raise UnreadableFileError("it is empty" if not size else "it is cut short")
+    try:
+        frame = pd.read_csv(path)
+        index = pd.DatetimeIndex(
+            pd.to_datetime(frame["timestamp"], utc=True, format="ISO8601"), name="datetime"
+        ).as_unit("ns")
+        rows: pd.DataFrame = frame[list(COLUMNS)].astype("float64").set_axis(index)
+    except Exception as error:  # pandas' parsers raise what they like
+        raise UnreadableFileError(f"it is damaged, or no table of bars ({type(error).__name__})") from None
+    times = index.asi8
+    if index.hasnans or bool((np.diff(times) <= 0).any()) or bool((times % SECOND).any()):
+        raise UnreadableFileError("its times are out of order")
+    if len(times) and not name.window.start <= times[0] // SECOND <= times[-1] // SECOND < name.window.end:
+        raise UnreadableFileError("it has bars of other days than its name says")
+    if not np.isfinite(rows.to_numpy()).all():
+        raise UnreadableFileError("it lacks prices")
+    return rows
+
+
+def _covered(name: AlpacaName, times: Int64Array) -> list[TimeRange]:
+    """Return the ranges whose bars a file has."""
+    if name.key.timeframe == "minute" and name.key.asset.asset_type != "option":
+        minutes = times if name.is_filled else _session_minutes(name)
+        return [TimeRange(first, last + _MINUTE) for first, last in runs_of(minutes, _MINUTE)]
+    if name.is_filled and _days_after(name, int(times[-1])):
+        following = datetime.fromtimestamp(int(times[-1]), name.zone).date() + timedelta(days=1)
+        midnight = datetime(following.year, following.month, following.day, tzinfo=name.zone)
+        return [TimeRange(name.window.start, int(midnight.timestamp()))]
+    return [name.window]
+
+
+def _session_minutes(name: AlpacaName) -> Int64Array:
+    minutes = minutes_of(_trading_days(name, name.window.start))
+    found: Int64Array = minutes[(minutes >= name.window.start) & (minutes < name.window.end)]
+    return found
+
+
+def _days_after(name: AlpacaName, last: int) -> bool:
+    """Tell whether days of the market are missing after the last one of a file."""
+    if name.market is None:
+        return True
+    opens = _trading_days(name, last)["market_open"]
+    day = datetime.fromtimestamp(last, name.zone).date()
+    return any(opened.astimezone(name.zone).date() > day for opened in opens if opened.timestamp() < name.window.end)
+
+
+def _trading_days(name: AlpacaName, since: int) -> pd.DataFrame:
+    if name.market is None:
+        raise LeftAloneError("its market is not known, so that its sessions are not either")
+    zone = pytz.timezone(name.zone.key)  # Lumibot takes no other
+    start, end = (datetime.fromtimestamp(moment, zone) for moment in (since, name.window.end + 86_400))
+    days: pd.DataFrame = get_trading_days(name.market, start, end, tzinfo=zone)
+    return days
+
+
+def _expirations(side: Any, first: date, last: date) -> dict[str, list[float]]:
+    found = {}
+    for day, strikes in side.items():
+        if not first <= date.fromisoformat(day) <= last or type(strikes) is not list:
+            raise ValueError(f"{day} does not belong to it")
+        if any(type(strike) not in (int, float) for strike in strikes):
+            raise ValueError("a strike is no number")
+        found[day] = strikes
+    return found

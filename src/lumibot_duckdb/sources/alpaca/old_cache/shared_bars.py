@@ -1,0 +1,59 @@
+"""Finds the files of Lumibot's shared bar cache: `bars/v2/alpaca/ab/<digest>/2024-03.parquet`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent
+from lumibot_duckdb.sources.shared.old_cache.lumibot_import import lumibot_silent
+from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
+from lumibot_duckdb.storage.api import AssetKey
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.sources.alpaca.old_cache.shared_series import SharedSeries
+
+
+KEYS = ("ALPACA_API_KEY", "APCA_API_KEY_ID", "ALPACA_OAUTH_TOKEN")
+"""Environment variables whose key or token the bars may have been downloaded with."""
+
+
+class SharedBarReader(CacheReader):
+    """Reads the bars that Lumibot shares between its sources. `assets` are looked for besides those of CSV files."""
+
+    name: ClassVar[str] = "Alpaca shared bars"
+
+    def __init__(self, folder: Path, assets: Iterable[AssetKey] = ()) -> None:
+        super().__init__(folder, assets)
+        # As they are when the plan is made: when a run deletes what it has verified, the CSV files go before these.
+        self._csv_files = sorted((folder / "alpaca").glob("*.csv"))
+
+    def files(self) -> Sequence[Path]:
+        """Return the files of all providers; of a series' the latest first."""
+        found = [path for path in (self.folder / "bars").glob("v*/*/*/*/*.parquet") if path.is_file()]
+        return sorted(sorted(found, reverse=True), key=lambda path: path.parent)
+
+    def companions(self, path: Path) -> Sequence[Path]:
+        """Return Lumibot's lock on a file, and what is noted of its series."""
+        return [each for each in (path.with_name(path.name + ".lock"), _notes(path)) if each.is_file()]
+
+    def companions_to_delete(self, path: Path) -> Sequence[Path]:
+        """Return those without the notes while there are other files: by them Lumibot tells which are outdated."""
+        alone = all(other == path for other in path.parent.glob("*.parquet"))
+        return [each for each in self.companions(path) if alone or each != _notes(path)]
+
+    def read(self, path: Path) -> Sequence[CacheContent]:
+        """Return the bars of a file."""
+        return self._known.contents_of(path)
+
+    @cached_property
+    def _known(self) -> SharedSeries:
+        with lumibot_silent():
+            from lumibot_duckdb.sources.alpaca.old_cache.shared_series import SharedSeries
+        return SharedSeries(self.files(), self._csv_files, self.assets)
+
+
+def _notes(path: Path) -> Path:
+    return path.with_name("series.json")

@@ -1,0 +1,379 @@
+"""Which candles Lumibot's CCXT cache would have after its own downloads in this backtest, had it been empty before.
+
+What its file of a symbol holds depends on how it was downloaded. Of candles that are alike in every number it keeps the
+first of each download (so a coin that is not traded has few candles), and a download has as many candles as the
+limit says. What counts as downloaded is what lies between the first and the last candle that came. All of this
+follows from times and from the candles themselves, so it is retraced on those of the store.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from lumibot.tools.ccxt_data_store import CcxtCacheDB
+from lumibot.tools.symbol_normalization import build_ccxt_crypto_symbol
+
+from lumibot_duckdb.sources.ccxt.client import SECONDS, CcxtProvider
+from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, CandleNumbers, time_unit
+from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
+from lumibot_duckdb.storage.api import (
+    AssetKey,
+    BarArrays,
+    DataStorageInterface,
+    EpochSeconds,
+    SeriesKey,
+    SeriesPin,
+    TimeRange,
+)
+from lumibot_duckdb.storage.bar_starts import starts_of
+from lumibot_duckdb.storage.bars import coverage
+from lumibot_duckdb.windows.bar_table import BarTable
+from lumibot_duckdb.windows.ranges_view import Additions, RangesView, bar_starts, clipped
+from lumibot_duckdb.windows.series_view import SECOND, Int64Array
+
+logger = logging.getLogger(__name__)
+
+SOURCE = "ccxt"
+TIMEFRAMES = {"1m": "minute", "1h": "hour", "1d": "day"}
+AS_CACHED = "as_cached"
+"""What a write notes whose candles come from Lumibot's own cache: the ranges (epoch seconds) that are as there."""
+
+_EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
+_NONE: Int64Array = np.empty(0, np.int64)
+
+
+class StoredCandles(CcxtCacheDB):  # type: ignore[misc]
+    """Stands in for Lumibot's cache of an exchange: candles are in the store, and what it lacks is downloaded.
+
+    Nothing is asked for that is later than the moment when this was made.
+    """
+
+    def __init__(
+        self,
+        exchange_id: str,
+        max_download_limit: int | None,
+        storage: Callable[[], DataStorageInterface],
+        *,
+        as_of: datetime | None,
+        exact_prices: bool,
+    ) -> None:
+        # Lumibot's own constructor loads the markets of the exchange.
+        self.logger = logger
+        self.exchange_id = exchange_id
+        self.max_download_limit = 50_000 if max_download_limit is None else max_download_limit
+        self._storage = storage
+        self._as_of = as_of
+        self._exact = exact_prices
+        self._now = super()._current_utc_naive()
+        self._files: dict[tuple[str, str], CandleFile] = {}
+        self._updating = threading.RLock()  # Lumibot asks from several threads
+
+    @property
+    def api(self) -> Any:
+        """ccxt's object of the exchange, its markets loaded."""
+        return CcxtProvider.of(self.exchange_id).exchange()
+
+    def _current_utc_naive(self) -> datetime:
+        now: datetime = self._now
+        return now
+
+    def download_ohlcv(
+        self, symbol: Any, timeframe: str, start: datetime, end: datetime | None, limit: int | None = None
+    ) -> pd.DataFrame:
+        """Return the candles from `start` to `end` (naive: UTC), both included, as Lumibot's method does.
+
+        Raises:
+            UnknownMarketError: the exchange has no such market; a ValueError, as in Lumibot.
+            ValueError: the timeframe or the limit is none.
+            ProviderError, StorageError: a download failed.
+        """
+        return self._frame(self.candles(symbol, timeframe, start, end, limit))
+
+    def get_data_from_cache(self, symbol: str, timeframe: str, start: datetime, end: datetime) -> pd.DataFrame:
+        """Return what of the candles from `start` to `end` (naive: UTC) was downloaded in this backtest.
+
+        Raises:
+            FileNotFoundError: nothing was, of this market and timeframe.
+        """
+        file = self._files.get((symbol, timeframe))
+        if file is None:
+            raise FileNotFoundError(f"no {timeframe} candles of {symbol} on {self.exchange_id} were asked for yet")
+        view = file.view(_between(*map(self._to_utc_naive, (start, end))))
+        return self._frame(None if view is None else (view, file.numbers))
+
+    def _frame(self, found: tuple[CandlesView, CandleNumbers] | None) -> pd.DataFrame:
+        if found is None:
+            empty: pd.DataFrame = self._empty_ohlcv_frame().set_index("datetime")
+            return empty
+        view, numbers = found
+        bars = view.bars(TimeRange(view.facts.first or 0, (view.facts.last or 0) + 1), STORED)
+        index = utc_index(bars.times).tz_localize(None)
+        return BarTable(numbers.bars(bars.columns), index).frame(0, len(index))
+
+    def candles(
+        self, symbol: Any, timeframe: str, start: datetime, end: datetime | None, limit: int | None = None
+    ) -> tuple[CandlesView, CandleNumbers] | None:
+        """Return the candles that `download_ohlcv` gives, unread, and how they become numbers; None if there are none.
+
+        Raises what that does.
+        """
+        if timeframe not in SECONDS:
+            raise ValueError(f"CCXT backtests have candles of {', '.join(SECONDS)}, not of {timeframe!r}")
+        name = str(build_ccxt_crypto_symbol(symbol, exchange_id=self.exchange_id) or symbol)
+        window = self._normalize_download_window(start, end)
+        wanted = _between(self._to_utc_naive(start), self._to_utc_naive(end or self._now))
+        if window[0] > window[1]:
+            return None
+        with self._updating:
+            file = self._file(name, timeframe)
+            file.series.ensure(_between(*window), file.download)
+            self._retrace(file, timeframe, window, wanted, self.max_download_limit if limit is None else limit)
+            view = file.view(wanted)
+            return None if view is None else (view, file.numbers)
+
+    def _file(self, symbol: str, timeframe: str) -> CandleFile:
+        if (symbol, timeframe) not in self._files:
+            key = SeriesKey(asset_of(symbol, self.exchange_id), SOURCE, TIMEFRAMES[timeframe])
+            series = DownloadedSeries(self._storage(), key, as_of=self._as_of)
+            label = f"{symbol} on {self.exchange_id}"
+            file = CandleFile(series, symbol, timeframe, CandleNumbers(label, exact=self._exact))
+            if self._exact and file.as_cached:
+                logger.warning("%s: candles that were brought in from Lumibot's cache have three decimals.", label)
+            self._files[symbol, timeframe] = file
+        return self._files[symbol, timeframe]
+
+    # -- retracing -------------------------------------------------------------------------------------------
+
+    def _retrace(
+        self,
+        file: CandleFile,
+        timeframe: str,
+        window: tuple[datetime, datetime],
+        wanted: TimeRange,
+        limit: int,
+    ) -> None:
+        """Take in what Lumibot would download at this point."""
+        if not self._take_in(file, timeframe, window, limit):
+            ends = file.ends(wanted)
+            if self._is_materially_underfilled(ends, *window, timeframe):
+                file.covered = file.all_covered()
+                self._take_in(file, timeframe, window, limit)
+
+    def _take_in(self, file: CandleFile, timeframe: str, window: tuple[datetime, datetime], limit: int) -> bool:
+        """Take in what of a window does not count as downloaded; return whether there was any of it."""
+        missing, overlapping = [window], []
+        if file.covered:
+            known = pd.DataFrame(file.covered, columns=["start_dt", "end_dt"])
+            known["id"] = known.index
+            missing, overlapping, _ = self._find_non_overlapping_range(known, *window)
+        came = [
+            covered
+            for piece in missing
+            for chunk in self._split_download_range(*map(_plain, piece), timeframe, limit)
+            if (covered := file.take_in(*chunk)) is not None
+        ]
+        if came:
+            old = [file.covered[int(number)] for number in overlapping]
+            rest = [covered for covered in file.covered if covered not in old]
+            file.covered = rest + self._merge_coverage_ranges(old + came)
+        return bool(missing)
+
+
+class CandleFile:
+    """What Lumibot's file of one symbol and timeframe would hold: of the series, some ranges and not every candle."""
+
+    def __init__(self, series: DownloadedSeries, symbol: str, timeframe: str, numbers: CandleNumbers) -> None:
+        self.series = series
+        self.numbers = numbers
+        self.covered: list[tuple[datetime, datetime]] = []
+        """What counts as downloaded, by Lumibot's records: both ends included, UTC."""
+        self._symbol = symbol
+        self._timeframe = timeframe
+        self._length = SECONDS[timeframe]
+        self._ranges: list[TimeRange] = []
+        self._dropped: Int64Array = _NONE
+        self._ends: tuple[EpochSeconds, EpochSeconds] | None = None
+        self.as_cached = _as_cached(series)
+        """What came from Lumibot's cache, which has left out what it leaves out."""
+
+    def download(self, pieces: list[TimeRange]) -> Iterator[Delivery]:
+        """Download pieces of the series as `DownloadedSeries.ensure` wants them."""
+        exchange_id = self.series.key.asset.exchange
+        spans = [(piece.start, piece.end) for piece in pieces]
+        for arrived in CcxtProvider.of(exchange_id).candles(self._symbol, self._timeframe, spans):
+            yield Delivery(TimeRange(arrived.start, arrived.end), arrived.frame, {"symbol": self._symbol})
+
+    def take_in(self, start: datetime, end: datetime) -> tuple[datetime, datetime] | None:
+        """Add the candles of one download; return what it is recorded to cover, None if no candle came."""
+        within = _between(start, end)
+        candles = self._candles(within)
+        dropped = lacks_price(candles.columns)
+        fresh = np.flatnonzero(~_inside(candles.times, self.as_cached))
+        dropped[fresh] |= repeated({name: values[fresh] for name, values in candles.columns.items()})
+        kept = candles.times[~dropped]
+        others = candles.times[dropped]
+        here_before = [self._has(int(time)) for time in others]
+        out = np.setdiff1d(self._dropped, kept, assume_unique=True) if len(self._dropped) else self._dropped
+        self._dropped = np.union1d(out, others[~np.array(here_before, bool)]) if len(others) else out
+        self._ranges = coverage.merged([*self._ranges, within])
+        if not len(kept):
+            return None
+        first, last = int(kept[0]), int(kept[-1])
+        self._ends = (first, last) if self._ends is None else (min(first, self._ends[0]), max(last, self._ends[1]))
+        return max(_moment(first), start), min(_moment(last + self._length) - _MICROSECOND, end)
+
+    def _has(self, time: EpochSeconds) -> bool:
+        """Tell whether a candle of the series is in the file."""
+        place = int(self._dropped.searchsorted(time))
+        if place < len(self._dropped) and self._dropped[place] == time:
+            return False
+        return any(piece.start <= time < piece.end for piece in self._ranges)
+
+    def _candles(self, within: TimeRange) -> BarArrays:
+        pin, added = self.series.pin, self._open_candles(within)
+        if pin is None:
+            times = starts_of(added)
+            return BarArrays(times, {name: added[name].to_numpy() if len(added) else np.empty(0) for name in STORED})
+        if not len(added):
+            return self.series.storage.read_bars(pin, within, STORED, remember=False)
+        return CandlesView(self.series.storage, pin, [within], added, _NONE).bars(within, STORED)
+
+    def _open_candles(self, within: TimeRange) -> pd.DataFrame:
+        """Return the candles in a range that had not closed when they were downloaded, so that they are not stored."""
+        candles: pd.DataFrame = self.series.open_bars
+        if not len(candles):
+            return candles
+        times = starts_of(candles)
+        stored = -1 if self.series.pin is None else self.series.storage.facts(self.series.pin).last or -1
+        inside: pd.DataFrame = candles[(times >= within.start) & (times < within.end) & (times > stored)]
+        return inside
+
+    def ends(self, within: TimeRange) -> pd.DataFrame:
+        """Return the first and the last candle of the file in a range, as far as `CcxtCacheDB` looks at them."""
+        view = self.view(within)
+        times = [] if view is None else [view.facts.first, view.facts.last]
+        ends = pd.DataFrame({"datetime": [_moment(time) for time in times if time is not None]})
+        with_prices: pd.DataFrame = ends.assign(open=1.0, high=1.0, low=1.0, close=1.0)
+        return with_prices
+
+    def all_covered(self) -> list[tuple[datetime, datetime]]:
+        """Return all from the first to the last candle of the file."""
+        if self._ends is None:
+            return []
+        return [(_moment(self._ends[0]), _moment(self._ends[1] + self._length) - _MICROSECOND)]
+
+    def view(self, within: TimeRange) -> CandlesView | None:
+        """Return the candles of the file in a range; None if there are none."""
+        if self.series.pin is None:
+            return None
+        ranges = clipped(self._ranges, within)
+        view = CandlesView(self.series.storage, self.series.pin, ranges, self._open_candles(within), self._dropped)
+        return view if view.facts.rows else None
+
+
+class CandlesView(RangesView):
+    """Candles of a pinned series inside of some ranges, but for some, and open ones that are not stored."""
+
+    def __init__(
+        self,
+        storage: DataStorageInterface,
+        pin: SeriesPin,
+        ranges: list[TimeRange],
+        added: pd.DataFrame,
+        dropped: Int64Array,
+    ) -> None:
+        self._dropped = dropped
+        starts = starts_of(added)
+        times = self._kept(bar_starts(storage, pin, ranges, starts))
+        super().__init__(storage, pin, ranges, Additions(rows=added), times)
+
+    def _kept(self, times: Int64Array) -> Int64Array:
+        if not len(self._dropped):
+            return times
+        kept: Int64Array = np.setdiff1d(times, self._dropped, assume_unique=True)
+        return kept
+
+    def _stored(self, within: TimeRange, columns: Any) -> BarArrays:
+        found = super()._stored(within, columns)
+        low, high = self._dropped.searchsorted((within.start, within.end))
+        if low == high:
+            return found
+        kept = ~np.isin(found.times, self._dropped[low:high], assume_unique=True)
+        return BarArrays(found.times[kept], {name: values[kept] for name, values in found.columns.items()})
+
+    def _read_times(self) -> Int64Array:
+        return self._kept(super()._read_times())
+
+
+def asset_of(symbol: str, exchange_id: str) -> AssetKey:
+    """Return whose candles those of a market ("BTC/USDT") are; a derivative ("BTC/USDT:USDT") is no coin."""
+    base, _, quote = symbol.partition("/")
+    return AssetKey(base, "crypto_future" if ":" in quote else "crypto", quote or None, exchange=exchange_id)
+
+
+def _as_cached(series: DownloadedSeries) -> list[TimeRange]:
+    if series.pin is None:
+        return []
+    notes = [ingest.metadata.get(AS_CACHED, ()) for ingest in series.storage.ingests(series.pin)]
+    return coverage.merged(TimeRange(int(start), int(end)) for ranges in notes for start, end in ranges)
+
+
+def _inside(times: Int64Array, ranges: list[TimeRange]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Tell which times are in one of some ranges, which do not overlap."""
+    inside = np.zeros(len(times), bool)
+    for piece in ranges:
+        first, stop = times.searchsorted((piece.start, piece.end))
+        inside[first:stop] = True
+    return inside
+
+
+def repeated(columns: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Tell of each candle whether one before it has the same numbers, all of them."""
+    volume = columns["volume"]
+    ordered = np.sort(volume)
+    alike = np.isnan(volume)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice):
+        alike |= np.isin(volume, twice)
+    rows = np.flatnonzero(alike)
+    result = np.zeros(len(volume), bool)
+    if len(rows) > 1:
+        candidates = pd.DataFrame({name: columns[name][rows] for name in STORED})
+        result[rows] = candidates.duplicated().to_numpy()
+    return result
+
+
+def lacks_price(columns: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Tell of each candle whether a price of it is missing."""
+    missing = np.zeros(len(columns["close"]), bool)
+    for name in PRICES:
+        missing |= np.isnan(columns[name])
+    return missing
+
+
+def utc_index(times: Int64Array) -> pd.DatetimeIndex:
+    """Return candle starts as an index, of the resolution that times from DuckDB have."""
+    index: pd.DatetimeIndex = pd.DatetimeIndex(times * SECOND, tz="UTC", name="datetime").as_unit(time_unit())
+    return index
+
+
+def _plain(moment: Any) -> datetime:
+    plain: datetime = pd.Timestamp(moment).to_pydatetime()
+    return plain
+
+
+def _moment(time: EpochSeconds) -> datetime:
+    return _EPOCH + timedelta(seconds=time)
+
+
+def _between(start: datetime, end: datetime) -> TimeRange:
+    """Return the whole seconds from a moment to another (both naive, UTC), both included."""
+    first = -((_EPOCH - start) // timedelta(seconds=1))
+    return TimeRange(first, max(first, (end - _EPOCH) // timedelta(seconds=1) + 1))

@@ -1,0 +1,36 @@
+"""Finds the files of Lumibot's CCXT cache: `binance/BTC_USDT_1m.duckdb`, one DuckDB file a market and timeframe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent
+from lumibot_duckdb.sources.shared.old_cache.lumibot_import import lumibot_silent
+from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
+
+SUFFIX = ".duckdb"
+_TIMEFRAMES = ("1m", "1h", "1d")
+
+
+class CcxtReader(CacheReader):
+    """Reads Lumibot's files of candles."""
+
+    name: ClassVar[str] = "CCXT candles"
+
+    def files(self) -> Sequence[Path]:
+        """Return the files of all exchanges."""
+        names = [f"*/*_{timeframe}{SUFFIX}" for timeframe in _TIMEFRAMES]
+        return sorted(path for name in names for path in self.folder.glob(name) if path.is_file())
+
+    def companions(self, path: Path) -> Sequence[Path]:
+        """Return the log that DuckDB leaves beside a file when a program that writes to it is killed."""
+        log = path.with_name(path.name + ".wal")
+        return (log,) if log.is_file() else ()
+
+    def read(self, path: Path) -> Sequence[CacheContent]:
+        """Return the candles of a file and what they cover."""
+        with lumibot_silent():
+            from lumibot_duckdb.sources.ccxt.old_cache.candles import contents_of
+        return contents_of(path)

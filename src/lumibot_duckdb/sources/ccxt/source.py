@@ -1,0 +1,189 @@
+"""`CcxtBacktesting` on the store: Lumibot's source of crypto candles, downloading only what the store lacks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from lumibot.backtesting import CcxtBacktesting as LumibotCcxtBacktesting
+from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
+from lumibot.data_sources import CcxtBacktestingData as LumibotCcxtBacktestingData
+
+from lumibot_duckdb.sources.ccxt.cache_emulation import StoredCandles, utc_index
+from lumibot_duckdb.sources.ccxt.client import SECONDS, check_exchange
+from lumibot_duckdb.sources.ccxt.price_rounding import COLUMNS, STORED
+from lumibot_duckdb.sources.shared.class_substitution import StandIn
+from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
+from lumibot_duckdb.storage.api import DataStorageInterface
+from lumibot_duckdb.windows.framed_series import FramedSeries, Shape, frame_of_bars
+from lumibot_duckdb.windows.series_view import SECOND, Int64Array
+
+logger = logging.getLogger(__name__)
+
+
+class _Unconnected(LumibotCcxtBacktestingData):  # type: ignore[misc]
+    """Lumibot's source with a constructor that asks no exchange for anything."""
+
+    def __init__(
+        self,
+        *args: Any,
+        auto_adjust: bool = False,
+        max_data_download_limit: int | None = None,
+        exchange_id: str = "binance",
+        **kwargs: Any,
+    ) -> None:
+        limit = max_data_download_limit
+        if not self.use_duckdb:
+            given = {"max_data_download_limit": limit, "exchange_id": exchange_id, "auto_adjust": auto_adjust}
+            super().__init__(*args, **given, **kwargs)
+            return
+        check_exchange(exchange_id)
+        super(LumibotCcxtBacktestingData, self).__init__(*args, **kwargs)
+        self.name = exchange_id
+        self.auto_adjust = auto_adjust
+        self._data_store: dict[str, Any] = {}
+        self._download_start_dt_prebuffer = 300
+        self.cache_db = self._stored_candles(exchange_id, limit)
+
+    def _stored_candles(self, exchange_id: str, limit: int | None) -> Any:
+        raise NotImplementedError
+
+
+class CcxtBacktestingData(EnhancedDataSourceBacktesting, _Unconnected, metaclass=StandIn):
+    """Drop-in for Lumibot's class of this name: minutes, hours and days of any exchange that ccxt knows.
+
+    Candles are downloaded when a strategy first needs them, kept in the store, and never asked for again. Prices and
+    volumes are rounded to three decimals as Lumibot's cache does; `using(..., exact_prices=True)` leaves them as they
+    are.
+    """
+
+    @classmethod
+    def using(
+        cls,
+        storage: DataStorageInterface | str | Path | None = None,
+        *,
+        exact_prices: bool = False,
+        as_of: datetime | None = None,
+        max_memory: int | None = None,
+    ) -> Any:
+        """Return the class to hand to `Strategy.backtest`, with settings of its own.
+
+        With `exact_prices`, strategies see prices and volumes as the exchange gave them; results then differ from
+        Lumibot's. The others are those of `EnhancedDataSourceBacktesting.using`.
+        """
+        return cls._configured(storage=storage, exact_prices=exact_prices, as_of=as_of, max_memory=max_memory)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._serving: dict[tuple[Any, Any, Any], tuple[FramedSeries, int]] = {}
+        self._without: set[tuple[Any, Any, Any]] = set()
+        self._touching = threading.RLock()  # Lumibot asks from several threads
+        super().__init__(*args, **kwargs)
+
+    def _stored_candles(self, exchange_id: str, limit: int | None) -> StoredCandles:
+        return StoredCandles(
+            exchange_id,
+            limit,
+            lambda: self.storage,
+            as_of=self.as_of,
+            exact_prices=bool(self.settings.get("exact_prices")),
+        )
+
+    # -- requests --------------------------------------------------------------------------------------------
+
+    def _pull_source_symbol_bars(
+        self,
+        asset: Any,
+        length: int | None = None,
+        timestep: str = "minute",
+        timeshift: Any = None,
+        quote: Any = None,
+        exchange: Any = None,
+        include_after_hours: bool = True,
+    ) -> pd.DataFrame | None:
+        """Answer as Lumibot does: the last `length` candles (None: all) that have closed by now."""
+        served = None if exchange is not None else self._serving.get((asset, quote, timestep))
+        if served is None:
+            served = self._served_by(asset, quote, timestep)
+        if served is None:
+            if (asset, quote, timestep) in self._without:
+                logger.error("There are no candles of %s (%s) on %s.", asset, timestep, self.name)
+                return None
+            bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
+                asset, length, timestep, timeshift, quote, exchange, include_after_hours
+            )
+            return bars
+        series, duration = served
+        end = self.get_datetime()
+        if timeshift:
+            end = end - timeshift
+        stop = series.rows.row_at((int(end.timestamp()) - duration) * SECOND) + 1
+        if length is None:
+            return series.frame(0, stop)
+        return series.frame(stop if length == 0 else slice(-length, None).indices(stop)[0], stop)
+
+    def get_last_price(
+        self, asset: Any, timestep: str | None = None, quote: Any = None, exchange: Any = None, **kwargs: Any
+    ) -> Any:
+        """Return the close of the last candle that has closed by now; None if there is none."""
+        served = self._serving.get((asset, quote, timestep or self.get_timestep()))
+        if served is None:
+            return super().get_last_price(asset, timestep, quote, exchange, **kwargs)
+        series, duration = served
+        row = series.rows.row_at((int(self.get_datetime().timestamp()) - duration) * SECOND)
+        return None if row < 0 else series.value("close", row)
+
+    # -- candles ---------------------------------------------------------------------------------------------
+
+    def _served_by(self, asset: Any, quote: Any, timestep: str) -> tuple[FramedSeries, int] | None:
+        """Return the series that answers a request and the length of its candles (s); None: Lumibot's code answers."""
+        if not isinstance(self.cache_db, StoredCandles):
+            return None
+        symbol = _symbol_of(asset, quote)
+        timeframe = self._parse_source_timestep(timestep, reverse=True)
+        name = f"{symbol}_{timeframe}"
+        with self._touching:
+            if name not in self._data_store and (asset, quote, timestep) not in self._without:
+                self._touch(name, symbol, timeframe)
+        series = self._data_store.get(name)
+        if series is None:
+            self._without.add((asset, quote, timestep))
+        if not isinstance(series, FramedSeries):
+            return None
+        self._serving[asset, quote, timestep] = served = (series, SECONDS[timeframe])
+        return served
+
+    def _touch(self, name: str, symbol: Any, timeframe: str) -> None:
+        """Put the candles of the whole backtest, and those that it may look back on, where Lumibot has its frame."""
+        before = timedelta(seconds=SECONDS[timeframe] * self._download_start_dt_prebuffer)
+        start, end = (self._to_utc_timezone(moment) for moment in (self.datetime_start, self.datetime_end))
+        found = self.cache_db.candles(symbol, timeframe, start - before, end)
+        if found is None:
+            return
+        view, numbers = found
+        shape = Shape(COLUMNS, STORED, numbers.bars_with_returns, look_back=1, index=_local_index)
+        self._data_store[name] = frame_of_bars(view, shape, self.budget)
+        # All candles were read for this, once; DuckDB would keep them in memory while the file is open.
+        self.storage.close()
+
+
+class CcxtBacktesting(CcxtBacktestingData, LumibotCcxtBacktesting, metaclass=StandIn):  # type: ignore[misc]
+    """Drop-in for Lumibot's class of this name; see `CcxtBacktestingData`."""
+
+    def __init__(self, datetime_start: datetime, datetime_end: datetime, **kwargs: Any) -> None:
+        super().__init__(datetime_start, datetime_end, **kwargs)
+
+
+def _symbol_of(asset: Any, quote: Any) -> Any:
+    """Return what Lumibot calls a market: a text, or the asset itself where it comes without a quote."""
+    if isinstance(asset, tuple):
+        return f"{asset[0].symbol.upper()}/{asset[1].symbol.upper()}"
+    return asset if quote is None else f"{asset.symbol.upper()}/{quote.symbol.upper()}"
+
+
+def _local_index(times: Int64Array) -> pd.DatetimeIndex:
+    local: pd.DatetimeIndex = utc_index(times).tz_convert(LUMIBOT_DEFAULT_PYTZ)
+    return local

@@ -1,0 +1,1 @@
+"""Polygon (Massive): its client, its data source, and Lumibot's old cache of it."""

@@ -1,0 +1,196 @@
+"""Which bars Lumibot would have after its downloads from Polygon in this backtest, on a cache that was empty before.
+
+Lumibot downloads days that its cache file lacks, marks those that stayed empty with a row of their own, and cuts what
+it has to the requested times. Answers depend on all of that, so the same happens here, on nothing but dates: a backtest
+comes out as Lumibot's first run does, whatever the store holds already. The rules are those of
+`lumibot.tools.polygon_helper`.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
+from lumibot.entities import Asset
+from lumibot.tools import polygon_helper
+
+from lumibot_duckdb.sources.polygon.client import day_range, days_of
+from lumibot_duckdb.sources.polygon.metadata import WHOLE_NUMBERS
+from lumibot_duckdb.sources.shared.days import DaySpan, joined
+from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, DownloadedSeries
+from lumibot_duckdb.storage.api import EpochSeconds, SeriesFacts, TimeRange
+from lumibot_duckdb.storage.bar_starts import starts_of
+from lumibot_duckdb.storage.bars.coverage import merged
+from lumibot_duckdb.windows.ranges_view import Additions, RangesView, bar_starts, clipped, empty_rows
+from lumibot_duckdb.windows.series_view import Int64Array
+
+_DAY = 86_400
+_FRAME = ("open", "high", "low", "close", "volume", "vwap", "timestamp", "transactions", "otc")
+
+
+class CachedSeries:
+    """What Lumibot's cache file of one series would hold by now in this backtest."""
+
+    def __init__(self, series: DownloadedSeries, asset: Asset, zone: str, timespan: str) -> None:
+        self.series = series
+        self._asset = asset
+        self._zone = zone
+        self._timespan = timespan
+        self._spans: list[DaySpan] = []
+        self._empty_days: set[date] = set()
+        self._read: tuple[Any, Int64Array] | None = None
+
+    # -- days ------------------------------------------------------------------------------------------------
+
+    def missing_days(self, start: datetime, end: datetime) -> list[date]:
+        """Return the trading days from `start` to `end` that have no row."""
+        days = self._days_with_rows()
+        rows = pd.DataFrame(index=pd.DatetimeIndex(sorted(days)), data={"row": 1.0}) if days else None
+        missing: list[date] = polygon_helper.get_missing_dates(rows, self._asset, start, end)
+        return missing
+
+    def take_in(self, missing: list[date]) -> None:
+        """Count all days from the first to the last missing one as downloaded; the ones still empty get their row."""
+        self._spans = joined([*self._spans, DaySpan(missing[0], missing[-1])])
+        self._empty_days |= set(missing) - self._days_with_rows()
+
+    def take_in_nothing(self, start: datetime, end: datetime) -> None:
+        """Count all trading days as looked for in vain: there is no such contract."""
+        days = set(polygon_helper.get_trading_dates(self._asset, start, end))
+        self._empty_days |= days - self._days_with_rows()
+
+    def range_of(self, span: DaySpan) -> TimeRange:
+        """Return the range of time of a span of days, by this asset's zone."""
+        return TimeRange(*day_range(self._zone, span))
+
+    def span_of(self, piece: TimeRange) -> DaySpan:
+        """Return the days that a range of time touches, by this asset's zone."""
+        return days_of(self._zone, piece.start, piece.end)
+
+    def _ranges(self) -> list[TimeRange]:
+        return merged(self.range_of(span) for span in self._spans)
+
+    def _days_with_rows(self) -> set[date]:
+        """Return the days, by UTC, on which the file has a row."""
+        days = self._utc_days(self._times())
+        return days | self._utc_days(np.array(self._empty_starts(), dtype=np.int64))
+
+    @staticmethod
+    def _utc_days(times: Int64Array) -> set[date]:
+        """Return the days that sorted times are on."""
+        days = times // _DAY
+        changes = np.flatnonzero(np.diff(days)) + 1
+        return set(days[[0, *changes]].astype("datetime64[D]").tolist()) if len(days) else set()
+
+    def _times(self) -> Int64Array:
+        """Return the starts of all downloaded bars. They are many, so they are kept just until they are handed out."""
+        key = (self.series.pin, tuple(self._spans))
+        if self._read is None or self._read[0] != key:
+            self._read = (key, self._read_times())
+        return self._read[1]
+
+    def _read_times(self) -> Int64Array:
+        series = self.series
+        if not self._spans or series.pin is None:
+            return np.empty(0, np.int64)
+        return bar_starts(series.storage, series.pin, self._ranges(), starts_of(series.open_bars))
+
+    def _empty_starts(self) -> list[EpochSeconds]:
+        """Return the times of the rows of empty days, which Lumibot computes with New York's mean solar time."""
+        return sorted(
+            int(datetime.combine(day, time.min, tzinfo=LUMIBOT_DEFAULT_PYTZ).timestamp()) for day in self._empty_days
+        )
+
+    # -- rows ------------------------------------------------------------------------------------------------
+
+    def everything(self) -> RangesView | pd.DataFrame | None:
+        """Return all rows, those of empty days included."""
+        return self._seen(ALWAYS, with_empty_days=True)
+
+    def downloaded(self, start: datetime, end: datetime) -> RangesView | pd.DataFrame | None:
+        """Return the bars from `start` to `end` as they are given out after a download."""
+        if self._timespan != "day" and end.time() == time.min:
+            end = LUMIBOT_DEFAULT_PYTZ.localize(datetime.combine(end.date(), time.max))
+        return self._seen(self._bounds(start, end), with_empty_days=False)
+
+    def read_again(self, start: datetime, end: datetime) -> RangesView | pd.DataFrame | None:
+        """Return the rows from `start` to `end` as they are given out when nothing has to be downloaded."""
+        return self._seen(self._bounds(start, end), with_empty_days=True)
+
+    def _bounds(self, start: datetime, end: datetime) -> TimeRange:
+        """Return the range that answers are cut to: whole UTC days for days, else both times included."""
+        if self._timespan == "day":
+            first, last = (int(pd.Timestamp(at.date()).value // 10**9) for at in (start, end))
+            return TimeRange(first, max(first, last + _DAY))
+        first, last = -int(-start.timestamp() // 1), int(end.timestamp() // 1)
+        return TimeRange(first, max(first, last + 1))
+
+    def _seen(self, within: TimeRange, *, with_empty_days: bool) -> RangesView | pd.DataFrame | None:
+        """Return the rows in a range: a view of the series, a small frame if no bar is among them, None if no row."""
+        empty = [at for at in self._empty_starts() if within.start <= at < within.end] if with_empty_days else []
+        ranges = clipped(self._ranges(), within)
+        if self.series.pin is not None and ranges:
+            low, high = self._times().searchsorted((within.start, within.end))
+            times = self._times()[int(low) : int(high)]
+            self._read = None
+            if len(times):
+                times = np.union1d(times, np.array(empty, dtype=np.int64)) if empty else times
+                additions = self._additions(empty, ranges, within)
+                return RangesView(self.series.storage, self.series.pin, ranges, additions, times)
+        if not empty:
+            return None
+        rows = empty_rows(empty)
+        rows["missing"] = True
+        return rows
+
+    def _additions(self, empty: list[EpochSeconds], ranges: list[TimeRange], within: TimeRange) -> Additions:
+        marked = bool(self._empty_days)
+        open_bars = self.series.open_bars
+        if len(open_bars):
+            seconds = starts_of(open_bars)
+            open_bars = open_bars[(seconds >= within.start) & (seconds < within.end)]
+        unstored = [rows for rows in (open_bars, empty_rows(empty)) if len(rows)]
+        empty_ns = np.array(empty, dtype=np.int64) * 10**9
+
+        def timestamps(nanoseconds: Int64Array, whole: bool) -> Any:
+            milliseconds = nanoseconds // 10**6
+            return np.where(np.isin(nanoseconds, empty_ns), np.nan, milliseconds) if marked else milliseconds
+
+        def missing(nanoseconds: Int64Array, whole: bool) -> Any:
+            marks = np.isin(nanoseconds, empty_ns)
+            if not whole and len(empty_ns):  # filling carries the mark on, so a piece takes over what came before
+                marks[:1] |= nanoseconds[:1] > empty_ns[0]
+            return np.where(marks, True, None)  # type: ignore[call-overload]
+
+        return Additions(
+            rows=pd.concat(unstored) if unstored else pd.DataFrame(),
+            dtypes=self._dtypes(ranges, marked=marked),
+            columns={"timestamp": timestamps, **({"missing": missing} if marked else {})},
+            order=(*_FRAME, "missing") if marked else _FRAME,
+        )
+
+    def _dtypes(self, ranges: list[TimeRange], *, marked: bool) -> dict[str, str]:
+        """Return the dtypes that differ from the stored ones.
+
+        Whole numbers stay whole in Lumibot if all of them are, in the days that it downloaded whatever else is stored,
+        and if no row of an empty day came between.
+        """
+        assert self.series.pin is not None
+        storage, pin = self.series.storage, self.series.pin
+        facts: SeriesFacts = storage.facts(pin)
+        if marked:
+            return {column.name: "float64" for column in facts.columns if column.dtype == "int64"}
+        mixed = {column.name for column in facts.columns if column.mixed and column.dtype == "float64"}
+        if not mixed:
+            return {}
+        brought = [set(ingest.metadata.get(WHOLE_NUMBERS, ())) for ingest in storage.ingests(pin, ranges)]
+        return dict.fromkeys(mixed.intersection(*brought), "int64")
+
+
+def zone_ticker(asset: Asset) -> str:
+    """Return something that stands for the asset's tickers where only their zone matters."""
+    prefixes = {Asset.AssetType.CRYPTO: "X:", Asset.AssetType.FOREX: "C:"}
+    return prefixes.get(asset.asset_type, "")

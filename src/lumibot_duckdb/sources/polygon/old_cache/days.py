@@ -1,0 +1,138 @@
+"""Which days a Polygon cache file tells of, by its rows alone: answered, without a bar, or cut short.
+
+Lumibot asks for all days from one trading day to another, and afterwards marks each trading day that has no row yet. So
+a trading day without a row was not asked for, and a weekend between two days that have rows was, or is empty anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lumibot_duckdb.sources.shared.days import DaySpan
+
+_DAY = timedelta(days=1)
+_SATURDAY, _FRIDAY = 5, 4
+_LONGEST_ANSWER = timedelta(days=30)
+"""Lumibot asks for no more than a month at a time; what fails is a whole request."""
+
+_YEARS = 20
+_USUAL_CLOSE = 16
+_NEIGHBOURS = 4
+_MORE_BARS = {"minute": 20, "hour": 3}
+"""So many bars that all neighbours of a day have after its last one tell that the day was still open."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A span of days that Polygon answered for, with bars or without any."""
+
+    days: DaySpan
+    has_bars: bool
+
+
+class TradingDays:
+    """On which days an asset type is traded."""
+
+    def __init__(self, asset_type: str) -> None:
+        self._type = asset_type
+
+    def lie_between(self, first: date, last: date) -> bool:
+        """Tell whether a day on which there could be bars lies between two days."""
+        between = [first + number * _DAY for number in range(1, (last - first).days)]
+        if self._type == "crypto":
+            return bool(between)
+        if self._type == "forex":  # it is traded on Sundays, which no calendar has
+            return any(day.weekday() != _SATURDAY for day in between)
+        return any(day in _sessions(day.year // _YEARS) for day in between)
+
+    def ends_early(self, day: date) -> bool:
+        """Tell whether a day always has fewer bars in its evening than others."""
+        if self._type == "forex":
+            return day.weekday() == _FRIDAY
+        return self._type != "crypto" and _sessions(day.year // _YEARS).get(day, True)
+
+
+@cache
+def _sessions(block: int) -> Mapping[date, bool]:
+    """Return New York's trading days of a block of years, and of each whether it ends early.
+
+    Asking the calendar for a year takes as long as asking for many.
+    """
+    import pandas_market_calendars
+
+    first, last = date(block * _YEARS, 1, 1), date(block * _YEARS + _YEARS - 1, 12, 31)
+    schedule = pandas_market_calendars.get_calendar("NYSE").schedule(first, last)
+    hours = schedule["market_close"].dt.tz_convert("America/New_York").dt.hour
+    return dict(zip(schedule.index.date, (hours < _USUAL_CLOSE).tolist(), strict=True))
+
+
+def answers(
+    with_bars: Collection[date], without: Collection[date], trading: TradingDays, *, often_empty: bool
+) -> list[Answer]:
+    """Return the spans that were answered, in order, as long as can be.
+
+    `often_empty` says that days without a bar are nothing special (options): those in the midst of bars are part of one
+    answer. Others stand by themselves, since a request that failed leaves the same marks.
+    """
+    days = sorted({*with_bars, *without})
+    if often_empty:
+        with_bars = {*with_bars, *_in_the_midst(sorted(with_bars), without)}
+    found: list[Answer] = []
+    for number, day in enumerate(days):
+        has_bars = day in with_bars
+        if found and not trading.lie_between(days[number - 1], day):
+            last = found[-1]
+            if last.has_bars == has_bars:
+                found[-1] = Answer(DaySpan(last.days.first, day), has_bars)
+                continue
+            found[-1] = Answer(DaySpan(last.days.first, day - _DAY), last.has_bars)
+        found.append(Answer(DaySpan(day, day), has_bars))
+    return found
+
+
+def _in_the_midst(with_bars: Sequence[date], without: Collection[date]) -> list[date]:
+    return [
+        day
+        for before, after in pairwise(with_bars)
+        if after - before <= _LONGEST_ANSWER
+        for day in without
+        if before < day < after
+    ]
+
+
+def cut_short(times: pd.DatetimeIndex, timeframe: str, trading: TradingDays) -> set[date]:
+    """Return the days that were still open when they were downloaded, as far as intraday bars show it.
+
+    `times` are bar starts, sorted, in the zone that days are counted in. A day is one of those if all days around it
+    have many bars after its last one. A day of seldom trades is never.
+    """
+    least = _MORE_BARS.get(timeframe)
+    if least is None or not len(times):
+        return set()
+    midnights = times.normalize()
+    seconds = ((times - midnights) // pd.Timedelta(1, "s")).to_numpy()
+    days, begins = np.unique(midnights.tz_localize(None).to_numpy(), return_index=True)
+    ends = [*begins[1:], len(times)]
+    dates: list[date] = days.astype("M8[D]").tolist()
+    whole = [number for number, day in enumerate(dates) if not trading.ends_early(day)]
+    found = set()
+    for place, number in enumerate(whole):
+        around = [*whole[max(0, place - _NEIGHBOURS) : place], *whole[place + 1 : place + 1 + _NEIGHBOURS]]
+        last = seconds[ends[number] - 1]
+        if len(around) >= _NEIGHBOURS - 1 and all(
+            _after(seconds[begins[other] : ends[other]], last) >= least for other in around
+        ):
+            found.add(dates[number])
+    return found
+
+
+def _after(seconds: np.ndarray[Any, Any], moment: int) -> int:
+    return len(seconds) - int(np.searchsorted(seconds, moment, side="right"))

@@ -1,0 +1,81 @@
+"""What the names of Lumibot's Polygon caches say: which asset and timeframe, whose chain."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from lumibot_duckdb.sources.polygon.metadata import SOURCE, SPLIT_ADJUSTED
+from lumibot_duckdb.sources.shared.old_cache.errors import LeftAloneError
+from lumibot_duckdb.storage.api import AssetKey, SeriesKey
+from lumibot_duckdb.storage.identity import PAIR_TYPES
+
+SPLITS = "_splits"
+"""What the name of a snapshot of splits has after that of the bars that it belongs to."""
+
+TIMESPANS = ("minute", "hour", "day")
+
+_ADJUSTED = ("stock", "option")
+_BARS = re.compile(r"(?P<type>stock|index|crypto|forex)_(?P<symbol>[^_]+)(?:_(?P<quote>[^_]+))?_(?P<span>[a-z]+)")
+_OPTION = re.compile(
+    r"option_(?P<symbol>[^_]+)_(?P<day>\d{6})_(?P<strike>\d+(?:\.\d+)?)_(?P<right>call|put)_(?P<span>[a-z]+)", re.I
+)
+_CHAIN = re.compile(r"(?P<symbol>[^_]+)_(?P<day>\d{4}-\d\d-\d\d)(?:_max(?P<ahead>\d+)d)?")
+
+
+@dataclass(frozen=True)
+class BarsName:
+    """The series whose bars a file holds, and Polygon's ticker of it (None: an option's, which only Polygon knows)."""
+
+    key: SeriesKey
+    ticker: str | None
+
+
+@dataclass(frozen=True)
+class ChainName:
+    """Whose option chain a file holds, as of when, and how many days ahead it goes (None: all the way)."""
+
+    underlying: AssetKey
+    as_of: date
+    days_ahead: int | None
+
+
+def bars_name(stem: str) -> BarsName:
+    """Return what the name of a file of bars says, without its ending. Raises `LeftAloneError`."""
+    found = _BARS.fullmatch(stem) or _OPTION.fullmatch(stem)
+    if found is None:
+        raise LeftAloneError("its name is not one that Lumibot gives to bars of an asset")
+    if found["span"] not in TIMESPANS:
+        raise LeftAloneError(f"{found['span']} bars are of no use: no Polygon backtest asks for any")
+    symbol = found["symbol"]
+    asset_type = found["type"] if found.re is _BARS else "option"
+    if asset_type == "option":
+        try:
+            expiration = datetime.strptime(found["day"], "%y%m%d").date()
+        except ValueError:
+            raise LeftAloneError(f"{found['day']} in its name is no expiration") from None
+        asset = AssetKey(
+            symbol.upper(), "option", expiration=expiration, strike=float(found["strike"]), right=found["right"].upper()
+        )
+        return BarsName(SeriesKey(asset, SOURCE, found["span"], SPLIT_ADJUSTED), None)
+    quote = found["quote"]
+    if asset_type in PAIR_TYPES and quote is None:
+        raise LeftAloneError("its name does not say which currency the prices are in, as older Lumibot left it out")
+    kept = quote.upper() if quote and (asset_type in PAIR_TYPES or quote.upper() != "USD") else None
+    asset = AssetKey(symbol.upper(), asset_type, kept)
+    adjustment = SPLIT_ADJUSTED if asset_type in _ADJUSTED else ""
+    ticker = {"crypto": f"X:{symbol}{quote}", "forex": f"C:{symbol}{quote}", "index": f"I:{symbol}"}
+    return BarsName(SeriesKey(asset, SOURCE, found["span"], adjustment), ticker.get(asset_type, symbol))
+
+
+def chain_name(stem: str) -> ChainName:
+    """Return what the name of a file of an option chain says, without its ending. Raises `LeftAloneError`."""
+    found = _CHAIN.fullmatch(stem)
+    try:
+        if found is not None:
+            ahead = None if found["ahead"] is None else int(found["ahead"])
+            return ChainName(AssetKey(found["symbol"].upper()), date.fromisoformat(found["day"]), ahead)
+    except ValueError:
+        pass
+    raise LeftAloneError("its name is not one that Lumibot gives to option chains")

@@ -1,0 +1,326 @@
+"""`PolygonDataBacktesting` on the store: Lumibot's Polygon source, downloading what the store lacks, and only that."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBacktesting
+from lumibot.entities import Asset, Data
+from lumibot.tools import polygon_helper
+
+from lumibot_duckdb.sources.polygon.cache_emulation import CachedSeries, zone_ticker
+from lumibot_duckdb.sources.polygon.chains import PolygonChains
+from lumibot_duckdb.sources.polygon.client import PolygonProvider, StockSplit, chunks
+from lumibot_duckdb.sources.polygon.metadata import (
+    SOURCE,
+    SPLIT_ADJUSTED,
+    TICKER,
+    WHOLE_NUMBERS,
+    adjusted_as_of,
+    whole_numbers,
+)
+from lumibot_duckdb.sources.shared.class_substitution import StandIn
+from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
+from lumibot_duckdb.sources.shared.days import DaySpan
+from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
+from lumibot_duckdb.sources.shared.errors import PlanLimitError, ProviderError
+from lumibot_duckdb.storage.api import AssetKey, CorporateAction, DataStorageInterface, SeriesKey, TimeRange
+from lumibot_duckdb.storage.errors import HistoryRestatedError, StorageError
+from lumibot_duckdb.storage.identity import asset_key
+from lumibot_duckdb.windows.ranges_view import RangesView
+from lumibot_duckdb.windows.windowed_data import WindowedData
+
+logger = logging.getLogger(__name__)
+
+START_BUFFER = timedelta(days=5)
+"""How much earlier than needed Lumibot begins its downloads, for what trades rarely."""
+
+_SPLIT = (Asset.AssetType.STOCK, Asset.AssetType.OPTION)
+_FINER = {"minute": (), "hour": ("minute",), "day": ("minute", "hour")}
+
+
+class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting, metaclass=StandIn):  # type: ignore[misc]
+    """Drop-in for Lumibot's class of this name, for stocks, options, crypto, forex and indices.
+
+    Bars are downloaded when a strategy first needs them, kept in the store, and never asked for again. `max_memory`
+    bounds, in bytes, what the windows of all assets hold together.
+    """
+
+    def __init__(
+        self,
+        datetime_start: datetime,
+        datetime_end: datetime,
+        pandas_data: Any = None,
+        api_key: str | None = None,
+        max_memory: int | str | None = None,
+        *,
+        use_duckdb: bool = True,
+        storage: DataStorageInterface | str | Path | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            datetime_start,
+            datetime_end,
+            pandas_data=pandas_data,
+            api_key=api_key,
+            max_memory=max_memory,
+            use_duckdb=use_duckdb,
+            storage=storage,
+            **kwargs,
+        )
+        self._cached: dict[SeriesKey, CachedSeries] = {}
+        self._enough_since: dict[tuple[Any, Any, str, int], datetime] = {}
+        self._splits: dict[str, tuple[CorporateAction, ...] | None] = {}
+        self._told: set[str] = set()
+        self._chains = PolygonChains(self)
+        self._updating = threading.RLock()  # Lumibot asks from several threads
+        self._provider: PolygonProvider | None = None
+
+    @property
+    def provider(self) -> PolygonProvider:
+        """Polygon, with the key of this backtest."""
+        if self._provider is None:
+            self._provider = PolygonProvider.with_key(self.polygon_client.API_KEY)
+        return self._provider
+
+    # -- requests --------------------------------------------------------------------------------------------
+
+    def _pull_source_symbol_bars(
+        self,
+        asset: Any,
+        length: int,
+        timestep: str = "day",
+        timeshift: Any = None,
+        quote: Any = None,
+        exchange: Any = None,
+        include_after_hours: bool = True,
+    ) -> pd.DataFrame | None:
+        """Have the bars that the request needs, then answer it."""
+        if self.use_duckdb:
+            self._update_pandas_data(asset, quote, length, timestep, self.get_datetime())
+        bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
+            asset, length, timestep, timeshift, quote, exchange, include_after_hours
+        )
+        return bars
+
+    def _bars_by_lumibot(self, *request: Any) -> pd.DataFrame | None:
+        """Answer by Lumibot's own code, which has no need to look for new bars once more."""
+        if not self.use_duckdb:
+            return super()._bars_by_lumibot(*request)
+        bars: pd.DataFrame | None = super(LumibotPolygonDataBacktesting, self)._pull_source_symbol_bars(*request)
+        return bars
+
+    def get_last_price(
+        self, asset: Any, timestep: str = "minute", quote: Any = None, exchange: Any = None, **kwargs: Any
+    ) -> Any:
+        """Return the last price as Lumibot does; but a download that failed is an error, not a price of None."""
+        if not self.use_duckdb:
+            return super().get_last_price(asset, timestep, quote, exchange, **kwargs)
+        try:
+            self._update_pandas_data(asset, quote, 1, timestep, self.get_datetime())
+        except (ProviderError, StorageError):
+            raise
+        except Exception as error:
+            logger.error("no last price of %s: %s", asset, error)
+        return super(LumibotPolygonDataBacktesting, self).get_last_price(asset=asset, quote=quote, exchange=exchange)
+
+    # -- bars ------------------------------------------------------------------------------------------------
+
+    def _update_pandas_data(
+        self, asset: Any, quote: Any, length: int, timestep: str, start_dt: datetime | None = None
+    ) -> None:
+        """Have bars in the data store that reach back as far as a request, by Lumibot's rules."""
+        if not self.use_duckdb:
+            super()._update_pandas_data(asset, quote, length, timestep, start_dt)
+            return
+        request = (asset, quote, timestep, length)
+        since = self._enough_since.get(request)
+        if since is not None and start_dt is not None and since <= start_dt:
+            return
+        with self._updating:
+            start, unit = self.get_start_datetime_and_ts_unit(length, timestep, start_dt, start_buffer=START_BUFFER)
+            base, quote_asset = asset if isinstance(asset, tuple) else (asset, quote or Asset("USD", "forex"))
+            wanted = self._timespan_to_load(self.pandas_data.get((base, quote_asset)), start, unit)
+            if wanted is None:
+                if start_dt is not None:
+                    self._enough_since[request] = start_dt
+                return
+            self._load(base, quote_asset, start, wanted)
+
+    def _timespan_to_load(self, data: Data | None, start: datetime, unit: str) -> str | None:
+        """Return at which timespan bars have to be loaded for a request from `start` at `unit`; None if none have to.
+
+        Finer bars serve as well; if they do not reach back far enough, more of them are loaded.
+        """
+        if data is None:
+            return unit
+        if data.timestep != unit and data.timestep not in _FINER.get(unit, ()):
+            return unit
+        begins = data.datetime_start if isinstance(data, WindowedData) else data.df.index[0]
+        return None if begins - start < START_BUFFER else str(data.timestep)
+
+    def _load(self, asset: Asset, quote: Asset, start: datetime, timespan: str) -> None:
+        """Put the bars from `start` to the end of the backtest in the data store."""
+        if timespan not in _FINER:
+            Data(asset, pd.DataFrame(), timestep=timespan, quote=quote)  # refuses weeks and months, in Lumibot's words
+        try:
+            seen = self._history(asset, quote, start, self.datetime_end, timespan)
+        except (ProviderError, StorageError):
+            raise
+        except Exception as error:
+            # Of the type that Lumibot raises, whatever went wrong.
+            raise Exception(f"there are no Polygon bars of {asset}: {error}") from error
+        if seen is None:
+            return
+        if isinstance(seen, RangesView):
+            data: Data = WindowedData(asset, seen, timestep=timespan, quote=quote, budget=self.budget)
+        else:
+            data = Data(asset, seen, timestep=timespan, quote=quote)
+        self.pandas_data.update(self._set_pandas_data_keys([data]))
+        self._serving.clear()
+        self._enough_since.clear()
+
+    def _history(
+        self, asset: Asset, quote: Asset, start: datetime, end: datetime, timespan: str
+    ) -> RangesView | pd.DataFrame | None:
+        """Return what Lumibot would be given by its Polygon helper at this point of the backtest."""
+        cached = self._cached_series(asset, quote, timespan)
+        missing = cached.missing_days(start, end)
+        if not missing:
+            return cached.read_again(start, end)
+        wanted = cached.range_of(DaySpan(missing[0], missing[-1]))  # without a gap, as Lumibot does
+
+        def download(pieces: list[TimeRange]) -> Iterator[Delivery]:
+            self._refuse_other_splits(asset)
+            yield from self._download(cached, asset, quote, timespan, pieces)
+
+        cached.series.ensure(wanted, download)
+        if asset.asset_type == Asset.AssetType.OPTION and self._is_no_contract(cached.series):
+            cached.take_in_nothing(start, end)
+            return cached.everything()
+        cached.take_in(missing)
+        return cached.downloaded(start, end)
+
+    def _cached_series(self, asset: Asset, quote: Asset, timespan: str) -> CachedSeries:
+        adjusted = asset.asset_type in _SPLIT
+        key = SeriesKey(asset_key((asset, quote)), SOURCE, timespan, SPLIT_ADJUSTED if adjusted else "")
+        if key not in self._cached:
+            if adjusted and self.as_of is None:
+                self._check_splits(asset)
+            # All timespans are pinned at once, so that they are of one history.
+            for each in _FINER:
+                sibling = replace(key, timeframe=each)
+                series = DownloadedSeries(self.storage, sibling, as_of=self.as_of)
+                self._cached[sibling] = CachedSeries(series, asset, zone_ticker(asset), each)
+        return self._cached[key]
+
+    # -- downloads -------------------------------------------------------------------------------------------
+
+    def _download(
+        self, cached: CachedSeries, asset: Asset, quote: Asset, timespan: str, pieces: list[TimeRange]
+    ) -> Iterator[Delivery]:
+        """Download pieces of a series, chunk by chunk as they arrive. What the plan does not include is left out."""
+        ticker = self._ticker(cached.series, asset, quote)
+        if ticker is None:
+            nothing = pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC"))
+            yield from (Delivery(piece, nothing, {TICKER: None}) for piece in pieces)
+            return
+        spans = [chunk for piece in pieces for chunk in chunks(cached.span_of(piece))]
+        try:
+            with closing(self.provider.bars(ticker, timespan, spans, label=str(asset))) as arriving:
+                for arrived in arriving:
+                    metadata = {TICKER: ticker, WHOLE_NUMBERS: whole_numbers(arrived.frame)}
+                    yield Delivery(cached.range_of(arrived.days), arrived.frame, metadata)
+        except PlanLimitError as error:
+            self._tell_once(str(error))
+
+    def _ticker(self, series: DownloadedSeries, asset: Asset, quote: Asset) -> str | None:
+        """Return Polygon's ticker of an asset; None for an option that does not exist.
+
+        An option's ticker is asked for once. From then on it stands with what the store has of it.
+        """
+        if asset.asset_type != Asset.AssetType.OPTION:
+            return str(polygon_helper.get_polygon_symbol(asset, None, quote))
+        known = () if series.pin is None else self.storage.ingests(series.pin) or self.storage.empty_answers(series.pin)
+        for ingest in known:
+            if ingest.metadata.get(TICKER):
+                return str(ingest.metadata[TICKER])
+        return self.provider.option_ticker(asset.symbol, asset.expiration, asset.right, asset.strike)
+
+    def _is_no_contract(self, series: DownloadedSeries) -> bool:
+        """Tell whether the store knows that Polygon has no such option."""
+        if series.pin is None or self.storage.facts(series.pin).rows:
+            return False
+        answers = self.storage.empty_answers(series.pin)
+        return bool(answers) and answers[-1].metadata.get(TICKER, "") is None
+
+    def _check_splits(self, asset: Asset) -> None:
+        """Ask for a stock's splits once a day; if they changed, its stored history is renewed."""
+        symbol = asset.symbol
+        if symbol in self._splits:
+            self._refuse_other_splits(asset)
+            return
+        stock = AssetKey(symbol.upper())
+        known = self.storage.corporate_actions(stock, SOURCE)
+        if known is None or known.checked_at.astimezone().date() != date.today():
+            try:
+                self._renew_if_split(stock, self.provider.splits(symbol))
+                known = self.storage.corporate_actions(stock, SOURCE)
+            except ProviderError as error:
+                logger.warning("the splits of %s could not be checked: %s", symbol, error)
+        self._splits[symbol] = None if known is None else known.actions
+
+    def _renew_if_split(self, stock: AssetKey, splits: list[StockSplit]) -> None:
+        actions = [
+            CorporateAction(split.execution_date, split_from=split.split_from, split_to=split.split_to)
+            for split in splits
+            if split.execution_date <= date.today()  # prices are not adjusted for one that is only announced
+        ]
+        self._remember_earlier_splits(stock, actions)
+        if self.storage.record_corporate_actions(stock, actions, SOURCE, restates=(SPLIT_ADJUSTED,)):
+            logger.info("the splits of %s have changed: its adjusted history is downloaded anew", stock.symbol)
+
+    def _remember_earlier_splits(self, stock: AssetKey, actions: list[CorporateAction]) -> None:
+        """Of bars of which nobody asked for splits, remember the splits that they are adjusted for.
+
+        They come out of an old cache of Lumibot; a split since then is news for them.
+        """
+        if self.storage.corporate_actions(stock, SOURCE) is not None:
+            return
+        day = adjusted_as_of(self.storage, stock.symbol)
+        if day is not None:
+            self.storage.record_corporate_actions(stock, [each for each in actions if each.ex_date <= day], SOURCE)
+
+    def _refuse_other_splits(self, asset: Asset) -> None:
+        """Refuse bars that another process's split check has made others than those that this backtest began with."""
+        began_with = self._splits.get(asset.symbol) if asset.asset_type in _SPLIT else None
+        if began_with is None:
+            return
+        known = self.storage.corporate_actions(AssetKey(asset.symbol.upper()), SOURCE)
+        if known is not None and known.actions != began_with:
+            raise HistoryRestatedError(
+                f"{asset.symbol} was split, and another backtest has renewed its history while this one was running on "
+                "the old one. This one needs more bars of it now, which would not fit; run it again"
+            )
+
+    def _tell_once(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            logger.error("%s", message)
+
+    # -- options ---------------------------------------------------------------------------------------------
+
+    def get_chains(self, asset: Asset, quote: Asset | None = None, exchange: str | None = None) -> dict[str, Any]:
+        """Return the option chain of a stock as of the backtest's day, by Lumibot's rules of reuse."""
+        if not self.use_duckdb:
+            chains: dict[str, Any] = super().get_chains(asset, quote, exchange)
+            return chains
+        return self._chains.of(asset.symbol, self.get_datetime().date())

@@ -1,0 +1,123 @@
+"""Lumibot's benchmark and risk-free rate of a backtest on one of our sources: Yahoo's, but out of the store.
+
+Lumibot asks its Yahoo helper for both (SPY and ^IRX unless told otherwise), which sleeps for seconds before each
+download and downloads anew on nearly every run. Here the helper answers from the store while Lumibot works out the
+benchmark or the rate of a strategy whose source is one of ours. Everybody else's go their own way.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import pandas as pd
+from lumibot.strategies._strategy import _Strategy
+from lumibot.strategies.strategy import Strategy
+
+from lumibot_duckdb.sources.shared.errors import ProviderError
+from lumibot_duckdb.storage.errors import StorageError
+
+logger = logging.getLogger(__name__)
+
+AFTER_THE_END = timedelta(days=7)
+"""How much past a backtest's end bars are wanted: Lumibot takes the rate of the nearest day, before or after."""
+
+_asking: ContextVar[Any] = ContextVar("source whose strategy is asking", default=None)
+_frames: WeakKeyDictionary[Any, dict[str, pd.DataFrame | None]] = WeakKeyDictionary()
+_SERVED = "_lumibot_duckdb_serves"
+
+
+def serve_benchmarks_from_store() -> None:
+    """Let strategies on our sources get benchmark and risk-free rate from the store. Idempotent."""
+    if getattr(_Strategy, _SERVED, False):
+        return
+    setattr(_Strategy, _SERVED, True)
+    _Strategy._dump_benchmark_stats = _asked_by(_Strategy._dump_benchmark_stats, _has_benchmark)
+    rate = _asked_by(Strategy.risk_free_rate.fget, _has_no_rate)
+    Strategy.risk_free_rate = property(rate, doc=Strategy.risk_free_rate.__doc__)
+
+
+def _has_benchmark(strategy: Any) -> bool:
+    return bool(strategy._benchmark_asset)
+
+
+def _has_no_rate(strategy: Any) -> bool:
+    return strategy._risk_free_rate is None
+
+
+def _asked_by(method: Callable[[Any], Any], asks: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    """Return a method of a strategy during which the helper knows the strategy's source, if it is one of ours.
+
+    `asks` tells whether the method comes to ask the helper.
+    """
+
+    def asking(strategy: Any) -> Any:
+        source = getattr(getattr(strategy, "broker", None), "data_source", None)
+        with _asks(source if getattr(source, "use_duckdb", False) and asks(strategy) else None):
+            return method(strategy)
+
+    asking.__name__ = method.__name__
+    asking.__doc__ = method.__doc__
+    return asking
+
+
+@contextmanager
+def _asks(source: Any) -> Iterator[None]:
+    if source is not None:
+        _let_the_helper_know()
+    before = _asking.set(source)
+    try:
+        yield
+    finally:
+        _asking.reset(before)
+
+
+def _let_the_helper_know() -> None:
+    """Put ourselves before the helper's look at its cache. Late, since the helper is slow to import."""
+    from lumibot.tools.yahoo_helper import YahooHelper
+
+    fetch: Any = YahooHelper.fetch_symbol_data
+    if getattr(fetch, _SERVED, False):
+        return
+
+    def fetch_symbol_data(
+        symbol: str, caching: bool = True, last_needed_datetime: datetime | None = None, interval: str = "1d"
+    ) -> Any:
+        source = _asking.get()
+        if source is None or interval != "1d":
+            return fetch(symbol, caching=caching, last_needed_datetime=last_needed_datetime, interval=interval)
+        frame = _frame_of(source, symbol)
+        return None if frame is None else frame.copy()  # Lumibot works on it
+
+    setattr(fetch_symbol_data, _SERVED, True)
+    YahooHelper.fetch_symbol_data = staticmethod(fetch_symbol_data)
+
+
+def _frame_of(source: Any, symbol: str) -> pd.DataFrame | None:
+    """Return a symbol's daily history as the helper has it; None if it cannot be had, as there."""
+    frames = _frames.setdefault(source, {})
+    if symbol not in frames:
+        frames[symbol] = _read(source, symbol)
+    return frames[symbol]
+
+
+def _read(source: Any, symbol: str) -> pd.DataFrame | None:
+    from lumibot_duckdb.sources.yahoo.client import YahooProvider
+    from lumibot_duckdb.sources.yahoo.history import YahooHistory
+
+    history = YahooHistory(source.storage, YahooProvider(), symbol, as_of=source.as_of)
+    try:
+        history.have(source.datetime_end)
+    except (ProviderError, StorageError) as error:
+        logger.warning("Yahoo's history of %s could not be had, so Lumibot goes on without it: %s", symbol, error)
+        return None
+    try:
+        history.have(source.datetime_end + AFTER_THE_END)
+    except (ProviderError, StorageError) as error:
+        logger.info("Yahoo's history of %s ends with the backtest: %s", symbol, error)
+    return history.frame()

@@ -1,0 +1,135 @@
+"""One series of a provider during one backtest: pinned when it is first touched, and filled up by downloads.
+
+The backtest sees the version of history that was current at its first touch, what other processes add to that version,
+and its own downloads. If the history is restated meanwhile, it goes on with the old one as long as it needs no more of
+it; a download for a version that is no longer current is refused (`HistoryRestatedError`), never mixed in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
+from lumibot_duckdb.storage.bar_starts import starts_of
+from lumibot_duckdb.storage.bars import coverage
+from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.timeframes import bar_seconds
+
+ALWAYS = TimeRange(-(2**62), 2**62)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a provider answered for a range: all its bars, as a frame that the storage takes.
+
+    With `replace`, they stand in place of what was stored in the range, in a new version if that makes a difference.
+    """
+
+    within: TimeRange
+    bars: pd.DataFrame
+    metadata: Mapping[str, Any]
+    replace: bool = False
+
+
+Download: TypeAlias = Callable[[list[TimeRange]], Iterable[Delivery]]
+
+
+class DownloadedSeries:
+    """A series as this backtest has it. `as_of` reads it as it stood at that moment, and downloads nothing."""
+
+    def __init__(self, storage: DataStorageInterface, key: SeriesKey, *, as_of: datetime | None = None) -> None:
+        self.key = key
+        self.pin: SeriesPin | None = None
+        self.open_bars = pd.DataFrame()
+        """Bars that had not closed when they were downloaded; not stored, since they will come out different."""
+        self._storage = storage
+        self._as_of = as_of
+        self._covered: list[TimeRange] = []
+        self._look()
+
+    @property
+    def storage(self) -> DataStorageInterface:
+        """The storage that the series is in."""
+        return self._storage
+
+    def _look(self) -> None:
+        """Pin the series as it stands now, unless it is another version than the one that was pinned before."""
+        try:
+            now = self._storage.pin(self.key, as_of=self._as_of)
+        except SeriesNotFoundError:
+            return
+        if self.pin is None or self.pin.version_id == now.version_id:
+            self.pin = now
+            self._covered = [ALWAYS] if self._as_of is not None else self._storage.coverage(self.key)
+
+    def missing(self, wanted: TimeRange) -> list[TimeRange]:
+        """Return what of a range would have to be downloaded."""
+        return [] if self._as_of is not None else coverage.missing(wanted, self._covered)
+
+    def ensure(self, wanted: TimeRange, download: Download) -> None:
+        """Have all bars of a range in the store; `download` is asked for the pieces that are not there.
+
+        What arrives is stored at once, so that an interrupted download goes on where it stopped.
+        Raises what `download` raises, `HistoryRestatedError`, `StoreBusyError`, `StoreWriteError`.
+        """
+        missing = coverage.missing(wanted, self._covered)
+        if missing and self._as_of is None:
+            self._storage.merge_spooled()  # an earlier download may have had to leave it beside the store
+            self._look()
+            missing = coverage.missing(wanted, self._covered)
+        if not missing or self._as_of is not None:
+            return
+        for delivery in self._arriving(download(missing)):
+            self._store(delivery)
+        self._covered = coverage.merged([*self._covered, *missing])
+
+    def renew(self, wanted: TimeRange, download: Download) -> None:
+        """Download a range anew, whatever is stored of it; what differs is replaced, in a new version.
+
+        Of one that is covered, the backtest sees the new version from then on. Raises as `ensure` does.
+        """
+        if self._as_of is not None:
+            return
+        for delivery in self._arriving(download([wanted])):
+            self._store(replace(delivery, replace=True))
+        self._covered = coverage.merged([*self._covered, wanted])
+
+    def _arriving(self, deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
+        """Give deliveries as they arrive, and count them."""
+        waiting_since = time.perf_counter()
+        for delivery in deliveries:
+            self._storage.count_download(len(delivery.bars), time.perf_counter() - waiting_since)
+            yield delivery
+            waiting_since = time.perf_counter()
+
+    def _store(self, delivery: Delivery) -> None:
+        closed, still_open = _closed_and_open(delivery.bars, bar_seconds(self.key.timeframe))
+        if len(still_open):
+            self.open_bars = still_open
+        result = self._storage.store_ohlcv_data(
+            self.key.asset,
+            closed,
+            self.key.source,
+            self.key.timeframe,
+            adjustment=self.key.adjustment,
+            covered=delivery.within,
+            replace=delivery.replace,
+            metadata=delivery.metadata,
+            onto=None if self.pin is None else self.pin.version_id,
+        )
+        if result.version_id is not None:
+            self.pin = self._storage.pin(self.key)
+
+
+def _closed_and_open(bars: pd.DataFrame, length: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split bars into those that have closed by now and those that have not."""
+    starts = starts_of(bars)
+    closed = starts + length <= int(time.time())
+    return (bars, bars.iloc[:0]) if bool(np.all(closed)) else (bars[closed], bars[~closed])

@@ -1,0 +1,1 @@
+"""What the readers of Lumibot's old caches share."""

@@ -1,0 +1,100 @@
+"""What a source did in a backtest and what that cost, and the line of the log that says so at the end."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Protocol
+
+from lumibot_duckdb.sources.shared.environment import flag
+
+LOG_STATS = "LUMIBOT_DUCKDB_LOG_STATS"
+"""Environment variable: "false" silences the line."""
+
+logger = logging.getLogger("lumibot.duckdb")
+"""Below Lumibot's own, so that its levels, its format and its log files are this one's too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What a source did so far.
+
+    `lookups` are looks at windows, of which those that loaded none were answered from memory. Rows and bytes are those
+    read from the store, which are all columns and times of windows, and the benchmark's. `downloads` are answers of a
+    provider that were stored. Times are in seconds.
+    """
+
+    windows_loaded: int = 0
+    rows_read: int = 0
+    bytes_read: int = 0
+    lookups: int = 0
+    evictions: int = 0
+    downloads: int = 0
+    bars_downloaded: int = 0
+    seconds_downloading: float = 0.0
+    seconds_in_storage: float = 0.0
+
+    def __add__(self, other: Telemetry) -> Telemetry:
+        return Telemetry(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: Telemetry) -> Telemetry:
+        return Telemetry(*(mine - its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
+    def __str__(self) -> str:
+        parts = [
+            f"{_count(self.windows_loaded, 'window')} loaded",
+            f"{_count(self.rows_read, 'row')} ({_size(self.bytes_read)}) read",
+            _count(self.evictions, "eviction"),
+            _count(self.downloads, "download"),
+            f"{self.seconds_in_storage:.2f} s in storage",
+        ]
+        if self.downloads:
+            parts[3] += f" ({_count(self.bars_downloaded, 'bar')}, {self.seconds_downloading:.1f} s)"
+        if self.lookups:
+            # Rounded down, so that 100 % means all.
+            in_memory = 1000 * max(0, self.lookups - self.windows_loaded) // self.lookups / 10
+            parts.insert(2, f"{in_memory:.1f} % of look-ups from memory")
+        return ", ".join(parts)
+
+
+class Observed(Protocol):
+    """A source that keeps count."""
+
+    use_duckdb: bool
+    log_stats: bool
+
+    def telemetry_since_told(self) -> Telemetry:
+        """Return what it did since this was last asked."""
+
+
+def log_stats_wanted() -> bool:
+    """Return whether the environment lets the line be shown. Raises ValueError if it is not understood."""
+    return flag(LOG_STATS) is not False
+
+
+def tell_of_backtest(sources: Sequence[Observed]) -> None:
+    """Log what the sources of a backtest did, in one line; nothing if none of them is on the store."""
+    ours = [source for source in sources if getattr(source, "use_duckdb", False)]
+    done = sum((source.telemetry_since_told() for source in ours), Telemetry())
+    if done != Telemetry() and ours[0].log_stats:
+        tell(f"DuckDB: {done}", after="\n")  # Lumibot's bar of progress leaves its line open
+
+
+def tell(line: str, *, after: str = "") -> None:
+    """Log a line at INFO, as Lumibot logs; where that is silenced, as in most backtests, to standard error, `after`."""
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("%s", line)
+    else:
+        print(f"{after}{line}", file=sys.stderr)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}" if number < 1000 else f"{number:,} {noun}s"
+
+
+def _size(number: int) -> str:
+    if number < 1_000_000:
+        return f"{-(-number // 1000)} KB"
+    return f"{number / 1e6:,.{0 if number >= 10_000_000 else 1}f} MB"

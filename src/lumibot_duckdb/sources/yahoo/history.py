@@ -1,0 +1,436 @@
+"""One symbol's bars from Yahoo in the store: kept up to date, and handed out as Lumibot's Yahoo helper would.
+
+No data source is needed for it. Daily bars are the whole history; a dividend or split that comes to it changes all
+adjusted prices, so the history is renewed as one. Intraday bars, of which Yahoo keeps a few days only, gather in the
+store; those from before a split are rescaled, since Yahoo does not give them again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
+
+from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, Delivery, DownloadedSeries
+from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownSymbolError
+from lumibot_duckdb.sources.yahoo.client import COLUMNS, KEPT, Market, YahooProvider
+from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps, may_have_traded
+from lumibot_duckdb.storage.api import (
+    AssetKey,
+    CorporateAction,
+    DataStorageInterface,
+    EpochSeconds,
+    IngestInfo,
+    SeriesKey,
+    SeriesPin,
+    TimeRange,
+)
+from lumibot_duckdb.storage.bar_starts import starts_of
+from lumibot_duckdb.storage.errors import HistoryRestatedError, SeriesNotFoundError
+from lumibot_duckdb.storage.timeframes import bar_seconds
+from lumibot_duckdb.windows.ranges_view import Additions, RangesView, bar_starts
+from lumibot_duckdb.windows.series_view import SECOND, Int64Array, SeriesView
+
+logger = logging.getLogger(__name__)
+
+SOURCE = "yahoo"
+ADJUSTMENT = "split"
+TIMEFRAMES = ("day", "15minute", "minute")
+
+EARLIEST = int(pd.Timestamp("1900-01-01", tz="UTC").timestamp())
+"""Start of what a whole history covers: Yahoo has nothing older."""
+
+ASIDE = TimeRange(EARLIEST - 86_400, EARLIEST)
+"""A range that has no bars, for writes that just carry a note."""
+
+BELIEVED = {"day": 5 * 86_400, "15minute": 86_400, "minute": 86_400}
+"""Seconds after which bars that did not come are believed not to exist: funds report late, servers fall behind."""
+
+ROUNDING = 1e-6
+"""Relative difference up to which prices count as the same, since Yahoo's last digits are not always the same."""
+
+_PRICES = ("open", "high", "low", "close", "adj_close")
+_ACTIONS = ("dividend", "stock_splits", "capital_gains")
+_SYMBOL = "symbol"
+_OF_FUTURES = (".CME", ".NYMEX", ".CBOT", ".COMEX", ".NYBOT")
+_YAHOOS = {ours: theirs for theirs, ours in COLUMNS.items()}
+
+
+def now() -> float:
+    """Return the current time (seconds since 1970); tests move it."""
+    return time.time()
+
+
+def asset_of(symbol: str) -> AssetKey:
+    """Return the asset under which the bars of one of Yahoo's symbols are stored."""
+    symbol = symbol.upper()
+    if symbol.startswith("^"):
+        return AssetKey(symbol, "index")
+    return AssetKey(symbol, "future" if symbol.endswith(("=F", *_OF_FUTURES)) else "stock")
+
+
+class YahooHistory:
+    """The bars of one symbol ("SPY", "^IRX", "ES=F") at a timeframe ("day", "15minute", "minute").
+
+    `as_of` reads them as they stood at that moment, and downloads nothing.
+    """
+
+    def __init__(
+        self,
+        storage: DataStorageInterface,
+        provider: YahooProvider,
+        symbol: str,
+        timeframe: str = "day",
+        *,
+        as_of: datetime | None = None,
+    ) -> None:
+        self.symbol = symbol
+        self.key = SeriesKey(asset_of(symbol), SOURCE, timeframe, ADJUSTMENT)
+        self._storage = storage
+        self._provider = provider
+        self._as_of = as_of
+        self._series = DownloadedSeries(storage, self.key, as_of=as_of)
+        self._market: Market | None = None
+        self._market_asked = False
+        self._zone: str | None = None
+        self._stamps: Stamps | None = None
+        self._view: SeriesView | None = None
+
+    def __len__(self) -> int:
+        return 0 if self.view is None else self.view.facts.rows
+
+    # -- what is handed out ----------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> SeriesView | None:
+        """The bars: those that are stored, and those still open when they were downloaded; None if there are none."""
+        pin = self._series.pin
+        if self._view is None and pin is not None:
+            still_open = self._series.open_bars
+            if len(still_open):
+                times = bar_starts(self._storage, pin, [ALWAYS], starts_of(still_open))
+                self._view = RangesView(self._storage, pin, [ALWAYS], Additions(rows=still_open), times)
+            else:
+                self._view = SeriesView(self._storage, pin)
+        return self._view
+
+    @property
+    def market(self) -> Market | None:
+        """Where the symbol is traded; None if it is not known."""
+        if self._market is None:
+            self._look_up()
+        return self._market
+
+    @property
+    def stamps(self) -> Stamps:
+        """The times that Lumibot gives to the bars; the same from the first look on."""
+        if self._stamps is None:
+            self._stamps = Stamps.of(self.market or Market())
+        return self._stamps
+
+    def index_of(self, times: Int64Array) -> pd.DatetimeIndex:
+        """Return bar starts (seconds, UTC) as the index of Lumibot's frames."""
+        unit = "ns" if self.view is None else self.view.facts.index_unit
+        name = "Date" if self.key.timeframe == "day" else "Datetime"
+        return _index(self.stamps, times.tobytes(), name, unit)
+
+    def frame(self) -> pd.DataFrame | None:
+        """Return all bars as `YahooHelper.fetch_symbol_data` does: Yahoo's columns, by Lumibot's stamps in New York."""
+        if self.view is None or not len(self):
+            return None
+        bars = self.view.bars(ALWAYS)
+        columns = {_YAHOOS.get(name, name): bars.columns[name] for name in self.view.frame_columns()}
+        frame: pd.DataFrame = pd.DataFrame(columns, index=self.index_of(bars.times))
+        return frame
+
+    # -- keeping up ------------------------------------------------------------------------------------------
+
+    def have(self, until: datetime) -> None:
+        """Have everything up to a moment in the store; nothing is asked for when nothing can have come to it.
+
+        Raises:
+            UnknownSymbolError: Yahoo has no such symbol, or no bars of it; believed for a day.
+            ProviderError: see `YahooProvider.bars`.
+            HistoryRestatedError, StoreBusyError, StoreWriteError: from the store.
+        """
+        if self._as_of is not None:
+            return
+        wanted = TimeRange(EARLIEST, max(EARLIEST, min(int(until.timestamp()) + 1, int(now()))))
+        try:
+            self._series.ensure(wanted, self._download)
+        except HistoryRestatedError:
+            if self._view is not None:
+                raise
+            # Another process was faster; what it wrote is taken.
+            self._series = DownloadedSeries(self._storage, self.key)
+            self._series.ensure(wanted, self._download)
+        if not len(self):
+            raise UnknownSymbolError(f"Yahoo has no {self.key.timeframe} bars of {self.symbol!r}.")
+        if self.market is None and not self._market_asked:
+            self._ask_market()
+
+    def _download(self, missing: list[TimeRange]) -> Iterator[Delivery]:
+        pin = self._series.pin
+        last = None if pin is None else self._storage.facts(pin).last
+        if pin is None or last is None:
+            if missing[0].start <= EARLIEST:
+                yield from self._begin()
+            return
+        if not may_have_traded(self.market or Market(), self.zone, missing[-1].start, missing[-1].end):
+            return
+        if self.key.timeframe == "day":
+            yield from self._continue_days(pin, last)
+        else:
+            yield from self._continue_minutes(pin, last)
+
+    def _begin(self) -> Iterator[Delivery]:
+        """Download all that Yahoo has."""
+        asked = int(now())
+        try:
+            frame = self._bars().dropna()
+        except UnknownSymbolError:
+            frame = pd.DataFrame()
+        if frame.empty:
+            self._storage.record_coverage(
+                self.key.asset, TimeRange(EARLIEST, asked), SOURCE, self.key.timeframe, adjustment=ADJUSTMENT
+            )
+            return
+        if self.market is None:
+            self._ask_market()
+        yield self._delivery(frame, asked)
+        if self.key.timeframe == "day":
+            self._remember_actions(frame)
+
+    def _continue_days(self, pin: SeriesPin, last: EpochSeconds) -> Iterator[Delivery]:
+        """Download the days from the last one on; all of them anew if their prices are adjusted to something new."""
+        asked = int(now())
+        frame = self._bars(since=last).dropna()
+        starts = starts_of(frame)
+        renewed = self._brings_new_actions(frame[starts > last]) or not self._agrees(pin, frame[starts <= last])
+        if renewed:
+            logger.info("the adjusted prices of %s have changed: its daily history is downloaded anew", self.symbol)
+            frame = self._bars().dropna()
+        elif self._same_volumes(pin, frame[starts <= last]):
+            frame = frame[starts > last]
+        yield self._delivery(frame, asked, last=last, replace=renewed)
+        self._remember_actions(frame, anew=renewed)
+
+    def _continue_minutes(self, pin: SeriesPin, last: EpochSeconds) -> Iterator[Delivery]:
+        """Download the intraday bars since the last one; rescale the stored ones if there was a split since."""
+        asked = int(now())
+        kept = asked - int(KEPT[self.key.timeframe].total_seconds())
+        day = int(datetime.combine(self._day_of(last), datetime.min.time(), ZoneInfo(self.zone)).timestamp())
+        answer = self._bars(since=max(day, kept + 60))
+        actions = answer if day >= kept else self._provider.bars(self.symbol, "day", _utc(day)).frame
+        frame = answer.dropna()
+        starts = starts_of(frame)
+        ratio = self._ratio_since(actions, last)
+        fresh = frame[starts > last]
+        if ratio != 1.0 and not self._is_adjusted_by(ratio, pin, frame[starts <= last]):
+            logger.info("%s was split: its stored %s bars are rescaled", self.symbol, self.key.timeframe)
+            stored = rescaled(self._storage.read_pandas(pin).tz_convert("UTC"), ratio)
+            yield self._delivery(pd.concat([stored, fresh]), asked, last=last, replace=True)
+        else:
+            yield self._delivery(fresh, asked, last=last)
+
+    def _bars(self, since: EpochSeconds | None = None) -> pd.DataFrame:
+        """Download bars, those with gaps included, which Lumibot leaves out."""
+        answer = self._provider.bars(self.symbol, self.key.timeframe, None if since is None else _utc(since))
+        if len(answer.frame):
+            self._zone = answer.zone
+        return answer.frame
+
+    def _delivery(
+        self, frame: pd.DataFrame, asked: int, *, last: EpochSeconds | None = None, replace: bool = False
+    ) -> Delivery:
+        """Return what is to be stored, and what it covers: up to its last closed bar, or what is long past."""
+        length = bar_seconds(self.key.timeframe)
+        closed = starts_of(frame)
+        closed = closed[closed + length <= asked]
+        latest = int(closed[-1]) if len(closed) else last
+        end = max(asked - BELIEVED[self.key.timeframe], EARLIEST if latest is None else self._end_of(latest))
+        metadata: dict[str, Any] = {_SYMBOL: self.symbol, "zone": self.zone}
+        if self._market is not None:
+            metadata |= {"market": self._market.name, "market_zone": self._market.zone}
+        return Delivery(TimeRange(EARLIEST, min(end, asked)), frame, metadata, replace)
+
+    def _end_of(self, start: EpochSeconds) -> EpochSeconds:
+        """Return the end of a bar: for days, the next midnight of the exchange."""
+        if self.key.timeframe != "day":
+            return start + bar_seconds(self.key.timeframe)
+        following = self._day_of(start) + timedelta(days=1)
+        return int(datetime.combine(following, datetime.min.time(), ZoneInfo(self.zone)).timestamp())
+
+    def _day_of(self, time: EpochSeconds) -> date:
+        return datetime.fromtimestamp(time, ZoneInfo(self.zone)).date()
+
+    # -- dividends and splits --------------------------------------------------------------------------------
+
+    def _actions_in(self, frame: pd.DataFrame) -> dict[str, set[CorporateAction]]:
+        """Return the splits and the dividends (capital gains are paid out likewise) of daily bars."""
+        days = [self._day_of(start) for start in starts_of(frame).tolist()]
+        found: dict[str, set[CorporateAction]] = {"split": set(), "dividend": set()}
+        for name in _ACTIONS:
+            for day, value in zip(days, frame[name].tolist() if name in frame else [], strict=False):
+                if value and name == "stock_splits":
+                    found["split"].add(CorporateAction(day, split_from=1.0, split_to=value))
+                elif value:
+                    found["dividend"].add(CorporateAction(day, amount=value))
+        return found
+
+    def _known_actions(self, kind: str) -> set[CorporateAction]:
+        known = self._storage.corporate_actions(self.key.asset, SOURCE, kind)
+        return set() if known is None else set(known.actions)
+
+    def _brings_new_actions(self, frame: pd.DataFrame) -> bool:
+        return any(actions - self._known_actions(kind) for kind, actions in self._actions_in(frame).items() if actions)
+
+    def _remember_actions(self, frame: pd.DataFrame, *, anew: bool = False) -> None:
+        for kind, actions in self._actions_in(frame).items():
+            known = self._storage.corporate_actions(self.key.asset, SOURCE, kind)
+            before = set() if known is None else set(known.actions)
+            after = actions if anew else before | actions
+            if known is None or after != before:
+                self._storage.record_corporate_actions(self.key.asset, sorted(after, key=_ex_date), SOURCE, kind)
+
+    def _ratio_since(self, actions: pd.DataFrame, last: EpochSeconds) -> float:
+        """Return how many shares one of the last stored bar's day has become."""
+        if "stock_splits" not in actions:
+            return 1.0
+        day = self._day_of(last)
+        later = np.array([self._day_of(start) > day for start in starts_of(actions).tolist()], dtype=bool)
+        splits = actions["stock_splits"].to_numpy()[later]
+        return float(np.prod(splits[splits > 0]))
+
+    def _is_adjusted_by(self, ratio: float, pin: SeriesPin, again: pd.DataFrame) -> bool:
+        """Tell whether the stored bars know of a split, by some of them that were downloaded again."""
+        stored, given = self._both(pin, again, "close")
+        if not len(stored):
+            return False
+        between = abs(np.log(np.median(stored / given)))
+        return bool(between < abs(np.log(ratio)) / 2)
+
+    def _agrees(self, pin: SeriesPin, again: pd.DataFrame) -> bool:
+        """Tell whether stored bars have the prices that Yahoo gives now."""
+        names = [name for name in _PRICES if name in again]
+        return all(np.allclose(*self._both(pin, again, name), rtol=ROUNDING, atol=0, equal_nan=True) for name in names)
+
+    def _same_volumes(self, pin: SeriesPin, again: pd.DataFrame) -> bool:
+        stored, given = self._both(pin, again, "volume")
+        return len(stored) == len(again) and bool(np.array_equal(stored, given))
+
+    def _both(self, pin: SeriesPin, again: pd.DataFrame, column: str) -> tuple[Any, Any]:
+        """Return a column of bars that were downloaded again, as stored and as given now, of those that are stored."""
+        if again.empty:
+            return np.empty(0), np.empty(0)
+        starts = starts_of(again)
+        stored = self._storage.read_bars(pin, TimeRange(int(starts[0]), int(starts[-1]) + 1), [column], remember=False)
+        _, here, there = np.intersect1d(stored.times, starts, assume_unique=True, return_indices=True)
+        return stored.columns[column][here], again[column].to_numpy()[there]
+
+    # -- market and time zone --------------------------------------------------------------------------------
+
+    @property
+    def zone(self) -> str:
+        """Name of the exchange's time zone."""
+        if self._zone is None:
+            self._look_up()
+        return self._zone or NEW_YORK
+
+    def _look_up(self) -> None:
+        """Read what the last write noted of the symbol, or earlier ones, at this timeframe or another."""
+        pin = self._series.pin
+        last = None if pin is None else self._storage.facts(pin).last
+        if pin is not None and last is not None and self._take(self._storage.ingests(pin, [TimeRange(last, last + 1)])):
+            return
+        for timeframe in dict.fromkeys((self.key.timeframe, *TIMEFRAMES)):
+            key = SeriesKey(self.key.asset, SOURCE, timeframe, ADJUSTMENT)
+            if self._take(notes_of(self._storage, key, self._as_of)):
+                return
+
+    def _take(self, notes: Sequence[IngestInfo]) -> bool:
+        """Take over what notes say of the zone and the market; tell whether both are known now."""
+        for note in reversed(notes):
+            self._zone = self._zone or note.metadata.get("zone")
+            if self._market is None and "market" in note.metadata:
+                self._market = Market(note.metadata["market"], note.metadata["market_zone"])
+        return self._market is not None
+
+    def _ask_market(self) -> None:
+        """Ask Yahoo where the symbol is traded; that it could not be had is told, and Lumibot's rule for it kept."""
+        self._market_asked = True
+        try:
+            self._market = self._provider.market(self.symbol)
+        except ProviderError as error:
+            logger.warning(
+                "Yahoo did not say where %s is traded (%s). Its bars are stamped at midnight in this backtest.",
+                self.symbol,
+                error,
+            )
+            return
+        if self._series.pin is not None:
+            note = {"zone": self.zone, "market": self._market.name, "market_zone": self._market.zone}
+            take_note(self._storage, self.key, note)
+
+
+@lru_cache(maxsize=64)
+def _index(stamps: Stamps, times: bytes, name: str, unit: str) -> pd.DatetimeIndex:
+    """Make the index of a frame; those of several symbols are mostly the same, and then one and the same object."""
+    stamped = stamps.stamped(np.frombuffer(times, dtype=np.int64))
+    index = pd.DatetimeIndex(stamped * SECOND, tz="UTC", name=name).as_unit(unit)
+    local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
+    return local
+
+
+def rescaled(bars: pd.DataFrame, ratio: float) -> pd.DataFrame:
+    """Return bars from before a split as they are counted after it: `ratio` new shares for each old one."""
+    after: pd.DataFrame = bars.copy()
+    for name in (*_PRICES, "dividend", "capital_gains"):
+        if name in after:
+            after[name] = after[name] / ratio
+    after["volume"] = (after["volume"] * ratio).round().astype(bars["volume"].dtype)
+    return after
+
+
+def notes_of(storage: DataStorageInterface, key: SeriesKey, as_of: datetime | None = None) -> tuple[IngestInfo, ...]:
+    """Return the writes to a series, with bars or without, the earliest first."""
+    try:
+        pin = storage.pin(key, as_of=as_of)
+    except SeriesNotFoundError:
+        return ()
+    return tuple(sorted((*storage.ingests(pin), *storage.empty_answers(pin)), key=lambda ingest: ingest.ingest_id))
+
+
+def take_note(storage: DataStorageInterface, key: SeriesKey, note: Mapping[str, Any]) -> None:
+    """Keep something with a series, bars or not."""
+    nothing = pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC"))
+    storage.store_ohlcv_data(
+        key.asset, nothing, key.source, key.timeframe, adjustment=key.adjustment, covered=ASIDE, metadata=note
+    )
+
+
+def symbol_that_answered(storage: DataStorageInterface, key: SeriesKey, as_of: datetime | None = None) -> str | None:
+    """Return under which of Yahoo's symbols the bars of an asset were found, if that was not the first one."""
+    symbols = [note.metadata.get(_SYMBOL) for note in notes_of(storage, key, as_of)]
+    return next((str(symbol) for symbol in reversed(symbols) if symbol), None)
+
+
+def remember_symbol(storage: DataStorageInterface, key: SeriesKey, symbol: str) -> None:
+    """Remember under which of Yahoo's symbols the bars of an asset were found."""
+    take_note(storage, key, {_SYMBOL: symbol})
+
+
+def _utc(time: EpochSeconds) -> datetime:
+    return datetime.fromtimestamp(time, ZoneInfo("UTC"))
+
+
+def _ex_date(action: CorporateAction) -> date:
+    return action.ex_date

@@ -1,0 +1,1 @@
+"""Readers of Lumibot's Yahoo cache."""

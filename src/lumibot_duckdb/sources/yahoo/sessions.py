@@ -1,0 +1,136 @@
+"""When Yahoo's markets trade, and which time of the day Lumibot stamps their bars with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pandas_market_calendars
+
+from lumibot_duckdb.sources.yahoo.client import Market
+from lumibot_duckdb.storage.api import EpochSeconds
+from lumibot_duckdb.windows.framed_series import RowTimes
+from lumibot_duckdb.windows.series_view import SECOND, Int64Array
+
+NEW_YORK = "America/New_York"
+_DAY = 86_400
+_MINUTE = 60 * SECOND
+_SURELY = 11 * _DAY
+"""No market is closed for so long at a time (longer closures cost a request, nothing else)."""
+
+_EVERY_DAY = ("ccc_market",)
+_SUNDAY_TOO = ("us24_market", "ccy_market")
+"""Futures and currencies trade from Sunday evening on."""
+
+_SUNDAY_ZONES = ("Asia/Jerusalem", "Asia/Riyadh", "Asia/Kuwait", "Asia/Qatar", "Africa/Cairo")
+_SATURDAY, _SUNDAY = 5, 6
+
+
+def may_have_traded(market: Market, zone: str, start: EpochSeconds, end: EpochSeconds) -> bool:
+    """Tell whether there may be bars in a range of time, in a market whose days are those of `zone`.
+
+    US stocks trade when New York's exchange does; others, whose holidays are not known here, from Monday to Friday.
+    """
+    if start >= end:
+        return False
+    if end - start > _SURELY or market.name in _EVERY_DAY:
+        return True
+    first, last = (datetime.fromtimestamp(time, ZoneInfo(zone)).date() for time in (start, end - 1))
+    if market.name == "us_market":
+        return any(opens < end and closes > start for opens, closes in _new_york_sessions(first, last))
+    closed = {_SATURDAY} if market.name in _SUNDAY_TOO or zone in _SUNDAY_ZONES else {_SATURDAY, _SUNDAY}
+    return any((first + timedelta(n)).weekday() not in closed for n in range((last - first).days + 1))
+
+
+@lru_cache(maxsize=64)
+def _new_york_sessions(first: date, last: date) -> tuple[tuple[int, int], ...]:
+    schedule = pandas_market_calendars.get_calendar("NYSE").schedule(first, last)
+    opens, closes = (
+        pd.DatetimeIndex(schedule[name]).as_unit("s").asi8.tolist() for name in ("market_open", "market_close")
+    )
+    return tuple(zip(opens, closes, strict=True))
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """The times that Lumibot gives to bars: all of a day the same, `minute` minutes after midnight in `zone`.
+
+    It does so with bars of every length, and leaves their seconds. Without a zone bars keep their starts.
+    """
+
+    zone: str = ""
+    minute: int = 0
+
+    @classmethod
+    def of(cls, market: Market) -> Stamps:
+        """Return how the bars of a market are stamped: at the end of the session if it is a US or a crypto one."""
+        minutes = {"us_market": 16 * 60, "ccc_market": 23 * 60 + 59}
+        return cls(market.zone, minutes[market.name]) if market.name in minutes and market.zone else cls()
+
+    def stamped(self, times: Int64Array) -> Int64Array:
+        """Return the stamps (seconds, UTC) of bars by their starts."""
+        if not self.zone:
+            return times
+        local = pd.DatetimeIndex(times * SECOND, tz="UTC").tz_convert(self.zone).tz_localize(None)
+        stamps = local.normalize() + pd.Timedelta(minutes=self.minute) + pd.to_timedelta(local.second, unit="s")
+        first_of_two = np.ones(len(stamps), dtype=bool)
+        there = stamps.tz_localize(self.zone, ambiguous=first_of_two, nonexistent="shift_forward")
+        found: Int64Array = there.tz_convert("UTC").as_unit("s").asi8
+        return found
+
+    def day_of(self, time: int) -> tuple[int, int, int]:
+        """Return a day's midnight, its first stamp and the next midnight (ns, UTC) for a time on it (ns)."""
+        seconds = time // SECOND
+        midnight, stamp, following = _day(self.zone, self.minute, seconds)
+        return midnight * SECOND, stamp * SECOND, following * SECOND
+
+
+@lru_cache(maxsize=1024)
+def _day(zone: str, minute: int, seconds: EpochSeconds) -> tuple[int, int, int]:
+    there = ZoneInfo(zone)
+    day = datetime.fromtimestamp(seconds, there).replace(hour=0, minute=0, second=0, microsecond=0)
+    stamp = day.replace(hour=minute // 60, minute=minute % 60)
+    return int(day.timestamp()), int(stamp.timestamp()), int((day + timedelta(days=1)).timestamp())
+
+
+class StampedRows:
+    """Rows of a series by the stamps of their bars (nanoseconds, UTC), which may be the same for all bars of a day.
+
+    `rows` are the same rows by the starts of their bars, `index_of` makes the frames' index of starts (seconds, UTC).
+    """
+
+    def __init__(self, rows: RowTimes, stamps: Stamps, index_of: Callable[[Int64Array], pd.DatetimeIndex]) -> None:
+        self._rows = rows
+        self._stamps = stamps
+        self._index_of = index_of
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row_at(self, time: int) -> int:
+        """Return the last row stamped at or before a time; -1 before the first."""
+        return self.row_from(time + 1) - 1
+
+    def row_from(self, time: int) -> int:
+        """Return the first row stamped at or after a time; `len(self)` past the last."""
+        if not self._stamps.zone:
+            return self._rows.row_from(time)
+        midnight, stamp, following = self._stamps.day_of(time)
+        if time <= stamp:
+            return self._rows.row_from(midnight)
+        after = self._rows.row_from(following)
+        if time >= stamp + _MINUTE:
+            return after
+        first = self._rows.row_from(midnight)
+        seconds = self._rows.index(first, after).as_unit("ns").asi8 % _MINUTE  # of bars that start off the minute
+        return first + int((stamp + seconds).searchsorted(time, side="left"))
+
+    def index(self, start: int, stop: int) -> pd.DatetimeIndex:
+        """Return rows `[start, stop)` of the frames' index."""
+        starts: Int64Array = self._rows.index(start, stop).as_unit("s").asi8
+        return self._index_of(starts)

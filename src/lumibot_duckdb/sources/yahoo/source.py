@@ -1,0 +1,266 @@
+"""`YahooData` and `YahooDataBacktesting` on the store: Lumibot's Yahoo source, which asks for what the store lacks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from lumibot.backtesting import YahooDataBacktesting as LumibotYahooDataBacktesting
+from lumibot.data_sources import YahooData as LumibotYahooData
+from lumibot.entities import Asset
+
+from lumibot_duckdb.sources.shared.class_substitution import StandIn
+from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
+from lumibot_duckdb.sources.shared.errors import UnknownSymbolError
+from lumibot_duckdb.sources.yahoo.client import YahooProvider
+from lumibot_duckdb.sources.yahoo.history import (
+    ADJUSTMENT,
+    SOURCE,
+    YahooHistory,
+    remember_symbol,
+    symbol_that_answered,
+)
+from lumibot_duckdb.sources.yahoo.sessions import StampedRows
+from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey
+from lumibot_duckdb.storage.identity import asset_key
+from lumibot_duckdb.windows.bar_table import Values
+from lumibot_duckdb.windows.framed_series import FramedSeries, Shape, frame_of_bars, price_change
+
+logger = logging.getLogger(__name__)
+
+_TIMEFRAMES = {"1d": "day", "15m": "15minute", "1m": "minute"}
+_DAY = timedelta(days=1)
+_LET_GO_EVERY = 50
+"""Series after whose first touch the store's file is let go of: DuckDB keeps what it read as long as it is open."""
+
+_PRICES = ("open", "high", "low")
+_AS_LUMIBOT_HAS_THEM = {"capital_gains": "Capital Gains"}
+_DERIVED = ("price_change", "dividend_yield", "return")
+
+
+class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=StandIn):  # type: ignore[misc]
+    """Drop-in for Lumibot's class of this name.
+
+    Bars are downloaded when a strategy first needs them, kept in the store, and never asked for again. `max_memory`
+    bounds, in bytes, what the windows of all assets hold together. With `auto_adjust`, prices are adjusted for
+    dividends as `yfinance` does it.
+    """
+
+    def __init__(
+        self,
+        auto_adjust: bool = False,
+        datetime_start: datetime | None = None,
+        datetime_end: datetime | None = None,
+        *,
+        use_duckdb: bool = True,
+        storage: DataStorageInterface | str | Path | None = None,
+        max_memory: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._absent: set[Any] = set()
+        self._loading = threading.RLock()  # Lumibot asks from several threads
+        self._provider: YahooProvider | None = None
+        super().__init__(
+            auto_adjust=auto_adjust,
+            datetime_start=datetime_start,
+            datetime_end=datetime_end,
+            use_duckdb=use_duckdb,
+            storage=storage,
+            max_memory=max_memory,
+            **kwargs,
+        )
+
+    @property
+    def provider(self) -> YahooProvider:
+        """Yahoo."""
+        if self._provider is None:
+            self._provider = YahooProvider()
+        return self._provider
+
+    # -- requests --------------------------------------------------------------------------------------------
+
+    def _pull_source_symbol_bars(
+        self,
+        asset: Any,
+        length: int,
+        timestep: str = "day",
+        timeshift: Any = None,
+        quote: Any = None,
+        exchange: Any = None,
+        include_after_hours: bool = True,
+    ) -> pd.DataFrame | None:
+        """Return the last `length` rows before the clock, by Lumibot's rule for each timestep."""
+        data = self._get_source_symbol_data(asset, timestep) if self.use_duckdb else None
+        if not self.use_duckdb or not isinstance(data, (FramedSeries, type(None))):
+            bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
+                asset, length, timestep, timeshift, quote, exchange, include_after_hours
+            )
+            return bars
+        if data is None:
+            return None
+        end = self._get_filtered_end_index(data, timestep, timeshift=timeshift)
+        frame = data.frame(max(0, end - length), end)
+        return frame if len(frame) else None
+
+    def _pull_source_bars(
+        self,
+        assets: Any,
+        length: int,
+        timestep: str = "day",
+        timeshift: Any = None,
+        quote: Any = None,
+        include_after_hours: bool = False,
+    ) -> dict[Any, pd.DataFrame | None]:
+        """Return the rows of several assets. Lumibot's own fails with a `RecursionError` for those not yet loaded."""
+        if not self.use_duckdb:
+            found: dict[Any, pd.DataFrame | None] = super()._pull_source_bars(
+                assets, length, timestep, timeshift, quote, include_after_hours
+            )
+            return found
+        return {asset: self._pull_source_symbol_bars(asset, length, timestep, timeshift) for asset in assets}
+
+    def _get_filtered_end_index(self, data: Any, timestep: str, timeshift: Any = None, asset: Any = None) -> int:
+        """Return how many rows are seen: of days those until yesterday, else those before the clock."""
+        if not isinstance(data, FramedSeries):
+            return int(super()._get_filtered_end_index(data, timestep, timeshift=timeshift, asset=asset))
+        end = self.to_default_timezone(self._datetime)
+        if timestep == "day":
+            end = end.replace(hour=23, minute=59, second=59, microsecond=999_999) - _DAY
+        if timeshift:
+            end = end - (timedelta(days=timeshift) if isinstance(timeshift, int) else timeshift)
+        return data.rows.row_from(pd.Timestamp(end).as_unit("ns").value)
+
+    def _get_last_daily_open_price(
+        self, asset: Any, timestep: str, quote: Any = None, exchange: Any = None
+    ) -> float | None:
+        """Return the open of the last day that is seen, which Lumibot takes from the interval it loaded last."""
+        data = self._get_source_symbol_data(asset, timestep) if self.use_duckdb else None
+        if not isinstance(data, FramedSeries):
+            price: float | None = super()._get_last_daily_open_price(asset, timestep, quote, exchange)
+            return price
+        end = self._get_filtered_end_index(data, timestep)
+        if end <= 0:
+            return None
+        opens: FramedSeries = self._data_open_values.get(asset, data)
+        value: float = opens.value("open", end - 1)
+        return value
+
+    # -- bars ------------------------------------------------------------------------------------------------
+
+    def _get_source_symbol_data(self, asset: Any, timestep: str) -> Any:
+        """Return the frame of an asset that Lumibot would hold; None, which is told once, if Yahoo has none."""
+        if not self.use_duckdb:
+            return super()._get_source_symbol_data(asset, timestep)
+        if isinstance(asset, str):
+            asset = Asset(symbol=asset)
+        interval = self._interval(timestep)
+        key = self._store_key(asset, interval)
+        data = self._data_store.get(key)
+        if data is not None or key in self._absent:
+            return data
+        with self._loading:
+            if key not in self._data_store and key not in self._absent:
+                history = self._history(asset, _TIMEFRAMES[interval])
+                if history is None:
+                    self._absent.add(key)
+                    logger.error(
+                        "Yahoo has no %s bars of %s. Check the symbol, and whether Yahoo has this kind of bars for it.",
+                        _TIMEFRAMES[interval],
+                        asset.symbol,
+                    )
+                else:
+                    self._append_data(asset, self._framed(history), interval)
+                    if len(self._data_store) % _LET_GO_EVERY == 0:
+                        self.storage.close()
+            return self._data_store.get(key)
+
+    def _append_data(self, asset: Any, data: Any, interval: str = "1d") -> Any:
+        """Put a frame in the data store."""
+        if not isinstance(data, FramedSeries):
+            return super()._append_data(asset, data, interval)
+        self._data_store[self._store_key(asset, interval)] = data
+        self._data_open_values[asset] = data
+        return data
+
+    def _interval(self, timestep: str) -> str:
+        return _interval_of(type(self), timestep)
+
+    def _history(self, asset: Asset, timeframe: str) -> YahooHistory | None:
+        """Return the history of the first of Yahoo's symbols for an asset that has bars; None if none has."""
+        symbols = self._symbols_of(asset)
+        key = SeriesKey(asset_key(asset), SOURCE, timeframe, ADJUSTMENT)
+        if len(symbols) > 1 and (known := symbol_that_answered(self.storage, key, self.as_of)) in symbols:
+            symbols = [known]
+        for place, symbol in enumerate(symbols):
+            history = YahooHistory(self.storage, self.provider, symbol, timeframe, as_of=self.as_of)
+            try:
+                history.have(self._last_needed(timeframe))
+            except UnknownSymbolError:
+                continue
+            if len(history):
+                if place:
+                    remember_symbol(self.storage, key, symbol)
+                return history
+        return None
+
+    def _symbols_of(self, asset: Asset) -> list[str]:
+        """Return under which symbols Lumibot looks for an asset, in its order."""
+        if asset.asset_type in ("futures", Asset.AssetType.FUTURE):
+            return list(self._format_futures_symbol(asset.symbol))
+        if asset.asset_type == Asset.AssetType.INDEX:
+            return list(self._format_index_symbol(asset.symbol))
+        return [asset.symbol]
+
+    def _last_needed(self, timeframe: str) -> datetime:
+        """Return until when bars can matter: the last price of intraday bars is looked for a day ahead, by Lumibot."""
+        end: datetime = self.datetime_end
+        if timeframe != "day":
+            return end + _DAY
+        return end.replace(hour=23, minute=59, second=59)
+
+    def _framed(self, history: YahooHistory) -> FramedSeries:
+        view = history.view
+        assert view is not None
+        framed = frame_of_bars(view, _shape(history, view.frame_columns(), adjust=self.auto_adjust), self.budget)
+        framed.rows = StampedRows(framed.rows, history.stamps, history.index_of)
+        return framed
+
+
+class YahooDataBacktesting(YahooData, LumibotYahooDataBacktesting):  # type: ignore[misc]
+    """Drop-in for Lumibot's class of this name; see `YahooData`."""
+
+    def __init__(self, datetime_start: datetime, datetime_end: datetime, **kwargs: Any) -> None:
+        super().__init__(datetime_start=datetime_start, datetime_end=datetime_end, **kwargs)
+
+
+@lru_cache(maxsize=256)
+def _interval_of(source: type[YahooData], timestep: str) -> str:
+    """Return Yahoo's interval for a timestep. Raises what Lumibot raises for one that Yahoo has not."""
+    return str(source._parse_source_timestep(source, timestep, reverse=True))
+
+
+def _shape(history: YahooHistory, columns: list[str], *, adjust: bool) -> Shape:
+    """Return how Lumibot's frame is made of stored bars."""
+    given = [name for name in columns if name != "adj_close"]
+
+    def make(stored: Mapping[str, Values]) -> Mapping[str, Values]:
+        bars = {name: stored[name] for name in given}
+        if adjust:
+            ratio = stored["adj_close"] / stored["close"]
+            bars |= {name: bars[name] * ratio for name in _PRICES} | {"close": stored["adj_close"]}
+        change = price_change(bars["close"])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            dividend_yield = bars["dividend"] / bars["close"]
+        made = {_AS_LUMIBOT_HAS_THEM.get(name, name): values for name, values in bars.items()}
+        return made | {"price_change": change, "dividend_yield": dividend_yield, "return": dividend_yield + change}
+
+    names = [_AS_LUMIBOT_HAS_THEM.get(name, name) for name in given]
+    reads = columns if adjust else given
+    return Shape((*names, *_DERIVED), reads, make, look_back=1, index=history.index_of)

@@ -1,0 +1,165 @@
+"""Yahoo out of the store: the frames that a `yfinance` ticker gave, and where its symbol is traded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from lumibot.strategies import _strategy
+from lumibot.tools.yahoo_helper import YahooHelper
+from yfinance import utils
+from yfinance.base import TickerBase
+from yfinance.data import YfData
+from yfinance.exceptions import YFException
+
+from lumibot_duckdb.sources.shared.replacing import replaced
+from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers
+from lumibot_duckdb.sources.yahoo.client import COLUMNS, Market, YahooProvider
+from lumibot_duckdb.sources.yahoo.history import EARLIEST, YahooHistory
+from lumibot_duckdb.sources.yahoo.sessions import may_have_traded
+from lumibot_duckdb.storage.api import TimeRange
+
+_TIMEFRAMES = {"1d": "day", "15m": "15minute", "1m": "minute"}
+_YAHOOS = {ours: theirs for theirs, ours in COLUMNS.items()}
+_ACTIONS = ["Dividends", "Stock Splits", "Capital Gains"]
+_DAYS = re.compile(r"(\d+)d")
+
+_needed_until: ContextVar[datetime | None] = ContextVar("until when Lumibot needs bars", default=None)
+
+
+@contextmanager
+def answering(answers: StoredAnswers) -> Iterator[None]:
+    """Have every `yfinance` ticker answered from the store meanwhile."""
+    fetch, benchmark = YahooHelper.fetch_symbol_data, _strategy.get_symbol_returns
+
+    def fetch_symbol_data(
+        symbol: str, caching: bool = True, last_needed_datetime: datetime | None = None, interval: str = "1d"
+    ) -> Any:
+        with _needing_bars_until(last_needed_datetime or _needed_until.get()):
+            return fetch(symbol, caching=caching, last_needed_datetime=last_needed_datetime, interval=interval)
+
+    def get_symbol_returns(symbol: Any, start: Any, end: Any) -> Any:
+        with _needing_bars_until(end):
+            return benchmark(symbol, start, end)
+
+    def history(ticker: Any, *arguments: Any, **settings: Any) -> pd.DataFrame:
+        return _frame(answers, str(ticker.ticker), *arguments, **settings)
+
+    def get_info(ticker: Any) -> dict[str, Any]:
+        return _info(answers, str(ticker.ticker))
+
+    def make_request(requests: Any, url: str, *arguments: Any, **settings: Any) -> Any:
+        answers.notes.note(f"what Yahoo has at {url.partition('?')[0]}")
+        raise YFException("the store stands in for Yahoo and does not have this")
+
+    with ExitStack() as standing_in:
+        standing_in.enter_context(replaced(_strategy, "get_symbol_returns", get_symbol_returns))
+        standing_in.enter_context(replaced(YahooHelper, "fetch_symbol_data", staticmethod(fetch_symbol_data)))
+        standing_in.enter_context(replaced(TickerBase, "history", history))
+        standing_in.enter_context(replaced(TickerBase, "get_info", get_info))
+        standing_in.enter_context(replaced(YfData, "_make_request", make_request))
+        yield
+
+
+@contextmanager
+def _needing_bars_until(end: datetime | None) -> Iterator[None]:
+    """Remember until when Lumibot needs bars, since it asks for whole histories."""
+    before = _needed_until.set(end)
+    try:
+        yield
+    finally:
+        _needed_until.reset(before)
+
+
+def _frame(
+    answers: StoredAnswers,
+    symbol: str,
+    period: str | None = None,
+    interval: str = "1d",
+    start: Any = None,
+    end: Any = None,
+    prepost: bool = False,
+    actions: bool = True,
+    auto_adjust: bool = True,
+    back_adjust: bool = False,
+    **settings: Any,
+) -> pd.DataFrame:
+    """Return what `Ticker.history` gives; the arguments are its own."""
+    frame: pd.DataFrame = _bars(answers, symbol, interval)
+    # Minutes are stored from days on which Yahoo's latest ones were others than today's: all of them are given.
+    if len(frame) and interval == "1d":
+        frame = _within(frame, period, start, end)
+    if len(frame) and auto_adjust:
+        frame = utils.auto_adjust(frame)
+    elif len(frame) and back_adjust:
+        frame = utils.back_adjust(frame)
+    if not actions:
+        frame = frame.drop(columns=_ACTIONS, errors="ignore")
+    return frame
+
+
+def _info(answers: StoredAnswers, symbol: str) -> dict[str, Any]:
+    """Return what is stored of a symbol's info: where it is traded."""
+    market = _history(answers, symbol, "day").market
+    if market is None:
+        raise YFException(f"where {symbol} is traded is not stored")
+    said = {"symbol": symbol, "market": market.name, "exchangeTimezoneName": market.zone}
+    return {name: value for name, value in said.items() if value}
+
+
+def _history(answers: StoredAnswers, symbol: str, timeframe: str) -> YahooHistory:
+    return YahooHistory(answers.storage, YahooProvider(), symbol, timeframe, as_of=answers.as_of)
+
+
+def _bars(answers: StoredAnswers, symbol: str, interval: str) -> pd.DataFrame:
+    """Return all bars of a symbol as `yfinance` gave them, unadjusted; note it if bars that matter may be missing."""
+    timeframe = _TIMEFRAMES.get(interval)
+    if timeframe is None:
+        answers.notes.note(f"{interval} bars of {symbol} from Yahoo")
+        return _nothing()
+    history = _history(answers, symbol, timeframe)
+    until = _needed_until.get()
+    wanted = TimeRange(
+        EARLIEST, max(EARLIEST, answers.now if until is None else int(pd.Timestamp(until).timestamp()) + 1)
+    )
+    missing = answers.missing(history.key, wanted)
+    pin = answers.pin(history.key)
+    if pin is None or not answers.storage.facts(pin).rows:
+        if missing:
+            answers.notes.note(history.key.label())
+        return _nothing()
+    market, zone = history.market or Market(), history.zone
+    answers.note(history.key, [gap for gap in missing if may_have_traded(market, zone, gap.start, gap.end)])
+    frame: pd.DataFrame = answers.storage.read_pandas(pin).rename(columns=_YAHOOS)
+    frame.index = pd.DatetimeIndex(frame.index).tz_convert(zone).rename("Date" if timeframe == "day" else "Datetime")
+    return frame
+
+
+def _within(frame: pd.DataFrame, period: str | None, start: Any, end: Any) -> pd.DataFrame:
+    """Return the last days that there are ("7d"), or those from `start` on and before `end`; else all."""
+    index = pd.DatetimeIndex(frame.index)
+    first = 0 if start is None else int(index.searchsorted(_moment(start, index)))
+    stop = len(index) if end is None else int(index.searchsorted(_moment(end, index)))
+    if period is not None and (days := _DAYS.fullmatch(period)):
+        first = max(0, len(index) - int(days[1]))
+    elif period not in (None, "max"):
+        raise YFException(f"the store stands in for Yahoo, and has no answer for the period {period!r}")
+    within: pd.DataFrame = frame.iloc[first:stop]
+    return within
+
+
+def _nothing() -> pd.DataFrame:
+    nothing: pd.DataFrame = pd.DataFrame()
+    return nothing
+
+
+def _moment(moment: Any, index: pd.DatetimeIndex) -> pd.Timestamp:
+    """Return a moment in the zone of an index; one without a zone is the exchange's."""
+    stamp = pd.Timestamp(moment)
+    there: pd.Timestamp = stamp.tz_localize(index.tz) if stamp.tz is None else stamp.tz_convert(index.tz)
+    return there

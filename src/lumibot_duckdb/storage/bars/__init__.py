@@ -1,0 +1,1 @@
+"""Bars in the store: input checks, layout, versions, coverage, writing and reading."""

@@ -1,0 +1,84 @@
+"""Arithmetic on covered time ranges. Pure: no database, no clock.
+
+A range is covered when it was asked for and answered. All ranges are half-open, in epoch seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+
+import pytz
+
+from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
+from lumibot_duckdb.storage.timeframes import bar_seconds
+
+# A provider that has nothing yet for the last days may simply be late, or down. One that has nothing for older days
+# is asked again now and then, since providers do backfill.
+RECENT = timedelta(days=7)
+BELIEVE_RECENT_EMPTY = timedelta(hours=24)
+BELIEVE_OLD_EMPTY = timedelta(days=30)
+
+_NEW_YORK = pytz.timezone("America/New_York")
+_DAY = 86_400
+# Intraday bars start on multiples of their length, or, from 30 minutes up, on any half hour (sessions open at 9:30).
+_LARGEST_GRID = 1800
+
+
+def merged(ranges: Iterable[TimeRange]) -> list[TimeRange]:
+    """Return the union of the ranges: sorted, without overlaps, touching ranges joined, empty ones left out."""
+    result: list[TimeRange] = []
+    for piece in sorted((r for r in ranges if r.start < r.end), key=lambda r: r.start):
+        if result and piece.start <= result[-1].end:
+            result[-1] = TimeRange(result[-1].start, max(result[-1].end, piece.end))
+        else:
+            result.append(piece)
+    return result
+
+
+def missing(wanted: TimeRange, covered: Iterable[TimeRange]) -> list[TimeRange]:
+    """Return what of `wanted` is in none of the covered ranges, sorted."""
+    gaps: list[TimeRange] = []
+    start = wanted.start
+    for piece in merged(covered):
+        if piece.end <= start:
+            continue
+        if piece.start >= wanted.end:
+            break
+        if piece.start > start:
+            gaps.append(TimeRange(start, piece.start))
+        start = piece.end
+    if start < wanted.end:
+        gaps.append(TimeRange(start, wanted.end))
+    return gaps
+
+
+def closed_part(covered: TimeRange, timeframe: str, now: EpochSeconds) -> TimeRange | None:
+    """Return the part of a range in which every bar has closed by `now`; None if there is none."""
+    end = min(covered.end, end_of_closed_bars(timeframe, now))
+    return TimeRange(covered.start, end) if covered.start < end else None
+
+
+def end_of_closed_bars(timeframe: str, now: EpochSeconds) -> EpochSeconds:
+    """Return a time such that every bar that starts before it has closed by `now`.
+
+    Bars of days and longer start at midnight, in UTC or in New York: the earlier of the two is safe for both.
+    """
+    length = bar_seconds(timeframe)
+    if length < _DAY:
+        grid = min(length, _LARGEST_GRID)
+        return (now - length) // grid * grid + grid
+    latest = now - length + _DAY
+    return min(latest // _DAY * _DAY, _new_york_midnight(latest))
+
+
+def believed_until(covered: TimeRange, now: datetime) -> datetime:
+    """Return until when an empty answer, given `now`, for a range counts as an answer."""
+    recent = covered.end > (now - RECENT).timestamp()
+    return now + (BELIEVE_RECENT_EMPTY if recent else BELIEVE_OLD_EMPTY)
+
+
+def _new_york_midnight(time: EpochSeconds) -> EpochSeconds:
+    day = datetime.fromtimestamp(time, timezone.utc).astimezone(_NEW_YORK).replace(tzinfo=None)
+    midnight = _NEW_YORK.localize(day.replace(hour=0, minute=0, second=0, microsecond=0))
+    return int(midnight.timestamp())

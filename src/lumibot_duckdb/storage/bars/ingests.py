@@ -1,0 +1,49 @@
+"""Which writes the bars of a pinned version came with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timezone
+from typing import Any
+
+from lumibot_duckdb.storage.api import IngestInfo, SeriesPin, TimeRange
+from lumibot_duckdb.storage.connection.store_connection import StoreCursor
+from lumibot_duckdb.storage.sql_times import timestamp_literal
+
+_INGESTS = """
+SELECT ingest_id, ingested_at, kind, metadata
+FROM {db}.ingest
+WHERE ingest_id IN (SELECT DISTINCT ingest_id FROM {db}.bar WHERE {which})
+ORDER BY ingest_id
+"""
+_EMPTY_ANSWERS = """
+SELECT ingest_id, ingested_at, kind, metadata
+FROM {db}.ingest
+WHERE series_id = ? AND version_id = ? AND ingest_id <= ? AND kind = 'coverage'
+ORDER BY ingest_id
+"""
+
+
+def empty_answers_of(cursor: StoreCursor, pin: SeriesPin) -> tuple[IngestInfo, ...]:
+    """Return the writes to the pinned version that only said that there was nothing, earliest first."""
+    return _listed(cursor.rows(_EMPTY_ANSWERS, [pin.series_id, pin.version_id, pin.ingest_id]))
+
+
+def ingests_of(cursor: StoreCursor, pin: SeriesPin, within: Sequence[TimeRange] | None) -> tuple[IngestInfo, ...]:
+    """Return the ingests of which the pinned version has bars (in some ranges), earliest first."""
+    which = f"version_id = {pin.version_id} AND ingest_id <= {pin.ingest_id}"
+    if within is not None:
+        which += f" AND ({' OR '.join(map(_inside, within)) or 'false'})"
+    return _listed(cursor.rows(_INGESTS.replace("{which}", which)))
+
+
+def _listed(rows: Sequence[tuple[Any, ...]]) -> tuple[IngestInfo, ...]:
+    return tuple(
+        IngestInfo(ingest_id, at.replace(tzinfo=timezone.utc), kind, json.loads(metadata) if metadata else {})
+        for ingest_id, at, kind, metadata in rows
+    )
+
+
+def _inside(piece: TimeRange) -> str:
+    return f"(ts >= {timestamp_literal(piece.start)} AND ts < {timestamp_literal(piece.end)})"

@@ -1,0 +1,285 @@
+"""Checks the frames that come in and turns them into the Arrow columns that are stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from lumibot_duckdb.storage.bars.layout import (
+    PRICES_AND_VOLUME,
+    ColumnLayout,
+    Kind,
+    Layout,
+    bits_name,
+    kind_of,
+    pandas_dtype,
+    physical_name,
+)
+from lumibot_duckdb.storage.errors import InvalidBarsError
+from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
+
+INDEX_NAME = "datetime"
+
+# What Python's datetime can hold in any time zone.
+_EARLIEST = int(np.datetime64("0001-01-03", "s").astype(np.int64))
+_LATEST = int(np.datetime64("9999-12-29", "s").astype(np.int64))
+_LARGEST_EXACT = 2**53
+_HINT = "convert it (df[column] = df[column].astype(...)) or drop it"
+
+
+@dataclass(frozen=True, slots=True)
+class InputColumn:
+    """A column that came in: how it is to lie in the store, and its values for that."""
+
+    layout: ColumnLayout
+    values: pa.Array | None
+    bits: pa.Array | None
+
+
+@dataclass(frozen=True, slots=True)
+class InputBars:
+    """Bars that passed the checks: `times` in epoch seconds, increasing."""
+
+    times: np.ndarray[Any, np.dtype[np.int64]]
+    index_unit: str
+    columns: tuple[InputColumn, ...]
+
+    @property
+    def layout(self) -> Layout:
+        """How the columns are to lie in the store."""
+        return Layout(self.index_unit, tuple(column.layout for column in self.columns))
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def physical(self) -> dict[str, pa.Array]:
+        """Return the stored columns by their name in `bar`."""
+        found: dict[str, pa.Array] = {}
+        for column in self.columns:
+            if column.layout.physical is not None:
+                found[column.layout.physical] = column.values
+            if column.layout.bits is not None and column.bits is not None:
+                found[column.layout.bits] = column.bits
+        return found
+
+    def laid_out_like(self, stored: Layout) -> InputBars:
+        """Return the same bars, lying where the stored columns of the same name and kind do."""
+        columns = []
+        taken = {name for name, _ in stored.physical()}
+        for column in self.columns:
+            old, new = stored.column(column.layout.name), column.layout
+            if new.physical is not None and new.kind is not None:
+                same = old is not None and old.physical is not None and old.kind is new.kind
+                physical = old.physical if same and old else physical_name(new.name, new.kind, taken)
+                columns.append(replace(column, layout=replace(new, physical=physical)))
+                taken.add(str(physical))
+            else:
+                columns.append(column)
+        return replace(self, columns=tuple(columns))
+
+
+def check_bars(label: str, frame: pd.DataFrame) -> InputBars:
+    """Return what is to be stored of a frame; raise `InvalidBarsError`, naming `label` and the first bad row."""
+    if not isinstance(frame, pd.DataFrame):
+        raise InvalidBarsError(f"{label}: bars come as a pandas DataFrame, not as {type(frame).__name__}")
+    names = _column_names(label, frame)
+    if len(frame) == 0:
+        unit: str = frame.index.unit if isinstance(frame.index, pd.DatetimeIndex) else "ns"
+        times: np.ndarray[Any, np.dtype[np.int64]] = np.empty(0, np.int64)
+    else:
+        times, unit = _bar_starts(label, frame.index)
+        if not {"open", "high", "low", "close"} & set(names):
+            raise InvalidBarsError(f"{label}: none of the columns {names} is open, high, low or close")
+        if len(times) > 1 and not (times[1:] > times[:-1]).all():
+            order = np.argsort(times, kind="stable")
+            times, frame = times[order], frame.iloc[order]
+            _refuse_duplicates(label, times)
+    columns: list[InputColumn] = []
+    taken: set[str] = set()
+    for position, name in enumerate(names):
+        column = _column(label, name, frame.iloc[:, position], times, taken)
+        columns.append(column)
+        if column.layout.physical is not None:
+            taken.add(column.layout.physical)
+    return InputBars(times, unit, tuple(columns))
+
+
+def _column_names(label: str, frame: pd.DataFrame) -> list[str]:
+    names: list[str] = []
+    for name in frame.columns:
+        if not isinstance(name, str) or not name:
+            raise InvalidBarsError(f"{label}: the column name {name!r} is not a text; rename the columns")
+        names.append(name.lower() if name.lower() in PRICES_AND_VOLUME else name)
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidBarsError(f"{label}: the column {name!r} is there twice; drop or rename one")
+        if name == INDEX_NAME:
+            raise InvalidBarsError(f"{label}: the column name {name!r} is reserved for the index; drop or rename it")
+    return names
+
+
+def _bar_starts(label: str, index: pd.Index[Any]) -> tuple[np.ndarray[Any, np.dtype[np.int64]], str]:
+    """Return the epoch seconds of a time index, and its resolution."""
+    if not isinstance(index, pd.DatetimeIndex):
+        raise InvalidBarsError(
+            f"{label}: the index holds {index.dtype}, not times; index the bars by their start "
+            "(df.index = pd.to_datetime(..., utc=True)); first row: " + repr(index[0])
+        )
+    if index.tz is None:
+        raise InvalidBarsError(
+            f"{label}: the times have no time zone; first row: {index[0]}. Say which one it is, for example "
+            'df.index = df.index.tz_localize("America/New_York")'
+        )
+    if index.hasnans:
+        row = int(np.argmax(index.isna()))
+        raise InvalidBarsError(f"{label}: row {row} has no time (NaT)")
+    per_second = TICKS_PER_SECOND[index.unit]
+    ticks = index.asi8
+    times = ticks // per_second
+    fractions = times * per_second != ticks
+    if fractions.any():
+        row = int(np.argmax(fractions))
+        raise InvalidBarsError(f"{label}: row {row} ({index[row]}) is not on a whole second; round the times")
+    outside = (times < _EARLIEST) | (times > _LATEST)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise InvalidBarsError(
+            f"{label}: row {row} ({np.datetime64(int(times[row]), 's')}) is outside of the years 1 to 9999"
+        )
+    return times, index.unit
+
+
+def _refuse_duplicates(label: str, times: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+    twice = times[1:] == times[:-1]
+    if twice.any():
+        time = np.datetime64(int(times[int(np.argmax(twice))]), "s")
+        raise InvalidBarsError(f"{label}: the bar of {time} UTC is there twice; keep one (df[~df.index.duplicated()])")
+
+
+def _column(
+    label: str, name: str, series: pd.Series[Any], times: np.ndarray[Any, np.dtype[np.int64]], taken: set[str]
+) -> InputColumn:
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind == "O":
+        return _object_column(label, name, series, times, taken)
+    text = _dtype_text(dtype)
+    if text is None or pandas_dtype(text) != dtype:
+        raise InvalidBarsError(
+            f"{label}: column {name!r} holds {dtype}, which cannot be stored exactly; first row: "
+            f"{series.iloc[0] if len(series) else 'none'!r}. {_HINT}"
+        )
+    kind = kind_of(text)
+    if kind is Kind.NUMBER:
+        values, bits = _numbers(series)
+    elif kind is Kind.TIME:
+        ticks = series.astype("int64").to_numpy()
+        values, bits = pa.array(ticks, mask=series.isna().to_numpy()), None
+    elif kind is Kind.TRUTH:
+        values, bits = _masked(series, pa.bool_()), None
+    else:
+        values, bits = pa.array(series.array, pa.string()), None
+    return InputColumn(
+        ColumnLayout(
+            name=name,
+            dtype=text,
+            physical=physical_name(name, kind, taken),
+            bits=bits_name(name) if bits is not None else None,
+            has_nulls=values.null_count > 0,
+        ),
+        values,
+        bits,
+    )
+
+
+def _dtype_text(dtype: Any) -> str | None:
+    """Return the manifest's word for a dtype; None if it cannot be stored."""
+    if isinstance(dtype, np.dtype):
+        storable = dtype.kind in "biuM" or (dtype.kind == "f" and dtype.itemsize <= 8)
+        return dtype.name if storable and dtype.isnative else None
+    if isinstance(dtype, pd.StringDtype):
+        return f"{'string' if dtype.na_value is pd.NA else 'str'}[{dtype.storage}]"
+    if isinstance(dtype, pd.DatetimeTZDtype) or dtype.name in _MASKED:
+        return str(dtype)
+    return None
+
+
+_MASKED = {"boolean", "Float32", "Float64"} | {f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
+
+
+def _numbers(series: pd.Series[Any]) -> tuple[pa.Array, pa.Array | None]:
+    """Return numbers as DOUBLE, and the 64 bits of those that a DOUBLE does not hold exactly, if any."""
+    stored: Any = series.array
+    masked = not isinstance(series.dtype, np.dtype)
+    gaps = series.array.isna() if masked else None
+    dtype: np.dtype[Any] = stored.dtype.numpy_dtype
+    exact = stored.to_numpy(dtype=dtype, na_value=dtype.type(0)) if masked else series.to_numpy()
+    if dtype.kind == "f":
+        doubles = exact.astype(np.float64, copy=False)
+        inexact = (doubles == 0) & np.signbit(doubles)
+        bits = doubles.view(np.int64) if inexact.any() else None
+        if bits is not None:
+            doubles = doubles + 0.0  # -0.0 becomes 0.0
+    else:
+        doubles = exact.astype(np.float64)
+        # The negative limit as well as the positive: abs() of the smallest integer is negative.
+        inexact = (exact > _LARGEST_EXACT) | (exact < -_LARGEST_EXACT) if dtype.itemsize == 8 else np.zeros(0, bool)
+        wide = np.uint64 if dtype.kind == "u" else np.int64
+        bits = exact.astype(wide).view(np.int64) if inexact.any() else None
+    values = pa.array(doubles, mask=gaps) if masked else pa.array(doubles, from_pandas=True)
+    if bits is None:
+        return values, None
+    return values, pa.array(bits, mask=~inexact if gaps is None else ~inexact | gaps)
+
+
+def _masked(series: pd.Series[Any], arrow_type: pa.DataType) -> pa.Array:
+    if isinstance(series.dtype, np.dtype):
+        return pa.array(series.to_numpy(), arrow_type)
+    gaps = series.isna().to_numpy()
+    return pa.array(series.to_numpy(dtype=bool, na_value=False), arrow_type, mask=gaps)
+
+
+def _object_column(
+    label: str, name: str, series: pd.Series[Any], times: np.ndarray[Any, np.dtype[np.int64]], taken: set[str]
+) -> InputColumn:
+    """Take a column of Python objects: texts, and one kind of missing value."""
+    objects = series.to_numpy()
+    missing = ""
+    for row, value in enumerate(objects):
+        if isinstance(value, str):
+            continue
+        mark = _mark_of_missing(value)
+        if mark is None:
+            raise InvalidBarsError(
+                f"{label}: column {name!r} holds Python objects; row {row} ({_time(times, row)}) has "
+                f"{type(value).__name__} {value!r}. {_HINT}"
+            )
+        if missing not in ("", mark):
+            raise InvalidBarsError(
+                f"{label}: column {name!r} has both {missing} and {mark} for what is missing; row {row} "
+                f"({_time(times, row)}). Use one: df[{name!r}] = df[{name!r}].where(df[{name!r}].notna(), None)"
+            )
+        missing = mark
+    gaps = np.fromiter((not isinstance(value, str) for value in objects), bool, len(objects))
+    if gaps.all():
+        layout = ColumnLayout(name, "object", None, missing=missing or "None", has_nulls=bool(len(objects)))
+        return InputColumn(layout, None, None)
+    layout = ColumnLayout(
+        name, "object", physical_name(name, Kind.TEXT, taken), missing=missing, has_nulls=bool(gaps.any())
+    )
+    return InputColumn(layout, pa.array(objects, pa.string(), from_pandas=True), None)
+
+
+def _mark_of_missing(value: object) -> str | None:
+    if value is None:
+        return "None"
+    if value is pd.NA:
+        return "NA"
+    return "nan" if isinstance(value, float) and np.isnan(value) else None
+
+
+def _time(times: np.ndarray[Any, np.dtype[np.int64]], row: int) -> str:
+    return f"{np.datetime64(int(times[row]), 's')} UTC"

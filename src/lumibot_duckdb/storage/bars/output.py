@@ -1,0 +1,265 @@
+"""Turns stored Arrow columns back into what went in: NumPy arrays, pandas frames, Arrow tables.
+
+A query's answer comes in pieces. Numbers are copied once, from each piece to its place among the columns of the same
+dtype, which lie together as pandas wants them: a frame that nobody else holds is made of them without another copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytz
+
+from lumibot_duckdb.storage.api import BarArrays
+from lumibot_duckdb.storage.bars.input_checks import INDEX_NAME
+from lumibot_duckdb.storage.bars.layout import ColumnLayout, Kind, Layout, pandas_dtype
+from lumibot_duckdb.storage.errors import StoreDamagedError
+from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
+
+# The very object that Lumibot uses, so that index dtypes compare equal.
+NEW_YORK = pytz.timezone("America/New_York")
+
+_MISSING: dict[str, Any] = {"": None, "None": None, "nan": np.nan, "NA": pd.NA}
+_DAY = 86_400
+_NO_TIME = np.iinfo(np.int64).min
+
+
+def chosen(layout: Layout, columns: Sequence[str] | None) -> tuple[ColumnLayout, ...]:
+    """Return the layouts of the named columns (None: all); KeyError for one that the series does not have."""
+    if columns is None:
+        return layout.columns
+    found = {column.name: column for column in layout.columns}
+    for name in columns:
+        if name not in found:
+            raise KeyError(f"the series has no column {name!r}; it has {', '.join(found)}")
+    return tuple(found[name] for name in columns)
+
+
+def in_time_order(table: pa.Table) -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.int64]]]:
+    """Return a stored table sorted by `ts`, and its bar starts in epoch seconds.
+
+    Rows nearly always are in order already, and sorting costs more than reading.
+    """
+    times: np.ndarray[Any, np.dtype[np.int64]] = _single(table["ts"]).view(pa.int64()).to_numpy()
+    if len(times) < 2 or bool((times[1:] > times[:-1]).all()):
+        return table, times
+    order = np.argsort(times, kind="stable")
+    return table.take(pa.array(order)), times[order]
+
+
+def bar_arrays(
+    table: pa.Table, times: np.ndarray[Any, np.dtype[np.int64]], columns: Sequence[ColumnLayout]
+) -> BarArrays:
+    """Return a stored table, with its bar starts, as NumPy arrays that nobody else holds."""
+    arrays = _plain_arrays(table, [column for column in columns if _is_plain(table, column)])
+    arrays = {c.name: arrays[c.name] if c.name in arrays else _array(table, c) for c in columns}
+    return BarArrays(times, arrays)
+
+
+def protect(bars: BarArrays) -> None:
+    """Make arrays read-only, since several may hold them."""
+    for array in (bars.times, *bars.columns.values()):
+        array.setflags(write=False)
+
+
+def frame(bars: BarArrays, layout: Layout, *, copy: bool = True) -> pd.DataFrame:
+    """Return bars as the frame that went in. Without `copy` it takes over the arrays."""
+    index = time_index(bars.times, layout.index_unit)
+    names = [column.name for column in layout.columns]
+    data: Any = _common_block([bars.columns[name] for name in names])
+    if data is not None and all(isinstance(pandas_dtype(column.dtype), np.dtype) for column in layout.columns):
+        data = data.T
+    else:
+        data = {column.name: _pandas_array(bars.columns[column.name], column) for column in layout.columns}
+    made: pd.DataFrame = pd.DataFrame(data, index=index, columns=names, copy=copy)
+    return made
+
+
+def time_index(times: np.ndarray[Any, np.dtype[np.int64]], unit: str) -> pd.DatetimeIndex:
+    """Return bar starts as Lumibot's frames have them: New York time, at the resolution that went in."""
+    # To pandas whole numbers are moments, whatever the zone; localizing would copy them.
+    ticks = times * TICKS_PER_SECOND[unit]
+    index: pd.DatetimeIndex = pd.DatetimeIndex(ticks, dtype=pd.DatetimeTZDtype(unit, NEW_YORK), name=INDEX_NAME)
+    return index
+
+
+def arrow_table(table: pa.Table, layout: Layout) -> pa.Table:
+    """Return a stored table with the frame's columns and types; what is missing is null."""
+    columns = {INDEX_NAME: _single(table["ts"]).cast(pa.timestamp(layout.index_unit)).cast(_utc(layout.index_unit))}
+    for column in layout.columns:
+        columns[column.name] = _arrow_column(table, column)
+    return pa.table(columns)
+
+
+def session_bounds(times: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return first and last bar start of each New York calendar day (n x 2); `times` are sorted epoch seconds."""
+    if not len(times):
+        return np.empty((0, 2), np.int64)
+    starts = _first_of_days(times)
+    ends = np.concatenate((starts[1:], [len(times)])) - 1
+    bounds = np.stack([times[starts], times[ends]], axis=1)
+    bounds.setflags(write=False)
+    return bounds
+
+
+def _first_of_days(times: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the places at which another New York calendar day begins, the first place included."""
+    if times[-1] - times[0] > _DAY * len(times):  # more days than bars
+        days = time_index(times, "s").tz_localize(None).asi8 // _DAY
+        return np.flatnonzero(np.concatenate(([True], days[1:] != days[:-1])))
+    first, last = time_index(times[[0, -1]], "s").tz_localize(None).asi8 // _DAY
+    dates: pd.DatetimeIndex = pd.DatetimeIndex((np.arange(first, last + 1) * _DAY).view("M8[s]"))
+    midnights = dates.tz_localize(NEW_YORK, ambiguous=True, nonexistent=timedelta(hours=1))
+    starts: np.ndarray[Any, np.dtype[np.int64]] = np.unique(times.searchsorted(midnights.asi8))
+    return starts
+
+
+def size_in_bytes(bars: BarArrays) -> int:
+    """Return about how much memory the arrays take; a Python object in them counts as 64 bytes."""
+    arrays = (bars.times, *bars.columns.values())
+    return sum(array.nbytes + (64 * array.size if array.dtype == object else 0) for array in arrays)
+
+
+def _single(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    combined = column.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _utc(unit: str) -> pa.DataType:
+    return pa.timestamp(unit, "UTC")
+
+
+def _is_plain(table: pa.Table, column: ColumnLayout) -> bool:
+    """Tell whether a column is numbers of a NumPy dtype, all of which a DOUBLE holds, with gaps only as NaN."""
+    if column.kind is not Kind.NUMBER or column.physical is None:
+        return False
+    dtype, masked = _number_dtype(column)
+    gaps = table[column.physical].null_count
+    has_bits = column.bits is not None and table[column.bits].null_count < table.num_rows
+    return not has_bits and not (gaps and (masked or dtype.kind != "f"))
+
+
+def _plain_arrays(table: pa.Table, columns: Sequence[ColumnLayout]) -> dict[str, np.ndarray[Any, Any]]:
+    """Copy plain columns out of the pieces of a table: those of one dtype are the rows of one array."""
+    alike: dict[np.dtype[Any], list[ColumnLayout]] = {}
+    for column in columns:
+        alike.setdefault(_number_dtype(column)[0], []).append(column)
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for dtype, members in alike.items():
+        block = np.empty((len(members), table.num_rows), dtype)
+        for row, column in zip(block, members, strict=True):
+            begin = 0
+            for piece in table[column.physical].chunks:
+                row[begin : begin + len(piece)] = piece.to_numpy(zero_copy_only=False)
+                begin += len(piece)
+            arrays[column.name] = row
+    return arrays
+
+
+def _common_block(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any] | None:
+    """Return the array whose rows the arrays are, all of them in this order; None if there is none."""
+    block = arrays[0].base if arrays else None
+    if not isinstance(block, np.ndarray) or block.ndim != 2 or len(block) != len(arrays):
+        return None
+    same = (
+        array.base is block and array.ctypes.data == row.ctypes.data for array, row in zip(arrays, block, strict=True)
+    )
+    return block if all(same) else None
+
+
+def _array(table: pa.Table, column: ColumnLayout) -> np.ndarray[Any, Any]:
+    if column.physical is None:
+        return np.full(table.num_rows, _MISSING[column.missing], dtype=object)
+    stored = _single(table[column.physical])
+    if column.kind is Kind.NUMBER:
+        return _number_array(table, stored, column)
+    if column.kind is Kind.TIME:
+        dtype = pandas_dtype(column.dtype)
+        unit = dtype.unit if isinstance(dtype, pd.DatetimeTZDtype) else np.datetime_data(dtype)[0]
+        return np.array(stored.fill_null(_NO_TIME).to_numpy(zero_copy_only=False).view(f"M8[{unit}]"))
+    if column.kind is Kind.TRUTH and stored.null_count == 0:
+        return np.array(stored.to_numpy(zero_copy_only=False), dtype=bool)
+    objects = np.array(stored.to_numpy(zero_copy_only=False), dtype=object)
+    if stored.null_count:
+        objects[stored.is_null().to_numpy(zero_copy_only=False)] = _missing_value(column)
+    return objects
+
+
+def _number_array(table: pa.Table, stored: pa.Array, column: ColumnLayout) -> np.ndarray[Any, Any]:
+    dtype, masked = _number_dtype(column)
+    if stored.null_count and (masked or dtype.kind != "f"):
+        if not masked:
+            raise StoreDamagedError(f"column {column.name!r} is {column.dtype} but has empty rows; run verify()")
+        numbers = np.array(_exact(table, stored.fill_null(0.0), column, dtype), dtype=object)
+        numbers[stored.is_null().to_numpy(zero_copy_only=False)] = pd.NA
+        return numbers
+    return _exact(table, stored, column, dtype)
+
+
+def _exact(table: pa.Table, stored: pa.Array, column: ColumnLayout, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return numbers in their own dtype, with the bits put back that a DOUBLE does not hold."""
+    doubles = stored.to_numpy(zero_copy_only=False)
+    bits = _single(table[column.bits]) if column.bits is not None else None
+    if bits is None or bits.null_count == len(bits):
+        exact: np.ndarray[Any, Any] = doubles.astype(dtype, copy=False)
+        return exact
+    has_bits = bits.is_valid().to_numpy(zero_copy_only=False)
+    wide = np.dtype({"i": np.int64, "u": np.uint64, "f": np.float64}[dtype.kind])
+    values = np.where(has_bits, 0.0, doubles).astype(wide)
+    values[has_bits] = bits.fill_null(0).to_numpy(zero_copy_only=False).view(wide)[has_bits]
+    return values.astype(dtype)
+
+
+def _number_dtype(column: ColumnLayout) -> tuple[np.dtype[Any], bool]:
+    dtype = pandas_dtype(column.dtype)
+    return (dtype, False) if isinstance(dtype, np.dtype) else (dtype.numpy_dtype, True)
+
+
+def _missing_value(column: ColumnLayout) -> Any:
+    if column.dtype == "object":
+        return _MISSING[column.missing]
+    return np.nan if column.dtype.startswith("str[") else pd.NA
+
+
+def _pandas_array(values: np.ndarray[Any, Any], column: ColumnLayout) -> Any:
+    dtype = pandas_dtype(column.dtype)
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return pd.DatetimeIndex(values).tz_localize("UTC").tz_convert(dtype.tz)
+    return values if isinstance(dtype, np.dtype) else _extension_array(values, column, dtype)
+
+
+def _extension_array(values: np.ndarray[Any, Any], column: ColumnLayout, dtype: Any) -> Any:
+    if column.kind is not Kind.NUMBER:
+        return pd.array(values, dtype=dtype)
+    # Through the constructor, since pd.array would turn NaN, which is a value here, into NA.
+    gaps = np.zeros(len(values), bool)
+    if values.dtype == object:
+        gaps = np.fromiter((value is pd.NA for value in values), bool, len(values))
+        values = np.where(gaps, 0, values).astype(dtype.numpy_dtype)
+    return dtype.construct_array_type()(values.copy(), gaps)
+
+
+def _arrow_column(table: pa.Table, column: ColumnLayout) -> pa.Array:
+    if column.physical is None:
+        return pa.nulls(table.num_rows)
+    stored = _single(table[column.physical])
+    if column.kind is Kind.TIME:
+        dtype = pandas_dtype(column.dtype)
+        if isinstance(dtype, pd.DatetimeTZDtype):
+            return stored.cast(pa.timestamp(dtype.unit, str(dtype.tz)))
+        return stored.cast(pa.timestamp(np.datetime_data(dtype)[0]))
+    if column.kind is not Kind.NUMBER:
+        return stored
+    dtype, _ = _number_dtype(column)
+    if column.bits is None:
+        return stored if dtype == np.float64 else pc.cast(stored, pa.from_numpy_dtype(dtype), safe=False)
+    gaps = stored.is_null().to_numpy(zero_copy_only=False)
+    return pa.array(_exact(table, stored.fill_null(0.0), column, dtype), mask=gaps)

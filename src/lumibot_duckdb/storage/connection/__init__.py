@@ -1,0 +1,1 @@
+"""The leased connection of a process to the store file."""

@@ -1,0 +1,1 @@
+"""Corporate actions, option chains and other reference data."""

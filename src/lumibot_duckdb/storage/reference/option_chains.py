@@ -1,0 +1,122 @@
+"""Option chains: kept so that the very same numbers come back, in the same order, and SQL can ask for strikes.
+
+A chain is kept as an outline (JSON, with the expirations of each right) and a JSON list of strikes for each expiration.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from lumibot_duckdb.storage.api import AssetKey, OptionChain
+from lumibot_duckdb.storage.connection.store_connection import StoreCursor
+from lumibot_duckdb.storage.errors import InvalidRecordError
+from lumibot_duckdb.storage.identity import published_name
+
+_INCOMING = "lumibot_duckdb_strikes"
+_OF_UNDERLYING = (
+    "asset_symbol = ? AND asset_type = ? AND exchange = ? AND source = ? AND days_ahead IS NOT DISTINCT FROM ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainTexts:
+    """A chain as it is kept: `strikes` by right and expiration."""
+
+    outline: str
+    strikes: dict[tuple[str, str], str]
+
+    @classmethod
+    def of(cls, underlying: AssetKey, chain: Mapping[str, Any]) -> ChainTexts:
+        """Return the texts for a chain. Raises `InvalidRecordError` for one that would not come back the same."""
+        try:
+            rights = {right: list(expirations) for right, expirations in chain["Chains"].items()}
+            texts = cls(
+                _text({name: rights if name == "Chains" else value for name, value in chain.items()}),
+                {(right, day): _text(chain["Chains"][right][day]) for right, days in rights.items() for day in days},
+            )
+            if texts.chain() == chain and all(isinstance(day, str) for _, day in texts.strikes):
+                return texts
+            reason = "it would come back as another"
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = repr(error)
+        raise InvalidRecordError(
+            f"the option chain of {underlying.label()} cannot be stored ({reason}): give "
+            '{"Multiplier": 100, "Exchange": "NYSE", "Chains": {"CALL": {"2024-01-19": [465.0, 470.0]}, "PUT": {}}}, '
+            "with plain numbers and texts"
+        )
+
+    def chain(self) -> dict[str, Any]:
+        """Return the chain, made anew."""
+        chain: dict[str, Any] = json.loads(self.outline)
+        chain["Chains"] = {
+            right: {day: json.loads(self.strikes[right, day]) for day in days}
+            for right, days in chain["Chains"].items()
+        }
+        return chain
+
+
+def keep_chain(
+    cursor: StoreCursor,
+    underlying: AssetKey,
+    texts: ChainTexts,
+    source: str,
+    as_of: date,
+    days_ahead: int | None,
+    now: datetime,
+) -> None:
+    """Keep a chain in place of an earlier one for the same date and bound; `now` is UTC, naive."""
+    of_underlying = _identity(underlying, source, days_ahead)
+    day = _day(as_of)
+    earlier = f"SELECT chain_id FROM {{db}}.option_chain WHERE {_OF_UNDERLYING} AND as_of = ?"
+    for table in ("option_chain_strikes", "option_chain"):
+        cursor.execute(f"DELETE FROM {{db}}.{table} WHERE chain_id IN ({earlier})", [*of_underlying, day])
+    ((chain_id,),) = cursor.rows("SELECT coalesce(max(chain_id), 0) + 1 FROM {db}.option_chain")
+    *asset_and_source, bound = of_underlying
+    cursor.execute(
+        "INSERT INTO {db}.option_chain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [chain_id, *asset_and_source, day, bound, texts.outline, now],
+    )
+    rows = [{"right": right, "expiration": day, "strikes": text} for (right, day), text in texts.strikes.items()]
+    if rows:
+        cursor.register(_INCOMING, pa.Table.from_pylist(rows))
+        cursor.execute(f"INSERT INTO {{db}}.option_chain_strikes SELECT {chain_id}, * FROM {_INCOMING}")
+        cursor.unregister(_INCOMING)
+
+
+def newest_chain(
+    cursor: StoreCursor, underlying: AssetKey, source: str, earliest: date, latest: date, days_ahead: int | None
+) -> OptionChain | None:
+    """Return the newest chain with this bound as of a date from `earliest` to `latest`."""
+    found = cursor.rows(
+        f"SELECT chain_id, as_of, outline FROM {{db}}.option_chain WHERE {_OF_UNDERLYING} AND as_of BETWEEN ? AND ? "
+        "ORDER BY as_of DESC LIMIT 1",
+        [*_identity(underlying, source, days_ahead), _day(earliest), _day(latest)],
+    )
+    if not found:
+        return None
+    chain_id, as_of, outline = found[0]
+    strikes = cursor.rows(
+        'SELECT "right", expiration, strikes FROM {db}.option_chain_strikes WHERE chain_id = ?', [chain_id]
+    )
+    texts = ChainTexts(outline, {(right, day): text for right, day, text in strikes})
+    return OptionChain(underlying, source, as_of, days_ahead, texts.chain())
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _identity(underlying: AssetKey, source: str, days_ahead: int | None) -> list[Any]:
+    return [published_name(underlying), underlying.asset_type, underlying.exchange, source, days_ahead]
+
+
+def _day(time: date) -> date:
+    if not isinstance(time, date):
+        raise InvalidRecordError(f"an option chain is as of a date, not as of {time!r}")
+    return time.date() if isinstance(time, datetime) else time

@@ -1,0 +1,328 @@
+"""Compaction: drops superseded versions and puts the bars in the order in which they are read.
+
+It writes the current bars, in the order in which they are read, into a new file beside the store. Other
+processes go on reading and writing meanwhile; only for the end, when what came in between is added and the new file
+takes the old one's place, do they wait. Until that moment the store is untouched: a crash or a full disk leaves it as
+it was, and the unfinished file is removed by the next compaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from lumibot_duckdb.storage import migrations
+from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb.storage.bars import coverage as ranges
+from lumibot_duckdb.storage.bars.columns import bar_columns
+from lumibot_duckdb.storage.connection.engine import NEW_FILE, attach, spill_folder
+from lumibot_duckdb.storage.connection.lock import is_alive
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection, StoreCursor
+from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError
+from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_GRACE = timedelta(days=1)
+
+_UNFINISHED = ".compacting-"
+# What is read, sorted and written at a time, in whole row groups: some 50 MB with ten columns.
+_ROWS_AT_A_TIME = 4 * 122_880
+_SMALL_TABLES = (
+    "store_meta",
+    "asset",
+    "series",
+    "layout",
+    "ingest",
+    "corporate_action",
+    "corporate_action_check",
+    "option_chain",
+    "option_chain_strikes",
+    "migrated_file",
+)
+_KEPT = "lumibot_duckdb_kept"
+_COPIED = "lumibot_duckdb_copied"
+_INCOMING = "lumibot_duckdb_batch"
+_JOINED = pa.schema(
+    [
+        ("series_id", pa.int32()),
+        ("ingest_id", pa.int32()),
+        ("start", pa.timestamp("s")),
+        ("end", pa.timestamp("s")),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionReport:
+    """What a compaction did."""
+
+    bytes_before: int
+    bytes_after: int
+    rows: int
+    rows_removed: int
+    versions_removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows to copy at a time: whole versions, or a stretch of a large one."""
+
+    versions: tuple[int, int]
+    times: tuple[int, int] | None = None
+
+    def condition(self) -> str:
+        """Return the SQL that picks these rows out of `bar`."""
+        text = f"version_id BETWEEN {self.versions[0]} AND {self.versions[1]}"
+        if self.times is not None:
+            text += f" AND ts >= {timestamp_literal(self.times[0])} AND ts < {timestamp_literal(self.times[1])}"
+        return text
+
+
+def compact(connection: StoreConnection, grace: timedelta, memory_limit: str = "256MB") -> CompactionReport:
+    """Rewrite the store: drop versions that were superseded longer than `grace` ago, cluster the others."""
+    path = connection.path
+    _remove_unfinished(path)
+    kept_since = (datetime.now(timezone.utc) - grace).replace(tzinfo=None)
+    unfinished = path.with_name(f"{path.name}{_UNFINISHED}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    try:
+        with _workshop(unfinished, memory_limit) as new:
+            copied = _copy_most(connection, new, kept_since)
+            with connection.exclusive() as live:
+                before = live.stat().st_size
+                report = _copy_rest(new, live, kept_since, copied)
+                new.detach()
+                _put_in_place(unfinished, live)
+                return CompactionReport(before, live.stat().st_size, *report)
+    except StorageError:
+        raise
+    except (OSError, duckdb.Error) as error:
+        raise StoreWriteError(f"the store could not be compacted, and is as it was: {error}") from error
+    finally:
+        _discard(unfinished)
+
+
+class _Workshop:
+    """A DuckDB instance of its own with the unfinished file attached as `new`."""
+
+    def __init__(self, duck: duckdb.DuckDBPyConnection, path: Path) -> None:
+        self.duck = duck
+        self.cursor = StoreCursor("new", duck)
+        attach(duck, path, "new", NEW_FILE)
+
+    @contextmanager
+    def with_old(self, path: Path) -> Iterator[StoreCursor]:
+        """Attach the store as `old`, to be read."""
+        attach(self.duck, path, "old", "READ_ONLY")
+        try:
+            yield StoreCursor("old", self.duck)
+        finally:
+            self.duck.execute("DETACH old")
+
+    def detach(self) -> None:
+        """Finish the new file: everything in it, nothing beside it."""
+        self.duck.execute("CHECKPOINT new")
+        self.duck.execute("DETACH new")
+
+
+@contextmanager
+def _workshop(path: Path, memory_limit: str) -> Iterator[_Workshop]:
+    duck = duckdb.connect(
+        ":memory:", config={"threads": 2, "memory_limit": memory_limit, "temp_directory": spill_folder()}
+    )
+    try:
+        yield _Workshop(duck, path)
+    finally:
+        duck.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """What the first part of a compaction copied: these versions, as they were at that ingest."""
+
+    store_id: str
+    last_ingest: int
+    versions: frozenset[int]
+
+
+def _copy_most(connection: StoreConnection, new: _Workshop, kept_since: datetime) -> _Copied:
+    """Copy the bars that are there now, a piece at a time, letting others work in between."""
+    with connection.read() as cursor:
+        state = migrations.state(cursor)
+        ((last_ingest,),) = cursor.rows("SELECT coalesce(max(ingest_id), 0) FROM {db}.ingest")
+        versions = _kept_versions(cursor, kept_since)
+        todo = pieces(cursor, versions)
+        columns = bar_columns(cursor)
+    _make_tables(new, columns)
+    names = _quoted(columns)
+    for piece in todo:
+        with connection.read() as cursor:
+            _register_ids(cursor, _KEPT, versions)
+            batch = cursor.arrow(
+                f"SELECT {names} FROM {{db}}.bar WHERE {piece.condition()} AND ingest_id <= {last_ingest} "
+                f"AND version_id IN (FROM {_KEPT}) ORDER BY version_id, ts"
+            )
+        new.cursor.register(_INCOMING, batch)
+        new.cursor.execute(f"INSERT INTO {{db}}.bar ({names}) SELECT {names} FROM {_INCOMING}")
+        new.cursor.unregister(_INCOMING)
+    return _Copied(state.store_id, last_ingest, frozenset(versions))
+
+
+def _copy_rest(new: _Workshop, live: Path, kept_since: datetime, copied: _Copied) -> tuple[int, int, int]:
+    """Copy what came since, and everything but bars; return rows, rows removed, versions removed."""
+    with new.with_old(live) as old:
+        state = migrations.state(old)
+        if state.store_id != copied.store_id or state.schema_version != migrations.newest():
+            raise StorageError(f"{live} was replaced by another store during its compaction; compact that one")
+        kept = _kept_versions(old, kept_since)
+        columns = bar_columns(old)
+        names = _quoted(columns)
+        _register_ids(new.cursor, _KEPT, kept)
+        _register_ids(new.cursor, _COPIED, copied.versions)
+        new.duck.begin()
+        _make_missing_columns(new, columns)
+        new.duck.execute(f"DELETE FROM new.bar WHERE version_id NOT IN (FROM {_KEPT})")
+        for condition in (
+            f"version_id NOT IN (FROM {_COPIED})",
+            f"version_id IN (FROM {_COPIED}) AND ingest_id > {copied.last_ingest}",
+        ):
+            new.duck.execute(
+                f"INSERT INTO new.bar ({names}) SELECT {names} FROM old.bar "
+                f"WHERE version_id IN (FROM {_KEPT}) AND {condition} ORDER BY version_id, ts"
+            )
+        new.duck.execute("DELETE FROM new.store_meta")
+        for table in _SMALL_TABLES:
+            new.duck.execute(f"INSERT INTO new.{table} BY NAME SELECT * FROM old.{table}")
+        new.duck.execute(
+            f"INSERT INTO new.series_version SELECT * FROM old.series_version WHERE version_id IN (FROM {_KEPT})"
+        )
+        _copy_coverage(new, old)
+        new.duck.commit()
+        ((rows, expected),) = old.rows(
+            f"SELECT count(*), count(*) FILTER (version_id IN (FROM {_KEPT})) FROM {{db}}.bar"
+        )
+        ((written,),) = new.cursor.rows("SELECT count(*) FROM {db}.bar")
+        if written != expected:
+            raise StoreDamagedError(f"compacting would have changed {expected} bars into {written}; run verify()")
+        ((versions,),) = old.rows("SELECT count(*) FROM {db}.series_version")
+        return written, rows - written, versions - len(kept)
+
+
+def _quoted(columns: list[tuple[str, str]]) -> str:
+    return ", ".join(f'"{name}"' for name, _ in columns)
+
+
+def _register_ids(cursor: StoreCursor, name: str, ids: Iterable[int]) -> None:
+    cursor.register(name, pa.table({"version_id": pa.array(sorted(ids), pa.int32())}))
+
+
+def _kept_versions(cursor: StoreCursor, kept_since: datetime) -> set[int]:
+    found = cursor.rows(
+        "SELECT version_id FROM {db}.series_version WHERE superseded_at IS NULL OR superseded_at > ?", [kept_since]
+    )
+    return {version_id for (version_id,) in found}
+
+
+def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
+    """Cut the bars into pieces of about as many rows as are handled at a time, in order."""
+    counts = cursor.rows(
+        f"SELECT version_id, count(*), {epoch_seconds('min(ts)')}, {epoch_seconds('max(ts)')} FROM {{db}}.bar "
+        "GROUP BY version_id ORDER BY version_id"
+    )
+    found: list[Piece] = []
+    first = last = None
+    rows = 0
+    for version_id, count, earliest, latest in counts:
+        if version_id not in versions:
+            continue
+        if first is not None and last is not None and rows + count > _ROWS_AT_A_TIME:
+            found.append(Piece((first, last)))
+            first, rows = None, 0
+        if count > _ROWS_AT_A_TIME:
+            found += _stretches(version_id, count, earliest, latest + 1)
+            continue
+        first, last = version_id if first is None else first, version_id
+        rows += count
+    if first is not None and last is not None:
+        found.append(Piece((first, last)))
+    return found
+
+
+def _stretches(version_id: int, rows: int, start: int, end: int) -> list[Piece]:
+    parts = -(-rows // _ROWS_AT_A_TIME)
+    cuts = [start + (end - start) * part // parts for part in range(parts + 1)]
+    return [Piece((version_id, version_id), (a, b)) for a, b in pairwise(cuts)]
+
+
+def _make_tables(new: _Workshop, columns: list[tuple[str, str]]) -> None:
+    migrations.migrate(new.cursor)
+    _make_missing_columns(new, columns)
+
+
+def _make_missing_columns(new: _Workshop, columns: list[tuple[str, str]]) -> None:
+    known = {name for name, _ in bar_columns(new.cursor)}
+    for name, sql_type in columns:
+        if name not in known:
+            new.cursor.execute(f'ALTER TABLE {{db}}.bar ADD COLUMN "{name}" {sql_type}')
+
+
+def _copy_coverage(new: _Workshop, old: StoreCursor) -> None:
+    """Copy what is covered: touching ranges of a series joined, and nothing that is believed no more."""
+    lasting: dict[int, list[tuple[int, TimeRange]]] = {}
+    for series_id, ingest_id, start, end in old.rows(
+        f"SELECT series_id, ingest_id, {epoch_seconds('range_start')}, {epoch_seconds('range_end')} "
+        "FROM {db}.coverage WHERE believed_until IS NULL"
+    ):
+        lasting.setdefault(series_id, []).append((ingest_id, TimeRange(start, end)))
+    joined = [
+        {"series_id": series_id, "ingest_id": max(i for i, _ in covered), "start": piece.start, "end": piece.end}
+        for series_id, covered in lasting.items()
+        for piece in ranges.merged(piece for _, piece in covered)
+    ]
+    new.cursor.register(_INCOMING, pa.Table.from_pylist(joined, _JOINED))
+    new.cursor.execute(f"INSERT INTO {{db}}.coverage SELECT *, NULL FROM {_INCOMING}")
+    new.cursor.unregister(_INCOMING)
+    now = datetime.now(timezone.utc).replace(tzinfo=None)
+    new.duck.execute("INSERT INTO new.coverage SELECT * FROM old.coverage WHERE believed_until > ?", [now])
+
+
+def _put_in_place(unfinished: Path, live: Path) -> None:
+    """Let the new file take the store's place, for good even if the machine loses power now."""
+    _sync(unfinished)
+    unfinished.replace(live)
+    _sync(live.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _discard(unfinished: Path) -> None:
+    for path in (unfinished, unfinished.with_name(unfinished.name + ".wal")):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _remove_unfinished(store: Path) -> None:
+    """Remove what compactions left behind whose process is no more."""
+    for path in store.parent.glob(f"{store.name}{_UNFINISHED}*"):
+        found = re.match(r"(\d+)-", path.name[len(store.name) + len(_UNFINISHED) :])
+        if found and not is_alive(int(found[1])):
+            logger.info("removing %s, which an interrupted compaction left behind", path)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)

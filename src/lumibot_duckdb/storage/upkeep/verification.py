@@ -1,0 +1,85 @@
+"""Verification: proves that a store is sound, and reports bars that cannot be. Changes nothing.
+
+Each check is a file in `sql/verify`; its first line says whether what it finds is damage or only remarkable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from lumibot_duckdb.storage import migrations
+from lumibot_duckdb.storage.bars.columns import bar_columns
+from lumibot_duckdb.storage.bars.layout import Layout
+from lumibot_duckdb.storage.bars.spool import Spool
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection, StoreCursor
+from lumibot_duckdb.storage.upkeep.compaction import pieces
+
+_NAMED_PER_CHECK = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `verify` found. `damage` means that the store is wrong; else the bars are only implausible."""
+
+    check: str
+    damage: bool
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationReport:
+    """What `verify` looked at and found; of one check, at most the first 20 findings are listed."""
+
+    series: int
+    rows: int
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is damaged. Implausible bars do not count: they are kept as they came."""
+        return not any(finding.damage for finding in self.findings)
+
+
+def verify(connection: StoreConnection) -> VerificationReport:
+    """Check the whole store. Nothing is changed."""
+    findings: list[Finding] = []
+    with connection.read() as cursor:
+        migrations.state(cursor)
+        ((series,),) = cursor.rows("SELECT count(*) FROM {db}.series")
+        versions = {v for (v,) in cursor.rows("SELECT DISTINCT version_id FROM {db}.bar")}
+        parts = pieces(cursor, versions)
+        ((rows,),) = cursor.rows("SELECT count(*) FROM {db}.bar")
+        for name, damage, sql in _checks():
+            found: list[tuple[Any, ...]] = []
+            for condition in [p.condition() for p in parts] if "{piece}" in sql else [""]:
+                found += cursor.rows(sql.replace("{piece}", condition))
+            findings += [Finding(name, damage, what) for (what,) in found[:_NAMED_PER_CHECK]]
+        findings += _wrong_layouts(cursor)
+    findings += [Finding("spool", False, what) for what in Spool(connection.path).sentences()]
+    return VerificationReport(series, rows, findings)
+
+
+def _checks() -> Iterator[tuple[str, bool, str]]:
+    """Yield name, whether it finds damage, and SQL of every check."""
+    folder = files("lumibot_duckdb.storage") / "sql" / "verify"
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".sql"):
+            sql = file.read_text("utf-8")
+            yield file.name.removesuffix(".sql"), sql.startswith("-- damage:"), sql
+
+
+def _wrong_layouts(cursor: StoreCursor) -> Iterator[Finding]:
+    """Compare the manifests with the columns that there are."""
+    there = dict(bar_columns(cursor))
+    for layout_id, definition in cursor.rows("SELECT layout_id, definition FROM {db}.layout ORDER BY layout_id"):
+        try:
+            wanted = Layout.from_json(definition).physical()
+        except (ValueError, KeyError, TypeError) as error:
+            yield Finding("layouts", True, f"layout {layout_id} cannot be read: {error}")
+            continue
+        for name, sql_type in wanted:
+            if there.get(name) != sql_type:
+                yield Finding("layouts", True, f"layout {layout_id} needs a column {name} of type {sql_type} in bar")

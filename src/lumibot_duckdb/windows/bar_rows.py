@@ -1,0 +1,224 @@
+"""The rows of one series in a backtest: numbered from 0, each with the time of its bar, grouped in local days.
+
+A series that is merged with others has its rows on their shared time index (`SharedRows`). A series on its own has its
+stored bars as rows (`StoredRows`), of which just an outline is held: the first row and the first and last bar of each
+day; the times in between are read in pages when they are asked for.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb.windows.series_view import SECOND, Int64Array, SeriesView
+from lumibot_duckdb.windows.trading_index import TradingIndex
+from lumibot_duckdb.windows.window import MemoryBudget
+
+PAGE_ROWS = 8_192
+"""Rows of which the times are read together, give or take a day."""
+
+PAGES = 4
+"""Pages kept for one series: where the backtest is, and where it looks back to."""
+
+
+class Day(NamedTuple):
+    """The rows `[first, stop)` of one local calendar day, its midnight (ns, UTC) and its number since 1970."""
+
+    first: int
+    stop: int
+    midnight: int
+    number: int
+
+
+class BarRows(ABC):
+    """Rows of a series and their times (nanoseconds, UTC, increasing)."""
+
+    time: Callable[[int], int]
+    """The time of one row, `0 <= row < len(self)`."""
+
+    def __init__(self, days: tuple[Int64Array, Int64Array, Int64Array], size: int, length: int | None) -> None:
+        self._size = size
+        self._day_rows = np.append(days[0], size)
+        self._midnights, self._numbers = days[1], days[2]
+        self._recent: tuple[Day, ...] = ()
+        self.bar_length = length
+        """Nanoseconds until an intraday bar has closed, by Lumibot's rule; None for days."""
+
+    def __len__(self) -> int:
+        return self._size
+
+    @abstractmethod
+    def row_at(self, time: int) -> int:
+        """Return the last row at or before a time; -1 before the first."""
+
+    @abstractmethod
+    def nanoseconds(self, start: int, stop: int) -> Int64Array:
+        """Return the times of rows `[start, stop)`."""
+
+    @abstractmethod
+    def index(self, start: int, stop: int) -> pd.DatetimeIndex:
+        """Return rows `[start, stop)` of the index that Lumibot's frames have."""
+
+    @abstractmethod
+    def covering(self, start: int, stop: int) -> TimeRange:
+        """Return a range of time that holds rows `[start, stop)`, and whole days or less besides."""
+
+    def row_from(self, time: int) -> int:
+        """Return the first row at or after a time; `len(self)` past the last."""
+        return self.row_at(time - 1) + 1
+
+    def day(self, row: int) -> Day:
+        """Return the local calendar day that a row is on."""
+        for known in self._recent:
+            if known.first <= row < known.stop:
+                return known
+        place = int(self._day_rows.searchsorted(row, side="right")) - 1
+        first, stop = self._day_rows[place : place + 2].tolist()
+        found = Day(first, stop, self._midnights.item(place), self._numbers.item(place))
+        self._recent = (found, *self._recent[:1])
+        return found
+
+    def day_numbers(self, start: int, stop: int) -> Int64Array:
+        """Return the number of the local calendar day of each of the rows `[start, stop)`."""
+        first, last = (int(self._day_rows.searchsorted(row, side="right")) - 1 for row in (start, max(start, stop - 1)))
+        edges = self._day_rows[first : last + 2].clip(start, stop)
+        return np.repeat(self._numbers[first : last + 1], np.diff(edges))
+
+
+class SharedRows(BarRows):
+    """Rows `[first, stop)` of the index that several series are laid on."""
+
+    def __init__(self, trading_index: TradingIndex, first: int, stop: int, timestep: str) -> None:
+        first_rows, midnights, numbers = trading_index.days()
+        begin = max(0, int(first_rows.searchsorted(first, side="right")) - 1)
+        end = int(first_rows.searchsorted(stop, side="left"))
+        days = ((first_rows[begin:end] - first).clip(0), midnights[begin:end], numbers[begin:end])
+        super().__init__(days, stop - first, trading_index.bar_length(first, stop, timestep))
+        self._shared = trading_index  # held, so that other series of the backtest find the same one
+        self._index = trading_index.index[first:stop]
+        self._nanoseconds = trading_index.nanoseconds[first:stop]
+        self.time = self._nanoseconds.item
+
+    def row_at(self, time: int) -> int:
+        """Return the last row at or before a time; -1 before the first."""
+        return int(self._nanoseconds.searchsorted(time, side="right")) - 1
+
+    def nanoseconds(self, start: int, stop: int) -> Int64Array:
+        """Return the times of rows `[start, stop)`."""
+        return self._nanoseconds[start:stop]
+
+    def index(self, start: int, stop: int) -> pd.DatetimeIndex:
+        """Return rows `[start, stop)` of the shared index."""
+        rows: pd.DatetimeIndex = self._index[start:stop]
+        return rows
+
+    def covering(self, start: int, stop: int) -> TimeRange:
+        """Return the range of time of rows `[start, stop)`."""
+        return TimeRange(self.time(start) // SECOND, self.time(stop - 1) // SECOND + 1)
+
+
+class StoredRows(BarRows):
+    """The bars of a series on its own."""
+
+    def __init__(self, view: SeriesView, timestep: str, budget: MemoryBudget) -> None:
+        times = view.times()
+        outline = TradingIndex(view.index_of(times))
+        days = outline.days()
+        super().__init__(days, len(times), outline.bar_length(0, len(times), timestep))
+        self._view = view
+        self._budget = budget
+        self._first_times = times[self._day_rows[:-1]]
+        self._last_times = times[self._day_rows[1:] - 1]
+        pages = np.flatnonzero(np.diff(days[0] // PAGE_ROWS, prepend=-1))
+        self._page_rows = np.append(self._day_rows[pages], len(times))
+        self._pages: OrderedDict[int, Int64Array] = OrderedDict()
+        self._page: tuple[int, int, Int64Array] = (0, 0, np.empty(0, np.int64))
+        self._all_times: Int64Array | None = times  # until the first page is made of them
+        self._guard = threading.Lock()
+        self.last_used = 0
+        self.time = self._time
+        budget.register(self)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pages that are held."""
+        return sum(page.nbytes for page in list(self._pages.values()))
+
+    def drop(self) -> None:
+        """Let go of all pages; they are read again when they are asked for."""
+        with self._guard:
+            self._pages.clear()
+            self._page = (0, 0, np.empty(0, np.int64))
+
+    def _time(self, row: int) -> int:
+        first, stop, times = self._page
+        if not first <= row < stop:
+            first, stop, times = self._turn_to(row)
+        return times.item(row - first)
+
+    def _turn_to(self, row: int) -> tuple[int, int, Int64Array]:
+        """Make the page of a row the current one."""
+        place = int(self._page_rows.searchsorted(row, side="right")) - 1
+        first, stop = self._page_rows[place : place + 2].tolist()
+        with self._guard:
+            times = self._pages.get(place)
+            if times is not None:
+                self._pages.move_to_end(place)
+        if times is None:
+            known, self._all_times = self._all_times, None
+            seconds = (
+                self._view.bars(self.covering(first, stop), columns=()).times if known is None else known[first:stop]
+            )
+            times = seconds * SECOND
+            with self._guard:
+                self._pages[place] = times
+                while len(self._pages) > PAGES:
+                    self._pages.popitem(last=False)
+            self._budget.settle(self, 0)
+        self.last_used = self._budget.clock
+        self._page = page = (first, stop, times)
+        return page
+
+    def row_at(self, time: int) -> int:
+        """Return the last row at or before a time; -1 before the first."""
+        seconds = time // SECOND
+        place = int(self._first_times.searchsorted(seconds, side="right")) - 1
+        if place < 0:
+            return -1
+        if seconds >= self._last_times.item(place):
+            return int(self._day_rows[place + 1]) - 1
+        first, _, times = self._page_of(self._day_rows.item(place))
+        return first + int(times.searchsorted(time, side="right")) - 1
+
+    def _page_of(self, row: int) -> tuple[int, int, Int64Array]:
+        page = self._page
+        return page if page[0] <= row < page[1] else self._turn_to(row)
+
+    def nanoseconds(self, start: int, stop: int) -> Int64Array:
+        """Return the times of rows `[start, stop)`."""
+        if start >= stop:
+            return np.empty(0, np.int64)
+        first, end, times = self._page_of(start)
+        if stop <= end:
+            paged: Int64Array = times[start - first : stop - first]
+            return paged
+        days = self.day(start).first
+        found = self._view.bars(self.covering(start, stop), columns=()).times
+        wanted: Int64Array = found[start - days : stop - days] * SECOND
+        return wanted
+
+    def index(self, start: int, stop: int) -> pd.DatetimeIndex:
+        """Return rows `[start, stop)` of the index that the series' own frame has."""
+        return self._view.index_of(self.nanoseconds(start, stop) // SECOND)
+
+    def covering(self, start: int, stop: int) -> TimeRange:
+        """Return the range of time of the days that hold rows `[start, stop)`."""
+        first, last = (int(self._day_rows.searchsorted(row, side="right")) - 1 for row in (start, max(start, stop - 1)))
+        return TimeRange(self._first_times.item(first), self._last_times.item(last) + 1)

@@ -1,0 +1,223 @@
+"""Larger bars made of a series' filled rows: five minutes, hours, days, computed once for each bucket.
+
+Lumibot resamples the looked-back rows with pandas on every request. A bucket's values depend on its own rows only, so
+they are computed once, with pandas' own arithmetic; just the first and last bucket of a request can be cut by it, and
+those are patched from their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from lumibot_duckdb.windows.bar_table import BarTable, slice_with_frequency
+from lumibot_duckdb.windows.bucket_steps import BucketSteps
+from lumibot_duckdb.windows.filled_series import FilledRows, FilledSeries, price_change
+from lumibot_duckdb.windows.window import MemoryBudget, SlidingWindow
+
+Values: TypeAlias = "np.ndarray[Any, Any]"
+
+AGGREGATES = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
+EVENT_AGGREGATES = {"dividend": "sum", "stock_splits": "max"}
+FEW_ROWS = 1_440
+"""Rows of one bucket that are quicker summed up as Python values than by pandas."""
+
+ROWS_AT_ONCE = 32_768
+"""Filled rows held while buckets are computed, so that 200 days cost days and not 288,000 minutes."""
+
+
+@dataclass(slots=True)
+class BucketRows:
+    """Computed buckets: `numbers` (increasing) are those that have values, `table` holds them.
+
+    The table has a `return` column where Lumibot's `Bars` would add just that one.
+    """
+
+    numbers: Values
+    table: BarTable
+    whole_volume: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return int(self.numbers.nbytes) + self.table.nbytes
+
+
+@dataclass(slots=True)
+class BucketedBars:
+    """The answer to a request: rows `[low, high)` of a table, some of them replaced (by row of the answer)."""
+
+    table: BarTable
+    low: int
+    high: int
+    index: pd.DatetimeIndex
+    patches: dict[int, dict[str, Any]]
+
+    def frame(self) -> pd.DataFrame:
+        """Return the frame with its `return` column if that is known; else `Bars` adds what it lacks."""
+        known = "return" in self.table.columns and self.patches.keys() <= {0} and self.high > self.low
+        if not known:
+            return self.without_returns()
+        bar = self.patches.get(0, {}) | {"return": np.nan}
+        return self.table.patched(self.low, self.high, self.index, {0: bar})
+
+    def without_returns(self) -> pd.DataFrame:
+        """Return the frame as `Data.get_bars` does, without derived columns."""
+        frame = self.table.patched(self.low, self.high, self.index, self.patches)
+        return frame.drop(columns="return") if "return" in self.table.columns else frame
+
+
+def can_be_bucketed(dtypes: Mapping[str, str]) -> bool:
+    """Whether buckets alone decide the result, by the dtypes of a series' columns.
+
+    With whole-number prices pandas' result has another dtype where the looked-back rows leave an empty bucket; odd
+    columns may fail. Those are left to Lumibot's own code.
+    """
+    prices = all(dtypes.get(name) == "float64" for name in ("open", "high", "low", "close"))
+    others = [dtypes[name] for name in ("volume", *EVENT_AGGREGATES) if name in dtypes]
+    return prices and "volume" in dtypes and all(dtype in ("float64", "int64") for dtype in others)
+
+
+class BucketedSeries:
+    """One series at one larger step, with one anchor of its buckets.
+
+    `gaps` says that some filled rows may still lack prices, so that buckets may be missing.
+    """
+
+    def __init__(self, series: FilledSeries, steps: BucketSteps, budget: MemoryBudget, *, gaps: bool) -> None:
+        self._series = series
+        self._rows = series.rows
+        self._steps = steps
+        self._gaps = gaps
+        self._begin = steps.of_row(self._rows, 0)
+        size = steps.of_row(self._rows, len(series) - 1) + 1 - self._begin
+        names = series.column_names
+        self._how = {name: how for name, how in (AGGREGATES | EVENT_AGGREGATES).items() if name in names}
+        self._window: SlidingWindow[BucketRows] = SlidingWindow(
+            size, self._compute, budget, 8 * (len(self._how) + 3), weight=max(1, len(series) // size)
+        )
+        self._edges: SlidingWindow[FilledRows] = SlidingWindow(len(series), series.load, budget, series.row_bytes)
+
+    def bars(self, rows: tuple[int, int], until: int, count: int) -> BucketedBars | None:
+        """Return the last `count` bars of what rows `[start, stop)` make, labelled before `until` (ns, exclusive).
+
+        None when an edge of the request lacks values: then Lumibot's own code has to decide.
+        """
+        start, stop = rows
+        of_row, all_rows = self._steps.of_row, self._rows
+        first, last = of_row(all_rows, start), of_row(all_rows, stop - 1)
+        end = self._steps.last_before(until, last)
+        _, computed = self._window.cover(first - self._begin, last + 1 - self._begin)
+        numbers = computed.numbers
+        low, high, stop_number = (int(place) for place in numbers.searchsorted((first, end + 1, last + 1)))
+        frequency = self._frequency(numbers[low:stop_number])
+        low = max(low, high - count)
+        patches: dict[int, dict[str, Any]] = {}
+        if high > low:
+            cuts = self._cuts(numbers.item(low), numbers.item(high - 1), first, last, start, stop)
+            for place, (begin, until_row) in cuts.items():
+                bar = self._cut_bucket(begin, until_row, computed.whole_volume)
+                if bar is None:
+                    return None
+                patches[place % (high - low)] = bar
+        high = max(low, high)
+        index = slice_with_frequency(computed.table.index, low, high, frequency)
+        return BucketedBars(computed.table, low, high, index, patches)
+
+    def _frequency(self, numbers: Values) -> Any:
+        """Return the frequency that pandas leaves on the result of `resample` after it dropped the empty buckets."""
+        count = len(numbers)
+        if count < 2 or numbers.item(-1) - numbers.item(0) == count - 1:
+            return self._steps.offset
+        stride = numbers.item(1) - numbers.item(0)
+        if numbers.item(-1) - numbers.item(0) != stride * (count - 1) or not np.all(np.diff(numbers) == stride):
+            return None
+        return self._steps.offset * stride
+
+    def _rows_of(self, step: int) -> tuple[int, int]:
+        """Return the rows of the series that a bucket holds."""
+        return tuple(self._rows.row_from(self._steps.label(bound)) for bound in (step, step + 1))  # type: ignore[return-value]
+
+    # -- computing -------------------------------------------------------------------------------------------
+
+    def _compute(self, start: int, stop: int) -> BucketRows:
+        """Compute buckets `[start, stop)`, counted from the series' first, some thousand rows at a time."""
+        row = self._rows_of(self._begin + start)[0]
+        last = self._rows_of(self._begin + max(stop, start + 1) - 1)[1]
+        pieces: list[pd.DataFrame] = []
+        while row < last:
+            following = last
+            if row + ROWS_AT_ONCE < last:
+                begin, end = self._rows_of(self._steps.of_row(self._rows, row + ROWS_AT_ONCE))
+                following = begin if begin > row else end
+            pieces.append(self._aggregate(row, following))
+            row = following
+        buckets = (pieces[0] if len(pieces) == 1 else pd.concat(pieces)).dropna()
+        numbers = buckets.index.to_numpy()
+        columns = {str(name): buckets[name].to_numpy() for name in buckets.columns}
+        whole_volume = _is_whole(columns["volume"])
+        if "dividend" not in columns:
+            columns["return"] = price_change(columns["close"])
+        labels = self._steps.labels(numbers, self._rows.index(0, 1))
+        return BucketRows(numbers, BarTable(columns, labels), whole_volume)
+
+    def _aggregate(self, start: int, stop: int) -> pd.DataFrame:
+        loaded = self._series.load(start, stop)
+        bars = loaded.bars.columns
+        numbers = self._steps.of_rows(self._rows, start, loaded.nanoseconds)
+        frame = pd.DataFrame({name: bars[name] for name in self._how}, copy=False)
+        result: pd.DataFrame = frame.groupby(numbers).agg(self._how)
+        return result
+
+    # -- the edges of a request ------------------------------------------------------------------------------
+
+    def _cuts(
+        self, lowest: int, highest: int, first: int, last: int, start: int, stop: int
+    ) -> dict[int, tuple[int, int]]:
+        """Return which bars (0: the first, -1: the last) the request cuts, and the rows that it leaves of each.
+
+        The bars are buckets `lowest` to `highest`, the request's rows lie in buckets `first` to `last`.
+        """
+        of_row, rows = self._steps.of_row, self._rows
+        cuts: dict[int, tuple[int, int]] = {}
+        if lowest == first and start > 0 and of_row(rows, start - 1) == first:
+            cuts[0] = (start, min(stop, self._rows_of(first)[1]))
+        if highest == last and stop < len(rows) and of_row(rows, stop) == last:
+            cuts[-1] = (max(start, self._rows_of(last)[0]), stop)
+        return cuts
+
+    def _cut_bucket(self, start: int, stop: int, whole_volume: bool) -> dict[str, Any] | None:
+        """Return what pandas makes of some rows of one bucket; None if prices are missing."""
+        offset, rows = self._edges.cover(start, stop)
+        table = rows.table
+        if self._gaps and any(np.isnan(table.columns[name][start - offset]) for name in AGGREGATES):
+            return None
+        if whole_volume and stop - start <= FEW_ROWS:
+            few = table.lists(start - offset, stop - offset)
+            return {name: _OF_LISTS[how](few[name]) for name, how in self._how.items()}
+        values = {name: table.columns[name][start - offset : stop - offset] for name in self._how}
+        frame = pd.DataFrame(values, copy=False)
+        bar: pd.DataFrame = frame.groupby(np.zeros(stop - start, dtype=np.int64)).agg(self._how)
+        return {str(name): bar[name].iloc[0] for name in bar.columns}
+
+
+_OF_LISTS: dict[str, Callable[[list[Any]], Any]] = {
+    "first": itemgetter(0),
+    "last": itemgetter(-1),
+    "max": max,
+    "min": min,
+    "sum": sum,  # exact in any order, since it is only used for whole numbers
+}
+
+
+def _is_whole(values: Values) -> bool:
+    """Whether sums of these values are exact in any order: whole numbers far below 2**53."""
+    if values.dtype.kind == "i":
+        return True
+    with np.errstate(invalid="ignore"):
+        return bool(np.all(values == np.floor(values)) and np.all(np.abs(values) < 2.0**40))

@@ -1,0 +1,304 @@
+"""Rows of one stored series as Lumibot sees them: laid on the backtest's time index, gaps filled, returns added.
+
+Lumibot fills the whole series at once (`Data.repair_times_and_fill`). Here any range of rows is filled alone and comes
+out the same, because what a row inherits from before its range is read as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from lumibot.entities import Asset, Data
+
+from lumibot_duckdb.storage.api import BarArrays, EpochSeconds, TimeRange
+from lumibot_duckdb.windows.bar_rows import BarRows, StoredRows
+from lumibot_duckdb.windows.bar_table import BarTable
+from lumibot_duckdb.windows.series_view import SECOND, Int64Array, SeriesView
+
+Columns: TypeAlias = "dict[str, np.ndarray[Any, Any]]"
+
+PRICES = ("open", "high", "low", "close")
+QUOTES = ("bid", "ask", "bid_size", "ask_size")
+QUOTE_TIMES = ("last_bid_time", "last_ask_time")
+EVENTS = ("dividend", "stock_splits")
+DIVIDEND_RETURNS = ("price_change", "dividend_yield", "return")
+BAR_COLUMNS = frozenset((*PRICES, "volume", *EVENTS, *DIVIDEND_RETURNS))
+PLAIN_DTYPES = frozenset(("float64", "float32", "int64", "int32", "bool"))
+QUOTE_SESSION_GAP = 120 * 60 * SECOND
+"""A pause of the index after which Lumibot carries no quote over (`Data.repair_times_and_fill`)."""
+
+
+@dataclass(slots=True)
+class FilledRows:
+    """Filled rows and their times (ns, UTC).
+
+    `table` has every column that was filled, `bars` those that a request for bars returns, in Lumibot's order.
+    """
+
+    table: BarTable
+    bars: BarTable
+    nanoseconds: Int64Array
+
+    @classmethod
+    def of(cls, table: BarTable, nanoseconds: Int64Array) -> FilledRows:
+        """Wrap a filled table, whose rows have these times."""
+        names = list(table.columns)
+        wanted = bar_columns(names)
+        if wanted == names:
+            return cls(table, table, nanoseconds)
+        return cls(table, BarTable({name: table.columns[name] for name in wanted}, table.index), nanoseconds)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.table.nbytes + (0 if self.bars is self.table else self.bars.nbytes)
+
+
+def bar_columns(columns: list[str]) -> list[str]:
+    """Return which of a filled frame's columns a request for bars returns, in Lumibot's order."""
+    derived = DIVIDEND_RETURNS if "dividend" in columns else ("return",)
+    events = ("dividend",) if "dividend" in columns else ()
+    return [name for name in (*PRICES, "volume", *events, *derived, "stock_splits") if name in columns]
+
+
+class FilledSeries:
+    """Reads ranges of rows of a series, filled.
+
+    On rows that several series share, all columns are read; of a series on its own just those that requests for bars
+    return, and `load_whole` reads the others too.
+    """
+
+    def __init__(self, view: SeriesView, rows: BarRows, asset: Asset, quote: Asset | None, timestep: str) -> None:
+        self._view = view
+        self._rows = rows
+        self._described = view.facts.columns
+        names = [column.name for column in self._described]
+        self._has_quotes = any(name in names for name in (*QUOTES, *QUOTE_TIMES))
+        self._own_rows = isinstance(rows, StoredRows)
+        if self._own_rows and not self._has_quotes:
+            self._described = tuple(column for column in self._described if column.name in BAR_COLUMNS)
+        self._columns = [column.name for column in self._described]
+        self._nullable = [column.name for column in self._described if column.has_nulls]
+        self._asset = asset
+        self._quote = quote
+        self._timestep = timestep
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def rows(self) -> BarRows:
+        """The rows and their times."""
+        return self._rows
+
+    @property
+    def has_every_column(self) -> bool:
+        """Whether `load` fills all columns that the series has."""
+        return not self._own_rows or self._has_quotes
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of the stored columns that `load` fills."""
+        return self._columns
+
+    def filled_names(self) -> list[str]:
+        """Return the names of all columns after filling, in their order."""
+        if not self._is_plain():
+            return list(self.load_whole(0, 1).columns)
+        stored = self._view.frame_columns()
+        names = stored if "volume" in stored else [*stored, "volume"]
+        derived = DIVIDEND_RETURNS if "dividend" in names else ("return",)
+        return [*names, *(name for name in derived if name not in names)]
+
+    @property
+    def row_bytes(self) -> int:
+        """Estimate of the memory that one filled row takes."""
+        return 8 * (len(self._columns) + 4)
+
+    def load(self, start: int, stop: int) -> FilledRows:
+        """Return rows `[start, stop)`, filled."""
+        if not self._is_plain():
+            frame = self.load_whole(start, stop)
+            return FilledRows.of(BarTable.of_frame(frame), self._rows.nanoseconds(start, start + len(frame)))
+        if len(self) == 0:
+            none = self._view.bars(TimeRange(0, 0), self._columns)
+            return FilledRows.of(_fill_plain(self._rows.index(0, 0), none.times, none), none.times)
+        stop = max(stop, start + 1)
+        begin = self._begin_of(start)
+        if self._own_rows:
+            return self._load_own(begin, start, stop)
+        nanoseconds = self._rows.nanoseconds(begin, stop)
+        bars = self._bars_visible_in(begin, stop)
+        table = _fill_plain(self._rows.index(begin, stop), nanoseconds, bars, drop=start - begin)
+        return FilledRows.of(table, nanoseconds[start - begin :])
+
+    def load_whole(self, start: int, stop: int) -> pd.DataFrame:
+        """Return rows `[start, stop)` with every column, filled by Lumibot's own `Data`."""
+        if len(self) == 0:
+            return self._view.frame(TimeRange(0, 0))
+        stop = max(stop, start + 1)
+        begin = self._begin_of(start)
+        filled: pd.DataFrame = self._fill_by_lumibot(self._rows.index(begin, stop)).iloc[start - begin :]
+        return filled
+
+    def _begin_of(self, start: int) -> int:
+        """Return the row to begin at: the one before is needed for the first return, others for what is inherited."""
+        return self._inherits_from(max(0, start - 1))
+
+    def _load_own(self, begin: int, start: int, stop: int) -> FilledRows:
+        """Fill rows that are the bars themselves; they are read by whole days, whose rows are known."""
+        first = self._rows.day(begin).first
+        bars = self._view.bars(self._rows.covering(begin, stop), self._columns)
+        cut = slice(begin - first, stop - first)
+        bars = BarArrays(bars.times[cut], {name: values[cut] for name, values in bars.columns.items()})
+        nanoseconds = bars.times * SECOND
+        table = _fill_plain(self._view.index_of(bars.times), nanoseconds, bars, drop=start - begin)
+        return FilledRows.of(table, nanoseconds[start - begin :])
+
+    def _is_plain(self) -> bool:
+        """Whether prices and volume are all there is to fill; quotes and odd columns are left to Lumibot's own code."""
+        return (
+            all(column.dtype in PLAIN_DTYPES for column in self._described)
+            and all(name in self._columns for name in PRICES)
+            and not self._has_quotes
+        )
+
+    def _fill_by_lumibot(self, index: pd.DatetimeIndex) -> pd.DataFrame:
+        first, last = (int(index[row].value) // SECOND for row in (0, -1))
+        bars = self._view.frame(TimeRange(self._bar_at_or_before(first), last + 1))
+        data = Data(self._asset, bars, timestep=self._timestep, quote=self._quote)
+        # The last row's bar may hold on for many rows of the index; the piece ends where the series goes on.
+        data.datetime_end = max(data.datetime_end, index[-1].to_pydatetime())
+        data.repair_times_and_fill(index)
+        frame: pd.DataFrame = data.df
+        return frame
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def _bars_visible_in(self, begin: int, stop: int) -> BarArrays:
+        """Read the bars that rows `[begin, stop)` show: those in their range, and the one before it."""
+        first = self._rows.time(begin) // SECOND
+        last = self._rows.time(stop - 1) // SECOND
+        bars = self._view.bars(TimeRange(first, last + 1))
+        if len(bars.times) == 0 or bars.times[0] > first:
+            bars = self._view.bars(TimeRange(self._bar_at_or_before(first), last + 1))
+        return bars
+
+    def _bar_at_or_before(self, time: EpochSeconds) -> EpochSeconds:
+        found = self._view.last_time_at_or_before(time)
+        if found is None:
+            raise LookupError(f"{self._view.label}: no bar at or before {time}, though the series covers it")
+        return found
+
+    # -- what rows inherit -----------------------------------------------------------------------------------
+
+    def _inherits_from(self, row: int) -> int:
+        """Return the row at which to begin filling, so that `row` comes out as if filled from the very first row."""
+        begin = row
+        for name in self._inherited_columns():
+            begin = min(begin, self._origin_of_value(name, row))
+        if any(name in self._columns for name in QUOTES):
+            begin = max(0, begin - 1)  # so that a session boundary at the first row is seen as one
+        return begin
+
+    def _inherited_columns(self) -> list[str]:
+        """Columns with gaps whose values Lumibot carries on to later rows."""
+        own = {"volume", *EVENTS, *QUOTE_TIMES}
+        follows_close = {"open", "high", "low"}
+        return [name for name in self._nullable if name not in own and name not in follows_close]
+
+    def _origin_of_value(self, name: str, row: int) -> int:
+        """Return the row from which `row` inherits its value of a column with gaps (itself, if it has its own)."""
+        time: EpochSeconds | None = self._rows.time(row) // SECOND
+        if self._own_rows and time is not None and self._view.surely_has(name, time):
+            return row
+        floor = self._quote_session_start(row) if name in QUOTES else 0
+        while time is not None:
+            time = self._view.last_time_at_or_before(time, column=name)
+            if time is None:
+                return row
+            origin = self._rows.row_from(time * SECOND)
+            if origin < floor:
+                return min(row, floor)
+            if self._shows(origin, time):
+                return min(row, origin)
+            time -= 1  # a later bar hides that one on every row of the index: its value is never seen
+        return row
+
+    def _shows(self, row: int, time: EpochSeconds) -> bool:
+        """Whether the bar at `time` is the last one at or before `row` (and not dropped or overtaken by another)."""
+        shown = self._bar_at_or_before(self._rows.time(row) // SECOND)
+        return shown == time
+
+    def _quote_session_start(self, row: int) -> int:
+        if self._timestep == "day":
+            return 0
+        gaps = np.flatnonzero(np.diff(self._rows.nanoseconds(0, row + 1)) > QUOTE_SESSION_GAP)
+        return int(gaps[-1]) + 1 if len(gaps) else 0
+
+
+def _fill_plain(index: pd.DatetimeIndex, nanoseconds: Int64Array, bars: BarArrays, drop: int = 0) -> BarTable:
+    """Lay bars on the index and fill, with the arithmetic of Lumibot's `Data.repair_times_and_fill`.
+
+    The first `drop` rows serve the ones after them and are left out.
+    """
+    times = bars.times * SECOND
+    if len(times) == len(nanoseconds) and np.array_equal(times, nanoseconds):
+        columns: Columns = dict(bars.columns)
+    else:
+        shown = times.searchsorted(nanoseconds, side="right") - 1
+        columns = {name: values.take(shown) for name, values in bars.columns.items()}
+    columns = {name: _fill_column(name, values) for name, values in columns.items()}
+    for name in ("open", "high", "low"):
+        columns[name] = _fill_from_close(columns[name], columns["close"])
+    if "volume" not in columns:
+        columns["volume"] = np.full(len(nanoseconds), None, dtype=object)
+    columns.update(_returns(columns))
+    return BarTable({name: values[drop:] for name, values in columns.items()}, index[drop:])
+
+
+def _fill_column(name: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if name in ("open", "high", "low") or values.dtype.kind in "iub":
+        return values
+    missing = pd.isna(values)
+    if not missing.any():
+        return values
+    if name in ("volume", *EVENTS):
+        return np.where(missing, 0, values).astype(values.dtype)
+    carried = np.maximum.accumulate(np.where(missing, -1, np.arange(len(values))))
+    filled = values.take(np.maximum(carried, 0))
+    filled[carried < 0] = values[carried < 0]
+    return filled
+
+
+def _fill_from_close(values: np.ndarray[Any, Any], close: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if values.dtype.kind != "f":
+        return values
+    missing = np.isnan(values)
+    return np.where(missing, close, values) if missing.any() else values
+
+
+def _returns(columns: Mapping[str, np.ndarray[Any, Any]]) -> Columns:
+    """Return the derived columns that Lumibot adds, unless the bars brought them along."""
+    close = columns["close"].astype("float64", copy=False)
+    if "dividend" not in columns:
+        return {} if "return" in columns else {"return": price_change(close)}
+    if all(name in columns for name in DIVIDEND_RETURNS):
+        return {}
+    change = price_change(close)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dividend_yield = columns["dividend"].astype("float64", copy=False) / close
+    return {"price_change": change, "dividend_yield": dividend_yield, "return": dividend_yield + change}
+
+
+def price_change(close: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the relative change from the row before; NaN at the first row."""
+    change = np.empty(len(close), dtype="float64")
+    change[:1] = np.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        np.divide(close[1:] - close[:-1], close[:-1], out=change[1:])
+    return change

@@ -1,0 +1,204 @@
+"""What a backtest sees of a series of which Lumibot would have downloaded some ranges, and made up rows of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lumibot_duckdb.storage.api import (
+    BarArrays,
+    DataStorageInterface,
+    EpochSeconds,
+    SeriesPin,
+    TimeRange,
+)
+from lumibot_duckdb.storage.bar_starts import starts_of
+from lumibot_duckdb.windows.series_view import MENDED_COLUMNS, SECOND, Int64Array, SeriesView
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What the frames have that the store has not.
+
+    `rows` are bars by start (UTC), in columns of the series; what they lack is missing. `dtypes` replaces the stored
+    dtypes of some columns. `columns` are made for each frame, by name, from its bar starts (ns) and whether it is the
+    whole series or a piece of it; `order` is that of all.
+    """
+
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Callable[[Int64Array, bool], Any]] = field(default_factory=dict)
+    order: Sequence[str] = ()
+
+
+class RangesView(SeriesView):
+    """Bars of a pinned series inside of some ranges (sorted, apart from each other), and rows that are not stored.
+
+    `times` are the starts of all these rows, as whoever makes the view has just read them.
+    """
+
+    def __init__(
+        self,
+        storage: DataStorageInterface,
+        pin: SeriesPin,
+        ranges: Sequence[TimeRange],
+        additions: Additions,
+        times: Int64Array,
+    ) -> None:
+        super().__init__(storage, pin)
+        self._ranges = list(ranges)
+        self._additions = additions
+        self._added = additions.rows.sort_index()
+        self._added_times = starts_of(self._added)
+        head = times[: len(self._added_times) + 1]
+        stored = head[~np.isin(head, self._added_times)]
+        self._first_stored = int(stored[0]) if len(stored) else None
+        self._read: Int64Array | None = times
+        self._stored_gaps = {column.name for column in self.facts.columns if column.has_nulls}
+        gaps = {name for name in self._added.columns if self._added[name].isna().any()} if len(self._added) else set()
+        columns = tuple(
+            replace(
+                column,
+                dtype=additions.dtypes.get(column.name, column.dtype),
+                has_nulls=column.has_nulls
+                or column.name in gaps
+                or (len(self._added) > 0 and column.name not in self._added),
+            )
+            for column in self.facts.columns
+        )
+        self.facts = replace(
+            self.facts,
+            columns=columns,
+            rows=len(times),
+            first=int(times[0]) if len(times) else None,
+            last=int(times[-1]) if len(times) else None,
+        )
+
+    @property
+    def complete_from(self) -> EpochSeconds | None:
+        """Start of the first row from which on no row lacks a value once it is filled; None: not known."""
+        if self._stored_gaps & MENDED_COLUMNS:
+            return None
+        lacking = any(column.has_nulls and column.name in MENDED_COLUMNS for column in self.facts.columns)
+        return self._first_stored if lacking else self.facts.first
+
+    def surely_has(self, column: str, time: EpochSeconds) -> bool:
+        """Tell whether the row at `time` is known, without reading it, to have a value in a column."""
+        return column not in self._stored_gaps and not np.isin(time, self._added_times)
+
+    def frame_columns(self) -> list[str]:
+        """Return the columns that `frame` has."""
+        return list(self._additions.order) or super().frame_columns()
+
+    def times(self) -> Int64Array:
+        """Return the starts of all rows. Those that were given are handed on once and not kept."""
+        times, self._read = self._read, None
+        return times if times is not None else self._read_times()
+
+    def _read_times(self) -> Int64Array:
+        return bar_starts(self._storage, self._pin, self._ranges, self._added_times)
+
+    def _stored(self, within: TimeRange, columns: Sequence[str] | None) -> BarArrays:
+        return self._storage.read_bars(self._pin, within, columns, remember=False)
+
+    def _inside(self, within: TimeRange) -> list[TimeRange]:
+        """Return what of a range the view sees of the store."""
+        return clipped(self._ranges, within)
+
+    def bars(self, within: TimeRange, columns: Sequence[str] | None = None) -> BarArrays:
+        """Return the rows in a range, all stored columns unless some are named."""
+        names = [column.name for column in self.facts.columns] if columns is None else list(columns)
+        pieces = [self._stored(piece, names) for piece in self._inside(within) or [TimeRange(0, 0)]]
+        low, high = self._added_times.searchsorted((within.start, within.end))
+        if high > low:
+            pieces.append(self._added_bars(int(low), int(high), names))
+        times = pieces[0].times if len(pieces) == 1 else np.concatenate([piece.times for piece in pieces])
+        order = np.argsort(times, kind="stable") if high > low else None
+        dtypes = {column.name: column.dtype for column in self.facts.columns}
+        arrays = {}
+        for name in names:
+            parts = [piece.columns[name] for piece in pieces]
+            values = (parts[0] if len(parts) == 1 else np.concatenate(parts)).astype(dtypes[name], copy=False)
+            arrays[name] = values if order is None else values[order]
+        return BarArrays(times if order is None else times[order], arrays)
+
+    def _added_bars(self, low: int, high: int, names: Sequence[str]) -> BarArrays:
+        rows = self._added.iloc[low:high]
+        columns = {
+            name: rows[name].to_numpy() if name in rows else np.full(high - low, np.nan, dtype="float64")
+            for name in names
+        }
+        return BarArrays(self._added_times[low:high], columns)
+
+    def frame(self, within: TimeRange | None = None) -> pd.DataFrame:
+        """Return rows as the frame that Lumibot would be given, by bar start (New York)."""
+        pieces = self._ranges if within is None else self._inside(within)
+        frames = [self._storage.read_pandas(self._pin, piece) for piece in pieces or [TimeRange(0, 0)]]
+        frame = frames[0] if len(frames) == 1 else pd.concat(frames)
+        added = self._added
+        if within is not None:
+            low, high = self._added_times.searchsorted((within.start, within.end))
+            added = added.iloc[int(low) : int(high)]
+        frame = frame.astype({name: dtype for name, dtype in self._additions.dtypes.items() if name in frame})
+        if len(added):
+            added = added.tz_convert(frame.index.tz)
+            valued = len(frame) or len(added.columns)
+            frame = pd.concat([frame, added]).sort_index() if valued else frame.reindex(added.index)
+            for name in frame.select_dtypes("object").columns:
+                frame[name] = frame[name].where(frame[name].notna(), None)
+        nanoseconds = pd.DatetimeIndex(frame.index).as_unit("ns").asi8
+        for name, make in self._additions.columns.items():
+            frame[name] = make(nanoseconds, within is None)
+        frame.index.name = "datetime"
+        ordered: pd.DataFrame = frame[self.frame_columns()]
+        return ordered
+
+    def last_time_at_or_before(self, time: EpochSeconds, column: str | None = None) -> EpochSeconds | None:
+        """Return the start of the last row at or before `time` (where `column` is not missing), if any."""
+        stored = self._last_stored(time, column)
+        added = self._added_times[: int(self._added_times.searchsorted(time, side="right"))]
+        if column is not None and len(added):
+            known = column in self._added
+            added = added[self._added[column].notna().to_numpy()[: len(added)]] if known else added[:0]
+        if not len(added):
+            return stored
+        return int(added[-1]) if stored is None else max(stored, int(added[-1]))
+
+    def _last_stored(self, time: EpochSeconds, column: str | None) -> EpochSeconds | None:
+        for piece in reversed(self._ranges):
+            if piece.start > time:
+                continue
+            found = self._storage.last_time_at_or_before(self._pin, min(time, piece.end - 1), column)
+            if found is not None and found >= piece.start:
+                return found
+        return None
+
+    def session_bounds(self) -> Int64Array:
+        """Return all bar starts, which merge to the same index as the bounds of days do."""
+        return self._read_times()
+
+
+def clipped(ranges: Sequence[TimeRange], within: TimeRange) -> list[TimeRange]:
+    """Return the parts of ranges that lie within another."""
+    bounds = [(max(piece.start, within.start), min(piece.end, within.end)) for piece in ranges]
+    return [TimeRange(start, end) for start, end in bounds if start < end]
+
+
+def bar_starts(
+    storage: DataStorageInterface, pin: SeriesPin, ranges: Sequence[TimeRange], added: Int64Array
+) -> Int64Array:
+    """Return the starts of the pinned bars inside of some ranges, and of added rows, sorted."""
+    pieces = [storage.read_bars(pin, piece, (), remember=False).times for piece in ranges]
+    stored = pieces[0] if len(pieces) == 1 else np.concatenate([added[:0], *pieces])
+    return np.union1d(stored, added) if len(added) else stored
+
+
+def empty_rows(starts: Sequence[EpochSeconds]) -> pd.DataFrame:
+    """Return rows without any values, by bar start (UTC)."""
+    index = pd.DatetimeIndex(np.array(starts, dtype=np.int64) * SECOND, tz="UTC", name="datetime")
+    rows: pd.DataFrame = pd.DataFrame(index=index)
+    return rows

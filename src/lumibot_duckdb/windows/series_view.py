@@ -1,0 +1,137 @@
+"""What a backtest sees of a stored series: the bars of one pinned version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
+
+from lumibot_duckdb.storage.api import (
+    BarArrays,
+    ColumnSpec,
+    DataStorageInterface,
+    EpochSeconds,
+    SeriesPin,
+    TimeRange,
+)
+from lumibot_duckdb.storage.bar_starts import starts_of
+
+Int64Array: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
+
+SECOND = 1_000_000_000
+"""Nanoseconds."""
+
+MENDED_COLUMNS = frozenset(("open", "high", "low", "close", "volume", "dividend", "stock_splits"))
+"""Columns of which `Data.get_bars` mends gaps on every call."""
+
+DAY_ENDS = 23 * 3600 + 59 * 60
+"""Second of the day after which Lumibot drops minute bars (`Data`'s default trading hours end at 23:59:00)."""
+
+
+class SeriesView:
+    """All bars of a pinned series, and the facts of the whole that Lumibot finds out by looking at every bar.
+
+    `facts` describes the bars that are seen; `label` names the series for people. Times are epoch seconds, UTC.
+    """
+
+    def __init__(self, storage: DataStorageInterface, pin: SeriesPin) -> None:
+        self.label = pin.key.label()
+        self.facts = storage.facts(pin)
+        self._storage = storage
+        self._pin = pin
+
+    @property
+    def complete_from(self) -> EpochSeconds | None:
+        """Start of the first row from which on no row lacks a value of a bar once it is filled; None: not known."""
+        return None if _has_gaps(self.facts.columns) else self.facts.first
+
+    def surely_has(self, column: str, time: EpochSeconds) -> bool:
+        """Tell whether the row at `time` is known, without reading it, to have a value in a column."""
+        return not any(described.name == column and described.has_nulls for described in self.facts.columns)
+
+    def frame_columns(self) -> list[str]:
+        """Return the columns that `frame` has."""
+        return [column.name for column in self.facts.columns]
+
+    def times(self) -> Int64Array:
+        """Return the starts of all bars."""
+        return self._storage.read_bars(self._pin, columns=(), remember=False).times
+
+    def bars(self, within: TimeRange, columns: Sequence[str] | None = None) -> BarArrays:
+        """Return the bars in a range, all columns unless some are named."""
+        return self._storage.read_bars(self._pin, within, columns, remember=False)
+
+    def frame(self, within: TimeRange | None = None) -> pd.DataFrame:
+        """Return bars as the frame that Lumibot would be given."""
+        return self._storage.read_pandas(self._pin, within)
+
+    def last_time_at_or_before(self, time: EpochSeconds, column: str | None = None) -> EpochSeconds | None:
+        """Return the start of the last bar at or before `time` (where `column` is not missing), if any."""
+        return self._storage.last_time_at_or_before(self._pin, time, column)
+
+    def session_bounds(self) -> Int64Array:
+        """Return, a row for each New York day with bars, its first and its last bar start (n x 2)."""
+        return self._storage.session_bounds(self._pin)
+
+    def index_of(self, times: Int64Array) -> pd.DatetimeIndex:
+        """Return bar starts as the index of the frames that Lumibot works with."""
+        index = pd.DatetimeIndex(times * SECOND, tz="UTC", name="datetime").as_unit(self.facts.index_unit)
+        local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
+        return local
+
+
+class TradingHoursView(SeriesView):
+    """A series of which some bars lie outside of Lumibot's trading hours; `Data` drops those, so they are not seen."""
+
+    def __init__(self, storage: DataStorageInterface, pin: SeriesPin) -> None:
+        super().__init__(storage, pin)
+        times = super().times()
+        local = pd.DatetimeIndex(times * SECOND, tz="UTC").tz_convert(LUMIBOT_DEFAULT_PYTZ)
+        seconds = (local.hour * 3600 + local.minute * 60 + local.second).to_numpy()
+        self._times: Int64Array = times[seconds <= DAY_ENDS]
+        first, last = (int(self._times[end]) if len(self._times) else None for end in (0, -1))
+        self.facts = replace(self.facts, rows=len(self._times), first=first, last=last)
+
+    def times(self) -> Int64Array:
+        """Return the starts of the bars in trading hours."""
+        return self._times
+
+    def bars(self, within: TimeRange, columns: Sequence[str] | None = None) -> BarArrays:
+        """Return the bars in a range."""
+        found = super().bars(within, columns)
+        kept = np.isin(found.times, self._times, assume_unique=True)
+        return BarArrays(found.times[kept], {name: values[kept] for name, values in found.columns.items()})
+
+    def frame(self, within: TimeRange | None = None) -> pd.DataFrame:
+        """Return bars as the frame that Lumibot would be given, before it drops what is outside of trading hours."""
+        found = super().frame(within)
+        if within is None:
+            return found
+        kept = np.isin(starts_of(found), self._times, assume_unique=True)
+        traded: pd.DataFrame = found[kept]
+        return traded
+
+    def last_time_at_or_before(self, time: EpochSeconds, column: str | None = None) -> EpochSeconds | None:
+        """Return the start of the last bar at or before `time`; with `column`, of the stored ones, hours or not."""
+        if column is not None:
+            return super().last_time_at_or_before(time, column)
+        place = int(self._times.searchsorted(time, side="right"))
+        return int(self._times[place - 1]) if place else None
+
+    def session_bounds(self) -> Int64Array:
+        """Return all bar starts, which merge to the same index as the bounds of days do."""
+        return self._times
+
+
+def _has_gaps(columns: Sequence[ColumnSpec]) -> bool:
+    return any(column.has_nulls and column.name in MENDED_COLUMNS for column in columns)
+
+
+def view_of(storage: DataStorageInterface, pin: SeriesPin, timestep: str) -> SeriesView:
+    """Return what a backtest at a timestep sees of a pinned series."""
+    view = SeriesView(storage, pin)
+    return view if view.facts.on_minute or timestep != "minute" else TradingHoursView(storage, pin)

@@ -1,0 +1,110 @@
+"""The time index of a backtest: every bar time that its series share, and their days.
+
+Lumibot's pandas source lays all series on one merged time index. Here that index exists once, and each series is a
+range of its rows.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from lumibot_duckdb.windows.series_view import Int64Array
+
+NANOSECONDS = {"minute": 60_000_000_000, "hour": 3_600_000_000_000, "day": 86_400_000_000_000}
+
+
+def session_minutes(times: pd.DatetimeIndex, sessions: pd.DataFrame, until: pd.Timestamp) -> pd.DatetimeIndex:
+    """Return every minute from the first to the last bar of each day, up to `until`.
+
+    `times` are sorted; `sessions` has a row for each of their days, with its first and last time in `market_open` and
+    `market_close`. Minutes count from the very first time, as `PandasData.clean_trading_times` has it.
+    """
+    nanoseconds = times.as_unit("ns").asi8
+    anchor, minute = int(nanoseconds[0]), NANOSECONDS["minute"]
+    opens, closes = (
+        (pd.DatetimeIndex(sessions[name]).as_unit("ns").asi8 - anchor) for name in ("market_open", "market_close")
+    )
+    firsts = -(-opens // minute)
+    lasts = np.minimum(closes, until.value - anchor) // minute
+    counts = [np.arange(first, last + 1) for first, last in zip(firsts, lasts, strict=True) if first <= last]
+    steps = np.concatenate(counts) if counts else np.empty(0, dtype=np.int64)
+    index = pd.DatetimeIndex(steps * minute + anchor, tz="UTC").as_unit(times.unit).tz_convert(times.tz)
+    if len(steps) and steps[-1] - steps[0] == len(steps) - 1:
+        index = pd.date_range(index[0], periods=len(steps), freq="min", unit=times.unit)  # as pandas leaves it there
+    minutes: pd.DatetimeIndex = index.rename(times.name)
+    return minutes
+
+
+class TradingIndex:
+    """A sorted, unique, tz-aware index with what is derived from it once and used by every series on it."""
+
+    _latest: ClassVar[weakref.ref[TradingIndex] | None] = None
+
+    def __init__(self, index: pd.DatetimeIndex) -> None:
+        self.index = index
+        self.nanoseconds: Int64Array = index.as_unit("ns").asi8
+        self._days: tuple[Int64Array, Int64Array, Int64Array] | None = None
+        self._gaps: dict[int, int] | None = None
+
+    @classmethod
+    def of(cls, index: pd.DatetimeIndex) -> TradingIndex:
+        """Return the trading index of this very index object; the series of a backtest are given the same one."""
+        latest = cls._latest() if cls._latest is not None else None
+        if latest is None or latest.index is not index:
+            latest = cls(index)
+            cls._latest = weakref.ref(latest)
+        return latest
+
+    def __len__(self) -> int:
+        return len(self.nanoseconds)
+
+    def days(self) -> tuple[Int64Array, Int64Array, Int64Array]:
+        """Return, for each local calendar day with rows: its first row, its midnight (ns, UTC), its day number."""
+        if self._days is None and len(self) == 0:
+            self._days = (self.nanoseconds, self.nanoseconds, self.nanoseconds)
+        elif self._days is None:
+            first, last = self.index[[0, -1]].tz_localize(None).normalize()
+            days = pd.date_range(first, last, freq="D", unit="ns")
+            midnights = days.tz_localize(self.index.tz, ambiguous=True, nonexistent="shift_forward").asi8
+            rows = np.append(self.nanoseconds.searchsorted(midnights), len(self))
+            traded = np.flatnonzero(np.diff(rows))
+            self._days = (rows[traded], midnights[traded], days.asi8[traded] // NANOSECONDS["day"])
+        return self._days
+
+    def bar_length(self, start: int, stop: int, unit: str) -> int | None:
+        """Return how long an intraday bar of rows `[start, stop)` takes to close, in nanoseconds; None for days.
+
+        The rule is Lumibot's (`lumibot.entities.data`): the larger of the nominal step and the most common spacing
+        within sessions, the smaller spacing of a tie.
+        """
+        if unit not in ("minute", "hour"):
+            return None
+        counts = dict(self._all_gaps())
+        for outside in (self._session_gaps(0, start), self._session_gaps(max(start, stop - 1), len(self))):
+            for value, count in zip(*np.unique(outside, return_counts=True), strict=True):
+                counts[int(value)] -= int(count)
+        counts.pop(0, None)
+        common = min(counts, key=lambda value: (-counts[value], value), default=0)
+        return max(NANOSECONDS[unit], common if counts.get(common, 0) > 0 else 0)
+
+    def _session_gaps(self, start: int, stop: int) -> Int64Array:
+        """Return the gap after each row of `[start, stop)`, 0 where a new session begins after it."""
+        gaps = np.diff(self.nanoseconds[start : stop + 1])
+        last_rows = self.days()[0][1:] - 1
+        ends = last_rows[slice(*last_rows.searchsorted((start, start + len(gaps))))] - start
+        gaps[ends[gaps[ends] > NANOSECONDS["hour"]]] = 0
+        return gaps
+
+    def _all_gaps(self) -> dict[int, int]:
+        """Return how often each gap within sessions occurs."""
+        if self._gaps is None:
+            gaps = self._session_gaps(0, len(self))
+            others = gaps[gaps != NANOSECONDS["minute"]]  # nearly all are a minute; sorting those would cost most
+            values, counts = np.unique(others, return_counts=True)
+            self._gaps = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+            self._gaps[NANOSECONDS["minute"]] = len(gaps) - len(others)
+        return self._gaps

@@ -1,0 +1,84 @@
+"""What the processes do that the tests of the Polygon source start. Each is the target of a spawned process."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+from lumibot.entities import Asset
+
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from parity.backtests import BacktestResult, run
+from parity.strategies import Crossing
+from sources.polygon.server import KEY
+from sources.polygon.sides import Side, our_class
+
+Span = tuple[str, str]
+
+
+def parameters(symbols: tuple[str, ...]) -> dict[str, Any]:
+    return {"assets": [Asset(symbol) for symbol in symbols], "sleeptime": "30M", "step": "15min", "length": 12}
+
+
+def backtest(
+    url: str, folder: Path, span: Span, symbols: tuple[str, ...], run_folder: str = "run", strategy: Any = Crossing
+) -> BacktestResult:
+    """Backtest on the store of a folder."""
+    side = Side(our_class(), folder)
+    with side.entered(SimpleNamespace(url=url)):
+        return run(strategy, side.source_class, folder / run_folder, *span, parameters(symbols), polygon_api_key=KEY)
+
+
+def digest(result: BacktestResult) -> str:
+    """Return a short text that is the same for the same trades, values and notes."""
+    parts = (result.trades.to_csv(), result.values.to_csv(), repr(result.seen))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def report_backtest(
+    url: str, folder: Path, span: Span, symbols: tuple[str, ...], run_folder: str, pipe: Connection
+) -> None:
+    """Backtest, and send what came of it or the error."""
+    logging.disable(logging.ERROR)
+    try:
+        pipe.send(digest(backtest(url, folder, span, symbols, run_folder)))
+    except Exception as error:
+        pipe.send(f"{type(error).__name__}: {error}")
+
+
+def download(url: str, folder: Path, span: Span, symbol: str, length: int, pipe: Connection) -> None:
+    """Ask for minutes as a backtest would; say when they are there."""
+    side = Side(our_class(), folder)
+    with side.entered(SimpleNamespace(url=url)):
+        source = side.source(*(pd.Timestamp(day, tz="America/New_York").to_pydatetime() for day in span))
+        source.get_historical_prices(Asset(symbol), length, "minute")
+    pipe.send("done")
+
+
+def halve(store: str) -> None:
+    """Restate every series of a store, as if each had split two for one."""
+    storage = DuckDBDataStorage(store)
+    for info in storage.list_series():
+        key = info.key
+        pin = storage.pin(key.asset, timeframe=key.timeframe, source=key.source, adjustment=key.adjustment)
+        frame = storage.read_pandas(pin)
+        frame[["open", "high", "low", "close"]] /= 2
+        storage.store_ohlcv_data(key.asset, frame, key.source, key.timeframe, adjustment=key.adjustment)
+    storage.close()
+
+
+def make_checks_old(store: str) -> None:
+    """Let the store believe that it asked for corporate actions two days ago. Waits for its turn, as any writer."""
+    with StoreConnection.of(Path(store)).write() as cursor:
+        cursor.execute("UPDATE {db}.corporate_action_check SET checked_at = checked_at - INTERVAL 2 DAY")
+
+
+if __name__ == "__main__":
+    {"halve": halve, "make_checks_old": make_checks_old}[sys.argv[1]](sys.argv[2])

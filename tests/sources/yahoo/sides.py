@@ -1,0 +1,51 @@
+"""Runs Lumibot's Yahoo source and ours against one loopback server, each on ground of its own.
+
+A `Side` is a class and a folder that was empty. While it is entered, Lumibot keeps its pickles and `yfinance` its
+caches in that folder and a store of ours is there too; Lumibot does not sleep, and what is asked of Yahoo goes to the
+loopback server. If the server serves a moment of the past, our side takes that for the present.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+from lumibot.backtesting import YahooDataBacktesting as LumibotYahooDataBacktesting
+
+from lumibot_duckdb.backtesting import YahooDataBacktesting
+from lumibot_duckdb.sources.yahoo import history as yahoo_history
+from parity import ground
+from parity.ground import environment, only_loopback
+from sources.yahoo import ground as yahoo_ground
+from sources.yahoo.server import YahooServer
+
+
+class Side(ground.Side):
+    """The ground of this source."""
+
+    @property
+    def pickles(self) -> Path:
+        """Where Lumibot keeps its histories."""
+        return yahoo_ground.pickles(self.folder)
+
+    @contextmanager
+    def entered(self, server: YahooServer) -> Iterator[None]:
+        """Stand on this side's ground."""
+
+        def now() -> float:
+            return server.moment().timestamp()
+
+        with (
+            environment({"LUMIBOT_DUCKDB_PATH": str(self.store)}),
+            mock.patch.object(yahoo_history, "now", now),
+            yahoo_ground.yahoo_at(server, self.folder),
+            only_loopback(),
+        ):
+            yield
+
+
+def both_sides(folder: Path) -> tuple[Side, Side]:
+    """Return Lumibot's side and ours."""
+    return Side(LumibotYahooDataBacktesting, folder / "theirs"), Side(YahooDataBacktesting, folder / "ours")

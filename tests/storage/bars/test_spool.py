@@ -1,0 +1,517 @@
+"""Downloads that could not be written in time are kept beside the store, and the next write merges them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage import duckdb_storage
+from lumibot_duckdb.storage.api import AssetKey, CorporateAction, TimeRange
+from lumibot_duckdb.storage.bars.spool import Spool, SpoolContents, SpooledWrite
+from lumibot_duckdb.storage.connection.lock import StoreLock
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.errors import InvalidBarsError, StoreBusyError, StoreWriteError
+from storage.frames import assert_same, frame_strategy, minute_bars
+
+WHOLE = TimeRange(1_704_150_000, 1_704_240_000)
+FRAME = minute_bars(rows=40)
+OPTION = AssetKey("SPY", "option", expiration=dt.date(2024, 1, 19), strike=470.5, right="CALL")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[DuckDBDataStorage]:
+    """A store with one series that does not wait for others."""
+    connection = StoreConnection.of(tmp_path / "s.duckdb", wait_seconds=0.05)
+    storage = DuckDBDataStorage(connection.path)
+    storage.store_ohlcv_data("OLD", FRAME, "test", "minute")
+    yield storage
+    storage.close()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock between processes, as any process that works on the store does."""
+    lock = StoreLock(path)
+    lock.acquire(True, float("inf"))
+    try:
+        yield
+    finally:
+        lock.close()
+
+
+def download(storage: DuckDBDataStorage, asset: Any = "X", frame: pd.DataFrame = FRAME, **arguments: Any) -> Any:
+    return storage.store_ohlcv_data(asset, frame, "test", "minute", **{"covered": WHOLE, **arguments})
+
+
+def keep(storage: DuckDBDataStorage, asset: Any = "X", frame: pd.DataFrame = FRAME, **arguments: Any) -> Path:
+    """Download while another has the store; return the file that the bars are kept in."""
+    storage.close()
+    before = set(files(storage))
+    with locked(storage.path), pytest.raises(StoreBusyError, match="merges it"):
+        download(storage, asset, frame, **arguments)
+    (made,) = set(files(storage)) - before
+    return made
+
+
+def files(storage: DuckDBDataStorage) -> list[Path]:
+    folder = Spool(storage.path).folder
+    return sorted(folder.iterdir()) if folder.exists() else []
+
+
+def all_there_is(storage: DuckDBDataStorage) -> list[Any]:
+    """All that can be told apart of two stores: pins, facts, coverage, metadata."""
+    found = []
+    for info in storage.list_series():
+        pin = storage.pin(info.key)
+        writes = [(i.ingest_id, i.kind, dict(i.metadata)) for i in storage.ingests(pin)]
+        found.append((pin, storage.facts(pin), info.coverage, writes))
+    return found
+
+
+def in_another_process(script: str, *arguments: object) -> None:
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)], check=True)
+
+
+HOLDER = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.readline()"
+WRITER = """
+import sys
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.api import CorporateAction
+import datetime as dt
+storage = DuckDBDataStorage(sys.argv[1])
+storage.record_corporate_actions("OTHER", [CorporateAction(dt.date(2024, 1, 1), 1, 2)], "test")
+storage.close()
+"""
+
+
+def test_what_another_program_keeps_from_being_written_is_merged_by_another_process(
+    store: DuckDBDataStorage, tmp_path: Path
+) -> None:
+    direct = DuckDBDataStorage(tmp_path / "direct")
+    direct.store_ohlcv_data("OLD", FRAME, "test", "minute")
+    corrected = FRAME.iloc[5:30].assign(volume=7)
+    downloads: list[dict[str, Any]] = [
+        {"asset": "X", "frame": FRAME, "metadata": {"request": "a", "n": 1}},
+        {"asset": OPTION, "frame": FRAME.assign(note=None, vwap=1.25), "adjustment": "split"},
+        {"asset": "OLD", "frame": corrected, "replace": True, "onto": store.pin("OLD").version_id},
+        {"asset": "EMPTY", "frame": FRAME.iloc[:0]},
+        {"asset": "SESSIONS", "frame": FRAME, "also_covered": [TimeRange(WHOLE.end + 3600, WHOLE.end + 7200)]},
+    ]
+    store.close()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(store.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        for arguments in downloads:
+            with pytest.raises(StoreBusyError, match=rf"process {holder.pid}.*bars .* kept in .*s\.duckdb\.spool"):
+                download(store, **arguments)
+        assert holder.stdin is not None
+        holder.stdin.close()
+    assert len(files(store)) == len(downloads)
+    # Reading merges nothing, and tells nothing of what is not written yet.
+    assert [info.key.asset.symbol for info in store.list_series()] == ["OLD"]
+    assert store.missing_ranges("X", WHOLE) == [WHOLE]
+    assert len(files(store)) == len(downloads)
+    store.close()
+    in_another_process(WRITER, store.path)
+    assert not Spool(store.path).folder.exists()
+    for arguments in downloads:
+        download(direct, **arguments)
+    assert all_there_is(store) == all_there_is(direct)
+    for key in (info.key for info in direct.list_series()):
+        assert_same(store.read_pandas(store.pin(key)), direct.read_pandas(direct.pin(key)))
+    assert store.verify().findings == []
+    direct.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(frame=frame_strategy())
+def test_any_frame_comes_back_as_it_went_into_the_spool(frame: pd.DataFrame) -> None:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        connections = [StoreConnection.of(folder / f"{name}.duckdb", wait_seconds=0) for name in ("direct", "spooled")]
+        direct, spooled = (DuckDBDataStorage(connection.path) for connection in connections)
+        with locked(spooled.path), pytest.raises(StoreBusyError):
+            download(spooled, frame=frame)
+        assert spooled.merge_spooled() == 1
+        download(direct, frame=frame)
+        assert_same(spooled.get_historical_prices("X"), frame)
+        assert all_there_is(spooled) == all_there_is(direct)
+        again = download(spooled, frame=frame)
+        assert (again.ingest_id, again.unchanged) == (None, len(frame))
+        direct.close()
+        spooled.close()
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_a_write_that_does_not_say_what_it_covers_is_not_kept(store: DuckDBDataStorage) -> None:
+    store.close()
+    with locked(store.path), pytest.raises(StoreBusyError) as failed:
+        store.store_ohlcv_data("X", FRAME, "own", "minute")
+    assert "kept" not in str(failed.value)
+    assert files(store) == []
+
+
+def test_unusable_metadata_is_refused_and_not_kept(store: DuckDBDataStorage) -> None:
+    store.close()
+    with locked(store.path), pytest.raises(InvalidBarsError, match="metadata"):
+        download(store, metadata={"when": dt.date(2024, 1, 2)})
+    assert files(store) == []
+
+
+def test_the_oldest_is_merged_first_and_before_what_is_being_written(store: DuckDBDataStorage) -> None:
+    for volume in range(4):
+        keep(store, frame=FRAME.assign(volume=volume), metadata={"n": volume})
+    result = download(store, frame=FRAME.assign(volume=9))
+    assert (result.changed, result.new_version) == (len(FRAME), True)
+    assert (store.get_historical_prices("X")["volume"] == 9).all()
+    with StoreConnection.of(store.path).read() as cursor:
+        told = cursor.rows("SELECT metadata FROM {db}.ingest WHERE metadata IS NOT NULL ORDER BY ingest_id")
+    assert told == [(f'{{"n": {n}}}',) for n in range(4)]
+    assert files(store) == []
+
+
+def test_what_another_process_merged_just_now_is_not_written_over_its_newer_bars(store: DuckDBDataStorage) -> None:
+    keep(store)
+    other = DuckDBDataStorage(store.path)
+
+    def late(kept: SpooledWrite, file: Path) -> bool:
+        download(other, frame=FRAME.assign(volume=9))  # which merges first
+        return store._merge(kept, file)
+
+    assert Spool(store.path).merge(late) == 0
+    assert (store.get_historical_prices("X")["volume"] == 9).all()
+
+
+def test_a_hundred_downloads_wait_and_are_merged(store: DuckDBDataStorage) -> None:
+    for minute in range(100):
+        piece = minute_bars(rows=100).iloc[[minute]]
+        keep(store, frame=piece, covered=TimeRange(WHOLE.start + 60 * minute, WHOLE.start + 60 * (minute + 1)))
+    assert store.statistics().details == {"spooled": SpoolContents(100, 100, 0)}
+    assert store.merge_spooled() == 100
+    assert_same(store.get_historical_prices("X"), minute_bars(rows=100))
+    assert store.coverage("X") == [TimeRange(WHOLE.start, WHOLE.start + 6000)]
+    assert store.statistics().details == {}
+    assert store.merge_spooled() == 0
+
+
+def test_a_write_that_cannot_merge_either_is_kept_too(store: DuckDBDataStorage) -> None:
+    keep(store, "X")
+    keep(store, "Y")
+    assert len(files(store)) == 2
+    assert store.merge_spooled() == 2
+
+
+WRITES: dict[str, Callable[[DuckDBDataStorage], Any]] = {
+    "store_ohlcv_data": lambda storage: storage.store_ohlcv_data("Y", FRAME, "own", "day"),
+    "record_coverage": lambda storage: storage.record_coverage("Y", WHOLE, "test", "minute"),
+    "record_corporate_actions": lambda storage: storage.record_corporate_actions("Y", [], "test"),
+    "store_option_chain": lambda storage: storage.store_option_chain("Y", {"Chains": {}}, "test", dt.date(2024, 1, 2)),
+    "renew_series": lambda storage: storage.renew_series("OLD", "test", "minute"),
+    "delete_series": lambda storage: storage.delete_series("OLD"),
+    "compact": lambda storage: storage.compact(),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_every_kind_of_write_merges_first(store: DuckDBDataStorage, write: str) -> None:
+    keep(store)
+    WRITES[write](store)
+    assert files(store) == []
+    assert_same(store.get_historical_prices("X"), FRAME)
+
+
+def test_what_is_deleted_or_renewed_does_not_come_back_out_of_the_spool(store: DuckDBDataStorage) -> None:
+    keep(store)
+    assert store.delete_series("X") == len(FRAME)
+    keep(store, "Y")
+    store.renew_series("Y", "test", "minute")
+    assert store.facts(store.pin("Y")).rows == 0
+    assert store.coverage("Y") == []
+    assert [info.key.asset.symbol for info in store.list_series()] == ["OLD", "Y"]
+
+
+def test_bars_of_a_history_that_was_restated_meanwhile_are_dropped(
+    store: DuckDBDataStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = download(store).version_id
+    late = minute_bars("2024-01-03 09:30")
+    file = keep(store, frame=late, onto=version)
+    aside = tmp_path / "aside"
+    file.rename(aside)  # as if it had been written a moment later
+    store.renew_series("X", "test", "minute")
+    file.parent.mkdir(exist_ok=True)
+    aside.rename(file)
+    with caplog.at_level(logging.INFO, "lumibot_duckdb"):
+        assert store.merge_spooled() == 0
+    assert "restated" in caplog.text
+    assert caplog.records[-1].levelno == logging.INFO
+    assert files(store) == []
+    assert store.facts(store.pin("X")).rows == 0
+
+
+def test_bars_from_before_a_split_never_lie_in_the_version_after_it(store: DuckDBDataStorage) -> None:
+    store.record_corporate_actions("X", [], "test", restates=["split"])
+    keep(store, adjustment="split")
+    split = CorporateAction(dt.date(2024, 1, 2), 1, 2)
+    assert store.record_corporate_actions("X", [split], "test", restates=["split"]) is True
+    assert store.facts(store.pin("X")).rows == 0
+
+
+def test_a_version_of_a_store_that_was_replaced_is_not_that_of_the_new_one(store: DuckDBDataStorage) -> None:
+    keep(store, "OLD", FRAME.assign(volume=7), onto=store.pin("OLD").version_id)
+    store.path.unlink()
+    store.store_ohlcv_data("OLD", FRAME, "test", "minute")
+    keep(store, "OLD", FRAME.assign(volume=8), onto=store.pin("OLD").version_id)
+    assert store.merge_spooled() == 1
+    assert (store.get_historical_prices("OLD")["volume"] == 8).all()
+
+
+class _Later:
+    """`datetime`, two days later."""
+
+    def now(self, zone: Any = None) -> dt.datetime:
+        return dt.datetime.now(zone) + dt.timedelta(days=2)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(dt.datetime, name)
+
+
+def test_what_had_not_closed_when_it_was_downloaded_is_not_covered_later(
+    store: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = int(dt.datetime.now().timestamp()) // 60 * 60
+    around = TimeRange(now - 86_400, now + 86_400)
+    keep(store, covered=around)
+    keep(store, "EMPTY", FRAME.iloc[:0], covered=around)
+    monkeypatch.setattr(duckdb_storage, "datetime", _Later())
+    assert store.merge_spooled() == 2
+    (covered,) = store.coverage("X")
+    assert covered.start == around.start
+    assert abs(covered.end - now) <= 120
+    assert store.coverage("EMPTY") == []  # an empty answer about yesterday is believed for a day
+
+
+# -- files that are not what they should be ------------------------------------------------------------------
+
+
+def _flipped(content: bytes) -> bytes:
+    at = len(content) // 2
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+def _with(column: str, values: Any) -> Callable[[bytes], bytes]:
+    """Change a column of a file, in a way that the file is whole."""
+
+    def changed(content: bytes) -> bytes:
+        table = pa.ipc.open_file(content).read_all()
+        made = table.set_column(table.column_names.index(column), column, pa.array(values(table[column].to_pylist())))
+        return _as_file(made.replace_schema_metadata(table.schema.metadata))
+
+    return changed
+
+
+def _saying(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    def changed(content: bytes) -> bytes:
+        table = pa.ipc.open_file(content).read_all()
+        ((name, said),) = table.schema.metadata.items()
+        assert old in said
+        return _as_file(table.replace_schema_metadata({name: said.replace(old, new)}))
+
+    return changed
+
+
+def _as_file(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as file:
+        file.write_table(table)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+# What is done to the contents, and whether the digest in the name is put right.
+DAMAGES: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
+    "empty": (lambda _: b"", False),
+    "cut off": (lambda content: content[:-100], False),
+    "a bit flipped": (_flipped, False),
+    "no Arrow": (lambda _: b"hello" * 100, True),
+    "Arrow that says nothing": (lambda _: _as_file(pa.table({"ts": [1]})), True),
+    "no JSON": (_saying(b"{", b"["), True),
+    "a source that is none": (_saying(b'"test"', b'"no source"'), True),
+    "a symbol that is no text": (_saying(b'"X"', b'["X"]'), True),
+    "a symbol that no text holds": (_saying(b'"X"', b'"\\ud800"'), True),
+    "a dtype that is none": (_saying(b"int64", b"blob"), True),
+    "a column that is not there": (_saying(b'\\"physical\\":\\"close\\"', b'\\"physical\\":\\"closed\\"'), True),
+    "texts for prices": (_with("close", lambda values: [str(value) for value in values]), True),
+    "times twice": (_with("ts", lambda values: [values[0]] * len(values)), True),
+    "times without end": (_with("ts", lambda values: [2**62 + n for n in range(len(values))]), True),
+    "a time without zone": (_saying(b"+00:00", b""), True),
+    "a range that ends before it starts": (_saying(str(WHOLE.end).encode(), b"1"), True),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_set_aside_and_writes_go_on(
+    store: DuckDBDataStorage, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = keep(store)
+    keep(store, "Y")
+    change, with_digest = DAMAGES[damage]
+    content = change(file.read_bytes())
+    file.write_bytes(content)
+    if with_digest:
+        stamp, bars, _ = file.name.split("-")
+        file = file.rename(file.with_name(f"{stamp}-{bars}-{hashlib.sha256(content).hexdigest()}.arrow"))
+    store.store_ohlcv_data("Z", FRAME, "own", "minute")
+    assert [info.key.asset.symbol for info in store.list_series()] == ["OLD", "Y", "Z"]
+    (aside,) = files(store)
+    assert aside.name == file.name + ".damaged"
+    assert aside.read_bytes() == content
+    (record,) = caplog.records
+    assert (record.levelno, file.name in record.message) == (logging.WARNING, True)
+    assert store.statistics().details == {"spooled": SpoolContents(0, 0, 1)}
+    (finding,) = store.verify().findings
+    assert (finding.check, finding.damage, "1 file" in finding.what) == ("spool", False, True)
+    caplog.clear()
+    store.store_ohlcv_data("Z", FRAME, "own", "day")
+    assert caplog.records == []  # it is told once
+
+
+def test_bars_that_do_not_go_with_what_is_stored_are_set_aside(store: DuckDBDataStorage) -> None:
+    keep(store, "OLD", minute_bars("2024-01-04 09:30").assign(volume="many"))
+    download(store)
+    assert [file.suffix for file in files(store)] == [".damaged"]
+    assert_same(store.get_historical_prices("OLD"), FRAME)
+
+
+def test_other_files_and_folders_in_the_spool_are_left_alone(store: DuckDBDataStorage) -> None:
+    kept = keep(store)
+    (kept.parent / "note.txt").write_text("mine")
+    (kept.parent / "folder.arrow").mkdir()
+    download(store)
+    assert [file.name for file in files(store)] == ["folder.arrow", "note.txt"]
+
+
+def test_what_a_dead_program_half_wrote_is_removed_and_of_a_living_one_left(store: DuckDBDataStorage) -> None:
+    kept = keep(store)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for pid in (dead.pid, os.getppid()):
+        (kept.parent / f"{kept.name}.{pid}").write_bytes(kept.read_bytes()[:1000])
+    assert store.statistics().details == {"spooled": SpoolContents(1, len(FRAME), 0)}
+    assert store.merge_spooled() == 1
+    assert [file.name for file in files(store)] == [f"{kept.name}.{os.getppid()}"]
+
+
+def test_a_spool_that_nobody_may_look_into_stops_no_write(
+    store: DuckDBDataStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    Spool(store.path).folder.write_text("no folder")
+    download(store)
+    assert "cannot look into" in caplog.text
+    store.close()
+    with (
+        locked(store.path),
+        pytest.raises(StoreBusyError, match="not in the store: do the same again once that is mended"),
+    ):
+        download(store)
+    with locked(store.path), pytest.raises(StoreBusyError, match=r"\(the answer without bars for X stock, minute bars"):
+        download(store, frame=FRAME.iloc[:0])
+    with locked(store.path), pytest.raises(StoreBusyError, match=r"\(1 bar of X stock, minute bars from test\)"):
+        download(store, frame=FRAME.iloc[:1])
+
+
+def test_what_waits_is_told(store: DuckDBDataStorage) -> None:
+    keep(store)
+    keep(store, "Y")
+    (finding,) = store.verify().findings
+    assert (finding.check, finding.damage) == ("spool", False)
+    assert finding.what.startswith(f"80 bars of 2 downloads wait in {Spool(store.path).folder} ")
+    assert store.verify().sound
+    assert len(files(store)) == 2
+
+
+# -- full disks ----------------------------------------------------------------------------------------------
+
+NO_LARGE_FILES = """
+import os, resource, sys
+sys.path.insert(0, sys.argv[2])
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.errors import StoreWriteError
+from lumibot_duckdb.storage.api import TimeRange
+from storage.frames import minute_bars
+storage = DuckDBDataStorage(sys.argv[1])
+storage.store_ohlcv_data("LARGE", minute_bars(rows=int(sys.argv[3])), "test", "minute")
+storage.close()
+frame = minute_bars(rows=200_000)
+room = os.path.getsize(storage.path) + 100_000
+resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+try:
+    storage.store_ohlcv_data("BIG", frame, "test", "minute", covered=TimeRange(1_704_150_000, 1_704_240_000))
+except StoreWriteError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+"""
+
+
+@pytest.mark.parametrize(("rows", "outcome"), [(700_000, "kept in"), (100, "not in the store: do the same again")])
+def test_bars_that_do_not_fit_into_the_store_are_kept_if_they_fit_beside_it(
+    store: DuckDBDataStorage, rows: int, outcome: str
+) -> None:
+    store.close()
+    ended = subprocess.run(
+        [sys.executable, "-c", NO_LARGE_FILES, str(store.path), str(Path(__file__).parents[2]), str(rows)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "File too large" in ended.stdout
+    assert outcome in ended.stdout
+    if outcome == "kept in":
+        assert store.merge_spooled() == 1
+        assert_same(store.get_historical_prices("BIG"), minute_bars(rows=200_000))
+    else:
+        assert files(store) == []
+
+
+def test_a_disk_without_any_room_is_told_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes root")
+    try:
+        storage = DuckDBDataStorage(disk / "s.duckdb")
+        download(storage)
+        filler = disk / "filler"
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        large = minute_bars(rows=300_000)
+        with pytest.raises(StoreWriteError, match=r"No space left.* not in the store"):
+            download(storage, frame=large)
+        assert files(storage) == []
+        filler.unlink()
+        download(storage, frame=large.iloc[:50])
+        storage.close()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -1,0 +1,108 @@
+"""`verify` finds damage that was planted, each kind of it, and nothing in a sound store."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.api import CorporateAction
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from storage.frames import minute_bars
+
+CHAIN = {"Multiplier": None, "Chains": {"CALL": {"2024-01-19": [1.0, 2], "2024-01-26": []}, "PUT": {}}}
+
+
+@pytest.fixture
+def sound(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+    frame = minute_bars(rows=100)
+    storage.store_ohlcv_data("A", frame, "test", "minute")
+    frame.iloc[5, 4] += 1
+    storage.store_ohlcv_data("A", frame, "test", "minute")
+    storage.store_ohlcv_data("B", frame.assign(note="n"), "test", "minute")
+    storage.record_corporate_actions("A", [CorporateAction(dt.date(2024, 1, 2), 1, 2)], "test")
+    storage.record_corporate_actions("B", [], "test")
+    for days_ahead in (None, 30):
+        storage.store_option_chain("A", CHAIN, "test", dt.date(2024, 1, 2), days_ahead=days_ahead)
+    return storage
+
+
+def test_a_sound_store_has_no_findings(sound: DuckDBDataStorage) -> None:
+    report = sound.verify()
+    assert (report.sound, report.findings, report.series, report.rows) == (True, [], 2, 300)
+
+
+DAMAGES = {
+    "doubled_bars": "INSERT INTO {db}.bar SELECT * FROM {db}.bar WHERE version_id = 3 LIMIT 1",
+    "bars_of_no_version": "UPDATE {db}.bar SET version_id = 77 WHERE version_id = 1",
+    "bars_of_no_ingest": "UPDATE {db}.bar SET ingest_id = 99 WHERE version_id = 3",
+    "current_versions": "UPDATE {db}.series SET current_version = 3 WHERE series_id = 1",
+    "versions_of_no_series": "DELETE FROM {db}.series WHERE series_id = 3",
+    "doubled_identities": "INSERT INTO {db}.series SELECT * FROM {db}.series WHERE series_id = 3",
+    "recorded_facts": "DELETE FROM {db}.bar WHERE version_id = 3 AND ts = (SELECT max(ts) FROM {db}.bar)",
+    "coverage_ranges": "UPDATE {db}.coverage SET range_end = TIMESTAMP_S '2999-01-01 00:00:00' WHERE series_id = 3",
+    "corporate_actions": "DELETE FROM {db}.corporate_action_check",
+    "option_chains": "DELETE FROM {db}.option_chain_strikes WHERE expiration = '2024-01-26'",
+    "layouts": "ALTER TABLE {db}.bar DROP COLUMN x_note_varchar",
+}
+
+
+@pytest.mark.parametrize("check", DAMAGES)
+def test_planted_damage_is_found(sound: DuckDBDataStorage, check: str) -> None:
+    with StoreConnection.of(sound.path).write() as cursor:
+        cursor.execute(DAMAGES[check])
+    report = sound.verify()
+    assert not report.sound
+    assert check in {finding.check for finding in report.findings if finding.damage}
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (
+            "INSERT INTO {db}.corporate_action SELECT * FROM {db}.corporate_action",
+            "the split of A (stock) from test on",
+        ),
+        ("DELETE FROM {db}.corporate_action_check", "1 actions (split) of A (stock) came with no check of test"),
+        (
+            "INSERT INTO {db}.corporate_action_check SELECT * FROM {db}.corporate_action_check",
+            "the last check (split) of",
+        ),
+        ("INSERT INTO {db}.option_chain SELECT * FROM {db}.option_chain", "option chain 1 is there 2 times"),
+        ("UPDATE {db}.option_chain SET days_ahead = NULL", "chain of A (stock) from test as of 2024-01-02 is there 2"),
+        (
+            "INSERT INTO {db}.option_chain_strikes SELECT * FROM {db}.option_chain_strikes",
+            "option chain 1 should have the strikes of 2 expirations and has those of 4",
+        ),
+        ("DELETE FROM {db}.option_chain WHERE chain_id = 2", "2 lists of strikes belong to option chain 2, which"),
+        ("UPDATE {db}.option_chain_strikes SET strikes = '[1.0, '", "chain 1, CALL of 2024-01-19, are no list"),
+    ],
+)
+def test_each_damage_to_actions_and_chains_is_named(sound: DuckDBDataStorage, damage: str, what: str) -> None:
+    with StoreConnection.of(sound.path).write() as cursor:
+        cursor.execute(damage)
+    assert any(what in finding.what and finding.damage for finding in sound.verify().findings)
+
+
+def test_a_layout_that_cannot_be_read_is_found(sound: DuckDBDataStorage) -> None:
+    with StoreConnection.of(sound.path).write() as cursor:
+        cursor.execute("UPDATE {db}.layout SET definition = '{' WHERE layout_id = 1")
+    assert "layout 1 cannot be read" in sound.verify().findings[0].what
+
+
+def test_many_findings_of_a_kind_are_cut_short(sound: DuckDBDataStorage) -> None:
+    with StoreConnection.of(sound.path).write() as cursor:
+        cursor.execute("INSERT INTO {db}.bar SELECT * FROM {db}.bar WHERE version_id = 3")
+    doubled = [finding for finding in sound.verify().findings if finding.check == "doubled_bars"]
+    assert len(doubled) == 20
+    assert doubled[0].what == "version 3 has the bar of 2024-01-02 14:30:00 2 times"
+
+
+def test_every_check_is_told_apart_as_damage_or_remark() -> None:
+    from lumibot_duckdb.storage.upkeep.verification import _checks
+
+    checks = {name: (damage, sql) for name, damage, sql in _checks()}
+    assert {name for name, (damage, _) in checks.items() if not damage} == {"implausible_bars"}
+    assert set(DAMAGES) - {"layouts"} == {name for name, (damage, _) in checks.items() if damage}
+    assert all(sql.startswith(("-- damage: ", "-- remark: ")) for _, sql in checks.values())

@@ -1,0 +1,48 @@
+"""Bar lengths and session minutes of a time index, against pandas and Lumibot themselves."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lumibot.data_sources import PandasData
+from lumibot.entities.data import _intraday_bar_state
+
+from lumibot_duckdb.windows.trading_index import TradingIndex, session_minutes
+from windows.indexes import NEW_YORK, indexes
+
+
+@settings(deadline=None, max_examples=100)
+@given(indexes(), st.sampled_from(["minute", "hour", "day"]), st.data())
+def test_bar_length_is_lumibots(index: pd.DatetimeIndex, unit: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(index) - 1))
+    stop = data.draw(st.integers(start + 1, len(index)))
+    part = index[start:stop].as_unit("ns")
+    keeper = SimpleNamespace()
+    _intraday_bar_state(part.asi8, len(part) - 1, part[-1], timestep=unit, index_tz=part.tz, cache_owner=keeper)
+    expected = keeper._closed_bar_length_cache[2] if unit != "day" else None
+    assert TradingIndex(index).bar_length(start, stop, unit) == expected
+
+
+@settings(deadline=None, max_examples=100)
+@given(indexes(), st.integers(-3000, 100))
+def test_session_minutes_are_lumibots(index: pd.DatetimeIndex, minutes_after_the_last: int) -> None:
+    until = index[-1] + pd.Timedelta(minutes=minutes_after_the_last)
+    source = SimpleNamespace(_timestep="minute", datetime_end=until, _date_index=index)
+    sessions = PandasData.get_trading_days_pandas(source)
+    expected = PandasData.clean_trading_times(source, index, sessions)
+    pd.testing.assert_index_equal(session_minutes(index, sessions, until), expected, exact=True)
+
+
+def test_the_same_index_object_is_described_once() -> None:
+    index = pd.date_range("2024-01-02", periods=10, freq="min", tz=NEW_YORK)
+    assert TradingIndex.of(index) is TradingIndex.of(index)
+    assert TradingIndex.of(index) is not TradingIndex.of(index[:5])
+
+
+def test_an_index_without_rows_has_no_days_and_no_closed_bars() -> None:
+    index = TradingIndex(pd.DatetimeIndex([], tz=NEW_YORK))
+    assert [len(part) for part in index.days()] == [0, 0, 0]
+    assert index.bar_length(0, 0, "minute") == 60_000_000_000

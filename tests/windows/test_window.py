@@ -1,0 +1,193 @@
+"""The sliding window and the memory budget, against a plain list of numbers."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lumibot_duckdb.windows.window import FIRST_STRETCH, LARGEST_STRETCH, MemoryBudget, SlidingWindow
+
+SIZE = 200_000
+
+
+@dataclass
+class Numbers:
+    values: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes
+
+
+class Recorder:
+    """Loads the numbers `[start, stop)` and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.loads: list[tuple[int, int]] = []
+
+    def load(self, start: int, stop: int) -> Numbers:
+        self.loads.append((start, stop))
+        return Numbers(np.arange(start, stop))
+
+
+def window(budget: MemoryBudget, size: int = SIZE) -> tuple[SlidingWindow[Numbers], Recorder]:
+    recorder = Recorder()
+    return SlidingWindow(size, recorder.load, budget, 8), recorder
+
+
+def rows(window: SlidingWindow[Numbers], start: int, stop: int) -> list[int]:
+    first, loaded = window.cover(start, stop)
+    return loaded.values[start - first : stop - first].tolist()
+
+
+requests = st.lists(st.tuples(st.integers(0, SIZE - 1), st.integers(1, 3_000)), min_size=1, max_size=30)
+
+
+@given(requests, st.sampled_from([1, 10_000, 1_000_000, 10**9]))
+def test_it_always_gives_the_rows_that_are_asked_for(asked: list[tuple[int, int]], max_bytes: int) -> None:
+    sliding, _ = window(MemoryBudget(max_bytes))
+    for start, length in asked:
+        stop = min(SIZE, start + length)
+        assert rows(sliding, start, stop) == list(range(start, stop))
+
+
+def test_walking_forward_takes_few_and_growing_loads() -> None:
+    sliding, recorder = window(MemoryBudget(10**9))
+    for row in range(60, SIZE):
+        sliding.cover(row - 60, row)
+    lengths = [stop - start for start, stop in recorder.loads]
+    assert len(lengths) < 15
+    assert lengths[:-1] == sorted(lengths[:-1])
+    assert max(lengths) <= LARGEST_STRETCH + FIRST_STRETCH
+
+
+def test_a_jump_starts_over_with_a_small_stretch() -> None:
+    sliding, recorder = window(MemoryBudget(10**9))
+    for row in range(60, 20_000):
+        sliding.cover(row - 60, row)
+    sliding.cover(150_000, 150_060)
+    start, stop = recorder.loads[-1]
+    assert stop - start <= FIRST_STRETCH + 60
+
+
+def test_two_places_in_turn_do_not_reload_each_time() -> None:
+    sliding, recorder = window(MemoryBudget(10**9))
+    for row in range(1_000, 11_000):
+        sliding.cover(row, row + 1)
+        sliding.cover(row - 900, row - 895)
+    assert len(recorder.loads) < 40
+
+
+def test_rows_made_of_many_bars_are_read_ahead_in_fewer() -> None:
+    recorder = Recorder()
+    sliding = SlidingWindow(SIZE, recorder.load, MemoryBudget(10**9), 8, weight=960)
+    sliding.cover(100, 114)
+    start, stop = recorder.loads[-1]
+    assert stop - start <= 14 + FIRST_STRETCH // 100
+
+
+def test_looks_and_loads_are_counted() -> None:
+    budget = MemoryBudget(10**9)
+    (first, one), (second, other) = window(budget), window(budget)
+    for row in range(60, 10_000, 30):
+        first.cover(row - 60, row)
+        second.cover(row - 60, row)
+    loads = one.loads + other.loads
+    assert budget.statistics.lookups == 2 * len(range(60, 10_000, 30))
+    assert budget.statistics.loads == len(loads)
+    assert budget.statistics.rows_loaded == sum(stop - start for start, stop in loads)
+    assert budget.statistics.evictions == 0
+
+
+def test_windows_together_stay_within_the_budget() -> None:
+    budget = MemoryBudget(2_000_000)
+    windows = [window(budget)[0] for _ in range(50)]
+    for row in range(60, 30_000, 30):
+        for sliding in windows:
+            sliding.cover(row - 60, row)
+        assert budget.held() <= budget.max_bytes
+    assert budget.statistics.evictions == 0, "a fair share each needs no eviction"
+
+
+def test_the_longest_unused_window_goes_first() -> None:
+    budget = MemoryBudget(100_000)
+    first, _ = window(budget)
+    second, _ = window(budget)
+    third, _ = window(budget)
+    first.cover(0, 5_000)
+    second.cover(0, 5_000)
+    third.cover(0, 1)
+    first.cover(0, 1)
+    third.cover(50_000, 55_000)
+    assert second.nbytes == 0
+    assert first.nbytes > 0
+    assert third.nbytes > 0
+
+
+def test_what_outgrows_the_budget_is_given_but_not_kept() -> None:
+    budget = MemoryBudget(10_000)
+    sliding, _ = window(budget)
+    assert rows(sliding, 0, 100_000) == list(range(100_000))
+    assert sliding.nbytes == 0
+
+
+def test_a_window_that_is_gone_no_longer_counts() -> None:
+    budget = MemoryBudget(10**9)
+    sliding, _ = window(budget)
+    sliding.cover(0, 1_000)
+    assert budget.held() > 0
+    del sliding
+    assert budget.held() == 0
+
+
+@pytest.mark.parametrize("max_bytes", [0, -1])
+def test_a_budget_must_be_positive(max_bytes: int) -> None:
+    with pytest.raises(ValueError, match="max_memory must be a positive number of bytes"):
+        MemoryBudget(max_bytes)
+
+
+def test_threads_each_get_their_rows() -> None:
+    budget = MemoryBudget(200_000)
+    sliding, _ = window(budget)
+    other, _ = window(budget)
+    wrong: list[object] = []
+
+    def ask(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        for _ in range(300):
+            start = int(rng.integers(0, SIZE - 500))
+            for asked in (sliding, other):
+                got = rows(asked, start, start + 400)
+                if got != list(range(start, start + 400)):
+                    wrong.append((start, got))
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_what_is_held_is_counted_again_only_when_it_may_be_too_much() -> None:
+    budget = MemoryBudget(100 * 8 * (FIRST_STRETCH + 60))
+    sliding = [window(budget)[0] for _ in range(50)]
+    counted = 0
+    held = budget.held
+
+    def counting() -> int:
+        nonlocal counted
+        counted += 1
+        return held()
+
+    budget.held = counting  # type: ignore[method-assign]
+    for place in range(0, 50_000, 5_000):
+        for one in sliding:
+            one.cover(place, place + 60)
+    assert counted < 20
+    assert held() <= budget.max_bytes
