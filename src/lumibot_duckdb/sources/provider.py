@@ -1,0 +1,73 @@
+"""The provider protocol: a request for bars goes in, responses with bars come out.
+
+Every provider implements it: Polygon, Yahoo, Alpaca, ccxt, and those of users. A provider knows its own API and
+nothing of Lumibot or of the store. The source that uses it decides what is missing, stores what arrives, and shows
+the bars to a strategy.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class BarRequest:
+    """A request for the bars of one series.
+
+    Parameters:
+        symbol: what the provider calls the asset ("AAPL", "O:SPY240119C00470000", "BTC/USDT").
+        timeframe: a canonical timeframe ("minute", "5minute", "hour", "day").
+        ranges: half-open ranges `(start, end)` of bar starts in epoch seconds (UTC), in order and apart.
+        asset_type: Lumibot's word for what the symbol is ("stock", "option", "crypto", "forex", "index", ...).
+        adjustment: which adjusted prices are wanted, in the provider's word ("split", "all"); empty for its default.
+        label: what progress bars and errors call the asset; empty for the symbol.
+        progress: whether a progress bar may be shown.
+    """
+
+    symbol: str
+    timeframe: str
+    ranges: tuple[tuple[int, int], ...]
+    asset_type: str = "stock"
+    adjustment: str = ""
+    label: str = ""
+    progress: bool = True
+
+    @property
+    def name(self) -> str:
+        """What progress bars and errors call the series."""
+        return f"{self.label or self.symbol} {self.timeframe}"
+
+
+@dataclass(frozen=True, slots=True)
+class BarResponse:
+    """All bars that start within a half-open range `[start, end)` of epoch seconds.
+
+    `bars` is indexed by tz-aware bar starts and has at least the columns open, high, low, close and volume. A frame
+    without rows says that there are no bars in the range. `metadata` (JSON values) is stored with the bars.
+    """
+
+    start: int
+    end: int
+    bars: pd.DataFrame
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class BarProvider(ABC):
+    """A source of bars."""
+
+    @abstractmethod
+    def bars(self, request: BarRequest) -> Iterator[BarResponse]:
+        """Yield the requested bars as they arrive, in any order and in pieces of any length.
+
+        Each piece is stored as soon as it is yielded, so an interrupted download resumes where it stopped. Responses
+        that were yielded before an exception are kept.
+
+        Raises:
+            ProviderError: the bars cannot be downloaded; the message says why and what to do.
+        """
