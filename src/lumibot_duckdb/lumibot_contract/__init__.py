@@ -1,0 +1,1 @@
+"""Every non-public name of Lumibot and pandas that this package uses, with what it relies on."""
