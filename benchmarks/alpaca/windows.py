@@ -24,7 +24,7 @@ _REPEATS = 3
 
 def another_window(workplace: Workplace) -> list[Row]:
     """Two symbols over a quarter of minutes, downloaded, and then over two weeks more."""
-    from tests.wire.alpaca_server import AlpacaServer
+    from sources.alpaca.server import AlpacaServer
 
     seconds: dict[tuple[str, str], list[float]] = {}
     requests: dict[tuple[str, str], int] = {}
@@ -62,8 +62,9 @@ def fetch(side: str, url: str, start: str, end: str) -> float:
     """Begin a backtest in a new process; return the seconds until each symbol has answered."""
     source_class(side)
     from lumibot.entities import Asset
-    from tests.wire.alpaca_client import clients_redirected_to
-    from tests.wire.alpaca_server import KEY, SECRET
+
+    from sources.alpaca.loopback_client import clients_redirected_to
+    from sources.alpaca.server import KEY, SECRET
 
     config: dict[str, Any] = {"API_KEY": KEY, "API_SECRET": SECRET, "PAPER": True}
     with only_this_machine(), clients_redirected_to(url):

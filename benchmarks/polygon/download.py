@@ -10,8 +10,6 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from tests.wire.polygon_server import KEY, PolygonServer
-
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row, Sample, against
 from benchmarks.polygon.bars import bar_files, rows_in
@@ -19,6 +17,7 @@ from benchmarks.polygon.sides import OPPONENT, make_source, only_this_machine, s
 from benchmarks.process import run_apart
 from benchmarks.sides import regular_minutes, set_clock
 from lumibot_duckdb.demo.market import symbol_names
+from sources.polygon.server import KEY, PolygonServer
 from tests.wire.loopback import Answer, Request
 
 START, END = "2023-01-17", "2023-04-14"  # with the days that the first request looks back on, about a quarter
@@ -79,7 +78,8 @@ def fetch(side: str, url: str, folder: str, symbols: int) -> dict[str, Any]:
     """Ask for bars of one symbol after another, the whole backtest's of which have to be downloaded first."""
     source_class(side)
     from lumibot.entities import Asset
-    from tests.wire.client import client_redirected_to
+
+    from sources.polygon.loopback_client import client_redirected_to
 
     with only_this_machine(), client_redirected_to(url):
         started = perf_counter()

@@ -239,7 +239,8 @@ OTHERS = {
         ),
     )
 }
-OURS = ("lumibot_duckdb.backtesting", "lumibot_duckdb.activation.activation", "parity.yahoo_sides")
+PACKAGES = ("lumibot_duckdb.backtesting", "lumibot_duckdb.sources", "lumibot_duckdb.windows")
+OURS = ("lumibot_duckdb.backtesting", "lumibot_duckdb.activation.activation", "sources.yahoo.sides")
 STEPS = [(20, "minute"), (6, "5 minutes"), (4, "hour"), (3, "day")]
 WAYS = {
     "minutes": Way(Crossing, {"sleeptime": "1H", "length": 6}, by_name=True),
@@ -255,10 +256,10 @@ def backtests(
     """Run these, by source and way, with us or without; return them and the names of our modules in the process."""
     with silence(), ExitStack() as stack:
         if active:
-            stack.enter_context(import_module("parity.activated").activated())
+            stack.enter_context(import_module("activation.activated").activated())
             use_ours(folder / "ours")
         runs = {(name, way): WAYS[way].backtest(OTHERS[name], folder / name / way) for name, way in wanted}
-    return runs, sorted(name for name in sys.modules if name.startswith("lumibot_duckdb.backtesting"))
+    return runs, sorted(name for name in sys.modules if name.startswith(PACKAGES))
 
 
 def use_ours(folder: Path) -> None:

@@ -128,7 +128,7 @@ import sys
 if {program!r} in sys.argv[0]:
     from types import SimpleNamespace
     import pandas as pd
-    from parity.yahoo_sides import Side
+    from sources.yahoo.sides import Side
     from pathlib import Path
     server = SimpleNamespace(url={url!r}, moment=lambda: pd.Timestamp({moment!r}))
     ground = Side(None, Path({folder!r})).entered(server)

@@ -104,7 +104,10 @@ def outside(name: str, side: Side) -> None:
     """Do something to a store in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     subprocess.run(
-        [sys.executable, "-m", "wire.source_workers", name, str(side.store)], check=True, env=environment, timeout=120
+        [sys.executable, "-m", "sources.source_workers", name, str(side.store)],
+        check=True,
+        env=environment,
+        timeout=120,
     )
 
 

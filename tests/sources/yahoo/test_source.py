@@ -351,7 +351,7 @@ def pretend_download(
         return bars(self, symbol, timeframe, since or (now - pd.Timedelta(days=7)).to_pydatetime())
 
     with patch.context() as some_days_ago:
-        some_days_ago.setattr("wire.yahoo_server._KEPT", {})
+        some_days_ago.setattr("sources.yahoo.server._KEPT", {})
         some_days_ago.setattr(YahooProvider, "bars", then)
         found = YahooHistory(DuckDBDataStorage(), YahooProvider(patience=HASTE), "STK", "minute")
         found.have(now.to_pydatetime())
