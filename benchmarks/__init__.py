@@ -1,7 +1,7 @@
-"""Benchmarks: what the package and its alternatives take, each measured in the same run."""
+"""Benchmarks against Lumibot, ArcticDB and common file formats; each runs both sides: `python -m benchmarks`."""
 
 import sys
 from pathlib import Path
 
-# Downloads are measured against the loopback servers of the tests.
+# The download benchmarks use the loopback servers of the tests, which import one another from this folder.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))

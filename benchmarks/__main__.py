@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME…]`: measures what is named (default: everything); `--write` renews RESULTS.md."""
+"""`python -m benchmarks [NAME…]`: runs the named benchmarks, or all of them; `--write` updates RESULTS.md."""
 
 from __future__ import annotations
 
@@ -29,10 +29,13 @@ from benchmarks.yahoo import memory as yahoo_memory
 from benchmarks.yahoo import requests as yahoo_requests
 
 BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
+    "polygon_backtest": polygon_backtest.whole_backtest,
+    "yahoo_memory_500": yahoo_memory.whole_backtest,
+    "memory_100": memory.hundred_symbols,
+    "polygon_memory_100": polygon_memory.hundred_symbols,
+    "memory_20": memory.twenty_symbols,
     "steady": requests.steady,
     "first_touch": requests.first_touch,
-    "memory_20": memory.twenty_symbols,
-    "memory_100": memory.hundred_symbols,
     "disk": disk.bytes_a_bar,
     "range_read": reads.range_read,
     "full_read": reads.full_read,
@@ -44,13 +47,10 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "polygon_steady": polygon_requests.steady,
     "polygon_first_touch": polygon_requests.first_touch,
     "polygon_memory_20": polygon_memory.twenty_symbols,
-    "polygon_memory_100": polygon_memory.hundred_symbols,
     "polygon_disk": polygon_disk.bytes_a_bar,
-    "polygon_backtest": polygon_backtest.whole_backtest,
     "polygon_download": polygon_download.into_nothing,
     "yahoo_steady": yahoo_requests.steady,
     "yahoo_first_touch": yahoo_requests.first_touch,
-    "yahoo_memory_500": yahoo_memory.whole_backtest,
     "ccxt_steady": ccxt_requests.steady,
     "ccxt_first_touch": ccxt_requests.first_touch,
     "ccxt_memory_10": ccxt_memory.ten_coins,
@@ -64,11 +64,11 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def main() -> None:
-    """Run the command. A row that misses its budget is a result, not an error."""
+    """Run the command. Missing a budget is no error."""
     arguments = _parse()
     if arguments.list:
-        for name, benchmark in BENCHMARKS.items():
-            print(f"{name:20} {(benchmark.__doc__ or '').splitlines()[0]}")
+        for name, description in _descriptions().items():
+            print(f"{name:20} {description}")
         return
     warnings.simplefilter("ignore")
     print("\n".join(machine.describe()), end="\n\n", flush=True)
@@ -80,23 +80,30 @@ def main() -> None:
             results[name] = BENCHMARKS[name](workplace)
             print("\n".join(map(report.line, results[name])))
             print(f"  ({perf_counter() - started:.0f} s)", flush=True)
-            if arguments.write:  # at once, so that what fails later takes nothing along
+            if arguments.write:  # after each benchmark, so that a later failure loses nothing
                 existing = RESULTS.read_text() if RESULTS.exists() else ""
-                RESULTS.write_text(report.renewed(existing, {name: results[name]}, list(BENCHMARKS)))
+                RESULTS.write_text(report.renewed(existing, {name: results[name]}, _descriptions()))
     if arguments.write:
         print(f"wrote {RESULTS.name}")
 
 
+def _descriptions() -> dict[str, str]:
+    """Return the first line of each benchmark's docstring."""
+    return {name: (benchmark.__doc__ or "").partition("\n")[0] for name, benchmark in BENCHMARKS.items()}
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="what to measure (default: everything)")
-    parser.add_argument("--list", action="store_true", help="name the benchmarks and what each measures")
-    parser.add_argument("--write", action="store_true", help=f"renew {RESULTS.name} with what was measured")
-    parser.add_argument("--work-dir", type=Path, help="a folder for the data (5 GB); kept, so a second run is faster")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="the benchmarks to run (default: all)")
+    parser.add_argument("--list", action="store_true", help="list the benchmarks")
+    parser.add_argument("--write", action="store_true", help=f"update {RESULTS.name} with the results")
+    parser.add_argument(
+        "--work-dir", type=Path, help="a folder for the data (5 GB); it is kept, which makes a second run faster"
+    )
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.names) - set(BENCHMARKS))
     if unknown:
-        parser.error(f"no such benchmark: {', '.join(unknown)} (there are {', '.join(BENCHMARKS)})")
+        parser.error(f"no such benchmark: {', '.join(unknown)} (choose from {', '.join(BENCHMARKS)})")
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""The bars every benchmark works on: invented minute bars of 2022 and 2023, made once a run and kept in its folder."""
+"""The bars of all benchmarks: generated minute bars for 2022 and 2023, made once per run and kept in its folder."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ SYMBOLS = 20
 
 @dataclass(frozen=True)
 class Workplace:
-    """The folder of one run. What is in it is made when it is first asked for."""
+    """The folder of one run. Its contents are made on first use."""
 
     folder: Path
 
     def frame(self, symbol: str) -> pd.DataFrame:
-        """Return two years of minute bars of one symbol: the same in every run and process."""
+        """Return two years of minute bars for a symbol. They are the same in every run and process."""
         return us_stock_bars(symbol, FIRST_DAY, LAST_DAY)
 
     def frames(self, symbols: int = SYMBOLS) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Return symbols and their bars, one at a time."""
+        """Yield symbols and their bars."""
         for symbol in symbol_names(symbols):
             yield symbol, self.frame(symbol)
 
     def parquet_folder(self) -> Path:
-        """Return a folder with `<symbol>.parquet` (snappy) for twenty symbols, as Lumibot's users keep their bars."""
+        """Return a folder with one snappy-compressed `<symbol>.parquet` for each of 20 symbols."""
 
         def fill(folder: Path) -> None:
             for symbol, frame in self.frames():
@@ -46,7 +46,7 @@ class Workplace:
         return self.made_once("parquet", fill)
 
     def store_path(self, symbols: int = SYMBOLS) -> Path:
-        """Return a store with the bars of so many symbols, written in order."""
+        """Return a store with the bars of `symbols` symbols, written in order."""
 
         def fill(folder: Path) -> None:
             storage = open_store(folder / "bars.duckdb")
@@ -57,7 +57,7 @@ class Workplace:
         return self.made_once(f"store-{symbols}", fill) / "bars.duckdb"
 
     def made_once(self, name: str, fill: Callable[[Path], object]) -> Path:
-        """Return a folder of this name, filled by `fill` when it is first asked for, completely or not at all."""
+        """Return a folder with this name. On first use, `fill` fills it, completely or not at all."""
         folder = self.folder / name
         if not folder.exists():
             unfinished = self.folder / f"{name}.unfinished"
@@ -75,7 +75,7 @@ def open_store(path: Path) -> DuckDBDataStorage:
 
 
 def bytes_in(path: Path) -> int:
-    """Return the size of a file, or of everything under a folder."""
+    """Return the size of a file, or the total size of the files under a folder."""
     if path.is_file():
         return path.stat().st_size
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

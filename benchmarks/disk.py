@@ -1,4 +1,4 @@
-"""How many bytes a stored bar takes, against the files that Lumibot and its users keep."""
+"""Bytes on disk per bar, against common file formats."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.measure import Row, Sample, against
 if TYPE_CHECKING:
     import pandas as pd
 
-# Each as pandas writes it by default, which is how Lumibot's caches are written.
+# With pandas' default settings, which Lumibot's caches use, too.
 _FORMATS: dict[str, tuple[float, str, Callable[[pd.DataFrame, Path], None]]] = {
     "Feather": (2.5, "60 % less", lambda bars, path: bars.reset_index().to_feather(path)),
     "CSV": (2.5, "60 % less", lambda bars, path: bars.to_csv(path)),
@@ -22,20 +22,16 @@ _FORMATS: dict[str, tuple[float, str, Callable[[pd.DataFrame, Path], None]]] = {
     "Parquet (snappy)": (2.0, "50 % less", lambda bars, path: bars.to_parquet(path)),
 }
 
-_WHY_SHORT = (
-    "column by column, our bytes are about 4.2 for the four prices, 2.2 for volume and 2.2 for time (a night sets the "
-    "width for the 2,048 bars around it); columns without values take none. Row groups that series share would save "
-    "0.1 to 0.3 and slow short reads by a tenth; row groups twice as large, 0.35 and double what a short read scans; "
-    "times in whole minutes, 0.7 and lose the seconds. All of it together would be 7.5"
-)
-
 
 def bytes_a_bar(workplace: Workplace) -> list[Row]:
-    """Twenty symbols in one store as written, against a file a symbol in each format."""
+    """Disk space per bar: 20 symbols with two years of minutes, in one store or in one file per symbol."""
     rows = sum(len(frame) for _, frame in workplace.frames())
     ours = Sample.of([bytes_in(workplace.store_path().parent) / rows])
-    note = f"after `compact` the store takes {compacted_bytes(workplace.store_path()) / rows:.2f} bytes a bar"
-    what = f"bytes on disk a bar, {SYMBOLS} symbols x 2 years"
+    note = (
+        f"After `compact` the store takes {compacted_bytes(workplace.store_path()) / rows:.2f} bytes per bar. "
+        "About half of that are the four prices, a quarter the volume and a quarter the time."
+    )
+    what = f"bytes on disk per bar, {SYMBOLS} symbols x 2 years"
     return [
         against(
             what,
@@ -46,7 +42,6 @@ def bytes_a_bar(workplace: Workplace) -> list[Row]:
             at_least=at_least,
             budget=budget,
             note=note,
-            why_short=_WHY_SHORT,
         )
         for name, (at_least, budget, write) in _FORMATS.items()
     ]
@@ -60,7 +55,7 @@ def _file_bytes(frame: pd.DataFrame, write: Callable[[pd.DataFrame, Path], None]
 
 
 def compacted_bytes(store: Path) -> int:
-    """Return what a copy of this store takes after `compact`."""
+    """Return the size of a compacted copy of a store."""
     with TemporaryDirectory(dir=store.parent.parent) as folder:
         copy = Path(folder) / "bars.duckdb"
         shutil.copy(store, copy)

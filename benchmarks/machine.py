@@ -1,4 +1,4 @@
-"""Describes the machine a run was made on: what matters for the numbers, and nothing that identifies it."""
+"""Describes the machine of a run, without anything that identifies it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PACKAGES = ("duckdb", "lumibot", "pandas", "numpy", "pyarrow", "arcticdb")
 
 
 def describe() -> list[str]:
-    """Return one line each for processor, memory, system and versions."""
+    """Return lines with the processor, memory, system and package versions."""
     return [
         f"{_processor()}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores",
         f"{_memory_gigabytes():.0f} GB memory, {platform.system()} {platform.machine()}",

@@ -1,4 +1,4 @@
-"""What a measurement is: several repeats, their median and their spread, and a row of the results table."""
+"""Repeated measurements and the rows of the results table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from time import perf_counter
 
 @dataclass(frozen=True)
 class Sample:
-    """Several repeats of one quantity, in the unit of its row."""
+    """Repeated measurements of one quantity, in the unit of its row."""
 
     values: tuple[float, ...]
 
@@ -23,7 +23,7 @@ class Sample:
         return median(self.values)
 
     def text(self) -> str:
-        """Return the median, and the lowest and highest repeat where there are several that differ."""
+        """Return the median, with the lowest and highest value unless all are equal."""
         middle = number(self.median)
         low, high = number(min(self.values)), number(max(self.values))
         return middle if low == high else f"{middle} ({low} to {high})"
@@ -31,10 +31,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the results.
+    """One row of the results.
 
-    `theirs` is None where there is no opponent. `higher_is_better` is for rates. `met` is None where the row has no
-    budget and is there to be known. `note` is said in any case, `why_short` when the budget is missed.
+    `theirs` is None if there is nothing to compare with. `higher_is_better` is for rates. `budget` and `met` are shown
+    on the terminal only; `met` is None for a row without a budget. `note` is a sentence below the table.
     """
 
     what: str
@@ -46,11 +46,10 @@ class Row:
     budget: str = ""
     met: bool | None = None
     note: str = ""
-    why_short: str = ""
 
     @property
     def ratio(self) -> float | None:
-        """How many times better ours is: above one is better."""
+        """How many times better our side is; above 1 is better."""
         if self.theirs is None:
             return None
         if self.higher_is_better:
@@ -68,23 +67,22 @@ def against(
     at_least: float | None = None,
     budget: str = "",
     note: str = "",
-    why_short: str = "",
     higher_is_better: bool = False,
 ) -> Row:
-    """Return a row whose budget is to be `at_least` times better than the opponent."""
-    row = Row(what, unit, opponent, ours, theirs, higher_is_better, budget, None, note, why_short)
+    """Return a row that compares two sides. It meets its budget if the ratio is at least `at_least`."""
+    row = Row(what, unit, opponent, ours, theirs, higher_is_better, budget, None, note)
     return row if at_least is None or row.ratio is None else replace(row, met=row.ratio >= at_least)
 
 
 def timed(action: Callable[[], object]) -> float:
-    """Return how many seconds one call takes."""
+    """Return the seconds that a call takes."""
     started = perf_counter()
     action()
     return perf_counter() - started
 
 
 def number(value: float) -> str:
-    """Return three significant digits, without an exponent."""
+    """Format a number with three significant digits and no exponent."""
     if value == 0:
         return "0"
     for limit, decimals in ((100, 0), (10, 1), (1, 2)):

@@ -1,4 +1,4 @@
-"""Bringing Lumibot's Polygon cache into a store, with the command that people run, in a process of its own."""
+"""`lumibot-duckdb migrate` on a Polygon cache of Lumibot's, in a separate process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COPIES = 10
 
 
 def polygon_files(workplace: Workplace, copies: int = _COPIES) -> list[Row]:
-    """A cache of two hundred symbols with two years of minutes each: a dry run, the run, and the run again."""
+    """Time and memory of `migrate` for a Polygon cache of 200 symbols with two years of minutes each."""
     cache = _cache(workplace, copies)
     bars = bar_files(cache)
     rows = rows_in(bars)
@@ -26,25 +26,25 @@ def polygon_files(workplace: Workplace, copies: int = _COPIES) -> list[Row]:
         moved = _run(cache, store)
         again = _run(cache, store)
         size = bytes_in(store)
-    what = f"migrate {len(bars)} Polygon files of two years of minutes ({rows / 1e6:.0f} M bars)"
+    what = f"migrate {len(bars)} Polygon files of two years of minutes ({rows / 1e6:.0f} million bars)"
     return [
         Row(what, "s", "", Sample.of([moved["seconds"]]), note=_note(rows, moved["seconds"], size, bytes_in(cache))),
-        Row("the same at its peak, imports included", "MB", "", Sample.of([moved["peak"]], 1e-6)),
-        Row("a dry run before", "s", "", Sample.of([looked["seconds"]])),
-        Row("the same command again, nothing new", "s", "", Sample.of([again["seconds"]])),
+        Row("peak memory of that, imports included", "MB", "", Sample.of([moved["peak"]], 1e-6)),
+        Row("`migrate --dry-run`, before", "s", "", Sample.of([looked["seconds"]])),
+        Row("`migrate` again, with nothing new", "s", "", Sample.of([again["seconds"]])),
     ]
 
 
 def _note(rows: int, seconds: float, size: int, cache: int) -> str:
     return (
-        f"{rows / seconds / 1e6:.2f} M bars a second, each file read, stored, read back and compared; "
-        f"{cache / 1e6:,.0f} MB of files became a store of {size / 1e6:,.0f} MB; the files are those of "
-        f"{SYMBOLS} symbols, each under several names"
+        f"{rows / seconds / 1e6:.2f} million bars a second. Each file is checked, stored, read back and compared. "
+        f"{cache / 1e6:,.0f} MB of files became a store of {size / 1e6:,.0f} MB. The files are copies of those of "
+        f"{SYMBOLS} symbols."
     )
 
 
 def _cache(workplace: Workplace, copies: int) -> Path:
-    """Return Lumibot's cache folder with its files under several names each; the copies take no space."""
+    """Return Lumibot's cache folder with several hard links to each file."""
     made = lumibot_cache(workplace)
 
     def fill(folder: Path) -> None:
@@ -62,7 +62,7 @@ def _run(cache: Path, store: Path, *options: str) -> dict[str, float]:
 
 
 def command(arguments: list[str]) -> dict[str, float]:
-    """Run the command; return the seconds that it took, imports included, and the bytes that the process held."""
+    """Run the command; return its seconds, imports included, and its peak memory in bytes."""
     started = perf_counter()
     from lumibot_duckdb.cli.main import main
     from lumibot_duckdb.comparison.memory import peak_resident_bytes

@@ -1,4 +1,4 @@
-"""Runs one function of this package in a fresh process, so that its memory and its warm-up are its own."""
+"""Runs a function of this package in a new process, so that no other benchmark affects its memory or warm-up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SETTINGS = ("ALPACA_", "BACKTESTING_", "LUMIBOT_", "POLYGON_", "THETADATA_")
 def run_apart(function: str, *, settings: Mapping[str, str] | None = None, **arguments: Any) -> Any:
     """Call `module.function` of this package with JSON arguments in a new process; return its JSON result.
 
-    `settings` are environment variables for it. Its working directory and Lumibot's caches are new and empty otherwise.
+    `settings` are extra environment variables. The working directory and Lumibot's cache start empty.
     """
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"

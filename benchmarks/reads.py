@@ -1,7 +1,7 @@
-"""Reading a range and a whole series into a pandas frame, against ArcticDB on LMDB and Parquet files.
+"""Reading a range or a whole series into a pandas frame, against ArcticDB on LMDB and Parquet files.
 
-No range is read twice, so no answer comes out of a cache of results; the files are warm in the system's page cache on
-every side. Before anything is timed the answers are checked to hold the same rows.
+No range is read twice, so a result cache cannot answer. All files are in the operating system's page cache. Before
+the timing starts, the readers are checked to return the same rows.
 """
 
 from __future__ import annotations
@@ -25,42 +25,39 @@ Reader = Callable[[str, "Range | None"], Any]
 REPEATS = 5
 _READS_A_REPEAT = 40
 
-_WHY_A_RANGE = (
-    "of a 20-day read whose blocks are in memory, six parts in seven are DuckDB's own query, more than half of which "
-    "is over before it reads a row; the first read of a block also loads it: about a quarter of these times"
-)
-_WHY_A_SERIES = (
-    "about a third of a first read is loading its 55 blocks into DuckDB's memory, a third is the query itself "
-    "(decompressing six columns and making Arrow of them, on two threads), a third what comes after (one copy into a "
-    "frame that the caller may write into). A series that is read again takes about as long as ArcticDB's"
+_NOTE_ON_RANGES = "A quarter of our time loads blocks into DuckDB's memory. A second read of the same blocks "
+"skips that."
+_NOTE_ON_SERIES = (
+    "A third of our time loads blocks into DuckDB's memory, a third is the query, and a third is the copy into a frame "
+    "that the caller may modify. Reading a series again takes about as long as with ArcticDB."
 )
 
 
 def range_read(workplace: Workplace) -> list[Row]:
-    """Twenty days (13 or 14 sessions, some 11,000 rows with extended hours) of one symbol."""
+    """Time to read 20 days of one symbol (13 or 14 sessions, about 11,000 bars with extended hours)."""
     readers = _readers(workplace)
     _check(readers, _ranges(1)[0])
     times = range_samples(readers)
-    what, budgets = "20-day range read, to a pandas frame", {"ArcticDB on LMDB": (1.0, "faster")}
-    budgets["the Parquet file, read and cut"] = (10.0, "10 x faster")
-    return _rows(what, times, budgets, _WHY_A_RANGE)
+    what, budgets = "20-day read, to a pandas frame", {"ArcticDB on LMDB": (1.0, "faster")}
+    budgets["Parquet file, read whole and sliced"] = (10.0, "10 x faster")
+    return _rows(what, times, budgets, _NOTE_ON_RANGES)
 
 
 def full_read(workplace: Workplace) -> list[Row]:
-    """A whole two-year series: every symbol once, so that nothing is cached."""
+    """Time to read a whole two-year series. Every symbol is read once, so nothing is cached."""
     readers = _readers(workplace)
     times = _full_samples({name: read for name, read in readers.items() if "row groups" not in name})
     budgets = {"ArcticDB on LMDB": (1.0, "as fast or faster")}
-    return _rows("two-year full-series read, to a pandas frame", times, budgets, _WHY_A_SERIES)
+    return _rows("two-year read, to a pandas frame", times, budgets, _NOTE_ON_SERIES)
 
 
-def _rows(what: str, times: dict[str, Sample], budgets: dict[str, tuple[float, str]], why_short: str) -> list[Row]:
+def _rows(what: str, times: dict[str, Sample], budgets: dict[str, tuple[float, str]], note: str) -> list[Row]:
     arrays = times.pop("ours, as arrays")
     ours = times.pop("ours")
     rows = []
     for opponent, theirs in times.items():
         at_least, budget = budgets.get(opponent, (None, ""))
-        rows.append(against(what, "ms", opponent, ours, theirs, at_least=at_least, budget=budget, why_short=why_short))
+        rows.append(against(what, "ms", opponent, ours, theirs, at_least=at_least, budget=budget, note=note))
     arctic = times.get("ArcticDB on LMDB")
     if arctic is not None:
         short = what.partition(",")[0]
@@ -73,8 +70,8 @@ def _readers(workplace: Workplace) -> dict[str, Reader]:
     arctic = arctic_reader(workplace)
     if arctic is not None:
         readers["ArcticDB on LMDB"] = arctic
-    readers["the Parquet file, read and cut"] = _parquet_reader(workplace.parquet_folder())
-    readers["the Parquet file, its row groups filtered"] = _filtering_parquet_reader(workplace.parquet_folder())
+    readers["Parquet file, read whole and sliced"] = _parquet_reader(workplace.parquet_folder())
+    readers["Parquet file, with filters on row groups"] = _filtering_parquet_reader(workplace.parquet_folder())
     return readers
 
 
@@ -89,7 +86,7 @@ def store_reader(store: Path) -> Reader:
 
 
 def _array_reader(store: Path) -> Reader:
-    """The read that windows are filled with: NumPy arrays, no frame."""
+    """Read NumPy arrays instead of a frame, as windows do."""
     from lumibot_duckdb.storage.api import TimeRange
 
     storage = open_store(store)
@@ -103,7 +100,7 @@ def _array_reader(store: Path) -> Reader:
 
 
 def arctic_reader(workplace: Workplace) -> Reader | None:
-    """ArcticDB with its default settings, every symbol written in one piece. None where it is not installed."""
+    """Return a reader for ArcticDB with default settings and one write per symbol; None if it is not installed."""
     try:
         import arcticdb
     except ImportError:
@@ -119,7 +116,7 @@ def arctic_reader(workplace: Workplace) -> Reader | None:
             library.write(symbol, frame)
 
     def read(symbol: str, within: Range | None) -> Any:
-        # Its ranges include both ends.
+        # ArcticDB's ranges include both ends.
         span = None if within is None else (within[0], within[1] - pd.Timedelta(seconds=1))
         return library.read(symbol, date_range=span).data
 
@@ -127,7 +124,7 @@ def arctic_reader(workplace: Workplace) -> Reader | None:
 
 
 def _parquet_reader(folder: Path) -> Reader:
-    """As Lumibot reads its caches: the whole file, then the rows that are wanted."""
+    """Read the whole file and slice it, as Lumibot does."""
     import pandas as pd
 
     def read(symbol: str, within: Range | None) -> Any:
@@ -138,7 +135,7 @@ def _parquet_reader(folder: Path) -> Reader:
 
 
 def _filtering_parquet_reader(folder: Path) -> Reader:
-    """The best that Parquet can do: statistics skip row groups before they are decoded."""
+    """Let the file's statistics skip row groups, which is the fastest way to read a range from Parquet."""
     import pandas as pd
 
     def read(symbol: str, within: Range | None) -> Any:
@@ -149,9 +146,9 @@ def _filtering_parquet_reader(folder: Path) -> Reader:
 
 
 def range_samples(readers: dict[str, Reader]) -> dict[str, Sample]:
-    """Return the mean milliseconds of a 20-day read in each repeat, over ranges that the reader has not seen.
+    """Return the mean milliseconds of a 20-day read for each repeat, over ranges that no reader has read before.
 
-    The readers take turns, so that what else the machine does falls on all of them.
+    The readers take turns, so that other load on the machine affects all of them.
     """
     ranges = _ranges(1 + REPEATS * _READS_A_REPEAT)
     for read in readers.values():
@@ -168,7 +165,7 @@ def range_samples(readers: dict[str, Reader]) -> dict[str, Sample]:
 
 
 def _full_samples(readers: dict[str, Reader]) -> dict[str, Sample]:
-    """Return the milliseconds of reading each symbol but the first, which is read to be warm."""
+    """Return the milliseconds to read each symbol except the first, which warms up the readers."""
     first, *symbols = symbol_names(SYMBOLS)
     for read in readers.values():
         read(first, None)
@@ -180,7 +177,7 @@ def _full_samples(readers: dict[str, Reader]) -> dict[str, Sample]:
 
 
 def _ranges(count: int) -> list[tuple[str, Range]]:
-    """Return so many different (symbol, 20 days) out of two years."""
+    """Return `count` different pairs of a symbol and a 20-day range within the two years."""
     import pandas as pd
 
     chance = random.Random(7)
@@ -198,4 +195,4 @@ def _ranges(count: int) -> list[tuple[str, Range]]:
 def _check(readers: dict[str, Reader], wanted: tuple[str, Range]) -> None:
     lengths = {name: len(read(*wanted)) for name, read in readers.items()}
     if len(set(lengths.values())) != 1:
-        raise AssertionError(f"the readers do not agree on the rows: {lengths}")
+        raise AssertionError(f"the readers return different numbers of rows: {lengths}")

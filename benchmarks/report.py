@@ -1,32 +1,40 @@
-"""Turns rows into RESULTS.md, and into lines for the terminal."""
+"""Formats rows for RESULTS.md and for the terminal."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from benchmarks import machine
 from benchmarks.measure import Row, number
 
 _INTRODUCTION = """\
-# Results
+# Benchmark results
 
-Medians of several repeats, the lowest and the highest in brackets; every row is measured against the real opponent in
-the same run. The bars are invented minute bars of 2022 and 2023 with extended hours, about 424,000 a symbol: they
-follow the New York calendar with its half days, with gaps, halts and thin hours (`lumibot_duckdb/demo/market.py`).
-
-Sections named `polygon_…`, `yahoo_…`, `alpaca_…` and `ccxt_…` are about the sources of these names: Lumibot's with
-its own cache (Parquet, pickles, CSV, a DuckDB file a market), ours with a store, both warm unless a row says otherwise,
-in processes that reach no other machine. The others are about bars of one's own and the storage itself.
+Each table compares lumibot-duckdb with the named alternative, measured in the same run on the same machine. A ratio
+above 1 means that lumibot-duckdb is faster or needs less. A value is the median of several repeats, with the lowest and
+the highest in parentheses. Absolute times differ between machines; ratios differ less.
 
 {machine}
 
-To do it again: `make bench`, or `python -m benchmarks NAME…` for some of them (`--list` names them, `--write` renews
-this file and keeps the sections that were not measured again). Times differ between machines, ratios less so.
+What the sections have in common:
+
+- Whole backtests come first, because they include the time and memory that Lumibot itself needs. Single requests show
+  larger ratios than a backtest gains.
+- Sections named `polygon_…`, `yahoo_…`, `alpaca_…` and `ccxt_…` compare Lumibot's data source for that provider, on
+  its own cache files, with ours on a store. Nothing has to be downloaded on either side unless the section says so.
+  The other sections are about your own bars (`PandasDataBacktesting`) and the store itself.
+- The bars are generated. Minute bars of stocks cover 2022 and 2023 with extended hours, about 424,000 per symbol. They
+  follow the New York calendar with its half days, and have gaps, halts and hours with few trades.
+- MB are millions of bytes. Memory is that of the whole process.
+
+To repeat the measurements, run `make bench`, or `python -m benchmarks NAME…` for single sections. `--list` shows the
+names. `--write` updates this file and keeps the sections that were not measured.
 """
-_HEADER = "| what | against | theirs | ours | ratio | budget | |\n| --- | --- | ---: | ---: | ---: | --- | --- |"
-_VERDICTS = {True: "met", False: "**short**", None: ""}
+_HEADER = "| measurement | compared with | theirs | lumibot-duckdb | ratio |\n| --- | --- | ---: | ---: | ---: |"
 
 
 def line(row: Row) -> str:
-    """Return what the terminal shows of a row."""
+    """Return the terminal's line for a row."""
     parts = [f"{row.what}: {row.ours.text()} {row.unit}"]
     if row.theirs is not None:
         parts.append(f"{row.opponent}: {row.theirs.text()} {row.unit}, {_ratio(row)}")
@@ -35,25 +43,32 @@ def line(row: Row) -> str:
     return "  " + "; ".join(parts)
 
 
-def renewed(existing: str, results: dict[str, list[Row]], order: list[str]) -> str:
-    """Return RESULTS.md with the sections of `results` renewed, in `order`; other sections stay as they are."""
-    sections = {part.partition("\n")[0].strip(): part.partition("\n")[2] for part in existing.split("\n## ")[1:]}
-    sections = {name.strip("`"): text for name, text in sections.items()}
-    sections |= {name: f"\n{table(rows)}\n" for name, rows in results.items()}
+def renewed(existing: str, results: Mapping[str, list[Row]], descriptions: Mapping[str, str]) -> str:
+    """Return RESULTS.md with new sections for `results`.
+
+    Other sections keep their tables. `descriptions` has a sentence for each section, in the order of the file.
+    """
+    tables = {}
+    for part in existing.split("\n## ")[1:]:
+        name, _, text = part.partition("\n")
+        tables[name.strip().strip("`")] = text[text.index(_HEADER) :].rstrip()
+    tables |= {name: table(rows) for name, rows in results.items()}
     introduction = _INTRODUCTION.format(machine="\n".join(f"- {fact}" for fact in machine.describe()))
-    return introduction + "".join(f"\n## `{name}`\n{sections[name].rstrip()}\n" for name in order if name in sections)
+    return introduction + "".join(
+        f"\n## `{name}`\n\n{description}\n\n{tables[name]}\n"
+        for name, description in descriptions.items()
+        if name in tables
+    )
 
 
 def table(rows: list[Row]) -> str:
-    """Return rows as a Markdown table, with their notes under it."""
+    """Return rows as a Markdown table with their notes below it. Budgets are for the terminal only."""
     lines = [_HEADER]
     for row in rows:
         theirs = "" if row.theirs is None else f"{row.theirs.text()} {row.unit}"
-        cells = (row.what, row.opponent, theirs, f"{row.ours.text()} {row.unit}", _ratio(row), row.budget)
-        lines.append(f"| {' | '.join(cells)} | {_VERDICTS[row.met]} |")
-    notes = dict.fromkeys(
-        f"- {note}" for row in rows for note in (row.note, row.why_short if row.met is False else "") if note
-    )
+        cells = (row.what, row.opponent, theirs, f"{row.ours.text()} {row.unit}", _ratio(row))
+        lines.append(f"| {' | '.join(cells)} |")
+    notes = dict.fromkeys(f"- {row.note}" for row in rows if row.note)
     return "\n".join([*lines, "", *notes] if notes else lines)
 
 

@@ -1,7 +1,7 @@
-"""What a request costs while a backtest walks forward minute by minute, and how long the first one takes.
+"""The cost of a request while a backtest moves forward minute by minute, and of the first request for a symbol.
 
-Both sides run in a process of their own with the same clock and the same assets. The mean over a walk is what counts:
-it contains every window that had to be filled on the way, which a median would hide.
+Each side runs in a separate process, with the same clock and assets. The results are means, because a median would
+hide the time to load windows.
 """
 
 from __future__ import annotations
@@ -23,45 +23,51 @@ _REQUESTS = {"60 x minute": (60, "minute"), "60 x 5min": (60, "5min"), "14 x day
 WALKS = ("2022-06-01", "2022-11-01", "2023-03-01", "2023-08-01", "2023-11-01")
 _SYMBOLS = 2
 _PROCESSES = 3
-WARM_UP = 60  # minutes at the start of a walk that are not counted, on both sides
+WARM_UP = 60  # minutes at the start of a walk that do not count, on both sides
 
 
 def steady(workplace: Workplace) -> list[Row]:
-    """The three requests of an ordinary intraday strategy."""
+    """Time of one request in the middle of a backtest on your own minute bars."""
     bars = {"lumibot": str(workplace.parquet_folder()), "duckdb": str(workplace.store_path())}
     calls: dict[str, list[dict[str, list[float]]]] = {side: [] for side in bars}
-    for day in WALKS:  # side by side, so that what else the machine does falls on both
+    for day in WALKS:  # in turn, so that other load on the machine affects both sides
         for side, walks in calls.items():
             walks.append(run_apart("requests.walk", side=side, bars=bars[side], day=day))
     rows = []
-    for name, (_, timestep) in _REQUESTS.items():
+    for name, (length, timestep) in _REQUESTS.items():
         ours, theirs = ([walk[name] for walk in calls[side]] for side in ("duckdb", "lumibot"))
         target = None if timestep == "minute" else 100.0
         rows.append(
             against(
-                f"get_historical_prices({name}), steady",
+                call_text(length, timestep),
                 "µs",
                 "Lumibot's PandasDataBacktesting",
                 Sample.of(map(fmean, ours), 1e6),
                 Sample.of(map(fmean, theirs), 1e6),
                 at_least=target,
                 budget="" if target is None else "100 x faster",
-                why_short="a call is a dozen small steps of Python, a third of them Lumibot's own around the source; "
-                "what else the machine does weighs more on them than on pandas' one long resample",
-                note=f"ours: {describe_calls(ours)}; theirs: {describe_calls(theirs)}",
+                note=calls_note(call_text(length, timestep), ours, theirs),
             )
         )
     return rows
 
 
-def describe_calls(walks: list[list[float]]) -> str:
-    """Return what the mean of several walks does not say: the median and the slowest call."""
-    seconds = sorted(second for walk in walks for second in walk)
-    return f"median call {number(1e6 * median(seconds))} µs, slowest {number(1e3 * seconds[-1])} ms"
+def call_text(length: int, timestep: str) -> str:
+    """Return a request as Python code."""
+    return f'`get_historical_prices({length}, "{timestep}")`'
+
+
+def calls_note(call: str, ours: list[list[float]], theirs: list[list[float]]) -> str:
+    """Return the median and the slowest call of both sides, which the mean does not show."""
+    texts = []
+    for name, walks in (("Lumibot", theirs), ("lumibot-duckdb", ours)):
+        seconds = sorted(second for walk in walks for second in walk)
+        texts.append(f"{name} {number(1e6 * median(seconds))} µs and {number(1e3 * seconds[-1])} ms")
+    return f"{call}, median and slowest call: {', '.join(texts)}."
 
 
 def walk(side: str, bars: str, day: str) -> dict[str, list[float]]:
-    """Walk the clock minute by minute from this day on; return the seconds of every call, by request."""
+    """Move the clock minute by minute from a day on; return the seconds of every call, by request."""
     import_side(side)
     from lumibot.entities import Asset
 
@@ -75,7 +81,7 @@ def walk(side: str, bars: str, day: str) -> dict[str, list[float]]:
 
 
 def time_calls(source: Any, assets: list[Any], length: int, timestep: str, clock: Iterable[datetime]) -> list[float]:
-    """Ask for these bars of every asset at every moment; return the seconds of each call."""
+    """Request bars of every asset at every moment of the clock; return the seconds of each call."""
     seconds = []
     for moment in clock:
         set_clock(source, moment)
@@ -89,7 +95,7 @@ def time_calls(source: Any, assets: list[Any], length: int, timestep: str, clock
 
 
 def time_prices(source: Any, assets: list[Any], clock: Iterable[datetime]) -> list[float]:
-    """Ask for the last price of every asset at every moment; return the seconds of each call."""
+    """Request the last price of every asset at every moment of the clock; return the seconds of each call."""
     seconds = []
     for moment in clock:
         set_clock(source, moment)
@@ -103,17 +109,20 @@ def time_prices(source: Any, assets: list[Any], clock: Iterable[datetime]) -> li
 
 
 def first_touch(workplace: Workplace) -> list[Row]:
-    """From a symbol that the process never touched to its first 60 bars: two years of minutes are stored."""
+    """Time until the first 60 minutes of a symbol with two years stored, from creating the source on."""
     bars = {"lumibot": str(workplace.parquet_folder()), "duckdb": str(workplace.store_path())}
     touched: dict[str, dict[str, list[float]]] = {side: {} for side in bars}
     for _ in range(_PROCESSES):
         for side, times in touched.items():
             for when, seconds in run_apart("requests.touch", side=side, bars=bars[side]).items():
                 times[when] = [*times.get(when, []), *seconds]
-    note = "source made, data loaded, first 60 minute bars answered; Lumibot's side reads a Parquet file"
+    note = (
+        "This includes creating the source and the merged time index, which takes most of our time. Lumibot's "
+        "side reads a Parquet file."
+    )
     return [
         against(
-            f"first touch of a symbol with two years stored, {when}",
+            f"first request for a symbol with two years stored, {when}",
             "ms",
             "Lumibot's PandasDataBacktesting",
             Sample.of(touched["duckdb"][when], 1e3),
@@ -121,15 +130,13 @@ def first_touch(workplace: Workplace) -> list[Row]:
             at_least=150.0,
             budget="150 x faster",
             note=note,
-            why_short="the class waits for its merged time index and market calendar first, which Lumibot's own code "
-            "makes; the first window itself takes about 5 ms of it",
         )
         for when in ("later in a process", "first in a process")
     ]
 
 
 def touch(side: str, bars: str) -> dict[str, list[float]]:
-    """Time a new source for one symbol after another. The first one of the process is kept apart."""
+    """Time a new source for one symbol after another. The first one of the process is reported separately."""
     import_side(side)
     from lumibot.entities import Asset
 

@@ -1,4 +1,4 @@
-"""The two data sources side by side: Lumibot's PandasDataBacktesting with every frame loaded, and ours on a store."""
+"""The two data sources for your own bars: Lumibot's PandasDataBacktesting with loaded frames, and ours on a store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lumibot_duckdb.demo.worker import Job, source_of
 
 
 def make_source(side: str, bars: str, symbols: list[str], start: str, end: str) -> Any:
-    """Return a data source that is ready to answer. `bars` is the folder of Parquet files, or the store."""
+    """Return a data source with its data loaded. `bars` is the folder of Parquet files, or the store."""
     job = Job(side, "", symbols, "minute", start, end, files=bars, store=bars)
     source_class, pandas_data = source_of(job)
     source = source_class(
@@ -24,7 +24,7 @@ def make_source(side: str, bars: str, symbols: list[str], start: str, end: str) 
 
 
 def regular_minutes(start: str, days: int) -> Iterator[datetime]:
-    """Return every minute from 09:31 to 15:59 of so many weekdays: the clock of a minute backtest."""
+    """Yield every minute from 09:31 to 15:59 of `days` weekdays, the clock of a minute backtest."""
     day = new_york(start)
     while days > 0:
         if day.weekday() < 5:
@@ -35,12 +35,12 @@ def regular_minutes(start: str, days: int) -> Iterator[datetime]:
 
 
 def set_clock(source: Any, moment: datetime) -> None:
-    """Move the backtest's clock, as Lumibot's broker does."""
+    """Set the backtest's clock, as Lumibot's broker does."""
     source._datetime = moment
 
 
 def new_york(day: str) -> datetime:
-    """Return the midnight of a day in New York."""
+    """Return midnight of a day in New York."""
     from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 
     return LUMIBOT_DEFAULT_PYTZ.localize(datetime.fromisoformat(day))

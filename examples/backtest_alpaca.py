@@ -1,4 +1,8 @@
-"""Backtest on Alpaca's bars, with ALPACA_API_KEY and ALPACA_API_SECRET set. The second run asks for nothing."""
+"""Backtest on Alpaca's bars.
+
+Set `ALPACA_API_KEY` and `ALPACA_API_SECRET`, then run `python examples/backtest_alpaca.py`. The first run downloads
+the bars. The second finds them in the store.
+"""
 
 import os
 from datetime import datetime
@@ -10,14 +14,14 @@ from lumibot_duckdb.backtesting import AlpacaBacktesting
 
 
 class AboveAverage(Strategy):
-    """Holds SPY while it is above the average of its last twenty five-minute bars, looking every five minutes."""
+    """Holds SPY while its price is above the average close of the last twenty 5-minute bars."""
 
     def initialize(self):
         """Trade every five minutes."""
         self.sleeptime = "5M"
 
     def on_trading_iteration(self):
-        """Compare the price with the average of five-minute closes."""
+        """Compare the price with the average close."""
         bars = self.get_historical_prices("SPY", 20, "5min")
         price = self.get_last_price("SPY")
         if bars is None or price is None:

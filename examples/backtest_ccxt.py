@@ -1,4 +1,8 @@
-"""Backtest on an exchange's bars through CCXT, without a key: `python examples/backtest_ccxt.py`. Run it twice."""
+"""Backtest on the bars of a crypto exchange, through CCXT.
+
+Run `python examples/backtest_ccxt.py`; no key is needed. The first run downloads the bars. The second finds them in the
+store.
+"""
 
 from datetime import datetime
 
@@ -12,15 +16,15 @@ BITCOIN, DOLLAR = Asset("BTC", "crypto"), Asset("USDT", "crypto")
 
 
 class AboveAverage(Strategy):
-    """Holds bitcoin while it is above the average of its last four hours, looking every quarter of an hour."""
+    """Holds bitcoin while its price is above the average close of the last four hours."""
 
     def initialize(self):
-        """Trade around the clock."""
+        """Trade every 15 minutes, around the clock."""
         self.sleeptime = "15M"
         self.set_market("24/7")
 
     def on_trading_iteration(self):
-        """Compare the price with the average of minutes."""
+        """Compare the price with the average close."""
         minutes = self.get_historical_prices((BITCOIN, DOLLAR), 240, "minute")
         price = self.get_last_price(BITCOIN, quote=DOLLAR)
         if minutes is None or price is None:
@@ -39,7 +43,7 @@ if __name__ == "__main__":
         CcxtBacktesting,
         datetime(2024, 3, 1),
         datetime(2024, 3, 8),
-        exchange_id="binance",  # or any other that CCXT knows
+        exchange_id="binance",  # or any other exchange that CCXT supports
         quote_asset=DOLLAR,
         benchmark_asset=None,
         risk_free_rate=0,

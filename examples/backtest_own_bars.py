@@ -1,4 +1,4 @@
-"""Store bars of your own once, then backtest on them: `python examples/backtest_own_bars.py`."""
+"""Store your own bars once, then backtest on them: `python examples/backtest_own_bars.py`."""
 
 from datetime import datetime
 
@@ -11,14 +11,14 @@ from lumibot_duckdb.backtesting import PandasDataBacktesting
 
 
 class BuyTheDip(Strategy):
-    """Buys when the last five minutes fell below the hour's average, sells when they are above it."""
+    """Buys when the last 5-minute close is below the average of the last hour, and sells when it is above."""
 
     def initialize(self):
         """Trade every five minutes."""
         self.sleeptime = "5M"
 
     def on_trading_iteration(self):
-        """Compare five-minute bars with their mean."""
+        """Compare the last close with the average close."""
         bars = self.get_historical_prices("MINE", 12, "5min")
         if bars is None or len(bars.df) < 12:
             return
@@ -31,7 +31,7 @@ class BuyTheDip(Strategy):
 
 
 def bars() -> pd.DataFrame:
-    """Return a month of minute bars. Yours come from a file or a provider."""
+    """Return a month of generated minute bars. Yours come from a file or a provider."""
     days = pd.bdate_range("2024-03-01", "2024-03-28", tz="America/New_York")
     index = pd.DatetimeIndex([day + pd.Timedelta(minutes=570 + minute) for day in days for minute in range(390)])
     close = 50 + np.random.default_rng(1).normal(0, 0.02, len(index)).cumsum().round(2)

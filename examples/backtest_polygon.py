@@ -1,4 +1,8 @@
-"""Backtest on Polygon (Massive) bars: `POLYGON_API_KEY=… python examples/backtest_polygon.py`. Run it twice."""
+"""Backtest on bars of Polygon, which is now called Massive.
+
+Run `POLYGON_API_KEY=… python examples/backtest_polygon.py`. The first run downloads the bars. The second finds them in
+the store.
+"""
 
 import os
 from datetime import datetime
@@ -10,14 +14,14 @@ from lumibot_duckdb.backtesting import PolygonDataBacktesting
 
 
 class AboveAverage(Strategy):
-    """Holds SPY while it is above the average of its last twenty days, looking every quarter of an hour."""
+    """Holds SPY while its price is above the average close of the last twenty days."""
 
     def initialize(self):
-        """Trade every fifteen minutes."""
+        """Trade every 15 minutes."""
         self.sleeptime = "15M"
 
     def on_trading_iteration(self):
-        """Compare the price with the average of daily closes."""
+        """Compare the price with the average close."""
         days = self.get_historical_prices("SPY", 20, "day")
         price = self.get_last_price("SPY")
         if days is None or price is None:

@@ -1,4 +1,8 @@
-"""Backtest on Yahoo's daily bars, without a key: `python examples/backtest_yahoo.py`. Run it twice."""
+"""Backtest on Yahoo's daily bars.
+
+Run `python examples/backtest_yahoo.py`; no key is needed. The first run downloads the bars. The second finds them in
+the store.
+"""
 
 from datetime import datetime
 
@@ -11,14 +15,14 @@ SYMBOLS = ("SPY", "IWM", "EFA", "TLT", "GLD")
 
 
 class Strongest(Strategy):
-    """Holds the one of five funds that has risen most over a hundred days, looking once a week."""
+    """Holds the one of five funds that has risen most over the last hundred days."""
 
     def initialize(self):
         """Trade every fifth day."""
         self.sleeptime = "5D"
 
     def on_trading_iteration(self):
-        """Move to the strongest fund."""
+        """Switch to the strongest fund."""
         rises = {}
         for symbol in SYMBOLS:
             bars = self.get_historical_prices(symbol, 100, "day")

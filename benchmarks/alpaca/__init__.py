@@ -1,1 +1,1 @@
-"""The Alpaca source against Lumibot's own, on bars that both hold already and on bars that they have to ask for."""
+"""The Alpaca source against Lumibot's own, on stored bars and on bars that have to be downloaded."""

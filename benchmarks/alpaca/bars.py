@@ -1,7 +1,7 @@
-"""The bars of `benchmarks.bars` as Alpaca gives them, in Lumibot's CSV files and in a store of ours.
+"""The bars of `benchmarks.bars` in Alpaca's form, in Lumibot's CSV files and in one of our stores.
 
-Both are warm: they have minutes, five minutes and days of some symbols over one window of two years, which is what
-Lumibot's files are named after, so that neither side has anything to ask for.
+Both have minutes, 5-minute bars and days of some symbols for the backtest of two years, so neither side downloads
+anything.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Settings = dict[str, str]
 
 
 def alpaca_bars(symbol: str, timestep: str) -> pd.DataFrame:
-    """Return two years of bars with the columns and dtypes of Alpaca's answers, by UTC."""
+    """Return two years of bars with the columns and dtypes of Alpaca's responses, in UTC."""
     bars = us_stock_bars(symbol, FIRST_DAY, LAST_DAY)
     step = STEPS[timestep]
     if step is not None:
@@ -43,7 +43,7 @@ def alpaca_bars(symbol: str, timestep: str) -> pd.DataFrame:
 
 
 def warm_sides(workplace: Workplace) -> dict[str, Settings]:
-    """Return the settings with which a process of each side finds the symbols and asks for nothing."""
+    """Return the settings for a process of each side that finds all bars and downloads nothing."""
     return {
         "lumibot": {"LUMIBOT_CACHE_FOLDER": str(lumibot_cache(workplace))},
         "duckdb": {"LUMIBOT_DUCKDB_PATH": str(alpaca_store(workplace))},
@@ -51,7 +51,7 @@ def warm_sides(workplace: Workplace) -> dict[str, Settings]:
 
 
 def lumibot_cache(workplace: Workplace) -> Path:
-    """Return Lumibot's cache folder with its CSV files of the symbols in it."""
+    """Return a cache folder of Lumibot's with the CSV files of the symbols."""
 
     def fill(folder: Path) -> None:
         run_apart("alpaca.bars.fill_cache", settings={"LUMIBOT_CACHE_FOLDER": str(folder)})
@@ -60,7 +60,7 @@ def lumibot_cache(workplace: Workplace) -> Path:
 
 
 def fill_cache() -> None:
-    """Write Lumibot's files by the method that writes them for Lumibot, with our bars for answers."""
+    """Have Lumibot write its files, with our bars as responses."""
     from unittest import mock
 
     from lumibot.backtesting import alpaca_backtesting
@@ -84,7 +84,7 @@ def fill_cache() -> None:
 
 
 def alpaca_store(workplace: Workplace) -> Path:
-    """Return a store with the symbols, as downloads from Alpaca leave it."""
+    """Return a store with the symbols, as after downloads from Alpaca."""
 
     def fill(folder: Path) -> None:
         storage = open_store(folder / "bars.duckdb")

@@ -1,4 +1,4 @@
-"""How much memory a backtest on Alpaca's bars takes. Each side runs in a process of its own."""
+"""Memory of a backtest on Alpaca's bars. Each side runs in a separate process."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _WHAT = {
 
 
 def few_symbols(workplace: Workplace) -> list[Row]:
-    """A few symbols in a two-year Alpaca backtest, all asked for minutes, five-minute bars and days."""
+    """Memory with 4 symbols and two years of minutes; minutes, 5-minute bars and days of each are requested."""
     held = {
         side: run_apart("alpaca.memory.hold", settings=settings, side=side)
         for side, settings in warm_sides(workplace).items()
     }
     return [
         against(
-            f"{what}, {SYMBOLS} symbols x 2 years of minutes, Alpaca, without what the imports take",
+            f"{what}, {SYMBOLS} symbols x 2 years of minutes, without imports",
             "MB",
             OPPONENT,
             Sample.of([held["duckdb"][name] - held["duckdb"]["imports"]], _MEGABYTE),
@@ -39,7 +39,7 @@ def few_symbols(workplace: Workplace) -> list[Row]:
 
 
 def hold(side: str) -> dict[str, int]:
-    """Begin a two-year backtest, let the clock walk through a few of its days, and weigh the process."""
+    """Begin a two-year backtest, walk the clock through a few of its days, and measure the memory of the process."""
     source_class(side)
     imports = resident_bytes()
     from lumibot.entities import Asset
@@ -52,5 +52,5 @@ def hold(side: str) -> dict[str, int]:
                 for symbol in symbol_names(SYMBOLS):
                     for length, timestep in ((60, "minute"), (60, "5min"), (14, "day")):
                         if len(source.get_historical_prices(Asset(symbol), length, timestep).df) != length:
-                            raise AssertionError(f"not {length} bars of {timestep} at {moment}")
+                            raise AssertionError(f"got other than {length} {timestep} bars at {moment}")
     return {"imports": imports, "resident": resident_bytes(), "peak": peak_resident_bytes()}

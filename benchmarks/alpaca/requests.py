@@ -1,4 +1,4 @@
-"""What a request to the Alpaca sources costs in mid-backtest, and the first one of a symbol with two years stored."""
+"""The cost of a request to the Alpaca sources during a backtest, and of the first request for a symbol."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from benchmarks.bars import Workplace
 from benchmarks.measure import Row, Sample, against
 from benchmarks.polygon.sides import only_this_machine
 from benchmarks.process import run_apart
-from benchmarks.requests import WALKS, WARM_UP, describe_calls, time_calls, time_prices
+from benchmarks.requests import WALKS, WARM_UP, call_text, calls_note, time_calls, time_prices
 from benchmarks.sides import regular_minutes, set_clock
 from lumibot_duckdb.demo.market import symbol_names
 
-_REQUESTS = {"60 x minute": (60, "minute"), "60 x 5min": (60, "5min"), "14 x day": (14, "day")}
-_LAST_PRICE = "get_last_price()"
+_REQUESTS = {call_text(*request): request for request in ((60, "minute"), (60, "5min"), (14, "day"))}
+_LAST_PRICE = "`get_last_price()`"
 _SYMBOLS = 2
 _PROCESSES = 3
 
 
 def steady(workplace: Workplace) -> list[Row]:
-    """The three requests of an ordinary intraday strategy and the last price, on Alpaca's bars."""
+    """Time of one request in the middle of a backtest on Alpaca's minute bars."""
     calls: dict[str, list[dict[str, list[float]]]] = {"lumibot": [], "duckdb": []}
     sides = warm_sides(workplace)
-    for day in WALKS[::2]:  # side by side, so that what else the machine does falls on both
+    for day in WALKS[::2]:  # in turn, so that other load on the machine affects both sides
         for side, walks in calls.items():
             walks.append(run_apart("alpaca.requests.walk", settings=sides[side], side=side, day=day))
     rows = []
@@ -34,19 +34,19 @@ def steady(workplace: Workplace) -> list[Row]:
         ours, theirs = ([walk[name] for walk in calls[side]] for side in ("duckdb", "lumibot"))
         rows.append(
             against(
-                f"{name if name == _LAST_PRICE else f'get_historical_prices({name})'}, Alpaca, steady",
+                name,
                 "µs",
                 OPPONENT,
                 Sample.of(map(fmean, ours), 1e6),
                 Sample.of(map(fmean, theirs), 1e6),
-                note=f"ours: {describe_calls(ours)}; theirs: {describe_calls(theirs)}",
+                note=calls_note(name, ours, theirs),
             )
         )
     return rows
 
 
 def walk(side: str, day: str) -> dict[str, list[float]]:
-    """Begin a backtest of two years, walk minute by minute from a day on; return the seconds of every call."""
+    """Begin a two-year backtest, move the clock minute by minute from a day on; return the seconds of every call."""
     source_class(side)
     from lumibot.entities import Asset
 
@@ -62,7 +62,7 @@ def walk(side: str, day: str) -> dict[str, list[float]]:
 
 
 def first_touch(workplace: Workplace) -> list[Row]:
-    """From a symbol that a two-year Alpaca backtest never asked for to its first 60 minute bars."""
+    """Time of the first request for a symbol with two years of minutes stored, 60 minutes long."""
     touched: dict[str, dict[str, list[float]]] = {"lumibot": {}, "duckdb": {}}
     sides = warm_sides(workplace)
     for _ in range(_PROCESSES):
@@ -71,19 +71,19 @@ def first_touch(workplace: Workplace) -> list[Row]:
                 times[when] = [*times.get(when, []), *seconds]
     return [
         against(
-            f"first touch of a symbol with two years stored, Alpaca, {when}",
+            f"first request for a symbol with two years stored, {when}",
             "ms",
             OPPONENT,
             Sample.of(touched["duckdb"][when], 1e3),
             Sample.of(touched["lumibot"][when], 1e3),
-            note="the request alone; Lumibot's side reads a CSV file of this very window",
+            note="Creating the source is not included. Lumibot's side reads the CSV file of this backtest's window.",
         )
         for when in ("later in a process", "first in a process")
     ]
 
 
 def touch(side: str) -> dict[str, list[float]]:
-    """Time the first request for one symbol after another. The first one of the process is kept apart."""
+    """Time the first request for one symbol after another. The first one of the process is reported separately."""
     source_class(side)
     from lumibot.entities import Asset
 

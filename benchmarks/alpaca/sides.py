@@ -1,7 +1,7 @@
-"""The two Alpaca sources side by side, in a process that reaches nothing but this machine.
+"""The two Alpaca sources, for a process that reaches no other machine.
 
-Where each finds its bars is said in the environment, which Lumibot reads when it is imported: import nothing of
-Lumibot's before the process runs on its side.
+The environment says where each finds its bars. Lumibot reads it when it is imported, so this module imports nothing
+of Lumibot's at its top.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _READERS = {"lumibot": "pyarrow.parquet", "duckdb": "lumibot_duckdb.storage.duck
 
 
 def source_class(side: str) -> Any:
-    """Import what a script of this side imports, and what it reads bars with; return the class that it backtests on."""
+    """Import what a script of this side imports, and its reader of bars; return its data source class."""
     for module in ("lumibot.strategies", "lumibot.entities", _READERS[side]):
         import_module(module)
     return import_module(_MODULES[side]).AlpacaBacktesting
 
 
 def make_source(side: str, start: str, end: str, config: dict[str, Any] | None = None, **settings: Any) -> Any:
-    """Return a data source of minutes for a backtest between two days, over the whole of them."""
+    """Return a data source of minutes for a backtest over the full window between two days."""
     return source_class(side)(
         datetime_start=new_york(start),
         datetime_end=new_york(end),

@@ -1,4 +1,4 @@
-"""A backtest over another window than before, against an Alpaca of our own on this machine."""
+"""A backtest over a longer window than before, with a loopback server in place of Alpaca."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lumibot_duckdb.demo.market import symbol_names
 
 _WINDOWS = {
     "into an empty cache or store": ("2023-01-03", "2023-03-31"),
-    "two weeks longer": ("2023-01-03", "2023-04-14"),
+    "then two weeks longer": ("2023-01-03", "2023-04-14"),
 }
 _SYMBOLS = 2
 _REPEATS = 3
 
 
 def another_window(workplace: Workplace) -> list[Row]:
-    """Two symbols over a quarter of minutes, downloaded, and then over two weeks more."""
+    """Time to download a quarter of minutes for 2 symbols, and then again with the backtest two weeks longer."""
     from sources.alpaca.server import AlpacaServer
 
     seconds: dict[tuple[str, str], list[float]] = {}
@@ -46,20 +46,21 @@ def another_window(workplace: Workplace) -> list[Row]:
                         requests[side, name] = len(server.requests)
     return [
         against(
-            f"{_SYMBOLS} symbols x 1 quarter of minutes, Alpaca, {name}",
+            f"{_SYMBOLS} symbols x 1 quarter of minutes, {name}",
             "s",
             OPPONENT,
             Sample.of(seconds["duckdb", name]),
             Sample.of(seconds["lumibot", name]),
-            note=f"{requests['duckdb', name]} requests of ours, {requests['lumibot', name]} of theirs, to a server on "
-            "this machine",
+            note=f"Requests to a server on the same machine, {name}: Lumibot {requests['lumibot', name]}, "
+            f"lumibot-duckdb "
+            f"{requests['duckdb', name]}.",
         )
         for name in _WINDOWS
     ]
 
 
 def fetch(side: str, url: str, start: str, end: str) -> float:
-    """Begin a backtest in a new process; return the seconds until each symbol has answered."""
+    """Begin a backtest in a new process; return the seconds until the bars of all symbols are there."""
     source_class(side)
     from lumibot.entities import Asset
 

@@ -1,1 +1,1 @@
-"""What CCXT users gain: our source on a filled store against Lumibot's own with its files of candles warm."""
+"""The CCXT source on a filled store, against Lumibot's own with its files in the page cache."""

@@ -1,4 +1,4 @@
-"""A year of minutes of invented coins, and days, in Lumibot's own files and in a store of ours; both are warm."""
+"""A year of generated minutes and days of coins, in Lumibot's own files and in one of our stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COINS = 10
 EXCHANGE, QUOTE, SOURCE = "binance", "USDT", "ccxt"
 START, END = "2022-01-05", "2023-01-05"
-"""The backtest. There are some more days on either side, so that no file of Lumibot's lacks the first minute."""
+"""The backtest. The bars cover a few more days on both sides, so that no file of Lumibot's lacks the first minute."""
 
 _FIRST_DAY, _FIRST, _AFTER = date(2021, 3, 1), date(2022, 1, 1), date(2023, 1, 9)
 _HOW = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
@@ -27,7 +27,7 @@ Settings = dict[str, str]
 
 
 def warm_sides(workplace: Workplace) -> dict[str, Settings]:
-    """Return the settings with which a process of each side finds the candles and asks for nothing."""
+    """Return the settings for a process of each side that finds all candles and downloads nothing."""
     return {
         "lumibot": {"LUMIBOT_CACHE_FOLDER": str(lumibot_cache(workplace))},
         "duckdb": {"LUMIBOT_DUCKDB_PATH": str(ccxt_store(workplace))},
@@ -35,14 +35,14 @@ def warm_sides(workplace: Workplace) -> dict[str, Settings]:
 
 
 def candles(coin: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Return the candles of a coin by timeframe, as ccxt and as the store call it, by UTC."""
+    """Yield the timeframe in ccxt's and in the store's spelling, and the candles of a coin, in UTC."""
     minutes = crypto_bars(coin, _FIRST_DAY, _AFTER).tz_convert("UTC")[list(_HOW)].astype("float64")
     yield "1m", "minute", minutes.loc[f"{_FIRST}" :]  # type: ignore[misc]
     yield "1d", "day", minutes.resample("1D").agg(_HOW)  # type: ignore[arg-type]
 
 
 def ccxt_store(workplace: Workplace) -> Path:
-    """Return a store with the candles, as downloads leave it."""
+    """Return a store with the candles, as after downloads."""
 
     def fill(folder: Path) -> None:
         storage = open_store(folder / "bars.duckdb")
@@ -57,7 +57,7 @@ def ccxt_store(workplace: Workplace) -> Path:
 
 
 def lumibot_cache(workplace: Workplace) -> Path:
-    """Return Lumibot's cache folder with a file for each coin and timeframe in it."""
+    """Return a cache folder of Lumibot's with a file for each coin and timeframe."""
 
     def fill(folder: Path) -> None:
         run_apart("ccxt.bars.fill_cache", settings={"LUMIBOT_CACHE_FOLDER": str(folder)})
@@ -66,7 +66,7 @@ def lumibot_cache(workplace: Workplace) -> Path:
 
 
 def fill_cache() -> None:
-    """Write Lumibot's files, with the function that writes them for Lumibot."""
+    """Write Lumibot's files with Lumibot's own function."""
     from lumibot.tools import CcxtCacheDB
 
     cache = CcxtCacheDB.__new__(CcxtCacheDB)  # its constructor loads markets over the network

@@ -1,4 +1,4 @@
-"""How many bytes a candle takes in our store, against Lumibot's own files."""
+"""Bytes on disk per candle, against Lumibot's own files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.measure import Row, Sample, against
 
 
 def bytes_a_bar(workplace: Workplace) -> list[Row]:
-    """Ten coins with a year of minutes and days each in one store, against Lumibot's file for each."""
+    """Disk space per candle: 10 coins with a year of minutes and days, in one store or in Lumibot's files."""
     store = ccxt_store(workplace)
     storage = open_store(store)
     rows = sum(series.rows for series in storage.list_series())
@@ -18,11 +18,11 @@ def bytes_a_bar(workplace: Workplace) -> list[Row]:
     files = list(lumibot_cache(workplace).rglob("*.duckdb"))
     return [
         against(
-            f"bytes on disk a candle, CCXT, {COINS} coins x 1 year",
+            f"bytes on disk per candle, {COINS} coins x 1 year",
             "bytes",
-            f"{OPPONENT} (a DuckDB file for each market, three decimals)",
+            f"{OPPONENT} (a DuckDB file per market, three decimals)",
             Sample.of([bytes_in(store.parent) / rows]),
             Sample.of([sum(map(bytes_in, files)) / rows]),
-            note=f"after `compact` the store takes {compacted_bytes(store) / rows:.2f} bytes a candle",
+            note=f"After `compact` the store takes {compacted_bytes(store) / rows:.2f} bytes per candle.",
         )
     ]

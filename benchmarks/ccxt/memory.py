@@ -1,4 +1,4 @@
-"""How much memory a backtest on candles takes. Each side runs in a process of its own."""
+"""Memory of a backtest on candles. Each side runs in a separate process."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ _DAYS = ("2022-02-01", "2022-06-01", "2022-11-01")
 
 
 def ten_coins(workplace: Workplace) -> list[Row]:
-    """Ten coins in a backtest of a year of minutes, all asked for minutes and days."""
+    """Memory with 10 coins and a year of minutes; minutes and days of each are requested."""
     sides = warm_sides(workplace)
     held = {side: run_apart("ccxt.memory.hold", settings=settings, side=side) for side, settings in sides.items()}
     ours, theirs = held["duckdb"], held["lumibot"]
-    what = f"memory, CCXT, {COINS} coins x 1 year of minutes"
+    what = f"memory, {COINS} coins x 1 year of minutes"
     return [
         against(
-            f"resident {what}, without what the imports take",
+            f"resident {what}, without imports",
             "MB",
             OPPONENT,
             Sample.of([ours["resident"] - ours["imports"]], _MEGABYTE),
             Sample.of([theirs["resident"] - theirs["imports"]], _MEGABYTE),
-            note=f"imports take {ours['imports'] * _MEGABYTE:.0f} and {theirs['imports'] * _MEGABYTE:.0f} MB besides",
+            note=f"Imports take another {theirs['imports'] * _MEGABYTE:.0f} MB with Lumibot and "
+            f"{ours['imports'] * _MEGABYTE:.0f} MB with lumibot-duckdb.",
         ),
         against(
             f"peak {what}, imports included",
@@ -41,7 +42,7 @@ def ten_coins(workplace: Workplace) -> list[Row]:
 
 
 def hold(side: str) -> dict[str, int]:
-    """Begin a backtest of a year, let the clock walk through a few of its days, and weigh the process."""
+    """Begin a one-year backtest, walk the clock through a few of its days, and measure the memory of the process."""
     source_class(side)
     imports = resident_bytes()
     with only_this_machine():
@@ -52,5 +53,5 @@ def hold(side: str) -> dict[str, int]:
                 for pair in pairs(COINS):
                     for length, timestep in ((60, "minute"), (14, "day")):
                         if len(source.get_historical_prices(pair, length, timestep).df) != length:
-                            raise AssertionError(f"not {length} candles of {timestep} at {moment}")
+                            raise AssertionError(f"got other than {length} {timestep} candles at {moment}")
     return {"imports": imports, "resident": resident_bytes(), "peak": peak_resident_bytes()}

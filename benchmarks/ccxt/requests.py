@@ -1,4 +1,4 @@
-"""What a request to the CCXT sources costs in mid-backtest, and the first one of a coin with a year stored."""
+"""The cost of a request to the CCXT sources during a backtest, and of the first request for a coin."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from benchmarks.ccxt.sides import OPPONENT, clock, make_source, pairs, source_cl
 from benchmarks.measure import Row, Sample, against
 from benchmarks.polygon.sides import only_this_machine
 from benchmarks.process import run_apart
-from benchmarks.requests import describe_calls
+from benchmarks.requests import call_text, calls_note
 from benchmarks.sides import set_clock
 
+_BUDGET = call_text(60, "minute")
 _REQUESTS = {
-    "get_historical_prices(60 x minute)": (60, "minute"),
-    "get_historical_prices(14 x day)": (14, "day"),
-    "get_last_price()": (None, ""),
+    _BUDGET: (60, "minute"),
+    call_text(14, "day"): (14, "day"),
+    "`get_last_price()`": (None, ""),
 }
 _WALKS = ("2022-02-01", "2022-06-01", "2022-11-01")
 _MINUTES = {"lumibot": 300, "duckdb": 3_000}
-"""How long a walk is: Lumibot's calls take milliseconds each, and all of them the same time."""
+"""The length of a walk. Lumibot's calls take milliseconds, and all of them about as long."""
 _WARM_UP = 60
-_BUDGET = "get_historical_prices(60 x minute)"
 _TOUCHED = 4
 _PROCESSES = 2
 
 
 def steady(workplace: Workplace) -> list[Row]:
-    """Sixty minutes, fourteen days and the last price, out of a year of minutes (of days)."""
+    """Time of one request in the middle of a backtest on a year of candles."""
     calls: dict[str, list[dict[str, list[float]]]] = {"lumibot": [], "duckdb": []}
     sides = warm_sides(workplace)
-    for day in _WALKS:  # side by side, so that what else the machine does falls on both
+    for day in _WALKS:  # in turn, so that other load on the machine affects both sides
         for side, walks in calls.items():
             walks.append(run_apart("ccxt.requests.walk", settings=sides[side], side=side, day=day))
     rows = []
@@ -42,22 +42,21 @@ def steady(workplace: Workplace) -> list[Row]:
         ours, theirs = ([walk[name] for walk in calls[side]] for side in ("duckdb", "lumibot"))
         rows.append(
             against(
-                f"{name}, CCXT, out of a year",
+                name,
                 "µs",
                 OPPONENT,
                 Sample.of(map(fmean, ours), 1e6),
                 Sample.of(map(fmean, theirs), 1e6),
                 at_least=200.0 if name == _BUDGET else None,
                 budget="200 x faster" if name == _BUDGET else "",
-                note=f"ours: {describe_calls(ours)}; theirs: {describe_calls(theirs)}",
-                why_short="a call is a dozen small steps of Python, some of them Lumibot's own around the source",
+                note=calls_note(name, ours, theirs),
             )
         )
     return rows
 
 
 def walk(side: str, day: str) -> dict[str, list[float]]:
-    """Begin a backtest of a year, walk minute by minute from a day on; return the seconds of every call."""
+    """Begin a one-year backtest, move the clock minute by minute from a day on; return the seconds of every call."""
     source_class(side)
     with only_this_machine():
         source = make_source(side)
@@ -81,11 +80,11 @@ def walk(side: str, day: str) -> dict[str, list[float]]:
 
 def _check(answer: Any, length: int | None) -> None:
     if answer is None or (length is not None and len(answer.df) != length):
-        raise AssertionError(f"{answer!r} instead of {length or 'a price'}")
+        raise AssertionError(f"got {answer!r} instead of {length or 'a price'}")
 
 
 def first_touch(workplace: Workplace) -> list[Row]:
-    """From a coin that a backtest of a year never asked for to its first 60 minutes."""
+    """Time of the first request for a coin with a year of minutes stored, 60 minutes long."""
     touched: dict[str, list[float]] = {"lumibot": [], "duckdb": []}
     sides = warm_sides(workplace)
     for _ in range(_PROCESSES):
@@ -93,12 +92,13 @@ def first_touch(workplace: Workplace) -> list[Row]:
             times += run_apart("ccxt.requests.touch", settings=sides[side], side=side)
     return [
         against(
-            "first touch of a coin with a year of minutes stored, CCXT",
+            "first request for a coin with a year of minutes stored",
             "ms",
             OPPONENT,
             Sample.of(touched["duckdb"], 1e3),
             Sample.of(touched["lumibot"], 1e3),
-            note="the request alone, its files warm; ours reads the year once, for the candles that Lumibot drops",
+            note="Creating the source is not included. Our side reads the year once, to find candles that "
+            "Lumibot drops.",
         )
     ]
 

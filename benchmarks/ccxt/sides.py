@@ -1,4 +1,4 @@
-"""The two CCXT sources side by side, in a process that reaches nothing but this machine."""
+"""The two CCXT sources, for a process that reaches no other machine."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MODULES = {"lumibot": "lumibot.backtesting", "duckdb": "lumibot_duckdb.backtest
 
 
 def source_class(side: str) -> Any:
-    """Import what a script of this side imports, and what it reads candles with; return the class."""
+    """Import what a script of this side imports, and its reader of candles; return its data source class."""
     for module in ("lumibot.strategies", "lumibot.entities", "ccxt", "duckdb", "pyarrow"):
         import_module(module)
     return import_module(_MODULES[side]).CcxtBacktesting
 
 
 def make_source(side: str) -> Any:
-    """Return a data source for the year. Lumibot's loads an exchange's markets first, which here are none."""
+    """Return a data source for the year. Lumibot's loads the exchange's markets first; here there are none."""
     import ccxt
 
     with mock.patch.object(ccxt.Exchange, "load_markets", return_value={}):
@@ -31,12 +31,12 @@ def make_source(side: str) -> Any:
 
 
 def pairs(count: int) -> list[Any]:
-    """Return so many of the coins, each with its quote."""
+    """Return the first `count` coins, each with its quote."""
     from lumibot.entities import Asset
 
     return [(Asset(coin, "crypto"), Asset(QUOTE, "crypto")) for coin in symbol_names(count)]
 
 
 def clock(day: str, minutes: int) -> list[datetime]:
-    """Return so many minutes from the midnight of a day on."""
+    """Return `minutes` minutes, beginning at midnight of a day."""
     return [new_york(day) + timedelta(minutes=minute) for minute in range(minutes)]

@@ -1,1 +1,1 @@
-"""What Polygon users gain: our source on a filled store against Lumibot's own with its own Parquet cache warm."""
+"""The Polygon source on a filled store, against Lumibot's own with its Parquet files in the page cache."""

@@ -1,4 +1,4 @@
-"""A whole backtest on Polygon's bars: what it takes on both sides, and that both come to the same result."""
+"""A whole backtest on Polygon's bars: its time and memory on both sides, whose results must be equal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.bars import SYMBOLS, Workplace
 from benchmarks.measure import Row, Sample, against
+from benchmarks.memory import imports_note
 from benchmarks.polygon.bars import warm_sides
 from benchmarks.polygon.sides import KEY, OPPONENT, only_this_machine, source_class
 from benchmarks.process import run_apart
@@ -24,7 +25,7 @@ _TRADE = ["time", "symbol", "side", "type", "status", "price", "filled_quantity"
 
 
 def whole_backtest(workplace: Workplace) -> list[Row]:
-    """A quarter of 20 symbols: every minute 60 minutes and 60 five-minute bars of the next two; results compared."""
+    """Time and memory of an every-minute Polygon backtest of 20 symbols over a quarter; the results are compared."""
     sides = warm_sides(workplace)
     outcomes: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     for _ in range(_REPEATS):
@@ -34,9 +35,9 @@ def whole_backtest(workplace: Workplace) -> list[Row]:
     ours, theirs = outcomes["duckdb"], outcomes["lumibot"]
     what = f"Polygon backtest, {SYMBOLS} symbols, {START} to {END}, every minute"
     note = (
-        f"every minute 60 minutes and 60 five-minute bars of {_A_MINUTE} of the symbols in turn (all {SYMBOLS} every "
-        f"minute would take Lumibot's side most of an hour); {len(ours[0]['trades']):,} trade events and "
-        f"{len(ours[0]['values']):,} portfolio values, all identical"
+        f"Every minute, the strategy requests 60 minutes and 60 5-minute bars of {_A_MINUTE} of the symbols in "
+        f"turn. All "
+        f"{len(ours[0]['trades']):,} trade events and {len(ours[0]['values']):,} portfolio values are identical."
     )
     return [
         against(f"{what}: wall time", "s", OPPONENT, _sample(ours, "seconds"), _sample(theirs, "seconds"), note=note),
@@ -46,13 +47,13 @@ def whole_backtest(workplace: Workplace) -> list[Row]:
             OPPONENT,
             _sample(ours, "peak", 1e-6),
             _sample(theirs, "peak", 1e-6),
-            note=f"imports take {ours[0]['imports'] * 1e-6:.0f} and {theirs[0]['imports'] * 1e-6:.0f} MB of it",
+            note=imports_note(ours[0], theirs[0]),
         ),
     ]
 
 
 def refuse_difference(theirs: Mapping[str, Sequence[Any]], ours: Mapping[str, Sequence[Any]]) -> None:
-    """Raise `AssertionError` with the first trade or portfolio value that the two sides do not agree on."""
+    """Raise `AssertionError` with the first trade or portfolio value that differs between the two sides."""
     for what in _COMPARED:
         for left, right in zip(theirs[what], ours[what], strict=False):
             if left != right:
@@ -84,7 +85,7 @@ def _sample(outcomes: list[dict[str, Any]], what: str, scale: float = 1.0) -> Sa
 def run(
     side: str, strategy: str, symbols: list[str], start: str, end: str, parameters: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Backtest a strategy of `benchmarks.polygon.strategies`; return its result and what it took, imports apart."""
+    """Backtest a strategy of `benchmarks.polygon.strategies`; return its result, seconds and bytes."""
     source = source_class(side)
     from benchmarks.polygon import strategies
 

@@ -1,7 +1,7 @@
-"""The bars of `benchmarks.bars` as Polygon gives them, in Lumibot's own Parquet cache and in a store of ours.
+"""The bars of `benchmarks.bars` in Polygon's form, in Lumibot's own Parquet cache and in one of our stores.
 
-Both are warm: they cover all that a backtest within `START` and `END` needs, and the splits count as checked today, so
-that neither side has anything to ask for.
+Both cover everything that a backtest between `START` and `END` needs, and the splits count as checked today, so neither
+side downloads anything.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 SOURCE = "polygon"
 START, END = "2022-02-01", "2023-12-29"
-"""The longest backtest that the bars allow: requests at its start look back on days of January."""
+"""The longest backtest that the bars allow. Requests at its start look back into January."""
 
-# When it holds a stock, Lumibot looks for splits in twice as many days before the backtest as it has.
+# While it holds a stock, Lumibot looks for splits before the backtest, over twice its length.
 _ASKED_FROM = date(2018, 1, 1)
 
 Settings = dict[str, str]
 
 
 def polygon_bars(symbol: str) -> pd.DataFrame:
-    """Return two years of minutes with the columns and dtypes of Polygon's answers, by UTC."""
+    """Return two years of minutes with the columns and dtypes of Polygon's responses, in UTC."""
     import numpy as np
 
     bars = us_stock_bars(symbol, FIRST_DAY, LAST_DAY).tz_convert("UTC")
@@ -46,7 +46,7 @@ def polygon_bars(symbol: str) -> pd.DataFrame:
 
 
 def warm_sides(workplace: Workplace) -> dict[str, Settings]:
-    """Return the settings with which a process of each side finds twenty symbols and asks for nothing."""
+    """Return the settings for a process of each side that finds 20 symbols and downloads nothing."""
     return {
         "lumibot": {"LUMIBOT_CACHE_FOLDER": str(lumibot_cache(workplace))},
         "duckdb": store_settings(polygon_store(workplace)),
@@ -54,12 +54,12 @@ def warm_sides(workplace: Workplace) -> dict[str, Settings]:
 
 
 def store_settings(store: Path) -> Settings:
-    """Return the settings with which a process of our side finds this store."""
+    """Return the settings for a process of our side that uses this store."""
     return {"LUMIBOT_DUCKDB_PATH": str(store)}
 
 
 def lumibot_cache(workplace: Workplace) -> Path:
-    """Return Lumibot's cache folder with its Polygon files of twenty symbols in it."""
+    """Return a cache folder of Lumibot's with the Polygon files of 20 symbols."""
 
     def fill(folder: Path) -> None:
         run_apart("polygon.bars.fill_cache", settings={"LUMIBOT_CACHE_FOLDER": str(folder)}, symbols=SYMBOLS)
@@ -71,19 +71,19 @@ def lumibot_cache(workplace: Workplace) -> Path:
 
 
 def bar_files(cache: Path) -> list[Path]:
-    """Return Lumibot's files of minutes in its cache folder, without the snapshots of splits beside them."""
+    """Return the files of minutes in a cache folder of Lumibot's, without the split snapshots beside them."""
     return sorted(cache.glob(f"{SOURCE}/stock_*_minute.parquet"))
 
 
 def rows_in(files: Iterable[Path]) -> int:
-    """Return how many rows Parquet files have."""
+    """Return the number of rows in Parquet files."""
     import pyarrow.parquet
 
     return sum(pyarrow.parquet.read_metadata(file).num_rows for file in files)
 
 
 def fill_cache(symbols: int) -> None:
-    """Write Lumibot's cache files, with the function that writes them for Lumibot."""
+    """Write Lumibot's cache files with Lumibot's own function."""
     import pandas as pd
     from lumibot.entities import Asset
     from lumibot.tools.polygon_helper import build_cache_filename, update_cache
@@ -97,7 +97,7 @@ def fill_cache(symbols: int) -> None:
 
 
 def polygon_store(workplace: Workplace, symbols: int = SYMBOLS) -> Path:
-    """Return a store with so many symbols, as downloads from Polygon leave it."""
+    """Return a store with `symbols` symbols, as after downloads from Polygon."""
 
     def fill(folder: Path) -> None:
         storage = open_store(folder / "bars.duckdb")

@@ -1,4 +1,4 @@
-"""Downloading into an empty cache, from a Polygon of our own on this machine: `tests/wire/polygon_server.py`."""
+"""Downloading into an empty cache or store, from the loopback server of the tests in place of Polygon."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from benchmarks.process import run_apart
 from benchmarks.sides import regular_minutes, set_clock
 from lumibot_duckdb.demo.market import symbol_names
 from sources.polygon.server import KEY, PolygonServer
-from tests.wire.loopback import Answer, Request
+from wire.loopback import Answer, Request
 
-START, END = "2023-01-17", "2023-04-14"  # with the days that the first request looks back on, about a quarter
+START, END = "2023-01-17", "2023-04-14"  # about a quarter, with the days that the first request looks back on
 _SYMBOLS = 5
 _REPEATS = 3
 
 
 @dataclass
 class RehearsedServer(PolygonServer):
-    """Makes an answer once and repeats it, so that a client is timed and not this server."""
+    """Keeps its responses, so that the clients are timed and not this server."""
 
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
 
@@ -40,7 +40,7 @@ class RehearsedServer(PolygonServer):
 
 
 def into_nothing(workplace: Workplace, symbols: int = _SYMBOLS, repeats: int = _REPEATS) -> list[Row]:
-    """Five symbols over a quarter of minutes, downloaded into an empty cache or store and kept there."""
+    """Time to download a quarter of minutes for 5 symbols into an empty cache or store."""
     seconds: dict[str, list[float]] = {"lumibot": [], "duckdb": []}
     bars: dict[str, int] = {}
     with RehearsedServer(whole_as_int=True) as server:
@@ -51,19 +51,19 @@ def into_nothing(workplace: Workplace, symbols: int = _SYMBOLS, repeats: int = _
                 with TemporaryDirectory(dir=workplace.folder) as folder:
                     outcome = _downloaded(side, Path(folder), server.url, symbols)
                 bars[side] = outcome["bars"]
-                if repeat > 0:  # the first is the server's rehearsal
+                if repeat > 0:  # the first run fills the server's responses
                     times.append(outcome["seconds"])
     if bars["duckdb"] != bars["lumibot"] or not bars["duckdb"]:
         raise AssertionError(f"the sides did not download the same bars: {bars}")
     return [
         against(
-            f"{symbols} symbols x 1 quarter of minutes into an empty cache or store",
+            f"{symbols} symbols x 1 quarter of minutes, into an empty cache or store",
             "s",
             OPPONENT,
             Sample.of(seconds["duckdb"]),
             Sample.of(seconds["lumibot"]),
-            note=f"{bars['duckdb']:,} bars downloaded from a server on this machine, stored, and the first 60 of each "
-            "symbol answered; the server's answers were made before",
+            note=f"{bars['duckdb']:,} bars were downloaded and stored. The server, on the same machine, had its "
+            f"responses ready.",
         )
     ]
 
@@ -75,7 +75,7 @@ def _downloaded(side: str, folder: Path, url: str, symbols: int) -> dict[str, An
 
 
 def fetch(side: str, url: str, folder: str, symbols: int) -> dict[str, Any]:
-    """Ask for bars of one symbol after another, the whole backtest's of which have to be downloaded first."""
+    """Request bars of one symbol after another; each first downloads those of the whole backtest."""
     source_class(side)
     from lumibot.entities import Asset
 

@@ -1,4 +1,4 @@
-"""How much memory a backtest on Polygon's bars takes. Each side runs in a process of its own."""
+"""Memory of a backtest on Polygon's bars. Each side runs in a separate process."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _HUNDRED = 100
 
 
 def twenty_symbols(workplace: Workplace) -> list[Row]:
-    """Twenty symbols in a two-year Polygon backtest, all asked for minutes, five-minute bars and days."""
+    """Memory with 20 symbols and two years of minutes; minutes, 5-minute bars and days of each are requested."""
     sides = warm_sides(workplace)
     held = {side: run_apart("polygon.memory.hold", settings=settings, side=side) for side, settings in sides.items()}
     return held_rows(held["duckdb"], held["lumibot"], OPPONENT)
 
 
 def hold(side: str) -> dict[str, int]:
-    """Begin a two-year backtest, let the clock walk through a few of its days, and weigh the process."""
+    """Begin a two-year backtest, walk the clock through a few of its days, and measure the memory of the process."""
     source_class(side)
     imports = resident_bytes()
     with only_this_machine():
@@ -31,7 +31,7 @@ def hold(side: str) -> dict[str, int]:
 
 
 def hundred_symbols(workplace: Workplace) -> list[Row]:
-    """One whole two-year Polygon backtest over a hundred symbols, each asked for three kinds of bars every week."""
+    """Peak memory of a two-year Polygon backtest on 100 symbols, which requests three kinds of bars every week."""
     outcome = run_apart(
         "polygon.backtest.run",
         settings=store_settings(polygon_store(workplace, _HUNDRED)),
@@ -44,13 +44,14 @@ def hundred_symbols(workplace: Workplace) -> list[Row]:
     peak = outcome["peak"] * _MEGABYTE
     return [
         Row(
-            f"peak memory of one Polygon backtest, {_HUNDRED} symbols x 2 years of minutes (42 M rows)",
+            f"peak memory of a backtest, {_HUNDRED} symbols x 2 years of minutes (42 million bars)",
             "MB",
-            "a limit of 1 GB",
+            "",
             Sample.of([peak]),
             budget="below 1,000",
             met=peak < 1000,
-            note=f"imports included ({outcome['imports'] * _MEGABYTE:.0f} MB); {outcome['fills']:,} fills, "
-            f"{outcome['seconds']:.0f} s",
+            note=f"Imports take {outcome['imports'] * _MEGABYTE:.0f} MB of this. The backtest had "
+            f"{outcome['fills']:,} fills "
+            f"and took {outcome['seconds']:.0f} s.",
         )
     ]

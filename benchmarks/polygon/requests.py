@@ -1,4 +1,4 @@
-"""What a request to the Polygon sources costs in mid-backtest, and the first one of a symbol with two years stored."""
+"""The cost of a request to the Polygon sources during a backtest, and of the first request for a symbol."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from benchmarks.measure import Row, Sample, against
 from benchmarks.polygon.bars import END, START, warm_sides
 from benchmarks.polygon.sides import OPPONENT, make_source, only_this_machine, source_class
 from benchmarks.process import run_apart
-from benchmarks.requests import WALKS, WARM_UP, describe_calls, time_calls, time_prices
+from benchmarks.requests import WALKS, WARM_UP, call_text, calls_note, time_calls, time_prices
 from benchmarks.sides import regular_minutes, set_clock
 from lumibot_duckdb.demo.market import symbol_names
 
-_REQUESTS = {"60 x minute": (60, "minute"), "60 x 5min": (60, "5min"), "14 x day": (14, "day")}
-_LAST_PRICE = "get_last_price()"
+_REQUESTS = {call_text(*request): request for request in ((60, "minute"), (60, "5min"), (14, "day"))}
+_LAST_PRICE = "`get_last_price()`"
 _BUDGETS = {
-    "60 x minute": (3.0, "3 x faster (25 µs)"),
-    "60 x 5min": (100.0, "100 x faster"),
-    "14 x day": (100.0, "100 x faster"),
+    call_text(60, "minute"): (3.0, "3 x faster (25 µs)"),
+    call_text(60, "5min"): (100.0, "100 x faster"),
+    call_text(14, "day"): (100.0, "100 x faster"),
 }
 _SYMBOLS = 2
 _PROCESSES = 3
@@ -28,10 +28,10 @@ _TOUCHED = 4
 
 
 def steady(workplace: Workplace) -> list[Row]:
-    """The three requests of an ordinary intraday strategy and the last price, on Polygon's bars."""
+    """Time of one request in the middle of a backtest on Polygon's minute bars."""
     calls: dict[str, list[dict[str, list[float]]]] = {"lumibot": [], "duckdb": []}
     sides = warm_sides(workplace)
-    for day in WALKS:  # side by side, so that what else the machine does falls on both
+    for day in WALKS:  # in turn, so that other load on the machine affects both sides
         for side, walks in calls.items():
             walks.append(run_apart("polygon.requests.walk", settings=sides[side], side=side, day=day))
     rows = []
@@ -40,22 +40,21 @@ def steady(workplace: Workplace) -> list[Row]:
         at_least, budget = _BUDGETS.get(name, (None, ""))
         rows.append(
             against(
-                f"{name if name == _LAST_PRICE else f'get_historical_prices({name})'}, Polygon, steady",
+                name,
                 "µs",
                 OPPONENT,
                 Sample.of(map(fmean, ours), 1e6),
                 Sample.of(map(fmean, theirs), 1e6),
                 at_least=at_least,
                 budget=budget,
-                note=f"ours: {describe_calls(ours)}; theirs: {describe_calls(theirs)}",
-                why_short="a call is a dozen small steps of Python, some of them Lumibot's own around the source",
+                note=calls_note(name, ours, theirs),
             )
         )
     return rows
 
 
 def walk(side: str, day: str) -> dict[str, list[float]]:
-    """Begin a backtest of two years, walk minute by minute from a day on; return the seconds of every call."""
+    """Begin a two-year backtest, move the clock minute by minute from a day on; return the seconds of every call."""
     source_class(side)
     from lumibot.entities import Asset
 
@@ -75,7 +74,7 @@ def walk(side: str, day: str) -> dict[str, list[float]]:
 
 
 def first_touch(workplace: Workplace) -> list[Row]:
-    """From a symbol that a two-year Polygon backtest never asked for to its first 60 minute bars."""
+    """Time of the first request for a symbol with two years of minutes stored, 60 minutes long."""
     touched: dict[str, dict[str, list[float]]] = {"lumibot": {}, "duckdb": {}}
     sides = warm_sides(workplace)
     for _ in range(_PROCESSES):
@@ -83,12 +82,13 @@ def first_touch(workplace: Workplace) -> list[Row]:
             for when, seconds in run_apart("polygon.requests.touch", settings=sides[side], side=side).items():
                 times[when] = [*times.get(when, []), *seconds]
     notes = {
-        "later in a process": "the request alone: the source is made before, with its clock, which no symbol changes",
-        "first in a process": "the first one of a process looks up two years of NYSE's calendar as well, on both sides",
+        "later in a process": "Creating the source is not included. Our side reads the start of every bar once.",
+        "first in a process": "On both sides, the first request in a process also makes two years of the NYSE "
+        "calendar.",
     }
     return [
         against(
-            f"first touch of a symbol with two years stored, Polygon, {when}",
+            f"first request for a symbol with two years stored, {when}",
             "ms",
             OPPONENT,
             Sample.of(touched["duckdb"][when], 1e3),
@@ -96,14 +96,13 @@ def first_touch(workplace: Workplace) -> list[Row]:
             at_least=150.0,
             budget="150 x faster (10 ms)",
             note=note,
-            why_short="the start of every bar is read once, since Lumibot's answers depend on the spacing of them all",
         )
         for when, note in notes.items()
     ]
 
 
 def touch(side: str) -> dict[str, list[float]]:
-    """Time the first request for one symbol after another. The first one of the process is kept apart."""
+    """Time the first request for one symbol after another. The first one of the process is reported separately."""
     source_class(side)
     from lumibot.entities import Asset
 

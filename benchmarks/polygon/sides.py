@@ -1,7 +1,7 @@
-"""The two Polygon sources side by side, in a process that reaches nothing but this machine.
+"""The two Polygon sources, for a process that reaches no other machine.
 
-Where each finds its bars is said in the environment, which Lumibot reads when it is imported: import nothing of
-Lumibot's before the process runs on its side.
+The environment says where each finds its bars. Lumibot reads it when it is imported, so this module imports nothing
+of Lumibot's at its top.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _READERS = {"lumibot": "pyarrow.parquet", "duckdb": "lumibot_duckdb.storage.duck
 
 
 class NetworkRefusedError(AssertionError):
-    """A side wanted to reach another machine."""
+    """A side tried to reach another machine."""
 
 
 def source_class(side: str) -> Any:
-    """Import what a script of this side imports, and what it reads bars with; return the class that it backtests on."""
+    """Import what a script of this side imports, and its reader of bars; return its data source class."""
     for module in ("lumibot.strategies", "lumibot.entities", _READERS[side]):
         import_module(module)
     return import_module(_MODULES[side]).PolygonDataBacktesting
@@ -43,16 +43,16 @@ def make_source(side: str, start: str, end: str, key: str = KEY) -> Any:
 
 @contextmanager
 def only_this_machine() -> Iterator[None]:
-    """Refuse to reach any other machine, and fail at the end if anything tried.
+    """Refuse connections to other machines, and fail at the end if anything tried one.
 
-    Lumibot swallows what goes wrong in a download, so the refusal alone would go unseen.
+    Lumibot swallows errors in downloads, so the refusal alone would go unnoticed.
     """
     refused: list[NetworkRefusedError] = []
     look_up, connect = socket.getaddrinfo, socket.socket.connect
 
     def refuse_foreign(host: Any) -> None:
         if host not in ("127.0.0.1", "::1", "localhost"):
-            refused.append(NetworkRefusedError(f"a benchmark wanted to reach {host}"))
+            refused.append(NetworkRefusedError(f"a benchmark tried to reach {host}"))
             raise refused[-1]
 
     def guarded_look_up(host: Any, *arguments: Any, **options: Any) -> Any:
@@ -70,4 +70,4 @@ def only_this_machine() -> Iterator[None]:
     ):
         yield
     if refused:
-        raise refused[0]  # once more, with the traceback of who tried
+        raise refused[0]  # again, with the traceback of the first attempt

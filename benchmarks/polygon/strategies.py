@@ -1,4 +1,4 @@
-"""The strategies that are backtested on Polygon's bars: ordinary Lumibot strategies, for a side's own process."""
+"""The strategies for Polygon's bars: ordinary Lumibot strategies that both sides run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class InTurn(Strategy):
             self.next += 1
 
     def look_at(self, symbol: str) -> None:
-        """Buy what is well above its mean of five hours and of the last hour, sell what is well below."""
+        """Buy a stock well above its means of five hours and of the last hour, sell one well below."""
         hour = self.get_historical_prices(symbol, 60, "minute").df["close"]
         five_hours = self.get_historical_prices(symbol, 60, "5min").df["close"]
         price, usual, band = hour.iloc[-1], five_hours.mean(), self.parameters["band"]

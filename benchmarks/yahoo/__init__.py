@@ -1,1 +1,1 @@
-"""Lumibot's Yahoo source against ours, both on what is stored already."""
+"""The Yahoo source against Lumibot's own, both on stored bars."""

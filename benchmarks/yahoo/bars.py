@@ -1,6 +1,6 @@
-"""Twenty years of made-up days as Yahoo gives them, in Lumibot's own pickles and in a store of ours.
+"""Twenty years of generated days in Yahoo's form, in Lumibot's own pickles and in one of our stores.
 
-Both cover all that a backtest within 2022 needs, so that neither side has anything to ask for.
+Both cover everything that a backtest within 2022 needs, so neither side downloads anything.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _days() -> pd.DatetimeIndex:
 
 
 def yahoo_bars(symbol: str) -> pd.DataFrame:
-    """Return days with the columns and dtypes of our provider's answers, by midnight of New York (UTC)."""
+    """Return days with the columns and dtypes of our client's responses, stamped at midnight in New York, in UTC."""
     import numpy as np
     import pandas as pd
 
@@ -59,7 +59,7 @@ def yahoo_bars(symbol: str) -> pd.DataFrame:
 
 
 def warm_sides(workplace: Workplace) -> dict[str, dict[str, str]]:
-    """Return the settings with which a process of each side finds all symbols and asks for nothing."""
+    """Return the settings for a process of each side that finds all symbols and downloads nothing."""
     cache = workplace.made_once(
         f"yahoo-cache-{SYMBOLS}",
         lambda folder: run_apart("yahoo.bars.fill_cache", settings={"LUMIBOT_CACHE_FOLDER": str(folder)}),
@@ -69,7 +69,7 @@ def warm_sides(workplace: Workplace) -> dict[str, dict[str, str]]:
 
 
 def fill_cache() -> None:
-    """Write Lumibot's pickles, with the function that writes them for Lumibot."""
+    """Write Lumibot's pickles with Lumibot's own function."""
     from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
     from lumibot.tools import YahooHelper
 

@@ -1,4 +1,4 @@
-"""How much memory a backtest over one year takes with 500 symbols of which twenty years of days are stored."""
+"""Memory and time of a one-year backtest on 500 symbols with twenty years of days stored."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row, Sample, against
+from benchmarks.memory import imports_note
 from benchmarks.polygon.backtest import refuse_difference
 from benchmarks.process import run_apart
 from benchmarks.sides import set_clock
@@ -21,7 +22,7 @@ _TRADE = ["time", "symbol", "side", "type", "status", "price", "filled_quantity"
 
 
 def whole_backtest(workplace: Workplace) -> list[Row]:
-    """A year of 500 symbols, a fifth of which are looked at every day; results compared."""
+    """Time and memory of a one-year Yahoo backtest on 500 symbols, 100 of them each day; the results are compared."""
     sides = warm_sides(workplace)
     outcomes = {side: run_apart("yahoo.memory.run", settings=settings, side=side) for side, settings in sides.items()}
     ours, theirs = outcomes["duckdb"], outcomes["lumibot"]
@@ -32,18 +33,20 @@ def whole_backtest(workplace: Workplace) -> list[Row]:
         sample = {side: Sample.of([value(outcome)], scale) for side, outcome in outcomes.items()}
         return against(f"{what}: {name}", unit, OPPONENT, sample["duckdb"], sample["lumibot"], note=note)
 
-    imports = f"imports take {ours['imports'] * 1e-6:.0f} and {theirs['imports'] * 1e-6:.0f} MB of it"
-    traded = f"{len(ours['trades']):,} trade events and {len(ours['values']):,} portfolio values, all identical"
-    records = f"{imports}; some 200 MB on both sides are Lumibot's own record of the frames that the strategy saw"
+    traded = f"All {len(ours['trades']):,} trade events and {len(ours['values']):,} portfolio values are identical."
+    records = (
+        f"{imports_note(ours, theirs)} On both sides, Lumibot's record of the frames that the strategy saw takes "
+        "another 200 MB or so."
+    )
     held = {side: run_apart("yahoo.memory.hold", settings=settings, side=side) for side, settings in sides.items()}
     return [
         against(
-            f"what the Yahoo source adds to the process, {SYMBOLS} symbols x 20 years, all asked for every week",
+            f"memory of the data source alone, {SYMBOLS} symbols x 20 years, all requested every week",
             "MB",
             OPPONENT,
             Sample.of([held["duckdb"]], 1e-6),
             Sample.of([held["lumibot"]], 1e-6),
-            note="resident memory after the year, without what the imports take",
+            note="The memory of the data source is the growth of the process over the year, without imports.",
         ),
         row("peak memory, imports included", "MB", 1e-6, lambda outcome: outcome["peak"], records),
         row("wall time", "s", 1.0, lambda outcome: outcome["seconds"], traded),
@@ -51,7 +54,7 @@ def whole_backtest(workplace: Workplace) -> list[Row]:
 
 
 def hold(side: str) -> int:
-    """Ask for sixty days and the price of every symbol once a week; return the bytes that the process grew by."""
+    """Request 60 days and the last price of every symbol once a week; return by how many bytes the process grew."""
     source_class(side)
     from lumibot.entities import Asset
 
@@ -63,12 +66,12 @@ def hold(side: str) -> int:
             set_clock(source, moment)
             for asset in assets:
                 if len(source.get_historical_prices(asset, 60, "day").df) != 60 or not source.get_last_price(asset):
-                    raise AssertionError(f"not 60 days and a price of {asset} at {moment}")
+                    raise AssertionError(f"got other than 60 days and a price of {asset} at {moment}")
     return resident_bytes() - before
 
 
 def run(side: str) -> dict[str, Any]:
-    """Backtest the year; return its result and what it took, imports apart."""
+    """Backtest the year; return its result, seconds and bytes."""
     source = source_class(side)
     from benchmarks.yahoo.strategies import ByTurns
 

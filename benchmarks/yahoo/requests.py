@@ -1,4 +1,4 @@
-"""What a request to the Yahoo sources costs in mid-backtest, and the first one of a symbol with twenty years stored."""
+"""The cost of a request to the Yahoo sources during a backtest, and of the first request for a symbol."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from time import perf_counter
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row, Sample, against
 from benchmarks.process import run_apart
-from benchmarks.requests import describe_calls
+from benchmarks.requests import call_text, calls_note
 from benchmarks.sides import set_clock
 from benchmarks.yahoo.bars import warm_sides
 from benchmarks.yahoo.sides import OPPONENT, make_source, mornings, nothing_asked, source_class
 from lumibot_duckdb.demo.market import symbol_names
 
-_HISTORY, _PRICE = "get_historical_prices(60 x day)", "get_last_price()"
+_HISTORY, _PRICE = call_text(60, "day"), "`get_last_price()`"
 _BEGINNINGS = ("2022-01-10", "2022-06-01", "2022-08-01")
 _DAYS, _WARM_UP = 100, 10
 _SYMBOLS, _TOUCHED, _PROCESSES = 4, 30, 3
 
 
 def steady(workplace: Workplace) -> list[Row]:
-    """Sixty days, and the last price, as a daily strategy asks for them."""
+    """Time of one request in the middle of a daily Yahoo backtest."""
     sides = warm_sides(workplace)
     calls: dict[str, list[dict[str, list[float]]]] = {side: [] for side in sides}
-    for day in _BEGINNINGS:  # side by side, so that what else the machine does falls on both
+    for day in _BEGINNINGS:  # in turn, so that other load on the machine affects both sides
         for side, walks in calls.items():
             walks.append(run_apart("yahoo.requests.walk", settings=sides[side], side=side, day=day))
     rows = []
@@ -33,19 +33,19 @@ def steady(workplace: Workplace) -> list[Row]:
         ours, theirs = ([walk[name] for walk in calls[side]] for side in ("duckdb", "lumibot"))
         rows.append(
             against(
-                f"{name}, Yahoo, steady",
+                name,
                 "µs",
                 OPPONENT,
                 Sample.of(map(fmean, ours), 1e6),
                 Sample.of(map(fmean, theirs), 1e6),
-                note=f"ours: {describe_calls(ours)}; theirs: {describe_calls(theirs)}",
+                note=calls_note(name, ours, theirs),
             )
         )
     return rows
 
 
 def walk(side: str, day: str) -> dict[str, list[float]]:
-    """Walk from morning to morning, and return the seconds of every call."""
+    """Move the clock from morning to morning; return the seconds of every call."""
     source_class(side)
     from lumibot.entities import Asset
 
@@ -64,12 +64,12 @@ def walk(side: str, day: str) -> dict[str, list[float]]:
                 seconds[_HISTORY].append(between - started)
                 seconds[_PRICE].append(ended - between)
                 if len(bars.df) != 60 or price is None:
-                    raise AssertionError(f"not 60 days and a price of {asset} at {moment}")
+                    raise AssertionError(f"got other than 60 days and a price of {asset} at {moment}")
     return {name: times[_WARM_UP * len(assets) :] for name, times in seconds.items()}
 
 
 def first_touch(workplace: Workplace) -> list[Row]:
-    """From a symbol that a one-year backtest never asked for to its first sixty days; twenty years are stored."""
+    """Time of the first request for a symbol with twenty years of days stored, 60 days long."""
     sides = warm_sides(workplace)
     touched: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(_PROCESSES):
@@ -77,15 +77,13 @@ def first_touch(workplace: Workplace) -> list[Row]:
             seconds += run_apart("yahoo.requests.touch", settings=sides[side], side=side)
     return [
         against(
-            "first touch of a symbol with twenty years of days stored, Yahoo",
+            "first request for a symbol with twenty years of days stored",
             "ms",
             OPPONENT,
             Sample.of(touched["duckdb"], 1e3),
             Sample.of(touched["lumibot"], 1e3),
-            note="the first one of a process is not counted, on both sides; ours asks the store half a dozen things, a "
-            "millisecond each, theirs unpickles one file",
-            why_short="Lumibot reads one pickle of 0.4 MB; here the store is asked for the version, what it covers, "
-            "where it is traded, the starts of its bars and a window of them",
+            note="The first request of a process does not count. Our side makes half a dozen queries of about a "
+            "millisecond each, Lumibot's side reads one pickle of 0.4 MB.",
         )
     ]
 

@@ -1,4 +1,4 @@
-"""The two Yahoo sources side by side, in a process that asks Yahoo for nothing."""
+"""The two Yahoo sources, for a process that sends no request to Yahoo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _READERS = {"lumibot": "lumibot.tools.yahoo_helper", "duckdb": "lumibot_duckdb.s
 
 
 def source_class(side: str) -> Any:
-    """Import what a script of this side imports, and what it reads bars with; return the class that it backtests on."""
+    """Import what a script of this side imports, and its reader of bars; return its data source class."""
     for module in ("lumibot.strategies", "lumibot.entities", _READERS[side]):
         import_module(module)
     return import_module(_MODULES[side]).YahooDataBacktesting
@@ -30,7 +30,7 @@ def make_source(side: str) -> Any:
 
 
 def mornings(first: str, days: int) -> Iterator[datetime]:
-    """Return the openings of so many weekdays: the clock of a daily backtest."""
+    """Yield the opening times of `days` weekdays, the clock of a daily backtest."""
     day = new_york(first).date()
     while days > 0:
         if day.weekday() < 5:
@@ -41,16 +41,16 @@ def mornings(first: str, days: int) -> Iterator[datetime]:
 
 @contextmanager
 def nothing_asked() -> Iterator[None]:
-    """Refuse requests to Yahoo, and fail at the end if anything tried; Lumibot swallows what goes wrong with one."""
+    """Refuse requests to Yahoo, and fail at the end if anything sent one, because Lumibot swallows the error."""
     from curl_cffi.requests import Session
 
     asked: list[str] = []
 
     def refused(session: Any, method: str, url: str, **settings: Any) -> Any:
         asked.append(url)
-        raise ConnectionError(f"a benchmark wanted to reach {url}")
+        raise ConnectionError(f"a benchmark tried to reach {url}")
 
     with mock.patch.object(Session, "request", refused):
         yield
     if asked:
-        raise AssertionError(f"a benchmark wanted to reach {asked[0]}")
+        raise AssertionError(f"a benchmark tried to reach {asked[0]}")

@@ -1,4 +1,4 @@
-"""The strategy that is backtested on Yahoo's days: an ordinary Lumibot strategy."""
+"""The strategy for Yahoo's days: an ordinary Lumibot strategy that both sides run."""
 
 from __future__ import annotations
 
