@@ -84,7 +84,7 @@ def walk_and_weigh(source: Any, imports: int, days: Sequence[str] = DAYS) -> dic
 
 
 def hundred_symbols(workplace: Workplace) -> list[Row]:
-    """Peak memory of an hourly backtest on 100 symbols with two years of minutes, of which it trades two months."""
+    """Peak memory of an hourly backtest over two months, on 100 symbols with two years of minutes."""
     outcome = run_apart("memory.backtest", store=str(workplace.store_path(100)), symbols=100)
     peak = outcome["peak"] * _MEGABYTE
     return [
