@@ -62,8 +62,8 @@ def into_nothing(workplace: Workplace, symbols: int = _SYMBOLS, repeats: int = _
             OPPONENT,
             Sample.of(seconds["duckdb"]),
             Sample.of(seconds["lumibot"]),
-            note=f"{bars['duckdb']:,} bars were downloaded and stored. The server, on the same machine, had its "
-            f"responses ready.",
+            note=f"{bars['duckdb']:,} bars downloaded from a server on the same machine, which had its responses "
+            "ready.",
         )
     ]
 
