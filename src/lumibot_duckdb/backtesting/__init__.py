@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lumibot_duckdb.sources.alpaca.source import AlpacaBacktesting
     from lumibot_duckdb.sources.ccxt.source import CcxtBacktesting, CcxtBacktestingData
+    from lumibot_duckdb.sources.custom.source import ProviderDataBacktesting
     from lumibot_duckdb.sources.own_bars.source import PandasDataBacktesting
     from lumibot_duckdb.sources.polygon.source import PolygonDataBacktesting
     from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
@@ -21,6 +22,7 @@ __all__ = [
     "EnhancedDataSourceBacktesting",
     "PandasDataBacktesting",
     "PolygonDataBacktesting",
+    "ProviderDataBacktesting",
     "WindowedData",
     "YahooData",
     "YahooDataBacktesting",
@@ -33,6 +35,7 @@ _HOME = {
     "EnhancedDataSourceBacktesting": "sources.shared.enhanced_data_source",
     "PandasDataBacktesting": "sources.own_bars.source",
     "PolygonDataBacktesting": "sources.polygon.source",
+    "ProviderDataBacktesting": "sources.custom.source",
     "WindowedData": "windows.windowed_data",
     "YahooData": "sources.yahoo.source",
     "YahooDataBacktesting": "sources.yahoo.source",

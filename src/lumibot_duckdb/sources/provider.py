@@ -8,9 +8,10 @@ the bars to a strategy.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import date
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,8 +59,20 @@ class BarResponse:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class StockSplit:
+    """On `ex_date`, each `split_from` shares became `split_to`."""
+
+    ex_date: date
+    split_from: float
+    split_to: float
+
+
 class BarProvider(ABC):
-    """A source of bars."""
+    """A source of bars. Only `bars` has to be implemented."""
+
+    timeframes: ClassVar[Sequence[str]] = ("minute", "hour", "day")
+    """The timeframes of which the provider has bars, of "minute", "hour" and "day"."""
 
     @abstractmethod
     def bars(self, request: BarRequest) -> Iterator[BarResponse]:
@@ -71,3 +84,10 @@ class BarProvider(ABC):
         Raises:
             ProviderError: the bars cannot be downloaded; the message says why and what to do.
         """
+
+    def splits(self, symbol: str) -> Sequence[StockSplit] | None:
+        """Return all splits of a stock, if the provider adjusts its prices for them; None if it does not.
+
+        A split restates all earlier prices. When a new one appears, the stored bars of the stock are downloaded again.
+        """
+        return None

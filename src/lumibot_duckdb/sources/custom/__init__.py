@@ -1,0 +1,1 @@
+"""Providers that users write: `ProviderDataBacktesting` stores and serves the bars of any `BarProvider`."""

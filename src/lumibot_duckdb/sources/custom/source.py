@@ -1,0 +1,217 @@
+"""`ProviderDataBacktesting`: a backtest on the bars of a provider that the user wrote."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lumibot.backtesting import PandasDataBacktesting as LumibotPandasDataBacktesting
+from lumibot.entities import Asset
+from lumibot.tools.helpers import parse_timestep_qty_and_unit
+
+from lumibot_duckdb.sources.custom.downloads import download
+from lumibot_duckdb.sources.provider import BarProvider
+from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
+from lumibot_duckdb.sources.shared.downloaded_series import DownloadedSeries
+from lumibot_duckdb.sources.shared.split_check import SPLIT_ADJUSTED, SplitCheck
+from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
+from lumibot_duckdb.storage.identity import asset_key, canonical_source
+from lumibot_duckdb.storage.timeframes import bar_seconds
+from lumibot_duckdb.storage.times import NEW_YORK, bar_starts, midnight
+from lumibot_duckdb.windows.ranges_view import Additions, RangesView
+from lumibot_duckdb.windows.ranges_view import bar_starts as stored_starts
+from lumibot_duckdb.windows.windowed_data import WindowedData
+
+logger = logging.getLogger(__name__)
+
+START_BUFFER = timedelta(days=5)
+"""How much earlier than needed a download begins, for assets that trade rarely; as in Lumibot's Polygon source."""
+
+_FINER: Mapping[str, tuple[str, ...]] = {"minute": (), "hour": ("minute",), "day": ("hour", "minute")}
+"""Timeframes that serve a request for another one, the coarsest first."""
+
+_USD = Asset("USD", "forex")
+_WITHOUT_SPLITS = frozenset(("crypto", "crypto_future", "forex", "future", "index"))
+
+
+@dataclass
+class _Loaded:
+    """How far back an asset's bars are loaded, in epoch seconds, and at which timeframe."""
+
+    since: int
+    timeframe: str
+
+
+class ProviderDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting):  # type: ignore[misc]
+    """A Lumibot data source on the bars of a `BarProvider`; `using` names the provider.
+
+    An asset is downloaded when the strategy first needs it, from as far back as its requests reach until the end of
+    the backtest, and never again. Requests are answered by Lumibot's own rules, as in its Polygon source: bars are
+    loaded at the timeframe of the first request, and minutes also serve requests for hours and days.
+    """
+
+    @classmethod
+    def using(  # type: ignore[override]
+        cls,
+        storage: DataStorageInterface | str | Path | None = None,
+        *,
+        provider: BarProvider,
+        source: str | None = None,
+        as_of: datetime | None = None,
+        max_memory: int | None = None,
+    ) -> type[ProviderDataBacktesting]:
+        """Return the class to pass to `Strategy.backtest`.
+
+        Parameters:
+            storage: a storage, or the path of one; the default store if left out.
+            provider: where bars that are not stored come from.
+            source: the name under which the store keeps the bars; derived from the provider's class if left out
+                (`AcmeProvider` is "acme").
+            as_of: read the history as it stood at that moment (tz-aware), and download nothing.
+            max_memory: how many bytes of bars the backtest may hold.
+
+        Raises:
+            TypeError: the provider is not a `BarProvider`.
+            ValueError: `source` is not one short word.
+        """
+        if not isinstance(provider, BarProvider):
+            raise TypeError(f"provider must be a BarProvider object, not {provider!r}: subclass BarProvider")
+        unknown = [each for each in provider.timeframes if each not in _FINER]
+        if unknown or not provider.timeframes:
+            raise ValueError(
+                f"{type(provider).__name__}.timeframes must be of 'minute', 'hour' and 'day', "
+                f"not {unknown or list(provider.timeframes)}"
+            )
+        return cls._configured(
+            storage=storage,
+            provider=provider,
+            source=canonical_source(_source_name(provider) if source is None else source),
+            as_of=as_of,
+            max_memory=max_memory,
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if "provider" not in self.settings:
+            raise TypeError("name a provider: ProviderDataBacktesting.using(provider=...)")
+        super().__init__(*args, **kwargs)
+        self.provider: BarProvider = self.settings["provider"]
+        self._source = self.settings["source"]
+        self._series: dict[SeriesKey, DownloadedSeries] = {}
+        self._loaded: dict[tuple[Asset, Asset], _Loaded] = {}
+        self._enough: dict[tuple[Any, Any, str, int], datetime] = {}
+        self._loading = threading.RLock()  # Lumibot asks from several threads
+        self._splits = SplitCheck(lambda: self.storage, self._source, self.provider.splits, as_of=self.as_of)
+        if "minute" not in self.provider.timeframes:
+            self._timestep = self._finest
+            self._timestep_explicit = True  # else Lumibot takes the cadence of the strategy for the size of bars
+
+    @property
+    def _finest(self) -> str:
+        return min(self.provider.timeframes, key=list(_FINER).index)
+
+    # -- requests --------------------------------------------------------------------------------------------
+
+    def find_asset_in_data_store(self, asset: Any, quote: Any = None, timestep: str | None = None) -> Any:
+        """Return the key of an asset's bars; they are loaded if this is the first request for them."""
+        self._ensure(asset, quote, 1, timestep or self._timestep, self.get_datetime())
+        return super().find_asset_in_data_store(asset, quote, timestep)
+
+    def _pull_source_symbol_bars(
+        self,
+        asset: Any,
+        length: int,
+        timestep: str = "",
+        timeshift: Any = 0,
+        quote: Any = None,
+        exchange: Any = None,
+        include_after_hours: bool = True,
+    ) -> Any:
+        now = self.get_datetime()
+        moment = now - timeshift if isinstance(timeshift, timedelta) else now
+        self._ensure(asset, quote, length, timestep or self.MIN_TIMESTEP, moment)
+        return super()._pull_source_symbol_bars(
+            asset, length, timestep, timeshift, quote, exchange, include_after_hours
+        )
+
+    # -- loading ---------------------------------------------------------------------------------------------
+
+    def _ensure(self, asset: Any, quote: Any, length: int, timestep: str, now: datetime) -> None:
+        """Have the bars of a request in the data store."""
+        request = (asset, quote, timestep, length)
+        enough_since = self._enough.get(request)
+        if enough_since is not None and enough_since <= now:
+            return
+        with self._loading:
+            base, quote_asset = asset if isinstance(asset, tuple) else (asset, quote or _USD)
+            start, _ = self.get_start_datetime_and_ts_unit(max(length, 1), timestep, now, start_buffer=START_BUFFER)
+            unit = parse_timestep_qty_and_unit(timestep)[1]
+            since = midnight(start.astimezone(NEW_YORK).date(), NEW_YORK)
+            loaded = self._loaded.get((base, quote_asset))
+            timeframe = self._timeframe_to_load(loaded, since, unit)
+            if timeframe is not None:
+                self._load(base, quote_asset, since, timeframe)
+            self._enough[request] = now
+
+    def _timeframe_to_load(self, loaded: _Loaded | None, since: int, unit: str) -> str | None:
+        """Return at which timeframe bars must be loaded for a request; None if what is loaded serves it."""
+        serving = (unit, *_FINER.get(unit, ()))
+        if loaded is not None and loaded.timeframe in serving:
+            return None if loaded.since <= since else loaded.timeframe
+        return next((each for each in serving if each in self.provider.timeframes), None)
+
+    def _load(self, base: Asset, quote: Asset, since: int, timeframe: str) -> None:
+        key = self._series_key(base, quote, timeframe)
+        after = midnight(self.datetime_end.astimezone(NEW_YORK).date() + timedelta(days=1), NEW_YORK)
+        wanted = TimeRange(since, max(since, min(after, int(time.time()))))
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = DownloadedSeries(self.storage, key, as_of=self.as_of)
+
+        def download_missing(pieces: list[TimeRange]) -> Any:
+            self._splits.refuse_restated(key.asset.symbol)
+            return download(self.provider, key, pieces)
+
+        series.ensure(wanted, download_missing)
+        self._loaded[base, quote] = _Loaded(since, timeframe)
+        self._enough.clear()
+        self._show(base, quote, series, wanted)
+
+    def _series_key(self, base: Asset, quote: Asset, timeframe: str) -> SeriesKey:
+        asset = asset_key((base, quote))
+        adjusted = asset.asset_type not in _WITHOUT_SPLITS and self._splits.is_adjusted(asset.symbol)
+        return SeriesKey(asset, self._source, timeframe, SPLIT_ADJUSTED if adjusted else "")
+
+    def _show(self, base: Asset, quote: Asset, series: DownloadedSeries, wanted: TimeRange) -> None:
+        """Put what was loaded in Lumibot's data store."""
+        open_starts = bar_starts(series.open_bars)
+        inside = (open_starts >= wanted.start) & (open_starts < wanted.end + bar_seconds(series.key.timeframe))
+        open_bars = series.open_bars[inside] if len(open_starts) else series.open_bars
+        times = (
+            stored_starts(self.storage, series.pin, [wanted], open_starts[inside])
+            if series.pin is not None
+            else np.empty(0, np.int64)
+        )
+        if not len(times) or series.pin is None:
+            logger.warning("%s has no bars of %s in this backtest", type(self.provider).__name__, series.key.label())
+            return
+        view = RangesView(self.storage, series.pin, [wanted], Additions(rows=open_bars), times)
+        pair = series.key.asset.quote is not None
+        data = WindowedData(
+            base, view, timestep=series.key.timeframe, quote=quote if pair else None, budget=self.budget
+        )
+        self.pandas_data[base, quote] = data
+        self._serving.clear()
+
+
+def _source_name(provider: BarProvider) -> str:
+    """Return a source's name for a provider: its class in snake case, without "Provider"."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(provider).__name__.removesuffix("Provider"))
+    return words.strip("_").lower() or "provider"

@@ -1,0 +1,248 @@
+"""`ProviderDataBacktesting`: what it downloads, stores, resumes and refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from lumibot.entities import Asset
+
+from lumibot_duckdb import BarProvider, BarRequest, BarResponse, DuckDBDataStorage, ProviderError, StockSplit
+from lumibot_duckdb.backtesting import ProviderDataBacktesting
+from lumibot_duckdb.sources.custom.symbols import symbol_of
+from lumibot_duckdb.storage.api import AssetKey
+from lumibot_duckdb.storage.errors import HistoryRestatedError
+from lumibot_duckdb.storage.identity import asset_key
+from parity.series import BUSINESS_DAYS, NEW_YORK, SESSIONS, walk
+from sources.custom.providers import FramesProvider, SplitProvider
+
+AAA = Asset("AAA")
+MINUTES = {("AAA", "minute"): walk(1, SESSIONS), ("AAA", "day"): walk(2, BUSINESS_DAYS)}
+
+
+def source(
+    provider: BarProvider, store: Path, start: str = "2024-03-11", end: str = "2024-03-12", **settings: Any
+) -> Any:
+    made = ProviderDataBacktesting.using(store, provider=provider, **settings)(
+        datetime_start=pd.Timestamp("2024-03-11", tz=NEW_YORK).to_pydatetime(),
+        datetime_end=pd.Timestamp(end, tz=NEW_YORK).to_pydatetime(),
+        show_progress_bar=False,
+    )
+    made.load_data()
+    return made
+
+
+def bars_at(made: Any, time: str, length: int = 10, step: str = "minute", asset: Asset = AAA) -> Any:
+    made._datetime = pd.Timestamp(time, tz=NEW_YORK).to_pydatetime()
+    found = made.get_historical_prices(asset, length, timestep=step)
+    return None if found is None else found.df
+
+
+def test_nothing_is_downloaded_before_it_is_needed_and_nothing_twice(tmp_path: Path) -> None:
+    provider = FramesProvider(MINUTES)
+    made = source(provider, tmp_path)
+    assert provider.requests == []
+    first = bars_at(made, "2024-03-11 12:00")
+    assert len(provider.requests) == 1
+    assert provider.requests[0].symbol == "AAA"
+    bars_at(made, "2024-03-11 12:01")
+    made.get_last_price(AAA)
+    assert len(provider.requests) == 1
+    again = FramesProvider(MINUTES)
+    pd.testing.assert_frame_equal(bars_at(source(again, tmp_path), "2024-03-11 12:00"), first)
+    assert again.requests == []
+    longer = FramesProvider(MINUTES)
+    bars_at(source(longer, tmp_path, end="2024-03-13"), "2024-03-11 12:00")
+    starts = [start for start, _ in longer.answered]
+    assert min(starts) == pd.Timestamp("2024-03-12", tz=NEW_YORK).timestamp()
+
+
+def test_a_failed_download_resumes_where_it_stopped(tmp_path: Path) -> None:
+    provider = FramesProvider(MINUTES)
+    provider.fails_after = 3
+    with pytest.raises(Exception, match="the line is dead"):
+        bars_at(source(provider, tmp_path), "2024-03-11 12:00")
+    stored = provider.answered
+    assert len(stored) == 3
+    second = FramesProvider(MINUTES)
+    bars_at(source(second, tmp_path), "2024-03-11 12:00")
+    assert min(start for start, _ in second.answered) == max(end for _, end in stored)
+
+
+def test_the_store_has_the_bars_under_the_name_of_the_provider(tmp_path: Path) -> None:
+    bars_at(source(FramesProvider(MINUTES), tmp_path), "2024-03-11 12:00")
+    bars_at(source(FramesProvider(MINUTES), tmp_path, source="mine"), "2024-03-11 12:00")
+    storage = DuckDBDataStorage(tmp_path)
+    assert {info.key.source for info in storage.list_series()} == {"frames", "mine"}
+    stored = storage.read_pandas(storage.pin("AAA", source="frames", timeframe="minute"))
+    expected = MINUTES["AAA", "minute"]
+    inside = expected[(expected.index >= stored.index[0]) & (expected.index <= stored.index[-1])]
+    assert stored["close"].tolist() == inside["close"].tolist()
+
+
+def test_as_of_reads_history_as_it_stood_and_downloads_nothing(tmp_path: Path) -> None:
+    first = bars_at(source(FramesProvider(MINUTES), tmp_path), "2024-03-11 12:00")
+    moment = datetime.now(timezone.utc)
+    dearer = {key: frame * 2 for key, frame in MINUTES.items()}
+    DuckDBDataStorage(tmp_path).store_ohlcv_data("AAA", dearer["AAA", "minute"], "frames", "minute")
+    provider = FramesProvider(dearer)
+    made = source(provider, tmp_path, as_of=moment)
+    pd.testing.assert_frame_equal(bars_at(made, "2024-03-11 12:00"), first)
+    assert provider.requests == []
+
+
+def test_a_timeframe_that_the_provider_lacks_is_served_by_a_finer_one(tmp_path: Path) -> None:
+    provider = FramesProvider({("AAA", "minute"): MINUTES["AAA", "minute"]})
+    assert len(bars_at(source(provider, tmp_path), "2024-03-11 12:00", 2, "day")) == 2
+    assert {request.timeframe for request in provider.requests} == {"minute"}
+
+
+def test_days_only(tmp_path: Path) -> None:
+    provider = FramesProvider({("AAA", "day"): MINUTES["AAA", "day"]})
+    made = source(provider, tmp_path)
+    assert bars_at(made, "2024-03-11 12:00", 10, "minute") is None
+    assert len(bars_at(made, "2024-03-11 12:00", 10, "day")) == 10
+
+
+def test_an_unknown_symbol_has_no_bars_and_is_asked_for_once(tmp_path: Path, caplog: Any) -> None:
+    provider = FramesProvider(MINUTES)
+    made = source(provider, tmp_path)
+    for _ in range(3):
+        assert bars_at(made, "2024-03-11 12:00", asset=Asset("NOTHERE")) is None
+    assert len(provider.requests) == 1
+    assert "FramesProvider has no bars of NOTHERE" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("asset", "symbol"),
+    [
+        (Asset("AAA"), "AAA"),
+        (Asset("SPX", "index"), "SPX"),
+        (Asset("SPY", "option", expiration=date(2024, 1, 19), strike=470.5, right="CALL"), "SPY240119C00470500"),
+        ((Asset("BTC", "crypto"), Asset("USDT", "crypto")), "BTC/USDT"),
+        ((Asset("EUR", "forex"), Asset("USD", "forex")), "EUR/USD"),
+        (Asset("ES", "future", expiration=date(2024, 3, 15)), "ES 2024-03-15"),
+    ],
+)
+def test_symbols(asset: Any, symbol: str) -> None:
+    assert symbol_of(asset_key(asset)) == symbol
+
+
+# -- splits ---------------------------------------------------------------------------------------------------
+
+
+def adjusted(provider: SplitProvider, tmp_path: Path) -> Any:
+    return bars_at(source(provider, tmp_path), "2024-03-11 12:00", 5, "day")
+
+
+def test_a_new_split_restates_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = SplitProvider(MINUTES, days_a_piece=400)
+    first = adjusted(before, tmp_path)
+    after = SplitProvider({key: frame / 2 for key, frame in MINUTES.items()}, days_a_piece=400)
+    after.known_splits = [StockSplit(date(2024, 3, 12), 1, 2)]
+    assert adjusted(after, tmp_path)["close"].tolist() == first["close"].tolist()  # checked today already
+    assert after.requests == []
+    _a_day_passes(monkeypatch)
+    assert adjusted(after, tmp_path)["close"].tolist() == (first["close"] / 2).tolist()
+    key = DuckDBDataStorage(tmp_path).list_series("AAA")[0].key
+    assert key.adjustment == "split"
+
+
+def test_a_backtest_on_the_old_history_adds_nothing_of_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = source(SplitProvider(MINUTES, days_a_piece=400), tmp_path)
+    bars_at(old, "2024-03-11 12:00", 5, "day")
+    _a_day_passes(monkeypatch)
+    after = SplitProvider({key: frame / 2 for key, frame in MINUTES.items()}, days_a_piece=400)
+    after.known_splits = [StockSplit(date(2024, 3, 12), 1, 2)]
+    adjusted(after, tmp_path)
+    with pytest.raises(HistoryRestatedError, match="AAA was split"):
+        bars_at(old, "2024-03-11 12:00", 300, "day")
+
+
+def test_a_split_that_is_only_announced_changes_nothing(tmp_path: Path) -> None:
+    provider = SplitProvider(MINUTES, days_a_piece=400)
+    provider.known_splits = [StockSplit(date.today() + timedelta(days=3), 1, 2)]
+    adjusted(provider, tmp_path)
+    known = DuckDBDataStorage(tmp_path).corporate_actions(AssetKey("AAA"), "split")
+    assert known is not None
+    assert known.actions == ()
+
+
+def _a_day_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tomorrow(date):
+        @classmethod
+        def today(cls) -> date:
+            return date.fromordinal(date.today().toordinal() + 1)
+
+    monkeypatch.setattr("lumibot_duckdb.sources.shared.split_check.date", Tomorrow)
+
+
+# -- answers that are wrong -----------------------------------------------------------------------------------
+
+
+class Wrong(FramesProvider):
+    """Answers with whatever `make` makes of a right response."""
+
+    make: Any = staticmethod(lambda response: response)
+
+    def bars(self, request: BarRequest) -> Iterator[BarResponse]:
+        for response in super().bars(request):
+            made = self.make(response)
+            if made is not None:
+                yield made
+
+
+def _late(response: BarResponse) -> BarResponse:
+    return BarResponse(response.start, response.end, response.bars.shift(freq="2D"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda response: response.bars, r"must yield BarResponse objects, not DataFrame"),
+        (lambda response: None, r"did not answer for 2024-.*yield a response without bars"),
+        (lambda response: BarResponse(response.end, response.start, response.bars), r"must end after it starts"),
+        (lambda response: BarResponse(response.start, response.end, []), r"must be a pandas DataFrame, not list"),
+        (_late, r"the bar of 2024-03-\d\d.* starts outside of the response"),
+        (
+            lambda response: BarResponse(response.start, response.end, response.bars.tz_localize(None)),
+            r"indexed by their starts with a time zone",
+        ),
+        (
+            lambda response: BarResponse(response.start, response.end, response.bars.drop(columns="open")),
+            r"the bars have no column open",
+        ),
+    ],
+)
+def test_an_unusable_response_is_refused(make: Any, message: str, tmp_path: Path) -> None:
+    provider = Wrong(MINUTES)
+    provider.make = make
+    with pytest.raises(ProviderError, match=message) as caught:
+        bars_at(source(provider, tmp_path), "2024-03-11 12:00")
+    assert "Wrong.bars(AAA minute)" in str(caught.value)
+
+
+def test_the_same_bar_twice_is_refused_by_the_store(tmp_path: Path) -> None:
+    provider = Wrong(MINUTES)
+    provider.make = lambda response: BarResponse(
+        response.start, response.end, pd.concat([response.bars, response.bars])
+    )
+    with pytest.raises(Exception, match="AAA stock, minute bars from wrong"):
+        bars_at(source(provider, tmp_path), "2024-03-11 12:00")
+
+
+def test_what_is_not_a_provider_is_refused() -> None:
+    with pytest.raises(TypeError, match="subclass BarProvider"):
+        ProviderDataBacktesting.using(provider=FramesProvider)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"using\(provider=...\)"):
+        ProviderDataBacktesting(datetime_start=datetime(2024, 1, 2), datetime_end=datetime(2024, 1, 3))
+    provider = FramesProvider(MINUTES)
+    provider.timeframes = ["5minute"]
+    with pytest.raises(ValueError, match="'minute', 'hour' and 'day', not \\['5minute'\\]"):
+        ProviderDataBacktesting.using(provider=provider)
