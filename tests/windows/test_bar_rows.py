@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lumibot_duckdb.storage.api import BarArrays, TimeRange
 from lumibot_duckdb.windows import bar_rows
 from lumibot_duckdb.windows.bar_rows import BarRows, SharedRows, StoredRows
-from lumibot_duckdb.windows.bucket_steps import BucketSteps, phase_of
+from lumibot_duckdb.windows.bucket_numbering import BucketNumbering, phase_of
 from lumibot_duckdb.windows.trading_index import TradingIndex
 from lumibot_duckdb.windows.window import MemoryBudget
 from windows.indexes import NEW_YORK, indexes
@@ -108,7 +108,7 @@ def test_buckets_are_the_bins_of_resample(
     quantity, unit = step
     rows: BarRows = kind(index)
     row = data.draw(st.integers(0, len(index) - 1))
-    steps = BucketSteps(quantity, unit, phase_of(rows, row, quantity, unit))
+    steps = BucketNumbering(quantity, unit, phase_of(rows, row, quantity, unit))
     values = pd.Series(np.arange(row, len(index)), index=index[row:])
     bins = values.resample(f"{quantity}{CODES[unit]}").agg(["first", "last", "count"])
     filled = bins[bins["count"] > 0]
@@ -126,7 +126,7 @@ def test_buckets_are_the_bins_of_resample(
 @pytest.mark.parametrize("step", [(5, "minute"), (1, "day")])
 def test_labels_keep_the_unit_and_name_of_the_index(unit: str, step: tuple[int, str]) -> None:
     index = pd.date_range("2024-01-02", periods=100, freq="min", tz=NEW_YORK, unit=unit, name="datetime")
-    labels = BucketSteps(*step, phase=0).labels(np.array([5, 6]), index)
+    labels = BucketNumbering(*step, phase=0).labels(np.array([5, 6]), index)
     assert labels.dtype == index.dtype
     assert labels.name == "datetime"
 

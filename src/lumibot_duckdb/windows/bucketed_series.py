@@ -1,8 +1,8 @@
-"""Larger bars made of a series' filled rows: five minutes, hours, days, computed once for each bucket.
+"""Larger bars (five minutes, hours, days) of a series' filled rows, computed once for each bucket.
 
-Lumibot resamples the looked-back rows with pandas on every request. A bucket's values depend on its own rows only, so
-they are computed once, with pandas' own arithmetic; just the first and last bucket of a request can be cut by it, and
-those are patched from their rows.
+Lumibot resamples the rows of every request with pandas. A bucket's values depend on its own rows only, so they are
+computed once, with pandas' own arithmetic. Only the first and the last bucket of a request can be incomplete; those
+bars are computed from the request's rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.windows.bar_table import BarTable, slice_with_frequency
-from lumibot_duckdb.windows.bucket_steps import BucketSteps
+from lumibot_duckdb.windows.bucket_numbering import BucketNumbering
 from lumibot_duckdb.windows.filled_series import FilledRows, FilledSeries, price_change
 from lumibot_duckdb.windows.window import MemoryBudget, SlidingWindow
 
@@ -25,17 +25,18 @@ Values: TypeAlias = "np.ndarray[Any, Any]"
 AGGREGATES = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
 EVENT_AGGREGATES = {"dividend": "sum", "stock_splits": "max"}
 FEW_ROWS = 1_440
-"""Rows of one bucket that are quicker summed up as Python values than by pandas."""
+"""Up to this many rows of one bucket, Python aggregates faster than pandas."""
 
 ROWS_AT_ONCE = 32_768
-"""Filled rows held while buckets are computed, so that 200 days cost days and not 288,000 minutes."""
+"""Filled rows held at a time while buckets are computed, so that 200 days do not hold 288,000 minutes."""
 
 
 @dataclass(slots=True)
 class BucketRows:
-    """Computed buckets: `numbers` (increasing) are those that have values, `table` holds them.
+    """Computed buckets: the increasing `numbers` of those that have values, and a `table` of the values.
 
-    The table has a `return` column where Lumibot's `Bars` would add just that one.
+    The table has a `return` column if that is the only one that Lumibot's `Bars` would add. `whole_volume` says that
+    volumes are whole numbers.
     """
 
     numbers: Values
@@ -50,7 +51,7 @@ class BucketRows:
 
 @dataclass(slots=True)
 class BucketedBars:
-    """The answer to a request: rows `[low, high)` of a table, some of them replaced (by row of the answer)."""
+    """The result of a request: rows `[low, high)` of a table. `patches` replaces some, by row of the result."""
 
     table: BarTable
     low: int
@@ -59,7 +60,7 @@ class BucketedBars:
     patches: dict[int, dict[str, Any]]
 
     def frame(self) -> pd.DataFrame:
-        """Return the frame with its `return` column if that is known; else `Bars` adds what it lacks."""
+        """Return the frame, with a `return` column if that is known; otherwise `Bars` adds the columns it lacks."""
         known = "return" in self.table.columns and self.patches.keys() <= {0} and self.high > self.low
         if not known:
             return self.without_returns()
@@ -67,16 +68,16 @@ class BucketedBars:
         return self.table.patched(self.low, self.high, self.index, {0: bar})
 
     def without_returns(self) -> pd.DataFrame:
-        """Return the frame as `Data.get_bars` does, without derived columns."""
+        """Return the frame without derived columns, as `Data.get_bars` does."""
         frame = self.table.patched(self.low, self.high, self.index, self.patches)
         return frame.drop(columns="return") if "return" in self.table.columns else frame
 
 
 def can_be_bucketed(dtypes: Mapping[str, str]) -> bool:
-    """Whether buckets alone decide the result, by the dtypes of a series' columns.
+    """Whether larger bars of a series, by the dtypes of its columns, depend on their buckets alone.
 
-    With whole-number prices pandas' result has another dtype where the looked-back rows leave an empty bucket; odd
-    columns may fail. Those are left to Lumibot's own code.
+    With whole-number prices the dtype of pandas' result depends on whether the rows of a request leave a bucket empty,
+    and unusual columns may fail. Those are left to Lumibot's own code.
     """
     prices = all(dtypes.get(name) == "float64" for name in ("open", "high", "low", "close"))
     others = [dtypes[name] for name in ("volume", *EVENT_AGGREGATES) if name in dtypes]
@@ -84,34 +85,36 @@ def can_be_bucketed(dtypes: Mapping[str, str]) -> bool:
 
 
 class BucketedSeries:
-    """One series at one larger step, with one anchor of its buckets.
+    """The larger bars of a series, of one size and with one anchor of their buckets.
 
-    `gaps` says that some filled rows may still lack prices, so that buckets may be missing.
+    `has_gaps` says that some filled rows may still lack prices, so that buckets may be missing.
     """
 
-    def __init__(self, series: FilledSeries, steps: BucketSteps, budget: MemoryBudget, *, gaps: bool) -> None:
+    def __init__(
+        self, series: FilledSeries, numbering: BucketNumbering, budget: MemoryBudget, *, has_gaps: bool
+    ) -> None:
         self._series = series
         self._rows = series.rows
-        self._steps = steps
-        self._gaps = gaps
-        self._begin = steps.of_row(self._rows, 0)
-        size = steps.of_row(self._rows, len(series) - 1) + 1 - self._begin
+        self._numbering = numbering
+        self._has_gaps = has_gaps
+        self._begin = numbering.of_row(self._rows, 0)
+        size = numbering.of_row(self._rows, len(series) - 1) + 1 - self._begin
         names = series.column_names
-        self._how = {name: how for name, how in (AGGREGATES | EVENT_AGGREGATES).items() if name in names}
+        self._aggregates = {name: how for name, how in (AGGREGATES | EVENT_AGGREGATES).items() if name in names}
         self._window: SlidingWindow[BucketRows] = SlidingWindow(
-            size, self._compute, budget, 8 * (len(self._how) + 3), weight=max(1, len(series) // size)
+            size, self._compute, budget, 8 * (len(self._aggregates) + 3), weight=max(1, len(series) // size)
         )
         self._edges: SlidingWindow[FilledRows] = SlidingWindow(len(series), series.load, budget, series.row_bytes)
 
     def bars(self, rows: tuple[int, int], until: int, count: int) -> BucketedBars | None:
-        """Return the last `count` bars of what rows `[start, stop)` make, labelled before `until` (ns, exclusive).
+        """Return the last `count` bars made of rows `[start, stop)` that are labelled before `until` (ns).
 
-        None when an edge of the request lacks values: then Lumibot's own code has to decide.
+        None if an edge of the request lacks values: Lumibot's own code has to decide then.
         """
         start, stop = rows
-        of_row, all_rows = self._steps.of_row, self._rows
+        of_row, all_rows = self._numbering.of_row, self._rows
         first, last = of_row(all_rows, start), of_row(all_rows, stop - 1)
-        end = self._steps.last_before(until, last)
+        end = self._numbering.last_before(until, last)
         _, computed = self._window.cover(first - self._begin, last + 1 - self._begin)
         numbers = computed.numbers
         low, high, stop_number = (int(place) for place in numbers.searchsorted((first, end + 1, last + 1)))
@@ -130,30 +133,31 @@ class BucketedSeries:
         return BucketedBars(computed.table, low, high, index, patches)
 
     def _frequency(self, numbers: Values) -> Any:
-        """Return the frequency that pandas leaves on the result of `resample` after it dropped the empty buckets."""
+        """Return the frequency that pandas leaves on the result of `resample` once empty buckets are dropped."""
         count = len(numbers)
         if count < 2 or numbers.item(-1) - numbers.item(0) == count - 1:
-            return self._steps.offset
+            return self._numbering.offset
         stride = numbers.item(1) - numbers.item(0)
         if numbers.item(-1) - numbers.item(0) != stride * (count - 1) or not np.all(np.diff(numbers) == stride):
             return None
-        return self._steps.offset * stride
+        return self._numbering.offset * stride
 
-    def _rows_of(self, step: int) -> tuple[int, int]:
-        """Return the rows of the series that a bucket holds."""
-        return tuple(self._rows.row_from(self._steps.label(bound)) for bound in (step, step + 1))  # type: ignore[return-value]
+    def _rows_of(self, number: int) -> tuple[int, int]:
+        """Return the rows `[start, stop)` of a bucket."""
+        start, stop = (self._rows.row_from(self._numbering.label(bound)) for bound in (number, number + 1))
+        return start, stop
 
     # -- computing -------------------------------------------------------------------------------------------
 
     def _compute(self, start: int, stop: int) -> BucketRows:
-        """Compute buckets `[start, stop)`, counted from the series' first, some thousand rows at a time."""
+        """Compute buckets `[start, stop)`, counted from the first of the series, in pieces of `ROWS_AT_ONCE`."""
         row = self._rows_of(self._begin + start)[0]
         last = self._rows_of(self._begin + max(stop, start + 1) - 1)[1]
         pieces: list[pd.DataFrame] = []
         while row < last:
             following = last
             if row + ROWS_AT_ONCE < last:
-                begin, end = self._rows_of(self._steps.of_row(self._rows, row + ROWS_AT_ONCE))
+                begin, end = self._rows_of(self._numbering.of_row(self._rows, row + ROWS_AT_ONCE))
                 following = begin if begin > row else end
             pieces.append(self._aggregate(row, following))
             row = following
@@ -163,15 +167,15 @@ class BucketedSeries:
         whole_volume = _is_whole(columns["volume"])
         if "dividend" not in columns:
             columns["return"] = price_change(columns["close"])
-        labels = self._steps.labels(numbers, self._rows.index(0, 1))
+        labels = self._numbering.labels(numbers, self._rows.index(0, 1))
         return BucketRows(numbers, BarTable(columns, labels), whole_volume)
 
     def _aggregate(self, start: int, stop: int) -> pd.DataFrame:
         loaded = self._series.load(start, stop)
         bars = loaded.bars.columns
-        numbers = self._steps.of_rows(self._rows, start, loaded.nanoseconds)
-        frame = pd.DataFrame({name: bars[name] for name in self._how}, copy=False)
-        result: pd.DataFrame = frame.groupby(numbers).agg(self._how)
+        numbers = self._numbering.of_rows(self._rows, start, loaded.nanoseconds)
+        frame = pd.DataFrame({name: bars[name] for name in self._aggregates}, copy=False)
+        result: pd.DataFrame = frame.groupby(numbers).agg(self._aggregates)
         return result
 
     # -- the edges of a request ------------------------------------------------------------------------------
@@ -179,11 +183,11 @@ class BucketedSeries:
     def _cuts(
         self, lowest: int, highest: int, first: int, last: int, start: int, stop: int
     ) -> dict[int, tuple[int, int]]:
-        """Return which bars (0: the first, -1: the last) the request cuts, and the rows that it leaves of each.
+        """Return the rows of the first (0) and the last (-1) bar, if the request has only some of their bucket's rows.
 
-        The bars are buckets `lowest` to `highest`, the request's rows lie in buckets `first` to `last`.
+        The bars are buckets `lowest` to `highest`; the request's rows lie in buckets `first` to `last`.
         """
-        of_row, rows = self._steps.of_row, self._rows
+        of_row, rows = self._numbering.of_row, self._rows
         cuts: dict[int, tuple[int, int]] = {}
         if lowest == first and start > 0 and of_row(rows, start - 1) == first:
             cuts[0] = (start, min(stop, self._rows_of(first)[1]))
@@ -192,17 +196,17 @@ class BucketedSeries:
         return cuts
 
     def _cut_bucket(self, start: int, stop: int, whole_volume: bool) -> dict[str, Any] | None:
-        """Return what pandas makes of some rows of one bucket; None if prices are missing."""
+        """Return the bar that pandas makes of some rows of one bucket; None if prices are missing."""
         offset, rows = self._edges.cover(start, stop)
         table = rows.table
-        if self._gaps and any(np.isnan(table.columns[name][start - offset]) for name in AGGREGATES):
+        if self._has_gaps and any(np.isnan(table.columns[name][start - offset]) for name in AGGREGATES):
             return None
         if whole_volume and stop - start <= FEW_ROWS:
             few = table.lists(start - offset, stop - offset)
-            return {name: _OF_LISTS[how](few[name]) for name, how in self._how.items()}
-        values = {name: table.columns[name][start - offset : stop - offset] for name in self._how}
+            return {name: _OF_LISTS[how](few[name]) for name, how in self._aggregates.items()}
+        values = {name: table.columns[name][start - offset : stop - offset] for name in self._aggregates}
         frame = pd.DataFrame(values, copy=False)
-        bar: pd.DataFrame = frame.groupby(np.zeros(stop - start, dtype=np.int64)).agg(self._how)
+        bar: pd.DataFrame = frame.groupby(np.zeros(stop - start, dtype=np.int64)).agg(self._aggregates)
         return {str(name): bar[name].iloc[0] for name in bar.columns}
 
 
@@ -211,7 +215,7 @@ _OF_LISTS: dict[str, Callable[[list[Any]], Any]] = {
     "last": itemgetter(-1),
     "max": max,
     "min": min,
-    "sum": sum,  # exact in any order, since it is only used for whole numbers
+    "sum": sum,  # only used for whole numbers, whose sum is exact in any order
 }
 
 

@@ -145,6 +145,12 @@ class FilledSeries:
         filled: pd.DataFrame = self._fill_by_lumibot(self._rows.index(begin, stop)).iloc[start - begin :]
         return filled
 
+    def load_every_column(self, start: int, stop: int) -> BarTable:
+        """Return rows `[start, stop)` with every column, as a table."""
+        if self.has_every_column:
+            return self.load(start, stop).table
+        return BarTable.of_frame(self.load_whole(start, stop))
+
     def _begin_of(self, start: int) -> int:
         """Return the row to begin at: the one before is needed for the first return, others for what is inherited."""
         return self._inherits_from(max(0, start - 1))

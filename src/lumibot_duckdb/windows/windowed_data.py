@@ -1,47 +1,47 @@
 """Lumibot's `Data` entity, backed by windows over a stored series instead of a whole frame.
 
-Everything that Lumibot decides (which bar is visible, what a price is, when a request fails) is decided by Lumibot's
-own code, inherited from `Data`. What is replaced is only where rows come from: a window that slides over the store.
+Lumibot's own code, inherited from `Data`, decides everything: which bar is visible, what a price is, when a request
+fails. Only the rows come from elsewhere, from windows that slide over the store.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from lumibot.entities import Asset, Data
-from lumibot.entities.data import _intraday_bar_state
-from lumibot.entities.dataline import Dataline
 from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
+from lumibot_duckdb.lumibot_contract.frameless_data import SPLIT_ADJUSTED_COLUMN, BarState, FramelessData
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.windows.bar_rows import BarRows, Day, SharedRows, StoredRows
-from lumibot_duckdb.windows.bar_table import BarTable
-from lumibot_duckdb.windows.bucket_steps import BucketSteps, midnight, phase_of
-from lumibot_duckdb.windows.bucketed_series import BucketedBars, BucketedSeries, can_be_bucketed
-from lumibot_duckdb.windows.filled_series import (
-    BAR_COLUMNS,
-    PLAIN_DTYPES,
-    FilledRows,
-    FilledSeries,
-    bar_columns,
-)
-from lumibot_duckdb.windows.series_view import SECOND, SeriesView
+from lumibot_duckdb.storage.times import epoch_nanoseconds
+from lumibot_duckdb.windows.aligned_series import AlignedSeries
+from lumibot_duckdb.windows.bar_rows import BarRows, SharedRows, StoredRows
+from lumibot_duckdb.windows.bucket_numbering import midnight
+from lumibot_duckdb.windows.bucketed_series import BucketedBars
+from lumibot_duckdb.windows.filled_series import BAR_COLUMNS, PLAIN_DTYPES, FilledSeries
+from lumibot_duckdb.windows.larger_bars import ROWS_PER_BAR
+from lumibot_duckdb.windows.lazy_columns import LazyColumn, LazyIndex
+from lumibot_duckdb.windows.series_view import SeriesView
 from lumibot_duckdb.windows.trading_index import NANOSECONDS, TradingIndex
-from lumibot_duckdb.windows.window import MemoryBudget, SlidingWindow
-
-NEVER = np.iinfo(np.int64).max
+from lumibot_duckdb.windows.window import MemoryBudget
 
 
-class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type information
-    """Bars of one stored series for a backtest. Everywhere a `Data` goes, this goes.
+class WindowedData(FramelessData):
+    """Bars of one stored series for a backtest, usable wherever Lumibot takes a `Data`.
 
-    Parameters are those of `Data`, with what the backtest sees of a series in place of the frame. All windows of
-    `budget` share its memory. `df` still answers with the full frame, read when it is asked for.
+    Parameters:
+        asset: the asset of the bars.
+        view: what the backtest sees of the stored series.
+        timestep: "minute", "hour" or "day".
+        quote: the asset that prices are in.
+        budget: the memory that the windows share with others; by default a budget for this series alone.
+
+    Raises:
+        ValueError: if the series has no bars.
     """
 
     def __init__(
@@ -53,244 +53,62 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
         quote: Asset | None = None,
         budget: MemoryBudget | None = None,
     ) -> None:
-        self._view = view
-        self._facts = view.facts
-        if self._facts.rows == 0:
+        if view.facts.rows == 0:
             raise ValueError(f"{view.label}: the series has no bars, so no backtest can use it")
+        self._view = view
         self._budget = budget if budget is not None else MemoryBudget()
-        super().__init__(asset, self._first_and_last_bar(), timestep=timestep, quote=quote)
-        self.__dict__.pop("_outline")
-        self.strict_end_check = False
-        self._lumibots_way = threading.RLock()  # `Data.get_bars` keeps its latest answer in two steps
-        self._begins, self._ends = _nanoseconds(self.datetime_start), _nanoseconds(self.datetime_end)
-        self._describe_columns()
-        self._split_adjusted: bool | None = None
-        self._bucketable = can_be_bucketed({column.name: column.dtype for column in self._facts.columns})
-        self._lay_on(None)
+        gaps = {column.name for column in view.facts.columns if column.has_nulls}
+        super().__init__(asset, _first_and_last_bar(view), gaps, timestep=timestep, quote=quote)
+        self._begins, self._ends = epoch_nanoseconds(self.datetime_start), epoch_nanoseconds(self.datetime_end)
+        self._lumibots_code = threading.RLock()  # `Data.get_bars` keeps its latest frame in two steps
+        self._aligned: AlignedSeries | None = None
+        self._any_split_adjusted: bool | None = None
 
-    # -- what the whole series says --------------------------------------------------------------------------
-
-    def _first_and_last_bar(self) -> pd.DataFrame:
-        """Return the two bars from which `Data` learns the columns and the range of dates."""
-        ends = [time for time in (self._facts.first, self._facts.last) if time is not None]
-        dtypes = {column.name: column.dtype for column in self._facts.columns if column.name in BAR_COLUMNS}
-        if ends and all(dtype in PLAIN_DTYPES for dtype in dtypes.values()):
-            # `Data` looks at times and at the names of these columns only, so there is no need to read the two bars.
-            outline = {name: np.ones(2, dtype=dtype) for name, dtype in dtypes.items()}
-            outlined: pd.DataFrame = pd.DataFrame(outline, index=self._view.index_of(np.array(ends)))
-            return outlined if ends[0] < ends[1] else outlined.head(1)
-        frames = [self._view.frame(TimeRange(time, time + 1)) for time in sorted(set(ends))]
-        both: pd.DataFrame = pd.concat(frames) if frames else self._view.frame(TimeRange(0, 0))
-        return both
-
-    def _describe_columns(self) -> None:
-        """Set what `Data.__init__` finds out by looking at every value."""
-        gaps = {column.name for column in self._facts.columns if column.has_nulls}
-        self._ohlc_has_nan = any(name in gaps for name in ("open", "high", "low", "close"))
-        self._volume_has_nan = "volume" in gaps
-        self._dividend_has_nan = "dividend" in gaps
-        self._stock_splits_has_nan = "stock_splits" in gaps
-
-    # -- the time index --------------------------------------------------------------------------------------
+    # -- rows ------------------------------------------------------------------------------------------------
 
     def index_outline(self, *, minutes_are_filled: bool) -> pd.DatetimeIndex:
         """Return times that make the same merged index as all bar times do.
 
         Where Lumibot fills every minute between the first and the last bar of a day, these two are enough.
         """
-        whole = not minutes_are_filled or self.timestep != "minute"
-        return self._view.index_of(self._view.times() if whole else np.unique(self._view.session_bounds()))
+        if minutes_are_filled and self.timestep == "minute":
+            return self._view.index_of(np.unique(self._view.session_bounds()))
+        return self._view.index_of(self._view.times())
 
     def repair_times_and_fill(self, idx: pd.DatetimeIndex) -> None:
-        """Lay the series on the backtest's time index, as `Data` does; rows are filled when they are read."""
+        """Align the series with a backtest's time index. Unlike in `Data`, rows are filled when they are read."""
         first = int(idx.searchsorted(self.datetime_start, side="left"))
         stop = int(idx.searchsorted(self.datetime_end, side="right"))
-        self._lay_on(SharedRows(TradingIndex.of(idx), first, stop, self.timestep))
+        self._align_with(SharedRows(TradingIndex.of(idx), first, stop, self.timestep))
 
-    def _lay_on(self, rows: BarRows | None) -> None:
-        self._rows = rows
-        self.iter_index_dict: dict[Any, int] | None = None  # `Data` lays itself on its own index when this is None
-        self._located: tuple[dt.datetime, int, bool, int] | None = None
-        if rows is None:
-            return
-        self._data_len = len(rows)
-        self.iter_index_dict = {}
-        self._series = FilledSeries(self._view, rows, self.asset, self.quote, self.timestep)
-        self._window: SlidingWindow[FilledRows] = SlidingWindow(
-            self._data_len, self._series.load, self._budget, self._series.row_bytes
+    def align(self) -> None:
+        """Number the rows by the series' own bars, unless a backtest's index numbers them already."""
+        self._series()
+
+    def _series(self) -> AlignedSeries:
+        return self._aligned or self._align_with(StoredRows(self._view, self.timestep, self._budget))
+
+    def _align_with(self, rows: BarRows) -> AlignedSeries:
+        filled = FilledSeries(self._view, rows, self.asset, self.quote, self.timestep)
+        self._aligned = aligned = AlignedSeries.of(
+            self._view, filled, self.timestep, self._budget, has_gaps=self.prices_may_be_missing
         )
-        self._whole: SlidingWindow[BarTable] | None = None
-        self._buckets: dict[tuple[int, str, int], BucketedSeries] = {}
-        self._latest_buckets: dict[tuple[int, str], tuple[Day, BucketedSeries]] = {}
-        complete_from = self._view.complete_from
-        self._complete_from = self._data_len if complete_from is None else rows.row_from(complete_from * SECOND)
-        """Row from which on nothing has to be mended."""
-        self._closed_bar_length_cache = (self._data_len, self.timestep, rows.bar_length)
-        self._latest_bars: tuple[tuple[int, ...], pd.DataFrame] | None = None
-        self._describe_filled_columns()
-
-    def _describe_filled_columns(self) -> None:
-        """Set the columns that `Data` has after filling, without the values."""
-        names = self._series.filled_names()
-        self._bars_cols = bar_columns(names)
-        self.datalines = {"datetime": Dataline(self.asset, "datetime", _IndexLine(self), np.dtype(object))}
-        for name in names:
-            self.datalines[name] = Dataline(self.asset, name, _ColumnLine(self, name), None)
-        self._quote_required_cols_present = all(
-            name in self.datalines for name in ("open", "high", "low", "close", "volume")
+        self.describe_rows(
+            len(rows), LazyIndex(rows), filled.filled_names(), lambda name: LazyColumn(aligned.windows, name)
         )
-        self._quote_missing_cols = [
-            name
-            for side in ("bid", "ask")
-            for name in (side, f"{side}_size", f"{side}_condition", f"{side}_exchange")
-            if name not in self.datalines
-        ]
-        self._quote_presence_logged = False
+        return aligned
 
-    def _laid(self) -> BarRows:
-        """Return the rows; a series that no backtest merged with others lies on its own bar times."""
-        if self._rows is None:
-            self._lay_on(StoredRows(self._view, self.timestep, self._budget))
-        assert self._rows is not None
-        return self._rows
+    def row_at(self, time: dt.datetime) -> int:
+        """Return the row of the last bar at or before `time`; -1 before the first."""
+        return self._series().lookup.locate(time)[1]
 
-    # -- the full frame, for code that asks for it ------------------------------------------------------------
+    def bar_state(self, row: int, time: dt.datetime) -> BarState | None:
+        """Return whether the intraday bar of `row` has closed at `time`; None unless it is the last one by then."""
+        return self._series().lookup.bar_state(row, time)
 
-    @property
-    def df(self) -> pd.DataFrame:
-        """The full frame, filled if the series lies on a backtest's index. Kept while the budget has room for it."""
-        outline: pd.DataFrame | None = self.__dict__.get("_outline")
-        if outline is not None:
-            return outline
-        if self._rows is None:
-            return self._view.frame()
-        if self._whole is None:
-            self._whole = SlidingWindow(self._data_len, self._load_whole, self._budget, self._series.row_bytes)
-        return self._whole.cover(0, self._data_len)[1].frame(0, self._data_len)
-
-    @df.setter
-    def df(self, frame: pd.DataFrame) -> None:
-        if "_series" in self.__dict__:
-            raise TypeError(
-                f"the bars of {self._view.label} come from the store and cannot be replaced in a backtest; "
-                "store the changed bars, or pass them as pandas_data"
-            )
-        # `Data.__init__` works on its frame; here that is an outline of two bars, wanted no longer than that.
-        self.__dict__["_outline"] = frame
-
-    def _load_whole(self, start: int, stop: int) -> BarTable:
-        if self._series.has_every_column:
-            return self._series.load(start, stop).table
-        return BarTable.of_frame(self._series.load_whole(start, stop))
-
-    def __getattr__(self, name: str) -> Any:
-        # `Data` has each column as an attribute, too (`data.close`); here they are read when asked for.
-        lines = self.__dict__.get("datalines", {})
-        if name in lines:
-            return np.asarray(lines[name].dataline)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    @property
-    def iter_index(self) -> pd.Series[int]:
-        """Row numbers by bar time, as in `Data`."""
-        rows: pd.Series[int] = pd.Series(np.arange(len(self._laid())), index=self._whole_index())
-        return rows
-
-    def _whole_index(self) -> pd.DatetimeIndex:
-        """Return the index of all rows, for code that asks for it."""
-        rows = self._laid()
-        return rows.index(0, len(rows))
-
-    # -- rows ------------------------------------------------------------------------------------------------
-
-    def get_iter_count(self, dt: dt.datetime) -> int:
-        """Return the row of the last bar at or before `dt`; -1 before the first."""
-        return self._locate(dt)[1]
-
-    def _locate(self, time: dt.datetime) -> tuple[dt.datetime, int, bool, int]:
-        """Return `time`, the row of the last bar at or before it, whether it has closed, `time` in nanoseconds."""
-        located = self._located
-        if located is not None and located[0] == time:
-            return located
-        rows = self._rows or self._laid()
-        nanoseconds = _nanoseconds(time)
-        row = located[1] + 1 if located is not None else 0
-        # Backtests mostly step from one bar to the next.
-        if not (0 <= row < self._data_len - 1 and rows.time(row) <= nanoseconds < rows.time(row + 1)):
-            row = rows.row_at(nanoseconds)
-        length = rows.bar_length
-        closed = row >= 0 and length is not None and rows.time(row) + length <= nanoseconds
-        self._located = located = (time, row, closed, nanoseconds)
-        return located
-
-    def _intraday_state_at(self, iter_count: int, dt: dt.datetime) -> str | None:
-        _, row, closed, _ = self._locate(dt)
-        if row == iter_count and row >= 0 and self._laid().bar_length is not None:
-            return "closed" if closed else "forming"
-        index = self._whole_index()
-        state: str | None = _intraday_bar_state(
-            index.as_unit("ns").asi8, iter_count, dt, timestep=self.timestep, index_tz=index.tz, cache_owner=self
-        )
-        return state
-
-    def _get_bars_row_bounds(self, dt: dt.datetime, length: int = 1, timeshift: Any = 0) -> tuple[int, int, int]:
-        shift = timeshift if type(timeshift) is int else self._normalize_timeshift_to_rows(timeshift)
-        _, row, closed, _ = self._locate(dt)
-        seen = row + 1 if self.timestep == "day" or (closed and shift >= 0) else row
-        stop = max(0, min(seen - shift, self._data_len))
-        start = min(max(0, stop - int(length)), stop)
-        if start == stop and stop > 0:
-            start = stop - 1  # one bar for lengths of zero and below, as `Data` has it
-        return start, stop, shift
-
-    def _get_bars_frame_window(
-        self, dt: dt.datetime, length: int = 1, timeshift: Any = 0
-    ) -> tuple[pd.DataFrame | None, int, int, int]:
-        start, stop, shift = self._get_bars_row_bounds(dt, length=length, timeshift=timeshift)
-        if start >= stop:
-            return None, start, stop, shift
-        first, rows = self._window.cover(start, stop)
-        return rows.bars.frame(start - first, stop - first), start, stop, shift
-
-    def _get_frame_between_dates(
-        self, start_date: Any = None, end_date: Any = None, bars_only: bool = False
-    ) -> pd.DataFrame:
-        stop = self.get_iter_count(end_date)
-        start = max(0, self.get_iter_count(start_date))
-        # Slicing a frame takes a negative stop as counted from the end.
-        start, stop, _ = slice(start, stop).indices(self._data_len)
-        stop = max(start, stop)
-        if not bars_only:
-            return self._rows_with_every_column(start, stop)
-        first, rows = self._window.cover(start, stop)
-        return rows.bars.frame(start - first, stop - first)
-
-    def rows_of_day(self, time: dt.datetime) -> pd.DataFrame:
-        """Return the filled rows of one calendar day (by the date of `time`), all columns."""
-        date = pd.Timestamp(pd.Timestamp(time).date())
-        rows, begin = self._laid(), date.value // NANOSECONDS["day"]
-        frame = self._rows_with_every_column(rows.row_from(midnight(begin)), rows.row_from(midnight(begin + 1)))
-        if "_split_adjusted" in frame.columns:
-            frame["_split_adjusted"] = self._any_split_adjusted()
-        return frame
-
-    def _any_split_adjusted(self) -> bool:
-        """Whether any row of the whole series is marked as adjusted, which Lumibot takes as said of all."""
-        if self._split_adjusted is None:
-            self._split_adjusted = bool(pd.Series(self.df["_split_adjusted"]).fillna(False).astype(bool).any())
-        return self._split_adjusted
-
-    def last_rows(self, time: dt.datetime, count: int) -> pd.DataFrame | None:
-        """Return the `count` filled rows up to `time`, all columns; None if the series has fewer."""
-        stop = self._laid().row_at(_nanoseconds(time)) + 1
-        return None if stop < count else self._rows_with_every_column(stop - count, stop)
-
-    def _rows_with_every_column(self, start: int, stop: int) -> pd.DataFrame:
-        if not self._series.has_every_column:
-            frame: pd.DataFrame = self._series.load_whole(start, stop).iloc[: stop - start]
-            return frame
-        first, rows = self._window.cover(start, stop)
-        return rows.table.frame(start - first, stop - first)
+    def visible_rows(self, time: dt.datetime, length: int, shift: int) -> tuple[int, int]:
+        """Return the rows `[start, stop)` of the last `length` bars that a strategy sees at `time`, `shift` earlier."""
+        return self._series().lookup.visible_rows(time, length, shift)
 
     # -- bars ------------------------------------------------------------------------------------------------
 
@@ -302,172 +120,112 @@ class WindowedData(Data):  # type: ignore[misc]  # Lumibot has no type informati
         return bars.without_returns() if isinstance(bars, BucketedBars) else bars
 
     def bars_with_returns(self, dt: dt.datetime, length: int, timestep: str, timeshift: Any = 0) -> pd.DataFrame | None:
-        """Return what `get_bars` does; where they are known, with the columns that Lumibot's `Bars` would add."""
+        """Return the bars of `get_bars`, where possible with the columns that Lumibot's `Bars` would add."""
         bars = self._bars(dt, length, timestep, timeshift)
         return bars.frame() if isinstance(bars, BucketedBars) else bars
 
     def _bars(self, dt: dt.datetime, length: int, timestep: str, timeshift: Any) -> pd.DataFrame | BucketedBars | None:
-        """Answer from a window where that is plainly what `Data.get_bars` would do; else let it do it."""
+        """Answer from windows where `Data.get_bars` would plainly return the same; otherwise call it."""
+        series = self._aligned or self._series()
         quantity, unit = parse_timestep_qty_and_unit(timestep)
-        answer: pd.DataFrame | BucketedBars | None = None
         if quantity == 1 and unit == self.timestep:
-            answered, answer = self._own_bars(dt, length, timeshift)
-            if answered:
-                return answer
-        elif self._bucketable and (self.timestep, unit) in ROWS_A_BAR:
-            answer = self._bucketed_bars(dt, length, quantity, unit, timeshift)
-        if answer is None:
-            with self._lumibots_way:
-                answer = super().get_bars(dt, length=length, timestep=timestep, timeshift=timeshift)
-        return answer
+            shift = timeshift if type(timeshift) is int else self.shift_in_rows(timeshift)
+            start, stop = series.lookup.visible_rows(dt, length, shift)
+            if start >= stop:
+                return None
+            if start >= series.complete_from:
+                return series.windows.bars(start, stop, int(length), shift)
+        elif (
+            series.larger_bars is not None
+            and (self.timestep, unit) in ROWS_PER_BAR
+            and self._is_plain_request(series, dt, length, quantity)
+        ):
+            shift = timeshift if type(timeshift) is int else self.shift_in_rows(timeshift)
+            larger = series.larger_bars.bars(dt, length, quantity, unit, shift)
+            if larger is not None:
+                return larger
+        with self._lumibots_code:
+            bars: pd.DataFrame | None = super().get_bars(dt, length=length, timestep=timestep, timeshift=timeshift)
+        return bars
 
-    def _own_bars(self, dt: dt.datetime, length: int, timeshift: Any) -> tuple[bool, pd.DataFrame | None]:
-        """Return bars of the series' own step. While nothing changed, the same frame, as `Data` does.
-
-        First, whether that is an answer: rows of which some may have to be mended are left to `Data`.
-        """
-        start, stop, shift = self._get_bars_row_bounds(dt, length, timeshift)
-        if start >= stop:
-            return True, None
-        if start < self._complete_from:
-            return False, None
-        key = (int(length), shift, start, stop)
-        latest = self._latest_bars
-        if latest is not None and latest[0] == key:
-            return True, latest[1]
-        first, rows = self._window.cover(start, stop)
-        bars = rows.bars.frame(start - first, stop - first)
-        self._latest_bars = (key, bars)
-        return True, bars
-
-    def _bucketed_bars(
-        self, dt: dt.datetime, length: int, quantity: int, unit: str, timeshift: Any
-    ) -> BucketedBars | None:
-        """Answer a request for larger bars from buckets; None where Lumibot's own code has to."""
-        if not self._is_plain_request(dt, length, quantity):
-            return None
-        rows = length * ROWS_A_BAR[self.timestep, unit] * (quantity if unit != "day" else 1)
-        start, stop, _ = self._get_bars_row_bounds(dt, rows, timeshift)
-        if start >= stop:
-            return None
-        series = self._bucketed_series(quantity, unit, start)
-        return series.bars((start, stop), self._labels_until(dt, quantity, unit, stop), length)
-
-    def _is_plain_request(self, dt: dt.datetime, length: Any, quantity: int) -> bool:
-        """Whether the request is one that `Data` neither refuses nor warns of."""
+    def _is_plain_request(self, series: AlignedSeries, dt: dt.datetime, length: Any, quantity: int) -> bool:
+        """Whether `Data` would neither refuse the request nor warn about it."""
         return (
             type(length) is int
             and length > 0
             and quantity > 0
-            and self._begins <= self._locate(dt)[3] <= self._ends
+            and self._begins <= series.lookup.locate(dt)[3] <= self._ends
             and not self.strict_end_check
         )
 
-    def _bucketed_series(self, quantity: int, unit: str, start: int) -> BucketedSeries:
-        """Return the buckets for requests that look back to row `start`; the same for a whole day of rows."""
-        rows = self._laid()
-        latest = self._latest_buckets.get((quantity, unit))
-        if latest is not None and latest[0].first <= start < latest[0].stop:
-            return latest[1]
-        phase = phase_of(rows, start, quantity, unit)
-        series = self._buckets.get((quantity, unit, phase))
-        if series is None:
-            steps = BucketSteps(quantity, unit, phase)
-            series = BucketedSeries(self._series, steps, self._budget, gaps=self._ohlc_has_nan)
-            self._buckets[quantity, unit, phase] = series
-        self._latest_buckets[quantity, unit] = (rows.day(start), series)
-        return series
+    def bars_in_rows(self, start: int, stop: int) -> pd.DataFrame:
+        """Return rows `[start, stop)` with the columns that a request for bars returns."""
+        return self._series().windows.cut_bars(start, stop)
 
-    def _labels_until(self, dt: dt.datetime, quantity: int, unit: str, stop: int) -> int:
-        """Return the time (ns) before which a larger bar must be labelled to be complete, by `Data.get_bars`."""
-        if unit == "day":
-            if self.timestep == "day":
-                return NEVER
-            return _nanoseconds(dt.replace(hour=0, minute=0, second=0, microsecond=0))
-        requested, base = quantity * NANOSECONDS[unit], NANOSECONDS[self.timestep]
-        if requested <= base:
-            return NEVER
-        return self._laid().time(stop - 1) + base - requested + 1
+    # -- frames with every column ----------------------------------------------------------------------------
 
+    def whole_frame(self) -> pd.DataFrame:
+        """Return all rows: filled if the series is aligned with a backtest's index, as stored before that."""
+        return self._view.frame() if self._aligned is None else self._aligned.windows.whole()
 
-ROWS_A_BAR = {
-    ("minute", "minute"): 1,
-    ("minute", "hour"): 60,
-    ("minute", "day"): 1440,
-    ("hour", "hour"): 1,
-    ("hour", "day"): 24,
-    ("day", "day"): 1,
-}
-"""Rows that `Data.get_bars` looks back on for one larger bar, by the series' step and the requested unit."""
+    def rows_between(self, start: dt.datetime, end: dt.datetime, *, bars_only: bool) -> pd.DataFrame:
+        """Return the rows from the bar at `start` to the one before the bar at `end`."""
+        windows = self._series().windows
+        stop = self.row_at(end)
+        # Lumibot slices a frame, which counts a negative stop from the end.
+        first, stop, _ = slice(max(0, self.row_at(start)), stop).indices(len(windows))
+        stop = max(first, stop)
+        return windows.cut_bars(first, stop) if bars_only else windows.frame(first, stop)
 
+    def rows_of_day(self, time: dt.datetime) -> pd.DataFrame:
+        """Return the filled rows of the calendar day that `time` is on in its own time zone."""
+        series = self._series()
+        day = pd.Timestamp(pd.Timestamp(time).date()).value // NANOSECONDS["day"]
+        first, stop = (series.rows.row_from(midnight(number)) for number in (day, day + 1))
+        frame = series.windows.frame(first, stop)
+        if SPLIT_ADJUSTED_COLUMN in frame.columns:
+            frame[SPLIT_ADJUSTED_COLUMN] = self._is_split_adjusted()
+        return frame
 
-class _ColumnLine:
-    """A column as `Data.datalines` has it: an array of all rows, of which only the ones asked for are read."""
+    def _is_split_adjusted(self) -> bool:
+        """Whether any row of the whole series is marked as adjusted, which for Lumibot holds for all rows then."""
+        if self._any_split_adjusted is None:
+            marks = pd.Series(self.df[SPLIT_ADJUSTED_COLUMN]).fillna(False).astype(bool)
+            self._any_split_adjusted = bool(marks.any())
+        return self._any_split_adjusted
 
-    def __init__(self, data: WindowedData, name: str) -> None:
-        self._data = data
-        self._name = name
+    def last_rows(self, time: dt.datetime, count: int) -> pd.DataFrame | None:
+        """Return the `count` filled rows up to `time`; None if the series has fewer."""
+        series = self._series()
+        stop = series.rows.row_at(epoch_nanoseconds(time)) + 1
+        return None if stop < count else series.windows.frame(stop - count, stop)
 
-    def __len__(self) -> int:
-        return self._data._data_len
+    # -- what code outside of Lumibot's `Data` reads -----------------------------------------------------------
 
-    def __getitem__(self, rows: Any) -> Any:
-        data = self._data
-        if isinstance(rows, slice):
-            start, stop, step = rows.indices(len(self))
-            if step != 1:
-                return np.asarray(self)[rows]
-            if not self._is_in_windows():
-                return data._rows_with_every_column(start, max(start, stop))[self._name].to_numpy()
-            first, loaded = data._window.cover(start, max(start, stop))
-            return loaded.table.columns[self._name][start - first : max(start, stop) - first]
-        row = int(rows)
-        if row < 0:
-            row += len(self)
-        if not 0 <= row < len(self):
-            raise IndexError(f"row {rows} is outside of the {len(self)} rows of {data._view.label}")
-        if not self._is_in_windows():
-            return data._rows_with_every_column(row, row + 1)[self._name].to_numpy()[0]
-        first, loaded = data._window.cover(row, row + 1)
-        return loaded.table.columns[self._name][row - first]
+    @property
+    def iter_index(self) -> pd.Series[int]:
+        """Row numbers by bar time, as in `Data`."""
+        rows = self._series().rows
+        numbers: pd.Series[int] = pd.Series(np.arange(len(rows)), index=rows.index(0, len(rows)))
+        return numbers
 
-    def _is_in_windows(self) -> bool:
-        return self._data._series.has_every_column or self._name in BAR_COLUMNS
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(np.asarray(self))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        values: np.ndarray[Any, Any] = self._data.df[self._name].to_numpy()
-        return values if dtype is None else values.astype(dtype)
+    def __getattr__(self, name: str) -> Any:
+        # `Data` has each column as an attribute, too (`data.close`); here they are read when they are used.
+        lines = self.__dict__.get("datalines", {})
+        if name in lines:
+            return np.asarray(lines[name].dataline)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
-class _IndexLine:
-    """The time index as `Data.datalines` has it: an array of `Timestamp`, made when asked for."""
-
-    def __init__(self, data: WindowedData) -> None:
-        self._data = data
-
-    def __len__(self) -> int:
-        return self._data._data_len
-
-    def __getitem__(self, rows: Any) -> Any:
-        if isinstance(rows, slice):
-            start, stop, step = rows.indices(len(self))
-            return self._data._laid().index(start, max(start, stop))[::step].to_numpy()
-        row = int(rows) + (len(self) if rows < 0 else 0)
-        if not 0 <= row < len(self):
-            raise IndexError(f"row {rows} is outside of the {len(self)} rows of {self._data._view.label}")
-        return self._data._laid().index(row, row + 1)[0]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._data._whole_index())
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        times: np.ndarray[Any, Any] = self._data._whole_index().to_numpy()
-        return times if dtype is None else times.astype(dtype)
-
-
-def _nanoseconds(time: dt.datetime) -> int:
-    """Return nanoseconds since 1970, UTC."""
-    return time.value if isinstance(time, pd.Timestamp) else int(time.timestamp() * 1_000_000_000)
+def _first_and_last_bar(view: SeriesView) -> pd.DataFrame:
+    """Return the two bars (or the only one) from which `Data` learns the columns and the range of dates."""
+    ends = [time for time in (view.facts.first, view.facts.last) if time is not None]
+    dtypes = {column.name: column.dtype for column in view.facts.columns if column.name in BAR_COLUMNS}
+    if ends and all(dtype in PLAIN_DTYPES for dtype in dtypes.values()):
+        # `Data` looks at times and at the names of these columns only, so the two bars need not be read.
+        outline = {name: np.ones(2, dtype=dtype) for name, dtype in dtypes.items()}
+        outlined: pd.DataFrame = pd.DataFrame(outline, index=view.index_of(np.array(ends)))
+        return outlined if ends[0] < ends[1] else outlined.head(1)
+    frames = [view.frame(TimeRange(time, time + 1)) for time in sorted(set(ends))]
+    both: pd.DataFrame = pd.concat(frames) if frames else view.frame(TimeRange(0, 0))
+    return both

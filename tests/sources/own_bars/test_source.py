@@ -193,7 +193,7 @@ def test_nothing_is_loaded_before_a_strategy_asks(storage: DuckDBDataStorage) ->
     source._datetime = START + dt.timedelta(minutes=30)
     source.get_historical_prices(Asset("BBB"), 10, "minute")
     assert source.budget.held() > 0
-    assert source._data_store[Asset("CCC"), DOLLAR]._window.nbytes == 0
+    assert source._data_store[Asset("CCC"), DOLLAR]._aligned.windows.recent.nbytes == 0
 
 
 def test_windows_stay_within_max_memory(storage: DuckDBDataStorage) -> None:

@@ -1,0 +1,153 @@
+"""Lumibot's `Data` without a frame: its private hooks under public names, for bars that are read when they are used."""
+
+from __future__ import annotations
+
+import datetime as dt
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+from lumibot.entities import Asset, Data
+from lumibot.entities.dataline import Dataline
+
+BarState: TypeAlias = Literal["closed", "forming"]
+
+SPLIT_ADJUSTED_COLUMN = "_split_adjusted"
+"""The column in which Lumibot's downloads mark prices as already adjusted for splits."""
+
+_PRICES = ("open", "high", "low", "close")
+_QUOTE_COLUMNS = tuple(
+    name for side in ("bid", "ask") for name in (side, f"{side}_size", f"{side}_condition", f"{side}_exchange")
+)
+
+
+class FramelessData(Data, ABC):  # type: ignore[misc]  # Lumibot has no type information
+    """Base class for a `Data` whose bars are not in one frame. Lumibot's inherited code decides what a strategy sees.
+
+    A subclass numbers its rows from 0 and answers for them through the abstract methods below, which Lumibot's private
+    hooks call. Before rows are used it calls `describe_rows`.
+
+    Parameters:
+        asset: the asset of the bars.
+        outline: the first and the last bar (one row if they are the same). `Data` learns the columns and the dates
+            from it.
+        columns_with_gaps: names of the columns in which some stored value is missing.
+        timestep: "minute", "hour" or "day".
+        quote: the asset that prices are in.
+    """
+
+    def __init__(
+        self,
+        asset: Asset,
+        outline: pd.DataFrame,
+        columns_with_gaps: Collection[str],
+        *,
+        timestep: str,
+        quote: Asset | None,
+    ) -> None:
+        self._outline: pd.DataFrame = outline  # until the end of `Data.__init__`, which works on its frame
+        super().__init__(asset, outline, timestep=timestep, quote=quote)
+        del self._outline
+        self.strict_end_check = False
+        self._ohlc_has_nan = any(name in columns_with_gaps for name in _PRICES)
+        self._volume_has_nan = "volume" in columns_with_gaps
+        self._dividend_has_nan = "dividend" in columns_with_gaps
+        self._stock_splits_has_nan = "stock_splits" in columns_with_gaps
+
+    # -- what a subclass provides ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def whole_frame(self) -> pd.DataFrame:
+        """Return all rows with every column, for code that reads `df`."""
+
+    @abstractmethod
+    def align(self) -> None:
+        """Number the rows by the series' own bars, unless they are numbered already."""
+
+    @abstractmethod
+    def row_at(self, time: dt.datetime) -> int:
+        """Return the row of the last bar at or before `time`; -1 before the first."""
+
+    @abstractmethod
+    def bar_state(self, row: int, time: dt.datetime) -> BarState | None:
+        """Return whether the intraday bar of `row` has closed at `time`; None unless it is the last one by then."""
+
+    @abstractmethod
+    def visible_rows(self, time: dt.datetime, length: int, shift: int) -> tuple[int, int]:
+        """Return the rows `[start, stop)` of the last `length` bars that a strategy sees at `time`, `shift` earlier."""
+
+    @abstractmethod
+    def bars_in_rows(self, start: int, stop: int) -> pd.DataFrame:
+        """Return rows `[start, stop)` with the columns that a request for bars returns."""
+
+    @abstractmethod
+    def rows_between(self, start: dt.datetime, end: dt.datetime, *, bars_only: bool) -> pd.DataFrame:
+        """Return the rows from the bar at `start` to the one before the bar at `end`."""
+
+    def describe_rows(
+        self, count: int, datetimes: Sequence[Any], columns: Sequence[str], column: Callable[[str], Sequence[Any]]
+    ) -> None:
+        """Describe the rows to Lumibot: how many there are, their times, their columns, and the values of each."""
+        self._data_len = count
+        self.datalines = {"datetime": Dataline(self.asset, "datetime", datetimes, np.dtype(object))}
+        for name in columns:
+            self.datalines[name] = Dataline(self.asset, name, column(name), None)
+        self._quote_required_cols_present = all(name in self.datalines for name in (*_PRICES, "volume"))
+        self._quote_missing_cols = [name for name in _QUOTE_COLUMNS if name not in self.datalines]
+        self._quote_presence_logged = False
+
+    @property
+    def prices_may_be_missing(self) -> bool:
+        """Whether some bar lacks a price."""
+        return bool(self._ohlc_has_nan)
+
+    def shift_in_rows(self, timeshift: Any) -> int:
+        """Return a time shift (None, a number of rows, or a timedelta) as a number of rows."""
+        shift: int = self._normalize_timeshift_to_rows(timeshift)
+        return shift
+
+    # -- what Lumibot calls ----------------------------------------------------------------------------------
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """All rows with every column; filled once they are aligned with a backtest's index."""
+        return self._outline if "_outline" in self.__dict__ else self.whole_frame()
+
+    @df.setter
+    def df(self, frame: pd.DataFrame) -> None:
+        if "_outline" not in self.__dict__:
+            raise TypeError(
+                f"the bars of {self.asset} come from the store and cannot be replaced in a backtest; "
+                "store the changed bars, or pass them as pandas_data"
+            )
+        self._outline = frame
+
+    @property
+    def iter_index_dict(self) -> dict[Any, int]:
+        """Rows by time: none, so that `Data` calls `get_iter_count`. `Data` aligns itself where this is None."""
+        self.align()
+        return {}
+
+    def get_iter_count(self, dt: dt.datetime) -> int:
+        """Return the row of the last bar at or before `dt`; -1 before the first."""
+        return self.row_at(dt)
+
+    def _intraday_state_at(self, iter_count: int, dt: dt.datetime) -> BarState | None:
+        return self.bar_state(iter_count, dt)
+
+    def _get_bars_row_bounds(self, dt: dt.datetime, length: int = 1, timeshift: Any = 0) -> tuple[int, int, int]:
+        shift = self.shift_in_rows(timeshift)
+        return (*self.visible_rows(dt, length, shift), shift)
+
+    def _get_bars_frame_window(
+        self, dt: dt.datetime, length: int = 1, timeshift: Any = 0
+    ) -> tuple[pd.DataFrame | None, int, int, int]:
+        start, stop, shift = self._get_bars_row_bounds(dt, length, timeshift)
+        return (self.bars_in_rows(start, stop) if start < stop else None), start, stop, shift
+
+    def _get_frame_between_dates(
+        self, start_date: Any = None, end_date: Any = None, bars_only: bool = False
+    ) -> pd.DataFrame:
+        return self.rows_between(start_date, end_date, bars_only=bars_only)
