@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumibot_duckdb.windows.window import FIRST_STRETCH, LARGEST_STRETCH, MemoryBudget, SlidingWindow
+from lumibot_duckdb.windows.window import FIRST_READ_AHEAD, LARGEST_READ_AHEAD, MemoryBudget, SlidingWindow
 
 SIZE = 200_000
 
@@ -63,7 +63,7 @@ def test_walking_forward_takes_few_and_growing_loads() -> None:
     lengths = [stop - start for start, stop in recorder.loads]
     assert len(lengths) < 15
     assert lengths[:-1] == sorted(lengths[:-1])
-    assert max(lengths) <= LARGEST_STRETCH + FIRST_STRETCH
+    assert max(lengths) <= LARGEST_READ_AHEAD + FIRST_READ_AHEAD
 
 
 def test_a_jump_starts_over_with_a_small_stretch() -> None:
@@ -72,7 +72,7 @@ def test_a_jump_starts_over_with_a_small_stretch() -> None:
         sliding.cover(row - 60, row)
     sliding.cover(150_000, 150_060)
     start, stop = recorder.loads[-1]
-    assert stop - start <= FIRST_STRETCH + 60
+    assert stop - start <= FIRST_READ_AHEAD + 60
 
 
 def test_two_places_in_turn_do_not_reload_each_time() -> None:
@@ -88,7 +88,7 @@ def test_rows_made_of_many_bars_are_read_ahead_in_fewer() -> None:
     sliding = SlidingWindow(SIZE, recorder.load, MemoryBudget(10**9), 8, weight=960)
     sliding.cover(100, 114)
     start, stop = recorder.loads[-1]
-    assert stop - start <= 14 + FIRST_STRETCH // 100
+    assert stop - start <= 14 + FIRST_READ_AHEAD // 100
 
 
 def test_looks_and_loads_are_counted() -> None:
@@ -175,7 +175,7 @@ def test_threads_each_get_their_rows() -> None:
 
 
 def test_what_is_held_is_counted_again_only_when_it_may_be_too_much() -> None:
-    budget = MemoryBudget(100 * 8 * (FIRST_STRETCH + 60))
+    budget = MemoryBudget(100 * 8 * (FIRST_READ_AHEAD + 60))
     sliding = [window(budget)[0] for _ in range(50)]
     counted = 0
     held = budget.held

@@ -1,4 +1,4 @@
-"""What `windows/` relies on in Lumibot's `Data` and `Bars`, which `frameless_data` adapts."""
+"""What `windows/` relies on in Lumibot's `Data` and `Bars`, which `data_entity_hooks` adapts."""
 
 from __future__ import annotations
 
@@ -6,88 +6,83 @@ from lumibot_duckdb.lumibot_contract.requirement import Requirement
 
 _DATA = "lumibot.entities.data:Data"
 
-REQUIREMENTS: tuple[Requirement, ...] = (
+_REIMPLEMENTED: tuple[Requirement, ...] = (
     Requirement(
         f"{_DATA}.__init__",
-        "called with a frame of two bars; expected to read only its columns and its first and last time",
-        parameters=(
-            "asset",
-            "df",
-            "date_start",
-            "date_end",
-            "trading_hours_start",
-            "trading_hours_end",
-            "timestep",
-            "quote",
-            "timezone",
-        ),
-        # re-implemented: the attributes that follow from every value (`_ohlc_has_nan` and similar)
+        "called with a frame of two bars, for its columns and its first and last time",
+        digests=frozenset({"a4e2fefc1e093bd2"}),
     ),
     Requirement(
         f"{_DATA}.get_bars",
-        "overridden to resample minutes and days once instead of on every request",
+        "overridden to resample bars once instead of on every request",
         parameters=("dt", "length", "timestep", "timeshift"),
-        # re-implemented: larger_bars.py, bucketed_series.py
+        digests=frozenset({"d2061d99f7380037"}),
     ),
     Requirement(
         f"{_DATA}.get_iter_count",
         "overridden to find the row at a time without an index of the whole series",
         parameters=("dt",),
-        # re-implemented: row_lookup.py
+        digests=frozenset({"d5a70130d9758227"}),
     ),
     Requirement(
         f"{_DATA}.repair_times_and_fill",
-        "overridden to fill rows when they are read",
+        "overridden to fill rows when they are read; called to fill quotes",
         parameters=("idx",),
-        # re-implemented: filled_series.py, and also called to fill quotes
+        digests=frozenset({"d2f71ae7749f24a3"}),
     ),
     Requirement(
         f"{_DATA}.to_datalines",
-        "emulated to offer columns that are read when they are used",
-        parameters=(),
-        # re-implemented: `FramelessData.describe_rows`
-    ),
-    Requirement(
-        f"{_DATA}._validate_bars_request",
-        "emulated: requests that it would refuse or warn about are left to Lumibot",
-        # re-implemented: `WindowedData._is_plain_request`; the checks are those of `Data.check_data`
+        "emulated with columns that are read when they are used",
+        digests=frozenset({"eaf72d8c1690bfc3"}),
     ),
     Requirement(
         f"{_DATA}.check_data",
-        "emulated: the checks of `_validate_bars_request`",
-        parameters=("func",),
-        # re-implemented: `WindowedData._is_plain_request`
+        "emulated: requests that it refuses or warns about are left to it",
+        digests=frozenset({"d6f95d2dae39b5df"}),
+    ),
+    Requirement(
+        f"{_DATA}._validate_bars_request",
+        "emulated: its checks are those of `check_data`",
+        digests=frozenset({"7a8757dcda6368f5"}),
     ),
     Requirement(
         f"{_DATA}._get_bars_row_bounds",
         "overridden to find the rows of a request",
         parameters=("dt", "length", "timeshift"),
-        # re-implemented: row_lookup.py
+        digests=frozenset({"9ffac0609f982546"}),
     ),
     Requirement(
         f"{_DATA}._get_bars_frame_window",
         "overridden to read the rows of a request from a window",
         parameters=("dt", "length", "timeshift"),
-        # re-implemented: `FramelessData`
+        digests=frozenset({"8d66f57347242e08"}),
     ),
     Requirement(
         f"{_DATA}._get_frame_between_dates",
         "overridden to read rows from a window",
         parameters=("start_date", "end_date", "bars_only"),
-        # re-implemented: `WindowedData.rows_between`
+        digests=frozenset({"e6ceef12fca603d5"}),
     ),
     Requirement(
         f"{_DATA}._intraday_state_at",
         "overridden to decide whether a bar has closed",
         parameters=("iter_count", "dt"),
-        # re-implemented: row_lookup.py
+        digests=frozenset({"2fb307559b9a8414"}),
     ),
     Requirement(
         "lumibot.entities.data:_intraday_bar_state",
         "emulated: how long an intraday bar takes to close",
-        parameters=("index_ns", "i", "dt", "timestep", "index_tz", "cache_owner"),
-        # re-implemented: trading_index.py
+        digests=frozenset({"5b8b95a9bc4cd721"}),
     ),
+    Requirement(
+        "lumibot.entities.bars:Bars.__init__",
+        "emulated: which returns it adds to a frame without them",
+        digests=frozenset({"c1e55d024e0349de"}),
+    ),
+)
+
+REQUIREMENTS: tuple[Requirement, ...] = (
+    *_REIMPLEMENTED,
     Requirement(
         f"{_DATA}._normalize_timeshift_to_rows", "called to count a time shift in rows", parameters=("timeshift",)
     ),
@@ -99,16 +94,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(f"{_DATA}._quote_required_cols_present", "set: whether the series has prices and volume"),
     Requirement(f"{_DATA}._quote_missing_cols", "set: which columns of a quote the series lacks"),
     Requirement(f"{_DATA}._quote_presence_logged", "set: whether missing columns were logged"),
-    Requirement(f"{_DATA}.iter_index_dict", "emulated: None asks `Data` to align itself with its own index"),
+    Requirement(f"{_DATA}.iter_index_dict", "overridden: `Data` aligns itself with its own index if this is None"),
     Requirement(
         "lumibot.entities.dataline:Dataline.__init__",
         "called with columns that are read when they are used",
         parameters=("asset", "name", "dataline", "dtype"),
-    ),
-    Requirement(
-        "lumibot.entities.bars:Bars.__init__",
-        "emulated: which returns it adds to a frame without them",
-        # re-implemented: series_with_returns.py, `BucketedBars.frame`
     ),
     Requirement(
         "lumibot.tools.helpers:parse_timestep_qty_and_unit", "called to read a timestep", parameters=("timestep",)

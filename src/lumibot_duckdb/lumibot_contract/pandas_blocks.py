@@ -38,7 +38,7 @@ class Block:
 def frame_from_blocks(
     blocks: Sequence[tuple[Block, Values]], names: pd.Index[str], index: pd.DatetimeIndex
 ) -> pd.DataFrame:
-    """Return the frame made of blocks, each with the values to use in place of its own. They are not copied."""
+    """Return the frame made of blocks, each with the values to use instead of `Block.values`. They are not copied."""
     made = tuple([block.kind(values, block.placement, 2) for block, values in blocks])
     axes = [names, index]
     return pd.DataFrame._from_mgr(_BlockManager(made, axes, verify_integrity=False), axes)  # type: ignore[attr-defined,no-any-return]

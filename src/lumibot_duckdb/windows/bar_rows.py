@@ -1,8 +1,8 @@
-"""The rows of one series in a backtest: numbered from 0, each with the time of its bar, grouped in local days.
+"""The rows of one series in a backtest: numbered from 0, each with the time of its bar, grouped by local day.
 
-A series that is merged with others has its rows on their shared time index (`SharedRows`). A series on its own has its
-stored bars as rows (`StoredRows`), of which just an outline is held: the first row and the first and last bar of each
-day; the times in between are read in pages when they are asked for.
+The rows of a series that is merged with others are those of their shared time index (`SharedRows`). The rows of any
+other series are its stored bars (`StoredRows`). Only an outline of those is in memory: the first row, the first bar and
+the last bar of each day. The times in between are read in pages.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.windows.series_view import SECOND, Int64Array, SeriesView
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
+from lumibot_duckdb.windows.series_view import SeriesView
 from lumibot_duckdb.windows.trading_index import TradingIndex
 from lumibot_duckdb.windows.window import MemoryBudget
 
 PAGE_ROWS = 8_192
-"""Rows of which the times are read together, give or take a day."""
+"""Rows whose times are read together, rounded to whole days."""
 
 PAGES = 4
-"""Pages kept for one series: where the backtest is, and where it looks back to."""
+"""Pages kept for one series: for the backtest's time, and for the times that it looks back to."""
 
 
 class Day(NamedTuple):
-    """The rows `[first, stop)` of one local calendar day, its midnight (ns, UTC) and its number since 1970."""
+    """The rows `[first, stop)` of a local calendar day, its midnight (ns, UTC), and its number in days since 1970."""
 
     first: int
     stop: int
@@ -64,18 +65,18 @@ class BarRows(ABC):
 
     @abstractmethod
     def index(self, start: int, stop: int) -> pd.DatetimeIndex:
-        """Return rows `[start, stop)` of the index that Lumibot's frames have."""
+        """Return rows `[start, stop)` of the index of Lumibot's frames."""
 
     @abstractmethod
     def covering(self, start: int, stop: int) -> TimeRange:
-        """Return a range of time that holds rows `[start, stop)`, and whole days or less besides."""
+        """Return a range of time that includes rows `[start, stop)`, and at most the rest of their days."""
 
     def row_from(self, time: int) -> int:
         """Return the first row at or after a time; `len(self)` past the last."""
         return self.row_at(time - 1) + 1
 
     def day(self, row: int) -> Day:
-        """Return the local calendar day that a row is on."""
+        """Return the local calendar day of a row."""
         for known in self._recent:
             if known.first <= row < known.stop:
                 return known
@@ -86,14 +87,14 @@ class BarRows(ABC):
         return found
 
     def day_numbers(self, start: int, stop: int) -> Int64Array:
-        """Return the number of the local calendar day of each of the rows `[start, stop)`."""
+        """Return the number of the local calendar day of each row of `[start, stop)`."""
         first, last = (int(self._day_rows.searchsorted(row, side="right")) - 1 for row in (start, max(start, stop - 1)))
         edges = self._day_rows[first : last + 2].clip(start, stop)
         return np.repeat(self._numbers[first : last + 1], np.diff(edges))
 
 
 class SharedRows(BarRows):
-    """Rows `[first, stop)` of the index that several series are laid on."""
+    """Rows `[first, stop)` of the index that several series are aligned with."""
 
     def __init__(self, trading_index: TradingIndex, first: int, stop: int, timestep: str) -> None:
         first_rows, midnights, numbers = trading_index.days()
@@ -101,7 +102,7 @@ class SharedRows(BarRows):
         end = int(first_rows.searchsorted(stop, side="left"))
         days = ((first_rows[begin:end] - first).clip(0), midnights[begin:end], numbers[begin:end])
         super().__init__(days, stop - first, trading_index.bar_length(first, stop, timestep))
-        self._shared = trading_index  # held, so that other series of the backtest find the same one
+        self._shared = trading_index  # keeps it alive, so that other series of the backtest share it
         self._index = trading_index.index[first:stop]
         self._nanoseconds = trading_index.nanoseconds[first:stop]
         self.time = self._nanoseconds.item
@@ -121,11 +122,11 @@ class SharedRows(BarRows):
 
     def covering(self, start: int, stop: int) -> TimeRange:
         """Return the range of time of rows `[start, stop)`."""
-        return TimeRange(self.time(start) // SECOND, self.time(stop - 1) // SECOND + 1)
+        return TimeRange(self.time(start) // NANOSECONDS_PER_SECOND, self.time(stop - 1) // NANOSECONDS_PER_SECOND + 1)
 
 
 class StoredRows(BarRows):
-    """The bars of a series on its own."""
+    """The stored bars of a series that is not merged with others."""
 
     def __init__(self, view: SeriesView, timestep: str, budget: MemoryBudget) -> None:
         times = view.times()
@@ -140,7 +141,7 @@ class StoredRows(BarRows):
         self._page_rows = np.append(self._day_rows[pages], len(times))
         self._pages: OrderedDict[int, Int64Array] = OrderedDict()
         self._page: tuple[int, int, Int64Array] = (0, 0, np.empty(0, np.int64))
-        self._all_times: Int64Array | None = times  # until the first page is made of them
+        self._all_times: Int64Array | None = times  # until the first page is read
         self._guard = threading.Lock()
         self.last_used = 0
         self.time = self._time
@@ -148,11 +149,11 @@ class StoredRows(BarRows):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the pages that are held."""
+        """Bytes of the pages in memory."""
         return sum(page.nbytes for page in list(self._pages.values()))
 
     def drop(self) -> None:
-        """Let go of all pages; they are read again when they are asked for."""
+        """Free all pages. They are read again when they are needed."""
         with self._guard:
             self._pages.clear()
             self._page = (0, 0, np.empty(0, np.int64))
@@ -176,19 +177,19 @@ class StoredRows(BarRows):
             seconds = (
                 self._view.bars(self.covering(first, stop), columns=()).times if known is None else known[first:stop]
             )
-            times = seconds * SECOND
+            times = seconds * NANOSECONDS_PER_SECOND
             with self._guard:
                 self._pages[place] = times
                 while len(self._pages) > PAGES:
                     self._pages.popitem(last=False)
-            self._budget.settle(self, 0)
+            self._budget.record_load(self, 0)
         self.last_used = self._budget.clock
         self._page = page = (first, stop, times)
         return page
 
     def row_at(self, time: int) -> int:
         """Return the last row at or before a time; -1 before the first."""
-        seconds = time // SECOND
+        seconds = time // NANOSECONDS_PER_SECOND
         place = int(self._first_times.searchsorted(seconds, side="right")) - 1
         if place < 0:
             return -1
@@ -211,14 +212,14 @@ class StoredRows(BarRows):
             return paged
         days = self.day(start).first
         found = self._view.bars(self.covering(start, stop), columns=()).times
-        wanted: Int64Array = found[start - days : stop - days] * SECOND
+        wanted: Int64Array = found[start - days : stop - days] * NANOSECONDS_PER_SECOND
         return wanted
 
     def index(self, start: int, stop: int) -> pd.DatetimeIndex:
-        """Return rows `[start, stop)` of the index that the series' own frame has."""
-        return self._view.index_of(self.nanoseconds(start, stop) // SECOND)
+        """Return rows `[start, stop)` of the index of the series' own frame."""
+        return self._view.index_of(self.nanoseconds(start, stop) // NANOSECONDS_PER_SECOND)
 
     def covering(self, start: int, stop: int) -> TimeRange:
-        """Return the range of time of the days that hold rows `[start, stop)`."""
+        """Return the range of time of the days of rows `[start, stop)`."""
         first, last = (int(self._day_rows.searchsorted(row, side="right")) - 1 for row in (start, max(start, stop - 1)))
         return TimeRange(self._first_times.item(first), self._last_times.item(last) + 1)

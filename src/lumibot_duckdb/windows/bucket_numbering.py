@@ -6,16 +6,19 @@ clocks change, bins depend on that day: rows that begin on another day then have
 
 from __future__ import annotations
 
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
 import pandas as pd
-from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
+from pandas.tseries.frequencies import to_offset
 
+from lumibot_duckdb.storage import times
+from lumibot_duckdb.storage.times import Int64Array
 from lumibot_duckdb.windows.bar_rows import BarRows
-from lumibot_duckdb.windows.series_view import Int64Array
 from lumibot_duckdb.windows.trading_index import NANOSECONDS
 
+_FIRST_DAY = date(1970, 1, 1).toordinal()
 FREQUENCY_CODES = {"minute": "min", "hour": "h", "day": "D"}
 
 
@@ -24,7 +27,7 @@ class BucketNumbering:
 
     def __init__(self, quantity: int, unit: str, phase: int) -> None:
         self.quantity = quantity
-        self.offset: Any = pd.tseries.frequencies.to_offset(f"{quantity}{FREQUENCY_CODES[unit]}")
+        self.offset: Any = to_offset(f"{quantity}{FREQUENCY_CODES[unit]}")
         """The frequency that pandas gives to labels without a gap."""
         self._days = unit == "day"
         self._length = quantity * NANOSECONDS[unit]
@@ -76,5 +79,4 @@ def phase_of(rows: BarRows, row: int, quantity: int, unit: str) -> int:
 @lru_cache(maxsize=65_536)
 def midnight(day: int) -> int:
     """Return when a calendar day begins in New York, in nanoseconds UTC. `day` is its number since 1970."""
-    date = pd.Timestamp(day * NANOSECONDS["day"])
-    return int(date.tz_localize(LUMIBOT_DEFAULT_PYTZ, ambiguous=True, nonexistent="shift_forward").value)
+    return times.midnight(date.fromordinal(_FIRST_DAY + day), times.NEW_YORK) * times.NANOSECONDS_PER_SECOND

@@ -1,8 +1,8 @@
-"""Frames with a row for each time of a calendar, whether there is a bar or not, of which only windows are held.
+"""Frames with a row for each time of a market's calendar, with or without a bar, read through windows.
 
-Lumibot lays the bars of a series on the minutes (or days) in which a market is open, carries the last close forward
-over those without a bar, and the first open back to the beginning. Here that is done for a range of rows at a time, out
-of the stored bars of that range and the last one before it.
+Lumibot aligns the bars of a series with the minutes (or days) in which a market is open, carries the last close forward
+to times without a bar, and the first open back to the beginning. Here that is done for one range of rows at a time,
+from the stored bars of that range and the last one before it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.storage.api import BarArrays, TimeRange
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 from lumibot_duckdb.windows.bar_table import BarTable, Values
-from lumibot_duckdb.windows.series_view import SECOND, Int64Array
 from lumibot_duckdb.windows.series_with_returns import SeriesWithReturns
 from lumibot_duckdb.windows.window import MemoryBudget
 
@@ -26,25 +26,27 @@ NO_ROWS: Int64Array = np.empty(0, np.int64)
 Read: TypeAlias = Callable[[TimeRange, Sequence[str]], BarArrays]
 """Reads the bars that start in a range."""
 
-_FIRST_LOOK = 64  # rows looked through for a bar at first; four times as many each time after that
+_FIRST_SEARCH = 64  # times searched for a bar at first; four times as many after each search without one
 _MINUTE = 60
 
 
 def minutes_of(schedule: pd.DataFrame) -> Int64Array:
-    """Return the minutes (seconds, UTC) of trading days with columns `market_open` and `market_close`.
+    """Return the minutes (seconds, UTC) of trading days, given their `market_open` and `market_close`.
 
-    The minute of the close is none of them, except in a market that is open around the clock.
+    The minute of the close is left out, except in a market that is open around the clock.
     """
     opens, closes = (_seconds(schedule[name]) for name in ("market_open", "market_close"))
-    always = np.array([close.hour == 23 and close.minute == 59 for close in schedule["market_close"]], dtype=bool)
-    counts = np.maximum((closes - opens) // _MINUTE + always, 0)
+    around_the_clock = np.array(
+        [close.hour == 23 and close.minute == 59 for close in schedule["market_close"]], dtype=bool
+    )
+    counts = np.maximum((closes - opens) // _MINUTE + around_the_clock, 0)
     within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     minutes: Int64Array = np.repeat(opens, counts) + within * _MINUTE
     return minutes if bool(np.all(np.diff(minutes) > 0)) else np.sort(minutes)
 
 
 def runs_of(times: Int64Array, step: int) -> list[tuple[int, int]]:
-    """Return the first and the last of each run of times (increasing) that follow one another by a step."""
+    """Return the first and the last time of each run of increasing times that are one step apart."""
     breaks = np.flatnonzero(np.diff(times) != step)
     first = np.concatenate([times[:1], times[breaks + 1]])
     last = np.concatenate([times[breaks], times[-1:]])
@@ -57,15 +59,16 @@ def _seconds(times: pd.Series) -> Int64Array:
 
 
 def index_of(seconds: Int64Array, zone: tzinfo) -> pd.DatetimeIndex:
-    """Return times (seconds, UTC) as the index of the frames."""
-    index: pd.DatetimeIndex = pd.DatetimeIndex(seconds * SECOND, tz="UTC", name="timestamp").tz_convert(zone)
-    return index
+    """Return times (seconds, UTC) as an index of the frames."""
+    index = pd.DatetimeIndex(seconds * NANOSECONDS_PER_SECOND, tz="UTC", name="timestamp")
+    local: pd.DatetimeIndex = index.tz_convert(zone)
+    return local
 
 
 class CalendarRows:
-    """Rows at known times (seconds, UTC, increasing): bars of history, then the times of a calendar.
+    """Rows at given times (seconds, UTC, increasing): first those of older bars, then those of a calendar.
 
-    The calendar's may be shared with other series, so they are not copied.
+    The calendar may be shared with other series and is not copied.
     """
 
     def __init__(self, history: Int64Array, calendar: Int64Array, zone: tzinfo) -> None:
@@ -79,7 +82,7 @@ class CalendarRows:
 
     def row_at(self, time: int) -> int:
         """Return the last row at or before a time (ns); -1 before the first."""
-        seconds = time // SECOND
+        seconds = time // NANOSECONDS_PER_SECOND
         if seconds < self._begins:
             return int(self.history.searchsorted(seconds, side="right")) - 1
         return len(self.history) + int(self.calendar.searchsorted(seconds, side="right")) - 1
@@ -98,15 +101,15 @@ class CalendarRows:
         return np.concatenate([self.history[start:], self.calendar[: stop - before]])
 
     def index(self, start: int, stop: int) -> pd.DatetimeIndex:
-        """Return rows `[start, stop)` of the index that Lumibot's frames have."""
+        """Return rows `[start, stop)` of the index of Lumibot's frames."""
         return index_of(self.seconds(start, stop), self._zone)
 
 
 class CalendarFrames:
-    """Makes rows of a `CalendarRows` out of stored bars.
+    """Makes the rows of a `CalendarRows` from stored bars.
 
-    `grid` are all times on which Lumibot lays the series, the calendar's and those that it cuts off afterwards: it
-    takes the first open from there.
+    `grid` has all times that Lumibot aligns the series with: those of the calendar and those that it drops afterwards,
+    from which it takes the first open.
     """
 
     def __init__(self, rows: CalendarRows, read: Read, grid: Int64Array) -> None:
@@ -116,13 +119,13 @@ class CalendarFrames:
         self._first: float | None = None
 
     def series(self, budget: MemoryBudget) -> SeriesWithReturns:
-        """Return the frame, to be read by windows."""
+        """Return the frame, read through windows."""
         return SeriesWithReturns(self._rows, self.load, budget, columns=COLUMNS)
 
     def load(self, start: int, stop: int) -> BarTable:
         """Return rows `[start, stop)`."""
         times = self._rows.seconds(start, stop)
-        columns = self._laid_on(times)
+        columns = self._aligned_with(times)
         before = len(self._rows.history)
         if stop > before:
             skipped = max(0, before - start)
@@ -130,18 +133,18 @@ class CalendarFrames:
             self._fill(filled, max(0, start - before))
         return BarTable(columns, self._rows.index(start, stop))
 
-    def _laid_on(self, times: Int64Array) -> dict[str, Values]:
+    def _aligned_with(self, times: Int64Array) -> dict[str, Values]:
         columns: dict[str, Values] = {name: np.full(len(times), np.nan) for name in COLUMNS}
         if len(times):
             bars = self._read(TimeRange(int(times[0]), int(times[-1]) + 1), COLUMNS)
-            rows = times.searchsorted(bars.times)  # never past the last, which ends the range
+            rows = times.searchsorted(bars.times)  # never beyond the last time, which ends the range
             on = times[rows] == bars.times
             for name, values in columns.items():
                 values[rows[on]] = bars.columns[name][on]
         return columns
 
     def _fill(self, columns: dict[str, Values], first: int) -> None:
-        """Fill columns in place, whose first row is that of the calendar's time number `first`."""
+        """Fill columns in place. Their first row is number `first` of the calendar's times."""
         volume, close = columns["volume"], columns["close"]
         volume[np.isnan(volume)] = 0.0
         missing = np.isnan(close)
@@ -159,8 +162,8 @@ class CalendarFrames:
                 np.copyto(columns[name], self._first_open(), where=leading)
 
     def _close_before(self, row: int) -> float:
-        """Return the close of the last bar at one of the first `row` times of the calendar; NaN if there is none."""
-        calendar, stop, step = self._rows.calendar, row, _FIRST_LOOK
+        """Return the close of the last bar at the first `row` times of the calendar; NaN if there is none."""
+        calendar, stop, step = self._rows.calendar, row, _FIRST_SEARCH
         while stop > 0:
             begin = max(0, stop - step)
             found = self._values_on(calendar[begin:stop], "close")
@@ -172,7 +175,7 @@ class CalendarFrames:
     def _first_open(self) -> float:
         """Return the open of the first bar on the grid; NaN if there is none."""
         if self._first is None:
-            start, step = 0, _FIRST_LOOK
+            start, step = 0, _FIRST_SEARCH
             self._first = float("nan")
             while start < len(self._grid):
                 found = self._values_on(self._grid[start : start + step], "open")

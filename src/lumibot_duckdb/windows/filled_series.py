@@ -1,7 +1,7 @@
-"""Rows of one stored series as Lumibot sees them: laid on the backtest's time index, gaps filled, returns added.
+"""Rows of one stored series as Lumibot fills them: aligned with the backtest's time index, without gaps, with returns.
 
-Lumibot fills the whole series at once (`Data.repair_times_and_fill`). Here any range of rows is filled alone and comes
-out the same, because what a row inherits from before its range is read as well.
+Lumibot fills the whole series at once (`Data.repair_times_and_fill`). Here any range of rows is filled alone, with the
+same result, because the rows from which the first one inherits values are read as well.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import pandas as pd
 from lumibot.entities import Asset, Data
 
 from lumibot_duckdb.storage.api import BarArrays, EpochSeconds, TimeRange
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, moment_of
 from lumibot_duckdb.windows.bar_rows import BarRows, StoredRows
 from lumibot_duckdb.windows.bar_table import BarTable
-from lumibot_duckdb.windows.series_view import SECOND, Int64Array, SeriesView
+from lumibot_duckdb.windows.series_view import SeriesView
 
 Columns: TypeAlias = "dict[str, np.ndarray[Any, Any]]"
 
@@ -28,15 +29,15 @@ EVENTS = ("dividend", "stock_splits")
 DIVIDEND_RETURNS = ("price_change", "dividend_yield", "return")
 BAR_COLUMNS = frozenset((*PRICES, "volume", *EVENTS, *DIVIDEND_RETURNS))
 PLAIN_DTYPES = frozenset(("float64", "float32", "int64", "int32", "bool"))
-QUOTE_SESSION_GAP = 120 * 60 * SECOND
-"""A pause of the index after which Lumibot carries no quote over (`Data.repair_times_and_fill`)."""
+QUOTE_SESSION_GAP = 120 * 60 * NANOSECONDS_PER_SECOND
+"""Nanoseconds between two rows over which Lumibot carries no quote forward (`Data.repair_times_and_fill`)."""
 
 
 @dataclass(slots=True)
 class FilledRows:
     """Filled rows and their times (ns, UTC).
 
-    `table` has every column that was filled, `bars` those that a request for bars returns, in Lumibot's order.
+    `table` has every column that was filled; `bars` has those that a request for bars returns, in Lumibot's order.
     """
 
     table: BarTable
@@ -45,7 +46,7 @@ class FilledRows:
 
     @classmethod
     def of(cls, table: BarTable, nanoseconds: Int64Array) -> FilledRows:
-        """Wrap a filled table, whose rows have these times."""
+        """Return the rows of a filled table, which have these times."""
         names = list(table.columns)
         wanted = bar_columns(names)
         if wanted == names:
@@ -59,17 +60,17 @@ class FilledRows:
 
 
 def bar_columns(columns: list[str]) -> list[str]:
-    """Return which of a filled frame's columns a request for bars returns, in Lumibot's order."""
+    """Return the columns of a filled frame that a request for bars returns, in Lumibot's order."""
     derived = DIVIDEND_RETURNS if "dividend" in columns else ("return",)
     events = ("dividend",) if "dividend" in columns else ()
     return [name for name in (*PRICES, "volume", *events, *derived, "stock_splits") if name in columns]
 
 
 class FilledSeries:
-    """Reads ranges of rows of a series, filled.
+    """Reads and fills ranges of rows of a series.
 
-    On rows that several series share, all columns are read; of a series on its own just those that requests for bars
-    return, and `load_whole` reads the others too.
+    On an index shared with other series, `load` reads all columns. Otherwise it reads only those that requests for bars
+    return, and `load_whole` reads the others, too.
     """
 
     def __init__(self, view: SeriesView, rows: BarRows, asset: Asset, quote: Asset | None, timestep: str) -> None:
@@ -97,16 +98,16 @@ class FilledSeries:
 
     @property
     def has_every_column(self) -> bool:
-        """Whether `load` fills all columns that the series has."""
+        """Whether `load` reads all columns of the series."""
         return not self._own_rows or self._has_quotes
 
     @property
     def column_names(self) -> list[str]:
-        """Names of the stored columns that `load` fills."""
+        """Names of the stored columns that `load` reads."""
         return self._columns
 
     def filled_names(self) -> list[str]:
-        """Return the names of all columns after filling, in their order."""
+        """Return the names of all columns of filled rows, in their order."""
         if not self._is_plain():
             return list(self.load_whole(0, 1).columns)
         stored = self._view.frame_columns()
@@ -116,7 +117,7 @@ class FilledSeries:
 
     @property
     def row_bytes(self) -> int:
-        """Estimate of the memory that one filled row takes."""
+        """Estimate of the bytes that one filled row takes."""
         return 8 * (len(self._columns) + 4)
 
     def load(self, start: int, stop: int) -> FilledRows:
@@ -152,21 +153,21 @@ class FilledSeries:
         return BarTable.of_frame(self.load_whole(start, stop))
 
     def _begin_of(self, start: int) -> int:
-        """Return the row to begin at: the one before is needed for the first return, others for what is inherited."""
+        """Return the row to begin with: the first return needs the row before it, and gaps the rows that fill them."""
         return self._inherits_from(max(0, start - 1))
 
     def _load_own(self, begin: int, start: int, stop: int) -> FilledRows:
-        """Fill rows that are the bars themselves; they are read by whole days, whose rows are known."""
+        """Fill rows that are the stored bars themselves. They are read by whole days, whose rows are known."""
         first = self._rows.day(begin).first
         bars = self._view.bars(self._rows.covering(begin, stop), self._columns)
         cut = slice(begin - first, stop - first)
         bars = BarArrays(bars.times[cut], {name: values[cut] for name, values in bars.columns.items()})
-        nanoseconds = bars.times * SECOND
+        nanoseconds = bars.times * NANOSECONDS_PER_SECOND
         table = _fill_plain(self._view.index_of(bars.times), nanoseconds, bars, drop=start - begin)
         return FilledRows.of(table, nanoseconds[start - begin :])
 
     def _is_plain(self) -> bool:
-        """Whether prices and volume are all there is to fill; quotes and odd columns are left to Lumibot's own code."""
+        """Whether only prices and volume have to be filled. Lumibot's own code fills quotes and unusual dtypes."""
         return (
             all(column.dtype in PLAIN_DTYPES for column in self._described)
             and all(name in self._columns for name in PRICES)
@@ -174,10 +175,10 @@ class FilledSeries:
         )
 
     def _fill_by_lumibot(self, index: pd.DatetimeIndex) -> pd.DataFrame:
-        first, last = (int(index[row].value) // SECOND for row in (0, -1))
+        first, last = (int(index[row].value) // NANOSECONDS_PER_SECOND for row in (0, -1))
         bars = self._view.frame(TimeRange(self._bar_at_or_before(first), last + 1))
         data = Data(self._asset, bars, timestep=self._timestep, quote=self._quote)
-        # The last row's bar may hold on for many rows of the index; the piece ends where the series goes on.
+        # The last bar may be carried forward to many rows of the index, so the piece ends where the index does.
         data.datetime_end = max(data.datetime_end, index[-1].to_pydatetime())
         data.repair_times_and_fill(index)
         frame: pd.DataFrame = data.df
@@ -186,9 +187,9 @@ class FilledSeries:
     # -- reading ---------------------------------------------------------------------------------------------
 
     def _bars_visible_in(self, begin: int, stop: int) -> BarArrays:
-        """Read the bars that rows `[begin, stop)` show: those in their range, and the one before it."""
-        first = self._rows.time(begin) // SECOND
-        last = self._rows.time(stop - 1) // SECOND
+        """Read the bars that rows `[begin, stop)` show: those in their range, and the last one before it if needed."""
+        first = self._rows.time(begin) // NANOSECONDS_PER_SECOND
+        last = self._rows.time(stop - 1) // NANOSECONDS_PER_SECOND
         bars = self._view.bars(TimeRange(first, last + 1))
         if len(bars.times) == 0 or bars.times[0] > first:
             bars = self._view.bars(TimeRange(self._bar_at_or_before(first), last + 1))
@@ -197,29 +198,32 @@ class FilledSeries:
     def _bar_at_or_before(self, time: EpochSeconds) -> EpochSeconds:
         found = self._view.last_time_at_or_before(time)
         if found is None:
-            raise LookupError(f"{self._view.label}: no bar at or before {time}, though the series covers it")
+            raise LookupError(
+                f"{self._view.label}: no bar at or before {moment_of(time)}, although the series begins earlier; "
+                "run `lumibot-duckdb verify`"
+            )
         return found
 
     # -- what rows inherit -----------------------------------------------------------------------------------
 
     def _inherits_from(self, row: int) -> int:
-        """Return the row at which to begin filling, so that `row` comes out as if filled from the very first row."""
+        """Return the row to begin filling with, so that `row` has the values as if filled from the very first row."""
         begin = row
         for name in self._inherited_columns():
             begin = min(begin, self._origin_of_value(name, row))
         if any(name in self._columns for name in QUOTES):
-            begin = max(0, begin - 1)  # so that a session boundary at the first row is seen as one
+            begin = max(0, begin - 1)  # so that a session boundary at the first row is found
         return begin
 
     def _inherited_columns(self) -> list[str]:
-        """Columns with gaps whose values Lumibot carries on to later rows."""
+        """Return the columns with gaps whose values Lumibot carries forward."""
         own = {"volume", *EVENTS, *QUOTE_TIMES}
         follows_close = {"open", "high", "low"}
         return [name for name in self._nullable if name not in own and name not in follows_close]
 
     def _origin_of_value(self, name: str, row: int) -> int:
-        """Return the row from which `row` inherits its value of a column with gaps (itself, if it has its own)."""
-        time: EpochSeconds | None = self._rows.time(row) // SECOND
+        """Return the row from which `row` inherits its value of a column with gaps; `row` itself if it has a value."""
+        time: EpochSeconds | None = self._rows.time(row) // NANOSECONDS_PER_SECOND
         if self._own_rows and time is not None and self._view.surely_has(name, time):
             return row
         floor = self._quote_session_start(row) if name in QUOTES else 0
@@ -227,17 +231,17 @@ class FilledSeries:
             time = self._view.last_time_at_or_before(time, column=name)
             if time is None:
                 return row
-            origin = self._rows.row_from(time * SECOND)
+            origin = self._rows.row_from(time * NANOSECONDS_PER_SECOND)
             if origin < floor:
                 return min(row, floor)
             if self._shows(origin, time):
                 return min(row, origin)
-            time -= 1  # a later bar hides that one on every row of the index: its value is never seen
+            time -= 1  # no row of the index shows that bar, since a later one comes before the next row
         return row
 
     def _shows(self, row: int, time: EpochSeconds) -> bool:
-        """Whether the bar at `time` is the last one at or before `row` (and not dropped or overtaken by another)."""
-        shown = self._bar_at_or_before(self._rows.time(row) // SECOND)
+        """Whether a row shows the bar at `time`, which must be the last one at or before it."""
+        shown = self._bar_at_or_before(self._rows.time(row) // NANOSECONDS_PER_SECOND)
         return shown == time
 
     def _quote_session_start(self, row: int) -> int:
@@ -248,11 +252,11 @@ class FilledSeries:
 
 
 def _fill_plain(index: pd.DatetimeIndex, nanoseconds: Int64Array, bars: BarArrays, drop: int = 0) -> BarTable:
-    """Lay bars on the index and fill, with the arithmetic of Lumibot's `Data.repair_times_and_fill`.
+    """Align bars with an index and fill gaps, with the arithmetic of Lumibot's `Data.repair_times_and_fill`.
 
-    The first `drop` rows serve the ones after them and are left out.
+    The first `drop` rows are only needed to fill the others and are left out of the result.
     """
-    times = bars.times * SECOND
+    times = bars.times * NANOSECONDS_PER_SECOND
     if len(times) == len(nanoseconds) and np.array_equal(times, nanoseconds):
         columns: Columns = dict(bars.columns)
     else:
@@ -289,7 +293,7 @@ def _fill_from_close(values: np.ndarray[Any, Any], close: np.ndarray[Any, Any]) 
 
 
 def _returns(columns: Mapping[str, np.ndarray[Any, Any]]) -> Columns:
-    """Return the derived columns that Lumibot adds, unless the bars brought them along."""
+    """Return the derived columns that Lumibot adds to bars without them."""
     close = columns["close"].astype("float64", copy=False)
     if "dividend" not in columns:
         return {} if "return" in columns else {"return": price_change(close)}

@@ -1,4 +1,4 @@
-"""A series where Lumibot holds one frame of it: rows by number, of which only windows are held."""
+"""A series in place of the one frame that Lumibot's Yahoo, Alpaca and CCXT sources hold, read through windows."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from lumibot_duckdb.storage.times import Int64Array
 from lumibot_duckdb.windows.bar_table import BarTable, Values
 from lumibot_duckdb.windows.paged_times import PagedTimes
-from lumibot_duckdb.windows.series_view import Int64Array, SeriesView
+from lumibot_duckdb.windows.series_view import SeriesView
 from lumibot_duckdb.windows.window import MemoryBudget, SlidingWindow
 
 _OF_DATA = frozenset(("df", "timestep", "asset", "quote", "datalines"))
-"""Attributes by which Lumibot tells its `Data` from a frame."""
+"""Attributes that Lumibot looks for to recognise a `Data`; a frame has none of them."""
 
 
 class RowTimes(Protocol):
@@ -30,14 +31,20 @@ class RowTimes(Protocol):
         """Return the first row at or after a time; `len(self)` past the last."""
 
     def index(self, start: int, stop: int) -> pd.DatetimeIndex:
-        """Return rows `[start, stop)` of the index that Lumibot's frames have."""
+        """Return rows `[start, stop)` of the index of Lumibot's frames."""
 
 
 class FramedSeries:
-    """Stands where Lumibot holds a frame, and answers with rows of it.
+    """Takes the place of a frame and returns ranges of its rows.
 
-    `load(start, stop)` makes rows; `columns` names the frame's. What is asked of it as of a `DataFrame` (attributes,
-    `[]`, `len`) is asked of the whole frame, which is read for that.
+    Attributes and `[]` of a `DataFrame` work, too, but read the whole frame.
+
+    Parameters:
+        rows: the rows and their times.
+        load: makes rows `[start, stop)` of the frame.
+        budget: the memory shared with other windows.
+        columns: the columns of the frame.
+        weight: the larger, the fewer rows are read ahead.
     """
 
     def __init__(
@@ -59,22 +66,22 @@ class FramedSeries:
 
     @staticmethod
     def _loading(load: Callable[[int, int], BarTable]) -> Callable[[int, int], BarTable]:
-        """Return what makes the rows of a window; a function of its own, so that no window holds its series."""
+        """Return the function that loads a window. It must not refer to the series, so that both can be freed."""
         return load
 
     def __len__(self) -> int:
         return self._size
 
     def frame(self, start: int, stop: int) -> pd.DataFrame:
-        """Return rows `[start, stop)`, cut to those that there are; the frame is the caller's."""
+        """Return the rows of `[start, stop)` that exist, as a frame that belongs to the caller."""
         start, stop, _ = slice(start, stop).indices(self._size)
         first, table = self._window.cover(start, max(start, stop))
         return table.frame(start - first, max(start, stop) - first)
 
     def value(self, column: str, row: int) -> Any:
-        """Return one value, as NumPy has it. Raises `IndexError` for a row that there is not, `KeyError` likewise."""
+        """Return one value, a NumPy scalar. Raises `IndexError` or `KeyError` for an unknown row or column."""
         if not 0 <= row < self._size:
-            raise IndexError(f"row {row} is outside of the {self._size} rows")
+            raise IndexError(f"row {row} is outside of the {self._size} rows of the series")
         first, table = self._window.cover(row, row + 1)
         return table.columns[column][row - first]
 
@@ -96,11 +103,14 @@ class FramedSeries:
 
 @dataclass(frozen=True)
 class Shape:
-    """How the frame is made of stored columns.
+    """How a frame is made from stored columns.
 
-    `make` turns arrays of the columns in `reads` into those in `columns`, in their order. For the derived ones it is
-    given `look_back` rows more, before the first, where there are any. `index` makes the index out of bar starts
-    (seconds, UTC); None: the series' own, in New York's time.
+    Parameters:
+        columns: the columns of the frame, in their order.
+        reads: the stored columns that they are made from.
+        make: turns arrays of `reads` into arrays of `columns`.
+        look_back: rows before the first that `make` is also given, if there are any, for derived columns.
+        index: makes the index from bar starts (seconds, UTC); by default that of the series, in New York time.
     """
 
     columns: Sequence[str]
@@ -111,7 +121,7 @@ class Shape:
 
 
 def price_change(close: Values) -> Values:
-    """Return the change from each close to the next, as a share of the former: pandas' `pct_change`."""
+    """Return the relative change from each close to the next, with the arithmetic of pandas' `pct_change`."""
     change = np.full(len(close), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         change[1:] = close[1:] / close[:-1] - 1
@@ -119,13 +129,13 @@ def price_change(close: Values) -> Values:
 
 
 def frame_of_bars(view: SeriesView, shape: Shape, budget: MemoryBudget, *, weight: int = 1) -> FramedSeries:
-    """Return the frame that has a row for each bar of a series. The larger `weight`, the less is read ahead."""
+    """Return a frame with a row for each bar of a series. The larger `weight`, the fewer rows are read ahead."""
     rows, load = rows_of_bars(view, shape)
     return FramedSeries(rows, load, budget, columns=shape.columns, weight=weight)
 
 
 def rows_of_bars(view: SeriesView, shape: Shape) -> tuple[PagedTimes, Callable[[int, int], BarTable]]:
-    """Return a row for each bar of a series, and what makes rows of the frame that has them."""
+    """Return a row for each bar of a series, and the function that makes rows of the frame."""
     times = PagedTimes(view)
     index_of = shape.index or view.index_of
 

@@ -1,4 +1,4 @@
-"""The bar times of a series on its own, by row: where each page begins is held, the rest is read when needed."""
+"""The bar times of a series by row, read in pages. Only the time at which each page begins is always in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.windows.series_view import SECOND, Int64Array, SeriesView
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
+from lumibot_duckdb.windows.series_view import SeriesView
 
 PAGE_ROWS = 1_024
 
@@ -18,7 +19,7 @@ Page: TypeAlias = "tuple[int, int, Int64Array]"
 class PagedTimes:
     """Rows of a series and their times (nanoseconds, UTC, increasing).
 
-    Two pages of times are held: the one in use, and the one before it, which a look-back alternates with.
+    Two pages are kept: the latest, and the one before it, since requests for the past alternate with the present.
     """
 
     def __init__(self, view: SeriesView) -> None:
@@ -27,9 +28,9 @@ class PagedTimes:
         self._size = len(times)
         self._page_times = times[::PAGE_ROWS].copy()
         self._last = int(times[-1]) if self._size else 0
-        self._all_times: Int64Array | None = times  # until the first page is made of them
-        nothing: Int64Array = np.empty(0, np.int64)
-        self._pages: tuple[Page, Page] = ((0, 0, nothing), (0, 0, nothing))
+        self._all_times: Int64Array | None = times  # until the first page is read
+        no_page: Page = (0, 0, np.empty(0, np.int64))
+        self._pages: tuple[Page, Page] = (no_page, no_page)
 
     def __len__(self) -> int:
         return self._size
@@ -41,7 +42,7 @@ class PagedTimes:
 
     def row_at(self, time: int) -> int:
         """Return the last row at or before a time; -1 before the first."""
-        seconds = time // SECOND
+        seconds = time // NANOSECONDS_PER_SECOND
         if seconds >= self._last:
             return self._size - 1
         place = int(self._page_times.searchsorted(seconds, side="right")) - 1
@@ -55,7 +56,7 @@ class PagedTimes:
         return self.row_at(time - 1) + 1
 
     def index(self, start: int, stop: int) -> pd.DatetimeIndex:
-        """Return rows `[start, stop)` of the index that the series' own frame has."""
+        """Return rows `[start, stop)` of the index of the series' own frame."""
         if start >= stop:
             return self._view.index_of(np.empty(0, np.int64))
         first, within = self.covering(start, stop)
@@ -63,7 +64,7 @@ class PagedTimes:
         return self._view.index_of(times[start - first : stop - first])
 
     def covering(self, start: int, stop: int) -> tuple[int, TimeRange]:
-        """Return the range of time of the pages that hold rows `[start, stop)` (at least one), and its first row."""
+        """Return the first row of the pages that hold rows `[start, stop)` (at least one), and their range of time."""
         first, after = start // PAGE_ROWS, (stop - 1) // PAGE_ROWS + 1
         end = self._page_times.item(after) if after < len(self._page_times) else self._last + 1
         return first * PAGE_ROWS, TimeRange(self._page_times.item(first), end)
@@ -78,6 +79,6 @@ class PagedTimes:
         first, within = self.covering(row, row + 1)
         known, self._all_times = self._all_times, None
         seconds = self._view.bars(within, columns=()).times if known is None else known[first : first + PAGE_ROWS]
-        page = (first, first + len(seconds), seconds * SECOND)
+        page = (first, first + len(seconds), seconds * NANOSECONDS_PER_SECOND)
         self._pages = (page, latest)
         return page

@@ -1,4 +1,4 @@
-"""What a backtest sees of a series of which Lumibot would have downloaded some ranges, and made up rows of its own."""
+"""What a backtest sees of a series that Lumibot would have downloaded in ranges, with rows that it would have added."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.bar_starts import starts_of
-from lumibot_duckdb.windows.series_view import MENDED_COLUMNS, SECOND, Int64Array, SeriesView
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
+from lumibot_duckdb.storage.times import bar_starts as starts_of
+from lumibot_duckdb.windows.series_view import REPAIRED_COLUMNS, SeriesView
 
 
 @dataclass(frozen=True)
 class Additions:
-    """What the frames have that the store has not.
+    """What frames have beyond the stored bars.
 
-    `rows` are bars by start (UTC), in columns of the series; what they lack is missing. `dtypes` replaces the stored
-    dtypes of some columns. `columns` are made for each frame, by name, from its bar starts (ns) and whether it is the
-    whole series or a piece of it; `order` is that of all.
+    Parameters:
+        rows: further rows by bar start (UTC). Columns of the series that they lack are missing values.
+        dtypes: dtypes of columns that differ from the stored ones.
+        columns: further columns. Each function gets the bar starts of a frame (ns) and whether it is the whole series.
+        order: all columns in their order; by default those of the series.
     """
 
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -36,9 +39,14 @@ class Additions:
 
 
 class RangesView(SeriesView):
-    """Bars of a pinned series inside of some ranges (sorted, apart from each other), and rows that are not stored.
+    """The bars of a pinned series in some ranges, and rows that are not stored.
 
-    `times` are the starts of all these rows, as whoever makes the view has just read them.
+    Parameters:
+        storage: the storage.
+        pin: the pinned series.
+        ranges: the visible ranges, sorted and disjoint.
+        additions: what frames have beyond the stored bars.
+        times: the starts of all these rows, which the caller has just read.
     """
 
     def __init__(
@@ -80,22 +88,22 @@ class RangesView(SeriesView):
 
     @property
     def complete_from(self) -> EpochSeconds | None:
-        """Start of the first row from which on no row lacks a value once it is filled; None: not known."""
-        if self._stored_gaps & MENDED_COLUMNS:
+        """Start of the first row from which on no filled row lacks a value; None if unknown."""
+        if self._stored_gaps & REPAIRED_COLUMNS:
             return None
-        lacking = any(column.has_nulls and column.name in MENDED_COLUMNS for column in self.facts.columns)
+        lacking = any(column.has_nulls and column.name in REPAIRED_COLUMNS for column in self.facts.columns)
         return self._first_stored if lacking else self.facts.first
 
     def surely_has(self, column: str, time: EpochSeconds) -> bool:
-        """Tell whether the row at `time` is known, without reading it, to have a value in a column."""
+        """Whether the row at `time` has a value in a column, if that is known without reading it; else False."""
         return column not in self._stored_gaps and not np.isin(time, self._added_times)
 
     def frame_columns(self) -> list[str]:
-        """Return the columns that `frame` has."""
+        """Return the columns of `frame`."""
         return list(self._additions.order) or super().frame_columns()
 
     def times(self) -> Int64Array:
-        """Return the starts of all rows. Those that were given are handed on once and not kept."""
+        """Return the starts of all rows. The given ones are returned once and not kept; later they are read."""
         times, self._read = self._read, None
         return times if times is not None else self._read_times()
 
@@ -106,11 +114,11 @@ class RangesView(SeriesView):
         return self._storage.read_bars(self._pin, within, columns, remember=False)
 
     def _inside(self, within: TimeRange) -> list[TimeRange]:
-        """Return what of a range the view sees of the store."""
+        """Return the visible parts of a range."""
         return clipped(self._ranges, within)
 
     def bars(self, within: TimeRange, columns: Sequence[str] | None = None) -> BarArrays:
-        """Return the rows in a range, all stored columns unless some are named."""
+        """Return the rows in a range, with all stored columns unless some are named."""
         names = [column.name for column in self.facts.columns] if columns is None else list(columns)
         pieces = [self._stored(piece, names) for piece in self._inside(within) or [TimeRange(0, 0)]]
         low, high = self._added_times.searchsorted((within.start, within.end))
@@ -135,7 +143,7 @@ class RangesView(SeriesView):
         return BarArrays(self._added_times[low:high], columns)
 
     def frame(self, within: TimeRange | None = None) -> pd.DataFrame:
-        """Return rows as the frame that Lumibot would be given, by bar start (New York)."""
+        """Return rows as the frame that Lumibot would get, by bar start (New York time)."""
         pieces = self._ranges if within is None else self._inside(within)
         frames = [self._storage.read_pandas(self._pin, piece) for piece in pieces or [TimeRange(0, 0)]]
         frame = frames[0] if len(frames) == 1 else pd.concat(frames)
@@ -178,12 +186,12 @@ class RangesView(SeriesView):
         return None
 
     def session_bounds(self) -> Int64Array:
-        """Return all bar starts, which merge to the same index as the bounds of days do."""
+        """Return all bar starts, which make the same merged index as the first and last ones of each day."""
         return self._read_times()
 
 
 def clipped(ranges: Sequence[TimeRange], within: TimeRange) -> list[TimeRange]:
-    """Return the parts of ranges that lie within another."""
+    """Return the parts of ranges that lie within another range."""
     bounds = [(max(piece.start, within.start), min(piece.end, within.end)) for piece in ranges]
     return [TimeRange(start, end) for start, end in bounds if start < end]
 
@@ -191,14 +199,14 @@ def clipped(ranges: Sequence[TimeRange], within: TimeRange) -> list[TimeRange]:
 def bar_starts(
     storage: DataStorageInterface, pin: SeriesPin, ranges: Sequence[TimeRange], added: Int64Array
 ) -> Int64Array:
-    """Return the starts of the pinned bars inside of some ranges, and of added rows, sorted."""
+    """Return the sorted starts of the pinned bars in some ranges and of added rows."""
     pieces = [storage.read_bars(pin, piece, (), remember=False).times for piece in ranges]
     stored = pieces[0] if len(pieces) == 1 else np.concatenate([added[:0], *pieces])
     return np.union1d(stored, added) if len(added) else stored
 
 
 def empty_rows(starts: Sequence[EpochSeconds]) -> pd.DataFrame:
-    """Return rows without any values, by bar start (UTC)."""
-    index = pd.DatetimeIndex(np.array(starts, dtype=np.int64) * SECOND, tz="UTC", name="datetime")
+    """Return rows without columns, by bar start (UTC)."""
+    index = pd.DatetimeIndex(np.array(starts, dtype=np.int64) * NANOSECONDS_PER_SECOND, tz="UTC", name="datetime")
     rows: pd.DataFrame = pd.DataFrame(index=index)
     return rows

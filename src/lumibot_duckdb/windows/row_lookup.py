@@ -9,7 +9,7 @@ from lumibot_duckdb.storage.times import epoch_nanoseconds
 from lumibot_duckdb.windows.bar_rows import BarRows
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.lumibot_contract.frameless_data import BarState
+    from lumibot_duckdb.lumibot_contract.data_entity_hooks import BarState
 
 Place: TypeAlias = "tuple[dt.datetime, int, bool, int]"
 """A time, the row of the last bar at or before it, whether that bar has closed, and the time in nanoseconds."""

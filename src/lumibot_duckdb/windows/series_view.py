@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,24 +17,23 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.bar_starts import starts_of
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND
+from lumibot_duckdb.storage.times import Int64Array as Int64Array
+from lumibot_duckdb.storage.times import bar_starts as starts_of
 
-Int64Array: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
+SECOND = NANOSECONDS_PER_SECOND
 
-SECOND = 1_000_000_000
-"""Nanoseconds."""
-
-MENDED_COLUMNS = frozenset(("open", "high", "low", "close", "volume", "dividend", "stock_splits"))
-"""Columns of which `Data.get_bars` mends gaps on every call."""
+REPAIRED_COLUMNS = frozenset(("open", "high", "low", "close", "volume", "dividend", "stock_splits"))
+"""Columns whose gaps `Data.get_bars` fills, or whose incomplete rows it drops, on every call."""
 
 DAY_ENDS = 23 * 3600 + 59 * 60
-"""Second of the day after which Lumibot drops minute bars (`Data`'s default trading hours end at 23:59:00)."""
+"""Second of the day after which Lumibot drops minute bars: `Data`'s default trading hours end at 23:59:00."""
 
 
 class SeriesView:
-    """All bars of a pinned series, and the facts of the whole that Lumibot finds out by looking at every bar.
+    """All bars of a pinned series, and `facts` about the whole that Lumibot learns from every bar.
 
-    `facts` describes the bars that are seen; `label` names the series for people. Times are epoch seconds, UTC.
+    `facts` describes the visible bars; `label` names the series in messages. Times are epoch seconds, UTC.
     """
 
     def __init__(self, storage: DataStorageInterface, pin: SeriesPin) -> None:
@@ -46,15 +44,15 @@ class SeriesView:
 
     @property
     def complete_from(self) -> EpochSeconds | None:
-        """Start of the first row from which on no row lacks a value of a bar once it is filled; None: not known."""
+        """Start of the first row from which on no filled row lacks a value; None if unknown."""
         return None if _has_gaps(self.facts.columns) else self.facts.first
 
     def surely_has(self, column: str, time: EpochSeconds) -> bool:
-        """Tell whether the row at `time` is known, without reading it, to have a value in a column."""
+        """Whether the row at `time` has a value in a column, if that is known without reading it; else False."""
         return not any(described.name == column and described.has_nulls for described in self.facts.columns)
 
     def frame_columns(self) -> list[str]:
-        """Return the columns that `frame` has."""
+        """Return the columns of `frame`."""
         return [column.name for column in self.facts.columns]
 
     def times(self) -> Int64Array:
@@ -62,11 +60,11 @@ class SeriesView:
         return self._storage.read_bars(self._pin, columns=(), remember=False).times
 
     def bars(self, within: TimeRange, columns: Sequence[str] | None = None) -> BarArrays:
-        """Return the bars in a range, all columns unless some are named."""
+        """Return the bars in a range, with all columns unless some are named."""
         return self._storage.read_bars(self._pin, within, columns, remember=False)
 
     def frame(self, within: TimeRange | None = None) -> pd.DataFrame:
-        """Return bars as the frame that Lumibot would be given."""
+        """Return bars as the frame that Lumibot would get."""
         return self._storage.read_pandas(self._pin, within)
 
     def last_time_at_or_before(self, time: EpochSeconds, column: str | None = None) -> EpochSeconds | None:
@@ -74,23 +72,23 @@ class SeriesView:
         return self._storage.last_time_at_or_before(self._pin, time, column)
 
     def session_bounds(self) -> Int64Array:
-        """Return, a row for each New York day with bars, its first and its last bar start (n x 2)."""
+        """Return the first and the last bar start of each New York day with bars, one row a day (n x 2)."""
         return self._storage.session_bounds(self._pin)
 
     def index_of(self, times: Int64Array) -> pd.DatetimeIndex:
-        """Return bar starts as the index of the frames that Lumibot works with."""
-        index = pd.DatetimeIndex(times * SECOND, tz="UTC", name="datetime").as_unit(self.facts.index_unit)
-        local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
+        """Return bar starts as an index of Lumibot's frames (New York time)."""
+        index = pd.DatetimeIndex(times * NANOSECONDS_PER_SECOND, tz="UTC", name="datetime")
+        local: pd.DatetimeIndex = index.as_unit(self.facts.index_unit).tz_convert(LUMIBOT_DEFAULT_PYTZ)
         return local
 
 
 class TradingHoursView(SeriesView):
-    """A series of which some bars lie outside of Lumibot's trading hours; `Data` drops those, so they are not seen."""
+    """A series without its bars outside of Lumibot's trading hours, which `Data` drops."""
 
     def __init__(self, storage: DataStorageInterface, pin: SeriesPin) -> None:
         super().__init__(storage, pin)
         times = super().times()
-        local = pd.DatetimeIndex(times * SECOND, tz="UTC").tz_convert(LUMIBOT_DEFAULT_PYTZ)
+        local = pd.DatetimeIndex(times * NANOSECONDS_PER_SECOND, tz="UTC").tz_convert(LUMIBOT_DEFAULT_PYTZ)
         seconds = (local.hour * 3600 + local.minute * 60 + local.second).to_numpy()
         self._times: Int64Array = times[seconds <= DAY_ENDS]
         first, last = (int(self._times[end]) if len(self._times) else None for end in (0, -1))
@@ -107,7 +105,7 @@ class TradingHoursView(SeriesView):
         return BarArrays(found.times[kept], {name: values[kept] for name, values in found.columns.items()})
 
     def frame(self, within: TimeRange | None = None) -> pd.DataFrame:
-        """Return bars as the frame that Lumibot would be given, before it drops what is outside of trading hours."""
+        """Return bars as the frame that Lumibot would get; the whole frame includes the bars that it drops."""
         found = super().frame(within)
         if within is None:
             return found
@@ -116,19 +114,19 @@ class TradingHoursView(SeriesView):
         return traded
 
     def last_time_at_or_before(self, time: EpochSeconds, column: str | None = None) -> EpochSeconds | None:
-        """Return the start of the last bar at or before `time`; with `column`, of the stored ones, hours or not."""
+        """Return the start of the last bar at or before `time`; with `column`, whether in trading hours or not."""
         if column is not None:
             return super().last_time_at_or_before(time, column)
         place = int(self._times.searchsorted(time, side="right"))
         return int(self._times[place - 1]) if place else None
 
     def session_bounds(self) -> Int64Array:
-        """Return all bar starts, which merge to the same index as the bounds of days do."""
+        """Return all bar starts, which make the same merged index as the first and last ones of each day."""
         return self._times
 
 
 def _has_gaps(columns: Sequence[ColumnSpec]) -> bool:
-    return any(column.has_nulls and column.name in MENDED_COLUMNS for column in columns)
+    return any(column.has_nulls and column.name in REPAIRED_COLUMNS for column in columns)
 
 
 def view_of(storage: DataStorageInterface, pin: SeriesPin, timestep: str) -> SeriesView:

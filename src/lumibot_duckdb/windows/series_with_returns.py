@@ -1,4 +1,4 @@
-"""A framed series that hands out frames with returns, which Lumibot's `Bars` would otherwise compute on every call."""
+"""A framed series whose frames include the returns that Lumibot's `Bars` would otherwise compute on every call."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from lumibot_duckdb.windows.bar_table import BarTable, slice_index
 from lumibot_duckdb.windows.framed_series import FramedSeries
 
 RETURN = "return"
-_NONE_YET = {0: {RETURN: float("nan")}}
+_NO_FIRST_RETURN = {0: {RETURN: float("nan")}}
 
 
 class SeriesWithReturns(FramedSeries):
-    """Its windows have a column more than the frame that it stands for. `load` makes rows of the latter."""
+    """A framed series whose windows have a `return` column, which the frame and `load` do not have."""
 
     @staticmethod
     def _loading(load: Callable[[int, int], BarTable]) -> Callable[[int, int], BarTable]:
         return lambda start, stop: _with_returns(load(start, stop))
 
     def frame(self, start: int, stop: int) -> pd.DataFrame:
-        """Return rows `[start, stop)`, cut to those that there are, without returns."""
+        """Return the rows of `[start, stop)` that exist, without returns."""
         plain: pd.DataFrame = super().frame(start, stop).drop(columns=RETURN)
         return plain
 
     def bars(self, start: int, stop: int) -> pd.DataFrame:
-        """Return rows `[start, stop)`, all of which there must be, with the return from each close to the next."""
+        """Return rows `[start, stop)`, which must exist, with returns. The first row's is NaN, as in `Bars`."""
         first, table = self._window.cover(start, stop)
         begin, end = start - first, stop - first
-        frame: pd.DataFrame = table.patched(begin, end, slice_index(table.index, begin, end), _NONE_YET)
+        frame: pd.DataFrame = table.patched(begin, end, slice_index(table.index, begin, end), _NO_FIRST_RETURN)
         return frame
 
 

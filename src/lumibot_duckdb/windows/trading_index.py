@@ -1,6 +1,6 @@
-"""The time index of a backtest: every bar time that its series share, and their days.
+"""The time index of a backtest, which its series share, and the days of that index.
 
-Lumibot's pandas source lays all series on one merged time index. Here that index exists once, and each series is a
+Lumibot's pandas source aligns all series with one merged time index. Here that index exists once, and each series has a
 range of its rows.
 """
 
@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.windows.series_view import Int64Array
+from lumibot_duckdb.storage.times import Int64Array
 
 NANOSECONDS = {"minute": 60_000_000_000, "hour": 3_600_000_000_000, "day": 86_400_000_000_000}
 
@@ -20,8 +20,8 @@ NANOSECONDS = {"minute": 60_000_000_000, "hour": 3_600_000_000_000, "day": 86_40
 def session_minutes(times: pd.DatetimeIndex, sessions: pd.DataFrame, until: pd.Timestamp) -> pd.DatetimeIndex:
     """Return every minute from the first to the last bar of each day, up to `until`.
 
-    `times` are sorted; `sessions` has a row for each of their days, with its first and last time in `market_open` and
-    `market_close`. Minutes count from the very first time, as `PandasData.clean_trading_times` has it.
+    `times` are sorted. `sessions` has a row for each of their days, with its first and last time in `market_open` and
+    `market_close`. As in `PandasData.clean_trading_times`, minutes count from the very first time.
     """
     nanoseconds = times.as_unit("ns").asi8
     anchor, minute = int(nanoseconds[0]), NANOSECONDS["minute"]
@@ -34,13 +34,14 @@ def session_minutes(times: pd.DatetimeIndex, sessions: pd.DataFrame, until: pd.T
     steps = np.concatenate(counts) if counts else np.empty(0, dtype=np.int64)
     index = pd.DatetimeIndex(steps * minute + anchor, tz="UTC").as_unit(times.unit).tz_convert(times.tz)
     if len(steps) and steps[-1] - steps[0] == len(steps) - 1:
-        index = pd.date_range(index[0], periods=len(steps), freq="min", unit=times.unit)  # as pandas leaves it there
+        # pandas leaves a frequency on minutes without a gap
+        index = pd.date_range(index[0], periods=len(steps), freq="min", unit=times.unit)
     minutes: pd.DatetimeIndex = index.rename(times.name)
     return minutes
 
 
 class TradingIndex:
-    """A sorted, unique, tz-aware index with what is derived from it once and used by every series on it."""
+    """A sorted, unique, tz-aware index, with what every series on it needs and is derived once."""
 
     _latest: ClassVar[weakref.ref[TradingIndex] | None] = None
 
@@ -52,7 +53,7 @@ class TradingIndex:
 
     @classmethod
     def of(cls, index: pd.DatetimeIndex) -> TradingIndex:
-        """Return the trading index of this very index object; the series of a backtest are given the same one."""
+        """Return the trading index of this index object, the same one for all series of a backtest."""
         latest = cls._latest() if cls._latest is not None else None
         if latest is None or latest.index is not index:
             latest = cls(index)
@@ -63,7 +64,7 @@ class TradingIndex:
         return len(self.nanoseconds)
 
     def days(self) -> tuple[Int64Array, Int64Array, Int64Array]:
-        """Return, for each local calendar day with rows: its first row, its midnight (ns, UTC), its day number."""
+        """Return the first row, the midnight (ns, UTC) and the number of each local calendar day with rows."""
         if self._days is None and len(self) == 0:
             self._days = (self.nanoseconds, self.nanoseconds, self.nanoseconds)
         elif self._days is None:
@@ -76,10 +77,10 @@ class TradingIndex:
         return self._days
 
     def bar_length(self, start: int, stop: int, unit: str) -> int | None:
-        """Return how long an intraday bar of rows `[start, stop)` takes to close, in nanoseconds; None for days.
+        """Return the nanoseconds that an intraday bar of rows `[start, stop)` takes to close; None for days.
 
-        The rule is Lumibot's (`lumibot.entities.data`): the larger of the nominal step and the most common spacing
-        within sessions, the smaller spacing of a tie.
+        By Lumibot's rule (`lumibot.entities.data`) this is the larger of the nominal step and the most common spacing
+        within sessions; of equally common ones, the smallest.
         """
         if unit not in ("minute", "hour"):
             return None
@@ -92,7 +93,7 @@ class TradingIndex:
         return max(NANOSECONDS[unit], common if counts.get(common, 0) > 0 else 0)
 
     def _session_gaps(self, start: int, stop: int) -> Int64Array:
-        """Return the gap after each row of `[start, stop)`, 0 where a new session begins after it."""
+        """Return the time between each row of `[start, stop)` and the next; 0 where the next begins a new session."""
         gaps = np.diff(self.nanoseconds[start : stop + 1])
         last_rows = self.days()[0][1:] - 1
         ends = last_rows[slice(*last_rows.searchsorted((start, start + len(gaps))))] - start
@@ -100,10 +101,10 @@ class TradingIndex:
         return gaps
 
     def _all_gaps(self) -> dict[int, int]:
-        """Return how often each gap within sessions occurs."""
+        """Return how often each spacing within sessions occurs."""
         if self._gaps is None:
             gaps = self._session_gaps(0, len(self))
-            others = gaps[gaps != NANOSECONDS["minute"]]  # nearly all are a minute; sorting those would cost most
+            others = gaps[gaps != NANOSECONDS["minute"]]  # sorting the many minutes would take most of the time
             values, counts = np.unique(others, return_counts=True)
             self._gaps = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
             self._gaps[NANOSECONDS["minute"]] = len(gaps) - len(others)

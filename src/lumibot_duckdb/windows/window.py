@@ -1,7 +1,17 @@
-"""The sliding window over one series, and the memory budget that all windows share.
+"""How a window decides what to load, and the memory budget that all windows of a backtest share.
 
-A window holds consecutive rows of a series. Asking for rows outside of it loads them anew, together with a stretch
-ahead that doubles as long as the requests walk forward, so that a backtest reads its data once, in few growing gulps.
+A window (`SlidingWindow`) holds consecutive rows of one series. A request for rows inside of it is answered from
+memory. A request for any row outside of it loads new rows, which replace the old ones:
+
+- **The rows of the request**, always.
+- **Rows ahead of them**, since a backtest walks forward: 1,024 at first, and twice as many each time a load continues
+  where the window was, up to 65,536. After a jump (the request begins before or beyond the window) it is 1,024 again.
+- **Rows behind them**, if requests alternate between two places, such as the price now and a bar 900 minutes ago. Then
+  the window reaches from the earlier place to the later one, so that neither makes it load again.
+
+Reading ahead and behind is limited to a quarter of the window's even share of the budget (`MemoryBudget`). When all
+windows together exceed the budget, those not used for longest are emptied until an eighth of it is free. An emptied
+window loads its rows again at its next request. Rows that exceed the whole budget are returned but not kept.
 """
 
 from __future__ import annotations
@@ -13,35 +23,35 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 DEFAULT_MAX_MEMORY = 256 * 1024 * 1024
-"""Bytes that the windows of one backtest may hold together, unless told otherwise."""
+"""Bytes that the windows of one backtest may hold together by default."""
 
-FIRST_STRETCH = 1_024
-"""Rows read ahead at the first load; doubles from there."""
+FIRST_READ_AHEAD = 1_024
+"""Rows read ahead at the first load and after a jump."""
 
-LARGEST_STRETCH = 65_536
-"""Rows read ahead at most: some seventy sessions of minutes, beyond which a larger gulp saves nothing."""
+LARGEST_READ_AHEAD = 65_536
+"""Rows read ahead at most: some 170 regular sessions of minutes. Larger loads save no more time."""
 
 
 class Rows(Protocol):
-    """Loaded rows, whatever they are made of."""
+    """Loaded rows of any kind."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes that they hold in memory."""
+        """Bytes that they take in memory."""
 
 
 class Holder(Protocol):
-    """What holds rows at the expense of a budget."""
+    """Anything that holds memory of a budget, such as a window."""
 
     last_used: int
-    """The budget's clock when they were last asked for."""
+    """The budget's `clock` at the latest request."""
 
     @property
     def nbytes(self) -> int:
         """Bytes held now."""
 
     def drop(self) -> None:
-        """Let go of the rows."""
+        """Free the memory."""
 
 
 RowsT = TypeVar("RowsT", bound=Rows)
@@ -49,7 +59,7 @@ RowsT = TypeVar("RowsT", bound=Rows)
 
 @dataclass(slots=True)
 class WindowStatistics:
-    """What the windows of one budget did so far. `lookups` that did not load were answered from memory."""
+    """What the windows of one budget have done. `lookups` without a load were answered from memory."""
 
     lookups: int = 0
     loads: int = 0
@@ -58,7 +68,14 @@ class WindowStatistics:
 
 
 class MemoryBudget:
-    """Bytes shared by many windows; those that were not used for longest are dropped when they outgrow it."""
+    """The bytes that many windows share. When they hold more, those not used for longest are emptied.
+
+    Parameters:
+        max_bytes: bytes that all windows may hold together.
+
+    Raises:
+        ValueError: if `max_bytes` is not positive.
+    """
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_MEMORY) -> None:
         if max_bytes <= 0:
@@ -66,37 +83,38 @@ class MemoryBudget:
         self.max_bytes = max_bytes
         self.statistics = WindowStatistics()
         self.clock = 0
+        """Number of loads so far, by which holders remember when they were last used."""
         self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
-        self._at_most = 0  # bytes held when they were last counted, and those loaded since
+        self._held_at_most = 0  # bytes held when they were last counted, plus those loaded since
         self._lock = threading.Lock()
 
     def register(self, holder: Holder) -> None:
-        """Count the bytes that a window (or the like) holds from now on, as long as it lives."""
+        """Count what a holder holds, from now on and as long as it exists."""
         with self._lock:
             self._holders.add(holder)
 
-    def share(self) -> int:
-        """Return the bytes that one window may take for reading ahead: a quarter of an even share."""
+    def read_ahead_bytes(self) -> int:
+        """Return the bytes that one window may read ahead: a quarter of an even share of the budget."""
         return self.max_bytes // (4 * max(1, len(self._holders)))
 
     def held(self) -> int:
-        """Return the bytes that all windows hold now."""
+        """Return the bytes that all holders hold now."""
         return sum(holder.nbytes for holder in list(self._holders))
 
-    def settle(self, latest: Holder, rows: int) -> None:
-        """Account for a load of `latest` (no rows: it is no window); once the budget is spent, drop others, longest
-        unused first.
+    def record_load(self, latest: Holder, rows: int) -> None:
+        """Count a load of `rows` rows by `latest` (0 rows for a holder that is no window), and stay within the budget.
 
-        An eighth of the budget is freed then, so that not every load has to count all that is held.
+        If the budget is exceeded, other holders are emptied, longest unused first, until an eighth of it is free. So
+        not every load has to count what all of them hold.
         """
         with self._lock:
             self.clock += 1
             self.statistics.loads += rows > 0
             self.statistics.rows_loaded += rows
-            self._at_most += latest.nbytes
-            if self._at_most <= self.max_bytes:
+            self._held_at_most += latest.nbytes
+            if self._held_at_most <= self.max_bytes:
                 return
-            held = self._at_most = self.held()
+            held = self._held_at_most = self.held()
             if held <= self.max_bytes:
                 return
             enough = self.max_bytes - self.max_bytes // 8
@@ -104,7 +122,7 @@ class MemoryBudget:
                 if holder is latest or holder.nbytes == 0:
                     continue
                 held -= holder.nbytes
-                self._at_most = held
+                self._held_at_most = held
                 holder.drop()
                 self.statistics.evictions += 1
                 if held <= enough:
@@ -112,11 +130,16 @@ class MemoryBudget:
 
 
 class SlidingWindow(Generic[RowsT]):
-    """The rows `[start, stop)` of a series of `size` rows, moved by what is asked of it.
+    """Consecutive rows of a series in memory, moved by the requests. The module's docstring says what is loaded.
 
-    `load(start, stop)` reads rows; `row_bytes` estimates one row's memory; `weight` says how many stored bars go into a
-    row, so that reading ahead costs the same whatever the rows are. Safe to use from several threads: what `cover`
-    returns stays valid for the caller whatever other threads ask.
+    Threads may share a window: rows that `cover` returned stay valid when another thread moves it.
+
+    Parameters:
+        size: the number of rows of the series.
+        load: reads rows `[start, stop)` of it.
+        budget: the memory shared with other windows.
+        row_bytes: an estimate of the memory that one row takes.
+        weight: stored bars that one row is made of. The more, the fewer rows are read ahead.
     """
 
     def __init__(
@@ -133,10 +156,10 @@ class SlidingWindow(Generic[RowsT]):
         self._budget = budget
         self._statistics = budget.statistics
         self._row_bytes = max(1, row_bytes)
-        self._first_stretch = max(2, FIRST_STRETCH // weight)
-        self._largest_stretch = max(2, LARGEST_STRETCH // weight)
-        self._stretch = self._first_stretch
-        self._reach = 0
+        self._first_read_ahead = max(2, FIRST_READ_AHEAD // weight)
+        self._largest_read_ahead = max(2, LARGEST_READ_AHEAD // weight)
+        self._read_ahead = self._first_read_ahead
+        self._look_back = 0
         self._current: tuple[int, int, RowsT] | None = None
         self._lock = threading.Lock()
         budget.register(self)
@@ -148,11 +171,11 @@ class SlidingWindow(Generic[RowsT]):
         return 0 if current is None else current[2].nbytes
 
     def drop(self) -> None:
-        """Let go of the rows; they are read again when they are asked for."""
+        """Empty the window. Its rows are loaded again at the next request."""
         self._current = None
 
     def cover(self, start: int, stop: int) -> tuple[int, RowsT]:
-        """Return `(first, rows)` where `rows` are consecutive from row `first` on and cover `[start, stop)`."""
+        """Return `(first, rows)`: consecutive rows from row `first` on that include `[start, stop)`."""
         self.last_used = self._budget.clock
         self._statistics.lookups += 1
         current = self._current
@@ -165,28 +188,25 @@ class SlidingWindow(Generic[RowsT]):
         current = self._current
         if current is not None and current[0] <= start and stop <= current[1]:
             return current[0], current[2]
-        first, last = self._plan(current, start, stop)
+        first, last = self._rows_to_load(current, start, stop)
         self._current = None
         rows = self._load(first, last)
         if rows.nbytes <= self._budget.max_bytes:
             self._current = (first, last, rows)
-        self._budget.settle(self, last - first)
+        self._budget.record_load(self, last - first)
         return first, rows
 
-    def _plan(self, current: tuple[int, int, RowsT] | None, start: int, stop: int) -> tuple[int, int]:
-        """Decide what to load: what is asked, what recent requests looked back on, and a stretch ahead."""
-        affordable = max(FIRST_STRETCH // 8, self._budget.share() // self._row_bytes)
-        walks_on = current is not None and current[0] <= start <= current[1]
-        if walks_on and current is not None:
-            self._stretch = min(self._stretch * 2, self._largest_stretch)
+    def _rows_to_load(self, current: tuple[int, int, RowsT] | None, start: int, stop: int) -> tuple[int, int]:
+        """Return the rows to load for a request of `[start, stop)` that the `current` ones do not include."""
+        affordable = max(FIRST_READ_AHEAD // 8, self._budget.read_ahead_bytes() // self._row_bytes)
+        if current is not None and current[0] <= start <= current[1]:
+            self._read_ahead = min(self._read_ahead * 2, self._largest_read_ahead)
         else:
-            self._stretch = self._first_stretch
-            self._reach = 0
-        if current is not None and start < current[0] and stop > current[0] - LARGEST_STRETCH // 16:
-            # Two places of the same series are in use, e.g. the price now and a look-back: keep both in one window.
-            self._reach = max(self._reach, min(current[1], stop + self._stretch) - start)
-        stretch = min(self._stretch, affordable)
-        reach = min(self._reach, affordable)
-        last = min(self.size, stop + stretch)
-        first = max(0, min(start, stop - reach))
+            self._read_ahead = self._first_read_ahead
+            self._look_back = 0
+        if current is not None and start < current[0] and stop > current[0] - LARGEST_READ_AHEAD // 16:
+            # The request lies shortly before the window: both places may be in use, so include both from now on.
+            self._look_back = max(self._look_back, min(current[1], stop + self._read_ahead) - start)
+        last = min(self.size, stop + min(self._read_ahead, affordable))
+        first = max(0, min(start, stop - min(self._look_back, affordable)))
         return first, max(last, stop)

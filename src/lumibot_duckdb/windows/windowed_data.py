@@ -15,7 +15,7 @@ import pandas as pd
 from lumibot.entities import Asset, Data
 from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
-from lumibot_duckdb.lumibot_contract.frameless_data import SPLIT_ADJUSTED_COLUMN, BarState, FramelessData
+from lumibot_duckdb.lumibot_contract.data_entity_hooks import SPLIT_ADJUSTED_COLUMN, BarState, FramelessData
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.times import epoch_nanoseconds
 from lumibot_duckdb.windows.aligned_series import AlignedSeries
