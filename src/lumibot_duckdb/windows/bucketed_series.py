@@ -17,7 +17,8 @@ import pandas as pd
 
 from lumibot_duckdb.windows.bar_table import BarTable, slice_with_frequency
 from lumibot_duckdb.windows.bucket_numbering import BucketNumbering
-from lumibot_duckdb.windows.filled_series import FilledRows, FilledSeries, price_change
+from lumibot_duckdb.windows.filled_series import FilledRows, FilledSeries
+from lumibot_duckdb.windows.filling import price_change
 from lumibot_duckdb.windows.window import MemoryBudget, SlidingWindow
 
 Values: TypeAlias = "np.ndarray[Any, Any]"

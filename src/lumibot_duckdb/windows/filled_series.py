@@ -6,9 +6,7 @@ same result, because the rows from which the first one inherits values are read 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,17 +16,19 @@ from lumibot_duckdb.storage.api import BarArrays, EpochSeconds, TimeRange
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, moment_of
 from lumibot_duckdb.windows.bar_rows import BarRows, StoredRows
 from lumibot_duckdb.windows.bar_table import BarTable
+from lumibot_duckdb.windows.filling import (
+    BAR_COLUMNS,
+    EVENTS,
+    PLAIN_DTYPES,
+    PRICES,
+    bar_columns,
+    derived_columns_of,
+    fill_bars,
+)
 from lumibot_duckdb.windows.series_view import SeriesView
 
-Columns: TypeAlias = "dict[str, np.ndarray[Any, Any]]"
-
-PRICES = ("open", "high", "low", "close")
 QUOTES = ("bid", "ask", "bid_size", "ask_size")
 QUOTE_TIMES = ("last_bid_time", "last_ask_time")
-EVENTS = ("dividend", "stock_splits")
-DIVIDEND_RETURNS = ("price_change", "dividend_yield", "return")
-BAR_COLUMNS = frozenset((*PRICES, "volume", *EVENTS, *DIVIDEND_RETURNS))
-PLAIN_DTYPES = frozenset(("float64", "float32", "int64", "int32", "bool"))
 QUOTE_SESSION_GAP = 120 * 60 * NANOSECONDS_PER_SECOND
 """Nanoseconds between two rows over which Lumibot carries no quote forward (`Data.repair_times_and_fill`)."""
 
@@ -57,13 +57,6 @@ class FilledRows:
     def nbytes(self) -> int:
         """Bytes held."""
         return self.table.nbytes + (0 if self.bars is self.table else self.bars.nbytes)
-
-
-def bar_columns(columns: list[str]) -> list[str]:
-    """Return the columns of a filled frame that a request for bars returns, in Lumibot's order."""
-    derived = DIVIDEND_RETURNS if "dividend" in columns else ("return",)
-    events = ("dividend",) if "dividend" in columns else ()
-    return [name for name in (*PRICES, "volume", *events, *derived, "stock_splits") if name in columns]
 
 
 class FilledSeries:
@@ -112,8 +105,7 @@ class FilledSeries:
             return list(self.load_whole(0, 1).columns)
         stored = self._view.frame_columns()
         names = stored if "volume" in stored else [*stored, "volume"]
-        derived = DIVIDEND_RETURNS if "dividend" in names else ("return",)
-        return [*names, *(name for name in derived if name not in names)]
+        return [*names, *(name for name in derived_columns_of(names) if name not in names)]
 
     @property
     def row_bytes(self) -> int:
@@ -127,14 +119,14 @@ class FilledSeries:
             return FilledRows.of(BarTable.of_frame(frame), self._rows.nanoseconds(start, start + len(frame)))
         if len(self) == 0:
             none = self._view.bars(TimeRange(0, 0), self._columns)
-            return FilledRows.of(_fill_plain(self._rows.index(0, 0), none.times, none), none.times)
+            return FilledRows.of(fill_bars(self._rows.index(0, 0), none.times, none), none.times)
         stop = max(stop, start + 1)
         begin = self._begin_of(start)
         if self._own_rows:
             return self._load_own(begin, start, stop)
         nanoseconds = self._rows.nanoseconds(begin, stop)
         bars = self._bars_visible_in(begin, stop)
-        table = _fill_plain(self._rows.index(begin, stop), nanoseconds, bars, drop=start - begin)
+        table = fill_bars(self._rows.index(begin, stop), nanoseconds, bars, drop=start - begin)
         return FilledRows.of(table, nanoseconds[start - begin :])
 
     def load_whole(self, start: int, stop: int) -> pd.DataFrame:
@@ -163,7 +155,7 @@ class FilledSeries:
         cut = slice(begin - first, stop - first)
         bars = BarArrays(bars.times[cut], {name: values[cut] for name, values in bars.columns.items()})
         nanoseconds = bars.times * NANOSECONDS_PER_SECOND
-        table = _fill_plain(self._view.index_of(bars.times), nanoseconds, bars, drop=start - begin)
+        table = fill_bars(self._view.index_of(bars.times), nanoseconds, bars, drop=start - begin)
         return FilledRows.of(table, nanoseconds[start - begin :])
 
     def _is_plain(self) -> bool:
@@ -249,66 +241,3 @@ class FilledSeries:
             return 0
         gaps = np.flatnonzero(np.diff(self._rows.nanoseconds(0, row + 1)) > QUOTE_SESSION_GAP)
         return int(gaps[-1]) + 1 if len(gaps) else 0
-
-
-def _fill_plain(index: pd.DatetimeIndex, nanoseconds: Int64Array, bars: BarArrays, drop: int = 0) -> BarTable:
-    """Align bars with an index and fill gaps, with the arithmetic of Lumibot's `Data.repair_times_and_fill`.
-
-    The first `drop` rows are only needed to fill the others and are left out of the result.
-    """
-    times = bars.times * NANOSECONDS_PER_SECOND
-    if len(times) == len(nanoseconds) and np.array_equal(times, nanoseconds):
-        columns: Columns = dict(bars.columns)
-    else:
-        shown = times.searchsorted(nanoseconds, side="right") - 1
-        columns = {name: values.take(shown) for name, values in bars.columns.items()}
-    columns = {name: _fill_column(name, values) for name, values in columns.items()}
-    for name in ("open", "high", "low"):
-        columns[name] = _fill_from_close(columns[name], columns["close"])
-    if "volume" not in columns:
-        columns["volume"] = np.full(len(nanoseconds), None, dtype=object)
-    columns.update(_returns(columns))
-    return BarTable({name: values[drop:] for name, values in columns.items()}, index[drop:])
-
-
-def _fill_column(name: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    if name in ("open", "high", "low") or values.dtype.kind in "iub":
-        return values
-    missing = pd.isna(values)
-    if not missing.any():
-        return values
-    if name in ("volume", *EVENTS):
-        return np.where(missing, 0, values).astype(values.dtype)
-    carried = np.maximum.accumulate(np.where(missing, -1, np.arange(len(values))))
-    filled = values.take(np.maximum(carried, 0))
-    filled[carried < 0] = values[carried < 0]
-    return filled
-
-
-def _fill_from_close(values: np.ndarray[Any, Any], close: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    if values.dtype.kind != "f":
-        return values
-    missing = np.isnan(values)
-    return np.where(missing, close, values) if missing.any() else values
-
-
-def _returns(columns: Mapping[str, np.ndarray[Any, Any]]) -> Columns:
-    """Return the derived columns that Lumibot adds to bars without them."""
-    close = columns["close"].astype("float64", copy=False)
-    if "dividend" not in columns:
-        return {} if "return" in columns else {"return": price_change(close)}
-    if all(name in columns for name in DIVIDEND_RETURNS):
-        return {}
-    change = price_change(close)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        dividend_yield = columns["dividend"].astype("float64", copy=False) / close
-    return {"price_change": change, "dividend_yield": dividend_yield, "return": dividend_yield + change}
-
-
-def price_change(close: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the relative change from the row before; NaN at the first row."""
-    change = np.empty(len(close), dtype="float64")
-    change[:1] = np.nan
-    with np.errstate(divide="ignore", invalid="ignore"):
-        np.divide(close[1:] - close[:-1], close[:-1], out=change[1:])
-    return change

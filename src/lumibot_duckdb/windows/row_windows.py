@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.windows.bar_table import BarTable, Values
-from lumibot_duckdb.windows.filled_series import BAR_COLUMNS, FilledRows, FilledSeries
+from lumibot_duckdb.windows.filled_series import FilledRows, FilledSeries
+from lumibot_duckdb.windows.filling import BAR_COLUMNS
 from lumibot_duckdb.windows.window import MemoryBudget, SlidingWindow
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.windows.bar_table import BarTable, slice_index
+from lumibot_duckdb.windows.filling import price_change
 from lumibot_duckdb.windows.framed_series import FramedSeries
 
 RETURN = "return"
@@ -35,8 +35,4 @@ class SeriesWithReturns(FramedSeries):
 
 
 def _with_returns(table: BarTable) -> BarTable:
-    close = table.columns["close"]
-    returns = np.full(len(close), np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        returns[1:] = (close[1:] - close[:-1]) / close[:-1]
-    return BarTable({**table.columns, RETURN: returns}, table.index)
+    return BarTable({**table.columns, RETURN: price_change(table.columns["close"])}, table.index)

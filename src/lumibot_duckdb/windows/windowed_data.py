@@ -22,7 +22,8 @@ from lumibot_duckdb.windows.aligned_series import AlignedSeries
 from lumibot_duckdb.windows.bar_rows import BarRows, SharedRows, StoredRows
 from lumibot_duckdb.windows.bucket_numbering import midnight
 from lumibot_duckdb.windows.bucketed_series import BucketedBars
-from lumibot_duckdb.windows.filled_series import BAR_COLUMNS, PLAIN_DTYPES, FilledSeries
+from lumibot_duckdb.windows.filled_series import FilledSeries
+from lumibot_duckdb.windows.filling import BAR_COLUMNS, PLAIN_DTYPES
 from lumibot_duckdb.windows.larger_bars import ROWS_PER_BAR
 from lumibot_duckdb.windows.lazy_columns import LazyColumn, LazyIndex
 from lumibot_duckdb.windows.series_view import SeriesView
