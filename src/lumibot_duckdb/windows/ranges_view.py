@@ -16,7 +16,7 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.bar_starts import starts_of
+from lumibot_duckdb.storage.times import bar_starts as starts_of
 from lumibot_duckdb.windows.series_view import MENDED_COLUMNS, SECOND, Int64Array, SeriesView
 
 

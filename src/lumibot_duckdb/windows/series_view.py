@@ -18,7 +18,7 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.bar_starts import starts_of
+from lumibot_duckdb.storage.times import bar_starts as starts_of
 
 Int64Array: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 

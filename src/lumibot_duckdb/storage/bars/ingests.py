@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import timezone
 from typing import Any
 
 from lumibot_duckdb.storage.api import IngestInfo, SeriesPin, TimeRange
 from lumibot_duckdb.storage.connection.store_connection import StoreCursor
 from lumibot_duckdb.storage.sql_times import timestamp_literal
+from lumibot_duckdb.storage.times import aware_utc
 
 _INGESTS = """
 SELECT ingest_id, ingested_at, kind, metadata
@@ -40,7 +40,7 @@ def ingests_of(cursor: StoreCursor, pin: SeriesPin, within: Sequence[TimeRange] 
 
 def _listed(rows: Sequence[tuple[Any, ...]]) -> tuple[IngestInfo, ...]:
     return tuple(
-        IngestInfo(ingest_id, at.replace(tzinfo=timezone.utc), kind, json.loads(metadata) if metadata else {})
+        IngestInfo(ingest_id, aware_utc(at), kind, json.loads(metadata) if metadata else {})
         for ingest_id, at, kind, metadata in rows
     )
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from lumibot_duckdb.storage.connection.lock import is_alive
 from lumibot_duckdb.storage.errors import HistoryRestatedError, InvalidBarsError, StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.identity import asset_key, canonical_source
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
+from lumibot_duckdb.storage.times import parse_moment
 
 logger = logging.getLogger(__name__)
 
@@ -256,7 +257,7 @@ def _write_of(name: str, content: bytes) -> SpooledWrite:
         replace=bool(said["replace"]),
         metadata=None if said["metadata"] is None else json.loads(said["metadata"]),
         onto=None if onto is None else int(onto),
-        asked_at=_moment(said["asked_at"]),
+        asked_at=parse_moment(said["asked_at"]),
         also_covered=tuple(TimeRange(int(start), int(end)) for start, end in said.get("also_covered", ())),
     )
     return SpooledWrite(write, _text(said["store_id"]))
@@ -288,13 +289,6 @@ def _asset_of(said: Mapping[str, Any]) -> AssetKey:
         multiplier=float(said["multiplier"]),
         auto_expiry=_text_or_none(said["auto_expiry"]),
     )
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text} has no time zone")
-    return moment
 
 
 def _text_or_none(value: object) -> str | None:

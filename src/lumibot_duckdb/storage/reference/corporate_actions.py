@@ -6,12 +6,13 @@ Everything here runs inside one transaction of the caller.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, KnownActions
 from lumibot_duckdb.storage.connection.store_connection import StoreCursor
 from lumibot_duckdb.storage.errors import InvalidRecordError
 from lumibot_duckdb.storage.identity import published_name
+from lumibot_duckdb.storage.times import aware_utc, naive_utc
 
 _OF_ASSET = "asset_symbol = ? AND asset_type = ? AND exchange = ? AND source = ? AND kind = ?"
 # Adjusted prices of options follow the splits of what they are on.
@@ -58,7 +59,7 @@ def known_actions(cursor: StoreCursor, asset: AssetKey, source: str, kind: str) 
         f"SELECT ex_date, split_from, split_to, amount FROM {{db}}.corporate_action WHERE {_OF_ASSET}", which
     )
     return KnownActions(
-        checked_at=checks[0][0].replace(tzinfo=timezone.utc),
+        checked_at=aware_utc(checks[0][0]),
         actions=in_order(CorporateAction(*row) for row in found),
     )
 
@@ -78,7 +79,7 @@ def remember_actions(
     cursor.execute(f"DELETE FROM {{db}}.corporate_action_check WHERE {_OF_ASSET}", which)
     cursor.execute(
         "INSERT INTO {db}.corporate_action_check VALUES (?, ?, ?, ?, ?, ?)",
-        [*which, checked_at.astimezone(timezone.utc).replace(tzinfo=None)],
+        [*which, naive_utc(checked_at)],
     )
     if before is not None and before.actions == after:
         return False

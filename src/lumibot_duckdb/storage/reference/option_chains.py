@@ -17,6 +17,7 @@ from lumibot_duckdb.storage.api import AssetKey, OptionChain
 from lumibot_duckdb.storage.connection.store_connection import StoreCursor
 from lumibot_duckdb.storage.errors import InvalidRecordError
 from lumibot_duckdb.storage.identity import published_name
+from lumibot_duckdb.storage.times import calendar_day
 
 _INCOMING = "lumibot_duckdb_strikes"
 _OF_UNDERLYING = (
@@ -119,4 +120,4 @@ def _identity(underlying: AssetKey, source: str, days_ahead: int | None) -> list
 def _day(time: date) -> date:
     if not isinstance(time, date):
         raise InvalidRecordError(f"an option chain is as of a date, not as of {time!r}")
-    return time.date() if isinstance(time, datetime) else time
+    return calendar_day(time)

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from lumibot_duckdb.storage.connection.lock import is_alive
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection, StoreCursor
 from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError
 from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
+from lumibot_duckdb.storage.times import UTC, naive_utc
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def compact(connection: StoreConnection, grace: timedelta, memory_limit: str = "
     """Rewrite the store: drop versions that were superseded longer than `grace` ago, cluster the others."""
     path = connection.path
     _remove_unfinished(path)
-    kept_since = (datetime.now(timezone.utc) - grace).replace(tzinfo=None)
+    kept_since = naive_utc(datetime.now(UTC) - grace)
     unfinished = path.with_name(f"{path.name}{_UNFINISHED}{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         with _workshop(unfinished, memory_limit) as new:
@@ -293,7 +294,7 @@ def _copy_coverage(new: _Workshop, old: StoreCursor) -> None:
     new.cursor.register(_INCOMING, pa.Table.from_pylist(joined, _JOINED))
     new.cursor.execute(f"INSERT INTO {{db}}.coverage SELECT *, NULL FROM {_INCOMING}")
     new.cursor.unregister(_INCOMING)
-    now = datetime.now(timezone.utc).replace(tzinfo=None)
+    now = naive_utc(datetime.now(UTC))
     new.duck.execute("INSERT INTO new.coverage SELECT * FROM old.coverage WHERE believed_until > ?", [now])
 
 
