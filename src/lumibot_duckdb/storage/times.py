@@ -28,6 +28,11 @@ _EARLIEST = datetime(1, 1, 3)
 _LATEST = datetime(9999, 12, 29)
 
 
+def utc_now() -> datetime:
+    """Return the present moment, in UTC."""
+    return datetime.now(UTC)
+
+
 def epoch_seconds(moment: datetime) -> EpochSeconds:
     """Return the epoch seconds of a tz-aware moment, rounded down to a whole second.
 

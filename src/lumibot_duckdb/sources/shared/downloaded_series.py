@@ -105,7 +105,7 @@ class DownloadedSeries:
         """Give deliveries as they arrive, and count them."""
         waiting_since = time.perf_counter()
         for delivery in deliveries:
-            self._storage.count_download(len(delivery.bars), time.perf_counter() - waiting_since)
+            self._storage.counters.count_download(len(delivery.bars), time.perf_counter() - waiting_since)
             yield delivery
             waiting_since = time.perf_counter()
 

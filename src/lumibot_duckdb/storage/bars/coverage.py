@@ -1,6 +1,6 @@
 """Arithmetic on covered time ranges. Pure: no database, no clock.
 
-A range is covered when it was asked for and answered. All ranges are half-open, in epoch seconds.
+A range is covered once it was requested and the response has arrived. All ranges are half-open, in epoch seconds.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, date_of, epoch_seconds, midnight
 
-# A provider that has nothing yet for the last days may simply be late, or down. One that has nothing for older days
-# is asked again now and then, since providers do backfill.
+# A provider without data for the last days may be late, or down. For older days, an empty response is requested again
+# now and then, since providers do backfill.
 RECENT = timedelta(days=7)
 BELIEVE_RECENT_EMPTY = timedelta(hours=24)
 BELIEVE_OLD_EMPTY = timedelta(days=30)
@@ -34,7 +34,7 @@ def merged(ranges: Iterable[TimeRange]) -> list[TimeRange]:
 
 
 def missing(wanted: TimeRange, covered: Iterable[TimeRange]) -> list[TimeRange]:
-    """Return what of `wanted` is in none of the covered ranges, sorted."""
+    """Return the parts of `wanted` that are in none of the covered ranges, sorted."""
     gaps: list[TimeRange] = []
     start = wanted.start
     for piece in merged(covered):
@@ -70,6 +70,6 @@ def end_of_closed_bars(timeframe: str, now: EpochSeconds) -> EpochSeconds:
 
 
 def believed_until(covered: TimeRange, now: datetime) -> datetime:
-    """Return until when an empty answer, given `now`, for a range counts as an answer."""
+    """Return until when an empty response for a range, received `now`, is believed."""
     recent = covered.end > epoch_seconds(now - RECENT)
     return now + (BELIEVE_RECENT_EMPTY if recent else BELIEVE_OLD_EMPTY)
