@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
@@ -120,7 +119,7 @@ class Catalog:
             self._forget()
 
     def refresh(self, cursor: StoreCursor, state: StoreState, generation: int) -> bool:
-        """Read what was committed since the last call; tell whether another store is at the path now.
+        """Read what was committed since the last call; return whether another store is at the path now.
 
         `generation` is that of the state which `cursor` sees.
         """
@@ -208,8 +207,8 @@ class Catalog:
         self._head_versions = heads["version_id"].to_numpy().astype(np.int64)[alive]
         self._head_ingests = heads["ingest_id"].to_numpy().astype(np.int64)[alive]
         if heads.num_rows:
-            self.last_ingest = pc.max(heads["ingest_id"]).as_py()
-            self.last_ingested_at = pc.max(heads["ingested_at"]).as_py()
+            self.last_ingest = int(heads["ingest_id"].to_numpy().max())
+            self.last_ingested_at = heads["ingested_at"].to_numpy().max().item()
 
     def _read_changes(self, cursor: StoreCursor) -> None:
         heads = cursor.rows(_HEADS, [self.last_ingest])

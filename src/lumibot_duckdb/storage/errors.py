@@ -32,7 +32,7 @@ class VersionGoneError(StorageError, LookupError):
 
 
 class StoreBusyError(StorageError, TimeoutError):
-    """The store could not be locked in time. The message names the processes that hold it, as far as they are known."""
+    """The store could not be locked in time. The message names the processes that hold it, if they are known."""
 
 
 class StoreVersionError(StorageError):

@@ -40,7 +40,7 @@ class AssetQuery:
     lenient: bool
 
     def matches(self, stored: AssetKey) -> bool:
-        """Tell whether a stored asset matches this query, taken leniently."""
+        """Return whether a stored asset matches this query, taken leniently."""
         asked = self.key
         if stored.symbol != asked.symbol or (asked.exchange and stored.exchange != asked.exchange):
             return False

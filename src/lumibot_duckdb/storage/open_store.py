@@ -53,7 +53,7 @@ class OpenStore:
 
     @contextmanager
     def write(self) -> Iterator[StoreCursor]:
-        """Give a cursor for one transaction, after merging what waits in the spool in transactions of its own."""
+        """Give a cursor for one transaction, after merging the spool in further transactions."""
         ensure_folder(self.path)
         self.merge_spooled()
         with self.transaction() as cursor:
@@ -67,7 +67,7 @@ class OpenStore:
             yield cursor
 
     def refresh(self, *, upgrade: bool = True) -> bool:
-        """Bring the catalog up to date with what is committed; tell whether there is a store at all.
+        """Bring the catalog up to date with what is committed; return whether there is a store at all.
 
         A store of an older schema is upgraded. Without `upgrade` it stays unchanged and counts as none.
         """
@@ -123,7 +123,7 @@ class OpenStore:
 
     def next_ingest(self) -> tuple[int, datetime]:
         """Return id and time (naive UTC) of the next ingest, inside a `write` block."""
-        # The time of a write is now, but never before an earlier write's, whatever the clock says.
+        # The time of a write is now, but never before that of an earlier write, even if the clock was set back.
         now = naive_utc(utc_now())
         return self.catalog.last_ingest + 1, max(now, self.catalog.last_ingested_at + timedelta(microseconds=1))
 
@@ -132,7 +132,7 @@ class OpenStore:
         return self.spool.merge(self.merge_file)
 
     def merge_file(self, kept: SpooledWrite, file: Path) -> bool:
-        """Write the contents of a file of the spool, unless another process just did; tell whether it was written."""
+        """Write the contents of a file of the spool, unless another process just did; return whether it was written."""
         write = kept.write
         with self.transaction() as cursor:
             if not file.exists():

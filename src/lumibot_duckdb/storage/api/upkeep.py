@@ -41,11 +41,11 @@ class Upkeep(ABC):
 
     @abstractmethod
     def is_outdated(self) -> bool:
-        """Tell whether an older release created the store, so that nearly every call would upgrade it first.
+        """Return whether an older release created the store, so that nearly every call would upgrade it first.
 
         Neither this method nor `MigratedFiles.rows` upgrades it.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Release the file. The storage may be used again, and opens the file by itself then."""
+        """Release the file. The storage may be used again, which opens the file again."""

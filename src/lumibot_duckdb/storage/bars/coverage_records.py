@@ -1,4 +1,4 @@
-"""Covered ranges as they are stored: which count by now, and which a write adds."""
+"""The table of covered ranges: reads those that have not expired, and adds those of a write."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def coverage_to_add(
     now: datetime,
     empty: bool,
 ) -> list[tuple[TimeRange, datetime | None]]:
-    """Return what of the ranges that a source was asked for is newly covered, and when that expires.
+    """Return which of the requested ranges are newly covered, and when they expire.
 
     `known` is what `stored_coverage` has. Bars that had not closed at `asked_at` are not covered, however late the
     answer is written. Ranges of an `empty` answer expire.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars.columns import in_time_order, single_array, stored_rows
@@ -72,7 +71,7 @@ def _span(bars: InputBars, replaced: TimeRange | None) -> tuple[EpochSeconds, Ep
 
 
 def _differing(old: pa.Table, layout: Layout, bars: InputBars, known: Mask, *, whole_rows: bool) -> Mask:
-    """Tell which stored rows differ from the incoming ones (those that `known` selects) in an incoming column.
+    """Return which stored rows differ from the incoming ones (those that `known` selects) in an incoming column.
 
     Stored values in columns that did not come in are kept, so they do not count; with `whole_rows` they do.
     """
@@ -88,7 +87,7 @@ def _differing(old: pa.Table, layout: Layout, bars: InputBars, known: Mask, *, w
 
 
 def _same_values(old: pa.Table, there: ColumnLayout | None, here: InputColumn | None, pick: pa.Array) -> Mask:
-    """Tell in which rows a stored column and the picked incoming one hold the same, to the bit."""
+    """Return in which rows a stored column and the picked incoming one hold the same, to the bit."""
     stored = _column(old, there.physical if there else None)
     stored_bits = _column(old, there.bits if there else None)
     incoming = here.values.filter(pick) if here is not None and here.values is not None else None
@@ -102,6 +101,8 @@ def _column(table: pa.Table, name: str | None) -> pa.Array | None:
 
 
 def _same_array(one: pa.Array | None, other: pa.Array | None, rows: int) -> Mask:
+    import pyarrow.compute as pc  # here, since it takes a while, and a SQL query does without it
+
     if one is None or other is None:
         given = one if one is not None else other
         return np.ones(rows, bool) if given is None else _mask(given.is_null())

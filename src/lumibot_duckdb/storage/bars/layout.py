@@ -185,7 +185,7 @@ def combined(old: Layout, new: Layout, *, new_rows: bool) -> Layout:
 
 
 def same_frame(one: Layout, other: Layout) -> bool:
-    """Tell whether frames of both layouts have the same columns and dtypes."""
+    """Return whether frames of both layouts have the same columns and dtypes."""
     return one.index_unit == other.index_unit and [(c.name, c.dtype) for c in one.columns] == [
         (c.name, c.dtype) for c in other.columns
     ]

@@ -85,7 +85,7 @@ def _utc(unit: str) -> pa.DataType:
 
 
 def _is_plain(table: pa.Table, column: ColumnLayout) -> bool:
-    """Tell whether a column has a NumPy dtype, a DOUBLE holds all its values, and missing ones are NaN."""
+    """Return whether a column has a NumPy dtype, a DOUBLE holds all its values, and missing ones are NaN."""
     if column.kind is not Kind.NUMBER or column.physical is None:
         return False
     dtype, masked = _number_dtype(column)

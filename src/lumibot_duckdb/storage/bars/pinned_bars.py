@@ -74,7 +74,7 @@ class PinnedBars:
     def _rows(
         self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[ColumnLayout]
     ) -> tuple[pa.Table, Int64Array]:
-        """Return rows as they are stored, sorted by time, and their bar starts in epoch seconds."""
+        """Return the stored rows, sorted by time, and their bar starts in epoch seconds."""
         condition = pinned_rows(pin)
         if within is not None:
             condition += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"

@@ -41,7 +41,7 @@ class ResultCache:
             return entry[0]
 
     def takes(self, size: int) -> bool:
-        """Tell whether a result of `size` bytes would be held. A very large one would displace all others."""
+        """Return whether a result of `size` bytes would be held. A very large one would displace all others."""
         return size <= self.capacity // _LARGEST_PART
 
     def put(self, key: Hashable, answer: Any, size: int) -> None:

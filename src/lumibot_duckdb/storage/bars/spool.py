@@ -1,8 +1,8 @@
 """The spool: downloads that could not be written in time, kept as files beside the store until a write merges them.
 
-Each file of `<store>.spool/` is one write: an Arrow IPC file with the bars as they are stored, and whatever else the
-write needs in its metadata. Its name has the time (the oldest is merged first), the number of bars, and a digest of the
-contents. It is written under another name and then renamed, so a file with such a name is complete.
+Each file of `<store>.spool/` is one write: an Arrow IPC file with the bars in their stored form, and everything else
+that the write needs in its metadata. Its name has the time (the oldest is merged first), the number of bars, and a
+digest of the contents. It is written under another name and then renamed, so a file with such a name is complete.
 
 A file is removed only after its transaction was committed. A crash in between does no harm: storing the same bars again
 changes nothing. A file that cannot be read or would be refused is quarantined: renamed to end in `.damaged`, and never
@@ -166,7 +166,7 @@ class Spool:
             return False
         try:
             kept = _write_of(file.name, content)
-        except Exception as error:  # whatever is wrong with a file, the write goes on
+        except Exception as error:  # a bad file must not stop the write
             _quarantine(file, error)
             return False
         try:

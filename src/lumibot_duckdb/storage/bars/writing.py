@@ -210,7 +210,7 @@ class Write:
     def _layout_id(self, layout: Layout) -> int:
         if self._before is not None and layout == self._before.layout:
             return self._before.layout_id
-        ensure_columns(self._cursor, layout)  # those without a value, too: whoever reads names all columns
+        ensure_columns(self._cursor, layout)  # those without a value, too: reads name all columns
         return layout_id_of(self._cursor, layout, self._ingest_id)
 
     def _coverage_to_add(

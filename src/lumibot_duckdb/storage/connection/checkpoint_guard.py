@@ -24,7 +24,7 @@ _FIRST_BLOCK = 12_288
 
 @dataclass(frozen=True, slots=True)
 class CheckpointGuard:
-    """The copy of a store's metadata blocks, in a file of its own beside the store."""
+    """The copy of a store's metadata blocks, in a file beside the store."""
 
     store: Path
 
@@ -34,7 +34,7 @@ class CheckpointGuard:
         return self.store.with_name(self.store.name + ".guard")
 
     def exists(self) -> bool:
-        """Tell whether a checkpoint began and has not ended."""
+        """Return whether a checkpoint began and has not ended."""
         return self.path.exists()
 
     def set(self, descriptor: int, block_size: int, blocks: Sequence[int]) -> None:
@@ -63,7 +63,7 @@ class CheckpointGuard:
         self.path.unlink(missing_ok=True)
 
     def restore(self) -> bool:
-        """Restore the blocks if the checkpoint was not finished; tell whether that was so.
+        """Restore the blocks if the checkpoint was not finished; return whether that was so.
 
         Call it under the lock for writing, with the file detached. Nothing happens while another program has the file
         open.

@@ -242,11 +242,11 @@ class Lease:
             self._notify()
 
     def _is_stale(self) -> bool:
-        """Tell whether the file at the path is another one by now, or the DuckDB instance has failed."""
+        """Return whether the file at the path is another one by now, or the DuckDB instance has failed."""
         return self._engine is None or self._engine.failed or self._file.was_replaced()
 
     def _is_turn_over(self) -> bool:
-        """Tell whether a lease that is in use has lasted long enough, and another process waits."""
+        """Return whether a lease that is in use has lasted long enough, and another process waits."""
         now = time.monotonic()
         turn = _BURST_TURN_SECONDS if self._bursts > 0 else _TURN_SECONDS
         if now - self._since < turn or now - self._last_check < _CHECK_SECONDS:
@@ -255,7 +255,7 @@ class Lease:
         return self._file.lock.is_wanted()
 
     def _is_idle_over(self) -> bool:
-        """Tell whether a lease that is not in use has been idle long enough, or another process waits."""
+        """Return whether a lease that is not in use has been idle long enough, or another process waits."""
         if self._users or self._moving:
             return False
         idle = time.monotonic() - self._last_used
@@ -287,7 +287,7 @@ class Lease:
         """In the parent: release the lease and stand still, so that the child inherits nothing half done.
 
         DuckDB keeps a list of the files that the process has attached for writing; what a child inherits of it never
-        goes away. `in_block` tells whether the forking thread is inside an operation. Return whether the lease is still
+        goes away. `in_block` is whether the forking thread is inside an operation. Return whether the lease is still
         held: the child cannot use the store then.
         """
         if not in_block:

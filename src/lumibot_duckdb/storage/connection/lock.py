@@ -5,9 +5,9 @@ opens and closes the file elsewhere, and which the kernel frees when their proce
 
 `<store>.lock` is held shared by every process that reads the store and exclusively by the one that writes. Its bytes
 hold the generation counter, the seal (what the store file looked like when one of our writers last left it) and, for
-error messages, who holds the lock. `<store>.turn` is the turnstile: whoever wants the lock holds the turnstile until
-it has it, a reader shared and a writer exclusively. So a holder can see that others wait, and neither newcomers nor a
-holder that wants an exclusive lock can overtake them. Neither file is ever deleted.
+error messages, who holds the lock. `<store>.turn` is the turnstile: a process that wants the lock holds the turnstile
+until it has it, a reader shared and a writer exclusively. So a holder can see that others wait, and neither newcomers
+nor a holder that wants an exclusive lock can overtake them. Neither file is ever deleted.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class StoreLock:
             self._lock.unlock()
 
     def is_wanted(self) -> bool:
-        """Tell whether another process waits for the lock that is held."""
+        """Return whether another process waits for the lock that is held."""
         if self.exclusive is None:
             return False
         if not self._turn.try_lock(self.exclusive):
@@ -248,7 +248,7 @@ class _LockFile:
             return self._fd
 
     def _is_in_place(self, fd: int) -> bool:
-        """Tell whether the locked file is still the one at its path (somebody may have deleted it)."""
+        """Return whether the locked file is still the one at its path (somebody may have deleted it)."""
         try:
             at_path = self.path.stat()
         except FileNotFoundError:
@@ -270,7 +270,7 @@ def _reader_slot() -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process is running."""
+    """Return whether a process is running."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -83,7 +83,7 @@ class StoreConnection:
             return connection
 
     def exists(self) -> bool:
-        """Tell whether there is a store. An interrupted program may leave an empty file, which is none."""
+        """Return whether there is a store. An interrupted program may leave an empty file, which is none."""
         return self._file.exists()
 
     def generation(self) -> int:

@@ -42,7 +42,7 @@ class StoreFile:
         self._watched: int | None = None  # the file, open for reading from before it is attached until after
 
     def exists(self) -> bool:
-        """Tell whether there is a store. An interrupted program may leave an empty file, which is none."""
+        """Return whether there is a store. An interrupted program may leave an empty file, which is none."""
         try:
             return self.path.stat().st_size > 0
         except FileNotFoundError:
@@ -51,7 +51,7 @@ class StoreFile:
             raise StorageError(f"cannot look for a store at {self.path}: {error.strerror}") from error
 
     def was_replaced(self) -> bool:
-        """Tell whether the attached file is no longer the one at the path."""
+        """Return whether the attached file is no longer the one at the path."""
         return self._identity != _identity_of(self.path)
 
     # -- open and close --------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ class StoreFile:
                 try:
                     self.checkpoint()
                 except (duckdb.Error, StorageError) as error:
-                    # Everything is committed, in the log beside the file. Whoever opens the store next tries again.
+                    # Everything is committed, in the log beside the file. The next lease tries again.
                     logger.warning("could not fold the log into %s: %s", self.path, error)
             self.detach()
         finally:
@@ -119,7 +119,7 @@ class StoreFile:
         self._guard.clear()
 
     def fold_long_log(self) -> None:
-        """Checkpoint during a lease, as DuckDB would by itself: the log of a long lease would grow without end."""
+        """Checkpoint during a lease, as DuckDB otherwise does: the log of a long lease would grow without end."""
         try:
             if self._log.exists() and self._log.stat().st_size > _LONG_LOG_BYTES:
                 self.checkpoint()

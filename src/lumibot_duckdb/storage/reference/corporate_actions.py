@@ -72,7 +72,7 @@ def remember_actions(
     kind: str,
     checked_at: datetime,
 ) -> bool:
-    """Replace the stored actions; tell whether there were any before and they differ."""
+    """Replace the stored actions; return whether there were any before and they differ."""
     which = _identity(asset, source, kind)
     before = known_actions(cursor, asset, source, kind)
     after = in_order(actions)

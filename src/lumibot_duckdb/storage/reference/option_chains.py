@@ -27,7 +27,7 @@ _OF_UNDERLYING = (
 
 @dataclass(frozen=True, slots=True)
 class ChainTexts:
-    """A chain as it is stored: `strikes` by right and expiration."""
+    """The stored form of a chain: `strikes` by right and expiration."""
 
     outline: str
     strikes: dict[tuple[str, str], str]

@@ -1,6 +1,6 @@
 """Compaction: drops superseded versions and sorts the bars in the order in which they are read.
 
-It writes the current bars into a new file beside the store. Other processes go on reading and writing meanwhile. They
+It writes the current bars into a new file beside the store. Other processes keep reading and writing meanwhile. They
 wait only at the end, while recent changes are added and the new file replaces the old one. Until then the store is
 untouched: a crash or a full disk leaves it unchanged, and the next compaction removes the unfinished file.
 """
@@ -115,7 +115,7 @@ def compact(connection: StoreConnection, grace: timedelta, memory_limit: str = "
 
 
 class _Workshop:
-    """A DuckDB instance of its own with the unfinished file attached as `new`."""
+    """A separate DuckDB instance with the unfinished file attached as `new`."""
 
     def __init__(self, duck: duckdb.DuckDBPyConnection, path: Path) -> None:
         self.duck = duck
