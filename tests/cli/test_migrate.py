@@ -25,6 +25,7 @@ from cli.files import Command
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.errors import StorageError, StoreWriteError
+from lumibot_duckdb.storage.reference.migrated_files import StoredMigratedFiles
 from migration.caches import DATA, DOWNLOADED, written
 from parity.ground import silence
 from sources.alpaca.old_cache.shared_files import KEY, days, series_of, write_year
@@ -230,16 +231,16 @@ def test_a_folder_beside_the_cache_folder_is_refused_and_the_right_one_named(
 def test_trouble_with_the_store_says_that_the_old_files_are_as_they_were(
     command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remember, files = DuckDBDataStorage.remember_migrated, 0
+    remember, files = StoredMigratedFiles.remember, 0
 
-    def full(self: DuckDBDataStorage, *arguments: Any) -> None:
+    def full(self: StoredMigratedFiles, *arguments: Any) -> None:
         nonlocal files
         files += 1
         if files > 1:
             raise StoreWriteError("the disk is full. Make room.")
         remember(self, *arguments)
 
-    monkeypatch.setattr(DuckDBDataStorage, "remember_migrated", full)
+    monkeypatch.setattr(StoredMigratedFiles, "remember", full)
     ended = command("migrate", "--from", cache)
     assert ended.code == 3
     assert ended.err == (
@@ -247,7 +248,7 @@ def test_trouble_with_the_store_says_that_the_old_files_are_as_they_were(
         "from there\n"
     )
     assert "1 file brought in" in ended.out
-    monkeypatch.setattr(DuckDBDataStorage, "remember_migrated", remember)
+    monkeypatch.setattr(StoredMigratedFiles, "remember", remember)
     assert command("migrate", "--from", cache).code == 0
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage import duckdb_storage
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, SeriesKey
 from lumibot_duckdb.storage.errors import HistoryRestatedError
+from lumibot_duckdb.storage.reference import reference_data
 from processes import FORKED
 from storage.frames import minute_bars
 
@@ -71,27 +71,29 @@ def restate_until_killed(path: Path, number: int, pipe: Connection) -> None:
         fill(storage, number)
 
 
-def restate_and_die(path: Path, renewed_first: bool) -> None:
-    """In another process: be killed before or after the series are renewed, with the answer written already."""
-    renew = duckdb_storage.renew
+def restate_and_die(path: Path, restated_first: bool) -> None:
+    """In another process: be killed before or after the series are restated, with the answer written already."""
+    restate = reference_data.restate
 
-    def renew_and_die(*arguments: Any) -> None:
-        if renewed_first:
-            renew(*arguments)
+    def last_restate(*arguments: Any) -> None:
+        if restated_first:
+            restate(*arguments)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    duckdb_storage.renew = renew_and_die
+    reference_data.restate = last_restate
     say(DuckDBDataStorage(path), 2)
 
 
-@pytest.mark.parametrize("renewed_first", [False, True])
-def test_a_writer_killed_in_the_middle_of_a_renewal_has_changed_nothing(tmp_path: Path, renewed_first: bool) -> None:
+@pytest.mark.parametrize("restated_first", [False, True])
+def test_a_writer_killed_in_the_middle_of_a_restatement_has_changed_nothing(
+    tmp_path: Path, restated_first: bool
+) -> None:
     storage = DuckDBDataStorage(tmp_path)
     say(storage, 1)
     fill(storage, 1)
     pins = [storage.pin(key) for key in SERIES]
     storage.close()
-    process = FORKED.Process(target=restate_and_die, args=(storage.path, renewed_first))
+    process = FORKED.Process(target=restate_and_die, args=(storage.path, restated_first))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL

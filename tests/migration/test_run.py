@@ -68,7 +68,7 @@ def test_what_may_have_changed_is_read_again(parquet: Cache, what: str) -> None:
     elif what == "series deleted":
         parquet.storage.delete_series("OLD")
     elif what == "series renewed":
-        parquet.storage.renew_series("OLD", "polygon", "minute", adjustment="split")
+        parquet.storage.restate_series("OLD", "polygon", "minute", adjustment="split")
     else:
         written(file, DOWNLOADED + dt.timedelta(hours=1))
     again = parquet.migrate()[BARS]

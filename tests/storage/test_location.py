@@ -72,7 +72,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"cannot look for a store at .*: Not a directory"):
         storage.list_series()
-    with pytest.raises(StoreWriteError, match=r"cannot be made .*LUMIBOT_DUCKDB_PATH"):
+    with pytest.raises(StoreWriteError, match=r"cannot be created .*LUMIBOT_DUCKDB_PATH"):
         storage.store_ohlcv_data("X", minute_bars(), "test", "minute")
 
 

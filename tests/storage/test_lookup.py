@@ -138,7 +138,7 @@ def test_a_missing_strike_of_a_long_chain_is_told_shortly(storage: DuckDBDataSto
         SeriesNotFoundError, match=r"no minute bars of SPY 2024-01-19 999 CALL option; it has: .*; and more"
     ):
         storage.pin(Asset("SPY", "option", expiration=DAY, strike=999, right="CALL"))
-    with pytest.raises(AmbiguousSeriesError, match=r"SPY 2024-01-19 400 CALL option.*; and more; say which asset"):
+    with pytest.raises(AmbiguousSeriesError, match=r"SPY 2024-01-19 400 CALL option.*; and more; state which asset"):
         storage.pin("SPY")
     storage.delete_series(chain[0])
     with pytest.raises(SeriesNotFoundError):
@@ -170,7 +170,7 @@ def test_a_key_is_taken_exactly(storage: DuckDBDataStorage) -> None:
 def test_several_sources_are_named(storage: DuckDBDataStorage) -> None:
     keep(storage, "AAPL", source="polygon")
     keep(storage, "AAPL", source="alpaca")
-    with pytest.raises(AmbiguousSeriesError, match="say which source: alpaca, polygon"):
+    with pytest.raises(AmbiguousSeriesError, match="pass source=, one of alpaca, polygon"):
         storage.get_historical_prices("AAPL")
     assert storage.pin("AAPL", source="Alpaca").key.source == "alpaca"
 
@@ -178,7 +178,7 @@ def test_several_sources_are_named(storage: DuckDBDataStorage) -> None:
 def test_several_adjustments_are_named(storage: DuckDBDataStorage) -> None:
     for adjustment in ("", "split"):
         storage.store_ohlcv_data("AAPL", minute_bars(), "test", "minute", adjustment=adjustment)
-    with pytest.raises(AmbiguousSeriesError, match="say which adjustment: '', 'split'"):
+    with pytest.raises(AmbiguousSeriesError, match="pass adjustment=, one of '', 'split'"):
         storage.pin("AAPL")
     assert storage.pin("AAPL", adjustment="").key.adjustment == ""
     assert storage.pin("AAPL", adjustment="split").key.adjustment == "split"

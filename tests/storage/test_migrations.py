@@ -89,7 +89,7 @@ def test_a_store_of_schema_1_works_on(
     elif first_use == "chains":
         newer.store_option_chain("X", {"Chains": {}}, "test", SPLIT.ex_date)
     elif first_use == "renewal":
-        newer.renew_series("X", "test", "minute", adjustment="split")
+        newer.restate_series("X", "test", "minute", adjustment="split")
         assert newer.coverage("X") == []
     elif first_use == "compaction":
         newer.compact()

@@ -7,7 +7,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumibot_duckdb.storage.bars.output import session_bounds
+from lumibot_duckdb.storage.bars.sessions import session_bounds
 
 
 @settings(deadline=None, max_examples=100)

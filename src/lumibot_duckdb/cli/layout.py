@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from itertools import zip_longest
-from zoneinfo import ZoneInfo
 
-NEW_YORK = ZoneInfo("America/New_York")
+from lumibot_duckdb.storage.times import NEW_YORK, moment_of
+
 _NARROWEST = 8
 _GAP = "  "
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -49,7 +48,7 @@ def new_york(seconds: int | None) -> str:
     """Return an instant as New York's date and time to the minute, the date alone at midnight, "" for None."""
     if seconds is None:
         return ""
-    there = datetime.fromtimestamp(seconds, timezone.utc).astimezone(NEW_YORK)
+    there = moment_of(seconds, NEW_YORK)
     if there.second:
         return f"{there:%Y-%m-%d %H:%M:%S}"
     return f"{there:%Y-%m-%d %H:%M}" if there.hour or there.minute else f"{there:%Y-%m-%d}"

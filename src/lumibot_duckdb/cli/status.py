@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.cli.layout import NEW_YORK, count, new_york, printable, size, table
+from lumibot_duckdb.cli.layout import count, new_york, printable, size, table
 from lumibot_duckdb.cli.store import chosen_path, open_store
+from lumibot_duckdb.storage.times import NEW_YORK, moment_of
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.api import SeriesInfo, TimeRange
@@ -195,4 +195,4 @@ def _range_as_json(piece: TimeRange) -> dict[str, str | None]:
 
 
 def _iso(seconds: int | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, NEW_YORK).isoformat()
+    return None if seconds is None else moment_of(seconds, NEW_YORK).isoformat()

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+
+from lumibot_duckdb.storage.times import index_seconds, midnight
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,11 +228,12 @@ def _calendar(market: str, start: date, end: date) -> _Calendar:
 
 
 def _new_york_calendar(start: date, end: date) -> _Calendar:
+    import pandas as pd
     import pandas_market_calendars as market_calendars
 
     schedule = market_calendars.get_calendar("NYSE").schedule(start, end - timedelta(days=1))
-    opens = _epoch_seconds(schedule["market_open"])
-    lengths = (_epoch_seconds(schedule["market_close"]) - opens) // _MINUTE
+    opens = index_seconds(pd.DatetimeIndex(schedule["market_open"]))
+    lengths = (index_seconds(pd.DatetimeIndex(schedule["market_close"])) - opens) // _MINUTE
     # The clocks change on Sunday nights only, so minutes within a session can be counted in UTC.
     minutes = lengths + _PREMARKET_MINUTES + _AFTER_HOURS_MINUTES
     session = np.repeat(np.arange(len(opens)), minutes)
@@ -267,22 +270,16 @@ def _new_york_calendar(start: date, end: date) -> _Calendar:
 
 
 def _crypto_calendar(start: date, end: date) -> _Calendar:
-    midnight = datetime(start.year, start.month, start.day, tzinfo=timezone.utc)
     minute = np.arange((end - start).days * 1440)
     hour = minute % 1440 / 60.0
     daily = 1.0 + 0.4 * np.cos((hour - 15.0) / 24.0 * 2.0 * np.pi)  # busiest when Europe and America are both awake
     return _Calendar(
-        times=int(midnight.timestamp()) + minute * _MINUTE,
+        times=midnight(start) + minute * _MINUTE,
         session=minute // 1440,
         presence=np.full(len(minute), 0.997),
         activity=daily,
         swing=np.sqrt(daily),
     )
-
-
-def _epoch_seconds(times: pd.Series[pd.Timestamp]) -> Integers:
-    seconds: Integers = times.to_numpy(dtype="datetime64[s]").astype(np.int64)
-    return seconds
 
 
 def _generator(seed: int, *names: str) -> np.random.Generator:

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from lumibot_duckdb.importing.arrays import BoolArray, IntArray, as_bools, as_integers
 from lumibot_duckdb.importing.zones import localise, zone_name
 from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY
 
-_DAY = 86_400
 _MONTHS = pa.array(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
 _EASTERN = {"est": -5 * 3600, "edt": -4 * 3600}
 
@@ -121,7 +121,7 @@ def _read_shapes(text: pa.ChunkedArray, date_order: str | None) -> ClockReadings
 def _fill(found: ClockReadings, rows: IntArray, parts: Mapping[str, pa.ChunkedArray], date_order: str | None) -> None:
     days, date_is_real = _days(parts, date_order)
     seconds, clock_is_real = _seconds_of_day(parts)
-    found.seconds[rows] = days * _DAY + seconds
+    found.seconds[rows] = days * SECONDS_PER_DAY + seconds
     found.fraction[rows] = as_bools(pc.match_substring_regex(parts["f"], "[1-9]"))
     found.readable[rows] = date_is_real & clock_is_real
     zones = pc.utf8_lower(parts["zone"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY
 
-_DAY = 86_400
-_DAYS_OF_MONTH = 365.25 / 12
+SECONDS_PER_DAYS_OF_MONTH = 365.25 / 12
 _UNIT_FIRST = re.compile(r"([a-z]{1,2})(\d{1,4})", re.IGNORECASE)
 _OTHER_WORDS = {"hourly": "hour", "eod": "day"}
 
@@ -31,10 +31,10 @@ def timeframe_of_spacing(seconds: int) -> str:
 
     A clock change makes a day, a week or a month an hour shorter or longer; months have 28 to 31 days.
     """
-    days = round(seconds / _DAY)
-    if days == 0 or abs(seconds - days * _DAY) > 3600:
+    days = round(seconds / SECONDS_PER_DAY)
+    if days == 0 or abs(seconds - days * SECONDS_PER_DAY) > 3600:
         return canonical_timeframe(f"{seconds} seconds")
-    months = round(days / _DAYS_OF_MONTH)
-    if months and abs(days - months * _DAYS_OF_MONTH) < 2.5:
+    months = round(days / SECONDS_PER_DAYS_OF_MONTH)
+    if months and abs(days - months * SECONDS_PER_DAYS_OF_MONTH) < 2.5:
         return canonical_timeframe(f"{months} months")
     return canonical_timeframe(f"{days // 7} weeks" if days % 7 == 0 else f"{days} days")

@@ -15,11 +15,11 @@ from lumibot_duckdb.importing.refusal import Refusal, mark
 from lumibot_duckdb.importing.time_text import ClockReadings, find_date_order, read_time_text, readings_of_timestamps
 from lumibot_duckdb.importing.zones import first_instants, localise
 from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY
 
 DATE_ZONE = "America/New_York"
 """Where the midnight of a plain date is, as Lumibot has it."""
 
-_DAY = 86_400
 _FIRST_SECOND, _END_SECOND = (int(np.datetime64(day, "s").astype(int)) for day in ("1678-01-01", "2262-01-01"))
 # Seconds stay below this until the year 5138; milliseconds passed it in 1973. A thousand times more, and so on.
 _SECONDS_LIMIT = 100_000_000_000
@@ -136,16 +136,18 @@ class TimeReader:
         usable = refusals == Refusal.NONE
         self._met_zones |= bool((usable & readings.zoned).any())
         naive = np.flatnonzero(usable & ~readings.zoned)
-        self.only_dates &= not self._met_zones and not (readings.seconds[naive] % _DAY).any()
+        self.only_dates &= not self._met_zones and not (readings.seconds[naive] % SECONDS_PER_DAY).any()
         if self._met_zones and self._zone is None:
             refusals[naive] = Refusal.NO_ZONE
             return
         seconds = readings.seconds[naive]
-        if not (seconds % _DAY).any():
+        if not (seconds % SECONDS_PER_DAY).any():
             utc[naive] = first_instants(seconds, self._zone or DATE_ZONE)
             return
         if self._zone is None:
-            example = np.datetime_as_string(seconds[seconds % _DAY != 0][0].astype("M8[s]")).replace("T", " ")
+            example = np.datetime_as_string(seconds[seconds % SECONDS_PER_DAY != 0][0].astype("M8[s]")).replace(
+                "T", " "
+            )
             raise FileRefusedError(
                 f"its times have no time zone (the first is {example}): give the one they are in, "
                 "e.g. --timezone America/New_York or --timezone UTC"

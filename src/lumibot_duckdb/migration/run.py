@@ -175,7 +175,7 @@ class _Import:
         """Return how many rows the file brought, if it did and the store has them still."""
         if not self._file.name.isprintable() or not _is_text(str(self._file.absolute())):
             raise UnreadableFileError("its path has characters that no name of Lumibot's has: rename it")
-        return self._storage.migrated_rows(str(self._file.absolute()), fingerprint)
+        return self._storage.migrated_files.rows(str(self._file.absolute()), fingerprint)
 
     def _brought_in(self, fingerprint: str) -> Outcome:
         """Read the file, check it, store it, verify it, remember it: all that it holds, or nothing."""
@@ -192,7 +192,7 @@ class _Import:
         # What was written to meanwhile is still to come, and what somebody should look at is told each time.
         if self._is_still(fingerprint) and not outcome.damaged:
             path, versions = str(self._file.absolute()), self._versions(contents)
-            self._storage.remember_migrated(path, fingerprint, outcome.rows, versions)
+            self._storage.migrated_files.remember(path, fingerprint, outcome.rows, versions)
         return outcome
 
     def _foreseen(self, contents: Sequence[CacheContent]) -> Outcome:

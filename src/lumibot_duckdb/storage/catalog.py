@@ -1,7 +1,7 @@
-"""Which series the store has, kept in memory: looking one up among 100,000 takes microseconds.
+"""The series of the store, in memory: a look-up among 100,000 takes microseconds.
 
-The catalog is read whole once, as columns, and turned into objects a symbol at a time when the symbol is first asked
-for. After other commits only what they brought is read, by id.
+The whole catalog is read once, as columns. The series of a symbol become objects when the symbol is first looked up.
+After further commits, only what they added is read, by id.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey
-from lumibot_duckdb.storage.connection.store_connection import StoreCursor
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError
 from lumibot_duckdb.storage.identity import AssetQuery, contract
 from lumibot_duckdb.storage.migrations import StoreState
@@ -51,14 +50,14 @@ class SeriesRecord:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where a series stands: its current version and the last ingest."""
+    """The current version of a series, and its last ingest."""
 
     version_id: int
     ingest_id: int
 
 
 class _Symbol:
-    """The series of one symbol: by asset, and by contract, of which an index may have tens of thousands."""
+    """The series of one symbol, by asset and by contract: an index may have tens of thousands of contracts."""
 
     def __init__(self) -> None:
         self.series: dict[AssetKey, list[SeriesRecord]] = {}
@@ -83,7 +82,7 @@ class _Symbol:
                 return
 
     def meant_by(self, query: AssetQuery) -> Iterable[SeriesRecord]:
-        """Return the series of the exact asset if it is there, else of all assets that match."""
+        """Return the series of the exact asset if there is one, else of all assets that match."""
         if query.key in self.series:
             return self.series[query.key]
         if not query.lenient:
@@ -96,7 +95,7 @@ class _Symbol:
 
 
 class Catalog:
-    """The series of one store. Thread-safe; it never goes back to an older state than it has seen."""
+    """The series of one store. Thread-safe; it never returns to an older state than it has seen."""
 
     def __init__(self) -> None:
         self._guard = threading.RLock()
@@ -115,14 +114,14 @@ class Catalog:
         self._deleted: set[int] = set()
 
     def clear(self) -> None:
-        """Forget everything: there is no store (any more)."""
+        """Forget everything, since there is no store (any more)."""
         with self._guard:
             self._forget()
 
     def refresh(self, cursor: StoreCursor, state: StoreState, generation: int) -> bool:
-        """Read what was committed since the last time; tell whether the store is another one than before.
+        """Read what was committed since the last call; return whether another store is at the path now.
 
-        `generation` is the one of the state that `cursor` sees.
+        `generation` is that of the state which `cursor` sees.
         """
         with self._guard:
             another = self.store_id not in ("", state.store_id)
@@ -148,7 +147,7 @@ class Catalog:
     def resolve(
         self, query: AssetQuery, timeframe: str | None, source: str | None, adjustment: str | None
     ) -> SeriesRecord:
-        """Return the one series that answers. Raises `SeriesNotFoundError`, `AmbiguousSeriesError`."""
+        """Return the one series that matches. Raises `SeriesNotFoundError`, `AmbiguousSeriesError`."""
         found = self.matching(query, timeframe, source, adjustment)
         if len(found) == 1:
             return found[0]
@@ -159,7 +158,7 @@ class Catalog:
     def matching(
         self, query: AssetQuery, timeframe: str | None, source: str | None, adjustment: str | None
     ) -> list[SeriesRecord]:
-        """Return the series that answer; None leaves a part open."""
+        """Return the series that match; None matches anything."""
         with self._guard:
             return [
                 record
@@ -170,7 +169,7 @@ class Catalog:
             ]
 
     def everything(self, timeframe: str | None, source: str | None) -> list[SeriesRecord]:
-        """Return all series of a timeframe and a source; None leaves either open."""
+        """Return all series of a timeframe and a source; None matches any."""
         with self._guard:
             self._make_all()
             return [
@@ -181,7 +180,7 @@ class Catalog:
             ]
 
     def head(self, series_id: int) -> Head | None:
-        """Return where a series stands; None if it is unknown or deleted."""
+        """Return the head of a series; None if it is unknown or deleted."""
         with self._guard:
             if series_id in self._deleted:
                 return None
@@ -208,14 +207,14 @@ class Catalog:
         self._head_versions = heads["version_id"].to_numpy().astype(np.int64)[alive]
         self._head_ingests = heads["ingest_id"].to_numpy().astype(np.int64)[alive]
         if heads.num_rows:
-            self.last_ingest = pc.max(heads["ingest_id"]).as_py()
-            self.last_ingested_at = pc.max(heads["ingested_at"]).as_py()
+            self.last_ingest = int(heads["ingest_id"].to_numpy().max())
+            self.last_ingested_at = heads["ingested_at"].to_numpy().max().item()
 
     def _read_changes(self, cursor: StoreCursor) -> None:
         heads = cursor.rows(_HEADS, [self.last_ingest])
         if not heads:
             return
-        # A series has the id of the ingest that made it, so new series are those past the last ingest seen.
+        # A series has the id of the ingest that created it, so new series are those after the last ingest seen.
         if any(series_id > self.last_ingest for series_id, *_ in heads):
             new = cursor.arrow(_SERIES_SINCE, [self.last_ingest]).to_pylist()
             for record in map(_record, new):
@@ -245,7 +244,7 @@ class Catalog:
         return found
 
     def _make_all(self) -> None:
-        """Turn all that is left into objects, in one go."""
+        """Turn everything that is left into objects at once."""
         if self._unread and self._columns is not None:
             rows = self._columns.to_pylist()
             for symbol, (start, stop) in self._unread.items():
@@ -258,7 +257,7 @@ class Catalog:
             if record.series_id not in self._deleted:
                 symbol.add(record)
 
-    # -- words for what was not found ------------------------------------------------------------------------
+    # -- error messages --------------------------------------------------------------------------------------
 
     def _nothing(self, query: AssetQuery, timeframe: str | None, source: str | None, adjustment: str | None) -> str:
         kind = f"{timeframe} bars" if timeframe else "bars"
@@ -290,12 +289,12 @@ def _record(row: dict[str, Any]) -> SeriesRecord:
 def _several(found: list[SeriesRecord]) -> str:
     keys = [record.key for record in found]
     if len({key.asset for key in keys}) > 1:
-        advice = "say which asset is meant, for example with its type, quote or contract"
+        advice = "state which asset is meant, for example with its type, quote or contract"
     elif len({key.source for key in keys}) > 1:
-        advice = f"say which source: {', '.join(sorted({key.source for key in keys}))}"
+        advice = f"pass source=, one of {', '.join(sorted({key.source for key in keys}))}"
     else:
-        advice = f"say which adjustment: {', '.join(sorted(repr(key.adjustment) for key in keys))}"
-    return f"several series answer to that: {_listed(found)}; {advice}"
+        advice = f"pass adjustment=, one of {', '.join(sorted(repr(key.adjustment) for key in keys))}"
+    return f"several series match: {_listed(found)}; {advice}"
 
 
 def _listed(records: list[SeriesRecord]) -> str:

@@ -1,4 +1,4 @@
-"""What a process does with a storage, counted from several threads."""
+"""Counts of what a process does with a storage, from all of its threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lumibot_duckdb.storage.api import StorageUse
 
 
 class Counters:
-    """Counts reads, time and downloads, and knows what others count beside it."""
+    """Counts reads, time and downloads, and shows what others count."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -21,21 +21,20 @@ class Counters:
         self._use = StorageUse()
         self._others: list[tuple[str, Any]] = []
 
-    @property
-    def use(self) -> StorageUse:
-        """What was done so far."""
+    def usage(self) -> StorageUse:
+        """Return what was done so far, without a look at the store."""
         return self._use
 
-    def read(self, rows: int, size: int) -> None:
-        """Count one read of rows, of so many bytes in memory."""
+    def count_read(self, rows: int, size: int) -> None:
+        """Count one read: its rows, and their size in bytes."""
         with self._guard:
             use = self._use
             self._use = replace(
                 use, reads=use.reads + 1, rows_read=use.rows_read + rows, bytes_read=use.bytes_read + size
             )
 
-    def downloaded(self, bars: int, seconds: float) -> None:
-        """Count one answer of a source and the time that it took."""
+    def count_download(self, bars: int, seconds: float) -> None:
+        """Count one response of a source, and the wait for it."""
         with self._guard:
             use = self._use
             self._use = replace(
@@ -47,7 +46,7 @@ class Counters:
 
     @contextmanager
     def timing(self) -> Iterator[None]:
-        """Count the time of a block as time in the storage; blocks within it count nothing more."""
+        """Count the time of a block as time in the storage. Blocks inside it are not counted twice."""
         if getattr(self._timed, "inside", False):
             yield
             return
@@ -61,13 +60,16 @@ class Counters:
             with self._guard:
                 self._use = replace(self._use, seconds=self._use.seconds + took)
 
-    def also(self, name: str, numbers: Any) -> None:
-        """Remember a dataclass of numbers, which its owner goes on changing."""
+    def include(self, name: str, numbers: Any) -> None:
+        """Show a dataclass of numbers, which its owner keeps changing, in the `details` of `statistics`.
+
+        Numbers of the same name are added up.
+        """
         with self._guard:
             self._others.append((name, numbers))
 
     def others(self) -> Mapping[str, dict[str, Any]]:
-        """Return what others count now; numbers of the same name are added up."""
+        """Return the present values of what others count, by name."""
         with self._guard:
             others = list(self._others)
         found: dict[str, dict[str, Any]] = {}

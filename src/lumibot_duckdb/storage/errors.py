@@ -1,22 +1,22 @@
-"""Every error that the storage raises on purpose. Each message says what was wrong and what to do."""
+"""The errors of the storage. Each message states what was wrong and how to fix it."""
 
 from __future__ import annotations
 
 
 class StorageError(Exception):
-    """Base of all errors of this package's storage."""
+    """Base class of all errors of the storage."""
 
 
 class InvalidBarsError(StorageError, ValueError):
-    """Bars were refused: nothing of them was stored. The message names the asset and the first bad row."""
+    """Bars were refused and nothing was stored. The message names the asset and the first bad row."""
 
 
 class InvalidRecordError(StorageError, ValueError):
-    """A corporate action or an option chain was refused: nothing of it was stored."""
+    """A corporate action or an option chain was refused and nothing was stored."""
 
 
 class HistoryRestatedError(StorageError):
-    """Bars were to be added to a version of a series that is not the current one any more; nothing was stored."""
+    """Bars were meant for a version of a series that is not the current one any more. Nothing was stored."""
 
 
 class SeriesNotFoundError(StorageError, LookupError):
@@ -24,19 +24,19 @@ class SeriesNotFoundError(StorageError, LookupError):
 
 
 class AmbiguousSeriesError(StorageError, LookupError):
-    """Several series answer to what was asked (several sources, quotes, ...); the message names them."""
+    """Several series match, for example from several sources. The message names them."""
 
 
 class VersionGoneError(StorageError, LookupError):
-    """The pinned version of a series was superseded and has been removed at a compaction since."""
+    """The pinned version of a series was deleted, or superseded and removed by a compaction."""
 
 
 class StoreBusyError(StorageError, TimeoutError):
-    """The store could not be locked in time; the message names who holds it, as far as that is known."""
+    """The store could not be locked in time. The message names the processes that hold it, if they are known."""
 
 
 class StoreVersionError(StorageError):
-    """The file was written by a newer release of this package."""
+    """The file was written by a newer release of this package, or of DuckDB."""
 
 
 class StoreDamagedError(StorageError):
@@ -48,4 +48,4 @@ class StoreNotFoundError(StorageError, FileNotFoundError):
 
 
 class StoreWriteError(StorageError, OSError):
-    """The disk is full or failed. What was being written was rolled back; the store is as it was before."""
+    """The disk is full or failed. The write was rolled back and the store is unchanged."""

@@ -1,8 +1,8 @@
-"""Who an asset is: from what callers hand in (Lumibot assets, pairs, symbols) to `AssetKey`, and which stored assets
-answer to it.
+"""The identity of an asset: turns what callers pass (Lumibot assets, pairs, symbols) into an `AssetKey`, and finds the
+stored assets that match.
 
-Writing is exact. Reading is lenient where that is unambiguous: a symbol finds an asset of any type, a pair that was
-named without its quote is found when there is only one such pair.
+Writing is exact. Reading is lenient where that is unambiguous: a symbol finds an asset of any type, and a pair without
+its quote is found if there is only one such pair.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from datetime import date, datetime
 from math import isfinite
 from typing import Any
 
-from lumibot_duckdb.storage.api import AssetKey, AssetLike
+from lumibot_duckdb.storage.api import AssetKey, AssetLike, SeriesKey
+from lumibot_duckdb.storage.errors import InvalidBarsError, InvalidRecordError
+from lumibot_duckdb.storage.timeframes import canonical_timeframe
 
 PAIR_TYPES = frozenset({"crypto", "crypto_future", "forex"})
 _TYPE_ALIASES = {"us_equity": "stock"}
@@ -31,14 +33,14 @@ _SOURCE = re.compile(r"[a-z0-9][a-z0-9_.:\-]*")
 
 @dataclass(frozen=True, slots=True)
 class AssetQuery:
-    """An asset to look up: `key` is what it means exactly; a `typed` query says of which type the asset is."""
+    """An asset to look up. `key` is its exact identity, and a `typed` query states the type of the asset."""
 
     key: AssetKey
     typed: bool
     lenient: bool
 
     def matches(self, stored: AssetKey) -> bool:
-        """Tell whether a stored asset answers to this query, taken leniently."""
+        """Return whether a stored asset matches this query, taken leniently."""
         asked = self.key
         if stored.symbol != asked.symbol or (asked.exchange and stored.exchange != asked.exchange):
             return False
@@ -46,14 +48,32 @@ class AssetQuery:
             return False
         if not self.typed:
             return True
-        # Lumibot does not tell a contract by its multiplier, and few callers state it; but an adjusted or mini option
-        # has other prices than the standard one.
+        # Lumibot does not identify a contract by its multiplier, and few callers state it; but an adjusted or mini
+        # option has other prices than the standard one.
         same_size = stored.multiplier == asked.multiplier or (asked.asset_type != "option" and asked.multiplier == 1)
         return same_size and contract(stored) == contract(asked)
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesQuery:
+    """Series to look up: those of an asset, and of one timeframe and source where these are given."""
+
+    asset: AssetQuery
+    timeframe: str | None
+    source: str | None
+
+    @classmethod
+    def of(cls, asset: AssetLike, timeframe: str | None, source: str | None) -> SeriesQuery:
+        """Return the query for a caller's arguments. Raises ValueError if they are unusable."""
+        return cls(
+            asset_query(asset),
+            None if timeframe is None else canonical_timeframe(timeframe),
+            None if source is None else canonical_source(source),
+        )
+
+
 def contract(asset: AssetKey) -> Hashable:
-    """Return what two assets of a symbol must have in common for a query that says the type to find either."""
+    """Return what an asset must have in common with a typed query of the same symbol to match it."""
     return asset.asset_type, asset.expiration, asset.strike, asset.right, asset.auto_expiry
 
 
@@ -66,7 +86,7 @@ def asset_key(asset: AssetLike, exchange: str | None = None) -> AssetKey:
 
 
 def asset_query(asset: AssetLike, exchange: str | None = None) -> AssetQuery:
-    """Return what to look up for an asset. Raises ValueError when it is no asset at all."""
+    """Return what to look up for an asset. Raises ValueError if it is not an asset."""
     if isinstance(asset, AssetKey):
         return AssetQuery(asset if exchange is None else replace(asset, exchange=exchange), True, False)
     if isinstance(asset, str):
@@ -86,14 +106,34 @@ def canonical_source(source: str) -> str:
     """Return a source's name in lower case; ValueError unless it is one short word such as "polygon"."""
     name = source.strip().lower() if isinstance(source, str) else ""
     if not _SOURCE.fullmatch(name):
-        raise ValueError(f'{source!r} cannot name a source: give one word such as "polygon" or "my_csv"')
+        raise ValueError(f'{source!r} cannot name a source: pass one word such as "polygon" or "my_csv"')
     return name
+
+
+def key_to_write(
+    asset: AssetLike, source: str, timeframe: str, adjustment: str, exchange: str | None = None
+) -> SeriesKey:
+    """Return the exact key of a series; raise `InvalidBarsError` if the arguments do not make one."""
+    try:
+        return SeriesKey(
+            asset_key(asset, exchange), canonical_source(source), canonical_timeframe(timeframe), adjustment
+        )
+    except ValueError as error:
+        raise InvalidBarsError(str(error)) from None
+
+
+def record_key(asset: AssetLike, source: str) -> tuple[AssetKey, str]:
+    """Return asset and source of a record; raise `InvalidRecordError` if the arguments do not make them."""
+    try:
+        return asset_key(asset), canonical_source(source)
+    except ValueError as error:
+        raise InvalidRecordError(str(error)) from None
 
 
 def published_name(asset: AssetKey) -> str:
     """Return `asset_symbol` of the published view: one name for one asset of its type and exchange.
 
-    It is the symbol, then what else tells the asset from its kin: `BTC/USD`, `SPY 2024-01-19 470 CALL`.
+    It is the symbol, then what distinguishes the asset from similar ones: `BTC/USD`, `SPY 2024-01-19 470 CALL`.
     """
     name = replace(asset, asset_type="", exchange="").label().rstrip()
     usual = replace(asset, multiplier=0.0).multiplier
@@ -113,7 +153,7 @@ def _key_of_object(asset: Any, quote: str | None, exchange: str | None) -> Asset
     """Read the identity of a Lumibot asset."""
     raw_type = getattr(asset, "asset_type", None)
     if getattr(asset, "symbol", None) is None or raw_type is None:
-        raise ValueError(f"{asset!r} is no asset: give a Lumibot Asset, a (base, quote) pair or a symbol")
+        raise ValueError(f"{asset!r} is not an asset: pass a Lumibot Asset, a (base, quote) pair or a symbol")
     word = str(getattr(raw_type, "value", raw_type)).strip().lower()
     asset_type = _TYPE_ALIASES.get(word, word)
     if quote == "USD" and asset_type not in PAIR_TYPES:

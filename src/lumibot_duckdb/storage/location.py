@@ -1,4 +1,4 @@
-"""Where the store is: the path that was given, the environment's, or one in Lumibot's cache folder."""
+"""Where the store is: at a given path, at that of an environment variable, or in Lumibot's cache folder."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FILE_NAME = "lumibot.duckdb"
 def store_path(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """Return the path of the store file for `cache_dir`: a folder, or a file whose name ends in .duckdb.
 
-    None means the environment variable `LUMIBOT_DUCKDB_PATH`, and else the folder `duckdb` in Lumibot's cache folder.
-    Raises ValueError for what can be no path of a store.
+    None means the environment variable `LUMIBOT_DUCKDB_PATH`, else the folder `duckdb` in Lumibot's cache folder.
+    Raises ValueError if a store cannot be there.
     """
     given = os.fspath(cache_dir) if cache_dir is not None else os.environ.get(ENVIRONMENT_VARIABLE) or None
     path = lumibot_cache_folder() / "duckdb" / FILE_NAME if given is None else _path_of(given)
@@ -33,7 +33,7 @@ def _path_of(given: str) -> Path:
 
 
 def _check_folder(folder: Path) -> None:
-    """Raise ValueError if a file is in the place of a store's folder, or of a folder above it."""
+    """Raise ValueError if a file has the path of the store's folder, or of a folder above it."""
     nearest = next((place for place in (folder, *folder.parents) if place.exists()), None)
     if nearest is not None and not nearest.is_dir():
         raise ValueError(
@@ -42,19 +42,21 @@ def _check_folder(folder: Path) -> None:
 
 
 def ensure_folder(path: Path) -> None:
-    """Make the folder of a store file; raise `StoreWriteError` that says what to do when that fails."""
+    """Create the folder of a store file; raise `StoreWriteError` with a remedy if that fails."""
     folder = path.parent
     hint = f"choose another place with cache_dir=... or the environment variable {ENVIRONMENT_VARIABLE}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreWriteError(f"the folder {folder} for the store cannot be made ({error.strerror}); {hint}") from error
+        raise StoreWriteError(
+            f"the folder {folder} for the store cannot be created ({error.strerror}); {hint}"
+        ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StoreWriteError(f"the folder {folder} for the store is not writable; {hint}")
 
 
 def lumibot_cache_folder() -> Path:
-    """Lumibot's own rule, applied without importing Lumibot."""
+    """Return Lumibot's cache folder, by Lumibot's own rule but without importing Lumibot."""
     from appdirs import user_cache_dir
 
     folder = os.environ.get("LUMIBOT_CACHE_FOLDER") or user_cache_dir(

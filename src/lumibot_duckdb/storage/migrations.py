@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from lumibot_duckdb.storage.connection.store_connection import StoreCursor
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import StoreDamagedError, StoreVersionError
 
 
 @dataclass(frozen=True, slots=True)
 class StoreState:
-    """Which schema a file has (0: none yet), and the id that tells one store from another at the same path."""
+    """The schema of a file (0: none yet), and the id that distinguishes it from another store at the same path."""
 
     schema_version: int
     store_id: str
@@ -35,7 +35,7 @@ def newest() -> int:
 
 
 def state(cursor: StoreCursor) -> StoreState:
-    """Return the schema version of the open store. Raises when it is newer than this release, or no store."""
+    """Return the state of the open store. Raises if it is newer than this release, or not a store."""
     tables = {
         name for (name,) in cursor.rows("SELECT table_name FROM duckdb_tables() WHERE database_name = ?", [cursor.db])
     }
@@ -57,7 +57,7 @@ def state(cursor: StoreCursor) -> StoreState:
 
 
 def migrate(cursor: StoreCursor) -> StoreState:
-    """Bring the open store to the newest schema, inside a `write()` block; return its state then."""
+    """Upgrade the open store to the newest schema, inside a `write()` block; return its new state."""
     found = state(cursor)
     if found.schema_version == newest():
         return found

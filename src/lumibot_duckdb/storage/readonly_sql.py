@@ -1,4 +1,4 @@
-"""Lets a person's SQL read the store, and nothing else."""
+"""Runs a user's SQL, which may read the store and do nothing else."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.interruption import interruptibly
-from lumibot_duckdb.storage.connection.store_connection import StoreCursor
 
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+|\([^)]*\)\s*)?", re.IGNORECASE)
-# Functions that a SELECT may call and that do more than read, or that run SQL from a text.
+# Functions that a SELECT may call and that do more than read, or run SQL from a string.
 _DOERS = (
     "arrow_scan|arrow_scan_dumb|checkpoint|create_external_resource|deregister_external_resource|"
     "destroy_external_resource|disable_logging|disable_profiling|enable_logging|enable_profiling|force_checkpoint|"
@@ -27,7 +27,7 @@ _CALL_OF_DOER = re.compile(rf'\b({_DOERS})"?(?:\s|{_COMMENT})*\(', re.IGNORECASE
 def run(
     cursor: StoreCursor, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None, max_rows: int | None = None
 ) -> pa.Table:
-    """Run one SELECT-like statement with the store's tables in reach; ValueError for any other statement."""
+    """Run one SELECT-like statement on the store's tables; raise ValueError for any other statement."""
     duck = cursor.execute("USE {db}")
     _refuse_all_but_reading(duck, query)
 

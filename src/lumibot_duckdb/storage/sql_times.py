@@ -1,21 +1,28 @@
-"""Times in SQL: between whole seconds since 1970, as the package counts, and the TIMESTAMP_S that the store keeps."""
+"""Epoch seconds in SQL text, and the `TIMESTAMP_S` values that the store holds."""
 
 from __future__ import annotations
 
-import numpy as np
+from datetime import datetime
 
-# No bar is outside of these: see the checks in `bars_input`.
-_FIRST_LITERAL = int(np.datetime64("0001-01-01", "s").astype(np.int64))
-_LAST_LITERAL = int(np.datetime64("9999-12-31", "s").astype(np.int64))
+from lumibot_duckdb.storage.times import UTC, EpochSeconds, moment_of
+from lumibot_duckdb.storage.times import epoch_seconds as seconds_of
+
+# No bar lies outside of these; see the checks in `bars/input_checks.py`.
+_FIRST_LITERAL = seconds_of(datetime(1, 1, 1, tzinfo=UTC))
+_LAST_LITERAL = seconds_of(datetime(9999, 12, 31, tzinfo=UTC))
 
 
-def timestamp_literal(time: int) -> str:
-    """Return SQL for a time in the type of `bar.ts`, so that comparing needs no cast of the column."""
+def timestamp_literal(time: EpochSeconds) -> str:
+    """Return SQL for a time in the type of `bar.ts`, so that a comparison does not cast the column.
+
+    >>> timestamp_literal(1704205800)
+    "TIMESTAMP_S '2024-01-02T14:30:00'"
+    """
     bounded = min(max(time, _FIRST_LITERAL), _LAST_LITERAL)
-    return f"TIMESTAMP_S '{np.datetime64(bounded, 's')}'"
+    return f"TIMESTAMP_S '{moment_of(bounded).replace(tzinfo=None).isoformat()}'"
 
 
 def epoch_seconds(time: str) -> str:
-    """Return SQL for the seconds (BIGINT) of a time, a column or another expression."""
-    # Microseconds, said so: from release 2.0.1 on DuckDB takes nanoseconds by itself, which end in 2262.
+    """Return SQL for the epoch seconds (BIGINT) of a time, which is a column or another expression."""
+    # The cast chooses microseconds: from release 2.0.1 on, DuckDB would use nanoseconds, which end in 2262.
     return f"epoch(({time})::TIMESTAMP)::BIGINT"

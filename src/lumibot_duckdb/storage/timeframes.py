@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 
 TICKS_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-"""By the name of the resolution."""
+"""Keyed by the name of the resolution."""
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 31 * 86_400}
 
@@ -30,7 +30,11 @@ _SPELLING = re.compile(r"(\d{0,6})\s*-?\s*([a-z]+)")
 
 @lru_cache(maxsize=512)
 def canonical_timeframe(timeframe: str) -> str:
-    """Return the canonical spelling of a timeframe ("1Min" is "minute", "60m" is "hour"); ValueError if it has none."""
+    """Return the canonical spelling of a timeframe; raise ValueError if it has none.
+
+    >>> canonical_timeframe("1Min"), canonical_timeframe("60m")
+    ('minute', 'hour')
+    """
     found = _SPELLING.fullmatch(timeframe.strip().lower()) if isinstance(timeframe, str) else None
     unit = _UNIT_OF_ALIAS.get(found[2]) if found else None
     count = int(found[1] or 1) if found else 0
@@ -47,7 +51,11 @@ def canonical_timeframe(timeframe: str) -> str:
 
 @lru_cache(maxsize=512)
 def bar_seconds(timeframe: str) -> int:
-    """Return the length of a bar of a canonical timeframe in seconds (a month counts as its longest, 31 days)."""
+    """Return the length of a bar of a canonical timeframe in seconds. A month counts as 31 days.
+
+    >>> bar_seconds("5minute")
+    300
+    """
     found = _SPELLING.fullmatch(timeframe)
     if found is None or found[2] not in _SECONDS:
         raise ValueError(f"{timeframe!r} is not a canonical timeframe")

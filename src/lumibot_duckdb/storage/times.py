@@ -7,13 +7,12 @@ number it counts days since 1970-01-01.
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timezone, tzinfo
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 EpochSeconds: TypeAlias = int
@@ -24,6 +23,14 @@ NEW_YORK = ZoneInfo("America/New_York")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NANOSECONDS_PER_SECOND = 1_000_000_000
 SECONDS_PER_DAY = 86_400
+
+_EARLIEST = datetime(1, 1, 3)
+_LATEST = datetime(9999, 12, 29)
+
+
+def utc_now() -> datetime:
+    """Return the present moment, in UTC."""
+    return datetime.now(UTC)
 
 
 def epoch_seconds(moment: datetime) -> EpochSeconds:
@@ -77,14 +84,73 @@ def midnight(day: date, zone: tzinfo = UTC) -> EpochSeconds:
     return epoch_seconds(datetime.combine(day, time.min, tzinfo=zone))
 
 
+def calendar_day(day: date) -> date:
+    """Return the calendar day of a date or datetime, on the datetime's own clock."""
+    return day.date() if isinstance(day, datetime) else day
+
+
+def parse_moment(text: str) -> datetime:
+    """Return the tz-aware moment that an ISO 8601 text states; ValueError if it states none or no time zone.
+
+    >>> parse_moment("2024-01-02T09:30:00-05:00").isoformat()
+    '2024-01-02T09:30:00-05:00'
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return moment
+
+
+def naive_utc(moment: datetime) -> datetime:
+    """Return a tz-aware moment as the store's TIMESTAMP columns hold it: in UTC, without a time zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def aware_utc(stored: datetime) -> datetime:
+    """Return a value of one of the store's TIMESTAMP columns as a tz-aware moment in UTC."""
+    return stored.replace(tzinfo=UTC)
+
+
+def new_york_timestamp(time: datetime | date | str) -> pd.Timestamp:
+    """Return what a caller means by a time, as Lumibot reads it: a naive time is New York's.
+
+    Of the two moments that a naive time names when the clocks go back, the later one (standard time) is meant; a naive
+    time that the clocks skip means an hour later.
+
+    >>> new_york_timestamp("2024-11-03 01:30").isoformat()
+    '2024-11-03T01:30:00-05:00'
+    """
+    import pandas as pd
+
+    stamp: pd.Timestamp = pd.Timestamp(time)
+    if pd.isna(stamp):
+        raise ValueError(f"{time!r} is not a time")
+    if stamp.tzinfo is None:
+        # datetime.min and datetime.max do not exist in every time zone.
+        stamp = min(max(stamp, pd.Timestamp(_EARLIEST)), pd.Timestamp(_LATEST))
+        stamp = stamp.tz_localize("America/New_York", ambiguous=False, nonexistent=timedelta(hours=1))
+    return stamp
+
+
+def epoch_seconds_ceiling(stamp: pd.Timestamp) -> EpochSeconds:
+    """Return the epoch seconds of a tz-aware timestamp, rounded up to a whole second."""
+    exact = stamp.tz_convert("UTC").tz_localize(None).asm8
+    whole = exact.astype("M8[s]")
+    return int(whole.astype("i8")) + int(whole.astype(exact.dtype) < exact)
+
+
+def index_seconds(index: pd.DatetimeIndex) -> Int64Array:
+    """Return the epoch seconds of a time index, rounded down to whole seconds; a naive index is taken as UTC."""
+    seconds: Int64Array = index.as_unit("s").asi8
+    return seconds
+
+
 def bar_starts(frame: pd.DataFrame) -> Int64Array:
     """Return the bar starts of a frame that is indexed by them, in epoch seconds.
 
     An empty frame may have any index.
     """
+    import numpy as np
     import pandas as pd
 
-    if not len(frame):
-        return np.empty(0, np.int64)
-    starts: Int64Array = pd.DatetimeIndex(frame.index).as_unit("s").asi8
-    return starts
+    return index_seconds(pd.DatetimeIndex(frame.index)) if len(frame) else np.empty(0, np.int64)

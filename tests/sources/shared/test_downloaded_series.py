@@ -120,7 +120,7 @@ def test_what_another_process_downloaded_meanwhile_is_not_asked_for(storage: Duc
 def test_a_restatement_meanwhile_changes_nothing_and_is_never_mixed_in(storage: DuckDBDataStorage) -> None:
     series = DownloadedSeries(storage, KEY)
     series.ensure(minutes(0, 10), Provider(100.0))
-    storage.renew_series(KEY.asset, KEY.source, KEY.timeframe, adjustment=KEY.adjustment)
+    storage.restate_series(KEY.asset, KEY.source, KEY.timeframe, adjustment=KEY.adjustment)
     DownloadedSeries(storage, KEY).ensure(minutes(0, 20), Provider(25.0))
     series.ensure(minutes(2, 8), Provider(25.0))
     assert series.pin is not None
@@ -152,7 +152,7 @@ def test_bars_that_have_not_closed_are_seen_but_not_stored(storage: DuckDBDataSt
 def test_the_past_is_read_as_it_stood_and_nothing_is_asked_for(storage: DuckDBDataStorage) -> None:
     DownloadedSeries(storage, KEY).ensure(minutes(0, 10), Provider(100.0))
     then = datetime.now(timezone.utc)
-    storage.renew_series(KEY.asset, KEY.source, KEY.timeframe, adjustment=KEY.adjustment)
+    storage.restate_series(KEY.asset, KEY.source, KEY.timeframe, adjustment=KEY.adjustment)
     DownloadedSeries(storage, KEY).ensure(minutes(0, 10), Provider(25.0))
     provider = Provider()
     series = DownloadedSeries(storage, KEY, as_of=then)

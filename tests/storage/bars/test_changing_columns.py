@@ -77,8 +77,8 @@ def test_columns_that_can_be_combined(storage: DuckDBDataStorage, first: Any, se
     [
         (np.float64([1, 2, 3, 4]), ["a", "b", "c"], "'x' is stored as float64 and came as object"),
         ([True] * 4, np.float64([1, 2, 3]), "'x' is stored as bool and came as float64"),
-        (np.int64([1, 2, 3, 2**60 + 1]), np.float64([0.5, 1, 2]), r"whole numbers above 2\*\*53"),
-        (np.float64([0.5, 1, 2, 3]), np.int64([1, 2, 2**60 + 1]), r"whole numbers above 2\*\*53"),
+        (np.int64([1, 2, 3, 2**60 + 1]), np.float64([0.5, 1, 2]), r"integers above 2\*\*53"),
+        (np.float64([0.5, 1, 2, 3]), np.int64([1, 2, 2**60 + 1]), r"integers above 2\*\*53"),
         (FIRST.index, SECOND.index.tz_convert("UTC"), "came as datetime64"),
     ],
 )

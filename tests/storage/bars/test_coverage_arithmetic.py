@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars.coverage import believed_until, closed_part, end_of_closed_bars, merged, missing
 from lumibot_duckdb.storage.timeframes import bar_seconds
+from lumibot_duckdb.storage.times import NEW_YORK, date_of, midnight
 
 ranges = st.tuples(st.integers(-30, 30), st.integers(0, 15)).map(lambda pair: TimeRange(pair[0], pair[0] + pair[1]))
 
@@ -39,6 +40,10 @@ def utc(text: str) -> int:
     return int(dt.datetime.fromisoformat(text + "+00:00").timestamp())
 
 
+def midnight_before(time: int) -> int:
+    return midnight(date_of(time, NEW_YORK), NEW_YORK)
+
+
 @given(
     st.sampled_from(["second", "minute", "5minute", "15minute", "30minute", "hour", "4hour", "day", "week"]),
     st.integers(0, 2_000_000_000),
@@ -49,8 +54,6 @@ def test_every_bar_that_starts_before_the_end_of_closed_bars_has_closed(
     timeframe: str, now: int, back: int, new_york: bool
 ) -> None:
     """For bars on the grid of their length, on half hours, and at midnight in UTC or New York."""
-    from lumibot_duckdb.storage.bars.coverage import _new_york_midnight
-
     end = end_of_closed_bars(timeframe, now)
     length = bar_seconds(timeframe)
     if length < 86_400:
@@ -58,8 +61,8 @@ def test_every_bar_that_starts_before_the_end_of_closed_bars_has_closed(
         start = (now // grid - back + 100) * grid
         closes = start + length
     elif new_york:
-        start = _new_york_midnight(now - (back - 100) * 86_400)
-        closes = _new_york_midnight(start + 3 * 3600 + length)
+        start = midnight_before(now - (back - 100) * 86_400)
+        closes = midnight_before(start + 3 * 3600 + length)
     else:
         start = (now // 86_400 - back + 100) * 86_400
         closes = start + length

@@ -111,7 +111,7 @@ class History(RuleBasedStateMachine):
 
     @rule(symbol=symbols)
     def renew(self, symbol: str) -> None:
-        self.storage.renew_series(symbol, "test", "minute")
+        self.storage.restate_series(symbol, "test", "minute")
         if symbol in self.model:
             self.model[symbol] = self.model[symbol].iloc[:0]
             assert self.storage.coverage(symbol) == []

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
@@ -24,8 +26,21 @@ def refused(storage: DuckDBDataStorage, frame: Any, **arguments: Any) -> str:
     return str(caught.value)
 
 
-def test_not_a_frame(storage: DuckDBDataStorage) -> None:
-    assert "come as a pandas DataFrame, not as dict" in refused(storage, {"close": [1.0]})
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"close": [1.0]}, "must be a pandas.DataFrame, not dict. Make one whose index has tz-aware bar starts"),
+        (
+            pl.DataFrame({"close": [1.0]}),
+            "must be a pandas.DataFrame, not polars.DataFrame. Convert it with .to_pandas()",
+        ),
+        (pa.table({"close": [1.0]}), "must be a pandas.DataFrame, not pyarrow.Table. Convert it with .to_pandas()"),
+        (pd.Series([1.0]), "must be a pandas.DataFrame, not pandas.Series. Make one"),
+        (None, "must be a pandas.DataFrame, not None. Make one"),
+    ],
+)
+def test_not_a_frame(storage: DuckDBDataStorage, data: Any, says: str) -> None:
+    assert says in refused(storage, data)
 
 
 def test_an_index_that_holds_no_times(storage: DuckDBDataStorage) -> None:
@@ -43,7 +58,7 @@ def test_times_without_a_zone(storage: DuckDBDataStorage) -> None:
 def test_a_time_that_is_there_twice(storage: DuckDBDataStorage) -> None:
     frame = minute_bars(rows=5)
     message = refused(storage, pd.concat([frame, frame.iloc[3:4]]))
-    assert "the bar of 2024-01-02T14:33:00 UTC is there twice" in message
+    assert "the bar of 2024-01-02T14:33:00 UTC occurs twice" in message
 
 
 def test_a_fraction_of_a_second(storage: DuckDBDataStorage) -> None:
@@ -70,8 +85,8 @@ def test_a_frame_without_prices(storage: DuckDBDataStorage) -> None:
 def test_columns_of_the_same_name(storage: DuckDBDataStorage) -> None:
     frame = minute_bars()
     frame["Close"] = 1.0
-    assert "the column 'close' is there twice" in refused(storage, frame)
-    assert "the column 'bid' is there twice" in refused(
+    assert "the column 'close' occurs twice" in refused(storage, frame)
+    assert "the column 'bid' occurs twice" in refused(
         storage, pd.concat([minute_bars(), minute_bars()[["open", "open"]].set_axis(["bid", "bid"], axis=1)], axis=1)
     )
 
@@ -80,7 +95,7 @@ def test_columns_of_the_same_name(storage: DuckDBDataStorage) -> None:
 def test_column_names_that_are_no_texts(storage: DuckDBDataStorage, name: Any) -> None:
     frame = minute_bars().rename(columns={"volume": "other"})
     frame.columns = pd.Index([*frame.columns[:-1], name], dtype=object, tupleize_cols=False)
-    assert f"the column name {name!r} is not a text" in refused(storage, frame)
+    assert f"the column name {name!r} is not a string" in refused(storage, frame)
 
 
 def test_a_column_named_like_the_index(storage: DuckDBDataStorage) -> None:
@@ -119,7 +134,7 @@ def test_metadata_that_is_no_json(storage: DuckDBDataStorage) -> None:
     [
         ("", "test", "minute", "no symbol"),
         ("A\nB", "test", "minute", "no symbol"),
-        (None, "test", "minute", "no asset"),
+        (None, "test", "minute", "is not an asset"),
         (("A", "B", "C"), "test", "minute", r"not a \(base, quote\) pair"),
         ("X", "", "minute", "cannot name a source"),
         ("X", "two words", "minute", "cannot name a source"),

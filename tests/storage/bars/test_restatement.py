@@ -29,7 +29,7 @@ def before(storage: DuckDBDataStorage) -> SeriesPin:
     """A pin of a series that was renewed since."""
     storage.store_ohlcv_data("X", FRAME, "test", "minute", metadata={"file": "a.csv"})
     pin = storage.pin("X")
-    storage.renew_series("X", "test", "minute")
+    storage.restate_series("X", "test", "minute")
     return pin
 
 
@@ -91,19 +91,19 @@ def test_a_renewed_series_is_filled_anew(storage: DuckDBDataStorage, before: Ser
 
 def test_a_series_can_be_renewed_again_and_again(storage: DuckDBDataStorage, before: SeriesPin) -> None:
     for _ in range(3):
-        storage.renew_series("X", "test", "minute")
+        storage.restate_series("X", "test", "minute")
     assert storage.statistics().versions == 5
     assert storage.compact(AT_ONCE).versions_removed == 4
     assert storage.verify().findings == []
 
 
 def test_renewing_what_is_not_there_does_nothing(storage: DuckDBDataStorage) -> None:
-    storage.renew_series("X", "test", "minute")
+    storage.restate_series("X", "test", "minute")
     assert not storage.path.exists()
     storage.store_ohlcv_data("X", FRAME, "test", "minute", adjustment="split")
-    storage.renew_series("X", "test", "minute")
-    storage.renew_series("X", "test", "day", adjustment="split")
-    storage.renew_series("Y", "test", "minute", adjustment="split")
+    storage.restate_series("X", "test", "minute")
+    storage.restate_series("X", "test", "day", adjustment="split")
+    storage.restate_series("Y", "test", "minute", adjustment="split")
     assert storage.facts(storage.pin("X")).rows == 60
     assert storage.statistics().versions == 1
 
@@ -112,7 +112,7 @@ def test_a_pin_made_by_another_storage_sees_the_renewal(storage: DuckDBDataStora
     other = DuckDBDataStorage(storage.path)
     storage.store_ohlcv_data("X", FRAME, "test", "minute")
     assert other.facts(other.pin("X")).rows == 60
-    storage.renew_series("X", "test", "minute")
+    storage.restate_series("X", "test", "minute")
     assert other.facts(other.pin("X")).rows == 0
     other.store_ohlcv_data("X", FRAME.iloc[:7], "test", "minute")
     assert storage.facts(storage.pin("X")).rows == 7

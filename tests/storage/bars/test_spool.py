@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage import duckdb_storage
+from lumibot_duckdb.storage import times
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, TimeRange
 from lumibot_duckdb.storage.bars.spool import Spool, SpoolContents, SpooledWrite
 from lumibot_duckdb.storage.connection.lock import StoreLock
@@ -197,7 +197,7 @@ def test_what_another_process_merged_just_now_is_not_written_over_its_newer_bars
 
     def late(kept: SpooledWrite, file: Path) -> bool:
         download(other, frame=FRAME.assign(volume=9))  # which merges first
-        return store._merge(kept, file)
+        return store._store.merge_file(kept, file)
 
     assert Spool(store.path).merge(late) == 0
     assert (store.get_historical_prices("X")["volume"] == 9).all()
@@ -227,7 +227,7 @@ WRITES: dict[str, Callable[[DuckDBDataStorage], Any]] = {
     "record_coverage": lambda storage: storage.record_coverage("Y", WHOLE, "test", "minute"),
     "record_corporate_actions": lambda storage: storage.record_corporate_actions("Y", [], "test"),
     "store_option_chain": lambda storage: storage.store_option_chain("Y", {"Chains": {}}, "test", dt.date(2024, 1, 2)),
-    "renew_series": lambda storage: storage.renew_series("OLD", "test", "minute"),
+    "restate_series": lambda storage: storage.restate_series("OLD", "test", "minute"),
     "delete_series": lambda storage: storage.delete_series("OLD"),
     "compact": lambda storage: storage.compact(),
 }
@@ -245,7 +245,7 @@ def test_what_is_deleted_or_renewed_does_not_come_back_out_of_the_spool(store: D
     keep(store)
     assert store.delete_series("X") == len(FRAME)
     keep(store, "Y")
-    store.renew_series("Y", "test", "minute")
+    store.restate_series("Y", "test", "minute")
     assert store.facts(store.pin("Y")).rows == 0
     assert store.coverage("Y") == []
     assert [info.key.asset.symbol for info in store.list_series()] == ["OLD", "Y"]
@@ -259,7 +259,7 @@ def test_bars_of_a_history_that_was_restated_meanwhile_are_dropped(
     file = keep(store, frame=late, onto=version)
     aside = tmp_path / "aside"
     file.rename(aside)  # as if it had been written a moment later
-    store.renew_series("X", "test", "minute")
+    store.restate_series("X", "test", "minute")
     file.parent.mkdir(exist_ok=True)
     aside.rename(file)
     with caplog.at_level(logging.INFO, "lumibot_duckdb"):
@@ -287,14 +287,12 @@ def test_a_version_of_a_store_that_was_replaced_is_not_that_of_the_new_one(store
     assert (store.get_historical_prices("OLD")["volume"] == 8).all()
 
 
-class _Later:
+class _Later(dt.datetime):
     """`datetime`, two days later."""
 
-    def now(self, zone: Any = None) -> dt.datetime:
-        return dt.datetime.now(zone) + dt.timedelta(days=2)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(dt.datetime, name)
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:
+        return dt.datetime.now(tz) + dt.timedelta(days=2)
 
 
 def test_what_had_not_closed_when_it_was_downloaded_is_not_covered_later(
@@ -304,7 +302,7 @@ def test_what_had_not_closed_when_it_was_downloaded_is_not_covered_later(
     around = TimeRange(now - 86_400, now + 86_400)
     keep(store, covered=around)
     keep(store, "EMPTY", FRAME.iloc[:0], covered=around)
-    monkeypatch.setattr(duckdb_storage, "datetime", _Later())
+    monkeypatch.setattr(times, "datetime", _Later)
     assert store.merge_spooled() == 2
     (covered,) = store.coverage("X")
     assert covered.start == around.start
@@ -371,7 +369,7 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_set_aside_and_writes_go_on(
+def test_a_damaged_file_is_quarantined_and_writes_go_on(
     store: DuckDBDataStorage, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = keep(store)
@@ -397,7 +395,7 @@ def test_a_damaged_file_is_set_aside_and_writes_go_on(
     assert caplog.records == []  # it is told once
 
 
-def test_bars_that_do_not_go_with_what_is_stored_are_set_aside(store: DuckDBDataStorage) -> None:
+def test_bars_that_do_not_go_with_what_is_stored_are_quarantined(store: DuckDBDataStorage) -> None:
     keep(store, "OLD", minute_bars("2024-01-04 09:30").assign(volume="many"))
     download(store)
     assert [file.suffix for file in files(store)] == [".damaged"]
@@ -432,10 +430,10 @@ def test_a_spool_that_nobody_may_look_into_stops_no_write(
     store.close()
     with (
         locked(store.path),
-        pytest.raises(StoreBusyError, match="not in the store: do the same again once that is mended"),
+        pytest.raises(StoreBusyError, match=r"not in the store\. Fix the cause and try again"),
     ):
         download(store)
-    with locked(store.path), pytest.raises(StoreBusyError, match=r"\(the answer without bars for X stock, minute bars"):
+    with locked(store.path), pytest.raises(StoreBusyError, match=r"\(an empty response for X stock, minute bars"):
         download(store, frame=FRAME.iloc[:0])
     with locked(store.path), pytest.raises(StoreBusyError, match=r"\(1 bar of X stock, minute bars from test\)"):
         download(store, frame=FRAME.iloc[:1])
@@ -474,7 +472,9 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM
 """
 
 
-@pytest.mark.parametrize(("rows", "outcome"), [(700_000, "kept in"), (100, "not in the store: do the same again")])
+@pytest.mark.parametrize(
+    ("rows", "outcome"), [(700_000, "kept in"), (100, "not in the store. Fix the cause and try again")]
+)
 def test_bars_that_do_not_fit_into_the_store_are_kept_if_they_fit_beside_it(
     store: DuckDBDataStorage, rows: int, outcome: str
 ) -> None:

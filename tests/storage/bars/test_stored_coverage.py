@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage import times
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.storage.bars import writing
 from storage.frames import minute_bars
 
 FRAME = minute_bars(rows=60)
@@ -135,24 +135,13 @@ def test_listed_series_name_their_coverage(storage: DuckDBDataStorage) -> None:
     assert info.coverage == (HOUR,)
 
 
-class _Later:
-    """`datetime`, some time later."""
-
-    def __init__(self, by: dt.timedelta) -> None:
-        self._by = by
-
-    def now(self, zone: Any = None) -> dt.datetime:
-        return dt.datetime.now(zone) + self._by
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(dt.datetime, name)
-
-
 def let_pass(monkeypatch: pytest.MonkeyPatch, by: dt.timedelta) -> None:
-    from lumibot_duckdb.storage import duckdb_storage
+    class Later(dt.datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return dt.datetime.now(tz) + by
 
-    for module in (writing, duckdb_storage):
-        monkeypatch.setattr(module, "datetime", _Later(by))
+    monkeypatch.setattr(times, "datetime", Later)
 
 
 def test_empty_answers_keep_what_was_said_with_them(storage: DuckDBDataStorage) -> None:
@@ -163,7 +152,7 @@ def test_empty_answers_keep_what_was_said_with_them(storage: DuckDBDataStorage) 
     pin = storage.pin("NONE")
     assert [answer.metadata for answer in storage.empty_answers(pin)] == [{"ticker": None}, {}]
     assert storage.ingests(pin) == ()
-    storage.renew_series("NONE", "polygon", "minute")
+    storage.restate_series("NONE", "polygon", "minute")
     assert storage.empty_answers(storage.pin("NONE")) == ()
     assert len(storage.empty_answers(pin)) == 2
 

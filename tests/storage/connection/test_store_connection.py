@@ -746,7 +746,7 @@ def test_a_child_forked_inside_a_block_neither_harms_it_nor_uses_it(store: Store
     tell(count())
     """
     assert helper(script, store.path).ends().split("\n") == [
-        "child: this cursor belongs to the process that was forked; open a block of your own",
+        "child: this cursor belongs to the parent process; enter a read() or write() block in the forked one",
         "child: the block did not commit",
         "child: StorageError",
         "12",

@@ -128,7 +128,7 @@ def test_an_action_that_was_corrected_or_withdrawn_is_another_answer(storage: Du
     [
         ([DIVIDEND], "split", "the split of AAPL stock on 2024-02-09 lacks split_from or split_to"),
         ([FOUR], "dividend", "the dividend of AAPL stock on 2020-08-31 lacks amount"),
-        ([FOUR], "merger", "'merger' is no kind of corporate action: give one of split, dividend"),
+        ([FOUR], "merger", "'merger' is not a kind of corporate action: pass one of split, dividend"),
     ],
 )
 def test_unusable_actions_are_refused(

@@ -186,7 +186,7 @@ def test_many_large_chains_fit_in_little_memory(storage: DuckDBDataStorage) -> N
         storage = DuckDBDataStorage(sys.argv[1], memory_limit="16MB")
         first, rng = dt.date(2024, 1, 2), random.Random(0)
         dates = [(first + dt.timedelta(n)).isoformat() for n in range(60)]
-        with storage._connection.burst():
+        with storage._store.connection.burst():
             for day in range(70):
                 lists = {date: [round(rng.uniform(1, 900), 2) for _ in range(700)] for date in dates}
                 chain = {"Chains": {"CALL": lists}}

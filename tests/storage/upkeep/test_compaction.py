@@ -136,7 +136,7 @@ def test_what_others_write_during_a_compaction_is_kept(
         other.store_ohlcv_data("S1", frames["S1"], "test", "minute")
         other.delete_series("S2")
         del frames["S2"]
-        other.renew_series("S3", "test", "minute")
+        other.restate_series("S3", "test", "minute")
         frames["S3"] = frames["S3"].iloc[:0]
         other.record_corporate_actions("S3", [split], "test")
         other.store_option_chain("S3", {"Chains": {"CALL": {"2024-01-19": [1.5]}}}, "test", split.ex_date)
@@ -217,7 +217,7 @@ def test_a_full_disk_leaves_the_store_as_it_was(storage: DuckDBDataStorage) -> N
     """
     command = [sys.executable, "-c", textwrap.dedent(code), str(storage.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "could not be compacted, and is as it was" in done.stdout, done.stderr
+    assert "could not be compacted, and is unchanged" in done.stdout, done.stderr
     assert_holds(storage, frames)
 
 

@@ -27,10 +27,10 @@ from lumibot_duckdb.sources.shared.downloaded_series import Delivery, Downloaded
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.sources.shared.errors import DownloadIncompleteError, ProviderError
 from lumibot_duckdb.storage.api import BarArrays, DataStorageInterface, SeriesKey, TimeRange
-from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.errors import StorageError
 from lumibot_duckdb.storage.identity import asset_key
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
+from lumibot_duckdb.storage.times import bar_starts as starts_of
 from lumibot_duckdb.windows.bar_table import BarTable
 from lumibot_duckdb.windows.calendar_frames import (
     COLUMNS,

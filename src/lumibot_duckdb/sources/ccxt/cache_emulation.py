@@ -31,8 +31,8 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.bars import coverage
+from lumibot_duckdb.storage.times import bar_starts as starts_of
 from lumibot_duckdb.windows.bar_table import BarTable
 from lumibot_duckdb.windows.ranges_view import Additions, RangesView, bar_starts, clipped
 from lumibot_duckdb.windows.series_view import SECOND, Int64Array

@@ -22,8 +22,8 @@ from lumibot_duckdb.sources.polygon.metadata import WHOLE_NUMBERS
 from lumibot_duckdb.sources.shared.days import DaySpan, joined
 from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, DownloadedSeries
 from lumibot_duckdb.storage.api import EpochSeconds, SeriesFacts, TimeRange
-from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.bars.coverage import merged
+from lumibot_duckdb.storage.times import bar_starts as starts_of
 from lumibot_duckdb.windows.ranges_view import Additions, RangesView, bar_starts, clipped, empty_rows
 from lumibot_duckdb.windows.series_view import Int64Array
 

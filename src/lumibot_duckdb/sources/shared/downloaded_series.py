@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
-from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.bars import coverage
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
+from lumibot_duckdb.storage.times import bar_starts as starts_of
 
 ALWAYS = TimeRange(-(2**62), 2**62)
 
@@ -105,7 +105,7 @@ class DownloadedSeries:
         """Give deliveries as they arrive, and count them."""
         waiting_since = time.perf_counter()
         for delivery in deliveries:
-            self._storage.count_download(len(delivery.bars), time.perf_counter() - waiting_since)
+            self._storage.counters.count_download(len(delivery.bars), time.perf_counter() - waiting_since)
             yield delivery
             waiting_since = time.perf_counter()
 

@@ -103,8 +103,8 @@ class EnhancedDataSourceBacktesting:
         """The storage under this source, opened at first use."""
         if self._storage is None:
             storage = open_storage(self._storage_wanted)
-            storage.count_also("windows", self.budget.statistics)
-            self._used_before = storage.usage()
+            storage.counters.include("windows", self.budget.statistics)
+            self._used_before = storage.counters.usage()
             self._storage = storage
         return self._storage
 
@@ -116,7 +116,7 @@ class EnhancedDataSourceBacktesting:
         and run at the same time, each counts what the others read, too.
         """
         windows = self.budget.statistics
-        used = StorageUse() if self._storage is None else self._storage.usage().since(self._used_before)
+        used = StorageUse() if self._storage is None else self._storage.counters.usage().since(self._used_before)
         return Telemetry(
             windows_loaded=windows.loads,
             rows_read=used.rows_read,

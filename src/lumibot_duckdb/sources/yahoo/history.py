@@ -33,9 +33,9 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.errors import HistoryRestatedError, SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
+from lumibot_duckdb.storage.times import bar_starts as starts_of
 from lumibot_duckdb.windows.ranges_view import Additions, RangesView, bar_starts
 from lumibot_duckdb.windows.series_view import SECOND, Int64Array, SeriesView
 

@@ -1,26 +1,23 @@
 """Arithmetic on covered time ranges. Pure: no database, no clock.
 
-A range is covered when it was asked for and answered. All ranges are half-open, in epoch seconds.
+A range is covered once it was requested and the response has arrived. All ranges are half-open, in epoch seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta, timezone
-
-import pytz
+from datetime import datetime, timedelta
 
 from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
+from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, date_of, epoch_seconds, midnight
 
-# A provider that has nothing yet for the last days may simply be late, or down. One that has nothing for older days
-# is asked again now and then, since providers do backfill.
+# A provider without data for the last days may be late, or down. For older days, an empty response is requested again
+# now and then, since providers do backfill.
 RECENT = timedelta(days=7)
 BELIEVE_RECENT_EMPTY = timedelta(hours=24)
 BELIEVE_OLD_EMPTY = timedelta(days=30)
 
-_NEW_YORK = pytz.timezone("America/New_York")
-_DAY = 86_400
 # Intraday bars start on multiples of their length, or, from 30 minutes up, on any half hour (sessions open at 9:30).
 _LARGEST_GRID = 1800
 
@@ -37,7 +34,7 @@ def merged(ranges: Iterable[TimeRange]) -> list[TimeRange]:
 
 
 def missing(wanted: TimeRange, covered: Iterable[TimeRange]) -> list[TimeRange]:
-    """Return what of `wanted` is in none of the covered ranges, sorted."""
+    """Return the parts of `wanted` that are in none of the covered ranges, sorted."""
     gaps: list[TimeRange] = []
     start = wanted.start
     for piece in merged(covered):
@@ -65,20 +62,14 @@ def end_of_closed_bars(timeframe: str, now: EpochSeconds) -> EpochSeconds:
     Bars of days and longer start at midnight, in UTC or in New York: the earlier of the two is safe for both.
     """
     length = bar_seconds(timeframe)
-    if length < _DAY:
+    if length < SECONDS_PER_DAY:
         grid = min(length, _LARGEST_GRID)
         return (now - length) // grid * grid + grid
-    latest = now - length + _DAY
-    return min(latest // _DAY * _DAY, _new_york_midnight(latest))
+    latest = now - length + SECONDS_PER_DAY
+    return min(latest // SECONDS_PER_DAY * SECONDS_PER_DAY, midnight(date_of(latest, NEW_YORK), NEW_YORK))
 
 
 def believed_until(covered: TimeRange, now: datetime) -> datetime:
-    """Return until when an empty answer, given `now`, for a range counts as an answer."""
-    recent = covered.end > (now - RECENT).timestamp()
+    """Return until when an empty response for a range, received `now`, is believed."""
+    recent = covered.end > epoch_seconds(now - RECENT)
     return now + (BELIEVE_RECENT_EMPTY if recent else BELIEVE_OLD_EMPTY)
-
-
-def _new_york_midnight(time: EpochSeconds) -> EpochSeconds:
-    day = datetime.fromtimestamp(time, timezone.utc).astimezone(_NEW_YORK).replace(tzinfo=None)
-    midnight = _NEW_YORK.localize(day.replace(hour=0, minute=0, second=0, microsecond=0))
-    return int(midnight.timestamp())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import timezone
 from typing import Any
 
 from lumibot_duckdb.storage.api import IngestInfo, SeriesPin, TimeRange
-from lumibot_duckdb.storage.connection.store_connection import StoreCursor
+from lumibot_duckdb.storage.bars.columns import pinned_rows
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import timestamp_literal
+from lumibot_duckdb.storage.times import aware_utc
 
 _INGESTS = """
 SELECT ingest_id, ingested_at, kind, metadata
@@ -26,13 +27,13 @@ ORDER BY ingest_id
 
 
 def empty_answers_of(cursor: StoreCursor, pin: SeriesPin) -> tuple[IngestInfo, ...]:
-    """Return the writes to the pinned version that only said that there was nothing, earliest first."""
+    """Return the writes to the pinned version that brought coverage but no bars, earliest first."""
     return _listed(cursor.rows(_EMPTY_ANSWERS, [pin.series_id, pin.version_id, pin.ingest_id]))
 
 
 def ingests_of(cursor: StoreCursor, pin: SeriesPin, within: Sequence[TimeRange] | None) -> tuple[IngestInfo, ...]:
-    """Return the ingests of which the pinned version has bars (in some ranges), earliest first."""
-    which = f"version_id = {pin.version_id} AND ingest_id <= {pin.ingest_id}"
+    """Return the ingests that brought bars of the pinned version (in some ranges), earliest first."""
+    which = pinned_rows(pin)
     if within is not None:
         which += f" AND ({' OR '.join(map(_inside, within)) or 'false'})"
     return _listed(cursor.rows(_INGESTS.replace("{which}", which)))
@@ -40,7 +41,7 @@ def ingests_of(cursor: StoreCursor, pin: SeriesPin, within: Sequence[TimeRange] 
 
 def _listed(rows: Sequence[tuple[Any, ...]]) -> tuple[IngestInfo, ...]:
     return tuple(
-        IngestInfo(ingest_id, at.replace(tzinfo=timezone.utc), kind, json.loads(metadata) if metadata else {})
+        IngestInfo(ingest_id, aware_utc(at), kind, json.loads(metadata) if metadata else {})
         for ingest_id, at, kind, metadata in rows
     )
 

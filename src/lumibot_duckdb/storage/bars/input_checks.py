@@ -1,7 +1,8 @@
-"""Checks the frames that come in and turns them into the Arrow columns that are stored."""
+"""Checks incoming frames and turns them into the Arrow columns that are stored."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +34,7 @@ _HINT = "convert it (df[column] = df[column].astype(...)) or drop it"
 
 @dataclass(frozen=True, slots=True)
 class InputColumn:
-    """A column that came in: how it is to lie in the store, and its values for that."""
+    """An incoming column: its layout in the store, and its values in that layout."""
 
     layout: ColumnLayout
     values: pa.Array | None
@@ -42,7 +43,7 @@ class InputColumn:
 
 @dataclass(frozen=True, slots=True)
 class InputBars:
-    """Bars that passed the checks: `times` in epoch seconds, increasing."""
+    """Bars that passed the checks. `times` are in epoch seconds, increasing."""
 
     times: np.ndarray[Any, np.dtype[np.int64]]
     index_unit: str
@@ -50,14 +51,26 @@ class InputBars:
 
     @property
     def layout(self) -> Layout:
-        """How the columns are to lie in the store."""
+        """The layout of the columns in the store."""
         return Layout(self.index_unit, tuple(column.layout for column in self.columns))
 
     def __len__(self) -> int:
         return len(self.times)
 
+    def rows(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> InputBars:
+        """Return the bars that a mask selects."""
+        if mask.all():
+            return self
+        pick = pa.array(mask)
+
+        def picked(values: pa.Array | None) -> pa.Array | None:
+            return None if values is None else values.filter(pick)
+
+        columns = tuple(InputColumn(c.layout, picked(c.values), picked(c.bits)) for c in self.columns)
+        return InputBars(self.times[mask], self.index_unit, columns)
+
     def physical(self) -> dict[str, pa.Array]:
-        """Return the stored columns by their name in `bar`."""
+        """Return the values by the names of the columns of `bar`."""
         found: dict[str, pa.Array] = {}
         for column in self.columns:
             if column.layout.physical is not None:
@@ -67,7 +80,7 @@ class InputBars:
         return found
 
     def laid_out_like(self, stored: Layout) -> InputBars:
-        """Return the same bars, lying where the stored columns of the same name and kind do."""
+        """Return the same bars in the physical columns of stored columns with the same name and kind."""
         columns = []
         taken = {name for name, _ in stored.physical()}
         for column in self.columns:
@@ -83,9 +96,11 @@ class InputBars:
 
 
 def check_bars(label: str, frame: pd.DataFrame) -> InputBars:
-    """Return what is to be stored of a frame; raise `InvalidBarsError`, naming `label` and the first bad row."""
+    """Return the bars of a frame, checked; raise `InvalidBarsError`, which names `label` and the first bad row."""
     if not isinstance(frame, pd.DataFrame):
-        raise InvalidBarsError(f"{label}: bars come as a pandas DataFrame, not as {type(frame).__name__}")
+        raise InvalidBarsError(
+            f"{label}: bars must be a pandas.DataFrame, not {_type_name(frame)}. {_remedy_for(frame)}"
+        )
     names = _column_names(label, frame)
     if len(frame) == 0:
         unit: str = frame.index.unit if isinstance(frame.index, pd.DatetimeIndex) else "ns"
@@ -108,15 +123,32 @@ def check_bars(label: str, frame: pd.DataFrame) -> InputBars:
     return InputBars(times, unit, tuple(columns))
 
 
+def _type_name(value: object) -> str:
+    """Return the name of a type as its users import it: "polars.DataFrame"."""
+    if value is None:
+        return "None"
+    found = type(value)
+    package = found.__module__.partition(".")[0]
+    public = getattr(sys.modules.get(package), found.__qualname__, None) is found
+    module = package if public else found.__module__
+    return found.__qualname__ if module == "builtins" else f"{module}.{found.__qualname__}"
+
+
+def _remedy_for(value: object) -> str:
+    if hasattr(value, "to_pandas"):
+        return "Convert it with .to_pandas(), and index it by tz-aware bar starts"
+    return "Make one whose index has tz-aware bar starts"
+
+
 def _column_names(label: str, frame: pd.DataFrame) -> list[str]:
     names: list[str] = []
     for name in frame.columns:
         if not isinstance(name, str) or not name:
-            raise InvalidBarsError(f"{label}: the column name {name!r} is not a text; rename the columns")
+            raise InvalidBarsError(f"{label}: the column name {name!r} is not a string; rename the columns")
         names.append(name.lower() if name.lower() in PRICES_AND_VOLUME else name)
     for name in names:
         if names.count(name) > 1:
-            raise InvalidBarsError(f"{label}: the column {name!r} is there twice; drop or rename one")
+            raise InvalidBarsError(f"{label}: the column {name!r} occurs twice; drop or rename one")
         if name == INDEX_NAME:
             raise InvalidBarsError(f"{label}: the column name {name!r} is reserved for the index; drop or rename it")
     return names
@@ -131,7 +163,7 @@ def _bar_starts(label: str, index: pd.Index[Any]) -> tuple[np.ndarray[Any, np.dt
         )
     if index.tz is None:
         raise InvalidBarsError(
-            f"{label}: the times have no time zone; first row: {index[0]}. Say which one it is, for example "
+            f"{label}: the times have no time zone; first row: {index[0]}. Set the right one, for example with "
             'df.index = df.index.tz_localize("America/New_York")'
         )
     if index.hasnans:
@@ -157,7 +189,7 @@ def _refuse_duplicates(label: str, times: np.ndarray[Any, np.dtype[np.int64]]) -
     twice = times[1:] == times[:-1]
     if twice.any():
         time = np.datetime64(int(times[int(np.argmax(twice))]), "s")
-        raise InvalidBarsError(f"{label}: the bar of {time} UTC is there twice; keep one (df[~df.index.duplicated()])")
+        raise InvalidBarsError(f"{label}: the bar of {time} UTC occurs twice; keep one (df[~df.index.duplicated()])")
 
 
 def _column(
@@ -196,7 +228,7 @@ def _column(
 
 
 def _dtype_text(dtype: Any) -> str | None:
-    """Return the manifest's word for a dtype; None if it cannot be stored."""
+    """Return the name of a dtype in the layout; None if it cannot be stored."""
     if isinstance(dtype, np.dtype):
         storable = dtype.kind in "biuM" or (dtype.kind == "f" and dtype.itemsize <= 8)
         return dtype.name if storable and dtype.isnative else None
@@ -211,7 +243,7 @@ _MASKED = {"boolean", "Float32", "Float64"} | {f"{sign}Int{bits}" for sign in ("
 
 
 def _numbers(series: pd.Series[Any]) -> tuple[pa.Array, pa.Array | None]:
-    """Return numbers as DOUBLE, and the 64 bits of those that a DOUBLE does not hold exactly, if any."""
+    """Return numbers as DOUBLE, and the 64 bits of those that a DOUBLE cannot hold exactly, if there are any."""
     stored: Any = series.array
     masked = not isinstance(series.dtype, np.dtype)
     gaps = series.array.isna() if masked else None
@@ -245,7 +277,7 @@ def _masked(series: pd.Series[Any], arrow_type: pa.DataType) -> pa.Array:
 def _object_column(
     label: str, name: str, series: pd.Series[Any], times: np.ndarray[Any, np.dtype[np.int64]], taken: set[str]
 ) -> InputColumn:
-    """Take a column of Python objects: texts, and one kind of missing value."""
+    """Check a column of Python objects: strings, and one kind of missing value."""
     objects = series.to_numpy()
     missing = ""
     for row, value in enumerate(objects):
@@ -259,7 +291,7 @@ def _object_column(
             )
         if missing not in ("", mark):
             raise InvalidBarsError(
-                f"{label}: column {name!r} has both {missing} and {mark} for what is missing; row {row} "
+                f"{label}: column {name!r} has both {missing} and {mark} for missing values; row {row} "
                 f"({_time(times, row)}). Use one: df[{name!r}] = df[{name!r}].where(df[{name!r}].notna(), None)"
             )
         missing = mark

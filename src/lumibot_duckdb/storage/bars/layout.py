@@ -1,14 +1,15 @@
-"""The manifest of a series: how the columns of its frames lie in the table `bar`, and how frames that differ combine.
+"""The layout of a series: how the columns of its frames map to the table `bar`, and how different frames combine.
 
-Numbers lie in DOUBLE columns, so that SQL sees them. What a DOUBLE cannot hold exactly (whole numbers above 2**53, the
-sign of -0.0) lies beside, as 64 bits in a BIGINT column. Truth values, texts and times have columns of their own type.
+Numbers are in DOUBLE columns, where SQL can use them. Values that a DOUBLE cannot hold exactly (integers above 2**53,
+the sign of -0.0) are also stored as 64 bits in a BIGINT column. Booleans, strings and times have columns of their own
+type.
 
 When a later frame differs from the first, nothing is lost:
-- a column that some rows lack is empty there: whole numbers become float64 (Int64 where float64 cannot hold them),
-  truth values become boolean, as the values themselves allow;
-- numbers of two dtypes become the one that holds both exactly;
-- what cannot be combined (texts with numbers, times of two zones, ...) is refused.
-The new manifest belongs to the ingest that needed it; what was pinned before is read by the old one.
+- a column that some rows lack is empty there: integers become float64 (Int64 if float64 cannot hold them), and bool
+  becomes boolean;
+- numbers of two dtypes become the dtype that holds both exactly;
+- what cannot be combined (strings with numbers, times of two zones, ...) is refused.
+The new layout belongs to the ingest that needed it; earlier pins are read with the earlier layout.
 """
 
 from __future__ import annotations
@@ -16,20 +17,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-# Lumibot reads these whatever their case; the store keeps them in lower case.
+# Lumibot reads these in any case; the store has them in lower case.
 PRICES_AND_VOLUME = ("open", "high", "low", "close", "volume")
-# Columns that `bar` has from the beginning; it gets all others when they first come.
+# Columns that `bar` has from the beginning. All others are added when they first arrive.
 ALWAYS_THERE = frozenset((*PRICES_AND_VOLUME, "adj_close", "dividend", "split_ratio"))
-# Names under which SQL finds what several sources bring.
+# Columns that several sources have, under one name each for SQL.
 CANONICAL = (
     *sorted(ALWAYS_THERE),
     "bid",
@@ -50,7 +50,7 @@ _PLAIN_NAME = re.compile(r"[a-z0-9_]{1,40}")
 
 
 class Kind(Enum):
-    """What sort of values a dtype holds, and the type of its column in `bar`."""
+    """The kind of values of a dtype, and the type of its column in `bar`."""
 
     NUMBER = "DOUBLE"
     TRUTH = "BOOLEAN"
@@ -59,16 +59,16 @@ class Kind(Enum):
 
 
 class LayoutConflictError(Exception):
-    """Columns that cannot be combined; the message says which and why."""
+    """Columns cannot be combined. The message names them and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnLayout:
-    """One column: its name and dtype in frames, and where it lies.
+    """One column: its name and dtype in frames, and its columns in `bar`.
 
-    `physical` is None for an object column that never held anything but `None`. `missing` says what stands for
-    a missing value in an object column: "None", "nan" or "NA" ("" while there are none). `mixed` says that the column
-    came as whole numbers at one time and as floating-point ones at another.
+    `physical` is None for an object column that never held anything but `None`. `missing` is what represents a missing
+    value in an object column: "None", "nan" or "NA" ("" while there are none). `mixed` is true if some frames had
+    integers in the column and others floating-point numbers.
     """
 
     name: str
@@ -81,11 +81,11 @@ class ColumnLayout:
 
     @property
     def kind(self) -> Kind | None:
-        """What sort of values the column holds; None if it holds none."""
+        """The kind of values in the column; None if it has none."""
         return None if self.physical is None else kind_of(self.dtype)
 
     def physical_columns(self) -> list[tuple[str, str]]:
-        """Return name and SQL type of the columns of `bar` that it lies in."""
+        """Return name and SQL type of its columns in `bar`."""
         values = [] if self.physical is None else [(self.physical, kind_of(self.dtype).value)]
         return values if self.bits is None else [*values, (self.bits, "BIGINT")]
 
@@ -105,8 +105,18 @@ class Layout:
         """Return a column by its name in frames."""
         return next((column for column in self.columns if column.name == name), None)
 
+    def chosen(self, names: Sequence[str] | None) -> tuple[ColumnLayout, ...]:
+        """Return the named columns (None: all); raise KeyError if there is no such column."""
+        if names is None:
+            return self.columns
+        found = {column.name: column for column in self.columns}
+        for name in names:
+            if name not in found:
+                raise KeyError(f"the series has no column {name!r}; it has {', '.join(found)}")
+        return tuple(found[name] for name in names)
+
     def to_json(self) -> str:
-        """Return the layout as text; equal layouts give equal texts."""
+        """Return the layout as JSON text. Equal layouts have equal texts."""
         return json.dumps(
             {"index_unit": self.index_unit, "columns": [asdict(column) for column in self.columns]},
             separators=(",", ":"),
@@ -114,13 +124,13 @@ class Layout:
 
     @classmethod
     def from_json(cls, text: str) -> Layout:
-        """Return the layout that `to_json` gave."""
+        """Return the layout of a text from `to_json`."""
         raw = json.loads(text)
         return cls(raw["index_unit"], tuple(ColumnLayout(**column) for column in raw["columns"]))
 
 
 def kind_of(dtype: str) -> Kind:
-    """Return what sort of values a (supported) dtype holds."""
+    """Return the kind of values of a (supported) dtype."""
     if dtype in ("bool", "boolean"):
         return Kind.TRUTH
     if dtype.startswith("datetime64"):
@@ -132,7 +142,9 @@ def kind_of(dtype: str) -> Kind:
 
 @lru_cache(maxsize=256)
 def pandas_dtype(dtype: str) -> Any:
-    """Return the pandas or NumPy dtype of a manifest's dtype. Every read asks for it several times a column."""
+    """Return the pandas or NumPy dtype with a name. Every read needs it several times per column."""
+    import pandas as pd  # here, since SQL does without it
+
     if dtype.startswith("str["):
         return pd.StringDtype(dtype[4:-1], na_value=np.nan)
     return pd.api.types.pandas_dtype(dtype)
@@ -141,7 +153,7 @@ def pandas_dtype(dtype: str) -> Any:
 def physical_name(name: str, kind: Kind, taken: Iterable[str]) -> str:
     """Return the column of `bar` for a frame's column: one of the canonical ones, or `x_<name>_<type>`.
 
-    DuckDB does not tell upper from lower case, so a name that is not plain gets a digest of itself.
+    DuckDB ignores the case of names, so a name that is not plain gets a digest.
     """
     plain = re.sub(r"\s+", "_", name.strip().lower())
     canonical = _OTHER_NAMES.get(plain, plain)
@@ -151,15 +163,15 @@ def physical_name(name: str, kind: Kind, taken: Iterable[str]) -> str:
 
 
 def bits_name(name: str) -> str:
-    """Return the column of `bar` for what a DOUBLE cannot hold of a frame's column."""
+    """Return the column of `bar` for the bits of a frame's column that a DOUBLE cannot hold."""
     return f"x_{_slug(name)}_bits"
 
 
 def combined(old: Layout, new: Layout, *, new_rows: bool) -> Layout:
-    """Return the layout that holds rows of both; `new` must use the physical columns of `old` for the same names.
+    """Return a layout for rows of both. `new` must use the physical columns of `old` for the same names.
 
-    Some rows of `old` are kept without the columns that only `new` has; with `new_rows`, rows come without the columns
-    that only `old` has. Raises `LayoutConflictError`.
+    Rows of `old` lack the columns that only `new` has. With `new_rows`, the new rows lack the columns that only `old`
+    has. Raises `LayoutConflictError`.
     """
     columns = []
     for column in old.columns:
@@ -173,14 +185,14 @@ def combined(old: Layout, new: Layout, *, new_rows: bool) -> Layout:
 
 
 def same_frame(one: Layout, other: Layout) -> bool:
-    """Tell whether frames of both layouts have the same columns and dtypes."""
+    """Return whether frames of both layouts have the same columns and dtypes."""
     return one.index_unit == other.index_unit and [(c.name, c.dtype) for c in one.columns] == [
         (c.name, c.dtype) for c in other.columns
     ]
 
 
 def in_order_of(new: Layout, old: Layout) -> Layout:
-    """Return `new` with its columns in the order that `old` has them, further ones after."""
+    """Return `new` with its columns in the order of `old`, and further ones at the end."""
     place = {column.name: i for i, column in enumerate(old.columns)}
     return replace(new, columns=tuple(sorted(new.columns, key=lambda c: place.get(c.name, len(place)))))
 
@@ -194,7 +206,7 @@ def _slug(name: str) -> str:
 
 def _joined(old: ColumnLayout, new: ColumnLayout) -> ColumnLayout:
     if old.physical is None or new.physical is None:
-        # One of them held nothing but None: what it holds now decides.
+        # One of them held nothing but None, so the other one decides.
         held = new if old.physical is None else old
         return replace(_with_gaps(held), name=old.name, missing=old.missing or new.missing)
     dtype = _common_dtype(old, new)
@@ -227,7 +239,7 @@ def _common_number(old: ColumnLayout, new: ColumnLayout) -> str:
     for column in (old, new):
         if plain.kind == "f" and column.bits is not None and np.dtype(column.dtype.lower()).kind in "iu":
             raise LayoutConflictError(
-                f"column {old.name!r} is stored as {old.dtype} and came as {new.dtype}, and it has whole numbers above "
+                f"column {old.name!r} is stored as {old.dtype} and came as {new.dtype}, and it has integers above "
                 "2**53, which floating point cannot hold"
             )
     masked = any(_is_masked(column.dtype) for column in (old, new))
@@ -235,7 +247,7 @@ def _common_number(old: ColumnLayout, new: ColumnLayout) -> str:
 
 
 def _with_gaps(column: ColumnLayout) -> ColumnLayout:
-    """Return a column of which some rows have no value."""
+    """Return a column in which some rows have no value."""
     dtype, missing = column.dtype, column.missing
     if dtype == "bool":
         dtype = "boolean"

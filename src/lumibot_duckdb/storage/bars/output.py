@@ -1,13 +1,12 @@
-"""Turns stored Arrow columns back into what went in: NumPy arrays, pandas frames, Arrow tables.
+"""Turns stored Arrow columns back into the bars that were stored: NumPy arrays, pandas frames, Arrow tables.
 
-A query's answer comes in pieces. Numbers are copied once, from each piece to its place among the columns of the same
-dtype, which lie together as pandas wants them: a frame that nobody else holds is made of them without another copy.
+A query result consists of chunks. Numbers are copied once, from each chunk into one array for all columns of the same
+dtype, the layout that pandas uses: a frame that nobody else holds needs no further copy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -17,45 +16,21 @@ import pyarrow.compute as pc
 import pytz
 
 from lumibot_duckdb.storage.api import BarArrays
+from lumibot_duckdb.storage.bars.columns import single_array
 from lumibot_duckdb.storage.bars.input_checks import INDEX_NAME
 from lumibot_duckdb.storage.bars.layout import ColumnLayout, Kind, Layout, pandas_dtype
 from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
+from lumibot_duckdb.storage.times import Int64Array
 
 # The very object that Lumibot uses, so that index dtypes compare equal.
 NEW_YORK = pytz.timezone("America/New_York")
 
 _MISSING: dict[str, Any] = {"": None, "None": None, "nan": np.nan, "NA": pd.NA}
-_DAY = 86_400
 _NO_TIME = np.iinfo(np.int64).min
 
 
-def chosen(layout: Layout, columns: Sequence[str] | None) -> tuple[ColumnLayout, ...]:
-    """Return the layouts of the named columns (None: all); KeyError for one that the series does not have."""
-    if columns is None:
-        return layout.columns
-    found = {column.name: column for column in layout.columns}
-    for name in columns:
-        if name not in found:
-            raise KeyError(f"the series has no column {name!r}; it has {', '.join(found)}")
-    return tuple(found[name] for name in columns)
-
-
-def in_time_order(table: pa.Table) -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.int64]]]:
-    """Return a stored table sorted by `ts`, and its bar starts in epoch seconds.
-
-    Rows nearly always are in order already, and sorting costs more than reading.
-    """
-    times: np.ndarray[Any, np.dtype[np.int64]] = _single(table["ts"]).view(pa.int64()).to_numpy()
-    if len(times) < 2 or bool((times[1:] > times[:-1]).all()):
-        return table, times
-    order = np.argsort(times, kind="stable")
-    return table.take(pa.array(order)), times[order]
-
-
-def bar_arrays(
-    table: pa.Table, times: np.ndarray[Any, np.dtype[np.int64]], columns: Sequence[ColumnLayout]
-) -> BarArrays:
+def bar_arrays(table: pa.Table, times: Int64Array, columns: Sequence[ColumnLayout]) -> BarArrays:
     """Return a stored table, with its bar starts, as NumPy arrays that nobody else holds."""
     arrays = _plain_arrays(table, [column for column in columns if _is_plain(table, column)])
     arrays = {c.name: arrays[c.name] if c.name in arrays else _array(table, c) for c in columns}
@@ -63,13 +38,13 @@ def bar_arrays(
 
 
 def protect(bars: BarArrays) -> None:
-    """Make arrays read-only, since several may hold them."""
+    """Make arrays read-only, since the cache and several callers may hold them."""
     for array in (bars.times, *bars.columns.values()):
         array.setflags(write=False)
 
 
 def frame(bars: BarArrays, layout: Layout, *, copy: bool = True) -> pd.DataFrame:
-    """Return bars as the frame that went in. Without `copy` it takes over the arrays."""
+    """Return bars as the frame that was stored. Without `copy`, the frame shares memory with the arrays."""
     index = time_index(bars.times, layout.index_unit)
     names = [column.name for column in layout.columns]
     data: Any = _common_block([bars.columns[name] for name in names])
@@ -81,56 +56,28 @@ def frame(bars: BarArrays, layout: Layout, *, copy: bool = True) -> pd.DataFrame
     return made
 
 
-def time_index(times: np.ndarray[Any, np.dtype[np.int64]], unit: str) -> pd.DatetimeIndex:
-    """Return bar starts as Lumibot's frames have them: New York time, at the resolution that went in."""
-    # To pandas whole numbers are moments, whatever the zone; localizing would copy them.
+def time_index(times: Int64Array, unit: str) -> pd.DatetimeIndex:
+    """Return bar starts as Lumibot's frames have them: in New York time, at the resolution that was stored."""
+    # pandas takes integers as UTC, whatever the zone; tz_localize would copy them.
     ticks = times * TICKS_PER_SECOND[unit]
     index: pd.DatetimeIndex = pd.DatetimeIndex(ticks, dtype=pd.DatetimeTZDtype(unit, NEW_YORK), name=INDEX_NAME)
     return index
 
 
 def arrow_table(table: pa.Table, layout: Layout) -> pa.Table:
-    """Return a stored table with the frame's columns and types; what is missing is null."""
-    columns = {INDEX_NAME: _single(table["ts"]).cast(pa.timestamp(layout.index_unit)).cast(_utc(layout.index_unit))}
+    """Return a stored table with the frame's columns and types. Missing values are null."""
+    columns = {
+        INDEX_NAME: single_array(table["ts"]).cast(pa.timestamp(layout.index_unit)).cast(_utc(layout.index_unit))
+    }
     for column in layout.columns:
         columns[column.name] = _arrow_column(table, column)
     return pa.table(columns)
 
 
-def session_bounds(times: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return first and last bar start of each New York calendar day (n x 2); `times` are sorted epoch seconds."""
-    if not len(times):
-        return np.empty((0, 2), np.int64)
-    starts = _first_of_days(times)
-    ends = np.concatenate((starts[1:], [len(times)])) - 1
-    bounds = np.stack([times[starts], times[ends]], axis=1)
-    bounds.setflags(write=False)
-    return bounds
-
-
-def _first_of_days(times: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the places at which another New York calendar day begins, the first place included."""
-    if times[-1] - times[0] > _DAY * len(times):  # more days than bars
-        days = time_index(times, "s").tz_localize(None).asi8 // _DAY
-        return np.flatnonzero(np.concatenate(([True], days[1:] != days[:-1])))
-    first, last = time_index(times[[0, -1]], "s").tz_localize(None).asi8 // _DAY
-    dates: pd.DatetimeIndex = pd.DatetimeIndex((np.arange(first, last + 1) * _DAY).view("M8[s]"))
-    midnights = dates.tz_localize(NEW_YORK, ambiguous=True, nonexistent=timedelta(hours=1))
-    starts: np.ndarray[Any, np.dtype[np.int64]] = np.unique(times.searchsorted(midnights.asi8))
-    return starts
-
-
 def size_in_bytes(bars: BarArrays) -> int:
-    """Return about how much memory the arrays take; a Python object in them counts as 64 bytes."""
+    """Return about how much memory the arrays take. A Python object in them counts as 64 bytes."""
     arrays = (bars.times, *bars.columns.values())
     return sum(array.nbytes + (64 * array.size if array.dtype == object else 0) for array in arrays)
-
-
-def _single(column: pa.ChunkedArray) -> pa.Array:
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    combined = column.combine_chunks()
-    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
 
 
 def _utc(unit: str) -> pa.DataType:
@@ -138,7 +85,7 @@ def _utc(unit: str) -> pa.DataType:
 
 
 def _is_plain(table: pa.Table, column: ColumnLayout) -> bool:
-    """Tell whether a column is numbers of a NumPy dtype, all of which a DOUBLE holds, with gaps only as NaN."""
+    """Return whether a column has a NumPy dtype, a DOUBLE holds all its values, and missing ones are NaN."""
     if column.kind is not Kind.NUMBER or column.physical is None:
         return False
     dtype, masked = _number_dtype(column)
@@ -148,7 +95,7 @@ def _is_plain(table: pa.Table, column: ColumnLayout) -> bool:
 
 
 def _plain_arrays(table: pa.Table, columns: Sequence[ColumnLayout]) -> dict[str, np.ndarray[Any, Any]]:
-    """Copy plain columns out of the pieces of a table: those of one dtype are the rows of one array."""
+    """Copy plain columns out of the chunks of a table: those of one dtype are the rows of one array."""
     alike: dict[np.dtype[Any], list[ColumnLayout]] = {}
     for column in columns:
         alike.setdefault(_number_dtype(column)[0], []).append(column)
@@ -165,7 +112,7 @@ def _plain_arrays(table: pa.Table, columns: Sequence[ColumnLayout]) -> dict[str,
 
 
 def _common_block(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any] | None:
-    """Return the array whose rows the arrays are, all of them in this order; None if there is none."""
+    """Return the array that has exactly these arrays as its rows, in this order; None if there is none."""
     block = arrays[0].base if arrays else None
     if not isinstance(block, np.ndarray) or block.ndim != 2 or len(block) != len(arrays):
         return None
@@ -178,7 +125,7 @@ def _common_block(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any
 def _array(table: pa.Table, column: ColumnLayout) -> np.ndarray[Any, Any]:
     if column.physical is None:
         return np.full(table.num_rows, _MISSING[column.missing], dtype=object)
-    stored = _single(table[column.physical])
+    stored = single_array(table[column.physical])
     if column.kind is Kind.NUMBER:
         return _number_array(table, stored, column)
     if column.kind is Kind.TIME:
@@ -205,9 +152,9 @@ def _number_array(table: pa.Table, stored: pa.Array, column: ColumnLayout) -> np
 
 
 def _exact(table: pa.Table, stored: pa.Array, column: ColumnLayout, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Return numbers in their own dtype, with the bits put back that a DOUBLE does not hold."""
+    """Return numbers in their own dtype, including the bits that a DOUBLE does not hold."""
     doubles = stored.to_numpy(zero_copy_only=False)
-    bits = _single(table[column.bits]) if column.bits is not None else None
+    bits = single_array(table[column.bits]) if column.bits is not None else None
     if bits is None or bits.null_count == len(bits):
         exact: np.ndarray[Any, Any] = doubles.astype(dtype, copy=False)
         return exact
@@ -250,7 +197,7 @@ def _extension_array(values: np.ndarray[Any, Any], column: ColumnLayout, dtype: 
 def _arrow_column(table: pa.Table, column: ColumnLayout) -> pa.Array:
     if column.physical is None:
         return pa.nulls(table.num_rows)
-    stored = _single(table[column.physical])
+    stored = single_array(table[column.physical])
     if column.kind is Kind.TIME:
         dtype = pandas_dtype(column.dtype)
         if isinstance(dtype, pd.DatetimeTZDtype):

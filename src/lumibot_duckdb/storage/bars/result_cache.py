@@ -1,4 +1,4 @@
-"""Answers of earlier reads, bounded in bytes, least recently used first out. What it holds never changes."""
+"""A cache for results of earlier reads, bounded in bytes. The least recently used ones go first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LARGEST_PART = 4
 
 
 class ResultCache:
-    """A thread-safe map from what was asked to what was answered."""
+    """A thread-safe map from requests to results, which never change."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -22,16 +22,16 @@ class ResultCache:
 
     @property
     def bytes(self) -> int:
-        """Size of what is held."""
+        """Size of the results that are held."""
         return self._bytes
 
     @property
     def hits(self) -> int:
-        """How many reads were answered."""
+        """How many reads were served from the cache."""
         return self._hits
 
     def get(self, key: Hashable) -> Any | None:
-        """Return the answer, or None if it is not held."""
+        """Return the result, or None if it is not held."""
         with self._guard:
             entry = self._entries.get(key)
             if entry is None:
@@ -41,11 +41,11 @@ class ResultCache:
             return entry[0]
 
     def takes(self, size: int) -> bool:
-        """Tell whether an answer of `size` bytes would be held. A very large one would push out all the others."""
+        """Return whether a result of `size` bytes would be held. A very large one would displace all others."""
         return size <= self.capacity // _LARGEST_PART
 
     def put(self, key: Hashable, answer: Any, size: int) -> None:
-        """Hold an answer of `size` bytes, unless it is too large."""
+        """Hold a result of `size` bytes, unless it is too large."""
         if not self.takes(size):
             return
         with self._guard:
@@ -57,7 +57,7 @@ class ResultCache:
                 self._bytes -= gone
 
     def clear(self) -> None:
-        """Hold nothing any more."""
+        """Drop all results."""
         with self._guard:
             self._entries.clear()
             self._bytes = 0

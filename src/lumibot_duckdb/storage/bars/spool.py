@@ -1,11 +1,12 @@
 """The spool: downloads that could not be written in time, kept as files beside the store until a write merges them.
 
-Each file of `<store>.spool/` is one write: an Arrow IPC file with the bars as they are stored, and in its metadata all
-else that the write needs. Its name has the time (the oldest is merged first), how many bars it holds, and the digest of
-its contents. It is written under another name and then renamed, so that a file of such a name is whole.
+Each file of `<store>.spool/` is one write: an Arrow IPC file with the bars in their stored form, and everything else
+that the write needs in its metadata. Its name has the time (the oldest is merged first), the number of bars, and a
+digest of the contents. It is written under another name and then renamed, so a file with such a name is complete.
 
-A file is removed only after its transaction was committed. Dying in between does no harm: the same bars again change
-nothing. What cannot be read or would be refused is set aside under a name that ends in `.damaged`, and never deleted.
+A file is removed only after its transaction was committed. A crash in between does no harm: storing the same bars again
+changes nothing. A file that cannot be read or would be refused is quarantined: renamed to end in `.damaged`, and never
+deleted.
 """
 
 from __future__ import annotations
@@ -19,27 +20,29 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
-from lumibot_duckdb.storage.bars import output as bars_output
-from lumibot_duckdb.storage.bars.input_checks import InputBars, check_bars
 from lumibot_duckdb.storage.bars.layout import Layout
-from lumibot_duckdb.storage.bars.writing import BarsWrite, metadata_text
+from lumibot_duckdb.storage.bars.write_request import BarsWrite, metadata_text
 from lumibot_duckdb.storage.connection.lock import is_alive
 from lumibot_duckdb.storage.errors import HistoryRestatedError, InvalidBarsError, StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.identity import asset_key, canonical_source
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
+from lumibot_duckdb.storage.times import parse_moment
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.bars.input_checks import InputBars
 
 logger = logging.getLogger(__name__)
 
 _SUFFIX = ".arrow"
-_SET_ASIDE = ".damaged"
+_QUARANTINED = ".damaged"
 _NAME = re.compile(r"\d{20}-(?P<bars>\d+)-(?P<digest>[0-9a-f]{64})\.arrow")
 _UNFINISHED = re.compile(r".*\.arrow\.(?P<pid>\d+)")
 _WRITE = b"lumibot_duckdb_write"
@@ -49,7 +52,7 @@ _ARROW_TYPES = {"DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "BIGINT": pa.int6
 
 @dataclass(frozen=True, slots=True)
 class SpooledWrite:
-    """A write that was kept; `store_id` is that of the store for which it was meant ("" where that is not known)."""
+    """A write that was spooled. `store_id` is the store for which it was meant ("" if that is unknown)."""
 
     write: BarsWrite
     store_id: str
@@ -57,36 +60,36 @@ class SpooledWrite:
 
 @dataclass(frozen=True, slots=True)
 class SpoolContents:
-    """What lies in a spool: writes that wait, the bars in them, and files that were set aside."""
+    """The contents of a spool: writes that wait, the bars in them, and quarantined files."""
 
     writes: int = 0
     bars: int = 0
-    set_aside: int = 0
+    quarantined: int = 0
 
 
 class Spool:
-    """The spool of the store at `store`. Any number of processes may keep and merge at once."""
+    """The spool of the store at `store`. Any number of processes may add to it and merge it at once."""
 
     def __init__(self, store: Path) -> None:
         real = Path(os.path.realpath(store))
         self.folder = real.with_name(real.name + ".spool")
 
     def contents(self) -> SpoolContents:
-        """Tell what there is, by the names of the files."""
+        """Return what there is, from the names of the files."""
         names = self._names()
         waiting = [int(found["bars"]) for found in map(_NAME.fullmatch, names) if found]
-        return SpoolContents(len(waiting), sum(waiting), sum(name.endswith(_SET_ASIDE) for name in names))
+        return SpoolContents(len(waiting), sum(waiting), sum(name.endswith(_QUARANTINED) for name in names))
 
     def sentences(self) -> list[str]:
-        """Return what people should know of what lies there; nothing if nothing does."""
+        """Return what people should know about the contents; nothing if it is empty."""
         there = self.contents()
         found = []
         if there.writes:
             downloads = "1 download" if there.writes == 1 else f"{there.writes:,} downloads"
             found.append(f"{there.bars:,} bars of {downloads} wait in {self.folder} for the next write to the store")
-        if there.set_aside:
-            files = "1 file" if there.set_aside == 1 else f"{there.set_aside:,} files"
-            found.append(f"{files} in {self.folder} could not be merged (*{_SET_ASIDE})")
+        if there.quarantined:
+            files = "1 file" if there.quarantined == 1 else f"{there.quarantined:,} files"
+            found.append(f"{files} in {self.folder} could not be merged (*{_QUARANTINED})")
         return found
 
     # -- keeping ---------------------------------------------------------------------------------------------
@@ -94,22 +97,22 @@ class Spool:
     def keep_after(
         self, failure: StoreBusyError | StoreWriteError, kept: SpooledWrite
     ) -> StoreBusyError | StoreWriteError:
-        """Keep a write that failed; return the failure with what became of it.
+        """Spool a write that failed; return the failure with a message about what happened to the bars.
 
         Raises `InvalidBarsError` for metadata that cannot be stored.
         """
-        text = f"{str(failure).rstrip('. ')}. What was to be stored ({_in_words(kept.write)})"
+        text = f"{str(failure).rstrip('. ')}. The download ({_in_words(kept.write)})"
         try:
             self.keep(kept)
         except OSError as error:
             return type(failure)(
                 f"{text} could not be kept in {self.folder} either ({error.strerror or error}), so it is not in the "
-                "store: do the same again once that is mended"
+                "store. Fix the cause and try again"
             )
         return type(failure)(f"{text} is kept in {self.folder}, and the next write to the store merges it")
 
     def keep(self, kept: SpooledWrite) -> Path:
-        """Keep a write, and return its file. Raises OSError: then nothing of it is there."""
+        """Spool a write and return its file. Raises OSError, and leaves nothing then."""
         content = _content_of(kept)
         digest = hashlib.sha256(content).hexdigest()
         file = self.folder / f"{time.time_ns():020d}-{len(kept.write.bars)}-{digest}{_SUFFIX}"
@@ -124,7 +127,7 @@ class Spool:
                 unfinished.replace(file)
                 return file
             except FileNotFoundError:
-                continue  # another process had merged everything just then, and removed the folder
+                continue  # another process has just merged everything, and removed the folder
             except BaseException:
                 with suppress(OSError):
                     unfinished.unlink(missing_ok=True)
@@ -133,10 +136,10 @@ class Spool:
     # -- merging ---------------------------------------------------------------------------------------------
 
     def merge(self, write: Callable[[SpooledWrite, Path], bool]) -> int:
-        """Have everything written that waits, oldest first; return how many writes that were.
+        """Merge everything that waits, oldest first; return how many writes were merged.
 
-        `write` writes one in a transaction of its own if its file is still there then, and tells whether it was.
-        Without a spool this costs one look at the folder. Errors that are not about the file pass, and it stays.
+        `write` writes one in its own transaction if its file is still there then, and returns whether it was.
+        Without a spool this only looks for the folder. Errors that are not about the file pass, and the file stays.
         """
         merged = 0
         names = self._names()
@@ -149,7 +152,7 @@ class Spool:
                 with suppress(OSError):
                     file.unlink(missing_ok=True)
         if names:
-            with suppress(OSError):  # it has files that were set aside, or new ones
+            with suppress(OSError):  # it has quarantined files, or new ones
                 self.folder.rmdir()
         return merged
 
@@ -163,16 +166,16 @@ class Spool:
             return False
         try:
             kept = _write_of(file.name, content)
-        except Exception as error:  # whatever is wrong with a file, writes go on
-            _set_aside(file, error)
+        except Exception as error:  # a bad file must not stop the write
+            _quarantine(file, error)
             return False
         try:
             done = write(kept, file)
         except HistoryRestatedError as error:
             logger.info("dropping %s: %s", file, error)
             done = False
-        except InvalidBarsError as error:  # they do not go with those that are stored
-            _set_aside(file, error)
+        except InvalidBarsError as error:  # they cannot be combined with the stored bars
+            _quarantine(file, error)
             return False
         if done:
             what = kept.write
@@ -193,13 +196,13 @@ class Spool:
 def _in_words(write: BarsWrite) -> str:
     bars, label = len(write.bars), write.key.label()
     if not bars:
-        return f"the answer without bars for {label}"
+        return f"an empty response for {label}"
     return f"{bars:,} {'bar' if bars == 1 else 'bars'} of {label}"
 
 
-def _set_aside(file: Path, reason: Exception) -> None:
-    aside = file.with_name(file.name + _SET_ASIDE)
-    logger.warning("%s cannot be merged and is set aside as %s: %s", file, aside.name, reason)
+def _quarantine(file: Path, reason: Exception) -> None:
+    aside = file.with_name(file.name + _QUARANTINED)
+    logger.warning("%s cannot be merged and is renamed to %s: %s", file, aside.name, reason)
     with suppress(OSError):
         file.replace(aside)
 
@@ -235,10 +238,10 @@ def _content_of(kept: SpooledWrite) -> bytes:
 
 
 def _write_of(name: str, content: bytes) -> SpooledWrite:
-    """Return the write that a file holds; raise, whatever is wrong with it."""
+    """Return the write in a file; raise an error of any kind if there is something wrong with it."""
     named = _NAME.fullmatch(name)
     if named is None or hashlib.sha256(content).hexdigest() != named["digest"]:
-        raise ValueError("its contents are not those that were written")
+        raise ValueError("its contents are not what was written")
     table = pa.ipc.open_file(pa.py_buffer(content)).read_all()
     table.validate(full=True)
     said: Mapping[str, Any] = json.loads(table.schema.metadata[_WRITE])
@@ -256,7 +259,7 @@ def _write_of(name: str, content: bytes) -> SpooledWrite:
         replace=bool(said["replace"]),
         metadata=None if said["metadata"] is None else json.loads(said["metadata"]),
         onto=None if onto is None else int(onto),
-        asked_at=_moment(said["asked_at"]),
+        asked_at=parse_moment(said["asked_at"]),
         also_covered=tuple(TimeRange(int(start), int(end)) for start, end in said.get("also_covered", ())),
     )
     return SpooledWrite(write, _text(said["store_id"]))
@@ -264,14 +267,18 @@ def _write_of(name: str, content: bytes) -> SpooledWrite:
 
 def _bars(label: str, table: pa.Table, layout: Layout) -> InputBars:
     """Return the bars of a file, through all checks of a write."""
+    # Here, since both import pandas, and SQL does without it.
+    from lumibot_duckdb.storage.bars import output
+    from lumibot_duckdb.storage.bars.input_checks import check_bars
+
     for name, sql_type in [(_TIMES, "BIGINT"), *layout.physical()]:
         if table.schema.field(name).type != _ARROW_TYPES[sql_type]:
             raise TypeError(f"its column {name} holds {table.schema.field(name).type}")
     times = table[_TIMES].to_numpy()
-    frame = bars_output.frame(bars_output.bar_arrays(table, times, layout.columns), layout)
+    frame = output.frame(output.bar_arrays(table, times, layout.columns), layout)
     bars = check_bars(label, frame)
     if not np.array_equal(bars.times, times):
-        raise ValueError("its times are none that bars can have")
+        raise ValueError("bars cannot have such times")
     return bars
 
 
@@ -290,19 +297,12 @@ def _asset_of(said: Mapping[str, Any]) -> AssetKey:
     )
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text} has no time zone")
-    return moment
-
-
 def _text_or_none(value: object) -> str | None:
     return None if value is None else _text(value)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    value.encode()  # half a surrogate pair is a Python text, but none that can be stored
+        raise TypeError(f"{value!r} is not a string")
+    value.encode()  # half of a surrogate pair is a Python string, but cannot be stored
     return value

@@ -1,12 +1,12 @@
-"""Keeps a store whole when a process dies while DuckDB folds its log into the file.
+"""Keeps a store intact if a process dies while DuckDB folds its log into the file.
 
-A checkpoint writes data to unused blocks and then switches headers, so that dying before the switch changes nothing.
-But the blocks that hold metadata (the catalog, where row groups lie) it rewrites in place, and a process that is killed
-in the middle of that write leaves a block that fails its checksum: the file cannot be opened any more. So these few
-blocks are copied beside the file before a checkpoint, and put back if it was not finished. (InnoDB guards against the
-same with its doublewrite buffer.)
+A checkpoint writes data to unused blocks and then switches headers, so a crash before the switch changes nothing. But
+it rewrites the blocks with metadata (the catalog, the locations of row groups) in place. A process that is killed
+during such a write leaves a block that fails its checksum, and the file can no longer be opened. So these few blocks
+are copied beside the file before a checkpoint, and restored if it was not finished. (InnoDB's doublewrite buffer serves
+the same purpose.)
 
-What is relied on of DuckDB's file: the two headers lie at bytes 4,096 to 12,288, and blocks follow from there on.
+This relies on the format of DuckDB's file: the two headers are at bytes 4,096 to 12,288, and blocks follow.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _FIRST_BLOCK = 12_288
 
 @dataclass(frozen=True, slots=True)
 class CheckpointGuard:
-    """The copy of a store's metadata blocks, in a file of its own beside the store."""
+    """The copy of a store's metadata blocks, in a file beside the store."""
 
     store: Path
 
     @property
     def path(self) -> Path:
-        """Where the copy is, while there is one."""
+        """Path of the copy, which exists only during a checkpoint."""
         return self.store.with_name(self.store.name + ".guard")
 
     def exists(self) -> bool:
-        """Tell whether a checkpoint began and was not seen to end."""
+        """Return whether a checkpoint began and has not ended."""
         return self.path.exists()
 
     def set(self, descriptor: int, block_size: int, blocks: Sequence[int]) -> None:
-        """Copy the headers and these blocks of the store, open for reading as `descriptor`.
+        """Copy the headers and these blocks of the store, which is open for reading as `descriptor`.
 
-        Raises OSError: then there is no copy.
+        Raises OSError, and leaves no copy then.
         """
         offset, length = _HEADERS
         parts = [os.pread(descriptor, length, offset)]
@@ -59,14 +59,14 @@ class CheckpointGuard:
             raise
 
     def clear(self) -> None:
-        """Forget the copy: the checkpoint ended."""
+        """Remove the copy, after the checkpoint."""
         self.path.unlink(missing_ok=True)
 
     def restore(self) -> bool:
-        """Put the blocks back if the checkpoint was not finished; tell whether that was so.
+        """Restore the blocks if the checkpoint was not finished; return whether that was so.
 
-        To be called under the lock for writing, with the file not attached. Nothing is done while another program has
-        the file open.
+        Call it under the lock for writing, with the file detached. Nothing happens while another program has the file
+        open.
         """
         if not self.exists() or not self.store.exists():
             return False

@@ -1,6 +1,6 @@
 """The one in-memory DuckDB instance of this process, to which store files are attached.
 
-Defaults are modest, since a backtest is not the only thing on a laptop: two threads and 128 MB. The environment
+The defaults, two threads and 128 MB, leave room for other programs on a laptop. The environment
 variables `LUMIBOT_DUCKDB_THREADS` and `LUMIBOT_DUCKDB_MEMORY_LIMIT` change them, and arguments override those.
 """
 
@@ -24,15 +24,15 @@ MEMORY_LIMIT_VARIABLE = "LUMIBOT_DUCKDB_MEMORY_LIMIT"
 DEFAULT_THREADS = 2
 DEFAULT_MEMORY_LIMIT = "128MB"
 NEW_FILE = "STORAGE_VERSION 'v1.5.0', BLOCK_SIZE 65536"
-"""How store files are made: in the format of the oldest DuckDB that the package supports, and in blocks of 64 KiB. Of
-DuckDB's usual 256 KiB, much stays empty at the end of every write; below 64 KiB, times are not compressed."""
+"""How store files are created: in the format of the oldest supported DuckDB, with blocks of 64 KiB. With DuckDB's usual
+256 KiB, every write leaves much of a block empty; below 64 KiB, times are not compressed."""
 _MEMORY_LIMIT = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B|[KMGT])\s*", re.IGNORECASE)
 
 
 class Engine:
-    """A DuckDB instance in memory. `Engine.current()` is this process's; it replaces one that failed by a new one.
+    """A DuckDB instance in memory. `Engine.current()` is the one of this process, or a new one after a failure.
 
-    `attached` counts the files that are attached.
+    `attached` is the number of files that are attached.
     """
 
     _current: ClassVar[Engine | None] = None
@@ -48,7 +48,7 @@ class Engine:
             config={
                 "threads": threads,
                 "memory_limit": memory_limit,
-                "checkpoint_threshold": "1TB",  # `connection` checkpoints, with a guard
+                "checkpoint_threshold": "1TB",  # `StoreFile` checkpoints, with a guard
                 "temp_directory": spill_folder(),
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
@@ -59,7 +59,7 @@ class Engine:
 
     @classmethod
     def current(cls) -> Engine:
-        """Return the instance of this process, made on first use. Raises ValueError for unusable settings."""
+        """Return the instance of this process, created on first use. Raises ValueError for unusable settings."""
         with cls._guard:
             if cls._current is None or cls._current.failed:
                 cls._current = Engine(_threads_setting(cls._threads), _memory_setting(cls._memory_limit))
@@ -67,7 +67,7 @@ class Engine:
 
     @classmethod
     def configure(cls, threads: int | None, memory_limit: str | None) -> None:
-        """Change settings of the process's instance; None leaves one as it is. Raises ValueError if unusable."""
+        """Change settings of the process's instance, unless None. Raises ValueError if they are unusable."""
         if threads is not None:
             cls._threads = _threads_setting(threads)
             cls.current()._connection.execute(f"SET threads = {cls._threads}")
@@ -80,13 +80,13 @@ class Engine:
         return self._connection.cursor()
 
     def close_if_failed(self) -> None:
-        """Free the files of a failed instance, which refuses to detach them, when nothing else is attached to it."""
+        """Close a failed instance, which refuses to detach files, once nothing else is attached to it."""
         if self.failed and self.attached <= 0:
             self._connection.close()
 
     @classmethod
     def close_current(cls) -> None:
-        """Close the process's instance; the next use makes a new one."""
+        """Close the process's instance. The next use creates a new one."""
         with cls._guard:
             if cls._current is not None:
                 cls._current._connection.close()
@@ -94,19 +94,19 @@ class Engine:
 
     @classmethod
     def hold_for_fork(cls, idle: bool) -> None:
-        """Keep the instance from being made until `go_on_after_fork`; close an idle one, so that none is inherited."""
+        """Let no instance be created until `resume_after_fork`; close an idle one, so that none is inherited."""
         if idle:
             cls.close_current()
         cls._guard.acquire()
 
     @classmethod
-    def go_on_after_fork(cls) -> None:
+    def resume_after_fork(cls) -> None:
         """In the parent, after a fork."""
         cls._guard.release()
 
     @classmethod
     def forget(cls) -> None:
-        """In a forked child: leave the parent's instance alone, for ever.
+        """In a forked child: never touch the parent's instance.
 
         Its threads do not exist here, and closing it would close files that the parent works on.
         """
@@ -117,13 +117,13 @@ class Engine:
 
 
 def check_environment(environment: Mapping[str, str] = os.environ) -> None:
-    """Raise ValueError if a setting in the environment is unusable, before the first use of a store does."""
+    """Raise ValueError for an unusable setting in the environment, rather than at the first use of a store."""
     _threads_setting(None, environment)
     _memory_setting(None, environment)
 
 
 def spill_folder() -> str:
-    """Return a folder for what an instance has no memory for. DuckDB makes it when needed and removes it at the end."""
+    """Return a folder for data that does not fit into memory. DuckDB creates and removes it as needed."""
     return str(Path(tempfile.gettempdir()) / f"lumibot-duckdb-{os.getpid()}-{uuid.uuid4().hex[:8]}")
 
 

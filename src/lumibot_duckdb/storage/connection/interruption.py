@@ -1,8 +1,8 @@
 """Lets Ctrl-C stop a long query.
 
-DuckDB looks for Ctrl-C between the pieces of work that the calling thread does itself. While its other threads have all
-of the work it waits for them and does not look, so a query on two threads often cannot be stopped. Here the query runs
-in a thread of its own, and the calling thread waits where Python can be interrupted.
+DuckDB checks for Ctrl-C between the pieces of work of the calling thread, but not while it waits for its other
+threads, so a query on two threads often cannot be stopped. Here the query runs in a thread of its own, and the calling
+thread waits where Python can be interrupted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import duckdb
 
 Answer = TypeVar("Answer")
 
-# Waiting is done in pieces: some shells for Python tell of Ctrl-C without a signal that would end a wait.
+# Waits are short, since some Python shells report Ctrl-C without a signal that would end a wait.
 _LOOK_SECONDS = 0.1
 # An interrupt that comes before the query has begun is lost, so it is repeated until the query ends.
 _REPEAT_SECONDS = 0.05

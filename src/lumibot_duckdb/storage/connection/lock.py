@@ -1,13 +1,13 @@
-"""The lock between processes: two small files beside the store decide who may have it open.
+"""The lock between processes: two small files beside the store decide which of them may have it open.
 
 Locks are BSD `flock` locks, which (unlike the POSIX locks that DuckDB takes) are not dropped when the same process
 opens and closes the file elsewhere, and which the kernel frees when their process dies.
 
 `<store>.lock` is held shared by every process that reads the store and exclusively by the one that writes. Its bytes
 hold the generation counter, the seal (what the store file looked like when one of our writers last left it) and, for
-error messages, who holds the lock. `<store>.turn` is the turnstile: whoever wants the lock holds the turnstile until
-it has it, a reader shared and a writer exclusively. So a holder sees that somebody waits, and newcomers, a holder
-that wants more among them, cannot overtake. Neither file is ever deleted.
+error messages, who holds the lock. `<store>.turn` is the turnstile: a process that wants the lock holds the turnstile
+until it has it, a reader shared and a writer exclusively. So a holder can see that others wait, and neither newcomers
+nor a holder that wants an exclusive lock can overtake them. Neither file is ever deleted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-# The head of the lock file: generation, process id of the writer, seal (time changed, size and number of the file).
+# The head of the lock file: generation, process id of the writer, seal (modification time, size and inode of the file).
 _HEAD = struct.Struct("<QI4xqqQ")
 _GENERATION = struct.Struct("<Q")
 _PID = struct.Struct("<I")
@@ -61,7 +61,7 @@ class StoreLock:
     def acquire(self, exclusive: bool, deadline: float) -> None:
         """Take the lock, shared or exclusively.
 
-        Raises `StoreBusyError` naming the holders when it is not free until `deadline` (of `time.monotonic`).
+        Raises `StoreBusyError`, which names the holders, if it is not free by `deadline` (of `time.monotonic`).
         """
         assert self.exclusive is None, "the lock is held already"
         try:
@@ -82,7 +82,7 @@ class StoreLock:
             ) from None
 
     def release(self) -> None:
-        """Give the lock back. The store file must be detached by now."""
+        """Release the lock. The store file must be detached by now."""
         if self.exclusive is None:
             return
         try:
@@ -94,7 +94,7 @@ class StoreLock:
             self._lock.unlock()
 
     def is_wanted(self) -> bool:
-        """Tell whether another process waits for what the held lock keeps it from."""
+        """Return whether another process waits for the lock that is held."""
         if self.exclusive is None:
             return False
         if not self._turn.try_lock(self.exclusive):
@@ -103,10 +103,10 @@ class StoreLock:
         return False
 
     def generation(self) -> int:
-        """Return the counter that changes with every commit; it takes a few microseconds.
+        """Return the counter that changes with every commit. Takes a few microseconds.
 
-        Returns a number that is never seen again while the counter is not to be trusted: before the first lease, and
-        when a program that does not count has changed the store. The next lease puts that right.
+        While the counter cannot be trusted, each call returns another number: before the first lease, and after a
+        program that does not use the counter has changed the store. The next lease fixes that.
         """
         head = self._lock.read(0, _HEAD.size)
         generation, writer, *_ = _HEAD.unpack(head)
@@ -116,7 +116,7 @@ class StoreLock:
         return -time.time_ns()
 
     def bump_generation(self) -> None:
-        """Move the counter on. It follows the clock, so that it never repeats even if the lock file is deleted."""
+        """Increase the counter. It follows the clock, so it never repeats even if the lock file is deleted."""
         (last,) = _GENERATION.unpack(self._lock.read(0, _GENERATION.size))
         try:
             self._lock.write(0, _GENERATION.pack(max(last + 1, time.time_ns())))
@@ -124,7 +124,7 @@ class StoreLock:
             raise StoreWriteError(f"cannot write {self._lock.path}: {error.strerror}") from error
 
     def close(self) -> None:
-        """Give the lock back and close the files."""
+        """Release the lock and close the files."""
         self.release()
         self._lock.close()
         self._turn.close()
@@ -136,7 +136,7 @@ class StoreLock:
         self._turn.forget()
 
     def _sign(self) -> None:
-        """Note this process as a holder, and count what programs that do not count have changed."""
+        """Record this process as a holder, and count changes by programs that do not use the counter."""
         seal = _seal_of(self.store)
         if self._lock.read(_SEAL_AT, _SEAL.size) != seal or self.generation() < 0:
             self.bump_generation()
@@ -150,7 +150,7 @@ class StoreLock:
             self._lock.write(_reader_slot(), pid)
 
     def _holders(self) -> str:
-        """Say who holds the lock, as far as they signed."""
+        """Return the names of the recorded holders."""
         signed = [(self._lock.read(_WRITER_AT, _PID.size), "writing")]
         readers = self._lock.read(_READERS_AT, _PID.size * _READER_SLOTS)
         signed += [(readers[at : at + _PID.size], "reading") for at in range(0, len(readers), _PID.size)]
@@ -186,7 +186,7 @@ class _LockFile:
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     def try_lock(self, exclusive: bool) -> bool:
-        """Lock the file if that is possible at once."""
+        """Lock the file if that is possible without waiting."""
         while True:
             fd = self._descriptor()
             try:
@@ -202,12 +202,12 @@ class _LockFile:
             self.close()
 
     def unlock(self) -> None:
-        """Free the lock explicitly: closing would not free it while a forked child has the descriptor too."""
+        """Release the lock explicitly: closing does not while a forked child has the descriptor too."""
         if self._fd is not None:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def read(self, at: int, length: int) -> bytes:
-        """Return bytes of the file; zeros where it has none, as all of its fields begin."""
+        """Return bytes of the file; zeros where it has none, which is how all of its fields begin."""
         with self._guard:
             if self._fd is None:
                 try:
@@ -248,7 +248,7 @@ class _LockFile:
             return self._fd
 
     def _is_in_place(self, fd: int) -> bool:
-        """Tell whether the locked file is still the one at its path (somebody may have deleted it)."""
+        """Return whether the locked file is still the one at its path (somebody may have deleted it)."""
         try:
             at_path = self.path.stat()
         except FileNotFoundError:
@@ -257,7 +257,7 @@ class _LockFile:
 
 
 def _seal_of(store: Path) -> bytes:
-    """Return what tells the present contents of a file from others, by its directory entry: it is not opened."""
+    """Return what identifies the present contents of a file, from its directory entry: it is not opened."""
     try:
         found = store.stat()
     except FileNotFoundError:
@@ -270,7 +270,7 @@ def _reader_slot() -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process is running."""
+    """Return whether a process is running."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -281,7 +281,7 @@ def is_alive(pid: int) -> bool:
 
 
 def _describe_process(pid: int) -> str:
-    """Return `process 1234 (python backtest.py)`, or the number alone where the system does not tell more."""
+    """Return `process 1234 (python backtest.py)`, or just the number if the system has no more."""
     try:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:

@@ -1,11 +1,12 @@
-"""Which files of old caches are in the store already. Everything here runs inside one transaction of the caller."""
+"""`StoredMigratedFiles`: the record of migrated files in the DuckDB storage."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
-from lumibot_duckdb.storage.connection.store_connection import StoreCursor
+from lumibot_duckdb.storage.api import MigratedFiles
+from lumibot_duckdb.storage.open_store import OpenStore
+from lumibot_duckdb.storage.times import naive_utc, utc_now
 
 _STILL_HERE = """
 SELECT rows
@@ -15,17 +16,23 @@ WHERE path = ? AND fingerprint = ?
 """
 
 
-def remember_file(
-    cursor: StoreCursor, path: str, fingerprint: str, rows: int, versions: Sequence[int], now: datetime
-) -> None:
-    """Remember a file in place of what was known of it; `now` is UTC, naive."""
-    cursor.execute("DELETE FROM {db}.migrated_file WHERE path = ?", [path])
-    cursor.execute(
-        "INSERT INTO {db}.migrated_file VALUES (?, ?, ?, ?, ?)", [path, fingerprint, rows, list(versions), now]
-    )
+class StoredMigratedFiles(MigratedFiles):
+    """Keeps the record in the store. Reading it does not upgrade a store of an older release."""
 
+    def __init__(self, store: OpenStore) -> None:
+        self._store = store
 
-def rows_of_file(cursor: StoreCursor, path: str, fingerprint: str) -> int | None:
-    """Return how many rows a file in this state brought; None unless it did and they are in current versions still."""
-    found = cursor.rows(_STILL_HERE, [path, fingerprint])
-    return int(found[0][0]) if found else None
+    def remember(self, path: str, fingerprint: str, rows: int, versions: Sequence[int]) -> None:
+        with self._store.write() as cursor:
+            cursor.execute("DELETE FROM {db}.migrated_file WHERE path = ?", [path])
+            cursor.execute(
+                "INSERT INTO {db}.migrated_file VALUES (?, ?, ?, ?, ?)",
+                [path, fingerprint, rows, list(versions), naive_utc(utc_now())],
+            )
+
+    def rows(self, path: str, fingerprint: str) -> int | None:
+        if not self._store.refresh(upgrade=False):
+            return None
+        with self._store.read() as cursor:
+            found = cursor.rows(_STILL_HERE, [path, fingerprint])
+        return int(found[0][0]) if found else None

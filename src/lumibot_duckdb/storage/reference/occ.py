@@ -12,12 +12,12 @@ _RIGHTS = {"C": "CALL", "P": "PUT"}
 
 
 def occ_symbol(underlying: str, expiration: date, right: str, strike: float) -> str:
-    """Return an option's symbol; `right` is "call" or "put" in whatever case, `strike` in dollars."""
+    """Return an option's symbol. `right` is "call" or "put" in any case; `strike` is in dollars."""
     return f"{underlying}{expiration:%y%m%d}{right[0].upper()}{round(strike * 1000):08d}"
 
 
 def option_of(symbol: str) -> AssetKey | None:
-    """Return the option of a symbol, taking its root for the underlying; None if it is no option's symbol."""
+    """Return the option of a symbol, with its root as the underlying; None if it is not an option's symbol."""
     found = _SYMBOL.fullmatch(symbol.upper())
     if found is None:
         return None

@@ -1,6 +1,6 @@
-"""Option chains: kept so that the very same numbers come back, in the same order, and SQL can ask for strikes.
+"""Option chains: stored so that the same numbers are returned in the same order, and SQL can query the strikes.
 
-A chain is kept as an outline (JSON, with the expirations of each right) and a JSON list of strikes for each expiration.
+A chain is an outline (JSON, with the expirations of each right) and a JSON list of strikes for each expiration.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import AssetKey, OptionChain
-from lumibot_duckdb.storage.connection.store_connection import StoreCursor
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import InvalidRecordError
 from lumibot_duckdb.storage.identity import published_name
+from lumibot_duckdb.storage.times import calendar_day
 
 _INCOMING = "lumibot_duckdb_strikes"
 _OF_UNDERLYING = (
@@ -26,14 +27,14 @@ _OF_UNDERLYING = (
 
 @dataclass(frozen=True, slots=True)
 class ChainTexts:
-    """A chain as it is kept: `strikes` by right and expiration."""
+    """The stored form of a chain: `strikes` by right and expiration."""
 
     outline: str
     strikes: dict[tuple[str, str], str]
 
     @classmethod
     def of(cls, underlying: AssetKey, chain: Mapping[str, Any]) -> ChainTexts:
-        """Return the texts for a chain. Raises `InvalidRecordError` for one that would not come back the same."""
+        """Return the texts for a chain. Raises `InvalidRecordError` if they would not give the same chain back."""
         try:
             rights = {right: list(expirations) for right, expirations in chain["Chains"].items()}
             texts = cls(
@@ -42,17 +43,17 @@ class ChainTexts:
             )
             if texts.chain() == chain and all(isinstance(day, str) for _, day in texts.strikes):
                 return texts
-            reason = "it would come back as another"
+            reason = "it would not be returned unchanged"
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = repr(error)
         raise InvalidRecordError(
             f"the option chain of {underlying.label()} cannot be stored ({reason}): give "
             '{"Multiplier": 100, "Exchange": "NYSE", "Chains": {"CALL": {"2024-01-19": [465.0, 470.0]}, "PUT": {}}}, '
-            "with plain numbers and texts"
+            "with plain numbers and strings"
         )
 
     def chain(self) -> dict[str, Any]:
-        """Return the chain, made anew."""
+        """Return the chain, as a new object."""
         chain: dict[str, Any] = json.loads(self.outline)
         chain["Chains"] = {
             right: {day: json.loads(self.strikes[right, day]) for day in days}
@@ -70,7 +71,7 @@ def keep_chain(
     days_ahead: int | None,
     now: datetime,
 ) -> None:
-    """Keep a chain in place of an earlier one for the same date and bound; `now` is UTC, naive."""
+    """Store a chain in place of an earlier one for the same date and bound. `now` is naive UTC."""
     of_underlying = _identity(underlying, source, days_ahead)
     day = _day(as_of)
     earlier = f"SELECT chain_id FROM {{db}}.option_chain WHERE {_OF_UNDERLYING} AND as_of = ?"
@@ -119,4 +120,4 @@ def _identity(underlying: AssetKey, source: str, days_ahead: int | None) -> list
 def _day(time: date) -> date:
     if not isinstance(time, date):
         raise InvalidRecordError(f"an option chain is as of a date, not as of {time!r}")
-    return time.date() if isinstance(time, datetime) else time
+    return calendar_day(time)

@@ -1,9 +1,8 @@
-"""Compaction: drops superseded versions and puts the bars in the order in which they are read.
+"""Compaction: drops superseded versions and sorts the bars in the order in which they are read.
 
-It writes the current bars, in the order in which they are read, into a new file beside the store. Other
-processes go on reading and writing meanwhile; only for the end, when what came in between is added and the new file
-takes the old one's place, do they wait. Until that moment the store is untouched: a crash or a full disk leaves it as
-it was, and the unfinished file is removed by the next compaction.
+It writes the current bars into a new file beside the store. Other processes keep reading and writing meanwhile. They
+wait only at the end, while recent changes are added and the new file replaces the old one. Until then the store is
+untouched: a crash or a full disk leaves it unchanged, and the next compaction removes the unfinished file.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,19 +24,21 @@ import pyarrow as pa
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars import coverage as ranges
-from lumibot_duckdb.storage.bars.columns import bar_columns
+from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.engine import NEW_FILE, attach, spill_folder
 from lumibot_duckdb.storage.connection.lock import is_alive
-from lumibot_duckdb.storage.connection.store_connection import StoreConnection, StoreCursor
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError
 from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
+from lumibot_duckdb.storage.times import naive_utc, utc_now
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_GRACE = timedelta(days=1)
 
 _UNFINISHED = ".compacting-"
-# What is read, sorted and written at a time, in whole row groups: some 50 MB with ten columns.
+# Rows that are read, sorted and written at a time, in whole row groups: about 50 MB with ten columns.
 _ROWS_AT_A_TIME = 4 * 122_880
 _SMALL_TABLES = (
     "store_meta",
@@ -77,13 +78,13 @@ class CompactionReport:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some rows to copy at a time: whole versions, or a stretch of a large one."""
+    """Rows that are copied together: whole versions, or a stretch of a large one."""
 
     versions: tuple[int, int]
     times: tuple[int, int] | None = None
 
     def condition(self) -> str:
-        """Return the SQL that picks these rows out of `bar`."""
+        """Return the SQL condition for these rows of `bar`."""
         text = f"version_id BETWEEN {self.versions[0]} AND {self.versions[1]}"
         if self.times is not None:
             text += f" AND ts >= {timestamp_literal(self.times[0])} AND ts < {timestamp_literal(self.times[1])}"
@@ -91,10 +92,10 @@ class Piece:
 
 
 def compact(connection: StoreConnection, grace: timedelta, memory_limit: str = "256MB") -> CompactionReport:
-    """Rewrite the store: drop versions that were superseded longer than `grace` ago, cluster the others."""
+    """Rewrite the store: drop versions that were superseded longer ago than `grace`, and cluster the others."""
     path = connection.path
     _remove_unfinished(path)
-    kept_since = (datetime.now(timezone.utc) - grace).replace(tzinfo=None)
+    kept_since = naive_utc(utc_now() - grace)
     unfinished = path.with_name(f"{path.name}{_UNFINISHED}{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         with _workshop(unfinished, memory_limit) as new:
@@ -108,13 +109,13 @@ def compact(connection: StoreConnection, grace: timedelta, memory_limit: str = "
     except StorageError:
         raise
     except (OSError, duckdb.Error) as error:
-        raise StoreWriteError(f"the store could not be compacted, and is as it was: {error}") from error
+        raise StoreWriteError(f"the store could not be compacted, and is unchanged: {error}") from error
     finally:
         _discard(unfinished)
 
 
 class _Workshop:
-    """A DuckDB instance of its own with the unfinished file attached as `new`."""
+    """A separate DuckDB instance with the unfinished file attached as `new`."""
 
     def __init__(self, duck: duckdb.DuckDBPyConnection, path: Path) -> None:
         self.duck = duck
@@ -123,7 +124,7 @@ class _Workshop:
 
     @contextmanager
     def with_old(self, path: Path) -> Iterator[StoreCursor]:
-        """Attach the store as `old`, to be read."""
+        """Attach the store as `old`, for reading."""
         attach(self.duck, path, "old", "READ_ONLY")
         try:
             yield StoreCursor("old", self.duck)
@@ -131,7 +132,7 @@ class _Workshop:
             self.duck.execute("DETACH old")
 
     def detach(self) -> None:
-        """Finish the new file: everything in it, nothing beside it."""
+        """Finish the new file: everything is in it, and no log beside it."""
         self.duck.execute("CHECKPOINT new")
         self.duck.execute("DETACH new")
 
@@ -149,7 +150,7 @@ def _workshop(path: Path, memory_limit: str) -> Iterator[_Workshop]:
 
 @dataclass(frozen=True, slots=True)
 class _Copied:
-    """What the first part of a compaction copied: these versions, as they were at that ingest."""
+    """What the first part of a compaction copied: these versions, up to that ingest."""
 
     store_id: str
     last_ingest: int
@@ -157,7 +158,7 @@ class _Copied:
 
 
 def _copy_most(connection: StoreConnection, new: _Workshop, kept_since: datetime) -> _Copied:
-    """Copy the bars that are there now, a piece at a time, letting others work in between."""
+    """Copy the present bars, a piece at a time, and let others work in between."""
     with connection.read() as cursor:
         state = migrations.state(cursor)
         ((last_ingest,),) = cursor.rows("SELECT coalesce(max(ingest_id), 0) FROM {db}.ingest")
@@ -180,7 +181,7 @@ def _copy_most(connection: StoreConnection, new: _Workshop, kept_since: datetime
 
 
 def _copy_rest(new: _Workshop, live: Path, kept_since: datetime, copied: _Copied) -> tuple[int, int, int]:
-    """Copy what came since, and everything but bars; return rows, rows removed, versions removed."""
+    """Copy recent changes, and everything but bars; return rows, rows removed, versions removed."""
     with new.with_old(live) as old:
         state = migrations.state(old)
         if state.store_id != copied.store_id or state.schema_version != migrations.newest():
@@ -191,7 +192,7 @@ def _copy_rest(new: _Workshop, live: Path, kept_since: datetime, copied: _Copied
         _register_ids(new.cursor, _KEPT, kept)
         _register_ids(new.cursor, _COPIED, copied.versions)
         new.duck.begin()
-        _make_missing_columns(new, columns)
+        add_missing_columns(new.cursor, columns)
         new.duck.execute(f"DELETE FROM new.bar WHERE version_id NOT IN (FROM {_KEPT})")
         for condition in (
             f"version_id NOT IN (FROM {_COPIED})",
@@ -235,7 +236,7 @@ def _kept_versions(cursor: StoreCursor, kept_since: datetime) -> set[int]:
 
 
 def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
-    """Cut the bars into pieces of about as many rows as are handled at a time, in order."""
+    """Split the bars into pieces of about `_ROWS_AT_A_TIME` rows, in order."""
     counts = cursor.rows(
         f"SELECT version_id, count(*), {epoch_seconds('min(ts)')}, {epoch_seconds('max(ts)')} FROM {{db}}.bar "
         "GROUP BY version_id ORDER BY version_id"
@@ -267,18 +268,11 @@ def _stretches(version_id: int, rows: int, start: int, end: int) -> list[Piece]:
 
 def _make_tables(new: _Workshop, columns: list[tuple[str, str]]) -> None:
     migrations.migrate(new.cursor)
-    _make_missing_columns(new, columns)
-
-
-def _make_missing_columns(new: _Workshop, columns: list[tuple[str, str]]) -> None:
-    known = {name for name, _ in bar_columns(new.cursor)}
-    for name, sql_type in columns:
-        if name not in known:
-            new.cursor.execute(f'ALTER TABLE {{db}}.bar ADD COLUMN "{name}" {sql_type}')
+    add_missing_columns(new.cursor, columns)
 
 
 def _copy_coverage(new: _Workshop, old: StoreCursor) -> None:
-    """Copy what is covered: touching ranges of a series joined, and nothing that is believed no more."""
+    """Copy coverage: adjacent ranges of a series are joined, and expired ones dropped."""
     lasting: dict[int, list[tuple[int, TimeRange]]] = {}
     for series_id, ingest_id, start, end in old.rows(
         f"SELECT series_id, ingest_id, {epoch_seconds('range_start')}, {epoch_seconds('range_end')} "
@@ -293,12 +287,12 @@ def _copy_coverage(new: _Workshop, old: StoreCursor) -> None:
     new.cursor.register(_INCOMING, pa.Table.from_pylist(joined, _JOINED))
     new.cursor.execute(f"INSERT INTO {{db}}.coverage SELECT *, NULL FROM {_INCOMING}")
     new.cursor.unregister(_INCOMING)
-    now = datetime.now(timezone.utc).replace(tzinfo=None)
+    now = naive_utc(utc_now())
     new.duck.execute("INSERT INTO new.coverage SELECT * FROM old.coverage WHERE believed_until > ?", [now])
 
 
 def _put_in_place(unfinished: Path, live: Path) -> None:
-    """Let the new file take the store's place, for good even if the machine loses power now."""
+    """Replace the store by the new file, durably even if the machine loses power now."""
     _sync(unfinished)
     unfinished.replace(live)
     _sync(live.parent)
@@ -319,7 +313,7 @@ def _discard(unfinished: Path) -> None:
 
 
 def _remove_unfinished(store: Path) -> None:
-    """Remove what compactions left behind whose process is no more."""
+    """Remove the files of compactions whose process has ended."""
     for path in store.parent.glob(f"{store.name}{_UNFINISHED}*"):
         found = re.match(r"(\d+)-", path.name[len(store.name) + len(_UNFINISHED) :])
         if found and not is_alive(int(found[1])):

@@ -1,6 +1,6 @@
-"""Verification: proves that a store is sound, and reports bars that cannot be. Changes nothing.
+"""Verification: checks that a store is sound, and reports implausible bars. Changes nothing.
 
-Each check is a file in `sql/verify`; its first line says whether what it finds is damage or only remarkable.
+Each check is a file in `sql/verify`. Its first line states whether its findings are damage or just remarkable.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.bars.spool import Spool
-from lumibot_duckdb.storage.connection.store_connection import StoreConnection, StoreCursor
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.upkeep.compaction import pieces
 
 _NAMED_PER_CHECK = 20
@@ -22,7 +23,7 @@ _NAMED_PER_CHECK = 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that `verify` found. `damage` means that the store is wrong; else the bars are only implausible."""
+    """One finding. `damage` means that the store is wrong; otherwise bars are just implausible."""
 
     check: str
     damage: bool
@@ -31,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class VerificationReport:
-    """What `verify` looked at and found; of one check, at most the first 20 findings are listed."""
+    """What `verify` checked and found. At most the first 20 findings of a check are listed."""
 
     series: int
     rows: int
@@ -39,7 +40,7 @@ class VerificationReport:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is damaged. Implausible bars do not count: they are kept as they came."""
+        """Whether nothing is damaged. Implausible bars do not count: they are stored unchanged."""
         return not any(finding.damage for finding in self.findings)
 
 

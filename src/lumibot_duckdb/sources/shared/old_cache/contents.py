@@ -14,10 +14,11 @@ import pandas as pd
 
 from lumibot_duckdb.sources.shared.old_cache.errors import ConflictError
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
-from lumibot_duckdb.storage.bar_starts import Int64Array, starts_of
 from lumibot_duckdb.storage.bars import coverage
 from lumibot_duckdb.storage.bars.input_checks import check_bars
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.times import Int64Array
+from lumibot_duckdb.storage.times import bar_starts as starts_of
 
 
 class CacheContent(ABC):

@@ -32,8 +32,8 @@ from lumibot_duckdb.sources.yahoo.old_cache.pickled_frames import YahooPickle, y
 from lumibot_duckdb.sources.yahoo.old_cache.restricted_pickle import LARGEST
 from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps
 from lumibot_duckdb.storage.api import CorporateAction, DataStorageInterface, SeriesKey, TimeRange
-from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.timeframes import bar_seconds
+from lumibot_duckdb.storage.times import bar_starts as starts_of
 from lumibot_duckdb.windows.series_view import SECOND, Int64Array
 
 _DAY = 86_400

@@ -1,0 +1,79 @@
+"""The interface of the storage: what the rest of the package may use of a store, and the values it deals in.
+
+`DataStorageInterface` combines four small interfaces. Code that only reads bars can ask for a `BarReader`, and so on.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from lumibot_duckdb.storage.api.bar_reader import BarReader
+from lumibot_duckdb.storage.api.bar_writer import BarWriter
+from lumibot_duckdb.storage.api.migrated_files import MigratedFiles
+from lumibot_duckdb.storage.api.reference_data import ReferenceData
+from lumibot_duckdb.storage.api.types import (
+    AssetKey,
+    AssetLike,
+    BarArrays,
+    ColumnSpec,
+    CorporateAction,
+    IngestInfo,
+    KnownActions,
+    LumibotAsset,
+    OptionChain,
+    SeriesFacts,
+    SeriesInfo,
+    SeriesKey,
+    SeriesPin,
+    StorageUse,
+    StoreStatistics,
+    TimeRange,
+    WriteResult,
+)
+from lumibot_duckdb.storage.api.upkeep import Upkeep
+from lumibot_duckdb.storage.times import EpochSeconds
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.counters import Counters
+
+__all__ = [
+    "AssetKey",
+    "AssetLike",
+    "BarArrays",
+    "BarReader",
+    "BarWriter",
+    "ColumnSpec",
+    "CorporateAction",
+    "DataStorageInterface",
+    "EpochSeconds",
+    "IngestInfo",
+    "KnownActions",
+    "LumibotAsset",
+    "MigratedFiles",
+    "OptionChain",
+    "ReferenceData",
+    "SeriesFacts",
+    "SeriesInfo",
+    "SeriesKey",
+    "SeriesPin",
+    "StorageUse",
+    "StoreStatistics",
+    "TimeRange",
+    "Upkeep",
+    "WriteResult",
+]
+
+
+class DataStorageInterface(BarReader, BarWriter, ReferenceData, Upkeep):
+    """A store of bars and reference data, for any number of threads and processes."""
+
+    @property
+    @abstractmethod
+    def counters(self) -> Counters:
+        """Counts of what this process does with the storage; sources add their downloads."""
+
+    @property
+    @abstractmethod
+    def migrated_files(self) -> MigratedFiles:
+        """The record of migrated files of old caches, for `migrate`."""

@@ -1,0 +1,229 @@
+"""How bars, and facts about them, are read from the store."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from lumibot_duckdb.storage.api.types import (
+    AssetLike,
+    BarArrays,
+    IngestInfo,
+    SeriesFacts,
+    SeriesInfo,
+    SeriesKey,
+    SeriesPin,
+    TimeRange,
+)
+from lumibot_duckdb.storage.times import EpochSeconds, Int64Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+
+class BarReader(ABC):
+    """Reads bars. `asset` is an `AssetKey`, a Lumibot `Asset`, a `(base, quote)` pair or a symbol.
+
+    A symbol alone finds an asset of any type, and a pair without its quote is found if there is only one such pair.
+    A `SeriesKey` in the place of an asset names one series; further arguments are ignored then.
+    """
+
+    @abstractmethod
+    def get_historical_prices(
+        self,
+        asset: AssetLike,
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: datetime | None = None,
+    ) -> pd.DataFrame:
+        """Return bars exactly as they were stored: columns, dtypes and values.
+
+        Args:
+            asset: The asset.
+            start: The first bar start to return (default: from the first bar). Naive times are New York's, as for
+                Lumibot.
+            end: Bars from this start on are not returned (default: up to the last bar).
+            timeframe: The length of the bars.
+            source: The source; not needed if only one source has such bars.
+            adjustment: The adjustment; not needed if there is only one.
+            as_of: Read history as it was stored at that moment.
+
+        Returns:
+            A frame of the caller's own. Its index has bar starts in New York time and is named "datetime".
+
+        Raises:
+            SeriesNotFoundError: There is no such series.
+            AmbiguousSeriesError: Several series match. The message names them.
+            VersionGoneError: A compaction has removed the version of `as_of`.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=5, tz="America/New_York")
+            >>> bars = pd.DataFrame({"close": [10.0, 11.0, 12.0, 13.0, 14.0]}, index=times)
+            >>> _ = storage.store_ohlcv_data("AAPL", bars, "my_csv", "day")
+            >>> storage.get_historical_prices("AAPL", "2024-01-03", "2024-01-05", "day")["close"].tolist()
+            [11.0, 12.0]
+        """
+
+    # -- find series -----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def pin(
+        self,
+        asset: AssetLike | SeriesKey,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: datetime | None = None,
+    ) -> SeriesPin:
+        """Pin the current version of a series, or the version of `as_of`: what is read through it never changes.
+
+        Parameters and errors are those of `get_historical_prices`.
+        """
+
+    @abstractmethod
+    def facts(self, pin: SeriesPin) -> SeriesFacts:
+        """Return columns, dtypes, number of bars, first and last bar of a pinned series, without reading its bars."""
+
+    @abstractmethod
+    def list_series(
+        self, asset: AssetLike | None = None, source: str | None = None, timeframe: str | None = None
+    ) -> list[SeriesInfo]:
+        """Return the matching series with their coverage, sorted by symbol, source and timeframe."""
+
+    @abstractmethod
+    def coverage(
+        self,
+        asset: AssetLike | SeriesKey,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        for_good: bool = False,
+    ) -> list[TimeRange]:
+        """Return the ranges of the current version that were requested and answered, sorted and merged.
+
+        `for_good` leaves out the ranges of empty responses, which expire. A series that does not exist has none.
+        Raises `AmbiguousSeriesError` if several series match.
+        """
+
+    @abstractmethod
+    def missing_ranges(
+        self,
+        asset: AssetLike | SeriesKey,
+        wanted: TimeRange,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+    ) -> list[TimeRange]:
+        """Return the parts of `wanted` that are not covered; see `coverage`."""
+
+    # -- read a pinned series --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def read_pandas(self, pin: SeriesPin, within: TimeRange | None = None) -> pd.DataFrame:
+        """Return pinned bars as the frame that `get_historical_prices` returns.
+
+        This and the methods below raise `VersionGoneError` if the version was deleted or compacted away.
+        """
+
+    @abstractmethod
+    def read_arrow(self, pin: SeriesPin, within: TimeRange | None = None) -> pa.Table:
+        """Return pinned bars as an Arrow table: `datetime` (UTC) and the series' columns. Missing values are null."""
+
+    @abstractmethod
+    def read_polars(self, pin: SeriesPin, within: TimeRange | None = None) -> pl.DataFrame:
+        """Return pinned bars as a polars frame: `datetime` (UTC) and the series' columns. Missing values are null."""
+
+    @abstractmethod
+    def read_bars(
+        self,
+        pin: SeriesPin,
+        within: TimeRange | None = None,
+        columns: Sequence[str] | None = None,
+        *,
+        remember: bool = True,
+    ) -> BarArrays:
+        """Return pinned bars as read-only NumPy arrays.
+
+        Args:
+            pin: The pinned series.
+            within: The range of bar starts (default: all).
+            columns: The names of the columns (default: all); `[]` gives the times alone.
+            remember: Keep the result in the cache. Callers that keep the arrays themselves pass False.
+
+        Returns:
+            The arrays. Nullable columns with missing values, and text, are object arrays; times of a tz-aware column
+            are in UTC.
+
+        Raises:
+            KeyError: The series has no such column.
+        """
+
+    @abstractmethod
+    def ingests(self, pin: SeriesPin, within: Sequence[TimeRange] | None = None) -> tuple[IngestInfo, ...]:
+        """Return the writes that brought the pinned bars (those in `within`), earliest first.
+
+        A bar that a later version took over counts for the write that first brought it.
+        """
+
+    @abstractmethod
+    def empty_answers(self, pin: SeriesPin) -> tuple[IngestInfo, ...]:
+        """Return the writes to the pinned version that brought no bars but coverage, earliest first."""
+
+    @abstractmethod
+    def last_time_at_or_before(
+        self, pin: SeriesPin, time: EpochSeconds, column: str | None = None
+    ) -> EpochSeconds | None:
+        """Return the start of the last pinned bar at or before `time` (with a value in `column`), if any."""
+
+    @abstractmethod
+    def session_bounds(self, pin: SeriesPin) -> Int64Array:
+        """Return the first and last bar start of each New York calendar day that has bars (int64, n x 2)."""
+
+    # -- SQL -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def sql(
+        self,
+        query: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        max_rows: int | None = None,
+    ) -> pa.Table:
+        """Run one read-only SQL statement over the store.
+
+        Args:
+            query: The statement. The view `ohlcv_data` has all bars of current versions; its times are in UTC.
+            parameters: Values for `?` (a sequence) or `$name` (a mapping) in the statement.
+            max_rows: Return at most this many rows, and hold no others in memory.
+
+        Returns:
+            The result as an Arrow table.
+
+        Raises:
+            ValueError: The statement does more than read, or it is not exactly one statement.
+            StoreNotFoundError: There is no store yet.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=5, tz="America/New_York")
+            >>> _ = storage.store_ohlcv_data("AAPL", pd.DataFrame({"close": 10.0}, index=times), "my_csv", "day")
+            >>> query = "SELECT asset_symbol, count(*) AS bars FROM ohlcv_data WHERE asset_symbol = ? GROUP BY ALL"
+            >>> storage.sql(query, ["AAPL"]).to_pylist()
+            [{'asset_symbol': 'AAPL', 'bars': 5}]
+        """

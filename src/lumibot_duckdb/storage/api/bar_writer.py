@@ -1,0 +1,133 @@
+"""How bars get into the store."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from lumibot_duckdb.storage.api.types import AssetLike, TimeRange, WriteResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class BarWriter(ABC):
+    """Writes bars and what they cover. `asset` is an `AssetKey`, a Lumibot `Asset`, a `(base, quote)` pair or a symbol.
+
+    Every write first merges what `merge_spooled` merges.
+    """
+
+    @abstractmethod
+    def store_ohlcv_data(
+        self,
+        asset: AssetLike,
+        data: pd.DataFrame,
+        source: str,
+        timeframe: str,
+        *,
+        adjustment: str = "",
+        exchange: str | None = None,
+        covered: TimeRange | None = None,
+        replace: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        onto: int | None = None,
+        asked_at: datetime | None = None,
+        also_covered: Sequence[TimeRange] = (),
+    ) -> WriteResult:
+        """Store bars. Storing the same bars again changes nothing.
+
+        New times are added to the current version of the series. If a stored bar changes, a new version of the whole
+        series is written, and the old one stays for pins and `as_of` until a compaction.
+
+        Args:
+            asset: The asset.
+            data: The bars, indexed by tz-aware bar starts (whole seconds, no duplicates, in any order). Stored bars
+                keep their values in columns that `data` lacks, unless `replace`.
+            source: The name of the source, one word such as "polygon" or "my_csv".
+            timeframe: The length of the bars, such as "minute", "5minute", "1h" or "day".
+            adjustment: The source's word for the adjustment; "" for unadjusted bars.
+            exchange: The exchange on which the asset trades, if that is to be part of its identity.
+            covered: The range that was requested from the source. Default: from the first bar to the end of the last.
+            replace: `data` is all there is in `covered`: stored bars in that range which `data` lacks are removed.
+            metadata: Anything that JSON can express, kept with this write.
+            onto: The version that the bars continue; they are refused if it is not the current one.
+            asked_at: When the source responded (tz-aware; default: now). Bars that had not closed by then are not
+                covered, and an empty response expires relative to it.
+            also_covered: Further ranges that the same response covers.
+
+        Returns:
+            How many bars were added, changed, removed or unchanged, and the current version.
+
+        Raises:
+            InvalidBarsError: The arguments are unusable. The message names the asset and the first bad row.
+            HistoryRestatedError: `onto` is not the current version any more.
+            StoreBusyError: Other processes held the store for too long.
+            StoreWriteError: The disk is full or failed.
+
+        Nothing is stored when an error is raised. But if the store is busy or cannot be written, bars that came with
+        `covered` are a download: they are kept beside the store, and the next write by any process merges them.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02 09:30", periods=3, freq="min", tz="America/New_York")
+            >>> bars = pd.DataFrame({"open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5, "volume": 100}, index=times)
+            >>> storage.store_ohlcv_data("AAPL", bars, "my_csv", "minute").added
+            3
+            >>> storage.store_ohlcv_data("AAPL", bars, "my_csv", "minute").unchanged
+            3
+        """
+
+    @abstractmethod
+    def merge_spooled(self) -> int:
+        """Write the downloads that could not be written when they arrived, and return how many were merged.
+
+        They are covered only when they are written, so merge before looking at coverage to decide on a download.
+        Raises `StoreBusyError` and `StoreWriteError`; downloads that are not merged keep waiting.
+        """
+
+    @abstractmethod
+    def record_coverage(
+        self, asset: AssetLike, covered: TimeRange, source: str, timeframe: str, *, adjustment: str = ""
+    ) -> None:
+        """Record that a range was requested and that the response was empty. That expires after some time."""
+
+    @abstractmethod
+    def restate_series(self, asset: AssetLike, source: str, timeframe: str, *, adjustment: str = "") -> None:
+        """Begin a new version of a series, without bars or coverage, since its source gives other bars now.
+
+        The old version stays for pins and `as_of` until a compaction. If there is no such series, nothing happens.
+        """
+
+    @abstractmethod
+    def delete_series(
+        self,
+        asset: AssetLike,
+        source: str | None = None,
+        timeframe: str | None = None,
+        *,
+        adjustment: str | None = None,
+    ) -> int:
+        """Delete all matching series, with all their versions.
+
+        Args:
+            asset: The asset. A symbol without a type matches assets of any type.
+            source: Delete only the series of this source.
+            timeframe: Delete only the series of this timeframe.
+            adjustment: Delete only the series of this adjustment ("" for unadjusted bars).
+
+        Returns:
+            The number of bars that the current versions had.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=5, tz="America/New_York")
+            >>> _ = storage.store_ohlcv_data("IBM", pd.DataFrame({"close": 160.0}, index=times), "my_csv", "day")
+            >>> storage.delete_series("IBM", source="my_csv")
+            5
+        """

@@ -1,0 +1,307 @@
+"""The values that the storage takes and returns.
+
+Times are UTC. A bar is stamped at its start. Ranges are half-open, in epoch seconds (whole seconds since
+1970-01-01T00:00Z, negative before).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
+from datetime import date, datetime
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+from lumibot_duckdb.storage.times import EpochSeconds, calendar_day
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@runtime_checkable
+class LumibotAsset(Protocol):
+    """The part of `lumibot.entities.Asset` that identifies an asset. The storage does not import Lumibot."""
+
+    symbol: str
+    asset_type: Any
+
+
+AssetLike: TypeAlias = "AssetKey | LumibotAsset | tuple[Any, Any] | str"
+
+
+@dataclass(frozen=True, slots=True)
+class AssetKey:
+    """The identity of an asset. Two keys that differ in any field are different assets.
+
+    Attributes:
+        symbol: The symbol, as in "AAPL"; for a pair, that of the base ("BTC").
+        asset_type: Lumibot's name of the type: "stock", "option", "crypto", "forex", "future", "index", ...
+        quote: The symbol of the quote asset for what trades in pairs ("USD", "USDT"), else None.
+        exchange: The exchange, or "" if it does not matter.
+        expiration: The expiration date of a derivative.
+        strike: The strike price of an option, in its currency.
+        right: "CALL" or "PUT".
+        multiplier: The contract's price multiplier. Default: 100 for options, else 1.
+        auto_expiry: The rule by which Lumibot rolls a future that has no expiration of its own ("front_month", ...).
+
+    Example:
+        >>> from datetime import date
+        >>> AssetKey("SPY", "option", expiration=date(2024, 1, 19), strike=470, right="CALL").label()
+        'SPY 2024-01-19 470 CALL option'
+    """
+
+    symbol: str
+    asset_type: str = "stock"
+    quote: str | None = None
+    exchange: str = ""
+    expiration: date | None = None
+    strike: float | None = None
+    right: str | None = None
+    multiplier: float = 0.0
+    auto_expiry: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.multiplier:
+            object.__setattr__(self, "multiplier", 100.0 if self.asset_type == "option" else 1.0)
+
+    def label(self) -> str:
+        """Return a name for people, e.g. `BTC/USD crypto` or `SPY 2024-01-19 470 CALL option`."""
+        parts = [self.symbol if self.quote is None else f"{self.symbol}/{self.quote}"]
+        if self.expiration is not None:
+            parts.append(self.expiration.isoformat())
+        if self.strike is not None:
+            parts.append(f"{self.strike:.15g}")
+        if self.right is not None:
+            parts.append(self.right)
+        if self.auto_expiry is not None:
+            parts.append(self.auto_expiry)
+        parts.append(self.asset_type)
+        if self.exchange:
+            parts.append(f"on {self.exchange}")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesKey:
+    """One series of bars: an asset, from a source, at a timeframe, under a price adjustment.
+
+    Attributes:
+        asset: The asset.
+        source: The source's name in lower case ("polygon", "yahoo", "my_csv").
+        timeframe: The canonical timeframe: "minute", "5minute", "hour", "day", ...
+        adjustment: The source's word for the adjustment: "split", "all", ...; "" for unadjusted bars.
+    """
+
+    asset: AssetKey
+    source: str
+    timeframe: str
+    adjustment: str = ""
+
+    def label(self) -> str:
+        """Return a name for people, e.g. `AAPL stock, minute bars from polygon`."""
+        adjusted = f" ({self.adjustment})" if self.adjustment else ""
+        return f"{self.asset.label()}, {self.timeframe} bars from {self.source}{adjusted}"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """Half-open range of time in epoch seconds: `start <= t < end`."""
+
+    start: EpochSeconds
+    end: EpochSeconds
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise ValueError(f"a time range cannot end ({self.end}) before it starts ({self.start})")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """One column of a series: its name and pandas dtype in the stored frames, and whether values are missing.
+
+    `mixed` is true if some writes brought integers and others floating-point numbers.
+    """
+
+    name: str
+    dtype: str
+    has_nulls: bool = False
+    mixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPin:
+    """One version of a series as it was at some moment. Reads through a pin always return the same bars.
+
+    Bars of `version_id` that a later ingest than `ingest_id` brought are invisible.
+    """
+
+    key: SeriesKey
+    series_id: int
+    version_id: int
+    ingest_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFacts:
+    """What is known about a pinned series without reading its bars.
+
+    `index_unit` is the resolution of the stored time index ("ns", "us", "ms" or "s"). `on_minute` is true if every bar
+    starts on a whole minute. `first` and `last` are the starts of the first and last bar (None: no bars).
+    """
+
+    columns: tuple[ColumnSpec, ...]
+    index_unit: str
+    rows: int
+    first: EpochSeconds | None
+    last: EpochSeconds | None
+    on_minute: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BarArrays:
+    """Bars as NumPy arrays: `times` in epoch seconds (int64, increasing) and one array per column, with its dtype."""
+
+    times: np.ndarray[Any, np.dtype[np.int64]]
+    columns: Mapping[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What a write did, in numbers of bars.
+
+    `ingest_id` is None if every bar was stored already, so that nothing was written. `version_id` is the current
+    version of the series after the write (None: there is no such series).
+    """
+
+    key: SeriesKey
+    ingest_id: int | None
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    new_version: bool = False
+    version_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestInfo:
+    """One write: its time (UTC), its kind, and the metadata that was passed with it."""
+
+    ingest_id: int
+    ingested_at: datetime
+    kind: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CorporateAction:
+    """A split (`split_to` new shares for `split_from` old ones) or a dividend (`amount` per share, in its currency).
+
+    A datetime is taken as its date, an integer as a float. Raises ValueError for anything else.
+
+    Example:
+        >>> CorporateAction(date(2020, 8, 31), split_from=1, split_to=4).split_to
+        4.0
+    """
+
+    ex_date: date
+    split_from: float | None = None
+    split_to: float | None = None
+    amount: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.ex_date, date):
+            raise ValueError(f"the ex-date {self.ex_date!r} is not a date")
+        if isinstance(self.ex_date, datetime):
+            object.__setattr__(self, "ex_date", calendar_day(self.ex_date))
+        for name in ("split_from", "split_to", "amount"):
+            number = getattr(self, name)
+            if number is None:
+                continue
+            object.__setattr__(self, name, float(number))
+            if not isfinite(getattr(self, name)):
+                raise ValueError(
+                    f"{name} of the corporate action of {self.ex_date} is {number!r}, which is not a finite number"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class KnownActions:
+    """All actions of a kind that a source had when it was last queried (`checked_at`, UTC), sorted by ex-date."""
+
+    checked_at: datetime
+    actions: tuple[CorporateAction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionChain:
+    """The options on an underlying as of a date, with expirations up to `days_ahead` days later (None: all).
+
+    `chain` equals what was stored, such as `{"Multiplier": 100, "Exchange": "NYSE", "Chains": {"CALL": {"2024-01-19":
+    [465.0, 470.0]}, "PUT": {}}}`. The caller may change it.
+    """
+
+    underlying: AssetKey
+    source: str
+    as_of: date
+    days_ahead: int | None
+    chain: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesInfo:
+    """One series in a listing: its key, its current version, and what of it is stored and covered."""
+
+    key: SeriesKey
+    series_id: int
+    version_id: int
+    rows: int
+    first: EpochSeconds | None
+    last: EpochSeconds | None
+    coverage: tuple[TimeRange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StorageUse:
+    """What was done with a storage so far.
+
+    `seconds` is the time that reads, look-ups and writes took, waits for other processes included, summed over
+    threads. `downloads` counts responses of sources that were stored, and `seconds_downloading` is the wait for them.
+    """
+
+    reads: int = 0
+    rows_read: int = 0
+    bytes_read: int = 0
+    seconds: float = 0.0
+    downloads: int = 0
+    bars_downloaded: int = 0
+    seconds_downloading: float = 0.0
+
+    def since(self, before: StorageUse) -> StorageUse:
+        """Return the difference to an earlier count."""
+        return StorageUse(*(now - then for now, then in zip(astuple(self), astuple(before), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatistics:
+    """Size and contents of a store, and what was done with it through this storage; see `StorageUse`.
+
+    `details` has further counts: "windows", what the windows of backtests on this storage did; "spooled", downloads
+    that wait beside the store.
+    """
+
+    path: str
+    bytes_on_disk: int
+    series: int
+    versions: int
+    rows: int
+    reads: int
+    rows_read: int
+    cache_hits: int
+    cache_bytes: int
+    seconds_in_storage: float
+    bytes_read: int = 0
+    downloads: int = 0
+    bars_downloaded: int = 0
+    seconds_downloading: float = 0.0
+    details: Mapping[str, Any] = field(default_factory=dict)

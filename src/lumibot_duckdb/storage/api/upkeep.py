@@ -1,0 +1,51 @@
+"""Keeping a store small, sound and measured."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from lumibot_duckdb.storage.api.types import StoreStatistics
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
+    from lumibot_duckdb.storage.upkeep.verification import VerificationReport
+
+
+class Upkeep(ABC):
+    """Looks after the store file."""
+
+    @abstractmethod
+    def compact(self, grace: timedelta = timedelta(days=1)) -> CompactionReport:
+        """Rewrite the file: small, and with bars in the order in which they are read.
+
+        Other processes have to wait only at the end. The free disk space must be at least the size of the store.
+
+        Args:
+            grace: Versions that were superseded longer ago than this are removed. A backtest that still reads one of
+                them gets `VersionGoneError`.
+
+        Raises:
+            StoreNotFoundError: There is no store yet.
+            StoreWriteError: The disk is full or failed. The store is unchanged.
+        """
+
+    @abstractmethod
+    def verify(self) -> VerificationReport:
+        """Check the whole store, and report damage and implausible bars. Changes nothing."""
+
+    @abstractmethod
+    def statistics(self) -> StoreStatistics:
+        """Return the size and contents of the store, and what was done with it through this storage."""
+
+    @abstractmethod
+    def is_outdated(self) -> bool:
+        """Return whether an older release created the store, so that nearly every call would upgrade it first.
+
+        Neither this method nor `MigratedFiles.rows` upgrades it.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the file. The storage may be used again, which opens the file again."""

@@ -1,0 +1,102 @@
+"""Rows of the table `bar`: inserts the bars of a write, and copies a version with changes.
+
+Everything here runs inside one transaction of the caller.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from lumibot_duckdb.storage.bars.columns import add_missing_columns
+from lumibot_duckdb.storage.bars.layout import ALWAYS_THERE, Layout
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.times import Int64Array
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.bars.input_checks import InputBars
+
+
+# As many rows as DuckDB keeps in a row group, so that it can work on several groups at a time.
+_BATCH_ROWS = 122_880
+_INCOMING = "lumibot_duckdb_incoming"
+_TOUCHED = "lumibot_duckdb_touched"
+
+
+def ensure_columns(cursor: StoreCursor, layout: Layout) -> None:
+    """Add the columns of a layout that `bar` lacks."""
+    further = [(name, sql_type) for name, sql_type in layout.physical() if name not in ALWAYS_THERE]
+    if further:
+        add_missing_columns(cursor, further)
+
+
+def insert_bars(cursor: StoreCursor, bars: InputBars, version_id: int, ingest_id: int) -> None:
+    """Insert bars into a version that has none at their times."""
+    ensure_columns(cursor, bars.layout)
+    table = _incoming_table(bars)
+    names = _further_columns(table.column_names)
+    cursor.register(_INCOMING, table)
+    cursor.execute(
+        f"INSERT INTO {{db}}.bar (version_id, ingest_id{names})\n"
+        f"SELECT {version_id}, {ingest_id}{names} FROM {_INCOMING}"
+    )
+    cursor.unregister(_INCOMING)
+
+
+def copy_with_changes(
+    cursor: StoreCursor,
+    *,
+    old_version: int,
+    new_version: int,
+    ingest_id: int,
+    layout: Layout,
+    news: InputBars,
+    touched: Int64Array,
+    whole_rows: bool,
+) -> None:
+    """Write a new version: the old one without the bars at the `touched` times, and the new bars.
+
+    Bars that are copied keep the ingest that brought them. A new bar keeps what the old bar at its time has in columns
+    that did not come in, unless with `whole_rows`.
+    """
+    ensure_columns(cursor, layout)
+    here = news.physical()
+    arriving = {column.layout.name for column in news.columns}
+    kept: set[str] = set()
+    if not whole_rows:
+        staying = (column for column in layout.columns if column.name not in arriving)
+        kept = {name for column in staying for name in (column.physical, column.bits) if name}
+
+    def source(name: str) -> str:
+        return f'news."{name}"' if name in here else f'old."{name}"' if name in kept else "NULL"
+
+    columns = [name for name, _ in layout.physical()]
+    cursor.register(_INCOMING, _incoming_table(news))
+    cursor.register(_TOUCHED, pa.table({"ts": _timestamps(touched)}))
+    cursor.execute(
+        f"INSERT INTO {{db}}.bar (version_id, ts, ingest_id{_further_columns(columns)})\n"
+        f"SELECT {new_version}, * FROM (\n"
+        f"SELECT ts, ingest_id{_further_columns(columns)} FROM {{db}}.bar\n"
+        f"WHERE version_id = {old_version} AND ts NOT IN (SELECT ts FROM {_TOUCHED})\n"
+        f"UNION ALL\n"
+        f"SELECT news.ts, {ingest_id}{''.join(f', {source(name)}' for name in columns)}\n"
+        f"FROM {_INCOMING} AS news\n"
+        f"LEFT JOIN (SELECT * FROM {{db}}.bar WHERE version_id = {old_version}) AS old ON old.ts = news.ts\n"
+        ") ORDER BY ts"
+    )
+    cursor.unregister(_INCOMING)
+    cursor.unregister(_TOUCHED)
+
+
+def _incoming_table(bars: InputBars) -> pa.Table:
+    table = pa.table({"ts": _timestamps(bars.times), **bars.physical()})
+    return pa.Table.from_batches(table.to_batches(max_chunksize=_BATCH_ROWS), table.schema)
+
+
+def _timestamps(times: Int64Array) -> pa.Array:
+    return pa.array(times).cast(pa.timestamp("s"))
+
+
+def _further_columns(names: list[str]) -> str:
+    return "".join(f', "{name}"' for name in names)

@@ -1,0 +1,86 @@
+"""Reads the rows of pinned series into arrays, frames and tables, with a cache of earlier results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import pyarrow as pa
+
+from lumibot_duckdb.storage.api import BarArrays, SeriesPin, TimeRange
+from lumibot_duckdb.storage.bars import output
+from lumibot_duckdb.storage.bars.columns import in_time_order, pinned_rows, stored_rows
+from lumibot_duckdb.storage.bars.layout import ColumnLayout
+from lumibot_duckdb.storage.bars.sessions import session_bounds
+from lumibot_duckdb.storage.open_store import OpenStore, refuse_if_gone
+from lumibot_duckdb.storage.sql_times import timestamp_literal
+from lumibot_duckdb.storage.times import Int64Array
+
+
+class PinnedBars:
+    """Reads pinned bars of one store."""
+
+    def __init__(self, store: OpenStore) -> None:
+        self._store = store
+
+    def frame(self, pin: SeriesPin, within: TimeRange | None) -> pd.DataFrame:
+        """Return bars as a frame of the caller's own."""
+        bars, shared = self._bars(pin, within, None, remember=True)
+        return output.frame(bars, self._store.state(pin).layout, copy=shared)  # the cached arrays stay unchanged
+
+    def arrow(self, pin: SeriesPin, within: TimeRange | None) -> pa.Table:
+        """Return bars as an Arrow table."""
+        layout = self._store.state(pin).layout
+        table, _ = self._rows(pin, within, layout.columns)
+        return output.arrow_table(table, layout)
+
+    def arrays(
+        self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[str] | None, *, remember: bool
+    ) -> BarArrays:
+        """Return bars as read-only arrays."""
+        bars, _ = self._bars(pin, within, columns, remember=remember)
+        output.protect(bars)
+        return bars
+
+    def session_bounds(self, pin: SeriesPin) -> Int64Array:
+        """Return the first and last bar start of each New York calendar day."""
+        asked = ("sessions", pin.version_id, pin.ingest_id)
+        held: Int64Array | None = self._store.results.get(asked)
+        if held is None:
+            with self._store.counters.timing():
+                _, times = self._rows(pin, None, ())
+                held = session_bounds(times)
+            self._store.results.put(asked, held, held.nbytes)
+        return held
+
+    def _bars(
+        self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[str] | None, *, remember: bool
+    ) -> tuple[BarArrays, bool]:
+        """Return bars, and whether the cache holds them too."""
+        wanted = self._store.state(pin).layout.chosen(columns)
+        asked = ("bars", pin.version_id, pin.ingest_id, within, None if columns is None else tuple(columns))
+        held: BarArrays | None = self._store.results.get(asked)
+        if held is not None:
+            return held, True
+        with self._store.counters.timing():
+            table, times = self._rows(pin, within, wanted)
+            bars = output.bar_arrays(table, times, wanted)
+        size = output.size_in_bytes(bars)
+        shared = remember and self._store.results.takes(size)
+        if shared:
+            self._store.results.put(asked, bars, size)
+        return bars, shared
+
+    def _rows(
+        self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[ColumnLayout]
+    ) -> tuple[pa.Table, Int64Array]:
+        """Return the stored rows, sorted by time, and their bar starts in epoch seconds."""
+        condition = pinned_rows(pin)
+        if within is not None:
+            condition += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
+        with self._store.read() as cursor:
+            table = stored_rows(cursor, columns, condition)
+            if table.num_rows == 0:
+                refuse_if_gone(cursor, pin)
+        self._store.counters.count_read(table.num_rows, table.nbytes)
+        return in_time_order(table)

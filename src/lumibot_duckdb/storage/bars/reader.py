@@ -1,0 +1,140 @@
+"""`StoredBars`: the `BarReader` of the DuckDB storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lumibot_duckdb.storage import readonly_sql
+from lumibot_duckdb.storage.api import AssetLike, BarArrays, EpochSeconds, IngestInfo, SeriesPin, TimeRange
+from lumibot_duckdb.storage.bars.columns import over_bars, pinned_rows
+from lumibot_duckdb.storage.bars.ingests import empty_answers_of, ingests_of
+from lumibot_duckdb.storage.bars.layout import ColumnLayout, Kind
+from lumibot_duckdb.storage.bars.series_lookup import SeriesLookup
+from lumibot_duckdb.storage.open_store import refuse_if_gone
+from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array, epoch_seconds_ceiling, new_york_timestamp
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from lumibot_duckdb.storage.bars.pinned_bars import PinnedBars
+
+_WEEK = 7 * SECONDS_PER_DAY
+
+
+class StoredBars(SeriesLookup):
+    """Reads bars from the store."""
+
+    @cached_property
+    def _bars(self) -> PinnedBars:
+        from lumibot_duckdb.storage.bars.pinned_bars import PinnedBars  # imports pandas, which SQL does without
+
+        return PinnedBars(self._store)
+
+    def get_historical_prices(
+        self,
+        asset: AssetLike,
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: datetime | None = None,
+    ) -> pd.DataFrame:
+        pin = self.pin(asset, timeframe, source, adjustment=adjustment, as_of=as_of)
+        return self._bars.frame(pin, self._range_of(pin, start, end))
+
+    def read_pandas(self, pin: SeriesPin, within: TimeRange | None = None) -> pd.DataFrame:
+        return self._bars.frame(pin, within)
+
+    def read_arrow(self, pin: SeriesPin, within: TimeRange | None = None) -> pa.Table:
+        return self._bars.arrow(pin, within)
+
+    def read_polars(self, pin: SeriesPin, within: TimeRange | None = None) -> pl.DataFrame:
+        import polars as pl
+
+        table = pl.from_arrow(self.read_arrow(pin, within))
+        assert isinstance(table, pl.DataFrame)
+        return table
+
+    def read_bars(
+        self,
+        pin: SeriesPin,
+        within: TimeRange | None = None,
+        columns: Sequence[str] | None = None,
+        *,
+        remember: bool = True,
+    ) -> BarArrays:
+        return self._bars.arrays(pin, within, columns, remember=remember)
+
+    def ingests(self, pin: SeriesPin, within: Sequence[TimeRange] | None = None) -> tuple[IngestInfo, ...]:
+        with self._store.read() as cursor:
+            found = ingests_of(cursor, pin, within)
+            if not found:
+                refuse_if_gone(cursor, pin)
+        return found
+
+    def empty_answers(self, pin: SeriesPin) -> tuple[IngestInfo, ...]:
+        with self._store.read() as cursor:
+            return empty_answers_of(cursor, pin)
+
+    def last_time_at_or_before(
+        self, pin: SeriesPin, time: EpochSeconds, column: str | None = None
+    ) -> EpochSeconds | None:
+        state = self._store.state(pin)
+        if state.first is None or time < state.first:
+            return None
+        condition = ""
+        named: tuple[ColumnLayout, ...] = ()
+        if column is not None:
+            named = (chosen,) = state.layout.chosen([column])
+            if chosen.physical is None:
+                return None
+            condition = f' AND "{chosen.physical}" IS NOT NULL'
+            if chosen.kind is Kind.NUMBER:
+                condition += f' AND NOT isnan("{chosen.physical}")'
+        # It nearly always is in the last week. All earlier bars are searched only if it is not.
+        near = time - _WEEK
+        for stretch in (
+            f"ts > {timestamp_literal(near)} AND ts <= {timestamp_literal(time)}",
+            f"ts <= {timestamp_literal(near)}",
+        ):
+            query = f"SELECT {epoch_seconds('max(ts)')} FROM {{bar}} WHERE {pinned_rows(pin)} AND {stretch}{condition}"
+            with self._store.read() as cursor:
+                ((found,),) = over_bars(cursor, cursor.rows, query, named)
+                if found is None:
+                    refuse_if_gone(cursor, pin)
+            if found is not None:
+                return int(found)
+        return None
+
+    def session_bounds(self, pin: SeriesPin) -> Int64Array:
+        return self._bars.session_bounds(pin)
+
+    def sql(
+        self,
+        query: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        max_rows: int | None = None,
+    ) -> pa.Table:
+        self._store.require()
+        with self._store.read() as cursor:
+            return readonly_sql.run(cursor, query, parameters, max_rows)
+
+    def _range_of(
+        self, pin: SeriesPin, start: datetime | date | str | None, end: datetime | date | str | None
+    ) -> TimeRange | None:
+        """Return the range that a caller means; None for all there is."""
+        if start is None and end is None:
+            return None
+        state = self._store.state(pin)
+        first = epoch_seconds_ceiling(new_york_timestamp(start)) if start is not None else state.first or 0
+        after = epoch_seconds_ceiling(new_york_timestamp(end)) if end is not None else (state.last or 0) + 1
+        return TimeRange(first, max(first, after))

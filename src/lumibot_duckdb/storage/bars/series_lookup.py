@@ -1,0 +1,172 @@
+"""Finds series: the one that the arguments of a call mean, its pins and facts, listings, and what is covered."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from lumibot_duckdb.storage.api import (
+    AssetLike,
+    BarReader,
+    ColumnSpec,
+    SeriesFacts,
+    SeriesInfo,
+    SeriesKey,
+    SeriesPin,
+    TimeRange,
+)
+from lumibot_duckdb.storage.bars import coverage as ranges
+from lumibot_duckdb.storage.bars.coverage_records import stored_coverage
+from lumibot_duckdb.storage.catalog import SeriesRecord
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.identity import SeriesQuery, asset_query, canonical_source, key_to_write
+from lumibot_duckdb.storage.open_store import OpenStore, refuse_if_gone
+from lumibot_duckdb.storage.sql_times import epoch_seconds
+from lumibot_duckdb.storage.timeframes import canonical_timeframe
+from lumibot_duckdb.storage.times import naive_utc, new_york_timestamp, utc_now
+
+_STATES_OF_SERIES = f"""
+SELECT ingest.series_id, version_id, version_rows, {epoch_seconds("version_first")}, {epoch_seconds("version_last")}
+FROM {{db}}.ingest
+JOIN (SELECT max(ingest_id) AS ingest_id FROM {{db}}.ingest WHERE series_id {{which}} GROUP BY series_id)
+    USING (ingest_id)
+WHERE kind <> 'delete'
+"""
+
+
+class SeriesLookup(BarReader):
+    """The part of a `BarReader` that finds series."""
+
+    _store: OpenStore
+
+    def pin(
+        self,
+        asset: AssetLike | SeriesKey,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: datetime | None = None,
+    ) -> SeriesPin:
+        record = self._resolve(asset, timeframe, source, adjustment)
+        if as_of is not None:
+            return self._pin_as_of(record, as_of)
+        head = self._store.catalog.head(record.series_id)
+        if head is None:
+            raise SeriesNotFoundError(f"{record.key.label()} was deleted just now")
+        return SeriesPin(record.key, record.series_id, head.version_id, head.ingest_id)
+
+    def facts(self, pin: SeriesPin) -> SeriesFacts:
+        state = self._store.state(pin)
+        return SeriesFacts(
+            columns=tuple(ColumnSpec(c.name, c.dtype, c.has_nulls, c.mixed) for c in state.layout.columns),
+            index_unit=state.layout.index_unit,
+            rows=state.rows,
+            first=state.first,
+            last=state.last,
+            on_minute=state.on_minute,
+        )
+
+    def list_series(
+        self, asset: AssetLike | None = None, source: str | None = None, timeframe: str | None = None
+    ) -> list[SeriesInfo]:
+        wanted_timeframe = None if timeframe is None else canonical_timeframe(timeframe)
+        wanted_source = None if source is None else canonical_source(source)
+        if not self._store.refresh():
+            return []
+        catalog = self._store.catalog
+        if asset is None:
+            records = catalog.everything(wanted_timeframe, wanted_source)
+        else:
+            records = catalog.matching(asset_query(asset), wanted_timeframe, wanted_source, None)
+        with self._store.read() as cursor:
+            if asset is None:
+                found = _described(cursor, records)
+            else:
+                found = [info for record in records for info in _described(cursor, [record])]
+        return sorted(found, key=lambda info: _listing_order(info.key))
+
+    def coverage(
+        self,
+        asset: AssetLike | SeriesKey,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        for_good: bool = False,
+    ) -> list[TimeRange]:
+        try:
+            record = self._resolve(asset, timeframe, source, adjustment)
+        except SeriesNotFoundError:
+            return []
+        with self._store.read() as cursor:
+            found = stored_coverage(cursor, utc_now(), record.series_id)
+        known = found.get(record.series_id, [])
+        return ranges.merged(piece for piece, until in known if until is None or not for_good)
+
+    def missing_ranges(
+        self,
+        asset: AssetLike | SeriesKey,
+        wanted: TimeRange,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+    ) -> list[TimeRange]:
+        return ranges.missing(wanted, self.coverage(asset, timeframe, source, adjustment=adjustment))
+
+    def _resolve(
+        self, asset: AssetLike | SeriesKey, timeframe: str, source: str | None, adjustment: str | None
+    ) -> SeriesRecord:
+        if isinstance(asset, SeriesKey):
+            return self._exactly(asset)
+        query = SeriesQuery.of(asset, timeframe, source)
+        if not self._store.refresh():
+            label = query.asset.key.label()
+            raise SeriesNotFoundError(f"there is no store at {self._store.path} yet, so no bars of {label}")
+        return self._store.catalog.resolve(query.asset, query.timeframe, query.source, adjustment)
+
+    def _exactly(self, key: SeriesKey) -> SeriesRecord:
+        key = key_to_write(key.asset, key.source, key.timeframe, key.adjustment, None)
+        record = self._store.catalog.find(key) if self._store.refresh() else None
+        if record is None:
+            raise SeriesNotFoundError(f"the store has no {key.label()}")
+        return record
+
+    def _pin_as_of(self, record: SeriesRecord, as_of: datetime) -> SeriesPin:
+        moment = naive_utc(new_york_timestamp(as_of).to_pydatetime())
+        with self._store.read() as cursor:
+            found = cursor.rows(
+                "SELECT version_id, ingest_id FROM {db}.ingest WHERE series_id = ? AND ingested_at <= ? "
+                "ORDER BY ingest_id DESC LIMIT 1",
+                [record.series_id, moment],
+            )
+            if not found:
+                raise SeriesNotFoundError(f"{record.key.label()} was not stored yet as of {as_of}")
+            pin = SeriesPin(record.key, record.series_id, *found[0])
+            refuse_if_gone(cursor, pin)
+        return pin
+
+
+def _described(cursor: StoreCursor, records: list[SeriesRecord]) -> list[SeriesInfo]:
+    """Return the listing of one series, or of all that there are."""
+    one = records[0].series_id if len(records) == 1 else None
+    covered = stored_coverage(cursor, utc_now(), one)
+    states = {
+        series_id: facts
+        for series_id, *facts in cursor.rows(_STATES_OF_SERIES.replace("{which}", f"= {one}" if one else "> 0"))
+    }
+    found = []
+    for record in records:
+        if record.series_id in states:  # it may have been deleted just now
+            version_id, rows, first, last = states[record.series_id]
+            pieces = tuple(ranges.merged(piece for piece, _ in covered.get(record.series_id, [])))
+            found.append(SeriesInfo(record.key, record.series_id, version_id, rows, first, last, pieces))
+    return found
+
+
+def _listing_order(key: SeriesKey) -> tuple[Any, ...]:
+    asset = key.asset
+    contract = (asset.expiration or date.min, asset.strike or 0.0, asset.right or "", asset.quote or "")
+    return asset.symbol, key.source, key.timeframe, asset.asset_type, contract, asset.exchange, key.adjustment

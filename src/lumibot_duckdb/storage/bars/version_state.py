@@ -1,0 +1,57 @@
+"""The state of a series version after an ingest: its layout, and facts about all of its bars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lumibot_duckdb.storage.bars.layout import Layout
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.sql_times import epoch_seconds
+from lumibot_duckdb.storage.times import EpochSeconds
+
+_STATE = f"""
+SELECT series_id, version_id, ingest_id, layout_id, layout.definition, version_rows,
+    {epoch_seconds("version_first")}, {epoch_seconds("version_last")}, on_minute
+FROM {{db}}.ingest JOIN {{db}}.layout USING (layout_id)
+WHERE ingest_id = ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    """A version of a series after an ingest."""
+
+    series_id: int
+    version_id: int
+    ingest_id: int
+    layout_id: int
+    layout: Layout
+    rows: int
+    first: EpochSeconds | None
+    last: EpochSeconds | None
+    on_minute: bool
+
+
+def version_state(cursor: StoreCursor, ingest_id: int) -> VersionState | None:
+    """Return the state that an ingest left behind; None if there is no such ingest."""
+    found = cursor.rows(_STATE, [ingest_id])
+    if not found:
+        return None
+    series_id, version_id, ingest_id, layout_id, definition, *facts = found[0]
+    return VersionState(series_id, version_id, ingest_id, layout_id, Layout.from_json(definition), *facts)
+
+
+def measured(cursor: StoreCursor, version: VersionState) -> VersionState:
+    """Return a state with its facts read again from the version's rows."""
+    stored = [c for c in version.layout.columns if c.physical is not None]
+    counts = "".join(f', count("{c.physical}")' for c in stored)
+    (row,) = cursor.rows(
+        f"SELECT count(*), {epoch_seconds('min(ts)')}, {epoch_seconds('max(ts)')}, "
+        f"coalesce(bool_and(second(ts::TIMESTAMP) = 0), true){counts} "
+        f"FROM {{db}}.bar WHERE version_id = {version.version_id}"
+    )
+    rows, first, last, on_minute, *present = row
+    has_nulls = {c.name: rows > count for c, count in zip(stored, present, strict=True)}
+    columns = tuple(replace(c, has_nulls=has_nulls.get(c.name, rows > 0)) for c in version.layout.columns)
+    layout = replace(version.layout, columns=columns)
+    return replace(version, layout=layout, rows=rows, first=first, last=last, on_minute=on_minute)

@@ -1,0 +1,109 @@
+"""`StoredBarWriter`: the `BarWriter` of the DuckDB storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from lumibot_duckdb.storage.api import AssetLike, BarWriter, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.bars.restatement import restate
+from lumibot_duckdb.storage.bars.spool import SpooledWrite
+from lumibot_duckdb.storage.bars.write_request import BarsWrite
+from lumibot_duckdb.storage.errors import InvalidBarsError, StoreBusyError, StoreWriteError
+from lumibot_duckdb.storage.identity import SeriesQuery, key_to_write
+from lumibot_duckdb.storage.open_store import OpenStore
+from lumibot_duckdb.storage.times import UTC, utc_now
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class StoredBarWriter(BarWriter):
+    """Writes bars to the store."""
+
+    _store: OpenStore
+
+    def store_ohlcv_data(
+        self,
+        asset: AssetLike,
+        data: pd.DataFrame,
+        source: str,
+        timeframe: str,
+        *,
+        adjustment: str = "",
+        exchange: str | None = None,
+        covered: TimeRange | None = None,
+        replace: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        onto: int | None = None,
+        asked_at: datetime | None = None,
+        also_covered: Sequence[TimeRange] = (),
+    ) -> WriteResult:
+        from lumibot_duckdb.storage.bars.input_checks import check_bars  # imports pandas, which SQL does without
+
+        key = key_to_write(asset, source, timeframe, adjustment, exchange)
+        bars = check_bars(key.label(), data)
+        if not len(bars) and covered is None:
+            return WriteResult(key, None)
+        write = BarsWrite(key, bars, covered, replace, metadata, onto, _in_utc(key, asked_at), tuple(also_covered))
+        try:
+            with self._store.write() as cursor:
+                return self._store.write_to(cursor, key).bars(write)
+        except (StoreBusyError, StoreWriteError) as error:
+            if covered is None:
+                raise
+            kept = SpooledWrite(write, self._store.catalog.store_id)
+            raise self._store.spool.keep_after(error, kept) from error
+
+    def merge_spooled(self) -> int:
+        return self._store.merge_spooled()
+
+    def record_coverage(
+        self, asset: AssetLike, covered: TimeRange, source: str, timeframe: str, *, adjustment: str = ""
+    ) -> None:
+        key = key_to_write(asset, source, timeframe, adjustment, None)
+        with self._store.write() as cursor:
+            self._store.write_to(cursor, key).empty_answer(covered)
+
+    def restate_series(self, asset: AssetLike, source: str, timeframe: str, *, adjustment: str = "") -> None:
+        key = key_to_write(asset, source, timeframe, adjustment, None)
+        store = self._store
+        store.merge_spooled()
+        if store.refresh() and store.catalog.find(key) is not None:
+            with store.write() as cursor:
+                record = store.catalog.find(key)
+                if record is not None:
+                    restate(cursor, [record.series_id], *store.next_ingest())
+
+    def delete_series(
+        self,
+        asset: AssetLike,
+        source: str | None = None,
+        timeframe: str | None = None,
+        *,
+        adjustment: str | None = None,
+    ) -> int:
+        query = SeriesQuery.of(asset, timeframe, source)
+        store = self._store
+        store.merge_spooled()
+        if not store.connection.exists():
+            return 0
+        deleted = 0
+        with store.connection.burst():
+            store.refresh()
+            for record in store.catalog.matching(query.asset, query.timeframe, query.source, adjustment):
+                with store.write() as cursor:
+                    deleted += store.write_to(cursor, record.key).delete()
+        return deleted
+
+
+def _in_utc(key: SeriesKey, asked_at: datetime | None) -> datetime:
+    if asked_at is None:
+        return utc_now()
+    if asked_at.tzinfo is None:
+        raise InvalidBarsError(
+            f"{key.label()}: asked_at, {asked_at}, has no time zone; pass a tz-aware datetime, for example "
+            "datetime.now(timezone.utc)"
+        )
+    return asked_at.astimezone(UTC)

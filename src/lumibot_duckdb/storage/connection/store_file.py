@@ -1,0 +1,224 @@
+"""The store's file: how it is created, locked, attached to DuckDB, checkpointed and detached.
+
+DuckDB alone opens the live file. If this process opened and closed another descriptor on it, the lock that DuckDB
+holds against other programs would be dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+
+from lumibot_duckdb.storage.connection.checkpoint_guard import CheckpointGuard
+from lumibot_duckdb.storage.connection.duckdb_errors import attach_failure, explained
+from lumibot_duckdb.storage.connection.engine import NEW_FILE, Engine, attach, leak
+from lumibot_duckdb.storage.connection.lock import StoreLock
+from lumibot_duckdb.storage.errors import StorageError, StoreNotFoundError, StoreWriteError
+
+logger = logging.getLogger(__name__)
+
+# As much as DuckDB lets its log grow. Its own checkpoints are switched off, since ours are guarded.
+_LONG_LOG_BYTES = 16 * 2**20
+
+
+class StoreFile:
+    """One store file, under the lock between processes. `db` is the name under which it is attached.
+
+    Not safe for use by several threads at once: the lease sees to that.
+    """
+
+    def __init__(self, path: Path, db: str) -> None:
+        self.path = path
+        self.db = db
+        self.lock = StoreLock(path)
+        self._log = path.with_name(path.name + ".wal")
+        self._guard = CheckpointGuard(path)
+        self._engine: Engine | None = None  # where the file is attached, while it is
+        self._identity: tuple[int, int] | None = None  # of the file that was attached last
+        self._watched: int | None = None  # the file, open for reading from before it is attached until after
+
+    def exists(self) -> bool:
+        """Return whether there is a store. An interrupted program may leave an empty file, which is none."""
+        try:
+            return self.path.stat().st_size > 0
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StorageError(f"cannot look for a store at {self.path}: {error.strerror}") from error
+
+    def was_replaced(self) -> bool:
+        """Return whether the attached file is no longer the one at the path."""
+        return self._identity != _identity_of(self.path)
+
+    # -- open and close --------------------------------------------------------------------------------------
+
+    def open(self, exclusive: bool, deadline: float) -> Engine:
+        """Lock the store between processes and attach the file."""
+        try:
+            self.lock.acquire(exclusive, deadline)
+            if not exclusive and self._is_unfinished():
+                # Nobody is writing now, so this is from a writer that was killed.
+                self.lock.release()
+                self._recover(deadline)
+                self.lock.acquire(exclusive, deadline)
+            return self._attach(exclusive)
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def close(self) -> None:
+        """Detach the file and release the lock."""
+        try:
+            if self.lock.exclusive and self._engine is not None:
+                try:
+                    self.checkpoint()
+                except (duckdb.Error, StorageError) as error:
+                    # Everything is committed, in the log beside the file. The next lease tries again.
+                    logger.warning("could not fold the log into %s: %s", self.path, error)
+            self.detach()
+        finally:
+            self.lock.release()
+
+    def detach(self) -> None:
+        """Detach the file, and keep the lock."""
+        engine, self._engine = self._engine, None
+        if engine is None:
+            return
+        engine.attached -= 1
+        try:
+            self._run_detach(engine)
+        except duckdb.Error as error:
+            # A failed instance does not detach; closing it does.
+            engine.failed = True
+            logger.warning("could not detach %s: %s", self.path, error)
+        engine.close_if_failed()
+        self._unwatch()
+
+    def forget(self) -> None:
+        """In a forked child: hold nothing, and leave everything of the parent's alone."""
+        if self._engine is not None:
+            leak(self._engine)
+        self._engine = None
+        self._identity = None
+        self.lock.forget()
+        self._unwatch()
+
+    # -- checkpoints -----------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> None:
+        """Fold the log into the file, guarded so that no harm is done if the process dies meanwhile."""
+        assert self._engine is not None
+        with explained(self.path, self._engine), self._engine.cursor() as duck:
+            if self._log.exists():
+                self._set_guard(duck)
+            duck.execute(f"CHECKPOINT {self.db}")
+        self._guard.clear()
+
+    def fold_long_log(self) -> None:
+        """Checkpoint during a lease, as DuckDB otherwise does: the log of a long lease would grow without end."""
+        try:
+            if self._log.exists() and self._log.stat().st_size > _LONG_LOG_BYTES:
+                self.checkpoint()
+        except (duckdb.Error, StorageError, FileNotFoundError) as error:
+            logger.warning("could not fold the log into %s yet: %s", self.path, error)
+
+    def _set_guard(self, duck: duckdb.DuckDBPyConnection) -> None:
+        assert self._watched is not None
+        blocks = duck.execute(f"SELECT block_id FROM pragma_metadata_info('{self.db}')").fetchall()
+        # Without parameters: on DuckDB 1.5 the first query of a process that has some imports pandas.
+        size = f"SELECT block_size FROM pragma_database_size() WHERE database_name = '{self.db}'"
+        ((block_size,),) = duck.execute(size).fetchall()
+        try:
+            self._guard.set(self._watched, block_size, [block for (block,) in blocks])
+        except OSError as error:
+            raise StoreWriteError(f"cannot copy what a checkpoint of {self.path} rewrites: {error.strerror}") from error
+
+    def _is_unfinished(self) -> bool:
+        return self._log.exists() or self._guard.exists()
+
+    def _recover(self, deadline: float) -> None:
+        """Fold the log of a killed writer into the file.
+
+        If the disk has no room for that, the log stays, and readers read the file together with it.
+        """
+        self.lock.acquire(True, deadline)
+        try:
+            if self._is_unfinished() and self.exists():
+                self._attach(exclusive=True)
+                try:
+                    self.checkpoint()
+                except StoreWriteError as error:
+                    logger.warning("could not fold the log into %s: %s", self.path, error)
+                finally:
+                    self.detach()
+        finally:
+            self.lock.release()
+
+    # -- attaching -------------------------------------------------------------------------------------------
+
+    def _attach(self, exclusive: bool) -> Engine:
+        if not self.exists():
+            if not exclusive:
+                raise StoreNotFoundError(f"there is no store at {self.path}")
+            self._create()
+        if exclusive:
+            self._guard.restore()
+            # Opened before and closed after DuckDB has the file: closing it in between would drop DuckDB's lock.
+            self._watched = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        engine = Engine.current()
+        try:
+            self._run_attach(engine, self.path, "READ_WRITE" if exclusive else "READ_ONLY")
+        except BaseException:
+            self._unwatch()
+            raise
+        engine.attached += 1
+        self._engine = engine
+        self._identity = _identity_of(self.path)
+        return engine
+
+    def _create(self) -> None:
+        """Create an empty store, under another name at first: a file at the path is always complete."""
+        unfinished = self.path.with_name(self.path.name + ".creating")
+        left_over = (unfinished, unfinished.with_name(unfinished.name + ".wal"), self._log)
+        engine = Engine.current()
+        try:
+            for file in left_over:
+                file.unlink(missing_ok=True)
+            self._run_attach(engine, unfinished, NEW_FILE)
+            self._run_detach(engine)
+            unfinished.replace(self.path)
+        except OSError as error:
+            raise StoreWriteError(f"cannot create a store at {self.path}: {error.strerror}") from error
+
+    def _unwatch(self) -> None:
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            os.close(watched)
+
+    def _run_attach(self, engine: Engine, path: Path, options: str) -> None:
+        try:
+            with engine.cursor() as duck:
+                attach(duck, path, self.db, options)
+        except duckdb.Error as error:
+            raise attach_failure(self.path, error) from error
+        except BaseException:
+            with suppress(duckdb.Error):  # interrupted: it may be attached or not
+                self._run_detach(engine)
+            raise
+
+    def _run_detach(self, engine: Engine) -> None:
+        with engine.cursor() as duck:
+            duck.execute(f"DETACH {self.db}")
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    """Return the device and inode number of the file at a path; None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,174 @@
+"""What the parts of a storage share: the connection to its file, and what this process knows about the contents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from lumibot_duckdb.storage import migrations
+from lumibot_duckdb.storage.api import SeriesKey, SeriesPin
+from lumibot_duckdb.storage.bars.result_cache import ResultCache
+from lumibot_duckdb.storage.bars.spool import Spool, SpooledWrite
+from lumibot_duckdb.storage.bars.version_state import VersionState, version_state
+from lumibot_duckdb.storage.bars.writing import Write
+from lumibot_duckdb.storage.catalog import Catalog
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.counters import Counters
+from lumibot_duckdb.storage.errors import HistoryRestatedError, StoreNotFoundError, VersionGoneError
+from lumibot_duckdb.storage.location import ensure_folder
+from lumibot_duckdb.storage.times import naive_utc, utc_now
+
+# The state of a version takes about this much memory.
+_STATE_BYTES = 2_000
+_STATES_BYTES = 10_000 * _STATE_BYTES
+
+
+class OpenStore:
+    """A store file with its connection, catalog, spool, caches and counters."""
+
+    def __init__(self, path: Path, connection: StoreConnection, cache_bytes: int) -> None:
+        self.path = path
+        self.connection = connection
+        self.spool = Spool(connection.path)
+        self.catalog = Catalog()
+        self.results = ResultCache(cache_bytes)
+        self.counters = Counters()
+        self._states = ResultCache(_STATES_BYTES)
+
+    @property
+    def log(self) -> Path:
+        """Path of DuckDB's log, which exists while there is something in it."""
+        return self.path.with_name(self.path.name + ".wal")
+
+    # -- blocks ----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def read(self) -> Iterator[StoreCursor]:
+        """Give a cursor for reading. The time is counted."""
+        with self.counters.timing(), self.connection.read() as cursor:
+            yield cursor
+
+    @contextmanager
+    def write(self) -> Iterator[StoreCursor]:
+        """Give a cursor for one transaction, after merging the spool in further transactions."""
+        ensure_folder(self.path)
+        self.merge_spooled()
+        with self.transaction() as cursor:
+            yield cursor
+
+    @contextmanager
+    def transaction(self) -> Iterator[StoreCursor]:
+        """Give a cursor for one transaction on a store of the newest schema, with the catalog up to date."""
+        with self.counters.timing(), self.connection.write() as cursor:
+            self._refresh_catalog(cursor, migrations.migrate(cursor))
+            yield cursor
+
+    def refresh(self, *, upgrade: bool = True) -> bool:
+        """Bring the catalog up to date with what is committed; return whether there is a store at all.
+
+        A store of an older schema is upgraded. Without `upgrade` it stays unchanged and counts as none.
+        """
+        if not self.connection.exists():
+            self.catalog.clear()
+            self._forget_results()
+            return False
+        if self.connection.generation() == self.catalog.generation:
+            return True
+        with self.read() as cursor:
+            state = migrations.state(cursor)
+            if state.schema_version == migrations.newest():
+                self._refresh_catalog(cursor, state)
+                return True
+        if state.schema_version == 0 or not upgrade:
+            return False
+        with self.transaction():
+            return True
+
+    def require(self) -> None:
+        """Upgrade a store of an older schema; raise `StoreNotFoundError` if there is no store.
+
+        This does not read the catalog, which takes a while for many series.
+        """
+        if self.connection.exists():
+            if self.connection.generation() == self.catalog.generation:
+                return
+            with self.read() as cursor:
+                version = migrations.state(cursor).schema_version
+            if version == migrations.newest():
+                return
+            if version:
+                with self.transaction():
+                    return
+        raise StoreNotFoundError(f"there is no store at {self.path} yet; store some bars first")
+
+    def _refresh_catalog(self, cursor: StoreCursor, state: migrations.StoreState) -> None:
+        if self.catalog.refresh(cursor, state, self.connection.generation()):
+            self._forget_results()
+
+    def _forget_results(self) -> None:
+        self.results.clear()
+        self._states.clear()
+
+    # -- writes ----------------------------------------------------------------------------------------------
+
+    def write_to(self, cursor: StoreCursor, key: SeriesKey) -> Write:
+        """Return the one write of a `write` or `transaction` block."""
+        record = self.catalog.find(key)
+        head = self.catalog.head(record.series_id) if record is not None else None
+        before = self._state_after(cursor, head.ingest_id) if head is not None else None
+        return Write(cursor, key, before, *self.next_ingest())
+
+    def next_ingest(self) -> tuple[int, datetime]:
+        """Return id and time (naive UTC) of the next ingest, inside a `write` block."""
+        # The time of a write is now, but never before that of an earlier write, even if the clock was set back.
+        now = naive_utc(utc_now())
+        return self.catalog.last_ingest + 1, max(now, self.catalog.last_ingested_at + timedelta(microseconds=1))
+
+    def merge_spooled(self) -> int:
+        """Write the downloads that wait in the spool; return how many were merged."""
+        return self.spool.merge(self.merge_file)
+
+    def merge_file(self, kept: SpooledWrite, file: Path) -> bool:
+        """Write the contents of a file of the spool, unless another process just did; return whether it was written."""
+        write = kept.write
+        with self.transaction() as cursor:
+            if not file.exists():
+                return False
+            if write.onto is not None and kept.store_id not in ("", self.catalog.store_id):
+                raise HistoryRestatedError(f"the store was replaced by another, without version {write.onto}")
+            self.write_to(cursor, write.key).bars(write)
+            return True
+
+    # -- versions --------------------------------------------------------------------------------------------
+
+    def state(self, pin: SeriesPin) -> VersionState:
+        """Return the state of the pinned version after the pinned ingest, which never changes."""
+        held: VersionState | None = self._states.get(pin.ingest_id)
+        if held is None:
+            with self.read() as cursor:
+                held = self._state_after(cursor, pin.ingest_id)
+        if held is None:
+            raise _gone(pin)
+        return held
+
+    def _state_after(self, cursor: StoreCursor, ingest_id: int) -> VersionState | None:
+        held: VersionState | None = self._states.get(ingest_id)
+        if held is None and (held := version_state(cursor, ingest_id)) is not None:
+            self._states.put(ingest_id, held, _STATE_BYTES)
+        return held
+
+
+def refuse_if_gone(cursor: StoreCursor, pin: SeriesPin) -> None:
+    """Raise `VersionGoneError` unless the store still has the pinned version."""
+    if not cursor.rows("SELECT 1 FROM {db}.series_version WHERE version_id = ?", [pin.version_id]):
+        raise _gone(pin)
+
+
+def _gone(pin: SeriesPin) -> VersionGoneError:
+    return VersionGoneError(
+        f"version {pin.version_id} of {pin.key.label()} was replaced or deleted and is no longer in the store; "
+        "pin the series again (a longer grace period for compact() keeps old versions longer)"
+    )

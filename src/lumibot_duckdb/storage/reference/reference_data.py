@@ -1,0 +1,71 @@
+"""`StoredReferenceData`: the `ReferenceData` of the DuckDB storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from lumibot_duckdb.storage.api import AssetLike, CorporateAction, KnownActions, OptionChain, ReferenceData
+from lumibot_duckdb.storage.bars.restatement import restate
+from lumibot_duckdb.storage.identity import record_key
+from lumibot_duckdb.storage.open_store import OpenStore
+from lumibot_duckdb.storage.reference import corporate_actions, option_chains
+from lumibot_duckdb.storage.times import naive_utc, utc_now
+
+
+class StoredReferenceData(ReferenceData):
+    """Keeps corporate actions and option chains in the store."""
+
+    _store: OpenStore
+
+    def record_corporate_actions(
+        self,
+        asset: AssetLike,
+        actions: Sequence[CorporateAction],
+        source: str,
+        kind: str = "split",
+        *,
+        restates: Sequence[str] = (),
+        checked_at: datetime | None = None,
+    ) -> bool:
+        key, source = record_key(asset, source)
+        corporate_actions.refuse_unusable(key, actions, kind, checked_at)
+        with self._store.write() as cursor:
+            first_id, now = self._store.next_ingest()
+            checked_at = checked_at or utc_now()
+            differs = corporate_actions.remember_actions(cursor, key, actions, source, kind, checked_at)
+            if differs and restates:
+                series = corporate_actions.restated_series(cursor, key.symbol, source, restates)
+                restate(cursor, series, first_id, now)
+        return differs
+
+    def corporate_actions(self, asset: AssetLike, source: str, kind: str = "split") -> KnownActions | None:
+        key, source = record_key(asset, source)
+        if not self._store.refresh():
+            return None
+        with self._store.read() as cursor:
+            return corporate_actions.known_actions(cursor, key, source, kind)
+
+    def store_option_chain(
+        self,
+        underlying: AssetLike,
+        chain: Mapping[str, Any],
+        source: str,
+        as_of: date,
+        *,
+        days_ahead: int | None = None,
+    ) -> None:
+        key, source = record_key(underlying, source)
+        texts = option_chains.ChainTexts.of(key, chain)
+        with self._store.write() as cursor:
+            option_chains.keep_chain(cursor, key, texts, source, as_of, days_ahead, naive_utc(utc_now()))
+
+    def option_chain(
+        self, underlying: AssetLike, source: str, earliest: date, latest: date, *, days_ahead: int | None = None
+    ) -> OptionChain | None:
+        key, source = record_key(underlying, source)
+        if not self._store.refresh():
+            return None
+        with self._store.read() as cursor:
+            return option_chains.newest_chain(cursor, key, source, earliest, latest, days_ahead)

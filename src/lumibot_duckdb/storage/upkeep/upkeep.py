@@ -1,0 +1,60 @@
+"""`StoredUpkeep`: the `Upkeep` of the DuckDB storage."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from lumibot_duckdb.storage.api import StoreStatistics, Upkeep
+from lumibot_duckdb.storage.bars.spool import SpoolContents
+from lumibot_duckdb.storage.open_store import OpenStore
+from lumibot_duckdb.storage.upkeep import compaction, verification
+
+
+class StoredUpkeep(Upkeep):
+    """Looks after the store file."""
+
+    _store: OpenStore
+
+    def compact(self, grace: timedelta = compaction.DEFAULT_GRACE) -> compaction.CompactionReport:
+        self._store.merge_spooled()
+        self._store.require()
+        return compaction.compact(self._store.connection, grace)
+
+    def verify(self) -> verification.VerificationReport:
+        self._store.require()
+        return verification.verify(self._store.connection)
+
+    def statistics(self) -> StoreStatistics:
+        store = self._store
+        use = store.counters.usage()
+        series = versions = rows = 0
+        if store.refresh():
+            with store.connection.read() as cursor:  # counting is not counted
+                ((series, versions, rows),) = cursor.rows(
+                    "SELECT (SELECT count(*) FROM {db}.series), (SELECT count(*) FROM {db}.series_version), "
+                    "(SELECT count(*) FROM {db}.bar)"
+                )
+        spooled = store.spool.contents()
+        return StoreStatistics(
+            path=str(store.path),
+            bytes_on_disk=sum(file.stat().st_size for file in (store.path, store.log) if file.exists()),
+            series=series,
+            versions=versions,
+            rows=rows,
+            reads=use.reads,
+            rows_read=use.rows_read,
+            cache_hits=store.results.hits,
+            cache_bytes=store.results.bytes,
+            seconds_in_storage=use.seconds,
+            bytes_read=use.bytes_read,
+            downloads=use.downloads,
+            bars_downloaded=use.bars_downloaded,
+            seconds_downloading=use.seconds_downloading,
+            details={**store.counters.others(), **({} if spooled == SpoolContents() else {"spooled": spooled})},
+        )
+
+    def is_outdated(self) -> bool:
+        return self._store.connection.exists() and not self._store.refresh(upgrade=False)
+
+    def close(self) -> None:
+        self._store.connection.close()

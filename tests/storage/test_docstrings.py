@@ -1,0 +1,27 @@
+"""The examples in docstrings of the storage do what they show."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+from lumibot_duckdb import storage
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(storage.__path__, "lumibot_duckdb.storage.")
+    if ">>> " in inspect.getsource(importlib.import_module(module.name))
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUMIBOT_DUCKDB_PATH", str(tmp_path / "bars.duckdb"))
+    found = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.attempted
+    assert not found.failed
