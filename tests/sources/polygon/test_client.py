@@ -216,9 +216,9 @@ def test_bars_come_in_order_and_the_last_of_two_with_the_same_start_wins(server:
 
 @pytest.mark.skipif(not REAL_DATA.exists(), reason="the shared data is not here")
 def test_real_minutes_are_as_lumibot_has_them(server: PolygonServer) -> None:
-    bars = pd.read_parquet(REAL_DATA / "us_equities_minute.parquet")
+    real = pd.read_parquet(REAL_DATA / "us_equities_minute.parquet")
     server.whole_as_int = True
-    for symbol, frame in bars.groupby("symbol"):
+    for symbol, frame in real.groupby("symbol"):
         series = frame.set_index("ts").drop(columns="symbol")
         if series.index.tz is None:
             series = series.tz_localize("UTC")
