@@ -89,8 +89,8 @@ class CcxtProvider(BarProvider):
         Yields:
             the candles of up to ten pages, in order and without leaving anything out. A frame has the columns open,
             high, low, close and volume (float64, NaN for what the exchange lacks); its index is `datetime` (UTC). A
-            long gap, and whatever is after the last candle that arrived, is a response of its own without candles.
-            Before an error or Ctrl-C is raised, what has arrived is yielded.
+            long gap, and what follows the last candle that arrived, is a separate response without candles. What has
+            arrived is yielded before an error or Ctrl-C is raised.
 
         Raises:
             ValueError: the timeframe is not one of `TIMEFRAMES`.

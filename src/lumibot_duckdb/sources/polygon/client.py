@@ -109,7 +109,7 @@ class PolygonProvider(BarProvider):
     def with_key(
         cls, api_key: str, *, workers: int = 10, retry_policy: RetryPolicy | None = None, **settings: Any
     ) -> PolygonProvider:
-        """Return a provider with a client of its own; `settings` are further arguments of `polygon.RESTClient`.
+        """Return a provider with a new client; `settings` are further arguments of `polygon.RESTClient`.
 
         Raises:
             InvalidKeyError: there is no key, or it contains a character that cannot be sent.
@@ -122,8 +122,9 @@ class PolygonProvider(BarProvider):
         """Download split-adjusted bars.
 
         Parameters:
-            request: its symbol is one of Polygon's tickers, its timeframe one of `TIMEFRAMES`. Ranges are extended to
-                whole days (see `day_range`) and downloaded in parallel, 30 days at a time.
+            request: its symbol is one of Polygon's tickers, its timeframe one of `TIMEFRAMES`; its adjustment is
+                ignored. Ranges are extended to whole days (see `day_range`) and downloaded in parallel, in spans of up
+                to 30 days.
 
         Yields:
             the bars of up to 30 days, in any order. A frame has the columns open, high, low, close, volume, vwap,

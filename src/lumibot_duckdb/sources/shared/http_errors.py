@@ -13,8 +13,8 @@ TOO_MANY_REQUESTS = 429
 _LONGEST_QUOTE = 300
 _TRANSIENT = frozenset({408, 425, 499})  # and every status from 500
 
-# Each official client uses an HTTP library of its own (urllib3, requests, curl_cffi), but the names of the errors are
-# much the same. The first row with the class of an error, or a base class of it, describes the error.
+# The official clients use different HTTP libraries (urllib3, requests, curl_cffi), but the names of the errors are much
+# the same. The first row with the class of an error, or a base class of it, describes the error.
 _CONNECTION_ERRORS: tuple[tuple[str, frozenset[str]], ...] = (
     ("could not be found (its name does not resolve)", frozenset({"NameResolutionError", "DNSError"})),
     (

@@ -67,7 +67,7 @@ class YahooProvider(BarProvider):
     repeated. `docs/sources.md` lists the errors.
 
     Parameters:
-        retry_policy: how requests are repeated; a provider with a policy of its own has a rate limit of its own.
+        retry_policy: how requests are repeated; a provider with its own policy has its own rate limit.
     """
 
     shared_limit = YahooRateLimit(RetryPolicy())
