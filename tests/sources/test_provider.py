@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -31,3 +33,13 @@ def test_every_provider_has_the_one_method(make: type) -> None:
 def test_a_timeframe_that_a_provider_lacks_is_a_value_error_before_any_request(make: type) -> None:
     with pytest.raises(ValueError, match="'fortnight'"):
         list(make().bars(BarRequest("SPY", "fortnight", ((0, 86_400),))))
+
+
+def test_clients_import_neither_lumibot_nor_the_storage() -> None:
+    clients = [f"lumibot_duckdb.sources.{name}.client" for name in ("alpaca", "ccxt", "polygon", "yahoo")]
+    check = (
+        f"import sys, {', '.join(clients)};"
+        "found = [name for name in sys.modules if name.startswith(('lumibot.', 'lumibot_duckdb.storage'))];"
+        "assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=300)
