@@ -1,8 +1,8 @@
-"""The provider protocol: a request for bars goes in, responses with bars come out.
+"""The provider protocol: one method that takes a request for bars and yields responses.
 
-Every provider implements it: Polygon, Yahoo, Alpaca, ccxt, and those of users. A provider knows its own API and
-nothing of Lumibot or of the store. The source that uses it decides what is missing, stores what arrives, and shows
-the bars to a strategy.
+Every provider implements it: Polygon, Yahoo, Alpaca, ccxt, and those of users. A provider knows its own API, and
+neither Lumibot nor the store. The source that uses it decides what is missing, stores what arrives, and shows the bars
+to a strategy. What providers share (retries, rate limits, error messages, progress bars) is in `sources/shared/`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ class BarRequest:
     Parameters:
         symbol: what the provider calls the asset ("AAPL", "O:SPY240119C00470000", "BTC/USDT").
         timeframe: a canonical timeframe ("minute", "5minute", "hour", "day").
-        ranges: half-open ranges `(start, end)` of bar starts in epoch seconds (UTC), in order and apart.
+        ranges: half-open ranges `(start, end)` of bar starts in epoch seconds (UTC), in order and without overlap.
         asset_type: Lumibot's word for what the symbol is ("stock", "option", "crypto", "forex", "index", ...).
-        adjustment: which adjusted prices are wanted, in the provider's word ("split", "all"); empty for its default.
+        adjustment: which adjusted prices are wanted, in the provider's word ("split", "all"); empty for its default. A
+            provider that has only one kind ignores it.
         label: what progress bars and errors call the asset; empty for the symbol.
         progress: whether a progress bar may be shown.
     """
@@ -49,8 +50,14 @@ class BarRequest:
 class BarResponse:
     """All bars that start within a half-open range `[start, end)` of epoch seconds.
 
-    `bars` is indexed by tz-aware bar starts and has at least the columns open, high, low, close and volume. A frame
-    without rows says that there are no bars in the range. `metadata` (JSON values) is stored with the bars.
+    The range may be a part of a requested one, or reach beyond it: some APIs answer with whole days, or with everything
+    until now.
+
+    Parameters:
+        start, end: the range.
+        bars: a frame with at least the columns open, high, low, close and volume, indexed by tz-aware bar starts, which
+            are sorted and unique. A frame without rows (it may lack columns) means that the range has no bars.
+        metadata: what the provider says about the bars, as JSON values. It is stored with the bars.
     """
 
     start: int
@@ -79,9 +86,10 @@ class BarProvider(ABC):
         """Yield the requested bars as they arrive, in any order and in pieces of any length.
 
         Each piece is stored as soon as it is yielded, so an interrupted download resumes where it stopped. Responses
-        that were yielded before an exception are kept.
+        that were yielded before an exception are kept. If this is a generator, closing it stops the download.
 
         Raises:
+            ValueError: the provider does not have the timeframe.
             ProviderError: the bars cannot be downloaded; the message says why and what to do.
         """
 

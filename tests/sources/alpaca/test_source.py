@@ -317,9 +317,9 @@ def test_an_outage_ends_with_an_error_that_says_so(
     tmp_path: Path, server: AlpacaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lumibot_duckdb.sources.alpaca import client as alpaca
-    from lumibot_duckdb.sources.shared.retry import Patience
+    from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 
-    monkeypatch.setattr(alpaca, "Patience", lambda: Patience(fault_pause=0.01))
+    monkeypatch.setattr(alpaca, "RetryPolicy", lambda: RetryPolicy(fault_pause=0.01))
     server.faults.append(Fault(where="stocks", times=99, answer=Answer({}, 503)))
     with source(tmp_path, server, 4, 8) as made, pytest.raises(DownloadIncompleteError, match="5 times in a row"):
         made.get_last_price(SPY)

@@ -30,7 +30,7 @@ def exchange_redirected_to(url: str, exchange_id: str = "binance") -> Iterator[N
 
     with (
         mock.patch.object(exchange_class, "describe", described),
-        mock.patch.dict(provider.EXCHANGES, clear=True),
+        mock.patch.dict(provider.PROVIDERS, clear=True),
         mock.patch.dict("os.environ", {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}),
     ):
         yield

@@ -13,16 +13,17 @@ import pandas as pd
 import pytest
 
 from lumibot_duckdb.sources.ccxt import client as provider_module
-from lumibot_duckdb.sources.ccxt.client import Candles, CcxtProvider
+from lumibot_duckdb.sources.ccxt.client import CcxtProvider
+from lumibot_duckdb.sources.provider import BarRequest, BarResponse
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, UnknownMarketError
-from lumibot_duckdb.sources.shared.retry import Patience
+from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from sources.ccxt.binance_server import INFO, KLINES, BinanceServer, too_many
 from sources.ccxt.exchanges import exchange_redirected_to
 from wire.loopback import Answer, Fault
 
 START = 1_678_406_400  # 2023-03-10
 HOUR, DAY = 3_600, 86_400
-QUICK = Patience(limit_pause=0.02, fault_pause=0.01, longest_pause=0.05)
+QUICK = RetryPolicy(limit_pause=0.02, fault_pause=0.01, longest_pause=0.05)
 
 
 def minutes(count: int, first: int = START, seed: int = 1) -> pd.DataFrame:
@@ -47,21 +48,25 @@ def server() -> Iterator[BinanceServer]:
 
 @pytest.fixture
 def provider(server: BinanceServer) -> CcxtProvider:
-    return CcxtProvider(ccxt.binance(), patience=QUICK)
+    return CcxtProvider(ccxt.binance(), retry_policy=QUICK)
+
+
+def request_for(start: int, end: int, symbol: str = "BTC/USDT", step: str = "minute") -> BarRequest:
+    return BarRequest(symbol, step, ((start, end),), asset_type="crypto", progress=False)
 
 
 def downloaded(
-    provider: CcxtProvider, start: int, end: int, symbol: str = "BTC/USDT", step: str = "1m"
-) -> list[Candles]:
-    return list(provider.candles(symbol, step, [(start, end)], progress=False))
+    provider: CcxtProvider, start: int, end: int, symbol: str = "BTC/USDT", step: str = "minute"
+) -> list[BarResponse]:
+    return list(provider.bars(request_for(start, end, symbol, step)))
 
 
-def joined(pieces: list[Candles]) -> pd.DataFrame:
+def joined(pieces: list[BarResponse]) -> pd.DataFrame:
     for before, after in pairwise(pieces):
         assert before.end == after.start
     for piece in pieces:
-        assert all(piece.start <= time.timestamp() < piece.end for time in piece.frame.index)
-    return pd.concat([piece.frame for piece in pieces])
+        assert all(piece.start <= time.timestamp() < piece.end for time in piece.bars.index)
+    return pd.concat([piece.bars for piece in pieces])
 
 
 def asked(server: BinanceServer) -> list[int]:
@@ -113,14 +118,14 @@ def test_candles_come_in_pages_as_large_as_the_exchange_allows(server: BinanceSe
 
 def test_markets_are_loaded_once(server: BinanceServer) -> None:
     for symbol in ("BTC/USDT", "LATE/USDT"):
-        downloaded(CcxtProvider.of("binance"), START, START + DAY, symbol, "1h")
+        downloaded(CcxtProvider.of("binance"), START, START + DAY, symbol, "hour")
     assert len(server.asked(INFO)) == 1
 
 
 def test_a_coin_listed_later_is_not_asked_for_page_by_page(server: BinanceServer, provider: CcxtProvider) -> None:
     pieces = downloaded(provider, START - 30 * DAY, START + 3 * DAY, "LATE/USDT")
     first = START + 40 * HOUR
-    assert (pieces[0].start, pieces[0].end, len(pieces[0].frame)) == (START - 30 * DAY, first, 0)
+    assert (pieces[0].start, pieces[0].end, len(pieces[0].bars)) == (START - 30 * DAY, first, 0)
     assert len(joined(pieces)) == (START + 3 * DAY - first) // 60
     assert asked(server) == [START - 30 * DAY, *range(first + 60_000, START + 3 * DAY, 60_000)]
 
@@ -135,7 +140,7 @@ def test_what_comes_after_the_last_candle_is_a_piece_of_its_own(provider: CcxtPr
     """An exchange may be late with its newest candles: that there are none is not its last word."""
     last = START + 5_000 * 60
     pieces = downloaded(provider, START, last + 120)
-    assert [(piece.start, piece.end, len(piece.frame)) for piece in pieces] == [
+    assert [(piece.start, piece.end, len(piece.bars)) for piece in pieces] == [
         (START, last, 5_000),
         (last, last + 120, 0),
     ]
@@ -144,15 +149,15 @@ def test_what_comes_after_the_last_candle_is_a_piece_of_its_own(provider: CcxtPr
 def test_gaps_between_candles_are_part_of_a_piece(server: BinanceServer, provider: CcxtProvider) -> None:
     server.list_market("GAPS", "USDT", BITCOIN[(BITCOIN.index.hour % 5 != 1)])
     (piece,) = downloaded(provider, START, START + DAY, "GAPS/USDT")
-    assert (piece.start, piece.end, len(piece.frame)) == (START, START + DAY, DAY // 60 - 5 * 60)
+    assert (piece.start, piece.end, len(piece.bars)) == (START, START + DAY, DAY // 60 - 5 * 60)
 
 
 def test_what_arrived_before_an_error_is_kept(server: BinanceServer, provider: CcxtProvider) -> None:
-    arriving = provider.candles("BTC/USDT", "1m", [(START, START + 4_000 * 60)], progress=False)
+    arriving = provider.bars(request_for(START, START + 4_000 * 60))
     server.faults.append(Fault(KLINES, times=1, delay=0))  # the first page is well
     server.faults.append(Fault(KLINES, times=5, answer=Answer({"code": -1000, "msg": "no"}, 502)))
     piece = next(arriving)
-    assert (piece.start, piece.end, len(piece.frame)) == (START, START + 60_000, 1_000)
+    assert (piece.start, piece.end, len(piece.bars)) == (START, START + 60_000, 1_000)
     with pytest.raises(ProviderUnavailableError, match=r"Binance is not available .* 5 times in a row"):
         next(arriving)
 
@@ -168,16 +173,16 @@ def test_what_arrived_before_ctrl_c_is_kept(server: BinanceServer, provider: Ccx
         return fetch(*arguments)
 
     exchange.fetch_ohlcv = interrupted
-    arriving = provider.candles("BTC/USDT", "1m", [(START, START + 4_000 * 60)], progress=False)
-    assert len(next(arriving).frame) == 2_000
+    arriving = provider.bars(request_for(START, START + 4_000 * 60))
+    assert len(next(arriving).bars) == 2_000
     with pytest.raises(KeyboardInterrupt):
         next(arriving)
 
 
 def test_long_downloads_come_in_pieces(server: BinanceServer, provider: CcxtProvider, monkeypatch: Any) -> None:
-    monkeypatch.setattr(provider_module, "_PAGES_A_CHUNK", 2)
+    monkeypatch.setattr(provider_module, "_PAGES_PER_RESPONSE", 2)
     pieces = downloaded(provider, START, START + 5_000 * 60)
-    assert [len(piece.frame) for piece in pieces] == [2_000, 2_000, 1_000]
+    assert [len(piece.bars) for piece in pieces] == [2_000, 2_000, 1_000]
     joined(pieces)
 
 

@@ -19,7 +19,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import CcxtBacktesting, CcxtBacktestingData
 from lumibot_duckdb.sources.ccxt import client as provider_module
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, UnknownMarketError
-from lumibot_duckdb.sources.shared.retry import Patience
+from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from parity.ground import silence
 from parity.harness import assert_same_frame
 from sources.ccxt.binance_server import INFO, KLINES, BinanceServer
@@ -58,7 +58,7 @@ def ours(tmp_path: Path) -> Side:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider_module, "Patience", lambda: Patience(0.02, 0.01, 0.05, 3))
+    monkeypatch.setattr(provider_module, "RetryPolicy", lambda: RetryPolicy(0.02, 0.01, 0.05, 3))
 
 
 def frames(

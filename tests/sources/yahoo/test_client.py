@@ -10,20 +10,23 @@ import pandas as pd
 import pytest
 import yfinance
 
+from lumibot_duckdb.sources.provider import BarRequest, BarResponse
 from lumibot_duckdb.sources.shared.errors import (
     ProviderError,
     ProviderUnavailableError,
     RateLimitedError,
     UnknownSymbolError,
 )
+from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.yahoo import client as yahoo
-from lumibot_duckdb.sources.yahoo.client import Market, Patience, YahooProvider
+from lumibot_duckdb.sources.yahoo import http
+from lumibot_duckdb.sources.yahoo.client import EARLIEST, ZONE, Market, YahooProvider
 from sources.yahoo.loopback_client import yfinance_redirected_to
 from sources.yahoo.market import made_up, new_york_days, with_minutes
 from sources.yahoo.server import YahooServer
 from wire.loopback import Answer, Fault
 
-HASTE = Patience(limit_pause=0.01, fault_pause=0.01, longest_pause=0.02, attempts=3)
+HASTE = RetryPolicy(limit_pause=0.01, fault_pause=0.01, longest_pause=0.02, attempts=3)
 CHART = "/v8/finance/chart"
 
 
@@ -35,7 +38,15 @@ def server(tmp_path: Path) -> Iterator[YahooServer]:
 
 @pytest.fixture
 def provider() -> YahooProvider:
-    return YahooProvider(patience=HASTE)
+    return YahooProvider(retry_policy=HASTE)
+
+
+def bars(provider: YahooProvider, symbol: str, timeframe: str, since: dt.datetime | None = None) -> BarResponse:
+    """Return the bars from a moment on, by default all that Yahoo has."""
+    start = EARLIEST if since is None else int(since.timestamp())
+    (response,) = provider.bars(BarRequest(symbol, timeframe, ((start, start + 1),)))
+    assert response.start == start
+    return response
 
 
 def failing(status: int, body: object = b"<html>out of order</html>") -> Answer:
@@ -66,21 +77,21 @@ def test_yfinance_understands_the_server(server: YahooServer) -> None:
 
 
 def test_days_with_dividends_splits_and_capital_gains(server: YahooServer, provider: YahooProvider) -> None:
-    fund = provider.bars("FUND", "day")
-    assert fund.zone == "America/New_York"
-    assert set(fund.frame.columns) == set(yahoo.COLUMNS.values())
-    assert str(fund.frame.index.dtype) == "datetime64[ns, UTC]"
-    assert (fund.frame["capital_gains"] > 0).sum() == 2
-    assert set(fund.frame.index.tz_convert(fund.zone).hour) == {0}
-    assert "capital_gains" not in provider.bars("AAA", "day").frame
+    fund = bars(provider, "FUND", "day")
+    assert fund.metadata[ZONE] == "America/New_York"
+    assert set(fund.bars.columns) == set(yahoo.COLUMNS.values())
+    assert str(fund.bars.index.dtype) == "datetime64[ns, UTC]"
+    assert (fund.bars["capital_gains"] > 0).sum() == 2
+    assert set(fund.bars.index.tz_convert(fund.metadata[ZONE]).hour) == {0}
+    assert "capital_gains" not in bars(provider, "AAA", "day").bars
 
 
 def test_bars_from_a_moment_on(server: YahooServer, provider: YahooProvider) -> None:
-    everything = provider.bars("7203.T", "day")
-    assert everything.zone == "Asia/Tokyo"
-    since = everything.frame.index[-5]
-    later = provider.bars("7203.T", "day", since.to_pydatetime())
-    pd.testing.assert_frame_equal(later.frame, everything.frame.iloc[-5:], check_freq=False)
+    everything = bars(provider, "7203.T", "day")
+    assert everything.metadata[ZONE] == "Asia/Tokyo"
+    since = everything.bars.index[-5]
+    later = bars(provider, "7203.T", "day", since.to_pydatetime())
+    pd.testing.assert_frame_equal(later.bars, everything.bars.iloc[-5:], check_freq=False)
 
 
 @pytest.mark.parametrize(("timeframe", "kept"), [("minute", 7), ("15minute", 60)])
@@ -89,10 +100,10 @@ def test_intraday_bars_as_far_back_as_yahoo_keeps_them(
 ) -> None:
     days = new_york_days(str(dt.date.today() - dt.timedelta(days=6)), str(dt.date.today()))
     with_minutes(server.instruments["AAA"], 1, [day.date() for day in days])
-    bars = provider.bars("AAA", timeframe).frame
+    index = bars(provider, "AAA", timeframe).bars.index
     asked = server.charts("AAA")[-1].query
     assert int(asked["period2"]) - int(asked["period1"]) == pytest.approx(kept * 86_400, abs=5)
-    local = bars.index.tz_convert("America/New_York")
+    local = index.tz_convert("America/New_York")
     assert local.time.min() >= dt.time(9, 30)
     assert local.time.max() < dt.time(16)
 
@@ -106,32 +117,32 @@ def test_a_market_and_none(server: YahooServer, provider: YahooProvider) -> None
 
 def test_an_unknown_symbol(server: YahooServer, provider: YahooProvider) -> None:
     with pytest.raises(UnknownSymbolError, match="NOSUCH"):
-        provider.bars("NOSUCH", "day")
+        bars(provider, "NOSUCH", "day")
     server.faults.append(Fault(CHART, 9, failing(404)))
     with pytest.raises(ProviderUnavailableError, match="404"):
-        provider.bars("AAA", "day")  # a page that is not Yahoo's: a proxy, say
+        bars(provider, "AAA", "day")  # a page that is not Yahoo's: a proxy, say
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_a_server_out_of_order_is_asked_again(server: YahooServer, provider: YahooProvider, status: int) -> None:
     server.faults.append(Fault(CHART, 2, failing(status)))
-    assert len(provider.bars("AAA", "day").frame)
+    assert len(bars(provider, "AAA", "day").bars)
     server.faults.append(Fault(CHART, 99, failing(status)))
     with pytest.raises(ProviderUnavailableError, match=str(status)):
-        provider.bars("AAA", "day")
+        bars(provider, "AAA", "day")
 
 
 def test_a_broken_connection_is_made_again(server: YahooServer, provider: YahooProvider) -> None:
     server.faults.append(Fault(CHART, 1, drop=True))
-    assert len(provider.bars("AAA", "day").frame)
+    assert len(bars(provider, "AAA", "day").bars)
     server.faults.append(Fault(CHART, 99, drop=True))
     with pytest.raises(ProviderUnavailableError, match="3 times"):
-        provider.bars("AAA", "day")
+        bars(provider, "AAA", "day")
 
 
 def test_an_answer_that_is_no_json_is_asked_for_again(server: YahooServer, provider: YahooProvider) -> None:
     server.faults.append(Fault(CHART, 2, Answer(b"Will be right back", 200)))
-    assert len(provider.bars("AAA", "day").frame)
+    assert len(bars(provider, "AAA", "day").bars)
 
 
 def test_no_one_at_the_address(tmp_path: Path, provider: YahooProvider) -> None:
@@ -141,39 +152,39 @@ def test_no_one_at_the_address(tmp_path: Path, provider: YahooProvider) -> None:
         yfinance_redirected_to(address, tmp_path),
         pytest.raises(ProviderUnavailableError, match="could not be reached"),
     ):
-        provider.bars("AAA", "day")
+        bars(provider, "AAA", "day")
 
 
 def test_a_rate_limit_is_waited_for(
     server: YahooServer, provider: YahooProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.faults.append(Fault(CHART, 5, failing(429, b"Too Many Requests")))
-    assert len(provider.bars("AAA", "day").frame)
+    assert len(bars(provider, "AAA", "day").bars)
     assert "The rate limit of Yahoo is reached" in caplog.text
 
 
 def test_a_rate_limit_that_does_not_end(
     server: YahooServer, provider: YahooProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(yahoo, "LONGEST_LIMIT", 0.03)
+    monkeypatch.setattr(http, "LONGEST_LIMIT", 0.03)
     server.faults.append(Fault("/v", 10_000, failing(429, b"Too Many Requests")))
     with pytest.raises(RateLimitedError, match="network address"):
-        provider.bars("AAA", "day")
+        bars(provider, "AAA", "day")
 
 
 def test_no_bars_in_a_range_are_no_error(server: YahooServer, provider: YahooProvider) -> None:
     tomorrow = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=1)
-    assert provider.bars("AAA", "day", tomorrow).frame.empty
+    assert bars(provider, "AAA", "day", tomorrow).bars.empty
     error = {"code": "Bad Request", "description": "Data doesn't exist for startDate = 1, endDate = 2"}
     server.faults.append(Fault(CHART, 2, failing(400, {"chart": {"result": None, "error": error}})))
-    assert provider.bars("AAA", "day").frame.empty
+    assert bars(provider, "AAA", "day").bars.empty
 
 
 def test_a_refusal_quotes_yahoo(server: YahooServer, provider: YahooProvider) -> None:
     days = new_york_days(str(dt.date.today() - dt.timedelta(days=6)), str(dt.date.today()))
     with_minutes(server.instruments["AAA"], 1, [day.date() for day in days])
     with pytest.raises(ProviderError, match="must be within the last 8 days"):
-        provider.bars("AAA", "minute", dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=30))
+        bars(provider, "AAA", "minute", dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=30))
 
 
 def test_a_crumb_that_yahoo_no_longer_takes_is_made_anew(server: YahooServer, provider: YahooProvider) -> None:

@@ -19,8 +19,9 @@ from lumibot.tools import YahooHelper
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import PandasDataBacktesting, YahooData, YahooDataBacktesting
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, UnknownSymbolError
+from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.yahoo import source as yahoo
-from lumibot_duckdb.sources.yahoo.client import Patience, YahooProvider
+from lumibot_duckdb.sources.yahoo.client import YahooProvider
 from lumibot_duckdb.sources.yahoo.history import YahooHistory
 from lumibot_duckdb.storage.api import AssetKey
 from parity.harness import assert_same_frame
@@ -31,7 +32,7 @@ from wire.loopback import Answer, Fault
 
 NEW_YORK = "America/New_York"
 DAYS = new_york_days("2023-01-03", "2024-06-28")
-HASTE = Patience(limit_pause=0.01, fault_pause=0.01, longest_pause=0.02, attempts=2)
+HASTE = RetryPolicy(limit_pause=0.01, fault_pause=0.01, longest_pause=0.02, attempts=2)
 
 
 def moment(text: Any) -> dt.datetime:
@@ -53,7 +54,7 @@ def server() -> Iterator[YahooServer]:
 
 @pytest.fixture
 def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Side:
-    monkeypatch.setattr(yahoo, "YahooProvider", lambda: YahooProvider(patience=HASTE))
+    monkeypatch.setattr(yahoo, "YahooProvider", lambda: YahooProvider(retry_policy=HASTE))
     return both_sides(tmp_path)[1]
 
 
@@ -89,7 +90,9 @@ def history(
     side: Side, server: YahooServer, symbol: str = "STK", timeframe: str = "day", **settings: Any
 ) -> YahooHistory:
     """Return a history of a new process, up to now. The side must be entered."""
-    found = YahooHistory(DuckDBDataStorage(side.store), YahooProvider(patience=HASTE), symbol, timeframe, **settings)
+    found = YahooHistory(
+        DuckDBDataStorage(side.store), YahooProvider(retry_policy=HASTE), symbol, timeframe, **settings
+    )
     found.have(server.moment().to_pydatetime())
     return found
 
@@ -353,7 +356,7 @@ def pretend_download(
     with patch.context() as some_days_ago:
         some_days_ago.setattr("sources.yahoo.server._KEPT", {})
         some_days_ago.setattr(YahooProvider, "bars", then)
-        found = YahooHistory(DuckDBDataStorage(), YahooProvider(patience=HASTE), "STK", "minute")
+        found = YahooHistory(DuckDBDataStorage(), YahooProvider(retry_policy=HASTE), "STK", "minute")
         found.have(now.to_pydatetime())
     stock.minutes = kept
     frame = found.frame()
@@ -374,7 +377,7 @@ def test_a_split_rescales_the_minutes_of_before(server: YahooServer, ours: Side,
         stock.splits = {late[0]: (4.0, 1.0)}
         serve_minutes(server, [*early, *late])
         server.now = None
-        running = YahooHistory(DuckDBDataStorage(ours.store), YahooProvider(patience=HASTE), "STK", "minute")
+        running = YahooHistory(DuckDBDataStorage(ours.store), YahooProvider(retry_policy=HASTE), "STK", "minute")
         view = running.view
         assert view is not None
         after = history(ours, server, timeframe="minute").frame()

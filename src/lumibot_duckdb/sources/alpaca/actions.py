@@ -72,7 +72,9 @@ class AdjustedHistory:
     def _ask(self, stock: AssetKey, known: KnownActions | None, stored: Sequence[SeriesInfo]) -> bool:
         """Ask for all actions that are in force; tell whether the stock's adjusted series begin anew."""
         today = _day(None)
-        splits, dividends = (ask(stock.symbol, today) for ask in (self._provider().splits, self._provider().dividends))
+        splits, dividends = (
+            ask(stock.symbol, today) for ask in (self._provider().split_actions, self._provider().dividend_actions)
+        )
         changed = False
         first = self._first_written(stored) if known is None else None
         for kind, found in ((SPLIT, splits), (DIVIDEND, dividends)):

@@ -1,4 +1,7 @@
-"""Bars, corporate actions and option contracts from Alpaca, through its official clients."""
+"""Bars, corporate actions and option contracts from Alpaca, through its official clients.
+
+Rate limits, time limits and error messages are in `http.py`.
+"""
 
 from __future__ import annotations
 
@@ -23,24 +26,28 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import AssetStatus
 from alpaca.trading.requests import GetOptionContractsRequest
 
-from lumibot_duckdb.sources.alpaca.http import NAME, Throttle, make_polite, understood
+from lumibot_duckdb.sources.alpaca.http import NAME, AlpacaRateLimit, explain, throttle_client
+from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
 from lumibot_duckdb.sources.shared.days import DaySpan
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, PlanLimitError
-from lumibot_duckdb.sources.shared.retry import Patience, RateLimit, patiently
-from lumibot_duckdb.sources.shared.span_downloads import downloaded
+from lumibot_duckdb.sources.shared.rate_limit import Throttle
+from lumibot_duckdb.sources.shared.retry import call_with_retries
+from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
+from lumibot_duckdb.sources.shared.span_downloads import download_spans
+from lumibot_duckdb.sources.shared.times import date_of, midnight
 
 Result = TypeVar("Result")
 
-REQUESTS_A_MINUTE = 180
+REQUESTS_PER_MINUTE = 180
 """A free key allows about 200."""
 
 _COLUMNS = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v", "trade_count": "n", "vwap": "vw"}
 _UNITS = {"minute": TimeFrameUnit.Minute, "hour": TimeFrameUnit.Hour, "day": TimeFrameUnit.Day}
 _UNIT_MINUTES = {"minute": 1, "hour": 60, "day": 24 * 60}
 _TIMEFRAME = re.compile(r"(\d*)(minute|hour|day)")
-_BARS_A_PAGE = 10_000
-_CONTRACTS_A_PAGE = 10_000
-_BUSY_MINUTES = {"stock": 16 * 60 * 5 / 7, "option": 6.5 * 60 * 5 / 7, "crypto": 24 * 60}  # a day, on average
+_BARS_PER_PAGE = 10_000
+_CONTRACTS_PER_PAGE = 10_000
+_TRADING_MINUTES_PER_DAY = {"stock": 16 * 60 * 5 / 7, "option": 6.5 * 60 * 5 / 7, "crypto": 24 * 60}  # on average
 _SINCE = date(1990, 1, 1)
 _NEW_YORK = ZoneInfo("America/New_York")
 _SPLITS = (CorporateActionsType.FORWARD_SPLIT, CorporateActionsType.REVERSE_SPLIT, CorporateActionsType.UNIT_SPLIT)
@@ -60,20 +67,11 @@ class TimeSpan(DaySpan):
 
 
 @dataclass(frozen=True)
-class SpanBars:
-    """All bars that start in `[start, end)` (epoch seconds), as `AlpacaProvider.bars` describes them."""
-
-    start: int
-    end: int
-    frame: pd.DataFrame
-
-
-@dataclass(frozen=True)
 class StockAction:
-    """What changed a stock's adjusted prices on its ex-date.
+    """An action that changed a stock's adjusted prices on its ex-date.
 
-    A split, or a dividend in shares, made `after` shares of `before`. `amount` is what a share was paid in cash, or how
-    many shares of another company were spun off for it.
+    A split, or a dividend in shares, made `after` shares of `before`. `amount` is the cash paid for each share, or the
+    number of shares of another company that were spun off for each share.
     """
 
     ex_date: date
@@ -94,11 +92,22 @@ class OptionContract:
     size: float
 
 
-class AlpacaProvider:
-    """Downloads from Alpaca. Safe to use from several threads.
+class AlpacaProvider(BarProvider):
+    """Downloads from Alpaca. Thread-safe.
 
-    No more than `requests_a_minute` are sent; rate limits are waited for, by all requests of a provider together;
-    passing faults are tried again. What remains is raised as a `ProviderError`, see docs/sources.md.
+    All requests of a provider share its rate limit, which they wait for. Requests that fail for a passing reason are
+    repeated. `docs/sources.md` lists the errors.
+
+    Parameters:
+        api_key, secret_key: a key and its secret; or
+        oauth_token: an OAuth token.
+        paper: whether they belong to a paper account.
+        workers: how many requests are sent at a time.
+        requests_per_minute: how many requests are sent in a minute at most.
+        retry_policy: how requests are repeated.
+
+    Raises:
+        InvalidKeyError: there is no key, or it contains a character that cannot be sent.
     """
 
     def __init__(
@@ -109,14 +118,9 @@ class AlpacaProvider:
         *,
         paper: bool = True,
         workers: int = 4,
-        requests_a_minute: int = REQUESTS_A_MINUTE,
-        patience: Patience | None = None,
+        requests_per_minute: int = REQUESTS_PER_MINUTE,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
-        """Use a key and its secret, or an OAuth token. `paper` tells which kind of account they are of.
-
-        Raises:
-            InvalidKeyError: there are none, or they are none that could be sent.
-        """
         key, secret, token = ((text or "").strip() or None for text in (api_key, secret_key, oauth_token))
         if not (key and secret) and not token:
             raise InvalidKeyError(
@@ -124,99 +128,92 @@ class AlpacaProvider:
                 "ALPACA_API_KEY and ALPACA_API_SECRET, or ALPACA_OAUTH_TOKEN."
             )
         self._secrets = [text for text in (key, secret, token) if text]
-        if not all(text.isascii() and text.isprintable() for text in self._secrets):  # whoever sends it would quote it
-            raise InvalidKeyError("The Alpaca API key, secret or token holds a character that none has: copy it anew.")
+        if not all(text.isascii() and text.isprintable() for text in self._secrets):
+            # The error of sending it would quote it.
+            raise InvalidKeyError(
+                "The Alpaca API key, secret or token contains a character that no key has: copy it again."
+            )
         by_key = bool(key and secret)
         self._credentials = {"api_key": key, "secret_key": secret} if by_key else {"oauth_token": token}
         self._paper = paper
         self._workers = workers
-        self._limit = RateLimit(
-            patience or Patience(), of="the Alpaca plan", advice="a larger plan allows more requests"
-        )
-        self._throttle = Throttle(requests_a_minute)
+        self._limit = AlpacaRateLimit(retry_policy or RetryPolicy())
+        self._throttle = Throttle(requests_per_minute)
         self._clients: dict[Any, Any] = {}
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     # -- bars ------------------------------------------------------------------------------------------------
 
-    def bars(
-        self,
-        kind: str,
-        symbol: str,
-        timeframe: str,
-        ranges: Iterable[tuple[int, int]],
-        *,
-        adjustment: str = "",
-        label: str = "",
-        progress: bool = True,
-    ) -> Generator[SpanBars, None, None]:
-        """Download bars and yield each span's as soon as it has arrived, in whatever order.
+    def bars(self, request: BarRequest) -> Generator[BarResponse, None, None]:
+        """Download bars.
 
-        `kind` is "stock", "crypto" or "option"; `timeframe` a canonical one of minutes, hours or one day ("5minute");
-        `adjustment` one of Alpaca's, for stocks; `ranges` are half-open, in epoch seconds. Stop early by closing the
-        iterator: no further request is begun then.
+        Parameters:
+            request: its asset type is "stock", "crypto" or "option"; its timeframe minutes, hours or one day
+                ("5minute", "hour"); its adjustment one of Alpaca's, for stocks ("split", "all"; empty for "raw").
+                Ranges are downloaded in parallel, in spans of about a page each.
 
-        A frame has the columns open, high, low, close, volume, trade_count and vwap (float64) by bar start (`datetime`,
-        UTC), sorted, each start once.
+        Yields:
+            the bars of a span, in any order. A frame has the columns open, high, low, close, volume, trade_count and
+            vwap (float64); its index is `datetime` (UTC).
 
         Raises:
-            ValueError: the timeframe is none of Alpaca's.
+            ValueError: Alpaca does not have the timeframe.
             InvalidKeyError: Alpaca does not accept the key.
             PlanLimitError: the plan does not include some of the ranges. All others were yielded before.
             DownloadIncompleteError: some of the ranges could not be downloaded. All others were yielded before.
         """
         stop = threading.Event()
-        bar_size = _time_frame(timeframe)
+        bar_size = _time_frame(request.timeframe)
 
-        def download(span: DaySpan) -> pd.DataFrame:
-            assert isinstance(span, TimeSpan)
-            return self._patiently(lambda: self._ask_for_bars(kind, symbol, bar_size, span, adjustment), stop)
+        def download(span: TimeSpan) -> pd.DataFrame:
+            return self._call(lambda: self._request_bars(request, bar_size, span), stop)
 
-        arriving = downloaded(
+        arriving = download_spans(
             download,
-            spans_of(ranges, kind, timeframe),
-            what=f"{label or symbol} {timeframe}",
+            page_spans(request.ranges, request.asset_type, request.timeframe),
+            name=request.name,
             provider=NAME,
             workers=self._workers,
             stop=stop,
-            progress=progress,
+            progress=request.progress,
         )
         with closing(arriving):
             for span, frame in arriving:
-                assert isinstance(span, TimeSpan)
-                yield SpanBars(span.start, span.end, frame)
+                yield BarResponse(span.start, span.end, frame)
 
-    def _ask_for_bars(
-        self, kind: str, symbol: str, bar_size: TimeFrame, span: TimeSpan, adjustment: str
-    ) -> pd.DataFrame:
-        asked: dict[str, Any] = {
-            "symbol_or_symbols": symbol,
+    def _request_bars(self, request: BarRequest, bar_size: TimeFrame, span: TimeSpan) -> pd.DataFrame:
+        query: dict[str, Any] = {
+            "symbol_or_symbols": request.symbol,
             "timeframe": bar_size,
             "start": datetime.fromtimestamp(span.start, timezone.utc),
-            "end": datetime.fromtimestamp(span.end - 1, timezone.utc),  # Alpaca's end is included
+            "end": datetime.fromtimestamp(span.end - 1, timezone.utc),  # Alpaca includes the end
         }
         answer: Mapping[str, Any]
-        if kind == "crypto":
-            answer = self._client(CryptoHistoricalDataClient).get_crypto_bars(CryptoBarsRequest(**asked))
-        elif kind == "option":
-            answer = self._client(OptionHistoricalDataClient).get_option_bars(OptionBarsRequest(**asked))
+        if request.asset_type == "crypto":
+            answer = self._client(CryptoHistoricalDataClient).get_crypto_bars(CryptoBarsRequest(**query))
+        elif request.asset_type == "option":
+            answer = self._client(OptionHistoricalDataClient).get_option_bars(OptionBarsRequest(**query))
         else:
-            request = StockBarsRequest(**asked, adjustment=Adjustment(adjustment or "raw"))
-            answer = self._client(StockHistoricalDataClient).get_stock_bars(request)
-        frame = frame_of_bars(answer.get(symbol) or ())
+            adjustment = Adjustment(request.adjustment or "raw")
+            stock_query = StockBarsRequest(**query, adjustment=adjustment)
+            answer = self._client(StockHistoricalDataClient).get_stock_bars(stock_query)
+        frame = frame_of_bars(answer.get(request.symbol) or ())
         seconds = pd.DatetimeIndex(frame.index).as_unit("s").asi8
         inside: pd.DataFrame = frame[(seconds >= span.start) & (seconds < span.end)]
         return inside
 
-    # -- what else there is ----------------------------------------------------------------------------------
+    # -- corporate actions and options -----------------------------------------------------------------------
 
-    def splits(self, symbol: str, until: date) -> list[StockAction]:
-        """Return the splits of a stock up to a day (included), and its dividends in shares."""
+    def split_actions(self, symbol: str, until: date) -> list[StockAction]:
+        """Return a stock's splits up to a day (included), and its dividends in shares. Raises `ProviderError`."""
         types = [*_SPLITS, CorporateActionsType.STOCK_DIVIDEND]
         return [action for name, entry in self._actions(symbol, until, types) if (action := _split(name, entry))]
 
-    def dividends(self, symbol: str, until: date) -> list[StockAction]:
-        """Return the dividends of a stock up to a day (included), in shares as well, and what was spun off."""
+    def dividend_actions(self, symbol: str, until: date) -> list[StockAction]:
+        """Return a stock's dividends up to a day (included), also those in shares, and its spin-offs.
+
+        Raises `ProviderError`.
+        """
         return [action for name, entry in self._actions(symbol, until, _PAYMENTS) if (action := _payment(name, entry))]
 
     def _actions(
@@ -224,14 +221,16 @@ class AlpacaProvider:
     ) -> list[tuple[str, Mapping[str, Any]]]:
         request = CorporateActionsRequest(symbols=[symbol], types=list(types), start=_SINCE, end=until)
         client = self._client(CorporateActionsClient)
-        answer = self._patiently(lambda: client.get_corporate_actions(request)) or {}
+        answer = self._call(lambda: client.get_corporate_actions(request)) or {}
         return [(name, entry) for name, entries in answer.items() for entry in entries]
 
     def option_contracts(self, underlying: str, first: date, last: date) -> list[OptionContract]:
-        """Return the contracts that expire from `first` to `last`, both included: those that have, then the others.
+        """Return the contracts that expire from `first` to `last`, both included: expired ones, then the others.
 
-        The trading API knows a key on one of its two addresses, that of paper or that of live accounts, and has the
-        same contracts on both. The other one is asked when the first refuses the key.
+        The trading API accepts a key at only one of its two addresses, the one for paper or the one for live accounts,
+        and has the same contracts at both. The second address is tried when the first refuses the key.
+
+        Raises `ProviderError`.
         """
         contracts: list[OptionContract] = []
         for status in (AssetStatus.INACTIVE, AssetStatus.ACTIVE):
@@ -242,69 +241,66 @@ class AlpacaProvider:
                     status=status,
                     expiration_date_gte=first,
                     expiration_date_lte=last,
-                    limit=_CONTRACTS_A_PAGE,
+                    limit=_CONTRACTS_PER_PAGE,
                     page_token=token,
                 )
-                answer = self._ask_for_contracts(request)
+                answer = self._request_contracts(request)
                 contracts += [_contract(entry) for entry in answer.get("option_contracts") or ()]
                 token = answer.get("next_page_token")
                 if not token:
                     break
         return contracts
 
-    def _ask_for_contracts(self, request: GetOptionContractsRequest) -> Mapping[str, Any]:
+    def _request_contracts(self, request: GetOptionContractsRequest) -> Mapping[str, Any]:
         try:
-            return self._of_account(request, self._paper)
+            return self._contracts_at(request, self._paper)
         except (InvalidKeyError, PlanLimitError):
-            answer = self._of_account(request, not self._paper)
+            answer = self._contracts_at(request, not self._paper)
             self._paper = not self._paper
             return answer
 
-    def _of_account(self, request: GetOptionContractsRequest, paper: bool) -> Mapping[str, Any]:
+    def _contracts_at(self, request: GetOptionContractsRequest, paper: bool) -> Mapping[str, Any]:
         client = self._client(TradingClient, paper=paper)
-        answer: Mapping[str, Any] = self._patiently(lambda: client.get_option_contracts(request))
+        answer: Mapping[str, Any] = self._call(lambda: client.get_option_contracts(request))
         return answer
 
     # -- clients ---------------------------------------------------------------------------------------------
 
     def _client(self, kind: Callable[..., RESTClient], **settings: Any) -> Any:
         key = (kind, *settings.items())
-        with self._guard:
+        with self._lock:
             if key not in self._clients:
                 client = kind(**self._credentials, raw_data=True, **settings)
-                make_polite(client, self._throttle, self._workers)
+                throttle_client(client, self._throttle, self._workers)
                 self._clients[key] = client
             return self._clients[key]
 
-    def _patiently(self, call: Callable[[], Result], stop: threading.Event | None = None) -> Result:
-        return patiently(
-            call,
-            lambda error: understood(error, self._secrets),
-            self._limit,
-            stop or threading.Event(),
-            name=NAME,
+    def _call(self, call: Callable[[], Result], stop: threading.Event | None = None) -> Result:
+        return call_with_retries(
+            call, self._limit, name=NAME, explain=lambda error: explain(error, self._secrets), stop=stop
         )
 
 
-def spans_of(ranges: Iterable[tuple[int, int]], kind: str, timeframe: str) -> list[TimeSpan]:
-    """Return half-open ranges in spans whose bars fill about one page, cut at midnights of New York."""
-    count, unit = _parts(timeframe)
-    days = max(1, int(_BARS_A_PAGE * count * _UNIT_MINUTES[unit] / _BUSY_MINUTES.get(kind, 24 * 60)))
+def page_spans(ranges: Iterable[tuple[int, int]], asset_type: str, timeframe: str) -> list[TimeSpan]:
+    """Split half-open ranges into spans whose bars fill about one page, at midnights of New York."""
+    count, unit = _count_and_unit(timeframe)
+    minutes_per_day = _TRADING_MINUTES_PER_DAY.get(asset_type, 24 * 60)
+    days = max(1, int(_BARS_PER_PAGE * count * _UNIT_MINUTES[unit] / minutes_per_day))
     spans = []
     for start, end in ranges:
         while start < end:
-            day = _day_of(start)
+            day = date_of(start, _NEW_YORK)
             try:
-                cut = min(end, _midnight(day + timedelta(days=days)))
+                cut = min(end, midnight(day + timedelta(days=days), _NEW_YORK))
             except OverflowError:
                 cut = end
-            spans.append(TimeSpan(day, _day_of(cut - 1), start, cut))
+            spans.append(TimeSpan(day, date_of(cut - 1, _NEW_YORK), start, cut))
             start = cut
     return spans
 
 
 def frame_of_bars(bars: Sequence[Mapping[str, Any] | None]) -> pd.DataFrame:
-    """Return bars as Alpaca writes them in a frame by their start (UTC), sorted, of several with one start the last."""
+    """Return Alpaca's bars as a frame, sorted by bar start (UTC). Of several with the same start, keep the last."""
     entries = [bar for bar in bars if bar is not None]
     index = pd.DatetimeIndex(pd.to_datetime([bar["t"] for bar in entries], utc=True, format="ISO8601"), name="datetime")
     columns = {name: np.array([bar.get(short) for bar in entries], dtype="float64") for name, short in _COLUMNS.items()}
@@ -316,15 +312,15 @@ def frame_of_bars(bars: Sequence[Mapping[str, Any] | None]) -> pd.DataFrame:
     return frame
 
 
-def _parts(timeframe: str) -> tuple[int, str]:
+def _count_and_unit(timeframe: str) -> tuple[int, str]:
     found = _TIMEFRAME.fullmatch(timeframe)
     if found is None:
-        raise ValueError(f"Alpaca has no bars of {timeframe!r}: give minutes, hours or one day, such as '5minute'")
+        raise ValueError(f"Alpaca has no bars of {timeframe!r}: use minutes, hours or one day, such as '5minute'")
     return int(found[1] or 1), found[2]
 
 
 def _time_frame(timeframe: str) -> TimeFrame:
-    count, unit = _parts(timeframe)
+    count, unit = _count_and_unit(timeframe)
     return TimeFrame(count, _UNITS[unit])
 
 
@@ -359,11 +355,3 @@ def _contract(entry: Mapping[str, Any]) -> OptionContract:
 
 def _date(text: Any) -> date | None:
     return date.fromisoformat(text) if text else None
-
-
-def _day_of(moment: int) -> date:
-    return datetime.fromtimestamp(moment, _NEW_YORK).date()
-
-
-def _midnight(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=_NEW_YORK).timestamp())

@@ -1,11 +1,12 @@
-"""How Alpaca is asked: politely, within time limits, and what its errors and those of its clients mean."""
+"""Requests to Alpaca: its rate limit, time limits, and what its errors mean.
+
+`Throttle` keeps below the rate limit; how a limit that is reached nevertheless is shared by threads is in
+`sources/shared/rate_limit.py`, how requests are repeated in `sources/shared/retry.py`.
+"""
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,39 +16,33 @@ from alpaca.common.rest import RESTClient
 from requests.adapters import HTTPAdapter
 
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, PlanLimitError, ProviderError
-from lumibot_duckdb.sources.shared.retry import Trouble, seconds_of
+from lumibot_duckdb.sources.shared.http_errors import (
+    TOO_MANY_REQUESTS,
+    describe_connection_error,
+    is_transient,
+    json_object,
+    quotable,
+    quote_of,
+    request_error,
+)
+from lumibot_duckdb.sources.shared.rate_limit import RateLimit, Throttle
+from lumibot_duckdb.sources.shared.retry import RequestFailure
+from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy, retry_after_seconds
 
 NAME = "Alpaca"
-_TIME_LIMITS = (10.0, 30.0)  # seconds to connect, and between two bytes; the clients have none of their own
-_MINUTE = 60.0
-_PASSING = frozenset({408, 425, 499})  # and everything from 500 up
-_LONGEST_QUOTE = 300
+
+_TIMEOUTS = (10.0, 30.0)  # seconds to connect, and between two bytes; the clients have no time limits
 
 
-class Throttle:
-    """Lets no more than `most` requests go in a minute; the others wait. Safe to use from several threads."""
+class AlpacaRateLimit(RateLimit):
+    """The rate limit of an Alpaca plan."""
 
-    def __init__(self, most: int) -> None:
-        self._most = max(1, most)
-        self._recent: deque[float] = deque()
-        self._guard = threading.Lock()
-
-    def wait(self) -> None:
-        """Return when another request may go."""
-        while True:
-            with self._guard:
-                now = time.monotonic()
-                while self._recent and now - self._recent[0] >= _MINUTE:
-                    self._recent.popleft()
-                if len(self._recent) < self._most:
-                    self._recent.append(now)
-                    return
-                left = _MINUTE - (now - self._recent[0])
-            time.sleep(left)
+    def __init__(self, policy: RetryPolicy) -> None:
+        super().__init__(policy, owner="the Alpaca plan", advice="a larger plan allows more requests")
 
 
-class _PoliteAdapter(HTTPAdapter):
-    """Sends each request, pages too, when the throttle lets it go, and with time limits."""
+class _ThrottledAdapter(HTTPAdapter):
+    """Sends every request, including those for further pages, through a throttle and with time limits."""
 
     def __init__(self, throttle: Throttle, connections: int) -> None:
         super().__init__(pool_maxsize=connections)
@@ -56,88 +51,65 @@ class _PoliteAdapter(HTTPAdapter):
     def send(self, request: Any, *arguments: Any, **settings: Any) -> requests.Response:
         """Send a request."""
         self._throttle.wait()
-        settings["timeout"] = settings.get("timeout") or _TIME_LIMITS
+        settings["timeout"] = settings.get("timeout") or _TIMEOUTS
         return super().send(request, *arguments, **settings)
 
 
-def make_polite(client: RESTClient, throttle: Throttle, connections: int) -> None:
-    """Have a client send all its requests through a throttle, and never sleep and try again by itself."""
+def throttle_client(client: RESTClient, throttle: Throttle, connections: int) -> None:
+    """Make a client send all its requests through a throttle, and never sleep and repeat them on its own."""
     client._retry = 0
     for scheme in ("https://", "http://"):
-        client._session.mount(scheme, _PoliteAdapter(throttle, connections))
+        client._session.mount(scheme, _ThrottledAdapter(throttle, connections))
 
 
-def understood(error: Exception, secrets: Sequence[str]) -> Trouble | None:
-    """Return what an exception of a client means; None for one that is not about the request."""
+def explain(error: Exception, secrets: Sequence[str]) -> RequestFailure | None:
+    """Return what an exception of a client means; None if it is not about the request."""
     if isinstance(error, APIError):
-        return _of_answer(error, secrets)
+        return _explain_answer(error, secrets)
     if isinstance(error, requests.exceptions.JSONDecodeError):
-        return Trouble("answered with something that is no JSON")
+        return RequestFailure("did not answer with JSON")
     if isinstance(error, requests.RequestException):
-        return Trouble(_told(error))
+        return RequestFailure(describe_connection_error(error, "could not be queried"))
     if isinstance(error, (ValueError, KeyError, TypeError, AttributeError)):
-        return Trouble("gave an answer that could not be understood")
+        return RequestFailure("gave an answer that could not be read")
     return None
 
 
-def _of_answer(error: APIError, secrets: Sequence[str]) -> Trouble:
+def _explain_answer(error: APIError, secrets: Sequence[str]) -> RequestFailure:
     response = error.response
     status = 0 if response is None else int(response.status_code)
     headers: Mapping[str, str] = {} if response is None else response.headers
-    what = f"answered with HTTP status {status}"
-    if status == 429:
-        return Trouble(what, limited=True, retry_after=_asked_to_wait(headers))
-    if status >= 500 or status in _PASSING:
-        return Trouble(what, retry_after=_asked_to_wait(headers))
-    return Trouble(what, refusal=_refusal(status, _message(str(error), secrets)))
+    reason = f"answered with HTTP status {status}"
+    rate_limited = status == TOO_MANY_REQUESTS
+    if rate_limited or is_transient(status):
+        return RequestFailure(reason, rate_limited=rate_limited, retry_after=_requested_pause(headers))
+    message = str((json_object(str(error)) or {}).get("message") or "")
+    return RequestFailure(reason, refusal=_refusal(status, quotable(message, secrets)))
 
 
 def _refusal(status: int, message: str) -> ProviderError:
-    said = f" (Alpaca says: {message.rstrip('.')})" if message else ""
+    """Return the error for a request that Alpaca will always refuse."""
+    quote = quote_of(NAME, message)
     text = message.lower()
     if status == 403 and ("permit" in text or "subscription" in text or "entitle" in text):
         return PlanLimitError(
-            f"The Alpaca plan behind the API key does not include this{said}: end the backtest a day earlier, or "
+            f"The Alpaca plan behind the API key does not include this{quote}: end the backtest a day earlier, or "
             "choose a larger plan."
         )
     if status in (401, 403):
         return InvalidKeyError(
-            f"Alpaca does not accept the API key{said}: compare API_KEY and API_SECRET (or OAUTH_TOKEN) of the config, "
-            "or ALPACA_API_KEY and ALPACA_API_SECRET, with what the account at alpaca.markets shows."
+            f"Alpaca does not accept the API key{quote}: compare API_KEY and API_SECRET (or OAUTH_TOKEN) of the "
+            "config, or ALPACA_API_KEY and ALPACA_API_SECRET, with what the account at alpaca.markets shows."
         )
-    return ProviderError(f"Alpaca answered with HTTP status {status}{said}: check the symbol and the dates.")
+    return request_error(NAME, status, message)
 
 
-def _message(body: str, secrets: Sequence[str]) -> str:
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        return ""
-    text = str(answer.get("message") or "") if isinstance(answer, dict) else ""
-    for secret in secrets:
-        text = text.replace(secret, "…")
-    return text[:_LONGEST_QUOTE]
-
-
-def _asked_to_wait(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that Alpaca asks for: by `Retry-After`, or by the moment at which the limit is set back."""
-    asked = seconds_of(headers.get("Retry-After"))
-    if asked is not None:
-        return asked
+def _requested_pause(headers: Mapping[str, str]) -> float | None:
+    """Return the pause that Alpaca requests, in seconds: by `Retry-After`, or by the time when the limit is reset."""
+    requested = retry_after_seconds(headers.get("Retry-After"))
+    if requested is not None:
+        return requested
     try:
         return max(float(headers["X-RateLimit-Reset"]) - time.time(), 0.0)
     except (KeyError, ValueError):
         return None
-
-
-def _told(error: requests.RequestException) -> str:
-    """Say what went wrong with a connection in words of our own."""
-    if isinstance(error, requests.exceptions.SSLError):
-        return "could not be reached safely (its certificate was not accepted)"
-    if isinstance(error, requests.exceptions.ReadTimeout):
-        return "did not answer in time"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "broke the connection off in mid-answer"
-    if isinstance(error, requests.ConnectionError):
-        return "could not be reached"
-    return "could not be asked"

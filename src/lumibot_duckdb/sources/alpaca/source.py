@@ -22,6 +22,7 @@ from lumibot.tools.shared_bar_cache import validate_rows
 from lumibot_duckdb.sources.alpaca.actions import SOURCE, AdjustedHistory
 from lumibot_duckdb.sources.alpaca.chains import AlpacaListings, sides_of
 from lumibot_duckdb.sources.alpaca.client import AlpacaProvider
+from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.class_substitution import StandIn
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
@@ -153,7 +154,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
                 known["api_secret"],
                 known["oauth_token"],
                 paper=known["paper"],
-                requests_a_minute=self.ALPACA_MAX_REQUESTS_PER_MINUTE,
+                requests_per_minute=self.ALPACA_MAX_REQUESTS_PER_MINUTE,
             )
         return self._alpaca
 
@@ -692,22 +693,16 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         self, wanted: Wanted, timeframe: str, adjustment: str, label: str, pieces: list[TimeRange], key: str
     ) -> Iterator[Delivery]:
         """Download pieces of a series, span by span as they arrive."""
-        arriving = self.provider.bars(
-            wanted.kind,
-            wanted.symbol,
-            timeframe,
-            [(piece.start, piece.end) for piece in pieces],
-            adjustment=adjustment,
-            label=label,
-        )
+        ranges = tuple((piece.start, piece.end) for piece in pieces)
+        request = BarRequest(wanted.symbol, timeframe, ranges, wanted.kind, adjustment, label)
         settled = int((datetime.now(timezone.utc) - _EPOCH).total_seconds()) - _LONGEST_DAY
-        with closing(arriving):
-            for span in arriving:
-                if not validate_rows(span.frame):
+        with closing(self.provider.bars(request)) as arriving:
+            for response in arriving:
+                if not validate_rows(response.bars):
                     raise RuntimeError(f"Failed to fetch data for {key}: Alpaca returned invalid OHLCV bars")
                 # Days of crypto begin when Chicago's do, which no other day does.
-                end = min(span.end, settled) if wanted.kind == "crypto" and timeframe == "day" else span.end
-                yield Delivery(TimeRange(span.start, max(span.start, end)), span.frame, {})
+                end = min(response.end, settled) if wanted.kind == "crypto" and timeframe == "day" else response.end
+                yield Delivery(TimeRange(response.start, max(response.start, end)), response.bars, {})
 
     def _has_bars(self, series: DownloadedSeries, within: TimeRange) -> bool:
         rows = series.open_bars

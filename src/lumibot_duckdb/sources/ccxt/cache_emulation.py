@@ -21,6 +21,7 @@ from lumibot.tools.symbol_normalization import build_ccxt_crypto_symbol
 
 from lumibot_duckdb.sources.ccxt.client import SECONDS, CcxtProvider
 from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, CandleNumbers, time_unit
+from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.storage.api import (
     AssetKey,
@@ -205,10 +206,10 @@ class CandleFile:
 
     def download(self, pieces: list[TimeRange]) -> Iterator[Delivery]:
         """Download pieces of the series as `DownloadedSeries.ensure` wants them."""
-        exchange_id = self.series.key.asset.exchange
-        spans = [(piece.start, piece.end) for piece in pieces]
-        for arrived in CcxtProvider.of(exchange_id).candles(self._symbol, self._timeframe, spans):
-            yield Delivery(TimeRange(arrived.start, arrived.end), arrived.frame, {"symbol": self._symbol})
+        ranges = tuple((piece.start, piece.end) for piece in pieces)
+        request = BarRequest(self._symbol, TIMEFRAMES[self._timeframe], ranges, asset_type="crypto")
+        for response in CcxtProvider.of(self.series.key.asset.exchange).bars(request):
+            yield Delivery(TimeRange(response.start, response.end), response.bars, {"symbol": self._symbol})
 
     def take_in(self, start: datetime, end: datetime) -> tuple[datetime, datetime] | None:
         """Add the candles of one download; return what it is recorded to cover, None if no candle came."""

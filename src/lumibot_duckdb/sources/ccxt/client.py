@@ -1,126 +1,129 @@
-"""Candles of the exchanges that ccxt knows, through its official client. No keys are needed, and none are used."""
+"""Candles from the exchanges that ccxt knows, through its official client. No keys are needed, and none are used.
+
+Rate limits, retries and error messages are in `http.py`.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 import ccxt  # type: ignore[import-untyped]
 import numpy as np
 import pandas as pd
-from requests.exceptions import HTTPError, RequestException
-from tqdm import tqdm
 
+from lumibot_duckdb.sources.ccxt.http import explain, require_json
+from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownMarketError
-from lumibot_duckdb.sources.shared.retry import Patience, RateLimit, Trouble, patiently, seconds_of
+from lumibot_duckdb.sources.shared.progress import progress_bar
+from lumibot_duckdb.sources.shared.rate_limit import RateLimit
+from lumibot_duckdb.sources.shared.retry import call_with_retries
+from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 
 Result = TypeVar("Result")
 
+TIMEFRAMES = {"minute": "1m", "hour": "1h", "day": "1d"}
+"""Canonical timeframes, and ccxt's names of them."""
+
 SECONDS = {"1m": 60, "1h": 3_600, "1d": 86_400}
-"""Length of a candle of each timeframe."""
+"""Length of a candle of each of ccxt's timeframes."""
 
 COLUMNS = ("open", "high", "low", "close", "volume")
-EXCHANGES: dict[str, CcxtProvider] = {}
-"""The exchanges that this process has asked, by id: each loads its markets once."""
+PROVIDERS: dict[str, CcxtProvider] = {}
+"""The providers of this process by exchange id. They are shared because each loads its markets once."""
 
-_USUAL_PAGE = 300  # candles, where ccxt does not know what the exchange allows
-_PAGES_A_CHUNK = 10
-_LONGEST_QUOTE = 300
-_UNAVAILABLE_FOR_LEGAL_REASONS = 451
-_making = threading.Lock()
+_DEFAULT_PAGE = 300  # candles, if ccxt does not know how many the exchange allows
+_PAGES_PER_RESPONSE = 10
+_providers_lock = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Candles:
-    """All candles that start within a half-open range of epoch seconds, as `CcxtProvider.candles` describes them."""
+class CcxtProvider(BarProvider):
+    """Downloads candles from one exchange. Thread-safe; requests are sent one at a time.
 
-    start: int
-    end: int
-    frame: pd.DataFrame
+    It waits for rate limits and repeats requests that fail for a passing reason. `docs/sources.md` lists the errors.
 
-
-class CcxtProvider:
-    """Downloads candles from one exchange. Safe to use from several threads: requests are sent one at a time.
-
-    ccxt itself keeps the pause between requests that the exchange wants. Rate limits that are reached nevertheless are
-    waited for; passing faults are tried again. What remains is raised as a `ProviderError`.
+    Parameters:
+        exchange: ccxt's object.
+        retry_policy: how requests are repeated.
     """
 
-    def __init__(self, exchange: ccxt.Exchange, *, patience: Patience | None = None) -> None:
+    def __init__(self, exchange: ccxt.Exchange, *, retry_policy: RetryPolicy | None = None) -> None:
         self._exchange = exchange
-        _insist_on_json(exchange)
+        require_json(exchange)
         self._name = str(exchange.name or exchange.id)
-        self._limit = RateLimit(patience or Patience(), self._name)
-        self._asking = threading.RLock()
+        self._limit = RateLimit(retry_policy or RetryPolicy(), self._name)
+        self._lock = threading.RLock()
 
     @classmethod
     def of(cls, exchange_id: str) -> CcxtProvider:
-        """Return the provider of this process for an exchange ("binance", "kraken", …); nothing is asked yet.
+        """Return this process's provider for an exchange ("binance", "kraken", …). It sends no request yet.
 
         Raises:
-            ProviderError: ccxt knows no such exchange.
+            ProviderError: ccxt does not know the exchange.
         """
         check_exchange(exchange_id)
-        with _making:
-            if exchange_id not in EXCHANGES:
-                EXCHANGES[exchange_id] = cls(getattr(ccxt, exchange_id)({"enableRateLimit": True}))
-            return EXCHANGES[exchange_id]
+        with _providers_lock:
+            if exchange_id not in PROVIDERS:
+                PROVIDERS[exchange_id] = cls(getattr(ccxt, exchange_id)({"enableRateLimit": True}))
+            return PROVIDERS[exchange_id]
 
     def exchange(self) -> ccxt.Exchange:
-        """Return ccxt's object, its markets loaded (once).
+        """Return ccxt's object with its markets, which are loaded once.
 
         Raises:
-            ProviderUnavailableError, ProviderError: the exchange does not answer, or refuses.
+            ProviderUnavailableError: the exchange could not be reached, or every attempt failed.
+            ProviderError: the exchange refused the request.
         """
-        with self._asking:
+        with self._lock:
             if not self._exchange.markets:
-                self._patiently(self._exchange.load_markets)
+                self._call(self._exchange.load_markets)
         return self._exchange
 
-    def candles(
-        self, symbol: str, timeframe: str, spans: Sequence[tuple[int, int]], *, progress: bool = True
-    ) -> Generator[Candles, None, None]:
-        """Download the candles that start within half-open spans of epoch seconds, and yield them piece by piece.
+    def bars(self, request: BarRequest) -> Generator[BarResponse, None, None]:
+        """Download candles.
 
-        `symbol` is ccxt's ("BTC/USDT"), `timeframe` "1m", "1h" or "1d". The pieces of a span come in order and leave
-        nothing out; a frame has the columns open, high, low, close, volume (float64, NaN for what the exchange does
-        not give) by candle start (`datetime`, UTC), sorted, each start once. What arrived before an error or Ctrl-C is
-        yielded before that is raised.
+        Parameters:
+            request: its symbol is ccxt's ("BTC/USDT"), its timeframe one of `TIMEFRAMES`.
+
+        Yields:
+            the candles of up to ten pages, in order and without leaving anything out. A frame has the columns open,
+            high, low, close and volume (float64, NaN for what the exchange lacks); its index is `datetime` (UTC). A
+            long gap, and what follows the last candle that arrived, is a separate response without candles. What has
+            arrived is yielded before an error or Ctrl-C is raised.
 
         Raises:
-            UnknownMarketError: the exchange has no such market.
-            ProviderUnavailableError: it could not be reached, or went on failing.
-            ProviderError: it has no candles of that timeframe, or refuses.
+            ValueError: the timeframe is not one of `TIMEFRAMES`.
+            UnknownMarketError: the exchange does not have the market.
+            ProviderUnavailableError: the exchange could not be reached, or every attempt failed.
+            ProviderError: the exchange does not have candles of the timeframe, or refused the request.
         """
+        if request.timeframe not in TIMEFRAMES:
+            raise ValueError(f"candles are those of {', '.join(TIMEFRAMES)}, not {request.timeframe!r}")
+        symbol, timeframe = request.symbol, TIMEFRAMES[request.timeframe]
         exchange = self.exchange()
         self._check(exchange, symbol, timeframe)
         seconds = SECONDS[timeframe]
-        page = exchange.feature_value(symbol, "fetchOHLCV", "limit", None) or _USUAL_PAGE
+        page = exchange.feature_value(symbol, "fetchOHLCV", "limit", None) or _DEFAULT_PAGE
 
         def fetch(since: int, count: int) -> list[list[Any]]:
-            with self._asking:
-                return self._patiently(lambda: exchange.fetch_ohlcv(symbol, timeframe, since * 1000, count))
+            with self._lock:
+                return self._call(lambda: exchange.fetch_ohlcv(symbol, timeframe, since * 1000, count))
 
-        total = sum(-((start - end) // seconds) for start, end in spans)
-        with tqdm(
-            total=total,
-            desc=f"Downloading {symbol} {timeframe} from {self._name}",
-            unit=" candles",
-            dynamic_ncols=True,
-            disable=None if progress else True,
-        ) as bar:
-            for start, end in spans:
-                for piece in _pieces(fetch, start, end, seconds, int(page)):
-                    bar.update((piece.end - piece.start) // seconds)
-                    yield piece
+        total = sum(-((start - end) // seconds) for start, end in request.ranges)
+        name = f"{request.label or symbol} {timeframe} from {self._name}"
+        with progress_bar(name, total, unit=" candles", shown=request.progress) as bar:
+            for start, end in request.ranges:
+                for response in _responses(fetch, start, end, seconds, int(page)):
+                    bar.update((response.end - response.start) // seconds)
+                    yield response
 
     def _check(self, exchange: ccxt.Exchange, symbol: str, timeframe: str) -> None:
         if symbol not in exchange.markets:
             base = symbol.partition("/")[0]
-            kin = sorted(market for market in exchange.markets if market.partition("/")[0] == base)
-            others = f"; of {base} it has {', '.join(kin[:8])}{', …' if len(kin) > 8 else ''}" if kin else ""
+            similar = sorted(market for market in exchange.markets if market.partition("/")[0] == base)
+            listed = ", ".join(similar[:8]) + (", …" if len(similar) > 8 else "")
+            others = f"; of {base} it has {listed}" if similar else ""
             raise UnknownMarketError(
                 f"{self._name} has no market {symbol}{others}. Name a market by its base and its quote, e.g. BTC and "
                 "USDT for BTC/USDT."
@@ -131,34 +134,14 @@ class CcxtProvider:
                 "timestep."
             )
 
-    def _patiently(self, call: Callable[[], Result]) -> Result:
-        return patiently(call, self._understand, self._limit, threading.Event(), name=self._name)
-
-    def _understand(self, error: Exception) -> Trouble:
-        said = " ".join(str(error).split())[:_LONGEST_QUOTE]
-        status = _status_of(error)
-        if isinstance(error, (ccxt.DDoSProtection, ccxt.RateLimitExceeded)):
-            headers = self._exchange.last_response_headers or {}
-            return Trouble("had too many requests", limited=True, retry_after=seconds_of(headers.get("Retry-After")))
-        if status == _UNAVAILABLE_FOR_LEGAL_REASONS:
-            return _refused(f"{self._name} does not serve the place that this computer is at: choose another exchange.")
-        if isinstance(error, ccxt.RequestTimeout):
-            return Trouble("did not answer in time")
-        if isinstance(error, ccxt.BadResponse):
-            return Trouble("gave an answer that could not be read")
-        if isinstance(error, ccxt.ExchangeNotAvailable) or (status is not None and status >= 500):
-            return Trouble(f"is not available ({said})")
-        if isinstance(error, ccxt.NetworkError) or isinstance(error.__cause__, RequestException):
-            return Trouble("could not be reached, or broke the connection off")
-        if isinstance(error, ccxt.BadSymbol):
-            return Trouble("", refusal=UnknownMarketError(f"{self._name} does not know this market ({said})."))
-        if isinstance(error, ccxt.BaseError):
-            return _refused(f"{self._name} refuses the request ({said}): check the symbol and the dates.")
-        return Trouble(f"gave an answer that could not be understood ({type(error).__name__})")
+    def _call(self, call: Callable[[], Result]) -> Result:
+        return call_with_retries(
+            call, self._limit, name=self._name, explain=lambda error: explain(error, self._exchange, self._name)
+        )
 
 
 def check_exchange(exchange_id: str) -> None:
-    """Raise `ProviderError` unless ccxt knows an exchange of this id."""
+    """Raise `ProviderError` unless ccxt knows an exchange with this id."""
     if exchange_id not in ccxt.exchanges:
         raise ProviderError(
             f"ccxt knows no exchange {exchange_id!r}: exchange_id is one of its ids in lower case, such as 'binance', "
@@ -166,44 +149,13 @@ def check_exchange(exchange_id: str) -> None:
         )
 
 
-def _status_of(error: Exception) -> int | None:
-    """Return the HTTP status behind an error of ccxt; None where there was no answer, or a good one."""
-    for behind in (error.__cause__, error.__context__):
-        if isinstance(behind, HTTPError) and behind.response is not None:
-            return int(behind.response.status_code)
-    return None
-
-
-def _insist_on_json(exchange: ccxt.Exchange) -> None:
-    """Have ccxt raise `BadResponse` for a good answer that is no JSON, which to it is a list without entries."""
-    status = 0
-    note, parse = exchange.on_rest_response, exchange.parse_json
-
-    def noted(code: int, *rest: Any) -> Any:
-        nonlocal status
-        status = code
-        return note(code, *rest)
-
-    def parsed(text: str) -> Any:
-        body = parse(text)
-        if body is None and status < 400:
-            raise ccxt.BadResponse("no JSON")
-        return body
-
-    exchange.on_rest_response, exchange.parse_json = noted, parsed
-
-
-def _refused(message: str) -> Trouble:
-    return Trouble("", refusal=ProviderError(message))
-
-
-def _pieces(
+def _responses(
     fetch: Callable[[int, int], list[list[Any]]], start: int, end: int, seconds: int, page: int
-) -> Generator[Candles, None, None]:
-    """Yield a span in pieces of a few pages each.
+) -> Generator[BarResponse, None, None]:
+    """Yield the candles of a range, a few pages at a time.
 
-    A gap of more than a page, and one after the last candle that came, is a piece of its own, without candles: whether
-    there never will be any is not known then.
+    A gap of more than a page, and one after the last candle that arrived, is a response without candles: the exchange
+    may still add some there.
     """
     begun = since = start
     rows: list[list[Any]] = []
@@ -213,30 +165,30 @@ def _pieces(
         try:
             answer = sorted((row for row in fetch(since, count) if row[0] >= since * 1000), key=_start_of)
         except (Exception, KeyboardInterrupt):
-            yield from _piece(begun, since, rows, seconds)
+            yield from _response(begun, since, rows, seconds)
             raise
         first = min(end, answer[0][0] // 1000 if answer else since + count * seconds)
         if first - since > page * seconds:  # not listed yet, or closed for long
-            yield from _piece(begun, since, rows, seconds)
-            yield Candles(since, first, _frame([]))
+            yield from _response(begun, since, rows, seconds)
+            yield BarResponse(since, first, _frame([]))
             begun, rows, pages = first, [], 0
         rows += [row for row in answer if row[0] < end * 1000]
         since = min(end, answer[-1][0] // 1000 + seconds) if answer else first
         pages += 1
-        if pages == _PAGES_A_CHUNK:
-            yield from _piece(begun, since, rows, seconds)
+        if pages == _PAGES_PER_RESPONSE:
+            yield from _response(begun, since, rows, seconds)
             begun, rows, pages = since, [], 0
-    yield from _piece(begun, since, rows, seconds)
+    yield from _response(begun, since, rows, seconds)
 
 
-def _piece(begun: int, since: int, rows: list[list[Any]], seconds: int) -> Generator[Candles, None, None]:
-    """Yield what came of a range up to its last candle, and what is left of it."""
+def _response(begun: int, since: int, rows: list[list[Any]], seconds: int) -> Generator[BarResponse, None, None]:
+    """Yield the candles from `begun` up to the last one, and the empty rest before `since`."""
     if rows:
         reached = min(since, rows[-1][0] // 1000 + seconds)
-        yield Candles(begun, reached, _frame(rows))
+        yield BarResponse(begun, reached, _frame(rows))
         begun = reached
     if since > begun:
-        yield Candles(begun, since, _frame([]))
+        yield BarResponse(begun, since, _frame([]))
 
 
 def _start_of(row: list[Any]) -> int:

@@ -17,7 +17,7 @@ from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 from lumibot.entities import Asset
 from lumibot.tools import polygon_helper
 
-from lumibot_duckdb.sources.polygon.client import day_range, days_of
+from lumibot_duckdb.sources.polygon.client import day_range
 from lumibot_duckdb.sources.polygon.metadata import WHOLE_NUMBERS
 from lumibot_duckdb.sources.shared.days import DaySpan, joined
 from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, DownloadedSeries
@@ -65,10 +65,6 @@ class CachedSeries:
     def range_of(self, span: DaySpan) -> TimeRange:
         """Return the range of time of a span of days, by this asset's zone."""
         return TimeRange(*day_range(self._zone, span))
-
-    def span_of(self, piece: TimeRange) -> DaySpan:
-        """Return the days that a range of time touches, by this asset's zone."""
-        return days_of(self._zone, piece.start, piece.end)
 
     def _ranges(self) -> list[TimeRange]:
         return merged(self.range_of(span) for span in self._spans)

@@ -1,4 +1,4 @@
-"""Polygon's aggregates as a frame: the one that Lumibot makes of them, without an object for each bar."""
+"""Polygon's aggregates as a frame, equal to the one that Lumibot makes, but without an object for each bar."""
 
 from __future__ import annotations
 
@@ -18,13 +18,19 @@ COLUMNS = {
     "transactions": "n",
     "otc": "otc",
 }
-"""What aggregates have, as the official client's `Agg` names it and in its order, and their short names of it."""
+"""The columns of a frame, named and ordered as in the official client's `Agg`, and their names in Polygon's JSON."""
 
 
 def frame_of_aggregates(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the bars by their start, in order; of several with the same start the last.
+    """Return aggregates as a frame.
 
-    The dtypes are what pandas infers from the JSON: whole numbers stay int64, a column that no bar has is all None.
+    Parameters:
+        rows: the results of Polygon's JSON answer.
+
+    Returns:
+        a frame with the columns of `COLUMNS`, indexed by bar start (`datetime`, UTC, nanoseconds), sorted. Of several
+        bars with the same start, the last one is kept. The dtypes are what pandas infers from the JSON: whole numbers
+        are int64, and a column that no bar has is all None.
     """
     times = np.array([row["t"] for row in rows], dtype=np.int64)
     index = pd.DatetimeIndex(pd.to_datetime(times, unit="ms", utc=True), name="datetime")

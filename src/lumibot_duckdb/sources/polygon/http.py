@@ -1,13 +1,13 @@
-"""How a request to Polygon is sent until it is answered: rate limits, faults, refusals, and a key that nobody sees.
+"""Requests to Polygon: its rate limit, retries, and what its errors mean.
 
-The official client raises away what a polite client needs (the status, `Retry-After`), sleeps where it cannot be woken,
-and keeps time limits that it never applies. `PatientPool` stands where the client has its connection pool, so that
-every request of every method of the client goes through one place that knows better.
+The official client discards what a patient client needs (the status, `Retry-After`), sleeps where it cannot be
+interrupted, and never applies the time limits that it is given. `RetryingPool` takes the place of the client's
+connection pool, so that every request of every method of the client is sent from here. How a rate limit is shared by
+threads is in `sources/shared/rate_limit.py`, how requests are repeated in `sources/shared/retry.py`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Mapping
@@ -16,67 +16,76 @@ from typing import Any
 
 import urllib3
 from polygon import RESTClient
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    MaxRetryError,
-    NameResolutionError,
-    NewConnectionError,
-    ReadTimeoutError,
-    SSLError,
+from urllib3.exceptions import HTTPError, MaxRetryError
+
+from lumibot_duckdb.sources.shared.errors import InvalidKeyError, PlanLimitError, ProviderError, RateLimitedError
+from lumibot_duckdb.sources.shared.http_errors import (
+    TOO_MANY_REQUESTS,
+    describe_connection_error,
+    is_transient,
+    json_object,
+    quotable,
+    quote_of,
+    request_error,
 )
+from lumibot_duckdb.sources.shared.rate_limit import RateLimit
+from lumibot_duckdb.sources.shared.retry import RequestFailedError, RequestFailure, call_with_retries
+from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy, retry_after_seconds
 
-from lumibot_duckdb.sources.shared.errors import (
-    InvalidKeyError,
-    PlanLimitError,
-    ProviderError,
-    RateLimitedError,
-)
-from lumibot_duckdb.sources.shared.retry import Patience, RateLimit, Trouble, patiently, seconds_of
+NAME = "Polygon"
 
-TOO_MANY_REQUESTS = 429
-_PASSING_STATUSES = frozenset({408, 413, 425, 499})  # and everything from 500 up
-_LONGEST_QUOTE = 300
+_ALSO_TRANSIENT = (413,)
 
-# One place decides what is tried again, and that is not urllib3. Redirects are followed as the client does.
-_ONCE = urllib3.Retry(connect=False, read=False, redirect=3, status=0, other=0, respect_retry_after_header=False)
+# Only `call_with_retries` repeats requests, not urllib3. Redirects are followed as the client does.
+_NO_RETRIES = urllib3.Retry(connect=False, read=False, redirect=3, status=0, other=0, respect_retry_after_header=False)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A good answer with its JSON object, and with what the client looks at before it hands a raw answer on."""
+    """A successful answer: its JSON object, and what the official client reads before it returns a raw answer."""
 
     status: int
     headers: Mapping[str, str]
     body: Mapping[str, Any]
 
 
-class _NoAnswerError(Exception):
-    """A request that was not answered in a way that can be used."""
-
-    def __init__(self, trouble: Trouble) -> None:
-        super().__init__(trouble.what)
-        self.trouble = trouble
-
-
 class PolygonRateLimit(RateLimit):
-    """The rate limit of a Polygon plan, with the pause that Lumibot's users may have set."""
+    """The rate limit of a Polygon plan, with the pauses and bounds of Lumibot's environment variables.
 
-    def __init__(self, patience: Patience) -> None:
-        super().__init__(patience, of="the Polygon plan", advice="a larger plan has no such limit")
+    POLYGON_WAIT_SECONDS_RETRY sets the pause where Polygon does not request one. POLYGON_MAX_RETRY_ATTEMPTS and
+    POLYGON_MAX_RETRY_SLEEP_SECONDS bound how often and how long one request waits; 0 or unset: without bound.
+    """
 
-    def pause(self, retry_after: float | None, refusals: int) -> float:
-        """Return the seconds to wait: what Polygon asks for, else what the environment says, else longer each time."""
-        asked = retry_after is not None and (retry_after > 0 or refusals <= 1)
-        if not asked and (fixed := _setting("POLYGON_WAIT_SECONDS_RETRY")):
+    def __init__(self, policy: RetryPolicy) -> None:
+        super().__init__(policy, owner="the Polygon plan", advice="a larger plan has no such limit")
+
+    def pause_after(self, rejections: int, retry_after: float | None) -> float:
+        """Return the seconds to pause: as Polygon requests, else as the environment says, else growing."""
+        requested = retry_after is not None and (retry_after > 0 or rejections <= 1)
+        if not requested and (fixed := _integer_setting("POLYGON_WAIT_SECONDS_RETRY")):
             return float(fixed)
-        return super().pause(retry_after, refusals)
+        return super().pause_after(rejections, retry_after)
+
+    def longest_wait(self, waits: int, waited: float) -> float:
+        """Return the seconds that one request may still wait.
+
+        Raises:
+            RateLimitedError: a bound of the environment is reached.
+            ProviderError: a variable is not a whole number.
+        """
+        attempts = _integer_setting("POLYGON_MAX_RETRY_ATTEMPTS")
+        seconds = _integer_setting("POLYGON_MAX_RETRY_SLEEP_SECONDS")
+        if attempts and waits > attempts:
+            raise _still_limited(f"{attempts} attempts", "POLYGON_MAX_RETRY_ATTEMPTS")
+        if seconds and waited >= seconds:
+            raise _still_limited(f"{seconds} seconds", "POLYGON_MAX_RETRY_SLEEP_SECONDS")
+        return seconds - waited if seconds else float("inf")
 
 
-class PatientPool:
-    """Stands in for the connection pool of a `RESTClient`: sends a request until it is answered or is in vain."""
+class RetryingPool:
+    """Takes the place of the connection pool of a `RESTClient`, and repeats requests until they are answered."""
 
-    def __init__(self, client: RESTClient, limit: RateLimit, stop: threading.Event) -> None:
+    def __init__(self, client: RESTClient, limit: RateLimit, stop: threading.Event | None) -> None:
         self._pool = client.client
         self._timeout = client.timeout
         self._key = str(client.API_KEY)
@@ -86,120 +95,86 @@ class PatientPool:
     def request(
         self, method: str, url: str, fields: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Return a good answer.
+        """Return a successful answer.
 
         Raises:
-            InvalidKeyError, PlanLimitError: Polygon refused.
-            RateLimitedError: a bound that the environment sets was used up.
+            InvalidKeyError, PlanLimitError: Polygon refused the request.
+            RateLimitedError: a bound of the environment is reached.
             ProviderUnavailableError: every attempt failed.
-            ProviderError: Polygon found something wrong with the request.
-            StoppedError: nobody waits for the answer any more.
+            ProviderError: Polygon finds the request wrong.
+            StoppedError: the download was stopped.
         """
-        return patiently(
-            lambda: self._send(method, url, fields, headers),
-            lambda error: error.trouble if isinstance(error, _NoAnswerError) else None,
-            self._limit,
-            self._stop,
-            name="Polygon",
-            bound=_what_is_left,
+        return call_with_retries(
+            lambda: self._send(method, url, fields, headers), self._limit, name=NAME, stop=self._stop
         )
 
     def _send(
         self, method: str, url: str, fields: Mapping[str, Any] | None, headers: Mapping[str, str] | None
     ) -> Answer:
-        """Send a request once. Nothing that urllib3 raises leaves: it may quote the request, and be chained."""
+        """Send a request once. No error is chained to one of urllib3, which may quote the request."""
         try:
             response = self._pool.request(
-                method, url, fields=fields, headers=headers, timeout=self._timeout, retries=_ONCE
+                method, url, fields=fields, headers=headers, timeout=self._timeout, retries=_NO_RETRIES
             )
         except HTTPError as error:
-            trouble = Trouble(_told(error))
+            cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+            failure = RequestFailure(describe_connection_error(cause, "broke off the connection in mid-answer"))
         else:
-            body = _json_object(response.data)
-            if response.status == 200 and body is not None and _is_good(body):
+            body = json_object(response.data)
+            if response.status == 200 and body is not None and _is_success(body):
                 return Answer(response.status, response.headers, body)
-            trouble = self._trouble(response.status, response.headers.get("Retry-After"), body)
-        raise _NoAnswerError(trouble)
+            failure = self._failure(response.status, response.headers.get("Retry-After"), body)
+        raise RequestFailedError(failure)
 
-    def _trouble(self, status: int, retry_after: str | None, body: Mapping[str, Any] | None) -> Trouble:
+    def _failure(self, status: int, retry_after: str | None, body: Mapping[str, Any] | None) -> RequestFailure:
         if status == 200 and body is None:
-            return Trouble("answered with something that is no JSON object")
-        passing = status in _PASSING_STATUSES or status >= 500
-        return Trouble(
+            return RequestFailure("did not answer with a JSON object")
+        rate_limited = status == TOO_MANY_REQUESTS
+        return RequestFailure(
             f"answered with HTTP status {status}",
-            limited=status == TOO_MANY_REQUESTS,
-            retry_after=seconds_of(retry_after),
-            refusal=None if passing or status == TOO_MANY_REQUESTS else _refusal(status, self._quotable(body or {})),
+            rate_limited=rate_limited,
+            retry_after=retry_after_seconds(retry_after),
+            refusal=None
+            if rate_limited or is_transient(status, _ALSO_TRANSIENT)
+            else _refusal(status, quotable(_message_in(body or {}), [self._key])),
         )
 
-    def _quotable(self, body: Mapping[str, Any]) -> str:
-        text = str(body.get("error") or body.get("message") or body.get("status") or "")
-        return (text.replace(self._key, "…") if self._key else text)[:_LONGEST_QUOTE]
 
-
-def _is_good(body: Mapping[str, Any]) -> bool:
+def _is_success(body: Mapping[str, Any]) -> bool:
     return "results" in body or body.get("status") in (None, "OK", "DELAYED")
 
 
+def _message_in(body: Mapping[str, Any]) -> str:
+    return str(body.get("error") or body.get("message") or body.get("status") or "")
+
+
 def _refusal(status: int, message: str) -> ProviderError:
-    """Return the error for a request that is refused however often it is sent."""
-    message = message.rstrip(".")
-    said = f" (Polygon says: {message})" if message else ""
+    """Return the error for a request that Polygon will always refuse."""
+    quote = quote_of(NAME, message)
     text = message.lower()
     if status == 401 or "api key" in text:
         return InvalidKeyError(
-            f"Polygon does not accept the API key{said}: compare POLYGON_API_KEY, or the key that was passed, "
+            f"Polygon does not accept the API key{quote}: compare POLYGON_API_KEY, or the key that was passed, "
             "with the one that the account at polygon.io shows."
         )
     if status == 403 or "not_authorized" in text or "not entitled" in text:
         return PlanLimitError(
-            f"The Polygon plan behind the API key does not include this{said}: ask for later days, or choose a larger "
+            f"The Polygon plan behind the API key does not include this{quote}: ask for later days, or choose a larger "
             "plan."
         )
-    return ProviderError(f"Polygon answered with HTTP status {status}{said}: check the symbol and the dates.")
+    return request_error(NAME, status, message)
 
 
-def _what_is_left(waits: int, waited: float) -> float:
-    """Return the seconds that a request may still wait. Raises `RateLimitedError` if a bound is used up."""
-    attempts, seconds = _setting("POLYGON_MAX_RETRY_ATTEMPTS"), _setting("POLYGON_MAX_RETRY_SLEEP_SECONDS")
-    if attempts and waits > attempts:
-        raise RateLimitedError(
-            f"The rate limit of the Polygon plan did not end within {attempts} attempts: try again later, raise "
-            "POLYGON_MAX_RETRY_ATTEMPTS or unset it, or choose a larger plan."
-        )
-    if seconds and waited >= seconds:
-        raise RateLimitedError(
-            f"The rate limit of the Polygon plan did not end within {seconds} seconds: try again later, raise "
-            "POLYGON_MAX_RETRY_SLEEP_SECONDS or unset it, or choose a larger plan."
-        )
-    return seconds - waited if seconds else float("inf")
+def _still_limited(bound: str, variable: str) -> RateLimitedError:
+    return RateLimitedError(
+        f"The rate limit of the Polygon plan did not end within {bound}: try again later, raise {variable} or unset "
+        "it, or choose a larger plan."
+    )
 
 
-def _setting(name: str) -> int:
-    """Return a whole number of the environment; 0 for none."""
+def _integer_setting(name: str) -> int:
+    """Return a whole number from the environment; 0 if it is unset."""
     text = os.environ.get(name, "").strip()
     if not text.isdigit() and text:
         raise ProviderError(f"{name} must be a whole number, not {text!r}: correct it or unset it.")
     return int(text or 0)
-
-
-def _told(error: HTTPError) -> str:
-    """Say what went wrong with a connection in words of our own."""
-    reason = error.reason if isinstance(error, MaxRetryError) else error
-    if isinstance(reason, NameResolutionError):
-        return "could not be found (its name does not resolve)"
-    if isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
-        return "could not be reached"
-    if isinstance(reason, ReadTimeoutError):
-        return "did not answer in time"
-    if isinstance(reason, SSLError):
-        return "could not be reached safely (its certificate was not accepted)"
-    return "broke the connection off in mid-answer"
-
-
-def _json_object(data: bytes) -> Mapping[str, Any] | None:
-    try:
-        body = json.loads(data)
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None

@@ -18,7 +18,7 @@ from lumibot.tools import polygon_helper
 
 from lumibot_duckdb.sources.polygon.cache_emulation import CachedSeries, zone_ticker
 from lumibot_duckdb.sources.polygon.chains import PolygonChains
-from lumibot_duckdb.sources.polygon.client import PolygonProvider, StockSplit, chunks
+from lumibot_duckdb.sources.polygon.client import PolygonProvider, StockSplit
 from lumibot_duckdb.sources.polygon.metadata import (
     SOURCE,
     SPLIT_ADJUSTED,
@@ -27,6 +27,7 @@ from lumibot_duckdb.sources.polygon.metadata import (
     adjusted_as_of,
     whole_numbers,
 )
+from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.class_substitution import StandIn
 from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
 from lumibot_duckdb.sources.shared.days import DaySpan
@@ -233,12 +234,13 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
             nothing = pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC"))
             yield from (Delivery(piece, nothing, {TICKER: None}) for piece in pieces)
             return
-        spans = [chunk for piece in pieces for chunk in chunks(cached.span_of(piece))]
+        ranges = tuple((piece.start, piece.end) for piece in pieces)
+        request = BarRequest(ticker, timespan, ranges, str(asset.asset_type), label=str(asset))
         try:
-            with closing(self.provider.bars(ticker, timespan, spans, label=str(asset))) as arriving:
-                for arrived in arriving:
-                    metadata = {TICKER: ticker, WHOLE_NUMBERS: whole_numbers(arrived.frame)}
-                    yield Delivery(cached.range_of(arrived.days), arrived.frame, metadata)
+            with closing(self.provider.bars(request)) as arriving:
+                for response in arriving:
+                    metadata = {TICKER: ticker, WHOLE_NUMBERS: whole_numbers(response.bars)}
+                    yield Delivery(TimeRange(response.start, response.end), response.bars, metadata)
         except PlanLimitError as error:
             self._tell_once(str(error))
 
@@ -280,9 +282,9 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
 
     def _renew_if_split(self, stock: AssetKey, splits: list[StockSplit]) -> None:
         actions = [
-            CorporateAction(split.execution_date, split_from=split.split_from, split_to=split.split_to)
+            CorporateAction(split.ex_date, split_from=split.split_from, split_to=split.split_to)
             for split in splits
-            if split.execution_date <= date.today()  # prices are not adjusted for one that is only announced
+            if split.ex_date <= date.today()  # prices are not adjusted for one that is only announced
         ]
         self._remember_earlier_splits(stock, actions)
         if self.storage.record_corporate_actions(stock, actions, SOURCE, restates=(SPLIT_ADJUSTED,)):

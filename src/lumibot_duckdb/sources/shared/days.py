@@ -1,4 +1,4 @@
-"""Spans of calendar days, which is what downloads are asked for in."""
+"""Spans of calendar days. Downloads are split into such spans, and errors name them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, order=True)
 class DaySpan:
-    """The calendar days from `first` to `last`, both of them included."""
+    """The calendar days from `first` to `last`, both included.
+
+    Raises:
+        ValueError: `last` is before `first`.
+    """
 
     first: date
     last: date
@@ -25,7 +29,11 @@ class DaySpan:
 
 
 def chunks(days: DaySpan, length: int = 30) -> list[DaySpan]:
-    """Return the days in spans of at most `length` days each, in order."""
+    """Split a span into consecutive spans of at most `length` days.
+
+    Raises:
+        ValueError: `length` is less than one day.
+    """
     if length < 1:
         raise ValueError(f"a chunk has one day or more, not {length}")
     result: list[DaySpan] = []
@@ -38,7 +46,7 @@ def chunks(days: DaySpan, length: int = 30) -> list[DaySpan]:
 
 
 def joined(spans: Iterable[DaySpan]) -> list[DaySpan]:
-    """Return the same days in as few spans as possible, in order."""
+    """Return the same days as sorted spans, with adjacent and overlapping spans merged."""
     result: list[DaySpan] = []
     for span in sorted(spans):
         if result and span.first <= result[-1].last + _DAY:

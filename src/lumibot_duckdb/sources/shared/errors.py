@@ -1,4 +1,4 @@
-"""Every error that a provider raises on purpose. Each message says what was wrong and what to do; none holds a key."""
+"""The errors that providers raise. Each message states what went wrong and how to fix it; none contains a key."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from lumibot_duckdb.sources.shared.days import DaySpan
 
 
 class ProviderError(Exception):
-    """Base of all errors of this package's providers."""
+    """Base class of the errors that this package's providers raise."""
 
 
 class InvalidKeyError(ProviderError):
-    """The provider does not know the key, or there is none."""
+    """The provider does not accept the key, or there is no key."""
 
 
 class PlanLimitError(ProviderError):
-    """The plan behind the key does not include what was asked for.
+    """The plan behind the key does not include the requested data.
 
-    `refused` holds the spans of days that were refused, in order; everything else that was asked for was delivered.
-    It is empty where no days were asked for.
+    Attributes:
+        refused: the spans of days that the provider refused, in order; empty if the request was not about days. All
+            other requested days were delivered.
     """
 
     def __init__(self, message: str, refused: Iterable[DaySpan] = ()) -> None:
@@ -28,26 +29,27 @@ class PlanLimitError(ProviderError):
 
 
 class UnknownSymbolError(ProviderError):
-    """The provider has nothing under that symbol."""
+    """The provider does not know the symbol."""
 
 
 class UnknownMarketError(ProviderError, ValueError):
-    """The exchange has no such market. A `ValueError`, since that is what Lumibot raises."""
+    """The exchange does not have this market. It is a `ValueError` because Lumibot raises one."""
 
 
 class RateLimitedError(ProviderError):
-    """The provider's rate limit outlasted the bounds that the environment sets; without bounds a download waits."""
+    """The provider's rate limit did not end within the configured bound. Without a bound, downloads keep waiting."""
 
 
 class ProviderUnavailableError(ProviderError):
-    """The provider could not be reached, or went on failing, however often it was asked."""
+    """The provider could not be reached, or every attempt failed."""
 
 
 class DownloadIncompleteError(ProviderError):
-    """Some of the days that were asked for could not be downloaded; all the others were delivered.
+    """Some of the requested days could not be downloaded; all others were delivered.
 
-    `failed` maps each span of days that is to be asked for again to what went wrong with it. `refused` holds the spans
-    that the plan does not include, if there were any as well.
+    Attributes:
+        failed: the error of each span of days that failed and can be requested again, in order.
+        refused: the spans that the plan does not include, in order.
     """
 
     def __init__(

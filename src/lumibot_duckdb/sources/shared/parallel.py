@@ -1,4 +1,4 @@
-"""Several downloads at once, handed over in the order in which they arrive."""
+"""Several downloads at once, yielded in the order in which they finish."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_LOOK_UP = 0.05  # seconds after which a worker whose consumer is slow looks whether there still is one
+_POLL_INTERVAL = 0.05  # seconds between two looks at whether the consumer has stopped
 
 
-def as_they_arrive(
+def as_they_finish(
     download: Callable[[Item], Result], items: Sequence[Item], *, workers: int, stop: threading.Event
 ) -> Generator[tuple[Item, Result | BaseException], None, None]:
-    """Yield each item with what `download` made of it, or with the exception that it raised.
+    """Yield each item with its result, or with the exception that its download raised.
 
-    No more than `workers` finished downloads wait for the consumer; the workers wait then, too. When the consumer
-    stops, `stop` is set, and no further item is begun. The threads end by themselves and never keep a process alive.
+    At most `workers` results wait for the consumer; then the workers wait, too. Closing the generator sets `stop`, and
+    no worker begins another item. The threads are daemons, because those of a `ThreadPoolExecutor` would keep the
+    process alive after Ctrl-C until their downloads are complete.
     """
     todo: SimpleQueue[Item] = SimpleQueue()
     for item in items:
@@ -35,11 +36,11 @@ def as_they_arrive(
             outcome: Result | BaseException
             try:
                 outcome = download(item)
-            except BaseException as error:  # the consumer raises it: a worker that died silently would be waited for
+            except BaseException as error:  # raised by the consumer, which would wait forever for a dead worker
                 outcome = error
             while not stop.is_set():
                 try:
-                    done.put((item, outcome), timeout=_LOOK_UP)
+                    done.put((item, outcome), timeout=_POLL_INTERVAL)
                     break
                 except Full:
                     continue

@@ -1,199 +1,110 @@
-"""How a provider is called until it answers: rate limits kept by all requests together, passing faults, refusals."""
+"""Calls a provider until it answers, refuses, or has failed too often. Rate limits are in `rate_limit.py`."""
 
 from __future__ import annotations
 
-import logging
-import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
 from typing import TypeVar
 
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError
-
-logger = logging.getLogger(__name__)
+from lumibot_duckdb.sources.shared.rate_limit import RateLimit, StoppedError
+from lumibot_duckdb.sources.shared.retry_policy import exponential_pause
 
 Result = TypeVar("Result")
 
-_LOOK_UP = 0.05  # seconds after which one that waits looks whether it still has to
-
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a provider waits, in seconds.
+class RequestFailure:
+    """Why a request was not answered.
 
-    A rate limit that does not say how long it lasts is waited for `limit_pause`, then twice that and so on up to
-    `longest_pause`: with the defaults, the fifth pause ends a minute after the first refusal. What fails is tried
-    `attempts` times in all, with pauses that begin at `fault_pause` and double. What is going on is told at the first
-    refusal, and then at most every `tell_every` seconds.
+    Parameters:
+        reason: completes the sentence "Polygon …".
+        rate_limited: whether there were too many requests; waiting for that does not count as a failed attempt.
+        retry_after: the pause that the provider requests, in seconds.
+        refusal: the error to raise at once, because sending the request again is pointless.
     """
 
-    limit_pause: float = 2.0
-    fault_pause: float = 0.5
-    longest_pause: float = 60.0
-    attempts: int = 5
-    tell_every: float = 300.0
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """Why a call was not answered. `what` completes the sentence "Polygon …".
-
-    `limited`: there were too many requests. `refusal`: it is not worth trying again, this is to be raised.
-    """
-
-    what: str
-    limited: bool = False
+    reason: str
+    rate_limited: bool = False
     retry_after: float | None = None
     refusal: ProviderError | None = None
 
 
-class StoppedError(Exception):
-    """Nobody waits for the answer any more."""
+class RequestFailedError(Exception):
+    """Carries a `RequestFailure` from where a request is sent to `call_with_retries`."""
+
+    def __init__(self, failure: RequestFailure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
 
 
-@dataclass
-class RateLimit:
-    """What all requests to a provider know of its rate limit: when one is told to wait, the others hold back, too.
-
-    After the wait, one goes ahead and tries; the others follow when it was answered. `of` says whose limit it is, and
-    `advice` what is told besides when it is reached.
-    """
-
-    patience: Patience
-    of: str
-    advice: str = ""
-    _guard: threading.Lock = field(default_factory=threading.Lock)
-    _held_at: float = 0.0
-    _held_until: float = 0.0
-    _in_a_row: int = 0
-    _told_at: float | None = None
-
-    def wait(self, stop: threading.Event) -> None:
-        """Return when the next request may be sent. Raises `StoppedError` when it no longer needs to be."""
-        while not stop.is_set():
-            with self._guard:
-                now = time.monotonic()
-                left = self._held_until - now
-                if left <= 0:
-                    if self._in_a_row:
-                        self._held_until = now + self.patience.limit_pause
-                    return
-            stop.wait(min(left, _LOOK_UP))
-        raise StoppedError
-
-    def refused(self, sent: float, retry_after: float | None, longest: float) -> float:
-        """Take note that a request sent at `sent` was one too many; return the pause, at most `longest` seconds."""
-        with self._guard:
-            now = time.monotonic()
-            first = sent >= self._held_at  # the others were under way when it was refused
-            self._in_a_row += first
-            pause = min(self.pause(retry_after, self._in_a_row), longest)
-            if first:
-                self._held_at, self._held_until = now, now + pause
-            else:
-                self._held_until = max(self._held_until, now + pause)
-            if self._told_at is None or now - self._told_at >= self.patience.tell_every:
-                self._told_at = now
-                logger.warning(
-                    "The rate limit of %s is reached: waiting %.3g seconds%s, then going on. "
-                    "A download is slower for it, not incomplete%s.",
-                    self.of,
-                    pause,
-                    "" if retry_after is None else ", as it asks",
-                    f"; {self.advice}" if self.advice else "",
-                )
-            return pause
-
-    def answered(self, sent: float) -> None:
-        """Take note that a request sent at `sent` was answered."""
-        with self._guard:
-            if self._in_a_row and sent >= self._held_at:
-                self._in_a_row = 0
-                self._held_until = 0.0
-
-    def pause(self, retry_after: float | None, refusals: int) -> float:
-        """Return the seconds to wait after so many refusals in a row, the last of which asked for `retry_after`."""
-        if retry_after is not None and (retry_after > 0 or refusals <= 1):
-            return retry_after
-        return doubled(self.patience.limit_pause, refusals, self.patience.longest_pause)
+def explain_nothing(error: Exception) -> RequestFailure | None:
+    """Explain no exception, for calls that raise nothing but `RequestFailedError`."""
+    return None
 
 
-def no_bound(waits: int, waited: float) -> float:
-    """Return the seconds that a request may still wait for a rate limit to end: as long as it takes."""
-    return float("inf")
-
-
-def patiently(
+def call_with_retries(
     call: Callable[[], Result],
-    understand: Callable[[Exception], Trouble | None],
     limit: RateLimit,
-    stop: threading.Event,
     *,
     name: str,
-    bound: Callable[[int, float], float] = no_bound,
+    explain: Callable[[Exception], RequestFailure | None] = explain_nothing,
+    stop: threading.Event | None = None,
 ) -> Result:
-    """Call a provider (`name`) until it answers, and return the answer.
+    """Call a provider until it answers.
 
-    `understand` says what an exception means; one that it knows nothing of is raised as it is. Of the others nothing
-    leaves: they may quote a request with its key. `bound` is given how often and how long (seconds) this call has
-    waited for the rate limit, and returns how long it may still wait, or raises.
+    Errors of HTTP libraries may quote a request with its key, so no error that is raised here is chained to one.
+
+    Parameters:
+        call: sends the request, and returns the answer or raises.
+        limit: the provider's rate limit, with the policy for retries.
+        name: the provider's name, for error messages.
+        explain: returns what an exception of `call` means, or None to raise it unchanged. `RequestFailedError` needs
+            no explanation.
+        stop: set it from another thread to end the call early.
+
+    Returns:
+        the answer.
 
     Raises:
         ProviderUnavailableError: every attempt failed.
-        StoppedError: nobody waits for the answer any more.
-        ProviderError: what `understand` or `bound` say.
+        RateLimitedError: the rate limit outlasted its bound (`RateLimit.longest_wait`).
+        ProviderError: the provider refused the request (`RequestFailure.refusal`).
+        StoppedError: `stop` was set.
     """
-    patience = limit.patience
-    faults = waits = 0
+    policy = limit.policy
+    stop = stop or threading.Event()
+    failures = waits = 0
     waited = 0.0
     while True:
         limit.wait(stop)
         sent = time.monotonic()
         try:
             answer = call()
+        except RequestFailedError as error:
+            failure = error.failure
         except Exception as error:
-            trouble = understand(error)
-            if trouble is None:
+            explained = explain(error)
+            if explained is None:
                 raise
+            failure = explained
         else:
-            limit.answered(sent)
+            limit.record_success(sent)
             return answer
-        if trouble.refusal is not None:
-            raise trouble.refusal
-        if trouble.limited:
+        if failure.refusal is not None:
+            raise failure.refusal
+        if failure.rate_limited:
             waits += 1
-            waited += limit.refused(sent, trouble.retry_after, bound(waits, waited))
+            waited += limit.record_rejection(sent, failure.retry_after, limit.longest_wait(waits, waited))
             continue
-        faults += 1
-        if faults >= patience.attempts:
+        failures += 1
+        if failures >= policy.attempts:
             raise ProviderUnavailableError(
-                f"{name} {trouble.what}, {faults} times in a row: try again later, and look at the network connection "
-                "if that does not help."
+                f"{name} {failure.reason}, {failures} times in a row: try again later, and check the network "
+                "connection if that does not help."
             )
-        pause = trouble.retry_after or doubled(patience.fault_pause, faults, patience.longest_pause)
-        if stop.wait(min(pause, patience.longest_pause)):
+        pause = failure.retry_after or exponential_pause(policy.fault_pause, failures, policy.longest_pause)
+        if stop.wait(min(pause, policy.longest_pause)):
             raise StoppedError
-
-
-def doubled(first: float, count: int, longest: float) -> float:
-    """Return the pause after the count-th time: each is twice the one before."""
-    return min(first * 2.0 ** min(max(count, 1) - 1, 30), longest)
-
-
-def seconds_of(retry_after: str | None) -> float | None:
-    """Return what a Retry-After header asks for, which may be seconds or a date; None for neither."""
-    if retry_after is None:
-        return None
-    if re.fullmatch(r"\s*\d+(\.\d+)?\s*", retry_after):
-        return float(retry_after)
-    try:
-        until = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=timezone.utc)
-    return max((until - datetime.now(timezone.utc)).total_seconds(), 0.0)

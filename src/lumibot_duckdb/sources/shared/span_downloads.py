@@ -1,4 +1,4 @@
-"""Downloads of spans of days: several at once, a progress bar, and one error at the end for all that is missing."""
+"""Downloads spans of days in parallel, with a progress bar and one error at the end for everything that is missing."""
 
 from __future__ import annotations
 
@@ -7,29 +7,37 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 from lumibot_duckdb.sources.shared.days import DaySpan, joined
 from lumibot_duckdb.sources.shared.errors import DownloadIncompleteError, InvalidKeyError, PlanLimitError, ProviderError
-from lumibot_duckdb.sources.shared.parallel import as_they_arrive
+from lumibot_duckdb.sources.shared.parallel import as_they_finish
+from lumibot_duckdb.sources.shared.progress import progress_bar
 
+Span = TypeVar("Span", bound=DaySpan)
 Result = TypeVar("Result")
 
 
-def downloaded(
-    download: Callable[[DaySpan], Result],
-    spans: Sequence[DaySpan],
+def download_spans(
+    download: Callable[[Span], Result],
+    spans: Sequence[Span],
     *,
-    what: str,
+    name: str,
     provider: str,
     workers: int,
     stop: threading.Event,
     progress: bool = True,
-) -> Generator[tuple[DaySpan, Result], None, None]:
-    """Yield each span with what `download` made of it, as soon as it has arrived.
+) -> Generator[tuple[Span, Result], None, None]:
+    """Yield each span with its download as soon as it arrives.
 
-    `what` names the series in the progress bar and in errors. Stop early by closing the iterator: `stop` is set, and no
-    further span is begun then.
+    Close the generator to stop early: this sets `stop`, and no further span is requested.
+
+    Parameters:
+        download: downloads one span.
+        spans: what to download.
+        name: the series, for the progress bar and errors ("AAPL minute").
+        provider: the provider's name, for errors.
+        workers: how many spans are downloaded at a time.
+        stop: set to end the downloads; share it with `call_with_retries`.
+        progress: whether a progress bar may be shown.
 
     Raises:
         InvalidKeyError: the provider does not accept the key.
@@ -39,12 +47,10 @@ def downloaded(
     failed: dict[DaySpan, ProviderError] = {}
     refused: dict[DaySpan, PlanLimitError] = {}
     with (
-        tqdm(
-            total=len(spans), desc=f"Downloading {what}", dynamic_ncols=True, disable=None if progress else True
-        ) as bar,
-        closing(as_they_arrive(download, spans, workers=workers, stop=stop)) as arriving,
+        progress_bar(name, len(spans), shown=progress) as bar,
+        closing(as_they_finish(download, spans, workers=workers, stop=stop)) as finished,
     ):
-        for span, outcome in arriving:
+        for span, outcome in finished:
             bar.update(1)
             if isinstance(outcome, PlanLimitError):
                 refused[span] = outcome
@@ -53,26 +59,25 @@ def downloaded(
             elif isinstance(outcome, ProviderError):
                 failed[span] = outcome
             elif isinstance(outcome, Exception):
-                failed[span] = ProviderError(f"{provider}'s answer could not be understood ({outcome!r}).")
+                failed[span] = ProviderError(f"{provider}'s answer could not be read ({outcome!r}).")
             elif isinstance(outcome, BaseException):
                 raise outcome
             else:
                 yield span, outcome
     if failed or refused:
-        raise _shortfall(what, failed, refused)
+        raise _missing_spans_error(name, failed, refused)
 
 
-def _shortfall(
-    what: str, failed: Mapping[DaySpan, ProviderError], refused: Mapping[DaySpan, PlanLimitError]
+def _missing_spans_error(
+    name: str, failed: Mapping[DaySpan, ProviderError], refused: Mapping[DaySpan, PlanLimitError]
 ) -> ProviderError:
-    """Return the error for the spans that are missing at the end of a download."""
-    plan = f"{what} of {_named(refused)} refused: {next(iter(refused.values()))}" if refused else ""
+    plan = f"{name} of {_days(refused)} refused: {next(iter(refused.values()))}" if refused else ""
     if not failed:
         return PlanLimitError(plan, refused)
     causes = " ".join(dict.fromkeys(str(error) for error in failed.values()))
-    message = f"{what} of {_named(failed)} could not be downloaded (asking again will ask for these only): {causes}"
+    message = f"{name} of {_days(failed)} could not be downloaded (a second run requests only these): {causes}"
     return DownloadIncompleteError(f"{message} {plan}".rstrip(), failed, refused)
 
 
-def _named(spans: Mapping[DaySpan, Any]) -> str:
+def _days(spans: Mapping[DaySpan, Any]) -> str:
     return ", ".join(str(span) for span in joined(spans))

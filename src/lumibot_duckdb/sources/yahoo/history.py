@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 
+from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownSymbolError
-from lumibot_duckdb.sources.yahoo.client import COLUMNS, KEPT, Market, YahooProvider
+from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, KEPT, ZONE, Market, YahooProvider
 from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps, may_have_traded
 from lumibot_duckdb.storage.api import (
     AssetKey,
@@ -44,9 +45,6 @@ logger = logging.getLogger(__name__)
 SOURCE = "yahoo"
 ADJUSTMENT = "split"
 TIMEFRAMES = ("day", "15minute", "minute")
-
-EARLIEST = int(pd.Timestamp("1900-01-01", tz="UTC").timestamp())
-"""Start of what a whole history covers: Yahoo has nothing older."""
 
 ASIDE = TimeRange(EARLIEST - 86_400, EARLIEST)
 """A range that has no bars, for writes that just carry a note."""
@@ -229,7 +227,7 @@ class YahooHistory:
         kept = asked - int(KEPT[self.key.timeframe].total_seconds())
         day = int(datetime.combine(self._day_of(last), datetime.min.time(), ZoneInfo(self.zone)).timestamp())
         answer = self._bars(since=max(day, kept + 60))
-        actions = answer if day >= kept else self._provider.bars(self.symbol, "day", _utc(day)).frame
+        actions = answer if day >= kept else self._bars(day, "day")
         frame = answer.dropna()
         starts = starts_of(frame)
         ratio = self._ratio_since(actions, last)
@@ -241,12 +239,12 @@ class YahooHistory:
         else:
             yield self._delivery(fresh, asked, last=last)
 
-    def _bars(self, since: EpochSeconds | None = None) -> pd.DataFrame:
-        """Download bars, those with gaps included, which Lumibot leaves out."""
-        answer = self._provider.bars(self.symbol, self.key.timeframe, None if since is None else _utc(since))
-        if len(answer.frame):
-            self._zone = answer.zone
-        return answer.frame
+    def _bars(self, since: EpochSeconds = EARLIEST, timeframe: str = "") -> pd.DataFrame:
+        """Download bars, including those with gaps, which Lumibot leaves out."""
+        until = max(since, int(now())) + 1
+        (answer,) = self._provider.bars(BarRequest(self.symbol, timeframe or self.key.timeframe, ((since, until),)))
+        self._zone = answer.metadata.get(ZONE, self._zone)
+        return answer.bars
 
     def _delivery(
         self, frame: pd.DataFrame, asked: int, *, last: EpochSeconds | None = None, replace: bool = False
@@ -426,10 +424,6 @@ def symbol_that_answered(storage: DataStorageInterface, key: SeriesKey, as_of: d
 def remember_symbol(storage: DataStorageInterface, key: SeriesKey, symbol: str) -> None:
     """Remember under which of Yahoo's symbols the bars of an asset were found."""
     take_note(storage, key, {_SYMBOL: symbol})
-
-
-def _utc(time: EpochSeconds) -> datetime:
-    return datetime.fromtimestamp(time, ZoneInfo("UTC"))
 
 
 def _ex_date(action: CorporateAction) -> date:

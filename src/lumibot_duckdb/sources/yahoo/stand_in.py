@@ -19,8 +19,8 @@ from yfinance.exceptions import YFException
 
 from lumibot_duckdb.sources.shared.replacing import replaced
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers
-from lumibot_duckdb.sources.yahoo.client import COLUMNS, Market, YahooProvider
-from lumibot_duckdb.sources.yahoo.history import EARLIEST, YahooHistory
+from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, Market, YahooProvider
+from lumibot_duckdb.sources.yahoo.history import YahooHistory
 from lumibot_duckdb.sources.yahoo.sessions import may_have_traded
 from lumibot_duckdb.storage.api import TimeRange
 

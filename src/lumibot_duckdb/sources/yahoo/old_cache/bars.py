@@ -25,8 +25,8 @@ from lumibot_duckdb.sources.shared.old_cache.errors import (
     UnreadableFileError,
 )
 from lumibot_duckdb.sources.shared.old_cache.file_ages import written_at
-from lumibot_duckdb.sources.yahoo.client import COLUMNS, Market
-from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, EARLIEST, SOURCE, asset_of
+from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, Market
+from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, SOURCE, asset_of
 from lumibot_duckdb.sources.yahoo.old_cache.find import INFO, SUFFIX, TIMEFRAMES
 from lumibot_duckdb.sources.yahoo.old_cache.pickled_frames import YahooPickle, yahoo_pickle
 from lumibot_duckdb.sources.yahoo.old_cache.restricted_pickle import LARGEST
