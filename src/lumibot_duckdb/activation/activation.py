@@ -23,25 +23,15 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import FrameType, ModuleType
 from typing import Any
 
-from lumibot_duckdb.sources.shared import lifecycle as running
+from lumibot_duckdb.sources.registry import replaced_by_activate
+from lumibot_duckdb.sources.shared import lifecycle
 
-HOMES = {
-    "AlpacaBacktesting": "lumibot.backtesting.alpaca_backtesting",
-    "CcxtBacktesting": "lumibot.backtesting.ccxt_backtesting",
-    "CcxtBacktestingData": "lumibot.data_sources.ccxt_backtesting_data",
-    "PolygonDataBacktesting": "lumibot.backtesting.polygon_backtesting",
-    "YahooData": "lumibot.data_sources.yahoo_data",
-    "YahooDataBacktesting": "lumibot.backtesting.yahoo_backtesting",
-}
-"""The classes that ours stand in for, and where Lumibot defines them.
+LUMIBOT_MODULES = replaced_by_activate()
+"""The classes that ours replace, by name, with the module of Lumibot that defines each."""
 
-`PandasDataBacktesting` is not among them. What a script gives it is in memory already, so ours could only do the same;
-stored bars are named by `using`, which takes our import.
-"""
-
-_TAKEN = frozenset((home, name) for name, home in HOMES.items())
+_REPLACED = frozenset((module, name) for name, module in LUMIBOT_MODULES.items())
 _STRATEGIES = "lumibot.strategies._strategy"
-_OFFERING = frozenset(("lumibot.backtesting", "lumibot.data_sources", *HOMES.values()))
+_OFFERING = frozenset(("lumibot.backtesting", "lumibot.data_sources", *LUMIBOT_MODULES.values()))
 _OURS = __name__.split(".")[0]
 
 _guard = threading.RLock()
@@ -61,8 +51,8 @@ def activate() -> None:
 
 
 def _change_everything() -> None:
-    running.take_sources_as(in_place_of)
-    _undo.append(lambda: running.take_sources_as(None))
+    lifecycle.take_sources_as(in_place_of)
+    _undo.append(lambda: lifecycle.take_sources_as(None))
     sys.meta_path.insert(0, _FINDER)
     _undo.append(lambda: sys.meta_path.remove(_FINDER))
     for name in (*_OFFERING, _STRATEGIES):
@@ -90,7 +80,7 @@ def _is_taken(value: Any) -> bool:
 
     What is no class is not asked for anything, since it may be a proxy that does work then.
     """
-    return issubclass(type(value), type) and (value.__module__, value.__name__) in _TAKEN
+    return issubclass(type(value), type) and (value.__module__, value.__name__) in _REPLACED
 
 
 # -- Lumibot's modules ----------------------------------------------------------------------------------------
@@ -104,7 +94,7 @@ class _Offering(ModuleType):
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
-        if name in HOMES and not _asked_from_within(sys._getframe(1)):
+        if name in LUMIBOT_MODULES and not _asked_from_within(sys._getframe(1)):
             return in_place_of(value)
         return value
 
@@ -126,8 +116,8 @@ def _is_of(module: str, package: str) -> bool:
 def _change(module: ModuleType) -> None:
     """Change one of Lumibot's modules, which is loaded, until `deactivate`."""
     if module.__name__ == _STRATEGIES:
-        running.follow_strategies(module._Strategy)
-        for name in HOMES:
+        lifecycle.follow_strategies(module._Strategy)
+        for name in LUMIBOT_MODULES:
             if _is_taken(vars(module).get(name)):
                 _set(module, name, _ours_later(name))
     elif type(module) is ModuleType:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lumibot_duckdb.migration.readers import READERS
+from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
 from lumibot_duckdb.storage.api import AssetKey
 
@@ -27,8 +27,7 @@ _NOT_REPLACED = {
 _UNKNOWN = "not a cache that this command knows"
 _NOT_OF_THE_SOURCE = "not named as files of this cache are"
 _STORE = "duckdb"
-_SOURCES_OF = {"bars": "alpaca"}
-"""Sources whose folder has another name."""
+_SOURCE_OF_FOLDER = {folder: spec.name for spec in SOURCES.values() for folder in spec.cache_folders}
 
 
 @dataclass(frozen=True)
@@ -79,16 +78,11 @@ class Plan:
         return sum(kind.bytes for kind in self.kinds)
 
 
-def sources() -> tuple[str, ...]:
-    """Return the sources whose caches can be brought in."""
-    return tuple(dict.fromkeys(reader.source() for reader in READERS))
-
-
 def cached_files(folder: Path) -> Iterator[Path]:
     """Yield the files that would be brought in if a folder were Lumibot's cache folder."""
-    for reader in READERS:
+    for _, reader_class in _readers():
         with suppress(OSError):
-            yield from reader(folder).files()
+            yield from reader_class(folder).files()
 
 
 def plan_of(
@@ -104,7 +98,7 @@ def plan_of(
     """
     kinds, claimed, others = [], set(), set()
     closed: list[OSError] = []
-    for reader_class in READERS:
+    for source, reader_class in _readers():
         reader = reader_class(folder, assets)
         try:
             files = tuple(file for file in reader.files() if file != store)
@@ -112,7 +106,7 @@ def plan_of(
         except OSError as error:
             closed.append(error)
             continue
-        if only is not None and reader.source() not in only:
+        if only is not None and source not in only:
             others |= theirs
             continue
         claimed |= theirs
@@ -121,6 +115,13 @@ def plan_of(
     left_alone = [*_left_alone(folder, claimed, others, store, closed)]
     left_alone += [found for error in closed if (found := _closed(error, folder, only)) is not None]
     return Plan(folder, tuple(kinds), tuple(dict.fromkeys(left_alone)))
+
+
+def _readers() -> Iterator[tuple[str, type[CacheReader]]]:
+    """Yield all readers with the sources that they belong to, in the order in which their files are imported."""
+    for name, spec in SOURCES.items():
+        for reader_class in spec.load_cache_readers():
+            yield name, reader_class
 
 
 def _left_alone(
@@ -159,7 +160,7 @@ def _closed(error: OSError, folder: Path, only: Collection[str] | None) -> LeftA
         return None
     name = Path(error.filename).relative_to(folder).as_posix()
     top = name.split("/")[0]
-    asked_for = only is None or _SOURCES_OF.get(top, top) in only
+    asked_for = only is None or _SOURCE_OF_FOLDER.get(top, top) in only
     unknown = top not in _NOT_REPLACED and asked_for
     return LeftAlone(name, 0, 0, f"it cannot be looked into: {error.strerror}", unknown=unknown)
 

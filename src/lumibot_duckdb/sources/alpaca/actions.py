@@ -28,11 +28,12 @@ logger = logging.getLogger(__name__)
 
 SOURCE = "alpaca"
 SPLIT, DIVIDEND = "split", "dividend"
+ADJUSTED, SPLIT_ADJUSTED = "all", "split"
 GIVEN_AT = "given_at"
 """What a write notes whose bars come from Lumibot's cache: when Alpaca had given them (ISO, UTC)."""
 
-RESTATES = {SPLIT: ("split", "all"), DIVIDEND: ("all",)}
-"""Which adjustments change with a kind of corporate action."""
+RESTATES = {SPLIT: (SPLIT_ADJUSTED, ADJUSTED), DIVIDEND: (ADJUSTED,)}
+"""The adjustments whose prices a kind of corporate action changes."""
 
 _NEW_YORK = ZoneInfo("America/New_York")
 

@@ -19,7 +19,7 @@ from lumibot.entities import Asset, Bars
 from lumibot.tools.helpers import get_decimals, get_trading_days, quantize_to_num_decimals
 from lumibot.tools.shared_bar_cache import validate_rows
 
-from lumibot_duckdb.sources.alpaca.actions import SOURCE, AdjustedHistory
+from lumibot_duckdb.sources.alpaca.actions import ADJUSTED, SOURCE, SPLIT_ADJUSTED, AdjustedHistory
 from lumibot_duckdb.sources.alpaca.chains import AlpacaListings, sides_of
 from lumibot_duckdb.sources.alpaca.client import AlpacaProvider
 from lumibot_duckdb.sources.shared.class_substitution import StandIn
@@ -46,7 +46,6 @@ from lumibot_duckdb.windows.ranges_view import Additions, RangesView, bar_starts
 from lumibot_duckdb.windows.series_view import SECOND, Int64Array
 from lumibot_duckdb.windows.series_with_returns import SeriesWithReturns
 
-ADJUSTED, SPLIT_ADJUSTED = "all", "split"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _LONGEST_DAY = 25 * 3600
 _MINUTE = 60
@@ -107,7 +106,6 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         pandas_data: Any = None,
         max_memory: int | str | None = None,
         *,
-        use_duckdb: bool = True,
         storage: DataStorageInterface | str | Path | None = None,
         **kwargs: Any,
     ) -> None:
@@ -121,7 +119,6 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
             delay=delay,
             pandas_data=pandas_data,
             max_memory=max_memory,
-            use_duckdb=use_duckdb,
             storage=storage,
             **kwargs,
         )
@@ -162,7 +159,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
     def get_last_price(self, asset: Any, quote: Any = None, exchange: Any = None) -> Any:
         """Return the open of the bar that the clock is in; of an option, its last trade."""
         base, quote = self._sanitize_base_and_quote_asset(asset, quote)
-        if not self.use_duckdb or self._is_option(base):
+        if self._is_option(base):
             return super().get_last_price(asset, quote, exchange)
         series = self._series_for(base, quote, self._step_of(self._timestep))
         row = self._row_at(series, self._datetime, self._step_of(self._timestep), closed=False)
@@ -184,19 +181,6 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         _extend_history: bool = True,
     ) -> Bars | None:
         """Return the last bars at the clock's time, as Lumibot does, out of a window of the stored ones."""
-        if not self.use_duckdb:
-            return super().get_historical_prices(
-                asset,
-                length,
-                timestep,
-                timeshift,
-                quote,
-                exchange,
-                include_after_hours,
-                return_polars,
-                remove_incomplete_current_bar,
-                _extend_history,
-            )
         if length <= 0:
             raise ValueError("the number of bars must be positive")
         closed = (
@@ -249,20 +233,6 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         extend_history: bool = True,
     ) -> Bars | None:
         """Return the last bars in which an option was traded; None if it was not."""
-        if not self.use_duckdb:
-            bars: Bars | None = super()._get_option_historical_prices(
-                asset,
-                length,
-                timestep=timestep,
-                source_timestep=source_timestep,
-                resample_rule=resample_rule,
-                timeshift=timeshift,
-                quote=quote,
-                return_polars=return_polars,
-                remove_incomplete_current_bar=remove_incomplete_current_bar,
-                extend_history=extend_history,
-            )
-            return bars
         # For a last price, Lumibot hands on other bars to make the timestep of than it usually would.
         step = replace(self._step_of(timestep), source=source_timestep, rule=resample_rule)
         series = self._option_series(asset, quote, step)
@@ -277,9 +247,6 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
 
     def get_historical_prices_between_dates(self, **request: Any) -> pd.DataFrame:
         """Return the whole frame of an asset, read for this call; the arguments are Lumibot's."""
-        if not self.use_duckdb:
-            frame: pd.DataFrame = super().get_historical_prices_between_dates(**request)
-            return frame
         found = self._data_store[self._loaded(**request)]
         return found.whole() if isinstance(found, SeriesWithReturns) else found
 
@@ -418,9 +385,6 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
 
     def _download_and_cache_ohlcv_data(self, **request: Any) -> pd.DataFrame:
         """Load a frame, downloading what the store lacks of it; the arguments are Lumibot's, all of them needed."""
-        if not self.use_duckdb:
-            frame: pd.DataFrame = super()._download_and_cache_ohlcv_data(**request)
-            return frame
         names = (
             *("base_asset", "quote_asset", "timestep", "tzinfo", "data_datetime_start", "data_datetime_end"),
             "auto_adjust",
@@ -433,7 +397,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
 
     def _load_ohlcv_into_data_store(self, key: str) -> bool:
         """Find nothing in Lumibot's cache files; the store takes their place."""
-        return bool(super()._load_ohlcv_into_data_store(key)) if not self.use_duckdb else False
+        return False
 
     def _load(self, frame: Frame, market: str) -> SeriesWithReturns:
         key = self._get_asset_key(
@@ -724,8 +688,6 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
 
     def get_chains(self, asset: Any, quote: Any = None) -> Any:
         """Return the option chain of a stock as of the backtest's day, by Lumibot's rules for its expirations."""
-        if not self.use_duckdb:
-            return super().get_chains(asset, quote)
         symbol = str(getattr(asset, "symbol", asset) or "").upper()
         today = self.get_datetime().date()
         hints = getattr(self, "_chain_constraints", None)

@@ -36,18 +36,13 @@ class _Unconnected(LumibotCcxtBacktestingData):  # type: ignore[misc]
         exchange_id: str = "binance",
         **kwargs: Any,
     ) -> None:
-        limit = max_data_download_limit
-        if not self.use_duckdb:
-            given = {"max_data_download_limit": limit, "exchange_id": exchange_id, "auto_adjust": auto_adjust}
-            super().__init__(*args, **given, **kwargs)
-            return
         check_exchange(exchange_id)
         super(LumibotCcxtBacktestingData, self).__init__(*args, **kwargs)
         self.name = exchange_id
         self.auto_adjust = auto_adjust
         self._data_store: dict[str, Any] = {}
         self._download_start_dt_prebuffer = 300
-        self.cache_db = self._stored_candles(exchange_id, limit)
+        self.cache_db = self._stored_candles(exchange_id, max_data_download_limit)
 
     def _stored_candles(self, exchange_id: str, limit: int | None) -> Any:
         raise NotImplementedError

@@ -62,7 +62,6 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         api_key: str | None = None,
         max_memory: int | str | None = None,
         *,
-        use_duckdb: bool = True,
         storage: DataStorageInterface | str | Path | None = None,
         **kwargs: Any,
     ) -> None:
@@ -72,7 +71,6 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
             pandas_data=pandas_data,
             api_key=api_key,
             max_memory=max_memory,
-            use_duckdb=use_duckdb,
             storage=storage,
             **kwargs,
         )
@@ -104,8 +102,7 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         include_after_hours: bool = True,
     ) -> pd.DataFrame | None:
         """Have the bars that the request needs, then answer it."""
-        if self.use_duckdb:
-            self._update_pandas_data(asset, quote, length, timestep, self.get_datetime())
+        self._update_pandas_data(asset, quote, length, timestep, self.get_datetime())
         bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
             asset, length, timestep, timeshift, quote, exchange, include_after_hours
         )
@@ -113,8 +110,6 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
 
     def _bars_by_lumibot(self, *request: Any) -> pd.DataFrame | None:
         """Answer by Lumibot's own code, which has no need to look for new bars once more."""
-        if not self.use_duckdb:
-            return super()._bars_by_lumibot(*request)
         bars: pd.DataFrame | None = super(LumibotPolygonDataBacktesting, self)._pull_source_symbol_bars(*request)
         return bars
 
@@ -122,8 +117,6 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         self, asset: Any, timestep: str = "minute", quote: Any = None, exchange: Any = None, **kwargs: Any
     ) -> Any:
         """Return the last price as Lumibot does; but a download that failed is an error, not a price of None."""
-        if not self.use_duckdb:
-            return super().get_last_price(asset, timestep, quote, exchange, **kwargs)
         try:
             self._update_pandas_data(asset, quote, 1, timestep, self.get_datetime())
         except (ProviderError, StorageError):
@@ -138,9 +131,6 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         self, asset: Any, quote: Any, length: int, timestep: str, start_dt: datetime | None = None
     ) -> None:
         """Have bars in the data store that reach back as far as a request, by Lumibot's rules."""
-        if not self.use_duckdb:
-            super()._update_pandas_data(asset, quote, length, timestep, start_dt)
-            return
         request = (asset, quote, timestep, length)
         since = self._enough_since.get(request)
         if since is not None and start_dt is not None and since <= start_dt:
@@ -320,7 +310,4 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
 
     def get_chains(self, asset: Asset, quote: Asset | None = None, exchange: str | None = None) -> dict[str, Any]:
         """Return the option chain of a stock as of the backtest's day, by Lumibot's rules of reuse."""
-        if not self.use_duckdb:
-            chains: dict[str, Any] = super().get_chains(asset, quote, exchange)
-            return chains
         return self._chains.of(asset.symbol, self.get_datetime().date())

@@ -21,8 +21,7 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._serving: dict[tuple[Any, Any, str], WindowedData] = {}
         super().__init__(*args, **kwargs)
-        if self.use_duckdb:
-            read_indicators_from_windows()
+        read_indicators_from_windows()
 
     def windowed(self, pin: SeriesPin, asset: Asset, quote: Asset | None, timestep: str) -> WindowedData:
         """Return a pinned series as Lumibot's `Data`, its windows under this source's budget."""

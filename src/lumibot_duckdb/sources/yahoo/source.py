@@ -59,7 +59,6 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
         datetime_start: datetime | None = None,
         datetime_end: datetime | None = None,
         *,
-        use_duckdb: bool = True,
         storage: DataStorageInterface | str | Path | None = None,
         max_memory: int | str | None = None,
         **kwargs: Any,
@@ -71,7 +70,6 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
             auto_adjust=auto_adjust,
             datetime_start=datetime_start,
             datetime_end=datetime_end,
-            use_duckdb=use_duckdb,
             storage=storage,
             max_memory=max_memory,
             **kwargs,
@@ -97,8 +95,8 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
         include_after_hours: bool = True,
     ) -> pd.DataFrame | None:
         """Return the last `length` rows before the clock, by Lumibot's rule for each timestep."""
-        data = self._get_source_symbol_data(asset, timestep) if self.use_duckdb else None
-        if not self.use_duckdb or not isinstance(data, (FramedSeries, type(None))):
+        data = self._get_source_symbol_data(asset, timestep)
+        if not isinstance(data, (FramedSeries, type(None))):
             bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
                 asset, length, timestep, timeshift, quote, exchange, include_after_hours
             )
@@ -119,11 +117,6 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
         include_after_hours: bool = False,
     ) -> dict[Any, pd.DataFrame | None]:
         """Return the rows of several assets. Lumibot's own fails with a `RecursionError` for those not yet loaded."""
-        if not self.use_duckdb:
-            found: dict[Any, pd.DataFrame | None] = super()._pull_source_bars(
-                assets, length, timestep, timeshift, quote, include_after_hours
-            )
-            return found
         return {asset: self._pull_source_symbol_bars(asset, length, timestep, timeshift) for asset in assets}
 
     def _get_filtered_end_index(self, data: Any, timestep: str, timeshift: Any = None, asset: Any = None) -> int:
@@ -141,7 +134,7 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
         self, asset: Any, timestep: str, quote: Any = None, exchange: Any = None
     ) -> float | None:
         """Return the open of the last day that is seen, which Lumibot takes from the interval it loaded last."""
-        data = self._get_source_symbol_data(asset, timestep) if self.use_duckdb else None
+        data = self._get_source_symbol_data(asset, timestep)
         if not isinstance(data, FramedSeries):
             price: float | None = super()._get_last_daily_open_price(asset, timestep, quote, exchange)
             return price
@@ -156,8 +149,6 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
 
     def _get_source_symbol_data(self, asset: Any, timestep: str) -> Any:
         """Return the frame of an asset that Lumibot would hold; None, which is told once, if Yahoo has none."""
-        if not self.use_duckdb:
-            return super()._get_source_symbol_data(asset, timestep)
         if isinstance(asset, str):
             asset = Asset(symbol=asset)
         interval = self._interval(timestep)

@@ -11,8 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from lumibot.entities import Asset
 from pandas_market_calendars import get_calendar_names
 
-from lumibot_duckdb.sources.alpaca.actions import SOURCE
-from lumibot_duckdb.sources.alpaca.source import ADJUSTED, SPLIT_ADJUSTED
+from lumibot_duckdb.sources.alpaca.actions import ADJUSTED, SOURCE, SPLIT_ADJUSTED
 from lumibot_duckdb.sources.shared.old_cache.errors import LeftAloneError
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.identity import asset_key
