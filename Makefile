@@ -42,6 +42,7 @@ test: lint types test-duckdb2 test-duckdb15
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: install
 	$(BIN)/mypy

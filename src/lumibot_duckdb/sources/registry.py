@@ -189,6 +189,9 @@ CLASSES: Mapping[str, SourceClass] = MappingProxyType(
 )
 """All public classes by name."""
 
+DAILY_HISTORY = f"{_HERE}.yahoo.daily_history:daily_history"
+"""The function that benchmarks and risk-free rates come from, on every source: they are Yahoo's in Lumibot, too."""
+
 
 def replaced_by_activate() -> dict[str, str]:
     """Return the classes that `activate()` replaces, by name, with the module of Lumibot that defines each."""

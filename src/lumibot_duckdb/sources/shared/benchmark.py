@@ -7,11 +7,10 @@ benchmark or the rate of a strategy whose source is one of ours. Everybody else'
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,13 +18,7 @@ import pandas as pd
 from lumibot.strategies._strategy import _Strategy
 from lumibot.strategies.strategy import Strategy
 
-from lumibot_duckdb.sources.shared.errors import ProviderError
-from lumibot_duckdb.storage.errors import StorageError
-
-logger = logging.getLogger(__name__)
-
-AFTER_THE_END = timedelta(days=7)
-"""How much past a backtest's end bars are wanted: Lumibot takes the rate of the nearest day, before or after."""
+from lumibot_duckdb.sources.registry import DAILY_HISTORY, load
 
 _asking: ContextVar[Any] = ContextVar("source whose strategy is asking", default=None)
 _frames: WeakKeyDictionary[Any, dict[str, pd.DataFrame | None]] = WeakKeyDictionary()
@@ -102,22 +95,5 @@ def _frame_of(source: Any, symbol: str) -> pd.DataFrame | None:
     """Return a symbol's daily history as the helper has it; None if it cannot be had, as there."""
     frames = _frames.setdefault(source, {})
     if symbol not in frames:
-        frames[symbol] = _read(source, symbol)
+        frames[symbol] = load(DAILY_HISTORY)(source, symbol)
     return frames[symbol]
-
-
-def _read(source: Any, symbol: str) -> pd.DataFrame | None:
-    from lumibot_duckdb.sources.yahoo.client import YahooProvider
-    from lumibot_duckdb.sources.yahoo.history import YahooHistory
-
-    history = YahooHistory(source.storage, YahooProvider(), symbol, as_of=source.as_of)
-    try:
-        history.have(source.datetime_end)
-    except (ProviderError, StorageError) as error:
-        logger.warning("Yahoo's history of %s could not be had, so Lumibot goes on without it: %s", symbol, error)
-        return None
-    try:
-        history.have(source.datetime_end + AFTER_THE_END)
-    except (ProviderError, StorageError) as error:
-        logger.info("Yahoo's history of %s ends with the backtest: %s", symbol, error)
-    return history.frame()

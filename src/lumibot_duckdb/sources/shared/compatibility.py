@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -44,10 +45,7 @@ def check_contract(spec: SourceSpec) -> str | None:
     """Return why a source does not fit the installed release of Lumibot; None if it does."""
     if find_spec(_CHECK) is None:
         return None
-    from lumibot_duckdb.lumibot_contract.check import breaches  # type: ignore[import-not-found, unused-ignore]
-
-    found = breaches(spec.name)
-    return "; ".join(map(str, found)) or None
+    return "; ".join(map(str, import_module(_CHECK).breaches(spec.name))) or None
 
 
 @cache
