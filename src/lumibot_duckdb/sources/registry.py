@@ -52,8 +52,7 @@ class SourceSpec:
         title: its name in prose: "Polygon".
         classes: its public classes.
         client: the distribution of the provider's official client; None if there is no provider.
-        markets: what it has bars of, for the table in `docs/sources.md`.
-        timeframes: the bars that it has, for the same table.
+        bars: which bars it has, as the table in `docs/sources.md` says.
         fallback: the mix-in "module:class" that is put before Lumibot's class when DuckDB is switched off.
         replaced_by_activate: whether `activate()` puts its classes in the place of Lumibot's.
         stand_in: the module whose `answering(answers)` answers the client from the store, for `compare`; None if
@@ -68,8 +67,7 @@ class SourceSpec:
     title: str
     classes: tuple[SourceClass, ...]
     client: str | None
-    markets: str
-    timeframes: str
+    bars: str
     fallback: str = f"{_HERE}.shared.fallback:LumibotOnly"
     replaced_by_activate: bool = True
     stand_in: str | None = None
@@ -101,8 +99,7 @@ POLYGON = SourceSpec(
         SourceClass("PolygonDataBacktesting", f"{_HERE}.polygon.source", "lumibot.backtesting.polygon_backtesting"),
     ),
     client="polygon-api-client",
-    markets="stocks, options, crypto, forex, indices",
-    timeframes="minutes, hours, days",
+    bars="stocks, options, crypto, forex, indices; minutes, hours, days",
     stand_in=f"{_HERE}.polygon.stand_in",
     cache_readers=(
         f"{_HERE}.polygon.old_cache.bars:PolygonBarsReader",
@@ -120,8 +117,7 @@ YAHOO = SourceSpec(
         SourceClass("YahooData", f"{_HERE}.yahoo.source", "lumibot.data_sources.yahoo_data"),
     ),
     client="yfinance",
-    markets="stocks, funds, futures, indices, crypto",
-    timeframes="days, 15 minutes, minutes",
+    bars="stocks, funds, futures, indices, crypto; days, 15 minutes, minutes",
     stand_in=f"{_HERE}.yahoo.stand_in",
     cache_readers=(f"{_HERE}.yahoo.old_cache.reader:YahooReader",),
     cache_folders=("yahoo",),
@@ -132,8 +128,7 @@ ALPACA = SourceSpec(
     title="Alpaca",
     classes=(SourceClass("AlpacaBacktesting", f"{_HERE}.alpaca.source", "lumibot.backtesting.alpaca_backtesting"),),
     client="alpaca-py",
-    markets="stocks, options, crypto",
-    timeframes="minutes, hours, days and what lies between",
+    bars="stocks, options, crypto; minutes, hours, days and their multiples",
     stand_in=f"{_HERE}.alpaca.stand_in",
     cache_readers=(
         f"{_HERE}.alpaca.old_cache.reader:AlpacaReader",
@@ -154,8 +149,7 @@ CCXT = SourceSpec(
         SourceClass("CcxtBacktestingData", f"{_HERE}.ccxt.source", "lumibot.data_sources.ccxt_backtesting_data"),
     ),
     client="ccxt",
-    markets="crypto of any exchange that ccxt knows",
-    timeframes="minutes, hours, days",
+    bars="crypto of any exchange that ccxt supports; minutes, hours, days",
     stand_in=f"{_HERE}.ccxt.stand_in",
     cache_readers=(f"{_HERE}.ccxt.old_cache.reader:CcxtReader",),
 )
@@ -167,8 +161,7 @@ OWN_BARS = SourceSpec(
         SourceClass("PandasDataBacktesting", f"{_HERE}.own_bars.source", "lumibot.backtesting.pandas_backtesting"),
     ),
     client=None,
-    markets="whatever you store; also what the others have stored",
-    timeframes="",
+    bars="the bars that you store, and those that the other sources have stored",
     fallback=f"{_HERE}.own_bars.fallback:StoredFrames",
     # A script that passes frames has them in memory already, and stored bars are named by `using`, so by our import.
     replaced_by_activate=False,
