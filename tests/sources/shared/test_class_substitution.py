@@ -7,6 +7,7 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,12 +15,11 @@ from lumibot.backtesting import PandasDataBacktesting as LumibotPandasDataBackte
 from lumibot.backtesting import YahooDataBacktesting as LumibotYahooDataBacktesting
 from lumibot.entities import Asset, Data
 
+import lumibot_duckdb.backtesting as public
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import PandasDataBacktesting, YahooDataBacktesting
-from lumibot_duckdb.sources.registry import CLASSES, SOURCES
-from lumibot_duckdb.sources.shared import compatibility
+from lumibot_duckdb.sources.registry import CLASSES
 from lumibot_duckdb.sources.shared.class_substitution import lumibot_class_for, without_duckdb
-from lumibot_duckdb.sources.shared.compatibility import IncompatibleLumibotError, class_that_fits
 from lumibot_duckdb.sources.shared.telemetry import Telemetry
 from storage.frames import minute_bars
 
@@ -140,19 +140,13 @@ def test_the_fallback_for_own_bars_reads_them_in_full(tmp_path: Path) -> None:
         fallback.using(storage, timestep="week")
 
 
-def test_a_source_that_does_not_fit_falls_back_with_one_warning(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    broken = {"yahoo": "YahooData._pull_source_bars is gone"}
-    monkeypatch.setattr(compatibility, "check_contract", lambda spec: broken.get(spec.name))
-    monkeypatch.delenv(compatibility.STRICT, raising=False)
-    compatibility._warn_once.cache_clear()
-    with caplog.at_level("WARNING", logger="lumibot.duckdb"):
-        found = {name: class_that_fits(name) for spec in SOURCES.values() for name in (c.name for c in spec.classes)}
-    assert [name for name, kind in found.items() if not kind.use_duckdb] == ["YahooDataBacktesting", "YahooData"]
-    (record,) = caplog.records
-    assert "YahooData._pull_source_bars is gone" in record.getMessage()
-    monkeypatch.setenv(compatibility.STRICT, "true")
-    with pytest.raises(IncompatibleLumibotError, match=r"Yahoo does not fit.*is gone"):
-        class_that_fits("YahooData")
-    assert class_that_fits("AlpacaBacktesting").use_duckdb
+def test_a_source_that_does_not_fit_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    fallback = pytest.importorskip("lumibot_duckdb.lumibot_contract.fallback")
+    breach = SimpleNamespace(is_unknown_source=False)
+    monkeypatch.setattr(fallback, "breaches", lambda part: (breach,) if part == "yahoo" else ())
+    monkeypatch.delenv("LUMIBOT_DUCKDB_STRICT", raising=False)
+    assert [name for name in CLASSES if not getattr(public, name).use_duckdb] == ["YahooDataBacktesting", "YahooData"]
+    monkeypatch.setenv("LUMIBOT_DUCKDB_STRICT", "true")
+    with pytest.raises(fallback.LumibotContractError):
+        public.YahooData  # noqa: B018
+    assert public.AlpacaBacktesting.use_duckdb

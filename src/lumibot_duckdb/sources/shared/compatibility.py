@@ -2,57 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from lumibot_duckdb.sources.registry import CLASSES, SPEC_OF_CLASS, SourceSpec
+from lumibot_duckdb.sources.registry import CLASSES, SPEC_OF_CLASS
 from lumibot_duckdb.sources.shared.class_substitution import lumibot_class_for
-from lumibot_duckdb.sources.shared.environment import flag
 
-STRICT = "LUMIBOT_DUCKDB_STRICT"
-"""Environment variable: "true" raises where a source does not fit, instead of falling back to Lumibot's class."""
-
-_CHECK = "lumibot_duckdb.lumibot_contract.check"
-
-logger = logging.getLogger("lumibot.duckdb")
-
-
-class IncompatibleLumibotError(ImportError):
-    """A source does not fit the installed release of Lumibot; the message says why."""
+_CONTRACT = "lumibot_duckdb.lumibot_contract.fallback"
 
 
 def class_that_fits(name: str) -> type[Any]:
-    """Return our class of a public name; Lumibot's own if ours does not fit, which is logged once for each source.
+    """Return our class of a public name; Lumibot's own, with one warning, if it breaks our contract with Lumibot.
 
     Raises:
         KeyError: there is no public class of that name.
-        IncompatibleLumibotError: ours does not fit, and `LUMIBOT_DUCKDB_STRICT=true`.
+        LumibotContractError: the contract is broken, and `LUMIBOT_DUCKDB_STRICT=true`.
     """
-    spec = SPEC_OF_CLASS[name]
-    reason = check_contract(spec)
-    if reason is None:
-        return CLASSES[name].load()
-    if flag(STRICT):
-        raise IncompatibleLumibotError(f"{spec.title} does not fit this release of Lumibot: {reason}")
-    _warn_once(spec.title, reason)
-    return lumibot_class_for(name)
-
-
-def check_contract(spec: SourceSpec) -> str | None:
-    """Return why a source does not fit the installed release of Lumibot; None if it does."""
-    if find_spec(_CHECK) is None:
-        return None
-    return "; ".join(map(str, import_module(_CHECK).breaches(spec.name))) or None
-
-
-@cache
-def _warn_once(title: str, reason: str) -> None:
-    logger.warning(
-        "%s runs on Lumibot's own storage, because lumibot-duckdb does not fit this release of Lumibot: %s. "
-        "Update lumibot-duckdb, or install a release of Lumibot that it supports",
-        title,
-        reason,
+    spec, named = SPEC_OF_CLASS[name], CLASSES[name]
+    if find_spec(_CONTRACT) is None:
+        return named.load()
+    chosen: type[Any] = import_module(_CONTRACT).class_or_lumibots(
+        spec.name, named.load, lambda: lumibot_class_for(name)
     )
+    return chosen
