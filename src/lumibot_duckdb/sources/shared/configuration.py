@@ -28,7 +28,7 @@ class Configurable:
     """What `using` was given."""
 
     everyones_as_of: ClassVar[datetime | None] = None
-    """`as_of` of all sources that were not given one, for a process that must not ask any provider."""
+    """`as_of` of all sources that were not given one, for a process that must not download anything."""
 
     @classmethod
     def using(

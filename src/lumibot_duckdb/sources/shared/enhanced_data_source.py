@@ -1,4 +1,4 @@
-"""What every data source on the store shares: the storage, its settings, and one memory budget."""
+"""The base of every data source on the store: its storage, its settings and its memory budget."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from lumibot.strategies._strategy import _Strategy
 from lumibot_duckdb.sources.shared.benchmark import serve_benchmarks_from_store
 from lumibot_duckdb.sources.shared.configuration import Configurable, open_storage
 from lumibot_duckdb.sources.shared.lifecycle import follow_strategies, follow_traders
-from lumibot_duckdb.sources.shared.telemetry import Telemetry, log_stats_wanted, tell_of_backtest
+from lumibot_duckdb.sources.shared.telemetry import Telemetry, log_backtest, log_stats_wanted
 from lumibot_duckdb.storage.api import DataStorageInterface, StorageUse
 from lumibot_duckdb.windows.window import DEFAULT_MAX_MEMORY, MemoryBudget
 
-follow_strategies(_Strategy)  # before the first source is made, since that happens in the middle of a backtest
+follow_strategies(_Strategy)  # before the first source is constructed, in the middle of a backtest
 
 
 def _bytes(max_memory: int | str) -> int:
-    """Return a number of bytes; Lumibot hands on what stands in an environment variable."""
+    """Return a number of bytes, also from the text of an environment variable, which Lumibot passes on."""
     try:
         return int(max_memory)
     except ValueError:
@@ -58,11 +58,11 @@ class EnhancedDataSourceBacktesting(Configurable):
         self._storage_wanted = storage if storage is not None else self.settings.get("storage")
         self._storage: DataStorageInterface | None = None
         self._used_before = StorageUse()
-        self._last_told = Telemetry()
+        self._last_reported = Telemetry()
         self.budget = MemoryBudget(_bytes(max_memory) if max_memory is not None else DEFAULT_MAX_MEMORY)
         super().__init__(*args, **kwargs)
         serve_benchmarks_from_store()
-        follow_traders(tell_of_backtest)
+        follow_traders(log_backtest)
 
     @property
     def storage(self) -> DataStorageInterface:
@@ -76,10 +76,10 @@ class EnhancedDataSourceBacktesting(Configurable):
 
     @property
     def telemetry(self) -> Telemetry:
-        """What this source did so far.
+        """What this source has done so far.
 
-        What was read and downloaded is the storage's count since this source opened it. Where sources share a storage
-        and run at the same time, each counts what the others read, too.
+        Reads and downloads are the storage's counts since this source opened it, so sources that share a storage and
+        run at the same time count each other's reads, too.
         """
         windows = self.budget.statistics
         used = StorageUse() if self._storage is None else self._storage.usage().since(self._used_before)
@@ -95,13 +95,13 @@ class EnhancedDataSourceBacktesting(Configurable):
             seconds_in_storage=used.seconds,
         )
 
-    def telemetry_since_told(self) -> Telemetry:
-        """Return what this source did since this was last asked."""
-        told, self._last_told = self._last_told, self.telemetry
-        return self._last_told - told
+    def telemetry_since_last_report(self) -> Telemetry:
+        """Return what this source has done since the last call."""
+        before, self._last_reported = self._last_reported, self.telemetry
+        return self._last_reported - before
 
     def shutdown(self) -> None:
-        """Let go of the store's file together with Lumibot's own resources."""
+        """Close the store's file together with Lumibot's own resources."""
         super().shutdown()  # type: ignore[misc]
         if self._storage is not None and self._storage is not self._storage_wanted:
             self._storage.close()
