@@ -23,20 +23,20 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run `__getattr_
     from lumibot_duckdb.sources.yahoo.source import YahooDataBacktesting as YahooDataBacktesting
     from lumibot_duckdb.windows.windowed_data import WindowedData as WindowedData
 
-_BUILDING_BLOCKS = {
+_WITHOUT_COUNTERPART = {
     "EnhancedDataSourceBacktesting": "lumibot_duckdb.sources.shared.enhanced_data_source",
     "WindowedData": "lumibot_duckdb.windows.windowed_data",
 }
-"""What a source is made of, for users who write their own."""
+"""Public classes that take the place of none of Lumibot's, with their modules."""
 
-__all__ = sorted([*CLASSES, *_BUILDING_BLOCKS])
+__all__ = sorted([*CLASSES, *_WITHOUT_COUNTERPART])
 
 
 def __getattr__(name: str) -> Any:
     if name in CLASSES:
         return import_module("lumibot_duckdb.sources.shared.compatibility").class_that_fits(name)
-    if name in _BUILDING_BLOCKS:
-        return getattr(import_module(_BUILDING_BLOCKS[name]), name)
+    if name in _WITHOUT_COUNTERPART:
+        return getattr(import_module(_WITHOUT_COUNTERPART[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lumibot.entities import Asset
-from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
 from lumibot_duckdb.sources.own_bars.assets import assets_of, to_lumibot
 from lumibot_duckdb.sources.shared.configuration import Configurable
 from lumibot_duckdb.storage.api import AssetLike, DataStorageInterface, SeriesPin
+from lumibot_duckdb.storage.timeframes import canonical_timeframe
+
+_UNITS = ("minute", "hour", "day")
 
 
 class SelectsSeries(Configurable):
@@ -39,24 +41,28 @@ class SelectsSeries(Configurable):
             source: where the bars came from; not needed while the store has bars from one source only.
             assets: the assets; None for every series of the source at `timestep`. A mapping such as
                 `{"yahoo": ["SPY"], "ccxt": [(btc, usdt)]}` takes assets from several sources.
-            timestep: "minute", "hour" or "day".
+            timestep: the timeframe of the stored bars in any usual spelling: "minute", "hour", "day", or a multiple
+                such as "5minute" (also "5min" or "5m") and "4hour". Lumibot sees bars of several minutes as minutes
+                with gaps, which it fills; `get_historical_prices(asset, 30, "5min")` returns the bars as stored.
             adjustment: which adjusted prices; not needed while the store has one kind.
             as_of: a tz-aware moment; history is read as it was then.
             max_memory: a bound in bytes on the bars of all series that the backtest holds in memory.
 
         Raises:
-            ValueError: the timestep is another one, or both `source` and a mapping name sources.
+            ValueError: `timestep` is not one of minutes, hours or days, or both `source` and a mapping are given.
         """
-        unit = parse_timestep_qty_and_unit(timestep)[1]
-        if unit not in ("minute", "hour", "day"):
-            raise ValueError(f"timestep must be 'minute', 'hour' or 'day', not {timestep!r}")
+        timeframe = canonical_timeframe(timestep)
+        if _unit(timeframe) not in _UNITS:
+            raise ValueError(
+                f"timestep must be 'minute', 'hour', 'day' or a multiple of one such as '5minute', not {timestep!r}"
+            )
         if isinstance(assets, Mapping) and source is not None:
             raise ValueError(f"assets names a source for each asset already; leave source={source!r} out")
         wanted = assets if isinstance(assets, Mapping) else {source: assets}
         return cls._configured(
             storage=storage,
             wanted=tuple((each, None if some is None else _listed(some)) for each, some in wanted.items()),
-            timestep=timestep,
+            timestep=timeframe,
             adjustment=adjustment,
             as_of=as_of,
             max_memory=max_memory,
@@ -65,7 +71,7 @@ class SelectsSeries(Configurable):
     @classmethod
     def unit(cls) -> str:
         """Return the unit of the selected timestep: "minute", "hour" or "day"."""
-        return str(parse_timestep_qty_and_unit(cls.settings["timestep"])[1])
+        return _unit(cls.settings["timestep"])
 
     @classmethod
     def selected(cls, storage: DataStorageInterface, as_of: datetime | None) -> list[tuple[Asset, Asset, SeriesPin]]:
@@ -84,10 +90,15 @@ class SelectsSeries(Configurable):
                 both = to_lumibot(asset_like, pin.key.asset)
                 if pins.setdefault(both, pin).key != pin.key:
                     raise ValueError(
-                        f"{pins[both].key.label()} and {pin.key.label()} are one asset to Lumibot: a backtest can hold "
-                        "it from one of them only, so name assets and sources such that it comes once"
+                        f"Lumibot cannot tell {pins[both].key.label()} and {pin.key.label()} apart, so a backtest can "
+                        "use only one of them: choose it with assets=... and source=..."
                     )
         return [(asset, quote, pin) for (asset, quote), pin in pins.items()]
+
+
+def _unit(timeframe: str) -> str:
+    """Return the unit of a canonical timeframe, which is all that Lumibot's `Data` knows: "minute" for "5minute"."""
+    return timeframe.lstrip("0123456789")
 
 
 def _listed(assets: Sequence[AssetLike] | AssetLike) -> tuple[AssetLike, ...]:
