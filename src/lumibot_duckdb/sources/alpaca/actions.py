@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from lumibot_duckdb.sources.alpaca.client import AlpacaProvider, StockAction
 from lumibot_duckdb.sources.shared.errors import ProviderError
@@ -23,6 +22,7 @@ from lumibot_duckdb.storage.api import (
     SeriesInfo,
 )
 from lumibot_duckdb.storage.errors import HistoryRestatedError
+from lumibot_duckdb.storage.times import NEW_YORK
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,6 @@ GIVEN_AT = "given_at"
 
 RESTATES = {SPLIT: (SPLIT_ADJUSTED, ADJUSTED), DIVIDEND: (ADJUSTED,)}
 """The adjustments whose prices a kind of corporate action changes."""
-
-_NEW_YORK = ZoneInfo("America/New_York")
 
 
 class AdjustedHistory:
@@ -118,4 +116,4 @@ def _action(action: StockAction) -> CorporateAction:
 
 def _day(moment: datetime | None) -> date:
     """Return the day in New York of a moment, or today."""
-    return (datetime.now(_NEW_YORK) if moment is None else moment.astimezone(_NEW_YORK)).date()
+    return (datetime.now(NEW_YORK) if moment is None else moment.astimezone(NEW_YORK)).date()

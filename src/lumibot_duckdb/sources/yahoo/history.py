@@ -36,6 +36,7 @@ from lumibot_duckdb.storage.api import (
 from lumibot_duckdb.storage.bar_starts import starts_of
 from lumibot_duckdb.storage.errors import HistoryRestatedError, SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
+from lumibot_duckdb.storage.times import date_of, midnight
 from lumibot_duckdb.windows.ranges_view import Additions, RangesView, bar_starts
 from lumibot_duckdb.windows.series_view import SECOND, Int64Array, SeriesView
 
@@ -267,10 +268,10 @@ class YahooHistory:
         if self.key.timeframe != "day":
             return start + bar_seconds(self.key.timeframe)
         following = self._day_of(start) + timedelta(days=1)
-        return int(datetime.combine(following, datetime.min.time(), ZoneInfo(self.zone)).timestamp())
+        return midnight(following, ZoneInfo(self.zone))
 
     def _day_of(self, time: EpochSeconds) -> date:
-        return datetime.fromtimestamp(time, ZoneInfo(self.zone)).date()
+        return date_of(time, ZoneInfo(self.zone))
 
     # -- comparing stored bars with those that were downloaded again -----------------------------------------
 
