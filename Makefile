@@ -67,4 +67,4 @@ lock: $(UV)
 		--extra dev --extra demo --extra bench pyproject.toml -o requirements/locked.txt
 
 clean:
-	rm -rf $(VENV) $(VENV15) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV15) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
