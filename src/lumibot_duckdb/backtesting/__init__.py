@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run `__getattr_
     from lumibot_duckdb.sources.alpaca.source import AlpacaBacktesting as AlpacaBacktesting
     from lumibot_duckdb.sources.ccxt.source import CcxtBacktesting as CcxtBacktesting
     from lumibot_duckdb.sources.ccxt.source import CcxtBacktestingData as CcxtBacktestingData
+    from lumibot_duckdb.sources.custom.source import ProviderDataBacktesting as ProviderDataBacktesting
     from lumibot_duckdb.sources.own_bars.source import PandasDataBacktesting as PandasDataBacktesting
     from lumibot_duckdb.sources.polygon.source import PolygonDataBacktesting as PolygonDataBacktesting
     from lumibot_duckdb.sources.shared.enhanced_data_source import (
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run `__getattr_
 
 _WITHOUT_COUNTERPART = {
     "EnhancedDataSourceBacktesting": "lumibot_duckdb.sources.shared.enhanced_data_source",
+    "ProviderDataBacktesting": "lumibot_duckdb.sources.custom.source",
     "WindowedData": "lumibot_duckdb.windows.windowed_data",
 }
 """Public classes that take the place of none of Lumibot's, with their modules."""
