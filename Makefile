@@ -42,6 +42,7 @@ test: lint types test-duckdb2 test-duckdb15
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: install
 	$(BIN)/mypy
@@ -66,4 +67,4 @@ lock: $(UV)
 		--extra dev --extra demo --extra bench pyproject.toml -o requirements/locked.txt
 
 clean:
-	rm -rf $(VENV) $(VENV15) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV15) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

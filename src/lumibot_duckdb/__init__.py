@@ -1,4 +1,4 @@
-"""One DuckDB storage layer under every Lumibot backtest. Names load on first use: importing this is light."""
+"""A DuckDB storage layer for Lumibot backtests. Names are imported when they are first used, so this import is fast."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
     "deactivate",
 ]
 
-_HOME = {
+_MODULE_OF = {
     "activate": "lumibot_duckdb.activation.activation",
     "deactivate": "lumibot_duckdb.activation.activation",
     "BarProvider": "lumibot_duckdb.sources.provider",
@@ -41,6 +41,10 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

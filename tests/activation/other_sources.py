@@ -265,7 +265,7 @@ def backtests(
 def use_ours(folder: Path) -> None:
     """Load all our sources and backtest on one: that wraps parts of Lumibot for good."""
     ours, activation, sides = (import_module(name) for name in OURS)
-    for name in activation.HOMES:
+    for name in activation.LUMIBOT_MODULES:
         getattr(ours, name)
     side = sides.Side(ours.YahooDataBacktesting, folder)
     parameters = {"assets": [Asset("QQQ")], **WAYS["days"].parameters}

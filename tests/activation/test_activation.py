@@ -26,7 +26,7 @@ from lumibot.strategies import _strategy
 import lumibot_duckdb.backtesting as ours
 from activation.activated import activated
 from lumibot_duckdb import DuckDBDataStorage, activate, deactivate
-from lumibot_duckdb.activation.activation import HOMES, in_place_of
+from lumibot_duckdb.activation.activation import LUMIBOT_MODULES, in_place_of
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.strategies import Crossing
 from sources.alpaca import sides as alpaca_sides
@@ -44,7 +44,7 @@ from wire.loopback import LoopbackServer
 
 pytestmark = pytest.mark.xdist_group("activation")  # what they share is made once
 
-THEIRS = {name: getattr(import_module(home), name) for name, home in HOMES.items()}
+THEIRS = {name: getattr(import_module(home), name) for name, home in LUMIBOT_MODULES.items()}
 QQQ = Asset("QQQ")
 SPAN = ("2023-03-06", "2023-03-18")
 
@@ -54,7 +54,7 @@ def everything_is_loaded() -> None:
     """Load what is looked up below: Lumibot's classes and ours, which wrap parts of Lumibot for good."""
     for name in lumibot.backtesting.__all__:
         getattr(lumibot.backtesting, name)
-    for name in HOMES:
+    for name in LUMIBOT_MODULES:
         getattr(ours, name)
 
 
@@ -62,7 +62,7 @@ def everything_is_loaded() -> None:
 
 
 def test_every_name_is_ours_while_active_and_lumibots_afterwards() -> None:
-    homes = {name: import_module(home) for name, home in HOMES.items()}
+    homes = {name: import_module(home) for name, home in LUMIBOT_MODULES.items()}
     with activated():
         activate()  # once more changes nothing
         for name, home in homes.items():
@@ -86,7 +86,7 @@ def test_all_other_sources_are_lumibots_while_active() -> None:
         (module, name): getattr(module, name)
         for module in (lumibot.backtesting, lumibot.data_sources)
         for name in module.__all__
-        if name not in HOMES
+        if name not in LUMIBOT_MODULES
     }
     assert {"ThetaDataBacktestingPandas", "PandasDataBacktesting", "RoutedBacktestingPandas"} <= {n for _, n in others}
     ancestors = {key: getattr(value, "__mro__", None) for key, value in others.items()}
@@ -97,7 +97,7 @@ def test_all_other_sources_are_lumibots_while_active() -> None:
             assert in_place_of(value) is value
             assert getattr(value, "__mro__", None) == ancestors[module, name]
         for name, value in resolved.items():
-            if name not in HOMES:
+            if name not in LUMIBOT_MODULES:
                 assert _strategy._get_backtesting_class(name) is value
 
 
@@ -114,7 +114,9 @@ def test_no_module_of_lumibots_sees_anything_else_but_where_backtests_are_starte
     after = seen()
     assert before.keys() == during.keys() == after.keys()
     looked_up = {key for key, value in before.items() if during[key] is not value}
-    assert looked_up == {(_strategy.__name__, name) for name in HOMES if name in _strategy._BACKTESTING_CLASS_MODULES}
+    assert looked_up == {
+        (_strategy.__name__, name) for name in LUMIBOT_MODULES if name in _strategy._BACKTESTING_CLASS_MODULES
+    }
     assert [key for key, value in before.items() if after[key] is not value] == []
     assert type(lumibot.backtesting) is ModuleType
 

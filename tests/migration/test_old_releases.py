@@ -15,11 +15,11 @@ import pytest
 from lumibot.entities import Asset
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.sources.alpaca.old_cache.find import AlpacaReader
-from lumibot_duckdb.sources.ccxt.old_cache.find import CcxtReader
+from lumibot_duckdb.sources.alpaca.old_cache.reader import AlpacaReader
+from lumibot_duckdb.sources.ccxt.old_cache.reader import CcxtReader
 from lumibot_duckdb.sources.yahoo.client import YahooProvider
 from lumibot_duckdb.sources.yahoo.history import YahooHistory
-from lumibot_duckdb.sources.yahoo.old_cache.find import YahooReader
+from lumibot_duckdb.sources.yahoo.old_cache.reader import YahooReader
 from migration import old_releases
 from migration.moving import moved, snapshot
 from parity import ground

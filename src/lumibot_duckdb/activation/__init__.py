@@ -1,1 +1,1 @@
-"""Which storage a backtest runs on: one switch, our classes in place of Lumibot's, and scripts run as they are."""
+"""Our classes in the place of Lumibot's, and unmodified scripts run on them."""

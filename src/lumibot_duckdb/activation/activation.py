@@ -1,15 +1,15 @@
-"""`activate()`: our sources wherever Lumibot's are looked up, for scripts that stay as they are.
+"""`activate()`: our sources in the place of Lumibot's, for unmodified scripts.
 
-Lumibot's own modules go on seeing Lumibot's own classes, and so do ours: what Lumibot builds out of its sources (the
-router, its other sources) is not touched. Everybody else is given ours in their place, in four ways:
+Lumibot's own modules still see Lumibot's own classes, and so do ours, so what Lumibot derives from its sources (the
+router, its other sources) does not change. Everyone else gets ours, in four ways:
 
-- whoever takes the name from one of Lumibot's modules (`from lumibot.backtesting import YahooDataBacktesting`);
-- `lumibot.strategies._strategy`, where `BACKTESTING_DATA_SOURCE` and the benchmark look classes up;
-- a class of Lumibot's that a backtest is started with, wherever it came from;
-- globals of modules that took the name before.
+- imports from Lumibot's modules (`from lumibot.backtesting import YahooDataBacktesting`) return our class;
+- so do look-ups in `lumibot.strategies._strategy`, where `BACKTESTING_DATA_SOURCE` and the benchmark find classes;
+- a backtest that is started with a class of Lumibot's uses ours;
+- globals of modules that had imported a class before are replaced.
 
-Nothing of Lumibot's is imported for it, so that a script may still set what Lumibot reads at its import: modules that
-are not there yet are changed when they come.
+This does not import Lumibot, so a script can still set the environment variables that Lumibot reads when it is
+imported: modules that are imported later are changed then.
 """
 
 from __future__ import annotations
@@ -23,25 +23,15 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import FrameType, ModuleType
 from typing import Any
 
-from lumibot_duckdb.sources.shared import lifecycle as running
+from lumibot_duckdb.sources.registry import replaced_by_activate
+from lumibot_duckdb.sources.shared import lifecycle
 
-HOMES = {
-    "AlpacaBacktesting": "lumibot.backtesting.alpaca_backtesting",
-    "CcxtBacktesting": "lumibot.backtesting.ccxt_backtesting",
-    "CcxtBacktestingData": "lumibot.data_sources.ccxt_backtesting_data",
-    "PolygonDataBacktesting": "lumibot.backtesting.polygon_backtesting",
-    "YahooData": "lumibot.data_sources.yahoo_data",
-    "YahooDataBacktesting": "lumibot.backtesting.yahoo_backtesting",
-}
-"""The classes that ours stand in for, and where Lumibot defines them.
+LUMIBOT_MODULES = replaced_by_activate()
+"""The classes that ours replace, by name, with the module of Lumibot that defines each."""
 
-`PandasDataBacktesting` is not among them. What a script gives it is in memory already, so ours could only do the same;
-stored bars are named by `using`, which takes our import.
-"""
-
-_TAKEN = frozenset((home, name) for name, home in HOMES.items())
+_REPLACED = frozenset((module, name) for name, module in LUMIBOT_MODULES.items())
 _STRATEGIES = "lumibot.strategies._strategy"
-_OFFERING = frozenset(("lumibot.backtesting", "lumibot.data_sources", *HOMES.values()))
+_OFFERING = frozenset(("lumibot.backtesting", "lumibot.data_sources", *LUMIBOT_MODULES.values()))
 _OURS = __name__.split(".")[0]
 
 _guard = threading.RLock()
@@ -61,56 +51,56 @@ def activate() -> None:
 
 
 def _change_everything() -> None:
-    running.take_sources_as(in_place_of)
-    _undo.append(lambda: running.take_sources_as(None))
+    lifecycle.take_sources_as(in_place_of)
+    _undo.append(lambda: lifecycle.take_sources_as(None))
     sys.meta_path.insert(0, _FINDER)
     _undo.append(lambda: sys.meta_path.remove(_FINDER))
     for name in (*_OFFERING, _STRATEGIES):
         if name in sys.modules:
             _change(sys.modules[name])
     for module in list(sys.modules.values()):
-        if issubclass(type(module), ModuleType):  # anything may be put there, a proxy that works when asked, too
+        if issubclass(type(module), ModuleType):  # `sys.modules` can hold anything, such as a lazy proxy
             _change_globals(module)
 
 
 def deactivate() -> None:
-    """Put Lumibot's classes back where `activate` put ours. Sources that were made meanwhile stay what they are."""
+    """Put Lumibot's classes back. Sources that were constructed in the meantime stay on the store."""
     with _guard:
         while _undo:
             _undo.pop()()
 
 
 def in_place_of(source: Any) -> Any:
-    """Return our class for one of Lumibot's, and anything else as it is."""
+    """Return our class for one of Lumibot's, and anything else unchanged."""
     return getattr(import_module(f"{_OURS}.backtesting"), source.__name__) if _is_taken(source) else source
 
 
 def _is_taken(value: Any) -> bool:
-    """Tell whether something is a class that ours stand in for, or Lumibot's own stand-in for one.
+    """Return whether something is a class that ours replace, or Lumibot's lazy stand-in for one.
 
-    What is no class is not asked for anything, since it may be a proxy that does work then.
+    Only classes are looked into, because anything else may be a proxy that does work when it is accessed.
     """
-    return issubclass(type(value), type) and (value.__module__, value.__name__) in _TAKEN
+    return issubclass(type(value), type) and (value.__module__, value.__name__) in _REPLACED
 
 
 # -- Lumibot's modules ----------------------------------------------------------------------------------------
 
 
 class _Offering(ModuleType):
-    """A module of Lumibot's that gives our classes to everybody but Lumibot and us.
+    """A module of Lumibot's that gives our classes to everyone except Lumibot and us.
 
-    What its own code looks up among its globals does not come this way.
+    Look-ups of its own code in its globals do not pass through here.
     """
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
-        if name in HOMES and not _asked_from_within(sys._getframe(1)):
+        if name in LUMIBOT_MODULES and not _looked_up_from_within(sys._getframe(1)):
             return in_place_of(value)
         return value
 
 
-def _asked_from_within(frame: FrameType | None) -> bool:
-    """Tell whether Lumibot or we ourselves are asking. The import system asks on behalf of who imports."""
+def _looked_up_from_within(frame: FrameType | None) -> bool:
+    """Return whether Lumibot or this package looks a name up; frames of the import system are skipped."""
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))
         if name.split(".")[0] != "importlib":
@@ -126,8 +116,8 @@ def _is_of(module: str, package: str) -> bool:
 def _change(module: ModuleType) -> None:
     """Change one of Lumibot's modules, which is loaded, until `deactivate`."""
     if module.__name__ == _STRATEGIES:
-        running.follow_strategies(module._Strategy)
-        for name in HOMES:
+        lifecycle.follow_strategies(module._Strategy)
+        for name in LUMIBOT_MODULES:
             if _is_taken(vars(module).get(name)):
                 _set(module, name, _ours_later(name))
     elif type(module) is ModuleType:
@@ -141,7 +131,7 @@ def _ours_later(name: str) -> Any:
 
 
 def _set(module: ModuleType, name: str, value: Any) -> None:
-    """Set a global until `deactivate`; if somebody else sets it meanwhile, theirs stays."""
+    """Set a global until `deactivate`; if other code sets it in the meantime, that value stays."""
     names = _names_of(module)
     before = names[name]
     names[name] = value
@@ -154,7 +144,7 @@ def _set(module: ModuleType, name: str, value: Any) -> None:
 
 
 class _Finder(MetaPathFinder):
-    """Finds Lumibot's modules where they are, and has them changed when they are loaded."""
+    """Finds Lumibot's modules as usual, and changes them when they are loaded."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -177,11 +167,11 @@ class _Loader(SourceFileLoader):
 _FINDER = _Finder()
 
 
-# -- modules that took a name before --------------------------------------------------------------------------
+# -- modules that imported a name before --------------------------------------------------------------------------
 
 
 def _change_globals(module: ModuleType) -> None:
-    """Put our classes where a module that is neither Lumibot's nor ours has Lumibot's."""
+    """Replace Lumibot's classes by ours in a module that is neither Lumibot's nor ours."""
     names = _names_of(module)
     name = str(names.get("__name__"))
     if _is_of(name, "lumibot") or _is_of(name, _OURS):
@@ -192,6 +182,6 @@ def _change_globals(module: ModuleType) -> None:
 
 
 def _names_of(module: ModuleType) -> dict[str, Any]:
-    """Return a module's names. To ask the module itself would load it if it is one that loads when it is needed."""
+    """Return a module's names, without an attribute access that would load a lazy module."""
     names: dict[str, Any] = object.__getattribute__(module, "__dict__")
     return names

@@ -1,4 +1,4 @@
-"""Settings that hold for a whole process, whatever an `.env.local` says."""
+"""Environment variables that stay set for a whole process, even if an `.env.local` sets them differently."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dotenv.main import DotEnv
 
 
 def hold_settings(settings: Mapping[str, str]) -> None:
-    """Put settings in the environment, and again whenever a file of settings was loaded over it.
+    """Set environment variables, and set them again whenever a `.env` file has been loaded over them.
 
-    Lumibot loads `.env.local` over the environment when it is imported, and reads some of it in the same breath.
+    Lumibot loads `.env.local` over the environment when it is imported, and reads some of it right afterwards.
     """
     load = DotEnv.set_as_environment_variables
 

@@ -1,4 +1,4 @@
-"""Runs a person's script as `python script.py` does, in a process that is given over to it."""
+"""Runs a user's script as `python script.py` does, in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 class NoScriptError(Exception):
-    """There is nothing to run under that name; the message says why."""
+    """There is no such script or module; the message says why."""
 
 
 def run_script(path: str | os.PathLike[str], arguments: Sequence[str]) -> None:
-    """Run a script as `python path arguments...` does; whether our sources are active is the caller's business.
+    """Run a script as `python path arguments...` does. The caller decides whether our sources are active.
 
-    A folder or an archive is run by its `__main__.py`. `sys.argv`, `sys.path[0]` and the module `__main__` are the
-    script's from here on. Raises what the script raises, `SystemExit` included; `SyntaxError` for what is no Python,
-    `NoScriptError` for what cannot be read.
+    A folder or an archive is run by its `__main__.py`. `sys.argv`, `sys.path[0]` and the module `__main__` become the
+    script's. Raises what the script raises, `SystemExit` included; `SyntaxError` if it is not valid Python,
+    `NoScriptError` if it cannot be read.
     """
     given = os.fspath(path)
     file = os.path.join(Path.cwd(), given)  # noqa: PTH118 - not made shorter, as Python does not either
@@ -44,7 +44,7 @@ def run_script(path: str | os.PathLike[str], arguments: Sequence[str]) -> None:
 def run_module(name: str, arguments: Sequence[str]) -> None:
     """Run a module as `python -m name arguments...` does, a package by its `__main__`; otherwise as `run_script`.
 
-    Raises `NoScriptError` for a module that there is not.
+    Raises `NoScriptError` if there is no such module.
     """
     folder = str(Path.cwd())
     sys.argv[:] = ["-m", *arguments]
@@ -62,9 +62,9 @@ def run_module(name: str, arguments: Sequence[str]) -> None:
 
 
 def file_of_module(name: str) -> Path | None:
-    """Return the file that `python -m name` runs; None if that cannot be known without importing anything.
+    """Return the file that `python -m name` runs; None if only an import would tell.
 
-    Raises `NoScriptError` for a module that there is not.
+    Raises `NoScriptError` if there is no such module.
     """
     try:
         found = _spec_of(name)
@@ -76,7 +76,7 @@ def file_of_module(name: str) -> Path | None:
 
 
 def _spec_of(name: str) -> ModuleSpec:
-    """Return what there is to know of a module without importing the packages that it is in."""
+    """Return the spec of a module without importing the packages that it is in."""
     package, _, last = name.rpartition(".")
     folders: Sequence[str] | None = [str(Path.cwd()), *sys.path]
     if package:
@@ -85,14 +85,14 @@ def _spec_of(name: str) -> ModuleSpec:
         raise NoScriptError(f"no module named {name}")
     found = PathFinder.find_spec(name, folders)
     if found is None and not package:
-        found = find_spec(name)  # by what else there is to find modules
+        found = find_spec(name)  # by the other finders
     if found is None:
         raise NoScriptError(f"no module named {name}")
     return found
 
 
 def traceback_of_script(error: BaseException) -> TracebackType | None:
-    """Return the part of an error's traceback that begins in the script; None if it never got there."""
+    """Return the part of an error's traceback that begins in the script; None if no part is in it."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         traceback = traceback.tb_next
@@ -100,7 +100,7 @@ def traceback_of_script(error: BaseException) -> TracebackType | None:
 
 
 def _run_as_main(code: CodeType, names: Mapping[str, Any], argv: Sequence[str], folder: str) -> None:
-    """Run code as the module `__main__` of this process, whose modules are looked for in a folder first."""
+    """Run code as the module `__main__` of this process, with a folder first in the search path."""
     main = ModuleType("__main__")
     vars(main).update(names, __builtins__=builtins)
     if sys.version_info < (3, 14):
@@ -138,6 +138,6 @@ def _code_of(file: str, given: str) -> CodeType:
 
 
 def _search_first(folder: str) -> None:
-    """Have modules looked for in a folder first, in place of the one that Python put there for us."""
+    """Put a folder first in the search path, in place of the one that Python put there for us."""
     if not getattr(sys.flags, "safe_path", False):
         sys.path[0] = folder

@@ -1,48 +1,46 @@
-"""Lumibot data sources on the store. Names load on first use."""
+"""The data sources of this package, under the names of Lumibot's. Names are imported when they are first used.
+
+A source that does not fit the installed release of Lumibot is replaced by Lumibot's own class, with one warning.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from lumibot_duckdb.sources.alpaca.source import AlpacaBacktesting
-    from lumibot_duckdb.sources.ccxt.source import CcxtBacktesting, CcxtBacktestingData
-    from lumibot_duckdb.sources.custom.source import ProviderDataBacktesting
-    from lumibot_duckdb.sources.own_bars.source import PandasDataBacktesting
-    from lumibot_duckdb.sources.polygon.source import PolygonDataBacktesting
-    from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
-    from lumibot_duckdb.sources.yahoo.source import YahooData, YahooDataBacktesting
-    from lumibot_duckdb.windows.windowed_data import WindowedData
+from lumibot_duckdb.sources.registry import CLASSES
 
-__all__ = [
-    "AlpacaBacktesting",
-    "CcxtBacktesting",
-    "CcxtBacktestingData",
-    "EnhancedDataSourceBacktesting",
-    "PandasDataBacktesting",
-    "PolygonDataBacktesting",
-    "ProviderDataBacktesting",
-    "WindowedData",
-    "YahooData",
-    "YahooDataBacktesting",
-]
+if TYPE_CHECKING:  # for editors and type checkers, which do not run `__getattr__`
+    from lumibot_duckdb.sources.alpaca.source import AlpacaBacktesting as AlpacaBacktesting
+    from lumibot_duckdb.sources.ccxt.source import CcxtBacktesting as CcxtBacktesting
+    from lumibot_duckdb.sources.ccxt.source import CcxtBacktestingData as CcxtBacktestingData
+    from lumibot_duckdb.sources.custom.source import ProviderDataBacktesting as ProviderDataBacktesting
+    from lumibot_duckdb.sources.own_bars.source import PandasDataBacktesting as PandasDataBacktesting
+    from lumibot_duckdb.sources.polygon.source import PolygonDataBacktesting as PolygonDataBacktesting
+    from lumibot_duckdb.sources.shared.enhanced_data_source import (
+        EnhancedDataSourceBacktesting as EnhancedDataSourceBacktesting,
+    )
+    from lumibot_duckdb.sources.yahoo.source import YahooData as YahooData
+    from lumibot_duckdb.sources.yahoo.source import YahooDataBacktesting as YahooDataBacktesting
+    from lumibot_duckdb.windows.windowed_data import WindowedData as WindowedData
 
-_HOME = {
-    "AlpacaBacktesting": "sources.alpaca.source",
-    "CcxtBacktesting": "sources.ccxt.source",
-    "CcxtBacktestingData": "sources.ccxt.source",
-    "EnhancedDataSourceBacktesting": "sources.shared.enhanced_data_source",
-    "PandasDataBacktesting": "sources.own_bars.source",
-    "PolygonDataBacktesting": "sources.polygon.source",
-    "ProviderDataBacktesting": "sources.custom.source",
-    "WindowedData": "windows.windowed_data",
-    "YahooData": "sources.yahoo.source",
-    "YahooDataBacktesting": "sources.yahoo.source",
+_WITHOUT_COUNTERPART = {
+    "EnhancedDataSourceBacktesting": "lumibot_duckdb.sources.shared.enhanced_data_source",
+    "ProviderDataBacktesting": "lumibot_duckdb.sources.custom.source",
+    "WindowedData": "lumibot_duckdb.windows.windowed_data",
 }
+"""Public classes that take the place of none of Lumibot's, with their modules."""
+
+__all__ = sorted([*CLASSES, *_WITHOUT_COUNTERPART])
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"lumibot_duckdb.{_HOME[name]}"), name)
+    if name in CLASSES:
+        return import_module("lumibot_duckdb.sources.shared.compatibility").class_that_fits(name)
+    if name in _WITHOUT_COUNTERPART:
+        return getattr(import_module(_WITHOUT_COUNTERPART[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -15,6 +15,7 @@ from lumibot_duckdb.cli.interrupts import Interrupts
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.settings import settings
 from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.sources.registry import SOURCES, sources_with_cache
 
 if TYPE_CHECKING:
     from lumibot_duckdb.migration.plan import Plan
@@ -99,14 +100,13 @@ def _run_plan(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namesp
 @contextmanager
 def _keys_in_environment() -> Iterator[None]:
     """Let readers find the keys of `.env` where they look for keys, and nobody afterwards."""
-    from lumibot_duckdb.sources.alpaca.old_cache.shared_bars import KEYS
-
-    known, before = settings(), {name: os.environ[name] for name in KEYS if name in os.environ}
-    os.environ.update({name: known[name] for name in KEYS if name in known})
+    names = [name for spec in SOURCES.values() for name in spec.cache_keys]
+    known, before = settings(), {name: os.environ[name] for name in names if name in os.environ}
+    os.environ.update({name: known[name] for name in names if name in known})
     try:
         yield
     finally:
-        for name in KEYS:
+        for name in names:
             os.environ.pop(name, None)
         os.environ.update(before)
 
@@ -136,11 +136,10 @@ def _refuse_neighbour(plan: Plan) -> None:
 
 
 def _sources(text: str) -> set[str]:
-    from lumibot_duckdb.migration.plan import sources
-
+    known = sources_with_cache()
     named = {part.strip().lower() for part in text.split(",") if part.strip()}
-    if not named or named - set(sources()):
-        raise CommandError(f"--only {text} names what is none of {', '.join(sources())}")
+    if not named or named - set(known):
+        raise CommandError(f"--only {text} names what is none of {', '.join(known)}")
     return named
 
 

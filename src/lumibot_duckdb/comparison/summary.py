@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import median
 
-from lumibot_duckdb.activation.activation import HOMES
+from lumibot_duckdb.activation.activation import LUMIBOT_MODULES
 from lumibot_duckdb.comparison.comparison import Result
 from lumibot_duckdb.comparison.differences import Comparison, Difference
 from lumibot_duckdb.comparison.meters import PHASES, Costs
@@ -140,7 +140,7 @@ def _why_uncovered(source: str) -> str:
     module, _, name = source.rpartition(".")
     if module.startswith("lumibot_duckdb."):
         return f"ran on Lumibot's storage on both sides, since {USE_DUCKDB}=false or use_duckdb=False says so."
-    if HOMES.get(name) == module:
+    if LUMIBOT_MODULES.get(name) == module:
         return (
             "was Lumibot's own class on both sides, since the script called deactivate() or had it from Lumibot itself."
         )

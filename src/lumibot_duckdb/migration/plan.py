@@ -1,4 +1,4 @@
-"""What a migration would do: which files of a cache folder are brought in, and what is left alone and why."""
+"""What a migration would do: which files of a cache folder it imports, and which it leaves alone and why."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lumibot_duckdb.migration.readers import READERS
+from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
 from lumibot_duckdb.storage.api import AssetKey
 
@@ -27,13 +27,12 @@ _NOT_REPLACED = {
 _UNKNOWN = "not a cache that this command knows"
 _NOT_OF_THE_SOURCE = "not named as files of this cache are"
 _STORE = "duckdb"
-_SOURCES_OF = {"bars": "alpaca"}
-"""Sources whose folder has another name."""
+_SOURCE_OF_FOLDER = {folder: spec.name for spec in SOURCES.values() for folder in spec.cache_folders}
 
 
 @dataclass(frozen=True)
 class PlannedFiles:
-    """The files of one kind, in the order in which they are brought in."""
+    """The files of one kind, in the order in which they are imported."""
 
     reader: CacheReader
     files: tuple[Path, ...]
@@ -49,7 +48,7 @@ class PlannedFiles:
 class LeftAlone:
     """Files in a folder of the cache that are not touched, and why; `examples` names some of them.
 
-    `unknown` says that there may be some which would be brought in, since the folder cannot be looked into.
+    `unknown` says that the folder cannot be read, so that it may have files to import.
     """
 
     where: str
@@ -70,7 +69,7 @@ class Plan:
 
     @property
     def files(self) -> int:
-        """How many files would be brought in."""
+        """How many files would be imported."""
         return sum(len(kind.files) for kind in self.kinds)
 
     @property
@@ -79,16 +78,11 @@ class Plan:
         return sum(kind.bytes for kind in self.kinds)
 
 
-def sources() -> tuple[str, ...]:
-    """Return the sources whose caches can be brought in."""
-    return tuple(dict.fromkeys(reader.source() for reader in READERS))
-
-
 def cached_files(folder: Path) -> Iterator[Path]:
-    """Yield the files that would be brought in if a folder were Lumibot's cache folder."""
-    for reader in READERS:
+    """Yield the files that would be imported if a folder were Lumibot's cache folder."""
+    for _, reader_class in _readers():
         with suppress(OSError):
-            yield from reader(folder).files()
+            yield from reader_class(folder).files()
 
 
 def plan_of(
@@ -98,13 +92,17 @@ def plan_of(
     *,
     assets: Sequence[AssetKey] = (),
 ) -> Plan:
-    """Return the plan for a cache folder, of some sources only if they are named. The folder of `store` is left out.
+    """Return the plan for a cache folder.
 
-    `assets` are for files whose names do not tell what they hold; see `CacheReader`.
+    Parameters:
+        folder: Lumibot's cache folder.
+        only: the sources whose files are imported; None for all.
+        store: the store, whose own folder is left out.
+        assets: what may be in files whose names do not say so; see `CacheReader`.
     """
     kinds, claimed, others = [], set(), set()
     closed: list[OSError] = []
-    for reader_class in READERS:
+    for source, reader_class in _readers():
         reader = reader_class(folder, assets)
         try:
             files = tuple(file for file in reader.files() if file != store)
@@ -112,7 +110,7 @@ def plan_of(
         except OSError as error:
             closed.append(error)
             continue
-        if only is not None and reader.source() not in only:
+        if only is not None and source not in only:
             others |= theirs
             continue
         claimed |= theirs
@@ -121,6 +119,13 @@ def plan_of(
     left_alone = [*_left_alone(folder, claimed, others, store, closed)]
     left_alone += [found for error in closed if (found := _closed(error, folder, only)) is not None]
     return Plan(folder, tuple(kinds), tuple(dict.fromkeys(left_alone)))
+
+
+def _readers() -> Iterator[tuple[str, type[CacheReader]]]:
+    """Yield all readers with the sources that they belong to, in the order in which their files are imported."""
+    for name, spec in SOURCES.items():
+        for reader_class in spec.load_cache_readers():
+            yield name, reader_class
 
 
 def _left_alone(
@@ -142,7 +147,7 @@ def _left_alone(
 
 
 def _is_of_the_store(entry: Path, store: Path | None) -> bool:
-    """Tell whether something in the cache folder is the store's: its folder, itself, or what lies beside it."""
+    """Return whether something in the cache folder is the store, its folder, or a file beside it."""
     return entry.name == _STORE or (
         store is not None and (entry in (store, store.parent) or str(entry).startswith(f"{store}."))
     )
@@ -154,18 +159,18 @@ def _as_left_alone(where: str, folder: Path, files: Sequence[Path], reason: str,
 
 
 def _closed(error: OSError, folder: Path, only: Collection[str] | None) -> LeftAlone | None:
-    """Return that a folder (or file) of a cache cannot be looked into; None if it is gone by now."""
+    """Return a folder (or file) of a cache that cannot be read; None if it has been deleted in the meantime."""
     if isinstance(error, FileNotFoundError):
         return None
     name = Path(error.filename).relative_to(folder).as_posix()
     top = name.split("/")[0]
-    asked_for = only is None or _SOURCES_OF.get(top, top) in only
+    asked_for = only is None or _SOURCE_OF_FOLDER.get(top, top) in only
     unknown = top not in _NOT_REPLACED and asked_for
     return LeftAlone(name, 0, 0, f"it cannot be looked into: {error.strerror}", unknown=unknown)
 
 
 def _size(file: Path) -> int:
-    """Return how many bytes a file has: none if it is gone by now."""
+    """Return the size of a file in bytes; 0 if it has been deleted in the meantime."""
     try:
         return file.stat().st_size
     except OSError:
@@ -173,7 +178,7 @@ def _size(file: Path) -> int:
 
 
 def _files_below(entry: Path, closed: list[OSError]) -> list[Path]:
-    """Return the files of a folder, and of the folders in it; links are not followed. What is shut goes to `closed`."""
+    """Return the files below a folder, without following links. Errors of unreadable folders go to `closed`."""
     if entry.is_symlink() or not os.path.isdir(entry):  # noqa: PTH112 (never raises)
         return [entry]
     tree = os.walk(entry, onerror=closed.append)

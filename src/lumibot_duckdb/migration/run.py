@@ -1,8 +1,8 @@
-"""Brings the files of a plan into a store, one at a time, and checks each against what the store gives back.
+"""Imports the files of a plan into a store, one at a time, and compares each with what the store then returns.
 
-What is in the store is never replaced, and the files are only read. Whatever is wrong with a file is its outcome; just
-trouble with the store itself ends the run. Each file is remembered in the store once it is verified, so that the next
-run goes on where this one ended.
+Stored bars are never replaced, and the files are only read. A problem with a file becomes its outcome; only a problem
+with the store itself ends the run. The store remembers each verified file, so the next run continues where this one
+ended.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from lumibot_duckdb.storage.errors import (
 )
 
 _UNFORESEEN = (duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError, duckdb.ProgrammingError)
-"""What DuckDB says of a statement and its values, and not of the store, the disk or the memory."""
+"""Errors of DuckDB about a statement and its values, not about the store, the disk or the memory."""
 
 _REASONS = (MigrationError, HistoryRestatedError, InvalidBarsError, InvalidRecordError, *_UNFORESEEN)
-"""What is a file's own, so that the run goes on."""
+"""Errors that concern one file, so that the run continues."""
 
 
 class Ending(Enum):
-    """What became of a file. The value is a word for it."""
+    """The result for a file, in words."""
 
     BROUGHT_IN = "brought in"
     ALREADY_HERE = "already here"
@@ -60,15 +60,15 @@ _ENDINGS: Mapping[type[Exception], Ending] = {
     HistoryRestatedError: Ending.CONFLICT,
     duckdb.Error: Ending.FAILED,
 }
-"""What is said of a file for which one of these is raised, the first that fits; it is unreadable for all others."""
+"""The result for a file that raises one of these, the first that matches; UNREADABLE for all others."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: `rows` it has that are in the store, `new` ones among them.
+    """The result for one file: how many of its `rows` are in the store, and how many of them are `new`.
 
-    `reason` says why it was not brought in, `left_out` what of it was not, and `damaged` that a part of that is damaged
-    or was refused. `kept` says why it was not deleted though that was asked for; `deleted` are the files that were.
+    `reason` says why it was not imported, `left_out` which parts were not, and `damaged` that one of those is damaged
+    or was refused. `kept` says why it was not deleted although that was requested; `deleted` names the deleted files.
     """
 
     file: Path
@@ -84,19 +84,19 @@ class Outcome:
 
 
 def migrated(plan: Plan, storage: DataStorageInterface, *, delete_verified: bool = False) -> Iterator[Outcome]:
-    """Bring in the files of a plan, and yield what became of each.
+    """Import the files of a plan, and yield the outcome of each.
 
-    With `delete_verified`, a file that the store gives back whole is deleted, with its companions. Raises storage
-    errors that are not a file's own: the store is held by others, the disk is full.
+    With `delete_verified`, a file that the store returns in full is deleted, with its companions. Raises storage errors
+    that do not concern one file: another process holds the store, the disk is full.
     """
     for each in _imports(plan, storage):
         yield each.outcome(delete_verified=delete_verified)
 
 
 def foreseen(plan: Plan, storage: DataStorageInterface) -> Iterator[Outcome]:
-    """Read the files of a plan, and yield what would become of each, as far as it tells before another is in.
+    """Read the files of a plan, and yield the outcome that each would have, as if the others were not imported.
 
-    Files that the store has already are not read again. Writes nothing; so an outdated store is not asked.
+    Files that the store already has are not read again. Nothing is written, so an outdated store is not queried.
     """
     ask = not storage.is_outdated()
     for each in _imports(plan, storage):
@@ -108,14 +108,14 @@ def _imports(plan: Plan, storage: DataStorageInterface) -> Iterator[_Import]:
 
 
 def _contents(reader: CacheReader, file: Path) -> Sequence[CacheContent]:
-    """Return what a file holds. Raises `MigrationError` for whatever is wrong with it."""
+    """Return the contents of a file. Raises `MigrationError` for any problem with it."""
     try:
         return reader.read(file)
     except (MigrationError, StorageError):
         raise
     except OSError as error:
         raise _trouble_with_file(error) from None
-    except Exception as error:  # what a strange file does to the libraries that read it must not end the run
+    except Exception as error:  # an unexpected error of the libraries that read it must not end the run
         raise UnreadableFileError(f"it cannot be read: {type(error).__name__}: {error}") from error
 
 
@@ -126,7 +126,7 @@ def _trouble_with_file(error: OSError) -> MigrationError:
 
 
 def _is_text(path: str) -> bool:
-    """Tell whether a path is text that can be stored: names on a disk are bytes, and some are not UTF-8."""
+    """Return whether a path is text that can be stored: names on a disk are bytes, and some are not UTF-8."""
     try:
         return bool(path.encode())
     except UnicodeEncodeError:
@@ -134,7 +134,7 @@ def _is_text(path: str) -> bool:
 
 
 class _Import:
-    """One file on its way into the store."""
+    """The import of one file."""
 
     def __init__(self, folder: Path, reader: CacheReader, file: Path, storage: DataStorageInterface) -> None:
         self._folder = folder
@@ -143,7 +143,7 @@ class _Import:
         self._storage = storage
 
     def forecast(self, *, ask: bool) -> Outcome:
-        """Say what would become of the file; without `ask`, if the store had nothing of it."""
+        """Return the outcome that the file would have; without `ask`, if the store had none of it."""
         try:
             rows = self._rows_here(self._fingerprint())
             if rows is not None:
@@ -156,7 +156,7 @@ class _Import:
         return self._ended(Ending.BROUGHT_IN, contents, new=sum(content.rows for content in contents))
 
     def outcome(self, *, delete_verified: bool) -> Outcome:
-        """Bring the file in unless it is there already, and delete it if that is asked for and safe."""
+        """Import the file unless the store has it, and delete it if that is requested and safe."""
         try:
             fingerprint = self._fingerprint()
             rows = self._rows_here(fingerprint)
@@ -172,7 +172,7 @@ class _Import:
         return outcome
 
     def _rows_here(self, fingerprint: str) -> int | None:
-        """Return how many rows the file brought, if it did and the store has them still."""
+        """Return how many rows were imported from the file, if it was imported and the store still has them."""
         if not self._file.name.isprintable() or not _is_text(str(self._file.absolute())):
             raise UnreadableFileError("its path has characters that no name of Lumibot's has: rename it")
         return self._storage.migrated_files.rows(str(self._file.absolute()), fingerprint)
@@ -189,14 +189,14 @@ class _Import:
         outcome = self._ended(Ending.BROUGHT_IN, contents, new=new)
         only_here = tuple(told for each in contents if (told := each.only_in_file(self._storage)))
         outcome = replace(outcome, left_out=outcome.left_out + only_here)
-        # What was written to meanwhile is still to come, and what somebody should look at is told each time.
+        # A file that has changed since is to be read again, and damage is to be reported each time.
         if self._is_still(fingerprint) and not outcome.damaged:
             path, versions = str(self._file.absolute()), self._versions(contents)
             self._storage.migrated_files.remember(path, fingerprint, outcome.rows, versions)
         return outcome
 
     def _foreseen(self, contents: Sequence[CacheContent]) -> Outcome:
-        """Ask the store what it would make of what the file holds."""
+        """Return the outcome that the contents would have, by querying the store."""
         for content in contents:
             content.check(self._storage)
         new = sum(content.new_rows(self._storage) for content in contents)
@@ -207,7 +207,7 @@ class _Import:
         return self._ended(Ending.UNVERIFIED if difference else Ending.ALREADY_HERE, contents, reason=difference)
 
     def _tells_of_gaps(self, contents: Sequence[CacheContent]) -> bool:
-        """Tell whether there is an answer without bars that the store does not have."""
+        """Return whether there is an answer without bars that the store does not have."""
         return any(isinstance(content, CachedBars) and content.lacking(self._storage) for content in contents)
 
     def _difference(self, contents: Sequence[CacheContent]) -> str:
@@ -226,7 +226,7 @@ class _Import:
     # -- deleting --------------------------------------------------------------------------------------------
 
     def _deleted(self, outcome: Outcome, fingerprint: str) -> Outcome:
-        """Delete a file that was just verified, unless something speaks against it."""
+        """Delete a file that was just verified, unless there is a reason not to."""
         files = [self._file, *self._reader.companions_to_delete(self._file)]
         reason = self._against_deleting(files, outcome, fingerprint)
         if reason:
@@ -252,7 +252,7 @@ class _Import:
     # -- the file --------------------------------------------------------------------------------------------
 
     def _fingerprint(self) -> str:
-        """Return what tells one state of the file and its companions from another: names, sizes, times of change."""
+        """Return names, sizes and modification times of the file and its companions."""
         try:
             files = (self._file, *sorted(self._reader.companions(self._file)))
             states = [(file.name, file.stat()) for file in files]
@@ -261,7 +261,7 @@ class _Import:
         return "; ".join(f"{name}: {state.st_size} bytes, {state.st_mtime_ns}" for name, state in states)
 
     def _is_still(self, fingerprint: str) -> bool:
-        """Tell whether the file is as it was."""
+        """Return whether the file is unchanged."""
         try:
             return self._fingerprint() == fingerprint
         except MigrationError:
@@ -270,7 +270,7 @@ class _Import:
     # -- its outcome -----------------------------------------------------------------------------------------
 
     def _refused(self, error: Exception) -> Outcome:
-        """Return the outcome of a file that was not brought in."""
+        """Return the outcome of a file that was not imported."""
         ending = next((ending for kind, ending in _ENDINGS.items() if isinstance(error, kind)), Ending.UNREADABLE)
         said = str(error)
         if ending is Ending.FAILED:

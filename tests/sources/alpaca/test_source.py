@@ -145,12 +145,12 @@ def test_refresh_asks_once_more_and_changes_what_differs(
 ) -> None:
     with source(tmp_path, server, 4, 8) as made:
         made.get_last_price(SPY)
-        version = made._series.popitem()[1].pin.version_id
+        version = made._downloads.series.popitem()[1].pin.version_id
     new(server)
     with source(tmp_path, server, 4, 8, refresh_cache=True) as made:
         for _ in range(3):
             made.get_last_price(SPY)
-        assert made._series.popitem()[1].pin.version_id == version, "nothing had changed"
+        assert made._downloads.series.popitem()[1].pin.version_id == version, "nothing had changed"
     assert len(new(server)) == 1
     server.serve("stock", "SPY", bars * 2)
     with source(tmp_path, server, 4, 8, refresh_cache=True) as made:

@@ -1,17 +1,11 @@
-"""Stands in for the providers in this process: their official clients answer from the store, and reach no network.
+"""The providers, answered from the store: in this process, their official clients reach no network.
 
-Lumibot's own classes then fill caches of their own as if they had asked the provider, and both sides of a comparison
-are on the same bars. Each client is replaced at the lowest level at which the store has what is exchanged there:
+Lumibot's own classes then fill caches of their own as if they had queried the provider, so both sides of a comparison
+have the same bars. Each client is replaced at the lowest level at which the store has what is exchanged there; the
+`stand_in` module of each source does so.
 
-- Polygon: where the client keeps its connection pool. JSON in Polygon's protocol, so that pages, types and dtypes are
-  the client's own work.
-- Alpaca: where all of the clients send one request and decode its JSON.
-- Yahoo: `Ticker.history` and a ticker's info. What the store holds is what `history` gave; charts of Yahoo's would have
-  to be computed back from that.
-- ccxt: `load_markets` and `fetch_ohlcv`. Each of its exchanges has a protocol of its own, and ccxt hides it there.
-
-Our own sources read the store as it stood when this began, ask for nothing and write nothing: what a stand-in answers
-is never taken for something that a provider said.
+Our own sources read the store as it stood when this began, and neither request nor write anything: an answer of a
+stand-in is never stored as a provider's.
 """
 
 from __future__ import annotations
@@ -19,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
+from importlib import import_module
 
+from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers, Unanswered
 from lumibot_duckdb.storage.api import DataStorageInterface
 
@@ -32,9 +28,13 @@ _notes = Unanswered()
 def serve_from_store(storage: DataStorageInterface, *, as_of: datetime | None = None) -> None:
     """Let the clients of this process answer from a store, for as long as it runs.
 
-    History is read as it stood at `as_of` (tz-aware; default: now), so that two processes that are given the same
-    moment have the same, whatever others write meanwhile. Call it before a strategy's source is made. Keys that
-    Lumibot's classes insist on are set to a placeholder where there are none, and pauses between requests are left out.
+    Call it before a strategy's source is constructed. Keys that Lumibot's classes insist on are set to a placeholder
+    where there are none, and pauses between requests are left out.
+
+    Parameters:
+        storage: the store.
+        as_of: a tz-aware moment; None for now. History is read as it stood then, so two processes with the same moment
+            have the same history, whatever others write meanwhile.
     """
     global _notes
     _serving.close()
@@ -42,7 +42,7 @@ def serve_from_store(storage: DataStorageInterface, *, as_of: datetime | None = 
 
 
 def unanswered() -> list[str]:
-    """Return what the clients were asked for and the store does not have, a line for each series, with the ranges.
+    """Return the requests that the store could not answer: a line for each series, with the ranges.
 
     The clients were told that there is nothing. The list is empty when every answer was complete.
     """
@@ -51,18 +51,15 @@ def unanswered() -> list[str]:
 
 @contextmanager
 def served_from(storage: DataStorageInterface, *, as_of: datetime | None = None) -> Iterator[Unanswered]:
-    """Do what `serve_from_store` does for a while; give the notes of what could not be answered."""
+    """Do as `serve_from_store` until the context ends; yield the notes of what could not be answered."""
     # Late: the clients are slow to import, and Lumibot must have read the environment before it is changed.
-    from lumibot_duckdb.comparison.stored_provider import conditions
-    from lumibot_duckdb.sources.alpaca import stand_in as alpaca
-    from lumibot_duckdb.sources.ccxt import stand_in as ccxt
-    from lumibot_duckdb.sources.polygon import stand_in as polygon
-    from lumibot_duckdb.sources.yahoo import stand_in as yahoo
+    from lumibot_duckdb.comparison.stored_provider.conditions import conditions_of_a_stored_provider
 
     notes = Unanswered()
     answers = StoredAnswers(storage, as_of or datetime.now(timezone.utc), notes)
+    stand_ins = [import_module(spec.stand_in) for spec in SOURCES.values() if spec.stand_in is not None]
     with ExitStack() as standing_in:
-        standing_in.enter_context(conditions.of_a_stored_provider(answers.as_of))
-        for provider in (polygon, yahoo, alpaca, ccxt):
-            standing_in.enter_context(provider.answering(answers))
+        standing_in.enter_context(conditions_of_a_stored_provider(answers.as_of))
+        for stand_in in stand_ins:
+            standing_in.enter_context(stand_in.answering(answers))
         yield notes

@@ -1,70 +1,39 @@
 """What a process needs, besides the clients, when the store stands in for the providers.
 
-No keys, since nobody looks at them; no pauses, since they are manners towards a provider; and time that stands still,
-so that our own sources take what is stored for all there is.
+Placeholders for missing keys, since nothing checks them, and a fixed moment as of which our own sources read, so that
+they take what is stored for all there is.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-import lumibot.credentials  # it must have seen the environment as it is: with a key in it, it would start a broker
-from lumibot.backtesting import AlpacaBacktesting as LumibotAlpacaBacktesting
-from lumibot.strategies import _strategy
-from lumibot.tools import ccxt_data_store, polygon_helper, yahoo_helper
+import lumibot.credentials  # noqa: F401 - it must have read the environment before: with a key in it, it starts a broker
 
-from lumibot_duckdb.sources.alpaca import chains as alpaca_chains
-from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
+from lumibot_duckdb.sources.registry import SOURCES
+from lumibot_duckdb.sources.shared.configuration import Configurable
 from lumibot_duckdb.sources.shared.replacing import replaced
-
-PLACEHOLDER = "no-key-is-needed-here"
-_POLYGON = "POLYGON_API_KEY"
-_ALPACA = ("ALPACA_API_KEY", "ALPACA_API_SECRET")
-_ALPACA_TOKEN = "ALPACA_OAUTH_TOKEN"
-_AS_MANY_AS_THERE_ARE = 10**9
-
-
-class _TimeWithoutPauses:
-    """The module `time`, but nobody sleeps."""
-
-    def sleep(self, seconds: float) -> None:
-        """Return at once."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(time, name)
+from lumibot_duckdb.sources.shared.stored_answers import PLACEHOLDER_KEY
 
 
 @contextmanager
-def of_a_stored_provider(as_of: datetime) -> Iterator[None]:
-    """Let sources be made without keys, do without pauses, and read our own ones as of a moment."""
-    unhurried = _TimeWithoutPauses()
+def conditions_of_a_stored_provider(as_of: datetime) -> Iterator[None]:
+    """Let sources be constructed without keys, and ours read as of a moment."""
     with ExitStack() as conditions:
         for name in _missing_keys():
             conditions.enter_context(_in_the_environment(name))
-        # Lumibot's modules have taken over what the environment said when they were imported.
-        for module in (lumibot.credentials, _strategy, polygon_helper):
-            if not getattr(module, _POLYGON):
-                conditions.enter_context(replaced(module, _POLYGON, PLACEHOLDER))
-        for module in (yahoo_helper, ccxt_data_store, polygon_helper):
-            conditions.enter_context(replaced(module, "time", unhurried))
-        requests_a_minute = "ALPACA_MAX_REQUESTS_PER_MINUTE"
-        conditions.enter_context(replaced(LumibotAlpacaBacktesting, requests_a_minute, _AS_MANY_AS_THERE_ARE))
-        conditions.enter_context(replaced(EnhancedDataSourceBacktesting, "everyones_as_of", as_of))
-        conditions.enter_context(replaced(alpaca_chains, "GOOD_FOR", timedelta.max))
+        conditions.enter_context(replaced(Configurable, "everyones_as_of", as_of))
         yield
 
 
 def _missing_keys() -> list[str]:
-    """Return which of the variables that Lumibot's sources insist on are not set."""
-    names = [_POLYGON]
-    if not (_is_set(_ALPACA_TOKEN) or all(map(_is_set, _ALPACA))):
-        names += _ALPACA
-    return [name for name in names if not _is_set(name)]
+    """Return the variables to set so that each source has one complete group of keys: the first, if none is."""
+    groups = [spec.credentials for spec in SOURCES.values() if spec.credentials]
+    chosen = [group for (group, *others) in groups if not any(all(map(_is_set, each)) for each in (group, *others))]
+    return [name for group in chosen for name in group if not _is_set(name)]
 
 
 def _is_set(name: str) -> bool:
@@ -74,7 +43,7 @@ def _is_set(name: str) -> bool:
 @contextmanager
 def _in_the_environment(name: str) -> Iterator[None]:
     before = os.environ.get(name)
-    os.environ[name] = PLACEHOLDER
+    os.environ[name] = PLACEHOLDER_KEY
     try:
         yield
     finally:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from lumibot_duckdb.sources.alpaca.client import AlpacaProvider, StockAction
 from lumibot_duckdb.sources.shared.errors import ProviderError
@@ -23,18 +22,18 @@ from lumibot_duckdb.storage.api import (
     SeriesInfo,
 )
 from lumibot_duckdb.storage.errors import HistoryRestatedError
+from lumibot_duckdb.storage.times import NEW_YORK
 
 logger = logging.getLogger(__name__)
 
 SOURCE = "alpaca"
 SPLIT, DIVIDEND = "split", "dividend"
+ADJUSTED, SPLIT_ADJUSTED = "all", "split"
 GIVEN_AT = "given_at"
 """What a write notes whose bars come from Lumibot's cache: when Alpaca had given them (ISO, UTC)."""
 
-RESTATES = {SPLIT: ("split", "all"), DIVIDEND: ("all",)}
-"""Which adjustments change with a kind of corporate action."""
-
-_NEW_YORK = ZoneInfo("America/New_York")
+RESTATES = {SPLIT: (SPLIT_ADJUSTED, ADJUSTED), DIVIDEND: (ADJUSTED,)}
+"""The adjustments whose prices a kind of corporate action changes."""
 
 
 class AdjustedHistory:
@@ -119,4 +118,4 @@ def _action(action: StockAction) -> CorporateAction:
 
 def _day(moment: datetime | None) -> date:
     """Return the day in New York of a moment, or today."""
-    return (datetime.now(_NEW_YORK) if moment is None else moment.astimezone(_NEW_YORK)).date()
+    return (datetime.now(NEW_YORK) if moment is None else moment.astimezone(NEW_YORK)).date()

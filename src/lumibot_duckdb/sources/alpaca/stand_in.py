@@ -19,6 +19,7 @@ from alpaca.common.rest import RESTClient
 from lumibot.backtesting import AlpacaBacktesting as LumibotAlpacaBacktesting
 from lumibot.backtesting import alpaca_backtesting
 
+from lumibot_duckdb.sources.alpaca import chains
 from lumibot_duckdb.sources.alpaca.chains import SOURCE
 from lumibot_duckdb.sources.shared.replacing import replaced
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers
@@ -30,6 +31,7 @@ _BARS = {"/v2/stocks/bars": "stock", "/v1beta3/crypto/us/bars": "crypto", "/v1be
 _CONTRACTS = "/v2/options/contracts"
 _SHORT = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v", "trade_count": "n", "vwap": "vw"}
 _BARS_A_PAGE = 10_000
+_AS_MANY_AS_THERE_ARE = 10**9
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 
 Query = Mapping[str, Any]
@@ -59,6 +61,8 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
     with (
         replaced(RESTClient, "_one_request", one_request),
         replaced(alpaca_backtesting, "fetch_alpaca_bars", fetch_alpaca_bars),
+        replaced(LumibotAlpacaBacktesting, "ALPACA_MAX_REQUESTS_PER_MINUTE", _AS_MANY_AS_THERE_ARE),
+        replaced(chains, "GOOD_FOR", timedelta.max),
     ):
         yield
 

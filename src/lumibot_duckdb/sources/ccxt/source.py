@@ -1,4 +1,4 @@
-"""`CcxtBacktesting` on the store: Lumibot's source of crypto candles, downloading only what the store lacks."""
+"""`CcxtBacktesting` on the store: Lumibot's source of crypto candles, which downloads only what the store lacks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Unconnected(LumibotCcxtBacktestingData):  # type: ignore[misc]
-    """Lumibot's source with a constructor that asks no exchange for anything."""
+    """Lumibot's source with a constructor that sends no request."""
 
     def __init__(
         self,
@@ -36,18 +36,13 @@ class _Unconnected(LumibotCcxtBacktestingData):  # type: ignore[misc]
         exchange_id: str = "binance",
         **kwargs: Any,
     ) -> None:
-        limit = max_data_download_limit
-        if not self.use_duckdb:
-            given = {"max_data_download_limit": limit, "exchange_id": exchange_id, "auto_adjust": auto_adjust}
-            super().__init__(*args, **given, **kwargs)
-            return
         check_exchange(exchange_id)
         super(LumibotCcxtBacktestingData, self).__init__(*args, **kwargs)
         self.name = exchange_id
         self.auto_adjust = auto_adjust
         self._data_store: dict[str, Any] = {}
         self._download_start_dt_prebuffer = 300
-        self.cache_db = self._stored_candles(exchange_id, limit)
+        self.cache_db = self._stored_candles(exchange_id, max_data_download_limit)
 
     def _stored_candles(self, exchange_id: str, limit: int | None) -> Any:
         raise NotImplementedError
@@ -56,9 +51,8 @@ class _Unconnected(LumibotCcxtBacktestingData):  # type: ignore[misc]
 class CcxtBacktestingData(EnhancedDataSourceBacktesting, _Unconnected, metaclass=StandIn):
     """Drop-in for Lumibot's class of this name: minutes, hours and days of any exchange that ccxt knows.
 
-    Candles are downloaded when a strategy first needs them, kept in the store, and never asked for again. Prices and
-    volumes are rounded to three decimals as Lumibot's cache does; `using(..., exact_prices=True)` leaves them as they
-    are.
+    Candles are downloaded when a strategy first needs them, stored, and never downloaded again. Prices and volumes are
+    rounded to three decimals, as in Lumibot's cache, unless `using(..., exact_prices=True)` says otherwise.
     """
 
     @classmethod
@@ -70,9 +64,9 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, _Unconnected, metaclass
         as_of: datetime | None = None,
         max_memory: int | None = None,
     ) -> Any:
-        """Return the class to hand to `Strategy.backtest`, with settings of its own.
+        """Return the class to pass to `Strategy.backtest`, with settings of its own.
 
-        With `exact_prices`, strategies see prices and volumes as the exchange gave them; results then differ from
+        With `exact_prices`, strategies see the exchange's prices and volumes unrounded; results then differ from
         Lumibot's. The others are those of `EnhancedDataSourceBacktesting.using`.
         """
         return cls._configured(storage=storage, exact_prices=exact_prices, as_of=as_of, max_memory=max_memory)
@@ -139,7 +133,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, _Unconnected, metaclass
     # -- candles ---------------------------------------------------------------------------------------------
 
     def _served_by(self, asset: Any, quote: Any, timestep: str) -> tuple[FramedSeries, int] | None:
-        """Return the series that answers a request and the length of its candles (s); None: Lumibot's code answers."""
+        """Return the series that answers a request and the length of its candles (s); None if Lumibot's code does."""
         if not isinstance(self.cache_db, StoredCandles):
             return None
         symbol = _symbol_of(asset, quote)
@@ -157,7 +151,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, _Unconnected, metaclass
         return served
 
     def _touch(self, name: str, symbol: Any, timeframe: str) -> None:
-        """Put the candles of the whole backtest, and those that it may look back on, where Lumibot has its frame."""
+        """Put the candles of the backtest, and of the time before it, where Lumibot has its frame."""
         before = timedelta(seconds=SECONDS[timeframe] * self._download_start_dt_prebuffer)
         start, end = (self._to_utc_timezone(moment) for moment in (self.datetime_start, self.datetime_end))
         found = self.cache_db.candles(symbol, timeframe, start - before, end)
@@ -166,7 +160,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, _Unconnected, metaclass
         view, numbers = found
         shape = Shape(COLUMNS, STORED, numbers.bars_with_returns, look_back=1, index=_local_index)
         self._data_store[name] = frame_of_bars(view, shape, self.budget)
-        # All candles were read for this, once; DuckDB would keep them in memory while the file is open.
+        # This read all candles once; DuckDB would keep them in memory while the file is open.
         self.storage.close()
 
 
@@ -178,7 +172,7 @@ class CcxtBacktesting(CcxtBacktestingData, LumibotCcxtBacktesting, metaclass=Sta
 
 
 def _symbol_of(asset: Any, quote: Any) -> Any:
-    """Return what Lumibot calls a market: a text, or the asset itself where it comes without a quote."""
+    """Return Lumibot's name of a market: a text, or the asset itself if it has no quote."""
     if isinstance(asset, tuple):
         return f"{asset[0].symbol.upper()}/{asset[1].symbol.upper()}"
     return asset if quote is None else f"{asset.symbol.upper()}/{quote.symbol.upper()}"

@@ -10,11 +10,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 import ccxt  # type: ignore[import-untyped]
+from lumibot.tools import ccxt_data_store
 from lumibot.tools.ccxt_data_store import CcxtCacheDB
 
 from lumibot_duckdb.sources.ccxt.cache_emulation import SOURCE, TIMEFRAMES, asset_of
 from lumibot_duckdb.sources.ccxt.client import COLUMNS, SECONDS
-from lumibot_duckdb.sources.shared.replacing import replaced
+from lumibot_duckdb.sources.shared.replacing import replaced, without_pauses
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 
@@ -48,6 +49,7 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
     with (
         replaced(ccxt.Exchange, "__init__", make),
         replaced(CcxtCacheDB, "_get_barset_from_api", download_until),
+        without_pauses(ccxt_data_store),
     ):
         yield
 

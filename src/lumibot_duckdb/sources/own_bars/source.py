@@ -1,96 +1,30 @@
-"""`PandasDataBacktesting` on the store: for people who bring their own bars."""
+"""`PandasDataBacktesting` on the store: for users with their own bars."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 from lumibot.backtesting import PandasDataBacktesting as LumibotPandasDataBacktesting
-from lumibot.entities import Asset, Data
-from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
-from lumibot_duckdb.sources.own_bars.assets import assets_of, to_lumibot
+from lumibot_duckdb.sources.own_bars.selection import SelectsSeries
+from lumibot_duckdb.sources.shared.class_substitution import StandIn
 from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
-from lumibot_duckdb.storage.api import AssetLike, DataStorageInterface, SeriesPin
 from lumibot_duckdb.windows.trading_index import session_minutes
 from lumibot_duckdb.windows.windowed_data import WindowedData
 
 
-class PandasDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting):  # type: ignore[misc]
+class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, LumibotPandasDataBacktesting, metaclass=StandIn):  # type: ignore[misc]
     """Drop-in for Lumibot's class of this name. `using` names stored series; `pandas_data` works as in Lumibot."""
-
-    @classmethod
-    def using(
-        cls,
-        storage: DataStorageInterface | str | Path | None = None,
-        *,
-        source: str | None = None,
-        assets: Mapping[str, Sequence[AssetLike] | AssetLike] | Sequence[AssetLike] | AssetLike | None = None,
-        timestep: str = "minute",
-        adjustment: str | None = None,
-        as_of: datetime | None = None,
-        max_memory: int | None = None,
-    ) -> type[PandasDataBacktesting]:
-        """Return the class to hand to `Strategy.backtest`, reading the named series from a store.
-
-        `storage` is a storage or the path of one (default: the default store). `source` names where the bars came from;
-        it may be left out while the store has them from one source only. `assets` default to every series of the
-        source at `timestep` ("minute", "hour" or "day"); a mapping such as `{"yahoo": ["SPY"], "ccxt": [(btc, usdt)]}`
-        takes assets from several sources. `as_of` reads history as it stood at that moment. `max_memory` bounds, in
-        bytes, what the backtest holds of all series together.
-
-        A class, since what is passed to `Strategy.backtest` as keywords becomes a strategy parameter as well.
-        """
-        unit = parse_timestep_qty_and_unit(timestep)[1]
-        if unit not in ("minute", "hour", "day"):
-            raise ValueError(f"timestep must be 'minute', 'hour' or 'day', not {timestep!r}")
-        if isinstance(assets, Mapping) and source is not None:
-            raise ValueError(f"assets names a source for each asset already; leave source={source!r} out")
-        wanted = assets if isinstance(assets, Mapping) else {source: assets}
-        return cls._configured(
-            storage=storage,
-            wanted=tuple((each, None if some is None else _listed(some)) for each, some in wanted.items()),
-            timestep=timestep,
-            adjustment=adjustment,
-            as_of=as_of,
-            max_memory=max_memory,
-        )
 
     def __init__(self, *args: Any, pandas_data: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, pandas_data=pandas_data, **kwargs)
         if self.settings:
-            self._take_stored_series()
-
-    def _take_stored_series(self) -> None:
-        unit = parse_timestep_qty_and_unit(self.settings["timestep"])[1]
-        for asset, quote, pin in self._pins():
-            data: Data = (
-                self.windowed(pin, asset, quote, unit)
-                if self.use_duckdb
-                else Data(asset, self.storage.read_pandas(pin), timestep=unit, quote=quote)
-            )
-            self.pandas_data[(asset, quote)] = data
-
-    def _pins(self) -> list[tuple[Asset, Asset, SeriesPin]]:
-        timestep, adjustment = self.settings["timestep"], self.settings["adjustment"]
-        wanted: Sequence[tuple[str | None, Sequence[AssetLike] | None]] = self.settings["wanted"]
-        pins: dict[tuple[Asset, Asset], SeriesPin] = {}
-        for source, assets in wanted:
-            for asset_like in assets_of(self.storage, source, timestep) if assets is None else assets:
-                pin = self.storage.pin(
-                    asset_like, timeframe=timestep, source=source, adjustment=adjustment, as_of=self.as_of
-                )
-                both = to_lumibot(asset_like, pin.key.asset)
-                if pins.setdefault(both, pin).key != pin.key:
-                    raise ValueError(
-                        f"{pins[both].key.label()} and {pin.key.label()} are one asset to Lumibot: a backtest can hold "
-                        "it from one of them only, so name assets and sources such that it comes once"
-                    )
-        return [(asset, quote, pin) for (asset, quote), pin in pins.items()]
+            unit = self.unit()
+            for asset, quote, pin in self.selected(self.storage, self.as_of):
+                self.pandas_data[asset, quote] = self.windowed(pin, asset, quote, unit)
 
     def update_date_index(self) -> pd.DatetimeIndex:
         """Merge the bar times of all series as Lumibot does, from an outline of each that merges to the same."""
@@ -101,25 +35,18 @@ class PandasDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting): 
             else data
             for key, data in self._data_store.items()
         }
-        stand_in = SimpleNamespace(
+        outlined = SimpleNamespace(
             _data_store=outlines,
             _timestep=self._timestep,
             datetime_start=self.datetime_start,
             datetime_end=self.datetime_end,
         )
-        merged: pd.DatetimeIndex = LumibotPandasDataBacktesting.update_date_index(stand_in)
+        merged: pd.DatetimeIndex = LumibotPandasDataBacktesting.update_date_index(outlined)
         return merged
 
     def clean_trading_times(self, dt_index: pd.DatetimeIndex, pcal: pd.DataFrame) -> pd.DatetimeIndex:
         """Fill the minutes of each day as Lumibot does, without a row of a frame for each minute of the year."""
-        if not self.use_duckdb or self._timestep != "minute" or len(dt_index) == 0:
+        if self._timestep != "minute" or len(dt_index) == 0:
             cleaned: pd.DatetimeIndex = super().clean_trading_times(dt_index, pcal)
             return cleaned
         return session_minutes(dt_index, pcal, pd.Timestamp(self.datetime_end))
-
-
-def _listed(assets: Sequence[AssetLike] | AssetLike) -> tuple[AssetLike, ...]:
-    """Return assets as a tuple, also where just one is named; a pair is one asset and its quote."""
-    if isinstance(assets, (str, tuple)) or not isinstance(assets, Sequence):
-        return (assets,)
-    return tuple(assets)

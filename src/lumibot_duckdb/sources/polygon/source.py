@@ -1,4 +1,4 @@
-"""`PolygonDataBacktesting` on the store: Lumibot's Polygon source, downloading what the store lacks, and only that."""
+"""`PolygonDataBacktesting` on the store: Lumibot's Polygon source, which downloads only what the store lacks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lumibot.tools import polygon_helper
 
 from lumibot_duckdb.sources.polygon.cache_emulation import CachedSeries, zone_ticker
 from lumibot_duckdb.sources.polygon.chains import PolygonChains
-from lumibot_duckdb.sources.polygon.client import PolygonProvider, StockSplit
+from lumibot_duckdb.sources.polygon.client import PolygonProvider
 from lumibot_duckdb.sources.polygon.metadata import (
     SOURCE,
     SPLIT_ADJUSTED,
@@ -27,7 +27,7 @@ from lumibot_duckdb.sources.polygon.metadata import (
     adjusted_as_of,
     whole_numbers,
 )
-from lumibot_duckdb.sources.provider import BarRequest
+from lumibot_duckdb.sources.provider import BarRequest, StockSplit
 from lumibot_duckdb.sources.shared.class_substitution import StandIn
 from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
 from lumibot_duckdb.sources.shared.days import DaySpan
@@ -42,7 +42,7 @@ from lumibot_duckdb.windows.windowed_data import WindowedData
 logger = logging.getLogger(__name__)
 
 START_BUFFER = timedelta(days=5)
-"""How much earlier than needed Lumibot begins its downloads, for what trades rarely."""
+"""How much earlier than needed Lumibot begins its downloads, for assets that trade rarely."""
 
 _SPLIT = (Asset.AssetType.STOCK, Asset.AssetType.OPTION)
 _FINER = {"minute": (), "hour": ("minute",), "day": ("minute", "hour")}
@@ -51,7 +51,7 @@ _FINER = {"minute": (), "hour": ("minute",), "day": ("minute", "hour")}
 class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting, metaclass=StandIn):  # type: ignore[misc]
     """Drop-in for Lumibot's class of this name, for stocks, options, crypto, forex and indices.
 
-    Bars are downloaded when a strategy first needs them, kept in the store, and never asked for again. `max_memory`
+    Bars are downloaded when a strategy first needs them, stored, and never downloaded again. `max_memory`
     bounds, in bytes, what the windows of all assets hold together.
     """
 
@@ -63,7 +63,6 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         api_key: str | None = None,
         max_memory: int | str | None = None,
         *,
-        use_duckdb: bool = True,
         storage: DataStorageInterface | str | Path | None = None,
         **kwargs: Any,
     ) -> None:
@@ -73,7 +72,6 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
             pandas_data=pandas_data,
             api_key=api_key,
             max_memory=max_memory,
-            use_duckdb=use_duckdb,
             storage=storage,
             **kwargs,
         )
@@ -104,18 +102,15 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         exchange: Any = None,
         include_after_hours: bool = True,
     ) -> pd.DataFrame | None:
-        """Have the bars that the request needs, then answer it."""
-        if self.use_duckdb:
-            self._update_pandas_data(asset, quote, length, timestep, self.get_datetime())
+        """Load the bars that the request needs, then answer it."""
+        self._update_pandas_data(asset, quote, length, timestep, self.get_datetime())
         bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
             asset, length, timestep, timeshift, quote, exchange, include_after_hours
         )
         return bars
 
     def _bars_by_lumibot(self, *request: Any) -> pd.DataFrame | None:
-        """Answer by Lumibot's own code, which has no need to look for new bars once more."""
-        if not self.use_duckdb:
-            return super()._bars_by_lumibot(*request)
+        """Answer by Lumibot's own code, without loading bars once more."""
         bars: pd.DataFrame | None = super(LumibotPolygonDataBacktesting, self)._pull_source_symbol_bars(*request)
         return bars
 
@@ -123,8 +118,6 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         self, asset: Any, timestep: str = "minute", quote: Any = None, exchange: Any = None, **kwargs: Any
     ) -> Any:
         """Return the last price as Lumibot does; but a download that failed is an error, not a price of None."""
-        if not self.use_duckdb:
-            return super().get_last_price(asset, timestep, quote, exchange, **kwargs)
         try:
             self._update_pandas_data(asset, quote, 1, timestep, self.get_datetime())
         except (ProviderError, StorageError):
@@ -138,10 +131,7 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
     def _update_pandas_data(
         self, asset: Any, quote: Any, length: int, timestep: str, start_dt: datetime | None = None
     ) -> None:
-        """Have bars in the data store that reach back as far as a request, by Lumibot's rules."""
-        if not self.use_duckdb:
-            super()._update_pandas_data(asset, quote, length, timestep, start_dt)
-            return
+        """Load bars into the data store that reach back as far as a request, by Lumibot's rules."""
         request = (asset, quote, timestep, length)
         since = self._enough_since.get(request)
         if since is not None and start_dt is not None and since <= start_dt:
@@ -177,7 +167,7 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         except (ProviderError, StorageError):
             raise
         except Exception as error:
-            # Of the type that Lumibot raises, whatever went wrong.
+            # Lumibot raises this type for every failure.
             raise Exception(f"there are no Polygon bars of {asset}: {error}") from error
         if seen is None:
             return
@@ -192,7 +182,7 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
     def _history(
         self, asset: Asset, quote: Asset, start: datetime, end: datetime, timespan: str
     ) -> RangesView | pd.DataFrame | None:
-        """Return what Lumibot would be given by its Polygon helper at this point of the backtest."""
+        """Return what Lumibot's Polygon helper would return at this point of the backtest."""
         cached = self._cached_series(asset, quote, timespan)
         missing = cached.missing_days(start, end)
         if not missing:
@@ -247,7 +237,7 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
     def _ticker(self, series: DownloadedSeries, asset: Asset, quote: Asset) -> str | None:
         """Return Polygon's ticker of an asset; None for an option that does not exist.
 
-        An option's ticker is asked for once. From then on it stands with what the store has of it.
+        An option's ticker is requested once, and then stored with its bars.
         """
         if asset.asset_type != Asset.AssetType.OPTION:
             return str(polygon_helper.get_polygon_symbol(asset, None, quote))
@@ -258,14 +248,14 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         return self.provider.option_ticker(asset.symbol, asset.expiration, asset.right, asset.strike)
 
     def _is_no_contract(self, series: DownloadedSeries) -> bool:
-        """Tell whether the store knows that Polygon has no such option."""
+        """Return whether the store knows that Polygon has no such option."""
         if series.pin is None or self.storage.facts(series.pin).rows:
             return False
         answers = self.storage.empty_answers(series.pin)
         return bool(answers) and answers[-1].metadata.get(TICKER, "") is None
 
     def _check_splits(self, asset: Asset) -> None:
-        """Ask for a stock's splits once a day; if they changed, its stored history is renewed."""
+        """Request a stock's splits once a day; if they changed, restate its stored history."""
         symbol = asset.symbol
         if symbol in self._splits:
             self._refuse_other_splits(asset)
@@ -291,10 +281,7 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
             logger.info("the splits of %s have changed: its adjusted history is downloaded anew", stock.symbol)
 
     def _remember_earlier_splits(self, stock: AssetKey, actions: list[CorporateAction]) -> None:
-        """Of bars of which nobody asked for splits, remember the splits that they are adjusted for.
-
-        They come out of an old cache of Lumibot; a split since then is news for them.
-        """
+        """Record the splits that bars from an old cache are adjusted for, so that a later split is noticed."""
         if self.storage.corporate_actions(stock, SOURCE) is not None:
             return
         day = adjusted_as_of(self.storage, stock.symbol)
@@ -302,7 +289,7 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
             self.storage.record_corporate_actions(stock, [each for each in actions if each.ex_date <= day], SOURCE)
 
     def _refuse_other_splits(self, asset: Asset) -> None:
-        """Refuse bars that another process's split check has made others than those that this backtest began with."""
+        """Refuse bars that another process has restated for a split since this backtest began."""
         began_with = self._splits.get(asset.symbol) if asset.asset_type in _SPLIT else None
         if began_with is None:
             return
@@ -322,7 +309,4 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
 
     def get_chains(self, asset: Asset, quote: Asset | None = None, exchange: str | None = None) -> dict[str, Any]:
         """Return the option chain of a stock as of the backtest's day, by Lumibot's rules of reuse."""
-        if not self.use_duckdb:
-            chains: dict[str, Any] = super().get_chains(asset, quote, exchange)
-            return chains
         return self._chains.of(asset.symbol, self.get_datetime().date())

@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+import lumibot.credentials
 import numpy as np
 import pandas as pd
+from lumibot.strategies import _strategy
+from lumibot.tools import polygon_helper
 from polygon.rest.base import BaseClient
 
 from lumibot_duckdb.sources.polygon.chains import CHAIN_REUSE
@@ -23,8 +26,8 @@ from lumibot_duckdb.sources.polygon.client import day_range
 from lumibot_duckdb.sources.polygon.frames import COLUMNS
 from lumibot_duckdb.sources.polygon.metadata import SOURCE, SPLIT_ADJUSTED, TICKER, WHOLE_NUMBERS
 from lumibot_duckdb.sources.shared.days import DaySpan
-from lumibot_duckdb.sources.shared.replacing import replaced
-from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers
+from lumibot_duckdb.sources.shared.replacing import replaced, without_pauses
+from lumibot_duckdb.sources.shared.stored_answers import PLACEHOLDER_KEY, StoredAnswers
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, SeriesKey, TimeRange
 from lumibot_duckdb.storage.reference.occ import occ_symbol, option_of
 
@@ -48,7 +51,13 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
         made(client, *arguments, **settings)
         client.client = _Pool(polygon)
 
-    with replaced(BaseClient, "__init__", make):
+    with ExitStack() as standing_in:
+        standing_in.enter_context(replaced(BaseClient, "__init__", make))
+        standing_in.enter_context(without_pauses(polygon_helper))
+        # Lumibot's modules copied the key from the environment when they were imported.
+        for module in (lumibot.credentials, _strategy, polygon_helper):
+            if not module.POLYGON_API_KEY:
+                standing_in.enter_context(replaced(module, "POLYGON_API_KEY", PLACEHOLDER_KEY))
         yield
 
 

@@ -1,17 +1,16 @@
-"""Lumibot's benchmark and risk-free rate of a backtest on one of our sources: Yahoo's, but out of the store.
+"""The benchmark and the risk-free rate of backtests on our sources, from the store.
 
-Lumibot asks its Yahoo helper for both (SPY and ^IRX unless told otherwise), which sleeps for seconds before each
-download and downloads anew on nearly every run. Here the helper answers from the store while Lumibot works out the
-benchmark or the rate of a strategy whose source is one of ours. Everybody else's go their own way.
+Lumibot gets both (SPY and ^IRX by default) from its Yahoo helper, which sleeps for seconds before each download and
+downloads again in nearly every run. While Lumibot computes the benchmark or the rate of a strategy on one of our
+sources, the helper answers from the store. Strategies on other sources do not change.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,13 +18,7 @@ import pandas as pd
 from lumibot.strategies._strategy import _Strategy
 from lumibot.strategies.strategy import Strategy
 
-from lumibot_duckdb.sources.shared.errors import ProviderError
-from lumibot_duckdb.storage.errors import StorageError
-
-logger = logging.getLogger(__name__)
-
-AFTER_THE_END = timedelta(days=7)
-"""How much past a backtest's end bars are wanted: Lumibot takes the rate of the nearest day, before or after."""
+from lumibot_duckdb.sources.registry import DAILY_HISTORY, load
 
 _asking: ContextVar[Any] = ContextVar("source whose strategy is asking", default=None)
 _frames: WeakKeyDictionary[Any, dict[str, pd.DataFrame | None]] = WeakKeyDictionary()
@@ -33,7 +26,7 @@ _SERVED = "_lumibot_duckdb_serves"
 
 
 def serve_benchmarks_from_store() -> None:
-    """Let strategies on our sources get benchmark and risk-free rate from the store. Idempotent."""
+    """Serve the benchmark and the risk-free rate of strategies on our sources from the store. Idempotent."""
     if getattr(_Strategy, _SERVED, False):
         return
     setattr(_Strategy, _SERVED, True)
@@ -53,7 +46,7 @@ def _has_no_rate(strategy: Any) -> bool:
 def _asked_by(method: Callable[[Any], Any], asks: Callable[[Any], bool]) -> Callable[[Any], Any]:
     """Return a method of a strategy during which the helper knows the strategy's source, if it is one of ours.
 
-    `asks` tells whether the method comes to ask the helper.
+    `asks` returns whether the method will call the helper.
     """
 
     def asking(strategy: Any) -> Any:
@@ -78,7 +71,7 @@ def _asks(source: Any) -> Iterator[None]:
 
 
 def _let_the_helper_know() -> None:
-    """Put ourselves before the helper's look at its cache. Late, since the helper is slow to import."""
+    """Wrap the helper, which answers from its cache otherwise. Called late, because it is slow to import."""
     from lumibot.tools.yahoo_helper import YahooHelper
 
     fetch: Any = YahooHelper.fetch_symbol_data
@@ -92,32 +85,15 @@ def _let_the_helper_know() -> None:
         if source is None or interval != "1d":
             return fetch(symbol, caching=caching, last_needed_datetime=last_needed_datetime, interval=interval)
         frame = _frame_of(source, symbol)
-        return None if frame is None else frame.copy()  # Lumibot works on it
+        return None if frame is None else frame.copy()  # Lumibot modifies it
 
     setattr(fetch_symbol_data, _SERVED, True)
     YahooHelper.fetch_symbol_data = staticmethod(fetch_symbol_data)
 
 
 def _frame_of(source: Any, symbol: str) -> pd.DataFrame | None:
-    """Return a symbol's daily history as the helper has it; None if it cannot be had, as there."""
+    """Return a symbol's daily history as the helper does; None if it is not available."""
     frames = _frames.setdefault(source, {})
     if symbol not in frames:
-        frames[symbol] = _read(source, symbol)
+        frames[symbol] = load(DAILY_HISTORY)(source, symbol)
     return frames[symbol]
-
-
-def _read(source: Any, symbol: str) -> pd.DataFrame | None:
-    from lumibot_duckdb.sources.yahoo.client import YahooProvider
-    from lumibot_duckdb.sources.yahoo.history import YahooHistory
-
-    history = YahooHistory(source.storage, YahooProvider(), symbol, as_of=source.as_of)
-    try:
-        history.have(source.datetime_end)
-    except (ProviderError, StorageError) as error:
-        logger.warning("Yahoo's history of %s could not be had, so Lumibot goes on without it: %s", symbol, error)
-        return None
-    try:
-        history.have(source.datetime_end + AFTER_THE_END)
-    except (ProviderError, StorageError) as error:
-        logger.info("Yahoo's history of %s ends with the backtest: %s", symbol, error)
-    return history.frame()

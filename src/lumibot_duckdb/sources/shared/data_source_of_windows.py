@@ -1,4 +1,4 @@
-"""Data sources made of Lumibot's `Data` objects: those that the store serves, and look-ups that spare full frames."""
+"""Data sources that hold Lumibot's `Data` objects, served from windows of stored bars instead of full frames."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._serving: dict[tuple[Any, Any, str], WindowedData] = {}
         super().__init__(*args, **kwargs)
-        if self.use_duckdb:
-            read_indicators_from_windows()
+        read_indicators_from_windows()
 
     def windowed(self, pin: SeriesPin, asset: Asset, quote: Asset | None, timestep: str) -> WindowedData:
         """Return a pinned series as Lumibot's `Data`, its windows under this source's budget."""
@@ -41,7 +40,7 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting):
         exchange: Any = None,
         include_after_hours: bool = True,
     ) -> pd.DataFrame | None:
-        """Answer as Lumibot does, with the returns that `Bars` would otherwise compute on every call."""
+        """Answer as Lumibot does, with the returns included that `Bars` would otherwise compute on every call."""
         step = timestep or self.MIN_TIMESTEP  # type: ignore[attr-defined]
         data = self._serving.get((asset, quote, step)) or self._served_by(asset, quote, step)
         if exchange is not None or data is None:
@@ -49,7 +48,7 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting):
         try:
             return data.bars_with_returns(self.get_datetime(), length, step, timeshift or 0)  # type: ignore[attr-defined]
         except ValueError:
-            # Lumibot's own way through the same request logs why there are no bars.
+            # Lumibot's own code logs why there are no bars.
             return self._bars_by_lumibot(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
 
     def _bars_by_lumibot(self, *request: Any) -> pd.DataFrame | None:
@@ -71,12 +70,12 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting):
         self._serving.clear()
         calendar = super().load_data()  # type: ignore[misc]
         if self._storage is not None:
-            # The times of all bars were read for this, once; DuckDB would keep them in memory while the file is open.
+            # This read the times of all bars once; DuckDB would keep them in memory while the file is open.
             self._storage.close()
         return calendar
 
     def _adjust_stale_daily_price_for_stock_split(self, data: Any, price: Any, dt: Any) -> Any:
-        """Adjust a price as Lumibot does, which looks at the full frame on every call, by the current day's rows."""
+        """Adjust a price as Lumibot does, but from the current day's rows instead of the full frame."""
         if not isinstance(data, WindowedData) or price is None:
             return super()._adjust_stale_daily_price_for_stock_split(data, price, dt)  # type: ignore[misc]
         if data.timestep != "day" or "stock_splits" not in data.datalines:

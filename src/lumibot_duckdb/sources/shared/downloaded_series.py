@@ -1,8 +1,9 @@
-"""One series of a provider during one backtest: pinned when it is first touched, and filled up by downloads.
+"""One series of a provider during one backtest: pinned at the first touch, and completed by downloads.
 
 The backtest sees the version of history that was current at its first touch, what other processes add to that version,
-and its own downloads. If the history is restated meanwhile, it goes on with the old one as long as it needs no more of
-it; a download for a version that is no longer current is refused (`HistoryRestatedError`), never mixed in.
+and its own downloads. If the history is restated in the meantime, the backtest continues on the old version until it
+needs more of it; a download for a version that is no longer current is refused (`HistoryRestatedError`), never mixed
+in.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ ALWAYS = TimeRange(-(2**62), 2**62)
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a provider answered for a range: all its bars, as a frame that the storage takes.
+    """All bars of a provider within a range, as a frame that the storage accepts.
 
-    With `replace`, they stand in place of what was stored in the range, in a new version if that makes a difference.
+    With `replace`, they replace the stored bars of the range, in a new version if they differ.
     """
 
     within: TimeRange
@@ -42,13 +43,13 @@ Download: TypeAlias = Callable[[list[TimeRange]], Iterable[Delivery]]
 
 
 class DownloadedSeries:
-    """A series as this backtest has it. `as_of` reads it as it stood at that moment, and downloads nothing."""
+    """A series as one backtest sees it. With `as_of` it is read as it was at that moment, and nothing is downloaded."""
 
     def __init__(self, storage: DataStorageInterface, key: SeriesKey, *, as_of: datetime | None = None) -> None:
         self.key = key
         self.pin: SeriesPin | None = None
         self.open_bars = pd.DataFrame()
-        """Bars that had not closed when they were downloaded; not stored, since they will come out different."""
+        """Bars that had not closed when they were downloaded; they are not stored, because they will change."""
         self._storage = storage
         self._as_of = as_of
         self._covered: list[TimeRange] = []
@@ -60,7 +61,7 @@ class DownloadedSeries:
         return self._storage
 
     def _look(self) -> None:
-        """Pin the series as it stands now, unless it is another version than the one that was pinned before."""
+        """Pin the series as it is now, unless its version differs from the one that was pinned before."""
         try:
             now = self._storage.pin(self.key, as_of=self._as_of)
         except SeriesNotFoundError:
@@ -70,13 +71,13 @@ class DownloadedSeries:
             self._covered = [ALWAYS] if self._as_of is not None else self._storage.coverage(self.key)
 
     def missing(self, wanted: TimeRange) -> list[TimeRange]:
-        """Return what of a range would have to be downloaded."""
+        """Return the parts of a range that would have to be downloaded."""
         return [] if self._as_of is not None else coverage.missing(wanted, self._covered)
 
     def ensure(self, wanted: TimeRange, download: Download) -> None:
-        """Have all bars of a range in the store; `download` is asked for the pieces that are not there.
+        """Make sure that all bars of a range are in the store; `download` is called for the missing parts.
 
-        What arrives is stored at once, so that an interrupted download goes on where it stopped.
+        Each delivery is stored when it arrives, so an interrupted download resumes where it stopped.
         Raises what `download` raises, `HistoryRestatedError`, `StoreBusyError`, `StoreWriteError`.
         """
         missing = coverage.missing(wanted, self._covered)
@@ -91,9 +92,9 @@ class DownloadedSeries:
         self._covered = coverage.merged([*self._covered, *missing])
 
     def renew(self, wanted: TimeRange, download: Download) -> None:
-        """Download a range anew, whatever is stored of it; what differs is replaced, in a new version.
+        """Download a range again, and replace stored bars that differ, in a new version.
 
-        Of one that is covered, the backtest sees the new version from then on. Raises as `ensure` does.
+        If the range was covered, the backtest sees the new version from then on. Raises as `ensure` does.
         """
         if self._as_of is not None:
             return
@@ -102,7 +103,7 @@ class DownloadedSeries:
         self._covered = coverage.merged([*self._covered, wanted])
 
     def _arriving(self, deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
-        """Give deliveries as they arrive, and count them."""
+        """Yield deliveries as they arrive, and count them."""
         waiting_since = time.perf_counter()
         for delivery in deliveries:
             self._storage.counters.count_download(len(delivery.bars), time.perf_counter() - waiting_since)

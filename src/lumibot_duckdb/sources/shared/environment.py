@@ -1,4 +1,4 @@
-"""Yes or no out of an environment variable."""
+"""Environment variables that are true or false."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 def flag(variable: str, environment: Mapping[str, str] = os.environ) -> bool | None:
-    """Return what an environment variable says, None if it is unset or blank.
+    """Return the value of an environment variable; None if it is unset or blank.
 
-    Raises ValueError if it says neither true nor false.
+    Raises:
+        ValueError: it is neither true nor false.
     """
     value = environment.get(variable, "").strip().lower()
     if not value:

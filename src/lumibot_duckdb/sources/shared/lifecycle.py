@@ -1,7 +1,7 @@
-"""What Lumibot does not tell a data source: which strategy's backtest it is made for, and when that one has ended.
+"""The start and the end of a backtest, which Lumibot does not report to data sources.
 
-Both are learned where Lumibot's ways come together: `Strategy.backtest` and `run_backtest` in `_Strategy.run_backtest`,
-every run in `Trader.run_all`. The two are wrapped for good; for backtests on other sources they do what they did.
+`Strategy.backtest` and `Strategy.run_backtest` call `_Strategy.run_backtest`, and every run calls `Trader.run_all`.
+Both are wrapped permanently; backtests on other sources do not change.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _source_for: Callable[[Any], Any] | None = None
 def name_of_strategy() -> str:
     """Return the name of the strategy whose backtest is being set up.
 
-    A source that is made by itself is not told; the name of the script that runs stands in then.
+    For a source that is constructed outside of a backtest, return the name of the running script.
     """
     return _strategy.get() or Path(sys.argv[0] if sys.argv else "").stem
 
 
 def take_sources_as(change: Callable[[Any], Any] | None) -> None:
-    """From now on, have the data source class that a backtest is started with changed; None: no longer."""
+    """Let `change` replace the data source class that a backtest is started with; None ends this."""
     global _source_for
     _source_for = change
 
 
 def follow_strategies(base: Any) -> None:
-    """Learn whose backtest is run, from `base`, which is Lumibot's `_Strategy`. Idempotent."""
+    """Record which strategy's backtest runs; `base` is Lumibot's `_Strategy`. Idempotent."""
     if getattr(base, _FOLLOWED, False):
         return
     setattr(base, _FOLLOWED, True)
@@ -46,7 +46,7 @@ def follow_strategies(base: Any) -> None:
         try:
             given = signature.bind(cls, *args, **kwargs)
         except TypeError:
-            return original(cls, *args, **kwargs)  # which says what is wrong with the call
+            return original(cls, *args, **kwargs)  # which raises the error of the call
         if _source_for is not None:
             given.arguments["datasource_class"] = _source_for(given.arguments.get("datasource_class"))
         before = _strategy.set(given.arguments.get("name") or cls.__name__)
@@ -59,7 +59,7 @@ def follow_strategies(base: Any) -> None:
 
 
 def follow_traders(ended: Callable[[list[Any]], None]) -> None:
-    """Have `ended` called with the data sources of every run of strategies, also of those that failed. Idempotent."""
+    """Call `ended` with the data sources of every run of strategies, also of those that fail. Idempotent."""
     from lumibot.traders.trader import Trader
 
     if getattr(Trader, _FOLLOWED, False):

@@ -17,6 +17,9 @@ from lumibot_duckdb.storage.sql_times import epoch_seconds
 
 logger = logging.getLogger(__name__)
 
+PLACEHOLDER_KEY = "no-key-is-needed-here"
+"""Takes the place of a key that Lumibot's classes insist on, where there is none."""
+
 # Empty answers are counted as answers however old they are: time stands still here.
 _COVERAGE = f"""
     SELECT {epoch_seconds("range_start")}, {epoch_seconds("range_end")}

@@ -1,7 +1,7 @@
-"""Which storage a source runs on: what the environment says, what the caller says, and the rollout.
+"""Which storage a source runs on, by the environment, the caller and the rollout.
 
-The first that says something decides: `LUMIBOT_USE_DUCKDB=false`; `use_duckdb=False` of the caller;
-`LUMIBOT_USE_DUCKDB=true`; the share of `LUMIBOT_DUCKDB_ROLLOUT`. If none does, a source runs on the store.
+The first that is set decides: `LUMIBOT_USE_DUCKDB=false`; `use_duckdb=False` of the caller; `LUMIBOT_USE_DUCKDB=true`;
+the share of `LUMIBOT_DUCKDB_ROLLOUT`. If none is, a source runs on the store.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Mapping
 
 from lumibot_duckdb.sources.shared.environment import flag
 from lumibot_duckdb.sources.shared.lifecycle import name_of_strategy
-from lumibot_duckdb.sources.shared.telemetry import tell
+from lumibot_duckdb.sources.shared.telemetry import log_line
 
 USE_DUCKDB = "LUMIBOT_USE_DUCKDB"
-"""Environment variable; "false" gives every source Lumibot's own behaviour back, "true" the store, unset neither."""
+"""Environment variable: "false" puts every source on Lumibot's own storage, "true" on the store."""
 
 ROLLOUT = "LUMIBOT_DUCKDB_ROLLOUT"
 """Environment variable: the share of backtests, in percent, that run on the store."""
@@ -27,25 +27,27 @@ _DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 def duckdb_wanted(use_duckdb: bool, source: str) -> bool:
     """Return whether a source (the name of its class) runs on the store. A choice of the rollout is logged.
 
-    Raises ValueError for an environment variable that decides and is not understood.
+    Raises:
+        ValueError: an environment variable that decides is not understood.
     """
-    said = flag(USE_DUCKDB)
-    if said is not None or not use_duckdb:
-        return use_duckdb and said is not False
+    forced = flag(USE_DUCKDB)
+    if forced is not None or not use_duckdb:
+        return use_duckdb and forced is not False
     percent = rollout()
     if percent is None:
         return True
     strategy = name_of_strategy()
     chosen = in_share(strategy, source, percent)
     storage = "DuckDB" if chosen else "Lumibot's own storage"
-    tell(f"DuckDB rollout of {percent:g} %: {strategy} on {source} runs on {storage}")
+    log_line(f"DuckDB rollout of {percent:g} %: {strategy} on {source} runs on {storage}")
     return chosen
 
 
 def rollout(environment: Mapping[str, str] = os.environ) -> float | None:
-    """Return the share of backtests that run on the store, in percent; None: nothing is said of it.
+    """Return the share of backtests that run on the store, in percent; None if it is not set.
 
-    Raises ValueError if it is no number from 0 to 100.
+    Raises:
+        ValueError: it is not a number from 0 to 100.
     """
     value = environment.get(ROLLOUT, "").strip()
     if not value:
@@ -57,14 +59,14 @@ def rollout(environment: Mapping[str, str] = os.environ) -> float | None:
 
 
 def in_share(strategy: str, source: str, percent: float) -> bool:
-    """Tell whether a strategy on a source belongs to so many percent of all.
+    """Return whether a strategy on a source belongs to a share of all, in percent.
 
-    The same on every machine; who belongs to a share belongs to all larger ones.
+    It is the same on every machine; a strategy in a share is in all larger ones, too.
     """
     return place_of(strategy, source) < percent
 
 
 def place_of(strategy: str, source: str) -> float:
-    """Return the share in percent, from 0 to below 100, from which on a strategy on a source belongs to it."""
+    """Return the smallest share, in percent from 0 to below 100, that a strategy on a source belongs to."""
     digest = hashlib.sha256(f"{strategy}\0{source}".encode()).digest()
     return int.from_bytes(digest[:4], "big") / 2**32 * 100

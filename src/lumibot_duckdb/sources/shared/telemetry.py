@@ -19,10 +19,10 @@ logger = logging.getLogger("lumibot.duckdb")
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """What a source did so far.
+    """What a source has done so far.
 
-    `lookups` are looks at windows, of which those that loaded none were answered from memory. Rows and bytes are those
-    read from the store, which are all columns and times of windows, and the benchmark's. `downloads` are answers of a
+    `lookups` counts accesses to windows; those that loaded no window were answered from memory. Rows and bytes are read
+    from the store: all columns and times of windows, and those of the benchmark. `downloads` counts the responses of a
     provider that were stored. Times are in seconds.
     """
 
@@ -60,30 +60,33 @@ class Telemetry:
 
 
 class Observed(Protocol):
-    """A source that keeps count."""
+    """A source with telemetry."""
 
     use_duckdb: bool
     log_stats: bool
 
-    def telemetry_since_told(self) -> Telemetry:
-        """Return what it did since this was last asked."""
+    def telemetry_since_last_report(self) -> Telemetry:
+        """Return what it has done since the last call."""
 
 
 def log_stats_wanted() -> bool:
-    """Return whether the environment lets the line be shown. Raises ValueError if it is not understood."""
+    """Return whether the line is to be logged. Raises ValueError if the environment variable is not understood."""
     return flag(LOG_STATS) is not False
 
 
-def tell_of_backtest(sources: Sequence[Observed]) -> None:
-    """Log what the sources of a backtest did, in one line; nothing if none of them is on the store."""
+def log_backtest(sources: Sequence[Observed]) -> None:
+    """Log what the sources of a backtest have done, in one line, if any of them is on the store."""
     ours = [source for source in sources if getattr(source, "use_duckdb", False)]
-    done = sum((source.telemetry_since_told() for source in ours), Telemetry())
+    done = sum((source.telemetry_since_last_report() for source in ours), Telemetry())
     if done != Telemetry() and ours[0].log_stats:
-        tell(f"DuckDB: {done}", after="\n")  # Lumibot's bar of progress leaves its line open
+        log_line(f"DuckDB: {done}", after="\n")  # Lumibot's progress bar does not end its line
 
 
-def tell(line: str, *, after: str = "") -> None:
-    """Log a line at INFO, as Lumibot logs; where that is silenced, as in most backtests, to standard error, `after`."""
+def log_line(line: str, *, after: str = "") -> None:
+    """Log a line at INFO, as Lumibot does; where that is silenced, as in most backtests, print it to standard error.
+
+    `after` is printed before it.
+    """
     if logger.isEnabledFor(logging.INFO):
         logger.info("%s", line)
     else:

@@ -1,8 +1,8 @@
-"""One symbol's bars from Yahoo in the store: kept up to date, and handed out as Lumibot's Yahoo helper would.
+"""One symbol's bars from Yahoo in the store: kept up to date, and returned as Lumibot's Yahoo helper would.
 
-No data source is needed for it. Daily bars are the whole history; a dividend or split that comes to it changes all
-adjusted prices, so the history is renewed as one. Intraday bars, of which Yahoo keeps a few days only, gather in the
-store; those from before a split are rescaled, since Yahoo does not give them again.
+This needs no data source. Daily bars are the whole history; a new dividend or split changes all adjusted prices, so the
+whole history is restated. Yahoo keeps only a few days of intraday bars, so they accumulate in the store; those from
+before a split are rescaled, because Yahoo does not provide them again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownSymbolError
 from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, KEPT, ZONE, Market, YahooProvider
+from lumibot_duckdb.sources.yahoo.corporate_actions import YahooActions, rescaled
 from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps, may_have_traded
 from lumibot_duckdb.storage.api import (
     AssetKey,
-    CorporateAction,
     DataStorageInterface,
     EpochSeconds,
     IngestInfo,
@@ -37,6 +37,7 @@ from lumibot_duckdb.storage.api import (
 from lumibot_duckdb.storage.errors import HistoryRestatedError, SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import bar_starts as starts_of
+from lumibot_duckdb.storage.times import date_of, midnight
 from lumibot_duckdb.windows.ranges_view import Additions, RangesView, bar_starts
 from lumibot_duckdb.windows.series_view import SECOND, Int64Array, SeriesView
 
@@ -50,13 +51,12 @@ ASIDE = TimeRange(EARLIEST - 86_400, EARLIEST)
 """A range that has no bars, for writes that just carry a note."""
 
 BELIEVED = {"day": 5 * 86_400, "15minute": 86_400, "minute": 86_400}
-"""Seconds after which bars that did not come are believed not to exist: funds report late, servers fall behind."""
+"""Seconds after which missing bars are taken not to exist: funds report late, servers fall behind."""
 
 ROUNDING = 1e-6
-"""Relative difference up to which prices count as the same, since Yahoo's last digits are not always the same."""
+"""Relative difference up to which prices count as equal: Yahoo's last digits vary."""
 
 _PRICES = ("open", "high", "low", "close", "adj_close")
-_ACTIONS = ("dividend", "stock_splits", "capital_gains")
 _SYMBOL = "symbol"
 _OF_FUTURES = (".CME", ".NYMEX", ".CBOT", ".COMEX", ".NYBOT")
 _YAHOOS = {ours: theirs for theirs, ours in COLUMNS.items()}
@@ -78,7 +78,7 @@ def asset_of(symbol: str) -> AssetKey:
 class YahooHistory:
     """The bars of one symbol ("SPY", "^IRX", "ES=F") at a timeframe ("day", "15minute", "minute").
 
-    `as_of` reads them as they stood at that moment, and downloads nothing.
+    With `as_of` they are read as they were at that moment, and nothing is downloaded.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class YahooHistory:
         self._provider = provider
         self._as_of = as_of
         self._series = DownloadedSeries(storage, self.key, as_of=as_of)
+        self._actions = YahooActions(storage, self.key.asset, SOURCE, self._day_of)
         self._market: Market | None = None
         self._market_asked = False
         self._zone: str | None = None
@@ -105,7 +106,7 @@ class YahooHistory:
     def __len__(self) -> int:
         return 0 if self.view is None else self.view.facts.rows
 
-    # -- what is handed out ----------------------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------------------
 
     @property
     def view(self) -> SeriesView | None:
@@ -129,7 +130,7 @@ class YahooHistory:
 
     @property
     def stamps(self) -> Stamps:
-        """The times that Lumibot gives to the bars; the same from the first look on."""
+        """How Lumibot stamps the bars; fixed at the first use."""
         if self._stamps is None:
             self._stamps = Stamps.of(self.market or Market())
         return self._stamps
@@ -152,7 +153,7 @@ class YahooHistory:
     # -- keeping up ------------------------------------------------------------------------------------------
 
     def have(self, until: datetime) -> None:
-        """Have everything up to a moment in the store; nothing is asked for when nothing can have come to it.
+        """Make sure that everything up to a moment is stored; no request is sent if there can be nothing new.
 
         Raises:
             UnknownSymbolError: Yahoo has no such symbol, or no bars of it; believed for a day.
@@ -167,7 +168,7 @@ class YahooHistory:
         except HistoryRestatedError:
             if self._view is not None:
                 raise
-            # Another process was faster; what it wrote is taken.
+            # Another process was faster, so this uses what it wrote.
             self._series = DownloadedSeries(self._storage, self.key)
             self._series.ensure(wanted, self._download)
         if not len(self):
@@ -205,21 +206,21 @@ class YahooHistory:
             self._ask_market()
         yield self._delivery(frame, asked)
         if self.key.timeframe == "day":
-            self._remember_actions(frame)
+            self._actions.store(frame)
 
     def _continue_days(self, pin: SeriesPin, last: EpochSeconds) -> Iterator[Delivery]:
-        """Download the days from the last one on; all of them anew if their prices are adjusted to something new."""
+        """Download the days from the last one on, or all of them if their adjusted prices have changed."""
         asked = int(now())
         frame = self._bars(since=last).dropna()
         starts = starts_of(frame)
-        renewed = self._brings_new_actions(frame[starts > last]) or not self._agrees(pin, frame[starts <= last])
+        renewed = self._actions.are_new_in(frame[starts > last]) or not self._agrees(pin, frame[starts <= last])
         if renewed:
             logger.info("the adjusted prices of %s have changed: its daily history is downloaded anew", self.symbol)
             frame = self._bars().dropna()
         elif self._same_volumes(pin, frame[starts <= last]):
             frame = frame[starts > last]
         yield self._delivery(frame, asked, last=last, replace=renewed)
-        self._remember_actions(frame, anew=renewed)
+        self._actions.store(frame, replace=renewed)
 
     def _continue_minutes(self, pin: SeriesPin, last: EpochSeconds) -> Iterator[Delivery]:
         """Download the intraday bars since the last one; rescale the stored ones if there was a split since."""
@@ -230,7 +231,7 @@ class YahooHistory:
         actions = answer if day >= kept else self._bars(day, "day")
         frame = answer.dropna()
         starts = starts_of(frame)
-        ratio = self._ratio_since(actions, last)
+        ratio = self._actions.ratio_since(actions, last)
         fresh = frame[starts > last]
         if ratio != 1.0 and not self._is_adjusted_by(ratio, pin, frame[starts <= last]):
             logger.info("%s was split: its stored %s bars are rescaled", self.symbol, self.key.timeframe)
@@ -265,51 +266,15 @@ class YahooHistory:
         if self.key.timeframe != "day":
             return start + bar_seconds(self.key.timeframe)
         following = self._day_of(start) + timedelta(days=1)
-        return int(datetime.combine(following, datetime.min.time(), ZoneInfo(self.zone)).timestamp())
+        return midnight(following, ZoneInfo(self.zone))
 
     def _day_of(self, time: EpochSeconds) -> date:
-        return datetime.fromtimestamp(time, ZoneInfo(self.zone)).date()
+        return date_of(time, ZoneInfo(self.zone))
 
-    # -- dividends and splits --------------------------------------------------------------------------------
-
-    def _actions_in(self, frame: pd.DataFrame) -> dict[str, set[CorporateAction]]:
-        """Return the splits and the dividends (capital gains are paid out likewise) of daily bars."""
-        days = [self._day_of(start) for start in starts_of(frame).tolist()]
-        found: dict[str, set[CorporateAction]] = {"split": set(), "dividend": set()}
-        for name in _ACTIONS:
-            for day, value in zip(days, frame[name].tolist() if name in frame else [], strict=False):
-                if value and name == "stock_splits":
-                    found["split"].add(CorporateAction(day, split_from=1.0, split_to=value))
-                elif value:
-                    found["dividend"].add(CorporateAction(day, amount=value))
-        return found
-
-    def _known_actions(self, kind: str) -> set[CorporateAction]:
-        known = self._storage.corporate_actions(self.key.asset, SOURCE, kind)
-        return set() if known is None else set(known.actions)
-
-    def _brings_new_actions(self, frame: pd.DataFrame) -> bool:
-        return any(actions - self._known_actions(kind) for kind, actions in self._actions_in(frame).items() if actions)
-
-    def _remember_actions(self, frame: pd.DataFrame, *, anew: bool = False) -> None:
-        for kind, actions in self._actions_in(frame).items():
-            known = self._storage.corporate_actions(self.key.asset, SOURCE, kind)
-            before = set() if known is None else set(known.actions)
-            after = actions if anew else before | actions
-            if known is None or after != before:
-                self._storage.record_corporate_actions(self.key.asset, sorted(after, key=_ex_date), SOURCE, kind)
-
-    def _ratio_since(self, actions: pd.DataFrame, last: EpochSeconds) -> float:
-        """Return how many shares one of the last stored bar's day has become."""
-        if "stock_splits" not in actions:
-            return 1.0
-        day = self._day_of(last)
-        later = np.array([self._day_of(start) > day for start in starts_of(actions).tolist()], dtype=bool)
-        splits = actions["stock_splits"].to_numpy()[later]
-        return float(np.prod(splits[splits > 0]))
+    # -- comparing stored bars with those that were downloaded again -----------------------------------------
 
     def _is_adjusted_by(self, ratio: float, pin: SeriesPin, again: pd.DataFrame) -> bool:
-        """Tell whether the stored bars know of a split, by some of them that were downloaded again."""
+        """Return whether stored bars are adjusted for a split, judging by those that were downloaded again."""
         stored, given = self._both(pin, again, "close")
         if not len(stored):
             return False
@@ -317,7 +282,7 @@ class YahooHistory:
         return bool(between < abs(np.log(ratio)) / 2)
 
     def _agrees(self, pin: SeriesPin, again: pd.DataFrame) -> bool:
-        """Tell whether stored bars have the prices that Yahoo gives now."""
+        """Return whether stored bars have the prices that Yahoo has now."""
         names = [name for name in _PRICES if name in again]
         return all(np.allclose(*self._both(pin, again, name), rtol=ROUNDING, atol=0, equal_nan=True) for name in names)
 
@@ -326,7 +291,7 @@ class YahooHistory:
         return len(stored) == len(again) and bool(np.array_equal(stored, given))
 
     def _both(self, pin: SeriesPin, again: pd.DataFrame, column: str) -> tuple[Any, Any]:
-        """Return a column of bars that were downloaded again, as stored and as given now, of those that are stored."""
+        """Return a column of bars that are stored and were downloaded again: as stored, and as downloaded."""
         if again.empty:
             return np.empty(0), np.empty(0)
         starts = starts_of(again)
@@ -344,7 +309,7 @@ class YahooHistory:
         return self._zone or NEW_YORK
 
     def _look_up(self) -> None:
-        """Read what the last write noted of the symbol, or earlier ones, at this timeframe or another."""
+        """Read the zone and market from the metadata of the last write, or of others, at any timeframe."""
         pin = self._series.pin
         last = None if pin is None else self._storage.facts(pin).last
         if pin is not None and last is not None and self._take(self._storage.ingests(pin, [TimeRange(last, last + 1)])):
@@ -355,7 +320,7 @@ class YahooHistory:
                 return
 
     def _take(self, notes: Sequence[IngestInfo]) -> bool:
-        """Take over what notes say of the zone and the market; tell whether both are known now."""
+        """Take the zone and the market from metadata; return whether the market is known now."""
         for note in reversed(notes):
             self._zone = self._zone or note.metadata.get("zone")
             if self._market is None and "market" in note.metadata:
@@ -363,7 +328,7 @@ class YahooHistory:
         return self._market is not None
 
     def _ask_market(self) -> None:
-        """Ask Yahoo where the symbol is traded; that it could not be had is told, and Lumibot's rule for it kept."""
+        """Request the symbol's market from Yahoo; if that fails, log it and follow Lumibot's rule for this case."""
         self._market_asked = True
         try:
             self._market = self._provider.market(self.symbol)
@@ -381,21 +346,11 @@ class YahooHistory:
 
 @lru_cache(maxsize=64)
 def _index(stamps: Stamps, times: bytes, name: str, unit: str) -> pd.DatetimeIndex:
-    """Make the index of a frame; those of several symbols are mostly the same, and then one and the same object."""
+    """Return the index of a frame; symbols with the same bar times share one object."""
     stamped = stamps.stamped(np.frombuffer(times, dtype=np.int64))
     index = pd.DatetimeIndex(stamped * SECOND, tz="UTC", name=name).as_unit(unit)
     local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
     return local
-
-
-def rescaled(bars: pd.DataFrame, ratio: float) -> pd.DataFrame:
-    """Return bars from before a split as they are counted after it: `ratio` new shares for each old one."""
-    after: pd.DataFrame = bars.copy()
-    for name in (*_PRICES, "dividend", "capital_gains"):
-        if name in after:
-            after[name] = after[name] / ratio
-    after["volume"] = (after["volume"] * ratio).round().astype(bars["volume"].dtype)
-    return after
 
 
 def notes_of(storage: DataStorageInterface, key: SeriesKey, as_of: datetime | None = None) -> tuple[IngestInfo, ...]:
@@ -424,7 +379,3 @@ def symbol_that_answered(storage: DataStorageInterface, key: SeriesKey, as_of: d
 def remember_symbol(storage: DataStorageInterface, key: SeriesKey, symbol: str) -> None:
     """Remember under which of Yahoo's symbols the bars of an asset were found."""
     take_note(storage, key, {_SYMBOL: symbol})
-
-
-def _ex_date(action: CorporateAction) -> date:
-    return action.ex_date

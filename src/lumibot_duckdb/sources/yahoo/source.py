@@ -1,4 +1,4 @@
-"""`YahooData` and `YahooDataBacktesting` on the store: Lumibot's Yahoo source, which asks for what the store lacks."""
+"""`YahooData` and `YahooDataBacktesting` on the store: Lumibot's Yahoo source, which downloads what the store lacks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 _TIMEFRAMES = {"1d": "day", "15m": "15minute", "1m": "minute"}
 _DAY = timedelta(days=1)
 _LET_GO_EVERY = 50
-"""Series after whose first touch the store's file is let go of: DuckDB keeps what it read as long as it is open."""
+"""After how many first touches of series the store's file is closed: DuckDB keeps what it read while it is open."""
 
 _PRICES = ("open", "high", "low")
 _AS_LUMIBOT_HAS_THEM = {"capital_gains": "Capital Gains"}
@@ -48,7 +48,7 @@ _DERIVED = ("price_change", "dividend_yield", "return")
 class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=StandIn):  # type: ignore[misc]
     """Drop-in for Lumibot's class of this name.
 
-    Bars are downloaded when a strategy first needs them, kept in the store, and never asked for again. `max_memory`
+    Bars are downloaded when a strategy first needs them, stored, and never downloaded again. `max_memory`
     bounds, in bytes, what the windows of all assets hold together. With `auto_adjust`, prices are adjusted for
     dividends as `yfinance` does it.
     """
@@ -59,7 +59,6 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
         datetime_start: datetime | None = None,
         datetime_end: datetime | None = None,
         *,
-        use_duckdb: bool = True,
         storage: DataStorageInterface | str | Path | None = None,
         max_memory: int | str | None = None,
         **kwargs: Any,
@@ -71,7 +70,6 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
             auto_adjust=auto_adjust,
             datetime_start=datetime_start,
             datetime_end=datetime_end,
-            use_duckdb=use_duckdb,
             storage=storage,
             max_memory=max_memory,
             **kwargs,
@@ -97,8 +95,8 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
         include_after_hours: bool = True,
     ) -> pd.DataFrame | None:
         """Return the last `length` rows before the clock, by Lumibot's rule for each timestep."""
-        data = self._get_source_symbol_data(asset, timestep) if self.use_duckdb else None
-        if not self.use_duckdb or not isinstance(data, (FramedSeries, type(None))):
+        data = self._get_source_symbol_data(asset, timestep)
+        if not isinstance(data, (FramedSeries, type(None))):
             bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
                 asset, length, timestep, timeshift, quote, exchange, include_after_hours
             )
@@ -119,15 +117,10 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
         include_after_hours: bool = False,
     ) -> dict[Any, pd.DataFrame | None]:
         """Return the rows of several assets. Lumibot's own fails with a `RecursionError` for those not yet loaded."""
-        if not self.use_duckdb:
-            found: dict[Any, pd.DataFrame | None] = super()._pull_source_bars(
-                assets, length, timestep, timeshift, quote, include_after_hours
-            )
-            return found
         return {asset: self._pull_source_symbol_bars(asset, length, timestep, timeshift) for asset in assets}
 
     def _get_filtered_end_index(self, data: Any, timestep: str, timeshift: Any = None, asset: Any = None) -> int:
-        """Return how many rows are seen: of days those until yesterday, else those before the clock."""
+        """Return how many rows are visible: of days those until yesterday, else those before the clock."""
         if not isinstance(data, FramedSeries):
             return int(super()._get_filtered_end_index(data, timestep, timeshift=timeshift, asset=asset))
         end = self.to_default_timezone(self._datetime)
@@ -140,8 +133,8 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
     def _get_last_daily_open_price(
         self, asset: Any, timestep: str, quote: Any = None, exchange: Any = None
     ) -> float | None:
-        """Return the open of the last day that is seen, which Lumibot takes from the interval it loaded last."""
-        data = self._get_source_symbol_data(asset, timestep) if self.use_duckdb else None
+        """Return the open of the last visible day, which Lumibot takes from the interval that it loaded last."""
+        data = self._get_source_symbol_data(asset, timestep)
         if not isinstance(data, FramedSeries):
             price: float | None = super()._get_last_daily_open_price(asset, timestep, quote, exchange)
             return price
@@ -155,9 +148,7 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
     # -- bars ------------------------------------------------------------------------------------------------
 
     def _get_source_symbol_data(self, asset: Any, timestep: str) -> Any:
-        """Return the frame of an asset that Lumibot would hold; None, which is told once, if Yahoo has none."""
-        if not self.use_duckdb:
-            return super()._get_source_symbol_data(asset, timestep)
+        """Return the frame of an asset that Lumibot would hold; None, which is logged once, if Yahoo has none."""
         if isinstance(asset, str):
             asset = Asset(symbol=asset)
         interval = self._interval(timestep)
@@ -211,7 +202,7 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
         return None
 
     def _symbols_of(self, asset: Asset) -> list[str]:
-        """Return under which symbols Lumibot looks for an asset, in its order."""
+        """Return the symbols that Lumibot tries for an asset, in order."""
         if asset.asset_type in ("futures", Asset.AssetType.FUTURE):
             return list(self._format_futures_symbol(asset.symbol))
         if asset.asset_type == Asset.AssetType.INDEX:
@@ -219,7 +210,7 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
         return [asset.symbol]
 
     def _last_needed(self, timeframe: str) -> datetime:
-        """Return until when bars can matter: the last price of intraday bars is looked for a day ahead, by Lumibot."""
+        """Return until when bars can matter: for a last price, Lumibot looks a day ahead in intraday bars."""
         end: datetime = self.datetime_end
         if timeframe != "day":
             return end + _DAY
@@ -242,12 +233,12 @@ class YahooDataBacktesting(YahooData, LumibotYahooDataBacktesting):  # type: ign
 
 @lru_cache(maxsize=256)
 def _interval_of(source: type[YahooData], timestep: str) -> str:
-    """Return Yahoo's interval for a timestep. Raises what Lumibot raises for one that Yahoo has not."""
+    """Return Yahoo's interval for a timestep. Raises what Lumibot raises for an unsupported one."""
     return str(source._parse_source_timestep(source, timestep, reverse=True))
 
 
 def _shape(history: YahooHistory, columns: list[str], *, adjust: bool) -> Shape:
-    """Return how Lumibot's frame is made of stored bars."""
+    """Return how to build Lumibot's frame from stored bars."""
     given = [name for name in columns if name != "adj_close"]
 
     def make(stored: Mapping[str, Values]) -> Mapping[str, Values]:

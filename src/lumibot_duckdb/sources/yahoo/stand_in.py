@@ -11,13 +11,14 @@ from typing import Any
 
 import pandas as pd
 from lumibot.strategies import _strategy
+from lumibot.tools import yahoo_helper
 from lumibot.tools.yahoo_helper import YahooHelper
 from yfinance import utils
 from yfinance.base import TickerBase
 from yfinance.data import YfData
 from yfinance.exceptions import YFException
 
-from lumibot_duckdb.sources.shared.replacing import replaced
+from lumibot_duckdb.sources.shared.replacing import replaced, without_pauses
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers
 from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, Market, YahooProvider
 from lumibot_duckdb.sources.yahoo.history import YahooHistory
@@ -63,6 +64,7 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
         standing_in.enter_context(replaced(TickerBase, "history", history))
         standing_in.enter_context(replaced(TickerBase, "get_info", get_info))
         standing_in.enter_context(replaced(YfData, "_make_request", make_request))
+        standing_in.enter_context(without_pauses(yahoo_helper))
         yield
 
 

@@ -16,7 +16,7 @@ from lumibot.entities import Asset
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.migration.plan import plan_of
 from lumibot_duckdb.migration.run import Ending, migrated
-from lumibot_duckdb.sources.alpaca.old_cache.find import AlpacaChainReader, AlpacaReader
+from lumibot_duckdb.sources.alpaca.old_cache.reader import AlpacaChainReader, AlpacaReader
 from lumibot_duckdb.sources.alpaca.old_cache.shared_bars import SharedBarReader
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
 from lumibot_duckdb.storage.api import AssetKey

@@ -22,8 +22,8 @@ from lumibot_duckdb.sources.alpaca.actions import AdjustedHistory
 from lumibot_duckdb.sources.alpaca.client import StockAction
 from lumibot_duckdb.sources.alpaca.old_cache.bars import AlpacaBars, day_basis
 from lumibot_duckdb.sources.alpaca.old_cache.files import real_rows
-from lumibot_duckdb.sources.alpaca.old_cache.find import AlpacaChainReader, AlpacaReader
 from lumibot_duckdb.sources.alpaca.old_cache.names import alpaca_symbol, parsed
+from lumibot_duckdb.sources.alpaca.old_cache.reader import AlpacaChainReader, AlpacaReader
 from lumibot_duckdb.sources.alpaca.old_cache.shared_bars import SharedBarReader
 from lumibot_duckdb.sources.alpaca.old_cache.shared_series import SharedSeries
 from lumibot_duckdb.sources.shared.old_cache.errors import (

@@ -17,7 +17,7 @@ from lumibot.tools import ccxt_data_store
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import CcxtBacktesting
-from lumibot_duckdb.sources.ccxt.old_cache.find import CcxtReader
+from lumibot_duckdb.sources.ccxt.old_cache.reader import CcxtReader
 from lumibot_duckdb.sources.ccxt.price_rounding import STORED
 from lumibot_duckdb.sources.shared.old_cache.errors import LeftAloneError, MigrationError
 from migration.moving import moved, snapshot

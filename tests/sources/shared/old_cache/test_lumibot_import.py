@@ -15,9 +15,11 @@ def refused(*arguments):
     sys.exit("something wanted to connect")
 
 socket.socket.connect = refused
-from lumibot_duckdb.migration.readers import READERS
+from lumibot_duckdb.sources.registry import SOURCES
+for spec in SOURCES.values():
+    spec.load_cache_readers()
 assert "lumibot" not in sys.modules
-from lumibot_duckdb.sources.alpaca.old_cache.find import AlpacaReader
+from lumibot_duckdb.sources.alpaca.old_cache.reader import AlpacaReader
 reader = AlpacaReader(Path(sys.argv[1]))
 (content,) = reader.read(reader.files()[0])
 print(content.rows)

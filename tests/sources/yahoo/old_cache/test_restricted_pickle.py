@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from lumibot.tools.yahoo_helper import _YahooData
 
 from lumibot_duckdb.sources.shared.old_cache.errors import MigrationError, RefusedFileError, UnreadableFileError
-from lumibot_duckdb.sources.yahoo.old_cache.find import YahooReader
 from lumibot_duckdb.sources.yahoo.old_cache.pickled_frames import yahoo_pickle
+from lumibot_duckdb.sources.yahoo.old_cache.reader import YahooReader
 
 ARCHIVES = sorted((Path(__file__).parents[3] / "migration" / "data").glob("*.tar.xz"))
 PROTOCOLS = range(6)

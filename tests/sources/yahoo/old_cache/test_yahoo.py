@@ -24,7 +24,7 @@ from lumibot_duckdb.sources.shared.old_cache.errors import ConflictError, LeftAl
 from lumibot_duckdb.sources.yahoo.client import YahooProvider
 from lumibot_duckdb.sources.yahoo.history import YahooHistory
 from lumibot_duckdb.sources.yahoo.old_cache.bars import YahooDays
-from lumibot_duckdb.sources.yahoo.old_cache.find import YahooReader
+from lumibot_duckdb.sources.yahoo.old_cache.reader import YahooReader
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from migration.moving import moved, snapshot, written_at
 from parity.backtests import assert_same_result, run

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from lumibot_duckdb.sources.shared.old_cache.contents import CachedBars, value_t
 from lumibot_duckdb.sources.shared.old_cache.errors import ConflictError
 from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.input_checks import check_bars
+from lumibot_duckdb.storage.times import NEW_YORK
 from lumibot_duckdb.windows.calendar_frames import COLUMNS
 
 LAST_BITS = 1e-13
@@ -24,7 +24,6 @@ LAST_BITS = 1e-13
 BASIS = "basis"
 """What a write notes of adjusted bars: bars of one basis are adjusted for the same splits and dividends."""
 
-_NEW_YORK = ZoneInfo("America/New_York")
 _LONGEST_DAY = 25 * 3600
 
 
@@ -140,4 +139,4 @@ def settled(covered: Sequence[TimeRange], key: SeriesKey, asked_at: datetime) ->
 
 
 def _day(moment: datetime) -> date:
-    return moment.astimezone(timezone.utc).astimezone(_NEW_YORK).date()
+    return moment.astimezone(NEW_YORK).date()

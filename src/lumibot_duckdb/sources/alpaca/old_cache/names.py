@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from lumibot.entities import Asset
 from pandas_market_calendars import get_calendar_names
 
-from lumibot_duckdb.sources.alpaca.actions import SOURCE
-from lumibot_duckdb.sources.alpaca.source import ADJUSTED, SPLIT_ADJUSTED
+from lumibot_duckdb.sources.alpaca.actions import ADJUSTED, SOURCE, SPLIT_ADJUSTED
 from lumibot_duckdb.sources.shared.old_cache.errors import LeftAloneError
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.identity import asset_key
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
+from lumibot_duckdb.storage.times import midnight
 
 _DATE = r"\d{4}-\d\d-\d\d"
 _NAME = re.compile(
@@ -64,7 +64,7 @@ def parsed(name: str) -> AlpacaName:
     key = SeriesKey(_asset(found, kind), SOURCE, canonical_timeframe(found["timestep"]), adjustment)
     start, end = (date.fromisoformat(found[name]) for name in ("start", "end"))
     there = ZoneInfo(zone)
-    window = TimeRange(_midnight(start, there), _midnight(end + timedelta(days=1), there))
+    window = TimeRange(midnight(start, there), midnight(end + timedelta(days=1), there))
     return AlpacaName(key, window, there, _markets().get(found["market"]), bool(found["history"]))
 
 
@@ -99,7 +99,3 @@ def _zones() -> dict[str, str]:
 def _markets() -> dict[str, str]:
     names = {name.replace("/", "-").upper(): name for name in get_calendar_names()}
     return {**names, "24-7": "24/7"}
-
-
-def _midnight(day: date, zone: ZoneInfo) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())

@@ -1,4 +1,4 @@
-"""Finds the files of Lumibot's shared bar cache: `bars/v2/alpaca/ab/<digest>/2024-03.parquet`."""
+"""The reader of Lumibot's shared bar cache, `bars/v2/alpaca/ab/<digest>/2024-03.parquet`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ from lumibot_duckdb.storage.api import AssetKey
 
 if TYPE_CHECKING:
     from lumibot_duckdb.sources.alpaca.old_cache.shared_series import SharedSeries
-
-
-KEYS = ("ALPACA_API_KEY", "APCA_API_KEY_ID", "ALPACA_OAUTH_TOKEN")
-"""Environment variables whose key or token the bars may have been downloaded with."""
 
 
 class SharedBarReader(CacheReader):

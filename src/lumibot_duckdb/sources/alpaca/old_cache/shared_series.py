@@ -21,11 +21,10 @@ import pyarrow as pa
 from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
 from lumibot.tools.shared_bar_cache import SCHEMA, BarSeries, credential_scope, validate_rows
 
-from lumibot_duckdb.sources.alpaca.actions import SOURCE
+from lumibot_duckdb.sources.alpaca.actions import ADJUSTED, SOURCE, SPLIT_ADJUSTED
 from lumibot_duckdb.sources.alpaca.old_cache.bars import AlpacaBars, settled
 from lumibot_duckdb.sources.alpaca.old_cache.names import alpaca_symbol, parsed
-from lumibot_duckdb.sources.alpaca.old_cache.shared_bars import KEYS
-from lumibot_duckdb.sources.alpaca.source import ADJUSTED, SPLIT_ADJUSTED
+from lumibot_duckdb.sources.registry import ALPACA
 from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent
 from lumibot_duckdb.sources.shared.old_cache.errors import (
     LeftAloneError,
@@ -99,7 +98,7 @@ class SharedSeries:
     @cached_property
     def _scopes(self) -> list[str]:
         """Return hashes of the keys in the environment, as Lumibot makes them."""
-        keys = [key for name in KEYS if (key := os.environ.get(name, "").strip())]
+        keys = [key for name in ALPACA.cache_keys if (key := os.environ.get(name, "").strip())]
         return [scope for key in keys if (scope := credential_scope(SOURCE, key))]
 
     def _assets_of_csv_files(self) -> Iterator[AssetKey]:

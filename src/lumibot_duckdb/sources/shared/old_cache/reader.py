@@ -23,11 +23,6 @@ class CacheReader(ABC):
         self.assets = tuple(assets)
         """What may be in the folder, for files whose names do not tell."""
 
-    @classmethod
-    def source(cls) -> str:
-        """The source whose cache it is, as `--only` names it: "polygon"."""
-        return cls.name.split()[0].lower()
-
     @abstractmethod
     def files(self) -> Sequence[Path]:
         """Return the files of this kind in the folder, in the order in which they are to be brought in."""

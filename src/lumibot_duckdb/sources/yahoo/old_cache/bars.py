@@ -27,7 +27,7 @@ from lumibot_duckdb.sources.shared.old_cache.errors import (
 from lumibot_duckdb.sources.shared.old_cache.file_ages import written_at
 from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, Market
 from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, SOURCE, asset_of
-from lumibot_duckdb.sources.yahoo.old_cache.find import INFO, SUFFIX, TIMEFRAMES
+from lumibot_duckdb.sources.yahoo.old_cache.names import TIMEFRAMES, info_file
 from lumibot_duckdb.sources.yahoo.old_cache.pickled_frames import YahooPickle, yahoo_pickle
 from lumibot_duckdb.sources.yahoo.old_cache.restricted_pickle import LARGEST
 from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps
@@ -135,7 +135,7 @@ def contents_of(path: Path, symbol: str, kind: str) -> Sequence[CacheContent]:
     if (pickled.symbol, pickled.type) != (symbol, kind):
         raise UnreadableFileError(f"it holds {pickled.type} of {pickled.symbol!r}, which is not what its name says")
     frame, lacking = _checked(pickled.frame())
-    said, not_said = _market_in(path.with_name(f"{symbol}_{INFO}{SUFFIX}"))
+    said, not_said = _market_in(info_file(path))
     timeframe = TIMEFRAMES[kind]
     of = _days_of if timeframe == "day" else _minutes_of
     return [

@@ -1,4 +1,4 @@
-"""Finds the files of Lumibot's CCXT cache: `binance/BTC_USDT_1m.duckdb`, one DuckDB file a market and timeframe."""
+"""The reader of Lumibot's CCXT cache, `<exchange>/*.duckdb`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from lumibot_duckdb.sources.ccxt.old_cache.names import SUFFIX, TIMEFRAMES
 from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent
 from lumibot_duckdb.sources.shared.old_cache.lumibot_import import lumibot_silent
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
-
-SUFFIX = ".duckdb"
-_TIMEFRAMES = ("1m", "1h", "1d")
 
 
 class CcxtReader(CacheReader):
@@ -21,7 +19,7 @@ class CcxtReader(CacheReader):
 
     def files(self) -> Sequence[Path]:
         """Return the files of all exchanges."""
-        names = [f"*/*_{timeframe}{SUFFIX}" for timeframe in _TIMEFRAMES]
+        names = [f"*/*_{timeframe}{SUFFIX}" for timeframe in TIMEFRAMES]
         return sorted(path for name in names for path in self.folder.glob(name) if path.is_file())
 
     def companions(self, path: Path) -> Sequence[Path]:

@@ -1,4 +1,4 @@
-"""Finds the pickles of Lumibot's Yahoo cache: `yahoo/SPY_1d.pickle`, `_15m`, `_1m`, `_info`; older ones `_day_data`."""
+"""The reader of Lumibot's Yahoo cache, `yahoo/*.pickle`."""
 
 from __future__ import annotations
 
@@ -12,38 +12,35 @@ from lumibot_duckdb.sources.shared.old_cache.file_ages import changed_at
 from lumibot_duckdb.sources.shared.old_cache.lumibot_import import lumibot_silent
 from lumibot_duckdb.sources.shared.old_cache.mirror import marker_of
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
-
-TIMEFRAMES = {"1d": "day", "day_data": "day", "15m": "15minute", "1m": "minute"}
-INFO = "info"
-SUFFIX = ".pickle"
+from lumibot_duckdb.sources.yahoo.old_cache.names import INFO, SUFFIX, TIMEFRAMES, info_file, symbol_and_kind
 
 
 class YahooReader(CacheReader):
-    """Reads Lumibot's Yahoo pickles, none of which is ever unpickled: see `restricted_pickle`."""
+    """Reads Lumibot's Yahoo pickles. None is ever unpickled: see `restricted_pickle`."""
 
     name: ClassVar[str] = "Yahoo bars"
 
     def files(self) -> Sequence[Path]:
-        """Return all pickles but those of Yahoo's words that belong to one; of a symbol's the newest first."""
+        """Return all pickles except the `_info` files of symbols that have bars; the newest of a symbol come first."""
         found = [path for path in (self.folder / "yahoo").glob(f"*{SUFFIX}") if path.is_file()]
         belonging = {info for path in found for info in self.companions(path)}
         return sorted((path for path in found if path not in belonging), key=_by_symbol)
 
     def companions(self, path: Path) -> Sequence[Path]:
-        """Return the mirror's mark, and what Yahoo says of the symbol of bars."""
-        said = [_words_on(path)] if _symbol_and_kind(path)[1] in TIMEFRAMES else []
-        return [each for each in (marker_of(path), *said) if each.is_file()]
+        """Return the mirror's mark and, for bars, the `_info` file of the symbol."""
+        info = [info_file(path)] if symbol_and_kind(path)[1] in TIMEFRAMES else []
+        return [each for each in (marker_of(path), *info) if each.is_file()]
 
     def companions_to_delete(self, path: Path) -> Sequence[Path]:
-        """Return those without Yahoo's words while there are other bars of the symbol, which are read by them."""
-        symbol, kind = _symbol_and_kind(path)
+        """Return the companions, without the `_info` file while other bars of the symbol need it."""
+        symbol, kind = symbol_and_kind(path)
         others = (path.with_name(f"{symbol}_{other}{SUFFIX}") for other in TIMEFRAMES if other != kind)
         alone = not any(other.is_file() for other in others)
-        return [each for each in self.companions(path) if alone or each != _words_on(path)]
+        return [each for each in self.companions(path) if alone or each != info_file(path)]
 
     def read(self, path: Path) -> Sequence[CacheContent]:
         """Return the bars of a file."""
-        symbol, kind = _symbol_and_kind(path)
+        symbol, kind = symbol_and_kind(path)
         if kind == INFO:
             raise LeftAloneError("it says where a symbol is traded of which there are no bars; Yahoo is asked again")
         if kind not in TIMEFRAMES:
@@ -53,17 +50,5 @@ class YahooReader(CacheReader):
         return contents_of(path, symbol, kind)
 
 
-def _words_on(path: Path) -> Path:
-    return path.with_name(f"{_symbol_and_kind(path)[0]}_{INFO}{SUFFIX}")
-
-
 def _by_symbol(path: Path) -> tuple[str, int, str]:
-    return _symbol_and_kind(path)[0], -changed_at(path), path.name
-
-
-def _symbol_and_kind(path: Path) -> tuple[str, str]:
-    stem = path.name.removesuffix(SUFFIX)
-    for kind in (*TIMEFRAMES, INFO):
-        if stem.endswith(f"_{kind}"):
-            return stem.removesuffix(f"_{kind}"), kind
-    return stem, ""
+    return symbol_and_kind(path)[0], -changed_at(path), path.name

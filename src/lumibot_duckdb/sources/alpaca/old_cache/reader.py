@@ -1,4 +1,4 @@
-"""Finds the files of Lumibot's Alpaca cache: CSV files of bars, each of one window, and option chains."""
+"""The readers of Lumibot's Alpaca cache: CSV files with the bars of one window each, and option chains."""
 
 from __future__ import annotations
 

@@ -1,0 +1,38 @@
+"""What Lumibot's own classes need to take the place of ours; see `class_substitution.lumibot_class_for`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lumibot_duckdb.sources.shared.configuration import Configurable
+from lumibot_duckdb.sources.shared.telemetry import Telemetry
+from lumibot_duckdb.storage.api import DataStorageInterface
+
+
+class LumibotOnly(Configurable):
+    """Mix-in for a class of Lumibot's, which accepts our arguments and ignores them; everything else is Lumibot's."""
+
+    use_duckdb: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *args: Any,
+        use_duckdb: bool = False,
+        storage: DataStorageInterface | str | Path | None = None,
+        max_memory: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.as_of: datetime | None = self.settings.get("as_of") or self.everyones_as_of
+        super().__init__(*args, **kwargs)
+
+    @classmethod
+    def using(cls, storage: Any = None, **settings: Any) -> Any:
+        """Return the class to pass to `Strategy.backtest`; no setting of the store matters to Lumibot's class."""
+        return cls._configured(storage=storage, **settings)
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What this source did with the store: nothing."""
+        return Telemetry()

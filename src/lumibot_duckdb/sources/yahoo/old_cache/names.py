@@ -1,0 +1,23 @@
+"""Names of the pickles of Lumibot's Yahoo cache: `SPY_1d.pickle`, `_15m`, `_1m`, `_info`; in the past `_day_data`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TIMEFRAMES = {"1d": "day", "day_data": "day", "15m": "15minute", "1m": "minute"}
+INFO = "info"
+SUFFIX = ".pickle"
+
+
+def symbol_and_kind(path: Path) -> tuple[str, str]:
+    """Return the symbol and the kind ("1d", "info") that a name states; the kind is empty if it is none of these."""
+    stem = path.name.removesuffix(SUFFIX)
+    for kind in (*TIMEFRAMES, INFO):
+        if stem.endswith(f"_{kind}"):
+            return stem.removesuffix(f"_{kind}"), kind
+    return stem, ""
+
+
+def info_file(path: Path) -> Path:
+    """Return the file of what Yahoo said of the symbol of a file."""
+    return path.with_name(f"{symbol_and_kind(path)[0]}_{INFO}{SUFFIX}")
