@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 from lumibot_duckdb.importing.errors import FileRefusedError
@@ -16,6 +16,7 @@ from lumibot_duckdb.importing.vocabulary import (
     QUOTE_CURRENCIES,
 )
 from lumibot_duckdb.storage.api import AssetKey
+from lumibot_duckdb.storage.reference.occ import option_of
 
 ASSET_TYPES = ("stock", "crypto", "forex", "index", "future", "cont_future", "crypto_future", "option")
 _PAIR_TYPES = ("crypto", "forex")
@@ -25,7 +26,6 @@ _DATE_AT_END = re.compile(rf"[-_. ]{_DATE}$", re.IGNORECASE)
 _DATE_WORD = re.compile(rf"{_DATE}|\d{{7,14}}", re.IGNORECASE)
 _COUNT = re.compile(r"\(\d+\)|v\d{1,2}", re.IGNORECASE)
 _SYMBOL = re.compile(r"[A-Z0-9^$][A-Z0-9.\-/:^=$&]{0,31}")
-_OCC = re.compile(r"(?:O:)?([A-Z0-9.]{1,6}?)(\d{6})([CP])(\d{8})")
 
 
 def symbol_of_file_name(name: str) -> str | None:
@@ -132,23 +132,7 @@ class AssetChoice:
         raise FileRefusedError(f"cannot tell the quote currency of {symbol}: give --quote USD (or another)")
 
     def _option(self, symbol: str) -> AssetKey:
-        match = _OCC.fullmatch(symbol.replace(" ", ""))
-        expiration = _day(match[2]) if match else None
-        if match is None or expiration is None:
-            raise FileRefusedError(f"{symbol} is no OCC option symbol such as SPY240119C00470000")
-        root, _, right, strike = match.groups()
-        return AssetKey(
-            root,
-            "option",
-            exchange=self.exchange,
-            expiration=expiration,
-            strike=int(strike) / 1000,
-            right="CALL" if right == "C" else "PUT",
-        )
-
-
-def _day(text: str) -> date | None:
-    try:
-        return datetime.strptime(text, "%y%m%d").date()
-    except ValueError:
-        return None
+        option = option_of(symbol.replace(" ", "").removeprefix("O:"))
+        if option is None:
+            raise FileRefusedError(f"{symbol} is not an OCC option symbol such as SPY240119C00470000")
+        return replace(option, exchange=self.exchange)

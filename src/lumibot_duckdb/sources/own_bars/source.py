@@ -1,4 +1,4 @@
-"""`PandasDataBacktesting` on the store: for people who bring their own bars."""
+"""`PandasDataBacktesting` on the store, for user-supplied bars."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from typing import Any
 import pandas as pd
 from lumibot.backtesting import PandasDataBacktesting as LumibotPandasDataBacktesting
 from lumibot.entities import Asset, Data
-from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
 from lumibot_duckdb.sources.own_bars.assets import assets_of, to_lumibot
 from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
 from lumibot_duckdb.storage.api import AssetLike, DataStorageInterface, SeriesPin
+from lumibot_duckdb.storage.timeframes import canonical_timeframe
 from lumibot_duckdb.windows.trading_index import session_minutes
 from lumibot_duckdb.windows.windowed_data import WindowedData
 
+_UNITS = ("minute", "hour", "day")
+
 
 class PandasDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting):  # type: ignore[misc]
-    """Drop-in for Lumibot's class of this name. `using` names stored series; `pandas_data` works as in Lumibot."""
+    """Drop-in replacement for Lumibot's class. `using` chooses stored series; `pandas_data` works as in Lumibot."""
 
     @classmethod
     def using(
@@ -35,26 +37,55 @@ class PandasDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting): 
         as_of: datetime | None = None,
         max_memory: int | None = None,
     ) -> type[PandasDataBacktesting]:
-        """Return the class to hand to `Strategy.backtest`, reading the named series from a store.
+        """Return the class to pass to `Strategy.backtest`: it reads the chosen series from a store.
 
-        `storage` is a storage or the path of one (default: the default store). `source` names where the bars came from;
-        it may be left out while the store has them from one source only. `assets` default to every series of the
-        source at `timestep` ("minute", "hour" or "day"); a mapping such as `{"yahoo": ["SPY"], "ccxt": [(btc, usdt)]}`
-        takes assets from several sources. `as_of` reads history as it stood at that moment. `max_memory` bounds, in
-        bytes, what the backtest holds of all series together.
+        It returns a class because `Strategy.backtest` passes its keyword arguments on to the strategy as parameters.
 
-        A class, since what is passed to `Strategy.backtest` as keywords becomes a strategy parameter as well.
+        Parameters
+        ----------
+        storage
+            A storage, or the path of a store; by default the default store.
+        source
+            The source that the bars were stored under. Optional while the store has bars from one source only.
+        assets
+            The assets to trade; by default every asset that has bars of `timestep` from `source`. A mapping takes
+            assets from several sources: `{"yahoo": ["SPY"], "ccxt": [(btc, usdt)]}`.
+        timestep
+            The timeframe of the stored bars in any usual spelling: "minute", "hour", "day", or a multiple such as
+            "5minute" (also "5min" or "5m"), "4hour" and "2day". The backtest sees bars of several minutes as Lumibot
+            sees such frames in `Data(asset, frame, timestep="minute")`: minutes with gaps in between, which Lumibot
+            fills; `get_historical_prices(asset, 30, "5min")` returns the bars as stored. Hours and days likewise.
+        adjustment
+            The price adjustment of the series, where the store has several.
+        as_of
+            Read history as the store had it at this moment.
+        max_memory
+            How many bytes of bars the backtest may hold, over all series.
+
+        Raises
+        ------
+        ValueError
+            If `timestep` is not a timeframe of minutes, hours or days, or a mapping and `source` are both given.
+
+        Missing or ambiguous series raise `SeriesNotFoundError` or `AmbiguousSeriesError` when the backtest starts.
+
+        Examples
+        --------
+        >>> PandasDataBacktesting.using("bars.duckdb", assets=["SPY"], timestep="5m").__name__
+        'PandasDataBacktesting'
         """
-        unit = parse_timestep_qty_and_unit(timestep)[1]
-        if unit not in ("minute", "hour", "day"):
-            raise ValueError(f"timestep must be 'minute', 'hour' or 'day', not {timestep!r}")
+        timeframe = canonical_timeframe(timestep)
+        if _unit(timeframe) not in _UNITS:
+            raise ValueError(
+                f"timestep must be 'minute', 'hour', 'day' or a multiple of one such as '5minute', not {timestep!r}"
+            )
         if isinstance(assets, Mapping) and source is not None:
             raise ValueError(f"assets names a source for each asset already; leave source={source!r} out")
         wanted = assets if isinstance(assets, Mapping) else {source: assets}
         return cls._configured(
             storage=storage,
             wanted=tuple((each, None if some is None else _listed(some)) for each, some in wanted.items()),
-            timestep=timestep,
+            timestep=timeframe,
             adjustment=adjustment,
             as_of=as_of,
             max_memory=max_memory,
@@ -66,7 +97,7 @@ class PandasDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting): 
             self._take_stored_series()
 
     def _take_stored_series(self) -> None:
-        unit = parse_timestep_qty_and_unit(self.settings["timestep"])[1]
+        unit = _unit(self.settings["timestep"])
         for asset, quote, pin in self._pins():
             data: Data = (
                 self.windowed(pin, asset, quote, unit)
@@ -87,8 +118,8 @@ class PandasDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting): 
                 both = to_lumibot(asset_like, pin.key.asset)
                 if pins.setdefault(both, pin).key != pin.key:
                     raise ValueError(
-                        f"{pins[both].key.label()} and {pin.key.label()} are one asset to Lumibot: a backtest can hold "
-                        "it from one of them only, so name assets and sources such that it comes once"
+                        f"Lumibot cannot tell {pins[both].key.label()} and {pin.key.label()} apart, so a backtest can "
+                        "use only one of them: choose it with assets=... and source=..."
                     )
         return [(asset, quote, pin) for (asset, quote), pin in pins.items()]
 
@@ -116,6 +147,11 @@ class PandasDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting): 
             cleaned: pd.DatetimeIndex = super().clean_trading_times(dt_index, pcal)
             return cleaned
         return session_minutes(dt_index, pcal, pd.Timestamp(self.datetime_end))
+
+
+def _unit(timeframe: str) -> str:
+    """Return the unit of a canonical timeframe, which is all that Lumibot's `Data` knows of: "minute" for "5minute"."""
+    return timeframe.lstrip("0123456789")
 
 
 def _listed(assets: Sequence[AssetLike] | AssetLike) -> tuple[AssetLike, ...]:
