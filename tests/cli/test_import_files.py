@@ -184,7 +184,7 @@ def test_a_file_whose_symbol_nothing_tells_is_refused(command: Command, write: W
         (["--expiration", "2024-03-15"], "--expiration is for --asset-type future"),
         (["--columns", "open"], "is not of the form NAME=COLUMN"),
         (["--delimiter", "::"], "takes one character"),
-        (["--expiration", "soon", "--asset-type", "future"], "Invalid isoformat string"),
+        (["--expiration", "soon", "--asset-type", "future"], "is not a date such as 2024-03-15"),
         (["--date-order", "ymd"], "invalid choice"),
         (["--nonsense"], "unrecognized arguments"),
     ],

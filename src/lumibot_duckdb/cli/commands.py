@@ -40,7 +40,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         (
             Command("run", "run", "run an unmodified script on the store"),
             Command("compare", "compare", "run a script with and without the store, and compare the results"),
-            Command("demo", "demo", "compare Lumibot and lumibot-duckdb on generated backtests"),
+            Command("demo", "demo", "compare Lumibot and lumibot-duckdb on example backtests"),
         ),
     ),
     ("set up", (Command("completion", "completion", "print the completion script for a shell"),)),

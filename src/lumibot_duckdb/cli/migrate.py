@@ -136,9 +136,7 @@ def _refuse_neighbour(plan: Plan) -> None:
 
     for other in (plan.folder.parent, *(entry for entry in sorted(plan.folder.iterdir()) if entry.is_dir())):
         if any(file.is_relative_to(plan.folder) for file in cached_files(other)):
-            raise CommandError(
-                f"{plan.folder} is not Lumibot's cache folder, but {other} seems to be: use --from {other}"
-            )
+            raise CommandError(f"{plan.folder} is not Lumibot's cache folder, but {other} seems to be: --from {other}")
 
 
 def _sources(text: str) -> set[str]:
