@@ -264,7 +264,7 @@ def test_the_default_folder_is_lumibots(command: Command, cache: Path, monkeypat
     monkeypatch.setenv("LUMIBOT_CACHE_FOLDER", str(cache / "nowhere"))
     ended = command("migrate")
     assert ended.code == 2
-    assert ended.err.endswith("nowhere; --from names Lumibot's cache folder\n")
+    assert ended.err.endswith("nowhere; name Lumibot's cache folder with --from\n")
 
 
 def test_an_empty_folder_and_wrong_calls(command: Command, cache: Path) -> None:

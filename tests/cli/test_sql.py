@@ -132,10 +132,9 @@ def test_a_call_that_cannot_be_is_exit_code_2(command: Command, options: list[st
 
 def test_values_of_every_type_have_a_text(filled: Command) -> None:
     query = """SELECT 1::HUGEINT AS h, INTERVAL 1 DAY AS i, MAP {'a': 1} AS m, [1, 2]::INTEGER[2] AS a, 'x'::BLOB AS b,
-        '00000000-0000-0000-0000-000000000001'::UUID AS u, TIMESTAMPTZ '2024-01-02 00:00:00+00' AS t"""
+        '00000000-0000-0000-0000-000000000001'::UUID AS u"""
     assert filled("sql", "--csv", query).out == (
-        "h,i,m,a,b,u,t\n"
-        '1,"1 day, 0:00:00","{""a"": 1}","[1, 2]",78,00000000-0000-0000-0000-000000000001,2024-01-02 00:00:00+00:00\n'
+        'h,i,m,a,b,u\n1,"1 day, 0:00:00","{""a"": 1}","[1, 2]",78,00000000-0000-0000-0000-000000000001\n'
     )
     (row,) = json.loads(filled("sql", "--json", query).out)
     assert row["h"] == 1
