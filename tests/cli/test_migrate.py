@@ -224,7 +224,7 @@ def test_a_folder_beside_the_cache_folder_is_refused_and_the_right_one_named(
         assert ended.err.endswith(f"{wrong} is not Lumibot's cache folder, but {cache} seems to be: --from {cache}\n")
     ended = command("migrate", "--from", "", *flags)
     assert (ended.code, ended.out) == (2, "")
-    assert "--from is given without a folder" in ended.err
+    assert "--from is empty; name Lumibot's cache folder" in ended.err
 
 
 def test_trouble_with_the_store_says_that_the_old_files_are_as_they_were(
