@@ -67,7 +67,9 @@ def stored_symbols(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
         from lumibot_duckdb.cli.assets import short_name, stored_assets
         from lumibot_duckdb.cli.store import chosen_path
 
-        assets = stored_assets(chosen_path(getattr(parsed_args, "store", None)), wait_seconds=_WAIT_SECONDS)
+        assets = stored_assets(
+            chosen_path(getattr(parsed_args, "store", None)), wait_seconds=_WAIT_SECONDS, upgrade=False
+        )
         return dict.fromkeys(map(short_name, assets))
     return ()
 
@@ -79,7 +81,9 @@ def stored_sources(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
         from lumibot_duckdb.storage.row_query import query_rows
 
         path = chosen_path(getattr(parsed_args, "store", None))
-        with query_rows(path, "SELECT DISTINCT source FROM series ORDER BY ALL", wait_seconds=_WAIT_SECONDS) as found:
+        with query_rows(
+            path, "SELECT DISTINCT source FROM series ORDER BY ALL", wait_seconds=_WAIT_SECONDS, upgrade=False
+        ) as found:
             return [name for (name,) in found.rows]
     return ()
 
