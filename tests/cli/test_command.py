@@ -22,7 +22,7 @@ from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.main import main
 
 PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
-COMMANDS = ("import", "status", "sql", "path", "run", "compare", "demo")
+COMMANDS = ("import", "migrate", "status", "sql", "path", "run", "compare", "demo", "completion")
 
 
 def run(*arguments: object, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -84,7 +84,7 @@ def test_the_default_store_is_in_lumibots_cache_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "the following arguments are required: COMMAND"),
+        (["--store", "x"], 2, "the following arguments are required: COMMAND (see lumibot-duckdb --help)"),
         (["imprt"], 2, "invalid choice: 'imprt'"),
         (["import"], 2, "the following arguments are required: FILE"),
         (["--store", "s3://bucket/x", "status"], 2, "'s3://bucket/x' is not a path"),
@@ -112,7 +112,7 @@ def test_a_fault_is_one_line_and_a_traceback_when_asked_for(
     monkeypatch.setattr("lumibot_duckdb.cli.path.chosen_path", fault)
     assert main(["path"]) == 70
     error = capsys.readouterr().err
-    assert error == "lumibot-duckdb: RuntimeError: out of luck (LUMIBOT_DUCKDB_DEBUG=1 shows where it comes from)\n"
+    assert error == "lumibot-duckdb: RuntimeError: out of luck (LUMIBOT_DUCKDB_DEBUG=1 shows the traceback)\n"
     monkeypatch.setenv("LUMIBOT_DUCKDB_DEBUG", "1")
     assert main(["path"]) == 70
     assert "Traceback (most recent call last)" in capsys.readouterr().err

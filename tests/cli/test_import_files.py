@@ -176,15 +176,15 @@ def test_a_file_whose_symbol_nothing_tells_is_refused(command: Command, write: W
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--timezone", "Mars/Olympus"], "--timezone Mars/Olympus is no time zone"),
+        (["--timezone", "Mars/Olympus"], "--timezone Mars/Olympus is not a time zone"),
         (["--timeframe", "fortnight"], "'fortnight' is not a timeframe"),
         (["--source", "two words"], "cannot name a source"),
-        (["--asset-type", "bond"], "--asset-type bond is none of stock"),
+        (["--asset-type", "bond"], "--asset-type bond is not one of stock"),
         (["--quote", "EUR"], "--quote is for crypto, crypto_future, forex, not for --asset-type stock"),
         (["--expiration", "2024-03-15"], "--expiration is for --asset-type future"),
         (["--columns", "open"], "is not of the form NAME=COLUMN"),
         (["--delimiter", "::"], "takes one character"),
-        (["--expiration", "soon", "--asset-type", "future"], "Invalid isoformat string"),
+        (["--expiration", "soon", "--asset-type", "future"], "is not a date such as 2024-03-15"),
         (["--date-order", "ymd"], "invalid choice"),
         (["--nonsense"], "unrecognized arguments"),
     ],

@@ -79,11 +79,11 @@ def test_a_cache_is_brought_in_and_told_of(command: Command, cache: Path) -> Non
         "---------------------  -----  ----  ---  -------------  ------------\n"
         "Polygon bars               3   180  100             80             0\n"
         "Polygon option chains      1     6    6              0             0\n\n"
-        "4 files brought in: 186 rows = 106 new + 80 already there. Each was compared with what the store gives back.\n"
+        "4 files migrated: 186 rows = 106 new + 80 already there. Each was compared with what the store returns.\n"
     )
     assert contents(cache) == before
     again = command("migrate", "--from", cache)
-    assert "0 files brought in, 4 already here: 186 rows = 0 new + 186 already there.\n" in again.out
+    assert "0 files migrated, 4 already here: 186 rows = 0 new + 186 already there.\n" in again.out
     assert len(command.bars("OLD")) == 80
 
 
@@ -94,7 +94,7 @@ def test_a_dry_run_reads_and_writes_nothing(command: Command, cache: Path) -> No
     assert ended.code == 1
     assert "Cannot be read:\n  polygon/stock_BAD_USD_day.parquet: it is empty\n" in ended.out
     assert "\n4 of 5 files (" in ended.out
-    assert ") would be brought in, 1 not: 186 rows. Nothing was written." in ended.out
+    assert ") would be migrated, 1 not: 186 rows. Nothing was written." in ended.out
     assert contents(command.folder) == before
     assert not command.store.parent.exists()
 
@@ -106,7 +106,7 @@ def test_a_dry_run_tells_what_a_stopped_run_has_left(command: Command, cache: Pa
     ended = command("migrate", "--from", cache, "--dry-run")
     assert ended.code == 0
     assert "\n1 of 4 files (" in ended.out
-    assert ") would be brought in: 80 rows. 3 in the store already. Nothing was written." in ended.out
+    assert ") would be migrated: 80 rows. 3 in the store already. Nothing was written." in ended.out
     assert command.store.read_bytes() == before
 
 
@@ -117,15 +117,15 @@ def test_a_dry_run_asks_the_store(command: Command, cache: Path) -> None:
     ended = command("migrate", "--from", cache, "--dry-run")
     assert ended.code == 0
     assert "\n0 of 4 files (" in ended.out
-    assert ") would be brought in: 0 rows. 4 in the store already. Nothing was written." in ended.out
+    assert ") would be migrated: 0 rows. 4 in the store already. Nothing was written." in ended.out
     frame = pd.read_parquet(cache / STOCK)
     frame.assign(close=frame["close"] + 1).to_parquet(cache / STOCK)
     written(cache / STOCK, DOWNLOADED)
     before = command.store.read_bytes()
     ended = command("migrate", "--from", cache, "--dry-run")
     assert ended.code == command("migrate", "--from", cache).code == 1
-    assert f"In conflict with the store, which was kept as it is:\n  {STOCK}: the store has other bars" in ended.out
-    assert ") would be brought in, 1 not: 0 rows. 3 in the store already. Nothing was written." in ended.out
+    assert f"In conflict with the store, which is unchanged:\n  {STOCK}: the store has other bars" in ended.out
+    assert ") would be migrated, 1 not: 0 rows. 3 in the store already. Nothing was written." in ended.out
     assert command.store.read_bytes() == before
 
 
@@ -138,9 +138,9 @@ def test_a_dry_run_says_that_it_does_not_ask_an_outdated_store(command: Command,
     before = command.store.read_bytes()
     ended = command("migrate", "--from", cache, "--dry-run")
     assert ended.out.startswith(
-        "The store is of an older release, which a run would bring up to date. It was not asked"
+        "The store was written by an older release. A dry run does not upgrade it and so cannot query it"
     )
-    assert ") would be brought in: 186 rows. Nothing was written." in ended.out
+    assert ") would be migrated: 186 rows. Nothing was written." in ended.out
     assert command.store.read_bytes() == before
 
 
@@ -152,8 +152,8 @@ def test_what_is_wrong_is_named_and_the_code_says_so(command: Command, cache: Pa
     assert ended.code == 1
     assert "  polygon/stock_BAD19_USD_minute.parquet: it is damaged or cut short: " in ended.out
     assert "BAD20" not in ended.out
-    assert "  and 5 more (--all names them)\n" in ended.out
-    assert "4 files brought in, 25 not: " in ended.out
+    assert "  and 5 more (--all lists them)\n" in ended.out
+    assert "4 files migrated, 25 not: " in ended.out
     assert "BAD20" in command("migrate", "--from", cache, "--all").out
 
 
@@ -185,7 +185,7 @@ def test_reasons_that_many_files_share_are_told_once(command: Command, cache: Pa
         shutil.copy2(cache / STOCK, cache / "polygon" / f"stock_OLD_USD_{number}.parquet")
     ended = command("migrate", "--from", cache)
     assert ended.out.count(": its name ") == 1
-    assert "  polygon/stock_OLD_USD_0.parquet and 29 others (--all names them): " in ended.out
+    assert "  polygon/stock_OLD_USD_0.parquet and 29 others (--all lists them): " in ended.out
     assert command("migrate", "--from", cache, "--all").out.count(": its name ") == 30
 
 
@@ -225,7 +225,7 @@ def test_a_folder_beside_the_cache_folder_is_refused_and_the_right_one_named(
         assert ended.err.endswith(f"{wrong} is not Lumibot's cache folder, but {cache} seems to be: --from {cache}\n")
     ended = command("migrate", "--from", "", *flags)
     assert (ended.code, ended.out) == (2, "")
-    assert "--from is given without a folder" in ended.err
+    assert "--from is empty; name Lumibot's cache folder" in ended.err
 
 
 def test_trouble_with_the_store_says_that_the_old_files_are_as_they_were(
@@ -244,34 +244,34 @@ def test_trouble_with_the_store_says_that_the_old_files_are_as_they_were(
     ended = command("migrate", "--from", cache)
     assert ended.code == 3
     assert ended.err == (
-        "lumibot-duckdb: the disk is full. Make room. The old files are as they were; the same command again goes on "
-        "from there\n"
+        "lumibot-duckdb: the disk is full. Make room. The cache files are unchanged; the same command migrates "
+        "the rest\n"
     )
-    assert "1 file brought in" in ended.out
+    assert "1 file migrated" in ended.out
     monkeypatch.setattr(StoredMigratedFiles, "remember", remember)
     assert command("migrate", "--from", cache).code == 0
 
 
 def test_only_some_sources(command: Command, cache: Path) -> None:
-    assert "4 files brought in" in command("migrate", "--from", cache, "--only", "Polygon").out
+    assert "4 files migrated" in command("migrate", "--from", cache, "--only", "Polygon").out
     ended = command("migrate", "--from", cache, "--only", "polygon,nasdaq")
     assert (ended.code, ended.out) == (2, "")
-    assert "--only polygon,nasdaq names what is none of polygon" in ended.err
+    assert "--only polygon,nasdaq names a source that is not one of polygon" in ended.err
 
 
 def test_the_default_folder_is_lumibots(command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUMIBOT_CACHE_FOLDER", str(cache))
-    assert "4 files brought in" in command("migrate").out
+    assert "4 files migrated" in command("migrate").out
     monkeypatch.setenv("LUMIBOT_CACHE_FOLDER", str(cache / "nowhere"))
     ended = command("migrate")
     assert ended.code == 2
-    assert ended.err.endswith("nowhere; --from names Lumibot's cache folder\n")
+    assert ended.err.endswith("nowhere; name Lumibot's cache folder with --from\n")
 
 
 def test_an_empty_folder_and_wrong_calls(command: Command, cache: Path) -> None:
     shutil.rmtree(cache / "polygon")
     ended = command("migrate", "--from", cache)
-    assert (ended.code, ended.out) == (0, f"There is nothing to bring in in {cache}.\n")
+    assert (ended.code, ended.out) == (0, f"There is nothing to migrate in {cache}.\n")
     assert not command.store.exists()
     assert command("migrate", "--from", cache, "--dry-run", "--delete-verified").code == 2
 
@@ -322,7 +322,7 @@ def test_all_caches_at_once(command: Command, cache: Path) -> None:
     sources = {info.key.source for info in command.storage().list_series() if info.rows}
     assert sources == {"polygon", "yahoo", "alpaca", "ccxt"}
     again = command("migrate", "--from", cache, "--only", "yahoo,alpaca,ccxt")
-    assert "\n0 files brought in, " in again.out
+    assert "\n0 files migrated, " in again.out
     assert "polygon/ (" in again.out
     assert "not asked for (--only)" in again.out
 
@@ -356,11 +356,11 @@ def test_shared_bars_are_found_by_symbol_and_key(
     )
     refused = command("migrate", "--from", folder)
     assert refused.code == 1
-    assert "Not brought in yet:\n" in refused.out
+    assert "Not migrated yet:\n" in refused.out
     assert "no key is known: set ALPACA_API_KEY (or ALPACA_OAUTH_TOKEN)" in refused.out
     (command.folder / ".env").write_text(f"ALPACA_API_KEY={key}\n")
     assert "name its symbol (--symbols)" in command("migrate", "--from", folder).out
-    assert "1 file brought in" in command("migrate", "--from", folder, "--symbols", "qqq, spy,BTC/USD").out
+    assert "1 file migrated" in command("migrate", "--from", folder, "--symbols", "qqq, spy,BTC/USD").out
     assert "ALPACA_API_KEY" not in os.environ
     stored = command.storage().get_historical_prices("SPY", source="alpaca")
     assert stored["close"].tolist() == prices.tolist()
@@ -384,14 +384,14 @@ def test_a_dry_run_finds_shared_bars_by_what_the_store_has_of_alpaca(command: Co
     ended = command("migrate", "--from", shared, "--dry-run")
     assert ended.code == 1
     assert "\n1 of 2 files (" in ended.out
-    assert ") would be brought in, 1 not: 4 rows." in ended.out
+    assert ") would be migrated, 1 not: 4 rows." in ended.out
 
 
 @pytest.mark.parametrize("symbol", [OPTION, OPTION.lower(), OPTION.replace("SPY", "SPY   ")])
 def test_an_option_is_named_by_its_symbol(command: Command, shared: Path, symbol: str) -> None:
     ended = command("migrate", "--from", shared, "--symbols", f"aapl,{symbol}")
     assert (ended.code, ended.err) == (0, "")
-    assert "2 files brought in" in ended.out
+    assert "2 files migrated" in ended.out
     (option,) = [info.key.asset for info in command.storage().list_series() if info.key.asset.asset_type == "option"]
     assert option == AssetKey("SPY", "option", expiration=dt.date(2024, 11, 9), strike=435.5, right="CALL")
 
@@ -426,7 +426,7 @@ def start(cache: Path, store: Path) -> subprocess.Popen[str]:
 
 
 def wait_for(running: subprocess.Popen[str], store: Path, files: int) -> None:
-    """Wait until a run has brought in so many files."""
+    """Wait until a run has migrated so many files."""
     storage = DuckDBDataStorage(store)
     while running.poll() is None:
         try:
@@ -455,14 +455,14 @@ def test_a_run_over_many_files_may_be_killed_and_interrupted_and_then_ends(comma
     out, err = interrupted.communicate()
     assert interrupted.returncode == 130
     assert "stopping after this file; Ctrl-C again stops at once" in err
-    assert f" of {files} files; what was brought in stays, and the same command again goes on from there\n" in err
+    assert f" of {files} files; what was migrated stays, and the same command migrates the rest\n" in err
     done = int(err.split("interrupted after ")[1].split(" ")[0])
     assert files // 3 <= done < files
     assert f"Polygon bars    {done:>3}" in out
 
     ended = command("migrate", "--from", many)
     assert ended.code == 0
-    assert f"{files - done} files brought in, {done} already here: " in ended.out
+    assert f"{files - done} files migrated, {done} already here: " in ended.out
     storage = command.storage()
     assert storage.verify().findings == []
     rows = {info.key.asset.symbol: info.rows for info in storage.list_series()}

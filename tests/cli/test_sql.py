@@ -5,12 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cli.files import Command, csv_of
+from lumibot_duckdb.storage import migrations
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.errors import StoreVersionError
+from lumibot_duckdb.storage.row_query import query_rows
 
 Write = Callable[..., Path]
 
@@ -122,6 +128,51 @@ def test_a_call_that_cannot_be_is_exit_code_2(command: Command, options: list[st
     ended = command(*options)
     assert ended.code == 2
     assert ended.err.startswith("lumibot-duckdb: ")
+
+
+def test_values_of_every_type_have_a_text(filled: Command) -> None:
+    query = """SELECT 1::HUGEINT AS h, INTERVAL 1 DAY AS i, MAP {'a': 1} AS m, [1, 2]::INTEGER[2] AS a, 'x'::BLOB AS b,
+        '00000000-0000-0000-0000-000000000001'::UUID AS u"""
+    assert filled("sql", "--csv", query).out == (
+        'h,i,m,a,b,u\n1,"1 day, 0:00:00","{""a"": 1}","[1, 2]",78,00000000-0000-0000-0000-000000000001\n'
+    )
+    (row,) = json.loads(filled("sql", "--json", query).out)
+    assert row["h"] == 1
+    assert (row["m"], row["a"], row["i"]) == ({"a": 1}, [1, 2], "1 day, 0:00:00")
+
+
+def test_a_query_imports_neither_numpy_nor_arrow_nor_pandas(filled: Command) -> None:
+    code = (
+        "import sys; from lumibot_duckdb.cli.main import main; code = main(sys.argv[1:]); "
+        "heavy = {'pandas', 'pyarrow', 'numpy', 'lumibot', 'polars'} & set(sys.modules); "
+        "sys.exit(f'{code} {heavy}' if code or heavy else 0)"
+    )
+    for form in ([], ["--csv"], ["--json"]):
+        call = [sys.executable, "-c", code, "--store", str(filled.store), "sql", "FROM ohlcv_data LIMIT 3", *form]
+        ended = subprocess.run(call, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+
+
+def test_a_full_temporary_folder_is_one_line(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lumibot_duckdb.cli.query_output.write_csv", full)
+    ended = filled("sql", "--csv", "FROM ohlcv_data")
+    assert (ended.code, ended.out) == (1, "")
+    assert "No space left on device; name another one in TMPDIR" in ended.err
+
+
+def test_a_store_of_an_older_release_is_upgraded(command: Command) -> None:
+    connection = StoreConnection.of(command.store)
+    command.store.parent.mkdir()
+    with connection.write() as cursor:
+        cursor.execute(migrations.scripts()[0][1])
+        cursor.execute("INSERT INTO {db}.store_meta VALUES ('schema_version', '1'), ('store_id', 'x')")
+    with pytest.raises(StoreVersionError), query_rows(command.store, "SELECT 1", upgrade=False):
+        pass
+    ended = command("sql", "--csv", "SELECT value FROM store_meta WHERE key = 'schema_version'")
+    assert ended.out == f"value\n{migrations.newest()}\n"
 
 
 def test_without_a_store_there_is_nothing_to_ask(command: Command) -> None:

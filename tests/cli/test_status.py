@@ -68,7 +68,7 @@ def test_every_series_has_a_line(filled: Command) -> None:
         *("BTC/USD", "crypto", "kraken", "day", "2", "2024-01-01", "19:00", "2024-01-02", "19:00", "whole")
     ]
     assert totals.startswith(f"{filled.store}: ")
-    assert totals.endswith("2 series, 1,002 bars. Times are New York.")
+    assert totals.endswith("2 series, 1,002 bars. Times are New York time.")
 
 
 def test_symbols_select_series_and_show_what_is_covered(filled: Command) -> None:
@@ -128,7 +128,7 @@ def test_a_large_store_is_summed_up_until_all_is_asked_for(command: Command, wri
     assert "S001" not in ended.out
     (line,) = [line for line in ended.out.splitlines() if line.startswith("import")]
     assert line.split() == ["import", "day", "stock", "60", "120", "2024-01-02", "2024-01-03"]
-    assert "--all shows every series" in ended.out
+    assert "--all lists every series" in ended.out
     assert command("status", "--all").out.count(" stock ") == 60
     assert "S001 stock" in command("status", "S001").out
 

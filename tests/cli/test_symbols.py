@@ -166,8 +166,8 @@ def test_a_future_needs_its_expiration() -> None:
         ("crypto", "SOL", None, "give --quote"),
         ("crypto", "BTC-EUR", "USD", "quoted in EUR, not in USD"),
         ("forex", "EUR", None, "give --quote"),
-        ("option", "SPY", None, "no OCC option symbol"),
-        ("option", "SPY241399C00470000", None, "no OCC option symbol"),
+        ("option", "SPY", None, "not an OCC option symbol"),
+        ("option", "SPY241399C00470000", None, "not an OCC option symbol"),
     ],
 )
 def test_a_symbol_that_says_too_little_is_refused(

@@ -152,7 +152,7 @@ def test_what_the_store_lacks_is_named_when_the_script_fails(tmp_path: Path, mon
 def test_notes_on_a_failure_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     error = runs.RunError("lumibot", "KeyError: 'CALL'", ["a line"], [NO_CHAIN])
     command._show_failure(ScriptFailedError([error]))
-    assert capsys.readouterr().out.endswith(f"  a line\n\nTo know:\n  {NO_CHAIN}\n")
+    assert capsys.readouterr().out.endswith(f"  a line\n\nNotes:\n  {NO_CHAIN}\n")
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def test_a_script_that_reads_lumibots_files(
     [
         ([], "name a script to compare"),
         (["nowhere.py"], "there is no script nowhere.py"),
-        (["--", "-x.py"], "there is no script -x.py; options stand before the script"),
-        (["--repeat", "0", "here.py"], "'0' is not a number of times"),
+        (["--", "-x.py"], "there is no script -x.py; options come before the script"),
+        (["--repeat", "0", "here.py"], "'0' is not a whole number of at least 1"),
         (["."], ". is a folder, not a script"),
         (["-m", "nowhere.at.all"], "no module named nowhere"),
         (["--html", "/proc/report.html", "here.py"], "cannot write the report to /proc/report.html: No such file"),

@@ -145,7 +145,15 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
     assert "pip install 'lumibot-duckdb[demo]'" in error
 
 
-@pytest.mark.parametrize("arguments", [["--symbols", "0"], ["--symbols", "2.5"], ["--years", "-1"], ["--years", "nan"]])
-def test_sizes_that_make_no_sense_are_refused(arguments, capsys):
-    assert main(["demo", *arguments]) == 2
-    assert "is not a number above zero" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--symbols", "0", "'0' is not a whole number of at least 1"),
+        ("--symbols", "2.5", "'2.5' is not a whole number of at least 1"),
+        ("--years", "-1", "'-1' is not a number above zero"),
+        ("--years", "nan", "'nan' is not a number above zero"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(option, value, message, capsys):
+    assert main(["demo", option, value]) == 2
+    assert message in capsys.readouterr().err

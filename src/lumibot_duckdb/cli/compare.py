@@ -1,4 +1,4 @@
-"""`lumibot-duckdb compare`: a script on Lumibot's storage and on this one, compared."""
+"""`lumibot-duckdb compare`: a script run on Lumibot's storage and on the store, and the results compared."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ import os
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.interrupts import stopped_by_signals
 from lumibot_duckdb.cli.layout import printable
+from lumibot_duckdb.cli.numbers import whole_number
 from lumibot_duckdb.cli.script_arguments import add_script_arguments, check_switches, file_to_run, script_command
 from lumibot_duckdb.cli.store import chosen_path
+from lumibot_duckdb.cli.suggestions import similar_file
 
 if TYPE_CHECKING:
     from lumibot_duckdb.comparison.comparison import Result, ScriptFailedError
 
 _DESCRIPTION = """\
-Run a script as `python SCRIPT ARGUMENT...` would, once on Lumibot's storage and once on this one, each in a process of
-its own, and compare what its backtests did: every frame, price and quote that a strategy was given, every trade, fee
-and portfolio value, to the last bit. Shows what each side cost, and the first difference in full if there is one.
+Run a script on Lumibot's storage and on the store, and compare the results bit for bit.
 
-Each side uses its own cache as always: Lumibot's cache folder, and the store. The script never trades live, opens no
-window and writes no files to the folder `logs`; other files that one run leaves, the next finds. What stands before
-SCRIPT is for lumibot-duckdb, everything after it is the script's.
+Each run has a process of its own. Compared are every frame, price and quote that a strategy received, every trade, fee
+and portfolio value. The report shows what each side cost, and the first difference in full if there is one.
+
+Each side uses its usual cache: Lumibot's cache folder, and the store. The script cannot trade live, opens no window
+and writes no files to the folder `logs`; the second run finds any other files that the first run wrote. Options before
+SCRIPT belong to lumibot-duckdb, and everything after SCRIPT belongs to the script.
 """
 _EXAMPLES = """\
 examples:
@@ -33,33 +37,30 @@ examples:
   lumibot-duckdb compare --repeat 5 --html report.html my_strategy.py --symbol SPY
   lumibot-duckdb compare --from-cache my_strategy.py
 
-exit codes: 0 both storages gave identical results; 1 they did not, nothing was compared, or a backtest or the script
-failed; 2 the command was given wrongly, or the report cannot be written; 130 interrupted (129 by SIGHUP, 143 by
-SIGTERM).
+exit codes: 0 the results are identical; 1 they differ, nothing was compared, or a backtest or the script failed;
+2 wrong usage, or the report cannot be written; 130 interrupted (129 by SIGHUP, 143 by SIGTERM).
 """
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "compare",
-        help="a script on Lumibot's storage and on this one, compared",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        usage="lumibot-duckdb compare [OPTION]... [-m] SCRIPT [ARGUMENT ...]",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
+    parser.usage = "lumibot-duckdb compare [OPTION]... [-m] SCRIPT [ARGUMENT ...]"
+    repeat = parser.add_argument(
+        "--repeat", type=whole_number, default=1, metavar="N", help="run each side N times and show medians"
     )
-    parser.add_argument("--repeat", type=_times, default=1, metavar="N", help="run N times on each side; show medians")
+    completed_by(repeat, nothing)
     parser.add_argument(
         "--from-cache",
         action="store_true",
-        help="ask no provider: Lumibot's side starts on an empty cache that is filled from the store",
+        help="send no requests to providers: Lumibot's side starts with an empty cache, filled from the store",
     )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report to this file, one page")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report to this file, as one HTML page")
     parser.add_argument(
         "--keep",
         type=Path,
         metavar="FOLDER",
-        help="keep what both runs printed, and Lumibot's files about them, in this new folder",
+        help="keep the output of both runs and Lumibot's log files in this new folder",
     )
     add_script_arguments(parser)
     parser.set_defaults(run=_run)
@@ -88,19 +89,20 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.html is not None:
             _write_report(result, arguments.html)
     if arguments.keep is not None:
-        _say(f"{'' if arguments.html else chr(10)}What both runs wrote is in {arguments.keep}")
+        _say(f"{'' if arguments.html else chr(10)}The output of both runs is in {arguments.keep}")
     return 0 if result.identical else 1
 
 
 def _check(arguments: argparse.Namespace, script: Path | None, store: Path) -> None:
-    """Refuse what cannot work before anything is run. A module was looked for before; its `script` is None."""
+    """Refuse what cannot work before anything runs. `script` is None for a module, which was found before."""
     if script is not None and script.is_dir():
         raise CommandError(f"{script} is a folder, not a script")
     if script is not None and not script.is_file():
-        hint = "; options stand before the script" if str(script).startswith("-") else ""
+        is_option = str(script).startswith("-")
+        hint = "; options come before the script" if is_option else similar_file(script)
         raise CommandError(f"there is no script {script}{hint}")
     if arguments.from_cache and not store.exists():
-        raise CommandError(f"there is no store to run from: {store}; leave out --from-cache to let the script download")
+        raise CommandError(f"there is no store at {store}; without --from-cache, the script downloads its bars")
     if arguments.html is not None:
         _check_report(arguments.html)
     if arguments.keep is not None:
@@ -108,11 +110,11 @@ def _check(arguments: argparse.Namespace, script: Path | None, store: Path) -> N
 
 
 def _check_report(report: Path) -> None:
-    """Refuse a report that could not be written in the end, and leave no file for now."""
+    """Refuse a report that could not be written at the end, without leaving a file."""
     there_before = os.path.lexists(report)
     try:
         if report.exists() and not report.is_file() and not report.is_dir():
-            return  # a device or a pipe, which says what it thinks when it is written to
+            return  # a device or a pipe: opening it may have effects
         report.open("a").close()
         if not there_before:
             report.unlink()
@@ -126,7 +128,7 @@ def _make_folder(keep: Path) -> None:
     except FileExistsError:
         raise CommandError(f"{keep} exists already; name a new folder") from None
     except OSError as error:
-        raise CommandError(f"cannot make the folder {keep}: {error.strerror}; name another one") from None
+        raise CommandError(f"cannot create the folder {keep}: {error.strerror}; name another one") from None
 
 
 def _write_report(result: Result, report: Path) -> None:
@@ -141,7 +143,7 @@ def _write_report(result: Result, report: Path) -> None:
 
 
 def _unwritable(report: Path, error: OSError) -> CommandError:
-    return CommandError(f"cannot write the report to {report}: {error.strerror}; name a file in a folder that there is")
+    return CommandError(f"cannot write the report to {report}: {error.strerror}; name a file in an existing folder")
 
 
 def _show(result: Result, repeat: int) -> None:
@@ -163,24 +165,18 @@ def _show_failure(failed: ScriptFailedError) -> None:
     from lumibot_duckdb.comparison.tables import indented
 
     for error in failed.errors:
-        _say(f"\nThe last lines that the script wrote on {NAMES[error.side]}:")
+        _say(f"\nThe script's last lines of output on {NAMES[error.side]}:")
         _say(indented("\n".join(error.last_lines)))
     _show_notes(failed.notes)
 
 
 def _show_notes(notes: Sequence[str]) -> None:
     if notes:
-        _say("\nTo know:")
+        _say("\nNotes:")
     for note in notes:
         _say(f"  {note}")
 
 
 def _say(text: str) -> None:
-    """Print lines, in which nothing that stems from the script or its data moves the cursor."""
+    """Print lines. Control characters from the script or its data are printed as escapes."""
     print("\n".join(map(printable, text.expandtabs().split("\n"))), flush=True)
-
-
-def _times(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of times")
-    return int(text)

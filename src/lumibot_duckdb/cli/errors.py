@@ -1,4 +1,4 @@
-"""The error that ends a command with a message and an exit code, and how a command says what went wrong."""
+"""The error that ends a command with a message and an exit code, and how the message is printed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lumibot_duckdb.cli.layout import printable
 
 
 class CommandError(Exception):
-    """A command cannot go on. The message says what was wrong and what to do; `exit_code` is 2 for a wrong call."""
+    """A command cannot continue. The message says what was wrong and how to fix it; `exit_code` 2 means wrong usage."""
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
@@ -16,6 +16,6 @@ class CommandError(Exception):
 
 
 def fail(message: str, code: int) -> int:
-    """Say in one line what went wrong, and return the exit code."""
+    """Print an error as one line on standard error, and return the exit code."""
     print(f"lumibot-duckdb: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""`lumibot-duckdb import`: files of bars into the store, and a summary of what went in and what did not."""
+"""`lumibot-duckdb import`: imports files of bars and prints a summary of what was imported and what was not."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ import argparse
 import sys
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lumibot_duckdb.cli.completers import (
+    TIMEFRAMES,
+    asset_types,
+    completed_by,
+    nothing,
+    stored_sources,
+    stored_symbols,
+    time_zones,
+    words,
+)
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.interrupts import Interrupts
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.cli.suggestions import did_you_mean, similar_file
+from lumibot_duckdb.importing.vocabulary import QUOTE_CURRENCIES
 
 if TYPE_CHECKING:
     from lumibot_duckdb.importing.importer import ImportChoice
@@ -20,13 +32,14 @@ if TYPE_CHECKING:
 
 _USAGE = "lumibot-duckdb import [OPTION]... FILE..."
 _DESCRIPTION = """\
-Import bars from files: CSV and its kin (also .gz, .bz2, .zst), Parquet, Feather and Arrow. FILE may be a pattern or a
-folder. Columns, symbols, times and the timeframe are recognised; options say what is not, or is wrongly.
+Import bars from CSV, Parquet, Feather and Arrow files.
 
-Times of day that have no time zone in the file need --timezone. A plain date is midnight in New York, as Lumibot has it
-(with --timezone: midnight there). Rows that cannot be bars (high below low, no price above zero, times that cannot be
-read, ...) are not stored: they are kept in the folder "quarantine" beside the store. Importing the same files again
-changes nothing.
+Text files may be delimited in any way and compressed (.gz, .bz2, .zst). FILE may also be a pattern or a folder. The
+command recognises columns, symbols, times and the timeframe; options state what it cannot recognise or gets wrong.
+
+Times of day need --timezone unless the file has the time zone. A plain date is midnight in New York, as in Lumibot, or
+midnight in --timezone. Rows that cannot be bars (a high below the low, no price above zero, an unreadable time, ...)
+are not stored but kept in the folder "quarantine" beside the store. Importing the same files again changes nothing.
 """
 
 _EXAMPLES = """\
@@ -38,80 +51,104 @@ examples:
   lumibot-duckdb import export.txt --symbol ES --asset-type cont_future --columns open=O,close=Last --time-column When
   lumibot-duckdb import EURUSD.csv --asset-type forex --header date,time,open,high,low,close,volume --timezone UTC
 
-exit codes: 0 all went in; 1 some files were refused; 2 the command was given wrongly; 3 trouble with the store;
-130 interrupted (what was stored stays).
+exit codes: 0 all files were imported; 1 some files were refused; 2 wrong usage; 3 the store cannot be used;
+130 interrupted (bars stored by then stay).
 """
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "import",
-        usage=_USAGE,
-        help="import bars from CSV, Parquet and Feather files",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.usage, parser.description, parser.epilog = _USAGE, _DESCRIPTION, _EXAMPLES
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file, a pattern such as 'data/*.csv', or a folder")
     parser.add_argument("--to", dest="store", default=argparse.SUPPRESS, metavar="STORE", help="the same as --store")
 
-    _add_series_options(parser.add_argument_group("what the bars are of"))
-    _add_reading_options(parser.add_argument_group("what is in the files"))
+    _add_series_options(parser.add_argument_group("the series"))
+    _add_reading_options(parser.add_argument_group("the files"))
     parser.set_defaults(run=_run)
 
 
 def _add_series_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--symbol", help="the symbol of all bars (default: of a column, or of the file's name)")
-    group.add_argument(
-        "--asset-type",
-        default="stock",
-        metavar="TYPE",
-        help="stock (default), crypto, forex, index, future, cont_future, crypto_future, or option (symbols are OCC's)",
+    add = group.add_argument
+    completed_by(
+        add("--symbol", help="the symbol of all bars (default: from a column, or from the file's name)"),
+        stored_symbols,
     )
-    group.add_argument("--quote", metavar="SYMBOL", help="the quote currency of crypto and forex, e.g. USD")
-    group.add_argument("--expiration", metavar="YYYY-MM-DD", help="the expiration of a future")
-    group.add_argument("--timeframe", help="minute, 5minute, hour, day, ... (default: the usual distance between bars)")
-    group.add_argument("--source", default="import", metavar="NAME", help="the source to store under (default: import)")
-    group.add_argument("--exchange", default="", metavar="NAME", help="the exchange, where it tells assets apart")
-    group.add_argument("--adjustment", default="", metavar="WORD", help="how prices are adjusted, e.g. split or all")
+    completed_by(
+        add(
+            "--asset-type",
+            default="stock",
+            metavar="TYPE",
+            help="stock (default), crypto, forex, index, future, cont_future, crypto_future or option (OCC symbols)",
+        ),
+        asset_types,
+    )
+    completed_by(
+        add("--quote", metavar="SYMBOL", help="the quote currency of crypto and forex, e.g. USD"),
+        words(QUOTE_CURRENCIES),
+    )
+    completed_by(add("--expiration", metavar="YYYY-MM-DD", help="the expiration of a future"), nothing)
+    completed_by(
+        add("--timeframe", help="minute, 5minute, hour, day, ... (default: the most common distance between bars)"),
+        words(TIMEFRAMES),
+    )
+    completed_by(
+        add("--source", default="import", metavar="NAME", help="the source to store the bars under (default: import)"),
+        stored_sources,
+    )
+    completed_by(
+        add("--exchange", default="", metavar="NAME", help="the exchange, to store its bars as an asset of their own"),
+        nothing,
+    )
+    completed_by(
+        add("--adjustment", default="", metavar="WORD", help="how prices are adjusted, e.g. split or all"), nothing
+    )
 
 
 def _add_reading_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--timezone", metavar="ZONE", help="the zone of times without one: America/New_York, UTC, ...")
-    group.add_argument("--date-order", choices=("mdy", "dmy"), help="01/02/2024 has the month first, or the day")
-    group.add_argument("--epoch", choices=("s", "ms", "us", "ns"), help="the unit of times that are numbers since 1970")
-    group.add_argument(
+    add = group.add_argument
+    completed_by(
+        add("--timezone", metavar="ZONE", help="the zone of times without one: America/New_York, UTC, ..."), time_zones
+    )
+    add("--date-order", choices=("mdy", "dmy"), help="whether 01/02/2024 begins with the month or the day")
+    add("--epoch", choices=("s", "ms", "us", "ns"), help="the unit of times that are numbers since 1970")
+    columns = add(
         "--columns",
         action="append",
         default=[],
         metavar="NAME=COLUMN,...",
-        help="which column is what, e.g. open=O,close=Last; a name of your own keeps a further column",
+        help="the columns of prices and volume, e.g. open=O,close=Last; a new NAME keeps a further column",
     )
-    group.add_argument("--time-column", metavar="COLUMN", help="the column of times; two of them as DATE,TIME")
-    group.add_argument("--symbol-column", metavar="COLUMN", help="the column of symbols")
-    group.add_argument("--header", metavar="NAME,...", help="the columns of a text file that has no header line")
-    group.add_argument("--delimiter", metavar="CHARACTER", help="what parts the fields of a text file ('\\t': a tab)")
-    group.add_argument("--decimal", choices=(".", ","), metavar="MARK", help="the decimal mark of a text file: . or ,")
+    completed_by(columns, nothing)
+    completed_by(add("--time-column", metavar="COLUMN", help="the column of times, or two as DATE,TIME"), nothing)
+    completed_by(add("--symbol-column", metavar="COLUMN", help="the column of symbols"), nothing)
+    completed_by(add("--header", metavar="NAME,...", help="the columns of a text file without a header line"), nothing)
+    completed_by(
+        add("--delimiter", metavar="CHARACTER", help="the delimiter of a text file ('\\t' for a tab)"), nothing
+    )
+    add("--decimal", choices=(".", ","), metavar="MARK", help="the decimal mark of a text file: . or ,")
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.cli.import_summary import summary
-    from lumibot_duckdb.importing.discovery import find_files
+    from lumibot_duckdb.importing.discovery import NO_SUCH_FILE, find_files
     from lumibot_duckdb.importing.report import FileReport
 
     choice = _choice(arguments)
     storage = open_store(arguments.store)
     quarantine = storage.path.parent / "quarantine"
     files, wrong = find_files(arguments.files, leave_out=quarantine)
-    reports = [FileReport(Path(name), error=problem) for name, problem in wrong.items()]
+    reports = [
+        FileReport(Path(name), error=f"{problem}{similar_file(Path(name)) if problem == NO_SUCH_FILE else ''}")
+        for name, problem in wrong.items()
+    ]
     try:
         _import_all(files, storage, choice, quarantine, reports)
     except KeyboardInterrupt:
         print(summary(reports))
         done = len(reports) - len(wrong)
         raise CommandError(
-            f"interrupted after {done} of {len(files)} files; what was stored stays, and the same command again "
-            "imports the rest",
+            f"interrupted after {done} of {len(files)} files; what was stored stays, and the same command imports "
+            "the rest",
             exit_code=130,
         ) from None
     except Exception:
@@ -133,7 +170,7 @@ def _import_all(
 
     sizes = {file: file.stat().st_size for file in files}
     bar = tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, file=sys.stderr, disable=None, leave=False)
-    with bar, Interrupts("lumibot-duckdb: stopping after this file; Ctrl-C again stops at once") as interrupts:
+    with bar, Interrupts("lumibot-duckdb: stopping after this file; press Ctrl-C again to stop now") as interrupts:
         before = 0
         for file in files:
             bar.set_description(printable(file.name))
@@ -149,7 +186,7 @@ def _import_all(
 
 
 def _choice(arguments: argparse.Namespace) -> ImportChoice:
-    """Return what the options say; `CommandError` names the one that cannot be."""
+    """Return the choices that the options make. Raises `CommandError` for a wrong one."""
     from lumibot_duckdb.importing.columns import ColumnChoice
     from lumibot_duckdb.importing.delimited import TextChoice
     from lumibot_duckdb.importing.importer import ImportChoice
@@ -157,10 +194,10 @@ def _choice(arguments: argparse.Namespace) -> ImportChoice:
     from lumibot_duckdb.importing.times import TimeChoice
     from lumibot_duckdb.importing.zones import zone_name
     from lumibot_duckdb.storage.identity import PAIR_TYPES, canonical_source
-    from lumibot_duckdb.storage.timeframes import canonical_timeframe
 
     if arguments.asset_type not in ASSET_TYPES:
-        raise CommandError(f"--asset-type {arguments.asset_type} is none of {', '.join(ASSET_TYPES)}")
+        suggestion = did_you_mean(arguments.asset_type, ASSET_TYPES)
+        raise CommandError(f"--asset-type {arguments.asset_type} is not one of {', '.join(ASSET_TYPES)}{suggestion}")
     if arguments.quote and arguments.asset_type not in PAIR_TYPES:
         raise CommandError(
             f"--quote is for {', '.join(sorted(PAIR_TYPES))}, not for --asset-type {arguments.asset_type}"
@@ -169,7 +206,10 @@ def _choice(arguments: argparse.Namespace) -> ImportChoice:
         raise CommandError("--expiration is for --asset-type future")
     zone = arguments.timezone and zone_name(arguments.timezone)
     if arguments.timezone and zone is None:
-        raise CommandError(f"--timezone {arguments.timezone} is no time zone such as America/New_York or UTC")
+        suggestion = did_you_mean(arguments.timezone, time_zones())
+        raise CommandError(
+            f"--timezone {arguments.timezone} is not a time zone such as America/New_York or UTC{suggestion}"
+        )
     delimiter = arguments.delimiter and arguments.delimiter.replace("\\t", "\t")
     if delimiter is not None and len(delimiter) != 1:
         raise CommandError("--delimiter takes one character")
@@ -177,7 +217,7 @@ def _choice(arguments: argparse.Namespace) -> ImportChoice:
     try:
         return ImportChoice(
             symbol=arguments.symbol and arguments.symbol.strip().upper(),
-            timeframe=arguments.timeframe and canonical_timeframe(arguments.timeframe),
+            timeframe=arguments.timeframe and _timeframe(arguments.timeframe),
             source=canonical_source(arguments.source),
             adjustment=arguments.adjustment,
             decimal=arguments.decimal,
@@ -185,7 +225,7 @@ def _choice(arguments: argparse.Namespace) -> ImportChoice:
                 asset_type=arguments.asset_type,
                 quote=arguments.quote and arguments.quote.upper(),
                 exchange=arguments.exchange,
-                expiration=arguments.expiration and date.fromisoformat(arguments.expiration),
+                expiration=arguments.expiration and _date(arguments.expiration),
             ),
             columns=ColumnChoice(
                 time=arguments.time_column or values.pop("time", None),
@@ -199,12 +239,28 @@ def _choice(arguments: argparse.Namespace) -> ImportChoice:
         raise CommandError(str(error)) from None
 
 
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise CommandError(f"--expiration {text} is not a date such as 2024-03-15") from None
+
+
+def _timeframe(text: str) -> str:
+    from lumibot_duckdb.storage.timeframes import canonical_timeframe
+
+    try:
+        return canonical_timeframe(text)
+    except ValueError as error:
+        raise CommandError(f"--timeframe {error}{did_you_mean(text, TIMEFRAMES)}") from None
+
+
 def _named_columns(options: list[str]) -> dict[str, str]:
     named: dict[str, str] = {}
     for part in ",".join(options).split(",") if options else ():
         name, equals, column = part.partition("=")
         name = name.strip().lower()
         if not equals or not name.isidentifier() or not column.strip():
-            raise CommandError(f"--columns {part!r} is not of the form NAME=COLUMN, e.g. open=O,close=Last")
+            raise CommandError(f"--columns {part!r} is not of the form NAME=COLUMN; write it as in open=O,close=Last")
         named[name] = column.strip()
     return named

@@ -1,4 +1,4 @@
-"""The summary of an import: what went in, what did not and why. Short for many files."""
+"""The summary of an import: what was imported, what was not and why. It stays short for many files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def summary(reports: Sequence[FileReport]) -> str:
         parts.append(_table(imported))
     sections = {
         "Quarantined:": list(_quarantined(imported)),
-        "To know:": list(_notes(imported)),
+        "Notes:": list(_notes(imported)),
         "Not imported:": [f"{report.path}: {report.error}" for report in reports if report.error is not None],
     }
     parts += [
@@ -33,7 +33,7 @@ def summary(reports: Sequence[FileReport]) -> str:
 def _table(reports: Sequence[FileReport]) -> str:
     header = (
         "file",
-        "bars of",
+        "asset",
         "timeframe",
         "rows",
         "new",

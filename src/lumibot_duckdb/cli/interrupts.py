@@ -1,4 +1,4 @@
-"""Ctrl-C at the right moment, since work that should not stop halfway says where it may; signals that are like it."""
+"""Ctrl-C and other signals that end a command, at moments when the work may stop."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """Takes note of a first Ctrl-C, in a `with` around the work; `check` raises it. A second one stops at once."""
+    """Remembers a first Ctrl-C inside a `with` block until `check` raises it. A second Ctrl-C stops at once."""
 
     def __init__(self, notice: str) -> None:
-        """`notice` is told on standard error at the first Ctrl-C."""
+        """`notice` is printed on standard error at the first Ctrl-C."""
         self._notice = notice
         self._asked = False
 
@@ -31,7 +31,7 @@ class Interrupts:
         signal.signal(signal.SIGINT, self._before)
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if there was a Ctrl-C since the start of the work."""
+        """Raise KeyboardInterrupt if Ctrl-C was pressed inside the block."""
         if self._asked:
             raise KeyboardInterrupt
 
@@ -43,14 +43,14 @@ class Interrupts:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP stop the work within a `with` as Ctrl-C does, and the command end with 128 + their number.
+    """Let SIGTERM and SIGHUP stop the work in a `with` block as Ctrl-C does, with exit code 128 + their number.
 
-    Those that are ignored already, as SIGHUP is under `nohup`, stay so.
+    A signal that the process ignores, as it does SIGHUP under `nohup`, stays ignored.
     """
     taken: list[int] = []
 
     def take(number: int, frame: FrameType | None) -> None:
-        if not taken:  # what is cleaned up then is not stopped by another one
+        if not taken:  # a further signal must not stop the clean-up
             taken.append(number)
             raise KeyboardInterrupt
 
@@ -70,5 +70,5 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def is_interrupt(error: Exception) -> bool:
-    """Tell whether an error is DuckDB's way to say that Ctrl-C stopped a query."""
+    """Tell whether an error is the one that DuckDB raises when Ctrl-C stops a query."""
     return type(error).__name__ == "InterruptException" or str(error) == "Query interrupted"

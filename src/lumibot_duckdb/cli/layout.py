@@ -1,4 +1,4 @@
-"""How commands write tables, names, numbers and times for people."""
+"""Tables, names, numbers and times as commands print them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _UNITS = ("KB", "MB", "GB", "TB")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], width: int | None = None) -> str:
-    """Return a table of texts. `right` says which columns are aligned to the right.
+    """Return a table of texts. `right` states which columns are aligned to the right.
 
-    A cell may have several lines; else control characters are shown as `printable` does.
-    With a `width`, the widest columns are cut ("…") until the table fits, as far as that leaves something to read.
+    A cell may have several lines. Other control characters become escapes, as in `printable`. With a `width`, the
+    widest columns are cut ("…") until the table fits, but no column below eight characters.
     """
     cells = [[[printable(line) for line in cell.split("\n")] for cell in row] for row in [header, *rows]]
     widths = [max(len(line) for row in cells for line in row[column]) for column in range(len(header))]
@@ -35,7 +35,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
 
 
 def printable(text: str) -> str:
-    """Return a text with its control characters and surrogates as escapes: what a name holds moves no cursor."""
+    """Return a text with escapes for control characters and surrogates, so that a name cannot move the cursor."""
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
@@ -45,7 +45,7 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 
 def new_york(seconds: int | None) -> str:
-    """Return an instant as New York's date and time to the minute, the date alone at midnight, "" for None."""
+    """Return an instant as date and time in New York to the minute, only the date at midnight, "" for None."""
     if seconds is None:
         return ""
     there = moment_of(seconds, NEW_YORK)
@@ -55,7 +55,7 @@ def new_york(seconds: int | None) -> str:
 
 
 def size(number: int) -> str:
-    """Return a number of bytes in a unit that suits it: "512 bytes", "3.4 MB"."""
+    """Return a number of bytes in a suitable unit: "512 bytes", "3.4 MB"."""
     if number < 1000:
         return count(number, "byte")
     power = min((len(str(number)) - 1) // 3, len(_UNITS))

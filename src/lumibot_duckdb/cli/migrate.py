@@ -1,4 +1,4 @@
-"""`lumibot-duckdb migrate`: Lumibot's old caches into the store, and what became of each file."""
+"""`lumibot-duckdb migrate`: copies Lumibot's caches into the store and reports the outcome of each file."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lumibot_duckdb.cli.completers import cache_sources, comma_separated, completed_by, stored_symbols
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.interrupts import Interrupts
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.settings import settings
 from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.cli.suggestions import did_you_mean
 from lumibot_duckdb.sources.registry import SOURCES, sources_with_cache
 
 if TYPE_CHECKING:
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 _DESCRIPTION = """\
-Bring what Lumibot has cached into the store, so that no bar is downloaded again. The files are only read; each is
-compared with what the store gives back of it. What the store has already is never replaced. The command may be stopped
-and run again: files that are in the store are not read again.
+Copy Lumibot's caches into the store, so that no bar is downloaded again.
+
+The command only reads the files, and compares each with what the store returns for it. It never replaces stored bars.
+You can stop it and run it again: it skips the files that are in the store.
 """
 _EXAMPLES = """\
 examples:
@@ -35,32 +38,33 @@ examples:
   lumibot-duckdb migrate --from /old/cache --only polygon
   lumibot-duckdb migrate --delete-verified
 
-exit codes: 0 all is in the store that can be (with --dry-run: would be); 1 some files are damaged, differ from what the
-store has, could not be stored or verified, or wait for something that you can do; 2 the command was given wrongly;
-3 trouble with the store; 130 interrupted (what was brought in stays).
+exit codes: 0 everything that can be migrated is in the store (with --dry-run: would be); 1 some files are damaged,
+differ from stored bars, could not be stored or verified, or wait for something that you can do; 2 wrong usage; 3 the
+store cannot be used; 130 interrupted (migrated files stay in the store).
 """
 _OUTDATED = """\
-The store is of an older release, which a run would bring up to date. It was not asked now: what is in it already counts
-as new."""
+The store was written by an older release. A dry run does not upgrade it and so cannot query it: files that are already
+in the store count as new."""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "migrate", help="bring Lumibot's old caches into the store", description=_DESCRIPTION, epilog=_EXAMPLES
-    )
-    parser.add_argument("--from", dest="folder", metavar="FOLDER", help="the cache folder (default: Lumibot's own)")
-    parser.add_argument("--only", metavar="SOURCE,...", help="the caches of these sources only, e.g. polygon")
-    parser.add_argument(
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
+    parser.add_argument("--from", dest="folder", metavar="FOLDER", help="the cache folder (default: Lumibot's)")
+    only = parser.add_argument("--only", metavar="SOURCE,...", help="migrate only these sources' caches, e.g. polygon")
+    completed_by(only, comma_separated(cache_sources))
+    symbols = parser.add_argument(
         "--symbols",
         metavar="SYMBOL,...",
-        help="what Alpaca's shared bars are of, besides the CSV files' symbols: SPY,BTC/USD,SPY231109C00435000",
+        help="symbols to look for in Alpaca's shared bars, besides those of its CSV files and of the store: "
+        "SPY,BTC/USD,SPY231109C00435000",
     )
-    parser.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
+    completed_by(symbols, comma_separated(stored_symbols))
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done without doing it")
     parser.add_argument(
-        "--delete-verified", action="store_true", help="delete each file that the store gives back whole"
+        "--delete-verified", action="store_true", help="delete each file that the store returns completely"
     )
-    parser.add_argument("--all", action="store_true", help="name all files that there is something to say about")
+    parser.add_argument("--all", action="store_true", help="list every file that there is something to report about")
     parser.set_defaults(run=_run)
 
 
@@ -68,12 +72,12 @@ def _run(arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.migration.plan import plan_of
 
     if arguments.dry_run and arguments.delete_verified:
-        raise CommandError("--dry-run and --delete-verified do not go together")
+        raise CommandError("--dry-run and --delete-verified cannot be combined")
     only = None if arguments.only is None else _sources(arguments.only)
     storage = open_store(arguments.store)
     try:
         folder, assets = _folder(arguments.folder), _assets(arguments.symbols or "")
-        if not (arguments.dry_run and storage.is_outdated()):  # a dry run does not bring it up to date
+        if not (arguments.dry_run and storage.is_outdated()):  # a dry run does not upgrade it
             assets += _stored_assets(storage)
         plan = plan_of(folder, only, storage.path, assets=assets)
         return _run_plan(plan, storage, arguments)
@@ -93,13 +97,13 @@ def _run_plan(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namesp
         print(nothing_found(plan, arguments.all))
         return 0 if is_well(plan, []) else 1
     with _keys_in_environment():
-        outcomes = (_look if arguments.dry_run else _bring_in)(plan, storage, arguments)
+        outcomes = (_foresee if arguments.dry_run else _migrate)(plan, storage, arguments)
     return 0 if is_well(plan, outcomes) else 1
 
 
 @contextmanager
 def _keys_in_environment() -> Iterator[None]:
-    """Let readers find the keys of `.env` where they look for keys, and nobody afterwards."""
+    """Put the keys of `.env` in the environment, where readers look for them, for as long as the block lasts."""
     names = [name for spec in SOURCES.values() for name in spec.cache_keys]
     known, before = settings(), {name: os.environ[name] for name in names if name in os.environ}
     os.environ.update({name: known[name] for name in names if name in known})
@@ -115,19 +119,19 @@ def _folder(given: str | None) -> Path:
     from lumibot_duckdb.storage.location import lumibot_cache_folder
 
     if given is not None and not given.strip():
-        raise CommandError("--from is given without a folder; it names Lumibot's cache folder")
+        raise CommandError("--from is empty; name Lumibot's cache folder")
     folder = (Path(given).expanduser() if given is not None else lumibot_cache_folder()).absolute()
     try:
         next(folder.iterdir(), None)
     except (FileNotFoundError, NotADirectoryError):
-        raise CommandError(f"there is no folder {folder}; --from names Lumibot's cache folder") from None
+        raise CommandError(f"there is no folder {folder}; name Lumibot's cache folder with --from") from None
     except OSError as error:
-        raise CommandError(f"the folder {folder} cannot be looked into: {error.strerror}") from None
+        raise CommandError(f"cannot read the folder {folder}: {error.strerror}") from None
     return folder
 
 
 def _refuse_neighbour(plan: Plan) -> None:
-    """Raise `CommandError` if a folder has nothing to bring in, and is a part of a cache, or has one in it."""
+    """Raise `CommandError` if a folder without files to migrate is a part of a cache, or contains one."""
     from lumibot_duckdb.migration.plan import cached_files
 
     for other in (plan.folder.parent, *(entry for entry in sorted(plan.folder.iterdir()) if entry.is_dir())):
@@ -138,31 +142,25 @@ def _refuse_neighbour(plan: Plan) -> None:
 def _sources(text: str) -> set[str]:
     known = sources_with_cache()
     named = {part.strip().lower() for part in text.split(",") if part.strip()}
-    if not named or named - set(known):
-        raise CommandError(f"--only {text} names what is none of {', '.join(known)}")
+    unknown = sorted(named - set(known))
+    if not named or unknown:
+        suggestion = did_you_mean(unknown[0], known) if unknown else ""
+        raise CommandError(f"--only {text} names a source that is not one of {', '.join(known)}{suggestion}")
     return named
 
 
 def _assets(text: str) -> list[AssetKey]:
-    symbols = ["".join(symbol.upper().split()) for symbol in text.split(",")]
-    return [_asset(symbol) for symbol in symbols if symbol]
+    from lumibot_duckdb.cli.assets import asset_named
 
-
-def _asset(symbol: str) -> AssetKey:
-    """Return what a symbol of Alpaca's stands for: a pair, an option or a stock."""
-    from lumibot_duckdb.storage.api import AssetKey
-    from lumibot_duckdb.storage.reference.occ import option_of
-
-    base, _, quote = symbol.partition("/")
-    return AssetKey(base, "crypto", quote) if quote else option_of(symbol) or AssetKey(base)
+    return [asset_named(name) for name in text.split(",") if name.strip()]
 
 
 def _stored_assets(storage: DuckDBDataStorage) -> list[AssetKey]:
-    """Return what the store has of Alpaca's: that and more may be in files whose names do not tell."""
+    """Return the assets of Alpaca in the store: they may be in files whose names do not tell the asset."""
     return list(dict.fromkeys(info.key.asset for info in storage.list_series(source="alpaca")))
 
 
-def _look(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace) -> list[Outcome]:
+def _foresee(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace) -> list[Outcome]:
     from lumibot_duckdb.cli.migrate_summary import forecast
     from lumibot_duckdb.migration.run import foreseen
 
@@ -174,7 +172,7 @@ def _look(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace)
     return outcomes
 
 
-def _bring_in(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace) -> list[Outcome]:
+def _migrate(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace) -> list[Outcome]:
     from lumibot_duckdb.cli.migrate_summary import summary
     from lumibot_duckdb.migration.run import migrated
     from lumibot_duckdb.storage.errors import StorageError
@@ -185,8 +183,8 @@ def _bring_in(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namesp
     except KeyboardInterrupt:
         print(summary(plan, outcomes, arguments.all))
         raise CommandError(
-            f"interrupted after {len(outcomes)} of {plan.files} files; what was brought in stays, and the same command "
-            "again goes on from there",
+            f"interrupted after {len(outcomes)} of {plan.files} files; what was migrated stays, and the same command "
+            "migrates the rest",
             exit_code=130,
         ) from None
     except Exception as error:
@@ -196,19 +194,19 @@ def _bring_in(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namesp
             raise
         text = str(error).rstrip(". ")
         raise CommandError(
-            f"{text}. The old files are as they were; the same command again goes on from there", exit_code=3
+            f"{text}. The cache files are unchanged; the same command migrates the rest", exit_code=3
         ) from error
     print(summary(plan, outcomes, arguments.all))
     return outcomes
 
 
 def _take(arriving: Iterable[Outcome], plan: Plan, outcomes: list[Outcome]) -> None:
-    """Take what becomes of the files, show how far it is, and stop between two of them at Ctrl-C."""
+    """Collect the outcomes with a progress bar, and stop between two files at Ctrl-C."""
     from tqdm import tqdm
 
     sizes = [size for kind in plan.kinds for size in kind.sizes]
     bar = tqdm(total=sum(sizes), unit="B", unit_scale=True, file=sys.stderr, disable=None, leave=False)
-    with bar, Interrupts("lumibot-duckdb: stopping after this file; Ctrl-C again stops at once") as interrupts:
+    with bar, Interrupts("lumibot-duckdb: stopping after this file; press Ctrl-C again to stop now") as interrupts:
         for outcome, size in zip(arriving, sizes, strict=True):
             outcomes.append(outcome)
             bar.set_description(printable(outcome.file.name))

@@ -1,4 +1,4 @@
-"""What `lumibot-duckdb migrate` prints: the plan, what became of the files, and the way on."""
+"""What `lumibot-duckdb migrate` prints: the plan, the outcome of each file, and the next steps."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ FILES_NAMED = 20
 _HERE = (Ending.BROUGHT_IN, Ending.ALREADY_HERE)
 _NOT_WELL = (Ending.UNREADABLE, Ending.CONFLICT, Ending.UNVERIFIED, Ending.FAILED, Ending.WAITING)
 _ALIKE = 3
-"""So many files with the same reason are named one by one; of more, the first."""
+"""Up to this many files with the same reason are listed one by one; of more, only the first is named."""
 
 _TITLES = {
-    Ending.FAILED: "Failed, which is a fault of lumibot-duckdb (please report it):",
-    Ending.UNVERIFIED: "Not verified, the store gives back something else:",
-    Ending.CONFLICT: "In conflict with the store, which was kept as it is:",
+    Ending.FAILED: "Failed because of an error in lumibot-duckdb (please report it):",
+    Ending.UNVERIFIED: "Not verified, because the store returns something else:",
+    Ending.CONFLICT: "In conflict with the store, which is unchanged:",
     Ending.UNREADABLE: "Cannot be read:",
-    Ending.WAITING: "Not brought in yet:",
-    Ending.LEFT_ALONE: "Not brought in:",
+    Ending.WAITING: "Not migrated yet:",
+    Ending.LEFT_ALONE: "Not migrated:",
 }
 
-_WAY_ON = """\
-Now run a script as it is on these bars, or compare both storages first:
+_NEXT_STEPS = """\
+Next, run a script on these bars, or compare the results with Lumibot's first:
   lumibot-duckdb run my_strategy.py
   lumibot-duckdb compare --from-cache my_strategy.py
-`lumibot-duckdb status` shows what the store has."""
+`lumibot-duckdb status` shows which bars are in the store."""
 
 
 def is_well(plan: Plan, outcomes: Sequence[Outcome]) -> bool:
-    """Tell whether all is in the store that should be, or would be."""
+    """Tell whether everything that can be migrated is in the store, or would be."""
     unknown = any(each.unknown for each in plan.left_alone)
     return not unknown and not any(outcome.ending in _NOT_WELL or outcome.damaged for outcome in outcomes)
 
 
 def forecast(plan: Plan, outcomes: Sequence[Outcome], every: bool) -> str:
-    """Return what a dry run says."""
+    """Return the report of a dry run."""
     parts = [_forecast_table(plan, outcomes), *_lists(plan, outcomes, every)]
     new, rows, here, others = _foreseen(outcomes)
     parts.append(
-        f"{new:,} of {count(plan.files, 'file')} ({size(plan.bytes)}) would be brought in"
+        f"{new:,} of {count(plan.files, 'file')} ({size(plan.bytes)}) would be migrated"
         + (f", {others:,} not" if others else "")
         + f": {count(rows, 'row')}."
         + (f" {here:,} in the store already." if here else "")
@@ -51,21 +51,21 @@ def forecast(plan: Plan, outcomes: Sequence[Outcome], every: bool) -> str:
 
 
 def summary(plan: Plan, outcomes: Sequence[Outcome], every: bool) -> str:
-    """Return what a run says at its end."""
+    """Return the report of a run."""
     parts = [_table(plan, outcomes), *_lists(plan, outcomes, every), _totals(outcomes)]
     if any(outcome.ending in _HERE for outcome in outcomes):
-        parts.append(_WAY_ON)
+        parts.append(_NEXT_STEPS)
     return "\n\n".join(part for part in parts if part)
 
 
 def nothing_found(plan: Plan, every: bool) -> str:
-    """Return what is said of a folder without a file to bring in."""
-    parts = [_left_alone(plan.left_alone, every), f"There is nothing to bring in in {plan.folder}."]
+    """Return the report on a folder without a file to migrate."""
+    parts = [_left_alone(plan.left_alone, every), f"There is nothing to migrate in {plan.folder}."]
     return "\n\n".join(part for part in parts if part)
 
 
 def _foreseen(outcomes: Sequence[Outcome]) -> tuple[int, int, int, int]:
-    """Return how many files would be brought in, with how many new rows, how many are here already, how many not."""
+    """Return how many files would be migrated, their new rows, and how many files are stored already or are not."""
     new = [outcome for outcome in outcomes if outcome.ending is Ending.BROUGHT_IN]
     here = sum(outcome.ending is Ending.ALREADY_HERE for outcome in outcomes)
     return len(new), sum(outcome.new for outcome in new), here, len(outcomes) - len(new) - here
@@ -99,14 +99,14 @@ def _lists(plan: Plan, outcomes: Sequence[Outcome], every: bool) -> Iterator[str
         alike = not every and ending in (Ending.WAITING, Ending.LEFT_ALONE)
         yield _listed(title, _reasons(found, together=alike), every)
     left_out = [(_name(each, plan), what) for each in outcomes for what in each.left_out]
-    yield _listed("Brought in, but for this:", _reasons(left_out, together=not every), every)
+    yield _listed("Migrated, except for this:", _reasons(left_out, together=not every), every)
     kept = [(_name(each, plan), each.kept) for each in outcomes if each.kept]
     yield _listed("Not deleted:", _reasons(kept, together=not every), every)
     yield _left_alone(plan.left_alone, every)
 
 
 def _reasons(found: Sequence[tuple[str, str]], *, together: bool) -> list[str]:
-    """Return a line a file with its reason, or one line for many files with the same reason."""
+    """Return one line for each file with its reason, or for many files with the same reason."""
     files: dict[str, list[str]] = {}
     for name, reason in found:
         files.setdefault(reason, []).append(name)
@@ -115,7 +115,7 @@ def _reasons(found: Sequence[tuple[str, str]], *, together: bool) -> list[str]:
         if not together or len(names) <= _ALIKE:
             lines += [f"{name}: {reason}" for name in names]
         else:
-            lines.append(f"{names[0]} and {count(len(names) - 1, 'other')} (--all names them): {reason}")
+            lines.append(f"{names[0]} and {count(len(names) - 1, 'other')} (--all lists them): {reason}")
     return lines
 
 
@@ -123,7 +123,7 @@ def _listed(title: str, lines: Sequence[str], every: bool) -> str:
     if not lines:
         return ""
     shown = lines if every else lines[:FILES_NAMED]
-    more = [f"  and {len(lines) - len(shown):,} more (--all names them)"] if len(shown) < len(lines) else []
+    more = [f"  and {len(lines) - len(shown):,} more (--all lists them)"] if len(shown) < len(lines) else []
     return "\n".join([title, *(f"  {printable(line)}" for line in shown), *more])
 
 
@@ -143,14 +143,14 @@ def _totals(outcomes: Sequence[Outcome]) -> str:
 
     here = [outcome for outcome in outcomes if outcome.ending in _HERE]
     rows, new = sum(outcome.rows for outcome in here), sum(outcome.new for outcome in here)
-    text = f"{count(number(Ending.BROUGHT_IN), 'file')} brought in"
+    text = f"{count(number(Ending.BROUGHT_IN), 'file')} migrated"
     if already := number(Ending.ALREADY_HERE):
         text += f", {already:,} already here"
     if others := len(outcomes) - len(here):
         text += f", {others:,} not"
     text += f": {count(rows, 'row')} = {new:,} new + {rows - new:,} already there."
     if number(Ending.BROUGHT_IN):
-        text += " Each was compared with what the store gives back."
+        text += " Each was compared with what the store returns."
     if deleted := sum(len(outcome.deleted) for outcome in outcomes):
         text += f"\n{count(deleted, 'old file')} deleted."
     return text

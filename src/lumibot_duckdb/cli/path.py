@@ -1,33 +1,32 @@
-"""`lumibot-duckdb path`: where the store is."""
+"""`lumibot-duckdb path`: the path of the store."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from typing import Any
 
 from lumibot_duckdb.cli.store import chosen_path
 
+_DESCRIPTION = """\
+Print the path of the store and nothing else, whether or not the store exists.
+"""
 _EXAMPLES = """\
 examples:
   lumibot-duckdb path
   duckdb -readonly "$(lumibot-duckdb path)"
+
+exit codes: 0 success; 2 wrong usage; 3 the folder cannot be read.
 """
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "path",
-        help="print where the store is",
-        description="Print the path of the store file, whether it is there or not, and nothing else.",
-        epilog=_EXAMPLES,
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # In bytes: a name that is to be opened is the file system's, whatever the terminal's encoding.
+    # In bytes: the file system defines the encoding of a path that is to be opened, whatever the terminal's is.
     sys.stdout.buffer.write(os.fsencode(chosen_path(arguments.store)) + b"\n")
     return 0

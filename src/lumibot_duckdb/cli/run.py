@@ -1,21 +1,23 @@
-"""`lumibot-duckdb run`: a script as it is, on this storage."""
+"""`lumibot-duckdb run`: an unmodified script, run on the store."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from lumibot_duckdb.cli.errors import fail
 from lumibot_duckdb.cli.script_arguments import add_script_arguments, check_switches, file_to_run, script_command
 from lumibot_duckdb.cli.store import chosen_path
+from lumibot_duckdb.cli.suggestions import similar_file
 
 _DESCRIPTION = """\
-Run a script as `python SCRIPT ARGUMENT...` would, with lumibot-duckdb's data sources in the place of Lumibot's
-(Polygon, Yahoo, Alpaca, CCXT). Nothing in it has to be changed. What stands before SCRIPT is for lumibot-duckdb,
-everything after it is the script's.
+Run an unmodified script as `python SCRIPT ARGUMENT...` would, with its backtests on the store.
+
+Lumibot's data sources for Polygon, Yahoo, Alpaca and CCXT are replaced by those of lumibot-duckdb. Options before
+SCRIPT belong to lumibot-duckdb, and everything after SCRIPT belongs to the script.
 """
 _EXAMPLES = """\
 examples:
@@ -23,26 +25,22 @@ examples:
   lumibot-duckdb run --store research.duckdb my_strategy.py --symbol SPY
   BACKTESTING_DATA_SOURCE=yahoo lumibot-duckdb run -m my_strategies.momentum
 
-LUMIBOT_USE_DUCKDB=false gives Lumibot's own behaviour back. LUMIBOT_DUCKDB_ROLLOUT=25 takes a share of the backtests.
-The exit code is the script's; 2 if there is no such script.
+LUMIBOT_USE_DUCKDB=false runs every backtest on Lumibot's own storage; LUMIBOT_DUCKDB_ROLLOUT=25 runs 25 % on the store.
+
+exit codes: those of the script; 2 wrong usage, or the script cannot be read.
 """
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "run",
-        help="run a script as it is, on this storage",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        usage="lumibot-duckdb run [-h] [--store PATH] [-m] SCRIPT [ARGUMENT ...]",
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
+    parser.usage = "lumibot-duckdb run [-h] [--store PATH] [-m] SCRIPT [ARGUMENT ...]"
     add_script_arguments(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> Callable[[], int]:
-    """Return what runs the script: how that ends is no more a matter of the command's."""
+    """Return the function that runs the script; the script, not the command, decides how the process ends."""
     script, *its_arguments = script_command(arguments, "run")
     check_switches(file_to_run(script, arguments.is_module))
     from lumibot_duckdb.activation.activation import activate
@@ -54,17 +52,18 @@ def _run(arguments: argparse.Namespace) -> Callable[[], int]:
         hold_settings({ENVIRONMENT_VARIABLE: str(chosen_path(arguments.store))})
     activate()
     run = run_module if arguments.is_module else run_script
-    return lambda: _as_python_would(lambda: run(script, its_arguments))
+    hint = "" if arguments.is_module or Path(script).exists() else similar_file(Path(script))
+    return lambda: _as_python_would(lambda: run(script, its_arguments), hint)
 
 
-def _as_python_would(run: Callable[[], None]) -> int:
-    """Run a script, and leave how it ends to Python, which shows an error from the script on."""
+def _as_python_would(run: Callable[[], None], hint: str) -> int:
+    """Run a script and let Python handle how it ends. A traceback begins in the script."""
     from lumibot_duckdb.activation.script import NoScriptError, traceback_of_script
 
     try:
         run()
     except NoScriptError as error:
-        return fail(str(error), 2)
+        return fail(f"{error}{hint}", 2)
     except SystemExit:
         raise
     except BaseException as error:
@@ -74,7 +73,7 @@ def _as_python_would(run: Callable[[], None]) -> int:
 
 
 def _show_from(traceback: TracebackType | None) -> None:
-    """Have the error that ends this process shown with this traceback, by whatever shows errors by now."""
+    """Show the error that ends this process with this traceback, through the current `sys.excepthook`."""
     show = sys.excepthook
 
     def show_of_script(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:

@@ -1,4 +1,4 @@
-"""The script that a command runs, and the arguments that are its own."""
+"""The script that a command runs, and the script's arguments."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from lumibot_duckdb.cli.settings import settings
 
 
 def add_script_arguments(parser: argparse.ArgumentParser) -> None:
-    """Let a command take a script or a module; what stands after it is the script's."""
+    """Let a command take a script or a module, and the arguments of that script."""
     parser.add_argument("-m", dest="is_module", action="store_true", help="SCRIPT is the name of a module")
-    parser.add_argument(
-        "command", metavar="SCRIPT", nargs=argparse.REMAINDER, help="the script, and the arguments that are its own"
-    )
+    parser.add_argument("command", metavar="SCRIPT", nargs=argparse.REMAINDER, help="the script and its arguments")
 
 
 def script_command(arguments: argparse.Namespace, verb: str) -> list[str]:
-    """Return the script and its arguments. Raises `CommandError` if there is none to `verb`."""
+    """Return the script and its arguments. Raises `CommandError` if there is none for the command `verb`."""
     command: list[str] = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         raise CommandError(f"name a script to {verb} (see lumibot-duckdb {verb} --help)")
@@ -26,9 +24,9 @@ def script_command(arguments: argparse.Namespace, verb: str) -> list[str]:
 
 
 def file_to_run(script: str, is_module: bool) -> Path | None:
-    """Return the file of a script or module, None if that of a module is not known before it runs.
+    """Return the file of a script or module, None if the file of a module is not known before it runs.
 
-    Raises `CommandError` for a module that there is not.
+    Raises `CommandError` for a module that does not exist.
     """
     from lumibot_duckdb.activation.script import NoScriptError, file_of_module
 
@@ -42,7 +40,7 @@ def file_to_run(script: str, is_module: bool) -> Path | None:
 
 
 def check_switches(script: Path | None) -> None:
-    """Refuse settings of the storage that a backtest would refuse only when the script has come to it."""
+    """Refuse wrong settings of the storage now: the script might run for long before a backtest refuses them."""
     from lumibot_duckdb.sources.shared.environment import flag
     from lumibot_duckdb.sources.shared.switch import USE_DUCKDB, rollout
     from lumibot_duckdb.sources.shared.telemetry import LOG_STATS

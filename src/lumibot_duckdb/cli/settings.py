@@ -1,8 +1,8 @@
 """The settings that a script would run with: the environment, and the `.env` file that Lumibot loads.
 
-Lumibot loads the nearest `.env` when it is imported: at or above the script's folder, else the working folder. A store
-or a bucket that is named there is the one that backtests use, so commands look there too. Nothing is put in the
-environment here.
+Lumibot loads the nearest `.env` when it is imported: at or above the script's folder, else the working folder.
+Backtests use the store or bucket that is named there, so commands read the file too. The environment
+is not changed.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _ON = ("1", "true", "yes", "on")
 
 
 def settings(script: Path | None = None) -> Mapping[str, str]:
-    """Return the environment with what `.env` adds to it and `.env.local` replaces in it, as Lumibot has them.
+    """Return the environment with the additions of `.env` and the replacements of `.env.local`, as in Lumibot.
 
-    `script` is the file that runs, if there is one.
+    `script` is the file that will run, if there is one.
     """
     found = dict(os.environ)
     if _says_yes("LUMIBOT_DISABLE_DOTENV"):

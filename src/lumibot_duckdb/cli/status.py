@@ -1,4 +1,4 @@
-"""`lumibot-duckdb status`: what is in the store."""
+"""`lumibot-duckdb status`: which bars are in the store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.completers import completed_by, stored_symbols
 from lumibot_duckdb.cli.layout import count, new_york, printable, size, table
 from lumibot_duckdb.cli.store import chosen_path, open_store
 from lumibot_duckdb.storage.times import NEW_YORK, moment_of
@@ -16,30 +16,40 @@ from lumibot_duckdb.storage.times import NEW_YORK, moment_of
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.api import SeriesInfo, TimeRange
     from lumibot_duckdb.storage.bars.spool import Spool
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 SERIES_IN_TABLE = 50
 _RANGES_SHOWN = 10
 
 _DESCRIPTION = """\
-Show what is in the store: every series with its bars, first and last bar and coverage, which is how much of that time
-was asked for and answered. Of a SYMBOL (AAPL, BTC/USD) the covered ranges too. Times are New York.
+Show which bars are in the store.
+
+There is one line for each series, with its number of bars, its first and last bar, and its coverage: how much of the
+time in between a response has proven. With SYMBOLs, the covered ranges are listed too. Times are New York time.
+
+A SYMBOL may be written as this command prints it (BTC/USD crypto, SPY 2024-01-19 470 CALL option), with or without the
+type, or in another usual spelling (btc-usd, ETH_BTC, USDJPY, SPY240119C00470000, O:SPY240119C00470000).
 """
 _EXAMPLES = """\
 examples:
   lumibot-duckdb status
   lumibot-duckdb status AAPL BTC/USD
+  lumibot-duckdb status "SPY 2024-01-19 470 CALL option"
   lumibot-duckdb status --json | jq '.series[] | select(.bars > 100000) | .symbol'
+
+exit codes: 0 success; 1 a SYMBOL is not in the store; 2 wrong usage; 3 the store cannot be used.
 """
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "status", help="show what is in the store", description=_DESCRIPTION, epilog=_EXAMPLES
-    )
-    parser.add_argument("symbols", nargs="*", metavar="SYMBOL", help="show only the series of these symbols")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
+    symbols = parser.add_argument("symbols", nargs="*", metavar="SYMBOL", help="show only the series of these assets")
+    completed_by(symbols, stored_symbols)
     parser.add_argument(
-        "--all", action="store_true", help=f"show every series, also when there are more than {SERIES_IN_TABLE}"
+        "--all",
+        action="store_true",
+        help=f"list every series, even of more than {SERIES_IN_TABLE}, and every range",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_run)
@@ -55,7 +65,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     storage = open_store(arguments.store)
     try:
-        series = storage.list_series() if not arguments.symbols else _of_symbols(storage, arguments.symbols)
+        series = _named_series(storage, arguments.symbols) if arguments.symbols else storage.list_series()
     finally:
         storage.close()
     on_disk = path.stat().st_size
@@ -69,22 +79,31 @@ def _run(arguments: argparse.Namespace) -> int:
     elif arguments.all or len(series) <= SERIES_IN_TABLE:
         print(_series_table(series) + "\n")
     else:
-        print(_totals_table(series) + "\n\n--all shows every series, SYMBOL those of one symbol.\n")
+        print(_totals_table(series) + "\n\n--all lists every series, SYMBOL the series of one symbol.\n")
     bars = count(sum(info.rows for info in series), "bar")
     name = printable(str(path))
-    print(f"{name}: {size(on_disk)}, {count(len(series), 'series', 'series')}, {bars}. Times are New York.")
+    print(f"{name}: {size(on_disk)}, {count(len(series), 'series', 'series')}, {bars}. Times are New York time.")
     _print_spooled(spool)
     return 0
 
 
-def _of_symbols(storage: Any, symbols: Sequence[str]) -> list[SeriesInfo]:
+def _named_series(storage: DuckDBDataStorage, names: Sequence[str]) -> list[SeriesInfo]:
+    """Return the series that names stand for: those of an asset, or one by its label."""
+    from lumibot_duckdb.cli.assets import find_assets, stored_assets
+
+    stored = stored_assets(storage.path)
     found: dict[int, SeriesInfo] = {}
-    for symbol in symbols:
-        series = storage.list_series(symbol) if symbol.strip() else []
-        if not series:
-            raise CommandError(f"the store has no bars of {printable(symbol) or repr(symbol)}", exit_code=1)
+    for name in names:
+        series = _labelled(storage, name) if " bars from " in name else []
+        series = series or [info for asset in find_assets(name, stored) for info in storage.list_series(asset)]
         found.update({info.series_id: info for info in series})
     return list(found.values())
+
+
+def _labelled(storage: DuckDBDataStorage, name: str) -> list[SeriesInfo]:
+    """Return the series with this label, e.g. `AAPL stock, day bars from import`."""
+    label = " ".join(name.casefold().split())
+    return [info for info in storage.list_series() if info.key.label().casefold() == label]
 
 
 def _print_spooled(spool: Spool) -> None:
@@ -96,8 +115,8 @@ def _print_absent(path: Path, spool: Spool, as_json: bool) -> None:
     if as_json:
         print(json.dumps(_as_json(path, 0, [], spool), indent=2))
         return
-    print(f"There is no store yet. It would be {printable(str(path))}")
-    print("Fill it with `lumibot-duckdb import FILE...`, or try `lumibot-duckdb demo`.")
+    print(f"There is no store at {printable(str(path))} yet.")
+    print("Fill it with `lumibot-duckdb import FILE...` or `lumibot-duckdb migrate`, or try `lumibot-duckdb demo`.")
     _print_spooled(spool)
 
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def chosen_path(store: str | None, script: Path | None = None) -> Path:
-    """Return the absolute path of the store file for what `--store` says.
+    """Return the absolute path of the store that `--store` names.
 
-    None: the one that backtests use here, or those of a script.
+    Without one it is the store that backtests in this folder use or, with a `script`, that the script uses.
     """
     from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE, store_path
 
@@ -29,8 +29,19 @@ def chosen_path(store: str | None, script: Path | None = None) -> Path:
         raise CommandError(f"cannot look for a store at {error.filename}: {error.strerror}", exit_code=3) from None
 
 
+def checked_path(store: str | None) -> Path:
+    """Return `chosen_path` after a check of the settings in the environment. Raises `CommandError`."""
+    from lumibot_duckdb.storage.connection.engine import check_environment
+
+    try:
+        check_environment()
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    return chosen_path(store)
+
+
 def open_store(store: str | None) -> DuckDBDataStorage:
-    """Return the storage for what `--store` says."""
+    """Return the storage that `--store` names."""
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
     try:

@@ -1,4 +1,4 @@
-"""Between Arrow columns of text and NumPy arrays: the few conversions that reading times and numbers share."""
+"""Conversions between Arrow columns of text and NumPy arrays, shared by the readers of times and numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_text(column: pa.ChunkedArray) -> bool:
 
 
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column of any type as trimmed strings, "" where there is none. Whole floats are written as integers."""
+    """Return a column of any type as trimmed strings, "" for null. Whole floats are written as integers."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_floating(column.type) and pc.all(pc.equal(column, pc.floor(column))).as_py():
@@ -34,5 +34,5 @@ def as_bools(column: pa.ChunkedArray) -> BoolArray:
 
 
 def as_integers(text: pa.ChunkedArray) -> IntArray:
-    """Return the integers that text is, 0 for the empty text."""
+    """Return the integers in a text column, 0 for the empty text."""
     return np.asarray(pc.if_else(pc.equal(text, ""), "0", text).cast(pa.int64()).to_numpy(), dtype=np.int64)

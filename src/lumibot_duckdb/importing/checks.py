@@ -1,4 +1,4 @@
-"""What cannot be a bar: numbers that no market makes. Finds such rows of a piece of a file."""
+"""Finds rows whose numbers cannot be a bar."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lumibot_duckdb.importing.refusal import Refusal, mark
 
 
 def refuse_implausible(values: Mapping[str, FloatArray], refusals: CodeArray) -> None:
-    """Write into `refusals`, where there is none yet, why a row cannot be a bar.
+    """Write into `refusals` why a row cannot be a bar, unless it has a reason.
 
-    A price that is missing (NaN) refuses nothing unless all four are; one that is there must be above zero.
+    A missing price (NaN) is accepted unless all four are missing; a price must be above zero.
     """
     prices = np.array([values[price] for price in PRICES])
     everything = np.array(list(values.values()))

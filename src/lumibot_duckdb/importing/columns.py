@@ -1,4 +1,4 @@
-"""Which column of a file is what: recognises the usual spellings of vendors, or takes what the user says."""
+"""Recognises the columns of a file by the usual spellings of vendors, or takes those that the user names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LOOKS_LIKE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}.*|\d{1,2}[/.]\d{1,2}[/.]\d{4}.
 
 @dataclass(frozen=True, slots=True)
 class ColumnChoice:
-    """What the user said about columns. `values` maps a stored name to the file's column, `time` may be two columns."""
+    """The user's options for columns. `values` maps a stored name to the file's column, `time` may be two columns."""
 
     values: Mapping[str, str] = field(default_factory=dict)
     time: str | None = None
@@ -41,7 +41,7 @@ class ColumnChoice:
 
 @dataclass(frozen=True, slots=True)
 class ColumnLayout:
-    """Which column of a file is what, by the file's own names.
+    """The columns of a file by their roles, with the file's names.
 
     `time` is one column, or two: a date and a time of day. `values` maps stored names to columns and has at least the
     four prices. `left_out` are the columns that are not stored. `says_utc`: the name of the time column says so.
@@ -61,7 +61,7 @@ class ColumnLayout:
 
 
 def plain_name(name: str) -> str:
-    """Return a column's name without what vendors decorate it with: case, blanks, signs, brackets, units, numbering."""
+    """Return a column's name without vendors' decorations: case, blanks, signs, brackets, units, numbering."""
     bare = _IN_BRACKETS.sub("", _NUMBERING.sub("", name))
     bare = _UTC.sub("", bare.replace("_", " "))
     return re.sub(r"[^a-z0-9]+", "", bare.lower())
@@ -70,7 +70,7 @@ def plain_name(name: str) -> str:
 def recognise_columns(sample: Mapping[str, Sequence[str]], choice: ColumnChoice | None = None) -> ColumnLayout:
     """Return the layout of a file from its column names and the first values of each column as text.
 
-    Raises `FileRefusedError` when there is no time or a price is missing; the message lists what the file has.
+    Raises `FileRefusedError` if the time or a price is missing; the message lists the columns of the file.
     """
     choice = choice or ColumnChoice()
     values = {stored: _chosen(column, sample) for stored, column in choice.values.items()}
@@ -98,7 +98,7 @@ def recognise_columns(sample: Mapping[str, Sequence[str]], choice: ColumnChoice 
 
 
 def score_columns(names: Sequence[str]) -> int:
-    """Return how many of a bar's five needed columns (time and prices) the names can be; 5 means a header."""
+    """Return how many of a bar's five required columns (time and prices) are among the names; 5 means a header."""
     plain = {name: plain_name(name) for name in names}
     found = sum(_first(plain, VALUE_SPELLINGS[price]) is not None for price in PRICES)
     return found + any(name in TIME_SPELLINGS or _is_utc(name) for name in plain.values())

@@ -1,4 +1,4 @@
-"""CSV and its kin: finds out how a file is written, and reads its fields as the text they are."""
+"""Delimited text files: detects the encoding, delimiter and header of a file, and reads its fields as strings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NOTHING = " \t\x1a\x00"
 
 @dataclass(frozen=True, slots=True)
 class TextChoice:
-    """What the user said of how a file is written: `header` names the columns of a file that has no header line."""
+    """The user's options for text files: `header` names the columns of a file without a header line."""
 
     header: tuple[str, ...] | None = None
     delimiter: str | None = None
@@ -44,7 +44,7 @@ class TextChoice:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a file is written. `body` is where the rows start, in bytes of its text as UTF-8."""
+    """The format of a file. `body` is the position of the first row, in bytes of the text in UTF-8."""
 
     names: tuple[str, ...]
     delimiter: str
@@ -53,10 +53,10 @@ class _Form:
 
 
 class DelimitedTable(TableFile):
-    """A file of text fields. Every column is a column of strings, as they are in the file."""
+    """A file of text fields. Every column has strings, unchanged."""
 
     def __init__(self, path: Path, choice: TextChoice | None = None, wanted: Collection[str] = ()) -> None:
-        """`wanted`: names of columns that the user asked for, which tell the header line.
+        """`wanted` are the columns that the user named, by which the header line is recognised.
 
         Raises `FileRefusedError` when the file has no header line, or is no text.
         """
@@ -114,7 +114,7 @@ class DelimitedTable(TableFile):
                 raise
 
     def _text(self, raw: pa.NativeFile) -> pa.NativeFile:
-        """Return the file's text as a stream of UTF-8; what is no text in the file's encoding becomes "\ufffd"."""
+        """Return the file's text as a stream of UTF-8; bytes that are invalid in its encoding become "\ufffd"."""
         decoder = codecs.getincrementaldecoder(self._encoding)(errors="replace")
         return pa.TransformInputStream(self._bytes(raw), lambda data: decoder.decode(data).encode())
 
@@ -171,7 +171,9 @@ def _form_with_header(lines: Sequence[tuple[str, ...]], index: int, names: list[
         # yfinance writes three header lines: prices, tickers, and the name of the index.
         tickers = set(below[0][1:])
         if len(tickers) > 1:
-            raise FileRefusedError(f"it has {len(tickers)} symbols side by side: write one row a symbol and time")
+            raise FileRefusedError(
+                f"it has {len(tickers)} symbols side by side: write one row for each symbol and time"
+            )
         symbol, names, body = tickers.pop(), [below[1][0], *names[1:]], index + 3
     widths = Counter(len(fields) for fields in below if any(fields))
     if widths and widths.most_common(1)[0][0] == len(names) + 1:
@@ -208,7 +210,7 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names, empty ones as "", " ", ...; raise when two columns have the same name."""
+    """Return the names, empty ones as "", " ", ...; raise if two columns have the same name."""
     twice = sorted(name for name, count in Counter(names).items() if name and count > 1)
     if twice:
         raise FileRefusedError(f"several columns are called {', '.join(twice)}")
@@ -221,7 +223,7 @@ def _length(lines: Sequence[tuple[str, ...]]) -> int:
 
 
 def _number(rows: int, first: int, malformed: Sequence[tuple[int, str]]) -> tuple[IntArray, list[tuple[int, str]]]:
-    """Return the numbers of rows that follow one another but for malformed ones, and the malformed ones among them."""
+    """Return the numbers of consecutive rows without the malformed ones, and those of the malformed ones."""
     skipped = 0
     while skipped < len(malformed) and malformed[skipped][0] < first + rows + skipped:
         skipped += 1

@@ -1,4 +1,4 @@
-"""Finds the files that a person means: names, patterns that the shell left alone, and folders."""
+"""Finds the files that the user names: files, patterns that the shell did not expand, and folders."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 
 from lumibot_duckdb.importing.vocabulary import COMPRESSED_SUFFIXES, FILE_SUFFIXES
 
+NO_SUCH_FILE = "there is no such file"
+
 
 def find_files(names: Iterable[str], leave_out: Path | None = None) -> tuple[list[Path], dict[str, str]]:
-    """Return the files, each once, and what is wrong with the names that give none.
+    """Return the files, each once, and the problem of each name that matches no file.
 
-    Of a folder and its subfolders these are the files whose names end like those of bars; nothing in the folder
-    `leave_out` is among them.
+    A folder stands for the files in it and its subfolders whose names end as files of bars do. The folder `leave_out`
+    is skipped.
     """
     found: dict[Path, Path] = {}
     wrong: dict[str, str] = {}
@@ -27,7 +29,7 @@ def find_files(names: Iterable[str], leave_out: Path | None = None) -> tuple[lis
         else:
             matches = glob.iglob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute patterns)
             files = [file for file in map(Path, sorted(matches)) if file.is_file()]
-            problem = "no file matches" if glob.has_magic(name) else "there is no such file"
+            problem = "no file matches" if glob.has_magic(name) else NO_SUCH_FILE
         found.update({file.resolve(): file for file in files if file.resolve() not in found})
         if not files:
             wrong[name] = problem

@@ -1,4 +1,4 @@
-"""The errors of an import. Each message says what was wrong and what to do."""
+"""The errors of an import. Each message says what was wrong and how to fix it."""
 
 from __future__ import annotations
 

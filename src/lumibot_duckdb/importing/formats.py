@@ -1,4 +1,4 @@
-"""Opens a file of bars as a table, by what is in it and not by its name."""
+"""Opens a file of bars as a table. The content decides the format, not the name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lumibot_duckdb.importing.table_file import TableFile
 def open_table(path: Path, choice: TextChoice | None = None, wanted: Collection[str] = ()) -> TableFile:
     """Return a file as a table. `wanted` are columns that the user named.
 
-    Raises `FileRefusedError` when it cannot be read, with the reason.
+    Raises `FileRefusedError` with the reason if it cannot be read.
     """
     _check_name(path)
     try:
@@ -34,7 +34,7 @@ def open_table(path: Path, choice: TextChoice | None = None, wanted: Collection[
 
 
 def _check_name(path: Path) -> None:
-    """Refuse a name that neither Arrow nor the store's record of files can take."""
+    """Refuse a name that Arrow and the store's record of files cannot handle."""
     try:
         str(path).encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Imports one file of bars: recognises its columns, reads and checks its rows, stores what are bars."""
+"""Imports one file of bars: recognises its columns, reads and checks its rows, and stores those that are bars."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lumibot_duckdb.storage.errors import InvalidBarsError, StorageError
 from lumibot_duckdb.storage.timeframes import bar_seconds
 
 BARS_A_WRITE = 2_000_000
-"""How many bars of a series are handed to the store at once: a longer series goes in several writes."""
+"""The most bars of a series in one write; a longer series takes several writes."""
 
 # A whole number up to here is the same in a double.
 _EXACT = 2**53
@@ -40,7 +40,7 @@ _NEVER_WHOLE = frozenset((*PRICES, "adj_close", "dividend", "split_ratio", "vwap
 
 @dataclass(frozen=True, slots=True)
 class ImportChoice:
-    """What the user said about the files. What is None or empty is recognised from each file.
+    """The user's options for all files. What is None or empty is recognised from each file.
 
     `decimal` is the mark "." or "," of numbers in text. `source` and `adjustment` name the series that are written.
     """
@@ -63,9 +63,9 @@ def import_file(
     quarantine_folder: Path,
     on_progress: Callable[[float], None] = lambda done: None,
 ) -> FileReport:
-    """Import one file and say what became of it. Nothing is stored of a file that is refused as a whole.
+    """Import one file and return the outcome. Nothing is stored of a file that is refused as a whole.
 
-    `on_progress` is called with how much of the file is read, from 0 to 1. Errors of the store itself are raised.
+    `on_progress` receives the part of the file that was read, from 0 to 1. Errors of the store itself are raised.
     """
     report = FileReport(path)
     try:
@@ -84,7 +84,7 @@ def import_file(
 
 
 class _Import:
-    """The import of one file: everything about it is recognised first, then its rows are read once and stored."""
+    """The import of one file: recognises everything about it, then reads its rows once and stores them."""
 
     def __init__(self, path: Path, choice: ImportChoice, report: FileReport) -> None:
         self._choice = choice
@@ -180,7 +180,7 @@ class _Import:
         symbol = self._choice.symbol or self._file.symbol or symbol_of_file_name(path.name)
         if symbol is None:
             raise FileRefusedError(
-                "neither its name nor a column tells the symbol: give --symbol, or --symbol-column if a column has it"
+                "neither its name nor a column has a symbol: give --symbol, or --symbol-column if a column has it"
             )
         return symbol
 
@@ -209,7 +209,7 @@ class _Import:
             found = named or ("day" if self._times.only_dates else None)
             if found is None:
                 raise FileRefusedError(
-                    "one bar does not tell how long it is: give --timeframe, e.g. --timeframe minute"
+                    "a single bar does not show the timeframe: give --timeframe, e.g. --timeframe minute"
                 )
             return found
         found = timeframe_of_spacing(spacing)
@@ -245,13 +245,13 @@ class _Import:
         return frame
 
     def _typed(self, name: str, column: FloatArray) -> FloatArray | IntArray:
-        """Return counts as whole numbers where the file has them so."""
+        """Return counts as whole numbers if the file has whole numbers."""
         is_count = name not in _NEVER_WHOLE and self._whole[name] and bool((np.abs(column) <= _EXACT).all())
         return column.astype(np.int64) if is_count else column
 
 
 def _between(before: StagedBars | None, bars: StagedBars, timeframe: str) -> TimeRange | None:
-    """Return what a write of a series in several goes covers: also the time since the bars before."""
+    """Return the coverage of one of several writes of a series: it includes the time since the previous bars."""
     if before is None or before.series != bars.series:
         return None
     return TimeRange(int(before.times[-1]) + 1, int(bars.times[-1]) + bar_seconds(timeframe))

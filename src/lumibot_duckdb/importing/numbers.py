@@ -1,4 +1,4 @@
-"""Numbers of a file: typed columns as they are, text to the very double that Python's `float` makes of it."""
+"""Reads the numbers of a file: typed columns unchanged, text as the exact double of Python's `float`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _ONE_GROUP = re.compile(r"[+-]?\d{1,3},\d{3}")
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A column's numbers: NaN where there is none, `unreadable` where the text is no number, and whether all are whole.
+    """A column's numbers: NaN if missing, `unreadable` if the text is not a number, and whether all are whole.
 
-    `whole` is about how they are written, so that 100 is and 100.0 is not.
+    `whole` describes how they are written: 100 is whole, 100.0 is not.
     """
 
     values: FloatArray
@@ -54,7 +54,7 @@ def read_numbers(column: pa.ChunkedArray, decimal: str = ".") -> Numbers:
 
 
 def decimal_mark(prices: Iterable[str], delimiter: str) -> str | None:
-    """Return the decimal mark of prices as they are written, None when it cannot be told from them.
+    """Return the decimal mark of prices in text, None if they do not show it.
 
     "1,234" alone is one and a bit where fields are parted by ";", and over a thousand where they are parted by ",".
     """
@@ -82,7 +82,7 @@ def _read_text(column: pa.ChunkedArray, decimal: str) -> Numbers:
 
 
 def _cast_all(text: pa.ChunkedArray, decimal: str) -> FloatArray | None:
-    """Return all as doubles in one go (Arrow rounds as Python does), None when any needs a closer look."""
+    """Return all as doubles in one go (Arrow rounds as Python does), None if any needs a closer look."""
     filled = pc.if_else(pc.is_in(text, _MISSING_TEXTS), None, text)
     if decimal == ",":
         if pc.any(pc.match_substring(filled, ".")).as_py():

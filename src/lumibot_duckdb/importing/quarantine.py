@@ -1,4 +1,4 @@
-"""Writes the rows of a file that are no bars into a CSV file beside the store, with the reason of each."""
+"""Writes the rows that are not bars to a CSV file beside the store, each with the reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lumibot_duckdb.importing.table_file import Piece, TableFile
 def write_quarantine(file: TableFile, source: Path, staging: Staging, folder: Path) -> Path:
     """Write the refused rows of `source` to `<folder>/<name>-<today>.csv` and return the path.
 
-    The columns are the row's number in the file, the reason, and the file's own columns as they are. A file of that
+    The columns are the row's number in the file, the reason, and the file's columns unchanged. A file of that
     name with other rows is left alone: the new one gets a number.
     """
     folder.mkdir(parents=True, exist_ok=True)

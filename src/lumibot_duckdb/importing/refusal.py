@@ -8,7 +8,7 @@ from lumibot_duckdb.importing.arrays import BoolArray, CodeArray
 
 
 class Refusal(IntEnum):
-    """The reasons, as codes that fit arrays; `NONE` is a good row. A row has the first reason that is found."""
+    """The reasons, as codes for arrays; `NONE` is a good row. A row has the first reason that was found."""
 
     NONE = 0
     FIELDS = 1
@@ -31,7 +31,7 @@ class Refusal(IntEnum):
 
     @property
     def text(self) -> str:
-        """The reason as people read it."""
+        """The reason in words."""
         return _TEXTS[self]
 
 
@@ -58,5 +58,5 @@ _TEXTS = {
 
 
 def mark(refusals: CodeArray, rows: BoolArray, reason: Refusal) -> None:
-    """Write a reason into `refusals` at some rows, where there is none yet."""
+    """Write a reason into `refusals` at some rows, unless they have one."""
     refusals[rows & (refusals == Refusal.NONE)] = reason

@@ -1,4 +1,4 @@
-"""What an import has to tell about a file."""
+"""The outcome of an import for one file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lumibot_duckdb.storage.api import EpochSeconds
 
 @dataclass(slots=True)
 class FileReport:
-    """What became of a file.
+    """The outcome for one file.
 
     `error` is why it was refused as a whole (None: it was not).
 

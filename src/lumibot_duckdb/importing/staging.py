@@ -1,5 +1,7 @@
-"""The bars of one file on their way into the store, in a DuckDB of their own that spills to disk: sorts out order,
-clock changes and repeated times in bounded memory."""
+"""Sorts the bars of one file before they are stored, and settles clock changes and repeated times.
+
+The bars are in a temporary DuckDB database that spills to disk, so memory is bounded.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ class StagedBars:
 
 
 class Staging:
-    """Takes the rows of a file in any order, gives back the bars of each series in order. Use it in a `with`."""
+    """Takes the rows of a file in any order and returns the bars of each series in order. Use it in a `with` block."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = tuple(columns)
@@ -66,16 +68,16 @@ class Staging:
     def add(
         self, rows: IntArray, series: IntArray, times: IntArray, later: IntArray, values: Mapping[str, FloatArray]
     ) -> None:
-        """Take bars: their row numbers, series, times in epoch seconds, and values. `later` as in `LocalTimes`."""
+        """Add bars: their row numbers, series, times in epoch seconds, and values. `later` as in `LocalTimes`."""
         data = {"row": rows, "series": series.astype(np.int32), "ts": times, "later": later.astype(np.int32)}
         self._insert("bar", pa.table({**data, **{column: values[column] for column in self._columns}}))
 
     def refuse(self, rows: IntArray, reasons: CodeArray) -> None:
-        """Take the numbers of rows that are no bars, with the code of `Refusal` of each."""
+        """Add the numbers of rows that are not bars, each with its code of `Refusal`."""
         self._insert("refused", pa.table({"row": rows, "reason": reasons}))
 
     def settle(self) -> tuple[int, int]:
-        """Settle clock changes and repeated times, once all rows are in.
+        """Settle clock changes and repeated times after all rows were added.
 
         Returns how many bars were taken for the first of two hours without a sign which, and how many identical
         repetitions were dropped.
@@ -90,17 +92,17 @@ class Staging:
         return unsure, before - conflicts - self._count("bar")
 
     def most_common_spacing(self) -> int | None:
-        """Return the seconds between bars that are most common within the series; None with one bar a series."""
+        """Return the seconds between bars that are most common within the series; None if every series has one bar."""
         found = self._rows(_sql("most_common_spacing.sql"))
         return int(found[0][0]) if found else None
 
     def bounds(self) -> tuple[int, int] | None:
-        """Return the first and the last time of all bars in epoch seconds, None when there is none."""
+        """Return the first and the last time of all bars in epoch seconds, None if there are no bars."""
         found = self._rows("SELECT min(ts), max(ts) FROM bar HAVING count(*) > 0")
         return (int(found[0][0]), int(found[0][1])) if found else None
 
     def refusals(self) -> Counter[Refusal]:
-        """Return how many rows were refused for which reason."""
+        """Return the number of refused rows for each reason."""
         counts = self._rows("SELECT reason, count(*) FROM refused GROUP BY reason")
         return Counter({Refusal(code): count for code, count in counts})
 
@@ -115,7 +117,7 @@ class Staging:
         return {row: Refusal(code) for row, code in found}
 
     def bars(self, at_most: int) -> Iterator[StagedBars]:
-        """Yield all bars, series by series and in the order of time, at most so many at once."""
+        """Yield all bars by series and time, at most `most` at once."""
         query = "SELECT * EXCLUDE (row, later) FROM bar ORDER BY series, ts"
         reader: pa.RecordBatchReader = self._db.sql(query).to_arrow_reader(_BATCH_ROWS)
         waiting: list[pa.Table] = []
@@ -150,7 +152,7 @@ class Staging:
 
 
 def _by_series(table: pa.Table, at_most: int) -> Iterator[pa.Table]:
-    """Yield the rows of each series in parts of at most so many rows."""
+    """Yield the rows of each series in pieces of limited size."""
     changes = np.flatnonzero(np.diff(table["series"].to_numpy())) + 1
     for start, end in pairwise([0, *changes.tolist(), table.num_rows]):
         for first in range(start, end, at_most):

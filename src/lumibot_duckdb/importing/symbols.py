@@ -1,10 +1,10 @@
-"""Symbols of a file's name and of its symbol column, and the assets they stand for."""
+"""Symbols in file names and symbol columns, and the assets that they stand for."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 from lumibot_duckdb.importing.errors import FileRefusedError
@@ -16,6 +16,7 @@ from lumibot_duckdb.importing.vocabulary import (
     QUOTE_CURRENCIES,
 )
 from lumibot_duckdb.storage.api import AssetKey
+from lumibot_duckdb.storage.reference.occ import option_of
 
 ASSET_TYPES = ("stock", "crypto", "forex", "index", "future", "cont_future", "crypto_future", "option")
 _PAIR_TYPES = ("crypto", "forex")
@@ -25,13 +26,12 @@ _DATE_AT_END = re.compile(rf"[-_. ]{_DATE}$", re.IGNORECASE)
 _DATE_WORD = re.compile(rf"{_DATE}|\d{{7,14}}", re.IGNORECASE)
 _COUNT = re.compile(r"\(\d+\)|v\d{1,2}", re.IGNORECASE)
 _SYMBOL = re.compile(r"[A-Z0-9^$][A-Z0-9.\-/:^=$&]{0,31}")
-_OCC = re.compile(r"(?:O:)?([A-Z0-9.]{1,6}?)(\d{6})([CP])(\d{8})")
 
 
 def symbol_of_file_name(name: str) -> str | None:
     """Return the symbol in a file's name, in capitals: `AAPL.csv`, `aapl_1min.csv.gz`, `BTCUSDT-1m-2024-01.csv`.
 
-    Timeframes, dates and words such as "daily" or "data" are no symbols. None when none is left, or several are.
+    Timeframes, dates and words such as "daily" or "data" are not symbols. None if no word is left, or several are.
     """
     words = _symbol_words(_stem(name))
     if len(words) == 2 and words[1].upper() in QUOTE_CURRENCIES:
@@ -46,7 +46,7 @@ def plain_symbol(text: str) -> str:
 
 
 def timeframe_of_file_name(name: str) -> str | None:
-    """Return the timeframe that a file's name tells, e.g. "minute" for `AAPL_1min.csv`; None when it tells none."""
+    """Return the timeframe in a file's name, e.g. "minute" for `AAPL_1min.csv`; None if there is none."""
     words = re.split(r"[-_. ]+", _stem(name))
     return next((timeframe for word in words if len(words) > 1 and (timeframe := timeframe_of_word(word))), None)
 
@@ -66,7 +66,7 @@ def _symbol_words(stem: str) -> list[str]:
 
 
 def _bare(word: str) -> str:
-    """Return a word without the dates and timeframes that hang on it: `BTC-USD-1h`, `SPY.daily`."""
+    """Return a word without the dates and timeframes at its end: `BTC-USD-1h`, `SPY.daily`."""
     while True:
         shorter = _DATE_AT_END.sub("", word)
         *head, tail = re.split(r"[-.](?=[^-.]*$)", shorter)
@@ -90,7 +90,7 @@ def _says_something_else(word: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AssetChoice:
-    """What the user said about the assets of a file; the symbols come from the file."""
+    """The user's options for the assets of a file; the symbols come from the file."""
 
     asset_type: str = "stock"
     quote: str | None = None
@@ -101,7 +101,7 @@ class AssetChoice:
         """Return the asset that a symbol stands for.
 
         Crypto and forex symbols are pairs: `BTC/USD`, `BTC-USD`, `BTCUSDT`, `EURUSD`, or a base with `quote` given.
-        Option symbols are OCC's: `SPY240119C00470000`. Raises `FileRefusedError` when the symbol says too little.
+        Option symbols are OCC symbols: `SPY240119C00470000`. Raises `FileRefusedError` if a symbol is not enough.
         """
         if self.asset_type in _PAIR_TYPES:
             base, quote = self._pair(symbol)
@@ -132,23 +132,7 @@ class AssetChoice:
         raise FileRefusedError(f"cannot tell the quote currency of {symbol}: give --quote USD (or another)")
 
     def _option(self, symbol: str) -> AssetKey:
-        match = _OCC.fullmatch(symbol.replace(" ", ""))
-        expiration = _day(match[2]) if match else None
-        if match is None or expiration is None:
-            raise FileRefusedError(f"{symbol} is no OCC option symbol such as SPY240119C00470000")
-        root, _, right, strike = match.groups()
-        return AssetKey(
-            root,
-            "option",
-            exchange=self.exchange,
-            expiration=expiration,
-            strike=int(strike) / 1000,
-            right="CALL" if right == "C" else "PUT",
-        )
-
-
-def _day(text: str) -> date | None:
-    try:
-        return datetime.strptime(text, "%y%m%d").date()
-    except ValueError:
-        return None
+        option = option_of(symbol.replace(" ", "").removeprefix("O:"))
+        if option is None:
+            raise FileRefusedError(f"{symbol} is not an OCC option symbol such as SPY240119C00470000")
+        return replace(option, exchange=self.exchange)

@@ -1,4 +1,4 @@
-"""What every readable file is to an import: named columns, and rows that come in pieces."""
+"""The interface of readable files: named columns, and rows in pieces."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Piece:
     """Some rows of a file.
 
     `numbers` are the rows' numbers in the file, counted from 1. `malformed` are the rows that have too few or too many
-    fields, by number, as they are written. `progress` is how much of the file is read, from 0 to 1.
+    fields unchanged, by number. `progress` is how much of the file is read, from 0 to 1.
     """
 
     table: pa.Table
@@ -33,9 +33,9 @@ class TableFile(ABC):
     columns: tuple[str, ...]
     """The names of the columns, each one once."""
     symbol: str | None = None
-    """The symbol, where the format tells it beside the rows."""
+    """The symbol, if the format has it outside the rows."""
     delimiter: str = ""
-    """What parts the fields, where they are text."""
+    """The delimiter of the fields, if they are text."""
 
     @abstractmethod
     def pieces(self, columns: Sequence[str] | None = None) -> Iterator[Piece]:

@@ -1,4 +1,4 @@
-"""Dates and times written as text, in the shapes that vendors use, to clock readings."""
+"""Parses dates and times in the text formats of vendors to clock readings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OFFSET = re.compile(r"(?:utc|gmt)?([+-])(\d{1,2}):?(\d{2})?")
 
 @dataclass(frozen=True, slots=True)
 class ClockReadings:
-    """What clocks showed, a row each.
+    """The readings of clocks, one for each row.
 
     `seconds` since 1970 on that clock; the clock is `offset` seconds ahead of UTC where it is `zoned`. Meaningless
     where not `readable`. `fraction`: there is a fraction of a second too, which `seconds` lacks.
@@ -73,7 +73,7 @@ def find_date_order(text: pa.ChunkedArray) -> tuple[str | None, str | None]:
 
 
 def read_time_text(text: pa.ChunkedArray, date_order: str | None) -> ClockReadings:
-    """Return what text without nulls says. `date_order` is for dates such as 1/2/2024: "mdy" or "dmy"."""
+    """Return the readings in text without nulls. `date_order` is for dates such as 1/2/2024: "mdy" or "dmy"."""
     return _read_iso(text) or _read_shapes(text, date_order)
 
 
@@ -93,7 +93,7 @@ def readings_of_timestamps(column: pa.ChunkedArray) -> ClockReadings:
 
 
 def _read_iso(text: pa.ChunkedArray) -> ClockReadings | None:
-    """Return the readings when all is ISO 8601, by the fast way; None when anything needs a closer look."""
+    """Return the readings if all are ISO 8601, quickly; None if any needs a closer look."""
     filled = pc.if_else(pc.equal(text, ""), None, text)
     for zone in (None, "UTC"):
         try:
@@ -131,7 +131,7 @@ def _fill(found: ClockReadings, rows: IntArray, parts: Mapping[str, pa.ChunkedAr
 
 
 def _days(parts: Mapping[str, pa.ChunkedArray], date_order: str | None) -> tuple[IntArray, BoolArray]:
-    """Return days since 1970 and whether the calendar has such a day."""
+    """Return days since 1970 and whether such a day exists."""
     if "month_name" in parts:
         index = pc.index_in(pc.utf8_lower(parts["month_name"]), _MONTHS)
         month = index.fill_null(-1).to_numpy().astype(np.int64) + 1
@@ -151,7 +151,7 @@ def _days(parts: Mapping[str, pa.ChunkedArray], date_order: str | None) -> tuple
 
 
 def _seconds_of_day(parts: Mapping[str, pa.ChunkedArray]) -> tuple[IntArray, BoolArray]:
-    """Return seconds since midnight and whether clocks show such a time."""
+    """Return seconds since midnight and whether such a time exists."""
     hour, minute, second = (as_integers(parts[name]) for name in ("H", "M", "S"))
     half = pc.utf8_lower(parts["half"])
     halved, afternoon = as_bools(pc.not_equal(half, "")), as_bools(pc.equal(half, "p"))

@@ -1,4 +1,4 @@
-"""Timeframes of bars in a file: from the spacing of the bars, or from a word of a file's name such as "5min"."""
+"""The timeframe of bars in a file: from their spacing, or from a word such as "5min" in the file's name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OTHER_WORDS = {"hourly": "hour", "eod": "day"}
 def timeframe_of_word(word: str) -> str | None:
     """Return the timeframe a word stands for ("1min", "5m", "M5", "H1", "daily"), None if it is not one.
 
-    A lone letter is not taken for a timeframe.
+    A single letter does not count as a timeframe.
     """
     if len(word) < 2:
         return None

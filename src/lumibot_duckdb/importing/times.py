@@ -1,4 +1,4 @@
-"""The time columns of a file to UTC: epochs, text and typed columns, with the rules for zones."""
+"""Converts the time columns of a file to UTC: epochs, text and typed columns, with the rules for zones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY
 
 DATE_ZONE = "America/New_York"
-"""Where the midnight of a plain date is, as Lumibot has it."""
+"""The zone in which a plain date is midnight, as in Lumibot."""
 
 _FIRST_SECOND, _END_SECOND = (int(np.datetime64(day, "s").astype(int)) for day in ("1678-01-01", "2262-01-01"))
 # Seconds stay below this until the year 5138; milliseconds passed it in 1973. A thousand times more, and so on.
@@ -32,7 +32,7 @@ _COMPACT_DATE = r"^(1[89]|2[01])\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(([01]\
 
 @dataclass(frozen=True, slots=True)
 class TimeChoice:
-    """What the user said: `zone` of times without one, `date_order` "dmy" or "mdy", `epoch_unit`."""
+    """The user's options: `zone` of times without one, `date_order` "dmy" or "mdy", `epoch_unit`."""
 
     zone: str | None = None
     date_order: str | None = None
@@ -55,7 +55,7 @@ class TimeReader:
     """Reads the time columns of one file: one column, or a date and a time of day."""
 
     def __init__(self, choice: TimeChoice, samples: Iterable[pa.Table], says_utc: bool = False) -> None:
-        """Learn from as many samples (of just the time columns) as it takes how the times are written.
+        """Learn the format of the times from samples of the time columns.
 
         `says_utc`: the name of the column says that its times are UTC. Raises `FileRefusedError` when a date such as
         01/02/2024 may be of two days in all samples.
@@ -79,11 +79,11 @@ class TimeReader:
                 return
         if doubt is not None:
             raise FileRefusedError(
-                f"{doubt} may be two days, and no date in the file tells which: give --date-order mdy or dmy"
+                f"{doubt} may be two days, and no date in the file decides it: give --date-order mdy or dmy"
             )
 
     def read(self, columns: pa.Table) -> Times:
-        """Return the times of a chunk. Raises `FileRefusedError` when it has times of day whose zone nothing tells."""
+        """Return the times of a chunk. Raises `FileRefusedError` for times of day of an unknown zone."""
         if self._epoch_unit:
             self.only_dates = False
             return _read_epochs(as_text(columns.column(0)), self._epoch_unit, self._unit_is_guessed)
@@ -132,7 +132,7 @@ class TimeReader:
         return pc.if_else(pc.or_(pc.equal(first, ""), pc.equal(clock, "")), "", whole)
 
     def _localise(self, readings: ClockReadings, utc: IntArray, later: IntArray, refusals: CodeArray) -> None:
-        """Turn readings without a zone into UTC by the rules for zones, in place."""
+        """Convert clock readings without a zone to UTC in place."""
         usable = refusals == Refusal.NONE
         self._met_zones |= bool((usable & readings.zoned).any())
         naive = np.flatnonzero(usable & ~readings.zoned)
@@ -149,7 +149,7 @@ class TimeReader:
                 "T", " "
             )
             raise FileRefusedError(
-                f"its times have no time zone (the first is {example}): give the one they are in, "
+                f"its times have no time zone (the first is {example}): state the one they are in, "
                 "e.g. --timezone America/New_York or --timezone UTC"
             )
         local = localise(seconds, self._zone)
@@ -168,7 +168,9 @@ def _whole_part(text: pa.ChunkedArray) -> pa.ChunkedArray:
 def _unit_of(counts: IntArray) -> str:
     largest = int(np.abs(counts).max())
     if largest < _EARLIEST:
-        raise FileRefusedError(f"cannot tell what time {largest} is: give --epoch s, ms, us or ns, or --time-column")
+        raise FileRefusedError(
+            f"cannot tell what time {largest} is: give its unit with --epoch or the right column with --time-column"
+        )
     return next((unit for unit, limit in _LIMITS.items() if largest < limit), "ns")
 
 
@@ -190,5 +192,5 @@ def _read_epochs(text: pa.ChunkedArray, unit: str, may_be_another: bool) -> Time
 
 
 def _out_of_range(seconds: IntArray) -> BoolArray:
-    """Tell which times are out of the range that pandas' nanoseconds reach."""
+    """Return which times are outside the range of pandas' nanoseconds."""
     return (seconds < _FIRST_SECOND) | (seconds >= _END_SECOND)

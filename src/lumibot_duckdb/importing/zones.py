@@ -1,4 +1,4 @@
-"""Local times of a time zone to UTC, and what happens to them where the clocks change."""
+"""Converts local times of a time zone to UTC, also where the clocks change."""
 
 from __future__ import annotations
 

@@ -36,9 +36,9 @@ def newest() -> int:
 
 def state(cursor: StoreCursor) -> StoreState:
     """Return the state of the open store. Raises if it is newer than this release, or not a store."""
-    tables = {
-        name for (name,) in cursor.rows("SELECT table_name FROM duckdb_tables() WHERE database_name = ?", [cursor.db])
-    }
+    # Without parameters: on DuckDB 1.5 the first query of a process that has some imports pandas.
+    found_tables = cursor.rows("SELECT table_name FROM duckdb_tables() WHERE database_name = '{db}'")
+    tables = {name for (name,) in found_tables}
     if not tables:
         return StoreState(0, "")
     if "store_meta" not in tables:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pyarrow as pa
 
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.interruption import interruptibly
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+|\([^)]*\)\s*)?", re.IGNORECASE)
 # Functions that a SELECT may call and that do more than read, or run SQL from a string.
@@ -29,7 +31,7 @@ def run(
 ) -> pa.Table:
     """Run one SELECT-like statement on the store's tables; raise ValueError for any other statement."""
     duck = cursor.execute("USE {db}")
-    _refuse_all_but_reading(duck, query)
+    refuse_all_but_reading(duck, query)
 
     def answer() -> pa.Table:
         relation = duck.sql(query) if parameters is None else duck.sql(query, params=parameters)
@@ -38,7 +40,8 @@ def run(
     return interruptibly(duck, answer)
 
 
-def _refuse_all_but_reading(duck: duckdb.DuckDBPyConnection, query: str) -> None:
+def refuse_all_but_reading(duck: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Raise ValueError unless a query is one statement that only reads."""
     statements = duck.extract_statements(query)
     if len(statements) != 1:
         raise ValueError(f"give one statement, not {len(statements)}")

@@ -81,11 +81,12 @@ def test_assets_made_of_stored_series_are_the_ones_that_were_stored(tmp_path: Pa
     assert {asset.multiplier for asset, _ in source._data_store if asset.symbol == "ES"} == {50}
 
 
-def test_five_minute_bars_serve_as_sparse_minutes(storage: DuckDBDataStorage) -> None:
+@pytest.mark.parametrize("timestep", ["5minute", "5min", "5m", "5 minutes"])
+def test_five_minute_bars_serve_as_sparse_minutes(storage: DuckDBDataStorage, timestep: str) -> None:
     frame = minutes(5)
     frame = frame[frame.index.minute % 5 == 0]
     storage.store_ohlcv_data("FFF", frame, "own", "5min")
-    ours = opened(PandasDataBacktesting.using(storage, timestep="5minute"))
+    ours = opened(PandasDataBacktesting.using(storage, timestep=timestep))
     theirs = opened(LumibotPandasDataBacktesting, pandas_data=[Data(Asset("FFF"), frame, quote=DOLLAR)])
     for source in (ours, theirs):
         source._datetime = START + dt.timedelta(hours=3, minutes=7)
@@ -119,6 +120,22 @@ def test_a_step_that_is_not_stored_is_refused_with_what_there_is(storage: DuckDB
 def test_a_step_that_no_backtest_has_is_refused(storage: DuckDBDataStorage) -> None:
     with pytest.raises(ValueError, match=r"minute.*hour.*day"):
         PandasDataBacktesting.using(storage, timestep="week")
+
+
+def test_the_error_for_a_wrong_step_names_multiples(storage: DuckDBDataStorage) -> None:
+    for wrong in ("week", "minit"):
+        with pytest.raises(ValueError, match=rf"{wrong}.*5minute|5minute.*{wrong}"):
+            PandasDataBacktesting.using(storage, timestep=wrong)
+
+
+@pytest.mark.parametrize("timestep", ["hour", "1h", "60min", "60m"])
+def test_sixty_minutes_are_an_hour(storage: DuckDBDataStorage, timestep: str) -> None:
+    frame = minutes(7, days=3)
+    frame = frame[frame.index.minute == 30]
+    storage.store_ohlcv_data("HHH", frame, "own", "hour")
+    configured = PandasDataBacktesting.using(storage, timestep=timestep)
+    ours = configured(datetime_start=START, datetime_end=END, show_progress_bar=False)
+    assert {data.timestep for data in ours._data_store.values()} == {"hour"}
 
 
 def test_two_sources_of_one_series_are_an_error_that_names_them(storage: DuckDBDataStorage) -> None:

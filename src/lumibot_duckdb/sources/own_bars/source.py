@@ -1,4 +1,4 @@
-"""`PandasDataBacktesting` on the store: for users with their own bars."""
+"""`PandasDataBacktesting` on the store, for user-supplied bars."""
 
 from __future__ import annotations
 

@@ -1,0 +1,29 @@
+"""Suggestions for misspelled words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that a misspelled one is most like, whatever its case; None if none is close."""
+    from difflib import get_close_matches
+
+    spellings = {each.casefold(): each for each in reversed(list(known))}
+    found = get_close_matches(word.casefold(), spellings, n=1, cutoff=0.6)
+    return spellings[found[0]] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean ...?" for a misspelled word, or nothing."""
+    found = closest(word, known)
+    return f"; did you mean {found}?" if found is not None else ""
+
+
+def similar_file(file: Path) -> str:
+    """Return "; did you mean ...?" if the folder of a missing file has one with a similar name, or nothing."""
+    try:
+        return did_you_mean(file.name, [entry.name for entry in file.parent.iterdir()])
+    except OSError:
+        return ""
