@@ -430,7 +430,7 @@ def test_a_spool_that_nobody_may_look_into_stops_no_write(
     store.close()
     with (
         locked(store.path),
-        pytest.raises(StoreBusyError, match="not in the store. Fix the cause and try again"),
+        pytest.raises(StoreBusyError, match=r"not in the store\. Fix the cause and try again"),
     ):
         download(store)
     with locked(store.path), pytest.raises(StoreBusyError, match=r"\(an empty response for X stock, minute bars"):
