@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lumibot_duckdb.storage.api import DataStorageInterface, MigratedFiles
+from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.reader import StoredBars
 from lumibot_duckdb.storage.bars.writer import StoredBarWriter
 from lumibot_duckdb.storage.connection.engine import check_environment
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.counters import Counters
 from lumibot_duckdb.storage.location import store_path
-from lumibot_duckdb.storage.open_store import OpenStore
 from lumibot_duckdb.storage.reference.migrated_files import StoredMigratedFiles
 from lumibot_duckdb.storage.reference.reference_data import StoredReferenceData
 from lumibot_duckdb.storage.upkeep.upkeep import StoredUpkeep

@@ -11,8 +11,8 @@ from lumibot_duckdb.storage.api import BarArrays, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars import output
 from lumibot_duckdb.storage.bars.columns import in_time_order, pinned_rows, stored_rows
 from lumibot_duckdb.storage.bars.layout import ColumnLayout
+from lumibot_duckdb.storage.bars.open_store import OpenStore, refuse_if_gone
 from lumibot_duckdb.storage.bars.sessions import session_bounds
-from lumibot_duckdb.storage.open_store import OpenStore, refuse_if_gone
 from lumibot_duckdb.storage.sql_times import timestamp_literal
 from lumibot_duckdb.storage.times import Int64Array
 

@@ -12,8 +12,8 @@ from lumibot_duckdb.storage.api import AssetLike, BarArrays, EpochSeconds, Inges
 from lumibot_duckdb.storage.bars.columns import over_bars, pinned_rows
 from lumibot_duckdb.storage.bars.ingests import empty_answers_of, ingests_of
 from lumibot_duckdb.storage.bars.layout import ColumnLayout, Kind
+from lumibot_duckdb.storage.bars.open_store import refuse_if_gone
 from lumibot_duckdb.storage.bars.series_lookup import SeriesLookup
-from lumibot_duckdb.storage.open_store import refuse_if_gone
 from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array, epoch_seconds_ceiling, new_york_timestamp
 

@@ -17,11 +17,11 @@ from lumibot_duckdb.storage.api import (
 )
 from lumibot_duckdb.storage.bars import coverage as ranges
 from lumibot_duckdb.storage.bars.coverage_records import stored_coverage
+from lumibot_duckdb.storage.bars.open_store import OpenStore, refuse_if_gone
 from lumibot_duckdb.storage.catalog import SeriesRecord
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.identity import SeriesQuery, asset_query, canonical_source, key_to_write
-from lumibot_duckdb.storage.open_store import OpenStore, refuse_if_gone
 from lumibot_duckdb.storage.sql_times import epoch_seconds
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
 from lumibot_duckdb.storage.times import naive_utc, new_york_timestamp, utc_now

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.storage.api import AssetLike, BarWriter, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.restatement import restate
 from lumibot_duckdb.storage.bars.spool import SpooledWrite
 from lumibot_duckdb.storage.bars.write_request import BarsWrite
 from lumibot_duckdb.storage.errors import InvalidBarsError, StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.identity import SeriesQuery, key_to_write
-from lumibot_duckdb.storage.open_store import OpenStore
 from lumibot_duckdb.storage.times import UTC, utc_now
 
 if TYPE_CHECKING:

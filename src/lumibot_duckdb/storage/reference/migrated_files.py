@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lumibot_duckdb.storage.api import MigratedFiles
-from lumibot_duckdb.storage.open_store import OpenStore
+from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.times import naive_utc, utc_now
 
 _STILL_HERE = """

@@ -7,9 +7,9 @@ from datetime import date, datetime
 from typing import Any
 
 from lumibot_duckdb.storage.api import AssetLike, CorporateAction, KnownActions, OptionChain, ReferenceData
+from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.restatement import restate
 from lumibot_duckdb.storage.identity import record_key
-from lumibot_duckdb.storage.open_store import OpenStore
 from lumibot_duckdb.storage.reference import corporate_actions, option_chains
 from lumibot_duckdb.storage.times import naive_utc, utc_now
 

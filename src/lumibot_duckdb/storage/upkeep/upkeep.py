@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from lumibot_duckdb.storage.api import StoreStatistics, Upkeep
+from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
-from lumibot_duckdb.storage.open_store import OpenStore
 from lumibot_duckdb.storage.upkeep import compaction, verification
 
 
