@@ -21,7 +21,7 @@ from lumibot_duckdb.cli.interrupts import is_interrupt
 # Each module has `add_parser(subparsers)`, which sets `run` to a function of the parsed arguments that returns the exit
 # code; or, when all is ready to run what is not the command's own, the function that does, whose errors are not either.
 # The modules load what they work with only when they run.
-_COMMANDS = ("import_files", "migrate", "status", "sql", "path", "run", "compare", "demo")
+_COMMANDS = ("import_files", "migrate", "status", "sql", "path", "run", "compare", "demo", "doctor")
 
 _EXAMPLES = """\
 examples:
