@@ -184,7 +184,7 @@ def _check_contents(path: Path) -> Iterator[Check]:
     if version == newest:
         yield Check(schema, OK, f"schema {version}, the newest", "", details)
     else:
-        summary = f"schema {version}; this release writes schema {newest}, and the next write upgrades the store"
+        summary = f"schema {version}; this release writes schema {newest}, and its next use upgrades the store"
         yield Check(schema, OK, summary, "", details)
 
 
