@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -68,20 +68,22 @@ def _check_source(source: str, label: str, theirs: Run, ours: Run) -> Check:
     if problem:
         return Check(f"self_test.{source}", FAILED, f"{label}: {problem}", _REPORT)
     comparison = compare_runs(_only(source, theirs), _only(source, ours))
-    details = {
+    backtest = _backtest(source, theirs)
+    assert backtest is not None
+    compared = {
         "frames": comparison.frames,
-        "answers": comparison.answers,
-        "fills": comparison.fills,
-        "values": comparison.values,
-        "differences": sum(comparison.counts.values()),
+        "prices": comparison.answers,
+        "fills": len(backtest.fills),
+        "portfolio_values": len(backtest.values.rows),
     }
-    found = _difference(comparison) or _too_little(comparison)
+    details = {**compared, "differences": sum(comparison.counts.values())}
+    found = _difference(source, comparison) or _too_little(compared)
     if found:
         return Check(f"self_test.{source}", FAILED, f"{label}: {found}", _REPORT, details)
-    summary = (
-        f"{label}: {comparison.frames:,} frames, {comparison.answers:,} prices and quotes, {comparison.fills:,} fills "
-        f"and {comparison.values:,} portfolio values are identical to Lumibot's"
+    counts = (
+        "{frames:,} frames, {prices:,} prices and quotes, {fills:,} fills and {portfolio_values:,} portfolio values"
     )
+    summary = f"{label}: {counts.format(**compared)} are identical to Lumibot's"
     return Check(f"self_test.{source}", OK, summary, "", details)
 
 
@@ -109,24 +111,20 @@ def _only(source: str, run: Run) -> Run:
     return replace(run, outcome=replace(run.outcome, backtests=backtests))
 
 
-def _difference(comparison: Comparison) -> str:
-    if comparison.identical:
+def _difference(source: str, comparison: Comparison) -> str:
+    """Say where a source first differs; "" if it does not. What another one lacks is a difference of its own."""
+    differences = [each for each in comparison.differences if each.backtest == source]
+    if not differences:
         return ""
-    first, count = comparison.differences[0], sum(comparison.counts.values())
+    first, count = differences[0], sum(comparison.counts.values())
     where = ", ".join(filter(None, [first.when, first.subject, first.place]))
     more = f" ({count:,} differences in all)" if count > 1 else ""
     return f"differs from Lumibot's class: {where} is {first.left} there and {first.right} here{more}"
 
 
-def _too_little(comparison: Comparison) -> str:
+def _too_little(compared: Mapping[str, int]) -> str:
     """Say what there was nothing of to compare."""
-    counts = {
-        "frames": comparison.frames,
-        "prices": comparison.answers,
-        "fills": comparison.fills,
-        "portfolio values": comparison.values,
-    }
-    missing = [name for name, count in counts.items() if not count]
+    missing = [name.replace("_", " ") for name, count in compared.items() if not count]
     return f"the backtest had no {' and no '.join(missing)} to compare" if missing else ""
 
 
