@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from lumibot_duckdb.doctor.check import FAILED, OK, SKIPPED
+from lumibot_duckdb.doctor.check import FAILED, OK, SKIPPED, WARNING
 from lumibot_duckdb.doctor.contract import check_contract, check_import
 from lumibot_duckdb.doctor.self_test.sources import LABELS
 
@@ -20,6 +22,19 @@ def test_a_breach_fails_the_source_that_it_concerns() -> None:
     assert (yahoo.status, yahoo.summary) == (FAILED, "Yahoo: Data._get_bars_dict is gone (and 1 more)")
     assert "install a supported Lumibot" in yahoo.remedy
     assert yahoo.details == {"breaches": ["Data._get_bars_dict is gone", "another"]}
+
+
+def test_changed_source_code_is_a_warning_where_the_self_test_can_tell() -> None:
+    unknown = SimpleNamespace(is_unknown_source=True)
+    gone = SimpleNamespace(is_unknown_source=False)
+    breaches = {"yahoo": [unknown], "ccxt": [unknown, gone], "activation": [unknown]}
+    found = {check.name: check for check in check_contract(lambda part: breaches.get(part, []), list(breaches))}
+    assert {name: check.status for name, check in found.items()} == {
+        "contract.yahoo": WARNING,
+        "contract.ccxt": FAILED,
+        "contract.activation": FAILED,
+    }
+    assert "the self-test shows" in found["contract.yahoo"].remedy
 
 
 def test_a_check_that_fails_itself_is_a_breach() -> None:

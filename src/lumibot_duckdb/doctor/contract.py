@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from lumibot_duckdb.doctor.check import FAILED, OK, SKIPPED, Check
+from lumibot_duckdb.doctor.check import FAILED, OK, SKIPPED, WARNING, Check
 from lumibot_duckdb.doctor.self_test.sources import LABELS
 from lumibot_duckdb.doctor.versions import PACKAGES, installed_version
 from lumibot_duckdb.sources.shared.old_cache.lumibot_import import lumibot_silent
@@ -17,22 +17,33 @@ from lumibot_duckdb.sources.shared.old_cache.lumibot_import import lumibot_silen
 Breaches = Callable[[str], Sequence[Any]]
 """Returns what of the contract is broken for a source; `str` of each says what changed."""
 _CONTRACT = "lumibot_duckdb.lumibot_contract"
+_TESTED = frozenset((*LABELS, "benchmark"))
+"""The parts whose results the self-test compares."""
+_UNTIL_TESTED = "the self-test shows whether results are still the same; once it has passed, this is remembered"
+_UNTIL_SUPPORTED = "Lumibot's own code is used meanwhile; install a supported Lumibot, or upgrade lumibot-duckdb"
 
 
 def contract_breaches() -> Breaches | None:
     """Return what finds breaches of the contract; None if this release does not have it."""
-    if find_spec(f"{_CONTRACT}.check") is None:
-        return None
-    breaches: Breaches = import_module(f"{_CONTRACT}.check").breaches
+    breaches: Breaches | None = _of_contract("check", "breaches")
     return breaches
 
 
-def remember_verified() -> Callable[[str], None] | None:
+def contract_parts() -> Sequence[str]:
+    """Return the parts of the package that have a contract: the sources, and whatever else there is."""
+    return _of_contract("catalogue", "PARTS") or tuple(LABELS)
+
+
+def remember_verified() -> Callable[[str], object] | None:
     """Return what remembers that a source passed the self-test; None if this release does not have it."""
-    if find_spec(f"{_CONTRACT}.verified") is None:
-        return None
-    remember: Callable[[str], None] = import_module(f"{_CONTRACT}.verified").remember_verified
+    remember: Callable[[str], object] | None = _of_contract("verified", "remember_verified")
     return remember
+
+
+def _of_contract(module: str, name: str) -> Any:
+    """Return something that the contract package defines; None if it does not have that module."""
+    home = f"{_CONTRACT}.{module}"
+    return getattr(import_module(home), name) if find_spec(home) is not None else None
 
 
 @contextmanager
@@ -61,26 +72,31 @@ def check_import(import_lumibot: Callable[[], object] | None = None) -> Check:
     return Check(name, OK, f"{PACKAGES['lumibot']} can be imported")
 
 
-def check_contract(breaches: Breaches | None) -> Iterator[Check]:
-    """Check each source with what `contract_breaches` returned. Lumibot can be imported by now."""
+def check_contract(breaches: Breaches | None, parts: Sequence[str] = tuple(LABELS)) -> Iterator[Check]:
+    """Check each part with what `contract_breaches` returned.
+
+    Source code of Lumibot's that changed is a warning where the self-test can tell whether results are the same.
+    """
     if breaches is None:
         yield Check("contract.sources", SKIPPED, "this release of lumibot-duckdb has no contract to check")
         return
-    for source, label in LABELS.items():
-        name = f"contract.{source}"
+    for part in parts:
+        name, label = f"contract.{part}", LABELS.get(part, part.replace("_", " "))
+        is_testable = part in _TESTED
         try:
-            with quiet():
-                found = [" ".join(str(breach).split()) for breach in breaches(source)]
+            found = list(breaches(part))
         except Exception as error:
             found = [f"the check itself failed: {type(error).__name__}: {error}"]
+        said = [" ".join(str(breach).split()) for breach in found]
         if not found:
             yield Check(name, OK, f"{label}: Lumibot and pandas are as the package expects", "", {"breaches": []})
             continue
+        only_unknown = is_testable and all(getattr(breach, "is_unknown_source", False) for breach in found)
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         yield Check(
             name,
-            FAILED,
-            f"{label}: {found[0]}{more}",
-            "backtests run on Lumibot's own class meanwhile; install a supported Lumibot, or upgrade lumibot-duckdb",
-            {"breaches": found},
+            WARNING if only_unknown else FAILED,
+            f"{label}: {said[0]}{more}",
+            _UNTIL_TESTED if only_unknown else _UNTIL_SUPPORTED,
+            {"breaches": said},
         )

@@ -9,7 +9,13 @@ from typing import Any
 
 from lumibot_duckdb.comparison.redaction import is_secret, without
 from lumibot_duckdb.doctor.check import FAILED, OK, SKIPPED, Check
-from lumibot_duckdb.doctor.contract import check_contract, check_import, contract_breaches, remember_verified
+from lumibot_duckdb.doctor.contract import (
+    check_contract,
+    check_import,
+    contract_breaches,
+    contract_parts,
+    remember_verified,
+)
 from lumibot_duckdb.doctor.settings import Layers, check_settings
 from lumibot_duckdb.doctor.store import check_store, locate
 from lumibot_duckdb.doctor.versions import check_versions
@@ -37,7 +43,7 @@ def examine(store: str | None, layers: Layers, *, self_test: bool = True) -> Ite
 def _contract(lumibot: Check) -> Iterator[Check]:
     yield lumibot
     if lumibot.status == OK:
-        yield from check_contract(contract_breaches())
+        yield from check_contract(contract_breaches(), contract_parts())
     else:
         yield Check("contract.sources", SKIPPED, "the contract cannot be checked without Lumibot")
 

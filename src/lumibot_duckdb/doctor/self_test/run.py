@@ -24,7 +24,7 @@ _REPORT = (
 )
 
 
-def run_self_test(remember: Callable[[str], None] | None = None) -> Iterator[Check]:
+def run_self_test(remember: Callable[[str], object] | None = None) -> Iterator[Check]:
     """Test every source in a temporary folder, offline; `remember` is called with each source that passed."""
     with working_folder(None, "self-test") as folder:
         store = folder / "store" / "self-test.duckdb"
@@ -48,7 +48,7 @@ def run_one_side(side: str, store: Path, folder: Path, moment: datetime, script:
     return run_side(job, side, folder / side, sandbox / "lumibot-cache")
 
 
-def compare_sides(theirs: Run, ours: Run, remember: Callable[[str], None] | None = None) -> Iterator[Check]:
+def compare_sides(theirs: Run, ours: Run, remember: Callable[[str], object] | None = None) -> Iterator[Check]:
     """Check that both sides did exactly the same, source by source, and that neither wanted a network."""
     for source, label in LABELS.items():
         check = _check_source(source, label, theirs, ours)
