@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _checks(arguments: argparse.Namespace) -> Iterator[Check]:
-    """Do all checks, and print each as soon as it is done unless JSON is wanted."""
+    """Run all checks. Without `--json`, print each result when it is known."""
     from lumibot_duckdb.doctor.examination import examine
 
     places, unreadable = _layers()

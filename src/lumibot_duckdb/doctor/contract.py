@@ -15,7 +15,7 @@ from lumibot_duckdb.doctor.versions import PACKAGES, installed_version
 from lumibot_duckdb.sources.shared.old_cache.lumibot_import import lumibot_silent
 
 Breaches = Callable[[str], Sequence[Any]]
-"""Returns what of the contract is broken for a source; `str` of each says what changed."""
+"""Returns the breaches of the contract that concern a source; `str` of each says what changed."""
 _CONTRACT = "lumibot_duckdb.lumibot_contract"
 _TESTED = frozenset((*LABELS, "benchmark"))
 """The parts whose results the self-test compares."""
@@ -30,7 +30,7 @@ def contract_breaches() -> Breaches | None:
 
 
 def contract_parts() -> Sequence[str]:
-    """Return the parts of the package that have a contract: the sources, and whatever else there is."""
+    """Return the parts of the package that have a contract, the sources among them."""
     return _of_contract("catalogue", "PARTS") or tuple(LABELS)
 
 
@@ -75,7 +75,7 @@ def check_import(import_lumibot: Callable[[], object] | None = None) -> Check:
 def check_contract(breaches: Breaches | None, parts: Sequence[str] = tuple(LABELS)) -> Iterator[Check]:
     """Check each part with what `contract_breaches` returned.
 
-    Source code of Lumibot's that changed is a warning where the self-test can tell whether results are the same.
+    Changed code in Lumibot is only a warning for a part whose results the self-test compares.
     """
     if breaches is None:
         yield Check("contract.sources", SKIPPED, "this release of lumibot-duckdb has no contract to check")

@@ -1,4 +1,4 @@
-"""All checks in order, none of which stops the others, and no key in what they found."""
+"""Runs all checks, each group even if another one fails, and removes keys from the results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lumibot_duckdb.doctor.versions import check_versions
 
 
 def examine(store: str | None, layers: Layers, *, self_test: bool = True) -> Iterator[tuple[str, Iterator[Check]]]:
-    """Yield each group of checks: its title, and the checks as they are done.
+    """Yield each group of checks: its title, and an iterator over its checks.
 
     `store` is the path that was named on the command line, if one was. `layers` are the places of settings.
     """

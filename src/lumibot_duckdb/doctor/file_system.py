@@ -34,7 +34,7 @@ def kind_of(folder: Path, mounts: Path = _MOUNTS) -> str | None:
 
 
 def is_shared(kind: str) -> bool:
-    """Tell whether a kind of file system may be mounted on several machines."""
+    """Return whether several machines may have mounted a file system of this kind."""
     return kind in SHARED or kind.startswith("fuse.")
 
 

@@ -63,7 +63,7 @@ SETTINGS = (
     Setting("POLYGON_MAX_RETRY_SLEEP_SECONDS", "unlimited", _whole_number),
 )
 KEYS = ("POLYGON_API_KEY", "ALPACA_API_KEY", "ALPACA_API_SECRET", "ALPACA_OAUTH_TOKEN")
-"""The keys of providers, of which only "set" or "not set" is ever shown."""
+"""The keys of providers. Only "set" or "not set" is ever shown."""
 
 
 def value_of(variable: str, layers: Layers) -> tuple[str | None, str]:

@@ -106,13 +106,13 @@ def _backtest(source: str, run: Run) -> Backtest | None:
 
 
 def _only(source: str, run: Run) -> Run:
-    """Return a run of which only one source's backtest is compared."""
+    """Return a run that has ended for one source only, so that only its backtest is compared."""
     backtests = [each if each.name == source else replace(each, ended=False) for each in run.outcome.backtests]
     return replace(run, outcome=replace(run.outcome, backtests=backtests))
 
 
 def _difference(source: str, comparison: Comparison) -> str:
-    """Say where a source first differs; "" if it does not. What another one lacks is a difference of its own."""
+    """Say where a source first differs; "" if it does not. Missing backtests of other sources do not count."""
     differences = [each for each in comparison.differences if each.backtest == source]
     if not differences:
         return ""

@@ -145,7 +145,7 @@ _BACKTESTS: dict[str, Callable[[], None]] = {
 
 
 def main(folder: Path) -> None:
-    """Run all backtests, each whatever becomes of the others."""
+    """Run all backtests, also after one has failed."""
     if _IS_OURS:
         _use_sources_on_changed_code()
     errors = {}
@@ -159,7 +159,7 @@ def main(folder: Path) -> None:
 
 
 def _use_sources_on_changed_code() -> None:
-    """Let sources be tested although code of Lumibot's changed; the note goes to a temporary cache folder."""
+    """Let sources be tested on changed code of Lumibot. The note goes to a temporary cache folder."""
     remember = remember_verified()
     if remember is not None:
         for source in _BACKTESTS:

@@ -1,4 +1,4 @@
-"""The sources that are tested, and what both sides tell of those that could not be."""
+"""The names of the sources that are tested, and where a side reports errors."""
 
 from __future__ import annotations
 
