@@ -43,7 +43,13 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
             Command("demo", "demo", "compare Lumibot and lumibot-duckdb on example backtests"),
         ),
     ),
-    ("set up", (Command("completion", "completion", "print the completion script for a shell"),)),
+    (
+        "set up",
+        (
+            Command("doctor", "doctor", "check the installation, the settings and the store, and test every source"),
+            Command("completion", "completion", "print the completion script for a shell"),
+        ),
+    ),
 )
 
 COMMANDS = tuple(command for _, commands in GROUPS for command in commands)

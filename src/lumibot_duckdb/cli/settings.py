@@ -21,7 +21,12 @@ def settings(script: Path | None = None) -> Mapping[str, str]:
 
     `script` is the file that will run, if there is one.
     """
-    found = dict(os.environ)
+    return {name: value for _, values in reversed(layers(script)) for name, value in values.items()}
+
+
+def layers(script: Path | None = None) -> list[tuple[str, Mapping[str, str]]]:
+    """Return the places that settings come from, the one that wins first: "environment", or the path of a file."""
+    found: list[tuple[str, Mapping[str, str]]] = [("environment", dict(os.environ))]
     if _says_yes("LUMIBOT_DISABLE_DOTENV"):
         return found
     here = Path.cwd()
@@ -30,10 +35,10 @@ def settings(script: Path | None = None) -> Mapping[str, str]:
     file = next((folder / ".env" for folder in folders if (folder / ".env").is_file()), None)
     if file is None:
         return found
-    found = _values(file) | found
+    found.append((str(file), _values(file)))
     local = file.with_name(".env.local")
     if local.is_file() and not _says_yes("LUMIBOT_DISABLE_DOTENV_LOCAL"):
-        found |= _values(local)
+        found.insert(0, (str(local), _values(local)))
     return found
 
 

@@ -75,7 +75,7 @@ class Outcome:
 
     `versions` are of what it ran on, `error` says why the script failed, `not_stored` what the store could not answer
     in the place of providers. `elsewhere` are the names of backtests in processes that the script forked, of which
-    nothing was recorded.
+    nothing was recorded. `refused` are the addresses to which a script that ran offline wanted to connect.
     """
 
     backtests: list[Backtest]
@@ -84,6 +84,7 @@ class Outcome:
     error: str | None = None
     not_stored: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
 
 def answers_file(folder: Path, number: int) -> Path:
@@ -127,10 +128,16 @@ def write_backtest(
 
 
 def write_outcome(
-    path: Path, costs: Costs, count: int, versions: dict[str, str], error: str | None, not_stored: list[str]
+    path: Path,
+    costs: Costs,
+    count: int,
+    versions: dict[str, str],
+    error: str | None,
+    not_stored: list[str],
+    refused: Sequence[str] = (),
 ) -> None:
     """Write the rest of an outcome; its backtests, `count` of them, were written to the same folder before."""
-    rest = {"versions": versions, "error": error, "not_stored": not_stored}
+    rest = {"versions": versions, "error": error, "not_stored": not_stored, "refused": list(refused)}
     path.write_text(json.dumps({"costs": asdict(costs), "count": count, **rest}))
 
 
@@ -139,8 +146,8 @@ def read_outcome(path: Path) -> Outcome:
     found = json.loads(path.read_text())
     costs = Costs(**{**found["costs"], "memory": [(at, held) for at, held in found["costs"]["memory"]]})
     backtests = [_read_backtest(path.parent, number) for number in range(found["count"])]
-    elsewhere = _read_elsewhere(path.parent)
-    return Outcome(backtests, costs, found["versions"], found["error"], found["not_stored"], elsewhere)
+    rest = {name: found[name] for name in ("versions", "error", "not_stored", "refused")}
+    return Outcome(backtests, costs, elsewhere=_read_elsewhere(path.parent), **rest)
 
 
 def note_elsewhere(folder: Path, name: str) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 _PATIENCE = 5.0
@@ -14,15 +15,23 @@ _PATIENCE = 5.0
 
 
 def run_as_group(
-    command: Sequence[str], *, environment: Mapping[str, str], output: IO[str], pipe: int, patience: float = _PATIENCE
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    output: IO[str],
+    pipe: int,
+    folder: Path | None = None,
+    patience: float = _PATIENCE,
 ) -> int:
     """Run a command in a group of its own, with nothing to read, and return its exit code.
 
-    It is given the descriptor `pipe`. Whatever interrupts this, such as Ctrl-C, interrupts the group; what does not end
-    then is killed, as is at the end of the command what it left running.
+    It is given the descriptor `pipe`, and works in `folder` (default: the present one). Whatever interrupts this, such
+    as Ctrl-C, interrupts the group; what does not end then is killed, as is at the end of the command what it left
+    running.
     """
     process = subprocess.Popen(
         command,
+        cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=output,

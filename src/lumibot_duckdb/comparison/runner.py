@@ -17,6 +17,7 @@ from lumibot_duckdb.comparison.headless import ENVIRONMENT
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, read_outcome
 from lumibot_duckdb.comparison.process import run_as_group
 from lumibot_duckdb.comparison.redaction import known_secrets, redacted, without
+from lumibot_duckdb.comparison.sandbox import sandbox_environment
 from lumibot_duckdb.comparison.secret_pipe import KeysHeard
 from lumibot_duckdb.comparison.truncate import excerpt
 from lumibot_duckdb.comparison.worker import Job
@@ -51,7 +52,8 @@ class RunError(RuntimeError):
 class Script:
     """A script (its path, or the name of a module) with its arguments, and the store for our side.
 
-    `stored_as_of`, if given, is a moment (tz-aware) as of which the store answers in the place of providers.
+    `stored_as_of`, if given, is a moment (tz-aware) as of which the store answers in the place of providers. `sandbox`,
+    if given, is the folder to work in, without the user's settings and keys, and without a network.
     """
 
     path: Path
@@ -59,13 +61,14 @@ class Script:
     store: Path
     is_module: bool = False
     stored_as_of: datetime | None = None
+    sandbox: Path | None = None
 
 
 def run_side(script: Script, side: str, folder: Path, cache: Path | None = None) -> Run:
     """Run a script on a side. What is recorded, its output and Lumibot's files about the backtests go to a new folder.
 
-    The script works in the present folder. `cache` is Lumibot's cache folder, if not the person's own. Raises
-    `RunError` when the script fails.
+    The script works in the present folder, or in its sandbox. `cache` is Lumibot's cache folder, if not the person's
+    own. Raises `RunError` when the script fails.
     """
     folder.mkdir(parents=True)
     job, result, output = folder / "job.json", folder / "result.json", folder / OUTPUT
@@ -73,10 +76,11 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
     job.write_text(json.dumps(asdict(_job(script, side, settings, keys.pipe))))
     command = [sys.executable, "-m", "lumibot_duckdb.comparison.worker", str(job), str(result), *script.arguments]
     logs_before = Path(_LOGS).exists()
-    environment = {**os.environ, **settings, "PYTHONHASHSEED": _hash_seed()}
+    around = os.environ if script.sandbox is None else sandbox_environment(script.sandbox)
+    environment = {**around, **settings, "PYTHONHASHSEED": _hash_seed()}
     try:
         with output.open("w", encoding="utf-8") as writing:
-            code = run_as_group(command, environment=environment, output=writing, pipe=keys.pipe)
+            code = run_as_group(command, environment=environment, output=writing, pipe=keys.pipe, folder=script.sandbox)
     finally:
         secrets = known_secrets(script.path) | keys.end()
         last_lines = _hide_keys(output, secrets)
@@ -109,7 +113,8 @@ def _notes_on_failure(error: str, not_stored: Sequence[str], folder: Path) -> li
 
 def _job(script: Script, side: str, settings: dict[str, str], pipe: int) -> Job:
     as_of = script.stored_as_of.isoformat() if script.stored_as_of is not None else None
-    return Job(side, str(script.path), str(script.store), settings, pipe, script.is_module, as_of)
+    is_offline = script.sandbox is not None
+    return Job(side, str(script.path), str(script.store), settings, pipe, script.is_module, as_of, is_offline)
 
 
 def _settings(script: Script, side: str, cache: Path | None) -> dict[str, str]:

@@ -22,6 +22,7 @@ from lumibot_duckdb.comparison.headless import open_no_windows
 from lumibot_duckdb.comparison.meters import BEFORE, Meters, bytes_in
 from lumibot_duckdb.comparison.outcome import DUCKDB, write_outcome
 from lumibot_duckdb.comparison.redaction import known_secrets, redacted
+from lumibot_duckdb.comparison.sandbox import refuse_connections
 from lumibot_duckdb.comparison.secret_pipe import tell_keys
 from lumibot_duckdb.comparison.truncate import excerpt
 
@@ -35,7 +36,7 @@ class Job:
 
     `settings` hold there whatever `.env` files say. `keys` is the pipe in which keys that the script loads are told.
     `stored_as_of`, if given, is a moment (ISO 8601, with its zone): providers are not asked then, the store as it stood
-    answers in their place.
+    answers in their place. `is_offline` refuses every connection.
     """
 
     side: str
@@ -45,6 +46,7 @@ class Job:
     keys: int
     is_module: bool = False
     stored_as_of: str | None = None
+    is_offline: bool = False
 
 
 def main(arguments: list[str]) -> int:
@@ -52,6 +54,7 @@ def main(arguments: list[str]) -> int:
     meters = Meters()
     job_file, result_file = map(Path, arguments[:2])
     job = Job(**json.loads(job_file.read_text()))
+    refused = refuse_connections() if job.is_offline else []
     secrets = tell_keys(job.keys)
     secrets.update(known_secrets(Path(job.script)))
     hold_settings(job.settings)
@@ -81,7 +84,7 @@ def main(arguments: list[str]) -> int:
     with meters.apart():
         meters.disk_after = _bytes_on_disk(job, Path(LUMIBOT_CACHE_FOLDER))
     versions = {"python": sys.version.split()[0], **{package: version(package) for package in _PACKAGES}}
-    write_outcome(result_file, meters.stop(), recorder.count, versions, error, _not_stored(job))
+    write_outcome(result_file, meters.stop(), recorder.count, versions, error, _not_stored(job), refused)
     return 0 if error is None else 1
 
 

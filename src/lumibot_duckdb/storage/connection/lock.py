@@ -149,17 +149,19 @@ class StoreLock:
             self._lock.write(_WRITER_AT, bytes(_PID.size))
             self._lock.write(_reader_slot(), pid)
 
-    def _holders(self) -> str:
-        """Return the names of the recorded holders."""
+    def holders(self) -> list[str]:
+        """Return the recorded holders that are alive, such as "process 1234 (python backtest.py) is writing"."""
         signed = [(self._lock.read(_WRITER_AT, _PID.size), "writing")]
         readers = self._lock.read(_READERS_AT, _PID.size * _READER_SLOTS)
         signed += [(readers[at : at + _PID.size], "reading") for at in range(0, len(readers), _PID.size)]
-        names = [
+        return [
             f"{_describe_process(pid)} is {doing}"
             for field, doing in signed
             if (pid := _PID.unpack(field)[0]) and is_alive(pid)
         ]
-        return ", ".join(names) or "others were always first"
+
+    def _holders(self) -> str:
+        return ", ".join(self.holders()) or "others were always first"
 
 
 class _LockFile:

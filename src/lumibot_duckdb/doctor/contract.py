@@ -1,0 +1,102 @@
+"""What the package relies on in Lumibot and pandas, checked source by source."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from lumibot_duckdb.doctor.check import FAILED, OK, SKIPPED, WARNING, Check
+from lumibot_duckdb.doctor.self_test.sources import LABELS
+from lumibot_duckdb.doctor.versions import PACKAGES, installed_version
+from lumibot_duckdb.sources.shared.old_cache.lumibot_import import lumibot_silent
+
+Breaches = Callable[[str], Sequence[Any]]
+"""Returns the breaches of the contract that concern a source; `str` of each says what changed."""
+_CONTRACT = "lumibot_duckdb.lumibot_contract"
+_TESTED = frozenset((*LABELS, "benchmark"))
+"""The parts whose results the self-test compares."""
+_UNTIL_TESTED = "the self-test shows whether results are still the same; once it has passed, this is remembered"
+_UNTIL_SUPPORTED = "Lumibot's own code is used meanwhile; install a supported Lumibot, or upgrade lumibot-duckdb"
+
+
+def contract_breaches() -> Breaches | None:
+    """Return what finds breaches of the contract; None if this release does not have it."""
+    breaches: Breaches | None = _of_contract("check", "breaches")
+    return breaches
+
+
+def contract_parts() -> Sequence[str]:
+    """Return the parts of the package that have a contract, the sources among them."""
+    return _of_contract("catalogue", "PARTS") or tuple(LABELS)
+
+
+def remember_verified() -> Callable[[str], object] | None:
+    """Return what remembers that a source passed the self-test; None if this release does not have it."""
+    remember: Callable[[str], object] | None = _of_contract("verified", "remember_verified")
+    return remember
+
+
+def _of_contract(module: str, name: str) -> Any:
+    """Return something that the contract package defines; None if it does not have that module."""
+    home = f"{_CONTRACT}.{module}"
+    return getattr(import_module(home), name) if find_spec(home) is not None else None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let what imports Lumibot print nothing, and not connect to a broker."""
+    with lumibot_silent(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        yield
+
+
+def check_import(import_lumibot: Callable[[], object] | None = None) -> Check:
+    """Check that Lumibot can be imported. Imports it into this process."""
+    name = "contract.import"
+    version = installed_version("lumibot")
+    if version is None:
+        return Check(name, FAILED, "Lumibot is not installed", "pip install lumibot")
+    try:
+        with quiet():
+            (import_lumibot or (lambda: import_module("lumibot.strategies.strategy")))()
+    except (Exception, SystemExit) as error:
+        said = " ".join(str(error).split())
+        remedy = (
+            "see whether `python -c 'import lumibot.strategies'` fails in the same way, and install what it lacks or "
+            f"run: pip install --force-reinstall lumibot=={version}"
+        )
+        return Check(name, FAILED, f"{PACKAGES['lumibot']} cannot be imported: {type(error).__name__}: {said}", remedy)
+    return Check(name, OK, f"{PACKAGES['lumibot']} can be imported")
+
+
+def check_contract(breaches: Breaches | None, parts: Sequence[str] = tuple(LABELS)) -> Iterator[Check]:
+    """Check each part with what `contract_breaches` returned.
+
+    Changed code in Lumibot is only a warning for a part whose results the self-test compares.
+    """
+    if breaches is None:
+        yield Check("contract.sources", SKIPPED, "this release of lumibot-duckdb has no contract to check")
+        return
+    for part in parts:
+        name, label = f"contract.{part}", LABELS.get(part, part.replace("_", " "))
+        is_testable = part in _TESTED
+        try:
+            found = list(breaches(part))
+        except Exception as error:
+            found = [f"the check itself failed: {type(error).__name__}: {error}"]
+        said = [" ".join(str(breach).split()) for breach in found]
+        if not found:
+            yield Check(name, OK, f"{label}: Lumibot and pandas are as the package expects", "", {"breaches": []})
+            continue
+        only_unknown = is_testable and all(getattr(breach, "is_unknown_source", False) for breach in found)
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        yield Check(
+            name,
+            WARNING if only_unknown else FAILED,
+            f"{label}: {said[0]}{more}",
+            _UNTIL_TESTED if only_unknown else _UNTIL_SUPPORTED,
+            {"breaches": said},
+        )

@@ -1,0 +1,1 @@
+"""Every source against Lumibot's own class, on generated bars, offline."""

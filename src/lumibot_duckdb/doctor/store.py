@@ -1,0 +1,204 @@
+"""The store: where it is, whether it can be read and written, and what waits for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lumibot_duckdb.doctor.check import FAILED, OK, SKIPPED, WARNING, Check
+from lumibot_duckdb.doctor.file_system import is_shared, kind_of, lock_error
+from lumibot_duckdb.doctor.settings import Layers, value_of
+from lumibot_duckdb.storage import migrations
+from lumibot_duckdb.storage.bars.spool import Spool
+from lumibot_duckdb.storage.connection.lock import StoreLock
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreDamagedError, StoreVersionError
+from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE, store_path
+
+_OPTION = "--store"
+_LEAST_FREE = 64 * 10**6
+"""Bytes below which a write may not find room."""
+_WAIT_SECONDS = 3.0
+_ELSEWHERE = f"choose another place with {ENVIRONMENT_VARIABLE}"
+_UNREADABLE = (
+    "move the file away and restore a backup of it, or let backtests download and import its bars into a new store"
+)
+
+
+@dataclass(frozen=True)
+class Location:
+    """The path of the store (None if the setting names no usable one), and where that setting came from."""
+
+    path: Path | None
+    origin: str
+    problem: str = ""
+
+
+def locate(given: str | None, layers: Layers) -> Location:
+    """Return where the store is: `given` by `--store`, or what the settings say."""
+    value, origin = (given, _OPTION) if given is not None else value_of(ENVIRONMENT_VARIABLE, layers)
+    if given == "":
+        return Location(None, origin, "it is empty: name a folder, or a file whose name ends in .duckdb")
+    try:
+        return Location(store_path(value or None).absolute(), origin if value else "default")
+    except ValueError as error:
+        return Location(None, origin, str(error))
+    except OSError as error:
+        return Location(None, origin, f"{error.filename}: {error.strerror}")
+
+
+def check_store(location: Location) -> Iterator[Check]:
+    """Check the store. Nothing is written to it, and none is made where there is none."""
+    path = location.path
+    if path is None:
+        said = " ".join(location.problem.split())
+        yield Check(
+            "store.location",
+            FAILED,
+            f"the location of the store ({location.origin}) is not usable: {said}",
+            f"correct {location.origin if location.origin == _OPTION else ENVIRONMENT_VARIABLE}",
+            {"path": None, "origin": location.origin},
+        )
+        return
+    details = {"path": str(path), "origin": location.origin}
+    yield Check("store.location", OK, f"{path} ({location.origin})", "", details)
+    folder = _nearest(path.parent)
+    permissions = _check_permissions(path, folder)
+    yield _check_existence(path)
+    yield permissions
+    yield _check_file_system(folder, may_probe=permissions.status == OK)
+    yield _check_space(path, folder)
+    yield _check_spool(path)
+    if _size(path):
+        yield _check_lock(path)
+        yield from _check_contents(path)
+
+
+def _check_existence(path: Path) -> Check:
+    details = {"exists": path.exists(), "bytes": _size(path)}
+    if path.is_dir():
+        return Check("store.exists", FAILED, f"{path} is a folder", f"remove it, or {_ELSEWHERE}", details)
+    if not _size(path):
+        return Check("store.exists", OK, "there is no store yet; the first write makes it", "", details)
+    return Check("store.exists", OK, f"the store has {_size(path) / 1e6:,.1f} MB", "", details)
+
+
+def _check_permissions(path: Path, folder: Path) -> Check:
+    name = "store.permissions"
+    files = [path, *(path.with_name(path.name + end) for end in (".wal", ".lock", ".turn"))]
+    denied = [str(folder)] if not os.access(folder, os.R_OK | os.W_OK | os.X_OK) else []
+    denied += [str(file) for file in files if file.exists() and not os.access(file, os.R_OK | os.W_OK)]
+    if denied:
+        summary = f"may not be read and written by this user: {', '.join(denied)}"
+        return Check(name, FAILED, summary, f"change its permissions, or {_ELSEWHERE}", {"denied": denied})
+    return Check(name, OK, "the store and its folder may be read and written", "", {"denied": []})
+
+
+def _check_file_system(folder: Path, *, may_probe: bool) -> Check:
+    name, kind = "store.file_system", kind_of(folder)
+    error = lock_error(folder) if may_probe else None
+    details, known = {"kind": kind, "lock_error": error}, kind or "a file system of unknown kind"
+    if error is not None:
+        summary = f"{folder} is on {known}, where files cannot be locked: {error}"
+        return Check(name, FAILED, summary, f"{_ELSEWHERE}, on a local disk", details)
+    if kind is not None and is_shared(kind):
+        summary = f"{folder} is on {kind}, where a lock may not hold on other machines"
+        return Check(name, WARNING, summary, f"use the store from one machine only, or {_ELSEWHERE}", details)
+    locks = "; locks work" if may_probe else "; its locks could not be tried"
+    return Check(name, OK, f"{known}{locks}", "", details)
+
+
+def _check_space(path: Path, folder: Path) -> Check:
+    name, size = "store.space", _size(path) + _size(path.with_name(path.name + ".wal"))
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Check(name, WARNING, f"the free space of {folder} is not known: {error.strerror}")
+    details, found = {"free_bytes": free, "store_bytes": size}, f"{free / 1e9:,.1f} GB are free"
+    if free < _LEAST_FREE:
+        found = f"{free / 1e6:,.1f} MB are free, which is too little to write"
+        return Check(name, FAILED, found, f"free some space, or {_ELSEWHERE}", details)
+    if free < size:
+        summary = f"{found}, less than the {size / 1e9:,.1f} GB of the store"
+        return Check(name, WARNING, summary, "free some space: compaction makes a copy of the store", details)
+    return Check(name, OK, found, "", details)
+
+
+def _check_spool(path: Path) -> Check:
+    name, contents = "store.spool", Spool(path).contents()
+    details = {"writes": contents.writes, "bars": contents.bars, "quarantined": contents.quarantined}
+    if not contents.writes and not contents.quarantined:
+        return Check(name, OK, "no spooled writes are waiting", "", details)
+    remedy = (
+        "the files that end in .damaged hold downloads that could not be merged; remove them once they are not needed"
+        if contents.quarantined
+        else "nothing is lost: the next write to the store merges them"
+    )
+    return Check(name, WARNING, "; ".join(Spool(path).sentences()), remedy, details)
+
+
+def _check_lock(path: Path) -> Check:
+    name = "store.lock"
+    try:
+        lock = StoreLock(path)
+    except StorageError as error:
+        return Check(name, FAILED, str(error), "use Linux, macOS or WSL")
+    try:
+        holders = lock.holders()
+    finally:
+        lock.close()
+    if not holders:
+        return Check(name, OK, "no other process holds the store", "", {"holders": []})
+    return Check(name, OK, ", ".join(holders), "", {"holders": holders})
+
+
+def _check_contents(path: Path) -> Iterator[Check]:
+    """Open the store and look at its schema."""
+    opens, schema, newest = "store.opens", "store.schema", migrations.newest()
+    known = {"version": None, "newest": newest}
+    connection = StoreConnection.of(path, wait_seconds=_WAIT_SECONDS)
+    try:
+        with connection.read() as cursor:
+            version = migrations.state(cursor).schema_version
+    except StoreVersionError as error:
+        yield Check(opens, OK, "the store can be opened")
+        yield Check(schema, FAILED, _said(error), "pip install --upgrade lumibot-duckdb", known)
+        return
+    except StoreBusyError as error:
+        remedy = "wait until that is done, or end that process"
+        yield Check(opens, WARNING, f"the store is in use: {_said(error)}", remedy)
+        yield Check(schema, SKIPPED, "the store is in use", "", known)
+        return
+    except Exception as error:
+        remedy = _UNREADABLE if isinstance(error, StoreDamagedError) else f"make the store usable, or {_ELSEWHERE}"
+        yield Check(opens, FAILED, f"the store cannot be opened: {_said(error)}", remedy)
+        yield Check(schema, SKIPPED, "the store cannot be opened", "", known)
+        return
+    finally:
+        connection.close()
+    yield Check(opens, OK, "the store can be opened")
+    details = {"version": version, "newest": newest}
+    if version == newest:
+        yield Check(schema, OK, f"schema {version}, the newest", "", details)
+    else:
+        summary = f"schema {version}; this release writes schema {newest}, and its next use upgrades the store"
+        yield Check(schema, OK, summary, "", details)
+
+
+def _said(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
+
+
+def _nearest(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that exists."""
+    return next((place for place in (folder, *folder.parents) if place.exists()), Path(folder.anchor))
