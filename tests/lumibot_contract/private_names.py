@@ -17,7 +17,13 @@ from pathlib import Path
 
 _PRIVATE = re.compile(r"_(?!_)\w*")
 _PRIVATE_MODULE = re.compile(r"(?:lumibot|pandas)(?:\.\w+)*\._\w+|pandas\.core(?:\.\w+)*")
-_PUBLIC_PANDAS = ("pandas.core.dtypes.base",)  # none of `pandas.core` is public; kept here so that it can be extended
+_CLASS_LINE = re.compile(r"class (\w+)(?:\(([^)]*))?")
+_DEFINITION = re.compile(
+    r"\b(?:def|class) (_\w+)"
+    r"|\b(?:self|cls)\.(_\w+)(?=(?:\s*,[\w\s.]+)?\s*(?::[^=]+)?=(?!=))"
+    r"|^\s*(_\w+)\s*(?::[^=]+)?=(?!=)"
+    r"|^\s*(_\w+): "
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -114,9 +120,8 @@ class _Finder(ast.NodeVisitor):
         module = node.module or ""
         for alias in node.names:
             full = f"{module}.{alias.name}"
-            if _PRIVATE_MODULE.fullmatch(full) or _PRIVATE_MODULE.match(f"{full}."):
-                self._add(node, full, "imported")
-            elif module.split(".")[0] in ("lumibot", "pandas") and is_private(alias.name):
+            private = module.split(".")[0] in ("lumibot", "pandas") and is_private(alias.name)
+            if private or _PRIVATE_MODULE.match(f"{full}."):
                 self._add(node, full, "imported")
 
     def visit_Import(self, node: ast.Import) -> None:
@@ -157,7 +162,7 @@ class _Finder(ast.NodeVisitor):
             self._add(node, node.arg, "parameter")
 
     def _is_foreign(self, node: ast.Attribute) -> bool:
-        if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls") or _is_super(node.value):
+        if (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")) or _is_super(node.value):
             if self._class is None:
                 return False
             lumibots = self._ours.lumibots(self._class)
@@ -195,9 +200,10 @@ def _classes(module: ast.AST) -> dict[str, _Class]:
 def _private_names_of_class(node: ast.ClassDef) -> set[str]:
     found = {name for each in node.body for name in _names_of_statement(each)}
     for each in ast.walk(node):
-        if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store) and isinstance(each.value, ast.Name):
-            if each.value.id in ("self", "cls") and is_private(each.attr):
-                found.add(each.attr)
+        if not (isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store) and is_private(each.attr)):
+            continue
+        if isinstance(each.value, ast.Name) and each.value.id in ("self", "cls"):
+            found.add(each.attr)
     return found
 
 
@@ -220,12 +226,19 @@ def _assigned_at_top(module: ast.Module) -> set[str]:
 
 @cache
 def _lumibot_classes() -> dict[str, _Class]:
+    """Return Lumibot's classes, read line by line, since parsing all of Lumibot takes half a minute."""
     found: dict[str, _Class] = {}
-    for module in _parsed("lumibot"):
-        for name, each in _classes(module).items():
-            bases = tuple(base.removeprefix("lumibot:") for base in each.bases)
-            before = found.setdefault(name, _Class((), set()))
-            found[name] = _Class((*before.bases, *bases), before.private | each.private)
+    for text in _texts("lumibot"):
+        current: str | None = None
+        for line in text.splitlines():
+            if header := _CLASS_LINE.match(line):
+                current = header[1]
+                before = found.setdefault(current, _Class((), set()))
+                found[current] = _Class((*before.bases, *re.findall(r"\w+", header[2] or "")), before.private)
+            elif line[:1].strip() and line[0] not in "#)]}\"'":
+                current = None
+            if current is not None:
+                found[current].private.update(_defined_in(line))
     return found
 
 
@@ -248,35 +261,29 @@ def _lumibot_names_of(base: str) -> frozenset[str]:
 
 @cache
 def _lumibot_private_names() -> frozenset[str]:
-    return frozenset(_all_private_names("lumibot"))
+    return frozenset(name for text in _texts("lumibot") for line in text.splitlines() for name in _defined_in(line))
 
 
 @cache
 def _foreign_private_names() -> frozenset[str]:
-    return _lumibot_private_names() | frozenset(_all_private_names("pandas"))
+    pandas = (name for text in _texts("pandas") for line in text.splitlines() for name in _defined_in(line))
+    return _lumibot_private_names() | frozenset(pandas)
 
 
-def _all_private_names(package: str) -> Iterator[str]:
-    for module in _parsed(package):
-        for node in ast.walk(module):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_private(node.attr):
-                yield node.attr
-            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and is_private(node.name):
-                yield node.name
-            elif isinstance(node, ast.arg) and is_private(node.arg):
-                yield node.arg
-            elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-                yield from _names_of_statement(node)
+def _defined_in(line: str) -> Iterator[str]:
+    """Yield the private names that a line of code defines: functions, classes, parameters, attributes, globals."""
+    if "_" in line:
+        for found in _DEFINITION.finditer(line):
+            yield from filter(is_private, filter(None, found.groups()))
 
 
-@cache
-def _parsed(package: str) -> tuple[ast.Module, ...]:
+def _texts(package: str) -> Iterator[str]:
     spec = importlib.util.find_spec(package)
     assert spec is not None
     assert spec.origin is not None
     root = Path(spec.origin).parent
     files = (root / "core").rglob("*.py") if package == "pandas" else root.rglob("*.py")
-    return tuple(ast.parse(path.read_text()) for path in sorted(files) if "tests" not in path.parts)
+    yield from (path.read_text() for path in sorted(files) if "tests" not in path.parts)
 
 
 if __name__ == "__main__":
