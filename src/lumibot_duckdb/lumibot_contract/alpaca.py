@@ -109,31 +109,22 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._get_option_bars_frame",
         "called: the frame of an option",
         parameters=("asset", "quote", "timestep"),
-        digests=frozenset(("4436dd429d67bfbe",)),
     ),
     Requirement(
         "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._sanitize_base_and_quote_asset",
         "called: asset and quote of a request",
         parameters=("base_asset", "quote_asset"),
-        digests=frozenset(("91d3a93800e8fffa",)),
     ),
-    Requirement(
-        "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._is_option",
-        "called",
-        parameters=("asset",),
-        digests=frozenset(("bf8880088750a635",)),
-    ),
+    Requirement("lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._is_option", "called", parameters=("asset",)),
     Requirement(
         "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._normalize_timestep_for_source",
         "called: which bars a timestep is made of",
         parameters=("timestep",),
-        digests=frozenset(("a88ae93e1dca5873",)),
     ),
     Requirement(
         "lumibot.data_sources.data_source:DataSource.convert_timestep_str_to_timedelta",
         "called: how long a bar is",
         parameters=("timestep",),
-        digests=frozenset(("8e09a205564ef986",)),
     ),
     Requirement(
         "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._newest_bar_position",
@@ -163,7 +154,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._resample_ohlcv_dataframe",
         "called: how bars are aggregated",
         parameters=("df", "resample_rule"),
-        digests=frozenset(("4f255be0d79f4656",)),
     ),
     Requirement(
         "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._get_asset_key",
@@ -178,7 +168,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
             "data_datetime_end",
             "auto_adjust",
         ),
-        digests=frozenset(("b9cbc30154891f1c",)),
     ),
     Requirement(
         "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._history_request",
@@ -192,13 +181,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
             "auto_adjust",
             "request_end",
         ),
-        digests=frozenset(("55184d6a7df176ac",)),
     ),
     Requirement(
         "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._history_start_needed",
         "called: how far back a request reaches",
         parameters=("search_datetime", "length", "timestep"),
-        digests=frozenset(("42864e8d964e6c97",)),
     ),
     Requirement(
         "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._reach_back_for_history",

@@ -9,12 +9,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "lumibot.strategies._strategy:_Strategy._dump_benchmark_stats",
         "wrapped to serve the benchmark from the store",
         parameters=(),
-        digests=frozenset(("43a4093494c8351c",)),
     ),
     Requirement(
-        "lumibot.strategies.strategy:Strategy.risk_free_rate",
-        "wrapped to serve the risk-free rate from the store",
-        digests=frozenset(("6cbb91364188f1f1",)),
+        "lumibot.strategies.strategy:Strategy.risk_free_rate", "wrapped to serve the risk-free rate from the store"
     ),
     Requirement(
         "lumibot.strategies._strategy:_Strategy._benchmark_asset", "read to learn whether there is a benchmark"

@@ -37,7 +37,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "lumibot.data_sources.ccxt_backtesting_data:CcxtBacktestingData._to_utc_timezone",
         "called: times in UTC",
         parameters=("dt",),
-        digests=frozenset(("8d47a2970b0ac4a0",)),
     ),
     Requirement(
         "lumibot.data_sources.ccxt_backtesting_data:CcxtBacktestingData._data_store",
@@ -55,13 +54,10 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "lumibot.tools.ccxt_data_store:CcxtCacheDB.__init__",
         "emulated without loading markets",
-        digests=frozenset(("4937801cbe89a2cf",)),
+        digests=frozenset(("4937801cbe89a2cf", "89efd60a6f484f6e")),
     ),
     Requirement(
-        "lumibot.tools.ccxt_data_store:CcxtCacheDB._to_utc_naive",
-        "called: times in UTC",
-        parameters=("value",),
-        digests=frozenset(("e2c1f5177d5409f5",)),
+        "lumibot.tools.ccxt_data_store:CcxtCacheDB._to_utc_naive", "called: times in UTC", parameters=("value",)
     ),
     Requirement(
         "lumibot.tools.ccxt_data_store:CcxtCacheDB._current_utc_naive",
@@ -72,25 +68,19 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "lumibot.tools.ccxt_data_store:CcxtCacheDB._normalize_download_window",
         "called: what a download asks for",
         parameters=("start", "end"),
-        digests=frozenset(("c9d15c6fce247892",)),
     ),
     Requirement(
         "lumibot.tools.ccxt_data_store:CcxtCacheDB._split_download_range",
         "called: how a download is split",
         parameters=("start", "end", "timeframe", "limit"),
-        digests=frozenset(("424a626e754da405",)),
     ),
     Requirement(
         "lumibot.tools.ccxt_data_store:CcxtCacheDB._count_timeframe_units",
         "called by the emulated cache",
         parameters=("start", "end", "timeframe"),
-        digests=frozenset(("17f18a9fb6140a54",)),
     ),
     Requirement(
-        "lumibot.tools.ccxt_data_store:CcxtCacheDB._empty_ohlcv_frame",
-        "called: a frame without candles",
-        parameters=(),
-        digests=frozenset(("08514115e39a3a75",)),
+        "lumibot.tools.ccxt_data_store:CcxtCacheDB._empty_ohlcv_frame", "called: a frame without candles", parameters=()
     ),
     Requirement(
         "lumibot.tools.ccxt_data_store:CcxtCacheDB.download_ohlcv",
@@ -153,6 +143,5 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "lumibot.tools.symbol_normalization:build_ccxt_crypto_symbol",
         "called: the name of a market",
         parameters=("base_or_pair", "quote", "exchange_id"),
-        digests=frozenset(("8622e7e1c90343bc",)),
     ),
 )

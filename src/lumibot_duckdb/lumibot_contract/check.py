@@ -97,10 +97,20 @@ def check(requirements: Iterable[Requirement], packages: InstalledPackages) -> t
     return tuple(each for requirement in requirements if (each := _breach(requirement, packages)) is not None)
 
 
-def installed_digest(requirement: Requirement, packages: InstalledPackages) -> str:
-    """Return the digest of the source code that a requirement names; empty if there is none."""
-    found = packages.find(requirement.module, requirement.path)
-    return "" if found is None else _digest_of(*found)
+def digest_of(source: SourceFile, path: str) -> str:
+    """Return the digest of what a file defines under a name."""
+    return digest(source.definitions(path))
+
+
+def parameters_of(source: SourceFile, path: str) -> tuple[str, ...]:
+    """Return the parameters of a function, or of a class's `__init__`, without `self` or `cls`."""
+    definitions = source.definitions(path)
+    if definitions and isinstance(definitions[-1], ast.ClassDef):
+        definitions = source.definitions(f"{path}.__init__")
+    function = definitions[-1] if definitions else None
+    if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return ()
+    return tuple(_names(function.args))
 
 
 def _breach(requirement: Requirement, packages: InstalledPackages) -> Breach | None:
@@ -110,7 +120,7 @@ def _breach(requirement: Requirement, packages: InstalledPackages) -> Breach | N
     if found is None:
         return Breach(requirement, REMOVED)
     if requirement.parameters is not None or requirement.accepts:
-        names = _parameters(*found)
+        names = parameters_of(*found)
         expected = names if requirement.parameters is None else requirement.parameters
         lacking = [name for name in requirement.accepts if name not in names]
         if names != expected:
@@ -118,25 +128,10 @@ def _breach(requirement: Requirement, packages: InstalledPackages) -> Breach | N
         if lacking:
             return Breach(requirement, f"signature lacks {', '.join(lacking)}")
     if requirement.digests:
-        source = _digest_of(*found)
+        source = digest_of(*found)
         if source not in requirement.digests:
             return Breach(requirement, SOURCE_CHANGED, source)
     return None
-
-
-def _digest_of(source: SourceFile, path: str) -> str:
-    return digest(source.definitions(path))
-
-
-def _parameters(source: SourceFile, path: str) -> tuple[str, ...]:
-    """Return the parameters of a function, or of a class's `__init__`, without `self` or `cls`."""
-    definitions = source.definitions(path)
-    if definitions and isinstance(definitions[-1], ast.ClassDef):
-        definitions = source.definitions(f"{path}.__init__")
-    function = definitions[-1] if definitions else None
-    if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        return ()
-    return tuple(_names(function.args))
 
 
 def _names(arguments: ast.arguments) -> Iterator[str]:

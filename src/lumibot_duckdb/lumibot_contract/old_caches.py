@@ -17,25 +17,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "lumibot.tools.shared_bar_cache:validate_rows", "called: whether bars are plausible", parameters=("rows",)
     ),
+    Requirement("lumibot.tools.polygon_helper:build_cache_filename", "emulated: the names of cache files"),
+    Requirement("lumibot.tools.polygon_helper:update_cache", "emulated: the rows of days without bars"),
+    Requirement("lumibot.tools.ccxt_data_store:CcxtCacheDB.get_cache_file_name", "emulated: the names of cache files"),
     Requirement(
-        "lumibot.tools.polygon_helper:build_cache_filename",
-        "emulated: the names of cache files",
-        digests=frozenset(("a732ba1389aa00ed",)),
-    ),
-    Requirement(
-        "lumibot.tools.polygon_helper:update_cache",
-        "emulated: the rows of days without bars",
-        digests=frozenset(("9a36089d09588ee8",)),
-    ),
-    Requirement(
-        "lumibot.tools.ccxt_data_store:CcxtCacheDB.get_cache_file_name",
-        "emulated: the names of cache files",
-        digests=frozenset(("e35e044f8e5afc39",)),
-    ),
-    Requirement(
-        "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._get_asset_key",
-        "emulated: the names of cache files",
-        digests=frozenset(("b9cbc30154891f1c",)),
+        "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._get_asset_key", "emulated: the names of cache files"
     ),
     Requirement(
         "lumibot.tools.symbol_normalization:build_ccxt_crypto_symbol",

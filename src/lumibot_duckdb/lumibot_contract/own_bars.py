@@ -14,7 +14,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "lumibot.data_sources.pandas_data:PandasData.update_date_index",
         "called with outlines in place of frames",
         parameters=(),
-        digests=frozenset(("986df4bc6f723ad8",)),
     ),
     Requirement(
         "lumibot.data_sources.pandas_data:PandasData.clean_trading_times",

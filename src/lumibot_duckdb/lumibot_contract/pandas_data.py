@@ -34,7 +34,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "lumibot.data_sources.pandas_data:PandasData.find_asset_in_data_store",
         "called, and its result remembered",
         parameters=("asset", "quote", "timestep"),
-        digests=frozenset(("7d0361ff3a26ea73",)),
     ),
     Requirement(
         "lumibot.data_sources.pandas_data:PandasData.load_data",

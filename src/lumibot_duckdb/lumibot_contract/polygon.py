@@ -43,13 +43,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "lumibot.data_sources.pandas_data:PandasData._set_pandas_data_keys",
         "called to fill the data store",
         parameters=("pandas_data",),
-        digests=frozenset(("3b5a73a0cff26585",)),
     ),
     Requirement(
         "lumibot.data_sources.pandas_data:PandasData.get_start_datetime_and_ts_unit",
         "called: from when bars are needed",
         parameters=("length", "timestep", "start_dt", "start_buffer"),
-        digests=frozenset(("1491db5cda83157e",)),
     ),
     Requirement(
         "lumibot.tools.polygon_helper:get_polygon_symbol",

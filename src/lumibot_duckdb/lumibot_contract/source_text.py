@@ -129,7 +129,7 @@ class SourceFile:
 
 
 def _at_top(name: str) -> re.Pattern[str]:
-    return re.compile(rf"^[ \t]*(?:\w+[ \t]*[,=][ \t]*)*{name}[ \t]*(?::[^=\n]+)?[,=](?!=)", re.MULTILINE)
+    return re.compile(rf"^(?:\w+[ \t]*[,=][ \t]*)*{name}[ \t]*(?::[^=\n]+)?[,=](?!=)", re.MULTILINE)
 
 
 def _in_class(name: str) -> re.Pattern[str]:

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from lumibot_duckdb import __version__
 from lumibot_duckdb.lumibot_contract import check, remembered
-from lumibot_duckdb.lumibot_contract.catalogue import requirements_of
+from lumibot_duckdb.lumibot_contract.catalogue import requirements_of, self_test_of
 from lumibot_duckdb.lumibot_contract.releases import installed_release
 
 _FILE = "verified.json"
@@ -23,8 +23,9 @@ def remember_verified(source: str) -> bool:
     return written
 
 
-def is_verified(source: str) -> bool:
-    """Return whether the self-test of a source has passed with this Lumibot release, package and code."""
+def is_verified(part: str) -> bool:
+    """Return whether the self-test that covers a part has passed with this Lumibot release, package and code."""
+    source = self_test_of(part)
     return remembered.read(_FILE).get(_entry(source)) == _code(source)
 
 

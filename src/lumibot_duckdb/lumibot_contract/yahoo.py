@@ -50,7 +50,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "lumibot.data_sources.yahoo_data:YahooData._store_key",
         "called: the key of a frame",
         parameters=("asset", "interval"),
-        digests=frozenset(("5538db76b256c15f",)),
     ),
     Requirement(
         "lumibot.data_sources.yahoo_data:YahooData._format_futures_symbol",
