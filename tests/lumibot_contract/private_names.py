@@ -55,12 +55,11 @@ def is_private(name: str) -> bool:
 def uses(tree_root: Path, *, leave_out: Iterable[str] = ("lumibot_contract",)) -> list[Use]:
     """Return all uses of private names of Lumibot or pandas below a folder, outside of the folders `leave_out`."""
     modules = {
-        path.relative_to(tree_root).as_posix(): ast.parse(path.read_text())
-        for path in sorted(tree_root.rglob("*.py"))
-        if not set(path.relative_to(tree_root).parts) & set(leave_out)
+        path.relative_to(tree_root).as_posix(): ast.parse(path.read_text()) for path in sorted(tree_root.rglob("*.py"))
     }
     ours = _Classes(modules.values())
-    return sorted(use for file, module in modules.items() for use in _Finder(file, module, ours).uses())
+    looked_at = {file: each for file, each in modules.items() if not set(file.split("/")) & set(leave_out)}
+    return sorted(use for file, module in looked_at.items() for use in _Finder(file, module, ours).uses())
 
 
 class _Classes:
@@ -180,19 +179,17 @@ def _is_super(node: ast.expr) -> bool:
 
 
 def _classes(module: ast.AST) -> dict[str, _Class]:
-    aliases = {
-        alias.asname: alias.name
+    imported = {
+        alias.asname or alias.name: f"lumibot:{alias.name}"
         for node in ast.walk(module)
-        if isinstance(node, ast.ImportFrom)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lumibot"
         for alias in node.names
-        if alias.asname
     }
     found = {}
     for node in ast.walk(module):
         if isinstance(node, ast.ClassDef):
             named = [base.id if isinstance(base, ast.Name) else getattr(base, "attr", "") for base in node.bases]
-            # A class that is called like Lumibot's imports it under another name.
-            bases = tuple(f"lumibot:{aliases[base]}" if base in aliases else base for base in named)
+            bases = tuple(imported.get(base, base) for base in named)
             found[node.name] = _Class(bases, _private_names_of_class(node))
     return found
 
@@ -244,19 +241,16 @@ def _lumibot_classes() -> dict[str, _Class]:
 
 @cache
 def _lumibot_names_of(base: str) -> frozenset[str]:
-    """Return the private names of a class of Lumibot and its bases; none if there is no such class."""
+    """Return the private names of a class of Lumibot ("lumibot:YahooData") and its bases; none of another class."""
+    package, _, name = base.partition(":")
     seen: set[str] = set()
-    waiting = [base.removeprefix("lumibot:")]
-    if waiting[0] == base and base not in ("Data", "Strategy", "DataSourceBacktesting", "DataSource"):
-        return frozenset()
-    names: set[str] = set()
+    waiting = [name] if package == "lumibot" else []
     while waiting:
         each = waiting.pop()
         if each not in seen and each in _lumibot_classes():
             seen.add(each)
-            names |= _lumibot_classes()[each].private
             waiting += _lumibot_classes()[each].bases
-    return frozenset(names)
+    return frozenset(name for each in seen for name in _lumibot_classes()[each].private)
 
 
 @cache

@@ -132,7 +132,7 @@ class CcxtCacheHooks(CcxtCacheDB, ABC):  # type: ignore[misc]
         return chunks
 
     def missing_periods(self, covered: Sequence[Period], start: datetime, end: datetime) -> tuple[list[Any], list[int]]:
-        """Return the parts of a period that are not covered, and the numbers of the covered ones that touch it."""
+        """Return the parts of a period that are not covered, and the numbers of the covered ones that overlap it."""
         known = pd.DataFrame(covered, columns=["start_dt", "end_dt"])
         known["id"] = known.index
         missing, overlapping, _ = self._find_non_overlapping_range(known, start, end)
