@@ -131,12 +131,14 @@ class CcxtCacheHooks(CcxtCacheDB, ABC):  # type: ignore[misc]
         chunks: list[Period] = self._split_download_range(start, end, timeframe, limit)
         return chunks
 
-    def missing_periods(self, covered: Sequence[Period], start: datetime, end: datetime) -> tuple[list[Any], list[int]]:
+    def missing_periods(
+        self, covered: Sequence[Period], start: datetime, end: datetime
+    ) -> tuple[list[Period], list[int]]:
         """Return the parts of a period that are not covered, and the numbers of the covered ones that overlap it."""
         known = pd.DataFrame(covered, columns=["start_dt", "end_dt"])
         known["id"] = known.index
         missing, overlapping, _ = self._find_non_overlapping_range(known, start, end)
-        return missing, [int(number) for number in overlapping]
+        return [(_plain(first), _plain(last)) for first, last in missing], [int(number) for number in overlapping]
 
     def merged_periods(self, periods: list[Period]) -> list[Period]:
         """Return periods with those that overlap or touch joined."""
@@ -154,3 +156,8 @@ class CcxtCacheHooks(CcxtCacheDB, ABC):  # type: ignore[misc]
 
     def _current_utc_naive(self) -> datetime:
         return self.now()
+
+
+def _plain(moment: Any) -> datetime:
+    plain: datetime = pd.Timestamp(moment).to_pydatetime()
+    return plain

@@ -108,7 +108,8 @@ class StoredCandles(CcxtCacheHooks):
 
     def _frame(self, found: tuple[CandlesView, CandleNumbers] | None) -> pd.DataFrame:
         if found is None:
-            return self.empty_frame().set_index("datetime")
+            empty: pd.DataFrame = self.empty_frame().set_index("datetime")
+            return empty
         view, numbers = found
         bars = view.bars(TimeRange(view.facts.first or 0, (view.facts.last or 0) + 1), STORED)
         index = utc_index(bars.times).tz_localize(None)
@@ -168,8 +169,8 @@ class StoredCandles(CcxtCacheHooks):
         missing, overlapping = self.missing_periods(file.covered, *window) if file.covered else ([window], [])
         came = [
             covered
-            for piece in missing
-            for chunk in self.split_download(*map(_plain, piece), timeframe, limit)
+            for start, end in missing
+            for chunk in self.split_download(start, end, timeframe, limit)
             if (covered := file.take_in(*chunk)) is not None
         ]
         if came:
@@ -355,11 +356,6 @@ def utc_index(times: Int64Array) -> pd.DatetimeIndex:
     """Return candle starts as an index, of the resolution that times from DuckDB have."""
     index: pd.DatetimeIndex = pd.DatetimeIndex(times * SECOND, tz="UTC", name="datetime").as_unit(time_unit())
     return index
-
-
-def _plain(moment: Any) -> datetime:
-    plain: datetime = pd.Timestamp(moment).to_pydatetime()
-    return plain
 
 
 def _moment(time: EpochSeconds) -> datetime:
