@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lumibot_duckdb.lumibot_contract import check, fallback
+from lumibot_duckdb.lumibot_contract import fallback, results
 from lumibot_duckdb.lumibot_contract.catalogue import PARTS, requirements_of
 from lumibot_duckdb.lumibot_contract.installed import InstalledPackages
 
@@ -38,7 +38,7 @@ class ChangedLumibot:
         text = file.read_text()
         assert old in text
         file.write_text(text.replace(old, new))
-        check.forget()
+        results.forget()
 
 
 @pytest.fixture
@@ -54,9 +54,9 @@ def changed_lumibot(
 ) -> Iterator[ChangedLumibot]:
     """Have the contract checked against a copy of Lumibot, as if nothing had been checked or reported before."""
     changed = ChangedLumibot(tmp_path / "release")
-    monkeypatch.setattr(check, "InstalledPackages", lambda: changed.packages)
+    monkeypatch.setattr(results, "InstalledPackages", lambda: changed.packages)
     monkeypatch.setattr(fallback, "_warned", set())
     monkeypatch.delenv(fallback.STRICT, raising=False)
-    check.forget()
+    results.forget()
     yield changed
-    check.forget()
+    results.forget()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from lumibot_duckdb.lumibot_contract import check
+from lumibot_duckdb.lumibot_contract import check, results
+from lumibot_duckdb.lumibot_contract.breach import Breach, find_breaches
 from lumibot_duckdb.lumibot_contract.catalogue import PARTS, SOURCES, requirements_of
 from lumibot_duckdb.lumibot_contract.installed import InstalledPackages
 from lumibot_duckdb.lumibot_contract.requirement import Requirement
@@ -20,7 +21,7 @@ _YAHOO = "lumibot.data_sources.yahoo_data"
 
 @pytest.mark.parametrize("part", PARTS)
 def test_the_installed_packages_keep_the_contract(part: str) -> None:
-    assert check.check(requirements_of(part), InstalledPackages()) == ()
+    assert find_breaches(requirements_of(part), InstalledPackages()) == ()
 
 
 def test_sources_are_parts_with_digests() -> None:
@@ -81,8 +82,8 @@ def test_a_method_may_move_to_a_base_class(tmp_path: Path) -> None:
     (tmp_path / "base.py").write_text("class Base:\n    def _look(self, asset): pass\n")
     (tmp_path / "source.py").write_text("from . import Base as Parent\nclass Source(Parent):\n    pass\n")
     packages = InstalledPackages({"prices": tmp_path})
-    assert check.check([Requirement("prices.source:Source._look", "called", parameters=("asset",))], packages) == ()
-    (breach,) = check.check([Requirement("prices.source:Source._gone", "called")], packages)
+    assert find_breaches([Requirement("prices.source:Source._look", "called", parameters=("asset",))], packages) == ()
+    (breach,) = find_breaches([Requirement("prices.source:Source._gone", "called")], packages)
     assert breach.change == "removed"
 
 
@@ -110,19 +111,19 @@ def test_a_result_is_kept_until_a_file_changes(
     changed_lumibot.replace(_YAHOO, "def _store_key(asset, interval=", "def _store_key(asset, period=")
     found = check.breaches("yahoo")
     assert (own_cache_folder / "checked.json").is_file()
-    original, runs = check.check, []
+    original, runs = find_breaches, []
 
-    def counted(*arguments: Any) -> tuple[check.Breach, ...]:
+    def counted(*arguments: Any) -> tuple[Breach, ...]:
         runs.append(1)
         return original(*arguments)
 
-    monkeypatch.setattr(check, "check", counted)
-    check.forget()
+    monkeypatch.setattr(results, "find_breaches", counted)
+    results.forget()
     assert check.breaches("yahoo") == found
     assert not runs
     file = changed_lumibot.folder / "lumibot" / "data_sources" / "yahoo_data.py"
     os.utime(file, ns=(0, 0))
-    check.forget()
+    results.forget()
     assert check.breaches("yahoo") == found
     assert runs == [1]
 
@@ -141,7 +142,7 @@ def test_entries_of_another_form_are_checked_anew(changed_lumibot: ChangedLumibo
     entries = json.loads(file.read_text())
     entries["yahoo"]["breaches"] = [{"number": 10_000, "change": "removed", "found": ""}]
     file.write_text(json.dumps(entries))
-    check.forget()
+    results.forget()
     assert check.breaches("yahoo") == ()
 
 

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from lumibot_duckdb.lumibot_contract.breach import digest_of, find_breaches, parameters_of
 from lumibot_duckdb.lumibot_contract.catalogue import PARTS, requirements_of
-from lumibot_duckdb.lumibot_contract.check import check, digest_of, parameters_of
 from lumibot_duckdb.lumibot_contract.installed import InstalledPackages
 
 
@@ -26,7 +26,7 @@ def lines(arguments: list[str]) -> Iterator[str]:
         yield from (_described(name, packages) for name in names)
         return
     for part in PARTS:
-        for each in check(requirements_of(part), packages):
+        for each in find_breaches(requirements_of(part), packages):
             yield f"{part}: {each}" + (f": {each.found}" if each.is_unknown_source else "")
 
 

@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-from lumibot_duckdb.lumibot_contract.check import Breach, breaches
+from lumibot_duckdb.lumibot_contract.breach import Breach
+from lumibot_duckdb.lumibot_contract.check import breaches
 from lumibot_duckdb.lumibot_contract.releases import installed_release, known_releases
 
 STRICT = "LUMIBOT_DUCKDB_STRICT"

@@ -9,18 +9,17 @@ from __future__ import annotations
 from hashlib import sha256
 
 from lumibot_duckdb import __version__
-from lumibot_duckdb.lumibot_contract import check, remembered
+from lumibot_duckdb.lumibot_contract import remembered
 from lumibot_duckdb.lumibot_contract.catalogue import requirements_of, self_test_of
 from lumibot_duckdb.lumibot_contract.releases import installed_release
+from lumibot_duckdb.lumibot_contract.results import all_breaches, requirements_digest
 
 _FILE = "verified.json"
 
 
 def remember_verified(source: str) -> bool:
     """Remember that the self-test of a source ("polygon") has passed; return whether that could be written."""
-    written = remembered.update(_FILE, {_entry(source): _code(source)})
-    check.forget()
-    return written
+    return remembered.update(_FILE, {_entry(source): _code(source)})
 
 
 def is_verified(part: str) -> bool:
@@ -35,6 +34,6 @@ def _entry(source: str) -> str:
 
 def _code(source: str) -> str:
     """Return a digest of the requirements and of the changed source code that the self-test ran on."""
-    changed = [(each.requirement.name, each.found) for each in check.all_breaches(source)]
-    requirements = check.requirements_digest(requirements_of(source))
+    changed = [(each.requirement.name, each.found) for each in all_breaches(source)]
+    requirements = requirements_digest(requirements_of(source))
     return sha256(repr((requirements, changed)).encode()).hexdigest()
