@@ -171,7 +171,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement(
         "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._history_request",
-        "called: what is asked of Alpaca",
+        "called: the request to Alpaca",
         parameters=(
             "base_asset",
             "quote_asset",

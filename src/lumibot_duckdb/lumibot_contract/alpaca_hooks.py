@@ -111,7 +111,7 @@ class AlpacaHooks(LumibotAlpacaBacktesting):  # type: ignore[misc]
         return str(self._get_asset_key(base_asset=base_asset, quote_asset=quote_asset, timestep=timestep, **window))
 
     def source_of_timestep(self, timestep: str) -> tuple[str, str | None]:
-        """Return of which bars a timestep is made, and the pandas rule that aggregates them; None: none has to."""
+        """Return the timestep of the bars that are downloaded, and the pandas rule that aggregates them, if any."""
         source, rule = self._normalize_timestep_for_source(timestep)
         return source, rule
 

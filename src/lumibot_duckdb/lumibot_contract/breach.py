@@ -21,7 +21,7 @@ class Breach:
     Parameters:
         requirement: what is relied on.
         change: "removed", "signature is (a, b), expected (a)", "signature lacks a" or "source changed".
-        found: the digest of the source code as it is installed, if that is what changed.
+        found: the digest of the installed source code, if that is what changed.
     """
 
     requirement: Requirement

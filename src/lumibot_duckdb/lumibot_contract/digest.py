@@ -1,6 +1,6 @@
 """Digests of source code that depend on what the code does, not on how it is laid out.
 
-Comments, docstrings, annotations and formatting do not count. A digest is made of the syntax tree by a walk of our own,
+Comments, docstrings, annotations and formatting do not count. A digest is made of the syntax tree by walking it here,
 because the output of `ast.dump` and `ast.unparse` and the tokens of f-strings differ between versions of Python.
 """
 

@@ -13,7 +13,7 @@ _MOST_STEPS = 8
 
 
 class InstalledPackages:
-    """Lumibot and pandas as they are installed, or as they are in the `folders` that are given for a package."""
+    """The installed packages; `folders` gives the folder of a package that is elsewhere."""
 
     def __init__(self, folders: Mapping[str, Path] | None = None) -> None:
         self._folders: dict[str, Path | None] = dict(folders or {})

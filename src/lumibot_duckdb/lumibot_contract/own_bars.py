@@ -27,5 +27,5 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         parameters=(),
         digests=frozenset(("a01129245a4c6e70",)),
     ),
-    Requirement("lumibot.data_sources.pandas_data:PandasData._timestep", "read: whether the clock goes by minutes"),
+    Requirement("lumibot.data_sources.pandas_data:PandasData._timestep", "read: the steps of the clock"),
 )

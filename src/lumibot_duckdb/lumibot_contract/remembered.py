@@ -27,7 +27,7 @@ def read(name: str) -> dict[str, Any]:
 def update(name: str, entries: Mapping[str, Any]) -> bool:
     """Add entries to a file, in place of those of the same names; return whether they could be written.
 
-    Readers see the file as it was or as it is then. Of two processes that write at the same time, one may lose its
+    Readers see either the old or the new file. Of two processes that write at the same time, one may lose its
     entries.
     """
     kept = {key: value for key, value in read(name).items() if key not in entries}

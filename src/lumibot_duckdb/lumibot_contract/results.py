@@ -51,7 +51,7 @@ def requirements_digest(requirements: Iterable[Requirement]) -> str:
 
 
 def _key(requirements: tuple[Requirement, ...], packages: InstalledPackages) -> str:
-    """Return what the result of a check depends on: the requirements, and the files as they are on the disk."""
+    """Return what the result of a check depends on: the requirements, and the size and time of each file."""
     files: list[Any] = []
     for module in sorted({each.module for each in requirements}):
         file = packages.file_of(module)

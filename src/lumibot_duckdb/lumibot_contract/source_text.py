@@ -1,6 +1,6 @@
 """Reads definitions out of the source files of installed packages, without importing them.
 
-The check runs before Lumibot's modules are imported, some of which take seconds. Parsing whole modules is too slow as
+The check runs before Lumibot's modules are imported, since some take seconds. Parsing whole modules is too slow as
 well: some have 250 KB. So a regular expression finds the headers of classes and functions, and only the definitions
 that matter are parsed.
 """

@@ -63,7 +63,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement(
         "lumibot.data_sources.yahoo_data:YahooData._parse_source_symbol_bars",
-        "relied on: it takes the frame as it is",
+        "relied on: it leaves the frame unchanged",
         parameters=("response", "asset", "quote", "length"),
         digests=frozenset(("8dce133d9ffd2299",)),
     ),
