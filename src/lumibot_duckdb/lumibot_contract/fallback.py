@@ -105,8 +105,8 @@ def _report(part: str, changes: tuple[str, ...], otherwise: str, remedy: str, ca
 def _changed(part: str, changes: tuple[str, ...]) -> str:
     more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
     return (
-        f"lumibot-duckdb ({part}) does not know this about Lumibot {installed_release()} (supported: "
-        f"{known_releases()}): {'; '.join(changes[:_SHOWN])}{more}."
+        f"lumibot-duckdb ({part}) does not fit Lumibot {installed_release()} (supported: {known_releases()}): "
+        f"{'; '.join(changes[:_SHOWN])}{more}."
     )
 
 
