@@ -14,6 +14,7 @@ _STILL_TO_MOVE = (
     "comparison/stored_provider/conditions.py",
     "sources/alpaca/source.py",
     "sources/ccxt/source.py",
+    "sources/custom/source.py",
     "sources/own_bars/source.py",
     "sources/polygon/source.py",
     "sources/shared/data_source_of_windows.py",

@@ -13,6 +13,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "alpaca": ("alpaca",),
     "ccxt": ("ccxt",),
     "own_bars": ("pandas_data", "own_bars"),
+    "custom": ("pandas_data", "own_bars"),
     "lifecycle": ("lifecycle",),
     "benchmark": ("benchmark", "yahoo_frames"),
     "activation": ("lifecycle", "activation"),
@@ -22,11 +23,11 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "migration": ("old_caches",),
 }
 
-_SELF_TESTS = {"benchmark": "yahoo"}
+_SELF_TESTS = {"benchmark": "yahoo", "custom": "own_bars"}
 """Parts whose changed source code the self-test of a source covers."""
 
 SOURCES = ("polygon", "yahoo", "alpaca", "ccxt", "own_bars")
-"""The parts that are sources. `lumibot-duckdb doctor` has a self-test for each."""
+"""The parts for which `lumibot-duckdb doctor` has a self-test."""
 
 PARTS = tuple(_MODULES)
 """All parts that `check.breaches` knows."""
