@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from _pytest.nodes import Node
+
+# A source that cannot be imported must fail a test rather than fall back to Lumibot's class.
+os.environ.setdefault("LUMIBOT_DUCKDB_STRICT", "true")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -24,7 +24,7 @@ SECRET = "sk-live-0123456789abcdef"
 @pytest.fixture(autouse=True)
 def _lumibot_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examination, "check_import", lambda: Check("contract.import", OK, "Lumibot can be imported"))
-    monkeypatch.setattr(examination, "contract_breaches", lambda: lambda source: ())
+    monkeypatch.setattr(examination, "breaches", lambda source: ())
 
 
 def doctor(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
@@ -84,9 +84,7 @@ def test_no_key_is_shown_wherever_it_comes_from(
         monkeypatch.setenv(name, SECRET)
     monkeypatch.setenv("LUMIBOT_DUCKDB_ROLLOUT", SECRET)  # pasted into the wrong line
     (tmp_path / ".env").write_text(f"MY_OTHER_SECRET={SECRET[::-1]}\n")
-    monkeypatch.setattr(
-        examination, "contract_breaches", lambda: lambda source: (f"a signature with {SECRET} and {SECRET[::-1]}",)
-    )
+    monkeypatch.setattr(examination, "breaches", lambda source: (f"a signature with {SECRET} and {SECRET[::-1]}",))
     for options in ([], ["--json"]):
         code, out = doctor(capsys, "--store", str(tmp_path), *options)
         assert code == 1

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lumibot_duckdb.doctor.check import FAILED, OK, SKIPPED, WARNING
+from lumibot_duckdb.doctor.check import FAILED, OK, WARNING
 from lumibot_duckdb.doctor.contract import check_contract, check_import
 from lumibot_duckdb.doctor.self_test.sources import LABELS
 
@@ -15,7 +15,7 @@ def test_a_breach_fails_the_source_that_it_concerns() -> None:
     def breaches(source: str) -> tuple[str, ...]:
         return ("Data._get_bars_dict is gone", "another") if source == "yahoo" else ()
 
-    found = {check.name: check for check in check_contract(breaches)}
+    found = {check.name: check for check in check_contract(breaches, tuple(LABELS))}
     assert list(found) == [f"contract.{source}" for source in LABELS]
     assert [name for name, check in found.items() if check.status != OK] == ["contract.yahoo"]
     yahoo = found["contract.yahoo"]
@@ -41,11 +41,7 @@ def test_a_check_that_fails_itself_is_a_breach() -> None:
     def breaches(source: str) -> tuple[str, ...]:
         raise AttributeError("no attribute 'signature'")
 
-    assert {check.status for check in check_contract(breaches)} == {FAILED}
-
-
-def test_without_a_contract_it_is_skipped() -> None:
-    assert [check.status for check in check_contract(None)] == [SKIPPED]
+    assert {check.status for check in check_contract(breaches, tuple(LABELS))} == {FAILED}
 
 
 @pytest.mark.parametrize("error", [ImportError("no module named 'polars'"), RuntimeError("odd"), SystemExit(1)])

@@ -23,6 +23,8 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import FrameType, ModuleType
 from typing import Any
 
+from lumibot_duckdb.lumibot_contract.fallback import keeps_contract
+from lumibot_duckdb.lumibot_contract.strategy_access import STRATEGY_MODULE, lazy_class, strategy_base
 from lumibot_duckdb.sources.registry import replaced_by_activate
 from lumibot_duckdb.sources.shared import lifecycle
 
@@ -30,7 +32,6 @@ LUMIBOT_MODULES = replaced_by_activate()
 """The classes that ours replace, by name, with the module of Lumibot that defines each."""
 
 _REPLACED = frozenset((module, name) for name, module in LUMIBOT_MODULES.items())
-_STRATEGIES = "lumibot.strategies._strategy"
 _OFFERING = frozenset(("lumibot.backtesting", "lumibot.data_sources", *LUMIBOT_MODULES.values()))
 _OURS = __name__.split(".")[0]
 
@@ -39,9 +40,12 @@ _undo: list[Callable[[], None]] = []
 
 
 def activate() -> None:
-    """Put our sources in the place of Lumibot's; see the module. Idempotent, and undone by `deactivate`."""
+    """Put our sources in the place of Lumibot's; see the module. Idempotent, and undone by `deactivate`.
+
+    If the installed Lumibot lacks what that takes, it stays as it is, and a warning says why.
+    """
     with _guard:
-        if _undo:
+        if _undo or not keeps_contract("activation", otherwise="Lumibot's sources stay as they are"):
             return
         try:
             _change_everything()
@@ -55,7 +59,7 @@ def _change_everything() -> None:
     _undo.append(lambda: lifecycle.take_sources_as(None))
     sys.meta_path.insert(0, _FINDER)
     _undo.append(lambda: sys.meta_path.remove(_FINDER))
-    for name in (*_OFFERING, _STRATEGIES):
+    for name in (*_OFFERING, STRATEGY_MODULE):
         if name in sys.modules:
             _change(sys.modules[name])
     for module in list(sys.modules.values()):
@@ -115,8 +119,8 @@ def _is_of(module: str, package: str) -> bool:
 
 def _change(module: ModuleType) -> None:
     """Change one of Lumibot's modules, which is loaded, until `deactivate`."""
-    if module.__name__ == _STRATEGIES:
-        lifecycle.follow_strategies(module._Strategy)
+    if module.__name__ == STRATEGY_MODULE:
+        lifecycle.follow_strategies(strategy_base(module))
         for name in LUMIBOT_MODULES:
             if _is_taken(vars(module).get(name)):
                 _set(module, name, _ours_later(name))
@@ -127,7 +131,7 @@ def _change(module: ModuleType) -> None:
 
 def _ours_later(name: str) -> Any:
     """Return what Lumibot itself puts there: a stand-in that imports the class when it is needed."""
-    return import_module("lumibot._lazy_imports").lazy_class(f"{_OURS}.backtesting", name)
+    return lazy_class(f"{_OURS}.backtesting", name)
 
 
 def _set(module: ModuleType, name: str, value: Any) -> None:
@@ -149,7 +153,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in _OFFERING and fullname != _STRATEGIES:
+        if fullname not in _OFFERING and fullname != STRATEGY_MODULE:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and type(spec.loader) is SourceFileLoader:

@@ -16,8 +16,6 @@ from typing import Any
 import pandas as pd
 from lumibot.backtesting import data_provenance, market_input_evidence
 from lumibot.entities import Bars
-from lumibot.indicators.indicators import Indicators
-from lumibot.strategies._strategy import _Strategy
 from lumibot.strategies.strategy import Strategy
 from lumibot.strategies.strategy_executor import StrategyExecutor
 from lumibot.traders.trader import Trader
@@ -37,6 +35,7 @@ from lumibot_duckdb.comparison.outcome import (
 )
 from lumibot_duckdb.comparison.redaction import redacted, without
 from lumibot_duckdb.comparison.value_text import as_text, cell
+from lumibot_duckdb.lumibot_contract import fallback, strategy_access
 
 # What a strategy asks for. Those that call others of these are recorded once, as they were called.
 _QUESTIONS = (
@@ -61,20 +60,6 @@ _BY_CHANCE = frozenset(
 )
 _AT_ITS_END = "on_strategy_end raised an error, which is in the script's output"
 """Lumibot logs that one and keeps it to itself."""
-# What tells backtests of one strategy apart.
-_SETTINGS = (
-    "backtesting_start",
-    "backtesting_end",
-    "parameters",
-    "_initial_budget",
-    "_quote_asset",
-    "_benchmark_asset",
-    "_risk_free_rate",
-    "buy_trading_fees",
-    "sell_trading_fees",
-    "buy_trading_slippages",
-    "sell_trading_slippages",
-)
 _LUMIBOTS_FOLDER = "logs"
 
 
@@ -102,15 +87,18 @@ class Recorder:
         self._starting = Lock()
 
     def install(self) -> None:
-        """Record from now on, to the end of the process."""
+        """Record from now on, to the end of the process.
+
+        Raises `LumibotContractError` if Lumibot no longer has what is recorded.
+        """
+        fallback.require("comparison")
         Trader.run_all = self._around_a_run(Trader.run_all)
         StrategyExecutor.run = self._around_a_backtest(StrategyExecutor.run)
-        for name in ("_dump_stats", "backtest_analysis"):
-            setattr(_Strategy, name, self._charged_to_analysis(getattr(_Strategy, name)))
+        strategy_access.wrap_analysis(self._charged_to_analysis)
         for name in _QUESTIONS:
             setattr(Strategy, name, self._recorded(name, getattr(Strategy, name)))
-        Indicators._dispatch = self._recorded_indicator(Indicators._dispatch)
-        _Strategy._dump_benchmark_stats = self._with_the_benchmark(_Strategy._dump_benchmark_stats)
+        strategy_access.wrap_indicators(self._recorded_indicator)
+        strategy_access.wrap_benchmark(self._with_the_benchmark)
         follow_direct_questions(self._asked_directly)
         data_provenance.write_backtest_data_provenance = self._in_our_folder(
             data_provenance.write_backtest_data_provenance
@@ -130,11 +118,12 @@ class Recorder:
     def _around_a_run(self, run_all: Any) -> Any:
         @wraps(run_all)
         def unattended(trader: Any, *args: Any, **kwargs: Any) -> Any:
-            if not trader._strategies:
+            strategies = strategy_access.strategies_of(trader)
+            if not strategies:
                 return run_all(trader, *args, **kwargs)
             if not trader.is_backtest_broker:
                 raise LiveTradingError
-            self._move_files(trader, trader._strategies[0])
+            self._move_files(trader, strategies[0])
             with self._meters.within(LOOP):
                 return run_all(trader, *args, **kwargs)
 
@@ -151,7 +140,9 @@ class Recorder:
             if not executor.strategy.is_backtesting:
                 return run(executor)
             if self.is_forked:
-                note_elsewhere(self._folder, without(_name(executor.strategy), frozenset(self._secrets)))
+                note_elsewhere(
+                    self._folder, without(strategy_access.name_of(executor.strategy), frozenset(self._secrets))
+                )
                 return run(executor)
             try:
                 with self._meters.apart():
@@ -210,8 +201,7 @@ class Recorder:
         trader.logdir = self._moved(trader.logdir)
         if trader.logfile:
             trader.logfile = self._moved(trader.logfile)
-        if strategy._stats_file:
-            strategy._stats_file = str(self._moved(strategy._stats_file))
+        strategy_access.move_stats_file(strategy, self._moved)
 
     def _in_our_folder(self, write: Any) -> Any:
         @wraps(write)
@@ -276,7 +266,7 @@ class Recorder:
         def recorded(
             indicators: Any, asset: Any, timestep: Any, name: str, settings: Any, custom_fn: Any, **more: Any
         ) -> Any:
-            recording = self._recording_of(indicators._strategy)
+            recording = self._recording_of(strategy_access.strategy_of(indicators))
             if recording is None:
                 return dispatch(indicators, asset, timestep, name, settings, custom_fn, **more)
 
@@ -349,12 +339,14 @@ class _Recording:
             self._answers.close()
         strategy, folder, number, secrets = self.strategy, self._folder, self._number, frozenset(self._secrets)
         market_input_evidence.write_market_input_evidence(strategy.broker.data_source, inputs_folder(folder, number))
-        events = strategy.broker._trade_event_log_df
+        events = strategy_access.trade_events(strategy)
         events = events.drop(columns=[name for name in events.columns if name in _BY_CHANCE])
         write_table(events_file(folder, number), list(events.columns), _rows(events, secrets))
-        values = strategy.stats.reset_index() if strategy.stats is not None else pd.DataFrame(strategy._stats_list)
+        values = strategy_access.portfolio_values(strategy)
         write_table(values_file(folder, number), list(values.columns), _rows(values, secrets))
-        analysis = {str(name): plain_numbers(as_text(value)) for name, value in (strategy._analysis or {}).items()}
+        analysis = {
+            str(name): plain_numbers(as_text(value)) for name, value in strategy_access.analysis_of(strategy).items()
+        }
         analysis = {name: without(text, secrets) for name, text in analysis.items()}
         write_backtest(folder, number, **self._about, analysis={**analysis, **self.benchmark}, failure=failure)
 
@@ -370,16 +362,12 @@ class _Recording:
                 self._answers.write(_without(answer, frozenset(self._secrets)))
 
 
-def _name(strategy: Any) -> str:
-    return str(strategy._name or type(strategy).__name__)
-
-
 def _about(strategy: Any, secrets: frozenset[str]) -> dict[str, Any]:
     source = strategy.broker.data_source
     kind = next(kind for kind in type(source).__mro__ if kind.__module__.startswith(("lumibot", "lumibot_duckdb")))
-    settings = as_text([getattr(strategy, name) for name in _SETTINGS])
+    settings = as_text(strategy_access.settings_of(strategy))
     return {
-        "name": without(_name(strategy), secrets),
+        "name": without(strategy_access.name_of(strategy), secrets),
         "source": f"{kind.__module__}.{kind.__qualname__}",
         "covered": bool(getattr(source, "use_duckdb", False)),
         "settings": blake2b(settings.encode(), digest_size=16).hexdigest(),  # parameters may have keys in them
@@ -388,11 +376,10 @@ def _about(strategy: Any, secrets: frozenset[str]) -> dict[str, Any]:
 
 def _benchmark(strategy: Any) -> dict[str, str]:
     """Return what a backtest's returns are held against, as statistics of it: a row each, in order of time."""
-    frame = strategy._benchmark_returns_df
+    frame = strategy_access.benchmark_returns(strategy)
     if frame is None:
         return {}
-    frame = frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()
-    of = f"benchmark {as_text(strategy._benchmark_asset)}"
+    of = f"benchmark {as_text(strategy_access.benchmark_asset(strategy))}"
     columns, *rows = frame.to_csv(index=False).splitlines()
     return {f"{of}, columns": columns, **{f"{of} {time}": row for time, row in zip(frame.index, rows, strict=True)}}
 

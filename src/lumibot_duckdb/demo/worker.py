@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
+from lumibot_duckdb.lumibot_contract.strategy_access import trade_events
 
 Row = list[Any]
 
@@ -145,7 +146,7 @@ def _duckdb_source(job: Job) -> Any:
 
 
 def _fills(strategy: Any) -> list[Row]:
-    events = strategy.broker._trade_event_log_df
+    events = trade_events(strategy)
     if events.empty:
         return []
     fills = events[events["status"] == "fill"]

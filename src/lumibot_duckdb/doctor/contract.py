@@ -6,44 +6,19 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
-from lumibot_duckdb.doctor.check import FAILED, OK, SKIPPED, WARNING, Check
+from lumibot_duckdb.doctor.check import FAILED, OK, WARNING, Check
 from lumibot_duckdb.doctor.self_test.sources import LABELS
 from lumibot_duckdb.doctor.versions import PACKAGES, installed_version
 from lumibot_duckdb.sources.shared.old_cache.lumibot_import import lumibot_silent
 
 Breaches = Callable[[str], Sequence[Any]]
 """Returns the breaches of the contract that concern a source; `str` of each says what changed."""
-_CONTRACT = "lumibot_duckdb.lumibot_contract"
 _TESTED = frozenset((*LABELS, "benchmark"))
 """The parts whose results the self-test compares."""
 _UNTIL_TESTED = "the self-test shows whether results are still the same; once it has passed, this is remembered"
 _UNTIL_SUPPORTED = "Lumibot's own code is used meanwhile; install a supported Lumibot, or upgrade lumibot-duckdb"
-
-
-def contract_breaches() -> Breaches | None:
-    """Return what finds breaches of the contract; None if this release does not have it."""
-    breaches: Breaches | None = _of_contract("check", "breaches")
-    return breaches
-
-
-def contract_parts() -> Sequence[str]:
-    """Return the parts of the package that have a contract, the sources among them."""
-    return _of_contract("catalogue", "PARTS") or tuple(LABELS)
-
-
-def remember_verified() -> Callable[[str], object] | None:
-    """Return what remembers that a source passed the self-test; None if this release does not have it."""
-    remember: Callable[[str], object] | None = _of_contract("verified", "remember_verified")
-    return remember
-
-
-def _of_contract(module: str, name: str) -> Any:
-    """Return something that the contract package defines; None if it does not have that module."""
-    home = f"{_CONTRACT}.{module}"
-    return getattr(import_module(home), name) if find_spec(home) is not None else None
 
 
 @contextmanager
@@ -72,14 +47,11 @@ def check_import(import_lumibot: Callable[[], object] | None = None) -> Check:
     return Check(name, OK, f"{PACKAGES['lumibot']} can be imported")
 
 
-def check_contract(breaches: Breaches | None, parts: Sequence[str] = tuple(LABELS)) -> Iterator[Check]:
-    """Check each part with what `contract_breaches` returned.
+def check_contract(breaches: Breaches, parts: Sequence[str]) -> Iterator[Check]:
+    """Check each part with `breaches`.
 
     Changed code in Lumibot is only a warning for a part whose results the self-test compares.
     """
-    if breaches is None:
-        yield Check("contract.sources", SKIPPED, "this release of lumibot-duckdb has no contract to check")
-        return
     for part in parts:
         name, label = f"contract.{part}", LABELS.get(part, part.replace("_", " "))
         is_testable = part in _TESTED

@@ -9,16 +9,13 @@ from typing import Any
 
 from lumibot_duckdb.comparison.redaction import is_secret, without
 from lumibot_duckdb.doctor.check import FAILED, OK, SKIPPED, Check
-from lumibot_duckdb.doctor.contract import (
-    check_contract,
-    check_import,
-    contract_breaches,
-    contract_parts,
-    remember_verified,
-)
+from lumibot_duckdb.doctor.contract import check_contract, check_import
 from lumibot_duckdb.doctor.settings import Layers, check_settings
 from lumibot_duckdb.doctor.store import check_store, locate
 from lumibot_duckdb.doctor.versions import check_versions
+from lumibot_duckdb.lumibot_contract.catalogue import PARTS
+from lumibot_duckdb.lumibot_contract.check import breaches
+from lumibot_duckdb.lumibot_contract.verified import remember_verified
 
 
 def examine(store: str | None, layers: Layers, *, self_test: bool = True) -> Iterator[tuple[str, Iterator[Check]]]:
@@ -43,7 +40,7 @@ def examine(store: str | None, layers: Layers, *, self_test: bool = True) -> Ite
 def _contract(lumibot: Check) -> Iterator[Check]:
     yield lumibot
     if lumibot.status == OK:
-        yield from check_contract(contract_breaches(), contract_parts())
+        yield from check_contract(breaches, PARTS)
     else:
         yield Check("contract.sources", SKIPPED, "the contract cannot be checked without Lumibot")
 
@@ -54,7 +51,7 @@ def _self_test(lumibot: Check) -> Iterator[Check]:
         return
     from lumibot_duckdb.doctor.self_test.run import run_self_test
 
-    yield from run_self_test(remember_verified())
+    yield from run_self_test(remember_verified)
 
 
 def _to_the_end(name: str, checks: Callable[[], Iterable[Check]]) -> Iterator[Check]:

@@ -10,14 +10,30 @@ class Requirement:
     """One non-public name, and what is relied on.
 
     Parameters:
-        name: the module and the qualified name, "lumibot.entities.data:Data._get_bars_row_bounds".
+        name: the module and the qualified name, "lumibot.entities.data:Data._get_bars_row_bounds". The class is the one
+            whose body defines the name, or one derived from it. An attribute that only methods assign to `self` is
+            named in the same way.
         why: what the package does with it, in a few words for a warning ("overridden to read windows").
-        parameters: the parameter names that are passed or accepted, in order; None if it is not called.
-        digests: SHA-256 digests of source code that is known to behave as the package expects, for functions whose
-            behaviour is re-implemented here. Empty if only the name and its parameters matter.
+        parameters: the names of all parameters in order, without `self` or `cls`; `*args` and `**kwargs` have their
+            stars. None if it is not called.
+        accepts: names of parameters that are used; there may be others. For functions with many parameters.
+        digests: digests of source code that is known to behave as the package expects, for functions whose behaviour is
+            re-implemented here. Empty if only the name and its parameters matter. `python -m
+            lumibot_duckdb.lumibot_contract.digests` prints those of the installed release.
     """
 
     name: str
     why: str
     parameters: tuple[str, ...] | None = None
+    accepts: tuple[str, ...] = ()
     digests: frozenset[str] = frozenset()
+
+    @property
+    def module(self) -> str:
+        """The module part of the name."""
+        return self.name.partition(":")[0]
+
+    @property
+    def path(self) -> str:
+        """The qualified name within the module; empty if the module itself is required."""
+        return self.name.partition(":")[2]

@@ -20,9 +20,9 @@ from lumibot.entities import Asset, Data
 from lumibot.strategies import Strategy
 
 from lumibot_duckdb.demo.worker import UNATTENDED
-from lumibot_duckdb.doctor.contract import remember_verified
 from lumibot_duckdb.doctor.self_test import market
 from lumibot_duckdb.doctor.self_test.sources import ALPACA, CCXT, OWN_BARS, POLYGON, YAHOO, errors_file
+from lumibot_duckdb.lumibot_contract.verified import remember_verified
 
 _IS_OURS = os.environ["LUMIBOT_USE_DUCKDB"] == "true"
 _DOLLAR = Asset("USD", "forex")
@@ -160,10 +160,8 @@ def main(folder: Path) -> None:
 
 def _use_sources_on_changed_code() -> None:
     """Let sources be tested on changed code of Lumibot. The note goes to a temporary cache folder."""
-    remember = remember_verified()
-    if remember is not None:
-        for source in _BACKTESTS:
-            remember(source)
+    for source in _BACKTESTS:
+        remember_verified(source)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from lumibot.tools.ccxt_data_store import CcxtCacheDB
 from lumibot.tools.symbol_normalization import build_ccxt_crypto_symbol
 
+from lumibot_duckdb.lumibot_contract.ccxt_hooks import CcxtCacheHooks
 from lumibot_duckdb.sources.ccxt.client import SECONDS, CcxtProvider
 from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, CandleNumbers, time_unit
 from lumibot_duckdb.sources.provider import BarRequest
@@ -50,7 +50,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _NONE: Int64Array = np.empty(0, np.int64)
 
 
-class StoredCandles(CcxtCacheDB):  # type: ignore[misc]
+class StoredCandles(CcxtCacheHooks):
     """Stands in for Lumibot's cache of an exchange: candles are in the store, and what it lacks is downloaded.
 
     Nothing is asked for that is later than the moment when this was made.
@@ -65,14 +65,12 @@ class StoredCandles(CcxtCacheDB):  # type: ignore[misc]
         as_of: datetime | None,
         exact_prices: bool,
     ) -> None:
-        # Lumibot's own constructor loads the markets of the exchange.
+        super().__init__(exchange_id, max_download_limit)
         self.logger = logger
-        self.exchange_id = exchange_id
-        self.max_download_limit = 50_000 if max_download_limit is None else max_download_limit
         self._storage = storage
         self._as_of = as_of
         self._exact = exact_prices
-        self._now = super()._current_utc_naive()
+        self._now = self.lumibots_now()
         self._files: dict[tuple[str, str], CandleFile] = {}
         self._updating = threading.RLock()  # Lumibot asks from several threads
 
@@ -81,9 +79,9 @@ class StoredCandles(CcxtCacheDB):  # type: ignore[misc]
         """ccxt's object of the exchange, its markets loaded."""
         return CcxtProvider.of(self.exchange_id).exchange()
 
-    def _current_utc_naive(self) -> datetime:
-        now: datetime = self._now
-        return now
+    def now(self) -> datetime:
+        """Return the moment when this was made; nothing later is downloaded."""
+        return self._now
 
     def download_ohlcv(
         self, symbol: Any, timeframe: str, start: datetime, end: datetime | None, limit: int | None = None
@@ -106,12 +104,12 @@ class StoredCandles(CcxtCacheDB):  # type: ignore[misc]
         file = self._files.get((symbol, timeframe))
         if file is None:
             raise FileNotFoundError(f"no {timeframe} candles of {symbol} on {self.exchange_id} were asked for yet")
-        view = file.view(_between(*map(self._to_utc_naive, (start, end))))
+        view = file.view(_between(*map(self.naive, (start, end))))
         return self._frame(None if view is None else (view, file.numbers))
 
     def _frame(self, found: tuple[CandlesView, CandleNumbers] | None) -> pd.DataFrame:
         if found is None:
-            empty: pd.DataFrame = self._empty_ohlcv_frame().set_index("datetime")
+            empty: pd.DataFrame = self.empty_frame().set_index("datetime")
             return empty
         view, numbers = found
         bars = view.bars(TimeRange(view.facts.first or 0, (view.facts.last or 0) + 1), STORED)
@@ -128,8 +126,8 @@ class StoredCandles(CcxtCacheDB):  # type: ignore[misc]
         if timeframe not in SECONDS:
             raise ValueError(f"CCXT backtests have candles of {', '.join(SECONDS)}, not of {timeframe!r}")
         name = str(build_ccxt_crypto_symbol(symbol, exchange_id=self.exchange_id) or symbol)
-        window = self._normalize_download_window(start, end)
-        wanted = _between(self._to_utc_naive(start), self._to_utc_naive(end or self._now))
+        window = self.download_window(start, end)
+        wanted = _between(self.naive(start), self.naive(end or self._now))
         if window[0] > window[1]:
             return None
         with self._updating:
@@ -163,27 +161,23 @@ class StoredCandles(CcxtCacheDB):  # type: ignore[misc]
         """Take in what Lumibot would download at this point."""
         if not self._take_in(file, timeframe, window, limit):
             ends = file.ends(wanted)
-            if self._is_materially_underfilled(ends, *window, timeframe):
+            if self.lacks_candles(ends, *window, timeframe):
                 file.covered = file.all_covered()
                 self._take_in(file, timeframe, window, limit)
 
     def _take_in(self, file: CandleFile, timeframe: str, window: tuple[datetime, datetime], limit: int) -> bool:
         """Take in what of a window does not count as downloaded; return whether there was any of it."""
-        missing, overlapping = [window], []
-        if file.covered:
-            known = pd.DataFrame(file.covered, columns=["start_dt", "end_dt"])
-            known["id"] = known.index
-            missing, overlapping, _ = self._find_non_overlapping_range(known, *window)
+        missing, overlapping = self.missing_periods(file.covered, *window) if file.covered else ([window], [])
         came = [
             covered
-            for piece in missing
-            for chunk in self._split_download_range(*map(_plain, piece), timeframe, limit)
+            for start, end in missing
+            for chunk in self.split_download(start, end, timeframe, limit)
             if (covered := file.take_in(*chunk)) is not None
         ]
         if came:
-            old = [file.covered[int(number)] for number in overlapping]
+            old = [file.covered[number] for number in overlapping]
             rest = [covered for covered in file.covered if covered not in old]
-            file.covered = rest + self._merge_coverage_ranges(old + came)
+            file.covered = rest + self.merged_periods(old + came)
         return bool(missing)
 
 
@@ -363,11 +357,6 @@ def utc_index(times: Int64Array) -> pd.DatetimeIndex:
     """Return candle starts as an index, of the resolution that times from DuckDB have."""
     index: pd.DatetimeIndex = pd.DatetimeIndex(times * SECOND, tz="UTC", name="datetime").as_unit(time_unit())
     return index
-
-
-def _plain(moment: Any) -> datetime:
-    plain: datetime = pd.Timestamp(moment).to_pydatetime()
-    return plain
 
 
 def _moment(time: EpochSeconds) -> datetime:

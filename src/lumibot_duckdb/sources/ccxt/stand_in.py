@@ -13,6 +13,7 @@ import ccxt  # type: ignore[import-untyped]
 from lumibot.tools import ccxt_data_store
 from lumibot.tools.ccxt_data_store import CcxtCacheDB
 
+from lumibot_duckdb.lumibot_contract.ccxt_hooks import DOWNLOAD
 from lumibot_duckdb.sources.ccxt.cache_emulation import SOURCE, TIMEFRAMES, asset_of
 from lumibot_duckdb.sources.ccxt.client import COLUMNS, SECONDS
 from lumibot_duckdb.sources.shared.replacing import replaced, without_pauses
@@ -29,7 +30,7 @@ _needed_until: ContextVar[datetime | None] = ContextVar("until when Lumibot need
 @contextmanager
 def answering(answers: StoredAnswers) -> Iterator[None]:
     """Have every exchange object that is made meanwhile answered from the store."""
-    made, download = ccxt.Exchange.__init__, CcxtCacheDB._get_barset_from_api
+    made, download = ccxt.Exchange.__init__, getattr(CcxtCacheDB, DOWNLOAD)
 
     def download_until(
         cache: Any, symbol: str, timeframe: str, limit: Any = None, start: Any = None, end: Any = None
@@ -48,7 +49,7 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
 
     with (
         replaced(ccxt.Exchange, "__init__", make),
-        replaced(CcxtCacheDB, "_get_barset_from_api", download_until),
+        replaced(CcxtCacheDB, DOWNLOAD, download_until),
         without_pauses(ccxt_data_store),
     ):
         yield

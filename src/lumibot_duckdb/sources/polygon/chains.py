@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from lumibot.tools import polygon_helper
 
+from lumibot_duckdb.lumibot_contract.polygon_hooks import option_chain_max_days
 from lumibot_duckdb.sources.polygon.client import PolygonProvider
 from lumibot_duckdb.sources.polygon.metadata import SOURCE
 from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface
@@ -53,7 +54,7 @@ class PolygonChains:
         `{"Multiplier": 100, "Exchange": "BATO", "Chains": {"CALL": {"2024-01-19": [465.0, 470.0]}, "PUT": {}}}`;
         the multiplier and the exchange are None for a stock without options. Raises ProviderError.
         """
-        bound = polygon_helper._option_chain_max_days()
+        bound = option_chain_max_days()
         days = self._days.setdefault((symbol, bound), [])
         earliest = today - CHAIN_REUSE if bound is None else today
         known = max((day for day in days if earliest <= day <= today), default=None)

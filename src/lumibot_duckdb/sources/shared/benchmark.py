@@ -15,9 +15,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import pandas as pd
-from lumibot.strategies._strategy import _Strategy
 from lumibot.strategies.strategy import Strategy
 
+from lumibot_duckdb.lumibot_contract import strategy_access
+from lumibot_duckdb.lumibot_contract.fallback import keeps_contract
 from lumibot_duckdb.sources.registry import DAILY_HISTORY, load
 
 _asking: ContextVar[Any] = ContextVar("source whose strategy is asking", default=None)
@@ -27,20 +28,23 @@ _SERVED = "_lumibot_duckdb_serves"
 
 def serve_benchmarks_from_store() -> None:
     """Serve the benchmark and the risk-free rate of strategies on our sources from the store. Idempotent."""
-    if getattr(_Strategy, _SERVED, False):
+    base = strategy_access.strategy_base()
+    if getattr(base, _SERVED, False):
         return
-    setattr(_Strategy, _SERVED, True)
-    _Strategy._dump_benchmark_stats = _asked_by(_Strategy._dump_benchmark_stats, _has_benchmark)
+    if not keeps_contract("benchmark", otherwise="Lumibot downloads the benchmark and the risk-free rate itself"):
+        return
+    setattr(base, _SERVED, True)
+    strategy_access.wrap_benchmark(lambda dump: _asked_by(dump, _has_benchmark))
     rate = _asked_by(Strategy.risk_free_rate.fget, _has_no_rate)
     Strategy.risk_free_rate = property(rate, doc=Strategy.risk_free_rate.__doc__)
 
 
 def _has_benchmark(strategy: Any) -> bool:
-    return bool(strategy._benchmark_asset)
+    return bool(strategy_access.benchmark_asset(strategy))
 
 
 def _has_no_rate(strategy: Any) -> bool:
-    return strategy._risk_free_rate is None
+    return not strategy_access.has_risk_free_rate(strategy)
 
 
 def _asked_by(method: Callable[[Any], Any], asks: Callable[[Any], bool]) -> Callable[[Any], Any]:

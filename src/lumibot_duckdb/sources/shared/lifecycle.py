@@ -14,6 +14,9 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from lumibot_duckdb.lumibot_contract.fallback import keeps_contract
+from lumibot_duckdb.lumibot_contract.strategy_access import strategies_of
+
 _FOLLOWED = "_lumibot_duckdb_follows"
 _strategy: ContextVar[str | None] = ContextVar("name of the strategy that is backtested", default=None)
 _source_for: Callable[[Any], Any] | None = None
@@ -35,7 +38,7 @@ def take_sources_as(change: Callable[[Any], Any] | None) -> None:
 
 def follow_strategies(base: Any) -> None:
     """Record which strategy's backtest runs; `base` is Lumibot's `_Strategy`. Idempotent."""
-    if getattr(base, _FOLLOWED, False):
+    if getattr(base, _FOLLOWED, False) or not _can_follow():
         return
     setattr(base, _FOLLOWED, True)
     original = base.__dict__["run_backtest"].__func__
@@ -62,7 +65,7 @@ def follow_traders(ended: Callable[[list[Any]], None]) -> None:
     """Call `ended` with the data sources of every run of strategies, also of those that fail. Idempotent."""
     from lumibot.traders.trader import Trader
 
-    if getattr(Trader, _FOLLOWED, False):
+    if getattr(Trader, _FOLLOWED, False) or not _can_follow():
         return
     setattr(Trader, _FOLLOWED, True)
     original = Trader.run_all
@@ -77,8 +80,14 @@ def follow_traders(ended: Callable[[list[Any]], None]) -> None:
     Trader.run_all = run_all
 
 
+def _can_follow() -> bool:
+    return keeps_contract(
+        "lifecycle", otherwise="strategies are named after their script, and no statistics of the store are logged"
+    )
+
+
 def _sources_of(trader: Any) -> list[Any]:
-    brokers = [getattr(strategy, "broker", None) for strategy in trader._strategies]
+    brokers = [getattr(strategy, "broker", None) for strategy in strategies_of(trader)]
     named = [getattr(broker, name, None) for broker in brokers for name in ("data_source", "option_source")]
     found: list[Any] = []
     for source in named:

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
-from lumibot.strategies import _strategy
 from lumibot.tools import yahoo_helper
 from lumibot.tools.yahoo_helper import YahooHelper
 from yfinance import utils
@@ -18,6 +17,7 @@ from yfinance.base import TickerBase
 from yfinance.data import YfData
 from yfinance.exceptions import YFException
 
+from lumibot_duckdb.lumibot_contract.strategy_access import strategy_module
 from lumibot_duckdb.sources.shared.replacing import replaced, without_pauses
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers
 from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, Market, YahooProvider
@@ -36,7 +36,8 @@ _needed_until: ContextVar[datetime | None] = ContextVar("until when Lumibot need
 @contextmanager
 def answering(answers: StoredAnswers) -> Iterator[None]:
     """Have every `yfinance` ticker answered from the store meanwhile."""
-    fetch, benchmark = YahooHelper.fetch_symbol_data, _strategy.get_symbol_returns
+    strategies = strategy_module()
+    fetch, benchmark = YahooHelper.fetch_symbol_data, strategies.get_symbol_returns
 
     def fetch_symbol_data(
         symbol: str, caching: bool = True, last_needed_datetime: datetime | None = None, interval: str = "1d"
@@ -59,7 +60,7 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
         raise YFException("the store stands in for Yahoo and does not have this")
 
     with ExitStack() as standing_in:
-        standing_in.enter_context(replaced(_strategy, "get_symbol_returns", get_symbol_returns))
+        standing_in.enter_context(replaced(strategies, "get_symbol_returns", get_symbol_returns))
         standing_in.enter_context(replaced(YahooHelper, "fetch_symbol_data", staticmethod(fetch_symbol_data)))
         standing_in.enter_context(replaced(TickerBase, "history", history))
         standing_in.enter_context(replaced(TickerBase, "get_info", get_info))

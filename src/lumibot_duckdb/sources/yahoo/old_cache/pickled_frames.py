@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
+from lumibot_duckdb.lumibot_contract import pickled_names
 from lumibot_duckdb.sources.shared.old_cache.errors import UnreadableFileError
 from lumibot_duckdb.sources.yahoo.old_cache.restricted_pickle import Described, Named, described
 
@@ -58,14 +59,14 @@ def yahoo_pickle(content: bytes) -> YahooPickle:
 
 def frame_of(described_frame: Any) -> pd.DataFrame:
     """Return the table that is described."""
-    frame = _one_of(described_frame, "pandas.core.frame.DataFrame", "pandas.DataFrame")
+    frame = _one_of(described_frame, *pickled_names.FRAME)
     manager = _state_of(frame).get("_mgr")
-    blocks, axes = _one_of(manager, "pandas.core.internals.managers.BlockManager").arguments[:2]
+    blocks, axes = _one_of(manager, pickled_names.BLOCK_MANAGER).arguments[:2]
     _insist(len(axes) == 2, "it is no table")
     names, index = _names(axes[0]), _index(axes[1])
     columns: dict[int, Array] = {}
     for block in blocks:
-        values, places = _one_of(block, "pandas._libs.internals._unpickle_block").arguments[:2]
+        values, places = _one_of(block, pickled_names.UNPICKLE_BLOCK).arguments[:2]
         rows, numbers = _array(values), _places(places, len(names))
         _insist(rows.ndim == 2 and rows.shape == (len(numbers), len(index)), "its columns are of unlike lengths")
         columns.update(zip(numbers, rows, strict=True))
@@ -85,26 +86,23 @@ def _checked(make: Any, what: Any) -> Any:
 
 
 def _yahoo_data(what: Any) -> YahooPickle:
-    state = _state_of(_one_of(what, "lumibot.tools.yahoo_helper._YahooData"))
+    state = _state_of(_one_of(what, pickled_names.YAHOO_DATA))
     symbol, kind = state["symbol"], state["type"]
     _insist(type(symbol) is str and type(kind) is str, "it names no symbol")
     return YahooPickle(symbol, kind.lower(), state["data"])
 
 
 def _index(what: Any) -> pd.DatetimeIndex:
-    index = _one_of(what, "pandas.core.indexes.datetimes._new_DatetimeIndex", "pandas.core.indexes.base._new_Index")
+    index = _one_of(what, pickled_names.NEW_DATETIME_INDEX, pickled_names.NEW_INDEX)
     of, parts = index.arguments
-    _insist(
-        _is_named(of, "pandas.core.indexes.datetimes.DatetimeIndex", "pandas.DatetimeIndex"), "its rows have no times"
-    )
+    _insist(_is_named(of, *pickled_names.DATETIME_INDEX), "its rows have no times")
     data = _one_of(
         parts["data"],
-        "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked",
-        "pandas.core.arrays.datetimes.DatetimeArray",
-        "pandas.arrays.DatetimeArray",
+        pickled_names.UNPICKLE_ARRAY,
+        *pickled_names.DATETIME_ARRAY,
     )
     dtype, times = _dtype_and_times(data)
-    zone = _state_of(_one_of(dtype, "pandas.core.dtypes.dtypes.DatetimeTZDtype", "pandas.DatetimeTZDtype"))
+    zone = _state_of(_one_of(dtype, *pickled_names.ZONED_DTYPE))
     values = _array(times)
     _insist(values.ndim == 1 and values.dtype.kind == "M", "its rows have no times")
     name = parts.get("name")
@@ -135,9 +133,9 @@ def _zone(what: Any) -> ZoneInfo:
 
 
 def _names(what: Any) -> list[str]:
-    index = _one_of(what, "pandas.core.indexes.base._new_Index")
+    index = _one_of(what, pickled_names.NEW_INDEX)
     of, parts = index.arguments
-    _insist(_is_named(of, "pandas.core.indexes.base.Index", "pandas.Index"), "its columns have no names")
+    _insist(_is_named(of, *pickled_names.INDEX), "its columns have no names")
     array = _one_of(parts["data"], *_ARRAYS, "pandas.arrays.ArrowStringArray")
     if array.of not in _ARRAYS:
         return _texts(_state_of(array)["_pa_array"])

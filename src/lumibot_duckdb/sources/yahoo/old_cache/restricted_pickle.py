@@ -11,17 +11,17 @@ import pickletools
 from dataclasses import dataclass, field
 from typing import Any
 
+from lumibot_duckdb.lumibot_contract import pickled_names
 from lumibot_duckdb.sources.shared.old_cache.errors import RefusedFileError, UnreadableFileError
 
 LARGEST = 32 * 2**20
 """Bytes. A stock's whole history of days takes one million."""
 
 _MOST_INSTRUCTIONS = 200_000
-_YAHOO_DATA = "lumibot.tools.yahoo_helper._YahooData"
 
 KNOWN = frozenset(
     {
-        _YAHOO_DATA,
+        pickled_names.YAHOO_DATA,
         "builtins.bytearray",
         "builtins.slice",
         "datetime.datetime",
@@ -36,27 +36,20 @@ KNOWN = frozenset(
         "numpy._core.multiarray.scalar",
         "numpy.core.numeric._frombuffer",
         "numpy._core.numeric._frombuffer",
-        "pandas.DataFrame",
-        "pandas.DatetimeIndex",
-        "pandas.DatetimeTZDtype",
-        "pandas.Index",
         "pandas.StringDtype",
-        "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked",
-        "pandas._libs.internals._unpickle_block",
-        "pandas._libs.tslibs.offsets.BusinessDay",
-        "pandas._libs.tslibs.offsets.Day",
-        "pandas._libs.tslibs.offsets.Minute",
-        "pandas._libs.tslibs.timestamps._unpickle_timestamp",
+        pickled_names.UNPICKLE_ARRAY,
+        pickled_names.UNPICKLE_BLOCK,
+        *pickled_names.OFFSETS,
+        pickled_names.UNPICKLE_TIMESTAMP,
         "pandas.arrays.ArrowStringArray",
-        "pandas.arrays.DatetimeArray",
-        "pandas.core.arrays.datetimes.DatetimeArray",
-        "pandas.core.dtypes.dtypes.DatetimeTZDtype",
-        "pandas.core.frame.DataFrame",
-        "pandas.core.indexes.base.Index",
-        "pandas.core.indexes.base._new_Index",
-        "pandas.core.indexes.datetimes.DatetimeIndex",
-        "pandas.core.indexes.datetimes._new_DatetimeIndex",
-        "pandas.core.internals.managers.BlockManager",
+        *pickled_names.DATETIME_ARRAY,
+        *pickled_names.ZONED_DTYPE,
+        *pickled_names.FRAME,
+        *pickled_names.INDEX,
+        pickled_names.NEW_INDEX,
+        *pickled_names.DATETIME_INDEX,
+        pickled_names.NEW_DATETIME_INDEX,
+        pickled_names.BLOCK_MANAGER,
         "pyarrow.lib._restore_array",
         "pyarrow.lib.py_buffer",
         "pyarrow.lib.type_for_alias",

@@ -1,0 +1,47 @@
+"""Which requirements each source and each other part of the package has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+
+from lumibot_duckdb.lumibot_contract.requirement import Requirement
+
+_MODULES: dict[str, tuple[str, ...]] = {
+    "polygon": ("pandas_data", "polygon"),
+    "yahoo": ("yahoo", "yahoo_frames"),
+    "alpaca": ("alpaca",),
+    "ccxt": ("ccxt",),
+    "own_bars": ("pandas_data", "own_bars"),
+    "custom": ("pandas_data", "own_bars"),
+    "lifecycle": ("lifecycle",),
+    "benchmark": ("benchmark", "yahoo_frames"),
+    "activation": ("lifecycle", "activation"),
+    "indicators": ("indicators",),
+    "comparison": ("evidence",),
+    "stored_provider": ("stored_provider",),
+    "migration": ("old_caches",),
+}
+
+_SELF_TESTS = {"benchmark": "yahoo", "custom": "own_bars"}
+"""Parts whose changed source code the self-test of a source covers."""
+
+SOURCES = ("polygon", "yahoo", "alpaca", "ccxt", "own_bars")
+"""The parts for which `lumibot-duckdb doctor` has a self-test."""
+
+PARTS = tuple(_MODULES)
+"""All parts that `check.breaches` knows."""
+
+
+def requirements_of(part: str) -> tuple[Requirement, ...]:
+    """Return the requirements of a part, each name once. Raises KeyError for a part that does not exist."""
+    return tuple({each.name: each for name in _MODULES[part] for each in _listed_in(name)}.values())
+
+
+def self_test_of(part: str) -> str:
+    """Return the source whose self-test shows whether changed source code still does what a part expects."""
+    return _SELF_TESTS.get(part, part)
+
+
+def _listed_in(module: str) -> Iterator[Requirement]:
+    yield from import_module(f"lumibot_duckdb.lumibot_contract.{module}").REQUIREMENTS

@@ -1,0 +1,87 @@
+"""The private hooks of Lumibot's sources of `Data` objects under public names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+from lumibot.backtesting import PandasDataBacktesting as LumibotPandasDataBacktesting
+from lumibot.data_sources import PandasData
+from lumibot.entities import Data
+
+
+class PandasDataHooks(PandasData):  # type: ignore[misc]
+    """A source that Lumibot calls under public names. Each has a method `lumibots_...` with what Lumibot would do."""
+
+    @property
+    def loaded_data(self) -> MutableMapping[Any, Data]:
+        """The data of each asset and quote, in which Lumibot looks assets up."""
+        data: MutableMapping[Any, Data] = self._data_store
+        return data
+
+    @property
+    def clock_timestep(self) -> str:
+        """The timestep by which the clock of the backtest goes: "minute" or "day"."""
+        timestep: str = self._timestep
+        return timestep
+
+    def read_bars(
+        self,
+        asset: Any,
+        length: int,
+        timestep: str,
+        timeshift: Any,
+        quote: Any,
+        exchange: Any,
+        include_after_hours: bool,
+    ) -> pd.DataFrame | None:
+        """Return the last bars at the clock's time."""
+        return self.lumibots_bars(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
+
+    def lumibots_bars(self, *request: Any) -> pd.DataFrame | None:
+        """Return the bars that Lumibot finds; the arguments are those of `read_bars`."""
+        bars: pd.DataFrame | None = super()._pull_source_symbol_bars(*request)
+        return bars
+
+    def adjust_daily_price(self, data: Any, price: Any, now: datetime) -> Any:
+        """Return a price of an earlier day, adjusted for a split since then."""
+        return self.lumibots_adjusted_price(data, price, now)
+
+    def lumibots_adjusted_price(self, data: Any, price: Any, now: datetime) -> Any:
+        """Return a price as Lumibot adjusts it; of `data` it needs `timestep` and `df`, the rows of the day."""
+        return super()._adjust_stale_daily_price_for_stock_split(data, price, now)
+
+    def _pull_source_symbol_bars(
+        self,
+        asset: Any,
+        length: int,
+        timestep: str = "",
+        timeshift: Any = 0,
+        quote: Any = None,
+        exchange: Any = None,
+        include_after_hours: bool = True,
+    ) -> pd.DataFrame | None:
+        return self.read_bars(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
+
+    def _adjust_stale_daily_price_for_stock_split(self, data: Any, price: Any, dt: Any) -> Any:
+        return self.adjust_daily_price(data, price, dt)
+
+
+class OwnBarsHooks(PandasDataHooks, LumibotPandasDataBacktesting):  # type: ignore[misc]
+    """Lumibot's source for your own bars."""
+
+    def merged_times(self, indexes: Iterable[pd.DatetimeIndex]) -> pd.DatetimeIndex:
+        """Return the clock's times as Lumibot merges them from the indexes of frames, in the order of the assets."""
+        stand_in = SimpleNamespace(
+            _data_store={
+                number: SimpleNamespace(df=SimpleNamespace(index=index)) for number, index in enumerate(indexes)
+            },
+            _timestep=self._timestep,
+            datetime_start=self.datetime_start,
+            datetime_end=self.datetime_end,
+        )
+        merged: pd.DatetimeIndex = LumibotPandasDataBacktesting.update_date_index(stand_in)
+        return merged

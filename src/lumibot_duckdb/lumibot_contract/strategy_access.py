@@ -1,0 +1,148 @@
+"""Lumibot's strategies, traders and indicators: their private attributes and hooks under public names.
+
+Nothing of Lumibot's is imported before a function needs it, because a script may still set what Lumibot reads when it
+is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STRATEGY_MODULE = "lumibot.strategies._strategy"
+"""The module in which Lumibot looks up data sources, and which defines the base of all strategies."""
+
+SETTINGS = (
+    "backtesting_start",
+    "backtesting_end",
+    "parameters",
+    "_initial_budget",
+    "_quote_asset",
+    "_benchmark_asset",
+    "_risk_free_rate",
+    "buy_trading_fees",
+    "sell_trading_fees",
+    "buy_trading_slippages",
+    "sell_trading_slippages",
+)
+"""Attributes of a strategy that tell its backtests apart."""
+
+Wrap = Callable[[Any], Any]
+"""Returns what stands in for a method."""
+
+
+# -- where things are ------------------------------------------------------------------------------------------
+
+
+def strategy_module() -> ModuleType:
+    """Return the module that `STRATEGY_MODULE` names."""
+    return import_module(STRATEGY_MODULE)
+
+
+def strategy_base(module: ModuleType | None = None) -> Any:
+    """Return the base class of all strategies, out of its module if that is not among the loaded ones yet."""
+    return (module or strategy_module())._Strategy
+
+
+def lazy_class(module: str, name: str) -> Any:
+    """Return Lumibot's stand-in for a class, which imports the class when it is needed."""
+    return import_module("lumibot._lazy_imports").lazy_class(module, name)
+
+
+# -- what a backtest holds ---------------------------------------------------------------------------------------
+
+
+def strategies_of(trader: Any) -> list[Any]:
+    """Return the strategies that a trader runs."""
+    return list(trader._strategies)
+
+
+def name_of(strategy: Any) -> str:
+    """Return the name that a strategy was given, or else that of its class."""
+    return str(strategy._name or type(strategy).__name__)
+
+
+def settings_of(strategy: Any) -> list[Any]:
+    """Return the values of `SETTINGS`."""
+    return [getattr(strategy, name) for name in SETTINGS]
+
+
+def benchmark_asset(strategy: Any) -> Any:
+    """Return what a backtest is compared with; None if with nothing."""
+    return strategy._benchmark_asset
+
+
+def benchmark_returns(strategy: Any) -> pd.DataFrame | None:
+    """Return the returns of the benchmark once they are computed."""
+    frame = strategy._benchmark_returns_df
+    converted: pd.DataFrame | None = frame.to_pandas() if hasattr(frame, "to_pandas") else frame
+    return converted
+
+
+def has_risk_free_rate(strategy: Any) -> bool:
+    """Return whether a strategy was given a risk-free rate, or has looked it up."""
+    return strategy._risk_free_rate is not None
+
+
+def trade_events(strategy: Any) -> pd.DataFrame:
+    """Return the log of trade events of a backtest."""
+    events: pd.DataFrame = strategy.broker._trade_event_log_df
+    return events
+
+
+def portfolio_values(strategy: Any) -> pd.DataFrame:
+    """Return the values of the portfolio over time, also of a backtest that was stopped."""
+    import pandas as pd
+
+    values: pd.DataFrame = (
+        strategy.stats.reset_index() if strategy.stats is not None else pd.DataFrame(strategy._stats_list)
+    )
+    return values
+
+
+def analysis_of(strategy: Any) -> dict[Any, Any]:
+    """Return the statistics of a backtest; none if it has not come that far."""
+    return strategy._analysis or {}
+
+
+def strategy_of(indicators: Any) -> Any:
+    """Return the strategy that `self.indicators` belongs to."""
+    return indicators._strategy
+
+
+def move_stats_file(strategy: Any, moved: Callable[[Any], Path]) -> None:
+    """Have the file of statistics, if a strategy writes one, written elsewhere."""
+    if strategy._stats_file:
+        strategy._stats_file = str(moved(strategy._stats_file))
+
+
+# -- hooks -------------------------------------------------------------------------------------------------------
+
+
+def wrap_analysis(wrap: Wrap) -> None:
+    """Wrap the methods of all strategies that analyse a backtest at its end."""
+    base = strategy_base()
+    for name in ("_dump_stats", "backtest_analysis"):
+        setattr(base, name, wrap(getattr(base, name)))
+
+
+def wrap_benchmark(wrap: Wrap) -> None:
+    """Wrap the method of all strategies that computes the returns of the benchmark."""
+    base = strategy_base()
+    base._dump_benchmark_stats = wrap(base._dump_benchmark_stats)
+
+
+def wrap_indicators(wrap: Wrap) -> None:
+    """Wrap the method of `self.indicators` that computes every indicator.
+
+    Its parameters are `asset, timestep, name, kwargs, custom_fn`, and keywords.
+    """
+    from lumibot.indicators.indicators import Indicators
+
+    Indicators._dispatch = wrap(Indicators._dispatch)
