@@ -151,7 +151,7 @@ def test_a_disk_that_is_full_or_will_be(free: int, status: str, filled: Path, mo
     assert found["space"].details == {"free_bytes": free, "store_bytes": 80 * 10**6}
 
 
-def test_spooled_writes_and_those_that_were_set_aside(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spooled_writes_and_those_that_were_quarantined(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, lock = DuckDBDataStorage(filled), StoreLock(filled)
     lock.acquire(True, float("inf"))
     connection = StoreConnection.of(filled)
@@ -161,11 +161,11 @@ def test_spooled_writes_and_those_that_were_set_aside(filled: Path, monkeypatch:
     lock.close()
     found = checks(filled)
     assert problems(found) == {"spool": WARNING}
-    assert found["spool"].details == {"writes": 1, "bars": 60, "set_aside": 0}
+    assert found["spool"].details == {"writes": 1, "bars": 60, "quarantined": 0}
     assert "the next write to the store merges them" in found["spool"].remedy
     (spooled,) = (filled.parent / f"{filled.name}.spool").iterdir()
     spooled.rename(spooled.with_name(f"{spooled.name}.damaged"))
-    assert checks(filled)["spool"].details == {"writes": 0, "bars": 0, "set_aside": 1}
+    assert checks(filled)["spool"].details == {"writes": 0, "bars": 0, "quarantined": 1}
 
 
 def test_a_folder_in_the_place_of_the_store(tmp_path: Path) -> None:

@@ -129,12 +129,12 @@ def _check_space(path: Path, folder: Path) -> Check:
 
 def _check_spool(path: Path) -> Check:
     name, contents = "store.spool", Spool(path).contents()
-    details = {"writes": contents.writes, "bars": contents.bars, "set_aside": contents.set_aside}
-    if not contents.writes and not contents.set_aside:
+    details = {"writes": contents.writes, "bars": contents.bars, "quarantined": contents.quarantined}
+    if not contents.writes and not contents.quarantined:
         return Check(name, OK, "no spooled writes are waiting", "", details)
     remedy = (
         "the files that end in .damaged hold downloads that could not be merged; remove them once they are not needed"
-        if contents.set_aside
+        if contents.quarantined
         else "nothing is lost: the next write to the store merges them"
     )
     return Check(name, WARNING, "; ".join(Spool(path).sentences()), remedy, details)
