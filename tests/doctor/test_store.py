@@ -151,7 +151,7 @@ def test_a_disk_that_is_full_or_will_be(free: int, status: str, filled: Path, mo
     assert found["space"].details == {"free_bytes": free, "store_bytes": 80 * 10**6}
 
 
-def test_spooled_writes_and_quarantined_ones(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spooled_writes_and_those_that_were_quarantined(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, lock = DuckDBDataStorage(filled), StoreLock(filled)
     lock.acquire(True, float("inf"))
     connection = StoreConnection.of(filled)
