@@ -24,8 +24,8 @@ import pytest
 from lumibot.tools.polygon_helper import PolygonClient, update_polygon_data
 from polygon import RESTClient
 
-from lumibot_duckdb.sources.polygon.client import OptionContract, PolygonProvider, StockSplit, day_range, days_of
-from lumibot_duckdb.sources.provider import BarRequest
+from lumibot_duckdb.sources.polygon.client import OptionContract, PolygonProvider, day_range, days_of
+from lumibot_duckdb.sources.provider import BarRequest, StockSplit
 from lumibot_duckdb.sources.shared.days import DaySpan, chunks
 from lumibot_duckdb.sources.shared.errors import (
     DownloadIncompleteError,

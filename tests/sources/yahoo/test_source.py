@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from lumibot.tools import YahooHelper
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import PandasDataBacktesting, YahooData, YahooDataBacktesting
+from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, UnknownSymbolError
 from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.yahoo import source as yahoo
-from lumibot_duckdb.sources.yahoo.client import YahooProvider
+from lumibot_duckdb.sources.yahoo.client import EARLIEST, YahooProvider
 from lumibot_duckdb.sources.yahoo.history import YahooHistory
 from lumibot_duckdb.storage.api import AssetKey
 from parity.harness import assert_same_frame
@@ -350,8 +352,10 @@ def pretend_download(
     serve_minutes(server, days)
     server.now = now.tz_convert("UTC")
 
-    def then(self: YahooProvider, symbol: str, timeframe: str, since: Any = None) -> Any:
-        return bars(self, symbol, timeframe, since or (now - pd.Timedelta(days=7)).to_pydatetime())
+    def then(self: YahooProvider, request: BarRequest) -> Any:
+        kept_since = int((now - pd.Timedelta(days=7)).timestamp())
+        ranges = tuple((kept_since if start <= EARLIEST else start, end) for start, end in request.ranges)
+        return bars(self, replace(request, ranges=ranges))
 
     with patch.context() as some_days_ago:
         some_days_ago.setattr("sources.yahoo.server._KEPT", {})

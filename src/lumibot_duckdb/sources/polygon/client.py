@@ -152,10 +152,10 @@ class PolygonProvider(BarProvider):
             for days, frame in arriving:
                 yield BarResponse(*day_range(ticker, days), frame)
 
-    def splits(self, ticker: str) -> list[StockSplit]:
+    def splits(self, symbol: str) -> list[StockSplit]:
         """Return all splits of a stock, the oldest first. Prices are adjusted for those that have taken place."""
         client = self._retrying_client()
-        answer = client.list_splits(ticker=ticker, sort="execution_date", order="asc", limit=_PAGE_SIZE, raw=True)
+        answer = client.list_splits(ticker=symbol, sort="execution_date", order="asc", limit=_PAGE_SIZE, raw=True)
         splits = [
             StockSplit(
                 ex_date=date.fromisoformat(entry["execution_date"]),

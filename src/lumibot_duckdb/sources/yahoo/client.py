@@ -70,6 +70,7 @@ class YahooProvider(BarProvider):
         retry_policy: how requests are repeated; a provider with its own policy has its own rate limit.
     """
 
+    timeframes = ("minute", "day")
     shared_limit = YahooRateLimit(RetryPolicy())
 
     def __init__(self, *, retry_policy: RetryPolicy | None = None) -> None:

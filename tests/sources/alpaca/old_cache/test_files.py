@@ -260,13 +260,13 @@ def test_what_has_changed_since_the_old_bars_were_given_restates_them(storage: D
     """The first check after a migration counts from when Alpaca had given the bars, not from when they were stored."""
     days("2024-03-04").store(storage, {})
     provider = mock.Mock()
-    provider.splits.return_value = []
-    provider.dividends.return_value = [StockAction(dt.date(2024, 2, 9), amount=0.24)]
+    provider.split_actions.return_value = []
+    provider.dividend_actions.return_value = [StockAction(dt.date(2024, 2, 9), amount=0.24)]
     AdjustedHistory(lambda: storage, lambda: provider).check("AAPL", "all", read_before=False)
     assert storage.list_series()[0].rows == 4  # they know of that one
     other = DuckDBDataStorage(storage.path.with_name("other.duckdb"))
     days("2024-03-04").store(other, {})
-    provider.dividends.return_value.append(StockAction(dt.date(2024, 5, 10), amount=0.25))
+    provider.dividend_actions.return_value.append(StockAction(dt.date(2024, 5, 10), amount=0.25))
     AdjustedHistory(lambda: other, lambda: provider).check("AAPL", "all", read_before=False)
     assert other.list_series()[0].rows == 0
 
