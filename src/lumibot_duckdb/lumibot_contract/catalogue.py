@@ -8,12 +8,12 @@ from importlib import import_module
 from lumibot_duckdb.lumibot_contract.requirement import Requirement
 
 _MODULES: dict[str, tuple[str, ...]] = {
-    "polygon": ("pandas_data", "polygon"),
+    "polygon": ("data_entity", "pandas_data", "polygon"),
     "yahoo": ("yahoo", "yahoo_frames"),
     "alpaca": ("alpaca",),
     "ccxt": ("ccxt",),
-    "own_bars": ("pandas_data", "own_bars"),
-    "custom": ("pandas_data", "own_bars"),
+    "own_bars": ("data_entity", "pandas_data", "own_bars"),
+    "custom": ("data_entity", "pandas_data", "own_bars"),
     "lifecycle": ("lifecycle",),
     "benchmark": ("benchmark", "yahoo_frames"),
     "activation": ("lifecycle", "activation"),

@@ -11,13 +11,15 @@ from typing import Any
 
 import pandas as pd
 
+from lumibot_duckdb.lumibot_contract.fallback import keeps_contract
 from lumibot_duckdb.lumibot_contract.indicators_hooks import read_recent_rows_with
 from lumibot_duckdb.windows.windowed_data import WindowedData
 
 
 def read_indicators_from_windows() -> None:
     """Let `self.indicators` read windowed data row by row; other data as before. Calling it again changes nothing."""
-    read_recent_rows_with(_recent_rows)
+    if keeps_contract("indicators", otherwise="indicators read whole frames"):
+        read_recent_rows_with(_recent_rows)
 
 
 def _recent_rows(data: Any, time: datetime, count: int) -> pd.DataFrame | None:

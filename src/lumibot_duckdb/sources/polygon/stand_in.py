@@ -17,10 +17,10 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 import lumibot.credentials
 import numpy as np
 import pandas as pd
-from lumibot.strategies import _strategy
 from lumibot.tools import polygon_helper
 from polygon.rest.base import BaseClient
 
+from lumibot_duckdb.lumibot_contract.strategy_access import strategy_module
 from lumibot_duckdb.sources.polygon.chains import CHAIN_REUSE
 from lumibot_duckdb.sources.polygon.client import day_range
 from lumibot_duckdb.sources.polygon.frames import COLUMNS
@@ -55,7 +55,7 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
         standing_in.enter_context(replaced(BaseClient, "__init__", make))
         standing_in.enter_context(without_pauses(polygon_helper))
         # Lumibot's modules copied the key from the environment when they were imported.
-        for module in (lumibot.credentials, _strategy, polygon_helper):
+        for module in (lumibot.credentials, strategy_module(), polygon_helper):
             if not module.POLYGON_API_KEY:
                 standing_in.enter_context(replaced(module, "POLYGON_API_KEY", PLACEHOLDER_KEY))
         yield

@@ -6,8 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from lumibot.strategies._strategy import _Strategy
-
+from lumibot_duckdb.lumibot_contract.strategy_access import strategy_base
 from lumibot_duckdb.sources.shared.benchmark import serve_benchmarks_from_store
 from lumibot_duckdb.sources.shared.configuration import Configurable, open_storage
 from lumibot_duckdb.sources.shared.lifecycle import follow_strategies, follow_traders
@@ -15,7 +14,7 @@ from lumibot_duckdb.sources.shared.telemetry import Telemetry, log_backtest, log
 from lumibot_duckdb.storage.api import DataStorageInterface, StorageUse
 from lumibot_duckdb.windows.window import DEFAULT_MAX_MEMORY, MemoryBudget
 
-follow_strategies(_Strategy)  # before the first source is constructed, in the middle of a backtest
+follow_strategies(strategy_base())  # before the first source is constructed, in the middle of a backtest
 
 
 def _bytes(max_memory: int | str) -> int:
