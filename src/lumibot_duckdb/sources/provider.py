@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -80,6 +82,9 @@ class BarProvider(ABC):
 
     timeframes: ClassVar[Sequence[str]] = ("minute", "hour", "day")
     """The timeframes of which the provider has bars, of "minute", "hour" and "day"."""
+
+    retry_policy: ClassVar[RetryPolicy] = RetryPolicy()
+    """How requests are repeated that fail or exceed a rate limit. Built-in providers take one when they are made."""
 
     @abstractmethod
     def bars(self, request: BarRequest) -> Iterator[BarResponse]:

@@ -25,6 +25,7 @@ class FramesProvider(BarProvider):
         self.requests: list[BarRequest] = []
         self.answered: list[tuple[int, int]] = []
         self.fails_after: int | None = None
+        self.error: Exception = KeyError("the answer has no bars")
         self._piece = days_a_piece * DAY
 
     def bars(self, request: BarRequest) -> Iterator[BarResponse]:
@@ -32,7 +33,7 @@ class FramesProvider(BarProvider):
         for start, end in request.ranges:
             for at in range(start, end, self._piece):
                 if self.fails_after == 0:
-                    raise ConnectionError("the line is dead")
+                    raise self.error
                 if self.fails_after is not None:
                     self.fails_after -= 1
                 until = min(at + self._piece, end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import requests
 from lumibot.entities import Asset
 
 from lumibot_duckdb import BarProvider, BarRequest, BarResponse, DuckDBDataStorage, ProviderError, StockSplit
 from lumibot_duckdb.backtesting import ProviderDataBacktesting
 from lumibot_duckdb.sources.custom.symbols import symbol_of
+from lumibot_duckdb.sources.shared.errors import InvalidKeyError, ProviderUnavailableError
+from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.errors import HistoryRestatedError
 from lumibot_duckdb.storage.identity import asset_key
@@ -64,13 +68,71 @@ def test_nothing_is_downloaded_before_it_is_needed_and_nothing_twice(tmp_path: P
 def test_a_failed_download_resumes_where_it_stopped(tmp_path: Path) -> None:
     provider = FramesProvider(MINUTES)
     provider.fails_after = 3
-    with pytest.raises(Exception, match="the line is dead"):
+    with pytest.raises(Exception, match="the answer has no bars"):
         bars_at(source(provider, tmp_path), "2024-03-11 12:00")
     stored = provider.answered
     assert len(stored) == 3
     second = FramesProvider(MINUTES)
     bars_at(source(second, tmp_path), "2024-03-11 12:00")
     assert min(start for start, _ in second.answered) == max(end for _, end in stored)
+
+
+class Faulty(FramesProvider):
+    """Raises errors before it answers."""
+
+    retry_policy = RetryPolicy(limit_pause=0.01, fault_pause=0.01, attempts=3)
+
+    def __init__(self, errors: list[Exception]) -> None:
+        super().__init__(MINUTES)
+        self.errors = errors
+
+    def between(self, request: BarRequest, start: int, end: int) -> pd.DataFrame:
+        if self.errors and len(self.answered) > 2:
+            raise self.errors.pop(0)
+        return super().between(request, start, end)
+
+
+def http_error(status: int, **headers: str) -> requests.HTTPError:
+    response = requests.Response()
+    response.status_code = status
+    response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    return requests.HTTPError(f"{status} for url: https://acme.example/bars?key=4711", response=response)
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        [requests.ConnectionError(), requests.Timeout()],
+        [ConnectionResetError(), TimeoutError()],
+        [http_error(503), http_error(500)],
+        [http_error(429, Retry_After="0.01")] * 6,
+    ],
+)
+def test_transient_failures_are_retried_from_where_they_happened(errors: list[Exception], tmp_path: Path) -> None:
+    provider = Faulty(list(errors))
+    expected = bars_at(source(FramesProvider(MINUTES), tmp_path / "a"), "2024-03-11 12:00")
+    pd.testing.assert_frame_equal(bars_at(source(provider, tmp_path / "b"), "2024-03-11 12:00"), expected)
+    assert provider.errors == []
+    whole, *again = provider.requests
+    assert len(again) == len(errors)
+    assert all(request.ranges[0][0] > whole.ranges[0][0] for request in again)
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected", "message"),
+    [
+        ([http_error(503)] * 3, ProviderUnavailableError, r"Faulty answered with HTTP status 503, 3 times in a row"),
+        ([http_error(401)], InvalidKeyError, r"Faulty answered with HTTP status 401: check the key"),
+        ([http_error(404)], ProviderError, r"Faulty answered with HTTP status 404: check the symbol"),
+        ([ProviderError("Acme is closed on Sundays")], ProviderError, r"Acme is closed on Sundays"),
+    ],
+)
+def test_other_failures_end_the_backtest_without_showing_an_address(
+    errors: list[Exception], expected: type[Exception], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(expected, match=message) as caught:
+        bars_at(source(Faulty(errors), tmp_path), "2024-03-11 12:00")
+    assert "4711" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_the_store_has_the_bars_under_the_name_of_the_provider(tmp_path: Path) -> None:

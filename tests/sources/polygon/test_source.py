@@ -375,7 +375,7 @@ def test_a_split_renews_the_history_on_its_day_and_not_when_it_is_announced(
             def today(cls, days: int = days) -> dt.date:
                 return dt.date.fromordinal(dt.date.today().toordinal() + days)
 
-        monkeypatch.setattr("lumibot_duckdb.sources.polygon.source.date", Later)
+        monkeypatch.setattr("lumibot_duckdb.sources.shared.split_check.date", Later)
         minutes_of(ours, server, SPAN, 20)
         assert server.asked(SPLITS)
         assert bool(server.asked(AGGREGATES)) == asked

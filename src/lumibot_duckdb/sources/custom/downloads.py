@@ -1,66 +1,93 @@
-"""Downloads from a user's provider: what is asked of it, and what it may answer."""
+"""Downloads from a user's provider: what is requested, what may be answered, and what is requested again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
+from lumibot_duckdb.sources.custom.failures import explain
 from lumibot_duckdb.sources.custom.symbols import symbol_of
 from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery
 from lumibot_duckdb.sources.shared.errors import ProviderError
+from lumibot_duckdb.sources.shared.progress import progress_bar
+from lumibot_duckdb.sources.shared.rate_limit import RateLimit
+from lumibot_duckdb.sources.shared.retry import call_with_retries
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.coverage import merged, missing
 from lumibot_duckdb.storage.times import bar_starts, moment_of
 
-_PRICES = ("open", "high", "low", "close", "volume")
+_COLUMNS = ("open", "high", "low", "close", "volume")
 
 
 def download(
-    provider: BarProvider, key: SeriesKey, pieces: Sequence[TimeRange], *, progress: bool = True
+    provider: BarProvider, key: SeriesKey, pieces: Sequence[TimeRange], limit: RateLimit, *, progress: bool = True
 ) -> Iterator[Delivery]:
-    """Ask a provider for pieces of a series, and yield its responses as they arrive.
+    """Request pieces of a series from a provider, and yield its responses as they arrive.
+
+    After a transient failure, what has not arrived is requested again.
 
     Raises:
-        ProviderError: a response is unusable, or the provider returned without answering for all pieces.
+        ProviderError: the provider cannot be reached or refuses, a response is unusable, or the provider returned
+            before it had answered for all pieces.
     """
-    request = BarRequest(
-        symbol=symbol_of(key.asset),
-        timeframe=key.timeframe,
-        ranges=tuple((piece.start, piece.end) for piece in pieces),
-        asset_type=key.asset.asset_type,
-        adjustment=key.adjustment,
-        progress=progress,
-    )
-    answered: list[TimeRange] = []
-    total = sum(piece.end - piece.start for piece in pieces)
-    with _progress_bar(request, total) as bar:
-        for response in provider.bars(request):
-            _check(provider, request, response)
-            within = TimeRange(response.start, response.end)
-            before = _unanswered(pieces, answered)
-            answered = merged([*answered, within])
-            yield Delivery(within, response.bars, response.metadata)
-            bar.update(before - _unanswered(pieces, answered))
-    _refuse_gaps(provider, request, pieces, answered)
+    responses = _Responses(provider, key, pieces, progress)
+    name = type(provider).__name__
+    total = _seconds(pieces)
+    with progress_bar(f"{responses.request.name} from {name}", total, unit="s", shown=progress) as bar:
+        while True:
+            response = call_with_retries(responses.next, limit, name=name, explain=lambda error: explain(error, name))
+            if response is None:
+                break
+            _check(provider, responses.request, response)
+            responses.record(TimeRange(response.start, response.end))
+            yield Delivery(TimeRange(response.start, response.end), response.bars, response.metadata)
+            bar.update(total - _seconds(responses.missing) - bar.n)
+    _refuse_gaps(provider, responses.request, responses.missing)
 
 
-def _progress_bar(request: BarRequest, total: int) -> tqdm[Any]:
-    return tqdm(
-        total=total,
-        desc=f"Downloading {request.name}",
-        bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
-        dynamic_ncols=True,
-        disable=None if request.progress else True,
-    )
+class _Responses:
+    """The responses of a provider, one after the other."""
+
+    def __init__(self, provider: BarProvider, key: SeriesKey, pieces: Sequence[TimeRange], progress: bool) -> None:
+        self._provider = provider
+        self._key = key
+        self._progress = progress
+        self._responses: Iterator[BarResponse] | None = None
+        self.missing = list(pieces)
+        """What no response has covered so far."""
+
+    @property
+    def request(self) -> BarRequest:
+        """The request for what is missing."""
+        asset = self._key.asset
+        return BarRequest(
+            symbol=symbol_of(asset),
+            timeframe=self._key.timeframe,
+            ranges=tuple((piece.start, piece.end) for piece in self.missing),
+            asset_type=asset.asset_type,
+            adjustment=self._key.adjustment,
+            progress=self._progress,
+        )
+
+    def next(self) -> BarResponse | None:
+        """Return the next response, or None after the last. An iterator that failed is not used again."""
+        if self._responses is None:
+            self._responses = iter(self._provider.bars(self.request))
+        try:
+            return next(self._responses, None)
+        except BaseException:
+            self._responses = None
+            raise
+
+    def record(self, within: TimeRange) -> None:
+        """Record that a response has arrived for a range."""
+        self.missing = merged(gap for piece in self.missing for gap in missing(piece, [within]))
 
 
-def _unanswered(pieces: Sequence[TimeRange], answered: Sequence[TimeRange]) -> int:
-    """Return how many seconds of the pieces have not been answered for."""
-    return sum(gap.end - gap.start for piece in pieces for gap in missing(piece, answered))
+def _seconds(ranges: Sequence[TimeRange]) -> int:
+    return sum(each.end - each.start for each in ranges)
 
 
 def _check(provider: BarProvider, request: BarRequest, response: object) -> None:
@@ -75,7 +102,7 @@ def _check(provider: BarProvider, request: BarRequest, response: object) -> None
         raise ProviderError(f"{where}: bars must be a pandas DataFrame, not {type(response.bars).__qualname__}")
     if response.bars.empty:
         return
-    lacking = [column for column in _PRICES if column not in response.bars]
+    lacking = [column for column in _COLUMNS if column not in response.bars]
     if lacking:
         raise ProviderError(f"{where}: the bars have no column {', '.join(lacking)}")
     if not isinstance(response.bars.index, pd.DatetimeIndex) or response.bars.index.tz is None:
@@ -92,11 +119,8 @@ def _check(provider: BarProvider, request: BarRequest, response: object) -> None
         )
 
 
-def _refuse_gaps(
-    provider: BarProvider, request: BarRequest, pieces: Sequence[TimeRange], answered: Sequence[TimeRange]
-) -> None:
-    """Refuse an answer that ends early: the backtest would take a gap for a time without bars."""
-    gaps = [gap for piece in pieces for gap in missing(piece, answered)]
+def _refuse_gaps(provider: BarProvider, request: BarRequest, gaps: Sequence[TimeRange]) -> None:
+    """Refuse an answer that ends early: the backtest would take the gap for a time without bars."""
     if gaps:
         listed = ", ".join(f"{moment_of(gap.start)} to {moment_of(gap.end)}" for gap in gaps[:3])
         raise ProviderError(

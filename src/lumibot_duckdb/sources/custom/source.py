@@ -21,6 +21,7 @@ from lumibot_duckdb.sources.custom.downloads import download
 from lumibot_duckdb.sources.provider import BarProvider
 from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
 from lumibot_duckdb.sources.shared.downloaded_series import DownloadedSeries
+from lumibot_duckdb.sources.shared.rate_limit import RateLimit
 from lumibot_duckdb.sources.shared.split_check import SPLIT_ADJUSTED, SplitCheck
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
 from lumibot_duckdb.storage.identity import asset_key, canonical_source
@@ -107,6 +108,7 @@ class ProviderDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting)
         self._series: dict[SeriesKey, DownloadedSeries] = {}
         self._loaded: dict[tuple[Asset, Asset], _Loaded] = {}
         self._enough: dict[tuple[Any, Any, str, int], datetime] = {}
+        self._limit = RateLimit(self.provider.retry_policy, type(self.provider).__name__)
         self._loading = threading.RLock()  # Lumibot asks from several threads
         self._splits = SplitCheck(lambda: self.storage, self._source, self.provider.splits, as_of=self.as_of)
         if "minute" not in self.provider.timeframes:
@@ -177,7 +179,7 @@ class ProviderDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting)
 
         def download_missing(pieces: list[TimeRange]) -> Any:
             self._splits.refuse_restated(key.asset.symbol)
-            return download(self.provider, key, pieces)
+            return download(self.provider, key, pieces, self._limit)
 
         series.ensure(wanted, download_missing)
         self._loaded[base, quote] = _Loaded(since, timeframe)

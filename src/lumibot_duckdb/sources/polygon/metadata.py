@@ -6,12 +6,10 @@ from datetime import date
 
 import pandas as pd
 
+from lumibot_duckdb.sources.shared.split_check import SPLIT_ADJUSTED as SPLIT_ADJUSTED
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesPin
 
 SOURCE = "polygon"
-SPLIT_ADJUSTED = "split"
-"""The adjustment of stocks and options; the others have none."""
-
 TICKER = "ticker"
 """Key of an ingest's metadata: Polygon's name of the asset, None where there is no such option."""
 

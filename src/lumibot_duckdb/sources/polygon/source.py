@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,20 @@ from lumibot_duckdb.sources.polygon.chains import PolygonChains
 from lumibot_duckdb.sources.polygon.client import PolygonProvider
 from lumibot_duckdb.sources.polygon.metadata import (
     SOURCE,
-    SPLIT_ADJUSTED,
     TICKER,
     WHOLE_NUMBERS,
     adjusted_as_of,
     whole_numbers,
 )
-from lumibot_duckdb.sources.provider import BarRequest, StockSplit
+from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.class_substitution import StandIn
 from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
 from lumibot_duckdb.sources.shared.days import DaySpan
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import PlanLimitError, ProviderError
-from lumibot_duckdb.storage.api import AssetKey, CorporateAction, DataStorageInterface, SeriesKey, TimeRange
-from lumibot_duckdb.storage.errors import HistoryRestatedError, StorageError
+from lumibot_duckdb.sources.shared.split_check import SPLIT_ADJUSTED, SplitCheck
+from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
+from lumibot_duckdb.storage.errors import StorageError
 from lumibot_duckdb.storage.identity import asset_key
 from lumibot_duckdb.windows.ranges_view import RangesView
 from lumibot_duckdb.windows.windowed_data import WindowedData
@@ -77,8 +77,15 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         )
         self._cached: dict[SeriesKey, CachedSeries] = {}
         self._enough_since: dict[tuple[Any, Any, str, int], datetime] = {}
-        self._splits: dict[str, tuple[CorporateAction, ...] | None] = {}
-        self._told: set[str] = set()
+        self._splits = SplitCheck(
+            lambda: self.storage,
+            SOURCE,
+            lambda symbol: self.provider.splits(symbol),
+            as_of=self.as_of,
+            adjusted_on=lambda symbol: adjusted_as_of(self.storage, symbol),
+        )
+        self._unchecked: set[str] = set()
+        self._logged: set[str] = set()
         self._chains = PolygonChains(self)
         self._updating = threading.RLock()  # Lumibot asks from several threads
         self._provider: PolygonProvider | None = None
@@ -190,7 +197,8 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         wanted = cached.range_of(DaySpan(missing[0], missing[-1]))  # without a gap, as Lumibot does
 
         def download(pieces: list[TimeRange]) -> Iterator[Delivery]:
-            self._refuse_other_splits(asset)
+            if asset.asset_type in _SPLIT:
+                self._splits.refuse_restated(asset.symbol)
             yield from self._download(cached, asset, quote, timespan, pieces)
 
         cached.series.ensure(wanted, download)
@@ -204,8 +212,8 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         adjusted = asset.asset_type in _SPLIT
         key = SeriesKey(asset_key((asset, quote)), SOURCE, timespan, SPLIT_ADJUSTED if adjusted else "")
         if key not in self._cached:
-            if adjusted and self.as_of is None:
-                self._check_splits(asset)
+            if adjusted:
+                self._check_splits(asset.symbol)
             # All timespans are pinned at once, so that they are of one history.
             for each in _FINER:
                 sibling = replace(key, timeframe=each)
@@ -232,7 +240,7 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
                     metadata = {TICKER: ticker, WHOLE_NUMBERS: whole_numbers(response.bars)}
                     yield Delivery(TimeRange(response.start, response.end), response.bars, metadata)
         except PlanLimitError as error:
-            self._tell_once(str(error))
+            self._log_once(str(error))
 
     def _ticker(self, series: DownloadedSeries, asset: Asset, quote: Asset) -> str | None:
         """Return Polygon's ticker of an asset; None for an option that does not exist.
@@ -254,55 +262,19 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
         answers = self.storage.empty_answers(series.pin)
         return bool(answers) and answers[-1].metadata.get(TICKER, "") is None
 
-    def _check_splits(self, asset: Asset) -> None:
-        """Request a stock's splits once a day; if they changed, restate its stored history."""
-        symbol = asset.symbol
-        if symbol in self._splits:
-            self._refuse_other_splits(asset)
+    def _check_splits(self, symbol: str) -> None:
+        """Check a stock's splits once; a provider that does not answer is no reason to end the backtest."""
+        if symbol in self._unchecked:
             return
-        stock = AssetKey(symbol.upper())
-        known = self.storage.corporate_actions(stock, SOURCE)
-        if known is None or known.checked_at.astimezone().date() != date.today():
-            try:
-                self._renew_if_split(stock, self.provider.splits(symbol))
-                known = self.storage.corporate_actions(stock, SOURCE)
-            except ProviderError as error:
-                logger.warning("the splits of %s could not be checked: %s", symbol, error)
-        self._splits[symbol] = None if known is None else known.actions
+        try:
+            self._splits.check(symbol)
+        except ProviderError as error:
+            self._unchecked.add(symbol)
+            logger.warning("the splits of %s could not be checked: %s", symbol, error)
 
-    def _renew_if_split(self, stock: AssetKey, splits: list[StockSplit]) -> None:
-        actions = [
-            CorporateAction(split.ex_date, split_from=split.split_from, split_to=split.split_to)
-            for split in splits
-            if split.ex_date <= date.today()  # prices are not adjusted for one that is only announced
-        ]
-        self._remember_earlier_splits(stock, actions)
-        if self.storage.record_corporate_actions(stock, actions, SOURCE, restates=(SPLIT_ADJUSTED,)):
-            logger.info("the splits of %s have changed: its adjusted history is downloaded anew", stock.symbol)
-
-    def _remember_earlier_splits(self, stock: AssetKey, actions: list[CorporateAction]) -> None:
-        """Record the splits that bars from an old cache are adjusted for, so that a later split is noticed."""
-        if self.storage.corporate_actions(stock, SOURCE) is not None:
-            return
-        day = adjusted_as_of(self.storage, stock.symbol)
-        if day is not None:
-            self.storage.record_corporate_actions(stock, [each for each in actions if each.ex_date <= day], SOURCE)
-
-    def _refuse_other_splits(self, asset: Asset) -> None:
-        """Refuse bars that another process has restated for a split since this backtest began."""
-        began_with = self._splits.get(asset.symbol) if asset.asset_type in _SPLIT else None
-        if began_with is None:
-            return
-        known = self.storage.corporate_actions(AssetKey(asset.symbol.upper()), SOURCE)
-        if known is not None and known.actions != began_with:
-            raise HistoryRestatedError(
-                f"{asset.symbol} was split, and another backtest has renewed its history while this one was running on "
-                "the old one. This one needs more bars of it now, which would not fit; run it again"
-            )
-
-    def _tell_once(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
+    def _log_once(self, message: str) -> None:
+        if message not in self._logged:
+            self._logged.add(message)
             logger.error("%s", message)
 
     # -- options ---------------------------------------------------------------------------------------------
