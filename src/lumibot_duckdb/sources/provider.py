@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -317,7 +317,7 @@ def test_an_outage_ends_with_an_error_that_says_so(
     tmp_path: Path, server: AlpacaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lumibot_duckdb.sources.alpaca import client as alpaca
-    from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
+    from lumibot_duckdb.sources.retry_policy import RetryPolicy
 
     monkeypatch.setattr(alpaca, "RetryPolicy", lambda: RetryPolicy(fault_pause=0.01))
     server.faults.append(Fault(where="stocks", times=99, answer=Answer({}, 503)))

@@ -15,8 +15,8 @@ import pytest
 from lumibot_duckdb.sources.ccxt import client as provider_module
 from lumibot_duckdb.sources.ccxt.client import CcxtProvider
 from lumibot_duckdb.sources.provider import BarRequest, BarResponse
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, UnknownMarketError
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from sources.ccxt.binance_server import INFO, KLINES, BinanceServer, too_many
 from sources.ccxt.exchanges import exchange_redirected_to
 from wire.loopback import Answer, Fault

@@ -18,8 +18,8 @@ from lumibot.tools import CcxtCacheDB
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import CcxtBacktesting, CcxtBacktestingData
 from lumibot_duckdb.sources.ccxt import client as provider_module
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, UnknownMarketError
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from parity.ground import silence
 from parity.harness import assert_same_frame
 from sources.ccxt.binance_server import INFO, KLINES, BinanceServer

@@ -16,8 +16,8 @@ from lumibot.entities import Asset
 from lumibot_duckdb import BarProvider, BarRequest, BarResponse, DuckDBDataStorage, ProviderError, StockSplit
 from lumibot_duckdb.backtesting import ProviderDataBacktesting
 from lumibot_duckdb.sources.custom.symbols import symbol_of
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, ProviderUnavailableError
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.errors import HistoryRestatedError
 from lumibot_duckdb.storage.identity import asset_key

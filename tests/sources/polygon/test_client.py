@@ -26,6 +26,7 @@ from polygon import RESTClient
 
 from lumibot_duckdb.sources.polygon.client import OptionContract, PolygonProvider, day_range, days_of
 from lumibot_duckdb.sources.provider import BarRequest, StockSplit
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.days import DaySpan, chunks
 from lumibot_duckdb.sources.shared.errors import (
     DownloadIncompleteError,
@@ -35,7 +36,6 @@ from lumibot_duckdb.sources.shared.errors import (
     ProviderUnavailableError,
     RateLimitedError,
 )
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from sources.polygon.server import KEY, Contract, PolygonServer, Split
 from wire.loopback import Answer, Fault
 

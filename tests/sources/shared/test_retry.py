@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
+from lumibot_duckdb.sources.retry_policy import RetryPolicy, exponential_pause, retry_after_seconds
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, RateLimitedError
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit, StoppedError, Throttle
 from lumibot_duckdb.sources.shared.retry import RequestFailedError, RequestFailure, call_with_retries
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy, exponential_pause, retry_after_seconds
 
 QUICK = RetryPolicy(limit_pause=0.01, fault_pause=0.01, longest_pause=0.05, attempts=3)
 SECRET = "a-key-that-must-not-leave"

@@ -11,13 +11,13 @@ import pytest
 import yfinance
 
 from lumibot_duckdb.sources.provider import BarRequest, BarResponse
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import (
     ProviderError,
     ProviderUnavailableError,
     RateLimitedError,
     UnknownSymbolError,
 )
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.yahoo import client as yahoo
 from lumibot_duckdb.sources.yahoo import http
 from lumibot_duckdb.sources.yahoo.client import EARLIEST, ZONE, Market, YahooProvider

@@ -20,8 +20,8 @@ from lumibot.tools import YahooHelper
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import PandasDataBacktesting, YahooData, YahooDataBacktesting
 from lumibot_duckdb.sources.provider import BarRequest
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, UnknownSymbolError
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.yahoo import source as yahoo
 from lumibot_duckdb.sources.yahoo.client import EARLIEST, YahooProvider
 from lumibot_duckdb.sources.yahoo.history import YahooHistory

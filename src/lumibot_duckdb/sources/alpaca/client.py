@@ -28,11 +28,11 @@ from alpaca.trading.requests import GetOptionContractsRequest
 
 from lumibot_duckdb.sources.alpaca.http import NAME, AlpacaRateLimit, explain, throttle_client
 from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.days import DaySpan
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, PlanLimitError
 from lumibot_duckdb.sources.shared.rate_limit import Throttle
 from lumibot_duckdb.sources.shared.retry import call_with_retries
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.span_downloads import download_spans
 from lumibot_duckdb.sources.shared.times import date_of, midnight
 

@@ -15,6 +15,7 @@ from alpaca.common.exceptions import APIError
 from alpaca.common.rest import RESTClient
 from requests.adapters import HTTPAdapter
 
+from lumibot_duckdb.sources.retry_policy import RetryPolicy, retry_after_seconds
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, PlanLimitError, ProviderError
 from lumibot_duckdb.sources.shared.http_errors import (
     TOO_MANY_REQUESTS,
@@ -27,7 +28,6 @@ from lumibot_duckdb.sources.shared.http_errors import (
 )
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit, Throttle
 from lumibot_duckdb.sources.shared.retry import RequestFailure
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy, retry_after_seconds
 
 NAME = "Alpaca"
 

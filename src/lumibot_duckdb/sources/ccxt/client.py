@@ -15,11 +15,11 @@ import pandas as pd
 
 from lumibot_duckdb.sources.ccxt.http import explain, require_json
 from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownMarketError
 from lumibot_duckdb.sources.shared.progress import progress_bar
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit
 from lumibot_duckdb.sources.shared.retry import call_with_retries
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 
 Result = TypeVar("Result")
 

@@ -11,10 +11,10 @@ from typing import Any
 import ccxt  # type: ignore[import-untyped]
 from requests.exceptions import HTTPError, RequestException
 
+from lumibot_duckdb.sources.retry_policy import retry_after_seconds
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownMarketError
 from lumibot_duckdb.sources.shared.http_errors import quotable
 from lumibot_duckdb.sources.shared.retry import RequestFailure
-from lumibot_duckdb.sources.shared.retry_policy import retry_after_seconds
 
 _UNAVAILABLE_FOR_LEGAL_REASONS = 451
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lumibot_duckdb.sources.retry_policy import retry_after_seconds
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError
 from lumibot_duckdb.sources.shared.http_errors import (
     TOO_MANY_REQUESTS,
@@ -12,7 +13,6 @@ from lumibot_duckdb.sources.shared.http_errors import (
     request_error,
 )
 from lumibot_duckdb.sources.shared.retry import RequestFailure
-from lumibot_duckdb.sources.shared.retry_policy import retry_after_seconds
 
 
 def explain(error: Exception, provider: str) -> RequestFailure | None:

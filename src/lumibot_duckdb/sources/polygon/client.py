@@ -21,9 +21,9 @@ from polygon import RESTClient
 from lumibot_duckdb.sources.polygon.frames import frame_of_aggregates
 from lumibot_duckdb.sources.polygon.http import NAME, PolygonRateLimit, RetryingPool
 from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse, StockSplit
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.days import DaySpan, chunks
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.span_downloads import download_spans
 from lumibot_duckdb.sources.shared.times import date_of, midnight
 

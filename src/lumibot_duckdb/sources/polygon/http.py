@@ -18,6 +18,7 @@ import urllib3
 from polygon import RESTClient
 from urllib3.exceptions import HTTPError, MaxRetryError
 
+from lumibot_duckdb.sources.retry_policy import RetryPolicy, retry_after_seconds
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, PlanLimitError, ProviderError, RateLimitedError
 from lumibot_duckdb.sources.shared.http_errors import (
     TOO_MANY_REQUESTS,
@@ -30,7 +31,6 @@ from lumibot_duckdb.sources.shared.http_errors import (
 )
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit
 from lumibot_duckdb.sources.shared.retry import RequestFailedError, RequestFailure, call_with_retries
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy, retry_after_seconds
 
 NAME = "Polygon"
 

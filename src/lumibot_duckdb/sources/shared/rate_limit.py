@@ -11,7 +11,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy, exponential_pause
+from lumibot_duckdb.sources.retry_policy import RetryPolicy, exponential_pause
 
 logger = logging.getLogger(__name__)
 

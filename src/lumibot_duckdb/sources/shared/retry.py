@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from lumibot_duckdb.sources.retry_policy import exponential_pause
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit, StoppedError
-from lumibot_duckdb.sources.shared.retry_policy import exponential_pause
 
 Result = TypeVar("Result")
 

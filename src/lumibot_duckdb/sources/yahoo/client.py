@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import UnknownSymbolError
 from lumibot_duckdb.sources.shared.progress import progress_bar
 from lumibot_duckdb.sources.shared.retry import RequestFailedError, call_with_retries
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.yahoo.http import CHART, NAME, QUOTE, YahooRateLimit, explain, recorded_ticker
 
 COLUMNS = {

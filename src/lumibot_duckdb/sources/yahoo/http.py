@@ -13,6 +13,7 @@ from typing import Any
 import yfinance as yf
 from yfinance.exceptions import YFRateLimitError
 
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import ProviderError, RateLimitedError, UnknownSymbolError
 from lumibot_duckdb.sources.shared.http_errors import (
     TOO_MANY_REQUESTS,
@@ -23,7 +24,6 @@ from lumibot_duckdb.sources.shared.http_errors import (
 )
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit
 from lumibot_duckdb.sources.shared.retry import RequestFailedError, RequestFailure
-from lumibot_duckdb.sources.shared.retry_policy import RetryPolicy
 
 NAME = "Yahoo"
 CHART, QUOTE = "/v8/finance/chart/", "/v7/finance/quote"
