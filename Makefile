@@ -21,14 +21,17 @@ $(UV):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
 
+# The tests start hundreds of processes. Byte code is compiled here, in case the environment keeps Python from writing it.
 $(VENV)/.installed: $(UV) requirements/locked.txt pyproject.toml
-	$(UV) pip install --quiet --python $(BIN)/python -r requirements/locked.txt
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements/locked.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	$(BIN)/python -m compileall -q src tests
 	@touch $@
 
 $(VENV15)/.installed: $(UV) requirements/locked.txt requirements/duckdb15.txt pyproject.toml
 	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(VENV15)
-	$(UV) pip install --quiet --python $(BIN15)/python --override requirements/duckdb15.txt -r requirements/locked.txt
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN15)/python --override requirements/duckdb15.txt \
+		-r requirements/locked.txt
 	$(UV) pip install --quiet --python $(BIN15)/python --no-deps -e .
 	@touch $@
 
