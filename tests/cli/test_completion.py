@@ -13,7 +13,7 @@ import pytest
 
 from cli.files import Command
 from lumibot_duckdb.cli.completers import cache_sources
-from lumibot_duckdb.migration.plan import sources
+from lumibot_duckdb.sources.registry import sources_with_cache
 from lumibot_duckdb.storage.api import AssetKey
 from storage.frames import minute_bars
 
@@ -100,4 +100,4 @@ def test_symbols_and_sources_come_from_the_store(complete: Complete, command: Co
 
 
 def test_the_sources_of_caches_are_those_of_the_migration() -> None:
-    assert set(cache_sources()) == set(sources())
+    assert set(cache_sources()) == set(sources_with_cache())

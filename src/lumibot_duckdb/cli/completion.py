@@ -8,10 +8,12 @@ _DESCRIPTION = """\
 Print the script that lets a shell complete commands, options, files, and the symbols and sources in the store.
 """
 _EXAMPLES = """\
-examples, each taking effect in the next shell:
+examples:
   echo 'eval "$(lumibot-duckdb completion bash)"' >> ~/.bashrc
   echo 'eval "$(lumibot-duckdb completion zsh)"' >> ~/.zshrc     (after the line that runs compinit)
   lumibot-duckdb completion fish > ~/.config/fish/completions/lumibot-duckdb.fish
+
+The completion works in shells that are started afterwards.
 
 exit codes: 0 success; 2 wrong usage.
 """

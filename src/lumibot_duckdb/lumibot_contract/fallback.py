@@ -18,7 +18,7 @@ from lumibot_duckdb.lumibot_contract.releases import installed_release, known_re
 STRICT = "LUMIBOT_DUCKDB_STRICT"
 """Environment variable: "true" raises an error where the package would fall back to Lumibot's own behaviour."""
 
-logger = logging.getLogger("lumibot.duckdb")
+logger = logging.getLogger(__name__)  # not below Lumibot's own logger, which quiet backtests silence
 
 _SHOWN = 3
 _warned: set[str] = set()
