@@ -9,7 +9,8 @@ import pytest
 
 from lumibot_duckdb.lumibot_contract.alpaca_hooks import AlpacaHooks
 from lumibot_duckdb.lumibot_contract.ccxt_hooks import CcxtCacheHooks, CcxtHooks
-from lumibot_duckdb.lumibot_contract.pandas_data_hooks import OwnBarsHooks, PandasDataHooks
+from lumibot_duckdb.lumibot_contract.own_bars_hooks import OwnBarsHooks
+from lumibot_duckdb.lumibot_contract.pandas_data_hooks import PandasDataHooks
 from lumibot_duckdb.lumibot_contract.polygon_hooks import PolygonHooks
 from lumibot_duckdb.lumibot_contract.yahoo_hooks import YahooHooks
 

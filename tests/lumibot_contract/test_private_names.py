@@ -15,10 +15,6 @@ _STILL_TO_MOVE = (
     "sources/alpaca/source.py",
     "sources/alpaca/steps.py",
     "sources/ccxt/source.py",
-    "sources/custom/source.py",
-    "sources/own_bars/source.py",
-    "sources/polygon/source.py",
-    "sources/shared/data_source_of_windows.py",
     "sources/yahoo/source.py",
 )
 # Names of other libraries that Lumibot or pandas happen to have as well.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
-from lumibot.backtesting import PandasDataBacktesting as LumibotPandasDataBacktesting
 from lumibot.data_sources import PandasData
 from lumibot.entities import Data
 
@@ -24,9 +22,14 @@ class PandasDataHooks(PandasData):  # type: ignore[misc]
 
     @property
     def clock_timestep(self) -> str:
-        """The timestep by which the clock of the backtest goes: "minute" or "day"."""
+        """The unit of the steps of the clock: "minute", "hour" or "day"."""
         timestep: str = self._timestep
         return timestep
+
+    def set_clock_timestep(self, timestep: str) -> None:
+        """Set the unit of the clock's steps, which Lumibot would otherwise derive from how often a strategy runs."""
+        self._timestep = timestep
+        self._timestep_explicit = True
 
     def read_bars(
         self,
@@ -68,20 +71,3 @@ class PandasDataHooks(PandasData):  # type: ignore[misc]
 
     def _adjust_stale_daily_price_for_stock_split(self, data: Any, price: Any, dt: Any) -> Any:
         return self.adjust_daily_price(data, price, dt)
-
-
-class OwnBarsHooks(PandasDataHooks, LumibotPandasDataBacktesting):  # type: ignore[misc]
-    """Lumibot's source for your own bars."""
-
-    def merged_times(self, indexes: Iterable[pd.DatetimeIndex]) -> pd.DatetimeIndex:
-        """Return the clock's times as Lumibot merges them from the indexes of frames, in the order of the assets."""
-        stand_in = SimpleNamespace(
-            _data_store={
-                number: SimpleNamespace(df=SimpleNamespace(index=index)) for number, index in enumerate(indexes)
-            },
-            _timestep=self._timestep,
-            datetime_start=self.datetime_start,
-            datetime_end=self.datetime_end,
-        )
-        merged: pd.DatetimeIndex = LumibotPandasDataBacktesting.update_date_index(stand_in)
-        return merged

@@ -14,19 +14,19 @@ from lumibot_duckdb.lumibot_contract.pandas_data_hooks import PandasDataHooks
 
 
 class PolygonHooks(PandasDataHooks, LumibotPolygonDataBacktesting):  # type: ignore[misc]
-    """Lumibot's Polygon source, which loads bars when they are needed."""
+    """Lumibot's Polygon source; a subclass loads the bars that it looks up."""
 
-    def load_bars(self, asset: Any, quote: Any, length: int, timestep: str, start: datetime | None = None) -> None:
-        """Have the bars of a request among the loaded data.
+    def load_bars(self, asset: Any, quote: Any, length: int, timestep: str, last_bar: datetime | None = None) -> None:
+        """Load the bars of a request unless they are loaded already.
 
         Parameters:
             asset: an asset, or one and its quote.
             quote: the asset that prices are in; None: US dollars.
             length: how many bars are needed.
             timestep: "minute", "hour" or "day".
-            start: the time of the last bar; None: the start of the backtest.
+            last_bar: the time of the last of them; None: the start of the backtest.
         """
-        super()._update_pandas_data(asset, quote, length, timestep, start)
+        raise NotImplementedError
 
     def add_data(self, data: Data) -> None:
         """Add the data of an asset, under the keys by which Lumibot looks assets up."""

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lumibot.backtesting import PandasDataBacktesting as LumibotPandasDataBacktesting
+import pandas as pd
 from lumibot.entities import Asset
 from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
+from lumibot_duckdb.lumibot_contract.own_bars_hooks import OwnBarsHooks
 from lumibot_duckdb.sources.custom.downloads import download
 from lumibot_duckdb.sources.provider import BarProvider
 from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
@@ -51,7 +52,7 @@ class _Loaded:
     timeframe: str
 
 
-class ProviderDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting):  # type: ignore[misc]
+class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
     """A Lumibot data source on the bars of a `BarProvider`; `using` names the provider.
 
     An asset is downloaded when the strategy first needs it, from as far back as its requests reach until the end of
@@ -112,8 +113,7 @@ class ProviderDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting)
         self._loading = threading.RLock()  # Lumibot asks from several threads
         self._splits = SplitCheck(lambda: self.storage, self._source, self.provider.splits, as_of=self.as_of)
         if "minute" not in self.provider.timeframes:
-            self._timestep = self._finest
-            self._timestep_explicit = True  # else Lumibot takes the cadence of the strategy for the size of bars
+            self.set_clock_timestep(self._finest)
 
     @property
     def _finest(self) -> str:
@@ -123,25 +123,24 @@ class ProviderDataBacktesting(DataSourceOfWindows, LumibotPandasDataBacktesting)
 
     def find_asset_in_data_store(self, asset: Any, quote: Any = None, timestep: str | None = None) -> Any:
         """Return the key of an asset's bars; they are loaded if this is the first request for them."""
-        self._ensure(asset, quote, 1, timestep or self._timestep, self.get_datetime())
+        self._ensure(asset, quote, 1, timestep or self.clock_timestep, self.get_datetime())
         return super().find_asset_in_data_store(asset, quote, timestep)
 
-    def _pull_source_symbol_bars(
+    def read_bars(
         self,
         asset: Any,
         length: int,
-        timestep: str = "",
-        timeshift: Any = 0,
-        quote: Any = None,
-        exchange: Any = None,
-        include_after_hours: bool = True,
-    ) -> Any:
+        timestep: str,
+        timeshift: Any,
+        quote: Any,
+        exchange: Any,
+        include_after_hours: bool,
+    ) -> pd.DataFrame | None:
+        """Load the bars that the request needs, then answer it."""
         now = self.get_datetime()
         moment = now - timeshift if isinstance(timeshift, timedelta) else now
         self._ensure(asset, quote, length, timestep or self.MIN_TIMESTEP, moment)
-        return super()._pull_source_symbol_bars(
-            asset, length, timestep, timeshift, quote, exchange, include_after_hours
-        )
+        return super().read_bars(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
 
     # -- loading ---------------------------------------------------------------------------------------------
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBacktesting
 from lumibot.entities import Asset, Data
 from lumibot.tools import polygon_helper
 
+from lumibot_duckdb.lumibot_contract.polygon_hooks import PolygonHooks
 from lumibot_duckdb.sources.polygon.cache_emulation import CachedSeries, zone_ticker
 from lumibot_duckdb.sources.polygon.chains import PolygonChains
 from lumibot_duckdb.sources.polygon.client import PolygonProvider
@@ -48,7 +48,7 @@ _SPLIT = (Asset.AssetType.STOCK, Asset.AssetType.OPTION)
 _FINER = {"minute": (), "hour": ("minute",), "day": ("minute", "hour")}
 
 
-class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting, metaclass=StandIn):  # type: ignore[misc]
+class PolygonDataBacktesting(DataSourceOfWindows, PolygonHooks, metaclass=StandIn):
     """Drop-in for Lumibot's class of this name, for stocks, options, crypto, forex and indices.
 
     Bars are downloaded when a strategy first needs them, stored, and never downloaded again. `max_memory`
@@ -99,57 +99,47 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
 
     # -- requests --------------------------------------------------------------------------------------------
 
-    def _pull_source_symbol_bars(
+    def read_bars(
         self,
         asset: Any,
         length: int,
-        timestep: str = "day",
-        timeshift: Any = None,
-        quote: Any = None,
-        exchange: Any = None,
-        include_after_hours: bool = True,
+        timestep: str,
+        timeshift: Any,
+        quote: Any,
+        exchange: Any,
+        include_after_hours: bool,
     ) -> pd.DataFrame | None:
         """Load the bars that the request needs, then answer it."""
-        self._update_pandas_data(asset, quote, length, timestep, self.get_datetime())
-        bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
-            asset, length, timestep, timeshift, quote, exchange, include_after_hours
-        )
-        return bars
-
-    def _bars_by_lumibot(self, *request: Any) -> pd.DataFrame | None:
-        """Answer by Lumibot's own code, without loading bars once more."""
-        bars: pd.DataFrame | None = super(LumibotPolygonDataBacktesting, self)._pull_source_symbol_bars(*request)
-        return bars
+        self.load_bars(asset, quote, length, timestep, self.get_datetime())
+        return super().read_bars(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
 
     def get_last_price(
         self, asset: Any, timestep: str = "minute", quote: Any = None, exchange: Any = None, **kwargs: Any
     ) -> Any:
         """Return the last price as Lumibot does; but a download that failed is an error, not a price of None."""
         try:
-            self._update_pandas_data(asset, quote, 1, timestep, self.get_datetime())
+            self.load_bars(asset, quote, 1, timestep, self.get_datetime())
         except (ProviderError, StorageError):
             raise
         except Exception as error:
             logger.error("no last price of %s: %s", asset, error)
-        return super(LumibotPolygonDataBacktesting, self).get_last_price(asset=asset, quote=quote, exchange=exchange)
+        return self.last_price_of_loaded(asset, quote, exchange)
 
     # -- bars ------------------------------------------------------------------------------------------------
 
-    def _update_pandas_data(
-        self, asset: Any, quote: Any, length: int, timestep: str, start_dt: datetime | None = None
-    ) -> None:
+    def load_bars(self, asset: Any, quote: Any, length: int, timestep: str, last_bar: datetime | None = None) -> None:
         """Load bars into the data store that reach back as far as a request, by Lumibot's rules."""
         request = (asset, quote, timestep, length)
         since = self._enough_since.get(request)
-        if since is not None and start_dt is not None and since <= start_dt:
+        if since is not None and last_bar is not None and since <= last_bar:
             return
         with self._updating:
-            start, unit = self.get_start_datetime_and_ts_unit(length, timestep, start_dt, start_buffer=START_BUFFER)
+            start, unit = self.get_start_datetime_and_ts_unit(length, timestep, last_bar, start_buffer=START_BUFFER)
             base, quote_asset = asset if isinstance(asset, tuple) else (asset, quote or Asset("USD", "forex"))
             wanted = self._timespan_to_load(self.pandas_data.get((base, quote_asset)), start, unit)
             if wanted is None:
-                if start_dt is not None:
-                    self._enough_since[request] = start_dt
+                if last_bar is not None:
+                    self._enough_since[request] = last_bar
                 return
             self._load(base, quote_asset, start, wanted)
 
@@ -182,7 +172,7 @@ class PolygonDataBacktesting(DataSourceOfWindows, LumibotPolygonDataBacktesting,
             data: Data = WindowedData(asset, seen, timestep=timespan, quote=quote, budget=self.budget)
         else:
             data = Data(asset, seen, timestep=timespan, quote=quote)
-        self.pandas_data.update(self._set_pandas_data_keys([data]))
+        self.add_data(data)
         self._serving.clear()
         self._enough_since.clear()
 

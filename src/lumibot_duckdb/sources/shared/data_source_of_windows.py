@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 from lumibot.entities import Asset
 
+from lumibot_duckdb.lumibot_contract.pandas_data_hooks import PandasDataHooks
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.storage.api import SeriesPin
 from lumibot_duckdb.windows.indicators import read_indicators_from_windows
@@ -15,8 +17,8 @@ from lumibot_duckdb.windows.series_view import view_of
 from lumibot_duckdb.windows.windowed_data import WindowedData
 
 
-class DataSourceOfWindows(EnhancedDataSourceBacktesting):
-    """Mix-in for subclasses of Lumibot's `PandasData`, whose data store holds `WindowedData`."""
+class DataSourceOfWindows(EnhancedDataSourceBacktesting, PandasDataHooks):
+    """A subclass of Lumibot's `PandasData` whose data store holds `WindowedData`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._serving: dict[tuple[Any, Any, str], WindowedData] = {}
@@ -30,36 +32,30 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting):
 
     # -- requests --------------------------------------------------------------------------------------------
 
-    def _pull_source_symbol_bars(
+    def read_bars(
         self,
         asset: Any,
         length: int,
-        timestep: str = "",
-        timeshift: Any = 0,
-        quote: Any = None,
-        exchange: Any = None,
-        include_after_hours: bool = True,
+        timestep: str,
+        timeshift: Any,
+        quote: Any,
+        exchange: Any,
+        include_after_hours: bool,
     ) -> pd.DataFrame | None:
         """Answer as Lumibot does, with the returns included that `Bars` would otherwise compute on every call."""
-        step = timestep or self.MIN_TIMESTEP  # type: ignore[attr-defined]
+        step = timestep or self.MIN_TIMESTEP
         data = self._serving.get((asset, quote, step)) or self._served_by(asset, quote, step)
         if exchange is not None or data is None:
-            return self._bars_by_lumibot(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
+            return self.lumibots_bars(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
         try:
-            return data.bars_with_returns(self.get_datetime(), length, step, timeshift or 0)  # type: ignore[attr-defined]
+            return data.bars_with_returns(self.get_datetime(), length, step, timeshift or 0)
         except ValueError:
             # Lumibot's own code logs why there are no bars.
-            return self._bars_by_lumibot(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
-
-    def _bars_by_lumibot(self, *request: Any) -> pd.DataFrame | None:
-        """Answer by Lumibot's own code."""
-        bars: pd.DataFrame | None = super()._pull_source_symbol_bars(*request)  # type: ignore[misc]
-        return bars
+            return self.lumibots_bars(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
 
     def _served_by(self, asset: Any, quote: Any, step: str) -> WindowedData | None:
         """Return the windowed data that Lumibot's rules choose for a request, and remember the choice."""
-        found = self.find_asset_in_data_store(asset, quote, step)  # type: ignore[attr-defined]
-        data = self._data_store.get(found)  # type: ignore[attr-defined]
+        data = self.loaded_data.get(self.find_asset_in_data_store(asset, quote, step))
         if not isinstance(data, WindowedData):
             return None
         self._serving[asset, quote, step] = data
@@ -68,17 +64,17 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting):
     def load_data(self) -> Any:
         """Lay all series on the merged time index; no bars are read yet."""
         self._serving.clear()
-        calendar = super().load_data()  # type: ignore[misc]
+        calendar = super().load_data()
         if self._storage is not None:
             # This read the times of all bars once; DuckDB would keep them in memory while the file is open.
             self._storage.close()
         return calendar
 
-    def _adjust_stale_daily_price_for_stock_split(self, data: Any, price: Any, dt: Any) -> Any:
+    def adjust_daily_price(self, data: Any, price: Any, now: datetime) -> Any:
         """Adjust a price as Lumibot does, but from the current day's rows instead of the full frame."""
         if not isinstance(data, WindowedData) or price is None:
-            return super()._adjust_stale_daily_price_for_stock_split(data, price, dt)  # type: ignore[misc]
+            return self.lumibots_adjusted_price(data, price, now)
         if data.timestep != "day" or "stock_splits" not in data.datalines:
             return price
-        day = SimpleNamespace(timestep="day", df=data.rows_of_day(dt))
-        return super()._adjust_stale_daily_price_for_stock_split(day, price, dt)  # type: ignore[misc]
+        day = SimpleNamespace(timestep="day", df=data.rows_of_day(now))
+        return self.lumibots_adjusted_price(day, price, now)
