@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
@@ -11,29 +11,18 @@ from lumibot.data_sources import YahooData as LumibotYahooData
 
 
 class YahooHooks(LumibotYahooData):  # type: ignore[misc]
-    """A source that Lumibot calls under public names. Each has a method `lumibots_...` with what Lumibot would do."""
+    """A source that Lumibot calls under public names. Unless they are overridden, methods do what Lumibot would do."""
 
-    @property
-    def loaded_frames(self) -> MutableMapping[Any, Any]:
-        """The frame of each asset, by `frame_key`."""
-        frames: MutableMapping[Any, Any] = self._data_store
-        return frames
+    # Every request reads these, so their getters are not Python functions.
+    clock = property(attrgetter("_datetime"), doc="The time of the backtest.")
+    loaded_frames = property(attrgetter("_data_store"), doc="The frame of each asset, by `frame_key`: a mapping.")
+    frame_key = staticmethod(LumibotYahooData._store_key)  # of an asset and Yahoo's interval: "1d", "15m" or "1m"
 
     @property
     def frames_of_opens(self) -> MutableMapping[Any, Any]:
-        """The frame that was loaded last of each asset, whose opens are last prices."""
+        """The frame of each asset that was loaded last; its opens are last prices."""
         frames: MutableMapping[Any, Any] = self._data_open_values
         return frames
-
-    @property
-    def clock(self) -> datetime:
-        """The time of the backtest."""
-        now: datetime = self._datetime
-        return now
-
-    def frame_key(self, asset: Any, interval: str) -> Any:
-        """Return the key of an asset's frame for Yahoo's interval ("1d", "15m" or "1m")."""
-        return self._store_key(asset, interval)
 
     def symbols_of_future(self, symbol: str) -> list[str]:
         """Return Yahoo's symbols for a future, in the order in which Lumibot tries them."""
@@ -54,39 +43,35 @@ class YahooHooks(LumibotYahooData):  # type: ignore[misc]
         self, asset: Any, length: int, timestep: str, timeshift: Any, quote: Any, exchange: Any, after_hours: bool
     ) -> pd.DataFrame | None:
         """Return the last rows before the clock's time; None if there are none."""
-        return self.lumibots_bars(asset, length, timestep, timeshift, quote, exchange, after_hours)
-
-    def lumibots_bars(self, *request: Any) -> pd.DataFrame | None:
-        """Return the rows that Lumibot finds; the arguments are those of `read_bars`."""
-        bars: pd.DataFrame | None = super()._pull_source_symbol_bars(*request)
+        bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
+            asset, length, timestep, timeshift, quote, exchange, after_hours
+        )
         return bars
 
     def read_bars_of_assets(
         self, assets: Any, length: int, timestep: str, timeshift: Any, quote: Any, after_hours: bool
     ) -> dict[Any, pd.DataFrame | None]:
         """Return the last rows of several assets."""
-        return self.lumibots_bars_of_assets(assets, length, timestep, timeshift, quote, after_hours)
-
-    def lumibots_bars_of_assets(self, *request: Any) -> dict[Any, pd.DataFrame | None]:
-        """Return the rows that Lumibot finds; the arguments are those of `read_bars_of_assets`."""
-        bars: dict[Any, pd.DataFrame | None] = super()._pull_source_bars(*request)
+        bars: dict[Any, pd.DataFrame | None] = super()._pull_source_bars(
+            assets, length, timestep, timeshift, quote, after_hours
+        )
         return bars
 
     def frame_of(self, asset: Any, timestep: str) -> Any:
-        """Return the whole frame of an asset, loaded if it is not there yet; None if Yahoo has none."""
+        """Return the whole frame of an asset, loaded if it is not loaded yet; None if Yahoo has none."""
         return super()._get_source_symbol_data(asset, timestep)
 
     def rows_seen(self, data: Any, timestep: str, timeshift: Any = None, asset: Any = None) -> int:
-        """Return how many rows of a frame are seen at the clock's time, `timeshift` (days or a timedelta) earlier."""
+        """Return how many rows are visible at the clock's time, or `timeshift` (days or a timedelta) earlier."""
         return int(super()._get_filtered_end_index(data, timestep, timeshift=timeshift, asset=asset))
 
     def last_daily_open(self, asset: Any, timestep: str, quote: Any = None, exchange: Any = None) -> float | None:
-        """Return the open of the last row that is seen; None if there is none."""
+        """Return the open of the last visible row; None if there is none."""
         price: float | None = super()._get_last_daily_open_price(asset, timestep, quote, exchange)
         return price
 
     def keep_frame(self, asset: Any, data: Any, interval: str = "1d") -> Any:
-        """Put a frame among the loaded ones; return it as Lumibot keeps it."""
+        """Add a frame to the loaded ones; return it as Lumibot keeps it."""
         return super()._append_data(asset, data, interval)
 
     def _pull_source_symbol_bars(

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from lumibot.backtesting import YahooDataBacktesting as LumibotYahooDataBacktesting
-from lumibot.data_sources import YahooData as LumibotYahooData
 from lumibot.entities import Asset
 
+from lumibot_duckdb.lumibot_contract.yahoo_hooks import YahooHooks
 from lumibot_duckdb.sources.shared.class_substitution import StandIn
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.sources.shared.errors import UnknownSymbolError
@@ -45,7 +45,7 @@ _AS_LUMIBOT_HAS_THEM = {"capital_gains": "Capital Gains"}
 _DERIVED = ("price_change", "dividend_yield", "return")
 
 
-class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=StandIn):  # type: ignore[misc]
+class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=StandIn):
     """Drop-in for Lumibot's class of this name.
 
     Bars are downloaded when a strategy first needs them, stored, and never downloaded again. `max_memory`
@@ -84,80 +84,61 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
 
     # -- requests --------------------------------------------------------------------------------------------
 
-    def _pull_source_symbol_bars(
-        self,
-        asset: Any,
-        length: int,
-        timestep: str = "day",
-        timeshift: Any = None,
-        quote: Any = None,
-        exchange: Any = None,
-        include_after_hours: bool = True,
+    def read_bars(
+        self, asset: Any, length: int, timestep: str, timeshift: Any, quote: Any, exchange: Any, after_hours: bool
     ) -> pd.DataFrame | None:
         """Return the last `length` rows before the clock, by Lumibot's rule for each timestep."""
-        data = self._get_source_symbol_data(asset, timestep)
+        data = self.frame_of(asset, timestep)
         if not isinstance(data, (FramedSeries, type(None))):
-            bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
-                asset, length, timestep, timeshift, quote, exchange, include_after_hours
-            )
-            return bars
+            return super().read_bars(asset, length, timestep, timeshift, quote, exchange, after_hours)
         if data is None:
             return None
-        end = self._get_filtered_end_index(data, timestep, timeshift=timeshift)
+        end = self.rows_seen(data, timestep, timeshift)
         frame = data.frame(max(0, end - length), end)
         return frame if len(frame) else None
 
-    def _pull_source_bars(
-        self,
-        assets: Any,
-        length: int,
-        timestep: str = "day",
-        timeshift: Any = None,
-        quote: Any = None,
-        include_after_hours: bool = False,
+    def read_bars_of_assets(
+        self, assets: Any, length: int, timestep: str, timeshift: Any, quote: Any, after_hours: bool
     ) -> dict[Any, pd.DataFrame | None]:
         """Return the rows of several assets. Lumibot's own fails with a `RecursionError` for those not yet loaded."""
-        return {asset: self._pull_source_symbol_bars(asset, length, timestep, timeshift) for asset in assets}
+        return {asset: self.read_bars(asset, length, timestep, timeshift, None, None, True) for asset in assets}
 
-    def _get_filtered_end_index(self, data: Any, timestep: str, timeshift: Any = None, asset: Any = None) -> int:
+    def rows_seen(self, data: Any, timestep: str, timeshift: Any = None, asset: Any = None) -> int:
         """Return how many rows are visible: of days those until yesterday, else those before the clock."""
         if not isinstance(data, FramedSeries):
-            return int(super()._get_filtered_end_index(data, timestep, timeshift=timeshift, asset=asset))
-        end = self.to_default_timezone(self._datetime)
+            return super().rows_seen(data, timestep, timeshift, asset)
+        end = self.to_default_timezone(self.clock)
         if timestep == "day":
             end = end.replace(hour=23, minute=59, second=59, microsecond=999_999) - _DAY
         if timeshift:
             end = end - (timedelta(days=timeshift) if isinstance(timeshift, int) else timeshift)
         return data.rows.row_from(pd.Timestamp(end).as_unit("ns").value)
 
-    def _get_last_daily_open_price(
-        self, asset: Any, timestep: str, quote: Any = None, exchange: Any = None
-    ) -> float | None:
+    def last_daily_open(self, asset: Any, timestep: str, quote: Any = None, exchange: Any = None) -> float | None:
         """Return the open of the last visible day, which Lumibot takes from the interval that it loaded last."""
-        data = self._get_source_symbol_data(asset, timestep)
+        data = self.frame_of(asset, timestep)
         if not isinstance(data, FramedSeries):
-            price: float | None = super()._get_last_daily_open_price(asset, timestep, quote, exchange)
-            return price
-        end = self._get_filtered_end_index(data, timestep)
+            return super().last_daily_open(asset, timestep, quote, exchange)
+        end = self.rows_seen(data, timestep)
         if end <= 0:
             return None
-        opens: FramedSeries = self._data_open_values.get(asset, data)
+        opens: FramedSeries = self.frames_of_opens.get(asset, data)
         value: float = opens.value("open", end - 1)
         return value
 
     # -- bars ------------------------------------------------------------------------------------------------
 
-    def _get_source_symbol_data(self, asset: Any, timestep: str) -> Any:
+    def frame_of(self, asset: Any, timestep: str) -> Any:
         """Return the frame of an asset that Lumibot would hold; None, which is logged once, if Yahoo has none."""
         if isinstance(asset, str):
             asset = Asset(symbol=asset)
-        interval = self._interval(timestep)
-        key = self._store_key(asset, interval)
-        data = self._data_store.get(key)
+        interval = _interval_of(type(self), timestep)
+        key, frames = self.frame_key(asset, interval), self.loaded_frames
+        data = frames.get(key)
         if data is not None or key in self._absent:
             return data
         with self._loading:
-            if key not in self._data_store and key not in self._absent:
+            if key not in frames and key not in self._absent:
                 history = self._history(asset, _TIMEFRAMES[interval])
                 if history is None:
                     self._absent.add(key)
@@ -167,21 +148,18 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
                         asset.symbol,
                     )
                 else:
-                    self._append_data(asset, self._framed(history), interval)
-                    if len(self._data_store) % _LET_GO_EVERY == 0:
+                    self.keep_frame(asset, self._framed(history), interval)
+                    if len(frames) % _LET_GO_EVERY == 0:
                         self.storage.close()
-            return self._data_store.get(key)
+            return frames.get(key)
 
-    def _append_data(self, asset: Any, data: Any, interval: str = "1d") -> Any:
-        """Put a frame in the data store."""
+    def keep_frame(self, asset: Any, data: Any, interval: str = "1d") -> Any:
+        """Add a frame to the loaded ones."""
         if not isinstance(data, FramedSeries):
-            return super()._append_data(asset, data, interval)
-        self._data_store[self._store_key(asset, interval)] = data
-        self._data_open_values[asset] = data
+            return super().keep_frame(asset, data, interval)
+        self.loaded_frames[self.frame_key(asset, interval)] = data
+        self.frames_of_opens[asset] = data
         return data
-
-    def _interval(self, timestep: str) -> str:
-        return _interval_of(type(self), timestep)
 
     def _history(self, asset: Asset, timeframe: str) -> YahooHistory | None:
         """Return the history of the first of Yahoo's symbols for an asset that has bars; None if none has."""
@@ -204,9 +182,9 @@ class YahooData(EnhancedDataSourceBacktesting, LumibotYahooData, metaclass=Stand
     def _symbols_of(self, asset: Asset) -> list[str]:
         """Return the symbols that Lumibot tries for an asset, in order."""
         if asset.asset_type in ("futures", Asset.AssetType.FUTURE):
-            return list(self._format_futures_symbol(asset.symbol))
+            return self.symbols_of_future(asset.symbol)
         if asset.asset_type == Asset.AssetType.INDEX:
-            return list(self._format_index_symbol(asset.symbol))
+            return self.symbols_of_index(asset.symbol)
         return [asset.symbol]
 
     def _last_needed(self, timeframe: str) -> datetime:
@@ -234,7 +212,7 @@ class YahooDataBacktesting(YahooData, LumibotYahooDataBacktesting):  # type: ign
 @lru_cache(maxsize=256)
 def _interval_of(source: type[YahooData], timestep: str) -> str:
     """Return Yahoo's interval for a timestep. Raises what Lumibot raises for an unsupported one."""
-    return str(source._parse_source_timestep(source, timestep, reverse=True))
+    return source.interval_of(timestep)
 
 
 def _shape(history: YahooHistory, columns: list[str], *, adjust: bool) -> Shape:
