@@ -20,7 +20,7 @@ _CANDLES_BEFORE_START = 300
 
 
 class CcxtHooks(LumibotCcxtBacktestingData):  # type: ignore[misc]
-    """A source that Lumibot calls under public names, with a constructor that asks no exchange for anything.
+    """A source that Lumibot calls under public names, and whose constructor sends no request to an exchange.
 
     A subclass provides its cache.
     """
@@ -41,7 +41,7 @@ class CcxtHooks(LumibotCcxtBacktestingData):  # type: ignore[misc]
         self.cache_db = self.make_cache(exchange_id, max_data_download_limit)
 
     def make_cache(self, exchange_id: str, download_limit: int | None) -> Any:
-        """Return what stands in for Lumibot's cache of an exchange. Raises ValueError for one that there is not."""
+        """Return what takes the place of Lumibot's cache of an exchange."""
         raise NotImplementedError
 
     @property
@@ -73,12 +73,10 @@ class CcxtHooks(LumibotCcxtBacktestingData):  # type: ignore[misc]
         exchange: Any,
         after_hours: bool,
     ) -> pd.DataFrame | None:
-        """Return the last candles (None: all) that have closed at the clock's time."""
-        return self.lumibots_bars(asset, length, timestep, timeshift, quote, exchange, after_hours)
-
-    def lumibots_bars(self, *request: Any) -> pd.DataFrame | None:
-        """Return the candles that Lumibot finds; the arguments are those of `read_bars`."""
-        bars: pd.DataFrame | None = super()._pull_source_symbol_bars(*request)
+        """Return the last candles (None: all) that have closed at the clock's time; by default as Lumibot does."""
+        bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
+            asset, length, timestep, timeshift, quote, exchange, after_hours
+        )
         return bars
 
     def _pull_source_symbol_bars(

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 from lumibot.backtesting import CcxtBacktesting as LumibotCcxtBacktesting
 from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
-from lumibot.data_sources import CcxtBacktestingData as LumibotCcxtBacktestingData
 
+from lumibot_duckdb.lumibot_contract.ccxt_hooks import CcxtHooks
 from lumibot_duckdb.sources.ccxt.cache_emulation import StoredCandles, utc_index
 from lumibot_duckdb.sources.ccxt.client import SECONDS, check_exchange
 from lumibot_duckdb.sources.ccxt.price_rounding import COLUMNS, STORED
@@ -25,30 +25,7 @@ from lumibot_duckdb.windows.series_view import SECOND, Int64Array
 logger = logging.getLogger(__name__)
 
 
-class _Unconnected(LumibotCcxtBacktestingData):  # type: ignore[misc]
-    """Lumibot's source with a constructor that sends no request."""
-
-    def __init__(
-        self,
-        *args: Any,
-        auto_adjust: bool = False,
-        max_data_download_limit: int | None = None,
-        exchange_id: str = "binance",
-        **kwargs: Any,
-    ) -> None:
-        check_exchange(exchange_id)
-        super(LumibotCcxtBacktestingData, self).__init__(*args, **kwargs)
-        self.name = exchange_id
-        self.auto_adjust = auto_adjust
-        self._data_store: dict[str, Any] = {}
-        self._download_start_dt_prebuffer = 300
-        self.cache_db = self._stored_candles(exchange_id, max_data_download_limit)
-
-    def _stored_candles(self, exchange_id: str, limit: int | None) -> Any:
-        raise NotImplementedError
-
-
-class CcxtBacktestingData(EnhancedDataSourceBacktesting, _Unconnected, metaclass=StandIn):
+class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=StandIn):
     """Drop-in for Lumibot's class of this name: minutes, hours and days of any exchange that ccxt knows.
 
     Candles are downloaded when a strategy first needs them, stored, and never downloaded again. Prices and volumes are
@@ -77,10 +54,12 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, _Unconnected, metaclass
         self._touching = threading.RLock()  # Lumibot asks from several threads
         super().__init__(*args, **kwargs)
 
-    def _stored_candles(self, exchange_id: str, limit: int | None) -> StoredCandles:
+    def make_cache(self, exchange_id: str, download_limit: int | None) -> StoredCandles:
+        """Return the stored candles of an exchange. Raises `ProviderError` for one that ccxt does not know."""
+        check_exchange(exchange_id)
         return StoredCandles(
             exchange_id,
-            limit,
+            download_limit,
             lambda: self.storage,
             as_of=self.as_of,
             exact_prices=bool(self.settings.get("exact_prices")),
@@ -88,15 +67,15 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, _Unconnected, metaclass
 
     # -- requests --------------------------------------------------------------------------------------------
 
-    def _pull_source_symbol_bars(
+    def read_bars(
         self,
         asset: Any,
-        length: int | None = None,
-        timestep: str = "minute",
-        timeshift: Any = None,
-        quote: Any = None,
-        exchange: Any = None,
-        include_after_hours: bool = True,
+        length: int | None,
+        timestep: str,
+        timeshift: Any,
+        quote: Any,
+        exchange: Any,
+        after_hours: bool,
     ) -> pd.DataFrame | None:
         """Answer as Lumibot does: the last `length` candles (None: all) that have closed by now."""
         served = None if exchange is not None else self._serving.get((asset, quote, timestep))
@@ -106,10 +85,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, _Unconnected, metaclass
             if (asset, quote, timestep) in self._without:
                 logger.error("There are no candles of %s (%s) on %s.", asset, timestep, self.name)
                 return None
-            bars: pd.DataFrame | None = super()._pull_source_symbol_bars(
-                asset, length, timestep, timeshift, quote, exchange, include_after_hours
-            )
-            return bars
+            return super().read_bars(asset, length, timestep, timeshift, quote, exchange, after_hours)
         series, duration = served
         end = self.get_datetime()
         if timeshift:
@@ -137,12 +113,12 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, _Unconnected, metaclass
         if not isinstance(self.cache_db, StoredCandles):
             return None
         symbol = _symbol_of(asset, quote)
-        timeframe = self._parse_source_timestep(timestep, reverse=True)
+        timeframe = self.timeframe_of(timestep)
         name = f"{symbol}_{timeframe}"
         with self._touching:
-            if name not in self._data_store and (asset, quote, timestep) not in self._without:
+            if name not in self.loaded_frames and (asset, quote, timestep) not in self._without:
                 self._touch(name, symbol, timeframe)
-        series = self._data_store.get(name)
+        series = self.loaded_frames.get(name)
         if series is None:
             self._without.add((asset, quote, timestep))
         if not isinstance(series, FramedSeries):
@@ -152,14 +128,14 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, _Unconnected, metaclass
 
     def _touch(self, name: str, symbol: Any, timeframe: str) -> None:
         """Put the candles of the backtest, and of the time before it, where Lumibot has its frame."""
-        before = timedelta(seconds=SECONDS[timeframe] * self._download_start_dt_prebuffer)
-        start, end = (self._to_utc_timezone(moment) for moment in (self.datetime_start, self.datetime_end))
+        before = timedelta(seconds=SECONDS[timeframe] * self.candles_before_start)
+        start, end = (self.in_utc(moment) for moment in (self.datetime_start, self.datetime_end))
         found = self.cache_db.candles(symbol, timeframe, start - before, end)
         if found is None:
             return
         view, numbers = found
         shape = Shape(COLUMNS, STORED, numbers.bars_with_returns, look_back=1, index=_local_index)
-        self._data_store[name] = frame_of_bars(view, shape, self.budget)
+        self.loaded_frames[name] = frame_of_bars(view, shape, self.budget)
         # This read all candles once; DuckDB would keep them in memory while the file is open.
         self.storage.close()
 
