@@ -9,14 +9,6 @@ import pytest
 import lumibot_duckdb
 from tests.lumibot_contract.private_names import uses
 
-# Files that have not been moved onto the contract yet. Only ever shorten this list.
-_STILL_TO_MOVE = (
-    "sources/alpaca/loading.py",
-    "sources/alpaca/source.py",
-    "sources/alpaca/steps.py",
-    "sources/ccxt/source.py",
-    "sources/yahoo/source.py",
-)
 # Names of other libraries that Lumibot or pandas happen to have as well.
 _OF_OTHERS = {
     ("comparison/http_counter.py", "_request"),  # urllib3
@@ -29,8 +21,7 @@ _OF_OTHERS = {
 
 def test_private_names_are_used_in_the_contract_only() -> None:
     package = Path(lumibot_duckdb.__file__).parent
-    found = [use for use in uses(package) if (use.file, use.name) not in _OF_OTHERS]
-    assert not [str(use) for use in found if use.file not in _STILL_TO_MOVE]
+    assert not [str(use) for use in uses(package) if (use.file, use.name) not in _OF_OTHERS]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta, tzinfo
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,7 @@ from lumibot.entities import Asset, Bars
 
 
 class AlpacaHooks(LumibotAlpacaBacktesting):  # type: ignore[misc]
-    """A source that Lumibot calls under public names. Each has a method `lumibots_...` with what Lumibot would do."""
+    """A source that Lumibot calls under public names, which a subclass implements."""
 
     # -- settings --------------------------------------------------------------------------------------------
 
@@ -24,17 +25,21 @@ class AlpacaHooks(LumibotAlpacaBacktesting):  # type: ignore[misc]
         known: Mapping[str, Any] = self._alpaca_credentials
         return known
 
-    @property
-    def clock(self) -> datetime:
-        """The time of the backtest."""
-        now: datetime = self._datetime
-        return now
-
-    @property
-    def clock_timestep(self) -> str:
-        """The timestep of the backtest, "minute" or "day", which requests without one have."""
-        timestep: str = self._timestep
-        return timestep
+    # Every request reads these, so their getters are not Python functions.
+    clock = property(attrgetter("_datetime"), doc="The time of the backtest.")
+    clock_timestep = property(
+        attrgetter("_timestep"), doc='The timestep of the backtest, "minute" or "day", which is that of requests.'
+    )
+    only_closed_bars = property(
+        attrgetter("_remove_incomplete_current_bar"),
+        doc="Whether requests leave out the bar that the clock is in, unless they specify it.",
+    )
+    reaches_before_window = property(
+        attrgetter("_history_before_start"), doc="Whether requests get bars from before the window."
+    )
+    loaded_frames = property(
+        attrgetter("_data_store"), doc="The frame of each asset and timestep, by `frame_key`: a mapping."
+    )
 
     @property
     def data_start(self) -> datetime:
@@ -57,17 +62,8 @@ class AlpacaHooks(LumibotAlpacaBacktesting):  # type: ignore[misc]
     @property
     def is_adjusted(self) -> bool:
         """Whether prices are adjusted for dividends."""
-        return bool(self._auto_adjust)
-
-    @property
-    def only_closed_bars(self) -> bool:
-        """Whether requests leave out the bar that the clock is in, unless they say otherwise."""
-        return bool(self._remove_incomplete_current_bar)
-
-    @property
-    def reaches_before_window(self) -> bool:
-        """Whether requests get bars of before the window."""
-        return bool(self._history_before_start)
+        adjusted: bool = self._auto_adjust
+        return adjusted
 
     @property
     def usual_chain_days(self) -> int:
@@ -91,20 +87,12 @@ class AlpacaHooks(LumibotAlpacaBacktesting):  # type: ignore[misc]
 
     # -- Lumibot's rules -------------------------------------------------------------------------------------
 
-    @property
-    def loaded_frames(self) -> MutableMapping[str, Any]:
-        """The frame of each asset and timestep, by `frame_key`."""
-        frames: MutableMapping[str, Any] = self._data_store
-        return frames
-
     def base_and_quote(self, asset: Any, quote: Any) -> tuple[Asset, Asset]:
         """Return the asset and the quote of a request."""
         pair: tuple[Asset, Asset] = self._sanitize_base_and_quote_asset(asset, quote)
         return pair
 
-    def is_option(self, asset: Any) -> bool:
-        """Return whether an asset is an option."""
-        return bool(self._is_option(asset))
+    is_option = staticmethod(LumibotAlpacaBacktesting._is_option)  # returns whether an asset is an option
 
     def frame_key(self, *, base_asset: Asset, quote_asset: Asset, timestep: str, **window: Any) -> str:
         """Return the key of a frame; the other arguments are Lumibot's, by default those of the backtest."""
@@ -126,7 +114,7 @@ class AlpacaHooks(LumibotAlpacaBacktesting):  # type: ignore[misc]
         return bars
 
     def request_for(self, **wanted: Any) -> BaseBarsRequest:
-        """Return what Lumibot would ask Alpaca for; the arguments are those of its `_history_request`."""
+        """Return the request that Lumibot would send to Alpaca; the arguments are those of its `_history_request`."""
         _, request = self._history_request(**wanted)
         bars: BaseBarsRequest = request
         return bars
@@ -136,12 +124,8 @@ class AlpacaHooks(LumibotAlpacaBacktesting):  # type: ignore[misc]
         start: datetime = self._history_start_needed(now, length, timestep)
         return start
 
-    def remembered(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return what this source remembers under one of Lumibot's names, made at first."""
-        return self._state(f"_{name}", make)
-
     def load_option_frame(self, asset: Asset, quote: Asset, timestep: str) -> None:
-        """Have the frame of an option among the loaded ones, an empty one if it was not traded."""
+        """Load the frame of an option, an empty one if it was not traded."""
         self._get_option_bars_frame(asset, quote, timestep)
 
     def parsed_contract(self, contract: Any, root: str) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
-from alpaca.data.requests import BaseBarsRequest, CryptoBarsRequest, OptionBarsRequest
+from alpaca.data.requests import CryptoBarsRequest, OptionBarsRequest
 from lumibot.backtesting.alpaca_backtesting import AlpacaOptionHistoryUnavailable
 from lumibot.entities import Asset
 
+from lumibot_duckdb.lumibot_contract.alpaca_hooks import AlpacaHooks
 from lumibot_duckdb.sources.alpaca.actions import ADJUSTED, SOURCE, SPLIT_ADJUSTED
 from lumibot_duckdb.sources.alpaca.downloads import AlpacaDownloads
 from lumibot_duckdb.sources.alpaca.frames import Frame, FrameBuilder, RequestedBars, first_second, last_second
@@ -30,12 +31,14 @@ _OURS = (ProviderError, StorageError)
 class FrameLoader:
     """Loads each frame of a source when it is first needed, and extends it backwards. Safe for several threads."""
 
-    def __init__(self, source: Any, builder: FrameBuilder, downloads: AlpacaDownloads) -> None:
+    def __init__(self, source: AlpacaHooks, builder: FrameBuilder, downloads: AlpacaDownloads) -> None:
         self._source = source
         self._builder = builder
         self._downloads = downloads
         self._frames: dict[str, Frame] = {}
         self._keys: dict[tuple[Any, Any, str], str] = {}
+        self._attempts: set[tuple[str, int, str, date]] = set()
+        self._reached: dict[str, datetime] = {}
         self._loading = threading.RLock()  # Lumibot requests bars from several threads
 
     # -- requests --------------------------------------------------------------------------------------------
@@ -45,12 +48,10 @@ class FrameLoader:
         source = self._source
         try:
             key = self.key_of(asset, quote, timestep)
-            series = source._data_store.get(key)
-            if series is None or self._wants_refresh(key):
-                key = self.load(
-                    asset, quote, timestep, source._data_datetime_start, source._data_datetime_end, source._auto_adjust
-                )
-                series = source._data_store[key]
+            series = source.loaded_frames.get(key)
+            if series is None or source.wants_refresh(key):
+                key = self.load(asset, quote, timestep, source.data_start, source.data_end, source.is_adjusted)
+                series = source.loaded_frames[key]
         except _OURS:
             raise
         except Exception as error:
@@ -60,18 +61,18 @@ class FrameLoader:
     def option_frame_for(self, asset: Any, quote: Any, timestep: str) -> tuple[str, SeriesWithReturns]:
         """Return the frame of an option's trades, empty if there are none (which is logged once), and its key."""
         source = self._source
-        base, quote = source._sanitize_base_and_quote_asset(asset, quote)
+        base, quote = source.base_and_quote(asset, quote)
         key = self.key_of(base, quote, timestep)
-        if key not in source._data_store:
-            source._get_option_bars_frame(base, quote, timestep)
-        return key, source._data_store[key]
+        if key not in source.loaded_frames:
+            source.load_option_frame(base, quote, timestep)
+        return key, source.loaded_frames[key]
 
     def key_of(self, asset: Any, quote: Any, timestep: str) -> str:
         """Return Lumibot's key of the frame of the backtest's own window."""
         known = self._keys.get((asset, quote, timestep))
         if known is None:
-            base, quoted = self._source._sanitize_base_and_quote_asset(asset, quote)
-            known = self._source._get_asset_key(base_asset=base, quote_asset=quoted, timestep=timestep)
+            base, quoted = self._source.base_and_quote(asset, quote)
+            known = self._source.frame_key(base_asset=base, quote_asset=quoted, timestep=timestep)
             self._keys[asset, quote, timestep] = known
         return known
 
@@ -96,24 +97,24 @@ class FrameLoader:
         if asset is None:
             raise ValueError("there is no asset to get bars of")
         quote = source.LUMIBOT_DEFAULT_QUOTE_ASSET if quote is None else quote
-        asset, quote = source._sanitize_base_and_quote_asset(asset, quote)
-        timestep = source._timestep if timestep is None else timestep
+        asset, quote = source.base_and_quote(asset, quote)
+        timestep = source.clock_timestep if timestep is None else timestep
         key = self.key_of(asset, quote, timestep)
         with self._loading:
-            refreshes = self._wants_refresh(key)
-            if refreshes or key not in source._data_store:
+            refreshes = source.wants_refresh(key)
+            if refreshes or key not in source.loaded_frames:
                 frame = Frame(
                     asset,
                     quote,
                     timestep,
                     source.tzinfo if zone is None else zone,
-                    source._data_datetime_start if start is None else start,
-                    source._data_datetime_end if end is None else end,
-                    source._auto_adjust if adjusted is None else adjusted,
+                    source.data_start if start is None else start,
+                    source.data_end if end is None else end,
+                    source.is_adjusted if adjusted is None else adjusted,
                 )
                 self.load_frame(frame, source.market if market is None else market)
             if refreshes:
-                source._refreshed_keys[key] = True
+                source.note_refresh(key)
         return key
 
     def load_frame(self, frame: Frame, market: str) -> SeriesWithReturns:
@@ -125,7 +126,7 @@ class FrameLoader:
         """
         source = self._source
         with self._loading:
-            key = source._get_asset_key(
+            key = source.frame_key(
                 base_asset=frame.asset,
                 quote_asset=frame.quote,
                 timestep=frame.timestep,
@@ -147,7 +148,7 @@ class FrameLoader:
                     )
                 raise RuntimeError(f"No data fetched for {key}.")
             self._frames[key] = frame
-            made = source._data_store[key] = self._builder.build(frame, series, requested, frame.start)
+            made = source.loaded_frames[key] = self._builder.build(frame, series, requested, frame.start)
             return made
 
     # -- history before the window ---------------------------------------------------------------------------
@@ -160,21 +161,19 @@ class FrameLoader:
         Each request tries that once a day. A frame only ever grows backwards.
         """
         source = self._source
-        base, quote = source._sanitize_base_and_quote_asset(asset, quote)
+        base, quote = source.base_and_quote(asset, quote)
         key = self.key_of(base, quote, step.source)
         marker = (key, int(length), str(step.timestep), now.date())
-        attempts: set[Any] = source._state("_history_reach_attempts", set)
-        if marker in attempts:
+        if marker in self._attempts:
             return None
-        attempts.add(marker)
-        reached: dict[str, datetime] = source._state("_history_loaded_from", dict)
-        until = reached.get(key) or source._data_datetime_start
-        since: datetime = source._history_start_needed(now, length, step.timestep)
+        self._attempts.add(marker)
+        until = self._reached.get(key) or source.data_start
+        since = source.history_start(now, length, step.timestep)
         if since >= until:
             return None
         with self._loading:
             longer = self._extended(key, base, quote, step.source, since, until)
-        reached[key] = since
+        self._reached[key] = since
         return None if longer is None else (key, longer)
 
     def _extended(
@@ -186,11 +185,11 @@ class FrameLoader:
             quote,
             timestep,
             source.tzinfo,
-            source._data_datetime_start,
-            source._data_datetime_end,
-            source._auto_adjust,
+            source.data_start,
+            source.data_end,
+            source.is_adjusted,
         )
-        frame = replace(frame, adjusted=source._auto_adjust)
+        frame = replace(frame, adjusted=source.is_adjusted)
         before = replace(frame, start=since, end=until - timedelta(seconds=1))
         segment = self._requested(before, before.start, before.end, request_end=before.end)
         try:
@@ -202,20 +201,16 @@ class FrameLoader:
         if not self._downloads.has_bars(series, segment.within):
             return None
         longer = self._builder.build(frame, series, self._requested(frame, frame.start, frame.end), since)
-        if len(longer) == len(source._data_store[key]):
+        if len(longer) == len(source.loaded_frames[key]):
             return None
-        source._data_store[key] = longer
+        source.loaded_frames[key] = longer
         return longer
 
     # -- downloads -------------------------------------------------------------------------------------------
 
-    def _wants_refresh(self, key: str) -> bool:
-        return self._source._refresh_cache and key not in self._source._refreshed_keys
-
     def _requested(self, frame: Frame, start: datetime, end: datetime, **settings: Any) -> RequestedBars:
         """Return what Lumibot would request from Alpaca, which is never the latest sixteen minutes."""
-        request: BaseBarsRequest
-        _, request = self._source._history_request(
+        request = self._source.request_for(
             base_asset=frame.asset,
             quote_asset=frame.quote,
             timestep=frame.timestep,
@@ -243,15 +238,15 @@ class FrameLoader:
         `history` says that the frame is before the backtest's window.
         """
         source = self._source
-        size = source._get_alpaca_timeframe(frame.timestep)
+        size = source.alpacas_timeframe(frame.timestep)
         timeframe = canonical_timeframe(f"{size.amount}{size.unit.value}")
         adjustment = "" if requested.kind != "stock" else ADJUSTED if frame.adjusted else SPLIT_ADJUSTED
 
         def shown() -> list[TimeRange]:
             days = self._builder.trading_days(frame.start, frame.end) if history else None
-            return self._builder.shown_ranges(frame, days, option=source._is_option(frame.asset))
+            return self._builder.shown_ranges(frame, days, option=source.is_option(frame.asset))
 
-        refresh = self._wants_refresh(name) and source.as_of is None
+        refresh = source.wants_refresh(name) and source.as_of is None
         series = self._downloads.ensure(
             SeriesKey(asset_key((frame.asset, frame.quote)), SOURCE, timeframe, adjustment),
             frame.asset,
@@ -262,5 +257,5 @@ class FrameLoader:
             refresh=refresh,
         )
         if refresh:
-            source._refreshed_keys[name] = True
+            source.note_refresh(name)
         return series

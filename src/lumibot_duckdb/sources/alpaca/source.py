@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
-from lumibot.backtesting import AlpacaBacktesting as LumibotAlpacaBacktesting
 from lumibot.entities import Bars
 from lumibot.tools.helpers import get_decimals, quantize_to_num_decimals
 
+from lumibot_duckdb.lumibot_contract.alpaca_hooks import AlpacaHooks
 from lumibot_duckdb.sources.alpaca.chains import AlpacaListings, sides_of
 from lumibot_duckdb.sources.alpaca.client import AlpacaProvider
 from lumibot_duckdb.sources.alpaca.downloads import AlpacaDownloads
@@ -27,7 +27,7 @@ from lumibot_duckdb.windows.series_with_returns import SeriesWithReturns
 _Load: TypeAlias = Callable[[Any, Any, str], tuple[str, SeriesWithReturns]]
 
 
-class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting, metaclass=StandIn):  # type: ignore[misc]
+class AlpacaBacktesting(EnhancedDataSourceBacktesting, AlpacaHooks, metaclass=StandIn):
     """Drop-in for Lumibot's class of this name, for stocks, crypto and options, with all its settings.
 
     Bars are downloaded when a strategy first needs them, stored as Alpaca gives them, and never downloaded again; they
@@ -64,15 +64,15 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
             **kwargs,
         )
         self._alpaca: AlpacaProvider | None = None
-        builder = FrameBuilder(self.budget, self.market, self.tzinfo, self._trading_days)
+        builder = FrameBuilder(self.budget, self.market, self.tzinfo, self.trading_days)
         self._downloads = AlpacaDownloads(lambda: self.storage, lambda: self.provider, self.as_of)
         self._loader = FrameLoader(self, builder, self._downloads)
         self._steps = Steps(self, builder)
         self._listings = AlpacaListings(
             lambda: self.storage,
             lambda: self.provider if self.as_of is None else None,
-            self._parse_option_contract,
-            usual=self._option_chain_max_days,
+            self.parsed_contract,
+            usual=self.usual_chain_days,
             extra=int(self.OPTION_CHAIN_LISTING_EXTRA_DAYS),
         )
 
@@ -80,7 +80,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
     def provider(self) -> AlpacaProvider:
         """Alpaca, with the credentials of this backtest."""
         if self._alpaca is None:
-            known = self._alpaca_credentials
+            known = self.credentials
             self._alpaca = AlpacaProvider(
                 known["api_key"],
                 known["api_secret"],
@@ -94,41 +94,36 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
 
     def get_last_price(self, asset: Any, quote: Any = None, exchange: Any = None) -> Any:
         """Return the open of the bar that the clock is in; of an option, its last trade."""
-        base, quote = self._sanitize_base_and_quote_asset(asset, quote)
-        if self._is_option(base):
+        base, quote = self.base_and_quote(asset, quote)
+        if self.is_option(base):
             return super().get_last_price(asset, quote, exchange)
-        step = self._steps.of(self._timestep)
+        step = self._steps.of(self.clock_timestep)
         series = self._steps.resampled(*self._loader.frame_for(base, quote, step.source), step)
-        row = self._steps.newest_row(series, self._datetime, step, closed=False)
-        self._refuse_no_bar(row, self._datetime)
+        row = self._steps.newest_row(series, self.clock, step, closed=False)
+        self._refuse_no_bar(row, self.clock)
         price = series.value("open", row)
         return quantize_to_num_decimals(price, get_decimals(price))
 
-    def get_historical_prices(
+    def read_bars(
         self,
         asset: Any,
         length: int,
-        timestep: str | None = None,
-        timeshift: timedelta | None = None,
-        quote: Any = None,
-        exchange: Any = None,
-        include_after_hours: bool = True,
-        return_polars: bool = False,
-        remove_incomplete_current_bar: bool | None = None,
-        _extend_history: bool = True,
+        timestep: str | None,
+        timeshift: timedelta | None,
+        quote: Any,
+        *,
+        return_polars: bool,
+        remove_incomplete_current_bar: bool | None,
+        extend_history: bool,
     ) -> Bars | None:
         """Return the last bars at the clock's time, as Lumibot does, out of a window of the stored ones."""
         if length <= 0:
             raise ValueError("the number of bars must be positive")
-        closed = (
-            self._remove_incomplete_current_bar
-            if remove_incomplete_current_bar is None
-            else remove_incomplete_current_bar
-        )
-        step = self._steps.of(self._timestep if timestep is None else timestep)
+        closed = self.only_closed_bars if remove_incomplete_current_bar is None else remove_incomplete_current_bar
+        step = self._steps.of(self.clock_timestep if timestep is None else timestep)
         quote = self.LUMIBOT_DEFAULT_QUOTE_ASSET if quote is None else quote
-        if self._is_option(asset):
-            return self._get_option_historical_prices(
+        if self.is_option(asset):
+            return self.read_option_bars(
                 asset,
                 length,
                 timestep=step.timestep,
@@ -138,17 +133,18 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
                 quote=quote,
                 return_polars=return_polars,
                 remove_incomplete_current_bar=closed,
+                extend_history=True,
             )
-        load, extend = self._loader.frame_for, _extend_history and self._history_before_start
+        load, extend = self._loader.frame_for, extend_history and self.reaches_before_window
         series, row = self._history(load, asset, quote, step, timeshift, length, closed=closed, extend=extend)
         if length > len(series) and not extend:
             raise ValueError(f"{length} bars of {asset} were requested, but there are only {len(series)}")
         if row < 0 and closed:
             return None  # no bar has closed yet
-        self._refuse_no_bar(row, self._datetime - timeshift if timeshift else self._datetime)
+        self._refuse_no_bar(row, self.clock - timeshift if timeshift else self.clock)
         return self._bars(series, row, length, asset, quote, return_polars)
 
-    def _get_option_historical_prices(
+    def read_option_bars(
         self,
         asset: Any,
         length: int,
@@ -160,19 +156,19 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         quote: Any,
         return_polars: bool,
         remove_incomplete_current_bar: bool,
-        extend_history: bool = True,
+        extend_history: bool,
     ) -> Bars | None:
         """Return the last bars in which an option was traded; None if it was not."""
         # For a last price, Lumibot passes other bars to resample than it usually would.
         step = replace(self._steps.of(timestep), source=source_timestep, rule=resample_rule)
         load, closed = self._loader.option_frame_for, remove_incomplete_current_bar
-        extend = extend_history and self._history_before_start
+        extend = extend_history and self.reaches_before_window
         series, row = self._history(load, asset, quote, step, timeshift, length, closed=closed, extend=extend)
         return None if row < 0 else self._bars(series, row, length, asset, quote, return_polars)
 
     def get_historical_prices_between_dates(self, **request: Any) -> pd.DataFrame:
         """Return the whole frame of an asset, read for this call; the arguments are Lumibot's."""
-        found = self._data_store[self._loaded(**request)]
+        found = self.loaded_frames[self._loaded(**request)]
         return found.whole() if isinstance(found, SeriesWithReturns) else found
 
     def _history(
@@ -188,7 +184,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
         extend: bool,
     ) -> tuple[SeriesWithReturns, int]:
         """Return the bars that a request is answered from, and the row of the newest; -1 if there is none."""
-        now = self._datetime - timeshift if timeshift else self._datetime
+        now = self.clock - timeshift if timeshift else self.clock
         series = self._steps.resampled(*load(asset, quote, step.source), step)
         row = self._steps.newest_row(series, now, step, closed=closed)
         if extend and row + 1 < length:
@@ -228,7 +224,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
             base_asset, quote_asset, timestep, data_datetime_start, data_datetime_end, auto_adjust, tzinfo, market
         )
 
-    def _download_and_cache_ohlcv_data(self, **request: Any) -> pd.DataFrame:
+    def read_frame(self, **request: Any) -> pd.DataFrame:
         """Load a frame, downloading what the store lacks of it; the arguments are Lumibot's, all of them needed."""
         names = (
             *("base_asset", "quote_asset", "timestep", "tzinfo", "data_datetime_start", "data_datetime_end"),
@@ -239,21 +235,16 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, LumibotAlpacaBacktesting,
                 raise ValueError(f"{name} is missing")
         return self._loader.load_frame(Frame(*(request[name] for name in names)), request["market"]).whole()
 
-    def _load_ohlcv_into_data_store(self, key: str) -> bool:
-        """Find nothing in Lumibot's cache files; the store takes their place."""
-        return False
-
     # -- options ---------------------------------------------------------------------------------------------
 
     def get_chains(self, asset: Any, quote: Any = None) -> Any:
         """Return the option chain of a stock as of the backtest's day, by Lumibot's rules for its expirations."""
         symbol = str(getattr(asset, "symbol", asset) or "").upper()
         today = self.get_datetime().date()
-        hints = getattr(self, "_chain_constraints", None)
-        hints = hints if isinstance(hints, dict) else {}
-        first = max(today, self._as_date(hints.get("min_expiration_date")) or today)
-        last = self._as_date(hints.get("max_expiration_date")) or today + timedelta(days=self._option_chain_max_days)
-        chain = self._empty_chain(symbol)
+        earliest, latest = self.chain_bounds
+        first = max(today, earliest or today)
+        last = latest or today + timedelta(days=self.usual_chain_days)
+        chain = self.empty_chain(symbol)
         if first <= last:
             chain["Chains"] = sides_of(self._listings.of(symbol, first, last))
-        return self._copy_chain(chain)
+        return self.copied_chain(chain)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from lumibot_duckdb.lumibot_contract.alpaca_hooks import AlpacaHooks
 from lumibot_duckdb.sources.alpaca.frames import FrameBuilder
 from lumibot_duckdb.storage.times import epoch_nanoseconds
 from lumibot_duckdb.windows.series_with_returns import SeriesWithReturns
@@ -29,7 +30,7 @@ class Step:
 class Steps:
     """The timesteps that a backtest has requested, by the rules of its source."""
 
-    def __init__(self, source: Any, builder: FrameBuilder) -> None:
+    def __init__(self, source: AlpacaHooks, builder: FrameBuilder) -> None:
         self._source = source
         self._builder = builder
         self._steps: dict[str, Step] = {}
@@ -40,7 +41,7 @@ class Steps:
         """Return a timestep by its name in a request."""
         step = self._steps.get(timestep)
         if step is None:
-            source, rule = self._source._normalize_timestep_for_source(timestep)
+            source, rule = self._source.source_of_timestep(timestep)
             length, unit = self._source.convert_timestep_str_to_timedelta(timestep)
             step = self._steps[timestep] = Step(timestep, source, rule, length, unit == "day")
         return step
@@ -53,7 +54,7 @@ class Steps:
         if known is None or known[0] is not series:
             frame = series.whole() if isinstance(series, SeriesWithReturns) else series
             if step.rule is not None:
-                frame = self._source._resample_ohlcv_dataframe(frame, step.rule)
+                frame = self._source.aggregated(frame, step.rule)
             known = self._resampled[key, step.rule] = (series, self._builder.of_frame(frame))
         return known[1]
 
