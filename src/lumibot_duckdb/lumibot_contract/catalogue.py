@@ -20,7 +20,11 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "indicators": ("indicators",),
     "comparison": ("evidence",),
     "stored_provider": ("stored_provider",),
-    "migration": ("old_caches",),
+    "polygon_cache": ("old_caches:POLYGON",),
+    "yahoo_cache": ("old_caches:YAHOO",),
+    "alpaca_cache": ("old_caches:ALPACA",),
+    "shared_bar_cache": ("old_caches:SHARED_BARS",),
+    "ccxt_cache": ("old_caches:CCXT",),
 }
 
 _SELF_TESTS = {"benchmark": "yahoo", "custom": "own_bars"}
@@ -43,5 +47,6 @@ def self_test_of(part: str) -> str:
     return _SELF_TESTS.get(part, part)
 
 
-def _listed_in(module: str) -> Iterator[Requirement]:
-    yield from import_module(f"lumibot_duckdb.lumibot_contract.{module}").REQUIREMENTS
+def _listed_in(place: str) -> Iterator[Requirement]:
+    module, _, name = place.partition(":")
+    yield from getattr(import_module(f"lumibot_duckdb.lumibot_contract.{module}"), name or "REQUIREMENTS")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lumibot_duckdb.lumibot_contract.fallback import keeps_contract
 from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
 from lumibot_duckdb.storage.api import AssetKey
@@ -25,6 +26,7 @@ _NOT_REPLACED = {
     "yahoo_data_polars": "bars of an experiment of Lumibot's, which its Yahoo source does not use",
 }
 _UNKNOWN = "not a cache that this command knows"
+_UNFIT = "they cannot be read with the installed release of Lumibot"
 _NOT_OF_THE_SOURCE = "not named as files of this cache are"
 _STORE = "duckdb"
 _SOURCE_OF_FOLDER = {folder: spec.name for spec in SOURCES.values() for folder in spec.cache_folders}
@@ -48,7 +50,7 @@ class PlannedFiles:
 class LeftAlone:
     """Files in a folder of the cache that are not touched, and why; `examples` names some of them.
 
-    `unknown` says that the folder cannot be read, so that it may have files to import.
+    `unknown` says that the folder or the files cannot be read, so that there may be bars to import.
     """
 
     where: str
@@ -100,7 +102,7 @@ def plan_of(
         store: the store, whose own folder is left out.
         assets: what may be in files whose names do not say so; see `CacheReader`.
     """
-    kinds, claimed, others = [], set(), set()
+    kinds, unfit, claimed, others = [], [], set(), set()
     closed: list[OSError] = []
     for source, reader_class in _readers():
         reader = reader_class(folder, assets)
@@ -114,9 +116,11 @@ def plan_of(
             others |= theirs
             continue
         claimed |= theirs
-        if files:
+        if files and _fits(reader, files):
             kinds.append(PlannedFiles(reader, files, tuple(map(_size, files))))
-    left_alone = [*_left_alone(folder, claimed, others, store, closed)]
+        elif files:
+            unfit.append(_unfit(reader, files))
+    left_alone = [*unfit, *_left_alone(folder, claimed, others, store, closed)]
     left_alone += [found for error in closed if (found := _closed(error, folder, only)) is not None]
     return Plan(folder, tuple(kinds), tuple(dict.fromkeys(left_alone)))
 
@@ -126,6 +130,18 @@ def _readers() -> Iterator[tuple[str, type[CacheReader]]]:
     for name, spec in SOURCES.items():
         for reader_class in spec.load_cache_readers():
             yield name, reader_class
+
+
+def _fits(reader: CacheReader, files: Sequence[Path]) -> bool:
+    """Return whether a reader fits the installed Lumibot. If not, a warning names the files that it would read."""
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    first = files[0].relative_to(reader.folder).as_posix()
+    return keeps_contract(reader.contract, otherwise=f"{reader.name} are not imported: {first}{more}")
+
+
+def _unfit(reader: CacheReader, files: Sequence[Path]) -> LeftAlone:
+    where = ", ".join(sorted({f"{file.relative_to(reader.folder).parts[0]}/" for file in files}))
+    return replace(_as_left_alone(where, reader.folder, files, _UNFIT, named=True), unknown=True)
 
 
 def _left_alone(

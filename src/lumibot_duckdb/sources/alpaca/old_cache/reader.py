@@ -16,6 +16,7 @@ class AlpacaReader(CacheReader):
     """Reads the CSV files of bars."""
 
     name: ClassVar[str] = "Alpaca bars"
+    contract: ClassVar[str] = "alpaca_cache"
 
     def files(self) -> Sequence[Path]:
         """Return all files, the newest first: where adjusted prices have changed since, the later ones are right."""
@@ -33,6 +34,7 @@ class AlpacaChainReader(CacheReader):
     """Reads the option chains, each of one day of a backtest."""
 
     name: ClassVar[str] = "Alpaca option chains"
+    contract: ClassVar[str] = "alpaca_cache"
 
     def files(self) -> Sequence[Path]:
         """Return all chains, the newest first."""

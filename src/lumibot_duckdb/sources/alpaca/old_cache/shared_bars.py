@@ -20,6 +20,7 @@ class SharedBarReader(CacheReader):
     """Reads the bars that Lumibot shares between its sources. `assets` are looked for besides those of CSV files."""
 
     name: ClassVar[str] = "Alpaca shared bars"
+    contract: ClassVar[str] = "shared_bar_cache"
 
     def __init__(self, folder: Path, assets: Iterable[AssetKey] = ()) -> None:
         super().__init__(folder, assets)

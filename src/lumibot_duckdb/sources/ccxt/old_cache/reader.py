@@ -16,6 +16,7 @@ class CcxtReader(CacheReader):
     """Reads Lumibot's files of candles."""
 
     name: ClassVar[str] = "CCXT candles"
+    contract: ClassVar[str] = "ccxt_cache"
 
     def files(self) -> Sequence[Path]:
         """Return the files of all exchanges."""

@@ -47,6 +47,7 @@ class PolygonBarsReader(CacheReader):
     """Reads `polygon/*.parquet`, and the `.feather` of Lumibot before release 4.0."""
 
     name: ClassVar[str] = "Polygon bars"
+    contract: ClassVar[str] = "polygon_cache"
 
     def __init__(self, folder: Path, assets: Iterable[AssetKey] = ()) -> None:
         super().__init__(folder, assets)

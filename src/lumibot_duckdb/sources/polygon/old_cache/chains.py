@@ -21,6 +21,7 @@ class PolygonChainsReader(CacheReader):
     """Reads `polygon/option_chains/`, those with a bound of days (`_max30d`) included."""
 
     name: ClassVar[str] = "Polygon option chains"
+    contract: ClassVar[str] = "polygon_cache"
 
     def files(self) -> Sequence[Path]:
         """Return the files of chains."""

@@ -17,6 +17,9 @@ class CacheReader(ABC):
     name: ClassVar[str]
     """What the files are, for a person: "Polygon bars"."""
 
+    contract: ClassVar[str]
+    """The part of `lumibot_contract` that lists what reading the files relies on: "polygon_cache"."""
+
     def __init__(self, folder: Path, assets: Iterable[AssetKey] = ()) -> None:
         self.folder = folder
         """Lumibot's cache folder, which holds `polygon/`, `yahoo/`, ..."""

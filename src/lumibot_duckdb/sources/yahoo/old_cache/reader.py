@@ -19,6 +19,7 @@ class YahooReader(CacheReader):
     """Reads Lumibot's Yahoo pickles. None is ever unpickled: see `restricted_pickle`."""
 
     name: ClassVar[str] = "Yahoo bars"
+    contract: ClassVar[str] = "yahoo_cache"
 
     def files(self) -> Sequence[Path]:
         """Return all pickles except the `_info` files of symbols that have bars; the newest of a symbol come first."""
