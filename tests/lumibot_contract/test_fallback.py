@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lumibot_duckdb import activate, deactivate
+from lumibot_duckdb import DuckDBDataStorage, activate, deactivate
 from lumibot_duckdb.lumibot_contract import check, fallback
-from lumibot_duckdb.lumibot_contract.fallback import LumibotContractError, class_or_lumibots, keeps_contract, require
+from lumibot_duckdb.lumibot_contract.fallback import (
+    LumibotContractError,
+    class_or_lumibots,
+    keeps_contract,
+    load_or_explain,
+    require,
+)
 from tests.lumibot_contract.conftest import ChangedLumibot
 
 _YAHOO = "lumibot.data_sources.yahoo_data"
@@ -75,14 +82,20 @@ def test_strict_must_be_understood(changed_lumibot: ChangedLumibot, monkeypatch:
         _chosen()
 
 
+@pytest.mark.parametrize("kind", [ImportError, AttributeError, TypeError])
 def test_a_module_of_ours_that_cannot_be_imported(
-    changed_lumibot: ChangedLumibot, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    changed_lumibot: ChangedLumibot,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[Exception],
 ) -> None:
     def ours() -> Any:
-        raise ImportError("cannot import name 'Bars' from 'lumibot.entities'")
+        raise kind("cannot import name 'Bars' from 'lumibot.entities'")
 
     assert class_or_lumibots("yahoo", ours, lambda: _Lumibots) is _Lumibots
     assert "cannot import name 'Bars'" in caplog.text
+    with pytest.raises(LumibotContractError, match=r"\(yahoo\) does not fit Lumibot .*cannot import name 'Bars'"):
+        load_or_explain("yahoo", ours)
     monkeypatch.setenv(fallback.STRICT, "true")
     with pytest.raises(LumibotContractError):
         class_or_lumibots("yahoo", ours, lambda: _Lumibots)
@@ -132,6 +145,33 @@ def test_the_lifecycle_is_not_followed(changed_lumibot: ChangedLumibot, caplog: 
     follow_strategies(Base)
     assert not hasattr(Base, "run_backtest")
     assert "named after their script" in caplog.text
+
+
+def test_each_consequence_is_logged_once(changed_lumibot: ChangedLumibot, caplog: pytest.LogCaptureFixture) -> None:
+    changed_lumibot.replace("lumibot.tools.shared_bar_cache", "def validate_rows(", "def valid(")
+    for consequence in ("a.parquet is not imported", "b.parquet is not imported", "a.parquet is not imported"):
+        assert not keeps_contract("shared_bar_cache", otherwise=consequence)
+    assert ["a.parquet" in each.getMessage() for each in caplog.records] == [True, False]
+    assert keeps_contract("alpaca_cache", otherwise="nothing is imported")
+
+
+def test_the_store_does_not_answer_a_client_that_it_does_not_know(
+    changed_lumibot: ChangedLumibot, tmp_path: Path
+) -> None:
+    from lumibot_duckdb.comparison.stored_provider import served_from
+
+    changed_lumibot.replace("lumibot.tools.ccxt_data_store", "def _get_barset_from_api(", "def _get_candles(")
+    served = served_from(DuckDBDataStorage(tmp_path / "store.duckdb"))
+    with pytest.raises(LumibotContractError, match="_get_barset_from_api was removed"), served:
+        pass
+
+
+def test_a_source_that_lumibot_has_no_class_for_is_an_error(changed_lumibot: ChangedLumibot) -> None:
+    from lumibot_duckdb.backtesting import ProviderDataBacktesting
+
+    changed_lumibot.replace("lumibot.data_sources.pandas_data", "def clean_trading_times(", "def cleaned_times(")
+    with pytest.raises(LumibotContractError, match="clean_trading_times was removed"):
+        ProviderDataBacktesting.using(provider=None)
 
 
 def test_a_part_that_cannot_do_without(changed_lumibot: ChangedLumibot) -> None:

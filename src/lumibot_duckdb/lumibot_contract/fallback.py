@@ -21,8 +21,11 @@ STRICT = "LUMIBOT_DUCKDB_STRICT"
 logger = logging.getLogger(__name__)  # not below Lumibot's own logger, which quiet backtests silence
 
 _SHOWN = 3
-_warned: set[str] = set()
+_CAUSED_BY_LUMIBOT = (ImportError, AttributeError, TypeError)
+"""What importing a module of ours raises if Lumibot lacks a name, or a class of Lumibot's has become something else."""
+_warned: set[tuple[str, str]] = set()
 _Class = TypeVar("_Class")
+_Loaded = TypeVar("_Loaded")
 
 
 class LumibotContractError(RuntimeError):
@@ -41,7 +44,7 @@ class LumibotContractError(RuntimeError):
 
 
 def keeps_contract(part: str, *, otherwise: str) -> bool:
-    """Return whether the installed Lumibot has all that a part relies on. If not, warn once in this process.
+    """Return whether the installed Lumibot has all that a part relies on. If not, each consequence is logged once.
 
     Parameters:
         part: the source ("polygon") or other part ("activation").
@@ -62,11 +65,22 @@ def require(part: str) -> None:
         raise LumibotContractError(part, _sentences(found), _remedy(found))
 
 
+def load_or_explain(part: str, load: Callable[[], _Loaded]) -> _Loaded:
+    """Return what `load` imports; for code that Lumibot has no counterpart of.
+
+    Raises:
+        LumibotContractError: the import failed, as it does on a release of Lumibot that lacks a name.
+    """
+    try:
+        return load()
+    except _CAUSED_BY_LUMIBOT as error:
+        raise LumibotContractError(part, (_sentence(error),), _INSTALL) from error
+
+
 def class_or_lumibots(part: str, ours: Callable[[], _Class], lumibots: Callable[[], _Class]) -> _Class:
     """Return our class of a source, imported by `ours`, or Lumibot's if the installed Lumibot breaks the contract.
 
-    A change that no requirement foresaw shows when our module is imported, so an ImportError or AttributeError of
-    `ours` counts as a breach.
+    A change that no requirement foresaw shows when our module is imported, so errors of the import count as breaches.
 
     Raises:
         LumibotContractError: `LUMIBOT_DUCKDB_STRICT` is true and something changed.
@@ -76,9 +90,9 @@ def class_or_lumibots(part: str, ours: Callable[[], _Class], lumibots: Callable[
         return lumibots()
     try:
         return ours()
-    except (ImportError, AttributeError) as error:
+    except _CAUSED_BY_LUMIBOT as error:
         theirs = lumibots()  # if that cannot be imported either, its error is the one to see
-        _report(part, (f"{type(error).__name__}: {error}",), otherwise, _INSTALL, error)
+        _report(part, (_sentence(error),), otherwise, _INSTALL, error)
         return theirs
 
 
@@ -97,8 +111,8 @@ _SELF_TEST = "`lumibot-duckdb doctor` tests whether the new code gives the same 
 def _report(part: str, changes: tuple[str, ...], otherwise: str, remedy: str, cause: Exception | None = None) -> None:
     if is_strict():
         raise LumibotContractError(part, changes, remedy) from cause
-    if part not in _warned:
-        _warned.add(part)
+    if (part, otherwise) not in _warned:
+        _warned.add((part, otherwise))
         logger.warning("%s So %s. %s", _changed(part, changes), otherwise, remedy)
 
 
@@ -108,6 +122,10 @@ def _changed(part: str, changes: tuple[str, ...]) -> str:
         f"lumibot-duckdb ({part}) does not fit Lumibot {installed_release()} (supported: {known_releases()}): "
         f"{'; '.join(changes[:_SHOWN])}{more}."
     )
+
+
+def _sentence(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _sentences(found: tuple[Breach, ...]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from importlib import import_module
 
+from lumibot_duckdb.lumibot_contract.fallback import load_or_explain, require
 from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers, Unanswered
 from lumibot_duckdb.storage.api import DataStorageInterface
@@ -51,13 +52,19 @@ def unanswered() -> list[str]:
 
 @contextmanager
 def served_from(storage: DataStorageInterface, *, as_of: datetime | None = None) -> Iterator[Unanswered]:
-    """Do as `serve_from_store` until the context ends; yield the notes of what could not be answered."""
+    """Do as `serve_from_store` until the context ends; yield the notes of what could not be answered.
+
+    Raises:
+        LumibotContractError: the installed Lumibot requests data in another way than the stand-ins expect.
+    """
+    require("stored_provider")
     # Late: the clients are slow to import, and Lumibot must have read the environment before it is changed.
     from lumibot_duckdb.comparison.stored_provider.conditions import conditions_of_a_stored_provider
 
     notes = Unanswered()
     answers = StoredAnswers(storage, as_of or datetime.now(timezone.utc), notes)
-    stand_ins = [import_module(spec.stand_in) for spec in SOURCES.values() if spec.stand_in is not None]
+    modules = [spec.stand_in for spec in SOURCES.values() if spec.stand_in is not None]
+    stand_ins = load_or_explain("stored_provider", lambda: [import_module(each) for each in modules])
     with ExitStack() as standing_in:
         standing_in.enter_context(conditions_of_a_stored_provider(answers.as_of))
         for stand_in in stand_ins:

@@ -17,6 +17,7 @@ import pandas as pd
 from lumibot.entities import Asset
 from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
+from lumibot_duckdb.lumibot_contract.fallback import require
 from lumibot_duckdb.lumibot_contract.own_bars_hooks import OwnBarsHooks
 from lumibot_duckdb.sources.custom.downloads import download
 from lumibot_duckdb.sources.provider import BarProvider
@@ -81,9 +82,11 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
             max_memory: how many bytes of bars the backtest may hold.
 
         Raises:
+            LumibotContractError: the installed Lumibot does not fit, and it has no class to fall back to.
             TypeError: the provider is not a `BarProvider`.
             ValueError: `source` is not one short word.
         """
+        require("custom")
         if not isinstance(provider, BarProvider):
             raise TypeError(f"provider must be a BarProvider object, not {provider!r}: subclass BarProvider")
         unknown = [each for each in provider.timeframes if each not in _FINER]
