@@ -205,11 +205,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         parameters=("timestep",),
     ),
     Requirement(
-        "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._state",
-        "called: what a source remembers",
-        parameters=("name", "factory"),
-    ),
-    Requirement(
         "lumibot.backtesting.alpaca_backtesting:AlpacaBacktesting._parse_option_contract",
         "called: the contracts of a chain",
         parameters=("contract", "root"),
