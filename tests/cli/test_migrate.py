@@ -150,7 +150,7 @@ def test_what_is_wrong_is_named_and_the_code_says_so(command: Command, cache: Pa
         (cache / "polygon" / f"stock_BAD{number:02}_USD_minute.parquet").write_bytes(whole[:1000])
     ended = command("migrate", "--from", cache)
     assert ended.code == 1
-    assert "  polygon/stock_BAD19_USD_minute.parquet: it is damaged or cut short: " in ended.out
+    assert "  polygon/stock_BAD19_USD_minute.parquet: it is damaged or truncated: " in ended.out
     assert "BAD20" not in ended.out
     assert "  and 5 more (--all lists them)\n" in ended.out
     assert "4 files migrated, 25 not: " in ended.out

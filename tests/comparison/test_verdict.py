@@ -14,14 +14,14 @@ from comparison.test_differences import EVENT, Recorded, asked, bars, price
 from lumibot_duckdb.cli.compare import _show, _show_failure
 from lumibot_duckdb.comparison import comparison as trial
 from lumibot_duckdb.comparison import summary
-from lumibot_duckdb.comparison.comparison import Result, ScriptFailedError, Unsteady, compare_script
+from lumibot_duckdb.comparison.comparison import Result, ScriptFailedError, Unrepeatable, compare_script
 from lumibot_duckdb.comparison.differences import Run, compare_runs
 from lumibot_duckdb.comparison.notes import (
-    OF_CACHES,
+    CACHES_DIFFER,
+    explain_difference,
+    note_on_changed_files,
+    note_on_unrepeatable,
     notes_on_comparison,
-    run_to_run,
-    said_of_a_difference,
-    said_of_files,
 )
 from lumibot_duckdb.comparison.page import report_page
 from lumibot_duckdb.comparison.runner import RunError, Script
@@ -122,7 +122,7 @@ def test_one_of_two_backtests_that_the_script_did_not_wait_for(tmp_path: Path) -
 
 
 def test_backtests_in_other_processes_are_named(theirs: Run, ours: Run) -> None:
-    both = (Run(replace(run.outcome, elsewhere=["Child 1", "Child 2"]), run.folder) for run in (theirs, ours))
+    both = (Run(replace(run.outcome, forked=["Child 1", "Child 2"]), run.folder) for run in (theirs, ours))
     (note,) = summary.uncovered_notes(result(*both))
     assert note.startswith("Not compared, since they ran in processes that the script started: Child 1, Child 2. ")
 
@@ -150,8 +150,8 @@ def test_no_control_character_of_a_script_reaches_the_terminal(
     theirs: Run, ours: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed = result(theirs, changed(ours, name=CONTROL, failure=f"KeyError: {CONTROL}"))
-    unsteady = [Unsteady("duckdb", 2, difference) for difference in failed.comparison.differences]
-    _show(replace(failed, notes=[CONTROL], unsteady=unsteady), repeat=2)
+    unrepeatable = [Unrepeatable("duckdb", 2, difference) for difference in failed.comparison.differences]
+    _show(replace(failed, notes=[CONTROL], unrepeatable=unrepeatable), repeat=2)
     _show_failure(ScriptFailedError([RunError("duckdb", "", [CONTROL])]))
     shown = capsys.readouterr().out
     assert shown.count("\\x1b[31m\\x07") >= 5
@@ -169,32 +169,32 @@ SMALLER = [{**EVENT, "filled_quantity": "3"}]
 
 def said(folder: Path, *recorded: Recorded, left: str = "") -> str:
     runs = [each.run(folder / str(number)) for number, each in enumerate(recorded)]
-    return said_of_a_difference(*runs, left=left)
+    return explain_difference(*runs, left=left)
 
 
 def test_a_script_that_differs_from_run_to_run(tmp_path: Path) -> None:
     runs = (Recorded(events=each) for each in (STEADY, LARGER, SMALLER))
     shown = f"{EVENT['time']}, SPY, number 1: buy fill, filled_quantity was 5 and became 7."
-    assert said(tmp_path, *runs) == f"{run_to_run('')} Two runs on Lumibot's storage: {shown}"
+    assert said(tmp_path, *runs) == f"{note_on_unrepeatable('')} Two runs on Lumibot's storage: {shown}"
 
 
 def test_a_script_that_goes_by_a_file_that_it_left(tmp_path: Path) -> None:
     """The first run asked; all later ones found the file, on whatever storage."""
     asks, does_not = Recorded([asked(bars()), price(470.5)]), Recorded([asked(bars())])
     assert said(tmp_path, asks, does_not, does_not, left="memo.pkl") == (
-        f"{said_of_files('memo.pkl')} Otherwise: {OF_CACHES}"
+        f"{note_on_changed_files('memo.pkl')} Otherwise: {CACHES_DIFFER}"
     )
-    assert said(tmp_path, asks, does_not, does_not) == OF_CACHES
+    assert said(tmp_path, asks, does_not, does_not) == CACHES_DIFFER
 
 
 def test_a_script_that_goes_by_a_file_that_it_changes_each_time(tmp_path: Path) -> None:
     runs = (Recorded(events=each) for each in (STEADY, LARGER, SMALLER))
-    assert said(tmp_path, *runs, left="memo.pkl").startswith(run_to_run("memo.pkl"))
-    assert said_of_files("memo.pkl") in run_to_run("memo.pkl")
+    assert said(tmp_path, *runs, left="memo.pkl").startswith(note_on_unrepeatable("memo.pkl"))
+    assert note_on_changed_files("memo.pkl") in note_on_unrepeatable("memo.pkl")
 
 
 def test_a_file_that_was_left_is_not_put_down_for_another_price(tmp_path: Path) -> None:
-    assert said(tmp_path, Recorded(OTHER_PRICE), Recorded(), Recorded(), left="memo.pkl") == OF_CACHES
+    assert said(tmp_path, Recorded(OTHER_PRICE), Recorded(), Recorded(), left="memo.pkl") == CACHES_DIFFER
 
 
 def test_a_difference_of_storages(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_difference_that_may_be_of_both(tmp_path: Path) -> None:
 @pytest.mark.parametrize("column", ["price", "time"])
 def test_another_fill_is_not_put_down_to_the_script(column: str, tmp_path: Path) -> None:
     runs = (Recorded(events=[{**EVENT, column: each}]) for each in ("2024-01-03", "2024-01-04", "2024-01-05"))
-    assert run_to_run("") not in said(tmp_path, *runs)
+    assert note_on_unrepeatable("") not in said(tmp_path, *runs)
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ def test_files_that_a_script_left_are_named(
     script = replace(asks_unless_it_finds, stored_as_of=stored_as_of)
     found = compare_script(script, tmp_path / "runs", lambda what: nullcontext(), repeat=repeat)
     assert not found.identical
-    assert [note for note in found.notes if said_of_files("memo.pkl") in note]
+    assert [note for note in found.notes if note_on_changed_files("memo.pkl") in note]
 
 
 def test_files_that_a_script_left_are_named_when_it_fails_on_them(
@@ -260,7 +260,7 @@ def test_files_that_a_script_left_are_named_when_it_fails_on_them(
     monkeypatch.setattr(trial, "run_side", fails_if_it_finds)
     with pytest.raises(ScriptFailedError) as failed:
         compare_script(asks_unless_it_finds, tmp_path / "runs", lambda what: nullcontext())
-    assert failed.value.notes == [said_of_files("memo.pkl")]
+    assert failed.value.notes == [note_on_changed_files("memo.pkl")]
 
 
 # -- backtests of two runs are paired ---------------------------------------------------------------------------------
@@ -299,4 +299,4 @@ def test_a_name_with_the_time_is_the_only_difference(tmp_path: Path) -> None:
     found = compare_runs(*runs)
     (difference,) = found.differences
     assert (difference.kind, difference.left, difference.right) == ("backtests", "Mine 10:01", "Mine 10:02")
-    assert found.by_the_script
+    assert found.caused_by_script

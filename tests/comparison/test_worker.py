@@ -137,7 +137,7 @@ RUNS_IT = f"""\
 import os, sys
 from lumibot_duckdb.comparison.process import run_as_group
 command = [sys.executable, "-c", {IGNORES_CTRL_C!r}]
-run_as_group(command, environment=os.environ, output=sys.stdout, pipe=0, patience=0.2)
+run_as_group(command, environment=os.environ, output=sys.stdout, pipe=0, grace_seconds=0.2)
 """
 
 

@@ -1,4 +1,4 @@
-"""`lumibot-duckdb demo`: the same backtests on Lumibot's storage and on the store, compared."""
+"""`lumibot-duckdb demo`: runs two backtests on Lumibot's storage and on the store, and compares them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from lumibot_duckdb.cli.numbers import positive_number, whole_number
 _DESCRIPTION = """\
 Run two backtests with Lumibot and with lumibot-duckdb, and compare every fill and every portfolio value.
 
-The first backtest trades on real daily prices, the second on minute bars of a size at which memory and time matter.
-Each run has a process of its own. The demo needs no network and no account, and works in a temporary folder that it
-removes.
+The first backtest trades on real daily prices, the second on enough minute bars that memory and time matter. Each run
+is a separate process. The demo needs no network and no account, and works in a temporary folder that it removes.
 """
 _EXAMPLES = """\
 examples:

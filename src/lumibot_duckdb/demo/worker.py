@@ -16,6 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from lumibot_duckdb.comparison.headless import UNATTENDED
 from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.lumibot_contract.strategy_access import trade_events
 
@@ -62,21 +63,6 @@ class Outcome:
 _IMPORTS = {
     "lumibot": ("lumibot.backtesting.pandas_backtesting", "lumibot.entities", "pyarrow.parquet"),
     "duckdb": ("lumibot_duckdb.sources.own_bars.source", "lumibot_duckdb.storage.duckdb_storage", "lumibot.entities"),
-}
-
-# Settings of `run_backtest` for a run that nobody watches and that asks nothing of the network.
-UNATTENDED: dict[str, Any] = {
-    "budget": 100_000,
-    "benchmark_asset": None,
-    "risk_free_rate": 0.0,
-    "analyze_backtest": False,
-    "show_plot": False,
-    "show_tearsheet": False,
-    "save_tearsheet": False,
-    "show_indicators": False,
-    "save_stats_file": False,
-    "show_progress_bar": False,
-    "quiet_logs": True,
 }
 
 

@@ -186,7 +186,7 @@ class _StoredPolygon:
     def _tickers_of(self, asset: AssetKey) -> list[str | None]:
         """Return what Polygon's ticker of an option was when it was asked for; None: there was no such contract."""
         keys = [SeriesKey(asset, SOURCE, timespan, SPLIT_ADJUSTED) for timespan in _TIMESPANS]
-        for pin in (self._answers.pin(alike) for key in keys for alike in self._answers.alike(key)):
+        for pin in (self._answers.pin(alike) for key in keys for alike in self._answers.with_any_quote(key)):
             if pin is not None:
                 asked = self._storage.ingests(pin) or self._storage.empty_answers(pin)
                 if tickers := [ingest.metadata[TICKER] for ingest in asked if TICKER in ingest.metadata]:

@@ -24,7 +24,7 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting):
         read_indicators_from_windows()
 
     def windowed(self, pin: SeriesPin, asset: Asset, quote: Asset | None, timestep: str) -> WindowedData:
-        """Return a pinned series as Lumibot's `Data`, its windows under this source's budget."""
+        """Return a pinned series as Lumibot's `Data`, whose windows count towards this source's memory budget."""
         view = view_of(self.storage, pin, timestep)
         return WindowedData(asset, view, timestep=timestep, quote=quote, budget=self.budget)
 
@@ -40,7 +40,7 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting):
         exchange: Any = None,
         include_after_hours: bool = True,
     ) -> pd.DataFrame | None:
-        """Answer as Lumibot does, with the returns included that `Bars` would otherwise compute on every call."""
+        """Answer like Lumibot, and add the returns, which `Bars` would otherwise compute on every call."""
         step = timestep or self.MIN_TIMESTEP  # type: ignore[attr-defined]
         data = self._serving.get((asset, quote, step)) or self._served_by(asset, quote, step)
         if exchange is not None or data is None:
@@ -52,7 +52,7 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting):
             return self._bars_by_lumibot(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
 
     def _bars_by_lumibot(self, *request: Any) -> pd.DataFrame | None:
-        """Answer by Lumibot's own code."""
+        """Let Lumibot's own code answer."""
         bars: pd.DataFrame | None = super()._pull_source_symbol_bars(*request)  # type: ignore[misc]
         return bars
 
@@ -70,7 +70,7 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting):
         self._serving.clear()
         calendar = super().load_data()  # type: ignore[misc]
         if self._storage is not None:
-            # This read the times of all bars once; DuckDB would keep them in memory while the file is open.
+            # This has read the times of all bars, which DuckDB would keep in memory while the file is open.
             self._storage.close()
         return calendar
 

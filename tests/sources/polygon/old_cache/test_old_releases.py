@@ -41,7 +41,7 @@ def assert_bars(cache: Cache, key: SeriesKey, sent: pd.DataFrame, *, whole: bool
 def test_bars_are_those_that_were_sent(cache: Cache, release: str) -> None:
     outcomes = cache.of_release(release).migrate()
     stock = next(outcome for name, outcome in outcomes.items() if name.startswith("stock"))
-    assert (stock.ending, stock.rows, stock.new) == (Ending.BROUGHT_IN, 80, 80)
+    assert (stock.ending, stock.rows, stock.new) == (Ending.MIGRATED, 80, 80)
     assert_bars(cache, STOCK, old_market.stock())
     assert cache.storage.verify().findings == []
 
@@ -70,7 +70,7 @@ def test_crypto_without_its_quote_is_left_alone_and_with_it_brought_in(cache: Ca
     older = Cache(cache.home / "older").of_release("3.0.6").migrate()["crypto_BTC_hour.feather"]
     assert older.ending is Ending.LEFT_ALONE
     assert "does not say which currency" in older.reason
-    assert cache.of_release("3.18.2").migrate()["crypto_BTC_USD_hour.feather"].ending is Ending.BROUGHT_IN
+    assert cache.of_release("3.18.2").migrate()["crypto_BTC_USD_hour.feather"].ending is Ending.MIGRATED
     assert_bars(cache, COIN, old_market.coin(), whole=False)
 
 
