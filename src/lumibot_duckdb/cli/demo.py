@@ -44,19 +44,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from lumibot_duckdb.demo.comparison import TrialError
+    from lumibot_duckdb.demo.comparison import BacktestFailedError
     from lumibot_duckdb.demo.tour import QUICK, STANDARD, missing_extra, run_tour
 
     if arguments.store is not None:
         raise CommandError("the demo creates its own stores and takes no --store; --keep FOLDER keeps them")
-    to_do = missing_extra()
-    if to_do is not None:
-        raise CommandError(to_do)
+    instructions = missing_extra()
+    if instructions is not None:
+        raise CommandError(instructions)
     if arguments.keep is not None and arguments.keep.exists():
         raise CommandError(f"{arguments.keep} exists already; name a new folder")
     size = QUICK if arguments.quick else STANDARD
     given = {name: getattr(arguments, name) for name in ("symbols", "years") if getattr(arguments, name) is not None}
     try:
         return 0 if run_tour(replace(size, **given), arguments.keep) else 1
-    except TrialError as error:
+    except BacktestFailedError as error:
         raise CommandError(str(error), exit_code=1) from None

@@ -1,4 +1,4 @@
-"""Dividends and splits in Yahoo's daily bars, and what a split does to stored intraday bars."""
+"""Dividends and splits in Yahoo's daily bars, and the rescaling of stored intraday bars after a split."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class YahooActions:
 
 
 def rescaled(bars: pd.DataFrame, ratio: float) -> pd.DataFrame:
-    """Return bars from before a split in units of after it: `ratio` new shares for each old one."""
+    """Return bars from before a split adjusted for it, with `ratio` new shares for each old one."""
     after: pd.DataFrame = bars.copy()
     for name in _IN_CURRENCY:
         if name in after:

@@ -1,4 +1,4 @@
-"""Option chains out of Lumibot's Polygon cache."""
+"""Option chains from Lumibot's Polygon cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lumibot_duckdb.storage.api import DataStorageInterface
 
 
 class PolygonChainsReader(CacheReader):
-    """Reads `polygon/option_chains/`, those with a bound of days (`_max30d`) included."""
+    """Reads `polygon/option_chains/`, including chains with a limit in days (`_max30d`)."""
 
     name: ClassVar[str] = "Polygon option chains"
 
@@ -40,26 +40,26 @@ class CachedChain(CacheContent):
 
     @property
     def label(self) -> str:
-        """Whose chain, and as of when."""
+        """The stock and the date."""
         return f"option chain of {self.name.underlying.symbol} as of {self.name.as_of}"
 
     @property
     def rows(self) -> int:
-        """How many contracts it has."""
+        """The number of contracts."""
         return sum(len(strikes) for days in self.chain["Chains"].values() for strikes in days.values())
 
     def new_rows(self, storage: DataStorageInterface) -> int:
-        """Return how many contracts there are, unless the store has a chain of the same date and bound."""
+        """Return the number of contracts, or 0 if the store has a chain of the same date and limit."""
         return self.rows if self._stored(storage) is None else 0
 
     def check(self, storage: DataStorageInterface) -> int | None:
-        """Refuse a chain of which the store has another."""
+        """Refuse a chain that differs from the stored one."""
         if self._stored(storage) not in (None, self.chain):
-            raise ConflictError(f"the store has another {self.label}; that one is kept")
+            raise ConflictError(f"the store has a different {self.label}, which is kept")
         return None
 
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
-        """Store the chain unless there is one of the same date and bound."""
+        """Store the chain unless the store has one of the same date and limit."""
         if self._stored(storage) is not None:
             return 0
         name = self.name
@@ -67,8 +67,8 @@ class CachedChain(CacheContent):
         return self.rows
 
     def difference(self, storage: DataStorageInterface) -> str | None:
-        """Compare with the chain that the store gives back."""
-        return None if self._stored(storage) == self.chain else f"the store has another {self.label}"
+        """Compare the chain with the stored one."""
+        return None if self._stored(storage) == self.chain else f"the store has a different {self.label}"
 
     def _stored(self, storage: DataStorageInterface) -> Mapping[str, Any] | None:
         name = self.name
@@ -80,15 +80,15 @@ def read_chain(path: Path) -> dict[str, Any]:
     """Return the chain in a file. Raises `UnreadableFileError`."""
     table = read_table(path)
     if "data" not in table or len(table) != 1 or not isinstance(table["data"].iloc[0], Mapping):
-        raise UnreadableFileError("it holds no option chain")
+        raise UnreadableFileError("it contains no option chain")
     try:
         return chain_as_sent(table["data"].iloc[0])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UnreadableFileError(f"it holds no option chain ({error!r})") from None
+        raise UnreadableFileError(f"it contains no option chain ({error!r})") from None
 
 
 def listed_options(folder: Path, symbol: str) -> set[tuple[date, float, str]]:
-    """Return expiration, strike and right of all options on a stock that chains of a cache folder list."""
+    """Return expiration, strike and right of all options on a stock that are in chains of a cache folder."""
     found = set()
     for path in table_files(folder / "polygon" / "option_chains"):
         try:
@@ -97,16 +97,16 @@ def listed_options(folder: Path, symbol: str) -> set[tuple[date, float, str]]:
             for right, days in read_chain(path)["Chains"].items():
                 for day, strikes in days.items():
                     found |= {(date.fromisoformat(day), float(strike), right) for strike in strikes}
-        except (MigrationError, ValueError):  # it is told when its turn comes
+        except (MigrationError, ValueError):  # reported when this chain is read
             continue
     return found
 
 
 def chain_as_sent(cached: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a chain with the strikes that Polygon sent.
+    """Return a chain with the strikes as Polygon sent them.
 
-    A list of strikes that are not all whole is one of floats in a file. Polygon writes whole numbers without a
-    fraction, unless a list of nothing but whole floats shows that it does not.
+    A file stores a list of strikes as floats if any has a fraction. Polygon sends whole numbers without a fraction, so
+    they become integers again, unless a list with only whole floats shows that Polygon sent floats.
     """
     chains = {
         right: {day: strikes.tolist() if hasattr(strikes, "tolist") else list(strikes) for day, strikes in days.items()}
