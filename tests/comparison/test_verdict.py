@@ -58,7 +58,7 @@ def test_each_on_its_own_storage(theirs: Run, ours: Run) -> None:
 def test_both_on_the_store(theirs: Run, ours: Run) -> None:
     found = result(changed(theirs, covered=True), ours)
     assert not found.identical
-    said = "Nothing compared: both sides ran on the store, since the script or its .env file sets LUMIBOT_USE_DUCKDB"
+    said = "Nothing compared: both sides ran on the store, because the script or its .env file sets LUMIBOT_USE_DUCKDB"
     assert summary.verdict(found).startswith(said)
     page = report_page(found)
     assert said in page
@@ -75,9 +75,9 @@ def test_a_later_run_of_lumibots_side_on_the_store(theirs: Run, ours: Run) -> No
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        (OURS, "ran on Lumibot's storage on both sides, since LUMIBOT_USE_DUCKDB=false or use_duckdb=False says so."),
-        (LUMIBOTS, "was Lumibot's own class on both sides, since the script called deactivate()"),
-        ("lumibot.backtesting.thetadata_backtesting.ThetaData", "is not replaced by lumibot-duckdb"),
+        (OURS, "ran on Lumibot's storage on both sides, because LUMIBOT_USE_DUCKDB=false or use_duckdb=False is set."),
+        (LUMIBOTS, "was Lumibot's own class on both sides, because the script called deactivate()"),
+        ("lumibot.backtesting.thetadata_backtesting.ThetaData", "has no counterpart in lumibot-duckdb"),
     ],
 )
 def test_both_on_lumibots_storage(source: str, said: str, theirs: Run, ours: Run) -> None:
@@ -93,7 +93,7 @@ def test_the_same_error_on_both_sides(theirs: Run, ours: Run) -> None:
     assert not found.identical
     said = summary.verdict(found)
     assert said.startswith(
-        "The backtest failed on both storages: Mine 0, KeyError: 'mine'. All else is identical: 1 fill"
+        "The backtest failed on both storages: Mine 0, KeyError: 'mine'. Everything else is identical: 1 fill"
     )
 
 
@@ -101,14 +101,14 @@ def test_an_error_on_one_side(theirs: Run, ours: Run) -> None:
     found = result(theirs, changed(ours, failure="KeyError: 'mine'"))
     assert summary.verdict(found) == "NOT identical. Different: 1 end of a backtest."
     (difference,) = found.comparison.differences
-    assert (difference.left, difference.right) == ("came to its end", "KeyError: 'mine'")
+    assert (difference.left, difference.right) == ("ended without an error", "KeyError: 'mine'")
 
 
 def test_a_backtest_that_the_script_did_not_wait_for(theirs: Run, ours: Run) -> None:
     found = result(changed(theirs, ended=False), changed(ours, ended=False))
     assert not found.identical
     assert summary.verdict(found) == (
-        "Nothing compared: the script ended before its backtests: Mine 0. Let it wait for their ends."
+        "Nothing compared: the script ended before its backtests: Mine 0. Let it wait for them."
     )
 
 
@@ -118,13 +118,13 @@ def test_one_of_two_backtests_that_the_script_did_not_wait_for(tmp_path: Path) -
         run.outcome.backtests[1] = replace(run.outcome.backtests[1], ended=False)
     found = result(*runs)
     assert not found.identical
-    assert summary.verdict(found).endswith("; but not compared, since the script ended first: Mine 1")
+    assert summary.verdict(found).endswith("; but not compared, because the script ended first: Mine 1")
 
 
 def test_backtests_in_other_processes_are_named(theirs: Run, ours: Run) -> None:
     both = (Run(replace(run.outcome, forked=["Child 1", "Child 2"]), run.folder) for run in (theirs, ours))
     (note,) = summary.uncovered_notes(result(*both))
-    assert note.startswith("Not compared, since they ran in processes that the script started: Child 1, Child 2. ")
+    assert note.startswith("Not compared, because they ran in processes that the script started: Child 1, Child 2. ")
 
 
 def test_a_strategy_that_asked_for_nothing_and_traded_nothing_is_named(tmp_path: Path) -> None:
@@ -133,14 +133,14 @@ def test_a_strategy_that_asked_for_nothing_and_traded_nothing_is_named(tmp_path:
     assert found.identical
     assert summary.verdict(found).startswith("identical: 0 fills with")
     (note,) = notes_on_comparison(found.comparison)
-    assert note.startswith("Mine 0 asked for no bars, prices or quotes, and no order was filled: ")
+    assert note.startswith("Mine 0 requested no bars, prices or quotes, and filled no order, so only ")
 
 
 @pytest.mark.parametrize(("times", "words"), [(1, "At one time of a"), (1_200, "At 1,200 times of a")])
 def test_questions_in_another_order_are_counted_in_words(times: int, words: str, theirs: Run, ours: Run) -> None:
     found = replace(compare_runs(theirs, ours), reordered=times)
     (note,) = notes_on_comparison(found)
-    assert note.startswith(f"{words} backtest the strategy asked for the same in another order")
+    assert note.startswith(f"{words} backtest the strategy made the same requests in a different order")
 
 
 CONTROL = "\x1b[31m\x07"
@@ -199,17 +199,19 @@ def test_a_file_that_was_left_is_not_put_down_for_another_price(tmp_path: Path) 
 
 def test_a_difference_of_storages(tmp_path: Path) -> None:
     found = said(tmp_path, Recorded(), Recorded(), Recorded(OTHER_PRICE))
-    assert found.endswith("is filled from the store, and gives the same as before then.")
+    assert found.endswith("is filled from the store, and equal those of its own first run.")
 
 
 def test_a_difference_of_caches(tmp_path: Path) -> None:
     found = said(tmp_path, Recorded(OTHER_PRICE), Recorded(), Recorded())
-    assert "either its own cache has other bars than the store" in found
+    assert "either your cache has different bars than the store" in found
 
 
 def test_a_difference_that_may_be_of_both(tmp_path: Path) -> None:
     found = said(tmp_path, Recorded(OTHER_PRICE), Recorded(), Recorded([asked(bars()), price(470.52)]))
-    assert "but from its own first run as well: 2024-01-02T09:45:00-05:00, SPY, get_last_price(SPY) was 470.51" in found
+    assert (
+        "and from those of its own first run: 2024-01-02T09:45:00-05:00, SPY, get_last_price(SPY) was 470.51" in found
+    )
     assert "--repeat 2 shows which" in found
 
 

@@ -195,7 +195,7 @@ def without_times(frame: pd.DataFrame) -> pd.DataFrame:
         (without_open, "no numbers in a column open"),
         (twice, "it has 2023-03-06 14:30:00+00:00 twice"),
         (texts, "its column datetime holds object, not times"),
-        (without_times, "it has no column datetime, just open"),
+        (without_times, "it has no column datetime, only open"),
     ],
 )
 def test_a_table_that_holds_something_else_is_not_brought_in(parquet: Cache, change: Any, reason: str) -> None:
@@ -276,7 +276,7 @@ def within_a_second(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("change", "ending", "reason"),
     [
-        (twice_the_price, Ending.CONFLICT, "the store has other bars of OLD"),
+        (twice_the_price, Ending.CONFLICT, "the store has different bars of OLD"),
         (within_a_second, Ending.UNREADABLE, "2023-03-"),
     ],
 )
@@ -308,7 +308,7 @@ def test_a_name_that_is_none_is_told_and_the_others_go_in(parquet: Cache, name: 
         }
         assert outcomes[BARS].ending is Ending.MIGRATED
         assert outcomes[os.fsdecode(name)].ending is Ending.UNREADABLE
-        assert "characters that no name of Lumibot's has" in outcomes[os.fsdecode(name)].reason
+        assert "characters that Lumibot never uses" in outcomes[os.fsdecode(name)].reason
 
 
 @pytest.mark.parametrize("moment", ["planned", "read"])
@@ -331,7 +331,7 @@ def test_a_file_that_goes_away_meanwhile_is_told(parquet: Cache, moment: str, mo
     if moment == "planned":
         assert (found[going.name].ending, found[going.name].reason) == (
             Ending.LEFT_ALONE,
-            "it is not there any more: another program has deleted or renamed it",
+            "it no longer exists: another program has deleted or renamed it",
         )
     else:
         assert (found[going.name].ending, found[going.name].deleted) == (Ending.MIGRATED, ())
@@ -349,7 +349,7 @@ def test_what_yahoo_said_is_told_when_it_is_damaged_or_refused_and_never_deleted
     for _ in range(2):
         found = cache.migrate(delete_verified=True)["AAA_1d.pickle"]
         assert found.damaged
-        assert found.left_out[0].startswith("AAA_info.pickle, of where it is traded: it ")
+        assert found.left_out[0].startswith("AAA_info.pickle, which has its market: it ")
         assert info.exists()
         assert info.with_name("AAA_1d.pickle").exists()
 
@@ -368,7 +368,7 @@ def test_a_folder_that_may_not_be_looked_into_is_told(
     monkeypatch.setattr(Path, "iterdir", iterdir)
     plan = parquet.plan(*only)
     (told,) = [each for each in plan.left_alone if each.where == "polygon"]
-    assert (told.reason, told.unknown) == ("it cannot be looked into: Permission denied", only != ("yahoo",))
+    assert (told.reason, told.unknown) == ("it cannot be read: Permission denied", only != ("yahoo",))
     assert plan.files == 0
 
 
@@ -472,7 +472,7 @@ def test_links_are_read_and_never_deleted_through(parquet: Cache) -> None:
     for each in (parquet, linked):
         found = each.migrate(delete_verified=True)[BARS]
         assert (found.ending, found.deleted) == (Ending.MIGRATED, ())
-        assert found.kept == f"{BARS} is a link, or lies behind one"
+        assert found.kept == f"{BARS} is a link, or below a linked folder"
     assert len(list(elsewhere.iterdir())) == 2
 
 

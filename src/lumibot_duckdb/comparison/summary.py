@@ -41,7 +41,7 @@ def costs_of(result: Result) -> list[list[str]]:
             if max(medians(result, lambda costs, phase=phase: costs.phases[phase])) > _SHORTEST_PHASE  # type: ignore[misc]
         ),
         _row("seconds of CPU", result, lambda costs: costs.cpu_seconds, ",.1f"),
-        _row("MB of memory at the peak", result, lambda costs: costs.peak_bytes / _MEGABYTE, ",.0f"),
+        _row("MB of peak memory", result, lambda costs: costs.peak_bytes / _MEGABYTE, ",.0f"),
         _row("requests to providers", result, lambda costs: sum(costs.requests.values()), ",.0f"),
         _row("MB on disk, the whole cache", result, lambda costs: costs.disk_after / _MEGABYTE, ",.1f"),
         _row("- written by this run", result, _written, ",.1f"),

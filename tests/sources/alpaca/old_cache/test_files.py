@@ -99,7 +99,7 @@ def test_what_cannot_be_told_from_filling_comes_back_the_same() -> None:
 
 def test_a_table_without_a_bar_is_left_alone(tmp_path: Path) -> None:
     path = written(tmp_path, f"{DAYS}.csv", HEADER + "2024-03-04 00:00:00-05:00,5.0,5.0,5.0,5.0,0.0\n")
-    with pytest.raises(LeftAloneError, match="no bar that can be told"):
+    with pytest.raises(LeftAloneError, match="no bar that can be distinguished"):
         AlpacaReader(tmp_path).read(path)
 
 
@@ -315,7 +315,7 @@ def test_a_damaged_chain_has_a_reason(text: str, tmp_path: Path) -> None:
     [
         ("v2/alpaca/ab/abcd/2024-03.parquet", "set ALPACA_API_KEY"),
         ("v2/schwab/ab/abcd/2024-03.parquet", "bars of schwab"),
-        ("v1/alpaca/ab/abcd/2024-03.parquet", r"form of the cache \(v1\)"),
+        ("v1/alpaca/ab/abcd/2024-03.parquet", r"it has a format \(v1\)"),
     ],
 )
 def test_shared_bars_that_cannot_be_told_are_left_alone(

@@ -84,7 +84,7 @@ def test_a_file_that_has_more_of_bars_than_a_csv_file_before_it_stays(cache: Cac
     shared = write_year(cache.folder, AAPL, bars.assign(**dict.fromkeys(lacking, float("nan"))))
     found = brought_in(cache, delete_verified=True)
     assert found[csv.stem].deleted
-    told = (f"its {' and '.join(columns)} where there were bars in the store before, such as those of CSV files",)
+    told = (f"its {' and '.join(columns)} for bars that were in the store before, such as those from CSV files",)
     assert found["2024"].left_out == (told if columns else ())
     assert found["2024"].kept == (f"the store does not have {told[0]}" if columns else "")
     assert cache.files() == ([shared] if columns else [])

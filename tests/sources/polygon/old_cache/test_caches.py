@@ -52,7 +52,7 @@ def test_bars_from_before_a_split_are_left_alone(parquet: Cache) -> None:
     add_split(parquet, SNAPSHOT, "2023-06-01", NOW)
     found = parquet.migrate()[BARS]
     assert found.ending is Ending.LEFT_ALONE
-    assert "before the split of 2023-06-01" in found.reason
+    assert "not adjusted for the split of 2023-06-01" in found.reason
     assert not parquet.storage.list_series()
 
 
@@ -82,7 +82,7 @@ def test_bars_of_other_splits_than_the_store_knows_are_a_conflict(parquet: Cache
     parquet.storage.record_corporate_actions("OLD", [SPLIT_2020, CorporateAction(dt.date(2024, 1, 2), 1, 2)], "polygon")
     found = parquet.migrate()[BARS]
     assert found.ending is Ending.CONFLICT
-    assert "knows other splits of OLD" in found.reason
+    assert "has different splits of OLD" in found.reason
     assert not parquet.storage.list_series()
 
 
@@ -229,7 +229,7 @@ def test_the_daily_bar_of_the_day_of_the_download_is_left_out(parquet: Cache) ->
 def test_a_file_with_nothing_but_the_day_of_its_download_is_left_alone(parquet: Cache) -> None:
     copy_as(parquet, BARS, lambda frame: frame[frame["datetime"] >= pd.Timestamp("2023-03-10", tz="UTC")])
     written(parquet.file(BARS), dt.datetime(2023, 3, 10, 22, tzinfo=dt.timezone.utc))
-    assert parquet.migrate()[BARS].reason == "it has no day that was over when it was downloaded (2023-03-10 22:00 UTC)"
+    assert parquet.migrate()[BARS].reason == "none of its days was over when it was downloaded (2023-03-10 22:00 UTC)"
 
 
 def test_a_bar_that_made_way_for_the_mark_of_an_empty_day_is_asked_for_again(cache: Cache) -> None:

@@ -7,8 +7,7 @@ when they are read. Times that a file cannot show, such as those outside of the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,10 @@ from lumibot_duckdb.sources.alpaca.chains import LISTED_ON
 from lumibot_duckdb.sources.alpaca.old_cache.bars import AlpacaBars, day_basis, settled
 from lumibot_duckdb.sources.alpaca.old_cache.names import AlpacaName, parsed
 from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent, LeftOut
-from lumibot_duckdb.sources.shared.old_cache.errors import ConflictError, LeftAloneError, UnreadableFileError
+from lumibot_duckdb.sources.shared.old_cache.errors import LeftAloneError, UnreadableFileError
 from lumibot_duckdb.sources.shared.old_cache.file_ages import written_at
-from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, TimeRange
+from lumibot_duckdb.sources.shared.old_cache.option_chain import CachedChain
+from lumibot_duckdb.storage.api import AssetKey, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.windows.calendar_frames import COLUMNS, minutes_of, runs_of
 from lumibot_duckdb.windows.series_view import SECOND, Int64Array
@@ -59,73 +59,21 @@ def bars_of(path: Path) -> Sequence[CacheContent]:
     return [bars, LeftOut(f"{int(still_open.sum()):,} bars that had not closed when it was written")]
 
 
-@dataclass(frozen=True)
-class AlpacaChain(CacheContent):
-    """An option chain: the contracts that expire from `first` to `last`, as listed on one day."""
-
-    symbol: str
-    first: date
-    last: date
-    chain: Mapping[str, Any]
-
-    @property
-    def label(self) -> str:
-        """The name of the chain."""
-        return f"{self.symbol} option chain of {self.first} to {self.last}"
-
-    @property
-    def rows(self) -> int:
-        """The number of contracts."""
-        return sum(len(strikes) for side in self.chain["Chains"].values() for strikes in side.values())
-
-    def new_rows(self, storage: DataStorageInterface) -> int:
-        """Return the number of contracts, or 0 if the store has a chain of the same days."""
-        return self.rows if self._stored(storage) is None else 0
-
-    def check(self, storage: DataStorageInterface) -> int | None:
-        """Refuse a chain that differs from the stored one."""
-        stored = self._stored(storage)
-        if stored is not None and stored["Chains"] != self.chain["Chains"]:
-            raise ConflictError(f"the store has a different {self.label}, which is kept")
-        return None
-
-    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
-        """Store the chain, unless there is one of the same days."""
-        if self._stored(storage) is not None:
-            return 0
-        storage.store_option_chain(AssetKey(self.symbol), self.chain, SOURCE, self.first, days_ahead=self._ahead)
-        return self.rows
-
-    def difference(self, storage: DataStorageInterface) -> str | None:
-        """Compare all contracts."""
-        stored = self._stored(storage)
-        if stored is None:
-            return "the store does not have it"
-        return None if stored["Chains"] == self.chain["Chains"] else "the store has other contracts"
-
-    @property
-    def _ahead(self) -> int:
-        return (self.last - self.first).days
-
-    def _stored(self, storage: DataStorageInterface) -> dict[str, Any] | None:
-        found = storage.option_chain(AssetKey(self.symbol), SOURCE, self.first, self.first, days_ahead=self._ahead)
-        return None if found is None else found.chain
-
-
 def chain_of(path: Path) -> Sequence[CacheContent]:
     """Return the option chain of a JSON file."""
     try:
-        symbol, _, first, last = path.name.removesuffix(".json").rsplit("_", 3)
-        days = date.fromisoformat(first), date.fromisoformat(last)
+        symbol, _, *days = path.name.removesuffix(".json").rsplit("_", 3)
+        first, last = map(date.fromisoformat, days)
     except ValueError:
         raise LeftAloneError("its name is not one that Lumibot gives to option chains") from None
     try:
         sides = json.loads(path.read_text(encoding="utf-8"))["Chains"]
-        chains = {right: _expirations(sides[right], *days) for right in ("CALL", "PUT")}
+        chains = {right: _expirations(sides[right], first, last) for right in ("CALL", "PUT")}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UnreadableFileError("it is damaged, or not an option chain") from None
-    listed = {LISTED_ON: written_at(path).astimezone().date().isoformat(), "Chains": chains}
-    return [AlpacaChain(symbol.upper(), *days, listed)]
+    chain = {LISTED_ON: written_at(path).astimezone().date().isoformat(), "Chains": chains}
+    ahead = (last - first).days
+    return [CachedChain(AssetKey(symbol.upper()), SOURCE, first, ahead, chain, not_compared=(LISTED_ON,))]
 
 
 def real_rows(frame: pd.DataFrame) -> Mask:

@@ -53,7 +53,7 @@ class PolygonBarsReader(CacheReader):
         self._listed: tuple[str, set[tuple[date, float, str]]] | None = None
 
     def files(self) -> Sequence[Path]:
-        """Return the files of bars, latest check for splits first, so that older bars cannot conflict with newer ones."""
+        """Return the files of bars, latest check for splits first, so that older bars do not block newer ones."""
         found = [path for path in table_files(self.folder / "polygon") if not path.stem.endswith(SPLITS)]
         return sorted(found, key=lambda path: (-_checked(path), path.suffix != ".parquet", path.name))
 

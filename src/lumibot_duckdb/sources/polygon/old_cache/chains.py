@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lumibot_duckdb.sources.polygon.metadata import SOURCE
-from lumibot_duckdb.sources.polygon.old_cache.names import ChainName, chain_name
+from lumibot_duckdb.sources.polygon.old_cache.names import chain_name
 from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent
-from lumibot_duckdb.sources.shared.old_cache.errors import ConflictError, MigrationError, UnreadableFileError
+from lumibot_duckdb.sources.shared.old_cache.errors import MigrationError, UnreadableFileError
+from lumibot_duckdb.sources.shared.old_cache.option_chain import CachedChain
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
 from lumibot_duckdb.sources.shared.old_cache.table_file import read_table, table_files
-from lumibot_duckdb.storage.api import DataStorageInterface
 
 
 class PolygonChainsReader(CacheReader):
@@ -28,52 +27,8 @@ class PolygonChainsReader(CacheReader):
 
     def read(self, path: Path) -> Sequence[CacheContent]:
         """Return the chain in a file."""
-        return [CachedChain(chain_name(path.stem), read_chain(path))]
-
-
-@dataclass(frozen=True)
-class CachedChain(CacheContent):
-    """The options on a stock as of a date."""
-
-    name: ChainName
-    chain: Mapping[str, Any]
-
-    @property
-    def label(self) -> str:
-        """The stock and the date."""
-        return f"option chain of {self.name.underlying.symbol} as of {self.name.as_of}"
-
-    @property
-    def rows(self) -> int:
-        """The number of contracts."""
-        return sum(len(strikes) for days in self.chain["Chains"].values() for strikes in days.values())
-
-    def new_rows(self, storage: DataStorageInterface) -> int:
-        """Return the number of contracts, or 0 if the store has a chain of the same date and limit."""
-        return self.rows if self._stored(storage) is None else 0
-
-    def check(self, storage: DataStorageInterface) -> int | None:
-        """Refuse a chain that differs from the stored one."""
-        if self._stored(storage) not in (None, self.chain):
-            raise ConflictError(f"the store has a different {self.label}, which is kept")
-        return None
-
-    def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
-        """Store the chain unless the store has one of the same date and limit."""
-        if self._stored(storage) is not None:
-            return 0
-        name = self.name
-        storage.store_option_chain(name.underlying, self.chain, SOURCE, name.as_of, days_ahead=name.days_ahead)
-        return self.rows
-
-    def difference(self, storage: DataStorageInterface) -> str | None:
-        """Compare the chain with the stored one."""
-        return None if self._stored(storage) == self.chain else f"the store has a different {self.label}"
-
-    def _stored(self, storage: DataStorageInterface) -> Mapping[str, Any] | None:
-        name = self.name
-        found = storage.option_chain(name.underlying, SOURCE, name.as_of, name.as_of, days_ahead=name.days_ahead)
-        return None if found is None else found.chain
+        name = chain_name(path.stem)
+        return [CachedChain(name.underlying, SOURCE, name.as_of, name.days_ahead, read_chain(path))]
 
 
 def read_chain(path: Path) -> dict[str, Any]:

@@ -6,9 +6,10 @@ their starts. Days start at midnight. The starts of minutes are known only for d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,6 +27,7 @@ from lumibot_duckdb.sources.shared.old_cache.errors import (
 )
 from lumibot_duckdb.sources.shared.old_cache.file_ages import written_at
 from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, Market
+from lumibot_duckdb.sources.yahoo.corporate_actions import actions_in
 from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, SOURCE, asset_of
 from lumibot_duckdb.sources.yahoo.old_cache.names import TIMEFRAMES, info_file
 from lumibot_duckdb.sources.yahoo.old_cache.pickled_frames import YahooPickle, yahoo_pickle
@@ -34,6 +36,7 @@ from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps
 from lumibot_duckdb.storage.api import CorporateAction, DataStorageInterface, SeriesKey, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import bar_starts as starts_of
+from lumibot_duckdb.storage.times import date_of
 from lumibot_duckdb.windows.series_view import SECOND, Int64Array
 
 _DAY = 86_400
@@ -77,7 +80,7 @@ class Place:
 class YahooDays(CachedBars):
     """The daily history of a symbol, with its splits and dividends."""
 
-    actions: Mapping[str, Sequence[CorporateAction]] = field(default_factory=dict)
+    actions: Mapping[str, Collection[CorporateAction]] = field(default_factory=dict)
 
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Store the days that the store lacks, and their actions."""
@@ -158,11 +161,12 @@ def _days_of(
     bars = _bars(frame, starts)[closed]
     if not len(bars):
         raise LeftAloneError("its only day may not have been over when it was downloaded")
-    last = datetime.fromtimestamp(int(starts[closed][-1]), ZoneInfo(place.zone))
+    zone = ZoneInfo(place.zone)
+    last = datetime.fromtimestamp(int(starts[closed][-1]), zone)
     end = (last + timedelta(days=1)).replace(hour=0)
     covered = [TimeRange(EARLIEST, int(end.timestamp()))]
     metadata = {"symbol": symbol, **place.metadata}
-    history = YahooDays(key, bars, covered, asked_at, metadata, _actions_in(bars, place.zone))
+    history = YahooDays(key, bars, covered, asked_at, metadata, actions_in(bars, partial(date_of, zone=zone)))
     open_day = LeftOut("its last day, which may not have been over when it was downloaded")
     return [history] if closed.all() else [history, open_day]
 
@@ -317,18 +321,3 @@ def _session(midnight: int, place: Place, length: int) -> Int64Array:
             return np.empty(0, np.int64)
         opens, closes = (int(schedule[name].iloc[0].timestamp()) for name in ("market_open", "market_close"))
     return np.arange(opens, closes, length, dtype=np.int64)
-
-
-def _actions_in(bars: pd.DataFrame, zone: str) -> dict[str, list[CorporateAction]]:
-    """Return the splits and dividends in daily bars. Capital gains count as dividends."""
-    days = pd.DatetimeIndex(bars.index).tz_convert(zone).date
-    found: dict[str, set[CorporateAction]] = {"split": set(), "dividend": set()}
-    for name in ("dividend", "stock_splits", "capital_gains"):
-        values = bars[name].to_numpy() if name in bars else np.empty(0)
-        for row in np.flatnonzero(values):
-            value = float(values[row])
-            if name == "stock_splits":
-                found["split"].add(CorporateAction(days[row], split_from=1.0, split_to=value))
-            else:
-                found["dividend"].add(CorporateAction(days[row], amount=value))
-    return {kind: sorted(actions, key=lambda action: action.ex_date) for kind, actions in found.items()}
