@@ -14,13 +14,13 @@ from comparison.test_differences import EVENT, Recorded, asked, bars, price
 from lumibot_duckdb.cli.compare import _show, _show_failure
 from lumibot_duckdb.comparison import comparison as trial
 from lumibot_duckdb.comparison import summary
-from lumibot_duckdb.comparison.comparison import Result, ScriptFailedError, Unrepeatable, compare_script
+from lumibot_duckdb.comparison.comparison import DifferingRun, Result, ScriptFailedError, compare_script
 from lumibot_duckdb.comparison.differences import Run, compare_runs
 from lumibot_duckdb.comparison.notes import (
     CACHES_DIFFER,
     explain_difference,
     note_on_changed_files,
-    note_on_unrepeatable,
+    note_on_varying_results,
     notes_on_comparison,
 )
 from lumibot_duckdb.comparison.page import report_page
@@ -150,8 +150,8 @@ def test_no_control_character_of_a_script_reaches_the_terminal(
     theirs: Run, ours: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed = result(theirs, changed(ours, name=CONTROL, failure=f"KeyError: {CONTROL}"))
-    unrepeatable = [Unrepeatable("duckdb", 2, difference) for difference in failed.comparison.differences]
-    _show(replace(failed, notes=[CONTROL], unrepeatable=unrepeatable), repeat=2)
+    differing_runs = [DifferingRun("duckdb", 2, difference) for difference in failed.comparison.differences]
+    _show(replace(failed, notes=[CONTROL], differing_runs=differing_runs), repeat=2)
     _show_failure(ScriptFailedError([RunError("duckdb", "", [CONTROL])]))
     shown = capsys.readouterr().out
     assert shown.count("\\x1b[31m\\x07") >= 5
@@ -175,7 +175,7 @@ def said(folder: Path, *recorded: Recorded, left: str = "") -> str:
 def test_a_script_that_differs_from_run_to_run(tmp_path: Path) -> None:
     runs = (Recorded(events=each) for each in (STEADY, LARGER, SMALLER))
     shown = f"{EVENT['time']}, SPY, number 1: buy fill, filled_quantity was 5 and became 7."
-    assert said(tmp_path, *runs) == f"{note_on_unrepeatable('')} Two runs on Lumibot's storage: {shown}"
+    assert said(tmp_path, *runs) == f"{note_on_varying_results('')} Two runs on Lumibot's storage: {shown}"
 
 
 def test_a_script_that_goes_by_a_file_that_it_left(tmp_path: Path) -> None:
@@ -189,8 +189,8 @@ def test_a_script_that_goes_by_a_file_that_it_left(tmp_path: Path) -> None:
 
 def test_a_script_that_goes_by_a_file_that_it_changes_each_time(tmp_path: Path) -> None:
     runs = (Recorded(events=each) for each in (STEADY, LARGER, SMALLER))
-    assert said(tmp_path, *runs, left="memo.pkl").startswith(note_on_unrepeatable("memo.pkl"))
-    assert note_on_changed_files("memo.pkl") in note_on_unrepeatable("memo.pkl")
+    assert said(tmp_path, *runs, left="memo.pkl").startswith(note_on_varying_results("memo.pkl"))
+    assert note_on_changed_files("memo.pkl") in note_on_varying_results("memo.pkl")
 
 
 def test_a_file_that_was_left_is_not_put_down_for_another_price(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_difference_that_may_be_of_both(tmp_path: Path) -> None:
 @pytest.mark.parametrize("column", ["price", "time"])
 def test_another_fill_is_not_put_down_to_the_script(column: str, tmp_path: Path) -> None:
     runs = (Recorded(events=[{**EVENT, column: each}]) for each in ("2024-01-03", "2024-01-04", "2024-01-05"))
-    assert note_on_unrepeatable("") not in said(tmp_path, *runs)
+    assert note_on_varying_results("") not in said(tmp_path, *runs)
 
 
 @pytest.fixture

@@ -486,5 +486,5 @@ def test_a_file_that_is_written_to_meanwhile_is_not_deleted(parquet: Cache, monk
 
     monkeypatch.setattr(PolygonBarsReader, "read", slow)
     found = parquet.migrate(delete_verified=True)[BARS]
-    assert found.kept == "it was written to just now"
+    assert found.kept == "it was changed in the meantime"
     assert parquet.file(BARS).exists()

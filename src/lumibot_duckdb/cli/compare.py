@@ -155,8 +155,8 @@ def _show(result: Result, repeat: int) -> None:
     _say(f"\n{summary.verdict(result)}")
     if result.comparison.differences:
         _say(f"\n{summary.differences_text(result)}")
-    if result.unrepeatable:
-        _say(f"\n{summary.unrepeatable_text(result)}")
+    if result.differing_runs:
+        _say(f"\n{summary.differing_runs_text(result)}")
     _show_notes([*summary.uncovered_notes(result), *result.notes])
 
 

@@ -14,7 +14,7 @@ from lumibot_duckdb.comparison.differences import Comparison, Difference, Run, c
 from lumibot_duckdb.comparison.notes import (
     explain_difference,
     note_on_changed_files,
-    note_on_unrepeatable,
+    note_on_varying_results,
     notes_on_comparison,
     notes_on_runs,
 )
@@ -35,7 +35,7 @@ class ScriptFailedError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Unrepeatable:
+class DifferingRun:
     """A run (`number` on `side`) that differs from the first run on the same side, and their first difference.
 
     `caused_by_script`: see `Comparison`.
@@ -56,7 +56,7 @@ class Result:
     lumibot: list[Run]
     duckdb: list[Run]
     comparison: Comparison
-    unrepeatable: list[Unrepeatable] = field(default_factory=list)
+    differing_runs: list[DifferingRun] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -92,7 +92,7 @@ class Result:
     @property
     def identical(self) -> bool:
         """Whether all backtests were compared, ended without an error, and had the same results in every run."""
-        doubtful = self.unrepeatable or self.unfinished or self.comparison.failures
+        doubtful = self.differing_runs or self.unfinished or self.comparison.failures
         return self.compared and self.comparison.identical and not doubtful
 
     @property
@@ -143,11 +143,11 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
         lumibot=runs[LUMIBOT],
         duckdb=runs[DUCKDB],
         comparison=comparison,
-        unrepeatable=[unrepeatable for side in SIDES for unrepeatable in _unrepeatable(side, runs[side])],
+        differing_runs=[run for side in SIDES for run in _differing_runs(side, runs[side])],
         notes=[*notes_on_comparison(comparison), *notes_on_runs(first, runs, left)],
     )
-    if any(unrepeatable.caused_by_script for unrepeatable in result.unrepeatable):
-        result.notes.append(note_on_unrepeatable(left))
+    if any(run.caused_by_script for run in result.differing_runs):
+        result.notes.append(note_on_varying_results(left))
     elif result.compared and not comparison.identical and script.stored_as_of is None:
         result.notes.append(_whose_difference(script, folder, step, reference, runs[DUCKDB][0], left))
     return result
@@ -165,10 +165,10 @@ def _whose_difference(script: Script, folder: Path, step: Step, reference: Run, 
     return explain_difference(reference, fresh, ours, left)
 
 
-def _unrepeatable(side: str, runs: list[Run]) -> list[Unrepeatable]:
+def _differing_runs(side: str, runs: list[Run]) -> list[DifferingRun]:
     found = []
     for number, run in enumerate(runs[1:], start=2):
         comparison = compare_runs(runs[0], run)
         if not comparison.identical:
-            found.append(Unrepeatable(side, number, comparison.differences[0], comparison.caused_by_script))
+            found.append(DifferingRun(side, number, comparison.differences[0], comparison.caused_by_script))
     return found

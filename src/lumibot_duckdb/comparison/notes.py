@@ -19,7 +19,7 @@ def explain_difference(reference: Run, fresh: Run, ours: Run, left: str = "") ->
     if is_ours:
         return f"{note_on_changed_files(left)} Otherwise: {CACHES_DIFFER}" if itself.caused_by_script else CACHES_DIFFER
     if itself.caused_by_script:
-        return f"{note_on_unrepeatable(left)} Two runs on Lumibot's storage: {_brief(itself)}"
+        return f"{note_on_varying_results(left)} Two runs on Lumibot's storage: {_brief(itself)}"
     also = "Lumibot's results still differ from lumibot-duckdb's if its cache starts empty and is filled from the store"
     if itself.identical:
         return f"{also}, and equal those of its own first run."
@@ -36,7 +36,7 @@ CACHES_DIFFER = (
 )
 
 
-def note_on_unrepeatable(left: str) -> str:
+def note_on_varying_results(left: str) -> str:
     """Return a note that a script's results vary between runs, with likely causes."""
     sentences = (
         "The script's results vary between runs on the same storage, so this difference says nothing about the "
@@ -89,7 +89,7 @@ def notes_on_runs(first: Run | None, runs: dict[str, list[Run]], left: str) -> l
     notes = []
     if first is not None and not (own := compare_runs(first, runs[LUMIBOT][0])).identical:
         notes.append(
-            f"{note_on_unrepeatable(left)} Two runs on Lumibot's storage: {_brief(own)}"
+            f"{note_on_varying_results(left)} Two runs on Lumibot's storage: {_brief(own)}"
             if own.caused_by_script
             else "Lumibot's results with its filled cache differ from those with the empty cache, which were compared: "
             f"{_brief(own)} --repeat 2 shows whether the script's results vary between runs."

@@ -122,9 +122,9 @@ def _note_on_curves(count: int) -> list[str]:
 def _differences(result: Result) -> str:
     comparison = result.comparison
     rows = [(each, (_LUMIBOT, _DUCKDB)) for each in comparison.differences]
-    for unrepeatable in result.unrepeatable:
-        side = _LUMIBOT if unrepeatable.side == "lumibot" else _DUCKDB
-        rows.append((unrepeatable.difference, (f"{side}, run 1", f"{side}, run {unrepeatable.number}")))
+    for run in result.differing_runs:
+        side = _LUMIBOT if run.side == "lumibot" else _DUCKDB
+        rows.append((run.difference, (f"{side}, run 1", f"{side}, run {run.number}")))
     if not rows:
         text = f"None in {summary.compared(comparison)}." if result.compared else "Nothing was compared."
         return f'<section class="card"><h2>Differences</h2><p>{escape(text)}</p></section>'

@@ -85,7 +85,7 @@ def verdict(result: Result) -> str:
             else counted(count, *KINDS["backtests"])
         )
         return f"{what} failed on both storages: {failures}. Everything else is {found}"
-    doubts = ["a repeated run was not"] if result.unrepeatable else []
+    doubts = ["a repeated run was not"] if result.differing_runs else []
     if result.unfinished:
         doubts.append(f"not compared, because the script ended first: {', '.join(result.unfinished)}")
     return f"{found}; but {', and '.join(doubts)}" if doubts else found
@@ -160,12 +160,12 @@ def differences_text(result: Result) -> str:
     return "\n".join(lines)
 
 
-def unrepeatable_text(result: Result) -> str:
+def differing_runs_text(result: Result) -> str:
     """Return the first differences of runs that differ from the first run on the same side."""
     lines = []
-    for unrepeatable in result.unrepeatable:
-        lines.append(f"Run {unrepeatable.number} on {NAMES[unrepeatable.side]} differs from its own first run:")
-        lines.append(indented(difference_text(unrepeatable.difference, ("run 1", f"run {unrepeatable.number}"))))
+    for run in result.differing_runs:
+        lines.append(f"Run {run.number} on {NAMES[run.side]} differs from its own first run:")
+        lines.append(indented(difference_text(run.difference, ("run 1", f"run {run.number}"))))
     return "\n".join(lines)
 
 

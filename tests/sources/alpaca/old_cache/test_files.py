@@ -149,7 +149,7 @@ def test_a_name_says_what_lumibot_put_into_it(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("notes", "name is none"),
+        ("notes", "name is not one that Lumibot gives"),
         (f"{STOCK}_DAY_MIDDLE-EARTH_2024-03-04_2024-03-08", "time zone"),
         (f"SPY-OPTION_USD-FOREX_NYSE_DAY_{NEW_YORK}_AA_2024-03-04_2024-03-08", "older release"),
     ],
@@ -233,7 +233,7 @@ def test_bars_that_agree_go_together_whenever_they_were_given(storage: DuckDBDat
 
 def test_prices_that_are_adjusted_otherwise_are_kept_out(storage: DuckDBDataStorage) -> None:
     days("2024-03-04").store(storage, {})
-    with pytest.raises(ConflictError, match="other bars of AAPL"):
+    with pytest.raises(ConflictError, match="different bars of AAPL"):
         days("2024-03-04", scale=0.25, given_at="2024-02-01").store(storage, {})
     with pytest.raises(ConflictError, match=r"another time \(2024-02-01\) .* \(2024-04-01\)"):
         days("2024-02-05", given_at="2024-02-01").store(storage, {})
@@ -285,7 +285,7 @@ def test_another_chain_of_the_same_days_is_kept_out(tmp_path: Path, storage: Duc
     sides = {"CALL": {"2024-03-15": [500.0, 505]}, "PUT": {}}
     path = _chain(tmp_path, json.dumps({"Multiplier": 100, "Chains": sides}), "SPY_2024-03-04_2024-03-04_2024-06-02")
     (content,) = AlpacaChainReader(tmp_path).read(path)
-    assert content.difference(storage) == "the store does not have it"
+    assert content.difference(storage) == "the store has no option chain of SPY as of 2024-03-04 for 90 days"
     assert content.store(storage, {}) == 2
     assert content.store(storage, {}) == 0
     assert content.difference(storage) is None

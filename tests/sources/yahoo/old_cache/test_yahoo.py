@@ -139,7 +139,7 @@ def test_minutes_are_those_that_our_source_downloads(tmp_path: Path) -> None:
             path.rename(cache / "yahoo" / path.name)
         reasons = moved(YahooReader(cache), brought)
         assert list(reasons) == ["GAPS_1m.pickle"]
-        assert "no day has all of them" in reasons["GAPS_1m.pickle"]
+        assert "no day has all bars of its session" in reasons["GAPS_1m.pickle"]
         with ours.entered(server):
             for symbol in ("FULL", "VOD.L"):
                 history = YahooHistory(fresh, YahooProvider(), symbol, "minute")
@@ -275,7 +275,7 @@ def test_yahoos_word_goes_with_the_bars_and_is_left_alone_without_any(tmp_path: 
     reader = YahooReader(tmp_path)
     assert list(reader.files()) == [path, alone]
     assert list(reader.companions(path)) == [word]
-    with pytest.raises(LeftAloneError, match="no bars"):
+    with pytest.raises(LeftAloneError, match="market of a symbol without bars"):
         reader.read(alone)
 
 
