@@ -13,9 +13,9 @@ from benchmarks.memory import imports_note
 from benchmarks.polygon.bars import warm_sides
 from benchmarks.polygon.sides import KEY, OPPONENT, only_this_machine, source_class
 from benchmarks.process import run_apart
+from lumibot_duckdb.comparison.headless import UNATTENDED
 from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.demo.market import symbol_names
-from lumibot_duckdb.demo.worker import UNATTENDED
 
 START, END = "2023-01-03", "2023-03-31"
 _REPEATS = 3

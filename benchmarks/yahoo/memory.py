@@ -14,9 +14,9 @@ from benchmarks.process import run_apart
 from benchmarks.sides import set_clock
 from benchmarks.yahoo.bars import END, START, SYMBOLS, warm_sides
 from benchmarks.yahoo.sides import OPPONENT, make_source, mornings, nothing_asked, source_class
+from lumibot_duckdb.comparison.headless import UNATTENDED
 from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.demo.market import symbol_names
-from lumibot_duckdb.demo.worker import UNATTENDED
 
 _TRADE = ["time", "symbol", "side", "type", "status", "price", "filled_quantity", "trade_cost"]
 

@@ -124,7 +124,7 @@ def test_a_dry_run_asks_the_store(command: Command, cache: Path) -> None:
     before = command.store.read_bytes()
     ended = command("migrate", "--from", cache, "--dry-run")
     assert ended.code == command("migrate", "--from", cache).code == 1
-    assert f"In conflict with the store, which is unchanged:\n  {STOCK}: the store has other bars" in ended.out
+    assert f"In conflict with the store, which is unchanged:\n  {STOCK}: the store has different bars" in ended.out
     assert ") would be migrated, 1 not: 0 rows. 3 in the store already. Nothing was written." in ended.out
     assert command.store.read_bytes() == before
 
@@ -150,7 +150,7 @@ def test_what_is_wrong_is_named_and_the_code_says_so(command: Command, cache: Pa
         (cache / "polygon" / f"stock_BAD{number:02}_USD_minute.parquet").write_bytes(whole[:1000])
     ended = command("migrate", "--from", cache)
     assert ended.code == 1
-    assert "  polygon/stock_BAD19_USD_minute.parquet: it is damaged or cut short: " in ended.out
+    assert "  polygon/stock_BAD19_USD_minute.parquet: it is damaged or truncated: " in ended.out
     assert "BAD20" not in ended.out
     assert "  and 5 more (--all lists them)\n" in ended.out
     assert "4 files migrated, 25 not: " in ended.out
@@ -169,11 +169,11 @@ def test_what_is_left_alone_is_named_with_the_reason(command: Command, cache: Pa
         (cache / name).write_bytes(bytes(10))
     ended = command("migrate", "--from", cache)
     assert ended.code == 0
-    theirs = "this package has no source of its own for it, so Lumibot's goes on using it"
+    theirs = "lumibot-duckdb does not replace this source, so Lumibot continues to use it"
     assert (
         "Left alone:\n"
         f"  ibkr/ (1 file, 10 bytes): {theirs}\n"
-        "  polygon/ (1 file, 10 bytes): not named as files of this cache are (polygon/notes.txt)\n"
+        "  polygon/ (1 file, 10 bytes): not named like the files of this cache (polygon/notes.txt)\n"
         "  strange/ (1 file, 10 bytes): not a cache that this command knows\n"
         f"  thetadata/ (1 file, 10 bytes): {theirs}\n"
     ) in ended.out
@@ -324,7 +324,7 @@ def test_all_caches_at_once(command: Command, cache: Path) -> None:
     again = command("migrate", "--from", cache, "--only", "yahoo,alpaca,ccxt")
     assert "\n0 files migrated, " in again.out
     assert "polygon/ (" in again.out
-    assert "not asked for (--only)" in again.out
+    assert "not selected (--only)" in again.out
 
 
 def test_shared_bars_are_found_by_symbol_and_key(
@@ -401,7 +401,7 @@ def test_the_advice_for_shared_bars_names_the_symbol_and_the_key(
 ) -> None:
     digest = "its name is a digest of its symbol and the key that it was downloaded with, and "
     either = (
-        f"{digest}none of those known gives it: name its symbol (--symbols), or set ALPACA_API_KEY (or "
+        f"{digest}no known symbol and key match: name its symbol (--symbols), or set ALPACA_API_KEY (or "
         "ALPACA_OAUTH_TOKEN) to that key, and run again\n"
     )
     assert either in command("migrate", "--from", shared).out
@@ -454,7 +454,7 @@ def test_a_run_over_many_files_may_be_killed_and_interrupted_and_then_ends(comma
     interrupted.send_signal(signal.SIGINT)
     out, err = interrupted.communicate()
     assert interrupted.returncode == 130
-    assert "stopping after this file; Ctrl-C again stops at once" in err
+    assert "stopping after this file; press Ctrl-C again to stop now" in err
     assert f" of {files} files; what was migrated stays, and the same command migrates the rest\n" in err
     done = int(err.split("interrupted after ")[1].split(" ")[0])
     assert files // 3 <= done < files

@@ -126,7 +126,7 @@ def test_the_store_is_the_one_that_is_named_before_the_script(folder: Path) -> N
     [
         ((), "name a script to run (see lumibot-duckdb run --help)"),
         (("nowhere.py",), "cannot read the script nowhere.py: No such file or directory"),
-        (("of mine",), "of mine is no script, and has no __main__.py to run"),
+        (("of mine",), "of mine is not a script and contains no __main__.py to run"),
         (("-m", "nowhere.at.all"), "no module named nowhere"),
         (("-m", "nowhere"), "no module named nowhere"),
         (("--stor", "x", "script.py"), "unrecognized arguments: --stor"),

@@ -10,7 +10,7 @@ import sys
 import lumibot.backtesting
 import pandas as pd
 
-from lumibot_duckdb.demo.worker import UNATTENDED
+from lumibot_duckdb.comparison.headless import UNATTENDED
 from parity.example_runs import GROUNDS
 
 

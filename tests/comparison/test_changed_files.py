@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lumibot_duckdb.comparison.changed_files import Leftovers
+from lumibot_duckdb.comparison.changed_files import ChangedFiles
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def leftovers(folder: Path) -> Leftovers:
-    return Leftovers(folder / "script.py", folder / "store" / "lumibot.duckdb")
+def leftovers(folder: Path) -> ChangedFiles:
+    return ChangedFiles(folder / "script.py", folder / "store" / "lumibot.duckdb")
 
 
 @pytest.mark.parametrize("name", ["memo.pkl", "here/memo.pkl", "here/out/memo.pkl", ".state"])
@@ -58,4 +58,4 @@ def test_of_many_files_a_few_are_named(folder: Path) -> None:
 
 
 def test_folders_that_are_not_there_or_may_not_be_read_have_no_files(folder: Path) -> None:
-    assert Leftovers(folder / "nowhere" / "script.py", folder / "lumibot.duckdb").named() == ""
+    assert ChangedFiles(folder / "nowhere" / "script.py", folder / "lumibot.duckdb").named() == ""

@@ -35,9 +35,9 @@ def test_an_unmodified_script_gives_the_same_on_both_storages(first: tuple[Answe
     assert fills >= 4
     assert fees == fills
     assert min(values, frames, others) > 20
-    assert "MB of memory at the peak" in answer.out
+    assert "MB of peak memory" in answer.out
     assert "requests to providers" in answer.out
-    assert "On disk, Lumibot's side" not in answer.out, "both have what the script asked for"
+    assert "Sizes on disk" not in answer.out, "both have what the script asked for"
 
 
 def test_what_a_side_costs_is_measured(first: tuple[Answer, Path, Path]) -> None:
@@ -78,7 +78,7 @@ def test_from_the_store_alone(
     assert "to fill its cache" in answer.out
     assert re.search(r"requests to providers\s+0\s+0\b", answer.out), answer.out
     assert "identical: " in answer.out
-    assert "\n  On disk, Lumibot's side has what this script asked for" in answer.out
+    assert "\n  Sizes on disk: Lumibot's cache started empty and holds only what this script requested" in answer.out
 
 
 @pytest.fixture(scope="module")
@@ -115,4 +115,4 @@ def test_one_other_bar_is_found_and_named(perturbed: tuple[Answer, float, Path])
 
 def test_a_difference_is_told_from_one_of_caches(perturbed: tuple[Answer, float, Path]) -> None:
     """On a cache that is filled from the store, Lumibot sees the other bar as well."""
-    assert "either its own cache has other bars than the store" in perturbed[0].out
+    assert "either your cache has different bars than the store" in perturbed[0].out

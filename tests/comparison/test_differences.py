@@ -144,7 +144,7 @@ def test_what_was_asked_for(compare: Any) -> None:
     other = [value_answer("2024-01-02T09:40:00-05:00", "get_last_price(QQQ)", "QQQ", "400.0"), price(470.5)]
     found = compare(Recorded(), Recorded(other))
     (difference,) = found.differences
-    assert difference.place == "what the strategy asked for"
+    assert difference.place == "the strategy's request"
     assert difference.right == "get_last_price(QQQ) at 2024-01-02T09:40:00-05:00"
     assert (found.frames, found.answers) == (1, 1)
 

@@ -133,7 +133,7 @@ def failure(
 
 
 def test_a_script_that_ends_its_process_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = "its process ended with code 0 before what it did was written down, as os._exit makes it"
+    said = "its process ended with code 0 before the results were saved, as os._exit does"
     assert str(failure(tmp_path, monkeypatch, 0)).count(said) == 2
 
 
@@ -146,7 +146,7 @@ def test_a_process_that_fails_outside_of_the_script(tmp_path: Path, monkeypatch:
 def test_what_the_store_lacks_is_named_when_the_script_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = failure(tmp_path, monkeypatch, error="ArrowNotImplementedError: no child", not_stored=[NO_CHAIN])
     (note,) = failed.notes
-    assert note.endswith(f"the script was told that there is nothing: {NO_CHAIN}")
+    assert note.endswith(f"the requests returned no data: {NO_CHAIN}")
 
 
 def test_notes_on_a_failure_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -272,8 +272,11 @@ def test_a_source_that_is_not_replaced(own_ground: Ground) -> None:
     with on_ground(own_ground.folder, {}):
         answer = compare("--html", report, script)
     assert answer.code == 1
-    assert "Nothing compared: no backtest of the script ran on lumibot-duckdb. Both runs were Lumibot's." in answer.out
-    assert "PandasDataBacktesting is not replaced by lumibot-duckdb" in answer.out
+    assert (
+        "Nothing compared: no backtest of the script ran on lumibot-duckdb. Both runs used Lumibot's storage."
+        in answer.out
+    )
+    assert "PandasDataBacktesting has no counterpart in lumibot-duckdb" in answer.out
     assert "Nothing compared" in report.read_text(encoding="utf-8")
 
 
@@ -291,4 +294,4 @@ def test_a_script_that_puts_both_sides_on_the_store(ground: Ground) -> None:
     switch = 'import os\nos.environ["LUMIBOT_USE_DUCKDB"] = "true"\nimport lumibot_duckdb\nlumibot_duckdb.activate()\n'
     answer = compare(ground.script("switched_on.py", switch + SCRIPT))
     assert answer.code == 1
-    assert "Nothing compared: both sides ran on the store, since the script or its .env file sets" in answer.out
+    assert "Nothing compared: both sides ran on the store, because the script or its .env file sets" in answer.out

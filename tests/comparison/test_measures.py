@@ -72,7 +72,7 @@ def test_phases_add_up_and_recording_is_taken_off() -> None:
     meters.enter(LOOP)
     with meters.within(FIRST_BARS):
         time.sleep(0.03)
-        with meters.apart():
+        with meters.excluded():
             time.sleep(0.2)
     meters.enter(AFTER)
     costs = meters.stop()

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from comparison.browser import CHROMIUM, browser
-from lumibot_duckdb.comparison.comparison import Result, Unsteady
+from lumibot_duckdb.comparison.comparison import DifferingRun, Result
 from lumibot_duckdb.comparison.differences import Comparison, Difference, Run
 from lumibot_duckdb.comparison.meters import PHASES, Costs
 from lumibot_duckdb.comparison.outcome import Backtest, Outcome, Table
@@ -76,7 +76,7 @@ def test_differences_are_listed_with_both_values() -> None:
 def test_what_a_script_says_is_text_and_nothing_else() -> None:
     evil = Difference("frame", EVIL, EVIL, EVIL, EVIL, EVIL, EVIL)
     page = report_page(
-        replace(result(name=EVIL, differences=[evil]), notes=[EVIL], unsteady=[Unsteady("duckdb", 2, evil)])
+        replace(result(name=EVIL, differences=[evil]), notes=[EVIL], differing_runs=[DifferingRun("duckdb", 2, evil)])
     )
     assert page.count(EVIL) == 0
     assert page.count(IN_A_PAGE) >= 10

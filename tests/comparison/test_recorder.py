@@ -223,7 +223,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
         run = run_side(Script(script, (), folder / "lumibot.duckdb"), LUMIBOT, folder / "run")
     backtests = run.outcome.backtests
     assert len(backtests) == 19
-    assert set(run.outcome.elsewhere) == {"Forked"}
+    assert set(run.outcome.forked) == {"Forked"}
     written = [file for file in run.folder.rglob("*") if file.is_file()]
     assert not [file for file in written if any(key in file.read_bytes() for key in (KEY.encode(), NEWS_KEY.encode()))]
     return {

@@ -103,7 +103,7 @@ def test_everything_is_as_before_afterwards(store: Path) -> None:
             yahoo_helper.time,
             yahoo_helper.YahooHelper.fetch_symbol_data,
             AlpacaBacktesting.ALPACA_MAX_REQUESTS_PER_MINUTE,
-            EnhancedDataSourceBacktesting.everyones_as_of,
+            EnhancedDataSourceBacktesting.default_as_of,
             lumibot.credentials.POLYGON_API_KEY,
             dict(os.environ),
         ]

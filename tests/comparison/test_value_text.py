@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from lumibot.entities import Asset, Quote
 
-from lumibot_duckdb.comparison.value_text import THE_TIME_OF_THE_RUN, as_text, cell
+from lumibot_duckdb.comparison.value_text import TIME_OF_RUN, as_text, cell
 
 
 class Plain:
@@ -78,7 +78,7 @@ def test_an_object_that_has_itself_in_it() -> None:
 def test_a_table_tells_texts_from_numbers_and_leaves_out_when_it_was_made() -> None:
     now = datetime.now(timezone.utc)
     assert [cell(value) for value in ("fill", "1.0", 1.0, None)] == ["fill", "'1.0'", "1.0", "None"]
-    assert cell(now) == cell(now.isoformat()) == THE_TIME_OF_THE_RUN
+    assert cell(now) == cell(now.isoformat()) == TIME_OF_RUN
     then = "2024-01-02T09:30:00-05:00"
     assert cell(then) == then
     assert cell(datetime.fromisoformat(then)) == "2024-01-02 09:30:00-05:00"

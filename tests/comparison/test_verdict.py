@@ -14,14 +14,14 @@ from comparison.test_differences import EVENT, Recorded, asked, bars, price
 from lumibot_duckdb.cli.compare import _show, _show_failure
 from lumibot_duckdb.comparison import comparison as trial
 from lumibot_duckdb.comparison import summary
-from lumibot_duckdb.comparison.comparison import Result, ScriptFailedError, Unsteady, compare_script
+from lumibot_duckdb.comparison.comparison import DifferingRun, Result, ScriptFailedError, compare_script
 from lumibot_duckdb.comparison.differences import Run, compare_runs
 from lumibot_duckdb.comparison.notes import (
-    OF_CACHES,
+    CACHES_DIFFER,
+    explain_difference,
+    note_on_changed_files,
+    note_on_varying_results,
     notes_on_comparison,
-    run_to_run,
-    said_of_a_difference,
-    said_of_files,
 )
 from lumibot_duckdb.comparison.page import report_page
 from lumibot_duckdb.comparison.runner import RunError, Script
@@ -58,7 +58,7 @@ def test_each_on_its_own_storage(theirs: Run, ours: Run) -> None:
 def test_both_on_the_store(theirs: Run, ours: Run) -> None:
     found = result(changed(theirs, covered=True), ours)
     assert not found.identical
-    said = "Nothing compared: both sides ran on the store, since the script or its .env file sets LUMIBOT_USE_DUCKDB"
+    said = "Nothing compared: both sides ran on the store, because the script or its .env file sets LUMIBOT_USE_DUCKDB"
     assert summary.verdict(found).startswith(said)
     page = report_page(found)
     assert said in page
@@ -75,9 +75,9 @@ def test_a_later_run_of_lumibots_side_on_the_store(theirs: Run, ours: Run) -> No
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        (OURS, "ran on Lumibot's storage on both sides, since LUMIBOT_USE_DUCKDB=false or use_duckdb=False says so."),
-        (LUMIBOTS, "was Lumibot's own class on both sides, since the script called deactivate()"),
-        ("lumibot.backtesting.thetadata_backtesting.ThetaData", "is not replaced by lumibot-duckdb"),
+        (OURS, "ran on Lumibot's storage on both sides, because LUMIBOT_USE_DUCKDB=false or use_duckdb=False is set."),
+        (LUMIBOTS, "was Lumibot's own class on both sides, because the script called deactivate()"),
+        ("lumibot.backtesting.thetadata_backtesting.ThetaData", "has no counterpart in lumibot-duckdb"),
     ],
 )
 def test_both_on_lumibots_storage(source: str, said: str, theirs: Run, ours: Run) -> None:
@@ -93,7 +93,7 @@ def test_the_same_error_on_both_sides(theirs: Run, ours: Run) -> None:
     assert not found.identical
     said = summary.verdict(found)
     assert said.startswith(
-        "The backtest failed on both storages: Mine 0, KeyError: 'mine'. All else is identical: 1 fill"
+        "The backtest failed on both storages: Mine 0, KeyError: 'mine'. Everything else is identical: 1 fill"
     )
 
 
@@ -101,14 +101,14 @@ def test_an_error_on_one_side(theirs: Run, ours: Run) -> None:
     found = result(theirs, changed(ours, failure="KeyError: 'mine'"))
     assert summary.verdict(found) == "NOT identical. Different: 1 end of a backtest."
     (difference,) = found.comparison.differences
-    assert (difference.left, difference.right) == ("came to its end", "KeyError: 'mine'")
+    assert (difference.left, difference.right) == ("ended without an error", "KeyError: 'mine'")
 
 
 def test_a_backtest_that_the_script_did_not_wait_for(theirs: Run, ours: Run) -> None:
     found = result(changed(theirs, ended=False), changed(ours, ended=False))
     assert not found.identical
     assert summary.verdict(found) == (
-        "Nothing compared: the script ended before its backtests: Mine 0. Let it wait for their ends."
+        "Nothing compared: the script ended before its backtests: Mine 0. Let it wait for them."
     )
 
 
@@ -118,13 +118,13 @@ def test_one_of_two_backtests_that_the_script_did_not_wait_for(tmp_path: Path) -
         run.outcome.backtests[1] = replace(run.outcome.backtests[1], ended=False)
     found = result(*runs)
     assert not found.identical
-    assert summary.verdict(found).endswith("; but not compared, since the script ended first: Mine 1")
+    assert summary.verdict(found).endswith("; but not compared, because the script ended first: Mine 1")
 
 
 def test_backtests_in_other_processes_are_named(theirs: Run, ours: Run) -> None:
-    both = (Run(replace(run.outcome, elsewhere=["Child 1", "Child 2"]), run.folder) for run in (theirs, ours))
+    both = (Run(replace(run.outcome, forked=["Child 1", "Child 2"]), run.folder) for run in (theirs, ours))
     (note,) = summary.uncovered_notes(result(*both))
-    assert note.startswith("Not compared, since they ran in processes that the script started: Child 1, Child 2. ")
+    assert note.startswith("Not compared, because they ran in processes that the script started: Child 1, Child 2. ")
 
 
 def test_a_strategy_that_asked_for_nothing_and_traded_nothing_is_named(tmp_path: Path) -> None:
@@ -133,14 +133,14 @@ def test_a_strategy_that_asked_for_nothing_and_traded_nothing_is_named(tmp_path:
     assert found.identical
     assert summary.verdict(found).startswith("identical: 0 fills with")
     (note,) = notes_on_comparison(found.comparison)
-    assert note.startswith("Mine 0 asked for no bars, prices or quotes, and no order was filled: ")
+    assert note.startswith("Mine 0 requested no bars, prices or quotes, and filled no order, so only ")
 
 
 @pytest.mark.parametrize(("times", "words"), [(1, "At one time of a"), (1_200, "At 1,200 times of a")])
 def test_questions_in_another_order_are_counted_in_words(times: int, words: str, theirs: Run, ours: Run) -> None:
     found = replace(compare_runs(theirs, ours), reordered=times)
     (note,) = notes_on_comparison(found)
-    assert note.startswith(f"{words} backtest the strategy asked for the same in another order")
+    assert note.startswith(f"{words} backtest the strategy made the same requests in a different order")
 
 
 CONTROL = "\x1b[31m\x07"
@@ -150,8 +150,8 @@ def test_no_control_character_of_a_script_reaches_the_terminal(
     theirs: Run, ours: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed = result(theirs, changed(ours, name=CONTROL, failure=f"KeyError: {CONTROL}"))
-    unsteady = [Unsteady("duckdb", 2, difference) for difference in failed.comparison.differences]
-    _show(replace(failed, notes=[CONTROL], unsteady=unsteady), repeat=2)
+    differing_runs = [DifferingRun("duckdb", 2, difference) for difference in failed.comparison.differences]
+    _show(replace(failed, notes=[CONTROL], differing_runs=differing_runs), repeat=2)
     _show_failure(ScriptFailedError([RunError("duckdb", "", [CONTROL])]))
     shown = capsys.readouterr().out
     assert shown.count("\\x1b[31m\\x07") >= 5
@@ -169,54 +169,56 @@ SMALLER = [{**EVENT, "filled_quantity": "3"}]
 
 def said(folder: Path, *recorded: Recorded, left: str = "") -> str:
     runs = [each.run(folder / str(number)) for number, each in enumerate(recorded)]
-    return said_of_a_difference(*runs, left=left)
+    return explain_difference(*runs, left=left)
 
 
 def test_a_script_that_differs_from_run_to_run(tmp_path: Path) -> None:
     runs = (Recorded(events=each) for each in (STEADY, LARGER, SMALLER))
     shown = f"{EVENT['time']}, SPY, number 1: buy fill, filled_quantity was 5 and became 7."
-    assert said(tmp_path, *runs) == f"{run_to_run('')} Two runs on Lumibot's storage: {shown}"
+    assert said(tmp_path, *runs) == f"{note_on_varying_results('')} Two runs on Lumibot's storage: {shown}"
 
 
 def test_a_script_that_goes_by_a_file_that_it_left(tmp_path: Path) -> None:
     """The first run asked; all later ones found the file, on whatever storage."""
     asks, does_not = Recorded([asked(bars()), price(470.5)]), Recorded([asked(bars())])
     assert said(tmp_path, asks, does_not, does_not, left="memo.pkl") == (
-        f"{said_of_files('memo.pkl')} Otherwise: {OF_CACHES}"
+        f"{note_on_changed_files('memo.pkl')} Otherwise: {CACHES_DIFFER}"
     )
-    assert said(tmp_path, asks, does_not, does_not) == OF_CACHES
+    assert said(tmp_path, asks, does_not, does_not) == CACHES_DIFFER
 
 
 def test_a_script_that_goes_by_a_file_that_it_changes_each_time(tmp_path: Path) -> None:
     runs = (Recorded(events=each) for each in (STEADY, LARGER, SMALLER))
-    assert said(tmp_path, *runs, left="memo.pkl").startswith(run_to_run("memo.pkl"))
-    assert said_of_files("memo.pkl") in run_to_run("memo.pkl")
+    assert said(tmp_path, *runs, left="memo.pkl").startswith(note_on_varying_results("memo.pkl"))
+    assert note_on_changed_files("memo.pkl") in note_on_varying_results("memo.pkl")
 
 
 def test_a_file_that_was_left_is_not_put_down_for_another_price(tmp_path: Path) -> None:
-    assert said(tmp_path, Recorded(OTHER_PRICE), Recorded(), Recorded(), left="memo.pkl") == OF_CACHES
+    assert said(tmp_path, Recorded(OTHER_PRICE), Recorded(), Recorded(), left="memo.pkl") == CACHES_DIFFER
 
 
 def test_a_difference_of_storages(tmp_path: Path) -> None:
     found = said(tmp_path, Recorded(), Recorded(), Recorded(OTHER_PRICE))
-    assert found.endswith("is filled from the store, and gives the same as before then.")
+    assert found.endswith("is filled from the store, and equal those of its own first run.")
 
 
 def test_a_difference_of_caches(tmp_path: Path) -> None:
     found = said(tmp_path, Recorded(OTHER_PRICE), Recorded(), Recorded())
-    assert "either its own cache has other bars than the store" in found
+    assert "either your cache has different bars than the store" in found
 
 
 def test_a_difference_that_may_be_of_both(tmp_path: Path) -> None:
     found = said(tmp_path, Recorded(OTHER_PRICE), Recorded(), Recorded([asked(bars()), price(470.52)]))
-    assert "but from its own first run as well: 2024-01-02T09:45:00-05:00, SPY, get_last_price(SPY) was 470.51" in found
+    assert (
+        "and from those of its own first run: 2024-01-02T09:45:00-05:00, SPY, get_last_price(SPY) was 470.51" in found
+    )
     assert "--repeat 2 shows which" in found
 
 
 @pytest.mark.parametrize("column", ["price", "time"])
 def test_another_fill_is_not_put_down_to_the_script(column: str, tmp_path: Path) -> None:
     runs = (Recorded(events=[{**EVENT, column: each}]) for each in ("2024-01-03", "2024-01-04", "2024-01-05"))
-    assert run_to_run("") not in said(tmp_path, *runs)
+    assert note_on_varying_results("") not in said(tmp_path, *runs)
 
 
 @pytest.fixture
@@ -244,7 +246,7 @@ def test_files_that_a_script_left_are_named(
     script = replace(asks_unless_it_finds, stored_as_of=stored_as_of)
     found = compare_script(script, tmp_path / "runs", lambda what: nullcontext(), repeat=repeat)
     assert not found.identical
-    assert [note for note in found.notes if said_of_files("memo.pkl") in note]
+    assert [note for note in found.notes if note_on_changed_files("memo.pkl") in note]
 
 
 def test_files_that_a_script_left_are_named_when_it_fails_on_them(
@@ -260,7 +262,7 @@ def test_files_that_a_script_left_are_named_when_it_fails_on_them(
     monkeypatch.setattr(trial, "run_side", fails_if_it_finds)
     with pytest.raises(ScriptFailedError) as failed:
         compare_script(asks_unless_it_finds, tmp_path / "runs", lambda what: nullcontext())
-    assert failed.value.notes == [said_of_files("memo.pkl")]
+    assert failed.value.notes == [note_on_changed_files("memo.pkl")]
 
 
 # -- backtests of two runs are paired ---------------------------------------------------------------------------------
@@ -299,4 +301,4 @@ def test_a_name_with_the_time_is_the_only_difference(tmp_path: Path) -> None:
     found = compare_runs(*runs)
     (difference,) = found.differences
     assert (difference.kind, difference.left, difference.right) == ("backtests", "Mine 10:01", "Mine 10:02")
-    assert found.by_the_script
+    assert found.caused_by_script

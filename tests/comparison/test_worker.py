@@ -112,7 +112,7 @@ def test_keys_are_hidden_when_the_process_is_killed(ground: Ground, monkeypatch:
     script = ground.script("script/dies.py", LOADS_KEYS + "import signal; os.kill(os.getpid(), signal.SIGKILL)\n")
     with (
         on_ground(ground.folder, {"PYTHONUNBUFFERED": "1"}),
-        pytest.raises(RunError, match="ended by SIGKILL") as failed,
+        pytest.raises(RunError, match="killed by SIGKILL") as failed,
     ):
         run_side(Script(script, (), ground.store), LUMIBOT, ground.folder / "died")
     assert "loaded [hidden] [hidden]" in failed.value.last_lines
@@ -137,7 +137,7 @@ RUNS_IT = f"""\
 import os, sys
 from lumibot_duckdb.comparison.process import run_as_group
 command = [sys.executable, "-c", {IGNORES_CTRL_C!r}]
-run_as_group(command, environment=os.environ, output=sys.stdout, pipe=0, patience=0.2)
+run_as_group(command, environment=os.environ, output=sys.stdout, pipe=0, grace_seconds=0.2)
 """
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from lumibot_duckdb.demo.comparison import TrialError, first_difference, run_side
+from lumibot_duckdb.demo.comparison import BacktestFailedError, first_difference, run_side
 from lumibot_duckdb.demo.worker import Job, Outcome
 
 OUTCOME = Outcome(
@@ -58,7 +58,7 @@ def test_a_changed_portfolio_value_is_a_difference():
 
 
 def test_a_backtest_that_fails_is_one_line_and_keeps_its_output(tmp_path):
-    with pytest.raises(TrialError, match="the backtest on lumibot-duckdb failed: ") as failure:
+    with pytest.raises(BacktestFailedError, match="the backtest on lumibot-duckdb failed: ") as failure:
         run_side(JOB, tmp_path / "side")
     assert "\n" not in str(failure.value)
     assert "Traceback" in (tmp_path / "side" / "output.txt").read_text()

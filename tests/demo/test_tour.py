@@ -11,7 +11,7 @@ import pytest
 
 from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.demo import tour
-from lumibot_duckdb.demo.comparison import TrialError
+from lumibot_duckdb.demo.comparison import BacktestFailedError
 from lumibot_duckdb.demo.worker import Outcome
 
 # Loaded by Python before anything else in every process of the demo: notes and refuses every way out.
@@ -87,8 +87,8 @@ def test_costs_are_shown_as_they_are_also_when_ours_are_higher(pretended, capsys
     assert main(["demo", *TINY]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "seconds, whole backtest 20.0 30.0 1.5 x more" in shown
-    assert "MB of memory at the peak 900 300 3.0 x less" in shown
-    assert "microseconds a request for 60 minute bars 2,000 2,000 about the same" in shown
+    assert "MB of peak memory 900 300 3.0 x less" in shown
+    assert "microseconds per request for 60 minute bars 2,000 2,000 about the same" in shown
 
 
 def test_a_difference_is_shown_and_ends_with_code_1(pretended, capsys, tmp_path):
@@ -103,7 +103,7 @@ def test_a_difference_is_shown_and_ends_with_code_1(pretended, capsys, tmp_path)
 
 
 def test_a_failed_backtest_is_one_line_and_cleans_up(pretended, capsys, tmp_path):
-    pretended["duckdb"] = TrialError("the backtest on lumibot-duckdb failed: no bars")
+    pretended["duckdb"] = BacktestFailedError("the backtest on lumibot-duckdb failed: no bars")
     assert main(["demo", *TINY]) == 1
     assert capsys.readouterr().err == "lumibot-duckdb: the backtest on lumibot-duckdb failed: no bars\n"
     assert list(tmp_path.iterdir()) == []

@@ -136,13 +136,13 @@ def test_the_benchmark_is_left_to_lumibot(
 
 
 def test_the_lifecycle_is_not_followed(changed_lumibot: ChangedLumibot, caplog: pytest.LogCaptureFixture) -> None:
-    from lumibot_duckdb.sources.shared.lifecycle import follow_strategies
+    from lumibot_duckdb.sources.shared.lifecycle import track_strategies
 
     class Base:
         pass
 
     changed_lumibot.replace(_STRATEGY, "def run_backtest(", "def run_the_backtest(")
-    follow_strategies(Base)
+    track_strategies(Base)
     assert not hasattr(Base, "run_backtest")
     assert "named after their script" in caplog.text
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.migration.plan import Plan, plan_of
-from lumibot_duckdb.migration.run import Outcome, migrated
+from lumibot_duckdb.migration.run import Outcome, migrate_files
 from lumibot_duckdb.storage.api import SeriesKey
 
 DATA = Path(__file__).parent / "data" / "polygon"
@@ -51,7 +51,7 @@ class Cache:
         return plan_of(self.folder, only or None)
 
     def migrate(self, *, delete_verified: bool = False) -> dict[str, Outcome]:
-        outcomes = list(migrated(self.plan(), self.storage, delete_verified=delete_verified))
+        outcomes = list(migrate_files(self.plan(), self.storage, delete_verified=delete_verified))
         return {outcome.file.name: outcome for outcome in outcomes}
 
     def bars(self, key: SeriesKey) -> pd.DataFrame:

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.migration.run import Ending, Outcome, foreseen, migrated
+from lumibot_duckdb.migration.run import Ending, Outcome, forecast_files, migrate_files
 from lumibot_duckdb.sources.polygon.old_cache.bars import PolygonBarsReader
 from migration.caches import DATA, DOWNLOADED, Cache, written
 from sources.polygon.old_cache.test_old_releases import STOCK
@@ -73,7 +73,7 @@ def test_what_may_have_changed_is_read_again(parquet: Cache, what: str) -> None:
         written(file, DOWNLOADED + dt.timedelta(hours=1))
     again = parquet.migrate()[BARS]
     there = what in ("file changed", "split checked")
-    assert (again.ending, again.new) == (Ending.BROUGHT_IN, 0 if there else 80)
+    assert (again.ending, again.new) == (Ending.MIGRATED, 0 if there else 80)
     assert parquet.migrate()[BARS].ending is Ending.ALREADY_HERE
     assert len(parquet.bars(STOCK)) == 80
 
@@ -81,8 +81,8 @@ def test_what_may_have_changed_is_read_again(parquet: Cache, what: str) -> None:
 def test_looking_at_a_plan_says_the_same_and_writes_nothing(parquet: Cache) -> None:
     parquet.file("stock_BAD_USD_minute.parquet").write_bytes(b"PAR1 and no more")
     before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in parquet.files()}
-    seen = {outcome.file.name: outcome.ending for outcome in foreseen(parquet.plan(), parquet.storage)}
-    assert seen == {BARS: Ending.BROUGHT_IN, "stock_BAD_USD_minute.parquet": Ending.UNREADABLE}
+    seen = {outcome.file.name: outcome.ending for outcome in forecast_files(parquet.plan(), parquet.storage)}
+    assert seen == {BARS: Ending.MIGRATED, "stock_BAD_USD_minute.parquet": Ending.UNREADABLE}
     assert not parquet.storage.path.parent.exists()
     assert endings(parquet.migrate()) == seen
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in parquet.files()} == before
@@ -102,11 +102,11 @@ def test_looking_at_a_plan_tells_what_the_store_has_and_reads_only_the_rest(
 
     monkeypatch.setattr(PolygonBarsReader, "read", noted)
     plan = parquet.plan()
-    seen = {each.file.name: (each.ending, each.rows, each.new) for each in foreseen(plan, parquet.storage)}
-    assert seen == {BARS: (Ending.ALREADY_HERE, 80, 0), new: (Ending.BROUGHT_IN, 80, 80)}
+    seen = {each.file.name: (each.ending, each.rows, each.new) for each in forecast_files(plan, parquet.storage)}
+    assert seen == {BARS: (Ending.ALREADY_HERE, 80, 0), new: (Ending.MIGRATED, 80, 80)}
     assert read == [new]
     parquet.storage.delete_series("OLD")
-    assert {each.ending for each in foreseen(plan, parquet.storage)} == {Ending.BROUGHT_IN}
+    assert {each.ending for each in forecast_files(plan, parquet.storage)} == {Ending.MIGRATED}
 
 
 def test_looking_at_a_plan_leaves_an_older_store_as_it_is(parquet: Cache) -> None:
@@ -115,7 +115,7 @@ def test_looking_at_a_plan_leaves_an_older_store_as_it_is(parquet: Cache) -> Non
     with duckdb.connect(str(parquet.storage.path)) as store:
         store.execute("UPDATE store_meta SET value = '2' WHERE key = 'schema_version'; DROP TABLE migrated_file")
     storage = DuckDBDataStorage(parquet.storage.path)
-    assert [each.ending for each in foreseen(parquet.plan(), storage)] == [Ending.BROUGHT_IN]
+    assert [each.ending for each in forecast_files(parquet.plan(), storage)] == [Ending.MIGRATED]
     storage.close()
     with duckdb.connect(str(storage.path), read_only=True) as store:
         assert store.execute("SELECT value FROM store_meta WHERE key = 'schema_version'").fetchall() == [("2",)]
@@ -143,7 +143,7 @@ def with_earlier_days(frame: pd.DataFrame) -> pd.DataFrame:
         (lambda frame: frame, Ending.ALREADY_HERE, 0),
         (dearer, Ending.CONFLICT, 0),
         (three_hours_later, Ending.CONFLICT, 0),
-        (with_earlier_days, Ending.BROUGHT_IN, 80),
+        (with_earlier_days, Ending.MIGRATED, 80),
     ],
 )
 def test_looking_at_a_plan_asks_the_store(parquet: Cache, change: Any, ending: Ending, new: int) -> None:
@@ -153,18 +153,18 @@ def test_looking_at_a_plan_asks_the_store(parquet: Cache, change: Any, ending: E
     written(path, DOWNLOADED + dt.timedelta(hours=1))
     parquet.storage.close()
     before = parquet.storage.path.read_bytes()
-    (seen,) = foreseen(parquet.plan(), parquet.storage)
+    (seen,) = forecast_files(parquet.plan(), parquet.storage)
     parquet.storage.close()
     assert parquet.storage.path.read_bytes() == before
     assert (seen.ending, seen.new) == (ending, new)
     done = parquet.migrate()[BARS]
     assert (done.reason, done.new) == (seen.reason, new)
-    assert done.ending is (Ending.BROUGHT_IN if ending is Ending.ALREADY_HERE else ending)
+    assert done.ending is (Ending.MIGRATED if ending is Ending.ALREADY_HERE else ending)
 
 
 def test_looking_at_a_plan_tells_which_bars_cannot_be_stored(parquet: Cache) -> None:
     copy_as(parquet, BARS, within_a_second)
-    (seen,) = foreseen(parquet.plan(), parquet.storage)
+    (seen,) = forecast_files(parquet.plan(), parquet.storage)
     assert (seen.ending, seen.new) == (Ending.UNREADABLE, 0)
     assert not parquet.storage.path.parent.exists()
     assert parquet.migrate()[BARS].reason == seen.reason
@@ -195,7 +195,7 @@ def without_times(frame: pd.DataFrame) -> pd.DataFrame:
         (without_open, "no numbers in a column open"),
         (twice, "it has 2023-03-06 14:30:00+00:00 twice"),
         (texts, "its column datetime holds object, not times"),
-        (without_times, "it has no column datetime, just open"),
+        (without_times, "it has no column datetime, only open"),
     ],
 )
 def test_a_table_that_holds_something_else_is_not_brought_in(parquet: Cache, change: Any, reason: str) -> None:
@@ -230,9 +230,9 @@ def test_damaged_files_are_told_and_the_others_go_in(parquet: Cache) -> None:
         "OLD_2023-03-06.parquet",
     }
     assert reasons["stock_A_USD_minute.parquet"] == "it is empty"
-    assert reasons["stock_D_USD_minute.parquet"] == "it is no Parquet file, whatever its name says"
+    assert reasons["stock_D_USD_minute.parquet"] == "it is not a Parquet file, despite its name"
     assert all(reasons.values())
-    assert found[BARS].ending is Ending.BROUGHT_IN
+    assert found[BARS].ending is Ending.MIGRATED
     assert parquet.storage.verify().findings == []
 
 
@@ -276,7 +276,7 @@ def within_a_second(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("change", "ending", "reason"),
     [
-        (twice_the_price, Ending.CONFLICT, "the store has other bars of OLD"),
+        (twice_the_price, Ending.CONFLICT, "the store has different bars of OLD"),
         (within_a_second, Ending.UNREADABLE, "2023-03-"),
     ],
 )
@@ -302,10 +302,13 @@ def test_values_are_told_as_people_write_them(parquet: Cache) -> None:
 def test_a_name_that_is_none_is_told_and_the_others_go_in(parquet: Cache, name: bytes) -> None:
     shutil.copy2(parquet.file(BARS), parquet.file(os.fsdecode(name)))
     for look in (True, False):
-        outcomes = {each.file.name: each for each in (foreseen if look else migrated)(parquet.plan(), parquet.storage)}
-        assert outcomes[BARS].ending is Ending.BROUGHT_IN
+        outcomes = {
+            each.file.name: each
+            for each in (forecast_files if look else migrate_files)(parquet.plan(), parquet.storage)
+        }
+        assert outcomes[BARS].ending is Ending.MIGRATED
         assert outcomes[os.fsdecode(name)].ending is Ending.UNREADABLE
-        assert "characters that no name of Lumibot's has" in outcomes[os.fsdecode(name)].reason
+        assert "characters that Lumibot never uses" in outcomes[os.fsdecode(name)].reason
 
 
 @pytest.mark.parametrize("moment", ["planned", "read"])
@@ -323,15 +326,15 @@ def test_a_file_that_goes_away_meanwhile_is_told(parquet: Cache, moment: str, mo
         going.unlink()
     else:
         monkeypatch.setattr(PolygonBarsReader, "read", removed)
-    found = {each.file.name: each for each in migrated(plan, parquet.storage, delete_verified=True)}
-    assert found[BARS].ending is Ending.BROUGHT_IN
+    found = {each.file.name: each for each in migrate_files(plan, parquet.storage, delete_verified=True)}
+    assert found[BARS].ending is Ending.MIGRATED
     if moment == "planned":
         assert (found[going.name].ending, found[going.name].reason) == (
             Ending.LEFT_ALONE,
-            "it is not there any more: another program has deleted or renamed it",
+            "it no longer exists: another program has deleted or renamed it",
         )
     else:
-        assert (found[going.name].ending, found[going.name].deleted) == (Ending.BROUGHT_IN, ())
+        assert (found[going.name].ending, found[going.name].deleted) == (Ending.MIGRATED, ())
 
 
 @pytest.mark.parametrize("content", [b"garbage", b"cos\nsystem\n(S'true'\ntR.", b""])
@@ -346,7 +349,7 @@ def test_what_yahoo_said_is_told_when_it_is_damaged_or_refused_and_never_deleted
     for _ in range(2):
         found = cache.migrate(delete_verified=True)["AAA_1d.pickle"]
         assert found.damaged
-        assert found.left_out[0].startswith("AAA_info.pickle, of where it is traded: it ")
+        assert found.left_out[0].startswith("AAA_info.pickle, which has its market: it ")
         assert info.exists()
         assert info.with_name("AAA_1d.pickle").exists()
 
@@ -365,7 +368,7 @@ def test_a_folder_that_may_not_be_looked_into_is_told(
     monkeypatch.setattr(Path, "iterdir", iterdir)
     plan = parquet.plan(*only)
     (told,) = [each for each in plan.left_alone if each.where == "polygon"]
-    assert (told.reason, told.unknown) == ("it cannot be looked into: Permission denied", only != ("yahoo",))
+    assert (told.reason, told.unknown) == ("it cannot be read: Permission denied", only != ("yahoo",))
     assert plan.files == 0
 
 
@@ -418,7 +421,7 @@ def test_a_file_that_the_store_does_not_give_back_is_neither_remembered_nor_dele
     assert "close at 2023-03-06 14:37:00+00:00" in found.reason
     assert parquet.file(BARS).exists()
     parquet.storage = sound
-    assert parquet.migrate()[BARS].ending is Ending.BROUGHT_IN
+    assert parquet.migrate()[BARS].ending is Ending.MIGRATED
 
 
 # -- deleting -------------------------------------------------------------------------------------------------
@@ -468,8 +471,8 @@ def test_links_are_read_and_never_deleted_through(parquet: Cache) -> None:
     linked.file(BARS).symlink_to(elsewhere / BARS)
     for each in (parquet, linked):
         found = each.migrate(delete_verified=True)[BARS]
-        assert (found.ending, found.deleted) == (Ending.BROUGHT_IN, ())
-        assert found.kept == f"{BARS} is a link, or lies behind one"
+        assert (found.ending, found.deleted) == (Ending.MIGRATED, ())
+        assert found.kept == f"{BARS} is a link, or below a linked folder"
     assert len(list(elsewhere.iterdir())) == 2
 
 
@@ -483,5 +486,5 @@ def test_a_file_that_is_written_to_meanwhile_is_not_deleted(parquet: Cache, monk
 
     monkeypatch.setattr(PolygonBarsReader, "read", slow)
     found = parquet.migrate(delete_verified=True)[BARS]
-    assert found.kept == "it was written to just now"
+    assert found.kept == "it was changed in the meantime"
     assert parquet.file(BARS).exists()

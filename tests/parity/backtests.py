@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from lumibot_duckdb.demo.worker import UNATTENDED
+from lumibot_duckdb.comparison.headless import UNATTENDED
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Our classes in the place of Lumibot's, and unmodified scripts run on them."""
+"""Replaces Lumibot's classes by ours, and runs unmodified scripts on them."""

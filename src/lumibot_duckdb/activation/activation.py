@@ -1,7 +1,7 @@
-"""`activate()`: our sources in the place of Lumibot's, for unmodified scripts.
+"""`activate()`: replaces Lumibot's data sources by ours, for unmodified scripts.
 
-Lumibot's own modules still see Lumibot's own classes, and so do ours, so what Lumibot derives from its sources (the
-router, its other sources) does not change. Everyone else gets ours, in four ways:
+Lumibot's own modules still see Lumibot's own classes, and so do ours, so classes that Lumibot derives from its sources
+(the router, other sources) do not change. All other code gets our classes, in four ways:
 
 - imports from Lumibot's modules (`from lumibot.backtesting import YahooDataBacktesting`) return our class;
 - so do look-ups in `lumibot.strategies._strategy`, where `BACKTESTING_DATA_SOURCE` and the benchmark find classes;
@@ -40,12 +40,12 @@ _undo: list[Callable[[], None]] = []
 
 
 def activate() -> None:
-    """Put our sources in the place of Lumibot's; see the module. Idempotent, and undone by `deactivate`.
+    """Replace Lumibot's data sources by ours, as the module describes. Idempotent, and undone by `deactivate`.
 
-    If the installed Lumibot lacks what that takes, it stays as it is, and a warning says why.
+    If the installed Lumibot is not supported, nothing is replaced, and a warning says why.
     """
     with _guard:
-        if _undo or not keeps_contract("activation", otherwise="Lumibot's sources stay as they are"):
+        if _undo or not keeps_contract("activation", otherwise="Lumibot's sources are not replaced"):
             return
         try:
             _change_everything()
@@ -55,8 +55,8 @@ def activate() -> None:
 
 
 def _change_everything() -> None:
-    lifecycle.take_sources_as(in_place_of)
-    _undo.append(lambda: lifecycle.take_sources_as(None))
+    lifecycle.replace_source_class(in_place_of)
+    _undo.append(lambda: lifecycle.replace_source_class(None))
     sys.meta_path.insert(0, _FINDER)
     _undo.append(lambda: sys.meta_path.remove(_FINDER))
     for name in (*_OFFERING, STRATEGY_MODULE):
@@ -68,7 +68,7 @@ def _change_everything() -> None:
 
 
 def deactivate() -> None:
-    """Put Lumibot's classes back. Sources that were constructed in the meantime stay on the store."""
+    """Restore Lumibot's classes. Sources that were constructed in the meantime stay on the store."""
     with _guard:
         while _undo:
             _undo.pop()()
@@ -82,7 +82,7 @@ def in_place_of(source: Any) -> Any:
 def _is_taken(value: Any) -> bool:
     """Return whether something is a class that ours replace, or Lumibot's lazy stand-in for one.
 
-    Only classes are looked into, because anything else may be a proxy that does work when it is accessed.
+    Only classes are inspected, because other objects may be proxies that do work when an attribute is accessed.
     """
     return issubclass(type(value), type) and (value.__module__, value.__name__) in _REPLACED
 
@@ -91,9 +91,9 @@ def _is_taken(value: Any) -> bool:
 
 
 class _Offering(ModuleType):
-    """A module of Lumibot's that gives our classes to everyone except Lumibot and us.
+    """A module of Lumibot's that gives our classes to all code except Lumibot's and ours.
 
-    Look-ups of its own code in its globals do not pass through here.
+    The module's own code reads its globals directly, without this class.
     """
 
     def __getattribute__(self, name: str) -> Any:
@@ -120,7 +120,7 @@ def _is_of(module: str, package: str) -> bool:
 def _change(module: ModuleType) -> None:
     """Change one of Lumibot's modules, which is loaded, until `deactivate`."""
     if module.__name__ == STRATEGY_MODULE:
-        lifecycle.follow_strategies(strategy_base(module))
+        lifecycle.track_strategies(strategy_base(module))
         for name in LUMIBOT_MODULES:
             if _is_taken(vars(module).get(name)):
                 _set(module, name, _ours_later(name))
@@ -130,7 +130,7 @@ def _change(module: ModuleType) -> None:
 
 
 def _ours_later(name: str) -> Any:
-    """Return what Lumibot itself puts there: a stand-in that imports the class when it is needed."""
+    """Return a lazy stand-in, as Lumibot itself has there, that imports the class when it is needed."""
     return lazy_class(f"{_OURS}.backtesting", name)
 
 

@@ -10,18 +10,18 @@ from typing import Any
 from dotenv.main import DotEnv
 
 
-def hold_settings(settings: Mapping[str, str]) -> None:
-    """Set environment variables, and set them again whenever a `.env` file has been loaded over them.
+def override_environment(settings: Mapping[str, str]) -> None:
+    """Set environment variables, and set them again after each `.env` file that is loaded.
 
-    Lumibot loads `.env.local` over the environment when it is imported, and reads some of it right afterwards.
+    When it is imported, Lumibot overwrites the environment with `.env.local` and reads some variables right afterwards.
     """
     load = DotEnv.set_as_environment_variables
 
     @wraps(load)
-    def load_but_for_ours(self: DotEnv, *args: Any, **kwargs: Any) -> bool:
+    def load_and_override(self: DotEnv, *args: Any, **kwargs: Any) -> bool:
         loaded = load(self, *args, **kwargs)
         os.environ.update(settings)
         return loaded
 
-    setattr(DotEnv, load.__name__, load_but_for_ours)
+    setattr(DotEnv, load.__name__, load_and_override)
     os.environ.update(settings)

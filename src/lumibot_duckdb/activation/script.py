@@ -1,4 +1,4 @@
-"""Runs a user's script as `python script.py` does, in a process of its own."""
+"""Runs a user's script in this process as `python script.py` does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 class NoScriptError(Exception):
-    """There is no such script or module; the message says why."""
+    """The script or module does not exist or cannot be run; the message says why."""
 
 
 def run_script(path: str | os.PathLike[str], arguments: Sequence[str]) -> None:
@@ -34,7 +34,7 @@ def run_script(path: str | os.PathLike[str], arguments: Sequence[str]) -> None:
     if Path(file).is_dir() or (Path(file).is_file() and zipfile.is_zipfile(file)):
         found = PathFinder.find_spec("__main__", [file])
         if found is None:
-            raise NoScriptError(f"{given} is no script, and has no __main__.py to run")
+            raise NoScriptError(f"{given} is not a script and contains no __main__.py to run")
         _run_as_main(_code_of_module(found), _names_of_module(found), [given, *arguments], file)
         return
     names = {"__file__": file, "__cached__": None, "__loader__": SourceFileLoader("__main__", file)}
@@ -53,7 +53,7 @@ def run_module(name: str, arguments: Sequence[str]) -> None:
         found = find_spec(name)
         if found is not None and found.submodule_search_locations is not None:
             found = find_spec(f"{name}.__main__")
-    except (ImportError, ValueError) as error:  # of a package that it would be in
+    except (ImportError, ValueError) as error:  # raised while importing its parent package
         raise NoScriptError(f"no module named {name}: {error}") from error
     if found is None:
         raise NoScriptError(f"no module named {name}, or it is a package without a module __main__")
@@ -62,7 +62,7 @@ def run_module(name: str, arguments: Sequence[str]) -> None:
 
 
 def file_of_module(name: str) -> Path | None:
-    """Return the file that `python -m name` runs; None if only an import would tell.
+    """Return the file that `python -m name` runs; None if it cannot be found without importing the package.
 
     Raises `NoScriptError` if there is no such module.
     """
@@ -70,7 +70,7 @@ def file_of_module(name: str) -> Path | None:
         found = _spec_of(name)
         if found.submodule_search_locations is not None:
             found = _spec_of(f"{name}.__main__")
-    except KeyError:  # a namespace in a package, which would have to be imported
+    except KeyError:  # a namespace package in a package: its path is known only after an import
         return None
     return Path(found.origin) if found.has_location and found.origin else None
 
@@ -92,7 +92,7 @@ def _spec_of(name: str) -> ModuleSpec:
 
 
 def traceback_of_script(error: BaseException) -> TracebackType | None:
-    """Return the part of an error's traceback that begins in the script; None if no part is in it."""
+    """Return the part of an error's traceback that starts in the script; None if the script is not in it."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         traceback = traceback.tb_next
@@ -124,7 +124,7 @@ def _names_of_module(spec: ModuleSpec) -> dict[str, Any]:
 def _code_of_module(spec: ModuleSpec) -> CodeType:
     code = spec.loader.get_code(spec.name) if isinstance(spec.loader, InspectLoader) else None
     if code is None:
-        raise NoScriptError(f"{spec.name} has no Python code that could be run")
+        raise NoScriptError(f"{spec.name} contains no Python code to run")
     return code
 
 
@@ -138,6 +138,6 @@ def _code_of(file: str, given: str) -> CodeType:
 
 
 def _search_first(folder: str) -> None:
-    """Put a folder first in the search path, in place of the one that Python put there for us."""
+    """Put a folder first in the search path, in place of the folder of our own command."""
     if not getattr(sys.flags, "safe_path", False):
         sys.path[0] = folder

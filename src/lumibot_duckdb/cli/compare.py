@@ -1,4 +1,4 @@
-"""`lumibot-duckdb compare`: a script run on Lumibot's storage and on the store, and the results compared."""
+"""`lumibot-duckdb compare`: runs a script on Lumibot's storage and on the store, and compares the results."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Run a script on Lumibot's storage and on the store, and compare the results bit for bit.
 
-Each run has a process of its own. Compared are every frame, price and quote that a strategy received, every trade, fee
-and portfolio value. The report shows what each side cost, and the first difference in full if there is one.
+Each run is a separate process. The comparison covers every frame, price and quote that a strategy received, and every
+trade, fee and portfolio value. The report shows what each side cost, and the first difference if there is one.
 
-Each side uses its usual cache: Lumibot's cache folder, and the store. The script cannot trade live, opens no window
+Each side uses its usual cache: Lumibot's cache folder, and the store. The script cannot trade live, opens no windows
 and writes no files to the folder `logs`; the second run finds any other files that the first run wrote. Options before
 SCRIPT belong to lumibot-duckdb, and everything after SCRIPT belongs to the script.
 """
@@ -94,7 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace, script: Path | None, store: Path) -> None:
-    """Refuse what cannot work before anything runs. `script` is None for a module, which was found before."""
+    """Raise `CommandError` for arguments that cannot work. `script` is None for a module, which was checked before."""
     if script is not None and script.is_dir():
         raise CommandError(f"{script} is a folder, not a script")
     if script is not None and not script.is_file():
@@ -110,7 +110,7 @@ def _check(arguments: argparse.Namespace, script: Path | None, store: Path) -> N
 
 
 def _check_report(report: Path) -> None:
-    """Refuse a report that could not be written at the end, without leaving a file."""
+    """Raise `CommandError` if the report could not be written at the end. Leaves no file."""
     there_before = os.path.lexists(report)
     try:
         if report.exists() and not report.is_file() and not report.is_dir():
@@ -155,8 +155,8 @@ def _show(result: Result, repeat: int) -> None:
     _say(f"\n{summary.verdict(result)}")
     if result.comparison.differences:
         _say(f"\n{summary.differences_text(result)}")
-    if result.unsteady:
-        _say(f"\n{summary.unsteady_text(result)}")
+    if result.differing_runs:
+        _say(f"\n{summary.differing_runs_text(result)}")
     _show_notes([*summary.uncovered_notes(result), *result.notes])
 
 

@@ -1,4 +1,4 @@
-"""`lumibot-duckdb demo`: the same backtests on Lumibot's storage and on the store, compared."""
+"""`lumibot-duckdb demo`: runs two backtests on Lumibot's storage and on the store, and compares them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from lumibot_duckdb.cli.numbers import positive_number, whole_number
 _DESCRIPTION = """\
 Run two backtests with Lumibot and with lumibot-duckdb, and compare every fill and every portfolio value.
 
-The first backtest trades on real daily prices, the second on minute bars of a size at which memory and time matter.
-Each run has a process of its own. The demo needs no network and no account, and works in a temporary folder that it
-removes.
+The first backtest trades on real daily prices, the second on enough minute bars that memory and time matter. Each run
+is a separate process. The demo needs no network and no account, and works in a temporary folder that it removes.
 """
 _EXAMPLES = """\
 examples:
@@ -45,19 +44,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from lumibot_duckdb.demo.comparison import TrialError
+    from lumibot_duckdb.demo.comparison import BacktestFailedError
     from lumibot_duckdb.demo.tour import QUICK, STANDARD, missing_extra, run_tour
 
     if arguments.store is not None:
         raise CommandError("the demo creates its own stores and takes no --store; --keep FOLDER keeps them")
-    to_do = missing_extra()
-    if to_do is not None:
-        raise CommandError(to_do)
+    instructions = missing_extra()
+    if instructions is not None:
+        raise CommandError(instructions)
     if arguments.keep is not None and arguments.keep.exists():
         raise CommandError(f"{arguments.keep} exists already; name a new folder")
     size = QUICK if arguments.quick else STANDARD
     given = {name: getattr(arguments, name) for name in ("symbols", "years") if getattr(arguments, name) is not None}
     try:
         return 0 if run_tour(replace(size, **given), arguments.keep) else 1
-    except TrialError as error:
+    except BacktestFailedError as error:
         raise CommandError(str(error), exit_code=1) from None

@@ -89,21 +89,21 @@ def _run_plan(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namesp
     from lumibot_duckdb.cli.migrate_summary import is_well, nothing_found
     from lumibot_duckdb.sources.shared.old_cache.mirror import notice
 
-    told = notice(settings())
-    if told is not None:
-        print(f"{told}\n")
+    about_mirror = notice(settings())
+    if about_mirror is not None:
+        print(f"{about_mirror}\n")
     if not plan.files:
         _refuse_neighbour(plan)
         print(nothing_found(plan, arguments.all))
         return 0 if is_well(plan, []) else 1
     with _keys_in_environment():
-        outcomes = (_foresee if arguments.dry_run else _migrate)(plan, storage, arguments)
+        outcomes = (_forecast if arguments.dry_run else _migrate)(plan, storage, arguments)
     return 0 if is_well(plan, outcomes) else 1
 
 
 @contextmanager
 def _keys_in_environment() -> Iterator[None]:
-    """Put the keys of `.env` in the environment, where readers look for them, for as long as the block lasts."""
+    """Put the keys of `.env` in the environment, where readers look for them, within a `with` block."""
     names = [name for spec in SOURCES.values() for name in spec.cache_keys]
     known, before = settings(), {name: os.environ[name] for name in names if name in os.environ}
     os.environ.update({name: known[name] for name in names if name in known})
@@ -156,30 +156,30 @@ def _assets(text: str) -> list[AssetKey]:
 
 
 def _stored_assets(storage: DuckDBDataStorage) -> list[AssetKey]:
-    """Return the assets of Alpaca in the store: they may be in files whose names do not tell the asset."""
+    """Return the assets of Alpaca's series in the store, which may be in files whose names do not contain the asset."""
     return list(dict.fromkeys(info.key.asset for info in storage.list_series(source="alpaca")))
 
 
-def _foresee(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace) -> list[Outcome]:
+def _forecast(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace) -> list[Outcome]:
     from lumibot_duckdb.cli.migrate_summary import forecast
-    from lumibot_duckdb.migration.run import foreseen
+    from lumibot_duckdb.migration.run import forecast_files
 
     if storage.is_outdated():
         print(f"{_OUTDATED}\n")
     outcomes: list[Outcome] = []
-    _take(foreseen(plan, storage), plan, outcomes)
+    _take(forecast_files(plan, storage), plan, outcomes)
     print(forecast(plan, outcomes, arguments.all))
     return outcomes
 
 
 def _migrate(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace) -> list[Outcome]:
     from lumibot_duckdb.cli.migrate_summary import summary
-    from lumibot_duckdb.migration.run import migrated
+    from lumibot_duckdb.migration.run import migrate_files
     from lumibot_duckdb.storage.errors import StorageError
 
     outcomes: list[Outcome] = []
     try:
-        _take(migrated(plan, storage, delete_verified=arguments.delete_verified), plan, outcomes)
+        _take(migrate_files(plan, storage, delete_verified=arguments.delete_verified), plan, outcomes)
     except KeyboardInterrupt:
         print(summary(plan, outcomes, arguments.all))
         raise CommandError(

@@ -9,10 +9,10 @@ from lumibot_duckdb.migration.plan import LeftAlone, Plan
 from lumibot_duckdb.migration.run import Ending, Outcome
 
 FILES_NAMED = 20
-_HERE = (Ending.BROUGHT_IN, Ending.ALREADY_HERE)
+_HERE = (Ending.MIGRATED, Ending.ALREADY_HERE)
 _NOT_WELL = (Ending.UNREADABLE, Ending.CONFLICT, Ending.UNVERIFIED, Ending.FAILED, Ending.WAITING)
 _ALIKE = 3
-"""Up to this many files with the same reason are listed one by one; of more, only the first is named."""
+"""Up to this many files with the same reason are listed one by one; of a larger group, only the first is named."""
 
 _TITLES = {
     Ending.FAILED: "Failed because of an error in lumibot-duckdb (please report it):",
@@ -31,7 +31,7 @@ Next, run a script on these bars, or compare the results with Lumibot's first:
 
 
 def is_well(plan: Plan, outcomes: Sequence[Outcome]) -> bool:
-    """Tell whether everything that can be migrated is in the store, or would be."""
+    """Return whether everything that can be migrated is, or would be, in the store."""
     unknown = any(each.unknown for each in plan.left_alone)
     return not unknown and not any(outcome.ending in _NOT_WELL or outcome.damaged for outcome in outcomes)
 
@@ -65,8 +65,8 @@ def nothing_found(plan: Plan, every: bool) -> str:
 
 
 def _foreseen(outcomes: Sequence[Outcome]) -> tuple[int, int, int, int]:
-    """Return how many files would be migrated, their new rows, and how many files are stored already or are not."""
-    new = [outcome for outcome in outcomes if outcome.ending is Ending.BROUGHT_IN]
+    """Return the number of files to migrate, their new rows, the files already stored, and the files that are not."""
+    new = [outcome for outcome in outcomes if outcome.ending is Ending.MIGRATED]
     here = sum(outcome.ending is Ending.ALREADY_HERE for outcome in outcomes)
     return len(new), sum(outcome.new for outcome in new), here, len(outcomes) - len(new) - here
 
@@ -143,13 +143,13 @@ def _totals(outcomes: Sequence[Outcome]) -> str:
 
     here = [outcome for outcome in outcomes if outcome.ending in _HERE]
     rows, new = sum(outcome.rows for outcome in here), sum(outcome.new for outcome in here)
-    text = f"{count(number(Ending.BROUGHT_IN), 'file')} migrated"
+    text = f"{count(number(Ending.MIGRATED), 'file')} migrated"
     if already := number(Ending.ALREADY_HERE):
         text += f", {already:,} already here"
     if others := len(outcomes) - len(here):
         text += f", {others:,} not"
     text += f": {count(rows, 'row')} = {new:,} new + {rows - new:,} already there."
-    if number(Ending.BROUGHT_IN):
+    if number(Ending.MIGRATED):
         text += " Each was compared with what the store returns."
     if deleted := sum(len(outcome.deleted) for outcome in outcomes):
         text += f"\n{count(deleted, 'old file')} deleted."

@@ -1,4 +1,4 @@
-"""`lumibot-duckdb run`: an unmodified script, run on the store."""
+"""`lumibot-duckdb run`: runs an unmodified script on the store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lumibot_duckdb.cli.store import chosen_path
 from lumibot_duckdb.cli.suggestions import similar_file
 
 _DESCRIPTION = """\
-Run an unmodified script as `python SCRIPT ARGUMENT...` would, with its backtests on the store.
+Run an unmodified script like `python SCRIPT ARGUMENT...`, with its backtests on the store.
 
 Lumibot's data sources for Polygon, Yahoo, Alpaca and CCXT are replaced by those of lumibot-duckdb. Options before
 SCRIPT belong to lumibot-duckdb, and everything after SCRIPT belongs to the script.
@@ -40,16 +40,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> Callable[[], int]:
-    """Return the function that runs the script; the script, not the command, decides how the process ends."""
+    """Return a function that runs the script, because the script decides how the process ends, not the command."""
     script, *its_arguments = script_command(arguments, "run")
     check_switches(file_to_run(script, arguments.is_module))
     from lumibot_duckdb.activation.activation import activate
-    from lumibot_duckdb.activation.env_overrides import hold_settings
+    from lumibot_duckdb.activation.env_overrides import override_environment
     from lumibot_duckdb.activation.script import run_module, run_script
     from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE
 
     if arguments.store is not None:
-        hold_settings({ENVIRONMENT_VARIABLE: str(chosen_path(arguments.store))})
+        override_environment({ENVIRONMENT_VARIABLE: str(chosen_path(arguments.store))})
     activate()
     run = run_module if arguments.is_module else run_script
     hint = "" if arguments.is_module or Path(script).exists() else similar_file(Path(script))

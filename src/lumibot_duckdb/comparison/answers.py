@@ -1,7 +1,7 @@
-"""Every answer that a strategy was given, in full and in order, on disk: written during a backtest, read to compare.
+"""Files with every answer that a strategy received, in full and in order: written by a backtest, read to compare.
 
-A compressed stream, since most answers repeat most of the one before. What is long (a frame of thousands of rows) is
-cut where its bars' times say, and a part that was written before is only referred to.
+The stream is compressed, because most answers repeat most of the previous one. Long frames (thousands of rows) are cut
+into parts at fixed times, and a part that has been written before is replaced by a reference to it.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ import pyarrow as pa
 
 _LENGTHS = struct.Struct("<II")
 _PART = struct.Struct("<BI")
-_WRITTEN, _SEEN_BEFORE = 0, 1
-_LONG = 16_384
-"""Bytes from which a part is looked up among those that were written."""
-_ROWS_A_PART = 2_048
-_ROWS_IN_ONE = 4_096
+_INLINE, _REFERENCE = 0, 1
+_LONG_PART = 16_384
+"""Size in bytes from which parts that repeat are replaced by references."""
+_ROWS_PER_PART = 2_048
+_MAX_ROWS_UNCUT = 4_096
 _TYPED_NUMBER = re.compile(r"\bnp\.\w+\(([^()]*)\)")
 VALUE = "value"
-"""`kind` of an answer that is no frame; its one part is text."""
+"""The `kind` of an answer that is not a frame; its only part is text."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a strategy was given: at what time of the backtest, by which call, about which asset, and the answer.
+    """An answer that a strategy received: the time of the backtest, the call, the asset and the value.
 
-    `kind` is `VALUE` or, for a frame, JSON with the dtypes of its index and columns. `parts` hold the values.
+    `kind` is `VALUE`, or JSON with the dtypes of a frame's index and columns. `parts` hold the values.
     """
 
     when: str
@@ -48,27 +48,27 @@ class Answer:
 
     @property
     def is_frame(self) -> bool:
-        """Tell whether this is a frame of bars."""
+        """Whether this is a frame of bars."""
         return self.kind != VALUE
 
     @property
     def text(self) -> str:
-        """The value of an answer that is no frame."""
+        """The value of an answer that is not a frame."""
         return b"".join(self.parts).decode()
 
 
 def value_answer(when: str, call: str, asset: str, text: str) -> Answer:
-    """Return the answer for anything that can be said in a text which is equal only for equal values."""
+    """Return the answer for a value, given as a text that is equal only for equal values."""
     return Answer(when, call, asset, VALUE, (text.encode(),))
 
 
 def plain_numbers(text: str) -> str:
-    """Return a text with the number alone where it has a number's type as well: "1.5" for "np.float64(1.5)"."""
+    """Return a text without the types of NumPy's numbers: "1.5" for "np.float64(1.5)"."""
     return _TYPED_NUMBER.sub(r"\1", text)
 
 
 def frame_answer(when: str, call: str, asset: str, frame: pd.DataFrame) -> Answer:
-    """Return the answer for a frame, down to the last bit of its values, its dtypes and its index."""
+    """Return the answer for a frame, with the exact bits of its values, its dtypes and its index."""
     index = frame.index
     timed = isinstance(index, pd.DatetimeIndex)
     about = [str(index.dtype), str(index.name), str(index.freqstr) if isinstance(index, pd.DatetimeIndex) else ""]
@@ -77,14 +77,14 @@ def frame_answer(when: str, call: str, asset: str, frame: pd.DataFrame) -> Answe
     for name, series in frame.items():
         columns.append((str(name), str(series.dtype)))
         arrays.append(series.to_numpy())
-    cuts = _cuts(arrays[0]) if timed and len(frame) > _ROWS_IN_ONE else [0, len(frame)]
+    cuts = _cuts(arrays[0]) if timed and len(frame) > _MAX_ROWS_UNCUT else [0, len(frame)]
     parts = [_packed([array[a:b] for array in arrays]) for a, b in pairwise(cuts)]
     return Answer(when, call, asset, json.dumps({"index": about, "columns": columns}), parts)
 
 
 def _cuts(times: np.ndarray[Any, Any]) -> list[int]:
-    """Return where to cut rows so that the same bars are in the same parts, wherever a frame starts and ends."""
-    spacing = max(int(times[-1] - times[0]) // len(times), 1) * _ROWS_A_PART
+    """Return the rows to cut at, so that the same bars are in the same parts wherever a frame starts and ends."""
+    spacing = max(int(times[-1] - times[0]) // len(times), 1) * _ROWS_PER_PART
     bucket = times >> (spacing.bit_length() - 1)
     return [0, *(np.flatnonzero(np.diff(bucket)) + 1).tolist(), len(times)]
 
@@ -114,14 +114,14 @@ def _unpacked(part: bytes) -> list[np.ndarray[Any, Any]]:
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame read back, to say where two of them differ. `stamps` is its index; times are numbers in its unit."""
+    """A frame that was read from a file. `stamps` is its index; times are integers in the index's unit."""
 
     dtypes: dict[str, str]
     stamps: np.ndarray[Any, Any]
     columns: dict[str, np.ndarray[Any, Any]]
 
     def bar(self, row: int) -> str:
-        """Return the time of a row as the frame has it."""
+        """Return the time of a row in the frame's time zone."""
         dtype, stamp = self.dtypes[INDEX].partition("]")[0], self.stamps[row : row + 1]
         if not dtype.startswith("datetime64["):
             return str(stamp[0])
@@ -130,7 +130,7 @@ class Frame:
         return str((times.tz_localize("UTC").tz_convert(zone) if zone else times)[0])
 
     def value(self, name: str, row: int) -> str:
-        """Return a value in full."""
+        """Return the `repr` of a value."""
         return repr(self.columns[name][row : row + 1].tolist()[0])
 
 
@@ -138,7 +138,7 @@ INDEX = "the index"
 
 
 def read_frame(answer: Answer) -> Frame:
-    """Return the frame of an answer that is one."""
+    """Return the frame of an answer with `is_frame`."""
     about = json.loads(answer.kind)
     parts = [_unpacked(part) for part in answer.parts]
     stamps, *columns = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -161,39 +161,39 @@ class AnswersWriter:
         head = json.dumps([answer.when, answer.call, answer.asset, answer.kind]).encode()
         written = [_LENGTHS.pack(len(head), len(answer.parts)), head]
         for part in answer.parts:
-            mark = _digest(part) if len(part) >= _LONG else None
+            mark = _digest(part) if len(part) >= _LONG_PART else None
             if mark is not None and mark in self._seen:
-                written += [_PART.pack(_SEEN_BEFORE, len(mark)), mark]
+                written += [_PART.pack(_REFERENCE, len(mark)), mark]
                 continue
             if mark is not None:
                 self._seen.add(mark)
-            written += [_PART.pack(_WRITTEN, len(part)), part]
+            written += [_PART.pack(_INLINE, len(part)), part]
         self._stream.write(b"".join(written))
 
     def close(self) -> None:
-        """End the file."""
+        """Finish the file."""
         self._stream.close()
 
     def detach(self) -> None:
-        """Let the rest go nowhere: in a forked process, which has the open file in common with its parent."""
+        """Discard everything written from now on, in a forked process, which shares the open file with its parent."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._file.fileno(), inheritable=False)
         os.close(nowhere)
 
 
 class Mark(bytes):
-    """Stands for a long part of an answer that was read; equal for equal parts."""
+    """The digest that stands for a long part of an answer; equal for equal parts."""
 
 
 def read_answers(path: Path) -> Iterator[Answer]:
-    """Read the answers of a file, in order. A `Mark` stands where a part is long; see `complete`."""
+    """Read the answers of a file, in order. Long parts are replaced by a `Mark`; see `complete`."""
     for answer, parts in _read(path):
         marked = [part if isinstance(part, Mark) else _marked(part) for part in parts]
         yield replace(answer, parts=marked)
 
 
 def complete(answer: Answer, path: Path) -> Answer:
-    """Return an answer that was read from a file with its long parts in place of their marks."""
+    """Return an answer that was read from a file, with its marks replaced by the long parts."""
     wanted = {part for part in answer.parts if isinstance(part, Mark)}
     found: dict[bytes, bytes] = {}
     for _, parts in _read(path):
@@ -204,7 +204,7 @@ def complete(answer: Answer, path: Path) -> Answer:
 
 
 def _marked(part: bytes) -> bytes:
-    return Mark(_digest(part)) if len(part) >= _LONG else part
+    return Mark(_digest(part)) if len(part) >= _LONG_PART else part
 
 
 def _digest(part: bytes) -> bytes:
@@ -212,7 +212,7 @@ def _digest(part: bytes) -> bytes:
 
 
 def _read(path: Path) -> Iterator[tuple[Answer, list[bytes]]]:
-    """Read answers without their parts, and their parts; a `Mark` where a part was written before."""
+    """Read answers without their parts, and the parts, or a `Mark` for a part that was written before."""
     with pa.OSFile(str(path), "rb") as file, pa.CompressedInputStream(file, "zstd") as stream:
         while lengths := stream.read(_LENGTHS.size):
             head_length, count = _LENGTHS.unpack(lengths)
@@ -221,5 +221,5 @@ def _read(path: Path) -> Iterator[tuple[Answer, list[bytes]]]:
             for _ in range(count):
                 flag, length = _PART.unpack(stream.read(_PART.size))
                 part = stream.read(length)
-                parts.append(Mark(part) if flag == _SEEN_BEFORE else part)
+                parts.append(Mark(part) if flag == _REFERENCE else part)
             yield Answer(when, call, asset, kind, ()), parts

@@ -1,4 +1,4 @@
-"""What the runs of a script leave in its folders, where the next run finds it."""
+"""The files that a script's runs change, and that its next runs find changed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TypeAlias
 
 _Files: TypeAlias = dict[str, tuple[int, int]]
-"""Paths of files, each with what is another once it was changed: time and size."""
+"""Paths of files, each with its modification time (ns) and size."""
 
-_PASSED_OVER = ("__pycache__", "logs")  # Python's own, and where Lumibot's files go without us
+_IGNORED = ("__pycache__", "logs")  # written by Python, and by Lumibot
 _NAMED = 5
 
 
-class Leftovers:
-    """The files in the folder of a script and in the present one, and in the folders there, but for the store's.
+class ChangedFiles:
+    """Tracks the files in a script's folder and the current one, and in their subfolders, except for the store.
 
-    Not what lies deeper, as the files of caches do: looking is to be quick wherever a script lies.
+    Deeper levels, where caches are, are not searched, so that this is fast in any folder.
     """
 
     def __init__(self, script: Path, store: Path) -> None:
@@ -27,7 +27,7 @@ class Leftovers:
         self._before = self._files()
 
     def named(self) -> str:
-        """Name the files that are new, gone or other since this was made, as seen from the present folder; or ""."""
+        """Return the files that were created, changed or deleted since construction, as relative paths; "" if none."""
         before, after = self._before, self._files()
         changed = [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
         names = sorted(map(os.path.relpath, changed))
@@ -38,18 +38,18 @@ class Leftovers:
         found: _Files = {}
         for folder in self._folders:
             top = list(_entries(folder))
-            below = (entry for inner in top if _may_be_a_scripts(inner) for entry in _entries(inner.path))
+            below = (entry for inner in top if _may_contain_outputs(inner) for entry in _entries(inner.path))
             found |= {path: about for path, about in _files((*top, *below)) if not path.startswith(self._store)}
         return found
 
 
 def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
-    with suppress(OSError), os.scandir(folder) as entries:  # it went away, or may not be read
+    with suppress(OSError), os.scandir(folder) as entries:  # it was deleted, or cannot be read
         yield from entries
 
 
-def _may_be_a_scripts(entry: os.DirEntry[str]) -> bool:
-    return entry.is_dir(follow_symlinks=False) and entry.name not in _PASSED_OVER and not entry.name.startswith(".")
+def _may_contain_outputs(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False) and entry.name not in _IGNORED and not entry.name.startswith(".")
 
 
 def _files(entries: Iterable[os.DirEntry[str]]) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -1,4 +1,4 @@
-"""Runs a script on both storages, once or several times, and compares everything that came of it."""
+"""Runs a script on both storages, once or several times, and compares the results."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from lumibot_duckdb.comparison.changed_files import Leftovers
+from lumibot_duckdb.comparison.changed_files import ChangedFiles
 from lumibot_duckdb.comparison.differences import Comparison, Difference, Run, compare_runs, paired
 from lumibot_duckdb.comparison.notes import (
+    explain_difference,
+    note_on_changed_files,
+    note_on_varying_results,
     notes_on_comparison,
     notes_on_runs,
-    run_to_run,
-    said_of_a_difference,
-    said_of_files,
 )
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES, Backtest
 from lumibot_duckdb.comparison.runner import NAMES, RunError, Script, run_side
 
 Step = Callable[[str], AbstractContextManager[None]]
-"""Tells what is being done within a `with`."""
+"""Reports the step that the `with` block carries out."""
 
 
 class ScriptFailedError(RuntimeError):
-    """A script did not come to its end on one side or on both. `notes` are what a person should know of it."""
+    """A script failed on one side or on both. `notes` explain the failure."""
 
     def __init__(self, errors: list[RunError], note: str = "") -> None:
         super().__init__("; ".join(map(str, errors)))
@@ -35,64 +35,64 @@ class ScriptFailedError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Unsteady:
-    """A run that differs from the first one of its own side: `side`'s run `number`, and the first difference.
+class DifferingRun:
+    """A run (`number` on `side`) that differs from the first run on the same side, and their first difference.
 
-    `by_the_script`: it was given the same until then, see `Comparison`.
+    `caused_by_script`: see `Comparison`.
     """
 
     side: str
     number: int
     difference: Difference
-    by_the_script: bool = False
+    caused_by_script: bool = False
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of it. `lumibot` and `duckdb` are the counted runs; `reference` is what ours was compared with."""
+    """The result. `lumibot` and `duckdb` are the measured runs; `reference` is the run that ours was compared with."""
 
     script: Path
     reference: Run
     lumibot: list[Run]
     duckdb: list[Run]
     comparison: Comparison
-    unsteady: list[Unsteady] = field(default_factory=list)
+    differing_runs: list[DifferingRun] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def paired(self) -> list[tuple[Backtest, Backtest]]:
-        """The backtests of both sides as they were compared, without those that one side alone has."""
+        """The pairs of backtests that were compared, without those that only one side has."""
         theirs, ours = self.reference.outcome.backtests, self.duckdb[0].outcome.backtests
         numbers = paired(theirs, ours)
         return [(theirs[one], ours[other]) for one, other in numbers if one is not None and other is not None]
 
     @property
     def uncovered(self) -> list[str]:
-        """The sources of the backtests that ran on Lumibot's own source on both sides."""
+        """The sources of backtests that ran on Lumibot's own class on both sides."""
         backtests = self.duckdb[0].outcome.backtests
         return list(dict.fromkeys(backtest.source for backtest in backtests if not backtest.covered))
 
     @property
     def unchecked(self) -> list[str]:
-        """The backtests of Lumibot's side that ran on the store, too."""
+        """The backtests that ran on the store on Lumibot's side as well."""
         return _names(backtest for backtest in self._lumibots_backtests if backtest.covered)
 
     @property
     def unfinished(self) -> list[str]:
-        """The backtests that had not ended on both sides when the script did."""
+        """The backtests that were still running on either side when the script ended."""
         ours = self.duckdb[0].outcome.backtests
         return _names(backtest for backtest in (*self._lumibots_backtests, *ours) if not backtest.ended)
 
     @property
     def compared(self) -> bool:
-        """Tell whether any backtest ran on the store on our side, and none did on Lumibot's."""
+        """Whether any backtest ran on the store on our side, and none did on Lumibot's."""
         ours = self.duckdb[0].outcome.backtests
         return any(backtest.covered and backtest.ended for backtest in ours) and not self.unchecked
 
     @property
     def identical(self) -> bool:
-        """Tell whether backtests ran on the store to their ends and all runs gave the same."""
-        doubtful = self.unsteady or self.unfinished or self.comparison.failures
+        """Whether all backtests were compared, ended without an error, and had the same results in every run."""
+        doubtful = self.differing_runs or self.unfinished or self.comparison.failures
         return self.compared and self.comparison.identical and not doubtful
 
     @property
@@ -105,14 +105,13 @@ def _names(backtests: Iterable[Backtest]) -> list[str]:
 
 
 def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1) -> Result:
-    """Run a script on both sides, `repeat` times each in turn, and compare.
+    """Run a script on both sides in turn, `repeat` times each, and compare the results.
 
-    If nothing is to be asked of providers (`Script.stored_as_of`), Lumibot's side runs once more before, on an empty
-    cache, which is filled from the store: that run's results are what is compared, those that follow are what Lumibot
-    costs.
-    Everything is written to `folder`. Raises `ScriptFailedError`.
+    If the store answers in place of the providers (`Script.stored_as_of`), Lumibot's side runs once more at the start,
+    with an empty cache that is filled from the store. The results of that run are compared, and the costs are those of
+    the later ones. Everything is written to `folder`. Raises `ScriptFailedError`.
     """
-    leftovers = Leftovers(script.path, script.store)
+    leftovers = ChangedFiles(script.path, script.store)
     cache = {side: folder / f"cache-{side}" if script.stored_as_of is not None else None for side in SIDES}
     first = None
     if script.stored_as_of is not None:
@@ -132,7 +131,7 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
                     errors.append(error)
         if errors:
             another_ended = first is not None or any(runs.values())
-            raise ScriptFailedError(errors, said_of_files(leftovers.named()) if another_ended else "")
+            raise ScriptFailedError(errors, note_on_changed_files(leftovers.named()) if another_ended else "")
     for filled in filter(None, cache.values()):
         shutil.rmtree(filled, ignore_errors=True)
     reference = first or runs[LUMIBOT][0]
@@ -144,32 +143,32 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
         lumibot=runs[LUMIBOT],
         duckdb=runs[DUCKDB],
         comparison=comparison,
-        unsteady=[unsteady for side in SIDES for unsteady in _unsteady(side, runs[side])],
+        differing_runs=[run for side in SIDES for run in _differing_runs(side, runs[side])],
         notes=[*notes_on_comparison(comparison), *notes_on_runs(first, runs, left)],
     )
-    if any(unsteady.by_the_script for unsteady in result.unsteady):
-        result.notes.append(run_to_run(left))
+    if any(run.caused_by_script for run in result.differing_runs):
+        result.notes.append(note_on_varying_results(left))
     elif result.compared and not comparison.identical and script.stored_as_of is None:
         result.notes.append(_whose_difference(script, folder, step, reference, runs[DUCKDB][0], left))
     return result
 
 
 def _whose_difference(script: Script, folder: Path, step: Step, reference: Run, ours: Run, left: str) -> str:
-    """Run Lumibot's side on a fresh cache that is filled from the store; say what that tells about a difference."""
+    """Run Lumibot's side with an empty cache that is filled from the store, to explain a difference."""
     stored = replace(script, stored_as_of=datetime.now(timezone.utc))
-    with step(f"they differ; on {NAMES[LUMIBOT]} with an empty cache, filled from the store"):
+    with step(f"the results differ; on {NAMES[LUMIBOT]} with an empty cache, filled from the store"):
         try:
             fresh = run_side(stored, LUMIBOT, folder / "lumibot-fresh", folder / "cache-fresh")
         except RunError as error:
-            tried = "To see where that comes from, Lumibot was run on an empty cache, filled from the store; but"
+            tried = "To find the cause, the script was run on Lumibot with an empty cache, filled from the store, but"
             return " ".join([f"{tried} {error}.", *error.notes])
-    return said_of_a_difference(reference, fresh, ours, left)
+    return explain_difference(reference, fresh, ours, left)
 
 
-def _unsteady(side: str, runs: list[Run]) -> list[Unsteady]:
+def _differing_runs(side: str, runs: list[Run]) -> list[DifferingRun]:
     found = []
     for number, run in enumerate(runs[1:], start=2):
         comparison = compare_runs(runs[0], run)
         if not comparison.identical:
-            found.append(Unsteady(side, number, comparison.differences[0], comparison.by_the_script))
+            found.append(DifferingRun(side, number, comparison.differences[0], comparison.caused_by_script))
     return found

@@ -1,4 +1,4 @@
-"""Where two runs of a script differ: the first answer, trade, portfolio value or statistic, with both values."""
+"""Finds the differences between two runs of a script in answers, trades, portfolio values and statistics."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from lumibot_duckdb.comparison.outcome import (
     Outcome,
     Table,
     answers_file,
-    fields_of_any_length,
     inputs_folder,
+    unlimited_field_size,
 )
 
 MISSING = "nothing"
 _LISTED = 25
-"""Differing answers that are listed; the others are counted."""
-# The order in which causes come before effects at one time of a backtest.
+"""Differences of each kind that are listed; the others are only counted."""
+# At the same time of a backtest, causes come before their effects.
 _KINDS = ("backtests", "frame", "dtypes", "answer", "request", "input", "trade", "portfolio", "analysis", "failure")
 _AROUND = 60
-"""Characters of long texts that are shown before the place where they differ."""
-_OF_ORDERS = ("strategy", "symbol", "side", "type", "filled_quantity")
-"""Columns of trade events that say what the script ordered; times and prices of fills come from bars."""
+"""Characters of a long text that are shown before the first difference."""
+_ORDER_COLUMNS = ("strategy", "symbol", "side", "type", "filled_quantity")
+"""Columns of trade events that the script decides; the times and prices of fills depend on bars."""
 _SEQUENCES = ("sequence", "observedSequence")
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that ended: its outcome, and the folder with what was recorded."""
+    """A run that succeeded: its outcome, and the folder with its recordings."""
 
     outcome: Outcome
     folder: Path
@@ -46,10 +46,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Difference:
-    """One place where two runs differ.
+    """One difference between two runs.
 
-    `when` is the time of the backtest, `subject` the asset or the symbol, `place` what of it (call, bar and column),
-    `left` and `right` are the values of the two runs.
+    `when` is the time of the backtest, `subject` the asset or symbol, `place` the call, bar and column, and `left` and
+    `right` are the values of the two runs.
     """
 
     kind: str
@@ -63,11 +63,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared, as the first of two runs has it, and the differences, the earliest first.
+    """How much was compared, counted in the first of the two runs, and the differences in chronological order.
 
-    `counts` says how many there are of each kind; not all of them are in `differences`. `idle` are the names of
-    backtests that asked for nothing and filled no order. `failures` are the names of those that an error stopped, with
-    the error. At `reordered` times the same was asked in another order.
+    `counts` has the number of differences of each kind, some of which are not in `differences`. `idle` names the
+    backtests that made no request and filled no order. `failures` are the names of backtests that an error stopped,
+    with the error. At `reordered` times of the backtests, the same requests were made in another order.
     """
 
     fills: int
@@ -83,21 +83,21 @@ class Comparison:
 
     @property
     def identical(self) -> bool:
-        """Tell whether there is no difference."""
+        """Whether no difference was found."""
         return not self.differences
 
     @property
-    def by_the_script(self) -> bool:
-        """Tell whether the script itself did otherwise first, having been given the same until then."""
+    def caused_by_script(self) -> bool:
+        """Whether the script was the first to differ, although it had received identical data until then."""
         if self.identical:
             return False
         first = self.differences[0]
-        ordered = first.kind == "trade" and first.place.rpartition(", ")[2] in _OF_ORDERS
+        ordered = first.kind == "trade" and first.place.rpartition(", ")[2] in _ORDER_COLUMNS
         return ordered or first.kind in ("backtests", "request")
 
 
 def compare_runs(left: Run, right: Run) -> Comparison:
-    """Compare everything that was recorded of two runs, backtest by backtest."""
+    """Compare the recordings of two runs, backtest by backtest."""
     found: list[Difference] = []
     counts: Counter[str] = Counter()
     frames = answers = reordered = 0
@@ -110,23 +110,23 @@ def compare_runs(left: Run, right: Run) -> Comparison:
         if not theirs.ended or not ours.ended:
             continue
         files = answers_file(left.folder, number), answers_file(right.folder, other)
-        given = _Given(theirs.name, files)
+        answered = _AnswerComparison(theirs.name, files)
         inputs = inputs_folder(left.folder, number), inputs_folder(right.folder, other)
         kinds = {
-            **{kind: [each for each in given.differences if each.kind == kind] for kind in given.counts},
-            "input": [] if given.differences else list(_inputs(theirs.name, *inputs)),
+            **{kind: [each for each in answered.differences if each.kind == kind] for kind in answered.counts},
+            "input": [] if answered.differences else list(_inputs(theirs.name, *inputs)),
             "trade": list(_rows(theirs.name, "trade", theirs.events, ours.events)),
             "portfolio": list(_rows(theirs.name, "portfolio", theirs.values, ours.values)),
             "analysis": list(_analysis(theirs, ours)),
             "failure": list(_failures(theirs, ours)),
         }
-        frames += given.frames
-        answers += given.others
-        reordered += given.reordered
-        if not (given.frames or given.others or theirs.fills):
+        frames += answered.frames
+        answers += answered.others
+        reordered += answered.reordered
+        if not (answered.frames or answered.others or theirs.fills):
             idle.append(theirs.name)
         for kind, differences in kinds.items():
-            counts[kind] += given.counts.get(kind, len(differences))
+            counts[kind] += answered.counts.get(kind, len(differences))
             found += differences[:_LISTED]
     found += _backtests(left.outcome.backtests, right.outcome.backtests, numbers)
     return Comparison(
@@ -144,16 +144,16 @@ def compare_runs(left: Run, right: Run) -> Comparison:
 
 
 def paired(left: Sequence[Backtest], right: Sequence[Backtest]) -> list[tuple[int | None, int | None]]:
-    """Pair the numbers of backtests: of the same strategy, source and settings, in the order in which they started.
+    """Pair the numbers of backtests with the same strategy, source and settings, in the order in which they started.
 
-    Threads start them in any order. What has no such counterpart is paired with less in common, and at last by its
-    place alone.
+    The order alone is not enough, because threads start backtests in any order. Backtests without such a counterpart
+    are paired by strategy and source, and the rest in order.
     """
     ours = list(range(len(right)))
     pairs: dict[int, int] = {}
-    for alike in (_exactly, _by_name, lambda backtest: None):
+    for key in (_exactly, _by_name, lambda backtest: None):
         for number, backtest in enumerate(left):
-            other = next((each for each in ours if number not in pairs and alike(right[each]) == alike(backtest)), None)
+            other = next((each for each in ours if number not in pairs and key(right[each]) == key(backtest)), None)
             if other is not None:
                 pairs[number] = other
                 ours.remove(other)
@@ -189,14 +189,15 @@ def _backtests(
 
 def _failures(theirs: Backtest, ours: Backtest) -> Iterator[Difference]:
     if theirs.failure != ours.failure:
-        ends = ["came to its end" if each.failure is None else each.failure for each in (theirs, ours)]
-        yield Difference("failure", theirs.name, "", "", "how the backtest ended", *_excerpts(*ends))
+        ends = ["ended without an error" if each.failure is None else each.failure for each in (theirs, ours)]
+        yield Difference("failure", theirs.name, "", "", "how the backtest ended", *_truncated(*ends))
 
 
-class _Given:
-    """What the strategies of two backtests were given, answer by answer.
+class _AnswerComparison:
+    """Compares the answers that the strategies of two backtests received.
 
-    Threads of a strategy ask in any order, so the answers of one time of the backtest are matched by their calls.
+    Threads of a strategy make requests in any order, so answers at the same time of the backtest are matched by their
+    requests.
     """
 
     def __init__(self, backtest: str, files: tuple[Path, Path]) -> None:
@@ -213,31 +214,31 @@ class _Given:
                 self.frames += answer.is_frame
                 self.others += not answer.is_frame
             if not self._compare_one_time(left, right):
-                # From here on the two asked for other things, which says nothing about the answers.
+                # From here on the strategies make different requests, so their answers cannot be compared.
                 self.frames, self.others = _count_kinds(self._files[0])
                 return
 
     def _compare_one_time(self, left: list[Answer], right: list[Answer]) -> bool:
-        """Tell whether both asked for the same."""
-        in_order = list(map(_question, left)) == list(map(_question, right))
+        """Compare the answers of one time of the backtest; return whether both sides made the same requests."""
+        in_order = list(map(_request_key, left)) == list(map(_request_key, right))
         matched, *others = (list(zip(left, right, strict=True)), [], []) if in_order else _matched(left, right)
         self.reordered += not in_order and not any(others)
         for pair in matched:
             if pair[0] != pair[1]:
-                self._look_into(*pair)
+                self._compare_pair(*pair)
         if any(others):
-            self._note(self._other_question(*(next(iter(answers), None) for answers in others)))
+            self._note(self._request_difference(*(next(iter(answers), None) for answers in others)))
         return not any(others)
 
-    def _look_into(self, left: Answer, right: Answer) -> None:
+    def _compare_pair(self, left: Answer, right: Answer) -> None:
         if not left.is_frame or not right.is_frame:
             kind = "frame" if left.is_frame or right.is_frame else "answer"
             texts = ["a frame" if each.is_frame else each.text for each in self._completed(left, right)]
             if plain_numbers(texts[0]) != plain_numbers(texts[1]):
                 texts = list(map(plain_numbers, texts))
-            self._note(Difference(kind, self._backtest, left.when, left.asset, left.call, *_excerpts(*texts)))
+            self._note(Difference(kind, self._backtest, left.when, left.asset, left.call, *_truncated(*texts)))
         elif self.counts["frame"] > _LISTED and any(isinstance(part, Mark) for part in (*left.parts, *right.parts)):
-            self.counts["frame"] += 1  # long ones are looked up in the whole file
+            self.counts["frame"] += 1  # finding the difference in a long frame takes a scan of the whole file
         elif found := _frames(*map(read_frame, self._completed(left, right))):
             kind, place, *values = found
             self._note(Difference(kind, self._backtest, left.when, left.asset, f"{left.call}, {place}", *values))
@@ -245,11 +246,11 @@ class _Given:
     def _completed(self, *answers: Answer) -> list[Answer]:
         return [complete(answer, file) for answer, file in zip(answers, self._files, strict=True)]
 
-    def _other_question(self, left: Answer | None, right: Answer | None) -> Difference:
+    def _request_difference(self, left: Answer | None, right: Answer | None) -> Difference:
         when = min((each.when for each in (left, right) if each is not None), default="")
-        asked = ["no further request" if each is None else f"{each.call} at {each.when}" for each in (left, right)]
+        requests = ["no further request" if each is None else f"{each.call} at {each.when}" for each in (left, right)]
         subject = next(each.asset for each in (left, right) if each is not None)
-        return Difference("request", self._backtest, when, subject, "what the strategy asked for", *asked)
+        return Difference("request", self._backtest, when, subject, "the strategy's request", *requests)
 
     def _note(self, difference: Difference) -> None:
         self.counts[difference.kind] += 1
@@ -258,31 +259,31 @@ class _Given:
 
 
 def _by_time(path: Path) -> Iterator[list[Answer]]:
-    """Read the answers of a file, those of one time of the backtest together."""
+    """Read the answers of a file, grouped by the time of the backtest."""
     return (list(answers) for _, answers in groupby(read_answers(path), lambda answer: answer.when))
 
 
-def _question(answer: Answer) -> tuple[str, str, str]:
+def _request_key(answer: Answer) -> tuple[str, str, str]:
     return answer.when, answer.call, answer.asset
 
 
 def _matched(
     left: Sequence[Answer], right: Sequence[Answer]
 ) -> tuple[list[tuple[Answer, Answer]], list[Answer], list[Answer]]:
-    """Match answers by their questions; of several to the same question, equal ones first. Also return the others."""
-    asked: dict[tuple[str, str, str], list[Answer]] = {}
+    """Match answers to the same request, equal ones first. Also return the unmatched answers of both sides."""
+    by_request: dict[tuple[str, str, str], list[Answer]] = {}
     for answer in right:
-        asked.setdefault(_question(answer), []).append(answer)
+        by_request.setdefault(_request_key(answer), []).append(answer)
     matched, waiting = [], list(left)
     for only_equal in (True, False):
         for answer in list(waiting):
-            counterparts = asked.get(_question(answer), [])
+            counterparts = by_request.get(_request_key(answer), [])
             other = next((each for each in counterparts if each == answer or not only_equal), None)
             if other is not None:
                 matched.append((answer, other))
                 waiting.remove(answer)
                 counterparts.remove(other)
-    return matched, waiting, [answer for answers in asked.values() for answer in answers]
+    return matched, waiting, [answer for answers in by_request.values() for answer in answers]
 
 
 def _count_kinds(path: Path) -> tuple[int, int]:
@@ -295,7 +296,7 @@ def _count_kinds(path: Path) -> tuple[int, int]:
 
 
 def _frames(left: Frame, right: Frame) -> tuple[str, str, str, str] | None:
-    """Return the kind of the first difference, its place and both values: of bars, then of values, then of dtypes."""
+    """Return the kind, the place and both values of the first difference: in bar times, in values, or in dtypes."""
     if list(left.columns) != list(right.columns):
         return "frame", "columns", ", ".join(left.columns), ", ".join(right.columns)
     if not np.array_equal(left.stamps, right.stamps):
@@ -321,7 +322,7 @@ def _bar(frame: Frame, row: int) -> str:
 
 
 def _other_rows(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the rows in which two columns differ: not for missing values on both sides, but for the sign of a zero."""
+    """Return the rows in which two columns differ. NaN equals NaN, but 0.0 and -0.0 differ."""
     if left.dtype.kind != "f" and right.dtype.kind != "f":
         return np.flatnonzero(left != right)
     if "O" in (left.dtype.kind, right.dtype.kind):
@@ -331,8 +332,8 @@ def _other_rows(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> np.n
     return np.flatnonzero(~(same | missing))
 
 
-def _excerpts(left: str, right: str) -> tuple[str, str]:
-    """Cut two long texts to the place where they differ."""
+def _truncated(left: str, right: str) -> tuple[str, str]:
+    """Cut two long texts to the part around their first difference."""
     if max(len(left), len(right)) <= 5 * _AROUND:
         return left, right
     same = next((n for n, pair in enumerate(zip(left, right, strict=False)) if pair[0] != pair[1]), len(left))
@@ -342,7 +343,7 @@ def _excerpts(left: str, right: str) -> tuple[str, str]:
 
 
 def _rows(backtest: str, kind: str, left: Table, right: Table) -> Iterator[Difference]:
-    """Compare tables row by row; of each row that differs, its first column that does."""
+    """Compare tables row by row; yield the first differing column of each differing row."""
     if left.columns != right.columns and left.rows and right.rows:
         columns = [", ".join(table.columns) for table in (left, right)]
         yield Difference(kind, backtest, "", "", "columns", *columns)
@@ -355,7 +356,7 @@ def _rows(backtest: str, kind: str, left: Table, right: Table) -> Iterator[Diffe
         when, subject = row.get("time", row.get("datetime", "")), row.get("symbol", "")
         if theirs is None or ours is None:
             values = [
-                MISSING if each is None else _in_words(dict(zip(table.columns, each, strict=True)))
+                MISSING if each is None else _described(dict(zip(table.columns, each, strict=True)))
                 for each in (theirs, ours)
             ]
             yield Difference(kind, backtest, when, subject, f"number {number:,}", *values)
@@ -364,10 +365,10 @@ def _rows(backtest: str, kind: str, left: Table, right: Table) -> Iterator[Diffe
                 (name, *pair) for name, *pair in zip(table.columns, theirs, ours, strict=True) if pair[0] != pair[1]
             )
             side = f"{row['side']} {row['status']}, " if "side" in row and "status" in row else ""
-            yield Difference(kind, backtest, when, subject, f"number {number:,}: {side}{name}", *_excerpts(*values))
+            yield Difference(kind, backtest, when, subject, f"number {number:,}: {side}{name}", *_truncated(*values))
 
 
-def _in_words(row: dict[str, str]) -> str:
+def _described(row: dict[str, str]) -> str:
     words = ("time", "datetime", "symbol", "side", "status", "filled_quantity", "price", "portfolio_value", "cash")
     return ", ".join(f"{word} {row[word]}" for word in words if word in row)
 
@@ -376,13 +377,13 @@ def _analysis(left: Backtest, right: Backtest) -> Iterator[Difference]:
     for name in [*left.analysis, *(name for name in right.analysis if name not in left.analysis)]:
         values = [run.analysis.get(name, MISSING) for run in (left, right)]
         if values[0] != values[1]:
-            yield Difference("analysis", left.name, "", "", name, *_excerpts(*values))
+            yield Difference("analysis", left.name, "", "", name, *_truncated(*values))
 
 
 def _inputs(backtest: str, *folders: Path) -> Iterator[Difference]:
-    """Compare Lumibot's own record of what indicators and strategies saw; it has the first 4,096 frames.
+    """Compare Lumibot's own record of the frames that indicators and strategies received, the first 4,096.
 
-    Its rows are in the order in which threads asked, so they are put in one of their own.
+    Its rows are in the order of the requests, which threads make in any order, so they are sorted first.
     """
     observed = [_csv(folder / "market_input_observations.csv") for folder in folders]
     if observed[0] == observed[1]:
@@ -410,6 +411,6 @@ def _inputs(backtest: str, *folders: Path) -> Iterator[Difference]:
 def _csv(path: Path) -> list[dict[str, str]]:
     if not path.exists() or path.stat().st_size < 2:
         return []
-    with fields_of_any_length(), path.open(newline="", encoding="utf-8") as file:
+    with unlimited_field_size(), path.open(newline="", encoding="utf-8") as file:
         rows = [{name: text for name, text in row.items() if name not in _SEQUENCES} for row in csv.DictReader(file)]
     return sorted(rows, key=lambda row: (row.get("observedAt", row.get("firstObservedAt", "")), *row.values()))

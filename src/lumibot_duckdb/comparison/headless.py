@@ -1,12 +1,13 @@
-"""Lets a script run with nobody there: no windows, no bars of progress, and no trading."""
+"""Settings for backtests that nobody watches: no windows, no progress bars, and no live trading."""
 
 from __future__ import annotations
 
 import webbrowser
 from threading import Thread
+from typing import Any
 from urllib.request import urlopen
 
-# A script that starts trading when it is not told to backtest must not do so because it is compared.
+# IS_BACKTESTING: a script that trades live by default must not do so because it is compared.
 ENVIRONMENT = {
     "IS_BACKTESTING": "true",
     "SHOW_PLOT": "False",
@@ -18,20 +19,35 @@ ENVIRONMENT = {
     "MPLBACKEND": "Agg",
     "PYTHONUNBUFFERED": "1",
 }
-"""What both sides are told, whatever the script's own environment says."""
+"""Environment variables for unmodified scripts. They take precedence over the script's own."""
+
+UNATTENDED: dict[str, Any] = {
+    "budget": 100_000,
+    "benchmark_asset": None,
+    "risk_free_rate": 0.0,
+    "analyze_backtest": False,
+    "show_plot": False,
+    "show_tearsheet": False,
+    "save_tearsheet": False,
+    "show_indicators": False,
+    "save_stats_file": False,
+    "show_progress_bar": False,
+    "quiet_logs": True,
+}
+"""Arguments of `Strategy.run_backtest` for our own backtests, which also make no network requests."""
 
 
-def open_no_windows() -> None:
-    """Let nothing that this process wants to show appear in a browser, whatever the script asks for."""
-    webbrowser.register("nobody", None, _Nobody(), preferred=True)
-    webbrowser.open = _Nobody().open
+def suppress_browser() -> None:
+    """Keep this process from opening pages in a browser."""
+    webbrowser.register("silent", None, _SilentBrowser(), preferred=True)
+    webbrowser.open = _SilentBrowser().open
 
 
-class _Nobody(webbrowser.BaseBrowser):
-    """A browser that nobody looks at."""
+class _SilentBrowser(webbrowser.BaseBrowser):
+    """A browser without a window."""
 
     def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:
-        """Fetch a page that a library serves to be fetched just once, since it would wait for that; ignore others."""
+        """Fetch local pages, because the library that serves one waits until it was fetched; ignore all others."""
         if url.startswith("http://127.0.0.1:"):
             Thread(target=_fetch, args=(url,), daemon=True).start()
         return True

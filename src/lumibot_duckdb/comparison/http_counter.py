@@ -1,7 +1,7 @@
-"""Counts the HTTP requests that a process makes, by host, whatever client makes them.
+"""Counts the HTTP requests of a process by host.
 
-`requests`, Polygon's, Alpaca's and ccxt's clients use urllib3; yfinance uses curl_cffi. A client is met when it is
-imported, so that none is imported for the sake of counting.
+`requests` and the clients of Polygon, Alpaca and ccxt use urllib3; yfinance uses curl_cffi. A client is patched when it
+is imported, so none is imported only to be counted.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from lumibot_duckdb.comparison.locks import lock_that_is_free_in_forks
+from lumibot_duckdb.comparison.locks import fork_safe_lock
 
 
 class RequestCount:
-    """Requests made since `begin`, by host. Never an address: those may have keys in them."""
+    """Requests made since `begin`, by host. URLs are not kept, because they may contain keys."""
 
     def __init__(self) -> None:
         self.by_host: Counter[str] = Counter()
-        self._lock = lock_that_is_free_in_forks()
+        self._lock = fork_safe_lock()
 
     def begin(self) -> None:
-        """Count from now on, to the end of the process."""
+        """Count from now on, until the process ends."""
         clients: dict[str, Callable[[ModuleType], None]] = {
             "urllib3": self._in_urllib3,
             "curl_cffi.requests": self._in_curl,
@@ -61,7 +61,7 @@ class RequestCount:
         self._before(aiohttp.ClientSession, "_request", _host_of_second)
 
     def _before(self, owner: Any, name: str, host_of: Callable[..., str | None]) -> None:
-        """Note a host before each call of a method."""
+        """Count the host of each call of a method."""
         method = getattr(owner, name)
 
         @wraps(method)
@@ -77,7 +77,7 @@ def _host_of_second(session: Any, method: str, url: Any, *_: Any, **__: Any) -> 
 
 
 class _WhenImported(MetaPathFinder):
-    """Does something with a module just after it was imported for the first time."""
+    """Calls an action with a module as soon as it has been imported."""
 
     def __init__(self, actions: dict[str, Callable[[ModuleType], None]]) -> None:
         self._actions = actions
@@ -85,7 +85,7 @@ class _WhenImported(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find the module as without us, once for each name."""
+        """Find the module as usual; the first time, add the action to its loader."""
         action = self._actions.pop(fullname, None)
         spec = find_spec(fullname) if action is not None else None
         if action is None or spec is None or spec.loader is None:

@@ -1,4 +1,4 @@
-"""A lock in a process that may fork while another of its threads has it."""
+"""A lock for processes that may fork while another thread holds it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 from threading import Lock
 
 
-def lock_that_is_free_in_forks() -> Lock:
-    """Return a lock that a forked process finds free, and what it guards whole. Nobody may fork while having it."""
+def fork_safe_lock() -> Lock:
+    """Return a lock that is free, with consistent data behind it, in a forked process. Its holder must not fork."""
     lock = Lock()
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
     return lock

@@ -1,4 +1,4 @@
-"""How much memory this process holds, the most it ever held, and how that went over time."""
+"""The memory of this process: now, at its peak, and over time."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from types import TracebackType
 
 
 def resident_bytes() -> int:
-    """Return the memory that the process holds now."""
+    """Return the resident memory of the process in bytes."""
     import psutil  # type: ignore[import-untyped]
 
     return int(psutil.Process().memory_info().rss)
 
 
 def peak_resident_bytes() -> int:
-    """Return the most memory that this program ever held.
+    """Return the peak resident memory of this program in bytes.
 
-    On Linux `ru_maxrss` starts from what the parent held when it started this process; the high-water mark of the
-    program's own address space does not.
+    On Linux, `ru_maxrss` of a new process starts at its parent's value, so the high-water mark of the address space is
+    used instead.
     """
     if sys.platform == "linux":
         for line in Path("/proc/self/status").read_text().splitlines():
@@ -33,10 +33,10 @@ def peak_resident_bytes() -> int:
 
 
 class MemoryCurve:
-    """Notes the memory that the process holds, in a thread, within a `with`.
+    """Samples the memory of the process in a thread, for the duration of a `with` block.
 
-    `points` are (seconds since the start, bytes). There are at most `most`: when they are that many, every other one
-    goes and the pauses between them double.
+    `points` are (seconds since the start, bytes). When there are `most` of them, every other one is dropped and the
+    sampling interval doubles.
     """
 
     def __init__(self, pause: float = 0.05, most: int = 2_000) -> None:

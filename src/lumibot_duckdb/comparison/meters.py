@@ -1,4 +1,4 @@
-"""What a run costs: wall and CPU time, time a phase, memory, requests and bytes on disk."""
+"""Measures what a run costs: wall and CPU time, time per phase, memory, requests and bytes on disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter, process_time, thread_time
 
 from lumibot_duckdb.comparison.http_counter import RequestCount
-from lumibot_duckdb.comparison.locks import lock_that_is_free_in_forks
+from lumibot_duckdb.comparison.locks import fork_safe_lock
 from lumibot_duckdb.comparison.memory import MemoryCurve, peak_resident_bytes
 
 IMPORTS = "imports"
@@ -25,10 +25,10 @@ PHASES = (IMPORTS, BEFORE, FIRST_BARS, REQUESTS, LOOP, ANALYSIS, AFTER)
 
 @dataclass(frozen=True)
 class Costs:
-    """What a run cost. Seconds, and bytes.
+    """What a run cost, in seconds and bytes.
 
-    `phases` adds up to `seconds`. The time that recording took is in neither; it is `recording`. `memory` is
-    (seconds since the start, bytes held). `disk_before` and `disk_after` are what the side's cache had on disk.
+    `phases` adds up to `seconds`. Neither includes the time spent on recording, which is `recording`. `memory` has
+    points of (seconds since the start, bytes). `disk_before` and `disk_after` are the sizes of the side's cache.
     """
 
     seconds: float
@@ -43,7 +43,7 @@ class Costs:
 
 
 class Meters:
-    """Measures one process from the moment this is made. Threads may use it at the same time."""
+    """Measures this process from construction on. Thread-safe."""
 
     def __init__(self) -> None:
         self._started = self._since = perf_counter()
@@ -53,8 +53,8 @@ class Meters:
         self._phase = IMPORTS
         self._within: list[str] = []
         self._recording = 0
-        self._apart = self._cpu_apart = 0.0
-        self._lock = lock_that_is_free_in_forks()
+        self._excluded = self._cpu_excluded = 0.0
+        self._lock = fork_safe_lock()
         self.disk_before = self.disk_after = 0
         self._curve = MemoryCurve()
         self._curve.__enter__()
@@ -62,14 +62,14 @@ class Meters:
         self._requests.begin()
 
     def enter(self, phase: str) -> None:
-        """Charge what comes next to a phase, but for what is `within` another."""
+        """Charge the time from now on to a phase, except for blocks `within` another."""
         with self._lock:
             self._charge()
             self._phase = phase
 
     @contextmanager
     def within(self, phase: str) -> Iterator[None]:
-        """Charge a block to a phase. Of several at a time, the one that was begun last is charged."""
+        """Charge a block to a phase. If several overlap, the one that started last is charged."""
         with self._lock:
             self._charge()
             self._within.append(phase)
@@ -81,8 +81,8 @@ class Meters:
                 self._within.remove(phase)
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
-        """Take off the time of a block, which is spent on comparing and not on the backtest."""
+    def excluded(self) -> Iterator[None]:
+        """Exclude a block, which belongs to the comparison and not to the backtest."""
         with self._lock:
             self._charge()
             self._recording += 1
@@ -93,27 +93,27 @@ class Meters:
             with self._lock:
                 self._charge()
                 self._recording -= 1
-                self._cpu_apart += thread_time() - cpu_before
+                self._cpu_excluded += thread_time() - cpu_before
 
     def _charge(self) -> None:
-        """Charge the time since the last change: to recording while any thread is at that."""
+        """Charge the time since the last change: to recording if any thread is recording."""
         now = perf_counter()
         if self._recording:
-            self._apart += now - self._since
+            self._excluded += now - self._since
         else:
             self._phases[self._within[-1] if self._within else self._phase] += now - self._since
         self._since = now
 
     def stop(self) -> Costs:
-        """End and return the costs."""
+        """Stop measuring and return the costs."""
         self.enter(AFTER)
         seconds = self._since - self._started
         cpu = process_time() - self._cpu_before + _children_seconds() - self._children_before
         self._curve.__exit__(None, None, None)
         return Costs(
-            seconds=seconds - self._apart,
-            cpu_seconds=cpu - self._cpu_apart,
-            recording=self._apart,
+            seconds=seconds - self._excluded,
+            cpu_seconds=cpu - self._cpu_excluded,
+            recording=self._excluded,
             phases=self._phases,
             peak_bytes=peak_resident_bytes(),
             memory=self._curve.points,
@@ -129,7 +129,7 @@ def _children_seconds() -> float:
 
 
 def bytes_in(folder: Path, without: Path | None = None) -> int:
-    """Return the bytes of all files in a folder, but for those in the folder `without`. No file is opened."""
+    """Return the total size of the files in a folder, except for those in the subfolder `without`."""
     total = 0
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if Path(parent, name) != without]
@@ -137,5 +137,5 @@ def bytes_in(folder: Path, without: Path | None = None) -> int:
             try:
                 total += Path(parent, name).lstat().st_size
             except FileNotFoundError:
-                continue  # gone meanwhile
+                continue  # deleted in the meantime
     return total

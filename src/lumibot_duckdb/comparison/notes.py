@@ -1,81 +1,82 @@
-"""What a person should know of a comparison: where a difference comes from, and what the numbers have in them.
+"""Notes on a comparison: the likely cause of a difference, and what the numbers include.
 
-`left` names the files that runs left to the next ones, as `Leftovers.named` does; "" if there are none.
+`left` names the files that runs changed and the next runs found, from `ChangedFiles.named`; "" if there are none.
 """
 
 from __future__ import annotations
 
 from lumibot_duckdb.comparison.differences import Comparison, Run, compare_runs
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES
-from lumibot_duckdb.comparison.runner import notes_on_the_store
+from lumibot_duckdb.comparison.runner import notes_on_store
 
 
-def said_of_a_difference(reference: Run, fresh: Run, ours: Run, left: str = "") -> str:
-    """Say where a difference comes from, given what Lumibot does on an empty cache that is filled from the store."""
+def explain_difference(reference: Run, fresh: Run, ours: Run, left: str = "") -> str:
+    """Return the likely cause of a difference. `fresh` is Lumibot's run with an empty cache, filled from the store."""
     is_ours = compare_runs(fresh, ours).identical
     if is_ours and not left:
-        return OF_CACHES
+        return CACHES_DIFFER
     itself = compare_runs(reference, fresh)
     if is_ours:
-        return f"{said_of_files(left)} Otherwise: {OF_CACHES}" if itself.by_the_script else OF_CACHES
-    if itself.by_the_script:
-        return f"{run_to_run(left)} Two runs on Lumibot's storage: {_in_short(itself)}"
-    also = "Lumibot differs from lumibot-duckdb also when its cache is empty and is filled from the store"
+        return f"{note_on_changed_files(left)} Otherwise: {CACHES_DIFFER}" if itself.caused_by_script else CACHES_DIFFER
+    if itself.caused_by_script:
+        return f"{note_on_varying_results(left)} Two runs on Lumibot's storage: {_brief(itself)}"
+    also = "Lumibot's results still differ from lumibot-duckdb's if its cache starts empty and is filled from the store"
     if itself.identical:
-        return f"{also}, and gives the same as before then."
+        return f"{also}, and equal those of its own first run."
     return (
-        f"{also}, but from its own first run as well: {_in_short(itself)} Its cache may have other bars than the "
-        "store, or the script may differ from run to run; --repeat 2 shows which."
+        f"{also}, and from those of its own first run: {_brief(itself)} Either its cache has different bars than the "
+        "store, or the script's results vary between runs; --repeat 2 shows which."
     )
 
 
-OF_CACHES = (
-    "Lumibot gives exactly what lumibot-duckdb gives when its cache is empty and is filled from the store. So either "
-    "its own cache has other bars than the store, or Lumibot reads its cache otherwise than it reads a download. "
-    "docs/parity.md lists where it does; --from-cache compares without that."
+CACHES_DIFFER = (
+    "If Lumibot's cache starts empty and is filled from the store, its results are identical to lumibot-duckdb's. So "
+    "either your cache has different bars than the store, or Lumibot reads bars from its cache differently than from a "
+    "download. docs/parity.md lists such cases; --from-cache compares without them."
 )
 
 
-def run_to_run(left: str) -> str:
-    """Say that a script does otherwise each time, and what may be why."""
-    said = (
-        "The script differs from run to run on the same storage, so this says nothing about storages.",
-        said_of_files(left),
-        "Let it draw the same at random each time (a seed), and leave the time out of names; --repeat 2 shows whether "
-        "it repeats itself.",
+def note_on_varying_results(left: str) -> str:
+    """Return a note that a script's results vary between runs, with likely causes."""
+    sentences = (
+        "The script's results vary between runs on the same storage, so this difference says nothing about the "
+        "storages.",
+        note_on_changed_files(left),
+        "Set a random seed and keep the current time out of names; --repeat 2 shows whether the results are then the "
+        "same.",
     )
-    return " ".join(filter(None, said))
+    return " ".join(filter(None, sentences))
 
 
-def said_of_files(left: str) -> str:
-    """Say what it means that runs left files to the next ones; "" if they left none."""
+def note_on_changed_files(left: str) -> str:
+    """Return a note on files that runs changed; "" if there are none."""
     if not left:
         return ""
     return (
-        f"The script left, changed or deleted files, and its next runs found them so: {left}. If it goes by them, that "
-        "is why: let it begin without them each time."
+        f"The script created, changed or deleted files that its next runs found: {left}. If the script uses them, they "
+        "explain the difference: let each run start without them."
     )
 
 
-def _in_short(comparison: Comparison) -> str:
+def _brief(comparison: Comparison) -> str:
     first = comparison.differences[0]
     where = ", ".join(filter(None, [first.when, first.subject, first.place]))
     return f"{where} was {first.left} and became {first.right}."
 
 
 def notes_on_comparison(comparison: Comparison) -> list[str]:
-    """Return what a person should know of what was compared."""
+    """Return notes on what was compared."""
     notes = []
     if comparison.idle:
         notes.append(
-            f"{', '.join(comparison.idle)} asked for no bars, prices or quotes, and no order was filled: of that, only "
-            "portfolio values were there to compare."
+            f"{', '.join(comparison.idle)} requested no bars, prices or quotes, and filled no order, so only portfolio "
+            "values were compared."
         )
     if comparison.reordered:
         times = "one time" if comparison.reordered == 1 else f"{comparison.reordered:,} times"
         notes.append(
-            f"At {times} of a backtest the strategy asked for the same in another order, as threads do. The answers "
-            "were compared question by question."
+            f"At {times} of a backtest the strategy made the same requests in a different order, as threads do. The "
+            "answers were matched by request."
         )
     if comparison.failures and not comparison.identical:
         failures = "; ".join(f"{name}: {failure}" for name, failure in comparison.failures)
@@ -84,27 +85,27 @@ def notes_on_comparison(comparison: Comparison) -> list[str]:
 
 
 def notes_on_runs(first: Run | None, runs: dict[str, list[Run]], left: str) -> list[str]:
-    """Return what a person should know of the runs; `first` is the one that filled Lumibot's cache, if any."""
+    """Return notes on the runs. `first` is the run that filled Lumibot's cache, if there was one."""
     notes = []
     if first is not None and not (own := compare_runs(first, runs[LUMIBOT][0])).identical:
         notes.append(
-            f"{run_to_run(left)} Two runs on Lumibot's storage: {_in_short(own)}"
-            if own.by_the_script
-            else "Lumibot does not give on its filled cache what it gave on the empty one, which is what was compared: "
-            f"{_in_short(own)} If the script may differ from run to run, --repeat 2 shows it."
+            f"{note_on_varying_results(left)} Two runs on Lumibot's storage: {_brief(own)}"
+            if own.caused_by_script
+            else "Lumibot's results with its filled cache differ from those with the empty cache, which were compared: "
+            f"{_brief(own)} --repeat 2 shows whether the script's results vary between runs."
         )
-    notes += notes_on_the_store(
+    notes += notes_on_store(
         runs[DUCKDB][0].outcome.not_stored or (first.outcome.not_stored if first is not None else [])
     )
     if first is not None:
         notes.append(
-            "On disk, Lumibot's side has what this script asked for, since its cache began empty; the store has all of "
-            "yours."
+            "Sizes on disk: Lumibot's cache started empty and holds only what this script requested; the store holds "
+            "all of your bars."
         )
-    asked = {side: sum(runs[side][-1].outcome.costs.requests.values()) for side in SIDES}
-    if first is None and any(asked.values()):
+    requests = {side: sum(runs[side][-1].outcome.costs.requests.values()) for side in SIDES}
+    if first is None and any(requests.values()):
         notes.append(
-            f"The times include requests: Lumibot's storage made {asked[LUMIBOT]:,}, lumibot-duckdb {asked[DUCKDB]:,}. "
-            "Compare again for times on what is stored by now."
+            f"The times include downloads: Lumibot's storage made {requests[LUMIBOT]:,} requests, lumibot-duckdb "
+            f"{requests[DUCKDB]:,}. Compare again to measure without them."
         )
     return notes

@@ -1,4 +1,4 @@
-"""What the process of one side hands over: its backtests and their costs. Large parts are files beside it."""
+"""The outcome that a worker process reports: its backtests and their costs. Large parts are in separate files."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lumibot_duckdb.comparison.meters import Costs
 LUMIBOT, DUCKDB = "lumibot", "duckdb"
 SIDES = (LUMIBOT, DUCKDB)
 _LONGEST_FIELD = 2**31 - 1
-"""Characters; more than that is no limit on every system."""
+"""Characters; a larger limit overflows on some systems."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts that are equal only for equal values."""
+    """Rows of values as text; two texts are equal only if the values are."""
 
     columns: list[str]
     rows: list[list[str]]
 
     def column(self, name: str) -> list[str]:
-        """Return the texts of a column, none if there is no such column."""
+        """Return the texts of a column; an empty list if there is no such column."""
         if name not in self.columns:
             return []
         number = self.columns.index(name)
@@ -34,12 +34,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Backtest:
-    """One backtest as it was recorded.
+    """One recorded backtest.
 
-    `events` is Lumibot's log of trade events without what is drawn at random, `values` its statistics of each
-    iteration (portfolio value, cash, positions, ...), `analysis` what it made of them. `covered` is whether the data
-    source ran on the store. `settings` are equal for the same span, parameters, budget, fees and benchmark. `failure`
-    is the error that stopped it. If it had not `ended` when its script did, the rest of it is missing.
+    `events` is Lumibot's log of trade events without its random identifiers, `values` has the statistics of each
+    iteration (portfolio value, cash, positions, ...), and `analysis` the figures that Lumibot derives from them.
+    `covered` is whether the data source ran on the store. `settings` are equal if span, parameters, budget, fees and
+    benchmark are. `failure` is the error that stopped the backtest. If it had not `ended` when its script did, the
+    tables are empty.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Backtest:
 
     @property
     def fees(self) -> float:
-        """What the fills cost."""
+        """The sum of the fees of all fills."""
         number = self.events.columns.index("trade_cost") if "trade_cost" in self.events.columns else None
         costs = [row[number] for row in self.fills] if number is not None else []
         return sum(float(cost) for cost in costs if cost not in ("None", "nan"))
@@ -71,11 +72,11 @@ FILLS = ("fill", "partial_fill", "cash_settled")
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a run of a script did and cost.
+    """The backtests of one run of a script, and what the run cost.
 
-    `versions` are of what it ran on, `error` says why the script failed, `not_stored` what the store could not answer
-    in the place of providers. `elsewhere` are the names of backtests in processes that the script forked, of which
-    nothing was recorded. `refused` are the addresses to which a script that ran offline wanted to connect.
+    `versions` are those of Python and the main packages, `error` says why the script failed, and `not_stored` lists the
+    requests that the store could not answer in place of the providers. `forked` names backtests in processes that the
+    script forked; they are not recorded. `refused` are the addresses that a script tried to reach while offline.
     """
 
     backtests: list[Backtest]
@@ -83,22 +84,22 @@ class Outcome:
     versions: dict[str, str] = field(default_factory=dict)
     error: str | None = None
     not_stored: list[str] = field(default_factory=list)
-    elsewhere: list[str] = field(default_factory=list)
+    forked: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
 
 def answers_file(folder: Path, number: int) -> Path:
-    """Return where the answers of the backtest with a number (from 0) are."""
+    """Return the file with the answers of a backtest, which is numbered from 0."""
     return folder / f"answers-{number + 1}.zst"
 
 
 def inputs_folder(folder: Path, number: int) -> Path:
-    """Return where Lumibot's own record of what the strategy saw is."""
+    """Return the folder with Lumibot's own record of the strategy's input."""
     return folder / f"inputs-{number + 1}"
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table row by row, so that it is never held as a whole."""
+    """Write a table row by row, without holding all of it in memory."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -117,7 +118,7 @@ def write_backtest(
     failure: str | None = None,
     ended: bool = True,
 ) -> None:
-    """Write the rest of a backtest whose tables were written to `events_file` and `values_file`, if it has ended."""
+    """Write a backtest without its tables. If it has ended, `events_file` and `values_file` must have been written."""
     about = {"name": name, "source": source, "covered": covered, "settings": settings}
     about |= {"analysis": analysis, "failure": failure, "ended": ended}
     file = _backtest_file(folder, number)
@@ -136,7 +137,7 @@ def write_outcome(
     not_stored: list[str],
     refused: Sequence[str] = (),
 ) -> None:
-    """Write the rest of an outcome; its backtests, `count` of them, were written to the same folder before."""
+    """Write an outcome whose `count` backtests have been written to the same folder."""
     rest = {"versions": versions, "error": error, "not_stored": not_stored, "refused": list(refused)}
     path.write_text(json.dumps({"costs": asdict(costs), "count": count, **rest}))
 
@@ -147,31 +148,31 @@ def read_outcome(path: Path) -> Outcome:
     costs = Costs(**{**found["costs"], "memory": [(at, held) for at, held in found["costs"]["memory"]]})
     backtests = [_read_backtest(path.parent, number) for number in range(found["count"])]
     rest = {name: found[name] for name in ("versions", "error", "not_stored", "refused")}
-    return Outcome(backtests, costs, elsewhere=_read_elsewhere(path.parent), **rest)
+    return Outcome(backtests, costs, forked=_read_forked(path.parent), **rest)
 
 
-def note_elsewhere(folder: Path, name: str) -> None:
-    """Note that a backtest runs in another process than the one that records; several may do so at a time."""
-    with _elsewhere_file(folder).open("a", encoding="utf-8") as file:
+def note_forked(folder: Path, name: str) -> None:
+    """Note a backtest in a forked process, which is not recorded. Several processes may do so at the same time."""
+    with _forked_file(folder).open("a", encoding="utf-8") as file:
         file.write(json.dumps(name) + "\n")
 
 
 def events_file(folder: Path, number: int) -> Path:
-    """Return where a backtest's log of trade events is."""
+    """Return the file with a backtest's log of trade events."""
     return folder / f"events-{number + 1}.csv"
 
 
 def values_file(folder: Path, number: int) -> Path:
-    """Return where a backtest's statistics of each iteration are."""
+    """Return the file with a backtest's statistics of each iteration."""
     return folder / f"values-{number + 1}.csv"
 
 
-def _elsewhere_file(folder: Path) -> Path:
-    return folder / "elsewhere.txt"
+def _forked_file(folder: Path) -> Path:
+    return folder / "forked.txt"
 
 
-def _read_elsewhere(folder: Path) -> list[str]:
-    file = _elsewhere_file(folder)
+def _read_forked(folder: Path) -> list[str]:
+    file = _forked_file(folder)
     return list(map(json.loads, file.read_text(encoding="utf-8").splitlines())) if file.exists() else []
 
 
@@ -187,8 +188,8 @@ def _read_backtest(folder: Path, number: int) -> Backtest:
 
 
 @contextmanager
-def fields_of_any_length() -> Iterator[None]:
-    """Let CSV files be read whose fields are long. The limit is one for all that a process reads, so it is put back."""
+def unlimited_field_size() -> Iterator[None]:
+    """Lift the size limit of CSV fields. The limit is global to the process, so it is restored afterwards."""
     before = csv.field_size_limit(_LONGEST_FIELD)
     try:
         yield
@@ -197,6 +198,6 @@ def fields_of_any_length() -> Iterator[None]:
 
 
 def _read_table(path: Path) -> Table:
-    with fields_of_any_length(), path.open(newline="", encoding="utf-8") as file:
+    with unlimited_field_size(), path.open(newline="", encoding="utf-8") as file:
         columns, *rows = csv.reader(file)
     return Table(columns, rows)

@@ -1,4 +1,4 @@
-"""A comparison as one page of HTML that needs nothing else: no other file, and no host."""
+"""The report of a comparison as one self-contained HTML page: it loads no other file and connects to no host."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Plot: TypeAlias = dict[str, Any]
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _LUMIBOT, _DUCKDB = "Lumibot", "lumibot-duckdb"
-_MOST_POINTS = 5_000
-"""Points of a curve that are drawn; of more, every so many."""
-_MOST_BACKTESTS = 20
+_MAX_POINTS = 5_000
+"""Points of a curve that are drawn; longer curves are thinned out."""
+_MAX_BACKTESTS = 20
 """Backtests whose curves are drawn."""
-_LONGEST = 2_000
+_MAX_LENGTH = 2_000
 """Characters of a value that are shown."""
 
 
 def report_page(result: Result) -> str:
-    """Return the page. Whatever comes from the script is escaped."""
+    """Return the page. All text from the script is escaped."""
     from plotly.offline import get_plotlyjs
 
     backtests = result.paired
     plots = {"memory": _memory(result), "phases": _phases(result)}
     sections = []
-    for number, (theirs, ours) in enumerate(backtests[:_MOST_BACKTESTS]):
+    for number, (theirs, ours) in enumerate(backtests[:_MAX_BACKTESTS]):
         plots |= {f"equity-{number}": _equity(theirs, ours), f"drawdown-{number}": _drawdown(theirs, ours)}
         sections.append(_backtest_section(number, theirs))
     filled = {
@@ -44,16 +44,16 @@ def report_page(result: Result) -> str:
         "mood": "good" if result.identical else "bad",
         "verdict": escape(summary.verdict(result)),
         "figures": _figures(result),
-        "notes": _notes([*summary.uncovered_notes(result), *result.notes, *_left_out(len(backtests))]),
+        "notes": _notes([*summary.uncovered_notes(result), *result.notes, *_note_on_curves(len(backtests))]),
         "differences": _differences(result),
         "backtests": "\n".join(sections),
         "costs": _costs(result),
         "footer": escape(_versions(result)),
-        "plots": _in_script(plots),
+        "plots": _script_json(plots),
     }
     page = _TEMPLATE.read_text(encoding="utf-8")
     before, _, after = page.partition("{{plotly}}")
-    # Plotly's own text goes in last, and is not looked through for names.
+    # Plotly's code is inserted last, so that nothing in it is taken for a placeholder.
     library: str = get_plotlyjs().replace("</script", "<\\/script")
     return _fill(before, filled) + library + _fill(after, filled)
 
@@ -63,8 +63,8 @@ def _fill(text: str, filled: dict[str, str]) -> str:
     return parts[0] + "".join(filled[name] + rest for name, rest in (part.split("}}", 1) for part in parts[1:]))
 
 
-def _in_script(value: Any) -> str:
-    """Return JSON that can stand in a script element: nothing in it ends the element."""
+def _script_json(value: Any) -> str:
+    """Return JSON that is safe inside a script element."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -76,7 +76,7 @@ def _subtitle(result: Result, count: int) -> str:
     )
 
 
-# -- what is said ------------------------------------------------------------------------------------------------
+# -- text and tables ---------------------------------------------------------------------------------------------
 
 
 def _figures(result: Result) -> str:
@@ -90,7 +90,7 @@ def _figures(result: Result) -> str:
     cards = []
     for what, measure, style in measures:
         theirs, ours = summary.medians(result, measure)
-        times = ratio(theirs, ours) or ("none" if ours == 0 else "only here")
+        times = ratio(theirs, ours) or ("none" if ours == 0 else "only lumibot-duckdb")
         values = f"{_dot('lumibot')}{style.format(theirs)} &ensp; {_dot('duckdb')}{style.format(ours)}"
         cards.append(
             f'<div class="figure"><div class="what">{what}</div><div class="ratio">{_times(times)}</div>'
@@ -113,21 +113,21 @@ def _notes(notes: Sequence[str]) -> str:
     return f'<section class="card">{"".join(f"<p>{escape(note)}</p>" for note in notes)}</section>'
 
 
-def _left_out(count: int) -> list[str]:
-    if count <= _MOST_BACKTESTS:
+def _note_on_curves(count: int) -> list[str]:
+    if count <= _MAX_BACKTESTS:
         return []
-    return [f"Of {count:,} backtests, the curves of the first {_MOST_BACKTESTS} are drawn. All of them were compared."]
+    return [f"All {count:,} backtests were compared, but only the curves of the first {_MAX_BACKTESTS} are drawn."]
 
 
 def _differences(result: Result) -> str:
     comparison = result.comparison
     rows = [(each, (_LUMIBOT, _DUCKDB)) for each in comparison.differences]
-    for unsteady in result.unsteady:
-        side = _LUMIBOT if unsteady.side == "lumibot" else _DUCKDB
-        rows.append((unsteady.difference, (f"{side}, run 1", f"{side}, run {unsteady.number}")))
+    for run in result.differing_runs:
+        side = _LUMIBOT if run.side == "lumibot" else _DUCKDB
+        rows.append((run.difference, (f"{side}, run 1", f"{side}, run {run.number}")))
     if not rows:
-        said = f"None in {summary.compared(comparison)}." if result.compared else "Nothing was compared."
-        return f'<section class="card"><h2>Differences</h2><p>{escape(said)}</p></section>'
+        text = f"None in {summary.compared(comparison)}." if result.compared else "Nothing was compared."
+        return f'<section class="card"><h2>Differences</h2><p>{escape(text)}</p></section>'
     body = []
     for difference, sides in rows:
         what = summary.KINDS[difference.kind][0]
@@ -143,7 +143,7 @@ def _differences(result: Result) -> str:
         body.append(f"<tr>{''.join(cells)}</tr>")
     total = sum(comparison.counts.values())
     more = f"<p class=muted>The first {len(rows):,} of {total:,}.</p>" if total > len(rows) else ""
-    head = "".join(f"<th>{name}</th>" for name in ("time of the backtest", "what", _LUMIBOT, _DUCKDB))
+    head = "".join(f"<th>{name}</th>" for name in ("time in the backtest", "where", _LUMIBOT, _DUCKDB))
     return (
         f'<section class="card"><h2>Differences</h2>{more}<div class="scroll"><table class="differences">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div></section>"
@@ -151,7 +151,7 @@ def _differences(result: Result) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
 
 
 def _costs(result: Result) -> str:
@@ -171,9 +171,9 @@ def _costs(result: Result) -> str:
 def _backtest_section(number: int, backtest: Backtest) -> str:
     fills = summary.counted(len(backtest.fills), "fill", "fills")
     values = summary.counted(len(backtest.values.rows), *summary.KINDS["portfolio"])
-    said = f"{fills}, fees {backtest.fees:,.2f}, {values}"
+    about = f"{escape(backtest.source)}: {fills}, fees {backtest.fees:,.2f}, {values}"
     return (
-        f'<section class="card"><h2>{escape(backtest.name)}</h2><p class="muted">{escape(backtest.source)}: {said}</p>'
+        f'<section class="card"><h2>{escape(backtest.name)}</h2><p class="muted">{about}</p>'
         f'<div class="plot" data-plot="equity-{number}"></div>'
         f'<div class="plot low" data-plot="drawdown-{number}"></div></section>'
     )
@@ -183,7 +183,7 @@ def _versions(result: Result) -> str:
     return ", ".join(f"{name} {number}" for name, number in result.duckdb[0].outcome.versions.items())
 
 
-# -- what is drawn -----------------------------------------------------------------------------------------------
+# -- plots -------------------------------------------------------------------------------------------------------
 
 
 def _equity(theirs: Backtest, ours: Backtest) -> Plot:
@@ -204,7 +204,7 @@ def _drawdown(theirs: Backtest, ours: Backtest) -> Plot:
 
 
 def _curves(curves: Sequence[tuple[list[str], list[float]]], title: str) -> Plot:
-    """Draw Lumibot's curve wide and ours on it, so that both are seen where they are the same."""
+    """Draw Lumibot's curve wide and ours narrow on top of it, so that both are visible where they coincide."""
     styles = [(_LUMIBOT, {"color": "--lumibot", "width": 6}), (_DUCKDB, {"color": "--duckdb", "width": 2})]
     data = [
         {"type": "scatter", "mode": "lines", "name": name, "x": _thinned(times), "y": _thinned(values), "line": line}
@@ -214,13 +214,13 @@ def _curves(curves: Sequence[tuple[list[str], list[float]]], title: str) -> Plot
 
 
 def _thinned(points: list[Any]) -> list[Any]:
-    every = -(-len(points) // _MOST_POINTS)
+    every = -(-len(points) // _MAX_POINTS)
     return points if every <= 1 else [*points[:-1:every], points[-1]]
 
 
 def _values(table: Table) -> tuple[list[str], list[float]]:
     pairs = [
-        # A zone would be dropped by the browser; the times are those of the backtest as it has them.
+        # The browser would ignore a time zone; the times are in the backtest's.
         (time[:19], float(value))
         for time, value in zip(table.column("datetime"), table.column("portfolio_value"), strict=False)
         if value not in ("nan", "None", "inf", "-inf")
@@ -247,7 +247,7 @@ def _memory(result: Result) -> Plot:
 
 
 def _phases(result: Result) -> Plot:
-    """Draw the medians of each phase as bars, the first phase on top."""
+    """Draw the median duration of each phase as a bar, with the first phase at the top."""
     names = [phase for phase in PHASES if max(summary.medians(result, _phase(phase))) > 0]
     data = []
     for side, (name, color) in enumerate(((_LUMIBOT, "--lumibot"), (_DUCKDB, "--duckdb"))):

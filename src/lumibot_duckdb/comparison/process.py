@@ -1,4 +1,4 @@
-"""A process and all that it starts: nothing of it goes on after its end."""
+"""Runs a command together with every process that it starts: none of them outlives it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-_PATIENCE = 5.0
-"""Seconds that an interrupted process has to end by itself."""
+_GRACE_SECONDS = 5.0
+"""How long an interrupted process may take to exit before it is killed."""
 
 
 def run_as_group(
@@ -19,15 +19,15 @@ def run_as_group(
     *,
     environment: Mapping[str, str],
     output: IO[str],
-    pipe: int,
+    pipe: int | None = None,
     folder: Path | None = None,
-    patience: float = _PATIENCE,
+    grace_seconds: float = _GRACE_SECONDS,
 ) -> int:
-    """Run a command in a group of its own, with nothing to read, and return its exit code.
+    """Run a command in a new process group, without standard input, and return its exit code.
 
-    It is given the descriptor `pipe`, and works in `folder` (default: the present one). Whatever interrupts this, such
-    as Ctrl-C, interrupts the group; what does not end then is killed, as is at the end of the command what it left
-    running.
+    The command inherits the descriptor `pipe`, if any, and runs in `folder` (default: the current one). An exception in
+    this process, such as Ctrl-C, interrupts the group, and processes that do not exit within `grace_seconds` are
+    killed. Processes that the command leaves running are killed as well.
     """
     process = subprocess.Popen(
         command,
@@ -36,7 +36,7 @@ def run_as_group(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        pass_fds=(pipe,),
+        pass_fds=() if pipe is None else (pipe,),
         start_new_session=True,
     )
     try:
@@ -44,7 +44,7 @@ def run_as_group(
     except BaseException:
         _signal_all(process, signal.SIGINT)
         with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-            process.wait(patience)
+            process.wait(grace_seconds)
         raise
     finally:
         _signal_all(process, signal.SIGKILL)

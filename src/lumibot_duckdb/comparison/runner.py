@@ -1,4 +1,4 @@
-"""Runs a script on the two sides, each time in a process of its own."""
+"""Runs a script on one side, in a new process."""
 
 from __future__ import annotations
 
@@ -18,28 +18,25 @@ from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, read_outcome
 from lumibot_duckdb.comparison.process import run_as_group
 from lumibot_duckdb.comparison.redaction import known_secrets, redacted, without
 from lumibot_duckdb.comparison.sandbox import sandbox_environment
-from lumibot_duckdb.comparison.secret_pipe import KeysHeard
-from lumibot_duckdb.comparison.truncate import excerpt
+from lumibot_duckdb.comparison.secret_pipe import SecretReader
+from lumibot_duckdb.comparison.truncate import truncate
 from lumibot_duckdb.comparison.worker import Job
 
 NAMES = {LUMIBOT: "Lumibot's storage", DUCKDB: "lumibot-duckdb"}
 OUTPUT = "output.txt"
-_READS_LOGS = (
-    "Under compare, Lumibot writes no files to logs. A script that reads them there can be compared if it does without "
-    "them when they are not there."
+_NOTE_ON_LOGS = (
+    "During a comparison, Lumibot writes no files to the folder logs. To compare a script that reads them, let it skip "
+    "files that do not exist."
 )
-_OF_MISSING_FILES = ("FileNotFoundError", "IndexError", "StopIteration", "ValueError")
-"""What comes of opening a file that is not there, and of taking the first, the last or the latest of none."""
+_MISSING_FILE_ERRORS = ("FileNotFoundError", "IndexError", "StopIteration", "ValueError")
+"""Raised by opening a missing file, and by taking the first or last element, or the maximum, of an empty list."""
 _LOGS = "logs"
 _LAST_LINES = 15
-_NO_TEXT = ".parquet"
+_BINARY_SUFFIX = ".parquet"
 
 
 class RunError(RuntimeError):
-    """A script did not come to its end. `last_lines` are of its output, without the keys that are known.
-
-    `notes` are what a person should know of it.
-    """
+    """A script failed. `last_lines` are the last of its output, without known keys; `notes` explain the failure."""
 
     def __init__(self, side: str, reason: str, last_lines: list[str], notes: Sequence[str] = ()) -> None:
         super().__init__(f"the script failed on {NAMES[side]}: {reason}")
@@ -52,8 +49,8 @@ class RunError(RuntimeError):
 class Script:
     """A script (its path, or the name of a module) with its arguments, and the store for our side.
 
-    `stored_as_of`, if given, is a moment (tz-aware) as of which the store answers in the place of providers. `sandbox`,
-    if given, is the folder to work in, without the user's settings and keys, and without a network.
+    `stored_as_of`, if given, is a moment (tz-aware) as of which the store answers in place of the providers. `sandbox`,
+    if given, is the working folder of a script that runs without the user's settings and keys, and without a network.
     """
 
     path: Path
@@ -65,26 +62,26 @@ class Script:
 
 
 def run_side(script: Script, side: str, folder: Path, cache: Path | None = None) -> Run:
-    """Run a script on a side. What is recorded, its output and Lumibot's files about the backtests go to a new folder.
+    """Run a script on a side and return the run. Raises `RunError` if the script fails.
 
-    The script works in the present folder, or in its sandbox. `cache` is Lumibot's cache folder, if not the person's
-    own. Raises `RunError` when the script fails.
+    The recordings, the script's output and Lumibot's log files go to `folder`, which is created. The script runs in the
+    current folder, or in its sandbox. `cache` is Lumibot's cache folder (default: the user's).
     """
     folder.mkdir(parents=True)
     job, result, output = folder / "job.json", folder / "result.json", folder / OUTPUT
-    settings, keys = _settings(script, side, cache), KeysHeard()
+    settings, keys = _settings(script, side, cache), SecretReader()
     job.write_text(json.dumps(asdict(_job(script, side, settings, keys.pipe))))
     command = [sys.executable, "-m", "lumibot_duckdb.comparison.worker", str(job), str(result), *script.arguments]
     logs_before = Path(_LOGS).exists()
-    around = os.environ if script.sandbox is None else sandbox_environment(script.sandbox)
-    environment = {**around, **settings, "PYTHONHASHSEED": _hash_seed()}
+    inherited = os.environ if script.sandbox is None else sandbox_environment(script.sandbox)
+    environment = {**inherited, **settings, "PYTHONHASHSEED": _shared_hash_seed()}
     try:
         with output.open("w", encoding="utf-8") as writing:
             code = run_as_group(command, environment=environment, output=writing, pipe=keys.pipe, folder=script.sandbox)
     finally:
         secrets = known_secrets(script.path) | keys.end()
-        last_lines = _hide_keys(output, secrets)
-        _hide_keys_in_files(folder, secrets)
+        last_lines = _redact_output(output, secrets)
+        _redact_files(folder, secrets)
         if not logs_before:
             _remove_if_empty(Path(_LOGS))
     if not result.exists():
@@ -95,19 +92,18 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
     return Run(outcome, folder)
 
 
-def notes_on_the_store(not_stored: Sequence[str]) -> list[str]:
-    """Say what the store lacks of what was asked for, if anything."""
+def notes_on_store(not_stored: Sequence[str]) -> list[str]:
+    """Return a note on requests that the store could not answer, if there were any."""
     if not not_stored:
         return []
-    said = "The store does not have all that was asked for, and the script was told that there is nothing: "
-    return [said + "; ".join(not_stored)]
+    return ["The store lacks data that the script requested; the requests returned no data: " + "; ".join(not_stored)]
 
 
 def _notes_on_failure(error: str, not_stored: Sequence[str], folder: Path) -> list[str]:
-    notes = notes_on_the_store(not_stored)
+    notes = notes_on_store(not_stored)
     written_elsewhere = any((folder / _LOGS).glob("*"))
-    if written_elsewhere and error.startswith(_OF_MISSING_FILES):
-        notes.append(_READS_LOGS)
+    if written_elsewhere and error.startswith(_MISSING_FILE_ERRORS):
+        notes.append(_NOTE_ON_LOGS)
     return notes
 
 
@@ -118,7 +114,7 @@ def _job(script: Script, side: str, settings: dict[str, str], pipe: int) -> Job:
 
 
 def _settings(script: Script, side: str, cache: Path | None) -> dict[str, str]:
-    """Return what holds on a side, whatever the script's own settings say."""
+    """Return the environment variables of a side, which take precedence over the script's own."""
     settings = {
         **ENVIRONMENT,
         "LUMIBOT_USE_DUCKDB": "true" if side == DUCKDB else "false",
@@ -131,8 +127,8 @@ def _settings(script: Script, side: str, cache: Path | None) -> dict[str, str]:
     return settings
 
 
-def _hash_seed() -> str:
-    """Return what all sides draw their hashes from, so that each goes through a set in the same order."""
+def _shared_hash_seed() -> str:
+    """Return one hash seed for all runs, so that each iterates over a set in the same order."""
     chosen = os.environ.get("PYTHONHASHSEED", "")
     return chosen if chosen.isdigit() else "0"
 
@@ -142,19 +138,19 @@ def _reason(code: int) -> str:
         return f"its process ended with code {code}"
     if code == 0:
         return (
-            "its process ended with code 0 before what it did was written down, as os._exit makes it. Let the script "
-            "come to its last line, or end it with sys.exit"
+            "its process ended with code 0 before the results were saved, as os._exit does. Let the script run to its "
+            "last line, or end it with sys.exit"
         )
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    memory = ", as the system does when memory runs out" if name == "SIGKILL" else ""
-    return f"its process was ended by {name}{memory}"
+    memory = ", which the system sends when memory runs out" if name == "SIGKILL" else ""
+    return f"its process was killed by {name}{memory}"
 
 
-def _hide_keys(output: Path, secrets: frozenset[str]) -> list[str]:
-    """Take the keys that are known out of what a script wrote; return its last lines."""
+def _redact_output(output: Path, secrets: frozenset[str]) -> list[str]:
+    """Remove known keys from the output of a script; return its last lines."""
     hidden = output.with_suffix(".hidden")
     last: deque[str] = deque(maxlen=_LAST_LINES)
     with output.open(encoding="utf-8", errors="replace") as lines, hidden.open("w", encoding="utf-8") as kept:
@@ -162,16 +158,16 @@ def _hide_keys(output: Path, secrets: frozenset[str]) -> list[str]:
             shown = redacted(line, secrets)
             kept.write(shown)
             if shown.strip():
-                last.append(excerpt(shown.rstrip()))
+                last.append(truncate(shown.rstrip()))
     hidden.replace(output)
     return list(last)
 
 
-def _hide_keys_in_files(folder: Path, secrets: frozenset[str]) -> None:
-    """Take the keys that are known out of what Lumibot wrote, in folders; what is recorded is written without them."""
+def _redact_files(folder: Path, secrets: frozenset[str]) -> None:
+    """Remove known keys from Lumibot's files in subfolders; the recordings were written without them."""
     as_written = secrets | {json.dumps(secret)[1:-1] for secret in secrets}
     for path in folder.glob("*/**/*"):
-        if path.is_file() and path.suffix != _NO_TEXT:
+        if path.is_file() and path.suffix != _BINARY_SUFFIX:
             text = path.read_bytes().decode(errors="surrogateescape")
             if (hidden := without(text, as_written)) != text:
                 path.write_bytes(hidden.encode(errors="surrogateescape"))
@@ -181,4 +177,4 @@ def _remove_if_empty(folder: Path) -> None:
     try:
         folder.rmdir()
     except OSError:
-        return  # a script put something there, or there is none
+        return  # it has files of the script, or does not exist

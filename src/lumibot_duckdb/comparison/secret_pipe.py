@@ -1,4 +1,4 @@
-"""The keys that a script loads by itself, told to the process that hides them: in a pipe, so that no file has them."""
+"""Passes the keys that a script loads to the process that redacts its output, through a pipe instead of a file."""
 
 from __future__ import annotations
 
@@ -13,68 +13,69 @@ from dotenv.main import DotEnv
 
 from lumibot_duckdb.comparison.redaction import is_secret
 
-_END = "\0"  # which no environment variable can have
-_PATIENCE = 2.0
-"""Seconds to wait for the end of the pipe, which a process that left its script's group may hold open."""
+_END = "\0"  # cannot be part of an environment variable
+_GRACE_SECONDS = 2.0
+"""How long to wait for the end of the pipe, which a process that left its script's group may keep open."""
 
 
-class KeysHeard:
-    """Takes in the keys that a process tells, from now on. The process is given `pipe`."""
+class SecretReader:
+    """Collects the keys that a process writes to `pipe`."""
 
     def __init__(self) -> None:
-        self._heard = bytearray()
-        self._reading, self.pipe = os.pipe()
-        self._listening = Thread(target=self._listen, daemon=True, name="keys to hide")
-        self._listening.start()
+        self._received = bytearray()
+        self._read_end, self.pipe = os.pipe()
+        self._thread = Thread(target=self._read, daemon=True, name="keys to hide")
+        self._thread.start()
 
     def end(self) -> frozenset[str]:
-        """Return the keys, once the process has ended."""
+        """Return the keys. Call this when the process has ended."""
         os.close(self.pipe)
-        self._listening.join(_PATIENCE)
-        return frozenset(filter(None, os.fsdecode(bytes(self._heard)).split(_END)))
+        self._thread.join(_GRACE_SECONDS)
+        return frozenset(filter(None, os.fsdecode(bytes(self._received)).split(_END)))
 
-    def _listen(self) -> None:
-        while heard := os.read(self._reading, 65_536):
-            self._heard += heard
-        os.close(self._reading)
+    def _read(self) -> None:
+        while received := os.read(self._read_end, 65_536):
+            self._received += received
+        os.close(self._read_end)
 
 
-def tell_keys(pipe: int) -> set[str]:
-    """Tell each key as soon as this process has it, since it may end without a word. Return those told, as they come.
+def report_secrets(pipe: int) -> set[str]:
+    """Write each key to the pipe as soon as this process has it, because it may exit abruptly at any time.
 
-    Keys are what is put in the environment, or read with `dotenv`, under the name of one.
+    A key is a value that is set in the environment, or read with `dotenv`, under a name that says so. Returns a set to
+    which every reported key is added.
     """
     os.set_inheritable(pipe, False)
-    itself = os.fstat(pipe)
-    told: set[str] = set()
+    original = os.fstat(pipe)
+    reported: set[str] = set()
 
-    def tell(name: str, value: str) -> None:
-        if value in told or not is_secret(name, value):
+    def report(name: str, value: str) -> None:
+        if value in reported or not is_secret(name, value):
             return
-        told.add(value)
+        reported.add(value)
         try:
-            if os.path.samestat(os.fstat(pipe), itself):  # a script may close what it does not know
+            if os.path.samestat(os.fstat(pipe), original):  # a script may close descriptors that it does not know
                 os.write(pipe, os.fsencode(value + _END))
         except OSError:
-            return  # nobody listens any more
+            return  # the reader has gone
 
     def on_event(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "os.putenv":
-            tell(*map(os.fsdecode, arguments))
+            report(*map(os.fsdecode, arguments))
 
     sys.addaudithook(on_event)
-    _follow_dotenv(tell)
-    return told
+    _report_dotenv(report)
+    return reported
 
 
-def _follow_dotenv(tell: Callable[[str, str], None]) -> None:
+def _report_dotenv(report: Callable[[str, str], None]) -> None:
     read = DotEnv.dict
 
     @wraps(read)
-    def read_and_told(self: DotEnv) -> dict[str, str | None]:
+    def read_and_report(self: DotEnv) -> dict[str, str | None]:
         values = read(self)
         for name, value in values.items():
-            tell(name, value or "")
+            report(name, value or "")
         return values
 
-    setattr(DotEnv, read.__name__, read_and_told)
+    setattr(DotEnv, read.__name__, read_and_report)

@@ -1,4 +1,4 @@
-"""What a comparison says, as plain text and as rows for a table."""
+"""The report of a comparison, as plain text and as table rows."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from lumibot_duckdb.comparison.differences import Comparison, Difference
 from lumibot_duckdb.comparison.meters import PHASES, Costs
 from lumibot_duckdb.comparison.runner import NAMES
 from lumibot_duckdb.comparison.tables import cost_row, indented, side_by_side
-from lumibot_duckdb.comparison.truncate import excerpt
+from lumibot_duckdb.comparison.truncate import truncate
 from lumibot_duckdb.sources.shared.switch import USE_DUCKDB
 
 KINDS = {
     "backtests": ("backtest", "backtests"),
     "frame": ("frame", "frames"),
-    "dtypes": ("frame in its dtypes alone", "frames in their dtypes alone"),
+    "dtypes": ("frame (only its dtypes)", "frames (only their dtypes)"),
     "answer": ("price, quote or other answer", "prices, quotes and other answers"),
-    "request": ("question", "questions"),
+    "request": ("request", "requests"),
     "input": ("difference in Lumibot's own record", "differences in Lumibot's own record"),
     "trade": ("trade event", "trade events"),
     "portfolio": ("portfolio value", "portfolio values"),
@@ -28,11 +28,11 @@ KINDS = {
 }
 _MEGABYTE = 1e6
 _SHORTEST_PHASE = 0.05
-"""Seconds below which a phase is not worth a line."""
+"""Phases shorter than this (in seconds) are not listed."""
 
 
 def costs_of(result: Result) -> list[list[str]]:
-    """Return rows of (what, Lumibot's, ours, ratio): the medians of all runs."""
+    """Return rows of (label, Lumibot's cost, ours, ratio), as medians of all runs."""
     rows = [
         _row("seconds", result, lambda costs: costs.seconds, ",.1f"),
         *(
@@ -41,7 +41,7 @@ def costs_of(result: Result) -> list[list[str]]:
             if max(medians(result, lambda costs, phase=phase: costs.phases[phase])) > _SHORTEST_PHASE  # type: ignore[misc]
         ),
         _row("seconds of CPU", result, lambda costs: costs.cpu_seconds, ",.1f"),
-        _row("MB of memory at the peak", result, lambda costs: costs.peak_bytes / _MEGABYTE, ",.0f"),
+        _row("MB of peak memory", result, lambda costs: costs.peak_bytes / _MEGABYTE, ",.0f"),
         _row("requests to providers", result, lambda costs: sum(costs.requests.values()), ",.0f"),
         _row("MB on disk, the whole cache", result, lambda costs: costs.disk_after / _MEGABYTE, ",.1f"),
         _row("- written by this run", result, _written, ",.1f"),
@@ -64,12 +64,12 @@ def _written(costs: Costs) -> float:
 
 
 def cost_table(result: Result) -> str:
-    """Return the costs as a table."""
+    """Return the costs as a plain-text table."""
     return side_by_side(costs_of(result), ["", "Lumibot", "lumibot-duckdb", ""])
 
 
 def verdict(result: Result) -> str:
-    """Say in one line whether the results are identical, and what was compared."""
+    """Return one line on whether the results are identical, and what was compared."""
     if refusal := _refusal(result):
         return f"Nothing compared: {refusal}"
     comparison = result.comparison
@@ -84,32 +84,32 @@ def verdict(result: Result) -> str:
             if count == len(result.reference.outcome.backtests) == 1
             else counted(count, *KINDS["backtests"])
         )
-        return f"{what} failed on both storages: {failures}. All else is {found}"
-    doubts = ["a repeated run was not"] if result.unsteady else []
+        return f"{what} failed on both storages: {failures}. Everything else is {found}"
+    doubts = ["a repeated run was not"] if result.differing_runs else []
     if result.unfinished:
-        doubts.append(f"not compared, since the script ended first: {', '.join(result.unfinished)}")
+        doubts.append(f"not compared, because the script ended first: {', '.join(result.unfinished)}")
     return f"{found}; but {', and '.join(doubts)}" if doubts else found
 
 
 def _refusal(result: Result) -> str | None:
-    """Say why nothing was compared; None if something was."""
+    """Return why nothing was compared; None if something was."""
     theirs, ours = result.reference.outcome.backtests, result.duckdb[0].outcome.backtests
     if not theirs and not ours:
         return "the script ran no backtest."
     if result.unchecked:
         return (
-            f"both sides ran on the store, since the script or its .env file sets {USE_DUCKDB}, which compare sets to "
-            f"false for Lumibot's side. Leave that to compare. On the store twice: {', '.join(result.unchecked)}"
+            f"both sides ran on the store, because the script or its .env file sets {USE_DUCKDB}. Remove that setting, "
+            f"so that compare can control it. Ran on the store twice: {', '.join(result.unchecked)}"
         )
     if not any(backtest.covered and backtest.ended for backtest in ours):
         if result.unfinished:
-            return f"the script ended before its backtests: {', '.join(result.unfinished)}. Let it wait for their ends."
-        return "no backtest of the script ran on lumibot-duckdb. Both runs were Lumibot's."
+            return f"the script ended before its backtests: {', '.join(result.unfinished)}. Let it wait for them."
+        return "no backtest of the script ran on lumibot-duckdb. Both runs used Lumibot's storage."
     return None
 
 
 def compared(comparison: Comparison) -> str:
-    """Say how much was compared."""
+    """Return how much was compared."""
     fills = f"{counted(comparison.fills, 'fill', 'fills')} with fees of {comparison.fees:,.2f}"
     return (
         f"{fills}, {counted(comparison.values, *KINDS['portfolio'])}, "
@@ -118,20 +118,20 @@ def compared(comparison: Comparison) -> str:
 
 
 def differing(comparison: Comparison) -> str:
-    """Say how much differs."""
+    """Return how much differs."""
     if not comparison.counts:
         return "the backtests themselves"
     return ", ".join(counted(count, *KINDS[kind]) for kind, count in comparison.counts.items())
 
 
 def uncovered_notes(result: Result) -> list[str]:
-    """Say which backtests were not compared: those on Lumibot's storage on both sides, those in other processes."""
+    """Return notes on backtests that were not compared: on Lumibot's storage on both sides, or in other processes."""
     notes = [f"{source} {_why_uncovered(source)}" for source in result.uncovered]
     runs = (result.reference, *result.lumibot, *result.duckdb)
-    if elsewhere := list(dict.fromkeys(name for run in runs for name in run.outcome.elsewhere)):
+    if forked := list(dict.fromkeys(name for run in runs for name in run.outcome.forked)):
         notes.append(
-            "Not compared, since they ran in processes that the script started: "
-            f"{excerpt(', '.join(elsewhere))}. Let the script run them in its own process to have them compared."
+            "Not compared, because they ran in processes that the script started: "
+            f"{truncate(', '.join(forked))}. To compare them, let the script run them in its own process."
         )
     return notes
 
@@ -139,16 +139,17 @@ def uncovered_notes(result: Result) -> list[str]:
 def _why_uncovered(source: str) -> str:
     module, _, name = source.rpartition(".")
     if module.startswith("lumibot_duckdb."):
-        return f"ran on Lumibot's storage on both sides, since {USE_DUCKDB}=false or use_duckdb=False says so."
+        return f"ran on Lumibot's storage on both sides, because {USE_DUCKDB}=false or use_duckdb=False is set."
     if LUMIBOT_MODULES.get(name) == module:
         return (
-            "was Lumibot's own class on both sides, since the script called deactivate() or had it from Lumibot itself."
+            "was Lumibot's own class on both sides, because the script called deactivate() or got the class from "
+            "Lumibot's internals."
         )
-    return "is not replaced by lumibot-duckdb; what ran on it was Lumibot's on both sides."
+    return "has no counterpart in lumibot-duckdb, so its backtests ran on Lumibot's own class on both sides."
 
 
 def differences_text(result: Result) -> str:
-    """Return the first difference in full, then the first of each other kind."""
+    """Return the first difference, then the first of each other kind."""
     first, *others = result.comparison.differences
     lines = ["The first difference:", indented(difference_text(first))]
     kinds = {first.kind}
@@ -159,17 +160,17 @@ def differences_text(result: Result) -> str:
     return "\n".join(lines)
 
 
-def unsteady_text(result: Result) -> str:
-    """Say which runs differ from the first one of their own side."""
+def differing_runs_text(result: Result) -> str:
+    """Return the first differences of runs that differ from the first run on the same side."""
     lines = []
-    for unsteady in result.unsteady:
-        lines.append(f"Run {unsteady.number} on {NAMES[unsteady.side]} differs from its own first run:")
-        lines.append(indented(difference_text(unsteady.difference, ("run 1", f"run {unsteady.number}"))))
+    for run in result.differing_runs:
+        lines.append(f"Run {run.number} on {NAMES[run.side]} differs from its own first run:")
+        lines.append(indented(difference_text(run.difference, ("run 1", f"run {run.number}"))))
     return "\n".join(lines)
 
 
 def difference_text(difference: Difference, sides: tuple[str, str] = ("Lumibot", "lumibot-duckdb")) -> str:
-    """Return a difference with both values, on lines of their own."""
+    """Return a difference with both values, each on a separate line."""
     where = ", ".join(filter(None, [difference.when, difference.subject]))
     width = max(map(len, sides))
     return "\n".join(
@@ -183,5 +184,5 @@ def difference_text(difference: Difference, sides: tuple[str, str] = ("Lumibot",
 
 
 def counted(number: int, one: str, many: str) -> str:
-    """Return a number and what there are so many of."""
+    """Return a number with its noun, such as "1 fill" or "2 fills"."""
     return f"{number:,} {one if number == 1 else many}"

@@ -1,4 +1,4 @@
-"""How what two sides cost is laid out beside each other, as plain text."""
+"""Plain-text tables of what the two sides cost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 
 def ratio(lumibot: float, duckdb: float) -> str:
-    """Say how many times less the second is, or how many times more when it is."""
+    """Return how many times less (or more) the second is, such as "3.1 x less"."""
     if duckdb <= 0 or lumibot <= 0:
         return ""
     times, word = (lumibot / duckdb, "less") if lumibot >= duckdb else (duckdb / lumibot, "more")
@@ -21,12 +21,12 @@ def cost_row(what: str, lumibot: float, duckdb: float, style: str) -> list[str]:
 
 
 def side_by_side(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
-    """Return a table whose first column is words and whose others are numbers."""
+    """Return a table whose first column is text and whose other columns are numbers."""
     alignment = ["left", *["right"] * (len(headers) - 1)]
     text = tabulate(rows, headers=headers, tablefmt="simple", colalign=alignment, disable_numparse=True)
     return indented(text)
 
 
 def indented(text: str) -> str:
-    """Return a text two characters to the right."""
+    """Return a text indented by two spaces."""
     return "\n".join(f"  {line}".rstrip() for line in text.splitlines())

@@ -1,12 +1,12 @@
-"""What is shown of a text that is too long to be read."""
+"""Shortens texts that are too long to read."""
 
 from __future__ import annotations
 
-_LONGEST = 600
+_MAX_LENGTH = 600
 
 
-def excerpt(text: str) -> str:
-    """Return a text, or its beginning and how much was cut."""
-    if len(text) <= _LONGEST:
+def truncate(text: str) -> str:
+    """Return a text; of a long one, the beginning and the number of characters that were cut."""
+    if len(text) <= _MAX_LENGTH:
         return text
-    return f"{text[:_LONGEST]} ... ({len(text) - _LONGEST:,} more characters)"
+    return f"{text[:_MAX_LENGTH]} ... ({len(text) - _MAX_LENGTH:,} more characters)"

@@ -1,4 +1,4 @@
-"""Values in words: equal for equal values only, and the same on another day."""
+"""Values as text: equal only for equal values, and the same in every run."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from lumibot.entities import Asset, Bars, Quote
 from lumibot_duckdb.comparison.answers import plain_numbers
 
 _STARTED = datetime.now(timezone.utc)
-THE_TIME_OF_THE_RUN = "the time of the run"
-_NO_TEXTS = ("", "None", "True", "False", "NaT")
+TIME_OF_RUN = "the time of the run"
+"""Stands for times of the computer's clock, which differ between runs."""
+_LITERALS = ("", "None", "True", "False", "NaT")
 _BETWEEN_VALUES = re.compile(r"""[][(){},:'"]""")
 _ADDRESS = " at 0x"
 
 
 def as_text(value: Any) -> str:
-    """Return a text that is equal for equal values only; an asset's name stands for it.
+    """Return a text that is equal only for equal values.
 
-    Of an object that says nothing of itself, its type and what is public of it count.
+    Assets are written as their names, and objects without a `repr` of their class as their type and public attributes.
     """
     return _text(value, into_objects=True)
 
 
 def cell(value: Any) -> str:
-    """Return the text of a value in a table: as plain as can be, but for a text that could be taken for a number."""
-    if is_now(value):
-        return THE_TIME_OF_THE_RUN
+    """Return the text of a value in a table: unquoted, except for strings that look like another type."""
+    if is_time_of_run(value):
+        return TIME_OF_RUN
     if isinstance(value, str):
         text = str.__str__(value)
-        return repr(text) if _is_like_another_value(text) else text
+        return repr(text) if _looks_like_literal(text) else text
     if isinstance(value, float):
         return repr(float(value))
     if isinstance(value, datetime):
@@ -42,8 +43,8 @@ def cell(value: Any) -> str:
     return plain_numbers(as_text(value))
 
 
-def is_now(value: Any) -> bool:
-    """Tell whether a time, or a text of one, is of this run; Lumibot puts that where a quote has none."""
+def is_time_of_run(value: Any) -> bool:
+    """Return whether a time, or its text, is one of this run's clock, which Lumibot uses where a quote has no time."""
     if isinstance(value, str):
         value = _time_in(value)
     return isinstance(value, datetime) and value.tzinfo is not None and _STARTED <= value <= datetime.now(timezone.utc)
@@ -65,7 +66,7 @@ def _text(value: Any, *, into_objects: bool) -> str:
         return str(value) if kind == "stock" else f"{value} {kind}"
     if isinstance(value, str):
         text = str.__str__(value)
-        return repr(text) if _is_like_another_value(text) or _BETWEEN_VALUES.search(text) else text
+        return repr(text) if _looks_like_literal(text) or _BETWEEN_VALUES.search(text) else text
     if value is None or isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Mapping):
@@ -89,7 +90,7 @@ def _text(value: Any, *, into_objects: bool) -> str:
     if isinstance(value, np.ndarray | pd.api.extensions.ExtensionArray):
         return f"array {inner(_values(value))}"
     if isinstance(value, Quote):
-        fields = {name: each for name, each in vars(value).items() if each is not None and not is_now(each)}
+        fields = {name: each for name, each in vars(value).items() if each is not None and not is_time_of_run(each)}
         return f"quote {inner(fields)}"
     if hasattr(value, "as_dict"):
         return f"{type(value).__name__} {inner(value.as_dict())}"
@@ -102,17 +103,17 @@ def _values(array: Any) -> tuple[str, Any]:
 
 
 def _text_of_object(value: Any, *, into_objects: bool) -> str:
-    """Return the type, a function's name, and what is public of an object: not of all that hangs on that."""
+    """Return an object's type (or a function's name) and its public attributes, without descending into those."""
     name = getattr(value, "__qualname__", type(value).__name__)
     public = {each: found for each, found in getattr(value, "__dict__", {}).items() if not each.startswith("_")}
     if not public or not into_objects:
         return str(name)
-    fields = {each: found for each, found in public.items() if not is_now(found)}
+    fields = {each: found for each, found in public.items() if not is_time_of_run(found)}
     return f"{name} {_text(fields, into_objects=False)}"
 
 
-def _is_like_another_value(text: str) -> bool:
-    if text in _NO_TEXTS:
+def _looks_like_literal(text: str) -> bool:
+    if text in _LITERALS:
         return True
     try:
         float(text)

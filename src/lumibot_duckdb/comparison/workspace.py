@@ -1,4 +1,4 @@
-"""Where runs write, and how a person is told what is being done."""
+"""The working folder of a comparison, and the progress messages of its steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from time import perf_counter
 
 @contextmanager
 def working_folder(keep: Path | None, purpose: str) -> Iterator[Path]:
-    """Give a folder to keep, or a new temporary one, named after its purpose, that is gone afterwards."""
+    """Yield the folder `keep`, or a temporary one, named after its purpose, that is deleted afterwards."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         yield keep.resolve()
@@ -26,7 +26,7 @@ def working_folder(keep: Path | None, purpose: str) -> Iterator[Path]:
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Say what is being done, and how long it took once it is."""
+    """Print a step when it starts, and its duration when it ends."""
     print(f"  {what} ... ", end="", flush=True)
     started = perf_counter()
     try:

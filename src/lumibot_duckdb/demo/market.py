@@ -1,8 +1,9 @@
-"""Invents minute bars that look like a market, for the demo, the benchmarks and the tests.
+"""Generates realistic minute bars for the demo, the benchmarks and the tests.
 
-They follow the real New York calendar with its holidays and half days, trade from 04:00 to 20:00 with thin extended
-hours, miss minutes nobody traded in, halt now and then, move together and in bursts, and are busiest at the open and
-the close. `crypto_bars` trades around the clock. The same arguments give the same bars, in any order and process.
+The bars follow New York's calendar with its holidays and half days, from 04:00 to 20:00 with thin extended hours.
+Minutes without trades are missing, and there are halts. Prices are correlated, volatility comes in bursts, and volume
+is highest at the open and the close. `crypto_bars` trade around the clock. The same arguments give the same bars, in
+any order and process.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ _CLUSTER_MINUTES = 30  # volatility changes from half hour to half hour
 
 @dataclass(frozen=True)
 class _Calendar:
-    """Every minute in which a market may trade, one element a minute, and what is usual in it.
+    """Every minute in which a market may trade, with one element per minute.
 
-    `times` are epoch seconds, `session` counts trading days from 0, `presence` is the chance that anyone trades,
-    `activity` and `swing` are the volume and the volatility relative to the middle of the day.
+    `times` are epoch seconds, `session` counts trading days from 0, `presence` is the probability of a trade, and
+    `activity` and `swing` are the usual volume and volatility relative to midday.
     """
 
     times: Integers
@@ -48,7 +49,7 @@ class _Calendar:
 
 @dataclass(frozen=True)
 class _Mood:
-    """What moves all symbols at once: a standard normal move a minute, one a session's open, and the volatility."""
+    """What all symbols share: a standard normal move per minute and per session's open, and the volatility."""
 
     moves: Floats
     gaps: Floats
@@ -57,10 +58,10 @@ class _Mood:
 
 @dataclass(frozen=True)
 class _Market:
-    """What one kind of market is like. Ranges are (lowest, highest); `price` and `volume` are (median, log deviation).
+    """The parameters of a market. Ranges are (lowest, highest); `price` and `volume` are (median, log deviation).
 
-    `gap` is the move between two sessions and `volume` what trades in an ordinary minute, both for one symbol;
-    `halt_minutes` are the lengths that a halt may have.
+    `gap` is the move of a symbol between two sessions, `volume` its usual volume per minute, and `halt_minutes` are the
+    possible lengths of a halt.
     """
 
     name: str
@@ -105,31 +106,31 @@ _CRYPTO = _Market(
 
 
 def symbol_names(count: int) -> list[str]:
-    """Return `count` ticker symbols (`SIM001`, ...) that nobody can take for a real company's."""
+    """Return `count` symbols (`SIM001`, ...) that no real company has."""
     return [f"SIM{number:03d}" for number in range(1, count + 1)]
 
 
 def us_stock_bars(symbol: str, start: date, end: date, *, seed: int = 0) -> pd.DataFrame:
-    """Return invented minute bars of one US stock for `start <= day < end`, extended hours included.
+    """Return generated minute bars of one US stock for `start <= day < end`, including extended hours.
 
     The index is tz-aware (America/New_York), increasing and named "datetime"; the columns are open, high, low, close
-    (two decimals) and volume (whole numbers), all float64. Two years are about 424,000 rows. Raises `ValueError` when
-    the span is empty.
+    (two decimals) and volume (whole numbers), all float64. Two years are about 424,000 rows. Raises `ValueError` if the
+    span is empty.
     """
     return _bars(_US_STOCKS, symbol, start, end, seed)
 
 
 def crypto_bars(symbol: str, start: date, end: date, *, seed: int = 0) -> pd.DataFrame:
-    """Return invented minute bars of one coin for `start <= day < end` (UTC days), around the clock.
+    """Return generated minute bars of one coin for `start <= day < end` (UTC days), around the clock.
 
-    Index, columns and errors as `us_stock_bars`; volume has four decimals. Minutes are missing where nobody traded and
-    where the exchange was down.
+    Index, columns and errors are those of `us_stock_bars`; volume has four decimals. Minutes without trades, and those
+    in which the exchange was down, are missing.
     """
     return _bars(_CRYPTO, symbol, start, end, seed)
 
 
 def _bars(market: _Market, symbol: str, start: date, end: date, seed: int) -> pd.DataFrame:
-    """Choose the minutes that trade, then walk a price over them."""
+    """Choose the minutes with trades, then generate a random walk over them."""
     import pandas as pd
 
     calendar = _calendar(market.name, start, end)
@@ -176,7 +177,7 @@ def _around(median_and_deviation: tuple[float, float], rng: np.random.Generator)
 
 
 def _price(logarithm: Floats) -> Floats:
-    """Return prices in cents, never below one. Rounding keeps order, so a high stays a high."""
+    """Return prices rounded to cents, at least one cent. Rounding keeps the order, so a high stays a high."""
     price: Floats = np.maximum(np.round(np.exp(logarithm), 2), 0.01)
     return price
 
@@ -184,7 +185,7 @@ def _price(logarithm: Floats) -> Floats:
 def _halt(
     traded: np.ndarray[Any, np.dtype[np.bool_]], market: _Market, calendar: _Calendar, rng: np.random.Generator
 ) -> Integers:
-    """Take the minutes of a few halts out of `traded` (in place); return the minutes at which trading resumes."""
+    """Remove the minutes of a few halts from `traded` (in place); return the minutes at which trading resumes."""
     busy = np.flatnonzero(calendar.presence > 0.99)
     if len(busy) == 0:
         return busy
@@ -197,7 +198,7 @@ def _halt(
 
 
 def _bursts(count: int, rng: np.random.Generator) -> Floats:
-    """Return a volatility factor a minute, high or low for hours and days on end; its mean square is near one."""
+    """Return a volatility factor per minute that stays high or low for hours and days; its mean square is near one."""
     blocks = -(-count // _CLUSTER_MINUTES)
     slow = _autoregression(blocks, memory=0.997, deviation=0.35, rng=rng)
     fast = _autoregression(blocks, memory=0.90, deviation=0.25, rng=rng)
@@ -234,13 +235,13 @@ def _new_york_calendar(start: date, end: date) -> _Calendar:
     schedule = market_calendars.get_calendar("NYSE").schedule(start, end - timedelta(days=1))
     opens = index_seconds(pd.DatetimeIndex(schedule["market_open"]))
     lengths = (index_seconds(pd.DatetimeIndex(schedule["market_close"])) - opens) // _MINUTE
-    # The clocks change on Sunday nights only, so minutes within a session can be counted in UTC.
+    # Clocks change only on Sunday nights, so minutes within a session can be counted in UTC.
     minutes = lengths + _PREMARKET_MINUTES + _AFTER_HOURS_MINUTES
     session = np.repeat(np.arange(len(opens)), minutes)
     first_of_session = np.repeat(np.cumsum(minutes) - minutes, minutes)
     since_open = np.arange(len(session)) - first_of_session - _PREMARKET_MINUTES
     until_close = lengths[session] - since_open
-    # The same as positive numbers: in the regular session (age, left) and outside of it (early, late).
+    # The same as positive numbers, in the regular session (age, left) and outside of it (early, late).
     age, left = np.maximum(since_open, 0), np.maximum(until_close, 0)
     early, late = np.maximum(-since_open, 0), np.maximum(-until_close, 0)
 
@@ -272,7 +273,7 @@ def _new_york_calendar(start: date, end: date) -> _Calendar:
 def _crypto_calendar(start: date, end: date) -> _Calendar:
     minute = np.arange((end - start).days * 1440)
     hour = minute % 1440 / 60.0
-    daily = 1.0 + 0.4 * np.cos((hour - 15.0) / 24.0 * 2.0 * np.pi)  # busiest when Europe and America are both awake
+    daily = 1.0 + 0.4 * np.cos((hour - 15.0) / 24.0 * 2.0 * np.pi)  # highest while both Europe and America are awake
     return _Calendar(
         times=midnight(start) + minute * _MINUTE,
         session=minute // 1440,
@@ -283,6 +284,6 @@ def _crypto_calendar(start: date, end: date) -> _Calendar:
 
 
 def _generator(seed: int, *names: str) -> np.random.Generator:
-    """Return a random generator that depends on these words alone, the same in every process and on every machine."""
+    """Return a random generator that depends only on the arguments, in every process and on every machine."""
     digest = hashlib.blake2b("\x00".join((str(seed), *names)).encode(), digest_size=16).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))

@@ -1,4 +1,4 @@
-"""Real daily prices of a few US stocks, 2000 to 2013, out of the package `bokeh-sampledata`. Nothing is downloaded."""
+"""Real daily prices of a few US stocks, 2000 to 2013, from the package `bokeh-sampledata`. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT")
 
 
 class SampleDataMissingError(ImportError):
-    """The `demo` extra, which brings the sample prices, is not installed."""
+    """The `demo` extra, which includes the sample prices, is not installed."""
 
 
 def daily_bars(symbol: str) -> pd.DataFrame:
-    """Return the daily bars of one of `SYMBOLS`, adjusted for splits and dividends as the package has them.
+    """Return the daily bars of one of `SYMBOLS`, adjusted for splits and dividends by the package's factors.
 
     The index is midnight in New York, tz-aware and increasing, named "datetime"; the columns are open, high, low,
     close (float64) and volume (int64, shares as traded). Raises `SampleDataMissingError` without the `demo` extra.
@@ -26,7 +26,7 @@ def daily_bars(symbol: str) -> pd.DataFrame:
         from bokeh_sampledata import stocks
     except ImportError as error:
         raise SampleDataMissingError(
-            "the demo needs sample prices that are not installed; run: pip install 'lumibot-duckdb[demo]'"
+            "the demo's sample prices are not installed; run: pip install 'lumibot-duckdb[demo]'"
         ) from error
     table = pd.DataFrame(getattr(stocks, symbol))
     days = pd.DatetimeIndex(pd.to_datetime(table["date"]), name="datetime").tz_localize("America/New_York")

@@ -1,4 +1,4 @@
-"""The two strategies of the demo: ordinary Lumibot strategies that know nothing of where their bars come from."""
+"""The two strategies of the demo: ordinary Lumibot strategies, which do not know where their bars come from."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
 
 class TimedStrategy(Strategy):  # type: ignore[misc]  # Lumibot ships no types
-    """Notes when the first bars came, and how long the data source takes for each request that the strategy makes.
+    """Measures when the first bars arrive, and how long the data source takes for each of the strategy's requests.
 
-    `request_seconds` maps the request, as "60 minute", to the seconds of each call in order.
+    `request_seconds` maps a request, such as "60 minute", to the seconds of its calls in order.
     """
 
     def initialize(self) -> None:
-        """Put a stopwatch around the data source's answers; it changes none of them."""
+        """Wrap the data source's method with a timer; its results do not change."""
         self.first_bars_at: float | None = None
         self.request_seconds: dict[str, list[float]] = {}
-        self._asking = False
+        self._is_requesting = False
         source = self.broker.data_source
-        answer = source.get_historical_prices
+        get_bars = source.get_historical_prices
 
         def timed(asset: Any, length: int, *args: Any, timestep: str | None = None, **kwargs: Any) -> Any:
-            if not self._asking:
-                return answer(asset, length, *args, timestep=timestep, **kwargs)
+            if not self._is_requesting:
+                return get_bars(asset, length, *args, timestep=timestep, **kwargs)
             started = perf_counter()
-            bars = answer(asset, length, *args, timestep=timestep, **kwargs)
+            bars = get_bars(asset, length, *args, timestep=timestep, **kwargs)
             ended = perf_counter()
             self.request_seconds.setdefault(f"{length} {timestep}", []).append(ended - started)
             if self.first_bars_at is None and bars is not None:
@@ -39,7 +39,7 @@ class TimedStrategy(Strategy):  # type: ignore[misc]  # Lumibot ships no types
         source.get_historical_prices = timed
 
     def hold_equally(self, symbols: list[str]) -> None:
-        """Sell what is not in `symbols` and buy what is missing, an equal part of the portfolio each."""
+        """Sell positions that are not in `symbols` and buy the missing ones, each an equal part of the portfolio."""
         held = {position.asset.symbol: position for position in self.get_positions() if position.asset.symbol != "USD"}
         for symbol, position in held.items():
             if symbol not in symbols:
@@ -52,10 +52,10 @@ class TimedStrategy(Strategy):  # type: ignore[misc]  # Lumibot ships no types
                     self.submit_order(self.create_order(symbol, quantity, "buy"))
 
     def bars_of(self, symbol: str, length: int, timestep: str, timeshift: int | None = None) -> pd.DataFrame | None:
-        """Return the frame that Lumibot hands out, or None when there are fewer bars than asked for."""
-        self._asking = True
+        """Return the frame that the data source returns, or None if it has fewer bars than requested."""
+        self._is_requesting = True
         bars = self.get_historical_prices(symbol, length, timestep, timeshift=timeshift)
-        self._asking = False
+        self._is_requesting = False
         return None if bars is None or len(bars.df) < length else bars.df
 
 
@@ -71,14 +71,14 @@ class MomentumRotation(TimedStrategy):
         self.days_until_choice = 0
 
     def on_trading_iteration(self) -> None:
-        """Choose when it is time to."""
+        """Choose a stock every `hold_days` days."""
         self.days_until_choice -= 1
         if self.days_until_choice > 0:
             return
         self.days_until_choice = self.parameters["hold_days"]
         risen = {}
         for symbol in self.parameters["symbols"]:
-            # A daily bar is visible all day, so the last one is today's: only bars up to yesterday may decide.
+            # The last daily bar is today's, which is visible all day, so the choice is based on bars up to yesterday.
             bars = self.bars_of(symbol, self.parameters["lookback"], "day", timeshift=1)
             if bars is not None:
                 risen[symbol] = bars["close"].iloc[-1] / bars["close"].iloc[0] - 1.0
@@ -97,7 +97,7 @@ class ThreeHorizons(TimedStrategy):
         self.sleeptime = "60M"
 
     def on_trading_iteration(self) -> None:
-        """Look at every stock on all three horizons; keep the three that rose the most in the last five hours."""
+        """Check every stock on all three horizons, and hold the three that rose the most in the last five hours."""
         rising = {}
         for symbol in self.parameters["symbols"]:
             minutes = self.bars_of(symbol, 60, "minute")

@@ -1,4 +1,4 @@
-"""What a newcomer sees: two backtests on both storages, compared, with what they cost. Writes plain text to stdout."""
+"""The demo: two backtests on both storages, compared, with their costs. Writes plain text to stdout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tabulate import tabulate
 from lumibot_duckdb.comparison.tables import cost_row, indented, side_by_side
 from lumibot_duckdb.comparison.workspace import step, working_folder
 from lumibot_duckdb.demo import market, prices
-from lumibot_duckdb.demo.comparison import first_difference, on_side, run_side
+from lumibot_duckdb.demo.comparison import first_difference, run_side
 from lumibot_duckdb.demo.worker import Job, Outcome
 
 if TYPE_CHECKING:
@@ -37,18 +37,18 @@ GROUP BY ALL
 ORDER BY times_up DESC"""
 _NEXT = """\
 Try next
-  lumibot-duckdb import 'my-bars/*.csv' --timezone America/New_York   bars of your own
-  lumibot-duckdb status                                               what the store holds
-  lumibot-duckdb sql "SELECT * FROM ohlcv_data LIMIT 5"               ask it anything
+  lumibot-duckdb import 'my-bars/*.csv' --timezone America/New_York   import your own bars
+  lumibot-duckdb status                                               show what is in the store
+  lumibot-duckdb sql "SELECT * FROM ohlcv_data LIMIT 5"               query it with SQL
 
-and in your backtest, which stays as it is but for one import and the name of the source:
+and in your backtest, change one import and name the source:
   from lumibot_duckdb.backtesting import PandasDataBacktesting
   MyStrategy.backtest(PandasDataBacktesting.using(source="import"), start, end)"""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much the second part does: `symbols` with `years` of minute bars, the last `months` of them traded."""
+    """The size of the second part: `symbols` with `years` of minute bars, of which the last `months` are traded."""
 
     symbols: int
     years: float
@@ -60,7 +60,7 @@ QUICK = Size(symbols=2, years=0.5, months=1)
 
 
 def missing_extra() -> str | None:
-    """Return what to do when the `demo` extra is not installed, else None."""
+    """Return instructions if the `demo` extra is not installed; None if it is."""
     missing = [name for name in ("bokeh_sampledata", "psutil") if importlib.util.find_spec(name) is None]
     if not missing:
         return None
@@ -68,10 +68,10 @@ def missing_extra() -> str | None:
 
 
 def run_tour(size: Size = STANDARD, keep: Path | None = None) -> bool:
-    """Show everything; return whether both storages gave identical results.
+    """Run the demo; return whether the results of both storages are identical.
 
-    All files go to a temporary folder, or to `keep`, which must not exist yet and stays. Raises `TrialError` when a
-    backtest fails.
+    All files are written to a temporary folder, or to `keep`, which must not exist yet and is kept. Raises
+    `BacktestFailedError` if a backtest fails.
     """
     with working_folder(keep, "demo") as folder:
         print("One strategy, two storages: Lumibot's own and lumibot-duckdb.")
@@ -83,14 +83,14 @@ def run_tour(size: Size = STANDARD, keep: Path | None = None) -> bool:
         print()
         print(_NEXT)
     if keep is not None:
-        print(f"\nThe demo's stores are in {keep}; look into one with --store, such as")
+        print(f"\nThe demo's stores are in {keep}. To use one, pass it with --store:")
         print(f"  lumibot-duckdb status --store {keep / 'minute' / STORE_NAME}")
     return identical
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """The same bars in both forms: Parquet files, of which Lumibot's side reads its frames, and a DuckDB store."""
+    """The same bars for both sides: Parquet files, from which Lumibot's side reads its frames, and a DuckDB store."""
 
     storage: DuckDBDataStorage
     rows: int
@@ -110,12 +110,12 @@ def _real_daily_prices(folder: Path) -> bool:
         files=str(folder / "files"),
         store=str(folder / STORE_NAME),
     )
-    stored = _store(job, prices.daily_bars, "read the prices out of the package bokeh-sampledata")
+    stored = _store(job, prices.daily_bars, "read the prices from the package bokeh-sampledata")
     stored.storage.close()
     _warm_up(job, folder / "warm-up")
     identical = _both_sides(job, folder, "a momentum strategy over 13 years")
     print(f"\n{_disk_table(stored)}")
-    print("  (An empty store has a size as well; part 2 shows what a bar takes when there are many.)")
+    print("  (This includes the size of an empty store; part 2 shows the size per bar of a large one.)")
     print(f"\nThe same store answers SQL:\n\n{indented(_QUERY)}\n")
     print(indented(tabulate(stored.storage.sql(_QUERY).to_pylist(), headers="keys", tablefmt="simple")))
     stored.storage.close()
@@ -124,7 +124,7 @@ def _real_daily_prices(folder: Path) -> bool:
 
 def _minute_bars(folder: Path, size: Size) -> bool:
     symbols, years = _plural(size.symbols, "symbol"), _plural(size.years, "year")
-    print(f"\n2. Where size matters: {symbols}, {years} of minute bars with extended hours\n")
+    print(f"\n2. Many bars: {symbols}, {years} of minute bars with extended hours\n")
     first_day = _before(_LAST_DAY, round(12 * size.years))
     job = Job(
         side="",
@@ -139,7 +139,7 @@ def _minute_bars(folder: Path, size: Size) -> bool:
     stored = _store(
         job,
         lambda symbol: market.us_stock_bars(symbol, first_day, _LAST_DAY),
-        "invent bars that look like a market (sessions, half days, gaps, halts)",
+        "generate bars that look like a market (sessions, half days, gaps, halts)",
     )
     stored.storage.close()
     months = "the last month" if size.months == 1 else f"the last {size.months} months"
@@ -149,8 +149,8 @@ def _minute_bars(folder: Path, size: Size) -> bool:
     return identical
 
 
-def _store(job: Job, bars_of: Callable[[str], pd.DataFrame], where_from: str) -> _Stored:
-    """Write each symbol's bars for both sides, one symbol at a time."""
+def _store(job: Job, bars_of: Callable[[str], pd.DataFrame], step_text: str) -> _Stored:
+    """Write the bars for both sides, one symbol at a time."""
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
     files = Path(job.files)
@@ -158,7 +158,7 @@ def _store(job: Job, bars_of: Callable[[str], pd.DataFrame], where_from: str) ->
     storage = DuckDBDataStorage(job.store)
     making, to_parquet, to_store = _Stopwatch(), _Stopwatch(), _Stopwatch()
     rows, csv_bytes = 0, 0.0
-    print(f"  {where_from} ...", flush=True)
+    print(f"  {step_text} ...", flush=True)
     for symbol in job.symbols:
         with making:
             bars = bars_of(symbol)
@@ -167,21 +167,21 @@ def _store(job: Job, bars_of: Callable[[str], pd.DataFrame], where_from: str) ->
         with to_store:
             storage.store_ohlcv_data(symbol, bars, source=SOURCE, timeframe=job.timestep)
         rows += len(bars)
-        # Writing CSV is slow: a tenth of the rows tells what the rest takes.
+        # Writing CSV is slow, so its size is estimated from a tenth of the rows.
         sample = bars.iloc[:: 10 if len(bars) > 100_000 else 1]
         csv_bytes += len(sample.to_csv(header=False).encode()) * len(bars) / len(sample)
-    print(f"  {rows:,} bars made in {making.seconds:,.1f} s; to Parquet files, for Lumibot's side, in", end=" ")
-    print(f"{to_parquet.seconds:,.1f} s;\n  to a new DuckDB store in {to_store.seconds:,.1f} s", flush=True)
+    print(f"  {rows:,} bars made in {making.seconds:,.1f} s; written to Parquet files, for Lumibot's side, in", end=" ")
+    print(f"{to_parquet.seconds:,.1f} s;\n  written to a new DuckDB store in {to_store.seconds:,.1f} s", flush=True)
     return _Stored(storage, rows, csv_bytes, sum(file.stat().st_size for file in files.iterdir()))
 
 
 def _both_sides(job: Job, folder: Path, what: str) -> bool:
-    """Run the job on both sides and print the comparison; return whether they did the same."""
+    """Run the job on both sides and print the comparison; return whether the results are identical."""
     print(f"  backtest {what}", flush=True)
     outcomes = {}
     for side, name in _CLASSES.items():
         with step(f"  on {name}"):
-            outcomes[side] = run_side(on_side(job, side), folder / side)
+            outcomes[side] = run_side(replace(job, side=side), folder / side)
     lumibot, duckdb = outcomes["lumibot"], outcomes["duckdb"]
     difference = first_difference(lumibot, duckdb)
     if difference is not None:
@@ -190,34 +190,32 @@ def _both_sides(job: Job, folder: Path, what: str) -> bool:
     print("\nResults: identical, to the last bit. Compared:")
     print(f"  {len(lumibot.fills):,} fills (time, symbol, side, quantity, price)")
     print(f"  {len(lumibot.values):,} portfolio values, with the cash")
-    print(f"  {len(lumibot.frames):,} frames of bars that the strategy was given\n")
+    print(f"  {len(lumibot.frames):,} frames of bars that the strategy received\n")
     print(_cost_table(lumibot, duckdb))
     return True
 
 
 def _warm_up(job: Job, folder: Path) -> None:
-    """Backtest one month on each side, so that neither is charged for code that has to be compiled once."""
-    with step("warm up both sides: the first run after an installation compiles"):
+    """Backtest one month on each side, so that neither side's time includes compiling code after an installation."""
+    end = date.fromisoformat(job.start).replace(day=28).isoformat()
+    with step("warm up both sides (the first run after an installation compiles code)"):
         for side in _CLASSES:
-            run_side(
-                replace(on_side(job, side), end=date.fromisoformat(job.start).replace(day=28).isoformat()),
-                folder / side,
-            )
+            run_side(replace(job, side=side, end=end), folder / side)
 
 
 def _cost_table(lumibot: Outcome, duckdb: Outcome) -> str:
-    """Lay out what each side cost. Requests are the strategy's own, by their mean time."""
+    """Return a table of what each side cost. Times of the strategy's requests are means."""
     rows = [
         cost_row("seconds to the first bars", lumibot.seconds_to_first_bars, duckdb.seconds_to_first_bars, ",.2f"),
         cost_row("seconds, whole backtest", lumibot.seconds, duckdb.seconds, ",.1f"),
     ]
     for request, times in lumibot.request_seconds.items():
         theirs, ours = fmean(times) * 1e6, fmean(duckdb.request_seconds[request]) * 1e6
-        rows.append(cost_row(f"microseconds a request for {request} bars", theirs, ours, ",.0f"))
+        rows.append(cost_row(f"microseconds per request for {request} bars", theirs, ours, ",.0f"))
     megabyte = 1e6
     above = (lumibot.peak_bytes - lumibot.imports_bytes, duckdb.peak_bytes - duckdb.imports_bytes)
     rows += [
-        cost_row("MB of memory at the peak", lumibot.peak_bytes / megabyte, duckdb.peak_bytes / megabyte, ",.0f"),
+        cost_row("MB of peak memory", lumibot.peak_bytes / megabyte, duckdb.peak_bytes / megabyte, ",.0f"),
         cost_row("- imports", lumibot.imports_bytes / megabyte, duckdb.imports_bytes / megabyte, ",.0f"),
         cost_row("- the backtest itself", above[0] / megabyte, above[1] / megabyte, ",.0f"),
     ]
@@ -231,7 +229,7 @@ def _disk_table(stored: _Stored) -> str:
         "DuckDB store": stored.storage.statistics().bytes_on_disk,
     }
     rows = [[name, f"{size / 1e6:,.1f}", f"{size / stored.rows:,.1f}"] for name, size in sizes.items()]
-    return side_by_side(rows, [f"{stored.rows:,} bars on disk", "MB", "bytes a bar"])
+    return side_by_side(rows, [f"{stored.rows:,} bars on disk", "MB", "bytes per bar"])
 
 
 def _plural(number: float, thing: str) -> str:

@@ -1,7 +1,10 @@
-"""Runs one backtest on one of the two storages, in a process of its own.
+"""The process that runs one backtest on one of the two storages and measures it.
 
-`python -m lumibot_duckdb.demo.worker JOB RESULT`: JOB is a JSON file with a `Job`, RESULT is where the `Outcome` goes,
-as JSON. A process of its own is what makes the time and the peak memory the backtest's alone.
+`python -m lumibot_duckdb.demo.worker JOB RESULT`: JOB is a JSON file with a `Job`, and RESULT is the JSON file to write
+the `Outcome` to. Each backtest runs in a new process, so that its time and peak memory are its own.
+
+Unlike `comparison.worker`, which records an unmodified script in full, this gives each side its own data source and
+records only what costs no memory: with 20 symbols, recorded frames would be a large part of what is measured.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from lumibot_duckdb.comparison.headless import UNATTENDED
 from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.lumibot_contract.strategy_access import trade_events
 
@@ -24,9 +28,9 @@ Row = list[Any]
 
 @dataclass(frozen=True)
 class Job:
-    """One backtest. `files` holds `<symbol>.parquet` for Lumibot's side, `store` is the database for ours.
+    """One backtest. `files` is a folder with `<symbol>.parquet` for Lumibot's side, and `store` the database for ours.
 
-    `side` is "lumibot" or "duckdb", `strategy` a class of `demo.strategies`; `start` and `end` are ISO dates.
+    `side` is "lumibot" or "duckdb", `strategy` is a class in `demo.strategies`, and `start` and `end` are ISO dates.
     """
 
     side: str
@@ -41,11 +45,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a backtest did and what it cost. Times in seconds, memory in bytes.
+    """The results of a backtest and what it cost, in seconds and bytes.
 
-    `fills` are (time, symbol, side, quantity, price), `values` are (time, portfolio value, cash), `frames` are
-    (time, asset, timestep, SHA-256) of the frames that the strategy was given, as far as Lumibot keeps record.
-    `seconds_to_first_bars` and `seconds` count from the end of the imports. `request_seconds` has every call's time.
+    `fills` are (time, symbol, side, quantity, price), `values` are (time, portfolio value, cash), and `frames` are
+    (time, asset, timestep, SHA-256) of the frames that the strategy received, as far as Lumibot records them.
+    `seconds_to_first_bars` and `seconds` count from the end of the imports. `request_seconds` has the time of every
+    call.
     """
 
     fills: list[Row]
@@ -58,36 +63,21 @@ class Outcome:
     request_seconds: dict[str, list[float]]
 
 
-# What a script of either kind has imported before its backtest starts.
+# The modules that a script on each side imports before its backtest starts.
 _IMPORTS = {
     "lumibot": ("lumibot.backtesting.pandas_backtesting", "lumibot.entities", "pyarrow.parquet"),
     "duckdb": ("lumibot_duckdb.sources.own_bars.source", "lumibot_duckdb.storage.duckdb_storage", "lumibot.entities"),
 }
 
-# Settings of `run_backtest` for a run that nobody watches and that asks nothing of the network.
-UNATTENDED: dict[str, Any] = {
-    "budget": 100_000,
-    "benchmark_asset": None,
-    "risk_free_rate": 0.0,
-    "analyze_backtest": False,
-    "show_plot": False,
-    "show_tearsheet": False,
-    "save_tearsheet": False,
-    "show_indicators": False,
-    "save_stats_file": False,
-    "show_progress_bar": False,
-    "quiet_logs": True,
-}
-
 
 def import_side(side: str) -> None:
-    """Import what a script of this side has imported before its backtest starts."""
+    """Import the modules that a script on this side imports before its backtest starts."""
     for module in _IMPORTS[side]:
         import_module(module)
 
 
 def source_of(job: Job) -> tuple[Any, dict[Any, Any] | None]:
-    """Return the class to hand to `Strategy.backtest`, and the `pandas_data` to go with it."""
+    """Return the data source class and the `pandas_data` to pass to `Strategy.backtest`."""
     return _lumibot_source(job) if job.side == "lumibot" else (_duckdb_source(job), None)
 
 
@@ -120,7 +110,7 @@ def run(job: Job) -> Outcome:
 
 
 def _lumibot_source(job: Job) -> tuple[Any, dict[Any, Any]]:
-    """Return Lumibot's class, and what it wants: every frame in memory."""
+    """Return Lumibot's class, and every frame in memory, as it requires."""
     import pandas as pd
     from lumibot.backtesting import PandasDataBacktesting
     from lumibot.entities import Asset, Data
@@ -165,7 +155,7 @@ def _values(strategy: Any) -> list[Row]:
 
 
 def _frames(observations: Path) -> list[Row]:
-    """Read the record that Lumibot itself keeps of the frames a strategy was given (its first 4,096)."""
+    """Read Lumibot's own record of the frames that a strategy received (the first 4,096)."""
     import pandas as pd
 
     if not observations.exists():
@@ -176,7 +166,7 @@ def _frames(observations: Path) -> list[Row]:
 
 
 def main(arguments: list[str]) -> None:
-    """Read the job, run it, write the outcome."""
+    """Read the job, run it and write the outcome."""
     warnings.simplefilter("ignore")
     job_file, result_file = map(Path, arguments)
     outcome = run(Job(**json.loads(job_file.read_text())))

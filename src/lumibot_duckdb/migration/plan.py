@@ -13,7 +13,7 @@ from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
 from lumibot_duckdb.storage.api import AssetKey
 
-_OTHER_SOURCE = "this package has no source of its own for it, so Lumibot's goes on using it"
+_OTHER_SOURCE = "lumibot-duckdb does not replace this source, so Lumibot continues to use it"
 _NOT_REPLACED = {
     "thetadata": _OTHER_SOURCE,
     "ibkr": _OTHER_SOURCE,
@@ -22,12 +22,12 @@ _NOT_REPLACED = {
     "schwab": _OTHER_SOURCE,
     "polymarket": _OTHER_SOURCE,
     "agent_runtime": "it holds no prices",
-    "polygon_polars": "bars of an experiment of Lumibot's, without what its Polygon source needs of them",
-    "yahoo_data_polars": "bars of an experiment of Lumibot's, which its Yahoo source does not use",
+    "polygon_polars": "bars of an experimental source of Lumibot, which lack columns that its Polygon source needs",
+    "yahoo_data_polars": "bars of an experimental source of Lumibot, which its Yahoo source does not use",
 }
 _UNKNOWN = "not a cache that this command knows"
 _UNFIT = "they cannot be read with the installed release of Lumibot"
-_NOT_OF_THE_SOURCE = "not named as files of this cache are"
+_NOT_OF_THE_SOURCE = "not named like the files of this cache"
 _STORE = "duckdb"
 _SOURCE_OF_FOLDER = {folder: spec.name for spec in SOURCES.values() for folder in spec.cache_folders}
 
@@ -42,15 +42,15 @@ class PlannedFiles:
 
     @property
     def bytes(self) -> int:
-        """How many bytes they have."""
+        """The total size of the files."""
         return sum(self.sizes)
 
 
 @dataclass(frozen=True)
 class LeftAlone:
-    """Files in a folder of the cache that are not touched, and why; `examples` names some of them.
+    """Files in a folder of the cache that are not imported, and why; `examples` names some of them.
 
-    `unknown` says that the folder or the files cannot be read, so that there may be bars to import.
+    `unknown` means that the folder or the files cannot be read, so there may be bars to import.
     """
 
     where: str
@@ -76,7 +76,7 @@ class Plan:
 
     @property
     def bytes(self) -> int:
-        """How many bytes they have."""
+        """The total size of these files."""
         return sum(kind.bytes for kind in self.kinds)
 
 
@@ -100,7 +100,7 @@ def plan_of(
         folder: Lumibot's cache folder.
         only: the sources whose files are imported; None for all.
         store: the store, whose own folder is left out.
-        assets: what may be in files whose names do not say so; see `CacheReader`.
+        assets: assets that may be in files whose names do not contain the asset; see `CacheReader`.
     """
     kinds, unfit, claimed, others = [], [], set(), set()
     closed: list[OSError] = []
@@ -156,7 +156,7 @@ def _left_alone(
         rest = [path for path in files if path not in others]
         where = f"{entry.name}/" if os.path.isdir(entry) else entry.name  # noqa: PTH112 (never raises)
         if not_now:
-            yield _as_left_alone(where, folder, not_now, "not asked for (--only)", named=False)
+            yield _as_left_alone(where, folder, not_now, "not selected (--only)", named=False)
         if rest:
             own = _NOT_OF_THE_SOURCE if entry.name in known else _UNKNOWN
             yield _as_left_alone(where, folder, rest, _NOT_REPLACED.get(entry.name, own), named=entry.name in known)
@@ -180,9 +180,9 @@ def _closed(error: OSError, folder: Path, only: Collection[str] | None) -> LeftA
         return None
     name = Path(error.filename).relative_to(folder).as_posix()
     top = name.split("/")[0]
-    asked_for = only is None or _SOURCE_OF_FOLDER.get(top, top) in only
-    unknown = top not in _NOT_REPLACED and asked_for
-    return LeftAlone(name, 0, 0, f"it cannot be looked into: {error.strerror}", unknown=unknown)
+    selected = only is None or _SOURCE_OF_FOLDER.get(top, top) in only
+    unknown = top not in _NOT_REPLACED and selected
+    return LeftAlone(name, 0, 0, f"it cannot be read: {error.strerror}", unknown=unknown)
 
 
 def _size(file: Path) -> int:

@@ -33,17 +33,17 @@ from lumibot_duckdb.storage.errors import (
     StorageError,
 )
 
-_UNFORESEEN = (duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError, duckdb.ProgrammingError)
+_STATEMENT_ERRORS = (duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError, duckdb.ProgrammingError)
 """Errors of DuckDB about a statement and its values, not about the store, the disk or the memory."""
 
-_REASONS = (MigrationError, HistoryRestatedError, InvalidBarsError, InvalidRecordError, *_UNFORESEEN)
+_REASONS = (MigrationError, HistoryRestatedError, InvalidBarsError, InvalidRecordError, *_STATEMENT_ERRORS)
 """Errors that concern one file, so that the run continues."""
 
 
 class Ending(Enum):
     """The result for a file, in words."""
 
-    BROUGHT_IN = "brought in"
+    MIGRATED = "migrated"
     ALREADY_HERE = "already here"
     LEFT_ALONE = "left alone"
     WAITING = "waiting for you"
@@ -83,24 +83,25 @@ class Outcome:
     deleted: tuple[Path, ...] = ()
 
 
-def migrated(plan: Plan, storage: DataStorageInterface, *, delete_verified: bool = False) -> Iterator[Outcome]:
+def migrate_files(plan: Plan, storage: DataStorageInterface, *, delete_verified: bool = False) -> Iterator[Outcome]:
     """Import the files of a plan, and yield the outcome of each.
 
     With `delete_verified`, a file that the store returns in full is deleted, with its companions. Raises storage errors
-    that do not concern one file: another process holds the store, the disk is full.
+    that do not concern one file, for example if another process holds the store or the disk is full.
     """
     for each in _imports(plan, storage):
         yield each.outcome(delete_verified=delete_verified)
 
 
-def foreseen(plan: Plan, storage: DataStorageInterface) -> Iterator[Outcome]:
+def forecast_files(plan: Plan, storage: DataStorageInterface) -> Iterator[Outcome]:
     """Read the files of a plan, and yield the outcome that each would have, as if the others were not imported.
 
-    Files that the store already has are not read again. Nothing is written, so an outdated store is not queried.
+    Files that the store already has are not read again. Nothing is written, so an outdated store is not upgraded and
+    cannot be queried.
     """
-    ask = not storage.is_outdated()
+    query = not storage.is_outdated()
     for each in _imports(plan, storage):
-        yield each.forecast(ask=ask)
+        yield each.forecast(query=query)
 
 
 def _imports(plan: Plan, storage: DataStorageInterface) -> Iterator[_Import]:
@@ -114,14 +115,14 @@ def _contents(reader: CacheReader, file: Path) -> Sequence[CacheContent]:
     except (MigrationError, StorageError):
         raise
     except OSError as error:
-        raise _trouble_with_file(error) from None
+        raise _file_error(error) from None
     except Exception as error:  # an unexpected error of the libraries that read it must not end the run
         raise UnreadableFileError(f"it cannot be read: {type(error).__name__}: {error}") from error
 
 
-def _trouble_with_file(error: OSError) -> MigrationError:
+def _file_error(error: OSError) -> MigrationError:
     if isinstance(error, FileNotFoundError):
-        return LeftAloneError("it is not there any more: another program has deleted or renamed it")
+        return LeftAloneError("it no longer exists: another program has deleted or renamed it")
     return UnreadableFileError(f"it cannot be read: {error.strerror or error}")
 
 
@@ -142,18 +143,18 @@ class _Import:
         self._file = file
         self._storage = storage
 
-    def forecast(self, *, ask: bool) -> Outcome:
-        """Return the outcome that the file would have; without `ask`, if the store had none of it."""
+    def forecast(self, *, query: bool) -> Outcome:
+        """Return the outcome that the file would have; without `query`, the outcome on an empty store."""
         try:
             rows = self._rows_here(self._fingerprint())
             if rows is not None:
                 return self._ended(Ending.ALREADY_HERE, rows=rows)
             contents = _contents(self._reader, self._file)
-            if ask:
+            if query:
                 return self._foreseen(contents)
         except _REASONS as error:
             return self._refused(error)
-        return self._ended(Ending.BROUGHT_IN, contents, new=sum(content.rows for content in contents))
+        return self._ended(Ending.MIGRATED, contents, new=sum(content.rows for content in contents))
 
     def outcome(self, *, delete_verified: bool) -> Outcome:
         """Import the file unless the store has it, and delete it if that is requested and safe."""
@@ -162,23 +163,23 @@ class _Import:
             rows = self._rows_here(fingerprint)
             if rows is not None and not delete_verified:
                 return self._ended(Ending.ALREADY_HERE, rows=rows)
-            outcome = self._brought_in(fingerprint)
+            outcome = self._migrated(fingerprint)
         except _REASONS as error:
             return self._refused(error)
-        if rows is not None and outcome.ending is Ending.BROUGHT_IN:
+        if rows is not None and outcome.ending is Ending.MIGRATED:
             outcome = replace(outcome, ending=Ending.ALREADY_HERE)
-        if delete_verified and outcome.ending in (Ending.BROUGHT_IN, Ending.ALREADY_HERE):
+        if delete_verified and outcome.ending in (Ending.MIGRATED, Ending.ALREADY_HERE):
             return self._deleted(outcome, fingerprint)
         return outcome
 
     def _rows_here(self, fingerprint: str) -> int | None:
-        """Return how many rows were imported from the file, if it was imported and the store still has them."""
+        """Return how many rows were imported from the file; None if it was not, or the store no longer has them."""
         if not self._file.name.isprintable() or not _is_text(str(self._file.absolute())):
-            raise UnreadableFileError("its path has characters that no name of Lumibot's has: rename it")
+            raise UnreadableFileError("its path has characters that Lumibot never uses: rename it")
         return self._storage.migrated_files.rows(str(self._file.absolute()), fingerprint)
 
-    def _brought_in(self, fingerprint: str) -> Outcome:
-        """Read the file, check it, store it, verify it, remember it: all that it holds, or nothing."""
+    def _migrated(self, fingerprint: str) -> Outcome:
+        """Read, check, store, verify and remember the file. If a check fails, nothing of it is stored."""
         contents = _contents(self._reader, self._file)
         checked = [content.check(self._storage) for content in contents]
         metadata = {"migrated_from": self._file.relative_to(self._folder).as_posix()}
@@ -186,10 +187,10 @@ class _Import:
         difference = self._difference(contents)
         if difference:
             return self._ended(Ending.UNVERIFIED, contents, new=new, reason=difference)
-        outcome = self._ended(Ending.BROUGHT_IN, contents, new=new)
-        only_here = tuple(told for each in contents if (told := each.only_in_file(self._storage)))
+        outcome = self._ended(Ending.MIGRATED, contents, new=new)
+        only_here = tuple(left_out for each in contents if (left_out := each.only_in_file(self._storage)))
         outcome = replace(outcome, left_out=outcome.left_out + only_here)
-        # A file that has changed since is to be read again, and damage is to be reported each time.
+        # A file that has changed must be read again, and damage must be reported again.
         if self._is_still(fingerprint) and not outcome.damaged:
             path, versions = str(self._file.absolute()), self._versions(contents)
             self._storage.migrated_files.remember(path, fingerprint, outcome.rows, versions)
@@ -201,20 +202,20 @@ class _Import:
             content.check(self._storage)
         new = sum(content.new_rows(self._storage) for content in contents)
         filled = [content for content in contents if content.rows]
-        if new or (not filled and self._tells_of_gaps(contents)):
-            return self._ended(Ending.BROUGHT_IN, contents, new=new)
+        if new or (not filled and self._extends_coverage(contents)):
+            return self._ended(Ending.MIGRATED, contents, new=new)
         difference = self._difference(filled)
         return self._ended(Ending.UNVERIFIED if difference else Ending.ALREADY_HERE, contents, reason=difference)
 
-    def _tells_of_gaps(self, contents: Sequence[CacheContent]) -> bool:
-        """Return whether there is an answer without bars that the store does not have."""
+    def _extends_coverage(self, contents: Sequence[CacheContent]) -> bool:
+        """Return whether a file without bars covers ranges that the store does not cover."""
         return any(isinstance(content, CachedBars) and content.lacking(self._storage) for content in contents)
 
     def _difference(self, contents: Sequence[CacheContent]) -> str:
         return next((found for each in contents if (found := each.difference(self._storage))), "")
 
     def _versions(self, contents: Sequence[CacheContent]) -> list[int]:
-        """Return the current versions of the series that the bars are in; of empty answers there may be none."""
+        """Return the current versions of the series that the bars are in; an empty answer may have no series."""
         found = []
         for key in {content.key for content in contents if isinstance(content, CachedBars)}:
             try:
@@ -246,8 +247,8 @@ class _Import:
         home = self._folder.resolve()
         for file in files:
             if file.is_symlink() or file.resolve() != home / file.relative_to(self._folder):
-                return f"{file.name} is a link, or lies behind one"
-        return "" if self._is_still(fingerprint) else "it was written to just now"
+                return f"{file.name} is a link, or below a linked folder"
+        return "" if self._is_still(fingerprint) else "it was changed in the meantime"
 
     # -- the file --------------------------------------------------------------------------------------------
 
@@ -257,7 +258,7 @@ class _Import:
             files = (self._file, *sorted(self._reader.companions(self._file)))
             states = [(file.name, file.stat()) for file in files]
         except OSError as error:
-            raise _trouble_with_file(error) from None
+            raise _file_error(error) from None
         return "; ".join(f"{name}: {state.st_size} bytes, {state.st_mtime_ns}" for name, state in states)
 
     def _is_still(self, fingerprint: str) -> bool:
@@ -272,10 +273,10 @@ class _Import:
     def _refused(self, error: Exception) -> Outcome:
         """Return the outcome of a file that was not imported."""
         ending = next((ending for kind, ending in _ENDINGS.items() if isinstance(error, kind)), Ending.UNREADABLE)
-        said = str(error)
+        reason = str(error)
         if ending is Ending.FAILED:
-            said = f"{type(error).__name__}: {said.splitlines()[0]}"
-        return self._ended(ending, reason=said)
+            reason = f"{type(error).__name__}: {reason.splitlines()[0]}"
+        return self._ended(ending, reason=reason)
 
     def _ended(
         self,

@@ -383,7 +383,7 @@ def test_contracts_that_had_not_expired_are_listed_anew_some_days_later(
         return len(new(server, "contracts"))
 
     assert [asked(), asked()] == [2, 0]
-    monkeypatch.setattr(alpaca_chains, "GOOD_FOR", dt.timedelta(days=-1))
+    monkeypatch.setattr(alpaca_chains, "LISTING_VALID_FOR", dt.timedelta(days=-1))
     assert asked() == 2
 
 

@@ -136,5 +136,5 @@ def test_what_is_not_stored_is_answered_with_nothing_and_named(online: Online, t
         "5m candles of BTC/USDT from binance",
         "BTC/USDT crypto on binance, minute bars from ccxt: 2023-02-09 12:13 to 2023-02-09 13:13 (UTC)",
         "ELSE/USDT crypto on binance, minute bars from ccxt: 2023-03-11 12:13 to 2023-03-11 13:13 (UTC)",
-        "what binance has at https://api.binance.com/api/v3/time",
+        "binance's https://api.binance.com/api/v3/time",
     ]

@@ -36,7 +36,7 @@ class Quiet(Crossing):
     def backtest(cls, *arguments: Any, **settings: Any) -> Any:
         from lumibot.entities import Asset
 
-        from lumibot_duckdb.demo.worker import UNATTENDED
+        from lumibot_duckdb.comparison.headless import UNATTENDED
 
         parameters = {"assets": [Asset("SPY")], "sleeptime": "15M", "step": "day", "length": 20}
         return super().backtest(*arguments, **{**UNATTENDED, **settings, "parameters": parameters})

@@ -107,7 +107,7 @@ def test_they_are_lumibots_and_asked_for_once(tmp_path: Path, server: YahooServe
 def test_who_wants_neither_does_not_load_the_helper(tmp_path: Path, server: YahooServer, market: Market) -> None:
     """It takes most of a second."""
     _, ours = both_sides(tmp_path)
-    with mock.patch("lumibot_duckdb.sources.shared.benchmark._let_the_helper_know", side_effect=AssertionError):
+    with mock.patch("lumibot_duckdb.sources.shared.benchmark._wrap_helper", side_effect=AssertionError):
         result = of_own_bars(
             ours,
             server,
@@ -162,7 +162,7 @@ def test_yahoo_out_of_order_costs_the_benchmark_not_the_backtest(
     result = of_own_bars(ours, server, market, our_class(market, storage))
     assert result.strategy._benchmark_returns_df is None
     assert rate(ours, server, result) == 0.0
-    assert "history of SPY could not be had" in caplog.text
+    assert "history of SPY is not available" in caplog.text
 
 
 def test_what_is_stored_to_the_end_is_enough_when_yahoo_is_out_of_order(tmp_path: Path, server: YahooServer) -> None:

@@ -20,7 +20,7 @@ TIMEOUT = "did not answer in time"
 UNREACHABLE = "could not be reached"
 NOT_FOUND = "could not be found (its name does not resolve)"
 CERTIFICATE = "could not be reached safely (its certificate was not accepted)"
-BROKEN = "broke off the connection in mid-answer"
+BROKEN = "closed the connection before the answer was complete"
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def test_what_is_not_stored_is_answered_with_nothing_and_named(online: Online, t
     assert named[1].endswith(f"to {later:%Y-%m-%d %H:%M} (UTC)")
     assert named[2:] == [
         "ELSE stock, day bars from yahoo (split)",
-        "what Yahoo has at https://query2.finance.yahoo.com/v7/finance/options/AAA",
+        "Yahoo's https://query2.finance.yahoo.com/v7/finance/options/AAA",
     ]
 
 

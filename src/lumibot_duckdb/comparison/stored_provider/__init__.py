@@ -1,11 +1,10 @@
-"""The providers, answered from the store: in this process, their official clients reach no network.
+"""Answers the requests of the providers' official clients from the store, so that this process needs no network.
 
-Lumibot's own classes then fill caches of their own as if they had queried the provider, so both sides of a comparison
-have the same bars. Each client is replaced at the lowest level at which the store has what is exchanged there; the
-`stand_in` module of each source does so.
+Lumibot's own classes then fill their caches as if they had queried the provider, so both sides of a comparison have the
+same bars. The `stand_in` module of each source replaces its client, at the lowest level whose data the store has.
 
-Our own sources read the store as it stood when this began, and neither request nor write anything: an answer of a
-stand-in is never stored as a provider's.
+Our own sources read the store as of one moment, and neither send requests nor write. A stand-in's answers are never
+stored as a provider's.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ _notes = Unanswered()
 
 
 def serve_from_store(storage: DataStorageInterface, *, as_of: datetime | None = None) -> None:
-    """Let the clients of this process answer from a store, for as long as it runs.
+    """Answer the providers' clients in this process from a store, until the process ends.
 
-    Call it before a strategy's source is constructed. Keys that Lumibot's classes insist on are set to a placeholder
-    where there are none, and pauses between requests are left out.
+    Call it before a strategy's source is constructed. Missing keys that Lumibot's classes require are set to a
+    placeholder, and pauses between requests are skipped.
 
     Parameters:
         storage: the store.
-        as_of: a tz-aware moment; None for now. History is read as it stood then, so two processes with the same moment
-            have the same history, whatever others write meanwhile.
+        as_of: a tz-aware moment; None for now. Two processes with the same moment read the same history, even if others
+            write to the store at the same time.
     """
     global _notes
     _serving.close()
@@ -43,30 +42,30 @@ def serve_from_store(storage: DataStorageInterface, *, as_of: datetime | None = 
 
 
 def unanswered() -> list[str]:
-    """Return the requests that the store could not answer: a line for each series, with the ranges.
+    """Return the requests that the store could not answer: one line for each series, with the missing ranges.
 
-    The clients were told that there is nothing. The list is empty when every answer was complete.
+    The clients received no data for those ranges. The list is empty if every answer was complete.
     """
     return _notes.lines()
 
 
 @contextmanager
 def served_from(storage: DataStorageInterface, *, as_of: datetime | None = None) -> Iterator[Unanswered]:
-    """Do as `serve_from_store` until the context ends; yield the notes of what could not be answered.
+    """Do the same as `serve_from_store` within a `with` block; yield the notes of requests without an answer.
 
     Raises:
         LumibotContractError: the installed Lumibot requests data in another way than the stand-ins expect.
     """
     require("stored_provider")
-    # Late: the clients are slow to import, and Lumibot must have read the environment before it is changed.
-    from lumibot_duckdb.comparison.stored_provider.conditions import conditions_of_a_stored_provider
+    # Imported late: the clients are slow to import, and Lumibot must read the environment before it is changed.
+    from lumibot_duckdb.comparison.stored_provider.conditions import stored_provider_conditions
 
     notes = Unanswered()
     answers = StoredAnswers(storage, as_of or datetime.now(timezone.utc), notes)
     modules = [spec.stand_in for spec in SOURCES.values() if spec.stand_in is not None]
     stand_ins = load_or_explain("stored_provider", lambda: [import_module(each) for each in modules])
     with ExitStack() as standing_in:
-        standing_in.enter_context(conditions_of_a_stored_provider(answers.as_of))
+        standing_in.enter_context(stored_provider_conditions(answers.as_of))
         for stand_in in stand_ins:
             standing_in.enter_context(stand_in.answering(answers))
         yield notes

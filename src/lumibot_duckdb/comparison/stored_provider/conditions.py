@@ -1,7 +1,7 @@
-"""What a process needs, besides the clients, when the store stands in for the providers.
+"""The settings of a process in which the store answers for the providers.
 
-Placeholders for missing keys, since nothing checks them, and a fixed moment as of which our own sources read, so that
-they take what is stored for all there is.
+Missing keys are set to placeholders, which nothing checks. Our own sources read as of a fixed moment, so they take the
+stored bars for complete.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
-import lumibot.credentials  # noqa: F401 - it must have read the environment before: with a key in it, it starts a broker
+import lumibot.credentials  # noqa: F401 - must be imported before keys are set, because it connects a broker if there are any
 
 from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.configuration import Configurable
@@ -20,17 +20,17 @@ from lumibot_duckdb.sources.shared.stored_answers import PLACEHOLDER_KEY
 
 
 @contextmanager
-def conditions_of_a_stored_provider(as_of: datetime) -> Iterator[None]:
-    """Let sources be constructed without keys, and ours read as of a moment."""
+def stored_provider_conditions(as_of: datetime) -> Iterator[None]:
+    """Let sources be constructed without keys, and let ours read as of a moment."""
     with ExitStack() as conditions:
         for name in _missing_keys():
-            conditions.enter_context(_in_the_environment(name))
-        conditions.enter_context(replaced(Configurable, "everyones_as_of", as_of))
+            conditions.enter_context(_environment_variable(name))
+        conditions.enter_context(replaced(Configurable, "default_as_of", as_of))
         yield
 
 
 def _missing_keys() -> list[str]:
-    """Return the variables to set so that each source has one complete group of keys: the first, if none is."""
+    """Return the variables to set so that each source has a complete group of keys: the first, if none is complete."""
     groups = [spec.credentials for spec in SOURCES.values() if spec.credentials]
     chosen = [group for (group, *others) in groups if not any(all(map(_is_set, each)) for each in (group, *others))]
     return [name for group in chosen for name in group if not _is_set(name)]
@@ -41,7 +41,7 @@ def _is_set(name: str) -> bool:
 
 
 @contextmanager
-def _in_the_environment(name: str) -> Iterator[None]:
+def _environment_variable(name: str) -> Iterator[None]:
     before = os.environ.get(name)
     os.environ[name] = PLACEHOLDER_KEY
     try:

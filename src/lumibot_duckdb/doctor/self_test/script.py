@@ -19,7 +19,7 @@ from typing import Any
 from lumibot.entities import Asset, Data
 from lumibot.strategies import Strategy
 
-from lumibot_duckdb.demo.worker import UNATTENDED
+from lumibot_duckdb.comparison.headless import UNATTENDED
 from lumibot_duckdb.doctor.self_test import market
 from lumibot_duckdb.doctor.self_test.sources import ALPACA, CCXT, OWN_BARS, POLYGON, YAHOO, errors_file
 from lumibot_duckdb.lumibot_contract.verified import remember_verified

@@ -1,7 +1,7 @@
-"""Whether a stock's adjusted prices are still those that the store has: Alpaca's splits and dividends, once a day.
+"""Checks once a day, by Alpaca's splits and dividends, whether a stock's stored adjusted prices are still current.
 
-Asked before bars are added to a stock of which the store already has some; never when nothing has to be downloaded. A
-change begins the stock's adjusted series anew. A backtest that has read the old ones by then cannot go on with more.
+The check runs before bars are added to stored ones, and never if nothing has to be downloaded. A change restates the
+stock's adjusted series. A backtest that has already read the old prices cannot add bars to them, and is stopped.
 """
 
 from __future__ import annotations
@@ -30,30 +30,36 @@ SOURCE = "alpaca"
 SPLIT, DIVIDEND = "split", "dividend"
 ADJUSTED, SPLIT_ADJUSTED = "all", "split"
 GIVEN_AT = "given_at"
-"""What a write notes whose bars come from Lumibot's cache: when Alpaca had given them (ISO, UTC)."""
+"""Metadata key of a write with bars from Lumibot's cache: when Alpaca returned them (ISO, UTC)."""
 
 RESTATES = {SPLIT: (SPLIT_ADJUSTED, ADJUSTED), DIVIDEND: (ADJUSTED,)}
 """The adjustments whose prices a kind of corporate action changes."""
 
 
 class AdjustedHistory:
-    """What one backtest knows of the corporate actions of its stocks."""
+    """The corporate actions of one backtest's stocks, as known when it first added bars of each stock."""
 
     def __init__(self, storage: Callable[[], DataStorageInterface], provider: Callable[[], AlpacaProvider]) -> None:
         self._storage = storage
         self._provider = provider
-        self._began_with: dict[str, tuple[Any, Any]] = {}
+        self._at_start: dict[str, tuple[Any, Any]] = {}
         self._new: set[str] = set()
 
     def check(self, symbol: str, adjustment: str, *, read_before: bool) -> None:
-        """Make sure, before bars are added, that they will fit those that there are; `read_before`: and were read.
+        """Check, before bars are added, that they will be adjusted like the stored ones.
 
-        Raises `HistoryRestatedError` when they will not.
+        Parameters:
+            symbol: the stock.
+            adjustment: the adjustment of the bars.
+            read_before: whether the backtest has read stored bars of the stock.
+
+        Raises:
+            HistoryRestatedError: the new bars would not fit those that the backtest has read.
         """
         if symbol in self._new:
             return
-        if symbol in self._began_with:
-            self._refuse_if(self._known(symbol) != self._began_with[symbol], symbol)
+        if symbol in self._at_start:
+            self._refuse_if(self._known(symbol) != self._at_start[symbol], symbol)
             return
         storage, stock = self._storage(), AssetKey(symbol.upper())
         stored = [info for info in storage.list_series(stock, SOURCE) if info.rows and info.key.adjustment]
@@ -63,31 +69,30 @@ class AdjustedHistory:
         known = storage.corporate_actions(stock, SOURCE, SPLIT)
         if known is None or _day(known.checked_at) != _day(None):
             try:
-                self._refuse_if(self._ask(stock, known, stored) and read_before, symbol)
+                self._refuse_if(self._update(stock, known, stored) and read_before, symbol)
             except ProviderError as error:
                 logger.warning("the splits and dividends of %s could not be checked: %s", symbol, error)
-        self._began_with[symbol] = self._known(symbol)
+        self._at_start[symbol] = self._known(symbol)
 
-    def _ask(self, stock: AssetKey, known: KnownActions | None, stored: Sequence[SeriesInfo]) -> bool:
-        """Ask for all actions that are in force; tell whether the stock's adjusted series begin anew."""
+    def _update(self, stock: AssetKey, known: KnownActions | None, stored: Sequence[SeriesInfo]) -> bool:
+        """Download the actions in effect and store them; return whether the stock's adjusted series are restated."""
         today = _day(None)
-        splits, dividends = (
-            ask(stock.symbol, today) for ask in (self._provider().split_actions, self._provider().dividend_actions)
-        )
+        provider = self._provider()
+        splits, dividends = provider.split_actions(stock.symbol, today), provider.dividend_actions(stock.symbol, today)
         changed = False
         first = self._first_written(stored) if known is None else None
         for kind, found in ((SPLIT, splits), (DIVIDEND, dividends)):
             actions = [_action(action) for action in found if action.ex_date <= today]
-            if first is not None:  # what the oldest bars were adjusted for, as if it had been asked for with them
+            if first is not None:  # record what the oldest bars are adjusted for, as if requested with them
                 before = [action for action in actions if action.ex_date < _day(first)]
                 self._storage().record_corporate_actions(stock, before, SOURCE, kind, checked_at=first)
             changed |= self._storage().record_corporate_actions(stock, actions, SOURCE, kind, restates=RESTATES[kind])
         if changed:
-            logger.info("%s was split or paid a dividend: its adjusted history is downloaded anew", stock.symbol)
+            logger.info("%s was split or paid a dividend: its adjusted history is downloaded again", stock.symbol)
         return changed
 
     def _first_written(self, stored: Sequence[SeriesInfo]) -> datetime | None:
-        """Return when Alpaca had given the first of the stored bars."""
+        """Return when Alpaca returned the earliest of the stored bars."""
         storage = self._storage()
         written = [given_at(ingest) for info in stored for ingest in storage.ingests(storage.pin(info.key))]
         return min(written, default=None)
@@ -101,13 +106,13 @@ class AdjustedHistory:
     def _refuse_if(changed: bool, symbol: str) -> None:
         if changed:
             raise HistoryRestatedError(
-                f"{symbol} was split or paid a dividend since its bars were stored, and its adjusted history begins "
-                "anew. This backtest has read the old one and needs more bars now, which would not fit; run it again"
+                f"{symbol} was split or paid a dividend since its bars were stored, and its adjusted history is "
+                "restated. This backtest has read the old one and needs more bars, which would not fit; run it again"
             )
 
 
 def given_at(ingest: IngestInfo) -> datetime:
-    """Return when Alpaca had given the bars of a write: earlier than the write, if they come from Lumibot's cache."""
+    """Return when Alpaca returned the bars of a write: earlier than the write if they come from Lumibot's cache."""
     noted = ingest.metadata.get(GIVEN_AT)
     return ingest.ingested_at if noted is None else datetime.fromisoformat(noted)
 

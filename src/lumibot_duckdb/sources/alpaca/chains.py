@@ -1,8 +1,8 @@
-"""Option chains of Alpaca in one backtest, out of the store where it has them.
+"""Alpaca's option chains for one backtest, from the store or downloaded.
 
-A chain has all contracts that expire in a window of days. Contracts are listed for a longer window than is asked for,
-so that one listing serves later days of the backtest, and later backtests. It stays as it is for what had expired by
-the day it was made; what had not may be listed anew later on.
+A chain has all contracts that expire in a window of days. A listing of contracts is downloaded for a longer window than
+requested, so that it serves later days of the backtest and later backtests. Contracts that had expired when a listing
+was made never change; for all others, a listing may be downloaded again later.
 """
 
 from __future__ import annotations
@@ -18,15 +18,23 @@ SOURCE = "alpaca"
 LISTED_ON = "ListedOn"
 """Key of a stored chain: the day on which its contracts were listed (ISO)."""
 
-GOOD_FOR = timedelta(days=7)
-"""How long a listing is believed for contracts that had not expired when it was made."""
+LISTING_VALID_FOR = timedelta(days=7)
+"""How long a listing is valid for contracts that had not expired when it was made."""
 
 Listed: TypeAlias = "tuple[date, str, float]"
 """Expiration, right ("CALL" or "PUT") and strike (dollars) of a contract."""
 
 
 class AlpacaListings:
-    """The listings of contracts that one backtest has used. `usual` are the days that a listing reaches ahead."""
+    """The listings of contracts that one backtest uses.
+
+    Parameters:
+        storage: returns the storage of the backtest.
+        provider: returns the provider; None if nothing may be downloaded.
+        parse: returns a contract's expiration, right and strike; None if it is not a standard contract.
+        usual: how many days a chain reaches ahead.
+        extra: how many more days a listing reaches ahead.
+    """
 
     def __init__(
         self,
@@ -53,11 +61,11 @@ class AlpacaListings:
 
     def _stored(self, symbol: str, first: date, last: date) -> tuple[date, date, list[Listed]] | None:
         underlying = AssetKey(symbol)
-        exactly = (last - first).days  # as in a chain out of Lumibot's cache
+        exactly = (last - first).days  # the bound of chains from Lumibot's cache
         for ahead in dict.fromkeys((self._usual, exactly + self._extra, exactly)):
             bound = timedelta(days=ahead)
             found = self._storage().option_chain(underlying, SOURCE, last - bound, first, days_ahead=ahead)
-            if found is not None and _is_believed(found.chain, last):
+            if found is not None and _is_valid(found.chain, last):
                 return found.as_of, found.as_of + bound, _contracts(found.chain)
         return None
 
@@ -75,7 +83,7 @@ class AlpacaListings:
 
 
 def sides_of(contracts: list[Listed]) -> dict[str, dict[str, list[float]]]:
-    """Return contracts as Lumibot has them: by right, by expiration (ISO), the sorted strikes."""
+    """Return contracts in Lumibot's form: sorted strikes by right and expiration (ISO)."""
     sides: dict[str, dict[str, set[float]]] = {"CALL": {}, "PUT": {}}
     for expiration, right, strike in contracts:
         sides[right].setdefault(expiration.isoformat(), set()).add(strike)
@@ -94,6 +102,6 @@ def _contracts(chain: dict[str, Any]) -> list[Listed]:
     ]
 
 
-def _is_believed(chain: dict[str, Any], last: date) -> bool:
+def _is_valid(chain: dict[str, Any], last: date) -> bool:
     listed_on = date.fromisoformat(chain[LISTED_ON])
-    return last < listed_on or date.today() - listed_on <= GOOD_FOR
+    return last < listed_on or date.today() - listed_on <= LISTING_VALID_FOR

@@ -1,6 +1,6 @@
-"""Alpaca out of the store: answers in its protocols, where all of the official clients send a request and decode it.
+"""Answers Alpaca's official clients from the store, in Alpaca's protocols, at the method that sends every request.
 
-Bars of stocks, crypto and options, and the contracts on a stock, which is what backtests ask for.
+It serves what backtests request: bars of stocks, crypto and options, and the option contracts on a stock.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ _BARS = {"/v2/stocks/bars": "stock", "/v1beta3/crypto/us/bars": "crypto", "/v1be
 _CONTRACTS = "/v2/options/contracts"
 _SHORT = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v", "trade_count": "n", "vwap": "vw"}
 _BARS_A_PAGE = 10_000
-_AS_MANY_AS_THERE_ARE = 10**9
+_UNLIMITED = 10**9
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 
 Query = Mapping[str, Any]
 
 
-_needed: ContextVar[TimeRange | None] = ContextVar("what Lumibot needs bars of", default=None)
+_needed: ContextVar[TimeRange | None] = ContextVar("range for which Lumibot needs bars", default=None)
 
 
 @contextmanager
 def answering(answers: StoredAnswers) -> Iterator[None]:
-    """Have all of Alpaca's clients answered from the store meanwhile."""
+    """Answer all of Alpaca's clients from the store within a `with` block."""
     alpaca, fetch = _StoredAlpaca(answers), alpaca_backtesting.fetch_alpaca_bars
 
     def fetch_alpaca_bars(client: Any, request: Any, *arguments: Any, **settings: Any) -> Any:
-        """Fetch as Lumibot does, and remember what it needs: its shared cache asks for a bar more at both ends."""
+        """Fetch like Lumibot, and remember the range that it needs: its shared cache requests an extra bar per end."""
         first, last = _first_second(request.start), _last_second(request.end)
         before = _needed.set(TimeRange(first, max(first, last + 1)))
         try:
@@ -61,8 +61,8 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
     with (
         replaced(RESTClient, "_one_request", one_request),
         replaced(alpaca_backtesting, "fetch_alpaca_bars", fetch_alpaca_bars),
-        replaced(LumibotAlpacaBacktesting, "ALPACA_MAX_REQUESTS_PER_MINUTE", _AS_MANY_AS_THERE_ARE),
-        replaced(chains, "GOOD_FOR", timedelta.max),
+        replaced(LumibotAlpacaBacktesting, "ALPACA_MAX_REQUESTS_PER_MINUTE", _UNLIMITED),
+        replaced(chains, "LISTING_VALID_FOR", timedelta.max),
     ):
         yield
 
@@ -73,7 +73,7 @@ class _StoredAlpaca:
         self._storage = answers.storage
 
     def answer(self, path: str, query: Query) -> dict[str, Any]:
-        """Return the JSON object that answers a request. Raises `APIError` if the store has nothing of the kind."""
+        """Return the JSON object that answers a request. Raises `APIError` for data that the store never has."""
         if path in _BARS and query.get("sort") in (None, "asc"):
             return self._bars(_BARS[path], query)
         if path == _CONTRACTS:
@@ -84,25 +84,25 @@ class _StoredAlpaca:
     # -- bars ------------------------------------------------------------------------------------------------
 
     def _bars(self, kind: str, query: Query) -> dict[str, Any]:
-        """Return a page of bars. A page is of one symbol, and so long that it cannot have too many bars."""
+        """Return a page of bars: one symbol, for a span that cannot have more bars than a page allows."""
         symbols, timeframe = str(query["symbols"]).split(","), canonical_timeframe(str(query["timeframe"]))
         first, last = _first_second(query["start"]), _last_second(query["end"])
         place, start = map(int, str(query.get("page_token") or f"0:{first}").split(":"))
         adjustment = str(query.get("adjustment") or "raw") if kind == "stock" else ""
-        asked = TimeRange(first, max(first, last + 1))
+        requested = TimeRange(first, max(first, last + 1))
         key = SeriesKey(_asset_of(kind, symbols[place]), SOURCE, timeframe, "" if adjustment == "raw" else adjustment)
-        key = self._answers.best(key, asked)
+        key = self._answers.best(key, requested)
         if start == first:
-            self._note(key, asked)
+            self._note(key, requested)
         end = min(last + 1, start + _BARS_A_PAGE * bar_seconds(timeframe))
         bars = self._read(key, TimeRange(start, max(start, end)))
         token = f"{place}:{end}" if end <= last else f"{place + 1}:{first}" if place + 1 < len(symbols) else None
         return {"bars": {symbols[place]: bars} if bars else {}, "next_page_token": token}
 
-    def _note(self, key: SeriesKey, asked: TimeRange) -> None:
-        """Note what of a request that Lumibot needs is not stored."""
-        needed = _needed.get() or asked
-        start, end = max(asked.start, needed.start), min(asked.end, needed.end)
+    def _note(self, key: SeriesKey, requested: TimeRange) -> None:
+        """Note the parts of a request that Lumibot needs and that are not stored."""
+        needed = _needed.get() or requested
+        start, end = max(requested.start, needed.start), min(requested.end, needed.end)
         self._answers.note(key, self._answers.missing(key, TimeRange(start, max(start, end))))
 
     def _read(self, key: SeriesKey, within: TimeRange) -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ class _StoredAlpaca:
     # -- options ---------------------------------------------------------------------------------------------
 
     def _contracts(self, query: Query) -> list[dict[str, Any]]:
-        """Return the contracts on a stock that expire in a range of days, those that have expired or the others."""
+        """Return the contracts on a stock that expire in a range of days and have the requested status."""
         underlying = str(query["underlying_symbols"])
         first, last = (date.fromisoformat(str(query[f"expiration_date_{end}"])) for end in ("gte", "lte"))
         status, today = str(query["status"]), date.today()
@@ -131,31 +131,26 @@ class _StoredAlpaca:
         ]
 
     def _listed(self, underlying: str, first: date, last: date) -> list[tuple[date, str, float]]:
-        """Return expiration, right and strike of the contracts that the store has, out of as many listings as it takes.
+        """Return expiration, right and strike of the stored contracts, from as many listings as needed.
 
-        A listing has all that expire from its day on, for as many days as it says.
+        A listing has all contracts that expire from its day on, for a number of days.
         """
         extra = int(LumibotAlpacaBacktesting.OPTION_CHAIN_LISTING_EXTRA_DAYS)
         usual = int(LumibotAlpacaBacktesting.OPTION_CHAIN_MAX_DAYS) + extra
         found: dict[tuple[date, str, float], None] = {}
         day = first
         while day <= last:
-            until = self._take(found, underlying, day, last, (usual, (last - first).days))
+            until = self._add_listing(found, underlying, day, (usual, (last - first).days))
             if until is None:
                 self._answers.notes.note(f"option contracts on {underlying} expiring from {day} to {last} from Alpaca")
                 break
             day = until + timedelta(days=1)
         return [contract for contract in found if first <= contract[0] <= last]
 
-    def _take(
-        self,
-        found: dict[tuple[date, str, float], None],
-        underlying: str,
-        day: date,
-        last: date,
-        bounds: tuple[int, ...],
+    def _add_listing(
+        self, found: dict[tuple[date, str, float], None], underlying: str, day: date, bounds: tuple[int, ...]
     ) -> date | None:
-        """Add the contracts of the listing that has a day and reaches furthest; return its last day, None: no such."""
+        """Add the contracts of the longest listing that includes a day; return its last day, None if there is none."""
         listings = [
             listing
             for ahead in dict.fromkeys(bounds)
@@ -210,5 +205,5 @@ def _first_second(moment: Any) -> int:
 
 
 def _last_second(moment: Any) -> int:
-    """Return the last whole second at or before a moment: both ends of a request are included."""
+    """Return the last whole second at or before a moment, because both ends of a request are included."""
     return _nanoseconds(moment) // 10**9

@@ -55,7 +55,7 @@ def explain(error: Exception, exchange: ccxt.Exchange, name: str) -> RequestFail
     if isinstance(error, ccxt.ExchangeNotAvailable) or (status is not None and status >= 500):
         return RequestFailure(f"is not available ({message})")
     if isinstance(error, ccxt.NetworkError) or isinstance(error.__cause__, RequestException):
-        return RequestFailure("could not be reached, or broke off the connection")
+        return RequestFailure("could not be reached, or closed the connection")
     if isinstance(error, ccxt.BadSymbol):
         refusal = UnknownMarketError(f"{name} does not know this market ({message}).")
         return RequestFailure("does not know this market", refusal=refusal)

@@ -1,7 +1,7 @@
-"""Prices and volumes as Lumibot's CCXT cache gives them back.
+"""Prices and volumes as Lumibot's CCXT cache returns them.
 
-The columns of its files are of type DECIMAL, which to DuckDB is one of three decimals. Every price that Lumibot's CCXT
-backtest sees has gone through that; how the last of them is rounded is up to DuckDB, so DuckDB does it here, too.
+The columns of its files have the type DECIMAL, which has three decimals in DuckDB, so Lumibot's CCXT backtests see
+rounded prices. DuckDB rounds them here as well, because it decides how the last decimal is rounded.
 """
 
 from __future__ import annotations
@@ -25,60 +25,60 @@ logger = logging.getLogger(__name__)
 PRICES = ("open", "high", "low", "close")
 STORED = (*PRICES, "volume")
 COLUMNS = (*STORED, "missing", "price_change", "dividend_yield", "return")
-"""What the frames have that strategies are given."""
+"""The columns of the frames that strategies receive."""
 
-_TOLD_FROM = 0.001  # of a price
+_WARNED_FROM = 0.001  # of a price
 _using = threading.Lock()
 
 
 class CandleNumbers:
-    """Makes the columns of frames from stored ones: rounded as Lumibot's cache does, or (`exact`) as they came.
+    """Makes the columns of frames from stored columns: rounded as in Lumibot's cache, or unchanged (`exact`).
 
-    `label` names the market in the warning that rounding changes prices by more than a thousandth, given once.
+    If rounding changes a price by more than a thousandth, one warning is logged, which calls the market `label`.
     """
 
     def __init__(self, label: str, *, exact: bool) -> None:
         self._label = label
         self._exact = exact
-        self._told = False
+        self._warned = False
 
     def bars(self, stored: Mapping[str, Values]) -> dict[str, Values]:
-        """Return open, high, low, close, volume and missing of stored candles; no volume is a volume of 0."""
+        """Return open, high, low, close, volume and missing of stored candles. A missing volume becomes 0."""
         columns = {name: stored[name] for name in STORED}
         columns["volume"] = np.where(np.isnan(columns["volume"]), 0.0, columns["volume"])
-        given = columns
+        original = columns
         if not self._exact:
             columns = rounded(columns)
-            self._tell_of_changed_prices(given, columns)
+            self._warn_of_changed_prices(original, columns)
         return {**columns, "missing": np.zeros(len(columns["close"]), np.int64)}
 
     def bars_with_returns(self, stored: Mapping[str, Values]) -> dict[str, Values]:
-        """Return the columns of `COLUMNS`; the first return is missing."""
+        """Return the columns of `COLUMNS`; the first return is NaN."""
         columns = self.bars(stored)
         change = price_change(columns["close"])
         no_yield = np.zeros(len(change), np.int64)
         return {**columns, "price_change": change, "dividend_yield": no_yield, "return": no_yield + change}
 
-    def _tell_of_changed_prices(self, given: Mapping[str, Values], columns: Mapping[str, Values]) -> None:
-        if self._told:
+    def _warn_of_changed_prices(self, original: Mapping[str, Values], columns: Mapping[str, Values]) -> None:
+        if self._warned:
             return
         for name in PRICES:
-            changed = np.abs(columns[name] - given[name]) > _TOLD_FROM * np.abs(given[name])
+            changed = np.abs(columns[name] - original[name]) > _WARNED_FROM * np.abs(original[name])
             if changed.any():
-                self._told = True
+                self._warned = True
                 row = int(changed.argmax())
                 logger.warning(
-                    "%s: prices are rounded to three decimals, as Lumibot's CCXT cache does, which makes %.6g of %.6g. "
-                    "CcxtBacktesting.using(..., exact_prices=True) gives what the exchange gave.",
+                    "%s: prices are rounded to three decimals, as in Lumibot's CCXT cache, which changes %.6g to %.6g. "
+                    "CcxtBacktesting.using(..., exact_prices=True) keeps the exchange's prices.",
                     self._label,
+                    original[name][row],
                     columns[name][row],
-                    given[name][row],
                 )
                 return
 
 
 def rounded(columns: Mapping[str, Values]) -> dict[str, Values]:
-    """Return numbers as they come back from a DECIMAL column. One too large for it, on which Lumibot fails, stays."""
+    """Return numbers as a DECIMAL column returns them. Numbers too large for it, on which Lumibot fails, are kept."""
     casts = ", ".join(f'try_cast("{name}" AS DECIMAL) AS "{name}"' for name in columns)
     table = pa.table({name: pa.array(values) for name, values in columns.items()})
     with _using:
@@ -91,14 +91,14 @@ def rounded(columns: Mapping[str, Values]) -> dict[str, Values]:
 
 @cache
 def _duck() -> duckdb.DuckDBPyConnection:
-    """Return a connection to an instance in memory, which knows of no file."""
+    """Return a connection to an in-memory database."""
     return duckdb.connect(config={"threads": 1})
 
 
-atexit.register(_duck.cache_clear)  # else DuckDB complains of it when Python ends
+atexit.register(_duck.cache_clear)  # otherwise DuckDB prints a warning when Python exits
 
 
 @cache
 def time_unit() -> Any:
-    """Return the resolution of times that come from DuckDB as a frame, which those of Lumibot's cache have."""
+    """Return the resolution of times in DuckDB's frames, and therefore in the frames of Lumibot's cache."""
     return np.datetime_data(_duck().sql("SELECT TIMESTAMP '2000-01-01' AS t").df()["t"].dtype)[0]

@@ -1,4 +1,4 @@
-"""ccxt's exchanges out of the store: their markets, and their candles with the numbers that the exchange gave."""
+"""Answers ccxt's exchanges from the store: their markets, and their candles with the exchange's own numbers."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _needed_until: ContextVar[datetime | None] = ContextVar("until when Lumibot need
 
 @contextmanager
 def answering(answers: StoredAnswers) -> Iterator[None]:
-    """Have every exchange object that is made meanwhile answered from the store."""
+    """Answer every exchange object that is constructed within a `with` block from the store."""
     made, download = ccxt.Exchange.__init__, getattr(CcxtCacheDB, DOWNLOAD)
 
     def download_until(
         cache: Any, symbol: str, timeframe: str, limit: Any = None, start: Any = None, end: Any = None
     ) -> Any:
-        """Download as Lumibot does, and remember until when it needs candles: it asks for pages."""
+        """Download like Lumibot, and remember the end of the range that it needs, because it requests whole pages."""
         before = _needed_until.set(end)
         try:
             return download(cache, symbol, timeframe, limit, start, end)
@@ -56,7 +56,7 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
 
 
 def _stand_in(exchange: Any, answers: StoredAnswers) -> None:
-    """Have an exchange answered from the store."""
+    """Answer the methods of an exchange object from the store."""
 
     def load_markets(reload: bool = False, params: Any = None) -> dict[str, Any]:
         if exchange.markets is None:
@@ -76,8 +76,8 @@ def _stand_in(exchange: Any, answers: StoredAnswers) -> None:
         return _candles(answers, key, start, count, SECONDS[timeframe])
 
     def fetch(url: str, *arguments: Any, **settings: Any) -> Any:
-        answers.notes.note(f"what {exchange.id} has at {url.partition('?')[0]}")
-        raise ccxt.ExchangeNotAvailable(f"the store stands in for {exchange.id} and does not have this")
+        answers.notes.note(f"{exchange.id}'s {url.partition('?')[0]}")
+        raise ccxt.ExchangeNotAvailable(f"the store answers in place of {exchange.id} and does not have this")
 
     exchange.load_markets = exchange.loadMarkets = load_markets
     exchange.fetch_ohlcv = exchange.fetchOHLCV = fetch_ohlcv
@@ -85,9 +85,9 @@ def _stand_in(exchange: Any, answers: StoredAnswers) -> None:
 
 
 def _candles(answers: StoredAnswers, key: SeriesKey, start: int, count: int, seconds: int) -> list[list[Any]]:
-    """Return the first `count` candles from a moment on, as far as candles are stored without a break.
+    """Return the first `count` candles from a time on, up to the next gap in what is stored.
 
-    That is as most exchanges answer: who asks for a time without candles gets those that come next.
+    Like most exchanges, this returns the next candles if there are none at the requested time.
     """
     page_end = start + count * seconds
     until = _needed_until.get()
@@ -110,7 +110,7 @@ def _candles(answers: StoredAnswers, key: SeriesKey, start: int, count: int, sec
 
 
 class _Markets(dict[str, Any]):
-    """The markets of an exchange. Which ones it has is not stored, so it has each that is asked for."""
+    """The markets of an exchange. They are not stored, so every market that is looked up exists."""
 
     def __init__(self, exchange: Any) -> None:
         super().__init__()

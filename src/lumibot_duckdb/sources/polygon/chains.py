@@ -1,8 +1,8 @@
-"""Option chains from Polygon in one backtest, by Lumibot's rules of reuse, out of the store where it has them.
+"""Polygon's option chains for one backtest, by Lumibot's rules of reuse, from the store or downloaded.
 
-Lumibot takes a chain that it downloaded up to 14 days before for the current one. Which days those are depends on this
-backtest alone: a chain comes out as if nothing had been stored before. That works since a chain holds all contracts
-that expire on its day or later, so that one of an earlier day has everything that one of a later day has.
+Lumibot reuses a chain for up to 14 days after it was downloaded. The days on which a chain counts as downloaded depend
+only on this backtest, so the result is the same as without a store. The store may use a chain of an earlier day for a
+later one, because a chain has all contracts that expire on its day or later.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface
 logger = logging.getLogger(__name__)
 
 CHAIN_REUSE = timedelta(days=polygon_helper.RECENT_FILE_TOLERANCE_DAYS)
-"""For how long Lumibot takes an option chain for the current one."""
+"""How long Lumibot reuses an option chain."""
 
-_USUAL_SHARES = 100  # adjusted contracts are for other numbers of shares; Lumibot leaves them out
+_STANDARD_SHARES = 100  # adjusted contracts are for other numbers of shares; Lumibot leaves them out
 
 
 class PolygonSource(Protocol):
-    """Where chains come from."""
+    """The parts of a data source that chains need."""
 
     as_of: datetime | None
 
@@ -38,7 +38,7 @@ class PolygonSource(Protocol):
 
     @property
     def provider(self) -> PolygonProvider:
-        """Polygon."""
+        """The Polygon client."""
 
 
 class PolygonChains:
@@ -49,25 +49,25 @@ class PolygonChains:
         self._days: dict[tuple[str, int | None], list[date]] = {}
 
     def of(self, symbol: str, today: date) -> dict[str, Any]:
-        """Return the chain of a stock as of a day of the backtest, for the caller to keep.
+        """Return the chain of a stock as of a day of the backtest. The caller may modify it.
 
         `{"Multiplier": 100, "Exchange": "BATO", "Chains": {"CALL": {"2024-01-19": [465.0, 470.0]}, "PUT": {}}}`;
-        the multiplier and the exchange are None for a stock without options. Raises ProviderError.
+        the multiplier and the exchange are None for a stock without options. Raises `ProviderError`.
         """
         bound = option_chain_max_days()
         days = self._days.setdefault((symbol, bound), [])
         earliest = today - CHAIN_REUSE if bound is None else today
         known = max((day for day in days if earliest <= day <= today), default=None)
-        chain = self._first_asked_for(symbol, known or today, bound)
+        chain = self._chain_of_day(symbol, known or today, bound)
         if known is None:
             days.append(today)
-            # What Lumibot has just downloaded has an empty list for an expiration that there is not.
+            # A chain that Lumibot has just downloaded returns an empty list for an unknown expiration.
             rights = {right: defaultdict(list, expirations) for right, expirations in chain["Chains"].items()}
             return chain | {"Chains": rights}
         return chain
 
-    def _first_asked_for(self, symbol: str, day: date, bound: int | None) -> dict[str, Any]:
-        """Return the chain of a day, from the store if that has it or an earlier one that may serve."""
+    def _chain_of_day(self, symbol: str, day: date, bound: int | None) -> dict[str, Any]:
+        """Return the chain of a day, from the store if it has that chain or one of an earlier day."""
         storage, underlying = self._source.storage, AssetKey(symbol.upper())
         until = None if bound is None else day + timedelta(days=bound)
         stored = None if bound is None else storage.option_chain(underlying, SOURCE, day, day, days_ahead=bound)
@@ -81,10 +81,10 @@ class PolygonChains:
         return chain
 
     def _download(self, symbol: str, day: date, until: date | None) -> dict[str, Any]:
-        logger.info("downloading the option chain of %s on %s; it is kept for later backtests", symbol, day)
+        logger.info("downloading the option chain of %s on %s; it is stored for later backtests", symbol, day)
         chain = _empty_chain()
         for contract in self._source.provider.option_contracts(symbol, expiring_from=day, expiring_to=until):
-            if contract.shares == _USUAL_SHARES:
+            if contract.shares == _STANDARD_SHARES:
                 chain["Multiplier"], chain["Exchange"] = contract.shares, contract.exchange
                 strikes = chain["Chains"][contract.right.upper()].setdefault(contract.expiration.isoformat(), [])
                 strikes.append(contract.strike)
@@ -96,7 +96,7 @@ def _empty_chain() -> dict[str, Any]:
 
 
 def _expiring_within(chain: dict[str, Any], first: date, last: date | None) -> dict[str, Any]:
-    """Return a chain with what expires from `first` to `last` (None: whenever), both included."""
+    """Return a chain with the contracts that expire from `first` to `last` (None: no limit), both included."""
     begin, end = first.isoformat(), "9999" if last is None else last.isoformat()
     found = _empty_chain()
     found["Chains"] = {

@@ -1,4 +1,4 @@
-"""Polygon's aggregates as a frame, equal to the one that Lumibot makes, but without an object for each bar."""
+"""Makes a frame of Polygon's aggregates that equals Lumibot's, but without an object for each bar."""
 
 from __future__ import annotations
 

@@ -118,7 +118,9 @@ class RetryingPool:
             )
         except HTTPError as error:
             cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
-            failure = RequestFailure(describe_connection_error(cause, "broke off the connection in mid-answer"))
+            failure = RequestFailure(
+                describe_connection_error(cause, "closed the connection before the answer was complete")
+            )
         else:
             body = json_object(response.data)
             if response.status == 200 and body is not None and _is_success(body):

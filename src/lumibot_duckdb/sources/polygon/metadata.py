@@ -1,4 +1,4 @@
-"""How the Polygon source marks what it stores. Free of Lumibot, so that whoever stores the same marks it alike."""
+"""The metadata that the Polygon source stores with its bars. Does not import Lumibot, so other writers can use it."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from lumibot_duckdb.storage.api import DataStorageInterface, SeriesPin
 
 SOURCE = "polygon"
 TICKER = "ticker"
-"""Key of an ingest's metadata: Polygon's name of the asset, None where there is no such option."""
+"""Key of an ingest's metadata: Polygon's ticker of the asset, None for an option that does not exist."""
 
 WHOLE_NUMBERS = "whole_numbers"
-"""Key of an ingest's metadata: the columns that came as whole numbers throughout."""
+"""Key of an ingest's metadata: the columns in which Polygon sent only whole numbers."""
 
 ADJUSTED_AS_OF = "adjusted_as_of"
-"""Key of an ingest's metadata, of bars out of an old cache that knew no splits: the day (ISO) of their download."""
+"""Key of an ingest's metadata, for bars from an old cache without a list of splits: the day (ISO) of their download."""
 
 
 def whole_numbers(bars: pd.DataFrame) -> list[str]:
-    """Return the columns that came as whole numbers throughout."""
+    """Return the columns that have only whole numbers."""
     return [str(name) for name, dtype in bars.dtypes.items() if dtype == "int64"]
 
 
 def adjusted_as_of(storage: DataStorageInterface, symbol: str) -> date | None:
-    """Return as of which day, at the latest, all stored bars of a stock and options on it are adjusted.
+    """Return the earliest day for whose splits stored bars of a stock, or of options on it, are adjusted.
 
-    None if the store has none of which that has to be asked.
+    None if the store has no bars that were imported without a list of splits.
     """
     days = [
         day
@@ -40,7 +40,7 @@ def adjusted_as_of(storage: DataStorageInterface, symbol: str) -> date | None:
 
 
 def days_of_adjustment(storage: DataStorageInterface, pin: SeriesPin) -> set[date]:
-    """Return the days of which the bars of a series are that came without splits."""
+    """Return the download days of the bars of a series that were imported without a list of splits."""
     return {
         date.fromisoformat(ingest.metadata[ADJUSTED_AS_OF])
         for ingest in storage.ingests(pin)

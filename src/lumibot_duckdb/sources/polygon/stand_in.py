@@ -1,6 +1,6 @@
-"""Polygon out of the store: answers in its protocol, where the official client has its connection pool.
+"""Answers Polygon's official client from the store, in Polygon's protocol, in place of its connection pool.
 
-Aggregates, splits and option contracts, which is what backtests ask for.
+It serves what backtests request: aggregates, splits and option contracts.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _AGGREGATES = re.compile(
 )
 _SPLITS, _CONTRACTS = "/v3/reference/splits", "/v3/reference/options/contracts"
 _TIMESPANS = ("minute", "hour", "day")
-_BARS_A_PAGE = 5_000
+_BARS_PER_PAGE = 5_000
 
 Query = Mapping[str, str]
 
 
 @contextmanager
 def answering(answers: StoredAnswers) -> Iterator[None]:
-    """Have every Polygon client that is made meanwhile answered from the store."""
+    """Answer every Polygon client that is constructed within a `with` block from the store."""
     made = BaseClient.__init__
     polygon = _StoredPolygon(answers)
 
@@ -63,7 +63,7 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Response:
-    """What the client looks at of an answer."""
+    """The parts of a response that the client reads."""
 
     status: int
     data: bytes
@@ -71,7 +71,7 @@ class _Response:
 
 
 class _Pool:
-    """Stands where a client has its connection pool."""
+    """Takes the place of a client's connection pool."""
 
     def __init__(self, polygon: _StoredPolygon) -> None:
         self._polygon = polygon
@@ -94,7 +94,7 @@ class _StoredPolygon:
         self._options: dict[str, AssetKey] = {}
 
     def answer(self, path: str, query: Query, host: str) -> dict[str, Any] | None:
-        """Return the JSON object that answers a request; None if the store has nothing of the kind."""
+        """Return the JSON object that answers a request; None for data that the store never has."""
         if found := _AGGREGATES.fullmatch(path):
             body = self._aggregates(query=query, host=host, **found.groupdict())
         elif path == _SPLITS and "ticker" in query:
@@ -123,7 +123,7 @@ class _StoredPolygon:
         wanted = TimeRange(_moment(ticker, begin, 0), _moment(ticker, end, 1))
         key = self._answers.best(SeriesKey(asset, SOURCE, timespan, adjustment), wanted)
         bars = self._answers.bars(key, wanted)
-        limit = int(query.get("limit", _BARS_A_PAGE))
+        limit = int(query.get("limit", _BARS_PER_PAGE))
         page = bars.iloc[:limit]
         body = {"ticker": ticker, "adjusted": True, "queryCount": len(page), "resultsCount": len(page)}
         if len(page):
@@ -135,7 +135,7 @@ class _StoredPolygon:
         return body
 
     def _asset_of(self, ticker: str) -> AssetKey:
-        """Return whose bars those of a ticker are."""
+        """Return the asset of a ticker."""
         prefix, _, name = ticker.rpartition(":")
         name = name.upper()
         if prefix == "O":
@@ -150,14 +150,14 @@ class _StoredPolygon:
         return next(stored, AssetKey(name[:-3], kind, name[-3:]))
 
     def _whole_numbers(self, key: SeriesKey, wanted: TimeRange) -> set[str]:
-        """Return the columns that are floating-point in the store but were whole numbers throughout in a range."""
+        """Return the columns that are floats in the store but in which Polygon sent only whole numbers for a range."""
         pin = self._answers.pin(key)
         assert pin is not None
         mixed = {column.name for column in self._storage.facts(pin).columns if column.mixed}
         if not mixed:
             return mixed
-        brought = [set(ingest.metadata.get(WHOLE_NUMBERS, ())) for ingest in self._storage.ingests(pin, [wanted])]
-        return mixed.intersection(*brought)
+        whole = [set(ingest.metadata.get(WHOLE_NUMBERS, ())) for ingest in self._storage.ingests(pin, [wanted])]
+        return mixed.intersection(*whole)
 
     # -- splits and options ----------------------------------------------------------------------------------
 
@@ -169,14 +169,14 @@ class _StoredPolygon:
         return [_split_as_json(ticker, action) for action in known.actions]
 
     def _contract(self, query: Query) -> list[dict[str, Any]]:
-        """Return the contract of a request for a single one, if there is such."""
+        """Return the contract that matches a request for a single one, if it exists."""
         strike, right = float(query["strike_price"]), query["contract_type"]
         expiration = date.fromisoformat(query["expiration_date"])
         underlying = query["underlying_ticker"]
         asset = AssetKey(underlying.upper(), "option", expiration=expiration, strike=strike, right=right.upper())
         tickers = self._tickers_of(asset)
         if not tickers:
-            self._answers.notes.note(f"{asset.label()} from Polygon: whether there is such a contract")
+            self._answers.notes.note(f"{asset.label()} from Polygon: whether this contract exists")
         ticker = next(filter(None, tickers), None)
         if ticker is None:
             return []
@@ -184,19 +184,19 @@ class _StoredPolygon:
         return [_contract_as_json(ticker, underlying, expiration, right, _whole(strike), 100, None)]
 
     def _tickers_of(self, asset: AssetKey) -> list[str | None]:
-        """Return what Polygon's ticker of an option was when it was asked for; None: there was no such contract."""
+        """Return Polygon's tickers of an option at each download; None stands for a contract that did not exist."""
         keys = [SeriesKey(asset, SOURCE, timespan, SPLIT_ADJUSTED) for timespan in _TIMESPANS]
-        for pin in (self._answers.pin(alike) for key in keys for alike in self._answers.alike(key)):
+        for pin in (self._answers.pin(each) for key in keys for each in self._answers.with_any_quote(key)):
             if pin is not None:
-                asked = self._storage.ingests(pin) or self._storage.empty_answers(pin)
-                if tickers := [ingest.metadata[TICKER] for ingest in asked if TICKER in ingest.metadata]:
+                writes = self._storage.ingests(pin) or self._storage.empty_answers(pin)
+                if tickers := [ingest.metadata[TICKER] for ingest in writes if TICKER in ingest.metadata]:
                     return tickers
-                if self._storage.facts(pin).rows:  # bars that did not come from Polygon itself, but from an old cache
+                if self._storage.facts(pin).rows:  # bars from an old cache, which does not have the ticker
                     return [_ticker(asset)]
         return []
 
     def _contracts(self, query: Query) -> list[dict[str, Any]]:
-        """Return the contracts of a chain, those that have expired or the others, by our own rules of reuse."""
+        """Return the contracts of a chain that have expired, or those that have not, by our own rules of reuse."""
         underlying, first = query["underlying_ticker"], query["expiration_date.gte"]
         day, until = date.fromisoformat(first), query.get("expiration_date.lte")
         stock, bound = AssetKey(underlying.upper()), None
@@ -230,7 +230,7 @@ def _ticker(option: AssetKey) -> str:
 
 
 def _moment(ticker: str, text: str, days: int) -> int:
-    """Return a moment in epoch seconds: given in milliseconds, or as a day, then its start (`days=1`: its end)."""
+    """Return a time in epoch seconds, given in milliseconds or as a day, which means its start (`days=1`: its end)."""
     if text.isdigit():
         return -(-(int(text) + days) // 1000)
     day = date.fromisoformat(text)
@@ -238,7 +238,7 @@ def _moment(ticker: str, text: str, days: int) -> int:
 
 
 def _as_json(bars: pd.DataFrame, whole: set[str]) -> list[dict[str, Any]]:
-    """Return bars as objects, without what they lack."""
+    """Return bars as JSON objects, without missing values."""
     columns = {short: bars[name].tolist() for name, short in COLUMNS.items() if name in bars}
     for name in whole:
         columns[COLUMNS[name]] = bars[name].astype("int64").tolist()

@@ -1,1 +1,1 @@
-"""What all sources share."""
+"""The parts that all sources share."""

@@ -21,7 +21,7 @@ from lumibot_duckdb.lumibot_contract import strategy_access
 from lumibot_duckdb.lumibot_contract.fallback import keeps_contract
 from lumibot_duckdb.sources.registry import DAILY_HISTORY, load
 
-_asking: ContextVar[Any] = ContextVar("source whose strategy is asking", default=None)
+_current_source: ContextVar[Any] = ContextVar("source of the strategy that calls the helper", default=None)
 _frames: WeakKeyDictionary[Any, dict[str, pd.DataFrame | None]] = WeakKeyDictionary()
 _SERVED = "_lumibot_duckdb_serves"
 
@@ -34,8 +34,8 @@ def serve_benchmarks_from_store() -> None:
     if not keeps_contract("benchmark", otherwise="Lumibot downloads the benchmark and the risk-free rate itself"):
         return
     setattr(base, _SERVED, True)
-    strategy_access.wrap_benchmark(lambda dump: _asked_by(dump, _has_benchmark))
-    rate = _asked_by(Strategy.risk_free_rate.fget, _has_no_rate)
+    strategy_access.wrap_benchmark(lambda dump: _served_by_source(dump, _has_benchmark))
+    rate = _served_by_source(Strategy.risk_free_rate.fget, _has_no_rate)
     Strategy.risk_free_rate = property(rate, doc=Strategy.risk_free_rate.__doc__)
 
 
@@ -47,35 +47,35 @@ def _has_no_rate(strategy: Any) -> bool:
     return not strategy_access.has_risk_free_rate(strategy)
 
 
-def _asked_by(method: Callable[[Any], Any], asks: Callable[[Any], bool]) -> Callable[[Any], Any]:
-    """Return a method of a strategy during which the helper knows the strategy's source, if it is one of ours.
+def _served_by_source(method: Callable[[Any], Any], calls_helper: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    """Return a strategy's method during which the helper answers from the strategy's source, if it is one of ours.
 
-    `asks` returns whether the method will call the helper.
+    `calls_helper` returns whether the method will call the helper.
     """
 
-    def asking(strategy: Any) -> Any:
+    def served(strategy: Any) -> Any:
         source = getattr(getattr(strategy, "broker", None), "data_source", None)
-        with _asks(source if getattr(source, "use_duckdb", False) and asks(strategy) else None):
+        with _serving(source if getattr(source, "use_duckdb", False) and calls_helper(strategy) else None):
             return method(strategy)
 
-    asking.__name__ = method.__name__
-    asking.__doc__ = method.__doc__
-    return asking
+    served.__name__ = method.__name__
+    served.__doc__ = method.__doc__
+    return served
 
 
 @contextmanager
-def _asks(source: Any) -> Iterator[None]:
+def _serving(source: Any) -> Iterator[None]:
     if source is not None:
-        _let_the_helper_know()
-    before = _asking.set(source)
+        _wrap_helper()
+    before = _current_source.set(source)
     try:
         yield
     finally:
-        _asking.reset(before)
+        _current_source.reset(before)
 
 
-def _let_the_helper_know() -> None:
-    """Wrap the helper, which answers from its cache otherwise. Called late, because it is slow to import."""
+def _wrap_helper() -> None:
+    """Let the helper answer from the current source. Called late, because the helper is slow to import."""
     from lumibot.tools.yahoo_helper import YahooHelper
 
     fetch: Any = YahooHelper.fetch_symbol_data
@@ -85,7 +85,7 @@ def _let_the_helper_know() -> None:
     def fetch_symbol_data(
         symbol: str, caching: bool = True, last_needed_datetime: datetime | None = None, interval: str = "1d"
     ) -> Any:
-        source = _asking.get()
+        source = _current_source.get()
         if source is None or interval != "1d":
             return fetch(symbol, caching=caching, last_needed_datetime=last_needed_datetime, interval=interval)
         frame = _frame_of(source, symbol)

@@ -1,4 +1,4 @@
-"""Our classes under the names of Lumibot's, and Lumibot's own classes in their place with DuckDB switched off."""
+"""Our classes under the names of Lumibot's, and Lumibot's own classes in their place if DuckDB is switched off."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _OURS = __name__.split(".")[0]
 
 
 class SameName(ABCMeta):
-    """Type of a class that equals the class of its own name among its bases.
+    """Metaclass of a class that equals its base class of the same name.
 
-    Lumibot chooses by `type(source) == X` in places: the benchmark of a Polygon backtest comes from Polygon.
+    Lumibot has checks such as `type(source) == PolygonDataBacktesting`, which decides where the benchmark comes from.
     """
 
     def __eq__(cls, other: object) -> bool:
@@ -28,12 +28,12 @@ class SameName(ABCMeta):
 
 
 class StandIn(SameName):
-    """Type of our data source classes: calling one decides whether the instance is on the store or Lumibot's own."""
+    """Metaclass of our data source classes: calling a class makes an instance of it, or of Lumibot's own class."""
 
     use_duckdb: bool
 
     def __call__(cls, *args: Any, use_duckdb: bool = True, **kwargs: Any) -> Any:
-        """Make an instance: of Lumibot's class if `use_duckdb`, the environment or the rollout says so."""
+        """Make an instance of Lumibot's class if `use_duckdb`, the environment or the rollout decides so."""
         if duckdb_wanted(use_duckdb and cls.use_duckdb, cls.__name__):
             return super().__call__(*args, **kwargs)
         return without_duckdb(cls)(*args, **kwargs)
@@ -46,7 +46,7 @@ class StandIn(SameName):
 
 
 class _WithoutDuckDB(StandIn):
-    """Type of a class derived from one of ours and from Lumibot's, without ours in its method resolution order."""
+    """Metaclass of a class derived from ours and from Lumibot's, without ours in its method resolution order."""
 
     __call__ = ABCMeta.__call__
 
@@ -57,10 +57,10 @@ class _WithoutDuckDB(StandIn):
 
 
 def without_duckdb(source: type[Any]) -> type[Any]:
-    """Return the class that takes the place of one of ours with DuckDB switched off.
+    """Return the class that takes the place of one of ours if DuckDB is switched off.
 
-    It has the same name, and its instances are instances of `source` to `isinstance`, but they behave as those of
-    Lumibot's class. What users add in subclasses of ours stays.
+    It has the same name, and `isinstance(..., source)` holds for its instances, but they behave like those of Lumibot's
+    class. Methods that users add in subclasses of ours are kept.
     """
     made: type[Any] | None = vars(source).get("_without_duckdb")
     if made is None:

@@ -25,10 +25,10 @@ class Configurable:
     """Mix-in for a data source class that can be configured before Lumibot constructs it."""
 
     settings: ClassVar[Mapping[str, Any]] = {}
-    """What `using` was given."""
+    """The arguments of `using`."""
 
-    everyones_as_of: ClassVar[datetime | None] = None
-    """`as_of` of all sources that were not given one, for a process that must not download anything."""
+    default_as_of: ClassVar[datetime | None] = None
+    """`as_of` of all sources that do not set one, for a process that must not download anything."""
 
     @classmethod
     def using(
@@ -38,9 +38,10 @@ class Configurable:
         as_of: datetime | None = None,
         max_memory: int | None = None,
     ) -> type[Source]:
-        """Return the class to pass to `Strategy.backtest`, with settings of its own.
+        """Return a class with these settings, to pass to `Strategy.backtest`.
 
-        It is a class, because keyword arguments of `Strategy.backtest` become parameters of the strategy as well.
+        The settings are bound to a class because keyword arguments of `Strategy.backtest` become parameters of the
+        strategy as well.
 
         Parameters:
             storage: a storage or the path of one; None for the default store.

@@ -26,7 +26,7 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting, PandasDataHooks):
         read_indicators_from_windows()
 
     def windowed(self, pin: SeriesPin, asset: Asset, quote: Asset | None, timestep: str) -> WindowedData:
-        """Return a pinned series as Lumibot's `Data`, its windows under this source's budget."""
+        """Return a pinned series as Lumibot's `Data`, whose windows count towards this source's memory budget."""
         view = view_of(self.storage, pin, timestep)
         return WindowedData(asset, view, timestep=timestep, quote=quote, budget=self.budget)
 
@@ -42,7 +42,7 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting, PandasDataHooks):
         exchange: Any,
         include_after_hours: bool,
     ) -> pd.DataFrame | None:
-        """Answer as Lumibot does, with the returns included that `Bars` would otherwise compute on every call."""
+        """Answer like Lumibot, and add the returns, which `Bars` would otherwise compute on every call."""
         step = timestep or self.MIN_TIMESTEP
         data = self._serving.get((asset, quote, step)) or self._served_by(asset, quote, step)
         if exchange is not None or data is None:
@@ -66,7 +66,7 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting, PandasDataHooks):
         self._serving.clear()
         calendar = super().load_data()
         if self._storage is not None:
-            # This read the times of all bars once; DuckDB would keep them in memory while the file is open.
+            # This has read the times of all bars, which DuckDB would keep in memory while the file is open.
             self._storage.close()
         return calendar
 

@@ -61,7 +61,7 @@ class DownloadedSeries:
         return self._storage
 
     def _look(self) -> None:
-        """Pin the series as it is now, unless its version differs from the one that was pinned before."""
+        """Pin the current state of the series, unless its version differs from the one that was pinned before."""
         try:
             now = self._storage.pin(self.key, as_of=self._as_of)
         except SeriesNotFoundError:
@@ -82,7 +82,7 @@ class DownloadedSeries:
         """
         missing = coverage.missing(wanted, self._covered)
         if missing and self._as_of is None:
-            self._storage.merge_spooled()  # an earlier download may have had to leave it beside the store
+            self._storage.merge_spooled()  # an earlier download may be in the spool
             self._look()
             missing = coverage.missing(wanted, self._covered)
         if not missing or self._as_of is not None:

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from lumibot_duckdb.lumibot_contract.strategy_access import strategy_base
 from lumibot_duckdb.sources.shared.benchmark import serve_benchmarks_from_store
 from lumibot_duckdb.sources.shared.configuration import Configurable, open_storage
-from lumibot_duckdb.sources.shared.lifecycle import follow_strategies, follow_traders
+from lumibot_duckdb.sources.shared.lifecycle import track_strategies, track_traders
 from lumibot_duckdb.sources.shared.telemetry import Telemetry, log_backtest, log_stats_wanted
 from lumibot_duckdb.storage.api import DataStorageInterface, StorageUse
 from lumibot_duckdb.windows.window import DEFAULT_MAX_MEMORY, MemoryBudget
 
-follow_strategies(strategy_base())  # before the first source is constructed, in the middle of a backtest
+track_strategies(strategy_base())  # before the first source is constructed, in the middle of a backtest
 
 
 def _bytes(max_memory: int | str) -> int:
@@ -28,12 +28,12 @@ def _bytes(max_memory: int | str) -> int:
 class EnhancedDataSourceBacktesting(Configurable):
     """Mix-in for a Lumibot backtesting data source, put before Lumibot's class.
 
-    Every instance is on the store: with DuckDB switched off (`use_duckdb=False`, or as `switch` says), calling the
-    class makes an instance of Lumibot's own class instead; see `class_substitution`.
+    Every instance is on the store. If DuckDB is switched off (see `switch`), calling the class makes an instance of
+    Lumibot's own class instead; see `class_substitution`.
 
     Parameters:
         storage: a storage or the path of one; None for that of `using`, or the default store.
-        max_memory: a bound in bytes on what the windows of this source hold together; None for that of `using`.
+        max_memory: a bound in bytes on the total size of this source's windows; None for that of `using`.
     """
 
     use_duckdb: ClassVar[bool] = True
@@ -52,7 +52,7 @@ class EnhancedDataSourceBacktesting(Configurable):
                 "or set use_duckdb = False in the body of the class"
             )
         self.log_stats = log_stats_wanted()
-        self.as_of: datetime | None = self.settings.get("as_of") or self.everyones_as_of
+        self.as_of: datetime | None = self.settings.get("as_of") or self.default_as_of
         max_memory = max_memory if max_memory is not None else self.settings.get("max_memory")
         self._storage_wanted = storage if storage is not None else self.settings.get("storage")
         self._storage: DataStorageInterface | None = None
@@ -61,7 +61,7 @@ class EnhancedDataSourceBacktesting(Configurable):
         self.budget = MemoryBudget(_bytes(max_memory) if max_memory is not None else DEFAULT_MAX_MEMORY)
         super().__init__(*args, **kwargs)
         serve_benchmarks_from_store()
-        follow_traders(log_backtest)
+        track_traders(log_backtest)
 
     @property
     def storage(self) -> DataStorageInterface:
@@ -77,8 +77,8 @@ class EnhancedDataSourceBacktesting(Configurable):
     def telemetry(self) -> Telemetry:
         """What this source has done so far.
 
-        Reads and downloads are the storage's counts since this source opened it, so sources that share a storage and
-        run at the same time count each other's reads, too.
+        Reads and downloads are the storage's counts since this source opened it, so sources that use the same storage
+        at the same time also count each other's reads.
         """
         windows = self.budget.statistics
         used = StorageUse() if self._storage is None else self._storage.counters.usage().since(self._used_before)

@@ -12,7 +12,7 @@ from lumibot_duckdb.storage.api import DataStorageInterface
 
 
 class LumibotOnly(Configurable):
-    """Mix-in for a class of Lumibot's, which accepts our arguments and ignores them; everything else is Lumibot's."""
+    """Mix-in for a class of Lumibot's that accepts our arguments and ignores them."""
 
     use_duckdb: ClassVar[bool] = False
 
@@ -24,7 +24,7 @@ class LumibotOnly(Configurable):
         max_memory: int | str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.as_of: datetime | None = self.settings.get("as_of") or self.everyones_as_of
+        self.as_of: datetime | None = self.settings.get("as_of") or self.default_as_of
         super().__init__(*args, **kwargs)
 
     @classmethod
@@ -34,5 +34,5 @@ class LumibotOnly(Configurable):
 
     @property
     def telemetry(self) -> Telemetry:
-        """What this source did with the store: nothing."""
+        """Zeros, because this source does not use the store."""
         return Telemetry()

@@ -1,4 +1,4 @@
-"""What the HTTP answers and errors of all providers have in common: JSON checks, quotes and descriptions."""
+"""Checks of JSON, quotes and error messages for the HTTP responses of all providers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ TOO_MANY_REQUESTS = 429
 _LONGEST_QUOTE = 300
 _TRANSIENT = frozenset({408, 425, 499})  # and every status from 500
 
-# The official clients use different HTTP libraries (urllib3, requests, curl_cffi), but the names of the errors are much
-# the same. The first row with the class of an error, or a base class of it, describes the error.
+# The official clients use different HTTP libraries (urllib3, requests, curl_cffi) with similar names of errors. The
+# first row that has the class of an error, or one of its base classes, describes the error.
 _CONNECTION_ERRORS: tuple[tuple[str, frozenset[str]], ...] = (
     ("could not be found (its name does not resolve)", frozenset({"NameResolutionError", "DNSError"})),
     (
@@ -23,7 +23,10 @@ _CONNECTION_ERRORS: tuple[tuple[str, frozenset[str]], ...] = (
     ),
     ("could not be reached", frozenset({"NewConnectionError", "ConnectTimeoutError", "ConnectTimeout"})),
     ("did not answer in time", frozenset({"ReadTimeoutError", "ReadTimeout", "Timeout", "TimeoutError"})),
-    ("broke off the connection in mid-answer", frozenset({"ChunkedEncodingError", "ProtocolError", "IncompleteRead"})),
+    (
+        "closed the connection before the answer was complete",
+        frozenset({"ChunkedEncodingError", "ProtocolError", "IncompleteRead"}),
+    ),
     ("could not be reached", frozenset({"ConnectionError", "ConnectionRefusedError"})),
 )
 
@@ -31,7 +34,7 @@ _CONNECTION_ERRORS: tuple[tuple[str, frozenset[str]], ...] = (
 def describe_connection_error(error: BaseException, otherwise: str) -> str:
     """Return what went wrong with a connection, completing the sentence "Polygon …"; `otherwise` for other errors.
 
-    The error's own text is left out, since it may quote the request with its key.
+    The error's own text is left out, because it may quote the request with its key.
     """
     classes = {each.__name__ for each in type(error).__mro__}
     return next((description for description, names in _CONNECTION_ERRORS if names & classes), otherwise)
@@ -52,7 +55,7 @@ def json_object(text: str | bytes) -> Mapping[str, Any] | None:
 
 
 def quotable(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return a provider's message as it may be shown: without secrets, and not too long."""
+    """Return a provider's message without secrets, cut to a readable length."""
     for secret in secrets:
         if secret:
             text = text.replace(secret, "…")
@@ -70,6 +73,6 @@ def quote_of(provider: str, message: str) -> str:
 
 
 def request_error(provider: str, status: int, message: str) -> ProviderError:
-    """Return the error for a request that the provider finds wrong."""
+    """Return the error for a request that the provider rejects as invalid."""
     quote = quote_of(provider, message)
     return ProviderError(f"{provider} answered with HTTP status {status}{quote}: check the symbol and the dates.")

@@ -17,7 +17,7 @@ from typing import Any
 from lumibot_duckdb.lumibot_contract.fallback import keeps_contract
 from lumibot_duckdb.lumibot_contract.strategy_access import strategies_of
 
-_FOLLOWED = "_lumibot_duckdb_follows"
+_TRACKED = "_lumibot_duckdb_follows"
 _strategy: ContextVar[str | None] = ContextVar("name of the strategy that is backtested", default=None)
 _source_for: Callable[[Any], Any] | None = None
 
@@ -25,22 +25,22 @@ _source_for: Callable[[Any], Any] | None = None
 def name_of_strategy() -> str:
     """Return the name of the strategy whose backtest is being set up.
 
-    For a source that is constructed outside of a backtest, return the name of the running script.
+    If a source is constructed outside of a backtest, this is the name of the running script.
     """
     return _strategy.get() or Path(sys.argv[0] if sys.argv else "").stem
 
 
-def take_sources_as(change: Callable[[Any], Any] | None) -> None:
-    """Let `change` replace the data source class that a backtest is started with; None ends this."""
+def replace_source_class(change: Callable[[Any], Any] | None) -> None:
+    """Pass the data source class of each new backtest through `change`; None ends this."""
     global _source_for
     _source_for = change
 
 
-def follow_strategies(base: Any) -> None:
-    """Record which strategy's backtest runs; `base` is Lumibot's `_Strategy`. Idempotent."""
-    if getattr(base, _FOLLOWED, False) or not _can_follow():
+def track_strategies(base: Any) -> None:
+    """Track which strategy's backtest is running; `base` is Lumibot's `_Strategy`. Idempotent."""
+    if getattr(base, _TRACKED, False) or not _can_track():
         return
-    setattr(base, _FOLLOWED, True)
+    setattr(base, _TRACKED, True)
     original = base.__dict__["run_backtest"].__func__
     signature = inspect.signature(original)
 
@@ -61,13 +61,13 @@ def follow_strategies(base: Any) -> None:
     base.run_backtest = classmethod(run_backtest)
 
 
-def follow_traders(ended: Callable[[list[Any]], None]) -> None:
-    """Call `ended` with the data sources of every run of strategies, also of those that fail. Idempotent."""
+def track_traders(ended: Callable[[list[Any]], None]) -> None:
+    """Call `ended` with the data sources of every run when it ends, even if it fails. Idempotent."""
     from lumibot.traders.trader import Trader
 
-    if getattr(Trader, _FOLLOWED, False) or not _can_follow():
+    if getattr(Trader, _TRACKED, False) or not _can_track():
         return
-    setattr(Trader, _FOLLOWED, True)
+    setattr(Trader, _TRACKED, True)
     original = Trader.run_all
 
     @wraps(original)
@@ -80,7 +80,7 @@ def follow_traders(ended: Callable[[list[Any]], None]) -> None:
     Trader.run_all = run_all
 
 
-def _can_follow() -> bool:
+def _can_track() -> bool:
     return keeps_contract(
         "lifecycle", otherwise="strategies are named after their script, and no statistics of the store are logged"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Have `value` in the place of an attribute that `owner` itself has (a `staticmethod` or `property` as such)."""
+    """Set an attribute of `owner` within a `with` block. Pass a `staticmethod` or `property` object as such."""
     before = vars(owner)[name]
     setattr(owner, name, value)
     try:

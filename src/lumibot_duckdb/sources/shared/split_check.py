@@ -1,8 +1,8 @@
-"""Stock splits: asked of the provider once a day, and what follows when they have changed.
+"""Requests a stock's splits once a day, and restates its stored history when they have changed.
 
-A provider that adjusts its prices for splits restates the whole history of a stock with each new one. So the stored
-series of the stock begin a new version when a split appears, and a backtest that began on the old version may not add
-bars of the new one to it.
+A provider that adjusts its prices for splits restates the whole history of a stock with each new split. So a new split
+starts a new version of the stock's stored series, and a backtest that started on the old version must not add bars of
+the new one to it.
 """
 
 from __future__ import annotations
@@ -23,60 +23,60 @@ SPLIT_ADJUSTED = "split"
 
 
 class SplitCheck:
-    """The splits that one backtest's stocks had when it first touched them.
+    """The splits of a backtest's stocks, as known when it first used each stock.
 
     Parameters:
         storage: returns the storage of the backtest.
         source: the source whose series are adjusted.
-        ask: returns all splits of a symbol from the provider; None if it does not adjust its prices.
-        as_of: the moment as of which the backtest reads history; nothing is asked then.
-        adjusted_on: returns the day on which bars of a symbol were adjusted that came without splits, from an old
-            cache; None if there are none. Later splits restate them.
+        fetch_splits: returns all splits of a symbol from the provider; None if it does not adjust its prices.
+        as_of: the moment as of which the backtest reads history (tz-aware); if set, no request is made.
+        adjusted_on: returns the download day of a symbol's stored bars that were imported from an old cache without a
+            list of splits; None if there are none. Later splits restate them.
     """
 
     def __init__(
         self,
         storage: Callable[[], DataStorageInterface],
         source: str,
-        ask: Callable[[str], Sequence[StockSplit] | None],
+        fetch_splits: Callable[[str], Sequence[StockSplit] | None],
         *,
         as_of: datetime | None = None,
         adjusted_on: Callable[[str], date | None] = lambda symbol: None,
     ) -> None:
         self._storage = storage
         self._source = source
-        self._ask = ask
+        self._fetch_splits = fetch_splits
         self._as_of = as_of
         self._adjusted_on = adjusted_on
-        self._began_with: dict[str, tuple[CorporateAction, ...] | None] = {}
+        self._at_start: dict[str, tuple[CorporateAction, ...] | None] = {}
 
     def check(self, symbol: str) -> None:
         """Request a stock's splits, once a day; if they have changed, restate its stored history.
 
         Raises:
-            ProviderError: the provider cannot be asked, and never was.
-            HistoryRestatedError: another backtest has restated the history since this one began.
+            ProviderError: the request failed, and no earlier answer is stored.
+            HistoryRestatedError: another backtest has restated the history since this one started.
         """
-        if symbol in self._began_with:
+        if symbol in self._at_start:
             self.refuse_restated(symbol)
             return
         if self._as_of is None:
             self._request(symbol)
-        self._began_with[symbol] = self._known(symbol)
+        self._at_start[symbol] = self._known(symbol)
 
     def is_adjusted(self, symbol: str) -> bool:
         """Check a stock's splits, and return whether its prices are adjusted for them. Raises as `check` does."""
         self.check(symbol)
-        return self._began_with[symbol] is not None
+        return self._at_start[symbol] is not None
 
     def refuse_restated(self, symbol: str) -> None:
-        """Raise `HistoryRestatedError` if another backtest has found other splits since this one began."""
-        began_with = self._began_with.get(symbol) if self._as_of is None else None
+        """Raise `HistoryRestatedError` if another backtest has recorded other splits since this one started."""
+        at_start = self._at_start.get(symbol) if self._as_of is None else None
         known = self._known(symbol)
-        if began_with is not None and known is not None and known != began_with:
+        if at_start is not None and known is not None and known != at_start:
             raise HistoryRestatedError(
                 f"{symbol} was split, and another backtest restated its history while this one was running on the old "
-                "one. This one needs more bars, which would not fit; run it again"
+                "history. The bars that this backtest still needs would not fit the old ones; run it again"
             )
 
     def _known(self, symbol: str) -> tuple[CorporateAction, ...] | None:
@@ -89,14 +89,14 @@ class SplitCheck:
         if known is not None and known.checked_at.astimezone().date() == date.today():
             return
         try:
-            splits = self._ask(symbol)
+            splits = self._fetch_splits(symbol)
         except ProviderError as error:
             if known is None:
                 raise
             logger.warning("the splits of %s could not be checked: %s", symbol, error)
             return
         if splits is not None:
-            # A split that is only announced has not changed any price yet.
+            # An announced split does not change prices before its ex-date.
             self._record(stock, [split for split in splits if split.ex_date <= date.today()], is_first=known is None)
 
     def _record(self, stock: AssetKey, splits: Sequence[StockSplit], *, is_first: bool) -> None:

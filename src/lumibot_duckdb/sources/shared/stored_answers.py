@@ -1,4 +1,4 @@
-"""What the stand-ins of all providers share: stored bars by range, and notes of what is asked for and not stored."""
+"""Stored bars by range for the stand-ins of all providers, and notes of requests that the store cannot answer."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from lumibot_duckdb.storage.sql_times import epoch_seconds
 logger = logging.getLogger(__name__)
 
 PLACEHOLDER_KEY = "no-key-is-needed-here"
-"""Takes the place of a key that Lumibot's classes insist on, where there is none."""
+"""The value of a missing key that Lumibot's classes require."""
 
-# Empty answers are counted as answers however old they are: time stands still here.
+# Coverage by empty answers does not expire here, because the store is read as of a fixed moment.
 _COVERAGE = f"""
     SELECT {epoch_seconds("range_start")}, {epoch_seconds("range_end")}
     FROM coverage
@@ -31,33 +31,33 @@ _QUOTES = "SELECT DISTINCT symbol, asset_type, quote FROM asset WHERE quote IS N
 
 
 class Unanswered:
-    """Notes of what was asked for and is not in the store. Safe to use from several threads."""
+    """Notes of requests for data that is not in the store. Thread-safe."""
 
     def __init__(self) -> None:
         self._ranges: dict[str, list[TimeRange]] = {}
         self._guard = threading.Lock()
 
     def note(self, what: str, ranges: Sequence[TimeRange] = ()) -> None:
-        """Note something that is not stored, or of which `ranges` are not. The first time it is told in the log."""
+        """Note that a series, or `ranges` of it, is not stored. The first note of each series is logged."""
         with self._guard:
             new = what not in self._ranges
             self._ranges[what] = coverage.merged([*self._ranges.get(what, ()), *ranges])
             line = self._line(what)
         if new:
-            logger.warning("not in the store, so that the answer is that there is nothing: %s", line)
+            logger.warning("not in the store, so the request returns no data: %s", line)
 
     def lines(self) -> list[str]:
-        """Return the notes, a line for each series or other thing, in alphabetical order."""
+        """Return the notes in alphabetical order, one line for each series."""
         with self._guard:
             return [self._line(what) for what in sorted(self._ranges)]
 
     def _line(self, what: str) -> str:
-        ranges = [f"{_told(piece.start)} to {_told(piece.end)}" for piece in self._ranges[what]]
+        ranges = [f"{_time_text(piece.start)} to {_time_text(piece.end)}" for piece in self._ranges[what]]
         return f"{what}: {', '.join(ranges)} (UTC)" if ranges else what
 
 
 class StoredAnswers:
-    """The bars of a store as they stood at a moment (`as_of`, UTC), each series pinned when it is first asked for."""
+    """The bars of a store as of a moment (`as_of`, UTC). Each series is pinned when it is first requested."""
 
     def __init__(self, storage: DataStorageInterface, as_of: datetime, notes: Unanswered) -> None:
         self.storage = storage
@@ -74,7 +74,7 @@ class StoredAnswers:
         return int(self.as_of.timestamp())
 
     def pin(self, key: SeriesKey) -> SeriesPin | None:
-        """Return the pinned series; None if there is no such."""
+        """Return the pinned series; None if it does not exist."""
         with self._guard:
             if key not in self._pins:
                 try:
@@ -84,7 +84,7 @@ class StoredAnswers:
             return self._pins[key]
 
     def covered(self, key: SeriesKey) -> list[TimeRange]:
-        """Return the ranges that a provider once answered for, sorted and merged."""
+        """Return the ranges that a provider has ever answered for, sorted and merged."""
         with self._guard:
             pin = self.pin(key)
             if pin is not None and key not in self._covered:
@@ -94,14 +94,14 @@ class StoredAnswers:
             return self._covered.get(key, [])
 
     def missing(self, key: SeriesKey, wanted: TimeRange) -> list[TimeRange]:
-        """Return what of a range is not stored; what had not been by the moment is not missing."""
+        """Return the parts of a range before `as_of` that are not stored."""
         end = max(wanted.start, min(wanted.end, self.now))
         return coverage.missing(TimeRange(wanted.start, end), self.covered(key))
 
-    def alike(self, key: SeriesKey) -> list[SeriesKey]:
-        """Return a series and those that differ from it in the quote alone.
+    def with_any_quote(self, key: SeriesKey) -> list[SeriesKey]:
+        """Return a series and those that differ from it only in the quote.
 
-        A strategy may name a quote with a stock, and Lumibot keeps such bars apart; its provider knows nothing of it.
+        A strategy may pass a quote with a stock, and Lumibot keeps such bars apart, but the provider knows no quote.
         """
         with self._guard:
             if self._quotes is None:
@@ -113,15 +113,16 @@ class StoredAnswers:
         return [key, *(replace(key, asset=replace(asset, quote=quote)) for quote in quotes)]
 
     def best(self, key: SeriesKey, wanted: TimeRange) -> SeriesKey:
-        """Return which of the series that are alike has most of a range, the key's own if it has all of it."""
+        """Return the key, or the key with another quote whose series covers most of a range."""
         if not self.missing(key, wanted):
             return key
-        return min(self.alike(key), key=lambda each: sum(gap.end - gap.start for gap in self.missing(each, wanted)))
+        candidates = self.with_any_quote(key)
+        return min(candidates, key=lambda each: sum(gap.end - gap.start for gap in self.missing(each, wanted)))
 
     def bars(self, key: SeriesKey, wanted: TimeRange) -> pd.DataFrame:
-        """Return the stored bars that start in a range, as they went in, by UTC; note what of the range is not stored.
+        """Return the stored bars that start in a range, indexed in UTC, and note the parts that are not stored.
 
-        The frame has no columns if there is no such series.
+        The frame has no columns if the series does not exist.
         """
         self.note(key, self.missing(key, wanted))
         pin = self.pin(key)
@@ -137,6 +138,6 @@ class StoredAnswers:
             self.notes.note(key.label(), missing)
 
 
-def _told(time: int) -> str:
+def _time_text(time: int) -> str:
     moment = datetime.fromtimestamp(time, timezone.utc)
     return f"{moment:%Y-%m-%d}" if moment.hour == moment.minute == 0 else f"{moment:%Y-%m-%d %H:%M}"

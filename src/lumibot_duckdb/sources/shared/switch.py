@@ -1,4 +1,4 @@
-"""Which storage a source runs on, by the environment, the caller and the rollout.
+"""Decides which storage a source runs on, by the environment, the caller and the rollout.
 
 The first that is set decides: `LUMIBOT_USE_DUCKDB=false`; `use_duckdb=False` of the caller; `LUMIBOT_USE_DUCKDB=true`;
 the share of `LUMIBOT_DUCKDB_ROLLOUT`. If none is, a source runs on the store.
@@ -28,7 +28,7 @@ def duckdb_wanted(use_duckdb: bool, source: str) -> bool:
     """Return whether a source (the name of its class) runs on the store. A choice of the rollout is logged.
 
     Raises:
-        ValueError: an environment variable that decides is not understood.
+        ValueError: an environment variable has an invalid value.
     """
     forced = flag(USE_DUCKDB)
     if forced is not None or not use_duckdb:
@@ -59,9 +59,9 @@ def rollout(environment: Mapping[str, str] = os.environ) -> float | None:
 
 
 def in_share(strategy: str, source: str, percent: float) -> bool:
-    """Return whether a strategy on a source belongs to a share of all, in percent.
+    """Return whether a strategy on a source belongs to a share, in percent, of all backtests.
 
-    It is the same on every machine; a strategy in a share is in all larger ones, too.
+    The answer is the same on every machine, and a strategy in a share is also in all larger ones.
     """
     return place_of(strategy, source) < percent
 

@@ -1,4 +1,4 @@
-"""What a source did in a backtest and what that cost, and the line of the log that says so at the end."""
+"""Counts what a source did in a backtest and what that cost, and logs a summary at the end."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Protocol
 from lumibot_duckdb.sources.shared.environment import flag
 
 LOG_STATS = "LUMIBOT_DUCKDB_LOG_STATS"
-"""Environment variable: "false" silences the line."""
+"""Environment variable: "false" turns off the summary."""
 
 logger = logging.getLogger("lumibot.duckdb")
-"""Below Lumibot's own, so that its levels, its format and its log files are this one's too."""
+"""A child of Lumibot's logger, so that it uses the same level, format and log files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
     """What a source has done so far.
 
-    `lookups` counts accesses to windows; those that loaded no window were answered from memory. Rows and bytes are read
-    from the store: all columns and times of windows, and those of the benchmark. `downloads` counts the responses of a
-    provider that were stored. Times are in seconds.
+    `lookups` counts accesses to windows; those that loaded no window were answered from memory. `rows_read` and
+    `bytes_read` count everything that was read from the store, for windows and for the benchmark. `downloads` counts
+    the responses of a provider that were stored. Times are in seconds.
     """
 
     windows_loaded: int = 0
@@ -70,7 +70,7 @@ class Observed(Protocol):
 
 
 def log_stats_wanted() -> bool:
-    """Return whether the line is to be logged. Raises ValueError if the environment variable is not understood."""
+    """Return whether the summary is logged. Raises `ValueError` if the environment variable has an invalid value."""
     return flag(LOG_STATS) is not False
 
 

@@ -1,4 +1,4 @@
-"""Dividends and splits in Yahoo's daily bars, and what a split does to stored intraday bars."""
+"""Dividends and splits in Yahoo's daily bars, and the rescaling of stored intraday bars after a split."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class YahooActions:
 
     def are_new_in(self, bars: pd.DataFrame) -> bool:
         """Return whether daily bars have an action that is not stored."""
-        return any(actions - self._stored(kind) for kind, actions in self._in_bars(bars).items() if actions)
+        return any(actions - self._stored(kind) for kind, actions in actions_in(bars, self._day_of).items() if actions)
 
     def store(self, bars: pd.DataFrame, *, replace: bool = False) -> None:
         """Store the actions of daily bars; with `replace`, in place of those that are stored."""
-        for kind, actions in self._in_bars(bars).items():
+        for kind, actions in actions_in(bars, self._day_of).items():
             known = self._storage.corporate_actions(self._asset, self._source, kind)
             before = set() if known is None else set(known.actions)
             after = actions if replace else before | actions
@@ -56,25 +56,28 @@ class YahooActions:
         splits = bars["stock_splits"].to_numpy()[later]
         return float(np.prod(splits[splits > 0]))
 
-    def _in_bars(self, bars: pd.DataFrame) -> dict[str, set[CorporateAction]]:
-        """Return splits and dividends; capital gains are paid out like dividends."""
-        days = [self._day_of(start) for start in starts_of(bars).tolist()]
-        found: dict[str, set[CorporateAction]] = {"split": set(), "dividend": set()}
-        for name in _COLUMNS:
-            for day, value in zip(days, bars[name].tolist() if name in bars else [], strict=False):
-                if value and name == "stock_splits":
-                    found["split"].add(CorporateAction(day, split_from=1.0, split_to=value))
-                elif value:
-                    found["dividend"].add(CorporateAction(day, amount=value))
-        return found
-
     def _stored(self, kind: str) -> set[CorporateAction]:
         known = self._storage.corporate_actions(self._asset, self._source, kind)
         return set() if known is None else set(known.actions)
 
 
+def actions_in(bars: pd.DataFrame, day_of: Callable[[EpochSeconds], date]) -> dict[str, set[CorporateAction]]:
+    """Return the splits and dividends in daily bars. Capital gains are paid out like dividends and count as such."""
+    starts = starts_of(bars)
+    found: dict[str, set[CorporateAction]] = {"split": set(), "dividend": set()}
+    for name in _COLUMNS:
+        values = bars[name].to_numpy() if name in bars else np.empty(0)
+        for row in np.flatnonzero(values):
+            day, value = day_of(int(starts[row])), float(values[row])
+            if name == "stock_splits":
+                found["split"].add(CorporateAction(day, split_from=1.0, split_to=value))
+            else:
+                found["dividend"].add(CorporateAction(day, amount=value))
+    return found
+
+
 def rescaled(bars: pd.DataFrame, ratio: float) -> pd.DataFrame:
-    """Return bars from before a split in units of after it: `ratio` new shares for each old one."""
+    """Return bars from before a split adjusted for it, with `ratio` new shares for each old one."""
     after: pd.DataFrame = bars.copy()
     for name in _IN_CURRENCY:
         if name in after:

@@ -20,15 +20,15 @@ AFTER_THE_END = timedelta(days=7)
 
 
 def daily_history(source: Any, symbol: str) -> pd.DataFrame | None:
-    """Return a symbol's daily history as Lumibot's Yahoo helper has it, stored for a source's backtest.
+    """Return a symbol's daily history as Lumibot's Yahoo helper returns it, downloaded to the store if necessary.
 
-    None if Yahoo cannot provide it up to the end of the backtest, which is logged.
+    If Yahoo cannot provide it up to the end of the backtest, this is logged, and the result is None.
     """
     history = YahooHistory(source.storage, YahooProvider(), symbol, as_of=source.as_of)
     try:
         history.have(source.datetime_end)
     except (ProviderError, StorageError) as error:
-        logger.warning("Yahoo's history of %s could not be had, so Lumibot goes on without it: %s", symbol, error)
+        logger.warning("Yahoo's history of %s is not available, so Lumibot continues without it: %s", symbol, error)
         return None
     try:
         history.have(source.datetime_end + AFTER_THE_END)

@@ -48,10 +48,10 @@ ADJUSTMENT = "split"
 TIMEFRAMES = ("day", "15minute", "minute")
 
 ASIDE = TimeRange(EARLIEST - 86_400, EARLIEST)
-"""A range that has no bars, for writes that just carry a note."""
+"""A range that never has bars, for writes with only metadata."""
 
-BELIEVED = {"day": 5 * 86_400, "15minute": 86_400, "minute": 86_400}
-"""Seconds after which missing bars are taken not to exist: funds report late, servers fall behind."""
+FINAL_AFTER = {"day": 5 * 86_400, "15minute": 86_400, "minute": 86_400}
+"""Seconds after which missing bars are known not to exist; until then, funds may report late or servers lag."""
 
 ROUNDING = 1e-6
 """Relative difference up to which prices count as equal: Yahoo's last digits vary."""
@@ -63,7 +63,7 @@ _YAHOOS = {ours: theirs for theirs, ours in COLUMNS.items()}
 
 
 def now() -> float:
-    """Return the current time (seconds since 1970); tests move it."""
+    """Return the current time (epoch seconds); tests replace it."""
     return time.time()
 
 
@@ -78,7 +78,7 @@ def asset_of(symbol: str) -> AssetKey:
 class YahooHistory:
     """The bars of one symbol ("SPY", "^IRX", "ES=F") at a timeframe ("day", "15minute", "minute").
 
-    With `as_of` they are read as they were at that moment, and nothing is downloaded.
+    With `as_of`, they are read as of that moment, and nothing is downloaded.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class YahooHistory:
 
     @property
     def market(self) -> Market | None:
-        """Where the symbol is traded; None if it is not known."""
+        """The market of the symbol; None if it is not known."""
         if self._market is None:
             self._look_up()
         return self._market
@@ -142,7 +142,7 @@ class YahooHistory:
         return _index(self.stamps, times.tobytes(), name, unit)
 
     def frame(self) -> pd.DataFrame | None:
-        """Return all bars as `YahooHelper.fetch_symbol_data` does: Yahoo's columns, by Lumibot's stamps in New York."""
+        """Return all bars as `YahooHelper.fetch_symbol_data` does, indexed by Lumibot's stamps in New York time."""
         if self.view is None or not len(self):
             return None
         bars = self.view.bars(ALWAYS)
@@ -150,13 +150,13 @@ class YahooHistory:
         frame: pd.DataFrame = pd.DataFrame(columns, index=self.index_of(bars.times))
         return frame
 
-    # -- keeping up ------------------------------------------------------------------------------------------
+    # -- downloading -----------------------------------------------------------------------------------------
 
     def have(self, until: datetime) -> None:
-        """Make sure that everything up to a moment is stored; no request is sent if there can be nothing new.
+        """Make sure that everything up to a moment (tz-aware) is stored. Sends no request if there can be nothing new.
 
         Raises:
-            UnknownSymbolError: Yahoo has no such symbol, or no bars of it; believed for a day.
+            UnknownSymbolError: Yahoo does not know the symbol or has no bars of it; this is remembered for a day.
             ProviderError: see `YahooProvider.bars`.
             HistoryRestatedError, StoreBusyError, StoreWriteError: from the store.
         """
@@ -168,7 +168,7 @@ class YahooHistory:
         except HistoryRestatedError:
             if self._view is not None:
                 raise
-            # Another process was faster, so this uses what it wrote.
+            # Another process has restated the history in the meantime, so this uses the new version.
             self._series = DownloadedSeries(self._storage, self.key)
             self._series.ensure(wanted, self._download)
         if not len(self):
@@ -191,7 +191,7 @@ class YahooHistory:
             yield from self._continue_minutes(pin, last)
 
     def _begin(self) -> Iterator[Delivery]:
-        """Download all that Yahoo has."""
+        """Download all bars that Yahoo has."""
         asked = int(now())
         try:
             frame = self._bars().dropna()
@@ -209,18 +209,18 @@ class YahooHistory:
             self._actions.store(frame)
 
     def _continue_days(self, pin: SeriesPin, last: EpochSeconds) -> Iterator[Delivery]:
-        """Download the days from the last one on, or all of them if their adjusted prices have changed."""
+        """Download the days from the last stored one on, or all days if the adjusted prices have changed."""
         asked = int(now())
         frame = self._bars(since=last).dropna()
         starts = starts_of(frame)
-        renewed = self._actions.are_new_in(frame[starts > last]) or not self._agrees(pin, frame[starts <= last])
-        if renewed:
-            logger.info("the adjusted prices of %s have changed: its daily history is downloaded anew", self.symbol)
+        restated = self._actions.are_new_in(frame[starts > last]) or not self._agrees(pin, frame[starts <= last])
+        if restated:
+            logger.info("the adjusted prices of %s have changed: its daily history is downloaded again", self.symbol)
             frame = self._bars().dropna()
         elif self._same_volumes(pin, frame[starts <= last]):
             frame = frame[starts > last]
-        yield self._delivery(frame, asked, last=last, replace=renewed)
-        self._actions.store(frame, replace=renewed)
+        yield self._delivery(frame, asked, last=last, replace=restated)
+        self._actions.store(frame, replace=restated)
 
     def _continue_minutes(self, pin: SeriesPin, last: EpochSeconds) -> Iterator[Delivery]:
         """Download the intraday bars since the last one; rescale the stored ones if there was a split since."""
@@ -250,12 +250,12 @@ class YahooHistory:
     def _delivery(
         self, frame: pd.DataFrame, asked: int, *, last: EpochSeconds | None = None, replace: bool = False
     ) -> Delivery:
-        """Return what is to be stored, and what it covers: up to its last closed bar, or what is long past."""
+        """Return the bars to store and the range that they cover, up to the last closed bar or `FINAL_AFTER` ago."""
         length = bar_seconds(self.key.timeframe)
         closed = starts_of(frame)
         closed = closed[closed + length <= asked]
         latest = int(closed[-1]) if len(closed) else last
-        end = max(asked - BELIEVED[self.key.timeframe], EARLIEST if latest is None else self._end_of(latest))
+        end = max(asked - FINAL_AFTER[self.key.timeframe], EARLIEST if latest is None else self._end_of(latest))
         metadata: dict[str, Any] = {_SYMBOL: self.symbol, "zone": self.zone}
         if self._market is not None:
             metadata |= {"market": self._market.name, "market_zone": self._market.zone}
@@ -274,24 +274,24 @@ class YahooHistory:
     # -- comparing stored bars with those that were downloaded again -----------------------------------------
 
     def _is_adjusted_by(self, ratio: float, pin: SeriesPin, again: pd.DataFrame) -> bool:
-        """Return whether stored bars are adjusted for a split, judging by those that were downloaded again."""
-        stored, given = self._both(pin, again, "close")
+        """Return whether stored bars are adjusted for a split, by comparing those that were downloaded again."""
+        stored, downloaded = self._both(pin, again, "close")
         if not len(stored):
             return False
-        between = abs(np.log(np.median(stored / given)))
+        between = abs(np.log(np.median(stored / downloaded)))
         return bool(between < abs(np.log(ratio)) / 2)
 
     def _agrees(self, pin: SeriesPin, again: pd.DataFrame) -> bool:
-        """Return whether stored bars have the prices that Yahoo has now."""
+        """Return whether the stored bars have Yahoo's current prices."""
         names = [name for name in _PRICES if name in again]
         return all(np.allclose(*self._both(pin, again, name), rtol=ROUNDING, atol=0, equal_nan=True) for name in names)
 
     def _same_volumes(self, pin: SeriesPin, again: pd.DataFrame) -> bool:
-        stored, given = self._both(pin, again, "volume")
-        return len(stored) == len(again) and bool(np.array_equal(stored, given))
+        stored, downloaded = self._both(pin, again, "volume")
+        return len(stored) == len(again) and bool(np.array_equal(stored, downloaded))
 
     def _both(self, pin: SeriesPin, again: pd.DataFrame, column: str) -> tuple[Any, Any]:
-        """Return a column of bars that are stored and were downloaded again: as stored, and as downloaded."""
+        """Return a column of the stored bars that were downloaded again: the stored and the downloaded values."""
         if again.empty:
             return np.empty(0), np.empty(0)
         starts = starts_of(again)
@@ -303,13 +303,13 @@ class YahooHistory:
 
     @property
     def zone(self) -> str:
-        """Name of the exchange's time zone."""
+        """The name of the exchange's time zone."""
         if self._zone is None:
             self._look_up()
         return self._zone or NEW_YORK
 
     def _look_up(self) -> None:
-        """Read the zone and market from the metadata of the last write, or of others, at any timeframe."""
+        """Read the zone and the market from the metadata of the last write, or of other writes at any timeframe."""
         pin = self._series.pin
         last = None if pin is None else self._storage.facts(pin).last
         if pin is not None and last is not None and self._take(self._storage.ingests(pin, [TimeRange(last, last + 1)])):
@@ -320,7 +320,7 @@ class YahooHistory:
                 return
 
     def _take(self, notes: Sequence[IngestInfo]) -> bool:
-        """Take the zone and the market from metadata; return whether the market is known now."""
+        """Set the zone and the market from metadata; return whether the market is now known."""
         for note in reversed(notes):
             self._zone = self._zone or note.metadata.get("zone")
             if self._market is None and "market" in note.metadata:
@@ -328,13 +328,13 @@ class YahooHistory:
         return self._market is not None
 
     def _ask_market(self) -> None:
-        """Request the symbol's market from Yahoo; if that fails, log it and follow Lumibot's rule for this case."""
+        """Request the symbol's market from Yahoo; if that fails, log it and stamp bars at midnight, as Lumibot does."""
         self._market_asked = True
         try:
             self._market = self._provider.market(self.symbol)
         except ProviderError as error:
             logger.warning(
-                "Yahoo did not say where %s is traded (%s). Its bars are stamped at midnight in this backtest.",
+                "the market of %s is not available from Yahoo (%s). Its bars are stamped at midnight in this backtest.",
                 self.symbol,
                 error,
             )
@@ -354,7 +354,7 @@ def _index(stamps: Stamps, times: bytes, name: str, unit: str) -> pd.DatetimeInd
 
 
 def notes_of(storage: DataStorageInterface, key: SeriesKey, as_of: datetime | None = None) -> tuple[IngestInfo, ...]:
-    """Return the writes to a series, with bars or without, the earliest first."""
+    """Return the writes to a series, with or without bars, earliest first."""
     try:
         pin = storage.pin(key, as_of=as_of)
     except SeriesNotFoundError:
@@ -363,7 +363,7 @@ def notes_of(storage: DataStorageInterface, key: SeriesKey, as_of: datetime | No
 
 
 def take_note(storage: DataStorageInterface, key: SeriesKey, note: Mapping[str, Any]) -> None:
-    """Keep something with a series, bars or not."""
+    """Store metadata with a series, which may have no bars."""
     nothing = pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC"))
     storage.store_ohlcv_data(
         key.asset, nothing, key.source, key.timeframe, adjustment=key.adjustment, covered=ASIDE, metadata=note
@@ -371,11 +371,11 @@ def take_note(storage: DataStorageInterface, key: SeriesKey, note: Mapping[str, 
 
 
 def symbol_that_answered(storage: DataStorageInterface, key: SeriesKey, as_of: datetime | None = None) -> str | None:
-    """Return under which of Yahoo's symbols the bars of an asset were found, if that was not the first one."""
+    """Return Yahoo's symbol under which the bars of an asset were found; None if it is not stored."""
     symbols = [note.metadata.get(_SYMBOL) for note in notes_of(storage, key, as_of)]
     return next((str(symbol) for symbol in reversed(symbols) if symbol), None)
 
 
 def remember_symbol(storage: DataStorageInterface, key: SeriesKey, symbol: str) -> None:
-    """Remember under which of Yahoo's symbols the bars of an asset were found."""
+    """Remember Yahoo's symbol under which the bars of an asset were found."""
     take_note(storage, key, {_SYMBOL: symbol})

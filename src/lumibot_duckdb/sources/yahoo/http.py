@@ -170,5 +170,5 @@ def _describe(error: Exception) -> str:
     """Return what went wrong with a request, completing the sentence "Yahoo …"."""
     is_connection_error = isinstance(error, OSError)
     return describe_connection_error(
-        error, "broke off the connection" if is_connection_error else "gave an answer that yfinance could not read"
+        error, "closed the connection" if is_connection_error else "gave an answer that yfinance could not read"
     )

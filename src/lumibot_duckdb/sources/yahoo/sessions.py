@@ -1,4 +1,4 @@
-"""When Yahoo's markets trade, and which time of the day Lumibot stamps their bars with."""
+"""When Yahoo's markets trade, and at which time of the day Lumibot stamps their bars."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from lumibot_duckdb.windows.series_view import SECOND, Int64Array
 NEW_YORK = "America/New_York"
 _DAY = 86_400
 _MINUTE = 60 * SECOND
-_SURELY = 11 * _DAY
-"""No market is closed for so long at a time (longer closures cost a request, nothing else)."""
+_LONGEST_CLOSURE = 11 * _DAY
+"""Markets are assumed to trade at least once in this time. If one does not, this only costs a request."""
 
 _EVERY_DAY = ("ccc_market",)
 _SUNDAY_TOO = ("us24_market", "ccy_market")
-"""Futures and currencies trade from Sunday evening on."""
+"""Futures and currencies, which start trading on Sunday evening."""
 
 _SUNDAY_ZONES = ("Asia/Jerusalem", "Asia/Riyadh", "Asia/Kuwait", "Asia/Qatar", "Africa/Cairo")
 _SATURDAY, _SUNDAY = 5, 6
 
 
 def may_have_traded(market: Market, zone: str, start: EpochSeconds, end: EpochSeconds) -> bool:
-    """Tell whether there may be bars in a range of time, in a market whose days are those of `zone`.
+    """Return whether there may be bars in a range of time, in a market whose days are counted in `zone`.
 
-    US stocks trade when New York's exchange does; others, whose holidays are not known here, from Monday to Friday.
+    US stocks follow New York's calendar. For other markets, whose holidays are not known here, every weekday counts.
     """
     if start >= end:
         return False
-    if end - start > _SURELY or market.name in _EVERY_DAY:
+    if end - start > _LONGEST_CLOSURE or market.name in _EVERY_DAY:
         return True
     first, last = (datetime.fromtimestamp(time, ZoneInfo(zone)).date() for time in (start, end - 1))
     if market.name == "us_market":
@@ -58,9 +58,9 @@ def _new_york_sessions(first: date, last: date) -> tuple[tuple[int, int], ...]:
 
 @dataclass(frozen=True)
 class Stamps:
-    """The times that Lumibot gives to bars: all of a day the same, `minute` minutes after midnight in `zone`.
+    """The times that Lumibot gives to bars: the same for all bars of a day, `minute` minutes after midnight in `zone`.
 
-    It does so with bars of every length, and leaves their seconds. Without a zone bars keep their starts.
+    This applies to bars of every length, and their seconds are kept. Without a zone, bars keep their starts.
     """
 
     zone: str = ""
@@ -68,12 +68,12 @@ class Stamps:
 
     @classmethod
     def of(cls, market: Market) -> Stamps:
-        """Return how the bars of a market are stamped: at the end of the session if it is a US or a crypto one."""
+        """Return how the bars of a market are stamped: at the end of the session for US markets and crypto."""
         minutes = {"us_market": 16 * 60, "ccc_market": 23 * 60 + 59}
         return cls(market.zone, minutes[market.name]) if market.name in minutes and market.zone else cls()
 
     def stamped(self, times: Int64Array) -> Int64Array:
-        """Return the stamps (seconds, UTC) of bars by their starts."""
+        """Return the stamps of bars (seconds, UTC), given their starts."""
         if not self.zone:
             return times
         local = pd.DatetimeIndex(times * SECOND, tz="UTC").tz_convert(self.zone).tz_localize(None)
@@ -84,7 +84,7 @@ class Stamps:
         return found
 
     def day_of(self, time: int) -> tuple[int, int, int]:
-        """Return a day's midnight, its first stamp and the next midnight (ns, UTC) for a time on it (ns)."""
+        """Return the midnight, the first stamp and the next midnight (ns, UTC) of the day of a time (ns)."""
         seconds = time // SECOND
         midnight, stamp, following = _day(self.zone, self.minute, seconds)
         return midnight * SECOND, stamp * SECOND, following * SECOND
@@ -99,9 +99,12 @@ def _day(zone: str, minute: int, seconds: EpochSeconds) -> tuple[int, int, int]:
 
 
 class StampedRows:
-    """Rows of a series by the stamps of their bars (nanoseconds, UTC), which may be the same for all bars of a day.
+    """Finds rows of a series by the stamps of their bars (ns, UTC), which may be the same for all bars of a day.
 
-    `rows` are the same rows by the starts of their bars, `index_of` makes the frames' index of starts (seconds, UTC).
+    Parameters:
+        rows: finds the same rows by the starts of their bars.
+        stamps: how the bars are stamped.
+        index_of: returns the index of the frames for starts (seconds, UTC).
     """
 
     def __init__(self, rows: RowTimes, stamps: Stamps, index_of: Callable[[Int64Array], pd.DatetimeIndex]) -> None:
@@ -127,7 +130,7 @@ class StampedRows:
         if time >= stamp + _MINUTE:
             return after
         first = self._rows.row_from(midnight)
-        seconds = self._rows.index(first, after).as_unit("ns").asi8 % _MINUTE  # of bars that start off the minute
+        seconds = self._rows.index(first, after).as_unit("ns").asi8 % _MINUTE  # stamps keep the seconds of starts
         return first + int((stamp + seconds).searchsorted(time, side="left"))
 
     def index(self, start: int, stop: int) -> pd.DatetimeIndex:

@@ -1,4 +1,4 @@
-"""Yahoo out of the store: the frames that a `yfinance` ticker gave, and where its symbol is traded."""
+"""Answers `yfinance` from the store: a ticker's frames, and the market of its symbol."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _needed_until: ContextVar[datetime | None] = ContextVar("until when Lumibot need
 
 @contextmanager
 def answering(answers: StoredAnswers) -> Iterator[None]:
-    """Have every `yfinance` ticker answered from the store meanwhile."""
+    """Answer every `yfinance` ticker from the store within a `with` block."""
     strategies = strategy_module()
     fetch, benchmark = YahooHelper.fetch_symbol_data, strategies.get_symbol_returns
 
@@ -56,8 +56,8 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
         return _info(answers, str(ticker.ticker))
 
     def make_request(requests: Any, url: str, *arguments: Any, **settings: Any) -> Any:
-        answers.notes.note(f"what Yahoo has at {url.partition('?')[0]}")
-        raise YFException("the store stands in for Yahoo and does not have this")
+        answers.notes.note(f"Yahoo's {url.partition('?')[0]}")
+        raise YFException("the store answers in place of Yahoo and does not have this")
 
     with ExitStack() as standing_in:
         standing_in.enter_context(replaced(strategies, "get_symbol_returns", get_symbol_returns))
@@ -71,7 +71,7 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
 
 @contextmanager
 def _needing_bars_until(end: datetime | None) -> Iterator[None]:
-    """Remember until when Lumibot needs bars, since it asks for whole histories."""
+    """Remember the end of the range that Lumibot needs, because it requests whole histories."""
     before = _needed_until.set(end)
     try:
         yield
@@ -92,9 +92,9 @@ def _frame(
     back_adjust: bool = False,
     **settings: Any,
 ) -> pd.DataFrame:
-    """Return what `Ticker.history` gives; the arguments are its own."""
+    """Return the result of `Ticker.history` with the same arguments."""
     frame: pd.DataFrame = _bars(answers, symbol, interval)
-    # Minutes are stored from days on which Yahoo's latest ones were others than today's: all of them are given.
+    # Stored intraday bars were Yahoo's latest ones at the time of their download, so all of them are returned.
     if len(frame) and interval == "1d":
         frame = _within(frame, period, start, end)
     if len(frame) and auto_adjust:
@@ -107,12 +107,12 @@ def _frame(
 
 
 def _info(answers: StoredAnswers, symbol: str) -> dict[str, Any]:
-    """Return what is stored of a symbol's info: where it is traded."""
+    """Return the stored part of a symbol's info: its market and time zone."""
     market = _history(answers, symbol, "day").market
     if market is None:
-        raise YFException(f"where {symbol} is traded is not stored")
-    said = {"symbol": symbol, "market": market.name, "exchangeTimezoneName": market.zone}
-    return {name: value for name, value in said.items() if value}
+        raise YFException(f"the market of {symbol} is not stored")
+    info = {"symbol": symbol, "market": market.name, "exchangeTimezoneName": market.zone}
+    return {name: value for name, value in info.items() if value}
 
 
 def _history(answers: StoredAnswers, symbol: str, timeframe: str) -> YahooHistory:
@@ -120,7 +120,7 @@ def _history(answers: StoredAnswers, symbol: str, timeframe: str) -> YahooHistor
 
 
 def _bars(answers: StoredAnswers, symbol: str, interval: str) -> pd.DataFrame:
-    """Return all bars of a symbol as `yfinance` gave them, unadjusted; note it if bars that matter may be missing."""
+    """Return all bars of a symbol as `yfinance` returned them, unadjusted, and note bars that may be missing."""
     timeframe = _TIMEFRAMES.get(interval)
     if timeframe is None:
         answers.notes.note(f"{interval} bars of {symbol} from Yahoo")
@@ -144,14 +144,14 @@ def _bars(answers: StoredAnswers, symbol: str, interval: str) -> pd.DataFrame:
 
 
 def _within(frame: pd.DataFrame, period: str | None, start: Any, end: Any) -> pd.DataFrame:
-    """Return the last days that there are ("7d"), or those from `start` on and before `end`; else all."""
+    """Return the last days of a period ("7d"), or those from `start` on and before `end`; otherwise all."""
     index = pd.DatetimeIndex(frame.index)
     first = 0 if start is None else int(index.searchsorted(_moment(start, index)))
     stop = len(index) if end is None else int(index.searchsorted(_moment(end, index)))
     if period is not None and (days := _DAYS.fullmatch(period)):
         first = max(0, len(index) - int(days[1]))
     elif period not in (None, "max"):
-        raise YFException(f"the store stands in for Yahoo, and has no answer for the period {period!r}")
+        raise YFException(f"the store answers in place of Yahoo and does not support the period {period!r}")
     within: pd.DataFrame = frame.iloc[first:stop]
     return within
 
@@ -162,7 +162,7 @@ def _nothing() -> pd.DataFrame:
 
 
 def _moment(moment: Any, index: pd.DatetimeIndex) -> pd.Timestamp:
-    """Return a moment in the zone of an index; one without a zone is the exchange's."""
+    """Return a time in the zone of an index; a naive time is in the exchange's zone."""
     stamp = pd.Timestamp(moment)
     there: pd.Timestamp = stamp.tz_localize(index.tz) if stamp.tz is None else stamp.tz_convert(index.tz)
     return there

@@ -15,7 +15,7 @@ from lumibot.entities import Asset
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.migration.plan import plan_of
-from lumibot_duckdb.migration.run import Ending, migrated
+from lumibot_duckdb.migration.run import Ending, migrate_files
 from lumibot_duckdb.sources.alpaca.old_cache.reader import AlpacaChainReader, AlpacaReader
 from lumibot_duckdb.sources.alpaca.old_cache.shared_bars import SharedBarReader
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
@@ -129,8 +129,8 @@ def test_shared_bars_are_told_by_csv_files_that_the_same_run_deletes(made: Side,
     cache, storage = tmp_path / "copy", DuckDBDataStorage(tmp_path / "store")
     shutil.copytree(made.folder / "lumibot", cache)
     with environment(IN_THE_ENVIRONMENT):
-        outcomes = list(migrated(plan_of(cache, ["alpaca"]), storage, delete_verified=True))
-    assert {outcome.ending for outcome in outcomes} == {Ending.BROUGHT_IN}
+        outcomes = list(migrate_files(plan_of(cache, ["alpaca"]), storage, delete_verified=True))
+    assert {outcome.ending for outcome in outcomes} == {Ending.MIGRATED}
     assert {outcome.kind for outcome in outcomes} >= {"Alpaca bars", "Alpaca shared bars"}
     assert all(outcome.deleted or outcome.left_out for outcome in outcomes)
     assert all(outcome.deleted for outcome in outcomes if outcome.kind != "Alpaca shared bars")

@@ -99,7 +99,7 @@ def test_what_cannot_be_told_from_filling_comes_back_the_same() -> None:
 
 def test_a_table_without_a_bar_is_left_alone(tmp_path: Path) -> None:
     path = written(tmp_path, f"{DAYS}.csv", HEADER + "2024-03-04 00:00:00-05:00,5.0,5.0,5.0,5.0,0.0\n")
-    with pytest.raises(LeftAloneError, match="no bar that can be told"):
+    with pytest.raises(LeftAloneError, match="no bar that can be distinguished"):
         AlpacaReader(tmp_path).read(path)
 
 
@@ -149,7 +149,7 @@ def test_a_name_says_what_lumibot_put_into_it(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("notes", "name is none"),
+        ("notes", "name is not one that Lumibot gives"),
         (f"{STOCK}_DAY_MIDDLE-EARTH_2024-03-04_2024-03-08", "time zone"),
         (f"SPY-OPTION_USD-FOREX_NYSE_DAY_{NEW_YORK}_AA_2024-03-04_2024-03-08", "older release"),
     ],
@@ -233,7 +233,7 @@ def test_bars_that_agree_go_together_whenever_they_were_given(storage: DuckDBDat
 
 def test_prices_that_are_adjusted_otherwise_are_kept_out(storage: DuckDBDataStorage) -> None:
     days("2024-03-04").store(storage, {})
-    with pytest.raises(ConflictError, match="other bars of AAPL"):
+    with pytest.raises(ConflictError, match="different bars of AAPL"):
         days("2024-03-04", scale=0.25, given_at="2024-02-01").store(storage, {})
     with pytest.raises(ConflictError, match=r"another time \(2024-02-01\) .* \(2024-04-01\)"):
         days("2024-02-05", given_at="2024-02-01").store(storage, {})
@@ -285,7 +285,7 @@ def test_another_chain_of_the_same_days_is_kept_out(tmp_path: Path, storage: Duc
     sides = {"CALL": {"2024-03-15": [500.0, 505]}, "PUT": {}}
     path = _chain(tmp_path, json.dumps({"Multiplier": 100, "Chains": sides}), "SPY_2024-03-04_2024-03-04_2024-06-02")
     (content,) = AlpacaChainReader(tmp_path).read(path)
-    assert content.difference(storage) == "the store does not have it"
+    assert content.difference(storage) == "the store has no option chain of SPY as of 2024-03-04 for 90 days"
     assert content.store(storage, {}) == 2
     assert content.store(storage, {}) == 0
     assert content.difference(storage) is None
@@ -315,7 +315,7 @@ def test_a_damaged_chain_has_a_reason(text: str, tmp_path: Path) -> None:
     [
         ("v2/alpaca/ab/abcd/2024-03.parquet", "set ALPACA_API_KEY"),
         ("v2/schwab/ab/abcd/2024-03.parquet", "bars of schwab"),
-        ("v1/alpaca/ab/abcd/2024-03.parquet", r"form of the cache \(v1\)"),
+        ("v1/alpaca/ab/abcd/2024-03.parquet", r"it has a format \(v1\)"),
     ],
 )
 def test_shared_bars_that_cannot_be_told_are_left_alone(

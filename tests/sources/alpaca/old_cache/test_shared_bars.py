@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from lumibot_duckdb.migration.plan import plan_of
-from lumibot_duckdb.migration.run import Ending, Outcome, foreseen, migrated
+from lumibot_duckdb.migration.run import Ending, Outcome, forecast_files, migrate_files
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey
 from migration.caches import Cache, written
 from sources.alpaca.old_cache.shared_files import KEY, days, series_of, write_notes, write_year
@@ -25,7 +25,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def brought_in(cache: Cache, *symbols: str, delete_verified: bool = False) -> dict[str, Outcome]:
     plan = plan_of(cache.folder, assets=[AssetKey(symbol) for symbol in symbols or ("AAPL",)])
-    outcomes = migrated(plan, cache.storage, delete_verified=delete_verified)
+    outcomes = migrate_files(plan, cache.storage, delete_verified=delete_verified)
     return {outcome.file.stem: outcome for outcome in outcomes}
 
 
@@ -43,11 +43,11 @@ def test_a_file_without_bars_is_brought_in(cache: Cache) -> None:
     empty = write_year(cache.folder, AAPL, days("2024-03-04", rows=0))
     write_year(cache.folder, AAPL, days("2023-03-06"), year=2023)
     plan = plan_of(cache.folder, assets=[AssetKey("AAPL")])
-    for ending in (Ending.BROUGHT_IN, Ending.ALREADY_HERE):
-        assert {each.ending for each in foreseen(plan, cache.storage)} == {ending}
+    for ending in (Ending.MIGRATED, Ending.ALREADY_HERE):
+        assert {each.ending for each in forecast_files(plan, cache.storage)} == {ending}
         assert {each.ending for each in brought_in(cache).values()} == {ending}
     written(empty, pd.Timestamp.now("UTC").to_pydatetime() - pd.Timedelta(days=1))
-    assert {each.ending for each in foreseen(plan, cache.storage)} == {Ending.ALREADY_HERE}
+    assert {each.ending for each in forecast_files(plan, cache.storage)} == {Ending.ALREADY_HERE}
     assert (len(cache.bars(STOCK)), len(cache.days(STOCK))) == (4, 2)
 
 
@@ -64,7 +64,7 @@ def test_the_notes_on_a_series_stay_as_long_as_one_of_its_files(cache: Cache) ->
     found = brought_in(cache, delete_verified=True)
     assert {name: each.ending for name, each in found.items()} == {
         "2024": Ending.LEFT_ALONE,
-        "2023": Ending.BROUGHT_IN,
+        "2023": Ending.MIGRATED,
     }
     assert cache.files() == sorted([stale, notes])
 
@@ -84,7 +84,7 @@ def test_a_file_that_has_more_of_bars_than_a_csv_file_before_it_stays(cache: Cac
     shared = write_year(cache.folder, AAPL, bars.assign(**dict.fromkeys(lacking, float("nan"))))
     found = brought_in(cache, delete_verified=True)
     assert found[csv.stem].deleted
-    told = (f"its {' and '.join(columns)} where there were bars in the store before, such as those of CSV files",)
+    told = (f"its {' and '.join(columns)} for bars that were in the store before, such as those from CSV files",)
     assert found["2024"].left_out == (told if columns else ())
     assert found["2024"].kept == (f"the store does not have {told[0]}" if columns else "")
     assert cache.files() == ([shared] if columns else [])

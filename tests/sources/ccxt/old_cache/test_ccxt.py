@@ -222,8 +222,11 @@ def test_candles_of_the_exchange_that_round_to_the_same_are_kept(tmp_path: Path)
         ([CANDLES], "lacks the table cache_dt_ranges"),
         ([RANGES, "CREATE VIEW candles AS SELECT * FROM read_csv('/etc/passwd')"], "lacks the table candles"),
         ([RANGES, "CREATE TABLE candles (datetime VARCHAR, open INT)"], "lacks the table candles"),
-        ([CANDLES, RANGES, TEN], "has no candles"),
-        ([CANDLES, RANGES, "INSERT INTO cache_dt_ranges VALUES ('a', '2024-03-01', '2024-03-02')"], "has no candles"),
+        ([CANDLES, RANGES, TEN], "has no closed candles"),
+        (
+            [CANDLES, RANGES, "INSERT INTO cache_dt_ranges VALUES ('a', '2024-03-01', '2024-03-02')"],
+            "has no closed candles",
+        ),
     ],
 )
 def test_a_database_of_something_else_is_left_alone(statements: list[str], reason: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from lumibot.entities import Asset
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.migration.plan import plan_of
-from lumibot_duckdb.migration.run import Ending, Outcome, migrated
+from lumibot_duckdb.migration.run import Ending, Outcome, migrate_files
 from parity.backtests import assert_same_result
 from parity.strategies import ChainBuyer, Crossing
 from sources.polygon.market import MARKETS
@@ -36,10 +36,10 @@ def server() -> Iterator[PolygonServer]:
 def bring_in(theirs: Side, ours: Side) -> list[Outcome]:
     """Bring one side's cache into the other's store, and return what became of the files that were not."""
     storage = DuckDBDataStorage(ours.store)
-    outcomes = list(migrated(plan_of(theirs.folder / "lumibot"), storage))
+    outcomes = list(migrate_files(plan_of(theirs.folder / "lumibot"), storage))
     storage.close()
     assert sum(outcome.rows for outcome in outcomes) == sum(outcome.new for outcome in outcomes) > 0
-    return [outcome for outcome in outcomes if outcome.ending is not Ending.BROUGHT_IN]
+    return [outcome for outcome in outcomes if outcome.ending is not Ending.MIGRATED]
 
 
 def asked_for(server: PolygonServer, path: str = "") -> list[str]:

@@ -52,13 +52,13 @@ def test_bars_from_before_a_split_are_left_alone(parquet: Cache) -> None:
     add_split(parquet, SNAPSHOT, "2023-06-01", NOW)
     found = parquet.migrate()[BARS]
     assert found.ending is Ending.LEFT_ALONE
-    assert "before the split of 2023-06-01" in found.reason
+    assert "not adjusted for the split of 2023-06-01" in found.reason
     assert not parquet.storage.list_series()
 
 
 def test_a_split_that_is_only_announced_is_not_one_yet(parquet: Cache) -> None:
     add_split(parquet, SNAPSHOT, "2023-06-01", DOWNLOADED)
-    assert parquet.migrate()[BARS].ending is Ending.BROUGHT_IN
+    assert parquet.migrate()[BARS].ending is Ending.MIGRATED
     known = parquet.storage.corporate_actions("OLD", "polygon")
     assert known is not None
     assert known.actions == (SPLIT_2020,)
@@ -71,7 +71,7 @@ def test_prices_that_jump_as_at_a_split_are_left_alone(parquet: Cache) -> None:
         return frame
 
     copy_as(parquet, BARS, half)
-    assert parquet.migrate()[BARS].ending is Ending.BROUGHT_IN  # no such split is known
+    assert parquet.migrate()[BARS].ending is Ending.MIGRATED  # no such split is known
     add_split(parquet, SNAPSHOT, "2023-03-09", DOWNLOADED)
     found = parquet.migrate()[BARS]
     assert found.ending is Ending.LEFT_ALONE
@@ -82,13 +82,13 @@ def test_bars_of_other_splits_than_the_store_knows_are_a_conflict(parquet: Cache
     parquet.storage.record_corporate_actions("OLD", [SPLIT_2020, CorporateAction(dt.date(2024, 1, 2), 1, 2)], "polygon")
     found = parquet.migrate()[BARS]
     assert found.ending is Ending.CONFLICT
-    assert "knows other splits of OLD" in found.reason
+    assert "has different splits of OLD" in found.reason
     assert not parquet.storage.list_series()
 
 
 def test_without_a_snapshot_a_later_split_that_the_store_knows_is_a_conflict(parquet: Cache) -> None:
     parquet.file(SNAPSHOT).unlink()
-    for day, ending in ((dt.date(2024, 1, 2), Ending.CONFLICT), (dt.date(2022, 1, 3), Ending.BROUGHT_IN)):
+    for day, ending in ((dt.date(2024, 1, 2), Ending.CONFLICT), (dt.date(2022, 1, 3), Ending.MIGRATED)):
         parquet.storage.record_corporate_actions("OLD", [CorporateAction(day, 1, 2)], "polygon")
         assert parquet.migrate()[BARS].ending is ending
 
@@ -99,7 +99,7 @@ def test_the_newest_snapshot_decides_between_files_of_one_stock(parquet: Cache) 
     written(parquet.file("stock_OLD_USD_hour.parquet"), NOW)
     add_split(parquet, "stock_OLD_USD_hour_splits.parquet", "2023-06-01", NOW)
     found = parquet.migrate()
-    assert found["stock_OLD_USD_hour.parquet"].ending is Ending.BROUGHT_IN
+    assert found["stock_OLD_USD_hour.parquet"].ending is Ending.MIGRATED
     assert found[BARS].ending is Ending.CONFLICT
 
 
@@ -136,18 +136,18 @@ def test_files_of_different_times_go_together_only_if_nothing_was_split_in_betwe
 ) -> None:
     name = in_two_files(parquet, "2023-03-07")
     found = parquet.migrate(delete_verified=True)
-    assert (found[BARS].ending, found[name].ending) == (Ending.BROUGHT_IN, Ending.CONFLICT)
+    assert (found[BARS].ending, found[name].ending) == (Ending.MIGRATED, Ending.CONFLICT)
     assert "downloaded at another time" in found[name].reason
     assert len(parquet.bars(STOCK)) == 60
     parquet.storage.record_corporate_actions("OLD", splits, "polygon")  # as a backtest does
     found = parquet.migrate(delete_verified=True)
-    assert found[name].ending is (Ending.CONFLICT if splits else Ending.BROUGHT_IN)
+    assert found[name].ending is (Ending.CONFLICT if splits else Ending.MIGRATED)
     assert len(parquet.bars(STOCK)) == (60 if splits else 80)
 
 
 def test_bars_in_common_show_that_files_of_different_times_go_together(parquet: Cache) -> None:
     name = in_two_files(parquet, "2023-03-08")
-    assert parquet.migrate()[name].ending is Ending.BROUGHT_IN
+    assert parquet.migrate()[name].ending is Ending.MIGRATED
     assert len(parquet.bars(STOCK)) == 80
 
 
@@ -158,7 +158,7 @@ def test_a_file_that_has_grown_since_goes_in_again(parquet: Cache) -> None:
     assert parquet.migrate()[BARS].rows == 20 * 2
     whole.to_parquet(parquet.file(BARS))
     written(parquet.file(BARS), NOW)
-    assert (parquet.migrate()[BARS].ending, len(parquet.bars(STOCK))) == (Ending.BROUGHT_IN, 80)
+    assert (parquet.migrate()[BARS].ending, len(parquet.bars(STOCK))) == (Ending.MIGRATED, 80)
 
 
 @pytest.mark.parametrize("known", [dt.datetime(2023, 3, 20, tzinfo=dt.timezone.utc), NOW])
@@ -166,7 +166,7 @@ def test_splits_that_are_known_until_a_day_tell_nothing_of_later_downloads(parqu
     name = in_two_files(parquet, "2023-03-07")
     parquet.storage.record_corporate_actions("OLD", [], "polygon", checked_at=known)
     found = parquet.migrate()
-    assert found[name].ending is (Ending.BROUGHT_IN if known == NOW else Ending.CONFLICT)
+    assert found[name].ending is (Ending.MIGRATED if known == NOW else Ending.CONFLICT)
 
 
 def minutes(side: Side, server: PolygonServer) -> pd.DataFrame:
@@ -208,7 +208,7 @@ def test_a_split_since_the_download_renews_what_came_without_a_snapshot(
 def test_the_day_of_the_download_is_left_out(parquet: Cache) -> None:
     written(parquet.file(BARS), dt.datetime(2023, 3, 10, 22, tzinfo=dt.timezone.utc))
     found = parquet.migrate(delete_verified=True)[BARS]
-    assert (found.ending, found.rows) == (Ending.BROUGHT_IN, 60)
+    assert (found.ending, found.rows) == (Ending.MIGRATED, 60)
     assert found.left_out == ("the bars of 2023-03-10, downloaded before the end of the day",)
     assert parquet.days(STOCK) == [("03-06 00:00", "03-08 00:00"), ("03-09 00:00", "03-10 00:00")]
     assert parquet.file(BARS).exists()
@@ -229,7 +229,7 @@ def test_the_daily_bar_of_the_day_of_the_download_is_left_out(parquet: Cache) ->
 def test_a_file_with_nothing_but_the_day_of_its_download_is_left_alone(parquet: Cache) -> None:
     copy_as(parquet, BARS, lambda frame: frame[frame["datetime"] >= pd.Timestamp("2023-03-10", tz="UTC")])
     written(parquet.file(BARS), dt.datetime(2023, 3, 10, 22, tzinfo=dt.timezone.utc))
-    assert parquet.migrate()[BARS].reason == "it has no day that was over when it was downloaded (2023-03-10 22:00 UTC)"
+    assert parquet.migrate()[BARS].reason == "none of its days was over when it was downloaded (2023-03-10 22:00 UTC)"
 
 
 def test_a_bar_that_made_way_for_the_mark_of_an_empty_day_is_asked_for_again(cache: Cache) -> None:
@@ -300,7 +300,7 @@ def test_an_option_without_bars_is_told_by_a_chain_or_left_alone(tmp_path: Path,
     cache.folder.rmdir()
     (theirs.folder / "lumibot").rename(cache.folder)
     found = cache.migrate()
-    assert found["option_OLD_230317_95.0_PUT_minute.parquet"].ending is Ending.BROUGHT_IN
+    assert found["option_OLD_230317_95.0_PUT_minute.parquet"].ending is Ending.MIGRATED
     assert found["option_OLD_230317_94.0_PUT_minute.parquet"].ending is Ending.LEFT_ALONE
     ((covered,),) = [info.coverage for info in cache.storage.list_series()]
     assert covered.end - covered.start == 5 * 86_400

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumibot_duckdb.sources.polygon.old_cache.days import TradingDays, answers, cut_short
+from lumibot_duckdb.sources.polygon.old_cache.days import TradingDays, answers, incomplete_days
 from lumibot_duckdb.sources.shared.days import DaySpan
 
 NEW_YORK = "America/New_York"
@@ -101,15 +101,15 @@ def test_a_day_that_was_still_open_is_told_by_those_around_it(
     until: dict[int, str], asset_type: str, expected: set[int]
 ) -> None:
     until = dict(sorted(until.items()))
-    assert cut_short(times(until), "minute", TradingDays(asset_type)) == set(map(day, expected))
+    assert incomplete_days(times(until), "minute", TradingDays(asset_type)) == set(map(day, expected))
 
 
 def test_hours_tell_it_too_and_days_cannot() -> None:
     until = WHOLE | {22: "10:30"}
-    assert cut_short(times(until, "h"), "hour", TradingDays("stock")) == {day(22)}
-    assert cut_short(times(until, "h"), "day", TradingDays("stock")) == set()
+    assert incomplete_days(times(until, "h"), "hour", TradingDays("stock")) == {day(22)}
+    assert incomplete_days(times(until, "h"), "day", TradingDays("stock")) == set()
 
 
 def test_a_day_of_seldom_trades_is_not_taken_for_an_open_one() -> None:
     seldom = times(WHOLE)[::97].append(times({22: "09:40"})[:1])
-    assert cut_short(seldom, "minute", TradingDays("option")) == set()
+    assert incomplete_days(seldom, "minute", TradingDays("option")) == set()

@@ -41,7 +41,7 @@ def assert_bars(cache: Cache, key: SeriesKey, sent: pd.DataFrame, *, whole: bool
 def test_bars_are_those_that_were_sent(cache: Cache, release: str) -> None:
     outcomes = cache.of_release(release).migrate()
     stock = next(outcome for name, outcome in outcomes.items() if name.startswith("stock"))
-    assert (stock.ending, stock.rows, stock.new) == (Ending.BROUGHT_IN, 80, 80)
+    assert (stock.ending, stock.rows, stock.new) == (Ending.MIGRATED, 80, 80)
     assert_bars(cache, STOCK, old_market.stock())
     assert cache.storage.verify().findings == []
 
@@ -69,8 +69,8 @@ def test_days_on_which_an_option_was_not_traded_amid_others_are_answered_for_goo
 def test_crypto_without_its_quote_is_left_alone_and_with_it_brought_in(cache: Cache) -> None:
     older = Cache(cache.home / "older").of_release("3.0.6").migrate()["crypto_BTC_hour.feather"]
     assert older.ending is Ending.LEFT_ALONE
-    assert "does not say which currency" in older.reason
-    assert cache.of_release("3.18.2").migrate()["crypto_BTC_USD_hour.feather"].ending is Ending.BROUGHT_IN
+    assert "without the currency of its prices" in older.reason
+    assert cache.of_release("3.18.2").migrate()["crypto_BTC_USD_hour.feather"].ending is Ending.MIGRATED
     assert_bars(cache, COIN, old_market.coin(), whole=False)
 
 

@@ -85,7 +85,7 @@ def test_bars_count_for_more_than_an_empty_answer(storage: DuckDBDataStorage) ->
 
 def test_bars_that_an_answer_lacks_are_told_and_none_of_the_file_is_stored(storage: DuckDBDataStorage) -> None:
     cached(bars().drop(TIMES[2])[:3], last=4).store(storage, {})
-    with pytest.raises(ConflictError, match=r"around 2024-01-02 14:32:00\+00:00, and none at that time"):
+    with pytest.raises(ConflictError, match=r"around 2024-01-02 14:32:00\+00:00 but none at that time"):
         cached(bars()).store(storage, {})
     assert storage.facts(storage.pin(KEY)).rows == 3
     assert storage.coverage(KEY) == [TimeRange(START, START + 240)]

@@ -139,7 +139,7 @@ def test_minutes_are_those_that_our_source_downloads(tmp_path: Path) -> None:
             path.rename(cache / "yahoo" / path.name)
         reasons = moved(YahooReader(cache), brought)
         assert list(reasons) == ["GAPS_1m.pickle"]
-        assert "no day has all of them" in reasons["GAPS_1m.pickle"]
+        assert "no day has all bars of its session" in reasons["GAPS_1m.pickle"]
         with ours.entered(server):
             for symbol in ("FULL", "VOD.L"):
                 history = YahooHistory(fresh, YahooProvider(), symbol, "minute")
@@ -205,7 +205,7 @@ def test_midnights_of_an_exchange_are_recognised_without_yahoos_word(zone: str, 
 
 def test_days_that_are_stamped_in_no_known_way_are_left_alone(tmp_path: Path) -> None:
     odd = pd.date_range("2023-01-02 13:17", periods=30, tz=NEW_YORK)
-    with pytest.raises(LeftAloneError, match="stamped in a way"):
+    with pytest.raises(LeftAloneError, match="not those of any known release"):
         YahooReader(tmp_path).read(pickled(tmp_path, "ABC", "1d", bars(odd)))
 
 
@@ -219,7 +219,7 @@ def test_rows_that_lack_a_number_are_told(tmp_path: Path) -> None:
     days = bars(pd.date_range("2023-01-02 16:00", periods=30, tz=NEW_YORK))
     days.iloc[5, 5] = np.nan
     content, left_out = YahooReader(tmp_path).read(pickled(tmp_path, "ABC", "1d", days))
-    assert (content.rows, left_out.label) == (29, "rows that lack a number (1)")
+    assert (content.rows, left_out.label) == (29, "rows with a missing number (1)")
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_yahoos_word_goes_with_the_bars_and_is_left_alone_without_any(tmp_path: 
     reader = YahooReader(tmp_path)
     assert list(reader.files()) == [path, alone]
     assert list(reader.companions(path)) == [word]
-    with pytest.raises(LeftAloneError, match="no bars"):
+    with pytest.raises(LeftAloneError, match="market of a symbol without bars"):
         reader.read(alone)
 
 
@@ -313,7 +313,7 @@ def test_minutes_are_not_mixed_with_others_that_may_be_from_before_a_split(tmp_p
         assert content.store(storage, {}) == added
     path = pickled(tmp_path, "VOD.L", "1m", bars(pd.date_range("2024-05-20 08:00", periods=60, freq="min", tz=london)))
     (content,) = YahooReader(tmp_path).read(path)
-    with pytest.raises(ConflictError, match="whether there was a split"):
+    with pytest.raises(ConflictError, match="there may have been a split"):
         content.store(storage, {})
 
 

@@ -1,4 +1,4 @@
-"""Bars of Alpaca's out of Lumibot's caches, which may have been adjusted for other splits than those in the store."""
+"""Alpaca's bars from Lumibot's caches, whose prices may be adjusted for other splits than the stored bars."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from lumibot_duckdb.storage.times import NEW_YORK
 from lumibot_duckdb.windows.calendar_frames import COLUMNS
 
 LAST_BITS = 1e-13
-"""Relative difference between a price and what pandas reads of its text, at most."""
+"""The largest relative difference between a price and the one that pandas reads from its text."""
 
 BASIS = "basis"
-"""What a write notes of adjusted bars: bars of one basis are adjusted for the same splits and dividends."""
+"""Metadata key of a write of adjusted bars: bars with the same basis are adjusted for the same splits and dividends."""
 
 _LONGEST_DAY = 25 * 3600
 
 
 @dataclass(frozen=True)
 class AlpacaBars(CachedBars):
-    """Bars of one answer of Alpaca's, and the ranges of it that there are.
+    """The bars of one answer of Alpaca, and the ranges that it covers.
 
-    `basis` tells what they are adjusted for, `given_at` when Alpaca gave, or last confirmed, prices so adjusted
-    (None: when it was asked).
+    Bars with the same `basis` are adjusted for the same splits and dividends. `given_at` is when Alpaca returned or
+    last confirmed these prices (None: `asked_at`).
     """
 
     basis: str = ""
     given_at: datetime | None = None
 
     def check(self, storage: DataStorageInterface) -> int | None:
-        """Refuse adjusted bars, too, that cannot be told to go with those that are there."""
+        """Also refuse adjusted bars if nothing shows that they are adjusted like the stored ones."""
         check_bars(self.label, self.bars)
         stored = self._stored(storage)
         self._refuse_others(storage, stored, adds=bool(self.lacking(storage)))
-        self._refuse_unheard_of(stored, self._answered(storage))
+        self._refuse_disproved(stored, self._answered(storage))
         return None
 
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
-        """Store what the store does not cover, in one write."""
+        """Store the ranges that the store does not cover, in one write."""
         pieces = self.lacking(storage)
         if not pieces:
             return 0
@@ -64,7 +64,7 @@ class AlpacaBars(CachedBars):
         ).added
 
     def difference(self, storage: DataStorageInterface) -> str | None:
-        """Compare every bar with what the store gives back; prices may have lost their last bits in a file."""
+        """Compare every bar with the stored one. Prices may have lost their last bits in a file."""
         stored = self._stored(storage)
         lacking = self.bars.index.difference(stored.index)
         if len(lacking):
@@ -72,7 +72,7 @@ class AlpacaBars(CachedBars):
         return self._other_price(stored)
 
     def only_in_file(self, storage: DataStorageInterface) -> str:
-        """Say which columns of bars are not in the store, which had the prices of those from elsewhere."""
+        """Describe the columns that are not stored because the store had these bars from elsewhere, without them."""
         stored = self._stored(storage)
         common = self.bars.index.intersection(stored.index)
         others = [str(name) for name in self.bars if name not in COLUMNS]
@@ -80,7 +80,7 @@ class AlpacaBars(CachedBars):
         names = [name for name in others if (here[name].notna() & (here[name] != there[name])).any()]
         if not names:
             return ""
-        return f"its {' and '.join(names)} where there were bars in the store before, such as those of CSV files"
+        return f"its {' and '.join(names)} for bars that were in the store before, such as those from CSV files"
 
     @property
     def _given_at(self) -> datetime:
@@ -89,7 +89,7 @@ class AlpacaBars(CachedBars):
     def _refuse_others(self, storage: DataStorageInterface, stored: pd.DataFrame, *, adds: bool) -> None:
         other = self._other_price(stored)
         if other is not None:
-            raise ConflictError(f"the store has other bars of {self.label} ({other}); those are kept")
+            raise ConflictError(f"the store has different bars of {self.label} ({other}), which are kept")
         if not adds or not self.key.adjustment or not len(self.bars):
             return
         for kind, adjustments in RESTATES.items():
@@ -100,12 +100,12 @@ class AlpacaBars(CachedBars):
                 raise ConflictError(f"there was a {kind} on {since[-1]}, after these bars were downloaded")
         if not len(self.bars.index.intersection(stored.index)) and (others := self._other_bases(storage)):
             raise ConflictError(
-                f"they were downloaded at another time ({self.basis}) than those that the store has ({others[0]}), and "
-                "have none in common that would show whether both are adjusted for the same splits and dividends"
+                f"they were downloaded at another time ({self.basis}) than the stored bars ({others[0]}), and have no "
+                "bar in common with them that would show whether both are adjusted for the same splits and dividends"
             )
 
     def _other_bases(self, storage: DataStorageInterface) -> list[str]:
-        """Return what stored bars are adjusted for, if none of them was given with these."""
+        """Return the bases of the stored bars, or nothing if any of them has the basis of these."""
         pin = self.pin_in(storage)
         if pin is None:
             return []
@@ -113,7 +113,7 @@ class AlpacaBars(CachedBars):
         return [] if bases & {self.basis, day_basis(self._given_at)} else sorted(bases)
 
     def _other_price(self, stored: pd.DataFrame) -> str | None:
-        """Return the first place where bars that both have differ by more than their last bits."""
+        """Return the first price of a common bar that differs by more than its last bits."""
         common = self.bars.index.intersection(stored.index)
         names = [name for name in COLUMNS if name in self.bars and name in stored]
         here, there = self.bars.loc[common, names], stored.loc[common, names]
@@ -126,12 +126,12 @@ class AlpacaBars(CachedBars):
 
 
 def day_basis(moment: datetime) -> str:
-    """Return the basis of bars that were given on a day: splits and dividends come into force at its beginning."""
+    """Return the basis of bars that were downloaded on a day: splits and dividends take effect when it starts."""
     return _day(moment).isoformat()
 
 
 def settled(covered: Sequence[TimeRange], key: SeriesKey, asked_at: datetime) -> list[TimeRange]:
-    """Return covered ranges without what may not have closed: days of crypto begin when Chicago's do."""
+    """Return covered ranges without days that may not have closed: days of crypto start at midnight in Chicago."""
     if key.asset.asset_type != "crypto" or key.timeframe != "day":
         return list(covered)
     end: EpochSeconds = int(asked_at.timestamp()) - _LONGEST_DAY

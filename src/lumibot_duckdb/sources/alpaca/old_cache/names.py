@@ -1,4 +1,4 @@
-"""What the name of a file of Lumibot's Alpaca cache says: the asset, the bars, the window, the market and the zone."""
+"""Parses the names of files in Lumibot's Alpaca cache: the asset, bar size, window, market and time zone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class AlpacaName:
-    """What a name says. `window` are the whole days of the file in its zone; `market` is None if it is not known."""
+    """A parsed name. `window` has the whole days of the file in its zone; `market` is None if it is not known."""
 
     key: SeriesKey
     window: TimeRange
@@ -39,7 +39,7 @@ class AlpacaName:
 
     @property
     def is_filled(self) -> bool:
-        """Whether Lumibot lays such bars on a calendar, and fills what lies between."""
+        """Whether Lumibot aligns such bars to a calendar and fills the gaps."""
         bare = self.key.asset.asset_type == "option" or self.history
         return not bare and self.key.timeframe in ("day", "minute")
 
@@ -50,13 +50,13 @@ class AlpacaName:
 
 
 def parsed(name: str) -> AlpacaName:
-    """Return what the name of a file (without its ending) says. Raises `LeftAloneError` if it is none of Lumibot's."""
+    """Parse the name of a file, without its suffix. Raises `LeftAloneError` if it is not one that Lumibot gives."""
     found = _NAME.fullmatch(name)
     kind = found["type"].lower() if found else ""
     if found is None or kind not in ("stock", "us_equity", "crypto", "option"):
-        raise LeftAloneError("its name is none that Lumibot gives to bars of Alpaca's")
+        raise LeftAloneError("its name is not one that Lumibot gives to Alpaca's bars")
     if kind == "option" and found["strike"] is None:
-        raise LeftAloneError("an older release wrote it, which filled the bars of options; Lumibot reads it no more")
+        raise LeftAloneError("an older release wrote it and filled the bars of options; Lumibot no longer reads it")
     zone = _zones().get(found["zone"])
     if zone is None:
         raise LeftAloneError(f"its time zone is not known ({found['zone']})")
@@ -69,7 +69,7 @@ def parsed(name: str) -> AlpacaName:
 
 
 def alpaca_symbol(key: SeriesKey) -> str:
-    """Return under which symbol Alpaca has an asset."""
+    """Return Alpaca's symbol of an asset."""
     asset = key.asset
     if asset.asset_type == "crypto":
         return f"{asset.symbol}/{asset.quote}"

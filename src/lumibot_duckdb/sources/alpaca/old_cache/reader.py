@@ -1,4 +1,4 @@
-"""The readers of Lumibot's Alpaca cache: CSV files with the bars of one window each, and option chains."""
+"""The readers of Lumibot's Alpaca cache: CSV files, each with the bars of one window, and option chains."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ class AlpacaReader(CacheReader):
     contract: ClassVar[str] = "alpaca_cache"
 
     def files(self) -> Sequence[Path]:
-        """Return all files, the newest first: where adjusted prices have changed since, the later ones are right."""
+        """Return all files, newest first, because newer files have the current adjusted prices."""
         found = [path for path in (self.folder / "alpaca").glob("*.csv") if path.is_file()]
         return sorted(found, key=lambda path: (-changed_at(path), path.name))
 
     def read(self, path: Path) -> Sequence[CacheContent]:
-        """Return the bars that Alpaca gave."""
+        """Return the bars that Alpaca returned."""
         with lumibot_silent():
             from lumibot_duckdb.sources.alpaca.old_cache.files import bars_of
         return bars_of(path)
 
 
 class AlpacaChainReader(CacheReader):
-    """Reads the option chains, each of one day of a backtest."""
+    """Reads the option chains, each as of one day of a backtest."""
 
     name: ClassVar[str] = "Alpaca option chains"
     contract: ClassVar[str] = "alpaca_cache"
 
     def files(self) -> Sequence[Path]:
-        """Return all chains, the newest first."""
+        """Return all chains, newest first."""
         found = [path for path in (self.folder / "alpaca" / "option_chains").glob("*.json") if path.is_file()]
         return sorted(found, key=lambda path: (-changed_at(path), path.name))
 

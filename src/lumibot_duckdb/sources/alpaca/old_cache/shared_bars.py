@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 
 class SharedBarReader(CacheReader):
-    """Reads the bars that Lumibot shares between its sources. `assets` are looked for besides those of CSV files."""
+    """Reads the bars that Lumibot's sources share. Looks for `assets`, and for those that CSV files are named after."""
 
     name: ClassVar[str] = "Alpaca shared bars"
     contract: ClassVar[str] = "shared_bar_cache"
 
     def __init__(self, folder: Path, assets: Iterable[AssetKey] = ()) -> None:
         super().__init__(folder, assets)
-        # As they are when the plan is made: when a run deletes what it has verified, the CSV files go before these.
+        # Listed now, because a run that deletes verified files deletes the CSV files before it reads these.
         self._csv_files = sorted((folder / "alpaca").glob("*.csv"))
 
     def files(self) -> Sequence[Path]:
-        """Return the files of all providers; of a series' the latest first."""
+        """Return the files of all providers, and those of a series with the latest first."""
         found = [path for path in (self.folder / "bars").glob("v*/*/*/*/*.parquet") if path.is_file()]
         return sorted(sorted(found, reverse=True), key=lambda path: path.parent)
 
     def companions(self, path: Path) -> Sequence[Path]:
-        """Return Lumibot's lock on a file, and what is noted of its series."""
+        """Return Lumibot's lock on a file and the notes on its series."""
         return [each for each in (path.with_name(path.name + ".lock"), _notes(path)) if each.is_file()]
 
     def companions_to_delete(self, path: Path) -> Sequence[Path]:
-        """Return those without the notes while there are other files: by them Lumibot tells which are outdated."""
+        """Return the companions, without the notes while other files remain: they tell Lumibot which are outdated."""
         alone = all(other == path for other in path.parent.glob("*.parquet"))
         return [each for each in self.companions(path) if alone or each != _notes(path)]
 

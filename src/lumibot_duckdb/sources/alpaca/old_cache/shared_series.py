@@ -1,7 +1,7 @@
-"""Bars out of Lumibot's shared bar cache, whose folders are named after digests.
+"""Bars from Lumibot's shared bar cache, whose folders are named after digests.
 
-A digest is one of the symbol, the bars, the adjustment and (a hash of) the key that they were downloaded with. It is
-found by trying: all symbols that are known, each bar size, and the keys in the environment. No key is kept or shown.
+A digest is computed from the symbol, the bar size, the adjustment and (a hash of) the key that the bars were downloaded
+with. It is found by trying all known symbols, all bar sizes, and the keys in the environment. No key is kept or shown.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ _REQUESTS = {"stock": "StockBarsRequest", "crypto": "CryptoBarsRequest", "option
 
 @dataclass(frozen=True)
 class Generation:
-    """Which generation of a series is the current one, and when its prices were last compared with Alpaca's."""
+    """The current generation of a series, and when its prices were last compared with Alpaca's (UTC)."""
 
     number: int = 0
     verified_at: datetime | None = None
 
 
 class SharedSeries:
-    """The series of files that can be told: those of `assets`, and of the assets that CSV files are named after."""
+    """Identifies the series of files: those of `assets`, and of the assets that CSV files are named after."""
 
     def __init__(self, files: Sequence[Path], csv_files: Sequence[Path], assets: Sequence[AssetKey]) -> None:
         self._files = files
@@ -66,26 +66,26 @@ class SharedSeries:
         """Return the bars of a file."""
         digest, provider, version = path.parent.name, path.parents[2].name, path.parents[3].name
         if version != f"v{SCHEMA}":
-            raise LeftAloneError(f"it is of a form of the cache ({version}) that this release of Lumibot does not read")
+            raise LeftAloneError(f"it has a format ({version}) that this release of Lumibot does not read")
         if provider != SOURCE:
-            raise LeftAloneError(f"it holds bars of {provider}, of which no backtest on the store is made")
+            raise LeftAloneError(f"it has bars of {provider}, which no backtest on the store uses")
         key = self.by_digest.get(digest)
         if key is None:
             raise WaitingError(self._advice)
         bars, covered, epoch = _partition(path, digest)
         generation = _generation(path.with_name("series.json"))
         if epoch < generation.number:
-            raise LeftAloneError("its prices have changed since (a split, a dividend); Lumibot itself ignores it")
+            raise LeftAloneError("its prices have changed since (split or dividend), so Lumibot ignores it, too")
         written = written_at(path)
         given_at = min(written, generation.verified_at or written)
         basis = f"{digest[:12]} {generation.number}" if key.adjustment else ""
         return [AlpacaBars(key, bars, settled(covered, key, written), written, basis=basis, given_at=given_at)]
 
-    # -- whose bars they are ---------------------------------------------------------------------------------
+    # -- identifying series ----------------------------------------------------------------------------------
 
     @cached_property
     def by_digest(self) -> Mapping[str, SeriesKey]:
-        """Return the series by their digests: every one that can be."""
+        """Return the series of all digests that can be identified."""
         digests = {path.parent.name for path in self._files}
         found: dict[str, SeriesKey] = {}
         scopes = [*self._scopes, _SHARED_BY_ALL]
@@ -97,7 +97,7 @@ class SharedSeries:
 
     @cached_property
     def _scopes(self) -> list[str]:
-        """Return hashes of the keys in the environment, as Lumibot makes them."""
+        """Return Lumibot's hashes of the keys in the environment."""
         keys = [key for name in ALPACA.cache_keys if (key := os.environ.get(name, "").strip())]
         return [scope for key in keys if (scope := credential_scope(SOURCE, key))]
 
@@ -112,14 +112,14 @@ class SharedSeries:
     def _advice(self) -> str:
         symbol, key = "name its symbol (--symbols)", "set ALPACA_API_KEY (or ALPACA_OAUTH_TOKEN) to that key"
         if self._scopes:
-            what = f"none of those known gives it: {symbol}, or {key}"
+            what = f"no known symbol and key match: {symbol}, or {key}"
         else:
-            what = f"no key is known: {key}, and {symbol} unless a CSV file or the store does"
+            what = f"no key is known: {key}, and {symbol} unless a CSV file or the store has it"
         return f"its name is a digest of its symbol and the key that it was downloaded with, and {what}, and run again"
 
 
 def _digests(asset: AssetKey, scopes: Sequence[str]) -> Iterator[tuple[str, SeriesKey]]:
-    """Yield the digests that bars of an asset may have, and the series that each is of."""
+    """Yield the digests that bars of an asset may have, with their series."""
     kind = asset.asset_type
     if kind not in _REQUESTS:
         return
@@ -149,7 +149,7 @@ _UNITS = {TimeFrameUnit.Minute: "minute", TimeFrameUnit.Hour: "hour", TimeFrameU
 
 
 def _partition(path: Path, digest: str) -> tuple[pd.DataFrame, list[TimeRange], int]:
-    """Return the bars of a file, what they cover, and their generation."""
+    """Return the bars of a file, the ranges that they cover, and their generation."""
     try:
         frame = pd.read_parquet(path)
         noted = frame.attrs["sharedBars"]
@@ -159,11 +159,11 @@ def _partition(path: Path, digest: str) -> tuple[pd.DataFrame, list[TimeRange], 
         index = pd.DatetimeIndex(frame.index).tz_convert("UTC").rename("datetime").as_unit("ns")
         bars = frame[[name for name in _COLUMNS if name in frame]].astype("float64").set_axis(index)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
-        raise UnreadableFileError(f"it is damaged, or no file of this cache ({type(error).__name__})") from None
+        raise UnreadableFileError(f"it is damaged, or not a file of this cache ({type(error).__name__})") from None
     if of != digest or any(piece.start < first or piece.end > stop for piece in covered):
-        raise UnreadableFileError("it is not the file that its name says")
+        raise UnreadableFileError("its contents do not match its name")
     if not validate_rows(bars) or not bars.index.is_monotonic_increasing or bool((index.asi8 % 10**9).any()):
-        raise UnreadableFileError("it has bars that cannot be")
+        raise UnreadableFileError("it has invalid bars")
     seconds = index.as_unit("s").asi8
     inside = np.zeros(len(bars), dtype=bool)
     for piece in covered:
@@ -172,7 +172,7 @@ def _partition(path: Path, digest: str) -> tuple[pd.DataFrame, list[TimeRange], 
 
 
 def _generation(path: Path) -> Generation:
-    """Return what is noted of a series; as Lumibot does, take unreadable notes for none."""
+    """Return the generation from the notes on a series. Unreadable notes are ignored, as in Lumibot."""
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))
         verified = noted.get("verifiedAt")

@@ -1,7 +1,7 @@
-"""Candles out of the files of Lumibot's CCXT cache.
+"""Candles from the files of Lumibot's CCXT cache.
 
 A file has candles with three decimals, and the ranges that count as downloaded. Candles marked as missing, which older
-releases made up, are gaps. Files are opened read-only, and with everything else shut that DuckDB could reach.
+releases invented, are gaps. Files are opened read-only, without access to extensions or other files.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRang
 from lumibot_duckdb.storage.bars import coverage
 from lumibot_duckdb.windows.series_view import SECOND, Int64Array
 
-_BELIEVED_SECONDS = 3_600
-_BELIEVED_CANDLES = 3
-"""How far a range may reach past its candles to be believed: as far as Lumibot believes it (whichever is longer)."""
+_TRUSTED_SECONDS = 3_600
+_TRUSTED_CANDLES = 3
+"""How far a range may reach past its candles (the longer of the two): as far as Lumibot trusts it."""
 
-_SHUT = {
+_ISOLATED = {
     "access_mode": "READ_ONLY",
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
@@ -56,10 +56,10 @@ ORDER BY datetime, rowid
 
 @dataclass(frozen=True)
 class CachedCandles(CachedBars):
-    """Candles with three decimals. The store may have some as the exchange gave them, which are the same if rounded."""
+    """Candles with three decimals. Stored candles with all decimals are equal if they are after rounding."""
 
     def noted(self, piece: TimeRange) -> Mapping[str, Any]:
-        """Note of what is stored that it is as Lumibot has it: rounded, and without what Lumibot leaves out."""
+        """Mark the range as Lumibot's cache has it: rounded, and without the candles that Lumibot leaves out."""
         return {**self.metadata, AS_CACHED: [[piece.start, piece.end]]}
 
     def _stored(self, storage: DataStorageInterface) -> pd.DataFrame:
@@ -71,11 +71,11 @@ class CachedCandles(CachedBars):
 
 
 def contents_of(path: Path) -> Sequence[CacheContent]:
-    """Return the candles of a file and what they cover."""
+    """Return the candles of a file and the ranges that they cover."""
     name, _, timeframe = path.name.removesuffix(SUFFIX).rpartition("_")
     base, _, quote = name.rpartition("_")
     if not base or not quote:
-        raise LeftAloneError("its name is none that Lumibot gives to candles (BTC_USDT_1m.duckdb)")
+        raise LeftAloneError("its name is not one that Lumibot gives to candles (BTC_USDT_1m.duckdb)")
     exchange = path.parent.name
     symbol = f"{base}/{quote}"
     symbol = str(build_ccxt_crypto_symbol(symbol, exchange_id=exchange) or symbol)
@@ -88,7 +88,7 @@ def contents_of(path: Path) -> Sequence[CacheContent]:
         piece for start, end in ranges if (piece := _covered(start, end, starts, length, closed)) is not None
     )
     if not covered:
-        raise LeftAloneError("it has no candles that had closed and count as downloaded")
+        raise LeftAloneError("it has no closed candles that count as downloaded")
     inside = np.zeros(len(starts), dtype=bool)
     for piece in covered:
         inside |= (starts >= piece.start) & (starts < piece.end)
@@ -101,17 +101,17 @@ def contents_of(path: Path) -> Sequence[CacheContent]:
 
 
 def _contents(path: Path) -> tuple[pd.DataFrame, list[tuple[datetime, datetime]]]:
-    """Return the candles of a file, each start once, and the ranges that it has downloaded (both ends included)."""
-    with path.open("rb") as file:  # DuckDB says of a file that may not be read what it says of a damaged one
+    """Return the candles of a file, without duplicates, and the downloaded ranges (both ends included)."""
+    with path.open("rb") as file:  # for an unreadable file, DuckDB raises the same error as for a damaged one
         if not file.read(1):
             raise UnreadableFileError("it is empty")
     try:
-        with duckdb.connect(str(path), config=dict(_SHUT)) as connection:
+        with duckdb.connect(str(path), config=dict(_ISOLATED)) as connection:
             for table, columns in (("candles", _CANDLES), ("cache_dt_ranges", _RANGES)):
                 found = dict(connection.execute(_COLUMNS, [table]).fetchall())
                 if any(name not in found or not found[name].startswith(of) for name, of in columns.items()):
                     raise LeftAloneError(
-                        f"it is no file of Lumibot's CCXT cache: it lacks the table {table} as it is there"
+                        f"it is not a file of Lumibot's CCXT cache: it lacks the table {table} or some of its columns"
                     )
             ranges = connection.execute("SELECT start_dt, end_dt FROM cache_dt_ranges").fetchall()
             values = connection.execute(_READ).fetchnumpy()
@@ -119,39 +119,39 @@ def _contents(path: Path) -> tuple[pd.DataFrame, list[tuple[datetime, datetime]]
         raise _reason(error) from None
     times = pd.DatetimeIndex(np.asarray(values["datetime"])).as_unit("us")
     if (times.asi8 % 1_000_000).any():
-        raise UnreadableFileError("it has candles that begin within a second")
+        raise UnreadableFileError("it has candles that do not start at a whole second")
     numbers = {name: _floats(values[name]) for name in STORED}
     index = pd.DatetimeIndex(times.asi8 // 1_000_000 * SECOND, tz="UTC", name="datetime")
     bars = pd.DataFrame(numbers, index=index)
     if not np.isfinite(bars[list(PRICES)].to_numpy()).all():
-        raise UnreadableFileError("it has prices that are no numbers")
+        raise UnreadableFileError("it has prices that are not finite numbers")
     whole = [(start, end) for start, end in ranges if start is not None and end is not None]
     return bars[~bars.index.duplicated()], whole
 
 
 def _floats(values: Any) -> np.ndarray[Any, Any]:
-    """Return a column as Lumibot reads it: no volume is one of 0."""
+    """Return a column as Lumibot reads it: a missing volume is 0."""
     if isinstance(values, np.ma.MaskedArray):
         return np.asarray(np.ma.filled(values.astype("float64"), 0.0))
     return np.asarray(values, dtype="float64")
 
 
 def _reason(error: duckdb.Error) -> LeftAloneError | UnreadableFileError:
-    said = str(error).lower()
-    if "could not set lock" in said or "being used by another process" in said:
-        return WaitingError("another program has it open; close that, and run again")
-    if "version" in said and "file" in said:
-        return LeftAloneError("it was written by a newer version of DuckDB than the one that is installed here")
+    message = str(error).lower()
+    if "could not set lock" in message or "being used by another process" in message:
+        return WaitingError("another program has it open; close that program, and run again")
+    if "version" in message and "file" in message:
+        return LeftAloneError("it was written by a newer version of DuckDB than the installed one")
     if isinstance(error, (duckdb.IOException, duckdb.SerializationException, duckdb.CatalogException)):
-        return UnreadableFileError("it is damaged, or no DuckDB file")
+        return UnreadableFileError("it is damaged, or not a DuckDB file")
     return UnreadableFileError(f"it cannot be read ({type(error).__name__})")
 
 
 def _covered(start: datetime, end: datetime, starts: Int64Array, length: int, closed: int) -> TimeRange | None:
-    """Return what of a range is covered by closed candles: all of it, if it does not reach far past them.
+    """Return the part of a range that closed candles cover: all of it, if it does not reach far past them.
 
-    Older releases took whatever they had asked for as downloaded, or noted the start of the last candle. Newer ones
-    note just what lies between the first and the last candle, and ask again for what is before, be it in mid-day.
+    Older releases of Lumibot recorded the whole requested range, or the start of the last candle. Newer ones record the
+    range from the first to the last candle, and request earlier candles again.
     """
     last, fraction = divmod(_microseconds(end), 1_000_000)
     past = last + length if not fraction and last in starts else -(-(_microseconds(end) + 1) // 1_000_000)
@@ -159,9 +159,9 @@ def _covered(start: datetime, end: datetime, starts: Int64Array, length: int, cl
     inside = starts[(starts >= first) & (starts < stop)]
     if not len(inside):
         return None
-    believed = max(_BELIEVED_SECONDS, _BELIEVED_CANDLES * length)
+    trusted = max(_TRUSTED_SECONDS, _TRUSTED_CANDLES * length)
     opens, closes = int(inside[0]), int(inside[-1]) + length
-    return TimeRange(first if opens - first <= believed else opens, stop if stop - closes <= believed else closes)
+    return TimeRange(first if opens - first <= trusted else opens, stop if stop - closes <= trusted else closes)
 
 
 def _microseconds(moment: datetime) -> int:

@@ -24,12 +24,12 @@ class CcxtReader(CacheReader):
         return sorted(path for name in names for path in self.folder.glob(name) if path.is_file())
 
     def companions(self, path: Path) -> Sequence[Path]:
-        """Return the log that DuckDB leaves beside a file when a program that writes to it is killed."""
+        """Return the log that DuckDB leaves next to a file when a program is killed while writing."""
         log = path.with_name(path.name + ".wal")
         return (log,) if log.is_file() else ()
 
     def read(self, path: Path) -> Sequence[CacheContent]:
-        """Return the candles of a file and what they cover."""
+        """Return the candles of a file and the ranges that they cover."""
         with lumibot_silent():
             from lumibot_duckdb.sources.ccxt.old_cache.candles import contents_of
         return contents_of(path)

@@ -1,4 +1,4 @@
-"""Bars out of Lumibot's Polygon cache, as our Polygon source would have stored them from the same answers."""
+"""Bars from Lumibot's Polygon cache, as our Polygon source would have stored them from the same responses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lumibot_duckdb.sources.polygon.metadata import (
     whole_numbers,
 )
 from lumibot_duckdb.sources.polygon.old_cache.chains import listed_options
-from lumibot_duckdb.sources.polygon.old_cache.days import Answer, TradingDays, answers, cut_short
+from lumibot_duckdb.sources.polygon.old_cache.days import Answer, TradingDays, answers, incomplete_days
 from lumibot_duckdb.sources.polygon.old_cache.frames import CachedRows, cached_rows
 from lumibot_duckdb.sources.polygon.old_cache.names import SPLITS, BarsName, bars_name
 from lumibot_duckdb.sources.polygon.old_cache.splits import (
@@ -44,7 +44,7 @@ _MINUTE = 60
 
 
 class PolygonBarsReader(CacheReader):
-    """Reads `polygon/*.parquet`, and the `.feather` of Lumibot before release 4.0."""
+    """Reads `polygon/*.parquet`, and the `.feather` files of Lumibot before release 4.0."""
 
     name: ClassVar[str] = "Polygon bars"
     contract: ClassVar[str] = "polygon_cache"
@@ -54,7 +54,7 @@ class PolygonBarsReader(CacheReader):
         self._listed: tuple[str, set[tuple[date, float, str]]] | None = None
 
     def files(self) -> Sequence[Path]:
-        """Return the files of bars, those first whose splits were checked last: older ones must not be in their way."""
+        """Return the files of bars, latest check for splits first, so that older bars do not block newer ones."""
         found = [path for path in table_files(self.folder / "polygon") if not path.stem.endswith(SPLITS)]
         return sorted(found, key=lambda path: (-_checked(path), path.suffix != ".parquet", path.name))
 
@@ -72,18 +72,18 @@ class PolygonBarsReader(CacheReader):
             refuse_later_splits(snapshot, downloaded.astimezone().date())
         rows = cached_rows(read_table(path))
         if file.key.asset.asset_type == "stock" and (snapshot is not None or path.suffix == ".feather"):
-            # Lumibot writes a snapshot before it adds to a Parquet file; Feather files were added to without one.
+            # Lumibot writes a snapshot before it adds to a Parquet file, but added to Feather files without one.
             refuse_jumps(rows.bars.tz_convert(_NEW_YORK), snapshot)
         if file.key.asset.asset_type == "option" and not len(rows.bars) and not self._is_listed(file.key.asset):
             raise LeftAloneError(
-                "it has no bars, as is so of an option that was not traded and of one that there never was: Polygon "
-                "will be asked which it is"
+                "it has no bars, because the option was not traded or does not exist; a backtest on the store requests "
+                "from Polygon which of the two it is"
             )
         contents = list(_contents(file, rows, snapshot, downloaded))
         return [*_splits(file, snapshot, downloaded, contents), *contents]
 
     def _is_listed(self, option: AssetKey) -> bool:
-        """Tell whether a chain of the cache has an option."""
+        """Return whether a chain in the cache has an option."""
         if self._listed is None or self._listed[0] != option.symbol:
             self._listed = option.symbol, listed_options(self.folder, option.symbol)
         return (option.expiration, option.strike, option.right) in self._listed[1]
@@ -115,31 +115,31 @@ def _splits(
 def _contents(
     file: BarsName, rows: CachedRows, snapshot: Snapshot | None, downloaded: datetime
 ) -> Iterator[CacheContent]:
-    """Give the bars and empty days of a file. Raises `LeftAloneError` if there are none that could be believed."""
+    """Yield the bars and empty days of a file. Raises `LeftAloneError` if no day of it was complete."""
     asset_type = file.key.asset.asset_type
     trading = TradingDays(asset_type)
     bars = rows.bars.tz_convert(_ZONES.get(asset_type, _NEW_YORK))
     days = set(bars.index.date)
-    # A day that had not ended by then is not over, however many bars there are.
+    # The day of the download was not over, even if it has bars.
     today = downloaded.astimezone(bars.index.tz).date()
-    open_days = {day for day in days if day >= today} | cut_short(bars.index, file.key.timeframe, trading)
+    open_days = {day for day in days if day >= today} | incomplete_days(bars.index, file.key.timeframe, trading)
     empty_days = {day for day in rows.empty_days - days if day < today}
     found = answers(days - open_days, empty_days, trading, often_empty=asset_type == "option")
     if not found:
-        raise LeftAloneError(f"it has no day that was over when it was downloaded ({downloaded:%Y-%m-%d %H:%M} UTC)")
+        raise LeftAloneError(f"none of its days was over when it was downloaded ({downloaded:%Y-%m-%d %H:%M} UTC)")
     for answer in found:
         yield from _answered(file, rows, answer, snapshot, downloaded)
     if open_days:
         listed = ", ".join(map(str, sorted(open_days)[:3])) + (", ..." if len(open_days) > 3 else "")
         yield LeftOut(f"the bars of {listed}, downloaded before the end of the day")
-    if rows.further:
-        yield LeftOut(f"its columns {', '.join(rows.further)}, which Polygon does not send")
+    if rows.unknown:
+        yield LeftOut(f"its columns {', '.join(rows.unknown)}, which Polygon does not send")
 
 
 def _answered(
     file: BarsName, rows: CachedRows, answer: Answer, snapshot: Snapshot | None, downloaded: datetime
 ) -> Iterator[CachedBars]:
-    """Give what is stored of one answer: bars of the same dtypes together, an empty one by itself."""
+    """Yield the bars of one answer in stretches with the same dtypes, or an empty frame for an empty answer."""
     within = TimeRange(*day_range(_ZONE_TICKERS.get(file.key.asset.asset_type, ""), answer.days))
     seconds = pd.DatetimeIndex(rows.bars.index).as_unit("s").asi8
     bars = rows.bars[(seconds >= within.start) & (seconds < within.end)]
@@ -159,7 +159,7 @@ def _answered(
 
 
 def _displaced(file: BarsName, rows: CachedRows) -> list[TimeRange]:
-    """Return the minutes whose bars may have made way for a row that marks a day: only what trades at night has any."""
+    """Return the minutes whose bars may be replaced by a row that marks a day, for assets that trade at night."""
     if file.key.asset.asset_type not in _ZONES or file.key.timeframe != "minute":
         return []
     return [TimeRange(int(at), int(at) + _MINUTE) for at in rows.marks.as_unit("s").asi8]

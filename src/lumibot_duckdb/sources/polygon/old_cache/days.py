@@ -1,7 +1,7 @@
-"""Which days a Polygon cache file tells of, by its rows alone: answered, without a bar, or cut short.
+"""Infers from the rows of a Polygon cache file which days were downloaded, were empty, or were incomplete.
 
-Lumibot asks for all days from one trading day to another, and afterwards marks each trading day that has no row yet. So
-a trading day without a row was not asked for, and a weekend between two days that have rows was, or is empty anyway.
+Lumibot requests all days from one trading day to another, and then marks each trading day that has no row. So a trading
+day without a row was not requested, and a weekend between two days with rows was requested, or is empty anyway.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from lumibot_duckdb.sources.shared.days import DaySpan
 _DAY = timedelta(days=1)
 _SATURDAY, _FRIDAY = 5, 4
 _LONGEST_ANSWER = timedelta(days=30)
-"""Lumibot asks for no more than a month at a time; what fails is a whole request."""
+"""Lumibot requests at most a month at a time, and a request fails or succeeds as a whole."""
 
 _YEARS = 20
 _USUAL_CLOSE = 16
 _NEIGHBOURS = 4
 _MORE_BARS = {"minute": 20, "hour": 3}
-"""So many bars that all neighbours of a day have after its last one tell that the day was still open."""
+"""A day was incomplete if all its neighbours have this many bars after the time of its last bar."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +39,22 @@ class Answer:
 
 
 class TradingDays:
-    """On which days an asset type is traded."""
+    """The days on which an asset type is traded."""
 
     def __init__(self, asset_type: str) -> None:
         self._type = asset_type
 
     def lie_between(self, first: date, last: date) -> bool:
-        """Tell whether a day on which there could be bars lies between two days."""
+        """Return whether there is a trading day between two days."""
         between = [first + number * _DAY for number in range(1, (last - first).days)]
         if self._type == "crypto":
             return bool(between)
-        if self._type == "forex":  # it is traded on Sundays, which no calendar has
+        if self._type == "forex":  # traded on Sundays, which are in no calendar
             return any(day.weekday() != _SATURDAY for day in between)
         return any(day in _sessions(day.year // _YEARS) for day in between)
 
     def ends_early(self, day: date) -> bool:
-        """Tell whether a day always has fewer bars in its evening than others."""
+        """Return whether a day always has fewer bars in the evening than other days."""
         if self._type == "forex":
             return day.weekday() == _FRIDAY
         return self._type != "crypto" and _sessions(day.year // _YEARS).get(day, True)
@@ -62,9 +62,9 @@ class TradingDays:
 
 @cache
 def _sessions(block: int) -> Mapping[date, bool]:
-    """Return New York's trading days of a block of years, and of each whether it ends early.
+    """Return New York's trading days of a block of years, each with whether it ends early.
 
-    Asking the calendar for a year takes as long as asking for many.
+    The calendar takes as long for one year as for many.
     """
     import pandas_market_calendars
 
@@ -77,14 +77,14 @@ def _sessions(block: int) -> Mapping[date, bool]:
 def answers(
     with_bars: Collection[date], without: Collection[date], trading: TradingDays, *, often_empty: bool
 ) -> list[Answer]:
-    """Return the spans that were answered, in order, as long as can be.
+    """Return the spans that Polygon answered for, in order, each as long as possible.
 
-    `often_empty` says that days without a bar are nothing special (options): those in the midst of bars are part of one
-    answer. Others stand by themselves, since a request that failed leaves the same marks.
+    With `often_empty` (options), empty days between days with bars belong to the same answer. Other empty days are
+    separate answers, because a failed request leaves the same marks.
     """
     days = sorted({*with_bars, *without})
     if often_empty:
-        with_bars = {*with_bars, *_in_the_midst(sorted(with_bars), without)}
+        with_bars = {*with_bars, *_between_bars(sorted(with_bars), without)}
     found: list[Answer] = []
     for number, day in enumerate(days):
         has_bars = day in with_bars
@@ -98,7 +98,7 @@ def answers(
     return found
 
 
-def _in_the_midst(with_bars: Sequence[date], without: Collection[date]) -> list[date]:
+def _between_bars(with_bars: Sequence[date], without: Collection[date]) -> list[date]:
     return [
         day
         for before, after in pairwise(with_bars)
@@ -108,11 +108,11 @@ def _in_the_midst(with_bars: Sequence[date], without: Collection[date]) -> list[
     ]
 
 
-def cut_short(times: pd.DatetimeIndex, timeframe: str, trading: TradingDays) -> set[date]:
-    """Return the days that were still open when they were downloaded, as far as intraday bars show it.
+def incomplete_days(times: pd.DatetimeIndex, timeframe: str, trading: TradingDays) -> set[date]:
+    """Return the days that were not over when they were downloaded, as far as intraday bars show it.
 
-    `times` are bar starts, sorted, in the zone that days are counted in. A day is one of those if all days around it
-    have many bars after its last one. A day of seldom trades is never.
+    `times` are sorted bar starts in the time zone in which days are counted. A day is incomplete if all its neighbours
+    have many bars after the time of its last bar. Days with few trades are never taken for incomplete.
     """
     least = _MORE_BARS.get(timeframe)
     if least is None or not len(times):

@@ -1,4 +1,4 @@
-"""The rows of a Polygon cache file: bars as Polygon sent them, and the days that Lumibot marked as empty."""
+"""Reads the rows of a Polygon cache file: bars as Polygon sent them, and the days that Lumibot marked as empty."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from lumibot_duckdb.sources.shared.old_cache.errors import UnreadableFileError
 _PRICES = ("open", "high", "low", "close")
 _COLUMNS = (*_PRICES, "volume", "vwap", "transactions", "otc")
 _LARGEST_WHOLE = 2.0**53
-_NOT_OF_BARS = ("datetime", "timestamp", "missing")
+_OTHER_COLUMNS = ("datetime", "timestamp", "missing")
 
 
 @dataclass(frozen=True)
 class CachedRows:
-    """What a file holds.
+    """The rows of a file.
 
-    `bars` are by start (UTC, sorted), with Polygon's columns in its order. `marks` are the times of the rows that mark
-    days as empty, `further` columns that nobody knows.
+    `bars` are indexed by start (UTC, sorted), with Polygon's columns in its order. `marks` are the times of the rows
+    that mark days as empty, and `unknown` are columns that Polygon does not have.
     """
 
     bars: pd.DataFrame
     marks: pd.DatetimeIndex
-    further: tuple[str, ...]
+    unknown: tuple[str, ...]
 
     @property
     def empty_days(self) -> set[date]:
@@ -36,11 +36,11 @@ class CachedRows:
         return set(self.marks.date)
 
     def stretches(self, bars: pd.DataFrame) -> Iterator[pd.DataFrame]:
-        """Split some of the bars into stretches of months of the same dtypes, which are those of Polygon's answers.
+        """Split some of the bars into stretches of months with the same dtypes, as in Polygon's responses.
 
-        A row that marks a day turns the whole numbers of a file into floats, and so do other months with fractions.
-        Polygon writes whole numbers without a fraction, so what is one by all signs becomes one again; a column that
-        has floats though nothing of the kind was there keeps them.
+        A row that marks a day turns the whole numbers of a file into floats, and so does any month with fractions.
+        Polygon sends whole numbers without a fraction, so they become integers again. A column of whole floats without
+        such a cause keeps them.
         """
         begin, first, before = 0, 0, None
         for end in _ends_of_months(bars):
@@ -66,12 +66,12 @@ class CachedRows:
 
 
 def cached_rows(table: pd.DataFrame) -> CachedRows:
-    """Return the rows of a file that pandas read. Raises `UnreadableFileError`."""
+    """Return the rows of a file, given as the frame that pandas read. Raises `UnreadableFileError`."""
     table = table.reset_index() if table.index.name == "datetime" else table
     if "datetime" not in table:
-        raise UnreadableFileError(f"it has no column datetime, just {', '.join(map(str, table.columns)) or 'nothing'}")
+        raise UnreadableFileError(f"it has no column datetime, only {', '.join(map(str, table.columns)) or 'an index'}")
     times = _times(table["datetime"])
-    values = [name for name in table.columns if name not in _NOT_OF_BARS]
+    values = [name for name in table.columns if name not in _OTHER_COLUMNS]
     marked = table[values].isna().all(axis=1).to_numpy()
     if "missing" in table:
         marked |= table["missing"].eq(True).to_numpy()

@@ -1,4 +1,4 @@
-"""What the names of Lumibot's Polygon caches say: which asset and timeframe, whose chain."""
+"""Parses the names of files in Lumibot's Polygon cache: the asset and timeframe, or the stock of a chain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lumibot_duckdb.storage.api import AssetKey, SeriesKey
 from lumibot_duckdb.storage.identity import PAIR_TYPES
 
 SPLITS = "_splits"
-"""What the name of a snapshot of splits has after that of the bars that it belongs to."""
+"""The suffix that the name of a snapshot of splits adds to the name of its bars."""
 
 TIMESPANS = ("minute", "hour", "day")
 
@@ -26,7 +26,7 @@ _CHAIN = re.compile(r"(?P<symbol>[^_]+)_(?P<day>\d{4}-\d\d-\d\d)(?:_max(?P<ahead
 
 @dataclass(frozen=True)
 class BarsName:
-    """The series whose bars a file holds, and Polygon's ticker of it (None: an option's, which only Polygon knows)."""
+    """The series of a file, and Polygon's ticker of it (None for options, whose tickers only Polygon knows)."""
 
     key: SeriesKey
     ticker: str | None
@@ -34,7 +34,7 @@ class BarsName:
 
 @dataclass(frozen=True)
 class ChainName:
-    """Whose option chain a file holds, as of when, and how many days ahead it goes (None: all the way)."""
+    """The stock of an option chain, its date, and how many days ahead its expirations reach (None: no limit)."""
 
     underlying: AssetKey
     as_of: date
@@ -42,26 +42,26 @@ class ChainName:
 
 
 def bars_name(stem: str) -> BarsName:
-    """Return what the name of a file of bars says, without its ending. Raises `LeftAloneError`."""
+    """Parse the name of a file of bars, without its suffix. Raises `LeftAloneError`."""
     found = _BARS.fullmatch(stem) or _OPTION.fullmatch(stem)
     if found is None:
         raise LeftAloneError("its name is not one that Lumibot gives to bars of an asset")
     if found["span"] not in TIMESPANS:
-        raise LeftAloneError(f"{found['span']} bars are of no use: no Polygon backtest asks for any")
+        raise LeftAloneError(f"no Polygon backtest uses {found['span']} bars")
     symbol = found["symbol"]
     asset_type = found["type"] if found.re is _BARS else "option"
     if asset_type == "option":
         try:
             expiration = datetime.strptime(found["day"], "%y%m%d").date()
         except ValueError:
-            raise LeftAloneError(f"{found['day']} in its name is no expiration") from None
+            raise LeftAloneError(f"{found['day']} in its name is not an expiration date") from None
         asset = AssetKey(
             symbol.upper(), "option", expiration=expiration, strike=float(found["strike"]), right=found["right"].upper()
         )
         return BarsName(SeriesKey(asset, SOURCE, found["span"], SPLIT_ADJUSTED), None)
     quote = found["quote"]
     if asset_type in PAIR_TYPES and quote is None:
-        raise LeftAloneError("its name does not say which currency the prices are in, as older Lumibot left it out")
+        raise LeftAloneError("an older Lumibot named it without the currency of its prices, so that is not known")
     kept = quote.upper() if quote and (asset_type in PAIR_TYPES or quote.upper() != "USD") else None
     asset = AssetKey(symbol.upper(), asset_type, kept)
     adjustment = SPLIT_ADJUSTED if asset_type in _ADJUSTED else ""
@@ -70,7 +70,7 @@ def bars_name(stem: str) -> BarsName:
 
 
 def chain_name(stem: str) -> ChainName:
-    """Return what the name of a file of an option chain says, without its ending. Raises `LeftAloneError`."""
+    """Parse the name of a file of an option chain, without its suffix. Raises `LeftAloneError`."""
     found = _CHAIN.fullmatch(stem)
     try:
         if found is not None:

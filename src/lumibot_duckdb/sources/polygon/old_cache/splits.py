@@ -1,4 +1,4 @@
-"""Which splits the prices in a Polygon cache are adjusted for, so that prices from before and after one never mix."""
+"""The splits that prices in a Polygon cache are adjusted for, so that prices of different adjustments never mix."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from lumibot_duckdb.sources.shared.old_cache.table_file import read_table
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, DataStorageInterface, KnownActions
 
 _A_SPLIT = log(1.45)
-"""A smaller jump overnight can be a price's own."""
+"""Smaller overnight jumps occur without a split."""
 
 _SIMILAR = 0.25
-"""A jump that is so near to a split's factor, as a part of it, is the split."""
+"""A jump counts as a split if it differs from the split's factor (both as logarithms) by less than this part."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All splits of a stock by the day that Polygon was asked, those to come left out."""
+    """All splits of a stock up to the day on which Polygon listed them, without announced ones."""
 
     splits: tuple[CorporateAction, ...]
     checked_at: datetime
@@ -37,7 +37,7 @@ class Snapshot:
 class CachedSplits(CacheContent):
     """The splits that the bars of a file are adjusted for.
 
-    `snapshot` is None for bars without one: they are adjusted for those until `downloaded`, whichever those are.
+    Bars without a `snapshot` are adjusted for all splits until `downloaded`, but those are not known.
     """
 
     stock: AssetKey
@@ -47,38 +47,38 @@ class CachedSplits(CacheContent):
 
     @property
     def label(self) -> str:
-        """Whose splits."""
+        """The name of the stock's splits."""
         return f"splits of {self.stock.symbol}"
 
     @property
     def rows(self) -> int:
-        """None: they go with the bars."""
+        """Zero, because splits are counted with their bars."""
         return 0
 
     def new_rows(self, storage: DataStorageInterface) -> int:
-        """None: they go with the bars."""
+        """Zero, because splits are counted with their bars."""
         return 0
 
     def check(self, storage: DataStorageInterface) -> int | None:
-        """Refuse splits that do not go with those, or the bars, that the store has."""
+        """Refuse splits that do not match the stored splits or the adjustment of the stored bars."""
         known = storage.corporate_actions(self.stock, SOURCE)
         if self.snapshot is None:
             if known is not None:
                 self._refuse_later(known.actions, self.downloaded, "were downloaded")
         elif known is not None and _in_order(known.actions) != _in_order(self.snapshot.splits):
             raise ConflictError(
-                f"the store knows other splits of {self.stock.symbol} (as of {known.checked_at:%Y-%m-%d}) than the "
-                f"cache (as of {self.snapshot.checked_at:%Y-%m-%d}), so the prices do not go together"
+                f"the store has different splits of {self.stock.symbol} (as of {known.checked_at:%Y-%m-%d}) than the "
+                f"cache (as of {self.snapshot.checked_at:%Y-%m-%d}), so their prices are adjusted differently"
             )
         elif known is None:
             stored = adjusted_as_of(storage, self.stock.symbol)
             if stored is not None:
                 self._refuse_later(self.snapshot.splits, stored, "in the store were downloaded")
-        self._refuse_of_another_day(storage, known)
+        self._refuse_unknown_adjustment(storage, known)
         return None
 
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
-        """Remember the splits, unless the store has them."""
+        """Store the splits, unless the store has them."""
         if self.snapshot is None:
             return 0
         known = storage.corporate_actions(self.stock, SOURCE)
@@ -89,16 +89,16 @@ class CachedSplits(CacheContent):
         return 0
 
     def difference(self, storage: DataStorageInterface) -> str | None:
-        """Compare with what the store knows."""
+        """Compare the splits with the stored ones."""
         known = storage.corporate_actions(self.stock, SOURCE)
         if self.snapshot is None or (known and _in_order(known.actions) == _in_order(self.snapshot.splits)):
             return None
-        return f"the store knows other splits of {self.stock.symbol}"
+        return f"the store has different splits of {self.stock.symbol}"
 
-    def _refuse_of_another_day(self, storage: DataStorageInterface, known: KnownActions | None) -> None:
-        """Refuse bars between which and stored ones there may have been a split that no list tells of.
+    def _refuse_unknown_adjustment(self, storage: DataStorageInterface, known: KnownActions | None) -> None:
+        """Refuse bars if there may have been a split, in no known list, between their download and the stored bars'.
 
-        Bars that both have, and `CachedBars` compares, show that there was none.
+        Bars in common show that there was none; `CachedBars` compares them.
         """
         pin = self.bars[0].pin_in(storage) if self.bars else None
         if pin is None or not storage.facts(pin).rows:
@@ -110,9 +110,9 @@ class CachedSplits(CacheContent):
             return
         if not any(each.shares_a_bar(storage) for each in self.bars):
             raise ConflictError(
-                f"they were downloaded at another time than the bars that the store has of {self.stock.symbol}, have "
-                "none in common with them, and nothing tells of a split in between; once a backtest on the store has "
-                "asked Polygon for splits, `migrate` can tell"
+                f"they were downloaded at another time than the stored bars of {self.stock.symbol}, have no bar in "
+                "common with them, and there may have been a split in between; run a backtest on the store, which "
+                "downloads the splits from Polygon, then `migrate` again"
             )
 
     def _refuse_later(self, splits: Iterable[CorporateAction], day: date, done: str) -> None:
@@ -132,21 +132,21 @@ def read_snapshot(path: Path, checked_at: datetime) -> Snapshot:
             for day, before, after in zip(table["execution_date"], table["split_from"], table["split_to"], strict=True)
         ]
     except (KeyError, ValueError, TypeError) as error:
-        raise UnreadableFileError(f"its snapshot of splits, {path.name}, holds something else: {error}") from None
+        raise UnreadableFileError(f"its snapshot of splits, {path.name}, cannot be read: {error}") from None
     return Snapshot(tuple(split for split in splits if split.ex_date <= checked_at.date()), checked_at)
 
 
 def refuse_later_splits(snapshot: Snapshot, downloaded: date) -> None:
-    """Raise `LeftAloneError` if bars that were last downloaded on a day are from before a split."""
+    """Raise `LeftAloneError` if bars that were last downloaded on a day are not adjusted for a later split."""
     later = [split.ex_date for split in snapshot.splits if split.ex_date > downloaded]
     if later:
-        raise LeftAloneError(f"it is from {downloaded}, before the split of {later[0]}, and its prices with it")
+        raise LeftAloneError(f"it is from {downloaded}, so its prices are not adjusted for the split of {later[0]}")
 
 
 def refuse_jumps(bars: pd.DataFrame, snapshot: Snapshot | None) -> None:
-    """Raise `LeftAloneError` if the prices of a stock jump overnight as they do where some of them are not adjusted.
+    """Raise `LeftAloneError` if the prices of a stock jump overnight, as if some were not adjusted for a split.
 
-    `bars` are sorted, in New York's time. Without a snapshot any jump will do.
+    `bars` are sorted, in New York time. With a snapshot, only jumps that match one of its splits count.
     """
     days = pd.DatetimeIndex(bars.index).tz_localize(None).to_numpy().astype("M8[D]")
     begins = np.flatnonzero(days[1:] != days[:-1]) + 1
@@ -156,7 +156,7 @@ def refuse_jumps(bars: pd.DataFrame, snapshot: Snapshot | None) -> None:
     for at, jump in zip(begins, jumps, strict=True):
         if np.isfinite(jump) and abs(jump) >= _A_SPLIT and (snapshot is None or _is_of_a_split(jump, snapshot)):
             raise LeftAloneError(
-                f"its prices jump on {days[at]} as they do at a split: those before may not be adjusted for it"
+                f"its prices jump on {days[at]} like at a split, so earlier prices may not be adjusted for it"
             )
 
 

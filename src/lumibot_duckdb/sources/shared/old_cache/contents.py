@@ -1,4 +1,4 @@
-"""What a file of an old cache holds, as things that can store themselves and compare themselves with the store."""
+"""The contents of old cache files. Each can check itself against the store, write itself, and verify the result."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from lumibot_duckdb.storage.times import bar_starts as starts_of
 
 
 class CacheContent(ABC):
-    """One thing that a cache file holds."""
+    """One item in a cache file, such as a series of bars or an option chain."""
 
     @property
     @abstractmethod
     def label(self) -> str:
-        """Name of it that people read."""
+        """Its name in reports."""
 
     @property
     @abstractmethod
@@ -40,38 +40,37 @@ class CacheContent(ABC):
 
     @abstractmethod
     def check(self, storage: DataStorageInterface) -> int | None:
-        """Raise what speaks against storing it, and write nothing; return the version of the series that was looked at.
+        """Check that the item can be stored, without writing, and return the series version that was checked, if any.
 
-        That is None where there is none. Raises `ConflictError` if the store has other values, `InvalidBarsError` if it
-        would refuse them.
+        Raises `ConflictError` if the store has different values, `InvalidBarsError` if it would reject them.
         """
 
     @abstractmethod
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
-        """Store it once it was checked, and return how many rows the store did not have before.
+        """Store the item after `check`, and return how many of its rows were new to the store.
 
-        `metadata` says where it came from, `checked` is what `check` returned. What is stored already is never
-        replaced. Raises storage errors as they come.
+        `metadata` names the origin, and `checked` is the version that `check` returned. Stored rows are never replaced.
+        Storage errors are not handled.
         """
 
     def store(self, storage: DataStorageInterface, metadata: Mapping[str, Any]) -> int:
-        """Check it and store it; see `check` and `write`."""
+        """Check and write the item."""
         return self.write(storage, metadata, self.check(storage))
 
     @abstractmethod
     def difference(self, storage: DataStorageInterface) -> str | None:
-        """Return None if the store gives all of it back, to the bit; else the first difference, in words."""
+        """Return None if the store returns exactly the same values; otherwise a description of the first difference."""
 
     def only_in_file(self, storage: DataStorageInterface) -> str:
-        """Say what of it was left out since the store had other values there on purpose; "" if nothing was."""
+        """Describe the values that were not stored because the store keeps its own for them; "" if there are none."""
         return ""
 
 
 @dataclass(frozen=True)
 class LeftOut(CacheContent):
-    """A part of a file that is not brought in, though the rest is. A file that has such is never deleted.
+    """A part of a file that is not migrated although the rest is. Such a file is never deleted.
 
-    `damaged` says that it cannot be read, or was refused, so that somebody should look at it.
+    `damaged` means that the part cannot be read or was refused, so the user should look at it.
     """
 
     what: str
@@ -79,20 +78,20 @@ class LeftOut(CacheContent):
 
     @property
     def label(self) -> str:
-        """What it is, and why it is left out."""
+        """The part, and why it is left out."""
         return self.what
 
     @property
     def rows(self) -> int:
-        """None that would be stored."""
+        """Zero, because nothing is stored."""
         return 0
 
     def new_rows(self, storage: DataStorageInterface) -> int:
-        """None either."""
+        """Zero, because nothing is stored."""
         return 0
 
     def check(self, storage: DataStorageInterface) -> int | None:
-        """Find nothing against leaving it out."""
+        """Accept, because nothing is stored."""
         return None
 
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
@@ -100,7 +99,7 @@ class LeftOut(CacheContent):
         return 0
 
     def difference(self, storage: DataStorageInterface) -> str | None:
-        """There is nothing that the store could give back."""
+        """None, because nothing is stored."""
         return None
 
 
@@ -108,9 +107,9 @@ class LeftOut(CacheContent):
 class CachedBars(CacheContent):
     """Bars of one series, as its source would have stored them.
 
-    `bars` is a frame that the storage takes (tz-aware index of bar starts), `covered` the ranges that the provider
-    answered for, those without a bar included, `asked_at` (tz-aware) when it did, at the latest. `metadata` is what
-    the source keeps with such bars.
+    `bars` is a frame that the storage accepts (tz-aware index of bar starts). `covered` are the ranges that the
+    provider answered for, including empty ones. `asked_at` (tz-aware) is the latest time at which it can have answered.
+    `metadata` is stored with the bars.
     """
 
     key: SeriesKey
@@ -126,12 +125,12 @@ class CachedBars(CacheContent):
 
     @property
     def rows(self) -> int:
-        """How many bars there are."""
+        """The number of bars."""
         return len(self.bars)
 
     @cached_property
     def starts(self) -> Int64Array:
-        """When the bars start."""
+        """The starts of the bars."""
         return starts_of(self.bars)
 
     def new_rows(self, storage: DataStorageInterface) -> int:
@@ -139,17 +138,17 @@ class CachedBars(CacheContent):
         return int(self._inside(self.lacking(storage)).sum())
 
     def check(self, storage: DataStorageInterface) -> int | None:
-        """Refuse bars that cannot be stored, and those that the store has with other values, or knows not to be."""
+        """Refuse invalid bars, bars that the store has with different values, and bars where it has proof of none."""
         check_bars(self.label, self.bars)
         pin = self.pin_in(storage)
         if pin is not None and storage.facts(pin).rows:
             stored = self._stored(storage)
             self._compare_with(stored)
-            self._refuse_unheard_of(stored, self._answered(storage))
+            self._refuse_disproved(stored, self._answered(storage))
         return None if pin is None else pin.version_id
 
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
-        """Store the bars of what is not covered in the store yet, and nothing of it in another version."""
+        """Store the bars of ranges that the store does not cover, in the version that was checked."""
         version, added = checked, 0
         for piece in self.lacking(storage):
             result = storage.store_ohlcv_data(
@@ -173,35 +172,35 @@ class CachedBars(CacheContent):
         return [piece for asked in self.covered for piece in coverage.missing(asked, known)]
 
     def _inside(self, pieces: Sequence[TimeRange]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Tell which bars start in some ranges."""
+        """Return a mask of the bars that start in some ranges."""
         inside = np.zeros(len(self.bars), dtype=bool)
         for piece in pieces:
             inside |= (self.starts >= piece.start) & (self.starts < piece.end)
         return inside
 
     def _answered(self, storage: DataStorageInterface) -> list[TimeRange]:
-        """Return for which ranges the store needs nothing more: bars count for more than an empty answer."""
+        """Return the ranges for which the store needs no bars; bars may fill a range that an empty answer covers."""
         return storage.coverage(self.key, for_good=len(self.bars) > 0)
 
     def _compare_with(self, stored: pd.DataFrame) -> None:
-        """Raise `ConflictError` if stored bars of the same times are others."""
+        """Raise `ConflictError` if stored bars at the same times differ."""
         difference = _first_difference(stored, self.bars, only_common=True)
         if difference is not None:
-            raise ConflictError(f"the store has other bars of {self.label} ({difference}); those are kept")
+            raise ConflictError(f"the store has different bars of {self.label} ({difference}), which are kept")
 
-    def _refuse_unheard_of(self, stored: pd.DataFrame, answered: Sequence[TimeRange]) -> None:
-        """Raise `ConflictError` if there are bars where the store has an answer that lacks them."""
+    def _refuse_disproved(self, stored: pd.DataFrame, answered: Sequence[TimeRange]) -> None:
+        """Raise `ConflictError` for bars in covered ranges that the store does not have."""
         times = np.setdiff1d(self.starts, starts_of(stored))
         for piece in answered:
             inside = times[(times >= piece.start) & (times < piece.end)]
             if len(inside):
                 at = pd.Timestamp(inside[0], unit="s", tz="UTC")
                 raise ConflictError(
-                    f"the store has bars of {self.label} around {at}, and none at that time; those are kept"
+                    f"the store has bars of {self.label} around {at} but none at that time; its bars are kept"
                 )
 
     def difference(self, storage: DataStorageInterface) -> str | None:
-        """Compare every bar with what the store gives back."""
+        """Compare every bar with the stored one."""
         return _first_difference(self._stored(storage), self.bars, only_common=False)
 
     def pin_in(self, storage: DataStorageInterface) -> SeriesPin | None:
@@ -212,15 +211,15 @@ class CachedBars(CacheContent):
             return None
 
     def shares_a_bar(self, storage: DataStorageInterface) -> bool:
-        """Tell whether the store has a bar at the time of one of these."""
+        """Return whether the store has a bar at the time of any of these."""
         return bool(np.isin(self.starts, starts_of(self._stored(storage))).any())
 
     def noted(self, piece: TimeRange) -> Mapping[str, Any]:
-        """Return what the source keeps with the bars of a piece of what is covered."""
+        """Return the metadata to store with the bars of a covered range."""
         return self.metadata
 
     def _stored(self, storage: DataStorageInterface) -> pd.DataFrame:
-        """Return the stored bars from the first to the last of these."""
+        """Return the stored bars between the first and the last of these, both included."""
         if not len(self.bars):
             return self.bars
         pin = self.pin_in(storage)
@@ -232,9 +231,9 @@ class CachedBars(CacheContent):
 
 
 def _first_difference(stored: pd.DataFrame, bars: pd.DataFrame, *, only_common: bool) -> str | None:
-    """Return the first place, by time, where bars of a file are not what the store has; None if there is none.
+    """Return the first difference, by time, between the bars of a file and the stored ones; None if there is none.
 
-    With `only_common`, at the times that both have.
+    With `only_common`, only times that both have are compared.
     """
     bars = bars.sort_index()
     there = pd.Series(np.arange(len(stored)), index=starts_of(stored))
@@ -255,10 +254,10 @@ def _first_difference(stored: pd.DataFrame, bars: pd.DataFrame, *, only_common: 
     if first is None:
         return None
     row, column = first
-    there_is = value_text(stored[column].iloc[row]) if column in stored else "nothing"
-    return f"{column} at {bars.index[row]}: {value_text(bars[column].iloc[row])} in the file, {there_is} in the store"
+    theirs = value_text(stored[column].iloc[row]) if column in stored else "nothing"
+    return f"{column} at {bars.index[row]}: {value_text(bars[column].iloc[row])} in the file, {theirs} in the store"
 
 
 def value_text(value: object) -> str:
-    """Return a value of a frame as people write it, with all digits."""
+    """Return a value of a frame with all digits, without NumPy's type."""
     return repr(value.item() if isinstance(value, np.generic) else value)

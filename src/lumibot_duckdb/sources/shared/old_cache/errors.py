@@ -1,27 +1,27 @@
-"""Why a file of an old cache was not brought in. Each message is a reason that follows the file's name."""
+"""The reasons why a file of an old cache is not migrated. Each message is printed after the file's name."""
 
 from __future__ import annotations
 
 
 class MigrationError(Exception):
-    """Base of all reasons."""
+    """Base class of all reasons."""
 
 
 class UnreadableFileError(MigrationError):
-    """The file is damaged, cut short, or not what its name says."""
+    """The file is damaged, truncated, or not of the type that its name says."""
 
 
 class RefusedFileError(MigrationError):
-    """The file could be harmful: a pickle that would build or run what such a cache never holds."""
+    """The file may be harmful: a pickle that would construct or call objects that such a cache never contains."""
 
 
 class LeftAloneError(MigrationError):
-    """The file is sound, and cannot or need not be brought in; the message says why, and what could be done."""
+    """The file is intact but cannot or need not be migrated; the message says why, and what the user can do."""
 
 
 class WaitingError(LeftAloneError):
-    """The file could be brought in once somebody has done what the message says."""
+    """The file can be migrated once the user has done what the message says."""
 
 
 class ConflictError(MigrationError):
-    """The store has other values already; they are kept."""
+    """The store already has different values, which are kept."""

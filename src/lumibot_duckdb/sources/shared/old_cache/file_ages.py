@@ -1,4 +1,4 @@
-"""When a cache file's provider was asked, as far as the file can tell."""
+"""The age of a cache file's data, as far as the file's modification time shows it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lumibot_duckdb.storage.api import EpochSeconds
 
 
 def changed_at(path: Path) -> EpochSeconds:
-    """Return when a file was changed last, to put files in order: the epoch's beginning if it is gone by now."""
+    """Return a file's modification time, for sorting; 0 if the file has been deleted in the meantime."""
     try:
         return int(path.stat().st_mtime)
     except OSError:
@@ -18,10 +18,11 @@ def changed_at(path: Path) -> EpochSeconds:
 
 
 def written_at(path: Path, newest: EpochSeconds | None = None) -> datetime:
-    """Return when a file was written (UTC), which is when its provider had answered.
+    """Return when a file was written (UTC), which is when its provider answered.
 
-    Never later than now, and never before its `newest` bar began: a file that claims that was given another time. Of a
-    file that may be a copy out of Lumibot's mirror, which has the time of the copying, just that is certain.
+    The result is never later than now, and never earlier than the start of the `newest` bar, because an earlier
+    modification time must be wrong. A file that may be a copy from Lumibot's mirror has the time of the copying, so for
+    such a file the start of the newest bar is returned.
     """
     written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
     if newest is not None:

@@ -1,6 +1,7 @@
-"""Lumibot imported only when a file is read that needs it, and without what it does besides.
+"""Imports Lumibot without side effects, when a file is read that needs it.
 
-It prints a line, and connects to the broker whose keys stand in the environment, unless it is told to be backtesting.
+When it is imported, Lumibot prints a line, and unless `IS_BACKTESTING` is set, it connects to the broker whose keys are
+in the environment.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ _BACKTESTING = "IS_BACKTESTING"
 
 @contextmanager
 def lumibot_silent() -> Iterator[None]:
-    """Import in here what imports Lumibot."""
-    level, told = logging.root.manager.disable, os.environ.get(_BACKTESTING)
+    """Import modules that import Lumibot within this `with` block."""
+    level, before = logging.root.manager.disable, os.environ.get(_BACKTESTING)
     logging.disable(max(level, logging.INFO))
     os.environ[_BACKTESTING] = "true"
     try:
@@ -24,5 +25,5 @@ def lumibot_silent() -> Iterator[None]:
     finally:
         logging.disable(level)
         del os.environ[_BACKTESTING]
-        if told is not None:
-            os.environ[_BACKTESTING] = told
+        if before is not None:
+            os.environ[_BACKTESTING] = before

@@ -1,6 +1,6 @@
-"""What becomes of Lumibot's mirror of its cache in an S3 bucket: told, since this package has nothing to do with it.
+"""Lumibot's mirror of its cache in an S3 bucket, which this package does not use.
 
-Just the mark that it leaves beside a file matters, since the time of such a file may be that of its copying.
+Only the marker file next to a mirrored file matters: the modification time of such a file may be that of its copying.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ _OFF = ("", "disabled", "off", "local")
 
 
 def marker_of(path: Path) -> Path:
-    """Return what Lumibot leaves beside a file that it has copied out of the bucket, or into it."""
+    """Return the path of the marker that Lumibot creates for a file copied from or to the bucket."""
     return path.with_name(path.name + ".s3key")
 
 
 def notice(environment: Mapping[str, str]) -> str | None:
-    """Return what to know, by Lumibot's environment variables; None if the mirror is off."""
+    """Return a notice about the mirror, from Lumibot's environment variables; None if the mirror is off."""
     backend, mode, bucket = (
         environment.get(f"LUMIBOT_CACHE_{name}", "").strip() for name in ("BACKEND", "MODE", "S3_BUCKET")
     )
@@ -25,8 +25,8 @@ def notice(environment: Mapping[str, str]) -> str | None:
         return None
     return f"""\
 Lumibot mirrors parts of its cache in an S3 bucket, {bucket or "which has no name"} (LUMIBOT_CACHE_BACKEND=s3):
-- Only the files of this folder are brought in. What lies in the bucket alone is not: Lumibot downloads it when a
-  backtest needs it. Run such a backtest on Lumibot once, and `lumibot-duckdb migrate` again.
-- A copy does not tell when its bars were downloaded: its last one may not have been over, and is left out.
-- Sources on the store neither read the bucket nor write to it.
-- Nothing is deleted in the bucket, --delete-verified or not; Lumibot may download from there what was deleted here."""
+- Only files in this folder are migrated. Lumibot downloads a file that is only in the bucket when a backtest needs it.
+  To migrate such files, run the backtest on Lumibot once, then `lumibot-duckdb migrate` again.
+- A copied file does not show when its bars were downloaded. Its last bar may have been incomplete, so it is left out.
+- Sources on the store neither read from the bucket nor write to it.
+- Nothing is deleted in the bucket, even with --delete-verified. Lumibot may download deleted files from there again."""

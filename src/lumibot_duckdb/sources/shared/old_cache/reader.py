@@ -1,4 +1,4 @@
-"""What a reader of one kind of Lumibot's cache files must give."""
+"""The interface of readers, one for each kind of Lumibot's cache files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CacheReader(ABC):
     """Reads one kind of file. Never writes to the cache folder."""
 
     name: ClassVar[str]
-    """What the files are, for a person: "Polygon bars"."""
+    """The kind of files, for reports: "Polygon bars"."""
 
     contract: ClassVar[str]
     """The part of `lumibot_contract` that lists what reading the files relies on: "polygon_cache"."""
@@ -24,20 +24,20 @@ class CacheReader(ABC):
         self.folder = folder
         """Lumibot's cache folder, which holds `polygon/`, `yahoo/`, ..."""
         self.assets = tuple(assets)
-        """What may be in the folder, for files whose names do not tell."""
+        """Assets that may be in the folder, for files whose names do not contain the asset."""
 
     @abstractmethod
     def files(self) -> Sequence[Path]:
-        """Return the files of this kind in the folder, in the order in which they are to be brought in."""
+        """Return the files of this kind in the folder, in the order in which they must be migrated."""
 
     def companions(self, path: Path) -> Sequence[Path]:
-        """Return files that belong to one of them and mean nothing without it (a snapshot of splits, a lock)."""
+        """Return files that belong to a file and are useless without it, such as a snapshot of splits or a lock."""
         return ()
 
     def companions_to_delete(self, path: Path) -> Sequence[Path]:
-        """Return those that go when the file is deleted: all that no other file needs."""
+        """Return the companions to delete together with a file: those that no other file needs."""
         return self.companions(path)
 
     @abstractmethod
     def read(self, path: Path) -> Sequence[CacheContent]:
-        """Return what a file holds. Raises a `MigrationError` with the reason when it is not to be brought in."""
+        """Return the contents of a file. Raises a `MigrationError` with the reason if it cannot be migrated."""

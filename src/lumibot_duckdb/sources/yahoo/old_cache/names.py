@@ -1,4 +1,4 @@
-"""Names of the pickles of Lumibot's Yahoo cache: `SPY_1d.pickle`, `_15m`, `_1m`, `_info`; in the past `_day_data`."""
+"""Names of pickles in Lumibot's Yahoo cache: `SPY_1d.pickle`, `_15m`, `_1m`, `_info`, and in the past `_day_data`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SUFFIX = ".pickle"
 
 
 def symbol_and_kind(path: Path) -> tuple[str, str]:
-    """Return the symbol and the kind ("1d", "info") that a name states; the kind is empty if it is none of these."""
+    """Return the symbol and the kind ("1d", "info") in a file's name; the kind is "" if it is not a known one."""
     stem = path.name.removesuffix(SUFFIX)
     for kind in (*TIMEFRAMES, INFO):
         if stem.endswith(f"_{kind}"):
@@ -19,5 +19,5 @@ def symbol_and_kind(path: Path) -> tuple[str, str]:
 
 
 def info_file(path: Path) -> Path:
-    """Return the file of what Yahoo said of the symbol of a file."""
+    """Return the path of Yahoo's info on the symbol of a file."""
     return path.with_name(f"{symbol_and_kind(path)[0]}_{INFO}{SUFFIX}")

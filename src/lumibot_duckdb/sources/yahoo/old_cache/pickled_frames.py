@@ -1,7 +1,6 @@
-"""Makes sense of what the pickles of Lumibot's Yahoo cache describe: a table of prices, or what Yahoo says of a symbol.
+"""Builds what the pickles of Lumibot's Yahoo cache describe: a table of prices, or Yahoo's info on a symbol.
 
-Everything is checked before it is believed: arrays are as long as their shapes say, columns are numbers, zones have
-names that are known.
+Everything is checked first: the lengths of arrays match their shapes, columns are numbers, and time zones are known.
 """
 
 from __future__ import annotations
@@ -29,46 +28,46 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class YahooPickle:
-    """What a file of the cache holds of a symbol: `type` is "1d", "15m", "1m" or "info"."""
+    """The contents of a cache file: a symbol's data, whose `type` is "1d", "15m", "1m" or "info"."""
 
     symbol: str
     type: str
     data: Any
 
     def frame(self) -> pd.DataFrame:
-        """Return the table, by a tz-aware index. Raises `UnreadableFileError` if there is none."""
+        """Return the table, with a tz-aware index. Raises `UnreadableFileError` if there is none."""
         frame: pd.DataFrame = _checked(frame_of, self.data)
         return frame
 
     def info(self) -> Mapping[str, Any]:
-        """Return what Yahoo said of the symbol; nothing if it could not be asked."""
-        said = self.data.get("info") if isinstance(self.data, dict) and not self.data.get("error") else None
-        return said if isinstance(said, dict) else {}
+        """Return Yahoo's info on the symbol; empty if the request failed."""
+        info = self.data.get("info") if isinstance(self.data, dict) and not self.data.get("error") else None
+        return info if isinstance(info, dict) else {}
 
 
 def yahoo_pickle(content: bytes) -> YahooPickle:
-    """Return what a file holds.
+    """Return the contents of a file.
 
     Raises:
-        RefusedFileError: it wants something made that such files never hold.
-        UnreadableFileError: it is damaged, or something else.
+        RefusedFileError: it asks for an object that such files never contain.
+        UnreadableFileError: it is damaged, or not a file of Lumibot's Yahoo cache.
     """
     pickled: YahooPickle = _checked(_yahoo_data, described(content))
     return pickled
 
 
 def frame_of(described_frame: Any) -> pd.DataFrame:
-    """Return the table that is described."""
+    """Return the table for a description of it."""
     frame = _one_of(described_frame, *pickled_names.FRAME)
     manager = _state_of(frame).get("_mgr")
     blocks, axes = _one_of(manager, pickled_names.BLOCK_MANAGER).arguments[:2]
-    _insist(len(axes) == 2, "it is no table")
+    _insist(len(axes) == 2, "it is not a table")
     names, index = _names(axes[0]), _index(axes[1])
     columns: dict[int, Array] = {}
     for block in blocks:
         values, places = _one_of(block, pickled_names.UNPICKLE_BLOCK).arguments[:2]
         rows, numbers = _array(values), _places(places, len(names))
-        _insist(rows.ndim == 2 and rows.shape == (len(numbers), len(index)), "its columns are of unlike lengths")
+        _insist(rows.ndim == 2 and rows.shape == (len(numbers), len(index)), "its columns have different lengths")
         columns.update(zip(numbers, rows, strict=True))
     _insist(sorted(columns) == list(range(len(names))) and len(set(names)) == len(names), "it lacks columns")
     table: pd.DataFrame = pd.DataFrame({name: columns[number] for number, name in enumerate(names)}, index=index)
@@ -76,13 +75,13 @@ def frame_of(described_frame: Any) -> pd.DataFrame:
 
 
 def _checked(make: Any, what: Any) -> Any:
-    """Call `make`; a description that does not fit ends in `UnreadableFileError`, whatever does not fit."""
+    """Call `make`, and raise `UnreadableFileError` for any error, because a description can have any shape."""
     try:
         return make(what)
     except UnreadableFileError:
         raise
-    except Exception as error:  # descriptions are of any shape
-        raise UnreadableFileError(f"it holds no data of Lumibot's Yahoo cache ({type(error).__name__})") from None
+    except Exception as error:
+        raise UnreadableFileError(f"it contains no data of Lumibot's Yahoo cache ({type(error).__name__})") from None
 
 
 def _yahoo_data(what: Any) -> YahooPickle:
@@ -113,7 +112,7 @@ def _index(what: Any) -> pd.DatetimeIndex:
 
 
 def _dtype_and_times(data: Described) -> tuple[Any, Any]:
-    """Return the dtype and the times (UTC) of an array of times, which pandas writes in either order."""
+    """Return the dtype and the times (UTC) of an array of times. Their order depends on the version of pandas."""
     (state,) = data.states
     first, second = state[:2]
     return (first, second) if isinstance(first, Described) and "DatetimeTZDtype" in first.of else (second, first)
@@ -146,7 +145,7 @@ def _names(what: Any) -> list[str]:
 
 
 def _texts(what: Any) -> list[str]:
-    """Return the texts of an array of pyarrow's, none of them missing."""
+    """Return the texts of a pyarrow array without missing values."""
     ((kind, length, missing, first, (bits, bounds, letters), *_),) = _one_of(
         what, "pyarrow.lib._restore_array"
     ).arguments
@@ -171,7 +170,7 @@ def _is_named(what: Any, *names: str) -> bool:
 
 
 def _places(what: Any, most: int) -> list[int]:
-    """Return which columns a block of the table has."""
+    """Return the numbers of the columns in a block of the table."""
     if isinstance(what, Described) and what.of == "builtins.slice":
         start, stop, step = what.arguments
         _insist(all(type(bound) is int and 0 <= bound <= most for bound in (start, stop)), "it lacks columns")
@@ -190,7 +189,7 @@ def _array(what: Any) -> Array:
         _, shape, dtype, fortran, raw = _state_of_array(array)
     kind = _dtype(dtype)
     _insist(type(raw) in (bytes, bytearray) and all(type(n) is int and n >= 0 for n in shape), "an array is damaged")
-    _insist(prod(shape) * kind.itemsize == len(raw), "an array is cut short")
+    _insist(prod(shape) * kind.itemsize == len(raw), "an array is truncated")
     array_of_it: Array = np.frombuffer(raw, dtype=kind).reshape(shape, order="F" if fortran else "C")
     return array_of_it
 
@@ -203,7 +202,7 @@ def _state_of_array(array: Described) -> tuple[Any, ...]:
 
 def _dtype_text(what: Any) -> str:
     text = _one_of(what, "numpy.dtype").arguments[0]
-    _insist(type(text) is str, "an array is of no known type")
+    _insist(type(text) is str, "an array has an unknown type")
     return str(text)
 
 
@@ -211,13 +210,13 @@ def _dtype(what: Any) -> np.dtype[Any]:
     text = _dtype_text(what)
     (state,) = what.states
     order = state[1]
-    _insist(order in ("<", ">", "|", "="), "an array is of no known type")
+    _insist(order in ("<", ">", "|", "="), "an array has an unknown type")
     if text == "M8":
         unit, count = state[-1][-1][:2]
         unit = unit.decode() if type(unit) is bytes else unit
-        _insist(unit in ("s", "ms", "us", "ns") and count == 1, "an array is of no known type")
+        _insist(unit in ("s", "ms", "us", "ns") and count == 1, "an array has an unknown type")
         return _ordered(f"M8[{unit}]", order)
-    _insist(text in _NUMBERS, "an array is of no known type")
+    _insist(text in _NUMBERS, "an array has an unknown type")
     return _ordered(text, order)
 
 
@@ -230,7 +229,7 @@ def _state_of(what: Described) -> dict[str, Any]:
     (state,) = what.states
     if type(state) is tuple and len(state) == 2 and state[0] is None:
         state = state[1]
-    _insist(type(state) is dict, "something in it has no state")
+    _insist(type(state) is dict, "an object in it has no state")
     return state  # type: ignore[no-any-return]
 
 
@@ -239,6 +238,6 @@ def _one_of(what: Any, *names: str) -> Described:
     return what  # type: ignore[no-any-return]
 
 
-def _insist(so: bool, otherwise: str) -> None:
-    if not so:
-        raise UnreadableFileError(f"it holds no data of Lumibot's Yahoo cache: {otherwise}")
+def _insist(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise UnreadableFileError(f"it contains no data of Lumibot's Yahoo cache: {otherwise}")

@@ -22,13 +22,13 @@ class YahooReader(CacheReader):
     contract: ClassVar[str] = "yahoo_cache"
 
     def files(self) -> Sequence[Path]:
-        """Return all pickles except the `_info` files of symbols that have bars; the newest of a symbol come first."""
+        """Return all pickles except `_info` files of symbols with bars, and those of a symbol with the newest first."""
         found = [path for path in (self.folder / "yahoo").glob(f"*{SUFFIX}") if path.is_file()]
         belonging = {info for path in found for info in self.companions(path)}
         return sorted((path for path in found if path not in belonging), key=_by_symbol)
 
     def companions(self, path: Path) -> Sequence[Path]:
-        """Return the mirror's mark and, for bars, the `_info` file of the symbol."""
+        """Return the mirror's marker and, for bars, the `_info` file of the symbol."""
         info = [info_file(path)] if symbol_and_kind(path)[1] in TIMEFRAMES else []
         return [each for each in (marker_of(path), *info) if each.is_file()]
 
@@ -43,9 +43,9 @@ class YahooReader(CacheReader):
         """Return the bars of a file."""
         symbol, kind = symbol_and_kind(path)
         if kind == INFO:
-            raise LeftAloneError("it says where a symbol is traded of which there are no bars; Yahoo is asked again")
+            raise LeftAloneError("it has the market of a symbol without bars, which is requested from Yahoo again")
         if kind not in TIMEFRAMES:
-            raise LeftAloneError("its name is none that Lumibot gives to bars (SPY_1d.pickle, _15m, _1m)")
+            raise LeftAloneError("its name is not one that Lumibot gives to bars (SPY_1d.pickle, _15m, _1m)")
         with lumibot_silent():
             from lumibot_duckdb.sources.yahoo.old_cache.bars import contents_of
         return contents_of(path, symbol, kind)

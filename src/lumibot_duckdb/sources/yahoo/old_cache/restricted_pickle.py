@@ -1,8 +1,7 @@
-"""Reads a pickle as a description of objects, and builds none of them: nothing that a file names is imported or called.
+"""Reads a pickle as a description of objects, without building them: nothing that a file names is imported or called.
 
-A pickle is a small program. Those of Lumibot's Yahoo cache need few of its instructions and name few things; whatever
-else a file wants is refused at the instruction that wants it. What was asked to be made is returned as `Described`, for
-`pickled_frames` to make sense of.
+A pickle is a small program. Those of Lumibot's Yahoo cache use few instructions and name few objects; any other
+instruction or name is refused. Objects are returned as `Described`, from which `pickled_frames` builds the data.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from lumibot_duckdb.lumibot_contract import pickled_names
 from lumibot_duckdb.sources.shared.old_cache.errors import RefusedFileError, UnreadableFileError
 
 LARGEST = 32 * 2**20
-"""Bytes. A stock's whole history of days takes one million."""
+"""Largest size of a file in bytes. The whole daily history of a stock takes about one million."""
 
-_MOST_INSTRUCTIONS = 200_000
+_MAX_INSTRUCTIONS = 200_000
 
 KNOWN = frozenset(
     {
@@ -58,19 +57,19 @@ KNOWN = frozenset(
         "zoneinfo.ZoneInfo._unpickle",
     }
 )
-"""What a pickle may name: all that such a cache holds, by pandas 1.3 to 3.1, numpy 1 and 2."""
+"""The names that a pickle may use: everything in such a cache, written by pandas 1.3 to 3.1 and NumPy 1 or 2."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """Something that a pickle names; it was not imported."""
+    """A name in a pickle, which was not imported."""
 
     name: str
 
 
 @dataclass(eq=False)
 class Described:
-    """What a pickle wants made: of what, from which arguments, and the states that it is given afterwards."""
+    """An object that a pickle describes: what it is made `of`, its arguments, and states that are set afterwards."""
 
     of: str
     arguments: tuple[Any, ...]
@@ -91,24 +90,24 @@ def described(pickle: bytes) -> Any:
     """Return what a pickle describes: plain values, lists, tuples, dicts with plain keys, `Named` and `Described`.
 
     Raises:
-        RefusedFileError: it names something that such a cache never holds, or has an instruction that none needs.
-        UnreadableFileError: it is no whole pickle.
+        RefusedFileError: it has a name or an instruction that such a cache never uses.
+        UnreadableFileError: it is not a complete pickle.
     """
     if len(pickle) > LARGEST:
-        raise UnreadableFileError(f"it is larger than such files are ({len(pickle):,} bytes)")
+        raise UnreadableFileError(f"it is too large for such a file ({len(pickle):,} bytes)")
     machine = _Machine()
     try:
         for number, (instruction, argument, _) in enumerate(pickletools.genops(pickle)):
-            if number > _MOST_INSTRUCTIONS:
-                raise UnreadableFileError("it has more parts than such files have")
+            if number > _MAX_INSTRUCTIONS:
+                raise UnreadableFileError("it has too many parts for such a file")
             if instruction.name == "STOP":
                 return machine.result()
             machine.do(instruction.name, argument)
     except (RefusedFileError, UnreadableFileError):
         raise
-    except Exception as error:  # whatever is wrong with it, it is no pickle of Lumibot's
-        raise UnreadableFileError(f"it is no whole pickle ({type(error).__name__})") from None
-    raise UnreadableFileError("it is cut short")
+    except Exception as error:  # an invalid pickle can fail in any way
+        raise UnreadableFileError(f"it is not a complete pickle ({type(error).__name__})") from None
+    raise UnreadableFileError("it is truncated")
 
 
 class _Machine:
@@ -127,18 +126,18 @@ class _Machine:
             self._stack.append(_CONSTANTS[instruction])
         elif instruction in _SHORT_TUPLES:
             self._stack.append(tuple(self._pop(_SHORT_TUPLES[instruction])))
-        elif (way := getattr(self, f"_{instruction.lower()}", None)) is not None:
-            way(argument)
+        elif (method := getattr(self, f"_{instruction.lower()}", None)) is not None:
+            method(argument)
         else:
-            raise RefusedFileError(f"it has an instruction ({instruction}) that files of this kind do not need")
+            raise RefusedFileError(f"it has an instruction ({instruction}) that such files never use")
 
     def _pop(self, count: int) -> list[Any]:
         if count > len(self._stack):
-            raise ValueError("nothing is there")
+            raise ValueError("the stack has too few values")
         taken = self._stack[len(self._stack) - count :]
         del self._stack[len(self._stack) - count :]
         if any(value is _MARK for value in taken):
-            raise ValueError("a mark is in the way")
+            raise ValueError("there is a mark instead of a value")
         return taken
 
     def _pop_to_mark(self) -> list[Any]:
@@ -149,7 +148,7 @@ class _Machine:
                 return taken
         raise ValueError("there is no mark")
 
-    # -- what instructions do, by their names in `pickletools` -----------------------------------------------
+    # -- instructions, named as in `pickletools` -------------------------------------------------------------
 
     def _proto(self, _: Any) -> None:
         pass
@@ -209,16 +208,16 @@ class _Machine:
     def _put_into_list(self, values: list[Any]) -> None:
         into = self._stack[-1]
         if type(into) is not list:
-            raise ValueError("this is no list")
+            raise ValueError("this is not a list")
         into.extend(values)
 
     def _put_into_dict(self, pairs: list[Any]) -> None:
         into = self._stack[-1]
         if type(into) is not dict or len(pairs) % 2:
-            raise ValueError("this is no dict")
+            raise ValueError("this is not a dict")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
             if type(key) not in (str, int, float, bytes, bool, type(None)):
-                raise ValueError("this is no key")
+                raise ValueError("this is not a plain key")
             into[key] = value
 
     def _global(self, argument: str) -> None:
@@ -229,18 +228,16 @@ class _Machine:
 
     def _name(self, module: Any, name: Any) -> None:
         if type(module) is not str or type(name) is not str:
-            raise ValueError("this is no name")
+            raise ValueError("this is not a name")
         full = f"{module}.{name}"
         if full not in KNOWN:
-            raise RefusedFileError(
-                f"it wants {full[:120]!r}, which files of this kind never hold; nothing of it was run"
-            )
+            raise RefusedFileError(f"it names {full[:120]!r}, which such files never contain; nothing in it was run")
         self._stack.append(Named(full))
 
     def _reduce(self, _: Any) -> None:
         made_of, arguments = self._pop(2)
         if type(made_of) is not Named or type(arguments) is not tuple:
-            raise ValueError("this cannot be made")
+            raise ValueError("this cannot be called")
         self._stack.append(Described(made_of.name, arguments))
 
     _newobj = _reduce
