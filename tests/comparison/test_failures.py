@@ -91,7 +91,7 @@ def test_live_trading_is_stopped_and_keys_are_hidden(own_ground: Ground) -> None
     with on_ground(own_ground.folder, {"MY_BROKER_KEY": KEY}):
         answer = compare(script)
     assert answer.code == 1
-    assert answer.out.count("The last lines that the script wrote on") == 2
+    assert answer.out.count("The script's last lines of output on") == 2
     assert answer.out.count("my key is [hidden]") == 2
     assert "apiKey=[hidden]" in answer.out
     assert KEY not in answer.out + answer.err
@@ -185,10 +185,10 @@ def test_a_script_that_reads_lumibots_files(
         (["."], ". is a folder, not a script"),
         (["-m", "nowhere.at.all"], "no module named nowhere"),
         (["--html", "/proc/report.html", "here.py"], "cannot write the report to /proc/report.html: No such file"),
-        (["--keep", "/proc/keep", "here.py"], "cannot make the folder /proc/keep: No such file"),
-        (["--html", "no/such/folder.html", "here.py"], "name a file in a folder that there is"),
+        (["--keep", "/proc/keep", "here.py"], "cannot create the folder /proc/keep: No such file"),
+        (["--html", "no/such/folder.html", "here.py"], "name a file in an existing folder"),
         (["--keep", ".", "here.py"], "exists already; name a new folder"),
-        (["--from-cache", "here.py"], "there is no store to run from"),
+        (["--from-cache", "here.py"], "without --from-cache, the script downloads its bars"),
     ],
 )
 def test_a_wrong_call_runs_nothing(arguments: list[str], said: str, own_ground: Ground) -> None:

@@ -99,7 +99,7 @@ def test_bytes_of_a_cache_are_without_the_store_in_it(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(bytes(size))
     assert bytes_in(tmp_path) == 7_120
-    assert bytes_in(tmp_path, without=tmp_path / "duckdb") == 120
+    assert bytes_in(tmp_path, without=[tmp_path / "duckdb"]) == 120
     assert bytes_in(tmp_path / "not there") == 0
 
 

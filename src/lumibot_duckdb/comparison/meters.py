@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,11 +128,11 @@ def _children_seconds() -> float:
     return times.children_user + times.children_system
 
 
-def bytes_in(folder: Path, without: Path | None = None) -> int:
-    """Return the total size of the files in a folder, except for those in the subfolder `without`."""
+def bytes_in(folder: Path, without: Collection[Path] = ()) -> int:
+    """Return the total size of the files in a folder, except for those in the subfolders `without`."""
     total = 0
     for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if Path(parent, name) != without]
+        folders[:] = [name for name in folders if Path(parent, name) not in without]
         for name in names:
             try:
                 total += Path(parent, name).lstat().st_size

@@ -25,6 +25,7 @@ from lumibot_duckdb.comparison.redaction import known_secrets, redacted
 from lumibot_duckdb.comparison.sandbox import refuse_connections
 from lumibot_duckdb.comparison.secret_pipe import report_secrets
 from lumibot_duckdb.comparison.truncate import truncate
+from lumibot_duckdb.storage.location import DEFAULT_FOLDER
 
 _INTERRUPTED = "interrupted"
 _PACKAGES = ("lumibot", "duckdb", "lumibot-duckdb", "pandas")
@@ -162,7 +163,7 @@ def _bytes_on_disk(job: Job, lumibots_cache: Path) -> int:
 
     store = Path(job.store)
     if job.side != DUCKDB:
-        return bytes_in(lumibots_cache, without=store.parent)
+        return bytes_in(lumibots_cache, without=(store.parent, lumibots_cache / DEFAULT_FOLDER))
     StoreConnection.of(store).close()  # the last writes may still be in DuckDB's log, which has another size
     return sum(
         bytes_in(path) if path.is_dir() else path.lstat().st_size for path in store.parent.glob(f"{store.name}*")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lumibot_duckdb.storage.location import lumibot_cache_folder
+from lumibot_duckdb.storage.location import DEFAULT_FOLDER, lumibot_cache_folder
 
 _MOST_ENTRIES = 200
 
@@ -41,7 +41,7 @@ def update(name: str, entries: Mapping[str, Any]) -> bool:
 
 
 def _folder() -> Path:
-    return lumibot_cache_folder() / "duckdb" / "contract"
+    return lumibot_cache_folder() / DEFAULT_FOLDER / "contract"
 
 
 def _replace(file: Path, text: str) -> None:

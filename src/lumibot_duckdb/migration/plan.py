@@ -12,6 +12,7 @@ from lumibot_duckdb.lumibot_contract.fallback import keeps_contract
 from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
 from lumibot_duckdb.storage.api import AssetKey
+from lumibot_duckdb.storage.location import DEFAULT_FOLDER
 
 _OTHER_SOURCE = "lumibot-duckdb does not replace this source, so Lumibot continues to use it"
 _NOT_REPLACED = {
@@ -28,7 +29,6 @@ _NOT_REPLACED = {
 _UNKNOWN = "not a cache that this command knows"
 _UNFIT = "they cannot be read with the installed release of Lumibot"
 _NOT_OF_THE_SOURCE = "not named like the files of this cache"
-_STORE = "duckdb"
 _SOURCE_OF_FOLDER = {folder: spec.name for spec in SOURCES.values() for folder in spec.cache_folders}
 
 
@@ -164,7 +164,7 @@ def _left_alone(
 
 def _is_of_the_store(entry: Path, store: Path | None) -> bool:
     """Return whether something in the cache folder is the store, its folder, or a file beside it."""
-    return entry.name == _STORE or (
+    return entry.name == DEFAULT_FOLDER or (
         store is not None and (entry in (store, store.parent) or str(entry).startswith(f"{store}."))
     )
 

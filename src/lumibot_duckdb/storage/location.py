@@ -9,6 +9,8 @@ from lumibot_duckdb.storage.errors import StoreWriteError
 
 ENVIRONMENT_VARIABLE = "LUMIBOT_DUCKDB_PATH"
 FILE_NAME = "lumibot.duckdb"
+DEFAULT_FOLDER = "duckdb"
+"""The folder of this package in Lumibot's cache folder."""
 
 
 def store_path(cache_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -18,7 +20,7 @@ def store_path(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     Raises ValueError if a store cannot be there.
     """
     given = os.fspath(cache_dir) if cache_dir is not None else os.environ.get(ENVIRONMENT_VARIABLE) or None
-    path = lumibot_cache_folder() / "duckdb" / FILE_NAME if given is None else _path_of(given)
+    path = lumibot_cache_folder() / DEFAULT_FOLDER / FILE_NAME if given is None else _path_of(given)
     _check_folder(path.parent)
     return path
 
