@@ -80,7 +80,7 @@ class AlpacaDownloads:
             return self._download(key, asset, requested, pieces, name)
 
         try:
-            (series.renew if refresh else series.ensure)(requested.within, download)
+            (series.refresh if refresh else series.ensure)(requested.within, download)
         except DownloadIncompleteError as error:
             if all(type(cause) is ProviderError for cause in error.failed.values()):  # Alpaca rejected the request
                 raise RuntimeError(f"Failed to fetch data for {name}: {error}") from None

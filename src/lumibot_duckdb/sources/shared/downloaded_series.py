@@ -53,14 +53,14 @@ class DownloadedSeries:
         self._storage = storage
         self._as_of = as_of
         self._covered: list[TimeRange] = []
-        self._look()
+        self._pin_current()
 
     @property
     def storage(self) -> DataStorageInterface:
         """The storage that the series is in."""
         return self._storage
 
-    def _look(self) -> None:
+    def _pin_current(self) -> None:
         """Pin the current state of the series, unless its version differs from the one that was pinned before."""
         try:
             now = self._storage.pin(self.key, as_of=self._as_of)
@@ -83,7 +83,7 @@ class DownloadedSeries:
         missing = coverage.missing(wanted, self._covered)
         if missing and self._as_of is None:
             self._storage.merge_spooled()  # an earlier download may be in the spool
-            self._look()
+            self._pin_current()
             missing = coverage.missing(wanted, self._covered)
         if not missing or self._as_of is not None:
             return
@@ -91,7 +91,7 @@ class DownloadedSeries:
             self._store(delivery)
         self._covered = coverage.merged([*self._covered, *missing])
 
-    def renew(self, wanted: TimeRange, download: Download) -> None:
+    def refresh(self, wanted: TimeRange, download: Download) -> None:
         """Download a range again, and replace stored bars that differ, in a new version.
 
         If the range was covered, the backtest sees the new version from then on. Raises as `ensure` does.
