@@ -168,7 +168,7 @@ def test_a_script_that_reads_lumibots_files(
     error: str, in_logs: list[str], hinted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = failure(tmp_path, monkeypatch, error=error, in_logs=in_logs)
-    assert [note for note in failed.notes if "writes no files to logs" in note] == failed.notes
+    assert [note for note in failed.notes if "writes no files to the folder logs" in note] == failed.notes
     assert len(failed.notes) == hinted
 
 
