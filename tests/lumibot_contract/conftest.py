@@ -19,7 +19,9 @@ class ChangedLumibot:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         installed = InstalledPackages()
-        for module in {each.module for part in PARTS for each in requirements_of(part)}:
+        needed = [each for part in PARTS for each in requirements_of(part)]
+        names = {name for each in needed for name in (each.name, each.formerly) if name}
+        for module in {name.partition(":")[0] for name in names}:
             if module.startswith("lumibot."):
                 file = installed.file_of(module)
                 assert file is not None
