@@ -19,9 +19,7 @@ class ChangedLumibot:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         installed = InstalledPackages()
-        needed = [each for part in PARTS for each in requirements_of(part)]
-        names = {name for each in needed for name in (each.name, each.formerly) if name}
-        for module in {name.partition(":")[0] for name in names}:
+        for module in {module for part in PARTS for each in requirements_of(part) for module in each.modules}:
             if module.startswith("lumibot."):
                 file = installed.file_of(module)
                 assert file is not None

@@ -36,6 +36,11 @@ class Requirement:
         return self.name.partition(":")[0]
 
     @property
+    def modules(self) -> tuple[str, ...]:
+        """All modules that decide whether it is met."""
+        return tuple(name.partition(":")[0] for name in (self.name, self.formerly) if name)
+
+    @property
     def path(self) -> str:
         """The qualified name within the module; empty if the module itself is required."""
         return self.name.partition(":")[2]
