@@ -25,7 +25,7 @@ from sources.alpaca.server import KEY, SECRET, AlpacaServer
 
 try:
     from lumibot.tools import shared_bar_cache
-except ImportError:  # before Lumibot 4.6.25, which keeps no bars in memory
+except ImportError:  # before Lumibot 4.6.25
     shared_bar_cache = None
 
 CONFIG = {"API_KEY": KEY, "API_SECRET": SECRET, "PAPER": True}
@@ -45,7 +45,7 @@ class Side(ground.Side):
         """Stand on this side's ground; `settings` are set in the environment."""
         self.folder.mkdir(parents=True, exist_ok=True)
         cache = str(self.folder / "lumibot")
-        if shared_bar_cache is not None:
+        if hasattr(shared_bar_cache, "_reset_process_memory"):  # releases without it keep no bars in memory
             shared_bar_cache._reset_process_memory()
         with (
             environment({"LUMIBOT_DUCKDB_PATH": str(self.store), **settings}),
