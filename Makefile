@@ -9,11 +9,12 @@ UV     := $(BIN)/uv
 # More than cores: many tests wait for other processes, for pauses that they ask for, or for servers.
 WORKERS ?= 3
 
-.PHONY: help install demo test lint types test-duckdb2 test-duckdb15 soak bench lock clean
+.PHONY: help install demo test lint types test-duckdb2 test-duckdb15 releases soak bench lock clean
 
 help:
 	@echo "make demo   a real strategy on real prices, on Lumibot's storage and on ours, compared"
 	@echo "make test   lint, types and every test, on DuckDB 2.0 and on 1.5"
+	@echo "make releases  the parity tests on the latest Lumibot releases, and on the oldest that is supported"
 	@echo "make soak   what make test leaves out or tries for some seconds only: all examples, more random numbers"
 	@echo "make bench  the benchmarks behind benchmarks/RESULTS.md"
 
@@ -59,8 +60,16 @@ test-duckdb15: $(VENV15)/.installed
 		tests/faults/test_many_processes.py tests/sources/own_bars/test_source.py tests/sources/ccxt/old_cache \
 		tests/cli/test_sql.py tests/cli/test_status.py
 
-soak: install
-	LUMIBOT_DUCKDB_ALTERNATIONS=10000 LUMIBOT_DUCKDB_SOAK_SECONDS=600 $(BIN)/python -m pytest -m "soak or long" --durations 0
+# Lumibot releases, by default those that tests.releases.registry chooses from the package registry.
+RELEASES ?=
+export RELEASES
+
+releases: install
+	LUMIBOT_RELEASES="$${RELEASES:-$$($(BIN)/python -m tests.releases.registry)}" \
+		$(BIN)/python -m pytest tests/releases -m long -rs
+
+soak: install releases
+	LUMIBOT_DUCKDB_ALTERNATIONS=10000 LUMIBOT_DUCKDB_SOAK_SECONDS=600 $(BIN)/python -m pytest -m "soak or long" --ignore tests/releases --durations 0
 
 bench: install
 	$(BIN)/python -m benchmarks

@@ -24,14 +24,14 @@ def test_every_package_has_a_requirement() -> None:
 
 
 def test_a_version_that_is_too_old_a_missing_package_and_an_odd_version_fail() -> None:
-    versions = {"lumibot": "4.6.20", "duckdb": None, "ccxt": "unknown"}
+    versions = {"lumibot": "4.6.18", "duckdb": None, "ccxt": "unknown"}
 
     def installed(package: str) -> str | None:
         return versions[package] if package in versions else installed_version(package)
 
     failed = {check.name: check for check in check_versions(installed) if check.status == FAILED}
     assert set(failed) == {"versions.lumibot", "versions.duckdb", "versions.ccxt"}
-    assert failed["versions.lumibot"].summary == "Lumibot 4.6.20 is not supported (supported: >=4.6.30,<5)"
-    assert failed["versions.lumibot"].remedy == "pip install 'lumibot>=4.6.30,<5'"
+    assert failed["versions.lumibot"].summary == "Lumibot 4.6.18 is not supported (supported: >=4.6.19,<5)"
+    assert failed["versions.lumibot"].remedy == "pip install 'lumibot>=4.6.19,<5'"
     assert failed["versions.duckdb"].summary == "DuckDB is not installed"
     assert failed["versions.duckdb"].remedy == "pip install 'duckdb>=1.5,<3'"

@@ -19,7 +19,7 @@ class ChangedLumibot:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         installed = InstalledPackages()
-        for module in {each.module for part in PARTS for each in requirements_of(part)}:
+        for module in {module for part in PARTS for each in requirements_of(part) for module in each.modules}:
             if module.startswith("lumibot."):
                 file = installed.file_of(module)
                 assert file is not None

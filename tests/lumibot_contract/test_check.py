@@ -44,6 +44,14 @@ def test_a_removed_attribute(changed_lumibot: ChangedLumibot) -> None:
     assert names == {"YahooData._data_open_values": "removed"}
 
 
+def test_a_name_that_older_releases_have_elsewhere(changed_lumibot: ChangedLumibot) -> None:
+    changed_lumibot.replace("lumibot.tools.shared_bar_cache", "def validate_rows(", "def valid_rows(")
+    (breach,) = check.breaches("alpaca")
+    assert breach.change == "removed"
+    changed_lumibot.replace("lumibot.tools.alpaca_history", "def _frame(", "def _valid_rows(")
+    assert check.breaches("alpaca") == ()
+
+
 def test_a_removed_module(changed_lumibot: ChangedLumibot) -> None:
     (changed_lumibot.folder / "lumibot" / "tools" / "yahoo_helper.py").unlink()
     assert {each.change for each in check.breaches("benchmark")} == {"removed"}

@@ -282,6 +282,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         parameters=("market", "start_date", "end_date", "tzinfo"),
     ),
     Requirement(
-        "lumibot.tools.shared_bar_cache:validate_rows", "called: whether bars are plausible", parameters=("rows",)
+        "lumibot.tools.shared_bar_cache:validate_rows",
+        "called: whether bars are plausible",
+        parameters=("rows",),
+        formerly="lumibot.tools.alpaca_history:_valid_rows",  # until 4.6.24
     ),
 )

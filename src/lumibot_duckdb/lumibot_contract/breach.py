@@ -64,7 +64,8 @@ def _breach(requirement: Requirement, packages: InstalledPackages) -> Breach | N
         return None if packages.file_of(requirement.module) else Breach(requirement, REMOVED)
     found = packages.find(requirement.module, requirement.path)
     if found is None:
-        return Breach(requirement, REMOVED)
+        module, _, path = requirement.formerly.partition(":")
+        return None if path and packages.find(module, path) else Breach(requirement, REMOVED)
     if requirement.parameters is not None or requirement.accepts:
         names = parameters_of(*found)
         expected = names if requirement.parameters is None else requirement.parameters

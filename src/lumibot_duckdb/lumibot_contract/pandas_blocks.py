@@ -16,6 +16,9 @@ import pandas as pd
 
 Values: TypeAlias = "np.ndarray[Any, Any]"
 
+_INDEX_HAS_FREQUENCY = "_freq" in vars(pd.DatetimeIndex([]))
+"""Whether an index has the frequency itself, since pandas 3.1; before, the array in it has."""
+
 
 @dataclass(slots=True)
 class Block:
@@ -47,6 +50,11 @@ def frame_from_blocks(
 def slice_of_index(index: pd.DatetimeIndex, start: int, stop: int, frequency: Any) -> pd.DatetimeIndex:
     """Return `index[start:stop]` (neither negative) with a frequency that it is known to have, or with none."""
     times = index._data  # type: ignore[attr-defined]
+    if _INDEX_HAS_FREQUENCY:
+        cut = type(times)._simple_new(times._ndarray[start:stop], dtype=times._dtype)
+        made: pd.DatetimeIndex = type(index)._simple_new(cut, name=index.name)  # type: ignore[attr-defined]
+        made._freq = frequency  # type: ignore[attr-defined]
+        return made
     cut = type(times)._simple_new(times._ndarray[start:stop], freq=frequency, dtype=times._dtype)
     return type(index)._simple_new(cut, name=index.name)  # type: ignore[attr-defined,no-any-return]
 

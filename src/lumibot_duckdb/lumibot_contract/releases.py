@@ -5,8 +5,20 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-KNOWN_RELEASES = ("4.6.30",)
-"""Releases whose source code the digests of the requirements are taken from, the oldest first."""
+KNOWN_RELEASES = (
+    "4.6.19",
+    "4.6.20",
+    "4.6.22",
+    "4.6.23",
+    "4.6.24",
+    "4.6.25",
+    "4.6.26",
+    "4.6.27",
+    "4.6.28",
+    "4.6.29",
+    "4.6.30",
+)
+"""Published releases that keep the contract of every source, the oldest first."""
 
 
 @cache

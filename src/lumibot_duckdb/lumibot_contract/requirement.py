@@ -20,6 +20,7 @@ class Requirement:
         digests: digests of source code that is known to behave as the package expects, for functions whose behaviour is
             re-implemented here. Empty if only the name and its parameters matter. `python -m
             lumibot_duckdb.lumibot_contract.digests` prints those of the installed release.
+        formerly: the name of the same thing in older releases, whose parameters are not checked.
     """
 
     name: str
@@ -27,11 +28,17 @@ class Requirement:
     parameters: tuple[str, ...] | None = None
     accepts: tuple[str, ...] = ()
     digests: frozenset[str] = frozenset()
+    formerly: str = ""
 
     @property
     def module(self) -> str:
         """The module part of the name."""
         return self.name.partition(":")[0]
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """All modules that decide whether it is met."""
+        return tuple(name.partition(":")[0] for name in (self.name, self.formerly) if name)
 
     @property
     def path(self) -> str:

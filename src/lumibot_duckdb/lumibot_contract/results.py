@@ -53,7 +53,7 @@ def requirements_digest(requirements: Iterable[Requirement]) -> str:
 def _key(requirements: tuple[Requirement, ...], packages: InstalledPackages) -> str:
     """Return what the result of a check depends on: the requirements, and the size and time of each file."""
     files: list[Any] = []
-    for module in sorted({each.module for each in requirements}):
+    for module in sorted({module for each in requirements for module in each.modules}):
         file = packages.file_of(module)
         stat = None if file is None else file.stat()
         files.append((module, str(file), stat and stat.st_mtime_ns, stat and stat.st_size))

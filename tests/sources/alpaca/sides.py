@@ -16,13 +16,17 @@ import lumibot.credentials  # noqa: F401  (with a key in the environment it woul
 from lumibot import constants
 from lumibot.backtesting import AlpacaBacktesting as LumibotAlpacaBacktesting
 from lumibot.backtesting import alpaca_backtesting
-from lumibot.tools import shared_bar_cache
 
 from lumibot_duckdb.backtesting import AlpacaBacktesting
 from parity import ground
 from parity.ground import environment, only_loopback
 from sources.alpaca.loopback_client import clients_redirected_to
 from sources.alpaca.server import KEY, SECRET, AlpacaServer
+
+try:
+    from lumibot.tools import shared_bar_cache
+except ImportError:  # before Lumibot 4.6.25
+    shared_bar_cache = None
 
 CONFIG = {"API_KEY": KEY, "API_SECRET": SECRET, "PAPER": True}
 IN_THE_ENVIRONMENT = {"ALPACA_API_KEY": KEY, "ALPACA_API_SECRET": SECRET, "ALPACA_IS_PAPER": "true"}
@@ -41,7 +45,8 @@ class Side(ground.Side):
         """Stand on this side's ground; `settings` are set in the environment."""
         self.folder.mkdir(parents=True, exist_ok=True)
         cache = str(self.folder / "lumibot")
-        shared_bar_cache._reset_process_memory()
+        if hasattr(shared_bar_cache, "_reset_process_memory"):  # releases without it keep no bars in memory
+            shared_bar_cache._reset_process_memory()
         with (
             environment({"LUMIBOT_DUCKDB_PATH": str(self.store), **settings}),
             mock.patch.object(alpaca_backtesting, "LUMIBOT_CACHE_FOLDER", cache),

@@ -7,8 +7,8 @@ from contextlib import closing
 from datetime import datetime
 
 from lumibot.entities import Asset
-from lumibot.tools.shared_bar_cache import validate_rows
 
+from lumibot_duckdb.lumibot_contract.alpaca_bar_check import are_plausible
 from lumibot_duckdb.sources.alpaca.actions import AdjustedHistory
 from lumibot_duckdb.sources.alpaca.client import AlpacaProvider
 from lumibot_duckdb.sources.alpaca.frames import RequestedBars
@@ -121,7 +121,7 @@ class AlpacaDownloads:
         settled = epoch_seconds(datetime.now(UTC)) - _LONGEST_DAY
         with closing(self._provider().bars(request)) as arriving:
             for response in arriving:
-                if not validate_rows(response.bars):
+                if not are_plausible(response.bars):
                     raise RuntimeError(f"Failed to fetch data for {name}: Alpaca returned invalid OHLCV bars")
                 # Days of crypto begin when Chicago's do, which no other day does.
                 settles_late = requested.kind == "crypto" and key.timeframe == "day"

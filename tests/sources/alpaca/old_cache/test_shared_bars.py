@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -49,6 +50,17 @@ def test_a_file_without_bars_is_brought_in(cache: Cache) -> None:
     written(empty, pd.Timestamp.now("UTC").to_pydatetime() - pd.Timedelta(days=1))
     assert {each.ending for each in forecast_files(plan, cache.storage)} == {Ending.ALREADY_HERE}
     assert (len(cache.bars(STOCK)), len(cache.days(STOCK))) == (4, 2)
+
+
+def test_files_are_left_alone_by_a_lumibot_without_a_shared_cache(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_year(cache.folder, AAPL, days("2024-03-04"))
+    monkeypatch.delitem(sys.modules, "lumibot_duckdb.sources.alpaca.old_cache.shared_series", raising=False)
+    monkeypatch.setitem(sys.modules, "lumibot.tools.shared_bar_cache", None)
+    (outcome,) = brought_in(cache).values()
+    assert outcome.ending is Ending.LEFT_ALONE
+    assert "Lumibot 4.6.25 or newer" in outcome.reason
 
 
 # -- what is deleted ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent
+from lumibot_duckdb.sources.shared.old_cache.errors import LeftAloneError
 from lumibot_duckdb.sources.shared.old_cache.lumibot_import import lumibot_silent
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
 from lumibot_duckdb.storage.api import AssetKey
@@ -47,8 +48,11 @@ class SharedBarReader(CacheReader):
 
     @cached_property
     def _known(self) -> SharedSeries:
-        with lumibot_silent():
-            from lumibot_duckdb.sources.alpaca.old_cache.shared_series import SharedSeries
+        try:
+            with lumibot_silent():
+                from lumibot_duckdb.sources.alpaca.old_cache.shared_series import SharedSeries
+        except ImportError as error:
+            raise LeftAloneError("it was written by Lumibot 4.6.25 or newer, and the installed one is older") from error
         return SharedSeries(self.files(), self._csv_files, self.assets)
 
 
