@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lumibot_duckdb.activation.activation import activate, deactivate
     from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse, StockSplit
+    from lumibot_duckdb.sources.retry_policy import RetryPolicy
     from lumibot_duckdb.sources.shared.errors import ProviderError
     from lumibot_duckdb.storage.api import DataStorageInterface
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
@@ -21,6 +22,7 @@ __all__ = [
     "DataStorageInterface",
     "DuckDBDataStorage",
     "ProviderError",
+    "RetryPolicy",
     "StockSplit",
     "__version__",
     "activate",
@@ -34,6 +36,7 @@ _MODULE_OF = {
     "BarRequest": "lumibot_duckdb.sources.provider",
     "BarResponse": "lumibot_duckdb.sources.provider",
     "ProviderError": "lumibot_duckdb.sources.shared.errors",
+    "RetryPolicy": "lumibot_duckdb.sources.retry_policy",
     "StockSplit": "lumibot_duckdb.sources.provider",
     "DuckDBDataStorage": "lumibot_duckdb.storage.duckdb_storage",
     "DataStorageInterface": "lumibot_duckdb.storage.api",

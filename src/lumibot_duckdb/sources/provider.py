@@ -24,10 +24,11 @@ class BarRequest:
     """A request for the bars of one series.
 
     Parameters:
-        symbol: what the provider calls the asset ("AAPL", "O:SPY240119C00470000", "BTC/USDT").
-        timeframe: a canonical timeframe ("minute", "5minute", "hour", "day").
+        symbol: the asset. A user's provider gets "AAPL", the OCC symbol "SPY240119C00470000" or "BTC/USDT"
+            (`custom/symbols.py`); built-in providers get their own names of it ("O:SPY240119C00470000").
+        timeframe: a canonical timeframe. A user's provider gets one of its `timeframes`.
         ranges: half-open ranges `(start, end)` of bar starts in epoch seconds (UTC), in order and without overlap.
-        asset_type: Lumibot's word for what the symbol is ("stock", "option", "crypto", "forex", "index", ...).
+        asset_type: Lumibot's word for what the symbol is: "stock", "option", "crypto", "forex", "index", "future", ...
         adjustment: which adjusted prices are wanted, in the provider's word ("split", "all"); empty for its default. A
             provider that has only one kind ignores it.
         label: what progress bars and errors call the asset; empty for the symbol.
@@ -57,8 +58,8 @@ class BarResponse:
 
     Parameters:
         start, end: the range.
-        bars: a frame with at least the columns open, high, low, close and volume, indexed by tz-aware bar starts, which
-            are sorted and unique. A frame without rows (it may lack columns) means that the range has no bars.
+        bars: a frame with at least the columns open, high, low, close and volume, indexed by tz-aware bar starts, each
+            of them once. A frame without rows (it may lack columns) means that the range has no bars.
         metadata: what the provider says about the bars, as JSON values. It is stored with the bars.
     """
 

@@ -57,8 +57,9 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
     """A Lumibot data source on the bars of a `BarProvider`; `using` names the provider.
 
     An asset is downloaded when the strategy first needs it, from as far back as its requests reach until the end of
-    the backtest, and never again. Requests are answered by Lumibot's own rules, as in its Polygon source: bars are
-    loaded at the timeframe of the first request, and minutes also serve requests for hours and days.
+    the backtest. Stored bars are not downloaded again, unless a new split restates them. Requests are answered by
+    Lumibot's own rules, as in its Polygon source: bars are loaded at the timeframe of the first request, and minutes
+    also serve requests for hours and days.
     """
 
     @classmethod
@@ -84,7 +85,7 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
         Raises:
             LumibotContractError: the installed Lumibot does not fit, and it has no class to fall back to.
             TypeError: the provider is not a `BarProvider`.
-            ValueError: `source` is not one short word.
+            ValueError: `source` is not one short word, or the provider's `timeframes` are not usable.
         """
         require("custom")
         if not isinstance(provider, BarProvider):

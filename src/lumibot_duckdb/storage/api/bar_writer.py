@@ -111,7 +111,9 @@ class BarWriter(ABC):
         *,
         adjustment: str | None = None,
     ) -> int:
-        """Delete all matching series, with all their versions.
+        """Delete all matching series, with all their versions, one after the other. This cannot be undone.
+
+        A backtest that has pinned one of them gets `VersionGoneError` when it needs bars that it does not hold.
 
         Args:
             asset: The asset. A symbol without a type matches assets of any type.
@@ -120,7 +122,11 @@ class BarWriter(ABC):
             adjustment: Delete only the series of this adjustment ("" for unadjusted bars).
 
         Returns:
-            The number of bars that the current versions had.
+            The number of bars that the current versions had; 0 if nothing matches.
+
+        Raises:
+            StoreBusyError: Another process held the store for too long.
+            StoreWriteError: The file could not be written; the series that is being deleted is unchanged.
 
         Example:
             >>> import pandas as pd

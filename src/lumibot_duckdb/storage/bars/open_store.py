@@ -169,6 +169,6 @@ def refuse_if_gone(cursor: StoreCursor, pin: SeriesPin) -> None:
 
 def _gone(pin: SeriesPin) -> VersionGoneError:
     return VersionGoneError(
-        f"version {pin.version_id} of {pin.key.label()} was replaced or deleted and is no longer in the store; "
-        "pin the series again (a longer grace period for compact() keeps old versions longer)"
+        f"version {pin.version_id} of {pin.key.label()} was superseded or deleted and is no longer in the store: "
+        "run the backtest again, or pin the series again (a longer grace period for compact() keeps versions longer)"
     )
