@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cli.files import Command
+from lumibot_duckdb import deactivate
 
 
 @pytest.fixture
-def command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
     monkeypatch.delenv("LUMIBOT_DUCKDB_DEBUG", raising=False)
     monkeypatch.chdir(tmp_path)
-    return Command(tmp_path, capsys)
+    yield Command(tmp_path, capsys)
+    deactivate()  # `run` activates our sources for the rest of the process
 
 
 @pytest.fixture

@@ -228,7 +228,7 @@ def test_what_is_missing_is_told_once_and_named_as_a_whole(caplog: pytest.LogCap
         for start in (0, 3_600, 86_400 * 3):
             notes.note("AAA", [TimeRange(start, start + 3_600)])
         notes.note("the rest")
-    assert [record.getMessage().rpartition("nothing: ")[2] for record in caplog.records] == [
+    assert [record.getMessage().rpartition("returns no data: ")[2] for record in caplog.records] == [
         "AAA: 1970-01-01 to 1970-01-01 01:00 (UTC)",
         "the rest",
     ]

@@ -237,7 +237,7 @@ def test_without_info_bars_are_stamped_at_midnight_in_this_backtest(
         assert set(made.frame().index.time) == {dt.time(0)}
         outage.times = 0
         assert set(made.frame().index.time) == {dt.time(0)}
-        assert caplog.text.count("is traded") == 1
+        assert caplog.text.count("the market of") == 1
         asked = len(server.charts())
         assert set(history(ours, server).frame().index.time) == {dt.time(16)}
         quotes = len(server.asked("/v7/finance/quote"))
