@@ -105,7 +105,7 @@ def test_a_store_of_an_older_release(filled: Path) -> None:
 
 
 def test_a_store_that_is_being_written_names_who_does(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctors_store, "_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(StoreConnection.of(filled), "wait_seconds", 0.05)  # this process has opened it already
     lock = StoreLock(filled)
     lock.acquire(True, float("inf"))
     try:

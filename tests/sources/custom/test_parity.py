@@ -33,6 +33,8 @@ CASES: dict[str, tuple[Any, Any, Any, Any, Any]] = {
     "minutes and days": ({**MINUTES, **DAYS}, STOCKS, MINUTE_STEPS, "2024-03-11 10:00", "2024-03-13 15:00"),
     "crypto": (CRYPTO, [Asset("BTC", "crypto")], MINUTE_STEPS, "2024-03-11 10:00", "2024-03-13 15:00"),
 }
+MORE = ("hours", "minutes and days")
+LONG = pytest.mark.long
 PIECE = 200
 """Days in a response: each is a transaction, and a request for 1,500 days reaches back for six years."""
 ON_DEMAND = {kind: often for kind, often in KINDS.items() if kind not in ("chains", "between", "data_bars", "snapshot")}
@@ -56,7 +58,7 @@ def both(name: str, folder: Path, **settings: Any) -> tuple[Any, Any, FramesProv
     return theirs, ours, provider
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["minutes", "days", "crypto", *(pytest.param(name, marks=LONG) for name in MORE)])
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Path) -> None:
     theirs, ours, _ = both(name, tmp_path)
@@ -72,8 +74,13 @@ def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Pa
     ("name", "strategy", "parameters"),
     [
         ("minutes", Brackets, {"sleeptime": "3M"}),
-        ("minutes", ManyHorizons, {"sleeptime": "23M", "requests": [(60, "minute"), (60, "5min"), (3, "day")]}),
         ("days", Crossing, {"sleeptime": "1D", "step": "day"}),
+        pytest.param(
+            "minutes",
+            ManyHorizons,
+            {"sleeptime": "23M", "requests": [(60, "minute"), (60, "5min"), (3, "day")]},
+            marks=LONG,
+        ),
         ("minutes and days", Crossing, {"sleeptime": "30M", "step": "day", "length": 6}),
         ("crypto", Crossing, {"sleeptime": "10M", "step": "15 minutes", "market": "24/7"}),
     ],
