@@ -33,18 +33,18 @@ def download(
             before it had answered for all pieces.
     """
     responses = _Responses(provider, key, pieces, progress)
-    name = type(provider).__name__
+    name, series = type(provider).__name__, responses.request.name
     total = _seconds(pieces)
-    with progress_bar(f"{responses.request.name} from {name}", total, unit="s", shown=progress) as bar:
+    with progress_bar(f"{series} from {name}", total, unit="s", shown=progress) as bar:
         while True:
             response = call_with_retries(responses.next, limit, name=name, explain=lambda error: explain(error, name))
             if response is None:
                 break
-            _check(provider, responses.request, response)
+            _check(f"{name}.bars({series})", response)
             responses.record(TimeRange(response.start, response.end))
             yield Delivery(TimeRange(response.start, response.end), response.bars, response.metadata)
             bar.update(total - _seconds(responses.missing) - bar.n)
-    _refuse_gaps(provider, responses.request, responses.missing)
+    _refuse_gaps(f"{name}.bars({series})", responses.missing)
 
 
 class _Responses:
@@ -90,9 +90,8 @@ def _seconds(ranges: Sequence[TimeRange]) -> int:
     return sum(each.end - each.start for each in ranges)
 
 
-def _check(provider: BarProvider, request: BarRequest, response: object) -> None:
+def _check(name: str, response: object) -> None:
     """Refuse a response that the store cannot take as what it claims to be."""
-    name = f"{type(provider).__name__}.bars({request.name})"
     if not isinstance(response, BarResponse):
         raise ProviderError(f"{name} must yield BarResponse objects, not {type(response).__qualname__}")
     where = f"{name} for {moment_of(response.start)} to {moment_of(response.end)}"
@@ -119,11 +118,11 @@ def _check(provider: BarProvider, request: BarRequest, response: object) -> None
         )
 
 
-def _refuse_gaps(provider: BarProvider, request: BarRequest, gaps: Sequence[TimeRange]) -> None:
+def _refuse_gaps(name: str, gaps: Sequence[TimeRange]) -> None:
     """Refuse an answer that ends early: the backtest would take the gap for a time without bars."""
     if gaps:
         listed = ", ".join(f"{moment_of(gap.start)} to {moment_of(gap.end)}" for gap in gaps[:3])
         raise ProviderError(
-            f"{type(provider).__name__}.bars({request.name}) did not answer for {listed}"
+            f"{name} did not answer for {listed}"
             f"{', ...' if len(gaps) > 3 else ''}; yield a response without bars for a range that has none"
         )
