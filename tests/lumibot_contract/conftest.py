@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lumibot_duckdb.lumibot_contract import fallback, results
+from lumibot_duckdb.lumibot_contract import enforcement, results
 from lumibot_duckdb.lumibot_contract.catalogue import PARTS, requirements_of
 from lumibot_duckdb.lumibot_contract.installed import InstalledPackages
 
@@ -55,8 +55,8 @@ def changed_lumibot(
     """Have the contract checked against a copy of Lumibot, as if nothing had been checked or reported before."""
     changed = ChangedLumibot(tmp_path / "release")
     monkeypatch.setattr(results, "InstalledPackages", lambda: changed.packages)
-    monkeypatch.setattr(fallback, "_warned", set())
-    monkeypatch.delenv(fallback.STRICT, raising=False)
+    monkeypatch.setattr(enforcement, "_warned", set())
+    monkeypatch.delenv(enforcement.STRICT, raising=False)
     results.forget()
     yield changed
     results.forget()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import lumibot_duckdb
-from lumibot_duckdb.lumibot_contract.fallback import STRICT
+from lumibot_duckdb.lumibot_contract.enforcement import STRICT
 from lumibot_duckdb.sources.registry import CLASSES
 
 _WITHOUT = """
@@ -38,7 +38,7 @@ def missing(wanted):
 module.__getattr__ = missing
 import lumibot_duckdb
 import lumibot_duckdb.backtesting as public
-from lumibot_duckdb.lumibot_contract.fallback import LumibotContractError
+from lumibot_duckdb.lumibot_contract.enforcement import LumibotContractError
 
 found = {}
 for each in public.__all__:

@@ -15,7 +15,7 @@ _OF_OTHERS = {
     ("comparison/worker.py", "_shutdown"),  # threading
     ("sources/alpaca/http.py", "_session"),  # alpaca-py
     ("sources/yahoo/http.py", "_data"),  # yfinance
-    ("sources/yahoo/stand_in.py", "_make_request"),  # yfinance
+    ("sources/yahoo/stored_provider.py", "_make_request"),  # yfinance
 }
 
 

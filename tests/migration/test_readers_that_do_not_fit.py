@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lumibot_duckdb.lumibot_contract import fallback
+from lumibot_duckdb.lumibot_contract import enforcement
 from lumibot_duckdb.lumibot_contract.catalogue import requirements_of
 from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
@@ -20,9 +20,9 @@ READERS = [reader for spec in SOURCES.values() for reader in spec.load_cache_rea
 def without_shared_bars(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> Cache:
     """A cache of Polygon and of Alpaca's shared bars, on a release of Lumibot without these."""
     breach = SimpleNamespace(is_unknown_source=False)
-    monkeypatch.setattr(fallback, "breaches", lambda part: (breach,) if part == "shared_bar_cache" else ())
-    monkeypatch.setattr(fallback, "_warned", set())
-    monkeypatch.delenv(fallback.STRICT, raising=False)
+    monkeypatch.setattr(enforcement, "breaches", lambda part: (breach,) if part == "shared_bar_cache" else ())
+    monkeypatch.setattr(enforcement, "_warned", set())
+    monkeypatch.delenv(enforcement.STRICT, raising=False)
     folder = cache.folder / "bars" / "v1" / "alpaca" / "account" / "series"
     folder.mkdir(parents=True)
     for year in (2022, 2023):

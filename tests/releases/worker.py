@@ -15,7 +15,7 @@ from typing import Any
 
 import lumibot_duckdb.backtesting
 from lumibot_duckdb.sources.registry import SOURCES
-from lumibot_duckdb.sources.shared.class_substitution import StandIn
+from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 
 
 class _Warnings(logging.Handler):
@@ -40,7 +40,7 @@ def main(source: str, folder: Path) -> None:
     ours = getattr(lumibot_duckdb.backtesting, public.name)
     theirs = getattr(import_module(public.lumibot_module), public.name)
     same = _trades_the_same(source, theirs, ours, folder)
-    print(json.dumps({"on_the_store": isinstance(ours, StandIn), "warnings": kept.messages, "same": same}))
+    print(json.dumps({"on_the_store": isinstance(ours, SwitchableMeta), "warnings": kept.messages, "same": same}))
 
 
 def _trades_the_same(source: str, theirs: type[Any], ours: type[Any], folder: Path) -> bool:

@@ -27,9 +27,9 @@ def test_every_part_of_a_source_is_where_the_registry_says(spec: SourceSpec) -> 
         assert (lumibots.__module__, lumibots.__name__) == (each.lumibot_module, each.name)
         assert issubclass(ours, lumibots)
         assert getattr(public, each.name) is ours
-    registry.load(spec.fallback)
+    registry.load(spec.mixin_without_duckdb)
     assert all(reader.name for reader in spec.load_cache_readers())
-    assert spec.stand_in is None or find_spec(spec.stand_in) is not None
+    assert spec.stored_provider is None or find_spec(spec.stored_provider) is not None
 
 
 def test_each_folder_of_a_source_is_in_the_registry() -> None:

@@ -23,7 +23,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import FrameType, ModuleType
 from typing import Any
 
-from lumibot_duckdb.lumibot_contract.fallback import keeps_contract
+from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
 from lumibot_duckdb.lumibot_contract.strategy_access import STRATEGY_MODULE, lazy_class, strategy_base
 from lumibot_duckdb.sources.registry import replaced_by_activate
 from lumibot_duckdb.sources.shared import lifecycle

@@ -38,8 +38,8 @@ def __getattr__(name: str) -> Any:
     if name in CLASSES:
         return import_module("lumibot_duckdb.sources.shared.compatibility").class_that_fits(name)
     if name in _WITHOUT_COUNTERPART:
-        fallback = import_module("lumibot_duckdb.lumibot_contract.fallback")
-        return fallback.load_or_explain(name, lambda: getattr(import_module(_WITHOUT_COUNTERPART[name]), name))
+        enforcement = import_module("lumibot_duckdb.lumibot_contract.enforcement")
+        return enforcement.load_or_explain(name, lambda: getattr(import_module(_WITHOUT_COUNTERPART[name]), name))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -35,7 +35,7 @@ from lumibot_duckdb.comparison.outcome import (
 )
 from lumibot_duckdb.comparison.redaction import redacted, without
 from lumibot_duckdb.comparison.value_text import as_text, cell
-from lumibot_duckdb.lumibot_contract import fallback, strategy_access
+from lumibot_duckdb.lumibot_contract import enforcement, strategy_access
 
 # A strategy's methods that return market data. Those that call others of these are recorded once, as the script called
 # them.
@@ -92,7 +92,7 @@ class Recorder:
 
         Raises `LumibotContractError` if the installed Lumibot lacks a method that is recorded.
         """
-        fallback.require("comparison")
+        enforcement.require("comparison")
         Trader.run_all = self._wrap_run_all(Trader.run_all)
         StrategyExecutor.run = self._wrap_backtest(StrategyExecutor.run)
         strategy_access.wrap_analysis(self._wrap_analysis)

@@ -18,7 +18,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "benchmark": ("benchmark", "yahoo_frames"),
     "activation": ("lifecycle", "activation"),
     "indicators": ("indicators",),
-    "comparison": ("evidence",),
+    "comparison": ("run_recording",),
     "stored_provider": ("stored_provider",),
     "polygon_cache": ("old_caches:POLYGON",),
     "yahoo_cache": ("old_caches:YAHOO",),

@@ -16,7 +16,7 @@ class OwnBarsHooks(PandasDataHooks, LumibotPandasDataBacktesting):  # type: igno
 
     def merged_times(self, indexes: Iterable[pd.DatetimeIndex]) -> pd.DatetimeIndex:
         """Return the clock's times as Lumibot merges them from the indexes of frames, in the order of the assets."""
-        stand_in = SimpleNamespace(
+        inputs = SimpleNamespace(
             _data_store={
                 number: SimpleNamespace(df=SimpleNamespace(index=index)) for number, index in enumerate(indexes)
             },
@@ -24,5 +24,5 @@ class OwnBarsHooks(PandasDataHooks, LumibotPandasDataBacktesting):  # type: igno
             datetime_start=self.datetime_start,
             datetime_end=self.datetime_end,
         )
-        merged: pd.DatetimeIndex = LumibotPandasDataBacktesting.update_date_index(stand_in)
+        merged: pd.DatetimeIndex = LumibotPandasDataBacktesting.update_date_index(inputs)
         return merged

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lumibot_duckdb.lumibot_contract.fallback import keeps_contract
+from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
 from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
 from lumibot_duckdb.storage.api import AssetKey

@@ -53,9 +53,9 @@ class SourceSpec:
         classes: its public classes.
         client: the distribution of the provider's official client; None if there is no provider.
         bars: which bars it has, as the table in `docs/sources.md` says.
-        fallback: the mix-in "module:class" that is put before Lumibot's class when DuckDB is switched off.
+        mixin_without_duckdb: the mix-in "module:class" that is put before Lumibot's class when DuckDB is switched off.
         replaced_by_activate: whether `activate()` puts its classes in the place of Lumibot's.
-        stand_in: the module whose `answering(answers)` answers the client from the store, for `compare`; None if
+        stored_provider: the module whose `answering(answers)` answers the client from the store, for `compare`; None if
             there is no provider.
         cache_readers: the readers "module:class" of Lumibot's cache files, in the order in which files are imported.
         cache_folders: folders of Lumibot's cache folder that belong to this source.
@@ -68,9 +68,9 @@ class SourceSpec:
     classes: tuple[SourceClass, ...]
     client: str | None
     bars: str
-    fallback: str = f"{_HERE}.shared.fallback:LumibotOnly"
+    mixin_without_duckdb: str = f"{_HERE}.shared.lumibot_only:LumibotOnly"
     replaced_by_activate: bool = True
-    stand_in: str | None = None
+    stored_provider: str | None = None
     cache_readers: tuple[str, ...] = ()
     cache_folders: tuple[str, ...] = ()
     cache_keys: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ POLYGON = SourceSpec(
     ),
     client="polygon-api-client",
     bars="stocks, options, crypto, forex, indices; minutes, hours, days",
-    stand_in=f"{_HERE}.polygon.stand_in",
+    stored_provider=f"{_HERE}.polygon.stored_provider",
     cache_readers=(
         f"{_HERE}.polygon.old_cache.bars:PolygonBarsReader",
         f"{_HERE}.polygon.old_cache.chains:PolygonChainsReader",
@@ -118,7 +118,7 @@ YAHOO = SourceSpec(
     ),
     client="yfinance",
     bars="stocks, funds, futures, indices, crypto; days, 15 minutes, minutes",
-    stand_in=f"{_HERE}.yahoo.stand_in",
+    stored_provider=f"{_HERE}.yahoo.stored_provider",
     cache_readers=(f"{_HERE}.yahoo.old_cache.reader:YahooReader",),
     cache_folders=("yahoo",),
 )
@@ -129,7 +129,7 @@ ALPACA = SourceSpec(
     classes=(SourceClass("AlpacaBacktesting", f"{_HERE}.alpaca.source", "lumibot.backtesting.alpaca_backtesting"),),
     client="alpaca-py",
     bars="stocks, options, crypto; minutes, hours, days and their multiples",
-    stand_in=f"{_HERE}.alpaca.stand_in",
+    stored_provider=f"{_HERE}.alpaca.stored_provider",
     cache_readers=(
         f"{_HERE}.alpaca.old_cache.reader:AlpacaReader",
         f"{_HERE}.alpaca.old_cache.reader:AlpacaChainReader",
@@ -150,7 +150,7 @@ CCXT = SourceSpec(
     ),
     client="ccxt",
     bars="crypto of any exchange that ccxt supports; minutes, hours, days",
-    stand_in=f"{_HERE}.ccxt.stand_in",
+    stored_provider=f"{_HERE}.ccxt.stored_provider",
     cache_readers=(f"{_HERE}.ccxt.old_cache.reader:CcxtReader",),
 )
 
@@ -162,7 +162,7 @@ OWN_BARS = SourceSpec(
     ),
     client=None,
     bars="the bars that you store, and those that the other sources have stored",
-    fallback=f"{_HERE}.own_bars.fallback:StoredFrames",
+    mixin_without_duckdb=f"{_HERE}.own_bars.stored_frames:StoredFrames",
     # A script that passes frames has them in memory already, and stored bars are named by `using`, so by our import.
     replaced_by_activate=False,
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from lumibot_duckdb.lumibot_contract.fallback import keeps_contract
+from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
 from lumibot_duckdb.lumibot_contract.indicators_hooks import read_recent_rows_with
 from lumibot_duckdb.windows.windowed_data import WindowedData
 

@@ -98,16 +98,16 @@ def test_help_shows_the_arguments_of_the_constructor() -> None:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_the_fallback_is_lumibots_class_and_takes_our_settings(name: str, tmp_path: Path) -> None:
-    fallback = lumibot_class_for(name)
-    assert fallback == CLASSES[name].load_lumibots()
-    configured = fallback.using(tmp_path / "none.duckdb", as_of=None, max_memory=1)
+def test_the_lumibots_is_lumibots_class_and_takes_our_settings(name: str, tmp_path: Path) -> None:
+    lumibots = lumibot_class_for(name)
+    assert lumibots == CLASSES[name].load_lumibots()
+    configured = lumibots.using(tmp_path / "none.duckdb", as_of=None, max_memory=1)
     assert (configured.__name__, configured.use_duckdb) == (name, False)
     assert configured == CLASSES[name].load_lumibots()
     assert not (tmp_path / "none.duckdb").exists()
 
 
-def test_the_fallback_imports_no_source() -> None:
+def test_the_lumibots_imports_no_source() -> None:
     script = """
 import sys
 from lumibot_duckdb.sources.registry import CLASSES
@@ -121,14 +121,14 @@ print([name for name in ours if name.endswith((".source", ".client", ".enhanced_
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
-def test_the_fallback_for_own_bars_reads_them_in_full(tmp_path: Path) -> None:
+def test_the_lumibots_for_own_bars_reads_them_in_full(tmp_path: Path) -> None:
     storage = DuckDBDataStorage(tmp_path / "bars.duckdb")
     frame = minute_bars(rows=5)
     storage.store_ohlcv_data("AAA", frame, "own", "minute")
-    fallback = lumibot_class_for("PandasDataBacktesting")
+    lumibots = lumibot_class_for("PandasDataBacktesting")
     sources = [
         kind.using(storage, source="own")(*SPAN, **settings)
-        for kind, settings in ((fallback, {}), (PandasDataBacktesting, {"use_duckdb": False}))
+        for kind, settings in ((lumibots, {}), (PandasDataBacktesting, {"use_duckdb": False}))
     ]
     for source in sources:
         ((key, data),) = source._data_store.items()
@@ -137,16 +137,16 @@ def test_the_fallback_for_own_bars_reads_them_in_full(tmp_path: Path) -> None:
         assert data.df["close"].tolist() == frame["close"].tolist()
         assert type(source).update_date_index is LumibotPandasDataBacktesting.update_date_index
     with pytest.raises(ValueError, match="timestep must be"):
-        fallback.using(storage, timestep="week")
+        lumibots.using(storage, timestep="week")
 
 
 def test_a_source_that_does_not_fit_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    fallback = pytest.importorskip("lumibot_duckdb.lumibot_contract.fallback")
+    enforcement = pytest.importorskip("lumibot_duckdb.lumibot_contract.enforcement")
     breach = SimpleNamespace(is_unknown_source=False)
-    monkeypatch.setattr(fallback, "breaches", lambda part: (breach,) if part == "yahoo" else ())
+    monkeypatch.setattr(enforcement, "breaches", lambda part: (breach,) if part == "yahoo" else ())
     monkeypatch.delenv("LUMIBOT_DUCKDB_STRICT", raising=False)
     assert [name for name in CLASSES if not getattr(public, name).use_duckdb] == ["YahooDataBacktesting", "YahooData"]
     monkeypatch.setenv("LUMIBOT_DUCKDB_STRICT", "true")
-    with pytest.raises(fallback.LumibotContractError):
+    with pytest.raises(enforcement.LumibotContractError):
         public.YahooData  # noqa: B018
     assert public.AlpacaBacktesting.use_duckdb

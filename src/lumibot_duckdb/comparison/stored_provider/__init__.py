@@ -1,10 +1,10 @@
 """Answers the requests of the providers' official clients from the store, so that this process needs no network.
 
 Lumibot's own classes then fill their caches as if they had queried the provider, so both sides of a comparison have the
-same bars. The `stand_in` module of each source replaces its client, at the lowest level whose data the store has.
+same bars. The `stored_provider` module of each source answers its client, at the lowest level whose data is stored.
 
-Our own sources read the store as of one moment, and neither send requests nor write. A stand-in's answers are never
-stored as a provider's.
+Our own sources read the store as of one moment, and neither send requests nor write. Answers of a stored provider are
+never stored again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from importlib import import_module
 
-from lumibot_duckdb.lumibot_contract.fallback import load_or_explain, require
+from lumibot_duckdb.lumibot_contract.enforcement import load_or_explain, require
 from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers, Unanswered
 from lumibot_duckdb.storage.api import DataStorageInterface
@@ -54,7 +54,7 @@ def served_from(storage: DataStorageInterface, *, as_of: datetime | None = None)
     """Do the same as `serve_from_store` within a `with` block; yield the notes of requests without an answer.
 
     Raises:
-        LumibotContractError: the installed Lumibot requests data in another way than the stand-ins expect.
+        LumibotContractError: the installed Lumibot requests data in another way than the stored providers expect.
     """
     require("stored_provider")
     # Imported late: the clients are slow to import, and Lumibot must read the environment before it is changed.
@@ -62,10 +62,10 @@ def served_from(storage: DataStorageInterface, *, as_of: datetime | None = None)
 
     notes = Unanswered()
     answers = StoredAnswers(storage, as_of or datetime.now(timezone.utc), notes)
-    modules = [spec.stand_in for spec in SOURCES.values() if spec.stand_in is not None]
-    stand_ins = load_or_explain("stored_provider", lambda: [import_module(each) for each in modules])
-    with ExitStack() as standing_in:
-        standing_in.enter_context(stored_provider_conditions(answers.as_of))
-        for stand_in in stand_ins:
-            standing_in.enter_context(stand_in.answering(answers))
+    modules = [spec.stored_provider for spec in SOURCES.values() if spec.stored_provider is not None]
+    providers = load_or_explain("stored_provider", lambda: [import_module(each) for each in modules])
+    with ExitStack() as replacements:
+        replacements.enter_context(stored_provider_conditions(answers.as_of))
+        for provider in providers:
+            replacements.enter_context(provider.answering(answers))
         yield notes

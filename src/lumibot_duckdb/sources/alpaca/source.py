@@ -19,7 +19,7 @@ from lumibot_duckdb.sources.alpaca.downloads import AlpacaDownloads
 from lumibot_duckdb.sources.alpaca.frames import Frame, FrameBuilder
 from lumibot_duckdb.sources.alpaca.loading import FrameLoader
 from lumibot_duckdb.sources.alpaca.steps import Step, Steps
-from lumibot_duckdb.sources.shared.class_substitution import StandIn
+from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.storage.api import DataStorageInterface
 from lumibot_duckdb.windows.series_with_returns import SeriesWithReturns
@@ -27,7 +27,7 @@ from lumibot_duckdb.windows.series_with_returns import SeriesWithReturns
 _Load: TypeAlias = Callable[[Any, Any, str], tuple[str, SeriesWithReturns]]
 
 
-class AlpacaBacktesting(EnhancedDataSourceBacktesting, AlpacaHooks, metaclass=StandIn):
+class AlpacaBacktesting(EnhancedDataSourceBacktesting, AlpacaHooks, metaclass=SwitchableMeta):
     """Drop-in for Lumibot's class of this name, for stocks, crypto and options, with all its settings.
 
     Bars are downloaded when a strategy first needs them, stored as Alpaca gives them, and never downloaded again; they

@@ -16,7 +16,7 @@ from lumibot_duckdb.lumibot_contract.ccxt_hooks import CcxtHooks
 from lumibot_duckdb.sources.ccxt.cache_emulation import StoredCandles, utc_index
 from lumibot_duckdb.sources.ccxt.client import SECONDS, check_exchange
 from lumibot_duckdb.sources.ccxt.price_rounding import COLUMNS, STORED
-from lumibot_duckdb.sources.shared.class_substitution import StandIn
+from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.storage.api import DataStorageInterface
 from lumibot_duckdb.windows.framed_series import FramedSeries, Shape, frame_of_bars
@@ -25,7 +25,7 @@ from lumibot_duckdb.windows.series_view import SECOND, Int64Array
 logger = logging.getLogger(__name__)
 
 
-class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=StandIn):
+class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=SwitchableMeta):
     """Drop-in for Lumibot's class of this name: minutes, hours and days of any exchange that ccxt knows.
 
     Candles are downloaded when a strategy first needs them, stored, and never downloaded again. Prices and volumes are
@@ -140,7 +140,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=St
         self.storage.close()
 
 
-class CcxtBacktesting(CcxtBacktestingData, LumibotCcxtBacktesting, metaclass=StandIn):  # type: ignore[misc]
+class CcxtBacktesting(CcxtBacktestingData, LumibotCcxtBacktesting, metaclass=SwitchableMeta):  # type: ignore[misc]
     """Drop-in for Lumibot's class of this name; see `CcxtBacktestingData`."""
 
     def __init__(self, datetime_start: datetime, datetime_end: datetime, **kwargs: Any) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 from lumibot.entities import Asset
 from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
-from lumibot_duckdb.lumibot_contract.fallback import require
+from lumibot_duckdb.lumibot_contract.enforcement import require
 from lumibot_duckdb.lumibot_contract.own_bars_hooks import OwnBarsHooks
 from lumibot_duckdb.sources.custom.downloads import download
 from lumibot_duckdb.sources.provider import BarProvider

@@ -8,13 +8,13 @@ import pandas as pd
 
 from lumibot_duckdb.lumibot_contract.own_bars_hooks import OwnBarsHooks
 from lumibot_duckdb.sources.own_bars.selection import SelectsSeries
-from lumibot_duckdb.sources.shared.class_substitution import StandIn
+from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
 from lumibot_duckdb.windows.trading_index import session_minutes
 from lumibot_duckdb.windows.windowed_data import WindowedData
 
 
-class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, metaclass=StandIn):
+class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, metaclass=SwitchableMeta):
     """Drop-in for Lumibot's class of this name. `using` names stored series; `pandas_data` works as in Lumibot."""
 
     def __init__(self, *args: Any, pandas_data: Any = None, **kwargs: Any) -> None:

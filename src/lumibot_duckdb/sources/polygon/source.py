@@ -27,7 +27,7 @@ from lumibot_duckdb.sources.polygon.metadata import (
     whole_numbers,
 )
 from lumibot_duckdb.sources.provider import BarRequest
-from lumibot_duckdb.sources.shared.class_substitution import StandIn
+from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
 from lumibot_duckdb.sources.shared.days import DaySpan
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
@@ -48,7 +48,7 @@ _SPLIT = (Asset.AssetType.STOCK, Asset.AssetType.OPTION)
 _FINER = {"minute": (), "hour": ("minute",), "day": ("minute", "hour")}
 
 
-class PolygonDataBacktesting(DataSourceOfWindows, PolygonHooks, metaclass=StandIn):
+class PolygonDataBacktesting(DataSourceOfWindows, PolygonHooks, metaclass=SwitchableMeta):
     """Drop-in for Lumibot's class of this name, for stocks, options, crypto, forex and indices.
 
     Bars are downloaded when a strategy first needs them, stored, and never downloaded again. `max_memory`

@@ -18,7 +18,7 @@ import pandas as pd
 from lumibot.strategies.strategy import Strategy
 
 from lumibot_duckdb.lumibot_contract import strategy_access
-from lumibot_duckdb.lumibot_contract.fallback import keeps_contract
+from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
 from lumibot_duckdb.sources.registry import DAILY_HISTORY, load
 
 _current_source: ContextVar[Any] = ContextVar("source of the strategy that calls the helper", default=None)

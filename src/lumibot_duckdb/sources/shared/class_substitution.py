@@ -27,8 +27,8 @@ class SameName(ABCMeta):
     __hash__ = ABCMeta.__hash__
 
 
-class StandIn(SameName):
-    """Metaclass of our data source classes: calling a class makes an instance of it, or of Lumibot's own class."""
+class SwitchableMeta(SameName):
+    """Metaclass of our data source classes: calling one makes an instance of it or of Lumibot's class."""
 
     use_duckdb: bool
 
@@ -45,7 +45,7 @@ class StandIn(SameName):
         return inspect.Signature(parameters)
 
 
-class _WithoutDuckDB(StandIn):
+class _WithoutDuckDB(SwitchableMeta):
     """Metaclass of a class derived from ours and from Lumibot's, without ours in its method resolution order."""
 
     __call__ = ABCMeta.__call__
@@ -87,7 +87,9 @@ def lumibot_class_for(name: str) -> type[Any]:
     """
     spec, named = SPEC_OF_CLASS[name], CLASSES[name]
     lumibots = named.load_lumibots()
-    return SameName(name, (load(spec.fallback), lumibots), {"__doc__": lumibots.__doc__, "__module__": named.module})
+    return SameName(
+        name, (load(spec.mixin_without_duckdb), lumibots), {"__doc__": lumibots.__doc__, "__module__": named.module}
+    )
 
 
 def _is_ours(kind: type[Any]) -> bool:

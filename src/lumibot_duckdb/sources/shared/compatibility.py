@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lumibot_duckdb.lumibot_contract.fallback import class_or_lumibots
+from lumibot_duckdb.lumibot_contract.enforcement import class_or_lumibots
 from lumibot_duckdb.sources.registry import CLASSES, SPEC_OF_CLASS
 from lumibot_duckdb.sources.shared.class_substitution import lumibot_class_for
 

@@ -29,7 +29,7 @@ class EnhancedDataSourceBacktesting(Configurable):
     """Mix-in for a Lumibot backtesting data source, put before Lumibot's class.
 
     Every instance is on the store. If DuckDB is switched off (see `switch`), calling a class whose metaclass is
-    `StandIn` makes an instance of Lumibot's own class instead; see `class_substitution`.
+    `SwitchableMeta` makes an instance of Lumibot's own class instead; see `class_substitution`.
 
     Parameters:
         storage: a storage or the path of one; None for that of `using`, or the default store.

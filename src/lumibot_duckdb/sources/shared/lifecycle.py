@@ -14,7 +14,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from lumibot_duckdb.lumibot_contract.fallback import keeps_contract
+from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
 from lumibot_duckdb.lumibot_contract.strategy_access import strategies_of
 
 _TRACKED = "_lumibot_duckdb_follows"

@@ -1,4 +1,4 @@
-"""Stored bars by range for the stand-ins of all providers, and notes of requests that the store cannot answer."""
+"""Stored bars by range for the stored providers, and notes of requests that the store cannot answer."""
 
 from __future__ import annotations
 

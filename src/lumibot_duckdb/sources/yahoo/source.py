@@ -16,7 +16,7 @@ from lumibot.backtesting import YahooDataBacktesting as LumibotYahooDataBacktest
 from lumibot.entities import Asset
 
 from lumibot_duckdb.lumibot_contract.yahoo_hooks import YahooHooks
-from lumibot_duckdb.sources.shared.class_substitution import StandIn
+from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.sources.shared.errors import UnknownSymbolError
 from lumibot_duckdb.sources.yahoo.client import YahooProvider
@@ -45,7 +45,7 @@ _AS_LUMIBOT_HAS_THEM = {"capital_gains": "Capital Gains"}
 _DERIVED = ("price_change", "dividend_yield", "return")
 
 
-class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=StandIn):
+class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=SwitchableMeta):
     """Drop-in for Lumibot's class of this name.
 
     Bars are downloaded when a strategy first needs them, stored, and never downloaded again. `max_memory`

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage, activate, deactivate
-from lumibot_duckdb.lumibot_contract import check, fallback
-from lumibot_duckdb.lumibot_contract.fallback import (
+from lumibot_duckdb.lumibot_contract import check, enforcement
+from lumibot_duckdb.lumibot_contract.enforcement import (
     LumibotContractError,
     class_or_lumibots,
     keeps_contract,
@@ -66,18 +66,18 @@ def test_lumibots_class_and_one_warning_on_a_breach(
 
 def test_strict_raises(changed_lumibot: ChangedLumibot, monkeypatch: pytest.MonkeyPatch) -> None:
     changed_lumibot.replace(_YAHOO, "def _append_data(", "def _append(")
-    monkeypatch.setenv(fallback.STRICT, "true")
+    monkeypatch.setenv(enforcement.STRICT, "true")
     with pytest.raises(LumibotContractError, match="_append_data was removed") as raised:
         _chosen()
     assert raised.value.part == "yahoo"
     assert len(raised.value.changes) == 1
-    monkeypatch.setenv(fallback.STRICT, "false")
+    monkeypatch.setenv(enforcement.STRICT, "false")
     assert _chosen() is _Lumibots
 
 
 def test_strict_must_be_understood(changed_lumibot: ChangedLumibot, monkeypatch: pytest.MonkeyPatch) -> None:
     changed_lumibot.replace(_YAHOO, "def _append_data(", "def _append(")
-    monkeypatch.setenv(fallback.STRICT, "maybe")
+    monkeypatch.setenv(enforcement.STRICT, "maybe")
     with pytest.raises(ValueError, match="must be true or false, not 'maybe'"):
         _chosen()
 
@@ -96,7 +96,7 @@ def test_a_module_of_ours_that_cannot_be_imported(
     assert "cannot import name 'Bars'" in caplog.text
     with pytest.raises(LumibotContractError, match=r"\(yahoo\) does not fit Lumibot .*cannot import name 'Bars'"):
         load_or_explain("yahoo", ours)
-    monkeypatch.setenv(fallback.STRICT, "true")
+    monkeypatch.setenv(enforcement.STRICT, "true")
     with pytest.raises(LumibotContractError):
         class_or_lumibots("yahoo", ours, lambda: _Lumibots)
 

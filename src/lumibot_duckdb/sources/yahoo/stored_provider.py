@@ -59,13 +59,13 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
         answers.notes.note(f"Yahoo's {url.partition('?')[0]}")
         raise YFException("the store answers in place of Yahoo and does not have this")
 
-    with ExitStack() as standing_in:
-        standing_in.enter_context(replaced(strategies, "get_symbol_returns", get_symbol_returns))
-        standing_in.enter_context(replaced(YahooHelper, "fetch_symbol_data", staticmethod(fetch_symbol_data)))
-        standing_in.enter_context(replaced(TickerBase, "history", history))
-        standing_in.enter_context(replaced(TickerBase, "get_info", get_info))
-        standing_in.enter_context(replaced(YfData, "_make_request", make_request))
-        standing_in.enter_context(without_pauses(yahoo_helper))
+    with ExitStack() as replacements:
+        replacements.enter_context(replaced(strategies, "get_symbol_returns", get_symbol_returns))
+        replacements.enter_context(replaced(YahooHelper, "fetch_symbol_data", staticmethod(fetch_symbol_data)))
+        replacements.enter_context(replaced(TickerBase, "history", history))
+        replacements.enter_context(replaced(TickerBase, "get_info", get_info))
+        replacements.enter_context(replaced(YfData, "_make_request", make_request))
+        replacements.enter_context(without_pauses(yahoo_helper))
         yield
 
 

@@ -45,7 +45,7 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
     def make(exchange: Any, *arguments: Any, **settings: Any) -> None:
         made(exchange, *arguments, **settings)
         if exchange.synchronous:
-            _stand_in(exchange, answers)
+            _answer_from_store(exchange, answers)
 
     with (
         replaced(ccxt.Exchange, "__init__", make),
@@ -55,7 +55,7 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
         yield
 
 
-def _stand_in(exchange: Any, answers: StoredAnswers) -> None:
+def _answer_from_store(exchange: Any, answers: StoredAnswers) -> None:
     """Answer the methods of an exchange object from the store."""
 
     def load_markets(reload: bool = False, params: Any = None) -> dict[str, Any]:

@@ -51,13 +51,13 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
         made(client, *arguments, **settings)
         client.client = _Pool(polygon)
 
-    with ExitStack() as standing_in:
-        standing_in.enter_context(replaced(BaseClient, "__init__", make))
-        standing_in.enter_context(without_pauses(polygon_helper))
+    with ExitStack() as replacements:
+        replacements.enter_context(replaced(BaseClient, "__init__", make))
+        replacements.enter_context(without_pauses(polygon_helper))
         # Lumibot's modules copied the key from the environment when they were imported.
         for module in (lumibot.credentials, strategy_module(), polygon_helper):
             if not module.POLYGON_API_KEY:
-                standing_in.enter_context(replaced(module, "POLYGON_API_KEY", PLACEHOLDER_KEY))
+                replacements.enter_context(replaced(module, "POLYGON_API_KEY", PLACEHOLDER_KEY))
         yield
 
 

@@ -8,7 +8,7 @@ from lumibot.entities import Data
 
 from lumibot_duckdb.sources.own_bars.selection import SelectsSeries
 from lumibot_duckdb.sources.shared.configuration import open_storage
-from lumibot_duckdb.sources.shared.fallback import LumibotOnly
+from lumibot_duckdb.sources.shared.lumibot_only import LumibotOnly
 
 
 class StoredFrames(SelectsSeries, LumibotOnly):  # type: ignore[misc]
