@@ -53,7 +53,7 @@ def test_daily_histories_are_those_that_lumibot_reads(release: str, tmp_path: Pa
     for symbol in ("AAA", "BTC-USD", "VOD.L"):
         history = YahooHistory(storage, YahooProvider(), symbol)
         with ground.only_loopback():
-            history.have(dt.datetime(2024, 6, 28, tzinfo=dt.timezone.utc))
+            history.ensure(dt.datetime(2024, 6, 28, tzinfo=dt.timezone.utc))
             found = history.frame()
         expected = pickle.loads((readable / "yahoo" / f"{symbol}_1d.pickle").read_bytes()).data
         assert found is not None

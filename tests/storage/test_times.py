@@ -159,7 +159,7 @@ def test_an_empty_frame_has_no_bar_starts_whatever_its_index() -> None:
 @settings(deadline=None)
 @given(st.lists(st.integers(-62_135_596_800, 253_402_214_400), min_size=1))
 def test_sql_and_python_count_alike(seconds: list[int]) -> None:
-    expressions = [sql_times.epoch_seconds(sql_times.timestamp_literal(each)) for each in seconds]
+    expressions = [sql_times.epoch_sql(sql_times.timestamp_literal(each)) for each in seconds]
     (found,) = duckdb.sql(f"SELECT {', '.join(expressions)}").fetchall()
     assert list(found) == seconds
 

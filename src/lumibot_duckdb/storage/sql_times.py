@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from lumibot_duckdb.storage.times import UTC, EpochSeconds, moment_of
-from lumibot_duckdb.storage.times import epoch_seconds as seconds_of
+from lumibot_duckdb.storage.times import UTC, EpochSeconds, epoch_seconds, moment_of
 
 # No bar lies outside of these; see the checks in `bars/input_checks.py`.
-_FIRST_LITERAL = seconds_of(datetime(1, 1, 1, tzinfo=UTC))
-_LAST_LITERAL = seconds_of(datetime(9999, 12, 31, tzinfo=UTC))
+_FIRST_LITERAL = epoch_seconds(datetime(1, 1, 1, tzinfo=UTC))
+_LAST_LITERAL = epoch_seconds(datetime(9999, 12, 31, tzinfo=UTC))
 
 
 def timestamp_literal(time: EpochSeconds) -> str:
@@ -22,7 +21,7 @@ def timestamp_literal(time: EpochSeconds) -> str:
     return f"TIMESTAMP_S '{moment_of(bounded).replace(tzinfo=None).isoformat()}'"
 
 
-def epoch_seconds(time: str) -> str:
+def epoch_sql(time: str) -> str:
     """Return SQL for the epoch seconds (BIGINT) of a time, which is a column or another expression."""
     # The cast chooses microseconds: from release 2.0.1 on, DuckDB would use nanoseconds, which end in 2262.
     return f"epoch(({time})::TIMESTAMP)::BIGINT"

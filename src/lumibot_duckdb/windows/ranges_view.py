@@ -16,8 +16,7 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
-from lumibot_duckdb.storage.times import bar_starts as starts_of
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts
 from lumibot_duckdb.windows.series_view import REPAIRED_COLUMNS, SeriesView
 
 
@@ -61,7 +60,7 @@ class RangesView(SeriesView):
         self._ranges = list(ranges)
         self._additions = additions
         self._added = additions.rows.sort_index()
-        self._added_times = starts_of(self._added)
+        self._added_times = bar_starts(self._added)
         head = times[: len(self._added_times) + 1]
         stored = head[~np.isin(head, self._added_times)]
         self._first_stored = int(stored[0]) if len(stored) else None
@@ -108,7 +107,7 @@ class RangesView(SeriesView):
         return times if times is not None else self._read_times()
 
     def _read_times(self) -> Int64Array:
-        return bar_starts(self._storage, self._pin, self._ranges, self._added_times)
+        return starts_in_ranges(self._storage, self._pin, self._ranges, self._added_times)
 
     def _stored(self, within: TimeRange, columns: Sequence[str] | None) -> BarArrays:
         return self._storage.read_bars(self._pin, within, columns, remember=False)
@@ -196,7 +195,7 @@ def clipped(ranges: Sequence[TimeRange], within: TimeRange) -> list[TimeRange]:
     return [TimeRange(start, end) for start, end in bounds if start < end]
 
 
-def bar_starts(
+def starts_in_ranges(
     storage: DataStorageInterface, pin: SeriesPin, ranges: Sequence[TimeRange], added: Int64Array
 ) -> Int64Array:
     """Return the sorted starts of the pinned bars in some ranges and of added rows."""

@@ -17,11 +17,7 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND
-from lumibot_duckdb.storage.times import Int64Array as Int64Array
-from lumibot_duckdb.storage.times import bar_starts as starts_of
-
-SECOND = NANOSECONDS_PER_SECOND
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts
 
 REPAIRED_COLUMNS = frozenset(("open", "high", "low", "close", "volume", "dividend", "stock_splits"))
 """Columns whose gaps `Data.get_bars` fills, or whose incomplete rows it drops, on every call."""
@@ -109,7 +105,7 @@ class TradingHoursView(SeriesView):
         found = super().frame(within)
         if within is None:
             return found
-        kept = np.isin(starts_of(found), self._times, assume_unique=True)
+        kept = np.isin(bar_starts(found), self._times, assume_unique=True)
         traded: pd.DataFrame = found[kept]
         return traded
 

@@ -95,7 +95,7 @@ def history(
     found = YahooHistory(
         DuckDBDataStorage(side.store), YahooProvider(retry_policy=HASTE), symbol, timeframe, **settings
     )
-    found.have(server.moment().to_pydatetime())
+    found.ensure(server.moment().to_pydatetime())
     return found
 
 
@@ -361,7 +361,7 @@ def pretend_download(
         some_days_ago.setattr("sources.yahoo.server._KEPT", {})
         some_days_ago.setattr(YahooProvider, "bars", then)
         found = YahooHistory(DuckDBDataStorage(), YahooProvider(retry_policy=HASTE), "STK", "minute")
-        found.have(now.to_pydatetime())
+        found.ensure(now.to_pydatetime())
     stock.minutes = kept
     frame = found.frame()
     assert frame is not None

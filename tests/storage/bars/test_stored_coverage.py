@@ -120,7 +120,7 @@ def test_what_is_answered_for_good_is_told_from_empty_answers(storage: DuckDBDat
     storage.store_ohlcv_data("X", FRAME[:30], "test", "minute")
     storage.record_coverage("X", HOUR, "test", "minute")
     assert storage.coverage("X") == [HOUR]
-    assert storage.coverage("X", for_good=True) == [TimeRange(START, START + 1800)]
+    assert storage.coverage("X", permanent_only=True) == [TimeRange(START, START + 1800)]
 
 
 def test_compaction_keeps_empty_answers_as_long_as_they_are_believed(storage: DuckDBDataStorage) -> None:

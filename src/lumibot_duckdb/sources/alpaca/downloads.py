@@ -16,8 +16,7 @@ from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import DownloadIncompleteError, ProviderError
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
-from lumibot_duckdb.storage.times import UTC, epoch_seconds
-from lumibot_duckdb.storage.times import bar_starts as starts_of
+from lumibot_duckdb.storage.times import UTC, bar_starts, epoch_seconds
 
 _LONGEST_DAY = 25 * 3600
 
@@ -91,7 +90,7 @@ class AlpacaDownloads:
         """Return whether there is a bar in a range, in the store or not closed yet."""
         rows = series.open_bars
         if len(rows):
-            seconds = starts_of(rows)
+            seconds = bar_starts(rows)
             if bool(((seconds >= within.start) & (seconds < within.end)).any()):
                 return True
         if series.pin is None:

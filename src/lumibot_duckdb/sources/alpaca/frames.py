@@ -13,8 +13,14 @@ from lumibot.tools.helpers import get_trading_days
 
 from lumibot_duckdb.sources.shared.downloaded_series import DownloadedSeries
 from lumibot_duckdb.storage.api import BarArrays, TimeRange
-from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, SECONDS_PER_DAY, epoch_nanoseconds, moment_of
-from lumibot_duckdb.storage.times import bar_starts as starts_of
+from lumibot_duckdb.storage.times import (
+    NANOSECONDS_PER_SECOND,
+    SECONDS_PER_DAY,
+    Int64Array,
+    bar_starts,
+    epoch_nanoseconds,
+    moment_of,
+)
 from lumibot_duckdb.windows.bar_table import BarTable
 from lumibot_duckdb.windows.calendar_frames import (
     COLUMNS,
@@ -26,8 +32,7 @@ from lumibot_duckdb.windows.calendar_frames import (
     runs_of,
 )
 from lumibot_duckdb.windows.framed_series import Shape, rows_of_bars
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView, bar_starts
-from lumibot_duckdb.windows.series_view import Int64Array
+from lumibot_duckdb.windows.ranges_view import Additions, RangesView, starts_in_ranges
 from lumibot_duckdb.windows.series_with_returns import SeriesWithReturns
 from lumibot_duckdb.windows.window import MemoryBudget
 
@@ -168,9 +173,9 @@ def _view(series: DownloadedSeries, within: TimeRange) -> RangesView:
     assert series.pin is not None
     rows = series.open_bars
     if len(rows):
-        seconds = starts_of(rows)
+        seconds = bar_starts(rows)
         rows = rows[(seconds >= within.start) & (seconds < within.end)]
-    times = bar_starts(series.storage, series.pin, [within], starts_of(rows))
+    times = starts_in_ranges(series.storage, series.pin, [within], bar_starts(rows))
     return RangesView(series.storage, series.pin, [within], Additions(rows), times)
 
 

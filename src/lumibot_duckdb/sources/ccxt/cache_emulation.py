@@ -33,10 +33,9 @@ from lumibot_duckdb.storage.api import (
     TimeRange,
 )
 from lumibot_duckdb.storage.bars import coverage
-from lumibot_duckdb.storage.times import bar_starts as starts_of
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts
 from lumibot_duckdb.windows.bar_table import BarTable
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView, bar_starts, clipped
-from lumibot_duckdb.windows.series_view import SECOND, Int64Array
+from lumibot_duckdb.windows.ranges_view import Additions, RangesView, clipped, starts_in_ranges
 
 logger = logging.getLogger(__name__)
 
@@ -234,7 +233,7 @@ class CandleFile:
     def _candles(self, within: TimeRange) -> BarArrays:
         pin, added = self.series.pin, self._open_candles(within)
         if pin is None:
-            times = starts_of(added)
+            times = bar_starts(added)
             return BarArrays(times, {name: added[name].to_numpy() if len(added) else np.empty(0) for name in STORED})
         if not len(added):
             return self.series.storage.read_bars(pin, within, STORED, remember=False)
@@ -245,7 +244,7 @@ class CandleFile:
         candles: pd.DataFrame = self.series.open_bars
         if not len(candles):
             return candles
-        times = starts_of(candles)
+        times = bar_starts(candles)
         stored = -1 if self.series.pin is None else self.series.storage.facts(self.series.pin).last or -1
         inside: pd.DataFrame = candles[(times >= within.start) & (times < within.end) & (times > stored)]
         return inside
@@ -285,8 +284,8 @@ class CandlesView(RangesView):
         dropped: Int64Array,
     ) -> None:
         self._dropped = dropped
-        starts = starts_of(added)
-        times = self._kept(bar_starts(storage, pin, ranges, starts))
+        starts = bar_starts(added)
+        times = self._kept(starts_in_ranges(storage, pin, ranges, starts))
         super().__init__(storage, pin, ranges, Additions(rows=added), times)
 
     def _kept(self, times: Int64Array) -> Int64Array:
@@ -355,7 +354,8 @@ def lacks_price(columns: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 def utc_index(times: Int64Array) -> pd.DatetimeIndex:
     """Return candle starts as an index, of the resolution that times from DuckDB have."""
-    index: pd.DatetimeIndex = pd.DatetimeIndex(times * SECOND, tz="UTC", name="datetime").as_unit(time_unit())
+    nanoseconds = times * NANOSECONDS_PER_SECOND
+    index: pd.DatetimeIndex = pd.DatetimeIndex(nanoseconds, tz="UTC", name="datetime").as_unit(time_unit())
     return index
 
 

@@ -19,8 +19,8 @@ from lumibot_duckdb.sources.ccxt.price_rounding import COLUMNS, STORED
 from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.storage.api import DataStorageInterface
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 from lumibot_duckdb.windows.framed_series import FramedSeries, Shape, frame_of_bars
-from lumibot_duckdb.windows.series_view import SECOND, Int64Array
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=Sw
         end = self.get_datetime()
         if timeshift:
             end = end - timeshift
-        stop = series.rows.row_at((int(end.timestamp()) - duration) * SECOND) + 1
+        stop = series.rows.row_at((int(end.timestamp()) - duration) * NANOSECONDS_PER_SECOND) + 1
         if length is None:
             return series.frame(0, stop)
         return series.frame(stop if length == 0 else slice(-length, None).indices(stop)[0], stop)
@@ -103,7 +103,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=Sw
         if served is None:
             return super().get_last_price(asset, timestep, quote, exchange, **kwargs)
         series, duration = served
-        row = series.rows.row_at((int(self.get_datetime().timestamp()) - duration) * SECOND)
+        row = series.rows.row_at((int(self.get_datetime().timestamp()) - duration) * NANOSECONDS_PER_SECOND)
         return None if row < 0 else series.value("close", row)
 
     # -- candles ---------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from lumibot_duckdb.lumibot_contract.enforcement import require
 from lumibot_duckdb.lumibot_contract.own_bars_hooks import OwnBarsHooks
 from lumibot_duckdb.sources.custom.downloads import download
 from lumibot_duckdb.sources.provider import BarProvider
-from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
+from lumibot_duckdb.sources.shared.data_source_of_windows import START_BUFFER, DataSourceOfWindows
 from lumibot_duckdb.sources.shared.downloaded_series import DownloadedSeries
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit
 from lumibot_duckdb.sources.shared.split_check import SPLIT_ADJUSTED, SplitCheck
@@ -29,14 +29,10 @@ from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRang
 from lumibot_duckdb.storage.identity import asset_key, canonical_source
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import NEW_YORK, bar_starts, midnight
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView
-from lumibot_duckdb.windows.ranges_view import bar_starts as stored_starts
+from lumibot_duckdb.windows.ranges_view import Additions, RangesView, starts_in_ranges
 from lumibot_duckdb.windows.windowed_data import WindowedData
 
 logger = logging.getLogger(__name__)
-
-START_BUFFER = timedelta(days=5)
-"""How much earlier than needed a download begins, for assets that trade rarely; as in Lumibot's Polygon source."""
 
 _FINER: Mapping[str, tuple[str, ...]] = {"minute": (), "hour": ("minute",), "day": ("hour", "minute")}
 """Timeframes that serve a request for another one, the coarsest first."""
@@ -200,7 +196,7 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
         inside = (open_starts >= wanted.start) & (open_starts < wanted.end + bar_seconds(series.key.timeframe))
         open_bars = series.open_bars[inside] if len(open_starts) else series.open_bars
         times = (
-            stored_starts(self.storage, series.pin, [wanted], open_starts[inside])
+            starts_in_ranges(self.storage, series.pin, [wanted], open_starts[inside])
             if series.pin is not None
             else np.empty(0, np.int64)
         )

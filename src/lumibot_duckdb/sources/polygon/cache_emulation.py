@@ -23,9 +23,8 @@ from lumibot_duckdb.sources.shared.days import DaySpan, joined
 from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, DownloadedSeries
 from lumibot_duckdb.storage.api import EpochSeconds, SeriesFacts, TimeRange
 from lumibot_duckdb.storage.bars.coverage import merged
-from lumibot_duckdb.storage.times import bar_starts as starts_of
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView, bar_starts, clipped, empty_rows
-from lumibot_duckdb.windows.series_view import Int64Array
+from lumibot_duckdb.storage.times import Int64Array, bar_starts
+from lumibot_duckdb.windows.ranges_view import Additions, RangesView, clipped, empty_rows, starts_in_ranges
 
 _DAY = 86_400
 _FRAME = ("open", "high", "low", "close", "volume", "vwap", "timestamp", "transactions", "otc")
@@ -92,7 +91,7 @@ class CachedSeries:
         series = self.series
         if not self._spans or series.pin is None:
             return np.empty(0, np.int64)
-        return bar_starts(series.storage, series.pin, self._ranges(), starts_of(series.open_bars))
+        return starts_in_ranges(series.storage, series.pin, self._ranges(), bar_starts(series.open_bars))
 
     def _empty_starts(self) -> list[EpochSeconds]:
         """Return the times of the rows of empty days, which Lumibot computes with New York's mean solar time."""
@@ -146,7 +145,7 @@ class CachedSeries:
         marked = bool(self._empty_days)
         open_bars = self.series.open_bars
         if len(open_bars):
-            seconds = starts_of(open_bars)
+            seconds = bar_starts(open_bars)
             open_bars = open_bars[(seconds >= within.start) & (seconds < within.end)]
         unstored = [rows for rows in (open_bars, empty_rows(empty)) if len(rows)]
         empty_ns = np.array(empty, dtype=np.int64) * 10**9

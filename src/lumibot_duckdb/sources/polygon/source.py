@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from lumibot_duckdb.sources.polygon.metadata import (
 )
 from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
-from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
+from lumibot_duckdb.sources.shared.data_source_of_windows import START_BUFFER, DataSourceOfWindows
 from lumibot_duckdb.sources.shared.days import DaySpan
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import PlanLimitError, ProviderError
@@ -40,9 +40,6 @@ from lumibot_duckdb.windows.ranges_view import RangesView
 from lumibot_duckdb.windows.windowed_data import WindowedData
 
 logger = logging.getLogger(__name__)
-
-START_BUFFER = timedelta(days=5)
-"""How much earlier than needed Lumibot begins its downloads, for assets that trade rarely."""
 
 _SPLIT = (Asset.AssetType.STOCK, Asset.AssetType.OPTION)
 _FINER = {"minute": (), "hour": ("minute",), "day": ("minute", "hour")}

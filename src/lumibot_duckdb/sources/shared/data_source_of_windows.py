@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +15,9 @@ from lumibot_duckdb.storage.api import SeriesPin
 from lumibot_duckdb.windows.indicators import read_indicators_from_windows
 from lumibot_duckdb.windows.series_view import view_of
 from lumibot_duckdb.windows.windowed_data import WindowedData
+
+START_BUFFER = timedelta(days=5)
+"""How much earlier than needed a download begins, for assets that trade rarely; as in Lumibot's Polygon source."""
 
 
 class DataSourceOfWindows(EnhancedDataSourceBacktesting, PandasDataHooks):

@@ -21,7 +21,7 @@ from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPi
 from lumibot_duckdb.storage.bars import coverage
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import bar_starts as starts_of
+from lumibot_duckdb.storage.times import bar_starts
 
 ALWAYS = TimeRange(-(2**62), 2**62)
 
@@ -131,6 +131,6 @@ class DownloadedSeries:
 
 def _closed_and_open(bars: pd.DataFrame, length: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split bars into those that have closed by now and those that have not."""
-    starts = starts_of(bars)
+    starts = bar_starts(bars)
     closed = starts + length <= int(time.time())
     return (bars, bars.iloc[:0]) if bool(np.all(closed)) else (bars[closed], bars[~closed])

@@ -13,7 +13,7 @@ import pandas as pd
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars import coverage
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
-from lumibot_duckdb.storage.sql_times import epoch_seconds
+from lumibot_duckdb.storage.sql_times import epoch_sql
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ PLACEHOLDER_KEY = "no-key-is-needed-here"
 
 # Coverage by empty answers does not expire here, because the store is read as of a fixed moment.
 _COVERAGE = f"""
-    SELECT {epoch_seconds("range_start")}, {epoch_seconds("range_end")}
+    SELECT {epoch_sql("range_start")}, {epoch_sql("range_end")}
     FROM coverage
     WHERE series_id = $series AND ingest_id <= $ingest
 """

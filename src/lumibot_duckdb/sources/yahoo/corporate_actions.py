@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, DataStorageInterface, EpochSeconds
-from lumibot_duckdb.storage.times import bar_starts as starts_of
+from lumibot_duckdb.storage.times import bar_starts
 
 _COLUMNS = ("dividend", "stock_splits", "capital_gains")
 _IN_CURRENCY = ("open", "high", "low", "close", "adj_close", "dividend", "capital_gains")
@@ -52,7 +52,7 @@ class YahooActions:
         if "stock_splits" not in bars:
             return 1.0
         day = self._day_of(last)
-        later = np.array([self._day_of(start) > day for start in starts_of(bars).tolist()], dtype=bool)
+        later = np.array([self._day_of(start) > day for start in bar_starts(bars).tolist()], dtype=bool)
         splits = bars["stock_splits"].to_numpy()[later]
         return float(np.prod(splits[splits > 0]))
 
@@ -63,7 +63,7 @@ class YahooActions:
 
 def actions_in(bars: pd.DataFrame, day_of: Callable[[EpochSeconds], date]) -> dict[str, set[CorporateAction]]:
     """Return the splits and dividends in daily bars. Capital gains are paid out like dividends and count as such."""
-    starts = starts_of(bars)
+    starts = bar_starts(bars)
     found: dict[str, set[CorporateAction]] = {"split": set(), "dividend": set()}
     for name in _COLUMNS:
         values = bars[name].to_numpy() if name in bars else np.empty(0)

@@ -26,12 +26,12 @@ def daily_history(source: Any, symbol: str) -> pd.DataFrame | None:
     """
     history = YahooHistory(source.storage, YahooProvider(), symbol, as_of=source.as_of)
     try:
-        history.have(source.datetime_end)
+        history.ensure(source.datetime_end)
     except (ProviderError, StorageError) as error:
         logger.warning("Yahoo's history of %s is not available, so Lumibot continues without it: %s", symbol, error)
         return None
     try:
-        history.have(source.datetime_end + AFTER_THE_END)
+        history.ensure(source.datetime_end + AFTER_THE_END)
     except (ProviderError, StorageError) as error:
         logger.info("Yahoo's history of %s ends with the backtest: %s", symbol, error)
     return history.frame()

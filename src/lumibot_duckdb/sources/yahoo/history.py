@@ -36,10 +36,9 @@ from lumibot_duckdb.storage.api import (
 )
 from lumibot_duckdb.storage.errors import HistoryRestatedError, SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import bar_starts as starts_of
-from lumibot_duckdb.storage.times import date_of, midnight
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView, bar_starts
-from lumibot_duckdb.windows.series_view import SECOND, Int64Array, SeriesView
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts, date_of, midnight
+from lumibot_duckdb.windows.ranges_view import Additions, RangesView, starts_in_ranges
+from lumibot_duckdb.windows.series_view import SeriesView
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +114,7 @@ class YahooHistory:
         if self._view is None and pin is not None:
             still_open = self._series.open_bars
             if len(still_open):
-                times = bar_starts(self._storage, pin, [ALWAYS], starts_of(still_open))
+                times = starts_in_ranges(self._storage, pin, [ALWAYS], bar_starts(still_open))
                 self._view = RangesView(self._storage, pin, [ALWAYS], Additions(rows=still_open), times)
             else:
                 self._view = SeriesView(self._storage, pin)
@@ -152,7 +151,7 @@ class YahooHistory:
 
     # -- downloading -----------------------------------------------------------------------------------------
 
-    def have(self, until: datetime) -> None:
+    def ensure(self, until: datetime) -> None:
         """Make sure that everything up to a moment (tz-aware) is stored. Sends no request if there can be nothing new.
 
         Raises:
@@ -212,7 +211,7 @@ class YahooHistory:
         """Download the days from the last stored one on, or all days if the adjusted prices have changed."""
         asked = int(now())
         frame = self._bars(since=last).dropna()
-        starts = starts_of(frame)
+        starts = bar_starts(frame)
         restated = self._actions.are_new_in(frame[starts > last]) or not self._agrees(pin, frame[starts <= last])
         if restated:
             logger.info("the adjusted prices of %s have changed: its daily history is downloaded again", self.symbol)
@@ -230,7 +229,7 @@ class YahooHistory:
         answer = self._bars(since=max(day, kept + 60))
         actions = answer if day >= kept else self._bars(day, "day")
         frame = answer.dropna()
-        starts = starts_of(frame)
+        starts = bar_starts(frame)
         ratio = self._actions.ratio_since(actions, last)
         fresh = frame[starts > last]
         if ratio != 1.0 and not self._is_adjusted_by(ratio, pin, frame[starts <= last]):
@@ -252,7 +251,7 @@ class YahooHistory:
     ) -> Delivery:
         """Return the bars to store and the range that they cover, up to the last closed bar or `FINAL_AFTER` ago."""
         length = bar_seconds(self.key.timeframe)
-        closed = starts_of(frame)
+        closed = bar_starts(frame)
         closed = closed[closed + length <= asked]
         latest = int(closed[-1]) if len(closed) else last
         end = max(asked - FINAL_AFTER[self.key.timeframe], EARLIEST if latest is None else self._end_of(latest))
@@ -294,7 +293,7 @@ class YahooHistory:
         """Return a column of the stored bars that were downloaded again: the stored and the downloaded values."""
         if again.empty:
             return np.empty(0), np.empty(0)
-        starts = starts_of(again)
+        starts = bar_starts(again)
         stored = self._storage.read_bars(pin, TimeRange(int(starts[0]), int(starts[-1]) + 1), [column], remember=False)
         _, here, there = np.intersect1d(stored.times, starts, assume_unique=True, return_indices=True)
         return stored.columns[column][here], again[column].to_numpy()[there]
@@ -348,7 +347,7 @@ class YahooHistory:
 def _index(stamps: Stamps, times: bytes, name: str, unit: str) -> pd.DatetimeIndex:
     """Return the index of a frame; symbols with the same bar times share one object."""
     stamped = stamps.stamped(np.frombuffer(times, dtype=np.int64))
-    index = pd.DatetimeIndex(stamped * SECOND, tz="UTC", name=name).as_unit(unit)
+    index = pd.DatetimeIndex(stamped * NANOSECONDS_PER_SECOND, tz="UTC", name=name).as_unit(unit)
     local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
     return local
 

@@ -14,12 +14,12 @@ import pandas_market_calendars
 
 from lumibot_duckdb.sources.yahoo.client import Market
 from lumibot_duckdb.storage.api import EpochSeconds
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 from lumibot_duckdb.windows.framed_series import RowTimes
-from lumibot_duckdb.windows.series_view import SECOND, Int64Array
 
 NEW_YORK = "America/New_York"
 _DAY = 86_400
-_MINUTE = 60 * SECOND
+_MINUTE = 60 * NANOSECONDS_PER_SECOND
 _LONGEST_CLOSURE = 11 * _DAY
 """Markets are assumed to trade at least once in this time. If one does not, this only costs a request."""
 
@@ -76,7 +76,7 @@ class Stamps:
         """Return the stamps of bars (seconds, UTC), given their starts."""
         if not self.zone:
             return times
-        local = pd.DatetimeIndex(times * SECOND, tz="UTC").tz_convert(self.zone).tz_localize(None)
+        local = pd.DatetimeIndex(times * NANOSECONDS_PER_SECOND, tz="UTC").tz_convert(self.zone).tz_localize(None)
         stamps = local.normalize() + pd.Timedelta(minutes=self.minute) + pd.to_timedelta(local.second, unit="s")
         first_of_two = np.ones(len(stamps), dtype=bool)
         there = stamps.tz_localize(self.zone, ambiguous=first_of_two, nonexistent="shift_forward")
@@ -85,9 +85,9 @@ class Stamps:
 
     def day_of(self, time: int) -> tuple[int, int, int]:
         """Return the midnight, the first stamp and the next midnight (ns, UTC) of the day of a time (ns)."""
-        seconds = time // SECOND
+        seconds = time // NANOSECONDS_PER_SECOND
         midnight, stamp, following = _day(self.zone, self.minute, seconds)
-        return midnight * SECOND, stamp * SECOND, following * SECOND
+        return midnight * NANOSECONDS_PER_SECOND, stamp * NANOSECONDS_PER_SECOND, following * NANOSECONDS_PER_SECOND
 
 
 @lru_cache(maxsize=1024)

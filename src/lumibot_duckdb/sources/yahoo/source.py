@@ -170,7 +170,7 @@ class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=SwitchableM
         for place, symbol in enumerate(symbols):
             history = YahooHistory(self.storage, self.provider, symbol, timeframe, as_of=self.as_of)
             try:
-                history.have(self._last_needed(timeframe))
+                history.ensure(self._last_needed(timeframe))
             except UnknownSymbolError:
                 continue
             if len(history):

@@ -110,11 +110,11 @@ class BarReader(ABC):
         source: str | None = None,
         *,
         adjustment: str | None = None,
-        for_good: bool = False,
+        permanent_only: bool = False,
     ) -> list[TimeRange]:
         """Return the ranges of the current version that were requested and answered, sorted and merged.
 
-        `for_good` leaves out the ranges of empty responses, which expire. A series that does not exist has none.
+        `permanent_only` leaves out the ranges of empty responses, which expire. A series that does not exist has none.
         Raises `AmbiguousSeriesError` if several series match.
         """
 

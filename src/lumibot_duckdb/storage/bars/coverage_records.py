@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.storage.bars import coverage as ranges
+from lumibot_duckdb.storage.bars.coverage import believed_until, closed_part, merged, missing
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
-from lumibot_duckdb.storage.times import epoch_seconds as seconds_of
-from lumibot_duckdb.storage.times import naive_utc
+from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
+from lumibot_duckdb.storage.times import epoch_seconds, naive_utc
 
 
 def stored_coverage(
@@ -20,7 +19,7 @@ def stored_coverage(
     found: dict[int, list[tuple[TimeRange, datetime | None]]] = {}
     which = "" if series_id is None else f"AND series_id = {series_id}"
     for series, start, end, until in cursor.rows(
-        f"SELECT series_id, {epoch_seconds('range_start')}, {epoch_seconds('range_end')}, believed_until "
+        f"SELECT series_id, {epoch_sql('range_start')}, {epoch_sql('range_end')}, believed_until "
         f"FROM {{db}}.coverage WHERE (believed_until IS NULL OR believed_until > ?) {which}",
         [naive_utc(now)],
     ):
@@ -43,13 +42,13 @@ def coverage_to_add(
     answer is written. Ranges of an `empty` answer expire.
     """
     asked_at = min(asked_at, now)
-    lasting = ranges.merged(piece for piece, expires in known if empty or expires is None)
+    lasting = merged(piece for piece, expires in known if empty or expires is None)
     fresh: list[tuple[TimeRange, datetime | None]] = []
     for piece in asked:
-        closed = ranges.closed_part(piece, timeframe, seconds_of(asked_at))
-        if closed is None or not ranges.missing(closed, lasting):
+        closed = closed_part(piece, timeframe, epoch_seconds(asked_at))
+        if closed is None or not missing(closed, lasting):
             continue
-        until = ranges.believed_until(closed, asked_at) if empty else None
+        until = believed_until(closed, asked_at) if empty else None
         if until is None or until > now:
             fresh.append((closed, until))
     return fresh

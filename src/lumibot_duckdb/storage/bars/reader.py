@@ -14,7 +14,7 @@ from lumibot_duckdb.storage.bars.ingests import empty_answers_of, ingests_of
 from lumibot_duckdb.storage.bars.layout import ColumnLayout, Kind
 from lumibot_duckdb.storage.bars.open_store import refuse_if_gone
 from lumibot_duckdb.storage.bars.series_lookup import SeriesLookup
-from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
+from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array, epoch_seconds_ceiling, new_york_timestamp
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class StoredBars(SeriesLookup):
             f"ts > {timestamp_literal(near)} AND ts <= {timestamp_literal(time)}",
             f"ts <= {timestamp_literal(near)}",
         ):
-            query = f"SELECT {epoch_seconds('max(ts)')} FROM {{bar}} WHERE {pinned_rows(pin)} AND {stretch}{condition}"
+            query = f"SELECT {epoch_sql('max(ts)')} FROM {{bar}} WHERE {pinned_rows(pin)} AND {stretch}{condition}"
             with self._store.read() as cursor:
                 ((found,),) = over_bars(cursor, cursor.rows, query, named)
                 if found is None:

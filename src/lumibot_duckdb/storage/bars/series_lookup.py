@@ -15,19 +15,19 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.bars import coverage as ranges
+from lumibot_duckdb.storage.bars.coverage import merged, missing
 from lumibot_duckdb.storage.bars.coverage_records import stored_coverage
 from lumibot_duckdb.storage.bars.open_store import OpenStore, refuse_if_gone
 from lumibot_duckdb.storage.catalog import SeriesRecord
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.identity import SeriesQuery, asset_query, canonical_source, key_to_write
-from lumibot_duckdb.storage.sql_times import epoch_seconds
+from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
 from lumibot_duckdb.storage.times import naive_utc, new_york_timestamp, utc_now
 
 _STATES_OF_SERIES = f"""
-SELECT ingest.series_id, version_id, version_rows, {epoch_seconds("version_first")}, {epoch_seconds("version_last")}
+SELECT ingest.series_id, version_id, version_rows, {epoch_sql("version_first")}, {epoch_sql("version_last")}
 FROM {{db}}.ingest
 JOIN (SELECT max(ingest_id) AS ingest_id FROM {{db}}.ingest WHERE series_id {{which}} GROUP BY series_id)
     USING (ingest_id)
@@ -94,7 +94,7 @@ class SeriesLookup(BarReader):
         source: str | None = None,
         *,
         adjustment: str | None = None,
-        for_good: bool = False,
+        permanent_only: bool = False,
     ) -> list[TimeRange]:
         try:
             record = self._resolve(asset, timeframe, source, adjustment)
@@ -103,7 +103,7 @@ class SeriesLookup(BarReader):
         with self._store.read() as cursor:
             found = stored_coverage(cursor, utc_now(), record.series_id)
         known = found.get(record.series_id, [])
-        return ranges.merged(piece for piece, until in known if until is None or not for_good)
+        return merged(piece for piece, until in known if until is None or not permanent_only)
 
     def missing_ranges(
         self,
@@ -114,7 +114,7 @@ class SeriesLookup(BarReader):
         *,
         adjustment: str | None = None,
     ) -> list[TimeRange]:
-        return ranges.missing(wanted, self.coverage(asset, timeframe, source, adjustment=adjustment))
+        return missing(wanted, self.coverage(asset, timeframe, source, adjustment=adjustment))
 
     def _resolve(
         self, asset: AssetLike | SeriesKey, timeframe: str, source: str | None, adjustment: str | None
@@ -161,7 +161,7 @@ def _described(cursor: StoreCursor, records: list[SeriesRecord]) -> list[SeriesI
     for record in records:
         if record.series_id in states:  # it may have been deleted just now
             version_id, rows, first, last = states[record.series_id]
-            pieces = tuple(ranges.merged(piece for piece, _ in covered.get(record.series_id, [])))
+            pieces = tuple(merged(piece for piece, _ in covered.get(record.series_id, [])))
             found.append(SeriesInfo(record.key, record.series_id, version_id, rows, first, last, pieces))
     return found
 

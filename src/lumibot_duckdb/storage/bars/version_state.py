@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.sql_times import epoch_seconds
+from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.times import EpochSeconds
 
 _STATE = f"""
 SELECT series_id, version_id, ingest_id, layout_id, layout.definition, version_rows,
-    {epoch_seconds("version_first")}, {epoch_seconds("version_last")}, on_minute
+    {epoch_sql("version_first")}, {epoch_sql("version_last")}, on_minute
 FROM {{db}}.ingest JOIN {{db}}.layout USING (layout_id)
 WHERE ingest_id = ?
 """
@@ -46,7 +46,7 @@ def measured(cursor: StoreCursor, version: VersionState) -> VersionState:
     stored = [c for c in version.layout.columns if c.physical is not None]
     counts = "".join(f', count("{c.physical}")' for c in stored)
     (row,) = cursor.rows(
-        f"SELECT count(*), {epoch_seconds('min(ts)')}, {epoch_seconds('max(ts)')}, "
+        f"SELECT count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')}, "
         f"coalesce(bool_and(second(ts::TIMESTAMP) = 0), true){counts} "
         f"FROM {{db}}.bar WHERE version_id = {version.version_id}"
     )

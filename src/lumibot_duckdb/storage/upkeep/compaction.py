@@ -23,14 +23,14 @@ import pyarrow as pa
 
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.storage.bars import coverage as ranges
 from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
+from lumibot_duckdb.storage.bars.coverage import merged
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.engine import NEW_FILE, attach, spill_folder
 from lumibot_duckdb.storage.connection.lock import is_alive
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError
-from lumibot_duckdb.storage.sql_times import epoch_seconds, timestamp_literal
+from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import naive_utc, utc_now
 
 logger = logging.getLogger(__name__)
@@ -238,7 +238,7 @@ def _kept_versions(cursor: StoreCursor, kept_since: datetime) -> set[int]:
 def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
     """Split the bars into pieces of about `_ROWS_AT_A_TIME` rows, in order."""
     counts = cursor.rows(
-        f"SELECT version_id, count(*), {epoch_seconds('min(ts)')}, {epoch_seconds('max(ts)')} FROM {{db}}.bar "
+        f"SELECT version_id, count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')} FROM {{db}}.bar "
         "GROUP BY version_id ORDER BY version_id"
     )
     found: list[Piece] = []
@@ -275,14 +275,14 @@ def _copy_coverage(new: _Workshop, old: StoreCursor) -> None:
     """Copy coverage: adjacent ranges of a series are joined, and expired ones dropped."""
     lasting: dict[int, list[tuple[int, TimeRange]]] = {}
     for series_id, ingest_id, start, end in old.rows(
-        f"SELECT series_id, ingest_id, {epoch_seconds('range_start')}, {epoch_seconds('range_end')} "
+        f"SELECT series_id, ingest_id, {epoch_sql('range_start')}, {epoch_sql('range_end')} "
         "FROM {db}.coverage WHERE believed_until IS NULL"
     ):
         lasting.setdefault(series_id, []).append((ingest_id, TimeRange(start, end)))
     joined = [
         {"series_id": series_id, "ingest_id": max(i for i, _ in covered), "start": piece.start, "end": piece.end}
         for series_id, covered in lasting.items()
-        for piece in ranges.merged(piece for _, piece in covered)
+        for piece in merged(piece for _, piece in covered)
     ]
     new.cursor.register(_INCOMING, pa.Table.from_pylist(joined, _JOINED))
     new.cursor.execute(f"INSERT INTO {{db}}.coverage SELECT *, NULL FROM {_INCOMING}")

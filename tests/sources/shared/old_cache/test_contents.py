@@ -80,7 +80,7 @@ def test_bars_count_for_more_than_an_empty_answer(storage: DuckDBDataStorage) ->
     cached(bars()[:0], first=2, last=5).store(storage, {})
     assert cached(bars()).store(storage, {}) == 4
     assert cached(bars()).difference(storage) is None
-    assert storage.coverage(KEY, for_good=True) == [TimeRange(START, START + 600)]
+    assert storage.coverage(KEY, permanent_only=True) == [TimeRange(START, START + 600)]
 
 
 def test_bars_that_an_answer_lacks_are_told_and_none_of_the_file_is_stored(storage: DuckDBDataStorage) -> None:

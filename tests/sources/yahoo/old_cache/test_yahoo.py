@@ -79,7 +79,7 @@ def test_the_history_is_the_one_that_lumibot_has(symbol: str, sides: tuple[Side,
         expected = YahooHelper.fetch_symbol_data(symbol, last_needed_datetime=last_needed)
     with ours.entered(server):
         history = YahooHistory(DuckDBDataStorage(ours.store), YahooProvider(), symbol)
-        history.have(last_needed)
+        history.ensure(last_needed)
         pd.testing.assert_frame_equal(history.frame(), expected, check_exact=True, check_freq=False)
     assert len(server.requests) == before
 
@@ -143,7 +143,7 @@ def test_minutes_are_those_that_our_source_downloads(tmp_path: Path) -> None:
         with ours.entered(server):
             for symbol in ("FULL", "VOD.L"):
                 history = YahooHistory(fresh, YahooProvider(), symbol, "minute")
-                history.have(dt.datetime.now(dt.timezone.utc))
+                history.ensure(dt.datetime.now(dt.timezone.utc))
                 expected, found = (store.read_pandas(store.pin(history.key)) for store in (fresh, brought))
                 assert len(found) > 500
                 pd.testing.assert_frame_equal(found, expected, check_exact=True, check_freq=False)
@@ -168,7 +168,7 @@ def test_a_new_dividend_renews_a_history_that_was_brought_in(
         server.now = pd.Timestamp("2024-07-13 12:00", tz=NEW_YORK).tz_convert("UTC")
         with ours.entered(server):
             history = YahooHistory(storage, YahooProvider(), "AAA")
-            history.have(pd.Timestamp("2024-07-12", tz=NEW_YORK).to_pydatetime())
+            history.ensure(pd.Timestamp("2024-07-12", tz=NEW_YORK).to_pydatetime())
             expected = YahooHelper.fetch_symbol_data("AAA", caching=False)
             pd.testing.assert_frame_equal(history.frame(), expected, check_exact=True, check_freq=False)
         assert storage.pin(key).version_id != first.version_id

@@ -27,8 +27,8 @@ from lumibot_duckdb.sources.shared.old_cache.file_ages import written_at
 from lumibot_duckdb.sources.shared.old_cache.option_chain import CachedChain
 from lumibot_duckdb.storage.api import AssetKey, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 from lumibot_duckdb.windows.calendar_frames import COLUMNS, minutes_of, runs_of
-from lumibot_duckdb.windows.series_view import SECOND, Int64Array
 
 NOT_ASKED_FOR = timedelta(minutes=16)
 """Lumibot never requests the latest bars."""
@@ -123,9 +123,10 @@ def _rows(path: Path, name: AlpacaName) -> pd.DataFrame:
     except Exception as error:  # pandas' parsers raise errors of many types
         raise UnreadableFileError(f"it is damaged, or not a table of bars ({type(error).__name__})") from None
     times = index.asi8
-    if index.hasnans or bool((np.diff(times) <= 0).any()) or bool((times % SECOND).any()):
+    if index.hasnans or bool((np.diff(times) <= 0).any()) or bool((times % NANOSECONDS_PER_SECOND).any()):
         raise UnreadableFileError("its times are out of order")
-    if len(times) and not name.window.start <= times[0] // SECOND <= times[-1] // SECOND < name.window.end:
+    seconds = times // NANOSECONDS_PER_SECOND
+    if len(seconds) and not name.window.start <= seconds[0] <= seconds[-1] < name.window.end:
         raise UnreadableFileError("it has bars of other days than its name says")
     if not np.isfinite(rows.to_numpy()).all():
         raise UnreadableFileError("it lacks prices")

@@ -26,7 +26,7 @@ from lumibot_duckdb.sources.shared.old_cache.errors import LeftAloneError, Unrea
 from lumibot_duckdb.sources.shared.old_cache.file_ages import written_at
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars import coverage
-from lumibot_duckdb.windows.series_view import SECOND, Int64Array
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 
 _TRUSTED_SECONDS = 3_600
 _TRUSTED_CANDLES = 3
@@ -121,7 +121,7 @@ def _contents(path: Path) -> tuple[pd.DataFrame, list[tuple[datetime, datetime]]
     if (times.asi8 % 1_000_000).any():
         raise UnreadableFileError("it has candles that do not start at a whole second")
     numbers = {name: _floats(values[name]) for name in STORED}
-    index = pd.DatetimeIndex(times.asi8 // 1_000_000 * SECOND, tz="UTC", name="datetime")
+    index = pd.DatetimeIndex(times.asi8 // 1_000_000 * NANOSECONDS_PER_SECOND, tz="UTC", name="datetime")
     bars = pd.DataFrame(numbers, index=index)
     if not np.isfinite(bars[list(PRICES)].to_numpy()).all():
         raise UnreadableFileError("it has prices that are not finite numbers")

@@ -17,8 +17,7 @@ from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPi
 from lumibot_duckdb.storage.bars import coverage
 from lumibot_duckdb.storage.bars.input_checks import check_bars
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
-from lumibot_duckdb.storage.times import Int64Array
-from lumibot_duckdb.storage.times import bar_starts as starts_of
+from lumibot_duckdb.storage.times import Int64Array, bar_starts
 
 
 class CacheContent(ABC):
@@ -131,7 +130,7 @@ class CachedBars(CacheContent):
     @cached_property
     def starts(self) -> Int64Array:
         """The starts of the bars."""
-        return starts_of(self.bars)
+        return bar_starts(self.bars)
 
     def new_rows(self, storage: DataStorageInterface) -> int:
         """Return how many bars are in ranges that the store does not cover."""
@@ -180,7 +179,7 @@ class CachedBars(CacheContent):
 
     def _answered(self, storage: DataStorageInterface) -> list[TimeRange]:
         """Return the ranges for which the store needs no bars; bars may fill a range that an empty answer covers."""
-        return storage.coverage(self.key, for_good=len(self.bars) > 0)
+        return storage.coverage(self.key, permanent_only=len(self.bars) > 0)
 
     def _compare_with(self, stored: pd.DataFrame) -> None:
         """Raise `ConflictError` if stored bars at the same times differ."""
@@ -190,7 +189,7 @@ class CachedBars(CacheContent):
 
     def _refuse_disproved(self, stored: pd.DataFrame, answered: Sequence[TimeRange]) -> None:
         """Raise `ConflictError` for bars in covered ranges that the store does not have."""
-        times = np.setdiff1d(self.starts, starts_of(stored))
+        times = np.setdiff1d(self.starts, bar_starts(stored))
         for piece in answered:
             inside = times[(times >= piece.start) & (times < piece.end)]
             if len(inside):
@@ -212,7 +211,7 @@ class CachedBars(CacheContent):
 
     def shares_a_bar(self, storage: DataStorageInterface) -> bool:
         """Return whether the store has a bar at the time of any of these."""
-        return bool(np.isin(self.starts, starts_of(self._stored(storage))).any())
+        return bool(np.isin(self.starts, bar_starts(self._stored(storage))).any())
 
     def noted(self, piece: TimeRange) -> Mapping[str, Any]:
         """Return the metadata to store with the bars of a covered range."""
@@ -236,8 +235,8 @@ def _first_difference(stored: pd.DataFrame, bars: pd.DataFrame, *, only_common: 
     With `only_common`, only times that both have are compared.
     """
     bars = bars.sort_index()
-    there = pd.Series(np.arange(len(stored)), index=starts_of(stored))
-    at = there.reindex(starts_of(bars))
+    there = pd.Series(np.arange(len(stored)), index=bar_starts(stored))
+    at = there.reindex(bar_starts(bars))
     absent = at.isna().to_numpy()
     if absent.any() and not only_common:
         return f"the store has no bar at {bars.index[int(absent.argmax())]}"

@@ -35,9 +35,7 @@ from lumibot_duckdb.sources.yahoo.old_cache.restricted_pickle import LARGEST
 from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps
 from lumibot_duckdb.storage.api import CorporateAction, DataStorageInterface, SeriesKey, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import bar_starts as starts_of
-from lumibot_duckdb.storage.times import date_of
-from lumibot_duckdb.windows.series_view import SECOND, Int64Array
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts, date_of
 
 _DAY = 86_400
 _NEEDED = {"Open", "High", "Low", "Close", "Adj Close", "Volume"}
@@ -116,12 +114,12 @@ class YahooMinutes(CachedBars):
 
     def new_rows(self, storage: DataStorageInterface) -> int:
         """Return how many bars the store lacks, even in covered ranges, because Yahoo keeps only the latest bars."""
-        return self.rows - np.intersect1d(starts_of(self._stored(storage)), self.starts).size
+        return self.rows - np.intersect1d(bar_starts(self._stored(storage)), self.starts).size
 
     def _compare_with(self, stored: pd.DataFrame) -> None:
         """Also refuse bars that have none in common with the stored ones, since both may be adjusted differently."""
         super()._compare_with(stored)
-        if not np.intersect1d(starts_of(stored), self.starts).size:
+        if not np.intersect1d(bar_starts(stored), self.starts).size:
             raise ConflictError(
                 f"the store has {self.key.timeframe} bars of {self.key.asset.label()} of other times, which are kept, "
                 "and there may have been a split in between"
@@ -247,7 +245,7 @@ def _checked(frame: pd.DataFrame) -> tuple[pd.DataFrame, Sequence[LeftOut]]:
 
 def _bars(frame: pd.DataFrame, starts: Int64Array) -> pd.DataFrame:
     unit = pd.DatetimeIndex(frame.index).unit
-    index = pd.DatetimeIndex(starts * SECOND, tz="UTC", name="datetime").as_unit(unit)
+    index = pd.DatetimeIndex(starts * NANOSECONDS_PER_SECOND, tz="UTC", name="datetime").as_unit(unit)
     bars: pd.DataFrame = frame.set_index(index)
     return bars
 
