@@ -103,7 +103,7 @@ def test_checks_that_stop_are_a_failure_and_the_others_go_on(
     monkeypatch.setattr(examination, "check_versions", stop)
     code, out = doctor(capsys, "--store", str(filled))
     assert code == 1
-    assert "  failed   these checks stopped: LookupError: no such thing\n" in out
+    assert "  failed   an error stopped these checks: LookupError: no such thing\n" in out
     assert "the store can be opened" in out
 
 

@@ -123,7 +123,7 @@ def test_a_source_that_stopped_on_one_side_or_ran_on_the_wrong_class_fails(sides
     )
     assert [name for name, check in found.items() if check.status == FAILED] == [YAHOO, CCXT]
     assert "ran on lumibot.YahooDataBacktesting" in found[YAHOO].summary
-    assert "did not come to its end" in found[CCXT].summary
+    assert "did not finish" in found[CCXT].summary
 
 
 def test_a_connection_that_was_wanted_fails(sides: Sides) -> None:

@@ -46,7 +46,7 @@ def test_a_store_in_order(filled: Path) -> None:
 def test_where_there_is_no_store_none_is_made(tmp_path: Path) -> None:
     found = checks(tmp_path / "deep" / "down")
     assert problems(found) == {}
-    assert found["exists"].summary == "there is no store yet; the first write makes it"
+    assert found["exists"].summary == "there is no store yet; the first write creates it"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -128,7 +128,7 @@ def test_a_folder_and_a_file_without_permission(filled: Path, monkeypatch: pytes
     assert problems(found) == {"permissions": FAILED}
     assert found["permissions"].details == {"denied": [str(filled.parent)]}
     assert found["file_system"].details["lock_error"] is None
-    assert "could not be tried" in found["file_system"].summary
+    assert "were not tested" in found["file_system"].summary
     monkeypatch.setattr(doctors_store.os, "access", access_but_to(filled))
     assert checks(filled)["permissions"].details == {"denied": [str(filled)]}
 

@@ -1,1 +1,1 @@
-"""Replaces Lumibot's classes by ours, and runs unmodified scripts on them."""
+"""Replaces Lumibot's classes with ours, and runs unmodified scripts on them."""

@@ -76,11 +76,11 @@ def deactivate() -> None:
 
 def in_place_of(source: Any) -> Any:
     """Return our class for one of Lumibot's, and anything else unchanged."""
-    return getattr(import_module(f"{_OURS}.backtesting"), source.__name__) if _is_taken(source) else source
+    return getattr(import_module(f"{_OURS}.backtesting"), source.__name__) if _is_replaceable(source) else source
 
 
-def _is_taken(value: Any) -> bool:
-    """Return whether something is a class that ours replace, or Lumibot's lazy stand-in for one.
+def _is_replaceable(value: Any) -> bool:
+    """Return whether a value is a class that we replace, or Lumibot's lazy placeholder for one.
 
     Only classes are inspected, because other objects may be proxies that do work when an attribute is accessed.
     """
@@ -91,7 +91,7 @@ def _is_taken(value: Any) -> bool:
 
 
 class _Offering(ModuleType):
-    """A module of Lumibot's that gives our classes to all code except Lumibot's and ours.
+    """A Lumibot module that returns our classes to all code except Lumibot's and ours.
 
     The module's own code reads its globals directly, without this class.
     """
@@ -118,19 +118,19 @@ def _is_of(module: str, package: str) -> bool:
 
 
 def _change(module: ModuleType) -> None:
-    """Change one of Lumibot's modules, which is loaded, until `deactivate`."""
+    """Change a loaded Lumibot module until `deactivate`."""
     if module.__name__ == STRATEGY_MODULE:
         lifecycle.track_strategies(strategy_base(module))
         for name in LUMIBOT_MODULES:
-            if _is_taken(vars(module).get(name)):
-                _set(module, name, _ours_later(name))
+            if _is_replaceable(vars(module).get(name)):
+                _set(module, name, _lazy_placeholder(name))
     elif type(module) is ModuleType:
         module.__class__ = _Offering
         _undo.append(lambda: setattr(module, "__class__", ModuleType))
 
 
-def _ours_later(name: str) -> Any:
-    """Return a lazy stand-in, as Lumibot itself has there, that imports the class when it is needed."""
+def _lazy_placeholder(name: str) -> Any:
+    """Return a lazy placeholder, like Lumibot's own, that imports our class when it is used."""
     return lazy_class(f"{_OURS}.backtesting", name)
 
 
@@ -181,7 +181,7 @@ def _change_globals(module: ModuleType) -> None:
     if _is_of(name, "lumibot") or _is_of(name, _OURS):
         return
     for held, value in list(names.items()):
-        if _is_taken(value):
+        if _is_replaceable(value):
             _set(module, held, in_place_of(value))
 
 

@@ -138,6 +138,6 @@ def _code_of(file: str, given: str) -> CodeType:
 
 
 def _search_first(folder: str) -> None:
-    """Put a folder first in the search path, in place of the folder of our own command."""
+    """Put a folder first in the search path, in place of our command's folder."""
     if not getattr(sys.flags, "safe_path", False):
         sys.path[0] = folder

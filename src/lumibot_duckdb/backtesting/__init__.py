@@ -29,7 +29,7 @@ _WITHOUT_COUNTERPART = {
     "ProviderDataBacktesting": "lumibot_duckdb.sources.custom.source",
     "WindowedData": "lumibot_duckdb.windows.windowed_data",
 }
-"""Public classes that take the place of none of Lumibot's, with their modules."""
+"""Public classes without a counterpart in Lumibot, with their modules."""
 
 __all__ = sorted([*CLASSES, *_WITHOUT_COUNTERPART])
 

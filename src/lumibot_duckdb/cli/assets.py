@@ -34,7 +34,7 @@ _AMBIGUOUS_NAMES_SHOWN = 6
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a name may mean. A field that is None is left open; an `is_guess` splits a pair at a place of its own."""
+    """A meaning that a name may have. None leaves a field open; an `is_guess` splits a pair at a guessed place."""
 
     symbol: str
     quote: str | None = None
@@ -44,7 +44,7 @@ class Reading:
     is_guess: bool = False
 
     def matches(self, asset: AssetKey) -> bool:
-        """Tell whether an asset is one of those that the name means."""
+        """Return whether the name may mean this asset."""
         return (
             asset.symbol == self.symbol
             and self.quote in (None, asset.quote)
@@ -123,7 +123,7 @@ def short_name(asset: AssetKey) -> str:
 
 
 def _readings(text: str) -> list[Reading]:
-    """Return all that a name without a type may mean, in capitals: as a symbol, and as a pair or a contract."""
+    """Return all meanings of an upper-case name without a type: as a symbol, a pair or a contract."""
     readings = [Reading(text)]
     bare = _VENDOR_PREFIX.sub("", text)
     if bare != text:
@@ -150,7 +150,7 @@ def _readings(text: str) -> list[Reading]:
 
 
 def _without_type(name: str) -> tuple[str, str | None, str | None]:
-    """Return a name in capitals without the type and the exchange at its end, and these two."""
+    """Return a name in upper case without its trailing type and exchange, and these two."""
     text = name.strip().upper()
     words = text.split()
     exchange = words[-1] if len(words) > 3 and words[-2] == "ON" else None

@@ -1,4 +1,4 @@
-"""`lumibot-duckdb doctor`: whether everything works, and what to do where it does not."""
+"""`lumibot-duckdb doctor`: checks the installation, and says how to fix what is wrong."""
 
 from __future__ import annotations
 

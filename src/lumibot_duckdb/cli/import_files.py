@@ -96,7 +96,7 @@ def _add_series_options(group: argparse._ArgumentGroup) -> None:
         stored_sources,
     )
     completed_by(
-        add("--exchange", default="", metavar="NAME", help="the exchange, to store its bars as an asset of their own"),
+        add("--exchange", default="", metavar="NAME", help="the exchange, to store its bars as a separate asset"),
         nothing,
     )
     completed_by(

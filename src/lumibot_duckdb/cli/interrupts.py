@@ -19,10 +19,10 @@ class Interrupts:
     def __init__(self, notice: str) -> None:
         """`notice` is printed on standard error at the first Ctrl-C."""
         self._notice = notice
-        self._asked = False
+        self._pressed = False
 
     def __enter__(self) -> Interrupts:
-        self._before = signal.signal(signal.SIGINT, self._take_note)
+        self._before = signal.signal(signal.SIGINT, self._on_interrupt)
         return self
 
     def __exit__(
@@ -32,11 +32,11 @@ class Interrupts:
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if Ctrl-C was pressed inside the block."""
-        if self._asked:
+        if self._pressed:
             raise KeyboardInterrupt
 
-    def _take_note(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._pressed = True
         signal.signal(signal.SIGINT, self._before)
         print(f"\n{self._notice}", file=sys.stderr)
 
@@ -70,5 +70,5 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def is_interrupt(error: Exception) -> bool:
-    """Tell whether an error is the one that DuckDB raises when Ctrl-C stops a query."""
+    """Return whether an error is the one that DuckDB raises when Ctrl-C stops a query."""
     return type(error).__name__ == "InterruptException" or str(error) == "Query interrupted"

@@ -86,7 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _run_plan(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespace) -> int:
-    from lumibot_duckdb.cli.migrate_summary import is_well, nothing_found
+    from lumibot_duckdb.cli.migrate_summary import is_complete, nothing_found
     from lumibot_duckdb.sources.shared.old_cache.mirror import notice
 
     about_mirror = notice(settings())
@@ -95,10 +95,10 @@ def _run_plan(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namesp
     if not plan.files:
         _refuse_neighbour(plan)
         print(nothing_found(plan, arguments.all))
-        return 0 if is_well(plan, []) else 1
+        return 0 if is_complete(plan, []) else 1
     with _keys_in_environment():
         outcomes = (_forecast if arguments.dry_run else _migrate)(plan, storage, arguments)
-    return 0 if is_well(plan, outcomes) else 1
+    return 0 if is_complete(plan, outcomes) else 1
 
 
 @contextmanager

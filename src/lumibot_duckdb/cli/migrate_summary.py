@@ -30,7 +30,7 @@ Next, run a script on these bars, or compare the results with Lumibot's first:
 `lumibot-duckdb status` shows which bars are in the store."""
 
 
-def is_well(plan: Plan, outcomes: Sequence[Outcome]) -> bool:
+def is_complete(plan: Plan, outcomes: Sequence[Outcome]) -> bool:
     """Return whether everything that can be migrated is, or would be, in the store."""
     unknown = any(each.unknown for each in plan.left_alone)
     return not unknown and not any(outcome.ending in _NOT_WELL or outcome.damaged for outcome in outcomes)

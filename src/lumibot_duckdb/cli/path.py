@@ -27,6 +27,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # In bytes: the file system defines the encoding of a path that is to be opened, whatever the terminal's is.
+    # In bytes: a path that is to be opened has the file system's encoding, not the terminal's.
     sys.stdout.buffer.write(os.fsencode(chosen_path(arguments.store)) + b"\n")
     return 0

@@ -25,7 +25,7 @@ def settings(script: Path | None = None) -> Mapping[str, str]:
 
 
 def layers(script: Path | None = None) -> list[tuple[str, Mapping[str, str]]]:
-    """Return the places that settings come from, the one that wins first: "environment", or the path of a file."""
+    """Return the sources of settings, highest precedence first: "environment", or the path of a file."""
     found: list[tuple[str, Mapping[str, str]]] = [("environment", dict(os.environ))]
     if _says_yes("LUMIBOT_DISABLE_DOTENV"):
         return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that a misspelled one is most like, whatever its case; None if none is close."""
+    """Return the known word closest to a misspelled one, ignoring case; None if none is close."""
     from difflib import get_close_matches
 
     spellings = {each.casefold(): each for each in reversed(list(known))}

@@ -1,1 +1,1 @@
-"""Runs a script's backtests on Lumibot's storage and on this one, and says what differs and what each cost."""
+"""Runs a script's backtests on Lumibot's storage and on the store, and reports the differences and the costs."""

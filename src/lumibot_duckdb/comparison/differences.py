@@ -65,7 +65,7 @@ class Difference:
 class Comparison:
     """How much was compared, counted in the first of the two runs, and the differences in chronological order.
 
-    `counts` has the number of differences of each kind, some of which are not in `differences`. `idle` names the
+    `counts` has the number of differences of each kind, also of those that `differences` leaves out. `idle` names the
     backtests that made no request and filled no order. `failures` are the names of backtests that an error stopped,
     with the error. At `reordered` times of the backtests, the same requests were made in another order.
     """
@@ -147,7 +147,7 @@ def paired(left: Sequence[Backtest], right: Sequence[Backtest]) -> list[tuple[in
     """Pair the numbers of backtests with the same strategy, source and settings, in the order in which they started.
 
     The order alone is not enough, because threads start backtests in any order. Backtests without such a counterpart
-    are paired by strategy and source, and the rest in order.
+    are paired by strategy and source, and all others in order.
     """
     ours = list(range(len(right)))
     pairs: dict[int, int] = {}

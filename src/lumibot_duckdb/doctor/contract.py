@@ -23,7 +23,7 @@ _UNTIL_SUPPORTED = "Lumibot's own code is used meanwhile; install a supported Lu
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let what imports Lumibot print nothing, and not connect to a broker."""
+    """Suppress what importing Lumibot prints, and keep it from connecting to a broker."""
     with lumibot_silent(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         yield
 
@@ -38,12 +38,13 @@ def check_import(import_lumibot: Callable[[], object] | None = None) -> Check:
         with quiet():
             (import_lumibot or (lambda: import_module("lumibot.strategies.strategy")))()
     except (Exception, SystemExit) as error:
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split())
         remedy = (
-            "see whether `python -c 'import lumibot.strategies'` fails in the same way, and install what it lacks or "
-            f"run: pip install --force-reinstall lumibot=={version}"
+            "check whether `python -c 'import lumibot.strategies'` fails in the same way, and install what is missing "
+            f"or run: pip install --force-reinstall lumibot=={version}"
         )
-        return Check(name, FAILED, f"{PACKAGES['lumibot']} cannot be imported: {type(error).__name__}: {said}", remedy)
+        summary = f"{PACKAGES['lumibot']} cannot be imported: {type(error).__name__}: {message}"
+        return Check(name, FAILED, summary, remedy)
     return Check(name, OK, f"{PACKAGES['lumibot']} can be imported")
 
 
@@ -59,7 +60,7 @@ def check_contract(breaches: Breaches, parts: Sequence[str]) -> Iterator[Check]:
             found = list(breaches(part))
         except Exception as error:
             found = [f"the check itself failed: {type(error).__name__}: {error}"]
-        said = [" ".join(str(breach).split()) for breach in found]
+        changes = [" ".join(str(breach).split()) for breach in found]
         if not found:
             yield Check(name, OK, f"{label}: Lumibot and pandas are as the package expects", "", {"breaches": []})
             continue
@@ -68,7 +69,7 @@ def check_contract(breaches: Breaches, parts: Sequence[str]) -> Iterator[Check]:
         yield Check(
             name,
             WARNING if only_unknown else FAILED,
-            f"{label}: {said[0]}{more}",
+            f"{label}: {changes[0]}{more}",
             _UNTIL_TESTED if only_unknown else _UNTIL_SUPPORTED,
-            {"breaches": said},
+            {"breaches": changes},
         )

@@ -26,7 +26,7 @@ def examine(store: str | None, layers: Layers, *, self_test: bool = True) -> Ite
     secrets = _secrets(layers)
 
     def group(title: str, name: str, checks: Callable[[], Iterable[Check]]) -> tuple[str, Iterator[Check]]:
-        return title, (_without(check, secrets) for check in _to_the_end(name, checks))
+        return title, (_without(check, secrets) for check in _guarded(name, checks))
 
     yield group("Versions", "versions", check_versions)
     yield group("Settings", "settings", lambda: check_settings(layers))
@@ -54,18 +54,19 @@ def _self_test(lumibot: Check) -> Iterator[Check]:
     yield from run_self_test(remember_verified)
 
 
-def _to_the_end(name: str, checks: Callable[[], Iterable[Check]]) -> Iterator[Check]:
-    """Do checks; an unexpected error of theirs is a failed check."""
+def _guarded(name: str, checks: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+    """Yield checks; an unexpected error becomes a failed check."""
     try:
         yield from checks()
     except Exception as error:
-        said = " ".join(str(error).split())
-        remedy = "LUMIBOT_DUCKDB_DEBUG=1 shows where that comes from"
+        message = " ".join(str(error).split())
+        remedy = "LUMIBOT_DUCKDB_DEBUG=1 shows the traceback"
         if os.environ.get("LUMIBOT_DUCKDB_DEBUG"):
             import traceback
 
             traceback.print_exc()
-        yield Check(f"{name}.error", FAILED, f"these checks stopped: {type(error).__name__}: {said}", remedy)
+        summary = f"an error stopped these checks: {type(error).__name__}: {message}"
+        yield Check(f"{name}.error", FAILED, summary, remedy)
 
 
 def _secrets(layers: Layers) -> frozenset[str]:

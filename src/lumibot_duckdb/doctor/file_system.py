@@ -10,13 +10,13 @@ from pathlib import Path
 SHARED = frozenset(
     ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "beegfs", "vboxsf", "virtiofs")
 )
-"""Kinds that several machines may have mounted, where a lock may not be seen on the others."""
+"""Kinds that several machines may mount at once. A lock may then be invisible to the others."""
 _MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def kind_of(folder: Path, mounts: Path = _MOUNTS) -> str | None:
-    """Return the kind of file system that a folder is on, such as "ext4"; None where the system does not tell."""
+    """Return the kind of file system that a folder is on, such as "ext4"; None if it is unknown."""
     try:
         lines = mounts.read_text().splitlines()
     except OSError:
@@ -49,6 +49,6 @@ def lock_error(folder: Path) -> str | None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return None  # that is another check's
+            return None  # another check reports it
         return error.strerror or str(error)
     return None

@@ -20,14 +20,14 @@ from lumibot_duckdb.storage.connection.engine import (
 from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE
 
 Layers: TypeAlias = Sequence[tuple[str, Mapping[str, str]]]
-"""Where settings come from, the one that wins first: "environment" or the path of a file, and its variables."""
+"""The sources of settings, highest precedence first: "environment" or the path of a file, and its variables."""
 
 DEFAULT = "default"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """An environment variable of the package. `check` raises ValueError for a value that it cannot use."""
+    """An environment variable of the package. `check` raises ValueError for an invalid value."""
 
     variable: str
     default: str
@@ -75,15 +75,15 @@ def value_of(variable: str, layers: Layers) -> tuple[str | None, str]:
 
 
 def check_settings(layers: Layers) -> Iterator[Check]:
-    """Check every setting; then say which keys are set."""
+    """Check every setting, then report which keys are set."""
     for setting in SETTINGS:
         yield _check(setting, *value_of(setting.variable, layers))
-    yield from _strangers(layers)
+    yield from _unknown_variables(layers)
     for variable in KEYS:
         value, origin = value_of(variable, layers)
         details = {"set": bool(value and value.strip()), "origin": origin}
-        said = f"set ({origin})" if details["set"] else "not set"
-        yield Check(f"settings.{variable}", OK, f"{variable}: {said}", "", details)
+        state = f"set ({origin})" if details["set"] else "not set"
+        yield Check(f"settings.{variable}", OK, f"{variable}: {state}", "", details)
 
 
 def _check(setting: Setting, value: str | None, origin: str) -> Check:
@@ -99,8 +99,8 @@ def _check(setting: Setting, value: str | None, origin: str) -> Check:
     return Check(name, OK, f"{variable}: {in_force} ({origin})", "", details)
 
 
-def _strangers(layers: Layers) -> Iterator[Check]:
-    """Warn of variables that look like ours and are none, such as misspelt ones."""
+def _unknown_variables(layers: Layers) -> Iterator[Check]:
+    """Warn about variables that look like ours but are not, such as misspelled ones."""
     known = {setting.variable for setting in SETTINGS}
     for origin, variables in layers:
         for variable in sorted(variables):

@@ -1,4 +1,4 @@
-"""The store: where it is, whether it can be read and written, and what waits for it."""
+"""Checks of the store: its location, permissions, file system, lock, contents and spooled writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE, store_path
 
 _OPTION = "--store"
 _LEAST_FREE = 64 * 10**6
-"""Bytes below which a write may not find room."""
+"""Free bytes below which a write may fail."""
 _WAIT_SECONDS = 3.0
 _ELSEWHERE = f"choose another place with {ENVIRONMENT_VARIABLE}"
 _UNREADABLE = (
@@ -38,7 +38,7 @@ class Location:
 
 
 def locate(given: str | None, layers: Layers) -> Location:
-    """Return where the store is: `given` by `--store`, or what the settings say."""
+    """Return where the store is: `given` by `--store`, or else by the settings."""
     value, origin = (given, _OPTION) if given is not None else value_of(ENVIRONMENT_VARIABLE, layers)
     if given == "":
         return Location(None, origin, "it is empty: name a folder, or a file whose name ends in .duckdb")
@@ -51,14 +51,14 @@ def locate(given: str | None, layers: Layers) -> Location:
 
 
 def check_store(location: Location) -> Iterator[Check]:
-    """Check the store. Nothing is written to it, and none is made where there is none."""
+    """Check the store without writing to it or creating it."""
     path = location.path
     if path is None:
-        said = " ".join(location.problem.split())
+        problem = " ".join(location.problem.split())
         yield Check(
             "store.location",
             FAILED,
-            f"the location of the store ({location.origin}) is not usable: {said}",
+            f"the location of the store ({location.origin}) cannot be used: {problem}",
             f"correct {location.origin if location.origin == _OPTION else ENVIRONMENT_VARIABLE}",
             {"path": None, "origin": location.origin},
         )
@@ -82,8 +82,8 @@ def _check_existence(path: Path) -> Check:
     if path.is_dir():
         return Check("store.exists", FAILED, f"{path} is a folder", f"remove it, or {_ELSEWHERE}", details)
     if not _size(path):
-        return Check("store.exists", OK, "there is no store yet; the first write makes it", "", details)
-    return Check("store.exists", OK, f"the store has {_size(path) / 1e6:,.1f} MB", "", details)
+        return Check("store.exists", OK, "there is no store yet; the first write creates it", "", details)
+    return Check("store.exists", OK, f"the store takes {_size(path) / 1e6:,.1f} MB", "", details)
 
 
 def _check_permissions(path: Path, folder: Path) -> Check:
@@ -92,9 +92,9 @@ def _check_permissions(path: Path, folder: Path) -> Check:
     denied = [str(folder)] if not os.access(folder, os.R_OK | os.W_OK | os.X_OK) else []
     denied += [str(file) for file in files if file.exists() and not os.access(file, os.R_OK | os.W_OK)]
     if denied:
-        summary = f"may not be read and written by this user: {', '.join(denied)}"
+        summary = f"this user cannot read and write {', '.join(denied)}"
         return Check(name, FAILED, summary, f"change its permissions, or {_ELSEWHERE}", {"denied": denied})
-    return Check(name, OK, "the store and its folder may be read and written", "", {"denied": []})
+    return Check(name, OK, "the store and its folder can be read and written", "", {"denied": []})
 
 
 def _check_file_system(folder: Path, *, may_probe: bool) -> Check:
@@ -107,7 +107,7 @@ def _check_file_system(folder: Path, *, may_probe: bool) -> Check:
     if kind is not None and is_shared(kind):
         summary = f"{folder} is on {kind}, where a lock may not hold on other machines"
         return Check(name, WARNING, summary, f"use the store from one machine only, or {_ELSEWHERE}", details)
-    locks = "; locks work" if may_probe else "; its locks could not be tried"
+    locks = "; locks work" if may_probe else "; its locks were not tested"
     return Check(name, OK, f"{known}{locks}", "", details)
 
 
@@ -116,10 +116,10 @@ def _check_space(path: Path, folder: Path) -> Check:
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        return Check(name, WARNING, f"the free space of {folder} is not known: {error.strerror}")
+        return Check(name, WARNING, f"cannot determine the free space of {folder}: {error.strerror}")
     details, found = {"free_bytes": free, "store_bytes": size}, f"{free / 1e9:,.1f} GB are free"
     if free < _LEAST_FREE:
-        found = f"{free / 1e6:,.1f} MB are free, which is too little to write"
+        found = f"only {free / 1e6:,.1f} MB are free, too little for a write"
         return Check(name, FAILED, found, f"free some space, or {_ELSEWHERE}", details)
     if free < size:
         summary = f"{found}, less than the {size / 1e9:,.1f} GB of the store"
@@ -156,7 +156,7 @@ def _check_lock(path: Path) -> Check:
 
 
 def _check_contents(path: Path) -> Iterator[Check]:
-    """Open the store and look at its schema."""
+    """Open the store and check its schema."""
     opens, schema, newest = "store.opens", "store.schema", migrations.newest()
     known = {"version": None, "newest": newest}
     connection = StoreConnection.of(path, wait_seconds=_WAIT_SECONDS)
@@ -165,16 +165,16 @@ def _check_contents(path: Path) -> Iterator[Check]:
             version = migrations.state(cursor).schema_version
     except StoreVersionError as error:
         yield Check(opens, OK, "the store can be opened")
-        yield Check(schema, FAILED, _said(error), "pip install --upgrade lumibot-duckdb", known)
+        yield Check(schema, FAILED, _one_line(error), "pip install --upgrade lumibot-duckdb", known)
         return
     except StoreBusyError as error:
-        remedy = "wait until that is done, or end that process"
-        yield Check(opens, WARNING, f"the store is in use: {_said(error)}", remedy)
+        remedy = "wait for that process, or end it"
+        yield Check(opens, WARNING, f"the store is in use: {_one_line(error)}", remedy)
         yield Check(schema, SKIPPED, "the store is in use", "", known)
         return
     except Exception as error:
         remedy = _UNREADABLE if isinstance(error, StoreDamagedError) else f"make the store usable, or {_ELSEWHERE}"
-        yield Check(opens, FAILED, f"the store cannot be opened: {_said(error)}", remedy)
+        yield Check(opens, FAILED, f"the store cannot be opened: {_one_line(error)}", remedy)
         yield Check(schema, SKIPPED, "the store cannot be opened", "", known)
         return
     finally:
@@ -188,7 +188,7 @@ def _check_contents(path: Path) -> Iterator[Check]:
         yield Check(schema, OK, summary, "", details)
 
 
-def _said(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 

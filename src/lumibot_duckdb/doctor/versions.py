@@ -1,4 +1,4 @@
-"""The installed versions against those that the package supports, without importing any of them."""
+"""Compares installed versions with the supported ones, without importing the packages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGES = {
     "alpaca-py": "Alpaca's client (alpaca-py)",
     "ccxt": "CCXT",
 }
-"""The packages whose version matters, and what to call them."""
+"""The packages whose versions are checked, and their display names."""
 _OURS = "lumibot-duckdb"
 
 

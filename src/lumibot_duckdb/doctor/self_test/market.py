@@ -1,4 +1,4 @@
-"""The generated bars of the self-test: a split, dividends, a change of the clocks, and a coin that trades all day."""
+"""Generated bars for the self-test, with a split, dividends, a clock change, and a coin traded around the clock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COIN, COINS_QUOTE, EXCHANGE = "SIM", "USDT", "binance"
 OWN = "self-test"
 """The source name of user-supplied bars."""
 FIRST_DAY, LAST_DAY = date(2024, 2, 26), date(2024, 3, 16)
-"""Minute bars are of `FIRST_DAY <= day < LAST_DAY`; New York changes its clocks on 10 March."""
+"""There are minute bars for `FIRST_DAY <= day < LAST_DAY`; New York changes its clocks on 10 March."""
 _FIRST_SESSION = date(2023, 10, 2)
 _SPLIT_DAY, _SPLIT = "2024-03-05", 4.0
 _AGGREGATION = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
@@ -33,7 +33,7 @@ def minutes(symbol: str) -> pd.DataFrame:
 
 
 def fill_store(path: Path) -> None:
-    """Write what the self-test needs of every source to a new store, covered as if it had been downloaded."""
+    """Fill a new store with the bars of every source, covered as if they had been downloaded."""
     from lumibot_duckdb.storage.api import AssetKey, CorporateAction
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
@@ -86,7 +86,7 @@ def _store(
 
 
 def _days(symbol: str) -> pd.DataFrame:
-    """Return daily bars by midnight of New York, out of the regular sessions of generated minutes."""
+    """Return daily bars, stamped at New York's midnight, from the regular sessions of generated minutes."""
     minutes = us_stock_bars(symbol, _FIRST_SESSION, LAST_DAY).between_time("09:30", "15:59")
     days: pd.DataFrame = minutes.groupby(minutes.index.normalize()).agg(_AGGREGATION)
     days.index.name = "datetime"
@@ -94,7 +94,7 @@ def _days(symbol: str) -> pd.DataFrame:
 
 
 def _detailed(bars: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """Add the columns that a provider has besides: the average price and the number of trades."""
+    """Add the further columns of a provider: the average price and the number of trades."""
     values = {
         "vwap": (bars["high"] + bars["low"] + bars["close"]) / 3,
         "trade_count": np.ceil(bars["volume"] / 80),

@@ -19,7 +19,7 @@ from lumibot_duckdb.doctor.self_test.sources import LABELS, errors_file
 SCRIPT = "lumibot_duckdb.doctor.self_test.script"
 _OUTPUT_LINES = 3
 _REPORT = (
-    "set LUMIBOT_USE_DUCKDB=false to backtest on Lumibot's own classes until this is mended, and report it with the "
+    "set LUMIBOT_USE_DUCKDB=false to backtest on Lumibot's own classes until this is fixed, and report it with the "
     "output of `lumibot-duckdb doctor --json`"
 )
 
@@ -41,7 +41,7 @@ def run_self_test(remember: Callable[[str], object] | None = None) -> Iterator[C
 
 
 def run_one_side(side: str, store: Path, folder: Path, moment: datetime, script: str = SCRIPT) -> Run:
-    """Run a script (the name of a module) on a side. Raises `RunError` if it did not come to its end."""
+    """Run a script (the name of a module) on a side. Raises `RunError` if it fails."""
     sandbox = folder / f"{side}-sandbox"
     sandbox.mkdir()
     job = Script(Path(script), (str(folder),), store, is_module=True, stored_as_of=moment, sandbox=sandbox)
@@ -49,25 +49,25 @@ def run_one_side(side: str, store: Path, folder: Path, moment: datetime, script:
 
 
 def compare_sides(theirs: Run, ours: Run, remember: Callable[[str], object] | None = None) -> Iterator[Check]:
-    """Check that both sides did exactly the same, source by source, and that neither wanted a network."""
+    """Check, source by source, that both sides did exactly the same, and that neither tried to open a connection."""
     for source, label in LABELS.items():
         check = _check_source(source, label, theirs, ours)
         if check.status == OK and remember is not None:
             remember(source)
         yield check
-    wanted = sorted({*_connections(theirs), *_connections(ours)})
-    if wanted:
-        summary = f"the self-test wanted to connect to {', '.join(wanted)}, which was refused"
-        yield Check("self_test.network", FAILED, summary, _REPORT, {"connections": wanted})
+    attempted = sorted({*_connections(theirs), *_connections(ours)})
+    if attempted:
+        summary = f"the self-test tried to connect to {', '.join(attempted)}, and was refused"
+        yield Check("self_test.network", FAILED, summary, _REPORT, {"connections": attempted})
     else:
         yield Check("self_test.network", OK, "no connection was opened", "", {"connections": []})
 
 
 def _check_source(source: str, label: str, theirs: Run, ours: Run) -> Check:
-    problem = _not_run(source, LUMIBOT, theirs) or _not_run(source, DUCKDB, ours)
+    problem = _run_problem(source, LUMIBOT, theirs) or _run_problem(source, DUCKDB, ours)
     if problem:
         return Check(f"self_test.{source}", FAILED, f"{label}: {problem}", _REPORT)
-    comparison = compare_runs(_only(source, theirs), _only(source, ours))
+    comparison = compare_runs(_limited_to(source, theirs), _limited_to(source, ours))
     backtest = _backtest(source, theirs)
     assert backtest is not None
     compared = {
@@ -77,7 +77,7 @@ def _check_source(source: str, label: str, theirs: Run, ours: Run) -> Check:
         "portfolio_values": len(backtest.values.rows),
     }
     details = {**compared, "differences": sum(comparison.counts.values())}
-    found = _difference(source, comparison) or _too_little(compared)
+    found = _difference(source, comparison) or _nothing_compared(compared)
     if found:
         return Check(f"self_test.{source}", FAILED, f"{label}: {found}", _REPORT, details)
     counts = (
@@ -87,15 +87,15 @@ def _check_source(source: str, label: str, theirs: Run, ours: Run) -> Check:
     return Check(f"self_test.{source}", OK, summary, "", details)
 
 
-def _not_run(source: str, side: str, run: Run) -> str:
-    """Say why a source's backtest did not run to its end on a side as it should; "" if it did."""
+def _run_problem(source: str, side: str, run: Run) -> str:
+    """Return what was wrong with a source's backtest on a side; "" if it finished on the right class."""
     backtest = _backtest(source, run)
     errors = json.loads(errors_file(run.folder.parent, side == DUCKDB).read_text())
     failure = backtest.failure if backtest is not None else None
     if source in errors or failure is not None:
         return f"the backtest on {NAMES[side]} failed: {errors.get(source, failure)}"
     if backtest is None or not backtest.ended:
-        return f"the backtest on {NAMES[side]} did not come to its end"
+        return f"the backtest on {NAMES[side]} did not finish"
     if backtest.covered != (side == DUCKDB):
         return f"the backtest on {NAMES[side]} ran on {backtest.source}"
     return ""
@@ -105,14 +105,14 @@ def _backtest(source: str, run: Run) -> Backtest | None:
     return next((backtest for backtest in run.outcome.backtests if backtest.name == source), None)
 
 
-def _only(source: str, run: Run) -> Run:
-    """Return a run that has ended for one source only, so that only its backtest is compared."""
+def _limited_to(source: str, run: Run) -> Run:
+    """Return a run in which only one source's backtest has finished, so that only this one is compared."""
     backtests = [each if each.name == source else replace(each, ended=False) for each in run.outcome.backtests]
     return replace(run, outcome=replace(run.outcome, backtests=backtests))
 
 
 def _difference(source: str, comparison: Comparison) -> str:
-    """Say where a source first differs; "" if it does not. Missing backtests of other sources do not count."""
+    """Return the first difference of a source; "" if there is none. Missing backtests of other sources do not count."""
     differences = [each for each in comparison.differences if each.backtest == source]
     if not differences:
         return ""
@@ -122,8 +122,8 @@ def _difference(source: str, comparison: Comparison) -> str:
     return f"differs from Lumibot's class: {where} is {first.left} there and {first.right} here{more}"
 
 
-def _too_little(compared: Mapping[str, int]) -> str:
-    """Say what there was nothing of to compare."""
+def _nothing_compared(compared: Mapping[str, int]) -> str:
+    """Return which kinds of results the backtest did not produce; "" if it produced all of them."""
     missing = [name.replace("_", " ") for name, count in compared.items() if not count]
     return f"the backtest had no {' and no '.join(missing)} to compare" if missing else ""
 
@@ -135,5 +135,5 @@ def _connections(run: Run) -> set[str]:
 def _check_of_failed_run(error: RunError) -> Check:
     lines = error.last_lines[-_OUTPUT_LINES:]
     details = {"output": lines}
-    said = f" ({' / '.join(lines)})" if lines else ""
-    return Check("self_test.run", FAILED, f"{error}{said}", _REPORT, details)
+    output = f" ({' / '.join(lines)})" if lines else ""
+    return Check("self_test.run", FAILED, f"{error}{output}", _REPORT, details)

@@ -1,7 +1,7 @@
 """The script that the self-test runs on both sides: one backtest for each source.
 
-`python -m lumibot_duckdb.doctor.self_test.script ERRORS`: ERRORS is a folder for a file of JSON with what stopped a
-source's backtest, by its name in `SOURCES`.
+`python -m lumibot_duckdb.doctor.self_test.script FOLDER` writes the errors that stopped backtests to a JSON file in
+FOLDER, by source.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ _SPAN = (datetime(2024, 3, 7), datetime(2024, 3, 12))
 
 
 class RequestsAndTrades(Strategy):  # type: ignore[misc]  # Lumibot ships no types
-    """Asks for bars of many lengths, prices and quotes, and buys and sells in turn with every kind of order."""
+    """Requests bars of many lengths, prices and quotes, and buys and sells in turn with every kind of order."""
 
     def initialize(self) -> None:
-        """Trade as often as the parameters say."""
+        """Set how often to trade."""
         self.sleeptime = self.parameters["sleeptime"]
         self.set_market(self.parameters["market"])
         self.turn = 0
@@ -120,7 +120,7 @@ def _own_bars() -> None:
 
 
 def _source_class(name: str) -> Any:
-    """Return this side's class of a name, as a user imports it."""
+    """Import this side's class of that name as a user would."""
     return getattr(import_module("lumibot_duckdb.backtesting" if _IS_OURS else "lumibot.backtesting"), name)
 
 
@@ -145,7 +145,7 @@ _BACKTESTS: dict[str, Callable[[], None]] = {
 
 
 def main(folder: Path) -> None:
-    """Run all backtests, also after one has failed."""
+    """Run all backtests, even if some fail."""
     if _IS_OURS:
         _use_sources_on_changed_code()
     errors = {}
@@ -159,7 +159,7 @@ def main(folder: Path) -> None:
 
 
 def _use_sources_on_changed_code() -> None:
-    """Let sources be tested on changed code of Lumibot. The note goes to a temporary cache folder."""
+    """Use our sources even if Lumibot's code has changed. Only a temporary cache folder remembers this."""
     for source in _BACKTESTS:
         remember_verified(source)
 

@@ -1,4 +1,4 @@
-"""The names of the sources that are tested, and where a side reports errors."""
+"""The names of the tested sources, and the file in which a side reports errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 POLYGON, YAHOO, ALPACA, CCXT, OWN_BARS = "polygon", "yahoo", "alpaca", "ccxt", "own_bars"
 LABELS = {POLYGON: "Polygon", YAHOO: "Yahoo", ALPACA: "Alpaca", CCXT: "CCXT", OWN_BARS: "own bars"}
-"""The sources by name, and what to call them."""
+"""The display names of the sources."""
 
 
 def errors_file(folder: Path, is_ours: bool) -> Path:
