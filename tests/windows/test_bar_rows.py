@@ -138,7 +138,7 @@ def test_a_series_on_its_own_holds_few_pages_and_gives_them_back() -> None:
     for row in range(0, len(index), 7):
         rows.time(row)
     assert 0 < rows.nbytes <= 3 * (1_440 + 16) * 8
-    assert budget.held() == rows.nbytes
+    assert budget.bytes_held() == rows.nbytes
     rows.drop()
     assert rows.nbytes == 0
     assert rows.time(777) == index[777].value

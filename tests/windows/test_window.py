@@ -110,7 +110,7 @@ def test_windows_together_stay_within_the_budget() -> None:
     for row in range(60, 30_000, 30):
         for sliding in windows:
             sliding.cover(row - 60, row)
-        assert budget.held() <= budget.max_bytes
+        assert budget.bytes_held() <= budget.max_bytes
     assert budget.statistics.evictions == 0, "a fair share each needs no eviction"
 
 
@@ -140,9 +140,9 @@ def test_a_window_that_is_gone_no_longer_counts() -> None:
     budget = MemoryBudget(10**9)
     sliding, _ = window(budget)
     sliding.cover(0, 1_000)
-    assert budget.held() > 0
+    assert budget.bytes_held() > 0
     del sliding
-    assert budget.held() == 0
+    assert budget.bytes_held() == 0
 
 
 @pytest.mark.parametrize("max_bytes", [0, -1])
@@ -178,14 +178,14 @@ def test_what_is_held_is_counted_again_only_when_it_may_be_too_much() -> None:
     budget = MemoryBudget(100 * 8 * (FIRST_READ_AHEAD + 60))
     sliding = [window(budget)[0] for _ in range(50)]
     counted = 0
-    held = budget.held
+    held = budget.bytes_held
 
     def counting() -> int:
         nonlocal counted
         counted += 1
         return held()
 
-    budget.held = counting  # type: ignore[method-assign]
+    budget.bytes_held = counting  # type: ignore[method-assign]
     for place in range(0, 50_000, 5_000):
         for one in sliding:
             one.cover(place, place + 60)

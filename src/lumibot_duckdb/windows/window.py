@@ -1,17 +1,20 @@
 """How a window decides what to load, and the memory budget that all windows of a backtest share.
 
-A window (`SlidingWindow`) holds consecutive rows of one series. A request for rows inside of it is answered from
-memory. A request for any row outside of it loads new rows, which replace the old ones:
+A window (`SlidingWindow`) holds consecutive rows of one series. A request for rows inside it is answered from memory. A
+request for any row outside it loads new rows, which replace the old ones:
 
 - **The rows of the request**, always.
-- **Rows ahead of them**, since a backtest walks forward: 1,024 at first, and twice as many each time a load continues
-  where the window was, up to 65,536. After a jump (the request begins before or beyond the window) it is 1,024 again.
-- **Rows behind them**, if requests alternate between two places, such as the price now and a bar 900 minutes ago. Then
-  the window reaches from the earlier place to the later one, so that neither makes it load again.
+- **Rows ahead of them**, because a backtest walks forward: 1,024 at first, and twice as many at each load whose request
+  begins in the window or right after it, up to 65,536. After a jump (the request begins before or beyond the window),
+  it is 1,024 again. Rows of larger bars, each made of many stored bars, are read in proportionally smaller numbers.
+- **Rows behind them**, if requests alternate between two places, such as the price now and a bar 900 minutes ago: a
+  request that ends less than 4,096 rows before the window makes it reach from there to the present, and loads that
+  follow keep that distance until the next jump. So neither place makes the window load again.
 
-Reading ahead and behind is limited to a quarter of the window's even share of the budget (`MemoryBudget`). When all
-windows together exceed the budget, those not used for longest are emptied until an eighth of it is free. An emptied
-window loads its rows again at its next request. Rows that exceed the whole budget are returned but not kept.
+The rows ahead and the rows behind may each take a quarter of the window's even share of the budget (`MemoryBudget`), or
+128 rows if that is more. When all windows together exceed the budget, the least recently used ones are emptied until an
+eighth of it is free. An emptied window loads its rows again at its next request. Rows that exceed the whole budget are
+returned but not kept.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ FIRST_READ_AHEAD = 1_024
 """Rows read ahead at the first load and after a jump."""
 
 LARGEST_READ_AHEAD = 65_536
-"""Rows read ahead at most: some 170 regular sessions of minutes. Larger loads save no more time."""
+"""Rows read ahead at most: some 170 regular sessions of minutes. Larger loads save no further time."""
 
 
 class Rows(Protocol):
@@ -37,7 +40,7 @@ class Rows(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Bytes that they take in memory."""
+        """Their size in memory, in bytes."""
 
 
 class Holder(Protocol):
@@ -68,7 +71,7 @@ class WindowStatistics:
 
 
 class MemoryBudget:
-    """The bytes that many windows share. When they hold more, those not used for longest are emptied.
+    """The memory that many windows share. If they hold more, the least recently used ones are emptied.
 
     Parameters:
         max_bytes: bytes that all windows may hold together.
@@ -83,13 +86,13 @@ class MemoryBudget:
         self.max_bytes = max_bytes
         self.statistics = WindowStatistics()
         self.clock = 0
-        """Number of loads so far, by which holders remember when they were last used."""
+        """Number of loads so far. Holders use it as the time of their last use."""
         self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
-        self._held_at_most = 0  # bytes held when they were last counted, plus those loaded since
+        self._upper_bound = 0  # bytes held at the last count, plus those loaded since
         self._lock = threading.Lock()
 
     def register(self, holder: Holder) -> None:
-        """Count what a holder holds, from now on and as long as it exists."""
+        """Count the memory of a holder for as long as it exists. Only a weak reference is kept."""
         with self._lock:
             self._holders.add(holder)
 
@@ -97,49 +100,49 @@ class MemoryBudget:
         """Return the bytes that one window may read ahead: a quarter of an even share of the budget."""
         return self.max_bytes // (4 * max(1, len(self._holders)))
 
-    def held(self) -> int:
+    def bytes_held(self) -> int:
         """Return the bytes that all holders hold now."""
         return sum(holder.nbytes for holder in list(self._holders))
 
     def record_load(self, latest: Holder, rows: int) -> None:
-        """Count a load of `rows` rows by `latest` (0 rows for a holder that is no window), and stay within the budget.
+        """Count a load of `rows` rows by `latest` (0 rows for a holder that is not a window), and enforce the budget.
 
-        If the budget is exceeded, other holders are emptied, longest unused first, until an eighth of it is free. So
-        not every load has to count what all of them hold.
+        If the budget is exceeded, other holders are emptied, least recently used first, until an eighth of it is free.
+        Freeing more than necessary means that few loads have to add up the sizes of all holders.
         """
         with self._lock:
             self.clock += 1
             self.statistics.loads += rows > 0
             self.statistics.rows_loaded += rows
-            self._held_at_most += latest.nbytes
-            if self._held_at_most <= self.max_bytes:
+            self._upper_bound += latest.nbytes
+            if self._upper_bound <= self.max_bytes:
                 return
-            held = self._held_at_most = self.held()
-            if held <= self.max_bytes:
+            total = self._upper_bound = self.bytes_held()
+            if total <= self.max_bytes:
                 return
             enough = self.max_bytes - self.max_bytes // 8
             for holder in sorted(self._holders, key=lambda holder: holder.last_used):
                 if holder is latest or holder.nbytes == 0:
                     continue
-                held -= holder.nbytes
-                self._held_at_most = held
+                total -= holder.nbytes
+                self._upper_bound = total
                 holder.drop()
                 self.statistics.evictions += 1
-                if held <= enough:
+                if total <= enough:
                     return
 
 
 class SlidingWindow(Generic[RowsT]):
-    """Consecutive rows of a series in memory, moved by the requests. The module's docstring says what is loaded.
+    """Consecutive rows of a series in memory; requests move it as the module's docstring describes.
 
-    Threads may share a window: rows that `cover` returned stay valid when another thread moves it.
+    Threads may share a window: rows that `cover` has returned stay valid when another thread moves it.
 
     Parameters:
         size: the number of rows of the series.
-        load: reads rows `[start, stop)` of it.
+        load: reads rows `[start, stop)` of the series.
         budget: the memory shared with other windows.
         row_bytes: an estimate of the memory that one row takes.
-        weight: stored bars that one row is made of. The more, the fewer rows are read ahead.
+        weight: how many stored bars one row is made of; the numbers of rows read ahead are divided by it.
     """
 
     def __init__(
@@ -175,7 +178,7 @@ class SlidingWindow(Generic[RowsT]):
         self._current = None
 
     def cover(self, start: int, stop: int) -> tuple[int, RowsT]:
-        """Return `(first, rows)`: consecutive rows from row `first` on that include `[start, stop)`."""
+        """Return `(first, rows)`: consecutive rows, beginning with row `first`, that include `[start, stop)`."""
         self.last_used = self._budget.clock
         self._statistics.lookups += 1
         current = self._current
@@ -197,7 +200,7 @@ class SlidingWindow(Generic[RowsT]):
         return first, rows
 
     def _rows_to_load(self, current: tuple[int, int, RowsT] | None, start: int, stop: int) -> tuple[int, int]:
-        """Return the rows to load for a request of `[start, stop)` that the `current` ones do not include."""
+        """Return the range of rows to load for a request of `[start, stop)` that the `current` rows do not include."""
         affordable = max(FIRST_READ_AHEAD // 8, self._budget.read_ahead_bytes() // self._row_bytes)
         if current is not None and current[0] <= start <= current[1]:
             self._read_ahead = min(self._read_ahead * 2, self._largest_read_ahead)
@@ -205,7 +208,7 @@ class SlidingWindow(Generic[RowsT]):
             self._read_ahead = self._first_read_ahead
             self._look_back = 0
         if current is not None and start < current[0] and stop > current[0] - LARGEST_READ_AHEAD // 16:
-            # The request lies shortly before the window: both places may be in use, so include both from now on.
+            # The request is for rows shortly before the window: both places may be in use, so keep both from now on.
             self._look_back = max(self._look_back, min(current[1], stop + self._read_ahead) - start)
         last = min(self.size, stop + min(self._read_ahead, affordable))
         first = max(0, min(start, stop - min(self._look_back, affordable)))

@@ -304,6 +304,10 @@ def test_what_is_not_a_provider_is_refused() -> None:
         ProviderDataBacktesting.using(provider=FramesProvider)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"using\(provider=...\)"):
         ProviderDataBacktesting(datetime_start=datetime(2024, 1, 2), datetime_end=datetime(2024, 1, 3))
+    with pytest.raises(TypeError, match="remove the argument use_duckdb"):
+        ProviderDataBacktesting.using(provider=FramesProvider(MINUTES))(
+            datetime_start=datetime(2024, 1, 2), datetime_end=datetime(2024, 1, 3), use_duckdb=False
+        )
     provider = FramesProvider(MINUTES)
     provider.timeframes = ["5minute"]
     with pytest.raises(ValueError, match="'minute', 'hour' and 'day', not \\['5minute'\\]"):

@@ -209,7 +209,7 @@ def test_nothing_is_loaded_before_a_strategy_asks(storage: DuckDBDataStorage) ->
     assert source.budget.statistics.rows_loaded <= 3 * 2, "a row of each, to learn the columns"
     source._datetime = START + dt.timedelta(minutes=30)
     source.get_historical_prices(Asset("BBB"), 10, "minute")
-    assert source.budget.held() > 0
+    assert source.budget.bytes_held() > 0
     assert source._data_store[Asset("CCC"), DOLLAR]._aligned.windows.recent.nbytes == 0
 
 
@@ -220,7 +220,7 @@ def test_windows_stay_within_max_memory(storage: DuckDBDataStorage) -> None:
         for symbol in ("AAA", "BBB", "CCC"):
             source.get_historical_prices(Asset(symbol), 60, "minute")
             source.get_historical_prices(Asset(symbol), 5, "day")
-        assert source.budget.held() <= 300_000
+        assert source.budget.bytes_held() <= 300_000
 
 
 def test_bars_that_come_from_the_store_cannot_be_replaced_in_place(storage: DuckDBDataStorage) -> None:

@@ -1,4 +1,4 @@
-"""Downloads from a user's provider: what is requested, what may be answered, and what is requested again."""
+"""Downloads from a user's provider: what is requested, which responses are valid, and what is requested again."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _seconds(ranges: Sequence[TimeRange]) -> int:
 
 
 def _check(name: str, response: object) -> None:
-    """Refuse a response that the store cannot take as what it claims to be."""
+    """Raise `ProviderError` for a response whose contents are not what the protocol demands."""
     if not isinstance(response, BarResponse):
         raise ProviderError(f"{name} must yield BarResponse objects, not {type(response).__qualname__}")
     where = f"{name} for {moment_of(response.start)} to {moment_of(response.end)}"
@@ -119,7 +119,7 @@ def _check(name: str, response: object) -> None:
 
 
 def _refuse_gaps(name: str, gaps: Sequence[TimeRange]) -> None:
-    """Refuse an answer that ends early: the backtest would take the gap for a time without bars."""
+    """Raise `ProviderError` if the provider stopped early: the backtest would take the gap for a time without bars."""
     if gaps:
         listed = ", ".join(f"{moment_of(gap.start)} to {moment_of(gap.end)}" for gap in gaps[:3])
         raise ProviderError(

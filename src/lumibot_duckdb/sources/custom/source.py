@@ -101,6 +101,11 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if "use_duckdb" in kwargs:
+            raise TypeError(
+                "ProviderDataBacktesting always runs on the store, because Lumibot has no class to use in its place: "
+                "remove the argument use_duckdb"
+            )
         if "provider" not in self.settings:
             raise TypeError("name a provider: ProviderDataBacktesting.using(provider=...)")
         super().__init__(*args, **kwargs)
@@ -145,7 +150,7 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
     # -- loading ---------------------------------------------------------------------------------------------
 
     def _ensure(self, asset: Any, quote: Any, length: int, timestep: str, now: datetime) -> None:
-        """Have the bars of a request in the data store."""
+        """Ensure that the bars of a request are in the data store."""
         request = (asset, quote, timestep, length)
         enough_since = self._enough.get(request)
         if enough_since is not None and enough_since <= now:
@@ -191,7 +196,7 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
         return SeriesKey(asset, self._source, timeframe, SPLIT_ADJUSTED if adjusted else "")
 
     def _show(self, base: Asset, quote: Asset, series: DownloadedSeries, wanted: TimeRange) -> None:
-        """Put what was loaded in Lumibot's data store."""
+        """Add the loaded bars to Lumibot's data store."""
         open_starts = bar_starts(series.open_bars)
         inside = (open_starts >= wanted.start) & (open_starts < wanted.end + bar_seconds(series.key.timeframe))
         open_bars = series.open_bars[inside] if len(open_starts) else series.open_bars

@@ -1,4 +1,4 @@
-"""What a user's provider is asked for: one symbol for each of Lumibot's assets."""
+"""The symbols in requests to a user's provider: one for each of Lumibot's assets."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ class BarReader(ABC):
     """Reads bars. `asset` is an `AssetKey`, a Lumibot `Asset`, a `(base, quote)` pair or a symbol.
 
     A symbol alone finds an asset of any type, and a pair without its quote is found if there is only one such pair.
-    A `SeriesKey` in the place of an asset names one series; further arguments are ignored then.
+    Methods that accept a `SeriesKey` as `asset` take the series from it and ignore `timeframe`, `source` and
+    `adjustment`. Methods that take a pin raise `VersionGoneError` if its version was deleted or compacted away.
     """
 
     @abstractmethod
@@ -54,13 +55,13 @@ class BarReader(ABC):
             timeframe: The length of the bars.
             source: The source; not needed if only one source has such bars.
             adjustment: The adjustment; not needed if there is only one.
-            as_of: Read history as it was stored at that moment.
+            as_of: Read the version that was current at that moment (tz-aware; default: the current one).
 
         Returns:
             A frame of the caller's own. Its index has bar starts in New York time and is named "datetime".
 
         Raises:
-            SeriesNotFoundError: There is no such series.
+            SeriesNotFoundError: There is no such series, or there was none yet at `as_of`.
             AmbiguousSeriesError: Several series match. The message names them.
             VersionGoneError: A compaction has removed the version of `as_of`.
 
@@ -87,9 +88,18 @@ class BarReader(ABC):
         adjustment: str | None = None,
         as_of: datetime | None = None,
     ) -> SeriesPin:
-        """Pin the current version of a series, or the version of `as_of`: what is read through it never changes.
+        """Pin a series: reads through the pin always return the bars of one version, as they are at this moment.
 
-        Parameters and errors are those of `get_historical_prices`.
+        Args:
+            asset: The asset, or the key of the series.
+            timeframe: The length of the bars.
+            source: The source; not needed if only one source has such bars.
+            adjustment: The adjustment; not needed if there is only one.
+            as_of: Pin the version that was current at that moment (tz-aware; default: the current one).
+
+        Raises:
+            SeriesNotFoundError: There is no such series, or there was none yet at `as_of`.
+            AmbiguousSeriesError: Several series match. The message names them.
         """
 
     @abstractmethod
@@ -100,7 +110,7 @@ class BarReader(ABC):
     def list_series(
         self, asset: AssetLike | None = None, source: str | None = None, timeframe: str | None = None
     ) -> list[SeriesInfo]:
-        """Return the matching series with their coverage, sorted by symbol, source and timeframe."""
+        """Return the matching series with their coverage, sorted by symbol, source and timeframe; None matches any."""
 
     @abstractmethod
     def coverage(
@@ -114,8 +124,9 @@ class BarReader(ABC):
     ) -> list[TimeRange]:
         """Return the ranges of the current version that were requested and answered, sorted and merged.
 
-        `permanent_only` leaves out the ranges of empty responses, which expire. A series that does not exist has none.
-        Raises `AmbiguousSeriesError` if several series match.
+        Ranges whose coverage has expired are not included. `permanent_only` also leaves out those that will expire,
+        because the response was empty. A series that does not exist has no coverage. Raises `AmbiguousSeriesError` if
+        several series match.
         """
 
     @abstractmethod
@@ -134,10 +145,7 @@ class BarReader(ABC):
 
     @abstractmethod
     def read_pandas(self, pin: SeriesPin, within: TimeRange | None = None) -> pd.DataFrame:
-        """Return pinned bars as the frame that `get_historical_prices` returns.
-
-        This and the methods below raise `VersionGoneError` if the version was deleted or compacted away.
-        """
+        """Return pinned bars, all or those that start `within` a range, as `get_historical_prices` returns them."""
 
     @abstractmethod
     def read_arrow(self, pin: SeriesPin, within: TimeRange | None = None) -> pa.Table:
@@ -174,14 +182,14 @@ class BarReader(ABC):
 
     @abstractmethod
     def ingests(self, pin: SeriesPin, within: Sequence[TimeRange] | None = None) -> tuple[IngestInfo, ...]:
-        """Return the writes that brought the pinned bars (those in `within`), earliest first.
+        """Return the writes that stored the pinned bars (those in `within`), earliest first.
 
-        A bar that a later version took over counts for the write that first brought it.
+        A bar that a later version kept unchanged counts for the write that first stored it.
         """
 
     @abstractmethod
     def empty_answers(self, pin: SeriesPin) -> tuple[IngestInfo, ...]:
-        """Return the writes to the pinned version that brought no bars but coverage, earliest first."""
+        """Return the writes to the pinned version that recorded only coverage, earliest first."""
 
     @abstractmethod
     def last_time_at_or_before(

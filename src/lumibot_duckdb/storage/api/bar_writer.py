@@ -93,7 +93,23 @@ class BarWriter(ABC):
     def record_coverage(
         self, asset: AssetLike, covered: TimeRange, source: str, timeframe: str, *, adjustment: str = ""
     ) -> None:
-        """Record that a range was requested and that the response was empty. That expires after some time."""
+        """Record that a range was requested and that the response was empty.
+
+        This coverage expires: after a day if the range ends within the last week, after 30 days otherwise. Bars that
+        have not closed yet are not covered.
+
+        Args:
+            asset: The asset. Its series is created if it does not exist.
+            covered: The range that was requested.
+            source: The name of the source.
+            timeframe: The length of the bars.
+            adjustment: The source's word for the adjustment; "" for unadjusted bars.
+
+        Raises:
+            InvalidBarsError: The arguments are unusable.
+            StoreBusyError: Other processes held the store for too long.
+            StoreWriteError: The disk is full or failed. Nothing is recorded.
+        """
 
     @abstractmethod
     def restate_series(self, asset: AssetLike, source: str, timeframe: str, *, adjustment: str = "") -> None:

@@ -42,7 +42,7 @@ class AssetKey:
         strike: The strike price of an option, in its currency.
         right: "CALL" or "PUT".
         multiplier: The contract's price multiplier. Default: 100 for options, else 1.
-        auto_expiry: The rule by which Lumibot rolls a future that has no expiration of its own ("front_month", ...).
+        auto_expiry: The rule by which Lumibot rolls a future without an expiration ("front_month", ...).
 
     Example:
         >>> from datetime import date
@@ -167,10 +167,15 @@ class BarArrays:
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What a write did, in numbers of bars.
+    """What a write did.
 
-    `ingest_id` is None if every bar was stored already, so that nothing was written. `version_id` is the current
-    version of the series after the write (None: there is no such series).
+    Attributes:
+        key: The series.
+        ingest_id: The id of the write among all writes to the store; it is that of its `IngestInfo`. None if nothing
+            was written, because the store had every bar and covered every range already.
+        added, changed, removed, unchanged: Numbers of bars.
+        new_version: Whether stored bars were changed or removed, which begins a new version of the series.
+        version_id: The current version after the write; None if there is no such series.
     """
 
     key: SeriesKey
@@ -185,7 +190,15 @@ class WriteResult:
 
 @dataclass(frozen=True, slots=True)
 class IngestInfo:
-    """One write: its time (UTC), its kind, and the metadata that was passed with it."""
+    """One write to a series.
+
+    Attributes:
+        ingest_id: The id of the write. Later writes have larger ids.
+        ingested_at: The time of the write (UTC).
+        kind: "bars" if bars were stored, "coverage" if only coverage was recorded, "renewal" if the series was
+            restated, or "delete".
+        metadata: What was passed with the write.
+    """
 
     ingest_id: int
     ingested_at: datetime
