@@ -1,1 +1,1 @@
-"""Files of bars into the store: recognising, reading, checking. Knows storage; nothing of Lumibot or backtests."""
+"""Imports files of bars: recognises, reads and checks them. Depends on the storage, not on Lumibot or backtests."""

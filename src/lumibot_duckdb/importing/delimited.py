@@ -58,7 +58,7 @@ class DelimitedTable(TableFile):
     def __init__(self, path: Path, choice: TextChoice | None = None, wanted: Collection[str] = ()) -> None:
         """`wanted` are the columns that the user named, by which the header line is recognised.
 
-        Raises `FileRefusedError` when the file has no header line, or is no text.
+        Raises `FileRefusedError` if the file has no header line or is not text.
         """
         self._path = path
         self._size = path.stat().st_size

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class FileRefusedError(Exception):
-    """A file cannot be imported as a whole; nothing of it was stored."""
+    """A whole file was refused, and none of its bars were stored."""

@@ -54,9 +54,10 @@ def read_numbers(column: pa.ChunkedArray, decimal: str = ".") -> Numbers:
 
 
 def decimal_mark(prices: Iterable[str], delimiter: str) -> str | None:
-    """Return the decimal mark of prices in text, None if they do not show it.
+    """Return the decimal mark of prices in text, None if it is ambiguous.
 
-    "1,234" alone is one and a bit where fields are parted by ";", and over a thousand where they are parted by ",".
+    If all commas are as in "1,234", the delimiter of fields decides: the comma is the decimal mark with ";", and
+    separates thousands with ",".
     """
     with_comma = [text for text in (price.strip(" '$€£¥") for price in prices) if "," in text]
     if not with_comma:

@@ -34,7 +34,7 @@ def write_quarantine(file: TableFile, source: Path, staging: Staging, folder: Pa
             writer.writerow(["row", "reason", *(name.strip() for name in file.columns)])
             for piece in file.pieces():
                 writer.writerows(_refused_rows(piece, staging, file.delimiter))
-        return _kept(written, folder, f"{source.name}-{date.today().isoformat()}")
+        return _moved_into(written, folder, f"{source.name}-{date.today().isoformat()}")
     finally:
         written.unlink(missing_ok=True)
 
@@ -55,7 +55,7 @@ def _refused_rows(piece: Piece, staging: Staging, delimiter: str) -> Iterator[li
         yield [str(number), reasons[number].text, *(rows.get(number) or malformed[number])]
 
 
-def _kept(written: Path, folder: Path, stem: str) -> Path:
+def _moved_into(written: Path, folder: Path, stem: str) -> Path:
     for number in count(1):
         path = folder / (f"{stem}.csv" if number == 1 else f"{stem}-{number}.csv")
         if not path.exists():

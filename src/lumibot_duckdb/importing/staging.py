@@ -79,8 +79,8 @@ class Staging:
     def settle(self) -> tuple[int, int]:
         """Settle clock changes and repeated times after all rows were added.
 
-        Returns how many bars were taken for the first of two hours without a sign which, and how many identical
-        repetitions were dropped.
+        Returns how many bars were assumed to be in the first of two repeated hours, and how many identical duplicates
+        were dropped.
         """
         unsure = 0
         if self._count("bar WHERE later <> 0"):

@@ -57,7 +57,7 @@ class ClockReadings:
 def find_date_order(text: pa.ChunkedArray) -> tuple[str | None, str | None]:
     """Return the order of day and month ("dmy" or "mdy") in dates such as 31/12/2024, and a date in doubt.
 
-    (None, None) when there are no such dates; an order, None when it is clear; None, a date when none tells.
+    (None, None) if there are no such dates, (order, None) if one of them decides, (None, date) if none does.
     """
     dates = text.filter(pc.match_substring_regex(text, _SHAPES[3]))
     if len(dates) == 0:

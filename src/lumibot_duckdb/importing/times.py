@@ -126,7 +126,7 @@ class TimeReader:
         clock = as_text(columns.column(1))
         is_number = pc.match_substring_regex(clock, r"^\d{1,6}$")
         clock = pc.if_else(is_number, pc.utf8_lpad(clock, self._clock_digits, "0"), clock)
-        # A date that was a time stamp once carries a midnight that says nothing.
+        # A date that was exported as a time stamp has a midnight without a meaning.
         date = pc.replace_substring_regex(first, r"[ T]0?0:00(:00)?(\.0+)?$", "")
         whole = pc.binary_join_element_wise(date, clock, " ")
         return pc.if_else(pc.or_(pc.equal(first, ""), pc.equal(clock, "")), "", whole)

@@ -46,7 +46,7 @@ SYMBOL_SPELLINGS = _words(
 # Currencies that a pair is quoted in, longer ones first where one ends in another.
 QUOTE_CURRENCIES = _words("FDUSD USDT USDC BUSD TUSD USD EUR GBP JPY AUD CAD CHF KRW TRY BTC ETH BNB")
 
-# What stands in file names beside the symbol.
+# Words in file names that are not symbols.
 FILE_NAME_WORDS = frozenset(
     _words(
         """

@@ -26,7 +26,7 @@ class LocalTimes:
 
 
 def zone_name(text: str) -> str | None:
-    """Return the name of the time zone database that `text` is in any case ("america/new_york"), None if none."""
+    """Return the time zone database's spelling of a name such as "america/new_york"; None if it has no such zone."""
     return _zones().get(text.lower())
 
 

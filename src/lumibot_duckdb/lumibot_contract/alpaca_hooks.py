@@ -72,7 +72,7 @@ class AlpacaHooks(LumibotAlpacaBacktesting):  # type: ignore[misc]
 
     @property
     def chain_bounds(self) -> tuple[date | None, date | None]:
-        """The first and the last expiration that the strategy wants in chains, None where it does not say."""
+        """The first and the last expiration that the strategy wants in chains; None is no bound."""
         hints = getattr(self, "_chain_constraints", None)
         hints = hints if isinstance(hints, dict) else {}
         return self._as_date(hints.get("min_expiration_date")), self._as_date(hints.get("max_expiration_date"))

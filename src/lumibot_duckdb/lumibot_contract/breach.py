@@ -39,7 +39,7 @@ class Breach:
 
 
 def find_breaches(requirements: Iterable[Requirement], packages: InstalledPackages) -> tuple[Breach, ...]:
-    """Return those of some requirements that packages do not meet."""
+    """Return the breaches of requirements by the installed packages."""
     return tuple(each for requirement in requirements if (each := _breach(requirement, packages)) is not None)
 
 

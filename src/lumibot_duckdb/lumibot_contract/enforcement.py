@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)  # not below Lumibot's own logger, which qu
 
 _SHOWN = 3
 _CAUSED_BY_LUMIBOT = (ImportError, AttributeError, TypeError)
-"""What importing a module of ours raises if Lumibot lacks a name, or a class of Lumibot's has become something else."""
+"""What importing one of our modules raises if Lumibot lacks a name, or if one of its classes is no longer a class."""
 _warned: set[tuple[str, str]] = set()
 _Class = TypeVar("_Class")
 _Loaded = TypeVar("_Loaded")
@@ -66,7 +66,7 @@ def require(part: str) -> None:
 
 
 def load_or_explain(part: str, load: Callable[[], _Loaded]) -> _Loaded:
-    """Return what `load` imports; for code that Lumibot has no counterpart of.
+    """Return what `load` imports; for code without a counterpart in Lumibot.
 
     Raises:
         LumibotContractError: the import failed, as it does on a release of Lumibot that lacks a name.

@@ -1,4 +1,4 @@
-"""What the pickles of Lumibot's Yahoo cache name: private names of past releases of Lumibot, pandas and numpy.
+"""The names in the pickles of Lumibot's Yahoo cache: private names of past releases of Lumibot, pandas and numpy.
 
 They are part of the format of those files. Nothing is imported by these names, so the installed releases need not have
 them.

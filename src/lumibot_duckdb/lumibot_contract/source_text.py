@@ -59,7 +59,7 @@ class SourceFile:
         return [self._parsed(found.start(), found[1]) for found in assignments]
 
     def bases(self, path: str) -> list[str]:
-        """Return the names of a class's bases as they stand in the module."""
+        """Return the names of a class's bases as the module writes them."""
         found = []
         for region in self._headers.get(path, ()):
             if bases := _BASES.match(self._text, region.start):

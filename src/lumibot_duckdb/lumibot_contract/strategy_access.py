@@ -34,7 +34,7 @@ SETTINGS = (
 """Attributes of a strategy that tell its backtests apart."""
 
 Wrap = Callable[[Any], Any]
-"""Returns what stands in for a method."""
+"""Returns the replacement of a method."""
 
 
 # -- where things are ------------------------------------------------------------------------------------------
@@ -46,12 +46,12 @@ def strategy_module() -> ModuleType:
 
 
 def strategy_base(module: ModuleType | None = None) -> Any:
-    """Return the base class of all strategies, out of its module if that is not among the loaded ones yet."""
+    """Return the base class of all strategies; without its `module`, import that."""
     return (module or strategy_module())._Strategy
 
 
 def lazy_class(module: str, name: str) -> Any:
-    """Return Lumibot's stand-in for a class, which imports the class when it is needed."""
+    """Return Lumibot's lazy placeholder for a class, which imports the class when it is used."""
     return import_module("lumibot._lazy_imports").lazy_class(module, name)
 
 
@@ -74,7 +74,7 @@ def settings_of(strategy: Any) -> list[Any]:
 
 
 def benchmark_asset(strategy: Any) -> Any:
-    """Return what a backtest is compared with; None if with nothing."""
+    """Return the benchmark of a backtest; None if it has none."""
     return strategy._benchmark_asset
 
 
@@ -107,7 +107,7 @@ def portfolio_values(strategy: Any) -> pd.DataFrame:
 
 
 def analysis_of(strategy: Any) -> dict[Any, Any]:
-    """Return the statistics of a backtest; none if it has not come that far."""
+    """Return the statistics of a backtest; empty if they are not computed yet."""
     return strategy._analysis or {}
 
 
@@ -117,7 +117,7 @@ def strategy_of(indicators: Any) -> Any:
 
 
 def move_stats_file(strategy: Any, moved: Callable[[Any], Path]) -> None:
-    """Have the file of statistics, if a strategy writes one, written elsewhere."""
+    """Redirect the statistics file of a strategy that writes one."""
     if strategy._stats_file:
         strategy._stats_file = str(moved(strategy._stats_file))
 

@@ -1,7 +1,7 @@
 """Remembers on which Lumibot releases the self-test of a source has passed on this machine.
 
 `lumibot-duckdb doctor` runs the self-test. It proves that functions whose source code has changed still behave as this
-package expects, so a source that passed is used in spite of them, until Lumibot, this package or the code changes.
+package expects, so a source that passed is used despite these changes, until Lumibot, this package or the code changes.
 """
 
 from __future__ import annotations

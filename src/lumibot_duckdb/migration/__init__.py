@@ -1,1 +1,1 @@
-"""Brings Lumibot's old caches into the store: finds files, reads them, stores what they hold, checks it."""
+"""Migrates Lumibot's old caches into the store: finds and reads files, stores their contents, verifies the result."""

@@ -149,7 +149,7 @@ def _left_alone(
 ) -> Iterator[LeftAlone]:
     known = {path.relative_to(folder).parts[0] for path in claimed | others if path.is_relative_to(folder)}
     for entry in sorted(folder.iterdir()):
-        if _is_of_the_store(entry, store) or (entry.is_symlink() and entry.name in known):
+        if _belongs_to_store(entry, store) or (entry.is_symlink() and entry.name in known):
             continue
         files = [path for path in _files_below(entry, closed) if path not in claimed]
         not_now = [path for path in files if path in others]
@@ -162,7 +162,7 @@ def _left_alone(
             yield _as_left_alone(where, folder, rest, _NOT_REPLACED.get(entry.name, own), named=entry.name in known)
 
 
-def _is_of_the_store(entry: Path, store: Path | None) -> bool:
+def _belongs_to_store(entry: Path, store: Path | None) -> bool:
     """Return whether something in the cache folder is the store, its folder, or a file beside it."""
     return entry.name == DEFAULT_FOLDER or (
         store is not None and (entry in (store, store.parent) or str(entry).startswith(f"{store}."))

@@ -82,7 +82,7 @@ class BarProvider(ABC):
     """A source of bars. Only `bars` has to be implemented."""
 
     timeframes: ClassVar[Sequence[str]] = ("minute", "hour", "day")
-    """The timeframes of which the provider has bars, of "minute", "hour" and "day"."""
+    """The timeframes that the provider offers, a selection of "minute", "hour" and "day"."""
 
     retry_policy: ClassVar[RetryPolicy] = RetryPolicy()
     """How requests are repeated that fail or exceed a rate limit. Built-in providers take one when they are made."""

@@ -1,1 +1,1 @@
-"""The database: knows DuckDB; nothing of backtests or providers."""
+"""The database. Depends on DuckDB, not on Lumibot, backtests or providers."""

@@ -81,7 +81,7 @@ class _Symbol:
                     self._contracts[contract(asset)].remove(asset)
                 return
 
-    def meant_by(self, query: AssetQuery) -> Iterable[SeriesRecord]:
+    def matching(self, query: AssetQuery) -> Iterable[SeriesRecord]:
         """Return the series of the exact asset if there is one, else of all assets that match."""
         if query.key in self.series:
             return self.series[query.key]
@@ -152,7 +152,7 @@ class Catalog:
         if len(found) == 1:
             return found[0]
         if found:
-            raise AmbiguousSeriesError(_several(found))
+            raise AmbiguousSeriesError(_ambiguity(found))
         raise SeriesNotFoundError(self._nothing(query, timeframe, source, adjustment))
 
     def matching(
@@ -162,7 +162,7 @@ class Catalog:
         with self._guard:
             return [
                 record
-                for record in self._symbol(query.key.symbol).meant_by(query)
+                for record in self._symbol(query.key.symbol).matching(query)
                 if (timeframe is None or record.key.timeframe == timeframe)
                 and (source is None or record.key.source == source)
                 and (adjustment is None or record.key.adjustment == adjustment)
@@ -286,7 +286,7 @@ def _record(row: dict[str, Any]) -> SeriesRecord:
     return SeriesRecord(row["series_id"], SeriesKey(asset, row["source"], row["timeframe"], row["adjustment"]))
 
 
-def _several(found: list[SeriesRecord]) -> str:
+def _ambiguity(found: list[SeriesRecord]) -> str:
     keys = [record.key for record in found]
     if len({key.asset for key in keys}) > 1:
         advice = "state which asset is meant, for example with its type, quote or contract"

@@ -1,6 +1,6 @@
 -- Where the clocks went back, an hour of local times came twice; `ts` is the first of the two, `later` the way to the
 -- second. In the order of the file, the bars after a step backwards in time are those of the second hour. Without such a
--- step all are taken for the first; with several steps it cannot be told, and the bars are refused.
+-- step, all are taken for the first; with several steps the hours cannot be distinguished, and the bars are refused.
 CREATE TEMP TABLE twice AS
 WITH direction AS (
     SELECT series, CASE WHEN arg_min(ts, row) <= arg_max(ts, row) THEN 1 ELSE -1 END AS forward

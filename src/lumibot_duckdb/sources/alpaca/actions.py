@@ -59,7 +59,7 @@ class AdjustedHistory:
         if symbol in self._new:
             return
         if symbol in self._at_start:
-            self._refuse_if(self._known(symbol) != self._at_start[symbol], symbol)
+            self._refuse_if(self._stored_actions(symbol) != self._at_start[symbol], symbol)
             return
         storage, stock = self._storage(), AssetKey(symbol.upper())
         stored = [info for info in storage.list_series(stock, SOURCE) if info.rows and info.key.adjustment]
@@ -72,7 +72,7 @@ class AdjustedHistory:
                 self._refuse_if(self._update(stock, known, stored) and read_before, symbol)
             except ProviderError as error:
                 logger.warning("the splits and dividends of %s could not be checked: %s", symbol, error)
-        self._at_start[symbol] = self._known(symbol)
+        self._at_start[symbol] = self._stored_actions(symbol)
 
     def _update(self, stock: AssetKey, known: KnownActions | None, stored: Sequence[SeriesInfo]) -> bool:
         """Download the actions in effect and store them; return whether the stock's adjusted series are restated."""
@@ -97,7 +97,7 @@ class AdjustedHistory:
         written = [given_at(ingest) for info in stored for ingest in storage.ingests(storage.pin(info.key))]
         return min(written, default=None)
 
-    def _known(self, symbol: str) -> tuple[Any, Any]:
+    def _stored_actions(self, symbol: str) -> tuple[Any, Any]:
         found = [self._storage().corporate_actions(AssetKey(symbol.upper()), SOURCE, kind) for kind in RESTATES]
         splits, dividends = (None if known is None else known.actions for known in found)
         return splits, dividends

@@ -60,7 +60,7 @@ class AlpacaDownloads:
 
         Parameters:
             name: what Lumibot calls the frame, for errors.
-            refresh: download the range again, whatever is stored.
+            refresh: download the range again even if it is stored.
         """
         known = self.series.get(key)
         series = known or DownloadedSeries(self._storage(), key, as_of=self._as_of)

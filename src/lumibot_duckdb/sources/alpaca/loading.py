@@ -91,7 +91,7 @@ class FrameLoader:
     ) -> str:
         """Load a frame unless the data store has it; return its key. None stands for the backtest's own setting.
 
-        As in Lumibot, the key is that of the backtest's own window, whatever window is requested.
+        As in Lumibot, the key is that of the backtest's own window even if another window is requested.
         """
         source = self._source
         if asset is None:

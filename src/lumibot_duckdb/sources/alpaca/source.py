@@ -219,7 +219,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, AlpacaHooks, metaclass=Sw
         data_datetime_end: datetime | None = None,
         auto_adjust: bool | None = None,
     ) -> str:
-        """Have the frame of an asset in the data store; return its key."""
+        """Ensure that the frame of an asset is in the data store; return its key."""
         return self._loader.load(
             base_asset, quote_asset, timestep, data_datetime_start, data_datetime_end, auto_adjust, tzinfo, market
         )

@@ -1,9 +1,9 @@
-"""Which candles Lumibot's CCXT cache would have after its own downloads in this backtest, had it been empty before.
+"""Emulates Lumibot's CCXT cache: which candles it would hold after its own downloads in this backtest, starting empty.
 
-What its file of a symbol holds depends on how it was downloaded. Of candles that are alike in every number it keeps the
-first of each download (so a coin that is not traded has few candles), and a download has as many candles as the
-limit says. What counts as downloaded is what lies between the first and the last candle that came. All of this
-follows from times and from the candles themselves, so it is retraced on those of the store.
+The contents of a file depend on how it was downloaded. Of candles with identical numbers, Lumibot keeps the first of
+each download (so a coin without trades has few candles), and a download has at most as many candles as the limit
+allows. The period from the first to the last candle received counts as downloaded. All of this follows from times and
+from the candles themselves, so the emulation replays it on the stored candles.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 SOURCE = "ccxt"
 TIMEFRAMES = {"1m": "minute", "1h": "hour", "1d": "day"}
 AS_CACHED = "as_cached"
-"""What a write notes whose candles come from Lumibot's own cache: the ranges (epoch seconds) that are as there."""
+"""Metadata key of a write with candles from Lumibot's cache: the ranges (epoch seconds) that were imported."""
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
@@ -50,9 +50,9 @@ _NONE: Int64Array = np.empty(0, np.int64)
 
 
 class StoredCandles(CcxtCacheHooks):
-    """Stands in for Lumibot's cache of an exchange: candles are in the store, and what it lacks is downloaded.
+    """Takes the place of Lumibot's cache of an exchange: serves stored candles, and downloads those that are missing.
 
-    Nothing is asked for that is later than the moment when this was made.
+    It requests nothing later than the moment of its construction.
     """
 
     def __init__(
@@ -71,15 +71,15 @@ class StoredCandles(CcxtCacheHooks):
         self._exact = exact_prices
         self._now = self.lumibots_now()
         self._files: dict[tuple[str, str], CandleFile] = {}
-        self._updating = threading.RLock()  # Lumibot asks from several threads
+        self._updating = threading.RLock()  # Lumibot sends requests from several threads
 
     @property
     def api(self) -> Any:
-        """ccxt's object of the exchange, its markets loaded."""
+        """ccxt's object of the exchange, with its markets."""
         return CcxtProvider.of(self.exchange_id).exchange()
 
     def now(self) -> datetime:
-        """Return the moment when this was made; nothing later is downloaded."""
+        """Return the moment of construction; nothing later is downloaded."""
         return self._now
 
     def download_ohlcv(
@@ -89,20 +89,20 @@ class StoredCandles(CcxtCacheHooks):
 
         Raises:
             UnknownMarketError: the exchange has no such market; a ValueError, as in Lumibot.
-            ValueError: the timeframe or the limit is none.
+            ValueError: the timeframe or the limit is invalid.
             ProviderError, StorageError: a download failed.
         """
         return self._frame(self.candles(symbol, timeframe, start, end, limit))
 
     def get_data_from_cache(self, symbol: str, timeframe: str, start: datetime, end: datetime) -> pd.DataFrame:
-        """Return what of the candles from `start` to `end` (naive: UTC) was downloaded in this backtest.
+        """Return the candles from `start` to `end` (naive: UTC) that were downloaded in this backtest.
 
         Raises:
-            FileNotFoundError: nothing was, of this market and timeframe.
+            FileNotFoundError: none were downloaded for this market and timeframe.
         """
         file = self._files.get((symbol, timeframe))
         if file is None:
-            raise FileNotFoundError(f"no {timeframe} candles of {symbol} on {self.exchange_id} were asked for yet")
+            raise FileNotFoundError(f"no {timeframe} candles of {symbol} on {self.exchange_id} were requested yet")
         view = file.view(_between(*map(self.naive, (start, end))))
         return self._frame(None if view is None else (view, file.numbers))
 
@@ -118,9 +118,9 @@ class StoredCandles(CcxtCacheHooks):
     def candles(
         self, symbol: Any, timeframe: str, start: datetime, end: datetime | None, limit: int | None = None
     ) -> tuple[CandlesView, CandleNumbers] | None:
-        """Return the candles that `download_ohlcv` gives, unread, and how they become numbers; None if there are none.
+        """Return the candles of `download_ohlcv`, unread, and how to convert their numbers; None if there are none.
 
-        Raises what that does.
+        Raises what `download_ohlcv` raises.
         """
         if timeframe not in SECONDS:
             raise ValueError(f"CCXT backtests have candles of {', '.join(SECONDS)}, not of {timeframe!r}")
@@ -132,7 +132,7 @@ class StoredCandles(CcxtCacheHooks):
         with self._updating:
             file = self._file(name, timeframe)
             file.series.ensure(_between(*window), file.download)
-            self._retrace(file, timeframe, window, wanted, self.max_download_limit if limit is None else limit)
+            self._replay(file, timeframe, window, wanted, self.max_download_limit if limit is None else limit)
             view = file.view(wanted)
             return None if view is None else (view, file.numbers)
 
@@ -143,13 +143,13 @@ class StoredCandles(CcxtCacheHooks):
             label = f"{symbol} on {self.exchange_id}"
             file = CandleFile(series, symbol, timeframe, CandleNumbers(label, exact=self._exact))
             if self._exact and file.as_cached:
-                logger.warning("%s: candles that were brought in from Lumibot's cache have three decimals.", label)
+                logger.warning("%s: candles that were imported from Lumibot's cache have three decimals.", label)
             self._files[symbol, timeframe] = file
         return self._files[symbol, timeframe]
 
-    # -- retracing -------------------------------------------------------------------------------------------
+    # -- replaying -------------------------------------------------------------------------------------------
 
-    def _retrace(
+    def _replay(
         self,
         file: CandleFile,
         timeframe: str,
@@ -157,37 +157,37 @@ class StoredCandles(CcxtCacheHooks):
         wanted: TimeRange,
         limit: int,
     ) -> None:
-        """Take in what Lumibot would download at this point."""
-        if not self._take_in(file, timeframe, window, limit):
+        """Add what Lumibot would download at this point."""
+        if not self._add_window(file, timeframe, window, limit):
             ends = file.ends(wanted)
             if self.lacks_candles(ends, *window, timeframe):
                 file.covered = file.all_covered()
-                self._take_in(file, timeframe, window, limit)
+                self._add_window(file, timeframe, window, limit)
 
-    def _take_in(self, file: CandleFile, timeframe: str, window: tuple[datetime, datetime], limit: int) -> bool:
-        """Take in what of a window does not count as downloaded; return whether there was any of it."""
+    def _add_window(self, file: CandleFile, timeframe: str, window: tuple[datetime, datetime], limit: int) -> bool:
+        """Add the parts of a window that do not count as downloaded yet; return whether there were any."""
         missing, overlapping = self.missing_periods(file.covered, *window) if file.covered else ([window], [])
-        came = [
+        added_periods = [
             covered
             for start, end in missing
             for chunk in self.split_download(start, end, timeframe, limit)
-            if (covered := file.take_in(*chunk)) is not None
+            if (covered := file.add_download(*chunk)) is not None
         ]
-        if came:
+        if added_periods:
             old = [file.covered[number] for number in overlapping]
             rest = [covered for covered in file.covered if covered not in old]
-            file.covered = rest + self.merged_periods(old + came)
+            file.covered = rest + self.merged_periods(old + added_periods)
         return bool(missing)
 
 
 class CandleFile:
-    """What Lumibot's file of one symbol and timeframe would hold: of the series, some ranges and not every candle."""
+    """What Lumibot's file of one symbol and timeframe would hold: ranges of the series, without dropped candles."""
 
     def __init__(self, series: DownloadedSeries, symbol: str, timeframe: str, numbers: CandleNumbers) -> None:
         self.series = series
         self.numbers = numbers
         self.covered: list[tuple[datetime, datetime]] = []
-        """What counts as downloaded, by Lumibot's records: both ends included, UTC."""
+        """The periods that count as downloaded in Lumibot's records: both ends included, UTC."""
         self._symbol = symbol
         self._timeframe = timeframe
         self._length = SECONDS[timeframe]
@@ -195,17 +195,17 @@ class CandleFile:
         self._dropped: Int64Array = _NONE
         self._ends: tuple[EpochSeconds, EpochSeconds] | None = None
         self.as_cached = _as_cached(series)
-        """What came from Lumibot's cache, which has left out what it leaves out."""
+        """The ranges imported from Lumibot's cache, which has already dropped candles there."""
 
     def download(self, pieces: list[TimeRange]) -> Iterator[Delivery]:
-        """Download pieces of the series as `DownloadedSeries.ensure` wants them."""
+        """Download pieces of the series, for `DownloadedSeries.ensure`."""
         ranges = tuple((piece.start, piece.end) for piece in pieces)
         request = BarRequest(self._symbol, TIMEFRAMES[self._timeframe], ranges, asset_type="crypto")
         for response in CcxtProvider.of(self.series.key.asset.exchange).bars(request):
             yield Delivery(TimeRange(response.start, response.end), response.bars, {"symbol": self._symbol})
 
-    def take_in(self, start: datetime, end: datetime) -> tuple[datetime, datetime] | None:
-        """Add the candles of one download; return what it is recorded to cover, None if no candle came."""
+    def add_download(self, start: datetime, end: datetime) -> tuple[datetime, datetime] | None:
+        """Add the candles of one download; return the period that Lumibot records for it, None if it had no candles."""
         within = _between(start, end)
         candles = self._candles(within)
         dropped = lacks_price(candles.columns)
@@ -213,7 +213,7 @@ class CandleFile:
         dropped[fresh] |= repeated({name: values[fresh] for name, values in candles.columns.items()})
         kept = candles.times[~dropped]
         others = candles.times[dropped]
-        here_before = [self._has(int(time)) for time in others]
+        here_before = [self._contains(int(time)) for time in others]
         out = np.setdiff1d(self._dropped, kept, assume_unique=True) if len(self._dropped) else self._dropped
         self._dropped = np.union1d(out, others[~np.array(here_before, bool)]) if len(others) else out
         self._ranges = coverage.merged([*self._ranges, within])
@@ -223,8 +223,8 @@ class CandleFile:
         self._ends = (first, last) if self._ends is None else (min(first, self._ends[0]), max(last, self._ends[1]))
         return max(_moment(first), start), min(_moment(last + self._length) - _MICROSECOND, end)
 
-    def _has(self, time: EpochSeconds) -> bool:
-        """Tell whether a candle of the series is in the file."""
+    def _contains(self, time: EpochSeconds) -> bool:
+        """Return whether a candle of the series is in the file."""
         place = int(self._dropped.searchsorted(time))
         if place < len(self._dropped) and self._dropped[place] == time:
             return False
@@ -240,7 +240,7 @@ class CandleFile:
         return CandlesView(self.series.storage, pin, [within], added, _NONE).bars(within, STORED)
 
     def _open_candles(self, within: TimeRange) -> pd.DataFrame:
-        """Return the candles in a range that had not closed when they were downloaded, so that they are not stored."""
+        """Return the candles in a range that had not closed when they were downloaded and are therefore not stored."""
         candles: pd.DataFrame = self.series.open_bars
         if not len(candles):
             return candles
@@ -250,7 +250,7 @@ class CandleFile:
         return inside
 
     def ends(self, within: TimeRange) -> pd.DataFrame:
-        """Return the first and the last candle of the file in a range, as far as `CcxtCacheDB` looks at them."""
+        """Return the first and the last candle of the file in a range, with the columns that `CcxtCacheDB` looks at."""
         view = self.view(within)
         times = [] if view is None else [view.facts.first, view.facts.last]
         ends = pd.DataFrame({"datetime": [_moment(time) for time in times if time is not None]})
@@ -258,7 +258,7 @@ class CandleFile:
         return with_prices
 
     def all_covered(self) -> list[tuple[datetime, datetime]]:
-        """Return all from the first to the last candle of the file."""
+        """Return the period from the first to the last candle of the file."""
         if self._ends is None:
             return []
         return [(_moment(self._ends[0]), _moment(self._ends[1] + self._length) - _MICROSECOND)]
@@ -273,7 +273,7 @@ class CandleFile:
 
 
 class CandlesView(RangesView):
-    """Candles of a pinned series inside of some ranges, but for some, and open ones that are not stored."""
+    """Candles of a pinned series in some ranges without the `dropped` ones, and the `added` open ones."""
 
     def __init__(
         self,
@@ -285,10 +285,10 @@ class CandlesView(RangesView):
     ) -> None:
         self._dropped = dropped
         starts = bar_starts(added)
-        times = self._kept(starts_in_ranges(storage, pin, ranges, starts))
+        times = self._without_dropped(starts_in_ranges(storage, pin, ranges, starts))
         super().__init__(storage, pin, ranges, Additions(rows=added), times)
 
-    def _kept(self, times: Int64Array) -> Int64Array:
+    def _without_dropped(self, times: Int64Array) -> Int64Array:
         if not len(self._dropped):
             return times
         kept: Int64Array = np.setdiff1d(times, self._dropped, assume_unique=True)
@@ -303,11 +303,11 @@ class CandlesView(RangesView):
         return BarArrays(found.times[kept], {name: values[kept] for name, values in found.columns.items()})
 
     def _read_times(self) -> Int64Array:
-        return self._kept(super()._read_times())
+        return self._without_dropped(super()._read_times())
 
 
 def asset_of(symbol: str, exchange_id: str) -> AssetKey:
-    """Return whose candles those of a market ("BTC/USDT") are; a derivative ("BTC/USDT:USDT") is no coin."""
+    """Return the asset of a market ("BTC/USDT"); a derivative ("BTC/USDT:USDT") is a crypto future."""
     base, _, quote = symbol.partition("/")
     return AssetKey(base, "crypto_future" if ":" in quote else "crypto", quote or None, exchange=exchange_id)
 
@@ -320,7 +320,7 @@ def _as_cached(series: DownloadedSeries) -> list[TimeRange]:
 
 
 def _inside(times: Int64Array, ranges: list[TimeRange]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Tell which times are in one of some ranges, which do not overlap."""
+    """Return a mask of the times that lie in any of some ranges, which do not overlap."""
     inside = np.zeros(len(times), bool)
     for piece in ranges:
         first, stop = times.searchsorted((piece.start, piece.end))
@@ -329,7 +329,7 @@ def _inside(times: Int64Array, ranges: list[TimeRange]) -> np.ndarray[Any, np.dt
 
 
 def repeated(columns: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Tell of each candle whether one before it has the same numbers, all of them."""
+    """Return a mask of the candles whose numbers all equal those of an earlier candle."""
     volume = columns["volume"]
     ordered = np.sort(volume)
     alike = np.isnan(volume)
@@ -345,7 +345,7 @@ def repeated(columns: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def lacks_price(columns: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Tell of each candle whether a price of it is missing."""
+    """Return a mask of the candles that lack a price."""
     missing = np.zeros(len(columns["close"]), bool)
     for name in PRICES:
         missing |= np.isnan(columns[name])
@@ -353,7 +353,7 @@ def lacks_price(columns: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def utc_index(times: Int64Array) -> pd.DatetimeIndex:
-    """Return candle starts as an index, of the resolution that times from DuckDB have."""
+    """Return candle starts as an index with the resolution of DuckDB's times."""
     nanoseconds = times * NANOSECONDS_PER_SECOND
     index: pd.DatetimeIndex = pd.DatetimeIndex(nanoseconds, tz="UTC", name="datetime").as_unit(time_unit())
     return index

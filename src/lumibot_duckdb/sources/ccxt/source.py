@@ -41,7 +41,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=Sw
         as_of: datetime | None = None,
         max_memory: int | None = None,
     ) -> Any:
-        """Return the class to pass to `Strategy.backtest`, with settings of its own.
+        """Return the class to pass to `Strategy.backtest`, with these settings.
 
         With `exact_prices`, strategies see the exchange's prices and volumes unrounded; results then differ from
         Lumibot's. The others are those of `EnhancedDataSourceBacktesting.using`.
@@ -51,7 +51,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=Sw
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._serving: dict[tuple[Any, Any, Any], tuple[FramedSeries, int]] = {}
         self._without: set[tuple[Any, Any, Any]] = set()
-        self._touching = threading.RLock()  # Lumibot asks from several threads
+        self._touching = threading.RLock()  # Lumibot sends requests from several threads
         super().__init__(*args, **kwargs)
 
     def make_cache(self, exchange_id: str, download_limit: int | None) -> StoredCandles:
@@ -127,7 +127,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=Sw
         return served
 
     def _touch(self, name: str, symbol: Any, timeframe: str) -> None:
-        """Put the candles of the backtest, and of the time before it, where Lumibot has its frame."""
+        """Add the candles of the backtest, and of the time before it, to the frames that Lumibot looks up."""
         before = timedelta(seconds=SECONDS[timeframe] * self.candles_before_start)
         start, end = (self.in_utc(moment) for moment in (self.datetime_start, self.datetime_end))
         found = self.cache_db.candles(symbol, timeframe, start - before, end)

@@ -115,7 +115,7 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
         self._loaded: dict[tuple[Asset, Asset], _Loaded] = {}
         self._enough: dict[tuple[Any, Any, str, int], datetime] = {}
         self._limit = RateLimit(self.provider.retry_policy, type(self.provider).__name__)
-        self._loading = threading.RLock()  # Lumibot asks from several threads
+        self._loading = threading.RLock()  # Lumibot sends requests from several threads
         self._splits = SplitCheck(lambda: self.storage, self._source, self.provider.splits, as_of=self.as_of)
         if "minute" not in self.provider.timeframes:
             self.set_clock_timestep(self._finest)

@@ -1,9 +1,8 @@
-"""Which bars Lumibot would have after its downloads from Polygon in this backtest, on a cache that was empty before.
+"""Emulates Lumibot's Polygon cache: which bars it would hold after its downloads in this backtest, starting empty.
 
-Lumibot downloads days that its cache file lacks, marks those that stayed empty with a row of their own, and cuts what
-it has to the requested times. Answers depend on all of that, so the same happens here, on nothing but dates: a backtest
-comes out as Lumibot's first run does, whatever the store holds already. The rules are those of
-`lumibot.tools.polygon_helper`.
+Lumibot downloads the days that its cache file lacks, adds a marker row for each day that stayed empty, and cuts the
+result to the requested times. Its answers depend on all of that, so the same rules (of `lumibot.tools.polygon_helper`)
+are applied here to dates alone. A backtest therefore has the results of Lumibot's first run, no matter what is stored.
 """
 
 from __future__ import annotations
@@ -51,13 +50,13 @@ class CachedSeries:
         missing: list[date] = polygon_helper.get_missing_dates(rows, self._asset, start, end)
         return missing
 
-    def take_in(self, missing: list[date]) -> None:
-        """Count all days from the first to the last missing one as downloaded; the ones still empty get their row."""
+    def add_download(self, missing: list[date]) -> None:
+        """Count all days from the first to the last missing one as downloaded. Those still empty get a marker row."""
         self._spans = joined([*self._spans, DaySpan(missing[0], missing[-1])])
         self._empty_days |= set(missing) - self._days_with_rows()
 
-    def take_in_nothing(self, start: datetime, end: datetime) -> None:
-        """Count all trading days as looked for in vain: there is no such contract."""
+    def add_empty_days(self, start: datetime, end: datetime) -> None:
+        """Give all trading days a marker row, because the contract does not exist."""
         days = set(polygon_helper.get_trading_dates(self._asset, start, end))
         self._empty_days |= days - self._days_with_rows()
 
@@ -81,7 +80,7 @@ class CachedSeries:
         return set(days[[0, *changes]].astype("datetime64[D]").tolist()) if len(days) else set()
 
     def _times(self) -> Int64Array:
-        """Return the starts of all downloaded bars. They are many, so they are kept just until they are handed out."""
+        """Return the starts of all downloaded bars. They take much memory, so they are dropped once they are used."""
         key = (self.series.pin, tuple(self._spans))
         if self._read is None or self._read[0] != key:
             self._read = (key, self._read_times())
@@ -102,18 +101,18 @@ class CachedSeries:
     # -- rows ------------------------------------------------------------------------------------------------
 
     def everything(self) -> RangesView | pd.DataFrame | None:
-        """Return all rows, those of empty days included."""
-        return self._seen(ALWAYS, with_empty_days=True)
+        """Return all rows, marker rows included."""
+        return self._rows_in(ALWAYS, with_empty_days=True)
 
     def downloaded(self, start: datetime, end: datetime) -> RangesView | pd.DataFrame | None:
-        """Return the bars from `start` to `end` as they are given out after a download."""
+        """Return the bars from `start` to `end` as Lumibot returns them after a download."""
         if self._timespan != "day" and end.time() == time.min:
             end = LUMIBOT_DEFAULT_PYTZ.localize(datetime.combine(end.date(), time.max))
-        return self._seen(self._bounds(start, end), with_empty_days=False)
+        return self._rows_in(self._bounds(start, end), with_empty_days=False)
 
     def read_again(self, start: datetime, end: datetime) -> RangesView | pd.DataFrame | None:
-        """Return the rows from `start` to `end` as they are given out when nothing has to be downloaded."""
-        return self._seen(self._bounds(start, end), with_empty_days=True)
+        """Return the rows from `start` to `end` as Lumibot returns them if nothing has to be downloaded."""
+        return self._rows_in(self._bounds(start, end), with_empty_days=True)
 
     def _bounds(self, start: datetime, end: datetime) -> TimeRange:
         """Return the range that answers are cut to: whole UTC days for days, else both times included."""
@@ -123,7 +122,7 @@ class CachedSeries:
         first, last = -int(-start.timestamp() // 1), int(end.timestamp() // 1)
         return TimeRange(first, max(first, last + 1))
 
-    def _seen(self, within: TimeRange, *, with_empty_days: bool) -> RangesView | pd.DataFrame | None:
+    def _rows_in(self, within: TimeRange, *, with_empty_days: bool) -> RangesView | pd.DataFrame | None:
         """Return the rows in a range: a view of the series, a small frame if no bar is among them, None if no row."""
         empty = [at for at in self._empty_starts() if within.start <= at < within.end] if with_empty_days else []
         ranges = clipped(self._ranges(), within)
@@ -156,7 +155,7 @@ class CachedSeries:
 
         def missing(nanoseconds: Int64Array, whole: bool) -> Any:
             marks = np.isin(nanoseconds, empty_ns)
-            if not whole and len(empty_ns):  # filling carries the mark on, so a piece takes over what came before
+            if not whole and len(empty_ns):  # filling propagates marks forward, so a piece inherits the mark before it
                 marks[:1] |= nanoseconds[:1] > empty_ns[0]
             return np.where(marks, True, None)  # type: ignore[call-overload]
 
@@ -170,8 +169,8 @@ class CachedSeries:
     def _dtypes(self, ranges: list[TimeRange], *, marked: bool) -> dict[str, str]:
         """Return the dtypes that differ from the stored ones.
 
-        Whole numbers stay whole in Lumibot if all of them are, in the days that it downloaded whatever else is stored,
-        and if no row of an empty day came between.
+        In Lumibot, a column of whole numbers stays so if all its values in the downloaded days are whole, regardless of
+        other stored days, and if there is no marker row.
         """
         assert self.series.pin is not None
         storage, pin = self.series.storage, self.series.pin
@@ -186,6 +185,6 @@ class CachedSeries:
 
 
 def zone_ticker(asset: Asset) -> str:
-    """Return something that stands for the asset's tickers where only their zone matters."""
+    """Return the prefix of the asset's tickers, which decides the time zone of its days."""
     prefixes = {Asset.AssetType.CRYPTO: "X:", Asset.AssetType.FOREX: "C:"}
     return prefixes.get(asset.asset_type, "")

@@ -84,7 +84,7 @@ class PolygonDataBacktesting(DataSourceOfWindows, PolygonHooks, metaclass=Switch
         self._unchecked: set[str] = set()
         self._logged: set[str] = set()
         self._chains = PolygonChains(self)
-        self._updating = threading.RLock()  # Lumibot asks from several threads
+        self._updating = threading.RLock()  # Lumibot sends requests from several threads
         self._provider: PolygonProvider | None = None
 
     @property
@@ -190,9 +190,9 @@ class PolygonDataBacktesting(DataSourceOfWindows, PolygonHooks, metaclass=Switch
 
         cached.series.ensure(wanted, download)
         if asset.asset_type == Asset.AssetType.OPTION and self._is_no_contract(cached.series):
-            cached.take_in_nothing(start, end)
+            cached.add_empty_days(start, end)
             return cached.everything()
-        cached.take_in(missing)
+        cached.add_download(missing)
         return cached.downloaded(start, end)
 
     def _cached_series(self, asset: Asset, quote: Asset, timespan: str) -> CachedSeries:

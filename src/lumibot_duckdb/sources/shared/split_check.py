@@ -29,7 +29,7 @@ class SplitCheck:
         storage: returns the storage of the backtest.
         source: the source whose series are adjusted.
         fetch_splits: returns all splits of a symbol from the provider; None if it does not adjust its prices.
-        as_of: the moment as of which the backtest reads history (tz-aware); if set, no request is made.
+        as_of: read the history of that moment (tz-aware) and send no requests; None: the current one.
         adjusted_on: returns the download day of a symbol's stored bars that were imported from an old cache without a
             list of splits; None if there are none. Later splits restate them.
     """
@@ -62,7 +62,7 @@ class SplitCheck:
             return
         if self._as_of is None:
             self._request(symbol)
-        self._at_start[symbol] = self._known(symbol)
+        self._at_start[symbol] = self._stored_splits(symbol)
 
     def is_adjusted(self, symbol: str) -> bool:
         """Check a stock's splits, and return whether its prices are adjusted for them. Raises as `check` does."""
@@ -72,14 +72,14 @@ class SplitCheck:
     def refuse_restated(self, symbol: str) -> None:
         """Raise `HistoryRestatedError` if another backtest has recorded other splits since this one started."""
         at_start = self._at_start.get(symbol) if self._as_of is None else None
-        known = self._known(symbol)
+        known = self._stored_splits(symbol)
         if at_start is not None and known is not None and known != at_start:
             raise HistoryRestatedError(
                 f"{symbol} was split, and another backtest restated its history while this one was running on the old "
                 "history. The bars that this backtest still needs would not fit the old ones; run it again"
             )
 
-    def _known(self, symbol: str) -> tuple[CorporateAction, ...] | None:
+    def _stored_splits(self, symbol: str) -> tuple[CorporateAction, ...] | None:
         known = self._storage().corporate_actions(AssetKey(symbol.upper()), self._source)
         return None if known is None else known.actions
 

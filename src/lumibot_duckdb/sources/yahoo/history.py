@@ -47,7 +47,7 @@ ADJUSTMENT = "split"
 TIMEFRAMES = ("day", "15minute", "minute")
 
 ASIDE = TimeRange(EARLIEST - 86_400, EARLIEST)
-"""A range that never has bars, for writes with only metadata."""
+"""A range that never has bars, for writes of metadata alone."""
 
 FINAL_AFTER = {"day": 5 * 86_400, "15minute": 86_400, "minute": 86_400}
 """Seconds after which missing bars are known not to exist; until then, funds may report late or servers lag."""
@@ -97,7 +97,7 @@ class YahooHistory:
         self._series = DownloadedSeries(storage, self.key, as_of=as_of)
         self._actions = YahooActions(storage, self.key.asset, SOURCE, self._day_of)
         self._market: Market | None = None
-        self._market_asked = False
+        self._market_requested = False
         self._zone: str | None = None
         self._stamps: Stamps | None = None
         self._view: SeriesView | None = None
@@ -172,8 +172,8 @@ class YahooHistory:
             self._series.ensure(wanted, self._download)
         if not len(self):
             raise UnknownSymbolError(f"Yahoo has no {self.key.timeframe} bars of {self.symbol!r}.")
-        if self.market is None and not self._market_asked:
-            self._ask_market()
+        if self.market is None and not self._market_requested:
+            self._request_market()
 
     def _download(self, missing: list[TimeRange]) -> Iterator[Delivery]:
         pin = self._series.pin
@@ -202,7 +202,7 @@ class YahooHistory:
             )
             return
         if self.market is None:
-            self._ask_market()
+            self._request_market()
         yield self._delivery(frame, asked)
         if self.key.timeframe == "day":
             self._actions.store(frame)
@@ -326,9 +326,9 @@ class YahooHistory:
                 self._market = Market(note.metadata["market"], note.metadata["market_zone"])
         return self._market is not None
 
-    def _ask_market(self) -> None:
+    def _request_market(self) -> None:
         """Request the symbol's market from Yahoo; if that fails, log it and stamp bars at midnight, as Lumibot does."""
-        self._market_asked = True
+        self._market_requested = True
         try:
             self._market = self._provider.market(self.symbol)
         except ProviderError as error:
@@ -340,7 +340,7 @@ class YahooHistory:
             return
         if self._series.pin is not None:
             note = {"zone": self.zone, "market": self._market.name, "market_zone": self._market.zone}
-            take_note(self._storage, self.key, note)
+            store_metadata(self._storage, self.key, note)
 
 
 @lru_cache(maxsize=64)
@@ -361,7 +361,7 @@ def notes_of(storage: DataStorageInterface, key: SeriesKey, as_of: datetime | No
     return tuple(sorted((*storage.ingests(pin), *storage.empty_answers(pin)), key=lambda ingest: ingest.ingest_id))
 
 
-def take_note(storage: DataStorageInterface, key: SeriesKey, note: Mapping[str, Any]) -> None:
+def store_metadata(storage: DataStorageInterface, key: SeriesKey, note: Mapping[str, Any]) -> None:
     """Store metadata with a series, which may have no bars."""
     nothing = pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC"))
     storage.store_ohlcv_data(
@@ -377,4 +377,4 @@ def symbol_that_answered(storage: DataStorageInterface, key: SeriesKey, as_of: d
 
 def remember_symbol(storage: DataStorageInterface, key: SeriesKey, symbol: str) -> None:
     """Remember Yahoo's symbol under which the bars of an asset were found."""
-    take_note(storage, key, {_SYMBOL: symbol})
+    store_metadata(storage, key, {_SYMBOL: symbol})

@@ -64,7 +64,7 @@ class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=SwitchableM
         **kwargs: Any,
     ) -> None:
         self._absent: set[Any] = set()
-        self._loading = threading.RLock()  # Lumibot asks from several threads
+        self._loading = threading.RLock()  # Lumibot sends requests from several threads
         self._provider: YahooProvider | None = None
         super().__init__(
             auto_adjust=auto_adjust,

@@ -29,7 +29,7 @@ def stored_coverage(
 
 def coverage_to_add(
     known: Sequence[tuple[TimeRange, datetime | None]],
-    asked: Sequence[TimeRange],
+    requested: Sequence[TimeRange],
     timeframe: str,
     *,
     asked_at: datetime,
@@ -44,7 +44,7 @@ def coverage_to_add(
     asked_at = min(asked_at, now)
     lasting = merged(piece for piece, expires in known if empty or expires is None)
     fresh: list[tuple[TimeRange, datetime | None]] = []
-    for piece in asked:
+    for piece in requested:
         closed = closed_part(piece, timeframe, epoch_seconds(asked_at))
         if closed is None or not missing(closed, lasting):
             continue

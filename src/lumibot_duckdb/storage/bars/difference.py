@@ -25,7 +25,7 @@ Mask: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Which incoming bars are new and which change a stored bar, as masks; and the times of stored bars that go."""
+    """Which incoming bars are new and which change a stored bar, as masks; and the times of stored bars to remove."""
 
     added: Mask
     changed: Mask
@@ -33,7 +33,7 @@ class Difference:
 
     @property
     def rewrites(self) -> bool:
-        """Whether stored bars change or go."""
+        """Whether stored bars are changed or removed."""
         return bool(self.changed.any()) or len(self.removed) > 0
 
 

@@ -1,4 +1,4 @@
-"""Which writes the bars of a pinned version came with."""
+"""Which writes stored the bars of a pinned version."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def frame(bars: BarArrays, layout: Layout, *, copy: bool = True) -> pd.DataFrame
 
 def time_index(times: Int64Array, unit: str) -> pd.DatetimeIndex:
     """Return bar starts as Lumibot's frames have them: in New York time, at the resolution that was stored."""
-    # pandas takes integers as UTC, whatever the zone; tz_localize would copy them.
+    # pandas takes integers as UTC even if a zone is given; tz_localize would copy them.
     ticks = times * TICKS_PER_SECOND[unit]
     index: pd.DatetimeIndex = pd.DatetimeIndex(ticks, dtype=pd.DatetimeTZDtype(unit, NEW_YORK), name=INDEX_NAME)
     return index

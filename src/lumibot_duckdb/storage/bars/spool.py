@@ -101,7 +101,7 @@ class Spool:
 
         Raises `InvalidBarsError` for metadata that cannot be stored.
         """
-        text = f"{str(failure).rstrip('. ')}. The download ({_in_words(kept.write)})"
+        text = f"{str(failure).rstrip('. ')}. The download ({_description(kept.write)})"
         try:
             self.keep(kept)
         except OSError as error:
@@ -193,7 +193,7 @@ class Spool:
             return []
 
 
-def _in_words(write: BarsWrite) -> str:
+def _description(write: BarsWrite) -> str:
     bars, label = len(write.bars), write.key.label()
     if not bars:
         return f"an empty response for {label}"

@@ -1,4 +1,4 @@
-"""What `store_ohlcv_data` was asked to write, after the checks of its arguments."""
+"""The checked arguments of a call of `store_ohlcv_data`."""
 
 from __future__ import annotations
 

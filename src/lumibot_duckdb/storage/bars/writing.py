@@ -67,7 +67,7 @@ class Write:
             covered = TimeRange(int(bars.times[0]), int(bars.times[-1]) + bar_seconds(self._key.timeframe))
         before = self._before
         if before is not None and before.rows:
-            result, after = self._onto(before, bars, covered if given.replace else None)
+            result, after = self._into_existing(before, bars, covered if given.replace else None)
         else:
             result, after = self._first(before, bars)
         asked = [piece for piece in (covered, *given.also_covered) if piece is not None]
@@ -117,10 +117,13 @@ class Write:
         after = replace(start, layout=bars.layout, rows=len(bars), **_facts_of(bars.times))
         return WriteResult(self._key, None, added=len(bars)), after
 
-    def _onto(
+    def _into_existing(
         self, before: VersionState, bars: InputBars, replaced: TimeRange | None
     ) -> tuple[WriteResult, VersionState | None]:
-        """Store bars into a series that has some; with `replaced`, stored bars in that range that are missing go."""
+        """Store bars into a series that has some.
+
+        With `replaced`, stored bars in that range which are not among `bars` are removed.
+        """
         if not len(bars) and replaced is None:
             return WriteResult(self._key, None), None
         bars = bars.laid_out_like(before.layout)

@@ -1,7 +1,7 @@
 """Lets Ctrl-C stop a long query.
 
 DuckDB checks for Ctrl-C between the pieces of work of the calling thread, but not while it waits for its other
-threads, so a query on two threads often cannot be stopped. Here the query runs in a thread of its own, and the calling
+threads, so a query on two threads often cannot be stopped. Here the query runs in a separate thread, and the calling
 thread waits where Python can be interrupted.
 """
 

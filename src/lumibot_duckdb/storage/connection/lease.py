@@ -158,7 +158,7 @@ class Lease:
                         if time.monotonic() >= deadline:
                             raise StoreBusyError(str(held)) from held
                         self._pause(next(pauses), exclusive)
-                elif (exclusive and shared_only) or self._is_stale() or self._is_turn_over():
+                elif (exclusive and shared_only) or self._is_stale() or self._should_yield():
                     self._draining = True
                     if not self._users:
                         self._end()
@@ -172,11 +172,14 @@ class Lease:
         with self._changed:
             self._users -= 1
             self._last_used = time.monotonic()
-            if not self._users and (self._draining or self._is_turn_over()):
+            if not self._users and (self._draining or self._should_yield()):
                 self._end()
             elif self._janitor is None and self._engine is not None:
                 self._janitor = threading.Thread(
-                    target=self._tidy, args=(self._owner(),), name=f"lease of {self._file.path.name}", daemon=True
+                    target=self._end_when_idle,
+                    args=(self._owner(),),
+                    name=f"lease of {self._file.path.name}",
+                    daemon=True,
                 )
                 self._janitor.start()
             self._notify()
@@ -245,7 +248,7 @@ class Lease:
         """Return whether the file at the path is another one by now, or the DuckDB instance has failed."""
         return self._engine is None or self._engine.failed or self._file.was_replaced()
 
-    def _is_turn_over(self) -> bool:
+    def _should_yield(self) -> bool:
         """Return whether a lease that is in use has lasted long enough, and another process waits."""
         now = time.monotonic()
         turn = _BURST_TURN_SECONDS if self._bursts > 0 else _TURN_SECONDS
@@ -263,7 +266,7 @@ class Lease:
             return False
         return idle >= self._idle_seconds or (idle >= _CHECK_SECONDS and self._file.lock.is_wanted())
 
-    def _tidy(self, owner: object) -> None:
+    def _end_when_idle(self, owner: object) -> None:
         """End the lease when it idles, or when another process waits while nobody here uses it. Runs in a thread.
 
         `owner` is a parameter so that the thread keeps it alive.
@@ -284,7 +287,7 @@ class Lease:
     # -- forks -----------------------------------------------------------------------------------------------
 
     def hold_for_fork(self, in_block: bool, deadline: float) -> bool:
-        """In the parent: release the lease and stand still, so that the child inherits nothing half done.
+        """In the parent: release the lease and pause, so that the child inherits no unfinished work.
 
         DuckDB keeps a list of the files that the process has attached for writing; what a child inherits of it never
         goes away. `in_block` is whether the forking thread is inside an operation. Return whether the lease is still

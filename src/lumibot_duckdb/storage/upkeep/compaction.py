@@ -98,7 +98,7 @@ def compact(connection: StoreConnection, grace: timedelta, memory_limit: str = "
     kept_since = naive_utc(utc_now() - grace)
     unfinished = path.with_name(f"{path.name}{_UNFINISHED}{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
-        with _workshop(unfinished, memory_limit) as new:
+        with _new_file(unfinished, memory_limit) as new:
             copied = _copy_most(connection, new, kept_since)
             with connection.exclusive() as live:
                 before = live.stat().st_size
@@ -114,7 +114,7 @@ def compact(connection: StoreConnection, grace: timedelta, memory_limit: str = "
         _discard(unfinished)
 
 
-class _Workshop:
+class _NewFile:
     """A separate DuckDB instance with the unfinished file attached as `new`."""
 
     def __init__(self, duck: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -138,12 +138,12 @@ class _Workshop:
 
 
 @contextmanager
-def _workshop(path: Path, memory_limit: str) -> Iterator[_Workshop]:
+def _new_file(path: Path, memory_limit: str) -> Iterator[_NewFile]:
     duck = duckdb.connect(
         ":memory:", config={"threads": 2, "memory_limit": memory_limit, "temp_directory": spill_folder()}
     )
     try:
-        yield _Workshop(duck, path)
+        yield _NewFile(duck, path)
     finally:
         duck.close()
 
@@ -157,7 +157,7 @@ class _Copied:
     versions: frozenset[int]
 
 
-def _copy_most(connection: StoreConnection, new: _Workshop, kept_since: datetime) -> _Copied:
+def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime) -> _Copied:
     """Copy the present bars, a piece at a time, and let others work in between."""
     with connection.read() as cursor:
         state = migrations.state(cursor)
@@ -180,7 +180,7 @@ def _copy_most(connection: StoreConnection, new: _Workshop, kept_since: datetime
     return _Copied(state.store_id, last_ingest, frozenset(versions))
 
 
-def _copy_rest(new: _Workshop, live: Path, kept_since: datetime, copied: _Copied) -> tuple[int, int, int]:
+def _copy_rest(new: _NewFile, live: Path, kept_since: datetime, copied: _Copied) -> tuple[int, int, int]:
     """Copy recent changes, and everything but bars; return rows, rows removed, versions removed."""
     with new.with_old(live) as old:
         state = migrations.state(old)
@@ -266,12 +266,12 @@ def _stretches(version_id: int, rows: int, start: int, end: int) -> list[Piece]:
     return [Piece((version_id, version_id), (a, b)) for a, b in pairwise(cuts)]
 
 
-def _make_tables(new: _Workshop, columns: list[tuple[str, str]]) -> None:
+def _make_tables(new: _NewFile, columns: list[tuple[str, str]]) -> None:
     migrations.migrate(new.cursor)
     add_missing_columns(new.cursor, columns)
 
 
-def _copy_coverage(new: _Workshop, old: StoreCursor) -> None:
+def _copy_coverage(new: _NewFile, old: StoreCursor) -> None:
     """Copy coverage: adjacent ranges of a series are joined, and expired ones dropped."""
     lasting: dict[int, list[tuple[int, TimeRange]]] = {}
     for series_id, ingest_id, start, end in old.rows(

@@ -362,5 +362,5 @@ def test_no_key_is_shown_or_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     reader = SharedBarReader(tmp_path)
     with pytest.raises(MigrationError) as error:
         reader.read(path)
-    assert "PKSECRETSECRET" not in f"{error.value} {vars(reader)} {vars(reader._known)}"
+    assert "PKSECRETSECRET" not in f"{error.value} {vars(reader)} {vars(reader._shared_series)}"
     assert "symbol" in str(error.value)

@@ -122,7 +122,7 @@ def test_exact_prices_tell_of_three_decimals(
         source = CcxtBacktesting.using(exact_prices=True)(*map(moment, WHOLE), exchange_id="binance")
         source._datetime = moment(WHOLE[1])
         bars = source.get_historical_prices(Asset("TINY", "crypto"), 5, "minute", quote=DOLLAR)
-    assert "TINY/USDT on binance: candles that were brought in from Lumibot's cache have three decimals" in caplog.text
+    assert "TINY/USDT on binance: candles that were imported from Lumibot's cache have three decimals" in caplog.text
     assert (bars.df["close"].round(3) == bars.df["close"]).all()
 
 

@@ -44,10 +44,10 @@ class SharedBarReader(CacheReader):
 
     def read(self, path: Path) -> Sequence[CacheContent]:
         """Return the bars of a file."""
-        return self._known.contents_of(path)
+        return self._shared_series.contents_of(path)
 
     @cached_property
-    def _known(self) -> SharedSeries:
+    def _shared_series(self) -> SharedSeries:
         try:
             with lumibot_silent():
                 from lumibot_duckdb.sources.alpaca.old_cache.shared_series import SharedSeries

@@ -58,8 +58,8 @@ ORDER BY datetime, rowid
 class CachedCandles(CachedBars):
     """Candles with three decimals. Stored candles with all decimals are equal if they are after rounding."""
 
-    def noted(self, piece: TimeRange) -> Mapping[str, Any]:
-        """Mark the range as Lumibot's cache has it: rounded, and without the candles that Lumibot leaves out."""
+    def metadata_of(self, piece: TimeRange) -> Mapping[str, Any]:
+        """Mark the range as one from Lumibot's cache: rounded, and without the candles that Lumibot drops."""
         return {**self.metadata, AS_CACHED: [[piece.start, piece.end]]}
 
     def _stored(self, storage: DataStorageInterface) -> pd.DataFrame:

@@ -157,7 +157,7 @@ class CachedBars(CacheContent):
                 self.key.timeframe,
                 adjustment=self.key.adjustment,
                 covered=piece,
-                metadata={**metadata, **self.noted(piece)},
+                metadata={**metadata, **self.metadata_of(piece)},
                 asked_at=self.asked_at,
                 onto=version,
             )
@@ -213,7 +213,7 @@ class CachedBars(CacheContent):
         """Return whether the store has a bar at the time of any of these."""
         return bool(np.isin(self.starts, bar_starts(self._stored(storage))).any())
 
-    def noted(self, piece: TimeRange) -> Mapping[str, Any]:
+    def metadata_of(self, piece: TimeRange) -> Mapping[str, Any]:
         """Return the metadata to store with the bars of a covered range."""
         return self.metadata
 

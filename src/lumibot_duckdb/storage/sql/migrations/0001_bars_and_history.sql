@@ -1,4 +1,4 @@
--- The store: assets, series of bars with their versions, what was written when, and what was asked for.
+-- The store: assets, series of bars with their versions, the history of writes, and what was requested.
 --
 -- Ids come from `ingest`: a series or a version has the id of the ingest that made it, so ids are never used twice.
 -- There are no keys or indexes: rows are found by the statistics of their row groups, and uniqueness is kept by
@@ -65,7 +65,7 @@ CREATE TABLE {db}.ingest (
     metadata VARCHAR
 );
 
--- Half-open ranges that were asked for and answered. Empty answers are believed for a limited time.
+-- Half-open ranges that were requested and answered. Empty answers are believed for a limited time.
 CREATE TABLE {db}.coverage (
     series_id INTEGER NOT NULL,
     ingest_id INTEGER NOT NULL,
@@ -74,8 +74,8 @@ CREATE TABLE {db}.coverage (
     believed_until TIMESTAMP
 );
 
--- Bars, UTC, stamped at their start. What else sources bring (bid, ask, vwap, ...) the writer adds as columns when it
--- first comes: a column that is NULL throughout takes no space, but as long to write as any other.
+-- Bars, UTC, stamped at their start. The writer adds further columns of sources (bid, ask, vwap, ...) when they first
+-- arrive: a column of NULLs takes no space, but writing it takes as long as writing any other.
 CREATE TABLE {db}.bar (
     version_id INTEGER NOT NULL,
     ts TIMESTAMP_S NOT NULL,
@@ -91,7 +91,7 @@ CREATE TABLE {db}.bar (
 );
 
 -- The published view: current bars. Its columns and their order are a contract. Names inside are unqualified, so that
--- it works under whatever name the file is attached.
+-- it works under any name of the attached file.
 CREATE VIEW {db}.ohlcv_data AS
 SELECT
     asset.name AS asset_symbol,
