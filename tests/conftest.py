@@ -1,4 +1,4 @@
-"""What all tests share: groups are kept together, or nothing is run."""
+"""Fixtures of all tests, and a check that pytest keeps groups of tests together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ os.environ.setdefault("LUMIBOT_DUCKDB_STRICT", "true")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a pytest whose tests xdist cannot group, since each worker would make again what a group shares.
+    """Refuse a pytest whose tests xdist cannot group: every worker would repeat the setup that a group shares.
 
     xdist puts the group behind a test's name, which pytest keeps in `_nodeid` before release 9.2.
     """

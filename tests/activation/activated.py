@@ -1,4 +1,4 @@
-"""Our sources in the place of Lumibot's for a while."""
+"""Replaces Lumibot's sources with ours during a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lumibot_duckdb import activate, deactivate
 
 @contextmanager
 def activated(wanted: bool = True) -> Iterator[None]:
-    """Stand where `activate()` was called, if that is wanted."""
+    """Run the block with `activate()` in effect, if that is wanted."""
     if wanted:
         activate()
     try:

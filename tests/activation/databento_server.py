@@ -1,4 +1,4 @@
-"""A loopback server that speaks what Databento's official client asks: a dataset's range, and DBN."""
+"""A loopback server for Databento's official client: answers with a dataset's range, and bars as DBN."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _encoded(form: Mapping[str, str], records: Sequence[dbn.OHLCVMsg | dbn.Instr
 
 @contextmanager
 def databento_redirected_to(url: str) -> Iterator[None]:
-    """Change the gateway that Databento's official client takes when none is given, and let it do without TLS."""
+    """Change the default gateway of Databento's official client, and let it connect without TLS."""
     made = databento.Historical.__init__
     defaults = tuple(url if value == databento.HistoricalGateway.BO1 else value for value in made.__defaults__ or ())
     assert url in defaults

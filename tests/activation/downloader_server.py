@@ -1,6 +1,6 @@
 """A loopback server that speaks Lumibot's data downloader: a queue of requests to ThetaData and Interactive Brokers.
 
-Every request is done as soon as it is submitted. What is served is stocks: their trades by the minute, the days made of
+Every request completes as soon as it is submitted. The server has stocks: their trades by the minute, the days made of
 them, and no corporate actions; at ThetaData also options, worth what they were if exercised and `PREMIUM` more.
 """
 
@@ -18,9 +18,9 @@ from sources.larger_bars import HOW
 from wire.loopback import Answer, LoopbackServer, Request
 
 NEW_YORK = "America/New_York"
-NOTHING = 472  # ThetaData's status for: there is no such data
+NOTHING = 472  # ThetaData's status for missing data
 PREMIUM = 2.0
-PAGE = 1000  # bars that Interactive Brokers gives at most
+PAGE = 1000  # the most bars in an answer of Interactive Brokers
 
 
 @dataclass
@@ -39,7 +39,7 @@ class DownloaderServer(LoopbackServer):
         self._done: list[Answer] = []
 
     def submitted(self) -> list[tuple[str, list[tuple[str, str]]]]:
-        """Return what was asked for, in an order that does not depend on the clients' threads."""
+        """Return the requests, in an order that does not depend on the clients' threads."""
         jobs = [json.loads(request.body) for request in self.requests if request.path == "/queue/submit"]
         return sorted((job["path"], sorted(job["query_params"].items())) for job in jobs)
 
@@ -107,7 +107,7 @@ class DownloaderServer(LoopbackServer):
 
 
 def _of_option(minutes: pd.DataFrame, query: Mapping[str, str]) -> pd.DataFrame:
-    """Return the bars of an option on what these are the bars of, if one is asked for."""
+    """Return the bars of an option, given those of its underlying; without a requested option, those unchanged."""
     if "strike" not in query:
         return minutes
     sign = 1 if query["right"] == "call" else -1

@@ -1,6 +1,6 @@
-"""Backtests on Lumibot's sources that we have nothing for, each against servers on this machine.
+"""Backtests on Lumibot's sources without a counterpart of ours, each against servers on this machine.
 
-Importing this loads nothing of ours that changes Lumibot, so that a process can run them without us.
+Importing this module loads none of our modules that change Lumibot, so a process can run them without us.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from sources.yahoo.market import walk as daily_walk
 from sources.yahoo.server import Instrument, YahooServer
 
 NOW = pd.Timestamp("2023-03-17 20:00", tz=NEW_YORK).tz_convert("UTC")
-MEASURED = {"benchmark_asset": "SPY", "risk_free_rate": None}  # both are Yahoo's, whatever the source
+MEASURED = {"benchmark_asset": "SPY", "risk_free_rate": None}  # both come from Yahoo on every source
 SPAN = ("2023-03-07", "2023-03-10")
 CHAIN: dict[str, Any] = {
     "expirations": ["2023-03-03", "2023-03-17", "2023-03-24"],
@@ -50,13 +50,13 @@ RAIN, NO_RAIN = "111", "222"
 
 Requests = list[tuple[str, list[tuple[str, str]]]]
 
-# Of requests with this in their path, these are reckoned from the clock: to the end of all there is.
+# Requests with this in their path have these parameters, which depend on the clock: until now.
 CLOCKED = {"/v8/finance/chart/": ("period1", "period2"), "v2/hist/stock/split": ("end_date",)}
 
 
 @dataclass(frozen=True)
 class Ground:
-    """Where a backtest stands: what `run_backtest` is given there, and how to tell what the provider was asked."""
+    """The environment of a backtest: the arguments of `run_backtest`, and how to list the provider's requests."""
 
     settings: dict[str, Any]
     asked: Callable[[], Requests]
@@ -64,7 +64,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Run:
-    """What a backtest left: its result, what was asked for it, what Lumibot cached and what stores there are.
+    """The outcome of a backtest: its result, the requests made for it, Lumibot's cache files, and the stores.
 
     The result is without its strategy; of that there is the class of its source, its benchmark and its risk-free rate.
     """
@@ -94,7 +94,7 @@ def stocks() -> dict[str, pd.DataFrame]:
 
 @cache
 def listed() -> dict[str, Instrument]:
-    """Return what Yahoo knows: the stocks' dividends, the benchmark, the risk-free rate."""
+    """Return what the Yahoo server has: the stocks' dividends, the benchmark, the risk-free rate."""
     days = new_york_days("2023-01-03", "2023-03-17")
     funds = {
         symbol: Instrument(daily_walk(days, seed), kind="ETF", dividends={dt.date(2023, 3, 8): 0.5})
@@ -108,7 +108,7 @@ def listed() -> dict[str, Instrument]:
 
 @contextmanager
 def downloader(folder: Path) -> Iterator[DownloaderServer]:
-    """Stand where Lumibot's downloader is this machine's, and Lumibot's caches are in a folder."""
+    """Point Lumibot at a downloader on this machine, and keep its caches in a folder."""
     thetadata, broker = thetadata_helper, ibkr_helper
     with ExitStack() as stack:
         server = stack.enter_context(DownloaderServer(minutes=stocks(), **CHAIN))
@@ -167,7 +167,7 @@ def polymarket(folder: Path) -> Iterator[Ground]:
 
 
 def _steady(requests: Requests) -> Requests:
-    """Leave out what the clock decides."""
+    """Leave out what depends on the clock."""
     return [
         (path, [(name, value) for name, value in query if not any(k in path and name in v for k, v in CLOCKED.items())])
         for path, query in requests
@@ -179,7 +179,7 @@ def _steady(requests: Requests) -> Requests:
 
 @dataclass(frozen=True)
 class Other:
-    """A source: its class, its name in the environment, the ground it stands on and what is traded there."""
+    """A source: its class, its name in the environment, the environment that it runs in, and what is traded."""
 
     source_class: Any
     name: str
@@ -197,7 +197,7 @@ class Way:
     by_name: bool
 
     def backtest(self, other: Other, folder: Path) -> Run:
-        """Run it on a source, in a folder that is not there yet."""
+        """Run it on a source, in a new folder."""
         cached = folder / "cache"
         said = {"BACKTESTING_DATA_SOURCE": other.name} if self.by_name else {}
         given = PandasDataBacktesting if self.by_name else other.source_class
@@ -263,7 +263,7 @@ def backtests(
 
 
 def use_ours(folder: Path) -> None:
-    """Load all our sources and backtest on one: that wraps parts of Lumibot for good."""
+    """Load all our sources and backtest on one, which wraps parts of Lumibot permanently."""
     ours, activation, sides = (import_module(name) for name in OURS)
     for name in activation.LUMIBOT_MODULES:
         getattr(ours, name)

@@ -1,4 +1,4 @@
-"""A loopback server that speaks what Lumibot asks of Polymarket: a market's terms and its contracts' prices."""
+"""A loopback server that answers Lumibot's requests to Polymarket: a market's terms and its contracts' prices."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PolymarketServer(LoopbackServer):
 
     @property
     def terms(self) -> dict[str, Any]:
-        """What is said of the market."""
+        """The market's terms."""
         return {
             "id": "17",
             "slug": self.slug,

@@ -1,4 +1,4 @@
-"""`activate()`: ours wherever Lumibot's are looked up; Lumibot itself, the router and all other sources as before."""
+"""`activate()` replaces Lumibot's sources wherever scripts look them up, and nowhere inside Lumibot."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ SPAN = ("2023-03-06", "2023-03-18")
 
 @pytest.fixture(scope="module", autouse=True)
 def everything_is_loaded() -> None:
-    """Load what is looked up below: Lumibot's classes and ours, which wrap parts of Lumibot for good."""
+    """Load the classes that tests look up: Lumibot's, and ours, which wrap parts of Lumibot permanently."""
     for name in lumibot.backtesting.__all__:
         getattr(lumibot.backtesting, name)
     for name in LUMIBOT_MODULES:
         getattr(ours, name)
 
 
-# -- what is looked up ----------------------------------------------------------------------------------------
+# -- look-ups ----------------------------------------------------------------------------------------
 
 
 def test_every_name_is_ours_while_active_and_lumibots_afterwards() -> None:
@@ -102,7 +102,7 @@ def test_all_other_sources_are_lumibots_while_active() -> None:
 
 
 def test_no_module_of_lumibots_sees_anything_else_but_where_backtests_are_started() -> None:
-    """Whatever Lumibot's code looks up among its globals is the very object that it was."""
+    """Everything that Lumibot's code looks up in its globals is still the same object."""
 
     def seen() -> dict[tuple[str, str], Any]:
         modules = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "lumibot"}
@@ -156,17 +156,17 @@ for each in found:
 
 
 def test_modules_that_are_imported_later_give_ours_too(tmp_path: Path) -> None:
-    """In a process that has not imported Lumibot; the call itself imports neither it nor anything heavy."""
+    """In a process that has not imported Lumibot; the call imports neither Lumibot nor anything else that is slow."""
     ended = subprocess.run([sys.executable, "-c", LOOKS_UP_LATER], capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
 
 
-# -- names that were taken before -----------------------------------------------------------------------------
+# -- names that were imported before -----------------------------------------------------------------------------
 
 
 @pytest.fixture
 def research() -> Iterator[ModuleType]:
-    """A module of a person's own that has taken its classes already."""
+    """A user's module that has imported its classes already."""
     module = ModuleType("my_research")
     vars(module).update(
         Yahoo=THEIRS["YahooDataBacktesting"],
@@ -193,7 +193,7 @@ def test_globals_that_were_taken_before_are_ours_while_active(research: ModuleTy
 
 
 class Busy:
-    """Does something as soon as it is looked at."""
+    """Does work as soon as an attribute is accessed."""
 
     def __getattribute__(self, name: str) -> Any:
         raise AssertionError(f"{name} was asked for")

@@ -1,4 +1,4 @@
-"""`activate()` takes modules as they are found: nothing is loaded for it, and what fails half-way is undone."""
+"""`activate()` loads no module by itself, and undoes its changes if it fails half-way."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def home_of_a_source() -> str:
 
 
 def lazily_loaded(file: Path) -> ModuleType:
-    """Return a module that is executed when anything of it is asked for, as `importlib` documents it."""
+    """Return a module that is executed at its first attribute access, as `importlib` documents it."""
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None

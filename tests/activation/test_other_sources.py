@@ -1,6 +1,6 @@
-"""Lumibot's sources that we have nothing for: after `activate()` their backtests are as without us.
+"""Lumibot's sources without a counterpart of ours: after `activate()`, their backtests do not change.
 
-All of them run in a process that has nothing of ours that changes Lumibot, and in one with all of it.
+All of them run in a process without our changes to Lumibot, and in one with all of them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def assert_same_run(theirs: Run, mine: Run, other: Other) -> None:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Runs]:
-    """The usual backtests without us, and with us."""
+    """The backtests without our changes, and with them."""
     return without_and_with_us(tmp_path_factory.mktemp("other_sources"), USUAL)
 
 

@@ -1,6 +1,6 @@
 """`lumibot-duckdb run` on Lumibot's example strategies: scripts with Lumibot's own import, on all four sources.
 
-That each trades the same on both classes is compared elsewhere; here, that a script gets ours without a change to it,
+That each trades the same on both classes is tested elsewhere; here, that an unmodified script gets ours,
 whether it names Lumibot's class or `BACKTESTING_DATA_SOURCE` names the source.
 """
 
@@ -138,7 +138,7 @@ if {program!r} in sys.argv[0]:
 
 @pytest.mark.long
 def test_the_file_that_lumibot_ships_runs_from_the_shell(tmp_path: Path, server_of: Callable[[str], Any]) -> None:
-    """In processes of their own; a `sitecustomize` leads them to the loopback server, and that is all."""
+    """Scripts run in separate processes; only a `sitecustomize` directs them to the loopback server."""
     shipped = Path(import_module("lumibot.example_strategies").__file__ or "").with_name("stock_bracket.py")
     server = server_of("yahoo")
     command = Path(sys.executable).with_name("lumibot-duckdb")

@@ -1,4 +1,4 @@
-"""The Alpaca benchmarks work on bars that both sides take for Alpaca's."""
+"""The Alpaca benchmarks use bars that both sides accept as Alpaca's."""
 
 from __future__ import annotations
 

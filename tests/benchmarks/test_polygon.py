@@ -1,4 +1,4 @@
-"""The Polygon benchmarks compare what they say: the same bars, the same results, and nothing from the network."""
+"""The Polygon benchmarks compare the same bars and the same results, without a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RESULTS.md shows both sides and their ratio, the terminal also the budgets; sections that were not measured stay."""
+"""RESULTS.md shows both sides and their ratio, the terminal also the budgets; unmeasured sections are kept."""
 
 from __future__ import annotations
 

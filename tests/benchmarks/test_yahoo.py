@@ -1,4 +1,4 @@
-"""The Yahoo benchmarks: the same bars on both sides, and a request to Yahoo is told even if it is swallowed."""
+"""The Yahoo benchmarks: the same bars on both sides, and a request to Yahoo is reported even if its error is hidden."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running the command in a test, files to import, and reading back what was stored."""
+"""Runs the command in a test, makes files to import, and reads back what was stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Ended:
 
 @dataclass
 class Command:
-    """The command on a store of the test's own."""
+    """The command on a separate store for the test."""
 
     folder: Path
     capture: pytest.CaptureFixture[str]
@@ -56,7 +56,7 @@ class Command:
 
 
 def minutes(start: str, count: int, zone: str | None = None) -> list[str]:
-    """The texts of so many minutes from a start on."""
+    """Return consecutive minutes from a start as text."""
     times = pd.date_range(start, periods=count, freq="min", tz=zone)
     return [time.isoformat(" ") for time in times]
 

@@ -1,4 +1,4 @@
-"""Which column is what: vendors' spellings, what the user says, and headers that say too little."""
+"""Recognising columns: vendors' spellings, the user's options, and headers that are ambiguous."""
 
 from __future__ import annotations
 

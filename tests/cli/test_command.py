@@ -1,4 +1,4 @@
-"""The command as a person and a script meet it: a process of its own."""
+"""The command as a separate process, as people and scripts use it."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_a_terminal_sees_progress_and_keeps_only_the_summary(command: Command) -
 def test_a_first_ctrl_c_waits_for_the_right_moment_and_a_second_one_does_not(
     capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
-    # Whoever started the tests may have told them to ignore the signal, as a shell does with its background jobs.
+    # The tests may have been started with the signal ignored, as shells start background jobs.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with Interrupts("wait") as interrupts:
@@ -246,7 +246,7 @@ def test_a_first_ctrl_c_waits_for_the_right_moment_and_a_second_one_does_not(
 
 
 def heed_interrupts() -> None:
-    """In a new process: what Ctrl-C does is not what the tests were started with, but the usual."""
+    """Run in a new process, in which Ctrl-C has its usual effect."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

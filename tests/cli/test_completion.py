@@ -1,4 +1,4 @@
-"""Completion in the shells themselves: what a person gets at Tab."""
+"""Completion in the shells themselves: what Tab completes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""docs/cli.md shows what the commands print. `python tests/cli/test_docs.py` writes it anew after a change.
+"""docs/cli.md shows what the commands print. `python tests/cli/test_docs.py` updates it after a change.
 
-In its `console` blocks, `cat FILE` makes a file of what is shown where there is none yet; everything else is run in one
+In its `console` blocks, `cat FILE` creates the file with the shown text if there is none; all other commands run in one
 shell, in the order of the page, in a folder with nothing in it but a cache of Lumibot's.
 """
 
@@ -22,14 +22,14 @@ MARK = "--- end of output ---"
 # The page has the sizes of one run. They depend on the version of DuckDB, so the test accepts a fifth more or less.
 SIZE = re.compile(r'(?P<number>\d+(?:\.\d)?) (?P<unit>bytes|KB|MB)\b|"bytes": (?P<bytes>\d+)')
 UNITS = {"bytes": 1, "KB": 1e3, "MB": 1e6}
-# What differs from run to run, and how the page has it.
+# What differs from run to run, and how the page shows it.
 TODAY = "2024-06-03"
 HOME = "/home/me/.cache/lumibot/1.0/duckdb"
 CACHE = Path(__file__).parents[1] / "migration" / "data" / "polygon" / "3.8.27"
 
 
 def as_printed(page: str, folder: Path) -> str:
-    """Return the page with the output of every command as it is printed now."""
+    """Return the page with the current output of every command."""
     commands = [match.groups() for block in BLOCK.findall(page) for match in COMMAND.finditer(block)]
     script = []
     for command, shown in commands:
@@ -63,7 +63,7 @@ def as_printed(page: str, folder: Path) -> str:
 
 
 def _sizes_of(shown: str, printed: str) -> str:
-    """Return what was printed, with the sizes that the page shows if these are about right and all else is equal."""
+    """Return the output, with the page's sizes if they are about right and everything else is equal."""
     pairs = list(zip(SIZE.finditer(shown), SIZE.finditer(printed), strict=False))
     if SIZE.sub("", shown) != SIZE.sub("", printed) or not all(_about_equal(*map(_bytes, pair)) for pair in pairs):
         return printed

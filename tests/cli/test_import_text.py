@@ -1,4 +1,4 @@
-"""CSV and its kin, however they are written: what is in the file is what is in the store."""
+"""Delimited text in many dialects: the store has exactly what the file has."""
 
 from __future__ import annotations
 

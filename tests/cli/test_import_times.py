@@ -1,4 +1,4 @@
-"""Times of files: their zones, the ways vendors write them, and the days when clocks change."""
+"""Times in files: zones, vendors' formats, and days with clock changes."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def test_local_times_that_do_not_exist_are_quarantined(command: Command, write: 
 
 
 def over_the_end_of_summer_time() -> tuple[list[str], list[pd.Timestamp]]:
-    """Two hours of minutes around the hour that comes twice: as New York's clocks show them, and as they are."""
+    """Return two hours of minutes around the repeated hour: as New York's clocks show them, and in UTC."""
     instants = pd.date_range("2024-11-03 04:30", periods=180, freq="min", tz="UTC")
     return [time.strftime("%Y-%m-%d %H:%M") for time in instants.tz_convert(NY)], list(instants)
 

@@ -1,4 +1,4 @@
-"""`lumibot-duckdb migrate`, as a person sees it."""
+"""`lumibot-duckdb migrate`, as a user sees it."""
 
 from __future__ import annotations
 
@@ -312,7 +312,7 @@ def test_a_mirror_that_a_file_beside_the_strategies_names_counts(
 
 
 def test_all_caches_at_once(command: Command, cache: Path) -> None:
-    """Of Polygon, Yahoo, Alpaca and CCXT, as an older release wrote them."""
+    """Caches of Polygon, Yahoo, Alpaca and CCXT from an older release."""
     with tarfile.open(DATA.parent / "lumibot-4.4.30.tar.xz") as archive:
         archive.extractall(cache, filter="data")
     before = contents(cache)

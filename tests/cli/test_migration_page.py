@@ -1,6 +1,6 @@
 """docs/migration.md: every command on it works, in the order of the page, without a network; every import is there.
 
-The caches that are moved over are made by Lumibot's own Yahoo source, from a loopback server.
+Lumibot's own Yahoo source creates the caches that are migrated, from a loopback server.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("migration_page")  # what they share is mad
 
 PAGE = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
 BLOCKS = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
-# Loaded by Python before anything else in every process: notes and refuses every way out.
+# Python loads this first in every process: it logs and refuses every connection.
 NO_NETWORK = """
 import os, socket
 def refuse(self, address, *rest):
@@ -80,7 +80,7 @@ def ran(command: str, place: Path) -> subprocess.CompletedProcess[str]:
 
 
 def commands() -> list[str]:
-    """Return the commands of the page, each once. What deletes comes last, since all others live on the files."""
+    """Return the commands of the page, each once. Those that delete come last, since all others need the files."""
     shown = [line.removeprefix("$ ") for block in BLOCKS[1:] for line in block.splitlines() if line.startswith("$ ")]
     return sorted(dict.fromkeys(shown), key=lambda command: "--delete" in command)
 

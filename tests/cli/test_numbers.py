@@ -1,4 +1,4 @@
-"""Numbers in text become the very doubles that Python's `float` makes of them."""
+"""Numbers in text become exactly the doubles that Python's `float` returns."""
 
 from __future__ import annotations
 

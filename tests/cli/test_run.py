@@ -1,4 +1,4 @@
-"""`lumibot-duckdb run` beside `python`: the same script, the same output, the same end."""
+"""`lumibot-duckdb run` behaves like `python`: the same output and the same exit code for a script."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ SCRIPTS = {
     "is no Python": "x = = 1\n",
     "ends with a number": "import sys\nsys.exit(7)\n",
     "ends with words": "import sys\nsys.exit('no more')\n",
-    "shows errors itself, at the end does something, and a thread goes on": (
+    "has its own excepthook, an exit handler and a running thread": (
         "import atexit, sys, threading\natexit.register(print, 'the end')\n"
         "threading.Timer(0.2, lambda: print('later', __name__)).start()\n"
         "sys.excepthook = lambda *error: print('caught', error[0])\nopen('/nowhere')\n"
     ),
     "closes its output": "import sys\nprint('done')\nsys.stdout.close()\n",
     "has no output": "import sys\nsys.stdout = None\n",
-    "has an output of its own": "import sys\nsys.stdout = object()\n",
+    "replaces stdout": "import sys\nsys.stdout = object()\n",
     "shows errors itself and fails at it": "import sys\nsys.excepthook = lambda *error: 1 / 0\nopen('/nowhere')\n",
     "is cancelled": "import asyncio\nraise asyncio.CancelledError('no more')\n",
     "looks at its error at the end": "import atexit, sys\natexit.register(lambda: print(sys.last_type))\n1 / 0\n",
@@ -64,7 +64,7 @@ def without_address(text: str) -> str:
 
 
 def without_our_hook(text: str) -> str:
-    """Leave out of the traceback of a hook that fails that it was called by ours."""
+    """Remove our frames from the traceback of a failing hook."""
     return re.sub(r'  File ".*/cli/run\.py".*\n.*\n(?: *\^+\n)?', "", text)
 
 

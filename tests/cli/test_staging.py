@@ -68,7 +68,7 @@ def test_bars_come_out_in_order_once_or_not_at_all(
 
 
 class Recorder:
-    """In place of a store: takes what a store would take."""
+    """Takes the place of a store."""
 
     def store_ohlcv_data(self, asset: Any, data: pd.DataFrame, *names: Any, **options: Any) -> WriteResult:
         assert data.index.is_monotonic_increasing

@@ -1,4 +1,4 @@
-"""A page as a person's browser shows it: Chromium, headless, spoken to through its DevTools protocol."""
+"""A page in headless Chromium, controlled through its DevTools protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATIENCE = 60.0
 
 @dataclass
 class Page:
-    """A page that was opened at a width: what it asked for, what went wrong, and what it looks like."""
+    """A page that was opened at a width: its requests, its errors, and its appearance."""
 
     connection: ClientConnection
     requests: list[str] = field(default_factory=list)
@@ -40,10 +40,10 @@ class Page:
         until = time.monotonic() + _PATIENCE
         while self.value("document.readyState") != "complete" and time.monotonic() < until:
             time.sleep(0.1)
-        self.value("new Promise(done => setTimeout(done, 500))")  # errors of what was drawn come after
+        self.value("new Promise(done => setTimeout(done, 500))")  # errors of the scripts arrive afterwards
 
     def value(self, expression: str) -> Any:
-        """Return what an expression is in the page."""
+        """Evaluate an expression in the page."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
@@ -54,7 +54,7 @@ class Page:
         file.write_bytes(base64.b64decode(data))
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Call a method of the protocol; take note of what is reported meanwhile."""
+        """Call a method of the protocol, and record the events that arrive meanwhile."""
         self._number += 1
         self.connection.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while True:
@@ -78,7 +78,7 @@ class Page:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Page]:
-    """Start a browser with a profile of its own in a folder, and give its one page."""
+    """Start a browser with a new profile in a folder, and yield its only page."""
     profile = folder / "profile"
     command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
     command += [f"--user-data-dir={profile}", "--no-first-run", "--hide-scrollbars", "about:blank"]

@@ -1,4 +1,4 @@
-"""Ground for scripts that are compared: a Polygon server on loopback, and caches that were empty."""
+"""The environment of compared scripts: a loopback Polygon server, and empty caches."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Runs one of Lumibot's example strategies, as a person's own script would: `python example.py GROUND NAME`.
+"""Runs one of Lumibot's example strategies, as a user's script would: `python example.py GROUND NAME`.
 
-Nothing here knows of a store: the class is what `lumibot.backtesting` has, and the strategy is as it is shipped.
+Nothing here knows about a store: the class comes from `lumibot.backtesting`, and the strategy is unmodified.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs `lumibot-duckdb compare` as a person does, on ground of its own."""
+"""Runs `lumibot-duckdb compare` as a user does, in an isolated environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from parity.ground import environment
 TESTS = Path(__file__).parents[1]
 SOURCES = TESTS.parent / "src"
 
-# Asks for minutes, days, last prices and quotes of two symbols, and trades one for the other, with fees.
+# Requests minutes, days, last prices and quotes of two symbols, and trades one for the other, with fees.
 SCRIPT = """\
 import sys
 from datetime import datetime
@@ -88,7 +88,7 @@ class Answer:
 
 
 def compare(*arguments: object) -> Answer:
-    """Run `lumibot-duckdb compare`; the two sides are processes of their own, as always."""
+    """Run `lumibot-duckdb compare`, which starts a process for each side."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(["compare", *map(str, arguments)])
@@ -97,7 +97,7 @@ def compare(*arguments: object) -> Answer:
 
 @contextmanager
 def on_ground(folder: Path, settings: dict[str, str]) -> Iterator[None]:
-    """Stand in an environment in which both sides work in a folder and talk to loopback servers only."""
+    """Set up an environment in which both sides work in a folder and only connect to loopback servers."""
     paths = [TESTS / "comparison" / "redirected", TESTS, SOURCES, *filter(None, [os.environ.get("PYTHONPATH")])]
     both = {
         "PYTHONPATH": os.pathsep.join(map(str, paths)),

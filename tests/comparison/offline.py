@@ -1,4 +1,4 @@
-"""Runs a side while the store stands in for its provider, where no socket can be opened; compares cache folders."""
+"""Runs a side on a stored provider, without any network; compares cache folders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_SPANS = 4  # that Lumibot's shared cache was asked for in any of these tes
 
 
 class NetworkUsedError(AssertionError):
-    """Something asked the network."""
+    """Something tried to use the network."""
 
 
 def _refused(*arguments: Any, **settings: Any) -> Any:
@@ -36,7 +36,7 @@ def _refused(*arguments: Any, **settings: Any) -> Any:
 
 @contextmanager
 def no_network() -> Iterator[None]:
-    """Refuse every connection, those of `yfinance`'s HTTP client included, which opens sockets of its own."""
+    """Refuse every connection, including those of `yfinance`'s HTTP client, which does not use Python's sockets."""
     with (
         mock.patch.object(socket.socket, "connect", _refused),
         mock.patch.object(curl_cffi.requests.Session, "request", _refused),
@@ -48,7 +48,7 @@ def no_network() -> Iterator[None]:
 def offline(
     side: ground.Side, store: Path, sides: Any, redirecting: str, as_of: dt.datetime | None = None
 ) -> Iterator[Unanswered]:
-    """Stand on a side's ground without a server: the store at a path answers. Give the notes of what it lacks.
+    """Enter a side's environment without a server: the store at a path answers. Yield the notes of what it lacks.
 
     It is the default store then. `redirecting` is what in the module of the sides points the clients at a server.
     """
@@ -68,7 +68,7 @@ def offline(
 
 
 def written(store: Path) -> dict[str, list[Any]]:
-    """Return what tells whether anything was written to a store."""
+    """Return numbers that change if anything is written to a store."""
     storage = DuckDBDataStorage(store)
     tables = ("ingest", "coverage", "corporate_action_check", "option_chain")
     counted = " UNION ALL ".join(f"SELECT '{table}' AS name, count(*) AS rows FROM {table}" for table in tables)

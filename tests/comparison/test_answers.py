@@ -1,4 +1,4 @@
-"""What a strategy was given comes back from disk as it was, and is small there."""
+"""Recorded answers are read back from disk unchanged, and are small there."""
 
 from __future__ import annotations
 

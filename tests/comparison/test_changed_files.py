@@ -1,4 +1,4 @@
-"""What the runs of a script leave in its folders is seen, and what others leave there is not."""
+"""Files that runs of a script leave in its folders are detected, and those of others are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two runs are compared in all that was recorded of them, and the first difference is shown with both values."""
+"""Two runs are compared in everything recorded, and the first difference is shown with both values."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def price(value: float, when: str = "2024-01-02T09:45:00-05:00") -> Answer:
 
 @dataclass
 class Recorded:
-    """What is put down of a run."""
+    """A recorded run."""
 
     answers: list[Answer] = field(default_factory=lambda: [asked(bars()), price(470.5)])
     events: list[dict[str, str]] = field(default_factory=lambda: [dict(EVENT)])
@@ -140,7 +140,7 @@ def test_a_price(compare: Any) -> None:
 
 
 def test_what_was_asked_for(compare: Any) -> None:
-    """After that, answers are to other questions, and say nothing."""
+    """From then on, the answers belong to different requests and cannot be compared."""
     other = [value_answer("2024-01-02T09:40:00-05:00", "get_last_price(QQQ)", "QQQ", "400.0"), price(470.5)]
     found = compare(Recorded(), Recorded(other))
     (difference,) = found.differences

@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).with_name("example.py")
 
 
 def environment_for(word: str, server: Any) -> dict[str, str]:
-    """Return what points the clients of a source at a server, and what its sides need besides."""
+    """Return how to point a source's clients at a server, and what else its sides need."""
     needed = {
         "polygon": lambda: PATIENCE,
         "yahoo": lambda: {"TEST_NOW": str(server.moment().timestamp())},

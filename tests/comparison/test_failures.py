@@ -1,4 +1,4 @@
-"""What `lumibot-duckdb compare` says when a script does not come to its end, or when there is nothing to compare."""
+"""What `lumibot-duckdb compare` reports if a script does not finish, or if there is nothing to compare."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ BY_CHANCE = SCRIPT.replace(
 
 @contextmanager
 def not_ignoring_ctrl_c() -> Iterator[None]:
-    """Start processes that Ctrl-C reaches, though these tests may run in the background, where it is ignored."""
+    """Let Ctrl-C reach new processes even if these tests run in the background, where it is ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -100,7 +100,7 @@ def test_live_trading_is_stopped_and_keys_are_hidden(own_ground: Ground) -> None
         assert f"the script failed on {side}: LiveTradingError: the script starts live trading" in answer.err
 
 
-# -- what is said of a failure, without a process ---------------------------------------------------------------------
+# -- messages about a failure, without a process ---------------------------------------------------------------------
 
 NO_CHAIN = "option chain of SPY on 2023-03-06 from Polygon"
 
@@ -114,7 +114,7 @@ def failure(
     not_stored: Sequence[str] = (),
     in_logs: Sequence[str] = (),
 ) -> ScriptFailedError:
-    """Return what comes of a side whose process leaves this; without an error it leaves no outcome."""
+    """Return the result of a side whose process leaves this; without an error it leaves no outcome."""
 
     def run_as_group(command: list[str], **settings: object) -> int:
         result = Path(command[4])

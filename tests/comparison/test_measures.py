@@ -1,4 +1,4 @@
-"""Requests are counted whatever client makes them, time adds up, and keys are told from other words."""
+"""Requests of every client are counted, times add up, and keys are distinguished from other words."""
 
 from __future__ import annotations
 

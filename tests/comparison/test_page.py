@@ -1,4 +1,4 @@
-"""The report is one page that needs nothing else, shows everything, and believes nothing that a script says."""
+"""The report is one self-contained page that shows everything and escapes all text from scripts."""
 
 from __future__ import annotations
 

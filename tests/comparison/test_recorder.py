@@ -1,4 +1,4 @@
-"""Every backtest of a script is recorded on its own: one within another, in threads, stopped by an error, left running.
+"""Every backtest of a script is recorded separately: nested, in threads, stopped by an error, left running.
 
 One script runs them all, once, on frames in memory.
 """
@@ -233,7 +233,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
 
 def assets(answers: list[Answer]) -> set[str]:
-    """Return what was asked about. Lumibot asks about lists, for dividends."""
+    """Return the assets of a request. Lumibot requests dividends for lists."""
     return {answer.asset.strip("[]") for answer in answers}
 
 

@@ -1,4 +1,4 @@
-"""What holds for all providers that the store stands in for."""
+"""What all stored providers have in common."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_pages_of_alpacas_bars_hold_every_bar_once(store: Path) -> None:
 
 
 def test_pages_of_candles_stop_at_what_is_not_stored(store: Path) -> None:
-    """Who asks for a time without candles gets the next ones, but none from beyond a gap in what was asked for."""
+    """A request for a time without candles returns the next ones, but none after a gap in the coverage."""
     storage = DuckDBDataStorage(store)
     later = bars("2024-05-01", "2024-05-02", "min", 9.0)
     storage.store_ohlcv_data(COIN, later, "ccxt", "minute")
@@ -163,7 +163,7 @@ def test_pages_of_candles_stop_at_what_is_not_stored(store: Path) -> None:
 
 
 def test_a_stock_that_was_asked_for_with_a_quote_is_found_by_its_ticker(store: Path) -> None:
-    """Lumibot and the store keep such bars apart, and a provider knows nothing of it."""
+    """Lumibot and the store keep such bars apart, but a provider does not."""
     storage = DuckDBDataStorage(store)
     april = TimeRange(EVERYTHING.end, EVERYTHING.end + 30 * 86_400)
     for source, adjustment in (("polygon", "split"), ("alpaca", "all")):

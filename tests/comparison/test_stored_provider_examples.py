@@ -1,4 +1,4 @@
-"""Lumibot's example strategies on its own classes, with a provider and then on the store in its place."""
+"""Lumibot's example strategies on its own classes, with a provider and then with the stored provider."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from wire.loopback import LoopbackServer
 
 @dataclass(frozen=True)
 class Source:
-    """A source: its sides, what of them points clients at a server, a server, and what examples are run with."""
+    """A source: its sides, how to point clients at a server, a server, and the settings of examples."""
 
     sides: Any
     redirecting: str

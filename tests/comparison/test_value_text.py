@@ -14,7 +14,7 @@ from lumibot_duckdb.comparison.value_text import TIME_OF_RUN, as_text, cell
 
 
 class Plain:
-    """Says nothing of itself."""
+    """Has no `repr` and no attributes."""
 
     def __init__(self, value: object) -> None:
         self.value = value

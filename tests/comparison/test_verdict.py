@@ -1,4 +1,4 @@
-"""What is said of two runs: identical only when each side ran on its own storage, and to its end."""
+"""The verdict on two runs: identical only if each side ran on its own storage and finished."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_a_script_that_differs_from_run_to_run(tmp_path: Path) -> None:
 
 
 def test_a_script_that_goes_by_a_file_that_it_left(tmp_path: Path) -> None:
-    """The first run asked; all later ones found the file, on whatever storage."""
+    """The first run requested bars; all later ones found the file, on either storage."""
     asks, does_not = Recorded([asked(bars()), price(470.5)]), Recorded([asked(bars())])
     assert said(tmp_path, asks, does_not, does_not, left="memo.pkl") == (
         f"{note_on_changed_files('memo.pkl')} Otherwise: {CACHES_DIFFER}"
@@ -223,7 +223,7 @@ def test_another_fill_is_not_put_down_to_the_script(column: str, tmp_path: Path)
 
 @pytest.fixture
 def asks_unless_it_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
-    """A script that leaves its answer in a file, and does not ask when it finds that; and all of its runs, made up."""
+    """Return the made-up runs of a script that caches its answer in a file and makes no request if it finds that."""
     memo = tmp_path / "memo.pkl"
 
     def run_side(script: Script, side: str, folder: Path, cache: Path | None = None) -> Run:

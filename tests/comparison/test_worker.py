@@ -1,4 +1,4 @@
-"""What a script finds on a side is what a plain run would give it, but for what the command line says; keys stay in."""
+"""On a side, a script finds the same environment as in a plain run, except for options; keys are never printed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
 
 @pytest.fixture(scope="module")
 def shown(ground: Ground) -> Answer:
-    """What is printed when a script shows all that it finds, and fails."""
+    """The output of a script that prints its environment and fails."""
     script = ground.script("script/shows.py", SHOWS_ALL)
     with on_ground(ground.folder, {"LUMIBOT_DISABLE_DOTENV": ""}), pytest.MonkeyPatch.context() as patched:
         patched.chdir(ground.folder / "here")

@@ -1,4 +1,4 @@
-"""What the tests of the doctor share."""
+"""Fixtures for the tests of the doctor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storage.frames import minute_bars
 
 @pytest.fixture
 def filled(tmp_path: Path) -> Path:
-    """The path of a store with bars, which nobody has open."""
+    """The path of a store with bars that no process has open."""
     storage = DuckDBDataStorage(tmp_path / "store")
     storage.store_ohlcv_data("AAPL", minute_bars(), "test", "minute")
     storage.close()

@@ -1,4 +1,4 @@
-"""A script that wants a connection in each way that it could, and looks for the user's settings."""
+"""A script that tries every way to connect, and looks for the user's settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The script of the self-test on sources of ours that were changed by the last bit of one price each."""
+"""The self-test's script on sources of ours in which the last bit of one price was changed."""
 
 from __future__ import annotations
 

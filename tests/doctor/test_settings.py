@@ -1,4 +1,4 @@
-"""The settings in force, their origin, and what is wrong with them."""
+"""The settings in force, their origin, and errors in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a store is found, named and comes with a remedy."""
+"""Problems of a store are found and reported with a remedy."""
 
 from __future__ import annotations
 
