@@ -1,7 +1,7 @@
 """The context in which tests start processes that use nothing but the storage.
 
-Each is forked from a server that has imported what they need and did nothing else. So it shares no lock, lease or
-connection with the test, as a spawned one, and starts in a twentieth of the time.
+Each is forked from a server that has imported what they need and did nothing else. So, like a spawned process, it
+shares no lock, lease or connection with the test, but starts in a twentieth of the time.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ ROWS = 3000
 
 
 def compact_for_ever(path: Path, pipe: Connection) -> None:
-    """In another process: compact again and again, in small pieces, and say so each time."""
+    """In another process: compact repeatedly, in small pieces, and report each time."""
     compaction._ROWS_AT_A_TIME = ROWS
     storage = DuckDBDataStorage(path)
     pipe.send("ready")
@@ -51,7 +51,7 @@ def test_a_killed_compaction_loses_nothing(tmp_path: Path) -> None:
         for name, frame in frames.items():
             assert_same(anew.get_historical_prices(name), frame)
         assert anew.verify().findings == []
-    assert left_behind > 0  # it was killed in the middle, too
+    assert left_behind > 0  # some kills were in the middle
     storage.compact(timedelta(0))
     assert list(tmp_path.glob("*compacting*")) == []
     assert storage.statistics().rows == ROWS * len(frames)

@@ -1,4 +1,4 @@
-"""Several processes on one store make progress together, and none sees or leaves anything wrong."""
+"""Several processes on one store all make progress, and none reads or writes anything wrong."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_soak(path: Path, seconds: float) -> None:
             end="",
         )
         assert calls[-1] < LONGEST_WAIT
-        # Nobody is shut out: every process has done a fair number of things.
+        # No process is starved: each has completed a fair number of operations.
         numbers = [len(calls) for calls in reports[kind]]
         assert min(numbers) > 0.1 * max(numbers)
 

@@ -1,4 +1,4 @@
-"""History is restated as a whole or not at all, and once, whoever is killed and however many find out at a time."""
+"""History is restated completely or not at all, and once, even if processes are killed or restate it together."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def say(storage: DuckDBDataStorage, number: int) -> bool:
 
 
 def fill(storage: DuckDBDataStorage, number: int) -> None:
-    """Store the bars that go with the answer of this number."""
+    """Store the bars of the answer with this number."""
     for key in SERIES:
         bars = FRAME.assign(volume=number)
         storage.store_ohlcv_data(key.asset, bars, key.source, key.timeframe, adjustment=key.adjustment)
 
 
 def assert_bars_go_with_the_answer(storage: DuckDBDataStorage) -> int:
-    """Fail if a series has bars of another answer than is known, or covers what it has no bars of; return which."""
+    """Return the known answer; fail if a series has bars of another one, or covers a range without its bars."""
     known = storage.corporate_actions("AAPL", "test")
     assert known is not None
     number = known.actions[0].split_to
@@ -62,7 +62,7 @@ def assert_bars_go_with_the_answer(storage: DuckDBDataStorage) -> int:
 
 
 def restate_until_killed(path: Path, number: int, pipe: Connection) -> None:
-    """In another process: restate, tell so, and fill anew, over and over."""
+    """In another process: restate, report it, and fill the series again, repeatedly."""
     storage = DuckDBDataStorage(path)
     while True:
         number += 1
@@ -129,7 +129,7 @@ def test_a_writer_killed_at_any_moment_leaves_no_bars_of_another_answer(tmp_path
 
 
 def find_out_together(path: Path, barrier: Barrier, pipe: Connection) -> None:
-    """In another process: learn of each answer when the others do, and try to add bars to what was there before."""
+    """In another process: receive each answer when the others do, and try to add bars to the earlier version."""
     storage = DuckDBDataStorage(path)
     differed = []
     refused = 0

@@ -1,4 +1,4 @@
-"""Downloads that wait beside the store are neither lost nor doubled nor torn, whoever is killed, and whoever merges."""
+"""Spooled downloads are neither lost, duplicated nor torn, whichever process is killed or merges them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KILLS = 6
 
 
 def piece(number: int) -> tuple[pd.DataFrame, TimeRange]:
-    """The bars of one download of many, and what it covers."""
+    """Return the bars and the range of one of many downloads."""
     begin = START + 60 * ROWS * number
     start = pd.Timestamp(begin, unit="s", tz="America/New_York").tz_localize(None)
     return minute_bars(str(start), ROWS, seed=number), TimeRange(begin, begin + 60 * ROWS)
@@ -64,7 +64,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 def keep(path: Path, symbol: str, numbers: range) -> None:
-    """Have downloads wait beside the store."""
+    """Spool downloads."""
     StoreConnection.of(path).close()
     with held(path), impatient(path) as storage:
         for number in numbers:
@@ -73,7 +73,7 @@ def keep(path: Path, symbol: str, numbers: range) -> None:
 
 
 def assert_all_there(storage: DuckDBDataStorage, symbol: str, count: int) -> None:
-    """Fail unless the store has these downloads, each once, and nothing waits any more."""
+    """Fail unless the store has each of these downloads once, and the spool is empty."""
     pin = storage.pin(symbol)
     assert_same(storage.read_pandas(pin), pd.concat([piece(number)[0] for number in range(count)]))
     assert storage.coverage(symbol) == [TimeRange(START, START + 60 * ROWS * count)]
@@ -88,7 +88,7 @@ def die_when_called(*_: Any, **__: Any) -> None:
 
 
 def keep_and_die(path: Path, when: str) -> None:
-    """In another process: be killed while a download is being kept: half written, or before it has its name."""
+    """In another process: get killed while a download is spooled: half written, or before it is renamed."""
     if when == "half written":
         spool.os.fsync = lambda descriptor: (os.ftruncate(descriptor, 1000), die_when_called())  # type: ignore
     else:
@@ -98,7 +98,7 @@ def keep_and_die(path: Path, when: str) -> None:
 
 
 def merge_and_die(path: Path) -> None:
-    """In another process: be killed when a download is merged, but still waits."""
+    """In another process: get killed when a download is merged but its file not removed yet."""
     unlink = Path.unlink
 
     def die_or_unlink(file: Path, missing_ok: bool = False) -> None:
@@ -147,7 +147,7 @@ def test_a_process_killed_between_commit_and_removal_has_changed_nothing_more(tm
 
 
 def merge_for_ever(path: Path, pipe: Connection) -> None:
-    """In another process: merge what is there, over and over."""
+    """In another process: merge spooled downloads repeatedly."""
     storage = DuckDBDataStorage(path)
     pipe.send("ready")
     while True:
@@ -176,7 +176,7 @@ def test_processes_killed_while_they_merge_lose_and_double_nothing(tmp_path: Pat
 
 
 def merge_and_download(path: Path, mine: int, barrier: Barrier, pipe: Connection) -> None:
-    """In another process: download something of one's own when the others do, which merges what waits."""
+    """In another process: download other bars at the same time as the others, which merges the spool."""
     storage = DuckDBDataStorage(path)
     barrier.wait()
     try:
@@ -203,7 +203,7 @@ def test_processes_that_merge_at_once_merge_everything_once(tmp_path: Path) -> N
 
 
 def download_impatiently(path: Path, mine: int, barrier: Barrier, pipe: Connection) -> None:
-    """In another process: download while others do, without waiting for them; tell how often bars had to be kept."""
+    """In another process: download while others do, without waiting for them; report how often bars were spooled."""
     barrier.wait()
     kept = 0
     try:
@@ -232,7 +232,7 @@ def test_downloads_are_kept_while_others_merge_and_none_is_lost(tmp_path: Path) 
 
 
 def run_together(target: Callable[..., None], path: Path) -> list[Any]:
-    """Run so many processes at once; return what each of them told at its end."""
+    """Run processes at once; return what each of them reported at its end."""
     barrier = FORKED.Barrier(PROCESSES)
     pipes = []
     for number in range(PROCESSES):

@@ -1,4 +1,4 @@
-"""A process dies while it rewrites metadata in place: the next one finds the store as it was before."""
+"""A process dies while it rewrites metadata in place: the next one finds the store in its earlier state."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_duckdb_does_rewrite_metadata_in_place(path: Path) -> None:
-    """Why all this is there; should a DuckDB stop doing so, the guard may go."""
+    """Shows why the guard is needed. If a DuckDB release passes without it, the guard can be removed."""
     before = metadata_blocks(path)
     contents = path.read_bytes()
     write(path, 9)

@@ -1,4 +1,4 @@
-"""What the processes do that the tests start. Each worker is the target of a spawned process."""
+"""The workers of the tests: targets of spawned processes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class _Stopwatch:
 
 
 def keep_reading(path: Path, seconds: float, pipe: Connection) -> None:
-    """Read over and over, in two threads; report the seconds that each call took."""
+    """Read repeatedly, in two threads; report the duration of each call in seconds."""
     store = StoreConnection.of(path)
     watches = [_Stopwatch(), _Stopwatch()]
     failures: list[BaseException] = []
@@ -110,7 +110,7 @@ def keep_reading(path: Path, seconds: float, pipe: Connection) -> None:
 
 
 def keep_writing(path: Path, writer: int, seconds: float, pipe: Connection) -> None:
-    """Write over and over, now and then in a burst; report the seconds that each call took."""
+    """Write repeatedly, sometimes in a burst; report the duration of each call in seconds."""
     store = StoreConnection.of(path)
     watch = _Stopwatch()
     rng = random.Random(writer)
@@ -135,7 +135,7 @@ def keep_writing(path: Path, writer: int, seconds: float, pipe: Connection) -> N
 
 
 def read_once_and_idle(path: Path, seconds: float, pipe: Connection) -> None:
-    """Read once, then do nothing with the store but open and close its file plainly."""
+    """Read once, then only open and close the store's file as any program might."""
     with StoreConnection.of(path, idle_seconds=3600).read() as cursor:
         read_batches(cursor)
     pipe.send("idle")
@@ -147,7 +147,7 @@ def read_once_and_idle(path: Path, seconds: float, pipe: Connection) -> None:
 
 
 def alternate(path: Path, mine: int, rounds: int, peer: Connection, pipe: Connection) -> None:
-    """Take turns with the peer process: it writes and tells its number, this one must read that number; then back.
+    """Take turns with the peer process: it writes and reports a number, which this process must read; then vice versa.
 
     Reads are cached under the generation that they were made at. Reports (stale reads, reads from the cache).
     """
@@ -179,7 +179,7 @@ def alternate(path: Path, mine: int, rounds: int, peer: Connection, pipe: Connec
 
 
 def write_until_killed(path: Path, writer: int, seed: int, pipe: Connection) -> None:
-    """Write batches, small and large, with and without letting go in between; tell the number of each that is done."""
+    """Write small and large batches, with and without releasing the store in between; report the number of each."""
     store = StoreConnection.of(path)
     rng = random.Random(seed)
     with store.read() as cursor:

@@ -1,4 +1,4 @@
-"""A copy of the installed Lumibot that a test can change, as a release of Lumibot might."""
+"""A copy of the installed Lumibot that a test can change like a new release."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ChangedLumibot:
 
     @property
     def packages(self) -> InstalledPackages:
-        """The changed release, read anew."""
+        """The changed release, read again."""
         return InstalledPackages({"lumibot": self.folder / "lumibot"})
 
     def replace(self, module: str, old: str, new: str) -> None:
@@ -43,7 +43,7 @@ class ChangedLumibot:
 
 @pytest.fixture
 def own_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Remember results of checks in a folder of this test."""
+    """Keep results of checks in a folder of this test."""
     monkeypatch.setenv("LUMIBOT_CACHE_FOLDER", str(tmp_path / "cache"))
     return tmp_path / "cache" / "duckdb" / "contract"
 
@@ -52,7 +52,7 @@ def own_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def changed_lumibot(
     tmp_path: Path, own_cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ChangedLumibot]:
-    """Have the contract checked against a copy of Lumibot, as if nothing had been checked or reported before."""
+    """Check the contract against a copy of Lumibot, with no earlier results or warnings."""
     changed = ChangedLumibot(tmp_path / "release")
     monkeypatch.setattr(results, "InstalledPackages", lambda: changed.packages)
     monkeypatch.setattr(enforcement, "_warned", set())

@@ -1,4 +1,4 @@
-"""The check of the requirements: what the installed packages have, and what a changed release lacks."""
+"""The check of the requirements: the installed packages meet them, and a changed release breaks some."""
 
 from __future__ import annotations
 

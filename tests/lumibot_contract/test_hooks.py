@@ -43,7 +43,7 @@ def test_there_are_hooks() -> None:
 def test_a_hook_takes_what_lumibots_takes(adapter: type, name: str) -> None:
     theirs = next(vars(each)[name] for each in _lumibots(adapter) if name in vars(each))
     ours = _parameters(vars(adapter)[name])
-    if ("request", False) in ours:  # whatever is given is handed on by keyword
+    if ("request", False) in ours:  # `request` is passed on by keyword
         return
     assert ours == _parameters(theirs)
 

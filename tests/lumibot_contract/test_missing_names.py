@@ -1,4 +1,4 @@
-"""A release of Lumibot without a name that we import: Lumibot's own class is used, or an error says what to do."""
+"""If a Lumibot release lacks a name that we import, Lumibot's own class is used, or an error says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small caches for tests: files that old releases of Lumibot wrote, and a store to bring them into."""
+"""Small caches for tests: files that old releases of Lumibot wrote, and a store to migrate them to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lumibot_duckdb.storage.api import SeriesKey
 
 DATA = Path(__file__).parent / "data" / "polygon"
 DOWNLOADED = dt.datetime(2023, 3, 14, 12, tzinfo=dt.timezone.utc)
-"""When the files were written, as far as their times of change say. Their last day was over by then."""
+"""The modification time of the files. Their last day was over by then."""
 
 
 @dataclass

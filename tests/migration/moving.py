@@ -1,4 +1,4 @@
-"""Brings a cache folder into a store, as the command does but without what it shows; what was refused is returned."""
+"""Migrates a cache folder into a store as the command does, without its output; returns the reasons of refusals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
 
 
 def moved(reader: CacheReader, storage: DuckDBDataStorage) -> dict[str, str]:
-    """Store and check what a reader finds; return the reasons of those files that were not brought in."""
+    """Migrate the files that a reader finds; return the reasons of those that were not migrated."""
     reasons = {}
     for path in reader.files():
         try:

@@ -1,4 +1,4 @@
-"""Caches that older releases of Lumibot made (`old_releases.py` says how), as Lumibot reads them and as we do."""
+"""Caches from older releases of Lumibot (made by `old_releases.py`): we read the same bars as Lumibot."""
 
 from __future__ import annotations
 

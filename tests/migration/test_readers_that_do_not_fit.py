@@ -1,4 +1,4 @@
-"""A reader that the installed Lumibot does not fit is left out, and the others go on."""
+"""A reader that does not fit the installed Lumibot is left out, and the others continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run: each file verified, none read twice, whatever is wrong with one; and what may be deleted."""
+"""A run verifies each file, reads none twice, survives damaged ones, and deletes only what the store returns."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def parquet(cache: Cache) -> Cache:
 
 
 def copy_as(cache: Cache, name: str, change: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> Path:
-    """Write the bars once more under another name, changed."""
+    """Write changed bars under another name."""
     frame = pd.read_parquet(cache.file(BARS))
     path = cache.file(name)
     (frame if change is None else change(frame)).to_parquet(path)
@@ -404,7 +404,7 @@ def test_what_is_wrong_with_the_store_or_with_us_ends_the_run(parquet: Cache, er
 
 
 class Forgetful(DuckDBDataStorage):
-    """A store that gives back a bar that it was not given."""
+    """A store that returns a bar that was never stored."""
 
     def read_pandas(self, pin: Any, within: Any = None) -> pd.DataFrame:
         frame = super().read_pandas(pin, within)

@@ -1,4 +1,4 @@
-"""Runs a strategy on a data source and keeps everything that must come out the same."""
+"""Runs a strategy on a data source and keeps all results that must be equal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BacktestResult:
     strategy: Any
 
 
-# Columns of the trade log that are drawn at random for each order, or that say when the computer did it.
+# Columns of the trade log with random identifiers, or times of the computer's clock.
 UNREPEATABLE = ("identifier", "order_identifier", "parent_identifier", "audit.timestamp")
 
 
@@ -50,7 +50,7 @@ def run(
     parameters: dict[str, Any],
     **settings: Any,
 ) -> BacktestResult:
-    """Backtest from `start` to `end` in a folder of its own."""
+    """Backtest from `start` to `end` in a new folder."""
     with working_in(folder):
         _, strategy = strategy_class.run_backtest(
             source_class,
@@ -78,7 +78,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def assert_same_result(expected: BacktestResult, actual: BacktestResult, *, fills: int = 0) -> None:
-    """Compare two backtests to the last bit, with no fewer `fills`: to compare what trades nothing says little."""
+    """Compare two backtests bit for bit; at least `fills` fills are required for the comparison to be meaningful."""
     filled = 0 if expected.trades.empty else int((expected.trades["status"] == "fill").sum())
     assert filled >= fills, f"{fills} fills expected, there were {filled}"
     assert expected.seen == actual.seen or _first_difference(expected.seen, actual.seen) is None

@@ -1,4 +1,4 @@
-"""On which sources Lumibot's example strategies run, with what settings, and servers that have what they ask for."""
+"""The sources and settings of Lumibot's example strategies, and servers with the bars that they request."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def days_of_binance() -> BinanceServer:
 class Ground:
     """A source: the name of its class, Lumibot's word for it, a server, and the examples that run on it.
 
-    `entered(folder, server)` keeps Lumibot's caches and our store in a folder. `settings` go with every backtest.
+    `entered(folder, server)` keeps Lumibot's caches and our store in a folder. `settings` apply to every backtest.
     """
 
     class_name: str

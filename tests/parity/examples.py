@@ -1,4 +1,4 @@
-"""Lumibot's example strategies that run on Polygon data, as they are, and what is left out.
+"""Lumibot's unmodified example strategies that run on Polygon data, and those that are left out.
 
 A module of Lumibot's is imported when its strategy is run, not before: some want what only their author has.
 """
@@ -134,7 +134,7 @@ LEFT_OUT: dict[str, str] = {
 
 
 def some_of(examples: Mapping[str, Any], *chosen: str) -> list[Any]:
-    """Return the names of all examples for a test, of which those that are not chosen run in `make soak` only.
+    """Return the names of all examples for a test; those that are not chosen run in `make soak` only.
 
     Each of them runs in `make test` on one of the sources at least.
     """

@@ -1,4 +1,4 @@
-"""Ground to compare two sources on: quiet, out of reach of every network and of a developer's own settings."""
+"""The environment in which two sources are compared: quiet, and isolated from networks and the user's settings."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Side:
 
     @property
     def store(self) -> Path:
-        """Where the store lies, for a class that has one."""
+        """The path of the store, for a class that has one."""
         return self.folder / "store.duckdb"
 
     @property
     def usual(self) -> dict[str, Any]:
-        """Keywords that the class is made with unless told otherwise."""
+        """Default keyword arguments of the class."""
         return {}
 
     def source(self, start: dt.datetime, end: dt.datetime, **settings: Any) -> Any:
@@ -57,12 +57,12 @@ class Side:
 
 
 class NetworkRefusedError(AssertionError):
-    """Something wanted to leave this machine."""
+    """Something tried to connect to another machine."""
 
 
 @contextmanager
 def environment(settings: dict[str, str]) -> Iterator[None]:
-    """Stand in an environment with these settings and none of the foreign ones."""
+    """Set these environment variables, and remove those of the developer's machine."""
     kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     with mock.patch.dict("os.environ", {**kept, **settings}, clear=True):
         yield

@@ -1,4 +1,4 @@
-"""Asks Lumibot's data source and ours the same things, and compares the answers exactly.
+"""Sends the same requests to Lumibot's data source and ours, and compares the answers exactly.
 
 Reusable by every source: a `Request` is what a strategy may ask, `ask` gets the `Answer` of one source at its current
 time, `assert_same_answer` compares values, index (zone, unit, name, frequency), dtypes, columns, or exception types.
@@ -62,7 +62,7 @@ KINDS: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Request:
-    """One question to a data source at a moment of the backtest."""
+    """One request to a data source at a moment of the backtest."""
 
     when: dt.datetime
     kind: str
@@ -77,14 +77,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: a value, or the type of the exception."""
+    """The answer: a value, or the type of the exception."""
 
     value: Any = None
     error: type[BaseException] | None = None
 
 
 def ask(source: Any, request: Request) -> Answer:
-    """Set a source's clock and ask it."""
+    """Set a source's clock and send the request."""
     source._datetime = request.when
     try:
         return Answer(_ask(source, request))

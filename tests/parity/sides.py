@@ -16,7 +16,7 @@ from parity.series import Market
 
 
 def pandas_data(market: Market) -> list[Data]:
-    """Return the frames as Lumibot wants them; `Data` changes its frame, so each gets a copy."""
+    """Return the frames in Lumibot's form; `Data` modifies its frame, so each gets a copy."""
     return [
         Data(asset, frame.copy(), timestep=market.timestep, quote=quote)
         for (asset, quote), frame in market.frames.items()

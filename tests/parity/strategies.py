@@ -1,4 +1,4 @@
-"""Strategies for whole-backtest comparison. They use what strategies use, and know nothing of storages."""
+"""Strategies for comparing whole backtests. They use only what user strategies use."""
 
 from __future__ import annotations
 

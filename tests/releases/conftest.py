@@ -1,4 +1,4 @@
-"""Installs the Lumibot releases one after the other, and prints what became of each source."""
+"""Installs the Lumibot releases one after the other, and prints the result of each source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OUTCOMES = pytest.StashKey[dict[tuple[str, str], str]]()
 
 @dataclass(frozen=True)
 class Release:
-    """A Lumibot release in a folder of its own."""
+    """A Lumibot release in its own folder."""
 
     version: str
     folder: Path
@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def outcomes(pytestconfig: pytest.Config) -> dict[tuple[str, str], str]:
-    """What became of a source on a release, for the table at the end."""
+    """The result of a source on a release, for the table at the end."""
     return pytestconfig.stash[_OUTCOMES]
 
 

@@ -92,7 +92,7 @@ def test_parity_or_lumibots_own_class(
         return
     assert found["on_the_store"]
     assert found["warnings"] == []
-    # What Lumibot ships as examples differs between releases, and is counted by a test of its own.
+    # The examples differ between releases, and another test counts them.
     options = ["-q", "-p", "no:cacheprovider", "-m", "not long", "-k", "not every_example"]
     done = _run(release, "pytest", *options, *_parity_tests(source, release.version))
     assert done.returncode == 0, done.stdout[-5000:]

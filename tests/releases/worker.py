@@ -33,7 +33,7 @@ class _Warnings(logging.Handler):
 
 
 def main(source: str, folder: Path) -> None:
-    """Print what became of a source."""
+    """Print the result of a source."""
     kept = _Warnings(source)
     logging.getLogger("lumibot.duckdb").addHandler(kept)
     public, *_ = SOURCES[source].classes

@@ -1,4 +1,4 @@
-"""What the processes do that the tests of the Polygon source start. Each is the target of a spawned process."""
+"""The workers of the Polygon source's tests: targets of spawned processes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def digest(result: BacktestResult) -> str:
 def report_backtest(
     url: str, folder: Path, span: Span, symbols: tuple[str, ...], run_folder: str, pipe: Connection
 ) -> None:
-    """Backtest, and send what came of it or the error."""
+    """Backtest, and send the result or the error."""
     logging.disable(logging.ERROR)
     try:
         pipe.send(digest(backtest(url, folder, span, symbols, run_folder)))

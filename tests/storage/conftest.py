@@ -1,4 +1,4 @@
-"""What the tests of the storage share."""
+"""Fixtures for the tests of the storage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lumibot_duckdb import DuckDBDataStorage
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Iterator[DuckDBDataStorage]:
-    """A store of its own for a test."""
+    """A new store for a test."""
     made = DuckDBDataStorage(tmp_path)
     yield made
     made.close()

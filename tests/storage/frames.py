@@ -14,7 +14,7 @@ UNITS = ("ns", "us", "ms", "s")
 
 
 def index_of(seconds: Any, unit: str = "ns") -> pd.DatetimeIndex:
-    """Return epoch seconds as the index that the store gives back."""
+    """Return epoch seconds as the index that the store returns."""
     ticks = np.asarray(seconds, dtype=np.int64).astype("M8[s]").astype(f"M8[{unit}]")
     return pd.DatetimeIndex(ticks, name="datetime").tz_localize("UTC").tz_convert(NEW_YORK)
 
@@ -46,7 +46,7 @@ def assert_same(actual: pd.DataFrame, expected: pd.DataFrame) -> None:
         assert one.dtype == other.dtype, name
         if one.dtype.kind == "f":
             floats = [np.asarray(s.to_numpy(dtype=np.float64, na_value=0.0)) for s in (one, other)]
-            # NaN equals NaN, of whatever bits (a nullable column may hold it as a value); 0.0 does not equal -0.0.
+            # NaN equals NaN with any bits (a nullable column may hold it as a value); 0.0 does not equal -0.0.
             gaps = other.isna().to_numpy() | np.isnan(floats[1])
             assert np.isnan(floats[0][np.isnan(floats[1])]).all(), name
             assert (floats[0].view(np.int64)[~gaps] == floats[1].view(np.int64)[~gaps]).all(), name

@@ -1,4 +1,4 @@
-"""What a storage counts of itself, and what others count beside it."""
+"""The counts of a storage, and those that others add to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples in docstrings of the storage do what they show."""
+"""The examples in docstrings of the storage are correct."""
 
 from __future__ import annotations
 

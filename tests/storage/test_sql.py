@@ -1,4 +1,4 @@
-"""A person's SQL reads the store, and does nothing else."""
+"""A user's SQL reads the store, and does nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames cut from a table of bars are what the public constructor makes, and nobody else's."""
+"""Frames cut from a table of bars equal those of the public constructor, and share no memory."""
 
 from __future__ import annotations
 

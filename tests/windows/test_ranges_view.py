@@ -71,7 +71,7 @@ def test_it_shows_just_the_ranges_and_the_added_rows(
     times = model.index.as_unit("s").asi8
 
     assert view.times().tolist() == times.tolist()
-    assert view.times().tolist() == times.tolist()  # the first answer was handed on; this one is read
+    assert view.times().tolist() == times.tolist()  # the first answer was the given one; this one is read
     assert view.facts.rows == len(model)
     assert (view.facts.first, view.facts.last) == ((times[0], times[-1]) if len(times) else (None, None))
     frame = view.frame()

@@ -25,7 +25,7 @@ class Numbers:
 
 
 class Recorder:
-    """Loads the numbers `[start, stop)` and remembers what it was asked for."""
+    """Loads the numbers `[start, stop)` and records the requests."""
 
     def __init__(self) -> None:
         self.loads: list[tuple[int, int]] = []

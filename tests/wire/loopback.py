@@ -1,4 +1,4 @@
-"""A loopback HTTP server for tests: it answers with JSON, keeps a log of what was asked, and misbehaves on demand."""
+"""A loopback HTTP server for tests: it answers with JSON, logs requests, and misbehaves on demand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Server = TypeVar("Server", bound="LoopbackServer")
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked for, and when (`time.monotonic`). Headers are not kept: they may hold a key."""
+    """A request of a client, and its time (`time.monotonic`). Headers are not kept, because they may hold a key."""
 
     path: str
     query: Mapping[str, str]
@@ -28,7 +28,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """A status and a body: bytes as they are, anything else as JSON."""
+    """A status and a body: bytes are sent unchanged, anything else as JSON."""
 
     body: Any
     status: int = 200
@@ -52,7 +52,7 @@ class Fault:
 
 
 class LoopbackServer:
-    """Runs in a thread while it is entered. Subclasses say what they answer."""
+    """Runs in a thread while it is entered. Subclasses define the answers."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []

@@ -14,7 +14,7 @@ from alpaca.trading import client as trading
 
 @contextmanager
 def clients_redirected_to(url: str) -> Iterator[None]:
-    """Change the base addresses that Alpaca's official clients take when none is given, and nothing else of them."""
+    """Change the default base addresses of Alpaca's official clients, and nothing else."""
     addresses = {name: str(value.value) for name, value in BaseURL.__members__.items()}
     addresses |= {"DATA": url, "TRADING_PAPER": f"{url}/paper", "TRADING_LIVE": f"{url}/live"}
     with ExitStack() as patched:

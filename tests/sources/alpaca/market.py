@@ -19,7 +19,7 @@ MARKETS: dict[str, Callable[[], PolygonMarket]] = {
 
 
 def pairs_of(market: PolygonMarket) -> list[Pair]:
-    """Return what of a market Alpaca has, by Lumibot's names; crypto is quoted in dollars."""
+    """Return the part of a market that Alpaca has, by Lumibot's names; crypto is quoted in dollars."""
     return [
         (asset, DOLLAR if asset.asset_type == "crypto" else None)
         for asset, _ in market.assets
@@ -52,7 +52,7 @@ def fill(server: AlpacaServer, market: PolygonMarket) -> None:
 
 
 def _in_hours(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return bars that hold what Lumibot demands of Alpaca's: a high and a low that are so."""
+    """Return bars that pass Lumibot's check of Alpaca's bars: the high is the highest price, and the low the lowest."""
     prices = frame[["open", "high", "low", "close"]]
     return frame.assign(high=prices.max(axis=1), low=prices.min(axis=1))
 

@@ -2,7 +2,7 @@
 
 Market data (`/v2/stocks/bars`, `/v1beta3/crypto/us/bars`, `/v1beta1/options/bars`), corporate actions
 (`/v1/corporate-actions`) and the trading API's list of option contracts (`/v2/options/contracts`, of paper and of live
-accounts). What it serves is raw bars and corporate actions: history is adjusted when it is asked for. Larger bars that
+accounts). It holds raw bars and corporate actions, and adjusts history at each request. Larger bars that
 it was not given are made from minutes.
 
 After Alpaca's documentation: `start` and `end` are both included, `limit` counts the bars of a page (1,000 unless told,
@@ -101,7 +101,7 @@ class AlpacaServer(LoopbackServer):
     """Fill it with `serve`, `actions` and `contracts`.
 
     `accounts` are those ("paper", "live") whose trading API knows the key. A page holds at most `page_limit` entries,
-    whatever was asked for. `entitled=False` refuses corporate actions, `recent` serves the latest fifteen minutes.
+    even if more were requested. `entitled=False` refuses corporate actions, `recent` serves the latest fifteen minutes.
     """
 
     actions: list[Action] = field(default_factory=list)

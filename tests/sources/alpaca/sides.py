@@ -1,4 +1,4 @@
-"""Runs Lumibot's Alpaca source and ours against one loopback server, each on ground of its own.
+"""Runs Lumibot's Alpaca source and ours against one loopback server, each in its own environment.
 
 A `Side` is a class and a folder that was empty. While it is entered, Lumibot keeps its caches in that folder and a
 store of ours is there too, the official clients talk to the loopback server, and nothing else can be reached.
@@ -33,7 +33,7 @@ IN_THE_ENVIRONMENT = {"ALPACA_API_KEY": KEY, "ALPACA_API_SECRET": SECRET, "ALPAC
 
 
 class Side(ground.Side):
-    """The ground of this source."""
+    """The environment of this source."""
 
     @property
     def usual(self) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Side(ground.Side):
 
     @contextmanager
     def entered(self, server: AlpacaServer, **settings: str) -> Iterator[None]:
-        """Stand on this side's ground; `settings` are set in the environment."""
+        """Enter this side's environment; `settings` are environment variables."""
         self.folder.mkdir(parents=True, exist_ok=True)
         cache = str(self.folder / "lumibot")
         if hasattr(shared_bar_cache, "_reset_process_memory"):  # releases without it keep no bars in memory

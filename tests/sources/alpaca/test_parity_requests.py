@@ -81,7 +81,7 @@ def settings_of(rng: random.Random) -> dict[str, Any]:
 def requests(span: Span, rng: random.Random, pairs: Sequence[Any], count: int = 40, **settings: Any) -> list[Request]:
     start, end = span
     index = pd.date_range(start, end + dt.timedelta(days=1), freq="min", tz=start.tzinfo)
-    # Every step of every asset is a download of its own, so a case has some of each.
+    # Every step of every asset is a separate download, so a case has some of each.
     settings = {"kinds": KINDS, "steps": rng.sample(STEPS, 4), "lengths": LENGTHS, **settings}
     drawn = random_requests(rng, pairs, index, count, **settings)
     # A shift that is no timedelta is refused by both; a few of those will do.

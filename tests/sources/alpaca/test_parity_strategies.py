@@ -1,6 +1,6 @@
 """Whole strategies on Lumibot's Alpaca source and on ours: same trades, same portfolio values, same frames seen.
 
-Lumibot's example strategies run as they are shipped, through `Strategy.run_backtest` with a config of Alpaca's.
+Lumibot's example strategies run unmodified, through `Strategy.run_backtest` with a config of Alpaca's.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def autumn_server() -> Iterator[AlpacaServer]:
 def backtest(
     side: Side, server: AlpacaServer, strategy: Any, start: str, end: str, parameters: Any = None, **settings: Any
 ) -> BacktestResult:
-    """Run a strategy on one side, in a folder of its own."""
+    """Run a strategy on one side, in a new folder."""
     with side.entered(server, **IN_THE_ENVIRONMENT):
         return run(strategy, side.source_class, side.folder / "run", start, end, dict(parameters or {}), **settings)
 
@@ -125,7 +125,7 @@ def test_benchmark_and_analysis_are_the_same(
     assert repr(theirs.strategy._analysis) == repr(ours.strategy._analysis)
 
 
-# -- strategies of our own, on more of what Alpaca has --------------------------------------------------------
+# -- our own strategies, on more of what Alpaca has --------------------------------------------------------
 
 OVER_THE_CHANGE_OF_CLOCKS = ("2023-11-02", "2023-11-08")
 HORIZONS = [(60, "minute"), (60, "5min"), (10, "hour"), (3, "day"), (20, "7min")]

@@ -1,4 +1,4 @@
-"""The loopback server, asked by Alpaca's official clients."""
+"""The loopback server answers Alpaca's official clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Alpaca's source asks of Alpaca, by the server's log, and what it makes of refusals and of changed prices."""
+"""The requests of our Alpaca source, by the server's log, and its handling of refusals and changed prices."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def ranges(asked: list[Request]) -> list[tuple[str, str]]:
 
 
 def new(server: AlpacaServer, where: str = "stocks") -> list[Request]:
-    """Return what was asked since this was called last."""
+    """Return the requests since the last call."""
     found = server.asked(where)
     server.requests.clear()
     return found

@@ -66,7 +66,7 @@ class BinanceServer(LoopbackServer):
         if request.path == INFO:
             symbols = [_market(name, *pair) for name, pair in self.markets.items()]
             return Answer({"timezone": "UTC", "serverTime": 0, "rateLimits": [], "symbols": symbols})
-        if request.path.endswith("/exchangeInfo"):  # of the futures
+        if request.path.endswith("/exchangeInfo"):  # the futures' exchanges
             return Answer({"timezone": "UTC", "serverTime": 0, "rateLimits": [], "symbols": []})
         if request.path == KLINES:
             return self._klines(request.query)

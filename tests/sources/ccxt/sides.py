@@ -1,7 +1,7 @@
-"""Runs Lumibot's CCXT source and ours against one loopback server, each on ground of its own.
+"""Runs Lumibot's CCXT source and ours against one loopback server, each in its own environment.
 
 While a side is entered, Lumibot keeps its cache in that folder and a store of ours is there too, ccxt talks to the
-loopback server, and nothing else can be reached. Nobody sleeps: Lumibot's cache does after every tenth page.
+loopback server, and nothing else can be reached. Nothing sleeps; Lumibot's cache would after every tenth page.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from wire.loopback import LoopbackServer
 
 @dataclass(frozen=True)
 class Side(ground.Side):
-    """The ground of this source."""
+    """The environment of this source."""
 
     exchange_id: str = "binance"
 
@@ -37,7 +37,7 @@ class Side(ground.Side):
 
     @contextmanager
     def entered(self, server: LoopbackServer) -> Iterator[None]:
-        """Stand on this side's ground."""
+        """Enter this side's environment."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (
             environment({"LUMIBOT_DUCKDB_PATH": str(self.store)}),

@@ -1,4 +1,4 @@
-"""The loopback Binance as ccxt sees it, and what our provider makes of its answers, refusals and faults."""
+"""The loopback Binance as ccxt sees it, and how our provider handles its answers, refusals and faults."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def joined(pieces: list[BarResponse]) -> pd.DataFrame:
 
 
 def asked(server: BinanceServer) -> list[int]:
-    """Return from when on candles were asked for (s)."""
+    """Return the starts of the requested ranges (epoch seconds)."""
     return [int(request.query["startTime"]) // 1000 for request in server.asked(KLINES)]
 
 

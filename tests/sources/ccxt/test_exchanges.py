@@ -1,4 +1,4 @@
-"""Another exchange: Coinbase gives 300 candles, the newest first, and none beyond the range that was asked for."""
+"""Another exchange: Coinbase returns at most 300 candles, newest first, and none beyond the requested range."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPAN = (moment("2023-03-11 20:00"), moment("2023-03-12 20:00"))
 
 
 def answers(folder: Path, minutes: pd.DataFrame, **settings: Any) -> tuple[list[Any], list[Any], CoinbaseServer]:
-    """Return what both classes answer on Coinbase, ours also a second time, which asks for nothing."""
+    """Return the answers of both classes on Coinbase, and of ours again, which sends no request."""
     coin = Asset("BTC", "crypto")
     asked = [
         Request(SPAN[1], kind, coin, USD, length, "minute", shift, *SPAN)  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ def test_the_same_answers_from_coinbase(tmp_path: Path) -> None:
 
 
 def test_a_coin_seldom_traded_is_downloaded_to_its_end_where_lumibot_gives_up(tmp_path: Path) -> None:
-    """Lumibot goes on after the last candle of a page, and allows for as many pages as there would be without gaps."""
+    """Lumibot continues after the last candle of a page, and allows as many pages as there would be without gaps."""
     minutes = spring().minutes["BTC"].tz_convert("UTC").iloc[::160]
     theirs, ours, _ = answers(tmp_path, minutes)
     assert theirs[0].error is RuntimeError

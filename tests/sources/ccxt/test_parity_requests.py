@@ -1,7 +1,7 @@
 """Random requests to Lumibot's CCXT source and to ours: every answer is the same.
 
-Lumibot begins on an empty cache. What it makes of a download depends on what was asked before (ranges between dates
-are downloaded with whatever the file lacks), so requests come in random order, too.
+Lumibot begins on an empty cache. The result of a download depends on earlier requests (ranges between dates are
+downloaded together with those that the file lacks), so requests come in random order, too.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def answers(side: Side, server: BinanceServer, market: CcxtMarket, asked: list[R
 
 
 def _as_lumibot_says(answer: Answer) -> Answer:
-    """An unknown market is a ValueError to whoever catches one, which is what Lumibot raises."""
+    """The error for an unknown market is a ValueError, which is what Lumibot raises."""
     return replace(answer, error=ValueError) if answer.error is UnknownMarketError else answer
 
 
@@ -183,7 +183,7 @@ def test_ranges_between_dates_in_any_order_get_the_same_answers(coin: str, tmp_p
 
 
 def test_what_the_store_holds_already_changes_no_answer(tmp_path: Path, serve: Any) -> None:
-    """Lumibot's first run on an empty cache is what comes out, whatever other backtests left in the store."""
+    """The results are those of Lumibot's first run on an empty cache, even if other backtests have filled the store."""
     market, server = spring(), serve("spring")
     theirs, ours = both_sides(tmp_path)
     another = replace(market, start=moment("2023-03-05 05:05"), end=moment("2023-03-11 11:00"))
@@ -259,7 +259,7 @@ def test_rounding_that_changes_a_price_is_told_once_for_each_market(
 
 
 def test_a_number_too_large_for_lumibots_cache_stays_as_it_is(tmp_path: Path) -> None:
-    """Lumibot fails on it, whatever the strategy wants to know of the market."""
+    """Lumibot fails on every request for this market."""
     market = spring()
     big = market.minutes["BTC"].copy()
     big["volume"] *= 1e15

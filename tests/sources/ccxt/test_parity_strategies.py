@@ -1,6 +1,6 @@
 """Whole strategies on Lumibot's CCXT source and on ours: same trades, same portfolio values, same frames seen.
 
-Lumibot's example strategies run as they are shipped, against USDT, which is what coins trade against on Binance.
+Lumibot's example strategies run unmodified, against USDT, which is what coins trade against on Binance.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def server() -> Iterator[BinanceServer]:
 def backtest(
     side: Side, server: BinanceServer, strategy: Any, start: str, end: str, parameters: Any = None, **settings: Any
 ) -> BacktestResult:
-    """Run a strategy on one side, in a folder of its own."""
+    """Run a strategy on one side, in a new folder."""
     with side.entered(server):
         settings = {"exchange_id": "binance", "quote_asset": DOLLAR, **settings}
         return run(strategy, side.source_class, side.folder / "run", start, end, dict(parameters or {}), **settings)
@@ -68,7 +68,7 @@ def test_an_example_strategy_trades_the_same(name: str, tmp_path: Path, server: 
 
 
 def test_lumibots_own_ccxt_example_trades_the_same(tmp_path: Path) -> None:
-    """As it is shipped, its benchmark from the exchange; prices that move enough for it to trade."""
+    """Unmodified, with its benchmark from the exchange, and prices that move enough for it to trade."""
     (example,) = ON_DAYS_OF_BINANCE.values()
     with days_of_binance() as server:
         theirs, ours = compare(

@@ -1,4 +1,4 @@
-"""What our CCXT source asks the exchange for, and what it does not, by the loopback server's log."""
+"""The requests of our CCXT source, and those that it does not send, by the loopback server's log."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def frames(
 
 
 def asked(server: BinanceServer, interval: str = "1m") -> list[tuple[str, int]]:
-    """Return from when on (s) candles of which market were asked for."""
+    """Return the market and the start (epoch seconds) of each request for candles."""
     return [
         (request.query["symbol"], int(request.query["startTime"]) // 1000)
         for request in server.asked(KLINES)

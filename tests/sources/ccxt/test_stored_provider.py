@@ -35,7 +35,7 @@ CROSSING = {"assets": [GAPS, LATE], "sleeptime": "10M", "market": "24/7", "step"
 
 
 def days() -> CcxtMarket:
-    """Return coins over two days of which half a night is missing; one is listed meanwhile."""
+    """Return two days of coins, with half a night missing and one coin listed in between."""
     market = replace(spring(), start=moment("2023-03-11 07:13"), end=moment("2023-03-13 03:00"))
     coins = ("BTC", "GAPS", "LATE", "IDLE", "NULL")
     return replace(market, minutes={coin: market.minutes[coin].loc["2023-03-09":] for coin in coins})

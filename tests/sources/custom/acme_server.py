@@ -15,7 +15,7 @@ COLUMNS = ["open", "high", "low", "close", "volume"]
 
 
 class AcmeServer(LoopbackServer):
-    """Answers `/bars/SYMBOL?timeframe&from&to` and `/splits/SYMBOL` for whoever has the key."""
+    """Answers `/bars/SYMBOL?timeframe&from&to` and `/splits/SYMBOL` for requests with the key."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -249,7 +249,7 @@ def _a_day_passes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Wrong(FramesProvider):
-    """Answers with whatever `make` makes of a right response."""
+    """Answers with what `make` returns for a correct response."""
 
     make: Any = staticmethod(lambda response: response)
 

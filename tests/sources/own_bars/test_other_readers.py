@@ -1,4 +1,4 @@
-"""What else of Lumibot reads a source: indicators, the agents' DuckDB tools, corporate actions, the benchmark."""
+"""Other parts of Lumibot that read a source: indicators, the agents' DuckDB tools, corporate actions, the benchmark."""
 
 from __future__ import annotations
 

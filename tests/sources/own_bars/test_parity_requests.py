@@ -108,7 +108,7 @@ def test_minutes_and_days_side_by_side_merge_as_in_lumibot(tmp_path: Path) -> No
         pandas_data=[Data(asset, frame.copy(), timestep="minute", quote=quote), daily()],
         show_progress_bar=False,
     )
-    # Stored series and frames of one's own go together in one backtest.
+    # A backtest can combine stored series with frames that the script passes.
     ours = Ours.using(storage, source="parity")(**span, pandas_data=[daily()], show_progress_bar=False)
     ours.pandas_data.move_to_end((Asset("DAILY"), DOLLAR))
     theirs.load_data()

@@ -1,4 +1,4 @@
-"""`PandasDataBacktesting.using`: what it takes, what it refuses, what Lumibot makes of it."""
+"""`PandasDataBacktesting.using`: what it accepts and refuses, and how Lumibot uses the result."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from polygon import RESTClient
 
 @contextmanager
 def client_redirected_to(url: str) -> Iterator[None]:
-    """Change the base address that Polygon's official client takes when none is given, and nothing else of it."""
+    """Change the default base address of Polygon's official client, and nothing else."""
     made = RESTClient.__init__
     defaults = tuple(url if value == "https://api.polygon.io" else value for value in made.__defaults__ or ())
     assert url in defaults

@@ -1,8 +1,8 @@
 """A loopback server that speaks the part of the Polygon REST protocol that backtests use.
 
-Aggregates (`/v2/aggs`) with pages, splits and option contracts (`/v3/reference`), keys and plans. What it serves is raw
-bars and corporate actions, as it is at the provider: history is adjusted when it is asked for, so a new split changes
-all bars before it. Hours and days that it was not given are made from minutes, as Polygon makes them.
+Aggregates (`/v2/aggs`) with pages, splits and option contracts (`/v3/reference`), keys and plans. Like the provider, it
+holds raw bars and corporate actions and adjusts history at each request, so a new split changes all bars before it.
+Hours and days that it was not given are made from minutes, as Polygon makes them.
 
 After Polygon's documentation of the REST API: dates of a range are whole days of New York (of UTC for crypto and
 forex), `limit` counts the bars of a page (5,000 unless told, at most 50,000), `next_url` names the next page.
@@ -72,9 +72,9 @@ class Contract:
 class PolygonServer(LoopbackServer):
     """Fill it with `serve`, `splits` and `contracts`. `earliest` is as far back as the plan goes.
 
-    A page holds at most `page_limit` bars or entries, whatever was asked for. With `whole_as_int`, whole numbers are
-    written without a decimal point, as Polygon itself does. With `key_in_next_url`, pages are named with the key, as
-    old versions of the protocol did.
+    A page holds at most `page_limit` bars or entries, even if more were requested. With `whole_as_int`, whole numbers
+    are written without a decimal point, as Polygon itself does. With `key_in_next_url`, pages are named with the key,
+    as old versions of the protocol did.
     """
 
     splits: list[Split] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Runs Lumibot's Polygon source and ours against one loopback server, each on ground of its own.
+"""Runs Lumibot's Polygon source and ours against one loopback server, each in its own environment.
 
 A `Side` is a class and a folder that was empty. While it is entered, Lumibot keeps its Polygon cache in that folder and
 a store of ours is there too, the official client talks to the loopback server, and nothing else can be reached.
@@ -35,7 +35,7 @@ def our_class() -> Any:
 
 
 class Side(ground.Side):
-    """The ground of this source."""
+    """The environment of this source."""
 
     @property
     def usual(self) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class Side(ground.Side):
 
     @contextmanager
     def entered(self, server: PolygonServer) -> Iterator[None]:
-        """Stand on this side's ground."""
+        """Enter this side's environment."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (
             environment({**PATIENCE, "LUMIBOT_DUCKDB_PATH": str(self.store)}),

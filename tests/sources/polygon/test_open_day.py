@@ -1,4 +1,4 @@
-"""A Polygon backtest that ends now: the day goes on while it is downloaded."""
+"""A Polygon backtest that ends now: new bars arrive while the day is downloaded."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def serve() -> Iterator[Callable[[str], PolygonServer]]:
 def requests(market: PolygonMarket, seed: int, count: int, **settings: Any) -> list[Request]:
     """Return random requests; there are many options, so everything else is drawn thrice as often.
 
-    Chains are asked of the one stock that has options on every day, since Lumibot cannot keep a chain without any.
+    Chains are requested for the one stock that has options on every day, since Lumibot cannot keep a chain without any.
     """
     clock = pd.date_range(market.start, market.end, freq="min", inclusive="left")
     others = [pair for pair in market.assets if pair[0].asset_type != "option"]
@@ -127,7 +127,7 @@ def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Pa
 
 @pytest.mark.parametrize("seed", [21, pytest.param(22, marks=pytest.mark.long)])
 def test_what_the_store_holds_already_changes_no_answer(seed: int, tmp_path: Path, serve: Any) -> None:
-    """Lumibot's first run on an empty cache is what comes out, whatever other backtests left in the store."""
+    """The results are those of Lumibot's first run on an empty cache, even if other backtests have filled the store."""
     market, server = autumn(), serve("autumn")
     theirs, ours = both_sides(tmp_path)
     another = replace(market, start=market.start + dt.timedelta(days=4), end=market.end - dt.timedelta(days=9))
@@ -226,7 +226,7 @@ def test_an_option_without_bars_gets_the_same_answers(what: str, tmp_path: Path,
 
 @pytest.mark.parametrize("hours", [(-200, -100), (2, 4)], ids=["only such rows", "bars after such rows"])
 def test_bars_between_dates_beside_rows_of_empty_days(hours: tuple[int, int], tmp_path: Path, serve: Any) -> None:
-    """Such rows are there once a range is asked for again. Lumibot fills all columns forwards, `missing` as well."""
+    """Such rows exist once a range is requested again. Lumibot fills all columns forwards, `missing` as well."""
     market, newcomer = autumn(), Asset("IPOX")
     first = market.minutes("IPOX").index[0]
     start, end = ((first + dt.timedelta(hours=hour)).to_pydatetime() for hour in hours)

@@ -1,6 +1,6 @@
 """Whole strategies on Lumibot's Polygon source and on ours: same trades, same portfolio values, same frames seen.
 
-Lumibot's example strategies run as they are shipped, through `Strategy.run_backtest` with a Polygon key.
+Lumibot's example strategies run unmodified, through `Strategy.run_backtest` with a Polygon key.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def autumn_server() -> Iterator[PolygonServer]:
 def backtest(
     side: Side, server: PolygonServer, strategy: Any, start: str, end: str, parameters: Any = None, **settings: Any
 ) -> BacktestResult:
-    """Run a strategy on one side, in a folder of its own."""
+    """Run a strategy on one side, in a new folder."""
     with side.entered(server):
         settings = {"polygon_api_key": KEY, **settings}
         return run(strategy, side.source_class, side.folder / "run", start, end, dict(parameters or {}), **settings)
@@ -145,7 +145,7 @@ def test_benchmark_and_analysis_are_the_same(tmp_path: Path, example_server: Pol
         assert repr(theirs.strategy._analysis) == repr(ours.strategy._analysis)
 
 
-# -- strategies of our own, on more of what Polygon has -------------------------------------------------------
+# -- our own strategies, on more of what Polygon has -------------------------------------------------------
 
 OVER_THE_CHANGE_OF_CLOCKS = ("2023-11-02", "2023-11-08")
 OVER_THANKSGIVING = ("2023-11-21", "2023-11-28")

@@ -1,4 +1,4 @@
-"""What our Polygon source asks the provider for, and what it does not, by the loopback server's log."""
+"""The requests of our Polygon source, and those that it does not send, by the loopback server's log."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def asked_days(server: PolygonServer, symbol: str) -> set[dt.date]:
 
 
 def outside(name: str, side: Side) -> None:
-    """Do something to a store in a process of its own."""
+    """Do something to a store in another process."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     subprocess.run(
         [sys.executable, "-m", "sources.source_workers", name, str(side.store)],
@@ -426,7 +426,7 @@ def test_a_restatement_by_another_process_does_not_touch_a_running_backtest(
 
 
 def test_a_backtest_that_needs_more_days_after_a_restatement_is_told_so(server: PolygonServer, ours: Side) -> None:
-    """What it would download no longer goes with what it has seen; what it has seen stays as it was."""
+    """New downloads would not fit the bars that it has read; those stay unchanged."""
     with ours.entered(server):
         source = ours.source(*map(moment, SPAN))
         source._datetime = moment(SPAN[1]) - dt.timedelta(hours=10)

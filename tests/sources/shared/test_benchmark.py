@@ -43,7 +43,7 @@ def server() -> Iterator[YahooServer]:
 
 @pytest.fixture
 def market() -> Market:
-    """Bars of one's own."""
+    """User-supplied bars."""
     return INVENTED["dense"]()
 
 
@@ -82,7 +82,7 @@ def rate(side: Side, server: YahooServer, result: BacktestResult) -> float:
 
 
 def never_slept() -> Any:
-    """Fail whoever sleeps as Lumibot's helper does before a download."""
+    """Fail on a sleep such as Lumibot's helper makes before a download."""
     return mock.patch.object(yahoo_helper.YahooHelper, "sleep_and_get_proxy", side_effect=AssertionError("it slept"))
 
 

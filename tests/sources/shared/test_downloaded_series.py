@@ -1,4 +1,4 @@
-"""A provider's series during a backtest: what is asked for, what is kept, what other processes change meanwhile."""
+"""A provider's series during a backtest: requests, stored bars, and changes by other processes meanwhile."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def bars(within: TimeRange, price: float = 100.0) -> pd.DataFrame:
 
 
 class Provider:
-    """Gives bars at a price, and remembers what it was asked for."""
+    """Returns bars at a price, and records the requests."""
 
     def __init__(self, price: float = 100.0) -> None:
         self.price = price

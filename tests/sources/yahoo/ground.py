@@ -1,4 +1,4 @@
-"""Where Lumibot's own Yahoo helper asks a loopback server, does not sleep, and keeps its caches in a folder."""
+"""An environment in which Lumibot's Yahoo helper uses a loopback server and a cache folder, and does not sleep."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pickles(folder: Path) -> Path:
 
 @contextmanager
 def yahoo_at(server: YahooServer, folder: Path) -> Iterator[None]:
-    """Stand there."""
+    """Enter the environment."""
     pickles(folder).mkdir(parents=True, exist_ok=True)
     helper = yahoo_helper.YahooHelper
     with (

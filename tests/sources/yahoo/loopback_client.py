@@ -1,4 +1,4 @@
-"""Points `yfinance` at a loopback server, with caches of its own that nobody else sees."""
+"""Points `yfinance` at a loopback server, with separate caches."""
 
 from __future__ import annotations
 

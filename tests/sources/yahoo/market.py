@@ -1,4 +1,4 @@
-"""What the Yahoo server serves in tests: real US stocks with their splits and dividends, and made-up instruments."""
+"""Instruments of the Yahoo server in tests: real US stocks with their splits and dividends, and made-up ones."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _COLUMNS = ["open", "high", "low", "close", "volume"]
 
 
 def have_real_data() -> bool:
-    """Tell whether the real bars are at hand."""
+    """Return whether the real bars are available."""
     return (REAL_DATA / "us_equities_factors.parquet").exists()
 
 
 @lru_cache(maxsize=16)
 def real(symbol: str) -> Instrument:
-    """Return a US stock, 1998 to March 2021, with the splits and dividends that its factors tell of."""
+    """Return a US stock, 1998 to March 2021, with the splits and dividends that its adjustment factors imply."""
     daily = pd.read_parquet(REAL_DATA / "us_equities_daily.parquet", filters=[("symbol", "==", symbol)])
     bars = daily.set_index(pd.DatetimeIndex(pd.to_datetime(daily["date"])))[_COLUMNS].sort_index()
     factors = pd.read_parquet(REAL_DATA / "us_equities_factors.parquet", filters=[("symbol", "==", symbol)])
@@ -130,7 +130,7 @@ def _made_up(today: dt.date, years: int) -> dict[str, Instrument]:
 def with_minutes(
     instrument: Instrument, seed: int, days: Iterable[dt.date], hours: tuple[str, str] = ("04:00", "20:00")
 ) -> Instrument:
-    """Give an instrument minutes on some days, extended hours included, most of which have trades."""
+    """Give an instrument minutes on some days, extended hours included; most minutes have trades."""
     rng = np.random.default_rng(seed)
     pieces = []
     for day in days:

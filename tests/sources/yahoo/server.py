@@ -1,4 +1,4 @@
-"""A loopback server that speaks what `yfinance` asks of Yahoo: charts with events, cookie and crumb, a symbol's info.
+"""A loopback server for `yfinance`: charts with events, cookie and crumb, a symbol's info.
 
 What it serves is bars as traded, and corporate actions, as of a moment that a test can move: prices are split-adjusted,
 the adjusted close is adjusted for dividends as well, and what happens later is not known yet.
@@ -36,7 +36,7 @@ class Instrument:
 
     `daily` has bars as traded by day (naive index), `minutes` by tz-aware bar start; both open, high, low, close,
     volume. `splits` are new and old shares by ex-date, `dividends` and `capital_gains` the amounts as paid. `market` is
-    what Yahoo says in the symbol's info; None: it says nothing of it.
+    the market in the symbol's info; None leaves it out.
     """
 
     daily: pd.DataFrame

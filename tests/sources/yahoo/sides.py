@@ -1,8 +1,8 @@
-"""Runs Lumibot's Yahoo source and ours against one loopback server, each on ground of its own.
+"""Runs Lumibot's Yahoo source and ours against one loopback server, each in its own environment.
 
 A `Side` is a class and a folder that was empty. While it is entered, Lumibot keeps its pickles and `yfinance` its
-caches in that folder and a store of ours is there too; Lumibot does not sleep, and what is asked of Yahoo goes to the
-loopback server. If the server serves a moment of the past, our side takes that for the present.
+caches in that folder and a store of ours is there too; Lumibot does not sleep, and requests to Yahoo go to the loopback
+server. If the server serves a moment of the past, our side takes that for the present.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sources.yahoo.server import YahooServer
 
 
 class Side(ground.Side):
-    """The ground of this source."""
+    """The environment of this source."""
 
     @property
     def pickles(self) -> Path:
@@ -32,7 +32,7 @@ class Side(ground.Side):
 
     @contextmanager
     def entered(self, server: YahooServer) -> Iterator[None]:
-        """Stand on this side's ground."""
+        """Enter this side's environment."""
 
         def now() -> float:
             return server.moment().timestamp()

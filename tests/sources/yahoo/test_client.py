@@ -1,4 +1,4 @@
-"""`yfinance` on the loopback server, and what our provider makes of its answers, faults and refusals included."""
+"""`yfinance` on the loopback server, and how our provider handles its answers, faults and refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random requests to Lumibot's Yahoo source and ours, both on what one loopback server says."""
+"""Random requests to Lumibot's Yahoo source and ours, both on one loopback server."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def made_up_server() -> Iterator[YahooServer]:
 
 @pytest.fixture(scope="module")
 def intraday_server() -> Iterator[YahooServer]:
-    """Five days or so of minutes, the last of them as far as it is; with a split and a dividend in between."""
+    """About five days of minutes, the last one incomplete, with a split and a dividend in between."""
     instruments = made_up(TODAY)
     days = [day.date() for day in new_york_days(str(TODAY - dt.timedelta(days=6)), str(TODAY))]
     every_day = pd.date_range(days[0], TODAY).date

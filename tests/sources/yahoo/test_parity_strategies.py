@@ -1,6 +1,6 @@
 """Whole strategies on Lumibot's Yahoo source and on ours: same trades, same portfolio values, same frames seen.
 
-Lumibot's example strategies run as they are shipped, on daily bars.
+Lumibot's example strategies run unmodified, on daily bars.
 """
 
 from __future__ import annotations

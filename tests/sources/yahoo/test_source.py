@@ -1,4 +1,4 @@
-"""What our Yahoo source asks the network for, by the server's log, and what becomes of the store from run to run."""
+"""The requests of our Yahoo source, by the server's log, and the store from run to run."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def test_a_strategy_its_benchmark_and_its_rate_are_the_same(online: Online, tmp_
 
 
 def test_what_is_not_stored_is_answered_with_nothing_and_named(online: Online, tmp_path: Path) -> None:
-    """Bars after the last stored day are missed by who needs them, and not by whoever asks for a whole history."""
+    """Bars after the last stored day are reported as missing if they are needed, but not for a whole history."""
     side = Side(LumibotYahooDataBacktesting, tmp_path)
     later = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=30)
     with offline(side, online.store, yahoo_ground, "yfinance_redirected_to", later) as notes:

@@ -29,7 +29,7 @@ def stored_twice(storage: DuckDBDataStorage, first: Any, second: Any) -> pd.Seri
 
 
 def same_values(some: Any, others: Any) -> bool:
-    """Tell whether values are the same, whatever stands for what is missing."""
+    """Return whether values are the same, with any kind of missing value."""
     return all(
         (pd.isna(one) and pd.isna(other)) or (not pd.isna(one) and not pd.isna(other) and one == other)
         for one, other in zip(some, others, strict=True)

@@ -1,4 +1,4 @@
-"""A renewed series begins anew: without bars, with nothing covered, and closed to bars that were meant for before."""
+"""A restated series starts without bars and coverage, and refuses bars meant for the earlier version."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AT_ONCE = dt.timedelta(0)
 
 @pytest.fixture
 def before(storage: DuckDBDataStorage) -> SeriesPin:
-    """A pin of a series that was renewed since."""
+    """A pin of a series that was restated since."""
     storage.store_ohlcv_data("X", FRAME, "test", "minute", metadata={"file": "a.csv"})
     pin = storage.pin("X")
     storage.restate_series("X", "test", "minute")

@@ -1,4 +1,4 @@
-"""What goes in comes out: columns, dtypes, values to the bit, index."""
+"""Bars are read as they were stored: columns, dtypes, values to the bit, index."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ needs_real_data = pytest.mark.skipif(not REAL.exists(), reason="the real market 
 
 @contextmanager
 def new_storage() -> Iterator[DuckDBDataStorage]:
-    """Give a store of its own to one example, since every name of a column makes a column in the store."""
+    """Give each example a new store, because every column name adds a column to the store."""
     with tempfile.TemporaryDirectory() as folder:
         storage = DuckDBDataStorage(folder)
         yield storage

@@ -61,7 +61,7 @@ def download(storage: DuckDBDataStorage, asset: Any = "X", frame: pd.DataFrame =
 
 
 def keep(storage: DuckDBDataStorage, asset: Any = "X", frame: pd.DataFrame = FRAME, **arguments: Any) -> Path:
-    """Download while another has the store; return the file that the bars are kept in."""
+    """Download while another process holds the store; return the spool file."""
     storage.close()
     before = set(files(storage))
     with locked(storage.path), pytest.raises(StoreBusyError, match="merges it"):
@@ -76,7 +76,7 @@ def files(storage: DuckDBDataStorage) -> list[Path]:
 
 
 def all_there_is(storage: DuckDBDataStorage) -> list[Any]:
-    """All that can be told apart of two stores: pins, facts, coverage, metadata."""
+    """Everything in which two stores can differ: pins, facts, coverage, metadata."""
     found = []
     for info in storage.list_series():
         pin = storage.pin(info.key)
@@ -127,7 +127,7 @@ def test_what_another_program_keeps_from_being_written_is_merged_by_another_proc
         assert holder.stdin is not None
         holder.stdin.close()
     assert len(files(store)) == len(downloads)
-    # Reading merges nothing, and tells nothing of what is not written yet.
+    # Reading merges nothing, and does not show what is not written yet.
     assert [info.key.asset.symbol for info in store.list_series()] == ["OLD"]
     assert store.missing_ranges("X", WHOLE) == [WHOLE]
     assert len(files(store)) == len(downloads)
@@ -392,7 +392,7 @@ def test_a_damaged_file_is_quarantined_and_writes_go_on(
     assert (finding.check, finding.damage, "1 file" in finding.what) == ("spool", False, True)
     caplog.clear()
     store.store_ohlcv_data("Z", FRAME, "own", "day")
-    assert caplog.records == []  # it is told once
+    assert caplog.records == []  # it is logged once
 
 
 def test_bars_that_do_not_go_with_what_is_stored_are_quarantined(store: DuckDBDataStorage) -> None:

@@ -1,4 +1,4 @@
-"""What the store remembers of what was asked for."""
+"""Coverage in the store: what was requested and answered."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_empty_answers_keep_what_was_said_with_them(storage: DuckDBDataStorage) 
 
 
 def test_one_answer_may_cover_several_ranges(storage: DuckDBDataStorage) -> None:
-    """Such as sessions, whose nights were not asked for. That one of them has no bar is no empty answer."""
+    """Such as sessions, whose nights were not requested. A session without bars does not make the answer empty."""
     sessions = [TimeRange(START + 86_400 * day, START + 86_400 * day + 23_400) for day in range(3)]
     asked = {"covered": sessions[0], "also_covered": sessions[1:]}
     assert storage.store_ohlcv_data("X", FRAME, "test", "minute", **asked).added == 60

@@ -1,4 +1,4 @@
-"""Ctrl-C stops a long query at once, and the store goes on serving."""
+"""Ctrl-C stops a long query at once, and the store can be used afterwards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENDLESS = [
 
 @pytest.fixture
 def heeded() -> Iterator[None]:
-    """Whoever started the tests may have told them to ignore the signal, as a shell does with background jobs."""
+    """Restore the usual handler: the tests may have been started with the signal ignored, like background jobs."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

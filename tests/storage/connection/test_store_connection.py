@@ -69,7 +69,7 @@ def eventually(condition: Callable[[], bool]) -> bool:
 
 
 class Python:
-    """Another process that runs a script; it is told to go on, and tells, line by line."""
+    """Another process that runs a script; both sides synchronize by lines of text."""
 
     started: ClassVar[list[subprocess.Popen[str]]] = []
 
@@ -507,7 +507,7 @@ def test_a_transaction_is_kept_apart_though_its_file_was_opened_and_closed_plain
     with store.write() as cursor:
         cursor.execute("INSERT INTO {db}.main.t VALUES (1)")
         store.path.read_bytes()
-        # A process that goes by our lock stays out ...
+        # A process that respects our lock stays out ...
         refused = helper(
             """
             from lumibot_duckdb.storage.errors import StoreBusyError

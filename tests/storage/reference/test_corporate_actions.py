@@ -1,4 +1,4 @@
-"""What a source says of splits and dividends is remembered; when that changes, adjusted history is renewed."""
+"""Splits and dividends of a source are stored; when they change, adjusted history is restated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of old caches the store says it has: never one that it has not."""
+"""The record of migrated files never lists a file that the store does not have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Option chains come back as they went in, the newest one of the dates that are asked for."""
+"""Option chains are returned unchanged, the newest one of the requested dates."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def kept(storage: DuckDBDataStorage, chain: Any) -> Any:
 
 
 def as_text(chain: Any) -> str:
-    """Return a text that tells 1 from 1.0, 0.0 from -0.0, and one order of keys from another."""
+    """Return a text that distinguishes 1 from 1.0, 0.0 from -0.0, and orders of keys."""
     return json.dumps(chain)
 
 

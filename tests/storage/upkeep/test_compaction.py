@@ -1,4 +1,4 @@
-"""Compaction: smaller, in order, nothing lost; others work meanwhile."""
+"""Compaction makes the file smaller and ordered, loses nothing, and lets other processes work meanwhile."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def days(first: str, rows: int = 4, price: float = 10.0) -> pd.DataFrame:
 
 
 def write_year(folder: Path, series: BarSeries, bars: pd.DataFrame, *, year: int = 2024, epoch: int = 0) -> Path:
-    """Write the file of a year, all of which counts as downloaded if there are bars: from the first to the last."""
+    """Write the file of a year. It counts as downloaded from the first to the last bar."""
     path = folder / "bars" / f"v{SCHEMA}" / "alpaca" / series.digest[:2] / series.digest / f"{year}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     first, last = (
@@ -59,7 +59,7 @@ def write_year(folder: Path, series: BarSeries, bars: pd.DataFrame, *, year: int
 
 
 def write_notes(folder: Path, series: BarSeries, epoch: int) -> Path:
-    """Write what Lumibot notes of a series: which generation of its files counts."""
+    """Write Lumibot's notes on a series: the current generation of its files."""
     path = folder / "bars" / f"v{SCHEMA}" / "alpaca" / series.digest[:2] / series.digest / "series.json"
     path.write_text(json.dumps({"epoch": epoch, "verifiedAt": None}))
     return path

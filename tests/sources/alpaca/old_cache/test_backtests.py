@@ -1,4 +1,4 @@
-"""Lumibot's Alpaca caches brought into a store: backtests on it, offline, are those of Lumibot on its own cache."""
+"""Lumibot's Alpaca caches migrated to a store: offline backtests on it equal Lumibot's on its own cache."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def backtest(side: Side, server: AlpacaServer, name: str, **environment: str) ->
 
 @pytest.fixture(scope="module")
 def made(server: AlpacaServer, tmp_path_factory: pytest.TempPathFactory) -> Side:
-    """Return Lumibot's side with a cache of its own making."""
+    """Return Lumibot's side with a cache that it has filled itself."""
     side, _ = both_sides(tmp_path_factory.mktemp("alpaca"))
     for name in BACKTESTS:
         backtest(side, server, name)
@@ -158,7 +158,7 @@ def readers_of(caches: str, folder: Path) -> list[CacheReader]:
 def test_what_a_file_does_not_show_is_asked_for_when_it_is_needed(
     made: Side, server: AlpacaServer, tmp_path: Path
 ) -> None:
-    """The minutes of sessions were brought in; a market around the clock has others, which do not count as missing."""
+    """The minutes of sessions were migrated; a market around the clock has others, which do not count as missing."""
     fresh, ours = both_sides(tmp_path)
     moved(AlpacaReader(made.folder / "lumibot"), DuckDBDataStorage(ours.store))
     start, end = (pd.Timestamp(day, tz="America/New_York").to_pydatetime() for day in ("2023-11-06", "2023-11-07"))

@@ -1,4 +1,4 @@
-"""Files of Lumibot's Alpaca caches one by one: what is a bar, what goes together, what is left alone and why."""
+"""Single files of Lumibot's Alpaca caches: which rows are bars, which files fit together, which are left alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lumibot's shared bar cache on its way into a store: what belongs together, what is deleted, whose bars they are."""
+"""Migrating Lumibot's shared bar cache: which files belong together, which are deleted, and whose bars they have."""
 
 from __future__ import annotations
 

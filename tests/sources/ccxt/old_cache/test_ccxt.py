@@ -1,4 +1,4 @@
-"""Lumibot's CCXT files brought into a store: backtests on it, offline, are those of Lumibot on its own cache."""
+"""Lumibot's CCXT files migrated to a store: offline backtests on it equal Lumibot's on its own cache."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def server() -> Iterator[BinanceServer]:
 
 @pytest.fixture(scope="module")
 def sides(server: BinanceServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Side, Side]:
-    """Return Lumibot's side with a cache of its own making, and ours with a store into which that was brought."""
+    """Return Lumibot's side with a cache that it has filled itself, and ours with a store that it was migrated to."""
     theirs, ours = both_sides(tmp_path_factory.mktemp("ccxt"))
     for coin in COINS:
         for span in [*SPANS, WHOLE]:

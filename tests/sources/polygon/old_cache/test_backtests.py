@@ -1,4 +1,4 @@
-"""Caches that Lumibot's Polygon source wrote, brought into a store: backtests on it are Lumibot's, and ask for nothing.
+"""Lumibot's Polygon caches migrated to a store: backtests on it equal Lumibot's, and send no requests.
 
 The opponent is Lumibot's run on the empty cache, which is the run that wrote it. Its second run differs in places (see
 docs/parity.md); ours does not.
@@ -34,7 +34,7 @@ def server() -> Iterator[PolygonServer]:
 
 
 def bring_in(theirs: Side, ours: Side) -> list[Outcome]:
-    """Bring one side's cache into the other's store, and return what became of the files that were not."""
+    """Migrate one side's cache to the other's store, and return the reasons of files that were not migrated."""
     storage = DuckDBDataStorage(ours.store)
     outcomes = list(migrate_files(plan_of(theirs.folder / "lumibot"), storage))
     storage.close()
@@ -65,7 +65,7 @@ def test_random_requests_on_a_migrated_cache_get_the_answers_that_made_it(name: 
         left_alone = bring_in(theirs, ours)
         server.requests.clear()
         assert_same_answers(asked, expected, answers(ours, server, market, asked))
-        # Of options that were not traded, and are in no chain, the files do not tell whether there are any.
+        # The files do not show whether options exist that were not traded and are in no chain.
         assert all("it has no bars" in outcome.reason for outcome in left_alone)
         assert all("/O:" in path for path in asked_for(server, AGGREGATES))
         assert max(len(asked_for(server, AGGREGATES)), len(asked_for(server, CONTRACTS))) <= len(left_alone)

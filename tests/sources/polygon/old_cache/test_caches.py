@@ -94,7 +94,7 @@ def test_without_a_snapshot_a_later_split_that_the_store_knows_is_a_conflict(par
 
 
 def test_the_newest_snapshot_decides_between_files_of_one_stock(parquet: Cache) -> None:
-    """The hours were made after a split of which the minutes, last used before, do not know."""
+    """The hours were downloaded after a split; the minutes, last used before it, are not adjusted for it."""
     copy_as(parquet, "stock_OLD_USD_hour.parquet", lambda frame: frame[frame["datetime"].dt.minute == 30])
     written(parquet.file("stock_OLD_USD_hour.parquet"), NOW)
     add_split(parquet, "stock_OLD_USD_hour_splits.parquet", "2023-06-01", NOW)
@@ -104,7 +104,7 @@ def test_the_newest_snapshot_decides_between_files_of_one_stock(parquet: Cache) 
 
 
 def test_a_later_snapshot_that_does_not_go_with_stored_bars_is_a_conflict(parquet: Cache) -> None:
-    """The minutes, without a snapshot, are in the store already when the hours tell of a later split."""
+    """The minutes, without a snapshot, are in the store already when the hours show a later split."""
     snapshot = parquet.file(SNAPSHOT).read_bytes()
     parquet.file(SNAPSHOT).unlink()
     parquet.migrate()
@@ -180,7 +180,7 @@ def minutes(side: Side, server: PolygonServer) -> pd.DataFrame:
 def test_a_split_since_the_download_renews_what_came_without_a_snapshot(
     split: str | None, tmp_path: Path, server: PolygonServer
 ) -> None:
-    """Lumibot's first run on a stock leaves no snapshot. Whoever has the bars asks for splits before using them."""
+    """Lumibot's first run on a stock leaves no snapshot. A backtest on its bars requests the splits first."""
     theirs, ours = both_sides(tmp_path)
     minutes(theirs, server)
     cache = Cache(tmp_path / "old")

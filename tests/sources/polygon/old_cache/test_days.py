@@ -1,4 +1,4 @@
-"""Which days a cache file tells of: none that was not answered, none that was still open, and all others."""
+"""The days that a cache file covers: no unanswered and no open ones, and all others."""
 
 from __future__ import annotations
 

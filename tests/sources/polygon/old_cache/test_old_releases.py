@@ -1,4 +1,4 @@
-"""Files that old releases of Lumibot wrote: their bars come out as Polygon sent them, and nothing is invented."""
+"""Files of old Lumibot releases: their bars are read as Polygon sent them, and none are invented."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_bars_are_those_that_were_sent(cache: Cache, release: str) -> None:
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_an_empty_day_is_an_answer_as_old_as_its_file(cache: Cache, release: str) -> None:
-    """It is long ago, so it is asked for again; as it was marked yesterday, it is not. 3.0.6 marked nothing."""
+    """A range marked long ago is requested again; one marked yesterday is not. 3.0.6 marked nothing."""
     cache.of_release(release).migrate()
     days = [("03-06 00:00", "03-08 00:00"), ("03-09 00:00", "03-11 00:00")]
     assert cache.days(STOCK) == days

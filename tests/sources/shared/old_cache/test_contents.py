@@ -1,4 +1,4 @@
-"""Bars out of an old cache, and the store: what is stored, what is kept, what is told apart."""
+"""Bars from an old cache: what is stored, what the store keeps, and which differences are found."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_an_empty_answer_is_as_old_as_its_file(storage: DuckDBDataStorage) -> No
 
 
 def test_bars_count_for_more_than_an_empty_answer(storage: DuckDBDataStorage) -> None:
-    """What was empty when the store was told of it may have been an outage."""
+    """A range that was recorded as empty may have been an outage."""
     cached(bars()[:2], last=2).store(storage, {})
     cached(bars()[:0], first=2, last=5).store(storage, {})
     assert cached(bars()).store(storage, {}) == 4

@@ -1,4 +1,4 @@
-"""Reading an old cache is no reason to print what Lumibot says of itself, nor to connect to a broker."""
+"""Reading an old cache neither prints Lumibot's start-up messages nor connects to a broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pickles that would harm are refused before anything of them runs; whatever else is wrong is an error of ours."""
+"""Harmful pickles are refused before anything in them runs; all other problems raise our errors."""
 
 from __future__ import annotations
 

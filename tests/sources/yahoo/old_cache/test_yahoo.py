@@ -1,4 +1,4 @@
-"""Lumibot's Yahoo pickles brought into a store: backtests on it, offline, are those of Lumibot on its own cache."""
+"""Lumibot's Yahoo pickles migrated to a store: offline backtests on it equal Lumibot's on its own cache."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def server() -> Iterator[YahooServer]:
 
 @pytest.fixture(scope="module")
 def sides(server: YahooServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Side, Side]:
-    """Return Lumibot's side with a cache of its own making, and ours with a store into which that was brought."""
+    """Return Lumibot's side with a cache that it has filled itself, and ours with a store that it was migrated to."""
     theirs, ours = both_sides(tmp_path_factory.mktemp("yahoo"))
     with theirs.entered(server), mock.patch.object(yahoo_helper, "get_lumibot_datetime", saturday):
         for symbol in [*SYMBOLS, "SPY", "^IRX"]:
