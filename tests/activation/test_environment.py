@@ -1,4 +1,4 @@
-"""`activate()` loads no module by itself, and undoes its changes if it fails half-way."""
+"""`activate()` imports no module, and undoes its changes if it fails half-way."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def reach_for_the_network_and_hide_it(host: str) -> None:
             socket.create_connection((host, 443))
 
 
-def test_a_side_that_reaches_for_the_network_is_told_even_if_it_swallows_the_refusal():
+def test_a_connection_of_a_side_is_reported_even_if_it_hides_the_error():
     from benchmarks.polygon.sides import NetworkRefusedError
 
     with pytest.raises(NetworkRefusedError, match=r"api\.polygon\.io"):

@@ -48,7 +48,7 @@ def test_budgets_are_on_the_terminal_and_not_in_the_results():
     assert "faster" not in table([row])
 
 
-def test_renewing_some_sections_keeps_the_others_in_order():
+def test_updating_some_sections_keeps_the_others_in_order():
     from benchmarks.measure import Row
     from benchmarks.report import renewed
 

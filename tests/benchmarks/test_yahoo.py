@@ -16,7 +16,7 @@ def ask_yahoo_and_hide_it() -> None:
         Session().get("https://query1.finance.yahoo.com/v7/finance/quote")
 
 
-def test_a_request_that_is_swallowed_is_told():
+def test_a_request_whose_error_is_hidden_is_reported():
     with pytest.raises(AssertionError, match=r"query1\.finance\.yahoo\.com"):
         ask_yahoo_and_hide_it()
 

@@ -103,7 +103,7 @@ def test_a_wrong_call_is_one_line(
     assert err.count("\n") == 1
 
 
-def test_a_fault_is_one_line_and_a_traceback_when_asked_for(
+def test_a_fault_is_one_line_and_a_traceback_when_requested(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fault(store: str | None) -> Path:
@@ -183,7 +183,7 @@ def test_printable_shows_control_characters_and_surrogates_and_leaves_all_else()
 
 
 def test_a_file_that_is_no_store_is_trouble_with_the_store(tmp_path: Path) -> None:
-    (tmp_path / "x.duckdb").write_text("this is no database, whatever its name says" * 100)
+    (tmp_path / "x.duckdb").write_text("this is not a database, despite its name" * 100)
     for arguments in (["status"], ["sql", "SELECT 1"]):
         ended = run("--store", tmp_path / "x.duckdb", *arguments)
         assert ended.returncode == 3, ended

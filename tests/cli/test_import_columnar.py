@@ -138,7 +138,7 @@ def test_typed_prices_become_the_same_doubles(command: Command) -> None:
     assert command.bars()["volume"].dtype == "int64"
 
 
-def test_symbols_in_a_column_in_any_order_are_told_apart(command: Command) -> None:
+def test_symbols_in_a_column_in_any_order_are_distinguished(command: Command) -> None:
     parts = [frame(periods=50).assign(Ticker=symbol, close=100.5 + i) for i, symbol in enumerate(("aapl", "MSFT", "X"))]
     mixed = pd.concat(parts).rename_axis("t").reset_index().sample(frac=1, random_state=1)
     mixed.assign(high=200.0).to_parquet(command.folder / "mixed.parquet", row_group_size=40)
@@ -185,7 +185,7 @@ def test_one_symbol_may_rename_the_one_in_the_file(command: Command) -> None:
         ("forex_minute", "GBPUSD", "minute"),
     ],
 )
-def test_real_files_go_in_whole_and_come_out_equal(command: Command, name: str, asset: str, timeframe: str) -> None:
+def test_real_files_are_imported_unchanged(command: Command, name: str, asset: str, timeframe: str) -> None:
     file = DATA / f"{name}.parquet"
     if not file.exists():
         pytest.skip("the shared data is not here")

@@ -39,7 +39,7 @@ def test_the_summary_of_a_file_says_what_went_in(command: Command, write: Write)
     assert ended.err == ""
 
 
-def test_the_same_file_again_changes_nothing_and_says_so(command: Command, write: Write) -> None:
+def test_the_same_file_again_changes_nothing_and_reports_it(command: Command, write: Write) -> None:
     file = write("AAPL.csv", csv_of(DAYS))
     command("import", file)
     before = command.storage().pin("AAPL", "day")
@@ -104,7 +104,7 @@ def test_a_file_named_twice_is_imported_once(command: Command, write: Write) -> 
     ("name", "problem"),
     [("none.csv", "there is no such file"), ("none*.csv", "no file matches"), ("nothing", "no file in this folder")],
 )
-def test_names_that_give_no_file_are_told_and_the_others_go_in(
+def test_names_without_a_file_are_reported_and_the_others_imported(
     command: Command, write: Write, name: str, problem: str
 ) -> None:
     Path("nothing").mkdir()
@@ -146,7 +146,7 @@ def test_what_the_user_says_names_the_series(command: Command, write: Write) -> 
     assert (series.key.source, series.key.timeframe, series.key.adjustment) == ("binance", "hour", "none")
 
 
-def test_bars_further_apart_than_their_name_says_are_told(command: Command, write: Write) -> None:
+def test_bars_further_apart_than_their_name_says_are_reported(command: Command, write: Write) -> None:
     write("AAPL_5min.csv", csv_of(minutes("2024-01-02 09:30", 5, zone="UTC")))
     ended = command("import", "AAPL_5min.csv")
     assert "its name says 5minute, but most bars are one minute apart" in ended.out
@@ -159,7 +159,7 @@ def test_the_timeframe_is_the_most_common_spacing_over_gaps(command: Command, wr
     assert command.storage().list_series()[0].key.timeframe == "5minute"
 
 
-def test_one_bar_does_not_tell_its_timeframe(command: Command, write: Write) -> None:
+def test_one_bar_does_not_show_its_timeframe(command: Command, write: Write) -> None:
     write("AAPL.csv", csv_of(minutes("2024-01-02 09:30", 1, zone="UTC")))
     ended = command("import", "AAPL.csv")
     assert ended.code == 1
@@ -167,7 +167,7 @@ def test_one_bar_does_not_tell_its_timeframe(command: Command, write: Write) -> 
     assert command("import", "AAPL.csv", "--timeframe", "minute").code == 0
 
 
-def test_a_file_whose_symbol_nothing_tells_is_refused(command: Command, write: Write) -> None:
+def test_a_file_without_a_symbol_is_refused(command: Command, write: Write) -> None:
     ended = command("import", write("data.csv", csv_of(DAYS)))
     assert ended.code == 1
     assert "give --symbol, or --symbol-column" in ended.out
@@ -227,7 +227,7 @@ def test_trouble_with_the_store_ends_the_import_with_what_went_in(
     assert "1 file imported" in ended.out
 
 
-def test_an_interrupted_import_keeps_what_is_stored_and_says_so(
+def test_an_interrupted_import_keeps_what_is_stored_and_reports_it(
     command: Command, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("A", "B", "C"):

@@ -241,7 +241,7 @@ def over_the_end_of_summer_time() -> tuple[list[str], list[pd.Timestamp]]:
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_an_hour_that_comes_twice_is_told_by_the_order_of_the_file(
+def test_a_repeated_hour_is_recognised_by_the_order_of_the_file(
     command: Command, write: Write, backwards: bool
 ) -> None:
     shown, instants = over_the_end_of_summer_time()
@@ -254,7 +254,7 @@ def test_an_hour_that_comes_twice_is_told_by_the_order_of_the_file(
     assert command.quarantined() == []
 
 
-def test_an_hour_that_comes_twice_is_told_apart_with_bars_missing(command: Command, write: Write) -> None:
+def test_repeated_hours_are_distinguished_with_bars_missing(command: Command, write: Write) -> None:
     shown, instants = over_the_end_of_summer_time()
     kept = [i for i in range(180) if i % 7 and not 60 <= i < 75 and not 100 <= i < 120]
     write("AAPL.csv", csv_of([shown[i] for i in kept]))

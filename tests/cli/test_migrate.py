@@ -70,7 +70,7 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
-def test_a_cache_is_brought_in_and_told_of(command: Command, cache: Path) -> None:
+def test_a_cache_is_migrated_and_reported(command: Command, cache: Path) -> None:
     before = contents(cache)
     ended = command("migrate", "--from", cache)
     assert (ended.code, ended.err) == (0, "")
@@ -99,7 +99,7 @@ def test_a_dry_run_reads_and_writes_nothing(command: Command, cache: Path) -> No
     assert not command.store.parent.exists()
 
 
-def test_a_dry_run_tells_what_a_stopped_run_has_left(command: Command, cache: Path) -> None:
+def test_a_dry_run_reports_what_a_stopped_run_has_left(command: Command, cache: Path) -> None:
     command("migrate", "--from", cache, "--only", "polygon")
     (cache / STOCK).rename(cache / "polygon" / "stock_OTHER_USD_minute.parquet")
     before = command.store.read_bytes()
@@ -129,7 +129,7 @@ def test_a_dry_run_asks_the_store(command: Command, cache: Path) -> None:
     assert command.store.read_bytes() == before
 
 
-def test_a_dry_run_says_that_it_does_not_ask_an_outdated_store(command: Command, cache: Path) -> None:
+def test_a_dry_run_reports_that_it_does_not_query_an_outdated_store(command: Command, cache: Path) -> None:
     assert "older release" not in command("migrate", "--from", cache, "--dry-run").out
     command("migrate", "--from", cache)
     command.storage().close()
@@ -144,7 +144,7 @@ def test_a_dry_run_says_that_it_does_not_ask_an_outdated_store(command: Command,
     assert command.store.read_bytes() == before
 
 
-def test_what_is_wrong_is_named_and_the_code_says_so(command: Command, cache: Path) -> None:
+def test_what_is_wrong_is_named_and_sets_the_exit_code(command: Command, cache: Path) -> None:
     whole = (cache / STOCK).read_bytes()
     for number in range(25):
         (cache / "polygon" / f"stock_BAD{number:02}_USD_minute.parquet").write_bytes(whole[:1000])
@@ -180,7 +180,7 @@ def test_what_is_left_alone_is_named_with_the_reason(command: Command, cache: Pa
     assert "own.duckdb" not in ended.out
 
 
-def test_reasons_that_many_files_share_are_told_once(command: Command, cache: Path) -> None:
+def test_reasons_that_many_files_share_are_reported_once(command: Command, cache: Path) -> None:
     for number in range(30):
         shutil.copy2(cache / STOCK, cache / "polygon" / f"stock_OLD_USD_{number}.parquet")
     ended = command("migrate", "--from", cache)
@@ -276,7 +276,7 @@ def test_an_empty_folder_and_wrong_calls(command: Command, cache: Path) -> None:
     assert command("migrate", "--from", cache, "--dry-run", "--delete-verified").code == 2
 
 
-def test_what_is_verified_is_deleted_when_asked_for(command: Command, cache: Path) -> None:
+def test_what_is_verified_is_deleted_when_requested(command: Command, cache: Path) -> None:
     damaged = cache / "polygon" / "stock_BAD_USD_minute.parquet"
     damaged.write_bytes(b"PAR1")
     ended = command("migrate", "--from", cache, "--delete-verified")
@@ -286,7 +286,7 @@ def test_what_is_verified_is_deleted_when_asked_for(command: Command, cache: Pat
     assert len(command.bars("OLD")) == 80
 
 
-def test_whoever_has_an_s3_mirror_is_told(command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_s3_mirror_is_reported(command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*S3, "LUMIBOT_CACHE_S3_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
     assert "S3" not in command("migrate", "--from", cache, "--dry-run").out

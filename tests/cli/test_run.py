@@ -162,7 +162,7 @@ def test_the_store_that_is_named_counts_more_than_a_local_file(folder: Path) -> 
         "LUMIBOT_DUCKDB_MEMORY_LIMIT=lots",
     ],
 )
-def test_a_setting_that_is_not_understood_is_told_before_the_script_starts(setting: str, folder: Path) -> None:
+def test_a_setting_that_is_not_understood_is_reported_before_the_script_starts(setting: str, folder: Path) -> None:
     (folder / "of mine" / ".env").write_text(setting)
     (folder / "of mine" / "script.py").write_text("print('started')")
     answer = ended(PROGRAM, "run", Path("of mine", "script.py"), cwd=folder, LUMIBOT_DISABLE_DOTENV="")

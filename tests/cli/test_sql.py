@@ -43,7 +43,7 @@ def test_a_table_is_aligned_and_shows_null(filled: Command) -> None:
     )  # fmt: skip
 
 
-def test_a_long_table_stops_at_a_thousand_rows_and_says_so(filled: Command) -> None:
+def test_a_long_table_stops_at_a_thousand_rows_and_reports_it(filled: Command) -> None:
     ended = filled("sql", "FROM ohlcv_data")
     assert len(ended.out.splitlines()) == 1_002
     assert ended.err == "The first 1,000 rows. --limit N shows more; --csv and --json print all.\n"

@@ -28,7 +28,7 @@ _ROWS = st.lists(
 
 @settings(deadline=None, max_examples=60)
 @given(_ROWS, st.integers(1, 7), st.integers(1, 5))
-def test_bars_come_out_in_order_once_or_not_at_all(
+def test_bars_are_returned_in_order_once_or_not_at_all(
     rows: list[tuple[int, int, float]], piece: int, at_most: int
 ) -> None:
     values_at: dict[tuple[int, int], list[float]] = defaultdict(list)

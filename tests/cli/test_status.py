@@ -120,7 +120,7 @@ def test_gaps_in_the_coverage_are_counted_and_listed(command: Command, write: Wr
     assert command("status", "AAPL", "--all").out.count(" 09:30 to ") == 12
 
 
-def test_a_large_store_is_summed_up_until_all_is_asked_for(command: Command, write: Write) -> None:
+def test_a_large_store_is_summed_up_until_all_is_requested(command: Command, write: Write) -> None:
     rows = [f"S{i:03},2024-01-{day:02},1,2,1,1,5" for i in range(60) for day in (2, 3)]
     write("many.csv", "\n".join(["symbol,date,open,high,low,close,volume", *rows]))
     assert command("import", "many.csv").code == 0
@@ -133,7 +133,7 @@ def test_a_large_store_is_summed_up_until_all_is_asked_for(command: Command, wri
     assert "S001 stock" in command("status", "S001").out
 
 
-def test_downloads_that_wait_beside_the_store_are_told(filled: Command) -> None:
+def test_downloads_that_wait_beside_the_store_are_reported(filled: Command) -> None:
     assert "for the next write" not in filled("status").out
     storage = filled.storage()
     storage.close()

@@ -73,7 +73,7 @@ _EXTRAS = st.sampled_from(["2024-01-02", "20240102", "2023", "data", "ohlcv", "h
     st.sampled_from(["", *COMPRESSED_SUFFIXES]),
     st.booleans(),
 )
-def test_a_ticker_is_found_among_whatever_else_a_name_says(
+def test_a_ticker_is_found_among_other_words_of_a_name(
     ticker: str, others: list[str], place: int, suffix: str, compressed: str, lower: bool
 ) -> None:
     words = [*others[:place], ticker.lower() if lower else ticker, *others[place:]]

@@ -113,6 +113,6 @@ def test_one_other_bar_is_found_and_named(perturbed: tuple[Answer, float, Path])
     assert re.search(r"^NOT identical\. Different: \d+ frames?", answer.out, re.MULTILINE)
 
 
-def test_a_difference_is_told_from_one_of_caches(perturbed: tuple[Answer, float, Path]) -> None:
+def test_a_difference_is_distinguished_from_one_of_caches(perturbed: tuple[Answer, float, Path]) -> None:
     """On a cache that is filled from the store, Lumibot sees the other bar as well."""
     assert "either your cache has different bars than the store" in perturbed[0].out

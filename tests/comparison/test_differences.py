@@ -101,7 +101,7 @@ def test_a_column_that_is_missing(compare: Any) -> None:
     )
 
 
-def test_a_dtype_alone_is_told_from_a_value(compare: Any) -> None:
+def test_a_dtype_alone_is_distinguished_from_a_value(compare: Any) -> None:
     whole = bars()
     found = compare(Recorded(), Recorded([asked(whole.astype({"volume": float})), price(470.5)]))
     (difference,) = found.differences
@@ -139,7 +139,7 @@ def test_a_price(compare: Any) -> None:
     assert (difference.left, difference.right) == ("470.5", "470.51")
 
 
-def test_what_was_asked_for(compare: Any) -> None:
+def test_requests_are_recorded(compare: Any) -> None:
     """From then on, the answers belong to different requests and cannot be compared."""
     other = [value_answer("2024-01-02T09:40:00-05:00", "get_last_price(QQQ)", "QQQ", "400.0"), price(470.5)]
     found = compare(Recorded(), Recorded(other))
@@ -161,7 +161,7 @@ def test_the_order_in_which_threads_ask_is_no_difference(compare: Any) -> None:
     assert (found.answers, found.reordered) == (3, 1)
 
 
-def test_a_value_is_found_whatever_the_order_in_which_threads_asked(compare: Any) -> None:
+def test_a_value_is_found_in_any_order_of_the_threads_requests(compare: Any) -> None:
     other = value_answer("2024-01-02T09:45:00-05:00", "get_last_price(QQQ)", "QQQ", "400.01")
     found = compare(Recorded(TOGETHER), Recorded([other, TOGETHER[0], TOGETHER[2]]))
     (difference,) = found.differences

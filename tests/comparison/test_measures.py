@@ -138,5 +138,5 @@ def test_plain_numbers_and_words_are_no_keys(tmp_path: Path) -> None:
         ("no secrets here", "no secrets here"),
     ],
 )
-def test_what_stands_behind_a_telling_name_is_hidden(text: str, shown: str) -> None:
+def test_the_value_after_the_name_of_a_key_is_hidden(text: str, shown: str) -> None:
     assert redacted(text) == shown

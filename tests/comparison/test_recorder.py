@@ -253,7 +253,7 @@ def test_backtests_of_two_threads_have_their_own_records(recorded: Recorded) -> 
         assert set(backtest.events.column("symbol")) == {symbol}
 
 
-def test_what_a_backtest_is_run_with_tells_it_from_others(recorded: Recorded) -> None:
+def test_backtests_are_distinguished_by_their_settings(recorded: Recorded) -> None:
     """Backtests of the same class are paired by that."""
     names = ("As usual", "Richer", "With a fee", "With another fee", "With a benchmark")
     assert len({recorded[name][0].settings for name in names}) == len(names)
@@ -302,7 +302,7 @@ def test_a_backtest_in_a_thread_that_outlives_the_main_one_is_waited_for(recorde
     assert len(answers) >= len(outliving.values.rows) > 5
 
 
-def test_a_backtest_that_goes_on_after_run_all_is_recorded_to_its_end(
+def test_a_backtest_that_continues_after_run_all_is_recorded_to_its_end(
     recorded: Recorded,
 ) -> None:
     started, answers = recorded["Started"]
@@ -311,7 +311,7 @@ def test_a_backtest_that_goes_on_after_run_all_is_recorded_to_its_end(
     assert len(answers) > 5
 
 
-def test_a_backtest_that_had_not_ended_with_the_script_says_so(
+def test_a_backtest_that_had_not_ended_with_the_script_reports_it(
     recorded: Recorded,
 ) -> None:
     assert not recorded["NotWaitedFor"][0].ended

@@ -162,7 +162,7 @@ def test_pages_of_candles_stop_at_what_is_not_stored(store: Path) -> None:
         assert len(notes.lines()) == 1
 
 
-def test_a_stock_that_was_asked_for_with_a_quote_is_found_by_its_ticker(store: Path) -> None:
+def test_a_stock_that_was_requested_with_a_quote_is_found_by_its_ticker(store: Path) -> None:
     """Lumibot and the store keep such bars apart, but a provider does not."""
     storage = DuckDBDataStorage(store)
     april = TimeRange(EVERYTHING.end, EVERYTHING.end + 30 * 86_400)
@@ -222,7 +222,7 @@ def test_an_empty_answer_is_an_answer_however_old_it_is(store: Path) -> None:
     assert answers.notes.lines() == []
 
 
-def test_what_is_missing_is_told_once_and_named_as_a_whole(caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_ranges_are_logged_once_and_listed_completely(caplog: pytest.LogCaptureFixture) -> None:
     notes = Unanswered()
     with caplog.at_level(logging.WARNING, "lumibot_duckdb"):
         for start in (0, 3_600, 86_400 * 3):

@@ -75,7 +75,7 @@ def test_an_object_that_has_itself_in_it() -> None:
     assert as_text(one) == "Plain {value: Plain}"
 
 
-def test_a_table_tells_texts_from_numbers_and_leaves_out_when_it_was_made() -> None:
+def test_a_table_distinguishes_texts_from_numbers_and_leaves_out_its_time() -> None:
     now = datetime.now(timezone.utc)
     assert [cell(value) for value in ("fill", "1.0", 1.0, None)] == ["fill", "'1.0'", "1.0", "None"]
     assert cell(now) == cell(now.isoformat()) == TIME_OF_RUN

@@ -127,7 +127,7 @@ def test_backtests_in_other_processes_are_named(theirs: Run, ours: Run) -> None:
     assert note.startswith("Not compared, because they ran in processes that the script started: Child 1, Child 2. ")
 
 
-def test_a_strategy_that_asked_for_nothing_and_traded_nothing_is_named(tmp_path: Path) -> None:
+def test_a_strategy_that_requested_nothing_and_traded_nothing_is_named(tmp_path: Path) -> None:
     nothing = Recorded([], events=[])
     found = result(changed(nothing.run(tmp_path / "theirs"), covered=False), nothing.run(tmp_path / "ours"))
     assert found.identical

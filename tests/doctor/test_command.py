@@ -93,7 +93,7 @@ def test_no_key_is_shown_wherever_it_comes_from(
         assert "POLYGON_API_KEY: set (environment)" in out
 
 
-def test_checks_that_stop_are_a_failure_and_the_others_go_on(
+def test_checks_that_stop_are_a_failure_and_the_others_continue(
     filled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop() -> Iterator[Check]:
@@ -107,7 +107,7 @@ def test_checks_that_stop_are_a_failure_and_the_others_go_on(
     assert "the store can be opened" in out
 
 
-def test_the_self_test_is_skipped_without_lumibot_and_told_whom_to_tell(
+def test_the_contract_and_the_self_test_are_skipped_without_lumibot(
     filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     absent = Check("contract.import", FAILED, "Lumibot is not installed", "pip install lumibot")

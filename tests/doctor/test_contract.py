@@ -24,7 +24,7 @@ def test_a_breach_fails_the_source_that_it_concerns() -> None:
     assert yahoo.details == {"breaches": ["Data._get_bars_dict is gone", "another"]}
 
 
-def test_changed_source_code_is_a_warning_where_the_self_test_can_tell() -> None:
+def test_changed_source_code_is_a_warning_if_a_self_test_covers_it() -> None:
     unknown = SimpleNamespace(is_unknown_source=True)
     gone = SimpleNamespace(is_unknown_source=False)
     breaches = {"yahoo": [unknown], "ccxt": [unknown, gone], "activation": [unknown]}

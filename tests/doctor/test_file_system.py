@@ -32,7 +32,7 @@ def test_the_innermost_mount_counts(tmp_path: Path) -> None:
     assert kind_of(tmp_path.parent, table) == "ext4"
 
 
-def test_a_system_that_does_not_tell_has_no_kind(tmp_path: Path) -> None:
+def test_an_unknown_system_has_no_kind(tmp_path: Path) -> None:
     assert kind_of(tmp_path, tmp_path / "no such file") is None
 
 

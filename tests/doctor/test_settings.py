@@ -66,7 +66,7 @@ def test_a_misspelt_setting_is_a_warning() -> None:
     assert "is not a setting of lumibot-duckdb (environment)" in found["LUMIBOT_DUCKDB_ROLOUT"].summary
 
 
-def test_of_keys_no_more_is_told_than_whether_they_are_set() -> None:
+def test_only_whether_keys_are_set_is_reported() -> None:
     secret = "pk-0123456789"
     shown = [checks(("environment", dict.fromkeys(KEYS, value))) for value in (secret, "x" * 99)]
     assert shown[0] == shown[1]

@@ -43,7 +43,7 @@ def test_a_store_in_order(filled: Path) -> None:
     assert found["schema"].details == {"version": migrations.newest(), "newest": migrations.newest()}
 
 
-def test_where_there_is_no_store_none_is_made(tmp_path: Path) -> None:
+def test_a_missing_store_is_not_created(tmp_path: Path) -> None:
     found = checks(tmp_path / "deep" / "down")
     assert problems(found) == {}
     assert found["exists"].summary == "there is no store yet; the first write creates it"
@@ -104,7 +104,7 @@ def test_a_store_of_an_older_release(filled: Path) -> None:
     assert found["schema"].details["version"] == 1
 
 
-def test_a_store_that_is_being_written_names_who_does(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_being_written_names_the_writer(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StoreConnection.of(filled), "wait_seconds", 0.05)  # this process has opened it already
     lock = StoreLock(filled)
     lock.acquire(True, float("inf"))

@@ -78,7 +78,7 @@ def test_a_killed_writer_is_recovered_by_the_next_writer_too(tmp_path: Path) -> 
     assert reported <= stored[1] <= reported + 1
 
 
-def test_a_program_killed_while_it_makes_a_store_leaves_none_or_a_whole_one(tmp_path: Path) -> None:
+def test_a_program_killed_while_it_creates_a_store_leaves_none_or_a_complete_one(tmp_path: Path) -> None:
     rng = random.Random(3)
     for attempt in range(10):
         path = tmp_path / f"s{attempt}.duckdb"

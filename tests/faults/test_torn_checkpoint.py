@@ -74,7 +74,7 @@ def test_without_a_guard_a_torn_block_is_the_end(path: Path) -> None:
 
 
 @pytest.mark.parametrize("reads_first", [True, False])
-def test_torn_blocks_are_put_back_by_whoever_comes_next(path: Path, reads_first: bool) -> None:
+def test_torn_blocks_are_restored_by_the_next_process(path: Path, reads_first: bool) -> None:
     guard = guarded(path)
     tear(path)
     if reads_first:

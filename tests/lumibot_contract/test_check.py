@@ -144,7 +144,7 @@ def test_a_damaged_file_is_no_hindrance(changed_lumibot: ChangedLumibot, own_cac
     assert "yahoo" in json.loads((own_cache_folder / "checked.json").read_text())
 
 
-def test_entries_of_another_form_are_checked_anew(changed_lumibot: ChangedLumibot, own_cache_folder: Path) -> None:
+def test_entries_of_another_form_are_checked_again(changed_lumibot: ChangedLumibot, own_cache_folder: Path) -> None:
     assert check.breaches("yahoo") == ()
     file = own_cache_folder / "checked.json"
     entries = json.loads(file.read_text())

@@ -78,7 +78,7 @@ def test_what_may_have_changed_is_read_again(parquet: Cache, what: str) -> None:
     assert len(parquet.bars(STOCK)) == 80
 
 
-def test_looking_at_a_plan_says_the_same_and_writes_nothing(parquet: Cache) -> None:
+def test_a_preview_of_a_plan_shows_the_same_and_writes_nothing(parquet: Cache) -> None:
     parquet.file("stock_BAD_USD_minute.parquet").write_bytes(b"PAR1 and no more")
     before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in parquet.files()}
     seen = {outcome.file.name: outcome.ending for outcome in forecast_files(parquet.plan(), parquet.storage)}
@@ -88,7 +88,7 @@ def test_looking_at_a_plan_says_the_same_and_writes_nothing(parquet: Cache) -> N
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in parquet.files()} == before
 
 
-def test_looking_at_a_plan_tells_what_the_store_has_and_reads_only_the_rest(
+def test_a_preview_of_a_plan_shows_what_the_store_has_and_reads_only_the_rest(
     parquet: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parquet.migrate()
@@ -162,7 +162,7 @@ def test_looking_at_a_plan_asks_the_store(parquet: Cache, change: Any, ending: E
     assert done.ending is (Ending.MIGRATED if ending is Ending.ALREADY_HERE else ending)
 
 
-def test_looking_at_a_plan_tells_which_bars_cannot_be_stored(parquet: Cache) -> None:
+def test_a_preview_of_a_plan_shows_which_bars_cannot_be_stored(parquet: Cache) -> None:
     copy_as(parquet, BARS, within_a_second)
     (seen,) = forecast_files(parquet.plan(), parquet.storage)
     assert (seen.ending, seen.new) == (Ending.UNREADABLE, 0)
@@ -198,14 +198,14 @@ def without_times(frame: pd.DataFrame) -> pd.DataFrame:
         (without_times, "it has no column datetime, only open"),
     ],
 )
-def test_a_table_that_holds_something_else_is_not_brought_in(parquet: Cache, change: Any, reason: str) -> None:
+def test_a_table_that_holds_something_else_is_not_migrated(parquet: Cache, change: Any, reason: str) -> None:
     copy_as(parquet, "stock_ODD_USD_minute.parquet", change)
     outcome = parquet.migrate()["stock_ODD_USD_minute.parquet"]
     assert outcome.ending is Ending.UNREADABLE
     assert reason in outcome.reason
 
 
-def test_damaged_files_are_told_and_the_others_go_in(parquet: Cache) -> None:
+def test_damaged_files_are_reported_and_the_others_are_imported(parquet: Cache) -> None:
     whole = parquet.file(BARS).read_bytes()
     contents = {
         "stock_A_USD_minute.parquet": b"",
@@ -292,14 +292,14 @@ def test_of_a_file_that_is_refused_nothing_is_stored(parquet: Cache, change: Any
     assert parquet.days(STOCK) == covered
 
 
-def test_values_are_told_as_people_write_them(parquet: Cache) -> None:
+def test_values_are_reported_as_people_write_them(parquet: Cache) -> None:
     parquet.migrate()
     copy_as(parquet, BARS, lambda frame: frame.assign(close=frame["close"] + 1))
     assert "np." not in parquet.migrate()[BARS].reason
 
 
 @pytest.mark.parametrize("name", [b"stock_\xff\xfe_USD_minute.parquet", b"stock_\x1b[2J_USD_minute.parquet"])
-def test_a_name_that_is_none_is_told_and_the_others_go_in(parquet: Cache, name: bytes) -> None:
+def test_a_name_that_is_none_is_reported_and_the_others_are_imported(parquet: Cache, name: bytes) -> None:
     shutil.copy2(parquet.file(BARS), parquet.file(os.fsdecode(name)))
     for look in (True, False):
         outcomes = {
@@ -312,7 +312,9 @@ def test_a_name_that_is_none_is_told_and_the_others_go_in(parquet: Cache, name: 
 
 
 @pytest.mark.parametrize("moment", ["planned", "read"])
-def test_a_file_that_goes_away_meanwhile_is_told(parquet: Cache, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_goes_away_meanwhile_is_reported(
+    parquet: Cache, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     going = copy_as(parquet, "stock_GOING_USD_minute.parquet")
     plan, read = parquet.plan(), PolygonBarsReader.read
 
@@ -338,7 +340,7 @@ def test_a_file_that_goes_away_meanwhile_is_told(parquet: Cache, moment: str, mo
 
 
 @pytest.mark.parametrize("content", [b"garbage", b"cos\nsystem\n(S'true'\ntR.", b""])
-def test_what_yahoo_said_is_told_when_it_is_damaged_or_refused_and_never_deleted(
+def test_what_yahoo_said_is_reported_when_it_is_damaged_or_refused_and_never_deleted(
     tmp_path: Path, content: bytes
 ) -> None:
     cache = Cache(tmp_path)
@@ -355,7 +357,7 @@ def test_what_yahoo_said_is_told_when_it_is_damaged_or_refused_and_never_deleted
 
 
 @pytest.mark.parametrize("only", [(), ("yahoo",), ("polygon",)])
-def test_a_folder_that_may_not_be_looked_into_is_told(
+def test_a_folder_that_may_not_be_looked_into_is_reported(
     parquet: Cache, monkeypatch: pytest.MonkeyPatch, only: tuple[str, ...]
 ) -> None:
     shut, listed = parquet.folder / "polygon", Path.iterdir
@@ -383,7 +385,7 @@ class Failing(DuckDBDataStorage):
         return super().store_ohlcv_data(asset, *arguments, **options)
 
 
-def test_what_duckdb_says_of_one_file_is_told_and_the_others_go_in(parquet: Cache) -> None:
+def test_what_duckdb_says_of_one_file_is_reported_and_the_others_are_imported(parquet: Cache) -> None:
     failing = copy_as(parquet, "stock_NEW_USD_minute.parquet")
     parquet.storage = store = Failing(parquet.storage.path)
     store.error = duckdb.BinderException("Binder Error: no column\nCandidates: ...")

@@ -36,7 +36,7 @@ _SELECTED = {
         "test_source.py::test_bars_that_cannot_be_are_refused_as_lumibot_does",
     ],
     "ccxt": [
-        "test_parity_requests.py::test_one_coin_asked_at_random_gets_the_same_answers[GAPS]",
+        "test_parity_requests.py::test_one_coin_requested_at_random_gets_the_same_answers[GAPS]",
         "test_parity_requests.py::test_the_download_limit_decides_the_same_way",
         "test_parity_strategies.py::test_days",
     ],

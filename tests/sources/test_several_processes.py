@@ -106,7 +106,7 @@ def test_processes_fill_one_store_and_see_what_a_run_alone_sees(servers: dict[st
     assert [server.requests for server in servers.values()] == [[], [], []]
 
 
-def test_a_download_of_candles_that_was_killed_goes_on_where_it_was(servers: dict[str, Any], tmp_path: Path) -> None:
+def test_a_download_of_candles_that_was_killed_continues_where_it_was(servers: dict[str, Any], tmp_path: Path) -> None:
     server, store = servers["ccxt"], tmp_path / "killed.duckdb"
     expected = frames("ccxt", server.url, tmp_path / "alone", tmp_path / "alone.duckdb")
     pages = [request for request in server.asked("klines") if request.query["interval"] == "1m"]

@@ -76,7 +76,7 @@ def test_a_write_by_another_storage_of_this_process_is_seen(storage: DuckDBDataS
         storage.get_historical_prices("X")
 
 
-def test_a_store_that_was_removed_and_made_anew_shares_nothing_with_the_old(storage: DuckDBDataStorage) -> None:
+def test_a_store_that_was_removed_and_created_again_shares_nothing_with_the_old(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("X", minute_bars(), "test", "minute")
     assert len(storage.get_historical_prices("X")) == 60
     storage.close()

@@ -64,7 +64,7 @@ def test_the_identity_of_an_asset(asset: Any, key: AssetKey) -> None:
     assert asset_key(key) == key
 
 
-def test_published_names_tell_contracts_apart() -> None:
+def test_published_names_distinguish_contracts() -> None:
     option = AssetKey("SPY", "option", expiration=DAY, strike=470.0, right="CALL")
     assert published_name(AssetKey("AAPL")) == "AAPL"
     assert published_name(AssetKey("BTC", "crypto", "USDT", "binance")) == "BTC/USDT"
@@ -131,7 +131,7 @@ def test_options_that_differ_in_anything_are_never_mixed(storage: DuckDBDataStor
             storage.pin(other)
 
 
-def test_a_missing_strike_of_a_long_chain_is_told_shortly(storage: DuckDBDataStorage) -> None:
+def test_a_missing_strike_of_a_long_chain_is_reported_shortly(storage: DuckDBDataStorage) -> None:
     chain = [Asset("SPY", "option", expiration=DAY, strike=400 + i, right="CALL") for i in range(12)]
     keep(storage, *chain)
     with pytest.raises(

@@ -103,7 +103,7 @@ def test_other_statements_are_refused_and_change_nothing(
 
 
 @pytest.mark.parametrize("query", ["SELEC 1", "SELECT nothing FROM ohlcv_data", "SELECT * FROM frames"])
-def test_mistakes_are_told_as_duckdb_tells_them(filled: DuckDBDataStorage, query: str) -> None:
+def test_mistakes_are_reported_in_duckdbs_words(filled: DuckDBDataStorage, query: str) -> None:
     frames = pa.table({"a": [1]})  # a variable is no table
     assert frames.num_rows == 1
     with pytest.raises(duckdb.Error):

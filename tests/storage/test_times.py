@@ -152,7 +152,7 @@ def test_the_seconds_of_an_index_are_rounded_down_before_1970_too() -> None:
     assert times.index_seconds(index).tolist() == [-2, 1]
 
 
-def test_an_empty_frame_has_no_bar_starts_whatever_its_index() -> None:
+def test_an_empty_frame_has_no_bar_starts_with_any_index() -> None:
     assert times.bar_starts(pd.DataFrame({"close": []})).tolist() == []
 
 

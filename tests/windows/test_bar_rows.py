@@ -22,7 +22,7 @@ CODES = {"minute": "min", "hour": "h", "day": "D"}
 
 
 class ListedTimes:
-    """Stands for what a backtest sees of a series, of which just the times matter here; counts the reads."""
+    """Takes the place of a view of a series, with times only; counts the reads."""
 
     def __init__(self, index: pd.DatetimeIndex) -> None:
         self._index = index.as_unit("s")
@@ -45,7 +45,7 @@ def stored_rows(index: pd.DatetimeIndex, budget: MemoryBudget | None = None) -> 
 
 
 def shared_rows(index: pd.DatetimeIndex) -> SharedRows:
-    """The index as the middle of one that goes on before and after."""
+    """Return the index as the middle part of a longer one."""
     around = index[:1] - pd.Timedelta("9h"), index, index[-1:] + pd.Timedelta("3h")
     whole = around[0].append(around[1]).append(around[2])
     return SharedRows(TradingIndex(whole), 1, 1 + len(index), "minute")

@@ -1,4 +1,4 @@
-"""A frame of which only windows are held, against the whole frame in pandas."""
+"""A frame that holds only windows in memory, against the whole frame in pandas."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_rows_are_found_as_in_the_index(series: FramedSeries, frame: pd.DataFram
         assert series.rows.row_from(time.value) == index.searchsorted(time, side="left")
 
 
-def test_what_a_frame_is_asked_for_is_answered_by_the_whole_frame(series: FramedSeries, frame: pd.DataFrame) -> None:
+def test_requests_to_a_frame_have_the_answers_of_the_whole_frame(series: FramedSeries, frame: pd.DataFrame) -> None:
     whole = expected(frame)
     pd.testing.assert_frame_equal(series.whole(), whole, check_exact=True)
     pd.testing.assert_series_equal(series["close"], whole["close"], check_exact=True)

@@ -49,7 +49,7 @@ requests = st.lists(st.tuples(st.integers(0, SIZE - 1), st.integers(1, 3_000)), 
 
 
 @given(requests, st.sampled_from([1, 10_000, 1_000_000, 10**9]))
-def test_it_always_gives_the_rows_that_are_asked_for(asked: list[tuple[int, int]], max_bytes: int) -> None:
+def test_it_always_gives_the_rows_that_are_requested(asked: list[tuple[int, int]], max_bytes: int) -> None:
     sliding, _ = window(MemoryBudget(max_bytes))
     for start, length in asked:
         stop = min(SIZE, start + length)

@@ -68,7 +68,7 @@ def test_days_of_crypto_begin_in_chicago(server: AlpacaServer) -> None:
     assert days.index[0] == pd.Timestamp("2024-03-08", tz="America/Chicago")
 
 
-def test_history_is_adjusted_when_it_is_asked_for(server: AlpacaServer) -> None:
+def test_history_is_adjusted_when_it_is_requested(server: AlpacaServer) -> None:
     server.serve("stock", "SPY", pd.concat([minutes(), minutes(START + pd.Timedelta(days=3))]))
     server.actions += [Action("SPY", "2024-03-11", 1, 4), Action("SPY", "2024-03-11", amount=1.0)]
     whole = {"start": START.to_pydatetime(), "end": dt.datetime(2024, 3, 12)}

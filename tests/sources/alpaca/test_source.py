@@ -73,7 +73,9 @@ def new(server: AlpacaServer, where: str = "stocks") -> list[Request]:
 # -- bars -----------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_asked_twice_and_another_window_asks_just_for_the_rest(tmp_path: Path, server: AlpacaServer) -> None:
+def test_nothing_is_requested_twice_and_another_window_requests_just_the_rest(
+    tmp_path: Path, server: AlpacaServer
+) -> None:
     with source(tmp_path, server, 4, 8) as first:
         first.get_historical_prices(SPY, 60)
         first.get_last_price(SPY)
@@ -103,7 +105,7 @@ def test_stored_bars_need_no_network(tmp_path: Path, server: AlpacaServer) -> No
         pd.testing.assert_frame_equal(made.get_historical_prices(SPY, 60).df, expected)
 
 
-def test_an_unknown_symbol_is_asked_for_once(tmp_path: Path, server: AlpacaServer) -> None:
+def test_an_unknown_symbol_is_requested_once(tmp_path: Path, server: AlpacaServer) -> None:
     for asked in (1, 0):
         with source(tmp_path, server, 4, 8) as made:
             for _ in range(3):
@@ -112,7 +114,7 @@ def test_an_unknown_symbol_is_asked_for_once(tmp_path: Path, server: AlpacaServe
         assert len(new(server)) == asked
 
 
-def test_an_option_that_never_traded_is_asked_for_once(tmp_path: Path, server: AlpacaServer) -> None:
+def test_an_option_that_never_traded_is_requested_once(tmp_path: Path, server: AlpacaServer) -> None:
     option = Asset("SPY", "option", expiration=dt.date(2024, 3, 15), strike=500, right="CALL")
     for asked in (1, 0):
         with source(tmp_path, server, 4, 8) as made:
@@ -121,7 +123,7 @@ def test_an_option_that_never_traded_is_asked_for_once(tmp_path: Path, server: A
         assert len(new(server, "options")) == asked
 
 
-def test_the_latest_sixteen_minutes_are_not_asked_for(tmp_path: Path, server: AlpacaServer) -> None:
+def test_the_latest_sixteen_minutes_are_not_requested(tmp_path: Path, server: AlpacaServer) -> None:
     now = pd.Timestamp.now(tz="UTC").floor("min")
     server.serve("stock", "SPY", _minutes_until(now))
     side = Side(AlpacaBacktesting, tmp_path)
@@ -201,7 +203,7 @@ def test_bars_that_cannot_be_are_refused_as_lumibot_does(
 # -- adjusted prices ------------------------------------------------------------------------------------------
 
 
-def test_a_dividend_renews_the_history_that_is_adjusted_for_it(tmp_path: Path, server: AlpacaServer) -> None:
+def test_a_dividend_restates_the_history_that_is_adjusted_for_it(tmp_path: Path, server: AlpacaServer) -> None:
     """Bars were stored before the ex-date, as the store has it; more are needed after it."""
     today = pd.Timestamp.now(tz=NEW_YORK).date().isoformat()
     for adjusted in (True, False):
@@ -224,7 +226,7 @@ def test_a_dividend_renews_the_history_that_is_adjusted_for_it(tmp_path: Path, s
     assert ranges(new(server, "")) == [("2024-03-10", "2024-03-16")], "a dividend changes no split-adjusted price"
 
 
-def test_a_split_renews_both(tmp_path: Path, server: AlpacaServer) -> None:
+def test_a_split_restates_both(tmp_path: Path, server: AlpacaServer) -> None:
     for adjusted in (True, False):
         with source(tmp_path, server, 4, 8, auto_adjust=adjusted) as made:
             made.get_last_price(SPY)
@@ -260,7 +262,7 @@ def test_a_backtest_that_has_read_the_old_history_is_not_given_the_new_one(
         made.get_historical_prices(SPY, 5, "day")
 
 
-def test_a_plan_without_corporate_actions_goes_on_with_a_warning(
+def test_a_plan_without_corporate_actions_continues_with_a_warning(
     tmp_path: Path, server: AlpacaServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.entitled = False
@@ -278,7 +280,7 @@ def test_a_plan_without_corporate_actions_goes_on_with_a_warning(
 
 
 @pytest.mark.parametrize("config", [{"API_KEY": "WRONGKEY", "API_SECRET": SECRET}, {"OAUTH_TOKEN": "WRONGTOKEN"}])
-def test_a_wrong_key_is_told_without_showing_it(
+def test_a_wrong_key_is_reported_without_showing_it(
     config: dict[str, str], tmp_path: Path, server: AlpacaServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with source(tmp_path, server, 4, 8, config=config) as made:
@@ -313,7 +315,7 @@ def test_passing_faults_are_tried_again(tmp_path: Path, server: AlpacaServer) ->
     assert len(new(server)) == 4
 
 
-def test_an_outage_ends_with_an_error_that_says_so(
+def test_an_outage_ends_with_an_error_that_names_it(
     tmp_path: Path, server: AlpacaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lumibot_duckdb.sources.alpaca import client as alpaca
@@ -364,7 +366,7 @@ def test_a_chain_is_listed_once_for_many_days_and_backtests(tmp_path: Path, serv
         assert sum(request.path.startswith("/paper") for request in asked) <= 1
 
 
-def test_contracts_that_had_not_expired_are_listed_anew_some_days_later(
+def test_contracts_that_had_not_expired_are_listed_again_some_days_later(
     tmp_path: Path, server: AlpacaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lumibot_duckdb.sources.alpaca import chains as alpaca_chains

@@ -122,7 +122,7 @@ def test_markets_are_loaded_once(server: BinanceServer) -> None:
     assert len(server.asked(INFO)) == 1
 
 
-def test_a_coin_listed_later_is_not_asked_for_page_by_page(server: BinanceServer, provider: CcxtProvider) -> None:
+def test_a_coin_listed_later_is_not_requested_page_by_page(server: BinanceServer, provider: CcxtProvider) -> None:
     pieces = downloaded(provider, START - 30 * DAY, START + 3 * DAY, "LATE/USDT")
     first = START + 40 * HOUR
     assert (pieces[0].start, pieces[0].end, len(pieces[0].bars)) == (START - 30 * DAY, first, 0)
@@ -207,13 +207,13 @@ def test_a_market_that_is_gone_since_the_markets_were_loaded(server: BinanceServ
         downloaded(provider, START, START + HOUR)
 
 
-def test_an_exchange_without_candles_says_so(provider: CcxtProvider) -> None:
+def test_an_exchange_without_candles_reports_it(provider: CcxtProvider) -> None:
     provider.exchange().has["fetchOHLCV"] = False
     with pytest.raises(ProviderError, match="Binance gives no candles of 1m"):
         downloaded(provider, START, START + HOUR)
 
 
-def test_a_place_that_is_not_served_is_not_asked_again(server: BinanceServer, provider: CcxtProvider) -> None:
+def test_a_place_that_is_not_served_sends_no_further_request(server: BinanceServer, provider: CcxtProvider) -> None:
     body = {"code": 0, "msg": "Service unavailable from a restricted location according to 'b. Eligibility'"}
     server.faults.append(Fault(INFO, times=9, answer=Answer(body, 451)))
     with pytest.raises(ProviderError, match="does not serve the place"):
@@ -222,7 +222,7 @@ def test_a_place_that_is_not_served_is_not_asked_again(server: BinanceServer, pr
 
 
 @pytest.mark.parametrize("status", [429, 418])
-def test_a_rate_limit_is_waited_for_and_told(
+def test_a_rate_limit_is_waited_for_and_reported(
     status: int, server: BinanceServer, provider: CcxtProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.faults.append(Fault(KLINES, times=2, answer=too_many(0, status)))
@@ -260,7 +260,7 @@ def test_passing_faults_are_tried_again(
     assert len(server.asked(where)) == 3
 
 
-def test_an_exchange_that_cannot_be_reached_says_so(server: BinanceServer, provider: CcxtProvider) -> None:
+def test_an_exchange_that_cannot_be_reached_reports_it(server: BinanceServer, provider: CcxtProvider) -> None:
     server.__exit__(None, None, None)
     with pytest.raises(ProviderUnavailableError, match="Binance could not be reached"):
         downloaded(provider, START, START + HOUR)

@@ -141,7 +141,7 @@ def test_random_requests_get_the_same_answers(tmp_path: Path, serve: Any) -> Non
 
 
 @pytest.mark.parametrize("coin", ["BTC", "TINY", "GAPS", "LATE", "IDLE", "NULL", "GONE", "NONE"])
-def test_one_coin_asked_at_random_gets_the_same_answers(coin: str, tmp_path: Path, serve: Any) -> None:
+def test_one_coin_requested_at_random_gets_the_same_answers(coin: str, tmp_path: Path, serve: Any) -> None:
     market = spring()
     market.minutes.setdefault(coin, market.minutes["BTC"])  # there is no such market on the server
     compare(tmp_path, serve("spring"), market, requests(market, 5, 20, (coin,)))
@@ -208,7 +208,7 @@ def test_the_data_store_answers_as_lumibots_frame_does(tmp_path: Path, serve: An
     assert_same_frame(frames[0], frames[1], "the whole frame")
 
 
-def test_what_lumibots_cache_object_is_asked_for(tmp_path: Path, serve: Any) -> None:
+def test_requests_to_lumibots_cache_object_have_the_same_answers(tmp_path: Path, serve: Any) -> None:
     market = spring()
     found = []
     for side in both_sides(tmp_path):
@@ -243,7 +243,7 @@ def test_exact_prices_are_those_of_the_exchange(tmp_path: Path, serve: Any) -> N
     assert (rounded.value.df["close"] == 0).all()
 
 
-def test_rounding_that_changes_a_price_is_told_once_for_each_market(
+def test_rounding_that_changes_a_price_is_reported_once_for_each_market(
     tmp_path: Path, serve: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     market = spring()

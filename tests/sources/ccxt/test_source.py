@@ -110,7 +110,7 @@ def test_a_longer_run_asks_for_the_new_stretch(server: BinanceServer, ours: Side
     assert asked(server, "1h") == [("BTCUSDT", epoch("2023-03-15"))]
 
 
-def test_markets_are_asked_for_once_and_only_for_a_download(server: BinanceServer, ours: Side) -> None:
+def test_markets_are_requested_once_and_only_for_a_download(server: BinanceServer, ours: Side) -> None:
     with ours.entered(server):
         source = ours.source(*map(moment, SPAN))
         assert not server.requests
@@ -129,7 +129,7 @@ def test_stored_candles_need_no_network(server: BinanceServer, ours: Side) -> No
             assert_same_frame(left, right, "without a network")
 
 
-def test_a_market_listed_in_mid_range_is_not_asked_for_before_its_listing_again(
+def test_a_market_listed_in_mid_range_is_not_requested_before_its_listing_again(
     server: BinanceServer, ours: Side
 ) -> None:
     span = ("2023-03-10 12:00", "2023-03-13 12:00")
@@ -141,7 +141,7 @@ def test_a_market_listed_in_mid_range_is_not_asked_for_before_its_listing_again(
     assert len(server.requests) == before
 
 
-def test_a_market_without_candles_is_asked_for_once(server: BinanceServer, ours: Side) -> None:
+def test_a_market_without_candles_is_requested_once(server: BinanceServer, ours: Side) -> None:
     span = ("2023-03-09 12:00", "2023-03-10 12:00")
     assert frames(ours, server, span, LATE) == [None, None]
     before = len(server.requests)
@@ -149,7 +149,7 @@ def test_a_market_without_candles_is_asked_for_once(server: BinanceServer, ours:
     assert len(server.requests) == before
 
 
-def test_what_arrived_before_a_failure_is_not_asked_for_again(server: BinanceServer, ours: Side) -> None:
+def test_what_arrived_before_a_failure_is_not_requested_again(server: BinanceServer, ours: Side) -> None:
     expected = frames(Side(CcxtBacktesting, ours.folder.parent / "undisturbed"), server)
     server.requests.clear()
     server.faults.append(Fault(KLINES, times=2, delay=0.0))

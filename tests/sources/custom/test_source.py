@@ -170,7 +170,7 @@ def test_days_only(tmp_path: Path) -> None:
     assert len(bars_at(made, "2024-03-11 12:00", 10, "day")) == 10
 
 
-def test_an_unknown_symbol_has_no_bars_and_is_asked_for_once(tmp_path: Path, caplog: Any) -> None:
+def test_an_unknown_symbol_has_no_bars_and_is_requested_once(tmp_path: Path, caplog: Any) -> None:
     provider = FramesProvider(MINUTES)
     made = source(provider, tmp_path)
     for _ in range(3):

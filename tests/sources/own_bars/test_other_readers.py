@@ -69,7 +69,7 @@ def test_a_moving_average_reads_a_window_and_not_the_history(sources: tuple[Any,
     assert ours.budget.statistics.rows_loaded - before < 2_000 < ours._data_store[AAA, DOLLAR]._data_len
 
 
-def test_lumibots_own_data_is_asked_as_before(sources: tuple[Any, Any]) -> None:
+def test_lumibots_own_data_is_queried_as_before(sources: tuple[Any, Any]) -> None:
     theirs, _ = sources
     frame = Indicators(strategy_on(theirs))._full_history(AAA, "minute", required_length=5)
     assert frame is theirs._data_store[AAA, DOLLAR].df

@@ -232,7 +232,7 @@ def test_real_minutes_are_as_lumibot_has_them(server: PolygonServer) -> None:
 
 
 @pytest.mark.parametrize("key_in_next_url", [False, True])
-def test_all_pages_are_followed_and_none_is_asked_for_with_the_key(
+def test_all_pages_are_followed_and_none_is_requested_with_the_key(
     server: PolygonServer, key_in_next_url: bool
 ) -> None:
     server.serve("AAPL", "minute", minutes())
@@ -245,7 +245,7 @@ def test_all_pages_are_followed_and_none_is_asked_for_with_the_key(
     assert all("apiKey" not in request.query and request.query["limit"] == "50000" for request in server.requests)
 
 
-def test_each_span_is_asked_for_once_and_all_of_it_arrives(server: PolygonServer) -> None:
+def test_each_span_is_requested_once_and_all_of_it_arrives(server: PolygonServer) -> None:
     frame = minutes("2024-01-02", "2024-06-28", count=3)
     server.serve("AAPL", "minute", frame)
     days = chunks(DaySpan(date(2024, 1, 1), date(2024, 6, 30)), 7)
@@ -323,7 +323,7 @@ def test_a_pause_may_be_given_as_a_date(server: PolygonServer) -> None:
     assert len(server.requests) == 7
 
 
-def test_without_the_servers_own_pauses_they_grow_and_a_download_goes_on(server: PolygonServer, retries: int) -> None:
+def test_without_the_servers_own_pauses_they_grow_and_a_download_continues(server: PolygonServer, retries: int) -> None:
     server.serve("AAPL", "minute", minutes())
     server.faults = [Fault(times=7, answer=Answer(BUSY, 429))]
     policy = RetryPolicy(limit_pause=0.02, longest_pause=0.1)
@@ -376,7 +376,7 @@ def test_after_a_wait_one_request_tries_whether_the_others_may(server: PolygonSe
     assert tries[2] - tries[1] >= 0.2
 
 
-def test_waiting_is_told_once(server: PolygonServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_waiting_is_reported_once(server: PolygonServer, caplog: pytest.LogCaptureFixture) -> None:
     server.faults = [Fault(times=12, answer=Answer(BUSY, 429))]
     provider = provider_of(server)
     download(provider, *(span(number) for number in range(4, 9)))
@@ -387,7 +387,7 @@ def test_waiting_is_told_once(server: PolygonServer, caplog: pytest.LogCaptureFi
     assert "rate limit" in record.getMessage()
 
 
-def test_waiting_is_told_again_after_a_while(server: PolygonServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_waiting_is_reported_again_after_a_while(server: PolygonServer, caplog: pytest.LogCaptureFixture) -> None:
     server.faults = [Fault(times=3, answer=Answer(BUSY, 429))]
     provider_of(server, policy=RetryPolicy(limit_pause=0.01, log_interval=0.0)).splits("AAPL")
     assert len([record for record in caplog.records if record.name.startswith("lumibot_duckdb")]) == 3
@@ -479,7 +479,7 @@ def test_a_chunk_that_fails_is_no_empty_chunk(server: PolygonServer, fault: Any,
     assert len(download(provider, *error.failed)) == 30
 
 
-def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     provider = PolygonProvider(RESTClient(KEY, base="http://127.0.0.1:9"), retry_policy=HASTY)
     with pytest.raises(ProviderUnavailableError, match="Polygon could not be reached, 5 times in a row"):
         provider.splits("AAPL")
@@ -493,7 +493,7 @@ def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         provider.splits("AAPL")
 
 
-def test_what_is_wrong_with_the_request_is_told_and_not_tried_again(server: PolygonServer) -> None:
+def test_what_is_wrong_with_the_request_is_reported_and_not_tried_again(server: PolygonServer) -> None:
     wrong = {"status": "ERROR", "error": "The parameter 'to' cannot be a time that occurs before 'from'"}
     server.serve("AAPL", "minute", minutes())
     server.faults = [Fault("/2024-03-05/", answer=Answer(wrong, 400))]
@@ -549,7 +549,7 @@ def test_failures_and_refusals_are_one_error_that_says_both(server: PolygonServe
     assert "2024-03-04 refused" in str(error)
 
 
-def test_what_a_plan_does_not_include_at_all_is_told(server: PolygonServer) -> None:
+def test_what_a_plan_does_not_include_at_all_is_reported(server: PolygonServer) -> None:
     body = {"status": "NOT_AUTHORIZED", "message": "You are not entitled to this data."}
     server.faults = [Fault(answer=Answer(body, 403))]
     with pytest.raises(PlanLimitError, match="You are not entitled to this data\\): ask for"):
@@ -642,7 +642,7 @@ def wait_for_downloads_to_end() -> None:
             assert not thread.is_alive()
 
 
-def test_when_the_consumer_stops_nothing_more_is_asked_for(server: PolygonServer) -> None:
+def test_when_the_consumer_stops_nothing_more_is_requested(server: PolygonServer) -> None:
     server.serve("AAPL", "minute", minutes())
     days = chunks(DaySpan(date(2023, 1, 1), date(2024, 3, 31)), 3)
     with closing(bars(provider_of(server, workers=2), "AAPL", "minute", days)) as parts:

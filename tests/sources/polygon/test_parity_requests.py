@@ -162,7 +162,7 @@ def test_random_requests_of_real_bars_get_the_same_answers(name: str, tmp_path: 
         pytest.param("AUCT", marks=pytest.mark.long),
     ],
 )
-def test_one_asset_asked_at_random_gets_the_same_answers(symbol: str, tmp_path: Path, serve: Any) -> None:
+def test_one_asset_requested_at_random_gets_the_same_answers(symbol: str, tmp_path: Path, serve: Any) -> None:
     market = autumn()
     pairs = [pair for pair in market.assets if pair[0].symbol == symbol and pair[0].asset_type == "stock"]
     compare(tmp_path, serve("autumn"), market, requests(market, 5, 40, pairs=pairs))

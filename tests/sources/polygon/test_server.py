@@ -41,7 +41,7 @@ def test_bars_come_in_pages_and_as_they_are(server: PolygonServer) -> None:
     assert server.requests[0].query["limit"] == "100"
 
 
-def test_numbers_are_written_as_told(server: PolygonServer) -> None:
+def test_numbers_are_written_as_requested(server: PolygonServer) -> None:
     frame = minutes("2024-03-08", 3).assign(volume=200, otc=[False, True, False])
     server.serve("AAPL", "minute", frame, leave_out=["vw"])
     client = client_of(server)
@@ -91,7 +91,7 @@ def test_a_split_changes_the_history_before_it(server: PolygonServer) -> None:
     assert (split.execution_date, split.split_from, split.split_to) == ("2020-08-31", 1, 4)
 
 
-def test_contracts_are_listed_by_what_is_asked(server: PolygonServer) -> None:
+def test_contracts_are_listed_by_the_request(server: PolygonServer) -> None:
     server.contracts = [
         Contract(f"O:SPY2308{day}{right[0].upper()}00{strike}000", "SPY", f"2023-08-{day}", right, float(strike))
         for day in ("02", "03")

@@ -133,7 +133,7 @@ def test_a_second_run_asks_for_nothing_but_the_daily_split_check(server: Polygon
     assert server.requests == []
 
 
-def test_splits_are_asked_for_again_on_another_day(server: PolygonServer, ours: Side) -> None:
+def test_splits_are_requested_again_on_another_day(server: PolygonServer, ours: Side) -> None:
     first = backtest(server, ours.folder)
     backtest(server, ours.folder, run_folder="second")
     outside("make_checks_old", ours)
@@ -144,7 +144,7 @@ def test_splits_are_asked_for_again_on_another_day(server: PolygonServer, ours: 
 
 
 @pytest.mark.parametrize("span", [("2023-02-13", "2023-03-11"), ("2023-03-06", "2023-03-22")], ids=["before", "after"])
-def test_a_longer_run_asks_only_for_what_is_new(
+def test_a_longer_run_requests_only_what_is_new(
     span: tuple[str, str], server: PolygonServer, ours: Side, tmp_path: Path
 ) -> None:
     backtest(server, ours.folder)
@@ -170,14 +170,14 @@ NO_CONTRACT = Asset("AAA", "option", expiration=EXPIRATION, strike=3.0, right="C
         pytest.param(NO_CONTRACT, id="no such contract"),
     ],
 )
-def test_what_has_no_bars_is_not_asked_for_again(asset: Asset, server: PolygonServer, ours: Side) -> None:
+def test_what_has_no_bars_is_not_requested_again(asset: Asset, server: PolygonServer, ours: Side) -> None:
     minutes_of(ours, server, SPAN, 10, asset)
     server.requests.clear()
     minutes_of(ours, server, SPAN, 10, asset)
     assert [request for request in server.requests if request.path != SPLITS] == []
 
 
-def test_no_day_after_an_expiration_is_asked_for(server: PolygonServer, ours: Side) -> None:
+def test_no_day_after_an_expiration_is_requested(server: PolygonServer, ours: Side) -> None:
     with ours.entered(server):
         source = ours.source(moment("2023-03-13"), moment("2023-03-30"))
         assert source.get_historical_prices(OPTION, 10, "minute") is not None
@@ -185,7 +185,7 @@ def test_no_day_after_an_expiration_is_asked_for(server: PolygonServer, ours: Si
     assert max(days) == EXPIRATION
 
 
-def test_the_day_that_is_not_over_is_asked_for_again(ours: Side, tmp_path: Path) -> None:
+def test_the_day_that_is_not_over_is_requested_again(ours: Side, tmp_path: Path) -> None:
     """The provider may be late: of the last minutes it has nothing at first. Days that are over are not asked for."""
     now = pd.Timestamp.now(tz=NEW_YORK).floor("min")
     index = pd.date_range(now - pd.Timedelta(days=3), now, freq="min")
@@ -238,7 +238,7 @@ def long_minutes(side: Side, server: PolygonServer) -> Any:
         return source.get_historical_prices(Asset("AAA"), 10, "minute")
 
 
-def test_a_chunk_that_fails_is_reported_and_asked_for_again(
+def test_a_chunk_that_fails_is_reported_and_requested_again(
     chunks: list[Request],
     server: PolygonServer,
     ours: Side,
@@ -279,7 +279,7 @@ def test_a_request_in_mid_backtest_that_fails_is_not_taken_for_no_data(
     assert len(bars.df) == 10
 
 
-def test_a_download_that_was_killed_goes_on_where_it_was(
+def test_a_download_that_was_killed_continues_where_it_was(
     chunks: list[Request], server: PolygonServer, ours: Side, tmp_path: Path
 ) -> None:
     held = threading.Event()
@@ -361,7 +361,7 @@ def _everything_said(error: BaseException | None) -> list[str]:
 # -- history that changes -------------------------------------------------------------------------------------
 
 
-def test_a_split_renews_the_history_on_its_day_and_not_when_it_is_announced(
+def test_a_split_restates_the_history_on_its_day_and_not_when_it_is_announced(
     server: PolygonServer, ours: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     minutes_of(ours, server, SPAN, 20)
@@ -425,7 +425,7 @@ def test_a_restatement_by_another_process_does_not_touch_a_running_backtest(
     assert later.seen != alone.seen
 
 
-def test_a_backtest_that_needs_more_days_after_a_restatement_is_told_so(server: PolygonServer, ours: Side) -> None:
+def test_a_backtest_that_needs_more_days_after_a_restatement_gets_an_error(server: PolygonServer, ours: Side) -> None:
     """New downloads would not fit the bars that it has read; those stay unchanged."""
     with ours.entered(server):
         source = ours.source(*map(moment, SPAN))
@@ -508,7 +508,7 @@ def chain_requests(side: Side, server: PolygonServer, days: list[str]) -> list[i
 
 
 @pytest.mark.parametrize("bound", [None, "14", "0", "many"])
-def test_a_chain_is_asked_for_when_lumibot_asks(
+def test_a_chain_is_requested_when_lumibot_requests_it(
     bound: str | None, server: PolygonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reused for fourteen days; bounded by LUMIBOT_OPTION_CHAIN_MAX_DAYS only on the day that it is from."""

@@ -86,7 +86,7 @@ def never_slept() -> Any:
     return mock.patch.object(yahoo_helper.YahooHelper, "sleep_and_get_proxy", side_effect=AssertionError("it slept"))
 
 
-def test_they_are_lumibots_and_asked_for_once(tmp_path: Path, server: YahooServer) -> None:
+def test_they_are_lumibots_and_requested_once(tmp_path: Path, server: YahooServer) -> None:
     theirs, ours = both_sides(tmp_path)
     expected = backtest(theirs, server, theirs.source_class)
     expected_rate = rate(theirs, server, expected)
@@ -104,7 +104,9 @@ def test_they_are_lumibots_and_asked_for_once(tmp_path: Path, server: YahooServe
     assert server.requests == []
 
 
-def test_who_wants_neither_does_not_load_the_helper(tmp_path: Path, server: YahooServer, market: Market) -> None:
+def test_a_backtest_that_needs_neither_does_not_load_the_helper(
+    tmp_path: Path, server: YahooServer, market: Market
+) -> None:
     """It takes most of a second."""
     _, ours = both_sides(tmp_path)
     with mock.patch("lumibot_duckdb.sources.shared.benchmark._wrap_helper", side_effect=AssertionError):
@@ -137,7 +139,7 @@ def test_without_duckdb_they_are_lumibots_own(tmp_path: Path, server: YahooServe
     server.requests.clear()
     without = backtest(ours, server, ours.source_class, "without", use_duckdb=False)
     assert_same_benchmark(without, with_store)
-    assert len(server.charts("SPY")) == 1, "Lumibot's own helper has a cache of its own, and that was empty"
+    assert len(server.charts("SPY")) == 1, "Lumibot's helper has a separate cache, which was empty"
     assert list(ours.pickles.glob("*SPY*"))
 
 

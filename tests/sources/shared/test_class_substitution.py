@@ -56,7 +56,7 @@ def test_switched_off_a_class_is_lumibots_under_the_same_name(name: str) -> None
     assert {key for key in theirs & ours_too if not key.startswith("__")} <= {"_abc_impl"}
 
 
-def test_an_instance_tells_that_it_is_not_on_the_store(tmp_path: Path) -> None:
+def test_an_instance_shows_that_it_is_not_on_the_store(tmp_path: Path) -> None:
     configured = YahooDataBacktesting.using(
         tmp_path / "none.duckdb", as_of=dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)
     )
@@ -77,7 +77,7 @@ def test_what_users_add_in_a_subclass_stays() -> None:
     assert isinstance(off, Loud)
 
 
-def test_a_subclass_can_be_switched_off_for_good_but_not_in_its_constructor() -> None:
+def test_a_subclass_can_be_switched_off_permanently_but_not_in_its_constructor() -> None:
     class Off(YahooDataBacktesting):  # type: ignore[misc]
         use_duckdb = False
 

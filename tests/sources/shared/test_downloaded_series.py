@@ -51,7 +51,7 @@ def storage(tmp_path: Path) -> DuckDBDataStorage:
     return DuckDBDataStorage(tmp_path / "store.duckdb")
 
 
-def test_only_what_is_missing_is_asked_for(storage: DuckDBDataStorage) -> None:
+def test_only_what_is_missing_is_requested(storage: DuckDBDataStorage) -> None:
     provider = Provider()
     DownloadedSeries(storage, KEY).ensure(minutes(10, 20), provider)
     series = DownloadedSeries(storage, KEY)
@@ -62,7 +62,7 @@ def test_only_what_is_missing_is_asked_for(storage: DuckDBDataStorage) -> None:
     assert storage.facts(series.pin).rows == 25
 
 
-def test_an_interrupted_download_goes_on_where_it_stopped(storage: DuckDBDataStorage) -> None:
+def test_an_interrupted_download_continues_where_it_stopped(storage: DuckDBDataStorage) -> None:
     provider = Provider()
     DownloadedSeries(storage, KEY).ensure(minutes(10, 20), provider)
     provider.fails_after = 1
@@ -73,7 +73,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(storage: DuckDBDataSto
     assert provider.asked == [minutes(10, 20), minutes(0, 10), minutes(20, 30)]
 
 
-def test_what_could_not_be_written_is_not_asked_for_again(storage: DuckDBDataStorage) -> None:
+def test_what_could_not_be_written_is_not_requested_again(storage: DuckDBDataStorage) -> None:
     provider = Provider()
     connection = StoreConnection.of(storage.path)
     lock = StoreLock(storage.path)
@@ -95,7 +95,7 @@ def test_what_could_not_be_written_is_not_asked_for_again(storage: DuckDBDataSto
     assert storage.facts(series.pin).rows == 15
 
 
-def test_an_empty_answer_is_not_asked_for_again(storage: DuckDBDataStorage) -> None:
+def test_an_empty_answer_is_not_requested_again(storage: DuckDBDataStorage) -> None:
     asked = []
 
     def nothing(pieces: Iterable[TimeRange]) -> Iterator[Delivery]:
@@ -108,7 +108,7 @@ def test_an_empty_answer_is_not_asked_for_again(storage: DuckDBDataStorage) -> N
     assert asked == [minutes(0, 600)]
 
 
-def test_what_another_process_downloaded_meanwhile_is_not_asked_for(storage: DuckDBDataStorage) -> None:
+def test_what_another_process_downloaded_meanwhile_is_not_requested(storage: DuckDBDataStorage) -> None:
     mine, other = Provider(), Provider()
     series = DownloadedSeries(storage, KEY)
     series.ensure(minutes(0, 10), mine)
@@ -149,7 +149,7 @@ def test_bars_that_have_not_closed_are_seen_but_not_stored(storage: DuckDBDataSt
     assert asked[0].start <= now
 
 
-def test_the_past_is_read_as_it_stood_and_nothing_is_asked_for(storage: DuckDBDataStorage) -> None:
+def test_the_past_is_read_as_it_stood_and_nothing_is_requested(storage: DuckDBDataStorage) -> None:
     DownloadedSeries(storage, KEY).ensure(minutes(0, 10), Provider(100.0))
     then = datetime.now(timezone.utc)
     storage.restate_series(KEY.asset, KEY.source, KEY.timeframe, adjustment=KEY.adjustment)

@@ -76,7 +76,7 @@ def test_a_share_of_many_names_is_about_what_it_says(percent: float) -> None:
 
 
 @given(st.text(), st.text(), st.floats(0, 100), st.floats(0, 100))
-def test_who_belongs_to_a_share_belongs_to_larger_ones(name: str, source: str, one: float, other: float) -> None:
+def test_a_member_of_a_share_belongs_to_larger_ones(name: str, source: str, one: float, other: float) -> None:
     smaller, larger = sorted((one, other))
     assert in_share(name, source, smaller) <= in_share(name, source, larger)
     assert 0 <= place_of(name, source) < 100

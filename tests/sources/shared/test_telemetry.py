@@ -178,7 +178,7 @@ def test_a_backtest_that_fails_says_what_it_did_too(tmp_path: Path, lines: Calla
     assert LINE.fullmatch(line)
 
 
-def test_a_source_that_was_made_by_itself_and_is_used_twice_tells_each_backtest_apart(
+def test_a_source_that_is_used_twice_reports_each_backtest_separately(
     tmp_path: Path, lines: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -204,7 +204,7 @@ def test_a_source_that_was_made_by_itself_and_is_used_twice_tells_each_backtest_
             source._datetime = source.datetime_start
 
 
-def test_stored_bars_tell_and_frames_of_ones_own_have_nothing_to_tell(
+def test_stored_bars_are_reported_and_frames_of_the_script_are_not(
     tmp_path: Path, lines: Callable[[], list[str]]
 ) -> None:
     market = INVENTED["dense"]()

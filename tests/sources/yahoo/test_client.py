@@ -124,7 +124,7 @@ def test_an_unknown_symbol(server: YahooServer, provider: YahooProvider) -> None
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_a_server_out_of_order_is_asked_again(server: YahooServer, provider: YahooProvider, status: int) -> None:
+def test_a_server_out_of_order_gets_another_request(server: YahooServer, provider: YahooProvider, status: int) -> None:
     server.faults.append(Fault(CHART, 2, failing(status)))
     assert len(bars(provider, "AAA", "day").bars)
     server.faults.append(Fault(CHART, 99, failing(status)))
@@ -140,7 +140,7 @@ def test_a_broken_connection_is_made_again(server: YahooServer, provider: YahooP
         bars(provider, "AAA", "day")
 
 
-def test_an_answer_that_is_no_json_is_asked_for_again(server: YahooServer, provider: YahooProvider) -> None:
+def test_an_answer_that_is_not_json_is_requested_again(server: YahooServer, provider: YahooProvider) -> None:
     server.faults.append(Fault(CHART, 2, Answer(b"Will be right back", 200)))
     assert len(bars(provider, "AAA", "day").bars)
 
@@ -187,7 +187,7 @@ def test_a_refusal_quotes_yahoo(server: YahooServer, provider: YahooProvider) ->
         bars(provider, "AAA", "minute", dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=30))
 
 
-def test_a_crumb_that_yahoo_no_longer_takes_is_made_anew(server: YahooServer, provider: YahooProvider) -> None:
+def test_a_crumb_that_yahoo_no_longer_accepts_is_replaced(server: YahooServer, provider: YahooProvider) -> None:
     assert provider.market("AAA").name
     error = {"finance": {"result": None, "error": {"code": "Unauthorized", "description": "Invalid Crumb"}}}
     server.faults.append(Fault("/v7/finance/quote", 1, failing(401, error)))

@@ -159,7 +159,7 @@ def test_crypto_trades_on_weekends_and_foreign_stocks_on_us_holidays(server: Yah
     assert len(server.charts("VOD.L")) == 2
 
 
-def test_bars_that_come_late_are_asked_for_again(server: YahooServer, ours: Side) -> None:
+def test_bars_that_come_late_are_requested_again(server: YahooServer, ours: Side) -> None:
     """As those of funds do: the day has no bar yet in the evening, nor the next morning."""
     fund = server.instruments["FUND"]
     late = pd.Timestamp("2024-02-06")
@@ -193,7 +193,7 @@ def test_the_first_form_that_answers_is_remembered(server: YahooServer, ours: Si
     ]
 
 
-def test_an_unknown_symbol_is_asked_for_once_a_day(
+def test_an_unknown_symbol_is_requested_once_a_day(
     server: YahooServer, ours: Side, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.now = None
@@ -250,7 +250,7 @@ def test_without_info_bars_are_stamped_at_midnight_in_this_backtest(
 
 
 @pytest.mark.parametrize(("before_it", "day"), [("2024-03-13", "2024-03-15"), ("2024-04-11", "2024-04-15")])
-def test_a_dividend_or_a_split_renews_the_history_as_one(
+def test_a_dividend_or_a_split_restates_the_history_as_one(
     server: YahooServer, ours: Side, tmp_path: Path, before_it: str, day: str
 ) -> None:
     theirs = both_sides(tmp_path)[0]
@@ -260,7 +260,7 @@ def test_a_dividend_or_a_split_renews_the_history_as_one(
         running = history(ours, server)
         at(server, f"{day} 20:00")
         renewed = history(ours, server)
-        assert_same_frame(before, running.frame(), "a backtest that began before goes on with what it had")
+        assert_same_frame(before, running.frame(), "a backtest that began earlier keeps its bars")
     assert_same_frame(helper_frame(theirs, server, "STK", "1d"), renewed.frame(), "as if downloaded for the first time")
     assert renewed.frame()["Adj Close"].iloc[0] != before["Adj Close"].iloc[0]
     charts = len(server.charts("STK"))
@@ -392,7 +392,7 @@ def test_a_split_rescales_the_minutes_of_before(server: YahooServer, ours: Side,
         assert np.array_equal(after["Volume"].to_numpy()[:count], before["Volume"].to_numpy() * 4)
         assert after["Volume"].dtype == before["Volume"].dtype
         assert sorted(set(after.index.date))[-2:] == late
-        assert_same_frame(before, running.frame(), "a backtest that began before goes on with what it had")
+        assert_same_frame(before, running.frame(), "a backtest that began earlier keeps its bars")
         again = history(ours, server, timeframe="minute").frame()
         assert_same_frame(after.iloc[:count], again.iloc[:count], "rescaled once")
 
@@ -400,7 +400,7 @@ def test_a_split_rescales_the_minutes_of_before(server: YahooServer, ours: Side,
 # -- the class -------------------------------------------------------------------------------------------------
 
 
-def test_it_stands_in_for_lumibots_classes() -> None:
+def test_it_takes_the_place_of_lumibots_classes() -> None:
     assert issubclass(YahooDataBacktesting, LumibotYahooDataBacktesting)
     assert issubclass(YahooDataBacktesting, YahooData)
     assert issubclass(YahooData, LumibotYahooData)

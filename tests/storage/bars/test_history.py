@@ -275,7 +275,7 @@ def test_as_of_before_the_first_write_finds_nothing(storage: DuckDBDataStorage) 
         storage.pin("X", as_of=before)
 
 
-def test_as_of_a_version_that_was_compacted_away_says_so(storage: DuckDBDataStorage) -> None:
+def test_as_of_a_version_that_was_compacted_away_reports_it(storage: DuckDBDataStorage) -> None:
     frame = minute_bars()
     storage.store_ohlcv_data("X", frame, "test", "minute")
     moment = dt.datetime.now(dt.timezone.utc)
@@ -287,7 +287,7 @@ def test_as_of_a_version_that_was_compacted_away_says_so(storage: DuckDBDataStor
         storage.pin("X", as_of=moment)
 
 
-def test_a_deleted_series_is_gone_and_its_pins_say_so(storage: DuckDBDataStorage) -> None:
+def test_a_deleted_series_is_gone_and_its_pins_report_it(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("X", minute_bars(rows=7), "test", "minute")
     storage.store_ohlcv_data("X", minute_bars(rows=5, freq="D"), "test", "day")
     pin = storage.pin("X")

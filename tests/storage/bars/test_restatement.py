@@ -33,7 +33,7 @@ def before(storage: DuckDBDataStorage) -> SeriesPin:
     return pin
 
 
-def test_a_renewed_series_has_no_bars_and_nothing_covered(storage: DuckDBDataStorage, before: SeriesPin) -> None:
+def test_a_restated_series_has_no_bars_and_nothing_covered(storage: DuckDBDataStorage, before: SeriesPin) -> None:
     pin = storage.pin("X")
     assert pin.version_id > before.version_id
     facts = storage.facts(pin)
@@ -80,7 +80,7 @@ def test_what_was_before_stays_for_its_pins_until_a_compaction(storage: DuckDBDa
         storage.ingests(before)
 
 
-def test_a_renewed_series_is_filled_anew(storage: DuckDBDataStorage, before: SeriesPin) -> None:
+def test_a_restated_series_is_filled_again(storage: DuckDBDataStorage, before: SeriesPin) -> None:
     split = FRAME.assign(close=FRAME["close"] / 4, volume=FRAME["volume"] * 0.5).drop(columns="note")
     result = storage.store_ohlcv_data("X", split, "test", "minute", onto=storage.pin("X").version_id)
     assert (result.added, result.changed, result.new_version) == (60, 0, False)
@@ -89,7 +89,7 @@ def test_a_renewed_series_is_filled_anew(storage: DuckDBDataStorage, before: Ser
     assert_same(storage.read_pandas(before), FRAME)
 
 
-def test_a_series_can_be_renewed_again_and_again(storage: DuckDBDataStorage, before: SeriesPin) -> None:
+def test_a_series_can_be_restated_again_and_again(storage: DuckDBDataStorage, before: SeriesPin) -> None:
     for _ in range(3):
         storage.restate_series("X", "test", "minute")
     assert storage.statistics().versions == 5
@@ -97,7 +97,7 @@ def test_a_series_can_be_renewed_again_and_again(storage: DuckDBDataStorage, bef
     assert storage.verify().findings == []
 
 
-def test_renewing_what_is_not_there_does_nothing(storage: DuckDBDataStorage) -> None:
+def test_restating_what_is_not_there_does_nothing(storage: DuckDBDataStorage) -> None:
     storage.restate_series("X", "test", "minute")
     assert not storage.path.exists()
     storage.store_ohlcv_data("X", FRAME, "test", "minute", adjustment="split")

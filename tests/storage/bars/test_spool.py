@@ -241,7 +241,7 @@ def test_every_kind_of_write_merges_first(store: DuckDBDataStorage, write: str) 
     assert_same(store.get_historical_prices("X"), FRAME)
 
 
-def test_what_is_deleted_or_renewed_does_not_come_back_out_of_the_spool(store: DuckDBDataStorage) -> None:
+def test_what_is_deleted_or_restated_does_not_come_back_out_of_the_spool(store: DuckDBDataStorage) -> None:
     keep(store)
     assert store.delete_series("X") == len(FRAME)
     keep(store, "Y")
@@ -369,7 +369,7 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_quarantined_and_writes_go_on(
+def test_a_damaged_file_is_quarantined_and_writes_continue(
     store: DuckDBDataStorage, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = keep(store)
@@ -439,7 +439,7 @@ def test_a_spool_that_nobody_may_look_into_stops_no_write(
         download(store, frame=FRAME.iloc[:1])
 
 
-def test_what_waits_is_told(store: DuckDBDataStorage) -> None:
+def test_what_waits_is_reported(store: DuckDBDataStorage) -> None:
     keep(store)
     keep(store, "Y")
     (finding,) = store.verify().findings
@@ -494,7 +494,7 @@ def test_bars_that_do_not_fit_into_the_store_are_kept_if_they_fit_beside_it(
         assert files(store) == []
 
 
-def test_a_disk_without_any_room_is_told_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+def test_a_disk_without_any_room_is_reported_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True).returncode:

@@ -24,7 +24,7 @@ def test_a_write_covers_from_its_first_bar_to_the_end_of_its_last(storage: DuckD
     assert storage.coverage("X") == [HOUR]
 
 
-def test_a_write_covers_what_was_asked_for(storage: DuckDBDataStorage) -> None:
+def test_a_write_covers_what_was_requested(storage: DuckDBDataStorage) -> None:
     asked = TimeRange(START - 7200, START + 7200)
     storage.store_ohlcv_data("X", FRAME, "test", "minute", covered=asked)
     assert storage.coverage("X") == [asked]
@@ -116,7 +116,7 @@ def test_bars_make_an_empty_answer_last(storage: DuckDBDataStorage, monkeypatch:
     assert storage.missing_ranges("X", HOUR) == []
 
 
-def test_what_is_answered_for_good_is_told_from_empty_answers(storage: DuckDBDataStorage) -> None:
+def test_what_is_answered_permanently_is_distinguished_from_empty_answers(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("X", FRAME[:30], "test", "minute")
     storage.record_coverage("X", HOUR, "test", "minute")
     assert storage.coverage("X") == [HOUR]

@@ -180,7 +180,7 @@ def test_a_writer_that_dies_leaves_no_generation_that_hides_its_work(store: Path
     assert lock.generation() > before
 
 
-def test_a_deleted_lock_file_is_made_anew_with_newer_generations(store: Path) -> None:
+def test_a_deleted_lock_file_is_created_again_with_newer_generations(store: Path) -> None:
     lock = held(store, exclusive=True)
     lock.bump_generation()
     before = lock.generation()

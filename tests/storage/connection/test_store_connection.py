@@ -179,7 +179,7 @@ def test_a_statement_that_failed_is_not_forgotten_though_its_error_was_caught(st
     assert count(store) == 10
 
 
-def test_reading_where_there_is_no_store_says_so_and_makes_nothing(tmp_path: Path) -> None:
+def test_reading_a_missing_store_is_an_error_and_creates_nothing(tmp_path: Path) -> None:
     store = StoreConnection.of(tmp_path / "folder" / "s.duckdb")
     assert not store.exists()
     with pytest.raises(StoreNotFoundError, match=r"s\.duckdb"), store.read():
@@ -196,7 +196,7 @@ def test_writing_makes_the_store_and_its_folder(tmp_path: Path) -> None:
     store.close()
 
 
-def test_there_is_one_connection_for_each_file_whatever_its_path_is_written_like(tmp_path: Path) -> None:
+def test_there_is_one_connection_for_each_file_however_its_path_is_written(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("folder")
     store = StoreConnection.of(tmp_path / "folder" / "s.duckdb")
@@ -610,7 +610,7 @@ def test_another_program_that_keeps_the_file_open_is_named(store: StoreConnectio
     assert count(store) == 11
 
 
-def test_reads_go_on_while_a_write_waits_for_another_program_that_reads(store: StoreConnection) -> None:
+def test_reads_continue_while_a_write_waits_for_another_program_that_reads(store: StoreConnection) -> None:
     store.close()
     store.wait_seconds = 1.0
     shell = Python(SHELL, store.path, "reading")
@@ -814,7 +814,7 @@ def test_a_store_that_was_cut_off_is_named(store: StoreConnection, keep: int) ->
         cursor.rows("SELECT sum(n) FROM {db}.main.t")
 
 
-def test_a_store_with_wrong_bytes_is_named_and_the_process_goes_on(store: StoreConnection, tmp_path: Path) -> None:
+def test_a_store_with_wrong_bytes_is_named_and_the_process_continues(store: StoreConnection, tmp_path: Path) -> None:
     with store.write() as cursor:
         cursor.execute("INSERT INTO {db}.main.t SELECT hash(range) % 1000000007 FROM range(300000)")
     store.close()

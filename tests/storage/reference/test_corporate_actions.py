@@ -26,7 +26,7 @@ def rows_of(storage: DuckDBDataStorage) -> dict[str, int]:
     return {info.key.label(): info.rows for info in storage.list_series()}
 
 
-def test_an_asset_that_was_never_asked_for_has_no_answer(storage: DuckDBDataStorage) -> None:
+def test_an_asset_that_was_never_requested_has_no_answer(storage: DuckDBDataStorage) -> None:
     assert storage.corporate_actions("AAPL", "polygon") is None
     assert not storage.path.exists()
     storage.record_corporate_actions("MSFT", [FOUR], "polygon")
@@ -56,7 +56,7 @@ def test_no_actions_are_an_answer_too(storage: DuckDBDataStorage) -> None:
     assert storage.record_corporate_actions("AAPL", [FOUR], "polygon") is True
 
 
-def test_answers_are_told_apart_by_asset_source_and_kind(storage: DuckDBDataStorage) -> None:
+def test_answers_are_distinguished_by_asset_source_and_kind(storage: DuckDBDataStorage) -> None:
     storage.record_corporate_actions("AAPL", [FOUR], "polygon")
     storage.record_corporate_actions("AAPL", [SEVEN], "yahoo")
     storage.record_corporate_actions("AAPL", [DIVIDEND], "yahoo", "dividend")
@@ -73,7 +73,7 @@ def test_answers_are_told_apart_by_asset_source_and_kind(storage: DuckDBDataStor
     assert [known.actions for known in found if known is not None] == [(FOUR,), (SEVEN,), (DIVIDEND,), ()]
 
 
-def test_another_answer_renews_the_adjusted_series_of_the_stock_and_its_options(storage: DuckDBDataStorage) -> None:
+def test_another_answer_restates_the_adjusted_series_of_the_stock_and_its_options(storage: DuckDBDataStorage) -> None:
     for asset in ("AAPL", OPTION, "MSFT", AssetKey("AAPL", "index")):
         for source in ("polygon", "alpaca"):
             for adjustment in ("", "split", "all"):

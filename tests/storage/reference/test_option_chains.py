@@ -123,7 +123,7 @@ def test_the_newest_chain_of_the_dates_is_given(storage: DuckDBDataStorage) -> N
     assert [day_found(*bounds) for bounds in ranges] == [9, 5, 5, None, None, 3, None]
 
 
-def test_chains_are_told_apart_by_underlying_source_and_bound(storage: DuckDBDataStorage) -> None:
+def test_chains_are_distinguished_by_underlying_source_and_bound(storage: DuckDBDataStorage) -> None:
     asked: list[tuple[Any, str, int | None]] = [
         ("SPY", "polygon", None),
         ("SPY", "polygon", 30),

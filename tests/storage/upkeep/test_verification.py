@@ -99,7 +99,7 @@ def test_many_findings_of_a_kind_are_cut_short(sound: DuckDBDataStorage) -> None
     assert doubled[0].what == "version 3 has the bar of 2024-01-02 14:30:00 2 times"
 
 
-def test_every_check_is_told_apart_as_damage_or_remark() -> None:
+def test_every_check_is_distinguished_as_damage_or_remark() -> None:
     from lumibot_duckdb.storage.upkeep.verification import _checks
 
     checks = {name: (damage, sql) for name, damage, sql in _checks()}

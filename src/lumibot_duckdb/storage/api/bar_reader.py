@@ -88,7 +88,7 @@ class BarReader(ABC):
         adjustment: str | None = None,
         as_of: datetime | None = None,
     ) -> SeriesPin:
-        """Pin a series: reads through the pin always return the bars of one version, as they are at this moment.
+        """Pin a series: reads through the pin always return the bars that the series has at this moment.
 
         Args:
             asset: The asset, or the key of the series.

@@ -36,7 +36,7 @@ def coverage_to_add(
     now: datetime,
     empty: bool,
 ) -> list[tuple[TimeRange, datetime | None]]:
-    """Return which of the requested ranges are newly covered, and when they expire.
+    """Return the newly covered parts of the requested ranges, and when they expire.
 
     `known` is what `stored_coverage` has. Bars that had not closed at `asked_at` are not covered, however late the
     answer is written. Ranges of an `empty` answer expire.

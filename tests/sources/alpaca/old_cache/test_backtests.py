@@ -125,7 +125,7 @@ def test_backtests_are_those_of_lumibot_on_its_own_cache(
         assert [(request.path, request.query) for request in server.requests[asked:]] == [], name
 
 
-def test_shared_bars_are_told_by_csv_files_that_the_same_run_deletes(made: Side, tmp_path: Path) -> None:
+def test_shared_bars_are_recognised_by_csv_files_that_the_same_run_deletes(made: Side, tmp_path: Path) -> None:
     cache, storage = tmp_path / "copy", DuckDBDataStorage(tmp_path / "store")
     shutil.copytree(made.folder / "lumibot", cache)
     with environment(IN_THE_ENVIRONMENT):
@@ -155,7 +155,7 @@ def readers_of(caches: str, folder: Path) -> list[CacheReader]:
     return readers
 
 
-def test_what_a_file_does_not_show_is_asked_for_when_it_is_needed(
+def test_what_a_file_does_not_show_is_requested_when_it_is_needed(
     made: Side, server: AlpacaServer, tmp_path: Path
 ) -> None:
     """The minutes of sessions were migrated; a market around the clock has others, which do not count as missing."""

@@ -69,7 +69,7 @@ class Filling(LumibotAlpacaBacktesting):  # type: ignore[misc]
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 @pytest.mark.parametrize("timestep", ["minute", "day"])
-def test_bars_are_told_from_what_lumibot_makes_of_them(timestep: str, data: st.DataObject) -> None:
+def test_bars_are_distinguished_from_what_lumibot_makes_of_them(timestep: str, data: st.DataObject) -> None:
     count = data.draw(st.integers(2, 40))
     start = pd.Timestamp("2024-03-04 09:30" if timestep == "minute" else "2024-03-04", tz="America/New_York")
     step = pd.Timedelta(minutes=1) if timestep == "minute" else pd.Timedelta(days=1)
@@ -85,7 +85,7 @@ def test_bars_are_told_from_what_lumibot_makes_of_them(timestep: str, data: st.D
     assert real_rows(filled).tolist() == there.tolist()
 
 
-def test_what_cannot_be_told_from_filling_comes_back_the_same() -> None:
+def test_what_cannot_be_distinguished_from_filling_comes_back_the_same() -> None:
     """Crypto has bars without volume, some of them at the last close."""
     calendar = pd.date_range("2024-03-04", periods=6, freq="min", tz="UTC")
     prices = [[5.0, 6.0, 4.0, 5.5], [5.5] * 4, [5.5] * 4, [5.4, 5.6, 5.3, 5.6], [5.6] * 4, [5.7] * 4]
@@ -154,7 +154,7 @@ def test_a_name_says_what_lumibot_put_into_it(
         (f"SPY-OPTION_USD-FOREX_NYSE_DAY_{NEW_YORK}_AA_2024-03-04_2024-03-08", "older release"),
     ],
 )
-def test_a_name_that_does_not_tell_is_a_reason(name: str, reason: str) -> None:
+def test_an_unclear_name_is_a_reason(name: str, reason: str) -> None:
     with pytest.raises(LeftAloneError, match=reason):
         parsed(name)
 
@@ -318,7 +318,7 @@ def test_a_damaged_chain_has_a_reason(text: str, tmp_path: Path) -> None:
         ("v1/alpaca/ab/abcd/2024-03.parquet", r"it has a format \(v1\)"),
     ],
 )
-def test_shared_bars_that_cannot_be_told_are_left_alone(
+def test_shared_bars_that_cannot_be_identified_are_left_alone(
     place: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ALPACA_API_KEY", raising=False)

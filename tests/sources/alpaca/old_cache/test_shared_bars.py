@@ -40,7 +40,7 @@ def write_csv(cache: Cache) -> Path:
     return path
 
 
-def test_a_file_without_bars_is_brought_in(cache: Cache) -> None:
+def test_a_file_without_bars_is_migrated(cache: Cache) -> None:
     empty = write_year(cache.folder, AAPL, days("2024-03-04", rows=0))
     write_year(cache.folder, AAPL, days("2023-03-06"), year=2023)
     plan = plan_of(cache.folder, assets=[AssetKey("AAPL")])

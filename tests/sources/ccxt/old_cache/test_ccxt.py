@@ -114,7 +114,7 @@ def test_whole_backtests_are_the_same_and_ask_for_nothing(sides: tuple[Side, Sid
     assert len(server.requests) == asked
 
 
-def test_exact_prices_tell_of_three_decimals(
+def test_exact_prices_warn_of_three_decimals(
     sides: tuple[Side, Side], server: BinanceServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, ours = sides

@@ -162,7 +162,7 @@ def test_a_file_that_has_grown_since_goes_in_again(parquet: Cache) -> None:
 
 
 @pytest.mark.parametrize("known", [dt.datetime(2023, 3, 20, tzinfo=dt.timezone.utc), NOW])
-def test_splits_that_are_known_until_a_day_tell_nothing_of_later_downloads(parquet: Cache, known: dt.datetime) -> None:
+def test_splits_known_until_a_day_prove_nothing_about_later_downloads(parquet: Cache, known: dt.datetime) -> None:
     name = in_two_files(parquet, "2023-03-07")
     parquet.storage.record_corporate_actions("OLD", [], "polygon", checked_at=known)
     found = parquet.migrate()
@@ -177,7 +177,7 @@ def minutes(side: Side, server: PolygonServer) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("split", [None, "before", "after"])
-def test_a_split_since_the_download_renews_what_came_without_a_snapshot(
+def test_a_split_since_the_download_restates_what_came_without_a_snapshot(
     split: str | None, tmp_path: Path, server: PolygonServer
 ) -> None:
     """Lumibot's first run on a stock leaves no snapshot. A backtest on its bars requests the splits first."""
@@ -232,7 +232,7 @@ def test_a_file_with_nothing_but_the_day_of_its_download_is_left_alone(parquet: 
     assert parquet.migrate()[BARS].reason == "none of its days was over when it was downloaded (2023-03-10 22:00 UTC)"
 
 
-def test_a_bar_that_made_way_for_the_mark_of_an_empty_day_is_asked_for_again(cache: Cache) -> None:
+def test_a_bar_that_made_way_for_the_mark_of_an_empty_day_is_requested_again(cache: Cache) -> None:
     """A day that was marked as empty may be downloaded after all, between others. The mark is at 04:56 UTC."""
     times = pd.date_range("2023-03-06", "2023-03-07", freq="min", tz="UTC", inclusive="left")
     mark = pd.Timestamp("2023-03-06 04:56", tz="UTC")
@@ -285,7 +285,7 @@ def test_a_chain_is_not_replaced(cache: Cache) -> None:
     assert cache.migrate()["OLD_2023-03-06.feather"].ending is Ending.CONFLICT
 
 
-def test_an_option_without_bars_is_told_by_a_chain_or_left_alone(tmp_path: Path, server: PolygonServer) -> None:
+def test_an_option_without_bars_is_recognised_by_a_chain_or_left_alone(tmp_path: Path, server: PolygonServer) -> None:
     """Lumibot leaves the same file for an option that was not traded and for one that there is not."""
     theirs, _ = both_sides(tmp_path)
     untraded, unheard_of = (

@@ -46,7 +46,7 @@ def test_days_are_joined_over_those_without_trading(
     assert spans(asset_type, with_bars, without) == expected
 
 
-def test_days_without_a_trade_are_part_of_an_options_answer_only_amid_others() -> None:
+def test_days_without_a_trade_are_part_of_an_options_answer_only_among_others() -> None:
     found = spans("option", [16, 20, 24], [15, 17, 21, 22, 27], often_empty=True)
     assert found == ["15-15 empty", "16-26", "27-27 empty"]
 
@@ -97,14 +97,14 @@ WHOLE = dict.fromkeys((14, 15, 16, 17, 20, 21), "15:59")
         (WHOLE | {17: "12:00"}, "crypto", {17}),
     ],
 )
-def test_a_day_that_was_still_open_is_told_by_those_around_it(
+def test_a_day_that_was_still_open_is_recognised_by_those_around_it(
     until: dict[int, str], asset_type: str, expected: set[int]
 ) -> None:
     until = dict(sorted(until.items()))
     assert incomplete_days(times(until), "minute", TradingDays(asset_type)) == set(map(day, expected))
 
 
-def test_hours_tell_it_too_and_days_cannot() -> None:
+def test_hours_show_it_too_and_days_cannot() -> None:
     until = WHOLE | {22: "10:30"}
     assert incomplete_days(times(until, "h"), "hour", TradingDays("stock")) == {day(22)}
     assert incomplete_days(times(until, "h"), "day", TradingDays("stock")) == set()

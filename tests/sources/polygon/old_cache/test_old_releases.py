@@ -60,13 +60,13 @@ def test_an_empty_day_is_an_answer_as_old_as_its_file(cache: Cache, release: str
     assert len(other.bars(STOCK)) == 80
 
 
-def test_days_on_which_an_option_was_not_traded_amid_others_are_answered_for_good(cache: Cache) -> None:
+def test_days_on_which_an_option_was_not_traded_among_others_are_answered_permanently(cache: Cache) -> None:
     cache.of_release("3.8.27").migrate()
     assert_bars(cache, OPTION, old_market.option())
     assert cache.days(OPTION) == [("03-07 00:00", "03-11 00:00")]
 
 
-def test_crypto_without_its_quote_is_left_alone_and_with_it_brought_in(cache: Cache) -> None:
+def test_crypto_without_its_quote_is_left_alone_and_with_it_migrated(cache: Cache) -> None:
     older = Cache(cache.home / "older").of_release("3.0.6").migrate()["crypto_BTC_hour.feather"]
     assert older.ending is Ending.LEFT_ALONE
     assert "without the currency of its prices" in older.reason

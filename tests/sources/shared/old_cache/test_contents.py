@@ -56,7 +56,7 @@ def test_only_what_the_store_does_not_cover_is_added(storage: DuckDBDataStorage)
     assert cached(whole).difference(storage) is None
 
 
-def test_other_values_in_the_store_are_kept_and_told(storage: DuckDBDataStorage) -> None:
+def test_other_values_in_the_store_are_kept_and_reported(storage: DuckDBDataStorage) -> None:
     cached(bars()[:4], last=4).store(storage, {})
     other = bars()
     other.loc[TIMES[2], "low"] = 99.0
@@ -83,7 +83,7 @@ def test_bars_count_for_more_than_an_empty_answer(storage: DuckDBDataStorage) ->
     assert storage.coverage(KEY, permanent_only=True) == [TimeRange(START, START + 600)]
 
 
-def test_bars_that_an_answer_lacks_are_told_and_none_of_the_file_is_stored(storage: DuckDBDataStorage) -> None:
+def test_bars_that_an_answer_lacks_are_reported_and_none_of_the_file_is_stored(storage: DuckDBDataStorage) -> None:
     cached(bars().drop(TIMES[2])[:3], last=4).store(storage, {})
     with pytest.raises(ConflictError, match=r"around 2024-01-02 14:32:00\+00:00 but none at that time"):
         cached(bars()).store(storage, {})

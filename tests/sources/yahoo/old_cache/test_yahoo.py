@@ -149,7 +149,7 @@ def test_minutes_are_those_that_our_source_downloads(tmp_path: Path) -> None:
                 pd.testing.assert_frame_equal(found, expected, check_exact=True, check_freq=False)
 
 
-def test_a_new_dividend_renews_a_history_that_was_brought_in(
+def test_a_new_dividend_restates_a_history_that_was_migrated(
     sides: tuple[Side, Side], server: YahooServer, tmp_path: Path
 ) -> None:
     """What comes after is downloaded; prices that are adjusted to something new are downloaded anew, as a whole."""
@@ -209,13 +209,13 @@ def test_days_that_are_stamped_in_no_known_way_are_left_alone(tmp_path: Path) ->
         YahooReader(tmp_path).read(pickled(tmp_path, "ABC", "1d", bars(odd)))
 
 
-def test_a_day_that_is_there_twice_is_told(tmp_path: Path) -> None:
+def test_a_day_that_is_there_twice_is_reported(tmp_path: Path) -> None:
     days = bars(pd.date_range("2023-01-02 16:00", periods=30, tz=NEW_YORK))
     with pytest.raises(LeftAloneError, match="it has 2023-01-31 16:00:00-05:00 twice"):
         YahooReader(tmp_path).read(pickled(tmp_path, "ABC", "1d", pd.concat([days, days[-1:]])))
 
 
-def test_rows_that_lack_a_number_are_told(tmp_path: Path) -> None:
+def test_rows_that_lack_a_number_are_reported(tmp_path: Path) -> None:
     days = bars(pd.date_range("2023-01-02 16:00", periods=30, tz=NEW_YORK))
     days.iloc[5, 5] = np.nan
     content, left_out = YahooReader(tmp_path).read(pickled(tmp_path, "ABC", "1d", days))
@@ -243,9 +243,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_a_file_that_the_mirror_has_or_brought_does_not_tell_that_its_last_day_was_over(
-    gone: bool, mirror: Path
-) -> None:
+def test_a_mirrored_file_does_not_show_that_its_last_day_was_over(gone: bool, mirror: Path) -> None:
     """It may have been written at noon of its last day, and copied today."""
     YahooHelper.dump_pickle_file("ABC", "1d", bars(pd.date_range("2023-01-02 16:00", periods=30, tz=NEW_YORK)))
     path = mirror / "ABC_1d.pickle"

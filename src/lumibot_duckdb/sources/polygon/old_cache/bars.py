@@ -77,7 +77,7 @@ class PolygonBarsReader(CacheReader):
         if file.key.asset.asset_type == "option" and not len(rows.bars) and not self._is_listed(file.key.asset):
             raise LeftAloneError(
                 "it has no bars, because the option was not traded or does not exist; a backtest on the store requests "
-                "from Polygon which of the two it is"
+                "from Polygon which of the two is true"
             )
         contents = list(_contents(file, rows, snapshot, downloaded))
         return [*_splits(file, snapshot, downloaded, contents), *contents]
