@@ -363,7 +363,7 @@ def _asked(server: LoopbackServer) -> list[Any]:
 
 
 def _routed(folder: Path, servers: Mapping[str, Any], active: bool) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Ask the router for bars of three providers; return them, or the errors, and what the providers were asked."""
+    """Request bars of three providers from the router; return them, or the errors, and the providers' requests."""
     routing = {"default": "polygon", "stock": "alpaca", "forex": "polygon", "crypto": "binance"}
     wanted = {"stock": (QQQ, None), "index": (Asset("SPX", "index"), None), "crypto": (Asset("BTC", "crypto"), TETHER)}
     with ExitStack() as grounds:

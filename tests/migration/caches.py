@@ -63,7 +63,7 @@ class Cache:
 
 
 def written(file: Path, when: dt.datetime) -> None:
-    """Let a file have been written at a time."""
+    """Set the modification time of a file."""
     os.utime(file, (when.timestamp(), when.timestamp()))
 
 

@@ -32,7 +32,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 def written_at(folder: Path, moment: pd.Timestamp) -> None:
-    """Give all files of a folder the time at which they would have been written."""
+    """Set the modification times of all files in a folder to the time at which they would have been written."""
     for path in folder.rglob("*"):
         if path.is_file():
             os.utime(path, (moment.timestamp(), moment.timestamp()))

@@ -125,7 +125,7 @@ def small_alpaca():  # type: ignore[no-untyped-def]
 
 
 def make(name: str, python: str) -> None:
-    """Have an older Lumibot fill a cache, and keep it."""
+    """Fill a cache with an older Lumibot, and keep it."""
     with tempfile.TemporaryDirectory() as folder:
         home = {**os.environ, "XDG_CACHE_HOME": folder, "HOME": folder, "NO_PROXY": "127.0.0.1"}
         home.pop("PYTHONPATH", None)

@@ -53,7 +53,7 @@ class Example:
 
 @contextmanager
 def _authors_credentials() -> Iterator[None]:
-    """Let `from credentials import AlpacaConfig` succeed, which stands at the top of one example."""
+    """Let `from credentials import AlpacaConfig` succeed, which one example needs."""
     module = ModuleType("credentials")
     module.AlpacaConfig = {}  # type: ignore[attr-defined]
     with mock.patch.dict(sys.modules, {"credentials": module}):

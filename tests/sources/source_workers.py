@@ -54,7 +54,7 @@ def report_backtest(
 
 
 def download(url: str, folder: Path, span: Span, symbol: str, length: int, pipe: Connection) -> None:
-    """Ask for minutes as a backtest would; say when they are there."""
+    """Request minutes as a backtest would; report when they have arrived."""
     side = Side(our_class(), folder)
     with side.entered(SimpleNamespace(url=url)):
         source = side.source(*(pd.Timestamp(day, tz="America/New_York").to_pydatetime() for day in span))
@@ -75,7 +75,7 @@ def halve(store: str) -> None:
 
 
 def make_checks_old(store: str) -> None:
-    """Let the store believe that it asked for corporate actions two days ago. Waits for its turn, as any writer."""
+    """Antedate the store's last request for corporate actions by two days. Waits for its turn like any writer."""
     with StoreConnection.of(Path(store)).write() as cursor:
         cursor.execute("UPDATE {db}.corporate_action_check SET checked_at = checked_at - INTERVAL 2 DAY")
 

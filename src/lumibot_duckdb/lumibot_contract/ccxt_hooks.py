@@ -14,7 +14,7 @@ from lumibot.tools.ccxt_data_store import CcxtCacheDB
 Period = tuple[datetime, datetime]
 
 DOWNLOAD = "_get_barset_from_api"
-"""The method of `CcxtCacheDB` that asks the exchange for candles, page by page."""
+"""The method of `CcxtCacheDB` that requests candles from the exchange, page by page."""
 
 _CANDLES_BEFORE_START = 300
 

@@ -41,17 +41,17 @@ class AssetQuery:
 
     def matches(self, stored: AssetKey) -> bool:
         """Return whether a stored asset matches this query, taken leniently."""
-        asked = self.key
-        if stored.symbol != asked.symbol or (asked.exchange and stored.exchange != asked.exchange):
+        key = self.key
+        if stored.symbol != key.symbol or (key.exchange and stored.exchange != key.exchange):
             return False
-        if asked.quote is not None and stored.quote != asked.quote and not (asked.quote == "USD" and not stored.quote):
+        if key.quote is not None and stored.quote != key.quote and not (key.quote == "USD" and not stored.quote):
             return False
         if not self.typed:
             return True
         # Lumibot does not identify a contract by its multiplier, and few callers state it; but an adjusted or mini
         # option has other prices than the standard one.
-        same_size = stored.multiplier == asked.multiplier or (asked.asset_type != "option" and asked.multiplier == 1)
-        return same_size and contract(stored) == contract(asked)
+        same_size = stored.multiplier == key.multiplier or (key.asset_type != "option" and key.multiplier == 1)
+        return same_size and contract(stored) == contract(key)
 
 
 @dataclass(frozen=True, slots=True)

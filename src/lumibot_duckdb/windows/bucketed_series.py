@@ -110,7 +110,7 @@ class BucketedSeries:
     def bars(self, rows: tuple[int, int], until: int, count: int) -> BucketedBars | None:
         """Return the last `count` bars made of rows `[start, stop)` that are labelled before `until` (ns).
 
-        None if an edge of the request lacks values: Lumibot's own code has to decide then.
+        None if an edge of the request lacks values: Lumibot's own code decides then.
         """
         start, stop = rows
         of_row, all_rows = self._numbering.of_row, self._rows

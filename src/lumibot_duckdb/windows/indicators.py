@@ -17,7 +17,7 @@ from lumibot_duckdb.windows.windowed_data import WindowedData
 
 
 def read_indicators_from_windows() -> None:
-    """Let `self.indicators` read windowed data row by row; other data as before. Calling it again changes nothing."""
+    """Make `self.indicators` read only the rows that it needs from windowed data. Idempotent."""
     if keeps_contract("indicators", otherwise="indicators read whole frames"):
         read_recent_rows_with(_recent_rows)
 

@@ -77,7 +77,7 @@ def backtest(server: PolygonServer, folder: Path, span: tuple[str, str] = SPAN, 
 
 
 def minutes_of(side: Side, server: PolygonServer, span: tuple[str, str], length: int, asset: Any = "AAA") -> Any:
-    """Ask a new source for minutes at the end of a span."""
+    """Request minutes from a new source at the end of a span."""
     with side.entered(server):
         source = side.source(*map(moment, span))
         source._datetime = moment(span[1]) - dt.timedelta(hours=10)
@@ -494,7 +494,7 @@ def test_max_memory_bounds_the_windows_and_changes_no_answer(tmp_path: Path) -> 
 
 
 def chain_requests(side: Side, server: PolygonServer, days: list[str]) -> list[int]:
-    """Ask for a chain on each day, each in a new backtest; return how many requests each took."""
+    """Request a chain on each day, in new backtests; return how many requests each sent."""
     counts = []
     for day in days:
         server.requests.clear()

@@ -24,7 +24,7 @@ _HOSTS = {
 
 @contextmanager
 def yfinance_redirected_to(server: str, folder: Path) -> Iterator[None]:
-    """Have Yahoo's base addresses answered by a `server` (its address); begin with the caches in a folder."""
+    """Direct Yahoo's base addresses to a `server` (its address); start with the caches in a folder."""
     request = Session.request
 
     def redirected(self: Any, method: str, url: str, *rest: Any, **settings: Any) -> Any:
@@ -43,7 +43,7 @@ def yfinance_redirected_to(server: str, folder: Path) -> Iterator[None]:
 
 
 def _forget(folder: Path) -> None:
-    """Let `yfinance` know nothing but what its caches in a folder say."""
+    """Limit what `yfinance` knows to its caches in a folder."""
     yfinance.set_tz_cache_location(str(folder))
     for manager, name in (
         (cache._TzCacheManager, "_tz_cache"),

@@ -347,7 +347,7 @@ def test_minutes_gather_beyond_what_yahoo_keeps(server: YahooServer, ours: Side)
 def pretend_download(
     patch: pytest.MonkeyPatch, server: YahooServer, days: list[dt.date], now: pd.Timestamp
 ) -> pd.DataFrame:
-    """Have the minutes that a run some days ago would have got in the store; return what it saw."""
+    """Store the minutes that a run some days ago would have downloaded; return its frame."""
     stock, bars, kept = server.instruments["STK"], YahooProvider.bars, server.instruments["STK"].minutes
     serve_minutes(server, days)
     server.now = now.tz_convert("UTC")

@@ -21,7 +21,7 @@ from lumibot_duckdb.sources.shared.stored_answers import PLACEHOLDER_KEY
 
 @contextmanager
 def stored_provider_conditions(as_of: datetime) -> Iterator[None]:
-    """Let sources be constructed without keys, and let ours read as of a moment."""
+    """Allow sources to be constructed without keys, and make ours read as of a moment."""
     with ExitStack() as conditions:
         for name in _missing_keys():
             conditions.enter_context(_environment_variable(name))

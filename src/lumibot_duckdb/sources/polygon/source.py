@@ -153,7 +153,7 @@ class PolygonDataBacktesting(DataSourceOfWindows, PolygonHooks, metaclass=Switch
         return None if begins - start < START_BUFFER else str(data.timestep)
 
     def _load(self, asset: Asset, quote: Asset, start: datetime, timespan: str) -> None:
-        """Put the bars from `start` to the end of the backtest in the data store."""
+        """Add the bars from `start` to the end of the backtest to the data store."""
         if timespan not in _FINER:
             Data(asset, pd.DataFrame(), timestep=timespan, quote=quote)  # refuses weeks and months, in Lumibot's words
         try:

@@ -191,25 +191,25 @@ class YahooHistory:
 
     def _begin(self) -> Iterator[Delivery]:
         """Download all bars that Yahoo has."""
-        asked = int(now())
+        requested_at = int(now())
         try:
             frame = self._bars().dropna()
         except UnknownSymbolError:
             frame = pd.DataFrame()
         if frame.empty:
             self._storage.record_coverage(
-                self.key.asset, TimeRange(EARLIEST, asked), SOURCE, self.key.timeframe, adjustment=ADJUSTMENT
+                self.key.asset, TimeRange(EARLIEST, requested_at), SOURCE, self.key.timeframe, adjustment=ADJUSTMENT
             )
             return
         if self.market is None:
             self._request_market()
-        yield self._delivery(frame, asked)
+        yield self._delivery(frame, requested_at)
         if self.key.timeframe == "day":
             self._actions.store(frame)
 
     def _continue_days(self, pin: SeriesPin, last: EpochSeconds) -> Iterator[Delivery]:
         """Download the days from the last stored one on, or all days if the adjusted prices have changed."""
-        asked = int(now())
+        requested_at = int(now())
         frame = self._bars(since=last).dropna()
         starts = bar_starts(frame)
         restated = self._actions.are_new_in(frame[starts > last]) or not self._agrees(pin, frame[starts <= last])
@@ -218,13 +218,13 @@ class YahooHistory:
             frame = self._bars().dropna()
         elif self._same_volumes(pin, frame[starts <= last]):
             frame = frame[starts > last]
-        yield self._delivery(frame, asked, last=last, replace=restated)
+        yield self._delivery(frame, requested_at, last=last, replace=restated)
         self._actions.store(frame, replace=restated)
 
     def _continue_minutes(self, pin: SeriesPin, last: EpochSeconds) -> Iterator[Delivery]:
         """Download the intraday bars since the last one; rescale the stored ones if there was a split since."""
-        asked = int(now())
-        kept = asked - int(KEPT[self.key.timeframe].total_seconds())
+        requested_at = int(now())
+        kept = requested_at - int(KEPT[self.key.timeframe].total_seconds())
         day = int(datetime.combine(self._day_of(last), datetime.min.time(), ZoneInfo(self.zone)).timestamp())
         answer = self._bars(since=max(day, kept + 60))
         actions = answer if day >= kept else self._bars(day, "day")
@@ -235,9 +235,9 @@ class YahooHistory:
         if ratio != 1.0 and not self._is_adjusted_by(ratio, pin, frame[starts <= last]):
             logger.info("%s was split: its stored %s bars are rescaled", self.symbol, self.key.timeframe)
             stored = rescaled(self._storage.read_pandas(pin).tz_convert("UTC"), ratio)
-            yield self._delivery(pd.concat([stored, fresh]), asked, last=last, replace=True)
+            yield self._delivery(pd.concat([stored, fresh]), requested_at, last=last, replace=True)
         else:
-            yield self._delivery(fresh, asked, last=last)
+            yield self._delivery(fresh, requested_at, last=last)
 
     def _bars(self, since: EpochSeconds = EARLIEST, timeframe: str = "") -> pd.DataFrame:
         """Download bars, including those with gaps, which Lumibot leaves out."""
@@ -247,18 +247,18 @@ class YahooHistory:
         return answer.bars
 
     def _delivery(
-        self, frame: pd.DataFrame, asked: int, *, last: EpochSeconds | None = None, replace: bool = False
+        self, frame: pd.DataFrame, requested_at: int, *, last: EpochSeconds | None = None, replace: bool = False
     ) -> Delivery:
         """Return the bars to store and the range that they cover, up to the last closed bar or `FINAL_AFTER` ago."""
         length = bar_seconds(self.key.timeframe)
         closed = bar_starts(frame)
-        closed = closed[closed + length <= asked]
+        closed = closed[closed + length <= requested_at]
         latest = int(closed[-1]) if len(closed) else last
-        end = max(asked - FINAL_AFTER[self.key.timeframe], EARLIEST if latest is None else self._end_of(latest))
+        end = max(requested_at - FINAL_AFTER[self.key.timeframe], EARLIEST if latest is None else self._end_of(latest))
         metadata: dict[str, Any] = {_SYMBOL: self.symbol, "zone": self.zone}
         if self._market is not None:
             metadata |= {"market": self._market.name, "market_zone": self._market.zone}
-        return Delivery(TimeRange(EARLIEST, min(end, asked)), frame, metadata, replace)
+        return Delivery(TimeRange(EARLIEST, min(end, requested_at)), frame, metadata, replace)
 
     def _end_of(self, start: EpochSeconds) -> EpochSeconds:
         """Return the end of a bar: for days, the next midnight of the exchange."""

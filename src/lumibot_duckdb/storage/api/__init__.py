@@ -1,6 +1,6 @@
 """The interface of the storage: what the rest of the package may use of a store, and the values it deals in.
 
-`DataStorageInterface` combines four small interfaces. Code that only reads bars can ask for a `BarReader`, and so on.
+`DataStorageInterface` combines four small interfaces. Code that only reads bars can take a `BarReader`, and so on.
 """
 
 from __future__ import annotations

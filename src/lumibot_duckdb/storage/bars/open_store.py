@@ -47,13 +47,13 @@ class OpenStore:
 
     @contextmanager
     def read(self) -> Iterator[StoreCursor]:
-        """Give a cursor for reading. The time is counted."""
+        """Yield a cursor for reading. The time is counted."""
         with self.counters.timing(), self.connection.read() as cursor:
             yield cursor
 
     @contextmanager
     def write(self) -> Iterator[StoreCursor]:
-        """Give a cursor for one transaction, after merging the spool in further transactions."""
+        """Yield a cursor for one transaction, after merging the spool in further transactions."""
         ensure_folder(self.path)
         self.merge_spooled()
         with self.transaction() as cursor:
@@ -61,7 +61,7 @@ class OpenStore:
 
     @contextmanager
     def transaction(self) -> Iterator[StoreCursor]:
-        """Give a cursor for one transaction on a store of the newest schema, with the catalog up to date."""
+        """Yield a cursor for one transaction on a store of the newest schema, with the catalog up to date."""
         with self.counters.timing(), self.connection.write() as cursor:
             self._refresh_catalog(cursor, migrations.migrate(cursor))
             yield cursor

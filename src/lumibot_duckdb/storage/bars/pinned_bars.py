@@ -44,13 +44,13 @@ class PinnedBars:
 
     def session_bounds(self, pin: SeriesPin) -> Int64Array:
         """Return the first and last bar start of each New York calendar day."""
-        asked = ("sessions", pin.version_id, pin.ingest_id)
-        held: Int64Array | None = self._store.results.get(asked)
+        request = ("sessions", pin.version_id, pin.ingest_id)
+        held: Int64Array | None = self._store.results.get(request)
         if held is None:
             with self._store.counters.timing():
                 _, times = self._rows(pin, None, ())
                 held = session_bounds(times)
-            self._store.results.put(asked, held, held.nbytes)
+            self._store.results.put(request, held, held.nbytes)
         return held
 
     def _bars(
@@ -58,8 +58,8 @@ class PinnedBars:
     ) -> tuple[BarArrays, bool]:
         """Return bars, and whether the cache holds them too."""
         wanted = self._store.state(pin).layout.chosen(columns)
-        asked = ("bars", pin.version_id, pin.ingest_id, within, None if columns is None else tuple(columns))
-        held: BarArrays | None = self._store.results.get(asked)
+        request = ("bars", pin.version_id, pin.ingest_id, within, None if columns is None else tuple(columns))
+        held: BarArrays | None = self._store.results.get(request)
         if held is not None:
             return held, True
         with self._store.counters.timing():
@@ -68,7 +68,7 @@ class PinnedBars:
         size = output.size_in_bytes(bars)
         shared = remember and self._store.results.takes(size)
         if shared:
-            self._store.results.put(asked, bars, size)
+            self._store.results.put(request, bars, size)
         return bars, shared
 
     def _rows(

@@ -70,8 +70,8 @@ class Write:
             result, after = self._into_existing(before, bars, covered if given.replace else None)
         else:
             result, after = self._first(before, bars)
-        asked = [piece for piece in (covered, *given.also_covered) if piece is not None]
-        fresh = self._coverage_to_add(asked, given.asked_at, empty=len(bars) == 0)
+        requested = [piece for piece in (covered, *given.also_covered) if piece is not None]
+        fresh = self._coverage_to_add(requested, given.asked_at, empty=len(bars) == 0)
         if after is None and not fresh:
             return replace(result, version_id=before.version_id if before is not None else None)
         kind = "coverage" if after is None else "bars"
@@ -217,16 +217,16 @@ class Write:
         return layout_id_of(self._cursor, layout, self._ingest_id)
 
     def _coverage_to_add(
-        self, asked: Sequence[TimeRange], asked_at: datetime, *, empty: bool
+        self, requested: Sequence[TimeRange], asked_at: datetime, *, empty: bool
     ) -> list[tuple[TimeRange, datetime | None]]:
-        if not asked:
+        if not requested:
             return []
         now = aware_utc(self._now)
         known: list[tuple[TimeRange, datetime | None]] = []
         if self._before is not None:
             series = self._before.series_id
             known = stored_coverage(self._cursor, now, series).get(series, [])
-        return coverage_to_add(known, asked, self._key.timeframe, asked_at=asked_at, now=now, empty=empty)
+        return coverage_to_add(known, requested, self._key.timeframe, asked_at=asked_at, now=now, empty=empty)
 
 
 def _facts_of(times: Int64Array) -> dict[str, Any]:

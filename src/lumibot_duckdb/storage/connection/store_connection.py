@@ -102,7 +102,7 @@ class StoreConnection:
 
     @contextmanager
     def read(self) -> Iterator[StoreCursor]:
-        """Give a cursor for reading, under a shared lease. The whole block reads one state of the store.
+        """Yield a cursor for reading, under a shared lease. The whole block reads one state of the store.
 
         Many threads may read at once. Inside a `write()` block of the same thread, the cursor is that block's and
         sees what is not committed yet.
@@ -132,7 +132,7 @@ class StoreConnection:
 
     @contextmanager
     def write(self) -> Iterator[StoreCursor]:
-        """Give a cursor for one transaction: committed when the block ends, rolled back when it raises.
+        """Yield a cursor for one transaction: committed when the block ends, rolled back when it raises.
 
         Creates the store if there is none. Raises `StoreBusyError`, `StoreDamagedError`, `StoreWriteError` (the disk
         is full: nothing was stored); and RuntimeError inside a `read()` or `write()` block of the same thread.
@@ -169,7 +169,7 @@ class StoreConnection:
 
     @contextmanager
     def exclusive(self) -> Iterator[Path]:
-        """Give the path of the store, locked and detached and without a log: the block may replace the file.
+        """Yield the path of the store, locked and detached and without a log: the block may replace the file.
 
         Nobody reads or writes meanwhile, threads of this process included. Creates the store if there is none.
         Raises as `write()` does.

@@ -37,7 +37,7 @@ def server() -> Iterator[PolygonServer]:
 
 
 def add_split(cache: Cache, snapshot: str, day: str, checked: dt.datetime, after: float = 2.0) -> None:
-    """Let a snapshot know one split more, as of a check."""
+    """Add a split to a snapshot, as of a check."""
     table = pd.read_parquet(cache.file(SNAPSHOT))
     further = table.assign(execution_date=day, split_to=after, id="further")
     pd.concat([table, further], ignore_index=True).to_parquet(cache.file(snapshot))
@@ -119,7 +119,7 @@ def test_a_later_snapshot_that_does_not_go_with_stored_bars_is_a_conflict(parque
 
 
 def in_two_files(cache: Cache, until: str) -> str:
-    """Let an older file have the bars until a day, and a new one those from the 7th on. Neither knows of splits."""
+    """Split the bars between an older file, until a day, and a newer one, from the 7th on. Neither has splits."""
     cache.file(SNAPSHOT).unlink()
     table, day = pd.read_parquet(cache.file(BARS)), pd.Timestamp(until, tz="UTC")
     name = BARS.replace(".parquet", ".feather")

@@ -168,7 +168,7 @@ class CachedBars(CacheContent):
     def lacking(self, storage: DataStorageInterface) -> list[TimeRange]:
         """Return the ranges that the store does not cover."""
         known = self._answered(storage)
-        return [piece for asked in self.covered for piece in coverage.missing(asked, known)]
+        return [piece for covered in self.covered for piece in coverage.missing(covered, known)]
 
     def _inside(self, pieces: Sequence[TimeRange]) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Return a mask of the bars that start in some ranges."""
