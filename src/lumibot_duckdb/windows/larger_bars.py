@@ -44,7 +44,7 @@ class LargerBars:
         self._latest: dict[tuple[int, str], tuple[Day, BucketedSeries]] = {}
 
     def bars(self, time: dt.datetime, length: int, quantity: int, unit: str, shift: int) -> BucketedBars | None:
-        """Return the last `length` bars of `quantity` units visible at `time`; None where Lumibot's code has to answer."""
+        """Return the last `length` bars of `quantity` units visible at `time`; None where Lumibot has to answer."""
         rows = length * ROWS_PER_BAR[self._timestep, unit] * (quantity if unit != "day" else 1)
         start, stop = self._lookup.visible_rows(time, rows, shift)
         if start >= stop:
