@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lumibot_duckdb.demo.job import SOURCE
 from lumibot_duckdb.demo.market import symbol_names, us_stock_bars
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 FIRST_DAY, LAST_DAY = date(2022, 1, 1), date(2024, 1, 1)
-SOURCE = "demo"
 SYMBOLS = 20
 
 

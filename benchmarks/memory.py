@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, time
 from time import perf_counter
 from typing import Any
 
 from benchmarks.bars import FIRST_DAY, LAST_DAY, SYMBOLS, Workplace
 from benchmarks.measure import Row, Sample, against
 from benchmarks.process import run_apart
-from benchmarks.sides import make_source, regular_minutes, set_clock
+from benchmarks.sides import import_side, make_source, on_store, regular_minutes, set_clock
+from lumibot_duckdb.comparison.headless import UNATTENDED
 from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.demo.market import symbol_names
-from lumibot_duckdb.demo.worker import import_side
 
 _MEGABYTE = 1e-6
 DAYS = ("2022-06-01", "2023-03-01", "2023-11-01")
@@ -104,23 +105,22 @@ def hundred_symbols(workplace: Workplace) -> list[Row]:
 
 def backtest(store: str, symbols: int) -> dict[str, Any]:
     """Run the hourly strategy of the demo over the last two months of the store."""
-    from lumibot_duckdb.demo.worker import Job, run
+    import_side("duckdb")
+    imports, started = resident_bytes(), perf_counter()
+    from lumibot_duckdb.demo.strategies import ThreeHorizons
+    from lumibot_duckdb.lumibot_contract.strategy_access import trade_events
 
-    job = Job(
-        side="duckdb",
-        strategy="ThreeHorizons",
-        symbols=symbol_names(symbols),
-        timestep="minute",
-        start=LAST_DAY.replace(year=FIRST_DAY.year + 1, month=11).isoformat(),
-        end=LAST_DAY.isoformat(),
-        files="",
-        store=store,
+    _, strategy = ThreeHorizons.run_backtest(
+        on_store(store, symbol_names(symbols)),
+        datetime(FIRST_DAY.year + 1, 11, LAST_DAY.day),
+        datetime.combine(LAST_DAY, time.min),
+        parameters={"symbols": symbol_names(symbols)},
+        **UNATTENDED,
     )
-    started = perf_counter()
-    outcome = run(job)
+    events = trade_events(strategy)
     return {
-        "imports": outcome.imports_bytes,
-        "peak": outcome.peak_bytes,
-        "fills": len(outcome.fills),
+        "imports": imports,
+        "peak": peak_resident_bytes(),
+        "fills": int((events["status"] == "fill").sum()),
         "seconds": perf_counter() - started,
     }

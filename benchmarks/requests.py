@@ -15,9 +15,8 @@ from typing import Any
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row, Sample, against, number
 from benchmarks.process import run_apart
-from benchmarks.sides import make_source, regular_minutes, set_clock
+from benchmarks.sides import import_side, make_source, regular_minutes, set_clock
 from lumibot_duckdb.demo.market import symbol_names
-from lumibot_duckdb.demo.worker import import_side
 
 _REQUESTS = {"60 x minute": (60, "minute"), "60 x 5min": (60, "5min"), "14 x day": (14, "day")}
 WALKS = ("2022-06-01", "2022-11-01", "2023-03-01", "2023-08-01", "2023-11-01")

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from lumibot_duckdb.demo.worker import Job, source_of
+from lumibot_duckdb.demo.job import SOURCE
+
+# The modules that a script on each side imports before its backtest starts.
+_IMPORTS = {
+    "lumibot": ("lumibot.backtesting.pandas_backtesting", "lumibot.entities", "pyarrow.parquet"),
+    "duckdb": ("lumibot_duckdb.sources.own_bars.source", "lumibot_duckdb.storage.duckdb_storage", "lumibot.entities"),
+}
+
+
+def import_side(side: str) -> None:
+    """Import the modules that a script on this side imports before its backtest starts."""
+    for module in _IMPORTS[side]:
+        import_module(module)
 
 
 def make_source(side: str, bars: str, symbols: list[str], start: str, end: str) -> Any:
     """Return a data source with its data loaded. `bars` is the folder of Parquet files, or the store."""
-    job = Job(side, "", symbols, "minute", start, end, files=bars, store=bars)
-    source_class, pandas_data = source_of(job)
+    source_class, pandas_data = (_lumibot if side == "lumibot" else _duckdb)(bars, symbols)
     source = source_class(
         datetime_start=new_york(start),
         datetime_end=new_york(end),
@@ -21,6 +34,29 @@ def make_source(side: str, bars: str, symbols: list[str], start: str, end: str) 
     )
     source.load_data()
     return source
+
+
+def _lumibot(files: str, symbols: list[str]) -> tuple[Any, dict[Any, Any]]:
+    from lumibot.backtesting import PandasDataBacktesting
+
+    from lumibot_duckdb.demo.backtest import load_frames
+
+    return PandasDataBacktesting, load_frames(Path(files), symbols, "minute")
+
+
+def _duckdb(store: str, symbols: list[str]) -> tuple[Any, None]:
+    return on_store(store, symbols), None
+
+
+def on_store(store: str, symbols: list[str]) -> Any:
+    """Return our data source class for minute bars in a store."""
+    from lumibot.entities import Asset
+
+    from lumibot_duckdb.backtesting import PandasDataBacktesting
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+
+    assets = [Asset(symbol) for symbol in symbols]
+    return PandasDataBacktesting.using(DuckDBDataStorage(store), source=SOURCE, assets=assets, timestep="minute")
 
 
 def regular_minutes(start: str, days: int) -> Iterator[datetime]:

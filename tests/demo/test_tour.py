@@ -5,73 +5,90 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from comparison.test_differences import EVENT, Recorded
 from lumibot_duckdb.cli.main import main
-from lumibot_duckdb.demo import tour
-from lumibot_duckdb.demo.comparison import BacktestFailedError
-from lumibot_duckdb.demo.worker import Outcome
+from lumibot_duckdb.comparison.differences import Run
+from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT
+from lumibot_duckdb.comparison.runner import RunError, Script, sandbox_of
+from lumibot_duckdb.demo import both_sides, tour
+from lumibot_duckdb.demo.job import REQUESTS_FILE, Job
 
 # Loaded by Python before anything else in every process of the demo: notes and refuses every way out.
 NO_NETWORK = """
-import os, socket
+import socket
 def refuse(self, address, *rest):
     if self.family != socket.AF_UNIX:
-        with open(os.environ["NETWORK_LOG"], "a") as log:
-            log.write(f"{address}\\n")
+        with open({log!r}, "a") as log:
+            log.write(f"{{address}}\\n")
         raise OSError("no network here")
 socket.socket.connect = socket.socket.connect_ex = refuse
 """
-OUTCOME = Outcome(
-    fills=[["2024-01-02", "AAA", "buy", 10.0, 101.25]],
-    values=[["2024-01-02", 100_000.0, 98_987.5]],
-    frames=[],
-    seconds_to_first_bars=2.0,
-    seconds=20.0,
-    imports_bytes=100_000_000,
-    peak_bytes=900_000_000,
-    request_seconds={"60 minute": [0.001, 0.003]},
-)
 TINY = ["--symbols", "1", "--years", "0.2"]
+RunSide = Callable[[Path], Run]
+
+
+def finished_run(seconds: float, megabytes: float, recorded: Recorded | None = None) -> RunSide:
+    """Return a stand-in for a backtest that ended with these costs."""
+
+    def run(folder: Path) -> Run:
+        done = (recorded or Recorded()).run(folder)
+        costs = replace(done.outcome.costs, seconds=seconds, peak_bytes=int(megabytes * 1e6))
+        backtests = [replace(each, covered=folder.name == DUCKDB) for each in done.outcome.backtests]
+        return replace(done, outcome=replace(done.outcome, costs=costs, backtests=backtests))
+
+    return run
+
+
+def failed_run(error: BaseException) -> RunSide:
+    """Return a stand-in for a backtest that an error stopped."""
+
+    def run(folder: Path) -> Run:
+        raise error
+
+    return run
 
 
 @pytest.fixture
 def pretended(monkeypatch, tmp_path):
-    """Replace the backtests by prepared outcomes, by side."""
-    outcomes = {"lumibot": OUTCOME, "duckdb": replace(OUTCOME, seconds=30.0, peak_bytes=300_000_000)}
+    """Replace the backtests by prepared runs, by side."""
+    runs = {LUMIBOT: finished_run(20.0, 900), DUCKDB: finished_run(30.0, 300)}
 
-    def run_side(job, folder):
-        answer = outcomes[job.side]
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+    def run_in_sandbox(script: Script, side: str, folder: Path) -> Run:
+        sandbox = sandbox_of(side, folder)
+        sandbox.mkdir()
+        (sandbox / REQUESTS_FILE).write_text('{"60 minute": [0.001, 0.003]}')
+        return runs[side](folder / side)
 
-    monkeypatch.setattr(tour, "run_side", run_side)
+    monkeypatch.setattr(both_sides, "run_in_sandbox", run_in_sandbox)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    return outcomes
+    return runs
 
 
 def test_a_real_demo_is_identical_offline_and_leaves_nothing_behind(tmp_path):
     places = {name: tmp_path / name for name in ("home", "temporary", "here", "python")}
     for place in places.values():
         place.mkdir()
-    (places["python"] / "sitecustomize.py").write_text(NO_NETWORK)
+    network_log = tmp_path / "network.log"
+    (places["python"] / "sitecustomize.py").write_text(NO_NETWORK.format(log=str(network_log)))
     (places["here"] / ".env").write_text("BACKTESTING_DATA_SOURCE=polygon\nBACKTESTING_START=1999-01-01\n")
     environment = {
         **os.environ,
         "HOME": str(places["home"]),
         "TMPDIR": str(places["temporary"]),
         "PYTHONPATH": str(places["python"]),
-        "NETWORK_LOG": str(tmp_path / "network.log"),
         "BACKTESTING_DATA_SOURCE": "yahoo",
         "LUMIBOT_DUCKDB_PATH": str(places["home"] / "own.duckdb"),
     }
     command = [sys.executable, "-m", "lumibot_duckdb.cli.main", "demo", "--quick", *TINY]
     finished = subprocess.run(command, cwd=places["here"], env=environment, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert finished.stdout.count("Results: identical, to the last bit") == 2
+    assert finished.stdout.count("Results identical: ") == 2
     assert " 0 fills" not in finished.stdout
     assert "AAPL              3270" in finished.stdout, "the answer of the SQL query"
     assert "Try next" in finished.stdout
@@ -80,37 +97,37 @@ def test_a_real_demo_is_identical_offline_and_leaves_nothing_behind(tmp_path):
     assert list(places["temporary"].iterdir()) == []
     assert list(places["home"].iterdir()) == []
     assert [file.name for file in places["here"].iterdir()] == [".env"]
-    assert not (tmp_path / "network.log").exists()
+    assert not network_log.exists()
 
 
 def test_costs_are_shown_as_they_are_also_when_ours_are_higher(pretended, capsys):
     assert main(["demo", *TINY]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "seconds, whole backtest 20.0 30.0 1.5 x more" in shown
+    assert "seconds 20.0 30.0 1.5 x more" in shown
     assert "MB of peak memory 900 300 3.0 x less" in shown
     assert "microseconds per request for 60 minute bars 2,000 2,000 about the same" in shown
 
 
 def test_a_difference_is_shown_and_ends_with_code_1(pretended, capsys, tmp_path):
-    pretended["duckdb"] = replace(OUTCOME, fills=[["2024-01-02", "AAA", "buy", 10.0, 101.26]])
+    pretended[DUCKDB] = finished_run(30.0, 300, Recorded(events=[{**EVENT, "price": "101.26"}]))
     assert main(["demo", *TINY]) == 1
     shown = capsys.readouterr().out
-    assert "Results: NOT identical" in shown
-    assert "Lumibot has ['2024-01-02', 'AAA', 'buy', 10.0, 101.25]" in shown
-    assert "Results: identical" not in shown
+    assert "Results NOT identical. Different: 1 trade event" in shown
+    assert "101.26" in shown
+    assert "Results identical" not in shown
     assert "Try next" not in shown
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_backtest_is_one_line_and_cleans_up(pretended, capsys, tmp_path):
-    pretended["duckdb"] = BacktestFailedError("the backtest on lumibot-duckdb failed: no bars")
+    pretended[DUCKDB] = failed_run(RunError(DUCKDB, "ValueError: no bars", []))
     assert main(["demo", *TINY]) == 1
-    assert capsys.readouterr().err == "lumibot-duckdb: the backtest on lumibot-duckdb failed: no bars\n"
+    assert capsys.readouterr().err == "lumibot-duckdb: the script failed on lumibot-duckdb: ValueError: no bars\n"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_demo_cleans_up(pretended, capsys, tmp_path):
-    pretended["lumibot"] = KeyboardInterrupt()
+    pretended[LUMIBOT] = failed_run(KeyboardInterrupt())
     assert main(["demo", *TINY]) == 130
     assert list(tmp_path.iterdir()) == []
 
@@ -157,3 +174,11 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
 def test_sizes_that_make_no_sense_are_refused(option, value, message, capsys):
     assert main(["demo", option, value]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_backtest_that_fails_keeps_its_output(tmp_path):
+    job = Job("MomentumRotation", ["AAA"], "day", "2024-01-01", "2024-02-01", files=str(tmp_path / "no files"))
+    with pytest.raises(RunError, match="the script failed on Lumibot's storage: FileNotFoundError: ") as failure:
+        both_sides.compare_sides(job, tmp_path / "no-store.duckdb", tmp_path / "runs")
+    assert "\n" not in str(failure.value)
+    assert "Traceback" in (tmp_path / "runs" / "lumibot" / "output.txt").read_text()

@@ -10,7 +10,7 @@ from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.numbers import positive_number, whole_number
 
 _DESCRIPTION = """\
-Run two backtests with Lumibot and with lumibot-duckdb, and compare every fill and every portfolio value.
+Run two backtests with Lumibot and with lumibot-duckdb, and compare every frame, trade and portfolio value.
 
 The first backtest trades on real daily prices, the second on enough minute bars that memory and time matter. Each run
 is a separate process. The demo needs no network and no account, and works in a temporary folder that it removes.
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from lumibot_duckdb.demo.comparison import BacktestFailedError
+    from lumibot_duckdb.comparison.runner import RunError
     from lumibot_duckdb.demo.tour import QUICK, STANDARD, missing_extra, run_tour
 
     if arguments.store is not None:
@@ -58,5 +58,5 @@ def _run(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in ("symbols", "years") if getattr(arguments, name) is not None}
     try:
         return 0 if run_tour(replace(size, **given), arguments.keep) else 1
-    except BacktestFailedError as error:
+    except RunError as error:
         raise CommandError(str(error), exit_code=1) from None

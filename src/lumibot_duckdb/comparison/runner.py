@@ -8,7 +8,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -90,6 +90,22 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
     if outcome.error is not None:
         raise RunError(side, outcome.error, last_lines, _notes_on_failure(outcome.error, outcome.not_stored, folder))
     return Run(outcome, folder)
+
+
+def run_in_sandbox(script: Script, side: str, folder: Path) -> Run:
+    """Run a script on a side without the user's settings and caches, and without a network.
+
+    The sandbox is `sandbox_of(side, folder)`, which is created, and the recordings go to a subfolder with the name of
+    the side. Raises `RunError` if the script fails.
+    """
+    sandbox = sandbox_of(side, folder)
+    sandbox.mkdir(parents=True)
+    return run_side(replace(script, sandbox=sandbox), side, folder / side, sandbox / "lumibot-cache")
+
+
+def sandbox_of(side: str, folder: Path) -> Path:
+    """Return the working folder of a script that `run_in_sandbox` runs."""
+    return folder / f"{side}-sandbox"
 
 
 def notes_on_store(not_stored: Sequence[str]) -> list[str]:

@@ -26,6 +26,7 @@ KINDS = {
     "analysis": ("statistic", "statistics"),
     "failure": ("end of a backtest", "ends of backtests"),
 }
+COST_HEADERS = ("", "Lumibot", "lumibot-duckdb", "")
 _MEGABYTE = 1e6
 _SHORTEST_PHASE = 0.05
 """Phases shorter than this (in seconds) are not listed."""
@@ -34,6 +35,17 @@ _SHORTEST_PHASE = 0.05
 def costs_of(result: Result) -> list[list[str]]:
     """Return rows of (label, Lumibot's cost, ours, ratio), as medians of all runs."""
     rows = [
+        *time_and_memory(result),
+        _row("requests to providers", result, lambda costs: sum(costs.requests.values()), ",.0f"),
+        _row("MB on disk, the whole cache", result, lambda costs: costs.disk_after / _MEGABYTE, ",.1f"),
+        _row("- written by this run", result, _written, ",.1f"),
+    ]
+    return [row for row in rows if row[:1] != ["- written by this run"] or row[1:3] != ["0.0", "0.0"]]
+
+
+def time_and_memory(result: Result) -> list[list[str]]:
+    """Return the rows of `costs_of` without requests and disk space."""
+    return [
         _row("seconds", result, lambda costs: costs.seconds, ",.1f"),
         *(
             _row(f"- {phase}", result, lambda costs, phase=phase: costs.phases[phase], ",.2f")  # type: ignore[misc]
@@ -42,11 +54,7 @@ def costs_of(result: Result) -> list[list[str]]:
         ),
         _row("seconds of CPU", result, lambda costs: costs.cpu_seconds, ",.1f"),
         _row("MB of peak memory", result, lambda costs: costs.peak_bytes / _MEGABYTE, ",.0f"),
-        _row("requests to providers", result, lambda costs: sum(costs.requests.values()), ",.0f"),
-        _row("MB on disk, the whole cache", result, lambda costs: costs.disk_after / _MEGABYTE, ",.1f"),
-        _row("- written by this run", result, _written, ",.1f"),
     ]
-    return [row for row in rows if row[:1] != ["- written by this run"] or row[1:3] != ["0.0", "0.0"]]
 
 
 def medians(result: Result, measure: Callable[[Costs], float]) -> tuple[float, float]:
@@ -65,7 +73,7 @@ def _written(costs: Costs) -> float:
 
 def cost_table(result: Result) -> str:
     """Return the costs as a plain-text table."""
-    return side_by_side(costs_of(result), ["", "Lumibot", "lumibot-duckdb", ""])
+    return side_by_side(costs_of(result), COST_HEADERS)
 
 
 def verdict(result: Result) -> str:

@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
         lumibot_duckdb.activate()
     with meters.excluded():
         if job.stored_as_of is not None:
-            _stand_in_for_providers(job.store, datetime.fromisoformat(job.stored_as_of))
+            _serve_providers_from_store(job.store, datetime.fromisoformat(job.stored_as_of))
         meters.disk_before = _bytes_on_disk(job, Path(LUMIBOT_CACHE_FOLDER))
     meters.enter(BEFORE)
     error = _run(job, arguments[2:])
@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> int:
     return 0 if error is None else 1
 
 
-def _stand_in_for_providers(store: str, as_of: datetime) -> None:
+def _serve_providers_from_store(store: str, as_of: datetime) -> None:
     from lumibot_duckdb.comparison.stored_provider import serve_from_store
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 

@@ -12,14 +12,13 @@ if TYPE_CHECKING:
 
 
 class TimedStrategy(Strategy):  # type: ignore[misc]  # Lumibot ships no types
-    """Measures when the first bars arrive, and how long the data source takes for each of the strategy's requests.
+    """Measures how long the data source takes for each of the strategy's requests.
 
     `request_seconds` maps a request, such as "60 minute", to the seconds of its calls in order.
     """
 
     def initialize(self) -> None:
         """Wrap the data source's method with a timer; its results do not change."""
-        self.first_bars_at: float | None = None
         self.request_seconds: dict[str, list[float]] = {}
         self._is_requesting = False
         source = self.broker.data_source
@@ -30,10 +29,7 @@ class TimedStrategy(Strategy):  # type: ignore[misc]  # Lumibot ships no types
                 return get_bars(asset, length, *args, timestep=timestep, **kwargs)
             started = perf_counter()
             bars = get_bars(asset, length, *args, timestep=timestep, **kwargs)
-            ended = perf_counter()
-            self.request_seconds.setdefault(f"{length} {timestep}", []).append(ended - started)
-            if self.first_bars_at is None and bars is not None:
-                self.first_bars_at = ended
+            self.request_seconds.setdefault(f"{length} {timestep}", []).append(perf_counter() - started)
             return bars
 
         source.get_historical_prices = timed

@@ -8,25 +8,27 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from statistics import fmean
+from textwrap import fill
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from lumibot_duckdb.comparison import summary
+from lumibot_duckdb.comparison.outcome import SIDES
 from lumibot_duckdb.comparison.tables import cost_row, indented, side_by_side
-from lumibot_duckdb.comparison.workspace import step, working_folder
+from lumibot_duckdb.comparison.workspace import working_folder
 from lumibot_duckdb.demo import market, prices
-from lumibot_duckdb.demo.comparison import first_difference, run_side
-from lumibot_duckdb.demo.worker import Job, Outcome
+from lumibot_duckdb.demo.both_sides import Compared, compare_sides
+from lumibot_duckdb.demo.job import SOURCE, Job
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
-SOURCE = "demo"
 STORE_NAME = "bars.duckdb"
-_CLASSES = {"lumibot": "Lumibot's PandasDataBacktesting", "duckdb": "lumibot-duckdb's PandasDataBacktesting"}
+_WIDTH = 98
 _LAST_DAY = date(2024, 1, 1)
 _QUERY = """\
 SELECT asset_symbol, count(*) AS days, min(timestamp)::DATE AS since,
@@ -71,7 +73,7 @@ def run_tour(size: Size = STANDARD, keep: Path | None = None) -> bool:
     """Run the demo; return whether the results of both storages are identical.
 
     All files are written to a temporary folder, or to `keep`, which must not exist yet and is kept. Raises
-    `BacktestFailedError` if a backtest fails.
+    `RunError` if a backtest fails.
     """
     with working_folder(keep, "demo") as folder:
         print("One strategy, two storages: Lumibot's own and lumibot-duckdb.")
@@ -101,19 +103,18 @@ class _Stored:
 def _real_daily_prices(folder: Path) -> bool:
     print(f"\n1. Real daily prices: {', '.join(prices.SYMBOLS)}, March 2000 to March 2013\n")
     job = Job(
-        side="",
         strategy="MomentumRotation",
         symbols=list(prices.SYMBOLS),
         timestep="day",
         start="2000-06-01",
         end="2013-03-01",
         files=str(folder / "files"),
-        store=str(folder / STORE_NAME),
     )
-    stored = _store(job, prices.daily_bars, "read the prices from the package bokeh-sampledata")
+    store = folder / STORE_NAME
+    stored = _store(job, store, prices.daily_bars, "read the prices from the package bokeh-sampledata")
     stored.storage.close()
-    _warm_up(job, folder / "warm-up")
-    identical = _both_sides(job, folder, "a momentum strategy over 13 years")
+    _warm_up(job, store, folder)
+    identical = _both_sides(job, store, folder, "a momentum strategy over 13 years")
     print(f"\n{_disk_table(stored)}")
     print("  (This includes the size of an empty store; part 2 shows the size per bar of a large one.)")
     print(f"\nThe same store answers SQL:\n\n{indented(_QUERY)}\n")
@@ -127,35 +128,35 @@ def _minute_bars(folder: Path, size: Size) -> bool:
     print(f"\n2. Many bars: {symbols}, {years} of minute bars with extended hours\n")
     first_day = _before(_LAST_DAY, round(12 * size.years))
     job = Job(
-        side="",
         strategy="ThreeHorizons",
         symbols=market.symbol_names(size.symbols),
         timestep="minute",
         start=_before(_LAST_DAY, size.months).isoformat(),
         end=_LAST_DAY.isoformat(),
         files=str(folder / "files"),
-        store=str(folder / STORE_NAME),
     )
+    store = folder / STORE_NAME
     stored = _store(
         job,
+        store,
         lambda symbol: market.us_stock_bars(symbol, first_day, _LAST_DAY),
         "generate bars that look like a market (sessions, half days, gaps, halts)",
     )
     stored.storage.close()
     months = "the last month" if size.months == 1 else f"the last {size.months} months"
-    identical = _both_sides(job, folder, f"an hourly strategy over {months}")
+    identical = _both_sides(job, store, folder, f"an hourly strategy over {months}")
     print(f"\n{_disk_table(stored)}")
     stored.storage.close()
     return identical
 
 
-def _store(job: Job, bars_of: Callable[[str], pd.DataFrame], step_text: str) -> _Stored:
+def _store(job: Job, store: Path, bars_of: Callable[[str], pd.DataFrame], step_text: str) -> _Stored:
     """Write the bars for both sides, one symbol at a time."""
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
     files = Path(job.files)
     files.mkdir(parents=True)
-    storage = DuckDBDataStorage(job.store)
+    storage = DuckDBDataStorage(store)
     making, to_parquet, to_store = _Stopwatch(), _Stopwatch(), _Stopwatch()
     rows, csv_bytes = 0, 0.0
     print(f"  {step_text} ...", flush=True)
@@ -175,51 +176,36 @@ def _store(job: Job, bars_of: Callable[[str], pd.DataFrame], step_text: str) -> 
     return _Stored(storage, rows, csv_bytes, sum(file.stat().st_size for file in files.iterdir()))
 
 
-def _both_sides(job: Job, folder: Path, what: str) -> bool:
+def _both_sides(job: Job, store: Path, folder: Path, what: str) -> bool:
     """Run the job on both sides and print the comparison; return whether the results are identical."""
     print(f"  backtest {what}", flush=True)
-    outcomes = {}
-    for side, name in _CLASSES.items():
-        with step(f"  on {name}"):
-            outcomes[side] = run_side(replace(job, side=side), folder / side)
-    lumibot, duckdb = outcomes["lumibot"], outcomes["duckdb"]
-    difference = first_difference(lumibot, duckdb)
-    if difference is not None:
-        print(f"\nResults: NOT identical. First difference in {difference}")
-        return False
-    print("\nResults: identical, to the last bit. Compared:")
-    print(f"  {len(lumibot.fills):,} fills (time, symbol, side, quantity, price)")
-    print(f"  {len(lumibot.values):,} portfolio values, with the cash")
-    print(f"  {len(lumibot.frames):,} frames of bars that the strategy received\n")
-    print(_cost_table(lumibot, duckdb))
-    return True
+    compared = compare_sides(job, store, folder / "runs")
+    print(f"\n{_cost_table(compared)}")
+    print(f"\n{fill(f'Results {summary.verdict(compared.result)}', _WIDTH)}")
+    if compared.result.comparison.differences:
+        print(f"\n{summary.differences_text(compared.result)}")
+    return compared.result.identical
 
 
-def _warm_up(job: Job, folder: Path) -> None:
+def _warm_up(job: Job, store: Path, folder: Path) -> None:
     """Backtest one month on each side, so that neither side's time includes compiling code after an installation."""
-    end = date.fromisoformat(job.start).replace(day=28).isoformat()
-    with step("warm up both sides (the first run after an installation compiles code)"):
-        for side in _CLASSES:
-            run_side(replace(job, side=side, end=end), folder / side)
+    print("  warm up both sides (the first run after an installation compiles code)", flush=True)
+    compare_sides(
+        replace(job, end=date.fromisoformat(job.start).replace(day=28).isoformat()), store, folder / "warm-up"
+    )
 
 
-def _cost_table(lumibot: Outcome, duckdb: Outcome) -> str:
+def _cost_table(compared: Compared) -> str:
     """Return a table of what each side cost. Times of the strategy's requests are means."""
-    rows = [
-        cost_row("seconds to the first bars", lumibot.seconds_to_first_bars, duckdb.seconds_to_first_bars, ",.2f"),
-        cost_row("seconds, whole backtest", lumibot.seconds, duckdb.seconds, ",.1f"),
-    ]
-    for request, times in lumibot.request_seconds.items():
-        theirs, ours = fmean(times) * 1e6, fmean(duckdb.request_seconds[request]) * 1e6
-        rows.append(cost_row(f"microseconds per request for {request} bars", theirs, ours, ",.0f"))
-    megabyte = 1e6
-    above = (lumibot.peak_bytes - lumibot.imports_bytes, duckdb.peak_bytes - duckdb.imports_bytes)
+    rows = summary.time_and_memory(compared.result)
+    theirs, ours = (compared.request_seconds[side] for side in SIDES)
     rows += [
-        cost_row("MB of peak memory", lumibot.peak_bytes / megabyte, duckdb.peak_bytes / megabyte, ",.0f"),
-        cost_row("- imports", lumibot.imports_bytes / megabyte, duckdb.imports_bytes / megabyte, ",.0f"),
-        cost_row("- the backtest itself", above[0] / megabyte, above[1] / megabyte, ",.0f"),
+        cost_row(
+            f"microseconds per request for {request} bars", fmean(seconds) * 1e6, fmean(ours[request]) * 1e6, ",.0f"
+        )
+        for request, seconds in theirs.items()
     ]
-    return side_by_side(rows, ["", "Lumibot", "lumibot-duckdb", ""])
+    return side_by_side(rows, summary.COST_HEADERS)
 
 
 def _disk_table(stored: _Stored) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lumibot_duckdb.comparison.differences import Comparison, Run, compare_runs
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, Backtest
-from lumibot_duckdb.comparison.runner import NAMES, RunError, Script, run_side
+from lumibot_duckdb.comparison.runner import NAMES, RunError, Script, run_in_sandbox
 from lumibot_duckdb.comparison.workspace import working_folder
 from lumibot_duckdb.doctor.check import FAILED, OK, Check
 from lumibot_duckdb.doctor.self_test.market import fill_store
@@ -42,10 +42,8 @@ def run_self_test(remember: Callable[[str], object] | None = None) -> Iterator[C
 
 def run_one_side(side: str, store: Path, folder: Path, moment: datetime, script: str = SCRIPT) -> Run:
     """Run a script (the name of a module) on a side. Raises `RunError` if it fails."""
-    sandbox = folder / f"{side}-sandbox"
-    sandbox.mkdir()
-    job = Script(Path(script), (str(folder),), store, is_module=True, stored_as_of=moment, sandbox=sandbox)
-    return run_side(job, side, folder / side, sandbox / "lumibot-cache")
+    job = Script(Path(script), (str(folder),), store, is_module=True, stored_as_of=moment)
+    return run_in_sandbox(job, side, folder)
 
 
 def compare_sides(theirs: Run, ours: Run, remember: Callable[[str], object] | None = None) -> Iterator[Check]:
