@@ -19,7 +19,7 @@ from lumibot_duckdb.doctor.check import FAILED, OK, Check
 from lumibot_duckdb.doctor.self_test import run as self_test
 from lumibot_duckdb.doctor.self_test.market import fill_store
 from lumibot_duckdb.doctor.self_test.run import compare_sides, run_one_side, run_self_test
-from lumibot_duckdb.doctor.self_test.sources import CCXT, LABELS, YAHOO, errors_file
+from lumibot_duckdb.doctor.self_test.sources import LABELS, errors_file
 
 pytestmark = pytest.mark.xdist_group("self_test")  # the sides are run once
 SECRET = "sk-live-0123456789abcdef"
@@ -84,7 +84,7 @@ def test_a_change_of_the_last_bit_is_found_in_every_source(sides: Sides) -> None
         assert "differs from Lumibot's class: 2024-" in found[source].summary
         assert found[source].details["differences"] > 10
         assert "LUMIBOT_USE_DUCKDB=false" in found[source].remedy
-        place = "get_last_price" if source in (YAHOO, "own_bars") else "get_historical_prices"
+        place = "get_last_price" if source in ("yahoo", "own_bars") else "get_historical_prices"
         assert place in found[source].summary
 
 
@@ -105,25 +105,25 @@ def test_a_source_that_stopped_on_one_side_or_ran_on_the_wrong_class_fails(sides
     errors = errors_file(sides.duckdb.folder.parent, True)
     before = errors.read_text()
     try:
-        errors.write_text(json.dumps({CCXT: "KeyError: 'precision'"}))
+        errors.write_text(json.dumps({"ccxt": "KeyError: 'precision'"}))
         found = by_name(compare_sides(sides.lumibot, sides.duckdb))
     finally:
         errors.write_text(before)
-    assert [name for name, check in found.items() if check.status == FAILED] == [CCXT]
-    assert found[CCXT].summary == "CCXT: the backtest on lumibot-duckdb failed: KeyError: 'precision'"
+    assert [name for name, check in found.items() if check.status == FAILED] == ["ccxt"]
+    assert found["ccxt"].summary == "CCXT: the backtest on lumibot-duckdb failed: KeyError: 'precision'"
 
     outcome = sides.duckdb.outcome
     changes = {
-        YAHOO: {"covered": False, "source": "lumibot.YahooDataBacktesting"},
-        CCXT: {"name": "another"},
+        "yahoo": {"covered": False, "source": "lumibot.YahooDataBacktesting"},
+        "ccxt": {"name": "another"},
     }
     fallen_back = [replace(each, **changes.get(each.name, {})) for each in outcome.backtests]
     found = by_name(
         compare_sides(sides.lumibot, replace(sides.duckdb, outcome=replace(outcome, backtests=fallen_back)))
     )
-    assert [name for name, check in found.items() if check.status == FAILED] == [YAHOO, CCXT]
-    assert "ran on lumibot.YahooDataBacktesting" in found[YAHOO].summary
-    assert "did not finish" in found[CCXT].summary
+    assert [name for name, check in found.items() if check.status == FAILED] == ["yahoo", "ccxt"]
+    assert "ran on lumibot.YahooDataBacktesting" in found["yahoo"].summary
+    assert "did not finish" in found["ccxt"].summary
 
 
 def test_a_connection_that_was_wanted_fails(sides: Sides) -> None:

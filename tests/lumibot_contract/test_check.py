@@ -11,9 +11,10 @@ import pytest
 
 from lumibot_duckdb.lumibot_contract import check, results
 from lumibot_duckdb.lumibot_contract.breach import Breach, find_breaches
-from lumibot_duckdb.lumibot_contract.catalogue import PARTS, SOURCES, requirements_of
+from lumibot_duckdb.lumibot_contract.catalogue import PARTS, requirements_of
 from lumibot_duckdb.lumibot_contract.installed import InstalledPackages
 from lumibot_duckdb.lumibot_contract.requirement import Requirement
+from lumibot_duckdb.sources.registry import SOURCES
 from tests.lumibot_contract.conftest import ChangedLumibot
 
 _YAHOO = "lumibot.data_sources.yahoo_data"

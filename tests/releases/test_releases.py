@@ -12,9 +12,10 @@ import pytest
 from packaging.version import Version
 
 from lumibot_duckdb.lumibot_contract.breach import find_breaches
-from lumibot_duckdb.lumibot_contract.catalogue import SOURCES, requirements_of
+from lumibot_duckdb.lumibot_contract.catalogue import requirements_of
 from lumibot_duckdb.lumibot_contract.installed import InstalledPackages
 from lumibot_duckdb.lumibot_contract.releases import KNOWN_RELEASES
+from lumibot_duckdb.sources.registry import SOURCES
 from tests.releases.conftest import Release
 
 _ROOT = Path(__file__).parents[2]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from lumibot_duckdb.doctor.check import FAILED, OK, WARNING, Check
+from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.environment import flag
 from lumibot_duckdb.sources.shared.switch import ROLLOUT, USE_DUCKDB, rollout
 from lumibot_duckdb.sources.shared.telemetry import LOG_STATS
@@ -62,7 +63,7 @@ SETTINGS = (
     Setting("POLYGON_MAX_RETRY_ATTEMPTS", "unlimited", _whole_number),
     Setting("POLYGON_MAX_RETRY_SLEEP_SECONDS", "unlimited", _whole_number),
 )
-KEYS = ("POLYGON_API_KEY", "ALPACA_API_KEY", "ALPACA_API_SECRET", "ALPACA_OAUTH_TOKEN")
+KEYS = tuple(key for spec in SOURCES.values() for group in spec.credentials for key in group)
 """The keys of providers. Only "set" or "not set" is ever shown."""
 
 

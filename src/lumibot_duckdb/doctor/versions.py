@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from lumibot_duckdb.doctor.check import FAILED, OK, Check
+from lumibot_duckdb.sources.registry import SOURCES
 
 PACKAGES = {
     "lumibot": "Lumibot",
@@ -19,10 +20,7 @@ PACKAGES = {
     "pandas": "pandas",
     "numpy": "NumPy",
     "pyarrow": "PyArrow",
-    "polygon-api-client": "Polygon's client (polygon-api-client)",
-    "yfinance": "Yahoo's client (yfinance)",
-    "alpaca-py": "Alpaca's client (alpaca-py)",
-    "ccxt": "CCXT",
+    **{spec.client: f"{spec.title}'s client ({spec.client})" for spec in SOURCES.values() if spec.client},
 }
 """The packages whose versions are checked, and their display names."""
 _OURS = "lumibot-duckdb"

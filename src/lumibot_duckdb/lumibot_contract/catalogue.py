@@ -30,9 +30,6 @@ _MODULES: dict[str, tuple[str, ...]] = {
 _SELF_TESTS = {"benchmark": "yahoo", "custom": "own_bars"}
 """Parts whose changed source code the self-test of a source covers."""
 
-SOURCES = ("polygon", "yahoo", "alpaca", "ccxt", "own_bars")
-"""The parts for which `lumibot-duckdb doctor` has a self-test."""
-
 PARTS = tuple(_MODULES)
 """All parts that `check.breaches` knows."""
 

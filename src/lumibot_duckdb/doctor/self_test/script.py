@@ -21,7 +21,7 @@ from lumibot.strategies import Strategy
 
 from lumibot_duckdb.comparison.headless import UNATTENDED
 from lumibot_duckdb.doctor.self_test import market
-from lumibot_duckdb.doctor.self_test.sources import ALPACA, CCXT, OWN_BARS, POLYGON, YAHOO, errors_file
+from lumibot_duckdb.doctor.self_test.sources import errors_file
 from lumibot_duckdb.lumibot_contract.verified import remember_verified
 
 _IS_OURS = os.environ["LUMIBOT_USE_DUCKDB"] == "true"
@@ -89,34 +89,34 @@ class RequestsAndTrades(Strategy):  # type: ignore[misc]  # Lumibot ships no typ
 
 
 def _polygon() -> None:
-    _backtest(POLYGON, _source_class("PolygonDataBacktesting"), _MINUTES)
+    _backtest("polygon", _source_class("PolygonDataBacktesting"), _MINUTES)
 
 
 def _yahoo() -> None:
-    _backtest(YAHOO, _source_class("YahooDataBacktesting"), _DAYS, (datetime(2024, 2, 26), datetime(2024, 3, 15)))
+    _backtest("yahoo", _source_class("YahooDataBacktesting"), _DAYS, (datetime(2024, 2, 26), datetime(2024, 3, 15)))
 
 
 def _alpaca() -> None:
-    _backtest(ALPACA, _source_class("AlpacaBacktesting"), _MINUTES, timestep="minute", history_before_start=True)
+    _backtest("alpaca", _source_class("AlpacaBacktesting"), _MINUTES, timestep="minute", history_before_start=True)
 
 
 def _ccxt() -> None:
     coin, dollar = Asset(market.COIN, "crypto"), Asset(market.COINS_QUOTE, "crypto")
     requests = [(30, "minute", None), (600, "minute", _DAY), (3, "day", None)]
     parameters = {"assets": [coin], "quote": dollar, "requests": requests, "sleeptime": "5H", "market": "24/7"}
-    _backtest(CCXT, _source_class("CcxtBacktesting"), parameters, exchange_id=market.EXCHANGE, quote_asset=dollar)
+    _backtest("ccxt", _source_class("CcxtBacktesting"), parameters, exchange_id=market.EXCHANGE, quote_asset=dollar)
 
 
 def _own_bars() -> None:
     source_class = _source_class("PandasDataBacktesting")
     if _IS_OURS:
-        _backtest(OWN_BARS, source_class.using(source=market.OWN), _MINUTES)
+        _backtest("own_bars", source_class.using(source=market.OWN), _MINUTES)
     else:
         data = {
             (asset, _DOLLAR): Data(asset, market.minutes(asset.symbol), timestep="minute", quote=_DOLLAR)
             for asset in _STOCKS
         }
-        _backtest(OWN_BARS, source_class, _MINUTES, pandas_data=data)
+        _backtest("own_bars", source_class, _MINUTES, pandas_data=data)
 
 
 def _source_class(name: str) -> Any:
@@ -136,11 +136,11 @@ def _backtest(
 
 
 _BACKTESTS: dict[str, Callable[[], None]] = {
-    POLYGON: _polygon,
-    YAHOO: _yahoo,
-    ALPACA: _alpaca,
-    CCXT: _ccxt,
-    OWN_BARS: _own_bars,
+    "polygon": _polygon,
+    "yahoo": _yahoo,
+    "alpaca": _alpaca,
+    "ccxt": _ccxt,
+    "own_bars": _own_bars,
 }
 
 

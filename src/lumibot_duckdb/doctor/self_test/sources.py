@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-POLYGON, YAHOO, ALPACA, CCXT, OWN_BARS = "polygon", "yahoo", "alpaca", "ccxt", "own_bars"
-LABELS = {POLYGON: "Polygon", YAHOO: "Yahoo", ALPACA: "Alpaca", CCXT: "CCXT", OWN_BARS: "own bars"}
+from lumibot_duckdb.sources.registry import SOURCES
+
+LABELS = {spec.name: spec.title for spec in SOURCES.values()}
 """The display names of the sources."""
 
 
