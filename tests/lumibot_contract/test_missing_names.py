@@ -55,7 +55,6 @@ _VITAL = {("lumibot.entities", "Asset"), ("lumibot.entities", "Data")}
 _IN_EVERY_RUN = {
     ("lumibot.backtesting.alpaca_backtesting", "AlpacaOptionHistoryUnavailable"),
     ("lumibot.constants", "LUMIBOT_DEFAULT_PYTZ"),
-    ("lumibot.tools.shared_bar_cache", "validate_rows"),
 }
 
 

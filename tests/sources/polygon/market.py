@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,7 +17,7 @@ from scipy.special import ndtr
 from lumibot_duckdb.demo.market import crypto_bars, us_stock_bars
 from parity.series import NEW_YORK, REAL
 from sources.larger_bars import HOW
-from sources.polygon.server import Contract, PolygonServer, Split
+from sources.polygon.server import Contract, PolygonServer, Rows, Split
 
 DOLLAR = Asset("USD", "forex")
 Pair = tuple[Asset, Asset | None]
@@ -52,6 +52,7 @@ class PolygonMarket:
     splits: list[Split] = field(default_factory=list)
     contracts: list[Contract] = field(default_factory=list)
     assets: list[Pair] = field(default_factory=list)
+    rows: dict[tuple[Hashable, ...], Rows] = field(default_factory=dict, init=False, repr=False)
 
     def minutes(self, ticker: str) -> pd.DataFrame:
         return self.bars[ticker, "minute"]
@@ -62,6 +63,7 @@ class PolygonMarket:
         with PolygonServer(splits=list(self.splits), contracts=list(self.contracts), whole_as_int=True) as server:
             for (ticker, timespan), frame in self.bars.items():
                 server.serve(ticker, timespan, frame, leave_out=() if "volume" in frame else ("v", "vw", "n"))
+            server.rows = self.rows
             yield server
 
 
