@@ -86,8 +86,9 @@ class PolygonServer(LoopbackServer):
     written without a decimal point, as Polygon itself does. With `key_in_next_url`, pages are named with the key, as
     old versions of the protocol did.
 
-    `rows` are the series that were written as JSON so far, by all that they depend on. To write them takes longer than
-    all else that the server does, so servers of the same bars may share them; `serve` begins anew.
+    `raw` are the bars by ticker and timespan, as `raw_bars` returns them. `rows` are the series that were written as
+    JSON so far, by all that they depend on. To write them takes longer than all else that the server does, so servers
+    of the same bars may share them; `serve` begins anew.
     """
 
     splits: list[Split] = field(default_factory=list)
@@ -96,27 +97,16 @@ class PolygonServer(LoopbackServer):
     page_limit: int = _MOST_BARS
     whole_as_int: bool = False
     key_in_next_url: bool = False
+    raw: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     rows: dict[tuple[Hashable, ...], Rows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._bars: dict[tuple[str, str], pd.DataFrame] = {}
         self._made: dict[tuple[str, str], pd.DataFrame] = {}
 
     def serve(self, ticker: str, timespan: str, frame: pd.DataFrame, *, leave_out: Sequence[str] = ()) -> None:
-        """Serve raw bars: open, high, low, close and, where there are any, volume and otc, by tz-aware bar start.
-
-        Whole-number columns stay such. `leave_out` names what the bars shall lack, as in JSON ("vw", "n").
-        """
-        bars = pd.DataFrame(index=frame.index.tz_convert("UTC"))
-        bars["v"] = _numbers(frame["volume"]) if "volume" in frame else 0.0
-        bars["vw"] = ((frame["high"] + frame["low"] + frame["close"]) / 3).round(4)
-        for short, name in (("o", "open"), ("c", "close"), ("h", "high"), ("l", "low")):
-            bars[short] = _numbers(frame[name])
-        bars["n"] = (bars["v"] // 100).astype(int) + 1
-        if "otc" in frame:
-            bars["otc"] = frame["otc"]
-        self._bars[ticker, timespan] = bars.drop(columns=list(leave_out)).sort_index(kind="stable")
+        """Serve raw bars (`raw_bars`)."""
+        self.raw[ticker, timespan] = raw_bars(frame, leave_out)
         self._made.clear()
         self.rows = {}
 
@@ -205,17 +195,33 @@ class PolygonServer(LoopbackServer):
 
     def _series(self, ticker: str, span: str, zone: str) -> pd.DataFrame:
         """Return the raw bars of a ticker: those given, or made of its minutes; none for an unknown ticker."""
-        given = self._bars.get((ticker, span))
+        given = self.raw.get((ticker, span))
         if given is not None:
             return given
         if (ticker, span) not in self._made:
-            minutes = self._bars.get((ticker, "minute"))
+            minutes = self.raw.get((ticker, "minute"))
             if minutes is None or span not in _SPANS:
                 return pd.DataFrame(columns=list(_HOW), index=pd.DatetimeIndex([], tz="UTC"))
             how: Any = {name: way for name, way in _HOW.items() if name in minutes}
             larger = minutes.tz_convert(zone).resample(_SPANS[span]).agg(how).dropna()
             self._made[ticker, span] = larger.astype(minutes.dtypes.to_dict()).tz_convert("UTC")
         return self._made[ticker, span]
+
+
+def raw_bars(frame: pd.DataFrame, leave_out: Sequence[str] = ()) -> pd.DataFrame:
+    """Return bars as Polygon has them: open, high, low, close and, where there are any, volume and otc, by bar start.
+
+    Whole-number columns stay such. `leave_out` names what the bars shall lack, as in JSON ("vw", "n").
+    """
+    bars = pd.DataFrame(index=frame.index.tz_convert("UTC"))
+    bars["v"] = _numbers(frame["volume"]) if "volume" in frame else 0.0
+    bars["vw"] = ((frame["high"] + frame["low"] + frame["close"]) / 3).round(4)
+    for short, name in (("o", "open"), ("c", "close"), ("h", "high"), ("l", "low")):
+        bars[short] = _numbers(frame[name])
+    bars["n"] = (bars["v"] // 100).astype(int) + 1
+    if "otc" in frame:
+        bars["otc"] = frame["otc"]
+    return bars.drop(columns=list(leave_out)).sort_index(kind="stable")
 
 
 def _adjusted(bars: pd.DataFrame, splits: Sequence[Split]) -> pd.DataFrame:

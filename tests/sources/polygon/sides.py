@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from unittest import mock
 import pytest
 from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBacktesting
 from lumibot.tools import polygon_helper
+from pandas.core.internals import construction as pandas_construction
 
 import lumibot_duckdb.backtesting
 from lumibot_duckdb.sources.polygon import client as our_client
@@ -55,10 +57,17 @@ class Side(ground.Side):
             mock.patch.object(our_client, "RetryPolicy", partial(RetryPolicy, fault_pause=0.01)),
             mock.patch.dict(polygon_helper.schedule_cache, clear=True),
             mock.patch.dict(polygon_helper.buffered_schedules, clear=True),
+            mock.patch.object(pandas_construction, "dataclasses_to_dicts", _as_dicts),
             client_redirected_to(server.url),
             only_loopback(),
         ):
             yield
+
+
+def _as_dicts(bars: list[Any]) -> list[dict[str, Any]]:
+    """Do what pandas does with the official client's bars, which copies every number, in a fifth of the time."""
+    names = [field.name for field in fields(bars[0])]
+    return [{name: getattr(bar, name) for name in names} for bar in bars]
 
 
 def both_sides(folder: Path) -> tuple[Side, Side]:
