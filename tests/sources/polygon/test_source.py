@@ -412,11 +412,12 @@ def test_a_restatement_by_another_process_does_not_touch_a_running_backtest(
             super().on_trading_iteration()
 
     Disturbed.__name__ = Crossing.__name__  # it stands in the trade log
-    # With windows far too small, most of the backtest is read after the restatement.
-    monkeypatch.setattr("lumibot.credentials.POLYGON_MAX_MEMORY_BYTES", 100_000, raising=False)
     alone = backtest(server, tmp_path / "alone")
     backtest(server, ours.folder, run_folder="to have it stored")
-    disturbed = backtest(server, ours.folder, run_folder="disturbed", strategy=Disturbed)
+    # With windows far too small, most of the backtest is read after the restatement.
+    with monkeypatch.context() as small:
+        small.setattr("lumibot.credentials.POLYGON_MAX_MEMORY_BYTES", 100_000, raising=False)
+        disturbed = backtest(server, ours.folder, run_folder="disturbed", strategy=Disturbed)
     assert_same_result(alone, disturbed)
     later = backtest(server, ours.folder, run_folder="later")
     assert later.seen != alone.seen
