@@ -1,8 +1,7 @@
 """Runs Lumibot's CCXT source and ours against one loopback server, each on ground of its own.
 
 While a side is entered, Lumibot keeps its cache in that folder and a store of ours is there too, ccxt talks to the
-loopback server, and nothing else can be reached. Nobody sleeps: Lumibot's cache does after every tenth page, and our
-client before it tries again.
+loopback server, and nothing else can be reached. Nobody sleeps: Lumibot's cache does after every tenth page.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,8 +18,6 @@ from lumibot.backtesting import CcxtBacktesting as LumibotCcxtBacktesting
 from lumibot.tools import ccxt_data_store
 
 from lumibot_duckdb.backtesting import CcxtBacktesting
-from lumibot_duckdb.sources.ccxt import client as our_client
-from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from parity import ground
 from parity.ground import environment, only_loopback
 from sources.ccxt.exchanges import exchange_redirected_to
@@ -47,7 +43,6 @@ class Side(ground.Side):
             environment({"LUMIBOT_DUCKDB_PATH": str(self.store)}),
             mock.patch.object(ccxt_data_store, "LUMIBOT_CACHE_FOLDER", str(self.folder / "lumibot")),
             mock.patch.object(ccxt_data_store, "time", SimpleNamespace(sleep=lambda seconds: None)),
-            mock.patch.object(our_client, "RetryPolicy", partial(RetryPolicy, fault_pause=0.01)),
             exchange_redirected_to(server.url, self.exchange_id),
             only_loopback(),
         ):
