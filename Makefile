@@ -15,7 +15,7 @@ help:
 	@echo "make demo   a real strategy on real prices, on Lumibot's storage and on ours, compared"
 	@echo "make test   lint, types and every test, on DuckDB 2.0 and on 1.5"
 	@echo "make releases  the parity tests on the latest Lumibot releases, and on the oldest that is supported"
-	@echo "make soak   what make test leaves out or tries for some seconds only: all examples, more random numbers"
+	@echo "make soak   what make test leaves out or tries a few times only: all examples, more random numbers"
 	@echo "make bench  the benchmarks behind benchmarks/RESULTS.md"
 
 $(UV):
@@ -41,7 +41,10 @@ install: $(VENV)/.installed
 demo: install
 	$(BIN)/lumibot-duckdb demo
 
-test: lint types test-duckdb2 test-duckdb15
+# mypy works on one core, so the tests begin meanwhile.
+test: lint $(VENV15)/.installed
+	$(MAKE) --jobs 2 types test-duckdb2
+	$(MAKE) test-duckdb15
 
 lint: install
 	$(BIN)/ruff check .
@@ -69,7 +72,8 @@ releases: install
 		$(BIN)/python -m pytest tests/releases -m long -rs
 
 soak: install releases
-	LUMIBOT_DUCKDB_ALTERNATIONS=10000 LUMIBOT_DUCKDB_SOAK_SECONDS=600 $(BIN)/python -m pytest -m "soak or long" --ignore tests/releases --durations 0
+	LUMIBOT_DUCKDB_ALTERNATIONS=10000 LUMIBOT_DUCKDB_SOAK_SECONDS=600 LUMIBOT_DUCKDB_EXAMPLES=20 \
+		$(BIN)/python -m pytest -m "soak or long or hypothesis" --ignore tests/releases --durations 0
 
 bench: install
 	$(BIN)/python -m benchmarks

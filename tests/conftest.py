@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from _pytest.nodes import Node
+
+from calendars import schedules_kept
 
 # A source that cannot be imported must fail a test rather than fall back to Lumibot's class.
 os.environ.setdefault("LUMIBOT_DUCKDB_STRICT", "true")
@@ -21,6 +24,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"pytest {pytest.__version__} does not keep groups of tests together: install pytest<9.2"
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _schedules_kept() -> Iterator[None]:
+    with schedules_kept():
+        yield
 
 
 @pytest.fixture

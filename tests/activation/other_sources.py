@@ -30,6 +30,7 @@ from lumibot.tools import data_downloader_queue_client, databento_helper_polars,
 from activation.databento_server import DatabentoServer, databento_redirected_to
 from activation.downloader_server import DownloaderServer
 from activation.polymarket_server import PolymarketServer
+from calendars import schedules_kept
 from parity.backtests import BacktestResult, run
 from parity.ground import environment, only_loopback, silence
 from parity.series import NEW_YORK, walk
@@ -254,7 +255,7 @@ def backtests(
     folder: Path, wanted: Iterable[tuple[str, str]], active: bool
 ) -> tuple[dict[tuple[str, str], Run], list[str]]:
     """Run these, by source and way, with us or without; return them and the names of our modules in the process."""
-    with silence(), ExitStack() as stack:
+    with silence(), schedules_kept(), ExitStack() as stack:
         if active:
             stack.enter_context(import_module("activation.activated").activated())
             use_ours(folder / "ours")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb.importing.columns import ColumnChoice, ColumnLayout, recognise_columns
 from lumibot_duckdb.importing.errors import FileRefusedError
 from lumibot_duckdb.importing.vocabulary import VALUE_SPELLINGS
@@ -175,7 +176,7 @@ def test_files_of_vendors_are_recognised(vendor: str) -> None:
     assert {**layout.values, **values} == dict(layout.values)
 
 
-@settings(deadline=None)
+@examples(50)
 @given(st.data())
 def test_spellings_are_recognised_in_any_case_and_decoration(data: st.DataObject) -> None:
     def spelled(stored: str) -> str:

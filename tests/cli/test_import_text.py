@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from cli.files import Command, csv_of, minutes
+from hypothesis_settings import examples
 
 Write = Callable[..., Path]
 
@@ -49,7 +50,7 @@ _PRICES = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(prices=st.lists(_PRICES, min_size=1, max_size=40))
 def test_what_is_read_back_is_pythons_float_of_each_text(command: Command, prices: list[str]) -> None:
     times = minutes("2024-01-02 09:30", len(prices), zone="UTC")

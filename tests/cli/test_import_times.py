@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.files import Command, csv_of, minutes
+from hypothesis_settings import examples
 
 Write = Callable[..., Path]
 
@@ -162,7 +163,7 @@ def test_dates_that_may_be_two_days_are_refused_until_the_order_is_given(command
     assert times(command, "day") == utc("2024-02-01 05:00", "2024-03-01 05:00")
 
 
-@settings(deadline=None)
+@examples(50)
 @given(st.lists(st.dates(dt.date(1980, 1, 1), dt.date(2060, 12, 31)), min_size=1, max_size=20), st.booleans())
 def test_the_order_of_day_and_month_is_never_guessed(days: list[dt.date], month_first: bool) -> None:
     import pyarrow as pa

@@ -23,8 +23,6 @@ from sources.yahoo.market import new_york_days, walk
 from sources.yahoo.server import Instrument, YahooServer
 from sources.yahoo.sides import Side
 
-pytestmark = pytest.mark.xdist_group("migration_page")  # what they share is made once
-
 PAGE = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
 BLOCKS = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
 # Python loads this first in every process: it logs and refuses every connection.
@@ -39,10 +37,10 @@ socket.socket.connect = socket.socket.connect_ex = refuse
 """
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
     """A folder with the script of the page, and in `cache` what Lumibot cached."""
-    folder = tmp_path_factory.mktemp("moving")
+    folder = tmp_path
     script = re.fullmatch(r"\$ cat my_strategy.py\n(.*)", BLOCKS[0], re.DOTALL)
     assert script is not None
     (folder / "my_strategy.py").write_text(script[1])
@@ -85,11 +83,21 @@ def commands() -> list[str]:
     return sorted(dict.fromkeys(shown), key=lambda command: "--delete" in command)
 
 
-def test_every_command_works_offline_and_the_comparison_is_identical(place: Path) -> None:
+@pytest.mark.parametrize(
+    "without",
+    [
+        # What runs the script on Lumibot's own storage, as the comparison does as well.
+        pytest.param(r"LUMIBOT_USE_DUCKDB=false .*|python .*", id="but those on Lumibot's storage"),
+        pytest.param("", id="all", marks=pytest.mark.long),
+    ],
+)
+def test_every_command_works_offline_and_the_comparison_is_identical(without: str, place: Path) -> None:
     pickles = {path: path.read_bytes() for path in place.glob("cache/yahoo/*.pickle")}
     assert len(pickles) == 4, "of each symbol its days, and what it is"
     said = {}
     for command in commands():
+        if re.fullmatch(without, command):
+            continue
         ended = ran(command, place)
         assert ended.returncode == 0, (command, ended.stdout, ended.stderr)
         said[command] = ended.stdout + ended.stderr
@@ -103,7 +111,7 @@ def test_every_command_works_offline_and_the_comparison_is_identical(place: Path
     assert all("identical: " in text for text in compared)
     assert "<html" in (place / "report.html").read_text()
     runs = [text for command, text in said.items() if command.endswith("run my_strategy.py")]
-    assert ["DuckDB: " in text for text in runs] == [True, False]
+    assert ["DuckDB: " in text for text in runs] == [True, *([] if without else [False])]
     assert " no downloads, " in runs[0]
     assert not (place / "network.log").exists(), (place / "network.log").read_text()
     series = DuckDBDataStorage(place / "cache" / "duckdb").list_series()

@@ -7,9 +7,10 @@ import struct
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb.importing.errors import FileRefusedError
 from lumibot_duckdb.importing.numbers import decimal_mark, read_numbers
 
@@ -34,20 +35,20 @@ _NUMBER_TEXTS = st.one_of(
 )
 
 
-@settings(deadline=None)
+@examples(50)
 @given(st.lists(_NUMBER_TEXTS, min_size=1, max_size=30))
 def test_text_is_read_as_python_float_reads_it(texts: list[str]) -> None:
     assert [bits(value) for value in read_numbers(column(*texts)).values] == [bits(float(text)) for text in texts]
 
 
-@settings(deadline=None)
+@examples(50)
 @given(st.lists(_NUMBER_TEXTS, min_size=1, max_size=30), st.sampled_from(["$1.50", " 7 ", "1,234.5", "x"]))
 def test_one_decorated_number_among_others_changes_none_of_them(texts: list[str], odd: str) -> None:
     values = read_numbers(column(*texts, odd)).values[:-1]
     assert [bits(value) for value in values] == [bits(float(text)) for text in texts]
 
 
-@settings(deadline=None)
+@examples(50)
 @given(st.lists(_DECIMALS, min_size=1, max_size=30))
 def test_a_decimal_comma_reads_like_a_point(texts: list[str]) -> None:
     with_comma = [text.replace(".", ",") for text in texts]

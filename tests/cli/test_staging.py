@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from cli.files import csv_of, minutes
+from hypothesis_settings import examples
 from lumibot_duckdb.importing.importer import ImportChoice, import_file
 from lumibot_duckdb.importing.refusal import Refusal
 from lumibot_duckdb.importing.staging import Staging
@@ -26,7 +27,7 @@ _ROWS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@examples(25)
 @given(_ROWS, st.integers(1, 7), st.integers(1, 5))
 def test_bars_are_returned_in_order_once_or_not_at_all(
     rows: list[tuple[int, int, float]], piece: int, at_most: int
@@ -111,7 +112,7 @@ def mangled(text: str, edits: list[tuple[str, int, str]]) -> str:
 
 
 @pytest.mark.filterwarnings("error")
-@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(_WHOLE_FILES), _EDITS, st.sampled_from([None, "UTC", "America/New_York"]))
 def test_a_mangled_file_is_refused_or_every_row_of_it_is_accounted_for(
     tmp_path: Path, text: str, edits: list[tuple[str, int, str]], zone: str | None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb.importing.errors import FileRefusedError
 from lumibot_duckdb.importing.symbols import AssetChoice, symbol_of_file_name, timeframe_of_file_name
 from lumibot_duckdb.importing.timeframes import timeframe_of_spacing, timeframe_of_word
@@ -64,7 +65,7 @@ _TIMEFRAMES = st.sampled_from(["1min", "5m", "1h", "daily", "1d", "M5", "minute"
 _EXTRAS = st.sampled_from(["2024-01-02", "20240102", "2023", "data", "ohlcv", "historical"])
 
 
-@settings(deadline=None)
+@examples(50)
 @given(
     _TICKERS,
     st.lists(st.one_of(_TIMEFRAMES, _EXTRAS), max_size=3, unique=True),

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb.comparison.answers import (
     Answer,
     AnswersWriter,
@@ -42,7 +43,7 @@ def written(path: Path, *answers: Answer) -> list[Answer]:
 number = count()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(30)
 @given(
     st.lists(st.floats(width=64), min_size=1, max_size=6),
     st.sampled_from(["float64", "float32", "object", "Int64", "str", "datetime64[ns, UTC]"]),

@@ -134,7 +134,7 @@ REBALANCED = {
 ON_BINANCE = {
     "crypto_50_50": replace(EXAMPLES["crypto_50_50"], parameters=REBALANCED),
     "crypto_important_functions": replace(
-        EXAMPLES["crypto_important_functions"], start="2023-03-12 04:00", end="2023-03-12 05:00"
+        EXAMPLES["crypto_important_functions"], start="2023-03-12 04:00", end="2023-03-12 04:20"
     ),
     "lifecycle_logger": EXAMPLES["lifecycle_logger"],
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +12,6 @@ from typing import Any
 import pandas as pd
 from lumibot.entities import Asset
 
-from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from parity.backtests import BacktestResult, run
 from parity.strategies import Crossing
 from sources.polygon.server import KEY
@@ -60,25 +57,3 @@ def download(url: str, folder: Path, span: Span, symbol: str, length: int, pipe:
         source = side.source(*(pd.Timestamp(day, tz="America/New_York").to_pydatetime() for day in span))
         source.get_historical_prices(Asset(symbol), length, "minute")
     pipe.send("done")
-
-
-def halve(store: str) -> None:
-    """Restate every series of a store, as if each had split two for one."""
-    storage = DuckDBDataStorage(store)
-    for info in storage.list_series():
-        key = info.key
-        pin = storage.pin(key.asset, timeframe=key.timeframe, source=key.source, adjustment=key.adjustment)
-        frame = storage.read_pandas(pin)
-        frame[["open", "high", "low", "close"]] /= 2
-        storage.store_ohlcv_data(key.asset, frame, key.source, key.timeframe, adjustment=key.adjustment)
-    storage.close()
-
-
-def make_checks_old(store: str) -> None:
-    """Antedate the store's last request for corporate actions by two days. Waits for its turn like any writer."""
-    with StoreConnection.of(Path(store)).write() as cursor:
-        cursor.execute("UPDATE {db}.corporate_action_check SET checked_at = checked_at - INTERVAL 2 DAY")
-
-
-if __name__ == "__main__":
-    {"halve": halve, "make_checks_old": make_checks_old}[sys.argv[1]](sys.argv[2])

@@ -36,7 +36,7 @@ def write_when_told(path: Path, pipe: Connection) -> None:
 @pytest.mark.timeout(1800)
 def test_a_read_sees_what_another_process_has_committed(storage: DuckDBDataStorage) -> None:
     # Ten thousand are `make soak`.
-    alternations = int(os.environ.get("LUMIBOT_DUCKDB_ALTERNATIONS", "100"))
+    alternations = int(os.environ.get("LUMIBOT_DUCKDB_ALTERNATIONS", "40"))
     ours, theirs = FORKED.Pipe()
     process = FORKED.Process(target=write_when_told, args=(storage.path, theirs), daemon=True)
     process.start()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb.storage.bars.sessions import session_bounds
 
 
-@settings(deadline=None, max_examples=100)
+@examples(50)
 @given(
     first=st.integers(-(2**33), 2**33),
     steps=st.lists(st.sampled_from([60, 300, 3_600, 7_200, 40_000, 86_400, 10**6, 10**8]), max_size=300),

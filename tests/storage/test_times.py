@@ -9,9 +9,10 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb.storage import sql_times, times
 
 ZONES = [zoneinfo.ZoneInfo(name) for name in ("America/New_York", "Europe/London", "Asia/Kathmandu", "Africa/Cairo")]
@@ -28,7 +29,7 @@ ANY_SECONDS = SECONDS | CLOCK_CHANGES
 ANY_ZONE = st.sampled_from([dt.timezone.utc, *ZONES])
 
 
-@settings(deadline=None)
+@examples(50)
 @given(ANY_SECONDS, ANY_ZONE, st.integers(0, 999_999))
 def test_a_moment_and_its_epoch_seconds(seconds: int, zone: dt.tzinfo, microseconds: int) -> None:
     moment = times.moment_of(seconds, zone)
@@ -41,7 +42,7 @@ def test_a_moment_and_its_epoch_seconds(seconds: int, zone: dt.tzinfo, microseco
     assert times.epoch_nanoseconds(later) == seconds * 10**9 + microseconds * 1000 == pd.Timestamp(later).value
 
 
-@settings(deadline=None)
+@examples(50)
 @given(ANY_SECONDS, st.integers(0, 10**9 - 1))
 def test_nanoseconds_of_a_timestamp_are_exact(seconds: int, nanoseconds: int) -> None:
     assert (
@@ -49,7 +50,7 @@ def test_nanoseconds_of_a_timestamp_are_exact(seconds: int, nanoseconds: int) ->
     )
 
 
-@settings(deadline=None)
+@examples(50)
 @given(ANY_SECONDS, ANY_ZONE)
 def test_the_day_of_a_moment_begins_at_its_midnight(seconds: int, zone: dt.tzinfo) -> None:
     day = times.date_of(seconds, zone)
@@ -69,7 +70,7 @@ def test_a_day_of_the_clock_change_has_other_than_24_hours() -> None:
     assert hours == [23, 24, 25]
 
 
-@settings(deadline=None)
+@examples(50)
 @given(st.datetimes(dt.datetime(1800, 1, 1), dt.datetime(2200, 1, 1)), ANY_ZONE)
 def test_a_text_states_a_moment_only_with_its_time_zone(naive: dt.datetime, zone: dt.tzinfo) -> None:
     aware = naive.replace(tzinfo=dt.timezone.utc).astimezone(zone)
@@ -88,7 +89,7 @@ def test_a_datetime_counts_as_its_own_calendar_day() -> None:
 
 
 # In these years pandas (with pytz) and zoneinfo have the same rules.
-@settings(deadline=None)
+@examples(50)
 @given(st.datetimes(dt.datetime(1902, 1, 1), dt.datetime(2037, 1, 1)))
 def test_a_naive_time_is_the_new_york_clock(naive: dt.datetime) -> None:
     clock = times.new_york_timestamp(naive).tz_localize(None).to_pydatetime()
@@ -125,14 +126,14 @@ def test_a_missing_time_is_refused() -> None:
         times.new_york_timestamp(pd.NaT)  # type: ignore[arg-type]
 
 
-@settings(deadline=None)
+@examples(50)
 @given(ANY_SECONDS, st.integers(0, 10**9 - 1), st.sampled_from(["UTC", "America/New_York"]))
 def test_rounding_up_to_a_whole_second(seconds: int, nanoseconds: int, zone: str) -> None:
     stamp = pd.Timestamp(seconds * 10**9 + nanoseconds, tz="UTC").tz_convert(zone)
     assert times.epoch_seconds_ceiling(stamp) == seconds + (nanoseconds > 0)
 
 
-@settings(deadline=None)
+@examples(50)
 @given(
     st.lists(SECONDS, max_size=20),
     st.sampled_from(["s", "ms", "us", "ns"]),
@@ -156,7 +157,7 @@ def test_an_empty_frame_has_no_bar_starts_with_any_index() -> None:
     assert times.bar_starts(pd.DataFrame({"close": []})).tolist() == []
 
 
-@settings(deadline=None)
+@examples(50)
 @given(st.lists(st.integers(-62_135_596_800, 253_402_214_400), min_size=1))
 def test_sql_and_python_count_alike(seconds: list[int]) -> None:
     expressions = [sql_times.epoch_sql(sql_times.timestamp_literal(each)) for each in seconds]

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb.storage.api import BarArrays, TimeRange
 from lumibot_duckdb.windows import bar_rows
 from lumibot_duckdb.windows.bar_rows import BarRows, SharedRows, StoredRows
@@ -60,7 +61,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bar_rows, "PAGES", 3)
 
 
-@settings(deadline=None, max_examples=200)
+@examples(60)
 @given(indexes(), kinds, st.data())
 def test_rows_and_times_are_those_of_the_index(index: pd.DatetimeIndex, kind: Any, data: st.DataObject) -> None:
     rows: BarRows = kind(index)
@@ -80,7 +81,7 @@ def test_rows_and_times_are_those_of_the_index(index: pd.DatetimeIndex, kind: An
         assert nanoseconds[stop - 1] // 10**9 < covered.end
 
 
-@settings(deadline=None, max_examples=100)
+@examples(40)
 @given(indexes(), kinds, st.data())
 def test_days_are_local_calendar_days(index: pd.DatetimeIndex, kind: Any, data: st.DataObject) -> None:
     rows: BarRows = kind(index)
@@ -95,7 +96,7 @@ def test_days_are_local_calendar_days(index: pd.DatetimeIndex, kind: Any, data: 
     assert day.number == numbers[row]
 
 
-@settings(deadline=None, max_examples=300)
+@examples(80)
 @given(
     indexes(),
     kinds,

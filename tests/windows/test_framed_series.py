@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.windows import paged_times
 from lumibot_duckdb.windows.framed_series import FramedSeries, Shape, frame_of_bars
@@ -55,7 +56,7 @@ def expected(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(price_change=frame["close"] / frame["close"].shift() - 1)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(40)
 @given(bounds=st.lists(st.tuples(st.integers(-5, 1300), st.integers(0, 400)), min_size=1, max_size=8))
 def test_every_slice_is_that_of_the_whole_frame(
     view: SeriesView, frame: pd.DataFrame, bounds: list[tuple[int, int]]

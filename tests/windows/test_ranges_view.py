@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.windows.ranges_view import Additions, RangesView, empty_rows
@@ -55,7 +56,7 @@ def ranges(draw: st.DrawFn) -> list[TimeRange]:
     return [TimeRange(BEGIN + MINUTE * a, BEGIN + MINUTE * b) for a, b in pairs]
 
 
-@settings(deadline=None, max_examples=80)
+@examples(40)
 @given(ranges(), st.sets(st.integers(-30, COUNT + 30), max_size=3), st.data())
 def test_it_shows_just_the_ranges_and_the_added_rows(
     storage: DuckDBDataStorage, bars: pd.DataFrame, ranges: list[TimeRange], empty: set[int], data: st.DataObject

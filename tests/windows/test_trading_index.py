@@ -5,16 +5,17 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lumibot.data_sources import PandasData
 from lumibot.entities.data import _intraday_bar_state
 
+from hypothesis_settings import examples
 from lumibot_duckdb.windows.trading_index import TradingIndex, session_minutes
 from windows.indexes import NEW_YORK, indexes
 
 
-@settings(deadline=None, max_examples=100)
+@examples(40)
 @given(indexes(), st.sampled_from(["minute", "hour", "day"]), st.data())
 def test_bar_length_is_lumibots(index: pd.DatetimeIndex, unit: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(index) - 1))
@@ -26,7 +27,7 @@ def test_bar_length_is_lumibots(index: pd.DatetimeIndex, unit: str, data: st.Dat
     assert TradingIndex(index).bar_length(start, stop, unit) == expected
 
 
-@settings(deadline=None, max_examples=100)
+@examples(40)
 @given(indexes(), st.integers(-3000, 100))
 def test_session_minutes_are_lumibots(index: pd.DatetimeIndex, minutes_after_the_last: int) -> None:
     until = index[-1] + pd.Timedelta(minutes=minutes_after_the_last)

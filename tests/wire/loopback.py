@@ -71,7 +71,7 @@ class LoopbackServer:
         raise NotImplementedError
 
     def __enter__(self: Server) -> Server:
-        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return self
 
     def __exit__(

@@ -1,7 +1,8 @@
 """Points the clients of a side's process at loopback servers, as `parity/*_sides.py` does in a test's own process.
 
-Python imports this at its start in every process that has this folder on its path. Only base addresses are changed, and
-sleeps left out; caches and the store lie where the environment says, as for anybody.
+Python imports this at its start in every process that has this folder on its path. Only base addresses are changed,
+sleeps left out, and schedules of exchanges worked out once; caches and the store lie where the environment says, as for
+anybody.
 """
 
 from __future__ import annotations
@@ -54,9 +55,11 @@ def _yahoo(url: str) -> None:
 
 
 if "lumibot_duckdb.comparison.worker" in sys.orig_argv:
+    from calendars import schedules_kept
     from parity.ground import only_loopback
 
     for redirect in (_polygon, _alpaca, _ccxt, _yahoo):
         if address := os.environ.get(f"TEST{redirect.__name__.upper()}"):
             redirect(address)
+    _stack.enter_context(schedules_kept())
     _stack.enter_context(only_loopback())

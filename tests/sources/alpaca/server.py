@@ -12,12 +12,14 @@ midnight in Chicago.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from wire.loopback import Answer, LoopbackServer, Request
@@ -31,6 +33,7 @@ _DATA = {"/v2/stocks/bars": "stock", "/v1beta3/crypto/us/bars": "crypto", "/v1be
 _HOW = {"o": "first", "h": "max", "l": "min", "c": "last", "v": "sum", "n": "sum", "vw": "mean"}
 _UNITS = {"Min": "min", "Hour": "h", "Day": "D"}
 _DELAY = 15 * 60
+Rows: TypeAlias = "tuple[np.ndarray[Any, np.dtype[np.int64]], list[str]]"
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class AlpacaServer(LoopbackServer):
         super().__init__()
         self._bars: dict[tuple[str, str, str], pd.DataFrame] = {}
         self._made: dict[tuple[str, str, str], pd.DataFrame] = {}
+        self._written: dict[tuple[Hashable, ...], Rows] = {}
 
     def serve(self, kind: str, symbol: str, frame: pd.DataFrame, timeframe: str = "1Min") -> None:
         """Serve raw bars of a "stock", "crypto" or "option": open, high, low, close, volume by tz-aware bar start."""
@@ -125,6 +129,7 @@ class AlpacaServer(LoopbackServer):
         bars["vw"] = ((bars["h"] + bars["l"] + bars["c"]) / 3).round(6)
         self._bars[kind, symbol, timeframe] = bars.sort_index()
         self._made.clear()
+        self._written.clear()
 
     def asked(self, where: str = "") -> list[Request]:
         """Return the logged requests whose path holds `where`."""
@@ -161,16 +166,14 @@ class AlpacaServer(LoopbackServer):
             return Answer({"message": "end should not be before start"}, 400)
         if kind == "stock" and not self.recent and last > time.time() - _DELAY:
             return Answer({"message": "subscription does not permit querying recent SIP data"}, 403)
-        bars = self._series(kind, symbol, timeframe)
-        starts = bars.index.as_unit("s").asi8
+        starts, rows = self._rows(kind, symbol, timeframe, query.get("adjustment", "raw"))
         low, high = int(starts.searchsorted(first)), int(starts.searchsorted(last, side="right"))
         begin = max(low, int(query.get("page_token", 0)))
         end = min(high, begin + min(int(query.get("limit", 1000)), 10_000, self.page_limit))
-        page = bars.iloc[begin:end]
-        if kind == "stock":
-            page = self._adjusted(symbol, page, query.get("adjustment", "raw"))
-        token = str(end) if end < high else None
-        return Answer({"bars": {symbol: _as_json(page)} if len(page) else {}, "next_page_token": token})
+        page = ", ".join(rows[begin:end])
+        token = json.dumps(str(end) if end < high else None)
+        bars = f"{json.dumps(symbol)}: [{page}]" if page else ""
+        return Answer(f'{{"bars": {{{bars}}}, "next_page_token": {token}}}'.encode())
 
     def _actions_answer(self, request: Request) -> Answer:
         if not self.entitled:
@@ -208,6 +211,16 @@ class AlpacaServer(LoopbackServer):
         return Answer({"option_contracts": page, "next_page_token": str(end) if end < len(found) else None})
 
     # -- bars ------------------------------------------------------------------------------------------------
+
+    def _rows(self, kind: str, symbol: str, timeframe: str, adjustment: str) -> Rows:
+        """Return the starts of a series (seconds) and each of its bars as JSON, which takes long to write."""
+        actions = tuple(action for action in self.actions if action.symbol == symbol) if kind == "stock" else ()
+        key = (kind, symbol, timeframe, adjustment, actions)
+        if key not in self._written:
+            bars = self._series(kind, symbol, timeframe)
+            adjusted = self._adjusted(symbol, bars, adjustment) if kind == "stock" else bars
+            self._written[key] = bars.index.as_unit("s").asi8, [json.dumps(bar) for bar in _as_json(adjusted)]
+        return self._written[key]
 
     def _series(self, kind: str, symbol: str, timeframe: str) -> pd.DataFrame:
         """Return the raw bars of a symbol: those given, or made of its minutes; none for an unknown one."""

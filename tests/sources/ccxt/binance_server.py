@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class BinanceServer(LoopbackServer):
 
 def _as_json(bars: pd.DataFrame, interval: str) -> tuple[np.ndarray[Any, Any], list[list[Any]]]:
     times = pd.DatetimeIndex(bars.index).as_unit("ms").asi8
-    columns = [[None if pd.isna(value) else repr(float(value)) for value in bars[name]] for name in HOW]
+    columns = [[None if isnan(value) else repr(value) for value in bars[name].astype(float).tolist()] for name in HOW]
     closes = times + INTERVALS[interval] * 1000 - 1
     rows = zip(times.tolist(), *columns, closes.tolist(), strict=True)
     return times, [[*row, "0", 0, "0", "0", "0"] for row in rows]

@@ -50,7 +50,7 @@ def test_minutes_of_two_stocks(strategy: Any, tmp_path: Path) -> None:
 
 
 def test_minutes_on_many_horizons_and_indicators(tmp_path: Path) -> None:
-    check(*on_both(ManyHorizons, INVENTED["dense"](), tmp_path, sleeptime="23M", requests=MINUTE_REQUESTS))
+    check(*on_both(ManyHorizons, INVENTED["dense"](), tmp_path, sleeptime="67M", requests=MINUTE_REQUESTS))
 
 
 @pytest.mark.parametrize("strategy", [Crossing, pytest.param(LimitsAndTrails, marks=pytest.mark.long)])

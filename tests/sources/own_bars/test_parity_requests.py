@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from lumibot.entities import Asset
 
+from parity.ground import silence
 from parity.harness import (
     DAY_STEPS,
     HOUR_STEPS,
@@ -31,8 +32,9 @@ def compare(market: Market, theirs, ours, seed: int, count: int, **settings: Any
     assets = [(asset, quote) for asset, known in market.frames for quote in (None, known)]
     assets.append((Asset("NOTHERE"), None))
     steps = STEPS[market.timestep]
-    for request in random_requests(random.Random(seed), assets, theirs._date_index, count, steps, **settings):
-        assert_same_answer(request, ask(theirs, request), ask(ours, request))
+    with silence():
+        for request in random_requests(random.Random(seed), assets, theirs._date_index, count, steps, **settings):
+            assert_same_answer(request, ask(theirs, request), ask(ours, request))
 
 
 @pytest.mark.parametrize("name", MARKETS)
@@ -117,5 +119,6 @@ def test_minutes_and_days_side_by_side_merge_as_in_lumibot(tmp_path: Path) -> No
     requests = random_requests(
         random.Random(5), [(asset, quote), (Asset("DAILY"), DOLLAR)], theirs._date_index, 200, MINUTE_STEPS
     )
-    for request in requests:
-        assert_same_answer(request, ask(theirs, request), ask(ours, request))
+    with silence():
+        for request in requests:
+            assert_same_answer(request, ask(theirs, request), ask(ours, request))

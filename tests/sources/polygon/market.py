@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from scipy.special import ndtr
 from lumibot_duckdb.demo.market import crypto_bars, us_stock_bars
 from parity.series import NEW_YORK, REAL
 from sources.larger_bars import HOW
-from sources.polygon.server import Contract, PolygonServer, Split
+from sources.polygon.server import Contract, PolygonServer, Rows, Split, raw_bars
 
 DOLLAR = Asset("USD", "forex")
 Pair = tuple[Asset, Asset | None]
@@ -52,6 +52,15 @@ class PolygonMarket:
     splits: list[Split] = field(default_factory=list)
     contracts: list[Contract] = field(default_factory=list)
     assets: list[Pair] = field(default_factory=list)
+    rows: dict[tuple[Hashable, ...], Rows] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def raw(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """All bars as Polygon has them."""
+        return {
+            key: raw_bars(frame, leave_out=() if "volume" in frame else ("v", "vw", "n"))
+            for key, frame in self.bars.items()
+        }
 
     def minutes(self, ticker: str) -> pd.DataFrame:
         return self.bars[ticker, "minute"]
@@ -59,9 +68,13 @@ class PolygonMarket:
     @contextmanager
     def served(self) -> Iterator[PolygonServer]:
         """Serve the market on a loopback server. Bars without volume are an index's, which has no trades either."""
-        with PolygonServer(splits=list(self.splits), contracts=list(self.contracts), whole_as_int=True) as server:
-            for (ticker, timespan), frame in self.bars.items():
-                server.serve(ticker, timespan, frame, leave_out=() if "volume" in frame else ("v", "vw", "n"))
+        with PolygonServer(
+            splits=list(self.splits),
+            contracts=list(self.contracts),
+            whole_as_int=True,
+            raw=dict(self.raw),
+            rows=self.rows,
+        ) as server:
             yield server
 
 

@@ -10,13 +10,15 @@ forex), `limit` counts the bars of a page (5,000 unless told, at most 50,000), `
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 import pandas as pd
 
 from wire.loopback import Answer, LoopbackServer, Request
@@ -68,6 +70,14 @@ class Contract:
         }
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The starts of bars (milliseconds), and each bar as JSON."""
+
+    starts: np.ndarray[Any, np.dtype[np.int64]]
+    texts: list[str]
+
+
 @dataclass
 class PolygonServer(LoopbackServer):
     """Fill it with `serve`, `splits` and `contracts`. `earliest` is as far back as the plan goes.
@@ -75,6 +85,10 @@ class PolygonServer(LoopbackServer):
     A page holds at most `page_limit` bars or entries, even if more were requested. With `whole_as_int`, whole numbers
     are written without a decimal point, as Polygon itself does. With `key_in_next_url`, pages are named with the key,
     as old versions of the protocol did.
+
+    `raw` are the bars by ticker and timespan, as `raw_bars` returns them. `rows` are the series written as JSON so far,
+    by everything that they depend on. Writing them takes longer than anything else the server does, so servers of the
+    same bars may share them; `serve` starts again.
     """
 
     splits: list[Split] = field(default_factory=list)
@@ -83,27 +97,18 @@ class PolygonServer(LoopbackServer):
     page_limit: int = _MOST_BARS
     whole_as_int: bool = False
     key_in_next_url: bool = False
+    raw: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    rows: dict[tuple[Hashable, ...], Rows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._bars: dict[tuple[str, str], pd.DataFrame] = {}
         self._made: dict[tuple[str, str], pd.DataFrame] = {}
 
     def serve(self, ticker: str, timespan: str, frame: pd.DataFrame, *, leave_out: Sequence[str] = ()) -> None:
-        """Serve raw bars: open, high, low, close and, where there are any, volume and otc, by tz-aware bar start.
-
-        Whole-number columns stay such. `leave_out` names what the bars shall lack, as in JSON ("vw", "n").
-        """
-        bars = pd.DataFrame(index=frame.index.tz_convert("UTC"))
-        bars["v"] = _numbers(frame["volume"]) if "volume" in frame else 0.0
-        bars["vw"] = ((frame["high"] + frame["low"] + frame["close"]) / 3).round(4)
-        for short, name in (("o", "open"), ("c", "close"), ("h", "high"), ("l", "low")):
-            bars[short] = _numbers(frame[name])
-        bars["n"] = (bars["v"] // 100).astype(int) + 1
-        if "otc" in frame:
-            bars["otc"] = frame["otc"]
-        self._bars[ticker, timespan] = bars.drop(columns=list(leave_out)).sort_index(kind="stable")
+        """Serve raw bars (`raw_bars`)."""
+        self.raw[ticker, timespan] = raw_bars(frame, leave_out)
         self._made.clear()
+        self.rows = {}
 
     def asked(self, where: str = "") -> list[Request]:
         """Return the logged requests whose path holds `where`."""
@@ -133,10 +138,10 @@ class PolygonServer(LoopbackServer):
             )
             return Answer({"status": "NOT_AUTHORIZED", "request_id": "0", "message": message}, 403)
         adjusted = request.query.get("adjusted", "true") == "true"
-        bars = self._series(ticker, span, zone)
-        bars = bars.loc[first : last - pd.Timedelta(1, "ms")]
         limit = min(int(request.query.get("limit", _BARS)), _MOST_BARS, self.page_limit)
-        page = self._adjusted(ticker, bars.iloc[:limit]) if adjusted else bars.iloc[:limit]
+        rows = self._rows(ticker, span, zone, adjusted)
+        begin, stop = (int(rows.starts.searchsorted(_milliseconds(moment))) for moment in (first, last))
+        page = rows.texts[begin : min(stop, begin + limit)]
         body: dict[str, Any] = {
             "ticker": ticker,
             "queryCount": len(page),
@@ -146,14 +151,24 @@ class PolygonServer(LoopbackServer):
             "request_id": "0",
             "count": len(page),
         }
-        if len(page):
-            times = page.index.as_unit("ms").asi8.tolist()
-            body["results"] = [bar | {"t": t} for bar, t in zip(self._as_json(page), times, strict=True)]
-        if len(bars) > limit:
-            following = bars.index.as_unit("ms").asi8[limit]
-            path = f"/v2/aggs/ticker/{ticker}/range/{n}/{span}/{following}/{end}"
+        if begin + limit < stop:
+            path = f"/v2/aggs/ticker/{ticker}/range/{n}/{span}/{rows.starts[begin + limit]}/{end}"
             body["next_url"] = self._next_url(path, request.query)
-        return Answer(body)
+        text = json.dumps(body)
+        if page:
+            text = f'{text[:-1]}, "results": [{", ".join(page)}]}}'
+        return Answer(text.encode())
+
+    def _rows(self, ticker: str, span: str, zone: str, adjusted: bool) -> Rows:
+        splits = tuple(split for split in self.splits if split.ticker == ticker) if adjusted else ()
+        key = (ticker, span, splits, self.whole_as_int)
+        rows = self.rows.get(key)
+        if rows is None:
+            bars = _adjusted(self._series(ticker, span, zone), splits)
+            starts = bars.index.as_unit("ms").asi8
+            texts = [json.dumps(bar | {"t": t}) for bar, t in zip(self._as_json(bars), starts.tolist(), strict=True)]
+            rows = self.rows[key] = Rows(starts, texts)
+        return rows
 
     def _page(self, request: Request, found: Sequence[dict[str, Any]]) -> Answer:
         limit = min(int(request.query.get("limit", 10)), self.page_limit)
@@ -180,11 +195,11 @@ class PolygonServer(LoopbackServer):
 
     def _series(self, ticker: str, span: str, zone: str) -> pd.DataFrame:
         """Return the raw bars of a ticker: those given, or made of its minutes; none for an unknown ticker."""
-        given = self._bars.get((ticker, span))
+        given = self.raw.get((ticker, span))
         if given is not None:
             return given
         if (ticker, span) not in self._made:
-            minutes = self._bars.get((ticker, "minute"))
+            minutes = self.raw.get((ticker, "minute"))
             if minutes is None or span not in _SPANS:
                 return pd.DataFrame(columns=list(_HOW), index=pd.DatetimeIndex([], tz="UTC"))
             how: Any = {name: way for name, way in _HOW.items() if name in minutes}
@@ -192,16 +207,32 @@ class PolygonServer(LoopbackServer):
             self._made[ticker, span] = larger.astype(minutes.dtypes.to_dict()).tz_convert("UTC")
         return self._made[ticker, span]
 
-    def _adjusted(self, ticker: str, bars: pd.DataFrame) -> pd.DataFrame:
-        """Return bars as they look after the splits that came later."""
-        for split in self.splits:
-            if split.ticker == ticker:
-                prices = [name for name in ("o", "h", "l", "c", "vw") if name in bars]
-                bars = bars.astype(dict.fromkeys([*prices, "v"], float))
-                before = bars.index < pd.Timestamp(split.day, tz=NEW_YORK)
-                bars.loc[before, prices] *= split.before / split.after
-                bars.loc[before, "v"] *= split.after / split.before
-        return bars
+
+def raw_bars(frame: pd.DataFrame, leave_out: Sequence[str] = ()) -> pd.DataFrame:
+    """Return bars as Polygon has them: open, high, low, close and, where there are any, volume and otc, by bar start.
+
+    Whole-number columns stay such. `leave_out` names what the bars shall lack, as in JSON ("vw", "n").
+    """
+    bars = pd.DataFrame(index=frame.index.tz_convert("UTC"))
+    bars["v"] = _numbers(frame["volume"]) if "volume" in frame else 0.0
+    bars["vw"] = ((frame["high"] + frame["low"] + frame["close"]) / 3).round(4)
+    for short, name in (("o", "open"), ("c", "close"), ("h", "high"), ("l", "low")):
+        bars[short] = _numbers(frame[name])
+    bars["n"] = (bars["v"] // 100).astype(int) + 1
+    if "otc" in frame:
+        bars["otc"] = frame["otc"]
+    return bars.drop(columns=list(leave_out)).sort_index(kind="stable")
+
+
+def _adjusted(bars: pd.DataFrame, splits: Sequence[Split]) -> pd.DataFrame:
+    """Return bars as they look after splits that came later."""
+    for split in splits:
+        prices = [name for name in ("o", "h", "l", "c", "vw") if name in bars]
+        bars = bars.astype(dict.fromkeys([*prices, "v"], float))
+        before = bars.index < pd.Timestamp(split.day, tz=NEW_YORK)
+        bars.loc[before, prices] *= split.before / split.after
+        bars.loc[before, "v"] *= split.after / split.before
+    return bars
 
 
 def _numbers(column: pd.Series) -> pd.Series:
@@ -217,6 +248,10 @@ def _instant(text: str, zone: str, days: int) -> pd.Timestamp:
     if text.isdigit():
         return pd.Timestamp(int(text) + days, unit="ms", tz="UTC")
     return (pd.Timestamp(text, tz=zone) + pd.Timedelta(days=days)).tz_convert("UTC")
+
+
+def _milliseconds(moment: pd.Timestamp) -> int:
+    return moment.value // 1_000_000
 
 
 def _split_as_json(split: Split) -> dict[str, Any]:

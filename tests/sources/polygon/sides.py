@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,6 +18,8 @@ from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBack
 from lumibot.tools import polygon_helper
 
 import lumibot_duckdb.backtesting
+from lumibot_duckdb.sources.polygon import client as our_client
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from parity import ground
 from parity.ground import environment, only_loopback
 from sources.polygon.loopback_client import client_redirected_to
@@ -49,6 +52,7 @@ class Side(ground.Side):
         with (
             environment({**PATIENCE, "LUMIBOT_DUCKDB_PATH": str(self.store)}),
             mock.patch.object(polygon_helper, "LUMIBOT_CACHE_FOLDER", str(self.folder / "lumibot")),
+            mock.patch.object(our_client, "RetryPolicy", partial(RetryPolicy, fault_pause=0.01)),
             mock.patch.dict(polygon_helper.schedule_cache, clear=True),
             mock.patch.dict(polygon_helper.buffered_schedules, clear=True),
             client_redirected_to(server.url),

@@ -6,11 +6,9 @@ import datetime as dt
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +25,14 @@ from parity.backtests import assert_same_result
 from parity.ground import silence
 from parity.harness import ask, assert_same_answer, assert_same_frame
 from parity.strategies import Crossing
+from processes import FORKED
 from sources import source_workers as workers
 from sources.polygon.market import PolygonMarket, at_price, autumn, in_session, list_options
 from sources.polygon.server import KEY, PolygonServer, Split
 from sources.polygon.sides import Side, both_sides, our_class
 from sources.polygon.test_parity_requests import answers as answers_of
 from sources.polygon.test_parity_requests import requests
+from sources.store_workers import halve, make_checks_old
 from wire.loopback import Answer, Fault, Request
 
 NEW_YORK = "America/New_York"
@@ -100,15 +100,12 @@ def asked_days(server: PolygonServer, symbol: str) -> set[dt.date]:
     return set().union(*(days_of(request) for request in server.asked(f"{AGGREGATES}/ticker/{symbol}/")))
 
 
-def outside(name: str, side: Side) -> None:
+def outside(work: Callable[[Path], None], side: Side) -> None:
     """Do something to a store in another process."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    subprocess.run(
-        [sys.executable, "-m", "sources.source_workers", name, str(side.store)],
-        check=True,
-        env=environment,
-        timeout=120,
-    )
+    process = FORKED.Process(target=work, args=(side.store,))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
 
 
 def versions(side: Side) -> dict[str, int]:
@@ -136,7 +133,7 @@ def test_a_second_run_asks_for_nothing_but_the_daily_split_check(server: Polygon
 def test_splits_are_requested_again_on_another_day(server: PolygonServer, ours: Side) -> None:
     first = backtest(server, ours.folder)
     backtest(server, ours.folder, run_folder="second")
-    outside("make_checks_old", ours)
+    outside(make_checks_old, ours)
     server.requests.clear()
     assert_same_result(first, backtest(server, ours.folder, run_folder="third"))
     assert sorted(request.query["ticker"] for request in server.requests) == list(SYMBOLS)
@@ -367,7 +364,7 @@ def test_a_split_restates_the_history_on_its_day_and_not_when_it_is_announced(
     minutes_of(ours, server, SPAN, 20)
     server.splits.append(Split("AAA", (dt.date.today() + dt.timedelta(days=1)).isoformat(), 1, 2))
     for days, asked in ((0, False), (2, True)):
-        outside("make_checks_old", ours)
+        outside(make_checks_old, ours)
         server.requests.clear()
 
         class Later(dt.date):
@@ -389,7 +386,7 @@ def test_a_new_split_makes_the_stored_bars_a_new_version_as_one(
     minutes_of(ours, server, SPAN, 2_000, asset)  # whether or not the first asks for splits
     old = versions(ours)
     server.splits.append(Split("AAA", "2023-03-27", 1, 2))
-    outside("make_checks_old", ours)
+    outside(make_checks_old, ours)
     server.requests.clear()
     after = minutes_of(ours, server, SPAN, 2_000, asset)
     assert server.asked(AGGREGATES)
@@ -411,15 +408,16 @@ def test_a_restatement_by_another_process_does_not_touch_a_running_backtest(
     class Disturbed(Crossing):
         def on_trading_iteration(self) -> None:
             if self.iteration == 20:
-                outside("halve", ours)
+                outside(halve, ours)
             super().on_trading_iteration()
 
     Disturbed.__name__ = Crossing.__name__  # it stands in the trade log
-    # With windows far too small, most of the backtest is read after the restatement.
-    monkeypatch.setattr("lumibot.credentials.POLYGON_MAX_MEMORY_BYTES", 100_000, raising=False)
     alone = backtest(server, tmp_path / "alone")
     backtest(server, ours.folder, run_folder="to have it stored")
-    disturbed = backtest(server, ours.folder, run_folder="disturbed", strategy=Disturbed)
+    # With windows far too small, most of the backtest is read after the restatement.
+    with monkeypatch.context() as small:
+        small.setattr("lumibot.credentials.POLYGON_MAX_MEMORY_BYTES", 100_000, raising=False)
+        disturbed = backtest(server, ours.folder, run_folder="disturbed", strategy=Disturbed)
     assert_same_result(alone, disturbed)
     later = backtest(server, ours.folder, run_folder="later")
     assert later.seen != alone.seen
@@ -431,7 +429,7 @@ def test_a_backtest_that_needs_more_days_after_a_restatement_gets_an_error(serve
         source = ours.source(*map(moment, SPAN))
         source._datetime = moment(SPAN[1]) - dt.timedelta(hours=10)
         before = source.get_historical_prices(Asset("AAA"), 100, "minute").df.copy()
-        outside("halve", ours)
+        outside(halve, ours)
         with pytest.raises(HistoryRestatedError):
             source.get_historical_prices(Asset("AAA"), 20_000, "minute")
         after = source.get_historical_prices(Asset("AAA"), 90, "minute").df

@@ -10,8 +10,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
+from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.errors import InvalidBarsError
@@ -162,7 +163,7 @@ def test_a_resolution_that_cannot_hold_all_times_is_not_used(storage: DuckDBData
         assert_same(storage.get_historical_prices(asset, timeframe="day"), expected)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(20)
 @given(data=st.data())
 def test_two_frames_of_any_columns_lose_no_value(data: st.DataObject) -> None:
     frames = []

@@ -12,9 +12,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import SeriesPin, TimeRange
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, VersionGoneError
@@ -188,7 +188,7 @@ def same_row(one: Any, other: Any) -> bool:
     return bool((one.to_numpy().view(np.int64) == other.to_numpy().view(np.int64)).all())
 
 
-History.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+History.TestCase.settings = examples(5, stateful_step_count=25)
 TestHistory = History.TestCase
 
 

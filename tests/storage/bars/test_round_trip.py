@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
+from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import TimeRange
 from storage.frames import NEW_YORK, assert_same, frame_strategy, index_of, minute_bars
@@ -38,7 +39,7 @@ def read_anew(storage: DuckDBDataStorage, asset: Any, timeframe: str = "minute")
     return DuckDBDataStorage(storage.path).get_historical_prices(asset, timeframe=timeframe)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(25)
 @given(frame=frame_strategy())
 def test_any_frame_comes_back_as_it_went_in(frame: pd.DataFrame) -> None:
     with new_storage() as storage:
@@ -177,7 +178,7 @@ def test_arrays_of_chosen_columns_and_of_times_alone(storage: DuckDBDataStorage)
         storage.read_bars(pin, None, ["bid"])
 
 
-@settings(max_examples=40, deadline=None)
+@examples(10)
 @given(frame=frame_strategy())
 def test_arrow_and_polars_hold_the_same_values(frame: pd.DataFrame) -> None:
     with new_storage() as storage:

@@ -19,8 +19,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
+from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import times
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, TimeRange
@@ -143,7 +144,7 @@ def test_what_another_program_keeps_from_being_written_is_merged_by_another_proc
     direct.close()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(15)
 @given(frame=frame_strategy())
 def test_any_frame_comes_back_as_it_went_into_the_spool(frame: pd.DataFrame) -> None:
     folder = Path(tempfile.mkdtemp())

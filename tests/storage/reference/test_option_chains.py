@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.errors import InvalidRecordError
@@ -73,7 +74,7 @@ chains = st.fixed_dictionaries(
 
 
 @given(chain=chains)
-@settings(max_examples=25, deadline=None)
+@examples(10)
 def test_any_chain_comes_back(tmp_path_factory: pytest.TempPathFactory, chain: Any) -> None:
     storage = DuckDBDataStorage(tmp_path_factory.mktemp("chain"))
     try:
@@ -178,6 +179,7 @@ def test_chains_outlast_compaction(storage: DuckDBDataStorage) -> None:
     assert storage.verify().findings == []
 
 
+@pytest.mark.soak
 def test_many_large_chains_fit_in_little_memory(storage: DuckDBDataStorage) -> None:
     """As one text a chain, these are more than the memory that DuckDB takes them into when it works on their rows."""
     code = """

@@ -12,11 +12,12 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lumibot.backtesting import AlpacaBacktesting as LumibotAlpacaBacktesting
 from lumibot.entities import Asset
 
+from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.sources.alpaca.actions import AdjustedHistory
 from lumibot_duckdb.sources.alpaca.client import StockAction
@@ -66,7 +67,7 @@ class Filling(LumibotAlpacaBacktesting):  # type: ignore[misc]
         pass
 
 
-@settings(max_examples=60, deadline=None)
+@examples(20)
 @given(st.data())
 @pytest.mark.parametrize("timestep", ["minute", "day"])
 def test_bars_are_distinguished_from_what_lumibot_makes_of_them(timestep: str, data: st.DataObject) -> None:

@@ -7,9 +7,10 @@ from datetime import date
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb.sources.polygon.old_cache.days import TradingDays, answers, incomplete_days
 from lumibot_duckdb.sources.shared.days import DaySpan
 
@@ -51,7 +52,7 @@ def test_days_without_a_trade_are_part_of_an_options_answer_only_among_others() 
     assert found == ["15-15 empty", "16-26", "27-27 empty"]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(30)
 @given(
     st.dictionaries(st.dates(date(2022, 12, 1), date(2023, 2, 20)), st.booleans(), max_size=50),
     st.sampled_from(["stock", "crypto", "forex", "option"]),

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from lumibot.tools.yahoo_helper import _YahooData
 
+from hypothesis_settings import examples
 from lumibot_duckdb.sources.shared.old_cache.errors import MigrationError, RefusedFileError, UnreadableFileError
 from lumibot_duckdb.sources.yahoo.old_cache.pickled_frames import yahoo_pickle
 from lumibot_duckdb.sources.yahoo.old_cache.reader import YahooReader
@@ -186,14 +187,14 @@ def fails_well(content: bytes) -> None:
         pass
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(50, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=400))
 def test_random_bytes_end_in_an_error_of_ours(content: bytes) -> None:
     fails_well(b"\x80\x04" + content)
     fails_well(content)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(50, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False))
 def test_real_pickles_changed_at_random_end_in_an_error_of_ours(chance: random.Random) -> None:
     content = bytearray(chance.choice(REAL))
