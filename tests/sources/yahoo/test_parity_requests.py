@@ -14,7 +14,7 @@ import yfinance
 from lumibot.entities import Asset
 
 from parity.ground import silence
-from parity.harness import NO_LENGTHS, Answer, Request, ask, assert_same_answer, random_requests
+from parity.harness import NO_LENGTHS, Answer, Request, ask, assert_enough_real, assert_same_answer, random_requests
 from sources.yahoo.market import have_real_data, made_up, new_york_days, real, with_minutes
 from sources.yahoo.server import YahooServer
 from sources.yahoo.sides import Side, both_sides
@@ -100,7 +100,7 @@ def _ask(source: Any, request: Request) -> Answer:
 def assert_same(requests: Sequence[Request], expected: Sequence[Answer], actual: Sequence[Answer]) -> None:
     for request, left, right in zip(requests, expected, actual, strict=True):
         assert_same_answer(request, left, right)
-    assert sum(isinstance(answer.value, object) and answer.value is not None for answer in expected) > len(requests) / 3
+    assert_enough_real(expected, 1 / 3)
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
@@ -168,6 +168,7 @@ def test_lengths_of_zero_and_below_get_the_same_answers(intraday_server: YahooSe
     expected, actual = (answers(side, intraday_server, span, requests) for side in (theirs, ours))
     for request, left, right in zip(requests, expected, actual, strict=True):
         assert_same_answer(request, left, right)
+    assert_enough_real(expected, 0.15)
 
 
 def test_without_the_store_it_is_lumibots_class(made_up_server: YahooServer, tmp_path: Path) -> None:
