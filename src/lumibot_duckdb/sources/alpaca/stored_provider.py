@@ -1,6 +1,7 @@
 """Answers Alpaca's official clients from the store, in Alpaca's protocols, at the method that sends every request.
 
-It serves what backtests request: bars of stocks, crypto and options, and the option contracts on a stock.
+It serves what backtests request: bars of stocks, crypto and options, and the option contracts on a stock. The account
+of a live broker is empty.
 """
 
 from __future__ import annotations
@@ -33,6 +34,19 @@ _SHORT = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v", "tr
 _BARS_A_PAGE = 10_000
 _UNLIMITED = 10**9
 _NOBODY = "00000000-0000-0000-0000-000000000000"
+
+_EMPTY_ACCOUNT: dict[str, Any] = {
+    "/v2/account": {
+        "id": _NOBODY,
+        "account_number": "none",
+        "status": "ACTIVE",
+        "currency": "USD",
+        **dict.fromkeys(("cash", "equity", "portfolio_value", "long_market_value", "short_market_value"), "0"),
+    },
+    "/v2/positions": [],
+    "/v2/orders": [],
+}
+"""The account of a live broker that a script constructs although its backtests do not use it."""
 
 Query = Mapping[str, Any]
 
@@ -72,12 +86,14 @@ class _StoredAlpaca:
         self._answers = answers
         self._storage = answers.storage
 
-    def answer(self, path: str, query: Query) -> dict[str, Any]:
-        """Return the JSON object that answers a request. Raises `APIError` for data that the store never has."""
+    def answer(self, path: str, query: Query) -> Any:
+        """Return the JSON value that answers a request. Raises `APIError` for data that the store never has."""
         if path in _BARS and query.get("sort") in (None, "asc"):
             return self._bars(_BARS[path], query)
         if path == _CONTRACTS:
             return {"option_contracts": self._contracts(query), "next_page_token": None}
+        if path in _EMPTY_ACCOUNT:
+            return _EMPTY_ACCOUNT[path]
         self._answers.notes.note(f"Alpaca's {path}")
         raise APIError('{"code": 40410000, "message": "the store does not have this"}')  # type: ignore[no-untyped-call]
 
