@@ -53,7 +53,7 @@ from lumibot.brokers import Bitunix, Ccxt, ProjectX, Tradier, Tradovate
 backtest(Ccxt({"exchange_id": "binance", "apiKey": "key", "secret": "secret", "sandbox": False}))
 backtest(Tradier(account_number="1", access_token="token", paper=True))
 backtest(Bitunix({"API_KEY": "key", "API_SECRET": "secret"}))
-backtest(Tradovate({"USERNAME": "me", "DEDICATED_PASSWORD": "pass", "CID": "1", "SECRET": "secret"}))
+backtest(Tradovate({"USERNAME": 1, "DEDICATED_PASSWORD": "pass", "CID": "1", "SECRET": "secret"}))
 """
 
 
@@ -86,7 +86,7 @@ CONNECTING = {
     "InteractiveBrokers": """InteractiveBrokers({"IP": "127.0.0.1", "SOCKET_PORT": 1, "CLIENT_ID": 1})""",
     "InteractiveBrokersREST": """InteractiveBrokersREST({"IB_USERNAME": "me", "IB_PASSWORD": "pass"})""",
     "Schwab": """Schwab({"SCHWAB_ACCOUNT_NUMBER": "1", "SCHWAB_APP_KEY": "key"})""",
-    "Tradovate": """Tradovate({"USERNAME": "me", "DEDICATED_PASSWORD": "x", "CID": 1, "SECRET": "x", "CONNECT_ON_INIT": 1})""",
+    "Tradovate": """Tradovate(dict(USERNAME="i", DEDICATED_PASSWORD="x", CID="1", SECRET="x", CONNECT_ON_INIT=True))""",
 }
 REFUSED = f"""\
 import lumibot.brokers

@@ -43,7 +43,7 @@ class OrderLog:
                 self._write(when, _CHANGED, order)
 
     def ended(self, when: str, orders: Iterable[Any]) -> None:
-        """Note all orders, as they are at the end of the backtest."""
+        """Note the final state of all orders."""
         for order in sorted(orders, key=self._number):
             self._write(when, _AT_THE_END, order)
 

@@ -271,7 +271,7 @@ class Recorder:
     # -- orders and messages ---------------------------------------------------------------------------------------
 
     def _wrap_orders(self) -> None:
-        """Record orders when the broker receives, modifies and processes them, whoever calls it."""
+        """Record orders when the broker receives, modifies and processes them."""
         submit, modify = BacktestingBroker.submit_order, BacktestingBroker.modify_order
         process = BacktestingBroker.process_pending_orders
 

@@ -29,7 +29,7 @@ _AUTHORIZATION = re.compile(
     rf"""(authorization{_IS}(?:(?:basic|bearer|digest|token)\s+)?)([^"'\n,}}]{{4,}})""", re.IGNORECASE
 )
 _UNCHANGED = re.compile(r"[A-Za-z0-9_.-]+")
-"""A key that every notation writes as it is."""
+"""A key that every notation leaves unchanged."""
 _PERCENT = "%(?:25)*"
 """The percent sign of a URL, also of one that is encoded more than once."""
 _ESCAPE = r"\\+"
@@ -64,7 +64,7 @@ def _notation(secret: str) -> re.Pattern[str]:
 
 
 def _spellings(character: str) -> Iterable[str]:
-    """Yield patterns for a character: escaped in JSON, HTML, Python or a URL, and as it is."""
+    """Yield patterns for a character: escaped in JSON, HTML, Python or a URL, and unescaped."""
     data = character.encode(errors="surrogateescape")
     units = character.encode("utf-16-be", errors="surrogatepass")
     if _UNCHANGED.fullmatch(character):

@@ -19,7 +19,7 @@ def object_state(value: Any) -> Any:
     try:
         reduce = copyreg.dispatch_table.get(type(value))
         reduced = value.__reduce_ex__(4) if reduce is None else reduce(value)
-    except Exception:  # whatever the class raises: it cannot be pickled
+    except Exception:  # it cannot be pickled, and its class may raise anything
         return _attributes(value) or _readable(value)
     if isinstance(reduced, str):
         return [reduced]

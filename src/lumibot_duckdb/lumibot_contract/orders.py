@@ -24,7 +24,7 @@ _PRIVATE = ("_trail_stop_price", "_package_net_limit", "_date_created")
 def order_fields(order: Any) -> dict[str, Any]:
     """Return the fields of an order by name: those that the script decides, its status and its fills.
 
-    The asset and related orders, which have no text of their own, are not included.
+    The asset and related orders are not included.
     """
     public = {name: value for name, value in vars(order).items() if not name.startswith("_")}
     fields = {name: value for name, value in public.items() if name not in _LEFT_OUT}

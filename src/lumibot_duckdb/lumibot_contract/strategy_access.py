@@ -147,6 +147,11 @@ def move_stats_file(strategy: Any, moved: Callable[[Any], Path]) -> None:
 # -- hooks -------------------------------------------------------------------------------------------------------
 
 
+def connects_at_once(broker: Any) -> bool:
+    """Return whether a broker whose settings decide this connects when it is constructed."""
+    return bool(getattr(broker, "_connect_on_init", False))
+
+
 def account_readers() -> list[tuple[Any, str, Any]]:
     """Return the methods that read a live broker's account: owner, name, and a method that leaves it unread."""
     from lumibot.brokers.broker import Broker

@@ -43,7 +43,7 @@ class Run:
 class Comparison:
     """How much was compared, counted in the first of the two runs, and the differences in chronological order.
 
-    `counts` has the number of differences of each kind, some of which are not in `differences`. `idle` names the
+    `counts` has the number of differences of each kind, including those that are not in `differences`. `idle` names the
     backtests that made no request and filled no order. `failures` are the names of backtests that an error stopped,
     with the error. At `reordered` times of the backtests, the same requests were made in another order.
     """

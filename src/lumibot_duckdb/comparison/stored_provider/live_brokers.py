@@ -1,7 +1,7 @@
 """Lets a script construct a live broker that its backtests do not use, without connecting it.
 
 Many scripts are written as `Mine(broker=Alpaca(credentials)).backtest(...)`. Lumibot then reads the account of the
-broker and opens a stream of its orders, although the backtest has a broker of its own.
+broker and opens a stream of its orders, although the backtest does not use it.
 """
 
 from __future__ import annotations
@@ -69,5 +69,5 @@ def _refuse_connecting(owner: Any) -> None:
     for name in names:
         if name in _CONNECTING:
             raise ConnectingBrokerError(name)
-    if "Tradovate" in names and owner._connect_on_init:
+    if "Tradovate" in names and strategy_access.connects_at_once(owner):
         raise ConnectingBrokerError("Tradovate")
