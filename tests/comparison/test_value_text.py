@@ -17,10 +17,11 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lumibot.entities import Asset, Bars, Quote
 
+from hypothesis_settings import examples
 from lumibot_duckdb.comparison.value_text import TIME_OF_RUN, argument_text, as_text, cell, plain_text
 
 
@@ -340,7 +341,7 @@ def exactly(value: Any) -> Any:
     return type(value).__name__, repr(value)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(60)
 @given(values(), values())
 def test_two_unequal_values_never_have_equal_text(one: Any, other: Any) -> None:
     is_same = exactly(one) == exactly(other)
@@ -349,9 +350,27 @@ def test_two_unequal_values_never_have_equal_text(one: Any, other: Any) -> None:
         assert cell(one) != cell(other)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(60)
 @given(scalars(), scalars())
 def test_two_unequal_scalars_never_have_equal_cells(one: Any, other: Any) -> None:
     if exactly(one) != exactly(other):
         assert as_text(one) != as_text(other)
         assert cell(one) != cell(other)
+
+
+@examples(100)
+@given(values())
+def test_no_value_has_the_text_of_a_string(value: Any) -> None:
+    if not isinstance(value, str):
+        assert as_text(as_text(value)) != as_text(value)
+        assert cell(cell(value)) != cell(value)
+        assert as_text([as_text(value)]) != as_text([value])
+
+
+@examples(60)
+@given(st.lists(values(), max_size=3))
+def test_containers_of_other_types_have_other_texts(inner: list[Any]) -> None:
+    containers = [inner, tuple(inner), deque(inner), Record(inner), dict(enumerate(inner)), Point(inner), [inner], [[]]]
+    distinct = {repr(exactly(each)) for each in containers}
+    assert len({as_text(each) for each in containers}) == len(distinct)
+    assert len({cell(each) for each in containers}) == len(distinct)
