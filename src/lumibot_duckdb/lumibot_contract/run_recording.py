@@ -76,6 +76,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("lumibot.entities.order:Order._trail_stop_price", "read: a field of an order"),
     Requirement("lumibot.strategies._strategy:_Strategy._chart_markers_list", "read: the markers of the charts"),
     Requirement("lumibot.strategies._strategy:_Strategy._chart_lines_list", "read: the lines of the charts"),
+    Requirement("lumibot.strategies._strategy:_Strategy._chart_ohlc_list", "read: the bars of the charts"),
     Requirement("lumibot.entities.bars:Bars._return_polars", "read to learn which kind of frame a strategy gets"),
     Requirement(
         "lumibot.indicators.indicators:Indicators._dispatch",

@@ -123,7 +123,7 @@ def progress_of(strategy: Any) -> float:
 def chart_points(strategy: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the markers, lines and bars that a strategy has added to its charts, each with its kind."""
     for kind in ("markers", "lines", "ohlc"):
-        for point in getattr(strategy, f"_chart_{kind}_list", ()):  # older releases have no bars
+        for point in getattr(strategy, f"_chart_{kind}_list"):
             yield kind, point
 
 

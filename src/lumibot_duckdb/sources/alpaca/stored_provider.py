@@ -70,7 +70,10 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
 
     def one_request(client: Any, method: str, url: str, opts: Mapping[str, Any], retry: int) -> Any:
         query = {name: getattr(value, "value", value) for name, value in (opts.get("params") or {}).items()}
-        return alpaca.answer(urlsplit(url).path, query)
+        path = urlsplit(url).path
+        if method == "GET" and path in _EMPTY_ACCOUNT:
+            return _EMPTY_ACCOUNT[path]
+        return alpaca.answer(path, query)
 
     with (
         replaced(RESTClient, "_one_request", one_request),
@@ -86,14 +89,12 @@ class _StoredAlpaca:
         self._answers = answers
         self._storage = answers.storage
 
-    def answer(self, path: str, query: Query) -> Any:
-        """Return the JSON value that answers a request. Raises `APIError` for data that the store never has."""
+    def answer(self, path: str, query: Query) -> dict[str, Any]:
+        """Return the JSON object that answers a request. Raises `APIError` for data that the store never has."""
         if path in _BARS and query.get("sort") in (None, "asc"):
             return self._bars(_BARS[path], query)
         if path == _CONTRACTS:
             return {"option_contracts": self._contracts(query), "next_page_token": None}
-        if path in _EMPTY_ACCOUNT:
-            return _EMPTY_ACCOUNT[path]
         self._answers.notes.note(f"Alpaca's {path}")
         raise APIError('{"code": 40410000, "message": "the store does not have this"}')  # type: ignore[no-untyped-call]
 
