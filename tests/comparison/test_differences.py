@@ -14,7 +14,17 @@ import pytest
 from lumibot_duckdb.comparison.answers import Answer, AnswersWriter, frame_answer, value_answer
 from lumibot_duckdb.comparison.differences import Comparison, Run, compare_runs
 from lumibot_duckdb.comparison.meters import PHASES, Costs
-from lumibot_duckdb.comparison.outcome import Backtest, Outcome, Table, answers_file
+from lumibot_duckdb.comparison.outcome import (
+    Backtest,
+    Outcome,
+    Table,
+    TableWriter,
+    answers_file,
+    charts_file,
+    inputs_folder,
+    messages_file,
+    orders_file,
+)
 
 EVENT = {"time": "2024-01-02 10:00:00-05:00", "symbol": "SPY", "side": "buy", "status": "fill", "price": "470.25"}
 VALUE = {"datetime": "2024-01-02 10:00:00-05:00", "portfolio_value": "100000.0", "cash": "53000.0"}
@@ -254,3 +264,201 @@ def test_long_texts_are_cut_to_where_they_differ(compare: Any) -> None:
     assert len(difference.left) < 300
     assert "aleft" in difference.left
     assert "aright" in difference.right
+
+
+# -- orders, charts and messages --------------------------------------------------------------------------------------
+
+ORDER = {
+    "time": "2024-01-02T09:40:00-05:00",
+    "action": "submitted",
+    "number": "1",
+    "symbol": "SPY",
+    "side": "buy",
+    "limit_price": "1.0",
+}
+POINT = {"kind": "lines", "datetime": "2024-01-02 09:40:00-05:00", "name": "average", "value": "1.0"}
+MESSAGES = {"time": "2024-01-02T09:40:00-05:00", "messages": "2"}
+FILES = {"order": orders_file, "chart": charts_file, "message": messages_file}
+
+
+def with_table(run: Run, kind: str, *rows: dict[str, str]) -> Run:
+    writer = TableWriter(FILES[kind](run.folder, 0), str)
+    for row in rows:
+        writer.begin(list(row))
+        writer.write(list(row.values()))
+    writer.close()
+    return run
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "column", "place"),
+    [
+        ("order", ORDER, "limit_price", "number 2: buy submitted, limit_price"),
+        ("chart", POINT, "value", "number 2: value"),
+        ("message", MESSAGES, "messages", "number 2: messages"),
+    ],
+)
+def test_rows_of_tables(kind: str, row: dict[str, str], column: str, place: str, tmp_path: Path) -> None:
+    runs = [Recorded().run(tmp_path / side) for side in ("left", "right")]
+    with_table(runs[0], kind, row, row)
+    assert compare_runs(runs[0], with_table(runs[1], kind, row, row)).identical
+    (difference,) = compare_runs(runs[0], with_table(runs[1], kind, row, {**row, column: "3"})).differences
+    assert (difference.kind, difference.place) == (kind, place)
+    assert (difference.left, difference.right) == (row[column], "3")
+    assert difference.when == row.get("time", row.get("datetime"))
+    (difference,) = compare_runs(runs[0], with_table(runs[1], kind, row)).differences
+    assert (difference.right, row[column] in difference.left) == ("nothing", True)
+    (difference,) = compare_runs(runs[0], with_table(runs[1], kind, {**row, "more": ""}, row)).differences
+    assert difference.place == "columns"
+
+
+def test_orders_and_chart_points_are_counted(tmp_path: Path) -> None:
+    runs = [Recorded().run(tmp_path / side) for side in ("left", "right")]
+    rows = [ORDER, {**ORDER, "number": "2"}, {**ORDER, "action": "at the end"}, {**ORDER, "number": "2"}]
+    for run in runs:
+        with_table(with_table(run, "order", *rows), "chart", POINT, POINT, POINT)
+    found = compare_runs(*runs)
+    assert (found.identical, found.orders, found.chart_points) == (True, 2, 3)
+
+
+@pytest.mark.parametrize(("action", "by_script"), [("submitted", True), ("modified", True), ("at the end", False)])
+def test_the_script_decides_what_is_submitted_and_modified(action: str, by_script: bool, tmp_path: Path) -> None:
+    runs = [
+        with_table(Recorded().run(tmp_path / price), "order", {**ORDER, "action": action, "limit_price": price})
+        for price in ("1.0", "2.0")
+    ]
+    assert compare_runs(*runs).caused_by_script is by_script
+
+
+# -- Lumibot's own record ---------------------------------------------------------------------------------------------
+
+BAR_HEAD = "firstObservedAt,asset,timestep,barTime,close,sequence"
+OBSERVED_HEAD = "observedAt,asset,timestep,returnedRows,frameSha256,observedSequence"
+
+
+def with_inputs(run: Run, bar: str = "", observed: str = "") -> Run:
+    folder = inputs_folder(run.folder, 0)
+    folder.mkdir(exist_ok=True)
+    for name, head, rows in (("market_inputs", BAR_HEAD, bar), ("market_input_observations", OBSERVED_HEAD, observed)):
+        (folder / f"{name}.csv").write_text("\n".join(filter(None, [head if rows else "", rows])))
+    return run
+
+
+def compared_inputs(folder: Path, left: tuple[str, str], right: tuple[str, str]) -> Comparison:
+    return compare_runs(
+        *(with_inputs(Recorded().run(folder / side), *each) for side, each in (("left", left), ("right", right)))
+    )
+
+
+BAR = "2024-01-02T09:40:00-05:00,SPY,minute,2024-01-02T09:39:00-05:00,470.0,7"
+OBSERVED = "2024-01-02T09:40:00-05:00,SPY,minute,5,abc,9"
+
+
+def test_a_bar_of_lumibots_own_record(tmp_path: Path) -> None:
+    other = BAR.replace("470.0", "470.5"), OBSERVED.replace("abc", "def")
+    found = compared_inputs(tmp_path, (BAR, OBSERVED), other)
+    (difference,) = found.differences
+    assert found.counts == {"input": 1}
+    assert (difference.kind, difference.when, difference.subject) == ("input", "2024-01-02T09:40:00-05:00", "SPY")
+    assert difference.place == "Lumibot's own record, minute bar 2024-01-02T09:39:00-05:00, close"
+    assert (difference.left, difference.right) == ("470.0", "470.5")
+
+
+def test_a_bar_less_in_lumibots_own_record(tmp_path: Path) -> None:
+    (difference,) = compared_inputs(tmp_path, (BAR, OBSERVED), ("", OBSERVED.replace("abc", "def"))).differences
+    assert (difference.place.rpartition(", ")[2], difference.left, difference.right) == (
+        "firstObservedAt",
+        "2024-01-02T09:40:00-05:00",
+        "nothing",
+    )
+
+
+def test_only_the_digest_of_a_frame_in_lumibots_own_record(tmp_path: Path) -> None:
+    found = compared_inputs(tmp_path, (BAR, OBSERVED), (BAR, OBSERVED.replace("abc", "def")))
+    (difference,) = found.differences
+    assert difference.place == "Lumibot's own record, 5 minute bars"
+    assert (difference.left, difference.right) == ("abc", "def")
+
+
+def test_a_frame_less_in_lumibots_own_record(tmp_path: Path) -> None:
+    (difference,) = compared_inputs(tmp_path, (BAR, OBSERVED), (BAR, "")).differences
+    assert (difference.left, difference.right) == ("abc", "nothing")
+
+
+def test_numbers_of_requests_in_lumibots_own_record_are_no_difference(tmp_path: Path) -> None:
+    assert compared_inputs(tmp_path, (BAR, OBSERVED), (BAR[:-1] + "8", OBSERVED[:-1] + "4")).identical
+
+
+def test_lumibots_own_record_is_compared_only_if_answers_are_identical(tmp_path: Path) -> None:
+    left = with_inputs(Recorded().run(tmp_path / "left"), BAR, OBSERVED)
+    right = with_inputs(Recorded([asked(bars()), price(1.0)]).run(tmp_path / "right"), BAR, "")
+    assert set(compare_runs(left, right).counts) == {"answer"}
+
+
+# -- frames to the last bit -------------------------------------------------------------------------------------------
+
+
+def test_the_sign_of_zero(compare: Any) -> None:
+    zeros = [bars(close=[470.0, zero, 472.0, 473.0, 474.0]) for zero in (0.0, -0.0)]
+    (difference,) = compare(*(Recorded([asked(frame)]) for frame in zeros)).differences
+    assert difference.place.endswith("bar 2024-01-02 09:31:00-05:00, close")
+    assert (difference.left, difference.right) == ("0.0", "-0.0")
+    (difference,) = compare(Recorded([price(0.0)]), Recorded([price(-0.0)])).differences
+    assert (difference.left, difference.right) == ("0.0", "-0.0")
+
+
+def test_the_sign_of_zero_shows_through_other_dtypes(compare: Any) -> None:
+    frames = [bars(2, close=pd.Series([0.0, 1.0]).to_numpy(dtype)) for dtype in ("float32", "float64")]
+    assert compare(*(Recorded([asked(frame)]) for frame in frames)).counts == {"dtypes": 1}
+    frames[1].iloc[0, 0] = -0.0
+    (difference,) = compare(*(Recorded([asked(frame)]) for frame in frames)).differences
+    assert (difference.kind, difference.left, difference.right) == ("frame", "0.0", "-0.0")
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ([1.0, 2.0], [1.0, np.nan]),
+        ([2**53, 2**53 + 1], [float(2**53), float(2**53)]),
+        (["a", "b"], ["a", "c"]),
+        (["1.0", "2.0"], [1.0, 2.0]),
+        ([True, False], [True, True]),
+        ([1 + 2j, 0j], [1 + 2j, 1j]),
+        (pd.to_datetime(["2024-01-01", None]), pd.to_datetime(["2024-01-01", "2024-01-02"])),
+        (pd.array([1, None], dtype="Int64"), pd.array([1, 2], dtype="Int64")),
+        ([[1.0] * 2_000, [2.0] * 2_000], [[1.0] * 2_000, [2.0] * 1_999 + [3.0]]),
+        (pd.Categorical(["a", "b"]), pd.Categorical(["a", "b"], ["a", "b", "c"])),
+    ],
+)
+def test_columns_of_any_type(left: Any, right: Any, compare: Any) -> None:
+    frames = [bars(2).assign(other=values) for values in (left, right)]
+    found = compare(Recorded([asked(frames[0])]), Recorded([asked(frames[1])]))
+    (difference,) = found.differences
+    assert "other" in difference.place
+    assert difference.left != difference.right
+    assert compare(Recorded([asked(frames[0])]), Recorded([asked(frames[0].copy())])).identical
+
+
+def test_missing_times_are_equal(compare: Any) -> None:
+    frames = [bars(2, close=[1.0, other]).assign(at=pd.to_datetime([None, "2024-01-01"])) for other in (2.0, 3.0)]
+    (difference,) = compare(Recorded([asked(frames[0])]), Recorded([asked(frames[1])])).differences
+    assert difference.place.endswith(", close")
+
+
+def test_columns_with_the_same_name(compare: Any) -> None:
+    frames = [pd.concat([bars(2, close=[1.0, other]), bars(2)], axis=1) for other in (2.0, 3.0)]
+    (difference,) = compare(Recorded([asked(frames[0])]), Recorded([asked(frames[1])])).differences
+    assert (difference.left, difference.right) == ("2.0", "3.0")
+
+
+def test_the_unit_of_times_is_a_dtype(compare: Any) -> None:
+    frames = [bars(), bars().set_axis(bars().index.as_unit("s"), axis=0)]  # type: ignore[attr-defined]
+    (difference,) = compare(Recorded([asked(frames[0])]), Recorded([asked(frames[1])])).differences
+    assert (difference.kind, difference.place.rpartition(", ")[2]) == ("dtypes", "dtype of the index")
+
+
+def test_what_holds_a_frame(compare: Any) -> None:
+    answers = [frame_answer("2024-01-02", "get_historical_prices(SPY)", "SPY", bars(), of) for of in ("a", "b")]
+    (difference,) = compare(*(Recorded([answer]) for answer in answers)).differences
+    assert (difference.kind, difference.place) == ("frame", "get_historical_prices(SPY), what holds the frame")
+    assert (difference.left, difference.right) == ("a", "b")

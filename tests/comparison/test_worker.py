@@ -15,6 +15,8 @@ import pytest
 
 from comparison.ground import SOURCES, Answer, Ground, compare, on_ground
 from lumibot_duckdb.activation.script import NoScriptError, file_of_module
+from lumibot_duckdb.comparison import runner
+from lumibot_duckdb.comparison.comparison import ScriptFailedError
 from lumibot_duckdb.comparison.outcome import LUMIBOT
 from lumibot_duckdb.comparison.runner import RunError, Script, run_side
 
@@ -181,3 +183,65 @@ def test_the_file_of_a_module_is_found_without_importing(tmp_path: Path, monkeyp
     for name in ("outer", "outer.nope", "outer.inner.of.nope", "nope.of", "", "outer."):
         with pytest.raises(NoScriptError, match="no module named"):
             file_of_module(name)
+
+
+# -- answers to input(), and names of files ---------------------------------------------------------------------------
+
+ASKS_THE_USER = """\
+import os, subprocess, sys
+os.environ["OWN_SECRET"] = "of/key 333"
+print("FIRST", input("a number? "), "THEN", sys.stdin.readline().strip())
+try:
+    input()
+except EOFError:
+    print("NO MORE")
+"""
+
+
+def test_input_returns_the_answers_in_order_and_then_ends(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ground.folder / "here")
+    script = ground.script("script/asks.py", ASKS_THE_USER)
+    with on_ground(ground.folder, {}):
+        answers = ("42", "of/key 333")
+        run_side(Script(script, (), ground.store, input_lines=answers), LUMIBOT, ground.folder / "asked")
+    printed = (ground.folder / "asked" / "output.txt").read_text()
+    assert "a number? FIRST 42 THEN [hidden]" in printed
+    assert "NO MORE" in printed
+    files = [file for file in (ground.folder / "asked").rglob("*") if file.is_file()]
+    assert not [file for file in files if b"of/key 333" in file.read_bytes()]
+
+
+def test_the_command_passes_answers_on(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts: list[Script] = []
+
+    def compare_script(script: Script, *_: object, **__: object) -> object:
+        scripts.append(script)
+        raise ScriptFailedError([])
+
+    monkeypatch.setattr("lumibot_duckdb.comparison.comparison.compare_script", compare_script)
+    monkeypatch.setattr("lumibot_duckdb.comparison.runner.warm_up", lambda: None)
+    script = ground.script("script/asks.py", ASKS_THE_USER)
+    assert compare("--answer", "42", "--answer=-1", script, "--answer", "of the script").code == 1
+    assert scripts[0].input_lines == ("42", "-1")
+    assert scripts[0].arguments == ("--answer", "of the script")
+
+
+def test_keys_are_hidden_in_files_of_lumibot_and_their_names(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "Mine key-of-me_stats.csv").write_text('{"url": "x?k=key-of-me", "json": "key-of-me"}')
+    runner._redact_files(tmp_path, frozenset(["key-of-me"]))
+    (file,) = (tmp_path / "logs").iterdir()
+    assert file.name == "Mine [hidden]_stats.csv"
+    assert file.read_text() == '{"url": "x?k=[hidden]", "json": "[hidden]"}'
+
+
+def test_a_warm_up_imports_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    codes: list[int] = []
+    run = runner.run_as_group
+    monkeypatch.setattr(runner, "run_as_group", lambda *a, **k: codes.append(run(*a, **k)))
+    with on_ground(tmp_path, {}):
+        runner.warm_up()
+    assert codes == [0]
+    assert not list((tmp_path / "tmp").iterdir())

@@ -25,7 +25,8 @@ _DESCRIPTION = """\
 Run a script on Lumibot's storage and on the store, and compare the results bit for bit.
 
 Each run is a separate process. The comparison covers every frame, price and quote that a strategy received, and every
-trade, fee and portfolio value. The report shows what each side cost, and the first difference if there is one.
+order, trade, fee, portfolio value and chart point. The report shows what each side cost, and the first difference if
+there is one.
 
 Each side uses its usual cache: Lumibot's cache folder, and the store. The script cannot trade live, opens no windows
 and writes no files to the folder `logs`; the second run finds any other files that the first run wrote. Options before
@@ -55,6 +56,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="send no requests to providers: Lumibot's side starts with an empty cache, filled from the store",
     )
+    answer = parser.add_argument(
+        "--answer",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="what input() returns in the script; repeat the option for further calls",
+    )
+    completed_by(answer, nothing)
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report to this file, as one HTML page")
     parser.add_argument(
         "--keep",
@@ -73,13 +82,16 @@ def _run(arguments: argparse.Namespace) -> int:
     store = chosen_path(arguments.store, file)
     _check(arguments, None if arguments.is_module else path, store)
     from lumibot_duckdb.comparison.comparison import ScriptFailedError, compare_script
-    from lumibot_duckdb.comparison.runner import Script
+    from lumibot_duckdb.comparison.runner import Script, warm_up
     from lumibot_duckdb.comparison.workspace import step, working_folder
 
     as_of = datetime.now(timezone.utc) if arguments.from_cache else None
-    script = Script(path, tuple(command[1:]), store, arguments.is_module, as_of)
+    script = Script(path, tuple(command[1:]), store, arguments.is_module, as_of, input_lines=tuple(arguments.answer))
     _say(f"Comparing {path} on Lumibot's storage and on lumibot-duckdb")
     with stopped_by_signals(), working_folder(arguments.keep, "compare") as folder:
+        if as_of is None:  # otherwise the run that fills Lumibot's cache reads all files first
+            with step("loading Lumibot once, so that neither side pays for a cold disk"):
+                warm_up()
         try:
             result = compare_script(script, folder, step, repeat=arguments.repeat)
         except ScriptFailedError as failed:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +29,6 @@ _LONG_PART = 16_384
 """Size in bytes from which parts that repeat are replaced by references."""
 _ROWS_PER_PART = 2_048
 _MAX_ROWS_UNCUT = 4_096
-_TYPED_NUMBER = re.compile(r"\bnp\.\w+\(([^()]*)\)")
 VALUE = "value"
 """The `kind` of an answer that is not a frame; its only part is text."""
 
@@ -62,24 +62,29 @@ def value_answer(when: str, call: str, asset: str, text: str) -> Answer:
     return Answer(when, call, asset, VALUE, (text.encode(),))
 
 
-def plain_numbers(text: str) -> str:
-    """Return a text without the types of NumPy's numbers: "1.5" for "np.float64(1.5)"."""
-    return _TYPED_NUMBER.sub(r"\1", text)
+def frame_answer(when: str, call: str, asset: str, frame: pd.DataFrame, of: str = "frame") -> Answer:
+    """Return the answer for a frame, with the exact bits of its values, its dtypes and its index.
 
-
-def frame_answer(when: str, call: str, asset: str, frame: pd.DataFrame) -> Answer:
-    """Return the answer for a frame, with the exact bits of its values, its dtypes and its index."""
+    `of` is the text of the object that holds the frame, such as bars with their asset, if it is not a frame itself.
+    """
     index = frame.index
     timed = isinstance(index, pd.DatetimeIndex)
-    about = [str(index.dtype), str(index.name), str(index.freqstr) if isinstance(index, pd.DatetimeIndex) else ""]
+    name = index.name if index.nlevels == 1 else _text(list(index.names))
+    about = [_dtype(index), str(name), str(index.freqstr) if isinstance(index, pd.DatetimeIndex) else ""]
     columns: list[tuple[str, str]] = []
     arrays = [index.asi8 if isinstance(index, pd.DatetimeIndex) else index.to_numpy()]
     for name, series in frame.items():
-        columns.append((str(name), str(series.dtype)))
+        columns.append((name if isinstance(name, str) else f"{type(name).__name__} {name}", _dtype(series)))
         arrays.append(series.to_numpy())
     cuts = _cuts(arrays[0]) if timed and len(frame) > _MAX_ROWS_UNCUT else [0, len(frame)]
     parts = [_packed([array[a:b] for array in arrays]) for a, b in pairwise(cuts)]
-    return Answer(when, call, asset, json.dumps({"index": about, "columns": columns}), parts)
+    return Answer(when, call, asset, json.dumps({"index": about, "columns": columns, "of": of}), parts)
+
+
+def _dtype(array: Any) -> str:
+    if isinstance(array.dtype, pd.CategoricalDtype):
+        return f"{array.dtype} of {_text(array.dtype.categories)}, ordered {array.dtype.ordered}"
+    return str(array.dtype)
 
 
 def _cuts(times: np.ndarray[Any, Any]) -> list[int]:
@@ -93,11 +98,22 @@ def _packed(arrays: Sequence[np.ndarray[Any, Any]]) -> bytes:
     packed = []
     for array in arrays:
         if array.dtype.hasobject:
-            data, dtype = json.dumps([repr(value) for value in array.tolist()]).encode(), b"texts"
+            data, dtype = json.dumps(list(map(_object_text, array.tolist()))).encode(), b"texts"
         else:
             data, dtype = array.tobytes(), array.dtype.str.encode()
         packed += [_LENGTHS.pack(len(dtype), len(data)), dtype, data]
     return b"".join(packed)
+
+
+def _object_text(value: Any) -> str:
+    """Return the `repr` of a plain value; that of other objects may be shortened or have an address in it."""
+    return repr(value) if isinstance(value, str | int | float | datetime | None) else _text(value)
+
+
+def _text(value: Any) -> str:
+    from lumibot_duckdb.comparison.value_text import as_text  # late, because reading answers must not import Lumibot
+
+    return as_text(value)
 
 
 def _unpacked(part: bytes) -> list[np.ndarray[Any, Any]]:
@@ -114,8 +130,12 @@ def _unpacked(part: bytes) -> list[np.ndarray[Any, Any]]:
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame that was read from a file. `stamps` is its index; times are integers in the index's unit."""
+    """A frame that was read from a file. `stamps` is its index; times are integers in the index's unit.
 
+    `of` is the text of the object that holds the frame. Columns with the same name are numbered.
+    """
+
+    of: str
     dtypes: dict[str, str]
     stamps: np.ndarray[Any, Any]
     columns: dict[str, np.ndarray[Any, Any]]
@@ -142,10 +162,20 @@ def read_frame(answer: Answer) -> Frame:
     about = json.loads(answer.kind)
     parts = [_unpacked(part) for part in answer.parts]
     stamps, *columns = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    names = [name for name, _ in about["columns"]]
+    names = _numbered([name for name, _ in about["columns"]])
+    dtypes = dict(zip(names, (dtype for _, dtype in about["columns"]), strict=True))
     return Frame(
-        {INDEX: " ".join(about["index"]), **dict(about["columns"])}, stamps, dict(zip(names, columns, strict=True))
+        about["of"], {INDEX: " ".join(about["index"]), **dtypes}, stamps, dict(zip(names, columns, strict=True))
     )
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return numbered
 
 
 class AnswersWriter:

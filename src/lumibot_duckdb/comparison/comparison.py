@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import fmean
+from time import perf_counter
 
 from lumibot_duckdb.comparison.changed_files import ChangedFiles
 from lumibot_duckdb.comparison.differences import Comparison, Difference, Run, compare_runs, paired
@@ -19,10 +21,11 @@ from lumibot_duckdb.comparison.notes import (
     notes_on_runs,
 )
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES, Backtest
+from lumibot_duckdb.comparison.progress import Outlook, progress_file
 from lumibot_duckdb.comparison.runner import NAMES, RunError, Script, run_side
 
-Step = Callable[[str], AbstractContextManager[None]]
-"""Reports the step that the `with` block carries out."""
+Step = Callable[[str], AbstractContextManager[Callable[[Outlook], None] | None]]
+"""Reports the step that a `with` block carries out, and its progress if it yields a function that takes an outlook."""
 
 
 class ScriptFailedError(RuntimeError):
@@ -105,7 +108,7 @@ def _names(backtests: Iterable[Backtest]) -> list[str]:
 
 
 def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1) -> Result:
-    """Run a script on both sides in turn, `repeat` times each, and compare the results.
+    """Run a script on both sides `repeat` times each, in alternating order, and compare the results.
 
     If the store answers in place of the providers (`Script.stored_as_of`), Lumibot's side runs once more at the start,
     with an empty cache that is filled from the store. The results of that run are compared, and the costs are those of
@@ -113,25 +116,28 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
     """
     leftovers = ChangedFiles(script.path, script.store)
     cache = {side: folder / f"cache-{side}" if script.stored_as_of is not None else None for side in SIDES}
+    is_filled_first = script.stored_as_of is not None
+    steps = _Steps(script, step, count=2 * repeat + is_filled_first)
     first = None
-    if script.stored_as_of is not None:
-        with step(f"on {NAMES[LUMIBOT]}, to fill its cache"):
-            try:
-                first = run_side(script, LUMIBOT, folder / "lumibot-first", cache[LUMIBOT])
-            except RunError as error:
-                raise ScriptFailedError([error]) from None
+    if is_filled_first:
+        try:
+            what = f"on {NAMES[LUMIBOT]}, to fill its cache"
+            first = steps.run(what, LUMIBOT, folder / "lumibot-first", cache[LUMIBOT])
+        except RunError as error:
+            raise ScriptFailedError([error]) from None
     runs: dict[str, list[Run]] = {side: [] for side in SIDES}
     for number in range(1, repeat + 1):
-        errors = []
-        for side in SIDES:
-            with step(f"on {NAMES[side]}" + (f", run {number} of {repeat}" if repeat > 1 else "")):
-                try:
-                    runs[side].append(run_side(script, side, folder / f"{side}-{number}", cache[side]))
-                except RunError as error:
-                    errors.append(error)
+        errors = {}
+        for side in SIDES if number % 2 else reversed(SIDES):  # neither side always runs on what the other has warmed
+            what = f"on {NAMES[side]}" + (f", run {number} of {repeat}" if repeat > 1 else "")
+            try:
+                runs[side].append(steps.run(what, side, folder / f"{side}-{number}", cache[side]))
+            except RunError as error:
+                errors[side] = error
         if errors:
             another_ended = first is not None or any(runs.values())
-            raise ScriptFailedError(errors, note_on_changed_files(leftovers.named()) if another_ended else "")
+            in_order = [errors[side] for side in SIDES if side in errors]
+            raise ScriptFailedError(in_order, note_on_changed_files(leftovers.named()) if another_ended else "")
     for filled in filter(None, cache.values()):
         shutil.rmtree(filled, ignore_errors=True)
     reference = first or runs[LUMIBOT][0]
@@ -151,6 +157,30 @@ def compare_script(script: Script, folder: Path, step: Step, *, repeat: int = 1)
     elif result.compared and not comparison.identical and script.stored_as_of is None:
         result.notes.append(_whose_difference(script, folder, step, reference, runs[DUCKDB][0], left))
     return result
+
+
+class _Steps:
+    """Runs a script `count` times, each as a step with its progress."""
+
+    def __init__(self, script: Script, step: Step, count: int) -> None:
+        self._script = script
+        self._step = step
+        self._left = count
+        self._seconds: list[float] = []
+        self._backtests: int | None = None
+
+    def run(self, what: str, side: str, folder: Path, cache: Path | None) -> Run:
+        """Run the script on a side. Raises `RunError` if it fails."""
+        self._left -= 1
+        usual = fmean(self._seconds) if self._seconds else None
+        started = perf_counter()
+        with self._step(what) as show:
+            if show is not None:
+                show(Outlook(progress_file(folder), self._backtests, usual, self._left))
+            run = run_side(self._script, side, folder, cache)
+        self._seconds.append(perf_counter() - started)
+        self._backtests = len(run.outcome.backtests)
+        return run
 
 
 def _whose_difference(script: Script, folder: Path, step: Step, reference: Run, ours: Run, left: str) -> str:

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from lumibot_duckdb.comparison.differences import Comparison, Run, compare_runs
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES
-from lumibot_duckdb.comparison.runner import notes_on_store
+from lumibot_duckdb.comparison.runner import NAMES, notes_on_store
+
+_LONG_WAIT = 1.0
+"""Seconds that a run must have waited, and the ratio to its CPU time, before a note is written."""
+_LONG_WAIT_RATIO = 0.5
 
 
 def explain_difference(reference: Run, fresh: Run, ours: Run, left: str = "") -> str:
@@ -108,4 +112,20 @@ def notes_on_runs(first: Run | None, runs: dict[str, list[Run]], left: str) -> l
             f"The times include downloads: Lumibot's storage made {requests[LUMIBOT]:,} requests, lumibot-duckdb "
             f"{requests[DUCKDB]:,}. Compare again to measure without them."
         )
-    return notes
+    return [*notes, *_notes_on_waiting(runs)]
+
+
+def _notes_on_waiting(runs: dict[str, list[Run]]) -> list[str]:
+    """Return a note if any run took much longer than the CPU time that it used."""
+    waited = []
+    for side in SIDES:
+        costs = [run.outcome.costs for run in runs[side]]
+        longest = max(costs, key=lambda each: each.seconds - each.cpu_seconds)
+        if longest.seconds - longest.cpu_seconds > max(_LONG_WAIT, longest.cpu_seconds * _LONG_WAIT_RATIO):
+            waited.append(f"{NAMES[side]} took {longest.seconds:,.1f} s with {longest.cpu_seconds:,.1f} s of CPU")
+    if not waited:
+        return []
+    return [
+        f"{'; '.join(waited)}. The rest was waiting for downloads, the disk, or a CPU that other programs used. "
+        "Compare the CPU times, or measure again on an idle machine."
+    ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -88,6 +89,13 @@ class Outcome:
     refused: list[str] = field(default_factory=list)
 
 
+ORDER_COLUMNS = ["time", "action", "number", "symbol"]
+"""The first columns of a table of orders; the others are the fields of an order."""
+SUBMITTED = "submitted"
+"""The action of an order when it is submitted."""
+MESSAGE_COLUMNS = ["time", "messages"]
+
+
 def answers_file(folder: Path, number: int) -> Path:
     """Return the file with the answers of a backtest, which is numbered from 0."""
     return folder / f"answers-{number + 1}.zst"
@@ -96,6 +104,36 @@ def answers_file(folder: Path, number: int) -> Path:
 def inputs_folder(folder: Path, number: int) -> Path:
     """Return the folder with Lumibot's own record of the strategy's input."""
     return folder / f"inputs-{number + 1}"
+
+
+class TableWriter:
+    """Writes a table row by row to a new file, each text as `redact` returns it. Without rows it has no columns."""
+
+    def __init__(self, path: Path, redact: Callable[[str], str]) -> None:
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
+        self._redact = redact
+        self._has_columns = False
+
+    def begin(self, columns: Sequence[str]) -> None:
+        """Write the columns, unless they have been written."""
+        if not self._has_columns:
+            self._has_columns = True
+            self._writer.writerow(columns)
+
+    def write(self, row: Sequence[str]) -> None:
+        """Write a row."""
+        self._writer.writerow(map(self._redact, row))
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+    def detach(self) -> None:
+        """Discard what has not reached the file, in a forked process, which shares the open file with its parent."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._file.fileno(), inheritable=False)
+        os.close(nowhere)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -165,6 +203,31 @@ def events_file(folder: Path, number: int) -> Path:
 def values_file(folder: Path, number: int) -> Path:
     """Return the file with a backtest's statistics of each iteration."""
     return folder / f"values-{number + 1}.csv"
+
+
+def orders_file(folder: Path, number: int) -> Path:
+    """Return the file with every order of a backtest."""
+    return folder / f"orders-{number + 1}.csv"
+
+
+def charts_file(folder: Path, number: int) -> Path:
+    """Return the file with what a strategy has added to its charts."""
+    return folder / f"charts-{number + 1}.csv"
+
+
+def messages_file(folder: Path, number: int) -> Path:
+    """Return the file with the number of messages that a strategy has logged at each time of the backtest."""
+    return folder / f"messages-{number + 1}.csv"
+
+
+@contextmanager
+def read_rows(path: Path) -> Iterator[Iterator[list[str]]]:
+    """Yield the rows of a table, columns first, which are read one at a time. A missing file has none."""
+    if not path.exists():
+        yield iter(())
+        return
+    with unlimited_field_size(), path.open(newline="", encoding="utf-8") as file:
+        yield csv.reader(file)
 
 
 def _forked_file(folder: Path) -> Path:

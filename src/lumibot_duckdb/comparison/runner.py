@@ -7,16 +7,19 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO
 
 from lumibot_duckdb.comparison.differences import Run
 from lumibot_duckdb.comparison.headless import ENVIRONMENT
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, read_outcome
 from lumibot_duckdb.comparison.process import run_as_group
-from lumibot_duckdb.comparison.redaction import known_secrets, redacted, without
+from lumibot_duckdb.comparison.redaction import hide_in_names, known_secrets, redacted, without
 from lumibot_duckdb.comparison.sandbox import sandbox_environment
 from lumibot_duckdb.comparison.secret_pipe import SecretReader
 from lumibot_duckdb.comparison.truncate import truncate
@@ -51,6 +54,7 @@ class Script:
 
     `stored_as_of`, if given, is a moment (tz-aware) as of which the store answers in place of the providers. `sandbox`,
     if given, is the working folder of a script that runs without the user's settings and keys, and without a network.
+    `input_lines` are what `input()` returns, one line each.
     """
 
     path: Path
@@ -59,6 +63,7 @@ class Script:
     is_module: bool = False
     stored_as_of: datetime | None = None
     sandbox: Path | None = None
+    input_lines: tuple[str, ...] = ()
 
 
 def run_side(script: Script, side: str, folder: Path, cache: Path | None = None) -> Run:
@@ -76,8 +81,10 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
     inherited = os.environ if script.sandbox is None else sandbox_environment(script.sandbox)
     environment = {**inherited, **settings, "PYTHONHASHSEED": _shared_hash_seed()}
     try:
-        with output.open("w", encoding="utf-8") as writing:
-            code = run_as_group(command, environment=environment, output=writing, pipe=keys.pipe, folder=script.sandbox)
+        with output.open("w", encoding="utf-8") as writing, _standard_input(script.input_lines) as reading:
+            code = run_as_group(
+                command, environment=environment, output=writing, input=reading, pipe=keys.pipe, folder=script.sandbox
+            )
     finally:
         secrets = known_secrets(script.path) | keys.end()
         last_lines = _redact_output(output, secrets)
@@ -106,6 +113,23 @@ def run_in_sandbox(script: Script, side: str, folder: Path) -> Run:
 def sandbox_of(side: str, folder: Path) -> Path:
     """Return the working folder of a script that `run_in_sandbox` runs."""
     return folder / f"{side}-sandbox"
+
+
+def warm_up() -> None:
+    """Import once what both sides import, so that the first of them does not pay for reading files from a cold disk."""
+    with TemporaryDirectory(prefix="lumibot-duckdb-warm-up-") as folder, TemporaryFile("w+") as output:
+        environment = {**sandbox_environment(Path(folder)), **ENVIRONMENT}
+        command = [sys.executable, "-m", "lumibot_duckdb.comparison.warm_up"]
+        run_as_group(command, environment=environment, output=output, folder=Path(folder))
+
+
+@contextmanager
+def _standard_input(lines: Sequence[str]) -> Iterator[IO[bytes]]:
+    """Yield an open file without a name, because answers may be keys."""
+    with TemporaryFile() as file:
+        file.write("".join(f"{line}\n" for line in lines).encode())
+        file.seek(0)
+        yield file
 
 
 def notes_on_store(not_stored: Sequence[str]) -> list[str]:
@@ -180,13 +204,13 @@ def _redact_output(output: Path, secrets: frozenset[str]) -> list[str]:
 
 
 def _redact_files(folder: Path, secrets: frozenset[str]) -> None:
-    """Remove known keys from Lumibot's files in subfolders; the recordings were written without them."""
-    as_written = secrets | {json.dumps(secret)[1:-1] for secret in secrets}
+    """Remove known keys from Lumibot's files in subfolders, and from their names; the recordings have none."""
     for path in folder.glob("*/**/*"):
         if path.is_file() and path.suffix != _BINARY_SUFFIX:
             text = path.read_bytes().decode(errors="surrogateescape")
-            if (hidden := without(text, as_written)) != text:
+            if (hidden := without(text, secrets)) != text:
                 path.write_bytes(hidden.encode(errors="surrogateescape"))
+    hide_in_names(folder, secrets)
 
 
 def _remove_if_empty(folder: Path) -> None:

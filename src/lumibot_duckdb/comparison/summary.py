@@ -22,7 +22,10 @@ KINDS = {
     "request": ("request", "requests"),
     "input": ("difference in Lumibot's own record", "differences in Lumibot's own record"),
     "trade": ("trade event", "trade events"),
+    "order": ("order", "orders"),
     "portfolio": ("portfolio value", "portfolio values"),
+    "chart": ("chart point", "chart points"),
+    "message": ("number of log messages", "numbers of log messages"),
     "analysis": ("statistic", "statistics"),
     "failure": ("end of a backtest", "ends of backtests"),
 }
@@ -121,7 +124,8 @@ def compared(comparison: Comparison) -> str:
     fills = f"{counted(comparison.fills, 'fill', 'fills')} with fees of {comparison.fees:,.2f}"
     return (
         f"{fills}, {counted(comparison.values, *KINDS['portfolio'])}, "
-        f"{counted(comparison.frames, *KINDS['frame'])}, {counted(comparison.answers, *KINDS['answer'])}"
+        f"{counted(comparison.frames, *KINDS['frame'])}, {counted(comparison.answers, *KINDS['answer'])}, "
+        f"{counted(comparison.orders, *KINDS['order'])}, {counted(comparison.chart_points, *KINDS['chart'])}"
     )
 
 

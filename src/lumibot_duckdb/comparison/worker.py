@@ -21,6 +21,7 @@ from lumibot_duckdb.activation.env_overrides import override_environment
 from lumibot_duckdb.comparison.headless import suppress_browser
 from lumibot_duckdb.comparison.meters import BEFORE, Meters, bytes_in
 from lumibot_duckdb.comparison.outcome import DUCKDB, write_outcome
+from lumibot_duckdb.comparison.progress import ProgressReport, progress_file
 from lumibot_duckdb.comparison.redaction import known_secrets, redacted
 from lumibot_duckdb.comparison.sandbox import refuse_connections
 from lumibot_duckdb.comparison.secret_pipe import report_secrets
@@ -68,6 +69,7 @@ def main(arguments: list[str]) -> int:
 
     recorder = Recorder(result_file.parent, meters, secrets)
     recorder.install()
+    ProgressReport(progress_file(result_file.parent), recorder.progress).start()
     if job.side == DUCKDB:
         import lumibot_duckdb
 

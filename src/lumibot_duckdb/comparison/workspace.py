@@ -1,4 +1,4 @@
-"""The working folder of a comparison, and the progress messages of its steps."""
+"""The working folder of a comparison, and the display of its steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
+
+from lumibot_duckdb.comparison.step_display import step
+
+__all__ = ["step", "working_folder"]
 
 
 @contextmanager
@@ -22,16 +25,3 @@ def working_folder(keep: Path | None, purpose: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def step(what: str) -> Iterator[None]:
-    """Print a step when it starts, and its duration when it ends."""
-    print(f"  {what} ... ", end="", flush=True)
-    started = perf_counter()
-    try:
-        yield
-    except BaseException:
-        print("stopped", flush=True)
-        raise
-    print(f"{perf_counter() - started:,.1f} s", flush=True)

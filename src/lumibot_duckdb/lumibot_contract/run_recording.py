@@ -62,6 +62,22 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("lumibot.strategies._strategy:_Strategy._initial_budget", "read: a setting of the backtest"),
     Requirement("lumibot.strategies._strategy:_Strategy._quote_asset", "read: a setting of the backtest"),
     Requirement("lumibot.brokers.broker:Broker._trade_event_log_df", "read: the trades"),
+    Requirement("lumibot.brokers.broker:Broker.submit_order", "wrapped to record orders", parameters=("order",)),
+    Requirement(
+        "lumibot.brokers.broker:Broker.modify_order",
+        "wrapped to record orders",
+        parameters=("order", "stop_price", "limit_price"),
+    ),
+    Requirement(
+        "lumibot.backtesting.backtesting_broker:BacktestingBroker.process_pending_orders",
+        "wrapped to record which orders have changed",
+        parameters=("strategy",),
+    ),
+    Requirement("lumibot.entities.order:Order._trail_stop_price", "read: a field of an order"),
+    Requirement("lumibot.strategies._strategy:_Strategy._chart_markers_list", "read: the markers of the charts"),
+    Requirement("lumibot.strategies._strategy:_Strategy._chart_lines_list", "read: the lines of the charts"),
+    Requirement("lumibot.strategies._strategy:_Strategy._chart_ohlc_list", "read: the bars of the charts"),
+    Requirement("lumibot.entities.bars:Bars._return_polars", "read to learn which kind of frame a strategy gets"),
     Requirement(
         "lumibot.indicators.indicators:Indicators._dispatch",
         "wrapped to record what indicators return",

@@ -33,4 +33,18 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "wrapped to learn until when bars are needed",
         parameters=("*args", "**kwargs"),
     ),
+    Requirement(
+        "lumibot.brokers.broker:Broker._set_initial_positions",
+        "replaced, because a live broker is left unconnected",
+        parameters=("strategy",),
+    ),
+    Requirement(
+        "lumibot.strategies._strategy:_Strategy.update_broker_balances",
+        "replaced, because a live broker is left unconnected",
+    ),
+    Requirement(
+        "lumibot.brokers.broker:Broker.__init__",
+        "wrapped, because a live broker is left unconnected",
+        accepts=("connect_stream",),
+    ),
 )

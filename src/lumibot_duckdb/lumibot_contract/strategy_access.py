@@ -6,7 +6,7 @@ is imported.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
 
 STRATEGY_MODULE = "lumibot.strategies._strategy"
 """The module in which Lumibot looks up data sources, and which defines the base of all strategies."""
@@ -111,6 +112,27 @@ def analysis_of(strategy: Any) -> dict[Any, Any]:
     return strategy._analysis or {}
 
 
+def progress_of(strategy: Any) -> float:
+    """Return which part of a backtest's span has passed (0 to 1)."""
+    source = strategy.broker.data_source
+    start, end = source.datetime_start, source.datetime_end
+    passed = (strategy.get_datetime() - start) / (end - start)
+    return min(max(float(passed), 0.0), 1.0)
+
+
+def chart_points(strategy: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the markers, lines and bars that a strategy has added to its charts, each with its kind."""
+    for kind in ("markers", "lines", "ohlc"):
+        for point in getattr(strategy, f"_chart_{kind}_list"):
+            yield kind, point
+
+
+def polars_frame_of(bars: Any) -> pl.DataFrame | None:
+    """Return the frame of bars that a strategy has requested as a polars frame; None for a pandas frame."""
+    frame: pl.DataFrame | None = bars.polars_df if bars._return_polars else None
+    return frame
+
+
 def strategy_of(indicators: Any) -> Any:
     """Return the strategy that `self.indicators` belongs to."""
     return indicators._strategy
@@ -123,6 +145,27 @@ def move_stats_file(strategy: Any, moved: Callable[[Any], Path]) -> None:
 
 
 # -- hooks -------------------------------------------------------------------------------------------------------
+
+
+def connects_at_once(broker: Any) -> bool:
+    """Return whether a broker whose settings decide this connects when it is constructed."""
+    return bool(getattr(broker, "_connect_on_init", False))
+
+
+def account_readers() -> list[tuple[Any, str, Any]]:
+    """Return the methods that read a live broker's account: owner, name, and a method that leaves it unread."""
+    from lumibot.brokers.broker import Broker
+
+    base = strategy_base()
+    update_balances = base.update_broker_balances
+
+    def update_broker_balances(strategy: Any, *args: Any, **kwargs: Any) -> Any:
+        return update_balances(strategy, *args, **kwargs) if strategy.is_backtesting else False
+
+    return [
+        (base, "update_broker_balances", update_broker_balances),
+        (Broker, "_set_initial_positions", lambda broker, strategy: None),
+    ]
 
 
 def wrap_analysis(wrap: Wrap) -> None:

@@ -59,6 +59,7 @@ def served_from(storage: DataStorageInterface, *, as_of: datetime | None = None)
     require("stored_provider")
     # Imported late: the clients are slow to import, and Lumibot must read the environment before it is changed.
     from lumibot_duckdb.comparison.stored_provider.conditions import stored_provider_conditions
+    from lumibot_duckdb.comparison.stored_provider.live_brokers import unconnected_brokers
 
     notes = Unanswered()
     answers = StoredAnswers(storage, as_of or datetime.now(timezone.utc), notes)
@@ -66,6 +67,7 @@ def served_from(storage: DataStorageInterface, *, as_of: datetime | None = None)
     providers = load_or_explain("stored_provider", lambda: [import_module(each) for each in modules])
     with ExitStack() as replacements:
         replacements.enter_context(stored_provider_conditions(answers.as_of))
+        replacements.enter_context(unconnected_brokers())
         for provider in providers:
             replacements.enter_context(provider.answering(answers))
         yield notes

@@ -1,6 +1,7 @@
 """Answers Alpaca's official clients from the store, in Alpaca's protocols, at the method that sends every request.
 
-It serves what backtests request: bars of stocks, crypto and options, and the option contracts on a stock.
+It serves what backtests request: bars of stocks, crypto and options, and the option contracts on a stock. The account
+of a live broker is empty.
 """
 
 from __future__ import annotations
@@ -34,6 +35,19 @@ _BARS_A_PAGE = 10_000
 _UNLIMITED = 10**9
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 
+_EMPTY_ACCOUNT: dict[str, Any] = {
+    "/v2/account": {
+        "id": _NOBODY,
+        "account_number": "none",
+        "status": "ACTIVE",
+        "currency": "USD",
+        **dict.fromkeys(("cash", "equity", "portfolio_value", "long_market_value", "short_market_value"), "0"),
+    },
+    "/v2/positions": [],
+    "/v2/orders": [],
+}
+"""The account of a live broker that a script constructs although its backtests do not use it."""
+
 Query = Mapping[str, Any]
 
 
@@ -56,7 +70,10 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
 
     def one_request(client: Any, method: str, url: str, opts: Mapping[str, Any], retry: int) -> Any:
         query = {name: getattr(value, "value", value) for name, value in (opts.get("params") or {}).items()}
-        return alpaca.answer(urlsplit(url).path, query)
+        path = urlsplit(url).path
+        if method == "GET" and path in _EMPTY_ACCOUNT:
+            return _EMPTY_ACCOUNT[path]
+        return alpaca.answer(path, query)
 
     with (
         replaced(RESTClient, "_one_request", one_request),
