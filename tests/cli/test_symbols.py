@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hypothesis_settings import examples
 from lumibot_duckdb.importing.errors import FileRefusedError
-from lumibot_duckdb.importing.symbols import AssetChoice, symbol_of_file_name, timeframe_of_file_name
+from lumibot_duckdb.importing.paths import symbol_of_file_name, timeframe_of_file_name
+from lumibot_duckdb.importing.symbols import AssetChoice
 from lumibot_duckdb.importing.timeframes import timeframe_of_spacing, timeframe_of_word
 from lumibot_duckdb.importing.vocabulary import COMPRESSED_SUFFIXES, FILE_NAME_WORDS, FILE_SUFFIXES
 from lumibot_duckdb.storage.api import AssetKey

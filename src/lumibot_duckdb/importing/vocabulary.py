@@ -42,6 +42,7 @@ SYMBOL_SPELLINGS = _words(
     code tscode security securityid ric pair stock contract actsymbol name
     """
 )
+TIMEFRAME_SPELLINGS = _words("timeframe interval resolution period freq frequency barsize granularity")
 
 # Currencies that a pair is quoted in, longer ones first where one ends in another.
 QUOTE_CURRENCIES = _words("FDUSD USDT USDC BUSD TUSD USD EUR GBP JPY AUD CAD CHF KRW TRY BTC ETH BNB")
@@ -50,12 +51,12 @@ QUOTE_CURRENCIES = _words("FDUSD USDT USDC BUSD TUSD USD EUR GBP JPY AUD CAD CHF
 FILE_NAME_WORDS = frozenset(
     _words(
         """
-        adj adjusted all archive bar bars candle candles candlestick candlesticks clean copy data database dataset
-        download export feed final full hist historical historicaldata history intraday kline klines market max ohlc
-        ohlcv price prices quote quotes raw rth sample series table ticks time trades unadjusted from to days hours
-        minutes stock stocks equity equities crypto forex futures spot us nasdaq nyse amex bid ask mid utc gmt est edt
-        et alpaca alphavantage binance bitstamp coinbase dukascopy histdata kraken metatrader mt4 mt5 polygon stooq
-        tiingo yahoo yfinance
+        adj adjusted all archive bar bars candle candles candlestick candlesticks clean copy data database
+        dataset download export feed final full hist historical historicaldata history intraday kline klines
+        market max ohlc ohlcv price prices quote quotes trade raw rth sample series table ticks time trades
+        unadjusted from to days hours minutes part chunk shard file stock stocks equity equities crypto forex
+        futures spot us nasdaq nyse amex bid ask mid utc gmt est edt et alpaca alphavantage binance bitstamp
+        coinbase dukascopy histdata kraken metatrader mt4 mt5 polygon stooq tiingo yahoo yfinance
         """
     )
 )
