@@ -129,7 +129,7 @@ def _add_reading_options(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="NAME=COLUMN,...",
-        help="the columns of prices and volume, e.g. open=O,close=Last; a new NAME keeps a further column, and an empty "
+        help="the columns of prices and volume, e.g. open=O,close=Last; a new NAME keeps a further column, an empty "
         "COLUMN leaves one out",
     )
     completed_by(columns, nothing)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import duckdb
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
-from lumibot_duckdb.importing.arrays import FloatArray, IntArray
 from lumibot_duckdb.importing.checks import refuse_implausible
 from lumibot_duckdb.importing.columns import PRICES, ColumnChoice, ColumnLayout, plain_name, recognise_columns
 from lumibot_duckdb.importing.earlier_files import EarlierFiles
@@ -26,26 +24,20 @@ from lumibot_duckdb.importing.refusal import Refusal, mark, remedy
 from lumibot_duckdb.importing.report import FileReport, FirstBar, Preview
 from lumibot_duckdb.importing.scale import SCALED, find_scale
 from lumibot_duckdb.importing.series import SeriesChoice, SeriesOfRows
-from lumibot_duckdb.importing.staging import StagedBars, Staging
+from lumibot_duckdb.importing.staging import Staging
 from lumibot_duckdb.importing.table_file import Piece, WithConstants
 from lumibot_duckdb.importing.text_form import TextChoice
 from lumibot_duckdb.importing.text_stream import MAX_EXPANSION
 from lumibot_duckdb.importing.timeframes import timeframe_of_gaps
 from lumibot_duckdb.importing.times import TimeChoice, TimeReader
-from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
+from lumibot_duckdb.importing.writing import FormOfSeries, store_bars
+from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey
 from lumibot_duckdb.storage.errors import InvalidBarsError, StorageError
-from lumibot_duckdb.storage.timeframes import bar_seconds
-
-BARS_A_WRITE = 2_000_000
-"""The most bars of a series in one write; a longer series takes several writes."""
 
 MAX_BAD_ROWS = 50
 """A file is refused if more than so many percent of its rows cannot be bars."""
 
-# A whole number up to here is the same in a double.
-_EXACT = 2**53
-_NEVER_WHOLE = SCALED | {"dividend", "split_ratio"}
-_ROWS_OF_PREVIEW = 5
+_BARS_OF_PREVIEW = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +149,7 @@ class _Import:
             if storage is None:
                 self._preview(staging, series)
             else:
-                self._store(storage, staging, series, earlier)
+                store_bars(storage, staging, series, self._form(), self._report, earlier)
 
     def _series_choice(self) -> SeriesChoice:
         """Return the user's choice, with the exchange of the path where the user states none."""
@@ -283,87 +275,28 @@ class _Import:
             self._report.notes.append(guess.doubt)
         return guess.timeframe
 
+    def _form(self) -> FormOfSeries:
+        # An export of the view has a column for every value, also for those that a series never had.
+        return FormOfSeries(self._whole, PRICES) if self._layout.is_own_view else FormOfSeries(self._whole)
+
     def _preview(self, staging: Staging, series: Sequence[SeriesKey]) -> None:
-        first_bars = [
-            FirstBar(
-                series[bars.series].asset.label(),
-                int(time),
-                {name: float(column[index]) for name, column in bars.values.items()},
-            )
-            for bars in staging.bars(BARS_A_WRITE)
-            for index, time in islice(enumerate(bars.times), _ROWS_OF_PREVIEW)
-        ]
-        origin = "column " + " and ".join(self._layout.keys[:1]) if self._layout.keys else "the file's name"
-        origin = "--symbol" if self._choice.series.symbol else self._facts.symbol_from or origin
+        origin = f"column {self._layout.keys[0]}" if self._layout.keys else self._facts.symbol_from or "the file's name"
         self._report.symbols = tuple(dict.fromkeys(key.asset.label() for key in series))
         self._report.preview = Preview(
-            origin,
+            "--symbol" if self._choice.series.symbol else origin,
             ", ".join(dict.fromkeys(key.source for key in series)),
             " and ".join(self._layout.time) or "(no name)",
             self._times.zone,
             f"divided by {self._scale.divisor:,} ({self._scale.origin})" if self._scale.origin else "as they are",
             self._layout.values,
-            first_bars[:_ROWS_OF_PREVIEW],
+            list(_first_bars(staging, series)),
         )
 
-    def _store(
-        self,
-        storage: DataStorageInterface,
-        staging: Staging,
-        series: Sequence[SeriesKey],
-        earlier: EarlierFiles,
-    ) -> None:
-        report = self._report
-        empty = staging.empty_columns()
-        before: StagedBars | None = None
-        for bars in staging.bars(BARS_A_WRITE):
-            key = series[bars.series]
-            result = storage.store_ohlcv_data(
-                key.asset,
-                self._frame(bars, empty[bars.series]),
-                key.source,
-                key.timeframe,
-                adjustment=key.adjustment,
-                covered=_between(before, bars, key.timeframe),
-                metadata={"file": report.path.name},
-            )
-            report.added += result.added
-            report.changed += result.changed
-            report.unchanged += result.unchanged
-            other = earlier.overlapping(report.path, key, bars) if result.changed else None
-            if other is not None:
-                report.notes.append(
-                    f"it changed {result.changed:,} bars of {key.label()} where {other} of the same run stored bars"
-                )
-            earlier.add(report.path, key, bars)
-            if before is None or before.series != bars.series:
-                report.symbols = (*report.symbols, key.asset.label())
-            before = bars
 
-    def _frame(self, bars: StagedBars, empty: set[str]) -> pd.DataFrame:
-        """Return bars as the store takes them, without the columns that are empty in the whole series.
-
-        A volume is kept even so, unless the store wrote the file: only then did the series have none.
-        """
-        index = pd.DatetimeIndex(bars.times.astype("M8[s]"), name="datetime").as_unit("ns").tz_localize("UTC")
-        kept = {*PRICES} if self._layout.is_own_view else {*PRICES, "volume"}
-        values = {
-            name: self._typed(name, column) for name, column in bars.values.items() if name in kept or name not in empty
-        }
-        frame: pd.DataFrame = pd.DataFrame(values, index=index)
-        return frame
-
-    def _typed(self, name: str, column: FloatArray) -> FloatArray | IntArray:
-        """Return counts as whole numbers if the file has whole numbers."""
-        is_count = name not in _NEVER_WHOLE and self._whole[name] and bool((np.abs(column) <= _EXACT).all())
-        return column.astype(np.int64) if is_count else column
-
-
-def _between(before: StagedBars | None, bars: StagedBars, timeframe: str) -> TimeRange | None:
-    """Return the coverage of one of several writes of a series: it includes the time since the previous bars."""
-    if before is None or before.series != bars.series:
-        return None
-    return TimeRange(int(before.times[-1]) + 1, int(bars.times[-1]) + bar_seconds(timeframe))
+def _first_bars(staging: Staging, series: Sequence[SeriesKey]) -> Iterator[FirstBar]:
+    for bars in islice(staging.bars(1), _BARS_OF_PREVIEW):
+        values = {name: float(column[0]) for name, column in bars.values.items()}
+        yield FirstBar(series[bars.series].asset.label(), int(bars.times[0]), values)
 
 
 def _decimal_mark(sample: Mapping[str, Sequence[str]], layout: ColumnLayout, delimiter: str) -> str:

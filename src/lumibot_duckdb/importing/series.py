@@ -92,9 +92,9 @@ class SeriesOfRows:
         symbol = self._choice.symbol or symbol
         asset = self._choice.assets.asset(symbol)
         if self._choice.assets.asset_type is None and certain_type(symbol) in ("crypto", "forex"):
-            self._add_note(f"its symbol is a pair, so it was imported as {asset.asset_type}, not as a stock")
+            self._add_note(f"its symbol is a pair, so its type is {asset.asset_type}, not stock")
         elif self._choice.assets.asset_type is None and (doubt := doubt_about_stock(symbol)):
-            self._add_note(f"its symbol was imported as a stock: state {doubt}")
+            self._add_note(f"its type is stock: state {doubt}")
         return asset
 
     def _add_note(self, note: str) -> None:

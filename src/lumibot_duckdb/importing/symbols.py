@@ -45,7 +45,7 @@ def certain_type(symbol: str) -> str | None:
 
 
 def doubt_about_stock(symbol: str) -> str:
-    """Return how to state what a symbol probably is, if it hardly is a stock: EURUSD, BTCUSDT, ESH4; "" if it may be."""
+    """Return how to state what a symbol is that is hardly a stock (EURUSD, BTCUSDT, ESH4), "" for other symbols."""
     if len(symbol) == 6 and symbol[:3] in FIAT and symbol[3:] in FIAT:
         return "--asset-type forex if it is a pair"
     joined = any(symbol.endswith(coin) and len(symbol) > len(coin) + 1 for coin in _STABLE_COINS)
