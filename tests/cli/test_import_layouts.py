@@ -43,6 +43,7 @@ def assets(command: Command) -> list[str]:
         ("minute/aapl/20240102_trade.csv", "AAPL", None, dt.date(2024, 1, 2)),
         ("20240102_aapl_minute_trade.csv", "AAPL", "minute", dt.date(2024, 1, 2)),
         ("whatever/M1.csv", None, "minute", None),
+        ("stocks/MIN.csv", "MIN", None, None),
         ("my downloads/data.csv", None, None, None),
         ("AAPL/report of today.csv", None, None, None),
         ("daily-KO.csv", "KO", "day", None),
@@ -203,6 +204,16 @@ def test_prices_of_lean_with_a_fraction_are_not_divided(command: Command, write:
     text = "34200000,1.1001,1.1002,1.1,1.1001,5\n34260000,1.1001,1.1002,1.1,1.1002,6\n"
     assert command("import", write("20240102_eurusd_minute_trade.csv", text), "--timezone", "UTC").code == 0
     assert command.bars("EURUSD")["close"].tolist() == [1.1001, 1.1002]
+
+
+def test_quotes_of_lean_are_imported_with_the_suggested_header(command: Command, write: Write) -> None:
+    text = "34200000,1687400,1687700,1687000,1687100,5,1687500,1687800,1687100,1687200,7\n"
+    write("20131007_spy_minute_quote.csv", text)
+    header = "time,open,high,low,close,bid_size,,,,,ask_size"
+    options = ("--timezone", "America/New_York", "--timeframe", "minute")
+    assert f"--header {header}\n" in command("import", "20131007_spy_minute_quote.csv", *options).out
+    assert command("import", "20131007_spy_minute_quote.csv", *options, "--header", header).code == 0
+    assert command.bars("SPY")[["close", "bid_size", "ask_size"]].iloc[0].tolist() == [168.71, 5, 7]
 
 
 def test_the_scale_of_prices_may_be_stated(command: Command, write: Write) -> None:

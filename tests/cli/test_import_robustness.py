@@ -138,10 +138,16 @@ def test_a_header_replaces_the_one_in_the_file(command: Command, write: Write) -
     assert len(command.bars("AAPL", "day")) == len(GOOD)
 
 
-def test_a_header_that_does_not_fit_the_first_row_is_refused(command: Command, write: Write) -> None:
+def test_a_header_that_does_not_fit_the_rows_is_refused(command: Command, write: Write) -> None:
+    write("AAPL.csv", "\n".join(GOOD))
+    ended = command("import", "AAPL.csv", "--header", "date,open,high,low,close")
+    assert "--header names 5 columns, but line 1 has 6: 2024-01-02,10,12,9,11,100" in ended.out
+
+
+def test_a_first_row_that_the_header_does_not_fit_is_quarantined(command: Command, write: Write) -> None:
     write("AAPL.csv", "\n".join(["2024-01-01,1,1,1", *GOOD]))
-    ended = command("import", "AAPL.csv", "--header", "date,open,high,low,close,volume")
-    assert "--header names 6 columns, but line 1 has 4: 2024-01-01,1,1,1" in ended.out
+    assert command("import", "AAPL.csv", "--header", "date,open,high,low,close,volume").code == 0
+    assert command.quarantined() == ["1,wrong number of fields,2024-01-01,1,1,1"]
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

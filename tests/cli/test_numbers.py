@@ -97,8 +97,8 @@ def test_words_for_nothing_are_missing_and_not_unreadable(text: str | None) -> N
 
 
 def test_marks_of_two_kinds_and_words_behind_a_number_are_unreadable() -> None:
-    texts = ["1,234.5,6", "1'234,5", "5 MIO", "12MLN", "1,234 567", "$", "USD"]
-    assert read_numbers(column("1.5", *texts)).unreadable.tolist() == [False, *[True] * 7]
+    texts = ["1,234.5,6", "1'234,5", "5 MIO", "12MLN", "1,234 567", "USD"]
+    assert read_numbers(column("1.5", *texts)).unreadable.tolist() == [False, *[True] * 6]
 
 
 @pytest.mark.parametrize("text", ["abc", "1_000", "0x10", "12,34", "1,23,45", "1.2.3", "5 00", "12:30", "1,5"])

@@ -88,6 +88,7 @@ def test_words_of_file_names(word: str, timeframe: str | None) -> None:
         ({MINUTE: 78}, "5minute", "minute"),
         ({9 * HOUR: 1}, None, None),
         ({9 * HOUR: 1}, "minute", "minute"),
+        ({DAY: 1, 4 * DAY: 1}, "minute", "day"),
         ({400 * DAY: 5}, None, None),
     ],
 )

@@ -28,6 +28,7 @@ _UTC = re.compile(r"(?<![a-z])(utc|gmt)(?![a-z])", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"\([^)]*\)|\[[^\]]*\]")
 _ZERO = re.compile(r"\s*[+-]?0*\.?0*\s*")
 _NUMBER = re.compile(r"\d+")
+_LONGEST_NAME = 100
 _NUMBERING = re.compile(r"^\s*\d+[a-z]?\.\s")
 _VOLUME_OF = re.compile(r"volume[ _]([a-z0-9]{2,6})", re.IGNORECASE)
 _LOOKS_LIKE_SYMBOL = re.compile(r"[A-Za-z0-9^$][A-Za-z0-9.\-/:^=_]{0,20}")
@@ -79,7 +80,7 @@ class ColumnLayout:
 
 def plain_name(name: str) -> str:
     """Return a column's name without vendors' decorations: case, blanks, signs, brackets, units, numbering."""
-    bare = _IN_BRACKETS.sub("", _NUMBERING.sub("", name))
+    bare = _IN_BRACKETS.sub("", _NUMBERING.sub("", name[:_LONGEST_NAME]))
     bare = _UTC.sub("", bare.replace("_", " "))
     return re.sub(r"[^a-z0-9]+", "", bare.lower())
 

@@ -44,6 +44,7 @@ class DelimitedTable(TableFile):
     def pieces(self, columns: Sequence[str] | None = None) -> Iterator[Piece]:
         """Yield the rows, of some columns or of all."""
         names = list(columns or self.columns)
+        place = {name: str(index) for index, name in enumerate(self.columns)}
         malformed: list[tuple[int, str]] = []
 
         def set_aside(row: pyarrow.csv.InvalidRow) -> str:
@@ -53,7 +54,7 @@ class DelimitedTable(TableFile):
         with self._text.open() as stream:
             stream.read(self._body)
             next_row = 1
-            for batch in self._reader(stream, [str(self.columns.index(name)) for name in names], set_aside):
+            for batch in self._reader(stream, [place[name] for name in names], set_aside):
                 numbers, before = _number(batch.num_rows, next_row, malformed)
                 next_row += batch.num_rows + len(before)
                 table = pa.Table.from_batches([batch]).rename_columns(names)

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 _MILLISECONDS_OF_DAY = 86_400_000
 _MINUTE = 60_000
 _LEAN_WIDTHS = (6, 11)
-_WHOLE = re.compile(r"\d+")
+_WHOLE = re.compile(r"\d{1,18}")
 _DATA = re.compile(r"[+-]?[\d.,:/\- T]+Z?")
 _DATE = re.compile(r"\d{8}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 
 LEAN_NAMES = ("time", "open", "high", "low", "close", "volume")
 LEAN_SCALE = 10_000
+# Bars of the bid, its size, bars of the ask, its size.
+_LEAN_QUOTE_NAMES = ("time", "open", "high", "low", "close", "bid_size", "", "", "", "", "ask_size")
 _BINANCE_NAMES = (
     *("open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "count"),
     *("taker_buy_volume", "taker_buy_quote_volume", "ignore"),
@@ -49,6 +51,8 @@ def has_whole_prices(rows: Sequence[Sequence[str]]) -> bool:
 def suggested_header(fields: Sequence[str]) -> str:
     """Return a header to suggest for a first line. The empty names at its end are columns that are not stored."""
     width = len(fields)
+    if is_lean_minutes([fields]) and width == len(_LEAN_QUOTE_NAMES):
+        return ",".join(_LEAN_QUOTE_NAMES)
     if width == len(_BINANCE_NAMES) and len(fields[0]) >= 13:
         return ",".join(_BINANCE_NAMES)
     times = ["date", "time"] if width > 1 and _DATE.fullmatch(fields[0]) and _CLOCK.fullmatch(fields[1]) else ["time"]

@@ -213,7 +213,7 @@ class _Import:
             notes.append(f"prices were divided by {self._scale.divisor:,} ({self._scale.origin})")
         if self._times.ignores_stated_zone:
             notes.append(f"--timezone {self._choice.times.zone} was not needed: the zone of its times is known")
-        elif self._layout.zones and not self._layout.is_own_view:
+        elif self._times.zone_is_from_heading and not self._layout.is_own_view:
             notes.append(f"its times are in {self._times.zone}")
         if "tick" in plain_name(self._layout.values.get("volume", "")):
             notes.append(f"its volume is {self._layout.values['volume']}, the number of price changes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from lumibot_duckdb.storage.api import SeriesKey
-from lumibot_duckdb.storage.identity import asset_of_published_name, canonical_source
+from lumibot_duckdb.storage.identity import asset_key, asset_of_published_name, canonical_source
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
 
 VIEW_KEYS = ("asset_symbol", "asset_type", "exchange", "timeframe", "source")
@@ -22,5 +22,5 @@ def series_of_row(keys: Sequence[str]) -> SeriesKey:
     name, asset_type, exchange, timeframe, source = keys
     # The view writes the adjustment behind the source.
     provider, _, adjustment = source.partition(":")
-    asset = asset_of_published_name(name, asset_type, exchange)
+    asset = asset_key(asset_of_published_name(name, asset_type, exchange))
     return SeriesKey(asset, canonical_source(provider), canonical_timeframe(timeframe), adjustment)

@@ -92,7 +92,7 @@ def facts_of_path(path: Path, pattern: NamePattern | None = None) -> PathFacts:
         stated.timeframe
         or _timeframe_of_partition(partitions)
         or timeframe_of_file_name(path.name)
-        or timeframe_of_word(stem_of(path.name))
+        or (timeframe_of_word(stem_of(path.name)) if symbol_from or symbol is None else None)
     )
     day = stated.date or date_of_name(path.name) or (date_of_name(folders[-1]) if folders else None)
     return PathFacts(symbol, symbol_from, timeframe, day, partitions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -17,6 +18,34 @@ _PAIR_TYPES = ("crypto", "forex")
 
 _TYPES_BY_PREFIX = {"X:": "crypto", "C:": "forex", "I:": "index"}
 _SEPARATED_PAIR = re.compile(r"([A-Z0-9.]+)[-/_:]([A-Z]+)")
+_COINS = frozenset(
+    [
+        "BTC",
+        "XBT",
+        "ETH",
+        "BNB",
+        "SOL",
+        "XRP",
+        "ADA",
+        "DOGE",
+        "DOT",
+        "LTC",
+        "BCH",
+        "LINK",
+        "AVAX",
+        "MATIC",
+        "SHIB",
+        "TRX",
+        "UNI",
+        "ATOM",
+        "XLM",
+        "ETC",
+        "FIL",
+        "APT",
+        "ARB",
+        "NEAR",
+    ]
+)
 _FUTURES_CONTRACT = re.compile(r"[A-Z0-9]{1,3}[FGHJKMNQUVXZ]\d{1,2}")
 _STABLE_COINS = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD")
 
@@ -94,7 +123,7 @@ class AssetChoice:
             return parts[0], parts[1]
         whole = parts[0] if len(parts) == 1 else ""
         quotes = (self.quote,) if self.quote else QUOTE_CURRENCIES
-        quote = next((q for q in quotes if whole.endswith(q) and len(whole) > len(q)), None)
+        quote = _quote_of(whole, quotes)
         if quote is None and asset_type == "forex" and len(whole) == 6 and not self.quote:
             quote = whole[3:]
         if quote is not None:
@@ -110,6 +139,20 @@ class AssetChoice:
         if option is None:
             raise FileRefusedError(f"{symbol} is not an OCC option symbol such as SPY240119C00470000")
         return replace(option, exchange=self.exchange)
+
+
+def _quote_of(whole: str, quotes: Sequence[str]) -> str | None:
+    """Return the quote currency at the end of a pair in one word, None if it ends in none.
+
+    DOTUSD ends in USD and in TUSD. Raises `FileRefusedError` if neither reading has a base that is known.
+    """
+    found = [quote for quote in quotes if whole.endswith(quote) and len(whole) > len(quote) + 1]
+    known = [quote for quote in found if whole.removesuffix(quote) in _COINS]
+    meant = known or [quote for quote in found if len(whole) > len(quote) + 2] or found
+    if len(meant) > 1:
+        readings = " or ".join(f"{whole.removesuffix(quote)}/{quote}" for quote in meant)
+        raise FileRefusedError(f"{whole} may be {readings}: give --quote")
+    return next(iter(meant), None)
 
 
 def _occ(symbol: str) -> AssetKey | None:

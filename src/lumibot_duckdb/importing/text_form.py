@@ -32,7 +32,7 @@ _BOM = b"\xef\xbb\xbf"
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|$)")
 _INDEX_NAMES = ("Date", "Datetime", "")
 _JSON = re.compile(r"\ufeff?\s*(\{\s*[\"}]|\[\s*[\[{])")
-_ROW_NAME = re.compile(r"\d+")
+_ROW_NAME = re.compile(r"\d{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +156,11 @@ def _form_of_named(lines: Sequence[tuple[str, ...]], names: Sequence[str], delim
     first = next(index for index, (line, _) in enumerate(lines) if _is_filled(line))
     for delimiter in delimiters:
         rows = [split_fields(line, delimiter) for line, _ in lines]
-        body = next((i for i, row in enumerate(rows) if _is_row(row, len(names))), None)
-        if body is not None and not any(is_data(row) for row in rows[first:body] if any(row)):
-            form = _lean_form(rows[body:])
+        body = next((i for i, row in enumerate(rows) if any(row) and is_data(row)), first)
+        widths = Counter(len(row) for row in rows[body:] if any(row))
+        if widths[len(names)] == max(widths.values()):
             position = _length(lines[:body]) or (len(_BOM) if lines[0][0].startswith("\ufeff") else 0)
-            return TextForm(_distinct(names), delimiter, position, body + 1, None, *form)
+            return TextForm(_distinct(names), delimiter, position, body + 1, None, *_lean_form(rows[body:]))
     delimiter = max(delimiters, key=lambda mark: len(split_fields(lines[first][0], mark)))
     width = len(split_fields(lines[first][0], delimiter))
     raise FileRefusedError(
@@ -184,10 +184,6 @@ def _lean_form(rows: Sequence[list[str]]) -> tuple[bool, int]:
     filled = [row for row in rows if any(row)]
     is_lean = is_lean_minutes(filled)
     return is_lean, LEAN_SCALE if is_lean and has_whole_prices(filled) else 1
-
-
-def _is_row(fields: Sequence[str], width: int) -> bool:
-    return len(fields) == width and score_columns(fields) < _HEADER_SCORE
 
 
 def _score(names: Sequence[str], wanted: Collection[str]) -> int:

@@ -45,9 +45,12 @@ class TextFile:
             yield TextStream(self._closed_quotes(self._decoded(unpacked)), raw, self._size)
 
     def first_text(self) -> str:
-        """Return the beginning of the text."""
+        """Return the beginning of the text. Raises `FileRefusedError` if it is one line that does not end."""
         with self.open() as stream:
-            return stream.read(_SAMPLE_BYTES).decode(errors="ignore")
+            text = stream.read(_SAMPLE_BYTES).decode(errors="ignore")
+        if len(text.encode()) >= _SAMPLE_BYTES - 4 and len(text.splitlines()) == 1:
+            raise FileRefusedError(f"its first line is longer than {_SAMPLE_BYTES >> 10} KB: it is not a table of bars")
+        return text
 
     def _find_encoding(self) -> str:
         with pa.OSFile(str(self._path)) as raw:

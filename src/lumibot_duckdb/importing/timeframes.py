@@ -15,7 +15,7 @@ from lumibot_duckdb.storage.times import SECONDS_PER_DAY
 DAYS_OF_A_MONTH = 365.25 / 12
 _MONTH = bar_seconds("month")
 # Longer distances are gaps, not timeframes.
-_LONGEST = 13 * _MONTH
+_LONGEST = 12 * _MONTH
 _UNIT_FIRST = re.compile(r"([a-z]{1,2})(\d{1,4})", re.IGNORECASE)
 _UPPER_M = re.compile(r"(\d{1,4})M")
 _MONTHS_OF_UPPER_M = ("1", "2", "3", "6", "12")
@@ -109,6 +109,7 @@ def timeframe_of_gaps(gaps: Mapping[int, int], named: str | None = None) -> Time
     found = _if_usual(common, total)
     if named is not None and found != named:
         fits = all(length % bar_seconds(named) == 0 for length in lengths)
+        fits &= common < SECONDS_PER_DAY or bar_seconds(named) >= SECONDS_PER_DAY
         is_regular = total >= _ENOUGH_GAPS and lengths[common] > (1 - _IRREGULAR) * total
         if found is None or (fits and not is_regular):
             return TimeframeGuess(named)
@@ -140,7 +141,7 @@ def _length(gap: int) -> int:
 
 def _if_usual(length: int, total: int) -> str | None:
     """Return the timeframe of a length unless it is an unusual one, such as three days, that few bars show."""
-    if length >= _LONGEST:
+    if length > _LONGEST:
         return None
     timeframe = timeframe_of_spacing(length)
     return timeframe if timeframe in _USUAL or total >= _ENOUGH_GAPS else None

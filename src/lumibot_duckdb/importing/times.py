@@ -22,6 +22,7 @@ DATE_ZONE = "America/New_York"
 """The zone in which a plain date is midnight, as in Lumibot."""
 
 _COUNTED, _WRITTEN = "UTC (counted since 1970)", "as the file states it"
+_FROM_HEADING = "(from the heading of the times)"
 _FIRST_SECOND, _END_SECOND = (int(np.datetime64(day, "s").astype(int)) for day in ("1678-01-01", "2262-01-01"))
 # Seconds stay below this until the year 5138; milliseconds passed it in 1973. A thousand times more, and so on.
 _SECONDS_LIMIT = 100_000_000_000
@@ -107,6 +108,11 @@ class TimeReader:
     def ignores_stated_zone(self) -> bool:
         """Whether the user stated a zone that the times read so far did not need."""
         return self._choice.zone is not None and self.zone in (_COUNTED, _WRITTEN)
+
+    @property
+    def zone_is_from_heading(self) -> bool:
+        """Whether the times read so far are in the zone that their heading states."""
+        return self.zone.endswith(_FROM_HEADING)
 
     def read(self, columns: pa.Table) -> Times:
         """Return the times of a chunk. Raises `FileRefusedError` for times of day of an unknown zone or day."""
@@ -234,7 +240,7 @@ class TimeReader:
             )
         zone = chosen or (heading[0] if heading else None)
         if zone is not None:
-            self.zone = f"{zone} ({'--timezone' if chosen else 'from the heading of the times'})"
+            self.zone = f"{zone} (--timezone)" if chosen else f"{zone} {_FROM_HEADING}"
         return zone
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from lumibot_duckdb.importing.arrays import BoolArray, IntArray
 
+_LONGEST_HEADING = 100
 _OFFSET = r"([+\-\u2212]) *(\d{1,2})(?::?(\d{2}))?"
 _NAMED_OFFSET = re.compile(rf"(?:utc|gmt)? *{_OFFSET}", re.IGNORECASE)
 _UTC_IN_HEADING = re.compile(rf"(?<![a-z])(?:utc|gmt) *(?:{_OFFSET})?(?![a-z0-9])", re.IGNORECASE)
@@ -77,6 +78,8 @@ def split_heading(heading: str) -> tuple[str, tuple[str, ...]]:
     >>> split_heading("Time (GMT+2)")
     ('Time', ('UTC+02:00',))
     """
+    if len(heading) > _LONGEST_HEADING:
+        return heading, ()
     named = next((found for found in _NAME_IN_HEADING.finditer(heading) if zone_name(found[0])), None)
     if named is not None:
         return _without(heading, named), (zone_name(named[0]) or "",)
