@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from lumibot_duckdb.importing.errors import FileRefusedError
-from lumibot_duckdb.importing.vocabulary import QUOTE_CURRENCIES
+from lumibot_duckdb.importing.vocabulary import COINS, QUOTE_CURRENCIES
 from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.identity import FIAT
 from lumibot_duckdb.storage.reference.occ import option_of
@@ -18,34 +18,6 @@ _PAIR_TYPES = ("crypto", "forex")
 
 _TYPES_BY_PREFIX = {"X:": "crypto", "C:": "forex", "I:": "index"}
 _SEPARATED_PAIR = re.compile(r"([A-Z0-9.]+)[-/_:]([A-Z]+)")
-_COINS = frozenset(
-    [
-        "BTC",
-        "XBT",
-        "ETH",
-        "BNB",
-        "SOL",
-        "XRP",
-        "ADA",
-        "DOGE",
-        "DOT",
-        "LTC",
-        "BCH",
-        "LINK",
-        "AVAX",
-        "MATIC",
-        "SHIB",
-        "TRX",
-        "UNI",
-        "ATOM",
-        "XLM",
-        "ETC",
-        "FIL",
-        "APT",
-        "ARB",
-        "NEAR",
-    ]
-)
 _FUTURES_CONTRACT = re.compile(r"[A-Z0-9]{1,3}[FGHJKMNQUVXZ]\d{1,2}")
 _STABLE_COINS = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD")
 
@@ -147,7 +119,7 @@ def _quote_of(whole: str, quotes: Sequence[str]) -> str | None:
     DOTUSD ends in USD and in TUSD. Raises `FileRefusedError` if neither reading has a base that is known.
     """
     found = [quote for quote in quotes if whole.endswith(quote) and len(whole) > len(quote) + 1]
-    known = [quote for quote in found if whole.removesuffix(quote) in _COINS]
+    known = [quote for quote in found if whole.removesuffix(quote) in COINS]
     meant = known or [quote for quote in found if len(whole) > len(quote) + 2] or found
     if len(meant) > 1:
         readings = " or ".join(f"{whole.removesuffix(quote)}/{quote}" for quote in meant)

@@ -47,6 +47,11 @@ TIMEFRAME_SPELLINGS = _words("timeframe interval resolution period freq frequenc
 # Currencies that a pair is quoted in, longer ones first where one ends in another.
 QUOTE_CURRENCIES = _words("FDUSD USDT USDC BUSD TUSD USD EUR GBP JPY AUD CAD CHF KRW TRY BTC ETH BNB")
 
+# Bases of pairs that decide where a pair in one word ends: DOTUSD is DOT/USD, not DO/TUSD.
+COINS = frozenset(
+    _words("BTC XBT ETH BNB SOL XRP ADA DOGE DOT LTC BCH LINK AVAX MATIC SHIB TRX UNI ATOM XLM ETC FIL APT ARB NEAR")
+)
+
 # Words in file names that are not symbols.
 FILE_NAME_WORDS = frozenset(
     _words(
