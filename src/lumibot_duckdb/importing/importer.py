@@ -300,11 +300,11 @@ def _first_bars(staging: Staging, series: Sequence[SeriesKey]) -> Iterator[First
 
 
 def _decimal_mark(sample: Mapping[str, Sequence[str]], layout: ColumnLayout, delimiter: str) -> str:
-    prices = [text for price in PRICES for text in sample[layout.values[price]]]
-    found = decimal_mark(prices, delimiter)
+    prices = [(text, layout.values[price]) for price in PRICES for text in sample[layout.values[price]]]
+    found = decimal_mark([text for text, _ in prices], delimiter)
     if found is None:
-        example = next(text for text in prices if "," in text)
+        example, column = next((text, column) for text, column in prices if "," in text)
         raise FileRefusedError(
-            f'the comma in "{example}" may be a decimal mark or not: give --decimal , or --decimal .'
+            f'the comma in "{example}" may be a decimal mark or not (column {column}): give --decimal , or --decimal .'
         )
     return found

@@ -32,6 +32,7 @@ _BOM = b"\xef\xbb\xbf"
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|$)")
 _INDEX_NAMES = ("Date", "Datetime", "")
 _JSON = re.compile(r"\ufeff?\s*(\{\s*[\"}]|\[\s*[\[{])")
+_NUMBER = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?")
 _ROW_NAME = re.compile(r"\d{1,18}")
 
 
@@ -124,7 +125,8 @@ def _side_by_side(rows: Sequence[list[str]], index: int) -> tuple[list[str], lis
 
 
 def _are_symbols(row: Sequence[str], width: int) -> bool:
-    return len(row) == width > 1 and row[0] in ("", "Ticker") and all(row[1:]) and not is_data(row[1:])
+    named = len(row) == width > 1 and row[0] in ("", "Ticker") and all(row[1:])
+    return named and not any(map(_NUMBER.fullmatch, row[1:]))
 
 
 def _is_index_name(row: Sequence[str]) -> bool:
