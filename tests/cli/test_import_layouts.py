@@ -352,7 +352,7 @@ def test_files_of_one_run_that_overwrite_each_other_are_named(command: Command, 
     write("c/AAPL.csv", csv_of(["2024-02-01", "2024-02-02", "2024-02-05"]))
     ended = command("import", "a", "b", "c")
     assert (
-        "b/AAPL.csv: it changed 1 bars of AAPL stock, day bars from import in the time of which a/AAPL.csv had stored "
-        "bars in the same run"
+        "b/AAPL.csv: bars of AAPL stock, day bars from import that it changed: 1; a/AAPL.csv had stored bars of that "
+        "time in the same run"
     ) in ended.out
-    assert ended.out.count("it changed") == 1
+    assert ended.out.count("that it changed") == 1

@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"\d+")
 _LONGEST_NAME = 100
 _NUMBERING = re.compile(r"^\s*\d+[a-z]?\.\s")
 _VOLUME_OF = re.compile(r"volume[ _]([a-z0-9]{2,6})", re.IGNORECASE)
-_LOOKS_LIKE_SYMBOL = re.compile(r"[A-Za-z0-9^$][A-Za-z0-9.\-/:^=_]{0,20}")
+_LOOKS_LIKE_SYMBOL = re.compile(r"[A-Za-z0-9^$][A-Za-z0-9.\-/:^=_]{0,30}|[A-Za-z0-9.]{1,6} *\d{6}[CP]\d{8}")
 _LOOKS_LIKE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}.*|\d{1,2}[/.]\d{1,2}[/.]\d{4}.*|\d{8}|\d{10,19}")
 
 

@@ -93,11 +93,15 @@ def find_form(text: str, choice: TextChoice, wanted: Collection[str], symbol: st
 
 def split_fields(line: str, delimiter: str) -> list[str]:
     """Return the fields of a line, without blanks around them."""
+    return [field.strip() for field in raw_fields(line.lstrip("\ufeff"), delimiter)]
+
+
+def raw_fields(line: str, delimiter: str) -> list[str]:
+    """Return the fields of a line as they are."""
     try:
-        fields = next(csv.reader([line.lstrip("\ufeff")], delimiter=delimiter), [])
+        return next(csv.reader([line], delimiter=delimiter), [])
     except csv.Error:  # a field that is too long for this module
-        fields = line.lstrip("\ufeff").split(delimiter)
-    return [field.strip() for field in fields]
+        return line.split(delimiter)
 
 
 def _form_with_header(lines: Sequence[tuple[str, ...]], index: int, delimiter: str, wanted: str | None) -> TextForm:

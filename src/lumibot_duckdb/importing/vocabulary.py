@@ -38,8 +38,8 @@ DATE_SPELLINGS = _words("date dtyyyymmdd yyyymmdd tradedate tradingdate day d dt
 CLOCK_SPELLINGS = _words("time timeofday hhmmss hhmm t tradetime")
 SYMBOL_SPELLINGS = _words(
     """
-    symbol symbols ticker tickers sym assetsymbol tickersymbol tradingsymbol asset tic instrument instrumentid
-    code tscode security securityid ric pair stock contract actsymbol name
+    symbol symbols ticker tickers sym assetsymbol tickersymbol tradingsymbol asset tic instrument instrumentname
+    instrumentid code tscode security securityid ric pair stock contract actsymbol name
     """
 )
 TIMEFRAME_SPELLINGS = _words("timeframe interval resolution period freq frequency barsize granularity")

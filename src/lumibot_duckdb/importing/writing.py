@@ -84,7 +84,7 @@ def store_bars(
         other = earlier.overlapping(report.path, key, bars) if result.changed else None
         if other is not None:
             report.notes.append(
-                f"it changed {result.changed:,} bars of {key.label()} in the time of which {other} had stored bars in "
+                f"bars of {key.label()} that it changed: {result.changed:,}; {other} had stored bars of that time in "
                 "the same run"
             )
         earlier.add(report.path, key, bars)
