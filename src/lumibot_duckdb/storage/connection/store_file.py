@@ -115,7 +115,7 @@ class StoreFile:
             raise
 
     def close(self) -> None:
-        """Detach the file and release the lock."""
+        """Detach the file and release the lock. Nothing that fails here is an error of the last write."""
         replaced = False
         try:
             replaced = self._engine is not None and self.was_replaced()
@@ -127,7 +127,8 @@ class StoreFile:
                     logger.warning("could not fold the log into %s: %s", self.path, error)
             self.detach()
             if replaced and self.lock.exclusive and self._is_cut_off():
-                self._put_log_aside()
+                with suppress(StoreWriteError):  # attaching the file will fail, and explain it
+                    self._put_log_aside()
         finally:
             self.lock.release(seal=not replaced)
 
