@@ -11,11 +11,13 @@ from typing import Any
 import pandas as pd
 import pytest
 from lumibot.backtesting import PandasDataBacktesting as LumibotPandasDataBacktesting
+from lumibot.entities import Asset
+from lumibot.strategies import Strategy
 
 from lumibot_duckdb.backtesting import PandasDataBacktesting
 from lumibot_duckdb.windows.adopted_data import AdoptedData
 from parity.backtests import BacktestResult, assert_same_result, run
-from parity.series import INVENTED, REAL, Market, real_days, real_minutes
+from parity.series import INVENTED, NEW_YORK, REAL, Market, real_days, real_minutes
 from parity.sides import our_class, pandas_data, store
 from parity.strategies import Brackets, Crossing, HoldForEvents, LimitsAndTrails, ManyHorizons
 
@@ -118,3 +120,28 @@ def test_real_forex(tmp_path: Path) -> None:
     market = REAL["forex"]()
     start, end = pd.Timestamp("2012-02-06"), pd.Timestamp("2012-02-08")
     check(*on_each(Crossing, market, tmp_path, start=start, end=end, sleeptime="10M", step="minute"))
+
+
+class BuyAtTen(Strategy):
+    """Trades daily, at 10:00, which on bars of minutes is one of many iterations."""
+
+    def initialize(self) -> None:
+        self.sleeptime = "1D"
+
+    def on_trading_iteration(self) -> None:
+        if f"{self.get_datetime():%H:%M}" == "10:00":
+            self.submit_order(self.create_order(Asset("AAA"), 1, "buy"))
+
+
+def test_a_daily_order_on_minutes_is_filled_at_the_first_price_of_yesterday(tmp_path: Path) -> None:
+    """Lumibot issue 1175. Each price is the day, hour and minute of its bar."""
+    days = pd.bdate_range("2024-03-04", "2024-03-08", tz=NEW_YORK)
+    times = [pd.date_range(day + pd.Timedelta(hours=4), periods=27, freq="15min") for day in days]
+    index = times[0].append(times[1:])
+    price = index.day * 10_000.0 + index.hour * 100 + index.minute
+    frame = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), price), index).assign(volume=1.0)
+    market = Market("minute", {(Asset("AAA"), None): frame})
+    results = on_each(BuyAtTen, market, tmp_path, start=days[2], end=days[4])
+    check(*results, fills=2)
+    trades = results[0].trades
+    assert trades[trades["status"] == "fill"]["price"].tolist() == [5_0400.0, 6_0400.0]

@@ -217,7 +217,7 @@ def frames(draw: st.DrawFn) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 VOLUMES: list[str | None] = ["int64", "float64", None]
 EXTRA: dict[str, Callable[[np.random.Generator, int], Any]] = {
-    "dividend": lambda rng, size: np.where(rng.random(size) < 0.05, 0.3, 0.0),
+    "dividend": lambda rng, size: np.where(rng.random(size) < 0.05, 0.25, 0.0),
     "stock_splits": lambda rng, size: np.where(rng.random(size) < 0.02, 2.0, np.nan),
     "bid": lambda rng, size: np.where(rng.random(size) < 0.5, 99.0, np.nan),
     "signal": lambda rng, size: np.where(rng.random(size) < 0.1, 1.0, np.nan),
