@@ -44,7 +44,7 @@ class Nothing(Strategy):
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     messages: list[str] = []
-    monkeypatch.setattr(unserved, "log_line", messages.append)
+    monkeypatch.setattr(unserved, "_say", messages.append)
     monkeypatch.setattr(unserved, "_reported", set())
     monkeypatch.delenv(unserved.CHOICE, raising=False)
     with activated():

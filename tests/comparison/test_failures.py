@@ -285,6 +285,7 @@ def test_a_source_that_is_not_replaced(own_ground: Ground) -> None:
         "Nothing compared: no backtest of the script ran on lumibot-duckdb. Both runs used Lumibot's storage."
         in answer.out
     )
+    assert answer.err.count("lumibot-duckdb does not serve PolymarketBacktesting: ") == 1
     assert "PolymarketBacktesting has no counterpart in lumibot-duckdb" in answer.out
     assert "Nothing compared" in report.read_text(encoding="utf-8")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lumibot_duckdb.lumibot_contract.callers import is_of
@@ -17,6 +17,13 @@ CHOICE = "BACKTESTING_DATA_SOURCE"
 _OURS = __name__.split(".")[0]
 _LUMIBOTS = frozenset((each.lumibot_module, each.name) for each in CLASSES.values())
 _reported: set[str] = set()
+_say: Callable[[str], object] = log_line
+
+
+def report_through(say: Callable[[str], object]) -> None:
+    """Send reports to `say` from now on, instead of Lumibot's log."""
+    global _say
+    _say = say
 
 
 def is_served(kind: type[Any]) -> bool:
@@ -59,6 +66,4 @@ def _report_classes(kinds: Iterable[Any]) -> None:
 def _report(name: str) -> None:
     if name not in _reported:
         _reported.add(name)
-        log_line(
-            f"lumibot-duckdb does not serve {name}: this backtest runs on Lumibot's own class, and nothing is stored"
-        )
+        _say(f"lumibot-duckdb does not serve {name}: this backtest runs on Lumibot's own class, and nothing is stored")
