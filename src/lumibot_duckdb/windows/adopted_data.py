@@ -27,9 +27,11 @@ def reason_to_leave(data: Any) -> str | None:
 
 def _hidden_attribute(data: Data) -> str | None:
     """Say which attribute of a `Data` Lumibot would replace by a column of the same name."""
-    hidden = [name for name in data.df.columns if hasattr(data, name) or hasattr(AdoptedData, name)]
-    # The symbol is only read before that, and frames often have a column of this name.
-    return next((f"its column {name} has the name of an attribute" for name in hidden if name != "symbol"), None)
+    for name in data.df.columns:
+        # The symbol is only read before that, and frames often have a column of this name.
+        if name == "datetime" or (name != "symbol" and (hasattr(data, name) or hasattr(AdoptedData, name))):
+            return f"its column {name} has the name of an attribute"
+    return None
 
 
 class AdoptedData(WindowedData):
@@ -68,14 +70,19 @@ class AdoptedData(WindowedData):
         self._serve(self._frame_view, budget)
 
     def repair_times_and_fill(self, idx: pd.DatetimeIndex) -> None:
-        """Align the series with a backtest's time index."""
+        """Align the series with a backtest's time index.
+
+        If it is aligned already (a script calls this, or a backtest on Lumibot's own class), or rows of the index come
+        before the first bar (an earlier backtest has left none), it becomes a `Data` first.
+        """
         begin = int(idx.searchsorted(self.datetime_start, side="left"))
-        if begin < len(idx) and idx[begin] < self._frame_view.index()[0]:
-            self.release()  # rows before the first bar, of which an earlier backtest has left none
+        begins_too_early = begin < len(idx) and idx[begin] < self._frame_view.index()[0]
+        if self._aligned is not None or begins_too_early:
+            self.release()
             self.repair_times_and_fill(idx)
-            return
-        self._backtest_index = idx
-        super().repair_times_and_fill(idx)
+        else:
+            self._backtest_index = idx
+            super().repair_times_and_fill(idx)
 
     def release(self) -> None:
         """Become the `Data` that Lumibot would have made of the frame by now."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from lumibot.constants import LUMIBOT_DEFAULT_TIMEZONE
 
 from lumibot_duckdb.storage.api import BarArrays, ColumnSpec, EpochSeconds, SeriesFacts, TimeRange
 from lumibot_duckdb.windows.bar_table import Values
@@ -118,8 +119,12 @@ def obstacle(frame: pd.DataFrame) -> str | None:
         return f"it has no column {missing[0]}"
     if not isinstance(frame.index, pd.DatetimeIndex) or frame.index.hasnans:
         return "its index is not made of times"
+    if str(frame.index.tz) != LUMIBOT_DEFAULT_TIMEZONE:
+        return f"its times are not those of {LUMIBOT_DEFAULT_TIMEZONE}"
     if not frame.index.is_unique:
         return "a time occurs twice"
+    if not frame.index.is_monotonic_increasing:
+        return "its times are not sorted"
     if np.any(frame.index.asi8 % TICKS_PER_SECOND[frame.index.unit]):
         return "a bar starts within a second"
     close = frame["close"].dtype

@@ -21,7 +21,7 @@ from lumibot.entities import Asset, Data
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import PandasDataBacktesting
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.windows.adopted_data import AdoptedData
+from lumibot_duckdb.windows.adopted_data import AdoptedData, reason_to_leave
 from parity.harness import DAY_STEPS, MINUTE_STEPS, ask, assert_same_answer, assert_same_frame, random_requests
 from parity.series import AROUND_THE_CLOCK, BUSINESS_DAYS, DOLLAR, NEW_YORK, SESSIONS, walk
 
@@ -336,6 +336,16 @@ def test_another_backtest_with_the_same_objects_begins_where_lumibots_does(readi
             assert_same_frame(passed[0][AAA].df, passed[1][AAA].df, "after a backtest")
 
 
+def test_a_backtest_on_lumibots_class_with_the_same_objects_begins_there_too() -> None:
+    passed = _by_asset(), _by_asset()
+    first = (SESSIONS[500], SESSIONS[900])
+    source(LumibotPandasDataBacktesting, first, passed[0])
+    source(PandasDataBacktesting, first, passed[1])
+    theirs, after_ours = (source(LumibotPandasDataBacktesting, MINUTES_SPAN, each) for each in passed)
+    assert_same(theirs, after_ours, count=30)
+    assert type(passed[1][AAA]) is Data
+
+
 def test_loading_twice_gives_what_it_gives_on_lumibot() -> None:
     theirs, ours = both(_by_asset, MINUTES_SPAN)
     for each in (theirs, ours):
@@ -391,6 +401,12 @@ def _timestep() -> Data:
     return Data(AAA, MINUTES.assign(timestep=1.0))
 
 
+def _unsorted() -> Data:
+    data = Data(AAA, MINUTES.copy())
+    data.df = pd.concat([data.df.iloc[100:], data.df.iloc[:100]])
+    return data
+
+
 LEFT: dict[Callable[[], Data], str] = {
     _timestep: "its column timestep has the name of an attribute",
     _subclass: "it is of the class AskingData",
@@ -401,6 +417,19 @@ LEFT: dict[Callable[[], Data], str] = {
     _no_close: "it has no column open",
     _mixed_prices: "prices are missing from open",
 }
+
+
+def test_times_that_are_not_sorted_are_left_to_lumibot_which_rejects_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lumibot_duckdb.sources.own_bars.source.log_line", lambda _: None)
+    for kind in (LumibotPandasDataBacktesting, PandasDataBacktesting):
+        with pytest.raises(ValueError, match="monotonic"):
+            source(kind, MINUTES_SPAN, [_unsorted()])
+
+
+def test_times_of_another_zone_are_left_to_lumibot() -> None:
+    data = Data(AAA, MINUTES.copy())
+    data.df = data.df.tz_convert("UTC")
+    assert reason_to_leave(data) == "its times are not those of America/New_York"
 
 
 @pytest.mark.parametrize("make", LEFT)

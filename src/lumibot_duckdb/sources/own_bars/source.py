@@ -44,10 +44,8 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
         return super().load_data()
 
     def _adopt_data(self) -> None:
-        store_frames(
-            [data for data in self.pandas_data.values() if reason_to_leave(data) is None], lambda: self.storage
-        )
         left: dict[str, list[str]] = {}
+        new = []
         for data in self.pandas_data.values():
             if isinstance(data, AdoptedData):
                 data.readopt(self.budget, self._serving.clear)
@@ -56,7 +54,10 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
             elif reason := reason_to_leave(data):
                 left.setdefault(reason, []).append(data.asset.symbol)
             else:
-                AdoptedData.adopt(data, self.budget, self._serving.clear)
+                new.append(data)
+        store_frames(new, lambda: self.storage)
+        for data in new:
+            AdoptedData.adopt(data, self.budget, self._serving.clear)
         if left:
             served = "; ".join(f"{_some_of(names)} ({reason})" for reason, names in left.items())
             log_line(f"DuckDB: left to Lumibot's own Data: {served}")
