@@ -62,7 +62,7 @@ class FrameView(SeriesView):
     def bars(self, within: TimeRange, columns: Sequence[str] | None = None) -> BarArrays:
         """Return the bars in a range, with all columns unless some are named. The arrays are parts of the frame."""
         rows = self._rows(within)
-        names = self._frame.columns if columns is None else columns
+        names = list(self._frame.columns if columns is None else columns)
         return BarArrays(self._seconds(rows), {name: self._values(name)[rows] for name in names})
 
     def frame(self, within: TimeRange | None = None) -> pd.DataFrame:

@@ -403,7 +403,7 @@ def _timestep() -> Data:
 
 def _unsorted() -> Data:
     data = Data(AAA, MINUTES.copy())
-    data.df = pd.concat([data.df.iloc[100:], data.df.iloc[:100]])
+    data.df = pd.concat([data.df.iloc[100:200], data.df.iloc[:100], data.df.iloc[200:]])
     return data
 
 
