@@ -148,7 +148,7 @@ found = [PandasDataBacktesting, CcxtBacktesting, defining.YahooData, YahooData, 
 assert all(each.__module__.startswith("lumibot_duckdb.sources.") for each in found), found
 assert PandasData.__module__ == "lumibot_duckdb.sources.own_bars.source"
 assert issubclass(RoutedBacktestingPandas, PandasData)
-assert ThetaDataBacktesting.__module__ == "lumibot.backtesting.thetadata_backtesting"
+assert ThetaDataBacktestingPandas.__module__ == "lumibot.backtesting.thetadata_backtesting_pandas"
 from lumibot.strategies import Strategy, _strategy
 assert _strategy._get_backtesting_class("CcxtBacktesting") is CcxtBacktesting
 assert "lumibot_duckdb" not in "".join(base.__module__ for base in RoutedBacktestingPandas.__mro__)
