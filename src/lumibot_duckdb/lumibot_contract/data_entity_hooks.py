@@ -33,7 +33,7 @@ def _attributes() -> frozenset[str]:
 
 def is_as_constructed(data: Data) -> bool:
     """Return whether a `Data` has the attributes that its constructor sets and no others, such as filled columns."""
-    return vars(data).keys() == _attributes()
+    return frozenset(vars(data)) == _attributes()
 
 
 def take_frame(data: Data, kind: type[FramelessData]) -> pd.DataFrame:

@@ -10,9 +10,10 @@ import pandas as pd
 from lumibot.constants import LUMIBOT_DEFAULT_TIMEZONE
 
 from lumibot_duckdb.storage.api import BarArrays, ColumnSpec, EpochSeconds, SeriesFacts, TimeRange
+from lumibot_duckdb.storage.times import Int64Array
 from lumibot_duckdb.windows.bar_table import Values
 from lumibot_duckdb.windows.filling import PRICES
-from lumibot_duckdb.windows.series_view import Int64Array, SeriesView
+from lumibot_duckdb.windows.series_view import SeriesView
 from lumibot_duckdb.windows.trading_index import TradingIndex
 
 TICKS_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -67,7 +68,8 @@ class FrameView(SeriesView):
 
     def frame(self, within: TimeRange | None = None) -> pd.DataFrame:
         """Return bars as a frame."""
-        return self._frame.copy() if within is None else self._frame.iloc[self._rows(within)]
+        bars: pd.DataFrame = self._frame.copy() if within is None else self._frame.iloc[self._rows(within)]
+        return bars
 
     def last_time_at_or_before(self, time: EpochSeconds, column: str | None = None) -> EpochSeconds | None:
         """Return the start of the last bar at or before `time` (where `column` is not missing), if any."""
