@@ -46,10 +46,17 @@ VENDORS: Mapping[str, tuple[str, str, tuple[str, ...], str | None, Mapping[str, 
     ),
     "metatrader 5": (
         "<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<TICKVOL>,<VOL>,<SPREAD>",
-        "2024.01.02,09:30:00,1,2,1,1,5,0,1",
+        "2024.01.02,09:30:00,1,2,1,1,5,3,1",
         ("<DATE>", "<TIME>"),
         None,
         {"volume": "<VOL>"},
+    ),
+    "metatrader 5 without volumes of an exchange": (
+        "<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<TICKVOL>,<VOL>,<SPREAD>",
+        "2024.01.02,09:30:00,1,2,1,1,5,0,1",
+        ("<DATE>", "<TIME>"),
+        None,
+        {"volume": "<TICKVOL>"},
     ),
     "polygon flat files": (
         "ticker,volume,open,close,high,low,window_start,transactions",
@@ -234,9 +241,11 @@ def test_a_name_column_of_company_names_is_no_symbol_column() -> None:
     assert "Name" in layout.left_out
 
 
-def test_a_time_column_that_says_utc_is_known_to() -> None:
-    assert recognised("Date (UTC),open,high,low,close").says_utc
-    assert recognised("timestamp_utc,open,high,low,close").says_utc
-    assert recognised("UTCTime,open,high,low,close").says_utc
-    assert not recognised("Date,open,high,low,close").says_utc
-    assert not recognised("Executed,open,high,low,close", choice=ColumnChoice(time="Executed")).says_utc
+@pytest.mark.parametrize("name", ["Date (UTC)", "timestamp_utc", "UTCTime", "Gmt time"])
+def test_a_time_column_that_says_utc_is_known_to(name: str) -> None:
+    assert recognised(f"{name},open,high,low,close").zones == ("UTC",)
+
+
+def test_a_time_column_that_says_nothing_has_no_zone() -> None:
+    assert recognised("Date,open,high,low,close").zones == ()
+    assert recognised("Executed,open,high,low,close", choice=ColumnChoice(time="Executed")).zones == ()

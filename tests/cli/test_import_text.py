@@ -180,7 +180,7 @@ def test_a_file_larger_than_a_block_is_read_whole_and_in_order(
     command: Command, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lumibot_duckdb.importing.delimited._BLOCK_BYTES", 2_000)
-    monkeypatch.setattr("lumibot_duckdb.importing.importer.BARS_A_WRITE", 700)
+    monkeypatch.setattr("lumibot_duckdb.importing.writing.BARS_A_WRITE", 700)
     lines = csv_of(minutes("2024-01-02 09:30", 3_000, zone="UTC")).splitlines()
     lines[1000] = "not,a,row"
     lines[2000] = lines[2000].replace(",", ",x", 1)

@@ -68,6 +68,19 @@ def test_a_decimal_comma_reads_like_a_point(texts: list[str]) -> None:
         ("1.1K", ".", 1100.0),
         ("2,5B", ",", 2_500_000_000.0),
         ("'12.5", ".", 12.5),
+        ("1,23,456", ".", 123_456.0),
+        ("41,28,761", ".", 4_128_761.0),
+        ("10,74,44,12,345.60", ".", 10_744_412_345.6),
+        ("1'234.5", ".", 1234.5),
+        ("1\u2019234.5", ".", 1234.5),
+        ("5 000", ".", 5000.0),
+        ("1 234,5", ",", 1234.5),
+        ("1\u202f234\u202f567,25", ",", 1_234_567.25),
+        ("₹234.5", ".", 234.5),
+        ("₹ 2,34,567.5", ".", 234_567.5),
+        ("Rs. 234.5", ".", 234.5),
+        ("CHF 1'234.50", ".", 1234.5),
+        ("234.5 USD", ".", 234.5),
     ],
 )
 def test_vendors_decorations_are_read(text: str, decimal: str, number: float) -> None:
@@ -83,7 +96,12 @@ def test_words_for_nothing_are_missing_and_not_unreadable(text: str | None) -> N
     assert not read.unreadable.any()
 
 
-@pytest.mark.parametrize("text", ["abc", "1_000", "0x10", "12,34", "1,23,456", "1.2.3", "5 000", "12:30", "1,5"])
+def test_marks_of_two_kinds_and_words_behind_a_number_are_unreadable() -> None:
+    texts = ["1,234.5,6", "1'234,5", "5 MIO", "12MLN", "1,234 567", "USD"]
+    assert read_numbers(column("1.5", *texts)).unreadable.tolist() == [False, *[True] * 6]
+
+
+@pytest.mark.parametrize("text", ["abc", "1_000", "0x10", "12,34", "1,23,45", "1.2.3", "5 00", "12:30", "1,5"])
 def test_what_is_no_number_is_unreadable_and_never_guessed(text: str) -> None:
     assert read_numbers(column("1.5", text)).unreadable.tolist() == [False, True]
 

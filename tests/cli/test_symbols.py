@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hypothesis_settings import examples
 from lumibot_duckdb.importing.errors import FileRefusedError
-from lumibot_duckdb.importing.symbols import AssetChoice, symbol_of_file_name, timeframe_of_file_name
+from lumibot_duckdb.importing.paths import symbol_of_file_name, timeframe_of_file_name
+from lumibot_duckdb.importing.symbols import AssetChoice
 from lumibot_duckdb.importing.timeframes import timeframe_of_spacing, timeframe_of_word
 from lumibot_duckdb.importing.vocabulary import COMPRESSED_SUFFIXES, FILE_NAME_WORDS, FILE_SUFFIXES
 from lumibot_duckdb.storage.api import AssetKey
@@ -128,6 +129,11 @@ def test_the_timeframe_of_a_spacing(seconds: int, timeframe: str) -> None:
         ("crypto", "BTC/USDT", None, AssetKey("BTC", "crypto", "USDT")),
         ("crypto", "BTCUSDT", None, AssetKey("BTC", "crypto", "USDT")),
         ("crypto", "X:BTCUSD", None, AssetKey("BTC", "crypto", "USD")),
+        ("crypto", "XBTUSD", None, AssetKey("XBT", "crypto", "USD")),
+        ("crypto", "ANTUSD", None, AssetKey("ANT", "crypto", "USD")),
+        ("crypto", "SHIBUSD", None, AssetKey("SHIB", "crypto", "USD")),
+        ("crypto", "BTCTUSD", None, AssetKey("BTC", "crypto", "TUSD")),
+        ("crypto", "GRTTUSD", "TUSD", AssetKey("GRT", "crypto", "TUSD")),
         ("crypto", "SOL", "USD", AssetKey("SOL", "crypto", "USD")),
         ("crypto", "SOLUSD", "USD", AssetKey("SOL", "crypto", "USD")),
         ("crypto", "USDT", "USD", AssetKey("USDT", "crypto", "USD")),
@@ -165,6 +171,7 @@ def test_a_future_needs_its_expiration() -> None:
     ("asset_type", "symbol", "quote", "message"),
     [
         ("crypto", "SOL", None, "give --quote"),
+        ("crypto", "ABCBUSD", None, "ABCBUSD may be ABC/BUSD or ABCB/USD: give --quote"),
         ("crypto", "BTC-EUR", "USD", "quoted in EUR, not in USD"),
         ("forex", "EUR", None, "give --quote"),
         ("option", "SPY", None, "not an OCC option symbol"),

@@ -11,7 +11,10 @@ from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe
         ("minute", "minute", 60),
         ("1Min", "minute", 60),
         ("1m", "minute", 60),
-        ("1M", "minute", 60),
+        ("1M", "month", 31 * 86_400),
+        ("M", "month", 31 * 86_400),
+        ("1MO", "month", 31 * 86_400),
+        ("5MIN", "5minute", 300),
         ("T", "minute", 60),
         ("5min", "5minute", 300),
         ("5 Minutes", "5minute", 300),
@@ -40,4 +43,10 @@ def test_spellings_of_timeframes(given: str, canonical: str, seconds: int) -> No
 @pytest.mark.parametrize("given", ["", "0min", "fortnight", "5", "min5", "-1d", "1.5h", "1y", "99999999d"])
 def test_what_is_no_timeframe_is_refused_with_the_valid_ones(given: str) -> None:
     with pytest.raises(ValueError, match="second, minute, hour, day, week, month"):
+        canonical_timeframe(given)
+
+
+@pytest.mark.parametrize("given", ["5M", "15M", "12 M", "60M"])
+def test_a_number_of_upper_case_m_may_be_minutes_or_months(given: str) -> None:
+    with pytest.raises(ValueError, match='may be minutes or months: write "'):
         canonical_timeframe(given)

@@ -46,7 +46,7 @@ def _table(reports: Sequence[FileReport]) -> str:
     rows = [
         (
             printable(report.path.name),
-            printable(_symbols(report.symbols)),
+            printable(symbols_of(report.symbols)),
             report.timeframe,
             *(f"{n:,}" for n in (report.rows, report.added, report.changed, report.unchanged)),
             f"{sum(report.refused.values()):,}",
@@ -58,7 +58,8 @@ def _table(reports: Sequence[FileReport]) -> str:
     return table(header, rows, right=[False, False, False, True, True, True, True, True, False, False])
 
 
-def _symbols(symbols: Sequence[str]) -> str:
+def symbols_of(symbols: Sequence[str]) -> str:
+    """Return the names of assets, or one of them and how many more there are."""
     if len(symbols) > _SYMBOLS_SHOWN:
         return f"{symbols[0]} and {len(symbols) - 1} more"
     return ", ".join(symbols)
@@ -68,14 +69,20 @@ def _quarantined(reports: Sequence[FileReport]) -> Iterator[str]:
     for report in reports:
         if report.refused:
             rows = count(sum(report.refused.values()), "row")
-            yield f"{report.path}: {rows} ({_reasons(report.refused)}), kept in {report.quarantine}"
+            yield f"{report.path}: {rows} ({reasons(report.refused)}), kept in {report.quarantine}"
 
 
 def _notes(reports: Sequence[FileReport]) -> Iterator[str]:
     for report in reports:
         if report.repeated:
             yield f"{report.path}: {count(report.repeated, 'row')} repeated, each stored once"
-        yield from (f"{report.path}: {note}" for note in report.notes)
+    files_of: dict[str, list[FileReport]] = {}
+    for report in reports:
+        for note in report.notes:
+            files_of.setdefault(note, []).append(report)
+    for note, files in files_of.items():
+        others = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        yield f"{files[0].path}{others}: {note}"
     left_out = Counter(column for report in reports for column in report.left_out)
     if left_out:
         columns = ", ".join(column for column, _ in left_out.most_common(12)) + (", ..." if len(left_out) > 12 else "")
@@ -98,7 +105,7 @@ def _totals(reports: Sequence[FileReport], imported: Sequence[FileReport]) -> st
         + f" + {sum(report.repeated for report in imported):,} repeated + {sum(refused.values()):,} quarantined."
     ]
     if len(imported) > FILES_IN_TABLE and refused:
-        lines.append(f"Quarantined in all: {_reasons(refused)}.")
+        lines.append(f"Quarantined in all: {reasons(refused)}.")
     if unchanged and not added + changed:
         lines.append("Nothing new: the store had every bar already.")
     firsts = [report.first for report in imported if report.first is not None]
@@ -108,5 +115,6 @@ def _totals(reports: Sequence[FileReport], imported: Sequence[FileReport]) -> st
     return "\n".join(lines)
 
 
-def _reasons(refused: Counter[Refusal]) -> str:
+def reasons(refused: Counter[Refusal]) -> str:
+    """Return for what reasons rows were refused, and how many."""
     return ", ".join(f"{reason.text}: {number:,}" for reason, number in refused.most_common())

@@ -17,6 +17,13 @@ def whole_number(text: str) -> int:
     return number
 
 
+def percentage(text: str) -> int:
+    """Return a whole number from 0 to 100. Raises `argparse.ArgumentTypeError`."""
+    if not (text.isascii() and text.isdigit() and int(text) <= 100):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 100")
+    return int(text)
+
+
 def positive_number(text: str) -> float:
     """Return a number above zero. Raises `argparse.ArgumentTypeError`."""
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +11,41 @@ import pyarrow.feather
 import pyarrow.ipc
 import pyarrow.parquet
 
+from lumibot_duckdb.importing.columns import score_columns
 from lumibot_duckdb.importing.errors import FileRefusedError
+from lumibot_duckdb.importing.side_by_side import columns_of_symbol, pair_of_name
 from lumibot_duckdb.importing.table_file import Piece, TableFile
 
 _ROWS = 262_144
+_BYTES_OF_A_VALUE = 8
+_ALWAYS_ALLOWED_BYTES = 1 << 30
+_COLUMNS_OF_BARS = 6
 
 
 class ParquetTable(TableFile):
     """A Parquet file. Its row groups are read one after the other."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, symbol: str | None, max_expansion: int) -> None:
+        """`symbol` is the one to take if the file has several side by side."""
         self._file = pyarrow.parquet.ParquetFile(path)
-        self.columns = _checked(self._file.schema_arrow.names)
+        rows, width = self._file.metadata.num_rows, self._file.metadata.num_columns
+        allowed = max(path.stat().st_size * max_expansion, _ALWAYS_ALLOWED_BYTES)
+        if rows * min(width, _COLUMNS_OF_BARS) * _BYTES_OF_A_VALUE > allowed:
+            raise FileRefusedError(
+                f"its {rows:,} rows unpack to more than {max_expansion} times its size: if it is not damaged, allow "
+                "more with --max-expansion"
+            )
+        self._names, self.symbol = _named(self._file.schema_arrow.names, symbol)
+        self.columns = tuple(self._names)
 
     def pieces(self, columns: Sequence[str] | None = None) -> Iterator[Piece]:
         """Yield the rows, of some columns or of all."""
-        batches = self._file.iter_batches(_ROWS, columns=None if columns is None else list(columns))
-        return _numbered(batches, self._file.metadata.num_rows)
+        names = list(columns or self.columns)
+        batches = self._file.iter_batches(_ROWS, columns=[self._names[name] for name in names])
+        return _numbered(
+            (batch.select([self._names[name] for name in names]).rename_columns(names) for batch in batches),
+            self._file.metadata.num_rows,
+        )
 
 
 class ArrowTable(TableFile):
@@ -63,6 +81,19 @@ class ArrowTable(TableFile):
 
 def _selected(table: pa.Table, columns: list[str] | None) -> pa.Table:
     return table if columns is None else table.select(columns)
+
+
+def _named(names: Sequence[str], wanted: str | None) -> tuple[Mapping[str, str], str | None]:
+    """Return the names to use for a file's columns and its symbol, if the columns are pairs of a field and a symbol."""
+    pairs = [pair_of_name(name) for name in names]
+    if not any(pairs):
+        return dict(zip(_checked(names), names, strict=True)), None
+    both = [pair or (name, "") for pair, name in zip(pairs, names, strict=True)]
+    # yfinance puts the field first unless it groups by ticker.
+    if score_columns([second for _, second in both]) > score_columns([first for first, _ in both]):
+        both = [(second, first) if second else (first, second) for first, second in both]
+    chosen = columns_of_symbol(both, wanted)
+    return dict(zip(_checked(chosen.names), names, strict=True)), chosen.symbol
 
 
 def _checked(names: Sequence[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lumibot_duckdb.importing.errors import FileRefusedError
+from lumibot_duckdb.importing.own_view import VIEW_KEYS, VIEW_TIME, is_own_view
 from lumibot_duckdb.importing.vocabulary import (
     CLOCK_SPELLINGS,
     DATE_SPELLINGS,
@@ -15,6 +16,7 @@ from lumibot_duckdb.importing.vocabulary import (
     TIME_SPELLINGS,
     VALUE_SPELLINGS,
 )
+from lumibot_duckdb.importing.zones import split_heading
 
 PRICES = ("open", "high", "low", "close")
 
@@ -24,19 +26,27 @@ _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[ap]\.?m\.?)?( ?[A-Z]{3
 _AT_MIDNIGHT = re.compile(r"[ T]0?0:00(:00(\.0+)?)?$")
 _UTC = re.compile(r"(?<![a-z])(utc|gmt)(?![a-z])", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"\([^)]*\)|\[[^\]]*\]")
+_ZERO = re.compile(r"\s*[+-]?0*\.?0*\s*")
+_NUMBER = re.compile(r"\d+")
+_LONGEST_NAME = 100
 _NUMBERING = re.compile(r"^\s*\d+[a-z]?\.\s")
 _VOLUME_OF = re.compile(r"volume[ _]([a-z0-9]{2,6})", re.IGNORECASE)
-_LOOKS_LIKE_SYMBOL = re.compile(r"[A-Za-z0-9^$][A-Za-z0-9.\-/:^=_]{0,20}")
+_LOOKS_LIKE_SYMBOL = re.compile(r"[A-Za-z0-9^$][A-Za-z0-9.\-/:^=_]{0,30}|[A-Za-z0-9.]{1,6} *\d{6}[CP]\d{8}")
 _LOOKS_LIKE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}.*|\d{1,2}[/.]\d{1,2}[/.]\d{4}.*|\d{8}|\d{10,19}")
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnChoice:
-    """The user's options for columns. `values` maps a stored name to the file's column, `time` may be two columns."""
+    """The user's options for columns.
+
+    `values` maps a stored name to the file's column, `time` may be two columns, and `left_out` are stored names that
+    the file has no column for, whatever its names say.
+    """
 
     values: Mapping[str, str] = field(default_factory=dict)
     time: str | None = None
     symbol: str | None = None
+    left_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +54,33 @@ class ColumnLayout:
     """The columns of a file by their roles, with the file's names.
 
     `time` is one column, or two: a date and a time of day. `values` maps stored names to columns and has at least the
-    four prices. `left_out` are the columns that are not stored. `says_utc`: the name of the time column says so.
+    four prices. `left_out` are the columns that are not stored. `zones` are those that the heading of the times may
+    mean, usually one or none. `is_own_view`: the file is an export of the store's view.
     """
 
     time: tuple[str, ...]
     symbol: str | None
     values: Mapping[str, str]
     left_out: tuple[str, ...]
-    says_utc: bool = False
+    zones: tuple[str, ...] = ()
+    is_own_view: bool = False
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that tell which series a row belongs to."""
+        if self.is_own_view:
+            return VIEW_KEYS
+        return () if self.symbol is None else (self.symbol,)
 
     @property
     def used(self) -> tuple[str, ...]:
         """The columns that an import reads, each once."""
-        symbol = () if self.symbol is None else (self.symbol,)
-        return tuple(dict.fromkeys((*self.time, *symbol, *self.values.values())))
+        return tuple(dict.fromkeys((*self.time, *self.keys, *self.values.values())))
 
 
 def plain_name(name: str) -> str:
     """Return a column's name without vendors' decorations: case, blanks, signs, brackets, units, numbering."""
-    bare = _IN_BRACKETS.sub("", _NUMBERING.sub("", name))
+    bare = _IN_BRACKETS.sub("", _NUMBERING.sub("", name[:_LONGEST_NAME]))
     bare = _UTC.sub("", bare.replace("_", " "))
     return re.sub(r"[^a-z0-9]+", "", bare.lower())
 
@@ -73,18 +91,24 @@ def recognise_columns(sample: Mapping[str, Sequence[str]], choice: ColumnChoice 
     Raises `FileRefusedError` if the time or a price is missing; the message lists the columns of the file.
     """
     choice = choice or ColumnChoice()
+    own_view = is_own_view(sample) and choice == ColumnChoice()
     values = {stored: _chosen(column, sample) for stored, column in choice.values.items()}
     time = _chosen_time(choice.time, sample)
     symbol = _chosen(choice.symbol, sample) if choice.symbol is not None else None
+    if own_view:
+        time, symbol = (VIEW_TIME,), VIEW_KEYS[0]
     free = {name: plain_name(name) for name in sample if name not in {*values.values(), *time, symbol}}
 
-    time = time or _find_time(free, sample)
+    time = time or _find_time({name: plain_name(split_heading(name)[0]) for name in free}, sample)
     free = {name: plain for name, plain in free.items() if name not in time}
     for stored, spellings in VALUE_SPELLINGS.items():
-        if stored not in values and (found := _first(free, spellings)):
+        if stored in values or stored in choice.left_out:
+            continue
+        found = _first_in_use(free, spellings, sample) if stored == "volume" else _first(free, spellings)
+        if found is not None:
             values[stored] = found
             del free[found]
-    if "volume" not in values and (found := _volume_of_base(free)):
+    if "volume" not in (*values, *choice.left_out) and (found := _volume_of_base(free)):
         values["volume"] = found
         del free[found]
     if symbol is None and (symbol := _find_symbol(free, sample)):
@@ -93,13 +117,26 @@ def recognise_columns(sample: Mapping[str, Sequence[str]], choice: ColumnChoice 
     missing = [price for price in PRICES if price not in values]
     if not time or missing:
         raise FileRefusedError(_nothing_recognised(sample, bool(time), missing))
-    says_utc = any(_UTC.search(name.replace("_", " ")) or _is_utc(plain_name(name)) for name in time)
-    return ColumnLayout(time, symbol, values, tuple(free), says_utc)
+    if own_view:
+        return ColumnLayout(time, symbol, values, (), ("UTC",), is_own_view=True)
+    return ColumnLayout(time, symbol, values, tuple(free), _zones_of(time))
+
+
+def _zones_of(time: Sequence[str]) -> tuple[str, ...]:
+    """Return the zones that the headings of the times may mean. Raises `FileRefusedError` if two headings differ."""
+    found = {}
+    for name in time:
+        zones = split_heading(name)[1] or (("UTC",) if _is_utc(plain_name(name)) else ())
+        if zones:
+            found[zones] = name
+    if len(found) > 1:
+        raise FileRefusedError(f"the headings {' and '.join(found.values())} name different time zones")
+    return next(iter(found), ())
 
 
 def score_columns(names: Sequence[str]) -> int:
     """Return how many of a bar's five required columns (time and prices) are among the names; 5 means a header."""
-    plain = {name: plain_name(name) for name in names}
+    plain = {name: plain_name(split_heading(name)[0]) for name in names}
     found = sum(_first(plain, VALUE_SPELLINGS[price]) is not None for price in PRICES)
     return found + any(name in TIME_SPELLINGS or _is_utc(name) for name in plain.values())
 
@@ -142,7 +179,9 @@ def _is_utc(plain: str) -> bool:
 
 def _find_symbol(free: Mapping[str, str], sample: Mapping[str, Sequence[str]]) -> str | None:
     found = _first(free, SYMBOL_SPELLINGS)
-    return found if found is not None and _all_match(sample[found], _LOOKS_LIKE_SYMBOL) else None
+    if found is None or (free[found] == "instrumentid" and _all_match(sample[found], _NUMBER)):
+        return None
+    return found if _all_match(sample[found], _LOOKS_LIKE_SYMBOL) else None
 
 
 def _volume_of_base(free: Mapping[str, str]) -> str | None:
@@ -154,6 +193,12 @@ def _volume_of_base(free: Mapping[str, str]) -> str | None:
 def _first(free: Mapping[str, str], spellings: Sequence[str]) -> str | None:
     by_plain = {plain: name for name, plain in reversed(list(free.items()))}
     return next((by_plain[spelling] for spelling in spellings if spelling in by_plain), None)
+
+
+def _first_in_use(free: Mapping[str, str], spellings: Sequence[str], sample: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the first column that has something other than zero: MetaTrader 5 leaves VOL empty beside TICKVOL."""
+    used = {name: plain for name, plain in free.items() if not all(map(_ZERO.fullmatch, sample[name]))}
+    return _first(used, spellings) or _first(free, spellings)
 
 
 def _all_match(values: Sequence[str], pattern: re.Pattern[str]) -> bool:

@@ -2,55 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import duckdb
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
-from lumibot_duckdb.importing.arrays import BoolArray, FloatArray, IntArray, as_text
 from lumibot_duckdb.importing.checks import refuse_implausible
-from lumibot_duckdb.importing.columns import PRICES, ColumnChoice, ColumnLayout, recognise_columns
-from lumibot_duckdb.importing.delimited import TextChoice
+from lumibot_duckdb.importing.columns import PRICES, ColumnChoice, ColumnLayout, plain_name, recognise_columns
+from lumibot_duckdb.importing.earlier_files import EarlierFiles
 from lumibot_duckdb.importing.errors import FileRefusedError
+from lumibot_duckdb.importing.examples import Examples
 from lumibot_duckdb.importing.formats import first_line, open_table
-from lumibot_duckdb.importing.numbers import decimal_mark, read_numbers
+from lumibot_duckdb.importing.numbers import Numbers, decimal_mark, read_numbers
+from lumibot_duckdb.importing.paths import NamePattern, columns_of_partitions, exchange_of, facts_of_path
 from lumibot_duckdb.importing.quarantine import write_quarantine
-from lumibot_duckdb.importing.refusal import Refusal, mark
-from lumibot_duckdb.importing.report import FileReport
-from lumibot_duckdb.importing.staging import StagedBars, Staging
-from lumibot_duckdb.importing.symbols import AssetChoice, plain_symbol, symbol_of_file_name, timeframe_of_file_name
-from lumibot_duckdb.importing.table_file import Piece, TableFile
-from lumibot_duckdb.importing.timeframes import timeframe_of_spacing
+from lumibot_duckdb.importing.refusal import Refusal, mark, remedy
+from lumibot_duckdb.importing.report import FileReport, FirstBar, Preview
+from lumibot_duckdb.importing.scale import SCALED, find_scale
+from lumibot_duckdb.importing.series import SeriesChoice, SeriesOfRows
+from lumibot_duckdb.importing.staging import Staging
+from lumibot_duckdb.importing.table_file import Piece, WithConstants
+from lumibot_duckdb.importing.text_form import TextChoice
+from lumibot_duckdb.importing.text_stream import MAX_EXPANSION
+from lumibot_duckdb.importing.timeframes import timeframe_of_gaps
 from lumibot_duckdb.importing.times import TimeChoice, TimeReader
-from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, TimeRange
+from lumibot_duckdb.importing.writing import FormOfSeries, store_bars
+from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey
 from lumibot_duckdb.storage.errors import InvalidBarsError, StorageError
-from lumibot_duckdb.storage.timeframes import bar_seconds
 
-BARS_A_WRITE = 2_000_000
-"""The most bars of a series in one write; a longer series takes several writes."""
+MAX_BAD_ROWS = 50
+"""A file is refused if more than so many percent of its rows cannot be bars."""
 
-# A whole number up to here is the same in a double.
-_EXACT = 2**53
-_NEVER_WHOLE = frozenset((*PRICES, "adj_close", "dividend", "split_ratio", "vwap", "bid", "ask"))
+_BARS_OF_PREVIEW = 5
 
 
 @dataclass(frozen=True, slots=True)
 class ImportChoice:
     """The user's options for all files. What is None or empty is recognised from each file.
 
-    `decimal` is the mark "." or "," of numbers in text. `source` and `adjustment` name the series that are written.
+    `decimal` is the mark "." or "," of numbers in text. Prices are divided by `price_scale`. `max_bad_rows` is the
+    percentage of rows that may be refused, and `max_expansion` how many times larger than a file its content may be.
     """
 
-    symbol: str | None = None
-    timeframe: str | None = None
-    source: str = "import"
-    adjustment: str = ""
+    series: SeriesChoice = field(default_factory=SeriesChoice)
     decimal: str | None = None
-    assets: AssetChoice = field(default_factory=AssetChoice)
+    price_scale: int | None = None
+    max_bad_rows: int = MAX_BAD_ROWS
+    max_expansion: int = MAX_EXPANSION
+    name_pattern: NamePattern | None = None
     columns: ColumnChoice = field(default_factory=ColumnChoice)
     times: TimeChoice = field(default_factory=TimeChoice)
     text: TextChoice = field(default_factory=TextChoice)
@@ -58,18 +61,20 @@ class ImportChoice:
 
 def import_file(
     path: Path,
-    storage: DataStorageInterface,
+    storage: DataStorageInterface | None,
     choice: ImportChoice,
     quarantine_folder: Path,
     on_progress: Callable[[float], None] = lambda done: None,
+    earlier: EarlierFiles | None = None,
 ) -> FileReport:
     """Import one file and return the outcome. Nothing is stored of a file that is refused as a whole.
 
-    `on_progress` receives the part of the file that was read, from 0 to 1. Errors of the store itself are raised.
+    Without a `storage`, nothing is written at all, and the report has a preview. `on_progress` receives the part of the
+    file that was read, from 0 to 1. `earlier` are the files of the same run. Errors of the store itself are raised.
     """
     report = FileReport(path)
     try:
-        _Import(path, choice, report).run(storage, quarantine_folder, on_progress)
+        _Import(path, choice, report).run(storage, quarantine_folder, on_progress, earlier or EarlierFiles())
     except FileRefusedError as error:
         report.error = str(error)
     except InvalidBarsError as error:
@@ -80,6 +85,9 @@ def import_file(
         report.error = f"it cannot be read: {first_line(error)}"
     except duckdb.Error as error:
         report.error = f"its rows could not be sorted: {first_line(error)}"
+    except Exception as error:
+        # A file that nobody foresaw must not keep the other files of a run from being imported.
+        report.error = f"it cannot be understood ({type(error).__name__}: {first_line(error)}): please report this"
     return report
 
 
@@ -89,23 +97,37 @@ class _Import:
     def __init__(self, path: Path, choice: ImportChoice, report: FileReport) -> None:
         self._choice = choice
         self._report = report
+        self._facts = facts_of_path(path, choice.name_pattern)
         wanted = (*choice.columns.values.values(), choice.columns.time, choice.columns.symbol)
-        self._file: TableFile = open_table(path, choice.text, [name for name in wanted if name])
+        table = open_table(
+            path, choice.text, [name for name in wanted if name], choice.series.symbol, choice.max_expansion
+        )
+        self._file = WithConstants(table, columns_of_partitions(self._facts.partitions))
         sample = self._file.sample()
         self._layout = recognise_columns(sample, choice.columns)
-        report.left_out = tuple(name for name in self._layout.left_out if name.strip())
+        report.left_out = tuple(
+            name for name in self._layout.left_out if name.strip() and name not in self._facts.partitions
+        )
         self._decimal = choice.decimal or _decimal_mark(sample, self._layout, self._file.delimiter)
-        self._symbol = "" if self._layout.symbol else self._symbol_of_file(path)
-        self._series: dict[AssetKey, int] = {}
-        self._series_of_symbol: dict[str, int] = {}
+        self._scale = find_scale(self._file, sample, self._layout, choice.price_scale)
+        self._series = SeriesOfRows(self._series_choice(), self._layout, self._symbol_of_file())
         self._whole = dict.fromkeys(self._layout.values, True)
+        self._examples = Examples(self._layout, len(table.columns))
         self._times = TimeReader(
             choice.times,
             (piece.table for piece in self._file.pieces(self._layout.time)),
-            self._layout.says_utc,
+            self._layout.zones,
+            self._facts.date,
+            self._file.is_lean,
         )
 
-    def run(self, storage: DataStorageInterface, quarantine_folder: Path, on_progress: Callable[[float], None]) -> None:
+    def run(
+        self,
+        storage: DataStorageInterface | None,
+        quarantine_folder: Path,
+        on_progress: Callable[[float], None],
+        earlier: EarlierFiles,
+    ) -> None:
         """Read, check and store the file."""
         with Staging(tuple(self._layout.values)) as staging:
             for piece in self._file.pieces(self._layout.used):
@@ -113,85 +135,112 @@ class _Import:
                 on_progress(piece.progress)
             unsure, self._report.repeated = staging.settle()
             self._report.refused = staging.refusals()
-            if unsure:
-                self._report.notes.append(
-                    f"{unsure} bars of an hour that came twice (the clocks went back), taken for the first of the two"
-                )
+            self._add_notes(unsure)
             self._refuse_hopeless(staging)
-            if self._report.refused:
+            if self._report.refused and storage is not None:
                 self._keep_refused(staging, quarantine_folder)
             bounds = staging.bounds()
             if bounds is None:
                 self._report.notes.append("no bars in it")
                 return
             self._report.first, self._report.last = bounds
-            self._report.timeframe = self._timeframe(staging)
-            self._store(storage, staging)
+            series = self._series_with_timeframes(staging)
+            self._report.timeframe = ", ".join(dict.fromkeys(key.timeframe for key in series))
+            if storage is None:
+                self._preview(staging, series)
+            else:
+                store_bars(storage, staging, series, self._form(), self._report, earlier)
+
+    def _series_choice(self) -> SeriesChoice:
+        """Return the user's choice, with the exchange of the path where the user states none."""
+        choice = self._choice.series
+        exchange = choice.assets.exchange or exchange_of(self._facts.partitions)
+        return replace(choice, assets=replace(choice.assets, exchange=exchange))
+
+    def _symbol_of_file(self) -> str:
+        if self._layout.keys:
+            return ""
+        symbol = self._choice.series.symbol or self._file.symbol or self._facts.symbol
+        if symbol is None:
+            raise FileRefusedError(
+                "neither its name nor a column has a symbol: give --symbol, or --symbol-column if a column has it, or "
+                "--name-pattern if its path has it"
+            )
+        if symbol == self._facts.symbol and self._facts.symbol_from.startswith("folder"):
+            self._report.notes.append("its symbol is the name of its folder")
+        return symbol
 
     def _stage(self, piece: Piece, staging: Staging) -> None:
         table = piece.table
         times = self._times.read(table.select(list(self._layout.time)))
-        columns = {name: read_numbers(table[column], self._decimal) for name, column in self._layout.values.items()}
+        columns = {name: self._numbers(name, table[column]) for name, column in self._layout.values.items()}
         for name, numbers in columns.items():
             self._whole[name] &= numbers.whole
         values = {name: numbers.values for name, numbers in columns.items()}
-        unreadable = np.any([numbers.unreadable for numbers in columns.values()], axis=0)
-        series, has_symbol = self._series_of(table)
+        unreadable = {name: numbers.unreadable for name, numbers in columns.items()}
+        any_unreadable = np.any(list(unreadable.values()), axis=0)
+        series, has_symbol = self._series.read(table)
 
         refusals = times.refusals
-        empty = np.all([np.isnan(column) for column in values.values()], axis=0) & ~unreadable
-        blank = empty & (refusals == Refusal.NO_TIME) & ~(has_symbol & (self._layout.symbol is not None))
+        empty = np.all([np.isnan(column) for column in values.values()], axis=0) & ~any_unreadable
+        blank = empty & (refusals == Refusal.NO_TIME) & ~(has_symbol & bool(self._layout.keys))
         mark(refusals, ~has_symbol, Refusal.NO_SYMBOL)
-        mark(refusals, unreadable, Refusal.UNREADABLE_NUMBER)
+        mark(refusals, any_unreadable, Refusal.UNREADABLE_NUMBER)
         refuse_implausible(values, refusals)
+        refusals[blank] = Refusal.NONE
 
-        good = refusals == Refusal.NONE
-        bad = ~good & ~blank
+        good, bad = (refusals == Refusal.NONE) & ~blank, refusals != Refusal.NONE
         kept = {name: column[good] for name, column in values.items()}
         staging.add(piece.numbers[good], series[good], times.utc[good], times.later[good], kept)
+        sparse = refusals == Refusal.NO_PRICES
+        staging.add_times(series[sparse], times.utc[sparse])
         staging.refuse(piece.numbers[bad], refusals[bad])
         malformed = np.array([number for number, _ in piece.malformed], np.int64)
         staging.refuse(malformed, np.full(len(malformed), Refusal.FIELDS, np.uint8))
+        self._examples.add(piece, refusals, unreadable)
         self._report.rows += int(good.sum() + bad.sum()) + len(malformed)
 
-    def _series_of(self, table: pa.Table) -> tuple[IntArray, BoolArray]:
-        """Return the number of each row's series, and whether the row has a symbol."""
-        if self._layout.symbol is None:
-            series = self._series_number(self._symbol)
-            return np.full(table.num_rows, series), np.ones(table.num_rows, bool)
-        encoded = pa.concat_arrays(as_text(table[self._layout.symbol]).chunks or [pa.array([], pa.string())])
-        encoded = encoded.dictionary_encode()
-        symbols = [plain_symbol(symbol) for symbol in encoded.dictionary.to_pylist()]
-        series_of_symbol = np.array([self._series_number(symbol) if symbol else -1 for symbol in symbols], np.int64)
-        series = series_of_symbol[encoded.indices.to_numpy()]
-        return series, series >= 0
+    def _numbers(self, name: str, column: pa.ChunkedArray) -> Numbers:
+        try:
+            return read_numbers(column, self._decimal, self._scale.divisor if name in SCALED else 1)
+        except FileRefusedError as error:
+            raise FileRefusedError(f"its column {self._layout.values[name]}: {error}") from None
 
-    def _series_number(self, symbol: str) -> int:
-        if symbol not in self._series_of_symbol:
-            asset = self._choice.assets.asset(self._choice.symbol or symbol)
-            self._series_of_symbol[symbol] = self._series.setdefault(asset, len(self._series))
-            if self._choice.symbol and len(self._series_of_symbol) > 1:
-                one, other, *_ = self._series_of_symbol
-                column, symbol = self._layout.symbol, self._choice.symbol
-                raise FileRefusedError(f"its column {column} has {one} and {other}; --symbol {symbol} cannot be both")
-        return self._series_of_symbol[symbol]
-
-    def _symbol_of_file(self, path: Path) -> str:
-        symbol = self._choice.symbol or self._file.symbol or symbol_of_file_name(path.name)
-        if symbol is None:
-            raise FileRefusedError(
-                "neither its name nor a column has a symbol: give --symbol, or --symbol-column if a column has it"
+    def _add_notes(self, unsure: int) -> None:
+        notes = self._report.notes
+        notes += self._file.notes() + self._series.notes
+        if self._scale.origin:
+            notes.append(f"prices were divided by {self._scale.divisor:,} ({self._scale.origin})")
+        if self._times.ignores_stated_zone:
+            notes.append(f"--timezone {self._choice.times.zone} was not needed: the zone of its times is known")
+        elif self._times.zone_is_from_heading and not self._layout.is_own_view:
+            notes.append(f"its times are in {self._times.zone}")
+        if "tick" in plain_name(self._layout.values.get("volume", "")):
+            notes.append(f"its volume is {self._layout.values['volume']}, the number of price changes")
+        if unsure:
+            notes.append(
+                f"{unsure} bars of an hour that came twice (the clocks went back), taken for the first of the two"
             )
-        return symbol
 
     def _refuse_hopeless(self, staging: Staging) -> None:
-        refused = sum(self._report.refused.values())
+        report = self._report
         first = staging.first_refused()
-        if first is None or 2 * refused <= self._report.rows:
+        rows, refused = report.rows, sum(report.refused.values())
+        if first is None:
             return
-        reasons = ", ".join(f"{reason.text} ({count})" for reason, count in self._report.refused.most_common())
+        if refused < rows:
+            # Rows without prices do not make a file doubtful: some vendors write one for every minute.
+            rows, refused = rows - report.refused[Refusal.NO_PRICES], refused - report.refused[Refusal.NO_PRICES]
+        if 100 * refused <= self._choice.max_bad_rows * rows:
+            return
+        reasons = ", ".join(f"{reason.text} ({count})" for reason, count in report.refused.most_common())
+        place, values = self._file.place_of(first), self._examples.of_row(first)
+        help_with = remedy(report.refused.most_common(1)[0][0])
         raise FileRefusedError(
-            f"{refused} of {self._report.rows} rows cannot be bars: {reasons}; the first is row {first}"
+            f"{sum(report.refused.values())} of {report.rows} rows cannot be bars: {reasons}; the first is {place}"
+            + (f": {values}" if values else "")
+            + (f"; {help_with}" if help_with else "")
+            + ("; --max-bad-rows 100 imports the other rows" if refused < rows else "")
         )
 
     def _keep_refused(self, staging: Staging, folder: Path) -> None:
@@ -200,69 +249,62 @@ class _Import:
         except OSError as error:
             raise FileRefusedError(f"its bad rows cannot be kept in {folder}: {first_line(error)}") from error
 
+    def _series_with_timeframes(self, staging: Staging) -> list[SeriesKey]:
+        series = self._series.keys
+        if all(key.timeframe for key in series):
+            return series
+        timeframe = self._timeframe(staging)
+        return [key if key.timeframe else replace(key, timeframe=timeframe) for key in series]
+
     def _timeframe(self, staging: Staging) -> str:
-        if self._choice.timeframe:
-            return self._choice.timeframe
-        named = timeframe_of_file_name(self._report.path.name)
-        spacing = staging.most_common_spacing()
-        if spacing is None:
+        named = self._facts.timeframe
+        gaps = staging.gaps()
+        if not gaps:
             found = named or ("day" if self._times.only_dates else None)
             if found is None:
                 raise FileRefusedError(
                     "a single bar does not show the timeframe: give --timeframe, e.g. --timeframe minute"
                 )
             return found
-        found = timeframe_of_spacing(spacing)
-        if named not in (None, found):
-            self._report.notes.append(f"its name says {named}, but most bars are one {found} apart")
-        return found
-
-    def _store(self, storage: DataStorageInterface, staging: Staging) -> None:
-        assets = list(self._series)
-        report = self._report
-        before: StagedBars | None = None
-        for bars in staging.bars(BARS_A_WRITE):
-            result = storage.store_ohlcv_data(
-                assets[bars.series],
-                self._frame(bars),
-                self._choice.source,
-                report.timeframe,
-                adjustment=self._choice.adjustment,
-                covered=_between(before, bars, report.timeframe),
-                metadata={"file": report.path.name},
+        guess = timeframe_of_gaps(gaps, named)
+        if guess is None:
+            raise FileRefusedError(
+                "the distances between its bars do not show the timeframe: give --timeframe, e.g. --timeframe day"
             )
-            report.added += result.added
-            report.changed += result.changed
-            report.unchanged += result.unchanged
-            if before is None or before.series != bars.series:
-                report.symbols = (*report.symbols, assets[bars.series].label())
-            before = bars
+        if guess.doubt:
+            self._report.notes.append(guess.doubt)
+        return guess.timeframe
 
-    def _frame(self, bars: StagedBars) -> pd.DataFrame:
-        index = pd.DatetimeIndex(bars.times.astype("M8[s]"), name="datetime").as_unit("ns").tz_localize("UTC")
-        values = {name: self._typed(name, column) for name, column in bars.values.items()}
-        frame: pd.DataFrame = pd.DataFrame(values, index=index)
-        return frame
+    def _form(self) -> FormOfSeries:
+        # An export of the view has a column for every value, also for those that a series never had.
+        return FormOfSeries(self._whole, PRICES) if self._layout.is_own_view else FormOfSeries(self._whole)
 
-    def _typed(self, name: str, column: FloatArray) -> FloatArray | IntArray:
-        """Return counts as whole numbers if the file has whole numbers."""
-        is_count = name not in _NEVER_WHOLE and self._whole[name] and bool((np.abs(column) <= _EXACT).all())
-        return column.astype(np.int64) if is_count else column
+    def _preview(self, staging: Staging, series: Sequence[SeriesKey]) -> None:
+        origin = f"column {self._layout.keys[0]}" if self._layout.keys else self._facts.symbol_from or "the file's name"
+        self._report.symbols = tuple(dict.fromkeys(key.asset.label() for key in series))
+        self._report.preview = Preview(
+            "--symbol" if self._choice.series.symbol else origin,
+            ", ".join(dict.fromkeys(key.source for key in series)),
+            " and ".join(self._layout.time) or "(no name)",
+            self._times.zone,
+            f"divided by {self._scale.divisor:,} ({self._scale.origin})" if self._scale.origin else "as they are",
+            self._layout.values,
+            list(_first_bars(staging, series)),
+        )
 
 
-def _between(before: StagedBars | None, bars: StagedBars, timeframe: str) -> TimeRange | None:
-    """Return the coverage of one of several writes of a series: it includes the time since the previous bars."""
-    if before is None or before.series != bars.series:
-        return None
-    return TimeRange(int(before.times[-1]) + 1, int(bars.times[-1]) + bar_seconds(timeframe))
+def _first_bars(staging: Staging, series: Sequence[SeriesKey]) -> Iterator[FirstBar]:
+    for bars in islice(staging.bars(1), _BARS_OF_PREVIEW):
+        values = {name: float(column[0]) for name, column in bars.values.items()}
+        yield FirstBar(series[bars.series].asset.label(), int(bars.times[0]), values)
 
 
 def _decimal_mark(sample: Mapping[str, Sequence[str]], layout: ColumnLayout, delimiter: str) -> str:
-    prices = [text for price in PRICES for text in sample[layout.values[price]]]
-    found = decimal_mark(prices, delimiter)
+    prices = [(text, layout.values[price]) for price in PRICES for text in sample[layout.values[price]]]
+    found = decimal_mark([text for text, _ in prices], delimiter)
     if found is None:
-        example = next(text for text in prices if "," in text)
+        example, column = next((text, column) for text, column in prices if "," in text)
         raise FileRefusedError(
-            f'the comma in "{example}" may be a decimal mark or not: give --decimal , or --decimal .'
+            f'the comma in "{example}" may be a decimal mark or not (column {column}): give --decimal , or --decimal .'
         )
     return found

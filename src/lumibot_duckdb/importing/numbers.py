@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -14,16 +15,22 @@ import pyarrow.compute as pc
 
 from lumibot_duckdb.importing.arrays import BoolArray, FloatArray, is_text
 from lumibot_duckdb.importing.errors import FileRefusedError
+from lumibot_duckdb.importing.vocabulary import QUOTE_CURRENCIES
+from lumibot_duckdb.storage.identity import FIAT
 
 _MISSING = frozenset(("", "nan", "na", "n/a", "#n/a", "null", "none", "nil", "-", "--", ".", "?", "<na>"))
 _MISSING_TEXTS = pa.array(["", "NaN", "nan", "NA", "null", "NULL", "None", "-"])
 _MULTIPLIERS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000, "t": 1_000_000_000_000}
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)([kmbt]?)", re.IGNORECASE)
-_GROUPED = {
-    ",": re.compile(r"[+-]?\d{1,3}(,\d{3})+(?!\d)"),
-    ".": re.compile(r"[+-]?\d{1,3}(\.\d{3})+(?!\d)"),
-}
+# Groups of three digits, or India's: three, and two before them. A number has one kind of mark.
+_GROUPED = r"[+-]?(?:\d{{1,3}}(?:{mark}\d{{3}})+|\d{{1,2}}(?:{mark}\d{{2}})+{mark}\d{{3}})(?![\d{mark}])"
+# An apostrophe, a blank, or a blank of typesetters (no-break, thin) never is a decimal mark.
+_MARKS = ("'", "\u2019", " ", "\u00a0", "\u2009", "\u202f")
+_PATTERNS = {mark: re.compile(_GROUPED.format(mark=re.escape(mark))) for mark in (",", ".", *_MARKS)}
 _ONE_GROUP = re.compile(r"[+-]?\d{1,3},\d{3}")
+_NO_PRICE = float(2**63 - 1)
+_CURRENCIES = "|".join(sorted(FIAT.union(QUOTE_CURRENCIES), key=len, reverse=True))
+_CURRENCY_WORD = re.compile(rf"^(?:{_CURRENCIES}|Rs\.?)(?=[ \u00a0\d+-])|(?<=[ \u00a0\d.])(?:{_CURRENCIES})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,19 @@ class Numbers:
     whole: bool
 
 
-def read_numbers(column: pa.ChunkedArray, decimal: str = ".") -> Numbers:
-    """Return the numbers of a column of any numeric type, or of text with `decimal` ("." or ",") as its mark."""
+def read_numbers(column: pa.ChunkedArray, decimal: str = ".", scale: int = 1) -> Numbers:
+    """Return the numbers of a column of any numeric type, or of text with `decimal` ("." or ",") as its mark.
+
+    They are divided by `scale`, which fixed-point prices need. The largest 64-bit integer then stands for none.
+    """
+    numbers = _read(column, decimal)
+    if scale == 1:
+        return numbers
+    missing = numbers.values >= _NO_PRICE
+    return Numbers(np.where(missing, np.nan, numbers.values / scale), numbers.unreadable, whole=False)
+
+
+def _read(column: pa.ChunkedArray, decimal: str) -> Numbers:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if is_text(column):
@@ -59,7 +77,7 @@ def decimal_mark(prices: Iterable[str], delimiter: str) -> str | None:
     If all commas are as in "1,234", the delimiter of fields decides: the comma is the decimal mark with ";", and
     separates thousands with ",".
     """
-    with_comma = [text for text in (price.strip(" '$€£¥") for price in prices) if "," in text]
+    with_comma = [text for text in map(_undecorated, prices) if "," in text]
     if not with_comma:
         return "."
     if any("." in text for text in with_comma):
@@ -105,15 +123,14 @@ def _read_each(text: pa.ChunkedArray, decimal: str) -> Numbers:
 
 def _read_one(text: str | None, decimal: str) -> tuple[float, bool, bool]:
     """Return the number (NaN for none), whether the text is unreadable, and whether it is written as a whole one."""
-    bare = (text or "").strip().strip("'$€£¥ ").replace("\u00a0", "")
+    bare = _undecorated(text or "")
     if bare.lower() in _MISSING:
         return float("nan"), False, True
-    grouping = "." if decimal == "," else ","
-    if _GROUPED[grouping].match(bare):
-        bare = bare.replace(grouping, "")
-    elif grouping in bare:
-        return float("nan"), True, True
-    bare = bare.replace(decimal, ".")
+    for mark in (*_MARKS, "." if decimal == "," else ","):
+        if found := _PATTERNS[mark].match(bare):
+            bare = found[0].replace(mark, "") + bare[found.end() :]
+            break
+    bare = bare if decimal == "." else bare.replace(".", "?").replace(",", ".")
     match = _NUMBER.fullmatch(bare)
     if match is None:
         infinite = bare.lower().lstrip("+-") in ("inf", "infinity")
@@ -126,6 +143,12 @@ def _read_one(text: str | None, decimal: str) -> tuple[float, bool, bool]:
     except InvalidOperation:
         return float("nan"), True, True
     return float(number), False, number == number.to_integral_value()
+
+
+def _undecorated(text: str) -> str:
+    """Return the text of a number without currencies and without the apostrophe that spreadsheets put before text."""
+    bare = _CURRENCY_WORD.sub("", text.strip().lstrip("'"))
+    return "".join(mark for mark in bare if unicodedata.category(mark) != "Sc").strip(" '\u00a0\u202f")
 
 
 def _to_floats(column: pa.ChunkedArray) -> FloatArray:

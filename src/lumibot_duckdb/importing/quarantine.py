@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import date
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ import pyarrow as pa
 from lumibot_duckdb.importing.arrays import as_text, is_text
 from lumibot_duckdb.importing.staging import Staging
 from lumibot_duckdb.importing.table_file import Piece, TableFile
+from lumibot_duckdb.importing.text_form import raw_fields
 
 
 def write_quarantine(file: TableFile, source: Path, staging: Staging, folder: Path) -> Path:
@@ -40,16 +42,13 @@ def write_quarantine(file: TableFile, source: Path, staging: Staging, folder: Pa
 
 
 def _refused_rows(piece: Piece, staging: Staging, delimiter: str) -> Iterator[list[str]]:
-    malformed = {number: next(csv.reader([text], delimiter=delimiter), []) for number, text in piece.malformed}
+    malformed = {number: raw_fields(text, delimiter) for number, text in piece.malformed}
     numbers = [*piece.numbers[[0, -1]].tolist(), *malformed] if len(piece.numbers) else list(malformed)
     if not numbers:
         return
     reasons = staging.refused_among(min(numbers), max(numbers))
     kept = np.isin(piece.numbers, list(reasons))
-    columns = [
-        (column if is_text(column) else as_text(column)).to_pylist()
-        for column in piece.table.filter(pa.array(kept)).columns
-    ]
+    columns = [_texts(column) for column in piece.table.filter(pa.array(kept)).columns]
     rows = dict(zip(piece.numbers[kept].tolist(), zip(*columns, strict=True), strict=True))
     for number in sorted((*rows, *malformed)):
         yield [str(number), reasons[number].text, *(rows.get(number) or malformed[number])]
@@ -63,3 +62,10 @@ def _moved_into(written: Path, folder: Path, stem: str) -> Path:
         if filecmp.cmp(written, path, shallow=False):
             return path
     raise AssertionError("unreachable")
+
+
+def _texts(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        return list((column if is_text(column) else as_text(column)).to_pylist())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # a nested column
+        return [str(value) for value in column.to_pylist()]

@@ -56,6 +56,28 @@ _TEXTS = {
     Refusal.CONFLICT: "other bars with the same time",
 }
 
+# What to try if many rows are refused for a reason.
+_REMEDIES = {
+    Refusal.FIELDS: "name the columns with --header, or the delimiter with --delimiter",
+    Refusal.NO_TIME: "name the column with --time-column",
+    Refusal.UNREADABLE_TIME: "name the right column with --time-column, or state --date-order or --epoch",
+    Refusal.OTHER_UNIT: "state --epoch",
+    Refusal.UNCLEAR_TIME: "sort the rows by time, or state --timezone UTC if they are in UTC",
+    Refusal.NO_SYMBOL: "name the column with --symbol-column, or state --symbol",
+    Refusal.UNREADABLE_NUMBER: "state --decimal, or name another column (--columns close=Last) or none "
+    "(--columns volume=)",
+    Refusal.NO_PRICES: "name the columns of prices with --columns",
+    Refusal.NOT_POSITIVE: "name the columns of prices with --columns",
+    Refusal.HIGH_BELOW_LOW: "name the columns of prices with --columns",
+    Refusal.NEGATIVE_VOLUME: "leave the volume out with --columns volume=",
+    Refusal.CONFLICT: "name the column of symbols with --symbol-column, if there are several",
+}
+
+
+def remedy(reason: Refusal) -> str:
+    """Return what to try if many rows are refused for a reason, "" if no option helps."""
+    return _REMEDIES.get(reason, "")
+
 
 def mark(refusals: CodeArray, rows: BoolArray, reason: Refusal) -> None:
     """Write a reason into `refusals` at some rows, unless they have one."""

@@ -52,6 +52,7 @@ class Staging:
         self._db.execute("SET enable_progress_bar = false")
         columns_sql = "".join(f', "{column}" DOUBLE' for column in self._columns)
         self._db.execute(f"CREATE TABLE bar (row BIGINT, series INTEGER, ts BIGINT, later INTEGER{columns_sql})")
+        self._db.execute("CREATE TABLE sparse (series INTEGER, ts BIGINT)")
         self._db.execute("CREATE TABLE refused (row BIGINT, reason UTINYINT)")
         for refusal in Refusal:
             self._db.execute(f"SET VARIABLE {refusal.name.lower()} = {refusal.value}::UTINYINT")
@@ -72,6 +73,10 @@ class Staging:
         data = {"row": rows, "series": series.astype(np.int32), "ts": times, "later": later.astype(np.int32)}
         self._insert("bar", pa.table({**data, **{column: values[column] for column in self._columns}}))
 
+    def add_times(self, series: IntArray, times: IntArray) -> None:
+        """Add the times of rows without prices. They are no bars, but they show how far apart bars are."""
+        self._insert("sparse", pa.table({"series": series.astype(np.int32), "ts": times}))
+
     def refuse(self, rows: IntArray, reasons: CodeArray) -> None:
         """Add the numbers of rows that are not bars, each with its code of `Refusal`."""
         self._insert("refused", pa.table({"row": rows, "reason": reasons}))
@@ -91,10 +96,18 @@ class Staging:
         conflicts = self._count("refused WHERE reason = getvariable('conflict')")
         return unsure, before - conflicts - self._count("bar")
 
-    def most_common_spacing(self) -> int | None:
-        """Return the seconds between bars that are most common within the series; None if every series has one bar."""
-        found = self._rows(_sql("most_common_spacing.sql"))
-        return int(found[0][0]) if found else None
+    def gaps(self) -> dict[int, int]:
+        """Return how often bars of a series are so many seconds apart. A weekend between two days does not count."""
+        return dict(self._rows(_sql("gaps.sql")))
+
+    def empty_columns(self) -> dict[int, set[str]]:
+        """Return the columns in which no bar of a series has a value, by the series' number."""
+        counts = ", ".join(f'count(*) FILTER (NOT isnan("{column}"))' for column in self._columns)
+        found = self._rows(f"SELECT series, {counts} FROM bar GROUP BY series")
+        return {
+            series: {column for column, filled in zip(self._columns, filled_of, strict=True) if not filled}
+            for series, *filled_of in found
+        }
 
     def bounds(self) -> tuple[int, int] | None:
         """Return the first and the last time of all bars in epoch seconds, None if there are no bars."""

@@ -1,43 +1,25 @@
-"""Symbols in file names and symbol columns, and the assets that they stand for."""
+"""The assets that symbols stand for."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 
 from lumibot_duckdb.importing.errors import FileRefusedError
-from lumibot_duckdb.importing.timeframes import timeframe_of_word
-from lumibot_duckdb.importing.vocabulary import (
-    COMPRESSED_SUFFIXES,
-    FILE_NAME_WORDS,
-    FILE_SUFFIXES,
-    QUOTE_CURRENCIES,
-)
+from lumibot_duckdb.importing.vocabulary import COINS, QUOTE_CURRENCIES
 from lumibot_duckdb.storage.api import AssetKey
+from lumibot_duckdb.storage.identity import FIAT
 from lumibot_duckdb.storage.reference.occ import option_of
 
 ASSET_TYPES = ("stock", "crypto", "forex", "index", "future", "cont_future", "crypto_future", "option")
 _PAIR_TYPES = ("crypto", "forex")
 
-_DATE = r"(?:19|20)\d{2}(?:[-.]?\d{2}(?:[-.]?\d{2})?)?(?:T?\d{4,6}Z?)?"
-_DATE_AT_END = re.compile(rf"[-_. ]{_DATE}$", re.IGNORECASE)
-_DATE_WORD = re.compile(rf"{_DATE}|\d{{7,14}}", re.IGNORECASE)
-_COUNT = re.compile(r"\(\d+\)|v\d{1,2}", re.IGNORECASE)
-_SYMBOL = re.compile(r"[A-Z0-9^$][A-Z0-9.\-/:^=$&]{0,31}")
-
-
-def symbol_of_file_name(name: str) -> str | None:
-    """Return the symbol in a file's name, in capitals: `AAPL.csv`, `aapl_1min.csv.gz`, `BTCUSDT-1m-2024-01.csv`.
-
-    Timeframes, dates and words such as "daily" or "data" are not symbols. None if no word is left, or several are.
-    """
-    words = _symbol_words(_stem(name))
-    if len(words) == 2 and words[1].upper() in QUOTE_CURRENCIES:
-        words = ["-".join(words)]
-    symbol = plain_symbol(words[0]) if len(words) == 1 else ""
-    return symbol if _SYMBOL.fullmatch(symbol) else None
+_TYPES_BY_PREFIX = {"X:": "crypto", "C:": "forex", "I:": "index"}
+_SEPARATED_PAIR = re.compile(r"([A-Z0-9.]+)[-/_:]([A-Z]+)")
+_FUTURES_CONTRACT = re.compile(r"[A-Z0-9]{1,3}[FGHJKMNQUVXZ]\d{1,2}")
+_STABLE_COINS = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD")
 
 
 def plain_symbol(text: str) -> str:
@@ -45,54 +27,44 @@ def plain_symbol(text: str) -> str:
     return text.strip().upper().removesuffix(".US")
 
 
-def timeframe_of_file_name(name: str) -> str | None:
-    """Return the timeframe in a file's name, e.g. "minute" for `AAPL_1min.csv`; None if there is none."""
-    words = re.split(r"[-_. ]+", _stem(name))
-    return next((timeframe for word in words if len(words) > 1 and (timeframe := timeframe_of_word(word))), None)
+def certain_type(symbol: str) -> str | None:
+    """Return the type of asset that a symbol shows: a pair, an OCC option, or a symbol with Polygon's prefix of a type.
+
+    >>> certain_type("ADA-BTC"), certain_type("EUR/USD"), certain_type("SPY240119C00470000"), certain_type("BRK-B")
+    ('crypto', 'forex', 'option', None)
+    """
+    if symbol[:2] in _TYPES_BY_PREFIX:
+        return _TYPES_BY_PREFIX[symbol[:2]]
+    if _occ(symbol) is not None:
+        return "option"
+    pair = _SEPARATED_PAIR.fullmatch(symbol)
+    if pair is None or pair[1] == pair[2]:
+        return None
+    if pair[1] in FIAT and pair[2] in FIAT:
+        return "forex"
+    return "crypto" if pair[2] in QUOTE_CURRENCIES else None
 
 
-def _stem(name: str) -> str:
-    path = Path(name)
-    if path.suffix.lower() in COMPRESSED_SUFFIXES:
-        path = path.with_suffix("")
-    return path.stem if path.suffix.lower() in FILE_SUFFIXES else path.name
-
-
-def _symbol_words(stem: str) -> list[str]:
-    words = [_bare(word) for word in re.split(r"[_\s,]+", stem)]
-    kept = [word for word in words if word and not _says_something_else(word)]
-    # ALL.csv and MIN.csv are tickers, data.csv and min.csv are not.
-    return kept or [word for word in words if word.isupper()]
-
-
-def _bare(word: str) -> str:
-    """Return a word without the dates and timeframes at its end: `BTC-USD-1h`, `SPY.daily`."""
-    while True:
-        shorter = _DATE_AT_END.sub("", word)
-        *head, tail = re.split(r"[-.](?=[^-.]*$)", shorter)
-        # One letter at the end is a share class (BRK-B), not a timeframe.
-        if any(head) and len(tail) > 1 and _says_something_else(tail) and not tail.isdigit():
-            shorter = head[0]
-        if shorter == word:
-            return word
-        word = shorter
-
-
-def _says_something_else(word: str) -> bool:
-    return bool(
-        word.lower() in FILE_NAME_WORDS
-        or timeframe_of_word(word)
-        or _DATE_WORD.fullmatch(word)
-        or _COUNT.fullmatch(word)
-        or not re.search(r"[A-Za-z0-9]", word)
-    )
+def doubt_about_stock(symbol: str) -> str:
+    """Return how to state what a symbol is that is hardly a stock (EURUSD, BTCUSDT, ESH4), "" for other symbols."""
+    if len(symbol) == 6 and symbol[:3] in FIAT and symbol[3:] in FIAT:
+        return "--asset-type forex if it is a pair"
+    joined = any(symbol.endswith(coin) and len(symbol) > len(coin) + 1 for coin in _STABLE_COINS)
+    if joined or (len(symbol) >= 6 and symbol.isalpha() and symbol.endswith(("USD", "BTC", "ETH"))):
+        return "--asset-type crypto if it is a pair"
+    if _FUTURES_CONTRACT.fullmatch(symbol):
+        return "--asset-type future with --expiration if it is a contract"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
 class AssetChoice:
-    """The user's options for the assets of a file; the symbols come from the file."""
+    """The user's options for the assets of a file; the symbols come from the file.
 
-    asset_type: str = "stock"
+    Without an `asset_type` (None), symbols are stocks unless they show what they are.
+    """
+
+    asset_type: str | None = None
     quote: str | None = None
     exchange: str = ""
     expiration: date | None = None
@@ -103,25 +75,28 @@ class AssetChoice:
         Crypto and forex symbols are pairs: `BTC/USD`, `BTC-USD`, `BTCUSDT`, `EURUSD`, or a base with `quote` given.
         Option symbols are OCC symbols: `SPY240119C00470000`. Raises `FileRefusedError` if a symbol is not enough.
         """
-        if self.asset_type in _PAIR_TYPES:
-            base, quote = self._pair(symbol)
-            return AssetKey(base, self.asset_type, quote, self.exchange)
-        if self.asset_type == "option":
+        asset_type = self.asset_type or certain_type(symbol) or "stock"
+        if asset_type in _PAIR_TYPES:
+            base, quote = self._pair(symbol, asset_type)
+            return AssetKey(base, asset_type, quote, self.exchange)
+        if asset_type == "option":
             return self._option(symbol)
-        if self.asset_type == "future" and self.expiration is None:
+        if asset_type == "future" and self.expiration is None:
             raise FileRefusedError(
                 f"a future needs its expiration: give --expiration YYYY-MM-DD for {symbol}, or --asset-type cont_future"
             )
-        return AssetKey(symbol, self.asset_type, self.quote, self.exchange, self.expiration)
+        if asset_type == "index":
+            symbol = symbol.removeprefix("I:")
+        return AssetKey(symbol, asset_type, self.quote, self.exchange, self.expiration)
 
-    def _pair(self, symbol: str) -> tuple[str, str]:
+    def _pair(self, symbol: str, asset_type: str) -> tuple[str, str]:
         parts = re.split(r"[/\-_:]", symbol.removeprefix("X:").removeprefix("C:"))
         if len(parts) == 2 and all(parts) and self.quote in (None, parts[1]):
             return parts[0], parts[1]
         whole = parts[0] if len(parts) == 1 else ""
         quotes = (self.quote,) if self.quote else QUOTE_CURRENCIES
-        quote = next((q for q in quotes if whole.endswith(q) and len(whole) > len(q)), None)
-        if quote is None and self.asset_type == "forex" and len(whole) == 6 and not self.quote:
+        quote = _quote_of(whole, quotes)
+        if quote is None and asset_type == "forex" and len(whole) == 6 and not self.quote:
             quote = whole[3:]
         if quote is not None:
             return whole.removesuffix(quote), quote
@@ -132,7 +107,25 @@ class AssetChoice:
         raise FileRefusedError(f"cannot tell the quote currency of {symbol}: give --quote USD (or another)")
 
     def _option(self, symbol: str) -> AssetKey:
-        option = option_of(symbol.replace(" ", "").removeprefix("O:"))
+        option = _occ(symbol)
         if option is None:
             raise FileRefusedError(f"{symbol} is not an OCC option symbol such as SPY240119C00470000")
         return replace(option, exchange=self.exchange)
+
+
+def _quote_of(whole: str, quotes: Sequence[str]) -> str | None:
+    """Return the quote currency at the end of a pair in one word, None if it ends in none.
+
+    DOTUSD ends in USD and in TUSD. Raises `FileRefusedError` if neither reading has a base that is known.
+    """
+    found = [quote for quote in quotes if whole.endswith(quote) and len(whole) > len(quote) + 1]
+    known = [quote for quote in found if whole.removesuffix(quote) in COINS]
+    meant = known or [quote for quote in found if len(whole) > len(quote) + 2] or found
+    if len(meant) > 1:
+        readings = " or ".join(f"{whole.removesuffix(quote)}/{quote}" for quote in meant)
+        raise FileRefusedError(f"{whole} may be {readings}: give --quote")
+    return next(iter(meant), None)
+
+
+def _occ(symbol: str) -> AssetKey | None:
+    return option_of(symbol.replace(" ", "").removeprefix("O:"))

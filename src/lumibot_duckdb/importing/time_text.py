@@ -20,6 +20,8 @@ _EASTERN = {"est": -5 * 3600, "edt": -4 * 3600}
 
 _MINUTES = r"(?P<M>\d{2})(?:[:.]?(?P<S>\d{2})(?:[.,:](?P<f>\d+))?)? *(?:(?P<half>[ap])\.?m\b\.?)?"
 _CLOCK = rf"(?:[T ;,_] *(?P<H>\d{{1,2}})[:.]?{_MINUTES})?"
+# As CryptoDataDownload writes hours: 11-PM.
+_HOUR_ALONE = r"[T ;,_] *(?P<H>\d{1,2})(?P<M>)(?P<S>)(?P<f>) *-? *(?P<half>[ap])\.?m\b\.?"
 _JOINED_CLOCK = rf"(?P<H>\d{{2}}){_MINUTES}"
 _ZONE = r" *(?P<zone>z|utc|gmt|e[sd]t|(?:utc|gmt)?[+-]\d{1,2}(?::?\d{2})?|[a-z]+(?:/[a-z_+-]+)+)?"
 _WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +)?"
@@ -29,13 +31,16 @@ _SHAPES = tuple(
     rf"(?i)^{_WEEKDAY}{date}{clock}{_ZONE}$"
     for date, clock in (
         (r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})", _CLOCK),
+        (r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})", _HOUR_ALONE),
         (r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})", _CLOCK),
         (r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})", _JOINED_CLOCK),
         (_TWO_NUMBERS, _CLOCK),
+        (_TWO_NUMBERS, _HOUR_ALONE),
         (rf"(?P<day>\d{{1,2}})[-/ .]?{_MONTH_NAME}[-/ ,]*(?P<year>\d{{4}}|\d{{2}})", _CLOCK),
         (rf"{_MONTH_NAME} +(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? +(?P<year>\d{{4}})", _CLOCK),
     )
 )
+_STARTS_WITH_TWO_NUMBERS = rf"(?i)^{_WEEKDAY}{_TWO_NUMBERS}(?:[^0-9].*)?$"
 _OFFSET = re.compile(r"(?:utc|gmt)?([+-])(\d{1,2}):?(\d{2})?")
 
 
@@ -59,10 +64,10 @@ def find_date_order(text: pa.ChunkedArray) -> tuple[str | None, str | None]:
 
     (None, None) if there are no such dates, (order, None) if one of them decides, (None, date) if none does.
     """
-    dates = text.filter(pc.match_substring_regex(text, _SHAPES[3]))
+    dates = text.filter(pc.match_substring_regex(text, _STARTS_WITH_TWO_NUMBERS))
     if len(dates) == 0:
         return None, None
-    parts = pc.extract_regex(dates, _SHAPES[3])
+    parts = pc.extract_regex(dates, _STARTS_WITH_TWO_NUMBERS)
     first, second = (as_integers(pc.struct_field(parts, name)) for name in ("first", "second"))
     day_first, month_first = (first > 12).sum(), (second > 12).sum()
     if day_first != month_first:

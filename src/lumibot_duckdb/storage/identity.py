@@ -29,6 +29,10 @@ _FIAT_CODES = """
 """
 FIAT = frozenset(_FIAT_CODES.split())
 _SOURCE = re.compile(r"[a-z0-9][a-z0-9_.:\-]*")
+_PUBLISHED_NAME = re.compile(
+    r"(?P<symbol>.+?)(?: (?P<expiration>\d{4}-\d\d-\d\d))?(?: (?P<strike>\d+(?:\.\d+)?(?:e[+-]\d+)?))?"
+    r"(?: (?P<right>CALL|PUT))?(?: (?P<auto_expiry>[a-z_]+))?(?: x(?P<multiplier>\d+(?:\.\d+)?(?:e[+-]\d+)?))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,28 @@ def published_name(asset: AssetKey) -> str:
     name = replace(asset, asset_type="", exchange="").label().rstrip()
     usual = replace(asset, multiplier=0.0).multiplier
     return name if asset.multiplier == usual else f"{name} x{asset.multiplier:.15g}"
+
+
+def asset_of_published_name(name: str, asset_type: str, exchange: str) -> AssetKey:
+    """Return the asset whose `published_name` is `name`; raise ValueError if no asset has it."""
+    found = _PUBLISHED_NAME.fullmatch(name)
+    if found is not None:
+        base, slash, quote = found["symbol"].rpartition("/")
+        is_pair = bool(slash) and asset_type in PAIR_TYPES
+        asset = AssetKey(
+            base if is_pair else found["symbol"],
+            asset_type,
+            quote if is_pair else None,
+            exchange,
+            _date_of(found["expiration"]),
+            float(found["strike"]) if found["strike"] else None,
+            found["right"],
+            float(found["multiplier"] or 0),
+            found["auto_expiry"],
+        )
+        if published_name(asset) == name:
+            return asset
+    raise ValueError(f"{name!r} is not the name of a {asset_type or 'typed'} asset in the view ohlcv_data")
 
 
 def _query_of_text(base: str, quote: str | None, exchange: str | None) -> AssetQuery:

@@ -13,7 +13,7 @@ TICKS_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 31 * 86_400}
 
-# "m" means minute and "mo" month, as in Lumibot.
+# "m" means minute and "mo" month, as in Lumibot; "1M" is a month, as at exchanges and in pandas.
 _UNITS = {
     "second": ("s", "sec", "secs", "second", "seconds"),
     "minute": ("m", "t", "min", "mins", "minute", "minutes"),
@@ -25,19 +25,26 @@ _UNITS = {
 _UNIT_OF_ALIAS = {alias: unit for unit, aliases in _UNITS.items() for alias in aliases}
 # 60 minutes and an hour are the same bars; 24 hours and a day are not, since a day follows the calendar.
 _SAME_AS_LARGER = (("second", 60, "minute"), ("minute", 60, "hour"))
-_SPELLING = re.compile(r"(\d{0,6})\s*-?\s*([a-z]+)")
+_SPELLING = re.compile(r"(\d{0,6})\s*-?\s*([a-zA-Z]+)")
 
 
 @lru_cache(maxsize=512)
 def canonical_timeframe(timeframe: str) -> str:
-    """Return the canonical spelling of a timeframe; raise ValueError if it has none.
+    """Return the canonical spelling of a timeframe; raise ValueError if it has none or may be one of two.
 
-    >>> canonical_timeframe("1Min"), canonical_timeframe("60m")
-    ('minute', 'hour')
+    Upper and lower case are the same, except that "m" is a minute and "M" a month. "5M" is refused, because vendors
+    use it for minutes as well.
+
+    >>> canonical_timeframe("1Min"), canonical_timeframe("60m"), canonical_timeframe("1M")
+    ('minute', 'hour', 'month')
     """
-    found = _SPELLING.fullmatch(timeframe.strip().lower()) if isinstance(timeframe, str) else None
-    unit = _UNIT_OF_ALIAS.get(found[2]) if found else None
+    found = _SPELLING.fullmatch(timeframe.strip()) if isinstance(timeframe, str) else None
     count = int(found[1] or 1) if found else 0
+    if found is not None and found[2] == "M":
+        if count != 1:
+            raise ValueError(f'{timeframe!r} may be minutes or months: write "{count}min" or "{count}mo"')
+        return "month"
+    unit = _UNIT_OF_ALIAS.get(found[2].lower()) if found else None
     if unit is None or count < 1:
         raise ValueError(
             f"{timeframe!r} is not a timeframe: give a number (optional) and one of {', '.join(_SECONDS)}, "

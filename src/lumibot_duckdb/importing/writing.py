@@ -1,0 +1,100 @@
+"""Writes the sorted bars of a file into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lumibot_duckdb.importing.arrays import FloatArray, IntArray
+from lumibot_duckdb.importing.columns import PRICES
+from lumibot_duckdb.importing.earlier_files import EarlierFiles
+from lumibot_duckdb.importing.report import FileReport
+from lumibot_duckdb.importing.scale import SCALED
+from lumibot_duckdb.importing.staging import StagedBars, Staging
+from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
+from lumibot_duckdb.storage.timeframes import bar_seconds
+
+BARS_A_WRITE = 2_000_000
+"""The most bars of a series in one write; a longer series takes several writes."""
+
+# A whole number up to here is the same in a double.
+_EXACT = 2**53
+_NEVER_WHOLE = SCALED | {"dividend", "split_ratio"}
+
+
+@dataclass(frozen=True, slots=True)
+class FormOfSeries:
+    """How the columns of a file are stored.
+
+    Columns are whole numbers if `is_whole` says so, and are stored even where a whole series has no value in them if
+    they are among `always`.
+    """
+
+    is_whole: Mapping[str, bool]
+    always: Collection[str] = (*PRICES, "volume")
+
+    def frame(self, bars: StagedBars, empty: Collection[str]) -> pd.DataFrame:
+        """Return bars as the store takes them. `empty` are the columns without a value in the whole series."""
+        index = pd.DatetimeIndex(bars.times.astype("M8[s]"), name="datetime").as_unit("ns").tz_localize("UTC")
+        values = {
+            name: self._typed(name, column)
+            for name, column in bars.values.items()
+            if name in self.always or name not in empty
+        }
+        frame: pd.DataFrame = pd.DataFrame(values, index=index)
+        return frame
+
+    def _typed(self, name: str, column: FloatArray) -> FloatArray | IntArray:
+        """Return counts as whole numbers if the file has whole numbers."""
+        is_count = name not in _NEVER_WHOLE and self.is_whole[name] and bool((np.abs(column) <= _EXACT).all())
+        return column.astype(np.int64) if is_count else column
+
+
+def store_bars(
+    storage: DataStorageInterface,
+    staging: Staging,
+    series: Sequence[SeriesKey],
+    form: FormOfSeries,
+    report: FileReport,
+    earlier: EarlierFiles,
+) -> None:
+    """Store all bars of a file, and count them in its report.
+
+    The report notes which of the `earlier` files of the same run stored bars that this file changed.
+    """
+    empty = staging.empty_columns()
+    before: StagedBars | None = None
+    for bars in staging.bars(BARS_A_WRITE):
+        key = series[bars.series]
+        result = storage.store_ohlcv_data(
+            key.asset,
+            form.frame(bars, empty[bars.series]),
+            key.source,
+            key.timeframe,
+            adjustment=key.adjustment,
+            covered=_between(before, bars, key.timeframe),
+            metadata={"file": report.path.name},
+        )
+        report.added += result.added
+        report.changed += result.changed
+        report.unchanged += result.unchanged
+        other = earlier.overlapping(report.path, key, bars) if result.changed else None
+        if other is not None:
+            report.notes.append(
+                f"bars of {key.label()} that it changed: {result.changed:,}; {other} had stored bars of that time in "
+                "the same run"
+            )
+        earlier.add(report.path, key, bars)
+        if before is None or before.series != bars.series:
+            report.symbols = (*report.symbols, key.asset.label())
+        before = bars
+
+
+def _between(before: StagedBars | None, bars: StagedBars, timeframe: str) -> TimeRange | None:
+    """Return the coverage of one of several writes of a series: it includes the time since the previous bars."""
+    if before is None or before.series != bars.series:
+        return None
+    return TimeRange(int(before.times[-1]) + 1, int(bars.times[-1]) + bar_seconds(timeframe))
