@@ -262,7 +262,7 @@ def test_backtests_are_distinguished_by_their_settings(recorded: Recorded) -> No
 
 
 def test_bars_that_are_passed_are_no_settings(recorded: Recorded) -> None:
-    """Lumibot adds `pandas_data` to the parameters. A source of stored bars does not, and years of bars are long texts."""
+    """Lumibot adds `pandas_data` to the parameters; a source of stored bars does not. Years of bars are long texts."""
     assert recorded["With fewer bars"][0].settings == recorded["As usual"][0].settings
 
 
