@@ -19,7 +19,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.errors import StorageError
 from storage.frames import minute_bars
 
-KINDS = {"count": 0, "kill": 1, "torn": 2, "no space": 3, "I/O error": 4, "full": 5}
+KINDS = {"count": 0, "kill": 1, "torn": 2, "no space": 3, "I/O error": 4, "full": 5, "broken": 6}
 NEXT = minute_bars("2024-02-01 09:30", rows=3)
 BEGUN, DONE, OVER = b"b", b"d", b"o"
 

@@ -2,7 +2,7 @@
  *
  * Counts the calls that change files whose paths begin like that. At the n-th it kills the process before the call (KILL) or in
  * the middle of it (TORN: half of a write, or right after another call), or makes the call fail once (NO_SPACE, IO_ERROR)
- * or, from there on, every call that needs space (FULL).
+ * or, from there on, every call (BROKEN) or every one that needs space (FULL).
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,7 +17,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum { COUNT, KILL, TORN, NO_SPACE, IO_ERROR, FULL };
+enum { COUNT, KILL, TORN, NO_SPACE, IO_ERROR, FULL, BROKEN };
 enum { DESCRIPTORS = 65536 };
 
 static char beginning[4096];
@@ -59,11 +59,12 @@ static void die(void) {
 /* What happens to this call: KILL has happened by then. */
 static int next_call(int needs_space) {
     long n = atomic_fetch_add(&calls, 1) + 1;
-    if (!at || (kind == FULL ? n < at || !needs_space : n != at)) return COUNT;
+    int passes = kind == FULL ? n < at || !needs_space : kind == BROKEN ? n < at : n != at;
+    if (!at || passes) return COUNT;
     if (kind == KILL) die();
     if (kind != TORN) {
         atomic_fetch_add(&failed, 1);
-        errno = kind == IO_ERROR ? EIO : ENOSPC;
+        errno = kind == IO_ERROR || kind == BROKEN ? EIO : ENOSPC;
     }
     return kind;
 }

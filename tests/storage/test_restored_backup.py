@@ -177,8 +177,11 @@ def test_a_lease_that_ends_after_the_restoration_leaves_nothing_to_rely_on(
     storage.close()
     store(storage, "LOST TOO")
     assert labels(storage) == ["A", "LOST", "LOST TOO"]
+    assert len(storage.get_historical_prices("LOST")) == len(FRAME)
     restore(backup, storage.path)
     storage.close()
+    with pytest.raises(SeriesNotFoundError):
+        storage.get_historical_prices("LOST")
     assert labels(storage) == ["A"]
 
 
