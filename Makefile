@@ -60,7 +60,7 @@ test-duckdb2: install
 test-duckdb15: $(VENV15)/.installed
 	$(BIN15)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not soak and not long" \
 		tests/storage tests/faults/test_killed_writer.py tests/faults/test_torn_checkpoint.py \
-		tests/faults/test_many_processes.py tests/sources/own_bars/test_source.py tests/sources/ccxt/old_cache \
+		tests/faults/test_many_processes.py tests/faults/test_injected_faults.py tests/sources/own_bars/test_source.py tests/sources/ccxt/old_cache \
 		tests/cli/test_sql.py tests/cli/test_status.py
 
 # Lumibot releases, by default those that tests.releases.registry chooses from the package registry.

@@ -44,8 +44,14 @@ def test_a_connection_of_a_side_is_reported_even_if_it_hides_the_error():
 def test_a_side_reaches_this_machine():
     from benchmarks.polygon.sides import only_this_machine
 
-    with socket.create_server(("127.0.0.1", 0)) as server, only_this_machine():
-        socket.create_connection(server.getsockname()).close()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        only_this_machine(),
+        socket.create_connection(server.getsockname()) as client,
+        server.accept()[0] as accepted,
+    ):
+        client.sendall(b"bars?")
+        assert accepted.recv(5) == b"bars?"
 
 
 def test_polygons_bars_have_the_columns_and_whole_numbers_of_its_answers():

@@ -439,7 +439,7 @@ def wait_for(running: subprocess.Popen[str], store: Path, files: int) -> None:
     assert running.poll() is None, running.communicate()
 
 
-@pytest.mark.parametrize("files", [60, pytest.param(210, marks=pytest.mark.long)])
+@pytest.mark.parametrize("files", [30, pytest.param(210, marks=pytest.mark.long)])
 def test_a_run_over_many_files_may_be_killed_and_interrupted_and_then_ends(command: Command, files: int) -> None:
     names = [f"S{number:03}" for number in range(files)]
     many = cache_of(names, command.folder / "many")

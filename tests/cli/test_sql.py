@@ -191,3 +191,19 @@ def test_cells_of_several_lines_and_wide_ones_stay_in_their_columns() -> None:
 
     text = table(["a", "long"], [["1", "x\ny"], ["2", "z" * 100]], [True, False], width=30)
     assert text.splitlines() == ["a  long", "-  " + "-" * 27, "1  x", "   y", "2  " + "z" * 26 + "…"]
+
+
+def test_other_files_are_read_only_with_allow_files(filled: Command, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.csv"
+    weights.write_text("asset_symbol,weight\nA,0.25\n")
+    query = f"SELECT any_value(weight) AS w, count(*) AS n FROM ohlcv_data JOIN '{weights}' USING (asset_symbol)"
+    refused = filled("sql", "--csv", query)
+    assert (refused.code, refused.out) == (1, "")
+    assert "--allow-files" in refused.err
+    assert filled("sql", "--csv", "--allow-files", query).out == "w,n\n0.25,336\n"
+    for writes in (
+        f"COPY (SELECT 1) TO '{weights}'",
+        f"EXPLAIN (ANALYZE /*) select 1 --*/ ) COPY (select 1) TO '{weights}'",
+    ):
+        assert filled("sql", "--allow-files", writes).code == 1
+        assert weights.read_text().startswith("asset_symbol")

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from lumibot.entities import Asset, Bars, Quote
 
@@ -128,6 +127,23 @@ def _ask(source: Any, request: Request) -> Any:
     raise AssertionError(request.kind)
 
 
+def real_answers(answers: Sequence[Answer]) -> int:
+    """Return how many answers hold something to compare: no error, not None, and of frames at least one row."""
+    return sum(answer.error is None and _is_real(answer.value) for answer in answers)
+
+
+def _is_real(value: Any) -> bool:
+    if isinstance(value, Bars):
+        value = value.df
+    return len(value) > 0 if isinstance(value, (pd.DataFrame, dict)) else value is not None
+
+
+def assert_enough_real(answers: Sequence[Answer], share: float) -> None:
+    """Fail if less than a share of the answers are real: that all others are equal would prove little."""
+    real = real_answers(answers)
+    assert real >= share * len(answers), f"only {real} of {len(answers)} answers are neither None, empty nor an error"
+
+
 def assert_same_answer(request: Request, expected: Answer, actual: Answer) -> None:
     """Compare two answers exactly."""
     where = f"{request}"
@@ -181,7 +197,8 @@ def assert_same_frame(expected: pd.DataFrame, actual: pd.DataFrame, where: str) 
         assert expected.index.dtype == actual.index.dtype
         for name in expected.columns:
             if expected[name].dtype.kind == "f":
-                left, right = (frame[name].to_numpy().view(np.int64) for frame in (expected, actual))
+                bits = f"i{expected[name].dtype.itemsize}"
+                left, right = (frame[name].to_numpy().view(bits) for frame in (expected, actual))
                 nan = expected[name].isna().to_numpy()
                 assert (left[~nan] == right[~nan]).all(), f"{name} differs in its bits"
     except AssertionError as error:

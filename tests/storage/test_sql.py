@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -109,3 +113,130 @@ def test_mistakes_are_reported_in_duckdbs_words(filled: DuckDBDataStorage, query
     with pytest.raises(duckdb.Error):
         filled.sql(query)
     assert filled.sql("SELECT 1 AS one").to_pylist() == [{"one": 1}]
+
+
+# -- the store, and nothing else -----------------------------------------------------------------------------
+
+# Each reads a file or writes one, or changes something that a later query would notice.
+OUTSIDE = [
+    "SELECT * FROM read_csv('{file}')",
+    "SELECT * FROM read_text('{file}')",
+    "SELECT content FROM read_blob('{file}')",
+    "SELECT * FROM glob('{folder}/*')",
+    "FROM '{file}'",
+    "FROM sniff_csv('{file}')",
+    "FROM read_json('{file}')",
+    "FROM parquet_metadata('{file}')",
+    "FROM read_duckdb('{file}')",
+    "FROM duckdb_secrets()",
+    "COPY (SELECT 42) TO '{folder}/out.csv'",
+    "COPY bar FROM '{file}'",
+    "EXPLAIN (ANALYZE /*) select 1 --*/ ) COPY (select 42) TO '{folder}/out.csv'",
+    "EXPLAIN (ANALYZE, /* ( */ FORMAT JSON) COPY (select 42) TO '{folder}/out.csv'",
+    "/* é */ EXPLAIN ANALYZE /* é */ COPY (select 42) TO '{folder}/out.csv'",
+    "explain analyze explain analyze copy (select 42) TO '{folder}/out.csv'",
+    "EXPLAIN ANALYZE CREATE TEMP TABLE mine AS SELECT 1",
+    "EXPLAIN ANALYZE ATTACH '{folder}/other.duckdb'",
+    "SET threads = 1",
+    "SET TimeZone = 'Asia/Tokyo'",
+    "RESET ALL",
+    "PRAGMA threads = 1",
+    "SELECT * FROM query_table('{file}')",
+    "ATTACH ':memory:' AS other",
+    "EXPORT DATABASE '{folder}/out'",
+    "IMPORT DATABASE '{folder}'",
+    "EXECUTE nothing",
+]
+READS = ("{file}", "glob", "duckdb_secrets")
+NOT_READING = [query for query in OUTSIDE if query.startswith("COPY") or not any(word in query for word in READS)]
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "beside" / "secret.csv"
+    path.parent.mkdir()
+    path.write_text("asset_symbol,weight\nX,0.25\n")
+    return path
+
+
+@pytest.mark.parametrize("query", OUTSIDE)
+def test_a_query_reads_the_store_and_nothing_else(filled: DuckDBDataStorage, secret: Path, query: str) -> None:
+    settings = "SELECT name, value FROM duckdb_settings() WHERE name NOT LIKE '%directory%' ORDER BY name"
+    tables = "SELECT table_name FROM information_schema.tables ORDER BY ALL"
+    before = filled.sql(settings), filled.sql(tables)
+    with pytest.raises((ValueError, duckdb.Error)) as refused:
+        filled.sql(query.format(file=secret, folder=secret.parent))
+    assert "0.25" not in str(refused.value)
+    assert list(secret.parent.iterdir()) == [secret]
+    assert (filled.sql(settings), filled.sql(tables)) == before
+    assert filled.sql("SELECT count(*) AS n FROM bar").to_pylist() == [{"n": 30}]
+
+
+def test_a_file_that_is_refused_is_an_error_with_advice(filled: DuckDBDataStorage, secret: Path) -> None:
+    with pytest.raises(ValueError, match="allow_files=True"):
+        filled.sql(f"SELECT * FROM read_csv('{secret}')")
+
+
+def test_the_users_own_files_are_joined_if_that_is_allowed(filled: DuckDBDataStorage, secret: Path) -> None:
+    query = f"SELECT any_value(weight) AS w, count(*) AS n FROM ohlcv_data JOIN '{secret}' USING (asset_symbol)"
+    assert filled.sql(query, allow_files=True).to_pylist() == [{"w": 0.25, "n": 30}]
+    assert filled.sql(f"FROM glob('{secret.parent}/*')", allow_files=True).num_rows == 1
+    with pytest.raises(ValueError, match="allow_files=True"):  # it was allowed for that one query
+        filled.sql(query)
+
+
+@pytest.mark.parametrize("query", NOT_READING)
+def test_files_are_only_read_even_if_that_is_allowed(filled: DuckDBDataStorage, secret: Path, query: str) -> None:
+    with pytest.raises((ValueError, duckdb.Error)):
+        filled.sql(query.format(file=secret, folder=secret.parent), allow_files=True)
+    assert list(secret.parent.iterdir()) == [secret]
+    assert filled.sql("SELECT count(*) AS n FROM bar").to_pylist() == [{"n": 30}]
+
+
+def test_an_error_about_another_file_is_not_one_about_the_store(filled: DuckDBDataStorage, secret: Path) -> None:
+    secret.write_bytes(b"PAR1" + b"\xff" * 100 + b"PAR1")
+    with pytest.raises(duckdb.Error):
+        filled.sql(f"FROM read_parquet('{secret}')", allow_files=True)
+
+
+def test_a_query_sees_what_was_written_before_and_writes_go_on_after_it(filled: DuckDBDataStorage) -> None:
+    for count in range(1, 4):
+        filled.store_ohlcv_data(f"Y{count}", minute_bars(rows=2), "test", "minute")
+        assert filled.sql("SELECT count(*) AS n FROM bar").to_pylist() == [{"n": 30 + 2 * count}]
+
+
+def test_threads_query_while_others_write(filled: DuckDBDataStorage) -> None:
+    failures: list[BaseException] = []
+
+    def work(act: Callable[[int], object]) -> None:
+        try:
+            for number in range(8):
+                act(number)
+        except BaseException as error:
+            failures.append(error)
+
+    acts: list[Callable[[int], object]] = [
+        lambda n: filled.store_ohlcv_data(f"A{n}", minute_bars(rows=2), "test", "minute"),
+        lambda n: filled.store_ohlcv_data(f"B{n}", minute_bars(rows=2), "test", "minute"),
+        lambda n: filled.sql("SELECT count(*) FROM ohlcv_data"),
+        lambda n: filled.sql("SELECT count(*) FROM ohlcv_data", allow_files=True),
+        lambda n: filled.get_historical_prices("X"),
+    ]
+    threads = [threading.Thread(target=work, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert filled.sql("SELECT count(*) AS n FROM bar").to_pylist() == [{"n": 30 + 2 * 16}]
+
+
+def test_a_program_that_would_write_waits_for_duckdbs_lock_after_a_query(filled: DuckDBDataStorage) -> None:
+    """The instance of queries opens the file a second time; closing it must not drop the lock of the first."""
+    filled.sql("SELECT 1")
+    pin = filled.pin("X")
+    with filled._store.read():
+        filled_by = "import duckdb, sys\ntry: duckdb.connect(sys.argv[1])\nexcept duckdb.IOException: print('held')"
+        ended = subprocess.run([sys.executable, "-c", filled_by, str(filled.path)], capture_output=True, text=True)
+        assert ended.stdout == "held\n"
+    assert filled.facts(pin).rows == 30

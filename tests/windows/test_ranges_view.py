@@ -91,7 +91,7 @@ def test_it_shows_just_the_ranges_and_the_added_rows(
     assert read.columns["volume"].dtype == (np.float64 if empty else np.int64)
     assert len(view.frame(within)) == len(part)
 
-    at = BEGIN + MINUTE * low + 15
+    at = BEGIN + MINUTE * low + data.draw(st.sampled_from([0, 15]))
     before = times[times <= at]
     assert view.last_time_at_or_before(at) == (before[-1] if len(before) else None)
     valued = model["close"].notna().to_numpy()
@@ -107,6 +107,42 @@ def test_added_rows_with_values_are_bars_like_any_other(storage: DuckDBDataStora
     last = int(still_open.index[0].timestamp())
     assert view.last_time_at_or_before(last, "close") == last
     assert view.bars(TimeRange(last, last + 1)).columns["volume"].dtype == np.int64
+
+
+def test_added_rows_may_come_in_any_order_and_lack_values(storage: DuckDBDataStorage, bars: pd.DataFrame) -> None:
+    within = TimeRange(BEGIN, BEGIN + 10 * MINUTE)
+    late = bars.iloc[[-1, -2]].copy()
+    late.iloc[1, COLUMNS.index("close")] = np.nan  # the earlier one
+    view = view_of(storage, [within], late)
+    assert view.times().tolist() == view.frame().index.as_unit("s").asi8.tolist() == sorted(view.times().tolist())
+    assert {column.name for column in view.facts.columns if column.has_nulls} == {"close"}
+    last_in_range, earlier, latest = BEGIN + 9 * MINUTE, BEGIN + (COUNT - 2) * MINUTE, BEGIN + (COUNT - 1) * MINUTE
+    assert view.last_time_at_or_before(latest - 1, "open") == earlier
+    assert view.last_time_at_or_before(latest - 1, "close") == last_in_range
+    assert view.last_time_at_or_before(latest, "close") == latest
+    read = view.bars(TimeRange(earlier, latest + 1), ["open", "close"])
+    assert read.columns["open"].tolist() == bars["open"].iloc[-2:].tolist()
+    assert np.isnan(read.columns["close"]).tolist() == [True, False]
+    assert view.complete_from == BEGIN
+
+
+def test_where_stored_bars_have_gaps_nothing_is_known_to_be_complete(tmp_path: Path, bars: pd.DataFrame) -> None:
+    storage = DuckDBDataStorage(tmp_path / "store.duckdb")
+    holes = bars.iloc[:9].copy()
+    holes.iloc[3, COLUMNS.index("close")] = np.nan
+    storage.store_ohlcv_data("AAPL", holes, "polygon", "minute")
+    view = view_of(storage, [TimeRange(BEGIN, BEGIN + 9 * MINUTE)], empty_rows([BEGIN - MINUTE]))
+    assert view.complete_from is None
+    assert not view.surely_has("close", BEGIN)
+    assert view.surely_has("open", BEGIN)
+    assert not view.surely_has("open", BEGIN - MINUTE)
+
+
+def test_missing_objects_are_none_in_added_rows_as_in_stored_ones(tmp_path: Path, bars: pd.DataFrame) -> None:
+    storage = DuckDBDataStorage(tmp_path / "store.duckdb")
+    storage.store_ohlcv_data("AAPL", bars.iloc[:3].assign(note=["a", None, "c"]), "polygon", "minute")
+    view = view_of(storage, [TimeRange(BEGIN, BEGIN + 3 * MINUTE)], empty_rows([BEGIN - MINUTE]))
+    assert view.frame()["note"].tolist() == [None, "a", None, "c"]
 
 
 def test_it_knows_from_where_on_filled_rows_lack_nothing(storage: DuckDBDataStorage) -> None:

@@ -22,8 +22,9 @@ _DESCRIPTION = """\
 Run one SQL query on the store and print the result.
 
 The view ohlcv_data has one row for each bar, with the columns asset_symbol, asset_type, exchange, timestamp (UTC),
-timeframe, source, open, high, low, close, volume, adj_close, dividend, split_ratio, metadata and created_at. Statements
-that write are refused.
+timeframe, source, open, high, low, close, volume, adj_close, dividend, split_ratio, metadata and created_at. A query
+reads the store and nothing else: DuckDB runs it without access to other files, the network or its own settings.
+--allow-files lets it read your own files, too.
 """
 _EXAMPLES = """\
 examples:
@@ -31,6 +32,7 @@ examples:
   lumibot-duckdb sql --csv "FROM ohlcv_data WHERE asset_symbol = 'AAPL'" > aapl.csv
   lumibot-duckdb sql --json "SELECT max(close) AS top FROM ohlcv_data WHERE asset_symbol = 'AAPL'"
   lumibot-duckdb sql - < query.sql
+  lumibot-duckdb sql --allow-files "FROM ohlcv_data JOIN 'my_symbols.csv' USING (asset_symbol)"
 
 exit codes: 0 success; 1 the query is wrong or would write; 2 wrong usage; 3 the store cannot be used.
 """
@@ -51,6 +53,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"print at most N rows (default: {TABLE_ROWS:,} in a table, else all)",
     )
     completed_by(limit, nothing)
+    parser.add_argument(
+        "--allow-files", action="store_true", help="let the query read other files (CSV, Parquet, JSON, text)"
+    )
     parser.set_defaults(run=_run)
 
 
@@ -63,19 +68,19 @@ def _run(arguments: argparse.Namespace) -> int:
     query = sys.stdin.read() if arguments.query == "-" else arguments.query
     if not query.strip():
         raise CommandError("the query is empty")
-    path, limit = checked_path(arguments.store), arguments.limit
+    path, limit, allow_files = checked_path(arguments.store), arguments.limit, arguments.allow_files
     try:
         if arguments.csv or arguments.json:
             write = query_output.write_csv if arguments.csv else query_output.write_json
             # In a temporary file first: a slow reader of standard output must not keep writers from the store.
             with SpooledTemporaryFile(_SPOOLED_BYTES, "w+", encoding="utf-8", newline="") as output:
-                with query_rows(path, query) as result, _temporary_space():
+                with query_rows(path, query, allow_files=allow_files) as result, _temporary_space():
                     write(result.names, islice(result.rows, limit), output)
                 output.seek(0)
                 shutil.copyfileobj(output, sys.stdout)
         else:
             limit = limit or TABLE_ROWS
-            with query_rows(path, query) as result:
+            with query_rows(path, query, allow_files=allow_files) as result:
                 rows = list(islice(result.rows, limit + 1))  # one more, to see whether there are more
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
             print(query_output.as_table(result.names, result.types, rows[:limit], width))

@@ -31,7 +31,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement(
         "lumibot.traders.trader:Trader.run_all",
-        "wrapped to report what sources did when a run has ended",
+        "wrapped to report which sources a run uses, and what they did",
         parameters=RUN_ALL_PARAMETERS,
     ),
     Requirement("lumibot.traders.trader:Trader._strategies", "read to find the sources of a run"),

@@ -38,6 +38,7 @@ SELECT series_id, max(version_id) AS version_id, max(ingest_id) AS ingest_id, bo
     max(ingested_at) AS ingested_at
 FROM {db}.ingest WHERE ingest_id > ? GROUP BY series_id ORDER BY series_id
 """
+_TIME_OF = "SELECT ingested_at FROM {db}.ingest WHERE ingest_id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,11 @@ class SeriesRecord:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The current version of a series, and its last ingest."""
+    """The current version of a series, its last ingest, and when that was (naive UTC)."""
 
     version_id: int
     ingest_id: int
+    ingested_at: datetime
 
 
 class _Symbol:
@@ -110,6 +112,7 @@ class Catalog:
         self._unread: dict[str, tuple[int, int]] = {}
         self._columns: pa.Table | None = None
         self._head_ids = self._head_versions = self._head_ingests = np.empty(0, np.int64)
+        self._head_times = np.empty(0, "M8[us]")
         self._changed_heads: dict[int, Head] = {}
         self._deleted: set[int] = set()
 
@@ -119,13 +122,13 @@ class Catalog:
             self._forget()
 
     def refresh(self, cursor: StoreCursor, state: StoreState, generation: int) -> bool:
-        """Read what was committed since the last call; return whether another store is at the path now.
+        """Read what was committed since the last call; return whether another store, or history, is at the path now.
 
         `generation` is that of the state which `cursor` sees.
         """
         with self._guard:
-            another = self.store_id not in ("", state.store_id)
-            if self.store_id != state.store_id:
+            another = self.store_id not in ("", state.store_id) or not self.is_continued(cursor)
+            if another or self.store_id != state.store_id:
                 self._forget()
                 self._read_whole(cursor)
                 self.store_id = state.store_id
@@ -133,6 +136,16 @@ class Catalog:
                 self._read_changes(cursor)
             self.generation = generation
             return another
+
+    def is_continued(self, cursor: StoreCursor) -> bool:
+        """Return whether the open store still has the last write that was seen: a backup of it may lack that.
+
+        Ids alone do not tell, since writes after a backup was restored use the same ones.
+        """
+        with self._guard:
+            if not self.last_ingest:
+                return True
+            return cursor.rows(_TIME_OF, [self.last_ingest]) == [(self.last_ingested_at,)]
 
     # -- looking up ------------------------------------------------------------------------------------------
 
@@ -190,7 +203,7 @@ class Catalog:
             at = int(np.searchsorted(self._head_ids, series_id))
             if at == len(self._head_ids) or self._head_ids[at] != series_id:
                 return None
-            return Head(int(self._head_versions[at]), int(self._head_ingests[at]))
+            return Head(int(self._head_versions[at]), int(self._head_ingests[at]), self._head_times[at].item())
 
     # -- reading the store -----------------------------------------------------------------------------------
 
@@ -206,6 +219,7 @@ class Catalog:
         self._head_ids = heads["series_id"].to_numpy().astype(np.int64)[alive]
         self._head_versions = heads["version_id"].to_numpy().astype(np.int64)[alive]
         self._head_ingests = heads["ingest_id"].to_numpy().astype(np.int64)[alive]
+        self._head_times = heads["ingested_at"].to_numpy().astype("M8[us]")[alive]
         if heads.num_rows:
             self.last_ingest = int(heads["ingest_id"].to_numpy().max())
             self.last_ingested_at = heads["ingested_at"].to_numpy().max().item()
@@ -223,7 +237,7 @@ class Catalog:
             if deleted:
                 self._drop(series_id)
             else:
-                self._changed_heads[series_id] = Head(version_id, ingest_id)
+                self._changed_heads[series_id] = Head(version_id, ingest_id, ingested_at)
             self.last_ingest = max(self.last_ingest, ingest_id)
             self.last_ingested_at = max(self.last_ingested_at, ingested_at)
 

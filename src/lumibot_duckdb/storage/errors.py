@@ -48,4 +48,4 @@ class StoreNotFoundError(StorageError, FileNotFoundError):
 
 
 class StoreWriteError(StorageError, OSError):
-    """The disk is full or failed. The write was rolled back and the store is unchanged."""
+    """The disk is full or failed. The message says whether it is certain that nothing was stored."""

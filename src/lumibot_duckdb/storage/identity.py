@@ -84,6 +84,7 @@ def contract(asset: AssetKey) -> Hashable:
 def asset_key(asset: AssetLike, exchange: str | None = None) -> AssetKey:
     """Return the exact identity of an asset, for writing. Raises ValueError naming what is missing or wrong."""
     key = asset_query(asset, exchange).key
+    refuse_unstorable(key.label())
     if key.asset_type == "option" and None in (key.expiration, key.strike, key.right):
         raise ValueError(f"the option {key.label()} needs an expiration, a strike and a right (CALL or PUT)")
     return key
@@ -119,6 +120,7 @@ def key_to_write(
 ) -> SeriesKey:
     """Return the exact key of a series; raise `InvalidBarsError` if the arguments do not make one."""
     try:
+        refuse_unstorable(adjustment)
         return SeriesKey(
             asset_key(asset, exchange), canonical_source(source), canonical_timeframe(timeframe), adjustment
         )
@@ -132,6 +134,16 @@ def record_key(asset: AssetLike, source: str) -> tuple[AssetKey, str]:
         return asset_key(asset), canonical_source(source)
     except ValueError as error:
         raise InvalidRecordError(str(error)) from None
+
+
+def refuse_unstorable(text: object) -> None:
+    """Raise ValueError unless a text can be stored: half of a surrogate pair is a Python string, but no text."""
+    if not isinstance(text, str):
+        raise ValueError(f"{text!r} is not a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{text!r} is not valid text ({error.reason}); was it decoded wrongly?") from None
 
 
 def published_name(asset: AssetKey) -> str:

@@ -12,6 +12,14 @@ FILE_NAME = "lumibot.duckdb"
 DEFAULT_FOLDER = "duckdb"
 """The folder of this package in Lumibot's cache folder."""
 
+# DuckDB takes what follows a question mark for options, and a backslash for a slash.
+_UNUSABLE = ("?", "\\")
+_NAME_MAX = 255  # bytes, on Linux and macOS
+# The longest names beside a store are those of a compaction (".compacting-1234567-0a1b2c3d.wal" and longer), and the
+# longest paths those of spooled downloads.
+_SPACE_BESIDE_NAME = 60
+_SPACE_BESIDE_PATH = 160
+
 
 def store_path(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """Return the path of the store file for `cache_dir`: a folder, or a file whose name ends in .duckdb.
@@ -22,6 +30,7 @@ def store_path(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     given = os.fspath(cache_dir) if cache_dir is not None else os.environ.get(ENVIRONMENT_VARIABLE) or None
     path = lumibot_cache_folder() / DEFAULT_FOLDER / FILE_NAME if given is None else _path_of(given)
     _check_folder(path.parent)
+    _check_file(path)
     return path
 
 
@@ -29,6 +38,7 @@ def _path_of(given: str) -> Path:
     if "://" in given or given.lower().startswith("ducklake:"):
         raise ValueError(f"{given!r} is not a path; stores on DuckLake or over a network are not supported yet")
     path = Path(given).expanduser()
+    _refuse_too_long(path.absolute(), _NAME_MAX)
     if path.is_dir() or path.suffix.lower() != ".duckdb":
         return path / FILE_NAME
     return path
@@ -41,6 +51,36 @@ def _check_folder(folder: Path) -> None:
         raise ValueError(
             f"{nearest} is not a folder, so no store can be in it: name a folder, or a file whose name ends in .duckdb"
         )
+
+
+def _refuse_too_long(path: Path, longest_name: int) -> None:
+    """Raise ValueError if a path, its last name, or that of a folder is too long."""
+    longest = os.pathconf("/", "PC_PATH_MAX") - 1 - _SPACE_BESIDE_PATH
+    *folders, name = map(os.fsencode, path.parts)
+    excess = (
+        len(os.fsencode(path)) - longest,
+        len(name) - longest_name,
+        max(map(len, folders), default=0) - _NAME_MAX,
+    )
+    if max(excess) > 0:
+        raise ValueError(
+            f"{str(path)!r} is {max(excess)} bytes too long, since a store has files with longer names beside it; "
+            "choose a shorter path"
+        )
+
+
+def _check_file(path: Path) -> None:
+    """Raise ValueError if a store cannot have this path, or the one that a link there leads to."""
+    real = Path(os.path.realpath(path))
+    for character in _UNUSABLE:
+        if character in str(real):
+            raise ValueError(
+                f"{str(real)!r} contains {character!r}, which DuckDB cannot handle in the path of a database; choose "
+                "another path"
+            )
+    _refuse_too_long(real, _NAME_MAX - _SPACE_BESIDE_NAME)
+    if real.exists() and not (real.is_file() or real.is_dir()):
+        raise ValueError(f"{real} is not a regular file, so it cannot be a store; choose another path")
 
 
 def ensure_folder(path: Path) -> None:

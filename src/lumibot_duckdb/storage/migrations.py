@@ -9,6 +9,7 @@ from importlib.resources import files
 
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import StoreDamagedError, StoreVersionError
+from lumibot_duckdb.storage.stored_values import reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ def state(cursor: StoreCursor) -> StoreState:
             "choose another path"
         )
     meta = dict(cursor.rows("SELECT key, value FROM {db}.store_meta"))
-    found = StoreState(int(meta["schema_version"]), meta["store_id"])
+    with reading("store_meta"):
+        found = StoreState(int(meta["schema_version"]), meta["store_id"])
     if found.schema_version > newest():
         raise StoreVersionError(
             f"the store was written by a newer release of lumibot-duckdb (schema {found.schema_version}; this one "

@@ -19,7 +19,7 @@ from lumibot_duckdb.storage.connection.engine import check_environment
 from lumibot_duckdb.storage.connection.interruption import interruptibly
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreNotFoundError, StoreVersionError
-from lumibot_duckdb.storage.readonly_sql import refuse_all_but_reading
+from lumibot_duckdb.storage.readonly_sql import refusals, refuse_all_but_reading
 
 _BATCH_ROWS = 10_000
 
@@ -34,9 +34,12 @@ class QueryRows:
 
 
 @contextmanager
-def query_rows(path: Path, query: str, *, wait_seconds: float = 30.0, upgrade: bool = True) -> Iterator[QueryRows]:
+def query_rows(
+    path: Path, query: str, *, wait_seconds: float = 30.0, upgrade: bool = True, allow_files: bool = False
+) -> Iterator[QueryRows]:
     """Run one read-only statement over the store at `path`. Writers wait until the `with` block ends.
 
+    With `allow_files`, the statement may also read other files.
     Raises `StoreNotFoundError`, `StoreBusyError` after `wait_seconds`, `StoreDamagedError`, `StoreVersionError` for a
     store of another release (of an older one only without `upgrade`), `duckdb.Error` for a query that fails, and
     ValueError for one that would write.
@@ -45,10 +48,10 @@ def query_rows(path: Path, query: str, *, wait_seconds: float = 30.0, upgrade: b
     connection = StoreConnection.of(path, wait_seconds=wait_seconds)
     try:
         _check_version(connection, upgrade)
-        with connection.read() as cursor:
-            duck = cursor.execute("USE {db}")
-            refuse_all_but_reading(duck, query)
-            interruptibly(duck, lambda: duck.execute(query))
+        refuse_all_but_reading(query)
+        with connection.query(allow_files=allow_files) as duck:
+            with refusals():
+                interruptibly(duck, lambda: duck.execute(query))
             columns = duck.description or []
             yield QueryRows(
                 tuple(name for name, *_ in columns), tuple(str(kind) for _, kind, *_ in columns), _fetched(duck)
@@ -58,7 +61,11 @@ def query_rows(path: Path, query: str, *, wait_seconds: float = 30.0, upgrade: b
 
 
 def _fetched(duck: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-    while batch := interruptibly(duck, lambda: duck.fetchmany(_BATCH_ROWS)):
+    while True:
+        with refusals():
+            batch = interruptibly(duck, lambda: duck.fetchmany(_BATCH_ROWS))
+        if not batch:
+            return
         yield from batch
 
 

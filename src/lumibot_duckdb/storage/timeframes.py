@@ -12,6 +12,7 @@ TICKS_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 """Keyed by the name of the resolution."""
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 31 * 86_400}
+_LONGEST_SECONDS = 100 * 366 * 86_400
 
 # "m" means minute and "mo" month, as in Lumibot; "1M" is a month, as at exchanges and in pandas.
 _UNITS = {
@@ -50,6 +51,8 @@ def canonical_timeframe(timeframe: str) -> str:
             f"{timeframe!r} is not a timeframe: give a number (optional) and one of {', '.join(_SECONDS)}, "
             'for example "minute", "5minute", "1h" or "day"'
         )
+    if count * _SECONDS[unit] > _LONGEST_SECONDS:
+        raise ValueError(f"{timeframe!r} is not a timeframe: its bars would be longer than a hundred years")
     for smaller, many, larger in _SAME_AS_LARGER:
         if unit == smaller and count % many == 0:
             unit, count = larger, count // many

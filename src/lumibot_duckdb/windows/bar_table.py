@@ -47,6 +47,11 @@ class BarTable:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of the columns and of the index."""
+        return self.column_bytes + 8 * len(self.index)
+
+    @property
+    def column_bytes(self) -> int:
         """Bytes of the columns; for objects an estimate of eight times their references."""
         return sum(block.values.nbytes * (8 if block.values.dtype.kind == "O" else 1) for block in self._blocks)
 

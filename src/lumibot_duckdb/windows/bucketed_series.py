@@ -28,6 +28,8 @@ EVENT_AGGREGATES = {"dividend": "sum", "stock_splits": "max"}
 FEW_ROWS = 1_440
 """Up to this many rows of one bucket, Python aggregates faster than pandas."""
 
+_SMALL = 2**40
+
 ROWS_AT_ONCE = 32_768
 """Filled rows held at a time while buckets are computed, so that 200 days do not hold 288,000 minutes."""
 
@@ -36,13 +38,13 @@ ROWS_AT_ONCE = 32_768
 class BucketRows:
     """Computed buckets: the increasing `numbers` of those that have values, and a `table` of the values.
 
-    The table has a `return` column if that is the only one that Lumibot's `Bars` would add. `whole_volume` says that
-    volumes are whole numbers.
+    The table has a `return` column if that is the only one that Lumibot's `Bars` would add. `exact_sums` says that what
+    is summed, in all rows of these buckets, are whole numbers so small that any sum of `FEW_ROWS` is exact.
     """
 
     numbers: Values
     table: BarTable
-    whole_volume: bool
+    exact_sums: bool
 
     @property
     def nbytes(self) -> int:
@@ -102,6 +104,7 @@ class BucketedSeries:
         size = numbering.of_row(self._rows, len(series) - 1) + 1 - self._begin
         names = series.column_names
         self._aggregates = {name: how for name, how in (AGGREGATES | EVENT_AGGREGATES).items() if name in names}
+        self._summed = [name for name, how in self._aggregates.items() if how == "sum"]
         self._window: SlidingWindow[BucketRows] = SlidingWindow(
             size, self._compute, budget, 8 * (len(self._aggregates) + 3), weight=max(1, len(series) // size)
         )
@@ -125,7 +128,7 @@ class BucketedSeries:
         if high > low:
             cuts = self._cuts(numbers.item(low), numbers.item(high - 1), first, last, start, stop)
             for place, (begin, until_row) in cuts.items():
-                bar = self._cut_bucket(begin, until_row, computed.whole_volume)
+                bar = self._cut_bucket(begin, until_row, exact_sums=computed.exact_sums)
                 if bar is None:
                     return None
                 patches[place % (high - low)] = bar
@@ -155,24 +158,26 @@ class BucketedSeries:
         row = self._rows_of(self._begin + start)[0]
         last = self._rows_of(self._begin + max(stop, start + 1) - 1)[1]
         pieces: list[pd.DataFrame] = []
+        exact_sums = True
         while row < last:
             following = last
             if row + ROWS_AT_ONCE < last:
                 begin, end = self._rows_of(self._numbering.of_row(self._rows, row + ROWS_AT_ONCE))
                 following = begin if begin > row else end
-            pieces.append(self._aggregate(row, following))
+            loaded = self._series.load(row, following)
+            pieces.append(self._aggregate(loaded, row))
+            exact_sums = exact_sums and all(_adds_up_exactly(loaded.bars.columns[name]) for name in self._summed)
             row = following
         buckets = (pieces[0] if len(pieces) == 1 else pd.concat(pieces)).dropna()
         numbers = buckets.index.to_numpy()
         columns = {str(name): buckets[name].to_numpy() for name in buckets.columns}
-        whole_volume = _is_whole(columns["volume"])
         if "dividend" not in columns:
             columns["return"] = price_change(columns["close"])
         labels = self._numbering.labels(numbers, self._rows.index(0, 1))
-        return BucketRows(numbers, BarTable(columns, labels), whole_volume)
+        return BucketRows(numbers, BarTable(columns, labels), exact_sums)
 
-    def _aggregate(self, start: int, stop: int) -> pd.DataFrame:
-        loaded = self._series.load(start, stop)
+    def _aggregate(self, loaded: FilledRows, start: int) -> pd.DataFrame:
+        """Return the buckets of filled rows that begin with row `start`."""
         bars = loaded.bars.columns
         numbers = self._numbering.of_rows(self._rows, start, loaded.nanoseconds)
         frame = pd.DataFrame({name: bars[name] for name in self._aggregates}, copy=False)
@@ -196,13 +201,13 @@ class BucketedSeries:
             cuts[-1] = (max(start, self._rows_of(last)[0]), stop)
         return cuts
 
-    def _cut_bucket(self, start: int, stop: int, whole_volume: bool) -> dict[str, Any] | None:
+    def _cut_bucket(self, start: int, stop: int, *, exact_sums: bool) -> dict[str, Any] | None:
         """Return the bar that pandas makes of some rows of one bucket; None if prices are missing."""
         offset, rows = self._edges.cover(start, stop)
         table = rows.table
         if self._has_gaps and any(np.isnan(table.columns[name][start - offset]) for name in AGGREGATES):
             return None
-        if whole_volume and stop - start <= FEW_ROWS:
+        if exact_sums and stop - start <= FEW_ROWS:
             few = table.lists(start - offset, stop - offset)
             return {name: _OF_LISTS[how](few[name]) for name, how in self._aggregates.items()}
         values = {name: table.columns[name][start - offset : stop - offset] for name in self._aggregates}
@@ -216,13 +221,11 @@ _OF_LISTS: dict[str, Callable[[list[Any]], Any]] = {
     "last": itemgetter(-1),
     "max": max,
     "min": min,
-    "sum": sum,  # only used for whole numbers, whose sum is exact in any order
+    "sum": sum,  # only used where every order of adding gives the same; pandas compensates what is rounded off
 }
 
 
-def _is_whole(values: Values) -> bool:
-    """Whether sums of these values are exact in any order: whole numbers far below 2**53."""
-    if values.dtype.kind == "i":
-        return True
-    with np.errstate(invalid="ignore"):
-        return bool(np.all(values == np.floor(values)) and np.all(np.abs(values) < 2.0**40))
+def _adds_up_exactly(values: Values) -> bool:
+    """Whether the sum of `FEW_ROWS` of these values is exact in any order: whole numbers far below 2**53."""
+    small = np.all((values > -_SMALL) & (values < _SMALL))
+    return bool(small and (values.dtype.kind == "i" or np.all(values == np.floor(values))))

@@ -38,25 +38,29 @@ class FilledRows:
     """Filled rows and their times (ns, UTC).
 
     `table` has every column that was filled; `bars` has those that a request for bars returns, in Lumibot's order.
+    `shares_times` says that the index and the times are parts of those that all series of a backtest share.
     """
 
     table: BarTable
     bars: BarTable
     nanoseconds: Int64Array
+    shares_times: bool
 
     @classmethod
-    def of(cls, table: BarTable, nanoseconds: Int64Array) -> FilledRows:
+    def of(cls, table: BarTable, nanoseconds: Int64Array, *, shares_times: bool) -> FilledRows:
         """Return the rows of a filled table, which have these times."""
         names = list(table.columns)
         wanted = bar_columns(names)
-        if wanted == names:
-            return cls(table, table, nanoseconds)
-        return cls(table, BarTable({name: table.columns[name] for name in wanted}, table.index), nanoseconds)
+        bars = table
+        if wanted != names:
+            bars = BarTable({name: table.columns[name] for name in wanted}, table.index)
+        return cls(table, bars, nanoseconds, shares_times)
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.table.nbytes + (0 if self.bars is self.table else self.bars.nbytes)
+        columns = self.table.column_bytes + (0 if self.bars is self.table else self.bars.column_bytes)
+        return columns if self.shares_times else columns + 2 * self.nanoseconds.nbytes
 
 
 class FilledSeries:
@@ -116,10 +120,10 @@ class FilledSeries:
         """Return rows `[start, stop)`, filled."""
         if not self._is_plain():
             frame = self.load_whole(start, stop)
-            return FilledRows.of(BarTable.of_frame(frame), self._rows.nanoseconds(start, start + len(frame)))
+            return self._filled(BarTable.of_frame(frame), self._rows.nanoseconds(start, start + len(frame)))
         if len(self) == 0:
             none = self._view.bars(TimeRange(0, 0), self._columns)
-            return FilledRows.of(fill_bars(self._rows.index(0, 0), none.times, none), none.times)
+            return self._filled(fill_bars(self._rows.index(0, 0), none.times, none), none.times)
         stop = max(stop, start + 1)
         begin = self._begin_of(start)
         if self._own_rows:
@@ -127,7 +131,10 @@ class FilledSeries:
         nanoseconds = self._rows.nanoseconds(begin, stop)
         bars = self._bars_visible_in(begin, stop)
         table = fill_bars(self._rows.index(begin, stop), nanoseconds, bars, drop=start - begin)
-        return FilledRows.of(table, nanoseconds[start - begin :])
+        return self._filled(table, nanoseconds[start - begin :])
+
+    def _filled(self, table: BarTable, nanoseconds: Int64Array) -> FilledRows:
+        return FilledRows.of(table, nanoseconds, shares_times=not self._own_rows)
 
     def load_whole(self, start: int, stop: int) -> pd.DataFrame:
         """Return rows `[start, stop)` with every column, filled by Lumibot's own `Data`."""
@@ -156,7 +163,7 @@ class FilledSeries:
         bars = BarArrays(bars.times[cut], {name: values[cut] for name, values in bars.columns.items()})
         nanoseconds = bars.times * NANOSECONDS_PER_SECOND
         table = fill_bars(self._view.index_of(bars.times), nanoseconds, bars, drop=start - begin)
-        return FilledRows.of(table, nanoseconds[start - begin :])
+        return self._filled(table, nanoseconds[start - begin :])
 
     def _is_plain(self) -> bool:
         """Whether only prices and volume have to be filled. Lumibot's own code fills quotes and unusual dtypes."""

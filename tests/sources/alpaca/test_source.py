@@ -409,3 +409,41 @@ def test_alpacas_class_is_lumibots_where_lumibot_asks() -> None:
     assert made == LumibotAlpacaBacktesting
     assert made.__name__ == "AlpacaBacktesting"
     assert CONFIG["PAPER"]
+
+
+# -- bars that have not closed --------------------------------------------------------------------------------
+
+
+def test_todays_bar_is_seen_once_when_another_process_has_stored_it(tmp_path: Path) -> None:
+    coin, dollar = Asset("BTC", "crypto"), Asset("USD", "forex")
+    index = pd.date_range(end=pd.Timestamp.now("UTC").floor("h"), periods=60 * 24, freq="h").as_unit("ns")
+    close = pd.Series(range(1_000, 1_000 + len(index)), index=index, dtype="float64")
+    bars = pd.DataFrame({"open": close, "high": close + 1, "low": close - 1, "close": close, "volume": 7.0})
+    side = Side(AlpacaBacktesting, tmp_path)
+    with AlpacaServer() as server, side.entered(server), silence():
+        server.serve("crypto", "BTC/USD", bars)
+        today = NEW_YORK.localize(dt.datetime.combine(pd.Timestamp.now(NEW_YORK).date(), dt.time()))
+        settings = {"timestep": "day", "market": "24/7", "full_window": True, "history_before_start": True}
+        made = side.source(today - dt.timedelta(days=3), today, **settings)
+        made._datetime = today + dt.timedelta(hours=23)
+
+        def days() -> pd.DataFrame:
+            return made.get_historical_prices_between_dates(base_asset=coin, quote_asset=dollar, timestep="day")
+
+        before = days()
+        storage = DuckDBDataStorage(side.store)
+        (info,) = storage.list_series()
+        stored = storage.read_pandas(storage.pin(info.key))
+        open_days = before.index[before.index > stored.index[-1]]
+        assert len(open_days), "today's bar is open"
+        closed = stored.iloc[[-1] * len(open_days)].set_axis(open_days).assign(close=7.0)
+        storage.store_ohlcv_data(info.key.asset, closed, info.key.source, "day", adjustment=info.key.adjustment)
+        made.get_historical_prices(coin, 20, "day", quote=dollar)
+        after = days()
+        made.shutdown()
+    assert len(after) > len(before), "history before the window was downloaded"
+    assert after.index.is_unique
+    assert after.index[-1] == before.index[-1]
+    assert (after["close"].loc[open_days] == 7.0).all()
+    kept = before.index[: -len(open_days)]
+    assert after.loc[kept, "close"].tolist() == before.loc[kept, "close"].tolist()

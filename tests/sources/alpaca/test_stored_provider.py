@@ -24,12 +24,12 @@ from comparison.offline import assert_same_files, offline, written
 from lumibot_duckdb.sources.shared.stored_answers import Unanswered
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.ground import silence
-from parity.harness import Answer, Request
+from parity.harness import Answer, Request, real_answers
 from parity.strategies import ChainBuyer
 from sources.alpaca import sides as alpaca_sides
 from sources.alpaca.market import MARKETS, pairs_of, served
 from sources.alpaca.sides import CONFIG, Side, both_sides
-from sources.alpaca.test_parity_requests import DIVIDENDS, answer, assert_same_answers, good, requests
+from sources.alpaca.test_parity_requests import DIVIDENDS, answer, assert_same_answers, requests
 
 pytestmark = [
     pytest.mark.xdist_group("stored_provider_alpaca"),  # what they share is made once
@@ -106,7 +106,7 @@ def test_lumibots_class_answers_and_caches_as_with_alpaca(online: Online, tmp_pa
         for expected in (online.first, online.warm):
             for settings, each in zip(SETTINGS, expected, strict=True):
                 assert_same_answers(online.asked, each, answers(theirs, online.asked, settings))
-                assert good(each) > 10
+                assert real_answers(each) > 10
     assert notes.lines() == []
     assert assert_same_files(online.cache, theirs.folder / "lumibot") > 10
 

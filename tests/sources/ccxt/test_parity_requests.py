@@ -22,7 +22,7 @@ from lumibot.entities import Asset, Bars
 from lumibot_duckdb.backtesting import CcxtBacktesting
 from lumibot_duckdb.sources.shared.errors import UnknownMarketError
 from parity.ground import silence
-from parity.harness import Answer, Request, ask, assert_same_answer, assert_same_frame
+from parity.harness import Answer, Request, ask, assert_enough_real, assert_same_answer, assert_same_frame
 from sources.ccxt.binance_server import BinanceServer
 from sources.ccxt.market import DOLLAR, MARKETS, CcxtMarket, moment, spring
 from sources.ccxt.sides import Side, both_sides
@@ -105,9 +105,17 @@ def assert_same_answers(asked: list[Request], expected: list[Answer], actual: li
 
 
 def compare(
-    folder: Path, server: BinanceServer, market: CcxtMarket, asked: list[Request], **settings: Any
+    folder: Path,
+    server: BinanceServer,
+    market: CcxtMarket,
+    asked: list[Request],
+    *,
+    real: float = 0.5,
+    **settings: Any,
 ) -> list[Answer]:
+    """Compare the answers of both sides. At least the share `real` of them must hold something to compare."""
     theirs, ours = (answers(side, server, market, asked, **settings) for side in both_sides(folder))
+    assert_enough_real(theirs, real)
     assert_same_answers(asked, theirs, ours)
     return theirs
 
@@ -136,15 +144,15 @@ def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_candle_differs
 
 def test_random_requests_get_the_same_answers(tmp_path: Path, serve: Any) -> None:
     market = spring()
-    expected = compare(tmp_path, serve("spring"), market, requests(market, 1, 45))
-    assert sum(isinstance(answer.value, Bars) for answer in expected) > 15
+    compare(tmp_path, serve("spring"), market, requests(market, 1, 45))
 
 
 @pytest.mark.parametrize("coin", ["BTC", "TINY", "GAPS", "LATE", "IDLE", "NULL", "GONE", "NONE"])
 def test_one_coin_requested_at_random_gets_the_same_answers(coin: str, tmp_path: Path, serve: Any) -> None:
     market = spring()
     market.minutes.setdefault(coin, market.minutes["BTC"])  # there is no such market on the server
-    compare(tmp_path, serve("spring"), market, requests(market, 5, 20, (coin,)))
+    real = {"LATE": 0.2, "GONE": 0.25, "NONE": 0.0}.get(coin, 0.6)  # many requests are for times without candles
+    compare(tmp_path, serve("spring"), market, requests(market, 5, 20, (coin,)), real=real)
 
 
 def test_random_requests_of_real_bars_get_the_same_answers(tmp_path: Path, serve: Any) -> None:
@@ -163,7 +171,7 @@ def test_the_download_limit_decides_the_same_way(tmp_path: Path, serve: Any) -> 
 def test_a_limit_that_is_none_is_refused_in_the_same_way(tmp_path: Path, serve: Any) -> None:
     market = spring()
     asked = [Request(when=market.end, kind="history", asset=Asset("BTC", "crypto"), quote=DOLLAR)]
-    expected = compare(tmp_path, serve("spring"), market, asked, max_data_download_limit=0)
+    expected = compare(tmp_path, serve("spring"), market, asked, real=0, max_data_download_limit=0)
     assert expected[0].error is ValueError
 
 
@@ -179,7 +187,7 @@ def test_ranges_between_dates_in_any_order_get_the_same_answers(coin: str, tmp_p
         kind = rng.choice(("between_dates", "between_dates", "history"))
         step = rng.choice(("minute", "hour", "hour", "day"))
         asked.append(Request(market.end, kind, pair, None, 40, step, None, start, end))  # type: ignore[arg-type]
-    compare(tmp_path, serve("spring"), market, asked)
+    compare(tmp_path, serve("spring"), market, asked, real=0.3 if coin == "LATE" else 0.8)
 
 
 def test_what_the_store_holds_already_changes_no_answer(tmp_path: Path, serve: Any) -> None:
@@ -190,6 +198,7 @@ def test_what_the_store_holds_already_changes_no_answer(tmp_path: Path, serve: A
     answers(ours, server, another, requests(another, 31, 25, ("IDLE", "LATE", "GAPS")))
     asked = requests(market, 21, 30)
     expected = answers(theirs, server, market, asked)
+    assert_enough_real(expected, 0.5)
     assert_same_answers(asked, expected, answers(ours, server, market, asked))
     within_a_small_budget = replace(ours, source_class=CcxtBacktesting.using(ours.store, max_memory=5_000))
     assert_same_answers(asked, expected, answers(within_a_small_budget, server, market, asked))

@@ -18,8 +18,12 @@ from lumibot.tools import CcxtCacheDB
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import CcxtBacktesting, CcxtBacktestingData
 from lumibot_duckdb.sources.ccxt import client as provider_module
+from lumibot_duckdb.sources.ccxt.cache_emulation import AS_CACHED, SOURCE, CandleFile, asset_of
+from lumibot_duckdb.sources.ccxt.price_rounding import CandleNumbers
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
+from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, UnknownMarketError
+from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from parity.ground import silence
 from parity.harness import assert_same_frame
 from sources.ccxt.binance_server import INFO, KLINES, BinanceServer
@@ -295,3 +299,96 @@ def test_a_cache_of_ones_own_is_used_as_lumibot_uses_it(server: BinanceServer, o
         source.cache_db = own
         assert source.get_last_price(BITCOIN, "hour") == 3.0
     assert not server.requests
+
+
+# -- the candle of today ---------------------------------------------------------------------------------------
+
+
+def todays_cache(side: Side, server: BinanceServer) -> Any:
+    """Return the candles of a new backtest of the last days. The side must be entered."""
+    now = pd.Timestamp.now("America/New_York").to_pydatetime()
+    return side.source(now - dt.timedelta(days=4), now).cache_db
+
+
+def days_until_today(count: int) -> pd.DataFrame:
+    """Return one minute a day, which is also the candle of its day."""
+    today = pd.Timestamp.now("UTC").normalize()
+    index = pd.date_range(end=today, periods=count, freq="D").as_unit("ns")
+    close = pd.Series(range(100, 100 + count), index=index, dtype="float64")
+    return pd.DataFrame({"open": close, "high": close + 1, "low": close - 1, "close": close, "volume": 2.5})
+
+
+def naive_days_ago(days: int) -> dt.datetime:
+    return (pd.Timestamp.now("UTC") - pd.Timedelta(days=days)).tz_localize(None).to_pydatetime()
+
+
+def test_todays_candle_is_seen_once_when_another_process_has_stored_it(ours: Side) -> None:
+    with BinanceServer() as server, ours.entered(server), silence():
+        server.list_market("BTC", "USDT", days_until_today(40))
+        cache = todays_cache(ours, server)
+        before = cache.download_ohlcv("BTC/USDT", "1d", naive_days_ago(3), None)
+        storage = DuckDBDataStorage(ours.store)
+        (info,) = storage.list_series()
+        assert storage.read_pandas(storage.pin(info.key)).index[-1].date() < before.index[-1].date(), "today's is open"
+        closed = days_until_today(1).assign(close=7.0)
+        key = info.key
+        storage.store_ohlcv_data(key.asset, closed, key.source, key.timeframe, adjustment=key.adjustment)
+        after = cache.download_ohlcv("BTC/USDT", "1d", naive_days_ago(9), None)
+    assert after.index.is_unique
+    assert after.index[-1] == before.index[-1]
+    assert after["close"].iloc[-1] == 7.0
+    assert after["close"].iloc[:-1].tolist() == list(range(140 - len(after), 139))
+
+
+def test_todays_candle_that_repeats_an_earlier_one_is_dropped_as_in_lumibot(tmp_path: Path) -> None:
+    sides = (Side(LumibotCcxtBacktesting, tmp_path / "theirs"), Side(CcxtBacktesting, tmp_path / "ours"))
+    found = []
+    bars = days_until_today(40)
+    bars.iloc[-1] = bars.iloc[-3]
+    now = naive_days_ago(0)
+    with BinanceServer() as server:
+        server.list_market("BTC", "USDT", bars)
+        for side in sides:
+            with side.entered(server), silence():
+                cache = todays_cache(side, server)
+                found.append([cache.download_ohlcv("BTC/USDT", "1d", naive_days_ago(days), now) for days in (5, 9)])
+    for theirs, ours in zip(*found, strict=True):
+        assert_same_frame(theirs, ours, "today's candle")
+    # The first download drops today's candle. The second one is of the days before, and of today alone, so it is kept.
+    assert [len(frame) for frame in found[0]] == [4, 9]
+
+
+def test_candles_that_are_imported_during_a_backtest_are_kept_as_they_are(tmp_path: Path) -> None:
+    """Lumibot's cache has dropped repeated candles already; those that it has are not looked through again."""
+    storage = DuckDBDataStorage(tmp_path)
+    key = SeriesKey(asset_of("BTC/USDT", "binance"), SOURCE, "day")
+    file = CandleFile(DownloadedSeries(storage, key), "BTC/USDT", "1d", CandleNumbers("BTC/USDT", exact=False))
+    assert file.as_cached == []
+    index = pd.date_range("2024-01-01", periods=4, freq="D", tz="UTC")
+    alike = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), 5.0), index=index).assign(volume=1.0)
+    imported = TimeRange(epoch("2024-01-01"), epoch("2024-01-05"))
+    note = {AS_CACHED: [[imported.start, imported.end]]}
+    storage.store_ohlcv_data(key.asset, alike, key.source, key.timeframe, covered=imported, metadata=note)
+    nothing = alike.iloc[:0]
+    file.series.ensure(
+        TimeRange(imported.start, imported.end + DAY), lambda pieces: [Delivery(piece, nothing, {}) for piece in pieces]
+    )
+    file.add_download(dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 4))
+    view = file.view(imported)
+    assert view is not None
+    assert view.facts.rows == 4
+
+
+def test_a_dropped_candle_is_neither_in_the_times_nor_in_the_bars_of_a_view(tmp_path: Path) -> None:
+    """Today's, which is not stored, either."""
+    storage = DuckDBDataStorage(tmp_path)
+    key = SeriesKey(asset_of("BTC/USDT", "binance"), SOURCE, "day")
+    file = CandleFile(DownloadedSeries(storage, key), "BTC/USDT", "1d", CandleNumbers("BTC/USDT", exact=False))
+    alike = days_until_today(3).assign(open=5.0, high=5.0, low=5.0, close=5.0)
+    first, *_, last = alike.index
+    within = TimeRange(int(first.timestamp()), int(last.timestamp()) + DAY)
+    file.series.ensure(within, lambda pieces: [Delivery(piece, alike, {}) for piece in pieces])
+    file.add_download(first.tz_localize(None).to_pydatetime(), last.tz_localize(None).to_pydatetime())
+    view = file.view(within)
+    assert view is not None
+    assert view.times().tolist() == view.bars(within).times.tolist() == [within.start]

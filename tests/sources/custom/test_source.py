@@ -312,3 +312,26 @@ def test_what_is_not_a_provider_is_refused() -> None:
     provider.timeframes = ["5minute"]
     with pytest.raises(ValueError, match="'minute', 'hour' and 'day', not \\['5minute'\\]"):
         ProviderDataBacktesting.using(provider=provider)
+
+
+def test_todays_bar_is_seen_once_when_another_process_has_stored_it(tmp_path: Path) -> None:
+    today = pd.Timestamp.now("UTC").normalize()
+    bars = walk(2, pd.date_range(end=today, periods=60, freq="D").as_unit("ns"))
+    provider = FramesProvider({("AAA", "day"): bars})
+    made = ProviderDataBacktesting.using(tmp_path, provider=provider)(
+        datetime_start=(today - pd.Timedelta(days=3)).to_pydatetime(),
+        datetime_end=(today + pd.Timedelta(days=2)).to_pydatetime(),
+        show_progress_bar=False,
+    )
+    made.load_data()
+    before = bars_at(made, str(today.date() + timedelta(days=1)), 3, "day")
+    assert before.index[-1] == today, "the open bar is seen"
+    storage = DuckDBDataStorage(tmp_path)
+    (info,) = storage.list_series()
+    assert info.last is not None
+    closed = bars.iloc[[-1]].assign(close=7.0)
+    storage.store_ohlcv_data(info.key.asset, closed, info.key.source, "day", adjustment=info.key.adjustment)
+    after = bars_at(made, str(today.date() + timedelta(days=1)), 30, "day")
+    assert len(after) == 30
+    assert after.index.is_unique
+    assert after["close"].iloc[-1] == 7.0

@@ -16,6 +16,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import PandasDataBacktesting, WindowedData
 from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError
+from windows.allocated import arrays_counted, bytes_in_windows
 from windows.stored_minutes import NEW_YORK, minutes
 
 DOLLAR = Asset("USD", "forex")
@@ -214,13 +215,19 @@ def test_nothing_is_loaded_before_a_strategy_asks(storage: DuckDBDataStorage) ->
 
 
 def test_windows_stay_within_max_memory(storage: DuckDBDataStorage) -> None:
-    source = opened(PandasDataBacktesting.using(storage, max_memory=300_000))
-    for minute in range(0, 2000, 7):
-        source._datetime = START + dt.timedelta(minutes=minute)
-        for symbol in ("AAA", "BBB", "CCC"):
-            source.get_historical_prices(Asset(symbol), 60, "minute")
-            source.get_historical_prices(Asset(symbol), 5, "day")
-        assert source.budget.bytes_held() <= 300_000
+    """By the budget's own count, and by what NumPy has allocated in fact."""
+    limit = 100_000
+    with arrays_counted() as arrays:
+        source = opened(PandasDataBacktesting.using(storage, max_memory=limit))
+        for minute in range(0, 2_000, 40):
+            source._datetime = START + dt.timedelta(minutes=minute)
+            for symbol in ("AAA", "BBB", "CCC"):
+                source.get_historical_prices(Asset(symbol), 600, "minute")
+                source.get_historical_prices(Asset(symbol), 5, "day")
+            assert source.budget.bytes_held() <= limit
+            if minute % 1_000 == 960:
+                assert limit / 4 < bytes_in_windows(source.budget, arrays) <= limit * 1.02
+    assert source.budget.statistics.evictions > 0
 
 
 def test_bars_that_come_from_the_store_cannot_be_replaced_in_place(storage: DuckDBDataStorage) -> None:

@@ -86,5 +86,29 @@ def test_the_next_run_asks_for_the_open_day_alone_and_sees_what_became_of_it(
     assert {info.key.timeframe: info.version_id for info in stored(ours)} == before
 
 
+def test_an_open_minute_that_another_process_stores_is_seen_once(now: pd.Timestamp, tmp_path: Path) -> None:
+    _, ours = both_sides(tmp_path)
+    end = now.tz_convert(NEW_YORK) + pd.Timedelta(minutes=5)  # so that the last minutes stay open during the test
+    minutes = minutes_until(end)
+    with PolygonServer() as server, ours.entered(server):
+        server.serve("X:BTCUSD", "minute", minutes)
+        source = ours.source((end - pd.Timedelta(hours=1)).to_pydatetime(), end.to_pydatetime())
+        source._datetime = end.to_pydatetime()
+        before = source.get_historical_prices(COIN, 60, "minute", quote=DOLLAR).df
+        storage = DuckDBDataStorage(ours.store)
+        (info,) = storage.list_series(timeframe="minute")
+        last = storage.read_pandas(storage.pin(info.key)).index[-1]
+        assert last < before.index[-1], "the last minutes are open"
+        closed = minutes[minutes.index > last].assign(close=7.0, vwap=7.0, transactions=1)
+        storage.store_ohlcv_data(info.key.asset, closed, info.key.source, "minute", adjustment=info.key.adjustment)
+        after = source.get_historical_prices(COIN, 7 * 1_440, "minute", quote=DOLLAR).df  # which downloads more
+    assert len(after) > len(before)
+    assert after.index.is_unique
+    assert after.index.is_monotonic_increasing
+    assert (after["close"].reindex(closed.index[:-1]) == 7.0).all(), "the last one has not closed for the strategy"
+    kept = before.iloc[: -len(closed)].index
+    assert after.loc[kept, "close"].tolist() == before.loc[kept, "close"].tolist()
+
+
 def stored(side: Side) -> list[Any]:
     return DuckDBDataStorage(side.store).list_series()

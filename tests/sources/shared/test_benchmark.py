@@ -14,6 +14,8 @@ from lumibot.entities import Asset
 from lumibot.tools import yahoo_helper
 
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.sources.yahoo.client import YahooProvider
+from lumibot_duckdb.sources.yahoo.history import YahooHistory
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.series import INVENTED, Market
 from parity.sides import our_class, pandas_data, store
@@ -47,10 +49,17 @@ def market() -> Market:
     return INVENTED["dense"]()
 
 
-def backtest(side: Side, server: YahooServer, source: Any, folder: str = "run", **settings: Any) -> BacktestResult:
+def backtest(
+    side: Side,
+    server: YahooServer,
+    source: Any,
+    folder: str = "run",
+    span: tuple[str, str] = (START, END),
+    **settings: Any,
+) -> BacktestResult:
     parameters = {"assets": [Asset("QQQ")], "sleeptime": "1D", "step": "day", "length": 6}
     with side.entered(server):
-        return run(Crossing, source, side.folder / folder, START, END, parameters, **{**ASKED, **settings})
+        return run(Crossing, source, side.folder / folder, *span, parameters, **{**ASKED, **settings})
 
 
 def of_own_bars(
@@ -173,6 +182,27 @@ def test_what_is_stored_to_the_end_is_enough_when_yahoo_is_out_of_order(tmp_path
     server.now = pd.Timestamp("2024-05-28 12:00", tz="UTC")
     server.faults.append(Fault(times=1_000, answer=Answer({}, status=404)))
     assert_same_benchmark(expected, backtest(ours, server, ours.source_class, "again"))
+
+
+def test_the_first_run_has_the_rate_of_the_next_trading_day_as_the_second_has(
+    tmp_path: Path, server: YahooServer
+) -> None:
+    """The backtest ends on a Sunday, and the store ends on the Friday before it. For the rate, Monday is nearer."""
+    theirs, ours = both_sides(tmp_path)
+    with ours.entered(server):
+        server.now = pd.Timestamp("2024-02-10 12:00", tz="UTC")
+        for symbol in ("SPY", "^IRX", "QQQ"):
+            YahooHistory(DuckDBDataStorage(ours.store), YahooProvider(), symbol).ensure(server.now.to_pydatetime())
+    server.now = pd.Timestamp("2024-02-20 12:00", tz="UTC")
+    expected, first, second = (
+        backtest(side, server, side.source_class, folder, ("2024-01-22", "2024-02-11 23:00"))
+        for side, folder in ((theirs, "run"), (ours, "first"), (ours, "second"))
+    )
+    monday = server.instruments["^IRX"].daily["close"].loc["2024-02-12"] / 100
+    assert rate(theirs, server, expected) == pytest.approx(monday)
+    for result in (first, second):
+        assert rate(ours, server, result) == rate(theirs, server, expected)
+        assert_same_benchmark(expected, result)
 
 
 def test_a_past_backtest_has_the_benchmark_of_its_time(tmp_path: Path, server: YahooServer) -> None:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
+from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, Delivery, DownloadedSeries
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import HistoryRestatedError, StoreBusyError
+from lumibot_duckdb.storage.times import bar_starts
 
 KEY = SeriesKey(AssetKey("AAPL"), "polygon", "minute", "split")
 BEGIN = int(pd.Timestamp("2024-03-08 14:30", tz="UTC").timestamp())
@@ -44,6 +50,12 @@ class Provider:
                 raise ConnectionError("the line is dead")
             self.asked.append(piece)
             yield Delivery(piece, bars(piece, self.price), {})
+
+
+@pytest.fixture(scope="module")
+def module_storage(tmp_path_factory: pytest.TempPathFactory) -> DuckDBDataStorage:
+    """A store for many examples, each of which has its own series."""
+    return DuckDBDataStorage(tmp_path_factory.mktemp("series") / "store.duckdb")
 
 
 @pytest.fixture
@@ -160,3 +172,137 @@ def test_the_past_is_read_as_it_stood_and_nothing_is_requested(storage: DuckDBDa
     assert provider.asked == []
     assert series.pin is not None
     assert set(storage.read_pandas(series.pin)["close"]) == {100.0}
+
+
+# -- bars that have not closed --------------------------------------------------------------------------------
+
+DAY = 86_400
+DAYS = replace(KEY, timeframe="day")
+symbols = count()
+
+
+def days(first: int, last: int) -> TimeRange:
+    """Return a range of days, by UTC; day 0 is today. Its bar is open, and so are the bars of all later days."""
+    today = int(time.time()) // DAY * DAY
+    return TimeRange(today + DAY * first, today + DAY * last)
+
+
+def daily(within: TimeRange, price: float, holes: Iterable[int] = ()) -> pd.DataFrame:
+    """Return bars of the days in a range, without those of some days."""
+    starts = [start for start in range(within.start, within.end, DAY) if (start - days(0, 1).start) // DAY not in holes]
+    index = pd.DatetimeIndex(pd.Series(starts, dtype="int64").astype("M8[s]"), tz="UTC").as_unit("ns")
+    return pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), price), index=index).assign(volume=100)
+
+
+def delivering(price: float, *ranges: TimeRange) -> Callable[[list[TimeRange]], list[Delivery]]:
+    """Return a download whose responses are for these ranges, in this order."""
+    return lambda pieces: [Delivery(within, daily(within, price), {}) for within in ranges or pieces]
+
+
+def prices(series: DownloadedSeries) -> dict[int, float]:
+    """Return the closes that a backtest sees, by bar start. Fail if it sees a bar twice or out of order."""
+    view = series.view()
+    assert view is not None
+    bars = view.bars(ALWAYS)
+    times: list[int] = bars.times.tolist()
+    assert times == sorted(set(times)) == view.times().tolist() == bar_starts(view.frame()).tolist()
+    assert view.facts.rows == len(times)
+    return dict(zip(times, bars.columns["close"].tolist(), strict=True))
+
+
+def store_as_another_process(storage: DuckDBDataStorage, key: SeriesKey, bars: pd.DataFrame) -> None:
+    storage.store_ohlcv_data(key.asset, bars, key.source, key.timeframe, adjustment=key.adjustment)
+
+
+@pytest.mark.parametrize("by", ["another process", "a later download"])
+def test_an_open_bar_is_seen_once_when_it_has_been_stored(storage: DuckDBDataStorage, by: str) -> None:
+    series = DownloadedSeries(storage, DAYS)
+    series.ensure(days(-3, 1), delivering(1.0))
+    today = days(0, 1)
+    assert prices(series)[today.start] == 1.0
+    assert storage.facts(storage.pin(DAYS)).rows == 3, "the open bar is not stored"
+    if by == "another process":
+        store_as_another_process(storage, DAYS, daily(today, 2.0))
+        assert prices(series)[today.start] == 1.0, "what others store is seen from the next download on"
+        series.ensure(days(-6, 1), delivering(1.0))
+    else:
+        series.refresh(days(-6, 0), lambda pieces: [Delivery(days(-6, 1), daily(days(-6, 1), 2.0), {})])
+    seen = prices(series)
+    assert len(seen) == 7
+    assert seen[today.start] == 2.0
+
+
+def test_an_open_bar_stays_when_other_ranges_are_delivered_after_it(storage: DuckDBDataStorage) -> None:
+    series = DownloadedSeries(storage, DAYS)
+    series.ensure(days(-6, 2), delivering(1.0, days(1, 2), days(0, 1), days(-3, 0), days(-6, -3)))
+    assert list(prices(series)) == [days(day, 7).start for day in range(-6, 2)]
+    series.ensure(days(-9, 2), delivering(1.0))
+    assert list(prices(series)) == [days(day, 7).start for day in range(-9, 2)]
+    within = series.view(days(-1, 1))
+    assert within is not None
+    assert within.times().tolist() == [days(day, 7).start for day in (-1, 0)]
+
+
+def test_an_open_bar_that_the_provider_takes_back_is_seen_no_longer(storage: DuckDBDataStorage) -> None:
+    series = DownloadedSeries(storage, DAYS)
+    series.ensure(days(-3, 1), delivering(1.0))
+    series.refresh(days(-3, 1), lambda pieces: [Delivery(days(-3, 1), daily(days(-3, 0), 1.0), {})])
+    assert list(prices(series)) == [days(day, 7).start for day in range(-3, 0)]
+
+
+class RecordingProvider:
+    """Gives daily bars, and keeps the prices of the open ones of its latest responses."""
+
+    def __init__(self) -> None:
+        self.still_open: dict[int, float] = {}
+
+    def download(self, price: float, holes: set[int]) -> Callable[[list[TimeRange]], Iterator[Delivery]]:
+        """Return a download of bars at a price, without those of some days."""
+
+        def deliver(pieces: list[TimeRange]) -> Iterator[Delivery]:
+            for piece in pieces:
+                bars = daily(piece, price, holes)
+                yield Delivery(piece, bars, {})
+                others = {start: price for start, price in self.still_open.items() if not _in(piece, start)}
+                self.still_open = others | dict.fromkeys(bar_starts(bars[bars.index >= _today()]).tolist(), price)
+
+        return deliver
+
+
+def _in(piece: TimeRange, start: int) -> bool:
+    return piece.start <= start < piece.end
+
+
+def _today() -> pd.Timestamp:
+    return pd.Timestamp(days(0, 1).start, unit="s", tz="UTC")
+
+
+spans = st.tuples(st.integers(-5, 4), st.integers(1, 4)).map(lambda span: days(span[0], span[0] + span[1]))
+operations = st.lists(
+    st.tuples(st.sampled_from(["ensure", "refresh", "another process"]), spans, st.sets(st.integers(-5, 7))),
+    min_size=1,
+    max_size=7,
+)
+
+
+@examples(20)
+@given(operations)
+def test_every_bar_is_seen_once_whoever_stores_it(
+    module_storage: DuckDBDataStorage, operations: list[tuple[str, TimeRange, set[int]]]
+) -> None:
+    """Against a model: the pinned bars, and the open ones of the latest responses that are not among those."""
+    storage, key = module_storage, replace(DAYS, asset=AssetKey(f"S{next(symbols)}"))
+    series, provider = DownloadedSeries(storage, key), RecordingProvider()
+    for number, (operation, wanted, holes) in enumerate(operations):
+        price = float(number + 1)
+        if operation == "another process":
+            stored = [] if series.pin is None else bar_starts(storage.read_pandas(storage.pin(key))).tolist()
+            bars = daily(wanted, price, holes)
+            store_as_another_process(storage, key, bars[[start not in stored for start in bar_starts(bars).tolist()]])
+        else:
+            getattr(series, operation)(wanted, provider.download(price, holes))
+        if series.pin is not None:
+            pinned = storage.read_pandas(series.pin)
+            model = dict(zip(bar_starts(pinned).tolist(), pinned["close"].tolist() if len(pinned) else [], strict=True))
+            provider.still_open = {time: price for time, price in provider.still_open.items() if time not in model}
+            assert prices(series) == dict(sorted({**model, **provider.still_open}.items()))

@@ -23,9 +23,10 @@ from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, UnknownSymbolError
 from lumibot_duckdb.sources.yahoo import source as yahoo
-from lumibot_duckdb.sources.yahoo.client import EARLIEST, YahooProvider
-from lumibot_duckdb.sources.yahoo.history import YahooHistory
+from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, YahooProvider
+from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, SOURCE, YahooHistory
 from lumibot_duckdb.storage.api import AssetKey
+from lumibot_duckdb.storage.errors import HistoryRestatedError
 from parity.harness import assert_same_frame
 from sources.yahoo.market import made_up, new_york_days, walk, with_minutes
 from sources.yahoo.server import Instrument, YahooServer
@@ -315,11 +316,76 @@ def test_history_is_read_as_it_stood(server: YahooServer, ours: Side) -> None:
         assert len(server.requests) == asked
 
 
+# -- one history, downloaded in several steps ------------------------------------------------------------------
+
+
+def test_bars_that_a_later_download_adds_are_seen(server: YahooServer, ours: Side) -> None:
+    """By the object that has counted and shown its bars before."""
+    with ours.entered(server):
+        found = history(ours, server)
+        before = found.frame()
+        at(server, "2024-02-08 18:00")
+        found.ensure(server.moment().to_pydatetime())
+        after = found.frame()
+        assert len(found) == len(after) == len(before) + 4
+        view = found.view
+        assert view is not None
+        assert view.facts.rows == len(after)
+        assert_same_frame(history(ours, server).frame(), after, "as a new process sees it")
+
+
+def test_a_history_that_was_restated_between_two_downloads_is_read_anew(server: YahooServer, ours: Side) -> None:
+    """As long as nothing was read of the old one."""
+    with ours.entered(server):
+        fresh, read = (YahooHistory(DuckDBDataStorage(ours.store), YahooProvider(), "STK") for _ in range(2))
+        for found in (fresh, read):
+            found.ensure(server.moment().to_pydatetime())
+        assert len(fresh) == len(read)
+        old = read.frame()
+        at(server, "2024-03-18 18:00")
+        new = history(ours, server).frame()
+        assert new["Adj Close"].iloc[0] != old["Adj Close"].iloc[0], "a dividend restates the history"
+        at(server, "2024-03-20 18:00")
+        fresh.ensure(server.moment().to_pydatetime())
+        assert fresh.frame()["Adj Close"].iloc[0] == new["Adj Close"].iloc[0]
+        with pytest.raises(HistoryRestatedError):
+            read.ensure(server.moment().to_pydatetime())
+        assert_same_frame(old, read.frame(), "what has been read stays")
+
+
+def test_todays_bar_is_seen_once_when_another_process_has_stored_it(server: YahooServer, ours: Side) -> None:
+    today = dt.datetime.now(dt.timezone.utc).date()
+    server.now = None
+    server.instruments["COIN-USD"] = Instrument(
+        walk(pd.date_range(end=pd.Timestamp(today), periods=30), 3),
+        kind="CRYPTOCURRENCY",
+        market="ccc_market",
+        zone="UTC",
+        hours=("00:00", "24:00"),
+    )
+    with ours.entered(server):
+        found = history(ours, server, "COIN-USD")
+        before = found.frame()
+        assert len(before) == 30
+        storage = DuckDBDataStorage(ours.store)
+        assert storage.facts(storage.pin(found.key)).rows == 29
+        last = before.iloc[[-1]]
+        closed = last.rename(columns=COLUMNS).set_index(pd.DatetimeIndex([pd.Timestamp(today, tz="UTC")]))
+        storage.store_ohlcv_data(found.key.asset, closed, SOURCE, "day", adjustment=ADJUSTMENT)
+        server.now = pd.Timestamp.now("UTC") + pd.Timedelta(seconds=5)
+        found.ensure(server.moment().to_pydatetime())
+        assert len(found) == 30
+        assert_same_frame(before, found.frame(), "once")
+
+
 # -- intraday bars ---------------------------------------------------------------------------------------------
 
 
 def serve_minutes(server: YahooServer, days: list[dt.date]) -> None:
-    with_minutes(server.instruments["STK"], 3, days)
+    """Serve the minutes of some recent days. A minute is the same whichever others are served."""
+    stock = with_minutes(server.instruments["STK"], 3, recent_days(12))
+    assert stock.minutes is not None
+    stock.minutes = stock.minutes[np.isin(stock.minutes.index.date, days)]
 
 
 def recent_days(count: int) -> list[dt.date]:
@@ -395,6 +461,32 @@ def test_a_split_rescales_the_minutes_of_before(server: YahooServer, ours: Side,
         assert_same_frame(before, running.frame(), "a backtest that began earlier keeps its bars")
         again = history(ours, server, timeframe="minute").frame()
         assert_same_frame(after.iloc[:count], again.iloc[:count], "rescaled once")
+
+
+def test_minutes_that_yahoo_still_has_after_a_split_are_yahoos_own(
+    server: YahooServer, ours: Side, tmp_path: Path
+) -> None:
+    """A third of a price is rounded in one way by Yahoo, and in another when stored prices are divided by three."""
+    days = recent_days(9)
+    early, late = days[:-1], days[-1:]
+    stock = server.instruments["STK"]
+    stock.daily = walk(new_york_days("2023-01-03", str(dt.date.today())), 1)
+    with ours.entered(server), pytest.MonkeyPatch.context() as patch:
+        before = pretend_download(patch, server, early, pd.Timestamp(f"{early[-1]} 20:00", tz=NEW_YORK))
+        stock.splits = {late[0]: (3.0, 1.0)}
+        serve_minutes(server, days)
+        server.now = None
+        after, again = (history(ours, server, timeframe="minute").frame() for _ in range(2))
+    assert after is not None
+    assert_same_frame(after, again, "rescaled once")
+    yahoos = helper_frame(both_sides(tmp_path)[0], server, "STK", "1m")
+    assert_same_frame(yahoos, after[list(yahoos)].iloc[-len(yahoos) :], "those that Yahoo still has")
+    older = len(after) - len(yahoos)
+    closes, thirds = after["Close"].to_numpy()[: len(before)], before["Close"].to_numpy() / 3
+    assert np.array_equal(closes[:older], thirds[:older])
+    assert older > 0
+    assert not np.array_equal(closes[older:], thirds[older:]), "Yahoo rounds otherwise"
+    assert np.allclose(closes[older:], thirds[older:], rtol=1e-15)
 
 
 # -- the class -------------------------------------------------------------------------------------------------

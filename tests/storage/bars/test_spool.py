@@ -16,16 +16,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import times
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, TimeRange
-from lumibot_duckdb.storage.bars.spool import Spool, SpoolContents, SpooledWrite
+from lumibot_duckdb.storage.bars.open_store import OpenStore
+from lumibot_duckdb.storage.bars.spool import MOST_BARS, Spool, SpoolContents, SpooledWrite
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import InvalidBarsError, StoreBusyError, StoreWriteError
@@ -311,6 +314,137 @@ def test_what_had_not_closed_when_it_was_downloaded_is_not_covered_later(
     assert store.coverage("EMPTY") == []  # an empty answer about yesterday is believed for a day
 
 
+# -- what was requested later --------------------------------------------------------------------------------
+
+
+def late(storage: DuckDBDataStorage, meanwhile: Callable[[], object], frame: pd.DataFrame, **arguments: Any) -> None:
+    """Spool a download, do something that does not merge it, and merge it."""
+    file = keep(storage, frame=frame, **arguments)
+    aside = file.rename(file.parent.parent / "aside")
+    meanwhile()
+    file.parent.mkdir(exist_ok=True)
+    aside.rename(file)
+    storage.merge_spooled()
+    assert files(storage) == []
+
+
+def test_bars_that_were_requested_later_stay(store: DuckDBDataStorage) -> None:
+    newer = FRAME.iloc[:20].assign(volume=9)
+    late(store, lambda: download(store, frame=newer), FRAME.assign(volume=1))
+    volumes = store.get_historical_prices("X")["volume"]
+    assert volumes.tolist() == [9] * 20 + [1] * 20
+    assert store.verify().sound
+
+
+def test_a_late_replacement_removes_no_bar_that_was_requested_later(store: DuckDBDataStorage) -> None:
+    download(store)
+    late(store, lambda: download(store, frame=FRAME.iloc[:20].assign(volume=9)), FRAME.iloc[30:], replace=True)
+    kept = pd.concat([FRAME.iloc[:20].assign(volume=9), FRAME.iloc[30:]])
+    assert_same(store.get_historical_prices("X"), kept)
+
+
+def test_a_late_download_does_not_bring_back_what_a_later_one_removed(store: DuckDBDataStorage) -> None:
+    download(store)
+    late(store, lambda: download(store, frame=FRAME.iloc[::2], replace=True), FRAME)
+    assert_same(store.get_historical_prices("X"), FRAME.iloc[::2])
+
+
+def test_a_late_download_is_dropped_if_its_history_was_restated(store: DuckDBDataStorage) -> None:
+    download(store)
+    late(store, lambda: store.restate_series("X", "test", "minute"), FRAME.assign(volume=1))
+    assert store.facts(store.pin("X")).rows == 0
+    assert store.coverage("X") == []
+
+
+@examples(6)
+@given(data=st.data())
+def test_in_whatever_order_downloads_are_merged_the_latest_request_counts(data: st.DataObject) -> None:
+    """Against a model: for each bar, the value of the latest request; some go to the store at once, others wait."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        connection = StoreConnection.of(folder / "s.duckdb", wait_seconds=0)
+        storage = DuckDBDataStorage(connection.path)
+        model: dict[int, int] = {}
+        for number in range(data.draw(st.integers(2, 6))):
+            rows = sorted(data.draw(st.sets(st.integers(0, 9), min_size=1)))
+            frame = FRAME.iloc[rows].assign(volume=number)
+            if data.draw(st.booleans()):
+                keep(storage, frame=frame)
+            else:
+                waiting = Spool(storage.path).folder
+                aside = waiting.rename(folder / f"aside{number}") if waiting.exists() else None
+                download(storage, frame=frame)
+                if aside is not None:
+                    aside.rename(waiting)
+            model.update(dict.fromkeys(rows, number))
+        order = data.draw(st.permutations(files(storage)))
+        for place, file in enumerate(order):  # the names give the order
+            file.rename(file.with_name(f"{place:020d}{file.name[20:]}"))
+        storage.merge_spooled()
+        volumes = storage.get_historical_prices("X")["volume"]
+        assert volumes.tolist() == [model[row] for row in sorted(model)]
+        storage.close()
+    finally:
+        shutil.rmtree(folder)
+
+
+# -- writes go on --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "reason", [duckdb.OutOfMemoryException("Out of Memory Error"), MemoryError(), OverflowError("too large")]
+)
+def test_a_download_that_cannot_be_merged_for_any_reason_blocks_no_write(
+    store: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch, reason: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = keep(store)
+    merge = OpenStore.merge_file
+
+    def fail(self: OpenStore, kept: SpooledWrite, file: Path) -> bool:
+        with self.transaction():
+            raise reason
+
+    monkeypatch.setattr(OpenStore, "merge_file", fail)
+    store.store_ohlcv_data("Y", FRAME, "own", "minute")
+    assert [aside.name for aside in files(store)] == [file.name + ".damaged"]
+    assert "rename it back" in caplog.text
+    monkeypatch.setattr(OpenStore, "merge_file", merge)
+    files(store)[0].rename(file)
+    assert store.merge_spooled() == 1
+    assert_same(store.get_historical_prices("X"), FRAME)
+
+
+def test_a_disk_that_is_too_full_for_a_merge_may_have_room_for_a_write(
+    store: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: OpenStore, kept: SpooledWrite, file: Path) -> bool:
+        raise StoreWriteError("No space left on device")
+
+    keep(store)
+    monkeypatch.setattr(OpenStore, "merge_file", full)
+    store.store_ohlcv_data("Y", FRAME, "own", "minute")
+    assert_same(store.get_historical_prices("Y"), FRAME)
+    assert len(files(store)) == 1
+    with pytest.raises(StoreWriteError, match="No space left"):
+        store.merge_spooled()
+
+
+def test_a_small_write_does_not_wait_for_a_large_merge(store: DuckDBDataStorage) -> None:
+    large = minute_bars("2023-01-03 09:30", rows=MOST_BARS + 1)
+    store.close()
+    with locked(store.path), pytest.raises(StoreBusyError, match="the next download or compaction merges it"):
+        download(store, "LARGE", large)
+    small = keep(store, "SMALL")
+    store.store_ohlcv_data("Y", FRAME, "own", "minute")
+    assert [info.key.asset.symbol for info in store.list_series()] == ["OLD", "SMALL", "Y"]
+    assert small not in files(store)
+    (finding,) = store.verify().findings
+    assert "for the next download or compaction" in finding.what
+    store.compact()
+    assert files(store) == []
+    assert store.facts(store.pin("LARGE")).rows == len(large)
+
+
 # -- files that are not what they should be ------------------------------------------------------------------
 
 
@@ -365,6 +499,7 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
     "times twice": (_with("ts", lambda values: [values[0]] * len(values)), True),
     "times without end": (_with("ts", lambda values: [2**62 + n for n in range(len(values))]), True),
     "a time without zone": (_saying(b"+00:00", b""), True),
+    "a timeframe without end": (_saying(b'"minute"', b'"999999day"'), True),
     "a range that ends before it starts": (_saying(str(WHOLE.end).encode(), b"1"), True),
 }
 

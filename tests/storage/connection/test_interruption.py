@@ -5,11 +5,14 @@ from __future__ import annotations
 import _thread
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.connection.interruption import check, deferred
+from lumibot_duckdb.storage.connection.lock import StoreLock
 from storage.frames import minute_bars
 
 # Work for one thread: whether it is DuckDB's or the caller's is chance, so each is stopped several times.
@@ -43,3 +46,104 @@ def test_what_a_query_raises_comes_through(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("X", minute_bars(), "test", "minute")
     with pytest.raises(Exception, match="Could not convert"):
         storage.sql("SELECT CAST(asset_symbol AS INTEGER) FROM ohlcv_data")
+
+
+# -- writes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("heeded")
+def test_an_interrupted_write_raises_keyboard_interrupt_and_the_next_one_works(storage: DuckDBDataStorage) -> None:
+    frames = [minute_bars(rows=20_000).assign(volume=number) for number in range(2)]
+    storage.store_ohlcv_data("X", frames[0], "test", "minute")
+    began = time.monotonic()
+    storage.store_ohlcv_data("X", frames[1], "test", "minute")
+    seconds = time.monotonic() - began
+    interrupted = 0
+    for attempt in range(40):
+        timer = threading.Timer(seconds * attempt / 40, _thread.interrupt_main)
+        try:
+            timer.start()
+            storage.store_ohlcv_data("X", frames[attempt % 2], "test", "minute")
+            timer.join()
+            for _ in range(100):  # it comes after the write
+                time.sleep(0.001)
+        except KeyboardInterrupt:
+            interrupted += 1
+        timer.join()
+        volume = storage.get_historical_prices("X")["volume"]
+        assert volume.nunique() == 1
+        assert len(volume) == 20_000
+    assert interrupted == 40
+    storage.store_ohlcv_data("Y", frames[0], "test", "minute")
+    assert storage.verify().sound
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.usefixtures("heeded")
+def test_waiting_for_another_process_can_be_interrupted(storage: DuckDBDataStorage) -> None:
+    storage.store_ohlcv_data("X", minute_bars(), "test", "minute")
+    storage.close()
+    lock = StoreLock(storage.path)
+    lock.acquire(True, time.monotonic() + 5)
+    uses: list[Callable[[], object]] = [
+        lambda: storage.store_ohlcv_data("Y", minute_bars(), "test", "minute"),
+        lambda: storage.get_historical_prices("X"),
+        lambda: storage.sql("SELECT 1"),
+    ]
+    try:
+        for use in uses:
+            timer = threading.Timer(0.2, _thread.interrupt_main)
+            timer.start()
+            began = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                use()
+            assert time.monotonic() - began < 5
+    finally:
+        lock.close()
+    assert len(storage.get_historical_prices("X")) == 60
+
+
+@pytest.mark.usefixtures("heeded")
+def test_the_programs_own_handler_is_called_at_once_and_its_error_comes_later() -> None:
+    called: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        called.append(number)
+        raise TimeoutError("of the program")
+
+    signal.signal(signal.SIGINT, handle)
+
+    def work() -> None:
+        with deferred():
+            with deferred():
+                signal.raise_signal(signal.SIGINT)
+                assert called == [signal.SIGINT]
+            called.append(0)
+
+    with pytest.raises(TimeoutError, match="of the program"):
+        work()
+    assert called == [signal.SIGINT, 0]
+    assert signal.getsignal(signal.SIGINT) is handle
+
+
+@pytest.mark.usefixtures("heeded")
+def test_a_handler_that_installs_another_one_keeps_its_choice() -> None:
+    def first(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, first)
+    with deferred():
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with deferred():
+            signal.raise_signal(signal.SIGINT)
+            check()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

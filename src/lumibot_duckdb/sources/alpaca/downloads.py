@@ -16,7 +16,7 @@ from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import DownloadIncompleteError, ProviderError
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
-from lumibot_duckdb.storage.times import UTC, bar_starts, epoch_seconds
+from lumibot_duckdb.storage.times import UTC, epoch_seconds
 
 _LONGEST_DAY = 25 * 3600
 
@@ -88,11 +88,8 @@ class AlpacaDownloads:
 
     def has_bars(self, series: DownloadedSeries, within: TimeRange) -> bool:
         """Return whether there is a bar in a range, in the store or not closed yet."""
-        rows = series.open_bars
-        if len(rows):
-            seconds = bar_starts(rows)
-            if bool(((seconds >= within.start) & (seconds < within.end)).any()):
-                return True
+        if len(series.open_bars_in(within)):
+            return True
         if series.pin is None:
             return False
         last = series.storage.last_time_at_or_before(series.pin, within.end - 1)

@@ -17,7 +17,6 @@ from lumibot_duckdb.storage.times import (
     NANOSECONDS_PER_SECOND,
     SECONDS_PER_DAY,
     Int64Array,
-    bar_starts,
     epoch_nanoseconds,
     moment_of,
 )
@@ -32,7 +31,7 @@ from lumibot_duckdb.windows.calendar_frames import (
     runs_of,
 )
 from lumibot_duckdb.windows.framed_series import Shape, rows_of_bars
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView, starts_in_ranges
+from lumibot_duckdb.windows.series_view import SeriesView
 from lumibot_duckdb.windows.series_with_returns import SeriesWithReturns
 from lumibot_duckdb.windows.window import MemoryBudget
 
@@ -168,15 +167,11 @@ def last_second(moment: datetime) -> int:
     return epoch_nanoseconds(moment) // NANOSECONDS_PER_SECOND
 
 
-def _view(series: DownloadedSeries, within: TimeRange) -> RangesView:
-    """Return the bars of a range, including those that have not closed."""
-    assert series.pin is not None
-    rows = series.open_bars
-    if len(rows):
-        seconds = bar_starts(rows)
-        rows = rows[(seconds >= within.start) & (seconds < within.end)]
-    times = starts_in_ranges(series.storage, series.pin, [within], bar_starts(rows))
-    return RangesView(series.storage, series.pin, [within], Additions(rows), times)
+def _view(series: DownloadedSeries, within: TimeRange) -> SeriesView:
+    """Return the bars of a range of a series that has a version, including those that have not closed."""
+    view = series.view(within)
+    assert view is not None
+    return view
 
 
 def _local_days(seconds: Int64Array, zone: tzinfo) -> Int64Array:

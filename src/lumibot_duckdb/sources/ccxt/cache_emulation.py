@@ -194,8 +194,15 @@ class CandleFile:
         self._ranges: list[TimeRange] = []
         self._dropped: Int64Array = _NONE
         self._ends: tuple[EpochSeconds, EpochSeconds] | None = None
-        self.as_cached = _as_cached(series)
+        self._as_cached: tuple[SeriesPin | None, list[TimeRange]] = (None, [])
+
+    @property
+    def as_cached(self) -> list[TimeRange]:
         """The ranges imported from Lumibot's cache, which has already dropped candles there."""
+        pin = self.series.pin
+        if pin is not None and pin != self._as_cached[0]:
+            self._as_cached = (pin, _as_cached(self.series.storage, pin))
+        return self._as_cached[1]
 
     def download(self, pieces: list[TimeRange]) -> Iterator[Delivery]:
         """Download pieces of the series, for `DownloadedSeries.ensure`."""
@@ -231,23 +238,13 @@ class CandleFile:
         return any(piece.start <= time < piece.end for piece in self._ranges)
 
     def _candles(self, within: TimeRange) -> BarArrays:
-        pin, added = self.series.pin, self._open_candles(within)
+        pin, added = self.series.pin, self.series.open_bars_in(within)
         if pin is None:
             times = bar_starts(added)
             return BarArrays(times, {name: added[name].to_numpy() if len(added) else np.empty(0) for name in STORED})
         if not len(added):
             return self.series.storage.read_bars(pin, within, STORED, remember=False)
         return CandlesView(self.series.storage, pin, [within], added, _NONE).bars(within, STORED)
-
-    def _open_candles(self, within: TimeRange) -> pd.DataFrame:
-        """Return the candles in a range that had not closed when they were downloaded and are therefore not stored."""
-        candles: pd.DataFrame = self.series.open_bars
-        if not len(candles):
-            return candles
-        times = bar_starts(candles)
-        stored = -1 if self.series.pin is None else self.series.storage.facts(self.series.pin).last or -1
-        inside: pd.DataFrame = candles[(times >= within.start) & (times < within.end) & (times > stored)]
-        return inside
 
     def ends(self, within: TimeRange) -> pd.DataFrame:
         """Return the first and the last candle of the file in a range, with the columns that `CcxtCacheDB` looks at."""
@@ -268,12 +265,13 @@ class CandleFile:
         if self.series.pin is None:
             return None
         ranges = clipped(self._ranges, within)
-        view = CandlesView(self.series.storage, self.series.pin, ranges, self._open_candles(within), self._dropped)
+        open_candles = self.series.open_bars_in(within)
+        view = CandlesView(self.series.storage, self.series.pin, ranges, open_candles, self._dropped)
         return view if view.facts.rows else None
 
 
 class CandlesView(RangesView):
-    """Candles of a pinned series in some ranges without the `dropped` ones, and the `added` open ones."""
+    """Candles of a pinned series in some ranges, and the `added` open ones, all without the `dropped` ones."""
 
     def __init__(
         self,
@@ -284,8 +282,8 @@ class CandlesView(RangesView):
         dropped: Int64Array,
     ) -> None:
         self._dropped = dropped
-        starts = bar_starts(added)
-        times = self._without_dropped(starts_in_ranges(storage, pin, ranges, starts))
+        added = added[~np.isin(bar_starts(added), dropped)]
+        times = self._without_dropped(starts_in_ranges(storage, pin, ranges, bar_starts(added)))
         super().__init__(storage, pin, ranges, Additions(rows=added), times)
 
     def _without_dropped(self, times: Int64Array) -> Int64Array:
@@ -312,10 +310,8 @@ def asset_of(symbol: str, exchange_id: str) -> AssetKey:
     return AssetKey(base, "crypto_future" if ":" in quote else "crypto", quote or None, exchange=exchange_id)
 
 
-def _as_cached(series: DownloadedSeries) -> list[TimeRange]:
-    if series.pin is None:
-        return []
-    notes = [ingest.metadata.get(AS_CACHED, ()) for ingest in series.storage.ingests(series.pin)]
+def _as_cached(storage: DataStorageInterface, pin: SeriesPin) -> list[TimeRange]:
+    notes = [ingest.metadata.get(AS_CACHED, ()) for ingest in storage.ingests(pin)]
     return coverage.merged(TimeRange(int(start), int(end)) for ranges in notes for start, end in ranges)
 
 

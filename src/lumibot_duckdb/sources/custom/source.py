@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from lumibot.entities import Asset
 from lumibot.tools.helpers import parse_timestep_qty_and_unit
@@ -27,9 +26,7 @@ from lumibot_duckdb.sources.shared.rate_limit import RateLimit
 from lumibot_duckdb.sources.shared.split_check import SPLIT_ADJUSTED, SplitCheck
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
 from lumibot_duckdb.storage.identity import asset_key, canonical_source
-from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import NEW_YORK, bar_starts, midnight
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView, starts_in_ranges
+from lumibot_duckdb.storage.times import NEW_YORK, midnight
 from lumibot_duckdb.windows.windowed_data import WindowedData
 
 logger = logging.getLogger(__name__)
@@ -197,18 +194,10 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
 
     def _show(self, base: Asset, quote: Asset, series: DownloadedSeries, wanted: TimeRange) -> None:
         """Add the loaded bars to Lumibot's data store."""
-        open_starts = bar_starts(series.open_bars)
-        inside = (open_starts >= wanted.start) & (open_starts < wanted.end + bar_seconds(series.key.timeframe))
-        open_bars = series.open_bars[inside] if len(open_starts) else series.open_bars
-        times = (
-            starts_in_ranges(self.storage, series.pin, [wanted], open_starts[inside])
-            if series.pin is not None
-            else np.empty(0, np.int64)
-        )
-        if not len(times) or series.pin is None:
+        view = series.view(wanted)
+        if view is None or not view.facts.rows:
             logger.warning("%s has no bars of %s in this backtest", type(self.provider).__name__, series.key.label())
             return
-        view = RangesView(self.storage, series.pin, [wanted], Additions(rows=open_bars), times)
         pair = series.key.asset.quote is not None
         data = WindowedData(
             base, view, timestep=series.key.timeframe, quote=quote if pair else None, budget=self.budget

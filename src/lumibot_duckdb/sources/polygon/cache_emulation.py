@@ -81,7 +81,7 @@ class CachedSeries:
 
     def _times(self) -> Int64Array:
         """Return the starts of all downloaded bars. They take much memory, so they are dropped once they are used."""
-        key = (self.series.pin, tuple(self._spans))
+        key = (self.series.pin, tuple(self._spans), bar_starts(self.series.open_bars).tobytes())
         if self._read is None or self._read[0] != key:
             self._read = (key, self._read_times())
         return self._read[1]
@@ -131,6 +131,7 @@ class CachedSeries:
             times = self._times()[int(low) : int(high)]
             self._read = None
             if len(times):
+                empty = np.setdiff1d(np.array(empty, dtype=np.int64), times).tolist()
                 times = np.union1d(times, np.array(empty, dtype=np.int64)) if empty else times
                 additions = self._additions(empty, ranges, within)
                 return RangesView(self.series.storage, self.series.pin, ranges, additions, times)
@@ -142,11 +143,7 @@ class CachedSeries:
 
     def _additions(self, empty: list[EpochSeconds], ranges: list[TimeRange], within: TimeRange) -> Additions:
         marked = bool(self._empty_days)
-        open_bars = self.series.open_bars
-        if len(open_bars):
-            seconds = bar_starts(open_bars)
-            open_bars = open_bars[(seconds >= within.start) & (seconds < within.end)]
-        unstored = [rows for rows in (open_bars, empty_rows(empty)) if len(rows)]
+        unstored = [rows for rows in (self.series.open_bars_in(within), empty_rows(empty)) if len(rows)]
         empty_ns = np.array(empty, dtype=np.int64) * 10**9
 
         def timestamps(nanoseconds: Int64Array, whole: bool) -> Any:

@@ -17,11 +17,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from lumibot_duckdb.sources.shared.open_bars import OpenBars
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars import coverage
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import bar_starts
+from lumibot_duckdb.windows.ranges_view import Additions, RangesView, starts_in_ranges
+from lumibot_duckdb.windows.series_view import SeriesView, StoredView
 
 ALWAYS = TimeRange(-(2**62), 2**62)
 
@@ -48,8 +51,7 @@ class DownloadedSeries:
     def __init__(self, storage: DataStorageInterface, key: SeriesKey, *, as_of: datetime | None = None) -> None:
         self.key = key
         self.pin: SeriesPin | None = None
-        self.open_bars = pd.DataFrame()
-        """Bars that had not closed when they were downloaded; they are not stored, because they will change."""
+        self._open_bars = OpenBars(storage)
         self._storage = storage
         self._as_of = as_of
         self._covered: list[TimeRange] = []
@@ -59,6 +61,27 @@ class DownloadedSeries:
     def storage(self) -> DataStorageInterface:
         """The storage that the series is in."""
         return self._storage
+
+    @property
+    def open_bars(self) -> pd.DataFrame:
+        """The bars that had not closed when they were downloaded, without those that the pinned version has by now."""
+        return self._open_bars.not_in(self.pin)
+
+    def open_bars_in(self, within: TimeRange) -> pd.DataFrame:
+        """Return the open bars that start in a range."""
+        starts = bar_starts(self.open_bars)
+        inside: pd.DataFrame = self.open_bars[(starts >= within.start) & (starts < within.end)]
+        return inside
+
+    def view(self, within: TimeRange = ALWAYS) -> SeriesView | None:
+        """Return the bars that start in a range, stored and open ones; None if there is no version of the series."""
+        if self.pin is None:
+            return None
+        open_bars = self.open_bars_in(within)
+        if within == ALWAYS and not len(open_bars):
+            return StoredView(self._storage, self.pin)
+        times = starts_in_ranges(self._storage, self.pin, [within], bar_starts(open_bars))
+        return RangesView(self._storage, self.pin, [within], Additions(rows=open_bars), times)
 
     def _pin_current(self) -> None:
         """Pin the current state of the series, unless its version differs from the one that was pinned before."""
@@ -112,8 +135,6 @@ class DownloadedSeries:
 
     def _store(self, delivery: Delivery) -> None:
         closed, still_open = _closed_and_open(delivery.bars, bar_seconds(self.key.timeframe))
-        if len(still_open):
-            self.open_bars = still_open
         result = self._storage.store_ohlcv_data(
             self.key.asset,
             closed,
@@ -127,6 +148,7 @@ class DownloadedSeries:
         )
         if result.version_id is not None:
             self.pin = self._storage.pin(self.key)
+        self._open_bars.add(still_open, delivery.within)
 
 
 def _closed_and_open(bars: pd.DataFrame, length: int) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -63,6 +63,7 @@ class Observed(Protocol):
     """A source with telemetry."""
 
     use_duckdb: bool
+    uses_store: bool
     log_stats: bool
 
     def telemetry_since_last_report(self) -> Telemetry:
@@ -75,8 +76,8 @@ def log_stats_wanted() -> bool:
 
 
 def log_backtest(sources: Sequence[Observed]) -> None:
-    """Log what the sources of a backtest have done, in one line, if any of them is on the store."""
-    ours = [source for source in sources if getattr(source, "use_duckdb", False)]
+    """Log what the sources of a backtest have done, in one line, if any of them has used the store."""
+    ours = [source for source in sources if getattr(source, "use_duckdb", False) and source.uses_store]
     done = sum((source.telemetry_since_last_report() for source in ours), Telemetry())
     if done != Telemetry() and ours[0].log_stats:
         log_line(f"DuckDB: {done}", after="\n")  # Lumibot's progress bar does not end its line

@@ -37,7 +37,6 @@ from lumibot_duckdb.storage.api import (
 from lumibot_duckdb.storage.errors import HistoryRestatedError, SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts, date_of, midnight
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView, starts_in_ranges
 from lumibot_duckdb.windows.series_view import SeriesView
 
 logger = logging.getLogger(__name__)
@@ -100,25 +99,20 @@ class YahooHistory:
         self._market_requested = False
         self._zone: str | None = None
         self._stamps: Stamps | None = None
-        self._view: SeriesView | None = None
+        self._was_read = False
 
     def __len__(self) -> int:
-        return 0 if self.view is None else self.view.facts.rows
+        pin = self._series.pin
+        return 0 if pin is None else self._storage.facts(pin).rows + len(self._series.open_bars)
 
     # -- reading --------------------------------------------------------------------------------------------
 
     @property
     def view(self) -> SeriesView | None:
         """The bars: those that are stored, and those still open when they were downloaded; None if there are none."""
-        pin = self._series.pin
-        if self._view is None and pin is not None:
-            still_open = self._series.open_bars
-            if len(still_open):
-                times = starts_in_ranges(self._storage, pin, [ALWAYS], bar_starts(still_open))
-                self._view = RangesView(self._storage, pin, [ALWAYS], Additions(rows=still_open), times)
-            else:
-                self._view = SeriesView(self._storage, pin)
-        return self._view
+        view = self._series.view()
+        self._was_read = self._was_read or view is not None
+        return view
 
     @property
     def market(self) -> Market | None:
@@ -136,16 +130,18 @@ class YahooHistory:
 
     def index_of(self, times: Int64Array) -> pd.DatetimeIndex:
         """Return bar starts (seconds, UTC) as the index of Lumibot's frames."""
-        unit = "ns" if self.view is None else self.view.facts.index_unit
+        pin = self._series.pin
+        unit = "ns" if pin is None else self._storage.facts(pin).index_unit
         name = "Date" if self.key.timeframe == "day" else "Datetime"
         return _index(self.stamps, times.tobytes(), name, unit)
 
     def frame(self) -> pd.DataFrame | None:
         """Return all bars as `YahooHelper.fetch_symbol_data` does, indexed by Lumibot's stamps in New York time."""
-        if self.view is None or not len(self):
+        view = self.view
+        if view is None or not view.facts.rows:
             return None
-        bars = self.view.bars(ALWAYS)
-        columns = {_YAHOOS.get(name, name): bars.columns[name] for name in self.view.frame_columns()}
+        bars = view.bars(ALWAYS)
+        columns = {_YAHOOS.get(name, name): bars.columns[name] for name in view.frame_columns()}
         frame: pd.DataFrame = pd.DataFrame(columns, index=self.index_of(bars.times))
         return frame
 
@@ -165,7 +161,7 @@ class YahooHistory:
         try:
             self._series.ensure(wanted, self._download)
         except HistoryRestatedError:
-            if self._view is not None:
+            if self._was_read:
                 raise
             # Another process has restated the history in the meantime, so this uses the new version.
             self._series = DownloadedSeries(self._storage, self.key)
@@ -234,8 +230,11 @@ class YahooHistory:
         fresh = frame[starts > last]
         if ratio != 1.0 and not self._is_adjusted_by(ratio, pin, frame[starts <= last]):
             logger.info("%s was split: its stored %s bars are rescaled", self.symbol, self.key.timeframe)
-            stored = rescaled(self._storage.read_pandas(pin).tz_convert("UTC"), ratio)
-            yield self._delivery(pd.concat([stored, fresh]), requested_at, last=last, replace=True)
+            # Bars that Yahoo still has are stored as Yahoo adjusts them. Rescaled ones may differ in the last bit.
+            again = frame if day <= kept + 60 else self._bars(since=kept + 60).dropna()
+            stored = self._storage.read_pandas(pin).tz_convert("UTC")
+            gone = stored[~np.isin(bar_starts(stored), bar_starts(again))]
+            yield self._delivery(pd.concat([rescaled(gone, ratio), again]), requested_at, last=last, replace=True)
         else:
             yield self._delivery(fresh, requested_at, last=last)
 

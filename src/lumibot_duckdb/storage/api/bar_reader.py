@@ -210,19 +210,23 @@ class BarReader(ABC):
         parameters: Sequence[Any] | Mapping[str, Any] | None = None,
         *,
         max_rows: int | None = None,
+        allow_files: bool = False,
     ) -> pa.Table:
         """Run one read-only SQL statement over the store.
+
+        DuckDB runs it on a separate instance that has no access to other files, the network or its own settings.
 
         Args:
             query: The statement. The view `ohlcv_data` has all bars of current versions; its times are in UTC.
             parameters: Values for `?` (a sequence) or `$name` (a mapping) in the statement.
             max_rows: Return at most this many rows, and hold no others in memory.
+            allow_files: Let the statement read other files too, such as a CSV or Parquet file to join.
 
         Returns:
             The result as an Arrow table.
 
         Raises:
-            ValueError: The statement does more than read, or it is not exactly one statement.
+            ValueError: The statement does more than read the store, or it is not exactly one statement.
             StoreNotFoundError: There is no store yet.
 
         Example:

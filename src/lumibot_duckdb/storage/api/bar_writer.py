@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class BarWriter(ABC):
     """Writes bars and what they cover. `asset` is an `AssetKey`, a Lumibot `Asset`, a `(base, quote)` pair or a symbol.
 
-    Every write first merges what `merge_spooled` merges.
+    Every write first merges what waits in the spool, up to 100,000 bars; `merge_spooled` merges everything.
     """
 
     @abstractmethod
@@ -66,8 +66,9 @@ class BarWriter(ABC):
             StoreBusyError: Other processes held the store for too long.
             StoreWriteError: The disk is full or failed.
 
-        Nothing is stored when an error is raised. But if the store is busy or cannot be written, bars that came with
-        `covered` are a download: they are kept beside the store, and the next write by any process merges them.
+        Nothing is stored when an error is raised, unless a disk fails during the commit; the message says so then, and
+        writing the same again is safe. If the store is busy or cannot be written, bars that came with `covered` are a
+        download: they are kept beside the store, and the next write by any process merges them.
 
         Example:
             >>> import pandas as pd
@@ -85,7 +86,8 @@ class BarWriter(ABC):
     def merge_spooled(self) -> int:
         """Write the downloads that could not be written when they arrived, and return how many were merged.
 
-        They are covered only when they are written, so merge before looking at coverage to decide on a download.
+        They are covered only when they are written, so merge before looking at coverage to decide on a download. Bars
+        that were requested later are not changed.
         Raises `StoreBusyError` and `StoreWriteError`; downloads that are not merged keep waiting.
         """
 

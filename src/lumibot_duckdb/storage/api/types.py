@@ -132,13 +132,15 @@ class ColumnSpec:
 class SeriesPin:
     """One version of a series as it was at some moment. Reads through a pin always return the same bars.
 
-    Bars of `version_id` that a later ingest than `ingest_id` brought are invisible.
+    Bars of `version_id` that a later ingest than `ingest_id` brought are invisible. `ingested_at` is when that ingest
+    was (naive UTC), which shows whether a store that was restored from a backup still has it.
     """
 
     key: SeriesKey
     series_id: int
     version_id: int
     ingest_id: int
+    ingested_at: datetime | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,10 @@ class Upkeep(ABC):
 
     @abstractmethod
     def verify(self) -> VerificationReport:
-        """Check the whole store, and report damage and implausible bars. Changes nothing."""
+        """Read the whole store from the disk, and report damage and implausible bars. Changes nothing.
+
+        Raises `StoreDamagedError` if the file cannot even be opened.
+        """
 
     @abstractmethod
     def statistics(self) -> StoreStatistics:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lumibot_duckdb.storage.api import IngestInfo, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars.columns import pinned_rows
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import timestamp_literal
+from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import aware_utc
 
 _INGESTS = """
@@ -41,9 +42,15 @@ def ingests_of(cursor: StoreCursor, pin: SeriesPin, within: Sequence[TimeRange] 
 
 def _listed(rows: Sequence[tuple[Any, ...]]) -> tuple[IngestInfo, ...]:
     return tuple(
-        IngestInfo(ingest_id, aware_utc(at), kind, json.loads(metadata) if metadata else {})
-        for ingest_id, at, kind, metadata in rows
+        IngestInfo(ingest_id, aware_utc(at), kind, _metadata(ingest_id, text)) for ingest_id, at, kind, text in rows
     )
+
+
+def _metadata(ingest_id: int, text: str | None) -> Mapping[str, Any]:
+    if not text:
+        return {}
+    with reading(f"the metadata of write {ingest_id}"):
+        return dict(json.loads(text))
 
 
 def _inside(piece: TimeRange) -> str:

@@ -21,6 +21,7 @@ from lumibot_duckdb.storage.bars.layout import (
     physical_name,
 )
 from lumibot_duckdb.storage.errors import InvalidBarsError
+from lumibot_duckdb.storage.identity import refuse_unstorable
 from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 
 INDEX_NAME = "datetime"
@@ -145,6 +146,10 @@ def _column_names(label: str, frame: pd.DataFrame) -> list[str]:
     for name in frame.columns:
         if not isinstance(name, str) or not name:
             raise InvalidBarsError(f"{label}: the column name {name!r} is not a string; rename the columns")
+        try:
+            refuse_unstorable(name)
+        except ValueError as error:
+            raise InvalidBarsError(f"{label}: the column name {error}") from None
         names.append(name.lower() if name.lower() in PRICES_AND_VOLUME else name)
     for name in names:
         if names.count(name) > 1:
@@ -213,7 +218,7 @@ def _column(
     elif kind is Kind.TRUTH:
         values, bits = _masked(series, pa.bool_()), None
     else:
-        values, bits = pa.array(series.array, pa.string()), None
+        values, bits = _texts(label, name, series.array, times, from_pandas=None), None
     return InputColumn(
         ColumnLayout(
             name=name,
@@ -302,7 +307,22 @@ def _object_column(
     layout = ColumnLayout(
         name, "object", physical_name(name, Kind.TEXT, taken), missing=missing, has_nulls=bool(gaps.any())
     )
-    return InputColumn(layout, pa.array(objects, pa.string(), from_pandas=True), None)
+    return InputColumn(layout, _texts(label, name, objects, times, from_pandas=True), None)
+
+
+def _texts(
+    label: str, name: str, values: Any, times: np.ndarray[Any, np.dtype[np.int64]], *, from_pandas: bool | None
+) -> pa.Array:
+    try:
+        return pa.array(values, pa.string(), from_pandas=from_pandas)
+    except UnicodeEncodeError:
+        for row, value in enumerate(values):
+            if isinstance(value, str) and value != value.encode(errors="replace").decode():
+                raise InvalidBarsError(
+                    f"{label}: column {name!r} has {value!r}, which is not valid text, in row {row} "
+                    f"({_time(times, row)}). Decode or replace it"
+                ) from None
+        raise
 
 
 def _mark_of_missing(value: object) -> str | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+
+import duckdb
 
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import SeriesKey, SeriesPin
@@ -17,9 +20,16 @@ from lumibot_duckdb.storage.catalog import Catalog
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.counters import Counters
-from lumibot_duckdb.storage.errors import HistoryRestatedError, StoreNotFoundError, VersionGoneError
+from lumibot_duckdb.storage.errors import (
+    HistoryRestatedError,
+    StoreNotFoundError,
+    StoreWriteError,
+    VersionGoneError,
+)
 from lumibot_duckdb.storage.location import ensure_folder
 from lumibot_duckdb.storage.times import naive_utc, utc_now
+
+logger = logging.getLogger(__name__)
 
 # The state of a version takes about this much memory.
 _STATE_BYTES = 2_000
@@ -37,6 +47,8 @@ class OpenStore:
         self.results = ResultCache(cache_bytes)
         self.counters = Counters()
         self._states = ResultCache(_STATES_BYTES)
+        self._seen_generation: int | None = None
+        self._was_restored = False  # a backup was restored while this object was in use
 
     @property
     def log(self) -> Path:
@@ -49,13 +61,43 @@ class OpenStore:
     def read(self) -> Iterator[StoreCursor]:
         """Yield a cursor for reading. The time is counted."""
         with self.counters.timing(), self.connection.read() as cursor:
+            self._notice_other_history(cursor)
             yield cursor
 
     @contextmanager
+    def read_pinned(self, pin: SeriesPin) -> Iterator[StoreCursor]:
+        """Yield a cursor for reading a pinned version; raise `VersionGoneError` if a restored backup lacks it."""
+        with self.read() as cursor:
+            self._refuse_other_history(cursor, pin)
+            yield cursor
+
+    def _notice_other_history(self, cursor: StoreCursor) -> None:
+        """Forget what is known of the contents if the store was restored from a backup."""
+        generation = self.connection.generation()
+        if generation in (self._seen_generation, self.catalog.generation):
+            return
+        try:
+            continued = self.catalog.is_continued(cursor)
+        except duckdb.CatalogException:  # another database is there now
+            continued = False
+        if not continued:
+            self.catalog.clear()
+            self._forget_results()
+            self._was_restored = True
+        self._seen_generation = generation
+
+    def _refuse_other_history(self, cursor: StoreCursor, pin: SeriesPin) -> None:
+        if not self._was_restored or pin.ingested_at is None:
+            return
+        found = cursor.rows("SELECT ingested_at FROM {db}.ingest WHERE ingest_id = ?", [pin.ingest_id])
+        if found != [(pin.ingested_at,)]:
+            raise _gone(pin)
+
+    @contextmanager
     def write(self) -> Iterator[StoreCursor]:
-        """Yield a cursor for one transaction, after merging the spool in further transactions."""
+        """Yield a cursor for one transaction, after merging small downloads of the spool in further transactions."""
         ensure_folder(self.path)
-        self.merge_spooled()
+        self._merge_in_passing()
         with self.transaction() as cursor:
             yield cursor
 
@@ -77,7 +119,7 @@ class OpenStore:
             return False
         if self.connection.generation() == self.catalog.generation:
             return True
-        with self.read() as cursor:
+        with self.counters.timing(), self.connection.read() as cursor:
             state = migrations.state(cursor)
             if state.schema_version == migrations.newest():
                 self._refresh_catalog(cursor, state)
@@ -107,6 +149,7 @@ class OpenStore:
     def _refresh_catalog(self, cursor: StoreCursor, state: migrations.StoreState) -> None:
         if self.catalog.refresh(cursor, state, self.connection.generation()):
             self._forget_results()
+            self._was_restored = True
 
     def _forget_results(self) -> None:
         self.results.clear()
@@ -131,6 +174,12 @@ class OpenStore:
         """Write the downloads that wait in the spool; return how many were merged."""
         return self.spool.merge(self.merge_file)
 
+    def _merge_in_passing(self) -> None:
+        try:
+            self.spool.merge(self.merge_file, in_passing=True)
+        except StoreWriteError as error:  # a smaller write may still have room
+            logger.warning("could not merge what waits in %s: %s", self.spool.folder, error)
+
     def merge_file(self, kept: SpooledWrite, file: Path) -> bool:
         """Write the contents of a file of the spool, unless another process just did; return whether it was written."""
         write = kept.write
@@ -148,7 +197,7 @@ class OpenStore:
         """Return the state of the pinned version after the pinned ingest, which never changes."""
         held: VersionState | None = self._states.get(pin.ingest_id)
         if held is None:
-            with self.read() as cursor:
+            with self.read_pinned(pin) as cursor:
                 held = self._state_after(cursor, pin.ingest_id)
         if held is None:
             raise _gone(pin)

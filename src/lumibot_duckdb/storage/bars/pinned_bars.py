@@ -78,7 +78,7 @@ class PinnedBars:
         condition = pinned_rows(pin)
         if within is not None:
             condition += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
-        with self._store.read() as cursor:
+        with self._store.read_pinned(pin) as cursor:
             table = stored_rows(cursor, columns, condition)
             if table.num_rows == 0:
                 refuse_if_gone(cursor, pin)

@@ -74,14 +74,14 @@ class StoredBars(SeriesLookup):
         return self._bars.arrays(pin, within, columns, remember=remember)
 
     def ingests(self, pin: SeriesPin, within: Sequence[TimeRange] | None = None) -> tuple[IngestInfo, ...]:
-        with self._store.read() as cursor:
+        with self._store.read_pinned(pin) as cursor:
             found = ingests_of(cursor, pin, within)
             if not found:
                 refuse_if_gone(cursor, pin)
         return found
 
     def empty_answers(self, pin: SeriesPin) -> tuple[IngestInfo, ...]:
-        with self._store.read() as cursor:
+        with self._store.read_pinned(pin) as cursor:
             return empty_answers_of(cursor, pin)
 
     def last_time_at_or_before(
@@ -106,7 +106,7 @@ class StoredBars(SeriesLookup):
             f"ts <= {timestamp_literal(near)}",
         ):
             query = f"SELECT {epoch_sql('max(ts)')} FROM {{bar}} WHERE {pinned_rows(pin)} AND {stretch}{condition}"
-            with self._store.read() as cursor:
+            with self._store.read_pinned(pin) as cursor:
                 ((found,),) = over_bars(cursor, cursor.rows, query, named)
                 if found is None:
                     refuse_if_gone(cursor, pin)
@@ -123,10 +123,12 @@ class StoredBars(SeriesLookup):
         parameters: Sequence[Any] | Mapping[str, Any] | None = None,
         *,
         max_rows: int | None = None,
+        allow_files: bool = False,
     ) -> pa.Table:
         self._store.require()
-        with self._store.read() as cursor:
-            return readonly_sql.run(cursor, query, parameters, max_rows)
+        readonly_sql.refuse_all_but_reading(query)
+        with self._store.counters.timing(), self._store.connection.query(allow_files=allow_files) as duck:
+            return readonly_sql.run(duck, query, parameters, max_rows)
 
     def _range_of(
         self, pin: SeriesPin, start: datetime | date | str | None, end: datetime | date | str | None

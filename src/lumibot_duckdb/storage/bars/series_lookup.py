@@ -55,7 +55,7 @@ class SeriesLookup(BarReader):
         head = self._store.catalog.head(record.series_id)
         if head is None:
             raise SeriesNotFoundError(f"{record.key.label()} was deleted just now")
-        return SeriesPin(record.key, record.series_id, head.version_id, head.ingest_id)
+        return SeriesPin(record.key, record.series_id, head.version_id, head.ingest_id, head.ingested_at)
 
     def facts(self, pin: SeriesPin) -> SeriesFacts:
         state = self._store.state(pin)
@@ -138,7 +138,7 @@ class SeriesLookup(BarReader):
         moment = naive_utc(new_york_timestamp(as_of).to_pydatetime())
         with self._store.read() as cursor:
             found = cursor.rows(
-                "SELECT version_id, ingest_id FROM {db}.ingest WHERE series_id = ? AND ingested_at <= ? "
+                "SELECT version_id, ingest_id, ingested_at FROM {db}.ingest WHERE series_id = ? AND ingested_at <= ? "
                 "ORDER BY ingest_id DESC LIMIT 1",
                 [record.series_id, moment],
             )

@@ -5,8 +5,9 @@ that the write needs in its metadata. Its name has the time (the oldest is merge
 digest of the contents. It is written under another name and then renamed, so a file with such a name is complete.
 
 A file is removed only after its transaction was committed. A crash in between does no harm: storing the same bars again
-changes nothing. A file that cannot be read or would be refused is quarantined: renamed to end in `.damaged`, and never
-deleted.
+changes nothing. A merge does not change bars that were requested later, so the order of merges does not matter, and a
+large download can wait for a better moment. A file that cannot be merged is quarantined: renamed to end in `.damaged`,
+and never deleted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import logging
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -31,7 +33,13 @@ from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, metadata_text
 from lumibot_duckdb.storage.connection.lock import is_alive
-from lumibot_duckdb.storage.errors import HistoryRestatedError, InvalidBarsError, StoreBusyError, StoreWriteError
+from lumibot_duckdb.storage.errors import (
+    HistoryRestatedError,
+    InvalidBarsError,
+    StorageError,
+    StoreBusyError,
+    StoreWriteError,
+)
 from lumibot_duckdb.storage.identity import asset_key, canonical_source
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
 from lumibot_duckdb.storage.times import parse_moment
@@ -47,6 +55,10 @@ _NAME = re.compile(r"\d{20}-(?P<bars>\d+)-(?P<digest>[0-9a-f]{64})\.arrow")
 _UNFINISHED = re.compile(r".*\.arrow\.(?P<pid>\d+)")
 _WRITE = b"lumibot_duckdb_write"
 _TIMES = "ts"
+
+MOST_BARS = 100_000
+"""How many bars a write merges in passing, which takes about a second."""
+_BARS_PER_FILE = 1_000  # a small file takes as long as that many bars
 _ARROW_TYPES = {"DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "BIGINT": pa.int64(), "VARCHAR": pa.string()}
 
 
@@ -77,7 +89,7 @@ class Spool:
     def contents(self) -> SpoolContents:
         """Return what there is, from the names of the files."""
         names = self._names()
-        waiting = [int(found["bars"]) for found in map(_NAME.fullmatch, names) if found]
+        waiting = [_bars_in(name) for name in names if _NAME.fullmatch(name)]
         return SpoolContents(len(waiting), sum(waiting), sum(name.endswith(_QUARANTINED) for name in names))
 
     def sentences(self) -> list[str]:
@@ -86,7 +98,10 @@ class Spool:
         found = []
         if there.writes:
             downloads = "1 download" if there.writes == 1 else f"{there.writes:,} downloads"
-            found.append(f"{there.bars:,} bars of {downloads} wait in {self.folder} for the next write to the store")
+            found.append(
+                f"{there.bars:,} bars of {downloads} wait in {self.folder} for the next write to the store"
+                + (f" (more than {MOST_BARS:,}: for the next download or compaction)" if there.bars > MOST_BARS else "")
+            )
         if there.quarantined:
             files = "1 file" if there.quarantined == 1 else f"{there.quarantined:,} files"
             found.append(f"{files} in {self.folder} could not be merged (*{_QUARANTINED})")
@@ -109,7 +124,8 @@ class Spool:
                 f"{text} could not be kept in {self.folder} either ({error.strerror or error}), so it is not in the "
                 "store. Fix the cause and try again"
             )
-        return type(failure)(f"{text} is kept in {self.folder}, and the next write to the store merges it")
+        when = "write to the store" if len(kept.write.bars) <= MOST_BARS else "download or compaction"
+        return type(failure)(f"{text} is kept in {self.folder}, and the next {when} merges it")
 
     def keep(self, kept: SpooledWrite) -> Path:
         """Spool a write and return its file. Raises OSError, and leaves nothing then."""
@@ -135,18 +151,23 @@ class Spool:
 
     # -- merging ---------------------------------------------------------------------------------------------
 
-    def merge(self, write: Callable[[SpooledWrite, Path], bool]) -> int:
-        """Merge everything that waits, oldest first; return how many writes were merged.
+    def merge(self, write: Callable[[SpooledWrite, Path], bool], *, in_passing: bool = False) -> int:
+        """Merge what waits, oldest first; return how many writes were merged.
 
         `write` writes one in its own transaction if its file is still there then, and returns whether it was.
+        With `in_passing`, at most `MOST_BARS` are merged; else everything.
         Without a spool this only looks for the folder. Errors that are not about the file pass, and the file stays.
         """
+        bars_left = MOST_BARS if in_passing else sys.maxsize
         merged = 0
         names = self._names()
         for name in names:
             file = self.folder / name
             if name.endswith(_SUFFIX):
-                merged += self._merge_file(file, write)
+                bars = max(_bars_in(name), _BARS_PER_FILE)
+                if bars <= bars_left:
+                    bars_left -= bars
+                    merged += self._merge_file(file, write)
             elif (found := _UNFINISHED.fullmatch(name)) and not is_alive(int(found["pid"])):
                 logger.info("removing %s, which an interrupted program left behind", file)
                 with suppress(OSError):
@@ -166,21 +187,25 @@ class Spool:
             return False
         try:
             kept = _write_of(file.name, content)
-        except Exception as error:  # a bad file must not stop the write
-            _quarantine(file, error)
-            return False
-        try:
             done = write(kept, file)
         except HistoryRestatedError as error:
             logger.info("dropping %s: %s", file, error)
             done = False
-        except InvalidBarsError as error:  # they cannot be combined with the stored bars
+        except StorageError as error:
+            if not isinstance(error, InvalidBarsError):
+                raise  # it is about the store, not about these bars
+            _quarantine(file, error)
+            return False
+        except Exception as error:  # a bad file must not stop the write
             _quarantine(file, error)
             return False
         if done:
             what = kept.write
             logger.info("merged %d bars of %s, which had been kept in %s", len(what.bars), what.key.label(), file)
-        file.unlink(missing_ok=True)
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:  # merging it again changes nothing
+            logger.warning("cannot remove %s, which was merged: %s", file, error.strerror)
         return done
 
     def _names(self) -> list[str]:
@@ -193,6 +218,12 @@ class Spool:
             return []
 
 
+def _bars_in(name: str) -> int:
+    """Return the number of bars in a file; 0 if its name does not have it."""
+    found = _NAME.fullmatch(name)
+    return int(found["bars"]) if found else 0
+
+
 def _description(write: BarsWrite) -> str:
     bars, label = len(write.bars), write.key.label()
     if not bars:
@@ -202,7 +233,11 @@ def _description(write: BarsWrite) -> str:
 
 def _quarantine(file: Path, reason: Exception) -> None:
     aside = file.with_name(file.name + _QUARANTINED)
-    logger.warning("%s cannot be merged and is renamed to %s: %s", file, aside.name, reason)
+    logger.warning(
+        "%s cannot be merged and is renamed to %s; download these bars again, or rename it back once the cause is "
+        "removed. Cause: %s: %s",
+        *(file, aside.name, type(reason).__name__, reason),
+    )
     with suppress(OSError):
         file.replace(aside)
 
@@ -261,6 +296,7 @@ def _write_of(name: str, content: bytes) -> SpooledWrite:
         onto=None if onto is None else int(onto),
         asked_at=parse_moment(said["asked_at"]),
         also_covered=tuple(TimeRange(int(start), int(end)) for start, end in said.get("also_covered", ())),
+        yields=True,
     )
     return SpooledWrite(write, _text(said["store_id"]))
 

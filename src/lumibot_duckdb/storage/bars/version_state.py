@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import epoch_sql
+from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import EpochSeconds
 
 _STATE = f"""
@@ -38,7 +39,9 @@ def version_state(cursor: StoreCursor, ingest_id: int) -> VersionState | None:
     if not found:
         return None
     series_id, version_id, ingest_id, layout_id, definition, *facts = found[0]
-    return VersionState(series_id, version_id, ingest_id, layout_id, Layout.from_json(definition), *facts)
+    with reading(f"layout {layout_id}"):
+        layout = Layout.from_json(definition)
+    return VersionState(series_id, version_id, ingest_id, layout_id, layout, *facts)
 
 
 def measured(cursor: StoreCursor, version: VersionState) -> VersionState:

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.storage.api import AssetLike, BarWriter, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.api import AssetLike, BarWriter, TimeRange, WriteResult
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.restatement import restate
 from lumibot_duckdb.storage.bars.spool import SpooledWrite
-from lumibot_duckdb.storage.bars.write_request import BarsWrite
-from lumibot_duckdb.storage.errors import InvalidBarsError, StoreBusyError, StoreWriteError
+from lumibot_duckdb.storage.bars.write_request import BarsWrite, checked_moment, checked_range
+from lumibot_duckdb.storage.errors import StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.identity import SeriesQuery, key_to_write
-from lumibot_duckdb.storage.times import UTC, utc_now
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,9 +43,11 @@ class StoredBarWriter(BarWriter):
 
         key = key_to_write(asset, source, timeframe, adjustment, exchange)
         bars = check_bars(key.label(), data)
+        covered = None if covered is None else checked_range(key, "covered", covered)
+        further = tuple(checked_range(key, "also_covered", piece) for piece in also_covered)
         if not len(bars) and covered is None:
             return WriteResult(key, None)
-        write = BarsWrite(key, bars, covered, replace, metadata, onto, _in_utc(key, asked_at), tuple(also_covered))
+        write = BarsWrite(key, bars, covered, replace, metadata, onto, checked_moment(key, asked_at), further)
         try:
             with self._store.write() as cursor:
                 return self._store.write_to(cursor, key).bars(write)
@@ -63,6 +64,7 @@ class StoredBarWriter(BarWriter):
         self, asset: AssetLike, covered: TimeRange, source: str, timeframe: str, *, adjustment: str = ""
     ) -> None:
         key = key_to_write(asset, source, timeframe, adjustment, None)
+        covered = checked_range(key, "covered", covered)
         with self._store.write() as cursor:
             self._store.write_to(cursor, key).empty_answer(covered)
 
@@ -96,14 +98,3 @@ class StoredBarWriter(BarWriter):
                 with store.write() as cursor:
                     deleted += store.write_to(cursor, record.key).delete()
         return deleted
-
-
-def _in_utc(key: SeriesKey, asked_at: datetime | None) -> datetime:
-    if asked_at is None:
-        return utc_now()
-    if asked_at.tzinfo is None:
-        raise InvalidBarsError(
-            f"{key.label()}: asked_at, {asked_at}, has no time zone; pass a tz-aware datetime, for example "
-            "datetime.now(timezone.utc)"
-        )
-    return asked_at.astimezone(UTC)

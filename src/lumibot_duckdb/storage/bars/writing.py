@@ -17,6 +17,7 @@ from lumibot_duckdb.storage.bars.bar_rows import copy_with_changes, ensure_colum
 from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add, stored_coverage
 from lumibot_duckdb.storage.bars.difference import Difference, difference
 from lumibot_duckdb.storage.bars.layout import Layout, LayoutConflictError, combined, in_order_of, same_frame
+from lumibot_duckdb.storage.bars.newer_bars import record_request, was_restated_since, without_newer
 from lumibot_duckdb.storage.bars.series_records import (
     create_series,
     delete_records,
@@ -61,13 +62,15 @@ class Write:
         """Store bars and what they cover. Raises `HistoryRestatedError` if they are meant for another version."""
         if given.onto is not None:
             self._refuse_unless_onto(given.onto)
+        if given.yields:
+            self._refuse_if_restated_since(given.asked_at)
         bars, covered = given.bars, given.covered
         metadata = metadata_text(self._key, given.metadata)
         if len(bars) and covered is None:
             covered = TimeRange(int(bars.times[0]), int(bars.times[-1]) + bar_seconds(self._key.timeframe))
         before = self._before
         if before is not None and before.rows:
-            result, after = self._into_existing(before, bars, covered if given.replace else None)
+            result, after = self._into_existing(before, given, covered if given.replace else None)
         else:
             result, after = self._first(before, bars)
         requested = [piece for piece in (covered, *given.also_covered) if piece is not None]
@@ -77,6 +80,7 @@ class Write:
         kind = "coverage" if after is None else "bars"
         after = after or before or self._created(bars.layout)
         self._record(kind, result, after, metadata)
+        record_request(self._cursor, self._ingest_id, given, self._now)
         for piece, expires in fresh:
             add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
         return replace(result, ingest_id=self._ingest_id, version_id=after.version_id)
@@ -108,6 +112,13 @@ class Write:
                 "was stored. Run the backtest again"
             )
 
+    def _refuse_if_restated_since(self, asked_at: datetime) -> None:
+        if self._before is not None and was_restated_since(self._cursor, self._before.series_id, asked_at):
+            raise HistoryRestatedError(
+                f"the history of {self._key.label()} has been restated since these bars were requested, so none was "
+                "stored"
+            )
+
     def _first(self, before: VersionState | None, bars: InputBars) -> tuple[WriteResult, VersionState | None]:
         """Store the first bars of a series."""
         if not len(bars):
@@ -118,16 +129,15 @@ class Write:
         return WriteResult(self._key, None, added=len(bars)), after
 
     def _into_existing(
-        self, before: VersionState, bars: InputBars, replaced: TimeRange | None
+        self, before: VersionState, given: BarsWrite, replaced: TimeRange | None
     ) -> tuple[WriteResult, VersionState | None]:
-        """Store bars into a series that has some.
-
-        With `replaced`, stored bars in that range which are not among `bars` are removed.
-        """
-        if not len(bars) and replaced is None:
+        """Store bars into a series that has some; with `replaced`, stored bars in that range that are missing go."""
+        if not len(given.bars) and replaced is None:
             return WriteResult(self._key, None), None
-        bars = bars.laid_out_like(before.layout)
+        bars = given.bars.laid_out_like(before.layout)
         differs = difference(self._cursor, before, bars, replaced)
+        if given.yields:
+            bars, differs = without_newer(self._cursor, before, bars, differs, given.asked_at)
         added, changed = int(differs.added.sum()), int(differs.changed.sum())
         result = WriteResult(
             self._key,

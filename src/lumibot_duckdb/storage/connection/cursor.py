@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import duckdb
 
 from lumibot_duckdb.storage.connection.engine import leak
+from lumibot_duckdb.storage.connection.interruption import stoppable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,16 +35,20 @@ class StoreCursor:
         """Run SQL. Fetch the result before the next call and before the block ends, and not with a batch reader."""
         self.check_process()
         text = sql.replace("{db}", self.db)
-        return self._duck.execute(text) if parameters is None else self._duck.execute(text, parameters)
+        with stoppable(self._duck):
+            return self._duck.execute(text) if parameters is None else self._duck.execute(text, parameters)
 
     def arrow(self, sql: str, parameters: Parameters = None) -> pa.Table:
         """Run a query and return its whole result as an Arrow table."""
         self.check_process()
-        return self._duck.sql(sql.replace("{db}", self.db), params=parameters).to_arrow_table()
+        with stoppable(self._duck):
+            return self._duck.sql(sql.replace("{db}", self.db), params=parameters).to_arrow_table()
 
     def rows(self, sql: str, parameters: Parameters = None) -> list[tuple[Any, ...]]:
         """Run SQL and return its whole result as tuples."""
-        return self.execute(sql, parameters).fetchall()
+        result = self.execute(sql, parameters)
+        with stoppable(self._duck):
+            return result.fetchall()
 
     def register(self, name: str, table: pa.Table) -> None:
         """Make an Arrow table visible to SQL on this cursor as `name`, until the block ends."""

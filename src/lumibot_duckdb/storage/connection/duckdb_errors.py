@@ -14,6 +14,7 @@ from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, Store
 
 _CONFLICT = re.compile(r"Conflicting lock is held in (?P<name>.*?) \(PID (?P<pid>\d+)\)")
 _DISK_FAILURES = ("No space left on device", "File too large", "quota exceeded", "Could not write", "fsync")
+_UNREADABLE = "Input/output error"
 _DAMAGE = (
     "not a valid DuckDB database file",
     "Could not read enough bytes from file",
@@ -26,22 +27,39 @@ class HeldElsewhereError(Exception):
     """The file is open in a program that does not use our lock."""
 
 
+class UnmatchedLogError(StoreDamagedError):
+    """DuckDB's log belongs to another state of the file, so it can never be folded into it."""
+
+
 @contextmanager
-def explained(path: Path, engine: Engine) -> Iterator[None]:
-    """Raise DuckDB's errors about the file or the disk as errors of this package; other errors pass."""
+def explained(path: Path, engine: Engine, *, writing: bool = False) -> Iterator[None]:
+    """Raise DuckDB's errors about the file or the disk as errors of this package; other errors pass.
+
+    `writing` is whether an error means that a transaction was rolled back.
+    """
     try:
         yield
     except duckdb.Error as error:
-        explanation = _explanation(path, error)
         if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
             engine.failed = True
+        explanation = _explanation(path, error, writing)
         if explanation is None:
             raise
         raise explanation from error
 
 
-def attach_failure(path: Path, error: duckdb.Error) -> Exception:
-    """Return what a failed ATTACH means for the caller."""
+def commit_failure(path: Path, error: duckdb.Error, *, rolled_back: bool) -> StoreWriteError:
+    """Return the error for a COMMIT that failed, and was rolled back for certain or perhaps not."""
+    if rolled_back:
+        return StoreWriteError(f"the disk is full or failed, and nothing was stored in {path}: {error}")
+    return StoreWriteError(
+        f"the disk failed while a write to {path} was being completed, so it may be stored or not: {error}. Check the "
+        "disk and write the same again, which changes nothing if it is stored"
+    )
+
+
+def attach_failure(path: Path, error: duckdb.Error, *, writing: bool) -> Exception:
+    """Return what a failed ATTACH, for writing or for reading, means for the caller."""
     text = str(error)
     if "Could not set lock on file" in text:
         found = _CONFLICT.search(text)
@@ -51,14 +69,24 @@ def attach_failure(path: Path, error: duckdb.Error) -> Exception:
         return HeldElsewhereError(f"{path} is open in another DuckDB connection of this process. Close that first.")
     if "version number" in text:
         return StoreVersionError(f"{path} was written by another DuckDB than {duckdb.__version__} can read: {text}")
-    return _explanation(path, error) or StorageError(f"cannot open {path}: {text}")
+    if "Failure while replaying WAL" in text and "not match" in text:
+        return UnmatchedLogError(
+            f"the log beside {path} belongs to another version of it, as if one had been restored from a backup "
+            f"without the other: {text}. Restore both, or move the log ({path.name}.wal) elsewhere"
+        )
+    explanation = _explanation(path, error, writing)
+    return explanation or (StoreWriteError if writing else StorageError)(f"cannot open {path}: {text}")
 
 
-def _explanation(path: Path, error: duckdb.Error) -> StorageError | None:
+def _explanation(path: Path, error: duckdb.Error, writing: bool) -> StorageError | None:
     text = str(error)
     (summary, *_) = text.splitlines() or [""]  # the rest may quote the query
-    if any(words in summary for words in _DISK_FAILURES):
-        return StoreWriteError(f"the disk is full or failed, and nothing was stored in {path}: {text}")
     if any(words in summary for words in _DAMAGE):
-        return StoreDamagedError(f"{path} is not a DuckDB file, or it is damaged: {text}")
+        return StoreDamagedError(f"{path} is not a DuckDB file, or it is damaged: {text}. Restore a backup of it")
+    if any(words in summary for words in _DISK_FAILURES) or (
+        writing and isinstance(error, (duckdb.IOException, duckdb.FatalException))
+    ):
+        return StoreWriteError(f"the disk is full or failed, and nothing was stored in {path}: {text}")
+    if _UNREADABLE in summary:
+        return StorageError(f"cannot read {path}, because the disk failed: {text}")
     return None

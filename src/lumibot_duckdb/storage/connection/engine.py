@@ -15,7 +15,7 @@ import threading
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import duckdb
 
@@ -43,19 +43,11 @@ class Engine:
     def __init__(self, threads: int, memory_limit: str) -> None:
         self.attached = 0
         self.failed = False
-        self._connection = duckdb.connect(
-            ":memory:",
-            config={
-                "threads": threads,
-                "memory_limit": memory_limit,
-                "checkpoint_threshold": "1TB",  # `StoreFile` checkpoints, with a guard
-                "temp_directory": spill_folder(),
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "python_enable_replacements": False,  # a name in SQL never means a Python variable
-            },
-        )
+        self._connection = duckdb.connect(":memory:", config=_settings(threads, memory_limit))
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        # `StoreFile` checkpoints, with a guard; and not at all if the file was replaced by another.
+        self._connection.execute("SET checkpoint_threshold = '1TB'")
+        self._connection.execute("PRAGMA disable_checkpoint_on_shutdown")
 
     @classmethod
     def current(cls) -> Engine:
@@ -74,6 +66,11 @@ class Engine:
         if memory_limit is not None:
             cls._memory_limit = _memory_setting(memory_limit)
             cls.current()._connection.execute(f"SET memory_limit = '{cls._memory_limit}'")
+
+    @classmethod
+    def settings(cls) -> dict[str, Any]:
+        """Return the settings that every instance of this process has. Raises ValueError for unusable ones."""
+        return _settings(_threads_setting(cls._threads), _memory_setting(cls._memory_limit))
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a new connection to the instance, for one thread at a time. It takes microseconds."""
@@ -114,6 +111,17 @@ class Engine:
         if cls._current is not None:
             leak(cls._current)
             cls._current = None
+
+
+def _settings(threads: int, memory_limit: str) -> dict[str, Any]:
+    return {
+        "threads": threads,
+        "memory_limit": memory_limit,
+        "temp_directory": spill_folder(),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "python_enable_replacements": False,  # a name in SQL never means a Python variable
+    }
 
 
 def check_environment(environment: Mapping[str, str] = os.environ) -> None:

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 
 import duckdb
 
+from lumibot_duckdb.storage.connection import interruption
 from lumibot_duckdb.storage.connection.duckdb_errors import HeldElsewhereError
 from lumibot_duckdb.storage.connection.engine import Engine
 from lumibot_duckdb.storage.connection.store_file import StoreFile
@@ -85,12 +86,14 @@ class Lease:
                     self._notify()
 
     @contextmanager
-    def use(self, exclusive: bool, deadline: float, *, nested: bool = False) -> Iterator[Engine]:
-        """Use the lease, and take it first if need be; an exclusive one serves for reading too.
+    def use(
+        self, exclusive: bool, deadline: float, *, nested: bool = False, only_shared: bool = False
+    ) -> Iterator[Engine]:
+        """Use the lease, and take it first if need be; an exclusive one serves for reading too, unless `only_shared`.
 
         `nested` is an operation inside another one of the same thread, which never waits.
         """
-        engine = self._join(exclusive, deadline, nested)
+        engine = self._join(exclusive, deadline, nested, only_shared)
         pid = os.getpid()
         try:
             yield engine
@@ -143,12 +146,13 @@ class Lease:
 
     # -- joining and leaving ---------------------------------------------------------------------------------
 
-    def _join(self, exclusive: bool, deadline: float, nested: bool) -> Engine:
+    def _join(self, exclusive: bool, deadline: float, nested: bool, only_shared: bool) -> Engine:
         pauses = itertools.chain(_FOREIGN_PAUSES, itertools.repeat(_FOREIGN_PAUSES[-1]))
+        ended = False  # an exclusive lease, for a shared one: writers that queue must not take it back first
         with self._changed:
             while not nested:
-                shared_only = not self._file.lock.exclusive
-                behind_writer = not exclusive and shared_only and self._writers and not self._writer_paused
+                is_shared = not self._file.lock.exclusive
+                behind_writer = not exclusive and is_shared and self._writers and not (self._writer_paused or ended)
                 if self._moving or self._draining or behind_writer:
                     self._wait(deadline)
                 elif self._engine is None:
@@ -158,7 +162,12 @@ class Lease:
                         if time.monotonic() >= deadline:
                             raise StoreBusyError(str(held)) from held
                         self._pause(next(pauses), exclusive)
-                elif (exclusive and shared_only) or self._is_stale() or self._should_yield():
+                elif (
+                    (is_shared if exclusive else only_shared and not is_shared)
+                    or self._is_stale()
+                    or self._should_yield()
+                ):
+                    ended |= only_shared
                     self._draining = True
                     if not self._users:
                         self._end()
@@ -190,9 +199,10 @@ class Lease:
             raise StoreBusyError(f"{self._file.path} is busy: other threads of this process are still working on it")
         self._waiting += 1
         try:
-            self._changed.wait(left)
+            self._changed.wait(min(left, interruption.LOOK_SECONDS))
         finally:
             self._waiting -= 1
+        interruption.check()
 
     def _pause(self, seconds: float, writer: bool) -> None:
         """Wait before another attempt at a file that another program has open, which may let readers in meanwhile."""
@@ -201,7 +211,8 @@ class Lease:
         self._notify()
         try:
             while (left := end - time.monotonic()) > 0:
-                self._changed.wait(left)
+                self._changed.wait(min(left, interruption.LOOK_SECONDS))
+                interruption.check()
         finally:
             if writer:
                 self._writer_paused = False

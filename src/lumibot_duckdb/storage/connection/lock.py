@@ -12,6 +12,8 @@ nor a holder that wants an exclusive lock can overtake them. Neither file is eve
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import random
 import struct
@@ -19,12 +21,15 @@ import threading
 import time
 from pathlib import Path
 
+from lumibot_duckdb.storage.connection import interruption
 from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreWriteError
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
 
 # The head of the lock file: generation, process id of the writer, seal (modification time, size and inode of the file).
 _HEAD = struct.Struct("<QI4xqqQ")
@@ -38,14 +43,23 @@ _READERS_AT = 64
 _READER_SLOTS = 64
 _LENGTH = _READERS_AT + _READER_SLOTS * _PID.size
 
+# No counter that this package writes is above it: it is 2262 in nanoseconds.
+_LAST_GENERATION = 2**63 - 2
+
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
 _FIRST_PAUSE = 0.0003
 _LONGEST_PAUSE = 0.004
+
+_ADVICE = "Remove that file while no program uses the store; it is created again"
 
 
 class StoreLock:
     """This process's hold on the lock of one store. Only `generation()` may be called by several threads at once.
 
     `exclusive` is None while nothing is held, else whether the lock is held exclusively.
+
+    Where the lock files cannot be written, a store can still be read: under a shared lock on the files that there are.
     """
 
     def __init__(self, store: Path) -> None:
@@ -55,6 +69,7 @@ class StoreLock:
             )
         self.store = store
         self.exclusive: bool | None = None
+        self._counts = True  # false after a commit that could not be counted
         self._lock = _LockFile(store.with_name(store.name + ".lock"), _LENGTH)
         self._turn = _LockFile(store.with_name(store.name + ".turn"), 0)
 
@@ -64,6 +79,8 @@ class StoreLock:
         Raises `StoreBusyError`, which names the holders, if it is not free by `deadline` (of `time.monotonic`).
         """
         assert self.exclusive is None, "the lock is held already"
+        if exclusive:
+            self._refuse_unless_writable()
         try:
             self._turn.lock(exclusive, deadline)
             try:
@@ -81,17 +98,38 @@ class StoreLock:
                 f"{self.store} did not become free in time: {self._holders()}. Try again when that is done."
             ) from None
 
-    def release(self) -> None:
-        """Release the lock. The store file must be detached by now."""
+    def release(self, *, seal: bool = True) -> None:
+        """Release the lock. The store file must be detached by now.
+
+        Without `seal`, what this process leaves is not what it has written: somebody else has replaced the file.
+        """
         if self.exclusive is None:
             return
         try:
             if self.exclusive:
-                self._lock.write(_SEAL_AT, _seal_of(self.store))
+                self._lock.write(_SEAL_AT, _seal_of(self.store) if seal else bytes(_SEAL.size))
             self._lock.write(_WRITER_AT if self.exclusive else _reader_slot(), bytes(_PID.size))
+        except (OSError, StorageError) as error:
+            # Without the seal, no other process trusts what it has cached.
+            logger.warning("could not sign off in %s: %s", self._lock.path, error)
         finally:
             self.exclusive = None
             self._lock.unlock()
+
+    def is_writable(self) -> bool:
+        """Return whether the lock files can be written, as every writer must."""
+        return self._lock.is_writable() and self._turn.is_writable()
+
+    def _refuse_unless_writable(self) -> None:
+        if self.is_writable():
+            return
+        self._lock.close()  # it may have become writable since
+        self._turn.close()
+        if not self.is_writable():
+            raise StoreWriteError(
+                f"{self.store} can only be read, since no file can be written beside it. Make its folder writable, or "
+                "work on a copy"
+            )
 
     def is_wanted(self) -> bool:
         """Return whether another process waits for the lock that is held."""
@@ -111,17 +149,18 @@ class StoreLock:
         head = self._lock.read(0, _HEAD.size)
         generation, writer, *_ = _HEAD.unpack(head)
         # While one of us writes, the file does not look as sealed, and the writer counts.
-        if generation and (writer or head[_SEAL_AT:] == _seal_of(self.store)):
+        if self._counts and generation and (writer or head[_SEAL_AT:] == _seal_of(self.store)):
             return int(generation)
         return -time.time_ns()
 
     def bump_generation(self) -> None:
         """Increase the counter. It follows the clock, so it never repeats even if the lock file is deleted."""
         (last,) = _GENERATION.unpack(self._lock.read(0, _GENERATION.size))
-        try:
-            self._lock.write(0, _GENERATION.pack(max(last + 1, time.time_ns())))
-        except OSError as error:
-            raise StoreWriteError(f"cannot write {self._lock.path}: {error.strerror}") from error
+        if last > _LAST_GENERATION:
+            last = 0  # something else has written into the file
+        self._counts = False
+        self._lock.write(0, _GENERATION.pack(max(last + 1, time.time_ns())))
+        self._counts = True
 
     def close(self) -> None:
         """Release the lock and close the files."""
@@ -137,6 +176,8 @@ class StoreLock:
 
     def _sign(self) -> None:
         """Record this process as a holder, and count changes by programs that do not use the counter."""
+        if not self._lock.is_writable():
+            return
         seal = _seal_of(self.store)
         if self._lock.read(_SEAL_AT, _SEAL.size) != seal or self.generation() < 0:
             self.bump_generation()
@@ -171,6 +212,8 @@ class _LockFile:
         self.path = path
         self._length = length
         self._fd: int | None = None
+        self._writable = True
+        self._missing = False  # there is none, and none can be created
         self._guard = threading.Lock()  # keeps one thread from closing the descriptor that another reads from
 
     def __del__(self) -> None:
@@ -180,6 +223,7 @@ class _LockFile:
         """Lock the file, polling until `deadline` (monotonic seconds), then raise TimeoutError."""
         pause = _FIRST_PAUSE
         while not self.try_lock(exclusive):
+            interruption.check()
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
@@ -191,6 +235,8 @@ class _LockFile:
         """Lock the file if that is possible without waiting."""
         while True:
             fd = self._descriptor()
+            if fd is None:
+                return not exclusive
             try:
                 fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -208,23 +254,40 @@ class _LockFile:
         if self._fd is not None:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
+    def is_writable(self) -> bool:
+        """Return whether the file can be written. It is created if there is none."""
+        self._descriptor()
+        return self._writable and not self._missing
+
     def read(self, at: int, length: int) -> bytes:
         """Return bytes of the file; zeros where it has none, which is how all of its fields begin."""
         with self._guard:
             if self._fd is None:
                 try:
-                    self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+                    self._open(os.O_RDWR)
                 except OSError:
                     return bytes(length)
-            return os.pread(self._fd, length, at).ljust(length, b"\0")
+            if self._fd is None:
+                return bytes(length)
+            try:
+                return os.pread(self._fd, length, at).ljust(length, b"\0")
+            except OSError as error:
+                raise StorageError(f"cannot read {self.path}: {error.strerror}. {_ADVICE}") from error
 
     def write(self, at: int, content: bytes) -> None:
-        """Write bytes of the file."""
-        os.pwrite(self._descriptor(), content, at)
+        """Write bytes of the file, if it can be written."""
+        fd = self._descriptor()
+        if fd is None or not self._writable:
+            return
+        try:
+            os.pwrite(fd, content, at)
+        except OSError as error:
+            raise StoreWriteError(f"cannot write {self.path}: {error.strerror}. {_ADVICE}") from error
 
     def close(self) -> None:
         """Close the descriptor."""
         with self._guard:
+            self._missing = False
             if self._fd is not None:
                 os.close(self._fd)
                 self._fd = None
@@ -234,20 +297,38 @@ class _LockFile:
         self._guard = threading.Lock()
         self.close()
 
-    def _descriptor(self) -> int:
+    def _descriptor(self) -> int | None:
+        """Return the descriptor; None if there is no file and none can be created."""
         with self._guard:
-            if self._fd is None:
+            if self._fd is None and not self._missing:
                 try:
                     self.path.parent.mkdir(parents=True, exist_ok=True)
-                    self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-                    if os.fstat(self._fd).st_size < self._length:
-                        # Takes the space now, so that no later write needs any of a full disk.
-                        os.pwrite(self._fd, b"\0", self._length - 1)
+                    self._open(os.O_RDWR | os.O_CREAT)
+                    self._take_space()
                 except OSError as error:
                     raise StorageError(
                         f"cannot make the lock file {self.path}: {error.strerror}. A store needs a writable folder."
                     ) from error
             return self._fd
+
+    def _open(self, flags: int) -> None:
+        """Open the file, for reading only where it cannot be written."""
+        try:
+            self._fd = os.open(self.path, flags | os.O_CLOEXEC, 0o666)
+            self._writable = True
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            self._writable = False
+            try:
+                self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                self._missing = True
+
+    def _take_space(self) -> None:
+        """Take the space of the file now, so that no later write needs any of a full disk."""
+        if self._fd is not None and self._writable and os.fstat(self._fd).st_size < self._length:
+            os.pwrite(self._fd, b"\0", self._length - 1)
 
     def _is_in_place(self, fd: int) -> bool:
         """Return whether the locked file is still the one at its path (somebody may have deleted it)."""
@@ -279,6 +360,8 @@ def is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
+    except OverflowError:
+        return False  # no process has such a number
     return True
 
 

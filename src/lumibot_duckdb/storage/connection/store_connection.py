@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import logging
 import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
@@ -20,11 +21,14 @@ from weakref import WeakValueDictionary
 import duckdb
 
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.connection.duckdb_errors import explained
+from lumibot_duckdb.storage.connection.duckdb_errors import commit_failure, explained
 from lumibot_duckdb.storage.connection.engine import Engine
+from lumibot_duckdb.storage.connection.interruption import check, deferred
 from lumibot_duckdb.storage.connection.lease import Lease
 from lumibot_duckdb.storage.connection.store_file import StoreFile
 from lumibot_duckdb.storage.errors import StorageError, StoreNotFoundError
+
+logger = logging.getLogger(__name__)
 
 # How long a fork, or the end of the interpreter, waits for operations in other threads.
 _FORK_WAIT_SECONDS = 5.0
@@ -56,6 +60,7 @@ class StoreConnection:
         self._lock = self._file.lock
         self._lease = Lease(self._file, self, idle_seconds)
         self._dirty_reads = itertools.count(-1, -1)
+        self._sandbox_guard = threading.Lock()
         self._thread = _ThreadState()
 
     @classmethod
@@ -96,6 +101,8 @@ class StoreConnection:
             return next(self._dirty_reads)
         if self._thread.reads:
             return self._thread.read_generation
+        if self._lock.exclusive and self._file.was_replaced():
+            return next(self._dirty_reads)
         return self._lock.generation()
 
     # -- blocks ----------------------------------------------------------------------------------------------
@@ -115,7 +122,7 @@ class StoreConnection:
         self._refuse_detached("read")
         if not self._lease.is_held and not self.exists():  # checked before the lock, which would create its files
             raise StoreNotFoundError(f"there is no store at {self.path}")
-        with self._lease.use(False, self._deadline(), nested=mine.reads > 0) as engine:
+        with deferred(), self._lease.use(False, self._deadline(), nested=mine.reads > 0) as engine:
             if not mine.reads:
                 mine.read_generation = self._lock.generation()
             duck = engine.cursor()
@@ -131,35 +138,79 @@ class StoreConnection:
                 cursor.close()
 
     @contextmanager
+    def query(self, *, allow_files: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a DuckDB connection for a user's query, which can read the store and, with `allow_files`, other files.
+
+        It cannot do anything else; see `Sandbox`. Writers wait until the block ends. Raises what `read()` raises, and
+        RuntimeError inside a `read()` or `write()` block of the same thread.
+        """
+        self._refuse_nested("query")
+        if not self._lease.is_held and not self.exists():
+            raise StoreNotFoundError(f"there is no store at {self.path}")
+        mine = self._thread
+        with deferred(), self._lease.use(False, self._deadline(), only_shared=True) as engine:
+            mine.reads += 1
+            try:
+                with self._sandbox_guard:
+                    duck = self._file.sandbox(allow_files=allow_files).cursor()
+                # Errors about other files say nothing about the store.
+                with closing(duck), nullcontext() if allow_files else explained(self.path, engine):
+                    yield duck
+            finally:
+                mine.reads -= 1
+
+    @contextmanager
     def write(self) -> Iterator[StoreCursor]:
         """Yield a cursor for one transaction: committed when the block ends, rolled back when it raises.
 
-        Creates the store if there is none. Raises `StoreBusyError`, `StoreDamagedError`, `StoreWriteError` (the disk
-        is full: nothing was stored); and RuntimeError inside a `read()` or `write()` block of the same thread.
+        Creates the store if there is none. Ctrl-C stops the running statement, and rolls back.
+        Raises `StoreBusyError`, `StoreDamagedError`, `StoreWriteError` (the disk is full or failed; the message says
+        whether nothing was stored); and RuntimeError inside a `read()` or `write()` block of the same thread.
         """
         self._refuse_nested("write")
         mine = self._thread
         deadline = self._deadline()
-        with self._lease.turn_to_write(deadline), self._lease.use(True, deadline) as engine:
+        with (
+            deferred(),
+            self._lease.turn_to_write(deadline),
+            self._lease.use(True, deadline) as engine,
+        ):
             duck = engine.cursor()
             cursor = StoreCursor(self._file.db, duck)
             mine.writer = cursor
             try:
-                with explained(self.path, engine):
+                with explained(self.path, engine, writing=True):
                     duck.begin()
                     yield cursor
                     cursor.check_process()
                     # A COMMIT after a failed statement rolls back silently; this statement raises instead.
                     duck.execute("SELECT 1")
+                    self._file.refuse_if_replaced()
+                    check()
                     # Counted before, so that no cache is trusted once the commit is visible; and after, for what
                     # threads of this process read in between.
                     self._lock.bump_generation()
-                    duck.commit()
-                    self._lock.bump_generation()
+                self._commit(duck, engine)
+                self._file.note_growth()
                 self._file.fold_long_log()
             finally:
                 mine.writer = None
                 cursor.close()
+
+    def _commit(self, duck: duckdb.DuckDBPyConnection, engine: Engine) -> None:
+        log_bytes = self._file.log_bytes()
+        try:
+            duck.commit()
+        except duckdb.Error as error:
+            rolled_back = self._file.log_bytes() == log_bytes
+            # Else the log has a part of the transaction or all of it; attaching the file again shows which.
+            engine.failed |= not rolled_back or isinstance(error, (duckdb.FatalException, duckdb.InternalException))
+            raise commit_failure(self.path, error, rolled_back=rolled_back) from error
+        finally:
+            try:
+                self._lock.bump_generation()
+            except StorageError as error:
+                logger.warning("every read of this process goes to the disk for now: %s", error)
 
     @contextmanager
     def burst(self) -> Iterator[None]:
@@ -178,6 +229,7 @@ class StoreConnection:
         mine = self._thread
         deadline = self._deadline()
         with (
+            deferred(),
             self._lease.turn_to_write(deadline),
             self._lease.use(True, deadline),
             self._lease.detached(deadline),
@@ -192,7 +244,8 @@ class StoreConnection:
     def close(self) -> None:
         """Release the file as soon as operations of other threads end. The connection may be used again later."""
         self._refuse_nested("close")
-        self._lease.release(self._deadline())
+        with deferred():
+            self._lease.release(self._deadline())
 
     def _deadline(self) -> float:
         return time.monotonic() + self.wait_seconds
@@ -216,6 +269,7 @@ class StoreConnection:
 
     def _forget(self) -> None:
         self._lease.forget()
+        self._sandbox_guard = threading.Lock()
         self._thread = _ThreadState()
 
     @classmethod

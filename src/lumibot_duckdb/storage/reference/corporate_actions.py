@@ -12,6 +12,7 @@ from lumibot_duckdb.storage.api import AssetKey, CorporateAction, KnownActions
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import InvalidRecordError
 from lumibot_duckdb.storage.identity import published_name
+from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import aware_utc, naive_utc
 
 _OF_ASSET = "asset_symbol = ? AND asset_type = ? AND exchange = ? AND source = ? AND kind = ?"
@@ -58,10 +59,11 @@ def known_actions(cursor: StoreCursor, asset: AssetKey, source: str, kind: str) 
     found = cursor.rows(
         f"SELECT ex_date, split_from, split_to, amount FROM {{db}}.corporate_action WHERE {_OF_ASSET}", which
     )
-    return KnownActions(
-        checked_at=aware_utc(checks[0][0]),
-        actions=in_order(CorporateAction(*row) for row in found),
-    )
+    with reading(f"a {kind} of {asset.label()}"):
+        return KnownActions(
+            checked_at=aware_utc(checks[0][0]),
+            actions=in_order(CorporateAction(*row) for row in found),
+        )
 
 
 def remember_actions(

@@ -24,15 +24,20 @@ class StoredMigratedFiles(MigratedFiles):
 
     def remember(self, path: str, fingerprint: str, rows: int, versions: Sequence[int]) -> None:
         with self._store.write() as cursor:
-            cursor.execute("DELETE FROM {db}.migrated_file WHERE path = ?", [path])
+            cursor.execute("DELETE FROM {db}.migrated_file WHERE path = ?", [_storable(path)])
             cursor.execute(
                 "INSERT INTO {db}.migrated_file VALUES (?, ?, ?, ?, ?)",
-                [path, fingerprint, rows, list(versions), naive_utc(utc_now())],
+                [_storable(path), fingerprint, rows, list(versions), naive_utc(utc_now())],
             )
 
     def rows(self, path: str, fingerprint: str) -> int | None:
         if not self._store.refresh(upgrade=False):
             return None
         with self._store.read() as cursor:
-            found = cursor.rows(_STILL_HERE, [path, fingerprint])
+            found = cursor.rows(_STILL_HERE, [_storable(path), fingerprint])
         return int(found[0][0]) if found else None
+
+
+def _storable(path: str) -> str:
+    """Return a path as text: a name on disk may have bytes that are no UTF-8."""
+    return path.encode(errors="backslashreplace").decode()

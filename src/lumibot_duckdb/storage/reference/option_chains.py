@@ -17,6 +17,7 @@ from lumibot_duckdb.storage.api import AssetKey, OptionChain
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import InvalidRecordError
 from lumibot_duckdb.storage.identity import published_name
+from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import calendar_day
 
 _INCOMING = "lumibot_duckdb_strikes"
@@ -41,10 +42,11 @@ class ChainTexts:
                 _text({name: rights if name == "Chains" else value for name, value in chain.items()}),
                 {(right, day): _text(chain["Chains"][right][day]) for right, days in rights.items() for day in days},
             )
+            "".join(f"{right}{day}" for right, day in texts.strikes).encode()  # half of a surrogate pair is no text
             if texts.chain() == chain and all(isinstance(day, str) for _, day in texts.strikes):
                 return texts
             reason = "it would not be returned unchanged"
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             reason = repr(error)
         raise InvalidRecordError(
             f"the option chain of {underlying.label()} cannot be stored ({reason}): give "
@@ -106,7 +108,8 @@ def newest_chain(
         'SELECT "right", expiration, strikes FROM {db}.option_chain_strikes WHERE chain_id = ?', [chain_id]
     )
     texts = ChainTexts(outline, {(right, day): text for right, day, text in strikes})
-    return OptionChain(underlying, source, as_of, days_ahead, texts.chain())
+    with reading(f"the option chain of {underlying.label()} as of {as_of}"):
+        return OptionChain(underlying, source, as_of, days_ahead, texts.chain())
 
 
 def _text(value: Any) -> str:

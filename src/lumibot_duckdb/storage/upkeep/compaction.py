@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -46,6 +46,7 @@ _SMALL_TABLES = (
     "series",
     "layout",
     "ingest",
+    "ingest_request",
     "corporate_action",
     "corporate_action_check",
     "option_chain",
@@ -122,6 +123,10 @@ class _NewFile:
         self.cursor = StoreCursor("new", duck)
         attach(duck, path, "new", NEW_FILE)
 
+    def execute(self, sql: str, parameters: Sequence[object] | None = None) -> None:
+        """Run a statement that Ctrl-C can stop."""
+        self.cursor.execute(sql, parameters)
+
     @contextmanager
     def with_old(self, path: Path) -> Iterator[StoreCursor]:
         """Attach the store as `old`, for reading."""
@@ -133,8 +138,8 @@ class _NewFile:
 
     def detach(self) -> None:
         """Finish the new file: everything is in it, and no log beside it."""
-        self.duck.execute("CHECKPOINT new")
-        self.duck.execute("DETACH new")
+        self.execute("CHECKPOINT new")
+        self.execute("DETACH new")
 
 
 @contextmanager
@@ -193,19 +198,19 @@ def _copy_rest(new: _NewFile, live: Path, kept_since: datetime, copied: _Copied)
         _register_ids(new.cursor, _COPIED, copied.versions)
         new.duck.begin()
         add_missing_columns(new.cursor, columns)
-        new.duck.execute(f"DELETE FROM new.bar WHERE version_id NOT IN (FROM {_KEPT})")
+        new.execute(f"DELETE FROM new.bar WHERE version_id NOT IN (FROM {_KEPT})")
         for condition in (
             f"version_id NOT IN (FROM {_COPIED})",
             f"version_id IN (FROM {_COPIED}) AND ingest_id > {copied.last_ingest}",
         ):
-            new.duck.execute(
+            new.execute(
                 f"INSERT INTO new.bar ({names}) SELECT {names} FROM old.bar "
                 f"WHERE version_id IN (FROM {_KEPT}) AND {condition} ORDER BY version_id, ts"
             )
-        new.duck.execute("DELETE FROM new.store_meta")
+        new.execute("DELETE FROM new.store_meta")
         for table in _SMALL_TABLES:
-            new.duck.execute(f"INSERT INTO new.{table} BY NAME SELECT * FROM old.{table}")
-        new.duck.execute(
+            new.execute(f"INSERT INTO new.{table} BY NAME SELECT * FROM old.{table}")
+        new.execute(
             f"INSERT INTO new.series_version SELECT * FROM old.series_version WHERE version_id IN (FROM {_KEPT})"
         )
         _copy_coverage(new, old)
@@ -288,7 +293,7 @@ def _copy_coverage(new: _NewFile, old: StoreCursor) -> None:
     new.cursor.execute(f"INSERT INTO {{db}}.coverage SELECT *, NULL FROM {_INCOMING}")
     new.cursor.unregister(_INCOMING)
     now = naive_utc(utc_now())
-    new.duck.execute("INSERT INTO new.coverage SELECT * FROM old.coverage WHERE believed_until > ?", [now])
+    new.execute("INSERT INTO new.coverage SELECT * FROM old.coverage WHERE believed_until > ?", [now])
 
 
 def _put_in_place(unfinished: Path, live: Path) -> None:

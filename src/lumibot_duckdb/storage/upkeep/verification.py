@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
+import duckdb
+
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.bars.spool import Spool
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.errors import StorageError, StoreBusyError
 from lumibot_duckdb.storage.upkeep.compaction import pieces
 
 _NAMED_PER_CHECK = 20
@@ -45,22 +48,72 @@ class VerificationReport:
 
 
 def verify(connection: StoreConnection) -> VerificationReport:
-    """Check the whole store. Nothing is changed."""
+    """Check the whole store. Nothing is changed.
+
+    The file is read from the disk, not from what this process has in memory.
+    """
+    connection.close()
+    unreadable = list(_unreadable_columns(connection))
+    if unreadable:
+        return VerificationReport(0, 0, unreadable)
     findings: list[Finding] = []
     with connection.read() as cursor:
-        migrations.state(cursor)
         ((series,),) = cursor.rows("SELECT count(*) FROM {db}.series")
         versions = {v for (v,) in cursor.rows("SELECT DISTINCT version_id FROM {db}.bar")}
-        parts = pieces(cursor, versions)
+        conditions = [piece.condition() for piece in pieces(cursor, versions)]
         ((rows,),) = cursor.rows("SELECT count(*) FROM {db}.bar")
-        for name, damage, sql in _checks():
-            found: list[tuple[Any, ...]] = []
-            for condition in [p.condition() for p in parts] if "{piece}" in sql else [""]:
-                found += cursor.rows(sql.replace("{piece}", condition))
-            findings += [Finding(name, damage, what) for (what,) in found[:_NAMED_PER_CHECK]]
         findings += _wrong_layouts(cursor)
+    for name, damage, sql in _checks():
+        findings += _findings(connection, name, damage, sql, conditions)
     findings += [Finding("spool", False, what) for what in Spool(connection.path).sentences()]
     return VerificationReport(series, rows, findings)
+
+
+def _unreadable_columns(connection: StoreConnection) -> Iterator[Finding]:
+    """Read every value of every table; yield the columns that cannot be read."""
+    with connection.read() as cursor:
+        migrations.state(cursor)
+        columns = cursor.rows(
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = '{db}' AND table_oid IN "
+            "(SELECT table_oid FROM duckdb_tables() WHERE database_name = '{db}') ORDER BY table_name, column_index"
+        )
+        ends = {table: cursor.rows(f'SELECT coalesce(max(rowid), 0) + 1 FROM {{db}}."{table}"') for table, _ in columns}
+    for table, column in columns:
+        try:
+            _read_column(connection, table, column, 0, ends[table][0][0])
+        except (StoreBusyError, duckdb.OutOfMemoryException):
+            raise
+        except (StorageError, duckdb.Error) as error:
+            yield Finding("blocks", True, f"column {column} of table {table} cannot be read: {error}")
+
+
+def _read_column(connection: StoreConnection, table: str, column: str, first: int, end: int) -> None:
+    """Read the values of one column in the rows from `first` to before `end`; in smaller parts if memory runs out."""
+    try:
+        with connection.read() as cursor:  # each part in a separate transaction, since none continues after an error
+            rows = f'FROM {{db}}."{table}" WHERE rowid >= {first} AND rowid < {end}'
+            cursor.rows(f'SELECT bit_xor(hash("{column}")) {rows}')
+    except duckdb.OutOfMemoryException:
+        middle = (first + end) // 2
+        if middle == first:
+            raise
+        _read_column(connection, table, column, first, middle)
+        _read_column(connection, table, column, middle, end)
+
+
+def _findings(
+    connection: StoreConnection, name: str, damage: bool, sql: str, conditions: list[str]
+) -> Iterator[Finding]:
+    """Run one check, in a separate transaction: junk in a table can make it fail."""
+    found: list[tuple[Any, ...]] = []
+    try:
+        with connection.read() as cursor:
+            for condition in conditions if "{piece}" in sql else [""]:
+                found += cursor.rows(sql.replace("{piece}", condition))
+    except duckdb.Error as error:
+        yield Finding(name, True, f"the tables have values that cannot be checked: {error}")
+    for (what,) in found[:_NAMED_PER_CHECK]:
+        yield Finding(name, damage, what)
 
 
 def _checks() -> Iterator[tuple[str, bool, str]]:
@@ -78,7 +131,7 @@ def _wrong_layouts(cursor: StoreCursor) -> Iterator[Finding]:
     for layout_id, definition in cursor.rows("SELECT layout_id, definition FROM {db}.layout ORDER BY layout_id"):
         try:
             wanted = Layout.from_json(definition).physical()
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             yield Finding("layouts", True, f"layout {layout_id} cannot be read: {error}")
             continue
         for name, sql_type in wanted:

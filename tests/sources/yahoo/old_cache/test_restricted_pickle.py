@@ -9,6 +9,7 @@ import pickle
 import random
 import subprocess
 import tarfile
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -160,6 +161,33 @@ def test_the_table_of_a_pickle_is_the_one_that_was_pickled() -> None:
         assert str(found.index.tz) == "America/New_York"  # type: ignore[attr-defined]
         both = [table.tz_convert("UTC") for table in (found, expected)]
         pd.testing.assert_frame_equal(*both, check_exact=True, check_freq=False)
+
+
+def table_with_one_array(rows: int, columns: int) -> pd.DataFrame:
+    """Return a table whose columns are all the same array, which a pickle contains once."""
+    from pandas.core.internals.blocks import BlockPlacement, new_block
+    from pandas.core.internals.managers import BlockManager
+
+    values = np.zeros((1, rows))
+    blocks = [new_block(values, placement=BlockPlacement(slice(n, n + 1)), ndim=2) for n in range(columns)]
+    names = pd.Index([f"column {n}" for n in range(columns)], dtype=object)
+    index = pd.date_range("1990-01-01", periods=rows, freq="min", tz="UTC")
+    manager = BlockManager(tuple(blocks), [names, index])  # type: ignore[arg-type]
+    return pd.DataFrame._from_mgr(manager, axes=manager.axes)  # type: ignore[no-any-return, attr-defined]
+
+
+def test_a_small_file_that_describes_a_huge_table_is_unreadable() -> None:
+    content = pickle.dumps(yahoo_data(table_with_one_array(rows=400_000, columns=1_000)))
+    assert len(content) < 8_000_000
+    pickled = yahoo_pickle(content)
+    tracemalloc.start()
+    with pytest.raises(UnreadableFileError, match="would take more than 33,554,432 bytes"):
+        pickled.frame()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 * 2**20
+    small = pickle.dumps(yahoo_data(table_with_one_array(rows=1_000, columns=20)))
+    assert yahoo_pickle(small).frame().shape == (1_000, 20)
 
 
 # -- random bytes, and real ones changed at random ------------------------------------------------------------

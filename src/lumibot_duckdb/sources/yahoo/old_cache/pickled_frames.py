@@ -16,7 +16,7 @@ import pandas as pd
 
 from lumibot_duckdb.lumibot_contract import pickled_names
 from lumibot_duckdb.sources.shared.old_cache.errors import UnreadableFileError
-from lumibot_duckdb.sources.yahoo.old_cache.restricted_pickle import Described, Named, described
+from lumibot_duckdb.sources.yahoo.old_cache.restricted_pickle import LARGEST, Described, Named, described
 
 _NUMBERS = {"f8", "f4", "i8", "i4", "u8", "u4", "b1"}
 _ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
@@ -64,10 +64,13 @@ def frame_of(described_frame: Any) -> pd.DataFrame:
     _insist(len(axes) == 2, "it is not a table")
     names, index = _names(axes[0]), _index(axes[1])
     columns: dict[int, Array] = {}
+    size = 0
     for block in blocks:
         values, places = _one_of(block, pickled_names.UNPICKLE_BLOCK).arguments[:2]
         rows, numbers = _array(values), _places(places, len(names))
         _insist(rows.ndim == 2 and rows.shape == (len(numbers), len(index)), "its columns have different lengths")
+        size += rows.nbytes  # counted each time, since a pickle may name the same array for many columns
+        _insist(size <= LARGEST, f"its table would take more than {LARGEST:,} bytes")
         columns.update(zip(numbers, rows, strict=True))
     _insist(sorted(columns) == list(range(len(names))) and len(set(names)) == len(names), "it lacks columns")
     table: pd.DataFrame = pd.DataFrame({name: columns[number] for number, name in enumerate(names)}, index=index)
@@ -154,6 +157,7 @@ def _texts(what: Any) -> list[str]:
     ends = np.frombuffer(_buffer(bounds), dtype="<i8")
     _insist(type(length) is int and len(ends) > length >= 0, "its columns have no names")
     text = _buffer(letters)
+    _insist(bool((np.diff(ends) >= 0).all()), "a text is damaged")
     return [bytes(text[ends[n] : ends[n + 1]]).decode() for n in range(length)]
 
 

@@ -14,7 +14,7 @@ from lumibot_duckdb.lumibot_contract import pickled_names
 from lumibot_duckdb.sources.shared.old_cache.errors import RefusedFileError, UnreadableFileError
 
 LARGEST = 32 * 2**20
-"""Largest size of a file in bytes. The whole daily history of a stock takes about one million."""
+"""Largest size in bytes of a file, and of the table in it. The daily history of a stock takes about one million."""
 
 _MAX_INSTRUCTIONS = 200_000
 

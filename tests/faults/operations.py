@@ -1,0 +1,157 @@
+"""Every operation that writes to a store, for the tests that make it fail, and what a store contains."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage import migrations
+from lumibot_duckdb.storage.api import CorporateAction, TimeRange
+from lumibot_duckdb.storage.connection.lock import StoreLock
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.errors import StoreBusyError
+from storage.frames import minute_bars
+
+FRAME = minute_bars(rows=400)
+LATER = minute_bars("2024-01-03 09:30", rows=300, seed=1)
+LARGE = minute_bars("2023-01-03 09:30", rows=150_000, seed=2)  # DuckDB writes rows into the file before the commit
+DAY = dt.date(2024, 1, 2)
+CHAIN = {"Multiplier": 100, "Exchange": "NYSE", "Chains": {"CALL": {"2024-01-19": [465.0, 470.0]}, "PUT": {}}}
+SPLIT = CorporateAction(dt.date(2024, 1, 2), 1, 2)
+
+
+def covering(frame: pd.DataFrame) -> TimeRange:
+    return TimeRange(int(frame.index[0].timestamp()), int(frame.index[-1].timestamp()) + 60)
+
+
+def store(storage: DuckDBDataStorage, symbol: str, frame: pd.DataFrame, **arguments: Any) -> None:
+    storage.store_ohlcv_data(symbol, frame, "test", "minute", **arguments)
+
+
+def spool(storage: DuckDBDataStorage, symbol: str, frame: pd.DataFrame) -> None:
+    """Download while another process holds the store."""
+    storage.close()
+    connection = StoreConnection.of(storage.path)
+    lock, patience = StoreLock(connection.path), connection.wait_seconds
+    connection.wait_seconds = 0.0
+    lock.acquire(True, time.monotonic() + 10)
+    try:
+        store(storage, symbol, frame, covered=covering(frame))
+    except StoreBusyError as error:
+        if "is kept in" not in str(error):
+            raise
+    finally:
+        lock.close()
+        connection.wait_seconds = patience
+
+
+def fill(storage: DuckDBDataStorage) -> None:
+    """Make the store that most operations begin with: three series, a split and an option chain."""
+    for symbol in ("A", "B"):
+        store(storage, symbol, FRAME, covered=covering(FRAME), metadata={"request": symbol})
+    store(storage, "C", FRAME.assign(vwap=1.5), adjustment="split")
+    storage.record_corporate_actions("C", [], "test", restates=["split"])
+    storage.store_option_chain("A", CHAIN, "test", DAY)
+
+
+def nothing(storage: DuckDBDataStorage) -> None:
+    """Begin without a store."""
+
+
+def fill_old(storage: DuckDBDataStorage) -> None:
+    """Make a store of an older schema."""
+    with StoreConnection.of(storage.path).write() as cursor:
+        for _, script in migrations.scripts()[:3]:
+            cursor.execute(script)
+        cursor.execute("INSERT INTO {db}.store_meta VALUES ('schema_version', '3'), ('store_id', 'old')")
+
+
+def fill_and_supersede(storage: DuckDBDataStorage) -> None:
+    fill(storage)
+    store(storage, "A", FRAME.assign(volume=7))
+    storage.delete_series("B")
+
+
+def fill_and_spool(storage: DuckDBDataStorage) -> None:
+    fill(storage)
+    spool(storage, "A", LATER)
+    spool(storage, "D", FRAME)
+
+
+def fill_and_leave_log(storage: DuckDBDataStorage) -> None:
+    """Leave a store as a killed writer does: with DuckDB's log beside it."""
+    fill(storage)
+    storage.close()
+    store(storage, "A", LATER)
+    folder = storage.path.parent
+    copies = {file: folder / f"{file.name}.copy" for file in folder.glob(f"{storage.path.name}*")}
+    assert any(file.name.endswith(".wal") for file in copies)
+    for file, copy in copies.items():
+        shutil.copy2(file, copy)
+    storage.close()
+    for file, copy in copies.items():
+        copy.replace(file)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One kind of write: what it begins with, and what it does."""
+
+    prepare: Callable[[DuckDBDataStorage], None]
+    run: Callable[[DuckDBDataStorage], Any]
+
+
+OPERATIONS: dict[str, Operation] = {
+    "create": Operation(nothing, lambda s: store(s, "A", FRAME)),
+    "append": Operation(fill, lambda s: store(s, "A", LATER)),
+    "correct": Operation(fill, lambda s: store(s, "A", FRAME.assign(volume=7))),
+    "replace": Operation(fill, lambda s: store(s, "A", FRAME.iloc[::2], covered=covering(FRAME), replace=True)),
+    "widen": Operation(fill, lambda s: store(s, "A", LATER.assign(bid=1.25, note="x"))),
+    "large": Operation(fill, lambda s: store(s, "D", LARGE)),
+    "download": Operation(fill, lambda s: store(s, "A", LATER, covered=covering(LATER))),
+    "cover": Operation(fill, lambda s: s.record_coverage("A", covering(LATER), "test", "minute")),
+    "restate": Operation(fill, lambda s: s.restate_series("A", "test", "minute")),
+    "split": Operation(fill, lambda s: s.record_corporate_actions("C", [SPLIT], "test", restates=["split"])),
+    "chain": Operation(fill, lambda s: s.store_option_chain("A", {**CHAIN, "Exchange": "X"}, "test", DAY)),
+    "delete": Operation(fill, lambda s: s.delete_series("A")),
+    "remember": Operation(fill, lambda s: s.migrated_files.remember("file", "fingerprint", 3, [1])),
+    "compact": Operation(fill_and_supersede, lambda s: s.compact(dt.timedelta(0))),
+    "merge": Operation(fill_and_spool, lambda s: s.merge_spooled()),
+    "spool": Operation(fill, lambda s: spool(s, "A", LATER)),
+    "recover": Operation(fill_and_leave_log, lambda s: s.list_series()),
+    "upgrade": Operation(fill_old, lambda s: s.list_series()),
+}
+
+
+def contents(storage: DuckDBDataStorage) -> dict[str, str]:
+    """Return everything in a store: a digest of each part."""
+    found: dict[str, str] = {}
+    for info in storage.list_series():
+        frame = storage.read_pandas(storage.pin(info.key))
+        found[info.key.label()] = _digest(frame.to_json(), list(frame.dtypes), info.coverage)
+    known = storage.corporate_actions("C", "test")
+    further = {
+        "chain of A": storage.option_chain("A", "test", DAY, DAY),
+        "splits of C": None if known is None else known.actions,
+        "migrated file": storage.migrated_files.rows("file", "fingerprint"),
+    }
+    return found | {name: _digest(value) for name, value in further.items() if value is not None}
+
+
+def _digest(*values: Any) -> str:
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:12]
+
+
+def copy_store(source: Path, target: Path) -> Path:
+    """Copy a folder with a store; return the path of the store."""
+    shutil.copytree(source, target)
+    return target / "s.duckdb"

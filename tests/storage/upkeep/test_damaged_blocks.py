@@ -1,0 +1,78 @@
+"""`verify` reads every block that holds something: none that is damaged goes unnoticed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.errors import StoreDamagedError
+from storage.frames import minute_bars
+
+HEADERS, BLOCK = 12_288, 65_536
+ROWS = 20_000
+
+
+def used_blocks(storage: DuckDBDataStorage) -> list[int]:
+    """Return the blocks with data of any table."""
+    found: set[int] = set()
+    with storage._store.read() as cursor:
+        for (table,) in cursor.rows("SELECT table_name FROM duckdb_tables() WHERE database_name = '{db}'"):
+            info = f"SELECT block_id, additional_block_ids FROM pragma_storage_info('{cursor.db}.{table}')"
+            for block, further in cursor.rows(info):
+                found |= {block, *(further or [])}
+    return sorted(block for block in found if block is not None and block >= 0)
+
+
+def corrupt(path: Path, block: int) -> None:
+    at = HEADERS + block * BLOCK + BLOCK // 2
+    with path.open("r+b") as file:
+        file.seek(at)
+        (was,) = file.read(1)
+        file.seek(at)
+        file.write(bytes([was ^ 0xFF]))
+
+
+@pytest.fixture
+def wide(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+    """A store with blocks of many columns and of several tables."""
+    frame = minute_bars(rows=ROWS)
+    further = {"vwap": frame["close"] * 1.001, "bid": frame["close"] - 0.01, "note": [f"note {n}" for n in range(ROWS)]}
+    storage.store_ohlcv_data("X", frame.assign(**further), "test", "minute", metadata={"long": "text" * ROWS})
+    storage.close()
+    return storage
+
+
+def test_every_damaged_block_is_reported(wide: DuckDBDataStorage) -> None:
+    blocks = used_blocks(wide)
+    wide.close()
+    assert len(blocks) >= 10
+    whole = wide.path.with_name("whole")
+    shutil.copyfile(wide.path, whole)
+    assert wide.verify().sound
+    for block in blocks:
+        shutil.copyfile(whole, wide.path)
+        corrupt(wide.path, block)
+        try:
+            report = wide.verify()
+        except StoreDamagedError:
+            continue  # it cannot even be opened
+        assert not report.sound, f"block {block}"
+        assert all(finding.check == "blocks" and "cannot be read" in finding.what for finding in report.findings)
+    shutil.copyfile(whole, wide.path)
+    assert wide.verify().findings == []
+
+
+def test_what_is_in_memory_does_not_hide_what_is_on_the_disk(wide: DuckDBDataStorage) -> None:
+    blocks = used_blocks(wide)
+    wide.get_historical_prices("X")
+    assert StoreConnection.of(wide.path)._lease.is_held
+    corrupt(wide.path, blocks[-1])
+    try:
+        sound = wide.verify().sound
+    except StoreDamagedError:
+        sound = False
+    assert not sound
