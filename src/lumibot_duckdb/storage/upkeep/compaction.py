@@ -27,6 +27,7 @@ from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
 from lumibot_duckdb.storage.bars.coverage import merged
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.engine import NEW_FILE, attach, spill_folder
+from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.connection.lock import is_alive
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError
@@ -99,7 +100,7 @@ def compact(connection: StoreConnection, grace: timedelta, memory_limit: str = "
     kept_since = naive_utc(utc_now() - grace)
     unfinished = path.with_name(f"{path.name}{_UNFINISHED}{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
-        with _new_file(unfinished, memory_limit) as new:
+        with deferred(), _new_file(unfinished, memory_limit) as new:
             copied = _copy_most(connection, new, kept_since)
             with connection.exclusive() as live:
                 before = live.stat().st_size
