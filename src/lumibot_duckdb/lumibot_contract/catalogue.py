@@ -18,6 +18,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "benchmark": ("benchmark", "yahoo_frames"),
     "activation": ("lifecycle", "activation"),
     "indicators": ("indicators",),
+    "frame_record": ("frame_record",),
     "comparison": ("run_recording",),
     "stored_provider": ("stored_provider",),
     "polygon_cache": ("old_caches:POLYGON",),
