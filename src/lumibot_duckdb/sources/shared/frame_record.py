@@ -29,7 +29,7 @@ _ROW_LIMIT = "row_limit"
 _Bits: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 
-class FrameRecord(MarketInputEvidence):
+class FrameRecord(MarketInputEvidence):  # type: ignore[misc]
     """A record that an instance of Lumibot's class is turned into.
 
     The limits, the files and the notes on what is incomplete are Lumibot's. So is the path of frames with other values
@@ -60,10 +60,11 @@ class FrameRecord(MarketInputEvidence):
             context = {"asset": series_name(asset, quote), "timestep": str(timestep), "columns": columns}
             series = self._series_of(context, given)
             texts, new = series.texts(given)
+            observed = when.isoformat()
             observation = {
                 **context,
                 "purpose": purpose,
-                "observedAt": when.isoformat(),
+                "observedAt": observed,
                 "frameSha256": _digest(f'{{"columns":{columns},"rows":[{",".join(texts)}]}}'),
                 "returnedRows": len(texts),
                 "windowStart": _time(texts[0]),
@@ -72,7 +73,7 @@ class FrameRecord(MarketInputEvidence):
             key = encoded(observation)
             if key in self.seen:
                 return
-            self._add_rows(series, [texts[row] for row in new], observation["observedAt"])
+            self._add_rows(series, [texts[row] for row in new], observed)
             self.seen.add(key)
             self.observations.append({**observation, "sequence": len(self.observations)})
             if self._remembered + len(new) <= self.max_rows:
