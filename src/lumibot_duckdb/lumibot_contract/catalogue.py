@@ -28,7 +28,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "ccxt_cache": ("old_caches:CCXT",),
 }
 
-_SELF_TESTS = {"benchmark": "yahoo", "custom": "own_bars"}
+_SELF_TESTS = {"benchmark": "yahoo", "custom": "own_bars", "frame_record": "own_bars"}
 """Parts whose changed source code the self-test of a source covers."""
 
 PARTS = tuple(_MODULES)

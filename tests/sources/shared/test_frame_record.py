@@ -22,7 +22,9 @@ from lumibot.backtesting.market_input_evidence import (
 from lumibot.entities import Asset
 
 from hypothesis_settings import examples
+from lumibot_duckdb.backtesting import PandasDataBacktesting
 from lumibot_duckdb.lumibot_contract.frame_record_holder import RecordHolder
+from lumibot_duckdb.sources.shared import enhanced_data_source
 from lumibot_duckdb.sources.shared.frame_record import FrameRecord
 
 START = datetime(2024, 3, 8, 14, 30, tzinfo=timezone.utc)
@@ -95,6 +97,20 @@ def test_a_source_without_frames_writes_no_files(tmp_path: Path) -> None:
     source = OurSource()
     write_market_input_evidence(source, tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_sources_have_our_record_unless_lumibots_is_unknown(
+    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enhanced_data_source, "keeps_contract", lambda part, otherwise: known)
+    source = PandasDataBacktesting.using(source="mine", storage=tmp_path / "s.duckdb")(START, START + timedelta(days=1))
+    assert source._market_input_evidence is None
+    Call(_FRAME).record_in(source)
+    assert type(source._market_input_evidence) is (FrameRecord if known else MarketInputEvidence)
+    lumibots = LumibotsSource()
+    Call(_FRAME).record_in(lumibots)
+    assert files_of(source, tmp_path / "ours") == files_of(lumibots, tmp_path / "lumibots")
 
 
 def test_rows_are_recorded_once_and_frames_each_time(tmp_path: Path) -> None:
