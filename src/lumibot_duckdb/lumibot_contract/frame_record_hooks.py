@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from lumibot.backtesting import market_input_evidence
-from lumibot.backtesting.market_input_evidence import MARKET_COLUMNS, MarketInputEvidence, asset_identity
+from lumibot.backtesting.market_input_evidence import MARKET_COLUMNS, MarketInputEvidence, _encoded, asset_identity
 
 __all__ = ["MARKET_COLUMNS", "MarketInputEvidence", "encoded", "series_name"]
 
 
 def encoded(value: Any) -> str:
     """Return JSON as Lumibot writes it."""
-    text: str = market_input_evidence._encoded(value)
+    text: str = _encoded(value)
     return text
 
 

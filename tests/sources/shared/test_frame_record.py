@@ -22,6 +22,7 @@ from lumibot.backtesting.market_input_evidence import (
 from lumibot.entities import Asset
 
 from hypothesis_settings import examples
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import PandasDataBacktesting
 from lumibot_duckdb.lumibot_contract.frame_record_holder import RecordHolder
 from lumibot_duckdb.sources.shared import enhanced_data_source
@@ -104,7 +105,9 @@ def test_sources_have_our_record_unless_lumibots_is_unknown(
     known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(enhanced_data_source, "keeps_contract", lambda part, otherwise: known)
-    source = PandasDataBacktesting.using(source="mine", storage=tmp_path / "s.duckdb")(START, START + timedelta(days=1))
+    storage = DuckDBDataStorage(tmp_path / "s.duckdb")
+    storage.store_ohlcv_data("SPY", _FRAME, source="mine", timeframe="minute")
+    source = PandasDataBacktesting.using(source="mine", storage=storage)(START, START + timedelta(days=1))
     assert source._market_input_evidence is None
     Call(_FRAME).record_in(source)
     assert type(source._market_input_evidence) is (FrameRecord if known else MarketInputEvidence)
