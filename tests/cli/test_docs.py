@@ -35,6 +35,7 @@ def as_printed(page: str, folder: Path) -> str:
     for command, shown in commands:
         made = re.fullmatch(r"cat (\S+)", command)
         if made and "*" not in made[1] and not (folder / made[1]).exists():
+            (folder / made[1]).parent.mkdir(parents=True, exist_ok=True)
             (folder / made[1]).write_text(shown)
         script.append(f"{command}\ncode=$?; echo '{MARK}'; (exit $code)\n")
     _make_cache(folder / "cache")
