@@ -354,7 +354,8 @@ def test_todays_candle_that_repeats_an_earlier_one_is_dropped_as_in_lumibot(tmp_
                 found.append([cache.download_ohlcv("BTC/USDT", "1d", naive_days_ago(days), now) for days in (5, 9)])
     for theirs, ours in zip(*found, strict=True):
         assert_same_frame(theirs, ours, "today's candle")
-    assert [len(frame) for frame in found[0]] == [4, 8], "of five and nine days, without today"
+    # The first download drops today's candle. The second one is of the days before, and of today alone, so it is kept.
+    assert [len(frame) for frame in found[0]] == [4, 9]
 
 
 def test_candles_that_are_imported_during_a_backtest_are_kept_as_they_are(tmp_path: Path) -> None:
@@ -376,3 +377,18 @@ def test_candles_that_are_imported_during_a_backtest_are_kept_as_they_are(tmp_pa
     view = file.view(imported)
     assert view is not None
     assert view.facts.rows == 4
+
+
+def test_a_dropped_candle_is_neither_in_the_times_nor_in_the_bars_of_a_view(tmp_path: Path) -> None:
+    """Today's, which is not stored, either."""
+    storage = DuckDBDataStorage(tmp_path)
+    key = SeriesKey(asset_of("BTC/USDT", "binance"), SOURCE, "day")
+    file = CandleFile(DownloadedSeries(storage, key), "BTC/USDT", "1d", CandleNumbers("BTC/USDT", exact=False))
+    alike = days_until_today(3).assign(open=5.0, high=5.0, low=5.0, close=5.0)
+    first, *_, last = alike.index
+    within = TimeRange(int(first.timestamp()), int(last.timestamp()) + DAY)
+    file.series.ensure(within, lambda pieces: [Delivery(piece, alike, {}) for piece in pieces])
+    file.add_download(first.tz_localize(None).to_pydatetime(), last.tz_localize(None).to_pydatetime())
+    view = file.view(within)
+    assert view is not None
+    assert view.times().tolist() == view.bars(within).times.tolist() == [within.start]

@@ -219,13 +219,13 @@ def test_windows_stay_within_max_memory(storage: DuckDBDataStorage) -> None:
     limit = 100_000
     with arrays_counted() as arrays:
         source = opened(PandasDataBacktesting.using(storage, max_memory=limit))
-        for minute in range(0, 4_000, 20):
+        for minute in range(0, 2_000, 40):
             source._datetime = START + dt.timedelta(minutes=minute)
             for symbol in ("AAA", "BBB", "CCC"):
                 source.get_historical_prices(Asset(symbol), 600, "minute")
                 source.get_historical_prices(Asset(symbol), 5, "day")
             assert source.budget.bytes_held() <= limit
-            if minute % 1_000 == 980:
+            if minute % 1_000 == 960:
                 assert limit / 4 < bytes_in_windows(source.budget, arrays) <= limit * 1.02
     assert source.budget.statistics.evictions > 0
 
