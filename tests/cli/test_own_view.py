@@ -46,8 +46,10 @@ def frame_of(key: SeriesKey, number: int) -> pd.DataFrame:
 
 
 def fill(storage: DuckDBDataStorage) -> None:
+    """Store all series, and leave the file to other programs."""
     for number, key in enumerate(SERIES):
         storage.store_ohlcv_data(key.asset, frame_of(key, number), key.source, key.timeframe, adjustment=key.adjustment)
+    storage.close()
 
 
 def export_csv(command: Command, target: Path) -> None:
