@@ -44,6 +44,7 @@ DAMAGES = {
     "coverage_ranges": "UPDATE {db}.coverage SET range_end = TIMESTAMP_S '2999-01-01 00:00:00' WHERE series_id = 3",
     "corporate_actions": "DELETE FROM {db}.corporate_action_check",
     "option_chains": "DELETE FROM {db}.option_chain_strikes WHERE expiration = '2024-01-26'",
+    "metadata": "UPDATE {db}.ingest SET metadata = '[1]' WHERE ingest_id = 1",
     "layouts": "ALTER TABLE {db}.bar DROP COLUMN x_note_varchar",
 }
 

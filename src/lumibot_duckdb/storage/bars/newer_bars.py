@@ -12,6 +12,7 @@ import numpy as np
 
 from lumibot_duckdb.storage.bars.difference import Difference
 from lumibot_duckdb.storage.bars.version_state import VersionState
+from lumibot_duckdb.storage.bars.write_request import BarsWrite
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.times import Int64Array, naive_utc
@@ -42,10 +43,10 @@ WHERE {_REQUESTED} > $asked_at
 _RESTATED_SINCE = "SELECT 1 FROM {db}.ingest WHERE series_id = ? AND kind = 'renewal' AND ingested_at > ? LIMIT 1"
 
 
-def record_request(cursor: StoreCursor, ingest_id: int, asked_at: datetime, now: datetime) -> None:
-    """Record when the bars of a write were requested, if that was a while before `now` (naive UTC)."""
-    moment = naive_utc(asked_at)
-    if now - moment > _AT_ONCE:
+def record_request(cursor: StoreCursor, ingest_id: int, given: BarsWrite, now: datetime) -> None:
+    """Record when bars were requested that have waited in the spool, or a while before `now` (naive UTC)."""
+    moment = naive_utc(given.asked_at)
+    if given.yields or now - moment > _AT_ONCE:
         cursor.execute("INSERT INTO {db}.ingest_request VALUES (?, ?)", [ingest_id, moment])
 
 

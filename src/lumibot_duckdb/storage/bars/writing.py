@@ -80,7 +80,7 @@ class Write:
         kind = "coverage" if after is None else "bars"
         after = after or before or self._created(bars.layout)
         self._record(kind, result, after, metadata)
-        record_request(self._cursor, self._ingest_id, given.asked_at, self._now)
+        record_request(self._cursor, self._ingest_id, given, self._now)
         for piece, expires in fresh:
             add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
         return replace(result, ingest_id=self._ingest_id, version_id=after.version_id)
