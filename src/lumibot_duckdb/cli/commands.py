@@ -36,6 +36,10 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         ),
     ),
     (
+        "look after the store",
+        (Command("forget", "forget", "have bars requested from their source again, without losing any"),),
+    ),
+    (
         "run backtests",
         (
             Command("run", "run", "run an unmodified script on the store"),

@@ -24,8 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hypothesis_settings import examples
-from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage import times
+from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, TimeRange
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import MOST_BARS, Spool, SpoolContents, SpooledWrite
@@ -96,7 +95,8 @@ def in_another_process(script: str, *arguments: object) -> None:
 HOLDER = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.readline()"
 WRITER = """
 import sys
-from lumibot_duckdb import DuckDBDataStorage
+from hypothesis_settings import examples
+from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.storage.api import CorporateAction
 import datetime as dt
 storage = DuckDBDataStorage(sys.argv[1])
@@ -291,14 +291,6 @@ def test_a_version_of_a_store_that_was_replaced_is_not_that_of_the_new_one(store
     assert (store.get_historical_prices("OLD")["volume"] == 8).all()
 
 
-class _Later(dt.datetime):
-    """`datetime`, two days later."""
-
-    @classmethod
-    def now(cls, tz: Any = None) -> Any:
-        return dt.datetime.now(tz) + dt.timedelta(days=2)
-
-
 def test_what_had_not_closed_when_it_was_downloaded_is_not_covered_later(
     store: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,7 +298,7 @@ def test_what_had_not_closed_when_it_was_downloaded_is_not_covered_later(
     around = TimeRange(now - 86_400, now + 86_400)
     keep(store, covered=around)
     keep(store, "EMPTY", FRAME.iloc[:0], covered=around)
-    monkeypatch.setattr(times, "datetime", _Later)
+    monkeypatch.setattr(clock, "utc_now", lambda: dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=2))
     assert store.merge_spooled() == 2
     (covered,) = store.coverage("X")
     assert covered.start == around.start
@@ -590,7 +582,8 @@ def test_what_waits_is_reported(store: DuckDBDataStorage) -> None:
 NO_LARGE_FILES = """
 import os, resource, sys
 sys.path.insert(0, sys.argv[2])
-from lumibot_duckdb import DuckDBDataStorage
+from hypothesis_settings import examples
+from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.storage.errors import StoreWriteError
 from lumibot_duckdb.storage.api import TimeRange
 from storage.frames import minute_bars
