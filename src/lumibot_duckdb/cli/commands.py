@@ -37,7 +37,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
     ),
     (
         "look after the store",
-        (Command("forget", "forget", "have bars requested from their source again, without losing any"),),
+        (Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),),
     ),
     (
         "run backtests",

@@ -1,4 +1,4 @@
-"""`lumibot-duckdb forget`: forgets what was requested of a source, so that the next backtest requests it again."""
+"""`lumibot-duckdb forget`: forgets what a source has answered for, so that the next backtest requests it again."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _ALWAYS = (-(2**62), 2**62)
 
 _DESCRIPTION = """\
-Have bars requested from their source again, without losing any.
+Let the next backtest request bars from their source again. No bar is deleted.
 
 The store remembers for which times a source has answered (the coverage that `status SYMBOL` lists), and no backtest
-requests these again. This command forgets that, for all times or from --from to --to: the next backtest that needs them
-requests them again. Stored bars stay. Bars that the source now gives in addition are added; if it gives other prices,
-they become a new version of the series. A backtest that is running is not affected.
+requests bars of these times again. This command forgets that, so the next backtest that needs these times requests
+them: use it if the source has bars now that it lacked before, or has corrected some. Stored bars stay. Further bars are
+added to them, and bars with other prices begin a new version of the series. A running backtest is not affected.
 
-The ranges that are forgotten are printed. A SYMBOL is written as in `status`.
+The forgotten ranges are printed. A SYMBOL is written as in `status`.
 """
 _EXAMPLES = """\
 examples:
@@ -43,16 +43,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add = parser.add_argument
-    completed_by(add("symbols", nargs="+", metavar="SYMBOL", help="the assets"), stored_symbols)
-    completed_by(add("--source", help="only bars from this source: polygon, yahoo, ..."), stored_sources)
-    completed_by(add("--timeframe", help="only bars of this length: minute, day, ..."), words(TIMEFRAMES))
-    completed_by(add("--adjustment", help="only bars of this adjustment: split, all, ..."), nothing)
     completed_by(
-        add("--from", dest="start", metavar="TIME", help="from this date or time on (in New York; default: always)"),
+        add("symbols", nargs="+", metavar="SYMBOL", help="assets, or series as `status` lists them"), stored_symbols
+    )
+    completed_by(add("--source", help="forget only bars from this source: polygon, yahoo, ..."), stored_sources)
+    completed_by(
+        add("--timeframe", metavar="LENGTH", help="forget only bars of this length: minute, day, ..."),
+        words(TIMEFRAMES),
+    )
+    completed_by(
+        add("--adjustment", metavar="KIND", help="forget only bars with this adjustment: split, all, ..."), nothing
+    )
+    completed_by(
+        add("--from", dest="start", metavar="TIME", help="forget from this date or time on (New York time)"),
         nothing,
     )
     completed_by(
-        add("--to", dest="end", metavar="TIME", help="up to this time, or to the end of this date (default: always)"),
+        add("--to", dest="end", metavar="TIME", help="forget up to the end of this date, or up to this time"),
         nothing,
     )
     add("--dry-run", action="store_true", help="show what would be forgotten, without doing it")

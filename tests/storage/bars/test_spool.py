@@ -306,6 +306,15 @@ def test_what_had_not_closed_when_it_was_downloaded_is_not_covered_later(
     assert store.coverage("EMPTY") == []  # an empty answer about yesterday is believed for a day
 
 
+def test_what_a_spooled_download_does_not_prove_is_provisional(store: DuckDBDataStorage) -> None:
+    rest = TimeRange(WHOLE.end - 600, WHOLE.end)
+    keep(store, covered=WHOLE, provisional=[rest])
+    keep(store, "ALL", covered=WHOLE)
+    assert store.merge_spooled() == 2
+    assert store.coverage("X") == store.coverage("ALL", for_good=True) == [WHOLE]
+    assert store.coverage("X", for_good=True) == [TimeRange(WHOLE.start, rest.start)]
+
+
 # -- what was requested later --------------------------------------------------------------------------------
 
 
