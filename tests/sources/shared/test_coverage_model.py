@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.evidence import Evidence, extent, unproven
@@ -95,7 +96,7 @@ def inside(ranges: list[TimeRange]) -> set[int]:
     return {start for start in STARTS if any(each.start <= start < each.end for each in ranges)}
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(worlds())
 def test_what_responses_prove_and_leave_open(world: tuple[Model, list[tuple[int, tuple[int, int]]]]) -> None:
     model, asked = world
@@ -143,7 +144,7 @@ class Provider:
 @pytest.mark.parametrize(
     "order", [list, lambda cuts: cuts[::-1], lambda cuts: cuts[::2] + cuts[1::2]], ids=["", "reversed", "mixed"]
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(world=worlds())
 def test_backtests_request_what_is_not_known(
     world: tuple[Model, list[tuple[int, tuple[int, int]]]], order: Any, monkeypatch: pytest.MonkeyPatch
@@ -171,7 +172,7 @@ def test_backtests_request_what_is_not_known(
         storage.close()
 
 
-@settings(max_examples=200, deadline=None)
+@examples(60)
 @given(worlds(), st.randoms(use_true_random=False))
 def test_the_order_and_the_cuts_of_a_download_do_not_matter(
     world: tuple[Model, list[tuple[int, tuple[int, int]]]], random: Any

@@ -311,8 +311,8 @@ def test_what_a_spooled_download_does_not_prove_is_provisional(store: DuckDBData
     keep(store, covered=WHOLE, provisional=[rest])
     keep(store, "ALL", covered=WHOLE)
     assert store.merge_spooled() == 2
-    assert store.coverage("X") == store.coverage("ALL", for_good=True) == [WHOLE]
-    assert store.coverage("X", for_good=True) == [TimeRange(WHOLE.start, rest.start)]
+    assert store.coverage("X") == store.coverage("ALL", permanent_only=True) == [WHOLE]
+    assert store.coverage("X", permanent_only=True) == [TimeRange(WHOLE.start, rest.start)]
 
 
 # -- what was requested later --------------------------------------------------------------------------------
