@@ -41,7 +41,8 @@ SPAN = ("2023-03-12 12:00", "2023-03-14 12:00")
 def listed() -> dict[str, pd.DataFrame]:
     days = 12
     return {
-        "BTC": minutes(days * 1_440, START - 3 * DAY),
+        # Listed before the first hour that a backtest needs; otherwise each run would request what precedes it.
+        "BTC": minutes((days + 10) * 1_440, START - 13 * DAY),
         "LATE": minutes((days - 5) * 1_440, START + 2 * DAY, seed=2),
     }
 

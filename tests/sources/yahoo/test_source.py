@@ -227,7 +227,7 @@ def test_a_partial_history_is_requested_again_until_a_second_one_agrees(
     def frame(folder: Side) -> pd.DataFrame:
         with folder.entered(server):
             found = YahooHistory(DuckDBDataStorage(folder.store), YahooProvider(retry_policy=HASTE), "STK")
-            found.have(ended)
+            found.ensure(ended)
             frame = found.frame()
             assert frame is not None
             return frame
@@ -257,7 +257,7 @@ def test_an_unknown_symbol_is_never_known_for_good_not_to_exist(server: YahooSer
     for number, time in enumerate(("2024-02-02 18:00", "2024-02-03 19:00", "2024-02-04 20:00", "2024-02-04 21:00")):
         at(server, time)
         with ours.entered(server), pytest.raises(UnknownSymbolError):
-            YahooHistory(DuckDBDataStorage(ours.store), YahooProvider(retry_policy=HASTE), "NOSUCH").have(
+            YahooHistory(DuckDBDataStorage(ours.store), YahooProvider(retry_policy=HASTE), "NOSUCH").ensure(
                 moment("2024-01-20")
             )
         assert len(server.charts("NOSUCH")) == min(number + 1, 3), time

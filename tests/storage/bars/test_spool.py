@@ -95,8 +95,7 @@ def in_another_process(script: str, *arguments: object) -> None:
 HOLDER = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.readline()"
 WRITER = """
 import sys
-from hypothesis_settings import examples
-from lumibot_duckdb import DuckDBDataStorage, clock
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import CorporateAction
 import datetime as dt
 storage = DuckDBDataStorage(sys.argv[1])
@@ -591,8 +590,7 @@ def test_what_waits_is_reported(store: DuckDBDataStorage) -> None:
 NO_LARGE_FILES = """
 import os, resource, sys
 sys.path.insert(0, sys.argv[2])
-from hypothesis_settings import examples
-from lumibot_duckdb import DuckDBDataStorage, clock
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.errors import StoreWriteError
 from lumibot_duckdb.storage.api import TimeRange
 from storage.frames import minute_bars

@@ -199,7 +199,7 @@ class YahooHistory:
             )
             return
         if self.market is None:
-            self._ask_market()
+            self._request_market()
         kept = KEPT.get(self.key.timeframe)
         since = None if kept is None else requested_at - int(kept.total_seconds())
         yield self._delivery(frame, requested_at, EARLIEST, kept_since=since)
