@@ -99,7 +99,7 @@ def test_a_partial_response_is_requested_again_until_a_second_one_agrees(
 
     def week(folder: Path = tmp_path) -> pd.DataFrame:
         with source(folder, server, 4, 8) as made:
-            frame: pd.DataFrame = made.get_historical_prices(SPY, 2_000).df
+            frame: pd.DataFrame = made.get_historical_prices(SPY, 1_500).df
             return frame
 
     first = week()
