@@ -15,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hypothesis_settings import examples
-from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, Delivery, DownloadedSeries
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import HistoryRestatedError, StoreBusyError
 from lumibot_duckdb.storage.times import bar_starts
+from sources.conftest import LetPass
 
 KEY = SeriesKey(AssetKey("AAPL"), "polygon", "minute", "split")
 BEGIN = int(pd.Timestamp("2024-03-08 14:30", tz="UTC").timestamp())
@@ -306,3 +307,71 @@ def test_every_bar_is_seen_once_whoever_stores_it(
             model = dict(zip(bar_starts(pinned).tolist(), pinned["close"].tolist() if len(pinned) else [], strict=True))
             provider.still_open = {time: price for time, price in provider.still_open.items() if time not in model}
             assert prices(series) == dict(sorted({**model, **provider.still_open}.items()))
+
+
+class Lacking(Provider):
+    """Has no bars after a time."""
+
+    def __init__(self, until: int) -> None:
+        super().__init__()
+        self.until = until
+
+    def __call__(self, pieces: Iterable[TimeRange]) -> Iterator[Delivery]:
+        for delivery in super().__call__(pieces):
+            end = max(delivery.within.start, min(delivery.within.end, self.until))
+            yield Delivery(delivery.within, bars(TimeRange(delivery.within.start, end)), {})
+
+
+def test_what_expires_or_is_forgotten_does_not_affect_a_running_backtest(
+    storage: DuckDBDataStorage, let_pass: LetPass
+) -> None:
+    provider = Lacking(BEGIN + 60 * 20)
+    running = DownloadedSeries(storage, KEY)
+    running.ensure(minutes(0, 60), provider)
+    let_pass(31)
+    running.ensure(minutes(0, 70), provider)
+    storage.forget_coverage(KEY)
+    running.ensure(minutes(0, 80), provider)
+    assert provider.asked == [minutes(0, 60), minutes(60, 70), minutes(70, 80)]
+    DownloadedSeries(storage, KEY).ensure(minutes(0, 80), provider)
+    assert provider.asked[3:] == [minutes(0, 70)]  # the last ten minutes were stored after that
+
+
+def test_provisional_ranges_can_be_requested_in_each_run(storage: DuckDBDataStorage, let_pass: LetPass) -> None:
+    provider = Lacking(BEGIN + 60 * 20)
+
+    def run() -> list[TimeRange]:
+        provider.asked = []
+        DownloadedSeries(storage, KEY, trusts_provisional=False).ensure(minutes(0, 60), provider)
+        return provider.asked
+
+    assert run() == [minutes(0, 60)]
+    for days in (0, 1, 29):  # too early to be a confirmation
+        let_pass(days)
+        assert run() == [minutes(20, 60)]
+    let_pass(31)
+    assert run() == [minutes(20, 60)]
+    assert run() == []
+
+
+def test_a_bar_that_closes_during_its_download_is_not_stored(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider may have answered before the bar was complete."""
+
+    def at(minute: float) -> None:
+        moment = datetime.fromtimestamp(BEGIN + 60 * minute, timezone.utc)
+        monkeypatch.setattr(clock, "utc_now", lambda: moment)
+
+    def slowly(pieces: list[TimeRange]) -> Iterator[Delivery]:
+        for piece in pieces:
+            at(15)
+            yield Delivery(piece, bars(minutes(0, 11)), {})
+
+    at(10.5)
+    series = DownloadedSeries(storage, KEY)
+    series.ensure(minutes(0, 60), slowly)
+    assert series.pin is not None
+    assert storage.facts(series.pin).last == BEGIN + 60 * 9
+    assert storage.coverage(KEY) == [minutes(0, 10)]
+    assert series.open_bars.index.as_unit("s").asi8.tolist() == [BEGIN + 600]

@@ -25,7 +25,7 @@ from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavaila
 from lumibot_duckdb.sources.yahoo import source as yahoo
 from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, YahooProvider
 from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, SOURCE, YahooHistory
-from lumibot_duckdb.storage.api import AssetKey
+from lumibot_duckdb.storage.api import AssetKey, TimeRange
 from lumibot_duckdb.storage.errors import HistoryRestatedError
 from parity.harness import assert_same_frame
 from sources.yahoo.market import made_up, new_york_days, walk, with_minutes
@@ -215,6 +215,88 @@ def test_a_backtest_on_what_is_stored_needs_no_network(server: YahooServer, ours
     assert closes(ours, server, end="2024-02-01") == first
 
 
+@pytest.mark.parametrize("late", [True, False], ids=["the rest comes later", "there is no more"])
+@pytest.mark.parametrize("missing", ["the end", "the beginning"])
+def test_a_partial_history_is_requested_again_until_a_second_one_agrees(
+    missing: str, late: bool, server: YahooServer, ours: Side, tmp_path: Path
+) -> None:
+    stock = server.instruments["STK"]
+    whole, ended = stock.daily, moment("2024-01-20")
+    stock.daily = whole.loc[:"2024-01-10"] if missing == "the end" else whole.loc["2023-09-01":]  # type: ignore[misc]
+
+    def frame(folder: Side) -> pd.DataFrame:
+        with folder.entered(server):
+            found = YahooHistory(DuckDBDataStorage(folder.store), YahooProvider(retry_policy=HASTE), "STK")
+            found.ensure(ended)
+            frame = found.frame()
+            assert frame is not None
+            return frame
+
+    first = frame(ours)
+    at(server, "2024-03-02 18:00")
+    assert_same_frame(first, frame(ours), "before it has expired")
+    assert len(server.charts("STK")) == 1
+    at(server, "2024-03-04 18:00")
+    if late:
+        stock.daily = whole
+    again = frame(ours)
+    assert len(server.charts("STK")) == 2
+    if late:
+        fresh = frame(both_sides(tmp_path / "fresh")[1])
+        assert_same_frame(fresh.loc[:ended], again.loc[:ended], "the second response")
+        del server.requests[:]
+    else:
+        assert_same_frame(first.loc[:ended], again.loc[:ended], "the second response")
+    charts = len(server.charts("STK"))
+    at(server, "2024-03-04 18:01")
+    assert_same_frame(again, frame(ours), "afterwards")
+    assert len(server.charts("STK")) == charts
+
+
+def test_an_unknown_symbol_is_never_known_for_good_not_to_exist(server: YahooServer, ours: Side) -> None:
+    for number, time in enumerate(("2024-02-02 18:00", "2024-02-03 19:00", "2024-02-04 20:00", "2024-02-04 21:00")):
+        at(server, time)
+        with ours.entered(server), pytest.raises(UnknownSymbolError):
+            YahooHistory(DuckDBDataStorage(ours.store), YahooProvider(retry_policy=HASTE), "NOSUCH").ensure(
+                moment("2024-01-20")
+            )
+        assert len(server.charts("NOSUCH")) == min(number + 1, 3), time
+
+
+def test_the_day_that_is_not_over_at_the_time_of_the_server_is_not_stored(server: YahooServer, ours: Side) -> None:
+    """One clock decides which bars have closed, also if it is set back."""
+    at(server, "2024-02-02 12:00")
+    with ours.entered(server):
+        seen = history(ours, server).frame()
+        assert seen is not None
+        assert seen.index[-1].date() == dt.date(2024, 2, 2)
+        storage = DuckDBDataStorage(ours.store)
+        (info,) = storage.list_series(source="yahoo")
+        assert info.last == moment("2024-02-01").timestamp()
+        assert info.coverage[-1].end <= moment("2024-02-02").timestamp()
+
+
+def test_what_is_forgotten_is_requested_again(server: YahooServer, ours: Side) -> None:
+    stock = server.instruments["STK"]
+    whole = stock.daily
+    stock.daily = whole.drop(pd.Timestamp("2023-12-01"))  # Yahoo sometimes lacks a day
+    with ours.entered(server):
+        before = history(ours, server).frame()
+        stock.daily = whole
+        assert_same_frame(before, history(ours, server).frame(), "a gap is not requested again")
+        storage = DuckDBDataStorage(ours.store)
+        (info,) = storage.list_series(source="yahoo")
+        start, end = (int(moment(day).timestamp()) for day in ("2023-11-01", "2023-12-31"))
+        storage.forget_coverage(info.key, TimeRange(start, end))
+        after = history(ours, server).frame()
+        assert after is not None
+        assert len(after) == len(before) + 1
+        assert storage.list_series(source="yahoo")[0].version_id == info.version_id
+        charts = len(server.charts("STK"))
+        history(ours, server)
+        assert len(server.charts("STK")) <= charts + 1  # for the day that is not over
+
+
 def test_an_outage_is_an_error_and_no_empty_answer(server: YahooServer, ours: Side) -> None:
     server.faults.append(Fault("/chart/", 100, Answer(b"", 500)))
     with ours.entered(server):
@@ -305,7 +387,7 @@ def test_history_is_read_as_it_stood(server: YahooServer, ours: Side) -> None:
     at(server, "2024-03-13 20:00")
     with ours.entered(server):
         before = history(ours, server).frame()
-        moment_between = dt.datetime.now(dt.timezone.utc)
+        moment_between = (server.moment() + pd.Timedelta(hours=1)).to_pydatetime()
         at(server, "2024-03-18 20:00")
         history(ours, server)
         asked = len(server.requests)

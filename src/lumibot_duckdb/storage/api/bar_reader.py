@@ -124,9 +124,8 @@ class BarReader(ABC):
     ) -> list[TimeRange]:
         """Return the ranges of the current version that were requested and answered, sorted and merged.
 
-        Ranges whose coverage has expired are not included. `permanent_only` also leaves out those that will expire,
-        because the response was empty. A series that does not exist has no coverage. Raises `AmbiguousSeriesError` if
-        several series match.
+        `permanent_only` leaves out provisional ranges, which expire. A series that does not exist has none.
+        Raises `AmbiguousSeriesError` if several series match.
         """
 
     @abstractmethod
