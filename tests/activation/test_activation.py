@@ -88,7 +88,8 @@ def test_all_other_sources_are_lumibots_while_active() -> None:
         for name in module.__all__
         if name not in LUMIBOT_MODULES
     }
-    assert {"ThetaDataBacktestingPandas", "PandasDataBacktesting", "RoutedBacktestingPandas"} <= {n for _, n in others}
+    named = {"ThetaDataBacktestingPandas", "PolymarketBacktesting", "RoutedBacktestingPandas", "DataSourceBacktesting"}
+    assert named <= {name for _, name in others}
     ancestors = {key: getattr(value, "__mro__", None) for key, value in others.items()}
     resolved = {name: _strategy._get_backtesting_class(name) for name in _strategy._BACKTESTING_CLASS_MODULES}
     with activated():
@@ -141,10 +142,13 @@ import lumibot.data_sources.yahoo_data as defining
 from lumibot.backtesting import *
 import lumibot.backtesting, lumibot.data_sources
 from lumibot.data_sources import CcxtBacktestingData as Candles, YahooData, PolygonDataBacktesting as Other
-found = [CcxtBacktesting, defining.YahooData, YahooData, Candles, Other, AlpacaBacktesting, YahooDataBacktesting,
-         PolygonDataBacktesting, lumibot.backtesting.CcxtBacktesting]
+from lumibot.data_sources import PandasData
+found = [PandasDataBacktesting, CcxtBacktesting, defining.YahooData, YahooData, Candles, Other, AlpacaBacktesting,
+         YahooDataBacktesting, PolygonDataBacktesting, lumibot.backtesting.CcxtBacktesting]
 assert all(each.__module__.startswith("lumibot_duckdb.sources.") for each in found), found
-assert PandasDataBacktesting.__module__ == "lumibot.backtesting.pandas_backtesting"
+assert PandasData.__module__ == "lumibot_duckdb.sources.own_bars.source"
+assert issubclass(RoutedBacktestingPandas, PandasData)
+assert ThetaDataBacktestingPandas.__module__ == "lumibot.backtesting.thetadata_backtesting_pandas"
 from lumibot.strategies import Strategy, _strategy
 assert _strategy._get_backtesting_class("CcxtBacktesting") is CcxtBacktesting
 assert "lumibot_duckdb" not in "".join(base.__module__ for base in RoutedBacktestingPandas.__mro__)
@@ -173,6 +177,7 @@ def research() -> Iterator[ModuleType]:
         Polygon=THEIRS["PolygonDataBacktesting"],
         Lazy=_strategy.AlpacaBacktesting,
         Own=LumibotPandasDataBacktesting,
+        Routed=RoutedBacktestingPandas,
         all_of_them=list(THEIRS.values()),
     )
     sys.modules[module.__name__] = module
@@ -186,7 +191,8 @@ def test_globals_that_were_taken_before_are_ours_while_active(research: ModuleTy
         assert research.Yahoo is ours.YahooDataBacktesting
         assert research.Polygon is ours.PolygonDataBacktesting
         assert research.Lazy is ours.AlpacaBacktesting
-        assert research.Own is LumibotPandasDataBacktesting
+        assert research.Own is ours.PandasDataBacktesting
+        assert research.Routed is RoutedBacktestingPandas
         research.Polygon = "the person's own"
     assert research.Polygon == "the person's own"
     assert all(vars(research)[name] is value for name, value in before.items() if name != "Polygon")

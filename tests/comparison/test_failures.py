@@ -266,8 +266,17 @@ def test_a_script_without_a_backtest(own_ground: Ground) -> None:
 
 
 @pytest.mark.long
-def test_a_source_that_is_not_replaced(own_ground: Ground) -> None:
+def test_a_script_with_frames_of_its_own(own_ground: Ground) -> None:
     script = own_ground.script("own_frames.py", OWN_FRAMES)
+    with on_ground(own_ground.folder, {}):
+        answer = compare(script)
+    assert answer.code == 0
+    assert "identical: 1 fill" in answer.out
+
+
+@pytest.mark.long
+def test_a_source_that_is_not_replaced(own_ground: Ground) -> None:
+    script = own_ground.script("own_frames.py", OWN_FRAMES.replace("PandasData", "Polymarket"))
     report = own_ground.folder / "report.html"
     with on_ground(own_ground.folder, {}):
         answer = compare("--html", report, script)
@@ -276,7 +285,8 @@ def test_a_source_that_is_not_replaced(own_ground: Ground) -> None:
         "Nothing compared: no backtest of the script ran on lumibot-duckdb. Both runs used Lumibot's storage."
         in answer.out
     )
-    assert "PandasDataBacktesting has no counterpart in lumibot-duckdb" in answer.out
+    assert answer.err.count("lumibot-duckdb does not serve PolymarketBacktesting: ") == 1
+    assert "PolymarketBacktesting has no counterpart in lumibot-duckdb" in answer.out
     assert "Nothing compared" in report.read_text(encoding="utf-8")
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from lumibot.entities import Asset, Bars, Quote
 
@@ -198,7 +197,8 @@ def assert_same_frame(expected: pd.DataFrame, actual: pd.DataFrame, where: str) 
         assert expected.index.dtype == actual.index.dtype
         for name in expected.columns:
             if expected[name].dtype.kind == "f":
-                left, right = (frame[name].to_numpy().view(np.int64) for frame in (expected, actual))
+                bits = f"i{expected[name].dtype.itemsize}"
+                left, right = (frame[name].to_numpy().view(bits) for frame in (expected, actual))
                 nan = expected[name].isna().to_numpy()
                 assert (left[~nan] == right[~nan]).all(), f"{name} differs in its bits"
     except AssertionError as error:

@@ -22,7 +22,7 @@ class Market:
     """Frames by asset (base and quote), all of one timestep."""
 
     timestep: str
-    frames: dict[tuple[Asset, Asset], pd.DataFrame]
+    frames: dict[tuple[Asset, Asset | None], pd.DataFrame]
 
     @property
     def start(self) -> pd.Timestamp:
@@ -184,6 +184,11 @@ def _microsecond_index() -> Market:
     return Market("minute", {stock("AAA"): frame})
 
 
+def unquoted(market: Market) -> Market:
+    """Return the same bars for assets without a quote, which is how most scripts name stocks."""
+    return Market(market.timestep, {(asset, None): frame for (asset, _), frame in market.frames.items()})
+
+
 INVENTED: dict[str, Callable[[], Market]] = {
     "dense": _dense,
     "crypto": _crypto,
@@ -200,6 +205,13 @@ INVENTED: dict[str, Callable[[], Market]] = {
     "derivatives": _derivatives,
     "minutes_with_events": _minutes_with_events,
     "microsecond_index": _microsecond_index,
+    "dense_unquoted": lambda: unquoted(_dense()),
+    "forex_unquoted": lambda: unquoted(_forex()),
+    "days_unquoted": lambda: unquoted(_days()),
+    "days_at_the_close_unquoted": lambda: unquoted(_days_at_the_close()),
+    "hours_unquoted": lambda: unquoted(_hours()),
+    "derivatives_unquoted": lambda: unquoted(_derivatives()),
+    "minutes_with_events_unquoted": lambda: unquoted(_minutes_with_events()),
 }
 
 

@@ -39,15 +39,22 @@ def our_class(market: Market, storage: Any, **settings: Any) -> type[PandasDataB
 
 
 def both_sources(
-    market: Market, storage: Any, start: pd.Timestamp | None = None, end: pd.Timestamp | None = None, **settings: Any
+    market: Market,
+    storage: Any = None,
+    start: pd.Timestamp | None = None,
+    end: pd.Timestamp | None = None,
+    **settings: Any,
 ) -> tuple[Any, Any]:
-    """Return Lumibot's source and ours, loaded, over the same span."""
+    """Return Lumibot's source and ours, loaded, over the same span. Ours gets frames, too, if there is no storage."""
     span: dict[str, dt.datetime] = {
         "datetime_start": (start if start is not None else market.start).to_pydatetime(),
         "datetime_end": (end if end is not None else market.end).to_pydatetime(),
     }
     theirs = LumibotPandasDataBacktesting(**span, pandas_data=pandas_data(market), show_progress_bar=False)
-    ours = our_class(market, storage, **settings)(**span, show_progress_bar=False)
+    if storage is None:
+        ours = PandasDataBacktesting(**span, pandas_data=pandas_data(market), show_progress_bar=False, **settings)
+    else:
+        ours = our_class(market, storage, **settings)(**span, show_progress_bar=False)
     theirs.load_data()
     ours.load_data()
     return theirs, ours

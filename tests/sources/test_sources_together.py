@@ -127,7 +127,7 @@ def test_a_strategy_holds_stocks_of_one_source_and_crypto_of_another(tmp_path: P
     )
     ours = run(
         Crossing,
-        PandasDataBacktesting.using(storage, assets={"yahoo": ["SPY"], "ccxt": [pair]}, timestep="day"),
+        PandasDataBacktesting.using(storage, assets={"yahoo": [spy], "ccxt": [pair]}, timestep="day"),
         tmp_path / "ours",
         *span,
         parameters,

@@ -16,7 +16,7 @@ from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.windows import paged_times
 from lumibot_duckdb.windows.framed_series import FramedSeries, Shape, frame_of_bars
-from lumibot_duckdb.windows.series_view import SeriesView
+from lumibot_duckdb.windows.series_view import SeriesView, StoredView
 from lumibot_duckdb.windows.window import MemoryBudget
 from windows.stored_minutes import minutes
 
@@ -43,7 +43,7 @@ def view(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Serie
     folder: Path = tmp_path_factory.mktemp("framed")
     storage = DuckDBDataStorage(folder / "bars.duckdb")
     storage.store_ohlcv_data("AAA", frame, "own", "minute")
-    return SeriesView(storage, storage.pin("AAA", timeframe="minute", source="own"))
+    return StoredView(storage, storage.pin("AAA", timeframe="minute", source="own"))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 from lumibot.entities import Asset, Data
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.windows.series_view import SeriesView
+from lumibot_duckdb.windows.series_view import StoredView
 from lumibot_duckdb.windows.windowed_data import WindowedData
 from windows.stored_minutes import minutes
 
@@ -21,7 +21,7 @@ NOON = LUMIBOT_DEFAULT_PYTZ.localize(dt.datetime(2024, 1, 10, 12, 0))
 @pytest.fixture
 def data(storage: DuckDBDataStorage) -> WindowedData:
     """The bars of AAA, not aligned with other series."""
-    return WindowedData(Asset("AAA"), SeriesView(storage, storage.pin("AAA", timeframe="minute", source="own")))
+    return WindowedData(Asset("AAA"), StoredView(storage, storage.pin("AAA", timeframe="minute", source="own")))
 
 
 @pytest.fixture

@@ -23,10 +23,13 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import FrameType, ModuleType
 from typing import Any
 
+from lumibot_duckdb.activation import unserved
+from lumibot_duckdb.lumibot_contract.callers import is_lumibot_or_ours, is_of
 from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
-from lumibot_duckdb.lumibot_contract.strategy_access import STRATEGY_MODULE, lazy_class, strategy_base
+from lumibot_duckdb.lumibot_contract.strategy_access import STRATEGY_MODULE, TRADER_MODULE, lazy_class, strategy_base
 from lumibot_duckdb.sources.registry import replaced_by_activate
 from lumibot_duckdb.sources.shared import lifecycle
+from lumibot_duckdb.sources.shared.telemetry import log_backtest
 
 LUMIBOT_MODULES = replaced_by_activate()
 """The classes that ours replace, by name, with the module of Lumibot that defines each."""
@@ -55,11 +58,13 @@ def activate() -> None:
 
 
 def _change_everything() -> None:
-    lifecycle.replace_source_class(in_place_of)
+    lifecycle.replace_source_class(_source_of_backtest)
     _undo.append(lambda: lifecycle.replace_source_class(None))
+    lifecycle.report_starts(unserved.report_sources)
+    _undo.append(lambda: lifecycle.report_starts(None))
     sys.meta_path.insert(0, _FINDER)
     _undo.append(lambda: sys.meta_path.remove(_FINDER))
-    for name in (*_OFFERING, STRATEGY_MODULE):
+    for name in (*_OFFERING, STRATEGY_MODULE, TRADER_MODULE):
         if name in sys.modules:
             _change(sys.modules[name])
     for module in list(sys.modules.values()):
@@ -77,6 +82,13 @@ def deactivate() -> None:
 def in_place_of(source: Any) -> Any:
     """Return our class for one of Lumibot's, and anything else unchanged."""
     return getattr(import_module(f"{_OURS}.backtesting"), source.__name__) if _is_replaceable(source) else source
+
+
+def _source_of_backtest(given: Any) -> Any:
+    """Return what replaces the class that a backtest is given."""
+    replaced = in_place_of(given)
+    unserved.report_choice(replaced)
+    return replaced
 
 
 def _is_replaceable(value: Any) -> bool:
@@ -108,18 +120,16 @@ def _looked_up_from_within(frame: FrameType | None) -> bool:
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))
         if name.split(".")[0] != "importlib":
-            return _is_of(name, "lumibot") or _is_of(name, _OURS)
+            return is_lumibot_or_ours(frame)
         frame = frame.f_back
     return False
 
 
-def _is_of(module: str, package: str) -> bool:
-    return module == package or module.startswith(f"{package}.")
-
-
 def _change(module: ModuleType) -> None:
     """Change a loaded Lumibot module until `deactivate`."""
-    if module.__name__ == STRATEGY_MODULE:
+    if module.__name__ == TRADER_MODULE:
+        lifecycle.track_traders(log_backtest)
+    elif module.__name__ == STRATEGY_MODULE:
         lifecycle.track_strategies(strategy_base(module))
         for name in LUMIBOT_MODULES:
             if _is_replaceable(vars(module).get(name)):
@@ -153,7 +163,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in _OFFERING and fullname != STRATEGY_MODULE:
+        if fullname not in _OFFERING and fullname not in (STRATEGY_MODULE, TRADER_MODULE):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and type(spec.loader) is SourceFileLoader:
@@ -178,7 +188,7 @@ def _change_globals(module: ModuleType) -> None:
     """Replace Lumibot's classes by ours in a module that is neither Lumibot's nor ours."""
     names = _names_of(module)
     name = str(names.get("__name__"))
-    if _is_of(name, "lumibot") or _is_of(name, _OURS):
+    if is_of(name, "lumibot") or is_of(name, _OURS):
         return
     for held, value in list(names.items()):
         if _is_replaceable(value):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run `__getattr_
     from lumibot_duckdb.sources.ccxt.source import CcxtBacktesting as CcxtBacktesting
     from lumibot_duckdb.sources.ccxt.source import CcxtBacktestingData as CcxtBacktestingData
     from lumibot_duckdb.sources.custom.source import ProviderDataBacktesting as ProviderDataBacktesting
+    from lumibot_duckdb.sources.own_bars.source import PandasData as PandasData
     from lumibot_duckdb.sources.own_bars.source import PandasDataBacktesting as PandasDataBacktesting
     from lumibot_duckdb.sources.polygon.source import PolygonDataBacktesting as PolygonDataBacktesting
     from lumibot_duckdb.sources.shared.enhanced_data_source import (

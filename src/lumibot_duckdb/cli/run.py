@@ -16,8 +16,8 @@ from lumibot_duckdb.cli.suggestions import similar_file
 _DESCRIPTION = """\
 Run an unmodified script like `python SCRIPT ARGUMENT...`, with its backtests on the store.
 
-Lumibot's data sources for Polygon, Yahoo, Alpaca and CCXT are replaced by those of lumibot-duckdb. Options before
-SCRIPT belong to lumibot-duckdb, and everything after SCRIPT belongs to the script.
+Lumibot's data sources for Polygon, Yahoo, Alpaca, CCXT and your own frames are replaced by those of lumibot-duckdb.
+Options before SCRIPT belong to lumibot-duckdb, and everything after SCRIPT belongs to the script.
 """
 _EXAMPLES = """\
 examples:

@@ -41,6 +41,7 @@ def file_to_run(script: str, is_module: bool) -> Path | None:
 
 def check_switches(script: Path | None) -> None:
     """Refuse wrong settings of the storage now: the script might run for long before a backtest refuses them."""
+    from lumibot_duckdb.sources.own_bars.storing import source_to_store_under
     from lumibot_duckdb.sources.shared.environment import flag
     from lumibot_duckdb.sources.shared.switch import USE_DUCKDB, rollout
     from lumibot_duckdb.sources.shared.telemetry import LOG_STATS
@@ -51,6 +52,7 @@ def check_switches(script: Path | None) -> None:
         for variable in (USE_DUCKDB, LOG_STATS):
             flag(variable, known)
         rollout(known)
+        source_to_store_under(environment=known)
         check_environment(known)
     except ValueError as error:
         raise CommandError(str(error)) from None

@@ -21,15 +21,16 @@ def run_as_group(
     output: IO[str],
     input: IO[bytes] | None = None,
     pipe: int | None = None,
+    notices: int | None = None,
     folder: Path | None = None,
     grace_seconds: float = _GRACE_SECONDS,
 ) -> int:
     """Run a command in a new process group and return its exit code.
 
-    Its standard input is the open file `input`, or empty. The command inherits the descriptor `pipe`, if any, and runs
-    in `folder` (default: the current one). An exception in this process, such as Ctrl-C, interrupts the group, and
-    processes that do not exit within `grace_seconds` are killed. Processes that the command leaves running are killed
-    as well.
+    Its standard input is the open file `input`, or empty. The command inherits the descriptors `pipe` and `notices`, if
+    given, and runs in `folder` (default: the current one). An exception in this process, such as Ctrl-C, interrupts the
+    group, and processes that do not exit within `grace_seconds` are killed. Processes that the command leaves running
+    are killed as well.
     """
     process = subprocess.Popen(
         command,
@@ -38,7 +39,7 @@ def run_as_group(
         stdin=input or subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        pass_fds=() if pipe is None else (pipe,),
+        pass_fds=tuple(each for each in (pipe, notices) if each is not None),
         start_new_session=True,
     )
     try:

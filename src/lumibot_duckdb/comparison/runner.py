@@ -17,6 +17,7 @@ from typing import IO
 
 from lumibot_duckdb.comparison.differences import Run
 from lumibot_duckdb.comparison.headless import ENVIRONMENT
+from lumibot_duckdb.comparison.notices import NoticeReader
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, read_outcome
 from lumibot_duckdb.comparison.process import run_as_group
 from lumibot_duckdb.comparison.redaction import hide_in_names, known_secrets, redacted, without
@@ -36,6 +37,8 @@ _MISSING_FILE_ERRORS = ("FileNotFoundError", "IndexError", "StopIteration", "Val
 _LOGS = "logs"
 _LAST_LINES = 15
 _BINARY_SUFFIX = ".parquet"
+_shown: set[str] = set()
+"""Notices that the user has seen, which every run of a script repeats."""
 
 
 class RunError(RuntimeError):
@@ -74,8 +77,8 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
     """
     folder.mkdir(parents=True)
     job, result, output = folder / "job.json", folder / "result.json", folder / OUTPUT
-    settings, keys = _settings(script, side, cache), SecretReader()
-    job.write_text(json.dumps(asdict(_job(script, side, settings, keys.pipe))))
+    settings, keys, notices = _settings(script, side, cache), SecretReader(), NoticeReader(_show_once)
+    job.write_text(json.dumps(asdict(_job(script, side, settings, keys.pipe, notices.pipe))))
     command = [sys.executable, "-m", "lumibot_duckdb.comparison.worker", str(job), str(result), *script.arguments]
     logs_before = Path(_LOGS).exists()
     inherited = os.environ if script.sandbox is None else sandbox_environment(script.sandbox)
@@ -83,9 +86,16 @@ def run_side(script: Script, side: str, folder: Path, cache: Path | None = None)
     try:
         with output.open("w", encoding="utf-8") as writing, _standard_input(script.input_lines) as reading:
             code = run_as_group(
-                command, environment=environment, output=writing, input=reading, pipe=keys.pipe, folder=script.sandbox
+                command,
+                environment=environment,
+                output=writing,
+                input=reading,
+                pipe=keys.pipe,
+                notices=notices.pipe,
+                folder=script.sandbox,
             )
     finally:
+        notices.end()
         secrets = known_secrets(script.path) | keys.end()
         last_lines = _redact_output(output, secrets)
         _redact_files(folder, secrets)
@@ -132,6 +142,12 @@ def _standard_input(lines: Sequence[str]) -> Iterator[IO[bytes]]:
         yield file
 
 
+def _show_once(notice: str) -> None:
+    if notice not in _shown:
+        _shown.add(notice)
+        print(f"\n{notice}", file=sys.stderr, flush=True)
+
+
 def notes_on_store(not_stored: Sequence[str]) -> list[str]:
     """Return a note on requests that the store could not answer, if there were any."""
     if not not_stored:
@@ -147,10 +163,10 @@ def _notes_on_failure(error: str, not_stored: Sequence[str], folder: Path) -> li
     return notes
 
 
-def _job(script: Script, side: str, settings: dict[str, str], pipe: int) -> Job:
+def _job(script: Script, side: str, settings: dict[str, str], keys: int, notices: int) -> Job:
     as_of = script.stored_as_of.isoformat() if script.stored_as_of is not None else None
     is_offline = script.sandbox is not None
-    return Job(side, str(script.path), str(script.store), settings, pipe, script.is_module, as_of, is_offline)
+    return Job(side, str(script.path), str(script.store), settings, keys, script.is_module, as_of, is_offline, notices)
 
 
 def _settings(script: Script, side: str, cache: Path | None) -> dict[str, str]:

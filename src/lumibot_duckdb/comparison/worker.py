@@ -37,8 +37,9 @@ class Job:
     """A script to run on a side (`outcome.SIDES`): its path, or the name of a module.
 
     `settings` are environment variables that no `.env` file can override. `keys` is the pipe to which keys that the
-    script loads are reported. `stored_as_of`, if given, is a moment (ISO 8601, with its zone) as of which the store
-    answers in place of the providers. `is_offline` refuses every connection.
+    script loads are reported, and `notices`, if given, the one for lines that the user sees at once. `stored_as_of`, if
+    given, is a moment (ISO 8601, with its zone) as of which the store answers in place of the providers. `is_offline`
+    refuses every connection.
     """
 
     side: str
@@ -49,6 +50,7 @@ class Job:
     is_module: bool = False
     stored_as_of: str | None = None
     is_offline: bool = False
+    notices: int | None = None
 
 
 def main(arguments: list[str]) -> int:
@@ -65,10 +67,13 @@ def main(arguments: list[str]) -> int:
     sys.argv[:] = [_file_of(job), *arguments[2:]]
     from lumibot.constants import LUMIBOT_CACHE_FOLDER
 
+    from lumibot_duckdb.comparison.notices import send_notices
     from lumibot_duckdb.comparison.recorder import Recorder
 
     recorder = Recorder(result_file.parent, meters, secrets)
     recorder.install()
+    if job.notices is not None:
+        send_notices(job.notices)
     ProgressReport(progress_file(result_file.parent), recorder.progress).start()
     if job.side == DUCKDB:
         import lumibot_duckdb

@@ -25,12 +25,7 @@ from lumibot_duckdb.demo.job import REQUESTS_FILE, SOURCE, Job
 def load_frames(files: Path, symbols: Sequence[str], timestep: str) -> dict[Asset, Data]:
     """Return the `pandas_data` of a backtest on Lumibot's storage: every bar of every symbol, in memory."""
     return {
-        Asset(symbol): Data(
-            Asset(symbol),
-            pd.read_parquet(files / f"{symbol}.parquet"),
-            timestep=timestep,
-            quote=Asset("USD", "forex"),
-        )
+        Asset(symbol): Data(Asset(symbol), pd.read_parquet(files / f"{symbol}.parquet"), timestep=timestep)
         for symbol in symbols
     }
 

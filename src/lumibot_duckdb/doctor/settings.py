@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from lumibot_duckdb.doctor.check import FAILED, OK, WARNING, Check
+from lumibot_duckdb.sources.own_bars.storing import STORE_FRAMES, source_to_store_under
 from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.environment import flag
 from lumibot_duckdb.sources.shared.switch import ROLLOUT, USE_DUCKDB, rollout
@@ -55,6 +56,7 @@ SETTINGS = (
     Setting(ROLLOUT, "100", _rollout),
     Setting("LUMIBOT_DUCKDB_STRICT", "false", flag),
     Setting(LOG_STATS, "true", flag),
+    Setting(STORE_FRAMES, "not stored", source_to_store_under),
     Setting("LUMIBOT_DUCKDB_DEBUG", "false"),
     Setting(THREADS_VARIABLE, str(DEFAULT_THREADS), _engine),
     Setting(MEMORY_LIMIT_VARIABLE, DEFAULT_MEMORY_LIMIT, _engine),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +22,35 @@ _PRICES = ("open", "high", "low", "close")
 _QUOTE_COLUMNS = tuple(
     name for side in ("bid", "ask") for name in (side, f"{side}_size", f"{side}_condition", f"{side}_exchange")
 )
+
+
+@cache
+def _attributes() -> frozenset[str]:
+    """Return the names of the attributes that the constructor of `Data` sets."""
+    bar = pd.DataFrame({name: [1.0] for name in (*_PRICES, "volume")}, index=pd.DatetimeIndex(["2000-01-03"]))
+    return frozenset(vars(Data(Asset("ANY"), bar)))
+
+
+def is_as_constructed(data: Data) -> bool:
+    """Return whether a `Data` has the attributes that its constructor sets and no others, such as filled columns."""
+    return frozenset(vars(data)) == _attributes()
+
+
+def take_frame(data: Data, kind: type[FramelessData]) -> pd.DataFrame:
+    """Turn a `Data` into a frameless one of `kind`, in place, and return its frame."""
+    frame: pd.DataFrame = vars(data).pop("df")
+    data.__class__ = kind
+    data.strict_end_check = False
+    return frame
+
+
+def give_back(data: Data, frame: pd.DataFrame) -> None:
+    """Turn a frameless `Data` into an ordinary one with a frame, in place, as its constructor left it."""
+    data.__class__ = Data
+    for name in vars(data).keys() - _attributes():
+        if name.startswith("_") or name == "datalines":
+            delattr(data, name)
+    data.df = frame
 
 
 class FramelessData(Data, ABC):  # type: ignore[misc]  # Lumibot has no type information

@@ -12,7 +12,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement(
         "lumibot.traders.trader:Trader.run_all",
-        "wrapped to report what sources did when a run has ended",
+        "wrapped to report which sources a run uses, and what they did",
         parameters=(
             "async_",
             "show_plot",

@@ -31,6 +31,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         digests=frozenset(("be9c1bf188e9f380",)),
     ),
     Requirement(
+        "lumibot.data_sources.pandas_data:PandasData._set_pandas_data_keys",
+        "called to key data by asset and quote asset",
+        parameters=("pandas_data",),
+    ),
+    Requirement(
         "lumibot.data_sources.pandas_data:PandasData.find_asset_in_data_store",
         "called, and its result remembered",
         parameters=("asset", "quote", "timestep"),

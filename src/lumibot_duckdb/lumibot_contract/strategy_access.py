@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 STRATEGY_MODULE = "lumibot.strategies._strategy"
 """The module in which Lumibot looks up data sources, and which defines the base of all strategies."""
 
+TRADER_MODULE = "lumibot.traders.trader"
+"""The module of the class that runs strategies."""
+
 SETTINGS = (
     "backtesting_start",
     "backtesting_end",

@@ -54,7 +54,6 @@ class SourceSpec:
         client: the distribution of the provider's official client; None if there is no provider.
         bars: which bars it has, as the table in `docs/sources.md` says.
         mixin_without_duckdb: the mix-in "module:class" that is put before Lumibot's class when DuckDB is switched off.
-        replaced_by_activate: whether `activate()` puts its classes in the place of Lumibot's.
         stored_provider: the module whose `answering(answers)` answers the client from the store, for `compare`; None if
             there is no provider.
         cache_readers: the readers "module:class" of Lumibot's cache files, in the order in which files are imported.
@@ -69,7 +68,6 @@ class SourceSpec:
     client: str | None
     bars: str
     mixin_without_duckdb: str = f"{_HERE}.shared.lumibot_only:LumibotOnly"
-    replaced_by_activate: bool = True
     stored_provider: str | None = None
     cache_readers: tuple[str, ...] = ()
     cache_folders: tuple[str, ...] = ()
@@ -159,12 +157,11 @@ OWN_BARS = SourceSpec(
     title="your own bars",
     classes=(
         SourceClass("PandasDataBacktesting", f"{_HERE}.own_bars.source", "lumibot.backtesting.pandas_backtesting"),
+        SourceClass("PandasData", f"{_HERE}.own_bars.source", "lumibot.data_sources.pandas_data"),
     ),
     client=None,
-    bars="the bars that you store, and those that the other sources have stored",
+    bars="the frames that a script passes, the bars that you store, and those that the other sources have stored",
     mixin_without_duckdb=f"{_HERE}.own_bars.stored_frames:StoredFrames",
-    # A script that passes frames has them in memory already, and stored bars are named by `using`, so by our import.
-    replaced_by_activate=False,
 )
 
 SOURCES: Mapping[str, SourceSpec] = MappingProxyType(
@@ -188,12 +185,7 @@ DAILY_HISTORY = f"{_HERE}.yahoo.daily_history:daily_history"
 
 def replaced_by_activate() -> dict[str, str]:
     """Return the classes that `activate()` replaces, by name, with the module of Lumibot that defines each."""
-    return {
-        each.name: each.lumibot_module
-        for spec in SOURCES.values()
-        if spec.replaced_by_activate
-        for each in spec.classes
-    }
+    return {each.name: each.lumibot_module for spec in SOURCES.values() for each in spec.classes}
 
 
 def sources_with_cache() -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from lumibot_duckdb.storage.api import (
     TimeRange,
 )
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts
-from lumibot_duckdb.windows.series_view import REPAIRED_COLUMNS, SeriesView
+from lumibot_duckdb.windows.series_view import REPAIRED_COLUMNS, StoredView
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Additions:
     order: Sequence[str] = ()
 
 
-class RangesView(SeriesView):
+class RangesView(StoredView):
     """The bars of a pinned series in some ranges, and rows that are not stored.
 
     Parameters:

@@ -1,7 +1,8 @@
-"""What a backtest sees of a stored series: the bars of one pinned version."""
+"""What a backtest sees of a series: `SeriesView`, and for a stored series the bars of one pinned version."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from lumibot_duckdb.storage.api import (
     ColumnSpec,
     DataStorageInterface,
     EpochSeconds,
+    SeriesFacts,
     SeriesPin,
     TimeRange,
 )
@@ -26,17 +28,35 @@ DAY_ENDS = 23 * 3600 + 59 * 60
 """Second of the day after which Lumibot drops minute bars: `Data`'s default trading hours end at 23:59:00."""
 
 
-class SeriesView:
-    """All bars of a pinned series, and `facts` about the whole that Lumibot learns from every bar.
+class SeriesView(ABC):
+    """The bars of a series, read in ranges, and `facts` about the whole that Lumibot learns from every bar.
 
     `facts` describes the visible bars; `label` names the series in messages. Times are epoch seconds, UTC.
     """
 
-    def __init__(self, storage: DataStorageInterface, pin: SeriesPin) -> None:
-        self.label = pin.key.label()
-        self.facts = storage.facts(pin)
-        self._storage = storage
-        self._pin = pin
+    def __init__(self, label: str, facts: SeriesFacts) -> None:
+        self.label = label
+        self.facts = facts
+
+    @abstractmethod
+    def times(self) -> Int64Array:
+        """Return the starts of all bars."""
+
+    @abstractmethod
+    def bars(self, within: TimeRange, columns: Sequence[str] | None = None) -> BarArrays:
+        """Return the bars in a range, with all columns unless some are named."""
+
+    @abstractmethod
+    def frame(self, within: TimeRange | None = None) -> pd.DataFrame:
+        """Return bars as the frame that Lumibot would get."""
+
+    @abstractmethod
+    def last_time_at_or_before(self, time: EpochSeconds, column: str | None = None) -> EpochSeconds | None:
+        """Return the start of the last bar at or before `time` (where `column` is not missing), if any."""
+
+    @abstractmethod
+    def session_bounds(self) -> Int64Array:
+        """Return bar starts that include the first and the last one of each New York day."""
 
     @property
     def complete_from(self) -> EpochSeconds | None:
@@ -50,6 +70,25 @@ class SeriesView:
     def frame_columns(self) -> list[str]:
         """Return the columns of `frame`."""
         return [column.name for column in self.facts.columns]
+
+    def index(self) -> pd.DatetimeIndex:
+        """Return the starts of all bars as an index of Lumibot's frames."""
+        return self.index_of(self.times())
+
+    def index_of(self, times: Int64Array) -> pd.DatetimeIndex:
+        """Return bar starts as an index of Lumibot's frames (New York time)."""
+        index = pd.DatetimeIndex(times * NANOSECONDS_PER_SECOND, tz="UTC", name="datetime")
+        local: pd.DatetimeIndex = index.as_unit(self.facts.index_unit).tz_convert(LUMIBOT_DEFAULT_PYTZ)
+        return local
+
+
+class StoredView(SeriesView):
+    """All bars of a pinned series."""
+
+    def __init__(self, storage: DataStorageInterface, pin: SeriesPin) -> None:
+        super().__init__(pin.key.label(), storage.facts(pin))
+        self._storage = storage
+        self._pin = pin
 
     def times(self) -> Int64Array:
         """Return the starts of all bars."""
@@ -71,14 +110,8 @@ class SeriesView:
         """Return the first and the last bar start of each New York day with bars, one row a day (n x 2)."""
         return self._storage.session_bounds(self._pin)
 
-    def index_of(self, times: Int64Array) -> pd.DatetimeIndex:
-        """Return bar starts as an index of Lumibot's frames (New York time)."""
-        index = pd.DatetimeIndex(times * NANOSECONDS_PER_SECOND, tz="UTC", name="datetime")
-        local: pd.DatetimeIndex = index.as_unit(self.facts.index_unit).tz_convert(LUMIBOT_DEFAULT_PYTZ)
-        return local
 
-
-class TradingHoursView(SeriesView):
+class TradingHoursView(StoredView):
     """A series without its bars outside of Lumibot's trading hours, which `Data` drops."""
 
     def __init__(self, storage: DataStorageInterface, pin: SeriesPin) -> None:
@@ -127,5 +160,5 @@ def _has_gaps(columns: Sequence[ColumnSpec]) -> bool:
 
 def view_of(storage: DataStorageInterface, pin: SeriesPin, timestep: str) -> SeriesView:
     """Return what a backtest at a timestep sees of a pinned series."""
-    view = SeriesView(storage, pin)
+    view = StoredView(storage, pin)
     return view if view.facts.on_minute or timestep != "minute" else TradingHoursView(storage, pin)

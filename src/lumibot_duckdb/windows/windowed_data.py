@@ -56,10 +56,14 @@ class WindowedData(FramelessData):
     ) -> None:
         if view.facts.rows == 0:
             raise ValueError(f"{view.label}: the series has no bars, so no backtest can use it")
-        self._view = view
-        self._budget = budget if budget is not None else MemoryBudget()
         gaps = {column.name for column in view.facts.columns if column.has_nulls}
         super().__init__(asset, _first_and_last_bar(view), gaps, timestep=timestep, quote=quote)
+        self._serve(view, budget if budget is not None else MemoryBudget())
+
+    def _serve(self, view: SeriesView, budget: MemoryBudget) -> None:
+        """Answer from a series; the dates that Lumibot keeps of it are known."""
+        self._view = view
+        self._budget = budget
         self._begins, self._ends = epoch_nanoseconds(self.datetime_start), epoch_nanoseconds(self.datetime_end)
         self._lumibots_code = threading.RLock()  # `Data.get_bars` keeps its latest frame in two steps
         self._aligned: AlignedSeries | None = None
@@ -74,7 +78,7 @@ class WindowedData(FramelessData):
         """
         if minutes_are_filled and self.timestep == "minute":
             return self._view.index_of(np.unique(self._view.session_bounds()))
-        return self._view.index_of(self._view.times())
+        return self._view.index()
 
     def repair_times_and_fill(self, idx: pd.DatetimeIndex) -> None:
         """Align the series with a backtest's time index. Unlike in `Data`, rows are filled when they are read."""

@@ -191,6 +191,17 @@ def test_both_values_of_the_settings_that_decide_what_is_seen(
     compare(tmp_path, server, span, requests(span, rng, pairs), settings)
 
 
+def test_an_asset_of_each_type_with_and_without_a_quote_gets_the_same_answers(tmp_path: Path, serve: Serve) -> None:
+    rng = random.Random(11)
+    new_york = pytz.timezone("America/New_York")
+    span = (new_york.localize(dt.datetime(2023, 11, 20)), new_york.localize(dt.datetime(2023, 11, 24)))
+    one_of_each = {asset.asset_type: asset for asset, _ in reversed(pairs_of(MARKETS["autumn"]()))}
+    assert {"stock", "option", "crypto"} <= set(one_of_each)
+    pairs = [(asset, quote) for asset in one_of_each.values() for quote in (None, DOLLAR, Asset("EUR", "forex"))]
+    settings = {"timestep": "minute", "full_window": True, "history_before_start": True}
+    compare(tmp_path, serve("autumn"), span, requests(span, rng, pairs), settings, real=0.15)
+
+
 @pytest.mark.parametrize("settings", [{}, {"history_before_start": True}, {"warm_up_trading_days": 5}], ids=str)
 def test_options_are_what_was_traded(settings: dict[str, Any], tmp_path: Path, serve: Serve) -> None:
     rng = random.Random(7)

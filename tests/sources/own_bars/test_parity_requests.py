@@ -1,8 +1,12 @@
-"""Random requests to Lumibot's pandas source and to ours on the same bars: every answer is the same."""
+"""Random requests to Lumibot's pandas source and to ours on the same bars: every answer is the same.
+
+Our bars are in the store, or in frames that are passed as Lumibot's are.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import pandas as pd
 import pytest
 from lumibot.entities import Asset
 
+from lumibot_duckdb.backtesting import WindowedData
 from parity.ground import silence
 from parity.harness import (
     DAY_STEPS,
@@ -29,9 +34,18 @@ STEPS = {"minute": MINUTE_STEPS, "hour": HOUR_STEPS, "day": DAY_STEPS}
 MARKETS = {**INVENTED, **{f"real_{name}": market for name, market in REAL.items()}}
 
 
+Place = Callable[[Market], Any]
+
+
+@pytest.fixture(params=["stored", "passed"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where our bars are: a function that returns the storage with them, or None for frames that are passed."""
+    return (lambda market: store(market, tmp_path)) if request.param == "stored" else lambda _: None
+
+
 def compare(market: Market, theirs, ours, seed: int, count: int, *, real: float = 0.3, **settings: Any) -> None:
     """Compare the answers to random requests. At least the share `real` of them must hold something to compare."""
-    assets = [(asset, quote) for asset, known in market.frames for quote in (None, known)]
+    assets = [(asset, quote) for asset, known in market.frames for quote in (None, known or DOLLAR)]
     assets.append((Asset("NOTHERE"), None))
     steps = STEPS[market.timestep]
     expected = []
@@ -44,51 +58,53 @@ def compare(market: Market, theirs, ours, seed: int, count: int, *, real: float 
 
 @pytest.mark.parametrize("name", MARKETS)
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
-def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Path) -> None:
+def test_random_requests_get_the_same_answers(name: str, seed: int, place: Place) -> None:
     market = MARKETS[name]()
-    theirs, ours = both_sources(market, store(market, tmp_path))
+    theirs, ours = both_sources(market, place(market))
     compare(market, theirs, ours, seed, 100)
 
 
 @pytest.mark.parametrize("name", ["dense", "holes", "days"])
-def test_lengths_of_zero_and_below_get_the_same_answers(name: str, tmp_path: Path) -> None:
+def test_lengths_of_zero_and_below_get_the_same_answers(name: str, place: Place) -> None:
     market = MARKETS[name]()
-    theirs, ours = both_sources(market, store(market, tmp_path))
+    theirs, ours = both_sources(market, place(market))
     compare(market, theirs, ours, 5, 80, real=0.2, lengths=NO_LENGTHS, kinds={"history": 4, "data_bars": 1})
 
 
 @pytest.mark.parametrize("name", MARKETS)
-def test_time_index_calendar_and_full_frames_are_the_same(name: str, tmp_path: Path) -> None:
+def test_time_index_calendar_and_full_frames_are_the_same(name: str, place: Place) -> None:
     market = MARKETS[name]()
-    theirs, ours = both_sources(market, store(market, tmp_path))
+    theirs, ours = both_sources(market, place(market))
     pd.testing.assert_index_equal(theirs._date_index, ours._date_index, exact=True)
     pd.testing.assert_frame_equal(theirs.get_trading_days_pandas(), ours.get_trading_days_pandas())
     assert list(theirs._data_store) == list(ours._data_store)
     for key, expected in theirs._data_store.items():
         actual = ours._data_store[key]
-        assert_same_frame(expected.df, actual.df, str(key))
+        assert isinstance(actual, WindowedData)
+        assert_same_frame(expected.df, actual.whole_frame(), str(key))
         for field in ("datetime_start", "datetime_end", "date_start", "date_end", "_data_len", "timestep", "symbol"):
             assert getattr(expected, field) == getattr(actual, field), field
         pd.testing.assert_series_equal(expected.iter_index, actual.iter_index, check_names=False, check_freq=False)
         assert set(expected.datalines) == set(actual.datalines)
         for column in ("close", "datetime"):
             assert (pd.Series(getattr(expected, column)).dropna() == pd.Series(getattr(actual, column)).dropna()).all()
+        assert_same_frame(expected.df, actual.df, str(key))
 
 
 @pytest.mark.parametrize("name", ["dense", "quotes", "days"])
-def test_a_backtest_inside_of_the_data_sees_what_is_before_and_nothing_after(name: str, tmp_path: Path) -> None:
+def test_a_backtest_inside_of_the_data_sees_what_is_before_and_nothing_after(name: str, place: Place) -> None:
     market = MARKETS[name]()
     index = next(iter(market.frames.values())).index
     start, end = index[len(index) // 4], index[-len(index) // 4]
-    theirs, ours = both_sources(market, store(market, tmp_path), start, end)
+    theirs, ours = both_sources(market, place(market), start, end)
     pd.testing.assert_index_equal(theirs._date_index, ours._date_index, exact=True)
     compare(market, theirs, ours, 3, 120)
 
 
 @pytest.mark.parametrize("name", ["dense", "holes", "crypto"])
-def test_a_budget_far_too_small_changes_no_answer(name: str, tmp_path: Path) -> None:
+def test_a_budget_far_too_small_changes_no_answer(name: str, place: Place) -> None:
     market = MARKETS[name]()
-    theirs, ours = both_sources(market, store(market, tmp_path), max_memory=100_000)
+    theirs, ours = both_sources(market, place(market), max_memory=100_000)
     compare(market, theirs, ours, 4, 100)
     assert ours.budget.statistics.evictions > 0
 

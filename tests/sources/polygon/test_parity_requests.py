@@ -249,6 +249,15 @@ def test_a_pair_with_and_without_its_quote_gets_the_same_answers(tmp_path: Path,
     compare(tmp_path, serve("autumn"), market, requests(market, 7, 24, pairs=pairs), real=0.2)
 
 
+@pytest.mark.long
+def test_an_asset_of_each_type_with_and_without_a_quote_gets_the_same_answers(tmp_path: Path, serve: Any) -> None:
+    market = autumn()
+    one_of_each = {asset.asset_type: asset for asset, _ in reversed(market.assets)}
+    assert {"stock", "option", "crypto", "forex", "index"} <= set(one_of_each)
+    pairs = [(asset, quote) for asset in one_of_each.values() for quote in (None, DOLLAR)]
+    compare(tmp_path, serve("autumn"), market, requests(market, 8, 30, pairs=pairs), real=0.15)
+
+
 @pytest.mark.parametrize("days", [None, "30", "8"])
 def test_chains_are_the_same(days: str | None, tmp_path: Path, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over more than the fourteen days for which a chain is reused, forwards and back again."""

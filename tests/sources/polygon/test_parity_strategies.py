@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBacktesting
 from lumibot.entities import Asset
+from lumibot.strategies import Strategy
 
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.examples import CONFIGURATIONS, EXAMPLES, HOME, LEFT_OUT, Example, some_of
@@ -214,3 +215,24 @@ def test_crypto_and_forex_around_the_clock(tmp_path: Path, autumn_server: Polygo
         "market": "24/7",
     }
     compare(tmp_path, autumn_server, Crossing, "2023-11-04", "2023-11-07", parameters, fills=4)
+
+
+class DailyWithMinutes(Strategy):
+    """Trades once a day, and looks at minutes."""
+
+    def initialize(self) -> None:
+        self.sleeptime = "1D"
+
+    def on_trading_iteration(self) -> None:
+        self.get_historical_prices(Asset("SPY"), 5, "minute")
+        self.submit_order(self.create_order(Asset("SPY"), 1, "buy"))
+
+
+def test_a_daily_order_is_filled_at_the_first_price_of_yesterday_once_minutes_are_loaded(
+    tmp_path: Path, example_server: PolygonServer
+) -> None:
+    """Lumibot issue 1175."""
+    theirs, _ = compare(tmp_path, example_server, DailyWithMinutes, "2023-03-07", "2023-03-10", fills=3)
+    opens = examples().minutes("SPY").tz_convert("America/New_York")["open"]
+    yesterdays = [opens.loc[day].iloc[0] for day in ("2023-03-06", "2023-03-07", "2023-03-08")]
+    assert theirs.trades[theirs.trades["status"] == "fill"]["price"].tolist() == yesterdays

@@ -15,6 +15,7 @@ from lumibot.entities import Asset
 
 from parity.ground import silence
 from parity.harness import NO_LENGTHS, Answer, Request, ask, assert_enough_real, assert_same_answer, random_requests
+from parity.series import DOLLAR
 from sources.yahoo.market import have_real_data, made_up, new_york_days, real, with_minutes
 from sources.yahoo.server import YahooServer
 from sources.yahoo.sides import Side, both_sides
@@ -92,7 +93,7 @@ def _ask(source: Any, request: Request) -> Answer:
             return Answer(source.get_yesterday_dividend(request.asset))
         if request.kind == "last_price_at":
             return Answer(source.get_last_price(request.asset, timestep=request.timestep))
-        return Answer(dict(source.get_yesterday_stock_splits([request.asset])))
+        return Answer(dict(source.get_yesterday_stock_splits([request.asset], quote=request.quote)))
     except Exception as error:
         return Answer(error=type(error))
 
@@ -113,6 +114,17 @@ def test_daily_bars_of_all_sorts_of_instruments(made_up_server: YahooServer, tmp
     expected = answers(theirs, made_up_server, span, requests)
     assert_same(requests, expected, answers(ours, made_up_server, span, requests))
     assert_same(requests, expected, answers(ours, made_up_server, span, requests, max_memory=20_000))
+
+
+def test_an_asset_of_each_type_with_a_quote_gets_the_same_answers(made_up_server: YahooServer, tmp_path: Path) -> None:
+    span = moment(TODAY - dt.timedelta(days=500)), moment(TODAY)
+    pairs = [(asset, quote) for asset, _ in assets_of(MADE_UP) for quote in (DOLLAR, Asset("EUR", "forex"))]
+    kinds = {**KINDS, "quote": 5, "dividend": 10, "split": 10}
+    index = pd.date_range(*span, freq="13h")
+    requests = list(random_requests(random.Random(3), pairs, index, 100, ("day",), kinds=kinds))
+    theirs, ours = both_sides(tmp_path)
+    expected = answers(theirs, made_up_server, span, requests)
+    assert_same(requests, expected, answers(ours, made_up_server, span, requests))
 
 
 @pytest.mark.skipif(not have_real_data(), reason="the real bars are not at hand")

@@ -25,7 +25,6 @@ from lumibot_duckdb.doctor.self_test.sources import errors_file
 from lumibot_duckdb.lumibot_contract.verified import remember_verified
 
 _IS_OURS = os.environ["LUMIBOT_USE_DUCKDB"] == "true"
-_DOLLAR = Asset("USD", "forex")
 _STOCKS = [Asset(symbol) for symbol in market.STOCKS]
 _DAY = timedelta(days=1)
 _MINUTES = {
@@ -112,10 +111,7 @@ def _own_bars() -> None:
     if _IS_OURS:
         _backtest("own_bars", source_class.using(source=market.OWN), _MINUTES)
     else:
-        data = {
-            (asset, _DOLLAR): Data(asset, market.minutes(asset.symbol), timestep="minute", quote=_DOLLAR)
-            for asset in _STOCKS
-        }
+        data = {asset: Data(asset, market.minutes(asset.symbol), timestep="minute") for asset in _STOCKS}
         _backtest("own_bars", source_class, _MINUTES, pandas_data=data)
 
 

@@ -11,17 +11,26 @@ from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.identity import FIAT
 
 
-def to_lumibot(asset_like: AssetLike, key: AssetKey) -> tuple[Asset, Asset]:
-    """Return the asset and quote asset to trade: the caller's own objects where given, else made from the key."""
-    base: Any = asset_like
-    quote: Any = None
-    if isinstance(asset_like, tuple):
-        base, quote = asset_like
-    if not isinstance(base, Asset):
-        base = _asset(key)
-    if not isinstance(quote, Asset):
-        quote = _quote(key.quote or "USD")
-    return base, quote
+def to_lumibot(asset_like: AssetLike, key: AssetKey, default_quote: Asset | None) -> tuple[Asset, Asset | None]:
+    """Return the asset and quote asset of Lumibot's `Data`: the caller's own objects, else made from the key.
+
+    Like a `Data` that is built without a quote, an asset that is named without one has none. Pairs have the quote under
+    which they are stored.
+    """
+    base, named = asset_like if isinstance(asset_like, tuple) else (asset_like, None)
+    return base if isinstance(base, Asset) else _asset(key), _quote_asset(named, key) or default_quote or _required(key)
+
+
+def _quote_asset(named: Any, key: AssetKey) -> Asset | None:
+    if isinstance(named, Asset):
+        return named
+    symbol = key.quote or (named and str(named).strip().upper())
+    return _quote(symbol) if symbol else None
+
+
+def _required(key: AssetKey) -> Asset | None:
+    """Return the quote of crypto that was stored without one, which Lumibot rejects."""
+    return _quote("USD") if key.asset_type == "crypto" else None
 
 
 def assets_of(storage: DataStorageInterface, source: str | None, timeframe: str) -> list[AssetKey]:

@@ -14,6 +14,9 @@ from lumibot_duckdb.sources.shared.configuration import Configurable
 from lumibot_duckdb.storage.api import AssetLike, DataStorageInterface, SeriesPin
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
 
+DEFAULT_QUOTE = Asset("USD", "forex")
+"""The quote asset under which Lumibot looks up bars that were given without one."""
+
 _UNITS = ("minute", "hour", "day")
 
 
@@ -29,6 +32,7 @@ class SelectsSeries(Configurable):
         assets: Mapping[str, Sequence[AssetLike] | AssetLike] | Sequence[AssetLike] | AssetLike | None = None,
         timestep: str = "minute",
         adjustment: str | None = None,
+        quote: Asset | None = None,
         as_of: datetime | None = None,
         max_memory: int | None = None,
     ) -> Any:
@@ -45,12 +49,18 @@ class SelectsSeries(Configurable):
                 such as "5minute" (also "5min" or "5m") and "4hour". Lumibot sees bars of several minutes as minutes
                 with gaps, which it fills; `get_historical_prices(asset, 30, "5min")` returns the bars as stored.
             adjustment: which adjusted prices; not needed while the store has one kind.
+            quote: the quote asset of assets that have none of their own, like `quote` of Lumibot's `Data`. With None
+                (the default), Lumibot applies no dividends and splits of daily bars after the first iteration; with
+                the quote asset of the strategy, usually `Asset("USD", "forex")`, it applies all. Pairs keep their own.
             as_of: a tz-aware moment; history is read as it was then.
             max_memory: a bound in bytes on the bars of all series that the backtest holds in memory.
 
         Raises:
+            TypeError: `quote` is not an `Asset`.
             ValueError: `timestep` is not one of minutes, hours or days, or both `source` and a mapping are given.
         """
+        if quote is not None and not isinstance(quote, Asset):
+            raise TypeError(f'quote must be an Asset such as Asset("USD", "forex"), not {quote!r}')
         timeframe = canonical_timeframe(timestep)
         if _unit(timeframe) not in _UNITS:
             raise ValueError(
@@ -64,6 +74,7 @@ class SelectsSeries(Configurable):
             wanted=tuple((each, None if some is None else _listed(some)) for each, some in wanted.items()),
             timestep=timeframe,
             adjustment=adjustment,
+            quote=quote,
             as_of=as_of,
             max_memory=max_memory,
         )
@@ -74,8 +85,10 @@ class SelectsSeries(Configurable):
         return _unit(cls.settings["timestep"])
 
     @classmethod
-    def selected(cls, storage: DataStorageInterface, as_of: datetime | None) -> list[tuple[Asset, Asset, SeriesPin]]:
-        """Return the assets, quote assets and pinned series that were selected.
+    def selected(
+        cls, storage: DataStorageInterface, as_of: datetime | None
+    ) -> list[tuple[Asset, Asset | None, SeriesPin]]:
+        """Return the assets, quote assets (None where Lumibot gets none) and pinned series that were selected.
 
         Raises:
             SeriesNotFoundError: the store has no such series.
@@ -83,17 +96,18 @@ class SelectsSeries(Configurable):
         """
         timestep, adjustment = cls.settings["timestep"], cls.settings["adjustment"]
         wanted: Sequence[tuple[str | None, Sequence[AssetLike] | None]] = cls.settings["wanted"]
-        pins: dict[tuple[Asset, Asset], SeriesPin] = {}
+        found: dict[tuple[Asset, Asset], tuple[Asset, Asset | None, SeriesPin]] = {}
         for source, assets in wanted:
             for asset_like in assets_of(storage, source, timestep) if assets is None else assets:
                 pin = storage.pin(asset_like, timeframe=timestep, source=source, adjustment=adjustment, as_of=as_of)
-                both = to_lumibot(asset_like, pin.key.asset)
-                if pins.setdefault(both, pin).key != pin.key:
+                asset, quote = to_lumibot(asset_like, pin.key.asset, cls.settings["quote"])
+                _, _, first = found.setdefault((asset, quote or DEFAULT_QUOTE), (asset, quote, pin))
+                if first.key != pin.key:
                     raise ValueError(
-                        f"Lumibot cannot tell {pins[both].key.label()} and {pin.key.label()} apart, so a backtest can "
+                        f"Lumibot cannot tell {first.key.label()} and {pin.key.label()} apart, so a backtest can "
                         "use only one of them: choose it with assets=... and source=..."
                     )
-        return [(asset, quote, pin) for (asset, quote), pin in pins.items()]
+        return list(found.values())
 
 
 def _unit(timeframe: str) -> str:

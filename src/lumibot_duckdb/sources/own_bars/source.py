@@ -1,28 +1,66 @@
-"""`PandasDataBacktesting` on the store, for user-supplied bars."""
+"""`PandasDataBacktesting` for user-supplied bars: stored ones, and those in the frames that a script passes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from lumibot_duckdb.lumibot_contract.own_bars_hooks import OwnBarsHooks
+from lumibot_duckdb.lumibot_contract.pandas_data_hooks import by_asset_and_quote
 from lumibot_duckdb.sources.own_bars.selection import SelectsSeries
+from lumibot_duckdb.sources.own_bars.storing import store_frames
+from lumibot_duckdb.sources.registry import CLASSES
 from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
+from lumibot_duckdb.sources.shared.telemetry import log_line
+from lumibot_duckdb.windows.adopted_data import AdoptedData, reason_to_leave
 from lumibot_duckdb.windows.trading_index import session_minutes
 from lumibot_duckdb.windows.windowed_data import WindowedData
 
+_NAMED = 3
+"""How many symbols a message names."""
+
 
 class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, metaclass=SwitchableMeta):
-    """Drop-in for Lumibot's class of this name. `using` names stored series; `pandas_data` works as in Lumibot."""
+    """Drop-in for Lumibot's class of this name, with the frames of `pandas_data`, or stored series that `using` names.
+
+    The frames of `pandas_data` are read where they are and are not stored.
+    """
 
     def __init__(self, *args: Any, pandas_data: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, pandas_data=pandas_data, **kwargs)
         if self.settings:
             unit = self.unit()
-            for asset, quote, pin in self.selected(self.storage, self.as_of):
-                self.pandas_data[asset, quote] = self.windowed(pin, asset, quote, unit)
+            selected = self.selected(self.storage, self.as_of)
+            self.pandas_data.update(
+                by_asset_and_quote([self.windowed(pin, asset, quote, unit) for asset, quote, pin in selected])
+            )
+
+    def load_data(self) -> Any:
+        """Serve the bars that the script passes from its own frames, and lay all series on the merged time index."""
+        self._adopt_data()
+        return super().load_data()
+
+    def _adopt_data(self) -> None:
+        left: dict[str, list[str]] = {}
+        new = []
+        for data in self.pandas_data.values():
+            if isinstance(data, AdoptedData):
+                data.readopt(self.budget, self._serving.clear)
+            elif isinstance(data, WindowedData):
+                continue
+            elif reason := reason_to_leave(data):
+                left.setdefault(reason, []).append(data.asset.symbol)
+            else:
+                new.append(data)
+        store_frames(new, lambda: self.storage)
+        for data in new:
+            AdoptedData.adopt(data, self.budget, self._serving.clear)
+        if left:
+            served = "; ".join(f"{_some_of(names)} ({reason})" for reason, names in left.items())
+            log_line(f"DuckDB: left to Lumibot's own Data: {served}")
 
     def update_date_index(self) -> pd.DatetimeIndex:
         """Merge the bar times of all series as Lumibot does, from an outline of each that merges to the same."""
@@ -39,3 +77,19 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
             cleaned: pd.DatetimeIndex = super().clean_trading_times(dt_index, pcal)
             return cleaned
         return session_minutes(dt_index, pcal, pd.Timestamp(self.datetime_end))
+
+
+def _some_of(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+class PandasData(PandasDataBacktesting):
+    """The same under the name of Lumibot's base class, which scripts may use instead.
+
+    Lumibot derives other sources from it, which count as instances here as they do there.
+    """
+
+    @classmethod
+    def __subclasshook__(cls, kind: type[Any]) -> Any:
+        return issubclass(kind, CLASSES["PandasData"].load_lumibots()) if cls is PandasData else NotImplemented

@@ -6,6 +6,7 @@ from typing import Any
 
 from lumibot.entities import Data
 
+from lumibot_duckdb.lumibot_contract.pandas_data_hooks import by_asset_and_quote
 from lumibot_duckdb.sources.own_bars.selection import SelectsSeries
 from lumibot_duckdb.sources.shared.configuration import open_storage
 from lumibot_duckdb.sources.shared.lumibot_only import LumibotOnly
@@ -24,7 +25,11 @@ class StoredFrames(SelectsSeries, LumibotOnly):  # type: ignore[misc]
     def _read_frames(self, given: Any) -> None:
         storage = open_storage(given)
         unit = self.unit()
-        for asset, quote, pin in self.selected(storage, self.as_of):
-            self.pandas_data[asset, quote] = Data(asset, storage.read_pandas(pin), timestep=unit, quote=quote)
+        selected = self.selected(storage, self.as_of)
+        self.pandas_data.update(
+            by_asset_and_quote(
+                [Data(asset, storage.read_pandas(pin), timestep=unit, quote=quote) for asset, quote, pin in selected]
+            )
+        )
         if storage is not given:
             storage.close()

@@ -27,7 +27,7 @@ from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import bar_starts, epoch_seconds
 from lumibot_duckdb.windows.ranges_view import Additions, RangesView, starts_in_ranges
-from lumibot_duckdb.windows.series_view import SeriesView
+from lumibot_duckdb.windows.series_view import SeriesView, StoredView
 
 ALWAYS = TimeRange(-(2**62), 2**62)
 
@@ -102,7 +102,7 @@ class DownloadedSeries:
             return None
         open_bars = self.open_bars_in(within)
         if within == ALWAYS and not len(open_bars):
-            return SeriesView(self._storage, self.pin)
+            return StoredView(self._storage, self.pin)
         times = starts_in_ranges(self._storage, self.pin, [within], bar_starts(open_bars))
         return RangesView(self._storage, self.pin, [within], Additions(rows=open_bars), times)
 

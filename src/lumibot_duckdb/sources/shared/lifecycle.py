@@ -20,6 +20,7 @@ from lumibot_duckdb.lumibot_contract.strategy_access import strategies_of
 _TRACKED = "_lumibot_duckdb_follows"
 _strategy: ContextVar[str | None] = ContextVar("name of the strategy that is backtested", default=None)
 _source_for: Callable[[Any], Any] | None = None
+_started: Callable[[list[Any]], None] | None = None
 
 
 def name_of_strategy() -> str:
@@ -30,10 +31,21 @@ def name_of_strategy() -> str:
     return _strategy.get() or Path(sys.argv[0] if sys.argv else "").stem
 
 
+def is_within_backtest() -> bool:
+    """Return whether `Strategy.backtest` or `Strategy.run_backtest` has been called and has not returned yet."""
+    return _strategy.get() is not None
+
+
 def replace_source_class(change: Callable[[Any], Any] | None) -> None:
     """Pass the data source class of each new backtest through `change`; None ends this."""
     global _source_for
     _source_for = change
+
+
+def report_starts(started: Callable[[list[Any]], None] | None) -> None:
+    """Call `started` with the data sources of each run before it begins, if traders are tracked; None ends this."""
+    global _started
+    _started = started
 
 
 def track_strategies(base: Any) -> None:
@@ -72,6 +84,8 @@ def track_traders(ended: Callable[[list[Any]], None]) -> None:
 
     @wraps(original)
     def run_all(trader: Any, *args: Any, **kwargs: Any) -> Any:
+        if _started is not None:
+            _started(_sources_of(trader))
         try:
             return original(trader, *args, **kwargs)
         finally:

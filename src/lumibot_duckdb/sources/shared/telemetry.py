@@ -36,6 +36,11 @@ class Telemetry:
     seconds_downloading: float = 0.0
     seconds_in_storage: float = 0.0
 
+    @property
+    def used_store(self) -> bool:
+        """Whether anything was read from the store or downloaded; windows may also be read from a script's frames."""
+        return any((self.rows_read, self.bytes_read, self.downloads, self.seconds_in_storage))
+
     def __add__(self, other: Telemetry) -> Telemetry:
         return Telemetry(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
@@ -75,10 +80,10 @@ def log_stats_wanted() -> bool:
 
 
 def log_backtest(sources: Sequence[Observed]) -> None:
-    """Log what the sources of a backtest have done, in one line, if any of them is on the store."""
+    """Log what the sources of a backtest have done, in one line, if any of them has used the store."""
     ours = [source for source in sources if getattr(source, "use_duckdb", False)]
     done = sum((source.telemetry_since_last_report() for source in ours), Telemetry())
-    if done != Telemetry() and ours[0].log_stats:
+    if done.used_store and ours[0].log_stats:
         log_line(f"DuckDB: {done}", after="\n")  # Lumibot's progress bar does not end its line
 
 
