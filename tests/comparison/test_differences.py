@@ -310,6 +310,8 @@ def test_rows_of_tables(kind: str, row: dict[str, str], column: str, place: str,
     assert (difference.right, row[column] in difference.left) == ("nothing", True)
     (difference,) = compare_runs(runs[0], with_table(runs[1], kind, {**row, "more": ""}, row)).differences
     assert difference.place == "columns"
+    (difference,) = compare_runs(with_table(runs[0], kind), with_table(runs[1], kind, row)).differences
+    assert (difference.left, row[column] in difference.right) == ("nothing", True)
 
 
 def test_orders_and_chart_points_are_counted(tmp_path: Path) -> None:
@@ -455,6 +457,22 @@ def test_the_unit_of_times_is_a_dtype(compare: Any) -> None:
     frames = [bars(), bars().set_axis(bars().index.as_unit("s"), axis=0)]  # type: ignore[attr-defined]
     (difference,) = compare(Recorded([asked(frames[0])]), Recorded([asked(frames[1])])).differences
     assert (difference.kind, difference.place.rpartition(", ")[2]) == ("dtypes", "dtype of the index")
+
+
+def test_the_time_of_a_bar(compare: Any) -> None:
+    times = bars().index.to_series()
+    times.iloc[3] += pd.Timedelta("30s")
+    (difference,) = compare(
+        Recorded([asked(bars())]), Recorded([asked(bars().set_axis(pd.DatetimeIndex(times), axis=0))])
+    ).differences
+    assert difference.place.endswith(", bar")
+    assert difference.left == "2024-01-02 09:33:00-05:00 (close 473.0, volume 300)"
+    assert difference.right == "2024-01-02 09:33:30-05:00 (close 473.0, volume 300)"
+
+
+def test_missing_values_are_equal_in_other_dtypes(compare: Any) -> None:
+    frames = [bars(2, close=np.array([1.0, np.nan], dtype)) for dtype in ("float32", "float64")]
+    assert compare(*(Recorded([asked(frame)]) for frame in frames)).counts == {"dtypes": 1}
 
 
 def test_what_holds_a_frame(compare: Any) -> None:

@@ -47,9 +47,11 @@ WRITERS: dict[str, Callable[[str], str]] = {
 }
 
 
+@pytest.mark.parametrize("key", [KEY, "tab\there\nand\rmore\b\f😀"], ids=["signs", "control characters"])
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_key_is_hidden_in_every_notation(writer: str) -> None:
-    assert without(WRITERS[writer](KEY), frozenset([KEY])) == WRITERS[writer](MARK).replace(MARK, "[hidden]")
+def test_a_key_is_hidden_in_every_notation(writer: str, key: str) -> None:
+    hidden = without(WRITERS[writer](key), frozenset([key]))
+    assert hidden == WRITERS[writer](MARK).replace(MARK, "[hidden]")
 
 
 @examples(100)

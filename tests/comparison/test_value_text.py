@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import re
 from collections import deque
 from copy import deepcopy
@@ -115,6 +116,24 @@ class Private:
         self._inner = inner
 
 
+class Both(Slotted):
+    """Has slots and a dictionary of attributes."""
+
+    def __init__(self, outer: object) -> None:
+        super().__init__(0)
+        self.outer = outer
+
+
+class Reduced:
+    """Decides how it is pickled."""
+
+    def __init__(self, reduced: object) -> None:
+        self._reduced = reduced
+
+    def __reduce__(self) -> Any:
+        return self._reduced
+
+
 class Point(NamedTuple):
     x: object
 
@@ -154,6 +173,8 @@ LONG, OTHER_LONG = list(range(5_000)), [*range(2_500), -1, *range(2_501, 5_000)]
         ),
         (pa.table({"a": LONG}), pa.table({"a": OTHER_LONG})),
         (pa.array(LONG), pa.array(OTHER_LONG)),
+        (pl.Series(["a"], dtype=pl.Enum(["a", "b"])), pl.Series(["a"], dtype=pl.Enum(["a", "c"]))),
+        (pa.array([date(2024, 1, 2)]), pa.array([date(2024, 1, 3)])),
         (pa.array([1], pa.time64("ns")), pa.array([2], pa.time64("ns"))),
         (deque([np.array(LONG)]), deque([np.array(OTHER_LONG)])),
         (Record(np.array(LONG)), Record(np.array(OTHER_LONG))),
@@ -174,6 +195,10 @@ LONG, OTHER_LONG = list(range(5_000)), [*range(2_500), -1, *range(2_501, 5_000)]
         (Plain(Plain(1)), Plain(Plain(2))),
         ([Private([np.array(LONG)])], [Private([np.array(OTHER_LONG)])]),
         (Plain(1), Private(1)),
+        (Both(1), Both(2)),
+        (Reduced("name"), Reduced("other")),
+        (Reduced((int, ())), Reduced((float, ()))),
+        (Reduced((copyreg.__newobj__, (Reduced, 1))), Reduced((copyreg.__newobj__, (Reduced, 2)))),  # type: ignore[attr-defined]
         (object(), "object"),
         (deque([1]), deque([2])),
         (deque([1]), [1]),
@@ -195,6 +220,8 @@ LONG, OTHER_LONG = list(range(5_000)), [*range(2_500), -1, *range(2_501, 5_000)]
         ({Asset("SPY"): 1}, {"SPY": 1}),
         ([Asset("SPY")], ["SPY"]),
         (Asset("BTC/USD"), "BTC/USD"),
+        (Asset("SPY"), Asset("SPY", strike=5.0)),
+        (Asset("SPY"), Asset("SPY", expiration=date(2024, 1, 19))),
         (Asset("NONE"), None),
         (Asset("1"), 1),
         (Asset("BTC", "crypto"), "BTC crypto"),
