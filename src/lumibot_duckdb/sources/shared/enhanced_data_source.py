@@ -74,6 +74,11 @@ class EnhancedDataSourceBacktesting(Configurable):
         return self._storage
 
     @property
+    def uses_store(self) -> bool:
+        """Whether this source has opened a storage; one on the frames of a script needs none."""
+        return self._storage is not None
+
+    @property
     def telemetry(self) -> Telemetry:
         """What this source has done so far.
 

@@ -36,11 +36,6 @@ class Telemetry:
     seconds_downloading: float = 0.0
     seconds_in_storage: float = 0.0
 
-    @property
-    def used_store(self) -> bool:
-        """Whether anything was read from the store or downloaded; windows may also be read from a script's frames."""
-        return any((self.rows_read, self.bytes_read, self.downloads, self.seconds_in_storage))
-
     def __add__(self, other: Telemetry) -> Telemetry:
         return Telemetry(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
@@ -68,6 +63,7 @@ class Observed(Protocol):
     """A source with telemetry."""
 
     use_duckdb: bool
+    uses_store: bool
     log_stats: bool
 
     def telemetry_since_last_report(self) -> Telemetry:
@@ -81,9 +77,9 @@ def log_stats_wanted() -> bool:
 
 def log_backtest(sources: Sequence[Observed]) -> None:
     """Log what the sources of a backtest have done, in one line, if any of them has used the store."""
-    ours = [source for source in sources if getattr(source, "use_duckdb", False)]
+    ours = [source for source in sources if getattr(source, "use_duckdb", False) and source.uses_store]
     done = sum((source.telemetry_since_last_report() for source in ours), Telemetry())
-    if done.used_store and ours[0].log_stats:
+    if done != Telemetry() and ours[0].log_stats:
         log_line(f"DuckDB: {done}", after="\n")  # Lumibot's progress bar does not end its line
 
 
