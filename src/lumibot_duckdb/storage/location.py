@@ -79,7 +79,7 @@ def _check_file(path: Path) -> None:
                 "another path"
             )
     _refuse_too_long(real, _NAME_MAX - _SPACE_BESIDE_NAME)
-    if real.exists() and not real.is_file():
+    if real.exists() and not (real.is_file() or real.is_dir()):
         raise ValueError(f"{real} is not a regular file, so it cannot be a store; choose another path")
 
 

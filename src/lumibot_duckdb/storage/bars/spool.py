@@ -202,7 +202,10 @@ class Spool:
         if done:
             what = kept.write
             logger.info("merged %d bars of %s, which had been kept in %s", len(what.bars), what.key.label(), file)
-        file.unlink(missing_ok=True)
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:  # merging it again changes nothing
+            logger.warning("cannot remove %s, which was merged: %s", file, error.strerror)
         return done
 
     def _names(self) -> list[str]:

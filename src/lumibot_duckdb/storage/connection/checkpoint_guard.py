@@ -36,6 +36,7 @@ class _Copy:
 
     start: int
     headers: bytes
+    block_size: int
     blocks: dict[int, bytes]
 
     @classmethod
@@ -48,9 +49,10 @@ class _Copy:
         start, size, numbers = int(plan.get("start", _EARLIER_START)), int(plan["block_size"]), list(plan["blocks"])
         length = HEADER_BYTES - start
         blocks = {int(n): rest[length + i * size : length + (i + 1) * size] for i, n in enumerate(numbers)}
-        if len(rest) != length + size * len(blocks) or min(start, size, *blocks) < 0:
+        # It has fewer bytes if the file ended within a block.
+        if not length <= len(rest) <= length + size * len(blocks) or min(start, size, *blocks) < 0:
             raise ValueError("its blocks do not fit its plan")
-        return cls(start, rest[:length], blocks)
+        return cls(start, rest[:length], size, blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ class CheckpointGuard:
                 self.clear()  # the headers were switched, so the checkpoint had finished; or it is another file
                 return False
             for number, block in copy.blocks.items():
-                os.pwrite(file.fileno(), block, HEADER_BYTES + number * len(block))
+                os.pwrite(file.fileno(), block, HEADER_BYTES + number * copy.block_size)
             os.fsync(file.fileno())
         self.clear()
         return True
