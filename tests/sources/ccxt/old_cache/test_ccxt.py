@@ -94,9 +94,7 @@ def test_frames_and_prices_are_those_of_lumibot(
     assert len(server.asked(KLINES)) - before <= (asked if (coin, timestep) in lacking else 0)
 
 
-def test_whole_backtests_are_the_same_and_make_the_same_requests(
-    sides: tuple[Side, Side], server: BinanceServer
-) -> None:
+def test_whole_backtests_and_their_requests_are_the_same(sides: tuple[Side, Side], server: BinanceServer) -> None:
     theirs, ours = sides
     frames(ours, server, "BTC", "day", *WHOLE)  # asks once for the days that Lumibot's file lacks
     parameters = {
