@@ -228,7 +228,7 @@ def test_nested_columns_of_parquet_are_no_obstacle(command: Command) -> None:
     pa.parquet.write_table(bad, command.folder / "KO.parquet")
     ended = command("import", "KO.parquet")
     assert ended.code == 0, ended.out
-    assert len(command.bars("KO", "2minute")) == 2
+    assert len(command.bars("KO", "minute")) == 2
 
 
 def test_a_fault_of_ours_is_reported_and_the_run_goes_on(

@@ -8,6 +8,7 @@ import pickle
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +23,22 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.comparison.stored_provider import served_from
 from lumibot_duckdb.sources.shared.stored_answers import Unanswered
 from parity import ground
+from parity.backtests import BacktestResult
+from parity.harness import Answer, Request
 
 _MOST_SPANS = 4  # that Lumibot's shared cache was asked for in any of these tests
+
+
+@dataclass(frozen=True)
+class Online:
+    """What Lumibot's class did with a provider's server: first, and then on its cache; and what ours stored of it."""
+
+    asked: list[Request]
+    first: list[Answer]
+    warm: list[Answer]
+    trades: BacktestResult
+    cache: Path
+    store: Path
 
 
 class NetworkUsedError(AssertionError):

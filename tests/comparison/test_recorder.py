@@ -58,8 +58,8 @@ def bars(symbol):
     return Data(Asset(symbol), frame.astype(float), timestep="day")
 
 
-def backtest(strategy, **settings):
-    frames = {Asset(symbol): bars(symbol) for symbol in SYMBOLS}
+def backtest(strategy, symbols=SYMBOLS, **settings):
+    frames = {Asset(symbol): bars(symbol) for symbol in symbols}
     return strategy.run_backtest(PandasDataBacktesting, *SPAN, pandas_data=frames, **{**UNATTENDED, **settings})
 
 
@@ -188,6 +188,7 @@ for name, settings in (
     ("With a fee", dict(buy_trading_fees=[TradingFee(flat_fee=1)])),
     ("With another fee", dict(buy_trading_fees=[TradingFee(flat_fee=2)])),
     ("With a benchmark", dict(benchmark_asset="AAA")),
+    ("With fewer bars", dict(symbols=["AAA"])),
 ):
     backtest(Holding, name=name, **settings)
 try:
@@ -222,7 +223,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
         patched.chdir(folder)
         run = run_side(Script(script, (), folder / "lumibot.duckdb"), LUMIBOT, folder / "run")
     backtests = run.outcome.backtests
-    assert len(backtests) == 19
+    assert len(backtests) == 20
     assert set(run.outcome.forked) == {"Forked"}
     written = [file for file in run.folder.rglob("*") if file.is_file()]
     assert not [file for file in written if any(key in file.read_bytes() for key in (KEY.encode(), NEWS_KEY.encode()))]
@@ -258,6 +259,11 @@ def test_backtests_are_distinguished_by_their_settings(recorded: Recorded) -> No
     names = ("As usual", "Richer", "With a fee", "With another fee", "With a benchmark")
     assert len({recorded[name][0].settings for name in names}) == len(names)
     assert recorded["As usual"][0].settings == recorded["Within"][0].settings
+
+
+def test_bars_that_are_passed_are_no_settings(recorded: Recorded) -> None:
+    """Lumibot adds `pandas_data` to the parameters; a source of stored bars does not. Years of bars are long texts."""
+    assert recorded["With fewer bars"][0].settings == recorded["As usual"][0].settings
 
 
 def test_what_threads_of_a_strategy_ask_for_is_in_its_record(

@@ -66,6 +66,7 @@ def pretended(monkeypatch, tmp_path):
         return runs[side](folder / side)
 
     monkeypatch.setattr(both_sides, "run_in_sandbox", run_in_sandbox)
+    monkeypatch.setattr(tour, "warm_up", lambda: None)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return runs
 

@@ -83,7 +83,8 @@ def _run(arguments: argparse.Namespace) -> int:
     _check(arguments, None if arguments.is_module else path, store)
     from lumibot_duckdb.comparison.comparison import ScriptFailedError, compare_script
     from lumibot_duckdb.comparison.runner import Script, warm_up
-    from lumibot_duckdb.comparison.workspace import step, working_folder
+    from lumibot_duckdb.comparison.step_display import step
+    from lumibot_duckdb.comparison.workspace import working_folder
 
     as_of = clock.utc_now() if arguments.from_cache else None
     script = Script(path, tuple(command[1:]), store, arguments.is_module, as_of, input_lines=tuple(arguments.answer))

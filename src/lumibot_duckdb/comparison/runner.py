@@ -35,7 +35,7 @@ _NOTE_ON_LOGS = (
 _MISSING_FILE_ERRORS = ("FileNotFoundError", "IndexError", "StopIteration", "ValueError")
 """Raised by opening a missing file, and by taking the first or last element, or the maximum, of an empty list."""
 _LOGS = "logs"
-_LAST_LINES = 15
+_LAST_LINES = 20
 _BINARY_SUFFIX = ".parquet"
 _shown: set[str] = set()
 """Notices that the user has seen, which every run of a script repeats."""

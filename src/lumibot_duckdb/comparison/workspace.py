@@ -1,4 +1,4 @@
-"""The working folder of a comparison, and the display of its steps."""
+"""The working folder of a comparison."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from lumibot_duckdb.comparison.step_display import step
-
-__all__ = ["step", "working_folder"]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Runs the demo's script on both storages, each in a process of its own, and compares the runs."""
+"""Runs the demo's script on both storages, each in a new process, and compares the runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lumibot_duckdb.comparison.comparison import Result
 from lumibot_duckdb.comparison.differences import compare_runs
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, SIDES
 from lumibot_duckdb.comparison.runner import NAMES, Script, run_in_sandbox, sandbox_of
-from lumibot_duckdb.comparison.workspace import step
+from lumibot_duckdb.comparison.step_display import step
 from lumibot_duckdb.demo.job import REQUESTS_FILE, Job
 
 _SCRIPT = Path("lumibot_duckdb.demo.backtest")

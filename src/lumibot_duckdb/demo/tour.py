@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from statistics import fmean
@@ -16,6 +16,8 @@ from tabulate import tabulate
 
 from lumibot_duckdb.comparison import summary
 from lumibot_duckdb.comparison.outcome import SIDES
+from lumibot_duckdb.comparison.runner import warm_up
+from lumibot_duckdb.comparison.step_display import step
 from lumibot_duckdb.comparison.tables import cost_row, indented, side_by_side
 from lumibot_duckdb.comparison.workspace import working_folder
 from lumibot_duckdb.demo import market, prices
@@ -113,7 +115,8 @@ def _real_daily_prices(folder: Path) -> bool:
     store = folder / STORE_NAME
     stored = _store(job, store, prices.daily_bars, "read the prices from the package bokeh-sampledata")
     stored.storage.close()
-    _warm_up(job, store, folder)
+    with step("warm up both sides (the first run after an installation compiles code)"):
+        warm_up()
     identical = _both_sides(job, store, folder, "a momentum strategy over 13 years")
     print(f"\n{_disk_table(stored)}")
     print("  (This includes the size of an empty store; part 2 shows the size per bar of a large one.)")
@@ -185,14 +188,6 @@ def _both_sides(job: Job, store: Path, folder: Path, what: str) -> bool:
     if compared.result.comparison.differences:
         print(f"\n{summary.differences_text(compared.result)}")
     return compared.result.identical
-
-
-def _warm_up(job: Job, store: Path, folder: Path) -> None:
-    """Backtest one month on each side, so that neither side's time includes compiling code after an installation."""
-    print("  warm up both sides (the first run after an installation compiles code)", flush=True)
-    compare_sides(
-        replace(job, end=date.fromisoformat(job.start).replace(day=28).isoformat()), store, folder / "warm-up"
-    )
 
 
 def _cost_table(compared: Compared) -> str:

@@ -40,7 +40,7 @@ class ColumnChoice:
     """The user's options for columns.
 
     `values` maps a stored name to the file's column, `time` may be two columns, and `left_out` are stored names that
-    the file has no column for, whatever its names say.
+    the file has no column for, even if a name of its columns fits.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class ColumnLayout:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The columns that tell which series a row belongs to."""
+        """The columns that identify the series of a row."""
         if self.is_own_view:
             return VIEW_KEYS
         return () if self.symbol is None else (self.symbol,)

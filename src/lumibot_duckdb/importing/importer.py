@@ -192,8 +192,9 @@ class _Import:
         good, bad = (refusals == Refusal.NONE) & ~blank, refusals != Refusal.NONE
         kept = {name: column[good] for name, column in values.items()}
         staging.add(piece.numbers[good], series[good], times.utc[good], times.later[good], kept)
-        sparse = refusals == Refusal.NO_PRICES
-        staging.add_times(series[sparse], times.utc[sparse])
+        # Rows that are refused for their prices show the timeframe like any other.
+        timed = refusals > Refusal.NO_SYMBOL
+        staging.add_times(series[timed], times.utc[timed])
         staging.refuse(piece.numbers[bad], refusals[bad])
         malformed = np.array([number for number, _ in piece.malformed], np.int64)
         staging.refuse(malformed, np.full(len(malformed), Refusal.FIELDS, np.uint8))

@@ -52,7 +52,7 @@ class Staging:
         self._db.execute("SET enable_progress_bar = false")
         columns_sql = "".join(f', "{column}" DOUBLE' for column in self._columns)
         self._db.execute(f"CREATE TABLE bar (row BIGINT, series INTEGER, ts BIGINT, later INTEGER{columns_sql})")
-        self._db.execute("CREATE TABLE sparse (series INTEGER, ts BIGINT)")
+        self._db.execute("CREATE TABLE refused_time (series INTEGER, ts BIGINT)")
         self._db.execute("CREATE TABLE refused (row BIGINT, reason UTINYINT)")
         for refusal in Refusal:
             self._db.execute(f"SET VARIABLE {refusal.name.lower()} = {refusal.value}::UTINYINT")
@@ -74,8 +74,8 @@ class Staging:
         self._insert("bar", pa.table({**data, **{column: values[column] for column in self._columns}}))
 
     def add_times(self, series: IntArray, times: IntArray) -> None:
-        """Add the times of rows without prices. They are no bars, but they show how far apart bars are."""
-        self._insert("sparse", pa.table({"series": series.astype(np.int32), "ts": times}))
+        """Add the times of rows refused for their prices. They are not bars, but they show how far apart bars are."""
+        self._insert("refused_time", pa.table({"series": series.astype(np.int32), "ts": times}))
 
     def refuse(self, rows: IntArray, reasons: CodeArray) -> None:
         """Add the numbers of rows that are not bars, each with its code of `Refusal`."""

@@ -97,7 +97,7 @@ def split_fields(line: str, delimiter: str) -> list[str]:
 
 
 def raw_fields(line: str, delimiter: str) -> list[str]:
-    """Return the fields of a line as they are."""
+    """Return the fields of a line unchanged."""
     try:
         return next(csv.reader([line], delimiter=delimiter), [])
     except csv.Error:  # a field that is too long for this module

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
+from lumibot_duckdb.lumibot_contract.lifecycle import RUN_ALL_PARAMETERS
 from lumibot_duckdb.lumibot_contract.requirement import Requirement
 
 REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "lumibot.traders.trader:Trader.run_all",
         "wrapped to record a run",
-        parameters=(
-            "async_",
-            "show_plot",
-            "show_tearsheet",
-            "save_tearsheet",
-            "show_indicators",
-            "plot_file_html",
-            "trades_file",
-            "trade_events_file",
-            "settings_file",
-            "indicators_file",
-            "tearsheet_csv_file",
-            "tearsheet_file",
-            "tearsheet_metrics_file",
-            "base_filename",
-            "run_once",
-        ),
+        parameters=RUN_ALL_PARAMETERS,
     ),
     Requirement("lumibot.traders.trader:Trader._strategies", "read to find the strategies of a run"),
     Requirement("lumibot.traders.trader:Trader.is_backtest_broker", "read to refuse live trading"),

@@ -73,8 +73,12 @@ def name_of(strategy: Any) -> str:
 
 
 def settings_of(strategy: Any) -> list[Any]:
-    """Return the values of `SETTINGS`."""
-    return [getattr(strategy, name) for name in SETTINGS]
+    """Return the values of `SETTINGS`, without the bars that Lumibot adds to a strategy's parameters."""
+    settings = {name: getattr(strategy, name) for name in SETTINGS}
+    parameters = settings["parameters"]
+    if isinstance(parameters, dict):
+        settings["parameters"] = {name: value for name, value in parameters.items() if name != "pandas_data"}
+    return list(settings.values())
 
 
 def benchmark_asset(strategy: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import ccxt
@@ -13,7 +13,7 @@ import pytest
 from lumibot.backtesting import CcxtBacktesting as LumibotCcxtBacktesting
 from lumibot.entities import Asset, Bars
 
-from comparison.offline import assert_same_files, offline, written
+from comparison.offline import Online, assert_same_files, offline, written
 from lumibot_duckdb.sources.shared.stored_answers import Unanswered
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.ground import silence
@@ -56,18 +56,6 @@ def answers(side: Side, asked: Sequence[Request]) -> list[Answer]:
 def backtest(side: Side) -> BacktestResult:
     settings = {"exchange_id": "binance", "quote_asset": DOLLAR}
     return run(Crossing, side.source_class, side.folder / "run", *HOURS, dict(CROSSING), **settings)
-
-
-@dataclass(frozen=True)
-class Online:
-    """What Lumibot's class did with Binance's server: first, and on its cache then; what ours stored of it."""
-
-    asked: list[Request]
-    first: list[Answer]
-    warm: list[Answer]
-    trades: BacktestResult
-    cache: Path
-    store: Path
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from lumibot.entities import Asset
 from polygon import RESTClient
 from polygon.exceptions import BadResponse
 
-from comparison.offline import assert_same_files, offline, written
+from comparison.offline import Online, assert_same_files, offline, written
 from lumibot_duckdb.sources.shared.stored_answers import Unanswered
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.ground import silence
@@ -69,18 +69,6 @@ def answers(side: Side, asked: Sequence[Request]) -> list[Answer]:
 
 def backtest(side: Side, **settings: Any) -> BacktestResult:
     return run(ChainBuyer, side.source_class, side.folder / "run", *SPAN, dict(CHAINS), **settings)
-
-
-@dataclass(frozen=True)
-class Online:
-    """What Lumibot's class did with Polygon's server: first, and on its cache then; what ours stored of it."""
-
-    asked: list[Request]
-    first: list[Answer]
-    warm: list[Answer]
-    trades: BacktestResult
-    cache: Path
-    store: Path
 
 
 @pytest.fixture(scope="module")
