@@ -230,7 +230,7 @@ def test_a_partial_history_is_requested_again_until_a_second_one_agrees(
             found.ensure(ended)
             frame = found.frame()
             assert frame is not None
-            return frame
+            return frame.loc[:ended]  # later bars include one that is open, which only the run that requests it sees
 
     first = frame(ours)
     at(server, "2024-03-02 18:00")
@@ -243,10 +243,10 @@ def test_a_partial_history_is_requested_again_until_a_second_one_agrees(
     assert len(server.charts("STK")) == 2
     if late:
         fresh = frame(both_sides(tmp_path / "fresh")[1])
-        assert_same_frame(fresh.loc[:ended], again.loc[:ended], "the second response")
+        assert_same_frame(fresh, again, "the second response")
         del server.requests[:]
     else:
-        assert_same_frame(first.loc[:ended], again.loc[:ended], "the second response")
+        assert_same_frame(first, again, "the second response")
     charts = len(server.charts("STK"))
     at(server, "2024-03-04 18:01")
     assert_same_frame(again, frame(ours), "afterwards")
@@ -254,13 +254,21 @@ def test_a_partial_history_is_requested_again_until_a_second_one_agrees(
 
 
 def test_an_unknown_symbol_is_never_known_for_good_not_to_exist(server: YahooServer, ours: Side) -> None:
-    for number, time in enumerate(("2024-02-02 18:00", "2024-02-03 19:00", "2024-02-04 20:00", "2024-02-04 21:00")):
+    requested = 0
+    for time, again in (
+        ("2024-02-02 18:00", True),
+        ("2024-02-03 17:00", False),
+        ("2024-02-03 19:00", True),
+        ("2024-02-04 20:00", True),
+        ("2024-02-04 21:00", False),
+    ):
         at(server, time)
         with ours.entered(server), pytest.raises(UnknownSymbolError):
             YahooHistory(DuckDBDataStorage(ours.store), YahooProvider(retry_policy=HASTE), "NOSUCH").ensure(
                 moment("2024-01-20")
             )
-        assert len(server.charts("NOSUCH")) == min(number + 1, 3), time
+        before, requested = requested, len(server.asked("NOSUCH"))
+        assert (requested > before) is again, time
 
 
 def test_the_day_that_is_not_over_at_the_time_of_the_server_is_not_stored(server: YahooServer, ours: Side) -> None:
