@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, Delivery, DownloadedSeries
-from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
+from lumibot_duckdb.sources.shared.errors import ProviderUnavailableError
+from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange, WriteResult
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import HistoryRestatedError, StoreBusyError
@@ -142,6 +144,32 @@ def test_a_restatement_meanwhile_changes_nothing_and_is_never_mixed_in(storage: 
         series.ensure(minutes(-5, 10), Provider(25.0))
     assert set(storage.read_pandas(series.pin)["close"]) == {100.0}
     assert set(storage.read_pandas(storage.pin(KEY))["close"]) == {25.0}
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["with bars", "without bars"])
+def test_a_restatement_right_after_a_write_does_not_move_a_running_backtest(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch, seen: bool
+) -> None:
+    """Between the write and the pin that follows it, another process gets its turn."""
+    series = DownloadedSeries(storage, KEY)
+    if seen:
+        series.ensure(minutes(0, 10), Provider(100.0))
+    before, write = series.pin, storage.store_ohlcv_data
+
+    def write_and_be_overtaken(*arguments: Any, **settings: Any) -> WriteResult:
+        result = write(*arguments, **settings)
+        monkeypatch.setattr(storage, "store_ohlcv_data", write)
+        storage.restate_series(KEY.asset, KEY.source, KEY.timeframe, adjustment=KEY.adjustment)
+        DownloadedSeries(storage, KEY).ensure(minutes(0, 20), Provider(25.0))
+        return result
+
+    monkeypatch.setattr(storage, "store_ohlcv_data", write_and_be_overtaken)
+    with pytest.raises(HistoryRestatedError, match="again"):
+        series.ensure(minutes(0, 20), Provider(100.0))
+    assert series.pin == before
+    if before is not None:
+        assert storage.read_pandas(before)["close"].tolist() == [100.0] * 10
+    assert storage.read_pandas(storage.pin(KEY))["close"].tolist() == [25.0] * 20
 
 
 def test_bars_that_have_not_closed_are_seen_but_not_stored(storage: DuckDBDataStorage) -> None:
@@ -335,6 +363,32 @@ def test_what_expires_or_is_forgotten_does_not_affect_a_running_backtest(
     assert provider.asked == [minutes(0, 60), minutes(60, 70), minutes(70, 80)]
     DownloadedSeries(storage, KEY).ensure(minutes(0, 80), provider)
     assert provider.asked[3:] == [minutes(0, 70)]  # the last ten minutes were stored after that
+
+
+def failing(pieces: list[TimeRange]) -> Iterator[Delivery]:
+    raise ProviderUnavailableError("no answer")
+    yield
+
+
+@pytest.mark.parametrize("trusts", [True, False], ids=["expired", "requested in each run"])
+def test_what_was_answered_before_serves_while_it_cannot_be_requested_again(
+    storage: DuckDBDataStorage, let_pass: LetPass, caplog: pytest.LogCaptureFixture, trusts: bool
+) -> None:
+    DownloadedSeries(storage, KEY).ensure(minutes(0, 60), Lacking(BEGIN + 60 * 20))
+    let_pass(31 if trusts else 0)
+    series = DownloadedSeries(storage, KEY, trusts_provisional=trusts)
+    assert series.missing(minutes(0, 60)) == [minutes(20, 60)]
+    with pytest.raises(ProviderUnavailableError):
+        series.ensure(minutes(0, 61), failing)
+    assert caplog.text == ""
+    series.ensure(minutes(0, 60), failing)
+    assert "could not be requested again (no answer)" in caplog.text
+    assert series.missing(minutes(0, 60)) == []
+    again = DownloadedSeries(storage, KEY, trusts_provisional=trusts)
+    assert again.missing(minutes(0, 60)) == [minutes(20, 60)]
+    storage.forget_coverage(KEY)
+    with pytest.raises(ProviderUnavailableError):
+        again.ensure(minutes(0, 60), failing)
 
 
 def test_provisional_ranges_can_be_requested_in_each_run(storage: DuckDBDataStorage, let_pass: LetPass) -> None:

@@ -194,6 +194,37 @@ def test_the_first_form_that_answers_is_remembered(server: YahooServer, ours: Si
     ]
 
 
+def test_a_better_form_of_a_symbol_is_found_when_it_is_listed(server: YahooServer, ours: Side) -> None:
+    future, contract = Asset("ESH24", "future"), "ESH24.CME"
+
+    def tried(time: str) -> set[str]:
+        at(server, time)
+        before = len(server.requests)
+        found.append(closes(ours, server, future, end="2024-01-20"))
+        return {path.rsplit("/", 1)[-1] for path in asked_since(server, before) if "chart" in path}
+
+    found: list[list[float]] = []
+    assert contract in tried("2024-02-02 18:00")
+    sessions = new_york_days("2023-10-02", "2024-06-28")
+    server.instruments[contract] = Instrument(walk(sessions, 8), kind="FUTURE", market="us24_market")
+    assert tried("2024-03-02 18:00") == set()  # nothing is out of date yet
+    assert contract in tried("2024-03-04 19:00")
+    assert found[0] == found[1] != found[2]
+    fresh = closes(both_sides(ours.folder / "fresh")[1], server, future, end="2024-01-20")
+    assert found[2] == fresh
+
+
+def test_a_form_that_is_known_to_have_bars_serves_while_others_cannot_be_requested(
+    server: YahooServer, ours: Side, caplog: pytest.LogCaptureFixture
+) -> None:
+    future = Asset("ESH24", "future")
+    first = closes(ours, server, future, end="2024-01-20")
+    at(server, "2024-03-04 19:00")
+    server.faults.append(Fault("", 10_000, Answer(b"", 500)))
+    assert closes(ours, server, future, end="2024-01-20") == first
+    assert "Yahoo may have bars of ESH24 as ESH24.CME by now" in caplog.text
+
+
 def test_an_unknown_symbol_is_requested_once_a_day(
     server: YahooServer, ours: Side, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -335,6 +366,69 @@ def test_without_info_bars_are_stamped_at_midnight_in_this_backtest(
         assert set(history(ours, server).frame().index.time) == {dt.time(16)}
         assert len(server.asked("/v7/finance/quote")) == quotes
         assert len(server.charts()) <= asked + 2  # for the day that is not over
+
+
+def quotes_and_stamps(server: YahooServer, ours: Side, time: str) -> tuple[int, set[dt.time]]:
+    """Return how often a run at a time requests the market, and how it stamps bars."""
+    at(server, time)
+    before = len(server.asked("/v7/finance/quote"))
+    with ours.entered(server):
+        frame = history(ours, server).frame()
+    assert frame is not None
+    return len(server.asked("/v7/finance/quote")) - before, set(frame.index.time)
+
+
+MIDNIGHT, CLOSE = {dt.time(0)}, {dt.time(16)}
+
+
+def test_an_old_market_is_requested_again_with_the_next_bars(server: YahooServer, ours: Side) -> None:
+    assert quotes_and_stamps(server, ours, "2024-02-02 18:00") == (1, CLOSE)
+    server.instruments["STK"].market = "gb_market"
+    assert quotes_and_stamps(server, ours, "2024-02-08 18:00") == (0, CLOSE)
+    assert quotes_and_stamps(server, ours, "2024-03-02 18:00") == (0, CLOSE)
+    assert quotes_and_stamps(server, ours, "2024-03-05 18:00") == (1, MIDNIGHT)
+    assert quotes_and_stamps(server, ours, "2024-03-05 18:01") == (0, MIDNIGHT)
+    assert quotes_and_stamps(server, ours, "2024-03-06 18:00") == (0, MIDNIGHT)
+
+
+def test_a_market_that_yahoo_did_not_name_is_requested_again_after_a_day(server: YahooServer, ours: Side) -> None:
+    stock = server.instruments["STK"]
+    stock.market = None
+    assert quotes_and_stamps(server, ours, "2024-02-02 18:00") == (1, MIDNIGHT)
+    stock.market = "us_market"
+    assert quotes_and_stamps(server, ours, "2024-02-02 23:00") == (0, MIDNIGHT)
+    assert quotes_and_stamps(server, ours, "2024-02-05 23:00") == (1, CLOSE)
+    assert quotes_and_stamps(server, ours, "2024-02-06 23:00") == (0, CLOSE)
+
+
+def test_the_market_known_so_far_is_used_while_yahoo_does_not_answer(
+    server: YahooServer, ours: Side, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert quotes_and_stamps(server, ours, "2024-02-02 18:00") == (1, CLOSE)
+    outage = Fault("/v7/finance/quote", 100, Answer(b"", 503))
+    server.faults.append(outage)
+    assert quotes_and_stamps(server, ours, "2024-03-05 18:00")[1] == CLOSE
+    assert "The market known so far is used" in caplog.text
+    outage.times = 0
+    assert quotes_and_stamps(server, ours, "2024-03-06 18:00") == (1, CLOSE)
+
+
+def test_an_expired_range_that_cannot_be_requested_again_does_not_end_a_backtest(
+    server: YahooServer, ours: Side, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A month later, the time before the first day is due, but there is no network."""
+    first = closes(ours, server, end="2024-01-20")
+    at(server, "2024-03-04 18:00")
+    outage = Fault("", 10_000, Answer(b"", 500))
+    server.faults.append(outage)
+    assert closes(ours, server, end="2024-01-20") == first
+    assert "have expired, and could not be requested again" in caplog.text
+    with pytest.raises(ProviderUnavailableError):  # the days after the stored ones were never requested
+        closes(ours, server, end="2024-02-20")
+    outage.times = 0
+    charts = len(server.charts("STK"))
+    assert closes(ours, server, end="2024-01-20") == first
+    assert len(server.charts("STK")) == charts + 1
 
 
 # -- dividends and splits --------------------------------------------------------------------------------------

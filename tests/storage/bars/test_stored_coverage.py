@@ -178,6 +178,7 @@ def test_what_bars_do_not_prove_expires(storage: DuckDBDataStorage, monkeypatch:
     assert storage.missing_ranges("X", WIDER) == []
     let_pass(monkeypatch, dt.timedelta(days=31))
     assert storage.missing_ranges("X", WIDER) == [AFTER]
+    assert storage.coverage("X", include_expired=True) == [WIDER]
 
 
 @pytest.mark.parametrize("compacted", [False, True])

@@ -8,6 +8,7 @@ in.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,16 +19,19 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb import clock
+from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.sources.shared.evidence import Evidence, Proof
 from lumibot_duckdb.sources.shared.open_bars import OpenBars
 from lumibot_duckdb.sources.shared.trading_hours import TradingHours, hours_of
 from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesKey, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars import coverage
-from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.errors import HistoryRestatedError, SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import bar_starts, epoch_seconds
 from lumibot_duckdb.windows.ranges_view import Additions, RangesView, starts_in_ranges
 from lumibot_duckdb.windows.series_view import SeriesView, StoredView
+
+logger = logging.getLogger(__name__)
 
 ALWAYS = TimeRange(-(2**62), 2**62)
 
@@ -125,7 +129,8 @@ class DownloadedSeries:
     def ensure(self, wanted: TimeRange, download: Download) -> None:
         """Make sure that all bars of a range are in the store; `download` is called for the missing parts.
 
-        Each delivery is stored when it arrives, so an interrupted download resumes where it stopped.
+        Each delivery is stored when it arrives, so an interrupted download resumes where it stopped. If only ranges
+        that were answered before cannot be requested again, this is logged, and the backtest uses the earlier answers.
         Raises what `download` raises, `HistoryRestatedError`, `StoreBusyError`, `StoreWriteError`.
         """
         missing = coverage.missing(wanted, self._covered)
@@ -135,7 +140,18 @@ class DownloadedSeries:
             missing = coverage.missing(wanted, self._covered)
         if not missing or self._as_of is not None:
             return
-        self._store_all(missing, download)
+        try:
+            self._store_all(missing, download)
+        except ProviderError as error:
+            answered = [*self._covered, *self._storage.coverage(self.key, include_expired=True)]
+            if any(coverage.missing(piece, answered) for piece in missing):
+                raise
+            logger.warning(
+                "%s: ranges without bars have expired, and could not be requested again (%s). This backtest uses what "
+                "the source had before",
+                self.key.label(),
+                error,
+            )
         self._covered = coverage.merged([*self._covered, *missing])
 
     def refresh(self, wanted: TimeRange, download: Download) -> None:
@@ -182,8 +198,18 @@ class DownloadedSeries:
             provisional=proof.provisional,
         )
         if result.version_id is not None:
-            self.pin = self._storage.pin(self.key)
+            self._pin_written(result.version_id)
         self._open_bars.add(still_open, delivery.within)
+
+    def _pin_written(self, version_id: int) -> None:
+        """Pin the version that was just written. Raises `HistoryRestatedError` if another process restated it since."""
+        now = self._storage.pin(self.key)
+        if now.version_id != version_id:
+            raise HistoryRestatedError(
+                f"the history of {self.key.label()} was restated while its bars were downloaded (a split, a correction "
+                "or a deletion). They do not fit the current version. Run the backtest again"
+            )
+        self.pin = now
 
 
 def _closed_and_open(bars: pd.DataFrame, length: int, asked_at: datetime) -> tuple[pd.DataFrame, pd.DataFrame]:

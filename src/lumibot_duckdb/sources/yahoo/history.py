@@ -8,7 +8,7 @@ before a split are rescaled, because Yahoo does not provide them again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -25,6 +25,7 @@ from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownSymbolErr
 from lumibot_duckdb.sources.shared.trading_hours import Session, TradingHours
 from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, KEPT, ZONE, Market, YahooProvider
 from lumibot_duckdb.sources.yahoo.corporate_actions import YahooActions, rescaled
+from lumibot_duckdb.sources.yahoo.notes import SYMBOL, KnownMarket, notes_of, store_metadata
 from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps, hours_of_market, may_have_traded
 from lumibot_duckdb.storage.api import (
     AssetKey,
@@ -35,7 +36,7 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.errors import HistoryRestatedError, SeriesNotFoundError
+from lumibot_duckdb.storage.errors import HistoryRestatedError
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts, date_of, midnight
 from lumibot_duckdb.windows.series_view import SeriesView
@@ -46,17 +47,20 @@ SOURCE = "yahoo"
 ADJUSTMENT = "split"
 TIMEFRAMES = ("day", "15minute", "minute")
 
-ASIDE = TimeRange(EARLIEST - 86_400, EARLIEST)
-"""A range that never has bars, for writes of metadata alone."""
-
 FINAL_AFTER = {"day": 5 * 86_400, "15minute": 86_400, "minute": 86_400}
 """Seconds for which each run requests missing bars after the last one: funds may report late, and servers lag."""
+
+_LATELY = 3 * 86_400
+"""How long ago times are (s) that decide whether a symbol without bars is requested again.
+
+An answer without bars about the last week is believed for a day, and one that is older than a few days was requested
+when their bars had closed.
+"""
 
 ROUNDING = 1e-6
 """Relative difference up to which prices count as equal: Yahoo's last digits vary."""
 
 _PRICES = ("open", "high", "low", "close", "adj_close")
-_SYMBOL = "symbol"
 _OF_FUTURES = (".CME", ".NYMEX", ".CBOT", ".COMEX", ".NYBOT")
 _YAHOOS = {ours: theirs for theirs, ours in COLUMNS.items()}
 
@@ -91,7 +95,7 @@ class YahooHistory:
         self._as_of = as_of
         self._series = self._pinned()
         self._actions = YahooActions(storage, self.key.asset, SOURCE, self._day_of)
-        self._market: Market | None = None
+        self._market: KnownMarket | None = None
         self._market_requested = False
         self._zone: str | None = None
         self._stamps: Stamps | None = None
@@ -118,7 +122,7 @@ class YahooHistory:
         """The market of the symbol; None if it is not known."""
         if self._market is None:
             self._look_up()
-        return self._market
+        return None if self._market is None else self._market.market
 
     @property
     def stamps(self) -> Stamps:
@@ -156,7 +160,11 @@ class YahooHistory:
         """
         if self._as_of is not None:
             return
-        wanted = TimeRange(EARLIEST, max(EARLIEST, min(int(until.timestamp()) + 1, clock.epoch_now())))
+        now = clock.epoch_now()
+        end = min(int(until.timestamp()) + 1, now)
+        if not len(self):
+            end = max(end, now - _LATELY)
+        wanted = TimeRange(EARLIEST, max(EARLIEST, end))
         try:
             self._series.ensure(wanted, self._download)
         except HistoryRestatedError:
@@ -167,14 +175,14 @@ class YahooHistory:
             self._series.ensure(wanted, self._download)
         if not len(self):
             raise UnknownSymbolError(f"Yahoo has no {self.key.timeframe} bars of {self.symbol!r}.")
-        if self.market is None and not self._market_requested:
-            self._request_market()
+        if self.market is None and self._request_market() and self._series.pin is not None:
+            store_metadata(self._storage, self.key, {"zone": self.zone, **self._market_note()})
 
     def _download(self, missing: list[TimeRange]) -> Iterator[Delivery]:
         pin = self._series.pin
         last = None if pin is None else self._storage.facts(pin).last
         if pin is None or last is None:
-            if missing[0].start <= EARLIEST:
+            if missing[0].start < clock.epoch_now() - _LATELY:
                 yield from self._begin()
             return
         gaps = [gap for gap in missing if may_have_traded(self.market or Market(), self.zone, gap.start, gap.end)]
@@ -198,8 +206,6 @@ class YahooHistory:
                 self.key.asset, TimeRange(EARLIEST, requested_at), SOURCE, self.key.timeframe, adjustment=ADJUSTMENT
             )
             return
-        if self.market is None:
-            self._request_market()
         kept = KEPT.get(self.key.timeframe)
         since = None if kept is None else requested_at - int(kept.total_seconds())
         yield self._delivery(frame, requested_at, EARLIEST, kept_since=since)
@@ -280,9 +286,9 @@ class YahooHistory:
         closed = closed[closed + length <= requested_at]
         latest = int(closed[-1]) if len(closed) else last
         end = max(requested_at - FINAL_AFTER[self.key.timeframe], EARLIEST if latest is None else self._end_of(latest))
-        metadata: dict[str, Any] = {_SYMBOL: self.symbol, "zone": self.zone}
-        if self._market is not None:
-            metadata |= {"market": self._market.name, "market_zone": self._market.zone}
+        if len(closed):  # the metadata of the last bar is read first
+            self._refresh_market()
+        metadata = {SYMBOL: self.symbol, "zone": self.zone, **self._market_note()}
         end = min(end, requested_at)
         return Delivery(TimeRange(min(start, end), end), frame, metadata, replace, kept_since)
 
@@ -348,25 +354,39 @@ class YahooHistory:
         """Set the zone and the market from metadata; return whether the market is now known."""
         for note in reversed(notes):
             self._zone = self._zone or note.metadata.get("zone")
-            if self._market is None and "market" in note.metadata:
-                self._market = Market(note.metadata["market"], note.metadata["market_zone"])
+            self._market = self._market or KnownMarket.of(note.metadata)
         return self._market is not None
 
-    def _request_market(self) -> None:
-        """Request the symbol's market from Yahoo; if that fails, log it and stamp bars at midnight, as Lumibot does."""
+    def _market_note(self) -> dict[str, Any]:
+        """Return the metadata that keeps the market; empty if it is not known."""
+        return {} if self._market is None else self._market.metadata
+
+    def _refresh_market(self) -> None:
+        """Request the market again if it is not known or not valid any more. If that fails, the earlier one is used."""
+        if self._market is None:
+            self._look_up()
+        if self._market is None or not self._market.is_current:
+            self._request_market()
+
+    def _request_market(self) -> bool:
+        """Request the symbol's market from Yahoo, once; return whether it has answered now.
+
+        If that fails, log it and stamp bars at midnight, as Lumibot does.
+        """
+        if self._market_requested:
+            return False
         self._market_requested = True
         try:
-            self._market = self._provider.market(self.symbol)
+            self._market = KnownMarket.requested_now(self._provider.market(self.symbol))
         except ProviderError as error:
             logger.warning(
-                "the market of %s is not available from Yahoo (%s). Its bars are stamped at midnight in this backtest.",
+                "the market of %s is not available from Yahoo (%s). %s in this backtest.",
                 self.symbol,
                 error,
+                "Its bars are stamped at midnight" if self._market is None else "The market known so far is used",
             )
-            return
-        if self._series.pin is not None:
-            note = {"zone": self.zone, "market": self._market.name, "market_zone": self._market.zone}
-            store_metadata(self._storage, self.key, note)
+            return False
+        return True
 
 
 class _HoursOf(TradingHours):
@@ -387,31 +407,3 @@ def _index(stamps: Stamps, times: bytes, name: str, unit: str) -> pd.DatetimeInd
     index = pd.DatetimeIndex(stamped * NANOSECONDS_PER_SECOND, tz="UTC", name=name).as_unit(unit)
     local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
     return local
-
-
-def notes_of(storage: DataStorageInterface, key: SeriesKey, as_of: datetime | None = None) -> tuple[IngestInfo, ...]:
-    """Return the writes to a series, with or without bars, earliest first."""
-    try:
-        pin = storage.pin(key, as_of=as_of)
-    except SeriesNotFoundError:
-        return ()
-    return tuple(sorted((*storage.ingests(pin), *storage.empty_answers(pin)), key=lambda ingest: ingest.ingest_id))
-
-
-def store_metadata(storage: DataStorageInterface, key: SeriesKey, note: Mapping[str, Any]) -> None:
-    """Store metadata with a series, which may have no bars."""
-    nothing = pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC"))
-    storage.store_ohlcv_data(
-        key.asset, nothing, key.source, key.timeframe, adjustment=key.adjustment, covered=ASIDE, metadata=note
-    )
-
-
-def symbol_that_answered(storage: DataStorageInterface, key: SeriesKey, as_of: datetime | None = None) -> str | None:
-    """Return Yahoo's symbol under which the bars of an asset were found; None if it is not stored."""
-    symbols = [note.metadata.get(_SYMBOL) for note in notes_of(storage, key, as_of)]
-    return next((str(symbol) for symbol in reversed(symbols) if symbol), None)
-
-
-def remember_symbol(storage: DataStorageInterface, key: SeriesKey, symbol: str) -> None:
-    """Remember Yahoo's symbol under which the bars of an asset were found."""
-    store_metadata(storage, key, {_SYMBOL: symbol})

@@ -121,10 +121,12 @@ class BarReader(ABC):
         *,
         adjustment: str | None = None,
         permanent_only: bool = False,
+        include_expired: bool = False,
     ) -> list[TimeRange]:
         """Return the ranges of the current version that were requested and answered, sorted and merged.
 
-        `permanent_only` leaves out provisional ranges, which expire. A series that does not exist has none.
+        `permanent_only` leaves out provisional ranges, which expire; `include_expired` adds those that have expired.
+        A series that does not exist has none.
         Raises `AmbiguousSeriesError` if several series match.
         """
 

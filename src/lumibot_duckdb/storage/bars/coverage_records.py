@@ -14,13 +14,15 @@ from lumibot_duckdb.storage.times import aware_utc, epoch_seconds, naive_utc
 _ROWS = f"{epoch_sql('range_start')}, {epoch_sql('range_end')}, believed_until"
 
 
-def stored_coverage(cursor: StoreCursor, now: datetime, series_id: int | None = None) -> dict[int, list[Covered]]:
-    """Return the covered ranges of a series (None: of all) that have not expired."""
+def stored_coverage(
+    cursor: StoreCursor, now: datetime | None, series_id: int | None = None
+) -> dict[int, list[Covered]]:
+    """Return the covered ranges of a series (None: of all) that have not expired by `now` (None: all ranges)."""
     found: dict[int, list[Covered]] = {}
     which = "" if series_id is None else f"AND series_id = {series_id}"
     for series, *row in cursor.rows(
-        f"SELECT series_id, {_ROWS} FROM {{db}}.coverage WHERE (believed_until IS NULL OR believed_until > ?) {which}",
-        [naive_utc(now)],
+        f"SELECT series_id, {_ROWS} FROM {{db}}.coverage WHERE coalesce(believed_until > $now, true) {which}",
+        {"now": None if now is None else naive_utc(now)},
     ):
         found.setdefault(series, []).append(_covered(*row))
     return found
@@ -49,8 +51,7 @@ def coverage_to_add(
         return []
     known: list[Covered] = []
     if series_id is not None:
-        rows = cursor.rows(f"SELECT {_ROWS} FROM {{db}}.coverage WHERE series_id = ?", [series_id])
-        known = [_covered(*row) for row in rows]
+        known = stored_coverage(cursor, None, series_id).get(series_id, [])
     return newly_covered(known, proven, provisional, asked_at=asked_at, now=now)
 
 

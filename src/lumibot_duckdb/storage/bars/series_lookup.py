@@ -96,13 +96,14 @@ class SeriesLookup(BarReader):
         *,
         adjustment: str | None = None,
         permanent_only: bool = False,
+        include_expired: bool = False,
     ) -> list[TimeRange]:
         try:
             record = self._resolve(asset, timeframe, source, adjustment)
         except SeriesNotFoundError:
             return []
         with self._store.read() as cursor:
-            found = stored_coverage(cursor, utc_now(), record.series_id)
+            found = stored_coverage(cursor, None if include_expired else utc_now(), record.series_id)
         known = found.get(record.series_id, [])
         return merged(piece for piece, until in known if until is None or not permanent_only)
 
