@@ -16,6 +16,9 @@ PACKAGE = Path(lumibot_duckdb.__file__).parent
 READS_A_CLOCK = re.compile(
     r"datetime\.now\(|\.utcnow\(|date\.today\(|datetime\.today\(|\btime\.time\(|Timestamp\.(now|today|utcnow)\("
 )
+SQL_READS_A_CLOCK = re.compile(
+    r"(?i)\b((now|today|get_current_timestamp)\s*\(|(current_(date|time|timestamp)|localtime)\b)"
+)
 ALLOWED = {
     "clock.py",
     "comparison/value_text.py",  # recognises what a strategy read from the computer's clock
@@ -30,6 +33,18 @@ def test_nothing_else_reads_a_clock() -> None:
         for line in path.read_text("utf-8").splitlines()
         if READS_A_CLOCK.search(line) and not line.strip().startswith('"')  # advice in a message
     }
+    assert found == set()
+
+
+def test_no_sql_file_reads_a_clock() -> None:
+    files = list(PACKAGE.rglob("*.sql"))
+    found = {
+        f"{path.relative_to(PACKAGE)}: {line.strip()}"
+        for path in files
+        for line in path.read_text("utf-8").replace("{now}", "").splitlines()
+        if SQL_READS_A_CLOCK.search(line.split("--")[0])
+    }
+    assert len(files) > 10
     assert found == set()
 
 

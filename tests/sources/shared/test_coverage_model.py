@@ -34,8 +34,11 @@ HOUR, DAY = 3_600, 86_400
 RECENT = 7 * DAY
 
 delays = st.sampled_from([0, 0, 0, 3 * HOUR, 2 * DAY, 10 * DAY, 40 * DAY, NEVER * DAY])
+waits = st.sampled_from([HOUR, 5 * HOUR, 20 * HOUR, DAY + HOUR, 8 * DAY, 31 * DAY])
 places = st.integers(0, (END - BEGIN) // STEP)
-requests = st.tuples(places, places).map(lambda pair: (min(pair), max(pair) + 1))
+requests = st.one_of(
+    st.just((0, (END - BEGIN) // STEP)), st.tuples(places, places).map(lambda pair: (min(pair), max(pair) + 1))
+)
 
 
 @dataclass
@@ -79,13 +82,12 @@ class Model:
 @st.composite
 def worlds(draw: Any) -> tuple[Model, list[tuple[int, tuple[int, int]]]]:
     """Return when each bar appears at the provider, and requests: how long after the one before, and for what."""
-    cuts = sorted(draw(st.lists(st.integers(0, len(STARTS)), max_size=6)))
     appears: dict[int, int] = {}
-    for first, last in zip([0, *cuts], [*cuts, len(STARTS)], strict=True):
-        delay = draw(delays)
-        appears.update({start: start + STEP + delay for start in STARTS[first:last]})
-    waits = st.sampled_from([HOUR, 5 * HOUR, DAY + HOUR, 8 * DAY, 31 * DAY])
-    return Model(appears), draw(st.lists(st.tuples(waits, requests), min_size=1, max_size=8))
+    while len(appears) < len(STARTS):
+        length, delay = draw(st.integers(5, 60)), draw(delays)
+        appears.update({start: start + STEP + delay for start in STARTS[len(appears) : len(appears) + length]})
+    ranges = draw(st.lists(requests, min_size=1, max_size=3))  # few, so that they are requested again
+    return Model(appears), draw(st.lists(st.tuples(waits, st.sampled_from(ranges)), min_size=1, max_size=10))
 
 
 def within(request: tuple[int, int]) -> TimeRange:
@@ -96,7 +98,7 @@ def inside(ranges: list[TimeRange]) -> set[int]:
     return {start for start in STARTS if any(each.start <= start < each.end for each in ranges)}
 
 
-@examples(100)
+@examples(200)
 @given(worlds())
 def test_what_responses_prove_and_leave_open(world: tuple[Model, list[tuple[int, tuple[int, int]]]]) -> None:
     model, asked = world
@@ -172,17 +174,16 @@ def test_backtests_request_what_is_not_known(
         storage.close()
 
 
-@examples(60)
-@given(worlds(), st.randoms(use_true_random=False))
+@examples(100)
+@given(worlds(), st.lists(places, max_size=8), st.randoms(use_true_random=False))
 def test_the_order_and_the_cuts_of_a_download_do_not_matter(
-    world: tuple[Model, list[tuple[int, tuple[int, int]]]], random: Any
+    world: tuple[Model, list[tuple[int, tuple[int, int]]]], places: list[int], random: Any
 ) -> None:
     model, [(_, request), *_] = world
     piece, now = within(request), END
-    cuts = sorted(
-        {piece.start, piece.end, *(random.randrange(piece.start, piece.end) // STEP * STEP for _ in range(4))}
-    )
-    parts = [TimeRange(a, b) for a, b in pairwise(cuts) if piece.start <= a]
+    cuts = {BEGIN + place * STEP for place in places}
+    bounds = sorted({piece.start, piece.end, *(cut for cut in cuts if piece.start < cut < piece.end)})
+    parts = [TimeRange(a, b) for a, b in pairwise(bounds)]
     random.shuffle(parts)
     evidence = Evidence(NEW_YORK_HOURS, TIMEFRAME)
     left_open: list[TimeRange] = []

@@ -391,6 +391,15 @@ def test_what_was_answered_before_serves_while_it_cannot_be_requested_again(
         again.ensure(minutes(0, 60), failing)
 
 
+def test_what_another_version_was_answered_for_does_not_serve(storage: DuckDBDataStorage) -> None:
+    series = DownloadedSeries(storage, KEY)
+    series.ensure(minutes(0, 10), Provider(100.0))
+    storage.restate_series(KEY.asset, KEY.source, KEY.timeframe, adjustment=KEY.adjustment)
+    DownloadedSeries(storage, KEY).ensure(minutes(0, 20), Provider(25.0))
+    with pytest.raises(ProviderUnavailableError):
+        series.ensure(minutes(0, 20), failing)
+
+
 def test_provisional_ranges_can_be_requested_in_each_run(storage: DuckDBDataStorage, let_pass: LetPass) -> None:
     provider = Lacking(BEGIN + 60 * 20)
 

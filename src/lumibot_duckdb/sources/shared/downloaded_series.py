@@ -143,7 +143,7 @@ class DownloadedSeries:
         try:
             self._store_all(missing, download)
         except ProviderError as error:
-            answered = [*self._covered, *self._storage.coverage(self.key, include_expired=True)]
+            answered = [*self._covered, *self._answered_before()]
             if any(coverage.missing(piece, answered) for piece in missing):
                 raise
             logger.warning(
@@ -153,6 +153,12 @@ class DownloadedSeries:
                 error,
             )
         self._covered = coverage.merged([*self._covered, *missing])
+
+    def _answered_before(self) -> list[TimeRange]:
+        """Return the ranges that the pinned version was ever requested for; none if it is not the current one."""
+        if self.pin is None or self._storage.pin(self.key).version_id != self.pin.version_id:
+            return []
+        return self._storage.coverage(self.key, include_expired=True)
 
     def refresh(self, wanted: TimeRange, download: Download) -> None:
         """Download a range again, and replace stored bars that differ, in a new version.
