@@ -102,7 +102,9 @@ def test_a_partial_response_is_requested_again_until_a_second_one_agrees(
     noon, close = (pd.Timestamp(text, tz=NEW_YORK).timestamp() for text in ("2024-03-08 12:01", "2024-03-11 16:00"))
     assert next(start for start, _ in ranges if start >= first.index[-1].timestamp()) == noon
     assert ranges[-1][1] == close
-    assert again.index[-1] == pd.Timestamp("2024-03-11 12:00" if late else "2024-03-08 12:00", tz=NEW_YORK)
+    fresh = bars_at(source(FramesProvider(frames), tmp_path / "fresh"), "2024-03-11 12:00", 100)
+    pd.testing.assert_frame_equal(again, fresh)
+    assert again.index[-1].date() == (date(2024, 3, 11) if late else date(2024, 3, 8))
     let_pass(4_000)
     assert requested()[1] == []
 

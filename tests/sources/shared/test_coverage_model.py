@@ -116,8 +116,9 @@ def test_what_responses_prove_and_leave_open(world: tuple[Model, list[tuple[int,
         moment = dt.datetime.fromtimestamp(now, dt.timezone.utc)
         rows += newly_covered(rows, *closed, asked_at=moment, now=moment)
         model.respond(piece, now)
-        believed = [each for each, until in rows if until is None or until.timestamp() > now]
-        assert inside(believed) == model.covered(now)
+        for later in (now, now + 13 * HOUR, now + DAY + HOUR, now + 2 * DAY, now + 31 * DAY):
+            believed = [each for each, until in rows if until is None or until.timestamp() > later]
+            assert inside(believed) == model.covered(later)
         assert inside([each for each, until in rows if until is None]) == model.proven()
 
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.sources.provider import BarRequest
@@ -26,7 +24,7 @@ from lumibot_duckdb.sources.shared.trading_hours import Session, TradingHours
 from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, KEPT, ZONE, Market, YahooProvider
 from lumibot_duckdb.sources.yahoo.corporate_actions import YahooActions, rescaled
 from lumibot_duckdb.sources.yahoo.notes import SYMBOL, KnownMarket, notes_of, store_metadata
-from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps, hours_of_market, may_have_traded
+from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps, hours_of_market, may_have_traded, stamped_index
 from lumibot_duckdb.storage.api import (
     AssetKey,
     DataStorageInterface,
@@ -38,7 +36,7 @@ from lumibot_duckdb.storage.api import (
 )
 from lumibot_duckdb.storage.errors import HistoryRestatedError
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts, date_of, midnight
+from lumibot_duckdb.storage.times import Int64Array, bar_starts, date_of, midnight
 from lumibot_duckdb.windows.series_view import SeriesView
 
 logger = logging.getLogger(__name__)
@@ -136,7 +134,7 @@ class YahooHistory:
         pin = self._series.pin
         unit = "ns" if pin is None else self._storage.facts(pin).index_unit
         name = "Date" if self.key.timeframe == "day" else "Datetime"
-        return _index(self.stamps, times.tobytes(), name, unit)
+        return stamped_index(self.stamps, times.tobytes(), name, unit)
 
     def frame(self) -> pd.DataFrame | None:
         """Return all bars as `YahooHelper.fetch_symbol_data` does, indexed by Lumibot's stamps in New York time."""
@@ -398,12 +396,3 @@ class _HoursOf(TradingHours):
     def sessions(self, first: date, last: date) -> Sequence[Session]:
         """Return the sessions of the market."""
         return hours_of_market(self._history.market or Market(), self._history.zone).sessions(first, last)
-
-
-@lru_cache(maxsize=64)
-def _index(stamps: Stamps, times: bytes, name: str, unit: str) -> pd.DatetimeIndex:
-    """Return the index of a frame; symbols with the same bar times share one object."""
-    stamped = stamps.stamped(np.frombuffer(times, dtype=np.int64))
-    index = pd.DatetimeIndex(stamped * NANOSECONDS_PER_SECOND, tz="UTC", name=name).as_unit(unit)
-    local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
-    return local

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 
 from lumibot_duckdb.sources.shared.trading_hours import NEW_YORK_HOURS, SATURDAY, SUNDAY, DailyHours, TradingHours
 from lumibot_duckdb.sources.yahoo.client import Market
@@ -78,6 +79,15 @@ class Stamps:
         seconds = time // NANOSECONDS_PER_SECOND
         midnight, stamp, following = _day(self.zone, self.minute, seconds)
         return midnight * NANOSECONDS_PER_SECOND, stamp * NANOSECONDS_PER_SECOND, following * NANOSECONDS_PER_SECOND
+
+
+@lru_cache(maxsize=64)
+def stamped_index(stamps: Stamps, times: bytes, name: str, unit: str) -> pd.DatetimeIndex:
+    """Return the index of a frame; symbols with the same bar times share one object."""
+    stamped = stamps.stamped(np.frombuffer(times, dtype=np.int64))
+    index = pd.DatetimeIndex(stamped * NANOSECONDS_PER_SECOND, tz="UTC", name=name).as_unit(unit)
+    local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
+    return local
 
 
 @lru_cache(maxsize=1024)
