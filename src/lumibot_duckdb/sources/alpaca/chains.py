@@ -11,15 +11,14 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any, TypeAlias
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.sources.alpaca.client import AlpacaProvider, OptionContract
+from lumibot_duckdb.sources.shared.listings import is_current
 from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface
 
 SOURCE = "alpaca"
 LISTED_ON = "ListedOn"
 """Key of a stored chain: the day on which its contracts were listed (ISO)."""
-
-LISTING_VALID_FOR = timedelta(days=7)
-"""How long a listing is valid for contracts that had not expired when it was made."""
 
 Listed: TypeAlias = "tuple[date, str, float]"
 """Expiration, right ("CALL" or "PUT") and strike (dollars) of a contract."""
@@ -65,7 +64,7 @@ class AlpacaListings:
         for ahead in dict.fromkeys((self._usual, exactly + self._extra, exactly)):
             bound = timedelta(days=ahead)
             found = self._storage().option_chain(underlying, SOURCE, last - bound, first, days_ahead=ahead)
-            if found is not None and _is_valid(found.chain, last):
+            if found is not None and is_current(date.fromisoformat(found.chain[LISTED_ON]), last, clock.today()):
                 return found.as_of, found.as_of + bound, _contracts(found.chain)
         return None
 
@@ -77,7 +76,7 @@ class AlpacaListings:
         root = "".join(character for character in symbol.upper() if character.isalnum())
         answer = provider.option_contracts(symbol, first, until)
         contracts = [parsed for contract in answer if (parsed := self._parse(contract, root)) is not None]
-        chain = {LISTED_ON: date.today().isoformat(), "Chains": sides_of(contracts)}
+        chain = {LISTED_ON: clock.today().isoformat(), "Chains": sides_of(contracts)}
         self._storage().store_option_chain(AssetKey(symbol), chain, SOURCE, first, days_ahead=(until - first).days)
         return first, until, contracts
 
@@ -100,8 +99,3 @@ def _contracts(chain: dict[str, Any]) -> list[Listed]:
         for day, strikes in expirations.items()
         for strike in strikes
     ]
-
-
-def _is_valid(chain: dict[str, Any], last: date) -> bool:
-    listed_on = date.fromisoformat(chain[LISTED_ON])
-    return last < listed_on or date.today() - listed_on <= LISTING_VALID_FOR

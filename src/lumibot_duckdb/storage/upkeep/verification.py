@@ -19,6 +19,7 @@ from lumibot_duckdb.storage.bars.spool import Spool
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StorageError, StoreBusyError
+from lumibot_duckdb.storage.times import naive_utc, utc_now
 from lumibot_duckdb.storage.upkeep.compaction import pieces
 
 _NAMED_PER_CHECK = 20
@@ -106,6 +107,7 @@ def _findings(
 ) -> Iterator[Finding]:
     """Run one check, in a separate transaction: junk in a table can make it fail."""
     found: list[tuple[Any, ...]] = []
+    sql = sql.replace("{now}", f"TIMESTAMP '{naive_utc(utc_now())}'")
     try:
         with connection.read() as cursor:
             for condition in conditions if "{piece}" in sql else [""]:
