@@ -61,7 +61,7 @@ class Bench:
         environment = {
             **os.environ,
             "LD_PRELOAD": str(library),
-            "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE.parent)]),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "PYTHONWARNINGS": "ignore",
         }
         self._process = subprocess.Popen(
