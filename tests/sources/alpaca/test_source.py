@@ -404,9 +404,9 @@ def test_contracts_that_had_not_expired_are_listed_again_some_days_later(
 ) -> None:
     today = dt.date.today()
     server.contracts.append(contract((today + dt.timedelta(days=20)).isoformat(), 500.0))
-    side = Side(AlpacaBacktesting, tmp_path)
 
-    def asked() -> int:
+    def asked(source_class: Any = AlpacaBacktesting) -> int:
+        side = Side(source_class, tmp_path)
         now = NEW_YORK.localize(dt.datetime.combine(today, dt.time()))
         with side.entered(server), silence():
             made = side.source(now - dt.timedelta(days=9), now, full_window=True)
@@ -418,6 +418,9 @@ def test_contracts_that_had_not_expired_are_listed_again_some_days_later(
     assert [asked(), asked()] == [2, 0]
     monkeypatch.setattr(listings, "VALID_FOR", dt.timedelta(days=-1))
     assert asked() == 2
+    server.faults.append(Fault("contracts", 10_000, Answer(b"", 400)))
+    assert asked() > 0  # and the old list serves
+    assert asked(AlpacaBacktesting.using(as_of=dt.datetime.now(dt.timezone.utc))) == 0
 
 
 # -- one store ------------------------------------------------------------------------------------------------

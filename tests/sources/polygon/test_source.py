@@ -20,6 +20,7 @@ from lumibot.entities import Asset
 from faults.workers import start
 from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.demo.market import us_stock_bars
+from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.storage.errors import HistoryRestatedError
 from parity.backtests import assert_same_result
 from parity.ground import silence
@@ -575,6 +576,24 @@ def test_expirations_that_are_listed_later_appear_in_a_stored_chain(
     fresh = Side(our_class(), tmp_path / "fresh")
     with fresh.entered(server):
         assert expirations(a_source(fresh), day) == sorted([*before, new])
+
+
+def test_an_old_listing_serves_while_contracts_cannot_be_listed_again(
+    server: PolygonServer, ours: Side, let_pass: LetPass, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ours.entered(server):
+        before = expirations(a_source(ours), "2023-02-01")
+        let_pass(8)
+        server.faults.append(Fault(CONTRACTS, 10_000, Answer({"status": "ERROR"}, 400)))
+        running = a_source(ours)
+        server.requests.clear()
+        assert expirations(running, "2023-02-01") == before
+        asked = len(server.asked(CONTRACTS))
+        assert expirations(running, "2023-02-02") == before
+        assert len(server.asked(CONTRACTS)) == asked > 0
+        with pytest.raises(ProviderError):  # there is no older list
+            running.get_chains(Asset("BBB"))
+    assert caplog.text.count("could not be listed again, so older lists are used") == 1
 
 
 def test_contracts_that_had_expired_when_they_were_listed_are_not_listed_again(

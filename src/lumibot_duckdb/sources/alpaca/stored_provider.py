@@ -22,7 +22,6 @@ from lumibot.backtesting import alpaca_backtesting
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.sources.alpaca.chains import SOURCE
-from lumibot_duckdb.sources.shared import listings
 from lumibot_duckdb.sources.shared.replacing import replaced
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
@@ -80,7 +79,6 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
         replaced(RESTClient, "_one_request", one_request),
         replaced(alpaca_backtesting, "fetch_alpaca_bars", fetch_alpaca_bars),
         replaced(LumibotAlpacaBacktesting, "ALPACA_MAX_REQUESTS_PER_MINUTE", _UNLIMITED),
-        replaced(listings, "VALID_FOR", timedelta.max),
     ):
         yield
 
