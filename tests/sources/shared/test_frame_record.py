@@ -218,6 +218,7 @@ def test_any_frames_and_any_limits(
     assert_same_files(calls, tmp_path_factory.mktemp("record"), limits)
 
 
+@pytest.mark.long
 def test_more_frames_and_rows_than_are_recorded(tmp_path: Path) -> None:
     """The limits are 4,096 frames and 50,000 rows."""
     long = bars(52_000)
