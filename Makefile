@@ -6,6 +6,10 @@ VENV15 := .venv-duckdb15
 BIN    := $(VENV)/bin
 BIN15  := $(VENV15)/bin
 UV     := $(BIN)/uv
+# The folder of installed packages.
+PACKAGES := "import sysconfig; print(sysconfig.get_path('purelib'))"
+# The tests start hundreds of processes: Python keeps the byte code of what they import, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 # More than cores: many tests wait for other processes, for pauses that they ask for, or for servers.
 WORKERS ?= 3
 
@@ -22,23 +26,26 @@ $(UV):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
 
-# The tests start hundreds of processes. Byte code is compiled here, in case the environment keeps Python from writing it.
 $(VENV)/.installed: $(UV) requirements/locked.txt pyproject.toml
-	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements/locked.txt
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements/locked.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
-	$(BIN)/python -m compileall -q src tests
 	@touch $@
 
-$(VENV15)/.installed: $(UV) requirements/locked.txt requirements/duckdb15.txt pyproject.toml
+# Importing all tests compiles the fifth of the packages that is used, once. Errors are those of the tests' own run.
+$(VENV)/.compiled: $(VENV)/.installed
+	-$(BIN)/python -m pytest --collect-only --quiet > /dev/null
+	@touch $@
+
+# This environment has its own DuckDB, and finds everything else in the first one.
+$(VENV15)/.installed: $(VENV)/.installed requirements/duckdb15.txt
 	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(VENV15)
-	$(UV) pip install --quiet --compile-bytecode --python $(BIN15)/python --override requirements/duckdb15.txt \
-		-r requirements/locked.txt
-	$(UV) pip install --quiet --python $(BIN15)/python --no-deps -e .
+	$(UV) pip install --quiet --python $(BIN15)/python --no-deps -r requirements/duckdb15.txt -e .
+	echo "import site; site.addsitedir('$$($(BIN)/python -c $(PACKAGES))')" > "$$($(BIN15)/python -c $(PACKAGES))/others.pth"
 	@touch $@
 
-install: $(VENV)/.installed
+install: $(VENV)/.compiled
 
-demo: install
+demo: $(VENV)/.installed
 	$(BIN)/lumibot-duckdb demo
 
 # mypy works on one core, so the tests begin meanwhile.
@@ -46,18 +53,18 @@ test: lint $(VENV15)/.installed
 	$(MAKE) --jobs 2 types test-duckdb2
 	$(MAKE) test-duckdb15
 
-lint: install
+lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-types: install
+types: $(VENV)/.installed
 	$(BIN)/mypy
 
 test-duckdb2: install
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long" --durations 15
 
-test-duckdb15: $(VENV15)/.installed
+test-duckdb15: install $(VENV15)/.installed
 	$(BIN15)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not soak and not long" \
 		tests/storage tests/faults/test_killed_writer.py tests/faults/test_torn_checkpoint.py \
 		tests/faults/test_many_processes.py tests/faults/test_injected_faults.py tests/sources/own_bars/test_source.py tests/sources/ccxt/old_cache \

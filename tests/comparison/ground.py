@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from lumibot_duckdb.cli.main import main
+from lumibot_duckdb.comparison import runner
 from parity.ground import environment
 
 TESTS = Path(__file__).parents[1]
@@ -88,9 +90,10 @@ class Answer:
 
 
 def compare(*arguments: object) -> Answer:
-    """Run `lumibot-duckdb compare`, which starts a process for each side."""
+    """Run `lumibot-duckdb compare`, which starts a process for each side, but none to warm up."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    without_warm_up = mock.patch.object(runner, "warm_up")
+    with without_warm_up, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(["compare", *map(str, arguments)])
     return Answer(code, out.getvalue(), err.getvalue())
 

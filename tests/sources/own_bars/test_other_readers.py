@@ -155,4 +155,4 @@ def test_a_strategy_run_through_backtest_trades_on_stored_bars(storage: DuckDBDa
         {"assets": [AAA, Asset("BBB")], "sleeptime": "15M"},
     )
     assert (result.trades["status"] == "fill").any()
-    assert len(result.observations) > 50
+    assert len(result.inputs) > 50

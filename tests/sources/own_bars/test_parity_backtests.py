@@ -25,6 +25,11 @@ MINUTE_REQUESTS = [(60, "minute"), (60, "5min"), (10, "hour"), (3, "day"), (20, 
 DAY_REQUESTS = [(60, "day"), (10, "2day")]
 
 
+def trading_every(seldom: str, often: str) -> pytest.MarkDecorator:
+    """Let the strategy trade now and then over the whole time, and in make soak more often as well."""
+    return pytest.mark.parametrize("sleeptime", [seldom, pytest.param(often, marks=pytest.mark.long)])
+
+
 def on_each(
     strategy: Any, market: Market, tmp_path: Path, *, start: Any = None, end: Any = None, **parameters: Any
 ) -> tuple[BacktestResult, BacktestResult, BacktestResult]:
@@ -59,23 +64,29 @@ def test_minutes_on_many_horizons_and_indicators(tmp_path: Path) -> None:
     check(*on_each(ManyHorizons, INVENTED["dense"](), tmp_path, sleeptime="67M", requests=MINUTE_REQUESTS))
 
 
+@trading_every("30M", "10M")
 @pytest.mark.parametrize("strategy", [Crossing, pytest.param(LimitsAndTrails, marks=pytest.mark.long)])
-def test_crypto_around_the_clock_over_the_change_of_clocks(strategy: Any, tmp_path: Path) -> None:
-    check(*on_each(strategy, INVENTED["crypto"](), tmp_path, sleeptime="10M", step="15 minutes"))
+def test_crypto_around_the_clock_over_the_change_of_clocks(strategy: Any, sleeptime: str, tmp_path: Path) -> None:
+    check(*on_each(strategy, INVENTED["crypto"](), tmp_path, sleeptime=sleeptime, step="15 minutes"))
 
 
 def test_bid_and_ask_decide_fills(tmp_path: Path) -> None:
     check(*on_each(LimitsAndTrails, INVENTED["quotes"](), tmp_path, sleeptime="15M"))
 
 
-def test_holes_in_the_bars(tmp_path: Path) -> None:
-    check(*on_each(Crossing, INVENTED["holes"](), tmp_path, sleeptime="5M"))
+@trading_every("13M", "5M")
+def test_holes_in_the_bars(sleeptime: str, tmp_path: Path) -> None:
+    check(*on_each(Crossing, INVENTED["holes"](), tmp_path, sleeptime=sleeptime))
 
 
+@pytest.mark.parametrize("start", ["2023-06-01", pytest.param(None, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", ["days", "days_unquoted"])
 @pytest.mark.parametrize("strategy", [Crossing, HoldForEvents])
-def test_days_with_dividends_and_splits(strategy: Any, name: str, tmp_path: Path) -> None:
-    check(*on_each(strategy, INVENTED[name](), tmp_path, sleeptime="1D", step="day"))
+def test_days_with_dividends_and_splits(strategy: Any, name: str, start: str | None, tmp_path: Path) -> None:
+    market = INVENTED[name]()
+    first, _ = market.frames.values()
+    assert (first.loc[start:, ["dividend", "stock_splits"]] > 0).sum().min() >= 3
+    check(*on_each(strategy, market, tmp_path, start=start, sleeptime="1D", step="day"))
 
 
 @pytest.mark.parametrize("name", ["days_at_the_close", "days_at_the_close_unquoted"])
@@ -92,21 +103,26 @@ def test_hours(tmp_path: Path) -> None:
     check(*on_each(Crossing, INVENTED["hours"](), tmp_path, sleeptime="1H", step="hour", length=20))
 
 
-def test_real_days_of_four_symbols_with_indicators(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["2013-08-22", pytest.param("2013-08-01", marks=pytest.mark.long)])
+def test_real_days_of_four_symbols_with_indicators(start: str, tmp_path: Path) -> None:
     market = real_days("AAPL", "SPY", "IBM", "FB")
-    start, end = pd.Timestamp("2013-08-01"), pd.Timestamp("2013-09-06")
+    end = pd.Timestamp("2013-09-06")
+    fills = 10 if start == "2013-08-01" else 4
     check(
-        *on_each(ManyHorizons, market, tmp_path, start=start, end=end, sleeptime="1D", requests=DAY_REQUESTS), fills=10
+        *on_each(ManyHorizons, market, tmp_path, start=start, end=end, sleeptime="1D", requests=DAY_REQUESTS),
+        fills=fills,
     )
 
 
-def test_real_minutes_of_three_symbols(tmp_path: Path) -> None:
+@trading_every("30M", "15M")
+def test_real_minutes_of_three_symbols(sleeptime: str, tmp_path: Path) -> None:
     market = real_minutes("IBM", "BAC", "AIG")
-    check(*on_each(Crossing, market, tmp_path, sleeptime="15M", step="5min", length=24), fills=20)
+    check(*on_each(Crossing, market, tmp_path, sleeptime=sleeptime, step="5min", length=24), fills=20)
 
 
-def test_real_half_day(tmp_path: Path) -> None:
-    check(*on_each(Crossing, REAL["us_half_day"](), tmp_path, sleeptime="2M"))
+@trading_every("7M", "2M")
+def test_real_half_day(sleeptime: str, tmp_path: Path) -> None:
+    check(*on_each(Crossing, REAL["us_half_day"](), tmp_path, sleeptime=sleeptime))
 
 
 @pytest.mark.long

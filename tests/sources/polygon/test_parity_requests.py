@@ -104,7 +104,7 @@ def compare(
 def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_bar_differs(tmp_path: Path) -> None:
     market = autumn()
     stock = [pair for pair in market.assets if pair[0] == Asset("SPY")]
-    asked = requests(market, 1, 40, pairs=stock)
+    asked = requests(market, 1, 20, pairs=stock)
     with market.served() as server:
         first, second, third = (Side(LumibotPolygonDataBacktesting, tmp_path / name) for name in "abc")
         expected = answers(first, server, market, asked)
@@ -124,20 +124,24 @@ def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_bar_differs(tm
 
 
 @pytest.mark.parametrize("name", ["autumn", pytest.param("spring", marks=pytest.mark.long)])
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
-def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Path, serve: Any) -> None:
+@pytest.mark.parametrize(
+    ("seed", "count"), [(1, 40), *(pytest.param(seed, 70, marks=pytest.mark.long) for seed in (1, 2))]
+)
+def test_random_requests_get_the_same_answers(name: str, seed: int, count: int, tmp_path: Path, serve: Any) -> None:
     market = MARKETS[name]()
-    compare(tmp_path, serve(name), market, requests(market, seed, 70))
+    compare(tmp_path, serve(name), market, requests(market, seed, count))
 
 
-@pytest.mark.parametrize("seed", [21, pytest.param(22, marks=pytest.mark.long)])
-def test_what_the_store_holds_already_changes_no_answer(seed: int, tmp_path: Path, serve: Any) -> None:
+@pytest.mark.parametrize(
+    ("seed", "count"), [(21, 24), *(pytest.param(seed, 40, marks=pytest.mark.long) for seed in (21, 22))]
+)
+def test_what_the_store_holds_already_changes_no_answer(seed: int, count: int, tmp_path: Path, serve: Any) -> None:
     """The results are those of Lumibot's first run on an empty cache, even if other backtests have filled the store."""
     market, server = autumn(), serve("autumn")
     theirs, ours = both_sides(tmp_path)
     another = replace(market, start=market.start + dt.timedelta(days=4), end=market.end - dt.timedelta(days=9))
-    answers(ours, server, another, requests(another, seed + 10, 40))
-    asked = requests(market, seed, 40)
+    answers(ours, server, another, requests(another, seed + 10, count))
+    asked = requests(market, seed, count)
     expected = answers(theirs, server, market, asked)
     assert_enough_real(expected, 0.5)
     assert_same_answers(asked, expected, answers(ours, server, market, asked))

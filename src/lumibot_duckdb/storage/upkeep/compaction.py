@@ -278,7 +278,10 @@ def _make_tables(new: _NewFile, columns: list[tuple[str, str]]) -> None:
 
 
 def _copy_coverage(new: _NewFile, old: StoreCursor) -> None:
-    """Copy coverage: adjacent ranges of a series are joined, and expired ones dropped."""
+    """Copy coverage: adjacent ranges of a series are joined, and provisional ones dropped that are proven by now.
+
+    Expired ones stay, since a second response that shows the same makes them permanent.
+    """
     lasting: dict[int, list[tuple[int, TimeRange]]] = {}
     for series_id, ingest_id, start, end in old.rows(
         f"SELECT series_id, ingest_id, {epoch_sql('range_start')}, {epoch_sql('range_end')} "
@@ -293,8 +296,15 @@ def _copy_coverage(new: _NewFile, old: StoreCursor) -> None:
     new.cursor.register(_INCOMING, pa.Table.from_pylist(joined, _JOINED))
     new.cursor.execute(f"INSERT INTO {{db}}.coverage SELECT *, NULL FROM {_INCOMING}")
     new.cursor.unregister(_INCOMING)
-    now = naive_utc(utc_now())
-    new.execute("INSERT INTO new.coverage SELECT * FROM old.coverage WHERE believed_until > ?", [now])
+    new.execute("""
+        INSERT INTO new.coverage
+        SELECT * FROM old.coverage AS provisional
+        WHERE believed_until IS NOT NULL AND NOT EXISTS (
+            FROM new.coverage AS proven
+            WHERE proven.series_id = provisional.series_id
+                AND proven.range_start <= provisional.range_start AND proven.range_end >= provisional.range_end
+        )
+    """)
 
 
 def _put_in_place(unfinished: Path, live: Path) -> None:
