@@ -112,7 +112,19 @@ def test_sizes_on_the_page_must_be_about_right() -> None:
 
 def test_every_option_is_on_the_page() -> None:
     shown = "\n".join(BLOCK.findall(PAGE.read_text()))
-    for command in ("import", "migrate", "status", "sql", "path", "run", "compare", "demo", "doctor", "completion"):
+    for command in (
+        "import",
+        "migrate",
+        "status",
+        "sql",
+        "path",
+        "forget",
+        "run",
+        "compare",
+        "demo",
+        "doctor",
+        "completion",
+    ):
         program = Path(sys.executable).with_name("lumibot-duckdb")
         text = subprocess.run([program, command, "--help"], capture_output=True, text=True).stdout
         options = set(re.findall(r"--[a-z-]+", text.split("examples:")[0])) - {"--help", "--to", "--store"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 
 import pyarrow as pa
@@ -87,6 +88,71 @@ def test_vendors_decorations_are_read(text: str, decimal: str, number: float) ->
     read = read_numbers(column(text), decimal)
     assert read.values.tolist() == [number]
     assert not read.unreadable.any()
+
+
+_STYLES = [  # the decimal mark, the mark between groups, and the number of digits in all groups but the last
+    *((".", mark, 3) for mark in (",", "'", "\u2019", " ", "\u00a0", "\u2009", "\u202f")),
+    *((",", mark, 3) for mark in (".", "'", "\u2019", " ", "\u00a0", "\u2009", "\u202f")),
+    (".", ",", 2),
+]
+_BEFORE, _AFTER = ("", "$", "€ ", "₹", "Rs. ", "CHF ", "USD\u00a0", "'"), ("", "$", " €", " EUR", "\u00a0USD")
+
+
+def grouped(digits: str, mark: str, size: int) -> str:
+    """Return digits with marks: before the last three, and before each `size` digits to their left."""
+    groups, left = [digits[-3:]], digits[:-3]
+    while left:
+        groups.append(left[-size:])
+        left = left[:-size]
+    return mark.join(reversed(groups))
+
+
+@st.composite
+def _formatted(draw: st.DrawFn, style: tuple[str, str, int]) -> tuple[str, str]:
+    """Return a number as a country writes it, and as Python writes it."""
+    decimal, mark, size = style
+    sign = draw(st.sampled_from(["", "-", "+"]))
+    whole = str(draw(st.integers(0, 10**12)))
+    fraction = draw(st.sampled_from(["", draw(_DIGITS)]))
+    number = sign + grouped(whole, mark, size) + (decimal + fraction if fraction else "")
+    text = draw(st.sampled_from(_BEFORE)) + number + draw(st.sampled_from(_AFTER))
+    return text, f"{sign}{whole}.{fraction or 0}"
+
+
+@examples(200)
+@given(st.data(), st.sampled_from(_STYLES))
+def test_numbers_of_any_country_are_read(data: st.DataObject, style: tuple[str, str, int]) -> None:
+    pairs = data.draw(st.lists(_formatted(style), min_size=1, max_size=10))
+    read = read_numbers(column(*(text for text, _ in pairs)), decimal=style[0])
+    assert not read.unreadable.any()
+    assert [bits(value) for value in read.values] == [bits(float(number)) for _, number in pairs]
+
+
+@examples(200)
+@given(st.data(), st.sampled_from(_STYLES), st.sampled_from(";,\t"))
+def test_the_decimal_mark_of_a_country_is_found_or_left_open(
+    data: st.DataObject, style: tuple[str, str, int], delimiter: str
+) -> None:
+    pairs = data.draw(st.lists(_formatted(style), min_size=1, max_size=10))
+    texts = [text for text, _ in pairs]
+    found = decimal_mark(texts, delimiter)
+    with_comma = [re.sub(r"Rs\.|[^\d,.]", "", text) for text in texts if "," in text]
+    if all(re.fullmatch(r"\d{1,3},\d{3}", text) for text in with_comma):
+        return  # the delimiter decides, as in the cases below
+    assert found in (None, style[0])
+    assert found is None or not read_numbers(column(*texts), found).unreadable.any()
+
+
+@examples(200)
+@given(st.data(), st.sampled_from(_STYLES), st.integers(1, 6))
+def test_a_number_with_groups_of_a_wrong_size_is_unreadable(
+    data: st.DataObject, style: tuple[str, str, int], size: int
+) -> None:
+    decimal, mark, _ = style
+    digits = str(data.draw(st.integers(10**size, 10 ** (size + 3) - 1)))
+    text = f"{digits[:-size]}{mark}{digits[-size:]}"
+    expected = size == 3
+    assert read_numbers(column("1", text), decimal).unreadable.tolist() == [False, not expected]
 
 
 @pytest.mark.parametrize("text", ["", "nan", "NaN", "N/A", "null", "None", "-", "--", "NA", None])

@@ -106,6 +106,7 @@ def test_json_has_everything_with_times_and_zones(filled: Command) -> None:
         "first": "2024-01-01T19:00:00-05:00",
         "last": "2024-01-02T19:00:00-05:00",
         "coverage": [{"start": "2024-01-01T19:00:00-05:00", "end": "2024-01-03T19:00:00-05:00"}],
+        "provisional": [],
     }
 
 

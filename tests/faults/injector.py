@@ -21,6 +21,7 @@ from storage.frames import minute_bars
 
 KINDS = {"count": 0, "kill": 1, "torn": 2, "no space": 3, "I/O error": 4, "full": 5}
 NEXT = minute_bars("2024-02-01 09:30", rows=3)
+BEGUN, DONE, OVER = b"b", b"d", b"o"
 
 
 def attempt(act: Any) -> dict[str, str]:
@@ -35,18 +36,25 @@ def attempt(act: Any) -> dict[str, str]:
 
 
 def run(case: dict[str, Any]) -> dict[str, Any]:
-    """Run an operation with a fault, then use the store again, in the same process."""
+    """Run an operation with a fault, then use the store again, in the same process.
+
+    The fault is at a call that changes a file in the store's folder, or one whose name begins with `case["only"]`.
+    """
     shim = ctypes.CDLL(None)
     path = Path(case["path"])
     storage = DuckDBDataStorage(path)
-    shim.faults_arm(str(path.parent).encode(), ctypes.c_long(case["at"]), KINDS[case["kind"]])
+    where = str(path.parent / case.get("only", ""))
+    shim.faults_arm(where.encode(), ctypes.c_long(case["at"]), KINDS[case["kind"]])
 
     def act() -> None:
+        os.write(case["report"], BEGUN)
         OPERATIONS[case["operation"]].run(storage)
-        if case.get("report"):
-            os.write(case["report"], b"done")
+        os.write(case["report"], DONE)
 
+    began = time.monotonic()
     found: dict[str, Any] = {"first": attempt(act), "close": attempt(storage.close)}
+    found["seconds"] = time.monotonic() - began
+    os.write(case["report"], OVER)
     found["calls"] = shim.faults_count()
     found["failed"] = shim.faults_failed()
     shim.faults_disarm()
@@ -57,29 +65,40 @@ def run(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def in_fork(case: dict[str, Any]) -> dict[str, Any]:
-    """Run a case in a fork; return what it found, and whether it was killed and had done its work by then."""
+    """Run a case in a fork; return what it found, and how far it had come when it was killed, if it was.
+
+    `done` is whether the operation had returned, `over` whether the store had been closed afterwards. With
+    `case["seconds"]`, the fork is killed that long after the operation has begun.
+    """
     result_read, result_write = os.pipe()
-    done_read, done_write = os.pipe()
+    report_read, report_write = os.pipe()
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            os.write(result_write, json.dumps(run({**case, "report": done_write})).encode())
+            os.write(result_write, json.dumps(run({**case, "report": report_write})).encode())
             status = 0
         finally:
             os._exit(status)
     os.close(result_write)
-    os.close(done_write)
+    os.close(report_write)
+    reports = os.read(report_read, 1)  # when it has begun
     if "seconds" in case:
         time.sleep(case["seconds"])
         os.kill(pid, 9)
     text = b"".join(iter(lambda: os.read(result_read, 65_536), b""))
-    done = os.read(done_read, 4) == b"done"
+    reports += b"".join(iter(lambda: os.read(report_read, 16), b""))
     os.close(result_read)
-    os.close(done_read)
+    os.close(report_read)
     _, status = os.waitpid(pid, 0)
     found: dict[str, Any] = json.loads(text) if text else {}
-    return {**found, "done": done, "killed": os.WIFSIGNALED(status) and os.WTERMSIG(status) == 9, "status": status}
+    return {
+        **found,
+        "done": DONE in reports,
+        "over": OVER in reports,
+        "killed": os.WIFSIGNALED(status) and os.WTERMSIG(status) == 9,
+        "status": status,
+    }
 
 
 if __name__ == "__main__":

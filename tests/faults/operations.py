@@ -104,20 +104,21 @@ def fill_and_leave_log(storage: DuckDBDataStorage) -> None:
 
 @dataclass(frozen=True)
 class Operation:
-    """One kind of write: what it begins with, and what it does."""
+    """One kind of write: what it begins with, and what it does. A download is spooled if it fails."""
 
     prepare: Callable[[DuckDBDataStorage], None]
     run: Callable[[DuckDBDataStorage], Any]
+    is_download: bool = False
 
 
 OPERATIONS: dict[str, Operation] = {
     "create": Operation(nothing, lambda s: store(s, "A", FRAME)),
     "append": Operation(fill, lambda s: store(s, "A", LATER)),
     "correct": Operation(fill, lambda s: store(s, "A", FRAME.assign(volume=7))),
-    "replace": Operation(fill, lambda s: store(s, "A", FRAME.iloc[::2], covered=covering(FRAME), replace=True)),
+    "replace": Operation(fill, lambda s: store(s, "A", FRAME.iloc[::2], covered=covering(FRAME), replace=True), True),
     "widen": Operation(fill, lambda s: store(s, "A", LATER.assign(bid=1.25, note="x"))),
     "large": Operation(fill, lambda s: store(s, "D", LARGE)),
-    "download": Operation(fill, lambda s: store(s, "A", LATER, covered=covering(LATER))),
+    "download": Operation(fill, lambda s: store(s, "A", LATER, covered=covering(LATER)), True),
     "cover": Operation(fill, lambda s: s.record_coverage("A", covering(LATER), "test", "minute")),
     "restate": Operation(fill, lambda s: s.restate_series("A", "test", "minute")),
     "split": Operation(fill, lambda s: s.record_corporate_actions("C", [SPLIT], "test", restates=["split"])),

@@ -1,6 +1,6 @@
-/* Fails a chosen system call, for tests: preload it, then call `faults_arm` with a folder.
+/* Fails a chosen system call, for tests: preload it, then call `faults_arm` with the beginning of paths.
  *
- * Counts the calls that change a file below the folder. At the n-th it kills the process before the call (KILL) or in
+ * Counts the calls that change files whose paths begin like that. At the n-th it kills the process before the call (KILL) or in
  * the middle of it (TORN: half of a write, or right after another call), or makes the call fail once (NO_SPACE, IO_ERROR)
  * or, from there on, every call that needs space (FULL).
  */
@@ -20,7 +20,7 @@
 enum { COUNT, KILL, TORN, NO_SPACE, IO_ERROR, FULL };
 enum { DESCRIPTORS = 65536 };
 
-static char folder[4096];
+static char beginning[4096];
 static atomic_long calls, failed;
 static long at;
 static int kind;
@@ -31,7 +31,7 @@ static unsigned char tracked[DESCRIPTORS];
     if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
 void faults_arm(const char *where, long place, int what) {
-    strncpy(folder, where, sizeof folder - 1);
+    strncpy(beginning, where, sizeof beginning - 1);
     at = place;
     kind = what;
     atomic_store(&calls, 0);
@@ -45,7 +45,9 @@ long faults_count(void) { return atomic_load(&calls); }
 /* How many calls were made to fail. */
 long faults_failed(void) { return atomic_load(&failed); }
 
-static int below(const char *path) { return folder[0] && path && !strncmp(path, folder, strlen(folder)); }
+static int chosen(const char *path) {
+    return beginning[0] && path && !strncmp(path, beginning, strlen(beginning));
+}
 
 static int is_tracked(int fd) { return fd >= 0 && fd < DESCRIPTORS && tracked[fd]; }
 
@@ -67,7 +69,7 @@ static int next_call(int needs_space) {
 }
 
 static int opened(int fd, const char *path) {
-    if (fd >= 0 && fd < DESCRIPTORS) tracked[fd] = below(path);
+    if (fd >= 0 && fd < DESCRIPTORS) tracked[fd] = chosen(path);
     return fd;
 }
 
@@ -79,7 +81,7 @@ static int opened(int fd, const char *path) {
         mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0; \
         va_end(rest); \
         int what = COUNT; \
-        if (below(path) && flags & O_CREAT && access(path, F_OK)) { \
+        if (chosen(path) && flags & O_CREAT && access(path, F_OK)) { \
             what = next_call(1); \
             if (what > TORN) return -1; \
         } \
@@ -152,11 +154,12 @@ ON_DESCRIPTOR(fsync, (int fd), (fd), 0)
 ON_DESCRIPTOR(fdatasync, (int fd), (fd), 0)
 ON_DESCRIPTOR(ftruncate, (int fd, off_t length), (fd, length), grows(fd, length))
 ON_DESCRIPTOR(ftruncate64, (int fd, off64_t length), (fd, length), grows(fd, length))
+ON_DESCRIPTOR(fallocate, (int fd, int mode, off_t offset, off_t length), (fd, mode, offset, length), 0)
 
 #define ON_PATH(name, parameters, arguments, needs_space) \
     int name parameters { \
         REAL(name); \
-        if (!below(path)) return real arguments; \
+        if (!chosen(path)) return real arguments; \
         int what = next_call(needs_space); \
         if (what > TORN) return -1; \
         int result = real arguments; \

@@ -83,15 +83,15 @@ def _inputs_kept() -> Iterator[list[tuple[str, ...]]]:
     """
     kept: list[tuple[str, ...]] = []
 
-    def keep(recorder: Any, *, frame: Any, **context: Any) -> None:
+    def keep(*, source: Any, frame: Any, **context: Any) -> None:
         kept.append((*(f"{name}: {value!r}" for name, value in context.items()), digest_of(frame)))
 
     try:
-        from lumibot.backtesting.market_input_evidence import MarketInputEvidence
+        from lumibot.backtesting import market_input_evidence
     except ImportError:
         yield kept
     else:
-        with mock.patch.object(MarketInputEvidence, "record", keep):
+        with mock.patch.object(market_input_evidence, "record_market_input", keep):
             yield kept
 
 

@@ -103,7 +103,11 @@ def test_processes_fill_one_store_and_see_what_a_run_alone_sees(servers: dict[st
         server.requests.clear()
     for name in urls:
         frames(name, urls[name], tmp_path / "afterwards", store)
-    assert [server.requests for server in servers.values()] == [[], [], []]
+    assert [servers[name].requests for name in ("yahoo", "alpaca")] == [[], []]
+    candles = [each for each in servers["ccxt"].requests if each.path.endswith("klines")]
+    # As in Lumibot, each run requests the days before the first candle again.
+    assert [each.query["interval"] for each in candles] == ["1d"]
+    assert int(candles[0].query["startTime"]) < pd.Timestamp("2024-02-20", tz="UTC").timestamp() * 1000
 
 
 def test_a_download_of_candles_that_was_killed_continues_where_it_was(servers: dict[str, Any], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from hypothesis_settings import examples
@@ -180,11 +180,13 @@ def test_the_guard_of_another_store_is_never_applied(tmp_path: Path) -> None:
 
 @examples(10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(junk=st.one_of(st.binary(max_size=400), st.integers(0, 400).map(lambda length: b"\xff" * length)))
+@example(junk=b"\xff" * 400)
 def test_junk_in_the_lock_harms_nothing(filled: DuckDBDataStorage, junk: bytes) -> None:
     lock = filled.path.with_name(filled.path.name + ".lock")
     filled.close()
     lock.write_bytes(junk)
     assert_same(filled.get_historical_prices("X"), FRAME)
+    assert StoreConnection.of(filled.path)._lock.holders() != []
     filled.store_ohlcv_data("Y", FRAME.assign(volume=len(junk)), "test", "minute")
     assert (filled.get_historical_prices("Y")["volume"] == len(junk)).all()
     assert StoreConnection.of(filled.path)._lock.holders() != []

@@ -168,7 +168,9 @@ def test_the_page_on_sql_has_examples() -> None:
 
 
 @pytest.mark.parametrize("query", examples())
-def test_every_example_of_the_page_on_sql_runs(storage: DuckDBDataStorage, query: str) -> None:
+def test_every_example_of_the_page_on_sql_runs(
+    storage: DuckDBDataStorage, query: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for symbol in ("AAPL", "MSFT"):
         frame = minute_bars(rows=800)
         storage.store_ohlcv_data(symbol, frame, "polygon", "minute", metadata={"file": "a.csv"})
@@ -176,7 +178,13 @@ def test_every_example_of_the_page_on_sql_runs(storage: DuckDBDataStorage, query
     storage.record_corporate_actions("AAPL", [CorporateAction(dt.date(2024, 1, 12), 1, 4)], "yahoo")
     chain = {"Chains": {"CALL": {"2024-01-19": [470, 472.5]}, "PUT": {}}}
     storage.store_option_chain("SPY", chain, "polygon", dt.date(2024, 1, 16))
-    assert storage.sql(query).num_rows > 0
+    monkeypatch.chdir(tmp_path)
+    Path("sectors.csv").write_text("asset_symbol,sector\nAAPL,Technology\nMSFT,Technology\n")
+    reads_files = ".csv" in query
+    if reads_files:
+        with pytest.raises(ValueError, match="--allow-files"):
+            storage.sql(query)
+    assert storage.sql(query, allow_files=reads_files).num_rows > 0
 
 
 def test_another_program_reads_it_once_this_process_has_let_go_of_the_file(storage: DuckDBDataStorage) -> None:

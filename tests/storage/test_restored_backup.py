@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -161,3 +163,51 @@ def test_a_backup_of_the_same_state_loses_nothing(
     store(storage, "C")
     assert labels(storage) == (["A", "B", "C"] if rows == 60 else ["A", "C"])
     assert storage.verify().sound
+
+
+@pytest.mark.parametrize("restore", [copied_over, moved_into_place])
+def test_a_lease_that_ends_after_the_restoration_leaves_nothing_to_rely_on(
+    storage: DuckDBDataStorage, tmp_path: Path, restore: Callable[[Path, Path], None]
+) -> None:
+    store(storage, "A")
+    storage.close()
+    backup = tmp_path / "backup"
+    shutil.copyfile(storage.path, backup)
+    store(storage, "LOST")
+    storage.close()
+    store(storage, "LOST TOO")
+    assert labels(storage) == ["A", "LOST", "LOST TOO"]
+    restore(backup, storage.path)
+    storage.close()
+    assert labels(storage) == ["A"]
+
+
+def write_and_die(path: Path) -> None:
+    """In another process: store a series, and get killed before the log is folded into the file."""
+    store(DuckDBDataStorage(path), "LOST", LATER)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("reads_first", [True, False])
+def test_the_log_of_a_killed_writer_is_not_applied_to_a_backup(
+    storage: DuckDBDataStorage, tmp_path: Path, reads_first: bool
+) -> None:
+    store(storage, "A")
+    storage.close()
+    backup = tmp_path / "backup"
+    shutil.copyfile(storage.path, backup)
+    store(storage, "LATER")
+    storage.close()
+    process = FORKED.Process(target=write_and_die, args=(storage.path,))
+    process.start()
+    process.join()
+    log = storage.path.with_name(f"{storage.path.name}.wal")
+    content = log.read_bytes()
+    copied_over(backup, storage.path)
+    if reads_first:
+        assert labels(storage) == ["A"]
+    store(storage, "B", LATER)
+    assert labels(storage) == ["A", "B"]
+    assert storage.verify().sound
+    (aside,) = log.parent.glob(f"{log.name}.unmatched-*")
+    assert aside.read_bytes() == content

@@ -172,6 +172,29 @@ def test_a_query_reads_the_store_and_nothing_else(filled: DuckDBDataStorage, sec
     assert filled.sql("SELECT count(*) AS n FROM bar").to_pylist() == [{"n": 30}]
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET threads = 1",
+        "SET enable_external_access = true",
+        "RESET lock_configuration",
+        "SELECT * FROM read_csv('{file}')",
+        "COPY (SELECT 42) TO '{folder}/out.csv'",
+        "ATTACH '{folder}/other.duckdb'",
+        "LOAD httpfs",
+        "CREATE TABLE mine AS SELECT 1",
+        "DELETE FROM bar",
+    ],
+)
+def test_duckdb_itself_refuses_what_the_checks_before_it_refuse(
+    filled: DuckDBDataStorage, secret: Path, statement: str
+) -> None:
+    with filled._store.connection.query() as duck, pytest.raises(duckdb.Error):
+        duck.execute(statement.format(file=secret, folder=secret.parent))
+    assert list(secret.parent.iterdir()) == [secret]
+    assert filled.sql("SELECT count(*) AS n FROM bar").to_pylist() == [{"n": 30}]
+
+
 def test_a_file_that_is_refused_is_an_error_with_advice(filled: DuckDBDataStorage, secret: Path) -> None:
     with pytest.raises(ValueError, match="allow_files=True"):
         filled.sql(f"SELECT * FROM read_csv('{secret}')")

@@ -36,6 +36,10 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         ),
     ),
     (
+        "look after the store",
+        (Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),),
+    ),
+    (
         "run backtests",
         (
             Command("run", "run", "run an unmodified script on the store"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.interrupts import stopped_by_signals
@@ -86,7 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.comparison.step_display import step
     from lumibot_duckdb.comparison.workspace import working_folder
 
-    as_of = datetime.now(timezone.utc) if arguments.from_cache else None
+    as_of = clock.utc_now() if arguments.from_cache else None
     script = Script(path, tuple(command[1:]), store, arguments.is_module, as_of, input_lines=tuple(arguments.answer))
     _say(f"Comparing {path} on Lumibot's storage and on lumibot-duckdb")
     with stopped_by_signals(), working_folder(arguments.keep, "compare") as folder:

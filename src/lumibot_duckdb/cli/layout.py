@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from lumibot_duckdb.storage.times import NEW_YORK, moment_of
-
 _NARROWEST = 8
 _GAP = "  "
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -46,6 +44,8 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 def new_york(seconds: int | None) -> str:
     """Return an instant as date and time in New York to the minute, only the date at midnight, "" for None."""
+    from lumibot_duckdb.storage.times import NEW_YORK, moment_of  # here, since a query needs no time zones
+
     if seconds is None:
         return ""
     there = moment_of(seconds, NEW_YORK)

@@ -16,7 +16,6 @@ from lumibot_duckdb.storage.times import NEW_YORK, moment_of
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.api import SeriesInfo, TimeRange
     from lumibot_duckdb.storage.bars.spool import Spool
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 SERIES_IN_TABLE = 50
 _RANGES_SHOWN = 10
@@ -25,7 +24,9 @@ _DESCRIPTION = """\
 Show which bars are in the store.
 
 There is one line for each series, with its number of bars, its first and last bar, and its coverage: how much of the
-time in between a response has proven. With SYMBOLs, the covered ranges are listed too. Times are New York time.
+time in between a source has answered for. With SYMBOLs, the covered ranges are listed too. Some are provisional: a
+source had no bars there although the market was open, so it is asked again once they have expired. Times are New York
+time.
 
 A SYMBOL may be written as this command prints it (BTC/USD crypto, SPY 2024-01-19 470 CALL option), with or without the
 type, or in another usual spelling (btc-usd, ETH_BTC, USDJPY, SPY240119C00470000, O:SPY240119C00470000).
@@ -63,9 +64,11 @@ def _run(arguments: argparse.Namespace) -> int:
     if not path.exists():
         _print_absent(path, spool, arguments.json)
         return 0
+    from lumibot_duckdb.cli.series import named_series
+
     storage = open_store(arguments.store)
     try:
-        series = _named_series(storage, arguments.symbols) if arguments.symbols else storage.list_series()
+        series = named_series(storage, arguments.symbols) if arguments.symbols else storage.list_series()
     finally:
         storage.close()
     on_disk = path.stat().st_size
@@ -85,25 +88,6 @@ def _run(arguments: argparse.Namespace) -> int:
     print(f"{name}: {size(on_disk)}, {count(len(series), 'series', 'series')}, {bars}. Times are New York time.")
     _print_spooled(spool)
     return 0
-
-
-def _named_series(storage: DuckDBDataStorage, names: Sequence[str]) -> list[SeriesInfo]:
-    """Return the series that names stand for: those of an asset, or one by its label."""
-    from lumibot_duckdb.cli.assets import find_assets, stored_assets
-
-    stored = stored_assets(storage.path)
-    found: dict[int, SeriesInfo] = {}
-    for name in names:
-        series = _labelled(storage, name) if " bars from " in name else []
-        series = series or [info for asset in find_assets(name, stored) for info in storage.list_series(asset)]
-        found.update({info.series_id: info for info in series})
-    return list(found.values())
-
-
-def _labelled(storage: DuckDBDataStorage, name: str) -> list[SeriesInfo]:
-    """Return the series with this label, e.g. `AAPL stock, day bars from import`."""
-    label = " ".join(name.casefold().split())
-    return [info for info in storage.list_series() if info.key.label().casefold() == label]
 
 
 def _print_spooled(spool: Spool) -> None:
@@ -156,7 +140,21 @@ def _covered(series: Sequence[SeriesInfo], every: bool) -> str:
         lines += [f"  {new_york(piece.start)} to {new_york(piece.end)}" for piece in shown]
         if len(shown) < len(info.coverage):
             lines.append(f"  and {len(info.coverage) - len(shown):,} more (--all shows them)")
+        lines += _provisional(info, every)
     return "\n".join(lines)
+
+
+def _provisional(info: SeriesInfo, every: bool) -> list[str]:
+    if not info.provisional:
+        return []
+    shown = info.provisional if every else info.provisional[:_RANGES_SHOWN]
+    lines = ["  of which these are provisional:"]
+    for each in shown:
+        until = new_york(int(each.expires.timestamp()) // 60 * 60)
+        lines.append(f"    {new_york(each.within.start)} to {new_york(each.within.end)}, expires {until}")
+    if len(shown) < len(info.provisional):
+        lines.append(f"    and {len(info.provisional) - len(shown):,} more (--all shows them)")
+    return lines
 
 
 def _totals_table(series: Sequence[SeriesInfo]) -> str:
@@ -206,6 +204,10 @@ def _series_as_json(info: SeriesInfo) -> dict[str, Any]:
         "first": _iso(info.first),
         "last": _iso(info.last),
         "coverage": [_range_as_json(piece) for piece in info.coverage],
+        "provisional": [
+            {**_range_as_json(each.within), "expires": each.expires.astimezone(NEW_YORK).isoformat(timespec="seconds")}
+            for each in info.provisional
+        ],
     }
 
 

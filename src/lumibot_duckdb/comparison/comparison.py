@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.comparison.changed_files import ChangedFiles
 from lumibot_duckdb.comparison.differences import Comparison, Difference, Run, compare_runs, paired
 from lumibot_duckdb.comparison.notes import (
@@ -185,7 +185,7 @@ class _Steps:
 
 def _whose_difference(script: Script, folder: Path, step: Step, reference: Run, ours: Run, left: str) -> str:
     """Run Lumibot's side with an empty cache that is filled from the store, to explain a difference."""
-    stored = replace(script, stored_as_of=datetime.now(timezone.utc))
+    stored = replace(script, stored_as_of=clock.utc_now())
     with step(f"the results differ; on {NAMES[LUMIBOT]} with an empty cache, filled from the store"):
         try:
             fresh = run_side(stored, LUMIBOT, folder / "lumibot-fresh", folder / "cache-fresh")

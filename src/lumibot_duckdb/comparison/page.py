@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.comparison import summary
 from lumibot_duckdb.comparison.comparison import Result
 from lumibot_duckdb.comparison.differences import Run
@@ -72,7 +72,7 @@ def _subtitle(result: Result, count: int) -> str:
     runs = len(result.duckdb)
     return (
         f"{count:,} {'backtest' if count == 1 else 'backtests'}, "
-        f"{'one run' if runs == 1 else f'{runs:,} runs'} on each side, {datetime.now():%Y-%m-%d %H:%M}"
+        f"{'one run' if runs == 1 else f'{runs:,} runs'} on each side, {clock.utc_now().astimezone():%Y-%m-%d %H:%M}"
     )
 
 

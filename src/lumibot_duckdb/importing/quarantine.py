@@ -7,7 +7,6 @@ import filecmp
 import os
 import tempfile
 from collections.abc import Iterator
-from datetime import date
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.importing.arrays import as_text, is_text
 from lumibot_duckdb.importing.staging import Staging
 from lumibot_duckdb.importing.table_file import Piece, TableFile
@@ -36,7 +36,7 @@ def write_quarantine(file: TableFile, source: Path, staging: Staging, folder: Pa
             writer.writerow(["row", "reason", *(name.strip() for name in file.columns)])
             for piece in file.pieces():
                 writer.writerows(_refused_rows(piece, staging, file.delimiter))
-        return _moved_into(written, folder, f"{source.name}-{date.today().isoformat()}")
+        return _moved_into(written, folder, f"{source.name}-{clock.today().isoformat()}")
     finally:
         written.unlink(missing_ok=True)
 

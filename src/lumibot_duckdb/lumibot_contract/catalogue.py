@@ -18,6 +18,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "benchmark": ("benchmark", "yahoo_frames"),
     "activation": ("lifecycle", "activation"),
     "indicators": ("indicators",),
+    "frame_record": ("frame_record",),
     "comparison": ("run_recording",),
     "stored_provider": ("stored_provider",),
     "polygon_cache": ("old_caches:POLYGON",),
@@ -27,7 +28,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "ccxt_cache": ("old_caches:CCXT",),
 }
 
-_SELF_TESTS = {"benchmark": "yahoo", "custom": "own_bars"}
+_SELF_TESTS = {"benchmark": "yahoo", "custom": "own_bars", "frame_record": "own_bars"}
 """Parts whose changed source code the self-test of a source covers."""
 
 PARTS = tuple(_MODULES)

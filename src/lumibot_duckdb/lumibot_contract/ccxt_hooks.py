@@ -109,11 +109,6 @@ class CcxtCacheHooks(CcxtCacheDB, ABC):  # type: ignore[misc]
     def now(self) -> datetime:
         """Return the time after which nothing is downloaded."""
 
-    def lumibots_now(self) -> datetime:
-        """Return the present time."""
-        now: datetime = super()._current_utc_naive()
-        return now
-
     def naive(self, moment: datetime) -> datetime:
         """Return a moment in UTC, without a zone."""
         naive: datetime = self._to_utc_naive(moment)

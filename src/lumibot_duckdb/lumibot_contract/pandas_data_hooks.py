@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
 from lumibot.data_sources import PandasData
-from lumibot.entities import Asset, Data
-
-
-def by_asset_and_quote(data: Sequence[Data]) -> dict[tuple[Asset, Asset], Data]:
-    """Return data by the assets and quote assets under which Lumibot keeps it. It warns of data without a quote."""
-    keyed: dict[tuple[Asset, Asset], Data] = PandasData._set_pandas_data_keys(list(data))
-    return keyed
+from lumibot.entities import Data
 
 
 class PandasDataHooks(PandasData):  # type: ignore[misc]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import timezone
 from email.utils import parsedate_to_datetime
+
+from lumibot_duckdb import clock
 
 
 @dataclass(frozen=True)
@@ -53,4 +55,4 @@ def retry_after_seconds(header: str | None) -> float | None:
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=timezone.utc)
-    return max((until - datetime.now(timezone.utc)).total_seconds(), 0.0)
+    return max((until - clock.utc_now()).total_seconds(), 0.0)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from lumibot_duckdb.storage.connection.engine import Engine
-from lumibot_duckdb.storage.connection.interruption import interruptibly
+from lumibot_duckdb.storage.connection.interruption import deferred, interruptibly
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _REFUSED = "only statements that read are allowed here (SELECT, FROM, WITH, DESCRIBE, EXPLAIN)"
-_FILES = "reading other files needs allow_files=True (--allow-files on the command line)"
+_FILES = "a query reads the store and nothing else without allow_files=True (--allow-files on the command line)"
 # Functions that do more than read, as far as the sandbox lets them, or run SQL from a string.
 _DOERS = {
     *("arrow_scan", "arrow_scan_dumb", "pandas_scan", "python_arrow_scan", "python_map_function"),
@@ -53,7 +53,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except duckdb.PermissionException as error:
-        raise ValueError(f"{_REFUSED}; {_FILES}: {error}") from error
+        raise ValueError(f"{_FILES}: {error}") from error
     except duckdb.InvalidInputException as error:
         if "configuration has been locked" in str(error) or "attached in read-only mode" in str(error):
             raise ValueError(f"{_REFUSED}: {error}") from error
@@ -62,7 +62,7 @@ def refusals() -> Iterator[None]:
 
 def refuse_all_but_reading(query: str) -> None:
     """Raise ValueError unless a query is one statement that only reads. This needs no store."""
-    with Engine.current().cursor() as duck:
+    with deferred(), Engine.current().cursor() as duck:
         _refuse_all_but_reading(duck, query)
 
 

@@ -11,6 +11,8 @@ from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
+from lumibot_duckdb import clock
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -30,7 +32,7 @@ _LATEST = datetime(9999, 12, 29)
 
 def utc_now() -> datetime:
     """Return the present moment, in UTC."""
-    return datetime.now(UTC)
+    return clock.utc_now()
 
 
 def epoch_seconds(moment: datetime) -> EpochSeconds:

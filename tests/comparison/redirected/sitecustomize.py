@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -44,13 +45,14 @@ def _ccxt(url: str) -> None:
 def _yahoo(url: str) -> None:
     from lumibot.tools import yahoo_helper
 
-    from lumibot_duckdb.sources.yahoo import history as yahoo_history
+    from lumibot_duckdb import clock
     from sources.yahoo.loopback_client import yfinance_redirected_to
 
-    now, helper = float(os.environ["TEST_NOW"]), yahoo_helper.YahooHelper
+    now = datetime.fromtimestamp(float(os.environ["TEST_NOW"]), timezone.utc)
+    helper = yahoo_helper.YahooHelper
     _stack.enter_context(mock.patch.object(helper, "sleep_and_get_proxy", staticmethod(lambda: None)))
     _stack.enter_context(mock.patch.object(yahoo_helper, "time", SimpleNamespace(sleep=lambda seconds: None)))
-    _stack.enter_context(mock.patch.object(yahoo_history, "now", return_value=now))
+    _stack.enter_context(mock.patch.object(clock, "utc_now", return_value=now))
     _stack.enter_context(yfinance_redirected_to(url, Path(os.environ["LUMIBOT_CACHE_FOLDER"], "yfinance")))
 
 

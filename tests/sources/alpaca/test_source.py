@@ -18,11 +18,13 @@ from lumibot.entities import Asset
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import AlpacaBacktesting
 from lumibot_duckdb.demo.market import us_stock_bars
+from lumibot_duckdb.sources.shared import listings
 from lumibot_duckdb.sources.shared.errors import DownloadIncompleteError, InvalidKeyError, PlanLimitError
 from lumibot_duckdb.storage.errors import HistoryRestatedError
 from parity.ground import silence
 from sources.alpaca.server import KEY, SECRET, TOKEN, Action, AlpacaServer, Contract
 from sources.alpaca.sides import CONFIG, Side
+from sources.conftest import LetPass
 from wire.loopback import Answer, Fault, Request
 
 NEW_YORK = pytz.timezone("America/New_York")
@@ -86,6 +88,37 @@ def test_nothing_is_requested_twice_and_another_window_requests_just_the_rest(
     with source(tmp_path, server, 1, 13, market="24/7") as longer:
         longer.get_historical_prices(SPY, 60)
     assert ranges(new(server)) == [("2024-03-01", "2024-03-04"), ("2024-03-10", "2024-03-15")]
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["the rest comes later", "there is no more"])
+def test_a_partial_response_is_requested_again_until_a_second_one_agrees(
+    late: bool, tmp_path: Path, server: AlpacaServer, bars: pd.DataFrame, let_pass: LetPass
+) -> None:
+    """Of a week, Alpaca has bars until Monday at noon."""
+    server.serve("stock", "SPY", bars.loc[:"2024-03-04 12:00"])  # type: ignore[misc]
+
+    def week(folder: Path = tmp_path) -> pd.DataFrame:
+        with source(folder, server, 4, 8) as made:
+            frame: pd.DataFrame = made.get_historical_prices(SPY, 1_500).df
+            return frame
+
+    first = week()
+    new(server)
+    for days in (0, 29):
+        let_pass(days)
+        pd.testing.assert_frame_equal(week(), first)
+    assert new(server) == []
+    let_pass(31)
+    if late:
+        server.serve("stock", "SPY", bars)
+    again = week()
+    (request,) = new(server)
+    assert (request.query["start"][:16], request.query["end"][:16]) == ("2024-03-04T17:01", "2024-03-08T20:59")
+    pd.testing.assert_frame_equal(week(tmp_path / "fresh"), again)
+    new(server)
+    let_pass(4_000)
+    pd.testing.assert_frame_equal(week(), again)
+    assert new(server) == []
 
 
 def test_bars_before_the_start_come_from_the_store_or_once(tmp_path: Path, server: AlpacaServer) -> None:
@@ -369,13 +402,11 @@ def test_a_chain_is_listed_once_for_many_days_and_backtests(tmp_path: Path, serv
 def test_contracts_that_had_not_expired_are_listed_again_some_days_later(
     tmp_path: Path, server: AlpacaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lumibot_duckdb.sources.alpaca import chains as alpaca_chains
-
     today = dt.date.today()
     server.contracts.append(contract((today + dt.timedelta(days=20)).isoformat(), 500.0))
-    side = Side(AlpacaBacktesting, tmp_path)
 
-    def asked() -> int:
+    def asked(source_class: Any = AlpacaBacktesting) -> int:
+        side = Side(source_class, tmp_path)
         now = NEW_YORK.localize(dt.datetime.combine(today, dt.time()))
         with side.entered(server), silence():
             made = side.source(now - dt.timedelta(days=9), now, full_window=True)
@@ -385,8 +416,11 @@ def test_contracts_that_had_not_expired_are_listed_again_some_days_later(
         return len(new(server, "contracts"))
 
     assert [asked(), asked()] == [2, 0]
-    monkeypatch.setattr(alpaca_chains, "LISTING_VALID_FOR", dt.timedelta(days=-1))
+    monkeypatch.setattr(listings, "VALID_FOR", dt.timedelta(days=-1))
     assert asked() == 2
+    server.faults.append(Fault("contracts", 10_000, Answer(b"", 400)))
+    assert asked() > 0  # and the old list serves
+    assert asked(AlpacaBacktesting.using(as_of=dt.datetime.now(dt.timezone.utc))) == 0
 
 
 # -- one store ------------------------------------------------------------------------------------------------

@@ -116,15 +116,24 @@ def test_a_coin_without_candles_for_hours_fills_where_lumibot_fills_it(tmp_path:
     compare(tmp_path, server, Crossing, "2023-03-11 22:00", "2023-03-12 06:00", parameters, fills=2)
 
 
-def test_a_second_backtest_trades_the_same_and_asks_for_nothing(tmp_path: Path, server: BinanceServer) -> None:
+def test_a_second_backtest_trades_the_same_and_requests_no_more_than_lumibots(
+    tmp_path: Path, server: BinanceServer
+) -> None:
+    """Both request the days again that lie before the first candle."""
     parameters = around_the_clock([BTC], sleeptime="10M", length=30)
     theirs, ours = both_sides(tmp_path)
     settings = {"benchmark_asset": "BTC/USDT", "analyze_backtest": True}
-    expected = backtest(theirs, server, Crossing, *HOURS, parameters, **settings)
-    assert_same_result(expected, backtest(ours, server, Crossing, *HOURS, parameters, **settings))
-    before = len(server.requests)
-    again = backtest(ours, server, Crossing, *HOURS, parameters, **settings)
+
+    def requesting(side: Side) -> tuple[BacktestResult, list[Any]]:
+        server.requests.clear()
+        result = backtest(side, server, Crossing, *HOURS, parameters, **settings)
+        return result, [(each.query["interval"], each.query["startTime"]) for each in server.asked(KLINES)]
+
+    (expected, _), (_, requested_again) = requesting(theirs), requesting(theirs)
+    (first, _), (again, requested) = requesting(ours), requesting(ours)
+    assert_same_result(expected, first)
     assert_same_result(expected, again)
-    assert len(server.requests) == before > len(server.asked(KLINES))
+    assert len(requested) <= len(requested_again)
+    assert {interval for interval, _ in requested} == {"1d"}
     returns = [each.strategy._benchmark_returns_df for each in (expected, again)]
     pd.testing.assert_frame_equal(*returns, check_exact=True)

@@ -15,7 +15,7 @@ from lumibot.data_sources import CcxtBacktestingData as LumibotCcxtBacktestingDa
 from lumibot.entities import Asset
 from lumibot.tools import CcxtCacheDB
 
-from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.backtesting import CcxtBacktesting, CcxtBacktestingData
 from lumibot_duckdb.sources.ccxt import client as provider_module
 from lumibot_duckdb.sources.ccxt.cache_emulation import AS_CACHED, SOURCE, CandleFile, asset_of
@@ -41,7 +41,8 @@ SPAN = ("2023-03-12 12:00", "2023-03-14 12:00")
 def listed() -> dict[str, pd.DataFrame]:
     days = 12
     return {
-        "BTC": minutes(days * 1_440, START - 3 * DAY),
+        # Listed before the first hour that a backtest needs; otherwise each run would request what precedes it.
+        "BTC": minutes((days + 10) * 1_440, START - 13 * DAY),
         "LATE": minutes((days - 5) * 1_440, START + 2 * DAY, seed=2),
     }
 
@@ -89,6 +90,11 @@ def epoch(text: str) -> int:
     return int(pd.Timestamp(text, tz="UTC").timestamp())
 
 
+def at(time: str) -> Any:
+    """Set our clock (UTC)."""
+    return mock.patch.object(clock, "utc_now", return_value=pd.Timestamp(time, tz="UTC").to_pydatetime())
+
+
 def test_a_backtest_asks_for_whole_days_from_three_hundred_candles_before_it(server: BinanceServer, ours: Side) -> None:
     found = frames(ours, server)
     assert asked(server) == [("BTCUSDT", time) for time in range(epoch("2023-03-12"), epoch("2023-03-15"), 60_000)]
@@ -133,24 +139,71 @@ def test_stored_candles_need_no_network(server: BinanceServer, ours: Side) -> No
             assert_same_frame(left, right, "without a network")
 
 
-def test_a_market_listed_in_mid_range_is_not_requested_before_its_listing_again(
+def requested_in_a_run(side: Side, server: BinanceServer, span: tuple[str, str], pair: Any, time: str) -> int:
+    """Return how many pages a backtest requests at a time (UTC)."""
+    server.requests.clear()
+    with at(time):
+        frames(side, server, span, pair)
+    return len(server.asked(KLINES))
+
+
+def test_a_market_listed_in_mid_range_is_asked_for_before_its_listing_until_two_responses_agree(
     server: BinanceServer, ours: Side
 ) -> None:
+    """As by Lumibot in each run; but not for ever, if the exchange has nothing a month later either."""
     span = ("2023-03-10 12:00", "2023-03-13 12:00")
-    (found, _) = frames(ours, server, span, LATE)
+    with at("2023-05-01"):
+        (found, _) = frames(ours, server, span, LATE)
     assert found.index[0].timestamp() == START + 2 * DAY
     assert asked(server)[:2] == [("LATEUSDT", epoch("2023-03-10")), ("LATEUSDT", START + 2 * DAY + 60_000)]
-    before = len(server.requests)
-    frames(ours, server, span, LATE)
-    assert len(server.requests) == before
+    for time, pages in (("2023-05-01 00:01", 2), ("2023-05-30", 2), ("2023-06-02", 2), ("2023-06-02 00:01", 0)):
+        assert requested_in_a_run(ours, server, span, LATE, time) == pages, time
 
 
-def test_a_market_without_candles_is_requested_once(server: BinanceServer, ours: Side) -> None:
+def test_a_market_without_candles_is_asked_for_until_two_responses_agree(server: BinanceServer, ours: Side) -> None:
     span = ("2023-03-09 12:00", "2023-03-10 12:00")
-    assert frames(ours, server, span, LATE) == [None, None]
-    before = len(server.requests)
-    assert frames(ours, server, span, LATE) == [None, None]
-    assert len(server.requests) == before
+    with at("2023-05-01"):
+        assert frames(ours, server, span, LATE) == [None, None]
+    for time, asks in (("2023-05-01 00:01", True), ("2023-06-02", True), ("2023-06-02 00:01", False)):
+        assert bool(requested_in_a_run(ours, server, span, LATE, time)) == asks, time
+
+
+def served(server: BinanceServer, bars: pd.DataFrame) -> None:
+    server.list_market("BTC", "USDT", bars)
+
+
+@pytest.mark.parametrize("missing", ["the end", "the beginning", "both"])
+def test_what_the_exchange_lacked_in_one_run_is_there_in_the_next(
+    missing: str, server: BinanceServer, ours: Side, tmp_path: Path, listed: dict[str, pd.DataFrame]
+) -> None:
+    """Thirty hours, for example because of an outage; Lumibot requests them again in each run."""
+    whole, span = listed["BTC"], ("2023-03-10 20:00", "2023-03-13 19:00")  # New York
+    starts = whole.index
+    begins, ends = pd.Timestamp("2023-03-12 07:00", tz="UTC"), pd.Timestamp("2023-03-12 18:00", tz="UTC")
+    kept = slice(begins if missing != "the end" else starts[0], ends if missing != "the beginning" else starts[-1])
+
+    def run(side: Side) -> list[Any]:
+        try:
+            return frames(side, server, span)
+        except (IndexError, ValueError) as error:  # Lumibot's class fails without a candle before the start
+            return [type(error)]
+
+    theirs = Side(LumibotCcxtBacktesting, tmp_path / "theirs")
+    for bars in (whole.loc[kept], whole, whole):
+        served(server, bars)
+        assert_same_answers(run(theirs), run(ours), missing)
+    server.requests.clear()
+    run(ours)
+    assert not server.requests
+
+
+def assert_same_answers(expected: list[Any], found: list[Any], what: str) -> None:
+    assert len(expected) == len(found), what
+    for left, right in zip(expected, found, strict=True):
+        if isinstance(left, pd.DataFrame):
+            assert_same_frame(left, right, what)
+        else:
+            assert left == right, what
 
 
 def test_what_arrived_before_a_failure_is_not_requested_again(server: BinanceServer, ours: Side) -> None:
@@ -172,11 +225,7 @@ def test_the_candle_that_is_still_open_is_seen_and_not_stored(server: BinanceSer
     """Now is in the middle of a minute; what will be in its candle is not known yet."""
     now = epoch("2023-03-13 10:00:30")
     span = ("2023-03-13 03:00", "2023-03-13 12:00")  # New York
-    clocks = (
-        mock.patch.object(CcxtCacheDB, "_current_utc_naive", return_value=dt.datetime(2023, 3, 13, 10, 0, 30)),
-        mock.patch("lumibot_duckdb.sources.shared.downloaded_series.time.time", return_value=float(now)),
-    )
-    with clocks[0], clocks[1], ours.entered(server):
+    with at("2023-03-13 10:00:30"), ours.entered(server):
         source = ours.source(*map(moment, span))
         source._datetime = moment(span[1])
         seen = source.get_historical_prices(BITCOIN, 3, "minute").df

@@ -13,7 +13,7 @@ import pytest
 import requests
 from lumibot.entities import Asset
 
-from lumibot_duckdb import BarProvider, BarRequest, BarResponse, DuckDBDataStorage, ProviderError, StockSplit
+from lumibot_duckdb import BarProvider, BarRequest, BarResponse, DuckDBDataStorage, ProviderError, StockSplit, clock
 from lumibot_duckdb.backtesting import ProviderDataBacktesting
 from lumibot_duckdb.sources.custom.symbols import symbol_of
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
@@ -22,6 +22,7 @@ from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.errors import HistoryRestatedError
 from lumibot_duckdb.storage.identity import asset_key
 from parity.series import BUSINESS_DAYS, NEW_YORK, SESSIONS, walk
+from sources.conftest import LetPass
 from sources.custom.providers import FramesProvider, SplitProvider
 
 AAA = Asset("AAA")
@@ -75,6 +76,37 @@ def test_a_failed_download_resumes_where_it_stopped(tmp_path: Path) -> None:
     second = FramesProvider(MINUTES)
     bars_at(source(second, tmp_path), "2024-03-11 12:00")
     assert min(start for start, _ in second.answered) == max(end for _, end in stored)
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["the rest comes later", "there is no more"])
+def test_a_partial_response_is_requested_again_until_a_second_one_agrees(
+    late: bool, tmp_path: Path, let_pass: LetPass
+) -> None:
+    whole = MINUTES["AAA", "minute"]
+    frames = {("AAA", "minute"): whole.loc[:"2024-03-08 12:00"]}  # type: ignore[misc]
+
+    def requested() -> tuple[Any, list[tuple[int, int]]]:
+        provider = FramesProvider(frames)
+        bars = bars_at(source(provider, tmp_path), "2024-03-11 12:00", 100)
+        return bars, [each for request in provider.requests for each in request.ranges]
+
+    first, _ = requested()
+    assert first.index[-1] == pd.Timestamp("2024-03-08 12:00", tz=NEW_YORK)
+    for days in (0, 29):
+        let_pass(days)
+        assert requested()[1] == []
+    let_pass(31)
+    if late:
+        frames = {("AAA", "minute"): whole}
+    again, ranges = requested()
+    noon, close = (pd.Timestamp(text, tz=NEW_YORK).timestamp() for text in ("2024-03-08 12:01", "2024-03-11 16:00"))
+    assert next(start for start, _ in ranges if start >= first.index[-1].timestamp()) == noon
+    assert ranges[-1][1] == close
+    fresh = bars_at(source(FramesProvider(frames), tmp_path / "fresh"), "2024-03-11 12:00", 100)
+    pd.testing.assert_frame_equal(again, fresh)
+    assert again.index[-1].date() == (date(2024, 3, 11) if late else date(2024, 3, 8))
+    let_pass(4_000)
+    assert requested()[1] == []
 
 
 class Faulty(FramesProvider):
@@ -237,12 +269,7 @@ def test_a_split_that_is_only_announced_changes_nothing(tmp_path: Path) -> None:
 
 
 def _a_day_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Tomorrow(date):
-        @classmethod
-        def today(cls) -> date:
-            return date.fromordinal(date.today().toordinal() + 1)
-
-    monkeypatch.setattr("lumibot_duckdb.sources.shared.split_check.date", Tomorrow)
+    monkeypatch.setattr(clock, "today", lambda zone=None: date.today() + timedelta(days=1))
 
 
 # -- answers that are wrong -----------------------------------------------------------------------------------

@@ -18,8 +18,9 @@ from lumibot.backtesting import PolygonDataBacktesting as LumibotPolygonDataBack
 from lumibot.entities import Asset
 
 from faults.workers import start
-from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.demo.market import us_stock_bars
+from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.storage.errors import HistoryRestatedError
 from parity.backtests import assert_same_result
 from parity.ground import silence
@@ -27,8 +28,9 @@ from parity.harness import ask, assert_same_answer, assert_same_frame
 from parity.strategies import Crossing
 from processes import FORKED
 from sources import source_workers as workers
+from sources.conftest import LetPass
 from sources.polygon.market import PolygonMarket, at_price, autumn, in_session, list_options
-from sources.polygon.server import KEY, PolygonServer, Split
+from sources.polygon.server import KEY, Contract, PolygonServer, Split
 from sources.polygon.sides import Side, both_sides, our_class
 from sources.polygon.test_parity_requests import answers as answers_of
 from sources.polygon.test_parity_requests import requests
@@ -211,6 +213,35 @@ def test_the_day_that_is_not_over_is_requested_again(ours: Side, tmp_path: Path)
     assert_same_frame(fresh, again, "the second time")
 
 
+@pytest.mark.parametrize("late", [True, False], ids=["the rest comes later", "there is no more"])
+def test_a_partial_response_is_requested_again_until_a_second_one_agrees(
+    late: bool, server: PolygonServer, market: PolygonMarket, ours: Side, tmp_path: Path, let_pass: LetPass
+) -> None:
+    """Of a week, Polygon has bars until Monday at noon."""
+    whole = market.bars["AAA", "minute"]
+    server.serve("AAA", "minute", whole.loc[:"2023-03-06 12:00"])  # type: ignore[misc]
+    first = minutes_of(ours, server, SPAN, 500)
+    assert first.index[-1] == pd.Timestamp("2023-03-06 12:00", tz=NEW_YORK)
+    server.requests.clear()
+    for days in (0, 29):
+        let_pass(days)
+        assert_same_frame(first, minutes_of(ours, server, SPAN, 500), "before it has expired")
+    assert server.asked(AGGREGATES) == []
+    let_pass(31)
+    if late:
+        server.serve("AAA", "minute", whole)
+    again = minutes_of(ours, server, SPAN, 500)
+    assert asked_days(server, "AAA") == {dt.date(2023, 3, day) for day in range(6, 11)}
+    server.requests.clear()
+    assert_same_frame(
+        minutes_of(Side(our_class(), tmp_path / "fresh"), server, SPAN, 500), again, "the second response"
+    )
+    server.requests.clear()
+    let_pass(4_000)
+    minutes_of(ours, server, SPAN, 500)
+    assert server.asked(AGGREGATES) == []
+
+
 # -- faults ---------------------------------------------------------------------------------------------------
 
 LONG = ("2022-12-01", "2023-03-11")  # several chunks
@@ -366,13 +397,8 @@ def test_a_split_restates_the_history_on_its_day_and_not_when_it_is_announced(
     for days, asked in ((0, False), (2, True)):
         outside(make_checks_old, ours)
         server.requests.clear()
-
-        class Later(dt.date):
-            @classmethod
-            def today(cls, days: int = days) -> dt.date:
-                return dt.date.fromordinal(dt.date.today().toordinal() + days)
-
-        monkeypatch.setattr("lumibot_duckdb.sources.shared.split_check.date", Later)
+        passed = dt.timedelta(days=days)
+        monkeypatch.setattr(clock, "today", lambda zone=None, passed=passed: dt.date.today() + passed)
         minutes_of(ours, server, SPAN, 20)
         assert server.asked(SPLITS)
         assert bool(server.asked(AGGREGATES)) == asked
@@ -518,6 +544,68 @@ def test_a_chain_is_requested_when_lumibot_requests_it(
     theirs, ours = (chain_requests(side, server, days) for side in both_sides(tmp_path))
     assert sum(theirs) > 0
     assert theirs == ours
+
+
+def expirations(source: Any, day: str) -> list[str]:
+    source._datetime = moment(day)
+    return sorted(source.get_chains(Asset("AAA"))["Chains"]["CALL"])
+
+
+def a_source(side: Side) -> Any:
+    return side.source(moment("2023-01-01"), moment("2023-03-30"))
+
+
+def test_expirations_that_are_listed_later_appear_in_a_stored_chain(
+    server: PolygonServer, ours: Side, tmp_path: Path, let_pass: LetPass
+) -> None:
+    """A running backtest keeps what it has seen."""
+    day, new = "2023-02-01", "2023-03-10"
+    with ours.entered(server):
+        running = a_source(ours)
+        before = expirations(running, day)
+        server.contracts = [*server.contracts, Contract("O:AAA230310C00100000", "AAA", new, "call", 100.0)]
+        let_pass(6)
+        assert expirations(a_source(ours), day) == before
+        let_pass(8)
+        server.requests.clear()
+        assert expirations(running, day) == expirations(running, "2023-02-02") == before
+        assert server.requests == []
+        assert expirations(a_source(ours), day) == sorted([*before, new])
+        assert expirations(a_source(ours), day) == sorted([*before, new])
+        assert len(server.asked(CONTRACTS)) == 2  # those that have expired, and the others
+    fresh = Side(our_class(), tmp_path / "fresh")
+    with fresh.entered(server):
+        assert expirations(a_source(fresh), day) == sorted([*before, new])
+
+
+def test_an_old_listing_serves_while_contracts_cannot_be_listed_again(
+    server: PolygonServer, ours: Side, let_pass: LetPass, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ours.entered(server):
+        before = expirations(a_source(ours), "2023-02-01")
+        let_pass(8)
+        server.faults.append(Fault(CONTRACTS, 10_000, Answer({"status": "ERROR"}, 400)))
+        running = a_source(ours)
+        server.requests.clear()
+        assert expirations(running, "2023-02-01") == before
+        asked = len(server.asked(CONTRACTS))
+        assert expirations(running, "2023-02-02") == before
+        assert len(server.asked(CONTRACTS)) == asked > 0
+        with pytest.raises(ProviderError):  # there is no older list
+            running.get_chains(Asset("BBB"))
+    assert caplog.text.count("could not be listed again, so older lists are used") == 1
+
+
+def test_contracts_that_had_expired_when_they_were_listed_are_not_listed_again(
+    server: PolygonServer, ours: Side, let_pass: LetPass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUMIBOT_OPTION_CHAIN_MAX_DAYS", "30")
+    with ours.entered(server):
+        before = expirations(a_source(ours), "2023-02-01")
+        let_pass(1_000)
+        server.requests.clear()
+        assert expirations(a_source(ours), "2023-02-01") == before
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("timestep", ["week", "month"])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,13 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hypothesis_settings import examples
-from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, Delivery, DownloadedSeries
-from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
+from lumibot_duckdb.sources.shared.errors import ProviderUnavailableError
+from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange, WriteResult
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import HistoryRestatedError, StoreBusyError
 from lumibot_duckdb.storage.times import bar_starts
+from sources.conftest import LetPass
 
 KEY = SeriesKey(AssetKey("AAPL"), "polygon", "minute", "split")
 BEGIN = int(pd.Timestamp("2024-03-08 14:30", tz="UTC").timestamp())
@@ -141,6 +144,32 @@ def test_a_restatement_meanwhile_changes_nothing_and_is_never_mixed_in(storage: 
         series.ensure(minutes(-5, 10), Provider(25.0))
     assert set(storage.read_pandas(series.pin)["close"]) == {100.0}
     assert set(storage.read_pandas(storage.pin(KEY))["close"]) == {25.0}
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["with bars", "without bars"])
+def test_a_restatement_right_after_a_write_does_not_move_a_running_backtest(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch, seen: bool
+) -> None:
+    """Between the write and the pin that follows it, another process gets its turn."""
+    series = DownloadedSeries(storage, KEY)
+    if seen:
+        series.ensure(minutes(0, 10), Provider(100.0))
+    before, write = series.pin, storage.store_ohlcv_data
+
+    def write_and_be_overtaken(*arguments: Any, **settings: Any) -> WriteResult:
+        result = write(*arguments, **settings)
+        monkeypatch.setattr(storage, "store_ohlcv_data", write)
+        storage.restate_series(KEY.asset, KEY.source, KEY.timeframe, adjustment=KEY.adjustment)
+        DownloadedSeries(storage, KEY).ensure(minutes(0, 20), Provider(25.0))
+        return result
+
+    monkeypatch.setattr(storage, "store_ohlcv_data", write_and_be_overtaken)
+    with pytest.raises(HistoryRestatedError, match="again"):
+        series.ensure(minutes(0, 20), Provider(100.0))
+    assert series.pin == before
+    if before is not None:
+        assert storage.read_pandas(before)["close"].tolist() == [100.0] * 10
+    assert storage.read_pandas(storage.pin(KEY))["close"].tolist() == [25.0] * 20
 
 
 def test_bars_that_have_not_closed_are_seen_but_not_stored(storage: DuckDBDataStorage) -> None:
@@ -306,3 +335,106 @@ def test_every_bar_is_seen_once_whoever_stores_it(
             model = dict(zip(bar_starts(pinned).tolist(), pinned["close"].tolist() if len(pinned) else [], strict=True))
             provider.still_open = {time: price for time, price in provider.still_open.items() if time not in model}
             assert prices(series) == dict(sorted({**model, **provider.still_open}.items()))
+
+
+class Lacking(Provider):
+    """Has no bars after a time."""
+
+    def __init__(self, until: int) -> None:
+        super().__init__()
+        self.until = until
+
+    def __call__(self, pieces: Iterable[TimeRange]) -> Iterator[Delivery]:
+        for delivery in super().__call__(pieces):
+            end = max(delivery.within.start, min(delivery.within.end, self.until))
+            yield Delivery(delivery.within, bars(TimeRange(delivery.within.start, end)), {})
+
+
+def test_what_expires_or_is_forgotten_does_not_affect_a_running_backtest(
+    storage: DuckDBDataStorage, let_pass: LetPass
+) -> None:
+    provider = Lacking(BEGIN + 60 * 20)
+    running = DownloadedSeries(storage, KEY)
+    running.ensure(minutes(0, 60), provider)
+    let_pass(31)
+    running.ensure(minutes(0, 70), provider)
+    storage.forget_coverage(KEY)
+    running.ensure(minutes(0, 80), provider)
+    assert provider.asked == [minutes(0, 60), minutes(60, 70), minutes(70, 80)]
+    DownloadedSeries(storage, KEY).ensure(minutes(0, 80), provider)
+    assert provider.asked[3:] == [minutes(0, 70)]  # the last ten minutes were stored after that
+
+
+def failing(pieces: list[TimeRange]) -> Iterator[Delivery]:
+    raise ProviderUnavailableError("no answer")
+    yield
+
+
+@pytest.mark.parametrize("trusts", [True, False], ids=["expired", "requested in each run"])
+def test_what_was_answered_before_serves_while_it_cannot_be_requested_again(
+    storage: DuckDBDataStorage, let_pass: LetPass, caplog: pytest.LogCaptureFixture, trusts: bool
+) -> None:
+    DownloadedSeries(storage, KEY).ensure(minutes(0, 60), Lacking(BEGIN + 60 * 20))
+    let_pass(31 if trusts else 0)
+    series = DownloadedSeries(storage, KEY, trusts_provisional=trusts)
+    assert series.missing(minutes(0, 60)) == [minutes(20, 60)]
+    with pytest.raises(ProviderUnavailableError):
+        series.ensure(minutes(0, 61), failing)
+    assert caplog.text == ""
+    series.ensure(minutes(0, 60), failing)
+    assert "could not be requested again (no answer)" in caplog.text
+    assert series.missing(minutes(0, 60)) == []
+    again = DownloadedSeries(storage, KEY, trusts_provisional=trusts)
+    assert again.missing(minutes(0, 60)) == [minutes(20, 60)]
+    storage.forget_coverage(KEY)
+    with pytest.raises(ProviderUnavailableError):
+        again.ensure(minutes(0, 60), failing)
+
+
+def test_what_another_version_was_answered_for_does_not_serve(storage: DuckDBDataStorage) -> None:
+    series = DownloadedSeries(storage, KEY)
+    series.ensure(minutes(0, 10), Provider(100.0))
+    storage.restate_series(KEY.asset, KEY.source, KEY.timeframe, adjustment=KEY.adjustment)
+    DownloadedSeries(storage, KEY).ensure(minutes(0, 20), Provider(25.0))
+    with pytest.raises(ProviderUnavailableError):
+        series.ensure(minutes(0, 20), failing)
+
+
+def test_provisional_ranges_can_be_requested_in_each_run(storage: DuckDBDataStorage, let_pass: LetPass) -> None:
+    provider = Lacking(BEGIN + 60 * 20)
+
+    def run() -> list[TimeRange]:
+        provider.asked = []
+        DownloadedSeries(storage, KEY, trusts_provisional=False).ensure(minutes(0, 60), provider)
+        return provider.asked
+
+    assert run() == [minutes(0, 60)]
+    for days in (0, 1, 29):  # too early to be a confirmation
+        let_pass(days)
+        assert run() == [minutes(20, 60)]
+    let_pass(31)
+    assert run() == [minutes(20, 60)]
+    assert run() == []
+
+
+def test_a_bar_that_closes_during_its_download_is_not_stored(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider may have answered before the bar was complete."""
+
+    def at(minute: float) -> None:
+        moment = datetime.fromtimestamp(BEGIN + 60 * minute, timezone.utc)
+        monkeypatch.setattr(clock, "utc_now", lambda: moment)
+
+    def slowly(pieces: list[TimeRange]) -> Iterator[Delivery]:
+        for piece in pieces:
+            at(15)
+            yield Delivery(piece, bars(minutes(0, 11)), {})
+
+    at(10.5)
+    series = DownloadedSeries(storage, KEY)
+    series.ensure(minutes(0, 60), slowly)
+    assert series.pin is not None
+    assert storage.facts(series.pin).last == BEGIN + 60 * 9
+    assert storage.coverage(KEY) == [minutes(0, 10)]
+    assert series.open_bars.index.as_unit("s").asi8.tolist() == [BEGIN + 600]

@@ -49,7 +49,7 @@ Backtest = Callable[..., Any]
 def on_yahoo(folder: Path) -> Iterator[Backtest]:
     days = new_york_days("2022-06-01", "2023-06-30")
     with YahooServer(instruments={"QQQ": Instrument(walk(days, 1, price=300.0), kind="ETF")}) as server:
-        server.now = pd.Timestamp("2023-06-30 20:00", tz="America/New_York").tz_convert("UTC")
+        server.now = pd.Timestamp("2023-07-01 12:00", tz="America/New_York").tz_convert("UTC")  # no bar is open
         with yahoo_sides.Side(None, folder).entered(server):
             yield lambda **more: _run(YahooDataBacktesting, folder, {"sleeptime": "1D", "step": "day"}, **more)
 

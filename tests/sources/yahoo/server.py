@@ -130,7 +130,7 @@ class YahooServer(LoopbackServer):
             start, end = (pd.Timestamp(int(query[name]), unit="s", tz="UTC") for name in ("period1", "period2"))
         else:
             start, end = now - pd.Timedelta(days=5), now
-        if interval in _KEPT and start < pd.Timestamp.now("UTC") - _KEPT[interval] - pd.Timedelta(days=1):
+        if interval in _KEPT and start < now - _KEPT[interval] - pd.Timedelta(days=1):
             why = f"{interval} data not available: it must be within the last {_KEPT[interval].days} days"
             return _refused("chart", 422, "Unprocessable Entity", why)
         bars = self._daily(instrument, now) if interval == "1d" else self._intraday(instrument, interval, now)

@@ -14,8 +14,8 @@ from unittest import mock
 
 from lumibot.backtesting import YahooDataBacktesting as LumibotYahooDataBacktesting
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.backtesting import YahooDataBacktesting
-from lumibot_duckdb.sources.yahoo import history as yahoo_history
 from parity import ground
 from parity.ground import environment, only_loopback
 from sources.yahoo import ground as yahoo_ground
@@ -32,14 +32,10 @@ class Side(ground.Side):
 
     @contextmanager
     def entered(self, server: YahooServer) -> Iterator[None]:
-        """Enter this side's environment."""
-
-        def now() -> float:
-            return server.moment().timestamp()
-
+        """Stand on this side's ground."""
         with (
             environment({"LUMIBOT_DUCKDB_PATH": str(self.store)}),
-            mock.patch.object(yahoo_history, "now", now),
+            mock.patch.object(clock, "utc_now", side_effect=lambda: server.moment().to_pydatetime()),
             yahoo_ground.yahoo_at(server, self.folder),
             only_loopback(),
         ):

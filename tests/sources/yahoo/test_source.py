@@ -25,7 +25,7 @@ from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavaila
 from lumibot_duckdb.sources.yahoo import source as yahoo
 from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, YahooProvider
 from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, SOURCE, YahooHistory
-from lumibot_duckdb.storage.api import AssetKey
+from lumibot_duckdb.storage.api import AssetKey, TimeRange
 from lumibot_duckdb.storage.errors import HistoryRestatedError
 from parity.harness import assert_same_frame
 from sources.yahoo.market import made_up, new_york_days, walk, with_minutes
@@ -194,6 +194,37 @@ def test_the_first_form_that_answers_is_remembered(server: YahooServer, ours: Si
     ]
 
 
+def test_a_better_form_of_a_symbol_is_found_when_it_is_listed(server: YahooServer, ours: Side) -> None:
+    future, contract = Asset("ESH24", "future"), "ESH24.CME"
+
+    def tried(time: str) -> set[str]:
+        at(server, time)
+        before = len(server.requests)
+        found.append(closes(ours, server, future, end="2024-01-20"))
+        return {path.rsplit("/", 1)[-1] for path in asked_since(server, before) if "chart" in path}
+
+    found: list[list[float]] = []
+    assert contract in tried("2024-02-02 18:00")
+    sessions = new_york_days("2023-10-02", "2024-06-28")
+    server.instruments[contract] = Instrument(walk(sessions, 8), kind="FUTURE", market="us24_market")
+    assert tried("2024-03-02 18:00") == set()  # nothing is out of date yet
+    assert contract in tried("2024-03-04 19:00")
+    assert found[0] == found[1] != found[2]
+    fresh = closes(both_sides(ours.folder / "fresh")[1], server, future, end="2024-01-20")
+    assert found[2] == fresh
+
+
+def test_a_form_that_is_known_to_have_bars_serves_while_others_cannot_be_requested(
+    server: YahooServer, ours: Side, caplog: pytest.LogCaptureFixture
+) -> None:
+    future = Asset("ESH24", "future")
+    first = closes(ours, server, future, end="2024-01-20")
+    at(server, "2024-03-04 19:00")
+    server.faults.append(Fault("", 10_000, Answer(b"", 500)))
+    assert closes(ours, server, future, end="2024-01-20") == first
+    assert "Yahoo may have bars of ESH24 as ESH24.CME by now" in caplog.text
+
+
 def test_an_unknown_symbol_is_requested_once_a_day(
     server: YahooServer, ours: Side, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -213,6 +244,96 @@ def test_a_backtest_on_what_is_stored_needs_no_network(server: YahooServer, ours
     first = closes(ours, server)
     server.faults.append(Fault("", 10_000, Answer(b"", 500)))
     assert closes(ours, server, end="2024-02-01") == first
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["the rest comes later", "there is no more"])
+@pytest.mark.parametrize("missing", ["the end", "the beginning"])
+def test_a_partial_history_is_requested_again_until_a_second_one_agrees(
+    missing: str, late: bool, server: YahooServer, ours: Side, tmp_path: Path
+) -> None:
+    stock = server.instruments["STK"]
+    whole, ended = stock.daily, moment("2024-01-20")
+    stock.daily = whole.loc[:"2024-01-10"] if missing == "the end" else whole.loc["2023-09-01":]  # type: ignore[misc]
+
+    def frame(folder: Side) -> pd.DataFrame:
+        with folder.entered(server):
+            found = YahooHistory(DuckDBDataStorage(folder.store), YahooProvider(retry_policy=HASTE), "STK")
+            found.ensure(ended)
+            frame = found.frame()
+            assert frame is not None
+            return frame.loc[:ended]  # later bars include one that is open, which only the run that requests it sees
+
+    first = frame(ours)
+    at(server, "2024-03-02 18:00")
+    assert_same_frame(first, frame(ours), "before it has expired")
+    assert len(server.charts("STK")) == 1
+    at(server, "2024-03-04 18:00")
+    if late:
+        stock.daily = whole
+    again = frame(ours)
+    assert len(server.charts("STK")) == 2
+    if late:
+        fresh = frame(both_sides(tmp_path / "fresh")[1])
+        assert_same_frame(fresh, again, "the second response")
+        del server.requests[:]
+    else:
+        assert_same_frame(first, again, "the second response")
+    charts = len(server.charts("STK"))
+    at(server, "2024-03-04 18:01")
+    assert_same_frame(again, frame(ours), "afterwards")
+    assert len(server.charts("STK")) == charts
+
+
+def test_an_unknown_symbol_is_never_known_for_good_not_to_exist(server: YahooServer, ours: Side) -> None:
+    requested = 0
+    for time, again in (
+        ("2024-02-02 18:00", True),
+        ("2024-02-03 17:00", False),
+        ("2024-02-03 19:00", True),
+        ("2024-02-04 20:00", True),
+        ("2024-02-04 21:00", False),
+    ):
+        at(server, time)
+        with ours.entered(server), pytest.raises(UnknownSymbolError):
+            YahooHistory(DuckDBDataStorage(ours.store), YahooProvider(retry_policy=HASTE), "NOSUCH").ensure(
+                moment("2024-01-20")
+            )
+        before, requested = requested, len(server.asked("NOSUCH"))
+        assert (requested > before) is again, time
+
+
+def test_the_day_that_is_not_over_at_the_time_of_the_server_is_not_stored(server: YahooServer, ours: Side) -> None:
+    """One clock decides which bars have closed, also if it is set back."""
+    at(server, "2024-02-02 12:00")
+    with ours.entered(server):
+        seen = history(ours, server).frame()
+        assert seen is not None
+        assert seen.index[-1].date() == dt.date(2024, 2, 2)
+        storage = DuckDBDataStorage(ours.store)
+        (info,) = storage.list_series(source="yahoo")
+        assert info.last == moment("2024-02-01").timestamp()
+        assert info.coverage[-1].end <= moment("2024-02-02").timestamp()
+
+
+def test_what_is_forgotten_is_requested_again(server: YahooServer, ours: Side) -> None:
+    stock = server.instruments["STK"]
+    whole = stock.daily
+    stock.daily = whole.drop(pd.Timestamp("2023-12-01"))  # Yahoo sometimes lacks a day
+    with ours.entered(server):
+        before = history(ours, server).frame()
+        stock.daily = whole
+        assert_same_frame(before, history(ours, server).frame(), "a gap is not requested again")
+        storage = DuckDBDataStorage(ours.store)
+        (info,) = storage.list_series(source="yahoo")
+        start, end = (int(moment(day).timestamp()) for day in ("2023-11-01", "2023-12-31"))
+        storage.forget_coverage(info.key, TimeRange(start, end))
+        after = history(ours, server).frame()
+        assert after is not None
+        assert len(after) == len(before) + 1
+        assert storage.list_series(source="yahoo")[0].version_id == info.version_id
+        charts = len(server.charts("STK"))
+        history(ours, server)
+        assert len(server.charts("STK")) <= charts + 1  # for the day that is not over
 
 
 def test_an_outage_is_an_error_and_no_empty_answer(server: YahooServer, ours: Side) -> None:
@@ -245,6 +366,69 @@ def test_without_info_bars_are_stamped_at_midnight_in_this_backtest(
         assert set(history(ours, server).frame().index.time) == {dt.time(16)}
         assert len(server.asked("/v7/finance/quote")) == quotes
         assert len(server.charts()) <= asked + 2  # for the day that is not over
+
+
+def quotes_and_stamps(server: YahooServer, ours: Side, time: str) -> tuple[int, set[dt.time]]:
+    """Return how often a run at a time requests the market, and how it stamps bars."""
+    at(server, time)
+    before = len(server.asked("/v7/finance/quote"))
+    with ours.entered(server):
+        frame = history(ours, server).frame()
+    assert frame is not None
+    return len(server.asked("/v7/finance/quote")) - before, set(frame.index.time)
+
+
+MIDNIGHT, CLOSE = {dt.time(0)}, {dt.time(16)}
+
+
+def test_an_old_market_is_requested_again_with_the_next_bars(server: YahooServer, ours: Side) -> None:
+    assert quotes_and_stamps(server, ours, "2024-02-02 18:00") == (1, CLOSE)
+    server.instruments["STK"].market = "gb_market"
+    assert quotes_and_stamps(server, ours, "2024-02-08 18:00") == (0, CLOSE)
+    assert quotes_and_stamps(server, ours, "2024-03-02 18:00") == (0, CLOSE)
+    assert quotes_and_stamps(server, ours, "2024-03-05 18:00") == (1, MIDNIGHT)
+    assert quotes_and_stamps(server, ours, "2024-03-05 18:01") == (0, MIDNIGHT)
+    assert quotes_and_stamps(server, ours, "2024-03-06 18:00") == (0, MIDNIGHT)
+
+
+def test_a_market_that_yahoo_did_not_name_is_requested_again_after_a_day(server: YahooServer, ours: Side) -> None:
+    stock = server.instruments["STK"]
+    stock.market = None
+    assert quotes_and_stamps(server, ours, "2024-02-02 18:00") == (1, MIDNIGHT)
+    stock.market = "us_market"
+    assert quotes_and_stamps(server, ours, "2024-02-02 23:00") == (0, MIDNIGHT)
+    assert quotes_and_stamps(server, ours, "2024-02-05 23:00") == (1, CLOSE)
+    assert quotes_and_stamps(server, ours, "2024-02-06 23:00") == (0, CLOSE)
+
+
+def test_the_market_known_so_far_is_used_while_yahoo_does_not_answer(
+    server: YahooServer, ours: Side, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert quotes_and_stamps(server, ours, "2024-02-02 18:00") == (1, CLOSE)
+    outage = Fault("/v7/finance/quote", 100, Answer(b"", 503))
+    server.faults.append(outage)
+    assert quotes_and_stamps(server, ours, "2024-03-05 18:00")[1] == CLOSE
+    assert "The market known so far is used" in caplog.text
+    outage.times = 0
+    assert quotes_and_stamps(server, ours, "2024-03-06 18:00") == (1, CLOSE)
+
+
+def test_an_expired_range_that_cannot_be_requested_again_does_not_end_a_backtest(
+    server: YahooServer, ours: Side, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A month later, the time before the first day is due, but there is no network."""
+    first = closes(ours, server, end="2024-01-20")
+    at(server, "2024-03-04 18:00")
+    outage = Fault("", 10_000, Answer(b"", 500))
+    server.faults.append(outage)
+    assert closes(ours, server, end="2024-01-20") == first
+    assert "have expired, and could not be requested again" in caplog.text
+    with pytest.raises(ProviderUnavailableError):  # the days after the stored ones were never requested
+        closes(ours, server, end="2024-02-20")
+    outage.times = 0
+    charts = len(server.charts("STK"))
+    assert closes(ours, server, end="2024-01-20") == first
+    assert len(server.charts("STK")) == charts + 1
 
 
 # -- dividends and splits --------------------------------------------------------------------------------------
@@ -305,7 +489,7 @@ def test_history_is_read_as_it_stood(server: YahooServer, ours: Side) -> None:
     at(server, "2024-03-13 20:00")
     with ours.entered(server):
         before = history(ours, server).frame()
-        moment_between = dt.datetime.now(dt.timezone.utc)
+        moment_between = (server.moment() + pd.Timedelta(hours=1)).to_pydatetime()
         at(server, "2024-03-18 20:00")
         history(ours, server)
         asked = len(server.requests)

@@ -24,8 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hypothesis_settings import examples
-from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage import times
+from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, TimeRange
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import MOST_BARS, Spool, SpoolContents, SpooledWrite
@@ -291,14 +290,6 @@ def test_a_version_of_a_store_that_was_replaced_is_not_that_of_the_new_one(store
     assert (store.get_historical_prices("OLD")["volume"] == 8).all()
 
 
-class _Later(dt.datetime):
-    """`datetime`, two days later."""
-
-    @classmethod
-    def now(cls, tz: Any = None) -> Any:
-        return dt.datetime.now(tz) + dt.timedelta(days=2)
-
-
 def test_what_had_not_closed_when_it_was_downloaded_is_not_covered_later(
     store: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,12 +297,21 @@ def test_what_had_not_closed_when_it_was_downloaded_is_not_covered_later(
     around = TimeRange(now - 86_400, now + 86_400)
     keep(store, covered=around)
     keep(store, "EMPTY", FRAME.iloc[:0], covered=around)
-    monkeypatch.setattr(times, "datetime", _Later)
+    monkeypatch.setattr(clock, "utc_now", lambda: dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=2))
     assert store.merge_spooled() == 2
     (covered,) = store.coverage("X")
     assert covered.start == around.start
     assert abs(covered.end - now) <= 120
     assert store.coverage("EMPTY") == []  # an empty answer about yesterday is believed for a day
+
+
+def test_what_a_spooled_download_does_not_prove_is_provisional(store: DuckDBDataStorage) -> None:
+    rest = TimeRange(WHOLE.end - 600, WHOLE.end)
+    keep(store, covered=WHOLE, provisional=[rest])
+    keep(store, "ALL", covered=WHOLE)
+    assert store.merge_spooled() == 2
+    assert store.coverage("X") == store.coverage("ALL", permanent_only=True) == [WHOLE]
+    assert store.coverage("X", permanent_only=True) == [TimeRange(WHOLE.start, rest.start)]
 
 
 # -- what was requested later --------------------------------------------------------------------------------

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from typing import Any
 
 import pandas as pd
 import pytest
 
-from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage import times
-from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb import DuckDBDataStorage, clock
+from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from storage.frames import minute_bars
 
 FRAME = minute_bars(rows=60)
@@ -136,12 +134,8 @@ def test_listed_series_name_their_coverage(storage: DuckDBDataStorage) -> None:
 
 
 def let_pass(monkeypatch: pytest.MonkeyPatch, by: dt.timedelta) -> None:
-    class Later(dt.datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return dt.datetime.now(tz) + by
-
-    monkeypatch.setattr(times, "datetime", Later)
+    now = dt.datetime.now(dt.timezone.utc) + by
+    monkeypatch.setattr(clock, "utc_now", lambda: now)
 
 
 def test_empty_answers_keep_what_was_said_with_them(storage: DuckDBDataStorage) -> None:
@@ -164,3 +158,125 @@ def test_one_answer_may_cover_several_ranges(storage: DuckDBDataStorage) -> None
     assert storage.store_ohlcv_data("X", FRAME, "test", "minute", **asked).added == 60
     assert storage.coverage("X") == sessions
     assert storage.store_ohlcv_data("X", FRAME, "test", "minute", **asked).ingest_id is None
+
+
+# -- what a response does not prove ---------------------------------------------------------------------------
+
+WIDER = TimeRange(START - 3600, START + 7200)
+AFTER = TimeRange(START + 3600, START + 7200)
+
+
+def store_partly(storage: DuckDBDataStorage, frame: pd.DataFrame = FRAME) -> None:
+    storage.store_ohlcv_data("X", frame, "test", "minute", covered=WIDER, provisional=[AFTER])
+
+
+def test_what_bars_do_not_prove_expires(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    store_partly(storage)
+    assert storage.coverage("X") == [WIDER]
+    assert storage.coverage("X", permanent_only=True) == [TimeRange(WIDER.start, AFTER.start)]
+    let_pass(monkeypatch, dt.timedelta(days=29))
+    assert storage.missing_ranges("X", WIDER) == []
+    let_pass(monkeypatch, dt.timedelta(days=31))
+    assert storage.missing_ranges("X", WIDER) == [AFTER]
+    assert storage.coverage("X", include_expired=True) == [WIDER]
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_second_response_that_shows_the_same_makes_it_permanent(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch, compacted: bool
+) -> None:
+    store_partly(storage)
+    for days in (1, 29):  # too early to tell
+        let_pass(monkeypatch, dt.timedelta(days=days))
+        store_partly(storage)
+        assert storage.coverage("X", permanent_only=True) == [TimeRange(WIDER.start, AFTER.start)]
+    let_pass(monkeypatch, dt.timedelta(days=31))
+    if compacted:
+        storage.compact()
+    assert storage.missing_ranges("X", WIDER) == [AFTER]
+    storage.store_ohlcv_data("X", FRAME[:0], "test", "minute", covered=AFTER)
+    assert storage.coverage("X", permanent_only=True) == [WIDER]
+    let_pass(monkeypatch, dt.timedelta(days=4_000))
+    assert storage.missing_ranges("X", WIDER) == []
+
+
+def test_bars_that_come_after_all_prove_the_time_up_to_them(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_partly(storage)
+    let_pass(monkeypatch, dt.timedelta(days=31))
+    late = minute_bars(rows=90)[60:]
+    rest = TimeRange(START + 90 * 60, AFTER.end)
+    storage.store_ohlcv_data("X", late, "test", "minute", covered=AFTER, provisional=[rest])
+    assert storage.coverage("X", permanent_only=True) == [WIDER]  # the rest was open before, too
+    assert len(storage.get_historical_prices("X")) == 90
+
+
+def test_a_recent_part_of_a_long_range_expires_earlier(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = int(time.time()) // 60 * 60
+    asked = TimeRange(now - 100 * 86_400, now - 86_400)
+    storage.record_coverage("X", asked, "test", "minute")
+    let_pass(monkeypatch, dt.timedelta(hours=25))
+    (lacking,) = storage.missing_ranges("X", asked)
+    assert now - 9 * 86_400 < lacking.start < now - 6 * 86_400
+    assert lacking.end == asked.end
+    storage.record_coverage("X", lacking, "test", "minute")
+    assert storage.coverage("X", permanent_only=True) == [lacking]
+
+
+def test_an_old_answer_counts_as_the_first_of_two(storage: DuckDBDataStorage) -> None:
+    """As that of a file of Lumibot's cache, which has expired when it is migrated."""
+    then = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=90)
+    storage.store_ohlcv_data("X", FRAME, "test", "minute", covered=WIDER, provisional=[AFTER], asked_at=then)
+    assert storage.coverage("X") == [TimeRange(WIDER.start, AFTER.start)]
+    storage.record_coverage("X", AFTER, "test", "minute")
+    assert storage.coverage("X", permanent_only=True) == [WIDER]
+
+
+def test_listed_series_name_what_is_provisional_and_until_when(storage: DuckDBDataStorage) -> None:
+    before = dt.datetime.now(dt.timezone.utc)
+    store_partly(storage)
+    (info,) = storage.list_series()
+    assert info.coverage == (WIDER,)
+    ((within, expires),) = ((each.within, each.expires) for each in info.provisional)
+    assert within == AFTER
+    assert dt.timedelta() <= expires - before - dt.timedelta(days=30) < dt.timedelta(minutes=5)
+    storage.store_ohlcv_data("X", FRAME[:0], "test", "minute", covered=AFTER, provisional=[])
+    (info,) = storage.list_series()
+    assert info.provisional == ()
+
+
+# -- forgetting -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_forgotten_is_requested_again_and_no_bar_is_lost(storage: DuckDBDataStorage) -> None:
+    key = storage.store_ohlcv_data("X", FRAME, "test", "minute", covered=WIDER, provisional=[AFTER]).key
+    pin = storage.pin("X")
+    middle = TimeRange(START + 600, START + 5_400)
+    storage.forget_coverage(key, middle)
+    assert storage.missing_ranges("X", WIDER) == [middle]
+    assert storage.coverage("X", permanent_only=True) == [TimeRange(WIDER.start, middle.start)]
+    assert storage.pin("X") == pin
+    assert len(storage.get_historical_prices("X")) == 60
+    storage.forget_coverage(key)
+    assert storage.coverage("X") == []
+    assert len(storage.get_historical_prices("X")) == 60
+    storage.record_coverage("X", AFTER, "test", "minute")  # a first response again, not a second
+    assert storage.coverage("X", permanent_only=True) == []
+    assert storage.verify().sound
+
+
+def test_a_series_that_is_not_there_has_nothing_to_forget(storage: DuckDBDataStorage) -> None:
+    storage.forget_coverage(SeriesKey(AssetKey("X"), "test", "minute"))
+    assert not storage.path.exists()
+
+
+def test_an_empty_answer_with_other_metadata_is_kept_where_it_covers_nothing_new(storage: DuckDBDataStorage) -> None:
+    """As notes on a symbol, which have no range of their own."""
+    nothing = FRAME[:0]
+    for metadata in ({"market": "us"}, {"market": "us"}, {"market": "fr"}, None):
+        storage.store_ohlcv_data("X", nothing, "test", "minute", covered=HOUR, metadata=metadata)
+    answers = storage.empty_answers(storage.pin("X"))
+    assert [answer.metadata for answer in answers] == [{"market": "us"}, {"market": "fr"}]

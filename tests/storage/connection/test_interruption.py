@@ -7,12 +7,17 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import duckdb
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage import readonly_sql
+from lumibot_duckdb.storage.connection import store_file
 from lumibot_duckdb.storage.connection.interruption import check, deferred
 from lumibot_duckdb.storage.connection.lock import StoreLock
+from lumibot_duckdb.storage.upkeep import compaction
 from storage.frames import minute_bars
 
 # Work for one thread: whether it is DuckDB's or the caller's is chance, so each is stopped several times.
@@ -102,6 +107,41 @@ def test_waiting_for_another_process_can_be_interrupted(storage: DuckDBDataStora
     finally:
         lock.close()
     assert len(storage.get_historical_prices("X")) == 60
+
+
+def slowly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that first runs a statement on its DuckDB connection, with Ctrl-C in the middle of it."""
+
+    def call(duck: duckdb.DuckDBPyConnection, *arguments: Any) -> Any:
+        threading.Timer(0.05, _thread.interrupt_main).start()
+        duck.execute("SELECT max(sin(range)) FROM range(20_000_000)").fetchall()
+        return function(duck, *arguments)
+
+    return call
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.usefixtures("heeded")
+@pytest.mark.parametrize(
+    ("module", "name", "use"),
+    [
+        (compaction, "attach", lambda storage: storage.compact()),
+        (readonly_sql, "_functions", lambda storage: storage.sql("SELECT 1")),
+        (store_file, "attach", lambda storage: storage.list_series()),
+    ],
+)
+def test_ctrl_c_is_never_an_error_of_duckdb(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, use: Callable[..., object]
+) -> None:
+    storage.store_ohlcv_data("X", minute_bars(), "test", "minute")
+    storage.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, slowly(getattr(module, name)))
+        with pytest.raises(KeyboardInterrupt):
+            use(storage)
+    assert [file.name for file in storage.path.parent.iterdir() if "compacting" in file.name] == []
+    assert len(storage.get_historical_prices("X")) == 60
+    storage.compact()
 
 
 @pytest.mark.usefixtures("heeded")

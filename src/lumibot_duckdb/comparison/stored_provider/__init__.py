@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timezone
+from datetime import datetime
 from importlib import import_module
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.lumibot_contract.enforcement import load_or_explain, require
 from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers, Unanswered
@@ -62,7 +63,7 @@ def served_from(storage: DataStorageInterface, *, as_of: datetime | None = None)
     from lumibot_duckdb.comparison.stored_provider.live_brokers import unconnected_brokers
 
     notes = Unanswered()
-    answers = StoredAnswers(storage, as_of or datetime.now(timezone.utc), notes)
+    answers = StoredAnswers(storage, as_of or clock.utc_now(), notes)
     modules = [spec.stored_provider for spec in SOURCES.values() if spec.stored_provider is not None]
     providers = load_or_explain("stored_provider", lambda: [import_module(each) for each in modules])
     with ExitStack() as replacements:

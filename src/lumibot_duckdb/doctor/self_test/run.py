@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.comparison.differences import Comparison, Run, compare_runs
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, Backtest
 from lumibot_duckdb.comparison.runner import NAMES, RunError, Script, run_in_sandbox
@@ -29,7 +30,7 @@ def run_self_test(remember: Callable[[str], object] | None = None) -> Iterator[C
     with working_folder(None, "self-test") as folder:
         store = folder / "store" / "self-test.duckdb"
         fill_store(store)
-        moment = datetime.now(timezone.utc)
+        moment = clock.utc_now()
         runs = []
         for side in (LUMIBOT, DUCKDB):
             try:

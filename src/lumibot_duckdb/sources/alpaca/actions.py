@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.sources.alpaca.client import AlpacaProvider, StockAction
 from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.storage.api import (
@@ -123,4 +124,4 @@ def _action(action: StockAction) -> CorporateAction:
 
 def _day(moment: datetime | None) -> date:
     """Return the day in New York of a moment, or today."""
-    return (datetime.now(NEW_YORK) if moment is None else moment.astimezone(NEW_YORK)).date()
+    return clock.today(NEW_YORK) if moment is None else moment.astimezone(NEW_YORK).date()

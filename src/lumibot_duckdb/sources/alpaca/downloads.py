@@ -8,6 +8,7 @@ from datetime import datetime
 
 from lumibot.entities import Asset
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.lumibot_contract.alpaca_bar_check import are_plausible
 from lumibot_duckdb.sources.alpaca.actions import AdjustedHistory
 from lumibot_duckdb.sources.alpaca.client import AlpacaProvider
@@ -16,7 +17,6 @@ from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import DownloadIncompleteError, ProviderError
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
-from lumibot_duckdb.storage.times import UTC, epoch_seconds
 
 _LONGEST_DAY = 25 * 3600
 
@@ -114,7 +114,7 @@ class AlpacaDownloads:
         request = BarRequest(
             requested.symbol, key.timeframe, ranges, requested.kind, adjustment=key.adjustment, label=str(asset)
         )
-        settled = epoch_seconds(datetime.now(UTC)) - _LONGEST_DAY
+        settled = clock.epoch_now() - _LONGEST_DAY
         with closing(self._provider().bars(request)) as arriving:
             for response in arriving:
                 if not are_plausible(response.bars):

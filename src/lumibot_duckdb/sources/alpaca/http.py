@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from alpaca.common.exceptions import APIError
 from alpaca.common.rest import RESTClient
 from requests.adapters import HTTPAdapter
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.sources.retry_policy import RetryPolicy, retry_after_seconds
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, PlanLimitError, ProviderError
 from lumibot_duckdb.sources.shared.http_errors import (
@@ -110,6 +110,6 @@ def _requested_pause(headers: Mapping[str, str]) -> float | None:
     if requested is not None:
         return requested
     try:
-        return max(float(headers["X-RateLimit-Reset"]) - time.time(), 0.0)
+        return max(float(headers["X-RateLimit-Reset"]) - clock.utc_now().timestamp(), 0.0)
     except (KeyError, ValueError):
         return None

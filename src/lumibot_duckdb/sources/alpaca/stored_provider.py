@@ -20,7 +20,7 @@ from alpaca.common.rest import RESTClient
 from lumibot.backtesting import AlpacaBacktesting as LumibotAlpacaBacktesting
 from lumibot.backtesting import alpaca_backtesting
 
-from lumibot_duckdb.sources.alpaca import chains
+from lumibot_duckdb import clock
 from lumibot_duckdb.sources.alpaca.chains import SOURCE
 from lumibot_duckdb.sources.shared.replacing import replaced
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers
@@ -79,7 +79,6 @@ def answering(answers: StoredAnswers) -> Iterator[None]:
         replaced(RESTClient, "_one_request", one_request),
         replaced(alpaca_backtesting, "fetch_alpaca_bars", fetch_alpaca_bars),
         replaced(LumibotAlpacaBacktesting, "ALPACA_MAX_REQUESTS_PER_MINUTE", _UNLIMITED),
-        replaced(chains, "LISTING_VALID_FOR", timedelta.max),
     ):
         yield
 
@@ -140,7 +139,7 @@ class _StoredAlpaca:
         """Return the contracts on a stock that expire in a range of days and have the requested status."""
         underlying = str(query["underlying_symbols"])
         first, last = (date.fromisoformat(str(query[f"expiration_date_{end}"])) for end in ("gte", "lte"))
-        status, today = str(query["status"]), date.today()
+        status, today = str(query["status"]), clock.today()
         return [
             _contract_as_json(underlying, expiration, right, strike, status)
             for expiration, right, strike in self._listed(underlying, first, last)

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from lumibot.tools.symbol_normalization import build_ccxt_crypto_symbol
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.lumibot_contract.ccxt_hooks import CcxtCacheHooks
 from lumibot_duckdb.sources.ccxt.client import SECONDS, CcxtProvider
 from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, CandleNumbers, time_unit
@@ -69,7 +70,7 @@ class StoredCandles(CcxtCacheHooks):
         self._storage = storage
         self._as_of = as_of
         self._exact = exact_prices
-        self._now = self.lumibots_now()
+        self._now = clock.utc_now().replace(tzinfo=None)
         self._files: dict[tuple[str, str], CandleFile] = {}
         self._updating = threading.RLock()  # Lumibot sends requests from several threads
 
@@ -139,7 +140,8 @@ class StoredCandles(CcxtCacheHooks):
     def _file(self, symbol: str, timeframe: str) -> CandleFile:
         if (symbol, timeframe) not in self._files:
             key = SeriesKey(asset_of(symbol, self.exchange_id), SOURCE, TIMEFRAMES[timeframe])
-            series = DownloadedSeries(self._storage(), key, as_of=self._as_of)
+            # Lumibot downloads what follows the last candle, or precedes the first, in each run.
+            series = DownloadedSeries(self._storage(), key, as_of=self._as_of, trusts_provisional=False)
             label = f"{symbol} on {self.exchange_id}"
             file = CandleFile(series, symbol, timeframe, CandleNumbers(label, exact=self._exact))
             if self._exact and file.as_cached:

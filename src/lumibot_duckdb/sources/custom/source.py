@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ import pandas as pd
 from lumibot.entities import Asset
 from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.lumibot_contract.enforcement import require
 from lumibot_duckdb.lumibot_contract.own_bars_hooks import OwnBarsHooks
 from lumibot_duckdb.sources.custom.downloads import download
@@ -173,7 +173,7 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
     def _load(self, base: Asset, quote: Asset, since: int, timeframe: str) -> None:
         key = self._series_key(base, quote, timeframe)
         after = midnight(self.datetime_end.astimezone(NEW_YORK).date() + timedelta(days=1), NEW_YORK)
-        wanted = TimeRange(since, max(since, min(after, int(time.time()))))
+        wanted = TimeRange(since, max(since, min(after, clock.epoch_now())))
         series = self._series.get(key)
         if series is None:
             series = self._series[key] = DownloadedSeries(self.storage, key, as_of=self.as_of)

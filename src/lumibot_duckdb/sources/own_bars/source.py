@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from lumibot_duckdb.lumibot_contract.own_bars_hooks import OwnBarsHooks
-from lumibot_duckdb.lumibot_contract.pandas_data_hooks import by_asset_and_quote
+from lumibot_duckdb.lumibot_contract.pandas_data_keys import by_asset_and_quote
 from lumibot_duckdb.sources.own_bars.selection import SelectsSeries
 from lumibot_duckdb.sources.own_bars.storing import store_frames
 from lumibot_duckdb.sources.registry import CLASSES

@@ -6,7 +6,7 @@ from typing import Any
 
 from lumibot.entities import Data
 
-from lumibot_duckdb.lumibot_contract.pandas_data_hooks import by_asset_and_quote
+from lumibot_duckdb.lumibot_contract.pandas_data_keys import by_asset_and_quote
 from lumibot_duckdb.sources.own_bars.selection import SelectsSeries
 from lumibot_duckdb.sources.shared.configuration import open_storage
 from lumibot_duckdb.sources.shared.lumibot_only import LumibotOnly

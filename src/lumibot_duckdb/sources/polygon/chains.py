@@ -2,7 +2,8 @@
 
 Lumibot reuses a chain for up to 14 days after it was downloaded. The days on which a chain counts as downloaded depend
 only on this backtest, so the result is the same as without a store. The store may use a chain of an earlier day for a
-later one, because a chain has all contracts that expire on its day or later.
+later one, because a chain has all contracts that expire on its day or later. But Polygon lists further contracts, so a
+stored chain is downloaded again when it is too old (`shared/listings.py`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from typing import Any, Protocol
 
 from lumibot.tools import polygon_helper
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.lumibot_contract.polygon_hooks import option_chain_max_days
 from lumibot_duckdb.sources.polygon.client import PolygonProvider
 from lumibot_duckdb.sources.polygon.metadata import SOURCE
-from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface
+from lumibot_duckdb.sources.shared.errors import ProviderError
+from lumibot_duckdb.sources.shared.listings import is_current
+from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, OptionChain
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +50,9 @@ class PolygonChains:
 
     def __init__(self, source: PolygonSource) -> None:
         self._source = source
+        self._today = clock.today()  # no chain becomes too old during a backtest
         self._days: dict[tuple[str, int | None], list[date]] = {}
+        self._not_listed_again: set[AssetKey] = set()
 
     def of(self, symbol: str, today: date) -> dict[str, Any]:
         """Return the chain of a stock as of a day of the backtest. The caller may modify it.
@@ -70,15 +76,30 @@ class PolygonChains:
         """Return the chain of a day, from the store if it has that chain or one of an earlier day."""
         storage, underlying = self._source.storage, AssetKey(symbol.upper())
         until = None if bound is None else day + timedelta(days=bound)
-        stored = None if bound is None else storage.option_chain(underlying, SOURCE, day, day, days_ahead=bound)
-        stored = stored or storage.option_chain(underlying, SOURCE, day - CHAIN_REUSE, day)
-        if stored is not None:
+        bounded = None if bound is None else storage.option_chain(underlying, SOURCE, day, day, days_ahead=bound)
+        if bounded is not None and self._is_current(bounded, until):
+            return _expiring_within(bounded.chain, day, until)
+        stored = storage.option_chain(underlying, SOURCE, day - CHAIN_REUSE, day) or bounded
+        if stored is not None and self._is_current(stored, until):
             return _expiring_within(stored.chain, day, until)
         if self._source.as_of is not None:
             return _empty_chain()
-        chain = self._download(symbol, day, until)
+        try:
+            chain = self._download(symbol, day, until)
+        except ProviderError as error:
+            if stored is None:
+                raise
+            logger.warning("the options of %s could not be listed again, so older lists are used: %s", symbol, error)
+            self._not_listed_again.add(underlying)
+            return _expiring_within(stored.chain, day, until)
         storage.store_option_chain(underlying, chain, SOURCE, day, days_ahead=bound)
         return chain
+
+    def _is_current(self, stored: OptionChain, until: date | None) -> bool:
+        """Return whether a stored chain has all contracts that expire up to a day (None: any), or must do."""
+        if self._source.as_of is not None or stored.underlying in self._not_listed_again:
+            return True
+        return is_current(stored.listed_at.astimezone().date(), until, self._today)
 
     def _download(self, symbol: str, day: date, until: date | None) -> dict[str, Any]:
         logger.info("downloading the option chain of %s on %s; it is stored for later backtests", symbol, day)

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 from polygon import RESTClient
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.sources.polygon.frames import frame_of_aggregates
 from lumibot_duckdb.sources.polygon.http import NAME, PolygonRateLimit, RetryingPool
 from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse, StockSplit
@@ -174,7 +175,7 @@ class PolygonProvider(BarProvider):
             expiration_date=expiration,
             contract_type=right.lower(),
             strike_price=strike,
-            expired=expiration < date.today(),
+            expired=expiration < clock.today(),
             limit=10,
             raw=True,
         )

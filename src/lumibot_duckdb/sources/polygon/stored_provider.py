@@ -20,6 +20,7 @@ import pandas as pd
 from lumibot.tools import polygon_helper
 from polygon.rest.base import BaseClient
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.lumibot_contract.strategy_access import strategy_module
 from lumibot_duckdb.sources.polygon.chains import CHAIN_REUSE
 from lumibot_duckdb.sources.polygon.client import day_range
@@ -207,7 +208,7 @@ class _StoredPolygon:
         if found is None:
             self._answers.notes.note(f"option chain of {underlying} on {day} from Polygon")
             return []
-        expired, today = query.get("expired", "false") == "true", date.today().isoformat()
+        expired, today = query.get("expired", "false") == "true", clock.today().isoformat()
         shares, exchange = found.chain["Multiplier"], found.chain["Exchange"]
         contracts = []
         for right, expirations in found.chain["Chains"].items():

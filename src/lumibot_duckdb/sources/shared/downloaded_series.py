@@ -8,6 +8,7 @@ in.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,14 +18,20 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from lumibot_duckdb import clock
+from lumibot_duckdb.sources.shared.errors import ProviderError
+from lumibot_duckdb.sources.shared.evidence import Evidence, Proof
 from lumibot_duckdb.sources.shared.open_bars import OpenBars
-from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
+from lumibot_duckdb.sources.shared.trading_hours import TradingHours, hours_of
+from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesKey, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars import coverage
-from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.errors import HistoryRestatedError, SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import bar_starts
+from lumibot_duckdb.storage.times import bar_starts, epoch_seconds
 from lumibot_duckdb.windows.ranges_view import Additions, RangesView, starts_in_ranges
 from lumibot_duckdb.windows.series_view import SeriesView, StoredView
+
+logger = logging.getLogger(__name__)
 
 ALWAYS = TimeRange(-(2**62), 2**62)
 
@@ -33,27 +40,47 @@ ALWAYS = TimeRange(-(2**62), 2**62)
 class Delivery:
     """All bars of a provider within a range, as a frame that the storage accepts.
 
-    With `replace`, they replace the stored bars of the range, in a new version if they differ.
+    With `replace`, they replace the stored bars of the range, in a new version if they differ. If the provider keeps no
+    bars from before a time, that is `kept_since`.
     """
 
     within: TimeRange
     bars: pd.DataFrame
     metadata: Mapping[str, Any]
     replace: bool = False
+    kept_since: EpochSeconds | None = None
 
 
 Download: TypeAlias = Callable[[list[TimeRange]], Iterable[Delivery]]
 
 
 class DownloadedSeries:
-    """A series as one backtest sees it. With `as_of` it is read as it was at that moment, and nothing is downloaded."""
+    """A series as one backtest sees it. With `as_of` it is read as it was at that moment, and nothing is downloaded.
 
-    def __init__(self, storage: DataStorageInterface, key: SeriesKey, *, as_of: datetime | None = None) -> None:
+    Parameters:
+        storage: the store.
+        key: the series.
+        as_of: the moment (tz-aware).
+        hours: when the market is open; by default, as usual for the type of the asset.
+        trusts_provisional: whether ranges that no response proves are downloaded again only after they have expired.
+    """
+
+    def __init__(
+        self,
+        storage: DataStorageInterface,
+        key: SeriesKey,
+        *,
+        as_of: datetime | None = None,
+        hours: TradingHours | None = None,
+        trusts_provisional: bool = True,
+    ) -> None:
         self.key = key
         self.pin: SeriesPin | None = None
         self._open_bars = OpenBars(storage)
         self._storage = storage
         self._as_of = as_of
+        self._hours = hours_of(key.asset) if hours is None else hours
+        self._trusts_provisional = trusts_provisional
         self._covered: list[TimeRange] = []
         self._pin_current()
 
@@ -91,7 +118,9 @@ class DownloadedSeries:
             return
         if self.pin is None or self.pin.version_id == now.version_id:
             self.pin = now
-            self._covered = [ALWAYS] if self._as_of is not None else self._storage.coverage(self.key)
+            # What expires in the meantime, or is forgotten, stays covered for this backtest.
+            known = self._storage.coverage(self.key, permanent_only=not self._trusts_provisional)
+            self._covered = [ALWAYS] if self._as_of is not None else coverage.merged([*self._covered, *known])
 
     def missing(self, wanted: TimeRange) -> list[TimeRange]:
         """Return the parts of a range that would have to be downloaded."""
@@ -100,7 +129,8 @@ class DownloadedSeries:
     def ensure(self, wanted: TimeRange, download: Download) -> None:
         """Make sure that all bars of a range are in the store; `download` is called for the missing parts.
 
-        Each delivery is stored when it arrives, so an interrupted download resumes where it stopped.
+        Each delivery is stored when it arrives, so an interrupted download resumes where it stopped. If only ranges
+        that were answered before cannot be requested again, this is logged, and the backtest uses the earlier answers.
         Raises what `download` raises, `HistoryRestatedError`, `StoreBusyError`, `StoreWriteError`.
         """
         missing = coverage.missing(wanted, self._covered)
@@ -110,9 +140,25 @@ class DownloadedSeries:
             missing = coverage.missing(wanted, self._covered)
         if not missing or self._as_of is not None:
             return
-        for delivery in self._arriving(download(missing)):
-            self._store(delivery)
+        try:
+            self._store_all(missing, download)
+        except ProviderError as error:
+            answered = [*self._covered, *self._answered_before()]
+            if any(coverage.missing(piece, answered) for piece in missing):
+                raise
+            logger.warning(
+                "%s: ranges without bars have expired, and could not be requested again (%s). This backtest uses what "
+                "the source had before",
+                self.key.label(),
+                error,
+            )
         self._covered = coverage.merged([*self._covered, *missing])
+
+    def _answered_before(self) -> list[TimeRange]:
+        """Return the ranges that the pinned version was ever requested for; none if it is not the current one."""
+        if self.pin is None or self._storage.pin(self.key).version_id != self.pin.version_id:
+            return []
+        return self._storage.coverage(self.key, include_expired=True)
 
     def refresh(self, wanted: TimeRange, download: Download) -> None:
         """Download a range again, and replace stored bars that differ, in a new version.
@@ -121,8 +167,7 @@ class DownloadedSeries:
         """
         if self._as_of is not None:
             return
-        for delivery in self._arriving(download([wanted])):
-            self._store(replace(delivery, replace=True))
+        self._store_all([wanted], download, replaces=True)
         self._covered = coverage.merged([*self._covered, wanted])
 
     def _arriving(self, deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
@@ -133,8 +178,17 @@ class DownloadedSeries:
             yield delivery
             waiting_since = time.perf_counter()
 
-    def _store(self, delivery: Delivery) -> None:
-        closed, still_open = _closed_and_open(delivery.bars, bar_seconds(self.key.timeframe))
+    def _store_all(self, ranges: list[TimeRange], download: Download, *, replaces: bool = False) -> None:
+        """Download ranges, and store each delivery with what it proves."""
+        asked_at = clock.utc_now()  # a bar that closes after this may be incomplete in the response
+        evidence = Evidence(self._hours, self.key.timeframe)
+        for delivery in self._arriving(download(ranges)):
+            starts = bar_starts(delivery.bars)
+            proof = evidence.add(delivery.within, starts, kept_since=delivery.kept_since)
+            self._store(replace(delivery, replace=True) if replaces else delivery, proof, asked_at)
+
+    def _store(self, delivery: Delivery, proof: Proof, asked_at: datetime) -> None:
+        closed, still_open = _closed_and_open(delivery.bars, bar_seconds(self.key.timeframe), asked_at)
         result = self._storage.store_ohlcv_data(
             self.key.asset,
             closed,
@@ -145,14 +199,27 @@ class DownloadedSeries:
             replace=delivery.replace,
             metadata=delivery.metadata,
             onto=None if self.pin is None else self.pin.version_id,
+            asked_at=asked_at,
+            also_covered=proof.proven_before,
+            provisional=proof.provisional,
         )
         if result.version_id is not None:
-            self.pin = self._storage.pin(self.key)
+            self._pin_written(result.version_id)
         self._open_bars.add(still_open, delivery.within)
 
+    def _pin_written(self, version_id: int) -> None:
+        """Pin the version that was just written. Raises `HistoryRestatedError` if another process restated it since."""
+        now = self._storage.pin(self.key)
+        if now.version_id != version_id:
+            raise HistoryRestatedError(
+                f"the history of {self.key.label()} was restated while its bars were downloaded (a split, a correction "
+                "or a deletion). They do not fit the current version. Run the backtest again"
+            )
+        self.pin = now
 
-def _closed_and_open(bars: pd.DataFrame, length: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split bars into those that have closed by now and those that have not."""
+
+def _closed_and_open(bars: pd.DataFrame, length: int, asked_at: datetime) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split bars into those that had closed when they were requested and those that had not."""
     starts = bar_starts(bars)
-    closed = starts + length <= int(time.time())
+    closed = starts + length <= epoch_seconds(asked_at)
     return (bars, bars.iloc[:0]) if bool(np.all(closed)) else (bars[closed], bars[~closed])

@@ -11,11 +11,12 @@ import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
-from lumibot_duckdb.lumibot_contract.strategy_access import strategies_of
+from lumibot_duckdb.lumibot_contract.strategy_access import TRADER_MODULE, strategies_of
 
 _TRACKED = "_lumibot_duckdb_follows"
 _strategy: ContextVar[str | None] = ContextVar("name of the strategy that is backtested", default=None)
@@ -75,12 +76,11 @@ def track_strategies(base: Any) -> None:
 
 def track_traders(ended: Callable[[list[Any]], None]) -> None:
     """Call `ended` with the data sources of every run when it ends, even if it fails. Idempotent."""
-    from lumibot.traders.trader import Trader
-
-    if getattr(Trader, _TRACKED, False) or not _can_track():
+    trader_class = getattr(import_module(TRADER_MODULE), "Trader", None)
+    if trader_class is None or getattr(trader_class, _TRACKED, False) or not _can_track():
         return
-    setattr(Trader, _TRACKED, True)
-    original = Trader.run_all
+    setattr(trader_class, _TRACKED, True)
+    original = trader_class.run_all
 
     @wraps(original)
     def run_all(trader: Any, *args: Any, **kwargs: Any) -> Any:
@@ -91,7 +91,7 @@ def track_traders(ended: Callable[[list[Any]], None]) -> None:
         finally:
             ended(_sources_of(trader))
 
-    Trader.run_all = run_all
+    trader_class.run_all = run_all
 
 
 def _can_track() -> bool:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.sources.provider import StockSplit
 from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, DataStorageInterface
@@ -86,7 +87,7 @@ class SplitCheck:
     def _request(self, symbol: str) -> None:
         stock = AssetKey(symbol.upper())
         known = self._storage().corporate_actions(stock, self._source)
-        if known is not None and known.checked_at.astimezone().date() == date.today():
+        if known is not None and known.checked_at.astimezone().date() == clock.today():
             return
         try:
             splits = self._fetch_splits(symbol)
@@ -97,7 +98,7 @@ class SplitCheck:
             return
         if splits is not None:
             # An announced split does not change prices before its ex-date.
-            self._record(stock, [split for split in splits if split.ex_date <= date.today()], is_first=known is None)
+            self._record(stock, [split for split in splits if split.ex_date <= clock.today()], is_first=known is None)
 
     def _record(self, stock: AssetKey, splits: Sequence[StockSplit], *, is_first: bool) -> None:
         storage = self._storage()

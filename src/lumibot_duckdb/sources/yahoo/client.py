@@ -5,7 +5,6 @@ Rate limits, retries and error messages are in `http.py`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import UnknownSymbolError
@@ -101,7 +101,7 @@ class YahooProvider(BarProvider):
             # One request each, so the bar is shown only while it is under way.
             with progress_bar(request.name, 1, shown=request.progress, leave=False):
                 frame, metadata = self._call(partial(_download, request, start))
-            yield BarResponse(start, max(start, int(time.time()) + 1), frame, metadata)
+            yield BarResponse(start, max(start, clock.epoch_now() + 1), frame, metadata)
 
     def market(self, symbol: str) -> Market:
         """Return where a symbol is traded; an unknown symbol has no market. Raises like `bars`."""
@@ -145,5 +145,5 @@ def _history_range(timeframe: str, start: int) -> dict[str, Any]:
     if start > EARLIEST:
         return {"start": datetime.fromtimestamp(start, timezone.utc)}
     if timeframe in KEPT:
-        return {"start": datetime.now(timezone.utc) - KEPT[timeframe]}
+        return {"start": clock.utc_now() - KEPT[timeframe]}
     return {"period": "max"}

@@ -8,23 +8,23 @@ before a split are rescaled, because Yahoo does not provide them again.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownSymbolError
+from lumibot_duckdb.sources.shared.trading_hours import Session, TradingHours
 from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, KEPT, ZONE, Market, YahooProvider
 from lumibot_duckdb.sources.yahoo.corporate_actions import YahooActions, rescaled
-from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps, may_have_traded
+from lumibot_duckdb.sources.yahoo.notes import SYMBOL, KnownMarket, notes_of, store_metadata
+from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps, hours_of_market, may_have_traded, stamped_index
 from lumibot_duckdb.storage.api import (
     AssetKey,
     DataStorageInterface,
@@ -34,9 +34,9 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.errors import HistoryRestatedError, SeriesNotFoundError
+from lumibot_duckdb.storage.errors import HistoryRestatedError
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts, date_of, midnight
+from lumibot_duckdb.storage.times import Int64Array, bar_starts, date_of, midnight
 from lumibot_duckdb.windows.series_view import SeriesView
 
 logger = logging.getLogger(__name__)
@@ -45,24 +45,22 @@ SOURCE = "yahoo"
 ADJUSTMENT = "split"
 TIMEFRAMES = ("day", "15minute", "minute")
 
-ASIDE = TimeRange(EARLIEST - 86_400, EARLIEST)
-"""A range that never has bars, for writes of metadata alone."""
-
 FINAL_AFTER = {"day": 5 * 86_400, "15minute": 86_400, "minute": 86_400}
-"""Seconds after which missing bars are known not to exist; until then, funds may report late or servers lag."""
+"""Seconds for which each run requests missing bars after the last one: funds may report late, and servers lag."""
+
+_LATELY = 3 * 86_400
+"""How long ago times are (s) that decide whether a symbol without bars is requested again.
+
+An answer without bars about the last week is believed for a day, and one that is older than a few days was requested
+when their bars had closed.
+"""
 
 ROUNDING = 1e-6
 """Relative difference up to which prices count as equal: Yahoo's last digits vary."""
 
 _PRICES = ("open", "high", "low", "close", "adj_close")
-_SYMBOL = "symbol"
 _OF_FUTURES = (".CME", ".NYMEX", ".CBOT", ".COMEX", ".NYBOT")
 _YAHOOS = {ours: theirs for theirs, ours in COLUMNS.items()}
-
-
-def now() -> float:
-    """Return the current time (epoch seconds); tests replace it."""
-    return time.time()
 
 
 def asset_of(symbol: str) -> AssetKey:
@@ -93,13 +91,16 @@ class YahooHistory:
         self._storage = storage
         self._provider = provider
         self._as_of = as_of
-        self._series = DownloadedSeries(storage, self.key, as_of=as_of)
+        self._series = self._pinned()
         self._actions = YahooActions(storage, self.key.asset, SOURCE, self._day_of)
-        self._market: Market | None = None
+        self._market: KnownMarket | None = None
         self._market_requested = False
         self._zone: str | None = None
         self._stamps: Stamps | None = None
         self._was_read = False
+
+    def _pinned(self) -> DownloadedSeries:
+        return DownloadedSeries(self._storage, self.key, as_of=self._as_of, hours=_HoursOf(self))
 
     def __len__(self) -> int:
         pin = self._series.pin
@@ -119,7 +120,7 @@ class YahooHistory:
         """The market of the symbol; None if it is not known."""
         if self._market is None:
             self._look_up()
-        return self._market
+        return None if self._market is None else self._market.market
 
     @property
     def stamps(self) -> Stamps:
@@ -133,7 +134,7 @@ class YahooHistory:
         pin = self._series.pin
         unit = "ns" if pin is None else self._storage.facts(pin).index_unit
         name = "Date" if self.key.timeframe == "day" else "Datetime"
-        return _index(self.stamps, times.tobytes(), name, unit)
+        return stamped_index(self.stamps, times.tobytes(), name, unit)
 
     def frame(self) -> pd.DataFrame | None:
         """Return all bars as `YahooHelper.fetch_symbol_data` does, indexed by Lumibot's stamps in New York time."""
@@ -157,72 +158,86 @@ class YahooHistory:
         """
         if self._as_of is not None:
             return
-        wanted = TimeRange(EARLIEST, max(EARLIEST, min(int(until.timestamp()) + 1, int(now()))))
+        now = clock.epoch_now()
+        end = min(int(until.timestamp()) + 1, now)
+        if not len(self):
+            end = max(end, now - _LATELY)
+        wanted = TimeRange(EARLIEST, max(EARLIEST, end))
         try:
             self._series.ensure(wanted, self._download)
         except HistoryRestatedError:
             if self._was_read:
                 raise
             # Another process has restated the history in the meantime, so this uses the new version.
-            self._series = DownloadedSeries(self._storage, self.key)
+            self._series = self._pinned()
             self._series.ensure(wanted, self._download)
         if not len(self):
             raise UnknownSymbolError(f"Yahoo has no {self.key.timeframe} bars of {self.symbol!r}.")
-        if self.market is None and not self._market_requested:
-            self._request_market()
+        if self.market is None and self._request_market() and self._series.pin is not None:
+            store_metadata(self._storage, self.key, {"zone": self.zone, **self._market_note()})
 
     def _download(self, missing: list[TimeRange]) -> Iterator[Delivery]:
         pin = self._series.pin
         last = None if pin is None else self._storage.facts(pin).last
         if pin is None or last is None:
-            if missing[0].start <= EARLIEST:
+            if missing[0].start < clock.epoch_now() - _LATELY:
                 yield from self._begin()
             return
-        if not may_have_traded(self.market or Market(), self.zone, missing[-1].start, missing[-1].end):
+        gaps = [gap for gap in missing if may_have_traded(self.market or Market(), self.zone, gap.start, gap.end)]
+        if not gaps:
             return
         if self.key.timeframe == "day":
-            yield from self._continue_days(pin, last)
+            yield from self._continue_days(pin, last, gaps[0].start)
         else:
-            yield from self._continue_minutes(pin, last)
+            yield from self._continue_minutes(pin, last, gaps[0].start)
 
     def _begin(self) -> Iterator[Delivery]:
         """Download all bars that Yahoo has."""
-        requested_at = int(now())
+        requested_at = clock.epoch_now()
         try:
             frame = self._bars().dropna()
         except UnknownSymbolError:
             frame = pd.DataFrame()
         if frame.empty:
+            self._storage.forget_coverage(self.key)  # a symbol may become known any day, so this is never permanent
             self._storage.record_coverage(
                 self.key.asset, TimeRange(EARLIEST, requested_at), SOURCE, self.key.timeframe, adjustment=ADJUSTMENT
             )
             return
-        if self.market is None:
-            self._request_market()
-        yield self._delivery(frame, requested_at)
+        kept = KEPT.get(self.key.timeframe)
+        since = None if kept is None else requested_at - int(kept.total_seconds())
+        yield self._delivery(frame, requested_at, EARLIEST, kept_since=since)
         if self.key.timeframe == "day":
             self._actions.store(frame)
 
-    def _continue_days(self, pin: SeriesPin, last: EpochSeconds) -> Iterator[Delivery]:
-        """Download the days from the last stored one on, or all days if the adjusted prices have changed."""
-        requested_at = int(now())
-        frame = self._bars(since=last).dropna()
+    def _continue_days(self, pin: SeriesPin, last: EpochSeconds, start: EpochSeconds) -> Iterator[Delivery]:
+        """Download the days from the last stored one on; all days if earlier ones lack or adjusted prices have changed.
+
+        `start` is the start of what is missing.
+        """
+        earlier = start < last
+        requested_at = clock.epoch_now()
+        frame = self._bars(since=EARLIEST if earlier else last).dropna()
         starts = bar_starts(frame)
         restated = self._actions.are_new_in(frame[starts > last]) or not self._agrees(pin, frame[starts <= last])
         if restated:
             logger.info("the adjusted prices of %s have changed: its daily history is downloaded again", self.symbol)
-            frame = self._bars().dropna()
+            frame = frame if earlier else self._bars().dropna()
+        elif earlier:
+            frame = self._with_stored(pin, frame)
         elif self._same_volumes(pin, frame[starts <= last]):
             frame = frame[starts > last]
-        yield self._delivery(frame, requested_at, last=last, replace=restated)
+        start = EARLIEST if earlier or restated else start
+        yield self._delivery(frame, requested_at, start, last=last, replace=restated)
         self._actions.store(frame, replace=restated)
 
-    def _continue_minutes(self, pin: SeriesPin, last: EpochSeconds) -> Iterator[Delivery]:
-        """Download the intraday bars since the last one; rescale the stored ones if there was a split since."""
-        requested_at = int(now())
+    def _continue_minutes(self, pin: SeriesPin, last: EpochSeconds, start: EpochSeconds) -> Iterator[Delivery]:
+        """Download the intraday bars that are missing from `start` on; rescale the stored ones after a split."""
+        requested_at = clock.epoch_now()
         kept = requested_at - int(KEPT[self.key.timeframe].total_seconds())
         day = int(datetime.combine(self._day_of(last), datetime.min.time(), ZoneInfo(self.zone)).timestamp())
-        answer = self._bars(since=max(day, kept + 60))
+        since = max(min(day, start), kept + 60)
+        answer = self._bars(since)
         actions = answer if day >= kept else self._bars(day, "day")
         frame = answer.dropna()
         starts = bar_starts(frame)
@@ -231,22 +246,37 @@ class YahooHistory:
         if ratio != 1.0 and not self._is_adjusted_by(ratio, pin, frame[starts <= last]):
             logger.info("%s was split: its stored %s bars are rescaled", self.symbol, self.key.timeframe)
             # Bars that Yahoo still has are stored as Yahoo adjusts them. Rescaled ones may differ in the last bit.
-            again = frame if day <= kept + 60 else self._bars(since=kept + 60).dropna()
+            again = frame if since <= kept + 60 else self._bars(since=kept + 60).dropna()
             stored = self._storage.read_pandas(pin).tz_convert("UTC")
             gone = stored[~np.isin(bar_starts(stored), bar_starts(again))]
-            yield self._delivery(pd.concat([rescaled(gone, ratio), again]), requested_at, last=last, replace=True)
+            bars = pd.concat([rescaled(gone, ratio), again])
+            yield self._delivery(bars, requested_at, EARLIEST, last=last, kept_since=kept + 60, replace=True)
         else:
-            yield self._delivery(fresh, requested_at, last=last)
+            bars = self._with_stored(pin, frame, since) if start < last else fresh
+            yield self._delivery(bars, requested_at, start, last=last, kept_since=since)
+
+    def _with_stored(self, pin: SeriesPin, frame: pd.DataFrame, since: EpochSeconds = EARLIEST) -> pd.DataFrame:
+        """Return the stored bars since a moment, and those of a frame that are not stored."""
+        stored = self._storage.read_pandas(pin, TimeRange(since, ALWAYS.end)).tz_convert("UTC")
+        together: pd.DataFrame = pd.concat([stored, frame[~np.isin(bar_starts(frame), bar_starts(stored))]])
+        return together
 
     def _bars(self, since: EpochSeconds = EARLIEST, timeframe: str = "") -> pd.DataFrame:
         """Download bars, including those with gaps, which Lumibot leaves out."""
-        until = max(since, int(now())) + 1
+        until = max(since, clock.epoch_now()) + 1
         (answer,) = self._provider.bars(BarRequest(self.symbol, timeframe or self.key.timeframe, ((since, until),)))
         self._zone = answer.metadata.get(ZONE, self._zone)
         return answer.bars
 
     def _delivery(
-        self, frame: pd.DataFrame, requested_at: int, *, last: EpochSeconds | None = None, replace: bool = False
+        self,
+        frame: pd.DataFrame,
+        requested_at: int,
+        start: EpochSeconds,
+        *,
+        last: EpochSeconds | None = None,
+        kept_since: EpochSeconds | None = None,
+        replace: bool = False,
     ) -> Delivery:
         """Return the bars to store and the range that they cover, up to the last closed bar or `FINAL_AFTER` ago."""
         length = bar_seconds(self.key.timeframe)
@@ -254,10 +284,11 @@ class YahooHistory:
         closed = closed[closed + length <= requested_at]
         latest = int(closed[-1]) if len(closed) else last
         end = max(requested_at - FINAL_AFTER[self.key.timeframe], EARLIEST if latest is None else self._end_of(latest))
-        metadata: dict[str, Any] = {_SYMBOL: self.symbol, "zone": self.zone}
-        if self._market is not None:
-            metadata |= {"market": self._market.name, "market_zone": self._market.zone}
-        return Delivery(TimeRange(EARLIEST, min(end, requested_at)), frame, metadata, replace)
+        if len(closed):  # the metadata of the last bar is read first
+            self._refresh_market()
+        metadata = {SYMBOL: self.symbol, "zone": self.zone, **self._market_note()}
+        end = min(end, requested_at)
+        return Delivery(TimeRange(min(start, end), end), frame, metadata, replace, kept_since)
 
     def _end_of(self, start: EpochSeconds) -> EpochSeconds:
         """Return the end of a bar: for days, the next midnight of the exchange."""
@@ -321,59 +352,47 @@ class YahooHistory:
         """Set the zone and the market from metadata; return whether the market is now known."""
         for note in reversed(notes):
             self._zone = self._zone or note.metadata.get("zone")
-            if self._market is None and "market" in note.metadata:
-                self._market = Market(note.metadata["market"], note.metadata["market_zone"])
+            self._market = self._market or KnownMarket.of(note.metadata)
         return self._market is not None
 
-    def _request_market(self) -> None:
-        """Request the symbol's market from Yahoo; if that fails, log it and stamp bars at midnight, as Lumibot does."""
+    def _market_note(self) -> dict[str, Any]:
+        """Return the metadata that keeps the market; empty if it is not known."""
+        return {} if self._market is None else self._market.metadata
+
+    def _refresh_market(self) -> None:
+        """Request the market again if it is not known or not valid any more. If that fails, the earlier one is used."""
+        if self._market is None:
+            self._look_up()
+        if self._market is None or not self._market.is_current:
+            self._request_market()
+
+    def _request_market(self) -> bool:
+        """Request the symbol's market from Yahoo, once; return whether it has answered now.
+
+        If that fails, log it and stamp bars at midnight, as Lumibot does.
+        """
+        if self._market_requested:
+            return False
         self._market_requested = True
         try:
-            self._market = self._provider.market(self.symbol)
+            self._market = KnownMarket.requested_now(self._provider.market(self.symbol))
         except ProviderError as error:
             logger.warning(
-                "the market of %s is not available from Yahoo (%s). Its bars are stamped at midnight in this backtest.",
+                "the market of %s is not available from Yahoo (%s). %s in this backtest.",
                 self.symbol,
                 error,
+                "Its bars are stamped at midnight" if self._market is None else "The market known so far is used",
             )
-            return
-        if self._series.pin is not None:
-            note = {"zone": self.zone, "market": self._market.name, "market_zone": self._market.zone}
-            store_metadata(self._storage, self.key, note)
+            return False
+        return True
 
 
-@lru_cache(maxsize=64)
-def _index(stamps: Stamps, times: bytes, name: str, unit: str) -> pd.DatetimeIndex:
-    """Return the index of a frame; symbols with the same bar times share one object."""
-    stamped = stamps.stamped(np.frombuffer(times, dtype=np.int64))
-    index = pd.DatetimeIndex(stamped * NANOSECONDS_PER_SECOND, tz="UTC", name=name).as_unit(unit)
-    local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
-    return local
+class _HoursOf(TradingHours):
+    """The hours of a history's market, which is known once it has bars."""
 
+    def __init__(self, history: YahooHistory) -> None:
+        self._history = history
 
-def notes_of(storage: DataStorageInterface, key: SeriesKey, as_of: datetime | None = None) -> tuple[IngestInfo, ...]:
-    """Return the writes to a series, with or without bars, earliest first."""
-    try:
-        pin = storage.pin(key, as_of=as_of)
-    except SeriesNotFoundError:
-        return ()
-    return tuple(sorted((*storage.ingests(pin), *storage.empty_answers(pin)), key=lambda ingest: ingest.ingest_id))
-
-
-def store_metadata(storage: DataStorageInterface, key: SeriesKey, note: Mapping[str, Any]) -> None:
-    """Store metadata with a series, which may have no bars."""
-    nothing = pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC"))
-    storage.store_ohlcv_data(
-        key.asset, nothing, key.source, key.timeframe, adjustment=key.adjustment, covered=ASIDE, metadata=note
-    )
-
-
-def symbol_that_answered(storage: DataStorageInterface, key: SeriesKey, as_of: datetime | None = None) -> str | None:
-    """Return Yahoo's symbol under which the bars of an asset were found; None if it is not stored."""
-    symbols = [note.metadata.get(_SYMBOL) for note in notes_of(storage, key, as_of)]
-    return next((str(symbol) for symbol in reversed(symbols) if symbol), None)
-
-
-def remember_symbol(storage: DataStorageInterface, key: SeriesKey, symbol: str) -> None:
-    """Remember Yahoo's symbol under which the bars of an asset were found."""
-    store_metadata(storage, key, {_SYMBOL: symbol})
+    def sessions(self, first: date, last: date) -> Sequence[Session]:
+        """Return the sessions of the market."""
+        return hours_of_market(self._history.market or Market(), self._history.zone).sessions(first, last)

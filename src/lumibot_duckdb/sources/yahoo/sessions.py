@@ -4,56 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-import pandas_market_calendars
+from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 
+from lumibot_duckdb.sources.shared.trading_hours import NEW_YORK_HOURS, SATURDAY, SUNDAY, DailyHours, TradingHours
 from lumibot_duckdb.sources.yahoo.client import Market
-from lumibot_duckdb.storage.api import EpochSeconds
+from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 from lumibot_duckdb.windows.framed_series import RowTimes
 
 NEW_YORK = "America/New_York"
 _DAY = 86_400
 _MINUTE = 60 * NANOSECONDS_PER_SECOND
-_LONGEST_CLOSURE = 11 * _DAY
-"""Markets are assumed to trade at least once in this time. If one does not, this only costs a request."""
-
 _EVERY_DAY = ("ccc_market",)
 _SUNDAY_TOO = ("us24_market", "ccy_market")
 """Futures and currencies, which start trading on Sunday evening."""
 
 _SUNDAY_ZONES = ("Asia/Jerusalem", "Asia/Riyadh", "Asia/Kuwait", "Asia/Qatar", "Africa/Cairo")
-_SATURDAY, _SUNDAY = 5, 6
 
 
-def may_have_traded(market: Market, zone: str, start: EpochSeconds, end: EpochSeconds) -> bool:
-    """Return whether there may be bars in a range of time, in a market whose days are counted in `zone`.
+def hours_of_market(market: Market, zone: str) -> TradingHours:
+    """Return when a market is open whose days are counted in `zone`.
 
     US stocks follow New York's calendar. For other markets, whose holidays are not known here, every weekday counts.
     """
-    if start >= end:
-        return False
-    if end - start > _LONGEST_CLOSURE or market.name in _EVERY_DAY:
-        return True
-    first, last = (datetime.fromtimestamp(time, ZoneInfo(zone)).date() for time in (start, end - 1))
     if market.name == "us_market":
-        return any(opens < end and closes > start for opens, closes in _new_york_sessions(first, last))
-    closed = {_SATURDAY} if market.name in _SUNDAY_TOO or zone in _SUNDAY_ZONES else {_SATURDAY, _SUNDAY}
-    return any((first + timedelta(n)).weekday() not in closed for n in range((last - first).days + 1))
+        return NEW_YORK_HOURS
+    if market.name in _EVERY_DAY:
+        return DailyHours(ZoneInfo(zone))
+    if market.name in _SUNDAY_TOO or zone in _SUNDAY_ZONES:
+        return DailyHours(ZoneInfo(zone), closed=(SATURDAY,))
+    return DailyHours(ZoneInfo(zone), closed=(SATURDAY, SUNDAY))
 
 
-@lru_cache(maxsize=64)
-def _new_york_sessions(first: date, last: date) -> tuple[tuple[int, int], ...]:
-    schedule = pandas_market_calendars.get_calendar("NYSE").schedule(first, last)
-    opens, closes = (
-        pd.DatetimeIndex(schedule[name]).as_unit("s").asi8.tolist() for name in ("market_open", "market_close")
-    )
-    return tuple(zip(opens, closes, strict=True))
+def may_have_traded(market: Market, zone: str, start: EpochSeconds, end: EpochSeconds) -> bool:
+    """Return whether there may be bars in a range of time, in a market whose days are counted in `zone`."""
+    return start < end and hours_of_market(market, zone).is_open(TimeRange(start, end))
 
 
 @dataclass(frozen=True)
@@ -88,6 +79,15 @@ class Stamps:
         seconds = time // NANOSECONDS_PER_SECOND
         midnight, stamp, following = _day(self.zone, self.minute, seconds)
         return midnight * NANOSECONDS_PER_SECOND, stamp * NANOSECONDS_PER_SECOND, following * NANOSECONDS_PER_SECOND
+
+
+@lru_cache(maxsize=64)
+def stamped_index(stamps: Stamps, times: bytes, name: str, unit: str) -> pd.DatetimeIndex:
+    """Return the index of a frame; symbols with the same bar times share one object."""
+    stamped = stamps.stamped(np.frombuffer(times, dtype=np.int64))
+    index = pd.DatetimeIndex(stamped * NANOSECONDS_PER_SECOND, tz="UTC", name=name).as_unit(unit)
+    local: pd.DatetimeIndex = index.tz_convert(LUMIBOT_DEFAULT_PYTZ)
+    return local
 
 
 @lru_cache(maxsize=1024)

@@ -18,15 +18,10 @@ from lumibot.entities import Asset
 from lumibot_duckdb.lumibot_contract.yahoo_hooks import YahooHooks
 from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
-from lumibot_duckdb.sources.shared.errors import UnknownSymbolError
+from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownSymbolError
 from lumibot_duckdb.sources.yahoo.client import YahooProvider
-from lumibot_duckdb.sources.yahoo.history import (
-    ADJUSTMENT,
-    SOURCE,
-    YahooHistory,
-    remember_symbol,
-    symbol_that_answered,
-)
+from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, SOURCE, YahooHistory
+from lumibot_duckdb.sources.yahoo.notes import remember_symbol, symbol_that_answered
 from lumibot_duckdb.sources.yahoo.sessions import StampedRows
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey
 from lumibot_duckdb.storage.identity import asset_key
@@ -165,13 +160,21 @@ class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=SwitchableM
         """Return the history of the first of Yahoo's symbols for an asset that has bars; None if none has."""
         symbols = self._symbols_of(asset)
         key = SeriesKey(asset_key(asset), SOURCE, timeframe, ADJUSTMENT)
-        if len(symbols) > 1 and (known := symbol_that_answered(self.storage, key, self.as_of)) in symbols:
-            symbols = [known]
+        known = ""
+        if len(symbols) > 1:
+            known, is_current = symbol_that_answered(self.storage, key, self.as_of)
+            if is_current and known in symbols:
+                symbols = [known]
         for place, symbol in enumerate(symbols):
             history = YahooHistory(self.storage, self.provider, symbol, timeframe, as_of=self.as_of)
             try:
                 history.ensure(self._last_needed(timeframe))
             except UnknownSymbolError:
+                continue
+            except ProviderError as error:
+                if known not in symbols[place + 1 :]:
+                    raise
+                logger.warning("Yahoo may have bars of %s as %s by now, but: %s", asset.symbol, symbol, error)
                 continue
             if len(history):
                 if place:

@@ -121,12 +121,13 @@ class BarReader(ABC):
         *,
         adjustment: str | None = None,
         permanent_only: bool = False,
+        include_expired: bool = False,
     ) -> list[TimeRange]:
         """Return the ranges of the current version that were requested and answered, sorted and merged.
 
-        Ranges whose coverage has expired are not included. `permanent_only` also leaves out those that will expire,
-        because the response was empty. A series that does not exist has no coverage. Raises `AmbiguousSeriesError` if
-        several series match.
+        `permanent_only` leaves out provisional ranges, which expire; `include_expired` adds those that have expired.
+        A series that does not exist has none.
+        Raises `AmbiguousSeriesError` if several series match.
         """
 
     @abstractmethod

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.storage.api.types import AssetLike, TimeRange, WriteResult
+from lumibot_duckdb.storage.api.types import AssetLike, SeriesKey, TimeRange, WriteResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +35,7 @@ class BarWriter(ABC):
         onto: int | None = None,
         asked_at: datetime | None = None,
         also_covered: Sequence[TimeRange] = (),
+        provisional: Sequence[TimeRange] | None = None,
     ) -> WriteResult:
         """Store bars. Storing the same bars again changes nothing.
 
@@ -53,9 +54,13 @@ class BarWriter(ABC):
             replace: `data` is all there is in `covered`: stored bars in that range which `data` lacks are removed.
             metadata: Anything that JSON can express, kept with this write.
             onto: The version that the bars continue; they are refused if it is not the current one.
-            asked_at: When the source responded (tz-aware; default: now). Bars that had not closed by then are not
-                covered, and an empty response expires relative to it.
+            asked_at: When the source was queried (tz-aware; default: now). Bars that had not closed by then are not
+                covered, and provisional ranges expire relative to it.
             also_covered: Further ranges that the same response covers.
+            provisional: The parts of these ranges that the response does not prove, such as trading time after its
+                last bar. They expire after 24 hours if they end within the last seven days, and after 30 days
+                otherwise; if a response after that does not prove them either, they become permanent. Default: nothing
+                if there are bars, everything if there are none.
 
         Returns:
             How many bars were added, changed, removed or unchanged, and the current version.
@@ -95,22 +100,30 @@ class BarWriter(ABC):
     def record_coverage(
         self, asset: AssetLike, covered: TimeRange, source: str, timeframe: str, *, adjustment: str = ""
     ) -> None:
-        """Record that a range was requested and that the response was empty.
+        """Record that a range was requested and that the response was empty: the range is provisional.
 
-        This coverage expires: after a day if the range ends within the last week, after 30 days otherwise. Bars that
-        have not closed yet are not covered.
+        See `provisional` of `store_ohlcv_data`.
+        """
 
-        Args:
-            asset: The asset. Its series is created if it does not exist.
-            covered: The range that was requested.
-            source: The name of the source.
-            timeframe: The length of the bars.
-            adjustment: The source's word for the adjustment; "" for unadjusted bars.
+    @abstractmethod
+    def forget_coverage(self, key: SeriesKey, within: TimeRange | None = None) -> None:
+        """Forget that a range (default: everything) of a series was requested, so that it is requested again.
+
+        Stored bars stay. A running backtest is not affected. If there is no such series, nothing happens.
 
         Raises:
-            InvalidBarsError: The arguments are unusable.
             StoreBusyError: Other processes held the store for too long.
-            StoreWriteError: The disk is full or failed. Nothing is recorded.
+            StoreWriteError: The disk is full or failed.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=3, tz="America/New_York")
+            >>> key = storage.store_ohlcv_data("AAPL", pd.DataFrame({"close": 10.0}, index=times), "my_csv", "day").key
+            >>> storage.forget_coverage(key)
+            >>> storage.coverage(key), len(storage.get_historical_prices("AAPL", timeframe="day"))
+            ([], 3)
         """
 
     @abstractmethod

@@ -56,6 +56,7 @@ class ReferenceData(ABC):
         as_of: date,
         *,
         days_ahead: int | None = None,
+        listed_at: datetime | None = None,
     ) -> None:
         """Store the options on an underlying as of a date. Replaces a chain of the same date and bound.
 
@@ -66,6 +67,7 @@ class ReferenceData(ABC):
             source: The source of the chain.
             as_of: The date on which these options existed.
             days_ahead: Expirations are at most so many days after `as_of`; None if the chain has all of them.
+            listed_at: When the source listed them (tz-aware; default: now).
 
         Raises:
             InvalidRecordError: The arguments are unusable. Nothing is changed then.

@@ -252,6 +252,7 @@ class KnownActions:
 class OptionChain:
     """The options on an underlying as of a date, with expirations up to `days_ahead` days later (None: all).
 
+    `listed_at` is when the source listed them (UTC).
     `chain` equals what was stored, such as `{"Multiplier": 100, "Exchange": "NYSE", "Chains": {"CALL": {"2024-01-19":
     [465.0, 470.0]}, "PUT": {}}}`. The caller may change it.
     """
@@ -261,11 +262,23 @@ class OptionChain:
     as_of: date
     days_ahead: int | None
     chain: dict[str, Any]
+    listed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionalRange:
+    """A range that is covered until `expires` (UTC), since no response has proven it."""
+
+    within: TimeRange
+    expires: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesInfo:
-    """One series in a listing: its key, its current version, and what of it is stored and covered."""
+    """One series in a listing: its key, its current version, and what of it is stored and covered.
+
+    `coverage` has all covered ranges, `provisional` the parts of them that expire.
+    """
 
     key: SeriesKey
     series_id: int
@@ -274,6 +287,7 @@ class SeriesInfo:
     first: EpochSeconds | None
     last: EpochSeconds | None
     coverage: tuple[TimeRange, ...] = ()
+    provisional: tuple[ProvisionalRange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

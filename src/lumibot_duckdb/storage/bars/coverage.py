@@ -1,25 +1,30 @@
 """Arithmetic on covered time ranges. Pure: no database, no clock.
 
-A range is covered once it was requested and the response has arrived. All ranges are half-open, in epoch seconds.
+A range is covered once it was requested and the response has arrived. What a response does not prove is covered
+provisionally, until a time. All ranges are half-open, in epoch seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, date_of, epoch_seconds, midnight
 
+Covered: TypeAlias = "tuple[TimeRange, datetime | None]"
+"""A covered range and when it expires (UTC); None if it is proven."""
+
 # A provider without data for the last days may be late, or down. For older days, an empty response is requested again
-# now and then, since providers do backfill.
+# once, since providers do backfill.
 RECENT = timedelta(days=7)
 BELIEVE_RECENT_EMPTY = timedelta(hours=24)
 BELIEVE_OLD_EMPTY = timedelta(days=30)
 
-# Intraday bars start on multiples of their length, or, from 30 minutes up, on any half hour (sessions open at 9:30).
-_LARGEST_GRID = 1800
+LARGEST_GRID = 1800
+"""Intraday bars start on multiples of their length, or, from 30 minutes up, on any half hour: sessions open at 9:30."""
 
 
 def merged(ranges: Iterable[TimeRange]) -> list[TimeRange]:
@@ -50,6 +55,17 @@ def missing(wanted: TimeRange, covered: Iterable[TimeRange]) -> list[TimeRange]:
     return gaps
 
 
+def common(ranges: Iterable[TimeRange], others: Iterable[TimeRange]) -> list[TimeRange]:
+    """Return the intersection of two unions of ranges, sorted."""
+    others = merged(others)
+    return [
+        TimeRange(start, end)
+        for piece in merged(ranges)
+        for other in others
+        if (start := max(piece.start, other.start)) < (end := min(piece.end, other.end))
+    ]
+
+
 def closed_part(covered: TimeRange, timeframe: str, now: EpochSeconds) -> TimeRange | None:
     """Return the part of a range in which every bar has closed by `now`; None if there is none."""
     end = min(covered.end, end_of_closed_bars(timeframe, now))
@@ -63,13 +79,65 @@ def end_of_closed_bars(timeframe: str, now: EpochSeconds) -> EpochSeconds:
     """
     length = bar_seconds(timeframe)
     if length < SECONDS_PER_DAY:
-        grid = min(length, _LARGEST_GRID)
+        grid = min(length, LARGEST_GRID)
         return (now - length) // grid * grid + grid
     latest = now - length + SECONDS_PER_DAY
     return min(latest // SECONDS_PER_DAY * SECONDS_PER_DAY, midnight(date_of(latest, NEW_YORK), NEW_YORK))
 
 
 def believed_until(covered: TimeRange, now: datetime) -> datetime:
-    """Return until when an empty response for a range, received `now`, is believed."""
-    recent = covered.end > epoch_seconds(now - RECENT)
-    return now + (BELIEVE_RECENT_EMPTY if recent else BELIEVE_OLD_EMPTY)
+    """Return until when a response without bars in a range, received `now`, is believed."""
+    return now + (BELIEVE_RECENT_EMPTY if covered.end > _recent_since(now) else BELIEVE_OLD_EMPTY)
+
+
+def _recent_since(now: datetime) -> EpochSeconds:
+    """Return the midnight (UTC) since which a range counts as recent."""
+    return epoch_seconds(now - RECENT) // SECONDS_PER_DAY * SECONDS_PER_DAY
+
+
+def newly_covered(
+    known: Iterable[Covered],
+    proven: Iterable[TimeRange],
+    provisional: Iterable[TimeRange],
+    *,
+    asked_at: datetime,
+    now: datetime,
+) -> list[Covered]:
+    """Return what a response adds to the coverage of a series.
+
+    A provisional range becomes permanent if an earlier response had left it open, too, and had expired by `asked_at`.
+    One that an earlier response still covers stays unchanged.
+
+    Parameters:
+        known: all recorded ranges, the expired ones included.
+        proven: the ranges that the response proves.
+        provisional: the ranges that it covers without proving them.
+        asked_at: when it was requested (UTC).
+        now: when it is stored (UTC).
+    """
+    known, proven = list(known), list(proven)
+    lasting = merged(piece for piece, until in known if until is None)
+    expired = merged(piece for piece, until in known if until is not None and until <= asked_at)
+    waiting = merged(piece for piece, until in known if until is not None and until > max(asked_at, now))
+    added: list[Covered] = [(piece, None) for piece in proven if missing(piece, lasting)]
+    for piece in merged(provisional):
+        unproven = missing(piece, [*lasting, *proven])
+        added += [(confirmed, None) for confirmed in common(unproven, expired)]
+        for gap in unproven:
+            for new in missing(gap, [*expired, *waiting]):
+                added += [(part, believed_until(part, asked_at)) for part in _split(new, _recent_since(asked_at))]
+    return added
+
+
+def _split(piece: TimeRange, at: EpochSeconds) -> list[TimeRange]:
+    if not piece.start < at < piece.end:
+        return [piece]
+    return [TimeRange(piece.start, at), TimeRange(at, piece.end)]
+
+
+def provisional_parts(known: Iterable[Covered]) -> list[tuple[TimeRange, datetime]]:
+    """Return the parts of covered ranges that are not proven, and when they expire, sorted."""
+    known = list(known)
+    lasting = merged(piece for piece, until in known if until is None)
+    parts = [(gap, until) for piece, until in known if until is not None for gap in missing(piece, lasting)]
+    return sorted(parts, key=lambda part: (part[0].start, part[0].end, part[1]))

@@ -1,65 +1,84 @@
-"""The table of covered ranges: reads those that have not expired, and adds those of a write."""
+"""The table of covered ranges: reads, adds and forgets them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.storage.bars.coverage import believed_until, closed_part, merged, missing
+from lumibot_duckdb.storage.bars.coverage import Covered, closed_part, missing, newly_covered
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
-from lumibot_duckdb.storage.times import epoch_seconds, naive_utc
+from lumibot_duckdb.storage.times import aware_utc, epoch_seconds, naive_utc
+
+_ROWS = f"{epoch_sql('range_start')}, {epoch_sql('range_end')}, believed_until"
 
 
 def stored_coverage(
-    cursor: StoreCursor, now: datetime, series_id: int | None = None
-) -> dict[int, list[tuple[TimeRange, datetime | None]]]:
-    """Return the covered ranges of a series (None: of all) that have not expired, and when they do (naive UTC)."""
-    found: dict[int, list[tuple[TimeRange, datetime | None]]] = {}
+    cursor: StoreCursor, now: datetime | None, series_id: int | None = None
+) -> dict[int, list[Covered]]:
+    """Return the covered ranges of a series (None: of all) that have not expired by `now` (None: all ranges)."""
+    found: dict[int, list[Covered]] = {}
     which = "" if series_id is None else f"AND series_id = {series_id}"
-    for series, start, end, until in cursor.rows(
-        f"SELECT series_id, {epoch_sql('range_start')}, {epoch_sql('range_end')}, believed_until "
-        f"FROM {{db}}.coverage WHERE (believed_until IS NULL OR believed_until > ?) {which}",
-        [naive_utc(now)],
+    for series, *row in cursor.rows(
+        f"SELECT series_id, {_ROWS} FROM {{db}}.coverage WHERE coalesce(believed_until > $now, true) {which}",
+        {"now": None if now is None else naive_utc(now)},
     ):
-        found.setdefault(series, []).append((TimeRange(start, end), until))
+        found.setdefault(series, []).append(_covered(*row))
     return found
 
 
 def coverage_to_add(
-    known: Sequence[tuple[TimeRange, datetime | None]],
-    requested: Sequence[TimeRange],
+    cursor: StoreCursor,
+    series_id: int | None,
+    proven: Iterable[TimeRange],
+    provisional: Iterable[TimeRange],
     timeframe: str,
     *,
     asked_at: datetime,
     now: datetime,
-    empty: bool,
-) -> list[tuple[TimeRange, datetime | None]]:
-    """Return the newly covered parts of the requested ranges, and when they expire.
+) -> list[Covered]:
+    """Return what a response that was requested at `asked_at` adds to the coverage of a series (None: a new one).
 
-    `known` is what `stored_coverage` has. Bars that had not closed at `asked_at` are not covered, however late the
-    answer is written. Ranges of an `empty` answer expire.
+    Bars that had not closed then are not covered, however late the response is written.
     """
-    asked_at = min(asked_at, now)
-    lasting = merged(piece for piece, expires in known if empty or expires is None)
-    fresh: list[tuple[TimeRange, datetime | None]] = []
-    for piece in requested:
-        closed = closed_part(piece, timeframe, epoch_seconds(asked_at))
-        if closed is None or not missing(closed, lasting):
-            continue
-        until = believed_until(closed, asked_at) if empty else None
-        if until is None or until > now:
-            fresh.append((closed, until))
-    return fresh
+    closing = epoch_seconds(asked_at)
+    proven, provisional = (
+        [closed for piece in pieces if (closed := closed_part(piece, timeframe, closing)) is not None]
+        for pieces in (proven, provisional)
+    )
+    if not proven and not provisional:
+        return []
+    known: list[Covered] = []
+    if series_id is not None:
+        known = stored_coverage(cursor, None, series_id).get(series_id, [])
+    return newly_covered(known, proven, provisional, asked_at=asked_at, now=now)
 
 
 def add_coverage(
     cursor: StoreCursor, series_id: int, ingest_id: int, covered: TimeRange, believed_until: datetime | None
 ) -> None:
-    """Store a covered range of a series."""
+    """Store a covered range of a series, which is provisional if it is believed for a limited time."""
     cursor.execute(
         f"INSERT INTO {{db}}.coverage VALUES (?, ?, {timestamp_literal(covered.start)}, "
         f"{timestamp_literal(covered.end)}, ?)",
         [series_id, ingest_id, None if believed_until is None else naive_utc(believed_until)],
     )
+
+
+def forget_coverage(cursor: StoreCursor, series_id: int, within: TimeRange | None) -> None:
+    """Remove the coverage of a series in a range (None: all of it)."""
+    which = f"series_id = {series_id}"
+    if within is not None:
+        which += f" AND range_end > {timestamp_literal(within.start)} AND range_start < {timestamp_literal(within.end)}"
+    rows = cursor.rows(f"SELECT ingest_id, {_ROWS} FROM {{db}}.coverage WHERE {which}")
+    cursor.execute(f"DELETE FROM {{db}}.coverage WHERE {which}")
+    if within is not None:
+        for ingest_id, *row in rows:
+            piece, until = _covered(*row)
+            for rest in missing(piece, [within]):
+                add_coverage(cursor, series_id, ingest_id, rest, until)
+
+
+def _covered(start: int, end: int, believed_until: datetime | None) -> Covered:
+    return TimeRange(start, end), None if believed_until is None else aware_utc(believed_until)

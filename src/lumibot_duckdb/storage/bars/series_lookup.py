@@ -9,13 +9,14 @@ from lumibot_duckdb.storage.api import (
     AssetLike,
     BarReader,
     ColumnSpec,
+    ProvisionalRange,
     SeriesFacts,
     SeriesInfo,
     SeriesKey,
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.bars.coverage import merged, missing
+from lumibot_duckdb.storage.bars.coverage import merged, missing, provisional_parts
 from lumibot_duckdb.storage.bars.coverage_records import stored_coverage
 from lumibot_duckdb.storage.bars.open_store import OpenStore, refuse_if_gone
 from lumibot_duckdb.storage.catalog import SeriesRecord
@@ -95,13 +96,14 @@ class SeriesLookup(BarReader):
         *,
         adjustment: str | None = None,
         permanent_only: bool = False,
+        include_expired: bool = False,
     ) -> list[TimeRange]:
         try:
             record = self._resolve(asset, timeframe, source, adjustment)
         except SeriesNotFoundError:
             return []
         with self._store.read() as cursor:
-            found = stored_coverage(cursor, utc_now(), record.series_id)
+            found = stored_coverage(cursor, None if include_expired else utc_now(), record.series_id)
         known = found.get(record.series_id, [])
         return merged(piece for piece, until in known if until is None or not permanent_only)
 
@@ -161,8 +163,10 @@ def _described(cursor: StoreCursor, records: list[SeriesRecord]) -> list[SeriesI
     for record in records:
         if record.series_id in states:  # it may have been deleted just now
             version_id, rows, first, last = states[record.series_id]
-            pieces = tuple(merged(piece for piece, _ in covered.get(record.series_id, [])))
-            found.append(SeriesInfo(record.key, record.series_id, version_id, rows, first, last, pieces))
+            known = covered.get(record.series_id, [])
+            pieces = tuple(merged(piece for piece, _ in known))
+            provisional = tuple(ProvisionalRange(*part) for part in provisional_parts(known))
+            found.append(SeriesInfo(record.key, record.series_id, version_id, rows, first, last, pieces, provisional))
     return found
 
 

@@ -19,7 +19,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -255,7 +255,8 @@ def _content_of(kept: SpooledWrite) -> bytes:
         "timeframe": key.timeframe,
         "adjustment": key.adjustment,
         "covered": covered and [covered.start, covered.end],
-        "also_covered": [[piece.start, piece.end] for piece in write.also_covered],
+        "also_covered": _as_pairs(write.also_covered),
+        "provisional": None if write.provisional is None else _as_pairs(write.provisional),
         "replace": write.replace,
         "metadata": metadata_text(key, write.metadata),
         "onto": write.onto,
@@ -295,10 +296,19 @@ def _write_of(name: str, content: bytes) -> SpooledWrite:
         metadata=None if said["metadata"] is None else json.loads(said["metadata"]),
         onto=None if onto is None else int(onto),
         asked_at=parse_moment(said["asked_at"]),
-        also_covered=tuple(TimeRange(int(start), int(end)) for start, end in said.get("also_covered", ())),
+        also_covered=_ranges(said.get("also_covered", ())),
+        provisional=None if said.get("provisional") is None else _ranges(said["provisional"]),
         yields=True,
     )
     return SpooledWrite(write, _text(said["store_id"]))
+
+
+def _as_pairs(ranges: Sequence[TimeRange]) -> list[list[int]]:
+    return [[piece.start, piece.end] for piece in ranges]
+
+
+def _ranges(pairs: Iterable[Sequence[Any]]) -> tuple[TimeRange, ...]:
+    return tuple(TimeRange(int(start), int(end)) for start, end in pairs)
 
 
 def _bars(label: str, table: pa.Table, layout: Layout) -> InputBars:

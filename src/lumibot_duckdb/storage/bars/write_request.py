@@ -32,6 +32,7 @@ class BarsWrite:
     onto: int | None
     asked_at: datetime
     also_covered: tuple[TimeRange, ...] = ()
+    provisional: tuple[TimeRange, ...] | None = None
     yields: bool = False
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.storage.api import AssetLike, BarWriter, TimeRange, WriteResult
+from lumibot_duckdb.storage.api import AssetLike, BarWriter, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.bars.coverage_records import forget_coverage
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.restatement import restate
 from lumibot_duckdb.storage.bars.spool import SpooledWrite
@@ -38,6 +39,7 @@ class StoredBarWriter(BarWriter):
         onto: int | None = None,
         asked_at: datetime | None = None,
         also_covered: Sequence[TimeRange] = (),
+        provisional: Sequence[TimeRange] | None = None,
     ) -> WriteResult:
         from lumibot_duckdb.storage.bars.input_checks import check_bars  # imports pandas, which SQL does without
 
@@ -47,7 +49,11 @@ class StoredBarWriter(BarWriter):
         further = tuple(checked_range(key, "also_covered", piece) for piece in also_covered)
         if not len(bars) and covered is None:
             return WriteResult(key, None)
-        write = BarsWrite(key, bars, covered, replace, metadata, onto, checked_moment(key, asked_at), further)
+        unproven = None
+        if provisional is not None:
+            unproven = tuple(checked_range(key, "provisional", piece) for piece in provisional)
+        requested_at = checked_moment(key, asked_at)
+        write = BarsWrite(key, bars, covered, replace, metadata, onto, requested_at, further, unproven)
         try:
             with self._store.write() as cursor:
                 return self._store.write_to(cursor, key).bars(write)
@@ -67,6 +73,15 @@ class StoredBarWriter(BarWriter):
         covered = checked_range(key, "covered", covered)
         with self._store.write() as cursor:
             self._store.write_to(cursor, key).empty_answer(covered)
+
+    def forget_coverage(self, key: SeriesKey, within: TimeRange | None = None) -> None:
+        store = self._store
+        store.merge_spooled()
+        if store.refresh() and store.catalog.find(key) is not None:
+            with store.write() as cursor:
+                record = store.catalog.find(key)
+                if record is not None:
+                    forget_coverage(cursor, record.series_id, within)
 
     def restate_series(self, asset: AssetLike, source: str, timeframe: str, *, adjustment: str = "") -> None:
         key = key_to_write(asset, source, timeframe, adjustment, None)

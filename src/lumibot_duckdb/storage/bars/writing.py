@@ -14,7 +14,8 @@ import numpy as np
 
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange, WriteResult
 from lumibot_duckdb.storage.bars.bar_rows import copy_with_changes, ensure_columns, insert_bars
-from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add, stored_coverage
+from lumibot_duckdb.storage.bars.coverage import Covered, missing
+from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add
 from lumibot_duckdb.storage.bars.difference import Difference, difference
 from lumibot_duckdb.storage.bars.layout import Layout, LayoutConflictError, combined, in_order_of, same_frame
 from lumibot_duckdb.storage.bars.newer_bars import record_request, was_restated_since, without_newer
@@ -39,6 +40,13 @@ if TYPE_CHECKING:
 # What an index in nanoseconds can hold, in epoch seconds.
 _FIRST_NS = -(2**63) // 10**9 + 1
 _LAST_NS = 2**63 // 10**9 - 1
+
+
+_LAST_METADATA = """
+SELECT metadata FROM {db}.ingest
+WHERE series_id = ? AND version_id = ? AND kind = 'coverage'
+ORDER BY ingest_id DESC LIMIT 1
+"""
 
 
 class Write:
@@ -73,9 +81,13 @@ class Write:
             result, after = self._into_existing(before, given, covered if given.replace else None)
         else:
             result, after = self._first(before, bars)
-        requested = [piece for piece in (covered, *given.also_covered) if piece is not None]
-        fresh = self._coverage_to_add(requested, given.asked_at, empty=len(bars) == 0)
-        if after is None and not fresh:
+        asked = [piece for piece in (covered, *given.also_covered) if piece is not None]
+        provisional = given.provisional
+        if provisional is None:
+            provisional = () if len(bars) else tuple(asked)
+        proven = [part for piece in asked for part in missing(piece, provisional)]
+        fresh = self._coverage_to_add(proven, provisional, given.asked_at)
+        if after is None and not fresh and not self._is_news(bars, metadata):
             return replace(result, version_id=before.version_id if before is not None else None)
         kind = "coverage" if after is None else "bars"
         after = after or before or self._created(bars.layout)
@@ -87,9 +99,12 @@ class Write:
 
     def empty_answer(self, covered: TimeRange) -> None:
         """Record that a range was requested and that the source had nothing."""
-        for piece, expires in self._coverage_to_add([covered], aware_utc(self._now), empty=True):
-            after = self._before or self._created(Layout("ns"))
-            self._record("coverage", WriteResult(self._key, None), after, None)
+        fresh = self._coverage_to_add([], [covered], aware_utc(self._now))
+        if not fresh:
+            return
+        after = self._before or self._created(Layout("ns"))
+        self._record("coverage", WriteResult(self._key, None), after, None)
+        for piece, expires in fresh:
             add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
 
     def delete(self) -> int:
@@ -220,6 +235,13 @@ class Write:
         layout_id = self._layout_id(after.layout)
         record_ingest(self._cursor, self._ingest_id, self._now, kind, result, after, layout_id, metadata)
 
+    def _is_news(self, bars: InputBars, metadata: str | None) -> bool:
+        """Return whether a response without bars came with other metadata than the last such response."""
+        if len(bars) or metadata is None or self._before is None:
+            return False
+        last = self._cursor.rows(_LAST_METADATA, [self._before.series_id, self._before.version_id])
+        return last != [(metadata,)]
+
     def _layout_id(self, layout: Layout) -> int:
         if self._before is not None and layout == self._before.layout:
             return self._before.layout_id
@@ -227,16 +249,13 @@ class Write:
         return layout_id_of(self._cursor, layout, self._ingest_id)
 
     def _coverage_to_add(
-        self, requested: Sequence[TimeRange], asked_at: datetime, *, empty: bool
-    ) -> list[tuple[TimeRange, datetime | None]]:
-        if not requested:
-            return []
+        self, proven: Sequence[TimeRange], provisional: Sequence[TimeRange], asked_at: datetime
+    ) -> list[Covered]:
+        series = None if self._before is None else self._before.series_id
         now = aware_utc(self._now)
-        known: list[tuple[TimeRange, datetime | None]] = []
-        if self._before is not None:
-            series = self._before.series_id
-            known = stored_coverage(self._cursor, now, series).get(series, [])
-        return coverage_to_add(known, requested, self._key.timeframe, asked_at=asked_at, now=now, empty=empty)
+        return coverage_to_add(
+            self._cursor, series, proven, provisional, self._key.timeframe, asked_at=min(asked_at, now), now=now
+        )
 
 
 def _facts_of(times: Int64Array) -> dict[str, Any]:

@@ -79,7 +79,8 @@ class StoreConnection:
         `wait_seconds` (how long to wait for others) and `idle_seconds` (after how long an unused lease ends) are
         those of the first call for a path. Raises ValueError for unusable settings.
         """
-        Engine.configure(threads, memory_limit)
+        with deferred():
+            Engine.configure(threads, memory_limit)
         real = Path(os.path.realpath(path))
         with cls._shared_guard:
             connection = cls._shared.get(real)

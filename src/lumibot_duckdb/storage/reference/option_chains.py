@@ -18,7 +18,7 @@ from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import InvalidRecordError
 from lumibot_duckdb.storage.identity import published_name
 from lumibot_duckdb.storage.stored_values import reading
-from lumibot_duckdb.storage.times import calendar_day
+from lumibot_duckdb.storage.times import aware_utc, calendar_day
 
 _INCOMING = "lumibot_duckdb_strikes"
 _OF_UNDERLYING = (
@@ -71,9 +71,9 @@ def keep_chain(
     source: str,
     as_of: date,
     days_ahead: int | None,
-    now: datetime,
+    listed_at: datetime,
 ) -> None:
-    """Store a chain in place of an earlier one for the same date and bound. `now` is naive UTC."""
+    """Store a chain in place of an earlier one for the same date and bound. `listed_at` is naive UTC."""
     of_underlying = _identity(underlying, source, days_ahead)
     day = _day(as_of)
     earlier = f"SELECT chain_id FROM {{db}}.option_chain WHERE {_OF_UNDERLYING} AND as_of = ?"
@@ -83,7 +83,7 @@ def keep_chain(
     *asset_and_source, bound = of_underlying
     cursor.execute(
         "INSERT INTO {db}.option_chain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [chain_id, *asset_and_source, day, bound, texts.outline, now],
+        [chain_id, *asset_and_source, day, bound, texts.outline, listed_at],
     )
     rows = [{"right": right, "expiration": day, "strikes": text} for (right, day), text in texts.strikes.items()]
     if rows:
@@ -97,19 +97,19 @@ def newest_chain(
 ) -> OptionChain | None:
     """Return the newest chain with this bound as of a date from `earliest` to `latest`."""
     found = cursor.rows(
-        f"SELECT chain_id, as_of, outline FROM {{db}}.option_chain WHERE {_OF_UNDERLYING} AND as_of BETWEEN ? AND ? "
-        "ORDER BY as_of DESC LIMIT 1",
+        f"SELECT chain_id, as_of, outline, stored_at FROM {{db}}.option_chain WHERE {_OF_UNDERLYING} "
+        "AND as_of BETWEEN ? AND ? ORDER BY as_of DESC LIMIT 1",
         [*_identity(underlying, source, days_ahead), _day(earliest), _day(latest)],
     )
     if not found:
         return None
-    chain_id, as_of, outline = found[0]
+    chain_id, as_of, outline, listed_at = found[0]
     strikes = cursor.rows(
         'SELECT "right", expiration, strikes FROM {db}.option_chain_strikes WHERE chain_id = ?', [chain_id]
     )
     texts = ChainTexts(outline, {(right, day): text for right, day, text in strikes})
     with reading(f"the option chain of {underlying.label()} as of {as_of}"):
-        return OptionChain(underlying, source, as_of, days_ahead, texts.chain())
+        return OptionChain(underlying, source, as_of, days_ahead, texts.chain(), aware_utc(listed_at))
 
 
 def _text(value: Any) -> str:

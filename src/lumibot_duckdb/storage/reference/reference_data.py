@@ -55,11 +55,13 @@ class StoredReferenceData(ReferenceData):
         as_of: date,
         *,
         days_ahead: int | None = None,
+        listed_at: datetime | None = None,
     ) -> None:
         key, source = record_key(underlying, source)
         texts = option_chains.ChainTexts.of(key, chain)
         with self._store.write() as cursor:
-            option_chains.keep_chain(cursor, key, texts, source, as_of, days_ahead, naive_utc(utc_now()))
+            listed = naive_utc(listed_at or utc_now())
+            option_chains.keep_chain(cursor, key, texts, source, as_of, days_ahead, listed)
 
     def option_chain(
         self, underlying: AssetLike, source: str, earliest: date, latest: date, *, days_ahead: int | None = None

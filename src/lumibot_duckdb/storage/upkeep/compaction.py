@@ -27,6 +27,7 @@ from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
 from lumibot_duckdb.storage.bars.coverage import merged
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.engine import NEW_FILE, attach, spill_folder
+from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.connection.lock import is_alive
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError
@@ -99,7 +100,7 @@ def compact(connection: StoreConnection, grace: timedelta, memory_limit: str = "
     kept_since = naive_utc(utc_now() - grace)
     unfinished = path.with_name(f"{path.name}{_UNFINISHED}{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
-        with _new_file(unfinished, memory_limit) as new:
+        with deferred(), _new_file(unfinished, memory_limit) as new:
             copied = _copy_most(connection, new, kept_since)
             with connection.exclusive() as live:
                 before = live.stat().st_size
@@ -277,7 +278,10 @@ def _make_tables(new: _NewFile, columns: list[tuple[str, str]]) -> None:
 
 
 def _copy_coverage(new: _NewFile, old: StoreCursor) -> None:
-    """Copy coverage: adjacent ranges of a series are joined, and expired ones dropped."""
+    """Copy coverage: adjacent ranges of a series are joined, and provisional ones dropped that are proven by now.
+
+    Expired ones stay, since a second response that shows the same makes them permanent.
+    """
     lasting: dict[int, list[tuple[int, TimeRange]]] = {}
     for series_id, ingest_id, start, end in old.rows(
         f"SELECT series_id, ingest_id, {epoch_sql('range_start')}, {epoch_sql('range_end')} "
@@ -292,8 +296,15 @@ def _copy_coverage(new: _NewFile, old: StoreCursor) -> None:
     new.cursor.register(_INCOMING, pa.Table.from_pylist(joined, _JOINED))
     new.cursor.execute(f"INSERT INTO {{db}}.coverage SELECT *, NULL FROM {_INCOMING}")
     new.cursor.unregister(_INCOMING)
-    now = naive_utc(utc_now())
-    new.execute("INSERT INTO new.coverage SELECT * FROM old.coverage WHERE believed_until > ?", [now])
+    new.execute("""
+        INSERT INTO new.coverage
+        SELECT * FROM old.coverage AS provisional
+        WHERE believed_until IS NOT NULL AND NOT EXISTS (
+            FROM new.coverage AS proven
+            WHERE proven.series_id = provisional.series_id
+                AND proven.range_start <= provisional.range_start AND proven.range_end >= provisional.range_end
+        )
+    """)
 
 
 def _put_in_place(unfinished: Path, live: Path) -> None:

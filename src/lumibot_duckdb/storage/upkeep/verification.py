@@ -19,6 +19,7 @@ from lumibot_duckdb.storage.bars.spool import Spool
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StorageError, StoreBusyError
+from lumibot_duckdb.storage.times import naive_utc, utc_now
 from lumibot_duckdb.storage.upkeep.compaction import pieces
 
 _NAMED_PER_CHECK = 20
@@ -77,15 +78,28 @@ def _unreadable_columns(connection: StoreConnection) -> Iterator[Finding]:
             "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = '{db}' AND table_oid IN "
             "(SELECT table_oid FROM duckdb_tables() WHERE database_name = '{db}') ORDER BY table_name, column_index"
         )
+        ends = {table: cursor.rows(f'SELECT coalesce(max(rowid), 0) + 1 FROM {{db}}."{table}"') for table, _ in columns}
     for table, column in columns:
-        # Each in a separate transaction, since none continues after an error; one at a time, which needs little memory.
         try:
-            with connection.read() as cursor:
-                cursor.rows(f'SELECT bit_xor(hash("{column}")) FROM {{db}}."{table}"')
+            _read_column(connection, table, column, 0, ends[table][0][0])
         except (StoreBusyError, duckdb.OutOfMemoryException):
             raise
         except (StorageError, duckdb.Error) as error:
             yield Finding("blocks", True, f"column {column} of table {table} cannot be read: {error}")
+
+
+def _read_column(connection: StoreConnection, table: str, column: str, first: int, end: int) -> None:
+    """Read the values of one column in the rows from `first` to before `end`; in smaller parts if memory runs out."""
+    try:
+        with connection.read() as cursor:  # each part in a separate transaction, since none continues after an error
+            rows = f'FROM {{db}}."{table}" WHERE rowid >= {first} AND rowid < {end}'
+            cursor.rows(f'SELECT bit_xor(hash("{column}")) {rows}')
+    except duckdb.OutOfMemoryException:
+        middle = (first + end) // 2
+        if middle == first:
+            raise
+        _read_column(connection, table, column, first, middle)
+        _read_column(connection, table, column, middle, end)
 
 
 def _findings(
@@ -93,6 +107,7 @@ def _findings(
 ) -> Iterator[Finding]:
     """Run one check, in a separate transaction: junk in a table can make it fail."""
     found: list[tuple[Any, ...]] = []
+    sql = sql.replace("{now}", f"TIMESTAMP '{naive_utc(utc_now())}'")
     try:
         with connection.read() as cursor:
             for condition in conditions if "{piece}" in sql else [""]:

@@ -80,7 +80,28 @@ def test_bars_count_for_more_than_an_empty_answer(storage: DuckDBDataStorage) ->
     cached(bars()[:0], first=2, last=5).store(storage, {})
     assert cached(bars()).store(storage, {}) == 4
     assert cached(bars()).difference(storage) is None
-    assert storage.coverage(KEY, permanent_only=True) == [TimeRange(START, START + 600)]
+    assert storage.coverage(KEY, permanent_only=True) == [TimeRange(START, START + 360)]
+    assert storage.coverage(KEY) == [TimeRange(START, START + 600)]
+
+
+def test_trading_hours_beyond_the_bars_of_a_file_are_as_old_as_the_file(storage: DuckDBDataStorage) -> None:
+    """The file counts as the first of the two responses that make an empty range permanent."""
+    day = TimeRange(START - 9 * 3600, START + 15 * 3600)  # the session is from START on, for six and a half hours
+    close = START + 6 * 3600 + 1800
+    content = CachedBars(KEY, bars(), [day], NOW - timedelta(days=31))
+    assert content.store(storage, {}) == 6
+    assert storage.missing_ranges(KEY, day) == [TimeRange(START + 360, close)]
+    assert content.store(storage, {}) == 0
+    assert storage.missing_ranges(KEY, day) == [TimeRange(START + 360, close)]
+    storage.record_coverage(KEY.asset, TimeRange(START + 360, close), KEY.source, KEY.timeframe)
+    assert storage.coverage(KEY, permanent_only=True) == [day]
+
+
+def test_responses_of_a_file_prove_what_is_between_their_bars(storage: DuckDBDataStorage) -> None:
+    proven = [TimeRange(START, START + 600)]
+    content = CachedBars(KEY, bars(), [TimeRange(START, START + 600)], NOW, proven=proven)
+    content.store(storage, {})
+    assert storage.coverage(KEY, permanent_only=True) == proven
 
 
 def test_bars_that_an_answer_lacks_are_reported_and_none_of_the_file_is_stored(storage: DuckDBDataStorage) -> None:

@@ -59,6 +59,7 @@ class AlpacaBars(CachedBars):
             adjustment=self.key.adjustment,
             covered=pieces[0],
             also_covered=pieces[1:],
+            provisional=[part for piece in pieces for part in self.provisional(piece)],
             metadata={**metadata, **self.metadata, GIVEN_AT: self._given_at.isoformat(), BASIS: self.basis},
             asked_at=self.asked_at,
         ).added

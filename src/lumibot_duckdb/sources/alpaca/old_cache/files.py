@@ -71,9 +71,10 @@ def chain_of(path: Path) -> Sequence[CacheContent]:
         chains = {right: _expirations(sides[right], first, last) for right in ("CALL", "PUT")}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UnreadableFileError("it is damaged, or not an option chain") from None
-    chain = {LISTED_ON: written_at(path).astimezone().date().isoformat(), "Chains": chains}
+    listed_at = written_at(path)
+    chain = {LISTED_ON: listed_at.astimezone().date().isoformat(), "Chains": chains}
     ahead = (last - first).days
-    return [CachedChain(AssetKey(symbol.upper()), SOURCE, first, ahead, chain, not_compared=(LISTED_ON,))]
+    return [CachedChain(AssetKey(symbol.upper()), SOURCE, first, ahead, chain, listed_at, (LISTED_ON,))]
 
 
 def real_rows(frame: pd.DataFrame) -> Mask:

@@ -25,6 +25,7 @@ from lumibot_duckdb.sources.alpaca.actions import ADJUSTED, SOURCE, SPLIT_ADJUST
 from lumibot_duckdb.sources.alpaca.old_cache.bars import AlpacaBars, settled
 from lumibot_duckdb.sources.alpaca.old_cache.names import alpaca_symbol, parsed
 from lumibot_duckdb.sources.registry import ALPACA
+from lumibot_duckdb.sources.shared.evidence import extent
 from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent
 from lumibot_duckdb.sources.shared.old_cache.errors import (
     LeftAloneError,
@@ -35,6 +36,7 @@ from lumibot_duckdb.sources.shared.old_cache.errors import (
 from lumibot_duckdb.sources.shared.old_cache.file_ages import written_at
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
+from lumibot_duckdb.storage.times import Int64Array, bar_starts
 
 _SHARED_BY_ALL = "provider"
 _COLUMNS = ("open", "high", "low", "close", "volume", "trade_count", "vwap")
@@ -79,7 +81,9 @@ class SharedSeries:
         written = written_at(path)
         given_at = min(written, generation.verified_at or written)
         basis = f"{digest[:12]} {generation.number}" if key.adjustment else ""
-        return [AlpacaBars(key, bars, settled(covered, key, written), written, basis=basis, given_at=given_at)]
+        covered = settled(covered, key, written)
+        proven = _proven(bar_starts(bars), covered, key.timeframe)
+        return [AlpacaBars(key, bars, covered, written, proven=proven, basis=basis, given_at=given_at)]
 
     # -- identifying series ----------------------------------------------------------------------------------
 
@@ -169,6 +173,12 @@ def _partition(path: Path, digest: str) -> tuple[pd.DataFrame, list[TimeRange], 
     for piece in covered:
         inside |= (seconds >= piece.start) & (seconds < piece.end)
     return bars[inside], covered, epoch
+
+
+def _proven(starts: Int64Array, covered: Sequence[TimeRange], timeframe: str) -> list[TimeRange]:
+    """Return what bars prove of covered ranges, each of which comes from other requests."""
+    extents = (extent(starts[(starts >= piece.start) & (starts < piece.end)], timeframe) for piece in covered)
+    return [each for each in extents if each is not None]
 
 
 def _generation(path: Path) -> Generation:

@@ -62,6 +62,10 @@ class CachedCandles(CachedBars):
         """Mark the range as one from Lumibot's cache: rounded, and without the candles that Lumibot drops."""
         return {**self.metadata, AS_CACHED: [[piece.start, piece.end]]}
 
+    def provisional(self, piece: TimeRange) -> list[TimeRange]:
+        """Return nothing: ranges end where Lumibot would request candles again."""
+        return []
+
     def _stored(self, storage: DataStorageInterface) -> pd.DataFrame:
         found = super()._stored(storage)
         if not len(found) or found is self.bars:

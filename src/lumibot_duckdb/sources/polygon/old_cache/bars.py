@@ -29,6 +29,7 @@ from lumibot_duckdb.sources.polygon.old_cache.splits import (
     refuse_jumps,
     refuse_later_splits,
 )
+from lumibot_duckdb.sources.shared.evidence import extent
 from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent, CachedBars, LeftOut
 from lumibot_duckdb.sources.shared.old_cache.errors import LeftAloneError
 from lumibot_duckdb.sources.shared.old_cache.file_ages import changed_at
@@ -36,6 +37,7 @@ from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
 from lumibot_duckdb.sources.shared.old_cache.table_file import read_table, table_files
 from lumibot_duckdb.storage.api import AssetKey, TimeRange
 from lumibot_duckdb.storage.bars import coverage
+from lumibot_duckdb.storage.times import bar_starts
 
 _ZONES = {"crypto": "UTC", "forex": "UTC"}
 _ZONE_TICKERS = {"crypto": "X:", "forex": "C:"}
@@ -153,9 +155,11 @@ def _answered(
     stretches = list(rows.stretches(bars))
     bounds = [within.start, *(_month_of(each) for each in stretches[1:]), within.end]
     displaced = _displaced(file, rows)
+    proven = [whole] if (whole := extent(bar_starts(bars), file.key.timeframe)) is not None else []
     for stretch, start, end in zip(stretches, bounds[:-1], bounds[1:], strict=True):
         covered = coverage.missing(TimeRange(start, end), displaced)
-        yield CachedBars(file.key, stretch, covered, downloaded, metadata | {WHOLE_NUMBERS: whole_numbers(stretch)})
+        numbers = {WHOLE_NUMBERS: whole_numbers(stretch)}
+        yield CachedBars(file.key, stretch, covered, downloaded, metadata | numbers, proven)
 
 
 def _displaced(file: BarsName, rows: CachedRows) -> list[TimeRange]:

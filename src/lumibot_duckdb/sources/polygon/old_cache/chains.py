@@ -11,6 +11,7 @@ from lumibot_duckdb.sources.polygon.metadata import SOURCE
 from lumibot_duckdb.sources.polygon.old_cache.names import chain_name
 from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent
 from lumibot_duckdb.sources.shared.old_cache.errors import MigrationError, UnreadableFileError
+from lumibot_duckdb.sources.shared.old_cache.file_ages import written_at
 from lumibot_duckdb.sources.shared.old_cache.option_chain import CachedChain
 from lumibot_duckdb.sources.shared.old_cache.reader import CacheReader
 from lumibot_duckdb.sources.shared.old_cache.table_file import read_table, table_files
@@ -29,7 +30,7 @@ class PolygonChainsReader(CacheReader):
     def read(self, path: Path) -> Sequence[CacheContent]:
         """Return the chain in a file."""
         name = chain_name(path.stem)
-        return [CachedChain(name.underlying, SOURCE, name.as_of, name.days_ahead, read_chain(path))]
+        return [CachedChain(name.underlying, SOURCE, name.as_of, name.days_ahead, read_chain(path), written_at(path))]
 
 
 def read_chain(path: Path) -> dict[str, Any]:

@@ -6,10 +6,9 @@ day without a row was not requested, and a weekend between two days with rows wa
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -17,13 +16,14 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.sources.shared.days import DaySpan
+from lumibot_duckdb.sources.shared.trading_hours import NEW_YORK_HOURS
+from lumibot_duckdb.storage.times import NEW_YORK, moment_of
 
 _DAY = timedelta(days=1)
 _SATURDAY, _FRIDAY = 5, 4
 _LONGEST_ANSWER = timedelta(days=30)
 """Lumibot requests at most a month at a time, and a request fails or succeeds as a whole."""
 
-_YEARS = 20
 _USUAL_CLOSE = 16
 _NEIGHBOURS = 4
 _MORE_BARS = {"minute": 20, "hour": 3}
@@ -51,27 +51,15 @@ class TradingDays:
             return bool(between)
         if self._type == "forex":  # traded on Sundays, which are in no calendar
             return any(day.weekday() != _SATURDAY for day in between)
-        return any(day in _sessions(day.year // _YEARS) for day in between)
+        return any(NEW_YORK_HOURS.sessions(day, day) for day in between)
 
     def ends_early(self, day: date) -> bool:
         """Return whether a day always has fewer bars in the evening than other days."""
         if self._type == "forex":
             return day.weekday() == _FRIDAY
-        return self._type != "crypto" and _sessions(day.year // _YEARS).get(day, True)
-
-
-@cache
-def _sessions(block: int) -> Mapping[date, bool]:
-    """Return New York's trading days of a block of years, each with whether it ends early.
-
-    The calendar takes as long for one year as for many.
-    """
-    import pandas_market_calendars
-
-    first, last = date(block * _YEARS, 1, 1), date(block * _YEARS + _YEARS - 1, 12, 31)
-    schedule = pandas_market_calendars.get_calendar("NYSE").schedule(first, last)
-    hours = schedule["market_close"].dt.tz_convert("America/New_York").dt.hour
-    return dict(zip(schedule.index.date, (hours < _USUAL_CLOSE).tolist(), strict=True))
+        return self._type != "crypto" and not any(
+            moment_of(closes, NEW_YORK).hour >= _USUAL_CLOSE for _, closes in NEW_YORK_HOURS.sessions(day, day)
+        )
 
 
 def answers(

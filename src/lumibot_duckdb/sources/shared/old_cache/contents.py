@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lumibot_duckdb.sources.shared.evidence import extent
 from lumibot_duckdb.sources.shared.old_cache.errors import ConflictError
+from lumibot_duckdb.sources.shared.trading_hours import TradingHours, hours_of
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars import coverage
 from lumibot_duckdb.storage.bars.input_checks import check_bars
@@ -108,7 +110,8 @@ class CachedBars(CacheContent):
 
     `bars` is a frame that the storage accepts (tz-aware index of bar starts). `covered` are the ranges that the
     provider answered for, including empty ones. `asked_at` (tz-aware) is the latest time at which it can have answered.
-    `metadata` is stored with the bars.
+    `metadata` is stored with the bars. `proven` are the ranges from the first bar of a response to the end of its last
+    one; None stands for a single response with just these bars.
     """
 
     key: SeriesKey
@@ -116,6 +119,7 @@ class CachedBars(CacheContent):
     covered: Sequence[TimeRange]
     asked_at: datetime
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    proven: Sequence[TimeRange] | None = None
 
     @property
     def label(self) -> str:
@@ -157,6 +161,7 @@ class CachedBars(CacheContent):
                 self.key.timeframe,
                 adjustment=self.key.adjustment,
                 covered=piece,
+                provisional=self.provisional(piece),
                 metadata={**metadata, **self.metadata_of(piece)},
                 asked_at=self.asked_at,
                 onto=version,
@@ -169,6 +174,19 @@ class CachedBars(CacheContent):
         """Return the ranges that the store does not cover."""
         known = self._answered(storage)
         return [piece for covered in self.covered for piece in coverage.missing(covered, known)]
+
+    def provisional(self, piece: TimeRange) -> list[TimeRange]:
+        """Return the parts of a covered range that no response proves: trading time before or after its bars."""
+        whole = extent(self.starts, self.key.timeframe)
+        proven = ([] if whole is None else [whole]) if self.proven is None else self.proven
+        margins = coverage.missing(piece, proven)
+        hours = self.hours
+        return [part for each in margins if (part := hours.trading_part(each, self.key.timeframe)) is not None]
+
+    @property
+    def hours(self) -> TradingHours:
+        """When the market of the series is open."""
+        return hours_of(self.key.asset)
 
     def _inside(self, pieces: Sequence[TimeRange]) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Return a mask of the bars that start in some ranges."""

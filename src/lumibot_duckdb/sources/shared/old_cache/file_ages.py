@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from pathlib import Path
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.sources.shared.old_cache.mirror import marker_of
 from lumibot_duckdb.storage.api import EpochSeconds
 
@@ -28,4 +29,4 @@ def written_at(path: Path, newest: EpochSeconds | None = None) -> datetime:
     if newest is not None:
         began = datetime.fromtimestamp(newest, timezone.utc)
         written = began if marker_of(path).is_file() else max(written, began)
-    return min(written, datetime.now(timezone.utc))
+    return min(written, clock.utc_now())

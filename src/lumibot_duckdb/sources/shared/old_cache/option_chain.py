@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent
@@ -17,6 +17,7 @@ class CachedChain(CacheContent):
     """The options on a stock as of a date that expire within `days_ahead` days (None: no limit).
 
     `chain` is in the form that the source stores. Its keys in `not_compared` may differ from the stored chain.
+    `listed_at` (tz-aware) is when the source listed the options.
     """
 
     underlying: AssetKey
@@ -24,6 +25,7 @@ class CachedChain(CacheContent):
     as_of: date
     days_ahead: int | None
     chain: Mapping[str, Any]
+    listed_at: datetime
     not_compared: tuple[str, ...] = ()
 
     @property
@@ -52,7 +54,14 @@ class CachedChain(CacheContent):
         """Store the chain unless the store has one of the same date and limit."""
         if self._stored(storage) is not None:
             return 0
-        storage.store_option_chain(self.underlying, self.chain, self.source, self.as_of, days_ahead=self.days_ahead)
+        storage.store_option_chain(
+            self.underlying,
+            self.chain,
+            self.source,
+            self.as_of,
+            days_ahead=self.days_ahead,
+            listed_at=self.listed_at,
+        )
         return self.rows
 
     def difference(self, storage: DataStorageInterface) -> str | None:

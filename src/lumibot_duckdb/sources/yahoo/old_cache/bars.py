@@ -26,13 +26,14 @@ from lumibot_duckdb.sources.shared.old_cache.errors import (
     UnreadableFileError,
 )
 from lumibot_duckdb.sources.shared.old_cache.file_ages import written_at
+from lumibot_duckdb.sources.shared.trading_hours import TradingHours
 from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, Market
 from lumibot_duckdb.sources.yahoo.corporate_actions import actions_in
 from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, SOURCE, asset_of
 from lumibot_duckdb.sources.yahoo.old_cache.names import TIMEFRAMES, info_file
 from lumibot_duckdb.sources.yahoo.old_cache.pickled_frames import YahooPickle, yahoo_pickle
 from lumibot_duckdb.sources.yahoo.old_cache.restricted_pickle import LARGEST
-from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps
+from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps, hours_of_market
 from lumibot_duckdb.storage.api import CorporateAction, DataStorageInterface, SeriesKey, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts, date_of
@@ -80,6 +81,12 @@ class YahooDays(CachedBars):
 
     actions: Mapping[str, Collection[CorporateAction]] = field(default_factory=dict)
 
+    @property
+    def hours(self) -> TradingHours:
+        """When the market is open, by the metadata."""
+        market = Market(self.metadata.get("market", ""), self.metadata.get("market_zone", ""))
+        return hours_of_market(market, self.metadata["zone"])
+
     def write(self, storage: DataStorageInterface, metadata: Mapping[str, Any], checked: int | None) -> int:
         """Store the days that the store lacks, and their actions."""
         added = super().write(storage, metadata, checked)
@@ -111,6 +118,10 @@ class YahooDays(CachedBars):
 @dataclass(frozen=True)
 class YahooMinutes(CachedBars):
     """Intraday bars of a symbol. There may have been a split between these and the bars in the store."""
+
+    def provisional(self, piece: TimeRange) -> list[TimeRange]:
+        """Return nothing: Yahoo no longer has earlier bars, and the range ends with the last one."""
+        return []
 
     def new_rows(self, storage: DataStorageInterface) -> int:
         """Return how many bars the store lacks, even in covered ranges, because Yahoo keeps only the latest bars."""
@@ -164,7 +175,8 @@ def _days_of(
     end = (last + timedelta(days=1)).replace(hour=0)
     covered = [TimeRange(EARLIEST, int(end.timestamp()))]
     metadata = {"symbol": symbol, **place.metadata}
-    history = YahooDays(key, bars, covered, asked_at, metadata, actions_in(bars, partial(date_of, zone=zone)))
+    actions = actions_in(bars, partial(date_of, zone=zone))
+    history = YahooDays(key, bars, covered, asked_at, metadata, actions=actions)
     open_day = LeftOut("its last day, which may not have been over when it was downloaded")
     return [history] if closed.all() else [history, open_day]
 

@@ -1,0 +1,29 @@
+"""The stored series that names on the command line stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lumibot_duckdb.cli.assets import find_assets, stored_assets
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.api import SeriesInfo
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+
+
+def named_series(storage: DuckDBDataStorage, names: Sequence[str]) -> list[SeriesInfo]:
+    """Return the series that names stand for: those of an asset, or one by its label. Raises `CommandError`."""
+    stored = stored_assets(storage.path)
+    found: dict[int, SeriesInfo] = {}
+    for name in names:
+        series = _labelled(storage, name) if " bars from " in name else []
+        series = series or [info for asset in find_assets(name, stored) for info in storage.list_series(asset)]
+        found.update({info.series_id: info for info in series})
+    return list(found.values())
+
+
+def _labelled(storage: DuckDBDataStorage, name: str) -> list[SeriesInfo]:
+    """Return the series with this label, e.g. `AAPL stock, day bars from import`."""
+    label = " ".join(name.casefold().split())
+    return [info for info in storage.list_series() if info.key.label().casefold() == label]

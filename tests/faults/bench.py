@@ -1,0 +1,165 @@
+"""Runs operations on copies of prepared stores with faults in system calls, and checks what is left of the store."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faults.operations import OPERATIONS, contents, copy_store
+from lumibot_duckdb import DuckDBDataStorage
+from storage.frames import minute_bars
+
+HERE = Path(__file__).resolve().parent
+NOTHING_STORED = "nothing was stored"
+KEPT = "is kept in"
+SEVERAL_WRITES = ("merge",)  # an error is about one of them
+NEXT = "NEXT stock, minute bars from test"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an operation does if no call fails: the contents before and after, its system calls, its seconds."""
+
+    before: dict[str, str]
+    after: dict[str, str]
+    calls: int
+    seconds: float
+
+
+def fault_library(folder: Path) -> Path:
+    """Return the library that makes system calls fail, or skip the test where it cannot be made."""
+    compiler = shutil.which("cc")
+    if not sys.platform.startswith("linux") or compiler is None:
+        pytest.skip("placing faults takes Linux and a C compiler")
+    library = folder / "shim.so"
+    call = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(HERE / "shim.c"), "-ldl"]
+    made = subprocess.run(call, capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"the C compiler cannot make a library: {made.stderr.splitlines()[-1:]}")
+    return library
+
+
+class Bench:
+    """Runs operations with faults, in one process after another. `counts` has how often each fault happened."""
+
+    def __init__(self, library: Path, folder: Path) -> None:
+        self._folder = folder
+        self._number = 0
+        self._last = folder  # path of the store of the last run
+        self._templates: dict[str, Path] = {}
+        self._expected: dict[str, Expected] = {}
+        self.counts: Counter[str] = Counter()
+        environment = {
+            **os.environ,
+            "LD_PRELOAD": str(library),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PYTHONWARNINGS": "ignore",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "faults.injector"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(folder / "log").open("w"),
+            text=True,
+        )
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+    def expected(self, operation: str) -> Expected:
+        """Return what an operation does if no call fails."""
+        if operation not in self._expected:
+            template = self._folder / operation.replace(" ", "_")
+            template.mkdir()
+            storage = DuckDBDataStorage(template / "s.duckdb")
+            OPERATIONS[operation].prepare(storage)
+            storage.close()
+            self._templates[operation] = template
+            before = self._contents(copy_store(template, self._folder / f"{operation}_before"), merge=False)
+            found = self.run(operation, 0, "count")
+            assert found["first"] == found["close"] == found["read"] == found["next"] == {}, found
+            after = self._contents(self._last, merge=True)
+            after.pop(NEXT)
+            self._expected[operation] = Expected(before, after, found["calls"], found["seconds"])
+        return self._expected[operation]
+
+    def run(self, operation: str, at: int, kind: str, **more: Any) -> dict[str, Any]:
+        """Run an operation on a copy of its store, with a fault of this kind at a call; return what was found."""
+        self._number += 1
+        self._last = copy_store(self._templates[operation], self._folder / f"{self._number}")
+        case = {"operation": operation, "path": str(self._last), "at": at, "kind": kind, **more}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(case) + "\n")
+        self._process.stdin.flush()
+        found: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return found
+
+    def check(self, operation: str, at: int, kind: str, **more: Any) -> dict[str, Any]:
+        """Run an operation with a fault, and fail unless the store is as it was before or after."""
+        expected = self.expected(operation)
+        found = self.run(operation, at, kind, **more)
+        context = f"{operation}, {kind} at call {at}, {more}: {found}"
+        self._count(found, kind)
+        if not found["killed"]:
+            assert found["status"] == 0, context
+            self._check_claims(operation, found, expected.before, context)
+        self._check_store(found, expected, context)
+        shutil.rmtree(self._last.parent)
+        return found
+
+    def _count(self, found: dict[str, Any], kind: str) -> None:
+        if not found["killed"]:
+            self.counts[kind] += 1
+        elif found["over"]:
+            self.counts["killed too late"] += 1
+        else:
+            self.counts[f"killed{' with a full disk' if kind == 'full' else ''}"] += 1
+
+    def _check_claims(self, operation: str, found: dict[str, Any], before: dict[str, str], context: str) -> None:
+        """Check that errors in the process itself were true, and that it could use the store again."""
+        for step in ("first", "close", "read", "next", "end"):
+            assert found[step].get("type") != "foreign", context
+        assert found["close"] == found["read"] == found["next"] == found["end"] == {}, context
+        error = found["first"].get("error", "")
+        if NOTHING_STORED in error and KEPT not in error and operation not in SEVERAL_WRITES:
+            assert found["contents"] == before, context
+        if error and OPERATIONS[operation].is_download and found["failed"] == 1:
+            assert KEPT in error, context
+
+    def _check_store(self, found: dict[str, Any], expected: Expected, context: str) -> None:
+        before, after = expected.before, expected.after
+        storage = DuckDBDataStorage(self._last)
+        kept = KEPT in found.get("first", {}).get("error", "")
+        there = self._contents(self._last, merge=kept or found["done"])
+        there.pop(NEXT, None)
+        for part in before.keys() | after.keys() | there.keys():
+            assert there.get(part) in (before.get(part), after.get(part)), f"{part} of {context}"
+        if found["done"] or kept:
+            assert there == after, context
+        if storage.statistics().series:
+            assert storage.verify().sound, context
+        storage.store_ohlcv_data("LAST", minute_bars(rows=3), "test", "minute")
+        storage.close()
+        left = {file.name for file in self._last.parent.iterdir()} - {"s.duckdb.spool"}
+        assert left <= {"s.duckdb", "s.duckdb.lock", "s.duckdb.turn"} or "compact" in context, f"{left} {context}"
+
+    @staticmethod
+    def _contents(path: Path, *, merge: bool) -> dict[str, str]:
+        storage = DuckDBDataStorage(path)
+        if merge:
+            storage.merge_spooled()
+        there = contents(storage)
+        storage.close()
+        return there
