@@ -160,12 +160,13 @@ def test_options_out_of_the_chain_held_to_their_expiration(tmp_path: Path, autum
     compare(tmp_path, autumn_server, ChainBuyer, "2023-11-06", "2023-11-14", parameters, fills=0, **MINUTES)
 
 
-def test_minutes_of_options(tmp_path: Path, autumn_server: AlpacaServer) -> None:
+@pytest.mark.parametrize("sleeptime", ["4M", pytest.param("1M", marks=pytest.mark.long)])
+def test_minutes_of_options(sleeptime: str, tmp_path: Path, autumn_server: AlpacaServer) -> None:
     options = [
         Asset("SPY", "option", expiration=dt.date(2023, 11, 30), strike=strike, right=right)
         for strike, right in ((440.0, "CALL"), (435.0, "PUT"))
     ]
-    parameters = {"assets": options, "sleeptime": "1M"}
+    parameters = {"assets": options, "sleeptime": sleeptime}
     compare(tmp_path, autumn_server, LimitsAndTrails, "2023-11-06", "2023-11-08", parameters, **MINUTES)
 
 
