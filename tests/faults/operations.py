@@ -25,6 +25,7 @@ FRAME = minute_bars(rows=400)
 LATER = minute_bars("2024-01-03 09:30", rows=300, seed=1)
 LARGE = minute_bars("2023-01-03 09:30", rows=150_000, seed=2)  # DuckDB writes rows into the file before the commit
 DAY = dt.date(2024, 1, 2)
+LISTED = dt.datetime(2024, 1, 3, tzinfo=dt.timezone.utc)
 CHAIN = {"Multiplier": 100, "Exchange": "NYSE", "Chains": {"CALL": {"2024-01-19": [465.0, 470.0]}, "PUT": {}}}
 SPLIT = CorporateAction(dt.date(2024, 1, 2), 1, 2)
 
@@ -54,13 +55,18 @@ def spool(storage: DuckDBDataStorage, symbol: str, frame: pd.DataFrame) -> None:
         connection.wait_seconds = patience
 
 
+def store_other_chain(storage: DuckDBDataStorage) -> None:
+    """Store another chain of the same day, as always listed at the same time, so that runs can be compared."""
+    storage.store_option_chain("A", {**CHAIN, "Exchange": "X"}, "test", DAY, listed_at=LISTED)
+
+
 def fill(storage: DuckDBDataStorage) -> None:
     """Make the store that most operations begin with: three series, a split and an option chain."""
     for symbol in ("A", "B"):
         store(storage, symbol, FRAME, covered=covering(FRAME), metadata={"request": symbol})
     store(storage, "C", FRAME.assign(vwap=1.5), adjustment="split")
     storage.record_corporate_actions("C", [], "test", restates=["split"])
-    storage.store_option_chain("A", CHAIN, "test", DAY)
+    storage.store_option_chain("A", CHAIN, "test", DAY, listed_at=LISTED)
 
 
 def nothing(storage: DuckDBDataStorage) -> None:
@@ -122,7 +128,7 @@ OPERATIONS: dict[str, Operation] = {
     "cover": Operation(fill, lambda s: s.record_coverage("A", covering(LATER), "test", "minute")),
     "restate": Operation(fill, lambda s: s.restate_series("A", "test", "minute")),
     "split": Operation(fill, lambda s: s.record_corporate_actions("C", [SPLIT], "test", restates=["split"])),
-    "chain": Operation(fill, lambda s: s.store_option_chain("A", {**CHAIN, "Exchange": "X"}, "test", DAY)),
+    "chain": Operation(fill, store_other_chain),
     "delete": Operation(fill, lambda s: s.delete_series("A")),
     "remember": Operation(fill, lambda s: s.migrated_files.remember("file", "fingerprint", 3, [1])),
     "compact": Operation(fill_and_supersede, lambda s: s.compact(dt.timedelta(0))),
