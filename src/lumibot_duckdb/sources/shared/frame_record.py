@@ -27,6 +27,7 @@ from lumibot_duckdb.lumibot_contract.frame_record_hooks import (
 
 _ROW_LIMIT = "row_limit"
 _Bits: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+_Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
 
 
 class FrameRecord(MarketInputEvidence):  # type: ignore[misc]
@@ -127,7 +128,7 @@ class _GivenRows:
         bits = np.stack([array.view(np.int64) for array in arrays])
         return cls(columns, index, times, bits, (*dtypes, str(index.tz), index.unit))
 
-    def texts(self, rows: Sequence[int]) -> list[str]:
+    def texts(self, rows: _Numbers) -> list[str]:
         """Return rows as Lumibot's JSON: the time, and the value of each column."""
         values = [
             map(_number, bits[rows].view(dtype).tolist()) for bits, dtype in zip(self.bits, self.kind, strict=False)
@@ -146,7 +147,7 @@ class _Series:
         self._texts: list[str] = []
         self._bits = np.empty((columns, 64), np.int64)
 
-    def texts(self, given: _GivenRows) -> tuple[list[str], list[int]]:
+    def texts(self, given: _GivenRows) -> tuple[list[str], _Numbers]:
         """Return the texts of all rows, and the numbers of those rows that are not remembered."""
         unknown = len(self._texts)
         places = np.array([self._rows.get(time, unknown) for time in given.times.tolist()])
@@ -154,15 +155,15 @@ class _Series:
         if unknown:
             places[is_new] = 0
             is_new |= (self._bits[:, places] != given.bits).any(axis=0)
-        new = np.flatnonzero(is_new).tolist()
+        new = np.flatnonzero(is_new)
         if len(new) == len(places):
             return given.texts(new), new
         texts = list(map(self._texts.__getitem__, places.tolist()))
-        for row, text in zip(new, given.texts(new) if new else (), strict=True):
+        for row, text in zip(new.tolist(), given.texts(new) if len(new) else (), strict=True):
             texts[row] = text
         return texts, new
 
-    def remember(self, given: _GivenRows, texts: Sequence[str], rows: Sequence[int]) -> None:
+    def remember(self, given: _GivenRows, texts: Sequence[str], rows: _Numbers) -> None:
         """Remember rows of a frame. A row replaces another one of the same time."""
         first, end = len(self._texts), len(self._texts) + len(rows)
         if end > self._bits.shape[1]:
