@@ -103,6 +103,38 @@ def test_a_long_frame_that_moves_on_is_written_once(tmp_path: Path) -> None:
             assert read_frame(answer).columns["close"].tolist() == frame["close"].tolist()
 
 
+def test_a_long_part_is_equal_wherever_it_was_written_first(tmp_path: Path) -> None:
+    answer = frame_answer(*CALL, bars(10_000))
+    once, twice = tmp_path / "once.zst", tmp_path / "twice.zst"
+    written(once, answer)
+    written(twice, answer, answer)
+    assert [*read_answers(once)] * 2 == [*read_answers(twice)]
+
+
+@pytest.mark.parametrize("size", [16_383, 16_384, 16_385])
+def test_a_part_about_as_long_as_a_long_one_comes_back(size: int, tmp_path: Path) -> None:
+    answer = value_answer(*CALL, "x" * size)
+    assert [each.text for each in written(tmp_path / "answers.zst", answer, answer)] == [answer.text] * 2
+
+
+def test_a_frame_without_times_comes_back(tmp_path: Path) -> None:
+    frame = bars(5_000).reset_index(drop=True)
+    (answer,) = written(tmp_path / "answers.zst", frame_answer(*CALL, frame))
+    read = read_frame(answer)
+    assert read.columns["close"].tolist() == frame["close"].tolist()
+    assert (read.bar(0), read.bar(4_999)) == ("0", "4999")
+
+
+def test_names_of_columns_and_levels_are_compared_with_their_types() -> None:
+    frame = pd.DataFrame({"1": [1.0]})
+    assert frame_answer(*CALL, frame) != frame_answer(*CALL, frame.set_axis([1], axis=1))
+    one, other = (
+        pd.DataFrame({"close": [1.0]}, pd.MultiIndex.from_tuples([("SPY", 1)], names=["symbol", name]))
+        for name in ("bar", "row")
+    )
+    assert frame_answer(*CALL, one) != frame_answer(*CALL, other)
+
+
 def test_parts_are_the_same_wherever_a_frame_starts() -> None:
     whole = bars(10_000)
     one, other = (set(frame_answer(*CALL, frame).parts) for frame in (whole, whole.iloc[3_000:]))

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 import lumibot_duckdb
 from lumibot_duckdb.lumibot_contract.enforcement import STRICT
 from lumibot_duckdb.sources.registry import CLASSES
+
+pytestmark = pytest.mark.xdist_group("missing names")  # Lumibot is imported once
 
 _WITHOUT = """
 import json, os, sys
@@ -26,29 +29,40 @@ from lumibot_duckdb.sources.registry import CLASSES
 for each in CLASSES.values():
     each.load_lumibots()  # Lumibot itself does not need the name
 import_module("lumibot.strategies.strategy_executor")
-module, name = import_module(sys.argv[1]), sys.argv[2]
-getattr(module, name)  # it may be imported lazily
-delattr(module, name)
-lazy = getattr(module, "__getattr__", None)
 
-def missing(wanted):
-    if wanted == name or lazy is None:
-        raise AttributeError(wanted)
-    return lazy(wanted)
+def classes_without(module, name):
+    getattr(module, name)  # it may be imported lazily
+    delattr(module, name)
+    lazy = getattr(module, "__getattr__", None)
 
-module.__getattr__ = missing
-import lumibot_duckdb
-import lumibot_duckdb.backtesting as public
-from lumibot_duckdb.lumibot_contract.enforcement import LumibotContractError
+    def missing(wanted):
+        if wanted == name or lazy is None:
+            raise AttributeError(wanted)
+        return lazy(wanted)
 
-found = {}
-for each in public.__all__:
-    try:
-        found[each] = "ours" if getattr(getattr(public, each), "use_duckdb", True) else "Lumibot's"
-    except LumibotContractError:
-        found[each] = "error"
-lumibot_duckdb.activate()
-print(json.dumps(found))
+    module.__getattr__ = missing
+    import lumibot_duckdb
+    import lumibot_duckdb.backtesting as public
+    from lumibot_duckdb.lumibot_contract.enforcement import LumibotContractError
+
+    found = {}
+    for each in public.__all__:
+        try:
+            found[each] = "ours" if getattr(getattr(public, each), "use_duckdb", True) else "Lumibot's"
+        except LumibotContractError:
+            found[each] = "error"
+    lumibot_duckdb.activate()
+    return found
+
+print("ready", flush=True)
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        module, name = line.split()
+        print(json.dumps(classes_without(import_module(module), name)), flush=True)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    print("ended" if status == 0 else "failed", flush=True)
 """
 _PACKAGES = ("activation", "lumibot_contract", "sources", "windows")
 _VITAL = {("lumibot.entities", "Asset"), ("lumibot.entities", "Data")}
@@ -68,30 +82,63 @@ def _imported() -> list[tuple[str, str]]:
     return sorted(each for each in names - _VITAL if each[0].startswith("lumibot."))
 
 
-def _classes_without(module: str, name: str) -> dict[str, str]:
-    command = [sys.executable, "-c", _WITHOUT, module, name]
-    ran = subprocess.run(command, env={**os.environ, STRICT: "false"}, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    found: dict[str, str] = json.loads(ran.stdout.splitlines()[-1])
-    return found
+ClassesWithout = Callable[[str, str], dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def classes_without(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClassesWithout]:
+    """Return which classes there are without a name, in a process that is forked after Lumibot was imported."""
+    errors = tmp_path_factory.mktemp("missing") / "errors.txt"
+    with errors.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WITHOUT],
+            env={**os.environ, STRICT: "false"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+        )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+
+    def lines_until(*ends: str) -> list[str]:
+        lines = []
+        for line in stdout:
+            lines.append(line.strip())
+            if lines[-1] in ends:
+                break
+        return lines
+
+    def ask(module: str, name: str) -> dict[str, str]:
+        stdin.write(f"{module} {name}\n")
+        stdin.flush()
+        *said, ended = lines_until("ended", "failed") or [""]
+        assert ended == "ended", errors.read_text()
+        found: dict[str, str] = json.loads(said[-1])
+        return found
+
+    assert lines_until("ready")[-1:] == ["ready"], errors.read_text()
+    yield ask
+    process.communicate()
 
 
 @pytest.mark.parametrize(
     ("module", "name"),
     [pytest.param(*each, marks=[] if each in _IN_EVERY_RUN else [pytest.mark.long]) for each in _imported()],
 )
-def test_no_missing_name_is_an_import_error(module: str, name: str) -> None:
+def test_no_missing_name_is_an_import_error(module: str, name: str, classes_without: ClassesWithout) -> None:
     if not hasattr(import_module(module), name):
         pytest.skip("the installed release of Lumibot lacks this name; another release has it")
-    found = _classes_without(module, name)
+    found = classes_without(module, name)
     assert {found[each] for each in CLASSES} <= {"ours", "Lumibot's"}
 
 
-def test_only_the_source_that_needs_a_name_falls_back() -> None:
-    found = _classes_without("lumibot.tools.shared_bar_cache", "validate_rows")
+def test_only_the_source_that_needs_a_name_falls_back(classes_without: ClassesWithout) -> None:
+    found = classes_without("lumibot.tools.shared_bar_cache", "validate_rows")
     assert [each for each, kind in found.items() if kind != "ours"] == ["AlpacaBacktesting"]
 
 
-def test_a_class_without_counterpart_is_an_error() -> None:
-    found = _classes_without("lumibot.tools.helpers", "parse_timestep_qty_and_unit")
+def test_a_class_without_counterpart_is_an_error(classes_without: ClassesWithout) -> None:
+    found = classes_without("lumibot.tools.helpers", "parse_timestep_qty_and_unit")
     assert {each for each, kind in found.items() if kind == "error"} == {"ProviderDataBacktesting", "WindowedData"}

@@ -142,13 +142,14 @@ def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_candle_differs
 # -- both sides -----------------------------------------------------------------------------------------------
 
 
-def test_random_requests_get_the_same_answers(tmp_path: Path, serve: Any) -> None:
+@pytest.mark.parametrize("count", [25, pytest.param(45, marks=pytest.mark.long)])
+def test_random_requests_get_the_same_answers(count: int, tmp_path: Path, serve: Any) -> None:
     market = spring()
-    compare(tmp_path, serve("spring"), market, requests(market, 1, 45))
+    compare(tmp_path, serve("spring"), market, requests(market, 1, count))
 
 
 @pytest.mark.parametrize("coin", ["BTC", "TINY", "GAPS", "LATE", "IDLE", "NULL", "GONE", "NONE"])
-def test_one_coin_requested_at_random_gets_the_same_answers(coin: str, tmp_path: Path, serve: Any) -> None:
+def test_one_coin_requested_at_random_gets_the_same_answers(coin: str, count: int, tmp_path: Path, serve: Any) -> None:
     market = spring()
     market.minutes.setdefault(coin, market.minutes["BTC"])  # there is no such market on the server
     real = {"LATE": 0.2, "GONE": 0.25, "NONE": 0.0}.get(coin, 0.6)  # many requests are for times without candles
@@ -190,13 +191,14 @@ def test_ranges_between_dates_in_any_order_get_the_same_answers(coin: str, tmp_p
     compare(tmp_path, serve("spring"), market, asked, real=0.3 if coin == "LATE" else 0.8)
 
 
-def test_what_the_store_holds_already_changes_no_answer(tmp_path: Path, serve: Any) -> None:
+@pytest.mark.parametrize("count", [18, pytest.param(30, marks=pytest.mark.long)])
+def test_what_the_store_holds_already_changes_no_answer(count: int, tmp_path: Path, serve: Any) -> None:
     """The results are those of Lumibot's first run on an empty cache, even if other backtests have filled the store."""
     market, server = spring(), serve("spring")
     theirs, ours = both_sides(tmp_path)
     another = replace(market, start=moment("2023-03-05 05:05"), end=moment("2023-03-11 11:00"))
-    answers(ours, server, another, requests(another, 31, 25, ("IDLE", "LATE", "GAPS")))
-    asked = requests(market, 21, 30)
+    answers(ours, server, another, requests(another, 31, count, ("IDLE", "LATE", "GAPS")))
+    asked = requests(market, 21, count)
     expected = answers(theirs, server, market, asked)
     assert_enough_real(expected, 0.5)
     assert_same_answers(asked, expected, answers(ours, server, market, asked))

@@ -185,20 +185,26 @@ def test_lengths_of_zero_and_below_get_the_same_answers(tmp_path: Path, serve: A
     compare(tmp_path, serve("autumn"), market, requests(market, 9, 30, **settings), real=0.1)
 
 
-@pytest.mark.parametrize("symbol", ["THIN", "SPLT", pytest.param("AUCT", marks=pytest.mark.long)])
+STEP_ORDERS = [
+    ("day", "minute", "day"),
+    ("day", "hour", "day", "minute", "hour", "day"),
+    ("hour", "day", "minute"),
+    ("minute", "day", "hour"),
+    ("minute", "5min", "2day", "hour", "30min"),
+]
+
+
 @pytest.mark.parametrize(
-    "steps",
+    ("symbol", "steps"),
     [
-        ("day", "minute", "day"),
-        ("day", "hour", "day", "minute", "hour", "day"),
-        ("hour", "day", "minute"),
-        ("minute", "day", "hour"),
-        ("minute", "5min", "2day", "hour", "30min"),
+        *(("THIN", steps) for steps in STEP_ORDERS),
+        *(("SPLT", steps) for steps in STEP_ORDERS[:2]),
+        *(pytest.param("SPLT", steps, marks=pytest.mark.long) for steps in STEP_ORDERS[2:]),
+        *(pytest.param("AUCT", steps, marks=pytest.mark.long) for steps in STEP_ORDERS),
     ],
-    ids="-".join,
 )
 def test_the_order_of_timesteps_decides_the_same_way(
-    steps: tuple[str, ...], symbol: str, tmp_path: Path, serve: Any
+    symbol: str, steps: tuple[str, ...], tmp_path: Path, serve: Any
 ) -> None:
     """Minutes take the place of hours and days, and a longer look-back that of a shorter one."""
     market = autumn()
