@@ -149,7 +149,7 @@ def test_random_requests_get_the_same_answers(count: int, tmp_path: Path, serve:
 
 
 @pytest.mark.parametrize("coin", ["BTC", "TINY", "GAPS", "LATE", "IDLE", "NULL", "GONE", "NONE"])
-def test_one_coin_requested_at_random_gets_the_same_answers(coin: str, count: int, tmp_path: Path, serve: Any) -> None:
+def test_one_coin_requested_at_random_gets_the_same_answers(coin: str, tmp_path: Path, serve: Any) -> None:
     market = spring()
     market.minutes.setdefault(coin, market.minutes["BTC"])  # there is no such market on the server
     real = {"LATE": 0.2, "GONE": 0.25, "NONE": 0.0}.get(coin, 0.6)  # many requests are for times without candles
