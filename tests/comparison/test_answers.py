@@ -128,10 +128,17 @@ def test_a_frame_without_times_comes_back(tmp_path: Path) -> None:
 def test_names_of_columns_and_levels_are_compared_with_their_types() -> None:
     frame = pd.DataFrame({"1": [1.0]})
     assert frame_answer(*CALL, frame) != frame_answer(*CALL, frame.set_axis([1], axis=1))
+    times = [frame_answer(*CALL, frame.set_axis([pd.Timestamp(day)], axis=1)) for day in ("2024-01-02", "2024-01-03")]
+    assert times[0] != times[1]
     one, other = (
         pd.DataFrame({"close": [1.0]}, pd.MultiIndex.from_tuples([("SPY", 1)], names=["symbol", name]))
         for name in ("bar", "row")
     )
+    assert frame_answer(*CALL, one) != frame_answer(*CALL, other)
+
+
+def test_categories_are_part_of_a_dtype() -> None:
+    one, other = (pd.DataFrame({"side": pd.Categorical(["buy"], ["buy", more])}) for more in ("sell", "hold"))
     assert frame_answer(*CALL, one) != frame_answer(*CALL, other)
 
 

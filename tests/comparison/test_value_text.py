@@ -44,6 +44,7 @@ def series(length: int, **changed: float) -> pd.Series[float]:
     ("one", "other"),
     [
         ("1.0", 1.0),
+        (datetime(2024, 1, 2, tzinfo=timezone.utc), datetime(2024, 1, 3, tzinfo=timezone.utc)),
         (["None"], [None]),
         (["a", "b"], ["a, b"]),
         ([1, 2], (1, 2)),
