@@ -1,4 +1,4 @@
-"""The clock. Whatever in this package depends on the present time reads it here.
+"""The clock, which all code of this package reads that depends on the present time.
 
 So a test that sets this clock sets it everywhere, and no two parts can disagree about which bars have closed. Durations
 and pauses are measured by `time.monotonic` and `time.perf_counter` as usual.

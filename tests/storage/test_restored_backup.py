@@ -25,6 +25,14 @@ def store(storage: DuckDBDataStorage, symbol: str, frame: object = FRAME) -> Non
     storage.store_ohlcv_data(symbol, frame, "test", "minute")  # type: ignore[arg-type]
 
 
+def backed_up(storage: DuckDBDataStorage, folder: Path) -> Path:
+    """Close a store and copy its file; return the copy."""
+    storage.close()
+    backup = folder / "backup"
+    shutil.copyfile(storage.path, backup)
+    return backup
+
+
 def copied_over(backup: Path, path: Path) -> None:
     shutil.copyfile(backup, path)
 
@@ -63,9 +71,7 @@ def restored(
 ) -> Iterator[DuckDBDataStorage]:
     """A storage that has stored A and LOST; the store at its path is a backup with A only."""
     store(storage, "A")
-    storage.close()
-    backup = tmp_path / "backup"
-    shutil.copyfile(storage.path, backup)
+    backup = backed_up(storage, tmp_path)
     store(storage, "LOST")
     storage.close()  # so that the log of later writes does not fit the backup
     storage.pin("A")
@@ -127,9 +133,7 @@ def test_writes_of_another_process_with_the_same_ids_are_not_mistaken_for_the_lo
 
 def test_a_pin_never_returns_other_bars(storage: DuckDBDataStorage, tmp_path: Path) -> None:
     store(storage, "A")
-    storage.close()
-    backup = tmp_path / "backup"
-    shutil.copyfile(storage.path, backup)
+    backup = backed_up(storage, tmp_path)
     old = storage.pin("A")
     store(storage, "A", LATER)
     pin, again = storage.pin("A"), storage.pin("A")
@@ -154,9 +158,7 @@ def test_a_backup_of_the_same_state_loses_nothing(
     """The log of later writes fits it, except if those have put rows into the file that is replaced."""
     store(storage, "A")
     pin = storage.pin("A")
-    storage.close()
-    backup = tmp_path / "backup"
-    shutil.copyfile(storage.path, backup)
+    backup = backed_up(storage, tmp_path)
     store(storage, "B", minute_bars(rows=rows))
     restore(backup, storage.path)
     assert_same(storage.read_pandas(pin), FRAME)
@@ -170,9 +172,7 @@ def test_a_lease_that_ends_after_the_restoration_leaves_nothing_to_rely_on(
     storage: DuckDBDataStorage, tmp_path: Path, restore: Callable[[Path, Path], None]
 ) -> None:
     store(storage, "A")
-    storage.close()
-    backup = tmp_path / "backup"
-    shutil.copyfile(storage.path, backup)
+    backup = backed_up(storage, tmp_path)
     store(storage, "LOST")
     storage.close()
     store(storage, "LOST TOO")
@@ -196,9 +196,7 @@ def test_the_log_of_a_killed_writer_is_not_applied_to_a_backup(
     storage: DuckDBDataStorage, tmp_path: Path, reads_first: bool
 ) -> None:
     store(storage, "A")
-    storage.close()
-    backup = tmp_path / "backup"
-    shutil.copyfile(storage.path, backup)
+    backup = backed_up(storage, tmp_path)
     store(storage, "LATER")
     storage.close()
     process = FORKED.Process(target=write_and_die, args=(storage.path,))

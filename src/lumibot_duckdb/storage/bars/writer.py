@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.restatement import restate
 from lumibot_duckdb.storage.bars.spool import SpooledWrite
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, checked_moment, checked_range
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.identity import SeriesQuery, key_to_write
 
@@ -75,23 +76,24 @@ class StoredBarWriter(BarWriter):
             self._store.write_to(cursor, key).empty_answer(covered)
 
     def forget_coverage(self, key: SeriesKey, within: TimeRange | None = None) -> None:
-        store = self._store
-        store.merge_spooled()
-        if store.refresh() and store.catalog.find(key) is not None:
-            with store.write() as cursor:
-                record = store.catalog.find(key)
-                if record is not None:
-                    forget_coverage(cursor, record.series_id, within)
+        self._change(key, lambda cursor, series_id: forget_coverage(cursor, series_id, within))
 
     def restate_series(self, asset: AssetLike, source: str, timeframe: str, *, adjustment: str = "") -> None:
         key = key_to_write(asset, source, timeframe, adjustment, None)
+        self._change(key, lambda cursor, series_id: restate(cursor, [series_id], *self._store.next_ingest()))
+
+    def _change(self, key: SeriesKey, change: Callable[[StoreCursor, int], None]) -> None:
+        """Change a series in a transaction, by its id; do nothing if there is no such series.
+
+        Spooled writes are merged first, since they may be what creates it.
+        """
         store = self._store
         store.merge_spooled()
         if store.refresh() and store.catalog.find(key) is not None:
             with store.write() as cursor:
-                record = store.catalog.find(key)
+                record = store.catalog.find(key)  # another process may have deleted it
                 if record is not None:
-                    restate(cursor, [record.series_id], *store.next_ingest())
+                    change(cursor, record.series_id)
 
     def delete_series(
         self,

@@ -78,10 +78,12 @@ def _unreadable_columns(connection: StoreConnection) -> Iterator[Finding]:
             "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = '{db}' AND table_oid IN "
             "(SELECT table_oid FROM duckdb_tables() WHERE database_name = '{db}') ORDER BY table_name, column_index"
         )
-        ends = {table: cursor.rows(f'SELECT coalesce(max(rowid), 0) + 1 FROM {{db}}."{table}"') for table, _ in columns}
+        ends = {}
+        for table in dict.fromkeys(table for table, _ in columns):
+            ((ends[table],),) = cursor.rows(f'SELECT coalesce(max(rowid), 0) + 1 FROM {{db}}."{table}"')
     for table, column in columns:
         try:
-            _read_column(connection, table, column, 0, ends[table][0][0])
+            _read_column(connection, table, column, 0, ends[table])
         except (StoreBusyError, duckdb.OutOfMemoryException):
             raise
         except (StorageError, duckdb.Error) as error:

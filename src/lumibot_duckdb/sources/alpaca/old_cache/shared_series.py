@@ -176,7 +176,7 @@ def _partition(path: Path, digest: str) -> tuple[pd.DataFrame, list[TimeRange], 
 
 
 def _proven(starts: Int64Array, covered: Sequence[TimeRange], timeframe: str) -> list[TimeRange]:
-    """Return what bars prove of covered ranges, each of which comes from other requests."""
+    """Return what bars prove of covered ranges, range by range, because different requests made them."""
     extents = (extent(starts[(starts >= piece.start) & (starts < piece.end)], timeframe) for piece in covered)
     return [each for each in extents if each is not None]
 
