@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def _schedules_kept() -> Iterator[None]:
     with schedules_kept():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _brokers_stopped() -> Iterator[None]:
+    """End the threads of brokers: Lumibot never does, and each wakes ten times a second and keeps a backtest's data."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("broker_"):
+            broker = getattr(getattr(thread, "_target", None), "__self__", None)
+            if broker is not None:
+                broker.stream.stop()
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def digest_of(frame: Any) -> str:
     if not isinstance(frame, pd.DataFrame):
         return repr(frame)
     types = [(name, str(dtype)) for name, dtype in frame.dtypes.items()]
-    digest = hashlib.sha256(repr((types, str(frame.index.dtype), frame.index.names)).encode())
+    digest = hashlib.sha256(repr((types, str(frame.index.dtype), tuple(frame.index.names))).encode())
     for values in (frame.index, *(column for _, column in frame.items())):
         digest.update(_bits(values))
     return f"{len(frame)} rows: {digest.hexdigest()}"

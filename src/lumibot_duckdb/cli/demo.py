@@ -30,7 +30,7 @@ exit codes: 0 the results are identical; 1 they differ, or a backtest failed; 2 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
-    parser.add_argument("--quick", action="store_true", help="make the second backtest small")
+    parser.add_argument("--quick", action="store_true", help="make both backtests small")
     numbers = (
         parser.add_argument("--symbols", type=whole_number, metavar="N", help="symbols with minute bars (default: 6)"),
         parser.add_argument("--years", type=positive_number, metavar="Y", help="years of minute bars (default: 2)"),

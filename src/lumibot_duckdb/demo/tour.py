@@ -52,15 +52,19 @@ and in your backtest, change one import and name the source:
 
 @dataclass(frozen=True)
 class Size:
-    """The size of the second part: `symbols` with `years` of minute bars, of which the last `months` are traded."""
+    """How much is traded: the last `daily_years` of the daily prices, and the last `months` of minute bars.
 
+    There are minute bars of `symbols` for `years`.
+    """
+
+    daily_years: int
     symbols: int
     years: float
     months: int
 
 
-STANDARD = Size(symbols=6, years=2.0, months=2)
-QUICK = Size(symbols=2, years=0.5, months=1)
+STANDARD = Size(daily_years=13, symbols=6, years=2.0, months=2)
+QUICK = Size(daily_years=3, symbols=2, years=0.5, months=1)
 
 
 def missing_extra() -> str | None:
@@ -82,7 +86,7 @@ def run_tour(size: Size = STANDARD, keep: Path | None = None) -> bool:
         print(
             f"Everything is written to {'a temporary folder' if keep is None else keep}; your own store is not touched."
         )
-        identical = _real_daily_prices(folder / "daily") and _minute_bars(folder / "minute", size)
+        identical = _real_daily_prices(folder / "daily", size) and _minute_bars(folder / "minute", size)
     if identical:
         print()
         print(_NEXT)
@@ -102,13 +106,13 @@ class _Stored:
     parquet_bytes: int
 
 
-def _real_daily_prices(folder: Path) -> bool:
+def _real_daily_prices(folder: Path, size: Size) -> bool:
     print(f"\n1. Real daily prices: {', '.join(prices.SYMBOLS)}, March 2000 to March 2013\n")
     job = Job(
         strategy="MomentumRotation",
         symbols=list(prices.SYMBOLS),
         timestep="day",
-        start="2000-06-01",
+        start=f"{2013 - size.daily_years}-06-01",
         end="2013-03-01",
         files=str(folder / "files"),
     )
@@ -117,7 +121,7 @@ def _real_daily_prices(folder: Path) -> bool:
     stored.storage.close()
     with step("warm up both sides (the first run after an installation compiles code)"):
         warm_up()
-    identical = _both_sides(job, store, folder, "a momentum strategy over 13 years")
+    identical = _both_sides(job, store, folder, f"a momentum strategy over {size.daily_years} years")
     print(f"\n{_disk_table(stored)}")
     print("  (This includes the size of an empty store; part 2 shows the size per bar of a large one.)")
     print(f"\nThe same store answers SQL:\n\n{indented(_QUERY)}\n")

@@ -89,18 +89,23 @@ def test_days_with_dividends_and_splits(strategy: Any, name: str, start: str | N
     check(*on_each(strategy, market, tmp_path, start=start, sleeptime="1D", step="day"))
 
 
+@pytest.mark.parametrize("start", ["2023-06-01", pytest.param(None, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", ["days_at_the_close", "days_at_the_close_unquoted"])
-def test_days_stamped_at_the_close_with_splits(name: str, tmp_path: Path) -> None:
-    check(*on_each(HoldForEvents, INVENTED[name](), tmp_path, sleeptime="1D"))
+def test_days_stamped_at_the_close_with_splits(name: str, start: str | None, tmp_path: Path) -> None:
+    market = INVENTED[name]()
+    assert (next(iter(market.frames.values())).loc[start:, "stock_splits"] > 0).any()
+    check(*on_each(HoldForEvents, market, tmp_path, start=start, sleeptime="1D"))
 
 
 @pytest.mark.parametrize("name", ["hours_unquoted", "derivatives_unquoted", "forex_unquoted"])
-def test_assets_without_a_quote(name: str, tmp_path: Path) -> None:
-    check(*on_each(Crossing, INVENTED[name](), tmp_path, sleeptime="2H", step="hour", length=12))
+@trading_every("5H", "2H")
+def test_assets_without_a_quote(name: str, sleeptime: str, tmp_path: Path) -> None:
+    check(*on_each(Crossing, INVENTED[name](), tmp_path, sleeptime=sleeptime, step="hour", length=12))
 
 
-def test_hours(tmp_path: Path) -> None:
-    check(*on_each(Crossing, INVENTED["hours"](), tmp_path, sleeptime="1H", step="hour", length=20))
+@trading_every("3H", "1H")
+def test_hours(sleeptime: str, tmp_path: Path) -> None:
+    check(*on_each(Crossing, INVENTED["hours"](), tmp_path, sleeptime=sleeptime, step="hour", length=20))
 
 
 @pytest.mark.parametrize("start", ["2013-08-22", pytest.param("2013-08-01", marks=pytest.mark.long)])
@@ -114,10 +119,10 @@ def test_real_days_of_four_symbols_with_indicators(start: str, tmp_path: Path) -
     )
 
 
-@trading_every("30M", "15M")
+@trading_every("1H", "15M")
 def test_real_minutes_of_three_symbols(sleeptime: str, tmp_path: Path) -> None:
     market = real_minutes("IBM", "BAC", "AIG")
-    check(*on_each(Crossing, market, tmp_path, sleeptime=sleeptime, step="5min", length=24), fills=20)
+    check(*on_each(Crossing, market, tmp_path, sleeptime=sleeptime, step="5min", length=24), fills=10)
 
 
 @trading_every("7M", "2M")

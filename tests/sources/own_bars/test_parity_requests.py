@@ -56,27 +56,8 @@ def compare(market: Market, theirs, ours, seed: int, count: int, *, real: float 
     assert_enough_real(expected, real)
 
 
-@pytest.mark.parametrize("name", MARKETS)
-@pytest.mark.parametrize(
-    ("seed", "count"), [(1, 60), *(pytest.param(seed, 100, marks=pytest.mark.long) for seed in (1, 2))]
-)
-def test_random_requests_get_the_same_answers(name: str, seed: int, count: int, place: Place) -> None:
-    market = MARKETS[name]()
-    theirs, ours = both_sources(market, place(market))
-    compare(market, theirs, ours, seed, count)
-
-
-@pytest.mark.parametrize("name", ["dense", "holes", "days"])
-def test_lengths_of_zero_and_below_get_the_same_answers(name: str, place: Place) -> None:
-    market = MARKETS[name]()
-    theirs, ours = both_sources(market, place(market))
-    compare(market, theirs, ours, 5, 80, real=0.2, lengths=NO_LENGTHS, kinds={"history": 4, "data_bars": 1})
-
-
-@pytest.mark.parametrize("name", MARKETS)
-def test_time_index_calendar_and_full_frames_are_the_same(name: str, place: Place) -> None:
-    market = MARKETS[name]()
-    theirs, ours = both_sources(market, place(market))
+def assert_same_data(theirs: Any, ours: Any) -> None:
+    """Compare the index of time, the trading days and all series with their indexes and columns."""
     pd.testing.assert_index_equal(theirs._date_index, ours._date_index, exact=True)
     pd.testing.assert_frame_equal(theirs.get_trading_days_pandas(), ours.get_trading_days_pandas())
     assert list(theirs._data_store) == list(ours._data_store)
@@ -93,6 +74,24 @@ def test_time_index_calendar_and_full_frames_are_the_same(name: str, place: Plac
         assert_same_frame(expected.df, actual.df, str(key))
 
 
+@pytest.mark.parametrize("name", MARKETS)
+@pytest.mark.parametrize(
+    ("seed", "count"), [(1, 40), *(pytest.param(seed, 100, marks=pytest.mark.long) for seed in (1, 2))]
+)
+def test_random_requests_and_whole_frames_are_the_same(name: str, seed: int, count: int, place: Place) -> None:
+    market = MARKETS[name]()
+    theirs, ours = both_sources(market, place(market))
+    compare(market, theirs, ours, seed, count)
+    assert_same_data(theirs, ours)
+
+
+@pytest.mark.parametrize("name", ["dense", "holes", "days"])
+def test_lengths_of_zero_and_below_get_the_same_answers(name: str, place: Place) -> None:
+    market = MARKETS[name]()
+    theirs, ours = both_sources(market, place(market))
+    compare(market, theirs, ours, 5, 80, real=0.2, lengths=NO_LENGTHS, kinds={"history": 4, "data_bars": 1})
+
+
 @pytest.mark.parametrize("name", ["dense", "quotes", "days"])
 def test_a_backtest_inside_of_the_data_sees_what_is_before_and_nothing_after(name: str, place: Place) -> None:
     market = MARKETS[name]()
@@ -100,14 +99,14 @@ def test_a_backtest_inside_of_the_data_sees_what_is_before_and_nothing_after(nam
     start, end = index[len(index) // 4], index[-len(index) // 4]
     theirs, ours = both_sources(market, place(market), start, end)
     pd.testing.assert_index_equal(theirs._date_index, ours._date_index, exact=True)
-    compare(market, theirs, ours, 3, 120)
+    compare(market, theirs, ours, 3, 60)
 
 
 @pytest.mark.parametrize("name", ["dense", "holes", "crypto"])
 def test_a_budget_far_too_small_changes_no_answer(name: str, place: Place) -> None:
     market = MARKETS[name]()
     theirs, ours = both_sources(market, place(market), max_memory=100_000)
-    compare(market, theirs, ours, 4, 100)
+    compare(market, theirs, ours, 4, 60)
     assert ours.budget.statistics.evictions > 0
 
 

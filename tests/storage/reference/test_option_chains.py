@@ -179,7 +179,7 @@ def test_chains_outlast_compaction(storage: DuckDBDataStorage) -> None:
     assert storage.verify().findings == []
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_many_large_chains_fit_in_little_memory(storage: DuckDBDataStorage) -> None:
     """As one text a chain, these are more than the memory that DuckDB takes them into when it works on their rows."""
     code = """
