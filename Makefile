@@ -64,13 +64,13 @@ types: $(VENV)/.installed
 test-duckdb2: install
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long" --durations 15
 
-# What depends on DuckDB. The spool does not: its files are Arrow's, and a merge is an ordinary write.
+# What depends on DuckDB. Paths do not, nor does the spool: its files are Arrow's, and a merge is an ordinary write.
 test-duckdb15: install $(VENV15)/.installed
 	$(BIN15)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not soak and not long" \
-		--ignore tests/storage/bars/test_spool.py \
+		--ignore tests/storage/bars/test_spool.py --ignore tests/storage/test_location.py \
 		tests/storage tests/faults/test_killed_writer.py tests/faults/test_torn_checkpoint.py \
 		tests/faults/test_many_processes.py tests/faults/test_injected_faults.py tests/sources/own_bars/test_source.py tests/sources/ccxt/old_cache \
-		tests/cli/test_sql.py tests/cli/test_status.py
+		tests/cli/test_status.py
 
 # Lumibot releases, by default those that tests.releases.registry chooses from the package registry.
 RELEASES ?=

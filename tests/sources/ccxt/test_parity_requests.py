@@ -142,7 +142,7 @@ def test_two_runs_of_lumibots_class_give_the_same_answers_until_a_candle_differs
 # -- both sides -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [25, pytest.param(45, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [18, pytest.param(45, marks=pytest.mark.long)])
 def test_random_requests_get_the_same_answers(count: int, tmp_path: Path, serve: Any) -> None:
     market = spring()
     compare(tmp_path, serve("spring"), market, requests(market, 1, count))

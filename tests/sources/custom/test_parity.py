@@ -59,14 +59,14 @@ def both(name: str, folder: Path, **settings: Any) -> tuple[Any, Any, FramesProv
 
 
 @pytest.mark.parametrize("name", ["minutes", "days", "crypto", *(pytest.param(name, marks=LONG) for name in MORE)])
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
-def test_random_requests_get_the_same_answers(name: str, seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seed", "count"), [(1, 70), pytest.param(2, 120, marks=pytest.mark.long)])
+def test_random_requests_get_the_same_answers(name: str, seed: int, count: int, tmp_path: Path) -> None:
     theirs, ours, _ = both(name, tmp_path)
     _, assets, steps, start, end = CASES[name]
     clock = pd.date_range(start, end, freq="1min", tz=NEW_YORK)
     asked = [(asset, quote) for asset in assets for quote in (None, Asset("USD", "forex"))]
     with silence():
-        for request in random_requests(random.Random(seed), asked, clock, 120, steps, kinds=ON_DEMAND):
+        for request in random_requests(random.Random(seed), asked, clock, count, steps, kinds=ON_DEMAND):
             assert_same_answer(request, ask(theirs, request), ask(ours, request))
 
 

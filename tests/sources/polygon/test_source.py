@@ -502,7 +502,7 @@ def test_without_duckdb_it_is_lumibots_class_with_lumibots_files(
 def test_max_memory_bounds_the_windows_and_changes_no_answer(tmp_path: Path) -> None:
     autumn_market = autumn()
     stocks = [pair for pair in autumn_market.assets if pair[0].asset_type in ("stock", "index")]
-    asked = requests(autumn_market, 12, 40, pairs=stocks)
+    asked = requests(autumn_market, 12, 24, pairs=stocks)
     theirs, ours = both_sides(tmp_path)
     with autumn_market.served() as server:
         expected = answers_of(theirs, server, autumn_market, asked)

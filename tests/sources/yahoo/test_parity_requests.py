@@ -104,12 +104,14 @@ def assert_same(requests: Sequence[Request], expected: Sequence[Answer], actual:
     assert_enough_real(expected, 1 / 3)
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
-def test_daily_bars_of_all_sorts_of_instruments(made_up_server: YahooServer, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "count"), [(0, 120), pytest.param(1, 200, marks=pytest.mark.long)])
+def test_daily_bars_of_all_sorts_of_instruments(
+    made_up_server: YahooServer, tmp_path: Path, seed: int, count: int
+) -> None:
     span = moment(TODAY - dt.timedelta(days=500)), moment(TODAY - dt.timedelta(days=30 * seed))
     index = pd.date_range(*span, freq="13h")
     steps = ("day", "1d", "1 day", "hour")
-    requests = list(random_requests(random.Random(seed), assets_of(MADE_UP), index, 200, steps, kinds=KINDS))
+    requests = list(random_requests(random.Random(seed), assets_of(MADE_UP), index, count, steps, kinds=KINDS))
     theirs, ours = both_sides(tmp_path)
     expected = answers(theirs, made_up_server, span, requests)
     assert_same(requests, expected, answers(ours, made_up_server, span, requests))
@@ -140,8 +142,8 @@ def test_daily_bars_of_real_stocks(tmp_path: Path) -> None:
         assert_same(requests, expected, answers(ours, server, span, requests))
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
-def test_intraday_bars(intraday_server: YahooServer, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "count"), [(0, 120), pytest.param(1, 200, marks=pytest.mark.long)])
+def test_intraday_bars(intraday_server: YahooServer, tmp_path: Path, seed: int, count: int) -> None:
     """Those of US stocks, too, which Lumibot stamps with the end of the session, all of a day the same."""
     assert intraday_server.now is not None
     end = intraday_server.now.tz_convert(NEW_YORK)
@@ -157,7 +159,7 @@ def test_intraday_bars(intraday_server: YahooServer, tmp_path: Path, seed: int) 
     kinds = {"history": 70, "last_price": 10, "last_price_at": 20, "dividend": 3}
     index = pd.date_range(*span, freq="7min")
     steps = ("minute", "1m", "15 minutes", "15m", "day", "hour")
-    requests = list(random_requests(random.Random(seed), assets_of(symbols), index, 200, steps, kinds=kinds))
+    requests = list(random_requests(random.Random(seed), assets_of(symbols), index, count, steps, kinds=kinds))
     theirs, ours = both_sides(tmp_path)
     expected = answers(theirs, intraday_server, span, requests)
     assert_same(requests, expected, answers(ours, intraday_server, span, requests))

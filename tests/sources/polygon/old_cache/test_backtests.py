@@ -58,7 +58,7 @@ def compare(tmp_path: Path, server: PolygonServer, *arguments: Any, fills: int) 
 def test_random_requests_on_a_migrated_cache_get_the_answers_that_made_it(name: str, tmp_path: Path) -> None:
     """Stocks, options, crypto, forex and an index; minutes, hours and days; chains; what is unknown."""
     market = MARKETS[name]()
-    asked = requests(market, 1, 30)
+    asked = requests(market, 1, 20)
     theirs, ours = both_sides(tmp_path)
     with market.served() as server:
         expected = answers(theirs, server, market, asked)
