@@ -18,6 +18,7 @@ Values: TypeAlias = "np.ndarray[Any, Any]"
 
 _INDEX_HAS_FREQUENCY = "_freq" in vars(pd.DatetimeIndex([]))
 """Whether an index has the frequency itself, since pandas 3.1; before, the array in it has."""
+_HAS_COLUMN_ARRAYS = hasattr(pd.DataFrame, "_get_column_array")
 
 
 @dataclass(slots=True)
@@ -45,6 +46,17 @@ def frame_from_blocks(
     made = tuple([block.kind(values, block.placement, 2) for block, values in blocks])
     axes = [names, index]
     return pd.DataFrame._from_mgr(_BlockManager(made, axes, verify_integrity=False), axes)  # type: ignore[attr-defined,no-any-return]
+
+
+def column_values(frame: pd.DataFrame, place: int) -> Any:
+    """Return the array in which a frame has a column, in a tenth of the time in which pandas makes a series of it.
+
+    It is an array of NumPy, or one of pandas' own for other dtypes. It must not be written to.
+    """
+    if _HAS_COLUMN_ARRAYS:
+        return frame._get_column_array(place)  # type: ignore[operator]
+    column = frame.iloc[:, place]
+    return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
 
 
 def slice_of_index(index: pd.DatetimeIndex, start: int, stop: int, frequency: Any) -> pd.DatetimeIndex:

@@ -24,6 +24,7 @@ from lumibot_duckdb.lumibot_contract.frame_record_hooks import (
     encoded,
     series_name,
 )
+from lumibot_duckdb.lumibot_contract.pandas_blocks import column_values
 
 _ROW_LIMIT = "row_limit"
 _Bits: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
@@ -118,23 +119,24 @@ class _GivenRows:
         index = getattr(frame, "index", None)
         if not isinstance(index, pd.DatetimeIndex) or not len(index) or not frame.columns.is_unique:
             return None
-        columns = [name for name in frame.columns if name in MARKET_COLUMNS]
-        arrays = [frame[name].to_numpy() for name in columns]
-        dtypes = [array.dtype.str for array in arrays]
+        columns = {name: place for place, name in enumerate(frame.columns.tolist()) if name in MARKET_COLUMNS}
+        arrays = [column_values(frame, place) for place in columns.values()]
+        dtypes = [array.dtype.str if isinstance(array, np.ndarray) else "" for array in arrays]
         times = index.asi8
         in_order = times[0] != pd.NaT.value and bool((times[1:] > times[:-1]).all())
         if not columns or not in_order or not set(dtypes) <= {"<f8", "<i8"}:
             return None
         bits = np.stack([array.view(np.int64) for array in arrays])
-        return cls(columns, index, times, bits, (*dtypes, str(index.tz), index.unit))
+        return cls([*columns], index, times, bits, (*dtypes, str(index.tz), index.unit))
 
     def texts(self, rows: _Numbers) -> list[str]:
         """Return rows as Lumibot's JSON: the time, and the value of each column."""
         values = [
             map(_number, bits[rows].view(dtype).tolist()) for bits, dtype in zip(self.bits, self.kind, strict=False)
         ]
-        times = (time.isoformat() for time in self.index[rows])
-        return [f'["{time}",{",".join(row)}]' for time, *row in zip(times, *values, strict=True)]
+        # pandas takes as long to select a few rows as to return ten, one by one.
+        times = self.index[rows] if len(rows) > 10 else map(self.index.__getitem__, rows.tolist())
+        return [f'["{time.isoformat()}",{",".join(row)}]' for time, *row in zip(times, *values, strict=True)]
 
 
 class _Series:
