@@ -843,8 +843,9 @@ def test_a_duckdb_that_failed_is_replaced_by_a_new_one(store: StoreConnection) -
 class FailingCommit:
     """A DuckDB connection whose COMMIT fails, with the transaction stored or rolled back."""
 
-    def __init__(self, duck: duckdb.DuckDBPyConnection, *, stores: bool) -> None:
+    def __init__(self, duck: duckdb.DuckDBPyConnection, error: duckdb.Error, *, stores: bool) -> None:
         self._duck = duck
+        self._error = error
         self._stores = stores
 
     def __getattr__(self, name: str) -> Any:
@@ -852,23 +853,28 @@ class FailingCommit:
 
     def commit(self) -> None:
         self._duck.commit() if self._stores else self._duck.rollback()
-        raise duckdb.IOException("IO Error: Could not write file: Input/output error")
+        raise self._error
 
 
 @pytest.mark.parametrize(
-    ("stores", "claim"), [(False, "nothing was stored"), (True, r"may be stored or not.*write the same again")]
+    ("error", "stores", "claim"),
+    [
+        (duckdb.IOException, False, "nothing was stored"),
+        (duckdb.IOException, True, r"may be stored or not.*write the same again"),
+        (duckdb.FatalException, False, "nothing was stored"),
+    ],
 )
 def test_a_failed_commit_is_reported_truly(
-    store: StoreConnection, monkeypatch: pytest.MonkeyPatch, stores: bool, claim: str
+    store: StoreConnection, monkeypatch: pytest.MonkeyPatch, error: type[duckdb.Error], stores: bool, claim: str
 ) -> None:
     add(store)
     engine, cursor = Engine.current(), Engine.cursor
     with monkeypatch.context() as failing:
-        failing.setattr(Engine, "cursor", lambda self: FailingCommit(cursor(self), stores=stores))
+        failing.setattr(Engine, "cursor", lambda self: FailingCommit(cursor(self), error("I/O error"), stores=stores))
         with pytest.raises(StoreWriteError, match=claim):
             add(store)
-    # An instance whose last transaction is uncertain is replaced, since attaching the file shows what is stored.
-    assert (Engine.current() is engine) is not stores
+    # An instance that failed, or whose last transaction is uncertain, is replaced: attaching the file shows the truth.
+    assert (Engine.current() is engine) == (error is duckdb.IOException and not stores)
     assert count(store) == (12 if stores else 11)
     add(store)
     assert count(store) == (13 if stores else 12)
