@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -200,6 +202,70 @@ def test_minutes_of_lean_are_recognised(command: Command, write: Write, path: st
     assert "prices were divided by 10,000 (LEAN's format)" in ended.out
 
 
+def zipped(*files: tuple[str, str], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", method) as written:
+        for name, text in files:
+            written.writestr(name, text)
+    return archive.getvalue()
+
+
+def test_zip_archives_of_lean_are_read(command: Command, write: Write) -> None:
+    for day in ("20131007", "20131008"):
+        write(f"equity/usa/minute/spy/{day}_trade.zip", zipped((f"{day}_spy_minute_trade.csv", LEAN)))
+    write("equity/usa/minute/spy/backup.zip", zipped(("a.csv", LEAN), ("b.csv", LEAN)))  # not of bars
+    write("equity/usa/minute/spy/notes.zip", zipped(("notes.pdf", "no bars")))
+    ended = command("import", "equity", "--timezone", "America/New_York")
+    assert ended.code == 0, ended.out
+    bars = command.bars("SPY")
+    assert [str(time) for time in bars.index.tz_localize(None)] == [
+        *("2013-10-07 09:30:00", "2013-10-07 09:31:00", "2013-10-08 09:30:00", "2013-10-08 09:31:00"),
+    ]
+    assert bars.iloc[0].to_dict() == {"open": 168.74, "high": 168.77, "low": 168.7, "close": 168.71, "volume": 123456}
+
+
+@pytest.mark.parametrize("member", ["../../../tmp/MSFT.csv", "/etc/MSFT.csv", "folder/", "C:\\MSFT.csv"])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_the_path_in_a_zip_archive_does_not_matter(
+    command: Command, write: Write, member: str, method: int, tmp_path: Path
+) -> None:
+    files = [(member, ""), ("x.csv", csv_of(DAYS))] if member.endswith("/") else [(member, csv_of(DAYS))]
+    path = write("folder/AAPL.csv.zip", zipped(*files, method=method))
+    before = sorted(tmp_path.rglob("*"))
+    assert command("import", path).code == 0
+    assert len(command.bars("AAPL", "day")) == len(DAYS)
+    assert [each for each in sorted(tmp_path.rglob("*")) if "store" not in each.parts] == before
+
+
+def damaged(archive: bytes) -> bytes:
+    """Change the contents of a member that is stored without compression."""
+    return archive.replace(b"100.25", b"100.75", 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(zipped(("a.csv", "x"), ("b.csv", "x")), "does not hold a single text file", id="two files"),
+        pytest.param(zipped(("folder/", "")), "does not hold a single text file", id="a folder"),
+        pytest.param(zipped(("a.csv", ""))[:40], "does not hold a single text file", id="cut off"),
+        pytest.param(
+            damaged(zipped(("a.csv", csv_of(DAYS)), method=zipfile.ZIP_STORED)),
+            "cannot be unpacked (Bad CRC",
+            id="damaged",
+        ),
+        pytest.param(
+            zipped(("a.csv", csv_of(DAYS)), method=zipfile.ZIP_LZMA), "not compressed by the usual method", id="LZMA"
+        ),
+        pytest.param(zipped(("a.zip", "PK\x03\x04\x00\x01")), "neither text nor Parquet", id="a zip archive"),
+    ],
+)
+def test_other_zip_archives_are_refused(command: Command, write: Write, content: bytes, reason: str) -> None:
+    ended = command("import", write("AAPL.zip", content))
+    assert ended.code == 1
+    assert reason in ended.out
+    assert not command.store.exists()
+
+
 def test_prices_of_lean_with_a_fraction_are_not_divided(command: Command, write: Write) -> None:
     text = "34200000,1.1001,1.1002,1.1,1.1001,5\n34260000,1.1001,1.1002,1.1,1.1002,6\n"
     assert command("import", write("20240102_eurusd_minute_trade.csv", text), "--timezone", "UTC").code == 0
@@ -328,6 +394,21 @@ def test_symbols_that_show_what_they_are_need_no_type(
     assert [info.key.asset for info in command.storage().list_series()] == [asset]
 
 
+@pytest.mark.parametrize(
+    ("name", "asset"),
+    [
+        ("BTCUSDT-1d-2024-01", "BTC/USDT crypto"),
+        ("SOLFDUSD", "SOL/FDUSD crypto"),
+        ("DOTUSD", "DOTUSD stock"),  # DOT in USD, or DO in TUSD
+        ("WIFUSDT", "WIFUSDT stock"),
+    ],
+)
+def test_a_known_coin_in_a_stable_coin_is_a_pair(command: Command, write: Write, name: str, asset: str) -> None:
+    ended = command("import", write(f"{name}.csv", csv_of(DAYS)))
+    assert assets(command) == [asset]
+    assert ("its symbol is a pair, so its type is crypto, not stock" in ended.out) == asset.endswith("crypto")
+
+
 def test_pairs_in_file_names_are_pairs(command: Command, write: Write) -> None:
     write("ADA_BTC-5m.csv", csv_of([str(1704205800 + 300 * i) for i in range(4)]))
     ended = command("import", "ADA_BTC-5m.csv")
@@ -339,7 +420,7 @@ def test_pairs_in_file_names_are_pairs(command: Command, write: Write) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("EURUSD", "--asset-type forex"), ("BTCUSDT", "--asset-type crypto"), ("ESH4", "--asset-type future")],
+    [("EURUSD", "--asset-type forex"), ("WIFUSDT", "--asset-type crypto"), ("ESH4", "--asset-type future")],
 )
 def test_a_symbol_that_hardly_is_a_stock_is_noted(command: Command, write: Write, name: str, hint: str) -> None:
     write(f"{name}.csv", csv_of(DAYS))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -244,7 +246,14 @@ def test_a_fault_of_ours_is_reported_and_the_run_goes_on(
     assert "A.csv: it cannot be understood (KeyError: 'x'): please report this" in ended.out
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress])
+def zip_of(text: bytes) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as written:
+        written.writestr("B.csv", text)
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, zip_of])
 def test_a_bomb_is_refused_until_the_limit_is_raised(
     command: Command, write: Write, monkeypatch: pytest.MonkeyPatch, compress: Callable[[bytes], bytes]
 ) -> None:

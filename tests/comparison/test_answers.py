@@ -152,3 +152,10 @@ def test_other_answers_are_texts(tmp_path: Path) -> None:
     (answer,) = written(tmp_path / "answers.zst", value_answer(*CALL, "quote {ask: 1.5, bid: 1.25}"))
     assert not answer.is_frame
     assert answer.text == "quote {ask: 1.5, bid: 1.25}"
+
+
+@pytest.mark.parametrize(("rows", "parts"), [(4_096, 1), (4_097, 2)])
+def test_only_long_frames_with_times_are_cut(rows: int, parts: int) -> None:
+    frame = bars(rows)
+    assert (len(frame_answer(*CALL, frame).parts) > 1) == (parts > 1)
+    assert len(frame_answer(*CALL, frame.set_axis([f"row {number}" for number in range(rows)])).parts) == 1

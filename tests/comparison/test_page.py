@@ -89,6 +89,14 @@ def test_long_curves_are_drawn_with_fewer_points() -> None:
     assert len(page) < 6_500_000
 
 
+def test_a_single_portfolio_value_is_a_point() -> None:
+    one = run(1.0, backtest("Short", 1), backtest("Long", 2))
+    page = report_page(replace(result(), reference=one, lumibot=[one], duckdb=[one]))
+    plots = json.loads(page.partition('<script type="application/json" id="plots">')[2].partition("</script>")[0])
+    modes = {name: {curve["mode"] for curve in plots[name]["data"]} for name in ("equity-0", "drawdown-0", "equity-1")}
+    assert modes == {"equity-0": {"markers"}, "drawdown-0": {"markers"}, "equity-1": {"lines"}}
+
+
 def test_the_curves_of_a_plot_are_of_one_backtest() -> None:
     """Threads had started them in another order on our side."""
     several = [backtest("Mine", 300), backtest("Other", 200)]

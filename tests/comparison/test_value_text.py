@@ -20,7 +20,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lumibot.entities import Asset, Bars, Quote
+from lumibot.entities import Asset, Bars, Order, Quote
 
 from hypothesis_settings import examples
 from lumibot_duckdb.comparison.value_text import TIME_OF_RUN, argument_text, as_text, cell, plain_text
@@ -79,6 +79,41 @@ def test_equal_values_have_one_text(one: Any, other: Any) -> None:
     assert as_text(one) == as_text(other)
 
 
+def test_the_time_at_which_a_quote_was_made_does_not_count_but_every_other_time_does() -> None:
+    def quote(timestamp: datetime | None) -> str:
+        return as_text(Quote(Asset("SPY"), price=1.5, timestamp=timestamp))
+
+    assert quote(datetime.now(timezone.utc)) == quote(None)
+    assert len({quote(datetime(2024, 1, day, tzinfo=timezone.utc)) for day in (2, 3)} | {quote(None)}) == 3
+
+
+def test_orders_with_other_fields_have_other_texts() -> None:
+    texts = {
+        as_text(Order("s", Asset(symbol), quantity, side, limit_price=limit))
+        for symbol, quantity, side, limit in (
+            *(("SPY", 10, "buy", 1.0), ("SPY", 20, "buy", 1.0), ("SPY", 10, "sell", 1.0)),
+            *(("SPY", 10, "buy", 2.0), ("SPY", 10, "buy", None), ("QQQ", 10, "buy", 1.0)),
+        )
+    }
+    assert len(texts) == 6
+
+
+def test_orders_with_other_related_orders_have_other_texts() -> None:
+    def order(limit: float) -> Order:
+        return Order("s", Asset("SPY"), 10, "sell", limit_price=limit)
+
+    def parent(child: Order) -> str:
+        whole = order(1.0)
+        whole.add_child_order(child)
+        return as_text(whole)
+
+    assert parent(order(2.0)) == parent(order(2.0))
+    assert parent(order(2.0)) != parent(order(3.0))
+    one, other = order(1.0), order(2.0)
+    one.dependent_order, other.dependent_order = other, one
+    assert as_text(one) != as_text(order(1.0))
+
+
 def test_words_are_as_they_are() -> None:
     assert as_text([Asset("SPY"), "minute", "BTC/USD", 30]) == "[SPY, minute, BTC/USD, 30]"
 
@@ -133,6 +168,18 @@ class Reduced:
 
     def __reduce__(self) -> Any:
         return self._reduced
+
+
+class Unpicklable:
+    """Cannot be pickled, and has one attribute, in a slot."""
+
+    __slots__ = "inner"
+
+    def __init__(self, inner: object) -> None:
+        self.inner = inner
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        raise TypeError("cannot be pickled")
 
 
 class Point(NamedTuple):
@@ -210,6 +257,8 @@ LONG, OTHER_LONG = list(range(5_000)), [*range(2_500), -1, *range(2_501, 5_000)]
         (re.compile("a"), re.compile("a", re.IGNORECASE)),
         (Asset.AssetType, Asset.OptionRight),
         (ValueError("a"), ValueError("b")),
+        (Unpicklable(1), Unpicklable(2)),
+        (Reduced("the name of one"), Reduced("the name of two")),
         # Lumibot's entities
         (future(), future(multiplier=5)),
         (future(), future(leverage=2)),

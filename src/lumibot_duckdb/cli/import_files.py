@@ -35,8 +35,8 @@ _USAGE = "lumibot-duckdb import [OPTION]... FILE..."
 _DESCRIPTION = """\
 Import bars from CSV, Parquet, Feather and Arrow files.
 
-Text files may be delimited in any way and compressed (.gz, .bz2, .zst). FILE may also be a pattern or a folder. The
-command recognises columns, symbols, times and the timeframe; options state what it cannot recognise or gets wrong.
+Text files may be delimited in any way and compressed (.gz, .bz2, .zst, .zip). FILE may also be a pattern or a folder.
+The command recognises columns, symbols, times and the timeframe; options state what it cannot recognise or gets wrong.
 --dry-run shows how each file is understood and stores nothing.
 
 Times of day need --timezone unless the file has the time zone. A plain date is midnight in New York, as in Lumibot, or

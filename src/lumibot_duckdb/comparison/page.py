@@ -205,11 +205,21 @@ def _drawdown(theirs: Backtest, ours: Backtest) -> Plot:
 
 def _curves(curves: Sequence[tuple[list[str], list[float]]], title: str) -> Plot:
     """Draw Lumibot's curve wide and ours narrow on top of it, so that both are visible where they coincide."""
-    styles = [(_LUMIBOT, {"color": "--lumibot", "width": 6}), (_DUCKDB, {"color": "--duckdb", "width": 2})]
-    data = [
-        {"type": "scatter", "mode": "lines", "name": name, "x": _thinned(times), "y": _thinned(values), "line": line}
-        for (times, values), (name, line) in zip(curves, styles, strict=True)
-    ]
+    data = []
+    for (times, values), (name, color, width) in zip(
+        curves, [(_LUMIBOT, "--lumibot", 6), (_DUCKDB, "--duckdb", 2)], strict=True
+    ):
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines" if len(times) > 1 else "markers",  # a line needs two points
+                "name": name,
+                "x": _thinned(times),
+                "y": _thinned(values),
+                "line": {"color": color, "width": width},
+                "marker": {"color": color, "size": 2 * width + 4},
+            }
+        )
     return {"data": data, "layout": {"yaxis": {"title": {"text": title}}}}
 
 

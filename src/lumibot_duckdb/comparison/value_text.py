@@ -36,7 +36,7 @@ from lumibot_duckdb.comparison.value_parts import (
     object_state,
     polars_values,
 )
-from lumibot_duckdb.lumibot_contract.orders import order_fields
+from lumibot_duckdb.lumibot_contract.orders import order_fields, related_orders
 
 _STARTED = datetime.now(timezone.utc)
 TIME_OF_RUN = "the time of the run"
@@ -294,7 +294,7 @@ def _(value: Any, writer: _Writer) -> str:
 @_text.register
 def _(value: Asset, writer: _Writer) -> str:
     kind = str(value.asset_type)
-    is_usual = _SYMBOL.fullmatch(str(value.symbol)) and value.symbol not in _LITERALS
+    is_usual = _SYMBOL.fullmatch(str(value.symbol))
     name = str(value) if kind == "stock" and is_usual else f"{value} {kind}"
     more = asset_details(value, kind) | ({} if is_usual else {"symbol": value.symbol})
     more = {field: each for field, each in more.items() if each is not None}
@@ -314,7 +314,8 @@ def _(value: Quote, writer: _Writer) -> str:
 
 @_text.register
 def _(value: Order, writer: _Writer) -> str:
-    return f"order {writer.within(value, order_fields(value))}"
+    parts = {"asset": value.asset, **order_fields(value), **related_orders(value)}
+    return f"order {writer.within(value, parts)}"
 
 
 # -- what has a name ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lumibot_duckdb.importing.vocabulary import COMPRESSED_SUFFIXES, FILE_SUFFIXES
+from lumibot_duckdb.importing.zip_archive import member_of
 
 NO_SUCH_FILE = "there is no such file"
 
@@ -41,5 +42,9 @@ def _is_of_bars(file: Path, folder: Path, leave_out: Path | None) -> bool:
         return False
     if any(part.startswith(".") for part in file.relative_to(folder).parts):
         return False
-    plain = file.with_suffix("") if file.suffix.lower() in COMPRESSED_SUFFIXES else file
-    return plain.suffix.lower() in FILE_SUFFIXES and file.is_file()
+    name: str | None = file.name
+    if file.suffix.lower() == ".zip":
+        name = member_of(file)
+    elif file.suffix.lower() in COMPRESSED_SUFFIXES:
+        name = file.stem
+    return name is not None and Path(name).suffix.lower() in FILE_SUFFIXES and file.is_file()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from lumibot_duckdb.importing import zip_archive
 from lumibot_duckdb.importing.columnar import ArrowTable, ParquetTable
 from lumibot_duckdb.importing.delimited import DelimitedTable
 from lumibot_duckdb.importing.errors import FileRefusedError
@@ -36,8 +37,11 @@ def open_table(
             return ParquetTable(path, symbol, max_expansion)
         if start.startswith((b"ARROW1", b"FEA1", b"\xff\xff\xff\xff")):
             return ArrowTable(path)
-        if start.startswith(b"PK\x03\x04"):
-            raise FileRefusedError("it is a zip archive or an Excel file: unpack it, or save it as CSV")
+        if start.startswith(zip_archive.MAGIC) and zip_archive.member_of(path) is None:
+            raise FileRefusedError(
+                "it is a zip archive or an Excel file, and does not hold a single text file: unpack it, or save it as "
+                "CSV"
+            )
         return DelimitedTable(path, choice, wanted, symbol, max_expansion)
     except (OSError, pa.ArrowException) as error:
         raise FileRefusedError(f"it cannot be read: {first_line(error)}") from error

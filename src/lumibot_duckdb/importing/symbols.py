@@ -30,13 +30,19 @@ def plain_symbol(text: str) -> str:
 def certain_type(symbol: str) -> str | None:
     """Return the type of asset that a symbol shows: a pair, an OCC option, or a symbol with Polygon's prefix of a type.
 
-    >>> certain_type("ADA-BTC"), certain_type("EUR/USD"), certain_type("SPY240119C00470000"), certain_type("BRK-B")
-    ('crypto', 'forex', 'option', None)
+    A pair has a separator, or is a known coin in a stable coin.
+
+    >>> certain_type("ADA-BTC"), certain_type("BTCUSDT"), certain_type("EUR/USD"), certain_type("SPY240119C00470000")
+    ('crypto', 'crypto', 'forex', 'option')
+    >>> certain_type("BRK-B"), certain_type("EURUSD")
+    (None, None)
     """
     if symbol[:2] in _TYPES_BY_PREFIX:
         return _TYPES_BY_PREFIX[symbol[:2]]
     if _occ(symbol) is not None:
         return "option"
+    if any(symbol.endswith(coin) and symbol.removesuffix(coin) in COINS for coin in _STABLE_COINS):
+        return "crypto"
     pair = _SEPARATED_PAIR.fullmatch(symbol)
     if pair is None or pair[1] == pair[2]:
         return None
@@ -46,7 +52,7 @@ def certain_type(symbol: str) -> str | None:
 
 
 def doubt_about_stock(symbol: str) -> str:
-    """Return how to state what a symbol is that is hardly a stock (EURUSD, BTCUSDT, ESH4), "" for other symbols."""
+    """Return how to state what a symbol is that is hardly a stock (EURUSD, WIFUSDT, ESH4), "" for other symbols."""
     if len(symbol) == 6 and symbol[:3] in FIAT and symbol[3:] in FIAT:
         return "--asset-type forex if it is a pair"
     joined = any(symbol.endswith(coin) and len(symbol) > len(coin) + 1 for coin in _STABLE_COINS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from lumibot_duckdb.importing import zip_archive
 from lumibot_duckdb.importing.errors import FileRefusedError
 
 MAX_EXPANSION = 100
@@ -19,7 +20,7 @@ _CHUNK_BYTES = 1 << 20
 _SAMPLE_BYTES = 256 << 10
 # A small file may be all repetition; what it unpacks to does no harm.
 _ALWAYS_ALLOWED_BYTES = 256 << 20
-_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
+_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", zip_archive.MAGIC: "zip"}
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -66,10 +67,12 @@ class TextFile:
             return "utf-8" if error.start > len(sample) - 4 else "latin-1"
         return "utf-8"
 
-    def _unpacked(self, raw: pa.NativeFile) -> pa.NativeFile:
+    def _unpacked(self, raw: pa.NativeFile) -> pa.NativeFile | zip_archive.ZippedFile:
+        if self._compression == "zip":
+            return zip_archive.ZippedFile(raw)
         return pa.CompressedInputStream(raw, self._compression) if self._compression else raw
 
-    def _decoded(self, unpacked: pa.NativeFile) -> Iterator[bytes]:
+    def _decoded(self, unpacked: pa.NativeFile | zip_archive.ZippedFile) -> Iterator[bytes]:
         """Yield the text as UTF-8; bytes that are invalid in its encoding become "\ufffd"."""
         decoder = codecs.getincrementaldecoder(self._encoding)(errors="replace")
         limit = max(self._size * self._max_expansion, _ALWAYS_ALLOWED_BYTES) if self._compression else None

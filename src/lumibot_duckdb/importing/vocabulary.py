@@ -66,4 +66,4 @@ FILE_NAME_WORDS = frozenset(
     )
 )
 FILE_SUFFIXES = _words(".csv .tsv .txt .tab .dat .parquet .pq .feather .ftr .arrow .ipc")
-COMPRESSED_SUFFIXES = _words(".gz .bz2 .zst")
+COMPRESSED_SUFFIXES = _words(".gz .bz2 .zst .zip")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from lumibot.entities import Asset
 
-from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb import DuckDBDataStorage, clock
 from parity.harness import assert_same_frame
 from sources.polygon.server import PolygonServer
 from sources.polygon.sides import Side, both_sides
@@ -30,9 +30,16 @@ def minutes_until(end: pd.Timestamp) -> pd.DataFrame:
     )
 
 
+def stop_clock(monkeypatch: pytest.MonkeyPatch, at: pd.Timestamp) -> None:
+    """Set our clock to a moment, at which it stays: which bars are open must not depend on how long the test takes."""
+    monkeypatch.setattr(clock, "utc_now", at.to_pydatetime)
+
+
 @pytest.fixture
-def now() -> pd.Timestamp:
-    return pd.Timestamp.now("UTC")
+def now(monkeypatch: pytest.MonkeyPatch) -> pd.Timestamp:
+    now = pd.Timestamp.now("UTC")
+    stop_clock(monkeypatch, now)
+    return now
 
 
 @pytest.fixture
@@ -64,13 +71,14 @@ def test_bars_of_the_open_day_are_seen_as_lumibot_sees_them(
 
 
 def test_the_next_run_asks_for_the_open_day_alone_and_sees_what_became_of_it(
-    server: PolygonServer, now: pd.Timestamp, tmp_path: Path
+    server: PolygonServer, now: pd.Timestamp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, ours = both_sides(tmp_path / "first")
     frames(ours, server, now)
     before = {info.key.timeframe: info.version_id for info in stored(ours)}
 
     later = now + pd.Timedelta(minutes=3)
+    stop_clock(monkeypatch, later)
     grown = minutes_until(later)
     grown.loc[now.floor("min"), "close"] += 7  # the minute that was open has closed elsewhere
     server.serve("X:BTCUSD", "minute", grown)

@@ -213,6 +213,32 @@ def test_the_day_that_is_not_over_is_requested_again(ours: Side, tmp_path: Path)
     assert_same_frame(fresh, again, "the second time")
 
 
+def test_without_a_network_only_the_first_request_is_repeated(
+    server: PolygonServer, market: PolygonMarket, ours: Side, let_pass: LetPass, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The stored bars serve the backtest, so it must not wait for each of its symbols."""
+    for symbol in SYMBOLS:
+        server.serve(symbol, "minute", market.bars[symbol, "minute"].loc[:"2023-03-06 12:00"])  # type: ignore[misc]
+
+    def frames() -> list[pd.DataFrame]:
+        with ours.entered(server):
+            source = ours.source(*map(moment, SPAN))
+            source._datetime = moment("2023-03-10 14:00")
+            return [source.get_historical_prices(Asset(symbol), 500, "minute").df.copy() for symbol in SYMBOLS]
+
+    first = frames()
+    let_pass(31)
+    server.faults = [Fault("", 10_000, Answer(b"", 503))]
+    server.requests.clear()
+    for expected, actual in zip(first, frames(), strict=True):
+        assert_same_frame(expected, actual, "without a network")
+    assert [request.path.split("/")[2] for request in server.requests] == [
+        *["reference"] * 5,  # the splits of the first stock
+        *("aggs", "reference", "aggs"),
+    ]
+    assert caplog.text.count("could not be requested again") == len(SYMBOLS)
+
+
 @pytest.mark.parametrize("late", [True, False], ids=["the rest comes later", "there is no more"])
 def test_a_partial_response_is_requested_again_until_a_second_one_agrees(
     late: bool, server: PolygonServer, market: PolygonMarket, ours: Side, tmp_path: Path, let_pass: LetPass

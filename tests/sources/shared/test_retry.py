@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -54,6 +55,38 @@ def test_the_last_attempt_ends_with_an_error_that_names_the_reason() -> None:
     with pytest.raises(ProviderUnavailableError, match=r"^Test is down, 3 times in a row: try again later"):
         call(server)
     assert len(server.requests) == 3
+
+
+def test_during_an_outage_a_request_is_sent_once() -> None:
+    limit, server = RateLimit(QUICK, "the test"), Server(*[FAULT] * 6)
+    with pytest.raises(ProviderUnavailableError, match="3 times in a row"):
+        call(server, limit)
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailableError, match=r"^Test is down, as in earlier requests: try again later"):
+            call(server, limit)
+    assert len(server.requests) == 5
+    assert call(Server(), limit) == "good"
+    assert call(server, limit) == "good", "the answer has ended the outage, so the last fault is repeated"
+    assert len(server.requests) == 7
+
+
+@pytest.mark.parametrize(
+    "answer", [None, RequestFailure("refuses", refusal=ProviderError("no")), BUSY], ids=["good", "refused", "limited"]
+)
+def test_a_provider_that_answers_other_requests_has_no_outage(answer: RequestFailure | None) -> None:
+    limit, other = RateLimit(QUICK, "the test"), Server(*[] if answer is None else [answer])
+    server = Server(*[FAULT] * 5)
+
+    def fail_while_another_request_is_answered() -> str:
+        if len(server.requests) == 1:
+            with suppress(ProviderError):
+                call(other, limit)
+        return server()
+
+    with pytest.raises(ProviderUnavailableError):
+        call(fail_while_another_request_is_answered, limit)
+    assert call(server, limit) == "good"
+    assert len(server.requests) == 6
 
 
 def test_a_refusal_is_raised_at_once() -> None:

@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 
 from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage, clock
-from lumibot_duckdb.storage.api import AssetKey, CorporateAction, TimeRange
+from lumibot_duckdb.storage.api import AssetKey, CorporateAction, SeriesKey, TimeRange
+from lumibot_duckdb.storage.bars import spool
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import MOST_BARS, Spool, SpoolContents, SpooledWrite
 from lumibot_duckdb.storage.connection.lock import StoreLock
@@ -443,6 +444,49 @@ def test_a_small_write_does_not_wait_for_a_large_merge(store: DuckDBDataStorage)
     store.compact()
     assert files(store) == []
     assert store.facts(store.pin("LARGE")).rows == len(large)
+
+
+@pytest.mark.parametrize("symbol", ["OLD", "X"], ids=["stored", "spooled"])
+@pytest.mark.parametrize(
+    ("change", "rows"),
+    [
+        pytest.param(lambda s, symbol: s.delete_series(symbol, "test", "minute", adjustment=""), 0, id="delete"),
+        pytest.param(lambda s, symbol: s.restate_series(symbol, "test", "minute"), 0, id="restate"),
+        pytest.param(
+            lambda s, symbol: s.forget_coverage(SeriesKey(AssetKey(symbol), "test", "minute")), len(FRAME), id="forget"
+        ),
+    ],
+)
+def test_a_change_of_a_series_merges_only_what_waits_for_that_series(
+    store: DuckDBDataStorage,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[DuckDBDataStorage, str], Any],
+    rows: int,
+    symbol: str,
+) -> None:
+    keep(store, symbol)
+    others = [keep(store, "LARGE"), keep(store, symbol, adjustment="split")]
+    monkeypatch.setattr(spool, "MOST_BARS", 1)  # nothing is merged in passing
+    change(store, symbol)
+    assert files(store) == others
+    assert sum(info.rows for info in store.list_series(symbol)) == rows
+    assert store.missing_ranges(SeriesKey(AssetKey(symbol), "test", "minute"), WHOLE) == [WHOLE]
+
+
+def test_deleting_an_asset_deletes_all_that_waits_for_it(store: DuckDBDataStorage) -> None:
+    for adjustment in ("", "split"):
+        keep(store, adjustment=adjustment)
+    other = keep(store, "LARGE")
+    assert store.delete_series("X") == 2 * len(FRAME)
+    assert other not in files(store)  # it is small, so the delete merged it in passing
+    assert [info.key.asset.symbol for info in store.list_series()] == ["LARGE", "OLD"]
+
+
+def test_a_damaged_file_in_the_spool_does_not_keep_a_series_from_being_deleted(store: DuckDBDataStorage) -> None:
+    file = keep(store)
+    file.write_bytes(b"hello")
+    assert store.delete_series("OLD") == len(FRAME)
+    assert [aside.suffix for aside in files(store)] == [".damaged"]
 
 
 # -- files that are not what they should be ------------------------------------------------------------------

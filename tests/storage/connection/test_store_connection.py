@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import duckdb
 import pyarrow as pa
@@ -837,6 +837,64 @@ def test_a_duckdb_that_failed_is_replaced_by_a_new_one(store: StoreConnection) -
     with pytest.raises(duckdb.FatalException), store.read():
         raise duckdb.FatalException("FATAL Error: the database has been invalidated")
     add(store)
+    assert count(store) == 12
+
+
+class FailingCommit:
+    """A DuckDB connection whose COMMIT fails, with the transaction stored or rolled back."""
+
+    def __init__(self, duck: duckdb.DuckDBPyConnection, error: duckdb.Error, *, stores: bool) -> None:
+        self._duck = duck
+        self._error = error
+        self._stores = stores
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._duck, name)
+
+    def commit(self) -> None:
+        self._duck.commit() if self._stores else self._duck.rollback()
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "stores", "claim"),
+    [
+        (duckdb.IOException, False, "nothing was stored"),
+        (duckdb.IOException, True, r"may be stored or not.*write the same again"),
+        (duckdb.FatalException, False, "nothing was stored"),
+    ],
+)
+def test_a_failed_commit_is_reported_truly(
+    store: StoreConnection, monkeypatch: pytest.MonkeyPatch, error: type[duckdb.Error], stores: bool, claim: str
+) -> None:
+    add(store)
+    engine, cursor = Engine.current(), Engine.cursor
+    with monkeypatch.context() as failing:
+        failing.setattr(Engine, "cursor", lambda self: FailingCommit(cursor(self), error("I/O error"), stores=stores))
+        with pytest.raises(StoreWriteError, match=claim):
+            add(store)
+    # An instance that failed, or whose last transaction is uncertain, is replaced: attaching the file shows the truth.
+    assert (Engine.current() is engine) == (error is duckdb.IOException and not stores)
+    assert count(store) == (12 if stores else 11)
+    add(store)
+    assert count(store) == (13 if stores else 12)
+
+
+def test_a_commit_that_cannot_be_counted_is_a_commit(
+    store: StoreConnection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The lock file fails between the commit and the count of it."""
+    add(store)
+    bump, calls = store._lock.bump_generation, itertools.count(1)
+
+    def fail_after_the_commit() -> None:
+        if next(calls) == 2:
+            raise StorageError("cannot write the lock file")
+        bump()
+
+    monkeypatch.setattr(store._lock, "bump_generation", fail_after_the_commit)
+    add(store)
+    assert "every read of this process goes to the disk for now: cannot write the lock file" in caplog.text
     assert count(store) == 12
 
 

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from lumibot_duckdb.sources.retry_policy import RetryPolicy, exponential_pause
+from lumibot_duckdb.sources.shared.outage import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +35,13 @@ class RateLimit:
         policy: how long to pause, and how often to log.
         owner: whose limit it is, for the log ("the Polygon plan").
         advice: how the user can avoid it, for the log.
+        outage: whether the provider answers at all.
     """
 
     policy: RetryPolicy
     owner: str
     advice: str = ""
+    outage: Outage = field(default_factory=Outage)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _rejected_at: float = 0.0
     _held_until: float = 0.0

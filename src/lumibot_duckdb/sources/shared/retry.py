@@ -53,7 +53,7 @@ def call_with_retries(
     explain: Callable[[Exception], RequestFailure | None] = explain_nothing,
     stop: threading.Event | None = None,
 ) -> Result:
-    """Call a provider until it answers.
+    """Call a provider until it answers; during an outage, call it once.
 
     Errors of HTTP libraries may quote a request with its key, so no error that is raised here is chained to one.
 
@@ -69,13 +69,14 @@ def call_with_retries(
         the answer.
 
     Raises:
-        ProviderUnavailableError: every attempt failed.
+        ProviderUnavailableError: every attempt failed, or the only one during an outage.
         RateLimitedError: the rate limit outlasted its bound (`RateLimit.longest_wait`).
         ProviderError: the provider refused the request (`RequestFailure.refusal`).
         StoppedError: `stop` was set.
     """
-    policy = limit.policy
+    policy, outage = limit.policy, limit.outage
     stop = stop or threading.Event()
+    began = time.monotonic()
     failures = waits = 0
     waited = 0.0
     while True:
@@ -92,18 +93,23 @@ def call_with_retries(
             failure = explained
         else:
             limit.record_success(sent)
+            outage.record_answer()
             return answer
         if failure.refusal is not None:
+            outage.record_answer()
             raise failure.refusal
         if failure.rate_limited:
+            outage.record_answer()
             waits += 1
             waited += limit.record_rejection(sent, failure.retry_after, limit.longest_wait(waits, waited))
             continue
         failures += 1
-        if failures >= policy.attempts:
+        if failures >= policy.attempts or outage.lasts:
+            times = "as in earlier requests" if failures < policy.attempts else f"{failures} times in a row"
+            outage.record_failure(began)
             raise ProviderUnavailableError(
-                f"{name} {failure.reason}, {failures} times in a row: try again later, and check the network "
-                "connection if that does not help."
+                f"{name} {failure.reason}, {times}: try again later, and check the network connection if that does not "
+                "help."
             )
         pause = failure.retry_after or exponential_pause(policy.fault_pause, failures, policy.longest_pause)
         if stop.wait(min(pause, policy.longest_pause)):

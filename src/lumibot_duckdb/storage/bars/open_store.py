@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -170,9 +170,9 @@ class OpenStore:
         now = naive_utc(utc_now())
         return self.catalog.last_ingest + 1, max(now, self.catalog.last_ingested_at + timedelta(microseconds=1))
 
-    def merge_spooled(self) -> int:
-        """Write the downloads that wait in the spool; return how many were merged."""
-        return self.spool.merge(self.merge_file)
+    def merge_spooled(self, only: Callable[[SeriesKey], bool] | None = None) -> int:
+        """Write the downloads that wait in the spool, or those of some series; return how many were merged."""
+        return self.spool.merge(self.merge_file, only=only)
 
     def _merge_in_passing(self) -> None:
         try:

@@ -151,11 +151,17 @@ class Spool:
 
     # -- merging ---------------------------------------------------------------------------------------------
 
-    def merge(self, write: Callable[[SpooledWrite, Path], bool], *, in_passing: bool = False) -> int:
+    def merge(
+        self,
+        write: Callable[[SpooledWrite, Path], bool],
+        *,
+        in_passing: bool = False,
+        only: Callable[[SeriesKey], bool] | None = None,
+    ) -> int:
         """Merge what waits, oldest first; return how many writes were merged.
 
         `write` writes one in its own transaction if its file is still there then, and returns whether it was.
-        With `in_passing`, at most `MOST_BARS` are merged; else everything.
+        With `in_passing`, at most `MOST_BARS` are merged; else everything. `only` chooses among the series.
         Without a spool this only looks for the folder. Errors that are not about the file pass, and the file stays.
         """
         bars_left = MOST_BARS if in_passing else sys.maxsize
@@ -165,7 +171,7 @@ class Spool:
             file = self.folder / name
             if name.endswith(_SUFFIX):
                 bars = max(_bars_in(name), _BARS_PER_FILE)
-                if bars <= bars_left:
+                if bars <= bars_left and (only is None or _is_about(file, only)):
                     bars_left -= bars
                     merged += self._merge_file(file, write)
             elif (found := _UNFINISHED.fullmatch(name)) and not is_alive(int(found["pid"])):
@@ -281,12 +287,7 @@ def _write_of(name: str, content: bytes) -> SpooledWrite:
     table = pa.ipc.open_file(pa.py_buffer(content)).read_all()
     table.validate(full=True)
     said: Mapping[str, Any] = json.loads(table.schema.metadata[_WRITE])
-    key = SeriesKey(
-        asset_key(_asset_of(said["asset"])),
-        canonical_source(said["source"]),
-        canonical_timeframe(said["timeframe"]),
-        _text(said["adjustment"]),
-    )
+    key = _key_of(said)
     covered, onto = said["covered"], said["onto"]
     write = BarsWrite(
         key=key,
@@ -301,6 +302,27 @@ def _write_of(name: str, content: bytes) -> SpooledWrite:
         yields=True,
     )
     return SpooledWrite(write, _text(said["store_id"]))
+
+
+def _is_about(file: Path, only: Callable[[SeriesKey], bool]) -> bool:
+    """Return whether a file is about a chosen series, without reading its bars.
+
+    True if it cannot be read, because merging it reports why.
+    """
+    try:
+        with pa.OSFile(str(file)) as opened:
+            return only(_key_of(json.loads(pa.ipc.open_file(opened).schema.metadata[_WRITE])))
+    except Exception:
+        return True
+
+
+def _key_of(said: Mapping[str, Any]) -> SeriesKey:
+    return SeriesKey(
+        asset_key(_asset_of(said["asset"])),
+        canonical_source(said["source"]),
+        canonical_timeframe(said["timeframe"]),
+        _text(said["adjustment"]),
+    )
 
 
 def _as_pairs(ranges: Sequence[TimeRange]) -> list[list[int]]:

@@ -85,10 +85,10 @@ class StoredBarWriter(BarWriter):
     def _change(self, key: SeriesKey, change: Callable[[StoreCursor, int], None]) -> None:
         """Change a series in a transaction, by its id; do nothing if there is no such series.
 
-        Spooled writes are merged first, since they may be what creates it.
+        Spooled writes to it are merged first, since they may be what creates it.
         """
         store = self._store
-        store.merge_spooled()
+        store.merge_spooled(only=key.__eq__)
         if store.refresh() and store.catalog.find(key) is not None:
             with store.write() as cursor:
                 record = store.catalog.find(key)  # another process may have deleted it
@@ -105,7 +105,16 @@ class StoredBarWriter(BarWriter):
     ) -> int:
         query = SeriesQuery.of(asset, timeframe, source)
         store = self._store
-        store.merge_spooled()
+
+        def may_match(key: SeriesKey) -> bool:
+            return (
+                key.asset.symbol == query.asset.key.symbol
+                and query.timeframe in (None, key.timeframe)
+                and query.source in (None, key.source)
+                and adjustment in (None, key.adjustment)
+            )
+
+        store.merge_spooled(only=may_match)
         if not store.connection.exists():
             return 0
         deleted = 0
