@@ -31,6 +31,18 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         digests=frozenset(("be9c1bf188e9f380",)),
     ),
     Requirement(
+        "lumibot.data_sources.data_source:DataSource._get_backtest_daily_corporate_action_frame",
+        "overridden to find nothing among minutes and hours",
+        parameters=("asset", "quote"),
+        digests=frozenset(("bce38a48b6f5bda2",)),
+    ),
+    Requirement(
+        "lumibot.data_sources.data_source:DataSource._daily_stock_split_frame_from_data",
+        "relied on: only daily data have corporate actions",
+        parameters=("data", "asset", "quote"),
+        digests=frozenset(("9d29c56e3337deaf",)),
+    ),
+    Requirement(
         "lumibot.data_sources.pandas_data:PandasData._set_pandas_data_keys",
         "called to key data by asset and quote asset",
         parameters=("pandas_data",),

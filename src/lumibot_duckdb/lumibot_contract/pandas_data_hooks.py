@@ -10,6 +10,8 @@ import pandas as pd
 from lumibot.data_sources import PandasData
 from lumibot.entities import Data
 
+_INTRADAY = ("minute", "hour")
+
 
 class PandasDataHooks(PandasData):  # type: ignore[misc]
     """A source that Lumibot calls under public names. Each has a method `lumibots_...` with what Lumibot would do."""
@@ -68,6 +70,13 @@ class PandasDataHooks(PandasData):  # type: ignore[misc]
         include_after_hours: bool = True,
     ) -> pd.DataFrame | None:
         return self.read_bars(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
+
+    def _get_backtest_daily_corporate_action_frame(self, asset: Any, quote: Any = None) -> pd.DataFrame | None:
+        # In each iteration, Lumibot looks at all loaded data for each position, and uses daily ones only.
+        if all(data.timestep in _INTRADAY for data in self.loaded_data.values()):
+            return None
+        frame: pd.DataFrame | None = super()._get_backtest_daily_corporate_action_frame(asset, quote)
+        return frame
 
     def _adjust_stale_daily_price_for_stock_split(self, data: Any, price: Any, dt: Any) -> Any:
         return self.adjust_daily_price(data, price, dt)

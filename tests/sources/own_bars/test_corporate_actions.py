@@ -100,3 +100,29 @@ def test_an_asset_is_named_without_a_quote_only_if_it_has_none(tmp_path: Path) -
 def test_a_quote_that_is_no_asset_is_rejected() -> None:
     with pytest.raises(TypeError, match=r"quote must be an Asset.*not 'USD'"):
         PandasDataBacktesting.using(quote="USD")  # type: ignore[arg-type]
+
+
+def intraday(timestep: str) -> Data:
+    index = pd.date_range("2024-03-04 09:30", "2024-03-22 15:30", freq="30min", tz=NEW_YORK)
+    prices = dict.fromkeys(("open", "high", "low", "close"), 50.0)
+    return Data(Asset("MIN"), pd.DataFrame({**prices, "volume": 1}, index), timestep=timestep, quote=DOLLAR)
+
+
+@pytest.mark.parametrize("timesteps", [("minute",), ("minute", "day"), ("hour", "day"), ("minute", " Day ")])
+def test_daily_bars_are_found_beside_others_as_in_lumibot(timesteps: tuple[str, ...]) -> None:
+    found = []
+    for source_class in (LumibotPandasDataBacktesting, PandasDataBacktesting):
+        data = [intraday(timesteps[0])]
+        if len(timesteps) > 1:
+            data.append(Data(ABC, bars(split=2.0), timestep="day", quote=DOLLAR))
+        source = source_class(
+            pd.Timestamp("2024-03-04", tz=NEW_YORK), pd.Timestamp("2024-03-22", tz=NEW_YORK), pandas_data=data
+        )
+        source.load_data()
+        for each in source._data_store.values():
+            if each.asset == ABC:
+                each.timestep = timesteps[1]
+        frames = [source._get_backtest_daily_corporate_action_frame(asset, DOLLAR) for asset in (ABC, Asset("MIN"))]
+        found.append([None if frame is None else frame["stock_splits"].to_dict() for frame in frames])
+    assert found[0] == found[1]
+    assert (found[0][0] is None) == (len(timesteps) == 1)
