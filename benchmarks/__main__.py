@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks import disk, ingest, machine, memory, migration, processes, reads, report, requests
+from benchmarks import disk, ingest, machine, memory, migration, ordinary, processes, reads, report, requests
 from benchmarks.alpaca import memory as alpaca_memory
 from benchmarks.alpaca import requests as alpaca_requests
 from benchmarks.alpaca import windows as alpaca_windows
@@ -30,6 +30,7 @@ from benchmarks.yahoo import requests as yahoo_requests
 
 BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "polygon_backtest": polygon_backtest.whole_backtest,
+    "ordinary_scripts": ordinary.ordinary_scripts,
     "yahoo_memory_500": yahoo_memory.whole_backtest,
     "memory_100": memory.hundred_symbols,
     "polygon_memory_100": polygon_memory.hundred_symbols,

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-_ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 _SETTINGS = ("ALPACA_", "BACKTESTING_", "LUMIBOT_", "POLYGON_", "THETADATA_")
 
 
@@ -23,19 +23,23 @@ def run_apart(function: str, *, settings: Mapping[str, str] | None = None, **arg
     """
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
-        environment |= {
-            "IS_BACKTESTING": "true",
-            "LUMIBOT_DISABLE_DOTENV": "1",
-            "LUMIBOT_CACHE_FOLDER": folder,
-            "PYTHONPATH": str(_ROOT),
-            **(settings or {}),
-        }
+        environment = clean_environment(Path(folder)) | dict(settings or {})
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.process", function, json.dumps(arguments)]
         finished = subprocess.run([*command, str(result)], cwd=folder, env=environment, capture_output=True, text=True)
         if finished.returncode != 0:
             raise RuntimeError(f"{function} failed:\n{finished.stderr[-2000:]}")
         return json.loads(result.read_text())
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a process without settings of Lumibot or ours, and with an empty cache folder."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)},
+        "IS_BACKTESTING": "true",
+        "LUMIBOT_DISABLE_DOTENV": "1",
+        "LUMIBOT_CACHE_FOLDER": str(folder),
+        "PYTHONPATH": str(ROOT),
+    }
 
 
 if __name__ == "__main__":

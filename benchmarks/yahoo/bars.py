@@ -58,17 +58,18 @@ def yahoo_bars(symbol: str) -> pd.DataFrame:
     return frame
 
 
-def warm_sides(workplace: Workplace) -> dict[str, dict[str, str]]:
-    """Return the settings for a process of each side that finds all symbols and downloads nothing."""
-    cache = workplace.made_once(
-        f"yahoo-cache-{SYMBOLS}",
-        lambda folder: run_apart("yahoo.bars.fill_cache", settings={"LUMIBOT_CACHE_FOLDER": str(folder)}),
-    )
-    store = workplace.made_once(f"yahoo-store-{SYMBOLS}", _fill_store) / "bars.duckdb"
+def warm_sides(workplace: Workplace, symbols: int = SYMBOLS) -> dict[str, dict[str, str]]:
+    """Return the settings for a process of each side that finds so many symbols and downloads nothing."""
+
+    def fill_cache(folder: Path) -> None:
+        run_apart("yahoo.bars.fill_cache", settings={"LUMIBOT_CACHE_FOLDER": str(folder)}, symbols=symbols)
+
+    cache = workplace.made_once(f"yahoo-cache-{symbols}", fill_cache)
+    store = workplace.made_once(f"yahoo-store-{symbols}", lambda folder: _fill_store(folder, symbols)) / "bars.duckdb"
     return {"lumibot": {"LUMIBOT_CACHE_FOLDER": str(cache)}, "duckdb": {"LUMIBOT_DUCKDB_PATH": str(store)}}
 
 
-def fill_cache() -> None:
+def fill_cache(symbols: int) -> None:
     """Write Lumibot's pickles with Lumibot's own function."""
     from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
     from lumibot.tools import YahooHelper
@@ -77,7 +78,7 @@ def fill_cache() -> None:
 
     names = {ours: theirs for theirs, ours in COLUMNS.items()}
     closing = (_days() + _hours(16)).tz_convert(LUMIBOT_DEFAULT_PYTZ).rename("Date")
-    for symbol in symbol_names(SYMBOLS):
+    for symbol in symbol_names(symbols):
         YahooHelper.dump_pickle_file(symbol, "1d", yahoo_bars(symbol).rename(columns=names).set_axis(closing))
 
 
@@ -87,13 +88,13 @@ def _hours(count: int) -> Any:
     return pd.Timedelta(hours=count)
 
 
-def _fill_store(folder: Path) -> None:
+def _fill_store(folder: Path, symbols: int) -> None:
     from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, EARLIEST, SOURCE
     from lumibot_duckdb.storage.api import TimeRange
 
     covered = TimeRange(EARLIEST, int((_days()[-1] + _hours(24)).timestamp()))
     storage = open_store(folder / "bars.duckdb")
-    for symbol in symbol_names(SYMBOLS):
+    for symbol in symbol_names(symbols):
         storage.store_ohlcv_data(
             symbol,
             yahoo_bars(symbol),

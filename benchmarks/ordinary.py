@@ -1,0 +1,97 @@
+"""Ordinary scripts from `python script.py` to the last line: Lumibot alone, and through `lumibot-duckdb run`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from benchmarks.bars import Workplace
+from benchmarks.measure import Row, Sample, against
+from benchmarks.polygon.backtest import refuse_difference
+from benchmarks.process import ROOT, clean_environment
+from benchmarks.scripts.outcome import RESULT_VARIABLE
+from benchmarks.yahoo.bars import warm_sides
+from lumibot_duckdb.demo.market import symbol_names
+
+_REPEATS = 3
+_YAHOO_SYMBOLS = 30
+_CSV_SYMBOLS = 3
+_CSV_FROM = "2023-09-01"
+_COSTS = (("wall time", "s", "seconds", 1.0), ("CPU time", "s", "cpu", 1.0), ("peak memory", "MB", "peak", 1e-6))
+
+
+def ordinary_scripts(workplace: Workplace) -> list[Row]:
+    """Ordinary scripts on daily and on minute bars, as whole processes; the results are compared."""
+    yahoo = warm_sides(workplace, _YAHOO_SYMBOLS)
+    files = {"CSV_FOLDER": str(_csv_folder(workplace))}
+    return [
+        *_rows("yahoo_one", "Yahoo, one symbol, ten years of days", yahoo),
+        *_rows("yahoo_thirty", "Yahoo, 30 symbols, three years of days", yahoo),
+        *_rows(
+            "csv_brackets", "CSV files, bracket orders on minutes of 3 symbols, two months", dict.fromkeys(yahoo, files)
+        ),
+    ]
+
+
+def _rows(script: str, what: str, sides: Mapping[str, Mapping[str, str]]) -> list[Row]:
+    """Run a script on both sides in turn, after a warm-up."""
+    for side, settings in sides.items():
+        _run(side, script, settings)
+    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    for _ in range(_REPEATS):
+        for side, settings in sides.items():
+            runs[side].append(_run(side, script, settings))
+        refuse_difference(runs["lumibot"][-1], runs["duckdb"][-1])
+    ours, theirs = runs["duckdb"], runs["lumibot"]
+    return [
+        against(
+            f"{what}: {name}",
+            unit,
+            "Lumibot alone",
+            Sample.of([run[key] for run in ours], scale),
+            Sample.of([run[key] for run in theirs], scale),
+            note=f"{what}: all {len(ours[0]['trades']):,} trade events and {len(ours[0]['values']):,} portfolio values "
+            "are identical.",
+        )
+        for name, unit, key, scale in _COSTS
+    ]
+
+
+def _run(side: str, script: str, settings: Mapping[str, str]) -> dict[str, Any]:
+    """Run a script to its end; return its outcome, which has the peak memory, seconds and CPU seconds."""
+    program = [sys.executable] if side == "lumibot" else [str(Path(sys.executable).with_name("lumibot-duckdb")), "run"]
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        environment = clean_environment(Path(folder)) | {RESULT_VARIABLE: str(result), **settings}
+        started = perf_counter()
+        with (Path(folder) / "output.txt").open("w+") as output:
+            process = subprocess.Popen(
+                [*program, str(ROOT / "benchmarks" / "scripts" / f"{script}.py")],
+                cwd=folder,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            _, status, used = os.wait4(process.pid, 0)
+            seconds = perf_counter() - started
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode != 0:
+                output.seek(0)
+                raise RuntimeError(f"{script} failed:\n{output.read()[-2000:]}")
+        outcome: dict[str, Any] = json.loads(result.read_text())
+    return {**outcome, "seconds": seconds, "cpu": used.ru_utime + used.ru_stime}
+
+
+def _csv_folder(workplace: Workplace) -> Path:
+    def fill(folder: Path) -> None:
+        for symbol in symbol_names(_CSV_SYMBOLS):
+            workplace.frame(symbol).loc[_CSV_FROM:].to_csv(folder / f"{symbol}.csv")
+
+    return workplace.made_once("csv", fill)
