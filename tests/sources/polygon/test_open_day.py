@@ -94,9 +94,14 @@ def test_the_next_run_asks_for_the_open_day_alone_and_sees_what_became_of_it(
     assert {info.key.timeframe: info.version_id for info in stored(ours)} == before
 
 
-def test_an_open_minute_that_another_process_stores_is_seen_once(now: pd.Timestamp, tmp_path: Path) -> None:
+def test_an_open_minute_that_another_process_stores_is_seen_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The same day in UTC and in New York: Lumibot asks for days of New York, and Polygon's are those of UTC.
+    now = pd.Timestamp("2024-04-02 15:00", tz="UTC")
+    stop_clock(monkeypatch, now)
     _, ours = both_sides(tmp_path)
-    end = now.tz_convert(NEW_YORK) + pd.Timedelta(minutes=5)  # so that the last minutes stay open during the test
+    end = now.tz_convert(NEW_YORK) + pd.Timedelta(minutes=5)  # so that the last minutes are open
     minutes = minutes_until(end)
     with PolygonServer() as server, ours.entered(server):
         server.serve("X:BTCUSD", "minute", minutes)
