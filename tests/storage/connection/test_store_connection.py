@@ -840,6 +840,36 @@ def test_a_duckdb_that_failed_is_replaced_by_a_new_one(store: StoreConnection) -
     assert count(store) == 12
 
 
+@pytest.mark.parametrize("failure", [duckdb.FatalException("fsync failed!"), duckdb.IOException("Could not write")])
+@pytest.mark.parametrize("step", ["_run_attach", "_run_detach"])
+def test_a_store_whose_creation_failed_can_be_created_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch, failure: duckdb.Error, step: str
+) -> None:
+    """The disk fails while DuckDB attaches the new file, or detaches it."""
+    engine, other = Engine.current(), StoreConnection.of(path.with_name("other.duckdb"))
+    with other.write() as cursor:
+        cursor.execute("CREATE TABLE {db}.main.t AS SELECT 1 AS n")
+    store = StoreConnection.of(path)
+
+    def fail(*arguments: object) -> None:
+        raise failure
+
+    with monkeypatch.context() as failing:
+        if step == "_run_attach":
+            failing.setattr("lumibot_duckdb.storage.connection.store_file.attach", fail)
+        else:
+            failing.setattr(store._file, step, fail)
+        with pytest.raises(StoreWriteError, match="the disk is full or failed, and nothing was stored"), store.write():
+            pass
+    assert not store.exists()
+    assert (Engine.current() is engine) == isinstance(failure, duckdb.IOException)
+    with store.write() as cursor:
+        cursor.execute("CREATE TABLE {db}.main.t AS SELECT 1 AS n")
+    assert count(store) == count(other) == 1
+    store.close()
+    other.close()
+
+
 class FailingCommit:
     """A DuckDB connection whose COMMIT fails, with the transaction stored or rolled back."""
 

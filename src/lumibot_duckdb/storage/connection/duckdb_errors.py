@@ -31,6 +31,11 @@ class UnmatchedLogError(StoreDamagedError):
     """DuckDB's log belongs to another state of the file, so it can never be folded into it."""
 
 
+def is_fatal(error: duckdb.Error) -> bool:
+    """Return whether the DuckDB instance cannot be used any more after an error."""
+    return isinstance(error, (duckdb.FatalException, duckdb.InternalException))
+
+
 @contextmanager
 def explained(path: Path, engine: Engine, *, writing: bool = False) -> Iterator[None]:
     """Raise DuckDB's errors about the file or the disk as errors of this package; other errors pass.
@@ -40,8 +45,7 @@ def explained(path: Path, engine: Engine, *, writing: bool = False) -> Iterator[
     try:
         yield
     except duckdb.Error as error:
-        if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
-            engine.failed = True
+        engine.failed |= is_fatal(error)
         explanation = _explanation(path, error, writing)
         if explanation is None:
             raise

@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 import duckdb
 
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.connection.duckdb_errors import commit_failure, explained
+from lumibot_duckdb.storage.connection.duckdb_errors import commit_failure, explained, is_fatal
 from lumibot_duckdb.storage.connection.engine import Engine
 from lumibot_duckdb.storage.connection.interruption import check, deferred
 from lumibot_duckdb.storage.connection.lease import Lease
@@ -205,7 +205,7 @@ class StoreConnection:
         except duckdb.Error as error:
             rolled_back = self._file.log_bytes() == log_bytes
             # Else the log has a part of the transaction or all of it; attaching the file again shows which.
-            engine.failed |= not rolled_back or isinstance(error, (duckdb.FatalException, duckdb.InternalException))
+            engine.failed |= not rolled_back or is_fatal(error)
             raise commit_failure(self.path, error, rolled_back=rolled_back) from error
         finally:
             try:

@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from lumibot_duckdb.storage.connection.checkpoint_guard import CheckpointGuard, read_header
-from lumibot_duckdb.storage.connection.duckdb_errors import UnmatchedLogError, attach_failure, explained
+from lumibot_duckdb.storage.connection.duckdb_errors import UnmatchedLogError, attach_failure, explained, is_fatal
 from lumibot_duckdb.storage.connection.engine import NEW_FILE, Engine, attach, leak
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.sandbox import Sandbox
@@ -281,8 +281,11 @@ class StoreFile:
             for file in left_over:
                 file.unlink(missing_ok=True)
             self._run_attach(engine, unfinished, NEW_FILE)
-            self._run_detach(engine)
+            with explained(self.path, engine, writing=True):
+                self._run_detach(engine)
             unfinished.replace(self.path)
+        except StorageError:
+            raise  # some are OSErrors
         except OSError as error:
             raise StoreWriteError(f"cannot create a store at {self.path}: {error.strerror}") from error
 
@@ -303,6 +306,8 @@ class StoreFile:
             with engine.cursor() as duck:
                 attach(duck, path, self.db, options)
         except duckdb.Error as error:
+            engine.failed |= is_fatal(error)
+            engine.close_if_failed()
             raise attach_failure(self.path, error, writing=options != "READ_ONLY") from error
         except BaseException:
             with suppress(duckdb.Error):  # interrupted: it may be attached or not
