@@ -191,3 +191,10 @@ def test_what_is_held_is_counted_again_only_when_it_may_be_too_much() -> None:
             one.cover(place, place + 60)
     assert counted < 20
     assert held() <= budget.max_bytes
+
+
+def test_a_walk_forward_keeps_no_rows_behind_it() -> None:
+    sliding, recorder = window(MemoryBudget(10**9))
+    for start, stop in ((0, 60), (1_000, 1_100), (3_140, 3_150)):  # each reaches beyond the window before
+        rows(sliding, start, stop)
+    assert [start for start, _ in recorder.loads] == [0, 1_000, 3_140]

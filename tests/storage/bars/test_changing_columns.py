@@ -9,6 +9,7 @@ import duckdb
 import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 
@@ -231,3 +232,17 @@ def test_a_store_that_lacks_such_columns_is_read_and_written(storage: DuckDBData
     again.store_ohlcv_data("X", values, "test", "minute")
     assert_same(again.get_historical_prices("X"), values)
     assert again.verify().findings == []
+
+
+def test_what_one_write_has_stays_known_of_the_column(storage: DuckDBDataStorage) -> None:
+    third = minute_bars("2024-01-02 13:00", rows=2)
+    for frame in (FIRST.assign(x=[1, 2, 3, 4]), SECOND.assign(x=[0.5, np.nan, 1.5]), third.assign(x=[2.5, 3.5])):
+        storage.store_ohlcv_data("X", frame, "test", "minute")
+    (column,) = (each for each in storage.facts(storage.pin("X")).columns if each.name == "x")
+    assert (column.dtype, column.has_nulls, column.mixed) == ("float64", True, True)
+
+
+def test_arrow_tables_have_the_types_of_the_columns(storage: DuckDBDataStorage) -> None:
+    storage.store_ohlcv_data("X", FIRST.assign(x=np.array([1, 2, 3, 4], "int32")), "test", "minute")
+    table = storage.read_arrow(storage.pin("X"))
+    assert (table["x"].type, table["close"].type) == (pa.int32(), pa.float64())

@@ -336,3 +336,11 @@ def test_a_reader_sees_its_pin_while_another_thread_restates(storage: DuckDBData
     thread.join()
     assert not failures
     assert storage.get_historical_prices("X")["close"].iloc[0] == frame["close"].iloc[0] + 20
+
+
+def test_a_replacement_reaches_to_the_last_second_of_its_range(storage: DuckDBDataStorage) -> None:
+    frame = minute_bars(rows=3)
+    first, last = (int(frame.index[row].timestamp()) for row in (0, -1))
+    storage.store_ohlcv_data("X", frame, "test", "minute")
+    storage.store_ohlcv_data("X", frame.iloc[:1], "test", "minute", covered=TimeRange(first, last + 1), replace=True)
+    assert storage.facts(storage.pin("X")).rows == 1

@@ -282,7 +282,11 @@ class StoreFile:
                 file.unlink(missing_ok=True)
             self._run_attach(engine, unfinished, NEW_FILE)
             with explained(self.path, engine, writing=True):
-                self._run_detach(engine)
+                try:
+                    self._run_detach(engine)
+                except duckdb.Error:
+                    engine.failed = True  # closing it detaches the file
+                    raise
             unfinished.replace(self.path)
         except StorageError:
             raise  # some are OSErrors

@@ -1,0 +1,22 @@
+"""The cache of results: bounded in bytes, and the least recently used result goes first."""
+
+from __future__ import annotations
+
+from lumibot_duckdb.storage.bars.result_cache import ResultCache
+
+
+def test_the_least_recently_used_result_goes_first() -> None:
+    cache = ResultCache(100)
+    for name in "abcd":
+        cache.put(name, name, 25)
+    assert [cache.get(name) for name in "bcda"] == ["b", "c", "d", "a"]
+    cache.put("e", "e", 25)
+    assert [cache.get(name) for name in "abcde"] == ["a", None, "c", "d", "e"]
+    assert (cache.bytes, cache.hits) == (100, 8)
+
+
+def test_a_result_that_would_displace_most_others_is_not_held() -> None:
+    cache = ResultCache(100)
+    cache.put("large", "large", 26)
+    assert cache.get("large") is None
+    assert cache.bytes == 0
