@@ -24,6 +24,7 @@ from benchmarks.polygon import backtest as polygon_backtest
 from benchmarks.polygon import disk as polygon_disk
 from benchmarks.polygon import download as polygon_download
 from benchmarks.polygon import memory as polygon_memory
+from benchmarks.polygon import options as polygon_options
 from benchmarks.polygon import requests as polygon_requests
 from benchmarks.yahoo import memory as yahoo_memory
 from benchmarks.yahoo import requests as yahoo_requests
@@ -31,6 +32,7 @@ from benchmarks.yahoo import requests as yahoo_requests
 BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "polygon_backtest": polygon_backtest.whole_backtest,
     "ordinary_scripts": ordinary.ordinary_scripts,
+    "polygon_options": polygon_options.iron_condors,
     "yahoo_memory_500": yahoo_memory.whole_backtest,
     "memory_100": memory.hundred_symbols,
     "polygon_memory_100": polygon_memory.hundred_symbols,

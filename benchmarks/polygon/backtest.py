@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from benchmarks.bars import SYMBOLS, Workplace
@@ -22,6 +22,7 @@ _REPEATS = 3
 _A_MINUTE = 2
 _COMPARED = ("trades", "values")
 _TRADE = ["time", "symbol", "side", "type", "status", "price", "filled_quantity", "trade_cost"]
+_TRADE += ["asset.right", "asset.strike", "asset.expiration"]
 
 
 def whole_backtest(workplace: Workplace) -> list[Row]:
@@ -83,9 +84,18 @@ def _sample(outcomes: list[dict[str, Any]], what: str, scale: float = 1.0) -> Sa
 
 
 def run(
-    side: str, strategy: str, symbols: list[str], start: str, end: str, parameters: dict[str, Any] | None = None
+    side: str,
+    strategy: str,
+    symbols: list[str],
+    start: str,
+    end: str,
+    parameters: dict[str, Any] | None = None,
+    key: str = KEY,
 ) -> dict[str, Any]:
-    """Backtest a strategy of `benchmarks.polygon.strategies`; return its result, seconds and bytes."""
+    """Backtest a strategy of `benchmarks.polygon.strategies`; return its result, seconds and bytes.
+
+    `cpu` is the time of the whole process, imports included.
+    """
     source = source_class(side)
     from benchmarks.polygon import strategies
 
@@ -95,7 +105,7 @@ def run(
             source,
             datetime.fromisoformat(start),
             datetime.fromisoformat(end),
-            polygon_api_key=KEY,
+            polygon_api_key=key,
             parameters={"symbols": symbols, **(parameters or {})},
             **UNATTENDED,
         )
@@ -103,6 +113,8 @@ def run(
     events = done.broker._trade_event_log_df
     return {
         "seconds": seconds,
+        "cpu": process_time(),
+        "contracts": len(getattr(done, "priced", ())),
         "imports": imports,
         "peak": peak,
         "fills": int((events["status"] == "fill").sum()) if len(events) else 0,

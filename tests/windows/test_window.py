@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumibot_duckdb.windows.window import FIRST_READ_AHEAD, LARGEST_READ_AHEAD, MemoryBudget, SlidingWindow
+from lumibot_duckdb.windows.window import FIRST_READ_AHEAD, LARGEST_READ_AHEAD, NEAR, MemoryBudget, SlidingWindow
 
 SIZE = 200_000
 
@@ -35,9 +36,14 @@ class Recorder:
         return Numbers(np.arange(start, stop))
 
 
-def window(budget: MemoryBudget, size: int = SIZE) -> tuple[SlidingWindow[Numbers], Recorder]:
+def joined(pieces: Sequence[Numbers], start: int, stop: int) -> Numbers:
+    """Return the numbers `[start, stop)` of pieces that end with the last of them."""
+    return Numbers(np.concatenate([piece.values for piece in pieces])[start - stop :])
+
+
+def window(budget: MemoryBudget, size: int = SIZE, *, joins: bool = False) -> tuple[SlidingWindow[Numbers], Recorder]:
     recorder = Recorder()
-    return SlidingWindow(size, recorder.load, budget, 8), recorder
+    return SlidingWindow(size, recorder.load, budget, 8, join=joined if joins else None), recorder
 
 
 def rows(window: SlidingWindow[Numbers], start: int, stop: int) -> list[int]:
@@ -48,9 +54,9 @@ def rows(window: SlidingWindow[Numbers], start: int, stop: int) -> list[int]:
 requests = st.lists(st.tuples(st.integers(0, SIZE - 1), st.integers(1, 3_000)), min_size=1, max_size=30)
 
 
-@given(requests, st.sampled_from([1, 10_000, 1_000_000, 10**9]))
-def test_it_always_gives_the_rows_that_are_requested(asked: list[tuple[int, int]], max_bytes: int) -> None:
-    sliding, _ = window(MemoryBudget(max_bytes))
+@given(requests, st.sampled_from([1, 10_000, 1_000_000, 10**9]), st.booleans())
+def test_it_always_gives_the_rows_that_are_requested(asked: list[tuple[int, int]], max_bytes: int, joins: bool) -> None:
+    sliding, _ = window(MemoryBudget(max_bytes), joins=joins)
     for start, length in asked:
         stop = min(SIZE, start + length)
         assert rows(sliding, start, stop) == list(range(start, stop))
@@ -81,6 +87,31 @@ def test_two_places_in_turn_do_not_reload_each_time() -> None:
         sliding.cover(row, row + 1)
         sliding.cover(row - 900, row - 895)
     assert len(recorder.loads) < 40
+
+
+def test_rows_that_can_be_joined_are_loaded_once() -> None:
+    sliding, recorder = window(MemoryBudget(10**9), joins=True)
+    for row in range(900, SIZE // 2):
+        sliding.cover(row, row + 1)
+        sliding.cover(row - 900, row - 895)
+    loaded = sum(stop - start for start, stop in recorder.loads)
+    assert loaded == max(stop for _, stop in recorder.loads)
+    assert rows(sliding, SIZE // 2 - 900, SIZE // 2) == list(range(SIZE // 2 - 900, SIZE // 2))
+
+
+def test_a_second_reader_uses_and_moves_the_window_only_nearby() -> None:
+    sliding, recorder = window(MemoryBudget(10**9))
+    assert sliding.stop == 0
+    assert sliding.cover_near(100_000, 100_000 + NEAR + 1) is None, "too many rows to load"
+    assert recorder.loads == []
+    sliding.cover(100_000, 100_060)
+    (held,) = recorder.loads
+    assert sliding.stop == held[1]
+    assert sliding.cover_near(100_000 - NEAR - 1, 100_000 - NEAR) is None, "too far back"
+    for start, stop in (held, (99_000, 99_010), (held[1] + 5, held[1] + 8)):
+        near = sliding.cover_near(start, stop)
+        assert near is not None
+        assert near[1].values[start - near[0] : stop - near[0]].tolist() == list(range(start, stop))
 
 
 def test_rows_made_of_many_bars_are_read_ahead_in_fewer() -> None:

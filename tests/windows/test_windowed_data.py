@@ -13,6 +13,7 @@ from lumibot.entities import Asset, Data
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.windows.series_view import StoredView
 from lumibot_duckdb.windows.windowed_data import WindowedData
+from windows.frame_view import FrameView
 from windows.stored_minutes import minutes
 
 NOON = LUMIBOT_DEFAULT_PYTZ.localize(dt.datetime(2024, 1, 10, 12, 0))
@@ -27,6 +28,48 @@ def data(storage: DuckDBDataStorage) -> WindowedData:
 @pytest.fixture
 def lumibots() -> Data:
     return Data(Asset("AAA"), minutes(0), timestep="minute")
+
+
+def shifted(bars: pd.DataFrame, days: int, rows: int) -> pd.DataFrame:
+    bars = bars.iloc[:rows].copy()
+    bars.index += pd.Timedelta(days=days)
+    return bars
+
+
+LATE = pd.DatetimeIndex(["2024-01-02 09:30:30", "2024-01-02 23:59:30"], tz=LUMIBOT_DEFAULT_PYTZ, name="datetime")
+SPY = Asset("SPY", "option", expiration=dt.date(2024, 1, 19), strike=400.0, right="PUT")
+
+
+@pytest.mark.parametrize("timestep", ["minute", "hour", "day"])
+@pytest.mark.parametrize("index", [None, LATE, LATE.tz_convert("UTC")])
+def test_it_has_the_attributes_that_lumibots_constructor_sets(timestep: str, index: pd.DatetimeIndex | None) -> None:
+    """Also for the second series with the same columns, for which the constructor is not called again."""
+    bars = minutes(0)
+    if index is not None:
+        bars = bars.iloc[:2].set_axis(index)
+    euro = Asset("EUR", "forex")
+    for days, rows, asset, quote in [(0, 500, Asset("AAA"), None), (1, 3, SPY, euro), (2, 1, Asset("BBB"), None)]:
+        frame = shifted(bars, days, rows)
+        theirs = vars(Data(asset, frame.copy(), timestep=timestep, quote=quote))
+        ours = vars(WindowedData(asset, FrameView(frame), timestep=timestep, quote=quote))
+        for name in theirs.keys() - {"df", "_data_len"}:
+            assert ours[name] == theirs[name], name
+            assert type(ours[name]) is type(theirs[name]), name
+
+
+def test_it_refuses_what_lumibots_constructor_refuses() -> None:
+    view = FrameView(minutes(0))
+    WindowedData(Asset("AAA"), view)
+    for asset, settings in [
+        (Asset("BTC", "crypto"), {}),
+        (Asset("AAA"), {"quote": "USD"}),
+        (Asset("AAA"), {"timestep": "week"}),
+    ]:
+        with pytest.raises(ValueError, match=r"quote|imestep") as theirs:
+            Data(asset, minutes(0), **settings)
+        with pytest.raises(ValueError, match=r"quote|imestep") as ours:
+            WindowedData(asset, view, **settings)
+        assert str(ours.value) == str(theirs.value)
 
 
 @pytest.mark.parametrize("ask", ["get_last_price", "get_quote", "get_price_snapshot"])

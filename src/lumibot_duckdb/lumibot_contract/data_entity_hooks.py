@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
+from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 from lumibot.entities import Asset, Data
 from lumibot.entities.dataline import Dataline
 
@@ -22,6 +23,13 @@ _PRICES = ("open", "high", "low", "close")
 _QUOTE_COLUMNS = tuple(
     name for side in ("bid", "ask") for name in (side, f"{side}_size", f"{side}_condition", f"{side}_exchange")
 )
+
+
+_LAST_MINUTE = dt.time(23, 59)
+"""The time of day after which `Data` leaves out bars of less than a day."""
+
+_CONSTRUCTED: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
+"""The attributes of a constructed `Data` by its timestep and its columns."""
 
 
 @cache
@@ -77,14 +85,41 @@ class FramelessData(Data, ABC):  # type: ignore[misc]  # Lumibot has no type inf
         timestep: str,
         quote: Asset | None,
     ) -> None:
-        self._outline: pd.DataFrame = outline  # until the end of `Data.__init__`, which works on its frame
-        super().__init__(asset, outline, timestep=timestep, quote=quote)
-        del self._outline
+        self._construct(asset, outline, timestep, quote)
         self.strict_end_check = False
         self._ohlc_has_nan = any(name in columns_with_gaps for name in _PRICES)
         self._volume_has_nan = "volume" in columns_with_gaps
         self._dividend_has_nan = "dividend" in columns_with_gaps
         self._stock_splits_has_nan = "stock_splits" in columns_with_gaps
+
+    def _construct(self, asset: Asset, outline: pd.DataFrame, timestep: str, quote: Asset | None) -> None:
+        """Set the attributes that the constructor of `Data` sets.
+
+        It takes milliseconds. So it is called once for each timestep and columns, and its attributes are used again for
+        other assets, unless it might refuse the asset or leave out one of the two bars.
+        """
+        columns = (timestep, tuple(outline.columns))
+        ends: tuple[pd.Timestamp, pd.Timestamp] = (outline.index[0], outline.index[-1])
+        known = _CONSTRUCTED.get(columns)
+        plain = (
+            (isinstance(quote, Asset) or (quote is None and asset.asset_type != "crypto"))
+            and pd.DatetimeIndex(outline.index).tz is LUMIBOT_DEFAULT_PYTZ
+            and all(end.time() <= _LAST_MINUTE for end in ends)
+        )
+        if known is None or not plain:
+            self._outline: pd.DataFrame = outline  # until the end of the constructor, which works on its frame
+            super().__init__(asset, outline, timestep=timestep, quote=quote)
+            del self._outline
+            if plain:
+                _CONSTRUCTED[columns] = dict(vars(self))
+            return
+        self.__dict__.update(
+            {name: value.copy() if isinstance(value, list) else value for name, value in known.items()}
+        )
+        self.asset, self.symbol, self.quote = asset, asset.symbol, quote
+        self.date_start, self.date_end = self.set_dates(*ends)
+        self.datetime_start, self.datetime_end = (end.to_pydatetime() for end in ends)
+        self._data_len = len(outline)
 
     # -- what a subclass provides ----------------------------------------------------------------------------
 

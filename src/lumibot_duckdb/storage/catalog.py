@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from itertools import chain, islice
 from typing import Any
 
@@ -64,12 +64,14 @@ class _Symbol:
     def __init__(self) -> None:
         self.series: dict[AssetKey, list[SeriesRecord]] = {}
         self._contracts: dict[Hashable, list[AssetKey]] = {}
+        self._expiring: dict[date | None, list[AssetKey]] = {}
 
     def add(self, record: SeriesRecord) -> None:
         asset = record.key.asset
         if asset not in self.series:
             self.series[asset] = []
             self._contracts.setdefault(contract(asset), []).append(asset)
+            self._expiring.setdefault(asset.expiration, []).append(asset)
         self.series[asset].append(record)
 
     def drop(self, series_id: int) -> None:
@@ -81,6 +83,7 @@ class _Symbol:
                 else:
                     del self.series[asset]
                     self._contracts[contract(asset)].remove(asset)
+                    self._expiring[asset.expiration].remove(asset)
                 return
 
     def matching(self, query: AssetQuery) -> Iterable[SeriesRecord]:
@@ -91,6 +94,10 @@ class _Symbol:
             return ()
         assets: Iterable[AssetKey] = self._contracts.get(contract(query.key), ()) if query.typed else self.series
         return (record for asset in assets if query.matches(asset) for record in self.series[asset])
+
+    def expiring(self, day: date) -> Iterator[SeriesRecord]:
+        """Return the series of the contracts that expire on a day."""
+        return chain.from_iterable(self.series[asset] for asset in self._expiring.get(day, ()))
 
     def all(self) -> Iterator[SeriesRecord]:
         return chain.from_iterable(self.series.values())
@@ -156,6 +163,23 @@ class Catalog:
                 if record.key == key:
                     return record
         return None
+
+    def contracts_like(self, record: SeriesRecord) -> list[SeriesRecord]:
+        """Return the series of all contracts on an underlying that expire with the one of a series.
+
+        They are of the same source, timeframe and adjustment, in the same order for each of them. A series of no such
+        contract is alone.
+        """
+        key = record.key
+        if key.asset.expiration is None:
+            return [record]
+        with self._guard:
+            return [
+                other
+                for other in self._symbol(key.asset.symbol).expiring(key.asset.expiration)
+                if (other.key.source, other.key.timeframe, other.key.adjustment)
+                == (key.source, key.timeframe, key.adjustment)
+            ] or [record]
 
     def resolve(
         self, query: AssetQuery, timeframe: str | None, source: str | None, adjustment: str | None

@@ -12,6 +12,7 @@ from lumibot_duckdb.windows.larger_bars import LargerBars
 from lumibot_duckdb.windows.row_lookup import RowLookup
 from lumibot_duckdb.windows.row_windows import RowWindows
 from lumibot_duckdb.windows.series_view import SeriesView
+from lumibot_duckdb.windows.shown_rows import ShownRows
 from lumibot_duckdb.windows.window import MemoryBudget
 
 
@@ -36,9 +37,11 @@ class AlignedSeries:
         """Make the parts. `has_gaps` says that some filled rows may still lack prices."""
         rows = series.rows
         lookup = RowLookup(rows, timestep)
+        shown = ShownRows(budget.statistics)
+        windows = RowWindows(series, budget, shown)
         larger_bars = None
         if can_be_bucketed({column.name: column.dtype for column in view.facts.columns}):
-            larger_bars = LargerBars(series, lookup, timestep, budget, has_gaps=has_gaps)
+            larger_bars = LargerBars(series, windows.recent, lookup, timestep, shown, budget, has_gaps=has_gaps)
         begin = view.complete_from
         complete_from = len(rows) if begin is None else rows.row_from(begin * NANOSECONDS_PER_SECOND)
-        return cls(rows, lookup, RowWindows(series, budget), larger_bars, complete_from)
+        return cls(rows, lookup, windows, larger_bars, complete_from)

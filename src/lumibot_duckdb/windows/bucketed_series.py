@@ -3,12 +3,16 @@
 Lumibot resamples the rows of every request with pandas. A bucket's values depend on its own rows only, so they are
 computed once, with pandas' own arithmetic. Only the first and the last bucket of a request can be incomplete; those
 bars are computed from the request's rows.
+
+Rows close to the backtest's time come from the window that requests for rows use, too, and buckets are computed ahead
+as far as that window has rows. So no row is read again for larger bars, unless it is far in the past.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -19,6 +23,7 @@ from lumibot_duckdb.windows.bar_table import BarTable, slice_with_frequency
 from lumibot_duckdb.windows.bucket_numbering import BucketNumbering
 from lumibot_duckdb.windows.filled_series import FilledRows, FilledSeries
 from lumibot_duckdb.windows.filling import price_change
+from lumibot_duckdb.windows.growing_window import GrowingWindow
 from lumibot_duckdb.windows.window import MemoryBudget, SlidingWindow
 
 Values: TypeAlias = "np.ndarray[Any, Any]"
@@ -29,6 +34,9 @@ FEW_ROWS = 1_440
 """Up to this many rows of one bucket, Python aggregates faster than pandas."""
 
 _SMALL = 2**40
+
+_FAR_WEIGHT = 16
+"""Rows far in the past are read ahead in smaller steps, since nothing but the beginnings of requests needs them."""
 
 ROWS_AT_ONCE = 32_768
 """Filled rows held at a time while buckets are computed, so that 200 days do not hold 288,000 minutes."""
@@ -90,13 +98,22 @@ def can_be_bucketed(dtypes: Mapping[str, str]) -> bool:
 class BucketedSeries:
     """The larger bars of a series, of one size and with one anchor of their buckets.
 
-    `has_gaps` says that some filled rows may still lack prices, so that buckets may be missing.
+    `recent` is a window over the series' rows. `has_gaps` says that some filled rows may still lack prices, so that
+    buckets may be missing.
     """
 
     def __init__(
-        self, series: FilledSeries, numbering: BucketNumbering, budget: MemoryBudget, *, has_gaps: bool
+        self,
+        series: FilledSeries,
+        recent: SlidingWindow[FilledRows],
+        numbering: BucketNumbering,
+        budget: MemoryBudget,
+        *,
+        has_gaps: bool,
     ) -> None:
         self._series = series
+        self._recent = recent
+        self._budget = budget
         self._rows = series.rows
         self._numbering = numbering
         self._has_gaps = has_gaps
@@ -105,10 +122,9 @@ class BucketedSeries:
         names = series.column_names
         self._aggregates = {name: how for name, how in (AGGREGATES | EVENT_AGGREGATES).items() if name in names}
         self._summed = [name for name, how in self._aggregates.items() if how == "sum"]
-        self._window: SlidingWindow[BucketRows] = SlidingWindow(
-            size, self._compute, budget, 8 * (len(self._aggregates) + 3), weight=max(1, len(series) // size)
+        self._window: GrowingWindow[BucketRows] = GrowingWindow(
+            size, self._compute, self._joined, self._computed_until, budget, 8 * (len(self._aggregates) + 3)
         )
-        self._edges: SlidingWindow[FilledRows] = SlidingWindow(len(series), series.load, budget, series.row_bytes)
 
     def bars(self, rows: tuple[int, int], until: int, count: int) -> BucketedBars | None:
         """Return the last `count` bars made of rows `[start, stop)` that are labelled before `until` (ns).
@@ -153,10 +169,27 @@ class BucketedSeries:
 
     # -- computing -------------------------------------------------------------------------------------------
 
+    def _rows_of_buckets(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the rows of buckets `[start, stop)`, counted from the first of the series."""
+        return self._rows_of(self._begin + start)[0], self._rows_of(self._begin + stop - 1)[1]
+
+    def _computed_until(self, start: int, stop: int) -> int:
+        """Return up to which bucket to compute when `[start, stop)` are: as far as their rows are in memory then."""
+        if self._recent.cover_near(*self._rows_of_buckets(start, stop)) is None:
+            return stop
+        held = self._recent.stop
+        if held == 0:
+            return stop
+        complete = self._numbering.of_row(self._rows, held - 1) - self._begin + (held == len(self._series))
+        return max(stop, complete)
+
+    def _rows_at(self, start: int, stop: int) -> tuple[int, FilledRows]:
+        """Return the first of consecutive rows that include `[start, stop)`, and these."""
+        return self._recent.cover_near(start, stop) or (start, self._series.load(start, stop))
+
     def _compute(self, start: int, stop: int) -> BucketRows:
         """Compute buckets `[start, stop)`, counted from the first of the series, in pieces of `ROWS_AT_ONCE`."""
-        row = self._rows_of(self._begin + start)[0]
-        last = self._rows_of(self._begin + max(stop, start + 1) - 1)[1]
+        row, last = self._rows_of_buckets(start, max(stop, start + 1))
         pieces: list[pd.DataFrame] = []
         exact_sums = True
         while row < last:
@@ -164,25 +197,33 @@ class BucketedSeries:
             if row + ROWS_AT_ONCE < last:
                 begin, end = self._rows_of(self._numbering.of_row(self._rows, row + ROWS_AT_ONCE))
                 following = begin if begin > row else end
-            loaded = self._series.load(row, following)
-            pieces.append(self._aggregate(loaded, row))
-            exact_sums = exact_sums and all(_adds_up_exactly(loaded.bars.columns[name]) for name in self._summed)
+            first, rows = self._rows_at(row, following)
+            cut = slice(row - first, following - first)
+            values = {name: rows.bars.columns[name][cut] for name in self._aggregates}
+            numbers = self._numbering.of_rows(self._rows, row, rows.nanoseconds[cut])
+            pieces.append(pd.DataFrame(values, copy=False).groupby(numbers).agg(self._aggregates))
+            exact_sums = exact_sums and all(_adds_up_exactly(values[name]) for name in self._summed)
             row = following
         buckets = (pieces[0] if len(pieces) == 1 else pd.concat(pieces)).dropna()
-        numbers = buckets.index.to_numpy()
         columns = {str(name): buckets[name].to_numpy() for name in buckets.columns}
+        return self._bucket_rows(buckets.index.to_numpy(), columns, exact_sums=exact_sums)
+
+    def _joined(self, pieces: Sequence[BucketRows], start: int, stop: int) -> BucketRows:
+        """Return buckets `[start, stop)`, counted from the first of the series, of pieces that end with the last."""
+        begin = int(pieces[0].numbers.searchsorted(self._begin + start))
+        numbers = np.concatenate([pieces[0].numbers[begin:], *(piece.numbers for piece in pieces[1:])])
+        columns = {
+            name: np.concatenate([values[begin:], *(piece.table.columns[name] for piece in pieces[1:])])
+            for name, values in pieces[0].table.columns.items()
+            if name != "return"
+        }
+        return self._bucket_rows(numbers, columns, exact_sums=all(piece.exact_sums for piece in pieces))
+
+    def _bucket_rows(self, numbers: Values, columns: dict[str, Values], *, exact_sums: bool) -> BucketRows:
         if "dividend" not in columns:
             columns["return"] = price_change(columns["close"])
         labels = self._numbering.labels(numbers, self._rows.index(0, 1))
         return BucketRows(numbers, BarTable(columns, labels), exact_sums)
-
-    def _aggregate(self, loaded: FilledRows, start: int) -> pd.DataFrame:
-        """Return the buckets of filled rows that begin with row `start`."""
-        bars = loaded.bars.columns
-        numbers = self._numbering.of_rows(self._rows, start, loaded.nanoseconds)
-        frame = pd.DataFrame({name: bars[name] for name in self._aggregates}, copy=False)
-        result: pd.DataFrame = frame.groupby(numbers).agg(self._aggregates)
-        return result
 
     # -- the edges of a request ------------------------------------------------------------------------------
 
@@ -201,9 +242,17 @@ class BucketedSeries:
             cuts[-1] = (max(start, self._rows_of(last)[0]), stop)
         return cuts
 
+    @cached_property
+    def _far_rows(self) -> SlidingWindow[FilledRows]:
+        """The window for the beginnings of requests that look back far."""
+        series = self._series
+        return SlidingWindow(
+            len(series), series.load, self._budget, series.row_bytes, weight=_FAR_WEIGHT, join=series.join
+        )
+
     def _cut_bucket(self, start: int, stop: int, *, exact_sums: bool) -> dict[str, Any] | None:
         """Return the bar that pandas makes of some rows of one bucket; None if prices are missing."""
-        offset, rows = self._edges.cover(start, stop)
+        offset, rows = self._recent.cover_near(start, stop) or self._far_rows.cover(start, stop)
         table = rows.table
         if self._has_gaps and any(np.isnan(table.columns[name][start - offset]) for name in AGGREGATES):
             return None

@@ -6,6 +6,7 @@ same result, because the rows from which the first one inherits values are read 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,6 +134,24 @@ class FilledSeries:
         table = fill_bars(self._rows.index(begin, stop), nanoseconds, bars, drop=start - begin)
         return self._filled(table, nanoseconds[start - begin :])
 
+    @property
+    def join(self) -> Callable[[Sequence[FilledRows], int, int], FilledRows] | None:
+        """Joins loaded pieces; None if Lumibot fills the rows, since it decides on dtypes piece by piece."""
+        return self._joined if self._is_plain() else None
+
+    def _joined(self, pieces: Sequence[FilledRows], start: int, stop: int) -> FilledRows:
+        """Return rows `[start, stop)` of adjoining pieces. They begin in the first piece and end with the last."""
+        cut = slice(sum(len(piece.nanoseconds) for piece in pieces) - (stop - start), None)
+        first, *others = pieces
+        columns = {
+            name: np.concatenate([values[cut], *(piece.table.columns[name] for piece in others)])
+            for name, values in first.table.columns.items()
+        }
+        if not self._own_rows:
+            return self._filled(BarTable(columns, self._rows.index(start, stop)), self._rows.nanoseconds(start, stop))
+        nanoseconds = np.concatenate([first.nanoseconds[cut], *(piece.nanoseconds for piece in others)])
+        return self._filled(BarTable(columns, self._view.index_of(nanoseconds // NANOSECONDS_PER_SECOND)), nanoseconds)
+
     def _filled(self, table: BarTable, nanoseconds: Int64Array) -> FilledRows:
         return FilledRows.of(table, nanoseconds, shares_times=not self._own_rows)
 
@@ -166,9 +185,15 @@ class FilledSeries:
         return self._filled(table, nanoseconds[start - begin :])
 
     def _is_plain(self) -> bool:
-        """Whether only prices and volume have to be filled. Lumibot's own code fills quotes and unusual dtypes."""
+        """Whether only prices and volume have to be filled, and other columns carried forward.
+
+        Lumibot's own code fills quotes and unusual dtypes.
+        """
         return (
-            all(column.dtype in PLAIN_DTYPES for column in self._described)
+            all(
+                column.dtype in PLAIN_DTYPES or (column.dtype == "object" and column.name not in BAR_COLUMNS)
+                for column in self._described
+            )
             and all(name in self._columns for name in PRICES)
             and not self._has_quotes
         )
@@ -190,9 +215,12 @@ class FilledSeries:
         first = self._rows.time(begin) // NANOSECONDS_PER_SECOND
         last = self._rows.time(stop - 1) // NANOSECONDS_PER_SECOND
         bars = self._view.bars(TimeRange(first, last + 1))
-        if len(bars.times) == 0 or bars.times[0] > first:
-            bars = self._view.bars(TimeRange(self._bar_at_or_before(first), last + 1))
-        return bars
+        if len(bars.times) and bars.times[0] == first:
+            return bars
+        shown = self._bar_at_or_before(first)
+        before = self._view.bars(TimeRange(shown, shown + 1))
+        columns = {name: np.concatenate([values, bars.columns[name]]) for name, values in before.columns.items()}
+        return BarArrays(np.concatenate([before.times, bars.times]), columns)
 
     def _bar_at_or_before(self, time: EpochSeconds) -> EpochSeconds:
         found = self._view.last_time_at_or_before(time)

@@ -13,6 +13,7 @@ from lumibot_duckdb.storage.times import Int64Array
 from lumibot_duckdb.windows.bar_table import BarTable, Values
 from lumibot_duckdb.windows.paged_times import PagedTimes
 from lumibot_duckdb.windows.series_view import SeriesView
+from lumibot_duckdb.windows.shown_rows import ShownRows
 from lumibot_duckdb.windows.window import MemoryBudget, SlidingWindow
 
 _OF_DATA = frozenset(("df", "timestep", "asset", "quote", "datalines"))
@@ -62,6 +63,7 @@ class FramedSeries:
         self._window = SlidingWindow(
             len(rows), self._loading(load), budget, row_bytes=8 * len(self._columns), weight=weight
         )
+        self._shown = ShownRows(budget.statistics)
         self._size = len(rows)
 
     @staticmethod
@@ -75,6 +77,7 @@ class FramedSeries:
     def frame(self, start: int, stop: int) -> pd.DataFrame:
         """Return the rows of `[start, stop)` that exist, as a frame that belongs to the caller."""
         start, stop, _ = slice(start, stop).indices(self._size)
+        self._shown.add(start, stop)
         first, table = self._window.cover(start, max(start, stop))
         return table.frame(start - first, max(start, stop) - first)
 
@@ -82,11 +85,13 @@ class FramedSeries:
         """Return one value, a NumPy scalar. Raises `IndexError` or `KeyError` for an unknown row or column."""
         if not 0 <= row < self._size:
             raise IndexError(f"row {row} is outside of the {self._size} rows of the series")
+        self._shown.add(row, row + 1)
         first, table = self._window.cover(row, row + 1)
         return table.columns[column][row - first]
 
     def whole(self) -> pd.DataFrame:
         """Return all rows."""
+        self._shown.add(0, self._size)
         return self._load(0, self._size).frame(0, self._size)
 
     def __getattr__(self, name: str) -> Any:

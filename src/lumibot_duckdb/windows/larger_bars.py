@@ -10,10 +10,11 @@ from lumibot_duckdb.storage.times import epoch_nanoseconds
 from lumibot_duckdb.windows.bar_rows import Day
 from lumibot_duckdb.windows.bucket_numbering import BucketNumbering, phase_of
 from lumibot_duckdb.windows.bucketed_series import BucketedBars, BucketedSeries
-from lumibot_duckdb.windows.filled_series import FilledSeries
+from lumibot_duckdb.windows.filled_series import FilledRows, FilledSeries
 from lumibot_duckdb.windows.row_lookup import RowLookup
+from lumibot_duckdb.windows.shown_rows import ShownRows
 from lumibot_duckdb.windows.trading_index import NANOSECONDS
-from lumibot_duckdb.windows.window import MemoryBudget
+from lumibot_duckdb.windows.window import MemoryBudget, SlidingWindow
 
 ROWS_PER_BAR = {
     ("minute", "minute"): 1,
@@ -29,12 +30,25 @@ NEVER = np.iinfo(np.int64).max
 
 
 class LargerBars:
-    """Answers requests for larger bars of `series` as `Data.get_bars` would, or leaves them to it."""
+    """Answers requests for larger bars of `series` as `Data.get_bars` would, or leaves them to it.
+
+    `recent` is the window over its rows, which other requests also move.
+    """
 
     def __init__(
-        self, series: FilledSeries, lookup: RowLookup, timestep: str, budget: MemoryBudget, *, has_gaps: bool
+        self,
+        series: FilledSeries,
+        recent: SlidingWindow[FilledRows],
+        lookup: RowLookup,
+        timestep: str,
+        shown: ShownRows,
+        budget: MemoryBudget,
+        *,
+        has_gaps: bool,
     ) -> None:
         self._series = series
+        self._recent = recent
+        self._shown = shown
         self._rows = series.rows
         self._lookup = lookup
         self._timestep = timestep
@@ -49,6 +63,7 @@ class LargerBars:
         start, stop = self._lookup.visible_rows(time, rows, shift)
         if start >= stop:
             return None
+        self._shown.add(start, stop)
         series = self._bucketed_series(quantity, unit, start)
         return series.bars((start, stop), self._labelled_before(time, quantity, unit, stop), length)
 
@@ -61,7 +76,7 @@ class LargerBars:
         series = self._buckets.get((quantity, unit, phase))
         if series is None:
             numbering = BucketNumbering(quantity, unit, phase)
-            series = BucketedSeries(self._series, numbering, self._budget, has_gaps=self._has_gaps)
+            series = BucketedSeries(self._series, self._recent, numbering, self._budget, has_gaps=self._has_gaps)
             self._buckets[quantity, unit, phase] = series
         self._latest[quantity, unit] = (self._rows.day(start), series)
         return series

@@ -19,6 +19,9 @@ from lumibot_duckdb.storage.api import (
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts
 from lumibot_duckdb.windows.series_view import REPAIRED_COLUMNS, StoredView
 
+NO_ROWS: pd.DataFrame = pd.DataFrame()
+"""No further rows. One frame serves all, since making it takes longer than the rest of a view."""
+
 
 @dataclass(frozen=True)
 class Additions:
@@ -31,7 +34,7 @@ class Additions:
         order: all columns in their order; by default those of the series.
     """
 
-    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    rows: pd.DataFrame = field(default_factory=lambda: NO_ROWS)
     dtypes: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, Callable[[Int64Array, bool], Any]] = field(default_factory=dict)
     order: Sequence[str] = ()
@@ -59,7 +62,7 @@ class RangesView(StoredView):
         super().__init__(storage, pin)
         self._ranges = list(ranges)
         self._additions = additions
-        self._added = additions.rows.sort_index()
+        self._added = additions.rows.sort_index() if len(additions.rows) else NO_ROWS
         self._added_times = bar_starts(self._added)
         head = times[: len(self._added_times) + 1]
         stored = head[~np.isin(head, self._added_times)]
@@ -135,8 +138,9 @@ class RangesView(StoredView):
 
     def _added_bars(self, low: int, high: int, names: Sequence[str]) -> BarArrays:
         rows = self._added.iloc[low:high]
+        objects = {column.name for column in self.facts.columns if column.dtype == "object"}
         columns = {
-            name: rows[name].to_numpy() if name in rows else np.full(high - low, np.nan, dtype="float64")
+            name: rows[name].to_numpy() if name in rows else np.full(high - low, None if name in objects else np.nan)
             for name in names
         }
         return BarArrays(self._added_times[low:high], columns)

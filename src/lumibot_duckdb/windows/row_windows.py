@@ -10,6 +10,7 @@ import pandas as pd
 from lumibot_duckdb.windows.bar_table import BarTable, Values
 from lumibot_duckdb.windows.filled_series import FilledRows, FilledSeries
 from lumibot_duckdb.windows.filling import BAR_COLUMNS
+from lumibot_duckdb.windows.shown_rows import ShownRows
 from lumibot_duckdb.windows.window import MemoryBudget, SlidingWindow
 
 
@@ -19,12 +20,15 @@ class RowWindows:
     Frames belong to the caller, except that `bars` returns the same one while the request stays the same.
     """
 
-    def __init__(self, series: FilledSeries, budget: MemoryBudget) -> None:
+    def __init__(self, series: FilledSeries, budget: MemoryBudget, shown: ShownRows) -> None:
         self._series = series
+        self._shown = shown
         self._size = len(series)
         self._has_every_column = series.has_every_column
         self._budget = budget
-        self.recent: SlidingWindow[FilledRows] = SlidingWindow(self._size, series.load, budget, series.row_bytes)
+        self.recent: SlidingWindow[FilledRows] = SlidingWindow(
+            self._size, series.load, budget, series.row_bytes, join=series.join
+        )
         self._whole: SlidingWindow[BarTable] | None = None
         self._latest_bars: tuple[tuple[int, ...], pd.DataFrame] | None = None
 
@@ -46,11 +50,13 @@ class RowWindows:
 
     def cut_bars(self, start: int, stop: int) -> pd.DataFrame:
         """Return rows `[start, stop)` with the columns that a request for bars returns."""
+        self._shown.add(start, stop)
         first, rows = self.recent.cover(start, stop)
         return rows.bars.frame(start - first, stop - first)
 
     def frame(self, start: int, stop: int) -> pd.DataFrame:
         """Return rows `[start, stop)` with every column."""
+        self._shown.add(start, stop)
         if not self._has_every_column:
             frame: pd.DataFrame = self._series.load_whole(start, stop).iloc[: stop - start]
             return frame
@@ -59,6 +65,7 @@ class RowWindows:
 
     def whole(self) -> pd.DataFrame:
         """Return all rows with every column. They are kept while the budget has room for them."""
+        self._shown.add(0, self._size)
         if self._whole is None:
             load = self._series.load_every_column
             self._whole = SlidingWindow(self._size, load, self._budget, self._series.row_bytes)
@@ -68,6 +75,7 @@ class RowWindows:
         """Return the values of a column in rows `[start, stop)`."""
         if not (self._has_every_column or column in BAR_COLUMNS):
             return self.frame(start, stop)[column].to_numpy()
+        self._shown.add(start, stop)
         first, rows = self.recent.cover(start, stop)
         return rows.table.columns[column][start - first : stop - first]
 
@@ -75,6 +83,7 @@ class RowWindows:
         """Return the value of a column in one row, which must exist."""
         if not (self._has_every_column or column in BAR_COLUMNS):
             return self.frame(row, row + 1)[column].to_numpy()[0]
+        self._shown.add(row, row + 1)
         first, rows = self.recent.cover(row, row + 1)
         return rows.table.columns[column][row - first]
 

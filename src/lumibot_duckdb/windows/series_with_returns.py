@@ -28,6 +28,7 @@ class SeriesWithReturns(FramedSeries):
 
     def bars(self, start: int, stop: int) -> pd.DataFrame:
         """Return rows `[start, stop)`, which must exist, with returns. The first row's is NaN, as in `Bars`."""
+        self._shown.add(start, stop)
         first, table = self._window.cover(start, stop)
         begin, end = start - first, stop - first
         frame: pd.DataFrame = table.patched(begin, end, slice_index(table.index, begin, end), _NO_FIRST_RETURN)

@@ -1,15 +1,17 @@
 """How a window decides what to load, and the memory budget that all windows of a backtest share.
 
 A window (`SlidingWindow`) holds consecutive rows of one series. A request for rows inside it is answered from memory. A
-request for any row outside it loads new rows, which replace the old ones:
+request for any row outside it moves the window to
 
-- **The rows of the request**, always.
-- **Rows ahead of them**, because a backtest walks forward: 1,024 at first, and twice as many at each load whose request
+- **the rows of the request**, always;
+- **rows ahead of them**, because a backtest walks forward: 1,024 at first, and twice as many at each load whose request
   begins in the window or right after it, up to 65,536. After a jump (the request begins before or beyond the window),
-  it is 1,024 again. Rows of larger bars, each made of many stored bars, are read in proportionally smaller numbers.
-- **Rows behind them**, if requests alternate between two places, such as the price now and a bar 900 minutes ago: a
+  it is 1,024 again. Rows of larger bars, each made of many stored bars, are read in proportionally smaller numbers;
+- **rows behind them**, if requests alternate between two places, such as the price now and a bar 900 minutes ago: a
   request that ends less than 4,096 rows before the window makes it reach from there to the present, and loads that
   follow keep that distance until the next jump. So neither place makes the window load again.
+
+Rows that the window holds already are not loaded again, if they can be joined with the new ones.
 
 The rows ahead and the rows behind may each take a quarter of the window's even share of the budget (`MemoryBudget`), or
 128 rows if that is more. When all windows together exceed the budget, the least recently used ones are emptied until an
@@ -21,7 +23,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -33,6 +35,9 @@ FIRST_READ_AHEAD = 1_024
 
 LARGEST_READ_AHEAD = 65_536
 """Rows read ahead at most: some 170 regular sessions of minutes. Larger loads save no further time."""
+
+NEAR = 4_096
+"""Rows shortly before a window: a request that ends there makes it keep both places."""
 
 
 class Rows(Protocol):
@@ -62,12 +67,17 @@ RowsT = TypeVar("RowsT", bound=Rows)
 
 @dataclass(slots=True)
 class WindowStatistics:
-    """What the windows of one budget have done. `lookups` without a load were answered from memory."""
+    """What the windows of one budget have done.
+
+    `lookups` without a load were answered from memory. `rows_shown` counts each row of a series that requests included
+    once, also those that larger bars are made of.
+    """
 
     lookups: int = 0
     loads: int = 0
     rows_loaded: int = 0
     evictions: int = 0
+    rows_shown: int = 0
 
 
 class MemoryBudget:
@@ -142,7 +152,8 @@ class SlidingWindow(Generic[RowsT]):
         load: reads rows `[start, stop)` of the series.
         budget: the memory shared with other windows.
         row_bytes: an estimate of the memory that one row takes.
-        weight: how many stored bars one row is made of; the numbers of rows read ahead are divided by it.
+        weight: the numbers of rows read ahead are divided by it, for example how many stored bars a row is made of.
+        join: makes rows `[start, stop)` of pieces that adjoin and include them; None: rows cannot be joined.
     """
 
     def __init__(
@@ -152,10 +163,12 @@ class SlidingWindow(Generic[RowsT]):
         budget: MemoryBudget,
         row_bytes: int,
         weight: int = 1,
+        join: Callable[[Sequence[RowsT], int, int], RowsT] | None = None,
     ) -> None:
         self.size = size
         self.last_used = 0
         self._load = load
+        self._join = join
         self._budget = budget
         self._statistics = budget.statistics
         self._row_bytes = max(1, row_bytes)
@@ -184,20 +197,50 @@ class SlidingWindow(Generic[RowsT]):
         current = self._current
         if current is not None and current[0] <= start and stop <= current[1]:
             return current[0], current[2]
+        del current  # so that a load frees the rows that it replaces
         with self._lock:
             return self._move(start, stop)
 
-    def _move(self, start: int, stop: int) -> tuple[int, RowsT]:
+    def cover_near(self, start: int, stop: int) -> tuple[int, RowsT] | None:
+        """Return what `cover` does for rows in the window, and for a few rows shortly before it or after it; else None.
+
+        So a second reader of the series uses the rows that the first one has loaded, and does not take it elsewhere.
+        """
         current = self._current
+        begin, end = (start, start) if current is None else current[:2]
+        held = begin <= start and stop <= end
+        del current
+        return self.cover(start, stop) if held or (stop - start <= NEAR and start >= begin - NEAR) else None
+
+    @property
+    def stop(self) -> int:
+        """The row after the last one in memory; 0 if there is none."""
+        current = self._current
+        return 0 if current is None else current[1]
+
+    def _move(self, start: int, stop: int) -> tuple[int, RowsT]:
+        current = self._current  # another thread may just have moved the window
         if current is not None and current[0] <= start and stop <= current[1]:
             return current[0], current[2]
+        del current
+        held, loaded = self._load_around(start, stop)
+        if held[2].nbytes <= self._budget.max_bytes:
+            self._current = held
+        self._budget.record_load(self, loaded)
+        return held[0], held[2]
+
+    def _load_around(self, start: int, stop: int) -> tuple[tuple[int, int, RowsT], int]:
+        """Load rows for a request. Return all rows to hold, with their range, and how many were loaded."""
+        current = self._current
         first, last = self._rows_to_load(current, start, stop)
-        self._current = None
-        rows = self._load(first, last)
-        if rows.nbytes <= self._budget.max_bytes:
-            self._current = (first, last, rows)
-        self._budget.record_load(self, last - first)
-        return first, rows
+        if self._join is None or current is None or last < current[0] or first >= current[1]:
+            self._current = current = None
+            return (first, last, self._load(first, last)), last - first
+        begin, end, rows = current
+        last = max(last, end)
+        before = [self._load(first, begin)] if first < begin else []
+        after = [self._load(end, last)] if last > end else []
+        return (first, last, self._join([*before, rows, *after], first, last)), max(0, begin - first) + last - end
 
     def _rows_to_load(self, current: tuple[int, int, RowsT] | None, start: int, stop: int) -> tuple[int, int]:
         """Return the range of rows to load for a request of `[start, stop)` that the `current` rows do not include."""
@@ -207,7 +250,7 @@ class SlidingWindow(Generic[RowsT]):
         else:
             self._read_ahead = self._first_read_ahead
             self._look_back = 0
-        if current is not None and start < current[0] and stop > current[0] - LARGEST_READ_AHEAD // 16:
+        if current is not None and start < current[0] and stop > current[0] - NEAR:
             # The request is for rows shortly before the window: both places may be in use, so keep both from now on.
             self._look_back = max(self._look_back, min(current[1], stop + self._read_ahead) - start)
         last = min(self.size, stop + min(self._read_ahead, affordable))

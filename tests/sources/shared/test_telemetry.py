@@ -82,7 +82,8 @@ def _run(source: Any, folder: Path, parameters: Any, span: Any = ("2023-03-08", 
 
 GROUNDS = {"yahoo": on_yahoo, "polygon": on_polygon, "alpaca": on_alpaca, "ccxt": on_ccxt}
 LINE = re.compile(
-    r"DuckDB: (\d+) windows? loaded, ([\d,]+) rows \([\d.,]+ [KM]B\) read, (\d+\.\d) % of look-ups from memory, "
+    r"DuckDB: (\d+) windows? loaded, ([\d,]+) rows \([\d.,]+ [KM]B\) read, [\d,]+ shown, "
+    r"(\d+\.\d) % of look-ups from memory, "
     r"(no|\d+) evictions?, (no|\d+) downloads?(?: \(([\d,]+) bars?, \d+\.\d s\))?, \d+\.\d\d s in storage"
 )
 
@@ -116,11 +117,13 @@ def test_a_backtest_says_what_it_did_in_one_line(source: str, tmp_path: Path, li
         done = first.broker.data_source.telemetry
         told = first.broker.data_source.storage.statistics()
         windows = told.details["windows"]
-        assert (done.windows_loaded, done.lookups, done.evictions) == (
+        assert (done.windows_loaded, done.lookups, done.evictions, done.rows_shown) == (
             windows["loads"],
             windows["lookups"],
             windows["evictions"],
+            windows["rows_shown"],
         )
+        assert done.rows_shown > 0
         assert (done.rows_read, done.bytes_read, done.downloads, done.bars_downloaded) == (
             told.rows_read,
             told.bytes_read,
@@ -222,16 +225,16 @@ def test_stored_bars_are_reported_and_frames_of_the_script_are_not(
 
 
 def test_numbers_as_people_read_them() -> None:
-    much = Telemetry(42, 1_234_567, 98_300_000, 100_000, 3, 2, 12_345, 4.1234, 0.314)
+    much = Telemetry(42, 1_234_567, 98_300_000, 100_000, 3, 2, 12_345, 4.1234, 0.314, 617_000)
     assert str(much) == (
-        "42 windows loaded, 1,234,567 rows (98 MB) read, 99.9 % of look-ups from memory, 3 evictions, "
+        "42 windows loaded, 1,234,567 rows (98 MB) read, 617,000 shown, 99.9 % of look-ups from memory, 3 evictions, "
         "2 downloads (12,345 bars, 4.1 s), 0.31 s in storage"
     )
     little = Telemetry(windows_loaded=1, rows_read=1, bytes_read=48, evictions=1, downloads=1, bars_downloaded=1)
     assert str(little) == (
-        "1 window loaded, 1 row (1 KB) read, 1 eviction, 1 download (1 bar, 0.0 s), 0.00 s in storage"
+        "1 window loaded, 1 row (1 KB) read, none shown, 1 eviction, 1 download (1 bar, 0.0 s), 0.00 s in storage"
     )
     assert "(1.5 MB)" in str(Telemetry(bytes_read=1_500_000))
-    assert "no rows (0 KB) read, no evictions, no downloads, " in str(Telemetry())
+    assert "no rows (0 KB) read, none shown, no evictions, no downloads, " in str(Telemetry())
     assert much - much == Telemetry()
     assert much + Telemetry() == much

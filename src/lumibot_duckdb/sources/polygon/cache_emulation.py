@@ -157,7 +157,7 @@ class CachedSeries:
             return np.where(marks, True, None)  # type: ignore[call-overload]
 
         return Additions(
-            rows=pd.concat(unstored) if unstored else pd.DataFrame(),
+            **({"rows": pd.concat(unstored)} if unstored else {}),
             dtypes=self._dtypes(ranges, marked=marked),
             columns={"timestamp": timestamps, **({"missing": missing} if marked else {})},
             order=(*_FRAME, "missing") if marked else _FRAME,

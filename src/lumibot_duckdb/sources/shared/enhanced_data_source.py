@@ -99,6 +99,7 @@ class EnhancedDataSourceBacktesting(RecordHolder, Configurable):
             bars_downloaded=used.bars_downloaded,
             seconds_downloading=used.seconds_downloading,
             seconds_in_storage=used.seconds,
+            rows_shown=windows.rows_shown,
         )
 
     def telemetry_since_last_report(self) -> Telemetry:

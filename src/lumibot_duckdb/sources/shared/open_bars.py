@@ -15,13 +15,15 @@ import pandas as pd
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesPin, TimeRange
 from lumibot_duckdb.storage.times import bar_starts
 
+_NONE: pd.DataFrame = pd.DataFrame()  # one for all series, since making it takes longer than everything else here
+
 
 class OpenBars:
     """The open bars of one series, as its downloads bring them."""
 
     def __init__(self, storage: DataStorageInterface) -> None:
         self._storage = storage
-        self._bars: pd.DataFrame = pd.DataFrame()
+        self._bars = _NONE
         self._pin: SeriesPin | None = None
 
     def add(self, bars: pd.DataFrame, response: TimeRange) -> None:

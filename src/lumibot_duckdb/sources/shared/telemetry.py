@@ -22,8 +22,9 @@ class Telemetry:
     """What a source has done so far.
 
     `lookups` counts accesses to windows; those that loaded no window were answered from memory. `rows_read` and
-    `bytes_read` count everything that was read from the store, for windows and for the benchmark. `downloads` counts
-    the responses of a provider that were stored. Times are in seconds.
+    `bytes_read` count everything that was read from the store, for windows and for the benchmark. `rows_shown` counts
+    each row of a series that the strategy's requests included once, also those that larger bars are made of.
+    `downloads` counts the responses of a provider that were stored. Times are in seconds.
     """
 
     windows_loaded: int = 0
@@ -35,6 +36,7 @@ class Telemetry:
     bars_downloaded: int = 0
     seconds_downloading: float = 0.0
     seconds_in_storage: float = 0.0
+    rows_shown: int = 0
 
     def __add__(self, other: Telemetry) -> Telemetry:
         return Telemetry(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
@@ -46,16 +48,17 @@ class Telemetry:
         parts = [
             f"{_count(self.windows_loaded, 'window')} loaded",
             f"{_count(self.rows_read, 'row')} ({_size(self.bytes_read)}) read",
+            f"{self.rows_shown:,} shown" if self.rows_shown else "none shown",
             _count(self.evictions, "eviction"),
             _count(self.downloads, "download"),
             f"{self.seconds_in_storage:.2f} s in storage",
         ]
         if self.downloads:
-            parts[3] += f" ({_count(self.bars_downloaded, 'bar')}, {self.seconds_downloading:.1f} s)"
+            parts[4] += f" ({_count(self.bars_downloaded, 'bar')}, {self.seconds_downloading:.1f} s)"
         if self.lookups:
             # Rounded down, so that 100 % means all.
             in_memory = 1000 * max(0, self.lookups - self.windows_loaded) // self.lookups / 10
-            parts.insert(2, f"{in_memory:.1f} % of look-ups from memory")
+            parts.insert(3, f"{in_memory:.1f} % of look-ups from memory")
         return ", ".join(parts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from lumibot_duckdb.storage.api import TimeRange
@@ -23,6 +23,16 @@ def stored_coverage(
     for series, *row in cursor.rows(
         f"SELECT series_id, {_ROWS} FROM {{db}}.coverage WHERE coalesce(believed_until > $now, true) {which}",
         {"now": None if now is None else naive_utc(now)},
+    ):
+        found.setdefault(series, []).append(_covered(*row))
+    return found
+
+
+def coverage_of(cursor: StoreCursor, series_ids: Sequence[int]) -> dict[int, list[Covered]]:
+    """Return all covered ranges of some series, expired ones included."""
+    found: dict[int, list[Covered]] = {}
+    for series, *row in cursor.rows(
+        f"SELECT series_id, {_ROWS} FROM {{db}}.coverage WHERE series_id IN ({', '.join(map(str, series_ids))})"
     ):
         found.setdefault(series, []).append(_covered(*row))
     return found

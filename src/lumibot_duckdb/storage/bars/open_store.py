@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -14,7 +15,7 @@ from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import SeriesKey, SeriesPin
 from lumibot_duckdb.storage.bars.result_cache import ResultCache
 from lumibot_duckdb.storage.bars.spool import Spool, SpooledWrite
-from lumibot_duckdb.storage.bars.version_state import VersionState, version_state
+from lumibot_duckdb.storage.bars.version_state import VersionState, version_states
 from lumibot_duckdb.storage.bars.writing import Write
 from lumibot_duckdb.storage.catalog import Catalog
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 _STATE_BYTES = 2_000
 _STATES_BYTES = 10_000 * _STATE_BYTES
 
+Answer = TypeVar("Answer")
+
 
 class OpenStore:
     """A store file with its connection, catalog, spool, caches and counters."""
@@ -47,6 +50,7 @@ class OpenStore:
         self.results = ResultCache(cache_bytes)
         self.counters = Counters()
         self._states = ResultCache(_STATES_BYTES)
+        self._current: tuple[int, dict[Hashable, Any]] = (-1, {})
         self._seen_generation: int | None = None
         self._was_restored = False  # a backup was restored while this object was in use
 
@@ -92,6 +96,21 @@ class OpenStore:
         found = cursor.rows("SELECT ingested_at FROM {db}.ingest WHERE ingest_id = ?", [pin.ingest_id])
         if found != [(pin.ingested_at,)]:
             raise _gone(pin)
+
+    def current(self, question: Hashable, read: Callable[[StoreCursor], Answer]) -> Answer:
+        """Return what `read` returns. The answer is kept until any process writes to the store."""
+        generation, answers = self._current
+        if generation == self.connection.generation() and question in answers:
+            kept: Answer = answers[question]
+            return kept
+        with self.read() as cursor:
+            generation = self.connection.generation()
+            answer = read(cursor)
+        current = self._current
+        if current[0] != generation:
+            current = self._current = (generation, {})
+        current[1][question] = answer
+        return answer
 
     @contextmanager
     def write(self) -> Iterator[StoreCursor]:
@@ -152,6 +171,7 @@ class OpenStore:
             self._was_restored = True
 
     def _forget_results(self) -> None:
+        self._current = (-1, {})
         self.results.clear()
         self._states.clear()
 
@@ -197,16 +217,29 @@ class OpenStore:
         """Return the state of the pinned version after the pinned ingest, which never changes."""
         held: VersionState | None = self._states.get(pin.ingest_id)
         if held is None:
+            likely = self._heads_like(pin)
             with self.read_pinned(pin) as cursor:
-                held = self._state_after(cursor, pin.ingest_id)
+                held = self._state_after(cursor, pin.ingest_id, also=likely)
         if held is None:
             raise _gone(pin)
         return held
 
-    def _state_after(self, cursor: StoreCursor, ingest_id: int) -> VersionState | None:
+    def _heads_like(self, pin: SeriesPin) -> list[int]:
+        """Return the last ingests of contracts like the pinned one: strategies look at several, one after another."""
+        record = self.catalog.find(pin.key)
+        alike = [] if record is None else self.catalog.contracts_like(record)
+        heads = [self.catalog.head(other.series_id) for other in alike]
+        return [head.ingest_id for head in heads if head is not None]
+
+    def _state_after(self, cursor: StoreCursor, ingest_id: int, *, also: Sequence[int] = ()) -> VersionState | None:
+        """Return the state that an ingest left behind; None if there is no such ingest. Others are read on the way."""
         held: VersionState | None = self._states.get(ingest_id)
-        if held is None and (held := version_state(cursor, ingest_id)) is not None:
-            self._states.put(ingest_id, held, _STATE_BYTES)
+        if held is None:
+            unknown = [other for other in also if other != ingest_id and self._states.get(other) is None]
+            found = version_states(cursor, [ingest_id, *unknown])
+            for known, state in found.items():
+                self._states.put(known, state, _STATE_BYTES)
+            held = found.get(ingest_id)
         return held
 
 

@@ -17,7 +17,7 @@ from lumibot_duckdb.storage.api import (
     TimeRange,
 )
 from lumibot_duckdb.storage.bars.coverage import merged, missing, provisional_parts
-from lumibot_duckdb.storage.bars.coverage_records import stored_coverage
+from lumibot_duckdb.storage.bars.coverage_records import coverage_of, stored_coverage
 from lumibot_duckdb.storage.bars.open_store import OpenStore, refuse_if_gone
 from lumibot_duckdb.storage.catalog import SeriesRecord
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
@@ -102,10 +102,15 @@ class SeriesLookup(BarReader):
             record = self._resolve(asset, timeframe, source, adjustment)
         except SeriesNotFoundError:
             return []
-        with self._store.read() as cursor:
-            found = stored_coverage(cursor, None if include_expired else utc_now(), record.series_id)
-        known = found.get(record.series_id, [])
-        return merged(piece for piece, until in known if until is None or not permanent_only)
+        # Strategies look at several contracts of an expiration, one after another.
+        alike = tuple(other.series_id for other in self._store.catalog.contracts_like(record))
+        found = self._store.current(("coverage", alike), lambda cursor: coverage_of(cursor, alike))
+        now = utc_now()
+        return merged(
+            piece
+            for piece, until in found.get(record.series_id, [])
+            if until is None or (not permanent_only and (include_expired or until > now))
+        )
 
     def missing_ranges(
         self,

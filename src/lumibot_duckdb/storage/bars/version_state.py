@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
@@ -14,7 +16,7 @@ _STATE = f"""
 SELECT series_id, version_id, ingest_id, layout_id, layout.definition, version_rows,
     {epoch_sql("version_first")}, {epoch_sql("version_last")}, on_minute
 FROM {{db}}.ingest JOIN {{db}}.layout USING (layout_id)
-WHERE ingest_id = ?
+WHERE ingest_id IN ({{ids}})
 """
 
 
@@ -33,15 +35,21 @@ class VersionState:
     on_minute: bool
 
 
-def version_state(cursor: StoreCursor, ingest_id: int) -> VersionState | None:
-    """Return the state that an ingest left behind; None if there is no such ingest."""
-    found = cursor.rows(_STATE, [ingest_id])
-    if not found:
-        return None
-    series_id, version_id, ingest_id, layout_id, definition, *facts = found[0]
-    with reading(f"layout {layout_id}"):
-        layout = Layout.from_json(definition)
-    return VersionState(series_id, version_id, ingest_id, layout_id, layout, *facts)
+def version_states(cursor: StoreCursor, ingest_ids: Sequence[int]) -> dict[int, VersionState]:
+    """Return the states that some ingests left behind, by id; those that do not exist are missing."""
+    found = {}
+    for series_id, version_id, ingest_id, layout_id, definition, *facts in cursor.rows(
+        _STATE.replace("{ids}", ", ".join(map(str, ingest_ids)))
+    ):
+        with reading(f"layout {layout_id}"):
+            layout = _layout(definition)
+        found[ingest_id] = VersionState(series_id, version_id, ingest_id, layout_id, layout, *facts)
+    return found
+
+
+@lru_cache
+def _layout(definition: str) -> Layout:
+    return Layout.from_json(definition)
 
 
 def measured(cursor: StoreCursor, version: VersionState) -> VersionState:

@@ -44,8 +44,8 @@ class StoredReferenceData(ReferenceData):
         key, source = record_key(asset, source)
         if not self._store.refresh():
             return None
-        with self._store.read() as cursor:
-            return corporate_actions.known_actions(cursor, key, source, kind)
+        question = ("corporate actions", key, source, kind)
+        return self._store.current(question, lambda cursor: corporate_actions.known_actions(cursor, key, source, kind))
 
     def store_option_chain(
         self,
