@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,9 +35,10 @@ from lumibot_duckdb.storage.api import (
     TimeRange,
 )
 from lumibot_duckdb.storage.bars import coverage
+from lumibot_duckdb.storage.bars.outline import Outline
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts
 from lumibot_duckdb.windows.bar_table import BarTable
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView, clipped, starts_in_ranges
+from lumibot_duckdb.windows.ranges_view import Additions, RangesView, clipped
 
 logger = logging.getLogger(__name__)
 
@@ -197,6 +199,7 @@ class CandleFile:
         self._dropped: Int64Array = _NONE
         self._ends: tuple[EpochSeconds, EpochSeconds] | None = None
         self._as_cached: tuple[SeriesPin | None, list[TimeRange]] = (None, [])
+        self._outlined: tuple[SeriesPin, Outline] | None = None
 
     @property
     def as_cached(self) -> list[TimeRange]:
@@ -244,9 +247,13 @@ class CandleFile:
         if pin is None:
             times = bar_starts(added)
             return BarArrays(times, {name: added[name].to_numpy() if len(added) else np.empty(0) for name in STORED})
+        stored = self.series.storage.read_bars(pin, within, STORED, remember=False)
         if not len(added):
-            return self.series.storage.read_bars(pin, within, STORED, remember=False)
-        return CandlesView(self.series.storage, pin, [within], added, _NONE).bars(within, STORED)
+            return stored
+        times = np.append(stored.times, bar_starts(added))
+        order = np.argsort(times, kind="stable")
+        columns = {name: np.append(stored.columns[name], added[name].to_numpy())[order] for name in STORED}
+        return BarArrays(times[order], columns)
 
     def ends(self, within: TimeRange) -> pd.DataFrame:
         """Return the first and the last candle of the file in a range, with the columns that `CcxtCacheDB` looks at."""
@@ -264,11 +271,14 @@ class CandleFile:
 
     def view(self, within: TimeRange) -> CandlesView | None:
         """Return the candles of the file in a range; None if there are none."""
-        if self.series.pin is None:
+        pin = self.series.pin
+        if pin is None:
             return None
+        if self._outlined is None or self._outlined[0] != pin:
+            self._outlined = (pin, self.series.storage.outline(pin))
         ranges = clipped(self._ranges, within)
         open_candles = self.series.open_bars_in(within)
-        view = CandlesView(self.series.storage, self.series.pin, ranges, open_candles, self._dropped)
+        view = CandlesView(self.series.storage, pin, ranges, open_candles, self._outlined[1], self._dropped)
         return view if view.facts.rows else None
 
 
@@ -281,29 +291,50 @@ class CandlesView(RangesView):
         pin: SeriesPin,
         ranges: list[TimeRange],
         added: pd.DataFrame,
+        outline: Outline,
         dropped: Int64Array,
     ) -> None:
-        self._dropped = dropped
-        added = added[~np.isin(bar_starts(added), dropped)]
-        times = self._without_dropped(starts_in_ranges(storage, pin, ranges, bar_starts(added)))
-        super().__init__(storage, pin, ranges, Additions(rows=added), times)
+        starts = bar_starts(added)
+        self._dropped = np.setdiff1d(dropped, starts, assume_unique=True)
+        added = added[~np.isin(starts, dropped)]
+        super().__init__(storage, pin, ranges, Additions(rows=added), outline)
 
-    def _without_dropped(self, times: Int64Array) -> Int64Array:
-        if not len(self._dropped):
-            return times
-        kept: Int64Array = np.setdiff1d(times, self._dropped, assume_unique=True)
-        return kept
+    def _visible(self, outline: Outline) -> Outline:
+        """Return the outline of the candles: their number on each day, and some times between which they are.
+
+        The first and the last candle of all are exact.
+        """
+        visible = outline.within(self._ranges, self._starts_with_dropped, self._added_times)
+        dropped = np.concatenate([_NONE, *(self._dropped_in(piece) for piece in self._ranges)])
+        if not len(dropped):
+            return visible
+        if visible.times is not None:
+            return Outline(times=np.setdiff1d(visible.times, dropped, assume_unique=True))
+        days = visible.days
+        places = days.first.searchsorted(dropped, side="right") - 1
+        days = replace(days, bars=days.bars - np.bincount(places, minlength=len(days)))
+        days = days.chosen(days.bars > 0)
+        for end in (0, -1) if len(days) else ():
+            times = self._starts(TimeRange(int(days.first[end]), int(days.last[end]) + 1))
+            days.first[end], days.last[end] = times[0], times[-1]
+        return Outline(days=days)
+
+    def _starts_with_dropped(self, within: TimeRange) -> Int64Array:
+        pieces = [super(CandlesView, self)._stored(piece, ()).times for piece in self._inside(within)]
+        low, high = self._added_times.searchsorted((within.start, within.end))
+        starts: Int64Array = np.sort(np.concatenate([_NONE, *pieces, self._added_times[low:high]]))
+        return starts
+
+    def _dropped_in(self, within: TimeRange) -> Int64Array:
+        return self._dropped[slice(*self._dropped.searchsorted((within.start, within.end)))]
 
     def _stored(self, within: TimeRange, columns: Any) -> BarArrays:
         found = super()._stored(within, columns)
-        low, high = self._dropped.searchsorted((within.start, within.end))
-        if low == high:
+        dropped = self._dropped_in(within)
+        if not len(dropped):
             return found
-        kept = ~np.isin(found.times, self._dropped[low:high], assume_unique=True)
+        kept = ~np.isin(found.times, dropped, assume_unique=True)
         return BarArrays(found.times[kept], {name: values[kept] for name, values in found.columns.items()})
-
-    def _read_times(self) -> Int64Array:
-        return self._without_dropped(super()._read_times())
 
 
 def asset_of(symbol: str, exchange_id: str) -> AssetKey:

@@ -17,12 +17,14 @@ from lumibot_duckdb.storage.api.types import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.times import EpochSeconds, Int64Array
+from lumibot_duckdb.storage.times import EpochSeconds
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+
+    from lumibot_duckdb.storage.bars.outline import Outline
 
 
 class BarReader(ABC):
@@ -199,8 +201,11 @@ class BarReader(ABC):
         """Return the start of the last pinned bar at or before `time` (with a value in `column`), if any."""
 
     @abstractmethod
-    def session_bounds(self, pin: SeriesPin) -> Int64Array:
-        """Return the first and last bar start of each New York calendar day that has bars (int64, n x 2)."""
+    def outline(self, pin: SeriesPin) -> Outline:
+        """Return the number of bars of each day, its first and last one, and how far apart bars are.
+
+        This reads no bars, unless the series is short.
+        """
 
     # -- SQL -------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import duckdb
 
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import SeriesKey, SeriesPin
+from lumibot_duckdb.storage.bars.outline_records import build_outlines
 from lumibot_duckdb.storage.bars.result_cache import ResultCache
 from lumibot_duckdb.storage.bars.spool import Spool, SpooledWrite
 from lumibot_duckdb.storage.bars.version_state import VersionState, version_state
@@ -105,7 +106,7 @@ class OpenStore:
     def transaction(self) -> Iterator[StoreCursor]:
         """Yield a cursor for one transaction on a store of the newest schema, with the catalog up to date."""
         with self.counters.timing(), self.connection.write() as cursor:
-            self._refresh_catalog(cursor, migrations.migrate(cursor))
+            self._refresh_catalog(cursor, migrations.migrate(cursor, build_outlines))
             yield cursor
 
     def refresh(self, *, upgrade: bool = True) -> bool:

@@ -15,13 +15,14 @@ from lumibot_duckdb.storage.bars.layout import ColumnLayout, Kind
 from lumibot_duckdb.storage.bars.open_store import refuse_if_gone
 from lumibot_duckdb.storage.bars.series_lookup import SeriesLookup
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
-from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array, epoch_seconds_ceiling, new_york_timestamp
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, epoch_seconds_ceiling, new_york_timestamp
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
+    from lumibot_duckdb.storage.bars.outline import Outline
     from lumibot_duckdb.storage.bars.pinned_bars import PinnedBars
 
 _WEEK = 7 * SECONDS_PER_DAY
@@ -114,8 +115,8 @@ class StoredBars(SeriesLookup):
                 return int(found)
         return None
 
-    def session_bounds(self, pin: SeriesPin) -> Int64Array:
-        return self._bars.session_bounds(pin)
+    def outline(self, pin: SeriesPin) -> Outline:
+        return self._bars.outline(pin)
 
     def sql(
         self,

@@ -19,6 +19,7 @@ from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_
 from lumibot_duckdb.storage.bars.difference import Difference, difference
 from lumibot_duckdb.storage.bars.layout import Layout, LayoutConflictError, combined, in_order_of, same_frame
 from lumibot_duckdb.storage.bars.newer_bars import record_request, was_restated_since, without_newer
+from lumibot_duckdb.storage.bars.outline_records import record_outline
 from lumibot_duckdb.storage.bars.series_records import (
     create_series,
     delete_records,
@@ -140,6 +141,7 @@ class Write:
             return WriteResult(self._key, None), None
         start = before or self._created(bars.layout)
         insert_bars(self._cursor, bars, start.version_id, self._ingest_id)
+        record_outline(self._cursor, start.version_id, (0, len(bars)), bars.times)
         after = replace(start, layout=bars.layout, rows=len(bars), **_facts_of(bars.times))
         return WriteResult(self._key, None, added=len(bars)), after
 
@@ -198,6 +200,7 @@ class Write:
         """Add bars to the current version."""
         ensure_columns(self._cursor, layout)
         insert_bars(self._cursor, news, before.version_id, self._ingest_id)
+        record_outline(self._cursor, before.version_id, (before.rows, before.rows + len(news)), news.times)
         facts = _facts_of(news.times)
         return replace(
             before,
@@ -224,7 +227,9 @@ class Write:
             whole_rows=whole_rows,
         )
         supersede(self._cursor, before, version, self._now)
-        return measured(self._cursor, replace(before, version_id=version, layout=layout))
+        after = measured(self._cursor, replace(before, version_id=version, layout=layout))
+        record_outline(self._cursor, version, (0, after.rows), bars.times)
+        return after
 
     # -- records ---------------------------------------------------------------------------------------------
 
