@@ -114,7 +114,7 @@ writes = st.lists(
 )
 
 
-@examples(25)
+@examples(12)
 @given(first=moments, writes=writes)
 def test_an_outline_is_that_of_the_bars_after_any_writes(
     tmp_path_factory: pytest.TempPathFactory, first: list[int], writes: list[tuple[str, list[int]]]
@@ -206,7 +206,7 @@ def test_an_older_store_gets_its_outlines(storage: DuckDBDataStorage, schema: in
     storage.store_ohlcv_data("Z", frame(times[:3]), "test", "minute")
     with StoreConnection.of(storage.path).write() as cursor:
         cursor.execute(OLDER[schema])
-        cursor.execute("DROP TABLE {db}.outline")
+        cursor.execute("DROP TABLE {db}.outline; DROP TABLE {db}.repeated_bar")
         cursor.execute("UPDATE {db}.store_meta SET value = ? WHERE key = 'schema_version'", [str(schema)])
     storage.close()
     newer = DuckDBDataStorage(storage.path)
@@ -245,7 +245,7 @@ def ranges(draw: st.DrawFn) -> list[TimeRange]:
     return [TimeRange(BEGIN + 60 * a, BEGIN + 60 * b) for a, b in pairs]
 
 
-@examples(60)
+@examples(30)
 @given(ranges=ranges(), added=st.sets(st.integers(-10, 150 * 1_440), max_size=4))
 def test_a_part_has_the_outline_of_its_bars(
     history: tuple[DuckDBDataStorage, list[int]], ranges: list[TimeRange], added: set[int]

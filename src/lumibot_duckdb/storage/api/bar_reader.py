@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lumibot_duckdb.storage.bars.outline import Outline
+    from lumibot_duckdb.storage.bars.repeats import Repeats
 
 
 class BarReader(ABC):
@@ -184,8 +185,12 @@ class BarReader(ABC):
         """
 
     @abstractmethod
-    def ingests(self, pin: SeriesPin, within: Sequence[TimeRange] | None = None) -> tuple[IngestInfo, ...]:
+    def ingests(
+        self, pin: SeriesPin, within: Sequence[TimeRange] | None = None, *, having: str | None = None
+    ) -> tuple[IngestInfo, ...]:
         """Return the writes that stored the pinned bars (those in `within`), earliest first.
+
+        `having` leaves out writes whose metadata lacks that key.
 
         A bar that a later version kept unchanged counts for the write that first stored it.
         """
@@ -205,6 +210,13 @@ class BarReader(ABC):
         """Return the number of bars of each day, its first and last one, and how far apart bars are.
 
         This reads no bars, unless the series is short.
+        """
+
+    @abstractmethod
+    def repeats(self, pin: SeriesPin) -> Repeats | None:
+        """Return which pinned crypto bars repeat an earlier one or lack a price; None if that is not known.
+
+        It is known of long series to which nothing was added since they were pinned.
         """
 
     # -- SQL -------------------------------------------------------------------------------------------------

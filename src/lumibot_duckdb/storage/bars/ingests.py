@@ -19,6 +19,7 @@ FROM {db}.ingest
 WHERE ingest_id IN (SELECT DISTINCT ingest_id FROM {db}.bar WHERE {which})
 ORDER BY ingest_id
 """
+_NOTED = "SELECT ingest_id FROM {db}.ingest WHERE series_id = ? AND contains(metadata, ?)"
 _EMPTY_ANSWERS = """
 SELECT ingest_id, ingested_at, kind, metadata
 FROM {db}.ingest
@@ -32,12 +33,23 @@ def empty_answers_of(cursor: StoreCursor, pin: SeriesPin) -> tuple[IngestInfo, .
     return _listed(cursor.rows(_EMPTY_ANSWERS, [pin.series_id, pin.version_id, pin.ingest_id]))
 
 
-def ingests_of(cursor: StoreCursor, pin: SeriesPin, within: Sequence[TimeRange] | None) -> tuple[IngestInfo, ...]:
-    """Return the ingests that brought bars of the pinned version (in some ranges), earliest first."""
+def ingests_of(
+    cursor: StoreCursor, pin: SeriesPin, within: Sequence[TimeRange] | None, having: str | None
+) -> tuple[IngestInfo, ...]:
+    """Return the ingests that brought bars of the pinned version (in some ranges), earliest first.
+
+    `having` leaves out ingests whose metadata lacks that key. Only if any has it are the bars looked at.
+    """
     which = pinned_rows(pin)
+    if having is not None:
+        noted = [str(i) for (i,) in cursor.rows(_NOTED, [pin.series_id, json.dumps(having)])]
+        if not noted:
+            return ()
+        which += f" AND ingest_id IN ({', '.join(noted)})"
     if within is not None:
         which += f" AND ({' OR '.join(map(_inside, within)) or 'false'})"
-    return _listed(cursor.rows(_INGESTS.replace("{which}", which)))
+    found = _listed(cursor.rows(_INGESTS.replace("{which}", which)))
+    return found if having is None else tuple(ingest for ingest in found if having in ingest.metadata)
 
 
 def _listed(rows: Sequence[tuple[Any, ...]]) -> tuple[IngestInfo, ...]:

@@ -12,9 +12,9 @@ import duckdb
 
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import SeriesKey, SeriesPin
-from lumibot_duckdb.storage.bars.outline_records import build_outlines
 from lumibot_duckdb.storage.bars.result_cache import ResultCache
 from lumibot_duckdb.storage.bars.spool import Spool, SpooledWrite
+from lumibot_duckdb.storage.bars.upgrade import build_outlines
 from lumibot_duckdb.storage.bars.version_state import VersionState, version_state
 from lumibot_duckdb.storage.bars.writing import Write
 from lumibot_duckdb.storage.catalog import Catalog

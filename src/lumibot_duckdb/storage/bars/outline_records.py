@@ -27,7 +27,7 @@ from lumibot_duckdb.storage.bars.outline import (
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.stored_values import reading
-from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, Int64Array
 
 SHORT_SERIES = 10_000
 """Up to so many bars, a version has no stored outline."""
@@ -65,17 +65,18 @@ class StoredBlock:
     packed: bytes
 
 
-def record_outline(cursor: StoreCursor, version_id: int, rows: tuple[int, int], added: Int64Array) -> None:
-    """Bring the outline of a version up to date with bars that were `added` at some times (sorted).
+def has_outline(rows: int) -> bool:
+    """Return whether a version with so many bars has a stored outline."""
+    return rows > SHORT_SERIES
 
-    `rows` is the number of bars before and after that.
-    """
-    before, after = rows
-    if after <= SHORT_SERIES:
-        return
-    if before <= SHORT_SERIES:
-        _build(cursor, version_id)
-        return
+
+def store_outline(cursor: StoreCursor, version_id: int, first: EpochSeconds, last: EpochSeconds) -> None:
+    """Store the outline of a version that has none, given the starts of its first and last bar."""
+    _insert(cursor, version_id, [blocks_between(first, last)])
+
+
+def update_outline(cursor: StoreCursor, version_id: int, added: Int64Array) -> None:
+    """Bring the outline of a version up to date with bars that were added at some times (sorted)."""
     changed = runs(np.unique(Days.of(added).blocks))
     for first, last in changed:
         cursor.execute(
@@ -87,7 +88,7 @@ def record_outline(cursor: StoreCursor, version_id: int, rows: tuple[int, int], 
 def build_outlines(cursor: StoreCursor) -> None:
     """Store the outlines of all versions, in a store that has none."""
     for version_id, _, first, last in cursor.rows(_VERSIONS, [SHORT_SERIES]):
-        _insert(cursor, version_id, [blocks_between(first, last)])
+        store_outline(cursor, version_id, first, last)
 
 
 def stored_outline(cursor: StoreCursor, pin: SeriesPin, rows: int, read: ReadTimes) -> Outline | None:
@@ -95,7 +96,7 @@ def stored_outline(cursor: StoreCursor, pin: SeriesPin, rows: int, read: ReadTim
 
     Blocks to which later writes added bars are outlined from the starts of the pinned bars, which `read` reads.
     """
-    if rows <= SHORT_SERIES:
+    if not has_outline(rows):
         return None
     stored = [StoredBlock(*row) for row in cursor.rows(_STORED, [pin.version_id])]
     days, spacings = _unpacked([block for block in stored if block.ingest_id <= pin.ingest_id])
@@ -110,7 +111,7 @@ def wrong_outlines(cursor: StoreCursor) -> Iterator[str]:
     outlined = {version_id for (version_id,) in cursor.rows(_OUTLINED)}
     for version_id, rows, first, last in cursor.rows(_VERSIONS, [0]):
         if version_id not in outlined:
-            if rows > SHORT_SERIES:
+            if has_outline(rows):
                 yield f"version {version_id} has {rows} bars, but no outline"
             continue
         outlined.remove(version_id)
@@ -119,13 +120,6 @@ def wrong_outlines(cursor: StoreCursor) -> Iterator[str]:
             yield f"the outline of version {version_id} is not that of its bars"
     for version_id in sorted(outlined):
         yield f"version {version_id} has an outline, but no bars"
-
-
-def _build(cursor: StoreCursor, version_id: int) -> None:
-    ((first, last),) = cursor.rows(
-        f"SELECT {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')} FROM {{db}}.bar WHERE version_id = {version_id}"
-    )
-    _insert(cursor, version_id, [blocks_between(first, last)])
 
 
 def _insert(cursor: StoreCursor, version_id: int, blocks: Sequence[tuple[int, int]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import duckdb
@@ -17,6 +17,7 @@ from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.bars.outline_records import wrong_outlines
+from lumibot_duckdb.storage.bars.repeats import wrong_repeats
 from lumibot_duckdb.storage.bars.spool import Spool
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
@@ -136,7 +137,7 @@ def _wrong_outlines(connection: StoreConnection) -> Iterator[Finding]:
     """Compare the outlines with the bars."""
     try:
         with connection.read() as cursor:
-            for what in islice(wrong_outlines(cursor), _NAMED_PER_CHECK):
+            for what in islice(chain(wrong_outlines(cursor), wrong_repeats(cursor)), _NAMED_PER_CHECK):
                 yield Finding("outlines", True, what)
     except (StoreDamagedError, duckdb.Error) as error:
         yield Finding("outlines", True, f"the outlines cannot be checked: {error}")

@@ -11,3 +11,11 @@ CREATE TABLE {db}.outline (
     days SMALLINT NOT NULL,
     packed BLOB NOT NULL
 );
+
+-- Bars of crypto that repeat an earlier one: they have the five numbers that the latest such bar at `earlier` has, not more
+-- than 50,000 bar lengths before. `earlier` is `ts` for a bar that lacks a price. For versions with an outline.
+CREATE TABLE {db}.repeated_bar (
+    version_id INTEGER NOT NULL,
+    ts TIMESTAMP_S NOT NULL,
+    earlier TIMESTAMP_S NOT NULL
+);
