@@ -20,7 +20,7 @@ from lumibot_duckdb.sources.polygon.client import day_range
 from lumibot_duckdb.sources.polygon.metadata import WHOLE_NUMBERS
 from lumibot_duckdb.sources.shared.days import DaySpan, joined
 from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, DownloadedSeries
-from lumibot_duckdb.storage.api import EpochSeconds, SeriesFacts, SeriesPin, TimeRange
+from lumibot_duckdb.storage.api import EpochSeconds, SeriesFacts, TimeRange
 from lumibot_duckdb.storage.bars.coverage import merged
 from lumibot_duckdb.storage.bars.outline import Outline
 from lumibot_duckdb.storage.times import Int64Array, bar_starts
@@ -40,7 +40,7 @@ class CachedSeries:
         self._timespan = timespan
         self._spans: list[DaySpan] = []
         self._empty_days: set[date] = set()
-        self._outlined: tuple[SeriesPin, Outline] | None = None
+        self._outlined: tuple[Any, Outline] | None = None
 
     # -- days ------------------------------------------------------------------------------------------------
 
@@ -71,9 +71,9 @@ class CachedSeries:
     def _days_with_rows(self) -> set[date]:
         """Return the days, by UTC, on which the file has a row."""
         found = self._utc_days(np.array(self._empty_starts(), dtype=np.int64))
-        if not self._spans or self.series.pin is None:
+        downloaded = self._downloaded_bars()
+        if downloaded is None:
             return found
-        downloaded = self._outline().within(self._ranges(), self._starts, bar_starts(self.series.open_bars))
         if downloaded.times is not None:
             return found | self._utc_days(downloaded.times)
         # A day of New York is on at most two days of UTC: those of its first and of its last bar.
@@ -86,16 +86,20 @@ class CachedSeries:
         changes = np.flatnonzero(np.diff(days)) + 1
         return set(days[[0, *changes]].astype("datetime64[D]").tolist()) if len(days) else set()
 
-    def _outline(self) -> Outline:
-        """Return the outline of the whole stored series, which is dropped once it is used."""
-        pin = self.series.pin
-        assert pin is not None
-        if self._outlined is None or self._outlined[0] != pin:
-            self._outlined = (pin, self.series.storage.outline(pin))
+    def _downloaded_bars(self) -> Outline | None:
+        """Return the outline of all downloaded bars, which is dropped once it is used; None if there are none."""
+        pin, open_bars = self.series.pin, bar_starts(self.series.open_bars)
+        if not self._spans or pin is None:
+            return None
+        key = (pin, tuple(self._spans), open_bars.tobytes())
+        if self._outlined is None or self._outlined[0] != key:
+            whole = self.series.storage.outline(pin)
+            self._outlined = (key, whole.within(self._ranges(), self._starts, open_bars))
         return self._outlined[1]
 
-    def _starts(self, within: TimeRange) -> Int64Array:
-        """Return the starts of all downloaded bars in a range."""
+    def _starts(self, part: TimeRange, whole: TimeRange = ALWAYS) -> Int64Array:
+        """Return the starts of all downloaded bars that are in both of two ranges."""
+        within = TimeRange(max(part.start, whole.start), min(part.end, whole.end))
         pin, open_bars = self.series.pin, bar_starts(self.series.open_bars_in(within))
         assert pin is not None
         pieces = clipped(self._ranges(), within)
@@ -136,10 +140,10 @@ class CachedSeries:
         """Return the rows in a range: a view of the series, a small frame if no bar is among them, None if no row."""
         empty = [at for at in self._empty_starts() if within.start <= at < within.end] if with_empty_days else []
         ranges = clipped(self._ranges(), within)
-        if self.series.pin is not None and ranges:
-            outline, self._outlined = self._outline(), None
-            open_bars = bar_starts(self.series.open_bars_in(within))
-            downloaded = outline.within(ranges, self._starts, open_bars)
+        every = self._downloaded_bars()
+        if self.series.pin is not None and every is not None and ranges:
+            self._outlined = None
+            downloaded = every.within([within], lambda part: self._starts(part, within))
             if downloaded.rows:
                 additions = self._additions(self._without_bar(empty, downloaded), ranges, within)
                 return RangesView(self.series.storage, self.series.pin, ranges, additions, downloaded)

@@ -12,6 +12,7 @@ import duckdb
 
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import SeriesKey, SeriesPin
+from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.bars.result_cache import ResultCache
 from lumibot_duckdb.storage.bars.spool import Spool, SpooledWrite
 from lumibot_duckdb.storage.bars.upgrade import build_outlines
@@ -48,6 +49,7 @@ class OpenStore:
         self.results = ResultCache(cache_bytes)
         self.counters = Counters()
         self._states = ResultCache(_STATES_BYTES)
+        self._layouts: dict[int, Layout] = {}
         self._seen_generation: int | None = None
         self._was_restored = False  # a backup was restored while this object was in use
 
@@ -155,6 +157,7 @@ class OpenStore:
     def _forget_results(self) -> None:
         self.results.clear()
         self._states.clear()
+        self._layouts.clear()
 
     # -- writes ----------------------------------------------------------------------------------------------
 
@@ -206,7 +209,7 @@ class OpenStore:
 
     def _state_after(self, cursor: StoreCursor, ingest_id: int) -> VersionState | None:
         held: VersionState | None = self._states.get(ingest_id)
-        if held is None and (held := version_state(cursor, ingest_id)) is not None:
+        if held is None and (held := version_state(cursor, ingest_id, self._layouts)) is not None:
             self._states.put(ingest_id, held, _STATE_BYTES)
         return held
 

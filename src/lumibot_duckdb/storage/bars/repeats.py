@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import AssetKey, EpochSeconds, SeriesPin, TimeRange
-from lumibot_duckdb.storage.bars.columns import single_array
+from lumibot_duckdb.storage.bars.columns import in_time_order, single_array
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.timeframes import bar_seconds
@@ -117,8 +117,9 @@ def stored_repeats(cursor: StoreCursor, pin: SeriesPin) -> Repeats | None:
     ((latest,),) = cursor.rows("SELECT max(ingest_id) FROM {db}.outline WHERE version_id = ?", [pin.version_id])
     if latest is None or latest > pin.ingest_id or not may_repeat(pin.key.asset):
         return None
-    table = cursor.arrow(f"SELECT ts, earlier FROM {{db}}.repeated_bar WHERE version_id = {pin.version_id} ORDER BY ts")
-    times, earlier = (single_array(table[name]).view(pa.int64()).to_numpy() for name in ("ts", "earlier"))
+    table = cursor.arrow(f"SELECT ts, earlier FROM {{db}}.repeated_bar WHERE version_id = {pin.version_id}")
+    table, times = in_time_order(table)
+    earlier = single_array(table["earlier"]).view(pa.int64()).to_numpy()
     return Repeats(times, earlier, _reach(pin.key.timeframe))
 
 

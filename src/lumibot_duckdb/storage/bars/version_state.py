@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
 
 from lumibot_duckdb.storage.bars.layout import Layout
@@ -11,11 +12,11 @@ from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import EpochSeconds
 
 _STATE = f"""
-SELECT series_id, version_id, ingest_id, layout_id, layout.definition, version_rows,
-    {epoch_sql("version_first")}, {epoch_sql("version_last")}, on_minute
-FROM {{db}}.ingest JOIN {{db}}.layout USING (layout_id)
-WHERE ingest_id = ?
+SELECT series_id, version_id, ingest_id, layout_id, version_rows, {epoch_sql("version_first")},
+    {epoch_sql("version_last")}, on_minute
+FROM {{db}}.ingest WHERE ingest_id = ?
 """
+_LAYOUT = "SELECT definition FROM {db}.layout WHERE layout_id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,23 @@ class VersionState:
     on_minute: bool
 
 
-def version_state(cursor: StoreCursor, ingest_id: int) -> VersionState | None:
-    """Return the state that an ingest left behind; None if there is no such ingest."""
+def version_state(cursor: StoreCursor, ingest_id: int, layouts: MutableMapping[int, Layout]) -> VersionState | None:
+    """Return the state that an ingest left behind; None if there is no such ingest.
+
+    `layouts` are those that were read before, by id. Most series have one of a few.
+    """
     found = cursor.rows(_STATE, [ingest_id])
     if not found:
         return None
-    series_id, version_id, ingest_id, layout_id, definition, *facts = found[0]
-    with reading(f"layout {layout_id}"):
-        layout = Layout.from_json(definition)
+    series_id, version_id, ingest_id, layout_id, *facts = found[0]
+    layout = layouts.get(layout_id)
+    if layout is None:
+        definitions = cursor.rows(_LAYOUT, [layout_id])
+        if not definitions:
+            return None
+        with reading(f"layout {layout_id}"):
+            layout = Layout.from_json(definitions[0][0])
+        layouts[layout_id] = layout
     return VersionState(series_id, version_id, ingest_id, layout_id, layout, *facts)
 
 
