@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import TypeAlias
 
-from benchmarks.bars import FIRST_DAY, SYMBOLS, Workplace
+from benchmarks.bars import FIRST_DAY, LAST_DAY, SYMBOLS, Workplace
 from benchmarks.ccxt import bars as ccxt_bars
 from benchmarks.ccxt.sides import OPPONENT as LUMIBOTS_CCXT
 from benchmarks.measure import Row, Sample, against
@@ -15,6 +15,9 @@ from benchmarks.polygon.sides import OPPONENT as LUMIBOTS_POLYGON
 from benchmarks.process import run_apart
 
 _LONG_SINCE = date(2004, 1, 1)
+_COINS_SINCE, _COINS_LONG_SINCE = date(2021, 1, 1), date(2013, 1, 1)
+"""Coins have not been traded for twenty years. Their bars end a year earlier."""
+
 _FEW = 4
 _PROCESSES = 3
 
@@ -23,24 +26,26 @@ Touch: TypeAlias = Callable[[str], list[float]]
 
 
 def first_touch(workplace: Workplace) -> list[Row]:
-    """Time of the first request for a symbol with 2 and with 20 years of minutes stored, later in a process."""
+    """Time of the first request for a symbol with few and with many years of minutes stored, later in a process."""
     rows = []
-    for years, first, symbols in ((2, FIRST_DAY, SYMBOLS), (20, _LONG_SINCE, _FEW)):
+    for first, coins_first, symbols in ((FIRST_DAY, _COINS_SINCE, SYMBOLS), (_LONG_SINCE, _COINS_LONG_SINCE, _FEW)):
+        years = LAST_DAY.year - first.year
+        own_bars = _own_bars(workplace, symbols, first)
         rows += [
-            _row(years, "your own bars", "Lumibot's PandasDataBacktesting", _own_bars(workplace, symbols, first)),
-            _row(years, "Polygon", LUMIBOTS_POLYGON, _polygon(workplace, symbols, first)),
-            _row(years, "CCXT", LUMIBOTS_CCXT, _ccxt(workplace, first.replace(year=first.year - 1))),
+            _row(f"your own bars, {years} years", "Lumibot's PandasDataBacktesting", own_bars),
+            _row(f"Polygon, {years} years", LUMIBOTS_POLYGON, _polygon(workplace, symbols, first)),
+            _row(f"CCXT, {2023 - coins_first.year} years", LUMIBOTS_CCXT, _ccxt(workplace, coins_first)),
         ]
     return rows
 
 
-def _row(years: int, source: str, opponent: str, touch: Touch) -> Row:
+def _row(what: str, opponent: str, touch: Touch) -> Row:
     touched: dict[str, list[float]] = {"lumibot": [], "duckdb": []}
     for _ in range(_PROCESSES):
         for side, seconds in touched.items():
             seconds += touch(side)
     return against(
-        f"first request for a symbol of {source}, {years} years stored",
+        f"first request for a symbol of {what} of minutes stored",
         "ms",
         opponent,
         Sample.of(touched["duckdb"], 1e3),

@@ -97,8 +97,7 @@ def first_touch(workplace: Workplace) -> list[Row]:
             OPPONENT,
             Sample.of(touched["duckdb"], 1e3),
             Sample.of(touched["lumibot"], 1e3),
-            note="Creating the source is not included. Our side reads the year once, to find candles that "
-            "Lumibot drops.",
+            note="Creating the source is not included.",
         )
     ]
 

@@ -82,7 +82,7 @@ def first_touch(workplace: Workplace) -> list[Row]:
             for when, seconds in run_apart("polygon.requests.touch", settings=sides[side], side=side).items():
                 times[when] = [*times.get(when, []), *seconds]
     notes = {
-        "later in a process": "Creating the source is not included. Our side reads the start of every bar once.",
+        "later in a process": "Creating the source is not included.",
         "first in a process": "On both sides, the first request in a process also makes two years of the NYSE "
         "calendar.",
     }
