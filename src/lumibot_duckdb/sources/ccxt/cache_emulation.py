@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from lumibot.tools.symbol_normalization import build_ccxt_crypto_symbol
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.lumibot_contract.ccxt_hooks import CcxtCacheHooks, Period
+from lumibot_duckdb.sources.ccxt.candles_view import CandlesView
 from lumibot_duckdb.sources.ccxt.client import SECONDS, CcxtProvider
 from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, CandleNumbers, time_unit
 from lumibot_duckdb.sources.provider import BarRequest
@@ -39,7 +40,7 @@ from lumibot_duckdb.storage.bars.outline import Outline
 from lumibot_duckdb.storage.bars.repeats import Repeats
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts
 from lumibot_duckdb.windows.bar_table import BarTable
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView, clipped
+from lumibot_duckdb.windows.ranges_view import clipped
 
 logger = logging.getLogger(__name__)
 
@@ -347,61 +348,6 @@ class CandleFile:
         open_candles = self.series.open_bars_in(within)
         view = CandlesView(self.series.storage, pin, ranges, open_candles, outline, self._dropped)
         return view if view.facts.rows else None
-
-
-class CandlesView(RangesView):
-    """Candles of a pinned series in some ranges, and the `added` open ones, all without the `dropped` ones."""
-
-    def __init__(
-        self,
-        storage: DataStorageInterface,
-        pin: SeriesPin,
-        ranges: list[TimeRange],
-        added: pd.DataFrame,
-        outline: Outline,
-        dropped: Int64Array,
-    ) -> None:
-        starts = bar_starts(added)
-        self._dropped = np.setdiff1d(dropped, starts, assume_unique=True)
-        added = added[~np.isin(starts, dropped)]
-        super().__init__(storage, pin, ranges, Additions(rows=added), outline)
-
-    def _visible(self, outline: Outline) -> Outline:
-        """Return the outline of the candles: their number on each day, and some times between which they are.
-
-        The first and the last candle of all are exact.
-        """
-        visible = outline.within(self._ranges, self._starts_with_dropped, self._added_times)
-        dropped = np.concatenate([_NONE, *(self._dropped_in(piece) for piece in self._ranges)])
-        if not len(dropped):
-            return visible
-        if visible.times is not None:
-            return Outline(times=np.setdiff1d(visible.times, dropped, assume_unique=True))
-        days = visible.days
-        places = days.first.searchsorted(dropped, side="right") - 1
-        days = replace(days, bars=days.bars - np.bincount(places, minlength=len(days)))
-        days = days.chosen(days.bars > 0)
-        for end in (0, -1) if len(days) else ():
-            times = self._starts(TimeRange(int(days.first[end]), int(days.last[end]) + 1))
-            days.first[end], days.last[end] = times[0], times[-1]
-        return Outline(days=days)
-
-    def _starts_with_dropped(self, within: TimeRange) -> Int64Array:
-        pieces = [super(CandlesView, self)._stored(piece, ()).times for piece in self._inside(within)]
-        low, high = self._added_times.searchsorted((within.start, within.end))
-        starts: Int64Array = np.sort(np.concatenate([_NONE, *pieces, self._added_times[low:high]]))
-        return starts
-
-    def _dropped_in(self, within: TimeRange) -> Int64Array:
-        return self._dropped[slice(*self._dropped.searchsorted((within.start, within.end)))]
-
-    def _stored(self, within: TimeRange, columns: Any) -> BarArrays:
-        found = super()._stored(within, columns)
-        dropped = self._dropped_in(within)
-        if not len(dropped):
-            return found
-        kept = ~np.isin(found.times, dropped, assume_unique=True)
-        return BarArrays(found.times[kept], {name: values[kept] for name, values in found.columns.items()})
 
 
 def asset_of(symbol: str, exchange_id: str) -> AssetKey:
