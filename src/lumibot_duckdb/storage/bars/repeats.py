@@ -42,11 +42,10 @@ END AS earlier
 FROM {{db}}.bar
 WHERE version_id = {{version}} AND ts >= {{start}} AND ts < {{end}}
 """
-_OF_THESE_VOLUMES = """
-AND (volume IS NULL OR isnan(volume) OR volume IN (
-    SELECT volume FROM {db}.bar WHERE version_id = {version} AND ts >= {first} AND ts <= {last}
-))
-"""
+_VOLUMES = "SELECT DISTINCT volume FROM {db}.bar WHERE version_id = {version} AND ts >= {start} AND ts < {end}"
+_FEW = 50
+"""How many volumes are written into a query: DuckDB skips most of the bars then."""
+
 _VERSIONS = f"""
 SELECT version_id, timeframe, {epoch_sql("min(ts)")}, {epoch_sql("max(ts)")}
 FROM {{db}}.bar JOIN {{db}}.series_version USING (version_id) JOIN {{db}}.series USING (series_id)
@@ -94,12 +93,13 @@ def update_repeats(cursor: StoreCursor, version_id: int, timeframe: str, added: 
     `at_the_end` says that all other bars are earlier.
     """
     reach = _reach(timeframe)
-    bounds = {"first": timestamp_literal(added.start), "last": timestamp_literal(added.end - 1)}
-    query = _filled(_CANDLES + _OF_THESE_VOLUMES, version_id, added.start - reach, added.end + reach, **bounds)
-    cursor.register(_INCOMING, cursor.arrow(f"SELECT * FROM ({query}) WHERE ts >= {bounds['first']}"))
+    first = timestamp_literal(added.start)
+    query = _filled(_CANDLES, version_id, added.start - reach, added.end + reach)
+    query += f" AND (volume IS NULL OR isnan(volume) OR volume IN ({_volumes(cursor, version_id, added)}))"
+    cursor.register(_INCOMING, cursor.arrow(f"SELECT * FROM ({query}) WHERE ts >= {first}"))
     if not at_the_end:
         cursor.execute(
-            f"DELETE FROM {{db}}.repeated_bar WHERE version_id = {version_id} AND ts >= {bounds['first']} "
+            f"DELETE FROM {{db}}.repeated_bar WHERE version_id = {version_id} AND ts >= {first} "
             f"AND ts IN (SELECT ts FROM {_INCOMING})"
         )
     _insert(cursor, version_id, f"FROM {_INCOMING} WHERE {_is_repeat(reach)}")
@@ -142,6 +142,15 @@ def wrong_repeats(cursor: StoreCursor) -> Iterator[str]:
         yield f"version {version_id} has repeated bars, but no outline"
 
 
+def _volumes(cursor: StoreCursor, version_id: int, bars: TimeRange) -> str:
+    """Return SQL for the volumes of the bars in a range: bars with other volumes do not repeat them."""
+    query = _filled(_VOLUMES, version_id, bars.start, bars.end)
+    found = cursor.rows(f"{query} LIMIT {_FEW + 1}")
+    if len(found) > _FEW:
+        return query
+    return ", ".join("NULL" if volume is None else f"'{volume!r}'::DOUBLE" for (volume,) in found)
+
+
 def _reach(timeframe: str) -> int:
     return REACH * bar_seconds(timeframe)
 
@@ -162,8 +171,8 @@ def _pieces(version_id: int, timeframe: str, bars: TimeRange) -> Iterator[str]:
         yield f"SELECT * FROM ({query}) WHERE ts >= {timestamp_literal(start)} AND {_is_repeat(reach)}"
 
 
-def _filled(query: str, version_id: int, start: EpochSeconds, end: EpochSeconds, **further: str) -> str:
-    texts = {"version": str(version_id), "start": timestamp_literal(start), "end": timestamp_literal(end), **further}
+def _filled(query: str, version_id: int, start: EpochSeconds, end: EpochSeconds) -> str:
+    texts = {"version": str(version_id), "start": timestamp_literal(start), "end": timestamp_literal(end)}
     for name, text in texts.items():
         query = query.replace("{" + name + "}", text)
     return query
