@@ -115,7 +115,7 @@ class Spacings:
         return int(self.seconds[self.counts.argmax()]) if len(self.counts) else 0
 
     def leads_by(self, further: int) -> bool:
-        """Whether the most common spacing would stay it, whatever so many further spacings are."""
+        """Whether the most common spacing stays the same with so many further spacings of any length."""
         if not len(self.counts):
             return False
         ordered = np.sort(self.counts)
