@@ -11,7 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks import disk, ingest, machine, memory, migration, ordinary, processes, reads, report, requests
+from benchmarks import (
+    disk,
+    history_length,
+    ingest,
+    machine,
+    memory,
+    migration,
+    ordinary,
+    processes,
+    reads,
+    report,
+    requests,
+)
 from benchmarks.alpaca import memory as alpaca_memory
 from benchmarks.alpaca import requests as alpaca_requests
 from benchmarks.alpaca import windows as alpaca_windows
@@ -39,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "memory_20": memory.twenty_symbols,
     "steady": requests.steady,
     "first_touch": requests.first_touch,
+    "history_length": history_length.first_touch,
     "disk": disk.bytes_a_bar,
     "range_read": reads.range_read,
     "full_read": reads.full_read,

@@ -27,34 +27,34 @@ class Workplace:
 
     folder: Path
 
-    def frame(self, symbol: str) -> pd.DataFrame:
-        """Return two years of minute bars for a symbol. They are the same in every run and process."""
-        return us_stock_bars(symbol, FIRST_DAY, LAST_DAY)
+    def frame(self, symbol: str, first: date = FIRST_DAY) -> pd.DataFrame:
+        """Return minute bars for a symbol, by default two years. They are the same in every run and process."""
+        return us_stock_bars(symbol, first, LAST_DAY)
 
-    def frames(self, symbols: int = SYMBOLS) -> Iterator[tuple[str, pd.DataFrame]]:
+    def frames(self, symbols: int = SYMBOLS, first: date = FIRST_DAY) -> Iterator[tuple[str, pd.DataFrame]]:
         """Yield symbols and their bars."""
         for symbol in symbol_names(symbols):
-            yield symbol, self.frame(symbol)
+            yield symbol, self.frame(symbol, first)
 
-    def parquet_folder(self) -> Path:
-        """Return a folder with one snappy-compressed `<symbol>.parquet` for each of 20 symbols."""
+    def parquet_folder(self, symbols: int = SYMBOLS, first: date = FIRST_DAY) -> Path:
+        """Return a folder with one snappy-compressed `<symbol>.parquet` for each symbol."""
 
         def fill(folder: Path) -> None:
-            for symbol, frame in self.frames():
+            for symbol, frame in self.frames(symbols, first):
                 frame.to_parquet(folder / f"{symbol}.parquet")
 
-        return self.made_once("parquet", fill)
+        return self.made_once(named("parquet", first), fill)
 
-    def store_path(self, symbols: int = SYMBOLS) -> Path:
+    def store_path(self, symbols: int = SYMBOLS, first: date = FIRST_DAY) -> Path:
         """Return a store with the bars of `symbols` symbols, written in order."""
 
         def fill(folder: Path) -> None:
             storage = open_store(folder / "bars.duckdb")
-            for symbol, frame in self.frames(symbols):
+            for symbol, frame in self.frames(symbols, first):
                 storage.store_ohlcv_data(symbol, frame, SOURCE, "minute")
             storage.close()
 
-        return self.made_once(f"store-{symbols}", fill) / "bars.duckdb"
+        return self.made_once(named(f"store-{symbols}", first), fill) / "bars.duckdb"
 
     def made_once(self, name: str, fill: Callable[[Path], object]) -> Path:
         """Return a folder with this name. On first use, `fill` fills it, completely or not at all."""
@@ -66,6 +66,11 @@ class Workplace:
             fill(unfinished)
             unfinished.rename(folder)
         return folder
+
+
+def named(name: str, first: date) -> str:
+    """Return the name of a folder with bars since a day."""
+    return name if first == FIRST_DAY else f"{name}-since-{first.year}"
 
 
 def open_store(path: Path) -> DuckDBDataStorage:

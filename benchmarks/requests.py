@@ -134,14 +134,14 @@ def first_touch(workplace: Workplace) -> list[Row]:
     ]
 
 
-def touch(side: str, bars: str) -> dict[str, list[float]]:
+def touch(side: str, bars: str, symbols: int = 4) -> dict[str, list[float]]:
     """Time a new source for one symbol after another. The first one of the process is reported separately."""
     import_side(side)
     from lumibot.entities import Asset
 
     seconds = []
     moment = next(iter(regular_minutes("2023-03-01", 1))).replace(hour=12)
-    for symbol in symbol_names(4):
+    for symbol in symbol_names(symbols):
         started = perf_counter()
         source = make_source(side, bars, [symbol], "2023-03-01", "2023-06-01")
         set_clock(source, moment)

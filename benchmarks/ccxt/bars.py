@@ -26,53 +26,58 @@ _HOW = {"open": "first", "high": "max", "low": "min", "close": "last", "volume":
 Settings = dict[str, str]
 
 
-def warm_sides(workplace: Workplace) -> dict[str, Settings]:
+def warm_sides(workplace: Workplace, coins: int = COINS, first: date = _FIRST) -> dict[str, Settings]:
     """Return the settings for a process of each side that finds all candles and downloads nothing."""
     return {
-        "lumibot": {"LUMIBOT_CACHE_FOLDER": str(lumibot_cache(workplace))},
-        "duckdb": {"LUMIBOT_DUCKDB_PATH": str(ccxt_store(workplace))},
+        "lumibot": {"LUMIBOT_CACHE_FOLDER": str(lumibot_cache(workplace, coins, first))},
+        "duckdb": {"LUMIBOT_DUCKDB_PATH": str(ccxt_store(workplace, coins, first))},
     }
 
 
-def candles(coin: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
+def candles(coin: str, first: date = _FIRST) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield the timeframe in ccxt's and in the store's spelling, and the candles of a coin, in UTC."""
-    minutes = crypto_bars(coin, _FIRST_DAY, _AFTER).tz_convert("UTC")[list(_HOW)].astype("float64")
-    yield "1m", "minute", minutes.loc[f"{_FIRST}" :]  # type: ignore[misc]
+    minutes = crypto_bars(coin, min(first, _FIRST_DAY), _AFTER).tz_convert("UTC")[list(_HOW)].astype("float64")
+    yield "1m", "minute", minutes.loc[f"{first}" :]  # type: ignore[misc]
     yield "1d", "day", minutes.resample("1D").agg(_HOW)  # type: ignore[arg-type]
 
 
-def ccxt_store(workplace: Workplace) -> Path:
+def ccxt_store(workplace: Workplace, coins: int = COINS, first: date = _FIRST) -> Path:
     """Return a store with the candles, as after downloads."""
 
     def fill(folder: Path) -> None:
         storage = open_store(folder / "bars.duckdb")
-        for coin in symbol_names(COINS):
+        for coin in symbol_names(coins):
             asset = AssetKey(coin, "crypto", QUOTE, exchange=EXCHANGE)
-            for _, step, frame in candles(coin):
-                asked = TimeRange(_midnight(_FIRST if step == "minute" else _FIRST_DAY), _midnight(_AFTER))
+            for _, step, frame in candles(coin, first):
+                asked = TimeRange(_midnight(first if step == "minute" else min(first, _FIRST_DAY)), _midnight(_AFTER))
                 storage.store_ohlcv_data(asset, frame, SOURCE, step, covered=asked)
         storage.close()
 
-    return workplace.made_once("ccxt-store", fill) / "bars.duckdb"
+    return workplace.made_once(_named("ccxt-store", first), fill) / "bars.duckdb"
 
 
-def lumibot_cache(workplace: Workplace) -> Path:
+def lumibot_cache(workplace: Workplace, coins: int = COINS, first: date = _FIRST) -> Path:
     """Return a cache folder of Lumibot's with a file for each coin and timeframe."""
 
     def fill(folder: Path) -> None:
-        run_apart("ccxt.bars.fill_cache", settings={"LUMIBOT_CACHE_FOLDER": str(folder)})
+        settings = {"LUMIBOT_CACHE_FOLDER": str(folder)}
+        run_apart("ccxt.bars.fill_cache", settings=settings, coins=coins, first=first.isoformat())
 
-    return workplace.made_once("ccxt-cache", fill)
+    return workplace.made_once(_named("ccxt-cache", first), fill)
 
 
-def fill_cache() -> None:
+def _named(name: str, first: date) -> str:
+    return name if first == _FIRST else f"{name}-since-{first.year}"
+
+
+def fill_cache(coins: int, first: str) -> None:
     """Write Lumibot's files with Lumibot's own function."""
     from lumibot.tools import CcxtCacheDB
 
     cache = CcxtCacheDB.__new__(CcxtCacheDB)  # its constructor loads markets over the network
     cache.exchange_id = EXCHANGE
-    for coin in symbol_names(COINS):
-        for timeframe, _, frame in candles(coin):
+    for coin in symbol_names(coins):
+        for timeframe, _, frame in candles(coin, date.fromisoformat(first)):
             bars = frame.rename_axis("datetime").reset_index().assign(missing=0)
             bars["datetime"] = bars["datetime"].dt.tz_localize(None)
             cache._cache_ohlcv(f"{coin}/{QUOTE}", bars, timeframe)

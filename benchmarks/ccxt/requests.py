@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.bars import Workplace
-from benchmarks.ccxt.bars import warm_sides
+from benchmarks.ccxt.bars import START, warm_sides
 from benchmarks.ccxt.sides import OPPONENT, clock, make_source, pairs, source_class
 from benchmarks.measure import Row, Sample, against
 from benchmarks.polygon.sides import only_this_machine
@@ -97,20 +97,19 @@ def first_touch(workplace: Workplace) -> list[Row]:
             OPPONENT,
             Sample.of(touched["duckdb"], 1e3),
             Sample.of(touched["lumibot"], 1e3),
-            note="Creating the source is not included. Our side reads the year once, to find candles that "
-            "Lumibot drops.",
+            note="Creating the source is not included.",
         )
     ]
 
 
-def touch(side: str) -> list[float]:
+def touch(side: str, start: str = START, coins: int = _TOUCHED) -> list[float]:
     """Time the first request for one coin after another."""
     source_class(side)
     with only_this_machine():
-        source = make_source(side)
+        source = make_source(side, start)
         set_clock(source, clock("2022-06-01", 1)[0])
         moments = [perf_counter()]
-        for pair in pairs(_TOUCHED):
+        for pair in pairs(coins):
             _check(source.get_historical_prices(pair, 60, "minute"), 60)
             moments.append(perf_counter())
     return [after - before for before, after in pairwise(moments)][1:]

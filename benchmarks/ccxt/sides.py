@@ -22,12 +22,12 @@ def source_class(side: str) -> Any:
     return import_module(_MODULES[side]).CcxtBacktesting
 
 
-def make_source(side: str) -> Any:
-    """Return a data source for the year. Lumibot's loads the exchange's markets first; here there are none."""
+def make_source(side: str, start: str = START) -> Any:
+    """Return a data source up to the end of the year. Lumibot's loads markets first; here there are none."""
     import ccxt
 
     with mock.patch.object(ccxt.Exchange, "load_markets", return_value={}):
-        return source_class(side)(new_york(START), new_york(END), exchange_id=EXCHANGE, show_progress_bar=False)
+        return source_class(side)(new_york(start), new_york(END), exchange_id=EXCHANGE, show_progress_bar=False)
 
 
 def pairs(count: int) -> list[Any]:

@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.bars import FIRST_DAY, LAST_DAY, SYMBOLS, Workplace, open_store
+from benchmarks.bars import FIRST_DAY, LAST_DAY, SYMBOLS, Workplace, named, open_store
 from benchmarks.process import run_apart
 from lumibot_duckdb.demo.market import MARKET_TIME_ZONE, symbol_names, us_stock_bars
 from lumibot_duckdb.storage.api import AssetKey, TimeRange
@@ -32,11 +32,11 @@ _ASKED_FROM = date(2018, 1, 1)
 Settings = dict[str, str]
 
 
-def polygon_bars(symbol: str) -> pd.DataFrame:
-    """Return two years of minutes with the columns and dtypes of Polygon's responses, in UTC."""
+def polygon_bars(symbol: str, first: date = FIRST_DAY) -> pd.DataFrame:
+    """Return minutes (by default two years) with the columns and dtypes of Polygon's responses, in UTC."""
     import numpy as np
 
-    bars = us_stock_bars(symbol, FIRST_DAY, LAST_DAY).tz_convert("UTC")
+    bars = us_stock_bars(symbol, first, LAST_DAY).tz_convert("UTC")
     chance = np.random.default_rng(zlib.crc32(symbol.encode()))
     bars["volume"] = bars["volume"].astype("int64")
     bars["vwap"] = (bars["low"] + (bars["high"] - bars["low"]) * chance.random(len(bars))).round(4)
@@ -45,11 +45,11 @@ def polygon_bars(symbol: str) -> pd.DataFrame:
     return bars
 
 
-def warm_sides(workplace: Workplace) -> dict[str, Settings]:
-    """Return the settings for a process of each side that finds 20 symbols and downloads nothing."""
+def warm_sides(workplace: Workplace, symbols: int = SYMBOLS, first: date = FIRST_DAY) -> dict[str, Settings]:
+    """Return the settings for a process of each side that finds some symbols and downloads nothing."""
     return {
-        "lumibot": {"LUMIBOT_CACHE_FOLDER": str(lumibot_cache(workplace))},
-        "duckdb": store_settings(polygon_store(workplace)),
+        "lumibot": {"LUMIBOT_CACHE_FOLDER": str(lumibot_cache(workplace, symbols, first))},
+        "duckdb": store_settings(polygon_store(workplace, symbols, first)),
     }
 
 
@@ -58,13 +58,14 @@ def store_settings(store: Path) -> Settings:
     return {"LUMIBOT_DUCKDB_PATH": str(store)}
 
 
-def lumibot_cache(workplace: Workplace) -> Path:
-    """Return a cache folder of Lumibot's with the Polygon files of 20 symbols."""
+def lumibot_cache(workplace: Workplace, symbols: int = SYMBOLS, first: date = FIRST_DAY) -> Path:
+    """Return a cache folder of Lumibot's with the Polygon files of some symbols."""
 
     def fill(folder: Path) -> None:
-        run_apart("polygon.bars.fill_cache", settings={"LUMIBOT_CACHE_FOLDER": str(folder)}, symbols=SYMBOLS)
+        settings = {"LUMIBOT_CACHE_FOLDER": str(folder)}
+        run_apart("polygon.bars.fill_cache", settings=settings, symbols=symbols, first=first.isoformat())
 
-    folder = workplace.made_once("polygon-cache", fill)
+    folder = workplace.made_once(named("polygon-cache", first), fill)
     for snapshot in folder.glob("polygon/*_splits.parquet"):
         snapshot.touch()
     return folder
@@ -82,7 +83,7 @@ def rows_in(files: Iterable[Path]) -> int:
     return sum(pyarrow.parquet.read_metadata(file).num_rows for file in files)
 
 
-def fill_cache(symbols: int) -> None:
+def fill_cache(symbols: int, first: str) -> None:
     """Write Lumibot's cache files with Lumibot's own function."""
     import pandas as pd
     from lumibot.entities import Asset
@@ -90,22 +91,22 @@ def fill_cache(symbols: int) -> None:
 
     for symbol in symbol_names(symbols):
         file = build_cache_filename(Asset(symbol), "minute", Asset("USD", "forex"))
-        bars = polygon_bars(symbol)
+        bars = polygon_bars(symbol, date.fromisoformat(first))
         bars.insert(bars.columns.get_loc("transactions"), "timestamp", bars.index.as_unit("ms").asi8)
         update_cache(file, bars)
         pd.DataFrame([]).to_parquet(file.with_name(f"{file.stem}_splits.parquet"))
 
 
-def polygon_store(workplace: Workplace, symbols: int = SYMBOLS) -> Path:
+def polygon_store(workplace: Workplace, symbols: int = SYMBOLS, first: date = FIRST_DAY) -> Path:
     """Return a store with `symbols` symbols, as after downloads from Polygon."""
 
     def fill(folder: Path) -> None:
         storage = open_store(folder / "bars.duckdb")
         for symbol in symbol_names(symbols):
-            _store(storage, symbol)
+            _store(storage, symbol, first)
         storage.close()
 
-    store = workplace.made_once(f"polygon-store-{symbols}", fill) / "bars.duckdb"
+    store = workplace.made_once(named(f"polygon-store-{symbols}", first), fill) / "bars.duckdb"
     storage = open_store(store)
     for symbol in symbol_names(symbols):
         storage.record_corporate_actions(AssetKey(symbol), [], SOURCE)
@@ -113,14 +114,14 @@ def polygon_store(workplace: Workplace, symbols: int = SYMBOLS) -> Path:
     return store
 
 
-def _store(storage: DuckDBDataStorage, symbol: str) -> None:
+def _store(storage: DuckDBDataStorage, symbol: str, first: date) -> None:
     storage.store_ohlcv_data(
         symbol,
-        polygon_bars(symbol),
+        polygon_bars(symbol, first),
         SOURCE,
         "minute",
         adjustment="split",
-        covered=TimeRange(_midnight(_ASKED_FROM), _midnight(LAST_DAY)),
+        covered=TimeRange(_midnight(min(_ASKED_FROM, first)), _midnight(LAST_DAY)),
         metadata={"ticker": symbol, "whole_numbers": ["volume", "transactions"]},
     )
 

@@ -82,7 +82,7 @@ def first_touch(workplace: Workplace) -> list[Row]:
             for when, seconds in run_apart("polygon.requests.touch", settings=sides[side], side=side).items():
                 times[when] = [*times.get(when, []), *seconds]
     notes = {
-        "later in a process": "Creating the source is not included. Our side reads the start of every bar once.",
+        "later in a process": "Creating the source is not included.",
         "first in a process": "On both sides, the first request in a process also makes two years of the NYSE "
         "calendar.",
     }
@@ -101,16 +101,16 @@ def first_touch(workplace: Workplace) -> list[Row]:
     ]
 
 
-def touch(side: str) -> dict[str, list[float]]:
+def touch(side: str, start: str = START, symbols: int = _TOUCHED) -> dict[str, list[float]]:
     """Time the first request for one symbol after another. The first one of the process is reported separately."""
     source_class(side)
     from lumibot.entities import Asset
 
     with only_this_machine():
-        source = make_source(side, START, END)
-        set_clock(source, next(iter(regular_minutes(START, 1))))
+        source = make_source(side, start, END)
+        set_clock(source, next(iter(regular_minutes(start, 1))))
         moments = [perf_counter()]
-        for symbol in symbol_names(_TOUCHED):
+        for symbol in symbol_names(symbols):
             answer = source.get_historical_prices(Asset(symbol), 60, "minute")
             moments.append(perf_counter())
             if len(answer.df) != 60:

@@ -24,6 +24,7 @@ from storage.frames import minute_bars
 FRAME = minute_bars(rows=400)
 LATER = minute_bars("2024-01-03 09:30", rows=300, seed=1)
 LARGE = minute_bars("2023-01-03 09:30", rows=150_000, seed=2)  # DuckDB writes rows into the file before the commit
+LONG = minute_bars("2023-03-01 09:30", rows=10_100, seed=3)  # has an outline
 DAY = dt.date(2024, 1, 2)
 LISTED = dt.datetime(2024, 1, 3, tzinfo=dt.timezone.utc)
 CHAIN = {"Multiplier": 100, "Exchange": "NYSE", "Chains": {"CALL": {"2024-01-19": [465.0, 470.0]}, "PUT": {}}}
@@ -81,6 +82,19 @@ def fill_old(storage: DuckDBDataStorage) -> None:
         cursor.execute("INSERT INTO {db}.store_meta VALUES ('schema_version', '3'), ('store_id', 'old')")
 
 
+def fill_long(storage: DuckDBDataStorage) -> None:
+    """Make a store with a series that has an outline."""
+    store(storage, "A", LONG)
+
+
+def fill_without_outlines(storage: DuckDBDataStorage) -> None:
+    """Make a store as the release before outlines left it."""
+    fill_long(storage)
+    with StoreConnection.of(storage.path).write() as cursor:
+        cursor.execute("DROP TABLE {db}.outline; DROP TABLE {db}.repeated_bar")
+        cursor.execute("UPDATE {db}.store_meta SET value = '4' WHERE key = 'schema_version'")
+
+
 def fill_and_supersede(storage: DuckDBDataStorage) -> None:
     fill(storage)
     store(storage, "A", FRAME.assign(volume=7))
@@ -136,6 +150,8 @@ OPERATIONS: dict[str, Operation] = {
     "spool": Operation(fill, lambda s: spool(s, "A", LATER)),
     "recover": Operation(fill_and_leave_log, lambda s: s.list_series()),
     "upgrade": Operation(fill_old, lambda s: s.list_series()),
+    "extend": Operation(fill_long, lambda s: store(s, "A", LATER)),
+    "build": Operation(fill_without_outlines, lambda s: s.list_series()),
 }
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from lumibot_duckdb import clock
 from migration.conftest import cache
+from outlines import outlines
 from windows.stored_minutes import storage
 
-__all__ = ["LetPass", "cache", "let_pass", "storage"]
+__all__ = ["LetPass", "cache", "let_pass", "outlines", "storage"]
 
 LetPass: TypeAlias = Callable[[float], None]
 

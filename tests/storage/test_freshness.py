@@ -140,7 +140,8 @@ def test_bounds_of_sessions_and_last_times(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("X", frame, "test", "minute")
     pin = storage.pin("X")
     days = frame.groupby(frame.index.date).apply(lambda day: [int(t.timestamp()) for t in day.index[[0, -1]]])
-    assert storage.session_bounds(pin).tolist() == days.tolist()
+    outlined = storage.outline(pin).days
+    assert np.stack([outlined.first, outlined.last], axis=1).tolist() == days.tolist()
     at = [int(t.timestamp()) for t in frame.index]
     assert storage.last_time_at_or_before(pin, at[5]) == at[5]
     assert storage.last_time_at_or_before(pin, at[5] + 59) == at[5]

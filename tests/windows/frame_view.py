@@ -42,6 +42,3 @@ class FrameView(SeriesView):
         known = np.ones(len(self._times), bool) if column is None else self._frame[column].notna().to_numpy()
         times = self._times[known & (self._times <= time)]
         return int(times[-1]) if len(times) else None
-
-    def session_bounds(self) -> Int64Array:
-        return self._times

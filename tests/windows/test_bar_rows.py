@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hypothesis_settings import examples
 from lumibot_duckdb.storage.api import BarArrays, TimeRange
+from lumibot_duckdb.storage.bars.outline import Outline
 from lumibot_duckdb.windows import bar_rows
 from lumibot_duckdb.windows.bar_rows import BarRows, SharedRows, StoredRows
 from lumibot_duckdb.windows.bucket_numbering import BucketNumbering, phase_of
@@ -29,8 +30,8 @@ class ListedTimes:
         self._index = index.as_unit("s")
         self.reads = 0
 
-    def times(self) -> Any:
-        return self._index.asi8
+    def outline(self) -> Outline:
+        return Outline(times=self._index.asi8)
 
     def bars(self, within: TimeRange, columns: Any = None) -> BarArrays:
         self.reads += 1

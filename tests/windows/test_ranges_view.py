@@ -42,10 +42,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory, bars: pd.DataFrame) -> Duc
 
 def view_of(storage: DuckDBDataStorage, ranges: list[TimeRange], added: pd.DataFrame, **more: Any) -> RangesView:
     pin = storage.pin("AAPL")
-    stored = [storage.read_bars(pin, piece, ()).times for piece in ranges]
-    extra = pd.DatetimeIndex(added.index).as_unit("s").asi8 if len(added) else np.empty(0, np.int64)
-    times = np.union1d(np.concatenate([np.empty(0, np.int64), *stored]), extra)
-    return RangesView(storage, pin, ranges, Additions(rows=added, **more), times)
+    return RangesView(storage, pin, ranges, Additions(rows=added, **more), storage.outline(pin))
 
 
 @st.composite

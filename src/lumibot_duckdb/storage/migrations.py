@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -10,6 +11,9 @@ from importlib.resources import files
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import StoreDamagedError, StoreVersionError
 from lumibot_duckdb.storage.stored_values import reading
+
+_WITH_OUTLINES = 5
+"""The first schema with outlines, which SQL alone cannot compute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +62,19 @@ def state(cursor: StoreCursor) -> StoreState:
     return found
 
 
-def migrate(cursor: StoreCursor) -> StoreState:
-    """Upgrade the open store to the newest schema, inside a `write()` block; return its new state."""
+def migrate(cursor: StoreCursor, build_outlines: Callable[[StoreCursor], None]) -> StoreState:
+    """Upgrade the open store to the newest schema, inside a `write()` block; return its new state.
+
+    `build_outlines` stores the outlines of a store that is older than these.
+    """
     found = state(cursor)
     if found.schema_version == newest():
         return found
     for number, script in scripts():
         if number > found.schema_version:
             cursor.execute(script)
+    if 0 < found.schema_version < _WITH_OUTLINES <= newest():
+        build_outlines(cursor)
     if found.schema_version == 0:
         found = StoreState(0, uuid.uuid4().hex)
         cursor.execute("INSERT INTO {db}.store_meta VALUES ('schema_version', ''), ('store_id', ?)", [found.store_id])

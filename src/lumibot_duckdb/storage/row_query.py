@@ -81,5 +81,7 @@ def _check_version(connection: StoreConnection, upgrade: bool) -> None:
         return
     if not upgrade:
         raise StoreVersionError(f"the store at {connection.path} was written by an older release")
+    from lumibot_duckdb.storage.bars.upgrade import build_outlines  # imports NumPy and Arrow
+
     with connection.write() as cursor:
-        migrations.migrate(cursor)
+        migrations.migrate(cursor, build_outlines)

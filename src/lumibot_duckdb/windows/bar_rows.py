@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb.storage.bars.outline import Outline, midnights
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 from lumibot_duckdb.windows.series_view import SeriesView
-from lumibot_duckdb.windows.trading_index import TradingIndex
+from lumibot_duckdb.windows.trading_index import NANOSECONDS, TradingIndex
 from lumibot_duckdb.windows.window import MemoryBudget
 
 PAGE_ROWS = 8_192
@@ -129,19 +130,19 @@ class StoredRows(BarRows):
     """The stored bars of a series that is not merged with others."""
 
     def __init__(self, view: SeriesView, timestep: str, budget: MemoryBudget) -> None:
-        times = view.times()
-        outline = TradingIndex(view.index_of(times))
-        days = outline.days()
-        super().__init__(days, len(times), outline.bar_length(0, len(times), timestep))
+        outline = view.outline()
+        days = outline.days
+        first_rows = np.cumsum(days.bars) - days.bars
+        starts = midnights(days.numbers) * NANOSECONDS_PER_SECOND
+        super().__init__((first_rows, starts, days.numbers), outline.rows, _bar_length(view, outline, timestep))
         self._view = view
         self._budget = budget
-        self._first_times = times[self._day_rows[:-1]]
-        self._last_times = times[self._day_rows[1:] - 1]
-        pages = np.flatnonzero(np.diff(days[0] // PAGE_ROWS, prepend=-1))
-        self._page_rows = np.append(self._day_rows[pages], len(times))
+        self._first_times, self._last_times = days.first, days.last
+        pages = np.flatnonzero(np.diff(first_rows // PAGE_ROWS, prepend=-1))
+        self._page_rows = np.append(first_rows[pages], outline.rows)
         self._pages: OrderedDict[int, Int64Array] = OrderedDict()
         self._page: tuple[int, int, Int64Array] = (0, 0, np.empty(0, np.int64))
-        self._all_times: Int64Array | None = times  # until the first page is read
+        self._all_times = outline.times  # until the first page is read
         self._guard = threading.Lock()
         self.last_used = 0
         self.time = self._time
@@ -223,3 +224,11 @@ class StoredRows(BarRows):
         """Return the range of time of the days of rows `[start, stop)`."""
         first, last = (int(self._day_rows.searchsorted(row, side="right")) - 1 for row in (start, max(start, stop - 1)))
         return TimeRange(self._first_times.item(first), self._last_times.item(last) + 1)
+
+
+def _bar_length(view: SeriesView, outline: Outline, unit: str) -> int | None:
+    """Return the nanoseconds that an intraday bar takes to close, by the rule of `TradingIndex.bar_length`."""
+    if unit not in ("minute", "hour"):
+        return None
+    common = outline.most_common_spacing(lambda within: view.bars(within, columns=()).times)
+    return max(NANOSECONDS[unit], common * NANOSECONDS_PER_SECOND)

@@ -1,4 +1,7 @@
-"""The bar times of a series by row, read in pages. Only the time at which each page begins is always in memory."""
+"""The bar times of a series by row, read in pages. Only the time at which each page begins is always in memory.
+
+The pages of a series with a stored outline are whole days.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb.storage.bars.outline import Outline
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 from lumibot_duckdb.windows.series_view import SeriesView
 
@@ -23,12 +27,12 @@ class PagedTimes:
     """
 
     def __init__(self, view: SeriesView) -> None:
-        times = view.times()
+        outline = view.outline()
         self._view = view
-        self._size = len(times)
-        self._page_times = times[::PAGE_ROWS].copy()
-        self._last = int(times[-1]) if self._size else 0
-        self._all_times: Int64Array | None = times  # until the first page is read
+        self._size = outline.rows
+        self._last = outline.ends[1] if outline.ends is not None else 0
+        self._page_rows, self._page_times = pages(outline, PAGE_ROWS)
+        self._all_times = outline.times  # until the first page is read
         no_page: Page = (0, 0, np.empty(0, np.int64))
         self._pages: tuple[Page, Page] = (no_page, no_page)
 
@@ -48,7 +52,7 @@ class PagedTimes:
         place = int(self._page_times.searchsorted(seconds, side="right")) - 1
         if place < 0:
             return -1
-        first, _, times = self._page_of(place * PAGE_ROWS)
+        first, _, times = self._page_of(self._page_rows.item(place))
         return first + int(times.searchsorted(time, side="right")) - 1
 
     def row_from(self, time: int) -> int:
@@ -65,9 +69,10 @@ class PagedTimes:
 
     def covering(self, start: int, stop: int) -> tuple[int, TimeRange]:
         """Return the first row of the pages that hold rows `[start, stop)` (at least one), and their range of time."""
-        first, after = start // PAGE_ROWS, (stop - 1) // PAGE_ROWS + 1
+        first = int(self._page_rows.searchsorted(start, side="right")) - 1
+        after = int(self._page_rows.searchsorted(stop - 1, side="right"))
         end = self._page_times.item(after) if after < len(self._page_times) else self._last + 1
-        return first * PAGE_ROWS, TimeRange(self._page_times.item(first), end)
+        return self._page_rows.item(first), TimeRange(self._page_times.item(first), end)
 
     def _page_of(self, row: int) -> Page:
         latest, other = self._pages
@@ -78,7 +83,19 @@ class PagedTimes:
             return other
         first, within = self.covering(row, row + 1)
         known, self._all_times = self._all_times, None
-        seconds = self._view.bars(within, columns=()).times if known is None else known[first : first + PAGE_ROWS]
+        known = None if known is None else known[slice(*known.searchsorted((within.start, within.end)))]
+        seconds = self._view.bars(within, columns=()).times if known is None else known
         page = (first, first + len(seconds), seconds * NANOSECONDS_PER_SECOND)
         self._pages = (page, latest)
         return page
+
+
+def pages(outline: Outline, rows: int) -> tuple[Int64Array, Int64Array]:
+    """Return the first row and the start of the first bar of each page of about so many rows."""
+    if outline.times is not None:
+        first_rows = np.arange(0, len(outline.times), rows)
+        return first_rows, outline.times[first_rows]
+    days = outline.days
+    first_rows = np.cumsum(days.bars) - days.bars
+    begin = np.flatnonzero(np.diff(first_rows // rows, prepend=-1))
+    return first_rows[begin], days.first[begin]

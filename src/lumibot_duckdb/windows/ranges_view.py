@@ -16,6 +16,7 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
+from lumibot_duckdb.storage.bars.outline import Outline
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts
 from lumibot_duckdb.windows.series_view import REPAIRED_COLUMNS, StoredView
 
@@ -48,7 +49,7 @@ class RangesView(StoredView):
         pin: the pinned series.
         ranges: the visible ranges, sorted and disjoint.
         additions: what frames have beyond the stored bars.
-        times: the starts of all these rows, which the caller has just read.
+        outline: the outline of the pinned series, or of no less of it than is visible.
     """
 
     def __init__(
@@ -57,17 +58,16 @@ class RangesView(StoredView):
         pin: SeriesPin,
         ranges: Sequence[TimeRange],
         additions: Additions,
-        times: Int64Array,
+        outline: Outline,
     ) -> None:
         super().__init__(storage, pin)
         self._ranges = list(ranges)
         self._additions = additions
         self._added = additions.rows.sort_index() if len(additions.rows) else NO_ROWS
         self._added_times = bar_starts(self._added)
-        head = times[: len(self._added_times) + 1]
-        stored = head[~np.isin(head, self._added_times)]
-        self._first_stored = int(stored[0]) if len(stored) else None
-        self._read: Int64Array | None = times
+        visible = self._visible(outline)
+        self._visible_once: Outline | None = visible
+        self._first_stored = self._first_stored_of(outline, visible)
         self._stored_gaps = {column.name for column in self.facts.columns if column.has_nulls}
         gaps = {name for name in self._added.columns if self._added[name].isna().any()} if len(self._added) else set()
         columns = tuple(
@@ -80,13 +80,8 @@ class RangesView(StoredView):
             )
             for column in self.facts.columns
         )
-        self.facts = replace(
-            self.facts,
-            columns=columns,
-            rows=len(times),
-            first=int(times[0]) if len(times) else None,
-            last=int(times[-1]) if len(times) else None,
-        )
+        first, last = visible.ends or (None, None)
+        self.facts = replace(self.facts, columns=columns, rows=visible.rows, first=first, last=last)
 
     @property
     def complete_from(self) -> EpochSeconds | None:
@@ -105,12 +100,35 @@ class RangesView(StoredView):
         return list(self._additions.order) or super().frame_columns()
 
     def times(self) -> Int64Array:
-        """Return the starts of all rows. The given ones are returned once and not kept; later they are read."""
-        times, self._read = self._read, None
-        return times if times is not None else self._read_times()
+        """Return the starts of all rows."""
+        return self._starts(TimeRange(self.facts.first or 0, (self.facts.last or 0) + 1))
 
-    def _read_times(self) -> Int64Array:
-        return starts_in_ranges(self._storage, self._pin, self._ranges, self._added_times)
+    def outline(self) -> Outline:
+        """Return the outline of all rows. What is known of it at first is returned once and not kept."""
+        visible, self._visible_once = self._visible_once, None
+        return visible if visible is not None else self._visible(self._storage.outline(self._pin))
+
+    def _visible(self, outline: Outline) -> Outline:
+        """Return the outline of all rows, given that of the whole pinned series."""
+        return outline.within(self._ranges, self._starts, self._added_times)
+
+    def _starts(self, within: TimeRange) -> Int64Array:
+        return self.bars(within, ()).times
+
+    def _first_stored_of(self, outline: Outline, visible: Outline) -> EpochSeconds | None:
+        """Return the first row that is a stored bar."""
+        if visible.times is not None:
+            head = visible.times[: len(self._added_times) + 1]
+            stored = head[~np.isin(head, self._added_times)]
+            return int(stored[0]) if len(stored) else None
+        ends = visible.ends
+        if ends is not None and np.isin(ends[0], self._added_times):
+            ends = outline.within(self._ranges, self._stored_starts).ends
+        return None if ends is None else ends[0]
+
+    def _stored_starts(self, within: TimeRange) -> Int64Array:
+        pieces = [self._stored(piece, ()).times for piece in self._inside(within)]
+        return np.concatenate([self._added_times[:0], *pieces])
 
     def _stored(self, within: TimeRange, columns: Sequence[str] | None) -> BarArrays:
         return self._storage.read_bars(self._pin, within, columns, remember=False)
@@ -188,24 +206,11 @@ class RangesView(StoredView):
                 return found
         return None
 
-    def session_bounds(self) -> Int64Array:
-        """Return all bar starts, which make the same merged index as the first and last ones of each day."""
-        return self._read_times()
-
 
 def clipped(ranges: Sequence[TimeRange], within: TimeRange) -> list[TimeRange]:
     """Return the parts of ranges that lie within another range."""
     bounds = [(max(piece.start, within.start), min(piece.end, within.end)) for piece in ranges]
     return [TimeRange(start, end) for start, end in bounds if start < end]
-
-
-def starts_in_ranges(
-    storage: DataStorageInterface, pin: SeriesPin, ranges: Sequence[TimeRange], added: Int64Array
-) -> Int64Array:
-    """Return the sorted starts of the pinned bars in some ranges and of added rows."""
-    pieces = [storage.read_bars(pin, piece, (), remember=False).times for piece in ranges]
-    stored = pieces[0] if len(pieces) == 1 else np.concatenate([added[:0], *pieces])
-    return np.union1d(stored, added) if len(added) else stored
 
 
 def empty_rows(starts: Sequence[EpochSeconds]) -> pd.DataFrame:

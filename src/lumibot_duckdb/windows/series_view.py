@@ -19,6 +19,7 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
+from lumibot_duckdb.storage.bars.outline import Outline
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts
 
 REPAIRED_COLUMNS = frozenset(("open", "high", "low", "close", "volume", "dividend", "stock_splits"))
@@ -54,9 +55,19 @@ class SeriesView(ABC):
     def last_time_at_or_before(self, time: EpochSeconds, column: str | None = None) -> EpochSeconds | None:
         """Return the start of the last bar at or before `time` (where `column` is not missing), if any."""
 
-    @abstractmethod
+    def outline(self) -> Outline:
+        """Return the outline of all bars."""
+        return Outline(times=self.times())
+
     def session_bounds(self) -> Int64Array:
-        """Return bar starts that include the first and the last one of each New York day."""
+        """Return bar starts that make the same merged index as all do: the first and the last one of each day.
+
+        They are all bar starts if bars start within minutes.
+        """
+        if not self.facts.on_minute:
+            return self.times()
+        days = self.outline().days
+        return np.stack([days.first, days.last], axis=1)
 
     @property
     def complete_from(self) -> EpochSeconds | None:
@@ -106,9 +117,9 @@ class StoredView(SeriesView):
         """Return the start of the last bar at or before `time` (where `column` is not missing), if any."""
         return self._storage.last_time_at_or_before(self._pin, time, column)
 
-    def session_bounds(self) -> Int64Array:
-        """Return the first and the last bar start of each New York day with bars, one row a day (n x 2)."""
-        return self._storage.session_bounds(self._pin)
+    def outline(self) -> Outline:
+        """Return the outline of all bars."""
+        return self._storage.outline(self._pin)
 
 
 class TradingHoursView(StoredView):
@@ -149,9 +160,9 @@ class TradingHoursView(StoredView):
         place = int(self._times.searchsorted(time, side="right"))
         return int(self._times[place - 1]) if place else None
 
-    def session_bounds(self) -> Int64Array:
-        """Return all bar starts, which make the same merged index as the first and last ones of each day."""
-        return self._times
+    def outline(self) -> Outline:
+        """Return the outline of the bars in trading hours."""
+        return Outline(times=self._times)
 
 
 def _has_gaps(columns: Sequence[ColumnSpec]) -> bool:

@@ -294,7 +294,7 @@ def test_a_deleted_series_is_gone_and_its_pins_report_it(storage: DuckDBDataStor
     assert storage.delete_series("X", timeframe="minute") == 7
     with pytest.raises(SeriesNotFoundError, match="it has: X stock, day bars from test"):
         storage.pin("X")
-    for read in (storage.read_bars, storage.read_arrow, storage.session_bounds):
+    for read in (storage.read_bars, storage.read_arrow, storage.outline):
         with pytest.raises(VersionGoneError):
             read(pin)
     storage.store_ohlcv_data("X", minute_bars(rows=3), "test", "minute")

@@ -53,7 +53,7 @@ def test_an_empty_version_reads_as_empty_frames_with_its_columns(storage: DuckDB
         assert len(storage.read_bars(pin, within, ["close"]).columns["close"]) == 0
     assert_same(storage.get_historical_prices("X", "2024-01-01", "2024-02-01"), FRAME.iloc[:0])
     assert storage.last_time_at_or_before(pin, START, "close") is None
-    assert storage.session_bounds(pin).shape == (0, 2)
+    assert len(storage.outline(pin).days) == storage.outline(pin).rows == 0
     assert storage.ingests(pin) == ()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,8 @@ import pandas as pd
 from lumibot.tools.symbol_normalization import build_ccxt_crypto_symbol
 
 from lumibot_duckdb import clock
-from lumibot_duckdb.lumibot_contract.ccxt_hooks import CcxtCacheHooks
+from lumibot_duckdb.lumibot_contract.ccxt_hooks import CcxtCacheHooks, Period
+from lumibot_duckdb.sources.ccxt.candles_view import CandlesView
 from lumibot_duckdb.sources.ccxt.client import SECONDS, CcxtProvider
 from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, CandleNumbers, time_unit
 from lumibot_duckdb.sources.provider import BarRequest
@@ -34,9 +36,11 @@ from lumibot_duckdb.storage.api import (
     TimeRange,
 )
 from lumibot_duckdb.storage.bars import coverage
+from lumibot_duckdb.storage.bars.outline import Outline
+from lumibot_duckdb.storage.bars.repeats import Repeats
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts
 from lumibot_duckdb.windows.bar_table import BarTable
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView, clipped, starts_in_ranges
+from lumibot_duckdb.windows.ranges_view import clipped
 
 logger = logging.getLogger(__name__)
 
@@ -169,17 +173,23 @@ class StoredCandles(CcxtCacheHooks):
     def _add_window(self, file: CandleFile, timeframe: str, window: tuple[datetime, datetime], limit: int) -> bool:
         """Add the parts of a window that do not count as downloaded yet; return whether there were any."""
         missing, overlapping = self.missing_periods(file.covered, *window) if file.covered else ([window], [])
-        added_periods = [
-            covered
+        added = [
+            file.add_download(*chunk)
             for start, end in missing
             for chunk in self.split_download(start, end, timeframe, limit)
-            if (covered := file.add_download(*chunk)) is not None
         ]
-        if added_periods:
-            old = [file.covered[number] for number in overlapping]
-            rest = [covered for covered in file.covered if covered not in old]
-            file.covered = rest + self.merged_periods(old + added_periods)
+        if added:
+            file.record(added, overlapping, self.merged_periods)
         return bool(missing)
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """An emulated download: its period (both ends included, UTC), and how to find the candles that it kept."""
+
+    start: datetime
+    end: datetime
+    kept: Callable[[], Int64Array]
 
 
 class CandleFile:
@@ -188,8 +198,8 @@ class CandleFile:
     def __init__(self, series: DownloadedSeries, symbol: str, timeframe: str, numbers: CandleNumbers) -> None:
         self.series = series
         self.numbers = numbers
-        self.covered: list[tuple[datetime, datetime]] = []
-        """The periods that count as downloaded in Lumibot's records: both ends included, UTC."""
+        self._covered: list[Period] = []
+        self._unrecorded: Callable[[], None] | None = None
         self._symbol = symbol
         self._timeframe = timeframe
         self._length = SECONDS[timeframe]
@@ -197,6 +207,46 @@ class CandleFile:
         self._dropped: Int64Array = _NONE
         self._ends: tuple[EpochSeconds, EpochSeconds] | None = None
         self._as_cached: tuple[SeriesPin | None, list[TimeRange]] = (None, [])
+        self._known: tuple[SeriesPin, Outline, Repeats | None] | None = None
+
+    @property
+    def covered(self) -> list[Period]:
+        """The periods that count as downloaded in Lumibot's records: both ends included, UTC."""
+        if self._unrecorded is not None:
+            record, self._unrecorded = self._unrecorded, None
+            record()
+        return self._covered
+
+    @covered.setter
+    def covered(self, periods: list[Period]) -> None:
+        self._covered, self._unrecorded = periods, None
+
+    def record(
+        self, added: list[Downloaded], overlapping: list[int], merge: Callable[[list[Period]], list[Period]]
+    ) -> None:
+        """Count downloads, and the covered periods that they overlap, as one record.
+
+        The periods depend on candles that are not needed otherwise, so they are found when they are looked at.
+        """
+        covered = self.covered
+
+        def find() -> None:
+            periods = [period for download in added if (period := self._period_of(download)) is not None]
+            if periods:
+                old = [covered[number] for number in overlapping]
+                rest = [period for period in covered if period not in old]
+                self._covered = rest + merge(old + periods)
+
+        self._unrecorded = find
+
+    def _period_of(self, download: Downloaded) -> Period | None:
+        """Return the period that Lumibot records for a download; None if it kept no candles."""
+        kept = download.kept()
+        if not len(kept):
+            return None
+        first, last = int(kept[0]), int(kept[-1])
+        self._ends = (first, last) if self._ends is None else (min(first, self._ends[0]), max(last, self._ends[1]))
+        return max(_moment(first), download.start), min(_moment(last + self._length) - _MICROSECOND, download.end)
 
     @property
     def as_cached(self) -> list[TimeRange]:
@@ -213,40 +263,66 @@ class CandleFile:
         for response in CcxtProvider.of(self.series.key.asset.exchange).bars(request):
             yield Delivery(TimeRange(response.start, response.end), response.bars, {"symbol": self._symbol})
 
-    def add_download(self, start: datetime, end: datetime) -> tuple[datetime, datetime] | None:
-        """Add the candles of one download; return the period that Lumibot records for it, None if it had no candles."""
+    def add_download(self, start: datetime, end: datetime) -> Downloaded:
+        """Add the candles of one download."""
         within = _between(start, end)
-        candles = self._candles(within)
-        dropped = lacks_price(candles.columns)
-        fresh = np.flatnonzero(~_inside(candles.times, self.as_cached))
-        dropped[fresh] |= repeated({name: values[fresh] for name, values in candles.columns.items()})
-        kept = candles.times[~dropped]
-        others = candles.times[dropped]
-        here_before = [self._contains(int(time)) for time in others]
-        out = np.setdiff1d(self._dropped, kept, assume_unique=True) if len(self._dropped) else self._dropped
-        self._dropped = np.union1d(out, others[~np.array(here_before, bool)]) if len(others) else out
-        self._ranges = coverage.merged([*self._ranges, within])
-        if not len(kept):
-            return None
-        first, last = int(kept[0]), int(kept[-1])
-        self._ends = (first, last) if self._ends is None else (min(first, self._ends[0]), max(last, self._ends[1]))
-        return max(_moment(first), start), min(_moment(last + self._length) - _MICROSECOND, end)
+        recorded = self._recorded_repeats(within)
+        if recorded is not None:
+            pin, dropped = recorded
+            read_bars = self.series.storage.read_bars
+            outside = (self._dropped < within.start) | (self._dropped >= within.end)
+            self._drop(dropped, self._dropped[outside | np.isin(self._dropped, dropped, assume_unique=True)])
+            self._ranges = coverage.merged([*self._ranges, within])
 
-    def _contains(self, time: EpochSeconds) -> bool:
-        """Return whether a candle of the series is in the file."""
-        place = int(self._dropped.searchsorted(time))
-        if place < len(self._dropped) and self._dropped[place] == time:
-            return False
-        return any(piece.start <= time < piece.end for piece in self._ranges)
+            def kept_ones() -> Int64Array:
+                return np.setdiff1d(read_bars(pin, within, (), remember=False).times, dropped, assume_unique=True)
+
+            return Downloaded(start, end, kept_ones)
+        candles = self._candles(within)
+        drops = lacks_price(candles.columns)
+        fresh = np.flatnonzero(~_inside(candles.times, self.as_cached))
+        drops[fresh] |= repeated({name: values[fresh] for name, values in candles.columns.items()})
+        kept = candles.times[~drops]
+        self._drop(candles.times[drops], np.setdiff1d(self._dropped, kept, assume_unique=True))
+        self._ranges = coverage.merged([*self._ranges, within])
+        return Downloaded(start, end, lambda: kept)
+
+    def _recorded_repeats(self, within: TimeRange) -> tuple[SeriesPin, Int64Array] | None:
+        """Return the candles that Lumibot drops from a download of a range, if the store has a record of them."""
+        pin = self.series.pin
+        if pin is None or len(self.series.open_bars_in(within)) or clipped(self.as_cached, within):
+            return None
+        _, repeats = self._known_of(pin)
+        if repeats is None or within.end - 1 - within.start > repeats.reach:
+            return None
+        return pin, repeats.dropped_in(within)
+
+    def _known_of(self, pin: SeriesPin) -> tuple[Outline, Repeats | None]:
+        """Return what the store knows of the whole pinned series."""
+        if self._known is None or self._known[0] != pin:
+            storage = self.series.storage
+            self._known = (pin, storage.outline(pin), storage.repeats(pin))
+        return self._known[1:]
+
+    def _drop(self, candles: Int64Array, still_dropped: Int64Array) -> None:
+        """Leave out candles that a download drops, unless the file has them from an earlier one."""
+        if len(candles):
+            has = _inside(candles, self._ranges) & ~np.isin(candles, self._dropped, assume_unique=True)
+            still_dropped = np.union1d(still_dropped, candles[~has])
+        self._dropped = still_dropped
 
     def _candles(self, within: TimeRange) -> BarArrays:
         pin, added = self.series.pin, self.series.open_bars_in(within)
         if pin is None:
             times = bar_starts(added)
             return BarArrays(times, {name: added[name].to_numpy() if len(added) else np.empty(0) for name in STORED})
+        stored = self.series.storage.read_bars(pin, within, STORED, remember=False)
         if not len(added):
-            return self.series.storage.read_bars(pin, within, STORED, remember=False)
-        return CandlesView(self.series.storage, pin, [within], added, _NONE).bars(within, STORED)
+            return stored
+        times = np.append(stored.times, bar_starts(added))
+        order = np.argsort(times, kind="stable")
+        columns = {name: np.append(stored.columns[name], added[name].to_numpy())[order] for name in STORED}
+        return BarArrays(times[order], columns)
 
     def ends(self, within: TimeRange) -> pd.DataFrame:
         """Return the first and the last candle of the file in a range, with the columns that `CcxtCacheDB` looks at."""
@@ -258,52 +334,20 @@ class CandleFile:
 
     def all_covered(self) -> list[tuple[datetime, datetime]]:
         """Return the period from the first to the last candle of the file."""
-        if self._ends is None:
+        if not self.covered or self._ends is None:
             return []
         return [(_moment(self._ends[0]), _moment(self._ends[1] + self._length) - _MICROSECOND)]
 
     def view(self, within: TimeRange) -> CandlesView | None:
         """Return the candles of the file in a range; None if there are none."""
-        if self.series.pin is None:
+        pin = self.series.pin
+        if pin is None:
             return None
+        outline, _ = self._known_of(pin)
         ranges = clipped(self._ranges, within)
         open_candles = self.series.open_bars_in(within)
-        view = CandlesView(self.series.storage, self.series.pin, ranges, open_candles, self._dropped)
+        view = CandlesView(self.series.storage, pin, ranges, open_candles, outline, self._dropped)
         return view if view.facts.rows else None
-
-
-class CandlesView(RangesView):
-    """Candles of a pinned series in some ranges, and the `added` open ones, all without the `dropped` ones."""
-
-    def __init__(
-        self,
-        storage: DataStorageInterface,
-        pin: SeriesPin,
-        ranges: list[TimeRange],
-        added: pd.DataFrame,
-        dropped: Int64Array,
-    ) -> None:
-        self._dropped = dropped
-        added = added[~np.isin(bar_starts(added), dropped)]
-        times = self._without_dropped(starts_in_ranges(storage, pin, ranges, bar_starts(added)))
-        super().__init__(storage, pin, ranges, Additions(rows=added), times)
-
-    def _without_dropped(self, times: Int64Array) -> Int64Array:
-        if not len(self._dropped):
-            return times
-        kept: Int64Array = np.setdiff1d(times, self._dropped, assume_unique=True)
-        return kept
-
-    def _stored(self, within: TimeRange, columns: Any) -> BarArrays:
-        found = super()._stored(within, columns)
-        low, high = self._dropped.searchsorted((within.start, within.end))
-        if low == high:
-            return found
-        kept = ~np.isin(found.times, self._dropped[low:high], assume_unique=True)
-        return BarArrays(found.times[kept], {name: values[kept] for name, values in found.columns.items()})
-
-    def _read_times(self) -> Int64Array:
-        return self._without_dropped(super()._read_times())
 
 
 def asset_of(symbol: str, exchange_id: str) -> AssetKey:
@@ -313,7 +357,7 @@ def asset_of(symbol: str, exchange_id: str) -> AssetKey:
 
 
 def _as_cached(storage: DataStorageInterface, pin: SeriesPin) -> list[TimeRange]:
-    notes = [ingest.metadata.get(AS_CACHED, ()) for ingest in storage.ingests(pin)]
+    notes = [ingest.metadata[AS_CACHED] for ingest in storage.ingests(pin, having=AS_CACHED)]
     return coverage.merged(TimeRange(int(start), int(end)) for ranges in notes for start, end in ranges)
 
 

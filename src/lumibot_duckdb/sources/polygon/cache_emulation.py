@@ -22,8 +22,9 @@ from lumibot_duckdb.sources.shared.days import DaySpan, joined
 from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, DownloadedSeries
 from lumibot_duckdb.storage.api import EpochSeconds, SeriesFacts, TimeRange
 from lumibot_duckdb.storage.bars.coverage import merged
+from lumibot_duckdb.storage.bars.outline import Outline
 from lumibot_duckdb.storage.times import Int64Array, bar_starts
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView, clipped, empty_rows, starts_in_ranges
+from lumibot_duckdb.windows.ranges_view import Additions, RangesView, clipped, empty_rows
 
 _DAY = 86_400
 _FRAME = ("open", "high", "low", "close", "volume", "vwap", "timestamp", "transactions", "otc")
@@ -39,7 +40,7 @@ class CachedSeries:
         self._timespan = timespan
         self._spans: list[DaySpan] = []
         self._empty_days: set[date] = set()
-        self._read: tuple[Any, Int64Array] | None = None
+        self._outlined: tuple[Any, Outline] | None = None
 
     # -- days ------------------------------------------------------------------------------------------------
 
@@ -69,8 +70,14 @@ class CachedSeries:
 
     def _days_with_rows(self) -> set[date]:
         """Return the days, by UTC, on which the file has a row."""
-        days = self._utc_days(self._times())
-        return days | self._utc_days(np.array(self._empty_starts(), dtype=np.int64))
+        found = self._utc_days(np.array(self._empty_starts(), dtype=np.int64))
+        downloaded = self._downloaded_bars()
+        if downloaded is None:
+            return found
+        if downloaded.times is not None:
+            return found | self._utc_days(downloaded.times)
+        # A day of New York is on at most two days of UTC: those of its first and of its last bar.
+        return found | self._utc_days(downloaded.days.first) | self._utc_days(downloaded.days.last)
 
     @staticmethod
     def _utc_days(times: Int64Array) -> set[date]:
@@ -79,18 +86,25 @@ class CachedSeries:
         changes = np.flatnonzero(np.diff(days)) + 1
         return set(days[[0, *changes]].astype("datetime64[D]").tolist()) if len(days) else set()
 
-    def _times(self) -> Int64Array:
-        """Return the starts of all downloaded bars. They take much memory, so they are dropped once they are used."""
-        key = (self.series.pin, tuple(self._spans), bar_starts(self.series.open_bars).tobytes())
-        if self._read is None or self._read[0] != key:
-            self._read = (key, self._read_times())
-        return self._read[1]
+    def _downloaded_bars(self) -> Outline | None:
+        """Return the outline of all downloaded bars, which is dropped once it is used; None if there are none."""
+        pin, open_bars = self.series.pin, bar_starts(self.series.open_bars)
+        if not self._spans or pin is None:
+            return None
+        key = (pin, tuple(self._spans), open_bars.tobytes())
+        if self._outlined is None or self._outlined[0] != key:
+            whole = self.series.storage.outline(pin)
+            self._outlined = (key, whole.within(self._ranges(), self._starts, open_bars))
+        return self._outlined[1]
 
-    def _read_times(self) -> Int64Array:
-        series = self.series
-        if not self._spans or series.pin is None:
-            return np.empty(0, np.int64)
-        return starts_in_ranges(series.storage, series.pin, self._ranges(), bar_starts(series.open_bars))
+    def _starts(self, part: TimeRange, whole: TimeRange = ALWAYS) -> Int64Array:
+        """Return the starts of all downloaded bars that are in both of two ranges."""
+        within = TimeRange(max(part.start, whole.start), min(part.end, whole.end))
+        pin, open_bars = self.series.pin, bar_starts(self.series.open_bars_in(within))
+        assert pin is not None
+        pieces = clipped(self._ranges(), within)
+        stored = [self.series.storage.read_bars(pin, piece, (), remember=False).times for piece in pieces]
+        return np.union1d(np.concatenate([open_bars[:0], *stored]), open_bars)
 
     def _empty_starts(self) -> list[EpochSeconds]:
         """Return the times of the rows of empty days, which Lumibot computes with New York's mean solar time."""
@@ -126,20 +140,30 @@ class CachedSeries:
         """Return the rows in a range: a view of the series, a small frame if no bar is among them, None if no row."""
         empty = [at for at in self._empty_starts() if within.start <= at < within.end] if with_empty_days else []
         ranges = clipped(self._ranges(), within)
-        if self.series.pin is not None and ranges:
-            low, high = self._times().searchsorted((within.start, within.end))
-            times = self._times()[int(low) : int(high)]
-            self._read = None
-            if len(times):
-                empty = np.setdiff1d(np.array(empty, dtype=np.int64), times).tolist()
-                times = np.union1d(times, np.array(empty, dtype=np.int64)) if empty else times
-                additions = self._additions(empty, ranges, within)
-                return RangesView(self.series.storage, self.series.pin, ranges, additions, times)
+        every = self._downloaded_bars()
+        if self.series.pin is not None and every is not None and ranges:
+            self._outlined = None
+            downloaded = every.within([within], lambda part: self._starts(part, within))
+            if downloaded.rows:
+                additions = self._additions(self._without_bar(empty, downloaded), ranges, within)
+                return RangesView(self.series.storage, self.series.pin, ranges, additions, downloaded)
         if not empty:
             return None
         rows = empty_rows(empty)
         rows["missing"] = True
         return rows
+
+    def _without_bar(self, starts: list[EpochSeconds], downloaded: Outline) -> list[EpochSeconds]:
+        """Return those of some times at which no downloaded bar starts."""
+        if downloaded.times is not None:
+            return np.setdiff1d(np.array(starts, dtype=np.int64), downloaded.times).tolist()  # type: ignore[no-any-return]
+        days = downloaded.days
+        places = days.first.searchsorted(starts, side="right") - 1
+        return [
+            start
+            for start, place in zip(starts, places.tolist(), strict=True)
+            if place < 0 or start > days.last[place] or not len(self._starts(TimeRange(start, start + 1)))
+        ]
 
     def _additions(self, empty: list[EpochSeconds], ranges: list[TimeRange], within: TimeRange) -> Additions:
         marked = bool(self._empty_days)

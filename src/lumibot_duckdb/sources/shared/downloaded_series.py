@@ -28,7 +28,7 @@ from lumibot_duckdb.storage.bars import coverage
 from lumibot_duckdb.storage.errors import HistoryRestatedError, SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import bar_starts, epoch_seconds
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView, starts_in_ranges
+from lumibot_duckdb.windows.ranges_view import Additions, RangesView
 from lumibot_duckdb.windows.series_view import SeriesView, StoredView
 
 logger = logging.getLogger(__name__)
@@ -107,8 +107,8 @@ class DownloadedSeries:
         open_bars = self.open_bars_in(within)
         if within == ALWAYS and not len(open_bars):
             return StoredView(self._storage, self.pin)
-        times = starts_in_ranges(self._storage, self.pin, [within], bar_starts(open_bars))
-        return RangesView(self._storage, self.pin, [within], Additions(rows=open_bars), times)
+        outline = self._storage.outline(self.pin)
+        return RangesView(self._storage, self.pin, [within], Additions(rows=open_bars), outline)
 
     def _pin_current(self) -> None:
         """Pin the current state of the series, unless its version differs from the one that was pinned before."""

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from lumibot_duckdb import clock
 from lumibot_duckdb.sources.provider import StockSplit
 from lumibot_duckdb.sources.shared.errors import ProviderError
-from lumibot_duckdb.storage.api import AssetKey, CorporateAction, DataStorageInterface
+from lumibot_duckdb.storage.api import AssetKey, CorporateAction, DataStorageInterface, KnownActions
 from lumibot_duckdb.storage.errors import HistoryRestatedError
 
 logger = logging.getLogger(__name__)
@@ -61,9 +61,8 @@ class SplitCheck:
         if symbol in self._at_start:
             self.refuse_restated(symbol)
             return
-        if self._as_of is None:
-            self._request(symbol)
-        self._at_start[symbol] = self._stored_splits(symbol)
+        known = self._request(symbol) if self._as_of is None else None
+        self._at_start[symbol] = known.actions if known is not None else self._stored_splits(symbol)
 
     def is_adjusted(self, symbol: str) -> bool:
         """Check a stock's splits, and return whether its prices are adjusted for them. Raises as `check` does."""
@@ -84,21 +83,23 @@ class SplitCheck:
         known = self._storage().corporate_actions(AssetKey(symbol.upper()), self._source)
         return None if known is None else known.actions
 
-    def _request(self, symbol: str) -> None:
+    def _request(self, symbol: str) -> KnownActions | None:
+        """Request a stock's splits, unless they were requested today: then return them."""
         stock = AssetKey(symbol.upper())
         known = self._storage().corporate_actions(stock, self._source)
         if known is not None and known.checked_at.astimezone().date() == clock.today():
-            return
+            return known
         try:
             splits = self._fetch_splits(symbol)
         except ProviderError as error:
             if known is None:
                 raise
             logger.warning("the splits of %s could not be checked: %s", symbol, error)
-            return
+            return None
         if splits is not None:
             # An announced split does not change prices before its ex-date.
             self._record(stock, [split for split in splits if split.ex_date <= clock.today()], is_first=known is None)
+        return None
 
     def _record(self, stock: AssetKey, splits: Sequence[StockSplit], *, is_first: bool) -> None:
         storage = self._storage()

@@ -17,12 +17,15 @@ from lumibot_duckdb.storage.api.types import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.times import EpochSeconds, Int64Array
+from lumibot_duckdb.storage.times import EpochSeconds
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+
+    from lumibot_duckdb.storage.bars.outline import Outline
+    from lumibot_duckdb.storage.bars.repeats import Repeats
 
 
 class BarReader(ABC):
@@ -182,8 +185,12 @@ class BarReader(ABC):
         """
 
     @abstractmethod
-    def ingests(self, pin: SeriesPin, within: Sequence[TimeRange] | None = None) -> tuple[IngestInfo, ...]:
+    def ingests(
+        self, pin: SeriesPin, within: Sequence[TimeRange] | None = None, *, having: str | None = None
+    ) -> tuple[IngestInfo, ...]:
         """Return the writes that stored the pinned bars (those in `within`), earliest first.
+
+        `having` leaves out writes whose metadata lacks that key.
 
         A bar that a later version kept unchanged counts for the write that first stored it.
         """
@@ -199,8 +206,18 @@ class BarReader(ABC):
         """Return the start of the last pinned bar at or before `time` (with a value in `column`), if any."""
 
     @abstractmethod
-    def session_bounds(self, pin: SeriesPin) -> Int64Array:
-        """Return the first and last bar start of each New York calendar day that has bars (int64, n x 2)."""
+    def outline(self, pin: SeriesPin) -> Outline:
+        """Return the number of bars of each day, its first and last one, and how far apart bars are.
+
+        This reads no bars, unless the series is short.
+        """
+
+    @abstractmethod
+    def repeats(self, pin: SeriesPin) -> Repeats | None:
+        """Return which pinned crypto bars repeat an earlier one or lack a price; None if that is not known.
+
+        It is known of long series to which nothing was added since they were pinned.
+        """
 
     # -- SQL -------------------------------------------------------------------------------------------------
 

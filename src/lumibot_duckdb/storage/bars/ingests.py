@@ -13,12 +13,10 @@ from lumibot_duckdb.storage.sql_times import timestamp_literal
 from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import aware_utc
 
-_INGESTS = """
-SELECT ingest_id, ingested_at, kind, metadata
-FROM {db}.ingest
-WHERE ingest_id IN (SELECT DISTINCT ingest_id FROM {db}.bar WHERE {which})
-ORDER BY ingest_id
-"""
+_INGESTS = "SELECT ingest_id, ingested_at, kind, metadata FROM {db}.ingest WHERE ingest_id IN ({which})"
+_OF_BARS = "SELECT DISTINCT ingest_id FROM {db}.bar WHERE {which}"
+_FEW = 100  # up to so many, two queries are faster than one
+_NOTED = "SELECT ingest_id FROM {db}.ingest WHERE series_id = ? AND contains(metadata, ?)"
 _EMPTY_ANSWERS = """
 SELECT ingest_id, ingested_at, kind, metadata
 FROM {db}.ingest
@@ -32,12 +30,28 @@ def empty_answers_of(cursor: StoreCursor, pin: SeriesPin) -> tuple[IngestInfo, .
     return _listed(cursor.rows(_EMPTY_ANSWERS, [pin.series_id, pin.version_id, pin.ingest_id]))
 
 
-def ingests_of(cursor: StoreCursor, pin: SeriesPin, within: Sequence[TimeRange] | None) -> tuple[IngestInfo, ...]:
-    """Return the ingests that brought bars of the pinned version (in some ranges), earliest first."""
+def ingests_of(
+    cursor: StoreCursor, pin: SeriesPin, within: Sequence[TimeRange] | None, having: str | None
+) -> tuple[IngestInfo, ...]:
+    """Return the ingests that brought bars of the pinned version (in some ranges), earliest first.
+
+    `having` leaves out ingests whose metadata lacks that key. Only if any has it are the bars looked at.
+    """
     which = pinned_rows(pin)
+    if having is not None:
+        noted = [str(i) for (i,) in cursor.rows(_NOTED, [pin.series_id, json.dumps(having)])]
+        if not noted:
+            return ()
+        which += f" AND ingest_id IN ({', '.join(noted)})"
     if within is not None:
         which += f" AND ({' OR '.join(map(_inside, within)) or 'false'})"
-    return _listed(cursor.rows(_INGESTS.replace("{which}", which)))
+    of_bars = _OF_BARS.replace("{which}", which)
+    ids = [str(i) for (i,) in cursor.rows(f"{of_bars} LIMIT {_FEW + 1}")]
+    if not ids:
+        return ()
+    rows = cursor.rows(_INGESTS.replace("{which}", ", ".join(ids) if len(ids) <= _FEW else of_bars))
+    found = _listed(sorted(rows, key=lambda row: row[0]))
+    return found if having is None else tuple(ingest for ingest in found if having in ingest.metadata)
 
 
 def _listed(rows: Sequence[tuple[Any, ...]]) -> tuple[IngestInfo, ...]:

@@ -13,8 +13,10 @@ import duckdb
 
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import SeriesKey, SeriesPin
+from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.bars.result_cache import ResultCache
 from lumibot_duckdb.storage.bars.spool import Spool, SpooledWrite
+from lumibot_duckdb.storage.bars.upgrade import build_outlines
 from lumibot_duckdb.storage.bars.version_state import VersionState, version_states
 from lumibot_duckdb.storage.bars.writing import Write
 from lumibot_duckdb.storage.catalog import Catalog
@@ -51,6 +53,7 @@ class OpenStore:
         self.counters = Counters()
         self._states = ResultCache(_STATES_BYTES)
         self._current: tuple[int, dict[Hashable, Any]] = (-1, {})
+        self._layouts: dict[int, Layout] = {}
         self._seen_generation: int | None = None
         self._was_restored = False  # a backup was restored while this object was in use
 
@@ -124,7 +127,7 @@ class OpenStore:
     def transaction(self) -> Iterator[StoreCursor]:
         """Yield a cursor for one transaction on a store of the newest schema, with the catalog up to date."""
         with self.counters.timing(), self.connection.write() as cursor:
-            self._refresh_catalog(cursor, migrations.migrate(cursor))
+            self._refresh_catalog(cursor, migrations.migrate(cursor, build_outlines))
             yield cursor
 
     def refresh(self, *, upgrade: bool = True) -> bool:
@@ -174,6 +177,7 @@ class OpenStore:
         self._current = (-1, {})
         self.results.clear()
         self._states.clear()
+        self._layouts.clear()
 
     # -- writes ----------------------------------------------------------------------------------------------
 
@@ -236,7 +240,7 @@ class OpenStore:
         held: VersionState | None = self._states.get(ingest_id)
         if held is None:
             unknown = [other for other in also if other != ingest_id and self._states.get(other) is None]
-            found = version_states(cursor, [ingest_id, *unknown])
+            found = version_states(cursor, [ingest_id, *unknown], self._layouts)
             for known, state in found.items():
                 self._states.put(known, state, _STATE_BYTES)
             held = found.get(ingest_id)

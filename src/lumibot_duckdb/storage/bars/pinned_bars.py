@@ -12,7 +12,8 @@ from lumibot_duckdb.storage.bars import output
 from lumibot_duckdb.storage.bars.columns import in_time_order, pinned_rows, stored_rows
 from lumibot_duckdb.storage.bars.layout import ColumnLayout
 from lumibot_duckdb.storage.bars.open_store import OpenStore, refuse_if_gone
-from lumibot_duckdb.storage.bars.sessions import session_bounds
+from lumibot_duckdb.storage.bars.outline import Outline
+from lumibot_duckdb.storage.bars.outline_records import stored_outline
 from lumibot_duckdb.storage.sql_times import timestamp_literal
 from lumibot_duckdb.storage.times import Int64Array
 
@@ -42,16 +43,15 @@ class PinnedBars:
         output.protect(bars)
         return bars
 
-    def session_bounds(self, pin: SeriesPin) -> Int64Array:
-        """Return the first and last bar start of each New York calendar day."""
-        request = ("sessions", pin.version_id, pin.ingest_id)
-        held: Int64Array | None = self._store.results.get(request)
-        if held is None:
-            with self._store.counters.timing():
-                _, times = self._rows(pin, None, ())
-                held = session_bounds(times)
-            self._store.results.put(request, held, held.nbytes)
-        return held
+    def outline(self, pin: SeriesPin) -> Outline:
+        """Return the outline of the pinned bars: the stored one, or that of their starts."""
+        rows = self._store.state(pin).rows
+        with self._store.read_pinned(pin) as cursor:
+            stored = stored_outline(cursor, pin, rows, lambda within: self._times(pin, within))
+        return Outline(times=self._times(pin, None)) if stored is None else stored
+
+    def _times(self, pin: SeriesPin, within: TimeRange | None) -> Int64Array:
+        return self._rows(pin, within, ())[1]
 
     def _bars(
         self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[str] | None, *, remember: bool

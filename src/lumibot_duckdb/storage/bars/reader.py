@@ -13,16 +13,19 @@ from lumibot_duckdb.storage.bars.columns import over_bars, pinned_rows
 from lumibot_duckdb.storage.bars.ingests import empty_answers_of, ingests_of
 from lumibot_duckdb.storage.bars.layout import ColumnLayout, Kind
 from lumibot_duckdb.storage.bars.open_store import refuse_if_gone
+from lumibot_duckdb.storage.bars.repeats import stored_repeats
 from lumibot_duckdb.storage.bars.series_lookup import SeriesLookup
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
-from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array, epoch_seconds_ceiling, new_york_timestamp
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, epoch_seconds_ceiling, new_york_timestamp
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
+    from lumibot_duckdb.storage.bars.outline import Outline
     from lumibot_duckdb.storage.bars.pinned_bars import PinnedBars
+    from lumibot_duckdb.storage.bars.repeats import Repeats
 
 _WEEK = 7 * SECONDS_PER_DAY
 
@@ -73,9 +76,11 @@ class StoredBars(SeriesLookup):
     ) -> BarArrays:
         return self._bars.arrays(pin, within, columns, remember=remember)
 
-    def ingests(self, pin: SeriesPin, within: Sequence[TimeRange] | None = None) -> tuple[IngestInfo, ...]:
+    def ingests(
+        self, pin: SeriesPin, within: Sequence[TimeRange] | None = None, *, having: str | None = None
+    ) -> tuple[IngestInfo, ...]:
         with self._store.read_pinned(pin) as cursor:
-            found = ingests_of(cursor, pin, within)
+            found = ingests_of(cursor, pin, within, having)
             if not found:
                 refuse_if_gone(cursor, pin)
         return found
@@ -114,8 +119,12 @@ class StoredBars(SeriesLookup):
                 return int(found)
         return None
 
-    def session_bounds(self, pin: SeriesPin) -> Int64Array:
-        return self._bars.session_bounds(pin)
+    def outline(self, pin: SeriesPin) -> Outline:
+        return self._bars.outline(pin)
+
+    def repeats(self, pin: SeriesPin) -> Repeats | None:
+        with self._store.read_pinned(pin) as cursor:
+            return stored_repeats(cursor, pin)
 
     def sql(
         self,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
@@ -13,11 +12,11 @@ from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import EpochSeconds
 
 _STATE = f"""
-SELECT series_id, version_id, ingest_id, layout_id, layout.definition, version_rows,
-    {epoch_sql("version_first")}, {epoch_sql("version_last")}, on_minute
-FROM {{db}}.ingest JOIN {{db}}.layout USING (layout_id)
-WHERE ingest_id IN ({{ids}})
+SELECT series_id, version_id, ingest_id, layout_id, version_rows, {epoch_sql("version_first")},
+    {epoch_sql("version_last")}, on_minute
+FROM {{db}}.ingest WHERE ingest_id IN ({{ids}})
 """
+_LAYOUTS = "SELECT layout_id, definition FROM {db}.layout WHERE layout_id IN ({ids})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +34,24 @@ class VersionState:
     on_minute: bool
 
 
-def version_states(cursor: StoreCursor, ingest_ids: Sequence[int]) -> dict[int, VersionState]:
-    """Return the states that some ingests left behind, by id; those that do not exist are missing."""
-    found = {}
-    for series_id, version_id, ingest_id, layout_id, definition, *facts in cursor.rows(
-        _STATE.replace("{ids}", ", ".join(map(str, ingest_ids)))
-    ):
-        with reading(f"layout {layout_id}"):
-            layout = _layout(definition)
-        found[ingest_id] = VersionState(series_id, version_id, ingest_id, layout_id, layout, *facts)
-    return found
+def version_states(
+    cursor: StoreCursor, ingest_ids: Sequence[int], layouts: MutableMapping[int, Layout]
+) -> dict[int, VersionState]:
+    """Return the states that some ingests left behind, by id; those that do not exist are missing.
 
-
-@lru_cache
-def _layout(definition: str) -> Layout:
-    return Layout.from_json(definition)
+    `layouts` are those that were read before, by id. Most series have one of a few.
+    """
+    rows = cursor.rows(_STATE.replace("{ids}", ", ".join(map(str, ingest_ids))))
+    unknown = {layout_id for _, _, _, layout_id, *_ in rows} - layouts.keys()
+    if unknown:
+        for layout_id, definition in cursor.rows(_LAYOUTS.replace("{ids}", ", ".join(map(str, unknown)))):
+            with reading(f"layout {layout_id}"):
+                layouts[layout_id] = Layout.from_json(definition)
+    return {
+        ingest_id: VersionState(series_id, version_id, ingest_id, layout_id, layouts[layout_id], *facts)
+        for series_id, version_id, ingest_id, layout_id, *facts in rows
+        if layout_id in layouts
+    }
 
 
 def measured(cursor: StoreCursor, version: VersionState) -> VersionState:

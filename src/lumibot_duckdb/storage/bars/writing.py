@@ -19,6 +19,8 @@ from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_
 from lumibot_duckdb.storage.bars.difference import Difference, difference
 from lumibot_duckdb.storage.bars.layout import Layout, LayoutConflictError, combined, in_order_of, same_frame
 from lumibot_duckdb.storage.bars.newer_bars import record_request, was_restated_since, without_newer
+from lumibot_duckdb.storage.bars.outline_records import has_outline, store_outline, update_outline
+from lumibot_duckdb.storage.bars.repeats import may_repeat, store_repeats, update_repeats
 from lumibot_duckdb.storage.bars.series_records import (
     create_series,
     delete_records,
@@ -141,6 +143,7 @@ class Write:
         start = before or self._created(bars.layout)
         insert_bars(self._cursor, bars, start.version_id, self._ingest_id)
         after = replace(start, layout=bars.layout, rows=len(bars), **_facts_of(bars.times))
+        self._outline(None, after, bars.times)
         return WriteResult(self._key, None, added=len(bars)), after
 
     def _into_existing(
@@ -199,7 +202,7 @@ class Write:
         ensure_columns(self._cursor, layout)
         insert_bars(self._cursor, news, before.version_id, self._ingest_id)
         facts = _facts_of(news.times)
-        return replace(
+        after = replace(
             before,
             layout=layout,
             rows=before.rows + len(news),
@@ -207,6 +210,8 @@ class Write:
             last=facts["last"] if before.last is None else max(before.last, facts["last"]),
             on_minute=before.on_minute and facts["on_minute"],
         )
+        self._outline(before, after, news.times)
+        return after
 
     def _rewritten(
         self, before: VersionState, bars: InputBars, differs: Difference, layout: Layout, *, whole_rows: bool
@@ -224,7 +229,26 @@ class Write:
             whole_rows=whole_rows,
         )
         supersede(self._cursor, before, version, self._now)
-        return measured(self._cursor, replace(before, version_id=version, layout=layout))
+        after = measured(self._cursor, replace(before, version_id=version, layout=layout))
+        self._outline(None, after, bars.times)
+        return after
+
+    def _outline(self, before: VersionState | None, after: VersionState, added: Int64Array) -> None:
+        """Store the outline of a version, or update it if there is one from before bars were added at some times."""
+        if not has_outline(after.rows) or after.first is None or after.last is None:
+            return
+        repeats = may_repeat(self._key.asset)
+        if before is None or not has_outline(before.rows):
+            store_outline(self._cursor, after.version_id, after.first, after.last)
+            if repeats:
+                bars = TimeRange(after.first, after.last + 1)
+                store_repeats(self._cursor, after.version_id, self._key.timeframe, bars)
+            return
+        update_outline(self._cursor, after.version_id, added)
+        if repeats:
+            news = TimeRange(int(added[0]), int(added[-1]) + 1)
+            at_the_end = before.last is not None and news.start > before.last
+            update_repeats(self._cursor, after.version_id, self._key.timeframe, news, at_the_end=at_the_end)
 
     # -- records ---------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
 from lumibot_duckdb.storage.bars.coverage import merged
+from lumibot_duckdb.storage.bars.upgrade import build_outlines
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.engine import NEW_FILE, attach, spill_folder
 from lumibot_duckdb.storage.connection.interruption import deferred
@@ -214,6 +215,11 @@ def _copy_rest(new: _NewFile, live: Path, kept_since: datetime, copied: _Copied)
         new.execute(
             f"INSERT INTO new.series_version SELECT * FROM old.series_version WHERE version_id IN (FROM {_KEPT})"
         )
+        for table, order in (("outline", "block"), ("repeated_bar", "ts")):
+            new.execute(
+                f"INSERT INTO new.{table} SELECT * FROM old.{table} WHERE version_id IN (FROM {_KEPT}) "
+                f"ORDER BY version_id, {order}"
+            )
         _copy_coverage(new, old)
         new.duck.commit()
         ((rows, expected),) = old.rows(
@@ -273,7 +279,7 @@ def _stretches(version_id: int, rows: int, start: int, end: int) -> list[Piece]:
 
 
 def _make_tables(new: _NewFile, columns: list[tuple[str, str]]) -> None:
-    migrations.migrate(new.cursor)
+    migrations.migrate(new.cursor, build_outlines)
     add_missing_columns(new.cursor, columns)
 
 

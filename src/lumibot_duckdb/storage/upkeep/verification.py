@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import chain, islice
 from typing import Any
 
 import duckdb
@@ -15,10 +16,12 @@ import duckdb
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.layout import Layout
+from lumibot_duckdb.storage.bars.outline_records import wrong_outlines
+from lumibot_duckdb.storage.bars.repeats import wrong_repeats
 from lumibot_duckdb.storage.bars.spool import Spool
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import StorageError, StoreBusyError
+from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreDamagedError
 from lumibot_duckdb.storage.times import naive_utc, utc_now
 from lumibot_duckdb.storage.upkeep.compaction import pieces
 
@@ -64,6 +67,7 @@ def verify(connection: StoreConnection) -> VerificationReport:
         conditions = [piece.condition() for piece in pieces(cursor, versions)]
         ((rows,),) = cursor.rows("SELECT count(*) FROM {db}.bar")
         findings += _wrong_layouts(cursor)
+    findings += _wrong_outlines(connection)
     for name, damage, sql in _checks():
         findings += _findings(connection, name, damage, sql, conditions)
     findings += [Finding("spool", False, what) for what in Spool(connection.path).sentences()]
@@ -127,6 +131,16 @@ def _checks() -> Iterator[tuple[str, bool, str]]:
         if file.name.endswith(".sql"):
             sql = file.read_text("utf-8")
             yield file.name.removesuffix(".sql"), sql.startswith("-- damage:"), sql
+
+
+def _wrong_outlines(connection: StoreConnection) -> Iterator[Finding]:
+    """Compare the outlines with the bars."""
+    try:
+        with connection.read() as cursor:
+            for what in islice(chain(wrong_outlines(cursor), wrong_repeats(cursor)), _NAMED_PER_CHECK):
+                yield Finding("outlines", True, what)
+    except (StoreDamagedError, duckdb.Error) as error:
+        yield Finding("outlines", True, f"the outlines cannot be checked: {error}")
 
 
 def _wrong_layouts(cursor: StoreCursor) -> Iterator[Finding]:
