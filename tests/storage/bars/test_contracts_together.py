@@ -71,9 +71,9 @@ def test_one_query_each_for_coverage_and_facts_of_an_expiration(
     assert queries("coverage") == 1
     for rows, contract in enumerate(chain, start=10):
         assert fresh.facts(fresh.pin(contract)).rows == rows
-    assert queries("layout") == 1
+    assert queries("ingest WHERE ingest_id IN") == 1
     assert fresh.facts(fresh.pin(key(0.0, NEXT_FRIDAY))).rows == 60
-    assert queries("layout") == 1
+    assert queries("ingest WHERE ingest_id IN") == 1
 
 
 def test_contracts_are_alike_by_underlying_expiration_source_timeframe_and_adjustment(
