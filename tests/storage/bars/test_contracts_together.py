@@ -142,3 +142,22 @@ def test_splits_are_read_again_only_after_a_write(
     known = storage.corporate_actions("SPY", "polygon")
     assert known is not None
     assert known.actions == (split,)
+
+
+def test_the_outline_of_a_short_series_and_its_first_bars_are_one_read(
+    storage: DuckDBDataStorage, chain: list[SeriesKey]
+) -> None:
+    first, second = (storage.pin(contract) for contract in chain[3:])
+    expected = storage.read_pandas(first)
+    starts = expected.index.as_unit("s").asi8.tolist()
+    before = storage.counters.usage().reads
+    assert storage.outline(first).rows == len(starts)
+    half = TimeRange(starts[5], starts[-1])
+    assert storage.read_bars(first, half, (), remember=False).times.tolist() == starts[5:-1]
+    bars = storage.read_bars(first, half, remember=False)
+    assert storage.counters.usage().reads == before + 1
+    assert bars.times.tolist() == starts[5:-1]
+    assert bars.columns["close"].tolist() == expected["close"].tolist()[5:-1]
+    storage.outline(first)
+    assert len(storage.read_bars(second, remember=False).times) == storage.facts(second).rows, "it is another series"
+    assert storage.counters.usage().reads == before + 3

@@ -13,7 +13,7 @@ from lumibot_duckdb.storage.bars.columns import in_time_order, pinned_rows, stor
 from lumibot_duckdb.storage.bars.layout import ColumnLayout
 from lumibot_duckdb.storage.bars.open_store import OpenStore, refuse_if_gone
 from lumibot_duckdb.storage.bars.outline import Outline
-from lumibot_duckdb.storage.bars.outline_records import stored_outline
+from lumibot_duckdb.storage.bars.outline_records import SHORT_SERIES, stored_outline
 from lumibot_duckdb.storage.sql_times import timestamp_literal
 from lumibot_duckdb.storage.times import Int64Array
 
@@ -23,6 +23,7 @@ class PinnedBars:
 
     def __init__(self, store: OpenStore) -> None:
         self._store = store
+        self._outlined: tuple[SeriesPin, pa.Table, Int64Array] | None = None
 
     def frame(self, pin: SeriesPin, within: TimeRange | None) -> pd.DataFrame:
         """Return bars as a frame of the caller's own."""
@@ -48,7 +49,18 @@ class PinnedBars:
         rows = self._store.state(pin).rows
         with self._store.read_pinned(pin) as cursor:
             stored = stored_outline(cursor, pin, rows, lambda within: self._times(pin, within))
-        return Outline(times=self._times(pin, None)) if stored is None else stored
+        return self._outline_of_bars(pin, rows) if stored is None else stored
+
+    def _outline_of_bars(self, pin: SeriesPin, rows: int) -> Outline:
+        """Return the outline of bars that have no stored one.
+
+        Of a short series, the first bars are usually read next. So all columns are read at once, and kept until then.
+        """
+        if rows > SHORT_SERIES:
+            return Outline(times=self._times(pin, None))
+        table, times = self._rows(pin, None, self._store.state(pin).layout.columns)
+        self._outlined = (pin, table, times)
+        return Outline(times=times)
 
     def _times(self, pin: SeriesPin, within: TimeRange | None) -> Int64Array:
         return self._rows(pin, within, ())[1]
@@ -75,6 +87,12 @@ class PinnedBars:
         self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[ColumnLayout]
     ) -> tuple[pa.Table, Int64Array]:
         """Return the stored rows, sorted by time, and their bar starts in epoch seconds."""
+        outlined = self._outlined
+        if outlined is not None and outlined[0] == pin:
+            _, table, times = outlined
+            self._outlined = None if columns else outlined
+            first, stop = (0, len(times)) if within is None else times.searchsorted((within.start, within.end)).tolist()
+            return table.slice(first, stop - first), times[first:stop]
         condition = pinned_rows(pin)
         if within is not None:
             condition += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
