@@ -45,6 +45,11 @@ SIDES = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def outlines() -> None:
+    """Store outlines of long series only, as other processes do."""
+
+
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, Any]]:
     days = new_york_days("2015-01-02", "2024-04-02")
