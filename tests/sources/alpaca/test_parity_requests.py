@@ -162,9 +162,9 @@ def test_random_requests_under_random_settings_get_the_same_answers(
 @pytest.mark.parametrize(
     ("timestep", "closed", "reaching"),
     [
-        ("minute", False, False),
+        pytest.param("minute", False, False, marks=pytest.mark.long),
         pytest.param("minute", True, True, marks=pytest.mark.long),
-        ("day", True, False),
+        pytest.param("day", True, False, marks=pytest.mark.long),
         ("day", False, True),
     ],
 )

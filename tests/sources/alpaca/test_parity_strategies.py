@@ -56,7 +56,7 @@ def compare(tmp_path: Path, *arguments: Any, fills: int = 1, **settings: Any) ->
 # -- Lumibot's example strategies -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", some_of(ON_ALPACA, "bracket", "momentum", "options_hold_to_expiry", "crypto_50_50"))
+@pytest.mark.parametrize("name", some_of(ON_ALPACA, "bracket", "momentum", "options_hold_to_expiry"))
 def test_an_example_strategy_trades_the_same(name: str, tmp_path: Path, example_server: AlpacaServer) -> None:
     example = ON_ALPACA[name]
     compare(
@@ -137,6 +137,7 @@ def test_minutes_of_stocks(strategy: Any, tmp_path: Path, autumn_server: AlpacaS
     compare(tmp_path, autumn_server, strategy, *OVER_THE_CHANGE_OF_CLOCKS, parameters, **MINUTES)
 
 
+@pytest.mark.long
 def test_stocks_that_seldom_trade_begin_to_trade_and_split(tmp_path: Path, autumn_server: AlpacaServer) -> None:
     """With what stands in the environment, which means minutes, and bars of before the start."""
     parameters = {"assets": [Asset("THIN"), Asset("IPOX"), Asset("SPLT")], "sleeptime": "30M", "step": "15min"}

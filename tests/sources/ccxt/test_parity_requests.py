@@ -148,7 +148,16 @@ def test_random_requests_get_the_same_answers(count: int, tmp_path: Path, serve:
     compare(tmp_path, serve("spring"), market, requests(market, 1, count))
 
 
-@pytest.mark.parametrize("coin", ["BTC", "TINY", "GAPS", "LATE", "IDLE", "NULL", "GONE", "NONE"])
+@pytest.mark.parametrize(
+    "coin",
+    [
+        "BTC",
+        "GAPS",
+        "LATE",
+        "NULL",
+        *(pytest.param(coin, marks=pytest.mark.long) for coin in ("TINY", "IDLE", "GONE", "NONE")),
+    ],
+)
 def test_one_coin_requested_at_random_gets_the_same_answers(coin: str, tmp_path: Path, serve: Any) -> None:
     market = spring()
     market.minutes.setdefault(coin, market.minutes["BTC"])  # there is no such market on the server
@@ -176,7 +185,7 @@ def test_a_limit_that_is_none_is_refused_in_the_same_way(tmp_path: Path, serve: 
     assert expected[0].error is ValueError
 
 
-@pytest.mark.parametrize("coin", ["IDLE", "LATE", "GAPS"])
+@pytest.mark.parametrize("coin", ["GAPS", *(pytest.param(coin, marks=pytest.mark.long) for coin in ("IDLE", "LATE"))])
 def test_ranges_between_dates_in_any_order_get_the_same_answers(coin: str, tmp_path: Path, serve: Any) -> None:
     """Lumibot downloads anew what it takes for missing, and keeps of that what it had dropped before."""
     market, rng = spring(), random.Random(coin)

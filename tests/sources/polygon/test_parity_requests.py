@@ -152,7 +152,7 @@ def test_what_the_store_holds_already_changes_no_answer(seed: int, count: int, t
     "name",
     [
         "real_split",
-        "real_half_day",
+        pytest.param("real_half_day", marks=pytest.mark.long),
         pytest.param("real_crypto", marks=pytest.mark.long),
         pytest.param("real_forex", marks=pytest.mark.long),
     ],
@@ -198,8 +198,7 @@ STEP_ORDERS = [
     ("symbol", "steps"),
     [
         *(("THIN", steps) for steps in STEP_ORDERS),
-        *(("SPLT", steps) for steps in STEP_ORDERS[:2]),
-        *(pytest.param("SPLT", steps, marks=pytest.mark.long) for steps in STEP_ORDERS[2:]),
+        *(pytest.param("SPLT", steps, marks=pytest.mark.long) for steps in STEP_ORDERS),
         *(pytest.param("AUCT", steps, marks=pytest.mark.long) for steps in STEP_ORDERS),
     ],
 )

@@ -70,11 +70,9 @@ ON_POLYGON_FIRST = (
     "bracket",
     "limit_and_trailing",
     "options_hold_to_expiry",
-    "forex_hold_to_expiry",
     "lifecycle_logger",
     "simple_start",
     "first_backtest",
-    "broker_functions",
     "buy_and_hold",
 )
 
@@ -126,6 +124,7 @@ def test_the_comparison_notices_one_other_bar(tmp_path: Path) -> None:
             assert_same_result(expected, run_example(third, server, example))
 
 
+@pytest.mark.long
 def test_benchmark_and_analysis_are_the_same(tmp_path: Path, example_server: PolygonServer) -> None:
     example = EXAMPLES["buy_and_hold"]
     for sleeptime, folder in (("1D", "days"), ("30M", "minutes")):
@@ -181,6 +180,7 @@ def test_native_days_then_hours_then_minutes(tmp_path: Path, autumn_server: Poly
     compare(tmp_path, autumn_server, ManyHorizons, *OVER_THANKSGIVING, parameters)
 
 
+@pytest.mark.long
 def test_hours(tmp_path: Path, autumn_server: PolygonServer) -> None:
     parameters = {"assets": [Asset("AUCT")], "sleeptime": "1H", "step": "hour", "length": 20}
     compare(tmp_path, autumn_server, Crossing, *OVER_THE_CHANGE_OF_CLOCKS, parameters, fills=2)
@@ -206,6 +206,7 @@ def test_minutes_of_options(tmp_path: Path, autumn_server: PolygonServer) -> Non
     compare(tmp_path, autumn_server, LimitsAndTrails, *OVER_THE_CHANGE_OF_CLOCKS, parameters)
 
 
+@pytest.mark.long
 def test_crypto_and_forex_around_the_clock(tmp_path: Path, autumn_server: PolygonServer) -> None:
     parameters = {
         "assets": [Asset("BTC", "crypto"), Asset("EUR", "forex")],

@@ -142,7 +142,13 @@ def test_splits_are_requested_again_on_another_day(server: PolygonServer, ours: 
     assert len(server.asked(SPLITS)) == len(SYMBOLS)
 
 
-@pytest.mark.parametrize("span", [("2023-02-13", "2023-03-11"), ("2023-03-06", "2023-03-22")], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "span",
+    [
+        pytest.param(("2023-02-13", "2023-03-11"), id="before", marks=pytest.mark.long),
+        pytest.param(("2023-03-06", "2023-03-22"), id="after"),
+    ],
+)
 def test_a_longer_run_requests_only_what_is_new(
     span: tuple[str, str], server: PolygonServer, ours: Side, tmp_path: Path
 ) -> None:
@@ -491,7 +497,7 @@ def test_a_backtest_that_needs_more_days_after_a_restatement_gets_an_error(serve
 # -- Lumibot's own behaviour ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["argument", "environment"])
+@pytest.mark.parametrize("how", ["argument", pytest.param("environment", marks=pytest.mark.long)])
 def test_without_duckdb_it_is_lumibots_class_with_lumibots_files(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

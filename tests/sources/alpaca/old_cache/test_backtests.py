@@ -101,7 +101,7 @@ def made(server: AlpacaServer, tmp_path_factory: pytest.TempPathFactory) -> Side
     return side
 
 
-@pytest.mark.parametrize("caches", ["csv files", "shared bars", "both"])
+@pytest.mark.parametrize("caches", ["csv files", "shared bars", pytest.param("both", marks=pytest.mark.long)])
 def test_backtests_are_those_of_lumibot_on_its_own_cache(
     caches: str, made: Side, server: AlpacaServer, tmp_path: Path
 ) -> None:

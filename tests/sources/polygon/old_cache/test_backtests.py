@@ -82,6 +82,7 @@ def test_stocks_that_seldom_trade_begin_to_trade_and_split(tmp_path: Path, serve
     assert asked_for(server) == []
 
 
+@pytest.mark.long
 def test_options_out_of_a_chain(tmp_path: Path, server: PolygonServer) -> None:
     parameters = {"assets": [Asset("SPY")], "sleeptime": "2H"}
     compare(tmp_path, server, ChainBuyer, "2023-11-06", "2023-11-14", parameters, fills=3)
