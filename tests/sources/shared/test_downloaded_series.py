@@ -293,17 +293,14 @@ class RecordingProvider:
                 bars = daily(piece, price, holes)
                 yield Delivery(piece, bars, {})
                 others = {start: price for start, price in self.still_open.items() if not _in(piece, start)}
-                self.still_open = others | dict.fromkeys(bar_starts(bars[bars.index >= _today()]).tolist(), price)
+                not_closed = bars[bars.index + pd.Timedelta(days=1) > clock.utc_now()]
+                self.still_open = others | dict.fromkeys(bar_starts(not_closed).tolist(), price)
 
         return deliver
 
 
 def _in(piece: TimeRange, start: int) -> bool:
     return piece.start <= start < piece.end
-
-
-def _today() -> pd.Timestamp:
-    return pd.Timestamp(days(0, 1).start, unit="s", tz="UTC")
 
 
 spans = st.tuples(st.integers(-5, 4), st.integers(1, 4)).map(lambda span: days(span[0], span[0] + span[1]))
