@@ -11,7 +11,7 @@ RowsT = TypeVar("RowsT", bound=Rows)
 
 
 class GrowingWindow(SlidingWindow[RowsT]):
-    """Consecutive rows in memory, of which a request loads only those that are missing.
+    """Consecutive rows in memory. A request loads only the rows that are missing.
 
     When the window moves forward, it keeps as many rows as the longest request since the last jump needs.
 

@@ -24,7 +24,7 @@ from lumibot_duckdb.storage.api import EpochSeconds, SeriesFacts, TimeRange
 from lumibot_duckdb.storage.bars.coverage import merged
 from lumibot_duckdb.storage.bars.outline import Outline
 from lumibot_duckdb.storage.times import Int64Array, bar_starts
-from lumibot_duckdb.windows.ranges_view import Additions, RangesView, clipped, empty_rows
+from lumibot_duckdb.windows.ranges_view import NO_ROWS, Additions, RangesView, clipped, empty_rows
 
 _DAY = 86_400
 _FRAME = ("open", "high", "low", "close", "volume", "vwap", "timestamp", "transactions", "otc")
@@ -181,7 +181,7 @@ class CachedSeries:
             return np.where(marks, True, None)  # type: ignore[call-overload]
 
         return Additions(
-            **({"rows": pd.concat(unstored)} if unstored else {}),
+            rows=pd.concat(unstored) if unstored else NO_ROWS,
             dtypes=self._dtypes(ranges, marked=marked),
             columns={"timestamp": timestamps, **({"missing": missing} if marked else {})},
             order=(*_FRAME, "missing") if marked else _FRAME,

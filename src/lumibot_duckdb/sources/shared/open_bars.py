@@ -14,8 +14,7 @@ import pandas as pd
 
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesPin, TimeRange
 from lumibot_duckdb.storage.times import bar_starts
-
-_NONE: pd.DataFrame = pd.DataFrame()  # one for all series, since making it takes longer than everything else here
+from lumibot_duckdb.windows.ranges_view import NO_ROWS
 
 
 class OpenBars:
@@ -23,7 +22,7 @@ class OpenBars:
 
     def __init__(self, storage: DataStorageInterface) -> None:
         self._storage = storage
-        self._bars = _NONE
+        self._bars = NO_ROWS
         self._pin: SeriesPin | None = None
 
     def add(self, bars: pd.DataFrame, response: TimeRange) -> None:
