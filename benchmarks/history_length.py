@@ -9,10 +9,11 @@ from typing import TypeAlias
 from benchmarks.bars import FIRST_DAY, LAST_DAY, SYMBOLS, Workplace
 from benchmarks.ccxt import bars as ccxt_bars
 from benchmarks.ccxt.sides import OPPONENT as LUMIBOTS_CCXT
-from benchmarks.measure import Row, Sample, against
+from benchmarks.measure import Row
 from benchmarks.polygon import bars as polygon_bars
 from benchmarks.polygon.sides import OPPONENT as LUMIBOTS_POLYGON
 from benchmarks.process import run_apart
+from benchmarks.requests import touch_row
 
 _LONG_SINCE = date(2004, 1, 1)
 _COINS_SINCE, _COINS_LONG_SINCE = date(2021, 1, 1), date(2013, 1, 1)
@@ -40,19 +41,11 @@ def first_touch(workplace: Workplace) -> list[Row]:
 
 
 def _row(what: str, opponent: str, touch: Touch) -> Row:
-    touched: dict[str, list[float]] = {"lumibot": [], "duckdb": []}
-    for _ in range(_PROCESSES):
-        for side, seconds in touched.items():
-            seconds += touch(side)
-    return against(
-        f"first request for a symbol of {what} of minutes stored",
-        "ms",
-        opponent,
-        Sample.of(touched["duckdb"], 1e3),
-        Sample.of(touched["lumibot"], 1e3),
-        note="The backtests on Polygon and CCXT begin where the bars do. The time with your own bars includes creating "
-        "the source and the merged time index of all bars.",
+    note = (
+        "The backtests on Polygon and CCXT begin where the bars do. The time with your own bars includes creating the "
+        "source and the merged time index of all bars."
     )
+    return touch_row(f"symbol of {what} of minutes stored", opponent, _PROCESSES, touch, note)
 
 
 def _own_bars(workplace: Workplace, symbols: int, first: date) -> Touch:

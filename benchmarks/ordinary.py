@@ -13,8 +13,8 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.bars import Workplace
-from benchmarks.measure import Row, Sample, against
-from benchmarks.polygon.backtest import refuse_difference
+from benchmarks.measure import Row, against
+from benchmarks.outcomes import run_in_turn, sample
 from benchmarks.process import ROOT, clean_environment
 from benchmarks.scripts.outcome import RESULT_VARIABLE
 from benchmarks.yahoo.bars import warm_sides
@@ -44,19 +44,15 @@ def _rows(script: str, what: str, sides: Mapping[str, Mapping[str, str]]) -> lis
     """Run a script on both sides in turn, after a warm-up."""
     for side, settings in sides.items():
         _run(side, script, settings)
-    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
-    for _ in range(_REPEATS):
-        for side, settings in sides.items():
-            runs[side].append(_run(side, script, settings))
-        refuse_difference(runs["lumibot"][-1], runs["duckdb"][-1])
-    ours, theirs = runs["duckdb"], runs["lumibot"]
+    outcomes = run_in_turn(sides, _REPEATS, lambda side, settings: _run(side, script, settings))
+    ours, theirs = outcomes["duckdb"], outcomes["lumibot"]
     return [
         against(
             f"{what}: {name}",
             unit,
             "Lumibot alone",
-            Sample.of([run[key] for run in ours], scale),
-            Sample.of([run[key] for run in theirs], scale),
+            sample(ours, key, scale),
+            sample(theirs, key, scale),
             note=f"{what}: all {len(ours[0]['trades']):,} trade events and {len(ours[0]['values']):,} portfolio values "
             "are identical.",
         )

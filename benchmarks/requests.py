@@ -6,7 +6,7 @@ hide the time to load windows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from statistics import fmean, median
 from time import perf_counter
@@ -63,6 +63,19 @@ def calls_note(call: str, ours: list[list[float]], theirs: list[list[float]]) ->
         seconds = sorted(second for walk in walks for second in walk)
         texts.append(f"{name} {number(1e6 * median(seconds))} µs and {number(1e3 * seconds[-1])} ms")
     return f"{call}, median and slowest call: {', '.join(texts)}."
+
+
+def touch_row(what: str, opponent: str, processes: int, touch: Callable[[str], list[float]], note: str) -> Row:
+    """Return the row of a first request.
+
+    `touch` returns the seconds of such requests on a side, and is called for both sides in turn, `processes` times.
+    """
+    touched: dict[str, list[float]] = {"lumibot": [], "duckdb": []}
+    for _ in range(processes):
+        for side, seconds in touched.items():
+            seconds += touch(side)
+    ours, theirs = (Sample.of(touched[side], 1e3) for side in ("duckdb", "lumibot"))
+    return against(f"first request for a {what}", "ms", opponent, ours, theirs, note=note)
 
 
 def walk(side: str, bars: str, day: str) -> dict[str, list[float]]:

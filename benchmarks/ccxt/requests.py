@@ -13,7 +13,7 @@ from benchmarks.ccxt.sides import OPPONENT, clock, make_source, pairs, source_cl
 from benchmarks.measure import Row, Sample, against
 from benchmarks.polygon.sides import only_this_machine
 from benchmarks.process import run_apart
-from benchmarks.requests import call_text, calls_note
+from benchmarks.requests import call_text, calls_note, touch_row
 from benchmarks.sides import set_clock
 
 _BUDGET = call_text(60, "minute")
@@ -85,21 +85,13 @@ def _check(answer: Any, length: int | None) -> None:
 
 def first_touch(workplace: Workplace) -> list[Row]:
     """Time of the first request for a coin with a year of minutes stored, 60 minutes long."""
-    touched: dict[str, list[float]] = {"lumibot": [], "duckdb": []}
     sides = warm_sides(workplace)
-    for _ in range(_PROCESSES):
-        for side, times in touched.items():
-            times += run_apart("ccxt.requests.touch", settings=sides[side], side=side)
-    return [
-        against(
-            "first request for a coin with a year of minutes stored",
-            "ms",
-            OPPONENT,
-            Sample.of(touched["duckdb"], 1e3),
-            Sample.of(touched["lumibot"], 1e3),
-            note="Creating the source is not included.",
-        )
-    ]
+
+    def seconds(side: str) -> list[float]:
+        return list(run_apart("ccxt.requests.touch", settings=sides[side], side=side))
+
+    what = "coin with a year of minutes stored"
+    return [touch_row(what, OPPONENT, _PROCESSES, seconds, "Creating the source is not included.")]
 
 
 def touch(side: str, start: str = START, coins: int = _TOUCHED) -> list[float]:

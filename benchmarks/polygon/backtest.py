@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from time import perf_counter, process_time
 from typing import Any
 
 from benchmarks.bars import SYMBOLS, Workplace
-from benchmarks.measure import Row, Sample, against
+from benchmarks.measure import Row, against
 from benchmarks.memory import imports_note
+from benchmarks.outcomes import outcome_of, run_in_turn, sample
 from benchmarks.polygon.bars import warm_sides
 from benchmarks.polygon.sides import KEY, OPPONENT, only_this_machine, source_class
 from benchmarks.process import run_apart
@@ -20,19 +21,12 @@ from lumibot_duckdb.demo.market import symbol_names
 START, END = "2023-01-03", "2023-03-31"
 _REPEATS = 3
 _A_MINUTE = 2
-_COMPARED = ("trades", "values")
-_TRADE = ["time", "symbol", "side", "type", "status", "price", "filled_quantity", "trade_cost"]
-_TRADE += ["asset.right", "asset.strike", "asset.expiration"]
 
 
 def whole_backtest(workplace: Workplace) -> list[Row]:
     """Time and memory of an every-minute Polygon backtest of 20 symbols over a quarter; the results are compared."""
     sides = warm_sides(workplace)
-    outcomes: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
-    for _ in range(_REPEATS):
-        for side, settings in sides.items():
-            outcomes[side].append(_backtest(side, settings))
-        refuse_difference(outcomes["lumibot"][-1], outcomes["duckdb"][-1])
+    outcomes = run_in_turn(sides, _REPEATS, _backtest)
     ours, theirs = outcomes["duckdb"], outcomes["lumibot"]
     what = f"Polygon backtest, {SYMBOLS} symbols, {START} to {END}, every minute"
     note = (
@@ -41,28 +35,16 @@ def whole_backtest(workplace: Workplace) -> list[Row]:
         f"{len(ours[0]['trades']):,} trade events and {len(ours[0]['values']):,} portfolio values are identical."
     )
     return [
-        against(f"{what}: wall time", "s", OPPONENT, _sample(ours, "seconds"), _sample(theirs, "seconds"), note=note),
+        against(f"{what}: wall time", "s", OPPONENT, sample(ours, "seconds"), sample(theirs, "seconds"), note=note),
         against(
             f"{what}: peak memory, imports included",
             "MB",
             OPPONENT,
-            _sample(ours, "peak", 1e-6),
-            _sample(theirs, "peak", 1e-6),
+            sample(ours, "peak", 1e-6),
+            sample(theirs, "peak", 1e-6),
             note=imports_note(ours[0], theirs[0]),
         ),
     ]
-
-
-def refuse_difference(theirs: Mapping[str, Sequence[Any]], ours: Mapping[str, Sequence[Any]]) -> None:
-    """Raise `AssertionError` with the first trade or portfolio value that differs between the two sides."""
-    for what in _COMPARED:
-        for left, right in zip(theirs[what], ours[what], strict=False):
-            if left != right:
-                raise AssertionError(f"the first of the {what} that differ: {left} on Lumibot's side, {right} on ours")
-        if len(theirs[what]) != len(ours[what]):
-            raise AssertionError(f"{len(theirs[what])} {what} on Lumibot's side, {len(ours[what])} on ours")
-        if not theirs[what]:
-            raise AssertionError(f"a backtest without {what} compares nothing")
 
 
 def _backtest(side: str, settings: Mapping[str, str]) -> dict[str, Any]:
@@ -77,10 +59,6 @@ def _backtest(side: str, settings: Mapping[str, str]) -> dict[str, Any]:
         parameters={"a_minute": _A_MINUTE},
     )
     return outcome
-
-
-def _sample(outcomes: list[dict[str, Any]], what: str, scale: float = 1.0) -> Sample:
-    return Sample.of([outcome[what] for outcome in outcomes], scale)
 
 
 def run(
@@ -118,11 +96,5 @@ def run(
         "imports": imports,
         "peak": peak,
         "fills": int((events["status"] == "fill").sum()) if len(events) else 0,
-        "trades": events[_TRADE].astype(str).to_numpy().tolist() if len(events) else [],
-        "values": [
-            [str(time), float(value), float(cash)]
-            for time, value, cash in zip(
-                done.stats.index, done.stats["portfolio_value"], done.stats["cash"], strict=True
-            )
-        ],
+        **outcome_of(done),
     }

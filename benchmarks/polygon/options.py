@@ -10,9 +10,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.bars import Workplace, open_store
-from benchmarks.measure import Row, Sample, against
+from benchmarks.measure import Row, against
 from benchmarks.memory import imports_note
-from benchmarks.polygon.backtest import refuse_difference
+from benchmarks.outcomes import run_in_turn, sample
 from benchmarks.polygon.bars import SOURCE, Settings, store_settings
 from benchmarks.polygon.sides import OPPONENT
 from benchmarks.process import run_apart
@@ -31,11 +31,7 @@ _FILLS = {"lumibot": 2, "duckdb": 1}  # Lumibot requests the splits of each cont
 def iron_condors(workplace: Workplace, repeats: int = _REPEATS) -> list[Row]:
     """CPU, time and memory of a quarter of iron condors on Polygon's options; the results are compared."""
     sides = filled_sides(workplace)
-    outcomes: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
-    for _ in range(repeats):
-        for side, settings in sides.items():
-            outcomes[side].append(backtest(side, settings))
-        refuse_difference(outcomes["lumibot"][-1], outcomes["duckdb"][-1])
+    outcomes = run_in_turn(sides, repeats, backtest)
     ours, theirs = outcomes["duckdb"], outcomes["lumibot"]
     what = f"iron condors, {START} to {END}"
     note = (
@@ -48,15 +44,15 @@ def iron_condors(workplace: Workplace, repeats: int = _REPEATS) -> list[Row]:
             f"{what}: CPU of the whole process",
             "s",
             OPPONENT,
-            _sample(ours, "cpu"),
-            _sample(theirs, "cpu"),
+            sample(ours, "cpu"),
+            sample(theirs, "cpu"),
             at_least=2.0,
             budget="half the CPU",
             note=note,
         )
     ]
     rows += [
-        against(f"{what}: {name}", unit, OPPONENT, _sample(ours, key, scale), _sample(theirs, key, scale), note=about)
+        against(f"{what}: {name}", unit, OPPONENT, sample(ours, key, scale), sample(theirs, key, scale), note=about)
         for name, key, unit, scale, about in (
             ("time of the whole process", "whole", "s", 1.0, ""),
             ("peak memory", "peak", "MB", 1e-6, imports_note(ours[0], theirs[0])),
@@ -66,14 +62,10 @@ def iron_condors(workplace: Workplace, repeats: int = _REPEATS) -> list[Row]:
 
 
 def backtest(side: str, settings: Mapping[str, str], url: str | None = None) -> dict[str, Any]:
-    """Run the backtest in a process of its own, with Polygon at `url` (None: nowhere)."""
+    """Run the backtest in a separate process, with Polygon at `url` (None: nowhere)."""
     started = perf_counter()
     outcome: dict[str, Any] = run_apart("polygon.options.run", settings=settings, side=side, url=url)
     return outcome | {"whole": perf_counter() - started}
-
-
-def _sample(outcomes: list[dict[str, Any]], what: str, scale: float = 1.0) -> Sample:
-    return Sample.of([outcome[what] for outcome in outcomes], scale)
 
 
 def run(side: str, url: str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row, Sample, against
 from benchmarks.memory import imports_note
-from benchmarks.polygon.backtest import refuse_difference
+from benchmarks.outcomes import outcome_of, refuse_difference
 from benchmarks.process import run_apart
 from benchmarks.sides import set_clock
 from benchmarks.yahoo.bars import END, START, SYMBOLS, warm_sides
@@ -17,8 +17,6 @@ from benchmarks.yahoo.sides import OPPONENT, make_source, mornings, nothing_aske
 from lumibot_duckdb.comparison.headless import UNATTENDED
 from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.demo.market import symbol_names
-
-_TRADE = ["time", "symbol", "side", "type", "status", "price", "filled_quantity", "trade_cost"]
 
 
 def whole_backtest(workplace: Workplace) -> list[Row]:
@@ -85,14 +83,4 @@ def run(side: str) -> dict[str, Any]:
             **UNATTENDED,
         )
     seconds, peak = perf_counter() - started, peak_resident_bytes()
-    events, stats = done.broker._trade_event_log_df, done.stats
-    return {
-        "seconds": seconds,
-        "imports": imports,
-        "peak": peak,
-        "trades": events[_TRADE].astype(str).to_numpy().tolist() if len(events) else [],
-        "values": [
-            [str(time), float(value), float(cash)]
-            for time, value, cash in zip(stats.index, stats["portfolio_value"], stats["cash"], strict=True)
-        ],
-    }
+    return {"seconds": seconds, "imports": imports, "peak": peak, **outcome_of(done)}

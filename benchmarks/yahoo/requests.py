@@ -9,7 +9,7 @@ from time import perf_counter
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row, Sample, against
 from benchmarks.process import run_apart
-from benchmarks.requests import call_text, calls_note
+from benchmarks.requests import call_text, calls_note, touch_row
 from benchmarks.sides import set_clock
 from benchmarks.yahoo.bars import warm_sides
 from benchmarks.yahoo.sides import OPPONENT, make_source, mornings, nothing_asked, source_class
@@ -71,21 +71,15 @@ def walk(side: str, day: str) -> dict[str, list[float]]:
 def first_touch(workplace: Workplace) -> list[Row]:
     """Time of the first request for a symbol with twenty years of days stored, 60 days long."""
     sides = warm_sides(workplace)
-    touched: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(_PROCESSES):
-        for side, seconds in touched.items():
-            seconds += run_apart("yahoo.requests.touch", settings=sides[side], side=side)
-    return [
-        against(
-            "first request for a symbol with twenty years of days stored",
-            "ms",
-            OPPONENT,
-            Sample.of(touched["duckdb"], 1e3),
-            Sample.of(touched["lumibot"], 1e3),
-            note="The first request of a process does not count. Our side makes half a dozen queries of about a "
-            "millisecond each, Lumibot's side reads one pickle of 0.4 MB.",
-        )
-    ]
+
+    def seconds(side: str) -> list[float]:
+        return list(run_apart("yahoo.requests.touch", settings=sides[side], side=side))
+
+    note = (
+        "The first request of a process does not count. Our side makes half a dozen queries of about a millisecond "
+        "each, Lumibot's side reads one pickle of 0.4 MB."
+    )
+    return [touch_row("symbol with twenty years of days stored", OPPONENT, _PROCESSES, seconds, note)]
 
 
 def touch(side: str) -> list[float]:

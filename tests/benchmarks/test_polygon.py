@@ -10,7 +10,7 @@ import pytest
 
 
 def test_a_backtest_that_came_out_otherwise_is_no_result():
-    from benchmarks.polygon.backtest import refuse_difference
+    from benchmarks.outcomes import refuse_difference
 
     result = {"trades": [["2023-01-03", "buy", "76.1"]], "values": [["2023-01-03", 100_000.0, 99_239.0]]}
     refuse_difference(result, result)

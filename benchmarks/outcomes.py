@@ -1,0 +1,53 @@
+"""What whole backtests did and cost, on both sides in turn. Results that differ are no measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from benchmarks.measure import Sample
+
+Settings = TypeVar("Settings")
+
+_COMPARED = ("trades", "values")
+_TRADE = ["time", "symbol", "side", "type", "status", "price", "filled_quantity", "trade_cost"]
+_TRADE += ["asset.right", "asset.strike", "asset.expiration"]
+
+
+def outcome_of(strategy: Any) -> dict[str, list[Any]]:
+    """Return the trade events and the portfolio values of a backtest that has ended."""
+    events, stats = strategy.broker._trade_event_log_df, strategy.stats
+    values = zip(stats.index, stats["portfolio_value"], stats["cash"], strict=True)
+    return {
+        "trades": events[_TRADE].astype(str).to_numpy().tolist() if len(events) else [],
+        "values": [[str(time), float(value), float(cash)] for time, value, cash in values],
+    }
+
+
+def run_in_turn(
+    sides: Mapping[str, Settings], repeats: int, run: Callable[[str, Settings], dict[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Run a backtest on both sides in turn; return all outcomes by side. Raises `AssertionError` if they differ."""
+    outcomes: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    for _ in range(repeats):
+        for side, settings in sides.items():
+            outcomes[side].append(run(side, settings))
+        refuse_difference(outcomes["lumibot"][-1], outcomes["duckdb"][-1])
+    return outcomes
+
+
+def sample(outcomes: Sequence[Mapping[str, Any]], what: str, scale: float = 1.0) -> Sample:
+    """Return one number of each outcome."""
+    return Sample.of([outcome[what] for outcome in outcomes], scale)
+
+
+def refuse_difference(theirs: Mapping[str, Sequence[Any]], ours: Mapping[str, Sequence[Any]]) -> None:
+    """Raise `AssertionError` with the first trade or portfolio value that differs between the two sides."""
+    for what in _COMPARED:
+        for left, right in zip(theirs[what], ours[what], strict=False):
+            if left != right:
+                raise AssertionError(f"the first of the {what} that differ: {left} on Lumibot's side, {right} on ours")
+        if len(theirs[what]) != len(ours[what]):
+            raise AssertionError(f"{len(theirs[what])} {what} on Lumibot's side, {len(ours[what])} on ours")
+        if not theirs[what]:
+            raise AssertionError(f"a backtest without {what} compares nothing")
