@@ -1,4 +1,5 @@
-"""docs/cli.md shows what the commands print. `python tests/cli/test_docs.py` updates it after a change.
+"""docs/cli.md shows what the commands print. `PYTHONPATH=tests python tests/cli/test_docs.py` updates it
+after a change.
 
 In its `console` blocks, `cat FILE` creates the file with the shown text if there is none; all other commands run in one
 shell, in the order of the page, in a folder with nothing in it but a cache of Lumibot's.
@@ -11,12 +12,14 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 from datetime import date
 from pathlib import Path
 
 import pytest
+
+from cli.forked_commands import forked_commands
+from lumibot_duckdb.cli.main import main
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
@@ -47,19 +50,19 @@ def as_printed(page: str, folder: Path, without: str = "") -> str:
     environment = {
         **os.environ,
         "LUMIBOT_CACHE_FOLDER": str(folder / "cache"),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "LUMIBOT_DUCKDB_PATH": str(folder / "store"),
         "COLUMNS": "120",
         "NO_COLOR": "1",
     }
-    ended = subprocess.run(
-        ["bash", "-c", "".join(script)],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    with tempfile.TemporaryDirectory() as beside, forked_commands(Path(beside) / "bin", environment) as environment:
+        ended = subprocess.run(
+            ["bash", "-c", "".join(script)],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
     outputs = [_normalised(output, folder) for output in ended.stdout.split(f"{MARK}\n")]
     assert len(outputs) == len(commands) + 1, ended.stdout
     printed = iter(outputs)
@@ -123,7 +126,7 @@ def test_sizes_on_the_page_must_be_about_right() -> None:
     assert _sizes_of("3 files, 2.3 KB\n", "4 files, 2.3 KB\n") == "4 files, 2.3 KB\n"
 
 
-def test_every_option_is_on_the_page() -> None:
+def test_every_option_is_on_the_page(capsys: pytest.CaptureFixture[str]) -> None:
     shown = "\n".join(BLOCK.findall(PAGE.read_text()))
     for command in (
         "import",
@@ -138,8 +141,8 @@ def test_every_option_is_on_the_page() -> None:
         "doctor",
         "completion",
     ):
-        program = Path(sys.executable).with_name("lumibot-duckdb")
-        text = subprocess.run([program, command, "--help"], capture_output=True, text=True).stdout
+        assert main([command, "--help"]) == 0
+        text = capsys.readouterr().out
         options = set(re.findall(r"--[a-z-]+", text.split("examples:")[0])) - {"--help", "--to", "--store"}
         page = shown if command == "import" else PAGE.read_text()
         assert {option for option in options if option not in page} == set()

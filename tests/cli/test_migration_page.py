@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from lumibot.tools import yahoo_helper
 
+from cli.forked_commands import forked_commands
 from lumibot_duckdb import DuckDBDataStorage
 from parity.ground import FOREIGN
 from sources.yahoo.market import new_york_days, walk
@@ -64,17 +65,19 @@ def place(tmp_path: Path) -> Path:
     return folder
 
 
-def ran(command: str, place: Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def environment(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of the page's commands."""
     environment = {
         **{name: value for name, value in os.environ.items() if name not in FOREIGN},
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(place / "python"), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "LUMIBOT_CACHE_FOLDER": str(place / "cache"),
         "LUMIBOT_DISABLE_DOTENV": "1",
         "NETWORK_LOG": str(place / "network.log"),
         "IS_BACKTESTING": "true",
     }
-    return subprocess.run(["bash", "-c", command], cwd=place, env=environment, capture_output=True, text=True)
+    with forked_commands(tmp_path_factory.mktemp("commands") / "bin", environment) as environment:
+        yield environment
 
 
 def commands() -> list[str]:
@@ -91,14 +94,16 @@ def commands() -> list[str]:
         pytest.param("", id="all", marks=pytest.mark.long),
     ],
 )
-def test_every_command_works_offline_and_the_comparison_is_identical(without: str, place: Path) -> None:
+def test_every_command_works_offline_and_the_comparison_is_identical(
+    without: str, place: Path, environment: dict[str, str]
+) -> None:
     pickles = {path: path.read_bytes() for path in place.glob("cache/yahoo/*.pickle")}
     assert len(pickles) == 4, "of each symbol its days, and what it is"
     said = {}
     for command in commands():
         if re.fullmatch(without, command):
             continue
-        ended = ran(command, place)
+        ended = subprocess.run(["bash", "-c", command], cwd=place, env=environment, capture_output=True, text=True)
         assert ended.returncode == 0, (command, ended.stdout, ended.stderr)
         said[command] = ended.stdout + ended.stderr
         if "--delete" not in command:
