@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -20,6 +20,19 @@ from storage.frames import minute_bars
 def filled(storage: DuckDBDataStorage) -> DuckDBDataStorage:
     storage.store_ohlcv_data("X", minute_bars(rows=30), "test", "minute")
     return storage
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBDataStorage]:
+    """A store for many queries, none of which may change it."""
+    store = DuckDBDataStorage(tmp_path_factory.mktemp("shared"))
+    store.store_ohlcv_data("X", minute_bars(rows=30), "test", "minute")
+    yield store
+    store.close()
+
+
+def bars_in(store: DuckDBDataStorage) -> int:
+    return int(store.sql("SELECT count(*) AS n FROM bar").to_pylist()[0]["n"])
 
 
 @pytest.mark.parametrize(
@@ -40,8 +53,8 @@ def filled(storage: DuckDBDataStorage) -> DuckDBDataStorage:
         "SELECT * FROM bar JOIN series ON current_version = version_id",
     ],
 )
-def test_reading_statements_run(filled: DuckDBDataStorage, query: str) -> None:
-    table = filled.sql(query)
+def test_reading_statements_run(shared: DuckDBDataStorage, query: str) -> None:
+    table = shared.sql(query)
     assert isinstance(table, pa.Table)
     assert table.num_rows > 0
 
@@ -94,16 +107,15 @@ def test_parameters_by_position_and_by_name(filled: DuckDBDataStorage) -> None:
     ],
 )
 def test_other_statements_are_refused_and_change_nothing(
-    filled: DuckDBDataStorage, tmp_path: Path, query: str, writing_now: bool
+    shared: DuckDBDataStorage, tmp_path: Path, query: str, writing_now: bool
 ) -> None:
     if writing_now:  # the file is attached for writing now
-        filled.store_ohlcv_data("Y", minute_bars(rows=2), "test", "minute")
-    before = sorted(path.name for path in tmp_path.iterdir())
-    rows = filled.statistics().rows
+        shared.store_ohlcv_data(f"Y{bars_in(shared)}", minute_bars(rows=2), "test", "minute")
+    rows = shared.statistics().rows
     with pytest.raises(ValueError, match=r"only statements that read|give one statement"):
-        filled.sql(query.replace("{folder}", str(tmp_path)))
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
-    assert filled.statistics().rows == rows
+        shared.sql(query.replace("{folder}", str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+    assert shared.statistics().rows == rows
 
 
 @pytest.mark.parametrize("query", ["SELEC 1", "SELECT nothing FROM ohlcv_data", "SELECT * FROM frames"])
@@ -160,16 +172,17 @@ def secret(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("query", OUTSIDE)
-def test_a_query_reads_the_store_and_nothing_else(filled: DuckDBDataStorage, secret: Path, query: str) -> None:
+def test_a_query_reads_the_store_and_nothing_else(shared: DuckDBDataStorage, secret: Path, query: str) -> None:
+    bars = bars_in(shared)
     settings = "SELECT name, value FROM duckdb_settings() WHERE name NOT LIKE '%directory%' ORDER BY name"
     tables = "SELECT table_name FROM information_schema.tables ORDER BY ALL"
-    before = filled.sql(settings), filled.sql(tables)
+    before = shared.sql(settings), shared.sql(tables)
     with pytest.raises((ValueError, duckdb.Error)) as refused:
-        filled.sql(query.format(file=secret, folder=secret.parent))
+        shared.sql(query.format(file=secret, folder=secret.parent))
     assert "0.25" not in str(refused.value)
     assert list(secret.parent.iterdir()) == [secret]
-    assert (filled.sql(settings), filled.sql(tables)) == before
-    assert filled.sql("SELECT count(*) AS n FROM bar").to_pylist() == [{"n": 30}]
+    assert (shared.sql(settings), shared.sql(tables)) == before
+    assert bars_in(shared) == bars
 
 
 @pytest.mark.parametrize(
@@ -187,12 +200,13 @@ def test_a_query_reads_the_store_and_nothing_else(filled: DuckDBDataStorage, sec
     ],
 )
 def test_duckdb_itself_refuses_what_the_checks_before_it_refuse(
-    filled: DuckDBDataStorage, secret: Path, statement: str
+    shared: DuckDBDataStorage, secret: Path, statement: str
 ) -> None:
-    with filled._store.connection.query() as duck, pytest.raises(duckdb.Error):
+    bars = bars_in(shared)
+    with shared._store.connection.query() as duck, pytest.raises(duckdb.Error):
         duck.execute(statement.format(file=secret, folder=secret.parent))
     assert list(secret.parent.iterdir()) == [secret]
-    assert filled.sql("SELECT count(*) AS n FROM bar").to_pylist() == [{"n": 30}]
+    assert bars_in(shared) == bars
 
 
 def test_a_file_that_is_refused_is_an_error_with_advice(filled: DuckDBDataStorage, secret: Path) -> None:
