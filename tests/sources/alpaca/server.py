@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from wire.json_rows import objects_as_json
 from wire.loopback import Answer, LoopbackServer, Request
 
 KEY = "PKLOOPBACKKEYFORTESTS"
@@ -219,7 +220,10 @@ class AlpacaServer(LoopbackServer):
         if key not in self._written:
             bars = self._series(kind, symbol, timeframe)
             adjusted = self._adjusted(symbol, bars, adjustment) if kind == "stock" else bars
-            self._written[key] = bars.index.as_unit("s").asi8, [json.dumps(bar) for bar in _as_json(adjusted)]
+            starts = bars.index.as_unit("s").asi8
+            times = np.datetime_as_string(starts.astype("datetime64[s]"), timezone="UTC").tolist()
+            columns = {str(name): adjusted[name].tolist() for name in adjusted}
+            self._written[key] = starts, objects_as_json({"t": times, **columns})
         return self._written[key]
 
     def _series(self, kind: str, symbol: str, timeframe: str) -> pd.DataFrame:
@@ -256,12 +260,6 @@ class AlpacaServer(LoopbackServer):
         minutes = self._series("stock", action.symbol, "1Day")
         before = minutes[minutes.index < pd.Timestamp(action.day, tz=NEW_YORK)]
         return 1.0 - (action.amount or 0.0) / float(before["c"].iloc[-1]) if len(before) else 1.0
-
-
-def _as_json(page: pd.DataFrame) -> list[dict[str, Any]]:
-    times = page.index.strftime("%Y-%m-%dT%H:%M:%SZ")
-    bars: Sequence[dict[str, Any]] = page.to_dict("records")  # type: ignore[assignment]
-    return [{"t": moment, **bar} for moment, bar in zip(times, bars, strict=True)]
 
 
 def _seconds(text: str) -> float:

@@ -40,7 +40,7 @@ class BinanceServer(LoopbackServer):
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._candles: dict[tuple[str, str], tuple[np.ndarray[Any, Any], list[list[Any]]]] = {}
+        self._candles: dict[tuple[str, str], pd.DataFrame] = {}
         self._weight = 0
 
     def list_market(self, base: str, quote: str, minutes: pd.DataFrame) -> None:
@@ -48,10 +48,9 @@ class BinanceServer(LoopbackServer):
         name = base + quote
         self.markets[name] = (base, quote)
         bars = minutes.tz_convert("UTC")[list(HOW)]
-        self._candles[name, "1m"] = _as_json(bars, "1m")
+        self._candles[name, "1m"] = bars
         for interval, rule in _MADE_OF_MINUTES.items():
-            larger = bars.resample(rule).agg(HOW).dropna(subset=["open", "close"])
-            self._candles[name, interval] = _as_json(larger, interval)
+            self._candles[name, interval] = bars.resample(rule).agg(HOW).dropna(subset=["open", "close"])
 
     def asked(self, where: str = "") -> list[Request]:
         """Return the logged requests whose path holds `where`."""
@@ -78,19 +77,20 @@ class BinanceServer(LoopbackServer):
             return Answer({"code": -1120, "msg": "Invalid interval."}, 400)
         if query.get("symbol") not in self.markets:
             return Answer({"code": -1121, "msg": "Invalid symbol."}, 400)
-        times, candles = self._candles[query["symbol"], query["interval"]]
+        candles = self._candles[query["symbol"], query["interval"]]
+        times = pd.DatetimeIndex(candles.index).as_unit("ms").asi8
         limit = min(int(query.get("limit", _USUAL)), _MOST)
         first = int(times.searchsorted(int(query.get("startTime", 0))))
         last = int(times.searchsorted(int(query.get("endTime", 2**62)), side="right"))
-        return Answer(candles[first : min(last, first + limit)])
+        page = slice(first, min(last, first + limit))
+        return Answer(_as_json(times[page], candles.iloc[page], query["interval"]))
 
 
-def _as_json(bars: pd.DataFrame, interval: str) -> tuple[np.ndarray[Any, Any], list[list[Any]]]:
-    times = pd.DatetimeIndex(bars.index).as_unit("ms").asi8
+def _as_json(times: np.ndarray[Any, Any], bars: pd.DataFrame, interval: str) -> list[list[Any]]:
     columns = [[None if isnan(value) else repr(value) for value in bars[name].astype(float).tolist()] for name in HOW]
     closes = times + INTERVALS[interval] * 1000 - 1
     rows = zip(times.tolist(), *columns, closes.tolist(), strict=True)
-    return times, [[*row, "0", 0, "0", "0", "0"] for row in rows]
+    return [[*row, "0", 0, "0", "0", "0"] for row in rows]
 
 
 def _market(name: str, base: str, quote: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pandas as pd
 
+from wire.json_rows import objects_as_json
 from wire.loopback import Answer, LoopbackServer, Request
 
 KEY = "loopback-key-which-no-log-may-show"
@@ -166,8 +167,7 @@ class PolygonServer(LoopbackServer):
         if rows is None:
             bars = _adjusted(self._series(ticker, span, zone), splits)
             starts = bars.index.as_unit("ms").asi8
-            texts = [json.dumps(bar | {"t": t}) for bar, t in zip(self._as_json(bars), starts.tolist(), strict=True)]
-            rows = self.rows[key] = Rows(starts, texts)
+            rows = self.rows[key] = Rows(starts, self._as_json(bars.assign(t=starts)))
         return rows
 
     def _page(self, request: Request, found: Sequence[dict[str, Any]]) -> Answer:
@@ -182,14 +182,13 @@ class PolygonServer(LoopbackServer):
         key = {"apiKey": KEY} if self.key_in_next_url else {}
         return f"{self.url}{path}?{urlencode(dict(query) | key)}"
 
-    def _as_json(self, page: pd.DataFrame) -> list[dict[str, Any]]:
-        """Return bars as objects: `otc` only where it is so, numbers as this server writes them."""
-        bars: list[dict[str, Any]] = page.to_dict("records")  # type: ignore[assignment]
-        if "otc" in page:
-            bars = [{name: value for name, value in bar.items() if value is not False} for bar in bars]
+    def _as_json(self, bars: pd.DataFrame) -> list[str]:
+        """Return each bar as an object: `otc` only where it is so, numbers as this server writes them."""
+        columns = {str(name): bars[name].tolist() for name in bars}
         if self.whole_as_int:
-            bars = [{name: _whole(value) for name, value in bar.items()} for bar in bars]
-        return bars
+            columns = {name: [_whole(value) for value in values] for name, values in columns.items()}
+        texts = objects_as_json(columns)
+        return [text.replace(', "otc": false', "") for text in texts]
 
     # -- bars ------------------------------------------------------------------------------------------------
 

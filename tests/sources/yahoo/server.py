@@ -223,16 +223,16 @@ class YahooServer(LoopbackServer):
                 before = days < pd.Timestamp(ex)
                 bars.loc[before, [*_PRICES, "adj_close"]] *= old / new
                 bars.loc[before, "volume"] *= new / old
+        closes, adjusted = raw["close"].ffill().to_numpy(float), bars["adj_close"].to_numpy(copy=True)
         for paid in (instrument.dividends, instrument.capital_gains):
             for ex, amount in paid.items():
-                before = days < pd.Timestamp(ex)
-                if before.any() and instrument.opening(ex) <= now:
-                    bars.loc[before, "adj_close"] *= 1 - amount / raw.loc[before, "close"].dropna().iloc[-1]
+                before = int(days.searchsorted(pd.Timestamp(ex)))
+                if before and instrument.opening(ex) <= now:
+                    adjusted[:before] *= 1 - amount / closes[before - 1]
+        bars["adj_close"] = adjusted
         bars["volume"] = bars["volume"].round()
-        bars.index = pd.DatetimeIndex([f"{day.date()} {instrument.hours[0]}" for day in days]).tz_localize(
-            instrument.zone
-        )
-        bars.index = bars.index.tz_convert("UTC")
+        opens = days.normalize() + pd.Timedelta(f"{instrument.hours[0]}:00")
+        bars.index = opens.tz_localize(instrument.zone).tz_convert("UTC")
         return bars
 
     def _intraday(self, instrument: Instrument, interval: str, now: pd.Timestamp) -> pd.DataFrame:
