@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"pytest {pytest.__version__} does not keep groups of tests together: install pytest<9.2"
         )
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the tests import, which lives until the end, out of every garbage collection from now on."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -44,7 +44,8 @@ SHELLS = {
 Complete = Callable[[str], set[str]]
 
 
-@pytest.fixture(params=SHELLS)
+# Starting zsh's completion takes several times as long as the others'.
+@pytest.fixture(params=["bash", "fish", pytest.param("zsh", marks=pytest.mark.long)])
 def complete(request: pytest.FixtureRequest, command: Command) -> Complete:
     shell = shutil.which(request.param)
     if shell is None:

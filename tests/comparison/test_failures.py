@@ -226,7 +226,11 @@ def test_a_report_that_cannot_be_written_in_the_end_is_no_fault(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("number", "said", "code"), [(signal.SIGINT, b"interrupted", 130), (signal.SIGTERM, b"stopped by SIGTERM", 143)]
+    ("number", "said", "code"),
+    [
+        (signal.SIGINT, b"interrupted", 130),
+        pytest.param(signal.SIGTERM, b"stopped by SIGTERM", 143, marks=pytest.mark.long),
+    ],
 )
 def test_ctrl_c_and_signals_that_are_like_it_leave_nothing(
     number: signal.Signals, said: bytes, code: int, own_ground: Ground

@@ -98,8 +98,8 @@ def test_a_sample_of_faults_loses_nothing(bench: Bench, report: Callable[[str], 
     [
         pytest.param("append", ".wal", "broken", marks=ENGINE_THAT_ABORTS),
         ("download", ".wal", "I/O error"),
-        ("download", ".guard", "I/O error"),
-        ("download", ".lock", "I/O error"),
+        pytest.param("download", ".guard", "I/O error", marks=pytest.mark.long),
+        pytest.param("download", ".lock", "I/O error", marks=pytest.mark.long),
     ],
 )
 def test_an_io_error_beside_the_store_is_reported_truly(

@@ -82,7 +82,7 @@ def test_random_requests_get_the_same_answers(name: str, seed: int, count: int, 
             marks=LONG,
         ),
         ("minutes and days", Crossing, {"sleeptime": "30M", "step": "day", "length": 6}),
-        ("crypto", Crossing, {"sleeptime": "10M", "step": "15 minutes", "market": "24/7"}),
+        pytest.param("crypto", Crossing, {"sleeptime": "10M", "step": "15 minutes", "market": "24/7"}, marks=LONG),
     ],
 )
 def test_whole_backtests_are_the_same(name: str, strategy: Any, parameters: dict[str, Any], tmp_path: Path) -> None:

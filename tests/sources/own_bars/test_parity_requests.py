@@ -76,7 +76,7 @@ def assert_same_data(theirs: Any, ours: Any) -> None:
 
 @pytest.mark.parametrize("name", MARKETS)
 @pytest.mark.parametrize(
-    ("seed", "count"), [(1, 40), *(pytest.param(seed, 100, marks=pytest.mark.long) for seed in (1, 2))]
+    ("seed", "count"), [(1, 20), *(pytest.param(seed, 100, marks=pytest.mark.long) for seed in (1, 2))]
 )
 def test_random_requests_and_whole_frames_are_the_same(name: str, seed: int, count: int, place: Place) -> None:
     market = MARKETS[name]()

@@ -101,9 +101,17 @@ def made(server: AlpacaServer, tmp_path_factory: pytest.TempPathFactory) -> Side
     return side
 
 
-@pytest.mark.parametrize("caches", ["csv files", "shared bars", pytest.param("both", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("caches", "names"),
+    [
+        ("csv files", ("minutes", "chains")),
+        ("shared bars", ("horizons",)),
+        pytest.param("csv files", tuple(BACKTESTS), marks=pytest.mark.long),
+        pytest.param("both", ("crypto",), marks=pytest.mark.long),
+    ],
+)
 def test_backtests_are_those_of_lumibot_on_its_own_cache(
-    caches: str, made: Side, server: AlpacaServer, tmp_path: Path
+    caches: str, names: tuple[str, ...], made: Side, server: AlpacaServer, tmp_path: Path
 ) -> None:
     theirs = made
     if caches == "shared bars":
@@ -117,7 +125,7 @@ def test_backtests_are_those_of_lumibot_on_its_own_cache(
             reasons |= moved(reader, storage)
     assert reasons == {}
     assert snapshot(cache) == before
-    for name in {"csv files": tuple(BACKTESTS), "shared bars": ("horizons",), "both": ("crypto",)}[caches]:
+    for name in names:
         expected = second_run(theirs, server, name)
         asked = len(server.requests)
         actual = backtest(ours, server, name)
