@@ -266,6 +266,41 @@ def test_other_zip_archives_are_refused(command: Command, write: Write, content:
     assert not command.store.exists()
 
 
+@pytest.mark.parametrize(
+    ("folder", "timeframe", "times"),
+    [
+        ("daily", "day", ("20240102 00:00", "20240103 00:00", "20240104 00:00")),
+        ("hour", "hour", ("20240102 09:00", "20240102 10:00", "20240102 11:00")),
+    ],
+)
+def test_hours_and_days_of_lean_are_recognised(
+    command: Command, write: Write, folder: str, timeframe: str, times: tuple[str, ...]
+) -> None:
+    text = "".join(f"{time},4720000,4730000,4710000,47250{i}0,1234{i}\n" for i, time in enumerate(times))
+    write(f"equity/usa/{folder}/spy.zip", zipped(("spy.csv", text)))
+    ended = command("import", "equity", "--timezone", "America/New_York")
+    assert ended.code == 0, ended.out
+    bars = command.bars("SPY", timeframe)
+    assert bars["close"].tolist() == [472.5, 472.501, 472.502]
+    assert bars["volume"].tolist() == [12340, 12341, 12342]
+    assert [f"{time:%Y%m%d %H:%M}" for time in bars.index] == list(times)
+    assert "prices were divided by 10,000 (LEAN's format)" in ended.out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("20240103 00:00,1,1,1,1,5\n20240102 00:00,1,1,1,1,5\n", id="not in order"),
+        pytest.param("20240102 00:00,1,1,1,1\n20240103 00:00,1,1,1,1\n", id="without a volume"),
+        pytest.param("2024-01-02 00:00,1,1,1,1,5\n2024-01-03 00:00,1,1,1,1,5\n", id="another form of dates"),
+    ],
+)
+def test_what_is_not_certainly_of_lean_asks_for_a_header(command: Command, write: Write, text: str) -> None:
+    ended = command("import", write("equity/usa/daily/spy.csv", text))
+    assert ended.code == 1
+    assert "it has no header line" in ended.out
+
+
 def test_prices_of_lean_with_a_fraction_are_not_divided(command: Command, write: Write) -> None:
     text = "34200000,1.1001,1.1002,1.1,1.1001,5\n34260000,1.1001,1.1002,1.1,1.1002,6\n"
     assert command("import", write("20240102_eurusd_minute_trade.csv", text), "--timezone", "UTC").code == 0

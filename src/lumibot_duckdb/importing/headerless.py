@@ -1,4 +1,4 @@
-"""Text without a header line: LEAN's minutes, and headers to suggest for other files."""
+"""Text without a header line: LEAN's bars, and headers to suggest for other files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _WHOLE = re.compile(r"\d{1,18}")
 _DATA = re.compile(r"[+-]?[\d.,:/\- T]+Z?")
 _DATE = re.compile(r"\d{8}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
+_LEAN_TIME = re.compile(r"(?:19|20)\d{6} \d{2}:\d{2}")
 
 LEAN_NAMES = ("time", "open", "high", "low", "close", "volume")
 LEAN_SCALE = 10_000
@@ -41,6 +42,14 @@ def is_lean_minutes(rows: Sequence[Sequence[str]]) -> bool:
     times = [int(row[0]) for row in rows]
     in_a_day = all(time < _MILLISECONDS_OF_DAY and time % _MINUTE == 0 for time in times)
     return in_a_day and times == sorted(times) and times[-1] > 0
+
+
+def is_lean_hours_or_days(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether rows are LEAN's larger bars: times like `20240102 00:00`, in order, then prices and volume."""
+    if not rows or any(len(row) != len(LEAN_NAMES) or not _LEAN_TIME.fullmatch(row[0]) for row in rows):
+        return False
+    times = [row[0] for row in rows]
+    return times == sorted(times)
 
 
 def has_whole_prices(rows: Sequence[Sequence[str]]) -> bool:

@@ -16,6 +16,7 @@ from lumibot_duckdb.importing.headerless import (
     LEAN_SCALE,
     has_whole_prices,
     is_data,
+    is_lean_hours_or_days,
     is_lean_minutes,
     suggested_header,
 )
@@ -178,7 +179,7 @@ def _form_of_data(lines: Sequence[tuple[str, ...]], index: int, delimiter: str) 
     """Return the form of a file that starts with a row, if it is LEAN's; raise `FileRefusedError` if not."""
     rows = [split_fields(line, delimiter) for line, _ in lines[index:] if _is_filled(line)]
     is_lean, scale = _lean_form(rows)
-    if is_lean and len(rows[0]) == len(LEAN_NAMES):
+    if (is_lean or is_lean_hours_or_days(rows)) and len(rows[0]) == len(LEAN_NAMES):
         return TextForm(LEAN_NAMES, delimiter, _length(lines[:index]), index + 1, None, is_lean, scale)
     raise FileRefusedError(
         f"it has no header line (it starts with {lines[index][0].strip()[:80]}): name its {len(rows[0])} columns, "
@@ -188,8 +189,9 @@ def _form_of_data(lines: Sequence[tuple[str, ...]], index: int, delimiter: str) 
 
 def _lean_form(rows: Sequence[list[str]]) -> tuple[bool, int]:
     filled = [row for row in rows if any(row)]
-    is_lean = is_lean_minutes(filled)
-    return is_lean, LEAN_SCALE if is_lean and has_whole_prices(filled) else 1
+    has_milliseconds = is_lean_minutes(filled)
+    is_lean = has_milliseconds or is_lean_hours_or_days(filled)
+    return has_milliseconds, LEAN_SCALE if is_lean and has_whole_prices(filled) else 1
 
 
 def _score(names: Sequence[str], wanted: Collection[str]) -> int:
