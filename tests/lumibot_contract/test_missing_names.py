@@ -76,7 +76,8 @@ _IN_EVERY_RUN = {
 def _imported() -> list[tuple[str, str]]:
     """Return the names that the modules on which a backtest depends import from Lumibot's modules."""
     root = Path(lumibot_duckdb.__file__).parent
-    trees = [ast.parse(file.read_text()) for package in _PACKAGES for file in (root / package).rglob("*.py")]
+    texts = [file.read_text() for package in _PACKAGES for file in (root / package).rglob("*.py")]
+    trees = [ast.parse(text) for text in texts if "from lumibot." in text]
     imports = [each for tree in trees for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)]
     names = {(each.module or "", alias.name) for each in imports for alias in each.names}
     return sorted(each for each in names - _VITAL if each[0].startswith("lumibot."))
