@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from lumibot_duckdb.cli.numbers import percentage, whole_number
 from lumibot_duckdb.cli.store import chosen_path, open_store
 from lumibot_duckdb.cli.suggestions import did_you_mean, similar_file
 from lumibot_duckdb.importing.vocabulary import QUOTE_CURRENCIES
+from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
     from lumibot_duckdb.importing.importer import ImportChoice
@@ -208,27 +208,32 @@ def _import_all(
     quarantine: Path,
     reports: list[FileReport],
 ) -> None:
-    from tqdm import tqdm
-
     from lumibot_duckdb.importing import importer
     from lumibot_duckdb.importing.earlier_files import EarlierFiles
+    from lumibot_duckdb.importing.steps import Step
 
     earlier = EarlierFiles()
     sizes = {file: file.stat().st_size for file in files}
-    bar = tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, file=sys.stderr, disable=None, leave=False)
-    with bar, Interrupts("lumibot-duckdb: stopping after this file; press Ctrl-C again to stop now") as interrupts:
+    with (
+        Progress("Importing", sum(sizes.values())) as progress,
+        Interrupts("lumibot-duckdb: stopping after this file; press Ctrl-C again to stop now") as interrupts,
+    ):
         before = 0
         for file in files:
-            bar.set_description(printable(file.name))
+            name = printable(file.name)
+            progress.text = f"{name}: reading"
 
-            def on_progress(done: float, before: int = before, size: int = sizes[file]) -> None:
-                bar.update(before + int(done * size) - bar.n)
-                interrupts.check()
+            def on_step(
+                step: Step, done: float, name: str = name, before: int = before, size: int = sizes[file]
+            ) -> None:
+                progress.text, progress.done = f"{name}: {step.text}", before + size * step.of_file(done)
+                if step is Step.READING:
+                    interrupts.check()
 
             interrupts.check()
-            reports.append(importer.import_file(file, storage, choice, quarantine, on_progress, earlier))
+            reports.append(importer.import_file(file, storage, choice, quarantine, on_step, earlier))
             before += sizes[file]
-            bar.update(before - bar.n)
+            progress.done = before
 
 
 def _choice(arguments: argparse.Namespace) -> ImportChoice:

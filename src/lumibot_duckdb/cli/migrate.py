@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.settings import settings
 from lumibot_duckdb.cli.store import open_store
 from lumibot_duckdb.cli.suggestions import did_you_mean
+from lumibot_duckdb.progress import Progress
 from lumibot_duckdb.sources.registry import SOURCES, sources_with_cache
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _forecast(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namesp
     if storage.is_outdated():
         print(f"{_OUTDATED}\n")
     outcomes: list[Outcome] = []
-    _take(forecast_files(plan, storage), plan, outcomes)
+    _take(lambda on_file: forecast_files(plan, storage), plan, outcomes)
     print(forecast(plan, outcomes, arguments.all))
     return outcomes
 
@@ -179,7 +180,7 @@ def _migrate(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespa
 
     outcomes: list[Outcome] = []
     try:
-        _take(migrate_files(plan, storage, delete_verified=arguments.delete_verified), plan, outcomes)
+        _take(partial(migrate_files, plan, storage, delete_verified=arguments.delete_verified), plan, outcomes)
     except KeyboardInterrupt:
         print(summary(plan, outcomes, arguments.all))
         raise CommandError(
@@ -200,16 +201,21 @@ def _migrate(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespa
     return outcomes
 
 
-def _take(arriving: Iterable[Outcome], plan: Plan, outcomes: list[Outcome]) -> None:
-    """Collect the outcomes with a progress bar, and stop between two files at Ctrl-C."""
-    from tqdm import tqdm
+def _take(run: Callable[..., Iterable[Outcome]], plan: Plan, outcomes: list[Outcome]) -> None:
+    """Collect the outcomes and show how many there are. Stop between two files at Ctrl-C."""
+    sizes = {file: size for kind in plan.kinds for file, size in zip(kind.files, kind.sizes, strict=True)}
+    before = 0
 
-    sizes = [size for kind in plan.kinds for size in kind.sizes]
-    bar = tqdm(total=sum(sizes), unit="B", unit_scale=True, file=sys.stderr, disable=None, leave=False)
-    with bar, Interrupts("lumibot-duckdb: stopping after this file; press Ctrl-C again to stop now") as interrupts:
-        for outcome, size in zip(arriving, sizes, strict=True):
+    def on_file(file: Path, done: float) -> None:
+        progress.text, progress.done = printable(file.name), before + sizes[file] * done
+
+    with (
+        Progress("Reading the cache", sum(sizes.values())) as progress,
+        Interrupts("lumibot-duckdb: stopping after this file; press Ctrl-C again to stop now") as interrupts,
+    ):
+        for outcome in run(on_file=on_file):
             outcomes.append(outcome)
-            bar.set_description(printable(outcome.file.name))
-            bar.update(size)
-            if len(outcomes) < len(sizes):
+            before += sizes[outcome.file]
+            on_file(outcome.file, 0.0)
+            if len(outcomes) < plan.files:
                 interrupts.check()

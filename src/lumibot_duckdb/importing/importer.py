@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,7 @@ from lumibot_duckdb.importing.report import FileReport, FirstBar, Preview
 from lumibot_duckdb.importing.scale import SCALED, find_scale
 from lumibot_duckdb.importing.series import SeriesChoice, SeriesOfRows
 from lumibot_duckdb.importing.staging import Staging
+from lumibot_duckdb.importing.steps import OnStep, Step, ignore
 from lumibot_duckdb.importing.table_file import Piece, WithConstants
 from lumibot_duckdb.importing.text_form import TextChoice
 from lumibot_duckdb.importing.text_stream import MAX_EXPANSION
@@ -64,17 +65,17 @@ def import_file(
     storage: DataStorageInterface | None,
     choice: ImportChoice,
     quarantine_folder: Path,
-    on_progress: Callable[[float], None] = lambda done: None,
+    on_step: OnStep = ignore,
     earlier: EarlierFiles | None = None,
 ) -> FileReport:
     """Import one file and return the outcome. Nothing is stored of a file that is refused as a whole.
 
-    Without a `storage`, nothing is written at all, and the report has a preview. `on_progress` receives the part of the
-    file that was read, from 0 to 1. `earlier` are the files of the same run. Errors of the store itself are raised.
+    Without a `storage`, nothing is written at all, and the report has a preview. `on_step` receives what is being
+    done. `earlier` are the files of the same run. Errors of the store itself are raised.
     """
     report = FileReport(path)
     try:
-        _Import(path, choice, report).run(storage, quarantine_folder, on_progress, earlier or EarlierFiles())
+        _Import(path, choice, report).run(storage, quarantine_folder, on_step, earlier or EarlierFiles())
     except FileRefusedError as error:
         report.error = str(error)
     except InvalidBarsError as error:
@@ -125,15 +126,16 @@ class _Import:
         self,
         storage: DataStorageInterface | None,
         quarantine_folder: Path,
-        on_progress: Callable[[float], None],
+        on_step: OnStep,
         earlier: EarlierFiles,
     ) -> None:
         """Read, check and store the file."""
         with Staging(tuple(self._layout.values)) as staging:
             for piece in self._file.pieces(self._layout.used):
                 self._stage(piece, staging)
-                on_progress(piece.progress)
-            unsure, self._report.repeated = staging.settle()
+                on_step(Step.READING, piece.progress)
+            with staging.reporting(Step.CHECKING, on_step):
+                unsure, self._report.repeated = staging.settle()
             self._report.refused = staging.refusals()
             self._add_notes(unsure)
             self._refuse_hopeless(staging)
@@ -144,12 +146,13 @@ class _Import:
                 self._report.notes.append("no bars in it")
                 return
             self._report.first, self._report.last = bounds
-            series = self._series_with_timeframes(staging)
+            with staging.reporting(Step.FINDING_TIMEFRAME, on_step):
+                series = self._series_with_timeframes(staging)
             self._report.timeframe = ", ".join(dict.fromkeys(key.timeframe for key in series))
             if storage is None:
                 self._preview(staging, series)
             else:
-                store_bars(storage, staging, series, self._form(), self._report, earlier)
+                store_bars(storage, staging, series, self._form(), self._report, earlier, on_step)
 
     def _series_choice(self) -> SeriesChoice:
         """Return the user's choice, with the exchange of the path where the user states none."""

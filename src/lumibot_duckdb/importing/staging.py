@@ -8,9 +8,11 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import pairwise
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any
 
@@ -20,10 +22,12 @@ import pyarrow as pa
 
 from lumibot_duckdb.importing.arrays import CodeArray, FloatArray, IntArray
 from lumibot_duckdb.importing.refusal import Refusal
+from lumibot_duckdb.importing.steps import OnStep, Step
 
 _MEMORY_LIMIT = "512MB"
 _THREADS = 2
 _BATCH_ROWS = 262_144
+_REPORTED_EVERY = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class Staging:
                 "temp_directory": self._folder.name,
             },
         )
-        self._db.execute("SET enable_progress_bar = false")
+        for setting in ("enable_progress_bar = true", "enable_progress_bar_print = false", "progress_bar_time = 0"):
+            self._db.execute(f"SET {setting}")  # DuckDB counts, and prints nothing
         columns_sql = "".join(f', "{column}" DOUBLE' for column in self._columns)
         self._db.execute(f"CREATE TABLE bar (row BIGINT, series INTEGER, ts BIGINT, later INTEGER{columns_sql})")
         self._db.execute("CREATE TABLE refused_time (series INTEGER, ts BIGINT)")
@@ -65,6 +70,27 @@ class Staging:
     ) -> None:
         self._db.close()
         self._folder.cleanup()
+
+    @contextmanager
+    def reporting(self, step: Step, on_step: OnStep) -> Iterator[None]:
+        """Report from another thread how far DuckDB is with the statements of a `with` block, which are one step."""
+        ended = Event()
+
+        def follow() -> None:
+            done = 0.0
+            while not ended.wait(_REPORTED_EVERY):
+                done = max(done, self._db.query_progress() / 100)
+                on_step(step, min(done, 1.0))
+
+        follower = Thread(target=follow, daemon=True, name="import progress")
+        on_step(step, 0.0)
+        follower.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            follower.join()
+        on_step(step, 1.0)
 
     def add(
         self, rows: IntArray, series: IntArray, times: IntArray, later: IntArray, values: Mapping[str, FloatArray]
@@ -108,6 +134,10 @@ class Staging:
             series: {column for column, filled in zip(self._columns, filled_of, strict=True) if not filled}
             for series, *filled_of in found
         }
+
+    def count(self) -> int:
+        """Return the number of bars."""
+        return self._count("bar")
 
     def bounds(self) -> tuple[int, int] | None:
         """Return the first and the last time of all bars in epoch seconds, None if there are no bars."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from lumibot_duckdb.importing.earlier_files import EarlierFiles
 from lumibot_duckdb.importing.report import FileReport
 from lumibot_duckdb.importing.scale import SCALED
 from lumibot_duckdb.importing.staging import StagedBars, Staging
+from lumibot_duckdb.importing.steps import OnStep, Step
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
 
@@ -60,14 +62,22 @@ def store_bars(
     form: FormOfSeries,
     report: FileReport,
     earlier: EarlierFiles,
+    on_step: OnStep,
 ) -> None:
     """Store all bars of a file, and count them in its report.
 
     The report notes which of the `earlier` files of the same run stored bars that this file changed.
     """
-    empty = staging.empty_columns()
+    empty, total, done = staging.empty_columns(), staging.count(), 0
     before: StagedBars | None = None
-    for bars in staging.bars(BARS_A_WRITE):
+
+    def on_rows(written: int, of: int) -> None:
+        on_step(Step.STORING, (done + written) / total)
+
+    sorted_bars = staging.bars(BARS_A_WRITE)
+    with staging.reporting(Step.SORTING, on_step):
+        first = next(sorted_bars)
+    for bars in chain([first], sorted_bars):
         key = series[bars.series]
         result = storage.store_ohlcv_data(
             key.asset,
@@ -77,7 +87,9 @@ def store_bars(
             adjustment=key.adjustment,
             covered=_between(before, bars, key.timeframe),
             metadata={"file": report.path.name},
+            on_rows=on_rows,
         )
+        done += len(bars.times)
         report.added += result.added
         report.changed += result.changed
         report.unchanged += result.unchanged

@@ -7,10 +7,11 @@ ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import TypeAlias
 
 import duckdb
 
@@ -38,6 +39,12 @@ _STATEMENT_ERRORS = (duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupporte
 
 _REASONS = (MigrationError, HistoryRestatedError, InvalidBarsError, InvalidRecordError, *_STATEMENT_ERRORS)
 """Errors that concern one file, so that the run continues."""
+
+
+_READ, _WRITTEN = 0.3, 0.8
+"""How much of the work for a file is done when it is read, and when it is written but not verified."""
+
+OnFile: TypeAlias = Callable[[Path, float], None]
 
 
 class Ending(Enum):
@@ -83,14 +90,21 @@ class Outcome:
     deleted: tuple[Path, ...] = ()
 
 
-def migrate_files(plan: Plan, storage: DataStorageInterface, *, delete_verified: bool = False) -> Iterator[Outcome]:
+def migrate_files(
+    plan: Plan,
+    storage: DataStorageInterface,
+    *,
+    delete_verified: bool = False,
+    on_file: OnFile = lambda file, done: None,
+) -> Iterator[Outcome]:
     """Import the files of a plan, and yield the outcome of each.
 
-    With `delete_verified`, a file that the store returns in full is deleted, with its companions. Raises storage errors
-    that do not concern one file, for example if another process holds the store or the disk is full.
+    With `delete_verified`, a file that the store returns in full is deleted, with its companions. `on_file` receives
+    each file and how much of the work for it is done, from 0 to 1. Raises storage errors that do not concern one file,
+    for example if another process holds the store or the disk is full.
     """
     for each in _imports(plan, storage):
-        yield each.outcome(delete_verified=delete_verified)
+        yield each.outcome(delete_verified=delete_verified, on_file=on_file)
 
 
 def forecast_files(plan: Plan, storage: DataStorageInterface) -> Iterator[Outcome]:
@@ -156,14 +170,15 @@ class _Import:
             return self._refused(error)
         return self._ended(Ending.MIGRATED, contents, new=sum(content.rows for content in contents))
 
-    def outcome(self, *, delete_verified: bool) -> Outcome:
+    def outcome(self, *, delete_verified: bool, on_file: OnFile) -> Outcome:
         """Import the file unless the store has it, and delete it if that is requested and safe."""
+        on_file(self._file, 0.0)
         try:
             fingerprint = self._fingerprint()
             rows = self._rows_here(fingerprint)
             if rows is not None and not delete_verified:
                 return self._ended(Ending.ALREADY_HERE, rows=rows)
-            outcome = self._migrated(fingerprint)
+            outcome = self._migrated(fingerprint, on_file)
         except _REASONS as error:
             return self._refused(error)
         if rows is not None and outcome.ending is Ending.MIGRATED:
@@ -178,12 +193,14 @@ class _Import:
             raise UnreadableFileError("its path has characters that Lumibot never uses: rename it")
         return self._storage.migrated_files.rows(str(self._file.absolute()), fingerprint)
 
-    def _migrated(self, fingerprint: str) -> Outcome:
+    def _migrated(self, fingerprint: str, on_file: OnFile) -> Outcome:
         """Read, check, store, verify and remember the file. If a check fails, nothing of it is stored."""
         contents = _contents(self._reader, self._file)
         checked = [content.check(self._storage) for content in contents]
+        on_file(self._file, _READ)
         metadata = {"migrated_from": self._file.relative_to(self._folder).as_posix()}
         new = sum(each.write(self._storage, metadata, version) for each, version in zip(contents, checked, strict=True))
+        on_file(self._file, _WRITTEN)
         difference = self._difference(contents)
         if difference:
             return self._ended(Ending.UNVERIFIED, contents, new=new, reason=difference)

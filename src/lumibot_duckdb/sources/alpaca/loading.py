@@ -18,6 +18,7 @@ from lumibot_duckdb.sources.alpaca.frames import Frame, FrameBuilder, RequestedB
 from lumibot_duckdb.sources.alpaca.steps import Step
 from lumibot_duckdb.sources.shared.downloaded_series import DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import ProviderError
+from lumibot_duckdb.sources.shared.progress import shows_loading
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.errors import StorageError
 from lumibot_duckdb.storage.identity import asset_key
@@ -78,6 +79,7 @@ class FrameLoader:
 
     # -- loading ---------------------------------------------------------------------------------------------
 
+    @shows_loading
     def load(
         self,
         asset: Any,

@@ -17,7 +17,7 @@ from lumibot_duckdb.sources.ccxt.http import explain, require_json
 from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownMarketError
-from lumibot_duckdb.sources.shared.progress import progress_bar
+from lumibot_duckdb.sources.shared.progress import downloading
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit
 from lumibot_duckdb.sources.shared.retry import call_with_retries
 
@@ -112,10 +112,10 @@ class CcxtProvider(BarProvider):
 
         total = sum(-((start - end) // seconds) for start, end in request.ranges)
         name = f"{request.label or symbol} {timeframe} from {self._name}"
-        with progress_bar(name, total, unit=" candles", shown=request.progress) as bar:
+        with downloading(name, total, shown=request.progress) as bar:
             for start, end in request.ranges:
                 for response in _responses(fetch, start, end, seconds, int(page)):
-                    bar.update((response.end - response.start) // seconds)
+                    bar.advance((response.end - response.start) // seconds)
                     yield response
 
     def _check(self, exchange: ccxt.Exchange, symbol: str, timeframe: str) -> None:

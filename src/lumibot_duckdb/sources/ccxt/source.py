@@ -18,6 +18,7 @@ from lumibot_duckdb.sources.ccxt.client import SECONDS, check_exchange
 from lumibot_duckdb.sources.ccxt.price_rounding import COLUMNS, STORED
 from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
+from lumibot_duckdb.sources.shared.progress import shows_loading
 from lumibot_duckdb.storage.api import DataStorageInterface
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 from lumibot_duckdb.windows.framed_series import FramedSeries, Shape, frame_of_bars
@@ -126,6 +127,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=Sw
         self._serving[asset, quote, timestep] = served = (series, SECONDS[timeframe])
         return served
 
+    @shows_loading
     def _touch(self, name: str, symbol: Any, timeframe: str) -> None:
         """Add the candles of the backtest, and of the time before it, to the frames that Lumibot looks up."""
         before = timedelta(seconds=SECONDS[timeframe] * self.candles_before_start)

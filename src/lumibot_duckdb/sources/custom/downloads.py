@@ -11,7 +11,7 @@ from lumibot_duckdb.sources.custom.symbols import symbol_of
 from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery
 from lumibot_duckdb.sources.shared.errors import ProviderError
-from lumibot_duckdb.sources.shared.progress import progress_bar
+from lumibot_duckdb.sources.shared.progress import downloading
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit
 from lumibot_duckdb.sources.shared.retry import call_with_retries
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
@@ -35,7 +35,7 @@ def download(
     responses = _Responses(provider, key, pieces, progress)
     name, series = type(provider).__name__, responses.request.name
     total = _seconds(pieces)
-    with progress_bar(f"{series} from {name}", total, unit="s", shown=progress) as bar:
+    with downloading(f"{series} from {name}", total, shown=progress) as bar:
         while True:
             response = call_with_retries(responses.next, limit, name=name, explain=lambda error: explain(error, name))
             if response is None:
@@ -43,7 +43,7 @@ def download(
             _check(f"{name}.bars({series})", response)
             responses.record(TimeRange(response.start, response.end))
             yield Delivery(TimeRange(response.start, response.end), response.bars, response.metadata)
-            bar.update(total - _seconds(responses.missing) - bar.n)
+            bar.done = total - _seconds(responses.missing)
     _refuse_gaps(f"{name}.bars({series})", responses.missing)
 
 

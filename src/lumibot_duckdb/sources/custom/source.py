@@ -22,6 +22,7 @@ from lumibot_duckdb.sources.custom.downloads import download
 from lumibot_duckdb.sources.provider import BarProvider
 from lumibot_duckdb.sources.shared.data_source_of_windows import START_BUFFER, DataSourceOfWindows
 from lumibot_duckdb.sources.shared.downloaded_series import DownloadedSeries
+from lumibot_duckdb.sources.shared.progress import shows_loading
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit
 from lumibot_duckdb.sources.shared.split_check import SPLIT_ADJUSTED, SplitCheck
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
@@ -170,6 +171,7 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
             return None if loaded.since <= since else loaded.timeframe
         return next((each for each in serving if each in self.provider.timeframes), None)
 
+    @shows_loading
     def _load(self, base: Asset, quote: Asset, since: int, timeframe: str) -> None:
         key = self._series_key(base, quote, timeframe)
         after = midnight(self.datetime_end.astimezone(NEW_YORK).date() + timedelta(days=1), NEW_YORK)

@@ -14,6 +14,7 @@ from lumibot_duckdb.sources.own_bars.storing import store_frames
 from lumibot_duckdb.sources.registry import CLASSES
 from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
+from lumibot_duckdb.sources.shared.progress import loading
 from lumibot_duckdb.sources.shared.telemetry import log_line
 from lumibot_duckdb.windows.adopted_data import AdoptedData, reason_to_leave
 from lumibot_duckdb.windows.trading_index import session_minutes
@@ -33,10 +34,12 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
         super().__init__(*args, pandas_data=pandas_data, **kwargs)
         if self.settings:
             unit = self.unit()
-            selected = self.selected(self.storage, self.as_of)
-            self.pandas_data.update(
-                by_asset_and_quote([self.windowed(pin, asset, quote, unit) for asset, quote, pin in selected])
-            )
+            with loading("stored series") as shown:
+                selected = self.selected(self.storage, self.as_of)
+                shown.total = len(selected)
+                for asset, quote, pin in selected:
+                    self.pandas_data.update(by_asset_and_quote([self.windowed(pin, asset, quote, unit)]))
+                    shown.advance()
 
     def load_data(self) -> Any:
         """Serve the bars that the script passes from its own frames, and lay all series on the merged time index."""
@@ -66,10 +69,14 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
         """Merge the bar times of all series as Lumibot does, from an outline of each that merges to the same."""
         loaded = self.loaded_data.values()
         minutes = next((data.timestep for data in loaded), None) == "minute"
-        return self.merged_times(
-            data.index_outline(minutes_are_filled=minutes) if isinstance(data, WindowedData) else data.df.index
-            for data in loaded
-        )
+
+        times = []
+        with loading("bar times", len(loaded)) as shown:
+            for data in loaded:
+                outlined = isinstance(data, WindowedData)
+                times.append(data.index_outline(minutes_are_filled=minutes) if outlined else data.df.index)
+                shown.advance()
+        return self.merged_times(times)
 
     def clean_trading_times(self, dt_index: pd.DatetimeIndex, pcal: pd.DataFrame) -> pd.DatetimeIndex:
         """Fill the minutes of each day as Lumibot does, without a row of a frame for each minute of the year."""

@@ -32,6 +32,7 @@ from lumibot_duckdb.sources.shared.data_source_of_windows import START_BUFFER, D
 from lumibot_duckdb.sources.shared.days import DaySpan
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import PlanLimitError, ProviderError
+from lumibot_duckdb.sources.shared.progress import shows_loading
 from lumibot_duckdb.sources.shared.split_check import SPLIT_ADJUSTED, SplitCheck
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
 from lumibot_duckdb.storage.errors import StorageError
@@ -152,6 +153,7 @@ class PolygonDataBacktesting(DataSourceOfWindows, PolygonHooks, metaclass=Switch
         begins = data.datetime_start if isinstance(data, WindowedData) else data.df.index[0]
         return None if begins - start < START_BUFFER else str(data.timestep)
 
+    @shows_loading
     def _load(self, asset: Asset, quote: Asset, start: datetime, timespan: str) -> None:
         """Add the bars from `start` to the end of the backtest to the data store."""
         if timespan not in _FINER:

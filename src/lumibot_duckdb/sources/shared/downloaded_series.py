@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -170,22 +171,27 @@ class DownloadedSeries:
         self._store_all([wanted], download, replaces=True)
         self._covered = coverage.merged([*self._covered, wanted])
 
-    def _arriving(self, deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
+    def _arriving(self, deliveries: Iterable[Delivery]) -> Generator[Delivery, None, None]:
         """Yield deliveries as they arrive, and count them."""
         waiting_since = time.perf_counter()
-        for delivery in deliveries:
-            self._storage.counters.count_download(len(delivery.bars), time.perf_counter() - waiting_since)
-            yield delivery
-            waiting_since = time.perf_counter()
+        try:
+            for delivery in deliveries:
+                self._storage.counters.count_download(len(delivery.bars), time.perf_counter() - waiting_since)
+                yield delivery
+                waiting_since = time.perf_counter()
+        finally:
+            if isinstance(deliveries, Generator):
+                deliveries.close()  # its requests, and its progress bar, end before an error is shown
 
     def _store_all(self, ranges: list[TimeRange], download: Download, *, replaces: bool = False) -> None:
         """Download ranges, and store each delivery with what it proves."""
         asked_at = clock.utc_now()  # a bar that closes after this may be incomplete in the response
         evidence = Evidence(self._hours, self.key.timeframe)
-        for delivery in self._arriving(download(ranges)):
-            starts = bar_starts(delivery.bars)
-            proof = evidence.add(delivery.within, starts, kept_since=delivery.kept_since)
-            self._store(replace(delivery, replace=True) if replaces else delivery, proof, asked_at)
+        with closing(self._arriving(download(ranges))) as arriving:
+            for delivery in arriving:
+                starts = bar_starts(delivery.bars)
+                proof = evidence.add(delivery.within, starts, kept_since=delivery.kept_since)
+                self._store(replace(delivery, replace=True) if replaces else delivery, proof, asked_at)
 
     def _store(self, delivery: Delivery, proof: Proof, asked_at: datetime) -> None:
         closed, still_open = _closed_and_open(delivery.bars, bar_seconds(self.key.timeframe), asked_at)

@@ -12,6 +12,7 @@ from lumibot_duckdb.lumibot_contract.strategy_access import strategy_base
 from lumibot_duckdb.sources.shared.benchmark import serve_benchmarks_from_store
 from lumibot_duckdb.sources.shared.configuration import Configurable, open_storage
 from lumibot_duckdb.sources.shared.lifecycle import track_strategies, track_traders
+from lumibot_duckdb.sources.shared.progress import expecting
 from lumibot_duckdb.sources.shared.telemetry import Telemetry, log_backtest, log_stats_wanted
 from lumibot_duckdb.storage.api import DataStorageInterface, StorageUse
 from lumibot_duckdb.windows.window import DEFAULT_MAX_MEMORY, MemoryBudget
@@ -114,6 +115,11 @@ class EnhancedDataSourceBacktesting(RecordHolder, Configurable):
         from lumibot_duckdb.sources.shared.frame_record import FrameRecord  # older releases lack what it imports
 
         return FrameRecord.take_over(record)
+
+    def get_bars(self, assets: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the bars of several assets as Lumibot does, and show how many of them are loaded."""
+        with expecting(assets if isinstance(assets, list) else [assets]):
+            return super().get_bars(assets, *args, **kwargs)  # type: ignore[misc]
 
     def shutdown(self) -> None:
         """Close the store's file together with Lumibot's own resources."""

@@ -1,27 +1,85 @@
-"""The progress bar of downloads."""
+"""Shows the downloads of a backtest and the first look at many series, unless Lumibot's progress bar is turned off."""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property, wraps
+from typing import Any, TypeVar, cast
 
-from tqdm import tqdm
+from lumibot_duckdb.progress import Progress, counting
+
+SHOW_PROGRESS_BAR = "BACKTESTING_SHOW_PROGRESS_BAR"
+"""Lumibot's environment variable, which Lumibot also sets to the argument `show_progress_bar` of a backtest."""
+
+Load = TypeVar("Load", bound=Callable[..., Any])
+
+_expected: list[_Expected] = []
 
 
-def progress_bar(name: str, total: int, *, unit: str = "it", shown: bool = True, leave: bool = True) -> tqdm[Any]:
-    """Return a progress bar for a download, to be used as a context manager. Without a terminal, it shows nothing.
+class _Expected:
+    """Assets that are about to be requested, in order. Their names cost time, so they are made when one is loaded."""
+
+    def __init__(self, assets: Sequence[Any], steps: Progress) -> None:
+        self._assets = assets
+        self._steps = steps
+
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        return {_name(asset): place for place, asset in enumerate(self._assets)}
+
+    def note(self, name: str) -> None:
+        """Take all assets before the one of this name for loaded."""
+        self._steps.done = self._places.get(name, self._steps.done)
+
+
+def is_wanted() -> bool:
+    """Return whether Lumibot shows the progress of a backtest."""
+    return os.environ.get(SHOW_PROGRESS_BAR, "true").strip().lower() in ("true", "1", "yes", "on")
+
+
+def downloading(name: str, total: float | None, *, shown: bool = True) -> Progress:
+    """Return the progress of a download, to be used as a context manager.
 
     Parameters:
         name: what is downloaded ("AAPL minute").
-        total: the number of steps; call `update` with the number of completed ones.
-        unit: what a step is called.
-        shown: False never shows the bar.
-        leave: whether the bar stays on the screen when it is complete.
+        total: the amount in any unit; call `advance` with what has arrived. None if it is not known.
+        shown: False never shows it.
     """
-    return tqdm(
-        total=total,
-        desc=f"Downloading {name}",
-        unit=unit,
-        leave=leave,
-        dynamic_ncols=True,
-        disable=None if shown else True,
-    )
+    return Progress(f"Downloading {name}", total, shown=shown and is_wanted())
+
+
+def loading(what: Any, total: int | None = None) -> Progress:
+    """Return the progress of loading an asset's series, or many series, to be used as a context manager."""
+    name = _name(what)
+    for expected in _expected:
+        expected.note(name)
+    return Progress(f"Loading {name}", total, shown=is_wanted())
+
+
+def shows_loading(load: Load) -> Load:
+    """Show the name of a series while a method of a source loads it. Its first argument is the asset."""
+
+    @wraps(load)
+    def shown(self: Any, asset: Any, *args: Any, **kwargs: Any) -> Any:
+        with loading(asset):
+            return load(self, asset, *args, **kwargs)
+
+    return cast(Load, shown)
+
+
+@contextmanager
+def expecting(assets: Sequence[Any]) -> Iterator[None]:
+    """Show which of some assets is loaded in a `with` block, and estimate when all are."""
+    with counting(len(assets)) as steps:
+        expected = _Expected(assets, steps)
+        _expected.append(expected)
+        try:
+            yield
+        finally:
+            _expected.remove(expected)
+
+
+def _name(asset: Any) -> str:
+    return str(asset[0] if isinstance(asset, tuple) else asset)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from lumibot_duckdb.sources.shared.days import DaySpan, joined
 from lumibot_duckdb.sources.shared.errors import DownloadIncompleteError, InvalidKeyError, PlanLimitError, ProviderError
 from lumibot_duckdb.sources.shared.parallel import as_they_finish
-from lumibot_duckdb.sources.shared.progress import progress_bar
+from lumibot_duckdb.sources.shared.progress import downloading
 
 Span = TypeVar("Span", bound=DaySpan)
 Result = TypeVar("Result")
@@ -47,11 +47,11 @@ def download_spans(
     failed: dict[DaySpan, ProviderError] = {}
     refused: dict[DaySpan, PlanLimitError] = {}
     with (
-        progress_bar(name, len(spans), shown=progress) as bar,
+        downloading(name, len(spans), shown=progress) as bar,
         closing(as_they_finish(download, spans, workers=workers, stop=stop)) as finished,
     ):
         for span, outcome in finished:
-            bar.update(1)
+            bar.advance()
             if isinstance(outcome, PlanLimitError):
                 refused[span] = outcome
             elif isinstance(outcome, InvalidKeyError):

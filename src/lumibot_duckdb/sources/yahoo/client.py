@@ -17,7 +17,7 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import UnknownSymbolError
-from lumibot_duckdb.sources.shared.progress import progress_bar
+from lumibot_duckdb.sources.shared.progress import downloading
 from lumibot_duckdb.sources.shared.retry import RequestFailedError, call_with_retries
 from lumibot_duckdb.sources.yahoo.http import CHART, NAME, QUOTE, YahooRateLimit, explain, recorded_ticker
 
@@ -98,8 +98,7 @@ class YahooProvider(BarProvider):
         if request.timeframe not in _INTERVALS:
             raise ValueError(f"Yahoo's timeframes are {', '.join(_INTERVALS)}, not {request.timeframe!r}")
         for start, _ in request.ranges:
-            # One request each, so the bar is shown only while it is under way.
-            with progress_bar(request.name, 1, shown=request.progress, leave=False):
+            with downloading(request.name, None, shown=request.progress):  # one request, whose end nobody can estimate
                 frame, metadata = self._call(partial(_download, request, start))
             yield BarResponse(start, max(start, clock.epoch_now() + 1), frame, metadata)
 

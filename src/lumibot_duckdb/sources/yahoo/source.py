@@ -19,6 +19,7 @@ from lumibot_duckdb.lumibot_contract.yahoo_hooks import YahooHooks
 from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownSymbolError
+from lumibot_duckdb.sources.shared.progress import shows_loading
 from lumibot_duckdb.sources.yahoo.client import YahooProvider
 from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, SOURCE, YahooHistory
 from lumibot_duckdb.sources.yahoo.notes import remember_symbol, symbol_that_answered
@@ -156,6 +157,7 @@ class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=SwitchableM
         self.frames_of_opens[asset] = data
         return data
 
+    @shows_loading
     def _history(self, asset: Asset, timeframe: str) -> YahooHistory | None:
         """Return the history of the first of Yahoo's symbols for an asset that has bars; None if none has."""
         symbols = self._symbols_of(asset)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.storage.api.types import AssetLike, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.api.types import AssetLike, OnRows, SeriesKey, TimeRange, WriteResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,7 @@ class BarWriter(ABC):
         asked_at: datetime | None = None,
         also_covered: Sequence[TimeRange] = (),
         provisional: Sequence[TimeRange] | None = None,
+        on_rows: OnRows | None = None,
     ) -> WriteResult:
         """Store bars. Storing the same bars again changes nothing.
 
@@ -61,6 +62,8 @@ class BarWriter(ABC):
                 last bar. They expire after 24 hours if they end within the last seven days, and after 30 days
                 otherwise; if a response after that does not prove them either, they become permanent. Default: nothing
                 if there are bars, everything if there are none.
+            on_rows: Called with the number of bars written so far and the number of all bars, for a progress bar, from
+                any thread. It must not raise. The last call, with all bars, follows the commit.
 
         Returns:
             How many bars were added, changed, removed or unchanged, and the current version.

@@ -6,7 +6,7 @@ Times are UTC. A bar is stamped at its start. Ranges are half-open, in epoch sec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, field
 from datetime import date, datetime
 from math import isfinite
@@ -25,6 +25,9 @@ class LumibotAsset(Protocol):
     symbol: str
     asset_type: Any
 
+
+OnRows: TypeAlias = "Callable[[int, int], None]"
+"""Receives how many rows of how many are done. It is called with increasing numbers, the last time with all rows."""
 
 AssetLike: TypeAlias = "AssetKey | LumibotAsset | tuple[Any, Any] | str"
 

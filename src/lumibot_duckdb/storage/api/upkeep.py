@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api.types import StoreStatistics
+from lumibot_duckdb.storage.api.types import OnRows, StoreStatistics
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
@@ -17,7 +17,7 @@ class Upkeep(ABC):
     """Looks after the store file."""
 
     @abstractmethod
-    def compact(self, grace: timedelta = timedelta(days=1)) -> CompactionReport:
+    def compact(self, grace: timedelta = timedelta(days=1), on_rows: OnRows | None = None) -> CompactionReport:
         """Rewrite the file: small, and with bars in the order in which they are read.
 
         Other processes have to wait only at the end. The free disk space must be at least the size of the store.
@@ -25,6 +25,8 @@ class Upkeep(ABC):
         Args:
             grace: Versions that were superseded longer ago than this are removed. A backtest that still reads one of
                 them gets `VersionGoneError`.
+            on_rows: Called with the number of bars copied so far and the number of all bars, for a progress bar. What
+                it raises ends the compaction; the store is unchanged then.
 
         Raises:
             StoreNotFoundError: There is no store yet.

@@ -5,10 +5,12 @@ Everything here runs inside one transaction of the caller.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from lumibot_duckdb.storage.api import OnRows
 from lumibot_duckdb.storage.bars.columns import add_missing_columns
 from lumibot_duckdb.storage.bars.layout import ALWAYS_THERE, Layout
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
@@ -31,12 +33,14 @@ def ensure_columns(cursor: StoreCursor, layout: Layout) -> None:
         add_missing_columns(cursor, further)
 
 
-def insert_bars(cursor: StoreCursor, bars: InputBars, version_id: int, ingest_id: int) -> None:
+def insert_bars(
+    cursor: StoreCursor, bars: InputBars, version_id: int, ingest_id: int, on_rows: OnRows | None = None
+) -> None:
     """Insert bars into a version that has none at their times."""
     ensure_columns(cursor, bars.layout)
     table = _incoming_table(bars)
     names = _further_columns(table.column_names)
-    cursor.register(_INCOMING, table)
+    cursor.register(_INCOMING, table if on_rows is None else _counted(table, on_rows))
     cursor.execute(
         f"INSERT INTO {{db}}.bar (version_id, ingest_id{names})\n"
         f"SELECT {version_id}, {ingest_id}{names} FROM {_INCOMING}"
@@ -92,6 +96,22 @@ def copy_with_changes(
 def _incoming_table(bars: InputBars) -> pa.Table:
     table = pa.table({"ts": _timestamps(bars.times), **bars.physical()})
     return pa.Table.from_batches(table.to_batches(max_chunksize=_BATCH_ROWS), table.schema)
+
+
+def _counted(table: pa.Table, on_rows: OnRows) -> pa.RecordBatchReader:
+    """Return the rows of a table, and report those that a statement has read.
+
+    Several statements instead would tell the same, but each would end in the middle of a row group.
+    """
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        done = 0
+        for batch in table.to_batches():
+            on_rows(done, table.num_rows)
+            yield batch
+            done += batch.num_rows
+
+    return pa.RecordBatchReader.from_batches(table.schema, batches())
 
 
 def _timestamps(times: Int64Array) -> pa.Array:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from lumibot_duckdb.storage import migrations
-from lumibot_duckdb.storage.api import SeriesKey, SeriesPin
+from lumibot_duckdb.storage.api import OnRows, SeriesKey, SeriesPin
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.bars.result_cache import ResultCache
 from lumibot_duckdb.storage.bars.spool import Spool, SpooledWrite
@@ -181,12 +181,12 @@ class OpenStore:
 
     # -- writes ----------------------------------------------------------------------------------------------
 
-    def write_to(self, cursor: StoreCursor, key: SeriesKey) -> Write:
+    def write_to(self, cursor: StoreCursor, key: SeriesKey, on_rows: OnRows | None = None) -> Write:
         """Return the one write of a `write` or `transaction` block."""
         record = self.catalog.find(key)
         head = self.catalog.head(record.series_id) if record is not None else None
         before = self._state_after(cursor, head.ingest_id) if head is not None else None
-        return Write(cursor, key, before, *self.next_ingest())
+        return Write(cursor, key, before, *self.next_ingest(), on_rows)
 
     def next_ingest(self) -> tuple[int, datetime]:
         """Return id and time (naive UTC) of the next ingest, inside a `write` block."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.storage.api import AssetLike, BarWriter, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.api import AssetLike, BarWriter, OnRows, SeriesKey, TimeRange, WriteResult
 from lumibot_duckdb.storage.bars.coverage_records import forget_coverage
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.restatement import restate
@@ -41,6 +41,7 @@ class StoredBarWriter(BarWriter):
         asked_at: datetime | None = None,
         also_covered: Sequence[TimeRange] = (),
         provisional: Sequence[TimeRange] | None = None,
+        on_rows: OnRows | None = None,
     ) -> WriteResult:
         from lumibot_duckdb.storage.bars.input_checks import check_bars  # imports pandas, which SQL does without
 
@@ -57,12 +58,15 @@ class StoredBarWriter(BarWriter):
         write = BarsWrite(key, bars, covered, replace, metadata, onto, requested_at, further, unproven)
         try:
             with self._store.write() as cursor:
-                return self._store.write_to(cursor, key).bars(write)
+                result = self._store.write_to(cursor, key, on_rows).bars(write)
         except (StoreBusyError, StoreWriteError) as error:
             if covered is None:
                 raise
             kept = SpooledWrite(write, self._store.catalog.store_id)
             raise self._store.spool.keep_after(error, kept) from error
+        if on_rows is not None:
+            on_rows(len(bars), len(bars))
+        return result
 
     def merge_spooled(self) -> int:
         return self._store.merge_spooled()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lumibot_duckdb.storage.api import SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.api import OnRows, SeriesKey, TimeRange, WriteResult
 from lumibot_duckdb.storage.bars.bar_rows import copy_with_changes, ensure_columns, insert_bars
 from lumibot_duckdb.storage.bars.coverage import Covered, missing
 from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add
@@ -54,17 +54,25 @@ ORDER BY ingest_id DESC LIMIT 1
 class Write:
     """One write to one series, whose state is `before` (None: there is no such series). Use it once.
 
-    `ingest_id` and `now` (naive UTC) are those of the write; both are above those of all earlier writes.
+    `ingest_id` and `now` (naive UTC) are those of the write; both are above those of all earlier writes. `on_rows`
+    receives how many of the bars are inserted.
     """
 
     def __init__(
-        self, cursor: StoreCursor, key: SeriesKey, before: VersionState | None, ingest_id: int, now: datetime
+        self,
+        cursor: StoreCursor,
+        key: SeriesKey,
+        before: VersionState | None,
+        ingest_id: int,
+        now: datetime,
+        on_rows: OnRows | None = None,
     ) -> None:
         self._cursor = cursor
         self._key = key
         self._before = before
         self._ingest_id = ingest_id
         self._now = now
+        self._on_rows = on_rows
 
     # -- the kinds of write ----------------------------------------------------------------------------------
 
@@ -141,7 +149,7 @@ class Write:
         if not len(bars):
             return WriteResult(self._key, None), None
         start = before or self._created(bars.layout)
-        insert_bars(self._cursor, bars, start.version_id, self._ingest_id)
+        insert_bars(self._cursor, bars, start.version_id, self._ingest_id, self._on_rows)
         after = replace(start, layout=bars.layout, rows=len(bars), **_facts_of(bars.times))
         self._outline(None, after, bars.times)
         return WriteResult(self._key, None, added=len(bars)), after
@@ -200,7 +208,7 @@ class Write:
     def _extended(self, before: VersionState, news: InputBars, layout: Layout) -> VersionState:
         """Add bars to the current version."""
         ensure_columns(self._cursor, layout)
-        insert_bars(self._cursor, news, before.version_id, self._ingest_id)
+        insert_bars(self._cursor, news, before.version_id, self._ingest_id, self._on_rows)
         facts = _facts_of(news.times)
         after = replace(
             before,

@@ -50,8 +50,11 @@ class StoreCursor:
         with stoppable(self._duck):
             return result.fetchall()
 
-    def register(self, name: str, table: pa.Table) -> None:
-        """Make an Arrow table visible to SQL on this cursor as `name`, until the block ends."""
+    def register(self, name: str, table: pa.Table | pa.RecordBatchReader) -> None:
+        """Make an Arrow table visible to SQL on this cursor as `name`, until the block ends.
+
+        A reader can be used by one statement.
+        """
         self.check_process()
         self._duck.register(name, table)
         self._registered.add(name)

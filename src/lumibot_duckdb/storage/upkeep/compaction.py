@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from lumibot_duckdb.storage import migrations
-from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb.storage.api import OnRows, TimeRange
 from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
 from lumibot_duckdb.storage.bars.coverage import merged
 from lumibot_duckdb.storage.bars.upgrade import build_outlines
@@ -81,9 +81,10 @@ class CompactionReport:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Rows that are copied together: whole versions, or a stretch of a large one."""
+    """About so many rows that are copied together: whole versions, or a stretch of a large one."""
 
     versions: tuple[int, int]
+    rows: int
     times: tuple[int, int] | None = None
 
     def condition(self) -> str:
@@ -94,15 +95,20 @@ class Piece:
         return text
 
 
-def compact(connection: StoreConnection, grace: timedelta, memory_limit: str = "256MB") -> CompactionReport:
-    """Rewrite the store: drop versions that were superseded longer ago than `grace`, and cluster the others."""
+def compact(
+    connection: StoreConnection, grace: timedelta, on_rows: OnRows | None = None, memory_limit: str = "256MB"
+) -> CompactionReport:
+    """Rewrite the store: drop versions that were superseded longer ago than `grace`, and cluster the others.
+
+    `on_rows` receives how many bars are copied.
+    """
     path = connection.path
     _remove_unfinished(path)
     kept_since = naive_utc(utc_now() - grace)
     unfinished = path.with_name(f"{path.name}{_UNFINISHED}{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         with deferred(), _new_file(unfinished, memory_limit) as new:
-            copied = _copy_most(connection, new, kept_since)
+            copied = _copy_most(connection, new, kept_since, on_rows)
             with connection.exclusive() as live:
                 before = live.stat().st_size
                 report = _copy_rest(new, live, kept_since, copied)
@@ -164,7 +170,7 @@ class _Copied:
     versions: frozenset[int]
 
 
-def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime) -> _Copied:
+def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime, on_rows: OnRows | None) -> _Copied:
     """Copy the present bars, a piece at a time, and let others work in between."""
     with connection.read() as cursor:
         state = migrations.state(cursor)
@@ -174,6 +180,7 @@ def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime)
         columns = bar_columns(cursor)
     _make_tables(new, columns)
     names = _quoted(columns)
+    done, total = 0, sum(piece.rows for piece in todo)
     for piece in todo:
         with connection.read() as cursor:
             _register_ids(cursor, _KEPT, versions)
@@ -184,6 +191,9 @@ def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime)
         new.cursor.register(_INCOMING, batch)
         new.cursor.execute(f"INSERT INTO {{db}}.bar ({names}) SELECT {names} FROM {_INCOMING}")
         new.cursor.unregister(_INCOMING)
+        done += piece.rows
+        if on_rows is not None:
+            on_rows(done, total)
     return _Copied(state.store_id, last_ingest, frozenset(versions))
 
 
@@ -260,7 +270,7 @@ def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
         if version_id not in versions:
             continue
         if first is not None and last is not None and rows + count > _ROWS_AT_A_TIME:
-            found.append(Piece((first, last)))
+            found.append(Piece((first, last), rows))
             first, rows = None, 0
         if count > _ROWS_AT_A_TIME:
             found += _stretches(version_id, count, earliest, latest + 1)
@@ -268,14 +278,17 @@ def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
         first, last = version_id if first is None else first, version_id
         rows += count
     if first is not None and last is not None:
-        found.append(Piece((first, last)))
+        found.append(Piece((first, last), rows))
     return found
 
 
 def _stretches(version_id: int, rows: int, start: int, end: int) -> list[Piece]:
     parts = -(-rows // _ROWS_AT_A_TIME)
     cuts = [start + (end - start) * part // parts for part in range(parts + 1)]
-    return [Piece((version_id, version_id), (a, b)) for a, b in pairwise(cuts)]
+    counts = [rows * (part + 1) // parts - rows * part // parts for part in range(parts)]
+    return [
+        Piece((version_id, version_id), count, within) for count, within in zip(counts, pairwise(cuts), strict=True)
+    ]
 
 
 def _make_tables(new: _NewFile, columns: list[tuple[str, str]]) -> None:

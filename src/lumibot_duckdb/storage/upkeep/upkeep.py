@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from lumibot_duckdb.storage.api import StoreStatistics, Upkeep
+from lumibot_duckdb.storage.api import OnRows, StoreStatistics, Upkeep
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
 from lumibot_duckdb.storage.upkeep import compaction, verification
@@ -15,10 +15,12 @@ class StoredUpkeep(Upkeep):
 
     _store: OpenStore
 
-    def compact(self, grace: timedelta = compaction.DEFAULT_GRACE) -> compaction.CompactionReport:
+    def compact(
+        self, grace: timedelta = compaction.DEFAULT_GRACE, on_rows: OnRows | None = None
+    ) -> compaction.CompactionReport:
         self._store.merge_spooled()
         self._store.require()
-        return compaction.compact(self._store.connection, grace)
+        return compaction.compact(self._store.connection, grace, on_rows)
 
     def verify(self) -> verification.VerificationReport:
         self._store.require()
