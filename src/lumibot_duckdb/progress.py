@@ -9,13 +9,15 @@ it was, and Lumibot's own progress bar, which is redrawn in the same way, is nev
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
+from typing import Any
 
 _SHOWN_AFTER = 1.0
 """Seconds of work after which the line appears."""
@@ -102,9 +104,12 @@ class _Line:
         self._work: list[Progress] = []
         self._busy = 0.0
         self._changed_at = 0.0  # when work began, or ended
-        self._ended = 0  # how many pieces of work have ended since the terminal was last idle
+        self._began = 0.0  # when the first of the current work after another began, and how much of it has ended
+        self._ended = 0
         self._drawn = False
         self._drawer: threading.Thread | None = None
+        self._before_logs = False
+        self._usual_factory: Callable[..., logging.LogRecord] = logging.LogRecord
 
     def add(self, work: Progress) -> None:
         if not _is_terminal():
@@ -114,7 +119,8 @@ class _Line:
                 now = time.perf_counter()
                 self._busy = max(self._busy - (now - self._changed_at), 0.0)
                 self._changed_at = now
-                self._ended = self._ended if self._busy else 0
+                if not self._busy:
+                    self._began, self._ended = now, 0
             self._work.append(work)
             self._draw()
             if self._drawer is None or not self._drawer.is_alive():
@@ -148,13 +154,31 @@ class _Line:
         if not self._work or self._busy + now - self._changed_at < _SHOWN_AFTER:
             return
         if all(work.shown for work in self._work):
-            self._write("\r" + _drawing(self.steps, self._work, self._ended, now) + _ERASE)
-            self._drawn = True
+            self._write("\r" + _drawing(self.steps, self._work, self._ended, self._began, now) + _ERASE)
+            if not self._drawn:
+                self._drawn = True
+                self._erase_before_logs()
 
     def _erase(self) -> None:
-        if self._drawn:
-            self._write("\r" + _ERASE)
-            self._drawn = False
+        if not self._drawn:
+            return
+        self._write("\r" + _ERASE)
+        self._drawn = False
+        if logging.getLogRecordFactory() == self._make_record:  # else another program part has wrapped it
+            logging.setLogRecordFactory(self._usual_factory)
+            self._before_logs = False
+
+    def _erase_before_logs(self) -> None:
+        """Erase the line before anything is logged, so that no message continues it."""
+        if not self._before_logs:
+            self._usual_factory = logging.getLogRecordFactory()
+            logging.setLogRecordFactory(self._make_record)
+            self._before_logs = True
+
+    def _make_record(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        with self._lock:
+            self._erase()
+        return self._usual_factory(*args, **kwargs)
 
     def _write(self, text: str) -> None:
         with suppress(OSError, ValueError):  # the terminal is gone, which the work itself will notice
@@ -163,28 +187,29 @@ class _Line:
 
     def forget(self) -> None:
         """Leave the line to the parent process, in a process that was forked."""
-        self.__init__()  # type: ignore[misc]
+        self._lock = threading.RLock()
+        self.steps, self._work, self._drawn, self._drawer = [], [], False, None
 
 
 def _is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def _drawing(steps: Sequence[Progress], work: Sequence[Progress], ended: int, now: float) -> str:
+def _drawing(steps: Sequence[Progress], work: Sequence[Progress], ended: int, began: float, now: float) -> str:
     """Return the line: a text, a bar if the total of the work is known, the time so far, and an estimate.
 
-    `ended` pieces of work came just before.
+    `ended` pieces of work came just before, the first of which `began` at a time.
     """
     text = work[-1].text
     outer = next((each for each in (*steps, *work) if each.total), work[0])
     fraction = outer.fraction
     if outer in steps and outer.total:
-        text = f"{text} ({min(int(outer.done) + 1, int(outer.total))} of {int(outer.total)})"
+        text = f"{min(int(outer.done) + 1, int(outer.total))} of {int(outer.total)}: {text}"
         fraction = min((outer.done + (work[-1].fraction or 0.0)) / outer.total, 1.0)
     elif ended:
-        text = f"{text} (number {ended + 1})"
+        text = f"#{ended + 1} {text}"
     elapsed = now - outer.started
-    minutes, seconds = divmod(int(elapsed), 60)
+    minutes, seconds = divmod(int(now - began if ended and outer not in steps else elapsed), 60)
     rest = f"{minutes}:{seconds:02}"
     if fraction is not None:
         rest = f"{_bar(fraction)} {100 * fraction:3.0f} %  {rest}"

@@ -54,13 +54,14 @@ class DelimitedTable(TableFile):
         with self._text.open() as stream:
             stream.read(self._body)
             next_row = 1
-            used = self._body
+            used, progress = self._body, 0.0
             for batch in self._reader(stream, [place[name] for name in names], set_aside):
                 numbers, before = _number(batch.num_rows, next_row, malformed)
                 next_row += batch.num_rows + len(before)
                 used += _BLOCK_BYTES
                 table = pa.Table.from_batches([batch]).rename_columns(names)
-                yield Piece(table, numbers, stream.progress(used), _worth_keeping(before))
+                progress = max(progress, stream.progress(used))
+                yield Piece(table, numbers, progress, _worth_keeping(before))
                 del malformed[: len(before)]
             if malformed:
                 nothing = pa.table({name: pa.array([], pa.string()) for name in names})

@@ -124,14 +124,14 @@ class TextStream:
         self._raw = raw
         self._size = size
         self._waiting = b""
-        self._returned = 0
+        self._unpacked = 0
 
     def progress(self, used: int) -> float:
         """Return the part of the file, from 0 to 1, that a reader has used which may have read further ahead.
 
         `used` is the number of bytes of text from the start.
         """
-        return float(self._raw.tell() / max(self._size, 1)) * min(used / max(self._returned, 1), 1.0)
+        return float(self._raw.tell() / max(self._size, 1)) * min(used / max(self._unpacked, 1), 1.0)
 
     def read(self, size: int) -> bytes:
         """Return the next bytes: as many as asked for, or fewer at the end."""
@@ -139,9 +139,9 @@ class TextStream:
         while length < size and (chunk := next(self._chunks, None)) is not None:
             parts.append(chunk)
             length += len(chunk)
+            self._unpacked += len(chunk)
         data = b"".join(parts)
         self._waiting = data[size:]
-        self._returned += min(len(data), size)
         return data[:size]
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ class _Expected:
 
     def note(self, name: str) -> None:
         """Take all assets before the one of this name for loaded."""
-        self._steps.done = self._places.get(name, self._steps.done)
+        self._steps.done = max(self._places.get(name, 0), self._steps.done)  # threads load several at a time
 
 
 def is_wanted() -> bool:
