@@ -198,7 +198,7 @@ def _is_terminal() -> bool:
 def _drawing(steps: Sequence[Progress], work: Sequence[Progress], ended: int, began: float, now: float) -> str:
     """Return the line: a text, a bar if the total of the work is known, the time so far, and an estimate.
 
-    `ended` pieces of work came just before, the first of which `began` at a time.
+    `ended` pieces of work came just before; the first one began at the time `began`.
     """
     text = work[-1].text
     outer = next((each for each in (*steps, *work) if each.total), work[0])

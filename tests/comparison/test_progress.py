@@ -94,11 +94,6 @@ def test_a_step_in_a_terminal_leaves_one_line(
     assert "a run ... " in printed.splitlines()[-1]
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(7.4, "7 s"), (99.0, "99 s"), (150.0, "2 min"), (9_000.0, "2.5 h")])
-def test_durations(seconds: float, text: str) -> None:
-    assert step_display._duration(seconds) == text
-
-
 def test_sides_run_in_alternating_order_with_an_outlook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     outlooks: list[Outlook] = []

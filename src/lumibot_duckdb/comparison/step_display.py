@@ -9,6 +9,7 @@ from threading import Event, Thread
 from time import perf_counter
 
 from lumibot_duckdb.comparison.progress import Outlook, read_progress
+from lumibot_duckdb.progress import duration
 
 _REFRESH_SECONDS = 0.5
 _PLAIN_SECONDS = 30.0
@@ -90,10 +91,4 @@ def _in_terminal(what: str) -> Iterator[Shown]:
 
 def _in_words(done: float | None, left: float | None) -> str:
     percent = [] if done is None else [f"{100 * done:.0f} %"]
-    return ", ".join([*percent, *([] if left is None else [f"about {_duration(left)} left"])])
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3_600:.1f} h"
+    return ", ".join([*percent, *([] if left is None else [f"about {duration(left)} left"])])

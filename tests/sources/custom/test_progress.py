@@ -15,7 +15,8 @@ from lumibot_duckdb.sources.shared.progress import SHOW_PROGRESS_BAR, is_wanted
 from lumibot_duckdb.storage.errors import InvalidBarsError
 from parity.series import SESSIONS, walk
 from sources.custom.providers import FramesProvider
-from sources.custom.test_source import bars_at, source
+from sources.custom.test_source import bars_at
+from sources.custom.test_source import source as quiet_source
 from terminals import terminal
 
 NAMES = ("AAA", "BBB", "CCC")
@@ -32,6 +33,13 @@ class SlowProvider(FramesProvider):
         for response in super().bars(request):
             time.sleep(0.01)
             yield response
+
+
+def source(provider: FramesProvider, store: Path, *, shown: bool = True) -> Any:
+    made = quiet_source(provider, store)
+    assert not made.shows_progress
+    made.shows_progress = shown
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +109,13 @@ def test_lumibots_switch_turns_it_off(value: str, shown: bool, tmp_path: Path, m
     with terminal(monkeypatch) as screen:
         bars_at(made, NOON)
     assert bool(screen.drawn) is shown
+
+
+def test_the_argument_of_a_source_turns_it_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = source(SlowProvider(), tmp_path, shown=False)
+    with terminal(monkeypatch) as screen:
+        bars_at(made, NOON)
+    assert screen.written == ""
 
 
 def test_a_file_gets_no_progress(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,11 @@ class FrameLoader:
         self._reached: dict[str, datetime] = {}
         self._loading = threading.RLock()  # Lumibot requests bars from several threads
 
+    @property
+    def shows_progress(self) -> bool:
+        """Whether the source shows what it loads."""
+        return bool(self._source.shows_progress)
+
     # -- requests --------------------------------------------------------------------------------------------
 
     def frame_for(self, asset: Any, quote: Any, timestep: str) -> tuple[str, SeriesWithReturns]:

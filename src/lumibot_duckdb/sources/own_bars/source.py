@@ -34,7 +34,7 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
         super().__init__(*args, pandas_data=pandas_data, **kwargs)
         if self.settings:
             unit = self.unit()
-            with loading("stored series") as shown:
+            with loading("stored series", shown=self.shows_progress) as shown:
                 selected = self.selected(self.storage, self.as_of)
                 shown.total = len(selected)
                 for asset, quote, pin in selected:
@@ -71,7 +71,7 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
         minutes = next((data.timestep for data in loaded), None) == "minute"
 
         times = []
-        with loading("bar times", len(loaded)) as shown:
+        with loading("bar times", len(loaded), shown=self.shows_progress) as shown:
             for data in loaded:
                 outlined = isinstance(data, WindowedData)
                 times.append(data.index_outline(minutes_are_filled=minutes) if outlined else data.df.index)

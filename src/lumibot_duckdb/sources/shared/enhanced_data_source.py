@@ -55,6 +55,7 @@ class EnhancedDataSourceBacktesting(RecordHolder, Configurable):
                 "or set use_duckdb = False in the body of the class"
             )
         self.log_stats = log_stats_wanted()
+        self.shows_progress = bool(kwargs.get("show_progress_bar", True))
         self.as_of: datetime | None = self.settings.get("as_of") or self.default_as_of
         max_memory = max_memory if max_memory is not None else self.settings.get("max_memory")
         self._storage_wanted = storage if storage is not None else self.settings.get("storage")

@@ -50,23 +50,26 @@ def downloading(name: str, total: float | None, *, shown: bool = True) -> Progre
     return Progress(f"Downloading {name}", total, shown=shown and is_wanted())
 
 
-def loading(what: Any, total: int | None = None) -> Progress:
+def loading(what: Any, total: int | None = None, *, shown: bool = True) -> Progress:
     """Return the progress of loading an asset's series, or many series, to be used as a context manager."""
     name = _name(what)
     for expected in _expected:
         expected.note(name)
-    return Progress(f"Loading {name}", total, shown=is_wanted())
+    return Progress(f"Loading {name}", total, shown=shown and is_wanted())
 
 
 def shows_loading(load: Load) -> Load:
-    """Show the name of a series while a method of a source loads it. Its first argument is the asset."""
+    """Show the name of a series, and its downloads, while a method loads it.
+
+    The method's first argument is the asset. Its object has an attribute `shows_progress`.
+    """
 
     @wraps(load)
-    def shown(self: Any, asset: Any, *args: Any, **kwargs: Any) -> Any:
-        with loading(asset):
+    def shown_load(self: Any, asset: Any, *args: Any, **kwargs: Any) -> Any:
+        with loading(asset, shown=self.shows_progress):
             return load(self, asset, *args, **kwargs)
 
-    return cast(Load, shown)
+    return cast(Load, shown_load)
 
 
 @contextmanager
