@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from lumibot_duckdb import __version__
 from lumibot_duckdb.cli.interrupts import Interrupts
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.main import main
+from terminals import terminal
 
 PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
 COMMANDS = ("import", "migrate", "status", "sql", "path", "run", "compare", "demo", "completion")
@@ -208,24 +206,17 @@ def test_output_to_a_file_has_no_progress_bar(command: Command) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_a_terminal_sees_progress_and_keeps_only_the_summary(command: Command) -> None:
+def test_a_terminal_sees_progress_and_keeps_only_the_summary(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AAPL", "MSFT"):
         (command.folder / f"{name}.csv").write_text(csv_of(minutes("2024-01-02", 20_000, zone="UTC")))
-    shown, terminal = os.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-    ended = subprocess.run(
-        [PROGRAM, "--store", "here", "import", "AAPL.csv", "MSFT.csv"],
-        cwd=command.folder,
-        stdout=subprocess.PIPE,
-        stderr=terminal,
-        text=True,
-    )
-    os.close(terminal)
-    seen = os.read(shown, 100_000).decode()
-    assert ended.returncode == 0
-    assert "2 files imported" in ended.stdout
-    assert re.search(r"AAPL\.csv: +\d+%\|", seen)
-    assert seen.rstrip(" ").endswith("\r")
+    with terminal(monkeypatch) as screen:
+        ended = command("import", "AAPL.csv", "MSFT.csv")
+    assert ended.code == 0
+    assert "2 files imported" in ended.out
+    for name in ("AAPL", "MSFT"):
+        assert any(re.match(rf"{name}\.csv: [a-z ]+█* *░* +\d+ %", line) for line in screen.drawn)
+    assert screen.written.endswith("\r\x1b[K")
+    assert screen.left == ""
 
 
 def test_a_first_ctrl_c_waits_for_the_right_moment_and_a_second_one_does_not(
