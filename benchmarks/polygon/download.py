@@ -35,7 +35,7 @@ class RehearsedServer(PolygonServer):
         asked = request.path, json.dumps(request.query, sort_keys=True)
         if asked not in self.answers:
             made = super().answer(request, headers)
-            self.answers[asked] = Answer(json.dumps(made.body).encode(), made.status, made.headers)
+            self.answers[asked] = Answer(made.content(), made.status, made.headers)
         return self.answers[asked]
 
 

@@ -34,6 +34,10 @@ class Answer:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def content(self) -> bytes:
+        """Return the body as it is sent."""
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+
 
 @dataclass
 class Fault:
@@ -127,7 +131,7 @@ def _handler_of(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             self.do_GET()
 
         def _send(self, answer: Answer, *, broken: bool) -> None:
-            body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+            body = answer.content()
             self.send_response(answer.status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
