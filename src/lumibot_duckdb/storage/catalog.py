@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, fields
+from datetime import datetime
 from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from lumibot_duckdb.storage.api import AssetKey, SeriesKey
+from lumibot_duckdb.storage.api import AssetKey, EpochSeconds, SeriesKey
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError
 from lumibot_duckdb.storage.identity import AssetQuery, contract
 from lumibot_duckdb.storage.migrations import StoreState
+from lumibot_duckdb.storage.sql_times import epoch_sql
 
 _NAMED_IN_ERRORS = 8
 _SORTED_IN_ERRORS = 200
 _LONG_AGO = datetime(1970, 1, 1)
+_NONE = -(2**63)
+"""Stands for no time in arrays."""
 
 _SERIES = """
 SELECT series.series_id, asset.symbol, asset.asset_type, asset.quote, asset.exchange, asset.expiration, asset.strike,
@@ -33,11 +36,16 @@ FROM {db}.series JOIN {db}.asset USING (asset_id)
 """
 _ALL_SERIES = _SERIES + " ORDER BY asset.symbol, series.series_id"
 _SERIES_SINCE = _SERIES + " WHERE series.series_id > ? ORDER BY series.series_id"
-_HEADS = """
-SELECT series_id, max(version_id) AS version_id, max(ingest_id) AS ingest_id, bool_or(kind = 'delete') AS deleted,
-    max(ingested_at) AS ingested_at
-FROM {db}.ingest WHERE ingest_id > ? GROUP BY series_id ORDER BY series_id
+_HEADS = f"""
+SELECT series_id, max(ingest_id) AS ingest_id, unnest(arg_max(struct_pack(
+    deleted := kind = 'delete', version_id, ingested_at, layout_id, "rows" := version_rows,
+    "first" := {epoch_sql("version_first")}, "last" := {epoch_sql("version_last")}, on_minute
+), ingest_id))
+FROM {{db}}.ingest WHERE ingest_id > ? GROUP BY series_id ORDER BY series_id
 """
+_PAGE = 32
+"""How many series are on a page."""
+
 _TIME_OF = "SELECT ingested_at FROM {db}.ingest WHERE ingest_id = ?"
 
 
@@ -51,11 +59,16 @@ class SeriesRecord:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The current version of a series, its last ingest, and when that was (naive UTC)."""
+    """The current version of a series, its last ingest, when that was (naive UTC), and the state of the version."""
 
     version_id: int
     ingest_id: int
     ingested_at: datetime
+    layout_id: int
+    rows: int
+    first: EpochSeconds | None
+    last: EpochSeconds | None
+    on_minute: bool
 
 
 class _Symbol:
@@ -64,14 +77,12 @@ class _Symbol:
     def __init__(self) -> None:
         self.series: dict[AssetKey, list[SeriesRecord]] = {}
         self._contracts: dict[Hashable, list[AssetKey]] = {}
-        self._expiring: dict[date | None, list[AssetKey]] = {}
 
     def add(self, record: SeriesRecord) -> None:
         asset = record.key.asset
         if asset not in self.series:
             self.series[asset] = []
             self._contracts.setdefault(contract(asset), []).append(asset)
-            self._expiring.setdefault(asset.expiration, []).append(asset)
         self.series[asset].append(record)
 
     def drop(self, series_id: int) -> None:
@@ -83,7 +94,6 @@ class _Symbol:
                 else:
                     del self.series[asset]
                     self._contracts[contract(asset)].remove(asset)
-                    self._expiring[asset.expiration].remove(asset)
                 return
 
     def matching(self, query: AssetQuery) -> Iterable[SeriesRecord]:
@@ -94,10 +104,6 @@ class _Symbol:
             return ()
         assets: Iterable[AssetKey] = self._contracts.get(contract(query.key), ()) if query.typed else self.series
         return (record for asset in assets if query.matches(asset) for record in self.series[asset])
-
-    def expiring(self, day: date) -> Iterator[SeriesRecord]:
-        """Return the series of the contracts that expire on a day."""
-        return chain.from_iterable(self.series[asset] for asset in self._expiring.get(day, ()))
 
     def all(self) -> Iterator[SeriesRecord]:
         return chain.from_iterable(self.series.values())
@@ -118,8 +124,8 @@ class Catalog:
         self._by_symbol: dict[str, _Symbol] = {}
         self._unread: dict[str, tuple[int, int]] = {}
         self._columns: pa.Table | None = None
-        self._head_ids = self._head_versions = self._head_ingests = np.empty(0, np.int64)
-        self._head_times = np.empty(0, "M8[us]")
+        self._head_ids = np.empty(0, np.int64)
+        self._heads: list[np.ndarray[Any, Any]] = []
         self._changed_heads: dict[int, Head] = {}
         self._deleted: set[int] = set()
 
@@ -163,23 +169,6 @@ class Catalog:
                 if record.key == key:
                     return record
         return None
-
-    def contracts_like(self, record: SeriesRecord) -> list[SeriesRecord]:
-        """Return the series of all contracts on an underlying that expire with the one of a series.
-
-        They are of the same source, timeframe and adjustment, in the same order for each of them. A series of no such
-        contract is alone.
-        """
-        key = record.key
-        if key.asset.expiration is None:
-            return [record]
-        with self._guard:
-            return [
-                other
-                for other in self._symbol(key.asset.symbol).expiring(key.asset.expiration)
-                if (other.key.source, other.key.timeframe, other.key.adjustment)
-                == (key.source, key.timeframe, key.adjustment)
-            ] or [record]
 
     def resolve(
         self, query: AssetQuery, timeframe: str | None, source: str | None, adjustment: str | None
@@ -227,7 +216,25 @@ class Catalog:
             at = int(np.searchsorted(self._head_ids, series_id))
             if at == len(self._head_ids) or self._head_ids[at] != series_id:
                 return None
-            return Head(int(self._head_versions[at]), int(self._head_ingests[at]), self._head_times[at].item())
+            return self._head_at(at)
+
+    def page_of(self, series_id: int) -> tuple[int, ...]:
+        """Return a series and others that were first stored around the same time, by their ids.
+
+        The pages of two series are the same or have nothing in common.
+        """
+        with self._guard:
+            ids = self._head_ids
+            at = int(np.searchsorted(ids, series_id))
+            if at == len(ids) or ids[at] != series_id:
+                return (series_id,)
+            return tuple(ids[at // _PAGE * _PAGE :][:_PAGE].tolist())
+
+    def _head_at(self, place: int) -> Head:
+        version_id, ingest_id, ingested_at, layout_id, rows, first, last, on_minute = (
+            column[place].item() for column in self._heads
+        )
+        return Head(version_id, ingest_id, ingested_at, layout_id, rows, _known(first), _known(last), on_minute)
 
     # -- reading the store -----------------------------------------------------------------------------------
 
@@ -240,28 +247,31 @@ class Catalog:
         self._columns = columns
         heads = cursor.arrow(_HEADS, [0]).combine_chunks()
         alive = ~heads["deleted"].to_numpy()
-        self._head_ids = heads["series_id"].to_numpy().astype(np.int64)[alive]
-        self._head_versions = heads["version_id"].to_numpy().astype(np.int64)[alive]
-        self._head_ingests = heads["ingest_id"].to_numpy().astype(np.int64)[alive]
-        self._head_times = heads["ingested_at"].to_numpy().astype("M8[us]")[alive]
+        self._head_ids = heads["series_id"].to_numpy()[alive]
+        self._heads = [
+            heads[field.name].fill_null(_NONE).to_numpy()[alive]
+            if field.name in ("first", "last")
+            else heads[field.name].to_numpy()[alive]
+            for field in fields(Head)
+        ]
         if heads.num_rows:
             self.last_ingest = int(heads["ingest_id"].to_numpy().max())
-            self.last_ingested_at = heads["ingested_at"].to_numpy().max().item()
+            self.last_ingested_at = heads["ingested_at"].to_numpy().astype("M8[us]").max().item()
 
     def _read_changes(self, cursor: StoreCursor) -> None:
-        heads = cursor.rows(_HEADS, [self.last_ingest])
-        if not heads:
+        changed = cursor.rows(_HEADS, [self.last_ingest])
+        if not changed:
             return
         # A series has the id of the ingest that created it, so new series are those after the last ingest seen.
-        if any(series_id > self.last_ingest for series_id, *_ in heads):
+        if any(series_id > self.last_ingest for series_id, *_ in changed):
             new = cursor.arrow(_SERIES_SINCE, [self.last_ingest]).to_pylist()
             for record in map(_record, new):
                 self._symbol(record.key.asset.symbol).add(record)
-        for series_id, version_id, ingest_id, deleted, ingested_at in heads:
+        for series_id, ingest_id, deleted, version_id, ingested_at, *state in changed:
             if deleted:
                 self._drop(series_id)
             else:
-                self._changed_heads[series_id] = Head(version_id, ingest_id, ingested_at)
+                self._changed_heads[series_id] = Head(version_id, ingest_id, ingested_at, *state)
             self.last_ingest = max(self.last_ingest, ingest_id)
             self.last_ingested_at = max(self.last_ingested_at, ingested_at)
 
@@ -307,6 +317,10 @@ class Catalog:
                 related = list(islice(self._symbol(query.key.symbol).all(), _SORTED_IN_ERRORS))
         there = f"; it has: {_listed(related)}" if related else ""
         return f"the store has no {kind} of {asset}{origin}{there}"
+
+
+def _known(time: EpochSeconds) -> EpochSeconds | None:
+    return None if time == _NONE else time
 
 
 def _record(row: dict[str, Any]) -> SeriesRecord:

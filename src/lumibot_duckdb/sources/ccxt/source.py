@@ -138,8 +138,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=Sw
         view, numbers = found
         shape = Shape(COLUMNS, STORED, numbers.bars_with_returns, look_back=1, index=_local_index)
         self.loaded_frames[name] = frame_of_bars(view, shape, self.budget)
-        # This read all candles once; DuckDB would keep them in memory while the file is open.
-        self.storage.close()
+        self.let_go()
 
 
 class CcxtBacktesting(CcxtBacktestingData, LumibotCcxtBacktesting, metaclass=SwitchableMeta):  # type: ignore[misc]

@@ -167,7 +167,8 @@ class CachedSeries:
 
     def _additions(self, empty: list[EpochSeconds], ranges: list[TimeRange], within: TimeRange) -> Additions:
         marked = bool(self._empty_days)
-        unstored = [rows for rows in (self.series.open_bars_in(within), empty_rows(empty)) if len(rows)]
+        open_bars = self.series.open_bars_in(within)
+        unstored = ([open_bars] if len(open_bars) else []) + ([empty_rows(empty)] if empty else [])
         empty_ns = np.array(empty, dtype=np.int64) * 10**9
 
         def timestamps(nanoseconds: Int64Array, whole: bool) -> Any:

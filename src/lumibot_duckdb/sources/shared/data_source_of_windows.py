@@ -68,9 +68,7 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting, PandasDataHooks):
         """Lay all series on the merged time index; no bars are read yet."""
         self._serving.clear()
         calendar = super().load_data()
-        if self._storage is not None:
-            # This has read the times of all bars, which DuckDB would keep in memory while the file is open.
-            self._storage.close()
+        self.let_go()  # of the times of all bars, which were read where no outline serves
         return calendar
 
     def adjust_daily_price(self, data: Any, price: Any, now: datetime) -> Any:

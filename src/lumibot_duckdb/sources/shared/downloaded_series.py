@@ -97,8 +97,11 @@ class DownloadedSeries:
 
     def open_bars_in(self, within: TimeRange) -> pd.DataFrame:
         """Return the open bars that start in a range."""
-        starts = bar_starts(self.open_bars)
-        inside: pd.DataFrame = self.open_bars[(starts >= within.start) & (starts < within.end)]
+        open_bars = self.open_bars
+        if not len(open_bars):
+            return open_bars
+        starts = bar_starts(open_bars)
+        inside: pd.DataFrame = open_bars[(starts >= within.start) & (starts < within.end)]
         return inside
 
     def view(self, within: TimeRange = ALWAYS) -> SeriesView | None:

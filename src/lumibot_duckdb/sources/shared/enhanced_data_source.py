@@ -20,6 +20,10 @@ from lumibot_duckdb.windows.window import DEFAULT_MAX_MEMORY, MemoryBudget
 track_strategies(strategy_base())  # before the first source is constructed, in the middle of a backtest
 
 
+_MUCH = 16 * 2**20
+"""So many bytes of bars are read before a source lets go of the store's file."""
+
+
 def _bytes(max_memory: int | str) -> int:
     """Return a number of bytes, also from the text of an environment variable, which Lumibot passes on."""
     try:
@@ -61,6 +65,7 @@ class EnhancedDataSourceBacktesting(RecordHolder, Configurable):
         self._storage_wanted = storage if storage is not None else self.settings.get("storage")
         self._storage: DataStorageInterface | None = None
         self._used_before = StorageUse()
+        self._kept_of_read = 0
         self._last_reported = Telemetry()
         self.budget = MemoryBudget(_bytes(max_memory) if max_memory is not None else DEFAULT_MAX_MEMORY)
         super().__init__(*args, **kwargs)
@@ -74,6 +79,7 @@ class EnhancedDataSourceBacktesting(RecordHolder, Configurable):
             storage = open_storage(self._storage_wanted)
             storage.counters.include("windows", self.budget.statistics)
             self._used_before = storage.counters.usage()
+            self._kept_of_read = self._used_before.bytes_read
             self._storage = storage
         return self._storage
 
@@ -121,6 +127,15 @@ class EnhancedDataSourceBacktesting(RecordHolder, Configurable):
         """Return the bars of several assets as Lumibot does, and show how many of them are loaded."""
         with expecting(assets if isinstance(assets, list) else [assets]):
             return super().get_bars(assets, *args, **kwargs)  # type: ignore[misc]
+
+    def let_go(self) -> None:
+        """Close the store's file if much was read since the last time: DuckDB keeps that while the file is open."""
+        if self._storage is None:
+            return
+        read = self._storage.counters.usage().bytes_read
+        if read - self._kept_of_read > _MUCH:
+            self._kept_of_read = read
+            self._storage.close()
 
     def shutdown(self) -> None:
         """Close the store's file together with Lumibot's own resources."""

@@ -33,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 _TIMEFRAMES = {"1d": "day", "15m": "15minute", "1m": "minute"}
 _DAY = timedelta(days=1)
-_LET_GO_EVERY = 50
-"""After how many first touches of series the store's file is closed: DuckDB keeps what it read while it is open."""
 
 _PRICES = ("open", "high", "low")
 _AS_LUMIBOT_HAS_THEM = {"capital_gains": "Capital Gains"}
@@ -145,8 +143,7 @@ class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=SwitchableM
                     )
                 else:
                     self.keep_frame(asset, self._framed(history), interval)
-                    if len(frames) % _LET_GO_EVERY == 0:
-                        self.storage.close()
+                    self.let_go()
             return frames.get(key)
 
     def keep_frame(self, asset: Any, data: Any, interval: str = "1d") -> Any:

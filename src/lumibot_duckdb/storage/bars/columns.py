@@ -40,9 +40,14 @@ def add_missing_columns(cursor: StoreCursor, columns: Iterable[tuple[str, str]])
             cursor.execute(f'ALTER TABLE {{db}}.bar ADD COLUMN "{name}" {sql_type}')
 
 
-def stored_rows(cursor: StoreCursor, columns: Sequence[ColumnLayout], condition: str) -> pa.Table:
-    """Return `ts` and the stored form of some columns, for the rows of `bar` that meet a condition, in any order."""
-    names = ["ts", *(f'"{name}"' for column in columns for name, _ in column.physical_columns())]
+def stored_rows(
+    cursor: StoreCursor, columns: Sequence[ColumnLayout], condition: str, further: Sequence[str] = ()
+) -> pa.Table:
+    """Return `ts` and the stored form of some columns, for the rows of `bar` that meet a condition, in any order.
+
+    `further` are columns of `bar` itself.
+    """
+    names = ["ts", *further, *(f'"{name}"' for column in columns for name, _ in column.physical_columns())]
     return over_bars(cursor, cursor.arrow, f"SELECT {', '.join(names)} FROM {{bar}} WHERE {condition}", columns)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars.coverage import Covered, closed_part, missing, newly_covered
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
-from lumibot_duckdb.storage.times import aware_utc, epoch_seconds, naive_utc
+from lumibot_duckdb.storage.times import EpochSeconds, aware_utc, epoch_seconds, naive_utc
 
 _ROWS = f"{epoch_sql('range_start')}, {epoch_sql('range_end')}, believed_until"
 
@@ -24,17 +24,7 @@ def stored_coverage(
         f"SELECT series_id, {_ROWS} FROM {{db}}.coverage WHERE coalesce(believed_until > $now, true) {which}",
         {"now": None if now is None else naive_utc(now)},
     ):
-        found.setdefault(series, []).append(_covered(*row))
-    return found
-
-
-def coverage_of(cursor: StoreCursor, series_ids: Sequence[int]) -> dict[int, list[Covered]]:
-    """Return all covered ranges of some series, expired ones included."""
-    found: dict[int, list[Covered]] = {}
-    for series, *row in cursor.rows(
-        f"SELECT series_id, {_ROWS} FROM {{db}}.coverage WHERE series_id IN ({', '.join(map(str, series_ids))})"
-    ):
-        found.setdefault(series, []).append(_covered(*row))
+        found.setdefault(series, []).append(covered_range(*row))
     return found
 
 
@@ -85,10 +75,11 @@ def forget_coverage(cursor: StoreCursor, series_id: int, within: TimeRange | Non
     cursor.execute(f"DELETE FROM {{db}}.coverage WHERE {which}")
     if within is not None:
         for ingest_id, *row in rows:
-            piece, until = _covered(*row)
+            piece, until = covered_range(*row)
             for rest in missing(piece, [within]):
                 add_coverage(cursor, series_id, ingest_id, rest, until)
 
 
-def _covered(start: int, end: int, believed_until: datetime | None) -> Covered:
+def covered_range(start: EpochSeconds, end: EpochSeconds, believed_until: datetime | None) -> Covered:
+    """Return a covered range, given until when it is believed (naive UTC; None: for good)."""
     return TimeRange(start, end), None if believed_until is None else aware_utc(believed_until)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeAlias
 
 from lumibot_duckdb.storage.api import IngestInfo, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars.columns import pinned_rows
@@ -17,6 +18,7 @@ _INGESTS = "SELECT ingest_id, ingested_at, kind, metadata FROM {db}.ingest WHERE
 _OF_BARS = "SELECT DISTINCT ingest_id FROM {db}.bar WHERE {which}"
 _FEW = 100  # up to so many, two queries are faster than one
 _NOTED = "SELECT ingest_id FROM {db}.ingest WHERE series_id = ? AND contains(metadata, ?)"
+_SERIES_NOTED = "SELECT DISTINCT series_id FROM {db}.ingest WHERE contains(metadata, ?)"
 _EMPTY_ANSWERS = """
 SELECT ingest_id, ingested_at, kind, metadata
 FROM {db}.ingest
@@ -25,9 +27,13 @@ ORDER BY ingest_id
 """
 
 
+IngestRow: TypeAlias = "tuple[int, datetime, str, str | None]"
+"""Id, time (naive UTC), kind and metadata of an ingest, as they are stored."""
+
+
 def empty_answers_of(cursor: StoreCursor, pin: SeriesPin) -> tuple[IngestInfo, ...]:
     """Return the writes to the pinned version that brought coverage but no bars, earliest first."""
-    return _listed(cursor.rows(_EMPTY_ANSWERS, [pin.series_id, pin.version_id, pin.ingest_id]))
+    return ingest_infos(cursor.rows(_EMPTY_ANSWERS, [pin.series_id, pin.version_id, pin.ingest_id]))
 
 
 def ingests_of(
@@ -50,11 +56,17 @@ def ingests_of(
     if not ids:
         return ()
     rows = cursor.rows(_INGESTS.replace("{which}", ", ".join(ids) if len(ids) <= _FEW else of_bars))
-    found = _listed(sorted(rows, key=lambda row: row[0]))
+    found = ingest_infos(sorted(rows, key=lambda row: row[0]))
     return found if having is None else tuple(ingest for ingest in found if having in ingest.metadata)
 
 
-def _listed(rows: Sequence[tuple[Any, ...]]) -> tuple[IngestInfo, ...]:
+def series_noting(cursor: StoreCursor, key: str) -> frozenset[int]:
+    """Return the series that may have an ingest whose metadata has a key."""
+    return frozenset(series_id for (series_id,) in cursor.rows(_SERIES_NOTED, [json.dumps(key)]))
+
+
+def ingest_infos(rows: Iterable[IngestRow]) -> tuple[IngestInfo, ...]:
+    """Return stored ingests as the storage describes them."""
     return tuple(
         IngestInfo(ingest_id, aware_utc(at), kind, _metadata(ingest_id, text)) for ingest_id, at, kind, text in rows
     )

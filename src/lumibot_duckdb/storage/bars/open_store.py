@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import duckdb
 
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, SeriesPin
+from lumibot_duckdb.storage.bars.head_page import HeadPage
 from lumibot_duckdb.storage.bars.layout import Layout
+from lumibot_duckdb.storage.bars.outline_records import StoredBlock, stored_blocks
 from lumibot_duckdb.storage.bars.result_cache import ResultCache
 from lumibot_duckdb.storage.bars.spool import Spool, SpooledWrite
 from lumibot_duckdb.storage.bars.upgrade import build_outlines
-from lumibot_duckdb.storage.bars.version_state import VersionState, version_states
+from lumibot_duckdb.storage.bars.version_state import VersionState, head_after, version_state
 from lumibot_duckdb.storage.bars.writing import Write
-from lumibot_duckdb.storage.catalog import Catalog
+from lumibot_duckdb.storage.catalog import Catalog, Head
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.counters import Counters
@@ -37,6 +39,9 @@ logger = logging.getLogger(__name__)
 # The state of a version takes about this much memory.
 _STATE_BYTES = 2_000
 _STATES_BYTES = 10_000 * _STATE_BYTES
+# So does a usual answer about the present contents; other answers say how much they take.
+_ANSWER_BYTES = 2_000
+_CURRENT_BYTES = 16 * 2**20
 
 Answer = TypeVar("Answer")
 
@@ -52,7 +57,7 @@ class OpenStore:
         self.results = ResultCache(cache_bytes)
         self.counters = Counters()
         self._states = ResultCache(_STATES_BYTES)
-        self._current: tuple[int, dict[Hashable, Any]] = (-1, {})
+        self._current = ResultCache(_CURRENT_BYTES)
         self._layouts: dict[int, Layout] = {}
         self._seen_generation: int | None = None
         self._was_restored = False  # a backup was restored while this object was in use
@@ -100,19 +105,20 @@ class OpenStore:
         if found != [(pin.ingested_at,)]:
             raise _gone(pin)
 
-    def current(self, question: Hashable, read: Callable[[StoreCursor], Answer]) -> Answer:
+    def current(
+        self,
+        question: Hashable,
+        read: Callable[[StoreCursor], Answer],
+        size: Callable[[Answer], int] = lambda answer: _ANSWER_BYTES,
+    ) -> Answer:
         """Return what `read` returns. The answer is kept until any process writes to the store."""
-        generation, answers = self._current
-        if generation == self.connection.generation() and question in answers:
-            kept: Answer = answers[question]
-            return kept
+        kept: tuple[Answer] | None = self._current.get((self.connection.generation(), question))
+        if kept is not None:
+            return kept[0]
         with self.read() as cursor:
             generation = self.connection.generation()
             answer = read(cursor)
-        current = self._current
-        if current[0] != generation:
-            current = self._current = (generation, {})
-        current[1][question] = answer
+        self._current.put((generation, question), (answer,), size(answer))
         return answer
 
     @contextmanager
@@ -174,7 +180,7 @@ class OpenStore:
             self._was_restored = True
 
     def _forget_results(self) -> None:
-        self._current = (-1, {})
+        self._current.clear()
         self.results.clear()
         self._states.clear()
         self._layouts.clear()
@@ -185,7 +191,7 @@ class OpenStore:
         """Return the one write of a `write` or `transaction` block."""
         record = self.catalog.find(key)
         head = self.catalog.head(record.series_id) if record is not None else None
-        before = self._state_after(cursor, head.ingest_id) if head is not None else None
+        before = self._state_of(cursor, record.series_id, head) if record is not None and head is not None else None
         return Write(cursor, key, before, *self.next_ingest(), on_rows)
 
     def next_ingest(self) -> tuple[int, datetime]:
@@ -221,36 +227,57 @@ class OpenStore:
         """Return the state of the pinned version after the pinned ingest, which never changes."""
         held: VersionState | None = self._states.get(pin.ingest_id)
         if held is None:
-            likely = self._heads_like(pin)
             with self.read_pinned(pin) as cursor:
-                held = self._state_after(cursor, pin.ingest_id, also=likely)
+                held = self._state_after(cursor, pin)
         if held is None:
             raise _gone(pin)
         return held
 
-    def _heads_like(self, pin: SeriesPin) -> list[int]:
-        """Return the last ingests of contracts like the pinned one: strategies look at several, one after another."""
-        record = self.catalog.find(pin.key)
-        alike = [] if record is None else self.catalog.contracts_like(record)
-        heads = [self.catalog.head(other.series_id) for other in alike]
-        return [head.ingest_id for head in heads if head is not None]
+    def _state_after(self, cursor: StoreCursor, pin: SeriesPin) -> VersionState | None:
+        """Return the state that the pinned ingest left behind; None if there is no such ingest."""
+        head = self.catalog.head(pin.series_id)
+        series_id = pin.series_id
+        if head is None or (head.ingest_id, head.ingested_at) != (pin.ingest_id, pin.ingested_at):
+            found = head_after(cursor, pin.ingest_id)
+            if found is None:
+                return None
+            series_id, head = found
+        return self._state_of(cursor, series_id, head)
 
-    def _state_after(self, cursor: StoreCursor, ingest_id: int, *, also: Sequence[int] = ()) -> VersionState | None:
-        """Return the state that an ingest left behind; None if there is no such ingest. Others are read on the way."""
-        held: VersionState | None = self._states.get(ingest_id)
-        if held is None:
-            unknown = [other for other in also if other != ingest_id and self._states.get(other) is None]
-            found = version_states(cursor, [ingest_id, *unknown], self._layouts)
-            for known, state in found.items():
-                self._states.put(known, state, _STATE_BYTES)
-            held = found.get(ingest_id)
-        return held
+    def _state_of(self, cursor: StoreCursor, series_id: int, head: Head) -> VersionState | None:
+        state = version_state(cursor, series_id, head, self._layouts)
+        if state is not None:
+            self._states.put(head.ingest_id, state, _STATE_BYTES)
+        return state
 
+    def head_page(self, series_id: int) -> HeadPage | None:
+        """Return what is known of a series and of others that are usually touched next; None if it is unknown."""
+        if self.catalog.head(series_id) is None:
+            return None
+        page = self.catalog.page_of(series_id)
 
-def refuse_if_gone(cursor: StoreCursor, pin: SeriesPin) -> None:
-    """Raise `VersionGoneError` unless the store still has the pinned version."""
-    if not cursor.rows("SELECT 1 FROM {db}.series_version WHERE version_id = ?", [pin.version_id]):
-        raise _gone(pin)
+        def read(cursor: StoreCursor) -> HeadPage:
+            heads = ((each, self.catalog.head(each)) for each in page)
+            return HeadPage(cursor, {each: head for each, head in heads if head is not None})
+
+        return self.current(("heads", *page), read, lambda found: found.nbytes)
+
+    def stored_blocks(self, cursor: StoreCursor, pin: SeriesPin) -> list[StoredBlock]:
+        """Return the outline of the pinned version as it is stored, inside a `read_pinned` block."""
+        page = self.head_page(pin.series_id)
+        known = None if page is None else page.outline(pin.version_id)
+        return stored_blocks(cursor, pin.version_id) if known is None else known
+
+    def refuse_if_gone(self, cursor: StoreCursor, pin: SeriesPin) -> None:
+        """Raise `VersionGoneError` unless the store still has the pinned version."""
+        head = self.catalog.head(pin.series_id)
+        if head is not None and head.version_id == pin.version_id and self._catalog_is_current():
+            return
+        if not cursor.rows("SELECT 1 FROM {db}.series_version WHERE version_id = ?", [pin.version_id]):
+            raise _gone(pin)
+
+    def _catalog_is_current(self) -> bool:
+        return self.connection.generation() == self.catalog.generation
 
 
 def _gone(pin: SeriesPin) -> VersionGoneError:

@@ -91,14 +91,16 @@ def build_outlines(cursor: StoreCursor) -> None:
         store_outline(cursor, version_id, first, last)
 
 
-def stored_outline(cursor: StoreCursor, pin: SeriesPin, rows: int, read: ReadTimes) -> Outline | None:
-    """Return the outline of the pinned bars, which are so many; None if it is not stored.
+def stored_blocks(cursor: StoreCursor, version_id: int) -> list[StoredBlock]:
+    """Return the outline of a version as it is stored."""
+    return [StoredBlock(*row) for row in cursor.rows(_STORED, [version_id])]
+
+
+def outline_of(stored: Sequence[StoredBlock], pin: SeriesPin, rows: int, read: ReadTimes) -> Outline | None:
+    """Return the outline of the pinned bars, which are so many, from the stored one; None if there is none.
 
     Blocks to which later writes added bars are outlined from the starts of the pinned bars, which `read` reads.
     """
-    if not has_outline(rows):
-        return None
-    stored = [StoredBlock(*row) for row in cursor.rows(_STORED, [pin.version_id])]
     days, spacings = _unpacked([block for block in stored if block.ingest_id <= pin.ingest_id])
     changed = [Days.of(read(block_range(block.number))) for block in stored if block.ingest_id > pin.ingest_id]
     if changed:
@@ -115,8 +117,7 @@ def wrong_outlines(cursor: StoreCursor) -> Iterator[str]:
                 yield f"version {version_id} has {rows} bars, but no outline"
             continue
         outlined.remove(version_id)
-        stored = [StoredBlock(*row) for row in cursor.rows(_STORED, [version_id])]
-        if stored != list(_outlined(cursor, version_id, [blocks_between(first, last)])):
+        if stored_blocks(cursor, version_id) != list(_outlined(cursor, version_id, [blocks_between(first, last)])):
             yield f"the outline of version {version_id} is not that of its bars"
     for version_id in sorted(outlined):
         yield f"version {version_id} has an outline, but no bars"

@@ -10,10 +10,11 @@ import pyarrow as pa
 from lumibot_duckdb.storage.api import BarArrays, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars import output
 from lumibot_duckdb.storage.bars.columns import in_time_order, pinned_rows, stored_rows
-from lumibot_duckdb.storage.bars.layout import ColumnLayout
-from lumibot_duckdb.storage.bars.open_store import OpenStore, refuse_if_gone
-from lumibot_duckdb.storage.bars.outline import Outline
-from lumibot_duckdb.storage.bars.outline_records import SHORT_SERIES, stored_outline
+from lumibot_duckdb.storage.bars.first_bars import INGEST, FirstBars, range_to_read
+from lumibot_duckdb.storage.bars.layout import ALWAYS_THERE, ColumnLayout
+from lumibot_duckdb.storage.bars.open_store import OpenStore
+from lumibot_duckdb.storage.bars.outline import Days, Outline
+from lumibot_duckdb.storage.bars.outline_records import SHORT_SERIES, has_outline, outline_of
 from lumibot_duckdb.storage.sql_times import timestamp_literal
 from lumibot_duckdb.storage.times import Int64Array
 
@@ -23,7 +24,8 @@ class PinnedBars:
 
     def __init__(self, store: OpenStore) -> None:
         self._store = store
-        self._outlined: tuple[SeriesPin, pa.Table, Int64Array] | None = None
+        self._outlined: tuple[SeriesPin, Days] | None = None  # the series whose bars are read next
+        self._first: FirstBars | None = None  # until bars of another series are read, or some of these are
 
     def frame(self, pin: SeriesPin, within: TimeRange | None) -> pd.DataFrame:
         """Return bars as a frame of the caller's own."""
@@ -47,20 +49,27 @@ class PinnedBars:
     def outline(self, pin: SeriesPin) -> Outline:
         """Return the outline of the pinned bars: the stored one, or that of their starts."""
         rows = self._store.state(pin).rows
-        with self._store.read_pinned(pin) as cursor:
-            stored = stored_outline(cursor, pin, rows, lambda within: self._times(pin, within))
-        return self._outline_of_bars(pin, rows) if stored is None else stored
-
-    def _outline_of_bars(self, pin: SeriesPin, rows: int) -> Outline:
-        """Return the outline of bars that have no stored one.
-
-        Of a short series, the first bars are usually read next. So all columns are read at once, and kept until then.
-        """
+        if has_outline(rows):
+            with self._store.read_pinned(pin) as cursor:
+                blocks = self._store.stored_blocks(cursor, pin)
+                stored = outline_of(blocks, pin, rows, lambda within: self._times(pin, within))
+            if stored is not None:
+                self._outlined = (pin, stored.days)
+                return stored
         if rows > SHORT_SERIES:
             return Outline(times=self._times(pin, None))
-        table, times = self._rows(pin, None, self._store.state(pin).layout.columns)
-        self._outlined = (pin, table, times)
-        return Outline(times=times)
+        return Outline(times=self._whole(pin).times)
+
+    def ingest_ids(self, pin: SeriesPin, within: Sequence[TimeRange]) -> list[int] | None:
+        """Return the ids of the writes that brought the bars in some ranges; None if the series is long."""
+        return None if self._store.state(pin).rows > SHORT_SERIES else self._whole(pin).ingest_ids(within)
+
+    def _whole(self, pin: SeriesPin) -> FirstBars:
+        """Return all bars of a short series. They are kept, since they are usually read next."""
+        first = self._first
+        if first is None or first.pin != pin or first.within is not None:
+            first = self._first = self._read_first(pin, None, self._store.state(pin).layout.columns)
+        return first
 
     def _times(self, pin: SeriesPin, within: TimeRange | None) -> Int64Array:
         return self._rows(pin, within, ())[1]
@@ -87,18 +96,37 @@ class PinnedBars:
         self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[ColumnLayout]
     ) -> tuple[pa.Table, Int64Array]:
         """Return the stored rows, sorted by time, and their bar starts in epoch seconds."""
-        outlined = self._outlined
-        if outlined is not None and outlined[0] == pin:
-            _, table, times = outlined
-            self._outlined = None if columns else outlined
-            first, stop = (0, len(times)) if within is None else times.searchsorted((within.start, within.end)).tolist()
-            return table.slice(first, stop - first), times[first:stop]
+        part = self._first_part(pin, within, columns)
+        return self._read(pin, within, columns) if part is None else part
+
+    def _first_part(
+        self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[ColumnLayout]
+    ) -> tuple[pa.Table, Int64Array] | None:
+        """Return rows that are read of a series at first; None for other rows."""
+        first, outlined = self._first, self._outlined
+        part = None if first is None or first.pin != pin else first.part(within, columns)
+        if part is None and not columns and within is not None and outlined is not None and outlined[0] == pin:
+            wide = range_to_read(outlined[1], within)
+            if wide is not None:
+                prices = [c for c in self._store.state(pin).layout.columns if c.physical in ALWAYS_THERE]
+                self._first = first = self._read_first(pin, wide, prices)
+                return first.part(within, ())
+        if columns:
+            self._first = self._outlined = None
+        return part
+
+    def _read_first(self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[ColumnLayout]) -> FirstBars:
+        return FirstBars(pin, within, *self._read(pin, within, columns, INGEST))
+
+    def _read(
+        self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[ColumnLayout], *further: str
+    ) -> tuple[pa.Table, Int64Array]:
         condition = pinned_rows(pin)
         if within is not None:
             condition += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
         with self._store.read_pinned(pin) as cursor:
-            table = stored_rows(cursor, columns, condition)
+            table = stored_rows(cursor, columns, condition, further)
             if table.num_rows == 0:
-                refuse_if_gone(cursor, pin)
+                self._store.refuse_if_gone(cursor, pin)
         self._store.counters.count_read(table.num_rows, table.nbytes)
         return in_time_order(table)

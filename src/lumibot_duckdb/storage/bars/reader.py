@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from lumibot_duckdb.storage import readonly_sql
 from lumibot_duckdb.storage.api import AssetLike, BarArrays, EpochSeconds, IngestInfo, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars.columns import over_bars, pinned_rows
-from lumibot_duckdb.storage.bars.ingests import empty_answers_of, ingests_of
+from lumibot_duckdb.storage.bars.ingests import empty_answers_of, ingest_infos, ingests_of, series_noting
 from lumibot_duckdb.storage.bars.layout import ColumnLayout, Kind
-from lumibot_duckdb.storage.bars.open_store import refuse_if_gone
-from lumibot_duckdb.storage.bars.repeats import stored_repeats
+from lumibot_duckdb.storage.bars.repeats import may_repeat, stored_repeats
 from lumibot_duckdb.storage.bars.series_lookup import SeriesLookup
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, epoch_seconds_ceiling, new_york_timestamp
 
@@ -80,10 +80,21 @@ class StoredBars(SeriesLookup):
         self, pin: SeriesPin, within: Sequence[TimeRange] | None = None, *, having: str | None = None
     ) -> tuple[IngestInfo, ...]:
         with self._store.read_pinned(pin) as cursor:
-            found = ingests_of(cursor, pin, within, having)
+            found = self._ingests(cursor, pin, within, having)
             if not found:
-                refuse_if_gone(cursor, pin)
+                self._store.refuse_if_gone(cursor, pin)
         return found
+
+    def _ingests(
+        self, cursor: StoreCursor, pin: SeriesPin, within: Sequence[TimeRange] | None, having: str | None
+    ) -> tuple[IngestInfo, ...]:
+        if having is not None:
+            noting = self._store.current(("noting", having), lambda cursor: series_noting(cursor, having))
+            return ingests_of(cursor, pin, within, having) if pin.series_id in noting else ()
+        ids = None if within is None else self._bars.ingest_ids(pin, within)
+        page = None if ids is None else self._store.head_page(pin.series_id)
+        known = None if ids is None or page is None else page.writes(ids)
+        return ingests_of(cursor, pin, within, None) if known is None else ingest_infos(known)
 
     def empty_answers(self, pin: SeriesPin) -> tuple[IngestInfo, ...]:
         with self._store.read_pinned(pin) as cursor:
@@ -114,7 +125,7 @@ class StoredBars(SeriesLookup):
             with self._store.read_pinned(pin) as cursor:
                 ((found,),) = over_bars(cursor, cursor.rows, query, named)
                 if found is None:
-                    refuse_if_gone(cursor, pin)
+                    self._store.refuse_if_gone(cursor, pin)
             if found is not None:
                 return int(found)
         return None
@@ -123,7 +134,12 @@ class StoredBars(SeriesLookup):
         return self._bars.outline(pin)
 
     def repeats(self, pin: SeriesPin) -> Repeats | None:
+        if not may_repeat(pin.key.asset):
+            return None
         with self._store.read_pinned(pin) as cursor:
+            latest = max((block.ingest_id for block in self._store.stored_blocks(cursor, pin)), default=None)
+            if latest is None or latest > pin.ingest_id:
+                return None
             return stored_repeats(cursor, pin)
 
     def sql(

@@ -112,11 +112,8 @@ def build_repeats(cursor: StoreCursor) -> None:
         store_repeats(cursor, version_id, timeframe, TimeRange(first, last + 1))
 
 
-def stored_repeats(cursor: StoreCursor, pin: SeriesPin) -> Repeats | None:
-    """Return the repeats of the pinned bars; None if they are not recorded, or bars were added since the pin."""
-    ((latest,),) = cursor.rows("SELECT max(ingest_id) FROM {db}.outline WHERE version_id = ?", [pin.version_id])
-    if latest is None or latest > pin.ingest_id or not may_repeat(pin.key.asset):
-        return None
+def stored_repeats(cursor: StoreCursor, pin: SeriesPin) -> Repeats:
+    """Return the recorded repeats of the bars of a pinned version."""
     table = cursor.arrow(f"SELECT ts, earlier FROM {{db}}.repeated_bar WHERE version_id = {pin.version_id}")
     table, times = in_time_order(table)
     earlier = single_array(table["earlier"]).view(pa.int64()).to_numpy()

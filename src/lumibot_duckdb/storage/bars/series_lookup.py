@@ -17,8 +17,8 @@ from lumibot_duckdb.storage.api import (
     TimeRange,
 )
 from lumibot_duckdb.storage.bars.coverage import merged, missing, provisional_parts
-from lumibot_duckdb.storage.bars.coverage_records import coverage_of, stored_coverage
-from lumibot_duckdb.storage.bars.open_store import OpenStore, refuse_if_gone
+from lumibot_duckdb.storage.bars.coverage_records import stored_coverage
+from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.catalog import SeriesRecord
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
@@ -102,13 +102,11 @@ class SeriesLookup(BarReader):
             record = self._resolve(asset, timeframe, source, adjustment)
         except SeriesNotFoundError:
             return []
-        # Strategies look at several contracts of an expiration, one after another.
-        alike = tuple(other.series_id for other in self._store.catalog.contracts_like(record))
-        found = self._store.current(("coverage", alike), lambda cursor: coverage_of(cursor, alike))
+        page = self._store.head_page(record.series_id)
         now = utc_now()
         return merged(
             piece
-            for piece, until in found.get(record.series_id, [])
+            for piece, until in (page.coverage(record.series_id) if page is not None else [])
             if until is None or (not permanent_only and (include_expired or until > now))
         )
 
@@ -152,7 +150,7 @@ class SeriesLookup(BarReader):
             if not found:
                 raise SeriesNotFoundError(f"{record.key.label()} was not stored yet as of {as_of}")
             pin = SeriesPin(record.key, record.series_id, *found[0])
-            refuse_if_gone(cursor, pin)
+            self._store.refuse_if_gone(cursor, pin)
         return pin
 
 

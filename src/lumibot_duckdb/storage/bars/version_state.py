@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
 
 from lumibot_duckdb.storage.bars.layout import Layout
+from lumibot_duckdb.storage.catalog import Head
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import EpochSeconds
 
-_STATE = f"""
-SELECT series_id, version_id, ingest_id, layout_id, version_rows, {epoch_sql("version_first")},
+_HEAD = f"""
+SELECT series_id, version_id, ingest_id, ingested_at, layout_id, version_rows, {epoch_sql("version_first")},
     {epoch_sql("version_last")}, on_minute
-FROM {{db}}.ingest WHERE ingest_id IN ({{ids}})
+FROM {{db}}.ingest WHERE ingest_id = ?
 """
-_LAYOUTS = "SELECT layout_id, definition FROM {db}.layout WHERE layout_id IN ({ids})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +34,28 @@ class VersionState:
     on_minute: bool
 
 
-def version_states(
-    cursor: StoreCursor, ingest_ids: Sequence[int], layouts: MutableMapping[int, Layout]
-) -> dict[int, VersionState]:
-    """Return the states that some ingests left behind, by id; those that do not exist are missing.
+def version_state(
+    cursor: StoreCursor, series_id: int, head: Head, layouts: MutableMapping[int, Layout]
+) -> VersionState | None:
+    """Return the state that a head describes; None if its layout is not in the store.
 
     `layouts` are those that were read before, by id. Most series have one of a few.
     """
-    rows = cursor.rows(_STATE.replace("{ids}", ", ".join(map(str, ingest_ids))))
-    unknown = {layout_id for _, _, _, layout_id, *_ in rows} - layouts.keys()
-    if unknown:
-        for layout_id, definition in cursor.rows(_LAYOUTS.replace("{ids}", ", ".join(map(str, unknown)))):
-            with reading(f"layout {layout_id}"):
-                layouts[layout_id] = Layout.from_json(definition)
-    return {
-        ingest_id: VersionState(series_id, version_id, ingest_id, layout_id, layouts[layout_id], *facts)
-        for series_id, version_id, ingest_id, layout_id, *facts in rows
-        if layout_id in layouts
-    }
+    if head.layout_id not in layouts:
+        for (definition,) in cursor.rows("SELECT definition FROM {db}.layout WHERE layout_id = ?", [head.layout_id]):
+            with reading(f"layout {head.layout_id}"):
+                layouts[head.layout_id] = Layout.from_json(definition)
+    layout = layouts.get(head.layout_id)
+    if layout is None:
+        return None
+    facts = (head.rows, head.first, head.last, head.on_minute)
+    return VersionState(series_id, head.version_id, head.ingest_id, head.layout_id, layout, *facts)
+
+
+def head_after(cursor: StoreCursor, ingest_id: int) -> tuple[int, Head] | None:
+    """Return the series of an ingest and the head that it left behind; None if there is no such ingest."""
+    found = cursor.rows(_HEAD, [ingest_id])
+    return (found[0][0], Head(*found[0][1:])) if found else None
 
 
 def measured(cursor: StoreCursor, version: VersionState) -> VersionState:

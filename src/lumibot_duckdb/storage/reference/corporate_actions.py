@@ -5,8 +5,10 @@ Everything here runs inside one transaction of the caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import TypeAlias
 
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, KnownActions
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
@@ -15,6 +17,16 @@ from lumibot_duckdb.storage.identity import published_name
 from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import aware_utc, naive_utc
 
+_KNOWN = """
+SELECT asset_symbol, asset_type, exchange, checked_at, NULL::DATE AS ex_date, NULL::DOUBLE AS split_from,
+    NULL::DOUBLE AS split_to, NULL::DOUBLE AS amount
+FROM {db}.corporate_action_check WHERE {which}
+UNION ALL
+SELECT asset_symbol, asset_type, exchange, NULL, ex_date, split_from, split_to, amount
+FROM {db}.corporate_action WHERE {which}
+"""
+_OF_SOURCE = "source = $source AND kind = $kind"
+_OF_ONE = f"{_OF_SOURCE} AND asset_symbol = $symbol AND asset_type = $type AND exchange = $exchange"
 _OF_ASSET = "asset_symbol = ? AND asset_type = ? AND exchange = ? AND source = ? AND kind = ?"
 # Adjusted prices of options follow the splits of their underlying.
 _RESTATED = """
@@ -25,6 +37,12 @@ WHERE asset.symbol = ? AND asset.asset_type IN ('stock', 'option') AND series.so
 ORDER BY series_id
 """
 
+
+Identity: TypeAlias = "tuple[str, str, str]"
+"""Name, type and exchange of an asset, as these tables name it."""
+
+_FEW = 4
+"""So many assets are looked up one by one."""
 
 _NEEDED = {"split": ("split_from", "split_to"), "dividend": ("amount",)}
 
@@ -50,20 +68,53 @@ def in_order(actions: Iterable[CorporateAction]) -> tuple[CorporateAction, ...]:
     )
 
 
+class ActionsInUse:
+    """The actions of a source that were looked up in one state of the store.
+
+    Backtests look up one asset after another. So after a few assets, the actions of all are read at once.
+    """
+
+    def __init__(self, source: str, kind: str) -> None:
+        self._source, self._kind = source, kind
+        self._known: dict[Identity, KnownActions | None] = {}
+        self._has_all = False
+
+    def of(self, asset: AssetKey, read: Callable[[], AbstractContextManager[StoreCursor]]) -> KnownActions | None:
+        """Return the actions of the last query for an asset; None if there was none. `read` gives a cursor."""
+        identity = _identity(asset)
+        if identity not in self._known and not self._has_all:
+            some = len(self._known) < _FEW
+            with read() as cursor:
+                found = _stored_actions(cursor, self._source, self._kind, identity if some else None)
+            self._known |= {identity: None, **found}
+            self._has_all = not some
+        return self._known.get(identity)
+
+
 def known_actions(cursor: StoreCursor, asset: AssetKey, source: str, kind: str) -> KnownActions | None:
     """Return the actions of the last query; None if there was none."""
-    which = _identity(asset, source, kind)
-    checks = cursor.rows(f"SELECT checked_at FROM {{db}}.corporate_action_check WHERE {_OF_ASSET}", which)
-    if not checks:
-        return None
-    found = cursor.rows(
-        f"SELECT ex_date, split_from, split_to, amount FROM {{db}}.corporate_action WHERE {_OF_ASSET}", which
-    )
-    with reading(f"a {kind} of {asset.label()}"):
-        return KnownActions(
-            checked_at=aware_utc(checks[0][0]),
-            actions=in_order(CorporateAction(*row) for row in found),
-        )
+    identity = _identity(asset)
+    return _stored_actions(cursor, source, kind, identity).get(identity)
+
+
+def _stored_actions(
+    cursor: StoreCursor, source: str, kind: str, asset: Identity | None
+) -> dict[Identity, KnownActions]:
+    """Return the actions of the last query for an asset (None: for each asset)."""
+    parameters = {"source": source, "kind": kind}
+    if asset is not None:
+        parameters |= zip(("symbol", "type", "exchange"), asset, strict=True)
+    checks: dict[Identity, datetime] = {}
+    actions: dict[Identity, list[CorporateAction]] = {}
+    query = _KNOWN.replace("{which}", _OF_SOURCE if asset is None else _OF_ONE)
+    for *identity, checked_at, ex_date, split_from, split_to, amount in cursor.rows(query, parameters):
+        of = (identity[0], identity[1], identity[2])
+        if checked_at is not None:
+            checks.setdefault(of, checked_at)
+            continue
+        with reading(f"a {kind} of {of[0]}"):
+            actions.setdefault(of, []).append(CorporateAction(ex_date, split_from, split_to, amount))
+    return {of: KnownActions(aware_utc(at), in_order(actions.get(of, ()))) for of, at in checks.items()}
 
 
 def remember_actions(
@@ -75,7 +126,7 @@ def remember_actions(
     checked_at: datetime,
 ) -> bool:
     """Replace the stored actions; return whether there were any before and they differ."""
-    which = _identity(asset, source, kind)
+    which = [*_identity(asset), source, kind]
     before = known_actions(cursor, asset, source, kind)
     after = in_order(actions)
     cursor.execute(f"DELETE FROM {{db}}.corporate_action_check WHERE {_OF_ASSET}", which)
@@ -99,5 +150,5 @@ def restated_series(cursor: StoreCursor, symbol: str, source: str, adjustments: 
     return [series_id for (series_id,) in cursor.rows(_RESTATED, [symbol, source, list(adjustments)])]
 
 
-def _identity(asset: AssetKey, source: str, kind: str) -> list[str]:
-    return [published_name(asset), asset.asset_type, asset.exchange, source, kind]
+def _identity(asset: AssetKey) -> Identity:
+    return published_name(asset), asset.asset_type, asset.exchange

@@ -44,8 +44,9 @@ class StoredReferenceData(ReferenceData):
         key, source = record_key(asset, source)
         if not self._store.refresh():
             return None
-        question = ("corporate actions", key, source, kind)
-        return self._store.current(question, lambda cursor: corporate_actions.known_actions(cursor, key, source, kind))
+        question = ("corporate actions", source, kind)
+        in_use = self._store.current(question, lambda cursor: corporate_actions.ActionsInUse(source, kind))
+        return in_use.of(key, self._store.read)
 
     def store_option_chain(
         self,

@@ -1,4 +1,4 @@
-"""A strategy that walks through a chain: one query for all contracts of an expiration, and never an outdated answer."""
+"""A strategy that touches series stored together: one query for all of them, and never an outdated answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage, clock
+from lumibot_duckdb.storage import catalog
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, SeriesKey, TimeRange
+from lumibot_duckdb.storage.bars import outline_records
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from storage.frames import minute_bars
 
@@ -45,53 +47,75 @@ def chain(storage: DuckDBDataStorage) -> list[SeriesKey]:
 def queries(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
     """Return how many queries named a table since this was called last."""
     asked: list[str] = []
-    rows = StoreCursor.rows
 
-    def counted(cursor: StoreCursor, query: str, *arguments: object) -> object:
-        asked.append(query)
-        return rows(cursor, query, *arguments)
+    def count_calls(run: Callable[..., object]) -> Callable[..., object]:
+        def counted(cursor: StoreCursor, query: str, *arguments: object) -> object:
+            asked.append(query)
+            return run(cursor, query, *arguments)
+
+        return counted
 
     def count(table: str) -> int:
         found = sum(f"{{db}}.{table}" in query for query in asked)
         asked.clear()
         return found
 
-    monkeypatch.setattr(StoreCursor, "rows", counted)
+    for name in ("rows", "arrow"):
+        monkeypatch.setattr(StoreCursor, name, count_calls(getattr(StoreCursor, name)))
     return count
 
 
-def test_one_query_each_for_coverage_and_facts_of_an_expiration(
+def test_one_query_for_coverage_and_none_for_facts_of_series_stored_together(
     storage: DuckDBDataStorage, chain: list[SeriesKey], queries: Callable[[str], int]
 ) -> None:
     fresh = DuckDBDataStorage(storage.path)
     fresh.list_series()
     queries("")
-    for contract in chain:
+    for contract in (*chain, key(0.0, NEXT_FRIDAY)):
         assert fresh.coverage(contract) == [DAY]
     assert queries("coverage") == 1
     for rows, contract in enumerate(chain, start=10):
         assert fresh.facts(fresh.pin(contract)).rows == rows
-    assert queries("ingest WHERE ingest_id IN") == 1
     assert fresh.facts(fresh.pin(key(0.0, NEXT_FRIDAY))).rows == 60
-    assert queries("ingest WHERE ingest_id IN") == 1
+    assert queries("ingest") == 0
 
 
-def test_contracts_are_alike_by_underlying_expiration_source_timeframe_and_adjustment(
-    storage: DuckDBDataStorage, chain: list[SeriesKey]
+def test_pages_of_series_are_disjoint(
+    storage: DuckDBDataStorage, chain: list[SeriesKey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalog = storage._store.catalog
-    for contract in chain:
-        record = catalog.find(contract)
-        assert record is not None
-        assert [other.key for other in catalog.contracts_like(record)] == chain
-    storage.delete_series(chain[1].asset, "polygon", "minute", adjustment="split")
-    storage.store_ohlcv_data("SPY", FRAME, "polygon", "minute")
-    record = catalog.find(chain[0])
-    assert record is not None
-    assert [other.key for other in catalog.contracts_like(record)] == [chain[0], *chain[2:]]
-    stock = catalog.find(storage.pin("SPY", "minute", "polygon", adjustment="").key)
-    assert stock is not None
-    assert catalog.contracts_like(stock) == [stock]
+    monkeypatch.setattr(catalog, "_PAGE", 3)
+    longer = TimeRange(DAY.start, DAY.end + 86_400)
+    store(storage, chain[1], covered=longer)
+    storage.delete_series(chain[2].asset, "polygon", "minute", adjustment="split")
+    fresh = DuckDBDataStorage(storage.path)
+    ids = [fresh.pin(info.key).series_id for info in fresh.list_series()]
+    pages = {fresh._store.catalog.page_of(series_id) for series_id in ids}
+    assert sorted(each for page in pages for each in page) == sorted(ids)
+    assert max(map(len, pages)) == 3
+    assert [fresh.coverage(contract) for contract in chain] == [[DAY], [longer], [], [DAY], [DAY]]
+    store(fresh, key(50.0))
+    assert fresh.coverage(key(50.0)) == [DAY]
+    assert fresh.facts(fresh.pin(key(50.0))).rows == 60
+
+
+def test_a_page_has_what_was_changed_since_series_were_first_stored(
+    storage: DuckDBDataStorage, chain: list[SeriesKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outline_records, "SHORT_SERIES", 5)
+    old = storage.pin(chain[0])
+    for other in (chain[0], key(70.0)):
+        changed = minute_bars(rows=20) * 2
+        storage.store_ohlcv_data(other.asset, changed, "polygon", "minute", adjustment="split", metadata={"times": 2})
+    fresh = DuckDBDataStorage(storage.path)
+    pins = [fresh.pin(chain[0]), fresh.pin(key(70.0)), old]
+    page = fresh._store.head_page(old.series_id)
+    assert page is not None
+    assert [page.outline(pin.version_id) is None for pin in pins] == [False, False, True]
+    assert [fresh.outline(pin).rows for pin in pins] == [20, 20, 10]
+    assert page.writes([pins[0].ingest_id]) is not None
+    assert page.writes([10**6]) is None
+    whole = [TimeRange(0, 2**40)]
+    assert [[note.metadata for note in fresh.ingests(pin, whole)] for pin in pins] == [[{"times": 2}]] * 2 + [[{}]]
 
 
 def test_what_another_storage_writes_is_seen(storage: DuckDBDataStorage, chain: list[SeriesKey]) -> None:
@@ -142,6 +166,25 @@ def test_splits_are_read_again_only_after_a_write(
     known = storage.corporate_actions("SPY", "polygon")
     assert known is not None
     assert known.actions == (split,)
+
+
+def test_the_splits_of_all_stocks_are_read_after_a_few(
+    storage: DuckDBDataStorage, queries: Callable[[str], int]
+) -> None:
+    days = [dt.date(2024, 1, day) for day in range(1, 11)]
+    for number, day in enumerate(days):
+        actions = [CorporateAction(each, split_from=1, split_to=number + 2) for each in (day, FRIDAY)]
+        storage.record_corporate_actions(f"S{number}", actions, "polygon")
+        storage.record_corporate_actions(f"S{number}", [], "yahoo")
+    queries("")
+    for number, day in enumerate(days):
+        known = storage.corporate_actions(f"S{number}", "polygon")
+        assert known is not None
+        assert [(each.ex_date, each.split_to) for each in known.actions] == [(day, number + 2), (FRIDAY, number + 2)]
+    assert storage.corporate_actions("S99", "polygon") is None
+    assert queries("corporate_action_check") == 5
+    storage.record_corporate_actions("S99", [], "polygon")
+    assert storage.corporate_actions("S99", "polygon") is not None
 
 
 def test_the_outline_of_a_short_series_and_its_first_bars_are_one_read(

@@ -1,0 +1,88 @@
+"""What the first touches of series need beside the catalog, read for a page of series by one query.
+
+A backtest usually touches series that were stored around the same time, one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import pyarrow as pa
+
+from lumibot_duckdb.storage.bars.columns import single_array
+from lumibot_duckdb.storage.bars.coverage import Covered
+from lumibot_duckdb.storage.bars.coverage_records import covered_range
+from lumibot_duckdb.storage.bars.ingests import IngestRow
+from lumibot_duckdb.storage.bars.outline_records import StoredBlock
+from lumibot_duckdb.storage.catalog import Head
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
+
+
+class HeadPage:
+    """The coverage of some series, the outlines of their current versions, and the last write to each.
+
+    `heads` are those of the series. Objects are made of what is looked up only.
+    """
+
+    def __init__(self, cursor: StoreCursor, heads: Mapping[int, Head]) -> None:
+        self._versions = {head.version_id for head in heads.values()}
+        table = _read(cursor, heads)
+        self._size: int = table.nbytes
+        is_block, is_write = (single_array(table[name]).is_valid().to_numpy(False) for name in ("block", "kind"))
+        self._covered, self._blocks, self._writes = (
+            table.filter(pa.array(rows)) for rows in (~is_block & ~is_write, is_block, is_write)
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory the page takes."""
+        return self._size
+
+    def coverage(self, series_id: int) -> list[Covered]:
+        """Return all covered ranges of a series, expired ones included."""
+        found = _rows_of(self._covered, series_id)
+        starts, ends = (single_array(found[name]).view(pa.int64()).to_pylist() for name in ("range_start", "range_end"))
+        return [covered_range(*row) for row in zip(starts, ends, found["moment"].to_pylist(), strict=True)]
+
+    def outline(self, version_id: int) -> list[StoredBlock] | None:
+        """Return the outline of a version as it is stored; None if the version was not the current one of a series."""
+        if version_id not in self._versions:
+            return None
+        found = _rows_of(self._blocks, version_id)
+        columns = (found[name].to_pylist() for name in ("block", "ingest_id", "days", "packed"))
+        return sorted((StoredBlock(*row) for row in zip(*columns, strict=True)), key=lambda block: block.number)
+
+    def writes(self, ingest_ids: Collection[int]) -> list[IngestRow] | None:
+        """Return some writes, earliest first; None if one of them was not read."""
+        found = self._writes.filter(pa.array(np.isin(self._writes["id"].to_numpy(), list(ingest_ids))))
+        if found.num_rows < len(ingest_ids):
+            return None
+        columns = (found[name].to_pylist() for name in ("id", "moment", "kind", "metadata"))
+        return sorted(zip(*columns, strict=True))
+
+
+def _read(cursor: StoreCursor, heads: Mapping[int, Head]) -> pa.Table:
+    first, last = min(heads), max(heads)
+    parts = {"first": str(first), "last": str(last)}
+    for name, column, ids in (
+        ("versions", "version_id", [head.version_id for head in heads.values()]),
+        ("ingests", "ingest_id", [head.ingest_id for head in heads.values()]),
+    ):
+        # Of most series nothing was changed since they were first stored, and a range is found faster than a list.
+        others = [str(each) for each in ids if not first <= each <= last]
+        parts[name] = f"{column} BETWEEN {first} AND {last}" + (
+            f" OR {column} IN ({', '.join(others)})" if others else ""
+        )
+    return cursor.arrow(_script().format(db="{db}", **parts))
+
+
+@cache
+def _script() -> str:
+    return (files("lumibot_duckdb.storage") / "sql" / "head_page.sql").read_text("utf-8")
+
+
+def _rows_of(table: pa.Table, number: int) -> pa.Table:
+    return table.filter(pa.array(table["id"].to_numpy() == number))
