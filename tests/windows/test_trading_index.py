@@ -11,7 +11,7 @@ from lumibot.data_sources import PandasData
 from lumibot.entities.data import _intraday_bar_state
 
 from hypothesis_settings import examples
-from lumibot_duckdb.windows.trading_index import TradingIndex, session_minutes
+from lumibot_duckdb.windows.trading_index import TradingIndex, session_minutes, trading_days
 from windows.indexes import NEW_YORK, indexes
 
 
@@ -35,6 +35,15 @@ def test_session_minutes_are_lumibots(index: pd.DatetimeIndex, minutes_after_the
     sessions = PandasData.get_trading_days_pandas(source)
     expected = PandasData.clean_trading_times(source, index, sessions)
     pd.testing.assert_index_equal(session_minutes(index, sessions, until), expected, exact=True)
+
+
+@examples(40)
+@given(indexes(), st.sampled_from(["ns", "us", "s"]))
+def test_trading_days_are_lumibots(index: pd.DatetimeIndex, unit: str) -> None:
+    index = index.as_unit(unit)
+    expected = PandasData.get_trading_days_pandas(SimpleNamespace(_date_index=index))
+    pd.testing.assert_frame_equal(trading_days(index), expected, check_freq=True)
+    assert trading_days(index).index.freq == expected.index.freq
 
 
 def test_the_same_index_object_is_described_once() -> None:

@@ -23,9 +23,10 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement(
         "lumibot.data_sources.pandas_data:PandasData.get_trading_days_pandas",
-        "relied on: the days of the index",
+        "emulated: the days of the index",
         parameters=(),
         digests=frozenset(("a01129245a4c6e70",)),
     ),
     Requirement("lumibot.data_sources.pandas_data:PandasData._timestep", "read: the steps of the clock"),
+    Requirement("lumibot.data_sources.pandas_data:PandasData._date_index", "read: the times that the clock passes"),
 )

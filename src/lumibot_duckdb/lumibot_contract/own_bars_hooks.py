@@ -14,6 +14,12 @@ from lumibot_duckdb.lumibot_contract.pandas_data_hooks import PandasDataHooks
 class OwnBarsHooks(PandasDataHooks, LumibotPandasDataBacktesting):  # type: ignore[misc]
     """Lumibot's source for your own bars."""
 
+    @property
+    def clock_times(self) -> pd.DatetimeIndex:
+        """The times that the clock passes."""
+        times: pd.DatetimeIndex = pd.DatetimeIndex(self._date_index)
+        return times
+
     def merged_times(self, indexes: Iterable[pd.DatetimeIndex]) -> pd.DatetimeIndex:
         """Return the clock's times as Lumibot merges them from the indexes of frames, in the order of the assets."""
         inputs = SimpleNamespace(

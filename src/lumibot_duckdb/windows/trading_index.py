@@ -23,21 +23,41 @@ def session_minutes(times: pd.DatetimeIndex, sessions: pd.DataFrame, until: pd.T
     `times` are sorted. `sessions` has a row for each of their days, with its first and last time in `market_open` and
     `market_close`. As in `PandasData.clean_trading_times`, minutes count from the very first time.
     """
-    nanoseconds = times.as_unit("ns").asi8
-    anchor, minute = int(nanoseconds[0]), NANOSECONDS["minute"]
+    anchor, minute = times[0].as_unit("ns").value, NANOSECONDS["minute"]
     opens, closes = (
         (pd.DatetimeIndex(sessions[name]).as_unit("ns").asi8 - anchor) for name in ("market_open", "market_close")
     )
-    firsts = -(-opens // minute)
-    lasts = np.minimum(closes, until.value - anchor) // minute
-    counts = [np.arange(first, last + 1) for first, last in zip(firsts, lasts, strict=True) if first <= last]
+    firsts = -(-opens // minute) * minute + anchor
+    lasts = np.minimum(closes, until.value - anchor) // minute * minute + anchor
+    counts = [
+        np.arange(first, last + minute, minute)
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
+        if first <= last
+    ]
     steps = np.concatenate(counts) if counts else np.empty(0, dtype=np.int64)
-    index = pd.DatetimeIndex(steps * minute + anchor, tz="UTC").as_unit(times.unit).tz_convert(times.tz)
-    if len(steps) and steps[-1] - steps[0] == len(steps) - 1:
+    # Integers are UTC, whatever the zone.
+    index: pd.DatetimeIndex = pd.DatetimeIndex(steps, dtype=pd.DatetimeTZDtype("ns", times.tz), copy=False)
+    index = index.as_unit(times.unit)
+    if len(steps) and steps[-1] - steps[0] == (len(steps) - 1) * minute:
         # pandas leaves a frequency on minutes without a gap
         index = pd.date_range(index[0], periods=len(steps), freq="min", unit=times.unit)
     minutes: pd.DatetimeIndex = index.rename(times.name)
     return minutes
+
+
+def trading_days(times: pd.DatetimeIndex) -> pd.DataFrame:
+    """Return the first and the last time of each local day, as `PandasData.get_trading_days_pandas` does.
+
+    `times` are sorted, and there is one at least.
+    """
+    first_rows, midnights, _ = TradingIndex.of(times).days()
+    days: pd.DatetimeIndex = pd.DatetimeIndex(midnights, dtype=pd.DatetimeTZDtype("ns", times.tz), name="date")
+    columns = {
+        "market_open": times[first_rows],
+        "market_close": times[np.append(first_rows[1:], len(times)) - 1],
+    }
+    described: pd.DataFrame = pd.DataFrame(columns, index=days.as_unit(times.unit))
+    return described
 
 
 class TradingIndex:

@@ -287,3 +287,25 @@ def test_blocks_that_cannot_change_the_most_common_spacing_are_not_read(storage:
     cut = TimeRange(BEGIN, BEGIN + 86_400 * 199)
     part = storage.outline(storage.pin("X")).within([cut], reading(times))
     assert part.most_common_spacing(never) == 60
+
+
+def test_the_first_times_of_a_series_are_read_with_its_first_bars(storage: DuckDBDataStorage) -> None:
+    times = [BEGIN + 86_400 * day + 60 * minute for day in range(60) for minute in range(500)]
+    storage.store_ohlcv_data("X", frame(times), "test", "minute")
+    storage.store_ohlcv_data("Y", frame(times, 2.0), "test", "minute")
+    first, other = storage.pin("X"), storage.pin("Y")
+    storage.outline(first)
+    before = storage.counters.usage().reads
+    day, page, later = (TimeRange(times[a], times[b]) for a, b in ((100, 400), (100, 9_000), (15_000, 20_000)))
+    assert storage.read_bars(first, day, (), remember=False).times.tolist() == times[100:400]
+    assert storage.read_bars(first, page, (), remember=False).times.tolist() == times[100:9_000]
+    bars = storage.read_bars(first, TimeRange(times[600], times[700]), ["close"], remember=False)
+    assert storage.counters.usage().reads == before + 1
+    assert bars.times.tolist() == times[600:700]
+    assert bars.columns["close"].tolist() == [1.0] * 100
+    for pin in (first, other):
+        storage.outline(pin)
+        for within in (later, TimeRange(times[0], times[-1] + 1), TimeRange(0, BEGIN), TimeRange(times[-1] + 1, 2**40)):
+            expected = [time for time in times if within.start <= time < within.end]
+            assert storage.read_bars(pin, within, (), remember=False).times.tolist() == expected
+        assert storage.read_bars(pin, day, remember=False).columns["close"][0] == (1.0 if pin is first else 2.0)

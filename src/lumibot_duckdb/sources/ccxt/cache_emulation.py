@@ -270,8 +270,9 @@ class CandleFile:
         if recorded is not None:
             pin, dropped = recorded
             read_bars = self.series.storage.read_bars
-            outside = (self._dropped < within.start) | (self._dropped >= within.end)
-            self._drop(dropped, self._dropped[outside | np.isin(self._dropped, dropped, assume_unique=True)])
+            if len(dropped) or len(self._dropped):
+                outside = (self._dropped < within.start) | (self._dropped >= within.end)
+                self._drop(dropped, self._dropped[outside | np.isin(self._dropped, dropped, assume_unique=True)])
             self._ranges = coverage.merged([*self._ranges, within])
 
             def kept_ones() -> Int64Array:

@@ -17,7 +17,7 @@ from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWin
 from lumibot_duckdb.sources.shared.progress import loading
 from lumibot_duckdb.sources.shared.telemetry import log_line
 from lumibot_duckdb.windows.adopted_data import AdoptedData, reason_to_leave
-from lumibot_duckdb.windows.trading_index import session_minutes
+from lumibot_duckdb.windows.trading_index import session_minutes, trading_days
 from lumibot_duckdb.windows.windowed_data import WindowedData
 
 _NAMED = 3
@@ -77,6 +77,14 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
                 times.append(data.index_outline(minutes_are_filled=minutes) if outlined else data.df.index)
                 shown.advance()
         return self.merged_times(times)
+
+    def get_trading_days_pandas(self) -> pd.DataFrame:
+        """Return the first and the last time of the clock on each day."""
+        times = self.clock_times
+        if len(times) and times.tz is not None and times.is_monotonic_increasing:
+            return trading_days(times)
+        days: pd.DataFrame = super().get_trading_days_pandas()
+        return days
 
     def clean_trading_times(self, dt_index: pd.DatetimeIndex, pcal: pd.DataFrame) -> pd.DatetimeIndex:
         """Fill the minutes of each day as Lumibot does, without a row of a frame for each minute of the year."""

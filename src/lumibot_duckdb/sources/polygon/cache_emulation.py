@@ -27,6 +27,7 @@ from lumibot_duckdb.storage.times import Int64Array, bar_starts
 from lumibot_duckdb.windows.ranges_view import NO_ROWS, Additions, RangesView, clipped, empty_rows
 
 _DAY = 86_400
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _FRAME = ("open", "high", "low", "close", "volume", "vwap", "timestamp", "transactions", "otc")
 
 
@@ -46,20 +47,25 @@ class CachedSeries:
 
     def missing_days(self, start: datetime, end: datetime) -> list[date]:
         """Return the trading days from `start` to `end` that have no row."""
-        days = self._days_with_rows()
-        rows = pd.DataFrame(index=pd.DatetimeIndex(sorted(days)), data={"row": 1.0}) if days else None
+        days = np.unique(self._days_with_rows()).astype("M8[D]")
+        rows = pd.DataFrame(index=pd.DatetimeIndex(days), data={"row": 1.0}) if len(days) else None
         missing: list[date] = polygon_helper.get_missing_dates(rows, self._asset, start, end)
         return missing
 
     def add_download(self, missing: list[date]) -> None:
         """Count all days from the first to the last missing one as downloaded. Those still empty get a marker row."""
         self._spans = joined([*self._spans, DaySpan(missing[0], missing[-1])])
-        self._empty_days |= set(missing) - self._days_with_rows()
+        self._add_empty_days(missing)
 
     def add_empty_days(self, start: datetime, end: datetime) -> None:
         """Give all trading days a marker row, because the contract does not exist."""
-        days = set(polygon_helper.get_trading_dates(self._asset, start, end))
-        self._empty_days |= days - self._days_with_rows()
+        self._add_empty_days(polygon_helper.get_trading_dates(self._asset, start, end))
+
+    def _add_empty_days(self, days: list[date]) -> None:
+        """Add those of some days that have no row."""
+        numbers = np.fromiter((day.toordinal() for day in days), np.int64, len(days)) - _EPOCH_DAY
+        empty = ~np.isin(numbers, self._days_with_rows())
+        self._empty_days |= {days[place] for place in np.flatnonzero(empty).tolist()}
 
     def range_of(self, span: DaySpan) -> TimeRange:
         """Return the range of time of a span of days, by this asset's zone."""
@@ -68,23 +74,16 @@ class CachedSeries:
     def _ranges(self) -> list[TimeRange]:
         return merged(self.range_of(span) for span in self._spans)
 
-    def _days_with_rows(self) -> set[date]:
-        """Return the days, by UTC, on which the file has a row."""
-        found = self._utc_days(np.array(self._empty_starts(), dtype=np.int64))
+    def _days_with_rows(self) -> Int64Array:
+        """Return the days, by UTC and counted from 1970, on which the file has a row; some may occur twice."""
+        times = [np.array(self._empty_starts(), dtype=np.int64)]
         downloaded = self._downloaded_bars()
-        if downloaded is None:
-            return found
-        if downloaded.times is not None:
-            return found | self._utc_days(downloaded.times)
-        # A day of New York is on at most two days of UTC: those of its first and of its last bar.
-        return found | self._utc_days(downloaded.days.first) | self._utc_days(downloaded.days.last)
-
-    @staticmethod
-    def _utc_days(times: Int64Array) -> set[date]:
-        """Return the days that sorted times are on."""
-        days = times // _DAY
-        changes = np.flatnonzero(np.diff(days)) + 1
-        return set(days[[0, *changes]].astype("datetime64[D]").tolist()) if len(days) else set()
+        if downloaded is not None and downloaded.times is not None:
+            times.append(downloaded.times)
+        elif downloaded is not None:
+            # A day of New York is on at most two days of UTC: those of its first and of its last bar.
+            times += [downloaded.days.first, downloaded.days.last]
+        return np.concatenate(times) // _DAY
 
     def _downloaded_bars(self) -> Outline | None:
         """Return the outline of all downloaded bars, which is dropped once it is used; None if there are none."""

@@ -20,7 +20,7 @@ from lumibot_duckdb.windows.window import DEFAULT_MAX_MEMORY, MemoryBudget
 track_strategies(strategy_base())  # before the first source is constructed, in the middle of a backtest
 
 
-_MUCH = 16 * 2**20
+_MUCH = 32 * 2**20
 """So many bytes of bars are read before a source lets go of the store's file."""
 
 

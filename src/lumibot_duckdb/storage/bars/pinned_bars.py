@@ -14,7 +14,7 @@ from lumibot_duckdb.storage.bars.first_bars import INGEST, FirstBars, range_to_r
 from lumibot_duckdb.storage.bars.layout import ALWAYS_THERE, ColumnLayout
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.outline import Days, Outline
-from lumibot_duckdb.storage.bars.outline_records import SHORT_SERIES, has_outline, outline_of
+from lumibot_duckdb.storage.bars.outline_records import has_outline, outline_of
 from lumibot_duckdb.storage.sql_times import timestamp_literal
 from lumibot_duckdb.storage.times import Int64Array
 
@@ -49,26 +49,26 @@ class PinnedBars:
     def outline(self, pin: SeriesPin) -> Outline:
         """Return the outline of the pinned bars: the stored one, or that of their starts."""
         rows = self._store.state(pin).rows
-        if has_outline(rows):
-            with self._store.read_pinned(pin) as cursor:
-                blocks = self._store.stored_blocks(cursor, pin)
-                stored = outline_of(blocks, pin, rows, lambda within: self._times(pin, within))
-            if stored is not None:
-                self._outlined = (pin, stored.days)
-                return stored
-        if rows > SHORT_SERIES:
+        if not has_outline(rows):
+            return Outline(times=self._whole(pin).times)
+        with self._store.read_pinned(pin) as cursor:
+            blocks = self._store.stored_blocks(cursor, pin)
+            stored = outline_of(blocks, pin, rows, lambda within: self._times(pin, within))
+        if stored is None:
             return Outline(times=self._times(pin, None))
-        return Outline(times=self._whole(pin).times)
+        self._outlined = (pin, stored.days)
+        return stored
 
     def ingest_ids(self, pin: SeriesPin, within: Sequence[TimeRange]) -> list[int] | None:
         """Return the ids of the writes that brought the bars in some ranges; None if the series is long."""
-        return None if self._store.state(pin).rows > SHORT_SERIES else self._whole(pin).ingest_ids(within)
+        return None if has_outline(self._store.state(pin).rows) else self._whole(pin).ingest_ids(within)
 
     def _whole(self, pin: SeriesPin) -> FirstBars:
         """Return all bars of a short series. They are kept, since they are usually read next."""
         first = self._first
         if first is None or first.pin != pin or first.within is not None:
-            first = self._first = self._read_first(pin, None, self._store.state(pin).layout.columns)
+            columns = self._store.state(pin).layout.columns
+            first = self._first = FirstBars(pin, None, *self._read(pin, None, columns, INGEST))
         return first
 
     def _times(self, pin: SeriesPin, within: TimeRange | None) -> Int64Array:
@@ -109,14 +109,11 @@ class PinnedBars:
             wide = range_to_read(outlined[1], within)
             if wide is not None:
                 prices = [c for c in self._store.state(pin).layout.columns if c.physical in ALWAYS_THERE]
-                self._first = first = self._read_first(pin, wide, prices)
+                self._first = first = FirstBars(pin, wide, *self._read(pin, wide, prices))
                 return first.part(within, ())
         if columns:
             self._first = self._outlined = None
         return part
-
-    def _read_first(self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[ColumnLayout]) -> FirstBars:
-        return FirstBars(pin, within, *self._read(pin, within, columns, INGEST))
 
     def _read(
         self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[ColumnLayout], *further: str
