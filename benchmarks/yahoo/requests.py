@@ -76,8 +76,8 @@ def first_touch(workplace: Workplace) -> list[Row]:
         return list(run_apart("yahoo.requests.touch", settings=sides[side], side=side))
 
     note = (
-        "The first request of a process does not count. Our side makes half a dozen queries of about a millisecond "
-        "each, Lumibot's side reads one pickle of 0.4 MB."
+        "The first request of a process does not count. Our side makes one query, and one more for each 32 symbols; "
+        "Lumibot's side reads one pickle of 0.4 MB."
     )
     return [touch_row("symbol with twenty years of days stored", OPPONENT, _PROCESSES, seconds, note)]
 

@@ -15,9 +15,9 @@ class OwnBarsHooks(PandasDataHooks, LumibotPandasDataBacktesting):  # type: igno
     """Lumibot's source for your own bars."""
 
     @property
-    def clock_times(self) -> pd.DatetimeIndex:
-        """The times that the clock passes."""
-        times: pd.DatetimeIndex = pd.DatetimeIndex(self._date_index)
+    def clock_times(self) -> pd.DatetimeIndex | None:
+        """The times that the clock passes; None before data is loaded."""
+        times: pd.DatetimeIndex | None = self._date_index
         return times
 
     def merged_times(self, indexes: Iterable[pd.DatetimeIndex]) -> pd.DatetimeIndex:

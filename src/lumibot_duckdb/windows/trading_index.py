@@ -29,12 +29,11 @@ def session_minutes(times: pd.DatetimeIndex, sessions: pd.DataFrame, until: pd.T
     )
     firsts = -(-opens // minute) * minute + anchor
     lasts = np.minimum(closes, until.value - anchor) // minute * minute + anchor
-    counts = [
-        np.arange(first, last + minute, minute)
-        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
-        if first <= last
-    ]
-    steps = np.concatenate(counts) if counts else np.empty(0, dtype=np.int64)
+    counts = np.maximum((lasts - firsts) // minute + 1, 0)
+    firsts, lasts, counts = firsts[counts > 0], lasts[counts > 0], counts[counts > 0]
+    steps = np.full(counts.sum(), minute)
+    steps[np.cumsum(counts) - counts] = firsts - np.append(0, lasts)[:-1]
+    np.cumsum(steps, out=steps)
     # Integers are UTC, whatever the zone.
     index: pd.DatetimeIndex = pd.DatetimeIndex(steps, dtype=pd.DatetimeTZDtype("ns", times.tz), copy=False)
     index = index.as_unit(times.unit)

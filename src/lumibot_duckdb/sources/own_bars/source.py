@@ -81,7 +81,7 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
     def get_trading_days_pandas(self) -> pd.DataFrame:
         """Return the first and the last time of the clock on each day."""
         times = self.clock_times
-        if len(times) and times.tz is not None and times.is_monotonic_increasing:
+        if times is not None and len(times) and times.tz is not None and times.is_monotonic_increasing:
             return trading_days(times)
         days: pd.DataFrame = super().get_trading_days_pandas()
         return days

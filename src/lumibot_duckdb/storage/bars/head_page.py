@@ -5,7 +5,7 @@ A backtest usually touches series that were stored around the same time, one aft
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -19,6 +19,9 @@ from lumibot_duckdb.storage.bars.ingests import IngestRow
 from lumibot_duckdb.storage.bars.outline_records import StoredBlock
 from lumibot_duckdb.storage.catalog import Head
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+
+_DENSE = 4
+"""So many times as many ids may be read as are needed."""
 
 
 class HeadPage:
@@ -65,18 +68,20 @@ class HeadPage:
 
 
 def _read(cursor: StoreCursor, heads: Mapping[int, Head]) -> pa.Table:
-    first, last = min(heads), max(heads)
-    parts = {"first": str(first), "last": str(last)}
-    for name, column, ids in (
-        ("versions", "version_id", [head.version_id for head in heads.values()]),
-        ("ingests", "ingest_id", [head.ingest_id for head in heads.values()]),
-    ):
-        # Of most series nothing was changed since they were first stored, and a range is found faster than a list.
-        others = [str(each) for each in ids if not first <= each <= last]
-        parts[name] = f"{column} BETWEEN {first} AND {last}" + (
-            f" OR {column} IN ({', '.join(others)})" if others else ""
-        )
+    parts = {
+        "series": _is_one_of("series_id", list(heads)),
+        "versions": _is_one_of("version_id", [head.version_id for head in heads.values()]),
+        "ingests": _is_one_of("ingest_id", [head.ingest_id for head in heads.values()]),
+    }
     return cursor.arrow(_script().format(db="{db}", **parts))
+
+
+def _is_one_of(column: str, ids: Sequence[int]) -> str:
+    """Return SQL for ids, and for a few others between them where that is faster than a list."""
+    first, last = min(ids), max(ids)
+    if last - first < _DENSE * len(ids):
+        return f"{column} BETWEEN {first} AND {last}"
+    return f"{column} IN ({', '.join(map(str, ids))})"
 
 
 @cache

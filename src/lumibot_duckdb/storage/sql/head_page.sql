@@ -5,7 +5,7 @@ SELECT series_id AS id, range_start, range_end, believed_until AS moment, NULL::
     NULL::INTEGER AS ingest_id, NULL::SMALLINT AS days, NULL::BLOB AS packed, NULL::VARCHAR AS kind,
     NULL::VARCHAR AS metadata
 FROM {db}.coverage
-WHERE series_id BETWEEN {first} AND {last}
+WHERE {series}
 UNION ALL
 SELECT version_id, NULL, NULL, NULL, block, ingest_id, days, packed, NULL, NULL
 FROM {db}.outline
