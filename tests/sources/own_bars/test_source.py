@@ -14,6 +14,7 @@ from lumibot.entities import Asset, Data
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import PandasDataBacktesting, WindowedData
+from lumibot_duckdb.sources.shared import enhanced_data_source
 from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError
 from windows.allocated import arrays_counted, bytes_in_windows
@@ -319,3 +320,24 @@ def test_a_series_that_begins_after_the_backtest_ends_answers_like_lumibots(stor
         answers = [source.get_historical_prices(Asset("LATE"), 5, step) for source in (theirs, ours)]
         assert answers == [None, None]
     assert [source.get_last_price(Asset("LATE")) for source in (theirs, ours)] == [None, None]
+
+
+def test_the_file_is_closed_after_much_was_read(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = opened(PandasDataBacktesting.using(storage, assets="AAA"))
+    closed: list[int] = []
+    monkeypatch.setattr(DuckDBDataStorage, "close", lambda _: closed.append(storage.counters.usage().bytes_read))
+    monkeypatch.setattr(enhanced_data_source, "_MUCH", 1_000)
+    source.let_go()
+    for _ in range(3):
+        storage.read_bars(storage.pin("AAA"), remember=False)
+        source.let_go()
+        source.let_go()
+    assert len(closed) >= 3
+    assert len(set(closed)) == len(closed)
+
+
+def test_without_data_the_days_are_lumibots(storage: DuckDBDataStorage) -> None:
+    settings = {"datetime_start": START, "datetime_end": END, "show_progress_bar": False}
+    ours = PandasDataBacktesting.using(storage, assets="AAA")(**settings)
+    expected = LumibotPandasDataBacktesting(**settings).get_trading_days_pandas()
+    pd.testing.assert_frame_equal(ours.get_trading_days_pandas(), expected)

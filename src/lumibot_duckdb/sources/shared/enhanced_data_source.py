@@ -65,7 +65,7 @@ class EnhancedDataSourceBacktesting(RecordHolder, Configurable):
         self._storage_wanted = storage if storage is not None else self.settings.get("storage")
         self._storage: DataStorageInterface | None = None
         self._used_before = StorageUse()
-        self._kept_of_read = 0
+        self._bytes_read_at_close = 0
         self._last_reported = Telemetry()
         self.budget = MemoryBudget(_bytes(max_memory) if max_memory is not None else DEFAULT_MAX_MEMORY)
         super().__init__(*args, **kwargs)
@@ -79,7 +79,7 @@ class EnhancedDataSourceBacktesting(RecordHolder, Configurable):
             storage = open_storage(self._storage_wanted)
             storage.counters.include("windows", self.budget.statistics)
             self._used_before = storage.counters.usage()
-            self._kept_of_read = self._used_before.bytes_read
+            self._bytes_read_at_close = self._used_before.bytes_read
             self._storage = storage
         return self._storage
 
@@ -133,8 +133,8 @@ class EnhancedDataSourceBacktesting(RecordHolder, Configurable):
         if self._storage is None:
             return
         read = self._storage.counters.usage().bytes_read
-        if read - self._kept_of_read > _MUCH:
-            self._kept_of_read = read
+        if read - self._bytes_read_at_close > _MUCH:
+            self._bytes_read_at_close = read
             self._storage.close()
 
     def shutdown(self) -> None:

@@ -26,7 +26,7 @@ INGEST = "ingest_id"
 
 @dataclass(frozen=True, slots=True)
 class FirstBars:
-    """Pinned rows in a range (None: all) as they are stored, sorted by time, and their bar starts."""
+    """The stored form of the pinned rows in a range (None: all), sorted by time, and their bar starts."""
 
     pin: SeriesPin
     within: TimeRange | None
@@ -58,7 +58,7 @@ class FirstBars:
 
 
 def range_to_read(days: Days, within: TimeRange) -> TimeRange | None:
-    """Return a range that begins with another and goes on for about `ROWS` bars; None if there are more in that one.
+    """Return `within`, extended to about `ROWS` bars; None if it has more.
 
     `days` are those of the series.
     """

@@ -51,7 +51,7 @@ class HeadPage:
         return [covered_range(*row) for row in zip(starts, ends, found["moment"].to_pylist(), strict=True)]
 
     def outline(self, version_id: int) -> list[StoredBlock] | None:
-        """Return the outline of a version as it is stored; None if the version was not the current one of a series."""
+        """Return the stored outline of a version; None if the version was not the current one of a series."""
         if version_id not in self._versions:
             return None
         found = _rows_of(self._blocks, version_id)

@@ -263,7 +263,7 @@ class OpenStore:
         return self.current(("heads", *page), read, lambda found: found.nbytes)
 
     def stored_blocks(self, cursor: StoreCursor, pin: SeriesPin) -> list[StoredBlock]:
-        """Return the outline of the pinned version as it is stored, inside a `read_pinned` block."""
+        """Return the stored outline of the pinned version, inside a `read_pinned` block."""
         page = self.head_page(pin.series_id)
         known = None if page is None else page.outline(pin.version_id)
         return stored_blocks(cursor, pin.version_id) if known is None else known

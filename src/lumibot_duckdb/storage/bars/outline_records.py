@@ -92,7 +92,7 @@ def build_outlines(cursor: StoreCursor) -> None:
 
 
 def stored_blocks(cursor: StoreCursor, version_id: int) -> list[StoredBlock]:
-    """Return the outline of a version as it is stored."""
+    """Return the stored outline of a version."""
     return [StoredBlock(*row) for row in cursor.rows(_STORED, [version_id])]
 
 
