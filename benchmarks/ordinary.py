@@ -32,16 +32,20 @@ def ordinary_scripts(workplace: Workplace) -> list[Row]:
     yahoo = warm_sides(workplace, _YAHOO_SYMBOLS)
     files = {"CSV_FOLDER": str(_csv_folder(workplace))}
     return [
-        *_rows("yahoo_one", "Yahoo, one symbol, ten years of days", yahoo),
-        *_rows("yahoo_thirty", "Yahoo, 30 symbols, three years of days", yahoo),
+        *_rows(workplace, "yahoo_one", "Yahoo, one symbol, ten years of days", yahoo),
+        *_rows(workplace, "yahoo_thirty", "Yahoo, 30 symbols, three years of days", yahoo),
         *_rows(
-            "csv_brackets", "CSV files, bracket orders on minutes of 3 symbols, two months", dict.fromkeys(yahoo, files)
+            workplace,
+            "csv_brackets",
+            "CSV files, bracket orders on minutes of 3 symbols, two months",
+            dict.fromkeys(yahoo, files),
         ),
     ]
 
 
-def _rows(script: str, what: str, sides: Mapping[str, Mapping[str, str]]) -> list[Row]:
-    """Run a script on both sides in turn, after a warm-up."""
+def _rows(workplace: Workplace, script: str, what: str, sides: Mapping[str, Mapping[str, str]]) -> list[Row]:
+    """Run a script on both sides in turn, after a warm-up, whose cache folder later runs find."""
+    sides = {side: {"LUMIBOT_CACHE_FOLDER": _cache_folder(workplace, side), **sides[side]} for side in sides}
     for side, settings in sides.items():
         _run(side, script, settings)
     outcomes = run_in_turn(sides, _REPEATS, lambda side, settings: _run(side, script, settings))
@@ -83,6 +87,10 @@ def _run(side: str, script: str, settings: Mapping[str, str]) -> dict[str, Any]:
                 raise RuntimeError(f"{script} failed:\n{output.read()[-2000:]}")
         outcome: dict[str, Any] = json.loads(result.read_text())
     return {**outcome, "seconds": seconds, "cpu": used.ru_utime + used.ru_stime}
+
+
+def _cache_folder(workplace: Workplace, side: str) -> str:
+    return str(workplace.made_once(f"cache-{side}", lambda _: None))
 
 
 def _csv_folder(workplace: Workplace) -> Path:

@@ -1,4 +1,6 @@
-"""What a SQL query does not import: pandas takes longer to load than the query takes to run."""
+"""What a SQL query does not import, because it takes longer to load than the query takes to run; and what a backtest
+does not, because it never uses it.
+"""
 
 from __future__ import annotations
 
@@ -30,3 +32,29 @@ def test_a_sql_query_imports_no_pandas(tmp_path: Path) -> None:
         [sys.executable, "-c", QUERY, str(tmp_path)], capture_output=True, text=True, check=False, timeout=120
     )
     assert (ended.stdout, ended.stderr) == ("[{'bars': 7}] []\n", "")
+
+
+BACKTEST = """
+import sys
+from lumibot_duckdb.sources.yahoo.history import YahooHistory
+from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+storage = DuckDBDataStorage(sys.argv[1])
+history = YahooHistory(storage, None, "AAPL")
+assert len(history) == 0
+unused = ("compaction", "verification", "old_cache", "migration", "importing", "comparison", "doctor", "demo")
+print([name for name in sys.modules if name.startswith("lumibot_duckdb") and set(unused) & set(name.split("."))])
+print(*[method(storage) for method in (DuckDBDataStorage.compact, DuckDBDataStorage.verify)], sep="\\n")
+"""
+
+
+def test_a_backtest_imports_no_upkeep(tmp_path: Path) -> None:
+    with_bars = DuckDBDataStorage(tmp_path)
+    with_bars.store_ohlcv_data("AAPL", minute_bars(rows=7), "test", "minute")
+    with_bars.close()
+    ended = subprocess.run(
+        [sys.executable, "-c", BACKTEST, str(tmp_path)], capture_output=True, text=True, check=False, timeout=120
+    )
+    *_, imported, compacted, verified = ended.stdout.splitlines()  # Lumibot may say that it starts
+    assert (imported, ended.stderr) == ("[]", "")
+    assert compacted.startswith("CompactionReport(")
+    assert verified.startswith("VerificationReport(")

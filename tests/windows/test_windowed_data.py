@@ -79,6 +79,74 @@ def test_a_price_before_any_bars_does_not_read_the_whole_series(data: WindowedDa
     assert 0 < data._budget.statistics.rows_loaded - before < 2_000 < data._data_len
 
 
+def _days() -> pd.DataFrame:
+    return minutes(0).groupby(lambda time: time.normalize()).last()
+
+
+def _without_prices(bars: pd.DataFrame, every: int) -> pd.DataFrame:
+    bars = bars.copy()
+    bars.iloc[::every, bars.columns.get_indexer(["open", "close"])] = np.nan
+    return bars
+
+
+PRICED = {
+    "minutes": ("minute", minutes(0)),
+    "minutes, some without prices": ("minute", _without_prices(minutes(0), 3)),
+    "hours": ("hour", minutes(0).iloc[::60]),
+    "days": ("day", _days()),
+    "days, some without prices": ("day", _without_prices(_days(), 3)),
+    "one day": ("day", _days().iloc[:1]),
+    "whole numbers": ("minute", minutes(0).fillna(1).astype("int64")),
+    "no opens": ("day", _days().drop(columns="open")),
+}
+TIMES = (
+    NOON,
+    NOON + dt.timedelta(seconds=59),
+    NOON.astimezone(dt.timezone.utc),
+    pd.Timestamp(NOON),
+    pd.Timestamp(NOON) + pd.Timedelta(1, "ns"),
+    NOON.replace(tzinfo=None),
+    NOON.replace(hour=3),
+    NOON.replace(hour=22),
+    NOON - dt.timedelta(days=400),
+    NOON + dt.timedelta(days=400),
+)
+
+
+def priced(data: Data, time: dt.datetime, settings: dict[str, object]) -> str:
+    """Return the last price, with its type, or what is raised instead."""
+    try:
+        price = data.get_last_price(time, **settings)
+    except (KeyError, TypeError, ValueError) as error:
+        return repr(error)
+    return repr((type(price), price))
+
+
+@pytest.mark.filterwarnings("ignore:Discarding nonzero nanoseconds")
+@pytest.mark.parametrize("name", PRICED)
+@pytest.mark.parametrize("merged", [False, True])
+def test_the_last_price_is_lumibots(name: str, merged: bool) -> None:
+    timestep, bars = PRICED[name]
+    theirs = Data(Asset("AAA"), bars.copy(), timestep=timestep)
+    ours = WindowedData(Asset("AAA"), FrameView(bars), timestep=timestep)
+    for data in (theirs, ours):
+        if merged:
+            data.repair_times_and_fill(bars.index.union(bars.index + pd.Timedelta(7, "min")))
+    ends = [end + pd.Timedelta(shift, "s") for end in (bars.index[0], bars.index[-1]) for shift in (-1, 0, 1)]
+    for time in (*TIMES, *ends, *bars.index[5:200:13] + pd.Timedelta(30, "s")):
+        for settings in ({}, {"timeshift": 1}, {"timeshift": None}, {"length": 3}):
+            assert priced(ours, time, settings) == priced(theirs, time, settings), (time, settings)
+
+
+@pytest.mark.parametrize("timestep", ["minute", "day"])
+def test_the_last_price_is_found_without_lumibots_checks(timestep: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lumibot asks for it in every iteration, for each position."""
+    data = WindowedData(Asset("AAA"), FrameView(minutes(0) if timestep == "minute" else _days()), timestep=timestep)
+    data.align()
+    monkeypatch.delattr(Data, "get_last_price")
+    assert data.get_last_price(NOON) > 0
+
+
 def test_the_state_of_a_bar_is_lumibots(data: WindowedData, lumibots: Data) -> None:
     for time in (NOON, NOON + dt.timedelta(seconds=59), NOON.replace(hour=20), NOON.replace(hour=3)):
         row = lumibots.get_iter_count(time)

@@ -19,6 +19,12 @@ _REIMPLEMENTED: tuple[Requirement, ...] = (
         digests=frozenset({"d2061d99f7380037"}),
     ),
     Requirement(
+        f"{_DATA}.get_last_price",
+        "overridden to read one price without the checks of `check_data`",
+        parameters=("dt", "length", "timeshift"),
+        digests=frozenset({"b4e8fea4f607f9e1"}),
+    ),
+    Requirement(
         f"{_DATA}.get_iter_count",
         "overridden to find the row at a time without an index of the whole series",
         parameters=("dt",),

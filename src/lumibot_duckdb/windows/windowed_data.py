@@ -167,6 +167,23 @@ class WindowedData(FramelessData):
         """Return rows `[start, stop)` with the columns that a request for bars returns."""
         return self._series().windows.cut_bars(start, stop)
 
+    # -- prices ----------------------------------------------------------------------------------------------
+
+    def get_last_price(self, dt: dt.datetime, length: int = 1, timeshift: Any = 0) -> Any:
+        """Return the last price at `dt` as `Data.get_last_price` does, which Lumibot calls for each position.
+
+        `Data` checks every request first. A time within the series passes its checks.
+        """
+        series = self._aligned
+        is_plain = length == 1 and timeshift == 0 and getattr(dt, "tzinfo", None) is not None
+        if series is not None and is_plain and "open" in self.datalines and "close" in self.datalines:
+            _, row, closed, now = series.lookup.locate(dt)
+            if row >= 0 and self._begins <= now <= self._ends and not self.strict_end_check:
+                price = series.windows.value("close" if closed or self.timestep == "day" else "open", row)
+                if type(price) is np.float64:
+                    return None if np.isnan(price) else price
+        return super().get_last_price(dt, length=length, timeshift=timeshift)
+
     # -- frames with every column ----------------------------------------------------------------------------
 
     def whole_frame(self) -> pd.DataFrame:

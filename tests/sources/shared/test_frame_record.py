@@ -25,7 +25,7 @@ from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import PandasDataBacktesting
 from lumibot_duckdb.lumibot_contract.frame_record_holder import RecordHolder
-from lumibot_duckdb.sources.shared import enhanced_data_source
+from lumibot_duckdb.sources.shared import enhanced_data_source, frame_record
 from lumibot_duckdb.sources.shared.frame_record import FrameRecord
 
 START = datetime(2024, 3, 8, 14, 30, tzinfo=timezone.utc)
@@ -172,6 +172,33 @@ _FRAMES = {
 def test_frames_of_any_kind(name: str, tmp_path: Path) -> None:
     frame = _FRAMES[name]
     assert_same_files([Call(_FRAME), Call(frame, minutes=1), Call(_FRAME, minutes=2), Call(frame, minutes=3)], tmp_path)
+
+
+def test_a_frame_is_recorded_once_whichever_way_its_values_are_read(tmp_path: Path) -> None:
+    """Floats and integers are compared bit by bit; the same values as objects take Lumibot's path."""
+    calls = [Call(_FRAME), Call(_FRAMES["objects"]), Call(_FRAME)]
+    written = assert_same_files(calls, tmp_path / "floats first")
+    assert len(written["market_input_observations.csv"].splitlines()) == 1 + 1
+    assert_same_files(calls[1:], tmp_path / "objects first")
+
+
+def test_frames_that_move_forward_are_not_compared_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    one_by_one = frame_record._Series._texts_one_by_one
+
+    def count(series: Any, given: Any) -> Any:
+        compared.append(given.cells.shape[1])
+        return one_by_one(series, given)
+
+    monkeypatch.setattr(frame_record._Series, "_texts_one_by_one", count)
+    forward = [Call(bars(20, start), minutes=start) for start in (0, 1, 2, 2, 10)]
+    within = [Call(bars(5, 20), minutes=20)]
+    assert_same_files([*forward, *within], tmp_path / "moving forward")
+    assert compared == [20]
+    # A row that changed, and rows before those that are known.
+    assert_same_files([*forward, Call(changed(bars(20, 10), 4, "close", 1.5), minutes=11)], tmp_path / "changed")
+    assert_same_files([Call(bars(5, 30)), Call(bars(30, 3), minutes=1), *forward], tmp_path / "earlier rows")
+    assert compared[1:6] == [20, 20, 5, 30, 20]
 
 
 ASSETS = (

@@ -26,6 +26,7 @@ from lumibot_duckdb.sources.yahoo.notes import remember_symbol, symbol_that_answ
 from lumibot_duckdb.sources.yahoo.sessions import StampedRows
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey
 from lumibot_duckdb.storage.identity import asset_key
+from lumibot_duckdb.storage.times import epoch_nanoseconds
 from lumibot_duckdb.windows.bar_table import Values
 from lumibot_duckdb.windows.framed_series import FramedSeries, Shape, frame_of_bars, price_change
 
@@ -106,7 +107,7 @@ class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=SwitchableM
             end = end.replace(hour=23, minute=59, second=59, microsecond=999_999) - _DAY
         if timeshift:
             end = end - (timedelta(days=timeshift) if isinstance(timeshift, int) else timeshift)
-        return data.rows.row_from(pd.Timestamp(end).as_unit("ns").value)
+        return data.rows.row_from(epoch_nanoseconds(end))
 
     def last_daily_open(self, asset: Any, timestep: str, quote: Any = None, exchange: Any = None) -> float | None:
         """Return the open of the last visible day, which Lumibot takes from the interval that it loaded last."""

@@ -37,8 +37,6 @@ from lumibot_duckdb.storage.times import naive_utc, utc_now
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_GRACE = timedelta(days=1)
-
 _UNFINISHED = ".compacting-"
 # Rows that are read, sorted and written at a time, in whole row groups: about 50 MB with ten columns.
 _ROWS_AT_A_TIME = 4 * 122_880

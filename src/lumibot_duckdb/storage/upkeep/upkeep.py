@@ -1,13 +1,20 @@
-"""`StoredUpkeep`: the `Upkeep` of the DuckDB storage."""
+"""`StoredUpkeep`: the `Upkeep` of the DuckDB storage.
+
+Compaction and verification are imported by the methods that run them, because no backtest needs them.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from lumibot_duckdb.storage.api import OnRows, StoreStatistics, Upkeep
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
-from lumibot_duckdb.storage.upkeep import compaction, verification
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
+    from lumibot_duckdb.storage.upkeep.verification import VerificationReport
 
 
 class StoredUpkeep(Upkeep):
@@ -15,14 +22,16 @@ class StoredUpkeep(Upkeep):
 
     _store: OpenStore
 
-    def compact(
-        self, grace: timedelta = compaction.DEFAULT_GRACE, on_rows: OnRows | None = None
-    ) -> compaction.CompactionReport:
+    def compact(self, grace: timedelta = timedelta(days=1), on_rows: OnRows | None = None) -> CompactionReport:
+        from lumibot_duckdb.storage.upkeep import compaction
+
         self._store.merge_spooled()
         self._store.require()
         return compaction.compact(self._store.connection, grace, on_rows)
 
-    def verify(self) -> verification.VerificationReport:
+    def verify(self) -> VerificationReport:
+        from lumibot_duckdb.storage.upkeep import verification
+
         self._store.require()
         return verification.verify(self._store.connection)
 
