@@ -163,7 +163,8 @@ def test_an_empty_frame_has_no_bar_starts_with_any_index() -> None:
 @given(st.lists(st.integers(-62_135_596_800, 253_402_214_400), min_size=1))
 def test_sql_and_python_count_alike(seconds: list[int]) -> None:
     expressions = [sql_times.epoch_sql(sql_times.timestamp_literal(each)) for each in seconds]
-    (found,) = duckdb.sql(f"SELECT {', '.join(expressions)}").fetchall()
+    with duckdb.connect() as connection:
+        (found,) = connection.execute(f"SELECT {', '.join(expressions)}").fetchall()
     assert list(found) == seconds
 
 

@@ -20,6 +20,9 @@ def test_numbers_are_those_of_a_decimal_column() -> None:
     for name, values in columns.items():
         for value, number in zip(values.tolist(), found[name].tolist(), strict=True):
             kind = "BIGINT" if name == "volume" else "DOUBLE"
-            (expected,) = duckdb.execute(f"SELECT try_cast(?::{kind} AS DECIMAL)::DOUBLE", [value]).fetchone() or ()
+            with duckdb.connect() as connection:
+                ((expected,),) = connection.execute(
+                    f"SELECT try_cast(?::{kind} AS DECIMAL)::DOUBLE", [value]
+                ).fetchall()
             expected = value if expected is None else expected
             assert np.array_equal(np.float64(number), np.float64(expected), equal_nan=True), (name, value)
