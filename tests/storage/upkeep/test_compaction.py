@@ -66,6 +66,28 @@ def test_large_versions_are_copied_in_pieces(storage: DuckDBDataStorage, monkeyp
     assert_holds(storage, frames)
 
 
+def test_row_groups_are_full_except_at_the_end_of_a_version_and_leave_no_holes(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = {"LONG": minute_bars(rows=5000), "SHORT": minute_bars(rows=100), "LONGER": minute_bars(rows=7000)}
+    for symbol, frame in frames.items():
+        storage.store_ohlcv_data(symbol, frame, "test", "minute")
+    monkeypatch.setattr(compaction, "_ROW_GROUP", 2048)
+    monkeypatch.setattr(compaction, "_ROWS_AT_A_TIME", 4096)
+    storage.compact()
+    storage.close()
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{storage.path}' AS s (READ_ONLY)")
+        groups = connection.execute(
+            "SELECT sum(count) FROM pragma_storage_info('s.bar') "
+            "WHERE column_name = 'ts' AND segment_type <> 'VALIDITY' GROUP BY row_group_id ORDER BY row_group_id"
+        ).fetchall()
+        free = connection.execute("SELECT free_blocks FROM pragma_database_size() WHERE database_name = 's'").fetchall()
+    assert [rows for (rows,) in groups] == [2048, 2048, 904, 100, 2048, 2048, 2048, 856]
+    assert free == [(0,)]
+    assert_holds(storage, frames)
+
+
 def test_superseded_versions_go_after_their_grace(storage: DuckDBDataStorage) -> None:
     frames = scattered(storage, symbols=2)
     old = frames["S0"].copy()

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import duckdb
@@ -38,8 +38,10 @@ from lumibot_duckdb.storage.times import naive_utc, utc_now
 logger = logging.getLogger(__name__)
 
 _UNFINISHED = ".compacting-"
-# Rows that are read, sorted and written at a time, in whole row groups: about 50 MB with ten columns.
-_ROWS_AT_A_TIME = 4 * 122_880
+# Each row group leaves the last block of every column partly empty, so larger groups make a smaller file.
+_ROW_GROUP = 2 * 122_880
+# Rows that are read, sorted and written at a time: about 50 MB with ten columns.
+_ROWS_AT_A_TIME = 2 * _ROW_GROUP
 _SMALL_TABLES = (
     "store_meta",
     "asset",
@@ -127,7 +129,7 @@ class _NewFile:
     def __init__(self, duck: duckdb.DuckDBPyConnection, path: Path) -> None:
         self.duck = duck
         self.cursor = StoreCursor("new", duck)
-        attach(duck, path, "new", NEW_FILE)
+        attach(duck, path, "new", f"{NEW_FILE}, ROW_GROUP_SIZE {_ROW_GROUP}")
 
     def execute(self, sql: str, parameters: Sequence[object] | None = None) -> None:
         """Run a statement that Ctrl-C can stop."""
@@ -150,9 +152,14 @@ class _NewFile:
 
 @contextmanager
 def _new_file(path: Path, memory_limit: str) -> Iterator[_NewFile]:
-    duck = duckdb.connect(
-        ":memory:", config={"threads": 2, "memory_limit": memory_limit, "temp_directory": spill_folder()}
-    )
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 2,
+        "memory_limit": memory_limit,
+        "temp_directory": spill_folder(),
+        # A checkpoint would join small row groups, and leave holes in the file where they were.
+        "max_vacuum_tasks": 0,
+    }
+    duck = duckdb.connect(":memory:", config=settings)
     try:
         yield _NewFile(duck, path)
     finally:
@@ -179,20 +186,31 @@ def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime,
     _make_tables(new, columns)
     names = _quoted(columns)
     done, total = 0, sum(piece.rows for piece in todo)
-    for piece in todo:
+    waiting: pa.Table | None = None
+    for piece, following in zip_longest(todo, todo[1:]):
         with connection.read() as cursor:
             _register_ids(cursor, _KEPT, versions)
-            batch = cursor.arrow(
+            rows = cursor.arrow(
                 f"SELECT {names} FROM {{db}}.bar WHERE {piece.condition()} AND ingest_id <= {last_ingest} "
                 f"AND version_id IN (FROM {_KEPT}) ORDER BY version_id, ts"
             )
-        new.cursor.register(_INCOMING, batch)
-        new.cursor.execute(f"INSERT INTO {{db}}.bar ({names}) SELECT {names} FROM {_INCOMING}")
-        new.cursor.unregister(_INCOMING)
+        if waiting is not None:
+            rows = pa.concat_tables([waiting, rows]).combine_chunks()
+        # While more of the same version follows, only whole row groups are written.
+        left_over = rows.num_rows % _ROW_GROUP if following is not None and following.versions == piece.versions else 0
+        written = rows.num_rows - left_over
+        waiting = rows.slice(written) if left_over else None
+        _insert(new, names, rows.slice(0, written))
         done += piece.rows
         if on_rows is not None:
             on_rows(done, total)
     return _Copied(state.store_id, last_ingest, frozenset(versions))
+
+
+def _insert(new: _NewFile, names: str, rows: pa.Table) -> None:
+    new.cursor.register(_INCOMING, rows)
+    new.cursor.execute(f"INSERT INTO {{db}}.bar ({names}) SELECT {names} FROM {_INCOMING}")
+    new.cursor.unregister(_INCOMING)
 
 
 def _copy_rest(new: _NewFile, live: Path, kept_since: datetime, copied: _Copied) -> tuple[int, int, int]:
