@@ -8,9 +8,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from lumibot_duckdb.storage.location import DEFAULT_FOLDER
 
 ROOT = Path(__file__).resolve().parent.parent
 _SETTINGS = ("ALPACA_", "BACKTESTING_", "LUMIBOT_", "POLYGON_", "THETADATA_")
@@ -19,9 +22,13 @@ _SETTINGS = ("ALPACA_", "BACKTESTING_", "LUMIBOT_", "POLYGON_", "THETADATA_")
 def run_apart(function: str, *, settings: Mapping[str, str] | None = None, **arguments: Any) -> Any:
     """Call `module.function` of this package with JSON arguments in a new process; return its JSON result.
 
-    `settings` are extra environment variables. The working directory and Lumibot's cache start empty.
+    `settings` are extra environment variables. The working directory and Lumibot's cache start empty. As on a user's
+    machine, the check of the installed Lumibot is remembered from one process to the next.
     """
     with tempfile.TemporaryDirectory() as folder:
+        remembered = Path(folder) / DEFAULT_FOLDER / "contract"
+        remembered.parent.mkdir()
+        remembered.symlink_to(_remembered_checks().name)
         result = Path(folder) / "result.json"
         environment = clean_environment(Path(folder)) | dict(settings or {})
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.process", function, json.dumps(arguments)]
@@ -29,6 +36,11 @@ def run_apart(function: str, *, settings: Mapping[str, str] | None = None, **arg
         if finished.returncode != 0:
             raise RuntimeError(f"{function} failed:\n{finished.stderr[-2000:]}")
         return json.loads(result.read_text())
+
+
+@cache
+def _remembered_checks() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory()
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
