@@ -20,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("other sources")  # the backtests are run o
 
 Runs = Mapping[tuple[str, str], Run]
 
-USUAL = [(name, "minutes") for name in ("thetadata", "ibkr")]
+USUAL = [("thetadata", "minutes")]
 ALL = [*((name, way) for name in OTHERS for way in ("minutes", "days", "all steps")), ("thetadata", "options")]
 LONG = [run for run in ALL if run not in USUAL]
 

@@ -144,7 +144,7 @@ def assert_same_answers(asked: Sequence[Request], expected: Sequence[Answer], ac
         ("autumn", 3),
         pytest.param("spring", 3, marks=pytest.mark.long),
         ("real_split", 15),
-        ("real_half_day", 3),
+        pytest.param("real_half_day", 3, marks=pytest.mark.long),
         ("real_crypto", 15),
     ],
 )

@@ -56,7 +56,7 @@ def compare(tmp_path: Path, *arguments: Any, fills: int = 1, **settings: Any) ->
 # -- Lumibot's example strategies -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", some_of(ON_ALPACA, "bracket", "momentum", "options_hold_to_expiry"))
+@pytest.mark.parametrize("name", some_of(ON_ALPACA, "bracket", "options_hold_to_expiry"))
 def test_an_example_strategy_trades_the_same(name: str, tmp_path: Path, example_server: AlpacaServer) -> None:
     example = ON_ALPACA[name]
     compare(

@@ -63,7 +63,7 @@ def compare(
 
 @pytest.mark.parametrize(
     "name",
-    some_of(ON_DAYS, "momentum", "oco", "drift_rebalancer", "classic_60_40", "schedule_function"),
+    some_of(ON_DAYS, "momentum", "oco", "drift_rebalancer"),
 )
 def test_an_example_strategy_trades_the_same(name: str, tmp_path: Path, example_server: YahooServer) -> None:
     example = ON_DAYS[name]
@@ -112,7 +112,7 @@ def test_a_future_is_held_to_its_expiration(tmp_path: Path, example_server: Yaho
     ("strategy", "symbols", "start", "end"),
     [
         (HoldForEvents, ("AAPL", "SPY"), "2014-05-01", "2014-07-15"),  # seven Apple shares for one
-        (HoldForEvents, ("AAPL", "GOOG"), "2005-02-01", "2005-04-15"),
+        pytest.param(HoldForEvents, ("AAPL", "GOOG"), "2005-02-01", "2005-04-15", marks=pytest.mark.long),
         (HoldForEvents, ("GOOG", "GOOGL"), "2014-03-10", "2014-05-01"),
         pytest.param(Crossing, ("AAPL", "IBM", "EEM"), "2020-07-15", "2020-11-15", marks=pytest.mark.long),
         (Brackets, ("QQQ", "BAC"), "2020-02-15", "2020-04-15"),

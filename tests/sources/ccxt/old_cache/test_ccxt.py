@@ -74,7 +74,14 @@ def frames(side: Side, server: BinanceServer, coin: str, timestep: str, start: s
         return found
 
 
-@pytest.mark.parametrize(("coin", "timestep"), [*((coin, "minute") for coin in COINS), ("BTC", "hour"), ("BTC", "day")])
+@pytest.mark.parametrize(
+    ("coin", "timestep"),
+    [
+        *((coin, "minute") for coin in COINS),
+        ("BTC", "day"),
+        pytest.param("BTC", "hour", marks=pytest.mark.long),
+    ],
+)
 def test_frames_and_prices_are_those_of_lumibot(
     coin: str, timestep: str, sides: tuple[Side, Side], server: BinanceServer
 ) -> None:
