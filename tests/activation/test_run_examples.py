@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from cli.files import PROGRAM
 from lumibot_duckdb import DuckDBDataStorage, deactivate
 from lumibot_duckdb.activation.script import run_script
 from lumibot_duckdb.cli.main import main
@@ -141,7 +142,7 @@ def test_the_file_that_lumibot_ships_runs_from_the_shell(tmp_path: Path, server_
     """Scripts run in separate processes; only a `sitecustomize` directs them to the loopback server."""
     shipped = Path(import_module("lumibot.example_strategies").__file__ or "").with_name("stock_bracket.py")
     server = server_of("yahoo")
-    command = Path(sys.executable).with_name("lumibot-duckdb")
+    command = PROGRAM
     results = {}
     for side, call in (("theirs", [sys.executable, shipped]), ("ours", [command, "run", shipped])):
         folder = tmp_path / side

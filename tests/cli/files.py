@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 
 from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+
+PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
+"""The command as it is installed."""
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

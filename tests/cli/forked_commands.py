@@ -1,7 +1,7 @@
 """`lumibot-duckdb` for pages of many commands: each runs in a process forked from one that has imported everything.
 
 That saves most of the time of a page. What a command imports, and what only a new process can show, is tested in
-`test_command.py`. `run` starts a process of its own here too, because its script decides what is imported, and when.
+`test_command.py`. `run` starts a new process here too, because its script decides what is imported, and when.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
 # Python without `site` starts in a hundredth of a second.
+from cli.files import PROGRAM
+
 CLIENT = """#!{python} -ISE
 import json, os, socket, sys
-if sys.argv[1:2] == ["run"] or "run" in sys.argv[1:4] and sys.argv[1] == "--store":
+if sys.argv[1:2] == ["run"]:
     os.execv({program!r}, [{program!r}, *sys.argv[1:]])
 server = socket.socket(socket.AF_UNIX)
 server.connect({socket!r})

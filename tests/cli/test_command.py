@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from cli.files import Command, Ended, csv_of, minutes
+from cli.files import PROGRAM, Command, Ended, csv_of, minutes
 from lumibot_duckdb import __version__
 from lumibot_duckdb.cli.interrupts import Interrupts
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.main import main
 from terminals import terminal
 
-PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
 COMMANDS = ("import", "migrate", "status", "sql", "path", "run", "compare", "demo", "completion")
 
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from cli.files import Command
+from cli.files import PROGRAM, Command
 from lumibot_duckdb.cli.completers import cache_sources
 from lumibot_duckdb.sources.registry import sources_with_cache
 from lumibot_duckdb.storage.api import AssetKey
 from storage.frames import minute_bars
 
-PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
 # Each prints the completions of the line in $LINE, one to a line.
 SHELLS = {
     "bash": """

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.files import Command, csv_of
+from cli.files import PROGRAM, Command, csv_of
 from lumibot_duckdb.cli.main import main
 
-PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
 Write = Callable[..., Path]
 
 
@@ -35,10 +34,7 @@ def test_python_runs_the_package_as_the_command() -> None:
     for arguments in (["--version"], ["sql", "--help"], ["imprt"]):
         ended = [
             subprocess.run([*program, *arguments], capture_output=True, text=True)
-            for program in (
-                [sys.executable, "-m", "lumibot_duckdb"],
-                [Path(sys.executable).with_name("lumibot-duckdb")],
-            )
+            for program in ([sys.executable, "-m", "lumibot_duckdb"], [PROGRAM])
         ]
         assert ended[0].stdout == ended[1].stdout
         assert ended[0].stderr == ended[1].stderr

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
+from cli.files import PROGRAM
 
 ABOUT_ITSELF = """
 import os, sys

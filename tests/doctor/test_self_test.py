@@ -28,7 +28,7 @@ TESTS = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Sides:
-    """The runs of both sides, and how to run another script on our side, in a folder of its own."""
+    """The runs of both sides, and how to run another script on our side in another folder."""
 
     lumibot: Run
     duckdb: Run

@@ -14,6 +14,17 @@ import pytest
 from lumibot_duckdb import DuckDBDataStorage
 from storage.frames import minute_bars
 
+
+def run_on_bars(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run code in a new process, with the path of a store that has bars as its argument."""
+    with_bars = DuckDBDataStorage(folder)
+    with_bars.store_ohlcv_data("AAPL", minute_bars(rows=7), "test", "minute")
+    with_bars.close()
+    return subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
 QUERY = """
 import sys
 from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
@@ -25,12 +36,7 @@ print(table.to_pylist(), sorted(name for name in ("pandas", "polars", "lumibot")
 
 @pytest.mark.skipif(duckdb.__version__ < "2", reason="DuckDB 1.5 imports pandas by itself")
 def test_a_sql_query_imports_no_pandas(tmp_path: Path) -> None:
-    with_bars = DuckDBDataStorage(tmp_path)
-    with_bars.store_ohlcv_data("AAPL", minute_bars(rows=7), "test", "minute")
-    with_bars.close()
-    ended = subprocess.run(
-        [sys.executable, "-c", QUERY, str(tmp_path)], capture_output=True, text=True, check=False, timeout=120
-    )
+    ended = run_on_bars(QUERY, tmp_path)
     assert (ended.stdout, ended.stderr) == ("[{'bars': 7}] []\n", "")
 
 
@@ -48,12 +54,7 @@ print(*[method(storage) for method in (DuckDBDataStorage.compact, DuckDBDataStor
 
 
 def test_a_backtest_imports_no_upkeep(tmp_path: Path) -> None:
-    with_bars = DuckDBDataStorage(tmp_path)
-    with_bars.store_ohlcv_data("AAPL", minute_bars(rows=7), "test", "minute")
-    with_bars.close()
-    ended = subprocess.run(
-        [sys.executable, "-c", BACKTEST, str(tmp_path)], capture_output=True, text=True, check=False, timeout=120
-    )
+    ended = run_on_bars(BACKTEST, tmp_path)
     *_, imported, compacted, verified = ended.stdout.splitlines()  # Lumibot may say that it starts
     assert (imported, ended.stderr) == ("[]", "")
     assert compacted.startswith("CompactionReport(")

@@ -24,7 +24,7 @@ def filled(storage: DuckDBDataStorage) -> DuckDBDataStorage:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBDataStorage]:
-    """A store for many queries, none of which may change it."""
+    """A store for many queries. None of them may change it."""
     store = DuckDBDataStorage(tmp_path_factory.mktemp("shared"))
     store.store_ohlcv_data("X", minute_bars(rows=30), "test", "minute")
     yield store

@@ -35,7 +35,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def content(self) -> bytes:
-        """Return the body as it is sent."""
+        """Return the bytes that are sent."""
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
 

@@ -34,7 +34,7 @@ def session_minutes(times: pd.DatetimeIndex, sessions: pd.DataFrame, until: pd.T
     steps = np.full(counts.sum(), minute)
     steps[np.cumsum(counts) - counts] = firsts - np.append(0, lasts)[:-1]
     np.cumsum(steps, out=steps)
-    # Integers are UTC, whatever the zone.
+    # pandas takes integers as UTC also with another time zone.
     index: pd.DatetimeIndex = pd.DatetimeIndex(steps, dtype=pd.DatetimeTZDtype("ns", times.tz), copy=False)
     index = index.as_unit(times.unit)
     if len(steps) and steps[-1] - steps[0] == (len(steps) - 1) * minute:

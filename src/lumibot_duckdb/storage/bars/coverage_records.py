@@ -81,5 +81,5 @@ def forget_coverage(cursor: StoreCursor, series_id: int, within: TimeRange | Non
 
 
 def covered_range(start: EpochSeconds, end: EpochSeconds, believed_until: datetime | None) -> Covered:
-    """Return a covered range, given until when it is believed (naive UTC; None: for good)."""
+    """Return a covered range, given until when it is believed (naive UTC; None: permanently)."""
     return TimeRange(start, end), None if believed_until is None else aware_utc(believed_until)

@@ -6,8 +6,6 @@ A backtest usually touches series that were stored around the same time, one aft
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +17,7 @@ from lumibot_duckdb.storage.bars.ingests import IngestRow
 from lumibot_duckdb.storage.bars.outline_records import StoredBlock
 from lumibot_duckdb.storage.catalog import Head
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.sql_files import sql_file
 
 _DENSE = 4
 """So many times as many ids may be read as are needed."""
@@ -73,7 +72,7 @@ def _read(cursor: StoreCursor, heads: Mapping[int, Head]) -> pa.Table:
         "versions": _is_one_of("version_id", [head.version_id for head in heads.values()]),
         "ingests": _is_one_of("ingest_id", [head.ingest_id for head in heads.values()]),
     }
-    return cursor.arrow(_script().format(db="{db}", **parts))
+    return cursor.arrow(sql_file("head_page.sql").format(db="{db}", **parts))
 
 
 def _is_one_of(column: str, ids: Sequence[int]) -> str:
@@ -82,11 +81,6 @@ def _is_one_of(column: str, ids: Sequence[int]) -> str:
     if last - first < _DENSE * len(ids):
         return f"{column} BETWEEN {first} AND {last}"
     return f"{column} IN ({', '.join(map(str, ids))})"
-
-
-@cache
-def _script() -> str:
-    return (files("lumibot_duckdb.storage") / "sql" / "head_page.sql").read_text("utf-8")
 
 
 def _rows_of(table: pa.Table, number: int) -> pa.Table:

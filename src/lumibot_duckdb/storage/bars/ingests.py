@@ -28,7 +28,7 @@ ORDER BY ingest_id
 
 
 IngestRow: TypeAlias = "tuple[int, datetime, str, str | None]"
-"""Id, time (naive UTC), kind and metadata of an ingest, as they are stored."""
+"""Id, time (naive UTC), kind and metadata of an ingest, in their stored form."""
 
 
 def empty_answers_of(cursor: StoreCursor, pin: SeriesPin) -> tuple[IngestInfo, ...]:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
-from importlib.resources import files
 
 import pyarrow as pa
 
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.sql_files import sql_file
 
 _RESTATED = "lumibot_duckdb_restated"
 _COLUMNS = pa.schema([("series_id", pa.int32()), ("version_id", pa.int32()), ("now", pa.timestamp("us"))])
@@ -27,10 +26,5 @@ def restate(cursor: StoreCursor, series: Sequence[int], first_id: int, now: date
         return
     ids = range(first_id, first_id + len(series))
     cursor.register(_RESTATED, pa.table([list(series), ids, [now] * len(series)], schema=_COLUMNS))
-    cursor.execute(_script())
+    cursor.execute(sql_file("restate_series.sql"))
     cursor.unregister(_RESTATED)
-
-
-@cache
-def _script() -> str:
-    return (files("lumibot_duckdb.storage") / "sql" / "restate_series.sql").read_text("utf-8")
