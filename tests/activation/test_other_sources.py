@@ -20,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("other sources")  # the backtests are run o
 
 Runs = Mapping[tuple[str, str], Run]
 
-USUAL = [("thetadata", "minutes")]
+USUAL = [("thetadata", "days")]
 ALL = [*((name, way) for name in OTHERS for way in ("minutes", "days", "all steps")), ("thetadata", "options")]
 LONG = [run for run in ALL if run not in USUAL]
 
@@ -60,7 +60,7 @@ def test_a_backtest_on_another_source_is_the_same_as_without_us(name: str, way: 
 
 
 @pytest.mark.long
-def test_so_are_days_many_steps_and_options(tmp_path: Path) -> None:
+def test_so_are_minutes_many_steps_and_options(tmp_path: Path) -> None:
     theirs, mine = without_and_with_us(tmp_path, LONG)
     for name, way in LONG:
         assert_same_run(theirs[name, way], mine[name, way], OTHERS[name])

@@ -6,6 +6,8 @@ That saves most of the time of a page. What a command imports, and what only a n
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 import socket
@@ -60,11 +62,14 @@ def serve(descriptor: int) -> None:
     from importlib import import_module
 
     from lumibot_duckdb.cli.commands import COMMANDS
+    from lumibot_duckdb.comparison import runner
 
+    runner.warm_up = lambda: None  # it is for files that have not been read since the machine started
     for name in ("importing.importer", "migration.run", "doctor.examination", "storage.duckdb_storage"):
         import_module(f"lumibot_duckdb.{name}")
     for command in COMMANDS:
         import_module(f"lumibot_duckdb.cli.{command.module}")
+    gc.freeze()  # a collection would copy all memory that the processes share
     with socket.socket(fileno=descriptor) as listening:
         while True:
             client, _ = listening.accept()
@@ -93,4 +98,8 @@ def _become(call: tuple[list[str], str, dict[str, str]], descriptors: list[int])
     os.environ.update(environment)
     from lumibot_duckdb.cli.main import main
 
-    sys.exit(main())
+    code = main()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # Python would free all that is imported, which takes longer than most commands

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from collections.abc import Sequence
+from typing import Any
 
+import duckdb
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import CorporateAction
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.upkeep import verification
 from storage.frames import minute_bars
 
 CHAIN = {"Multiplier": None, "Chains": {"CALL": {"2024-01-19": [1.0, 2], "2024-01-26": []}, "PUT": {}}}
@@ -107,3 +112,28 @@ def test_every_check_is_distinguished_as_damage_or_remark() -> None:
     assert {name for name, (damage, _) in checks.items() if not damage} == {"implausible_bars"}
     assert set(DAMAGES) - {"layouts"} == {name for name, (damage, _) in checks.items() if damage}
     assert all(sql.startswith(("-- damage: ", "-- remark: ")) for _, sql in checks.values())
+
+
+def test_what_does_not_fit_in_memory_is_read_in_parts(
+    sound: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory is pretended to hold ten rows of one column."""
+    read = verification._read
+    parts: list[str] = []
+
+    def little_memory(connection: Any, table: str, columns: Sequence[str], condition: str = "") -> None:
+        if len(columns) > 1 or (table == "bar" and rows_of(condition) > 10):
+            raise duckdb.OutOfMemoryException("Out of Memory Error: could not allocate")
+        parts.append(f"{table} {columns[0]} {condition}")
+        read(connection, table, columns, condition)
+
+    def rows_of(condition: str) -> int:
+        first, end = map(int, re.findall(r"\d+", condition))
+        return end - first
+
+    monkeypatch.setattr(verification, "_read", little_memory)
+    report = sound.verify()
+    assert report.findings == []
+    closes = [part for part in parts if part.startswith("bar close ")]
+    assert sum(rows_of(part) for part in closes) == report.rows > 100
+    assert len(closes) > 20

@@ -5,7 +5,7 @@ Each check is a file in `sql/verify`. Its first line states whether its findings
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import chain, islice
@@ -76,36 +76,58 @@ def verify(connection: StoreConnection) -> VerificationReport:
 
 def _unreadable_columns(connection: StoreConnection) -> Iterator[Finding]:
     """Read every value of every table; yield the columns that cannot be read."""
+    for table, columns in _columns(connection).items():
+        try:
+            _read(connection, table, columns)
+        except StoreBusyError:
+            raise
+        except (StorageError, duckdb.Error):
+            yield from _unreadable_columns_of(connection, table, columns)
+
+
+def _columns(connection: StoreConnection) -> dict[str, list[str]]:
+    """Return the names of the columns of each table."""
+    columns: dict[str, list[str]] = {}
     with connection.read() as cursor:
         migrations.state(cursor)
-        columns = cursor.rows(
+        for table, column in cursor.rows(
             "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = '{db}' AND table_oid IN "
             "(SELECT table_oid FROM duckdb_tables() WHERE database_name = '{db}') ORDER BY table_name, column_index"
-        )
-        ends = {}
-        for table in dict.fromkeys(table for table, _ in columns):
-            ((ends[table],),) = cursor.rows(f'SELECT coalesce(max(rowid), 0) + 1 FROM {{db}}."{table}"')
-    for table, column in columns:
+        ):
+            columns.setdefault(table, []).append(column)
+    return columns
+
+
+def _unreadable_columns_of(connection: StoreConnection, table: str, columns: Sequence[str]) -> Iterator[Finding]:
+    """Read the columns of a table one after the other, which also needs less memory; yield those that fail."""
+    with connection.read() as cursor:
+        ((end,),) = cursor.rows(f'SELECT coalesce(max(rowid), 0) + 1 FROM {{db}}."{table}"')
+    for column in columns:
         try:
-            _read_column(connection, table, column, 0, ends[table])
+            _read_in_parts(connection, table, column, 0, end)
         except (StoreBusyError, duckdb.OutOfMemoryException):
             raise
         except (StorageError, duckdb.Error) as error:
             yield Finding("blocks", True, f"column {column} of table {table} cannot be read: {error}")
 
 
-def _read_column(connection: StoreConnection, table: str, column: str, first: int, end: int) -> None:
+def _read_in_parts(connection: StoreConnection, table: str, column: str, first: int, end: int) -> None:
     """Read the values of one column in the rows from `first` to before `end`; in smaller parts if memory runs out."""
     try:
-        with connection.read() as cursor:  # each part in a separate transaction, since none continues after an error
-            rows = f'FROM {{db}}."{table}" WHERE rowid >= {first} AND rowid < {end}'
-            cursor.rows(f'SELECT bit_xor(hash("{column}")) {rows}')
+        _read(connection, table, [column], f"WHERE rowid >= {first} AND rowid < {end}")
     except duckdb.OutOfMemoryException:
         middle = (first + end) // 2
         if middle == first:
             raise
-        _read_column(connection, table, column, first, middle)
-        _read_column(connection, table, column, middle, end)
+        _read_in_parts(connection, table, column, first, middle)
+        _read_in_parts(connection, table, column, middle, end)
+
+
+def _read(connection: StoreConnection, table: str, columns: Sequence[str], condition: str = "") -> None:
+    """Read columns of a table in a separate transaction, since none continues after an error."""
+    values = ", ".join(f'bit_xor(hash("{column}"))' for column in columns)
+    with connection.read() as cursor:
+        cursor.rows(f'SELECT {values} FROM {{db}}."{table}" {condition}')
 
 
 def _findings(

@@ -104,7 +104,7 @@ def made(server: AlpacaServer, tmp_path_factory: pytest.TempPathFactory) -> Side
 @pytest.mark.parametrize(
     ("caches", "names"),
     [
-        ("csv files", ("minutes", "chains")),
+        ("csv files", ("days", "chains")),
         ("shared bars", ("horizons",)),
         pytest.param("csv files", tuple(BACKTESTS), marks=pytest.mark.long),
         pytest.param("both", ("crypto",), marks=pytest.mark.long),
