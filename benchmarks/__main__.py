@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks import (
+    backtests,
     disk,
     history_length,
     ingest,
@@ -42,7 +43,10 @@ from benchmarks.yahoo import memory as yahoo_memory
 from benchmarks.yahoo import requests as yahoo_requests
 
 BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
+    "hourly_backtest": backtests.hourly,
+    "daily_backtest": backtests.daily,
     "polygon_backtest": polygon_backtest.whole_backtest,
+    "polygon_backtest_shares": polygon_backtest.our_share,
     "ordinary_scripts": ordinary.ordinary_scripts,
     "polygon_options": polygon_options.iron_condors,
     "yahoo_memory_500": yahoo_memory.whole_backtest,

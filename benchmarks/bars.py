@@ -43,7 +43,7 @@ class Workplace:
             for symbol, frame in self.frames(symbols, first):
                 frame.to_parquet(folder / f"{symbol}.parquet")
 
-        return self.made_once(named("parquet", first), fill)
+        return self.made_once(named(f"parquet-{symbols}", first), fill)
 
     def store_path(self, symbols: int = SYMBOLS, first: date = FIRST_DAY) -> Path:
         """Return a store with the bars of `symbols` symbols, written in order."""

@@ -12,24 +12,27 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from benchmarks.alpaca import bars as alpaca_bars
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row, against
 from benchmarks.outcomes import run_in_turn, sample
 from benchmarks.process import ROOT, clean_environment
 from benchmarks.scripts.outcome import RESULT_VARIABLE
-from benchmarks.yahoo.bars import warm_sides
+from benchmarks.yahoo import bars as yahoo_bars
 from lumibot_duckdb.demo.market import symbol_names
 
 _REPEATS = 3
 _YAHOO_SYMBOLS = 30
 _CSV_SYMBOLS = 3
 _CSV_FROM = "2023-09-01"
+_ALPACA_SYMBOLS = 5
+_ALPACA_START, _ALPACA_END = "2023-11-01", "2023-12-29"
 _COSTS = (("wall time", "s", "seconds", 1.0), ("CPU time", "s", "cpu", 1.0), ("peak memory", "MB", "peak", 1e-6))
 
 
 def ordinary_scripts(workplace: Workplace) -> list[Row]:
     """Ordinary scripts on daily and on minute bars, as whole processes; the results are compared."""
-    yahoo = warm_sides(workplace, _YAHOO_SYMBOLS)
+    yahoo = yahoo_bars.warm_sides(workplace, _YAHOO_SYMBOLS)
     files = {"CSV_FOLDER": str(_csv_folder(workplace))}
     return [
         *_rows(workplace, "yahoo_one", "Yahoo, one symbol, ten years of days", yahoo),
@@ -39,6 +42,12 @@ def ordinary_scripts(workplace: Workplace) -> list[Row]:
             "csv_brackets",
             "CSV files, bracket orders on minutes of 3 symbols, two months",
             dict.fromkeys(yahoo, files),
+        ),
+        *_rows(
+            workplace,
+            "alpaca_five",
+            "Alpaca, minutes of 5 symbols, two months",
+            alpaca_bars.warm_sides(workplace, _ALPACA_SYMBOLS, _ALPACA_START, _ALPACA_END),
         ),
     ]
 

@@ -42,31 +42,37 @@ def alpaca_bars(symbol: str, timestep: str) -> pd.DataFrame:
     return bars
 
 
-def warm_sides(workplace: Workplace) -> dict[str, Settings]:
-    """Return the settings for a process of each side that finds all bars and downloads nothing."""
+def warm_sides(workplace: Workplace, symbols: int = SYMBOLS, start: str = START, end: str = END) -> dict[str, Settings]:
+    """Return the settings for a process of each side that finds all bars of a backtest and downloads nothing."""
     return {
-        "lumibot": {"LUMIBOT_CACHE_FOLDER": str(lumibot_cache(workplace))},
-        "duckdb": {"LUMIBOT_DUCKDB_PATH": str(alpaca_store(workplace))},
+        "lumibot": {"LUMIBOT_CACHE_FOLDER": str(lumibot_cache(workplace, symbols, start, end))},
+        "duckdb": {"LUMIBOT_DUCKDB_PATH": str(alpaca_store(workplace, symbols))},
     }
 
 
-def lumibot_cache(workplace: Workplace) -> Path:
-    """Return a cache folder of Lumibot's with the CSV files of the symbols."""
+def lumibot_cache(workplace: Workplace, symbols: int, start: str, end: str) -> Path:
+    """Return a cache folder of Lumibot's with the CSV files of the symbols, which belong to one window only."""
 
     def fill(folder: Path) -> None:
-        run_apart("alpaca.bars.fill_cache", settings={"LUMIBOT_CACHE_FOLDER": str(folder)})
+        run_apart(
+            "alpaca.bars.fill_cache",
+            settings={"LUMIBOT_CACHE_FOLDER": str(folder)},
+            symbols=symbols,
+            start=start,
+            end=end,
+        )
 
-    return workplace.made_once("alpaca-cache", fill)
+    return workplace.made_once(f"alpaca-cache-{symbols}-{start}", fill)
 
 
-def fill_cache() -> None:
+def fill_cache(symbols: int, start: str, end: str) -> None:
     """Have Lumibot write its files, with our bars as responses."""
     from unittest import mock
 
     from lumibot.backtesting import alpaca_backtesting
     from lumibot.entities import Asset
 
-    source = make_source("lumibot", START, END)
+    source = make_source("lumibot", start, end)
 
     def answer(client: Any, request: Any, *arguments: Any, **settings: Any) -> Any:
         import pandas as pd
@@ -77,19 +83,19 @@ def fill_cache() -> None:
 
     asked: list[str] = []
     with mock.patch.object(alpaca_backtesting, "fetch_alpaca_bars", answer):
-        for symbol in symbol_names(SYMBOLS):
+        for symbol in symbol_names(symbols):
             for timestep in STEPS:
                 asked.append(timestep)
                 source.get_historical_prices_between_dates(base_asset=Asset(symbol), timestep=timestep)
 
 
-def alpaca_store(workplace: Workplace) -> Path:
+def alpaca_store(workplace: Workplace, symbols: int) -> Path:
     """Return a store with the symbols, as after downloads from Alpaca."""
 
     def fill(folder: Path) -> None:
         storage = open_store(folder / "bars.duckdb")
         start, end = (int(new_york(day.isoformat()).timestamp()) for day in (FIRST_DAY, LAST_DAY))
-        for symbol in symbol_names(SYMBOLS):
+        for symbol in symbol_names(symbols):
             for timestep in STEPS:
                 storage.store_ohlcv_data(
                     symbol,
@@ -101,4 +107,4 @@ def alpaca_store(workplace: Workplace) -> Path:
                 )
         storage.close()
 
-    return workplace.made_once("alpaca-store", fill) / "bars.duckdb"
+    return workplace.made_once(f"alpaca-store-{symbols}", fill) / "bars.duckdb"

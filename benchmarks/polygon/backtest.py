@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from time import perf_counter, process_time
 from typing import Any
 
 from benchmarks.bars import SYMBOLS, Workplace
-from benchmarks.measure import Row, against
+from benchmarks.measure import Row, Sample, against
 from benchmarks.memory import imports_note
 from benchmarks.outcomes import outcome_of, run_in_turn, sample
 from benchmarks.polygon.bars import warm_sides
 from benchmarks.polygon.sides import KEY, OPPONENT, only_this_machine, source_class
 from benchmarks.process import run_apart
+from benchmarks.shares import sampled
 from lumibot_duckdb.comparison.headless import UNATTENDED
 from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.demo.market import symbol_names
@@ -21,6 +23,12 @@ from lumibot_duckdb.demo.market import symbol_names
 START, END = "2023-01-03", "2023-03-31"
 _REPEATS = 3
 _A_MINUTE = 2
+_OWNERS = {
+    "lumibot_duckdb": "lumibot-duckdb: bars and prices",
+    "lumibot_duckdb.sources.shared.frame_record": "lumibot-duckdb: the record of frames, in place of Lumibot's",
+    "lumibot": "Lumibot",
+    "benchmarks": "the strategy",
+}
 
 
 def whole_backtest(workplace: Workplace) -> list[Row]:
@@ -47,7 +55,17 @@ def whole_backtest(workplace: Workplace) -> list[Row]:
     ]
 
 
-def _backtest(side: str, settings: Mapping[str, str]) -> dict[str, Any]:
+def our_share(workplace: Workplace) -> list[Row]:
+    """Whose code the same backtest spends its time in on our side, in percent of the samples of its thread."""
+    outcome = _backtest("duckdb", warm_sides(workplace)["duckdb"], sampling=True)
+    samples, total = outcome["samples"], sum(outcome["samples"].values())
+    return [
+        Row(owner, "%", "", Sample.of([100 * samples.get(owner, 0) / total]))
+        for owner in dict.fromkeys(_OWNERS.values())
+    ]
+
+
+def _backtest(side: str, settings: Mapping[str, str], *, sampling: bool = False) -> dict[str, Any]:
     outcome: dict[str, Any] = run_apart(
         "polygon.backtest.run",
         settings=settings,
@@ -57,6 +75,7 @@ def _backtest(side: str, settings: Mapping[str, str]) -> dict[str, Any]:
         start=START,
         end=END,
         parameters={"a_minute": _A_MINUTE},
+        sampling=sampling,
     )
     return outcome
 
@@ -69,16 +88,17 @@ def run(
     end: str,
     parameters: dict[str, Any] | None = None,
     key: str = KEY,
+    sampling: bool = False,
 ) -> dict[str, Any]:
     """Backtest a strategy of `benchmarks.polygon.strategies`; return its result, seconds and bytes.
 
-    `cpu` is the time of the whole process, imports included.
+    `cpu` is the time of the whole process, imports included. With `sampling`, `samples` has the samples by owner.
     """
     source = source_class(side)
     from benchmarks.polygon import strategies
 
     imports, started = resident_bytes(), perf_counter()
-    with only_this_machine():
+    with only_this_machine(), sampled(_OWNERS) if sampling else nullcontext({}) as samples:
         _, done = getattr(strategies, strategy).run_backtest(
             source,
             datetime.fromisoformat(start),
@@ -93,6 +113,7 @@ def run(
         "seconds": seconds,
         "cpu": process_time(),
         "contracts": len(getattr(done, "priced", ())),
+        "samples": samples,
         "imports": imports,
         "peak": peak,
         "fills": int((events["status"] == "fill").sum()) if len(events) else 0,
