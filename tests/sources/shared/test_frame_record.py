@@ -199,6 +199,11 @@ def test_frames_that_move_forward_are_not_compared_row_by_row(tmp_path: Path, mo
     assert_same_files([*forward, Call(changed(bars(20, 10), 4, "close", 1.5), minutes=11)], tmp_path / "changed")
     assert_same_files([Call(bars(5, 30)), Call(bars(30, 3), minutes=1), *forward], tmp_path / "earlier rows")
     assert compared[1:6] == [20, 20, 5, 30, 20]
+    # More rows than are recorded: the older ones are forgotten.
+    del compared[:]
+    forward = [Call(bars(20, start), minutes=start) for start in range(0, 300, 3)]
+    assert_same_files(forward, tmp_path / "long", {"max_rows": 60})
+    assert compared == [20]
 
 
 ASSETS = (
@@ -243,6 +248,26 @@ def test_any_frames_and_any_limits(
     tmp_path_factory: pytest.TempPathFactory, calls: list[Call], limits: dict[str, int] | None
 ) -> None:
     assert_same_files(calls, tmp_path_factory.mktemp("record"), limits)
+
+
+@examples(150)
+@given(
+    st.sampled_from(["America/New_York", "UTC", "Asia/Kathmandu", "-00:30", None]),
+    st.sampled_from(["s", "ms", "us", "ns"]),
+    st.sampled_from([1, 60, 1_800, 86_400]),
+    st.lists(st.integers(-106_000, 106_000), min_size=1, max_size=20),  # as many days as nanoseconds can count
+    st.none() | st.integers(0, 999),
+)
+def test_times_are_written_as_by_isoformat(
+    zone: str | None, unit: str, step: int, numbers: list[int], fraction: int | None
+) -> None:
+    ticks = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[unit]
+    values = np.array(numbers) * step * ticks
+    if fraction is not None:
+        values[0] += fraction % ticks
+    times = pd.DatetimeIndex(values.view(f"M8[{unit}]")).tz_localize("UTC")
+    times = times.tz_localize(None) if zone is None else times.tz_convert(zone)
+    assert list(frame_record._iso_texts(times)) == [time.isoformat() for time in times]
 
 
 @pytest.mark.long
