@@ -25,8 +25,9 @@ Reader = Callable[[str, "Range | None"], Any]
 REPEATS = 5
 _READS_A_REPEAT = 40
 
-_NOTE_ON_RANGES = "A quarter of our time loads blocks into DuckDB's memory. A second read of the same blocks "
-"skips that."
+_NOTE_ON_RANGES = (
+    "A quarter of our time loads blocks into DuckDB's memory. A second read of the same blocks skips that."
+)
 _NOTE_ON_SERIES = (
     "A third of our time loads blocks into DuckDB's memory, a third is the query, and a third is the copy into a frame "
     "that the caller may modify. Reading a series again takes about as long as with ArcticDB."

@@ -15,6 +15,7 @@ from lumibot_duckdb.storage.bars.layout import ALWAYS_THERE, ColumnLayout
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.outline import Days, Outline
 from lumibot_duckdb.storage.bars.outline_records import has_outline, outline_of
+from lumibot_duckdb.storage.bars.short_series import ShortSeries
 from lumibot_duckdb.storage.sql_times import timestamp_literal
 from lumibot_duckdb.storage.times import Int64Array
 
@@ -24,6 +25,7 @@ class PinnedBars:
 
     def __init__(self, store: OpenStore) -> None:
         self._store = store
+        self._short = ShortSeries(store)
         self._outlined: tuple[SeriesPin, Days] | None = None  # the series whose bars are read next
         self._first: FirstBars | None = None  # until bars of another series are read, or some of these are
 
@@ -67,9 +69,12 @@ class PinnedBars:
         """Return all bars of a short series. They are kept, since they are usually read next."""
         first = self._first
         if first is None or first.pin != pin or first.within is not None:
-            columns = self._store.state(pin).layout.columns
-            first = self._first = FirstBars(pin, None, *self._read(pin, None, columns, INGEST))
+            first = self._first = self._short.take(pin) or self._read_whole(pin)
         return first
+
+    def _read_whole(self, pin: SeriesPin) -> FirstBars:
+        columns = self._store.state(pin).layout.columns
+        return FirstBars(pin, None, *self._read(pin, None, columns, INGEST))
 
     def _times(self, pin: SeriesPin, within: TimeRange | None) -> Int64Array:
         return self._rows(pin, within, ())[1]
