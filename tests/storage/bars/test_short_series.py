@@ -97,7 +97,7 @@ def _writes(draw: st.DrawFn) -> list[tuple[int, pd.DataFrame]]:
     return frames
 
 
-@examples(40)
+@examples(20)
 @given(_writes(), _writes(), st.data(), st.integers(1, 60))
 def test_any_touches_see_what_each_series_read_alone_has(
     tmp_path_factory: pytest.TempPathFactory,
