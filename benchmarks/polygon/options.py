@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from datetime import date, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -71,10 +70,13 @@ def backtest(side: str, settings: Mapping[str, str], url: str | None = None) -> 
 def run(side: str, url: str | None) -> dict[str, Any]:
     """Run the backtest in this process."""
     from benchmarks.polygon.backtest import run as run_strategy
+
+    if url is None:
+        return run_strategy(side, "IronCondors", [SYMBOL], START, END)
     from sources.polygon.loopback_client import client_redirected_to
     from sources.polygon.server import KEY
 
-    with nullcontext() if url is None else client_redirected_to(url):
+    with client_redirected_to(url):
         return run_strategy(side, "IronCondors", [SYMBOL], START, END, key=KEY)
 
 
