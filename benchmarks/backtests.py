@@ -61,7 +61,7 @@ def _rows(what: str, job: _Job, bars: Mapping[str, str]) -> list[Row]:
     note = (
         f"All {len(first['trades']):,} trade events and {len(first['values']):,} portfolio values are identical. "
         f"Lumibot loads {theirs[0]['rows_read']:,} bars. lumibot-duckdb reads {read:,} from the store, "
-        f"{read / shown:.1f} for each bar that the strategy's requests include."
+        f"{read / shown:.1f} for each bar that the strategy's requests include, counted for each size of bars."
     )
     return [
         against(f"{what}: {name}", unit, _OPPONENT, sample(ours, key, scale), sample(theirs, key, scale), note=note)

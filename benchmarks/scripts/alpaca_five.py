@@ -18,7 +18,10 @@ class Breakouts(Strategy):
 
     def on_trading_iteration(self) -> None:
         for symbol in SYMBOLS:
-            close = self.get_historical_prices(symbol, 120, "minute").df["close"]
+            bars = self.get_historical_prices(symbol, 120, "minute")
+            if bars is None:  # on the first morning
+                continue
+            close = bars.df["close"]
             price, position = close.iloc[-1], self.get_position(symbol)
             if position is None and price >= close.max():
                 quantity = int(self.portfolio_value / len(SYMBOLS) // self.get_last_price(symbol))
@@ -34,6 +37,7 @@ if __name__ == "__main__":
         datetime(2023, 12, 29),
         config={"API_KEY": "no-key", "API_SECRET": "is-needed", "PAPER": True},
         timestep="minute",
+        auto_adjust=True,
         full_window=True,
         **QUIET,
     )
