@@ -18,6 +18,7 @@ the highest in parentheses. Absolute times differ between machines; ratios diffe
 
 What the sections have in common:
 
+- The sections are from several days, on which the machine was not equally fast. Compare the sides of a section.
 - Whole backtests come first, because they include the time and memory that Lumibot itself needs. Single requests show
   larger ratios than a backtest gains.
 - Sections named `polygon_…`, `yahoo_…`, `alpaca_…` and `ccxt_…` compare Lumibot's data source for that provider, on
