@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
 from lumibot.data_sources import PandasData
 from lumibot.entities import Data
 
-_INTRADAY = ("minute", "hour")
+_INTRADAY = frozenset(("minute", "hour"))
+_timestep = attrgetter("timestep")
 
 
 class PandasDataHooks(PandasData):  # type: ignore[misc]
@@ -73,7 +75,7 @@ class PandasDataHooks(PandasData):  # type: ignore[misc]
 
     def _get_backtest_daily_corporate_action_frame(self, asset: Any, quote: Any = None) -> pd.DataFrame | None:
         # In each iteration, Lumibot looks at all loaded data for each position, and uses daily ones only.
-        if all(data.timestep in _INTRADAY for data in self.loaded_data.values()):
+        if _INTRADAY.issuperset(map(_timestep, self.loaded_data.values())):
             return None
         frame: pd.DataFrame | None = super()._get_backtest_daily_corporate_action_frame(asset, quote)
         return frame
