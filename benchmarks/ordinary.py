@@ -14,8 +14,8 @@ from typing import Any
 
 from benchmarks.alpaca import bars as alpaca_bars
 from benchmarks.bars import Workplace
-from benchmarks.measure import Row, against
-from benchmarks.outcomes import run_in_turn, sample
+from benchmarks.measure import Row
+from benchmarks.outcomes import cost_rows, identical, run_in_turn
 from benchmarks.process import ROOT, clean_environment
 from benchmarks.scripts.outcome import RESULT_VARIABLE
 from benchmarks.yahoo import bars as yahoo_bars
@@ -27,7 +27,6 @@ _CSV_SYMBOLS = 3
 _CSV_FROM = "2023-09-01"
 _ALPACA_SYMBOLS = 5
 _ALPACA_START, _ALPACA_END = "2023-11-01", "2023-12-29"
-_COSTS = (("wall time", "s", "seconds", 1.0), ("CPU time", "s", "cpu", 1.0), ("peak memory", "MB", "peak", 1e-6))
 
 
 def ordinary_scripts(workplace: Workplace) -> list[Row]:
@@ -58,19 +57,7 @@ def _rows(workplace: Workplace, script: str, what: str, sides: Mapping[str, Mapp
     for side, settings in sides.items():
         _run(side, script, settings)
     outcomes = run_in_turn(sides, _REPEATS, lambda side, settings: _run(side, script, settings))
-    ours, theirs = outcomes["duckdb"], outcomes["lumibot"]
-    return [
-        against(
-            f"{what}: {name}",
-            unit,
-            "Lumibot alone",
-            sample(ours, key, scale),
-            sample(theirs, key, scale),
-            note=f"{what}: all {len(ours[0]['trades']):,} trade events and {len(ours[0]['values']):,} portfolio values "
-            "are identical.",
-        )
-        for name, unit, key, scale in _COSTS
-    ]
+    return cost_rows(what, "Lumibot alone", outcomes, f"{what}: all {identical(outcomes['duckdb'][0])}")
 
 
 def _run(side: str, script: str, settings: Mapping[str, str]) -> dict[str, Any]:

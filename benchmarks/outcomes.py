@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from benchmarks.measure import Sample
+from benchmarks.measure import Row, Sample, against
 
 Settings = TypeVar("Settings")
 
 _COMPARED = ("trades", "values")
+_COSTS = (("wall time", "s", "seconds", 1.0), ("CPU time", "s", "cpu", 1.0), ("peak memory", "MB", "peak", 1e-6))
 _TRADE = ["time", "symbol", "side", "type", "status", "price", "filled_quantity", "trade_cost"]
 _TRADE += ["asset.right", "asset.strike", "asset.expiration"]
 
@@ -39,6 +40,21 @@ def run_in_turn(
 def sample(outcomes: Sequence[Mapping[str, Any]], what: str, scale: float = 1.0) -> Sample:
     """Return one number of each outcome."""
     return Sample.of([outcome[what] for outcome in outcomes], scale)
+
+
+def cost_rows(what: str, opponent: str, outcomes: Mapping[str, Sequence[Mapping[str, Any]]], note: str) -> list[Row]:
+    """Return rows for the seconds, CPU seconds and peak memory of both sides."""
+    ours, theirs = outcomes["duckdb"], outcomes["lumibot"]
+    return [
+        against(f"{what}: {name}", unit, opponent, sample(ours, key, scale), sample(theirs, key, scale), note=note)
+        for name, unit, key, scale in _COSTS
+    ]
+
+
+def identical(outcome: Mapping[str, Sequence[Any]]) -> str:
+    """Return what a note says, after "all", of outcomes that `run_in_turn` has compared."""
+    trades, values = (len(outcome[what]) for what in _COMPARED)
+    return f"{trades:,} trade events and {values:,} portfolio values are identical."
 
 
 def refuse_difference(theirs: Mapping[str, Sequence[Any]], ours: Mapping[str, Sequence[Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +25,7 @@ def import_side(side: str) -> None:
 
 def make_source(side: str, bars: str, symbols: list[str], start: str, end: str) -> Any:
     """Return a data source with its data loaded. `bars` is the folder of Parquet files, or the store."""
-    source_class, pandas_data = bars_of(side, bars, symbols)
+    source_class, pandas_data = (_lumibot if side == "lumibot" else _duckdb)(bars, symbols)
     source = source_class(
         datetime_start=new_york(start),
         datetime_end=new_york(end),
@@ -36,32 +36,27 @@ def make_source(side: str, bars: str, symbols: list[str], start: str, end: str) 
     return source
 
 
-def bars_of(
-    side: str, bars: str, symbols: Sequence[str], timestep: str = "minute"
-) -> tuple[Any, dict[Any, Any] | None]:
-    """Return a side's data source class, and on Lumibot's side its `pandas_data`: all bars of the symbols, loaded.
-
-    `bars` is the folder of Parquet files, or the store.
-    """
-    if side == "duckdb":
-        return on_store(bars, symbols, timestep), None
-
+def _lumibot(files: str, symbols: list[str]) -> tuple[Any, dict[Any, Any]]:
     from lumibot.backtesting import PandasDataBacktesting
 
     from lumibot_duckdb.demo.backtest import load_frames
 
-    return PandasDataBacktesting, load_frames(Path(bars), symbols, timestep)
+    return PandasDataBacktesting, load_frames(Path(files), symbols, "minute")
 
 
-def on_store(store: str, symbols: Sequence[str], timestep: str = "minute") -> Any:
-    """Return our data source class for bars in a store."""
+def _duckdb(store: str, symbols: list[str]) -> tuple[Any, None]:
+    return on_store(store, symbols), None
+
+
+def on_store(store: str, symbols: list[str]) -> Any:
+    """Return our data source class for minute bars in a store."""
     from lumibot.entities import Asset
 
     from lumibot_duckdb.backtesting import PandasDataBacktesting
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
     assets = [Asset(symbol) for symbol in symbols]
-    return PandasDataBacktesting.using(DuckDBDataStorage(store), source=SOURCE, assets=assets, timestep=timestep)
+    return PandasDataBacktesting.using(DuckDBDataStorage(store), source=SOURCE, assets=assets, timestep="minute")
 
 
 def regular_minutes(start: str, days: int) -> Iterator[datetime]:

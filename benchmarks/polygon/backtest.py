@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.bars import SYMBOLS, Workplace
 from benchmarks.measure import Row, Sample, against
 from benchmarks.memory import imports_note
-from benchmarks.outcomes import outcome_of, run_in_turn, sample
+from benchmarks.outcomes import identical, outcome_of, run_in_turn, sample
 from benchmarks.polygon.bars import warm_sides
 from benchmarks.polygon.sides import KEY, OPPONENT, only_this_machine, source_class
 from benchmarks.process import run_apart
@@ -38,9 +38,8 @@ def whole_backtest(workplace: Workplace) -> list[Row]:
     ours, theirs = outcomes["duckdb"], outcomes["lumibot"]
     what = f"Polygon backtest, {SYMBOLS} symbols, {START} to {END}, every minute"
     note = (
-        f"Every minute, the strategy requests 60 minutes and 60 5-minute bars of {_A_MINUTE} of the symbols in "
-        f"turn. All "
-        f"{len(ours[0]['trades']):,} trade events and {len(ours[0]['values']):,} portfolio values are identical."
+        f"Every minute, the strategy requests 60 minutes and 60 5-minute bars of {_A_MINUTE} of the symbols in turn. "
+        f"All {identical(ours[0])}"
     )
     return [
         against(f"{what}: wall time", "s", OPPONENT, sample(ours, "seconds"), sample(theirs, "seconds"), note=note),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.bars import Workplace, open_store
 from benchmarks.measure import Row, against
 from benchmarks.memory import imports_note
-from benchmarks.outcomes import run_in_turn, sample
+from benchmarks.outcomes import identical, run_in_turn, sample
 from benchmarks.polygon.bars import SOURCE, Settings, store_settings
 from benchmarks.polygon.sides import OPPONENT
 from benchmarks.process import run_apart
@@ -35,8 +35,7 @@ def iron_condors(workplace: Workplace, repeats: int = _REPEATS) -> list[Row]:
     what = f"iron condors, {START} to {END}"
     note = (
         f"Every day, the strategy walks through a chain for a new condor, and every half hour, it looks at the prices "
-        f"of the open ones: {ours[0]['contracts']:,} assets in all. All {len(ours[0]['trades']):,} trade events and "
-        f"{len(ours[0]['values']):,} portfolio values are identical."
+        f"of the open ones: {ours[0]['contracts']:,} assets in all. All {identical(ours[0])}"
     )
     rows = [
         against(

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row, Sample, against
 from benchmarks.memory import imports_note
-from benchmarks.outcomes import outcome_of, refuse_difference
+from benchmarks.outcomes import identical, outcome_of, refuse_difference
 from benchmarks.process import run_apart
 from benchmarks.sides import set_clock
 from benchmarks.yahoo.bars import END, START, SYMBOLS, warm_sides
@@ -31,7 +31,7 @@ def whole_backtest(workplace: Workplace) -> list[Row]:
         sample = {side: Sample.of([value(outcome)], scale) for side, outcome in outcomes.items()}
         return against(f"{what}: {name}", unit, OPPONENT, sample["duckdb"], sample["lumibot"], note=note)
 
-    traded = f"All {len(ours['trades']):,} trade events and {len(ours['values']):,} portfolio values are identical."
+    traded = f"All {identical(ours)}"
     records = (
         f"{imports_note(ours, theirs)} On both sides, Lumibot's record of the frames that the strategy saw takes "
         "another 200 MB or so."

@@ -142,14 +142,13 @@ def test_the_file_that_lumibot_ships_runs_from_the_shell(tmp_path: Path, server_
     """Scripts run in separate processes; only a `sitecustomize` directs them to the loopback server."""
     shipped = Path(import_module("lumibot.example_strategies").__file__ or "").with_name("stock_bracket.py")
     server = server_of("yahoo")
-    command = PROGRAM
     results = {}
-    for side, call in (("theirs", [sys.executable, shipped]), ("ours", [command, "run", shipped])):
+    for side, call in (("theirs", [sys.executable, shipped]), ("ours", [PROGRAM, "run", shipped])):
         folder = tmp_path / side
         folder.mkdir()
         (folder / "sitecustomize.py").write_text(
             BEFORE_ANYTHING_ELSE.format(
-                program=shipped.name if side == "theirs" else command.name,
+                program=shipped.name if side == "theirs" else PROGRAM.name,
                 url=server.url,
                 moment=str(server.moment()),
                 folder=str(folder),

@@ -1,4 +1,4 @@
-"""Samples count for whoever owns the code that a strategy's thread runs."""
+"""Samples count for the owner of the code that a strategy's thread runs."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
-"""The command as it is installed."""
+"""The path of the installed command."""
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-# Python without `site` starts in a hundredth of a second.
 from cli.files import PROGRAM
 
+# Python without `site` starts in a hundredth of a second.
 CLIENT = """#!{python} -ISE
 import json, os, socket, sys
 if sys.argv[1:2] == ["run"]:

@@ -43,8 +43,8 @@ def _store_source(job: Job) -> tuple[Any, None]:
     return PandasDataBacktesting.using(source=SOURCE, assets=assets, timestep=job.timestep), None
 
 
-def main(job: Job, *, on_store: bool) -> None:
-    """Run the backtest and write the time of each request."""
+def run(job: Job, *, on_store: bool) -> Any:
+    """Run the backtest; return its strategy."""
     source, frames = _store_source(job) if on_store else _frames_source(job)
     _, strategy = getattr(strategies, job.strategy).run_backtest(
         source,
@@ -54,7 +54,12 @@ def main(job: Job, *, on_store: bool) -> None:
         parameters={"symbols": job.symbols},
         **UNATTENDED,
     )
-    Path(REQUESTS_FILE).write_text(json.dumps(strategy.request_seconds))
+    return strategy
+
+
+def main(job: Job, *, on_store: bool) -> None:
+    """Run the backtest and write the time of each request."""
+    Path(REQUESTS_FILE).write_text(json.dumps(run(job, on_store=on_store).request_seconds))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ DuckDB takes longer to plan a query than to run it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -88,7 +88,7 @@ def _snapshots_in(table: pa.Table, ingests: dict[int, int]) -> Iterator[tuple[_S
         order = np.argsort(versions, kind="stable")
         table, versions = table.take(pa.array(order)), versions[order]
     table = table.drop_columns([_VERSION])
-    ids: Sequence[int] = sorted(ingests)
+    ids = sorted(ingests)
     firsts, ends = (versions.searchsorted(ids, side).tolist() for side in ("left", "right"))
     for version_id, first, end in zip(ids, firsts, ends, strict=True):
         rows, last = table.slice(first, end - first), ingests[version_id]
