@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass
 class Fault:
-    """What goes wrong with the next `times` requests whose path holds `where`.
+    """What goes wrong with `times` requests whose path holds `where`, after `after` such requests without a fault.
 
     `answer` is given instead of the right one; `drop` breaks the connection off in the middle of the right one; `delay`
     seconds pass before it, and `until` happens.
@@ -53,6 +53,7 @@ class Fault:
     drop: bool = False
     delay: float = 0.0
     until: threading.Event | None = None
+    after: int = 0
 
 
 class LoopbackServer:
@@ -97,9 +98,12 @@ class LoopbackServer:
         with self._guard:
             self.requests.append(request)
             for fault in self.faults:
-                if fault.times > 0 and fault.where in request.path:
+                if fault.times == 0 or fault.where not in request.path:
+                    continue
+                if fault.after == 0:
                     fault.times -= 1
                     return fault
+                fault.after -= 1
         return None
 
 
