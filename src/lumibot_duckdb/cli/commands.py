@@ -37,7 +37,11 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
     ),
     (
         "look after the store",
-        (Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),),
+        (
+            Command("compact", "compact", "make the store small, and fast to read"),
+            Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),
+            Command("delete", "delete", "delete series from the store"),
+        ),
     ),
     (
         "run backtests",

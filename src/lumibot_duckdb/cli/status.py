@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.completers import completed_by, stored_symbols
 from lumibot_duckdb.cli.layout import count, new_york, printable, size, table
+from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import chosen_path, open_store
 from lumibot_duckdb.storage.times import NEW_YORK, moment_of
 
@@ -187,19 +188,8 @@ def _as_json(path: Path, on_disk: int, series: Sequence[SeriesInfo], spool: Spoo
 
 
 def _series_as_json(info: SeriesInfo) -> dict[str, Any]:
-    asset = info.key.asset
     return {
-        "symbol": asset.symbol,
-        "asset_type": asset.asset_type,
-        "quote": asset.quote,
-        "exchange": asset.exchange,
-        "expiration": asset.expiration and asset.expiration.isoformat(),
-        "strike": asset.strike,
-        "right": asset.right,
-        "multiplier": asset.multiplier,
-        "source": info.key.source,
-        "timeframe": info.key.timeframe,
-        "adjustment": info.key.adjustment,
+        **key_as_json(info.key),
         "bars": info.rows,
         "first": _iso(info.first),
         "last": _iso(info.last),

@@ -54,6 +54,8 @@ _SMALL_TABLES = (
     "option_chain",
     "option_chain_strikes",
     "migrated_file",
+    "snapshot",
+    "setting",
 )
 _KEPT = "lumibot_duckdb_kept"
 _COPIED = "lumibot_duckdb_copied"

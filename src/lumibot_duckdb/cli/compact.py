@@ -1,0 +1,73 @@
+"""`lumibot-duckdb compact`: makes the store small, and fast to read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from lumibot_duckdb.cli.completers import completed_by, nothing
+from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.layout import count, size
+from lumibot_duckdb.cli.numbers import whole_number
+from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.progress import Progress
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
+
+_DESCRIPTION = """\
+Rewrite the store: bars in the order in which they are read, without deleted and superseded ones.
+
+Other processes read and write meanwhile; they wait only at the end. The disk needs as much free space as the store
+takes. If the command is interrupted or the disk is full, the store is unchanged.
+
+A version of a series that was superseded, because its prices changed, stays for --keep days, so that a backtest that
+runs now can still read it.
+"""
+_EXAMPLES = """\
+examples:
+  lumibot-duckdb compact
+  lumibot-duckdb compact --keep 30
+  lumibot-duckdb compact --json
+
+exit codes: 0 success; 1 there is no store; 2 wrong usage; 3 the store cannot be used, or the disk is full.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
+    kept = parser.add_argument(
+        "--keep", type=whole_number, default=1, metavar="DAYS", help="keep superseded versions so long (default: 1)"
+    )
+    completed_by(kept, nothing)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    storage = open_store(arguments.store)
+    if not storage.path.exists():
+        raise CommandError(f"there is no store at {storage.path} yet", exit_code=1)
+    try:
+        with Progress("Compacting") as progress:
+
+            def on_rows(done: int, total: int) -> None:
+                progress.done, progress.total = done, total
+
+            report = storage.compact(timedelta(days=arguments.keep), on_rows)
+    finally:
+        storage.close()
+    print(json.dumps(asdict(report), indent=2) if arguments.json else _summary(report))
+    return 0
+
+
+def _summary(report: CompactionReport) -> str:
+    lines = [f"{size(report.bytes_before)} before, {size(report.bytes_after)} after, {count(report.rows, 'bar')}."]
+    if report.versions_removed:
+        versions = count(report.versions_removed, "superseded version")
+        lines.append(f"Removed {versions} with {count(report.rows_removed, 'bar')}.")
+    return "\n".join(lines)
