@@ -695,3 +695,15 @@ def test_a_disk_without_any_room_is_reported_and_leaves_nothing_half_written(tmp
         storage.close()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_what_waits_can_be_listed(store: DuckDBDataStorage) -> None:
+    kept = keep(store, OPTION), keep(store, "X", FRAME.iloc[:7])
+    (store.path.with_name(store.path.name + ".spool") / kept[1].name.replace("-7-", "-8-")).write_bytes(b"junk")
+    first, *others = Spool(store.path).waiting()
+    assert (first.name, first.bars, first.series) == (kept[0].name, 40, SeriesKey(OPTION, "test", "minute"))
+    assert abs(first.kept_at - dt.datetime.now().timestamp()) < 600
+    assert {(each.bars, each.series and each.series.label()) for each in others} == {
+        (7, "X stock, minute bars from test"),
+        (8, None),
+    }

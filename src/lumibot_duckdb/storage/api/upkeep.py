@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api.types import OnRows, StoreStatistics
+from lumibot_duckdb.storage.api.types import OnRows, SeriesInfo, StoreStatistics
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.storage.bars.outline import Days
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
+    from lumibot_duckdb.storage.upkeep.growth import Growth
     from lumibot_duckdb.storage.upkeep.verification import VerificationReport
 
 
@@ -43,6 +46,48 @@ class Upkeep(ABC):
     @abstractmethod
     def statistics(self) -> StoreStatistics:
         """Return the size and contents of the store, and what was done with it through this storage."""
+
+    @abstractmethod
+    def growth(self, series: Iterable[SeriesInfo] | None = None) -> list[Growth]:
+        """Return how the number of bars grew over time, by source and timeframe, in time order.
+
+        The log of writes has this, so no bars are read. Intervals are minutes, ten minutes, hours or days (UTC), so
+        that there are at most about 1,500 unless the store is older than four years. Those without a change are left
+        out, and so are deleted series: the sum is the number of bars that there are.
+
+        Args:
+            series: Only these series, as `list_series` lists them (default: all).
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=5, tz="America/New_York")
+            >>> _ = storage.store_ohlcv_data("MSFT", pd.DataFrame({"close": 10.0}, index=times), "my_csv", "day")
+            >>> sum(change.bars for change in storage.growth(storage.list_series("MSFT")))
+            5
+        """
+
+    @abstractmethod
+    def stored_days(self, series: Iterable[SeriesInfo]) -> Iterator[tuple[SeriesInfo, Days]]:
+        """Yield each of the series that has bars, with the calendar days (New York) on which bars start.
+
+        This is faster than `outline` for many series, and needs little memory. A series that another process has
+        changed or deleted since it was listed may be left out.
+
+        Args:
+            series: Series as `list_series` lists them.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02 09:30", periods=3, freq="min", tz="America/New_York")
+            >>> _ = storage.store_ohlcv_data("IBM", pd.DataFrame({"close": 10.0}, index=times), "my_csv", "minute")
+            >>> series = storage.list_series("IBM")
+            >>> [(info.key.asset.label(), days.bars.tolist()) for info, days in storage.stored_days(series)]
+            [('IBM stock', [3])]
+        """
 
     @abstractmethod
     def is_outdated(self) -> bool:

@@ -108,6 +108,12 @@ def outline_of(stored: Sequence[StoredBlock], pin: SeriesPin, rows: int, read: R
     return Outline(days=days, spacings=spacings) if int(days.bars.sum()) == rows else None
 
 
+def outlined_days(cursor: StoreCursor, version_id: int) -> Days | None:
+    """Return the days of a version from its stored outline; None if it has none."""
+    stored = stored_blocks(cursor, version_id)
+    return _unpacked(stored)[0] if stored else None
+
+
 def wrong_outlines(cursor: StoreCursor) -> Iterator[str]:
     """Compare the stored outlines with the bars; yield a description of each version whose outline is wrong."""
     outlined = {version_id for (version_id,) in cursor.rows(_OUTLINED)}

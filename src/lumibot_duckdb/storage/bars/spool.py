@@ -42,7 +42,7 @@ from lumibot_duckdb.storage.errors import (
 )
 from lumibot_duckdb.storage.identity import asset_key, canonical_source
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
-from lumibot_duckdb.storage.times import parse_moment
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, EpochSeconds, parse_moment
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.input_checks import InputBars
@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 _SUFFIX = ".arrow"
 _QUARANTINED = ".damaged"
-_NAME = re.compile(r"\d{20}-(?P<bars>\d+)-(?P<digest>[0-9a-f]{64})\.arrow")
+_NAME = re.compile(r"(?P<kept>\d{20})-(?P<bars>\d+)-(?P<digest>[0-9a-f]{64})\.arrow")
 _UNFINISHED = re.compile(r".*\.arrow\.(?P<pid>\d+)")
 _WRITE = b"lumibot_duckdb_write"
 _TIMES = "ts"
@@ -79,6 +79,16 @@ class SpoolContents:
     quarantined: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingWrite:
+    """A file of the spool: its name, its number of bars, when it was kept, and its series (None: unreadable)."""
+
+    name: str
+    bars: int
+    kept_at: EpochSeconds
+    series: SeriesKey | None
+
+
 class Spool:
     """The spool of the store at `store`. Any number of processes may add to it and merge it at once."""
 
@@ -91,6 +101,14 @@ class Spool:
         names = self._names()
         waiting = [_bars_in(name) for name in names if _NAME.fullmatch(name)]
         return SpoolContents(len(waiting), sum(waiting), sum(name.endswith(_QUARANTINED) for name in names))
+
+    def waiting(self) -> list[WaitingWrite]:
+        """Return the writes that wait, oldest first. Of each file, only the description of the write is read."""
+        return [
+            WaitingWrite(name, int(found["bars"]), int(found["kept"]) // NANOSECONDS_PER_SECOND, _series_in(file))
+            for name in self._names()
+            if (found := _NAME.fullmatch(name)) and (file := self.folder / name)
+        ]
 
     def sentences(self) -> list[str]:
         """Return what people should know about the contents; nothing if it is empty."""
@@ -309,11 +327,17 @@ def _is_about(file: Path, only: Callable[[SeriesKey], bool]) -> bool:
 
     True if it cannot be read, because merging it reports why.
     """
+    series = _series_in(file)
+    return series is None or only(series)
+
+
+def _series_in(file: Path) -> SeriesKey | None:
+    """Return the series of a file, without reading its bars; None if it cannot be read."""
     try:
         with pa.OSFile(str(file)) as opened:
-            return only(_key_of(json.loads(pa.ipc.open_file(opened).schema.metadata[_WRITE])))
+            return _key_of(json.loads(pa.ipc.open_file(opened).schema.metadata[_WRITE]))
     except Exception:
-        return True
+        return None
 
 
 def _key_of(said: Mapping[str, Any]) -> SeriesKey:

@@ -1,19 +1,22 @@
 """`StoredUpkeep`: the `Upkeep` of the DuckDB storage.
 
-Compaction and verification are imported by the methods that run them, because no backtest needs them.
+What no backtest needs is imported by the methods that use it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api import OnRows, StoreStatistics, Upkeep
+from lumibot_duckdb.storage.api import OnRows, SeriesInfo, StoreStatistics, Upkeep
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.storage.bars.outline import Days
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
+    from lumibot_duckdb.storage.upkeep.growth import Growth
     from lumibot_duckdb.storage.upkeep.verification import VerificationReport
 
 
@@ -63,6 +66,20 @@ class StoredUpkeep(Upkeep):
             seconds_downloading=use.seconds_downloading,
             details={**store.counters.others(), **({} if spooled == SpoolContents() else {"spooled": spooled})},
         )
+
+    def growth(self, series: Iterable[SeriesInfo] | None = None) -> list[Growth]:
+        from lumibot_duckdb.storage.upkeep import growth
+
+        if not self._store.refresh():
+            return []
+        ids = None if series is None else {info.series_id for info in series}
+        with self._store.read() as cursor:
+            return growth.growth(cursor, ids)
+
+    def stored_days(self, series: Iterable[SeriesInfo]) -> Iterator[tuple[SeriesInfo, Days]]:
+        from lumibot_duckdb.storage.upkeep import stored_days
+
+        return stored_days.stored_days(self._store, series)
 
     def is_outdated(self) -> bool:
         return self._store.connection.exists() and not self._store.refresh(upgrade=False)
