@@ -92,9 +92,9 @@ class StoreConnection:
         """Return whether there is a store. An interrupted program may leave an empty file, which is none."""
         return self._file.exists()
 
-    def is_unfinished(self) -> bool:
-        """Return whether a write is going on, or was cut off, so that opening the file may take a while."""
-        return self._file.is_unfinished()
+    def opens_at_once(self) -> bool:
+        """Return whether a read need not fold the log of a writer, at work or killed, into the file first."""
+        return self._lease.is_held or not self._file.is_unfinished()
 
     def generation(self) -> int:
         """Return a number that changes with every commit by any process. Takes microseconds.
