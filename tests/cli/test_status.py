@@ -147,7 +147,7 @@ def test_downloads_that_wait_beside_the_store_are_reported(filled: Command) -> N
     lock.close()
     connection.wait_seconds = 30
     assert (
-        f"60 bars of 1 download wait in {filled.store}.spool for the next write to the store.\n" in filled("status").out
+        f"60 bars of 1 write wait in {filled.store}.spool for the next write to the store.\n" in filled("status").out
     )
     assert json.loads(filled("status", "--json").out)["spooled_bars"] == 60
     storage.merge_spooled()

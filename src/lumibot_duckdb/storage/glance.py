@@ -85,5 +85,5 @@ def _table_of(series: tuple[SeriesInfo, ...]) -> str:
     frame = series_frame(series)[["source", "timeframe", "adjustment", "bars", "first", "last"]]
     frame.insert(0, "asset", [info.key.asset.label() for info in series])
     frame["bars"] = frame["bars"].map("{:,}".format)
-    made: str = frame.to_html(index=False, border=0, na_rep="")
+    made: str = frame.to_html(index=False, border=0, na_rep="", justify="left")
     return made

@@ -624,7 +624,7 @@ def test_what_waits_is_reported(store: DuckDBDataStorage) -> None:
     keep(store, "Y")
     (finding,) = store.verify().findings
     assert (finding.check, finding.damage) == ("spool", False)
-    assert finding.what.startswith(f"80 bars of 2 downloads wait in {Spool(store.path).folder} ")
+    assert finding.what.startswith(f"80 bars of 2 writes wait in {Spool(store.path).folder} ")
     assert store.verify().sound
     assert len(files(store)) == 2
 

@@ -57,7 +57,7 @@ def _table(label: str, data: object) -> pa.Table | None:
     if isinstance(data, pd.Series) or not hasattr(data, "__arrow_c_stream__"):
         return None
     try:
-        table = pa.table(data)
+        table = data if isinstance(data, pa.Table) else pa.table(data)
         table.validate(full=True)
     except pa.ArrowException as error:
         kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__qualname__}"
