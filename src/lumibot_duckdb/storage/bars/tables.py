@@ -78,8 +78,8 @@ def _place_of_times(label: str, table: pa.Table) -> int:
         )
     if not named:
         raise InvalidBarsError(
-            f"{label}: none of the columns {table.column_names} is named {', '.join(TIME_COLUMNS[:-1])}; name the one "
-            "with the bar starts so"
+            f"{label}: none of the columns {table.column_names} is named {', '.join(TIME_COLUMNS[:-2])} or "
+            f"{TIME_COLUMNS[-2]}; rename the one with the bar starts"
         )
     naive = [i for i in named if _is_time(table, i)]
     place = (naive or named)[0]
