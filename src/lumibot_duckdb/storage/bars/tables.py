@@ -33,7 +33,7 @@ _ZONE_REMEDY = (
 def as_frame(label: str, data: object) -> object:
     """Return the bars of a polars frame or Arrow table as a pandas frame that is indexed by their start.
 
-    Anything else is returned as it is. Raises `InvalidBarsError`, which names `label` and the column.
+    Anything else is returned unchanged. Raises `InvalidBarsError`, which names `label` and the column.
     """
     if isinstance(data, pd.DataFrame):
         return data

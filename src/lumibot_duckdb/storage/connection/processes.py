@@ -12,10 +12,10 @@ _NOTEBOOK = re.compile(r"[^/\\]+\.ipynb")
 
 
 def describe_process(pid: int, fallback: str = "") -> str:
-    """Return `process 1234 (python backtest.py, started 2024-06-03 09:12)`, with what the system tells of it.
+    """Return `process 1234 (python backtest.py, started 2024-06-03 09:12)`, with what is known of it.
 
     Arguments are left out, because they may contain passwords. The kernel of a notebook is named with its notebook.
-    `fallback` is the name of the program if the system does not tell it. The time is local.
+    `fallback` is the name of the program if the system does not know it. The time is local.
     """
     import psutil  # type: ignore[import-untyped]  # here, because only messages need it
 
