@@ -66,7 +66,7 @@ def test_the_notebook_is_named_at_once_and_in_the_end(
     assert f"{filled.store} is open in process {pid} (python" in record.getMessage()
     assert f"{filled.store} is open in process {pid} (python" in ended.err
     assert "research.py, started" in ended.err
-    assert ended.err.endswith("Or import with --spool, which does not wait.\n")
+    assert ended.err.endswith(". Or import with --spool, which does not wait\n")
     assert len(ended.err.splitlines()) == 1
     assert "hunter2" not in ended.err + record.getMessage()
     assert waiting(filled) == 0

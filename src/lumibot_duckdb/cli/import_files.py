@@ -205,8 +205,9 @@ def _run(arguments: argparse.Namespace) -> int:
     except Exception as error:
         if reports:
             print(outcome(reports))
-        if isinstance(error, StoreBusyError):
-            raise CommandError(f"{error} Or import with --spool, which does not wait.", exit_code=3) from None
+        if isinstance(error, StoreBusyError) and not choice.spool:
+            remedy = "Or import with --spool, which does not wait"
+            raise CommandError(f"{str(error).rstrip('.')}. {remedy}", exit_code=3) from None
         raise
     finally:
         if storage is not None:
