@@ -104,7 +104,7 @@ def test_any_table_comes_back_as_it_went_in(table: pa.Table) -> None:
 @given(table=tables())
 def test_any_polars_frame_comes_back_as_it_went_in(table: pa.Table) -> None:
     # Between libraries, a name ends at a zero.
-    frame = pl.DataFrame(table.rename_columns([name.replace("\0", "_") for name in table.column_names]))
+    frame = pl.DataFrame(table.select([name for name in table.column_names if "\0" not in name]))
     with new_storage() as storage:
         storage.store_ohlcv_data("X", frame, "test", "minute")
         found = storage.to_polars("X")
