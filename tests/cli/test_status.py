@@ -146,9 +146,7 @@ def test_downloads_that_wait_beside_the_store_are_reported(filled: Command) -> N
         storage.store_ohlcv_data("X", minute_bars(), "test", "minute", covered=TimeRange(0, 60))
     lock.close()
     connection.wait_seconds = 30
-    assert (
-        f"60 bars of 1 download wait in {filled.store}.spool for the next write to the store.\n" in filled("status").out
-    )
+    assert f"60 bars of 1 write wait in {filled.store}.spool for the next write to the store.\n" in filled("status").out
     assert json.loads(filled("status", "--json").out)["spooled_bars"] == 60
     storage.merge_spooled()
     assert "for the next write" not in filled("status").out

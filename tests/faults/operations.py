@@ -39,15 +39,15 @@ def store(storage: DuckDBDataStorage, symbol: str, frame: pd.DataFrame, **argume
     storage.store_ohlcv_data(symbol, frame, "test", "minute", **arguments)
 
 
-def spool(storage: DuckDBDataStorage, symbol: str, frame: pd.DataFrame) -> None:
-    """Download while another process holds the store."""
+def spool(storage: DuckDBDataStorage, symbol: str, frame: pd.DataFrame, **arguments: Any) -> None:
+    """Download, or write with other arguments, while another process holds the store."""
     storage.close()
     connection = StoreConnection.of(storage.path)
     lock, patience = StoreLock(connection.path), connection.wait_seconds
     connection.wait_seconds = 0.0
     lock.acquire(True, time.monotonic() + 10)
     try:
-        store(storage, symbol, frame, covered=covering(frame))
+        store(storage, symbol, frame, **(arguments or {"covered": covering(frame)}))
     except StoreBusyError as error:
         if "is kept in" not in str(error):
             raise
@@ -148,6 +148,7 @@ OPERATIONS: dict[str, Operation] = {
     "compact": Operation(fill_and_supersede, lambda s: s.compact(dt.timedelta(0))),
     "merge": Operation(fill_and_spool, lambda s: s.merge_spooled()),
     "spool": Operation(fill, lambda s: spool(s, "A", LATER)),
+    "spool an import": Operation(fill, lambda s: spool(s, "A", LATER, spool=True)),
     "recover": Operation(fill_and_leave_log, lambda s: s.list_series()),
     "upgrade": Operation(fill_old, lambda s: s.list_series()),
     "extend": Operation(fill_long, lambda s: store(s, "A", LATER)),

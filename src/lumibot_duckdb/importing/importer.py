@@ -47,6 +47,7 @@ class ImportChoice:
 
     `decimal` is the mark "." or "," of numbers in text. Prices are divided by `price_scale`. `max_bad_rows` is the
     percentage of rows that may be refused, and `max_expansion` how many times larger than a file its content may be.
+    With `spool`, bars wait beside the store if another program holds it.
     """
 
     series: SeriesChoice = field(default_factory=SeriesChoice)
@@ -58,6 +59,7 @@ class ImportChoice:
     columns: ColumnChoice = field(default_factory=ColumnChoice)
     times: TimeChoice = field(default_factory=TimeChoice)
     text: TextChoice = field(default_factory=TextChoice)
+    spool: bool = False
 
 
 def import_file(
@@ -152,7 +154,8 @@ class _Import:
             if storage is None:
                 self._preview(staging, series)
             else:
-                store_bars(storage, staging, series, self._form(), self._report, earlier, on_step)
+                spool = self._choice.spool
+                store_bars(storage, staging, series, self._form(), self._report, earlier, on_step, spool=spool)
 
     def _series_choice(self) -> SeriesChoice:
         """Return the user's choice, with the exchange of the path where the user states none."""

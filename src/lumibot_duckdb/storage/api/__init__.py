@@ -13,9 +13,11 @@ from lumibot_duckdb.storage.api.bar_writer import BarWriter
 from lumibot_duckdb.storage.api.migrated_files import MigratedFiles
 from lumibot_duckdb.storage.api.reference_data import ReferenceData
 from lumibot_duckdb.storage.api.types import (
+    ArrowTable,
     AssetKey,
     AssetLike,
     BarArrays,
+    BarFrame,
     ColumnSpec,
     CorporateAction,
     IngestInfo,
@@ -40,9 +42,11 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.counters import Counters
 
 __all__ = [
+    "ArrowTable",
     "AssetKey",
     "AssetLike",
     "BarArrays",
+    "BarFrame",
     "BarReader",
     "BarWriter",
     "ColumnSpec",

@@ -79,6 +79,63 @@ class BarReader(ABC):
             [11.0, 12.0]
         """
 
+    @abstractmethod
+    def to_pandas(
+        self,
+        asset: AssetLike | SeriesKey,
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: datetime | None = None,
+    ) -> pd.DataFrame:
+        """Return what `get_historical_prices` returns, under the name that goes with `to_polars` and `to_arrow`."""
+
+    @abstractmethod
+    def to_polars(
+        self,
+        asset: AssetLike | SeriesKey,
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: datetime | None = None,
+    ) -> pl.DataFrame:
+        """Return bars as a polars frame.
+
+        Arguments and exceptions are those of `get_historical_prices`.
+
+        Returns:
+            The column `datetime` (UTC) and the columns of the series, whose missing values are null.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=3, tz="America/New_York")
+            >>> _ = storage.store_ohlcv_data("AAPL", pd.DataFrame({"close": [1.0, 2.0, 3.0]}, times), "my_csv", "day")
+            >>> storage.to_polars("AAPL", timeframe="day", source="my_csv").columns
+            ['datetime', 'close']
+        """
+
+    @abstractmethod
+    def to_arrow(
+        self,
+        asset: AssetLike | SeriesKey,
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: datetime | None = None,
+    ) -> pa.Table:
+        """Return bars as an Arrow table, with the columns of `to_polars`."""
+
     # -- find series -----------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -114,6 +171,35 @@ class BarReader(ABC):
         self, asset: AssetLike | None = None, source: str | None = None, timeframe: str | None = None
     ) -> list[SeriesInfo]:
         """Return the matching series with their coverage, sorted by symbol, source and timeframe; None matches any."""
+
+    @abstractmethod
+    def series(
+        self, asset: AssetLike | None = None, source: str | None = None, timeframe: str | None = None
+    ) -> pd.DataFrame:
+        """Return the matching series as a frame, for people; `list_series` has the same for programs.
+
+        Args:
+            asset: Only the series of this asset.
+            source: Only the series from this source.
+            timeframe: Only the series with bars of this length.
+
+        Returns:
+            One row for each series, in the order of `list_series`. What identifies it: `symbol`, `asset_type`, `quote`,
+            `exchange`, `expiration`, `strike`, `right`, `multiplier`, `source`, `timeframe`, `adjustment`. And what is
+            stored and covered: `bars`, `first` and `last` (the starts of its first and last bar), `covered_from` and
+            `covered_until`, `covered_ranges` (1 if there is no gap), `provisional_ranges` (how many expire). Times are
+            New York time.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=3, tz="America/New_York")
+            >>> _ = storage.store_ohlcv_data("META", pd.DataFrame({"close": [1.0, 2.0, 3.0]}, times), "my_csv", "day")
+            >>> storage.series("META")[["symbol", "timeframe", "bars", "last"]]
+              symbol timeframe  bars                      last
+            0   META       day     3 2024-01-04 00:00:00-05:00
+        """
 
     @abstractmethod
     def coverage(

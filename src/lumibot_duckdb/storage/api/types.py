@@ -16,6 +16,8 @@ from lumibot_duckdb.storage.times import EpochSeconds, calendar_day
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
+    import polars as pl
 
 
 @runtime_checkable
@@ -28,6 +30,17 @@ class LumibotAsset(Protocol):
 
 OnRows: TypeAlias = "Callable[[int, int], None]"
 """Receives how many rows of how many are done. It is called with increasing numbers, the last time with all rows."""
+
+
+class ArrowTable(Protocol):
+    """What offers its columns to Arrow: pyarrow tables and record batches, polars frames, DuckDB relations, ..."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Return the columns as an Arrow C stream."""
+
+
+BarFrame: TypeAlias = "pd.DataFrame | pl.DataFrame | pl.LazyFrame | ArrowTable"
+"""Bars that come in: a pandas frame that is indexed by bar starts, or a table with a column of them."""
 
 AssetLike: TypeAlias = "AssetKey | LumibotAsset | tuple[Any, Any] | str"
 
@@ -181,6 +194,7 @@ class WriteResult:
         added, changed, removed, unchanged: Numbers of bars.
         new_version: Whether stored bars were changed or removed, which begins a new version of the series.
         version_id: The current version after the write; None if there is no such series.
+        spooled: How many bars wait beside the store, because it was held; the other numbers are 0 then.
     """
 
     key: SeriesKey
@@ -191,6 +205,7 @@ class WriteResult:
     unchanged: int = 0
     new_version: bool = False
     version_id: int | None = None
+    spooled: int = 0
 
 
 @dataclass(frozen=True, slots=True)

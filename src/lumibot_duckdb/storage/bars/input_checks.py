@@ -96,11 +96,12 @@ class InputBars:
         return replace(self, columns=tuple(columns))
 
 
-def check_bars(label: str, frame: pd.DataFrame) -> InputBars:
+def check_bars(label: str, frame: Any) -> InputBars:
     """Return the bars of a frame, checked; raise `InvalidBarsError`, which names `label` and the first bad row."""
     if not isinstance(frame, pd.DataFrame):
         raise InvalidBarsError(
-            f"{label}: bars must be a pandas.DataFrame, not {_type_name(frame)}. {_remedy_for(frame)}"
+            f"{label}: bars must be a pandas or polars frame or an Arrow table, not {_type_name(frame)}. Make a "
+            "pandas.DataFrame whose index has tz-aware bar starts"
         )
     names = _column_names(label, frame)
     if len(frame) == 0:
@@ -133,12 +134,6 @@ def _type_name(value: object) -> str:
     public = getattr(sys.modules.get(package), found.__qualname__, None) is found
     module = package if public else found.__module__
     return found.__qualname__ if module == "builtins" else f"{module}.{found.__qualname__}"
-
-
-def _remedy_for(value: object) -> str:
-    if hasattr(value, "to_pandas"):
-        return "Convert it with .to_pandas(), and index it by tz-aware bar starts"
-    return "Make one whose index has tz-aware bar starts"
 
 
 def _column_names(label: str, frame: pd.DataFrame) -> list[str]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -122,17 +123,20 @@ class OpenStore:
         return answer
 
     @contextmanager
-    def write(self) -> Iterator[StoreCursor]:
-        """Yield a cursor for one transaction, after merging small downloads of the spool in further transactions."""
+    def write(self, wait_seconds: float | None = None) -> Iterator[StoreCursor]:
+        """Yield a cursor for one transaction, after merging small writes of the spool in further transactions.
+
+        `wait_seconds` is how long to wait for other processes, if not as usual.
+        """
         ensure_folder(self.path)
-        self._merge_in_passing()
-        with self.transaction() as cursor:
+        self._merge_in_passing(wait_seconds)
+        with self.transaction(wait_seconds) as cursor:
             yield cursor
 
     @contextmanager
-    def transaction(self) -> Iterator[StoreCursor]:
+    def transaction(self, wait_seconds: float | None = None) -> Iterator[StoreCursor]:
         """Yield a cursor for one transaction on a store of the newest schema, with the catalog up to date."""
-        with self.counters.timing(), self.connection.write() as cursor:
+        with self.counters.timing(), self.connection.write(wait_seconds) as cursor:
             self._refresh_catalog(cursor, migrations.migrate(cursor, build_outlines))
             yield cursor
 
@@ -204,16 +208,16 @@ class OpenStore:
         """Write the downloads that wait in the spool, or those of some series; return how many were merged."""
         return self.spool.merge(self.merge_file, only=only)
 
-    def _merge_in_passing(self) -> None:
+    def _merge_in_passing(self, wait_seconds: float | None) -> None:
         try:
-            self.spool.merge(self.merge_file, in_passing=True)
+            self.spool.merge(partial(self.merge_file, wait_seconds=wait_seconds), in_passing=True)
         except StoreWriteError as error:  # a smaller write may still have room
             logger.warning("could not merge what waits in %s: %s", self.spool.folder, error)
 
-    def merge_file(self, kept: SpooledWrite, file: Path) -> bool:
+    def merge_file(self, kept: SpooledWrite, file: Path, wait_seconds: float | None = None) -> bool:
         """Write the contents of a file of the spool, unless another process just did; return whether it was written."""
         write = kept.write
-        with self.transaction() as cursor:
+        with self.transaction(wait_seconds) as cursor:
             if not file.exists():
                 return False
             if write.onto is not None and kept.store_id not in ("", self.catalog.store_id):

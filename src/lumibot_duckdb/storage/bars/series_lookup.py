@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.storage.api import (
     AssetLike,
@@ -26,6 +26,9 @@ from lumibot_duckdb.storage.identity import SeriesQuery, asset_query, canonical_
 from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
 from lumibot_duckdb.storage.times import naive_utc, new_york_timestamp, utc_now
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _STATES_OF_SERIES = f"""
 SELECT ingest.series_id, version_id, version_rows, {epoch_sql("version_first")}, {epoch_sql("version_last")}
@@ -87,6 +90,13 @@ class SeriesLookup(BarReader):
             else:
                 found = [info for record in records for info in _described(cursor, [record])]
         return sorted(found, key=lambda info: _listing_order(info.key))
+
+    def series(
+        self, asset: AssetLike | None = None, source: str | None = None, timeframe: str | None = None
+    ) -> pd.DataFrame:
+        from lumibot_duckdb.storage.bars.series_frame import series_frame  # imports pandas, which SQL does without
+
+        return series_frame(self.list_series(asset, source, timeframe))
 
     def coverage(
         self,

@@ -1,4 +1,4 @@
-"""The spool: downloads that could not be written in time, kept as files beside the store until a write merges them.
+"""The spool: writes that could not be made in time, kept as files beside the store until a later write merges them.
 
 Each file of `<store>.spool/` is one write: an Arrow IPC file with the bars in their stored form, and everything else
 that the write needs in its metadata. Its name has the time (the oldest is merged first), the number of bars, and a
@@ -115,10 +115,14 @@ class Spool:
         there = self.contents()
         found = []
         if there.writes:
-            downloads = "1 download" if there.writes == 1 else f"{there.writes:,} downloads"
+            writes = "1 write" if there.writes == 1 else f"{there.writes:,} writes"
             found.append(
-                f"{there.bars:,} bars of {downloads} wait in {self.folder} for the next write to the store"
-                + (f" (more than {MOST_BARS:,}: for the next download or compaction)" if there.bars > MOST_BARS else "")
+                f"{there.bars:,} bars of {writes} wait in {self.folder} for the next write to the store"
+                + (
+                    f" (more than {MOST_BARS:,}: for the next import, download or compaction)"
+                    if there.bars > MOST_BARS
+                    else ""
+                )
             )
         if there.quarantined:
             files = "1 file" if there.quarantined == 1 else f"{there.quarantined:,} files"
@@ -134,16 +138,27 @@ class Spool:
 
         Raises `InvalidBarsError` for metadata that cannot be stored.
         """
-        text = f"{str(failure).rstrip('. ')}. The download ({_description(kept.write)})"
         try:
             self.keep(kept)
         except OSError as error:
-            return type(failure)(
-                f"{text} could not be kept in {self.folder} either ({error.strerror or error}), so it is not in the "
-                "store. Fix the cause and try again"
-            )
+            return self._not_kept(failure, kept, error)
         when = "write to the store" if len(kept.write.bars) <= MOST_BARS else "download or compaction"
-        return type(failure)(f"{text} is kept in {self.folder}, and the next {when} merges it")
+        return type(failure)(f"{_preface(failure, kept)} is kept in {self.folder}, and the next {when} merges it")
+
+    def keep_instead(self, failure: StoreBusyError, kept: SpooledWrite) -> None:
+        """Spool a write for which the store did not become free; raise an error like `failure` if that fails, too."""
+        try:
+            self.keep(kept)
+        except OSError as error:
+            raise self._not_kept(failure, kept, error) from failure
+
+    def _not_kept(
+        self, failure: StoreBusyError | StoreWriteError, kept: SpooledWrite, error: OSError
+    ) -> StoreBusyError | StoreWriteError:
+        return type(failure)(
+            f"{_preface(failure, kept)} could not be kept in {self.folder} either ({error.strerror or error}), so it "
+            "is not in the store. Fix the cause and try again"
+        )
 
     def keep(self, kept: SpooledWrite) -> Path:
         """Spool a write and return its file. Raises OSError, and leaves nothing then."""
@@ -246,6 +261,11 @@ def _bars_in(name: str) -> int:
     """Return the number of bars in a file; 0 if its name does not have it."""
     found = _NAME.fullmatch(name)
     return int(found["bars"]) if found else 0
+
+
+def _preface(failure: Exception, kept: SpooledWrite) -> str:
+    what = "write" if kept.write.covered is None else "download"
+    return f"{str(failure).rstrip('. ')}. The {what} ({_description(kept.write)})"
 
 
 def _description(write: BarsWrite) -> str:

@@ -17,10 +17,11 @@ from contextlib import contextmanager, suppress
 
 import duckdb
 
-from lumibot_duckdb.storage.connection import interruption
+from lumibot_duckdb.storage.connection import interruption, wait_notice
 from lumibot_duckdb.storage.connection.duckdb_errors import HeldElsewhereError
 from lumibot_duckdb.storage.connection.engine import Engine
 from lumibot_duckdb.storage.connection.store_file import StoreFile
+from lumibot_duckdb.storage.connection.wait_notice import WaitNotice
 from lumibot_duckdb.storage.errors import StorageError, StoreBusyError
 
 # Attaching and detaching takes a few milliseconds. So a lease that is in use lasts this long even if others wait; in a
@@ -149,6 +150,7 @@ class Lease:
     def _join(self, exclusive: bool, deadline: float, nested: bool, only_shared: bool) -> Engine:
         pauses = itertools.chain(_FOREIGN_PAUSES, itertools.repeat(_FOREIGN_PAUSES[-1]))
         ended = False  # an exclusive lease, for a shared one: writers that queue must not take it back first
+        notice: WaitNotice | None = None
         with self._changed:
             while not nested:
                 is_shared = not self._file.lock.exclusive
@@ -161,6 +163,8 @@ class Lease:
                     except HeldElsewhereError as held:
                         if time.monotonic() >= deadline:
                             raise StoreBusyError(str(held)) from held
+                        notice = notice or WaitNotice(wait_notice.FOR_A_PROGRAM, deadline)
+                        notice.look(held.cause)
                         self._pause(next(pauses), exclusive)
                 elif (
                     (is_shared if exclusive else only_shared and not is_shared)

@@ -92,6 +92,10 @@ class StoreConnection:
         """Return whether there is a store. An interrupted program may leave an empty file, which is none."""
         return self._file.exists()
 
+    def opens_at_once(self) -> bool:
+        """Return whether a read need not fold the log of a writer, at work or killed, into the file first."""
+        return self._lease.is_held or not self._file.is_unfinished()
+
     def generation(self) -> int:
         """Return a number that changes with every commit by any process. Takes microseconds.
 
@@ -109,11 +113,11 @@ class StoreConnection:
     # -- blocks ----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def read(self) -> Iterator[StoreCursor]:
+    def read(self, wait_seconds: float | None = None) -> Iterator[StoreCursor]:
         """Yield a cursor for reading, under a shared lease. The whole block reads one state of the store.
 
         Many threads may read at once. Inside a `write()` block of the same thread, the cursor is that block's and
-        sees what is not committed yet.
+        sees what is not committed yet. `wait_seconds` is how long to wait for others, if not as usual.
         Raises `StoreNotFoundError`, `StoreBusyError`, `StoreDamagedError`.
         """
         mine = self._thread
@@ -123,7 +127,7 @@ class StoreConnection:
         self._refuse_detached("read")
         if not self._lease.is_held and not self.exists():  # checked before the lock, which would create its files
             raise StoreNotFoundError(f"there is no store at {self.path}")
-        with deferred(), self._lease.use(False, self._deadline(), nested=mine.reads > 0) as engine:
+        with deferred(), self._lease.use(False, self._deadline(wait_seconds), nested=mine.reads > 0) as engine:
             if not mine.reads:
                 mine.read_generation = self._lock.generation()
             duck = engine.cursor()
@@ -161,16 +165,17 @@ class StoreConnection:
                 mine.reads -= 1
 
     @contextmanager
-    def write(self) -> Iterator[StoreCursor]:
+    def write(self, wait_seconds: float | None = None) -> Iterator[StoreCursor]:
         """Yield a cursor for one transaction: committed when the block ends, rolled back when it raises.
 
-        Creates the store if there is none. Ctrl-C stops the running statement, and rolls back.
+        Creates the store if there is none. Ctrl-C stops the running statement, and rolls back. `wait_seconds` is how
+        long to wait for others, if not as usual.
         Raises `StoreBusyError`, `StoreDamagedError`, `StoreWriteError` (the disk is full or failed; the message says
         whether nothing was stored); and RuntimeError inside a `read()` or `write()` block of the same thread.
         """
         self._refuse_nested("write")
         mine = self._thread
-        deadline = self._deadline()
+        deadline = self._deadline(wait_seconds)
         with (
             deferred(),
             self._lease.turn_to_write(deadline),
@@ -248,8 +253,8 @@ class StoreConnection:
         with deferred():
             self._lease.release(self._deadline())
 
-    def _deadline(self) -> float:
-        return time.monotonic() + self.wait_seconds
+    def _deadline(self, wait_seconds: float | None = None) -> float:
+        return time.monotonic() + (self.wait_seconds if wait_seconds is None else wait_seconds)
 
     def _refuse_nested(self, what: str) -> None:
         self._refuse_detached(what)
