@@ -1,7 +1,7 @@
 """Turns polars frames and Arrow tables into the pandas frames whose bars are checked and stored.
 
 Each Arrow type becomes the pandas dtype that holds all of its values, so that the table comes back as it was. Nothing
-is converted by pandas, which would turn integers with gaps into floating-point numbers and NaN into a gap.
+is converted by pandas, which would turn integers with gaps into floating-point numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lumibot_duckdb.storage.bars.columns import single_array
 from lumibot_duckdb.storage.bars.layout import pandas_dtype
@@ -110,7 +109,7 @@ def _values(label: str, table: pa.Table, place: int) -> Any:
     if is_a.is_integer(values.type):
         return _with_gaps(values, values.fill_null(0))
     if is_a.is_floating(values.type):
-        return _floats(label, table.column_names[place], values)
+        return values.to_numpy(zero_copy_only=False)  # as in pandas, NaN is a missing value
     if is_a.is_string(values.type) or is_a.is_large_string(values.type) or is_a.is_string_view(values.type):
         return pd.arrays.ArrowStringArray(pa.chunked_array([values.cast(pa.string())]))
     if is_a.is_timestamp(values.type):
@@ -120,23 +119,13 @@ def _values(label: str, table: pa.Table, place: int) -> Any:
 
 def _with_gaps(values: pa.Array, filled: pa.Array) -> Any:
     """Return an ordinary NumPy array, or a nullable one if values are missing."""
-    return _nullable(values, filled) if values.null_count else filled.to_numpy(zero_copy_only=False)
-
-
-def _nullable(values: pa.Array, filled: pa.Array) -> Any:
-    plain = filled.to_numpy(zero_copy_only=False).copy()
-    name = plain.dtype.name.replace("uint", "UInt").replace("int", "Int").replace("float", "Float")
+    plain = filled.to_numpy(zero_copy_only=False)
+    if not values.null_count:
+        return plain
+    plain = plain.copy()
+    name = plain.dtype.name.replace("uint", "UInt").replace("int", "Int")
     array_type = pandas_dtype("boolean" if plain.dtype == bool else name).construct_array_type()
     return array_type(plain, values.is_null().to_numpy(zero_copy_only=False))
-
-
-def _floats(label: str, name: str, values: pa.Array) -> Any:
-    """Return floating-point numbers, nullable ones if there is NaN, which means a missing value in NumPy's dtypes."""
-    if not pc.any(pc.is_nan(values)).as_py():
-        return values.to_numpy(zero_copy_only=False)
-    if pa.types.is_float16(values.type):
-        raise _unstorable(label, name, values, " with NaN")
-    return _nullable(values, values.fill_null(0.0))
 
 
 def _times(label: str, name: str, values: pa.Array) -> Any:
@@ -152,9 +141,9 @@ def _times(label: str, name: str, values: pa.Array) -> Any:
         ) from error
 
 
-def _unstorable(label: str, name: str, values: pa.Array, remark: str = "") -> InvalidBarsError:
+def _unstorable(label: str, name: str, values: pa.Array) -> InvalidBarsError:
     first = repr(values[0].as_py()) if len(values) else "none"
     return InvalidBarsError(
-        f"{label}: column {name!r} holds {values.type}{remark}, which cannot be stored exactly; first row: "
+        f"{label}: column {name!r} holds {values.type}, which cannot be stored exactly; first row: "
         f"{first:.80}. Cast it to numbers, booleans, text or timestamps, or drop it"
     )
