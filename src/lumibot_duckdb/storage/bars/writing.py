@@ -17,7 +17,14 @@ from lumibot_duckdb.storage.bars.bar_rows import copy_with_changes, ensure_colum
 from lumibot_duckdb.storage.bars.coverage import Covered, missing
 from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add
 from lumibot_duckdb.storage.bars.difference import Difference, difference
-from lumibot_duckdb.storage.bars.layout import Layout, LayoutConflictError, combined, in_order_of, same_frame, with_room_for
+from lumibot_duckdb.storage.bars.layout import (
+    Layout,
+    LayoutConflictError,
+    combined,
+    in_order_of,
+    same_frame,
+    with_room_for,
+)
 from lumibot_duckdb.storage.bars.newer_bars import record_request, was_restated_since, without_newer
 from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline
 from lumibot_duckdb.storage.bars.series_records import (

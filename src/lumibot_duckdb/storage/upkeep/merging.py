@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, EpochSeconds, KnownActions, OnRows, SeriesKey
-from lumibot_duckdb.storage.bars.bar_rows import ensure_columns
 from lumibot_duckdb.storage.bars.layout import Layout, LayoutConflictError
 from lumibot_duckdb.storage.bars.newer_bars import last_restated
 from lumibot_duckdb.storage.bars.open_store import OpenStore
@@ -25,7 +24,7 @@ from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import UpkeepRefusedError
 from lumibot_duckdb.storage.reference.corporate_actions import known_actions, remember_actions
 from lumibot_duckdb.storage.reference.option_chains import keep_chain, newest_chain
-from lumibot_duckdb.storage.times import aware_utc, moment_of, naive_utc
+from lumibot_duckdb.storage.times import moment_of, naive_utc
 from lumibot_duckdb.storage.upkeep.other_store import OtherChain, OtherSeries, OtherStore, opened, parts_of, same_file
 from lumibot_duckdb.storage.upkeep.series_union import (
     REQUESTED,
@@ -221,7 +220,8 @@ class _Merge:
         report.conflicts += comparison.conflicts
         room = _EXAMPLES - len(report.examples)
         report.examples += [
-            MergeConflict(key, each.time, each.column, each.stored, each.incoming) for each in comparison.examples[:room]
+            MergeConflict(key, each.time, each.column, each.stored, each.incoming)
+            for each in comparison.examples[:room]
         ]
 
     def _stale_side(

@@ -6,7 +6,6 @@ series must be such as this package writes, and every value must be readable. It
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -365,7 +364,7 @@ def parts_of(series: OtherSeries) -> list[str]:
 def same_file(path: Path, other: Path) -> bool:
     """Return whether two paths name the same file."""
     with suppress(OSError):
-        return os.path.samefile(path, other)
+        return path.samefile(other)
     return False
 
 

@@ -117,8 +117,8 @@ def _move_chains(
         same = cursor.rows(_SAME_CHAIN, [*_identity(new), origin, as_of, days_ahead])
         if same and _content(cursor, same[0][0]) != _content(cursor, chain_id):
             raise UpkeepRefusedError(
-                f"{old.label()} and {new.label()} have different option chains from {origin} as of {as_of}. Rename only "
-                "what is before a date (--from, from_date=)"
+                f"{old.label()} and {new.label()} have different option chains from {origin} as of {as_of}. Rename "
+                "only what is before a date (--from, from_date=)"
             )
         if dry_run:
             continue

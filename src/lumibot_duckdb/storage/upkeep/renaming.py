@@ -65,7 +65,6 @@ from lumibot_duckdb.storage.upkeep.series_union import (
     placed,
     record_copies,
     register_copies,
-    unite_coverage,
     writes_of,
 )
 

@@ -89,9 +89,9 @@ class DifferingBar:
 class Comparison:
     """How incoming bars differ from those of a series.
 
-    `added` are at new times, and `conflicts` have other values than the stored bar at their time. Of these, `won` replace
-    it. `completed` keep it, and add values in columns that the series lacks. `layout` is that of all bars, and `writes` are the
-    source's ids of the writes whose bars are stored.
+    `added` are at new times, and `conflicts` have other values than the stored bar at their time. Of these, `won`
+    replace it. `completed` keep it, and add values in columns that the series lacks. `layout` is that of all bars, and
+    `writes` are the source's ids of the writes whose bars are stored.
     """
 
     layout: Layout
@@ -336,9 +336,10 @@ class SeriesUnion:
         names = [name for name, _ in layout.physical()]
         self._cursor.execute(
             f"INSERT INTO {{db}}.bar (version_id, ts, ingest_id{_listed(names)})\n"
-            "SELECT * FROM (\n"
-            f"SELECT {version_id}, coalesce(i.ts, t.ts) AS ts, i.ts IS NOT NULL AND (t.ts IS NULL OR {self._wins()}) "
-            f"AS taken, CASE WHEN taken THEN written.ingest_id ELSE t.ingest_id END{''.join(f', {v}' for v in values)}\n"
+            "SELECT * EXCLUDE (taken) FROM (\n"
+            f"SELECT i.ts IS NOT NULL AND (t.ts IS NULL OR {self._wins()}) AS taken, {version_id}, "
+            "coalesce(i.ts, t.ts) AS ts, CASE WHEN taken THEN written.ingest_id ELSE t.ingest_id END"
+            f"{''.join(f', {value}' for value in values)}\n"
             f"FROM {self._stored_bars(within)} AS t FULL JOIN {self._incoming_bars(within)} AS i ON i.ts = t.ts\n"
             f"LEFT JOIN {_WRITES} AS written ON written.source_id = i.ingest_id\n"
             ") ORDER BY ts"
