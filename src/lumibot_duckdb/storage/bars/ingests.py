@@ -23,7 +23,7 @@ SELECT ingest_id
 FROM {db}.ingest
 WHERE series_id IN (?, (SELECT series_id FROM {db}.series_version WHERE version_id = ?)) AND contains(metadata, ?)
 """
-_SERIES_NOTED = "SELECT DISTINCT series_id FROM {db}.ingest WHERE contains(metadata, ?)"
+_SERIES_NOTED = "SELECT DISTINCT series_id FROM {db}.ingest WHERE contains(metadata, ?) OR kind = 'delete'"
 _EMPTY_ANSWERS = """
 SELECT ingest_id, ingested_at, kind, metadata
 FROM {db}.ingest
@@ -66,7 +66,10 @@ def ingests_of(
 
 
 def series_noting(cursor: StoreCursor, key: str) -> frozenset[int]:
-    """Return the series that may have an ingest whose metadata has a key."""
+    """Return the series that may have an ingest whose metadata has a key.
+
+    The writes of a series that was renamed belong to another one, so it may have some, too.
+    """
     return frozenset(series_id for (series_id,) in cursor.rows(_SERIES_NOTED, [json.dumps(key)]))
 
 

@@ -90,9 +90,7 @@ class StoredBars(SeriesLookup):
     ) -> tuple[IngestInfo, ...]:
         if having is not None:
             noting = self._store.current(("noting", having), lambda cursor: series_noting(cursor, having))
-            # The writes of a series that was renamed belong to another one now.
-            is_renamed = self._store.catalog.head(pin.series_id) is None
-            return ingests_of(cursor, pin, within, having) if is_renamed or pin.series_id in noting else ()
+            return ingests_of(cursor, pin, within, having) if pin.series_id in noting else ()
         ids = None if within is None else self._bars.ingest_ids(pin, within)
         page = None if ids is None else self._store.head_page(pin.series_id)
         known = None if ids is None or page is None else page.writes(ids)
