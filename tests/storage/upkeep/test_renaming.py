@@ -159,7 +159,7 @@ def test_pins_and_the_past(storage: DuckDBDataStorage) -> None:
         storage.pin("FB", "day", as_of=moment)
     storage.compact(dt.timedelta(0))
     with pytest.raises(VersionGoneError):
-        storage.read_pandas(pin)
+        other.read_pandas(pin)
     assert storage.verify().sound
 
 

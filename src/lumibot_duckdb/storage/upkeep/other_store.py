@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -126,19 +126,38 @@ class OtherChain:
 class _Cursor(StoreCursor):
     """Runs SQL on the other store, also if it is older than the record of request times.
 
-    Every write was requested when it was made then.
+    Every write was requested when it was made then. What cannot be read raises `StoreDamagedError`.
     """
+
+    def __init__(self, path: Path, duck: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(_NAME, duck)
+        self.path = path
 
     has_request_times = True
 
     def execute(self, sql: str, parameters: Parameters = None) -> duckdb.DuckDBPyConnection:
-        return super().execute(self._adapted(sql), parameters)
+        with self._readable():
+            return super().execute(self._adapted(sql), parameters)
 
     def arrow(self, sql: str, parameters: Parameters = None) -> pa.Table:
-        return super().arrow(self._adapted(sql), parameters)
+        with self._readable():
+            return super().arrow(self._adapted(sql), parameters)
+
+    def rows(self, sql: str, parameters: Parameters = None) -> list[tuple[Any, ...]]:
+        with self._readable():
+            return super().rows(sql, parameters)
 
     def _adapted(self, sql: str) -> str:
         return sql if self.has_request_times else sql.replace("{db}.ingest_request", _NO_REQUEST_TIMES)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+            raise
+        except duckdb.Error as error:
+            raise _damaged(self.path, str(error)) from error
 
 
 class OtherStore:
@@ -226,7 +245,7 @@ class OtherStore:
         for name in checks:
             sql = sql_file(f"verify/{name}.sql").replace("{now}", f"TIMESTAMP '{naive_utc(utc_now())}'")
             for (what,) in self._cursor.rows(sql)[:1]:
-                raise self._damaged(what)
+                raise _damaged(self.path, what)
         for each in series:
             for part in parts_of(each):
                 on_bars(self._check_bars(each, part))
@@ -261,7 +280,7 @@ class OtherStore:
             duck.close()
         there = set(self._cursor.rows(_COLUMNS, [_NAME, _NAME]))
         for table, column, data_type in sorted(expected - there):
-            raise self._damaged(f"it lacks the column {column} ({data_type}) of the table {table}")
+            raise _damaged(self.path, f"it lacks the column {column} ({data_type}) of the table {table}")
 
     def _layout(self, definition: str) -> Layout:
         layout = Layout.from_json(definition)
@@ -272,11 +291,6 @@ class OtherStore:
             _check_column(column, there)
         return layout
 
-    def _damaged(self, what: str) -> StoreDamagedError:
-        return StoreDamagedError(
-            f"{self.path} is damaged: {what}. Nothing was merged. Merge an intact copy of it, or a backup"
-        )
-
     @contextmanager
     def _understanding(self, what: str) -> Iterator[None]:
         try:
@@ -284,7 +298,7 @@ class OtherStore:
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, pa.ArrowException) as e:
             if isinstance(e, StorageError) and not isinstance(e, InvalidBarsError):
                 raise
-            raise self._damaged(f"{what} cannot be read ({type(e).__name__}: {e})") from e
+            raise _damaged(self.path, f"{what} cannot be read ({type(e).__name__}: {e})") from e
 
 
 @contextmanager
@@ -304,12 +318,7 @@ def opened(path: Path) -> Iterator[OtherStore]:
         )
     StoreConnection.of(path).close()  # this process may have it open, too
     with _locked(path), _attached(path) as duck:
-        try:
-            yield OtherStore(path, _Cursor(_NAME, duck))
-        except (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException) as error:
-            raise StoreDamagedError(
-                f"{path} is damaged: {error}. Nothing more was merged. Merge an intact copy of it, or a backup"
-            ) from error
+        yield OtherStore(path, _Cursor(path, duck))
 
 
 @contextmanager
@@ -345,6 +354,10 @@ def _attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     finally:
         with suppress(duckdb.Error):
             duck.close()
+
+
+def _damaged(path: Path, what: str) -> StoreDamagedError:
+    return StoreDamagedError(f"{path} is damaged: {what}. Merge an intact copy of it, or a backup")
 
 
 def parts_of(series: OtherSeries) -> list[str]:
