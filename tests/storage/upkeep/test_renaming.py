@@ -92,7 +92,7 @@ def test_rename_and_back_restores_everything(storage: DuckDBDataStorage, date: s
     assert storage.verify().sound
 
 
-@examples(25)
+@examples(20)
 @given(frame=frame_strategy(), at=st.integers(0, 30), has_date=st.booleans())
 def test_any_frame_survives_a_rename_and_back(
     tmp_path_factory: pytest.TempPathFactory, frame: pd.DataFrame, at: int, has_date: bool
@@ -300,9 +300,9 @@ def test_writes_of_other_threads_meanwhile(storage: DuckDBDataStorage) -> None:
 
 
 def test_a_long_series_keeps_its_outline(storage: DuckDBDataStorage) -> None:
-    frame = minute_bars("2022-01-03 09:30", rows=30_000)
+    frame = minute_bars("2022-01-03 09:30", rows=22_000)
     storage.store_ohlcv_data("BTC/USD", frame, "test", "minute")
-    cut = frame.index[17_000].to_pydatetime()
+    cut = frame.index[11_000].to_pydatetime()
     for old, new in (("BTC/USD", "XBT/USD"), ("XBT/USD", "BTC/USD")):
         storage.rename(old, new, cut)
         assert storage.verify().sound
