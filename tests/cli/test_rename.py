@@ -36,6 +36,7 @@ def stored(command: Command) -> list[str]:
 
 BEFORE = ["FB 2022-07-15 200 CALL option", "FB stock", "FB stock, minute bars from alpaca (split)", "FBX stock"]
 REST = ["MATIC/USD crypto"]
+META = "META stock, minute bars from alpaca (split)"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ REST = ["MATIC/USD crypto"]
     [
         (("fb", "meta"), [each.replace("FB ", "META ") for each in BEFORE] + REST),
         (("FB stock", "META"), [BEFORE[0], *(each.replace("FB ", "META ") for each in BEFORE[1:]), *REST]),
-        (("FB", "META", "--source", "Alpaca"), [*BEFORE[:2], BEFORE[2].replace("FB ", "META "), BEFORE[3], *REST]),
+        (("FB", "META", "--source", "Alpaca"), [*BEFORE[:2], META, BEFORE[3], *REST]),
         (
             ("FB", "META", "--timeframe", "1m", "--adjustment", "split"),
             [*BEFORE[:2], "META" + BEFORE[2][2:], BEFORE[3], *REST],
