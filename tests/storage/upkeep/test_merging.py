@@ -6,7 +6,6 @@ import datetime as dt
 import hashlib
 import random
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from lumibot_duckdb.storage.errors import (
     StoreVersionError,
     UpkeepRefusedError,
 )
+from processes import FORKED
 from storage.frames import assert_same, index_of, minute_bars
 
 FRAME = minute_bars(rows=60)
@@ -274,18 +274,26 @@ def test_an_interrupted_merge_can_be_repeated(tmp_path: Path) -> None:
         assert observable(storage) == expected
 
 
-def test_writes_meanwhile(tmp_path: Path) -> None:
+def _write(path: Path, symbols: str) -> None:
+    storage = DuckDBDataStorage(path)
+    for symbol in symbols:
+        put(storage, symbol, FRAME[30:])
+    storage.close()
+
+
+def test_writes_of_other_processes_meanwhile(tmp_path: Path) -> None:
     other, storage = make(tmp_path / "o.duckdb"), make(tmp_path / "s.duckdb")
     for symbol in "ABCDEFGH":
         put(other, symbol, FRAME[:30])
     put(storage, "H", FRAME[40:])
-    user = DuckDBDataStorage(storage.path)
-    threads = [threading.Thread(target=put, args=(user, symbol, FRAME[30:])) for symbol in "ABCDEFGH"]
-    for thread in threads:
-        thread.start()
+    storage.close()
+    writers = [FORKED.Process(target=_write, args=(storage.path, symbols)) for symbols in ("ACEG", "HFDB")]
+    for writer in writers:
+        writer.start()
     storage.merge(other.path)
-    for thread in threads:
-        thread.join()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
     for symbol in "ABCDEFGH":
         assert_same(storage.get_historical_prices(symbol), FRAME)
     assert storage.verify().sound
@@ -330,7 +338,11 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
     shutil.copy(other.path, newer)
     with duckdb.connect(str(newer)) as connection:
         connection.execute("UPDATE store_meta SET value = '99' WHERE key = 'schema_version'")
+    unfinished = tmp_path / "unfinished.duckdb"
+    shutil.copy(other.path, unfinished)
+    unfinished.with_name("unfinished.duckdb.guard").touch()
     for path, error in (
+        (unfinished, StoreDamagedError),
         (storage.path, UpkeepRefusedError),
         (link, UpkeepRefusedError),
         (hard, UpkeepRefusedError),

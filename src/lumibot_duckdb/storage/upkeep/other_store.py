@@ -311,14 +311,20 @@ def opened(path: Path) -> Iterator[OtherStore]:
         raise StoreNotFoundError(f"there is no store at {path}: name the file of another store")
     if path.stat().st_size == 0:
         raise StoreDamagedError(f"{path} is an empty file, not a store")
+    StoreConnection.of(path).close()  # this process may have it open, too
+    with _locked(path):
+        _refuse_unfinished(path)
+        with _attached(path) as duck:
+            yield OtherStore(path, _Cursor(path, duck))
+
+
+def _refuse_unfinished(path: Path) -> None:
+    """Refuse a store that a killed program was folding its log into. Only a writer may repair it."""
     if path.with_name(path.name + ".guard").exists():
         raise StoreDamagedError(
             f"a write to {path} was interrupted. Open it once as a store, which repairs it: "
             f"lumibot-duckdb status --store '{path}'"
         )
-    StoreConnection.of(path).close()  # this process may have it open, too
-    with _locked(path), _attached(path) as duck:
-        yield OtherStore(path, _Cursor(path, duck))
 
 
 @contextmanager
