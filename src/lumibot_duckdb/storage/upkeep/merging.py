@@ -94,7 +94,7 @@ def merge(
     store: OpenStore, path: Path, refuse_conflicts: bool, *, dry_run: bool, on_rows: OnRows | None
 ) -> MergeReport:
     """Merge the store at `path`; see `Upkeep.merge`."""
-    path = path.expanduser().absolute()
+    path = path.expanduser().resolve()
     if same_file(path, store.path):
         raise UpkeepRefusedError(f"{path} is this store itself: name another one")
     with opened(path) as other:
