@@ -28,6 +28,7 @@ LONG = minute_bars("2023-03-01 09:30", rows=10_100, seed=3)  # has an outline
 DAY = dt.date(2024, 1, 2)
 LISTED = dt.datetime(2024, 1, 3, tzinfo=dt.timezone.utc)
 CHAIN = {"Multiplier": 100, "Exchange": "NYSE", "Chains": {"CALL": {"2024-01-19": [465.0, 470.0]}, "PUT": {}}}
+OTHER = "other"
 SPLIT = CorporateAction(dt.date(2024, 1, 2), 1, 2)
 
 
@@ -122,6 +123,30 @@ def fill_and_leave_log(storage: DuckDBDataStorage) -> None:
         copy.replace(file)
 
 
+def fill_with_new_symbol(storage: DuckDBDataStorage) -> None:
+    """Make a store in which A is renamed to B2 from the date of the later bars, of which both have some."""
+    fill(storage)
+    store(storage, "A", LATER)
+    store(storage, "B2", LATER.assign(volume=9, bid=1.5))
+
+
+def fill_beside_another(storage: DuckDBDataStorage) -> None:
+    """Make a store and, in a folder beside it, another one with a new series, other values, a split and a chain."""
+    fill(storage)
+    folder = storage.path.parent / OTHER
+    folder.mkdir()
+    other = DuckDBDataStorage(folder / "made.duckdb")
+    store(other, "A", FRAME.assign(volume=7, bid=2.5))
+    store(other, "D", LATER, covered=covering(LATER))
+    other.record_corporate_actions("C", [SPLIT], "test")
+    store_other_chain(other)
+    other.store_option_chain("A", {**CHAIN, "Exchange": "X"}, "test", DAY, listed_at=LISTED + dt.timedelta(days=1))
+    other.close()
+    other.path.replace(folder / "other.duckdb")  # without the files of its lock
+    for file in folder.glob("made*"):
+        file.unlink()
+
+
 @dataclass(frozen=True)
 class Operation:
     """One kind of write: what it begins with, and what it does. A download is spooled if it fails."""
@@ -151,6 +176,9 @@ OPERATIONS: dict[str, Operation] = {
     "spool an import": Operation(fill, lambda s: spool(s, "A", LATER, spool=True)),
     "recover": Operation(fill_and_leave_log, lambda s: s.list_series()),
     "upgrade": Operation(fill_old, lambda s: s.list_series()),
+    "rename": Operation(fill, lambda s: s.rename("A", "Z")),
+    "rename part": Operation(fill_with_new_symbol, lambda s: s.rename("A", "B2", "2024-01-03")),
+    "merge store": Operation(fill_beside_another, lambda s: s.merge(s.path.parent / OTHER / "other.duckdb")),
     "extend": Operation(fill_long, lambda s: store(s, "A", LATER)),
     "build": Operation(fill_without_outlines, lambda s: s.list_series()),
 }

@@ -41,6 +41,8 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
             Command("compact", "compact", "make the store small, and fast to read"),
             Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),
             Command("delete", "delete", "delete series from the store"),
+            Command("rename", "rename", "give bars another symbol, from a date on or altogether"),
+            Command("merge", "merge", "add everything that another store has"),
         ),
     ),
     (

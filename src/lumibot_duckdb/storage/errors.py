@@ -49,3 +49,7 @@ class StoreNotFoundError(StorageError, FileNotFoundError):
 
 class StoreWriteError(StorageError, OSError):
     """The disk is full or failed. The message says whether it is certain that nothing was stored."""
+
+
+class UpkeepRefusedError(StorageError, ValueError):
+    """A rename or a merge was refused, and changed nothing. The message says why, and what to do instead."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api.types import OnRows, SeriesInfo, StoreStatistics
+from lumibot_duckdb.storage.api.types import AssetKey, AssetLike, OnRows, SeriesInfo, StoreStatistics
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.outline import Days
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
     from lumibot_duckdb.storage.upkeep.growth import Growth
+    from lumibot_duckdb.storage.upkeep.merging import MergeReport
+    from lumibot_duckdb.storage.upkeep.renaming import RenameReport
     from lumibot_duckdb.storage.upkeep.verification import VerificationReport
 
 
@@ -41,6 +44,112 @@ class Upkeep(ABC):
         """Read the whole store from the disk, and report damage and implausible bars. Changes nothing.
 
         Raises `StoreDamagedError` if the file cannot even be opened.
+        """
+
+    @abstractmethod
+    def rename(
+        self,
+        old: AssetLike | list[AssetKey],
+        new: AssetLike,
+        from_date: date | datetime | str | None = None,
+        *,
+        source: str | None = None,
+        timeframe: str | None = None,
+        adjustment: str | None = None,
+        dry_run: bool = False,
+    ) -> RenameReport:
+        """Rename an asset: all that is stored of it, or only what is from before a date.
+
+        Without `from_date`, series of `old` become series of `new` with their coverage and history: `as_of` and pins of
+        running backtests still find the bars that there were. With it, `old` was the symbol before that date, and `new`
+        is the symbol since: bars and coverage from before it move to `new`, so that a backtest across the date sees one
+        series. What is from that date on stays with `old`, which another company may use by now; `as_of` earlier than
+        the rename still finds all bars under `old`, until a compaction removes superseded versions.
+
+        Splits, dividends and option chains are renamed in the same way, unless a timeframe or an adjustment is given.
+        If `new` has the series already, it gets the bars of both. To undo a rename, exchange `old` and `new`. All of it
+        is one transaction.
+
+        Args:
+            old: The asset. A symbol means every asset that has it: the stock, and the options on it. A list of assets
+                is renamed together.
+            new: The new symbol, or, if `old` is one asset, another asset of the same type. It need not be stored.
+            from_date: The first day, or moment, of the new symbol. A date or naive time is New York's; for daily bars
+                that are stamped at midnight UTC, a date is one in UTC.
+            source: Rename only series, splits, dividends and option chains of this source.
+            timeframe: Rename only bars of this length.
+            adjustment: Rename only bars with this adjustment.
+            dry_run: Report what would be renamed, and change nothing.
+
+        Returns:
+            The renamed series, and how many splits, dividends and option chains were renamed.
+
+        Raises:
+            SeriesNotFoundError: There is no such series, or none of it is from before `from_date`.
+            UpkeepRefusedError: `new` has a bar with other values at the time of one of `old`, or columns that cannot be
+                combined. The message names the first such bar. Nothing was changed.
+            StoreNotFoundError: There is no store yet.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2022-06-06", periods=5, tz="America/New_York")
+            >>> bars = pd.DataFrame({"close": [194.3, 195.7, 196.6, 184.0, 175.6]}, index=times)
+            >>> _ = storage.store_ohlcv_data("FB", bars[:3], "my_csv", "day")
+            >>> _ = storage.store_ohlcv_data("META", bars[3:], "my_csv", "day")
+            >>> storage.rename("FB", "META", "2022-06-09").bars
+            3
+            >>> storage.get_historical_prices("META", timeframe="day")["close"].tolist()
+            [194.3, 195.7, 196.6, 184.0, 175.6]
+        """
+
+    @abstractmethod
+    def merge(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        refuse_conflicts: bool = False,
+        dry_run: bool = False,
+        on_rows: OnRows | None = None,
+    ) -> MergeReport:
+        """Add everything that another store has: series, coverage, splits and dividends, and option chains.
+
+        Of series, the current versions are merged. If both stores have a bar with other values, the one that was
+        requested later is kept; of two that were requested at the same time, the one with the greater values. If a
+        series was restated in one store (a split, a correction) after bars of the other were requested, that other's
+        bars are left out. So merging two stores in either order gives the same bars. Replaced bars remain in an earlier
+        version.
+
+        The other store is opened read-only and not changed. All of it is read and checked before anything is written.
+        Each series is one transaction, so an interrupted merge can be repeated, and gives the same result.
+
+        Args:
+            path: The other store: a file, of this schema or an older one. No program may write to it meanwhile.
+            refuse_conflicts: Change nothing if a bar has other values in both stores.
+            dry_run: Report what would be merged, and change nothing.
+            on_rows: Called with the number of bars that were read, and of all that will be. All bars are read twice:
+                for the check, and for the merge.
+
+        Returns:
+            What was added, the number of conflicts with the first ones, and the series that were left out.
+
+        Raises:
+            StoreNotFoundError: There is no file at `path`.
+            StoreDamagedError: It is not a store, or it is damaged. Nothing was written.
+            StoreVersionError: It was written by a newer release. Nothing was written.
+            StoreBusyError: A program writes to it.
+            UpkeepRefusedError: It is this store, or, with `refuse_conflicts`, there are conflicts.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage, other = DuckDBDataStorage(), DuckDBDataStorage("other.duckdb")
+            >>> times = pd.date_range("2024-01-02", periods=5, tz="America/New_York")
+            >>> _ = other.store_ohlcv_data("AAPL", pd.DataFrame({"close": 10.0}, index=times), "my_csv", "day")
+            >>> report = storage.merge(other.path)
+            >>> report.bars_added, report.conflicts
+            (5, 0)
         """
 
     @abstractmethod

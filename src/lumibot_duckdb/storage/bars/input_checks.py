@@ -19,6 +19,7 @@ from lumibot_duckdb.storage.bars.layout import (
     kind_of,
     pandas_dtype,
     physical_name,
+    placed_like,
 )
 from lumibot_duckdb.storage.errors import InvalidBarsError
 from lumibot_duckdb.storage.identity import refuse_unstorable
@@ -82,17 +83,8 @@ class InputBars:
 
     def laid_out_like(self, stored: Layout) -> InputBars:
         """Return the same bars in the physical columns of stored columns with the same name and kind."""
-        columns = []
-        taken = {name for name, _ in stored.physical()}
-        for column in self.columns:
-            old, new = stored.column(column.layout.name), column.layout
-            if new.physical is not None and new.kind is not None:
-                same = old is not None and old.physical is not None and old.kind is new.kind
-                physical = old.physical if same and old else physical_name(new.name, new.kind, taken)
-                columns.append(replace(column, layout=replace(new, physical=physical)))
-                taken.add(str(physical))
-            else:
-                columns.append(column)
+        placed = placed_like(self.layout, stored)
+        columns = [replace(column, layout=layout) for column, layout in zip(self.columns, placed.columns, strict=True)]
         return replace(self, columns=tuple(columns))
 
 

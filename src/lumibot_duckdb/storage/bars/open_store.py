@@ -193,10 +193,13 @@ class OpenStore:
 
     def write_to(self, cursor: StoreCursor, key: SeriesKey, on_rows: OnRows | None = None) -> Write:
         """Return the one write of a `write` or `transaction` block."""
+        return Write(cursor, key, self.current_state(cursor, key), *self.next_ingest(), on_rows)
+
+    def current_state(self, cursor: StoreCursor, key: SeriesKey) -> VersionState | None:
+        """Return the state of the current version of a series; None if there is no such series."""
         record = self.catalog.find(key)
         head = self.catalog.head(record.series_id) if record is not None else None
-        before = self._state_of(cursor, record.series_id, head) if record is not None and head is not None else None
-        return Write(cursor, key, before, *self.next_ingest(), on_rows)
+        return self._state_of(cursor, record.series_id, head) if record is not None and head is not None else None
 
     def next_ingest(self) -> tuple[int, datetime]:
         """Return id and time (naive UTC) of the next ingest, inside a `write` block."""

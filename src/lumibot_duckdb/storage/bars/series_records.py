@@ -18,7 +18,7 @@ from lumibot_duckdb.storage.times import EpochSeconds
 
 def create_series(cursor: StoreCursor, key: SeriesKey, layout: Layout, new_id: int, now: datetime) -> VersionState:
     """Create a series with a version that has no bars. `new_id` becomes the id of everything that is new."""
-    asset_id = _asset_id(cursor, key.asset, new_id)
+    asset_id = asset_id_of(cursor, key.asset, new_id)
     cursor.execute(
         "INSERT INTO {db}.series VALUES (?, ?, ?, ?, ?, ?, ?)",
         [new_id, asset_id, key.source, key.timeframe, key.adjustment, new_id, now],
@@ -44,6 +44,11 @@ def delete_records(cursor: StoreCursor, series_id: int) -> None:
     cursor.execute("DELETE FROM {db}.series_version WHERE series_id = ?", series)
     cursor.execute("DELETE FROM {db}.coverage WHERE series_id = ?", series)
     cursor.execute("DELETE FROM {db}.series WHERE series_id = ?", series)
+    delete_unused_assets(cursor)
+
+
+def delete_unused_assets(cursor: StoreCursor) -> None:
+    """Delete the assets that have no series."""
     cursor.execute("DELETE FROM {db}.asset WHERE asset_id NOT IN (SELECT asset_id FROM {db}.series)")
 
 
@@ -88,7 +93,8 @@ def layout_id_of(cursor: StoreCursor, layout: Layout, new_id: int) -> int:
     return new_id
 
 
-def _asset_id(cursor: StoreCursor, asset: AssetKey, new_id: int) -> int:
+def asset_id_of(cursor: StoreCursor, asset: AssetKey, new_id: int) -> int:
+    """Return the id of an asset, which is stored under `new_id` if it is new."""
     name = published_name(asset)
     known = cursor.rows(
         "SELECT asset_id FROM {db}.asset WHERE name = ? AND asset_type = ? AND exchange = ?",

@@ -17,10 +17,16 @@ from lumibot_duckdb.storage.bars.bar_rows import copy_with_changes, ensure_colum
 from lumibot_duckdb.storage.bars.coverage import Covered, missing
 from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add
 from lumibot_duckdb.storage.bars.difference import Difference, difference
-from lumibot_duckdb.storage.bars.layout import Layout, LayoutConflictError, combined, in_order_of, same_frame
+from lumibot_duckdb.storage.bars.layout import (
+    Layout,
+    LayoutConflictError,
+    combined,
+    in_order_of,
+    same_frame,
+    with_room_for,
+)
 from lumibot_duckdb.storage.bars.newer_bars import record_request, was_restated_since, without_newer
-from lumibot_duckdb.storage.bars.outline_records import has_outline, store_outline, update_outline
-from lumibot_duckdb.storage.bars.repeats import may_repeat, store_repeats, update_repeats
+from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline
 from lumibot_duckdb.storage.bars.series_records import (
     create_series,
     delete_records,
@@ -37,11 +43,6 @@ from lumibot_duckdb.storage.times import Int64Array, aware_utc
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.input_checks import InputBars
-
-
-# What an index in nanoseconds can hold, in epoch seconds.
-_FIRST_NS = -(2**63) // 10**9 + 1
-_LAST_NS = 2**63 // 10**9 - 1
 
 
 _LAST_METADATA = """
@@ -151,7 +152,7 @@ class Write:
         start = before or self._created(bars.layout)
         insert_bars(self._cursor, bars, start.version_id, self._ingest_id, self._on_rows)
         after = replace(start, layout=bars.layout, rows=len(bars), **_facts_of(bars.times))
-        self._outline(None, after, bars.times)
+        keep_outline(self._cursor, self._key, None, after, bars.times)
         return WriteResult(self._key, None, added=len(bars)), after
 
     def _into_existing(
@@ -200,10 +201,7 @@ class Write:
                 f"{self._key.label()}: {error}; first row: {np.datetime64(int(bars.times[0]), 's')} UTC. Convert the "
                 "column, or delete the series and store it again"
             ) from None
-        times = (before.first, before.last, int(bars.times[0]), int(bars.times[-1]))
-        if layout.index_unit == "ns" and any(t is not None and not _FIRST_NS <= t <= _LAST_NS for t in times):
-            layout = replace(layout, index_unit="us")
-        return layout
+        return with_room_for(layout, (before.first, before.last, int(bars.times[0]), int(bars.times[-1])))
 
     def _extended(self, before: VersionState, news: InputBars, layout: Layout) -> VersionState:
         """Add bars to the current version."""
@@ -218,7 +216,7 @@ class Write:
             last=facts["last"] if before.last is None else max(before.last, facts["last"]),
             on_minute=before.on_minute and facts["on_minute"],
         )
-        self._outline(before, after, news.times)
+        keep_outline(self._cursor, self._key, before, after, news.times)
         return after
 
     def _rewritten(
@@ -238,25 +236,8 @@ class Write:
         )
         supersede(self._cursor, before, version, self._now)
         after = measured(self._cursor, replace(before, version_id=version, layout=layout))
-        self._outline(None, after, bars.times)
+        keep_outline(self._cursor, self._key, None, after, bars.times)
         return after
-
-    def _outline(self, before: VersionState | None, after: VersionState, added: Int64Array) -> None:
-        """Store the outline of a version, or update it if there is one from before bars were added at some times."""
-        if not has_outline(after.rows) or after.first is None or after.last is None:
-            return
-        repeats = may_repeat(self._key.asset)
-        if before is None or not has_outline(before.rows):
-            store_outline(self._cursor, after.version_id, after.first, after.last)
-            if repeats:
-                bars = TimeRange(after.first, after.last + 1)
-                store_repeats(self._cursor, after.version_id, self._key.timeframe, bars)
-            return
-        update_outline(self._cursor, after.version_id, added)
-        if repeats:
-            news = TimeRange(int(added[0]), int(added[-1]) + 1)
-            at_the_end = before.last is not None and news.start > before.last
-            update_repeats(self._cursor, after.version_id, self._key.timeframe, news, at_the_end=at_the_end)
 
     # -- records ---------------------------------------------------------------------------------------------
 

@@ -145,6 +145,12 @@ def remember_actions(
     return before is not None
 
 
+def forget_actions(cursor: StoreCursor, asset: AssetKey, source: str, kind: str) -> None:
+    """Forget the actions of an asset, and that the source was queried for them."""
+    for table in ("corporate_action", "corporate_action_check"):
+        cursor.execute(f"DELETE FROM {{db}}.{table} WHERE {_OF_ASSET}", [*_identity(asset), source, kind])
+
+
 def restated_series(cursor: StoreCursor, symbol: str, source: str, adjustments: Sequence[str]) -> list[int]:
     """Return the ids of a source's series with such adjustments, of the symbol's stock and of options on it."""
     return [series_id for (series_id,) in cursor.rows(_RESTATED, [symbol, source, list(adjustments)])]

@@ -5,11 +5,13 @@ What no backtest needs is imported by the methods that use it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api import OnRows, SeriesInfo, StoreStatistics, Upkeep
+from lumibot_duckdb.storage.api import AssetKey, AssetLike, OnRows, SeriesInfo, StoreStatistics, Upkeep
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.outline import Days
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
     from lumibot_duckdb.storage.upkeep.growth import Growth
+    from lumibot_duckdb.storage.upkeep.merging import MergeReport
+    from lumibot_duckdb.storage.upkeep.renaming import RenameReport
     from lumibot_duckdb.storage.upkeep.verification import VerificationReport
 
 
@@ -37,6 +41,34 @@ class StoredUpkeep(Upkeep):
 
         self._store.require()
         return verification.verify(self._store.connection)
+
+    def rename(
+        self,
+        old: AssetLike | list[AssetKey],
+        new: AssetLike,
+        from_date: date | datetime | str | None = None,
+        *,
+        source: str | None = None,
+        timeframe: str | None = None,
+        adjustment: str | None = None,
+        dry_run: bool = False,
+    ) -> RenameReport:
+        from lumibot_duckdb.storage.upkeep import renaming
+
+        request = renaming.Request.of(old, new, from_date, source, timeframe, adjustment)
+        return renaming.rename(self._store, request, dry_run=dry_run)
+
+    def merge(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        refuse_conflicts: bool = False,
+        dry_run: bool = False,
+        on_rows: OnRows | None = None,
+    ) -> MergeReport:
+        from lumibot_duckdb.storage.upkeep import merging
+
+        return merging.merge(self._store, Path(path), refuse_conflicts, dry_run=dry_run, on_rows=on_rows)
 
     def statistics(self) -> StoreStatistics:
         store = self._store
