@@ -29,6 +29,9 @@ class LumibotAsset(Protocol):
 OnRows: TypeAlias = "Callable[[int, int], None]"
 """Receives how many rows of how many are done. It is called with increasing numbers, the last time with all rows."""
 
+OnBytes: TypeAlias = "Callable[[int, int], None]"
+"""Receives how many bytes of how many are done, as `OnRows` does rows."""
+
 AssetLike: TypeAlias = "AssetKey | LumibotAsset | tuple[Any, Any] | str"
 
 

@@ -97,7 +97,8 @@ class NewFile:
 
 
 @contextmanager
-def new_file(path: Path, memory_limit: str) -> Iterator[NewFile]:
+def new_file(path: Path, memory_limit: str = "256MB") -> Iterator[NewFile]:
+    """Create a file, in an instance that is closed at the end."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "threads": 2,
         "memory_limit": memory_limit,

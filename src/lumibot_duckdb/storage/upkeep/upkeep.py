@@ -1,19 +1,24 @@
 """`StoredUpkeep`: the `Upkeep` of the DuckDB storage.
 
-Compaction and verification are imported by the methods that run them, because no backtest needs them.
+What does the work is imported by the methods, because no backtest needs it.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api import OnRows, StoreStatistics, Upkeep
+from lumibot_duckdb.storage.api import OnBytes, OnRows, StoreStatistics, Upkeep
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.storage.upkeep.backup import BackupReport
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
+    from lumibot_duckdb.storage.upkeep.replica import ReplicaReport
+    from lumibot_duckdb.storage.upkeep.restoration import RestoreReport
     from lumibot_duckdb.storage.upkeep.verification import VerificationReport
 
 
@@ -28,6 +33,33 @@ class StoredUpkeep(Upkeep):
         self._store.merge_spooled()
         self._store.require()
         return compaction.compact(self._store.connection, grace, on_rows)
+
+    def backup(
+        self, path: str | os.PathLike[str], *, replace: bool = False, on_rows: OnRows | None = None
+    ) -> BackupReport:
+        from lumibot_duckdb.storage.upkeep import backup
+
+        return backup.backup(self._store, path, replace=replace, on_rows=on_rows)
+
+    def restore(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        dry_run: bool = False,
+        confirm: Callable[[RestoreReport], bool] | None = None,
+        keep_replaced: bool = True,
+        on_bytes: OnBytes | None = None,
+    ) -> RestoreReport:
+        from lumibot_duckdb.storage.upkeep import restoration
+
+        return restoration.restore(
+            self._store, path, dry_run=dry_run, confirm=confirm, keep_replaced=keep_replaced, on_bytes=on_bytes
+        )
+
+    def replica(self, path: str | os.PathLike[str], *, on_rows: OnRows | None = None) -> ReplicaReport:
+        from lumibot_duckdb.storage.upkeep import replica
+
+        return replica.refresh(self._store, path, on_rows=on_rows)
 
     def verify(self) -> VerificationReport:
         from lumibot_duckdb.storage.upkeep import verification
