@@ -45,8 +45,8 @@ class Upkeep(ABC):
         """Copy the whole store to a file, with all versions, coverage, option chains, settings and snapshots.
 
         The copy is the store at one moment. Other processes read and write meanwhile; writes wait only at the end.
-        Downloads that wait in the spool are merged first. The file appears when it is complete. It is a store, which can
-        be opened like any other, and smaller than the original if that is not compacted.
+        Downloads that wait in the spool are merged first. The file appears when it is complete. It is a store that can
+        be opened like any other.
 
         Args:
             path: The file. Its folder must exist.
@@ -86,10 +86,10 @@ class Upkeep(ABC):
     ) -> RestoreReport:
         """Replace the store by a backup, which may be from an older release.
 
-        The backup is copied and verified before the store is locked. Every process that uses the store notices: what was
-        stored after the backup is gone then, also for pins, which raise `VersionGoneError`. The store that is replaced,
-        with what waits in its spool, is kept as `<name>.replaced-<time>.duckdb` beside it. A store that is damaged can
-        be replaced, too.
+        The backup is copied and verified before the store is locked. Every process that uses the store notices: what
+        was stored after the backup is gone then, also for pins, which raise `VersionGoneError`. The store that is
+        replaced, with what waits in its spool, is kept as `<name>.replaced-<time>.duckdb` beside it. A store that is
+        damaged can be replaced, too.
 
         Args:
             path: The backup.
@@ -122,7 +122,7 @@ class Upkeep(ABC):
             FileExistsError: There is a file that is not a replica of this store.
             ValueError: The path is that of the store itself, or of a folder.
             StoreNotFoundError: There is no store yet.
-            StoreWriteError: The folder is missing or not writable, or the disk is full. A replica there stays unchanged.
+            StoreWriteError: The folder is missing or not writable, or the disk is full. A replica stays unchanged.
 
         Example:
             >>> import duckdb

@@ -1,8 +1,7 @@
 """Backups: copies of the whole store in another file, made while others read and write.
 
-A backup has every version, not only the current ones. It is copied bar by bar, as a compaction does, and not byte by
-byte: that would keep writers waiting for as long as it takes to copy the file, would copy a damaged block unnoticed, and
-would need DuckDB's log as well.
+A backup has every version, not only the current ones. It is copied bar by bar, as by a compaction, and not byte by
+byte: that would keep writers waiting for as long as it takes to copy the file, and copy a damaged block unnoticed.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ def _refuse_existing(target: Path) -> None:
 
 
 def merge_spooled(store: OpenStore) -> int:
-    """Merge the downloads that wait in the spool; return how many bars stay there, since the store cannot be written."""
+    """Merge what waits in the spool; return how many bars stay there, because the store cannot be written."""
     try:
         store.merge_spooled()
     except (StoreBusyError, StoreWriteError) as error:

@@ -22,7 +22,7 @@ _NOT_VALUES = ("version_id", "ts", "ingest_id")
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What would be lost of a series: all of it (`whole`), or bars that are missing or have other values in the backup."""
+    """What would be lost of a series: all of it (`whole`), or bars that the backup lacks or has with other values."""
 
     key: SeriesKey
     whole: bool
