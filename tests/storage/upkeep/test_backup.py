@@ -206,7 +206,7 @@ def test_a_replica_is_no_store_to_back_up(storage: DuckDBDataStorage, tmp_path: 
     store(storage, "A")
     storage.replica(tmp_path / "r.duckdb")
     replica = DuckDBDataStorage(tmp_path / "r.duckdb")
-    with pytest.raises(ReplicaError, match="is a replica of .*: name that store"):
+    with pytest.raises(ReplicaError, match=r"is a replica of .*: name that store"):
         replica.backup(tmp_path / "b")
     replica.close()
 

@@ -274,7 +274,7 @@ def test_what_is_no_sound_backup_changes_nothing(
 def test_neither_a_replica_nor_the_store_itself_is_a_backup(storage: DuckDBDataStorage, tmp_path: Path) -> None:
     store(storage, "A")
     storage.replica(tmp_path / "r")
-    with pytest.raises(ReplicaError, match="is a replica of .*restore a backup"):
+    with pytest.raises(ReplicaError, match=r"is a replica of .*restore a backup"):
         storage.restore(tmp_path / "r")
     with pytest.raises(ValueError, match="is the store itself"):
         storage.restore(storage.path)

@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import duckdb
+
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import OnBytes
 from lumibot_duckdb.storage.bars.open_store import OpenStore
@@ -95,10 +97,9 @@ def restore(
             return replace(found, restored=True, kept_as=None if kept_as is None else str(kept_as))
     except StorageError:
         raise
-    except OSError as error:
-        raise StoreWriteError(
-            f"{store.path} could not be replaced by {source}, and is unchanged: {error.strerror or error}"
-        ) from error
+    except (OSError, duckdb.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StoreWriteError(f"{store.path} could not be replaced by {source}, and is unchanged: {reason}") from error
 
 
 def _place_of_copy(store: OpenStore) -> Path:
