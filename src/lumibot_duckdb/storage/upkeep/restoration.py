@@ -7,6 +7,7 @@ one, by the time of the last write that they have seen.
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import shutil
@@ -191,6 +192,7 @@ def _replace(live: Path, copy: Path, spool: Path, keep_replaced: bool) -> Path |
 @contextmanager
 def _kept(live: Path) -> Iterator[Path]:
     """Give the store and its parts another name, too, unless the block raises."""
+    _drop_links(live)
     stem = f"{live.stem}.replaced-{utc_now():%Y%m%d-%H%M%S}"
     number = 1
     while (kept := live.with_name(f"{stem}{f'-{number}' if number > 1 else ''}{live.suffix}")).exists():
@@ -204,6 +206,13 @@ def _kept(live: Path) -> Iterator[Path]:
         for part in ("", *_PARTS):
             _beside(kept, part).unlink(missing_ok=True)
         raise
+
+
+def _drop_links(live: Path) -> None:
+    """Remove the other name that an interrupted restoration gave to a store that it did not replace."""
+    for file in live.parent.glob(f"{glob.escape(live.stem)}.replaced-*{glob.escape(live.suffix)}"):
+        if file.samefile(live):
+            file.unlink()
 
 
 def _link(file: Path, name: Path) -> None:
