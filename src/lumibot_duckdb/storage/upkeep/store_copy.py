@@ -36,7 +36,7 @@ _BY_VERSION = {"series_version": "version_id", "outline": "version_id, block", "
 """Tables besides `bar` of which only the rows of kept versions are copied, and their order."""
 _COVERAGE = "coverage"
 _KEPT = "lumibot_duckdb_kept"
-_COPIED = "lumibot_duckdb_copied"
+_RECENT = "lumibot_duckdb_recent"
 _INCOMING = "lumibot_duckdb_batch"
 
 VersionsOf: TypeAlias = "Callable[[StoreCursor], set[int]]"
@@ -179,7 +179,8 @@ def copy_rest(
         _refuse_another(old, live, copied)
         versions = kept(old)
         _register_ids(new.cursor, _KEPT, versions)
-        _register_ids(new.cursor, _COPIED, copied.versions)
+        # With NOT IN, every row would be looked at; with IN, only those around these ids, which are the newest.
+        _register_ids(new.cursor, _RECENT, versions - copied.versions)
         new.duck.begin()
         _copy_recent_bars(new, old, copied)
         new.execute("DELETE FROM new.store_meta")
@@ -212,12 +213,11 @@ def _copy_recent_bars(new: NewFile, old: StoreCursor, copied: Copied) -> None:
     add_missing_columns(new.cursor, columns)
     new.execute(f"DELETE FROM new.bar WHERE version_id NOT IN (FROM {_KEPT})")
     for condition in (
-        f"version_id NOT IN (FROM {_COPIED})",
-        f"version_id IN (FROM {_COPIED}) AND ingest_id > {copied.last_ingest}",
+        f"version_id IN (FROM {_RECENT})",
+        f"version_id IN (FROM {_KEPT}) AND version_id NOT IN (FROM {_RECENT}) AND ingest_id > {copied.last_ingest}",
     ):
         new.execute(
-            f"INSERT INTO new.bar ({names}) SELECT {names} FROM old.bar "
-            f"WHERE version_id IN (FROM {_KEPT}) AND {condition} ORDER BY version_id, ts"
+            f"INSERT INTO new.bar ({names}) SELECT {names} FROM old.bar WHERE {condition} ORDER BY version_id, ts"
         )
 
 
