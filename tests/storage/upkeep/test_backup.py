@@ -43,6 +43,31 @@ def test_a_backup_can_be_opened_like_any_store(storage: DuckDBDataStorage, tmp_p
     opened.close()
 
 
+def test_what_users_have_created_in_the_file_is_there(
+    storage: DuckDBDataStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store(storage, "A")
+    storage.close()
+    with duckdb.connect(str(storage.path)) as shell:
+        shell.execute("""CREATE TABLE "my notes" (id INTEGER PRIMARY KEY, note VARCHAR DEFAULT 'x')""")
+        shell.execute("""INSERT INTO "my notes" VALUES (1, 'one')""")
+        shell.execute("CREATE VIEW closes AS SELECT close FROM ohlcv_data")
+        shell.execute("CREATE TABLE short_lived (a INTEGER); CREATE VIEW broken AS SELECT * FROM short_lived")
+        shell.execute("DROP TABLE short_lived")
+    storage.backup(tmp_path / "b")
+    storage.compact()
+    storage.close()
+    for file in (tmp_path / "b", storage.path):
+        with duckdb.connect(str(file)) as shell:
+            assert shell.execute("""FROM "my notes" """).fetchall() == [(1, "one")]
+            assert shell.execute("SELECT count(*) FROM closes").fetchall() == [(len(FRAME),)]
+    assert "the copy lacks the view broken" in caplog.text
+    with duckdb.connect(str(storage.path)) as shell:
+        shell.execute("CREATE TABLE twice (a INTEGER, b INTEGER GENERATED ALWAYS AS (2 * a))")
+    with pytest.raises(StorageError, match="has a table twice, not of lumibot-duckdb, which cannot be copied"):
+        storage.backup(tmp_path / "other")
+
+
 def test_progress_counts_bars(storage: DuckDBDataStorage, tmp_path: Path) -> None:
     store(storage, "A")
     seen: list[tuple[int, int]] = []

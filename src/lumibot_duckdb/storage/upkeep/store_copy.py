@@ -27,6 +27,7 @@ from lumibot_duckdb.storage.connection.engine import NEW_FILE, attach, spill_fol
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import ReplicaError, StorageError, StoreDamagedError
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
+from lumibot_duckdb.storage.upkeep.users_objects import copy_users_objects
 
 # Each row group leaves the last block of every column partly empty, so larger groups make a smaller file.
 _ROW_GROUP = 2 * 122_880
@@ -194,6 +195,7 @@ def copy_rest(
         if copy_coverage is not None:
             copy_coverage(new, old)
         new.duck.commit()
+        copy_users_objects(old, new.cursor)
         return _checked(new, old, len(versions))
 
 
