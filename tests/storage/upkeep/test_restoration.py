@@ -374,6 +374,20 @@ def test_a_store_that_cannot_be_opened_is_replaced(storage: DuckDBDataStorage, t
     assert_same(storage.get_historical_prices("A"), FRAME.assign(volume=7))
 
 
+def test_the_other_name_that_an_interrupted_restoration_left_is_removed(
+    storage: DuckDBDataStorage, tmp_path: Path
+) -> None:
+    store(storage, "A")
+    storage.backup(tmp_path / "b")
+    storage.close()
+    left = tmp_path / "lumibot.replaced-20240603-153000.duckdb"
+    left.hardlink_to(storage.path)
+    earlier = tmp_path / "lumibot.replaced-20240603-153001.duckdb"
+    earlier.write_text("the store that another restoration replaced")
+    report = storage.restore(tmp_path / "b")
+    assert {str(file) for file in tmp_path.glob("*.replaced-*")} == {report.kept_as, str(earlier)}
+
+
 def test_without_hard_links_it_is_copied(
     storage: DuckDBDataStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
