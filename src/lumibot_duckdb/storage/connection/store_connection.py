@@ -267,8 +267,9 @@ class StoreConnection:
 
     @contextmanager
     def replacing(self) -> Iterator[Path]:
-        """Yield the path as `exclusive()` does, also if there is no store or none that can be opened: then it may have
-        a log and a guard beside it, which belong to it.
+        """Yield the path as `exclusive()` does, also if there is no store, or one that cannot be opened.
+
+        Such a store may have a log and a guard beside it.
         """
         there = self.exists()
         with ExitStack() as block:
@@ -276,7 +277,10 @@ class StoreConnection:
                 path = block.enter_context(self.exclusive() if there else self._locked())
             except StoreBusyError:
                 raise
-            except StorageError as error:
+            except (
+                StorageError,
+                duckdb.Error,
+            ) as error:  # no other program has the file open: DuckDB would report that first
                 logger.info("replacing %s, which cannot be opened: %s", self.path, error)
                 path = block.enter_context(self._locked())
             yield path
@@ -288,7 +292,6 @@ class StoreConnection:
         mine = self._thread
         deadline = self._deadline()
         with deferred(), self._lease.turn_to_write(deadline), self._lease.locked(deadline):
-            self._file.refuse_if_open_elsewhere()
             mine.excluding = True
             try:
                 yield self.path

@@ -20,7 +20,7 @@ from lumibot_duckdb.storage.connection.duckdb_errors import UnmatchedLogError, a
 from lumibot_duckdb.storage.connection.engine import NEW_FILE, Engine, attach, leak
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.sandbox import Sandbox
-from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreNotFoundError, StoreWriteError
+from lumibot_duckdb.storage.errors import StorageError, StoreNotFoundError, StoreWriteError
 
 logger = logging.getLogger(__name__)
 
@@ -74,19 +74,6 @@ class StoreFile:
         """Return whether the file is smaller than what was attached, so that it lacks rows that the log refers to."""
         found = _identity_of(self.path)
         return found is not None and self._identity is not None and found[-1] < self._identity[-1]
-
-    def refuse_if_open_elsewhere(self) -> None:
-        """Raise `StoreBusyError` if a program that does not use our lock has the file open.
-
-        Only under the lock for writing, with the file detached: this would drop DuckDB's lock on it.
-        """
-        import fcntl
-
-        with suppress(FileNotFoundError), self.path.open("r+b") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the lock that DuckDB takes
-            except OSError:
-                raise StoreBusyError(f"{self.path} is open in another program. Close it there and try again.") from None
 
     def note_growth(self) -> None:
         """Remember the size of the file after a commit, which may have made it larger."""
