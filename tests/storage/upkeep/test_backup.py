@@ -113,7 +113,7 @@ def test_a_backup_while_another_process_writes_has_a_prefix_of_what_was_written(
     process.start()
     assert ours.recv() == "going"
     sizes = []
-    for number in range(6):
+    for number in range(4):
         storage.backup(tmp_path / f"b{number}.duckdb")
         opened = DuckDBDataStorage(tmp_path / f"b{number}.duckdb")
         a, b = opened.get_historical_prices("A"), opened.get_historical_prices("B")
