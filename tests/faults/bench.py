@@ -164,7 +164,7 @@ class Bench:
         assert left <= {"s.duckdb", "s.duckdb.lock", "s.duckdb.turn", "s.duckdb.spool"}, f"{left} {context}"
 
     def _check_copy(self, expected: Expected, context: str) -> None:
-        """Check that a backup or a replica is whole: that of before, or that of the store as it is afterwards."""
+        """Check that a backup or a replica is whole: the one of before, or one of the store afterwards."""
         copy = self._last.with_name(COPY)
         if copy.exists():
             found = self._contents(copy, merge=False)

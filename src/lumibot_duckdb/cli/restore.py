@@ -43,7 +43,7 @@ _LISTED = 20
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
-    parser.add_argument("file", metavar="FILE", type=Path, help="the backup, which stays as it is")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the backup, which is not changed")
     parser.add_argument(
         "--drop-replaced", action="store_true", help="delete the store that is replaced, and what waits in its spool"
     )

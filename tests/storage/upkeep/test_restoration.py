@@ -1,4 +1,4 @@
-"""A restored backup is the store as it was, whatever became of the store; what it replaces is listed and kept."""
+"""A restored backup is the store at the time of the backup; what it replaces is listed and kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from lumibot_duckdb.storage.errors import (
     StoreWriteError,
     VersionGoneError,
 )
-from lumibot_duckdb.storage.upkeep import losses, restoration
+from lumibot_duckdb.storage.upkeep import losses, replacement, restoration
 from lumibot_duckdb.storage.upkeep.losses import Loss
 from processes import FORKED
 from storage.frames import assert_same, minute_bars
@@ -433,6 +433,22 @@ def test_a_rename_that_fails_leaves_everything_as_it_was(
     assert tables(storage.path) == before
     assert_nothing_left(tmp_path)
     assert list(tmp_path.glob("*.replaced-*")) == []
+
+
+def test_a_folder_that_cannot_be_synced_afterwards_costs_no_store(
+    backed_up: DuckDBDataStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, sync = backed_up.path.read_bytes(), replacement._sync
+
+    def fail_for_folders(path: Path) -> None:
+        if path.is_dir():
+            raise OSError(5, "Input/output error")
+        sync(path)
+
+    monkeypatch.setattr(replacement, "_sync", fail_for_folders)
+    assert backed_up.restore(tmp_path / "b").restored
+    assert kept_file(backed_up).read_bytes() == before
+    assert "a power failure may undo its renaming: Input/output error" in caplog.text
 
 
 # -- other processes -----------------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ class Lease:
 
     @contextmanager
     def locked(self, deadline: float) -> Iterator[None]:
-        """In the thread's turn to write: hold the exclusive lock without the file, whatever that is."""
+        """In the thread's turn to write: hold the exclusive lock without opening the file."""
         with self._changed:
             self._end_when_unused(deadline)
             self._moving = True

@@ -35,10 +35,13 @@ def unfinished(target: Path, work: str) -> Iterator[Path]:
 
 
 def put_in_place(unfinished: Path, target: Path) -> None:
-    """Give a finished file its name, durably even if the machine loses power now."""
+    """Give a finished file its name, durably even if the machine loses power now. What it raises changes nothing."""
     _sync(unfinished)
     unfinished.replace(target)
-    _sync(target.parent)
+    try:
+        _sync(target.parent)
+    except OSError as error:
+        logger.warning("%s is complete, but a power failure may undo its renaming: %s", target, error.strerror)
 
 
 def _sync(path: Path) -> None:

@@ -45,7 +45,7 @@ class ReplicaReport:
 
 @dataclass(frozen=True, slots=True)
 class _Replica:
-    """What a file says of itself: of which store it is a replica, and in which state that was."""
+    """What a replica records: the id of its store, the store's generation when it was copied, and what it has."""
 
     store_id: str
     generation: int

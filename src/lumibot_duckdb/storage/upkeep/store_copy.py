@@ -34,7 +34,7 @@ _ROW_GROUP = 2 * 122_880
 # Rows that are read, sorted and written at a time: about 50 MB with ten columns.
 _ROWS_AT_A_TIME = 2 * _ROW_GROUP
 _BY_VERSION = {"series_version": "version_id", "outline": "version_id, block", "repeated_bar": "version_id, ts"}
-"""Tables besides `bar` of which only the rows of kept versions are copied, and their order."""
+"""Tables besides `bar` that have rows by version, and their order: only rows of kept versions are copied."""
 _COVERAGE = "coverage"
 _KEPT = "lumibot_duckdb_kept"
 _RECENT = "lumibot_duckdb_recent"
@@ -224,7 +224,7 @@ def _copy_recent_bars(new: NewFile, old: StoreCursor, copied: Copied) -> None:
 
 
 def _whole_tables(cursor: StoreCursor) -> list[str]:
-    """Return the tables of which every row is copied: a table of a later schema is among them."""
+    """Return the tables that are copied whole. Tables that later schemas add are among them."""
     found = cursor.rows("SELECT table_name FROM duckdb_tables() WHERE database_name = '{db}' ORDER BY table_oid")
     return [name for (name,) in found if name != "bar" and name not in _BY_VERSION]
 
