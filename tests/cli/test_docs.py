@@ -105,6 +105,7 @@ def _make_cache(folder: Path) -> None:
 def _normalised(output: str, folder: Path) -> str:
     output = output.replace(str(folder / "store"), HOME).replace(str(folder), "/home/me")
     output = output.replace(date.today().isoformat(), TODAY)
+    output = re.sub(r"\.replaced-\d{8}-\d{6}", ".replaced-20240603-153000", output)
     output = re.sub(r"the store takes \d+\.\d MB", "the store takes 0.9 MB", output)
     output = re.sub(r"\d[\d,]*\.\d GB are free", "182.4 GB are free", output)
     output = re.sub(r"\S+; locks work", "ext4; locks work", output)

@@ -25,6 +25,7 @@ FRAME = minute_bars(rows=400)
 LATER = minute_bars("2024-01-03 09:30", rows=300, seed=1)
 LARGE = minute_bars("2023-01-03 09:30", rows=150_000, seed=2)  # DuckDB writes rows into the file before the commit
 LONG = minute_bars("2023-03-01 09:30", rows=10_100, seed=3)  # has an outline
+COPY = "copy.duckdb"
 DAY = dt.date(2024, 1, 2)
 LISTED = dt.datetime(2024, 1, 3, tzinfo=dt.timezone.utc)
 CHAIN = {"Multiplier": 100, "Exchange": "NYSE", "Chains": {"CALL": {"2024-01-19": [465.0, 470.0]}, "PUT": {}}}
@@ -102,6 +103,24 @@ def fill_and_supersede(storage: DuckDBDataStorage) -> None:
     storage.delete_series("B")
 
 
+def copy_of(storage: DuckDBDataStorage) -> Path:
+    """Return the path of the backup or the replica."""
+    return storage.path.with_name(COPY)
+
+
+def fill_and_back_up(storage: DuckDBDataStorage) -> None:
+    fill_and_supersede(storage)
+    storage.backup(copy_of(storage))
+    store(storage, "A", LATER)
+    store(storage, "D", FRAME)
+
+
+def fill_and_copy(storage: DuckDBDataStorage) -> None:
+    fill(storage)
+    storage.replica(copy_of(storage))
+    store(storage, "A", LATER)
+
+
 def fill_and_spool(storage: DuckDBDataStorage) -> None:
     fill(storage)
     spool(storage, "A", LATER)
@@ -149,11 +168,15 @@ def fill_beside_another(storage: DuckDBDataStorage) -> None:
 
 @dataclass(frozen=True)
 class Operation:
-    """One kind of write: what it begins with, and what it does. A download is spooled if it fails."""
+    """One kind of write: what it begins with, and what it does. A download is spooled if it fails.
+
+    `leaves` are the beginnings of the names of files that it makes, or leaves behind if it is killed.
+    """
 
     prepare: Callable[[DuckDBDataStorage], None]
     run: Callable[[DuckDBDataStorage], Any]
     is_download: bool = False
+    leaves: tuple[str, ...] = ()
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -170,7 +193,13 @@ OPERATIONS: dict[str, Operation] = {
     "chain": Operation(fill, store_other_chain),
     "delete": Operation(fill, lambda s: s.delete_series("A")),
     "remember": Operation(fill, lambda s: s.migrated_files.remember("file", "fingerprint", 3, [1])),
-    "compact": Operation(fill_and_supersede, lambda s: s.compact(dt.timedelta(0))),
+    "compact": Operation(fill_and_supersede, lambda s: s.compact(dt.timedelta(0)), leaves=("s.duckdb.compacting-",)),
+    "backup": Operation(fill_and_supersede, lambda s: s.backup(copy_of(s), replace=True), leaves=(COPY,)),
+    "backup again": Operation(fill_and_back_up, lambda s: s.backup(copy_of(s), replace=True), leaves=(COPY,)),
+    "replica": Operation(fill_and_copy, lambda s: s.replica(copy_of(s)), leaves=(COPY,)),
+    "restore": Operation(
+        fill_and_back_up, lambda s: s.restore(copy_of(s)), leaves=(COPY, "s.duckdb.restoring-", "s.replaced-")
+    ),
     "merge": Operation(fill_and_spool, lambda s: s.merge_spooled()),
     "spool": Operation(fill, lambda s: spool(s, "A", LATER)),
     "spool an import": Operation(fill, lambda s: spool(s, "A", LATER, spool=True)),

@@ -193,7 +193,7 @@ def make_read_only(disk: Path) -> None:
 
 
 @pytest.mark.parametrize("leave", ["everything", "no lock files", "a log"])
-def test_a_store_on_a_read_only_disk_can_be_read(disk: Path, leave: str) -> None:
+def test_a_store_on_a_read_only_disk_can_be_read_and_backed_up(disk: Path, leave: str, tmp_path: Path) -> None:
     frame = minute_bars()
     storage = DuckDBDataStorage(disk / "s.duckdb")
     storage.store_ohlcv_data("X", frame, "test", "minute")
@@ -217,6 +217,12 @@ def test_a_store_on_a_read_only_disk_can_be_read(disk: Path, leave: str) -> None
         assert_same(anew.get_historical_prices("X"), frame)
         assert anew.sql("SELECT count(*) AS n FROM ohlcv_data WHERE asset_symbol = 'X'").to_pylist() == [{"n": 60}]
         assert anew.verify().sound
+        assert anew.backup(tmp_path / "backup", replace=True).rows == (120 if leave == "a log" else 60)
+        assert anew.replica(tmp_path / "replica").series == (2 if leave == "a log" else 1)
+        with pytest.raises(StoreWriteError, match=r"is not writable: choose another one"):
+            anew.backup(disk / "backup")
+        with pytest.raises(StoreWriteError, match=r"not writable"):
+            anew.restore(tmp_path / "backup")
         with pytest.raises(StoreWriteError, match=r"can only be read|not writable"):
             anew.store_ohlcv_data("Z", frame, "test", "minute")
         anew.close()

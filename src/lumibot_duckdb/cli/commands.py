@@ -39,6 +39,9 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         "look after the store",
         (
             Command("compact", "compact", "make the store small, and fast to read"),
+            Command("backup", "backup", "copy the whole store to a file"),
+            Command("restore", "restore", "replace the store by a backup"),
+            Command("replica", "replica", "keep a read-only copy for notebooks and other programs"),
             Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),
             Command("delete", "delete", "delete series from the store"),
             Command("rename", "rename", "give bars another symbol, from a date on or altogether"),

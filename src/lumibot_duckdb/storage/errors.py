@@ -43,6 +43,10 @@ class StoreDamagedError(StorageError):
     """The file is not a store, or it is damaged."""
 
 
+class ReplicaError(StorageError):
+    """The file is a replica of a store, which is only read."""
+
+
 class StoreNotFoundError(StorageError, FileNotFoundError):
     """There is no store at that path."""
 

@@ -42,6 +42,9 @@ class ArrowTable(Protocol):
 BarFrame: TypeAlias = "pd.DataFrame | pl.DataFrame | pl.LazyFrame | ArrowTable"
 """Bars that come in: a pandas frame that is indexed by bar starts, or a table with a column of them."""
 
+OnBytes: TypeAlias = "Callable[[int, int], None]"
+"""Receives how many bytes of how many are done, as `OnRows` does rows."""
+
 AssetLike: TypeAlias = "AssetKey | LumibotAsset | tuple[Any, Any] | str"
 
 

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
@@ -26,7 +26,7 @@ from lumibot_duckdb.storage.connection.engine import Engine
 from lumibot_duckdb.storage.connection.interruption import check, deferred
 from lumibot_duckdb.storage.connection.lease import Lease
 from lumibot_duckdb.storage.connection.store_file import StoreFile
-from lumibot_duckdb.storage.errors import StorageError, StoreNotFoundError
+from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreNotFoundError
 
 logger = logging.getLogger(__name__)
 
@@ -240,6 +240,63 @@ class StoreConnection:
             self._lease.use(True, deadline),
             self._lease.detached(deadline),
         ):
+            mine.excluding = True
+            try:
+                yield self.path
+            finally:
+                mine.excluding = False
+                self._lock.bump_generation()
+
+    @contextmanager
+    def unchanging(self) -> Iterator[Path]:
+        """Yield the path of the store, which nobody writes during the block: another DuckDB instance may read it.
+
+        Other processes may read meanwhile; threads of this process wait. Raises as `read()` does.
+        """
+        self._refuse_nested("unchanging")
+        if not self.exists():
+            raise StoreNotFoundError(f"there is no store at {self.path}")
+        mine = self._thread
+        deadline = self._deadline()
+        with (
+            deferred(),
+            self._lease.turn_to_write(deadline),
+            self._lease.use(False, deadline, only_shared=True, in_turn=True),
+            self._lease.detached(deadline),
+        ):
+            mine.excluding = True
+            try:
+                yield self.path
+            finally:
+                mine.excluding = False
+
+    @contextmanager
+    def replacing(self) -> Iterator[Path]:
+        """Yield the path as `exclusive()` does, also if there is no store, or one that cannot be opened.
+
+        Such a store may have a log and a guard beside it.
+        """
+        there = self.exists()
+        with ExitStack() as block:
+            try:
+                path = block.enter_context(self.exclusive() if there else self._locked())
+            except StoreBusyError:
+                raise
+            except (
+                StorageError,
+                duckdb.Error,
+            ) as error:  # no other program has the file open: DuckDB would report that first
+                logger.info("replacing %s, which cannot be opened: %s", self.path, error)
+                path = block.enter_context(self._locked())
+            yield path
+
+    @contextmanager
+    def _locked(self) -> Iterator[Path]:
+        """Yield the path of the store, locked against everybody else, and never opened."""
+        self._refuse_nested("replacing")
+        mine = self._thread
+        deadline = self._deadline()
+        with deferred(), self._lease.turn_to_write(deadline), self._lease.locked(deadline):
             mine.excluding = True
             try:
                 yield self.path

@@ -6,21 +6,24 @@ What no backtest needs is imported by the methods that use it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api import AssetKey, AssetLike, OnRows, SeriesInfo, StoreStatistics, Upkeep
+from lumibot_duckdb.storage.api import AssetKey, AssetLike, OnBytes, OnRows, SeriesInfo, StoreStatistics, Upkeep
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.outline import Days
+    from lumibot_duckdb.storage.upkeep.backup import BackupReport
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
     from lumibot_duckdb.storage.upkeep.growth import Growth
     from lumibot_duckdb.storage.upkeep.merging import MergeReport
     from lumibot_duckdb.storage.upkeep.renaming import RenameReport
+    from lumibot_duckdb.storage.upkeep.replica import ReplicaReport
+    from lumibot_duckdb.storage.upkeep.restoration import RestoreReport
     from lumibot_duckdb.storage.upkeep.verification import VerificationReport
 
 
@@ -35,6 +38,33 @@ class StoredUpkeep(Upkeep):
         self._store.merge_spooled()
         self._store.require()
         return compaction.compact(self._store.connection, grace, on_rows)
+
+    def backup(
+        self, path: str | os.PathLike[str], *, replace: bool = False, on_rows: OnRows | None = None
+    ) -> BackupReport:
+        from lumibot_duckdb.storage.upkeep import backup
+
+        return backup.backup(self._store, path, replace=replace, on_rows=on_rows)
+
+    def restore(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        dry_run: bool = False,
+        confirm: Callable[[RestoreReport], bool] | None = None,
+        keep_replaced: bool = True,
+        on_bytes: OnBytes | None = None,
+    ) -> RestoreReport:
+        from lumibot_duckdb.storage.upkeep import restoration
+
+        return restoration.restore(
+            self._store, path, dry_run=dry_run, confirm=confirm, keep_replaced=keep_replaced, on_bytes=on_bytes
+        )
+
+    def replica(self, path: str | os.PathLike[str], *, on_rows: OnRows | None = None) -> ReplicaReport:
+        from lumibot_duckdb.storage.upkeep import replica
+
+        return replica.refresh(self._store, path, on_rows=on_rows)
 
     def verify(self) -> VerificationReport:
         from lumibot_duckdb.storage.upkeep import verification

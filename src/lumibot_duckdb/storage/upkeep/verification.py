@@ -23,7 +23,7 @@ from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreDamagedError
 from lumibot_duckdb.storage.times import naive_utc, utc_now
-from lumibot_duckdb.storage.upkeep.compaction import pieces
+from lumibot_duckdb.storage.upkeep.store_copy import pieces
 
 _NAMED_PER_CHECK = 20
 
