@@ -152,7 +152,7 @@ class Bench:
             assert storage.verify().sound, context
         storage.store_ohlcv_data("LAST", minute_bars(rows=3), "test", "minute")
         storage.close()
-        left = {file.name for file in self._last.parent.iterdir()} - {"s.duckdb.spool"}
+        left = {file.name for file in self._last.parent.iterdir()} - {"s.duckdb.spool", "exports"}
         assert left <= {"s.duckdb", "s.duckdb.lock", "s.duckdb.turn"} or "compact" in context, f"{left} {context}"
 
     @staticmethod

@@ -39,6 +39,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         "look after the store",
         (
             Command("compact", "compact", "make the store small, and fast to read"),
+            Command("export", "export", "write series, or the result of a query, to files that import restores"),
             Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),
             Command("delete", "delete", "delete series from the store"),
         ),

@@ -14,8 +14,8 @@ import numpy as np
 
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, TimeRange, WriteResult
 from lumibot_duckdb.storage.bars.bar_rows import copy_with_changes, ensure_columns, insert_bars
-from lumibot_duckdb.storage.bars.coverage import Covered, missing
-from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add
+from lumibot_duckdb.storage.bars.coverage import Covered, missing, not_covered_yet
+from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add, stored_coverage
 from lumibot_duckdb.storage.bars.difference import Difference, difference
 from lumibot_duckdb.storage.bars.layout import Layout, LayoutConflictError, combined, in_order_of, same_frame
 from lumibot_duckdb.storage.bars.newer_bars import record_request, was_restated_since, without_newer
@@ -112,10 +112,17 @@ class Write:
         fresh = self._coverage_to_add([], [covered], aware_utc(self._now))
         if not fresh:
             return
-        after = self._before or self._created(Layout("ns"))
-        self._record("coverage", WriteResult(self._key, None), after, None)
-        for piece, expires in fresh:
-            add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
+        self._cover(fresh)
+
+    def covering(self, ranges: Sequence[Covered]) -> None:
+        """Record ranges that are covered in another store, as long as they are there."""
+        before = self._before
+        known = (
+            [] if before is None else stored_coverage(self._cursor, None, before.series_id).get(before.series_id, [])
+        )
+        fresh = not_covered_yet(known, ranges)
+        if fresh:
+            self._cover(fresh)
 
     def delete(self) -> int:
         """Delete the series with all its versions; return how many bars its current version had."""
@@ -245,18 +252,21 @@ class Write:
         """Store the outline of a version, or update it if there is one from before bars were added at some times."""
         if not has_outline(after.rows) or after.first is None or after.last is None:
             return
-        repeats = may_repeat(self._key.asset)
         if before is None or not has_outline(before.rows):
-            store_outline(self._cursor, after.version_id, after.first, after.last)
-            if repeats:
-                bars = TimeRange(after.first, after.last + 1)
-                store_repeats(self._cursor, after.version_id, self._key.timeframe, bars)
+            outline_version(self._cursor, self._key, after)
             return
         update_outline(self._cursor, after.version_id, added)
-        if repeats:
+        if may_repeat(self._key.asset):
             news = TimeRange(int(added[0]), int(added[-1]) + 1)
             at_the_end = before.last is not None and news.start > before.last
             update_repeats(self._cursor, after.version_id, self._key.timeframe, news, at_the_end=at_the_end)
+
+    def _cover(self, fresh: Sequence[Covered]) -> None:
+        """Record covered ranges alone."""
+        after = self._before or self._created(Layout("ns"))
+        self._record("coverage", WriteResult(self._key, None), after, None)
+        for piece, expires in fresh:
+            add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
 
     # -- records ---------------------------------------------------------------------------------------------
 
@@ -288,6 +298,15 @@ class Write:
         return coverage_to_add(
             self._cursor, series, proven, provisional, self._key.timeframe, asked_at=min(asked_at, now), now=now
         )
+
+
+def outline_version(cursor: StoreCursor, key: SeriesKey, version: VersionState) -> None:
+    """Store the outline of a version that has none, if it needs one."""
+    if not has_outline(version.rows) or version.first is None or version.last is None:
+        return
+    store_outline(cursor, version.version_id, version.first, version.last)
+    if may_repeat(key.asset):
+        store_repeats(cursor, version.version_id, key.timeframe, TimeRange(version.first, version.last + 1))
 
 
 def _facts_of(times: Int64Array) -> dict[str, Any]:
