@@ -161,7 +161,9 @@ class Bench:
         left = {
             file.name for file in self._last.parent.iterdir() if not file.name.startswith(OPERATIONS[operation].leaves)
         }
-        assert left <= {"s.duckdb", "s.duckdb.lock", "s.duckdb.turn", "s.duckdb.spool", OTHER}, f"{left} {context}"
+        assert left <= {"s.duckdb", "s.duckdb.lock", "s.duckdb.turn", "s.duckdb.spool", OTHER, "exports"}, (
+            f"{left} {context}"
+        )
 
     def _check_copy(self, expected: Expected, context: str) -> None:
         """Check that a backup or a replica is whole: the one of before, or one of the store afterwards."""

@@ -127,6 +127,17 @@ def fill_and_spool(storage: DuckDBDataStorage) -> None:
     spool(storage, "D", FRAME)
 
 
+def exported_to(storage: DuckDBDataStorage) -> Path:
+    return storage.path.parent / "exports" / "export"
+
+
+def fill_and_export(storage: DuckDBDataStorage) -> None:
+    """Make a store that lacks a series, which was exported beside it."""
+    fill(storage)
+    storage.export(exported_to(storage), ["A"])
+    storage.delete_series("A")
+
+
 def fill_and_leave_log(storage: DuckDBDataStorage) -> None:
     """Leave a store as a killed writer does: with DuckDB's log beside it."""
     fill(storage)
@@ -200,6 +211,9 @@ OPERATIONS: dict[str, Operation] = {
     "restore": Operation(
         fill_and_back_up, lambda s: s.restore(copy_of(s)), leaves=(COPY, "s.duckdb.restoring-", "s.replaced-")
     ),
+    "export": Operation(fill, lambda s: s.export(exported_to(s))),
+    "export again": Operation(fill_and_export, lambda s: s.export(exported_to(s), replace=True)),
+    "import": Operation(fill_and_export, lambda s: s.import_exported(exported_to(s))),
     "merge": Operation(fill_and_spool, lambda s: s.merge_spooled()),
     "spool": Operation(fill, lambda s: spool(s, "A", LATER)),
     "spool an import": Operation(fill, lambda s: spool(s, "A", LATER, spool=True)),
@@ -225,6 +239,10 @@ def contents(storage: DuckDBDataStorage) -> dict[str, str]:
         "splits of C": None if known is None else known.actions,
         "migrated file": storage.migrated_files.rows("file", "fingerprint"),
     }
+    files = (path for path in sorted(exported_to(storage).rglob("*")) if path.is_file())
+    exported = [(path.relative_to(storage.path.parent), path.read_bytes()) for path in files]
+    if exported:
+        found["export"] = _digest(exported)
     return found | {name: _digest(value) for name, value in further.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""The options `--from` and `--to`, which choose a range of time."""
+"""The options `--from` and `--to` (or another name for the end), which choose a range of time."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ if TYPE_CHECKING:
 _ALWAYS = (-(2**62), 2**62)
 
 
-def add_range(parser: argparse.ArgumentParser, verb: str) -> None:
-    """Add the options; `verb` is what the command does with the range, as in "forget"."""
+def add_range(parser: argparse.ArgumentParser, verb: str, *, end: str = "--to") -> None:
+    """Add the options; `verb` is what the command does with the range, as in "forget".
+
+    `end` names the option for the end of the range, where `--to` means something else.
+    """
     add = parser.add_argument
     completed_by(
         add("--from", dest="start", metavar="TIME", help=f"{verb} from this date or time on (New York time)"), nothing
     )
     completed_by(
-        add("--to", dest="end", metavar="TIME", help=f"{verb} up to the end of this date, or up to this time"), nothing
+        add(end, dest="end", metavar="TIME", help=f"{verb} up to the end of this date, or up to this time"), nothing
     )
 
 
-def chosen_range(arguments: argparse.Namespace) -> TimeRange:
+def chosen_range(arguments: argparse.Namespace, *, end: str = "--to") -> TimeRange:
     """Return the range that the options choose, everything without them. Raises `CommandError`."""
     from lumibot_duckdb.storage.api import TimeRange
 
-    start, end = arguments.start, arguments.end
+    start, until = arguments.start, arguments.end
     first = _ALWAYS[0] if start is None else chosen_moment(start, "--from")
-    last = _ALWAYS[1] if end is None else chosen_moment(end, "--to", days_after=1)
+    last = _ALWAYS[1] if until is None else chosen_moment(until, end, days_after=1)
     if last <= first:
-        raise CommandError(f"--to {end} is not after --from {start}")
+        raise CommandError(f"{end} {until} is not after --from {start}")
     return TimeRange(first, last)
 
 

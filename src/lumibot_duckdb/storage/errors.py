@@ -15,6 +15,10 @@ class InvalidRecordError(StorageError, ValueError):
     """A corporate action or an option chain was refused and nothing was stored."""
 
 
+class InvalidExportError(StorageError, ValueError):
+    """An export is incomplete, was changed, or cannot be made as requested. Nothing of the file was stored."""
+
+
 class HistoryRestatedError(StorageError):
     """Bars were meant for a version of a series that is not the current one any more. Nothing was stored."""
 

@@ -5,7 +5,7 @@ Everything here runs inside one transaction of the caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # As many rows as DuckDB keeps in a row group, so that it can work on several groups at a time.
 _BATCH_ROWS = 122_880
+_ARROW_TYPES = {"DOUBLE": pa.float64(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_(), "VARCHAR": pa.string()}
 _INCOMING = "lumibot_duckdb_incoming"
 _TOUCHED = "lumibot_duckdb_touched"
 
@@ -45,6 +46,39 @@ def insert_bars(
         f"INSERT INTO {{db}}.bar (version_id, ingest_id{names})\n"
         f"SELECT {version_id}, {ingest_id}{names} FROM {_INCOMING}"
     )
+    cursor.unregister(_INCOMING)
+
+
+def insert_pieces(
+    cursor: StoreCursor, layout: Layout, pieces: Iterable[tuple[InputBars, Int64Array]], version_id: int
+) -> None:
+    """Insert bars of a layout, each with the id of its ingest, into a version that has none at their times.
+
+    It is one statement, since DuckDB keeps what is registered for a statement until the transaction ends. What the
+    pieces raise is raised.
+    """
+    ensure_columns(cursor, layout)
+    types = {name: _ARROW_TYPES[sql_type] for name, sql_type in layout.physical()}
+    schema = pa.schema([("ts", pa.timestamp("s")), ("ingest_id", pa.int32()), *types.items()])
+    raised: list[Exception] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            for bars, ingest_ids in pieces:
+                values = bars.physical()
+                columns = [values.get(name, pa.nulls(len(bars), kind)) for name, kind in types.items()]
+                ids = pa.array(ingest_ids.astype("int32"))
+                yield from pa.table([_timestamps(bars.times), ids, *columns], schema=schema).to_batches(_BATCH_ROWS)
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    cursor.register(_INCOMING, pa.RecordBatchReader.from_batches(schema, batches()))
+    names = _further_columns(schema.names)
+    try:
+        cursor.execute(f"INSERT INTO {{db}}.bar (version_id{names}) SELECT {version_id}{names} FROM {_INCOMING}")
+    except Exception as error:
+        raise (raised[0] if raised else error) from None
     cursor.unregister(_INCOMING)
 
 

@@ -15,11 +15,16 @@ _ROWS = f"{epoch_sql('range_start')}, {epoch_sql('range_end')}, believed_until"
 
 
 def stored_coverage(
-    cursor: StoreCursor, now: datetime | None, series_id: int | None = None
+    cursor: StoreCursor, now: datetime | None, series_id: int | None = None, *, up_to: int | None = None
 ) -> dict[int, list[Covered]]:
-    """Return the covered ranges of a series (None: of all) that have not expired by `now` (None: all ranges)."""
+    """Return the covered ranges of a series (None: of all) that have not expired by `now` (None: all ranges).
+
+    Ranges that a later ingest than `up_to` recorded are left out.
+    """
     found: dict[int, list[Covered]] = {}
     which = "" if series_id is None else f"AND series_id = {series_id}"
+    if up_to is not None:
+        which += f" AND ingest_id <= {up_to}"
     for series, *row in cursor.rows(
         f"SELECT series_id, {_ROWS} FROM {{db}}.coverage WHERE coalesce(believed_until > $now, true) {which}",
         {"now": None if now is None else naive_utc(now)},

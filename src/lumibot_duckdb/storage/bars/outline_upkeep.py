@@ -19,15 +19,20 @@ def keep_outline(
     """Store the outline of a version, or update it if there is one from before bars were added at some times."""
     if not has_outline(after.rows) or after.first is None or after.last is None:
         return
-    repeats = may_repeat(key.asset)
     if before is None or not has_outline(before.rows):
-        store_outline(cursor, after.version_id, after.first, after.last)
-        if repeats:
-            bars = TimeRange(after.first, after.last + 1)
-            store_repeats(cursor, after.version_id, key.timeframe, bars)
+        outline_version(cursor, key, after)
         return
     update_outline(cursor, after.version_id, added)
-    if repeats:
+    if may_repeat(key.asset):
         news = TimeRange(int(added[0]), int(added[-1]) + 1)
         at_the_end = before.last is not None and news.start > before.last
         update_repeats(cursor, after.version_id, key.timeframe, news, at_the_end=at_the_end)
+
+
+def outline_version(cursor: StoreCursor, key: SeriesKey, version: VersionState) -> None:
+    """Store the outline of a version that has none, if it needs one."""
+    if not has_outline(version.rows) or version.first is None or version.last is None:
+        return
+    store_outline(cursor, version.version_id, version.first, version.last)
+    if may_repeat(key.asset):
+        store_repeats(cursor, version.version_id, key.timeframe, TimeRange(version.first, version.last + 1))

@@ -89,7 +89,7 @@ class SeriesLookup(BarReader):
                 found = _described(cursor, records)
             else:
                 found = [info for record in records for info in _described(cursor, [record])]
-        return sorted(found, key=lambda info: _listing_order(info.key))
+        return sorted(found, key=lambda info: listing_order(info.key))
 
     def series(
         self, asset: AssetLike | None = None, source: str | None = None, timeframe: str | None = None
@@ -183,7 +183,8 @@ def _described(cursor: StoreCursor, records: list[SeriesRecord]) -> list[SeriesI
     return found
 
 
-def _listing_order(key: SeriesKey) -> tuple[Any, ...]:
+def listing_order(key: SeriesKey) -> tuple[Any, ...]:
+    """Return what series are sorted by in a listing."""
     asset = key.asset
     contract = (asset.expiration or date.min, asset.strike or 0.0, asset.right or "", asset.quote or "")
     return asset.symbol, key.source, key.timeframe, asset.asset_type, contract, asset.exchange, key.adjustment

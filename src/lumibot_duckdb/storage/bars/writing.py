@@ -14,8 +14,8 @@ import numpy as np
 
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, TimeRange, WriteResult
 from lumibot_duckdb.storage.bars.bar_rows import copy_with_changes, ensure_columns, insert_bars
-from lumibot_duckdb.storage.bars.coverage import Covered, missing
-from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add
+from lumibot_duckdb.storage.bars.coverage import Covered, missing, not_covered_yet
+from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add, stored_coverage
 from lumibot_duckdb.storage.bars.difference import Difference, difference
 from lumibot_duckdb.storage.bars.layout import (
     Layout,
@@ -113,10 +113,17 @@ class Write:
         fresh = self._coverage_to_add([], [covered], aware_utc(self._now))
         if not fresh:
             return
-        after = self._before or self._created(Layout("ns"))
-        self._record("coverage", WriteResult(self._key, None), after, None)
-        for piece, expires in fresh:
-            add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
+        self._cover(fresh)
+
+    def covering(self, ranges: Sequence[Covered]) -> None:
+        """Record ranges that are covered in another store, as long as they are there."""
+        before = self._before
+        known = (
+            [] if before is None else stored_coverage(self._cursor, None, before.series_id).get(before.series_id, [])
+        )
+        fresh = not_covered_yet(known, ranges)
+        if fresh:
+            self._cover(fresh)
 
     def delete(self) -> int:
         """Delete the series with all its versions; return how many bars its current version had."""
@@ -238,6 +245,13 @@ class Write:
         after = measured(self._cursor, replace(before, version_id=version, layout=layout))
         keep_outline(self._cursor, self._key, None, after, bars.times)
         return after
+
+    def _cover(self, fresh: Sequence[Covered]) -> None:
+        """Record covered ranges alone."""
+        after = self._before or self._created(Layout("ns"))
+        self._record("coverage", WriteResult(self._key, None), after, None)
+        for piece, expires in fresh:
+            add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
 
     # -- records ---------------------------------------------------------------------------------------------
 

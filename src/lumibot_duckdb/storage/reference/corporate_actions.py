@@ -44,6 +44,7 @@ Identity: TypeAlias = "tuple[str, str, str]"
 _FEW = 4
 """So many assets are looked up one by one."""
 
+KINDS = ("split", "dividend")
 _NEEDED = {"split": ("split_from", "split_to"), "dividend": ("amount",)}
 
 

@@ -11,14 +11,27 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api import AssetKey, AssetLike, OnBytes, OnRows, SeriesInfo, StoreStatistics, Upkeep
+from lumibot_duckdb.storage.api import (
+    AssetKey,
+    AssetLike,
+    OnBytes,
+    OnRows,
+    SeriesInfo,
+    SeriesKey,
+    StoreStatistics,
+    TimeRange,
+    Upkeep,
+    WriteResult,
+)
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
+from lumibot_duckdb.storage.errors import InvalidExportError
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.outline import Days
     from lumibot_duckdb.storage.upkeep.backup import BackupReport
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
+    from lumibot_duckdb.storage.upkeep.export.exporter import ExportReport
     from lumibot_duckdb.storage.upkeep.growth import Growth
     from lumibot_duckdb.storage.upkeep.merging import MergeReport
     from lumibot_duckdb.storage.upkeep.renaming import RenameReport
@@ -65,6 +78,38 @@ class StoredUpkeep(Upkeep):
         from lumibot_duckdb.storage.upkeep import replica
 
         return replica.refresh(self._store, path, on_rows=on_rows)
+
+    def export(
+        self,
+        folder: str | os.PathLike[str],
+        series: Iterable[AssetLike | SeriesKey] | None = None,
+        *,
+        query: str | None = None,
+        within: TimeRange | None = None,
+        file_format: str = "parquet",
+        replace: bool = False,
+        dry_run: bool = False,
+        on_rows: OnRows | None = None,
+    ) -> ExportReport:
+        from lumibot_duckdb.storage.upkeep.export import exporter
+
+        place = Path(folder).expanduser()
+        if query is not None:
+            if series is not None or within is not None or dry_run:
+                raise InvalidExportError("a query states itself what is exported: leave out series, within and dry_run")
+            return exporter.export_query(self._store, place, query, file_format, replace=replace, on_rows=on_rows)
+        self._store.merge_spooled()
+        self._store.require()
+        chosen = exporter.chosen_series(self._store, series)
+        work = exporter.SeriesExporter(self._store, file_format, within)
+        if dry_run:
+            return work.plan(place, chosen, replace=replace)
+        return work.export(place, chosen, replace=replace, on_rows=on_rows)
+
+    def import_exported(self, path: str | os.PathLike[str], on_rows: OnRows | None = None) -> tuple[WriteResult, ...]:
+        from lumibot_duckdb.storage.upkeep.export import restoring
+
+        return restoring.restore_all(self._store, Path(path).expanduser(), on_rows)
 
     def verify(self) -> VerificationReport:
         from lumibot_duckdb.storage.upkeep import verification
