@@ -31,6 +31,14 @@ class VersionGoneError(StorageError, LookupError):
     """The pinned version of a series was deleted, or superseded and removed by a compaction."""
 
 
+class SnapshotNotFoundError(StorageError, LookupError):
+    """The store has no such snapshot."""
+
+
+class SnapshotError(StorageError, ValueError):
+    """A snapshot cannot have that name, or it needs what was to be deleted."""
+
+
 class StoreBusyError(StorageError, TimeoutError):
     """The store could not be locked in time. The message names the processes that hold it, if they are known."""
 

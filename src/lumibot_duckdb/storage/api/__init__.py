@@ -13,6 +13,7 @@ from lumibot_duckdb.storage.api.bar_writer import BarWriter
 from lumibot_duckdb.storage.api.migrated_files import MigratedFiles
 from lumibot_duckdb.storage.api.reference_data import ReferenceData
 from lumibot_duckdb.storage.api.types import (
+    AsOf,
     AssetKey,
     AssetLike,
     BarArrays,
@@ -28,6 +29,7 @@ from lumibot_duckdb.storage.api.types import (
     SeriesInfo,
     SeriesKey,
     SeriesPin,
+    Snapshot,
     StorageUse,
     StoreStatistics,
     TimeRange,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.counters import Counters
 
 __all__ = [
+    "AsOf",
     "AssetKey",
     "AssetLike",
     "BarArrays",
@@ -61,6 +64,7 @@ __all__ = [
     "SeriesInfo",
     "SeriesKey",
     "SeriesPin",
+    "Snapshot",
     "StorageUse",
     "StoreStatistics",
     "TimeRange",

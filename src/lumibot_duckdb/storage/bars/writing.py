@@ -28,6 +28,7 @@ from lumibot_duckdb.storage.bars.series_records import (
     record_ingest,
     supersede,
 )
+from lumibot_duckdb.storage.bars.snapshots import refuse_if_needed
 from lumibot_duckdb.storage.bars.version_state import VersionState, measured
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, metadata_text
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
@@ -118,10 +119,14 @@ class Write:
             add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
 
     def delete(self) -> int:
-        """Delete the series with all its versions; return how many bars its current version had."""
+        """Delete the series with all its versions; return how many bars its current version had.
+
+        Raises `SnapshotError` if a snapshot has the series.
+        """
         before = self._before
         if before is None:
             return 0
+        refuse_if_needed(self._cursor, before.series_id, self._key.label())
         delete_records(self._cursor, before.series_id)
         gone = replace(before, rows=0, first=None, last=None)
         self._record("delete", WriteResult(self._key, None, removed=before.rows), gone, None)

@@ -25,6 +25,7 @@ from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import OnRows, TimeRange
 from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
 from lumibot_duckdb.storage.bars.coverage import merged
+from lumibot_duckdb.storage.bars.snapshots import kept_versions
 from lumibot_duckdb.storage.bars.upgrade import build_outlines
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.engine import NEW_FILE, attach, spill_folder
@@ -101,6 +102,8 @@ def compact(
     connection: StoreConnection, grace: timedelta, on_rows: OnRows | None = None, memory_limit: str = "256MB"
 ) -> CompactionReport:
     """Rewrite the store: drop versions that were superseded longer ago than `grace`, and cluster the others.
+
+    Versions that a snapshot needs stay.
 
     `on_rows` receives how many bars are copied.
     """
@@ -272,7 +275,7 @@ def _kept_versions(cursor: StoreCursor, kept_since: datetime) -> set[int]:
     found = cursor.rows(
         "SELECT version_id FROM {db}.series_version WHERE superseded_at IS NULL OR superseded_at > ?", [kept_since]
     )
-    return {version_id for (version_id,) in found}
+    return {version_id for (version_id,) in found} | kept_versions(cursor)
 
 
 def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:

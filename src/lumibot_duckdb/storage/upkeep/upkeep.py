@@ -8,9 +8,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api import OnRows, StoreStatistics, Upkeep
+from lumibot_duckdb.storage.api import OnRows, Snapshot, StoreStatistics, Upkeep
+from lumibot_duckdb.storage.bars import snapshots
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
+from lumibot_duckdb.storage.times import naive_utc, utc_now
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
@@ -28,6 +30,24 @@ class StoredUpkeep(Upkeep):
         self._store.merge_spooled()
         self._store.require()
         return compaction.compact(self._store.connection, grace, on_rows)
+
+    def snapshot(self, name: str) -> Snapshot:
+        store = self._store
+        store.require()
+        store.merge_spooled()
+        with store.write() as cursor:
+            return snapshots.add_snapshot(cursor, name, store.catalog.last_ingest, naive_utc(utc_now()))
+
+    def snapshots(self) -> list[Snapshot]:
+        if not self._store.refresh():
+            return []
+        with self._store.read() as cursor:
+            return snapshots.stored_snapshots(cursor)
+
+    def delete_snapshot(self, name: str) -> None:
+        self._store.require()
+        with self._store.write() as cursor:
+            snapshots.delete_snapshot(cursor, name)
 
     def verify(self) -> VerificationReport:
         from lumibot_duckdb.storage.upkeep import verification
