@@ -41,6 +41,9 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
             Command("compact", "compact", "make the store small, and fast to read"),
             Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),
             Command("delete", "delete", "delete series from the store"),
+            Command("prune", "prune", "remove old bars, and keep the store below a size"),
+            Command("snapshot", "snapshot", "name the present state of all bars, and keep it"),
+            Command("config", "config", "show and change the settings of the store"),
         ),
     ),
     (

@@ -14,6 +14,7 @@ import duckdb
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, SeriesPin
 from lumibot_duckdb.storage.bars.head_page import HeadPage
+from lumibot_duckdb.storage.bars.last_use import LastUse
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.bars.outline_records import StoredBlock, stored_blocks
 from lumibot_duckdb.storage.bars.result_cache import ResultCache
@@ -53,6 +54,7 @@ class OpenStore:
         self.path = path
         self.connection = connection
         self.spool = Spool(connection.path)
+        self.last_use = LastUse(connection.path)
         self.catalog = Catalog()
         self.results = ResultCache(cache_bytes)
         self.counters = Counters()

@@ -53,6 +53,7 @@ class SeriesLookup(BarReader):
         as_of: AsOf | None = None,
     ) -> SeriesPin:
         record = self._resolve(asset, timeframe, source, adjustment)
+        self._store.last_use.record(record.series_id)
         if as_of is not None:
             return self._pin_as_of(record, as_of)
         head = self._store.catalog.head(record.series_id)

@@ -66,9 +66,10 @@ def writes_as_of(cursor: StoreCursor, as_of: AsOf) -> tuple[str, int | datetime]
     return "ingested_at <= ?", naive_utc(stamp.to_pydatetime())
 
 
-def kept_versions(cursor: StoreCursor) -> set[int]:
-    """Return the versions that snapshots need."""
-    return {version_id for (version_id,) in cursor.rows(sql_file("kept_versions.sql"))}
+def kept_versions(cursor: StoreCursor, series_id: int | None = None) -> set[int]:
+    """Return the versions of a series (None: of all) that snapshots need."""
+    which = "true" if series_id is None else f"series_id = {series_id}"
+    return {version_id for (version_id,) in cursor.rows(sql_file("kept_versions.sql").replace("{which}", which))}
 
 
 def refuse_if_needed(cursor: StoreCursor, series_id: int, label: str) -> None:

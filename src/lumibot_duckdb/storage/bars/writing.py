@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, TimeRange, WriteResult
-from lumibot_duckdb.storage.bars.bar_rows import copy_with_changes, ensure_columns, insert_bars
+from lumibot_duckdb.storage.bars.bar_rows import copy_since, copy_with_changes, ensure_columns, insert_bars
 from lumibot_duckdb.storage.bars.coverage import Covered, missing
-from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add
+from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add, forget_coverage, stored_coverage
 from lumibot_duckdb.storage.bars.difference import Difference, difference
 from lumibot_duckdb.storage.bars.layout import Layout, LayoutConflictError, combined, in_order_of, same_frame
 from lumibot_duckdb.storage.bars.newer_bars import record_request, was_restated_since, without_newer
@@ -24,22 +24,25 @@ from lumibot_duckdb.storage.bars.repeats import may_repeat, store_repeats, updat
 from lumibot_duckdb.storage.bars.series_records import (
     create_series,
     delete_records,
+    delete_superseded,
     layout_id_of,
     record_ingest,
     supersede,
 )
-from lumibot_duckdb.storage.bars.snapshots import refuse_if_needed
+from lumibot_duckdb.storage.bars.snapshots import kept_versions, refuse_if_needed
 from lumibot_duckdb.storage.bars.version_state import VersionState, measured
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, metadata_text
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import HistoryRestatedError, InvalidBarsError
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import Int64Array, aware_utc
+from lumibot_duckdb.storage.times import EpochSeconds, Int64Array, aware_utc
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.input_checks import InputBars
 
 
+_NO_TIMES: Int64Array = np.empty(0, np.int64)
+_FOREVER_AGO = -(2**40)  # before every stored time
 # What an index in nanoseconds can hold, in epoch seconds.
 _FIRST_NS = -(2**63) // 10**9 + 1
 _LAST_NS = 2**63 // 10**9 - 1
@@ -131,6 +134,32 @@ class Write:
         gone = replace(before, rows=0, first=None, last=None)
         self._record("delete", WriteResult(self._key, None, removed=before.rows), gone, None)
         return before.rows
+
+    def prune(self, start: EpochSeconds, *, at_once: bool) -> int:
+        """Remove the bars that start before a time, and their coverage; return how many bars were removed.
+
+        The other bars begin a new version, so that no pin of the old one ever shows a part of its bars. A series that
+        has neither bars nor coverage afterwards is deleted. With `at_once`, superseded versions that no snapshot needs
+        are deleted now, not by a compaction. Nothing happens if a snapshot needs the current version.
+        """
+        before = self._before
+        if before is None or before.first is None or before.first >= start:
+            return 0
+        kept = kept_versions(self._cursor, before.series_id)
+        if before.version_id in kept:
+            return 0
+        forget_coverage(self._cursor, before.series_id, TimeRange(min(_FOREVER_AGO, start), start))
+        copy_since(self._cursor, before.version_id, self._ingest_id, start)
+        supersede(self._cursor, before, self._ingest_id, self._now)
+        after = measured(self._cursor, replace(before, version_id=self._ingest_id))
+        self._outline(None, after, _NO_TIMES)
+        removed = before.rows - after.rows
+        if not after.rows and not kept and not stored_coverage(self._cursor, None, before.series_id):
+            return self.delete()
+        if at_once:
+            delete_superseded(self._cursor, before.series_id, kept)
+        self._record("prune", WriteResult(self._key, None, removed=removed, new_version=True), after, None)
+        return removed
 
     # -- bars ------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Compaction and verification are imported by the methods that run them, because n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ from lumibot_duckdb.storage.times import naive_utc, utc_now
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
+    from lumibot_duckdb.storage.upkeep.prune_plan import PruneReport
+    from lumibot_duckdb.storage.upkeep.pruning import OnStep
+    from lumibot_duckdb.storage.upkeep.settings import StoreSettings
     from lumibot_duckdb.storage.upkeep.verification import VerificationReport
 
 
@@ -24,12 +28,40 @@ class StoredUpkeep(Upkeep):
 
     _store: OpenStore
 
-    def compact(self, grace: timedelta = timedelta(days=1), on_rows: OnRows | None = None) -> CompactionReport:
+    @property
+    def settings(self) -> StoreSettings:
+        from lumibot_duckdb.storage.upkeep.settings import StoreSettings
+
+        return StoreSettings(self._store)
+
+    def compact(self, grace: timedelta | None = None, on_rows: OnRows | None = None) -> CompactionReport:
         from lumibot_duckdb.storage.upkeep import compaction
 
         self._store.merge_spooled()
         self._store.require()
+        if grace is None:
+            grace = self.settings.get("versions.keep")
         return compaction.compact(self._store.connection, grace, on_rows)
+
+    def prune(
+        self,
+        older_than: timedelta | None = None,
+        symbols: Sequence[str] = (),
+        source: str | None = None,
+        timeframe: str | None = None,
+        *,
+        max_size: int | None = None,
+        dry_run: bool = False,
+        on_step: OnStep | None = None,
+    ) -> PruneReport:
+        from lumibot_duckdb.storage.upkeep import prune_plan, pruning
+
+        self._store.require()
+        limits = prune_plan.limits(self.settings, older_than, symbols, source, timeframe, max_size)
+        if dry_run:
+            return pruning.planned(self._store, limits)
+        self._store.merge_spooled()
+        return pruning.prune(self._store, limits, on_step)
 
     def snapshot(self, name: str) -> Snapshot:
         store = self._store
