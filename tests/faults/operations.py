@@ -25,6 +25,7 @@ FRAME = minute_bars(rows=400)
 LATER = minute_bars("2024-01-03 09:30", rows=300, seed=1)
 LARGE = minute_bars("2023-01-03 09:30", rows=150_000, seed=2)  # DuckDB writes rows into the file before the commit
 LONG = minute_bars("2023-03-01 09:30", rows=10_100, seed=3)  # has an outline
+FUTURE = minute_bars("2200-01-03 09:30", rows=300, seed=4)
 DAY = dt.date(2024, 1, 2)
 LISTED = dt.datetime(2024, 1, 3, tzinfo=dt.timezone.utc)
 CHAIN = {"Multiplier": 100, "Exchange": "NYSE", "Chains": {"CALL": {"2024-01-19": [465.0, 470.0]}, "PUT": {}}}
@@ -122,6 +123,15 @@ def fill_and_leave_log(storage: DuckDBDataStorage) -> None:
         copy.replace(file)
 
 
+def fill_for_pruning(storage: DuckDBDataStorage) -> None:
+    """Make a store with old and future bars, of which a snapshot needs some."""
+    fill(storage)
+    storage.snapshot("kept")
+    store(storage, "D", pd.concat([FRAME, FUTURE]), covered=covering(FRAME))
+    store(storage, "E", FRAME)
+    store(storage, "E", FRAME.assign(volume=7))
+
+
 @dataclass(frozen=True)
 class Operation:
     """One kind of write: what it begins with, and what it does. A download is spooled if it fails."""
@@ -150,6 +160,10 @@ OPERATIONS: dict[str, Operation] = {
     "spool": Operation(fill, lambda s: spool(s, "A", LATER)),
     "recover": Operation(fill_and_leave_log, lambda s: s.list_series()),
     "upgrade": Operation(fill_old, lambda s: s.list_series()),
+    "snapshot": Operation(fill, lambda s: s.snapshot("made")),
+    "unname": Operation(fill_for_pruning, lambda s: s.delete_snapshot("kept")),
+    "configure": Operation(fill, lambda s: s.settings.set("prune.rules", "365d")),
+    "prune": Operation(fill_for_pruning, lambda s: s.prune(dt.timedelta(300))),
     "extend": Operation(fill_long, lambda s: store(s, "A", LATER)),
     "build": Operation(fill_without_outlines, lambda s: s.list_series()),
 }
@@ -165,6 +179,8 @@ def contents(storage: DuckDBDataStorage) -> dict[str, str]:
     further = {
         "chain of A": storage.option_chain("A", "test", DAY, DAY),
         "splits of C": None if known is None else known.actions,
+        **{f"snapshot {each.name}": each.last_ingest for each in storage.snapshots()},
+        "settings": storage.settings.set_values() or None,
         "migrated file": storage.migrated_files.rows("file", "fingerprint"),
     }
     return found | {name: _digest(value) for name, value in further.items() if value is not None}

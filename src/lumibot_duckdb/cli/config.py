@@ -25,8 +25,6 @@ settings:
                      the longest time: 500MB, 20GB, 1.5TB. Default: none
   prune.automatic    on: prune once a day, at the end of a program that has written to the store. Default: off
   versions.keep      how long `compact` and `prune` keep versions of a series that were superseded. Default: 1d
-  compact.automatic  compact in the background of a write once so much of the store is free or out of order: 30%.
-                     Default: none
 """
 _EXAMPLES = """\
 examples:

@@ -89,9 +89,13 @@ def _listing(known: list[Snapshot], *, as_json: bool) -> str:
         return json.dumps({"snapshots": [_as_json(snapshot) for snapshot in known]}, indent=2)
     if not known:
         return "The store has no snapshots."
-    rows = [[each.name, new_york(int(each.created_at.timestamp()) // 60 * 60), f"{each.last_ingest:,}"] for each in known]
+    rows = [[each.name, _minute(each), f"{each.last_ingest:,}"] for each in known]
     shown = table(["snapshot", "made", "last write"], rows, [False, False, True])
     return f"{shown}\n\n{count(len(known), 'snapshot')}. Times are New York time."
+
+
+def _minute(snapshot: Snapshot) -> str:
+    return new_york(int(snapshot.created_at.timestamp()) // 60 * 60)
 
 
 def _as_json(snapshot: Snapshot) -> dict[str, Any]:

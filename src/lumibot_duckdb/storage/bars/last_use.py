@@ -45,7 +45,7 @@ class LastUse:
     def days(self) -> dict[int, date]:
         """Return the last day of each series, no later than today: the clock may have been ahead."""
         try:
-            content = self.path.read_bytes()
+            content = self.path.read_bytes() if self.path.is_file() else b""  # a pipe would block
         except OSError:
             return {}
         today = utc_now().date()
@@ -60,7 +60,7 @@ class LastUse:
         """Keep one line for each of some series. A line that is appended meanwhile may be lost."""
         days = self.days()
         lines = "".join(f"{day} {series_id}\n" for series_id, day in sorted(days.items()) if series_id in series)
-        unfinished = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        unfinished = self.path.with_name(f"{self.path.name}.new")
         if days:
             with suppress(OSError):
                 unfinished.write_text(lines)

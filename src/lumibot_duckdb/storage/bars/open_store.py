@@ -62,6 +62,7 @@ class OpenStore:
         self._current = ResultCache(_CURRENT_BYTES)
         self._layouts: dict[int, Layout] = {}
         self._seen_generation: int | None = None
+        self.after_first_write: Callable[[OpenStore], None] | None = None
         self._was_restored = False  # a backup was restored while this object was in use
 
     @property
@@ -130,6 +131,9 @@ class OpenStore:
         self._merge_in_passing()
         with self.transaction() as cursor:
             yield cursor
+        if self.after_first_write is not None:
+            self.after_first_write, act = None, self.after_first_write
+            act(self)
 
     @contextmanager
     def transaction(self) -> Iterator[StoreCursor]:

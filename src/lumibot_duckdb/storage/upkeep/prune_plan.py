@@ -198,8 +198,7 @@ class Contents:
         found = [
             (self._last_used(record.series_id), self._bars.get(record.series_id, 0), record, head)
             for record, head in self._series
-            if self._limits.evicted.matches(record.key)
-            and not any(each.has(record.series_id) for each in self._snapshots)
+            if self._may_be_evicted(record)
         ]
         return sorted(found, key=lambda each: (each[0], -each[1]))
 
@@ -237,7 +236,7 @@ class Contents:
         return {version_id: (starts[version_id], bars) for version_id, bars in found}
 
     def _count_bars(self, cursor: StoreCursor) -> float:
-        """Count the bars of each series, without superseded versions that go anyway; return the bytes that a bar takes."""
+        """Count the bars of each series, without superseded versions that go anyway; return the bytes per bar."""
         total = 0
         for series_id, version_id, bars in cursor.rows(_BARS):
             total += bars

@@ -31,6 +31,7 @@ def planned(store: OpenStore, limits: Limits) -> PruneReport:
 
 def prune(store: OpenStore, limits: Limits, on_step: OnStep | None = None) -> PruneReport:
     """Prune the store, and compact it if there is anything to remove."""
+    store.merge_spooled()
     plan = Contents(store, limits).plan()
     size, versions = plan.bytes_before, 0
     removed = _remove(store, [each for each in plan.pruned if each.before is not None], limits, on_step)

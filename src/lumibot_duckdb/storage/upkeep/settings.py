@@ -62,13 +62,6 @@ def _switch_text(value: bool) -> str:
     return {True: "on", False: "off"}[value]
 
 
-def _parse_percentage(text: str) -> int:
-    found = re.fullmatch(r"(\d+)\s*%?", text.strip())
-    if not found or not 1 <= int(found[1]) <= 100:
-        raise ValueError(f"{text!r} is not a percentage from 1% to 100%")
-    return int(found[1])
-
-
 def _parse_rules(text: str) -> tuple[PruneRule, ...]:
     return tuple(PruneRule.parse(part) for part in text.split(";") if part.strip())
 
@@ -116,13 +109,6 @@ SETTINGS: Mapping[str, Setting] = {
             timedelta(days=1),
             parse_age,
             age_text,
-        ),
-        Setting(
-            "compact.automatic",
-            "compact in the background of a write once so much of the store is free or scattered: 30%, or none",
-            None,
-            _optional(_parse_percentage),
-            _optional_text(lambda share: f"{share}%"),
         ),
     )
 }

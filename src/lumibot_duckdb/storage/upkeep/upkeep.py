@@ -60,7 +60,6 @@ class StoredUpkeep(Upkeep):
         limits = prune_plan.limits(self.settings, older_than, symbols, source, timeframe, max_size)
         if dry_run:
             return pruning.planned(self._store, limits)
-        self._store.merge_spooled()
         return pruning.prune(self._store, limits, on_step)
 
     def snapshot(self, name: str) -> Snapshot:
