@@ -76,8 +76,8 @@ def _values(storage: DuckDBDataStorage, key: str | None) -> dict[str, tuple[str,
     from lumibot_duckdb.storage.upkeep.settings import SETTINGS
 
     are_set = storage.settings.set_values()
-    keys = SETTINGS if key is None else (key,)
-    return {each: (SETTINGS[each].text(storage.settings.get(each)), each in are_set) for each in keys}
+    values = {each: storage.settings.get(each) for each in (SETTINGS if key is None else (key,))}
+    return {each: (SETTINGS[each].text(value), each in are_set) for each, value in values.items()}
 
 
 def _text(shown: dict[str, tuple[str, bool]], arguments: argparse.Namespace) -> str:

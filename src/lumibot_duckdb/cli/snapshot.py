@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Name the present state of all bars, to repeat a backtest on it later. Without NAME, list the snapshots.
 
-A backtest reads a snapshot with as_of, as in PolygonDataBacktesting.using(as_of="NAME"), whatever is stored in the
-meantime, and downloads nothing. A snapshot copies no bars. It keeps them: `compact` and `prune` leave what it needs,
-and `delete` refuses to delete its series, until you delete the snapshot.
+A backtest with as_of, as in PolygonDataBacktesting.using(as_of="NAME"), reads the bars of the snapshot even if others
+were stored since, and downloads nothing. A snapshot copies no bars. It keeps them: `compact` and `prune` leave what it
+needs, and `delete` refuses to delete its series, until you delete the snapshot.
 
-Splits and option chains have no versions; a backtest on a snapshot reads them as they are.
+Splits and option chains have no versions; a backtest on a snapshot reads the current ones.
 """
 _EXAMPLES = """\
 examples:

@@ -96,7 +96,7 @@ class Upkeep(ABC):
         """Name the present state of all series, to read it later with `as_of=name`.
 
         Compactions and `prune` keep the bars that a snapshot needs, and `delete_series` refuses to delete its series.
-        Corporate actions and option chains have no versions: they are read as they are.
+        Corporate actions and option chains have no versions: the current ones are read.
 
         Args:
             name: Up to 100 letters, digits, "-", "_" and ".", but not a time.
@@ -126,7 +126,7 @@ class Upkeep(ABC):
 
     @abstractmethod
     def delete_snapshot(self, name: str) -> None:
-        """Delete a snapshot. The bars that only it needed go with the next compaction.
+        """Delete a snapshot. The next compaction removes the bars that only it needed.
 
         Raises `SnapshotNotFoundError`.
         """

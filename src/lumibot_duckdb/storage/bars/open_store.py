@@ -131,8 +131,8 @@ class OpenStore:
         self._merge_in_passing()
         with self.transaction() as cursor:
             yield cursor
-        if self.after_first_write is not None:
-            self.after_first_write, act = None, self.after_first_write
+        act, self.after_first_write = self.after_first_write, None
+        if act is not None:
             act(self)
 
     @contextmanager

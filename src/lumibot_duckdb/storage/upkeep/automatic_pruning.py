@@ -11,6 +11,8 @@ import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import duckdb
+
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import StorageError
@@ -28,9 +30,11 @@ def prune_at_the_end(store: OpenStore) -> None:
     try:
         with store.read() as cursor:
             due = bool(cursor.rows(_IS_SET)) and _is_due(cursor)
-    except StorageError:
+        due = due and _is_on(store)
+    except (StorageError, duckdb.Error, ValueError) as error:  # what was written is safe
+        logger.debug("%s: cannot find out whether to prune it: %s", store.path, error)
         return
-    if due and _is_on(store):
+    if due:
         # It must not be a daemon: Python waits for other threads at the end of the main one.
         threading.Thread(target=_wait_and_prune, args=(store,), name="lumibot-duckdb prune").start()
 

@@ -26,6 +26,9 @@ from lumibot_duckdb.storage.times import (
 from lumibot_duckdb.storage.upkeep.prune_rule import PruneRule, rule_for
 from lumibot_duckdb.storage.upkeep.settings import StoreSettings
 
+_EMPTY_BYTES = 400_000
+"""About as many bytes as a store without bars takes."""
+
 _STARTS = "lumibot_duckdb_starts"
 _OLD_BARS = f"""
 SELECT version_id, count(*) FROM {{db}}.bar JOIN {_STARTS} USING (version_id) WHERE bar.ts < start GROUP BY version_id
@@ -157,7 +160,7 @@ class Contents:
         pruned = [each for each in by_age if each.snapshot is None]
         kept = tuple(each for each in by_age if each.snapshot is not None)
         left = sum(self._bars.values()) - sum(each.bars for each in pruned)
-        size = round(self._bytes_per_bar * left)
+        size = min(_EMPTY_BYTES, self._used_bytes) + round(self._bytes_per_bar * left)
         evicted: list[PrunedSeries] = []
         if limits.max_size is not None:
             evicted = self.to_evict(size - limits.max_size, gone=pruned)
@@ -242,7 +245,7 @@ class Contents:
             total += bars
             if version_id not in self._superseded:
                 self._bars[series_id] = self._bars.get(series_id, 0) + bars
-        return float(self._used_bytes / max(total, 1))
+        return float(max(self._used_bytes - _EMPTY_BYTES, 0) / max(total, 1))
 
     def _last_used(self, series_id: int) -> datetime:
         written, read = self._written.get(series_id), self._read.get(series_id)

@@ -1,4 +1,4 @@
-"""Rules that state which bars `prune` removes: of which series, and from which age on."""
+"""Rules for `prune`: the age from which on it removes bars, and the series to which that applies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PruneRule:
 
     Attributes:
         older_than: bars that start longer ago are removed; None: no bar is.
-        symbols: patterns such as "SPY" or "BRK*", of which one has to match; case does not matter. Empty: any symbol.
+        symbols: patterns such as "SPY" or "BRK*"; one has to match, in upper or lower case. Empty: any symbol.
         source: the source; None: any.
         timeframe: the timeframe; None: any.
 
