@@ -14,8 +14,10 @@ from lumibot_duckdb.storage.errors import (
     HistoryRestatedError,
     SeriesNotFoundError,
     StoreNotFoundError,
+    StoreWriteError,
     VersionGoneError,
 )
+from lumibot_duckdb.storage.upkeep import pruning
 from storage.frames import assert_same, minute_bars
 
 AGE = dt.timedelta(365)
@@ -192,6 +194,18 @@ def test_pruning_returns_the_space(storage: DuckDBDataStorage) -> None:
     report = storage.prune(dt.timedelta(300))
     assert (report.bytes_before, report.bytes_after) == (before, storage.path.stat().st_size)
     assert report.bytes_after < 0.9 * before
+
+
+def test_a_compaction_that_fails_is_reported(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise StoreWriteError("the disk is full")
+
+    store(storage)
+    monkeypatch.setattr(pruning, "compact", fail)
+    with pytest.raises(StoreWriteError, match=r"series were pruned, but their space was not returned .* disk is full"):
+        storage.prune(AGE)
+    assert_same(storage.get_historical_prices("A"), NEW)
+    assert storage.verify().findings == []
 
 
 # -- the size of the store -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from lumibot_duckdb.storage.api import SeriesKey
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.snapshots import stored_snapshots
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.errors import StoreWriteError
 from lumibot_duckdb.storage.upkeep.compaction import compact
 from lumibot_duckdb.storage.upkeep.prune_plan import Contents, Limits, PrunedSeries, PruneReport
 
@@ -90,5 +91,8 @@ def _compacted(store: OpenStore, limits: Limits, on_step: OnStep | None) -> tupl
         if on_step is not None:
             on_step("Compacting", done, total)
 
-    report = compact(store.connection, limits.keep, on_rows)
+    try:
+        report = compact(store.connection, limits.keep, on_rows)
+    except StoreWriteError as error:
+        raise StoreWriteError(f"series were pruned, but their space was not returned to the disk: {error}") from error
     return report.bytes_after, report.versions_removed

@@ -12,6 +12,7 @@ from typing import Any
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import SettingError
+from lumibot_duckdb.storage.location import ensure_folder
 from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.upkeep.prune_rule import PruneRule, age_text, parse_age
 
@@ -145,14 +146,15 @@ class StoreSettings:
             text = setting.text(setting.parse(value if isinstance(value, str) else setting.text(value)))
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise SettingError(f"{key} cannot be {value!r}: {error}") from None
-        with self._store.write() as cursor:
+        ensure_folder(self._store.path)
+        with self._store.transaction() as cursor:  # not a write after which a program prunes
             cursor.execute("DELETE FROM {db}.setting WHERE key = ?", [key])
             cursor.execute("INSERT INTO {db}.setting VALUES (?, ?)", [key, json.dumps(text)])
 
     def unset(self, key: str) -> None:
         """Return a setting to its default. Raises `SettingError` for an unknown key."""
         if _known(key).key in self.set_values():
-            with self._store.write() as cursor:
+            with self._store.transaction() as cursor:
                 cursor.execute("DELETE FROM {db}.setting WHERE key = ?", [key])
 
     def set_values(self) -> dict[str, Any]:
