@@ -177,6 +177,20 @@ def test_what_a_snapshot_needs_stays(storage: DuckDBDataStorage) -> None:
     assert [each.key.asset.symbol for each in storage.prune(AGE).pruned] == ["A"]
 
 
+def test_a_snapshot_that_is_made_meanwhile_is_respected(storage: DuckDBDataStorage) -> None:
+    for symbol in ("A", "B"):
+        store(storage, symbol)
+
+    def on_step(text: str, done: int, total: int) -> None:
+        if text.startswith("Pruning B"):
+            storage.snapshot("meanwhile")
+
+    assert [each.key.asset.symbol for each in storage.prune(AGE, on_step=on_step).pruned] == ["A"]
+    assert_same(storage.get_historical_prices("B"), BOTH)
+    storage.delete_snapshot("meanwhile")
+    assert storage.verify().findings == []
+
+
 def test_superseded_versions_go_by_age(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     store(storage, frame=NEW)
     store(storage, frame=NEW * 2)
