@@ -14,14 +14,15 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Collection
-from datetime import date
 from pathlib import Path
 
 import pytest
 
 from cli.forked_commands import forked_commands
+from lumibot_duckdb import clock
 from lumibot_duckdb.cli.commands import COMMANDS
 from lumibot_duckdb.cli.main import main
+from lumibot_duckdb.storage.times import NEW_YORK
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMMAND_LINE, OPERATIONS = DOCS / "cli.md", DOCS / "operations.md"
@@ -104,7 +105,9 @@ def _make_cache(folder: Path) -> None:
 
 def _normalised(output: str, folder: Path) -> str:
     output = output.replace(str(folder / "store"), HOME).replace(str(folder), "/home/me")
-    output = output.replace(date.today().isoformat(), TODAY)
+    for zone in (None, NEW_YORK):
+        output = output.replace(clock.today(zone).isoformat(), TODAY)
+    output = re.sub(rf"(?<={TODAY}) \d\d:\d\d", " 10:00", output)
     output = re.sub(r"\.replaced-\d{8}-\d{6}", ".replaced-20240603-153000", output)
     output = re.sub(r"the store takes \d+\.\d MB", "the store takes 0.9 MB", output)
     output = re.sub(r"\d[\d,]*\.\d GB are free", "182.4 GB are free", output)

@@ -21,7 +21,7 @@ from storage.frames import minute_bars
 HERE = Path(__file__).resolve().parent
 NOTHING_STORED = "nothing was stored"
 KEPT = "is kept in"
-SEVERAL_WRITES = ("merge", "merge store")  # an error is about one of them
+SEVERAL_WRITES = ("merge", "merge store", "prune")  # an error is about one of them
 NEXT = "NEXT stock, minute bars from test"
 
 
@@ -161,9 +161,15 @@ class Bench:
         left = {
             file.name for file in self._last.parent.iterdir() if not file.name.startswith(OPERATIONS[operation].leaves)
         }
-        assert left <= {"s.duckdb", "s.duckdb.lock", "s.duckdb.turn", "s.duckdb.spool", OTHER, "exports"}, (
-            f"{left} {context}"
-        )
+        assert left <= {
+            "s.duckdb",
+            "s.duckdb.lock",
+            "s.duckdb.turn",
+            "s.duckdb.spool",
+            "s.duckdb.use",
+            OTHER,
+            "exports",
+        }, f"{left} {context}"
 
     def _check_copy(self, expected: Expected, context: str) -> None:
         """Check that a backup or a replica is whole: the one of before, or one of the store afterwards."""

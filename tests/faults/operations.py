@@ -26,6 +26,7 @@ LATER = minute_bars("2024-01-03 09:30", rows=300, seed=1)
 LARGE = minute_bars("2023-01-03 09:30", rows=150_000, seed=2)  # DuckDB writes rows into the file before the commit
 LONG = minute_bars("2023-03-01 09:30", rows=10_100, seed=3)  # has an outline
 COPY = "copy.duckdb"
+FUTURE = minute_bars("2200-01-03 09:30", rows=300, seed=4)
 DAY = dt.date(2024, 1, 2)
 LISTED = dt.datetime(2024, 1, 3, tzinfo=dt.timezone.utc)
 CHAIN = {"Multiplier": 100, "Exchange": "NYSE", "Chains": {"CALL": {"2024-01-19": [465.0, 470.0]}, "PUT": {}}}
@@ -177,6 +178,15 @@ def fill_beside_another(storage: DuckDBDataStorage) -> None:
         file.unlink()
 
 
+def fill_for_pruning(storage: DuckDBDataStorage) -> None:
+    """Make a store with old and future bars, of which a snapshot needs some."""
+    fill(storage)
+    storage.snapshot("kept")
+    store(storage, "D", pd.concat([FRAME, FUTURE]), covered=covering(FRAME))
+    store(storage, "E", FRAME)
+    store(storage, "E", FRAME.assign(volume=7))
+
+
 @dataclass(frozen=True)
 class Operation:
     """One kind of write: what it begins with, and what it does. A download is spooled if it fails.
@@ -222,6 +232,10 @@ OPERATIONS: dict[str, Operation] = {
     "rename": Operation(fill, lambda s: s.rename("A", "Z")),
     "rename part": Operation(fill_with_new_symbol, lambda s: s.rename("A", "B2", "2024-01-03")),
     "merge store": Operation(fill_beside_another, lambda s: s.merge(s.path.parent / OTHER / "other.duckdb")),
+    "snapshot": Operation(fill, lambda s: s.snapshot("made")),
+    "unname": Operation(fill_for_pruning, lambda s: s.delete_snapshot("kept")),
+    "configure": Operation(fill, lambda s: s.settings.set("prune.rules", "365d")),
+    "prune": Operation(fill_for_pruning, lambda s: s.prune(dt.timedelta(300))),
     "extend": Operation(fill_long, lambda s: store(s, "A", LATER)),
     "build": Operation(fill_without_outlines, lambda s: s.list_series()),
 }
@@ -237,6 +251,8 @@ def contents(storage: DuckDBDataStorage) -> dict[str, str]:
     further = {
         "chain of A": storage.option_chain("A", "test", DAY, DAY),
         "splits of C": None if known is None else known.actions,
+        **{f"snapshot {each.name}": each.last_ingest for each in storage.snapshots()},
+        "settings": storage.settings.set_values() or None,
         "migrated file": storage.migrated_files.rows("file", "fingerprint"),
     }
     files = (path for path in sorted(exported_to(storage).rglob("*")) if path.is_file())

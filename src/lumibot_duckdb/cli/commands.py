@@ -47,6 +47,9 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
             Command("delete", "delete", "delete series from the store"),
             Command("rename", "rename", "give bars another symbol, from a date on or altogether"),
             Command("merge", "merge", "add everything that another store has"),
+            Command("prune", "prune", "remove old bars, and keep the store below a size"),
+            Command("snapshot", "snapshot", "name the present state of all bars, and keep it"),
+            Command("config", "config", "show and change the settings of the store"),
         ),
     ),
     (

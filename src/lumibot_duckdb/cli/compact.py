@@ -25,7 +25,7 @@ Other processes read and write meanwhile; they wait only at the end. The disk ne
 takes. If the command is interrupted or the disk is full, the store is unchanged.
 
 A version of a series that was superseded, because its prices changed, stays for --keep days, so that a backtest that
-runs now can still read it.
+runs now can still read it. Versions that a snapshot needs stay as long as the snapshot.
 """
 _EXAMPLES = """\
 examples:
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     kept = parser.add_argument(
-        "--keep", type=whole_number, default=1, metavar="DAYS", help="keep superseded versions so long (default: 1)"
+        "--keep", type=whole_number, metavar="DAYS", help="keep superseded versions so long (default: 1, see `config`)"
     )
     completed_by(kept, nothing)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -58,7 +58,7 @@ def _run(arguments: argparse.Namespace) -> int:
             def on_rows(done: int, total: int) -> None:
                 progress.done, progress.total = done, total
 
-            report = storage.compact(timedelta(days=arguments.keep), on_rows)
+            report = storage.compact(None if arguments.keep is None else timedelta(days=arguments.keep), on_rows)
     finally:
         storage.close()
     print(json.dumps(asdict(report), indent=2) if arguments.json else _summary(report))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.confirmation import add_yes, confirm
+from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable
 from lumibot_duckdb.cli.selection import add_selection, selected_series
 from lumibot_duckdb.cli.series_json import key_as_json
@@ -16,6 +17,7 @@ from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.api import SeriesInfo
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 _DESCRIPTION = """\
 Delete series from the store, with all their bars, versions and coverage. This cannot be undone.
@@ -29,7 +31,8 @@ examples:
   lumibot-duckdb delete AAPL --source polygon --timeframe minute
   lumibot-duckdb delete "SPY 2024-01-19 470 CALL option" --yes
 
-exit codes: 0 success; 1 the store has no such series, or the answer was no; 2 wrong usage; 3 the store cannot be used.
+exit codes: 0 success; 1 the store has no such series, a snapshot needs one, or the answer was no; 2 wrong usage; 3 the
+store cannot be used.
 """
 
 
@@ -46,6 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
     storage = open_store(arguments.store)
     try:
         series = selected_series(storage, arguments)
+        _refuse_needed(storage, series)
         if not arguments.json:
             print("\n".join(f"{printable(info.key.label())}: {count(info.rows, 'bar')}" for info in series))
         if not arguments.dry_run:
@@ -61,6 +65,20 @@ def _run(arguments: argparse.Namespace) -> int:
         storage.close()
     print(_report(series, arguments))
     return 0
+
+
+def _refuse_needed(storage: DuckDBDataStorage, series: Sequence[SeriesInfo]) -> None:
+    """Raise `CommandError` if a snapshot needs one of the series, before any is deleted."""
+    for snapshot in storage.snapshots():
+        needed = [info for info in series if snapshot.has(info.series_id)]
+        if needed:
+            raise CommandError(
+                f"the snapshot {snapshot.name} needs {needed[0].key.label()}"
+                + (f" and {len(needed) - 1:,} more of these series" if len(needed) > 1 else "")
+                + ", so nothing was deleted: delete the snapshot first "
+                f"(lumibot-duckdb snapshot {snapshot.name} --delete)",
+                exit_code=1,
+            )
 
 
 def _report(series: Sequence[SeriesInfo], arguments: argparse.Namespace) -> str:

@@ -35,6 +35,18 @@ class VersionGoneError(StorageError, LookupError):
     """The pinned version of a series was deleted, or superseded and removed by a compaction."""
 
 
+class SnapshotNotFoundError(StorageError, LookupError):
+    """The store has no such snapshot."""
+
+
+class SnapshotError(StorageError, ValueError):
+    """A snapshot cannot have that name, or it needs what was to be deleted."""
+
+
+class SettingError(StorageError, ValueError):
+    """The store has no such setting, or it cannot have that value."""
+
+
 class StoreBusyError(StorageError, TimeoutError):
     """The store could not be locked in time. The message names the processes that hold it, if they are known."""
 

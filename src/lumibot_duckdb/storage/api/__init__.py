@@ -14,6 +14,7 @@ from lumibot_duckdb.storage.api.migrated_files import MigratedFiles
 from lumibot_duckdb.storage.api.reference_data import ReferenceData
 from lumibot_duckdb.storage.api.types import (
     ArrowTable,
+    AsOf,
     AssetKey,
     AssetLike,
     BarArrays,
@@ -31,6 +32,7 @@ from lumibot_duckdb.storage.api.types import (
     SeriesInfo,
     SeriesKey,
     SeriesPin,
+    Snapshot,
     StorageUse,
     StoreStatistics,
     TimeRange,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArrowTable",
+    "AsOf",
     "AssetKey",
     "AssetLike",
     "BarArrays",
@@ -67,6 +70,7 @@ __all__ = [
     "SeriesInfo",
     "SeriesKey",
     "SeriesPin",
+    "Snapshot",
     "StorageUse",
     "StoreStatistics",
     "TimeRange",

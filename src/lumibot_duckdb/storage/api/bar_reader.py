@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.storage.api.types import (
+    AsOf,
     AssetLike,
     BarArrays,
     IngestInfo,
@@ -46,7 +47,7 @@ class BarReader(ABC):
         source: str | None = None,
         *,
         adjustment: str | None = None,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
     ) -> pd.DataFrame:
         """Return bars exactly as they were stored: columns, dtypes and values.
 
@@ -58,13 +59,14 @@ class BarReader(ABC):
             timeframe: The length of the bars.
             source: The source; not needed if only one source has such bars.
             adjustment: The adjustment; not needed if there is only one.
-            as_of: Read the version that was current at that moment (tz-aware; default: the current one).
+            as_of: Read the series as it was at that moment (tz-aware), or in the snapshot of that name (default: now).
 
         Returns:
             A frame of the caller's own. Its index has bar starts in New York time and is named "datetime".
 
         Raises:
             SeriesNotFoundError: There is no such series, or there was none yet at `as_of`.
+            SnapshotNotFoundError: There is no snapshot `as_of`.
             AmbiguousSeriesError: Several series match. The message names them.
             VersionGoneError: A compaction has removed the version of `as_of`.
 
@@ -89,7 +91,7 @@ class BarReader(ABC):
         source: str | None = None,
         *,
         adjustment: str | None = None,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
     ) -> pd.DataFrame:
         """Return what `get_historical_prices` returns, under the name that goes with `to_polars` and `to_arrow`."""
 
@@ -103,7 +105,7 @@ class BarReader(ABC):
         source: str | None = None,
         *,
         adjustment: str | None = None,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
     ) -> pl.DataFrame:
         """Return bars as a polars frame.
 
@@ -132,7 +134,7 @@ class BarReader(ABC):
         source: str | None = None,
         *,
         adjustment: str | None = None,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
     ) -> pa.Table:
         """Return bars as an Arrow table, with the columns of `to_polars`."""
 
@@ -146,7 +148,7 @@ class BarReader(ABC):
         source: str | None = None,
         *,
         adjustment: str | None = None,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
     ) -> SeriesPin:
         """Pin a series: reads through the pin always return the bars that the series has at this moment.
 
@@ -155,11 +157,19 @@ class BarReader(ABC):
             timeframe: The length of the bars.
             source: The source; not needed if only one source has such bars.
             adjustment: The adjustment; not needed if there is only one.
-            as_of: Pin the version that was current at that moment (tz-aware; default: the current one).
+            as_of: Pin the series as it was at that moment (tz-aware), or in the snapshot of that name (default: now).
 
         Raises:
             SeriesNotFoundError: There is no such series, or there was none yet at `as_of`.
+            SnapshotNotFoundError: There is no snapshot `as_of`.
             AmbiguousSeriesError: Several series match. The message names them.
+        """
+
+    @abstractmethod
+    def check_as_of(self, as_of: AsOf) -> None:
+        """Raise `SnapshotNotFoundError` if `as_of` is a text that is neither a snapshot's name nor a time.
+
+        Raises `StoreNotFoundError` if there is no store yet.
         """
 
     @abstractmethod

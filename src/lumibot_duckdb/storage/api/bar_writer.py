@@ -161,6 +161,7 @@ class BarWriter(ABC):
             The number of bars that the current versions had; 0 if nothing matches.
 
         Raises:
+            SnapshotError: A snapshot has one of the series. None was deleted.
             StoreBusyError: Another process held the store for too long.
             StoreWriteError: The file could not be written; the series that is being deleted is unchanged.
 

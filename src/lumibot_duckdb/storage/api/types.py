@@ -47,6 +47,9 @@ OnBytes: TypeAlias = "Callable[[int, int], None]"
 
 AssetLike: TypeAlias = "AssetKey | LumibotAsset | tuple[Any, Any] | str"
 
+AsOf: TypeAlias = "datetime | str"
+"""A moment (tz-aware; as a text, New York's unless it has a zone), or the name of a snapshot."""
+
 
 @dataclass(frozen=True, slots=True)
 class AssetKey:
@@ -219,7 +222,7 @@ class IngestInfo:
         ingest_id: The id of the write. Later writes have larger ids.
         ingested_at: The time of the write (UTC).
         kind: "bars" if bars were stored, "coverage" if only coverage was recorded, "renewal" if the series was
-            restated, "rename", "merge", or "delete".
+            restated, "prune" if old bars were removed, "rename", "merge", or "delete".
         metadata: What was passed with the write.
     """
 
@@ -309,6 +312,19 @@ class SeriesInfo:
     last: EpochSeconds | None
     coverage: tuple[TimeRange, ...] = ()
     provisional: tuple[ProvisionalRange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A name for the state of all series after the write `last_ingest`, given at `created_at` (UTC)."""
+
+    name: str
+    last_ingest: int
+    created_at: datetime
+
+    def has(self, series_id: int) -> bool:
+        """Return whether the series was there already: its id is that of the write that created it."""
+        return series_id <= self.last_ingest
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from lumibot_duckdb.storage.api import OnRows
 from lumibot_duckdb.storage.bars.columns import add_missing_columns
 from lumibot_duckdb.storage.bars.layout import ALWAYS_THERE, Layout
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.times import Int64Array
+from lumibot_duckdb.storage.sql_times import timestamp_literal
+from lumibot_duckdb.storage.times import EpochSeconds, Int64Array
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.input_checks import InputBars
@@ -125,6 +126,14 @@ def copy_with_changes(
     )
     cursor.unregister(_INCOMING)
     cursor.unregister(_TOUCHED)
+
+
+def copy_since(cursor: StoreCursor, old_version: int, new_version: int, start: EpochSeconds) -> None:
+    """Write a new version: the bars of the old one that start at a time or later, with their ingests."""
+    cursor.execute(
+        f"INSERT INTO {{db}}.bar SELECT * REPLACE ({new_version}::INTEGER AS version_id) FROM {{db}}.bar "
+        f"WHERE version_id = {old_version} AND ts >= {timestamp_literal(start)} ORDER BY ts"
+    )
 
 
 def _incoming_table(bars: InputBars) -> pa.Table:

@@ -15,6 +15,7 @@ import duckdb
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, SeriesPin
 from lumibot_duckdb.storage.bars.head_page import HeadPage
+from lumibot_duckdb.storage.bars.last_use import LastUse
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.bars.outline_records import StoredBlock, stored_blocks
 from lumibot_duckdb.storage.bars.result_cache import ResultCache
@@ -54,6 +55,7 @@ class OpenStore:
         self.path = path
         self.connection = connection
         self.spool = Spool(connection.path)
+        self.last_use = LastUse(connection.path)
         self.catalog = Catalog()
         self.results = ResultCache(cache_bytes)
         self.counters = Counters()
@@ -61,6 +63,7 @@ class OpenStore:
         self._current = ResultCache(_CURRENT_BYTES)
         self._layouts: dict[int, Layout] = {}
         self._seen_generation: int | None = None
+        self.after_first_write: Callable[[OpenStore], None] | None = None
         self._was_restored = False  # a backup was restored while this object was in use
 
     @property
@@ -132,6 +135,9 @@ class OpenStore:
         self._merge_in_passing(wait_seconds)
         with self.transaction(wait_seconds) as cursor:
             yield cursor
+        act, self.after_first_write = self.after_first_write, None
+        if act is not None:
+            act(self)
 
     @contextmanager
     def transaction(self, wait_seconds: float | None = None) -> Iterator[StoreCursor]:

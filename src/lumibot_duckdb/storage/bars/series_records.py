@@ -5,6 +5,7 @@ Everything here runs inside one transaction of the caller. Times are naive UTC.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, WriteResult
@@ -32,6 +33,17 @@ def supersede(cursor: StoreCursor, old: VersionState, new_version: int, now: dat
     cursor.execute("UPDATE {db}.series_version SET superseded_at = ? WHERE version_id = ?", [now, old.version_id])
     cursor.execute("INSERT INTO {db}.series_version VALUES (?, ?, ?, NULL)", [new_version, old.series_id, now])
     cursor.execute("UPDATE {db}.series SET current_version = ? WHERE series_id = ?", [new_version, old.series_id])
+
+
+def delete_superseded(cursor: StoreCursor, series_id: int, kept: Iterable[int]) -> None:
+    """Delete the superseded versions of a series with their bars, without those that are kept."""
+    stays = set(kept)
+    found = cursor.rows(
+        "SELECT version_id FROM {db}.series_version WHERE series_id = ? AND superseded_at IS NOT NULL", [series_id]
+    )
+    for version_id in [version_id for (version_id,) in found if version_id not in stays]:
+        for table in ("bar", "outline", "repeated_bar", "series_version"):
+            cursor.execute(f"DELETE FROM {{db}}.{table} WHERE version_id = {version_id}")
 
 
 def delete_records(cursor: StoreCursor, series_id: int) -> None:

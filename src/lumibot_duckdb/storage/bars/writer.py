@@ -10,6 +10,7 @@ from lumibot_duckdb.storage.api import AssetLike, BarFrame, BarWriter, OnRows, S
 from lumibot_duckdb.storage.bars.coverage_records import forget_coverage
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.restatement import restate
+from lumibot_duckdb.storage.bars.snapshots import refuse_if_needed
 from lumibot_duckdb.storage.bars.spool import SpooledWrite
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, checked_moment, checked_range
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
@@ -131,7 +132,11 @@ class StoredBarWriter(BarWriter):
         deleted = 0
         with store.connection.burst():
             store.refresh()
-            for record in store.catalog.matching(query.asset, query.timeframe, query.source, adjustment):
+            records = store.catalog.matching(query.asset, query.timeframe, query.source, adjustment)
+            with store.read() as cursor:
+                for record in records:  # before any is deleted
+                    refuse_if_needed(cursor, record.series_id, record.key.label())
+            for record in records:
                 with store.write() as cursor:
                     deleted += store.write_to(cursor, record.key).delete()
         return deleted

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, TimeRange, WriteResult
-from lumibot_duckdb.storage.bars.bar_rows import copy_with_changes, ensure_columns, insert_bars
+from lumibot_duckdb.storage.bars.bar_rows import copy_since, copy_with_changes, ensure_columns, insert_bars
 from lumibot_duckdb.storage.bars.coverage import Covered, missing, not_covered_yet
-from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add, stored_coverage
+from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add, forget_coverage, stored_coverage
 from lumibot_duckdb.storage.bars.difference import Difference, difference
 from lumibot_duckdb.storage.bars.layout import (
     Layout,
@@ -26,23 +26,31 @@ from lumibot_duckdb.storage.bars.layout import (
     with_room_for,
 )
 from lumibot_duckdb.storage.bars.newer_bars import record_request, was_restated_since, without_newer
-from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline
+from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline, outline_version
 from lumibot_duckdb.storage.bars.series_records import (
     create_series,
     delete_records,
+    delete_superseded,
     layout_id_of,
     record_ingest,
     supersede,
 )
+from lumibot_duckdb.storage.bars.snapshots import kept_versions, refuse_if_needed
 from lumibot_duckdb.storage.bars.version_state import VersionState, measured
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, metadata_text
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import HistoryRestatedError, InvalidBarsError
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import Int64Array, aware_utc
+from lumibot_duckdb.storage.times import EpochSeconds, Int64Array, aware_utc
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.input_checks import InputBars
+
+
+_FOREVER_AGO = -(2**40)  # before every stored time
+# What an index in nanoseconds can hold, in epoch seconds.
+_FIRST_NS = -(2**63) // 10**9 + 1
+_LAST_NS = 2**63 // 10**9 - 1
 
 
 _LAST_METADATA = """
@@ -126,14 +134,44 @@ class Write:
             self._cover(fresh)
 
     def delete(self) -> int:
-        """Delete the series with all its versions; return how many bars its current version had."""
+        """Delete the series with all its versions; return how many bars its current version had.
+
+        Raises `SnapshotError` if a snapshot has the series.
+        """
         before = self._before
         if before is None:
             return 0
+        refuse_if_needed(self._cursor, before.series_id, self._key.label())
         delete_records(self._cursor, before.series_id)
         gone = replace(before, rows=0, first=None, last=None)
         self._record("delete", WriteResult(self._key, None, removed=before.rows), gone, None)
         return before.rows
+
+    def prune(self, start: EpochSeconds, *, at_once: bool) -> int:
+        """Remove the bars that start before a time, and their coverage; return how many bars were removed.
+
+        The other bars begin a new version, so that no pin of the old one ever shows a part of its bars. A series that
+        has neither bars nor coverage afterwards is deleted. With `at_once`, superseded versions that no snapshot needs
+        are deleted now, not by a compaction. Nothing happens if a snapshot needs the current version.
+        """
+        before = self._before
+        if before is None or before.first is None or before.first >= start:
+            return 0
+        kept = kept_versions(self._cursor, before.series_id)
+        if before.version_id in kept:
+            return 0
+        forget_coverage(self._cursor, before.series_id, TimeRange(min(_FOREVER_AGO, start), start))
+        copy_since(self._cursor, before.version_id, self._ingest_id, start)
+        supersede(self._cursor, before, self._ingest_id, self._now)
+        after = measured(self._cursor, replace(before, version_id=self._ingest_id))
+        outline_version(self._cursor, self._key, after)
+        removed = before.rows - after.rows
+        if not after.rows and not kept and not stored_coverage(self._cursor, None, before.series_id):
+            return self.delete()
+        if at_once:
+            delete_superseded(self._cursor, before.series_id, kept)
+        self._record("prune", WriteResult(self._key, None, removed=removed, new_version=True), after, None)
+        return removed
 
     # -- bars ------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from lumibot_duckdb.storage.api import OnRows, TimeRange
 from lumibot_duckdb.storage.bars.coverage import merged
+from lumibot_duckdb.storage.bars.snapshots import kept_versions
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
@@ -51,6 +52,8 @@ def compact(
 ) -> CompactionReport:
     """Rewrite the store: drop versions that were superseded longer ago than `grace`, and cluster the others.
 
+    Versions that a snapshot needs stay.
+
     `on_rows` receives how many bars are copied.
     """
     kept_since = naive_utc(utc_now() - grace)
@@ -59,7 +62,7 @@ def compact(
         found = cursor.rows(
             "SELECT version_id FROM {db}.series_version WHERE superseded_at IS NULL OR superseded_at > ?", [kept_since]
         )
-        return {version_id for (version_id,) in found}
+        return {version_id for (version_id,) in found} | kept_versions(cursor)
 
     try:
         with unfinished(connection.path, "compacting") as file, deferred(), new_file(file, memory_limit) as new:

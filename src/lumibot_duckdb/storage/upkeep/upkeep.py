@@ -6,7 +6,7 @@ What no backtest needs is imported by the methods that use it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,14 +18,17 @@ from lumibot_duckdb.storage.api import (
     OnRows,
     SeriesInfo,
     SeriesKey,
+    Snapshot,
     StoreStatistics,
     TimeRange,
     Upkeep,
     WriteResult,
 )
+from lumibot_duckdb.storage.bars import snapshots
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
 from lumibot_duckdb.storage.errors import InvalidExportError
+from lumibot_duckdb.storage.times import naive_utc, utc_now
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.outline import Days
@@ -34,9 +37,12 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.upkeep.export.exporter import ExportReport
     from lumibot_duckdb.storage.upkeep.growth import Growth
     from lumibot_duckdb.storage.upkeep.merging import MergeReport
+    from lumibot_duckdb.storage.upkeep.prune_plan import PruneReport
+    from lumibot_duckdb.storage.upkeep.pruning import OnStep
     from lumibot_duckdb.storage.upkeep.renaming import RenameReport
     from lumibot_duckdb.storage.upkeep.replica import ReplicaReport
     from lumibot_duckdb.storage.upkeep.restoration import RestoreReport
+    from lumibot_duckdb.storage.upkeep.settings import StoreSettings
     from lumibot_duckdb.storage.upkeep.verification import VerificationReport
 
 
@@ -45,11 +51,19 @@ class StoredUpkeep(Upkeep):
 
     _store: OpenStore
 
-    def compact(self, grace: timedelta = timedelta(days=1), on_rows: OnRows | None = None) -> CompactionReport:
+    @property
+    def settings(self) -> StoreSettings:
+        from lumibot_duckdb.storage.upkeep.settings import StoreSettings
+
+        return StoreSettings(self._store)
+
+    def compact(self, grace: timedelta | None = None, on_rows: OnRows | None = None) -> CompactionReport:
         from lumibot_duckdb.storage.upkeep import compaction
 
         self._store.merge_spooled()
         self._store.require()
+        if grace is None:
+            grace = self.settings.get("versions.keep")
         return compaction.compact(self._store.connection, grace, on_rows)
 
     def backup(
@@ -110,6 +124,43 @@ class StoredUpkeep(Upkeep):
         from lumibot_duckdb.storage.upkeep.export import restoring
 
         return restoring.restore_all(self._store, Path(path).expanduser(), on_rows)
+
+    def prune(
+        self,
+        older_than: timedelta | None = None,
+        symbols: Sequence[str] = (),
+        source: str | None = None,
+        timeframe: str | None = None,
+        *,
+        max_size: int | None = None,
+        dry_run: bool = False,
+        on_step: OnStep | None = None,
+    ) -> PruneReport:
+        from lumibot_duckdb.storage.upkeep import prune_plan, pruning
+
+        self._store.require()
+        limits = prune_plan.limits(self.settings, older_than, symbols, source, timeframe, max_size)
+        if dry_run:
+            return pruning.planned(self._store, limits)
+        return pruning.prune(self._store, limits, on_step)
+
+    def snapshot(self, name: str) -> Snapshot:
+        store = self._store
+        store.require()
+        store.merge_spooled()
+        with store.write() as cursor:
+            return snapshots.add_snapshot(cursor, name, store.catalog.last_ingest, naive_utc(utc_now()))
+
+    def snapshots(self) -> list[Snapshot]:
+        if not self._store.refresh():
+            return []
+        with self._store.read() as cursor:
+            return snapshots.stored_snapshots(cursor)
+
+    def delete_snapshot(self, name: str) -> None:
+        self._store.require()
+        with self._store.write() as cursor:
+            snapshots.delete_snapshot(cursor, name)
 
     def verify(self) -> VerificationReport:
         from lumibot_duckdb.storage.upkeep import verification

@@ -1,0 +1,98 @@
+"""Pruning: removes old bars by rules, and whole series while the store is larger than it may be.
+
+Each series is pruned in its own transaction, and a compaction at the end returns the space. So an interrupted pruning
+leaves a sound store with a part of the series pruned, and pruning again continues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from lumibot_duckdb.storage.api import SeriesKey
+from lumibot_duckdb.storage.bars.open_store import OpenStore
+from lumibot_duckdb.storage.bars.snapshots import stored_snapshots
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.errors import StoreWriteError
+from lumibot_duckdb.storage.upkeep.compaction import compact
+from lumibot_duckdb.storage.upkeep.prune_plan import Contents, Limits, PrunedSeries, PruneReport
+
+OnStep: TypeAlias = Callable[[str, int, int], None]
+"""Receives what is done now, and how much of how much of it is done."""
+
+_FEWEST_BYTES = 4.0
+"""Bytes that a bar takes at least, when the effect of a deletion was too small to be measured."""
+
+
+def planned(store: OpenStore, limits: Limits) -> PruneReport:
+    """Return what `prune` would do now."""
+    return Contents(store, limits).plan()
+
+
+def prune(store: OpenStore, limits: Limits, on_step: OnStep | None = None) -> PruneReport:
+    """Prune the store, and compact it if there is anything to remove."""
+    store.merge_spooled()
+    plan = Contents(store, limits).plan()
+    size, versions = plan.bytes_before, 0
+    removed = _remove(store, [each for each in plan.pruned if each.before is not None], limits, on_step)
+    if removed or plan.versions_removed or _is_above(size, limits):
+        size, versions = _compacted(store, limits, on_step)
+    bytes_per_bar: float | None = None
+    while _is_above(size, limits):
+        contents = Contents(store, limits)
+        assert limits.max_size is not None
+        evicted = _remove(store, contents.to_evict(size - limits.max_size, bytes_per_bar), limits, on_step)
+        if not evicted:
+            break
+        removed += evicted
+        smaller, more = _compacted(store, limits, on_step)
+        bytes_per_bar = max((size - smaller) / sum(each.bars for each in evicted), _FEWEST_BYTES)
+        size, versions = smaller, versions + more
+    store.refresh()
+    store.last_use.shorten({record.series_id for record in store.catalog.everything(None, None)})
+    return replace(plan, pruned=tuple(removed), versions_removed=versions, bytes_after=size)
+
+
+def _is_above(size: int, limits: Limits) -> bool:
+    return limits.max_size is not None and size > limits.max_size
+
+
+def _remove(
+    store: OpenStore, series: Sequence[PrunedSeries], limits: Limits, on_step: OnStep | None
+) -> list[PrunedSeries]:
+    """Prune or delete series, a transaction each; return what was removed of them."""
+    removed = []
+    with store.connection.burst():
+        for number, each in enumerate(series):
+            if on_step is not None:
+                on_step(f"Pruning {each.key.label()}", number, len(series))
+            with store.write() as cursor:
+                write = store.write_to(cursor, each.key)
+                if each.before is not None:
+                    bars = write.prune(each.before, at_once=limits.at_once)
+                else:
+                    bars = write.delete() if _deletable(store, cursor, each.key) else 0
+            if bars:
+                removed.append(replace(each, bars=bars, bars_left=each.bars + each.bars_left - bars))
+    return removed
+
+
+def _deletable(store: OpenStore, cursor: StoreCursor, key: SeriesKey) -> bool:
+    """Return whether there is a series, and no snapshot that was made meanwhile needs it."""
+    record = store.catalog.find(key)
+    return record is not None and not any(each.has(record.series_id) for each in stored_snapshots(cursor))
+
+
+def _compacted(store: OpenStore, limits: Limits, on_step: OnStep | None) -> tuple[int, int]:
+    """Compact the store; return its size, and how many versions were removed."""
+
+    def on_rows(done: int, total: int) -> None:
+        if on_step is not None:
+            on_step("Compacting", done, total)
+
+    try:
+        report = compact(store.connection, limits.keep, on_rows)
+    except StoreWriteError as error:
+        raise StoreWriteError(f"series were pruned, but their space was not returned to the disk: {error}") from error
+    return report.bytes_after, report.versions_removed
