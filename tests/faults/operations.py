@@ -94,7 +94,8 @@ def fill_without_outlines(storage: DuckDBDataStorage) -> None:
     """Make a store as the release before outlines left it."""
     fill_long(storage)
     with StoreConnection.of(storage.path).write() as cursor:
-        cursor.execute("DROP TABLE {db}.outline; DROP TABLE {db}.repeated_bar")
+        for table in ("outline", "repeated_bar", "snapshot", "setting"):
+            cursor.execute(f"DROP TABLE {{db}}.{table}")
         cursor.execute("UPDATE {db}.store_meta SET value = '4' WHERE key = 'schema_version'")
 
 
