@@ -180,7 +180,7 @@ OTHERS = st.one_of(
     st.builds(Restate, KEYS), st.builds(Delete, KEYS), st.builds(JumpClock, st.integers(-24 * 9, 24 * 20))
 )
 OPERATIONS = st.lists(
-    st.one_of(WRITES, WRITES, PRUNES, st.builds(Snapshot, NAMES), st.builds(Compact), OTHERS), min_size=6, max_size=14
+    st.one_of(WRITES, WRITES, PRUNES, st.builds(Snapshot, NAMES), st.builds(Compact), OTHERS), min_size=4, max_size=10
 )
 BEGINNING = (Write(ALL[0], 0, 50, 1.0, 1), Write(ALL[2], 10, 30, 1.0, 2), Snapshot("one"))
 

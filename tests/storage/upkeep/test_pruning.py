@@ -202,7 +202,7 @@ def test_superseded_versions_go_by_age(storage: DuckDBDataStorage, monkeypatch: 
 
 
 def test_pruning_returns_the_space(storage: DuckDBDataStorage) -> None:
-    store(storage, frame=minute_bars("2023-01-03", rows=200_000))
+    store(storage, frame=minute_bars("2023-01-03", rows=100_000))
     storage.close()
     before = storage.path.stat().st_size
     report = storage.prune(dt.timedelta(300))
@@ -226,10 +226,10 @@ def test_a_compaction_that_fails_is_reported(storage: DuckDBDataStorage, monkeyp
 
 
 def sized(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Store three series of 60,000 bars, on three days; return the size of the store."""
+    """Store three series of 30,000 bars, on three days; return the size of the store."""
     for day, symbol in enumerate(("OLDEST", "MIDDLE", "NEWEST")):
         monkeypatch.setattr(clock, "utc_now", lambda day=day: NOW + dt.timedelta(day))
-        store(storage, symbol, minute_bars("2023-10-03", rows=60_000, seed=day))
+        store(storage, symbol, minute_bars("2023-10-03", rows=30_000, seed=day))
     monkeypatch.setattr(clock, "utc_now", lambda: NOW + dt.timedelta(5))
     storage.compact()
     return storage.path.stat().st_size
@@ -241,7 +241,7 @@ def test_the_least_recently_used_series_are_deleted(
     size = sized(storage, monkeypatch)
     storage.get_historical_prices("OLDEST")
     assert storage.prune(max_size=size).pruned == ()
-    limit = size - 300_000
+    limit = size - 150_000
     planned = storage.prune(max_size=limit, dry_run=True)
     report = storage.prune(max_size=limit)
     assert [each.key.asset.symbol for each in report.pruned] == ["MIDDLE"]
@@ -264,8 +264,8 @@ def test_nothing_is_deleted_in_vain(storage: DuckDBDataStorage, monkeypatch: pyt
 def test_series_of_a_snapshot_are_not_deleted(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     size = sized(storage, monkeypatch)
     storage.snapshot("one")
-    store(storage, "LATEST", minute_bars("2023-10-03", rows=60_000, seed=7))
-    report = storage.prune(max_size=size + 300_000)
+    store(storage, "LATEST", minute_bars("2023-10-03", rows=30_000, seed=7))
+    report = storage.prune(max_size=size + 100_000)
     assert [each.key.asset.symbol for each in report.pruned] == ["LATEST"]
 
 

@@ -39,6 +39,7 @@ def test_a_sound_store_has_no_findings(sound: DuckDBDataStorage) -> None:
 
 
 DAMAGES = {
+    "snapshots": "INSERT INTO {db}.snapshot SELECT 'one', 3, TIMESTAMP '2024-01-02' FROM range(2)",
     "doubled_bars": "INSERT INTO {db}.bar SELECT * FROM {db}.bar WHERE version_id = 3 LIMIT 1",
     "bars_of_no_version": "UPDATE {db}.bar SET version_id = 77 WHERE version_id = 1",
     "bars_of_no_ingest": "UPDATE {db}.bar SET ingest_id = 99 WHERE version_id = 3",
