@@ -141,8 +141,8 @@ class Upkeep(ABC):
         """
 
     @abstractmethod
-    def snapshots(self) -> list[Snapshot]:
-        """Return all snapshots, earliest first."""
+    def snapshots(self, of: SeriesKey | None = None) -> list[Snapshot]:
+        """Return all snapshots, or those that have a series, earliest first."""
 
     @abstractmethod
     def delete_snapshot(self, name: str) -> None:

@@ -20,7 +20,7 @@ _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) |
 
 
 class LastUse:
-    """On which day (UTC) each series of a store was last read, by any process. A replica is not pruned, so has no file."""
+    """On which day (UTC) each series of a store was last read, by any process; a replica has no such record."""
 
     def __init__(self, store: Path) -> None:
         self.path = store.with_name(store.name + ".use")
