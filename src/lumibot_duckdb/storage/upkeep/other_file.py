@@ -14,12 +14,28 @@ from lumibot_duckdb.storage.connection.engine import Engine, attach
 from lumibot_duckdb.storage.errors import StoreBusyError, StoreDamagedError, StoreNotFoundError
 
 _BYTES_AT_A_TIME = 8 * 2**20
-_NAME = "other"
+
+NAME = "other"
+"""The name under which `attached` attaches a file."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[StoreCursor]:
+    """Yield a cursor on a file, as `attached` does. What cannot be read in the block raises `StoreDamagedError`."""
+    with attached(path) as duck:
+        try:
+            yield StoreCursor(NAME, duck)
+        except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+            raise
+        except duckdb.Error as error:
+            raise _failure(path, error) from error
+
+
+@contextmanager
+def attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Attach a file for reading, with the log beside it; nobody can write it during the block.
+
+    Statements reach no other file, because the file is not trusted.
 
     Raises `StoreNotFoundError`, `StoreBusyError`, `StoreVersionError`, `StoreDamagedError`.
     """
@@ -29,13 +45,21 @@ def opened(path: Path) -> Iterator[StoreCursor]:
         raise StoreDamagedError(f"{path} is empty, so it is not a store")
     duck = duckdb.connect(":memory:", config=Engine.settings())
     try:
-        attach(duck, path, _NAME, "READ_ONLY")
-        yield StoreCursor(_NAME, duck)
-    except duckdb.Error as error:
-        failure = attach_failure(path, error, writing=False)
-        raise (StoreBusyError(str(failure)) if isinstance(failure, HeldElsewhereError) else failure) from error
+        duck.execute("SET GLOBAL TimeZone = 'UTC'")
+        try:
+            attach(duck, path, NAME, "READ_ONLY")
+        except duckdb.Error as error:
+            raise _failure(path, error) from error
+        duck.execute("SET enable_external_access = false")
+        duck.execute("SET lock_configuration = true")
+        yield duck
     finally:
         duck.close()
+
+
+def _failure(path: Path, error: duckdb.Error) -> Exception:
+    failure = attach_failure(path, error, writing=False)
+    return StoreBusyError(str(failure)) if isinstance(failure, HeldElsewhereError) else failure
 
 
 def copy_bytes(source: Path, target: Path, on_bytes: Callable[[int, int], None] | None = None) -> None:

@@ -28,14 +28,12 @@ from lumibot_duckdb.storage.bars.layout import ColumnLayout, Layout, pandas_dtyp
 from lumibot_duckdb.storage.bars.newer_bars import last_restated
 from lumibot_duckdb.storage.bars.version_state import VersionState
 from lumibot_duckdb.storage.connection.cursor import Parameters, StoreCursor
-from lumibot_duckdb.storage.connection.duckdb_errors import HeldElsewhereError, attach_failure
-from lumibot_duckdb.storage.connection.engine import Engine, attach
+from lumibot_duckdb.storage.connection.engine import Engine
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import (
     InvalidBarsError,
     StorageError,
-    StoreBusyError,
     StoreDamagedError,
     StoreNotFoundError,
 )
@@ -45,8 +43,8 @@ from lumibot_duckdb.storage.reference.option_chains import ChainTexts
 from lumibot_duckdb.storage.sql_files import sql_file
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import aware_utc, naive_utc, utc_now
+from lumibot_duckdb.storage.upkeep import other_file
 
-_NAME = "other"
 _REFERENCE = "reference"
 _WAIT_SECONDS = 30.0
 _ROWS_AT_A_TIME = 2 * 122_880
@@ -130,7 +128,7 @@ class _Cursor(StoreCursor):
     """
 
     def __init__(self, path: Path, duck: duckdb.DuckDBPyConnection) -> None:
-        super().__init__(_NAME, duck)
+        super().__init__(other_file.NAME, duck)
         self.path = path
 
     has_request_times = True
@@ -278,7 +276,7 @@ class OtherStore:
             expected = set(reference.rows(_COLUMNS, [_REFERENCE, _REFERENCE]))
         finally:
             duck.close()
-        there = set(self._cursor.rows(_COLUMNS, [_NAME, _NAME]))
+        there = set(self._cursor.rows(_COLUMNS, [other_file.NAME, other_file.NAME]))
         for table, column, data_type in sorted(expected - there):
             raise _damaged(self.path, f"it lacks the column {column} ({data_type}) of the table {table}")
 
@@ -309,12 +307,10 @@ def opened(path: Path) -> Iterator[OtherStore]:
     """
     if not path.is_file():
         raise StoreNotFoundError(f"there is no store at {path}: name the file of another store")
-    if path.stat().st_size == 0:
-        raise StoreDamagedError(f"{path} is an empty file, not a store")
     StoreConnection.of(path).close()  # this process may have it open, too
     with _locked(path):
         _refuse_unfinished(path)
-        with _attached(path) as duck:
+        with other_file.attached(path) as duck:
             yield OtherStore(path, _Cursor(path, duck))
 
 
@@ -340,26 +336,6 @@ def _locked(path: Path) -> Iterator[None]:
     finally:
         lock.release()
         lock.close()
-
-
-@contextmanager
-def _attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    duck = duckdb.connect(":memory:", config=Engine.settings())
-    try:
-        duck.execute("SET GLOBAL TimeZone = 'UTC'")
-        try:
-            attach(duck, path, _NAME, "READ_ONLY")
-        except duckdb.Error as error:
-            reason = attach_failure(path, error, writing=False)
-            if isinstance(reason, HeldElsewhereError):
-                raise StoreBusyError(str(reason)) from error
-            raise reason from error
-        duck.execute("SET enable_external_access = false")
-        duck.execute("SET lock_configuration = true")
-        yield duck
-    finally:
-        with suppress(duckdb.Error):
-            duck.close()
 
 
 def _damaged(path: Path, what: str) -> StoreDamagedError:
