@@ -39,7 +39,7 @@ def delete_records(cursor: StoreCursor, series_id: int) -> None:
     series = [series_id]
     versions = "SELECT version_id FROM {db}.series_version WHERE series_id = ?"
     cursor.execute("DELETE FROM {db}.bar WHERE version_id IN (" + versions + ")", series)
-    for table in ("outline", "repeated_bar"):
+    for table in ("outline", "repeated_bar", "bar_checksum"):
         cursor.execute(f"DELETE FROM {{db}}.{table} WHERE version_id IN (" + versions + ")", series)
     cursor.execute("DELETE FROM {db}.series_version WHERE series_id = ?", series)
     cursor.execute("DELETE FROM {db}.coverage WHERE series_id = ?", series)

@@ -14,6 +14,7 @@ import numpy as np
 
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, TimeRange, WriteResult
 from lumibot_duckdb.storage.bars.bar_rows import copy_with_changes, ensure_columns, insert_bars
+from lumibot_duckdb.storage.bars.checksums import add_checksums, copy_checksums, sums_of_write
 from lumibot_duckdb.storage.bars.coverage import Covered, missing
 from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add
 from lumibot_duckdb.storage.bars.difference import Difference, difference
@@ -149,7 +150,7 @@ class Write:
         if not len(bars):
             return WriteResult(self._key, None), None
         start = before or self._created(bars.layout)
-        insert_bars(self._cursor, bars, start.version_id, self._ingest_id, self._on_rows)
+        self._insert(bars, start.version_id)
         after = replace(start, layout=bars.layout, rows=len(bars), **_facts_of(bars.times))
         self._outline(None, after, bars.times)
         return WriteResult(self._key, None, added=len(bars)), after
@@ -208,7 +209,7 @@ class Write:
     def _extended(self, before: VersionState, news: InputBars, layout: Layout) -> VersionState:
         """Add bars to the current version."""
         ensure_columns(self._cursor, layout)
-        insert_bars(self._cursor, news, before.version_id, self._ingest_id, self._on_rows)
+        self._insert(news, before.version_id)
         facts = _facts_of(news.times)
         after = replace(
             before,
@@ -221,21 +222,28 @@ class Write:
         self._outline(before, after, news.times)
         return after
 
+    def _insert(self, bars: InputBars, version_id: int) -> None:
+        insert_bars(self._cursor, bars, version_id, self._ingest_id, self._on_rows)
+        add_checksums(self._cursor, version_id, sums_of_write(bars, self._ingest_id, self._key.timeframe))
+
     def _rewritten(
         self, before: VersionState, bars: InputBars, differs: Difference, layout: Layout, *, whole_rows: bool
     ) -> VersionState:
         """Write a new version, complete with the bars that stay, and make it the current one."""
         version = self._ingest_id
+        news = bars.rows(differs.added | differs.changed)
         copy_with_changes(
             self._cursor,
             old_version=before.version_id,
             new_version=version,
             ingest_id=self._ingest_id,
             layout=layout,
-            news=bars.rows(differs.added | differs.changed),
+            news=news,
             touched=np.concatenate([bars.times[differs.changed], differs.removed]),
             whole_rows=whole_rows,
         )
+        touched = np.union1d(news.times, differs.removed)
+        copy_checksums(self._cursor, before.version_id, version, touched, self._key.timeframe)
         supersede(self._cursor, before, version, self._now)
         after = measured(self._cursor, replace(before, version_id=version, layout=layout))
         self._outline(None, after, bars.times)

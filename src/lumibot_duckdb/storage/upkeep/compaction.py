@@ -20,10 +20,22 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import OnRows, TimeRange
-from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
+from lumibot_duckdb.storage.bars.checksums import (
+    Checksums,
+    SegmentSums,
+    add_checksums,
+    all_checksums,
+    checked_columns,
+    forget_unchecked,
+    segment_days,
+    sums_of,
+    unchecked_to,
+)
+from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns, single_array
 from lumibot_duckdb.storage.bars.coverage import merged
 from lumibot_duckdb.storage.bars.upgrade import build_outlines
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
@@ -175,6 +187,39 @@ class _Copied:
     store_id: str
     last_ingest: int
     versions: frozenset[int]
+    checksums: dict[int, Checksums]
+
+
+class _MissingChecksums:
+    """Computes the checksums of bars that an older release stored without, by version."""
+
+    def __init__(self, cursor: StoreCursor) -> None:
+        self.found: dict[int, Checksums] = {}
+        self._unchecked_to = unchecked_to(cursor)
+        self._columns = checked_columns(cursor)
+        self._days = {
+            version_id: segment_days(timeframe)
+            for version_id, timeframe in cursor.rows(
+                "SELECT version_id, timeframe FROM {db}.series_version JOIN {db}.series USING (series_id) "
+                "WHERE version_id <= ?",
+                [self._unchecked_to],
+            )
+        }
+
+    def add(self, rows: pa.Table) -> None:
+        """Add rows, which are sorted by version and time."""
+        for version_id in rows["version_id"].unique().to_pylist() if self._days else ():
+            days = self._days.get(version_id)
+            if days is None:
+                continue
+            bars = rows.filter(
+                (pc.field("version_id") == version_id) & (pc.field("ingest_id") <= self._unchecked_to)
+            ).combine_chunks()
+            times = bars["ts"].cast(pa.int64()).to_numpy()
+            columns = {name: single_array(bars[name]) for name in self._columns}
+            known = self.found.setdefault(version_id, {})
+            for number, sums in sums_of(times, columns, days).items():
+                known.setdefault(number, SegmentSums()).add(sums.bars, sums.sums)
 
 
 def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime, on_rows: OnRows | None) -> _Copied:
@@ -185,6 +230,7 @@ def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime,
         versions = _kept_versions(cursor, kept_since)
         todo = pieces(cursor, versions)
         columns = bar_columns(cursor)
+        checksums = _MissingChecksums(cursor)
     _make_tables(new, columns)
     names = _quoted(columns)
     done, total = 0, sum(piece.rows for piece in todo)
@@ -196,6 +242,7 @@ def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime,
                 f"SELECT {names} FROM {{db}}.bar WHERE {piece.condition()} AND ingest_id <= {last_ingest} "
                 f"AND version_id IN (FROM {_KEPT}) ORDER BY version_id, ts"
             )
+        checksums.add(rows)
         if waiting is not None:
             rows = pa.concat_tables([waiting, rows]).combine_chunks()
         # While more of the same version follows, only whole row groups are written.
@@ -206,7 +253,7 @@ def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime,
         done += piece.rows
         if on_rows is not None:
             on_rows(done, total)
-    return _Copied(state.store_id, last_ingest, frozenset(versions))
+    return _Copied(state.store_id, last_ingest, frozenset(versions), checksums.found)
 
 
 def _insert(new: _NewFile, names: str, rows: pa.Table) -> None:
@@ -248,6 +295,7 @@ def _copy_rest(new: _NewFile, live: Path, kept_since: datetime, copied: _Copied)
                 f"INSERT INTO new.{table} SELECT * FROM old.{table} WHERE version_id IN (FROM {_KEPT}) "
                 f"ORDER BY version_id, {order}"
             )
+        _copy_checksums(new, old, kept, copied.checksums)
         _copy_coverage(new, old)
         new.duck.commit()
         ((rows, expected),) = old.rows(
@@ -312,6 +360,17 @@ def _stretches(version_id: int, rows: int, start: int, end: int) -> list[Piece]:
 def _make_tables(new: _NewFile, columns: list[tuple[str, str]]) -> None:
     migrations.migrate(new.cursor, build_outlines)
     add_missing_columns(new.cursor, columns)
+
+
+def _copy_checksums(new: _NewFile, old: StoreCursor, kept: set[int], missing: dict[int, Checksums]) -> None:
+    """Copy checksums, added up, and add those that were missing. The bars are not looked at again."""
+    for version_id, found in all_checksums(old):
+        if version_id in kept:
+            add_checksums(new.cursor, version_id, found)
+    for version_id, found in missing.items():
+        if version_id in kept:
+            add_checksums(new.cursor, version_id, found)
+    forget_unchecked(new.cursor)
 
 
 def _copy_coverage(new: _NewFile, old: StoreCursor) -> None:
