@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api.types import OnRows, StoreStatistics
+from lumibot_duckdb.storage.api.types import OnRows, SeriesInfo, StoreStatistics
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
-    from lumibot_duckdb.storage.upkeep.verification import VerificationReport
+    from lumibot_duckdb.storage.upkeep.findings import VerificationReport
 
 
 class Upkeep(ABC):
@@ -34,10 +35,22 @@ class Upkeep(ABC):
         """
 
     @abstractmethod
-    def verify(self) -> VerificationReport:
+    def verify(self, series: Sequence[SeriesInfo] | None = None, on_rows: OnRows | None = None) -> VerificationReport:
         """Read the whole store from the disk, and report damage and implausible bars. Changes nothing.
 
-        Raises `StoreDamagedError` if the file cannot even be opened.
+        Args:
+            series: The series whose bars are checked for gaps, jumps as of splits, bad ticks and stale prices, such as
+                `list_series()`. The checks for damage are always those of the whole store.
+            on_rows: Called with the number of bars read so far and the number of all bars, for a progress bar.
+
+        Raises:
+            StoreNotFoundError: There is no store yet.
+            StoreDamagedError: The file cannot even be opened.
+
+        Example:
+            >>> report = storage.verify(storage.list_series("AAPL"))
+            >>> report.sound, report.findings
+            (True, [])
         """
 
     @abstractmethod

@@ -323,8 +323,8 @@ def _kept_versions(cursor: StoreCursor, kept_since: datetime) -> set[int]:
     return {version_id for (version_id,) in found}
 
 
-def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
-    """Split the bars into pieces of about `_ROWS_AT_A_TIME` rows, in order."""
+def pieces(cursor: StoreCursor, versions: set[int], most_rows: int = _ROWS_AT_A_TIME) -> list[Piece]:
+    """Split the bars into pieces of about so many rows, in order."""
     counts = cursor.rows(
         f"SELECT version_id, count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')} FROM {{db}}.bar "
         "GROUP BY version_id ORDER BY version_id"
@@ -335,11 +335,11 @@ def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
     for version_id, count, earliest, latest in counts:
         if version_id not in versions:
             continue
-        if first is not None and last is not None and rows + count > _ROWS_AT_A_TIME:
+        if first is not None and last is not None and rows + count > most_rows:
             found.append(Piece((first, last), rows))
             first, rows = None, 0
-        if count > _ROWS_AT_A_TIME:
-            found += _stretches(version_id, count, earliest, latest + 1)
+        if count > most_rows:
+            found += _stretches(version_id, count, earliest, latest + 1, most_rows)
             continue
         first, last = version_id if first is None else first, version_id
         rows += count
@@ -348,8 +348,8 @@ def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
     return found
 
 
-def _stretches(version_id: int, rows: int, start: int, end: int) -> list[Piece]:
-    parts = -(-rows // _ROWS_AT_A_TIME)
+def _stretches(version_id: int, rows: int, start: int, end: int, most_rows: int) -> list[Piece]:
+    parts = -(-rows // most_rows)
     cuts = [start + (end - start) * part // parts for part in range(parts + 1)]
     counts = [rows * (part + 1) // parts - rows * part // parts for part in range(parts)]
     return [

@@ -5,16 +5,17 @@ Compaction and verification are imported by the methods that run them, because n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api import OnRows, StoreStatistics, Upkeep
+from lumibot_duckdb.storage.api import OnRows, SeriesInfo, StoreStatistics, Upkeep
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
-    from lumibot_duckdb.storage.upkeep.verification import VerificationReport
+    from lumibot_duckdb.storage.upkeep.findings import VerificationReport
 
 
 class StoredUpkeep(Upkeep):
@@ -29,11 +30,11 @@ class StoredUpkeep(Upkeep):
         self._store.require()
         return compaction.compact(self._store.connection, grace, on_rows)
 
-    def verify(self) -> VerificationReport:
+    def verify(self, series: Sequence[SeriesInfo] | None = None, on_rows: OnRows | None = None) -> VerificationReport:
         from lumibot_duckdb.storage.upkeep import verification
 
         self._store.require()
-        return verification.verify(self._store.connection)
+        return verification.verify(self._store.connection, series, on_rows)
 
     def statistics(self) -> StoreStatistics:
         store = self._store
