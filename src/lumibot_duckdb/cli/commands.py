@@ -39,6 +39,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         "look after the store",
         (
             Command("compact", "compact", "make the store small, and fast to read"),
+            Command("verify", "verify", "check the store and its bars, and repair what is damaged"),
             Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),
             Command("delete", "delete", "delete series from the store"),
         ),

@@ -31,6 +31,10 @@ class VersionGoneError(StorageError, LookupError):
     """The pinned version of a series was deleted, or superseded and removed by a compaction."""
 
 
+class RepairError(StorageError):
+    """A repair cannot be made, or undone. The store is unchanged since the last repair."""
+
+
 class StoreBusyError(StorageError, TimeoutError):
     """The store could not be locked in time. The message names the processes that hold it, if they are known."""
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api.types import OnRows, SeriesInfo, StoreStatistics
+from lumibot_duckdb.storage.api.types import OnRows, SeriesInfo, SeriesKey, StoreStatistics
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
     from lumibot_duckdb.storage.upkeep.findings import VerificationReport
+    from lumibot_duckdb.storage.upkeep.repair import RepairReport
 
 
 class Upkeep(ABC):
@@ -51,6 +52,50 @@ class Upkeep(ABC):
             >>> report = storage.verify(storage.list_series("AAPL"))
             >>> report.sound, report.findings
             (True, [])
+        """
+
+    @abstractmethod
+    def repair(
+        self, bad_bars_of: Sequence[SeriesInfo] = (), on_rows: OnRows | None = None, *, dry_run: bool = False
+    ) -> RepairReport:
+        """Repair the damage that `verify` finds, as far as that is possible from what is stored.
+
+        Each repair of bars begins a new version of the series, so `undo_repair` can undo it until a compaction removes
+        the version from before. A bar that is stored twice is kept once, the one that was written last. Where bars are
+        not those that were stored, they are kept, and their coverage is removed, so that the next backtest requests
+        them again.
+        Outlines and records are computed again, and rows that belong to nothing are deleted.
+
+        If blocks of the file cannot be read, everything else is copied into a new file, which takes its place, and the
+        damaged file is kept beside it as `<store>.damaged-1`. Other processes wait meanwhile.
+
+        Args:
+            bad_bars_of: Series whose impossible bars are dropped: prices that are missing, zero or negative, a high
+                below another price, a low above one, a negative volume. The next backtest requests them again.
+            on_rows: As for `verify`.
+            dry_run: Report what would be done, and change nothing.
+
+        Raises:
+            StoreNotFoundError: There is no store yet.
+            RepairError: Another process changed a series meanwhile. Earlier repairs of the call stay.
+            StoreDamagedError: Blocks that cannot be read are in a table that nothing can replace: restore a backup.
+            StoreWriteError: The disk is full or failed. The store is unchanged.
+
+        Example:
+            >>> storage.repair(dry_run=True).repairs
+            []
+        """
+
+    @abstractmethod
+    def undo_repair(self, repair_id: int) -> SeriesKey:
+        """Make the bars and the coverage from before a repair current again; return the series.
+
+        Args:
+            repair_id: The id in the report of `repair`.
+
+        Raises:
+            RepairError: There is no such repair, or the series was written to since.
+            VersionGoneError: A compaction has removed the bars from before it.
         """
 
     @abstractmethod

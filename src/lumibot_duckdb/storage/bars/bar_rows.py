@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import OnRows
-from lumibot_duckdb.storage.bars.columns import add_missing_columns
+from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
 from lumibot_duckdb.storage.bars.layout import ALWAYS_THERE, Layout
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.times import Int64Array
@@ -90,6 +90,25 @@ def copy_with_changes(
         ") ORDER BY ts"
     )
     cursor.unregister(_INCOMING)
+    cursor.unregister(_TOUCHED)
+
+
+def copy_sound_bars(
+    cursor: StoreCursor, *, old_version: int, new_version: int, ingest_id: int, dropped: Int64Array
+) -> None:
+    """Write a new version: the old one with each bar once, the one that was written last, and without some times.
+
+    Bars that no write brought count as those of this one.
+    """
+    names = [name for name, _ in bar_columns(cursor) if name not in ("version_id", "ts", "ingest_id")]
+    cursor.register(_TOUCHED, pa.table({"ts": _timestamps(dropped)}))
+    cursor.execute(
+        f"INSERT INTO {{db}}.bar (version_id, ts, ingest_id{_further_columns(names)})\n"
+        f"SELECT {new_version}, ts, CASE WHEN ingest_id IN (SELECT ingest_id FROM {{db}}.ingest) THEN ingest_id "
+        f"ELSE {ingest_id} END{_further_columns(names)} FROM {{db}}.bar\n"
+        f"WHERE version_id = {old_version} AND ts NOT IN (SELECT ts FROM {_TOUCHED})\n"
+        "QUALIFY row_number() OVER (PARTITION BY ts ORDER BY bar.ingest_id DESC, rowid DESC) = 1 ORDER BY ts"
+    )
     cursor.unregister(_TOUCHED)
 
 

@@ -156,7 +156,7 @@ def copy_checksums(
     add_checksums(cursor, new_version, {number: sums for number, sums in old.items() if number not in segments})
     for number in sorted(segments):
         within = segment_range(number, days)
-        add_checksums(cursor, new_version, _read_sums(cursor, new_version, days, within))
+        add_checksums(cursor, new_version, read_checksums(cursor, new_version, days, within))
 
 
 def store_checksums(cursor: StoreCursor, version_id: int, timeframe: str) -> None:
@@ -170,22 +170,35 @@ def computed_checksums(cursor: StoreCursor, version_id: int, timeframe: str) -> 
     ((rows, first, last),) = cursor.rows(_SIZE, [version_id])
     days = segment_days(timeframe)
     if rows <= _MOST_ROWS:
-        return _read_sums(cursor, version_id, days)
+        return read_checksums(cursor, version_id, days)
     found: Checksums = {}
     start, end = (Days.of(np.array([time])).numbers[0] // days for time in (first, last))
     for number in range(start, end + 1):
-        found |= _read_sums(cursor, version_id, days, segment_range(number, days))
+        found |= read_checksums(cursor, version_id, days, segment_range(number, days))
     return found
 
 
-def _read_sums(cursor: StoreCursor, version_id: int, days: int, within: TimeRange | None = None) -> Checksums:
-    which = f"version_id = {version_id}"
+def read_checksums(
+    cursor: StoreCursor, version_id: int, days: int, within: TimeRange | None = None, *, once: bool = False
+) -> Checksums:
+    """Return the checksums of the bars of a version in a range, as they are in the store.
+
+    With `once`, a doubled bar counts once, as the one that was written last.
+    """
+    which = f"version_id = {version_id} AND {is_checked(version_id, unchecked_to(cursor))}"
     if within is not None:
         which += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
+    if once:
+        which += " QUALIFY row_number() OVER (PARTITION BY ts ORDER BY ingest_id DESC, rowid DESC) = 1"
     names = checked_columns(cursor)
     listed = ", ".join(f'"{name}"' for name in names)
     table, times = in_time_order(cursor.arrow(f"SELECT ts, {listed} FROM {{db}}.bar WHERE {which}"))
     return sums_of(times, {name: single_array(table[name]) for name in names}, days)
+
+
+def is_checked(version_id: int, unchecked: int) -> str:
+    """Return the SQL condition for bars of a version that have checksums, given up to which ids others have none."""
+    return f"ingest_id > {unchecked}" if version_id <= unchecked else "true"
 
 
 def checked_columns(cursor: StoreCursor) -> list[str]:

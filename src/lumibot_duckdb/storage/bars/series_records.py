@@ -34,6 +34,15 @@ def supersede(cursor: StoreCursor, old: VersionState, new_version: int, now: dat
     cursor.execute("UPDATE {db}.series SET current_version = ? WHERE series_id = ?", [new_version, old.series_id])
 
 
+def unsupersede(cursor: StoreCursor, current: VersionState, earlier_version: int, now: datetime) -> None:
+    """Make an earlier version the current one of a series again."""
+    cursor.execute("UPDATE {db}.series_version SET superseded_at = ? WHERE version_id = ?", [now, current.version_id])
+    cursor.execute("UPDATE {db}.series_version SET superseded_at = NULL WHERE version_id = ?", [earlier_version])
+    cursor.execute(
+        "UPDATE {db}.series SET current_version = ? WHERE series_id = ?", [earlier_version, current.series_id]
+    )
+
+
 def delete_records(cursor: StoreCursor, series_id: int) -> None:
     """Delete a series with all its versions and bars; its ingests stay."""
     series = [series_id]

@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, TimeRange, WriteResult
-from lumibot_duckdb.storage.bars.bar_rows import copy_with_changes, ensure_columns, insert_bars
-from lumibot_duckdb.storage.bars.checksums import add_checksums, copy_checksums, sums_of_write
+from lumibot_duckdb.storage.bars.bar_rows import copy_sound_bars, copy_with_changes, ensure_columns, insert_bars
+from lumibot_duckdb.storage.bars.checksums import add_checksums, copy_checksums, store_checksums, sums_of_write
 from lumibot_duckdb.storage.bars.coverage import Covered, missing
-from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add
+from lumibot_duckdb.storage.bars.coverage_records import (
+    add_coverage,
+    coverage_rows,
+    coverage_to_add,
+    forget_coverage,
+    restore_coverage,
+)
 from lumibot_duckdb.storage.bars.difference import Difference, difference
 from lumibot_duckdb.storage.bars.layout import Layout, LayoutConflictError, combined, in_order_of, same_frame
 from lumibot_duckdb.storage.bars.newer_bars import record_request, was_restated_since, without_newer
@@ -28,6 +34,7 @@ from lumibot_duckdb.storage.bars.series_records import (
     layout_id_of,
     record_ingest,
     supersede,
+    unsupersede,
 )
 from lumibot_duckdb.storage.bars.version_state import VersionState, measured
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, metadata_text
@@ -127,6 +134,47 @@ class Write:
         gone = replace(before, rows=0, first=None, last=None)
         self._record("delete", WriteResult(self._key, None, removed=before.rows), gone, None)
         return before.rows
+
+    def is_onto(self, version_id: int, *, last_write: int | None = None) -> bool:
+        """Return whether a version is the current one, and `last_write` (None: any) the last write to the series."""
+        before = self._before
+        return before is not None and before.version_id == version_id and last_write in (None, before.ingest_id)
+
+    def repair(self, dropped: Int64Array, forgotten: Sequence[TimeRange], what: Sequence[str]) -> tuple[int, int]:
+        """Begin a version with each bar once, without those at the `dropped` times.
+
+        The coverage of the `forgotten` ranges is removed, and what is derived from the bars is computed again. Returns
+        the id of this write, and how many bars fewer there are than recorded.
+        """
+        before, version = self._before, self._ingest_id
+        assert before is not None
+        note = {
+            "repaired_version": before.version_id,
+            "repairs": list(what),
+            "coverage": coverage_rows(self._cursor, before.series_id),
+        }
+        copy_sound_bars(
+            self._cursor, old_version=before.version_id, new_version=version, ingest_id=version, dropped=dropped
+        )
+        supersede(self._cursor, before, version, self._now)
+        after = measured(self._cursor, replace(before, version_id=version))
+        store_checksums(self._cursor, version, self._key.timeframe)
+        self._outline(None, after, dropped)
+        for piece in forgotten:
+            forget_coverage(self._cursor, before.series_id, piece)
+        removed = max(0, before.rows - after.rows)
+        result = WriteResult(self._key, None, removed=removed)
+        self._record("repair", result, after, metadata_text(self._key, note))
+        return version, removed
+
+    def undo_repair(self, repaired: VersionState, repair_id: int, coverage: Sequence[list[Any]]) -> None:
+        """Make the version current again that a repair superseded, with its coverage."""
+        before = self._before
+        assert before is not None
+        unsupersede(self._cursor, before, repaired.version_id, self._now)
+        restore_coverage(self._cursor, before.series_id, coverage)
+        result = WriteResult(self._key, None, added=max(0, repaired.rows - before.rows))
+        self._record("repair", result, repaired, metadata_text(self._key, {"undone": repair_id}))
 
     # -- bars ------------------------------------------------------------------------------------------------
 

@@ -175,6 +175,13 @@ class _Series:
             yield Finding(check, severity, kind, self.info.key, tuple(group.bars), group.count, repair)
 
 
+def impossible_times(stretch: Stretch, asset_type: str) -> Int64Array:
+    """Return the starts of the bars of a stretch whose numbers cannot be."""
+    found = impossible_bars(_prices(stretch), may_be_negative=asset_type in _MAY_BE_NEGATIVE)
+    times: Int64Array = stretch.times[[suspect.at for suspect in found]]
+    return times
+
+
 def _length_of(gap: Gap) -> str:
     if gap.sessions:
         return f"{gap.sessions} session{'s' if gap.sessions > 1 else ''}"

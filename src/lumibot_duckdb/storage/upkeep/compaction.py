@@ -49,12 +49,12 @@ from lumibot_duckdb.storage.times import naive_utc, utc_now
 
 logger = logging.getLogger(__name__)
 
-_UNFINISHED = ".compacting-"
+UNFINISHED = ".compacting-"
 # Each row group leaves the last block of every column partly empty, so larger groups make a smaller file.
 _ROW_GROUP = 2 * 122_880
 # Rows that are read, sorted and written at a time: about 50 MB with ten columns.
 _ROWS_AT_A_TIME = 2 * _ROW_GROUP
-_SMALL_TABLES = (
+SMALL_TABLES = (
     "store_meta",
     "asset",
     "series",
@@ -119,25 +119,25 @@ def compact(
     path = connection.path
     _remove_unfinished(path)
     kept_since = naive_utc(utc_now() - grace)
-    unfinished = path.with_name(f"{path.name}{_UNFINISHED}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    unfinished = path.with_name(f"{path.name}{UNFINISHED}{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
-        with deferred(), _new_file(unfinished, memory_limit) as new:
+        with deferred(), new_file(unfinished, memory_limit) as new:
             copied = _copy_most(connection, new, kept_since, on_rows)
             with connection.exclusive() as live:
                 before = live.stat().st_size
                 report = _copy_rest(new, live, kept_since, copied)
                 new.detach()
-                _put_in_place(unfinished, live)
+                put_in_place(unfinished, live)
                 return CompactionReport(before, live.stat().st_size, *report)
     except StorageError:
         raise
     except (OSError, duckdb.Error) as error:
         raise StoreWriteError(f"the store could not be compacted, and is unchanged: {error}") from error
     finally:
-        _discard(unfinished)
+        discard(unfinished)
 
 
-class _NewFile:
+class NewFile:
     """A separate DuckDB instance with the unfinished file attached as `new`."""
 
     def __init__(self, duck: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -165,7 +165,8 @@ class _NewFile:
 
 
 @contextmanager
-def _new_file(path: Path, memory_limit: str) -> Iterator[_NewFile]:
+def new_file(path: Path, memory_limit: str) -> Iterator[NewFile]:
+    """Yield a new file of a store. Nothing else uses its engine."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "threads": 2,
         "memory_limit": memory_limit,
@@ -175,7 +176,7 @@ def _new_file(path: Path, memory_limit: str) -> Iterator[_NewFile]:
     }
     duck = duckdb.connect(":memory:", config=settings)
     try:
-        yield _NewFile(duck, path)
+        yield NewFile(duck, path)
     finally:
         duck.close()
 
@@ -222,7 +223,7 @@ class _MissingChecksums:
                 known.setdefault(number, SegmentSums()).add(sums.bars, sums.sums)
 
 
-def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime, on_rows: OnRows | None) -> _Copied:
+def _copy_most(connection: StoreConnection, new: NewFile, kept_since: datetime, on_rows: OnRows | None) -> _Copied:
     """Copy the present bars, a piece at a time, and let others work in between."""
     with connection.read() as cursor:
         state = migrations.state(cursor)
@@ -231,8 +232,8 @@ def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime,
         todo = pieces(cursor, versions)
         columns = bar_columns(cursor)
         checksums = _MissingChecksums(cursor)
-    _make_tables(new, columns)
-    names = _quoted(columns)
+    make_tables(new, columns)
+    names = quoted(columns)
     done, total = 0, sum(piece.rows for piece in todo)
     waiting: pa.Table | None = None
     for piece, following in zip_longest(todo, todo[1:]):
@@ -256,13 +257,13 @@ def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime,
     return _Copied(state.store_id, last_ingest, frozenset(versions), checksums.found)
 
 
-def _insert(new: _NewFile, names: str, rows: pa.Table) -> None:
+def _insert(new: NewFile, names: str, rows: pa.Table) -> None:
     new.cursor.register(_INCOMING, rows)
     new.cursor.execute(f"INSERT INTO {{db}}.bar ({names}) SELECT {names} FROM {_INCOMING}")
     new.cursor.unregister(_INCOMING)
 
 
-def _copy_rest(new: _NewFile, live: Path, kept_since: datetime, copied: _Copied) -> tuple[int, int, int]:
+def _copy_rest(new: NewFile, live: Path, kept_since: datetime, copied: _Copied) -> tuple[int, int, int]:
     """Copy recent changes, and everything but bars; return rows, rows removed, versions removed."""
     with new.with_old(live) as old:
         state = migrations.state(old)
@@ -270,7 +271,7 @@ def _copy_rest(new: _NewFile, live: Path, kept_since: datetime, copied: _Copied)
             raise StorageError(f"{live} was replaced by another store during its compaction; compact that one")
         kept = _kept_versions(old, kept_since)
         columns = bar_columns(old)
-        names = _quoted(columns)
+        names = quoted(columns)
         _register_ids(new.cursor, _KEPT, kept)
         _register_ids(new.cursor, _COPIED, copied.versions)
         new.duck.begin()
@@ -285,7 +286,7 @@ def _copy_rest(new: _NewFile, live: Path, kept_since: datetime, copied: _Copied)
                 f"WHERE version_id IN (FROM {_KEPT}) AND {condition} ORDER BY version_id, ts"
             )
         new.execute("DELETE FROM new.store_meta")
-        for table in _SMALL_TABLES:
+        for table in SMALL_TABLES:
             new.execute(f"INSERT INTO new.{table} BY NAME SELECT * FROM old.{table}")
         new.execute(
             f"INSERT INTO new.series_version SELECT * FROM old.series_version WHERE version_id IN (FROM {_KEPT})"
@@ -308,7 +309,8 @@ def _copy_rest(new: _NewFile, live: Path, kept_since: datetime, copied: _Copied)
         return written, rows - written, versions - len(kept)
 
 
-def _quoted(columns: list[tuple[str, str]]) -> str:
+def quoted(columns: list[tuple[str, str]]) -> str:
+    """Return names of columns (and their types) as a list in SQL."""
     return ", ".join(f'"{name}"' for name, _ in columns)
 
 
@@ -323,8 +325,9 @@ def _kept_versions(cursor: StoreCursor, kept_since: datetime) -> set[int]:
     return {version_id for (version_id,) in found}
 
 
-def pieces(cursor: StoreCursor, versions: set[int], most_rows: int = _ROWS_AT_A_TIME) -> list[Piece]:
-    """Split the bars into pieces of about so many rows, in order."""
+def pieces(cursor: StoreCursor, versions: set[int], most_rows: int | None = None) -> list[Piece]:
+    """Split the bars into pieces of about so many rows (None: as many as are copied at a time), in order."""
+    most_rows = most_rows or _ROWS_AT_A_TIME
     counts = cursor.rows(
         f"SELECT version_id, count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')} FROM {{db}}.bar "
         "GROUP BY version_id ORDER BY version_id"
@@ -357,12 +360,13 @@ def _stretches(version_id: int, rows: int, start: int, end: int, most_rows: int)
     ]
 
 
-def _make_tables(new: _NewFile, columns: list[tuple[str, str]]) -> None:
+def make_tables(new: NewFile, columns: list[tuple[str, str]]) -> None:
+    """Make the tables of a store, with these columns of `bar`."""
     migrations.migrate(new.cursor, build_outlines)
     add_missing_columns(new.cursor, columns)
 
 
-def _copy_checksums(new: _NewFile, old: StoreCursor, kept: set[int], missing: dict[int, Checksums]) -> None:
+def _copy_checksums(new: NewFile, old: StoreCursor, kept: set[int], missing: dict[int, Checksums]) -> None:
     """Copy checksums, added up, and add those that were missing. The bars are not looked at again."""
     for version_id, found in all_checksums(old):
         if version_id in kept:
@@ -373,7 +377,7 @@ def _copy_checksums(new: _NewFile, old: StoreCursor, kept: set[int], missing: di
     forget_unchecked(new.cursor)
 
 
-def _copy_coverage(new: _NewFile, old: StoreCursor) -> None:
+def _copy_coverage(new: NewFile, old: StoreCursor) -> None:
     """Copy coverage: adjacent ranges of a series are joined, and provisional ones dropped that are proven by now.
 
     Expired ones stay, since a second response that shows the same makes them permanent.
@@ -403,7 +407,7 @@ def _copy_coverage(new: _NewFile, old: StoreCursor) -> None:
     """)
 
 
-def _put_in_place(unfinished: Path, live: Path) -> None:
+def put_in_place(unfinished: Path, live: Path) -> None:
     """Replace the store by the new file, durably even if the machine loses power now."""
     _sync(unfinished)
     unfinished.replace(live)
@@ -418,7 +422,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _discard(unfinished: Path) -> None:
+def discard(unfinished: Path) -> None:
+    """Remove an unfinished file, if it is still there, and its log."""
     for path in (unfinished, unfinished.with_name(unfinished.name + ".wal")):
         with suppress(OSError):
             path.unlink(missing_ok=True)
@@ -426,8 +431,8 @@ def _discard(unfinished: Path) -> None:
 
 def _remove_unfinished(store: Path) -> None:
     """Remove the files of compactions whose process has ended."""
-    for path in store.parent.glob(f"{store.name}{_UNFINISHED}*"):
-        found = re.match(r"(\d+)-", path.name[len(store.name) + len(_UNFINISHED) :])
+    for path in store.parent.glob(f"{store.name}{UNFINISHED}*"):
+        found = re.match(r"(\d+)-", path.name[len(store.name) + len(UNFINISHED) :])
         if found and not is_alive(int(found[1])):
             logger.info("removing %s, which an interrupted compaction left behind", path)
             with suppress(OSError):

@@ -37,6 +37,7 @@ class Finding:
         bars: The first bars or stretches that it is about, at most 10.
         count: How many there are.
         repair: What `repair` or the user can do about it; "" if nothing is known.
+        version_id: The version of the series; None if it is about none, or about several.
     """
 
     check: str
@@ -46,6 +47,7 @@ class Finding:
     bars: tuple[FoundBar, ...] = ()
     count: int = 0
     repair: str = ""
+    version_id: int | None = None
 
     @property
     def damage(self) -> bool:

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api import OnRows, SeriesInfo, StoreStatistics, Upkeep
+from lumibot_duckdb.storage.api import OnRows, SeriesInfo, SeriesKey, StoreStatistics, Upkeep
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
     from lumibot_duckdb.storage.upkeep.findings import VerificationReport
+    from lumibot_duckdb.storage.upkeep.repair import RepairReport
 
 
 class StoredUpkeep(Upkeep):
@@ -35,6 +36,19 @@ class StoredUpkeep(Upkeep):
 
         self._store.require()
         return verification.verify(self._store.connection, series, on_rows)
+
+    def repair(
+        self, bad_bars_of: Sequence[SeriesInfo] = (), on_rows: OnRows | None = None, *, dry_run: bool = False
+    ) -> RepairReport:
+        from lumibot_duckdb.storage.upkeep import repair
+
+        self._store.require()
+        return repair.repair(self._store, bad_bars_of, on_rows, dry_run=dry_run)
+
+    def undo_repair(self, repair_id: int) -> SeriesKey:
+        from lumibot_duckdb.storage.upkeep import repair
+
+        return repair.undo_repair(self._store, repair_id)
 
     def statistics(self) -> StoreStatistics:
         store = self._store

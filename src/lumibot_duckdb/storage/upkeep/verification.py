@@ -38,13 +38,36 @@ from lumibot_duckdb.storage.times import naive_utc, utc_now
 from lumibot_duckdb.storage.upkeep.bar_checks import BarChecks, recorded_splits
 from lumibot_duckdb.storage.upkeep.bar_scan import ROWS_AT_A_TIME, Stretch, stretches
 from lumibot_duckdb.storage.upkeep.compaction import Piece, pieces
-from lumibot_duckdb.storage.upkeep.findings import LISTED_BARS, Finding, FoundBar, VerificationReport
+from lumibot_duckdb.storage.upkeep.findings import LISTED_BARS, Finding, FoundBar, Severity, VerificationReport
 from lumibot_duckdb.storage.upkeep.version_keys import keys_of_versions
 
 _NAMED_PER_CHECK = 20
 _DOUBLED = "doubled_bars"
 _DEEPER = "implausible_bars"
 """The check that those of bars replace: it names no bar but the first."""
+
+
+_REBUILT = "--repair computes it again from the bars"
+REPAIRS = {
+    "outlines": _REBUILT,
+    "checksums": "--repair lets the next backtest request these bars again, and keeps what is there until then",
+    "doubled_bars": "--repair keeps the one that was written last",
+    "recorded_facts": "--repair counts the bars again, and lets the next backtest request those that are missing",
+    "bars_of_no_ingest": "--repair counts them as its own",
+    "bars_of_no_version": "--repair deletes them",
+    "versions_of_no_series": "--repair deletes them, or marks them as superseded",
+    "coverage_ranges": "--repair deletes them, so that the next backtest requests these bars again",
+    "blocks": "--repair keeps all bars that can be read, in a new file",
+}
+"""What a repair does about the findings of a check."""
+
+REPAIRED = """
+SELECT repaired FROM (
+    SELECT CAST(json_extract_string(metadata, '$.repaired_version') AS INTEGER) AS repaired
+    FROM {db}.ingest WHERE kind = 'repair'
+) WHERE repaired IS NOT NULL AND repaired NOT IN (SELECT current_version FROM {db}.series)
+"""
+"""Versions that a repair superseded. They stay as they were, for `undo_repair`, until a compaction."""
 
 
 def verify(
@@ -124,6 +147,7 @@ class _Checksums:
         self._days = dict(
             cursor.rows("SELECT version_id, timeframe FROM {db}.series_version JOIN {db}.series USING (series_id)")
         )
+        self._repaired = {version_id for (version_id,) in cursor.rows(REPAIRED)}
         self._computed: dict[int, Checksums] = {}
 
     def add(self, stretch: Stretch) -> None:
@@ -136,7 +160,7 @@ class _Checksums:
 
     def differing(self) -> list[int]:
         """Return the versions whose checksums seem to differ; they may have been written to meanwhile."""
-        versions = sorted(self._stored.keys() | self._computed.keys())
+        versions = sorted((self._stored.keys() | self._computed.keys()) - self._repaired)
         return [v for v in versions if list(differing(self._stored.get(v, {}), self._computed.get(v, {})))]
 
 
@@ -159,7 +183,12 @@ def _wrong_checksums(connection: StoreConnection, version_id: int) -> Iterator[F
             stored = stored_checksums(cursor, version_id)
             computed = computed_checksums(cursor, version_id, key.timeframe)
     if key is None:
-        yield Finding("checksums", "error", f"there are checksums of version {version_id}, which does not exist")
+        yield Finding(
+            "checksums",
+            "error",
+            f"there are checksums of version {version_id}, which does not exist",
+            version_id=version_id,
+        )
         return
     found = list(differing(stored, computed))
     if not found:
@@ -173,8 +202,7 @@ def _wrong_checksums(connection: StoreConnection, version_id: int) -> Iterator[F
         )
         bars.append(FoundBar(within.start, note, within.end))
     what = f"the bars of version {version_id} are not those that were stored"
-    repair = "--repair forgets their coverage, so that the next backtest requests them again"
-    yield Finding("checksums", "error", what, key, tuple(bars), len(found), repair)
+    yield Finding("checksums", "error", what, key, tuple(bars), len(found), REPAIRS["checksums"], version_id)
 
 
 def _unreadable_columns(connection: StoreConnection) -> Iterator[Finding]:
@@ -211,7 +239,9 @@ def _unreadable_columns_of(connection: StoreConnection, table: str, columns: Seq
         except (StoreBusyError, duckdb.OutOfMemoryException):
             raise
         except (StorageError, duckdb.Error) as error:
-            yield Finding("blocks", "error", f"column {column} of table {table} cannot be read: {error}")
+            yield Finding(
+                "blocks", "error", f"column {column} of table {table} cannot be read: {error}", repair=REPAIRS["blocks"]
+            )
 
 
 def _read_in_parts(connection: StoreConnection, table: str, column: str, first: int, end: int) -> None:
@@ -238,15 +268,16 @@ def _findings(
 ) -> Iterator[Finding]:
     """Run one check, in a separate transaction: junk in a table can make it fail."""
     found: list[tuple[Any, ...]] = []
-    sql = sql.replace("{now}", f"TIMESTAMP '{naive_utc(utc_now())}'")
+    sql = sql.replace("{now}", f"TIMESTAMP '{naive_utc(utc_now())}'").replace("{repaired}", REPAIRED)
     try:
         with connection.read() as cursor:
             for condition in conditions if "{piece}" in sql else [""]:
                 found += cursor.rows(sql.replace("{piece}", condition))
     except duckdb.Error as error:
         yield Finding(name, "error", f"the tables have values that cannot be checked: {error}")
-    for (what,) in found[:_NAMED_PER_CHECK]:
-        yield Finding(name, "error" if damage else "warning", what)
+    for what, *version in found[:_NAMED_PER_CHECK]:
+        severity: Severity = "error" if damage else "warning"
+        yield Finding(name, severity, what, version_id=version[0] if version else None, repair=REPAIRS.get(name, ""))
 
 
 def _checks() -> Iterator[tuple[str, bool, str]]:
@@ -262,8 +293,9 @@ def _wrong_outlines(connection: StoreConnection) -> Iterator[Finding]:
     """Compare the outlines with the bars."""
     try:
         with connection.read() as cursor:
-            for what in islice(chain(wrong_outlines(cursor), wrong_repeats(cursor)), _NAMED_PER_CHECK):
-                yield Finding("outlines", "error", what)
+            wrong = chain(wrong_outlines(cursor), wrong_repeats(cursor))
+            for version_id, what in islice(wrong, _NAMED_PER_CHECK):
+                yield Finding("outlines", "error", what, version_id=version_id, repair=_REBUILT)
     except (StoreDamagedError, duckdb.Error) as error:
         yield Finding("outlines", "error", f"the outlines cannot be checked: {error}")
 
