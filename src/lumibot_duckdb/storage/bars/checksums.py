@@ -270,9 +270,10 @@ class _Values:
         values = self.numbers[part]
         if values.dtype == np.float64:
             # All NaN are alike, and zeros of both signs: DuckDB does not keep them apart.
-            values = values + 0.0
-            if np.isnan(values.sum()):
-                values[np.isnan(values)] = np.nan
+            with np.errstate(invalid="ignore", over="ignore"):
+                values = values + 0.0
+                if np.isnan(values.sum()):
+                    values[np.isnan(values)] = np.nan
         words: Words = values.view(np.uint64)
         folded: Words = words >> _HALF
         folded ^= words

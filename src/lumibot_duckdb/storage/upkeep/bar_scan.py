@@ -48,6 +48,8 @@ def stretches(
 
 
 def _by_version(table: pa.Table, names: Sequence[str], *, is_last: bool) -> Iterator[Stretch]:
+    if not table.num_rows:
+        return
     versions = single_array(table["version_id"]).to_numpy()
     times = single_array(table["ts"]).view(pa.int64()).to_numpy()
     later = versions[1:] > versions[:-1]
@@ -56,7 +58,7 @@ def _by_version(table: pa.Table, names: Sequence[str], *, is_last: bool) -> Iter
         table, versions, times = table.take(pa.array(order)), versions[order], times[order]
         later = versions[1:] > versions[:-1]
     columns = {name: single_array(table[name]) for name in names}
-    starts = [0, *(np.flatnonzero(later) + 1).tolist()] if len(versions) else []
+    starts = [0, *(np.flatnonzero(later) + 1).tolist()]
     for start, stop in zip(starts, [*starts[1:], len(versions)], strict=True):
         part = {name: column.slice(start, stop - start) for name, column in columns.items()}
         yield Stretch(int(versions[start]), times[start:stop], part, is_last)

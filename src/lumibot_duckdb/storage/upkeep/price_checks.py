@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, tzinfo
 from math import log
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from lumibot_duckdb.storage.bars.outline import Days
-from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, Int64Array
+from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, UTC, EpochSeconds, Int64Array, midnight
 
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 
@@ -23,8 +23,9 @@ ROUNDING = 1e-9
 """Adjusted prices are products: a high may be this much (relative) below the close without being wrong."""
 
 SPLIT_FACTORS = (1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 80, 100)
-SPLIT_TOLERANCE = 0.06
-"""How far (in logarithms) the jump over a night may be from a split factor: the price also moves by a few percent."""
+SPLIT_TOLERANCE, SMALL_SPLIT_TOLERANCE = 0.06, 0.03
+"""How far (in logarithms) the jump over a night may be from a split factor: the price also moves by a few percent. A
+fall by a third happens, so 3 for 2 has to fit better."""
 
 SETTLED = 0.15
 """How far the usual price of the bars after a jump may be from the factor. A crash that recovers is no split."""
@@ -235,7 +236,7 @@ def jumps(bars: Prices, bar_length: int, splits: Sequence[Split], adjustment: st
         elif adjustment:
             yield Suspect(at, "a recorded split that is not applied", note)
     if not adjustment:
-        yield from _unseen_splits(bars, opens, splits)
+        yield from _unseen_splits(bars, opens, splits, UTC if bar_length >= SECONDS_PER_DAY else NEW_YORK)
 
 
 def _first_of_days(times: Int64Array, bar_length: int) -> Int64Array:
@@ -251,7 +252,8 @@ def _split_of(bars: Prices, nights: Floats, place: int, at: int) -> str:
     assert bars.close is not None
     jump = float(nights[place])
     factor = min(SPLIT_FACTORS, key=lambda each: abs(abs(jump) - log(each)))
-    if not np.isfinite(jump) or abs(abs(jump) - log(factor)) > SPLIT_TOLERANCE:
+    tolerance = SPLIT_TOLERANCE if factor >= 2 else SMALL_SPLIT_TOLERANCE
+    if not np.isfinite(jump) or abs(abs(jump) - log(factor)) > tolerance:
         return ""
     near = nights[max(0, place - AROUND) : place + AROUND]
     usual = 1.4826 * float(np.nanmedian(np.abs(near)))
@@ -282,22 +284,22 @@ def _places(bars: Prices, splits: Sequence[Split]) -> set[int]:
     """Return the places of the bars that are the first since a split, or near it."""
     found: set[int] = set()
     for split in splits:
-        at = int(np.searchsorted(bars.times, _day_start(split.ex_date)))
-        near = np.flatnonzero(np.abs(bars.times - _day_start(split.ex_date)) < 4 * SECONDS_PER_DAY)
+        at = int(np.searchsorted(bars.times, midnight(split.ex_date)))
+        near = np.flatnonzero(np.abs(bars.times - midnight(split.ex_date)) < 4 * SECONDS_PER_DAY)
         found |= {at, *near.tolist()}
     return {at for at in found if 0 < at < len(bars)}
 
 
 def _recorded(time: EpochSeconds, before: EpochSeconds, splits: Sequence[Split]) -> bool:
     days = 4 * SECONDS_PER_DAY
-    return any(before - days < _day_start(split.ex_date) < time + days for split in splits)
+    return any(before - days < midnight(split.ex_date) < time + days for split in splits)
 
 
-def _unseen_splits(bars: Prices, opens: Floats, splits: Sequence[Split]) -> Iterator[Suspect]:
-    """Yield the first bar after each split of the own source at which prices do not jump."""
+def _unseen_splits(bars: Prices, opens: Floats, splits: Sequence[Split], zone: tzinfo) -> Iterator[Suspect]:
+    """Yield the first bar after each split of the own source at which prices do not jump. Days begin in a time zone."""
     assert bars.close is not None
     for split in splits:
-        at = int(np.searchsorted(bars.times, _day_start(split.ex_date)))
+        at = int(np.searchsorted(bars.times, midnight(split.ex_date, zone)))
         if not split.here or not 5 <= at < len(bars) - 5 or abs(log(split.factor)) < log(SPLIT_FACTORS[0]) - 0.01:
             continue
         if bars.times[at] - bars.times[at - 1] > JOINT_DAYS * SECONDS_PER_DAY:
@@ -305,7 +307,3 @@ def _unseen_splits(bars: Prices, opens: Floats, splits: Sequence[Split]) -> Iter
         if abs(_settled(bars.close, at)) < 0.4 * abs(log(split.factor)):
             note = f"close {bars.close[at - 1]:g} before, open {opens[at]:g}"
             yield Suspect(at, "a recorded split at which unadjusted prices do not change", note)
-
-
-def _day_start(day: date) -> EpochSeconds:
-    return (day - date(1970, 1, 1)).days * SECONDS_PER_DAY
