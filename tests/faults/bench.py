@@ -115,7 +115,7 @@ class Bench:
         if not found["killed"]:
             assert found["status"] == 0, context
             self._check_claims(operation, found, expected.before, context)
-        self._check_store(found, expected, context)
+        self._check_store(operation, found, expected, context)
         shutil.rmtree(self._last.parent)
         return found
 
@@ -138,7 +138,7 @@ class Bench:
         if error and OPERATIONS[operation].is_download and found["failed"] == 1:
             assert KEPT in error, context
 
-    def _check_store(self, found: dict[str, Any], expected: Expected, context: str) -> None:
+    def _check_store(self, operation: str, found: dict[str, Any], expected: Expected, context: str) -> None:
         before, after = expected.before, expected.after
         storage = DuckDBDataStorage(self._last)
         kept = KEPT in found.get("first", {}).get("error", "")
@@ -148,6 +148,8 @@ class Bench:
             assert there.get(part) in (before.get(part), after.get(part)), f"{part} of {context}"
         if found["done"] or kept:
             assert there == after, context
+        if OPERATIONS[operation].damaged:
+            storage.repair()
         if storage.statistics().series:
             assert storage.verify().sound, context
         storage.store_ohlcv_data("LAST", minute_bars(rows=3), "test", "minute")

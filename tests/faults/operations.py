@@ -122,13 +122,36 @@ def fill_and_leave_log(storage: DuckDBDataStorage) -> None:
         copy.replace(file)
 
 
+def fill_and_damage(storage: DuckDBDataStorage) -> None:
+    """Leave a store with a bar that is there twice, one that was changed, and an outline that is wrong."""
+    fill(storage)
+    store(storage, "L", LONG)
+    with StoreConnection.of(storage.path).write() as cursor:
+        cursor.execute("INSERT INTO {db}.bar SELECT * FROM {db}.bar WHERE version_id = 1 LIMIT 1")
+        cursor.execute(
+            "UPDATE {db}.bar SET close = close + 1 WHERE version_id = 2 AND ts = (SELECT max(ts) FROM {db}.bar)"
+        )
+        cursor.execute("UPDATE {db}.outline SET days = 1")
+
+
+def fill_and_repair(storage: DuckDBDataStorage) -> None:
+    """Leave a store with a repair that dropped bars."""
+    fill(storage)
+    store(storage, "A", FRAME.iloc[:5].assign(volume=-1))
+    storage.repair(storage.list_series("A"))
+
+
 @dataclass(frozen=True)
 class Operation:
-    """One kind of write: what it begins with, and what it does. A download is spooled if it fails."""
+    """One kind of write: what it begins with, and what it does. A download is spooled if it fails.
+
+    `damaged` says that the store is damaged before.
+    """
 
     prepare: Callable[[DuckDBDataStorage], None]
     run: Callable[[DuckDBDataStorage], Any]
     is_download: bool = False
+    damaged: bool = False
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -146,6 +169,8 @@ OPERATIONS: dict[str, Operation] = {
     "delete": Operation(fill, lambda s: s.delete_series("A")),
     "remember": Operation(fill, lambda s: s.migrated_files.remember("file", "fingerprint", 3, [1])),
     "compact": Operation(fill_and_supersede, lambda s: s.compact(dt.timedelta(0))),
+    "repair": Operation(fill_and_damage, lambda s: s.repair(), damaged=True),
+    "undo": Operation(fill_and_repair, lambda s: s.undo_repair(last_repair(s))),
     "merge": Operation(fill_and_spool, lambda s: s.merge_spooled()),
     "spool": Operation(fill, lambda s: spool(s, "A", LATER)),
     "recover": Operation(fill_and_leave_log, lambda s: s.list_series()),
@@ -153,6 +178,12 @@ OPERATIONS: dict[str, Operation] = {
     "extend": Operation(fill_long, lambda s: store(s, "A", LATER)),
     "build": Operation(fill_without_outlines, lambda s: s.list_series()),
 }
+
+
+def last_repair(storage: DuckDBDataStorage) -> int:
+    """Return the id of the last repair."""
+    with StoreConnection.of(storage.path).read() as cursor:
+        return int(cursor.rows("SELECT max(ingest_id) FROM {db}.ingest WHERE kind = 'repair'")[0][0])
 
 
 def contents(storage: DuckDBDataStorage) -> dict[str, str]:

@@ -49,9 +49,15 @@ class Upkeep(ABC):
             StoreDamagedError: The file cannot even be opened.
 
         Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=3, tz="America/New_York")
+            >>> bars = pd.DataFrame({"high": [11.0, 11.5, 9.0], "close": [10.5, 11.0, 10.0]}, index=times)
+            >>> _ = storage.store_ohlcv_data("AAPL", bars, "my_csv", "day")
             >>> report = storage.verify(storage.list_series("AAPL"))
-            >>> report.sound, report.findings
-            (True, [])
+            >>> report.sound, [(finding.severity, finding.check, finding.count) for finding in report.findings]
+            (True, [('warning', 'impossible_bars', 1)])
         """
 
     @abstractmethod
@@ -82,8 +88,18 @@ class Upkeep(ABC):
             StoreWriteError: The disk is full or failed. The store is unchanged.
 
         Example:
-            >>> storage.repair(dry_run=True).repairs
-            []
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=3, tz="America/New_York")
+            >>> bars = pd.DataFrame({"high": [11.0, 11.5, 9.0], "close": [10.5, 11.0, 10.0]}, index=times)
+            >>> _ = storage.store_ohlcv_data("MSFT", bars, "my_csv", "day")
+            >>> (repair,) = storage.repair(storage.list_series("MSFT")).repairs
+            >>> repair.removed, storage.get_historical_prices("MSFT", timeframe="day")["close"].tolist()
+            (1, [10.5, 11.0])
+            >>> _ = storage.undo_repair(repair.repair_id)
+            >>> storage.get_historical_prices("MSFT", timeframe="day")["close"].tolist()
+            [10.5, 11.0, 10.0]
         """
 
     @abstractmethod

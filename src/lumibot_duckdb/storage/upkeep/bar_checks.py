@@ -166,7 +166,7 @@ class _Series:
         gaps, sentence = self._gaps.found(self._coverage)
         for gap in gaps:
             kind = "sessions without a bar" if gap.sessions else "gaps within sessions"
-            self._record("gaps", kind, FoundBar(gap.within.start, _length_of(gap), gap.within.end), gap.sessions or 1)
+            self._record("gaps", kind, FoundBar(gap.within.start, _length_of(gap), gap.within.end))
         if sentence:
             yield Finding("gaps", "info", sentence, self.info.key)
         for (check, kind), group in sorted(self._found.items()):

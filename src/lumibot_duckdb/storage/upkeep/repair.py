@@ -142,7 +142,7 @@ class _Round:
             return Repair(f"{what}: all bars that can be read are copied into a new file")
         lost, kept = salvage(self._store.connection)
         text = f"{what}: copied all bars into a new file but {lost:,}; the damaged file is kept as {kept}"
-        logger.warning("repaired %s: %s", self._store.path, text)
+        logger.info("repaired %s: %s", self._store.path, text)
         return Repair(text)
 
     def _named(self, check: str) -> list[Finding]:
@@ -161,8 +161,8 @@ class _Round:
                 now = f"TIMESTAMP '{naive_utc(utc_now())}'"
                 for name in (check, "derived"):
                     cursor.execute(_table_repairs()[name].replace("{now}", now))
-            logger.warning("repaired %s: %s%s", check, first.what, more)
-        return Repair(f"{first.what}{more}: deleted")
+            logger.info("repaired %s: %s%s", check, first.what, more)
+        return Repair(f"{first.what}{more}: is deleted")
 
     def _of_version(self, version_id: int, findings: Sequence[Finding]) -> list[Repair]:
         with self._store.read() as cursor:
@@ -179,13 +179,13 @@ class _Round:
         if not self._dry_run:
             with self._store.write() as cursor:
                 cursor.execute(_table_repairs()["derived"])
-        return Repair(f"{findings[0].what}: deleted")
+        return Repair(f"{findings[0].what}: is deleted")
 
     def _derived(self, version_id: int, key: SeriesKey, findings: Sequence[Finding]) -> Repair:
         if not self._dry_run:
             with self._store.write() as cursor:
                 rebuild_outline(cursor, version_id, key)
-        return Repair(f"{findings[0].what}: computed again", key)
+        return Repair(f"{findings[0].what}: is computed again", key)
 
     def _of_series(self, version_id: int, key: SeriesKey, findings: Sequence[Finding]) -> Repair:
         checks = {finding.check for finding in findings}
@@ -203,7 +203,7 @@ class _Round:
             if not write.is_onto(version_id):
                 raise RepairError(f"{key.label()} was changed by another process meanwhile; repair again")
             repair_id, removed = write.repair(bad, forgotten, what)
-        logger.warning("repaired %s: %s", key.label(), text)
+        logger.info("repaired %s: %s", key.label(), text)
         return Repair(text, key, repair_id, removed, tuple(forgotten))
 
     def _impossible(self, version_id: int) -> Int64Array:
@@ -287,12 +287,12 @@ def _only_doubled(cursor: StoreCursor, version_id: int, number: int, days: int) 
 def _deed(checks: set[str], dropped: int) -> str:
     deeds = []
     if "doubled_bars" in checks:
-        deeds.append("kept the one that was written last")
+        deeds.append("of two equal times, the bar that was written last stays")
     if "checksums" in checks:
-        deeds.append("the next backtest requests damaged bars again")
+        deeds.append("the next backtest requests what is damaged or missing")
     if dropped:
-        deeds.append(f"dropped {dropped} bars, which the next backtest requests again")
-    return ", ".join(deeds) or "recorded what is there"
+        deeds.append(f"{dropped:,} bar{'s are' if dropped > 1 else ' is'} dropped, and requested by the next backtest")
+    return ", ".join(deeds) or "what is there is recorded"
 
 
 @cache
