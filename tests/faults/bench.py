@@ -21,7 +21,7 @@ from storage.frames import minute_bars
 HERE = Path(__file__).resolve().parent
 NOTHING_STORED = "nothing was stored"
 KEPT = "is kept in"
-SEVERAL_WRITES = ("merge",)  # an error is about one of them
+SEVERAL_WRITES = ("merge", "repair")  # an error is about one of them
 NEXT = "NEXT stock, minute bars from test"
 
 

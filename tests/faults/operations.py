@@ -91,7 +91,8 @@ def fill_without_outlines(storage: DuckDBDataStorage) -> None:
     """Make a store as the release before outlines left it."""
     fill_long(storage)
     with StoreConnection.of(storage.path).write() as cursor:
-        cursor.execute("DROP TABLE {db}.outline; DROP TABLE {db}.repeated_bar")
+        for table in ("outline", "repeated_bar", "snapshot", "setting", "bar_checksum"):
+            cursor.execute(f"DROP TABLE {{db}}.{table}")
         cursor.execute("UPDATE {db}.store_meta SET value = '4' WHERE key = 'schema_version'")
 
 
@@ -191,7 +192,7 @@ def contents(storage: DuckDBDataStorage) -> dict[str, str]:
     found: dict[str, str] = {}
     for info in storage.list_series():
         frame = storage.read_pandas(storage.pin(info.key))
-        found[info.key.label()] = _digest(frame.to_json(), list(frame.dtypes), info.coverage)
+        found[info.key.label()] = _digest(frame.reset_index().to_json(), list(frame.dtypes), info.coverage)
     known = storage.corporate_actions("C", "test")
     further = {
         "chain of A": storage.option_chain("A", "test", DAY, DAY),

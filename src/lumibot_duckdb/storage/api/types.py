@@ -201,7 +201,7 @@ class IngestInfo:
         ingest_id: The id of the write. Later writes have larger ids.
         ingested_at: The time of the write (UTC).
         kind: "bars" if bars were stored, "coverage" if only coverage was recorded, "renewal" if the series was
-            restated, or "delete".
+            restated, "repair" if damage was repaired or a repair undone, or "delete".
         metadata: What was passed with the write.
     """
 
