@@ -189,8 +189,9 @@ def _length_of(gap: Gap) -> str:
 
 
 def _prices(stretch: Stretch) -> Prices:
-    columns = [_floats(stretch.columns[name]) for name in ("open", "high", "low", "close", "volume")]
-    return Prices(stretch.times, stretch.columns["ingest_id"].to_numpy(), *columns)
+    columns = stretch.columns
+    numbers = [_floats(columns[name]) for name in ("open", "high", "low", "close", "volume")]
+    return Prices(stretch.times, columns["ingest_id"].to_numpy(), *numbers)
 
 
 def _floats(column: pa.Array) -> Floats | None:

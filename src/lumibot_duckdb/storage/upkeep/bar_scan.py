@@ -21,12 +21,18 @@ ROWS_AT_A_TIME = 122_880
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Bars of a version, sorted by time, with all columns of `bar`. `is_last`: the version has no later ones."""
+    """Bars of a version, sorted by time. `is_last`: the version has no later ones."""
 
     version_id: int
     times: Int64Array
-    columns: dict[str, pa.Array]
     is_last: bool
+    piece: dict[str, pa.Array]
+    start: int
+
+    @property
+    def columns(self) -> dict[str, pa.Array]:
+        """All columns of `bar` but version and time."""
+        return {name: column.slice(self.start, len(self.times)) for name, column in self.piece.items()}
 
 
 def stretches(
@@ -60,5 +66,4 @@ def _by_version(table: pa.Table, names: Sequence[str], *, is_last: bool) -> Iter
     columns = {name: single_array(table[name]) for name in names}
     starts = [0, *(np.flatnonzero(later) + 1).tolist()]
     for start, stop in zip(starts, [*starts[1:], len(versions)], strict=True):
-        part = {name: column.slice(start, stop - start) for name, column in columns.items()}
-        yield Stretch(int(versions[start]), times[start:stop], part, is_last)
+        yield Stretch(int(versions[start]), times[start:stop], is_last, columns, start)

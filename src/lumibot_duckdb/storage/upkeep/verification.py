@@ -132,8 +132,8 @@ class _Scan:
                 known.add(stretch)
                 self._checks.add(stretch)
             self.without_doubles = not doubled
-            for version_id in known.differing():
-                yield from _wrong_checksums(connection, version_id)
+            wrong = (finding for each in known.differing() for finding in _wrong_checksums(connection, each))
+            yield from islice(wrong, _NAMED_PER_CHECK)
         except (StoreDamagedError, duckdb.Error, ValueError) as error:  # also for junk in the tables
             yield Finding("checksums", "error", f"the checksums cannot be checked: {error}")
 
@@ -177,18 +177,12 @@ def _wrong_checksums(connection: StoreConnection, version_id: int) -> Iterator[F
     """Compare the checksums of one version again, in one state of the store."""
     with connection.read() as cursor:
         key = keys_of_versions(cursor, version_id).get(version_id)
-        if key is None:
-            stored, computed = stored_checksums(cursor, version_id), {}
-        else:
-            stored = stored_checksums(cursor, version_id)
-            computed = computed_checksums(cursor, version_id, key.timeframe)
+        stored = stored_checksums(cursor, version_id)
+        computed = {} if key is None else computed_checksums(cursor, version_id, key.timeframe)
     if key is None:
-        yield Finding(
-            "checksums",
-            "error",
-            f"there are checksums of version {version_id}, which does not exist",
-            version_id=version_id,
-        )
+        if stored:  # else the version was deleted meanwhile
+            what = f"there are checksums of version {version_id}, which does not exist"
+            yield Finding("checksums", "error", what, version_id=version_id, repair="--repair deletes them")
         return
     found = list(differing(stored, computed))
     if not found:
