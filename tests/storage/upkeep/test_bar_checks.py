@@ -231,6 +231,14 @@ def test_what_is_not_covered_is_no_gap(storage: DuckDBDataStorage) -> None:
     assert storage.verify(storage.list_series("Y")).findings == []
 
 
+@pytest.mark.parametrize(("spacing", "is_found"), [(1, True), (20, False)])
+def test_a_gap_is_long_for_its_symbol(storage: DuckDBDataStorage, spacing: int, is_found: bool) -> None:
+    """Seventy minutes without a bar are one in bars of every minute, but not of every twentieth."""
+    frame = without("2023-03-08 11:00", "2023-03-08 12:10")(MINUTES)
+    frame = frame[(frame.index.minute % spacing == 0)]
+    assert [f.what for f in found(storage, frame)] == ["gaps within sessions"] * is_found
+
+
 def test_missing_days(storage: DuckDBDataStorage) -> None:
     (finding,) = found(storage, DAYS.drop(DAYS.index[[20, 50, 51]]), "day")
     assert (finding.what, finding.count) == ("sessions without a bar", 2)

@@ -77,7 +77,7 @@ def test_a_repair_keeps_what_can_be_read(wide: DuckDBDataStorage) -> None:
     whole = wide.path.with_name("whole")
     shutil.copyfile(wide.path, whole)
     kept = lost = 0
-    for block in blocks[:: max(1, len(blocks) // 6)]:
+    for block in blocks[:: max(1, len(blocks) // 8)]:
         shutil.copyfile(whole, wide.path)
         corrupt(wide.path, block)
         try:
@@ -91,7 +91,7 @@ def test_a_repair_keeps_what_can_be_read(wide: DuckDBDataStorage) -> None:
         there = wide.read_pandas(wide.pin(key))
         pd.testing.assert_frame_equal(there, before.loc[there.index])
         lost += len(there) < len(before)
-        kept += len(there) > 0
+        kept += 0 < len(there) < len(before)
         assert (wide.coverage(key) == covered) == (len(there) == len(before))
         wide.close()
     assert lost > 0

@@ -269,10 +269,13 @@ def _last_state(cursor: StoreCursor, version_id: int) -> VersionState | None:
 
 def _damaged_ranges(cursor: StoreCursor, version_id: int, key: SeriesKey) -> list[TimeRange]:
     """Return the ranges in which bars are not those that were stored, or lack some."""
-    if version_id <= unchecked_to(cursor) and cursor.rows(_TOO_FEW, [version_id] * 2):
-        return [TimeRange(-(2**40), 2**40)]  # nothing tells which
+    stored = stored_checksums(cursor, version_id)
+    if version_id <= unchecked_to(cursor) or not stored:  # an older release stored them, or their block was lost
+        too_few = cursor.rows(_TOO_FEW, [version_id] * 2)
+        if too_few or not stored:
+            return [TimeRange(-(2**40), 2**40)] if too_few else []
     days = segment_days(key.timeframe)
-    wrong = differing(stored_checksums(cursor, version_id), computed_checksums(cursor, version_id, key.timeframe))
+    wrong = differing(stored, computed_checksums(cursor, version_id, key.timeframe))
     return [segment_range(number, days) for number, *_ in wrong if not _only_doubled(cursor, version_id, number, days)]
 
 
