@@ -244,7 +244,8 @@ class OtherStore:
         checks = _CHECKS if self.schema < _WITH_REFERENCE_DATA else (*_CHECKS, *_REFERENCE_CHECKS)
         for name in checks:
             sql = sql_file(f"verify/{name}.sql").replace("{now}", f"TIMESTAMP '{naive_utc(utc_now())}'")
-            for (what,) in self._cursor.rows(sql)[:1]:
+            sql = sql.replace("{repaired}", sql_file("repaired_versions.sql"))
+            for what, *_ in self._cursor.rows(sql)[:1]:
                 raise _damaged(self.path, what)
         for each in series:
             for part in parts_of(each):
