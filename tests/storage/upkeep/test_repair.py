@@ -111,7 +111,7 @@ def test_a_repair_is_undone(stored: DuckDBDataStorage) -> None:
     assert_same(bars_of(stored, "A"), before)
     assert stored.coverage("A") == coverage
     assert_same(stored.read_pandas(pin), before)
-    assert [finding.check for finding in DuckDBDataStorage(stored.path).verify().findings] == ["checksums"]
+    assert [f.check for f in DuckDBDataStorage(stored.path).verify().findings if f.damage] == ["checksums"]
     stored.store_ohlcv_data("A", minute_bars("2024-05-02 09:30", rows=3), "test", "minute")
     assert len(bars_of(stored, "A")) == len(BOTH) + 3
 
@@ -197,7 +197,7 @@ def test_as_of_and_snapshots_see_each_version_after_a_repair_is_undone(stored: D
     stored.compact(timedelta(0))
     for snapshot in ("damaged", "repaired", "undone"):
         assert_same(stored.read_pandas(stored.pin("A", as_of=snapshot)), seen[snapshot])
-    with pytest.raises(VersionGoneError):
+    with pytest.raises(StorageError, match="written to since"):
         stored.undo_repair(repair.repair_id or 0)
 
 
@@ -241,11 +241,9 @@ def test_a_damaged_version_that_nothing_needs_is_deleted(stored: DuckDBDataStora
         stored.read_pandas(pin)
 
 
-@pytest.mark.parametrize("damage", ["UPDATE {db}.bar SET open = 7 WHERE ts = '2024-01-02 15:00:00'", "SELECT 1"])
-def test_a_repair_can_be_undone_in_an_upgraded_store(stored: DuckDBDataStorage, damage: str) -> None:
+def test_a_repair_can_be_undone_in_an_upgraded_store(stored: DuckDBDataStorage) -> None:
     run(stored, "DELETE FROM {db}.bar_checksum")
     run(stored, "INSERT INTO {db}.store_meta SELECT 'unchecked_to', max(ingest_id) FROM {db}.ingest")
-    run(stored, damage)
     run(stored, f"INSERT INTO {{db}}.bar SELECT * FROM {{db}}.bar WHERE version_id = 1 AND {AT}")
     (repair,) = stored.repair().repairs
     assert stored.verify().findings == []

@@ -274,8 +274,9 @@ def current_versions(cursor: StoreCursor) -> set[int]:
     return {version_id for (version_id,) in cursor.rows("SELECT current_version FROM {db}.series")}
 
 
-def pieces(cursor: StoreCursor, versions: set[int], most_rows: int = _ROWS_AT_A_TIME) -> list[Piece]:
-    """Split the bars into pieces of about so many rows, in order."""
+def pieces(cursor: StoreCursor, versions: set[int], most_rows: int | None = None) -> list[Piece]:
+    """Split the bars into pieces of about so many rows (None: as many as are copied at a time), in order."""
+    most_rows = most_rows or _ROWS_AT_A_TIME
     counts = cursor.rows(
         f"SELECT version_id, count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')} FROM {{db}}.bar "
         "GROUP BY version_id ORDER BY version_id"
