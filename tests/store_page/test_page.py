@@ -96,7 +96,7 @@ def test_the_page_states_what_it_does_not_list(page: str) -> None:
     assert "7 series with 4,588 bars were read and checked" in text
     assert "2 ranges." in text
     assert text.count("THIN stock, hour bars from polygon</td>") == 2
-    assert "60 bars of 1 download wait in" in text
+    assert "60 bars of 1 write wait in" in text
 
 
 def test_selected_series_are_all_that_the_page_is_about(store: DuckDBDataStorage) -> None:

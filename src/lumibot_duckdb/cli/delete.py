@@ -69,14 +69,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _refuse_needed(storage: DuckDBDataStorage, series: Sequence[SeriesInfo]) -> None:
     """Raise `CommandError` if a snapshot needs one of the series, before any is deleted."""
-    for snapshot in storage.snapshots():
-        needed = [info for info in series if snapshot.has(info.series_id)]
-        if needed:
+    for info in series if storage.snapshots() else ():
+        for snapshot in storage.snapshots(info.key):
             raise CommandError(
-                f"the snapshot {snapshot.name} needs {needed[0].key.label()}"
-                + (f" and {len(needed) - 1:,} more of these series" if len(needed) > 1 else "")
-                + ", so nothing was deleted: delete the snapshot first "
-                f"(lumibot-duckdb snapshot {snapshot.name} --delete)",
+                f"the snapshot {snapshot.name} needs {info.key.label()}, so nothing was deleted: delete the snapshot "
+                f"first (lumibot-duckdb snapshot {snapshot.name} --delete)",
                 exit_code=1,
             )
 

@@ -200,7 +200,12 @@ def test_where_there_is_no_store_the_backup_becomes_one(storage: DuckDBDataStora
     assert (report.restored, report.replaces, report.kept_as) == (True, False, None)
     assert_same(there.get_historical_prices("A"), FRAME)
     there.close()
-    assert sorted(file.name for file in there.path.parent.iterdir()) == ["s.duckdb", "s.duckdb.lock", "s.duckdb.turn"]
+    assert sorted(file.name for file in there.path.parent.iterdir()) == [
+        "s.duckdb",
+        "s.duckdb.lock",
+        "s.duckdb.turn",
+        "s.duckdb.use",
+    ]
 
 
 def test_an_older_backup_is_upgraded_and_stays_as_it_is(storage: DuckDBDataStorage, tmp_path: Path) -> None:

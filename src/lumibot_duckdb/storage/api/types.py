@@ -323,10 +323,6 @@ class Snapshot:
     last_ingest: int
     created_at: datetime
 
-    def has(self, series_id: int) -> bool:
-        """Return whether the series was there already: its id is that of the write that created it."""
-        return series_id <= self.last_ingest
-
 
 @dataclass(frozen=True, slots=True)
 class StorageUse:

@@ -142,8 +142,8 @@ class Upkeep(ABC):
         """
 
     @abstractmethod
-    def snapshots(self) -> list[Snapshot]:
-        """Return all snapshots, earliest first."""
+    def snapshots(self, of: SeriesKey | None = None) -> list[Snapshot]:
+        """Return all snapshots, or those that have a series, earliest first."""
 
     @abstractmethod
     def delete_snapshot(self, name: str) -> None:
@@ -244,12 +244,12 @@ class Upkeep(ABC):
             >>> from lumibot_duckdb import DuckDBDataStorage
             >>> storage = DuckDBDataStorage()
             >>> day = pd.DataFrame({"close": [1.0]}, index=pd.to_datetime(["2024-01-02"]).tz_localize("UTC"))
-            >>> added = storage.store_ohlcv_data("MSFT", day, source="mine", timeframe="day").added
+            >>> added = storage.store_ohlcv_data("NVDA", day, source="mine", timeframe="day").added
             >>> file = storage.path.with_name("replica.duckdb")
             >>> storage.replica(file).refreshed, storage.replica(file).refreshed
             (True, False)
             >>> with duckdb.connect(file, read_only=True) as connection:
-            ...     connection.sql("SELECT close FROM ohlcv_data WHERE asset_symbol = 'MSFT'").fetchall()
+            ...     connection.sql("SELECT close FROM ohlcv_data WHERE asset_symbol = 'NVDA'").fetchall()
             [(1.0,)]
         """
 

@@ -20,10 +20,11 @@ _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) |
 
 
 class LastUse:
-    """On which day (UTC) each series of a store was last read, by any process."""
+    """On which day (UTC) each series of a store was last read, by any process; a replica has no such record."""
 
     def __init__(self, store: Path) -> None:
         self.path = store.with_name(store.name + ".use")
+        self.of_replica = False
         self._day: date | None = None
         self._recorded: set[int] = set()
 
@@ -32,7 +33,7 @@ class LastUse:
         today = utc_now().date()
         if today != self._day:
             self._day, self._recorded = today, set()
-        if series_id in self._recorded:
+        if series_id in self._recorded or self.of_replica:
             return
         self._recorded.add(series_id)
         with suppress(OSError):

@@ -185,6 +185,7 @@ class OpenStore:
         raise StoreNotFoundError(f"there is no store at {self.path} yet; store some bars first")
 
     def _refresh_catalog(self, cursor: StoreCursor, state: migrations.StoreState) -> None:
+        self.last_use.of_replica = bool(state.replica_of)
         if self.catalog.refresh(cursor, state, self.connection.generation()):
             self._forget_results()
             self._was_restored = True

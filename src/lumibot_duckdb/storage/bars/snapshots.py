@@ -72,9 +72,25 @@ def kept_versions(cursor: StoreCursor, series_id: int | None = None) -> set[int]
     return {version_id for (version_id,) in cursor.rows(sql_file("kept_versions.sql").replace("{which}", which))}
 
 
+def snapshots_of(cursor: StoreCursor, series_id: int) -> list[Snapshot]:
+    """Return the snapshots that have a series, earliest first."""
+    first = first_versions(cursor, f"series_id = {series_id}").get(series_id)
+    return [] if first is None else [each for each in stored_snapshots(cursor) if first <= each.last_ingest]
+
+
+def first_versions(cursor: StoreCursor, which: str = "true") -> dict[int, int]:
+    """Return the first version of each series that there is: a snapshot from then on has the series.
+
+    The id of a series does not tell, because a renamed one has a new id.
+    """
+    return dict(
+        cursor.rows(f"SELECT series_id, min(version_id) FROM {{db}}.series_version WHERE {which} GROUP BY series_id")
+    )
+
+
 def refuse_if_needed(cursor: StoreCursor, series_id: int, label: str) -> None:
-    """Raise `SnapshotError` if a snapshot has a series, which has the id of the write that created it."""
-    names = [each.name for each in stored_snapshots(cursor) if each.has(series_id)]
+    """Raise `SnapshotError` if a snapshot has a series."""
+    names = [each.name for each in snapshots_of(cursor, series_id)]
     if names:
         raise SnapshotError(
             f"{label} cannot be deleted, because the snapshot {names[0]!r} needs it"

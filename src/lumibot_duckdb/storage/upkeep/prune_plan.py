@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lumibot_duckdb.storage.api import SeriesKey
 from lumibot_duckdb.storage.bars.open_store import OpenStore
-from lumibot_duckdb.storage.bars.snapshots import kept_versions, stored_snapshots
+from lumibot_duckdb.storage.bars.snapshots import first_versions, kept_versions, stored_snapshots
 from lumibot_duckdb.storage.catalog import Head, SeriesRecord
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.times import (
@@ -139,6 +139,7 @@ class Contents:
         self._read = {each: aware_utc(datetime.combine(day, time.max)) for each, day in days.items()}
         with store.read() as cursor:
             self._snapshots = stored_snapshots(cursor)
+            self._first_versions = first_versions(cursor)
             gone = {v for (v,) in cursor.rows(_SUPERSEDED, [naive_utc(self._now - limits.keep)])}
             self._superseded = gone - kept_versions(cursor)
             self._written: dict[int, datetime] = dict(cursor.rows(_LAST_WRITES))
@@ -210,7 +211,7 @@ class Contents:
         return (
             self._limits.evicted.matches(record.key)
             and (rule is None or rule.older_than is not None)
-            and not any(snapshot.has(record.series_id) for snapshot in self._snapshots)
+            and not any(self._first_versions[record.series_id] <= each.last_ingest for each in self._snapshots)
         )
 
     def _pruned(self, record: SeriesRecord, head: Head) -> PrunedSeries:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from lumibot_duckdb.storage.api import SeriesKey
 from lumibot_duckdb.storage.bars.open_store import OpenStore
-from lumibot_duckdb.storage.bars.snapshots import stored_snapshots
+from lumibot_duckdb.storage.bars.snapshots import snapshots_of
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import StoreWriteError
 from lumibot_duckdb.storage.upkeep.compaction import compact
@@ -81,7 +81,7 @@ def _remove(
 def _deletable(store: OpenStore, cursor: StoreCursor, key: SeriesKey) -> bool:
     """Return whether there is a series, and no snapshot that was made meanwhile needs it."""
     record = store.catalog.find(key)
-    return record is not None and not any(each.has(record.series_id) for each in stored_snapshots(cursor))
+    return record is not None and not snapshots_of(cursor, record.series_id)
 
 
 def _compacted(store: OpenStore, limits: Limits, on_step: OnStep | None) -> tuple[int, int]:

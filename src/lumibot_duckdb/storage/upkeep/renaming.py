@@ -30,6 +30,7 @@ from lumibot_duckdb.storage.bars.series_records import (
     record_ingest,
     supersede,
 )
+from lumibot_duckdb.storage.bars.snapshots import snapshots_of
 from lumibot_duckdb.storage.bars.version_state import VersionState, measured
 from lumibot_duckdb.storage.catalog import SeriesRecord
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
@@ -180,6 +181,11 @@ def rename(store: OpenStore, request: Request, *, dry_run: bool) -> RenameReport
         return _Rename(store, cursor, request, dry_run=False).run()
 
 
+def _after(state: VersionState) -> EpochSeconds:
+    """Return a time after the last bar."""
+    return 0 if state.last is None else state.last + 1
+
+
 def _olds(request: Request) -> Sequence[AssetLike]:
     return request.old if _is_list(request.old) else [request.old]  # type: ignore[return-value, list-item]
 
@@ -291,7 +297,10 @@ class _Rename:
                 yield RenamedSeries(old, new, state.rows)
                 return
             bars = self._unite(state, old, target, new, "true", covered)
-            self._retire(state, old, target)
+            if snapshots_of(self._cursor, state.series_id):  # stays, empty, since they show it under its old name
+                self._keep_rest(state, old, _after(state), ())
+            else:
+                self._retire(state, old, target)
             yield RenamedSeries(old, new, bars, joined=True)
             return
         self._staying.add((old.asset, old.source))

@@ -152,11 +152,18 @@ class StoredUpkeep(Upkeep):
         with store.write() as cursor:
             return snapshots.add_snapshot(cursor, name, store.catalog.last_ingest, naive_utc(utc_now()))
 
-    def snapshots(self) -> list[Snapshot]:
+    def snapshots(self, of: SeriesKey | None = None) -> list[Snapshot]:
         if not self._store.refresh():
             return []
+        record = None if of is None else self._store.catalog.find(of)
+        if of is not None and record is None:
+            return []
         with self._store.read() as cursor:
-            return snapshots.stored_snapshots(cursor)
+            return (
+                snapshots.stored_snapshots(cursor)
+                if record is None
+                else snapshots.snapshots_of(cursor, record.series_id)
+            )
 
     def delete_snapshot(self, name: str) -> None:
         self._store.require()
