@@ -187,6 +187,15 @@ def copy_checksums_since(
     add_checksums(cursor, new_version, kept)
 
 
+def differing(stored: Checksums, computed: Checksums) -> Iterator[tuple[int, list[str], int]]:
+    """Yield each segment whose checksums differ: its number, the columns, and how many bars are too many."""
+    for number in sorted(stored.keys() | computed.keys()):
+        one, other = stored.get(number, SegmentSums()), computed.get(number, SegmentSums())
+        columns = one.differing(other)
+        if columns or one.bars != other.bars:
+            yield number, columns, other.bars - one.bars
+
+
 def store_checksums(cursor: StoreCursor, version_id: int, timeframe: str) -> None:
     """Compute the checksums of a version from its bars, and replace the stored ones."""
     cursor.execute(f"DELETE FROM {{db}}.bar_checksum WHERE version_id = {version_id}")

@@ -19,6 +19,7 @@ from lumibot_duckdb.storage.api import OnRows, SeriesInfo, SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars import outline_records, repeats
 from lumibot_duckdb.storage.bars.checksums import (
     computed_checksums,
+    differing,
     read_checksums,
     segment_days,
     segment_range,
@@ -42,7 +43,7 @@ from lumibot_duckdb.storage.upkeep.bar_scan import ROWS_AT_A_TIME, stretches
 from lumibot_duckdb.storage.upkeep.findings import Finding, VerificationReport
 from lumibot_duckdb.storage.upkeep.salvage import salvage
 from lumibot_duckdb.storage.upkeep.store_copy import pieces
-from lumibot_duckdb.storage.upkeep.verification import differing, verify
+from lumibot_duckdb.storage.upkeep.verification import verify
 from lumibot_duckdb.storage.upkeep.version_keys import keys_of_versions
 
 logger = logging.getLogger(__name__)

@@ -20,6 +20,7 @@ from lumibot_duckdb.storage.bars.checksums import (
     SegmentSums,
     all_checksums,
     computed_checksums,
+    differing,
     segment_days,
     segment_range,
     stored_checksums,
@@ -157,15 +158,6 @@ class _Checksums:
         """Return the versions whose checksums seem to differ; they may have been written to meanwhile."""
         versions = sorted((self._stored.keys() | self._computed.keys()) - self._repaired)
         return [v for v in versions if list(differing(self._stored.get(v, {}), self._computed.get(v, {})))]
-
-
-def differing(stored: Checksums, computed: Checksums) -> Iterator[tuple[int, list[str], int]]:
-    """Yield each segment whose checksums differ: its number, the columns, and how many bars are too many."""
-    for number in sorted(stored.keys() | computed.keys()):
-        one, other = stored.get(number, SegmentSums()), computed.get(number, SegmentSums())
-        columns = one.differing(other)
-        if columns or one.bars != other.bars:
-            yield number, columns, other.bars - one.bars
 
 
 def _wrong_checksums(connection: StoreConnection, version_id: int) -> Iterator[Finding]:
