@@ -347,8 +347,8 @@ class Upkeep(ABC):
             >>> storage = DuckDBDataStorage()
             >>> times = pd.date_range("2024-01-02", periods=3, tz="America/New_York")
             >>> bars = pd.DataFrame({"high": [11.0, 11.5, 9.0], "close": [10.5, 11.0, 10.0]}, index=times)
-            >>> _ = storage.store_ohlcv_data("AAPL", bars, "my_csv", "day")
-            >>> report = storage.verify(storage.list_series("AAPL"))
+            >>> _ = storage.store_ohlcv_data("INTC", bars, "my_csv", "day")
+            >>> report = storage.verify(storage.list_series("INTC"))
             >>> report.sound, [(finding.severity, finding.check, finding.count) for finding in report.findings]
             (True, [('warning', 'impossible_bars', 1)])
         """
@@ -362,8 +362,8 @@ class Upkeep(ABC):
         Each repair of bars begins a new version of the series, so `undo_repair` can undo it until a compaction removes
         the version from before. A bar that is stored twice is kept once, the one that was written last. Where bars are
         not those that were stored, they are kept, and their coverage is removed, so that the next backtest requests
-        them again.
-        Outlines and records are computed again, and rows that belong to nothing are deleted.
+        them again. Outlines and records are computed again, and rows that belong to nothing are deleted, as are damaged
+        versions that are superseded, unless a snapshot needs them.
 
         If blocks of the file cannot be read, everything else is copied into a new file, which takes its place, and the
         damaged file is kept beside it as `<store>.damaged-1`. Other processes wait meanwhile.
@@ -386,12 +386,12 @@ class Upkeep(ABC):
             >>> storage = DuckDBDataStorage()
             >>> times = pd.date_range("2024-01-02", periods=3, tz="America/New_York")
             >>> bars = pd.DataFrame({"high": [11.0, 11.5, 9.0], "close": [10.5, 11.0, 10.0]}, index=times)
-            >>> _ = storage.store_ohlcv_data("MSFT", bars, "my_csv", "day")
-            >>> (repair,) = storage.repair(storage.list_series("MSFT")).repairs
-            >>> repair.removed, storage.get_historical_prices("MSFT", timeframe="day")["close"].tolist()
+            >>> _ = storage.store_ohlcv_data("PFE", bars, "my_csv", "day")
+            >>> (repair,) = storage.repair(storage.list_series("PFE")).repairs
+            >>> repair.removed, storage.get_historical_prices("PFE", timeframe="day")["close"].tolist()
             (1, [10.5, 11.0])
             >>> _ = storage.undo_repair(repair.repair_id)
-            >>> storage.get_historical_prices("MSFT", timeframe="day")["close"].tolist()
+            >>> storage.get_historical_prices("PFE", timeframe="day")["close"].tolist()
             [10.5, 11.0, 10.0]
         """
 
