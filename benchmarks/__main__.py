@@ -24,6 +24,7 @@ from benchmarks import (
     reads,
     report,
     requests,
+    verification,
 )
 from benchmarks.alpaca import memory as alpaca_memory
 from benchmarks.alpaca import requests as alpaca_requests
@@ -61,6 +62,7 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "full_read": reads.full_read,
     "ingest": ingest.ingest,
     "scattered": ingest.scattered,
+    "verify": verification.hundred_symbols,
     "lease": processes.lease,
     "soak": processes.soak,
     "migration": migration.polygon_files,

@@ -21,7 +21,7 @@ from storage.frames import minute_bars
 HERE = Path(__file__).resolve().parent
 NOTHING_STORED = "nothing was stored"
 KEPT = "is kept in"
-SEVERAL_WRITES = ("merge", "merge store", "prune")  # an error is about one of them
+SEVERAL_WRITES = ("merge", "merge store", "prune", "repair")  # an error is about one of them
 NEXT = "NEXT stock, minute bars from test"
 
 
@@ -153,6 +153,8 @@ class Bench:
             assert there.get(part) in (before.get(part), after.get(part)), f"{part} of {context}"
         if found["done"] or kept:
             assert there == after, context
+        if OPERATIONS[operation].damaged:
+            storage.repair()
         if storage.statistics().series:
             assert storage.verify().sound, context
         storage.store_ohlcv_data("LAST", minute_bars(rows=3), "test", "minute")

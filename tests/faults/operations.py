@@ -94,7 +94,7 @@ def fill_without_outlines(storage: DuckDBDataStorage) -> None:
     """Make a store as the release before outlines left it."""
     fill_long(storage)
     with StoreConnection.of(storage.path).write() as cursor:
-        for table in ("outline", "repeated_bar", "snapshot", "setting"):
+        for table in ("outline", "repeated_bar", "snapshot", "setting", "bar_checksum"):
             cursor.execute(f"DROP TABLE {{db}}.{table}")
         cursor.execute("UPDATE {db}.store_meta SET value = '4' WHERE key = 'schema_version'")
 
@@ -188,17 +188,38 @@ def fill_for_pruning(storage: DuckDBDataStorage) -> None:
     store(storage, "E", FRAME.assign(volume=7))
 
 
+def fill_and_damage(storage: DuckDBDataStorage) -> None:
+    """Leave a store with a bar that is there twice, one that was changed, and an outline that is wrong."""
+    fill(storage)
+    store(storage, "L", LONG)
+    with StoreConnection.of(storage.path).write() as cursor:
+        cursor.execute("INSERT INTO {db}.bar SELECT * FROM {db}.bar WHERE version_id = 1 LIMIT 1")
+        cursor.execute(
+            "UPDATE {db}.bar SET close = close + 1 WHERE version_id = 2 AND ts = (SELECT max(ts) FROM {db}.bar)"
+        )
+        cursor.execute("UPDATE {db}.outline SET days = 1")
+
+
+def fill_and_repair(storage: DuckDBDataStorage) -> None:
+    """Leave a store with a repair that dropped bars."""
+    fill(storage)
+    store(storage, "A", FRAME.iloc[:5].assign(volume=-1))
+    storage.repair(storage.list_series("A"))
+
+
 @dataclass(frozen=True)
 class Operation:
     """One kind of write: what it begins with, and what it does. A download is spooled if it fails.
 
     `leaves` are the beginnings of the names of files that it makes, or leaves behind if it is killed.
+    `damaged` says that the store is damaged before.
     """
 
     prepare: Callable[[DuckDBDataStorage], None]
     run: Callable[[DuckDBDataStorage], Any]
     is_download: bool = False
     leaves: tuple[str, ...] = ()
+    damaged: bool = False
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -225,6 +246,8 @@ OPERATIONS: dict[str, Operation] = {
     "export": Operation(fill, lambda s: s.export(exported_to(s))),
     "export again": Operation(fill_and_export, lambda s: s.export(exported_to(s), replace=True)),
     "import": Operation(fill_and_export, lambda s: s.import_exported(exported_to(s))),
+    "repair": Operation(fill_and_damage, lambda s: s.repair(), damaged=True),
+    "undo": Operation(fill_and_repair, lambda s: s.undo_repair(last_repair(s))),
     "merge": Operation(fill_and_spool, lambda s: s.merge_spooled()),
     "spool": Operation(fill, lambda s: spool(s, "A", LATER)),
     "spool an import": Operation(fill, lambda s: spool(s, "A", LATER, spool=True)),
@@ -242,12 +265,18 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
+def last_repair(storage: DuckDBDataStorage) -> int:
+    """Return the id of the last repair."""
+    with StoreConnection.of(storage.path).read() as cursor:
+        return int(cursor.rows("SELECT max(ingest_id) FROM {db}.ingest WHERE kind = 'repair'")[0][0])
+
+
 def contents(storage: DuckDBDataStorage) -> dict[str, str]:
     """Return everything in a store: a digest of each part."""
     found: dict[str, str] = {}
     for info in storage.list_series():
         frame = storage.read_pandas(storage.pin(info.key))
-        found[info.key.label()] = _digest(frame.to_json(), list(frame.dtypes), info.coverage)
+        found[info.key.label()] = _digest(frame.reset_index().to_json(), list(frame.dtypes), info.coverage)
     known = storage.corporate_actions("C", "test")
     further = {
         "chain of A": storage.option_chain("A", "test", DAY, DAY),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,14 @@ import pytest
 
 from comparison.browser import CHROMIUM, Page, browser
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage.api import AssetKey
-from lumibot_duckdb.storage.upkeep.verification import Finding, VerificationReport
+from lumibot_duckdb.storage.api import AssetKey, SeriesKey
+from lumibot_duckdb.storage.upkeep.findings import Finding, FoundBar, VerificationReport
 from lumibot_duckdb.store_page import status_page
 from lumibot_duckdb.store_page.coverage import coverage_of
 from store_page.stores import EVIL, daily, filled
 
 IN_A_PAGE = "&lt;/script&gt;&lt;script&gt;throw 1&lt;/script&gt;"
-REPORT = VerificationReport(7, 4_588, [Finding("doubled_bars", True, EVIL), Finding("spool", False, "a remark")])
+REPORT = VerificationReport(7, 4_588, [Finding("doubled_bars", "error", EVIL), Finding("spool", "info", "a remark")])
 
 
 @pytest.fixture(scope="module")
@@ -108,28 +108,24 @@ def test_selected_series_are_all_that_the_page_is_about(store: DuckDBDataStorage
 
 
 def test_findings_are_shown_with_all_their_fields(store: DuckDBDataStorage) -> None:
-    @dataclass(frozen=True)
-    class Other:
-        check: str
-        damage: bool
-        what: str
-        severity: str
-        series: AssetKey | None = None
-        rows: tuple[int, ...] = ()
-
-    found: Any = [Other("a", True, "one", "error", AssetKey("<b>"), (3, 4)), Other("b", False, "two", "low")]
+    key = SeriesKey(AssetKey("<b>"), "test", "day")
+    bars = (FoundBar(1_704_205_800, "low <i>"), FoundBar(1_704_205_800, end=1_704_292_200))
+    found = [Finding("a", "error", "one", key, bars, 12, "--repair helps", 3), Finding("b", "info", "two")]
     page = status_page(store, series=[], verification=VerificationReport(1, 2, found))
-    head = page.partition('<table class="stacked findings">')[2].partition("</thead>")[0]
-    assert [part.partition("<")[0] for part in head.split("<th>")[1:]] == [
-        "severity",
-        "check",
-        "what",
-        "series",
-        "rows",
+    table = page.partition('<table class="stacked findings">')[2].partition("</table>")[0]
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table.split("<tr")[1:]]
+    assert rows == [
+        ["severity", "check", "series", "what", "bars", "repair"],
+        [
+            "error",
+            "a",
+            "&lt;b&gt; stock, day bars from test",
+            "one",
+            "2024-01-02 09:30: low &lt;i&gt;<br>2024-01-02 09:30 to 2024-01-03 09:30<br>and more: 12 in all",
+            "--repair helps",
+        ],
+        ["note", "b", "", "two", "", ""],
     ]
-    assert "&lt;b&gt; stock</td>" in page
-    assert ">3, 4</td>" in page
-    assert ">error</td>" in page
 
 
 def test_each_group_gets_its_share_of_a_page_that_is_full(tmp_path: Path) -> None:

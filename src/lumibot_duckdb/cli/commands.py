@@ -43,6 +43,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
             Command("restore", "restore", "replace the store by a backup"),
             Command("replica", "replica", "keep a read-only copy for notebooks and other programs"),
             Command("export", "export", "write series, or the result of a query, to files that import restores"),
+            Command("verify", "verify", "check the store and its bars, and repair what is damaged"),
             Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),
             Command("delete", "delete", "delete series from the store"),
             Command("rename", "rename", "give bars another symbol, from a date on or altogether"),

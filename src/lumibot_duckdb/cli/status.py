@@ -127,8 +127,8 @@ def _write_page(storage: DuckDBDataStorage, series: Sequence[SeriesInfo], argume
 
     report = None
     if arguments.verify:
-        with Progress("Verifying"):
-            report = storage.verify()
+        with Progress("Verifying") as progress:
+            report = storage.verify(series, progress.update)
     with Progress("Reading the days of series", len(series)) as progress:
         page = status_page(
             storage,

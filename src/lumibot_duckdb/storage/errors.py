@@ -47,6 +47,10 @@ class SettingError(StorageError, ValueError):
     """The store has no such setting, or it cannot have that value."""
 
 
+class RepairError(StorageError):
+    """A repair cannot be made, or undone. The store is unchanged since the last repair."""
+
+
 class StoreBusyError(StorageError, TimeoutError):
     """The store could not be locked in time. The message names the processes that hold it, if they are known."""
 

@@ -1,16 +1,19 @@
-"""Verification on the status page. A finding is shown with all fields that it has."""
+"""Verification on the status page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lumibot_duckdb.display import new_york, printable
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.storage.upkeep.verification import VerificationReport
+    from lumibot_duckdb.storage.upkeep.findings import Finding, FoundBar, VerificationReport
 
 MOST_FINDINGS = 500
+_SEVERITIES = {"error": "error", "warning": "warning", "info": "note"}  # the words of the command `verify`
+_COLUMNS = ("severity", "check", "series", "what", "bars", "repair")
 
 
 def verification_section(report: VerificationReport | None) -> str:
@@ -27,15 +30,13 @@ def verification_section(report: VerificationReport | None) -> str:
     return f"<p>{checked}. Findings: {len(report.findings):,}.{more}</p>{_table(shown)}"
 
 
-def _table(findings: Sequence[Any]) -> str:
-    rows = [_texts(finding) for finding in findings]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in columns)
+def _table(findings: Sequence[Finding]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     body = "".join(
         f'<tr class="{"damage" if finding.damage else "remark"}">'
-        + "".join(f'<td data-of="{escape(name)}">{escape(row.get(name, ""))}</td>' for name in columns)
+        + "".join(f'<td data-of="{name}">{cell}</td>' for name, cell in zip(_COLUMNS, _cells(finding), strict=True))
         + "</tr>"
-        for finding, row in zip(findings, rows, strict=True)
+        for finding in findings
     )
     return (
         f'<div class="scroll"><table class="stacked findings"><thead><tr>{head}</tr></thead>'
@@ -43,17 +44,19 @@ def _table(findings: Sequence[Any]) -> str:
     )
 
 
-def _texts(finding: Any) -> dict[str, str]:
-    """Return the fields of a finding as texts; those that are empty in it are left out."""
-    texts = {"severity": "damage" if finding.damage else "remark"}
-    for each in fields(finding):
-        value = getattr(finding, each.name)
-        if each.name != "damage" and value not in (None, "", (), [], {}):
-            texts[each.name] = _text(value)
-    return texts
+def _cells(finding: Finding) -> list[str]:
+    series = "" if finding.series is None else printable(finding.series.label())
+    texts = [_SEVERITIES[finding.severity], finding.check, series, printable(finding.what)]
+    return [*map(escape, texts), _bars(finding), escape(finding.repair)]
 
 
-def _text(value: Any) -> str:
-    if hasattr(value, "label"):
-        return str(value.label())
-    return ", ".join(map(_text, value)) if isinstance(value, list | tuple) else str(value)
+def _bars(finding: Finding) -> str:
+    lines = [escape(_bar(bar)) for bar in finding.bars]
+    if finding.count > len(finding.bars) > 0:
+        lines.append(f"and more: {finding.count:,} in all")
+    return "<br>".join(lines)
+
+
+def _bar(bar: FoundBar) -> str:
+    text = new_york(bar.start) if bar.end is None else f"{new_york(bar.start)} to {new_york(bar.end)}"
+    return printable(f"{text}: {bar.note}" if bar.note else text)

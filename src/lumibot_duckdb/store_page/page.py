@@ -22,8 +22,8 @@ from lumibot_duckdb.store_page.coverage import Coverage, Group, coverage_of, gro
 from lumibot_duckdb.store_page.findings import verification_section
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.storage.upkeep.findings import VerificationReport
     from lumibot_duckdb.storage.upkeep.growth import Growth
-    from lumibot_duckdb.storage.upkeep.verification import VerificationReport
 
 _BODY, _STYLE, _SCRIPT = (Path(__file__).with_name(name) for name in ("page.html", "page.css", "coverage.js"))
 _FEWEST_BARS_DRAWN, _MOST_BARS_DRAWN = 4, 12

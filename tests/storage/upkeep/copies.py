@@ -9,6 +9,7 @@ from typing import Any
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import CorporateAction, TimeRange
+from lumibot_duckdb.storage.bars.checksums import all_checksums
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from storage.frames import minute_bars
 
@@ -40,12 +41,13 @@ def fill(storage: DuckDBDataStorage) -> None:
 
 
 def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every row of every table."""
+    """Return every row of every table. Checksums are added up, as those of a copy are."""
     connection = StoreConnection.of(path)
     with connection.read() as cursor:
         migrations.state(cursor)
         names = cursor.rows("SELECT table_name FROM duckdb_tables() WHERE database_name = '{db}' ORDER BY ALL")
         found = {name: sorted(cursor.rows(f"SELECT * FROM {{db}}.{name}"), key=repr) for (name,) in names}
+        found["bar_checksum"] = list(all_checksums(cursor))
     connection.close()
     return found
 

@@ -364,6 +364,8 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
         "INSERT INTO bar SELECT * FROM bar LIMIT 1",
         "DELETE FROM bar WHERE ts = (SELECT min(ts) FROM bar)",
         "UPDATE bar SET ingest_id = 999 WHERE ts = (SELECT min(ts) FROM bar)",
+        "UPDATE bar SET close = close + 1 WHERE ts = (SELECT min(ts) FROM bar)",
+        "UPDATE bar_checksum SET columns = 'ts'",
         "UPDATE series SET source = 'No Source'",
         "UPDATE series SET timeframe = '1m'",
         "UPDATE series SET current_version = 999",

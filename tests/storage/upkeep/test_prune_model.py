@@ -231,5 +231,5 @@ def test_snapshots_and_prunes_do_what_they_say(operations: list[Any]) -> None:
             operation(storage, model)
             if isinstance(operation, Compact | Prune):
                 check(storage, model)
-        assert storage.verify().findings == []
+                assert storage.verify().findings == []
         storage.close()

@@ -222,7 +222,8 @@ class IngestInfo:
         ingest_id: The id of the write. Later writes have larger ids.
         ingested_at: The time of the write (UTC).
         kind: "bars" if bars were stored, "coverage" if only coverage was recorded, "renewal" if the series was
-            restated, "prune" if old bars were removed, "rename", "merge", or "delete".
+            restated, "repair" if damage was repaired or a repair undone, "prune" if old bars were removed, "rename",
+            "merge", or "delete".
         metadata: What was passed with the write.
     """
 

@@ -26,15 +26,16 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.upkeep.backup import BackupReport
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
     from lumibot_duckdb.storage.upkeep.export.exporter import ExportReport
+    from lumibot_duckdb.storage.upkeep.findings import VerificationReport
     from lumibot_duckdb.storage.upkeep.growth import Growth
     from lumibot_duckdb.storage.upkeep.merging import MergeReport
     from lumibot_duckdb.storage.upkeep.prune_plan import PruneReport
     from lumibot_duckdb.storage.upkeep.pruning import OnStep
     from lumibot_duckdb.storage.upkeep.renaming import RenameReport
+    from lumibot_duckdb.storage.upkeep.repair import RepairReport
     from lumibot_duckdb.storage.upkeep.replica import ReplicaReport
     from lumibot_duckdb.storage.upkeep.restoration import RestoreReport
     from lumibot_duckdb.storage.upkeep.settings import StoreSettings
-    from lumibot_duckdb.storage.upkeep.verification import VerificationReport
 
 
 class Upkeep(ABC):
@@ -328,10 +329,82 @@ class Upkeep(ABC):
         """
 
     @abstractmethod
-    def verify(self) -> VerificationReport:
+    def verify(self, series: Sequence[SeriesInfo] | None = None, on_rows: OnRows | None = None) -> VerificationReport:
         """Read the whole store from the disk, and report damage and implausible bars. Changes nothing.
 
-        Raises `StoreDamagedError` if the file cannot even be opened.
+        Args:
+            series: The series whose bars are checked for gaps, jumps as of splits, bad ticks and stale prices, such as
+                `list_series()`. The checks for damage are always those of the whole store.
+            on_rows: Called with the number of bars read so far and the number of all bars, for a progress bar.
+
+        Raises:
+            StoreNotFoundError: There is no store yet.
+            StoreDamagedError: The file cannot even be opened.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=3, tz="America/New_York")
+            >>> bars = pd.DataFrame({"high": [11.0, 11.5, 9.0], "close": [10.5, 11.0, 10.0]}, index=times)
+            >>> _ = storage.store_ohlcv_data("INTC", bars, "my_csv", "day")
+            >>> report = storage.verify(storage.list_series("INTC"))
+            >>> report.sound, [(finding.severity, finding.check, finding.count) for finding in report.findings]
+            (True, [('warning', 'impossible_bars', 1)])
+        """
+
+    @abstractmethod
+    def repair(
+        self, bad_bars_of: Sequence[SeriesInfo] = (), on_rows: OnRows | None = None, *, dry_run: bool = False
+    ) -> RepairReport:
+        """Repair the damage that `verify` finds, as far as that is possible from what is stored.
+
+        Each repair of bars begins a new version of the series, so `undo_repair` can undo it until a compaction removes
+        the version from before. A bar that is stored twice is kept once, the one that was written last. Where bars are
+        not those that were stored, they are kept, and their coverage is removed, so that the next backtest requests
+        them again. Outlines and records are computed again, and rows that belong to nothing are deleted, as are damaged
+        versions that are superseded, unless a snapshot needs them.
+
+        If blocks of the file cannot be read, everything else is copied into a new file, which takes its place, and the
+        damaged file is kept beside it as `<store>.damaged-1`. Other processes wait meanwhile.
+
+        Args:
+            bad_bars_of: Series whose impossible bars are dropped: prices that are missing, zero or negative, a high
+                below another price, a low above one, a negative volume. The next backtest requests them again.
+            on_rows: As for `verify`.
+            dry_run: Report what would be done, and change nothing.
+
+        Raises:
+            StoreNotFoundError: There is no store yet.
+            RepairError: Another process changed a series meanwhile. Earlier repairs of the call stay.
+            StoreDamagedError: Blocks that cannot be read are in a table that nothing can replace: restore a backup.
+            StoreWriteError: The disk is full or failed. The store is unchanged.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=3, tz="America/New_York")
+            >>> bars = pd.DataFrame({"high": [11.0, 11.5, 9.0], "close": [10.5, 11.0, 10.0]}, index=times)
+            >>> _ = storage.store_ohlcv_data("PFE", bars, "my_csv", "day")
+            >>> (repair,) = storage.repair(storage.list_series("PFE")).repairs
+            >>> repair.removed, storage.get_historical_prices("PFE", timeframe="day")["close"].tolist()
+            (1, [10.5, 11.0])
+            >>> _ = storage.undo_repair(repair.repair_id)
+            >>> storage.get_historical_prices("PFE", timeframe="day")["close"].tolist()
+            [10.5, 11.0, 10.0]
+        """
+
+    @abstractmethod
+    def undo_repair(self, repair_id: int) -> SeriesKey:
+        """Make the bars and the coverage from before a repair current again; return the series.
+
+        Args:
+            repair_id: The id in the report of `repair`.
+
+        Raises:
+            RepairError: There is no such repair, or the series was written to since.
+            VersionGoneError: A compaction has removed the bars from before it.
         """
 
     @abstractmethod

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import OnRows
-from lumibot_duckdb.storage.bars.columns import add_missing_columns
+from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
 from lumibot_duckdb.storage.bars.layout import ALWAYS_THERE, Layout
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import timestamp_literal
@@ -134,6 +134,34 @@ def copy_since(cursor: StoreCursor, old_version: int, new_version: int, start: E
         f"INSERT INTO {{db}}.bar SELECT * REPLACE ({new_version}::INTEGER AS version_id) FROM {{db}}.bar "
         f"WHERE version_id = {old_version} AND ts >= {timestamp_literal(start)} ORDER BY ts"
     )
+
+
+def copy_version(cursor: StoreCursor, old_version: int, new_version: int) -> None:
+    """Write a new version that is the same as an old one, with what is derived from its bars but their checksums."""
+    for table, order in (("bar", "ts"), ("outline", "block"), ("repeated_bar", "ts")):
+        cursor.execute(
+            f"INSERT INTO {{db}}.{table} SELECT * REPLACE ({new_version}::INTEGER AS version_id) FROM {{db}}.{table} "
+            f"WHERE version_id = {old_version} ORDER BY {order}"
+        )
+
+
+def copy_sound_bars(
+    cursor: StoreCursor, *, old_version: int, new_version: int, ingest_id: int, dropped: Int64Array
+) -> None:
+    """Write a new version: the old one with each bar once, the one that was written last, and without some times.
+
+    Bars that no write brought count as those of this one.
+    """
+    names = [name for name, _ in bar_columns(cursor) if name not in ("version_id", "ts", "ingest_id")]
+    cursor.register(_TOUCHED, pa.table({"ts": _timestamps(dropped)}))
+    cursor.execute(
+        f"INSERT INTO {{db}}.bar (version_id, ts, ingest_id{_further_columns(names)})\n"
+        f"SELECT {new_version}, ts, CASE WHEN ingest_id IN (SELECT ingest_id FROM {{db}}.ingest) THEN ingest_id "
+        f"ELSE {ingest_id} END{_further_columns(names)} FROM {{db}}.bar\n"
+        f"WHERE version_id = {old_version} AND ts NOT IN (SELECT ts FROM {_TOUCHED})\n"
+        "QUALIFY row_number() OVER (PARTITION BY ts ORDER BY bar.ingest_id DESC, rowid DESC) = 1 ORDER BY ts"
+    )
+    cursor.unregister(_TOUCHED)
 
 
 def _incoming_table(bars: InputBars) -> pa.Table:

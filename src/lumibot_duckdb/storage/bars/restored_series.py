@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from lumibot_duckdb.storage.api import SeriesKey, WriteResult
 from lumibot_duckdb.storage.bars.bar_rows import insert_pieces
+from lumibot_duckdb.storage.bars.checksums import Checksums, SegmentSums, add_checksums, segment_days, sums_of
 from lumibot_duckdb.storage.bars.coverage import Covered
 from lumibot_duckdb.storage.bars.coverage_records import add_coverage
 from lumibot_duckdb.storage.bars.layout import Layout
@@ -65,6 +66,7 @@ class RestoredSeries:
         self._first = np.full(len(writes), _FOREVER)
         self._last = np.full(len(writes), -_FOREVER)
         self._on_minute = np.ones(len(writes), bool)
+        self._checksums: Checksums = {}
 
     def add(self, pieces: Iterable[tuple[InputBars, Int64Array]]) -> None:
         """Store bars, each with the number of the write that stored it. What the pieces raise is raised."""
@@ -82,6 +84,9 @@ class RestoredSeries:
         np.minimum.at(self._first, numbers, bars.times)
         np.maximum.at(self._last, numbers, bars.times)
         np.logical_and.at(self._on_minute, numbers, bars.times % 60 == 0)
+        columns = {"ingest_id": pa.array(self._first_id + numbers), **bars.physical()}
+        for segment, sums in sums_of(bars.times, columns, segment_days(self._key.timeframe)).items():
+            self._checksums.setdefault(segment, SegmentSums()).add(sums.bars, sums.sums)
 
     def finish(self, coverage: Sequence[Covered]) -> WriteResult:
         """Store everything but the bars."""
@@ -99,6 +104,7 @@ class RestoredSeries:
             last=int(self._last.max()) if rows else None,
             on_minute=bool(self._on_minute.all()),
         )
+        add_checksums(self._cursor, after.version_id, self._checksums)
         outline_version(self._cursor, self._key, after)
         for piece, expires in coverage:
             add_coverage(self._cursor, after.series_id, last_id, piece, expires)

@@ -94,9 +94,9 @@ class SeriesLookup(BarReader):
             records = catalog.matching(asset_query(asset), wanted_timeframe, wanted_source, None)
         with self._store.read() as cursor:
             if asset is None:
-                found = _described(cursor, records)
+                found = described(cursor, records)
             else:
-                found = [info for record in records for info in _described(cursor, [record])]
+                found = [info for record in records for info in described(cursor, [record])]
         return sorted(found, key=lambda info: listing_order(info.key))
 
     def series(
@@ -172,7 +172,7 @@ class SeriesLookup(BarReader):
         return pin
 
 
-def _described(cursor: StoreCursor, records: list[SeriesRecord]) -> list[SeriesInfo]:
+def described(cursor: StoreCursor, records: list[SeriesRecord]) -> list[SeriesInfo]:
     """Return the listing of one series, or of all that there are."""
     one = records[0].series_id if len(records) == 1 else None
     covered = stored_coverage(cursor, utc_now(), one)

@@ -16,6 +16,9 @@ from lumibot_duckdb.storage.identity import published_name
 from lumibot_duckdb.storage.sql_times import timestamp_literal
 from lumibot_duckdb.storage.times import EpochSeconds
 
+_OF_VERSION = ("bar", "outline", "repeated_bar", "bar_checksum")
+"""Tables that have the bars of versions, and what is derived from them."""
+
 
 def create_series(cursor: StoreCursor, key: SeriesKey, layout: Layout, new_id: int, now: datetime) -> VersionState:
     """Create a series with a version that has no bars. `new_id` becomes the id of everything that is new."""
@@ -42,16 +45,20 @@ def delete_superseded(cursor: StoreCursor, series_id: int, kept: Iterable[int]) 
         "SELECT version_id FROM {db}.series_version WHERE series_id = ? AND superseded_at IS NOT NULL", [series_id]
     )
     for version_id in [version_id for (version_id,) in found if version_id not in stays]:
-        for table in ("bar", "outline", "repeated_bar", "series_version"):
-            cursor.execute(f"DELETE FROM {{db}}.{table} WHERE version_id = {version_id}")
+        delete_version(cursor, version_id)
+
+
+def delete_version(cursor: StoreCursor, version_id: int) -> None:
+    """Delete a superseded version with its bars."""
+    for table in (*_OF_VERSION, "series_version"):
+        cursor.execute(f"DELETE FROM {{db}}.{table} WHERE version_id = {version_id}")
 
 
 def delete_records(cursor: StoreCursor, series_id: int) -> None:
     """Delete a series with all its versions and bars; its ingests stay."""
     series = [series_id]
     versions = "SELECT version_id FROM {db}.series_version WHERE series_id = ?"
-    cursor.execute("DELETE FROM {db}.bar WHERE version_id IN (" + versions + ")", series)
-    for table in ("outline", "repeated_bar"):
+    for table in _OF_VERSION:
         cursor.execute(f"DELETE FROM {{db}}.{table} WHERE version_id IN (" + versions + ")", series)
     cursor.execute("DELETE FROM {db}.series_version WHERE series_id = ?", series)
     cursor.execute("DELETE FROM {db}.coverage WHERE series_id = ?", series)

@@ -13,9 +13,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, TimeRange, WriteResult
-from lumibot_duckdb.storage.bars.bar_rows import copy_since, copy_with_changes, ensure_columns, insert_bars
+from lumibot_duckdb.storage.bars.bar_rows import (
+    copy_since,
+    copy_sound_bars,
+    copy_version,
+    copy_with_changes,
+    ensure_columns,
+    insert_bars,
+)
+from lumibot_duckdb.storage.bars.checksums import (
+    add_checksums,
+    copy_checksums,
+    copy_checksums_since,
+    store_checksums,
+    sums_of_write,
+)
 from lumibot_duckdb.storage.bars.coverage import Covered, missing, not_covered_yet
-from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add, forget_coverage, stored_coverage
+from lumibot_duckdb.storage.bars.coverage_records import (
+    add_coverage,
+    coverage_rows,
+    coverage_to_add,
+    forget_coverage,
+    restore_coverage,
+    stored_coverage,
+)
 from lumibot_duckdb.storage.bars.difference import Difference, difference
 from lumibot_duckdb.storage.bars.layout import (
     Layout,
@@ -31,6 +52,7 @@ from lumibot_duckdb.storage.bars.series_records import (
     create_series,
     delete_records,
     delete_superseded,
+    delete_version,
     layout_id_of,
     record_ingest,
     supersede,
@@ -164,6 +186,7 @@ class Write:
         copy_since(self._cursor, before.version_id, self._ingest_id, start)
         supersede(self._cursor, before, self._ingest_id, self._now)
         after = measured(self._cursor, replace(before, version_id=self._ingest_id))
+        copy_checksums_since(self._cursor, before.version_id, self._ingest_id, start, self._key.timeframe)
         outline_version(self._cursor, self._key, after)
         removed = before.rows - after.rows
         if not after.rows and not kept and not stored_coverage(self._cursor, None, before.series_id):
@@ -172,6 +195,63 @@ class Write:
             delete_superseded(self._cursor, before.series_id, kept)
         self._record("prune", WriteResult(self._key, None, removed=removed, new_version=True), after, None)
         return removed
+
+    def is_onto(self, version_id: int, *, last_write: int | None = None) -> bool:
+        """Return whether a version is the current one, and `last_write` (None: any) the last write to the series."""
+        before = self._before
+        return before is not None and before.version_id == version_id and last_write in (None, before.ingest_id)
+
+    def repair(self, dropped: Int64Array, forgotten: Sequence[TimeRange], what: Sequence[str]) -> tuple[int, int]:
+        """Begin a version with each bar once, without those at the `dropped` times.
+
+        The coverage of the `forgotten` ranges is removed, and what is derived from the bars is computed again. Returns
+        the id of this write, and how many bars fewer there are than recorded.
+        """
+        before, version = self._before, self._ingest_id
+        assert before is not None
+        note = {
+            "repaired_version": before.version_id,
+            "repairs": list(what),
+            "coverage": coverage_rows(self._cursor, before.series_id),
+        }
+        copy_sound_bars(
+            self._cursor, old_version=before.version_id, new_version=version, ingest_id=version, dropped=dropped
+        )
+        supersede(self._cursor, before, version, self._now)
+        after = measured(self._cursor, replace(before, version_id=version))
+        store_checksums(self._cursor, version, self._key.timeframe)
+        outline_version(self._cursor, self._key, after)
+        for piece in forgotten:
+            forget_coverage(self._cursor, before.series_id, piece)
+        removed = max(0, before.rows - after.rows)
+        result = WriteResult(self._key, None, removed=removed)
+        self._record("repair", result, after, metadata_text(self._key, note))
+        return version, removed
+
+    def undo_repair(self, repaired: VersionState, repair_id: int, coverage: Sequence[list[Any]]) -> None:
+        """Begin a version with the bars of the one that a repair superseded, damaged ones included, and its coverage.
+
+        The earlier version itself stays superseded: the ids of the versions of a series are in their order in time.
+        """
+        before, version = self._before, self._ingest_id
+        assert before is not None
+        copy_version(self._cursor, repaired.version_id, version)
+        copy_checksums(self._cursor, repaired.version_id, version, np.empty(0, np.int64), self._key.timeframe)
+        supersede(self._cursor, before, version, self._now)
+        restore_coverage(self._cursor, before.series_id, coverage)
+        result = WriteResult(self._key, None, added=max(0, repaired.rows - before.rows))
+        after = replace(repaired, version_id=version)
+        self._record("repair", result, after, metadata_text(self._key, {"undone": repair_id}))
+
+    def drop_superseded(self, version_id: int, what: Sequence[str]) -> None:
+        """Delete a damaged version that is not the current one, or record that it is damaged if a snapshot needs it."""
+        before = self._before
+        assert before is not None
+        if version_id not in kept_versions(self._cursor, before.series_id):
+            delete_version(self._cursor, version_id)
+            return
+        note = {"repaired_version": version_id, "repairs": list(what)}
+        self._record("repair", WriteResult(self._key, None), before, metadata_text(self._key, note))
 
     # -- bars ------------------------------------------------------------------------------------------------
 
@@ -195,7 +275,7 @@ class Write:
         if not len(bars):
             return WriteResult(self._key, None), None
         start = before or self._created(bars.layout)
-        insert_bars(self._cursor, bars, start.version_id, self._ingest_id, self._on_rows)
+        self._insert(bars, start.version_id)
         after = replace(start, layout=bars.layout, rows=len(bars), **_facts_of(bars.times))
         keep_outline(self._cursor, self._key, None, after, bars.times)
         return WriteResult(self._key, None, added=len(bars)), after
@@ -251,7 +331,7 @@ class Write:
     def _extended(self, before: VersionState, news: InputBars, layout: Layout) -> VersionState:
         """Add bars to the current version."""
         ensure_columns(self._cursor, layout)
-        insert_bars(self._cursor, news, before.version_id, self._ingest_id, self._on_rows)
+        self._insert(news, before.version_id)
         facts = _facts_of(news.times)
         after = replace(
             before,
@@ -264,21 +344,28 @@ class Write:
         keep_outline(self._cursor, self._key, before, after, news.times)
         return after
 
+    def _insert(self, bars: InputBars, version_id: int) -> None:
+        insert_bars(self._cursor, bars, version_id, self._ingest_id, self._on_rows)
+        add_checksums(self._cursor, version_id, sums_of_write(bars, self._ingest_id, self._key.timeframe))
+
     def _rewritten(
         self, before: VersionState, bars: InputBars, differs: Difference, layout: Layout, *, whole_rows: bool
     ) -> VersionState:
         """Write a new version, complete with the bars that stay, and make it the current one."""
         version = self._ingest_id
+        news = bars.rows(differs.added | differs.changed)
         copy_with_changes(
             self._cursor,
             old_version=before.version_id,
             new_version=version,
             ingest_id=self._ingest_id,
             layout=layout,
-            news=bars.rows(differs.added | differs.changed),
+            news=news,
             touched=np.concatenate([bars.times[differs.changed], differs.removed]),
             whole_rows=whole_rows,
         )
+        touched = np.union1d(news.times, differs.removed)
+        copy_checksums(self._cursor, before.version_id, version, touched, self._key.timeframe)
         supersede(self._cursor, before, version, self._now)
         after = measured(self._cursor, replace(before, version_id=version, layout=layout))
         keep_outline(self._cursor, self._key, None, after, bars.times)

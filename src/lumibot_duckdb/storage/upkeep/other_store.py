@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, KnownActions, SeriesKey
+from lumibot_duckdb.storage.bars.checksums import computed_checksums, differing, stored_checksums
 from lumibot_duckdb.storage.bars.columns import bar_columns, in_time_order
 from lumibot_duckdb.storage.bars.coverage import Covered
 from lumibot_duckdb.storage.bars.coverage_records import stored_coverage
@@ -63,6 +64,7 @@ _CHECKS = (
 _REFERENCE_CHECKS = ("corporate_actions", "option_chains")
 _WITH_REFERENCE_DATA = 2
 _WITH_REQUEST_TIMES = 4
+_WITH_CHECKSUMS = 7
 """The first schemas with these tables."""
 _NO_REQUEST_TIMES = "(SELECT 0 AS ingest_id, NULL::TIMESTAMP AS requested_at WHERE false)"
 _COLUMNS = """
@@ -242,11 +244,14 @@ class OtherStore:
         checks = _CHECKS if self.schema < _WITH_REFERENCE_DATA else (*_CHECKS, *_REFERENCE_CHECKS)
         for name in checks:
             sql = sql_file(f"verify/{name}.sql").replace("{now}", f"TIMESTAMP '{naive_utc(utc_now())}'")
-            for (what,) in self._cursor.rows(sql)[:1]:
+            sql = sql.replace("{repaired}", sql_file("repaired_versions.sql"))
+            for what, *_ in self._cursor.rows(sql)[:1]:
                 raise _damaged(self.path, what)
         for each in series:
             for part in parts_of(each):
                 on_bars(self._check_bars(each, part))
+            if self.schema >= _WITH_CHECKSUMS:
+                self._check_checksums(each)
         for _ in self.chains():
             pass
         self.actions()
@@ -263,6 +268,16 @@ class OtherStore:
             rows, times = in_time_order(table)
             check_bars(series.key.label(), output.frame(output.bar_arrays(rows, times, layout.columns), layout))
         return int(table.num_rows)
+
+    def _check_checksums(self, series: OtherSeries) -> None:
+        """Refuse damaged bars, which would count as sound here."""
+        version_id = series.state.version_id
+        try:
+            stored = stored_checksums(self._cursor, version_id)
+        except StoreDamagedError as error:
+            raise _damaged(self.path, f"the checksums of {series.key.label()} cannot be read") from error
+        if any(differing(stored, computed_checksums(self._cursor, version_id, series.key.timeframe))):
+            raise _damaged(self.path, f"the bars of {series.key.label()} are not those that were stored")
 
     def _check_tables(self) -> None:
         """Compare the tables with those that a store of this schema has."""

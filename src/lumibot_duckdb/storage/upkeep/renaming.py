@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import AssetKey, AssetLike, EpochSeconds, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.bars.checksums import copy_checksums_since
 from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.coverage import Covered
 from lumibot_duckdb.storage.bars.coverage_records import add_coverage, forget_coverage, stored_coverage
@@ -395,6 +396,7 @@ class _Rename:
             f"INSERT INTO {{db}}.bar (version_id{names}) SELECT {version_id}{names} FROM {{db}}.bar "
             f"WHERE version_id = {state.version_id} AND ts >= {timestamp_literal(cut)} ORDER BY ts"
         )
+        copy_checksums_since(cursor, state.version_id, version_id, cut, key.timeframe)
         supersede(cursor, state, version_id, self._numbers.now)
         after = measured(cursor, replace(state, version_id=version_id))
         layout_id = layout_id_of(cursor, after.layout, version_id)

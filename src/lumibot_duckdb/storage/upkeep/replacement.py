@@ -14,7 +14,7 @@ from lumibot_duckdb.storage.connection.lock import is_alive
 
 logger = logging.getLogger(__name__)
 
-_UNFINISHED = re.compile(r"\.(compacting|copying|restoring)-(?P<pid>\d+)-.*")
+_UNFINISHED = re.compile(r"\.(compacting|copying|restoring|salvaging)-(?P<pid>\d+)-.*")
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def unfinished(target: Path, work: str) -> Iterator[Path]:
     """Yield the path for a new file beside `target`, which the block may rename.
 
     What has the name or begins with it is removed at the end, and before that the files of processes that have ended.
-    `work` is "compacting", "copying" or "restoring".
+    `work` is "compacting", "copying", "restoring" or "salvaging".
     """
     _remove_left_over(target)
     path = target.with_name(f"{target.name}.{work}-{os.getpid()}-{uuid.uuid4().hex[:8]}")

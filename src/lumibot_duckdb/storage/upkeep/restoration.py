@@ -148,7 +148,10 @@ def _examined(store: OpenStore, source: Path, copy: Path) -> RestoreReport:
         verified = verify(backup.connection)
         if not verified.sound:
             first = next(finding for finding in verified.findings if finding.damage)
-            raise StoreDamagedError(f"{source} is damaged, and was not restored: {first.what}. Restore another backup")
+            raise StoreDamagedError(
+                f"{source} is damaged, and was not restored: {first.what}. Restore another "
+                f"backup, or repair this one first: lumibot-duckdb verify --repair --store {source}"
+            )
         found = RestoreReport(
             restored=False,
             bytes=copy.stat().st_size,

@@ -12,10 +12,12 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange, WriteResult
 from lumibot_duckdb.storage.bars.bar_rows import ensure_columns
+from lumibot_duckdb.storage.bars.checksums import add_checksums, copy_checksums, read_checksums, segment_days
 from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.coverage import Covered, merged
 from lumibot_duckdb.storage.bars.coverage_records import add_coverage, forget_coverage, stored_coverage
@@ -288,6 +290,10 @@ class SeriesUnion:
         for within in self._stretches() if bars_change else ():
             insert = self._insert_union if comparison.changes_bars else self._insert_new
             insert(version_id, layout, within)
+            if not comparison.changes_bars:
+                self._add_checksums(version_id, f"{within} AND ingest_id >= {first_id}")
+        if comparison.changes_bars:
+            copy_checksums(self._cursor, state.version_id, version_id, self._incoming_hours(), self._key.timeframe)
         if comparison.changes_bars:
             supersede(self._cursor, state, version_id, numbers.now)
         after = measured(self._cursor, replace(state, version_id=version_id, layout=layout))
@@ -323,6 +329,18 @@ class SeriesUnion:
             f"FROM {self._incoming_bars(within)} AS i JOIN {_WRITES} AS written ON written.source_id = i.ingest_id\n"
             f"{known} ORDER BY i.ts"
         )
+
+    def _add_checksums(self, version_id: int, which: str) -> None:
+        """Store the checksums of bars that were added to a version."""
+        found = read_checksums(self._cursor, version_id, segment_days(self._key.timeframe), which=which)
+        add_checksums(self._cursor, version_id, found)
+
+    def _incoming_hours(self) -> Int64Array:
+        """Return the first and the last second of each hour with incoming bars: fewer times on the same days."""
+        hour = epoch_sql("date_trunc('hour', ts::TIMESTAMP)")
+        hours = self._cursor.arrow(f"SELECT DISTINCT {hour} AS start FROM {self._incoming.relation}")
+        starts: Int64Array = hours["start"].to_numpy()
+        return np.union1d(starts, starts + 3_599)
 
     def _insert_union(self, version_id: int, layout: Layout, within: str) -> None:
         """Insert all bars: the stored ones, the incoming ones, and what is kept of two at the same time."""

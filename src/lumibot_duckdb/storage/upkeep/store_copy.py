@@ -27,6 +27,7 @@ from lumibot_duckdb.storage.connection.engine import NEW_FILE, attach, spill_fol
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import ReplicaError, StorageError, StoreDamagedError
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
+from lumibot_duckdb.storage.upkeep.checksum_copy import MissingChecksums
 from lumibot_duckdb.storage.upkeep.users_objects import copy_users_objects
 
 # Each row group leaves the last block of every column partly empty, so larger groups make a smaller file.
@@ -35,6 +36,7 @@ _ROW_GROUP = 2 * 122_880
 _ROWS_AT_A_TIME = 2 * _ROW_GROUP
 _BY_VERSION = {"series_version": "version_id", "outline": "version_id, block", "repeated_bar": "version_id, ts"}
 """Tables besides `bar` that have rows by version, and their order: only rows of kept versions are copied."""
+_CHECKSUMS = "bar_checksum"  # also by version, and completed
 _COVERAGE = "coverage"
 _KEPT = "lumibot_duckdb_kept"
 _RECENT = "lumibot_duckdb_recent"
@@ -122,6 +124,7 @@ class Copied:
     last_ingest: int
     ingested_at: datetime | None
     versions: frozenset[int]
+    checksums: MissingChecksums
 
 
 def copy_most(connection: StoreConnection, new: NewFile, kept: VersionsOf, on_rows: OnRows | None) -> Copied:
@@ -134,9 +137,9 @@ def copy_most(connection: StoreConnection, new: NewFile, kept: VersionsOf, on_ro
         versions = kept(cursor)
         todo = pieces(cursor, versions)
         columns = bar_columns(cursor)
-    migrations.migrate(new.cursor, build_outlines)
-    add_missing_columns(new.cursor, columns)
-    names = _quoted(columns)
+        checksums = MissingChecksums(cursor)
+    make_tables(new, columns)
+    names = quoted(columns)
     done, total = 0, sum(piece.rows for piece in todo)
     waiting: pa.Table | None = None
     for piece, following in zip_longest(todo, todo[1:]):
@@ -146,6 +149,7 @@ def copy_most(connection: StoreConnection, new: NewFile, kept: VersionsOf, on_ro
                 f"SELECT {names} FROM {{db}}.bar WHERE {piece.condition()} AND ingest_id <= {last_ingest} "
                 f"AND version_id IN (FROM {_KEPT}) ORDER BY version_id, ts"
             )
+        checksums.add(rows)
         if waiting is not None:
             rows = pa.concat_tables([waiting, rows]).combine_chunks()
         # While more of the same version follows, only whole row groups are written.
@@ -156,7 +160,13 @@ def copy_most(connection: StoreConnection, new: NewFile, kept: VersionsOf, on_ro
         done += piece.rows
         if on_rows is not None:
             on_rows(done, total)
-    return Copied(state.store_id, last_ingest, ingested_at, frozenset(versions))
+    return Copied(state.store_id, last_ingest, ingested_at, frozenset(versions), checksums)
+
+
+def make_tables(new: NewFile, columns: list[tuple[str, str]]) -> None:
+    """Make the tables of a store, with these columns of `bar`."""
+    migrations.migrate(new.cursor, build_outlines)
+    add_missing_columns(new.cursor, columns)
 
 
 def _insert(new: NewFile, names: str, rows: pa.Table) -> None:
@@ -185,13 +195,14 @@ def copy_rest(
         new.duck.begin()
         _copy_recent_bars(new, old, copied)
         new.execute("DELETE FROM new.store_meta")
-        for table in _whole_tables(new.cursor):
+        for table in whole_tables(new.cursor):
             if table != _COVERAGE or copy_coverage is None:
                 new.execute(f'INSERT INTO new."{table}" BY NAME SELECT * FROM old."{table}"')
         for table, order in _BY_VERSION.items():
             new.execute(
                 f"INSERT INTO new.{table} SELECT * FROM old.{table} WHERE version_id IN (FROM {_KEPT}) ORDER BY {order}"
             )
+        copied.checksums.complete(new.cursor, old, versions)
         if copy_coverage is not None:
             copy_coverage(new, old)
         new.duck.commit()
@@ -211,7 +222,7 @@ def _refuse_another(old: StoreCursor, live: Path, copied: Copied) -> None:
 
 def _copy_recent_bars(new: NewFile, old: StoreCursor, copied: Copied) -> None:
     columns = bar_columns(old)
-    names = _quoted(columns)
+    names = quoted(columns)
     add_missing_columns(new.cursor, columns)
     new.execute(f"DELETE FROM new.bar WHERE version_id NOT IN (FROM {_KEPT})")
     for condition in (
@@ -223,10 +234,10 @@ def _copy_recent_bars(new: NewFile, old: StoreCursor, copied: Copied) -> None:
         )
 
 
-def _whole_tables(cursor: StoreCursor) -> list[str]:
+def whole_tables(cursor: StoreCursor) -> list[str]:
     """Return the tables that are copied whole. Tables that later schemas add are among them."""
     found = cursor.rows("SELECT table_name FROM duckdb_tables() WHERE database_name = '{db}' ORDER BY table_oid")
-    return [name for (name,) in found if name != "bar" and name not in _BY_VERSION]
+    return [name for (name,) in found if name not in ("bar", _CHECKSUMS, *_BY_VERSION)]
 
 
 def _checked(new: NewFile, old: StoreCursor, versions: int) -> StoreCopy:
@@ -244,7 +255,8 @@ def _last_ingest(cursor: StoreCursor) -> tuple[int, datetime | None]:
     return last, at
 
 
-def _quoted(columns: list[tuple[str, str]]) -> str:
+def quoted(columns: list[tuple[str, str]]) -> str:
+    """Return the names of columns as a list in SQL."""
     return ", ".join(f'"{name}"' for name, _ in columns)
 
 
@@ -262,8 +274,9 @@ def current_versions(cursor: StoreCursor) -> set[int]:
     return {version_id for (version_id,) in cursor.rows("SELECT current_version FROM {db}.series")}
 
 
-def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
-    """Split the bars into pieces of about `_ROWS_AT_A_TIME` rows, in order."""
+def pieces(cursor: StoreCursor, versions: set[int], most_rows: int | None = None) -> list[Piece]:
+    """Split the bars into pieces of about so many rows (None: as many as are copied at a time), in order."""
+    most_rows = most_rows or _ROWS_AT_A_TIME
     counts = cursor.rows(
         f"SELECT version_id, count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')} FROM {{db}}.bar "
         "GROUP BY version_id ORDER BY version_id"
@@ -274,11 +287,11 @@ def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
     for version_id, count, earliest, latest in counts:
         if version_id not in versions:
             continue
-        if first is not None and last is not None and rows + count > _ROWS_AT_A_TIME:
+        if first is not None and last is not None and rows + count > most_rows:
             found.append(Piece((first, last), rows))
             first, rows = None, 0
-        if count > _ROWS_AT_A_TIME:
-            found += _stretches(version_id, count, earliest, latest + 1)
+        if count > most_rows:
+            found += _stretches(version_id, count, earliest, latest + 1, most_rows)
             continue
         first, last = version_id if first is None else first, version_id
         rows += count
@@ -287,8 +300,8 @@ def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
     return found
 
 
-def _stretches(version_id: int, rows: int, start: int, end: int) -> list[Piece]:
-    parts = -(-rows // _ROWS_AT_A_TIME)
+def _stretches(version_id: int, rows: int, start: int, end: int, most_rows: int) -> list[Piece]:
+    parts = -(-rows // most_rows)
     cuts = [start + (end - start) * part // parts for part in range(parts + 1)]
     counts = [rows * (part + 1) // parts - rows * part // parts for part in range(parts)]
     return [

@@ -35,15 +35,16 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.upkeep.backup import BackupReport
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
     from lumibot_duckdb.storage.upkeep.export.exporter import ExportReport
+    from lumibot_duckdb.storage.upkeep.findings import VerificationReport
     from lumibot_duckdb.storage.upkeep.growth import Growth
     from lumibot_duckdb.storage.upkeep.merging import MergeReport
     from lumibot_duckdb.storage.upkeep.prune_plan import PruneReport
     from lumibot_duckdb.storage.upkeep.pruning import OnStep
     from lumibot_duckdb.storage.upkeep.renaming import RenameReport
+    from lumibot_duckdb.storage.upkeep.repair import RepairReport
     from lumibot_duckdb.storage.upkeep.replica import ReplicaReport
     from lumibot_duckdb.storage.upkeep.restoration import RestoreReport
     from lumibot_duckdb.storage.upkeep.settings import StoreSettings
-    from lumibot_duckdb.storage.upkeep.verification import VerificationReport
 
 
 class StoredUpkeep(Upkeep):
@@ -169,11 +170,24 @@ class StoredUpkeep(Upkeep):
         with self._store.write() as cursor:
             snapshots.delete_snapshot(cursor, name)
 
-    def verify(self) -> VerificationReport:
+    def verify(self, series: Sequence[SeriesInfo] | None = None, on_rows: OnRows | None = None) -> VerificationReport:
         from lumibot_duckdb.storage.upkeep import verification
 
         self._store.require()
-        return verification.verify(self._store.connection)
+        return verification.verify(self._store.connection, series, on_rows)
+
+    def repair(
+        self, bad_bars_of: Sequence[SeriesInfo] = (), on_rows: OnRows | None = None, *, dry_run: bool = False
+    ) -> RepairReport:
+        from lumibot_duckdb.storage.upkeep import repair
+
+        self._store.require()
+        return repair.repair(self._store, bad_bars_of, on_rows, dry_run=dry_run)
+
+    def undo_repair(self, repair_id: int) -> SeriesKey:
+        from lumibot_duckdb.storage.upkeep import repair
+
+        return repair.undo_repair(self._store, repair_id)
 
     def rename(
         self,
