@@ -131,10 +131,17 @@ def test_where_there_is_no_store_nothing_is_asked(filled: Command) -> None:
 def test_a_backup_replaces_a_file_only_with_yes(filled: Command) -> None:
     file = filled.folder / "b.duckdb"
     file.write_bytes(bytes(100))
+    refused = filled("backup", file, "--yes")
+    assert refused.code == 1
+    assert f"{file} is no backup of" in refused.err
+    assert file.read_bytes() == bytes(100)
+    file.unlink()
+    assert filled("backup", file).code == 0
+    before = file.read_bytes()
     ended = filled("backup", file)
     assert (ended.code, ended.out) == (2, "")
-    assert f"Replace {file} (100 bytes)? Nothing was changed" in ended.err
-    assert file.read_bytes() == bytes(100)
+    assert f"Replace {file} ({size_of(file)})? Nothing was changed" in ended.err
+    assert file.read_bytes() == before
     report = json.loads(filled("backup", file, "--yes", "--json").out)
     assert report == {
         "path": str(file), "bytes": file.stat().st_size, "series": 2, "rows": 120, "spooled_bars": 0

@@ -58,7 +58,6 @@ def test_import_restores_an_export(filled: Command, file_format: str) -> None:
         (("BTC/USD", "--from", "2024-01-02 09:40"), [50]),
         (("BTC/USD", "--from", "2024-01-02", "--until", "2024-01-02 09:40"), [10]),
         (("BTC/USD", "--until", "2024-01-02"), [60]),
-        (("BTC/USD", "--until", "2024-01-01"), [0]),
     ],
 )
 def test_what_is_chosen_is_exported(filled: Command, options: tuple[str, ...], rows: list[int]) -> None:

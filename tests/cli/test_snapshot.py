@@ -9,6 +9,8 @@ import pytest
 from cli.files import Command
 from storage.frames import minute_bars
 
+FRAME = minute_bars(rows=60)
+
 
 @pytest.fixture
 def filled(command: Command) -> Command:
@@ -61,7 +63,10 @@ def test_there_is_no_store(command: Command) -> None:
 
 def test_settings_are_set_and_unset(command: Command) -> None:
     assert command("config", "get", "versions.keep").out == "1d\n"
+    missing = command("config", "set", "prune.max-size", "1500 MB")
+    assert (missing.code, missing.err) == (1, f"lumibot-duckdb: there is no store at {command.store} yet\n")
     assert not command.store.exists()
+    command.storage().store_ohlcv_data("AAPL", FRAME, "test", "minute")
     assert command("config", "set", "prune.max-size", "1500 MB").out == "prune.max-size = 1500MB\n"
     assert command("config", "get", "prune.max-size").out == "1500MB\n"
     listed = json.loads(command("config", "--json").out)
@@ -84,7 +89,21 @@ def test_settings_are_set_and_unset(command: Command) -> None:
     ],
 )
 def test_mistakes_in_settings(command: Command, arguments: tuple[str, ...], message: str) -> None:
+    command.storage().store_ohlcv_data("AAPL", FRAME, "test", "minute")
     ended = command("config", *arguments)
     assert ended.code == 2
     assert message in ended.err
-    assert not command.store.exists()
+    assert set(command.storage().settings.set_values()) == set()
+
+
+def test_automatic_pruning_says_what_it_will_remove(command: Command) -> None:
+    storage = command.storage()
+    storage.store_ohlcv_data("AAPL", FRAME, "test", "minute")
+    storage.close()
+    assert command("config", "set", "prune.rules", "30d").err == ""
+    ended = command("config", "set", "prune.automatic", "on")
+    assert ended.err == (
+        f"The next program that writes to the store will remove {len(FRAME)} bars of 1 series "
+        "(lumibot-duckdb prune --dry-run lists them).\n"
+    )
+    assert len(command.bars()) == len(FRAME)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, size
-from lumibot_duckdb.cli.numbers import whole_number
 from lumibot_duckdb.cli.store import open_store
 from lumibot_duckdb.progress import Progress
 
@@ -41,11 +40,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     kept = parser.add_argument(
-        "--keep", type=whole_number, metavar="DAYS", help="keep superseded versions so long (default: 1, see `config`)"
+        "--keep", type=_age, metavar="DAYS", help="keep superseded versions so long (default: 1, see `config`)"
     )
     completed_by(kept, nothing)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_run)
+
+
+def _age(text: str) -> timedelta:
+    """Return a number of days, or an age such as "2w"."""
+    from lumibot_duckdb.storage.upkeep.prune_rule import parse_age
+
+    try:
+        return parse_age(f"{text}d" if text.isdigit() else text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -58,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
             def on_rows(done: int, total: int) -> None:
                 progress.done, progress.total = done, total
 
-            report = storage.compact(None if arguments.keep is None else timedelta(days=arguments.keep), on_rows)
+            report = storage.compact(arguments.keep, on_rows)
     finally:
         storage.close()
     print(json.dumps(asdict(report), indent=2) if arguments.json else _summary(report))
@@ -66,7 +75,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _summary(report: CompactionReport) -> str:
-    lines = [f"{size(report.bytes_before)} before, {size(report.bytes_after)} after, {count(report.rows, 'bar')}."]
+    bars = f"{count(report.rows, 'bar')} of all versions"
+    lines = [f"{size(report.bytes_before)} before, {size(report.bytes_after)} after, {bars}."]
     if report.versions_removed:
         versions = count(report.versions_removed, "superseded version")
         lines.append(f"Removed {versions} with {count(report.rows_removed, 'bar')}.")

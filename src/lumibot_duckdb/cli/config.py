@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.completers import completed_by, nothing, setting_keys
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.cli.layout import printable, table
+from lumibot_duckdb.cli.layout import count, printable, table
 from lumibot_duckdb.cli.store import open_store
 
 if TYPE_CHECKING:
@@ -57,18 +58,37 @@ def _run(arguments: argparse.Namespace) -> int:
         needs = ("no KEY", "a KEY", "a KEY and a VALUE")[_VALUES[arguments.action]]
         raise CommandError(f"config {arguments.action} takes {needs} (see lumibot-duckdb config --help)")
     storage = open_store(arguments.store)
+    if arguments.action in ("set", "unset") and not storage.path.exists():
+        raise CommandError(f"there is no store at {storage.path} yet", exit_code=1)
     try:
         if arguments.action == "set":
             storage.settings.set(arguments.key, arguments.value)
         elif arguments.action == "unset":
             storage.settings.unset(arguments.key)
         shown = _values(storage, arguments.key)
+        if arguments.action == "set" and arguments.key.startswith("prune."):
+            _warn_of_pruning(storage)
     except SettingError as error:
         raise CommandError(str(error)) from None
     finally:
         storage.close()
     print(_text(shown, arguments))
     return 0
+
+
+def _warn_of_pruning(storage: DuckDBDataStorage) -> None:
+    """Say what automatic pruning will remove."""
+    if not storage.settings.get("prune.automatic"):
+        return
+    pruned = storage.prune(dry_run=True).pruned
+    if pruned:
+        bars = count(sum(each.bars for each in pruned), "bar")
+        series = count(len(pruned), "series", "series")
+        print(
+            f"The next program that writes to the store will remove {bars} of {series} "
+            "(lumibot-duckdb prune --dry-run lists them).",
+            file=sys.stderr,
+        )
 
 
 def _values(storage: DuckDBDataStorage, key: str | None) -> dict[str, tuple[str, bool]]:

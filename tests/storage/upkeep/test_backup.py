@@ -191,6 +191,9 @@ def test_a_file_that_is_there_is_replaced_only_on_request(storage: DuckDBDataSto
     with pytest.raises(FileExistsError, match="b exists already"):
         storage.backup(target)
     assert target.read_text() == "precious"
+    target.unlink()
+    storage.backup(target)
+    store(storage, "B")
     storage.backup(target, replace=True)
     assert tables(target) == tables(storage.path)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage.errors import SnapshotError
+from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb.storage.errors import ReplicaError, SeriesNotFoundError, SnapshotError
 from storage.frames import assert_same, minute_bars
 
 FRAME = minute_bars(rows=300)
@@ -19,26 +20,64 @@ def store(storage: DuckDBDataStorage, symbol: str, frame: object = FRAME) -> Non
     storage.store_ohlcv_data(symbol, frame, "test", "minute")  # type: ignore[arg-type]
 
 
-def test_a_snapshot_has_a_series_that_was_renamed_afterwards(storage: DuckDBDataStorage) -> None:
+def test_a_snapshot_shows_a_series_that_was_renamed_afterwards_as_it_was(storage: DuckDBDataStorage) -> None:
     store(storage, "FB")
     storage.snapshot("paper")
     store(storage, "FB", FRAME * 2)
     storage.rename("FB", "META")
-    assert_same(storage.to_pandas("META", as_of="paper"), FRAME)
     storage.compact(dt.timedelta(0))
-    assert_same(storage.to_pandas("META", as_of="paper"), FRAME)
+    assert_same(storage.to_pandas("FB", as_of="paper"), FRAME)
     assert_same(storage.to_pandas("META"), FRAME * 2)
-    with pytest.raises(SnapshotError, match="META stock, minute bars from test cannot be deleted"):
-        storage.delete_series("META")
-    (info,) = storage.list_series()
-    assert [snapshot.name for snapshot in storage.snapshots(info.key)] == ["paper"]
-    assert not storage.prune(max_size=1).pruned
+    assert storage.coverage("META")
+    assert (storage.coverage("FB"), len(storage.to_pandas("FB"))) == ([], 0)
+    with pytest.raises(SnapshotError, match="FB stock, minute bars from test cannot be deleted"):
+        storage.delete_series("FB")
+    found = {info.key.asset.symbol: storage.snapshots(info.key) for info in storage.list_series()}
+    assert {symbol: [each.name for each in found[symbol]] for symbol in found} == {"FB": ["paper"], "META": []}
     assert storage.verify().findings == []
     storage.rename("META", "FB")
+    assert_same(storage.to_pandas("FB"), FRAME * 2)
     assert_same(storage.to_pandas("FB", as_of="paper"), FRAME)
     storage.delete_snapshot("paper")
     storage.delete_series("FB")
     assert storage.verify().findings == []
+
+
+def test_only_an_earlier_backup_of_the_store_is_replaced_by_one(storage: DuckDBDataStorage, tmp_path: Path) -> None:
+    store(storage, "A")
+    backup, live, text = (tmp_path / name for name in ("backup.duckdb", "live.duckdb", "notes.txt"))
+    other = DuckDBDataStorage(live)
+    store(other, "B")
+    other.close()
+    text.write_text("notes")
+    storage.replica(tmp_path / "replica.duckdb")
+    for path in (live, text, tmp_path / "replica.duckdb"):
+        before = path.read_bytes()
+        with pytest.raises(FileExistsError, match=r"is no backup of .* choose another name, or delete it first"):
+            storage.backup(path, replace=True)
+        assert path.read_bytes() == before
+    storage.backup(backup)
+    store(storage, "C")
+    assert storage.backup(backup, replace=True).series == 2
+
+
+def test_a_replica_is_not_replaced_by_a_backup(storage: DuckDBDataStorage, tmp_path: Path) -> None:
+    store(storage, "A")
+    storage.backup(tmp_path / "backup.duckdb")
+    storage.replica(tmp_path / "replica.duckdb")
+    with pytest.raises(ReplicaError, match="is a replica of"):
+        DuckDBDataStorage(tmp_path / "replica.duckdb").restore(tmp_path / "backup.duckdb")
+
+
+def test_an_export_of_a_range_leaves_out_what_has_nothing_in_it(storage: DuckDBDataStorage, tmp_path: Path) -> None:
+    store(storage, "A")
+    store(storage, "B", LATER)
+    start = int(LATER.index[0].timestamp())
+    report = storage.export(tmp_path / "exported", within=TimeRange(start, start + 600))
+    assert [(file.key.asset.symbol, file.rows) for file in report.files if file.key] == [("B", 10)]
+    with pytest.raises(SeriesNotFoundError, match="none of these series has bars or coverage in this range"):
+        storage.export(tmp_path / "none", within=TimeRange(0, 60))
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_snapshot_shows_the_old_symbol_of_bars_that_were_renamed_from_a_date_on(storage: DuckDBDataStorage) -> None:

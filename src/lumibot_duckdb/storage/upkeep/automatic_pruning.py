@@ -59,7 +59,8 @@ def prune_if_due(store: OpenStore) -> None:
         cursor.execute("INSERT INTO {db}.store_meta VALUES ('pruned_at', ?)", [naive_utc(utc_now()).isoformat()])
     limits = prune_plan.limits(StoreSettings(store), None, (), None, None, None)
     report = pruning.prune(store, replace(limits, at_once=False))
-    logger.info(
+    logger.log(
+        logging.WARNING if report.pruned else logging.INFO,
         "pruned %s automatically: %d bars of %d series and %d superseded versions removed, %d bytes before, %d after",
         *(store.path, sum(each.bars for each in report.pruned), len(report.pruned), report.versions_removed),
         *(report.bytes_before, report.bytes_after),

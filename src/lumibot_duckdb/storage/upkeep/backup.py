@@ -15,11 +15,19 @@ from pathlib import Path
 
 import duckdb
 
+from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import OnRows
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.connection.interruption import deferred
-from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreWriteError
+from lumibot_duckdb.storage.errors import (
+    StorageError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreVersionError,
+    StoreWriteError,
+)
 from lumibot_duckdb.storage.upkeep.copy_target import copy_target
+from lumibot_duckdb.storage.upkeep.other_file import opened
 from lumibot_duckdb.storage.upkeep.replacement import put_in_place, unfinished
 from lumibot_duckdb.storage.upkeep.store_copy import all_versions, copy_most, copy_rest, new_file
 
@@ -42,9 +50,8 @@ def backup(
 ) -> BackupReport:
     """Copy the whole store to a new file at `path`, or in place of the file that is there."""
     target = copy_target(path, store.path)
-    if not replace:
-        _refuse_existing(target)
     store.require()
+    _check_existing(store, target, replace=replace)
     spooled_bars = merge_spooled(store)
     with copy_errors(store.path, target), unfinished(target, "copying") as file:
         with deferred(), new_file(file) as new:
@@ -52,8 +59,7 @@ def backup(
             with store.connection.unchanging() as live:
                 done = copy_rest(new, live, all_versions, copied)
             new.detach()
-        if not replace:
-            _refuse_existing(target)
+        _check_existing(store, target, replace=replace)
         put_in_place(file, target)
         return BackupReport(str(target), target.stat().st_size, done.series, done.rows, spooled_bars)
 
@@ -69,9 +75,23 @@ def copy_errors(store: Path, target: Path) -> Iterator[None]:
         raise StoreWriteError(f"{store} could not be copied to {target}, where nothing was changed: {error}") from error
 
 
-def _refuse_existing(target: Path) -> None:
-    if target.exists():
+def _check_existing(store: OpenStore, target: Path, *, replace: bool) -> None:
+    """Raise `FileExistsError` if there is a file, unless it is an earlier backup of the store and may be replaced."""
+    if not target.exists():
+        return
+    if not replace:
         raise FileExistsError(f"{target} exists already, and is not replaced")
+    with store.connection.read() as cursor:
+        store_id = migrations.state(cursor).store_id
+    try:
+        with opened(target) as cursor:
+            found = migrations.state(cursor)
+    except (StoreDamagedError, StoreVersionError):
+        found = None
+    if found is None or found.store_id != store_id or found.replica_of:
+        raise FileExistsError(
+            f"{target} is no backup of {store.path}, so it is not replaced: choose another name, or delete it first"
+        )
 
 
 def merge_spooled(store: OpenStore) -> int:

@@ -14,7 +14,7 @@ from lumibot_duckdb.storage.api import SeriesKey
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.snapshots import snapshots_of
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.errors import StoreWriteError
+from lumibot_duckdb.storage.errors import StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.upkeep.compaction import compact
 from lumibot_duckdb.storage.upkeep.prune_plan import Contents, Limits, PrunedSeries, PruneReport
 
@@ -33,19 +33,35 @@ def planned(store: OpenStore, limits: Limits) -> PruneReport:
 def prune(store: OpenStore, limits: Limits, on_step: OnStep | None = None) -> PruneReport:
     """Prune the store, and compact it if there is anything to remove."""
     store.merge_spooled()
+    removed: list[PrunedSeries] = []
+    try:
+        return _prune(store, limits, on_step, removed)
+    except (StoreBusyError, StoreWriteError) as error:
+        if not removed:
+            raise
+        bars = sum(each.bars for each in removed)
+        raise type(error)(
+            f"{bars:,} bars of {len(removed):,} series were pruned, and pruning again continues; but their space is "
+            f"not returned to the disk yet: {error}"
+        ) from error
+
+
+def _prune(store: OpenStore, limits: Limits, on_step: OnStep | None, removed: list[PrunedSeries]) -> PruneReport:
+    """Prune the store; `removed` receives what is removed."""
     plan = Contents(store, limits).plan()
     size, versions = plan.bytes_before, 0
-    removed = _remove(store, [each for each in plan.pruned if each.before is not None], limits, on_step)
+    _remove(store, [each for each in plan.pruned if each.before is not None], limits, on_step, removed)
     if removed or plan.versions_removed or _is_above(size, limits):
         size, versions = _compacted(store, limits, on_step)
     bytes_per_bar: float | None = None
     while _is_above(size, limits):
         contents = Contents(store, limits)
         assert limits.max_size is not None
-        evicted = _remove(store, contents.to_evict(size - limits.max_size, bytes_per_bar), limits, on_step)
+        before = len(removed)
+        _remove(store, contents.to_evict(size - limits.max_size, bytes_per_bar), limits, on_step, removed)
+        evicted = removed[before:]
         if not evicted:
             break
-        removed += evicted
         smaller, more = _compacted(store, limits, on_step)
         bytes_per_bar = max((size - smaller) / sum(each.bars for each in evicted), _FEWEST_BYTES)
         size, versions = smaller, versions + more
@@ -59,10 +75,13 @@ def _is_above(size: int, limits: Limits) -> bool:
 
 
 def _remove(
-    store: OpenStore, series: Sequence[PrunedSeries], limits: Limits, on_step: OnStep | None
-) -> list[PrunedSeries]:
-    """Prune or delete series, a transaction each; return what was removed of them."""
-    removed = []
+    store: OpenStore,
+    series: Sequence[PrunedSeries],
+    limits: Limits,
+    on_step: OnStep | None,
+    removed: list[PrunedSeries],
+) -> None:
+    """Prune or delete series, a transaction each; add what was removed of them."""
     with store.connection.burst():
         for number, each in enumerate(series):
             if on_step is not None:
@@ -75,7 +94,6 @@ def _remove(
                     bars = write.delete() if _deletable(store, cursor, each.key) else 0
             if bars:
                 removed.append(replace(each, bars=bars, bars_left=each.bars + each.bars_left - bars))
-    return removed
 
 
 def _deletable(store: OpenStore, cursor: StoreCursor, key: SeriesKey) -> bool:
@@ -91,8 +109,5 @@ def _compacted(store: OpenStore, limits: Limits, on_step: OnStep | None) -> tupl
         if on_step is not None:
             on_step("Compacting", done, total)
 
-    try:
-        report = compact(store.connection, limits.keep, on_rows)
-    except StoreWriteError as error:
-        raise StoreWriteError(f"series were pruned, but their space was not returned to the disk: {error}") from error
+    report = compact(store.connection, limits.keep, on_rows)
     return report.bytes_after, report.versions_removed

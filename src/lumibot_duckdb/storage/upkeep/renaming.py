@@ -292,16 +292,17 @@ class _Rename:
         covered = stored_coverage(self._cursor, None, state.series_id).get(state.series_id, [])
         cut = self._cut(state, old)
         if cut == _ALWAYS or _all_before(state, covered, cut):
-            if target is None:
+            in_snapshot = bool(snapshots_of(self._cursor, state.series_id))
+            if target is None and not in_snapshot:
                 self._free.append((record, new))
                 yield RenamedSeries(old, new, state.rows)
                 return
             bars = self._unite(state, old, target, new, "true", covered)
-            if snapshots_of(self._cursor, state.series_id):  # stays, empty, since they show it under its old name
+            if target is None or in_snapshot:  # stays, without bars, since snapshots show it under its old name
                 self._keep_rest(state, old, _after(state), ())
             else:
                 self._retire(state, old, target)
-            yield RenamedSeries(old, new, bars, joined=True)
+            yield RenamedSeries(old, new, bars, joined=target is not None)
             return
         self._staying.add((old.asset, old.source))
         condition = f"ts < {timestamp_literal(cut)}"

@@ -85,6 +85,7 @@ def restore(
 ) -> RestoreReport:
     """Replace the store by the backup at `path`, if it is sound."""
     source = _source(path, store)
+    _refuse_replica(store)
     if not dry_run:
         ensure_folder(store.path)
     try:
@@ -101,6 +102,16 @@ def restore(
     except (OSError, duckdb.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise StoreWriteError(f"{store.path} could not be replaced by {source}, and is unchanged: {reason}") from error
+
+
+def _refuse_replica(store: OpenStore) -> None:
+    """Raise `ReplicaError` if the store is a replica. A store that cannot be opened may be replaced."""
+    if not store.connection.exists():
+        return
+    with suppress(StoreDamagedError, StoreVersionError), store.connection.read() as cursor:
+        replica_of = migrations.state(cursor).replica_of
+        if replica_of:
+            raise ReplicaError(f"{store.path} is a replica of {replica_of}: name that store")
 
 
 def _place_of_copy(store: OpenStore) -> Path:

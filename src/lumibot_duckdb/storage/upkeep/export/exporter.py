@@ -126,13 +126,14 @@ class SeriesExporter:
     def plan(self, folder: Path, series: Sequence[SeriesKey], *, replace: bool) -> ExportReport:
         """Return what `export` would write."""
         check_target(folder, replace=replace)
-        pins = [pin for pin in map(self._pinned, series) if pin is not None]
+        pins = [pin for pin in map(self._pinned, self._in_range(series)) if pin is not None]
         return ExportReport(str(folder), self._format, tuple(map(self._estimate, pins)))
 
     def export(
         self, folder: Path, series: Sequence[SeriesKey], *, replace: bool, on_rows: OnRows | None = None
     ) -> ExportReport:
         """Write series into a folder; those that are deleted meanwhile are left out."""
+        series = self._in_range(series)
         sizes = [0 if pin is None else self._store.state(pin).rows for pin in map(self._pinned, series)]
         progress = _Progress(sum(sizes), on_rows)
         written = []
@@ -144,6 +145,22 @@ class SeriesExporter:
                     manifest.add(found)
                     written.append(FileReport(found.path, key, found.rows, found.bytes))
         return ExportReport(str(folder), self._format, tuple(written))
+
+    def _in_range(self, series: Sequence[SeriesKey]) -> Sequence[SeriesKey]:
+        """Return the series that have bars or coverage in the range. Raises `SeriesNotFoundError` if none has."""
+        if self._within is None:
+            return series
+        found = [key for key in series if self._has_any(key)]
+        if not found:
+            raise SeriesNotFoundError("none of these series has bars or coverage in this range")
+        return found
+
+    def _has_any(self, key: SeriesKey) -> bool:
+        pin = self._pinned(key)
+        if pin is None:
+            return False
+        with self._store.read_pinned(pin) as cursor:
+            return bool(self._coverage(cursor, pin)) or any(rows for _, rows in self._pieces(cursor, pin))
 
     def _export(self, folder: Path, key: SeriesKey, progress: _Progress) -> ExportedFile | None:
         """Write one series; None if it is deleted."""
