@@ -13,6 +13,7 @@ from time import perf_counter
 
 from benchmarks import (
     backtests,
+    clustering,
     disk,
     history_length,
     ingest,
@@ -61,6 +62,7 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "full_read": reads.full_read,
     "ingest": ingest.ingest,
     "scattered": ingest.scattered,
+    "random_order": clustering.random_order,
     "lease": processes.lease,
     "soak": processes.soak,
     "migration": migration.polygon_files,
