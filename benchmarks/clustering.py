@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 import shutil
 from datetime import date
+from functools import partial
 from pathlib import Path
+from statistics import median
 from tempfile import mkdtemp
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from benchmarks.bars import SOURCE, Workplace, open_store
-from benchmarks.measure import Row, Sample, against
+from benchmarks.measure import Row, Sample, against, timed
 from benchmarks.reads import store_reader
 from lumibot_duckdb.demo.market import symbol_names
 
@@ -77,19 +79,22 @@ def _write_in_random_order(workplace: Workplace, path: Path) -> None:
 
 
 def _samples(stores: dict[str, Path]) -> dict[str, Sample]:
-    """Return the mean milliseconds of a read for each repeat. The stores take turns, and no range is read twice."""
+    """Return the median milliseconds of a read for each repeat. No range is read twice.
+
+    The stores take turns at every read, so that other load on the machine affects all of them.
+    """
     readers: dict[str, Reader] = {name: store_reader(path) for name, path in stores.items()}
     ranges = _ranges(1 + _REPEATS * _READS_A_REPEAT)
     for read in readers.values():
         read(*ranges[0])
     times: dict[str, list[float]] = {name: [] for name in readers}
     for repeat in range(_REPEATS):
-        wanted = ranges[1 + repeat :: _REPEATS]
-        for name, read in readers.items():
-            started = perf_counter()
-            for symbol, within in wanted:
-                read(symbol, within)
-            times[name].append((perf_counter() - started) / len(wanted))
+        each: dict[str, list[float]] = {name: [] for name in readers}
+        for wanted in ranges[1 + repeat :: _REPEATS]:
+            for name, read in readers.items():
+                each[name].append(timed(partial(read, *wanted)))
+        for name, seconds in each.items():
+            times[name].append(median(seconds))
     return {name: Sample.of(seconds, 1e3) for name, seconds in times.items()}
 
 

@@ -63,7 +63,7 @@ class Upkeep(ABC):
     def fragmentation(self, grace: timedelta | None = None) -> Fragmentation:
         """Return what a compaction would gain, in disk space and in the time of reads. Changes nothing.
 
-        It looks at a few bars of each row group, which takes less than a second also for 42 million bars.
+        It looks at a few bars of each row group, which takes about a second for 42 million bars.
 
         Args:
             grace: Versions that were superseded longer ago than this are not needed, unless a snapshot needs them.
