@@ -88,7 +88,8 @@ def test_bars_to_gain_are_those_that_a_compaction_removes(storage: DuckDBDataSto
     assert 0.7 * gained <= found.bytes_to_gain <= 1.4 * gained
     assert found.exceeds(1.5)
     assert not report.after.exceeds(1.1)
-    assert (report.after.bars, report.after.bars_unneeded, report.after.bytes_free) == (100_000, 0, 0)
+    assert (report.after.bars, report.after.bars_unneeded) == (100_000, 0)
+    assert report.after.bytes_free <= 2**16
 
 
 def test_stores_with_few_bars_and_none(storage: DuckDBDataStorage) -> None:

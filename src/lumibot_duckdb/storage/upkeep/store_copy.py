@@ -31,7 +31,7 @@ from lumibot_duckdb.storage.upkeep.users_objects import copy_users_objects
 
 # Each row group leaves the last block of every column partly empty, so larger groups make a smaller file.
 _ROW_GROUP = 2 * 122_880
-# Rows that are read, sorted and written at a time: about 50 MB with ten columns.
+# Rows of a large version that are read, sorted and written at a time: about 50 MB with ten columns.
 _ROWS_AT_A_TIME = 2 * _ROW_GROUP
 _BY_VERSION = {"series_version": "version_id", "outline": "version_id, block", "repeated_bar": "version_id, ts"}
 """Tables besides `bar` that have rows by version, and their order: only rows of kept versions are copied."""
@@ -56,7 +56,10 @@ class StoreCopy:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """About so many rows that are copied together: whole versions, or a stretch of a large one."""
+    """About so many rows that are copied together: whole versions of one row group, or a stretch of a large version.
+
+    If short versions began in one row group and ended in the next, reading one would go through both.
+    """
 
     versions: tuple[int, int]
     rows: int
@@ -153,6 +156,8 @@ def copy_most(connection: StoreConnection, new: NewFile, kept: VersionsOf, on_ro
         written = rows.num_rows - left_over
         waiting = rows.slice(written) if left_over else None
         _insert(new, names, rows.slice(0, written))
+        if waiting is None:
+            new.execute("CHECKPOINT new")  # so that the next rows begin a row group
         done += piece.rows
         if on_rows is not None:
             on_rows(done, total)
@@ -263,7 +268,7 @@ def current_versions(cursor: StoreCursor) -> set[int]:
 
 
 def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
-    """Split the bars into pieces of about `_ROWS_AT_A_TIME` rows, in order."""
+    """Split the bars into pieces, in order: whole versions of one row group, or a part of a large version."""
     counts = cursor.rows(
         f"SELECT version_id, count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')} FROM {{db}}.bar "
         "GROUP BY version_id ORDER BY version_id"
@@ -274,7 +279,7 @@ def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
     for version_id, count, earliest, latest in counts:
         if version_id not in versions:
             continue
-        if first is not None and last is not None and rows + count > _ROWS_AT_A_TIME:
+        if first is not None and last is not None and rows + count > _ROW_GROUP:
             found.append(Piece((first, last), rows))
             first, rows = None, 0
         if count > _ROWS_AT_A_TIME:
