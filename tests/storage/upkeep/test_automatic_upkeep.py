@@ -131,7 +131,7 @@ def test_a_store_below_the_threshold_is_not_compacted(
 def test_a_store_that_was_pruned_is_compacted_once(filled: DuckDBDataStorage) -> None:
     fragment(filled)
     filled.store_ohlcv_data("A", minute_bars("2200-01-02 09:30", rows=600), "test", "minute")
-    for key, value in {"compact.threshold": "1.1", "compact.automatic": "on", "prune.automatic": "on"}.items():
+    for key, value in {"compact.threshold": "1.3", "compact.automatic": "on", "prune.automatic": "on"}.items():
         filled.settings.set(key, value)
     log = run(filled, "B")
     assert "pruned" in log

@@ -156,7 +156,7 @@ def copy_most(connection: StoreConnection, new: NewFile, kept: VersionsOf, on_ro
         written = rows.num_rows - left_over
         waiting = rows.slice(written) if left_over else None
         _insert(new, names, rows.slice(0, written))
-        if waiting is None:
+        if waiting is None and following is not None:
             new.execute("CHECKPOINT new")  # so that the next rows begin a row group
         done += piece.rows
         if on_rows is not None:
