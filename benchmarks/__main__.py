@@ -13,6 +13,7 @@ from time import perf_counter
 
 from benchmarks import (
     backtests,
+    clustering,
     disk,
     history_length,
     ingest,
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "ingest": ingest.ingest,
     "scattered": ingest.scattered,
     "verify": verification.hundred_symbols,
+    "random_order": clustering.random_order,
     "lease": processes.lease,
     "soak": processes.soak,
     "migration": migration.polygon_files,

@@ -25,6 +25,10 @@ settings:
   prune.max-size     the size above which `prune` deletes whole series, those first that were not read or written for
                      the longest time: 500MB, 20GB, 1.5TB. Default: none
   prune.automatic    on: prune once a day, at the end of a program that has written to the store. Default: off
+  compact.automatic  on: at the end of a program that has written to the store, and at most once a day, compact a store
+                     that is fragmented and has at least 20 MB. Default: off
+  compact.threshold  a store is fragmented if its size, or the time of a read of 20 days, is more than so many times
+                     that of a compacted store, as `compact --dry-run` estimates them. Default: 1.5
   versions.keep      how long `compact` and `prune` keep versions of a series that were superseded. Default: 1d
 """
 _EXAMPLES = """\

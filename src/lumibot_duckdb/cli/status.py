@@ -86,10 +86,13 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_absent(path, spool, arguments.json)
         return 0
     storage = open_store(arguments.store)
+    fragmented = ""
     try:
         series = selected_series(storage, arguments) if _selects(arguments) else storage.list_series()
         if arguments.html is not None:
             _write_page(storage, series, arguments)
+        elif not arguments.json:
+            fragmented = _fragmented(storage)
     finally:
         storage.close()
     on_disk = path.stat().st_size
@@ -103,8 +106,22 @@ def _run(arguments: argparse.Namespace) -> int:
     bars = count(sum(info.rows for info in series), "bar")
     name = printable(str(path))
     print(f"{name}: {size(on_disk)}, {count(len(series), 'series', 'series')}, {bars}. Times are New York time.")
+    if fragmented:
+        print(fragmented)
     _print_spooled(spool)
     return 0
+
+
+def _fragmented(storage: DuckDBDataStorage) -> str:
+    """Return a sentence about a store that should be compacted; nothing for others."""
+    from lumibot_duckdb.storage.upkeep.automatic_upkeep import SMALLEST_BYTES
+
+    if storage.path.stat().st_size < SMALLEST_BYTES:
+        return ""
+    found = storage.fragmentation()
+    if not found.exceeds(storage.settings.get("compact.threshold")):
+        return ""
+    return "It is fragmented: `lumibot-duckdb compact` makes it smaller, or faster to read."
 
 
 def _selects(arguments: argparse.Namespace) -> bool:

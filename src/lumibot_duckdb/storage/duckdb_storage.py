@@ -19,7 +19,7 @@ from lumibot_duckdb.storage.counters import Counters
 from lumibot_duckdb.storage.location import store_path
 from lumibot_duckdb.storage.reference.migrated_files import StoredMigratedFiles
 from lumibot_duckdb.storage.reference.reference_data import StoredReferenceData
-from lumibot_duckdb.storage.upkeep.automatic_pruning import prune_at_the_end
+from lumibot_duckdb.storage.upkeep.automatic_upkeep import tend_at_the_end
 from lumibot_duckdb.storage.upkeep.upkeep import StoredUpkeep
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class DuckDBDataStorage(StoredBars, StoredBarWriter, StoredReferenceData, Stored
         path = store_path(cache_dir)
         connection = StoreConnection.of(path, threads=threads, memory_limit=memory_limit)
         self._store = OpenStore(path, connection, cache_bytes)
-        self._store.after_first_write = prune_at_the_end
+        self._store.after_first_write = tend_at_the_end
 
     @property
     def path(self) -> Path:

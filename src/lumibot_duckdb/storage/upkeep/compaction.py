@@ -22,8 +22,9 @@ from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StorageError, StoreWriteError
 from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.times import naive_utc, utc_now
+from lumibot_duckdb.storage.upkeep.fragmentation import Fragmentation, measure
 from lumibot_duckdb.storage.upkeep.replacement import put_in_place, unfinished
-from lumibot_duckdb.storage.upkeep.store_copy import NewFile, copy_most, copy_rest, new_file
+from lumibot_duckdb.storage.upkeep.store_copy import NewFile, VersionsOf, copy_most, copy_rest, new_file
 
 _INCOMING = "lumibot_duckdb_batch"
 _JOINED = pa.schema(
@@ -38,13 +39,25 @@ _JOINED = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class CompactionReport:
-    """What a compaction did."""
+    """What a compaction did.
+
+    Attributes:
+        bytes_before: the size of the file.
+        bytes_after: its size afterwards.
+        rows: how many bars it has.
+        rows_removed: how many bars of superseded versions were removed.
+        versions_removed: how many such versions.
+        before: how fragmented the store was.
+        after: how fragmented it is.
+    """
 
     bytes_before: int
     bytes_after: int
     rows: int
     rows_removed: int
     versions_removed: int
+    before: Fragmentation
+    after: Fragmentation
 
 
 def compact(
@@ -56,6 +69,37 @@ def compact(
 
     `on_rows` receives how many bars are copied.
     """
+    kept = _kept_for(grace)
+    try:
+        with unfinished(connection.path, "compacting") as file, deferred(), new_file(file, memory_limit) as new:
+            with connection.read() as cursor:
+                fragmented = measure(cursor, kept(cursor))
+            copied = copy_most(connection, new, kept, on_rows)
+            with connection.exclusive() as live:
+                before = live.stat().st_size
+                done = copy_rest(new, live, kept, copied, _join_coverage)
+                new.execute("CHECKPOINT new")
+                clustered = measure(new.cursor, kept(new.cursor))
+                new.detach()
+                put_in_place(file, live)
+                return CompactionReport(
+                    *(before, live.stat().st_size, done.rows, done.rows_left_out, done.versions_left_out),
+                    *(fragmented, clustered),
+                )
+    except StorageError:
+        raise
+    except (OSError, duckdb.Error) as error:
+        raise StoreWriteError(f"the store could not be compacted, and is unchanged: {error}") from error
+
+
+def fragmentation(connection: StoreConnection, grace: timedelta) -> Fragmentation:
+    """Return how fragmented the store is, if versions that were superseded longer ago than `grace` are not needed."""
+    with connection.read() as cursor:
+        return measure(cursor, _kept_for(grace)(cursor))
+
+
+def _kept_for(grace: timedelta) -> VersionsOf:
+    """Return what returns the versions that are current, superseded less than `grace` ago, or needed by a snapshot."""
     kept_since = naive_utc(utc_now() - grace)
 
     def kept(cursor: StoreCursor) -> set[int]:
@@ -64,21 +108,7 @@ def compact(
         )
         return {version_id for (version_id,) in found} | kept_versions(cursor)
 
-    try:
-        with unfinished(connection.path, "compacting") as file, deferred(), new_file(file, memory_limit) as new:
-            copied = copy_most(connection, new, kept, on_rows)
-            with connection.exclusive() as live:
-                before = live.stat().st_size
-                done = copy_rest(new, live, kept, copied, _join_coverage)
-                new.detach()
-                put_in_place(file, live)
-                return CompactionReport(
-                    before, live.stat().st_size, done.rows, done.rows_left_out, done.versions_left_out
-                )
-    except StorageError:
-        raise
-    except (OSError, duckdb.Error) as error:
-        raise StoreWriteError(f"the store could not be compacted, and is unchanged: {error}") from error
+    return kept
 
 
 def _join_coverage(new: NewFile, old: StoreCursor) -> None:

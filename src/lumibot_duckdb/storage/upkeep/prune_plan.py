@@ -23,11 +23,9 @@ from lumibot_duckdb.storage.times import (
     naive_utc,
     utc_now,
 )
+from lumibot_duckdb.storage.upkeep.fragmentation import EMPTY_BYTES
 from lumibot_duckdb.storage.upkeep.prune_rule import PruneRule, rule_for
 from lumibot_duckdb.storage.upkeep.settings import StoreSettings
-
-_EMPTY_BYTES = 400_000
-"""About as many bytes as a store without bars takes."""
 
 _STARTS = "lumibot_duckdb_starts"
 _OLD_BARS = f"""
@@ -161,7 +159,7 @@ class Contents:
         pruned = [each for each in by_age if each.snapshot is None]
         kept = tuple(each for each in by_age if each.snapshot is not None)
         left = sum(self._bars.values()) - sum(each.bars for each in pruned)
-        size = min(_EMPTY_BYTES, self._used_bytes) + round(self._bytes_per_bar * left)
+        size = min(EMPTY_BYTES, self._used_bytes) + round(self._bytes_per_bar * left)
         evicted: list[PrunedSeries] = []
         if limits.max_size is not None:
             evicted = self.to_evict(size - limits.max_size, gone=pruned)
@@ -246,7 +244,7 @@ class Contents:
             total += bars
             if version_id not in self._superseded:
                 self._bars[series_id] = self._bars.get(series_id, 0) + bars
-        return float(max(self._used_bytes - _EMPTY_BYTES, 0) / max(total, 1))
+        return float(max(self._used_bytes - EMPTY_BYTES, 0) / max(total, 1))
 
     def _last_used(self, series_id: int) -> datetime:
         written, read = self._written.get(series_id), self._read.get(series_id)

@@ -14,6 +14,7 @@ from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import SettingError
 from lumibot_duckdb.storage.location import ensure_folder
 from lumibot_duckdb.storage.stored_values import reading
+from lumibot_duckdb.storage.upkeep.fragmentation import DEFAULT_THRESHOLD
 from lumibot_duckdb.storage.upkeep.prune_rule import PruneRule, age_text, parse_age
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB)")
@@ -63,6 +64,16 @@ def _switch_text(value: bool) -> str:
     return {True: "on", False: "off"}[value]
 
 
+def _parse_factor(text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 1.1 <= factor <= 1000:
+        raise ValueError(f"{text!r} is not a number from 1.1 to 1000")
+    return factor
+
+
 def _parse_rules(text: str) -> tuple[PruneRule, ...]:
     return tuple(PruneRule.parse(part) for part in text.split(";") if part.strip())
 
@@ -103,6 +114,21 @@ SETTINGS: Mapping[str, Setting] = {
             False,
             _parse_switch,
             _switch_text,
+        ),
+        Setting(
+            "compact.automatic",
+            "on: compact a fragmented store once a day, at the end of a program that has written to it",
+            False,
+            _parse_switch,
+            _switch_text,
+        ),
+        Setting(
+            "compact.threshold",
+            "how many times as large as after a compaction a store is, or how many times as long reads take, when it "
+            "counts as fragmented",
+            DEFAULT_THRESHOLD,
+            _parse_factor,
+            "{:g}".format,
         ),
         Setting(
             "versions.keep",

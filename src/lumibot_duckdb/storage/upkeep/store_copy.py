@@ -32,7 +32,7 @@ from lumibot_duckdb.storage.upkeep.users_objects import copy_users_objects
 
 # Each row group leaves the last block of every column partly empty, so larger groups make a smaller file.
 _ROW_GROUP = 2 * 122_880
-# Rows that are read, sorted and written at a time: about 50 MB with ten columns.
+# Rows of a large version that are read, sorted and written at a time: about 50 MB with ten columns.
 _ROWS_AT_A_TIME = 2 * _ROW_GROUP
 _BY_VERSION = {"series_version": "version_id", "outline": "version_id, block", "repeated_bar": "version_id, ts"}
 """Tables besides `bar` that have rows by version, and their order: only rows of kept versions are copied."""
@@ -58,7 +58,10 @@ class StoreCopy:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """About so many rows that are copied together: whole versions, or a stretch of a large one."""
+    """About so many rows that are copied together: whole versions of one row group, or a stretch of a large version.
+
+    If short versions began in one row group and ended in the next, reading one would go through both.
+    """
 
     versions: tuple[int, int]
     rows: int
@@ -157,6 +160,8 @@ def copy_most(connection: StoreConnection, new: NewFile, kept: VersionsOf, on_ro
         written = rows.num_rows - left_over
         waiting = rows.slice(written) if left_over else None
         _insert(new, names, rows.slice(0, written))
+        if waiting is None and following is not None:
+            new.execute("CHECKPOINT new")  # so that the next rows begin a row group
         done += piece.rows
         if on_rows is not None:
             on_rows(done, total)
@@ -275,8 +280,11 @@ def current_versions(cursor: StoreCursor) -> set[int]:
 
 
 def pieces(cursor: StoreCursor, versions: set[int], most_rows: int | None = None) -> list[Piece]:
-    """Split the bars into pieces of about so many rows (None: as many as are copied at a time), in order."""
-    most_rows = most_rows or _ROWS_AT_A_TIME
+    """Split the bars into pieces, in order: whole versions, or a part of a large one, of at most about so many rows.
+
+    By default, a piece is what is copied at a time: whole versions of one row group, or a part of a large version.
+    """
+    together, most_rows = most_rows or _ROW_GROUP, most_rows or _ROWS_AT_A_TIME
     counts = cursor.rows(
         f"SELECT version_id, count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')} FROM {{db}}.bar "
         "GROUP BY version_id ORDER BY version_id"
@@ -287,7 +295,7 @@ def pieces(cursor: StoreCursor, versions: set[int], most_rows: int | None = None
     for version_id, count, earliest, latest in counts:
         if version_id not in versions:
             continue
-        if first is not None and last is not None and rows + count > most_rows:
+        if first is not None and last is not None and rows + count > together:
             found.append(Piece((first, last), rows))
             first, rows = None, 0
         if count > most_rows:

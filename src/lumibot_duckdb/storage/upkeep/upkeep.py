@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.upkeep.compaction import CompactionReport
     from lumibot_duckdb.storage.upkeep.export.exporter import ExportReport
     from lumibot_duckdb.storage.upkeep.findings import VerificationReport
+    from lumibot_duckdb.storage.upkeep.fragmentation import Fragmentation
     from lumibot_duckdb.storage.upkeep.growth import Growth
     from lumibot_duckdb.storage.upkeep.merging import MergeReport
     from lumibot_duckdb.storage.upkeep.prune_plan import PruneReport
@@ -66,6 +67,14 @@ class StoredUpkeep(Upkeep):
         if grace is None:
             grace = self.settings.get("versions.keep")
         return compaction.compact(self._store.connection, grace, on_rows)
+
+    def fragmentation(self, grace: timedelta | None = None) -> Fragmentation:
+        from lumibot_duckdb.storage.upkeep import compaction
+
+        self._store.require()
+        if grace is None:
+            grace = self.settings.get("versions.keep")
+        return compaction.fragmentation(self._store.connection, grace)
 
     def backup(
         self, path: str | os.PathLike[str], *, replace: bool = False, on_rows: OnRows | None = None
