@@ -1,4 +1,4 @@
-"""Stores of earlier schemas, as the code of their time wrote them: they are upgraded at the first use, and everything works on them."""
+"""Stores of earlier schemas, as the code of their time wrote them, are upgraded at their first use and work."""
 
 from __future__ import annotations
 
