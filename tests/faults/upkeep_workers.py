@@ -73,10 +73,14 @@ def batches_in(prices: pd.Series[float], volumes: pd.Series[int], what: str) -> 
 
 def check_series(storage: DuckDBDataStorage, symbol: str) -> dict[int, list[int]]:
     """Return the times of each batch of a symbol. Fail unless they are complete. Nothing is an empty series."""
-    try:
-        frame = storage.read_pandas(storage.pin(symbol, source=SOURCE))
-    except SeriesNotFoundError:
-        return {}
+    frame = None
+    while frame is None:
+        try:
+            frame = storage.read_pandas(storage.pin(symbol, source=SOURCE))
+        except SeriesNotFoundError:
+            return {}
+        except VersionGoneError:
+            pass  # deleted or pruned between the pin and the read
     if frame.empty:
         return {}
     batches_in(frame["close"], frame["volume"], symbol)
@@ -157,7 +161,7 @@ def keep_reading(storage: DuckDBDataStorage, number: int, report: Report) -> Cal
                     time.sleep(rng.uniform(0, 0.1))
                     assert storage.read_arrow(pin).equals(first)
             except (SeriesNotFoundError, VersionGoneError):
-                pass  # deleted or pruned meanwhile
+                pass  # deleted or pruned since the pin
         if rng.random() < 0.2:
             storage.close()
 
