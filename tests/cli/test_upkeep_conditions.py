@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,16 +104,27 @@ def make_others(folder: Path) -> None:
         storage.store_ohlcv_data("SPY", FRAME, "polygon", "minute")
 
 
-@pytest.fixture
-def others(tmp_path: Path) -> Path:
-    folder = tmp_path / "others"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the store and the other files, to copy them."""
+    folder = tmp_path_factory.mktemp("made")
     make_others(folder)
     return folder
 
 
 @pytest.fixture
-def filled(command: Command) -> Command:
-    fill(command.store)
+def others(made: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for name in (BACKUP, OTHER):
+        shutil.copy(made / name, folder)
+    return folder
+
+
+@pytest.fixture
+def filled(made: Path, command: Command) -> Command:
+    command.store.parent.mkdir()
+    shutil.copy(made / BACKUP, command.store)
     return command
 
 
