@@ -160,7 +160,7 @@ def test_every_command_has_a_case() -> None:
 
 
 @each(REGISTERED)
-@pytest.mark.parametrize("name", ["Börse 1/Größe 2.duckdb", "相場/蠟燭 ☂.duckdb"])
+@pytest.mark.parametrize("name", ["Börse 1/蠟燭 2.duckdb"])
 def test_a_path_with_spaces_and_other_characters(
     case: Case, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,7 +195,9 @@ def test_a_dry_run_changes_no_byte(case: Case, filled: Command, others: Path) ->
 
 
 @each(ASKING)
-@pytest.mark.parametrize("stdin", [None, io.StringIO("y\n")], ids=["closed", "not a terminal"])
+@pytest.mark.parametrize(
+    "stdin", [None, pytest.param(io.StringIO("y\n"), marks=pytest.mark.long)], ids=["closed", "not a terminal"]
+)
 def test_without_a_terminal_nothing_is_changed(
     case: Case, stdin: object, filled: Command, others: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
