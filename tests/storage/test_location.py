@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from disks import make_read_only, make_writable, mounted_disk
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars.spool import Spool
@@ -178,18 +179,9 @@ def test_what_is_no_file_is_refused_and_stays(tmp_path: Path, kind: str, linked:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk that can be made read-only."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(disk)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a disk takes root")
-    yield disk
-    StoreConnection.of(disk / "s.duckdb").close()
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def make_read_only(disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with mounted_disk(tmp_path / "disk") as disk:
+        yield disk
+        StoreConnection.of(disk / "s.duckdb").close()
 
 
 @pytest.mark.parametrize("leave", ["everything", "no lock files", "a log"])
@@ -226,7 +218,7 @@ def test_a_store_on_a_read_only_disk_can_be_read_and_backed_up(disk: Path, leave
         with pytest.raises(StoreWriteError, match=r"can only be read|not writable"):
             anew.store_ohlcv_data("Z", frame, "test", "minute")
         anew.close()
-    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    make_writable(disk)
     anew.store_ohlcv_data("Z", frame, "test", "minute")
     assert_same(anew.get_historical_prices("Z"), frame)
     anew.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.layout import count, new_york, printable
 from lumibot_duckdb.cli.selection import add_selection, selected_series
+from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import open_store
 from lumibot_duckdb.cli.time_range import add_range, chosen_range
 
@@ -41,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_selection(parser, "forget")
     add_range(parser, "forget")
     parser.add_argument("--dry-run", action="store_true", help="show what would be forgotten, without doing it")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_run)
 
 
@@ -53,18 +56,27 @@ def _run(arguments: argparse.Namespace) -> int:
         series = selected_series(storage, arguments)
         forgotten = [(info, pieces) for info in series if (pieces := common(info.coverage, [within]))]
         for info, pieces in forgotten:
-            print(_listing(info, pieces))
+            if not arguments.json:
+                print(_listing(info, pieces))
             if not arguments.dry_run:
                 storage.forget_coverage(info.key, within)
     finally:
         storage.close()
-    print(_summary(forgotten, dry_run=arguments.dry_run))
+    print(_as_json(forgotten, arguments) if arguments.json else _summary(forgotten, dry_run=arguments.dry_run))
     return 0
 
 
 def _listing(info: SeriesInfo, pieces: Sequence[TimeRange]) -> str:
     ranges = [f"  {new_york(piece.start)} to {new_york(piece.end)}" for piece in pieces]
     return "\n".join([f"{printable(info.key.label())}:", *ranges])
+
+
+def _as_json(forgotten: Sequence[tuple[SeriesInfo, Sequence[TimeRange]]], arguments: argparse.Namespace) -> str:
+    listed = [
+        {**key_as_json(info.key), "bars": info.rows, "ranges": [[piece.start, piece.end] for piece in pieces]}
+        for info, pieces in forgotten
+    ]
+    return json.dumps({"dry_run": arguments.dry_run, "forgotten": listed}, indent=2)
 
 
 def _summary(forgotten: Sequence[tuple[SeriesInfo, Sequence[TimeRange]]], *, dry_run: bool) -> str:

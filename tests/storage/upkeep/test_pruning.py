@@ -10,6 +10,7 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb.storage.bars import batches
 from lumibot_duckdb.storage.errors import (
     HistoryRestatedError,
     SeriesNotFoundError,
@@ -177,7 +178,10 @@ def test_what_a_snapshot_needs_stays(storage: DuckDBDataStorage) -> None:
     assert [each.key.asset.symbol for each in storage.prune(AGE).pruned] == ["A"]
 
 
-def test_a_snapshot_that_is_made_meanwhile_is_respected(storage: DuckDBDataStorage) -> None:
+def test_a_snapshot_that_is_made_meanwhile_is_respected(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_MOST_SERIES", 1)
     for symbol in ("A", "B"):
         store(storage, symbol)
 

@@ -45,6 +45,18 @@ def test_any_duckdb_reads_the_current_bars(storage: DuckDBDataStorage, target: P
     assert [file.name for file in target.parent.iterdir()] == [target.name]
 
 
+def test_it_has_no_snapshots(storage: DuckDBDataStorage, target: Path) -> None:
+    store(storage, "A", FRAME)
+    storage.snapshot("before")
+    store(storage, "A", FRAME + 1)
+    storage.replica(target)
+    with DuckDBDataStorage(target) as replica:
+        assert replica.snapshots() == []
+        assert replica.verify().findings == []
+        assert_same(replica.get_historical_prices("A"), FRAME + 1)
+    assert [each.name for each in storage.snapshots()] == ["before"]
+
+
 def test_nothing_is_copied_if_nothing_has_changed(
     storage: DuckDBDataStorage, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

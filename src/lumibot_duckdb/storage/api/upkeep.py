@@ -104,10 +104,11 @@ class Upkeep(ABC):
         """Remove old bars with their coverage, so that a backtest that needs them downloads them again.
 
         Without `older_than` and `max_size`, the settings `prune.rules` and `prune.max-size` apply. A series is pruned
-        in one transaction, and its other bars begin a new version. A backtest that has pinned the old one gets
-        `VersionGoneError` when it needs bars that it does not hold. Versions that were superseded longer ago than the
-        setting `versions.keep` go, too, and a compaction returns the space to the disk, which needs as much free space
-        as the store takes. What a snapshot needs stays, as do corporate actions and option chains.
+        in one transaction, small ones together with others, and its other bars begin a new version. A backtest that has
+        pinned the old one gets `VersionGoneError` when it needs bars that it does not hold. Versions that were
+        superseded longer ago than the setting `versions.keep` go, too, and a compaction returns the space to the disk,
+        which needs as much free space as the store takes. What a snapshot needs stays, as do corporate actions and
+        option chains.
 
         Args:
             older_than: Remove the bars that start longer ago than this. Bars of the day (in New York) that began so

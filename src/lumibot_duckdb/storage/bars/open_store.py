@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -201,6 +201,12 @@ class OpenStore:
     def write_to(self, cursor: StoreCursor, key: SeriesKey, on_rows: OnRows | None = None) -> Write:
         """Return the one write of a `write` or `transaction` block."""
         return Write(cursor, key, self.current_state(cursor, key), *self.next_ingest(), on_rows)
+
+    def writes_to(self, cursor: StoreCursor, keys: Iterable[SeriesKey]) -> Iterator[Write]:
+        """Yield a write for each of some different series, to be used before the next, in one `write` block."""
+        first_id, now = self.next_ingest()
+        for ingest_id, key in enumerate(keys, first_id):
+            yield Write(cursor, key, self.current_state(cursor, key), ingest_id, now)
 
     def current_state(self, cursor: StoreCursor, key: SeriesKey) -> VersionState | None:
         """Return the state of the current version of a series; None if there is no such series."""

@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from lumibot_duckdb.storage.api import AssetLike, BarFrame, BarWriter, OnRows, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.bars.batches import in_batches
 from lumibot_duckdb.storage.bars.coverage_records import forget_coverage
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.restatement import restate
 from lumibot_duckdb.storage.bars.snapshots import refuse_if_needed
 from lumibot_duckdb.storage.bars.spool import SpooledWrite
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, checked_moment, checked_range
+from lumibot_duckdb.storage.catalog import SeriesRecord
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.identity import SeriesQuery, key_to_write
@@ -136,7 +138,12 @@ class StoredBarWriter(BarWriter):
             with store.read() as cursor:
                 for record in records:  # before any is deleted
                     refuse_if_needed(cursor, record.series_id, record.key.label())
-            for record in records:
+            for batch in in_batches(records, self._bars_of):
                 with store.write() as cursor:
-                    deleted += store.write_to(cursor, record.key).delete()
+                    for write in store.writes_to(cursor, [record.key for record in batch]):
+                        deleted += write.delete()
         return deleted
+
+    def _bars_of(self, record: SeriesRecord) -> int:
+        head = self._store.catalog.head(record.series_id)
+        return 0 if head is None else head.rows

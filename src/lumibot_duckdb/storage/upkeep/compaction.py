@@ -20,6 +20,7 @@ from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StorageError, StoreWriteError
+from lumibot_duckdb.storage.location import ensure_folder
 from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.times import naive_utc, utc_now
 from lumibot_duckdb.storage.upkeep.fragmentation import Fragmentation, measure
@@ -70,6 +71,7 @@ def compact(
     `on_rows` receives how many bars are copied.
     """
     kept = _kept_for(grace)
+    ensure_folder(connection.path)
     try:
         with unfinished(connection.path, "compacting") as file, deferred(), new_file(file, memory_limit) as new:
             with connection.read() as cursor:

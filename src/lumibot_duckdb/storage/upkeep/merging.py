@@ -1,20 +1,21 @@
 """Merges another store into this one: series with their coverage, splits and dividends, and option chains.
 
 The other store is read a part at a time into a temporary table, where its bars are compared with the stored ones; see
-`series_union`. Each series is one transaction, so that others can write in between, and an interrupted merge can be
-repeated.
+`series_union`. Each series is one transaction, small ones are one with others, so that other processes can write in
+between, and an interrupted merge can be repeated.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, EpochSeconds, KnownActions, OnRows, SeriesKey
+from lumibot_duckdb.storage.bars.batches import in_batches
 from lumibot_duckdb.storage.bars.layout import Layout, LayoutConflictError
 from lumibot_duckdb.storage.bars.newer_bars import last_restated
 from lumibot_duckdb.storage.bars.open_store import OpenStore
@@ -147,16 +148,17 @@ class _Merge:
     def run(self) -> MergeReport:
         """Merge everything. Splits and dividends come last: until then they show which bars they have changed."""
         exists = self._store.refresh(upgrade=not self._dry_run)
-        for each in self._series:
+        for batch in in_batches(self._series, lambda each: each.state.rows):
             if not self._dry_run:
                 with self._store.write() as cursor:
-                    self._merge_series(cursor, each)
+                    self._merge_batch(cursor, batch)
             elif exists:
                 with self._store.read() as cursor:
-                    self._merge_series(cursor, each)
+                    self._merge_batch(cursor, batch)
             else:
-                self._count(each.key, None, Comparison(each.state.layout, added=each.state.rows))
-                self._on_bars(each.state.rows)
+                for each in batch:
+                    self._count(each.key, None, Comparison(each.state.layout, added=each.state.rows))
+                    self._on_bars(each.state.rows)
         chains = list(self._other.chains())
         if self._dry_run and not exists:
             self._report.actions = len({asset for asset, _, _ in self._actions})
@@ -171,10 +173,14 @@ class _Merge:
 
     # -- series ----------------------------------------------------------------------------------------------
 
-    def _merge_series(self, cursor: StoreCursor, series: OtherSeries) -> None:
+    def _merge_batch(self, cursor: StoreCursor, batch: Sequence[OtherSeries]) -> None:
+        numbers = IngestNumbers(*self._store.next_ingest())
+        for series in batch:
+            self._merge_series(cursor, series, numbers)
+
+    def _merge_series(self, cursor: StoreCursor, series: OtherSeries, numbers: IngestNumbers) -> None:
         key, state = series.key, series.state
         before = self._store.current_state(cursor, key)
-        numbers = IngestNumbers(*self._store.next_ingest())
         restated = self._other.last_restated(series)
         if before is not None:
             stale = self._stale_side(cursor, before, series, restated)

@@ -1,7 +1,7 @@
 """Pruning: removes old bars by rules, and whole series while the store is larger than it may be.
 
-Each series is pruned in its own transaction, and a compaction at the end returns the space. So an interrupted pruning
-leaves a sound store with a part of the series pruned, and pruning again continues.
+Each series is pruned in one transaction, small ones together with others, and a compaction at the end returns the
+space. So an interrupted pruning leaves a sound store with a part of the series pruned, and pruning again continues.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from lumibot_duckdb.storage.api import SeriesKey
+from lumibot_duckdb.storage.bars.batches import in_batches
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.snapshots import snapshots_of
+from lumibot_duckdb.storage.bars.writing import Write
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.upkeep.compaction import compact
@@ -81,19 +83,28 @@ def _remove(
     on_step: OnStep | None,
     removed: list[PrunedSeries],
 ) -> None:
-    """Prune or delete series, a transaction each; add what was removed of them."""
+    """Prune or delete series, in batches of one transaction; add what was removed of them."""
+    done = 0
     with store.connection.burst():
-        for number, each in enumerate(series):
+        for batch in in_batches(series, lambda each: each.bars + each.bars_left):
             if on_step is not None:
-                on_step(f"Pruning {each.key.label()}", number, len(series))
+                on_step(f"Pruning {batch[0].key.label()}", done, len(series))
             with store.write() as cursor:
-                write = store.write_to(cursor, each.key)
-                if each.before is not None:
-                    bars = write.prune(each.before, at_once=limits.at_once)
-                else:
-                    bars = write.delete() if _deletable(store, cursor, each.key) else 0
-            if bars:
-                removed.append(replace(each, bars=bars, bars_left=each.bars + each.bars_left - bars))
+                writes = store.writes_to(cursor, [each.key for each in batch])
+                bars = [_removed(store, cursor, each, write, limits) for each, write in zip(batch, writes, strict=True)]
+            removed += [
+                replace(each, bars=gone, bars_left=each.bars + each.bars_left - gone)
+                for each, gone in zip(batch, bars, strict=True)
+                if gone
+            ]
+            done += len(batch)
+
+
+def _removed(store: OpenStore, cursor: StoreCursor, series: PrunedSeries, write: Write, limits: Limits) -> int:
+    """Prune or delete a series; return how many bars are gone."""
+    if series.before is not None:
+        return write.prune(series.before, at_once=limits.at_once)
+    return write.delete() if _deletable(store, cursor, series.key) else 0
 
 
 def _deletable(store: OpenStore, cursor: StoreCursor, key: SeriesKey) -> bool:

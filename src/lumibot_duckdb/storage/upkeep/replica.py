@@ -86,6 +86,8 @@ def _write(store: OpenStore, target: Path, on_rows: OnRows | None) -> StoreCopy:
 
 
 def _mark(new: NewFile, path: Path, generation: int) -> None:
+    """Record what the replica is of. It has no snapshots, since it lacks the superseded versions that these need."""
+    new.execute("DELETE FROM new.snapshot")
     new.execute(
         "INSERT INTO new.store_meta VALUES (?, ?), (?, ?)",
         [migrations.REPLICA_OF, str(path.absolute()), _GENERATION, str(generation)],

@@ -115,9 +115,9 @@ def _refuse_replica(store: OpenStore) -> None:
 
 
 def _place_of_copy(store: OpenStore) -> Path:
-    """Return the path beside which a backup is copied: that of the store, or another if its folder does not exist."""
+    """Return the path beside which a backup is copied: that of the store, or another if no file can be made there."""
     real = store.connection.path
-    return real if real.parent.exists() else Path(tempfile.gettempdir()) / real.name
+    return real if os.access(real.parent, os.W_OK) else Path(tempfile.gettempdir()) / real.name
 
 
 def _source(path: str | os.PathLike[str], store: OpenStore) -> Path:
