@@ -236,7 +236,7 @@ OPERATIONS: dict[str, Operation] = {
     "snapshot": Operation(fill, lambda s: s.snapshot("made")),
     "unname": Operation(fill_for_pruning, lambda s: s.delete_snapshot("kept")),
     "configure": Operation(fill, lambda s: s.settings.set("prune.rules", "365d")),
-    "prune": Operation(fill_for_pruning, lambda s: s.prune(dt.timedelta(300))),
+    "prune": Operation(fill_for_pruning, lambda s: s.prune(dt.timedelta(300)), leaves=("s.duckdb.compacting-",)),
     "extend": Operation(fill_long, lambda s: store(s, "A", LATER)),
     "build": Operation(fill_without_outlines, lambda s: s.list_series()),
 }
