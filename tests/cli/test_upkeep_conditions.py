@@ -73,7 +73,7 @@ CASES = (
     Case(("snapshot", "new")),
     Case(("snapshot", KEPT, "--delete"), asks=True, dry_run=True),
     Case(("config",), writes=False, without_a_store=0),
-    Case(("config", "set", "versions.keep", "7d"), without_a_store=0),
+    Case(("config", "set", "versions.keep", "7d")),
 )
 UPKEEP = next(commands for title, commands in GROUPS if title == "look after the store")
 REGISTERED = tuple(case for case in CASES if case.words[0] in {command.name for command in UPKEEP})

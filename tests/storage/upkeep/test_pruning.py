@@ -220,7 +220,10 @@ def test_a_compaction_that_fails_is_reported(storage: DuckDBDataStorage, monkeyp
 
     store(storage)
     monkeypatch.setattr(pruning, "compact", fail)
-    with pytest.raises(StoreWriteError, match=r"series were pruned, but their space was not returned .* disk is full"):
+    with pytest.raises(
+        StoreWriteError,
+        match=r"390 bars of 1 series were pruned, and .* their space is not returned .* disk is full",
+    ):
         storage.prune(AGE)
     assert_same(storage.get_historical_prices("A"), NEW)
     assert storage.verify().findings == []
