@@ -28,7 +28,7 @@ A version of a series that was superseded, because its prices changed, stays for
 runs now can still read it. Versions that a snapshot needs stay as long as the snapshot.
 
 --dry-run shows how fragmented the store is: the space that would be returned to the disk, and how many row groups
-(122,880 bars each) a read of 20 days goes through, on average. After a compaction these are 1 to 3, and 14 more double
+(122,880 bars each) a read of 20 days goes through, on average. After a compaction these are 1 to 3, and 20 more double
 the time of a read. With `config set compact.automatic on`, programs that have written to a fragmented store compact it
 when they end.
 """

@@ -91,7 +91,7 @@ def assert_equal(actual: pa.Table, expected: pa.Table) -> None:
             assert one.equals(other), name
 
 
-@examples(40)
+@examples(20)
 @given(table=tables())
 def test_any_table_comes_back_as_it_went_in(table: pa.Table) -> None:
     with new_storage() as storage:
@@ -105,7 +105,7 @@ def test_any_table_comes_back_as_it_went_in(table: pa.Table) -> None:
         assert storage.store_ohlcv_data("X", anew.to_arrow("X"), "test", "minute").unchanged == table.num_rows
 
 
-@examples(25)
+@examples(12)
 @given(table=tables())
 def test_any_polars_frame_comes_back_as_it_went_in(table: pa.Table) -> None:
     # Between libraries, a name ends at a zero.
@@ -118,7 +118,7 @@ def test_any_polars_frame_comes_back_as_it_went_in(table: pa.Table) -> None:
         assert storage.store_ohlcv_data("X", found.lazy(), "test", "minute").unchanged == len(frame)
 
 
-@examples(25)
+@examples(12)
 @given(frame=frame_strategy())
 def test_what_pandas_stored_is_the_same_through_arrow_and_polars(frame: pd.DataFrame) -> None:
     frame = frame.rename(columns={name: f"{name} " for name in ("date", "time", "ts") if name in frame})

@@ -110,7 +110,7 @@ _PIECES = st.lists(st.tuples(st.integers(-(2**33) // 60, NOW // 60 - 9_999), st.
 
 
 @given(data=st.data())
-@examples(30)
+@examples(12)
 def test_any_series_is_restored(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder, closing(DuckDBDataStorage(Path(folder) / "one.duckdb")) as storage:
         for asset in data.draw(st.lists(asset_strategy(), min_size=1, max_size=3)):

@@ -219,7 +219,7 @@ def clock_of(model: Model) -> Iterator[None]:
 
 
 @given(operations=OPERATIONS)
-@examples(12)
+@examples(6)
 def test_snapshots_and_prunes_do_what_they_say(operations: list[Any]) -> None:
     model = Model()
     with tempfile.TemporaryDirectory() as folder, clock_of(model):

@@ -92,7 +92,7 @@ def test_rename_and_back_restores_everything(storage: DuckDBDataStorage, date: s
     assert storage.verify().sound
 
 
-@examples(20)
+@examples(8)
 @given(frame=frame_strategy(), at=st.integers(0, 30), has_date=st.booleans())
 def test_any_frame_survives_a_rename_and_back(
     tmp_path_factory: pytest.TempPathFactory, frame: pd.DataFrame, at: int, has_date: bool

@@ -116,7 +116,7 @@ _WRITES = st.lists(
 )
 
 
-@examples(15)
+@examples(6)
 @given(earlier=_WRITES, later=_WRITES)
 def test_backup_more_writes_and_restore_give_the_state_at_the_backup(
     tmp_path_factory: pytest.TempPathFactory, earlier: list[Any], later: list[Any]
