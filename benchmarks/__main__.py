@@ -13,6 +13,7 @@ from time import perf_counter
 
 from benchmarks import (
     backtests,
+    clustering,
     disk,
     history_length,
     ingest,
@@ -24,6 +25,7 @@ from benchmarks import (
     reads,
     report,
     requests,
+    verification,
 )
 from benchmarks.alpaca import memory as alpaca_memory
 from benchmarks.alpaca import requests as alpaca_requests
@@ -61,6 +63,8 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "full_read": reads.full_read,
     "ingest": ingest.ingest,
     "scattered": ingest.scattered,
+    "verify": verification.hundred_symbols,
+    "random_order": clustering.random_order,
     "lease": processes.lease,
     "soak": processes.soak,
     "migration": migration.polygon_files,

@@ -63,6 +63,10 @@ class Progress:
         """Count work that is done."""
         self.done += by
 
+    def update(self, done: float, total: float) -> None:
+        """Set how much is done of how much. It is what the storage calls with numbers of rows."""
+        self.done, self.total = done, total
+
     @property
     def fraction(self) -> float | None:
         """How much is done, from 0 to 1; None if the total is not known."""

@@ -70,13 +70,14 @@ def complete(request: pytest.FixtureRequest, command: Command) -> Complete:
 
 
 def test_commands_options_and_choices_are_completed(complete: Complete) -> None:
-    assert complete("lumibot-duckdb s") == {"status", "sql"}
+    assert complete("lumibot-duckdb s") == {"status", "sql", "snapshot"}
     assert {"import", "migrate", "completion"} <= complete("lumibot-duckdb ")
     assert complete("lumibot-duckdb import --time") == {"--timeframe", "--timezone", "--time-column"}
     assert complete("lumibot-duckdb import --epoch ") == {"s", "ms", "us", "ns"}
     assert complete("lumibot-duckdb import --asset-type cr") == {"crypto", "crypto_future"}
     assert complete("lumibot-duckdb migrate --only polygon,c") == {"polygon,ccxt"}
     assert complete("lumibot-duckdb completion z") == {"zsh"}
+    assert complete("lumibot-duckdb config set prune.m") == {"prune.max-size"}
 
 
 def test_files_are_completed(complete: Complete, command: Command) -> None:
@@ -91,7 +92,9 @@ def test_symbols_and_sources_come_from_the_store(complete: Complete, command: Co
     storage = command.storage()
     for asset in ("AAPL", "AMZN", "MSFT", AssetKey("BTC", "crypto", "USD")):
         storage.store_ohlcv_data(asset, minute_bars(), "my_source", "minute")
+    storage.snapshot("before")
     storage.close()
+    assert complete("lumibot-duckdb snapshot b") == {"before"}
     assert complete("lumibot-duckdb status A") == {"AAPL", "AMZN"}
     assert complete("lumibot-duckdb status b") == {"BTC/USD"}
     assert complete("lumibot-duckdb import --source m") == {"my_source"}

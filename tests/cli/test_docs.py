@@ -1,5 +1,5 @@
-"""docs/cli.md shows what the commands print. `PYTHONPATH=tests python tests/cli/test_docs.py` updates it
-after a change.
+"""docs/cli.md and docs/operations.md show what the commands print. `PYTHONPATH=tests python tests/cli/test_docs.py`
+updates them after a change.
 
 In its `console` blocks, `cat FILE` creates the file with the shown text if there is none; all other commands run in one
 shell, in the order of the page, in a folder with nothing in it but a cache of Lumibot's.
@@ -14,15 +14,18 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Collection
-from datetime import date
 from pathlib import Path
 
 import pytest
 
 from cli.forked_commands import forked_commands
+from lumibot_duckdb import clock
+from lumibot_duckdb.cli.commands import COMMANDS
 from lumibot_duckdb.cli.main import main
+from lumibot_duckdb.storage.times import NEW_YORK
 
-PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+DOCS = Path(__file__).parents[2] / "docs"
+COMMAND_LINE, OPERATIONS = DOCS / "cli.md", DOCS / "operations.md"
 BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 MARK = "--- end of output ---"
@@ -102,7 +105,10 @@ def _make_cache(folder: Path) -> None:
 
 def _normalised(output: str, folder: Path) -> str:
     output = output.replace(str(folder / "store"), HOME).replace(str(folder), "/home/me")
-    output = output.replace(date.today().isoformat(), TODAY)
+    for zone in (None, NEW_YORK):
+        output = output.replace(clock.today(zone).isoformat(), TODAY)
+    output = re.sub(rf"(?<={TODAY}) \d\d:\d\d", " 10:00", output)
+    output = re.sub(r"\.replaced-\d{8}-\d{6}", ".replaced-20240603-153000", output)
     output = re.sub(r"the store takes \d+\.\d MB", "the store takes 0.9 MB", output)
     output = re.sub(r"\d[\d,]*\.\d GB are free", "182.4 GB are free", output)
     output = re.sub(r"\S+; locks work", "ext4; locks work", output)
@@ -110,14 +116,15 @@ def _normalised(output: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "without",
+    ("path", "without"),
     [
-        pytest.param(BACKTESTS, id="but the backtests"),
-        pytest.param((), id="all", marks=pytest.mark.long),
+        pytest.param(COMMAND_LINE, BACKTESTS, id="but the backtests"),
+        pytest.param(COMMAND_LINE, (), id="all", marks=pytest.mark.long),
+        pytest.param(OPERATIONS, (), id="operations"),
     ],
 )
-def test_the_page_shows_what_the_commands_print(without: Collection[str], tmp_path: Path) -> None:
-    page = PAGE.read_text()
+def test_the_page_shows_what_the_commands_print(path: Path, without: Collection[str], tmp_path: Path) -> None:
+    page = path.read_text()
     assert as_printed(page, tmp_path, without) == page
 
 
@@ -129,27 +136,17 @@ def test_sizes_on_the_page_must_be_about_right() -> None:
 
 
 def test_every_option_is_on_the_page(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = "\n".join(BLOCK.findall(PAGE.read_text()))
-    for command in (
-        "import",
-        "migrate",
-        "status",
-        "sql",
-        "path",
-        "forget",
-        "run",
-        "compare",
-        "demo",
-        "doctor",
-        "completion",
-    ):
-        assert main([command, "--help"]) == 0
+    pages = "\n".join(path.read_text() for path in (COMMAND_LINE, OPERATIONS))
+    shown = "\n".join(BLOCK.findall(pages))
+    for command in COMMANDS:
+        assert main([command.name, "--help"]) == 0
         text = capsys.readouterr().out
         options = set(re.findall(r"--[a-z-]+", text.split("examples:")[0])) - {"--help", "--to", "--store"}
-        page = shown if command == "import" else PAGE.read_text()
+        page = shown if command.name == "import" else pages
         assert {option for option in options if option not in page} == set()
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as empty:
-        PAGE.write_text(as_printed(PAGE.read_text(), Path(empty).resolve()))
+    for path in (COMMAND_LINE, OPERATIONS):
+        with tempfile.TemporaryDirectory() as empty:
+            path.write_text(as_printed(path.read_text(), Path(empty).resolve()))

@@ -225,7 +225,7 @@ def test_trouble_with_the_store_ends_the_import_with_what_went_in(
     monkeypatch.setattr(DuckDBDataStorage, "store_ohlcv_data", store)
     ended = command("import", "A.csv", "B.csv", "C.csv")
     assert ended.code == 3
-    assert ended.err == "lumibot-duckdb: held by somebody else\n"
+    assert ended.err == "lumibot-duckdb: held by somebody else. Or import with --spool, which does not wait\n"
     assert "1 file imported" in ended.out
 
 

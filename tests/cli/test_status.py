@@ -146,9 +146,87 @@ def test_downloads_that_wait_beside_the_store_are_reported(filled: Command) -> N
         storage.store_ohlcv_data("X", minute_bars(), "test", "minute", covered=TimeRange(0, 60))
     lock.close()
     connection.wait_seconds = 30
-    assert (
-        f"60 bars of 1 download wait in {filled.store}.spool for the next write to the store.\n" in filled("status").out
-    )
+    assert f"60 bars of 1 write wait in {filled.store}.spool for the next write to the store.\n" in filled("status").out
     assert json.loads(filled("status", "--json").out)["spooled_bars"] == 60
     storage.merge_spooled()
     assert "for the next write" not in filled("status").out
+
+
+@pytest.fixture
+def several(command: Command) -> Command:
+    storage = command.storage()
+    for source, timeframe in (("polygon", "minute"), ("alpaca", "minute"), ("polygon", "5minute")):
+        storage.store_ohlcv_data("AAPL", minute_bars(), source, timeframe)
+    storage.store_ohlcv_data("AAPL", minute_bars(), "polygon", "minute", adjustment="split")
+    storage.store_ohlcv_data("MSFT", minute_bars(), "polygon", "minute")
+    storage.close()
+    return command
+
+
+@pytest.mark.parametrize(
+    ("options", "labels"),
+    [
+        (("--source", "Alpaca"), ["AAPL stock, minute bars from alpaca"]),
+        (("--timeframe", "5min"), ["AAPL stock, 5minute bars from polygon"]),
+        (("--adjustment", "split"), ["AAPL stock, minute bars from polygon (split)"]),
+        (("msft",), ["MSFT stock, minute bars from polygon"]),
+        (
+            ("--source", "polygon", "--timeframe", "minute", "--adjustment", ""),
+            ["AAPL stock, minute bars from polygon", "MSFT stock, minute bars from polygon"],
+        ),
+        (("aapl", "--source", "polygon", "--timeframe", "5minute"), ["AAPL stock, 5minute bars from polygon"]),
+    ],
+)
+def test_options_select_series(several: Command, options: tuple[str, ...], labels: list[str]) -> None:
+    status = json.loads(several("status", *options, "--json").out)
+    found = [
+        f"{each['symbol']} stock, {each['timeframe']} bars from {each['source']}"
+        + (f" ({each['adjustment']})" if each["adjustment"] else "")
+        for each in status["series"]
+    ]
+    assert found == labels
+    assert status["bars"] == 60 * len(labels)
+    assert f"{len(labels)} series, {60 * len(labels)} bars." in several("status", *options).out
+
+
+def test_options_that_select_nothing_are_an_error(several: Command) -> None:
+    ended = several("status", "--source", "yahoo")
+    assert (ended.code, ended.out) == (1, "")
+    assert "no series matches these options; the store has AAPL stock, minute bars from alpaca" in ended.err
+    assert several("status", "--timeframe", "never").code == 2
+
+
+def test_the_page_is_written(several: Command) -> None:
+    page = several.folder / "status.html"
+    ended = several("status", "--html", page)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[0] == f"The page is in {page}."
+    assert "5 series, 300 bars." in ended.out
+    text = page.read_text(encoding="utf-8")
+    assert "Not run." in text
+    assert several("status", "--html", page, "--verify", "--json", "msft").code == 0
+    again = page.read_text(encoding="utf-8")
+    assert "The store is sound; 0 remarks." in again
+    assert "selected series only" in again
+    assert "AAPL" not in again.partition('id="coverage-data">')[2].partition("</script>")[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--verify",), "--verify is for the page: name its file with --html"),
+        (("--html", "no/such/folder.html"), "name a file in an existing folder"),
+        (("--html", "store/lumibot.duckdb"), "exists and is not an HTML page"),
+    ],
+)
+def test_a_wrong_call_writes_nothing(several: Command, options: tuple[str, ...], said: str) -> None:
+    ended = several("status", *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert len(several.storage().list_series()) == 5
+
+
+def test_no_store_has_no_page(command: Command) -> None:
+    ended = command("status", "--html", "status.html")
+    assert (ended.code, ended.err) == (1, f"lumibot-duckdb: there is no store at {command.store} yet\n")
+    assert not (command.folder / "status.html").exists()

@@ -14,23 +14,27 @@ from typing import Any
 
 import pytest
 
-from faults.operations import OPERATIONS, contents, copy_store
+from faults.operations import COPY, OPERATIONS, OTHER, contents, copy_store
 from lumibot_duckdb import DuckDBDataStorage
 from storage.frames import minute_bars
 
 HERE = Path(__file__).resolve().parent
 NOTHING_STORED = "nothing was stored"
 KEPT = "is kept in"
-SEVERAL_WRITES = ("merge",)  # an error is about one of them
+SEVERAL_WRITES = ("merge", "merge store", "prune", "repair")  # an error is about one of them
 NEXT = "NEXT stock, minute bars from test"
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What an operation does if no call fails: the contents before and after, its system calls, its seconds."""
+    """What an operation does if no call fails: the contents before and after, its system calls, its seconds.
+
+    `copy` are the contents of the backup or the replica that it begins with.
+    """
 
     before: dict[str, str]
     after: dict[str, str]
+    copy: dict[str, str]
     calls: int
     seconds: float
 
@@ -91,7 +95,8 @@ class Bench:
             assert found["first"] == found["close"] == found["read"] == found["next"] == {}, found
             after = self._contents(self._last, merge=True)
             after.pop(NEXT)
-            self._expected[operation] = Expected(before, after, found["calls"], found["seconds"])
+            copy = self._contents(template / COPY, merge=False) if (template / COPY).exists() else {}
+            self._expected[operation] = Expected(before, after, copy, found["calls"], found["seconds"])
         return self._expected[operation]
 
     def run(self, operation: str, at: int, kind: str, **more: Any) -> dict[str, Any]:
@@ -115,7 +120,7 @@ class Bench:
         if not found["killed"]:
             assert found["status"] == 0, context
             self._check_claims(operation, found, expected.before, context)
-        self._check_store(found, expected, context)
+        self._check_store(operation, found, expected, context)
         shutil.rmtree(self._last.parent)
         return found
 
@@ -138,7 +143,7 @@ class Bench:
         if error and OPERATIONS[operation].is_download and found["failed"] == 1:
             assert KEPT in error, context
 
-    def _check_store(self, found: dict[str, Any], expected: Expected, context: str) -> None:
+    def _check_store(self, operation: str, found: dict[str, Any], expected: Expected, context: str) -> None:
         before, after = expected.before, expected.after
         storage = DuckDBDataStorage(self._last)
         kept = KEPT in found.get("first", {}).get("error", "")
@@ -148,12 +153,35 @@ class Bench:
             assert there.get(part) in (before.get(part), after.get(part)), f"{part} of {context}"
         if found["done"] or kept:
             assert there == after, context
+        if OPERATIONS[operation].damaged:
+            storage.repair()
         if storage.statistics().series:
             assert storage.verify().sound, context
         storage.store_ohlcv_data("LAST", minute_bars(rows=3), "test", "minute")
         storage.close()
-        left = {file.name for file in self._last.parent.iterdir()} - {"s.duckdb.spool"}
-        assert left <= {"s.duckdb", "s.duckdb.lock", "s.duckdb.turn"} or "compact" in context, f"{left} {context}"
+        self._check_copy(expected, context)
+        left = {
+            file.name for file in self._last.parent.iterdir() if not file.name.startswith(OPERATIONS[operation].leaves)
+        }
+        assert left <= {
+            "s.duckdb",
+            "s.duckdb.lock",
+            "s.duckdb.turn",
+            "s.duckdb.spool",
+            "s.duckdb.use",
+            OTHER,
+            "exports",
+        }, f"{left} {context}"
+
+    def _check_copy(self, expected: Expected, context: str) -> None:
+        """Check that a backup or a replica is whole: the one of before, or one of the store afterwards."""
+        copy = self._last.with_name(COPY)
+        if copy.exists():
+            found = self._contents(copy, merge=False)
+            assert found in (expected.copy, expected.after), context
+            storage = DuckDBDataStorage(copy)
+            assert storage.verify().sound, context
+            storage.close()
 
     @staticmethod
     def _contents(path: Path, *, merge: bool) -> dict[str, str]:

@@ -25,9 +25,12 @@ FRAME = minute_bars(rows=400)
 LATER = minute_bars("2024-01-03 09:30", rows=300, seed=1)
 LARGE = minute_bars("2023-01-03 09:30", rows=150_000, seed=2)  # DuckDB writes rows into the file before the commit
 LONG = minute_bars("2023-03-01 09:30", rows=10_100, seed=3)  # has an outline
+COPY = "copy.duckdb"
+FUTURE = minute_bars("2200-01-03 09:30", rows=300, seed=4)
 DAY = dt.date(2024, 1, 2)
 LISTED = dt.datetime(2024, 1, 3, tzinfo=dt.timezone.utc)
 CHAIN = {"Multiplier": 100, "Exchange": "NYSE", "Chains": {"CALL": {"2024-01-19": [465.0, 470.0]}, "PUT": {}}}
+OTHER = "other"
 SPLIT = CorporateAction(dt.date(2024, 1, 2), 1, 2)
 
 
@@ -39,15 +42,15 @@ def store(storage: DuckDBDataStorage, symbol: str, frame: pd.DataFrame, **argume
     storage.store_ohlcv_data(symbol, frame, "test", "minute", **arguments)
 
 
-def spool(storage: DuckDBDataStorage, symbol: str, frame: pd.DataFrame) -> None:
-    """Download while another process holds the store."""
+def spool(storage: DuckDBDataStorage, symbol: str, frame: pd.DataFrame, **arguments: Any) -> None:
+    """Download, or write with other arguments, while another process holds the store."""
     storage.close()
     connection = StoreConnection.of(storage.path)
     lock, patience = StoreLock(connection.path), connection.wait_seconds
     connection.wait_seconds = 0.0
     lock.acquire(True, time.monotonic() + 10)
     try:
-        store(storage, symbol, frame, covered=covering(frame))
+        store(storage, symbol, frame, **(arguments or {"covered": covering(frame)}))
     except StoreBusyError as error:
         if "is kept in" not in str(error):
             raise
@@ -91,7 +94,8 @@ def fill_without_outlines(storage: DuckDBDataStorage) -> None:
     """Make a store as the release before outlines left it."""
     fill_long(storage)
     with StoreConnection.of(storage.path).write() as cursor:
-        cursor.execute("DROP TABLE {db}.outline; DROP TABLE {db}.repeated_bar")
+        for table in ("outline", "repeated_bar", "snapshot", "setting", "bar_checksum"):
+            cursor.execute(f"DROP TABLE {{db}}.{table}")
         cursor.execute("UPDATE {db}.store_meta SET value = '4' WHERE key = 'schema_version'")
 
 
@@ -101,10 +105,39 @@ def fill_and_supersede(storage: DuckDBDataStorage) -> None:
     storage.delete_series("B")
 
 
+def copy_of(storage: DuckDBDataStorage) -> Path:
+    """Return the path of the backup or the replica."""
+    return storage.path.with_name(COPY)
+
+
+def fill_and_back_up(storage: DuckDBDataStorage) -> None:
+    fill_and_supersede(storage)
+    storage.backup(copy_of(storage))
+    store(storage, "A", LATER)
+    store(storage, "D", FRAME)
+
+
+def fill_and_copy(storage: DuckDBDataStorage) -> None:
+    fill(storage)
+    storage.replica(copy_of(storage))
+    store(storage, "A", LATER)
+
+
 def fill_and_spool(storage: DuckDBDataStorage) -> None:
     fill(storage)
     spool(storage, "A", LATER)
     spool(storage, "D", FRAME)
+
+
+def exported_to(storage: DuckDBDataStorage) -> Path:
+    return storage.path.parent / "exports" / "export"
+
+
+def fill_and_export(storage: DuckDBDataStorage) -> None:
+    """Make a store that lacks a series, which was exported beside it."""
+    fill(storage)
+    storage.export(exported_to(storage), ["A"])
+    storage.delete_series("A")
 
 
 def fill_and_leave_log(storage: DuckDBDataStorage) -> None:
@@ -122,13 +155,71 @@ def fill_and_leave_log(storage: DuckDBDataStorage) -> None:
         copy.replace(file)
 
 
+def fill_with_new_symbol(storage: DuckDBDataStorage) -> None:
+    """Make a store in which A is renamed to B2 from the date of the later bars, of which both have some."""
+    fill(storage)
+    store(storage, "A", LATER)
+    store(storage, "B2", LATER.assign(volume=9, bid=1.5))
+
+
+def fill_beside_another(storage: DuckDBDataStorage) -> None:
+    """Make a store and, in a folder beside it, another one with a new series, other values, a split and a chain."""
+    fill(storage)
+    folder = storage.path.parent / OTHER
+    folder.mkdir()
+    other = DuckDBDataStorage(folder / "made.duckdb")
+    store(other, "A", FRAME.assign(volume=7, bid=2.5))
+    store(other, "D", LATER, covered=covering(LATER))
+    other.record_corporate_actions("C", [SPLIT], "test")
+    store_other_chain(other)
+    other.store_option_chain("A", {**CHAIN, "Exchange": "X"}, "test", DAY, listed_at=LISTED + dt.timedelta(days=1))
+    other.close()
+    other.path.replace(folder / "other.duckdb")  # without the files of its lock
+    for file in folder.glob("made*"):
+        file.unlink()
+
+
+def fill_for_pruning(storage: DuckDBDataStorage) -> None:
+    """Make a store with old and future bars, of which a snapshot needs some."""
+    fill(storage)
+    storage.snapshot("kept")
+    store(storage, "D", pd.concat([FRAME, FUTURE]), covered=covering(FRAME))
+    store(storage, "E", FRAME)
+    store(storage, "E", FRAME.assign(volume=7))
+
+
+def fill_and_damage(storage: DuckDBDataStorage) -> None:
+    """Leave a store with a bar that is there twice, one that was changed, and an outline that is wrong."""
+    fill(storage)
+    store(storage, "L", LONG)
+    with StoreConnection.of(storage.path).write() as cursor:
+        cursor.execute("INSERT INTO {db}.bar SELECT * FROM {db}.bar WHERE version_id = 1 LIMIT 1")
+        cursor.execute(
+            "UPDATE {db}.bar SET close = close + 1 WHERE version_id = 2 AND ts = (SELECT max(ts) FROM {db}.bar)"
+        )
+        cursor.execute("UPDATE {db}.outline SET days = 1")
+
+
+def fill_and_repair(storage: DuckDBDataStorage) -> None:
+    """Leave a store with a repair that dropped bars."""
+    fill(storage)
+    store(storage, "A", FRAME.iloc[:5].assign(volume=-1))
+    storage.repair(storage.list_series("A"))
+
+
 @dataclass(frozen=True)
 class Operation:
-    """One kind of write: what it begins with, and what it does. A download is spooled if it fails."""
+    """One kind of write: what it begins with, and what it does. A download is spooled if it fails.
+
+    `leaves` are the beginnings of the names of files that it makes, or leaves behind if it is killed.
+    `damaged` says that the store is damaged before.
+    """
 
     prepare: Callable[[DuckDBDataStorage], None]
     run: Callable[[DuckDBDataStorage], Any]
     is_download: bool = False
+    leaves: tuple[str, ...] = ()
+    damaged: bool = False
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -145,14 +236,39 @@ OPERATIONS: dict[str, Operation] = {
     "chain": Operation(fill, store_other_chain),
     "delete": Operation(fill, lambda s: s.delete_series("A")),
     "remember": Operation(fill, lambda s: s.migrated_files.remember("file", "fingerprint", 3, [1])),
-    "compact": Operation(fill_and_supersede, lambda s: s.compact(dt.timedelta(0))),
+    "compact": Operation(fill_and_supersede, lambda s: s.compact(dt.timedelta(0)), leaves=("s.duckdb.compacting-",)),
+    "backup": Operation(fill_and_supersede, lambda s: s.backup(copy_of(s), replace=True), leaves=(COPY,)),
+    "backup again": Operation(fill_and_back_up, lambda s: s.backup(copy_of(s), replace=True), leaves=(COPY,)),
+    "replica": Operation(fill_and_copy, lambda s: s.replica(copy_of(s)), leaves=(COPY,)),
+    "restore": Operation(
+        fill_and_back_up, lambda s: s.restore(copy_of(s)), leaves=(COPY, "s.duckdb.restoring-", "s.replaced-")
+    ),
+    "export": Operation(fill, lambda s: s.export(exported_to(s))),
+    "export again": Operation(fill_and_export, lambda s: s.export(exported_to(s), replace=True)),
+    "import": Operation(fill_and_export, lambda s: s.import_exported(exported_to(s))),
+    "repair": Operation(fill_and_damage, lambda s: s.repair(), damaged=True),
+    "undo": Operation(fill_and_repair, lambda s: s.undo_repair(last_repair(s))),
     "merge": Operation(fill_and_spool, lambda s: s.merge_spooled()),
     "spool": Operation(fill, lambda s: spool(s, "A", LATER)),
+    "spool an import": Operation(fill, lambda s: spool(s, "A", LATER, spool=True)),
     "recover": Operation(fill_and_leave_log, lambda s: s.list_series()),
     "upgrade": Operation(fill_old, lambda s: s.list_series()),
+    "rename": Operation(fill, lambda s: s.rename("A", "Z")),
+    "rename part": Operation(fill_with_new_symbol, lambda s: s.rename("A", "B2", "2024-01-03")),
+    "merge store": Operation(fill_beside_another, lambda s: s.merge(s.path.parent / OTHER / "other.duckdb")),
+    "snapshot": Operation(fill, lambda s: s.snapshot("made")),
+    "unname": Operation(fill_for_pruning, lambda s: s.delete_snapshot("kept")),
+    "configure": Operation(fill, lambda s: s.settings.set("prune.rules", "365d")),
+    "prune": Operation(fill_for_pruning, lambda s: s.prune(dt.timedelta(300)), leaves=("s.duckdb.compacting-",)),
     "extend": Operation(fill_long, lambda s: store(s, "A", LATER)),
     "build": Operation(fill_without_outlines, lambda s: s.list_series()),
 }
+
+
+def last_repair(storage: DuckDBDataStorage) -> int:
+    """Return the id of the last repair."""
+    with StoreConnection.of(storage.path).read() as cursor:
+        return int(cursor.rows("SELECT max(ingest_id) FROM {db}.ingest WHERE kind = 'repair'")[0][0])
 
 
 def contents(storage: DuckDBDataStorage) -> dict[str, str]:
@@ -160,13 +276,19 @@ def contents(storage: DuckDBDataStorage) -> dict[str, str]:
     found: dict[str, str] = {}
     for info in storage.list_series():
         frame = storage.read_pandas(storage.pin(info.key))
-        found[info.key.label()] = _digest(frame.to_json(), list(frame.dtypes), info.coverage)
+        found[info.key.label()] = _digest(frame.reset_index().to_json(), list(frame.dtypes), info.coverage)
     known = storage.corporate_actions("C", "test")
     further = {
         "chain of A": storage.option_chain("A", "test", DAY, DAY),
         "splits of C": None if known is None else known.actions,
+        **{f"snapshot {each.name}": each.last_ingest for each in storage.snapshots()},
+        "settings": storage.settings.set_values() or None,
         "migrated file": storage.migrated_files.rows("file", "fingerprint"),
     }
+    files = (path for path in sorted(exported_to(storage).rglob("*")) if path.is_file())
+    exported = [(path.relative_to(storage.path.parent), path.read_bytes()) for path in files]
+    if exported:
+        found["export"] = _digest(exported)
     return found | {name: _digest(value) for name, value in further.items() if value is not None}
 
 

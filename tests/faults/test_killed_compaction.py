@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.storage.upkeep import compaction
+from lumibot_duckdb.storage.upkeep import store_copy
 from processes import FORKED
 from storage.frames import assert_same, minute_bars
 
@@ -21,7 +21,7 @@ ROWS = 3000
 
 def compact_for_ever(path: Path, pipe: Connection) -> None:
     """In another process: compact repeatedly, in small pieces, and report each time."""
-    compaction._ROWS_AT_A_TIME = ROWS
+    store_copy._ROWS_AT_A_TIME = ROWS
     storage = DuckDBDataStorage(path)
     pipe.send("ready")
     while True:

@@ -22,6 +22,7 @@ MODULES = [
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUMIBOT_DUCKDB_PATH", str(tmp_path / "bars.duckdb"))
+    monkeypatch.chdir(tmp_path)
     found = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
     assert found.attempted
     assert not found.failed

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from disks import make_read_only, make_writable, mounted_disk
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars.spool import Spool
@@ -178,22 +179,13 @@ def test_what_is_no_file_is_refused_and_stays(tmp_path: Path, kind: str, linked:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk that can be made read-only."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(disk)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a disk takes root")
-    yield disk
-    StoreConnection.of(disk / "s.duckdb").close()
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def make_read_only(disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with mounted_disk(tmp_path / "disk") as disk:
+        yield disk
+        StoreConnection.of(disk / "s.duckdb").close()
 
 
 @pytest.mark.parametrize("leave", ["everything", "no lock files", "a log"])
-def test_a_store_on_a_read_only_disk_can_be_read(disk: Path, leave: str) -> None:
+def test_a_store_on_a_read_only_disk_can_be_read_and_backed_up(disk: Path, leave: str, tmp_path: Path) -> None:
     frame = minute_bars()
     storage = DuckDBDataStorage(disk / "s.duckdb")
     storage.store_ohlcv_data("X", frame, "test", "minute")
@@ -217,10 +209,16 @@ def test_a_store_on_a_read_only_disk_can_be_read(disk: Path, leave: str) -> None
         assert_same(anew.get_historical_prices("X"), frame)
         assert anew.sql("SELECT count(*) AS n FROM ohlcv_data WHERE asset_symbol = 'X'").to_pylist() == [{"n": 60}]
         assert anew.verify().sound
+        assert anew.backup(tmp_path / "backup", replace=True).rows == (120 if leave == "a log" else 60)
+        assert anew.replica(tmp_path / "replica").series == (2 if leave == "a log" else 1)
+        with pytest.raises(StoreWriteError, match=r"is not writable: choose another one"):
+            anew.backup(disk / "backup")
+        with pytest.raises(StoreWriteError, match=r"not writable"):
+            anew.restore(tmp_path / "backup")
         with pytest.raises(StoreWriteError, match=r"can only be read|not writable"):
             anew.store_ohlcv_data("Z", frame, "test", "minute")
         anew.close()
-    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    make_writable(disk)
     anew.store_ohlcv_data("Z", frame, "test", "minute")
     assert_same(anew.get_historical_prices("Z"), frame)
     anew.close()

@@ -220,7 +220,7 @@ def test_listed_series_are_sorted_and_filtered(storage: DuckDBDataStorage) -> No
 
 
 def fill_with_series(path: Path, count: int) -> None:
-    """Add stocks N0, N1, ... with two bars each, as the store itself would write them, all at once."""
+    """Add stocks N0, N1, ... with two bars each, as an older release would write them, all at once."""
     storage = DuckDBDataStorage(path)
     storage.store_ohlcv_data("N0", minute_bars(rows=2), "test", "minute")
     ids = f"(SELECT i + 1 AS id FROM range(1, {count}) AS r(i))"
@@ -234,6 +234,8 @@ def fill_with_series(path: Path, count: int) -> None:
     with StoreConnection.of(storage.path).write() as cursor:
         for table, select in first.items():
             cursor.execute(f"INSERT INTO {{db}}.{table} WITH t AS (FROM {{db}}.{table}) {select}")
+        cursor.execute("DELETE FROM {db}.bar_checksum")
+        cursor.execute("INSERT INTO {db}.store_meta VALUES ('unchecked_to', ?)", [str(count)])
     storage.close()
 
 

@@ -27,8 +27,8 @@ def test_the_examples_print_what_the_page_shows(tmp_path: Path, monkeypatch: pyt
 def test_the_page_shows_every_operation() -> None:
     examples = "\n".join(BLOCK.findall(PAGE.read_text()))
     operations = (
-        "store_ohlcv_data get_historical_prices read_pandas read_arrow list_series sql pin coverage missing_ranges "
-        "delete_series verify statistics compact close"
+        "store_ohlcv_data get_historical_prices to_pandas to_polars to_arrow read_pandas read_arrow list_series series "
+        "sql pin coverage missing_ranges delete_series verify statistics compact export import_exported close"
     )
     assert {operation for operation in operations.split() if f"storage.{operation}(" not in examples} == set()
     assert "as_of=" in examples

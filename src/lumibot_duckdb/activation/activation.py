@@ -25,6 +25,7 @@ from typing import Any
 
 from lumibot_duckdb.activation import unserved
 from lumibot_duckdb.lumibot_contract.callers import is_lumibot_or_ours, is_of
+from lumibot_duckdb.lumibot_contract.deferred_imports import defer_imports
 from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
 from lumibot_duckdb.lumibot_contract.strategy_access import STRATEGY_MODULE, TRADER_MODULE, lazy_class, strategy_base
 from lumibot_duckdb.sources.registry import replaced_by_activate
@@ -58,6 +59,7 @@ def activate() -> None:
 
 
 def _change_everything() -> None:
+    _undo.append(defer_imports())
     lifecycle.replace_source_class(_source_of_backtest)
     _undo.append(lambda: lifecycle.replace_source_class(None))
     lifecycle.report_starts(unserved.report_sources)

@@ -115,6 +115,11 @@ def asset_named(name: str) -> AssetKey:
     )
 
 
+def has_type(name: str) -> bool:
+    """Return whether a name states the type of the asset, as in "FB stock"."""
+    return _without_type(name)[1] is not None
+
+
 def short_name(asset: AssetKey) -> str:
     """Return the shortest name of an asset that has no spaces: AAPL, BTC/USD, SPY240119C00470000."""
     if asset.expiration is not None and asset.strike is not None and asset.right is not None:

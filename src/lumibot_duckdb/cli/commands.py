@@ -37,7 +37,21 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
     ),
     (
         "look after the store",
-        (Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),),
+        (
+            Command("compact", "compact", "make the store small, and fast to read"),
+            Command("backup", "backup", "copy the whole store to a file"),
+            Command("restore", "restore", "replace the store by a backup"),
+            Command("replica", "replica", "keep a read-only copy for notebooks and other programs"),
+            Command("export", "export", "write series, or the result of a query, to files that import restores"),
+            Command("verify", "verify", "check the store and its bars, and repair what is damaged"),
+            Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),
+            Command("delete", "delete", "delete series from the store"),
+            Command("rename", "rename", "give bars another symbol, from a date on or altogether"),
+            Command("merge", "merge", "add everything that another store has"),
+            Command("prune", "prune", "remove old bars, and keep the store below a size"),
+            Command("snapshot", "snapshot", "name the present state of all bars, and keep it"),
+            Command("config", "config", "show and change the settings of the store"),
+        ),
     ),
     (
         "run backtests",

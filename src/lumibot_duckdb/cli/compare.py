@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.interrupts import stopped_by_signals
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.numbers import whole_number
+from lumibot_duckdb.cli.page_file import check_page_file, write_page_file
 from lumibot_duckdb.cli.script_arguments import add_script_arguments, check_switches, file_to_run, script_command
 from lumibot_duckdb.cli.store import chosen_path
 from lumibot_duckdb.cli.suggestions import similar_file
@@ -100,7 +100,10 @@ def _run(arguments: argparse.Namespace) -> int:
             raise CommandError(f"{failed}", exit_code=1) from None
         _show(result, arguments.repeat)
         if arguments.html is not None:
-            _write_report(result, arguments.html)
+            from lumibot_duckdb.comparison.page import report_page
+
+            write_page_file(arguments.html, report_page(result))
+            _say(f"\nThe report is in {arguments.html}")
     if arguments.keep is not None:
         _say(f"{'' if arguments.html else chr(10)}The output of both runs is in {arguments.keep}")
     return 0 if result.identical else 1
@@ -117,22 +120,9 @@ def _check(arguments: argparse.Namespace, script: Path | None, store: Path) -> N
     if arguments.from_cache and not store.exists():
         raise CommandError(f"there is no store at {store}; without --from-cache, the script downloads its bars")
     if arguments.html is not None:
-        _check_report(arguments.html)
+        check_page_file(arguments.html)
     if arguments.keep is not None:
         _make_folder(arguments.keep)
-
-
-def _check_report(report: Path) -> None:
-    """Raise `CommandError` if the report could not be written at the end. Leaves no file."""
-    there_before = os.path.lexists(report)
-    try:
-        if report.exists() and not report.is_file() and not report.is_dir():
-            return  # a device or a pipe: opening it may have effects
-        report.open("a").close()
-        if not there_before:
-            report.unlink()
-    except OSError as error:
-        raise _unwritable(report, error) from None
 
 
 def _make_folder(keep: Path) -> None:
@@ -142,21 +132,6 @@ def _make_folder(keep: Path) -> None:
         raise CommandError(f"{keep} exists already; name a new folder") from None
     except OSError as error:
         raise CommandError(f"cannot create the folder {keep}: {error.strerror}; name another one") from None
-
-
-def _write_report(result: Result, report: Path) -> None:
-    from lumibot_duckdb.comparison.page import report_page
-
-    page = report_page(result)
-    try:
-        report.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise _unwritable(report, error) from None
-    _say(f"\nThe report is in {report}")
-
-
-def _unwritable(report: Path, error: OSError) -> CommandError:
-    return CommandError(f"cannot write the report to {report}: {error.strerror}; name a file in an existing folder")
 
 
 def _show(result: Result, repeat: int) -> None:

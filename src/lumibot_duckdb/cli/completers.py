@@ -86,6 +86,27 @@ def stored_sources(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     return ()
 
 
+def snapshots(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    """Complete to the snapshots of the store."""
+    with suppress(Exception):
+        from lumibot_duckdb.cli.store import chosen_path
+        from lumibot_duckdb.storage.row_query import query_rows
+
+        path = chosen_path(getattr(parsed_args, "store", None))
+        with query_rows(
+            path, "SELECT name FROM snapshot ORDER BY name", wait_seconds=_WAIT_SECONDS, upgrade=False
+        ) as found:
+            return [name for (name,) in found.rows]
+    return ()
+
+
+def setting_keys(**_: Any) -> Iterable[str]:
+    """Complete to the settings of a store."""
+    from lumibot_duckdb.storage.upkeep.settings import SETTINGS
+
+    return SETTINGS
+
+
 def print_completions(parser: argparse.ArgumentParser) -> None:
     """Print the completions of the command line in the environment, and end the process."""
     import argcomplete

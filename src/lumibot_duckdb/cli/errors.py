@@ -19,3 +19,10 @@ def fail(message: str, code: int) -> int:
     """Print an error as one line on standard error, and return the exit code."""
     print(f"lumibot-duckdb: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code
+
+
+def in_one_line(message: str) -> str:
+    """Return DuckDB's message without the drawing that shows where in the query it is."""
+    lines = [line.strip() for line in message.splitlines()]
+    place = next((number for number, line in enumerate(lines) if line.startswith("LINE ")), len(lines))
+    return " ".join(line for line in lines[:place] if line)

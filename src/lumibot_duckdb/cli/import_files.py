@@ -42,6 +42,8 @@ The command recognises columns, symbols, times and the timeframe; options state 
 Times of day need --timezone unless the file has the time zone. A plain date is midnight in New York, as in Lumibot, or
 midnight in --timezone. Rows that cannot be bars (a high below the low, no price above zero, an unreadable time, ...)
 are not stored but kept in the folder "quarantine" beside the store. Importing the same files again changes nothing.
+
+If a notebook or shell has the store open, the command names it and waits for 30 seconds; --spool does not wait.
 """
 
 _EXAMPLES = """\
@@ -67,6 +69,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="store", default=argparse.SUPPRESS, metavar="STORE", help="the same as --store")
     parser.add_argument(
         "--dry-run", action="store_true", help="show how each file is understood and its first bars; store nothing"
+    )
+    parser.add_argument(
+        "--spool",
+        action="store_true",
+        help="if another program holds the store, keep the bars beside it instead of waiting: the next write or "
+        "`compact` merges them",
     )
 
     _add_series_options(parser.add_argument_group("the series"))
@@ -170,6 +178,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.cli.import_summary import summary
     from lumibot_duckdb.importing.discovery import NO_SUCH_FILE, find_files
     from lumibot_duckdb.importing.report import FileReport
+    from lumibot_duckdb.storage.bars.spool import Spool
+    from lumibot_duckdb.storage.errors import StoreBusyError
 
     choice = _choice(arguments)
     storage = None if arguments.dry_run else open_store(arguments.store)
@@ -181,6 +191,8 @@ def _run(arguments: argparse.Namespace) -> int:
     ]
     outcome = preview if storage is None else summary
     try:
+        if storage is not None and not choice.spool:
+            storage.merge_spooled()
         _import_all(files, storage, choice, quarantine, reports)
     except KeyboardInterrupt:
         print(outcome(reports))
@@ -190,14 +202,19 @@ def _run(arguments: argparse.Namespace) -> int:
             "the rest",
             exit_code=130,
         ) from None
-    except Exception:
+    except Exception as error:
         if reports:
             print(outcome(reports))
+        if isinstance(error, StoreBusyError) and not choice.spool:
+            remedy = "Or import with --spool, which does not wait"
+            raise CommandError(f"{str(error).rstrip('.')}. {remedy}", exit_code=3) from None
         raise
     finally:
         if storage is not None:
             storage.close()
     print(outcome(reports))
+    if storage is not None and any(report.spooled for report in reports):
+        print("\n".join(f"{printable(sentence)}." for sentence in Spool(storage.path).sentences()))
     return 1 if any(report.error for report in reports) else 0
 
 
@@ -297,6 +314,7 @@ def _choice(arguments: argparse.Namespace) -> ImportChoice:
                 zone, arguments.date_order, arguments.epoch, arguments.date and _date("--date", arguments.date)
             ),
             text=TextChoice(arguments.header and tuple(arguments.header.split(",")), delimiter),
+            spool=arguments.spool,
         )
     except ValueError as error:
         raise CommandError(str(error)) from None

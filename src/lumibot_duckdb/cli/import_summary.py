@@ -31,31 +31,23 @@ def summary(reports: Sequence[FileReport]) -> str:
 
 
 def _table(reports: Sequence[FileReport]) -> str:
-    header = (
-        "file",
-        "asset",
-        "timeframe",
-        "rows",
-        "new",
-        "changed",
-        "unchanged",
-        "quarantined",
-        "first bar",
-        "last bar",
-    )
+    waiting = ("waiting",) if any(report.spooled for report in reports) else ()
+    numbers = ("rows", "new", "changed", "unchanged", *waiting, "quarantined")
+    header = ("file", "asset", "timeframe", *numbers, "first bar", "last bar")
     rows = [
         (
             printable(report.path.name),
             printable(symbols_of(report.symbols)),
             report.timeframe,
             *(f"{n:,}" for n in (report.rows, report.added, report.changed, report.unchanged)),
+            *(f"{report.spooled:,}" for _ in waiting),
             f"{sum(report.refused.values()):,}",
             new_york(report.first),
             new_york(report.last),
         )
         for report in reports
     ]
-    return table(header, rows, right=[False, False, False, True, True, True, True, True, False, False])
+    return table(header, rows, right=[False] * 3 + [True] * len(numbers) + [False] * 2)
 
 
 def symbols_of(symbols: Sequence[str]) -> str:
@@ -94,7 +86,7 @@ def _totals(reports: Sequence[FileReport], imported: Sequence[FileReport]) -> st
         return "No file was imported."
     refused: Counter[Refusal] = sum((report.refused for report in imported), Counter())
     added, changed = sum(report.added for report in imported), sum(report.changed for report in imported)
-    unchanged = sum(report.unchanged for report in imported)
+    unchanged, spooled = sum(report.unchanged for report in imported), sum(report.spooled for report in imported)
     symbols = {symbol for report in imported for symbol in report.symbols}
     failed = len(reports) - len(imported)
     lines = [
@@ -102,11 +94,12 @@ def _totals(reports: Sequence[FileReport], imported: Sequence[FileReport]) -> st
         + (f", {failed:,} not" if failed else "")
         + f": {count(len(symbols), 'asset')}, {count(sum(report.rows for report in imported), 'row')} = "
         + f"{added:,} new + {changed:,} changed + {unchanged:,} unchanged"
+        + (f" + {spooled:,} waiting" if spooled else "")
         + f" + {sum(report.repeated for report in imported):,} repeated + {sum(refused.values()):,} quarantined."
     ]
     if len(imported) > FILES_IN_TABLE and refused:
         lines.append(f"Quarantined in all: {reasons(refused)}.")
-    if unchanged and not added + changed:
+    if unchanged and not added + changed + spooled:
         lines.append("Nothing new: the store had every bar already.")
     firsts = [report.first for report in imported if report.first is not None]
     lasts = [report.last for report in imported if report.last is not None]

@@ -11,7 +11,7 @@ from itertools import islice
 from tempfile import SpooledTemporaryFile
 
 from lumibot_duckdb.cli.completers import completed_by, nothing
-from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.errors import CommandError, in_one_line
 from lumibot_duckdb.cli.numbers import whole_number
 from lumibot_duckdb.cli.store import checked_path
 
@@ -87,7 +87,7 @@ def _run(arguments: argparse.Namespace) -> int:
             if len(rows) > limit:
                 print(f"The first {limit:,} rows. --limit N shows more; --csv and --json print all.", file=sys.stderr)
     except (duckdb.Error, ValueError) as error:
-        raise CommandError(_in_one_line(str(error)), exit_code=1) from error
+        raise CommandError(in_one_line(str(error)), exit_code=1) from error
     return 0
 
 
@@ -100,10 +100,3 @@ def _temporary_space() -> Iterator[None]:
             f"cannot write the result to the temporary folder: {error.strerror}; name another one in TMPDIR",
             exit_code=1,
         ) from error
-
-
-def _in_one_line(message: str) -> str:
-    """Return DuckDB's message without the drawing that shows where in the query it is."""
-    lines = [line.strip() for line in message.splitlines()]
-    place = next((number for number, line in enumerate(lines) if line.startswith("LINE ")), len(lines))
-    return " ".join(line for line in lines[:place] if line)

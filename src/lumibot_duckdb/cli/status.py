@@ -8,14 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.cli.completers import completed_by, stored_symbols
+from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, new_york, printable, size, table
+from lumibot_duckdb.cli.page_file import check_page_file, write_page_file
+from lumibot_duckdb.cli.selection import add_selection, selected_series
+from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import chosen_path, open_store
+from lumibot_duckdb.progress import Progress
 from lumibot_duckdb.storage.times import NEW_YORK, moment_of
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.api import SeriesInfo, TimeRange
     from lumibot_duckdb.storage.bars.spool import Spool
+    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 SERIES_IN_TABLE = 50
 _RANGES_SHOWN = 10
@@ -28,6 +33,10 @@ time in between a source has answered for. With SYMBOLs, the covered ranges are 
 source had no bars there although the market was open, so it is asked again once they have expired. Times are New York
 time.
 
+With --html, a page is written instead: one file with the size by source and timeframe, the growth, a calendar of
+coverage and gaps, provisional coverage, and what waits in the spool. With --verify it has the findings of `verify` too.
+An HTML page of that name is replaced; any other file is not.
+
 A SYMBOL may be written as this command prints it (BTC/USD crypto, SPY 2024-01-19 470 CALL option), with or without the
 type, or in another usual spelling (btc-usd, ETH_BTC, USDJPY, SPY240119C00470000, O:SPY240119C00470000).
 """
@@ -36,21 +45,27 @@ examples:
   lumibot-duckdb status
   lumibot-duckdb status AAPL BTC/USD
   lumibot-duckdb status "SPY 2024-01-19 470 CALL option"
+  lumibot-duckdb status --source polygon --timeframe minute
+  lumibot-duckdb status --html status.html
   lumibot-duckdb status --json | jq '.series[] | select(.bars > 100000) | .symbol'
 
-exit codes: 0 success; 1 a SYMBOL is not in the store; 2 wrong usage; 3 the store cannot be used.
+exit codes: 0 success; 1 the store has no such series; 2 wrong usage, or the page cannot be written;
+3 the store cannot be used.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
-    symbols = parser.add_argument("symbols", nargs="*", metavar="SYMBOL", help="show only the series of these assets")
-    completed_by(symbols, stored_symbols)
+    add_selection(parser, "show", symbols="*")
     parser.add_argument(
         "--all",
         action="store_true",
         help=f"list every series, even of more than {SERIES_IN_TABLE}, and every range",
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots to this file")
+    parser.add_argument(
+        "--verify", action="store_true", help="with --html: read and check the whole store, as `verify`"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_run)
@@ -58,36 +73,87 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     path = chosen_path(arguments.store)
+    if arguments.verify and arguments.html is None:
+        raise CommandError("--verify is for the page: name its file with --html")
+    if arguments.html is not None:
+        check_page_file(arguments.html)
     from lumibot_duckdb.storage.bars.spool import Spool
 
     spool = Spool(path)
     if not path.exists():
+        if arguments.html is not None:
+            raise CommandError(f"there is no store at {path} yet", exit_code=1)
         _print_absent(path, spool, arguments.json)
         return 0
-    from lumibot_duckdb.cli.series import named_series
-
     storage = open_store(arguments.store)
+    fragmented = ""
     try:
-        series = named_series(storage, arguments.symbols) if arguments.symbols else storage.list_series()
+        series = selected_series(storage, arguments) if _selects(arguments) else storage.list_series()
+        if arguments.html is not None:
+            _write_page(storage, series, arguments)
+        elif not arguments.json:
+            fragmented = _fragmented(storage)
     finally:
         storage.close()
     on_disk = path.stat().st_size
     if arguments.json:
         print(json.dumps(_as_json(path, on_disk, series, spool), indent=2))
         return 0
-    if not series:
-        print("The store has no series yet.\n")
-    elif arguments.symbols:
-        print(_series_table(series) + "\n\n" + _covered(series, arguments.all) + "\n")
-    elif arguments.all or len(series) <= SERIES_IN_TABLE:
-        print(_series_table(series) + "\n")
+    if arguments.html is not None:
+        print(f"The page is in {printable(str(arguments.html))}.")
     else:
-        print(_totals_table(series) + "\n\n--all lists every series, SYMBOL the series of one symbol.\n")
+        print(_tables(series, arguments) + "\n")
     bars = count(sum(info.rows for info in series), "bar")
     name = printable(str(path))
     print(f"{name}: {size(on_disk)}, {count(len(series), 'series', 'series')}, {bars}. Times are New York time.")
+    if fragmented:
+        print(fragmented)
     _print_spooled(spool)
     return 0
+
+
+def _fragmented(storage: DuckDBDataStorage) -> str:
+    """Return a sentence about a store that should be compacted; nothing for others."""
+    from lumibot_duckdb.storage.upkeep.automatic_upkeep import SMALLEST_BYTES
+
+    if storage.path.stat().st_size < SMALLEST_BYTES:
+        return ""
+    found = storage.fragmentation()
+    if not found.exceeds(storage.settings.get("compact.threshold")):
+        return ""
+    return "It is fragmented: `lumibot-duckdb compact` makes it smaller, or faster to read."
+
+
+def _selects(arguments: argparse.Namespace) -> bool:
+    chosen = (arguments.source, arguments.timeframe, arguments.adjustment)
+    return bool(arguments.symbols) or any(each is not None for each in chosen)
+
+
+def _tables(series: Sequence[SeriesInfo], arguments: argparse.Namespace) -> str:
+    if not series:
+        return "The store has no series yet."
+    if arguments.symbols:
+        return _series_table(series) + "\n\n" + _covered(series, arguments.all)
+    if arguments.all or len(series) <= SERIES_IN_TABLE:
+        return _series_table(series)
+    return _totals_table(series) + "\n\n--all lists every series, SYMBOL the series of one symbol."
+
+
+def _write_page(storage: DuckDBDataStorage, series: Sequence[SeriesInfo], arguments: argparse.Namespace) -> None:
+    from lumibot_duckdb.store_page import status_page
+
+    report = None
+    if arguments.verify:
+        with Progress("Verifying") as progress:
+            report = storage.verify(series, progress.update)
+    with Progress("Reading the days of series", len(series)) as progress:
+        page = status_page(
+            storage,
+            series=series if _selects(arguments) else None,
+            verification=report,
+            on_series=progress.advance,
+        )
+    write_page_file(arguments.html, page)
 
 
 def _print_spooled(spool: Spool) -> None:
@@ -187,19 +253,8 @@ def _as_json(path: Path, on_disk: int, series: Sequence[SeriesInfo], spool: Spoo
 
 
 def _series_as_json(info: SeriesInfo) -> dict[str, Any]:
-    asset = info.key.asset
     return {
-        "symbol": asset.symbol,
-        "asset_type": asset.asset_type,
-        "quote": asset.quote,
-        "exchange": asset.exchange,
-        "expiration": asset.expiration and asset.expiration.isoformat(),
-        "strike": asset.strike,
-        "right": asset.right,
-        "multiplier": asset.multiplier,
-        "source": info.key.source,
-        "timeframe": info.key.timeframe,
-        "adjustment": info.key.adjustment,
+        **key_as_json(info.key),
         "bars": info.rows,
         "first": _iso(info.first),
         "last": _iso(info.last),

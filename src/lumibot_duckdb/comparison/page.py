@@ -1,12 +1,11 @@
-"""The report of a comparison as one self-contained HTML page: it loads no other file and connects to no host."""
+"""The report of a comparison as one self-contained HTML page."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.comparison import summary
@@ -15,10 +14,9 @@ from lumibot_duckdb.comparison.differences import Run
 from lumibot_duckdb.comparison.meters import PHASES, Costs
 from lumibot_duckdb.comparison.outcome import Backtest, Table
 from lumibot_duckdb.comparison.tables import ratio
+from lumibot_duckdb.pages.page import Plot, filled_in, whole_page
 
-Plot: TypeAlias = dict[str, Any]
-
-_TEMPLATE = Path(__file__).with_name("page.html")
+_BODY, _STYLE = (Path(__file__).with_name(name) for name in ("page.html", "page.css"))
 _LUMIBOT, _DUCKDB = "Lumibot", "lumibot-duckdb"
 _MAX_POINTS = 5_000
 """Points of a curve that are drawn; longer curves are thinned out."""
@@ -30,8 +28,6 @@ _MAX_LENGTH = 2_000
 
 def report_page(result: Result) -> str:
     """Return the page. All text from the script is escaped."""
-    from plotly.offline import get_plotlyjs
-
     backtests = result.paired
     plots = {"memory": _memory(result), "phases": _phases(result)}
     sections = []
@@ -49,23 +45,9 @@ def report_page(result: Result) -> str:
         "backtests": "\n".join(sections),
         "costs": _costs(result),
         "footer": escape(_versions(result)),
-        "plots": _script_json(plots),
     }
-    page = _TEMPLATE.read_text(encoding="utf-8")
-    before, _, after = page.partition("{{plotly}}")
-    # Plotly's code is inserted last, so that nothing in it is taken for a placeholder.
-    library: str = get_plotlyjs().replace("</script", "<\\/script")
-    return _fill(before, filled) + library + _fill(after, filled)
-
-
-def _fill(text: str, filled: dict[str, str]) -> str:
-    parts = text.split("{{")
-    return parts[0] + "".join(filled[name] + rest for name, rest in (part.split("}}", 1) for part in parts[1:]))
-
-
-def _script_json(value: Any) -> str:
-    """Return JSON that is safe inside a script element."""
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    body = filled_in(_BODY.read_text(encoding="utf-8"), filled)
+    return whole_page(filled["title"], body, plots, style=_STYLE.read_text(encoding="utf-8"))
 
 
 def _subtitle(result: Result, count: int) -> str:

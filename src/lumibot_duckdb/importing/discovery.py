@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lumibot_duckdb.importing.vocabulary import COMPRESSED_SUFFIXES, FILE_SUFFIXES
 from lumibot_duckdb.importing.zip_archive import member_of
+from lumibot_duckdb.storage.errors import InvalidExportError
+from lumibot_duckdb.storage.upkeep.export.manifest import manifest_in
 
 NO_SUCH_FILE = "there is no such file"
 
@@ -25,6 +27,7 @@ def find_files(names: Iterable[str], leave_out: Path | None = None) -> tuple[lis
         if path.is_dir():
             files = [file for file in sorted(path.rglob("*")) if _is_of_bars(file, path, leave_out)]
             problem = f"no file in this folder ends in {', '.join(FILE_SUFFIXES)}"
+            wrong.update(dict.fromkeys(map(str, _missing_of_export(path)), "its export lists it, but it is missing"))
         elif path.exists():
             files, problem = [path], ""
         else:
@@ -35,6 +38,15 @@ def find_files(names: Iterable[str], leave_out: Path | None = None) -> tuple[lis
         if not files:
             wrong[name] = problem
     return list(found.values()), wrong
+
+
+def _missing_of_export(folder: Path) -> list[Path]:
+    """Return the files that a folder lacks, if it has an export."""
+    try:
+        manifest = manifest_in(folder)
+    except InvalidExportError:  # which is reported for each file
+        return []
+    return [] if manifest is None else [path for name in manifest.files if not (path := folder / name).is_file()]
 
 
 def _is_of_bars(file: Path, folder: Path, leave_out: Path | None) -> bool:

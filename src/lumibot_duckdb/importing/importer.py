@@ -16,6 +16,7 @@ from lumibot_duckdb.importing.columns import PRICES, ColumnChoice, ColumnLayout,
 from lumibot_duckdb.importing.earlier_files import EarlierFiles
 from lumibot_duckdb.importing.errors import FileRefusedError
 from lumibot_duckdb.importing.examples import Examples
+from lumibot_duckdb.importing.exported import exported_series, restore_exported
 from lumibot_duckdb.importing.formats import first_line, open_table
 from lumibot_duckdb.importing.numbers import Numbers, decimal_mark, read_numbers
 from lumibot_duckdb.importing.paths import NamePattern, columns_of_partitions, exchange_of, facts_of_path
@@ -33,7 +34,7 @@ from lumibot_duckdb.importing.timeframes import timeframe_of_gaps
 from lumibot_duckdb.importing.times import TimeChoice, TimeReader
 from lumibot_duckdb.importing.writing import FormOfSeries, store_bars
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey
-from lumibot_duckdb.storage.errors import InvalidBarsError, StorageError
+from lumibot_duckdb.storage.errors import InvalidBarsError, InvalidExportError, StorageError
 
 MAX_BAD_ROWS = 50
 """A file is refused if more than so many percent of its rows cannot be bars."""
@@ -47,6 +48,7 @@ class ImportChoice:
 
     `decimal` is the mark "." or "," of numbers in text. Prices are divided by `price_scale`. `max_bad_rows` is the
     percentage of rows that may be refused, and `max_expansion` how many times larger than a file its content may be.
+    With `spool`, bars wait beside the store if another program holds it.
     """
 
     series: SeriesChoice = field(default_factory=SeriesChoice)
@@ -58,6 +60,7 @@ class ImportChoice:
     columns: ColumnChoice = field(default_factory=ColumnChoice)
     times: TimeChoice = field(default_factory=TimeChoice)
     text: TextChoice = field(default_factory=TextChoice)
+    spool: bool = False
 
 
 def import_file(
@@ -75,8 +78,13 @@ def import_file(
     """
     report = FileReport(path)
     try:
-        _Import(path, choice, report).run(storage, quarantine_folder, on_step, earlier or EarlierFiles())
-    except FileRefusedError as error:
+        exported = exported_series(path)
+        if exported is not None:
+            _refuse_options(choice)
+            restore_exported(path, exported, storage, report, on_step)
+        else:
+            _Import(path, choice, report).run(storage, quarantine_folder, on_step, earlier or EarlierFiles())
+    except (FileRefusedError, InvalidExportError) as error:
         report.error = str(error)
     except InvalidBarsError as error:
         report.error = f"the store refused its bars: {first_line(error)}"
@@ -90,6 +98,14 @@ def import_file(
         # A file that nobody foresaw must not keep the other files of a run from being imported.
         report.error = f"it cannot be understood ({type(error).__name__}: {first_line(error)}): please report this"
     return report
+
+
+def _refuse_options(choice: ImportChoice) -> None:
+    """Refuse options that would make something else of an export than it is."""
+    if replace(choice, max_bad_rows=MAX_BAD_ROWS, max_expansion=MAX_EXPANSION) != ImportChoice():
+        raise FileRefusedError(
+            "it is an exported series, which is restored as it was: leave out the options that say what it is"
+        )
 
 
 class _Import:
@@ -152,7 +168,8 @@ class _Import:
             if storage is None:
                 self._preview(staging, series)
             else:
-                store_bars(storage, staging, series, self._form(), self._report, earlier, on_step)
+                spool = self._choice.spool
+                store_bars(storage, staging, series, self._form(), self._report, earlier, on_step, spool=spool)
 
     def _series_choice(self) -> SeriesChoice:
         """Return the user's choice, with the exchange of the path where the user states none."""

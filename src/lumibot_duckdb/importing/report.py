@@ -44,9 +44,10 @@ class FileReport:
     `error` is why it was refused as a whole (None: it was not).
 
     `rows` are the rows of the file that are not blank; each of them is in `added`, `changed` or `unchanged` (bars of
-    the store), `repeated` (an identical row came before) or `refused`. `symbols` names the series that were written.
-    `first` and `last` are the starts of the first and last good bar. `left_out` are the file's columns that are not
-    stored, `notes` further things to know about the file. `preview` is set if nothing was to be stored.
+    the store), `spooled` (it waits beside the store), `repeated` (an identical row came before) or `refused`.
+    `symbols` names the series that were written. `first` and `last` are the starts of the first and last good bar.
+    `left_out` are the file's columns that are not stored, `notes` further things to know about the file. `preview` is
+    set if nothing was to be stored.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class FileReport:
     added: int = 0
     changed: int = 0
     unchanged: int = 0
+    spooled: int = 0
     repeated: int = 0
     refused: Counter[Refusal] = field(default_factory=Counter)
     quarantine: Path | None = None

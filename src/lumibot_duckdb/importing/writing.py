@@ -63,9 +63,12 @@ def store_bars(
     report: FileReport,
     earlier: EarlierFiles,
     on_step: OnStep,
+    *,
+    spool: bool = False,
 ) -> None:
     """Store all bars of a file, and count them in its report.
 
+    With `spool`, they wait beside the store if another program holds it.
     The report notes which of the `earlier` files of the same run stored bars that this file changed.
     """
     empty, total, done = staging.empty_columns(), staging.count(), 0
@@ -88,11 +91,13 @@ def store_bars(
             covered=_between(before, bars, key.timeframe),
             metadata={"file": report.path.name},
             on_rows=on_rows,
+            spool=spool,
         )
         done += len(bars.times)
         report.added += result.added
         report.changed += result.changed
         report.unchanged += result.unchanged
+        report.spooled += result.spooled
         other = earlier.overlapping(report.path, key, bars) if result.changed else None
         if other is not None:
             report.notes.append(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
+from lumibot_duckdb.storage import glance
 from lumibot_duckdb.storage.api import DataStorageInterface, MigratedFiles
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.reader import StoredBars
@@ -17,7 +19,11 @@ from lumibot_duckdb.storage.counters import Counters
 from lumibot_duckdb.storage.location import store_path
 from lumibot_duckdb.storage.reference.migrated_files import StoredMigratedFiles
 from lumibot_duckdb.storage.reference.reference_data import StoredReferenceData
+from lumibot_duckdb.storage.upkeep.automatic_upkeep import tend_at_the_end
 from lumibot_duckdb.storage.upkeep.upkeep import StoredUpkeep
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 DEFAULT_CACHE_BYTES = 64 * 2**20
 
@@ -37,6 +43,9 @@ class DuckDBDataStorage(StoredBars, StoredBarWriter, StoredReferenceData, Stored
     Raises:
         ValueError: A setting is unusable, here or in the environment.
 
+    A `with` block closes the storage at its end: other programs can open the file then. In a shell or notebook, the
+    object shows the path, the size and the number of series, without waiting for the store.
+
     Example:
         >>> import pandas as pd
         >>> storage = DuckDBDataStorage()
@@ -46,6 +55,9 @@ class DuckDBDataStorage(StoredBars, StoredBarWriter, StoredReferenceData, Stored
         5
         >>> storage.get_historical_prices("AAPL", start="2024-01-05", timeframe="day")["close"].tolist()
         [13.0, 14.0]
+        >>> with DuckDBDataStorage() as storage:
+        ...     len(storage.to_polars("AAPL", timeframe="day", source="my_csv"))
+        5
     """
 
     def __init__(
@@ -60,6 +72,7 @@ class DuckDBDataStorage(StoredBars, StoredBarWriter, StoredReferenceData, Stored
         path = store_path(cache_dir)
         connection = StoreConnection.of(path, threads=threads, memory_limit=memory_limit)
         self._store = OpenStore(path, connection, cache_bytes)
+        self._store.after_first_write = tend_at_the_end
 
     @property
     def path(self) -> Path:
@@ -76,8 +89,20 @@ class DuckDBDataStorage(StoredBars, StoredBarWriter, StoredReferenceData, Stored
         """The record of migrated files of old caches."""
         return StoredMigratedFiles(self._store)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def __repr__(self) -> str:
-        return f"DuckDBDataStorage({str(self.path)!r})"
+        return glance.text(self._store)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the first series in a table."""
+        return glance.table(self._store, self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy, or a storage that is sent to another process, is a storage on the same file.

@@ -15,6 +15,10 @@ class InvalidRecordError(StorageError, ValueError):
     """A corporate action or an option chain was refused and nothing was stored."""
 
 
+class InvalidExportError(StorageError, ValueError):
+    """An export is incomplete, was changed, or cannot be made as requested. Nothing of the file was stored."""
+
+
 class HistoryRestatedError(StorageError):
     """Bars were meant for a version of a series that is not the current one any more. Nothing was stored."""
 
@@ -31,6 +35,22 @@ class VersionGoneError(StorageError, LookupError):
     """The pinned version of a series was deleted, or superseded and removed by a compaction."""
 
 
+class SnapshotNotFoundError(StorageError, LookupError):
+    """The store has no such snapshot."""
+
+
+class SnapshotError(StorageError, ValueError):
+    """A snapshot cannot have that name, or it needs what was to be deleted."""
+
+
+class SettingError(StorageError, ValueError):
+    """The store has no such setting, or it cannot have that value."""
+
+
+class RepairError(StorageError):
+    """A repair cannot be made, or undone. The store is unchanged since the last repair."""
+
+
 class StoreBusyError(StorageError, TimeoutError):
     """The store could not be locked in time. The message names the processes that hold it, if they are known."""
 
@@ -43,9 +63,17 @@ class StoreDamagedError(StorageError):
     """The file is not a store, or it is damaged."""
 
 
+class ReplicaError(StorageError):
+    """The file is a replica of a store, which is only read."""
+
+
 class StoreNotFoundError(StorageError, FileNotFoundError):
     """There is no store at that path."""
 
 
 class StoreWriteError(StorageError, OSError):
     """The disk is full or failed. The message says whether it is certain that nothing was stored."""
+
+
+class UpkeepRefusedError(StorageError, ValueError):
+    """A rename or a merge was refused, and changed nothing. The message says why, and what to do instead."""

@@ -30,7 +30,7 @@ def store_path(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     given = os.fspath(cache_dir) if cache_dir is not None else os.environ.get(ENVIRONMENT_VARIABLE) or None
     path = lumibot_cache_folder() / DEFAULT_FOLDER / FILE_NAME if given is None else _path_of(given)
     _check_folder(path.parent)
-    _check_file(path)
+    check_file(path)
     return path
 
 
@@ -69,7 +69,7 @@ def _refuse_too_long(path: Path, longest_name: int) -> None:
         )
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
     """Raise ValueError if a store cannot have this path, or the one that a link there leads to."""
     real = Path(os.path.realpath(path))
     for character in _UNUSABLE:

@@ -9,19 +9,25 @@ from functools import cache
 from importlib.resources import files
 
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.errors import StoreDamagedError, StoreVersionError
+from lumibot_duckdb.storage.errors import ReplicaError, StoreDamagedError, StoreVersionError
 from lumibot_duckdb.storage.stored_values import reading
 
 _WITH_OUTLINES = 5
 """The first schema with outlines, which SQL alone cannot compute."""
+REPLICA_OF = "replica_of"
+"""The key in `store_meta` that makes a file a replica."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreState:
-    """The schema of a file (0: none yet), and the id that distinguishes it from another store at the same path."""
+    """The schema of a file (0: none yet), and the id that distinguishes it from another store at the same path.
+
+    `replica_of` is the path of the store that a replica is of; "" for other files.
+    """
 
     schema_version: int
     store_id: str
+    replica_of: str = ""
 
 
 @cache
@@ -53,7 +59,7 @@ def state(cursor: StoreCursor) -> StoreState:
         )
     meta = dict(cursor.rows("SELECT key, value FROM {db}.store_meta"))
     with reading("store_meta"):
-        found = StoreState(int(meta["schema_version"]), meta["store_id"])
+        found = StoreState(int(meta["schema_version"]), meta["store_id"], meta.get(REPLICA_OF, ""))
     if found.schema_version > newest():
         raise StoreVersionError(
             f"the store was written by a newer release of lumibot-duckdb (schema {found.schema_version}; this one "
@@ -65,9 +71,15 @@ def state(cursor: StoreCursor) -> StoreState:
 def migrate(cursor: StoreCursor, build_outlines: Callable[[StoreCursor], None]) -> StoreState:
     """Upgrade the open store to the newest schema, inside a `write()` block; return its new state.
 
-    `build_outlines` stores the outlines of a store that is older than these.
+    `build_outlines` stores the outlines of a store that is older than these. Raises `ReplicaError` for a replica, which
+    nobody writes.
     """
     found = state(cursor)
+    if found.replica_of:
+        raise ReplicaError(
+            f"this file is a replica of {found.replica_of}, which is only read: write to that store, and then refresh "
+            "the replica with `lumibot-duckdb replica`"
+        )
     if found.schema_version == newest():
         return found
     for number, script in scripts():

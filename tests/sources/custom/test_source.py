@@ -19,7 +19,7 @@ from lumibot_duckdb.sources.custom.symbols import symbol_of
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, ProviderUnavailableError
 from lumibot_duckdb.storage.api import AssetKey
-from lumibot_duckdb.storage.errors import HistoryRestatedError
+from lumibot_duckdb.storage.errors import HistoryRestatedError, SnapshotNotFoundError
 from lumibot_duckdb.storage.identity import asset_key
 from parity.series import BUSINESS_DAYS, NEW_YORK, SESSIONS, walk
 from sources.conftest import LetPass
@@ -187,6 +187,18 @@ def test_as_of_reads_history_as_it_stood_and_downloads_nothing(tmp_path: Path) -
     made = source(provider, tmp_path, as_of=moment)
     pd.testing.assert_frame_equal(bars_at(made, "2024-03-11 12:00"), first)
     assert provider.requests == []
+
+
+def test_a_snapshot_is_read_as_it_stood_and_nothing_is_downloaded(tmp_path: Path) -> None:
+    first = bars_at(source(FramesProvider(MINUTES), tmp_path), "2024-03-11 12:00")
+    DuckDBDataStorage(tmp_path).snapshot("before")
+    dearer = {key: frame * 2 for key, frame in MINUTES.items()}
+    DuckDBDataStorage(tmp_path).store_ohlcv_data("AAA", dearer["AAA", "minute"], "frames", "minute")
+    provider = FramesProvider(dearer)
+    pd.testing.assert_frame_equal(bars_at(source(provider, tmp_path, as_of="before"), "2024-03-11 12:00"), first)
+    assert provider.requests == []
+    with pytest.raises(SnapshotNotFoundError, match="no snapshot 'befroe'; did you mean 'before'"):
+        source(provider, tmp_path, as_of="befroe")
 
 
 def test_a_timeframe_that_the_provider_lacks_is_served_by_a_finer_one(tmp_path: Path) -> None:

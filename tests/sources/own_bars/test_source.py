@@ -270,6 +270,21 @@ def test_as_of_runs_a_backtest_on_history_as_it_stood(storage: DuckDBDataStorage
     assert seen.tolist() == minutes(0)["close"].loc[seen.index].tolist()
 
 
+def test_a_snapshot_runs_a_backtest_on_what_it_has(storage: DuckDBDataStorage) -> None:
+    storage.snapshot("before")
+    storage.store_ohlcv_data("AAA", minutes(77), "own", "minute")
+    storage.store_ohlcv_data("LATER", minutes(1), "own", "minute")
+    source = opened(PandasDataBacktesting.using(storage, as_of="before"))
+    assert {asset.symbol for asset, _ in source.pandas_data} == {"AAA", "BBB", "CCC"}
+    source._datetime = END
+    seen = source.get_historical_prices(Asset("AAA"), 30, "minute").df["close"]
+    assert seen.tolist() == minutes(0)["close"].loc[seen.index].tolist()
+    with pytest.raises(SeriesNotFoundError, match=r"LATER stock.* was not stored yet as of before"):
+        opened(PandasDataBacktesting.using(storage, assets=["LATER"], as_of="before"))
+    with pytest.raises(SeriesNotFoundError, match="none of the minute bars in the store was there as of 2001-01-01"):
+        opened(PandasDataBacktesting.using(storage, as_of="2001-01-01"))
+
+
 def test_threads_get_the_same_answers(storage: DuckDBDataStorage) -> None:
     source = opened(PandasDataBacktesting.using(storage, max_memory=500_000))
     source._datetime = START + dt.timedelta(days=8, hours=2)

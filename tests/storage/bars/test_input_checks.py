@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -29,14 +28,10 @@ def refused(storage: DuckDBDataStorage, frame: Any, **arguments: Any) -> str:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        ({"close": [1.0]}, "must be a pandas.DataFrame, not dict. Make one whose index has tz-aware bar starts"),
-        (
-            pl.DataFrame({"close": [1.0]}),
-            "must be a pandas.DataFrame, not polars.DataFrame. Convert it with .to_pandas()",
-        ),
-        (pa.table({"close": [1.0]}), "must be a pandas.DataFrame, not pyarrow.Table. Convert it with .to_pandas()"),
-        (pd.Series([1.0]), "must be a pandas.DataFrame, not pandas.Series. Make one"),
-        (None, "must be a pandas.DataFrame, not None. Make one"),
+        ({"close": [1.0]}, "must be a pandas or polars frame or an Arrow table, not dict. Make a pandas.DataFrame"),
+        (pd.Series([1.0]), "or an Arrow table, not pandas.Series. Make a pandas.DataFrame whose index has tz-aware"),
+        (pa.array([1.0]), "or an Arrow table, not pyarrow."),
+        (None, "or an Arrow table, not None. Make"),
     ],
 )
 def test_not_a_frame(storage: DuckDBDataStorage, data: Any, says: str) -> None:

@@ -206,7 +206,8 @@ def test_an_older_store_gets_its_outlines(storage: DuckDBDataStorage, schema: in
     storage.store_ohlcv_data("Z", frame(times[:3]), "test", "minute")
     with StoreConnection.of(storage.path).write() as cursor:
         cursor.execute(OLDER[schema])
-        cursor.execute("DROP TABLE {db}.outline; DROP TABLE {db}.repeated_bar")
+        for table in ("outline", "repeated_bar", "snapshot", "setting", "bar_checksum"):
+            cursor.execute(f"DROP TABLE {{db}}.{table}")
         cursor.execute("UPDATE {db}.store_meta SET value = ? WHERE key = 'schema_version'", [str(schema)])
     storage.close()
     newer = DuckDBDataStorage(storage.path)

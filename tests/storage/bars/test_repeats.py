@@ -123,7 +123,8 @@ def test_verify_finds_wrong_repeats(storage: DuckDBDataStorage) -> None:
 def test_an_older_store_gets_its_repeats(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data(COIN, candles({slot: (float(slot % 2), 0.0) for slot in range(30)}), "ccxt", "minute")
     with StoreConnection.of(storage.path).write() as cursor:
-        cursor.execute("DROP TABLE {db}.outline; DROP TABLE {db}.repeated_bar")
+        for table in ("outline", "repeated_bar", "snapshot", "setting", "bar_checksum"):
+            cursor.execute(f"DROP TABLE {{db}}.{table}")
         cursor.execute("UPDATE {db}.store_meta SET value = '4' WHERE key = 'schema_version'")
     storage.close()
     newer = DuckDBDataStorage(storage.path)

@@ -9,7 +9,7 @@ import pytest
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.bars import bar_rows
 from lumibot_duckdb.storage.errors import StoreWriteError
-from lumibot_duckdb.storage.upkeep import compaction
+from lumibot_duckdb.storage.upkeep import store_copy
 from storage.frames import assert_same, minute_bars
 
 
@@ -68,7 +68,7 @@ def test_a_compaction_reports_the_bars_that_it_copied(
 ) -> None:
     for symbol in ("AAA", "BBB"):
         storage.store_ohlcv_data(symbol, minute_bars(rows=1_999), "test", "minute")
-    monkeypatch.setattr(compaction, "_ROWS_AT_A_TIME", 700)
+    monkeypatch.setattr(store_copy, "_ROWS_AT_A_TIME", 700)
     reports = Reports()
     storage.compact(dt.timedelta(0), on_rows=reports)
     assert reports.check(3_998) == [666, 1_332, 1_999, 2_665, 3_331, 3_998]

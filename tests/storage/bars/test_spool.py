@@ -401,7 +401,7 @@ def test_a_download_that_cannot_be_merged_for_any_reason_blocks_no_write(
     file = keep(store)
     merge = OpenStore.merge_file
 
-    def fail(self: OpenStore, kept: SpooledWrite, file: Path) -> bool:
+    def fail(self: OpenStore, kept: SpooledWrite, file: Path, **_: Any) -> bool:
         with self.transaction():
             raise reason
 
@@ -418,7 +418,7 @@ def test_a_download_that_cannot_be_merged_for_any_reason_blocks_no_write(
 def test_a_disk_that_is_too_full_for_a_merge_may_have_room_for_a_write(
     store: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: OpenStore, kept: SpooledWrite, file: Path) -> bool:
+    def full(self: OpenStore, kept: SpooledWrite, file: Path, **_: Any) -> bool:
         raise StoreWriteError("No space left on device")
 
     keep(store)
@@ -440,7 +440,7 @@ def test_a_small_write_does_not_wait_for_a_large_merge(store: DuckDBDataStorage)
     assert [info.key.asset.symbol for info in store.list_series()] == ["OLD", "SMALL", "Y"]
     assert small not in files(store)
     (finding,) = store.verify().findings
-    assert "for the next download or compaction" in finding.what
+    assert "for the next import, download or compaction" in finding.what
     store.compact()
     assert files(store) == []
     assert store.facts(store.pin("LARGE")).rows == len(large)
@@ -624,9 +624,69 @@ def test_what_waits_is_reported(store: DuckDBDataStorage) -> None:
     keep(store, "Y")
     (finding,) = store.verify().findings
     assert (finding.check, finding.damage) == ("spool", False)
-    assert finding.what.startswith(f"80 bars of 2 downloads wait in {Spool(store.path).folder} ")
+    assert finding.what.startswith(f"80 bars of 2 writes wait in {Spool(store.path).folder} ")
     assert store.verify().sound
     assert len(files(store)) == 2
+
+
+# -- writes that would rather be spooled than wait -------------------------------------------------------------
+
+
+def test_a_write_may_be_spooled_instead_of_waiting(store: DuckDBDataStorage) -> None:
+    store.close()
+    connection = StoreConnection.of(store.path)
+    connection.wait_seconds = 1_000.0
+    reported: list[tuple[int, int]] = []
+    corrected = FRAME.assign(volume=7)
+    with locked(store.path):
+        for frame in (FRAME, corrected):  # the second one would first merge the first one
+            result = store.store_ohlcv_data(
+                "X", frame, "test", "minute", spool=True, metadata={"n": 1}, on_rows=lambda *rows: reported.append(rows)
+            )
+            assert (result.spooled, result.added, result.ingest_id, result.version_id) == (40, 0, None, None)
+    assert reported == [(40, 40)] * 2
+    assert len(files(store)) == 2
+    assert store.coverage("X") == []
+    free = store.store_ohlcv_data("NEXT", FRAME, "test", "minute", spool=True)  # merges, since it need not wait
+    assert (free.added, free.spooled) == (40, 0)
+    assert files(store) == []
+    assert_same(store.get_historical_prices("X"), corrected)
+    first, last = (int(FRAME.index[place].timestamp()) for place in (0, -1))
+    assert store.coverage("X") == [TimeRange(first, last + 60)]  # as for any write without a range
+    assert [dict(write.metadata) for write in store.ingests(store.pin("X"))] == [{"n": 1}]
+
+
+def test_a_spooled_write_does_not_change_what_was_written_after_it(store: DuckDBDataStorage) -> None:
+    store.close()
+    with locked(store.path):
+        store.store_ohlcv_data("X", minute_bars(rows=MOST_BARS + 1), "test", "minute", spool=True)
+    later = FRAME.assign(volume=7)
+    store.store_ohlcv_data("X", later, "test", "minute", spool=True)
+    assert len(files(store)) == 1  # too large to be merged in passing
+    store.compact()
+    assert files(store) == []
+    assert_same(store.get_historical_prices("X").iloc[:40], later)
+    assert len(store.get_historical_prices("X")) == MOST_BARS + 1
+
+
+def test_only_a_held_store_lets_a_write_be_spooled(store: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidBarsError):
+        store.store_ohlcv_data("X", FRAME.tz_localize(None), "test", "minute", spool=True)
+
+    def fail(*_: Any) -> None:
+        raise StoreWriteError("the disk is full")
+
+    monkeypatch.setattr(OpenStore, "write_to", fail)
+    with pytest.raises(StoreWriteError, match=r"^the disk is full$"):
+        store.store_ohlcv_data("X", FRAME, "test", "minute", spool=True)
+    assert files(store) == []
+
+
+def test_a_write_that_cannot_be_spooled_either_is_an_error(store: DuckDBDataStorage) -> None:
+    Spool(store.path).folder.write_text("no folder")
+    store.close()
+    with locked(store.path), pytest.raises(StoreBusyError, match=r"The write \(40 bars of X .* not in the store\. Fix"):
+        store.store_ohlcv_data("X", FRAME, "test", "minute", spool=True)
 
 
 # -- full disks ----------------------------------------------------------------------------------------------
@@ -695,3 +755,15 @@ def test_a_disk_without_any_room_is_reported_and_leaves_nothing_half_written(tmp
         storage.close()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_what_waits_can_be_listed(store: DuckDBDataStorage) -> None:
+    kept = keep(store, OPTION), keep(store, "X", FRAME.iloc[:7])
+    (store.path.with_name(store.path.name + ".spool") / kept[1].name.replace("-7-", "-8-")).write_bytes(b"junk")
+    first, *others = Spool(store.path).waiting()
+    assert (first.name, first.bars, first.series) == (kept[0].name, 40, SeriesKey(OPTION, "test", "minute"))
+    assert abs(first.kept_at - dt.datetime.now().timestamp()) < 600
+    assert {(each.bars, each.series and each.series.label()) for each in others} == {
+        (7, "X stock, minute bars from test"),
+        (8, None),
+    }

@@ -18,7 +18,7 @@ from lumibot_duckdb.storage import readonly_sql
 from lumibot_duckdb.storage.connection import store_file
 from lumibot_duckdb.storage.connection.interruption import check, deferred
 from lumibot_duckdb.storage.connection.lock import StoreLock
-from lumibot_duckdb.storage.upkeep import compaction
+from lumibot_duckdb.storage.upkeep import store_copy
 from storage.frames import minute_bars
 
 # Work for one thread: whether it is DuckDB's or the caller's is chance, so each is stopped several times.
@@ -131,7 +131,7 @@ def slowly(function: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("module", "name", "use"),
     [
-        (compaction, "attach", lambda storage: storage.compact()),
+        (store_copy, "attach", lambda storage: storage.compact()),
         (readonly_sql, "_functions", lambda storage: storage.sql("SELECT 1")),
         (store_file, "attach", lambda storage: storage.list_series()),
     ],

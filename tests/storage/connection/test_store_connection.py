@@ -246,8 +246,13 @@ def test_reading_inside_a_write_block_sees_what_is_not_committed(store: StoreCon
 
 
 def test_blocks_that_would_wait_for_themselves_are_refused(store: StoreConnection) -> None:
-    inner: list[Callable[[], contextlib.AbstractContextManager[object]]] = [store.write, store.exclusive]
-    for outer in (store.read, store.write, store.exclusive):
+    inner: list[Callable[[], contextlib.AbstractContextManager[object]]] = [
+        store.write,
+        store.exclusive,
+        store.unchanging,
+        store.replacing,
+    ]
+    for outer in (store.read, *inner):
         with outer():
             for block in inner:
                 with pytest.raises(RuntimeError, match="same thread"), block():
@@ -679,6 +684,55 @@ def test_nobody_reads_or_writes_while_the_file_may_be_replaced(store: StoreConne
         errors = in_threads(lambda: count(store), lambda: add(store))
         assert [type(error) for error in errors] == [StoreBusyError] * 2
     assert count(store) == 10
+
+
+def test_other_processes_read_while_nobody_may_write(store: StoreConnection) -> None:
+    add(store)
+    generation = store.generation()
+    refused = "store.wait_seconds = 0.3\ntry:\n    {}()\nexcept Exception as error:\n    tell(type(error).__name__)\n"
+    with store.unchanging() as file:
+        assert helper("tell(count())", store.path).ends() == "11"
+        assert helper(refused.format("add"), store.path).ends() == "StoreBusyError"
+        with duckdb.connect(str(file), read_only=True) as other:
+            assert other.execute("SELECT count(*) FROM t").fetchall() == [(11,)]
+        store.wait_seconds = 0.3
+        errors = in_threads(lambda: count(store), lambda: add(store))
+        assert [type(error) for error in errors] == [StoreBusyError] * 2
+    assert store.generation() == generation
+    add(store)
+    assert count(store) == 12
+
+
+def test_threads_that_want_nobody_to_write_take_turns_with_those_that_write(store: StoreConnection) -> None:
+    def copy() -> None:
+        for _ in range(5):
+            with store.unchanging() as file, duckdb.connect(str(file), read_only=True) as other:
+                assert other.execute("SELECT count(*) >= 10 FROM t").fetchall() == [(True,)]
+
+    def write() -> None:
+        for _ in range(5):
+            add(store)
+            count(store)
+
+    assert in_threads(copy, copy, write) == []
+    assert count(store) == 15
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no store" * 1000])
+def test_what_is_no_store_can_be_replaced_under_the_lock(path: Path, content: bytes | None) -> None:
+    store = StoreConnection.of(path)
+    if content is not None:
+        path.write_bytes(content)
+    with store.replacing() as file:
+        assert (file.read_bytes() if file.exists() else None) == content
+        held = "store.wait_seconds = 0.1\ntry:\n    add()\nexcept Exception as error:\n    tell(type(error).__name__)\n"
+        assert helper(held, path).ends() == "StoreBusyError"
+        replacement = file.with_name("replacement")
+        with duckdb.connect(str(replacement)) as other:
+            other.execute("CREATE TABLE t AS SELECT range AS n FROM range(3)")
+        replacement.replace(file)
+    assert count(store) == 3
+    store.close()
 
 
 def test_an_error_while_the_file_may_be_replaced_leaves_the_store_usable(store: StoreConnection) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
@@ -65,6 +66,36 @@ def test_every_damaged_block_is_reported(wide: DuckDBDataStorage) -> None:
         assert all(finding.check == "blocks" and "cannot be read" in finding.what for finding in report.findings)
     shutil.copyfile(whole, wide.path)
     assert wide.verify().findings == []
+
+
+def test_a_repair_keeps_what_can_be_read(wide: DuckDBDataStorage) -> None:
+    """A bar is lost only with a block of bars. What is left is sound, and what is lost is requested again."""
+    key = wide.list_series()[0].key
+    before, covered = wide.read_pandas(wide.pin(key)), wide.coverage(key)
+    blocks = used_blocks(wide)
+    wide.close()
+    whole = wide.path.with_name("whole")
+    shutil.copyfile(wide.path, whole)
+    kept = lost = 0
+    for block in blocks[:: max(1, len(blocks) // 8)]:
+        shutil.copyfile(whole, wide.path)
+        corrupt(wide.path, block)
+        try:
+            report = wide.repair()
+        except StoreDamagedError:
+            continue  # it is in a table that nothing can replace
+        damaged = wide.path.with_name(f"{wide.path.name}.damaged-1")
+        assert damaged.read_bytes()[: 1 << 20] != whole.read_bytes()[: 1 << 20]
+        damaged.unlink()
+        assert report.left.findings == []
+        there = wide.read_pandas(wide.pin(key))
+        pd.testing.assert_frame_equal(there, before.loc[there.index])
+        lost += len(there) < len(before)
+        kept += 0 < len(there) < len(before)
+        assert (wide.coverage(key) == covered) == (len(there) == len(before))
+        wide.close()
+    assert lost > 0
+    assert kept > 0
 
 
 def test_what_is_in_memory_does_not_hide_what_is_on_the_disk(wide: DuckDBDataStorage) -> None:

@@ -39,6 +39,7 @@ def test_a_sound_store_has_no_findings(sound: DuckDBDataStorage) -> None:
 
 
 DAMAGES = {
+    "snapshots": "INSERT INTO {db}.snapshot SELECT 'one', 3, TIMESTAMP '2024-01-02' FROM range(2)",
     "doubled_bars": "INSERT INTO {db}.bar SELECT * FROM {db}.bar WHERE version_id = 3 LIMIT 1",
     "bars_of_no_version": "UPDATE {db}.bar SET version_id = 77 WHERE version_id = 1",
     "bars_of_no_ingest": "UPDATE {db}.bar SET ingest_id = 99 WHERE version_id = 3",
@@ -109,7 +110,10 @@ def test_every_check_is_distinguished_as_damage_or_remark() -> None:
     from lumibot_duckdb.storage.upkeep.verification import _checks
 
     checks = {name: (damage, sql) for name, damage, sql in _checks()}
-    assert {name for name, (damage, _) in checks.items() if not damage} == {"implausible_bars"}
+    assert {name for name, (damage, _) in checks.items() if not damage} == {
+        "implausible_bars",
+        "repaired_in_snapshots",
+    }
     assert set(DAMAGES) - {"layouts"} == {name for name, (damage, _) in checks.items() if damage}
     assert all(sql.startswith(("-- damage: ", "-- remark: ")) for _, sql in checks.values())
 

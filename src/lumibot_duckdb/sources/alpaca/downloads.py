@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import datetime
 
 from lumibot.entities import Asset
 
@@ -16,7 +15,7 @@ from lumibot_duckdb.sources.alpaca.frames import RequestedBars
 from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import DownloadIncompleteError, ProviderError
-from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
+from lumibot_duckdb.storage.api import AsOf, DataStorageInterface, SeriesKey, TimeRange
 
 _LONGEST_DAY = 25 * 3600
 
@@ -34,7 +33,7 @@ class AlpacaDownloads:
         self,
         storage: Callable[[], DataStorageInterface],
         provider: Callable[[], AlpacaProvider],
-        as_of: datetime | None,
+        as_of: AsOf | None,
     ) -> None:
         self._storage = storage
         self._provider = provider

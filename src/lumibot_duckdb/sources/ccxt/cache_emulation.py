@@ -27,6 +27,7 @@ from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, CandleNum
 from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.storage.api import (
+    AsOf,
     AssetKey,
     BarArrays,
     DataStorageInterface,
@@ -66,7 +67,7 @@ class StoredCandles(CcxtCacheHooks):
         max_download_limit: int | None,
         storage: Callable[[], DataStorageInterface],
         *,
-        as_of: datetime | None,
+        as_of: AsOf | None,
         exact_prices: bool,
     ) -> None:
         super().__init__(exchange_id, max_download_limit)

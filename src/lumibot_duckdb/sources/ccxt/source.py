@@ -19,7 +19,7 @@ from lumibot_duckdb.sources.ccxt.price_rounding import COLUMNS, STORED
 from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.sources.shared.progress import shows_loading
-from lumibot_duckdb.storage.api import DataStorageInterface
+from lumibot_duckdb.storage.api import AsOf, DataStorageInterface
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 from lumibot_duckdb.windows.framed_series import FramedSeries, Shape, frame_of_bars
 
@@ -39,7 +39,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=Sw
         storage: DataStorageInterface | str | Path | None = None,
         *,
         exact_prices: bool = False,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
         max_memory: int | None = None,
     ) -> Any:
         """Return the class to pass to `Strategy.backtest`, with these settings.

@@ -25,7 +25,7 @@ from lumibot_duckdb.sources.shared.downloaded_series import DownloadedSeries
 from lumibot_duckdb.sources.shared.progress import shows_loading
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit
 from lumibot_duckdb.sources.shared.split_check import SPLIT_ADJUSTED, SplitCheck
-from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
+from lumibot_duckdb.storage.api import AsOf, DataStorageInterface, SeriesKey, TimeRange
 from lumibot_duckdb.storage.identity import asset_key, canonical_source
 from lumibot_duckdb.storage.times import NEW_YORK, midnight
 from lumibot_duckdb.windows.windowed_data import WindowedData
@@ -63,7 +63,7 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
         *,
         provider: BarProvider,
         source: str | None = None,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
         max_memory: int | None = None,
     ) -> type[ProviderDataBacktesting]:
         """Return the class to pass to `Strategy.backtest`.
@@ -73,7 +73,8 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
             provider: where bars that are not stored come from.
             source: the name under which the store keeps the bars; derived from the provider's class if left out
                 (`AcmeProvider` is "acme").
-            as_of: read the history as it stood at that moment (tz-aware), and download nothing.
+            as_of: read the history as it stood at that moment (tz-aware) or in the snapshot of that name, and
+                download nothing.
             max_memory: how many bytes of bars the backtest may hold.
 
         Raises:

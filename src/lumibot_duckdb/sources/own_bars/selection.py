@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ from lumibot.entities import Asset
 
 from lumibot_duckdb.sources.own_bars.assets import assets_of, to_lumibot
 from lumibot_duckdb.sources.shared.configuration import Configurable
-from lumibot_duckdb.storage.api import AssetLike, DataStorageInterface, SeriesPin
+from lumibot_duckdb.storage.api import AsOf, AssetLike, DataStorageInterface, SeriesPin
+from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
 
 DEFAULT_QUOTE = Asset("USD", "forex")
@@ -33,7 +33,7 @@ class SelectsSeries(Configurable):
         timestep: str = "minute",
         adjustment: str | None = None,
         quote: Asset | None = None,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
         max_memory: int | None = None,
     ) -> Any:
         """Return the class to pass to `Strategy.backtest`, which reads series from a store.
@@ -52,7 +52,7 @@ class SelectsSeries(Configurable):
             quote: the quote asset of assets that have none of their own, like `quote` of Lumibot's `Data`. With None
                 (the default), Lumibot applies no dividends and splits of daily bars after the first iteration; with
                 the quote asset of the strategy, usually `Asset("USD", "forex")`, it applies all. Pairs keep their own.
-            as_of: a tz-aware moment; history is read as it was then.
+            as_of: a tz-aware moment, or the name of a snapshot; history is read as it was then.
             max_memory: a bound in bytes on the bars of all series that the backtest holds in memory.
 
         Raises:
@@ -85,9 +85,7 @@ class SelectsSeries(Configurable):
         return _unit(cls.settings["timestep"])
 
     @classmethod
-    def selected(
-        cls, storage: DataStorageInterface, as_of: datetime | None
-    ) -> list[tuple[Asset, Asset | None, SeriesPin]]:
+    def selected(cls, storage: DataStorageInterface, as_of: AsOf | None) -> list[tuple[Asset, Asset | None, SeriesPin]]:
         """Return the assets, quote assets (None where Lumibot gets none) and pinned series that were selected.
 
         Raises:
@@ -99,7 +97,12 @@ class SelectsSeries(Configurable):
         found: dict[tuple[Asset, Asset], tuple[Asset, Asset | None, SeriesPin]] = {}
         for source, assets in wanted:
             for asset_like in assets_of(storage, source, timestep) if assets is None else assets:
-                pin = storage.pin(asset_like, timeframe=timestep, source=source, adjustment=adjustment, as_of=as_of)
+                try:
+                    pin = storage.pin(asset_like, timeframe=timestep, source=source, adjustment=adjustment, as_of=as_of)
+                except SeriesNotFoundError:
+                    if assets is None and as_of is not None:
+                        continue  # it was stored later
+                    raise
                 asset, quote = to_lumibot(asset_like, pin.key.asset, cls.settings["quote"])
                 _, _, first = found.setdefault((asset, quote or DEFAULT_QUOTE), (asset, quote, pin))
                 if first.key != pin.key:
@@ -107,6 +110,8 @@ class SelectsSeries(Configurable):
                         f"Lumibot cannot tell {first.key.label()} and {pin.key.label()} apart, so a backtest can "
                         "use only one of them: choose it with assets=... and source=..."
                     )
+        if not found:
+            raise SeriesNotFoundError(f"none of the {timestep} bars in the store was there as of {as_of}")
         return list(found.values())
 
 

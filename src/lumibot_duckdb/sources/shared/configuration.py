@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from lumibot_duckdb.storage.api import DataStorageInterface
+from lumibot_duckdb.storage.api import AsOf, DataStorageInterface
 
 Source = TypeVar("Source", bound="Configurable")
 
@@ -27,7 +26,7 @@ class Configurable:
     settings: ClassVar[Mapping[str, Any]] = {}
     """The arguments of `using`."""
 
-    default_as_of: ClassVar[datetime | None] = None
+    default_as_of: ClassVar[AsOf | None] = None
     """`as_of` of all sources that do not set one, for a process that must not download anything."""
 
     @classmethod
@@ -35,7 +34,7 @@ class Configurable:
         cls: type[Source],
         storage: DataStorageInterface | str | Path | None = None,
         *,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
         max_memory: int | None = None,
     ) -> type[Source]:
         """Return a class with these settings, to pass to `Strategy.backtest`.
@@ -45,7 +44,8 @@ class Configurable:
 
         Parameters:
             storage: a storage or the path of one; None for the default store.
-            as_of: a tz-aware moment; history is read as it was then, and nothing is downloaded.
+            as_of: a tz-aware moment, or the name of a snapshot; history is read as it was then, and nothing is
+                downloaded.
             max_memory: a bound in bytes on the bars of all series that the backtest holds in memory.
         """
         return cls._configured(storage=storage, as_of=as_of, max_memory=max_memory)

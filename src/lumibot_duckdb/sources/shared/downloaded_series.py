@@ -24,7 +24,7 @@ from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.sources.shared.evidence import Evidence, Proof
 from lumibot_duckdb.sources.shared.open_bars import OpenBars
 from lumibot_duckdb.sources.shared.trading_hours import TradingHours, hours_of
-from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesKey, SeriesPin, TimeRange
+from lumibot_duckdb.storage.api import AsOf, DataStorageInterface, EpochSeconds, SeriesKey, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars import coverage
 from lumibot_duckdb.storage.errors import HistoryRestatedError, SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
@@ -61,7 +61,7 @@ class DownloadedSeries:
     Parameters:
         storage: the store.
         key: the series.
-        as_of: the moment (tz-aware).
+        as_of: the moment (tz-aware), or the name of a snapshot.
         hours: when the market is open; by default, as usual for the type of the asset.
         trusts_provisional: whether ranges that no response proves are downloaded again only after they have expired.
     """
@@ -71,7 +71,7 @@ class DownloadedSeries:
         storage: DataStorageInterface,
         key: SeriesKey,
         *,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
         hours: TradingHours | None = None,
         trusts_provisional: bool = True,
     ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +13,7 @@ from lumibot_duckdb.sources.shared.configuration import Configurable, open_stora
 from lumibot_duckdb.sources.shared.lifecycle import track_strategies, track_traders
 from lumibot_duckdb.sources.shared.progress import expecting
 from lumibot_duckdb.sources.shared.telemetry import Telemetry, log_backtest, log_stats_wanted
-from lumibot_duckdb.storage.api import DataStorageInterface, StorageUse
+from lumibot_duckdb.storage.api import AsOf, DataStorageInterface, StorageUse
 from lumibot_duckdb.windows.window import DEFAULT_MAX_MEMORY, MemoryBudget
 
 track_strategies(strategy_base())  # before the first source is constructed, in the middle of a backtest
@@ -60,7 +59,7 @@ class EnhancedDataSourceBacktesting(RecordHolder, Configurable):
             )
         self.log_stats = log_stats_wanted()
         self.shows_progress = bool(kwargs.get("show_progress_bar", True))
-        self.as_of: datetime | None = self.settings.get("as_of") or self.default_as_of
+        self.as_of: AsOf | None = self.settings.get("as_of") or self.default_as_of
         max_memory = max_memory if max_memory is not None else self.settings.get("max_memory")
         self._storage_wanted = storage if storage is not None else self.settings.get("storage")
         self._storage: DataStorageInterface | None = None
@@ -68,6 +67,8 @@ class EnhancedDataSourceBacktesting(RecordHolder, Configurable):
         self._bytes_read_at_close = 0
         self._last_reported = Telemetry()
         self.budget = MemoryBudget(_bytes(max_memory) if max_memory is not None else DEFAULT_MAX_MEMORY)
+        if isinstance(self.as_of, str):
+            self.storage.check_as_of(self.as_of)  # here, since Lumibot only logs errors of most requests
         super().__init__(*args, **kwargs)
         serve_benchmarks_from_store()
         track_traders(log_backtest)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lumibot_duckdb.sources.shared.configuration import Configurable
 from lumibot_duckdb.sources.shared.telemetry import Telemetry
-from lumibot_duckdb.storage.api import DataStorageInterface
+from lumibot_duckdb.storage.api import AsOf, DataStorageInterface
 
 
 class LumibotOnly(Configurable):
@@ -24,7 +23,7 @@ class LumibotOnly(Configurable):
         max_memory: int | str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.as_of: datetime | None = self.settings.get("as_of") or self.default_as_of
+        self.as_of: AsOf | None = self.settings.get("as_of") or self.default_as_of
         super().__init__(*args, **kwargs)
 
     @classmethod

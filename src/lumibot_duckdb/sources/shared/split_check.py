@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.sources.provider import StockSplit
 from lumibot_duckdb.sources.shared.errors import ProviderError
-from lumibot_duckdb.storage.api import AssetKey, CorporateAction, DataStorageInterface, KnownActions
+from lumibot_duckdb.storage.api import AsOf, AssetKey, CorporateAction, DataStorageInterface, KnownActions
 from lumibot_duckdb.storage.errors import HistoryRestatedError
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class SplitCheck:
         storage: returns the storage of the backtest.
         source: the source whose series are adjusted.
         fetch_splits: returns all splits of a symbol from the provider; None if it does not adjust its prices.
-        as_of: read the history of that moment (tz-aware) and send no requests; None: the current one.
+        as_of: read the history of that moment (tz-aware) or snapshot and send no requests; None: the current one.
         adjusted_on: returns the download day of a symbol's stored bars that were imported from an old cache without a
             list of splits; None if there are none. Later splits restate them.
     """
@@ -41,7 +41,7 @@ class SplitCheck:
         source: str,
         fetch_splits: Callable[[str], Sequence[StockSplit] | None],
         *,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
         adjusted_on: Callable[[str], date | None] = lambda symbol: None,
     ) -> None:
         self._storage = storage

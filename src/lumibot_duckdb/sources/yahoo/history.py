@@ -26,6 +26,7 @@ from lumibot_duckdb.sources.yahoo.corporate_actions import YahooActions, rescale
 from lumibot_duckdb.sources.yahoo.notes import SYMBOL, KnownMarket, notes_of, store_metadata
 from lumibot_duckdb.sources.yahoo.sessions import NEW_YORK, Stamps, hours_of_market, may_have_traded, stamped_index
 from lumibot_duckdb.storage.api import (
+    AsOf,
     AssetKey,
     DataStorageInterface,
     EpochSeconds,
@@ -84,7 +85,7 @@ class YahooHistory:
         symbol: str,
         timeframe: str = "day",
         *,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
     ) -> None:
         self.symbol = symbol
         self.key = SeriesKey(asset_of(symbol), SOURCE, timeframe, ADJUSTMENT)

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import yfinance as yf
-from yfinance.exceptions import YFRateLimitError
 
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import ProviderError, RateLimitedError, UnknownSymbolError
@@ -102,7 +101,7 @@ class RecordedRequests:
         """
         try:
             yield
-        except YFRateLimitError:
+        except yf.exceptions.YFRateLimitError:
             raise
         except Exception as error:
             if any(page in url for url, _ in self._outcomes):
@@ -128,12 +127,12 @@ def recorded_ticker(symbol: str) -> tuple[yf.Ticker, RecordedRequests]:
 
 def explain(error: Exception) -> RequestFailure | None:
     """Return what an exception of `yfinance` means; None if it is not about the request."""
-    return _RATE_LIMITED if isinstance(error, YFRateLimitError) else None
+    return _RATE_LIMITED if isinstance(error, yf.exceptions.YFRateLimitError) else None
 
 
 def _failure(outcome: Any, symbol: str) -> RequestFailure | None:
     """Return why a request failed, from its response or exception; None if it succeeded."""
-    if isinstance(outcome, YFRateLimitError):
+    if isinstance(outcome, yf.exceptions.YFRateLimitError):
         return _RATE_LIMITED
     if isinstance(outcome, Exception):
         return RequestFailure(_describe(outcome))

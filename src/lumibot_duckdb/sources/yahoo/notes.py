@@ -16,7 +16,7 @@ import pandas as pd
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.sources.yahoo.client import EARLIEST, Market
-from lumibot_duckdb.storage.api import DataStorageInterface, IngestInfo, SeriesKey, TimeRange
+from lumibot_duckdb.storage.api import AsOf, DataStorageInterface, IngestInfo, SeriesKey, TimeRange
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 
 MARKET_VALID_FOR = timedelta(days=30)
@@ -64,7 +64,7 @@ class KnownMarket:
         return _is_current(self.since, MARKET_VALID_FOR if self.market.name else UNNAMED_VALID_FOR)
 
 
-def notes_of(storage: DataStorageInterface, key: SeriesKey, as_of: datetime | None = None) -> tuple[IngestInfo, ...]:
+def notes_of(storage: DataStorageInterface, key: SeriesKey, as_of: AsOf | None = None) -> tuple[IngestInfo, ...]:
     """Return the writes to a series, with or without bars, earliest first."""
     try:
         pin = storage.pin(key, as_of=as_of)
@@ -81,9 +81,7 @@ def store_metadata(storage: DataStorageInterface, key: SeriesKey, note: Mapping[
     )
 
 
-def symbol_that_answered(
-    storage: DataStorageInterface, key: SeriesKey, as_of: datetime | None = None
-) -> tuple[str, bool]:
+def symbol_that_answered(storage: DataStorageInterface, key: SeriesKey, as_of: AsOf | None = None) -> tuple[str, bool]:
     """Return Yahoo's symbol under which the bars of an asset were found ("": none), and whether that is still valid."""
     for note in reversed(notes_of(storage, key, as_of)):
         if symbol := note.metadata.get(SYMBOL):

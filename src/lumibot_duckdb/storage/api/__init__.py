@@ -13,14 +13,18 @@ from lumibot_duckdb.storage.api.bar_writer import BarWriter
 from lumibot_duckdb.storage.api.migrated_files import MigratedFiles
 from lumibot_duckdb.storage.api.reference_data import ReferenceData
 from lumibot_duckdb.storage.api.types import (
+    ArrowTable,
+    AsOf,
     AssetKey,
     AssetLike,
     BarArrays,
+    BarFrame,
     ColumnSpec,
     CorporateAction,
     IngestInfo,
     KnownActions,
     LumibotAsset,
+    OnBytes,
     OnRows,
     OptionChain,
     ProvisionalRange,
@@ -28,6 +32,7 @@ from lumibot_duckdb.storage.api.types import (
     SeriesInfo,
     SeriesKey,
     SeriesPin,
+    Snapshot,
     StorageUse,
     StoreStatistics,
     TimeRange,
@@ -40,9 +45,12 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.counters import Counters
 
 __all__ = [
+    "ArrowTable",
+    "AsOf",
     "AssetKey",
     "AssetLike",
     "BarArrays",
+    "BarFrame",
     "BarReader",
     "BarWriter",
     "ColumnSpec",
@@ -53,6 +61,7 @@ __all__ = [
     "KnownActions",
     "LumibotAsset",
     "MigratedFiles",
+    "OnBytes",
     "OnRows",
     "OptionChain",
     "ProvisionalRange",
@@ -61,6 +70,7 @@ __all__ = [
     "SeriesInfo",
     "SeriesKey",
     "SeriesPin",
+    "Snapshot",
     "StorageUse",
     "StoreStatistics",
     "TimeRange",

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.storage.api.types import (
+    AsOf,
     AssetLike,
     BarArrays,
     IngestInfo,
@@ -46,7 +47,7 @@ class BarReader(ABC):
         source: str | None = None,
         *,
         adjustment: str | None = None,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
     ) -> pd.DataFrame:
         """Return bars exactly as they were stored: columns, dtypes and values.
 
@@ -58,13 +59,14 @@ class BarReader(ABC):
             timeframe: The length of the bars.
             source: The source; not needed if only one source has such bars.
             adjustment: The adjustment; not needed if there is only one.
-            as_of: Read the version that was current at that moment (tz-aware; default: the current one).
+            as_of: Read the series as it was at that moment (tz-aware), or in the snapshot of that name (default: now).
 
         Returns:
             A frame of the caller's own. Its index has bar starts in New York time and is named "datetime".
 
         Raises:
             SeriesNotFoundError: There is no such series, or there was none yet at `as_of`.
+            SnapshotNotFoundError: There is no snapshot `as_of`.
             AmbiguousSeriesError: Several series match. The message names them.
             VersionGoneError: A compaction has removed the version of `as_of`.
 
@@ -79,6 +81,63 @@ class BarReader(ABC):
             [11.0, 12.0]
         """
 
+    @abstractmethod
+    def to_pandas(
+        self,
+        asset: AssetLike | SeriesKey,
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: AsOf | None = None,
+    ) -> pd.DataFrame:
+        """Return what `get_historical_prices` returns, under the name that goes with `to_polars` and `to_arrow`."""
+
+    @abstractmethod
+    def to_polars(
+        self,
+        asset: AssetLike | SeriesKey,
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: AsOf | None = None,
+    ) -> pl.DataFrame:
+        """Return bars as a polars frame.
+
+        Arguments and exceptions are those of `get_historical_prices`.
+
+        Returns:
+            The column `datetime` (UTC) and the columns of the series, whose missing values are null.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=3, tz="America/New_York")
+            >>> _ = storage.store_ohlcv_data("AAPL", pd.DataFrame({"close": [1.0, 2.0, 3.0]}, times), "my_csv", "day")
+            >>> storage.to_polars("AAPL", timeframe="day", source="my_csv").columns
+            ['datetime', 'close']
+        """
+
+    @abstractmethod
+    def to_arrow(
+        self,
+        asset: AssetLike | SeriesKey,
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: AsOf | None = None,
+    ) -> pa.Table:
+        """Return bars as an Arrow table, with the columns of `to_polars`."""
+
     # -- find series -----------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -89,7 +148,7 @@ class BarReader(ABC):
         source: str | None = None,
         *,
         adjustment: str | None = None,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
     ) -> SeriesPin:
         """Pin a series: reads through the pin always return the bars that the series has at this moment.
 
@@ -98,11 +157,19 @@ class BarReader(ABC):
             timeframe: The length of the bars.
             source: The source; not needed if only one source has such bars.
             adjustment: The adjustment; not needed if there is only one.
-            as_of: Pin the version that was current at that moment (tz-aware; default: the current one).
+            as_of: Pin the series as it was at that moment (tz-aware), or in the snapshot of that name (default: now).
 
         Raises:
             SeriesNotFoundError: There is no such series, or there was none yet at `as_of`.
+            SnapshotNotFoundError: There is no snapshot `as_of`.
             AmbiguousSeriesError: Several series match. The message names them.
+        """
+
+    @abstractmethod
+    def check_as_of(self, as_of: AsOf) -> None:
+        """Raise `SnapshotNotFoundError` if `as_of` is a text that is neither a snapshot's name nor a time.
+
+        Raises `StoreNotFoundError` if there is no store yet.
         """
 
     @abstractmethod
@@ -114,6 +181,35 @@ class BarReader(ABC):
         self, asset: AssetLike | None = None, source: str | None = None, timeframe: str | None = None
     ) -> list[SeriesInfo]:
         """Return the matching series with their coverage, sorted by symbol, source and timeframe; None matches any."""
+
+    @abstractmethod
+    def series(
+        self, asset: AssetLike | None = None, source: str | None = None, timeframe: str | None = None
+    ) -> pd.DataFrame:
+        """Return the matching series as a frame, for people; `list_series` has the same for programs.
+
+        Args:
+            asset: Only the series of this asset.
+            source: Only the series from this source.
+            timeframe: Only the series with bars of this length.
+
+        Returns:
+            One row for each series, in the order of `list_series`. What identifies it: `symbol`, `asset_type`, `quote`,
+            `exchange`, `expiration`, `strike`, `right`, `multiplier`, `source`, `timeframe`, `adjustment`. And what is
+            stored and covered: `bars`, `first` and `last` (the starts of its first and last bar), `covered_from` and
+            `covered_until`, `covered_ranges` (1 if there is no gap), `provisional_ranges` (how many expire). Times are
+            New York time.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=3, tz="America/New_York")
+            >>> _ = storage.store_ohlcv_data("META", pd.DataFrame({"close": [1.0, 2.0, 3.0]}, times), "my_csv", "day")
+            >>> storage.series("META")[["symbol", "timeframe", "bars", "last"]]
+              symbol timeframe  bars                      last
+            0   META       day     3 2024-01-04 00:00:00-05:00
+        """
 
     @abstractmethod
     def coverage(

@@ -5,12 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lumibot_duckdb.storage.api.types import AssetLike, OnRows, SeriesKey, TimeRange, WriteResult
-
-if TYPE_CHECKING:
-    import pandas as pd
+from lumibot_duckdb.storage.api.types import AssetLike, BarFrame, OnRows, SeriesKey, TimeRange, WriteResult
 
 
 class BarWriter(ABC):
@@ -23,7 +20,7 @@ class BarWriter(ABC):
     def store_ohlcv_data(
         self,
         asset: AssetLike,
-        data: pd.DataFrame,
+        data: BarFrame,
         source: str,
         timeframe: str,
         *,
@@ -37,6 +34,7 @@ class BarWriter(ABC):
         also_covered: Sequence[TimeRange] = (),
         provisional: Sequence[TimeRange] | None = None,
         on_rows: OnRows | None = None,
+        spool: bool = False,
     ) -> WriteResult:
         """Store bars. Storing the same bars again changes nothing.
 
@@ -45,8 +43,10 @@ class BarWriter(ABC):
 
         Args:
             asset: The asset.
-            data: The bars, indexed by tz-aware bar starts (whole seconds, no duplicates, in any order). Stored bars
-                keep their values in columns that `data` lacks, unless `replace`.
+            data: The bars: a pandas frame that is indexed by tz-aware bar starts (whole seconds, no duplicates, in any
+                order); or a polars frame, an Arrow table or anything else with `__arrow_c_stream__`, with exactly one
+                column of tz-aware timestamps that is named datetime, timestamp, time, date or ts. Stored bars keep
+                their values in columns that `data` lacks, unless `replace`.
             source: The name of the source, one word such as "polygon" or "my_csv".
             timeframe: The length of the bars, such as "minute", "5minute", "1h" or "day".
             adjustment: The source's word for the adjustment; "" for unadjusted bars.
@@ -64,9 +64,11 @@ class BarWriter(ABC):
                 if there are bars, everything if there are none.
             on_rows: Called with the number of bars written so far and the number of all bars, for a progress bar, from
                 any thread. It must not raise. The last call, with all bars, follows the commit.
+            spool: If another program holds the store, keep the bars beside it at once, instead of waiting for it and
+                raising `StoreBusyError`. The next write by any process merges them.
 
         Returns:
-            How many bars were added, changed, removed or unchanged, and the current version.
+            How many bars were added, changed, removed, unchanged or spooled, and the current version.
 
         Raises:
             InvalidBarsError: The arguments are unusable. The message names the asset and the first bad row.
@@ -92,7 +94,7 @@ class BarWriter(ABC):
 
     @abstractmethod
     def merge_spooled(self) -> int:
-        """Write the downloads that could not be written when they arrived, and return how many were merged.
+        """Make the writes that wait in the spool, and return how many were merged.
 
         They are covered only when they are written, so merge before looking at coverage to decide on a download. Bars
         that were requested later are not changed.
@@ -159,6 +161,7 @@ class BarWriter(ABC):
             The number of bars that the current versions had; 0 if nothing matches.
 
         Raises:
+            SnapshotError: A snapshot has one of the series. None was deleted.
             StoreBusyError: Another process held the store for too long.
             StoreWriteError: The file could not be written; the series that is being deleted is unchanged.
 

@@ -16,6 +16,8 @@ from lumibot_duckdb.storage.times import EpochSeconds, calendar_day
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
+    import polars as pl
 
 
 @runtime_checkable
@@ -29,7 +31,24 @@ class LumibotAsset(Protocol):
 OnRows: TypeAlias = "Callable[[int, int], None]"
 """Receives how many rows of how many are done. It is called with increasing numbers, the last time with all rows."""
 
+
+class ArrowTable(Protocol):
+    """What offers its columns to Arrow: pyarrow tables and record batches, polars frames, DuckDB relations, ..."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Return the columns as an Arrow C stream."""
+
+
+BarFrame: TypeAlias = "pd.DataFrame | pl.DataFrame | pl.LazyFrame | ArrowTable"
+"""Bars that come in: a pandas frame that is indexed by bar starts, or a table with a column of them."""
+
+OnBytes: TypeAlias = "Callable[[int, int], None]"
+"""Receives how many bytes of how many are done, as `OnRows` does rows."""
+
 AssetLike: TypeAlias = "AssetKey | LumibotAsset | tuple[Any, Any] | str"
+
+AsOf: TypeAlias = "datetime | str"
+"""A moment (tz-aware; as a text, New York's unless it has a zone), or the name of a snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +200,7 @@ class WriteResult:
         added, changed, removed, unchanged: Numbers of bars.
         new_version: Whether stored bars were changed or removed, which begins a new version of the series.
         version_id: The current version after the write; None if there is no such series.
+        spooled: How many bars wait beside the store, because it was held; the other numbers are 0 then.
     """
 
     key: SeriesKey
@@ -191,6 +211,7 @@ class WriteResult:
     unchanged: int = 0
     new_version: bool = False
     version_id: int | None = None
+    spooled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +222,8 @@ class IngestInfo:
         ingest_id: The id of the write. Later writes have larger ids.
         ingested_at: The time of the write (UTC).
         kind: "bars" if bars were stored, "coverage" if only coverage was recorded, "renewal" if the series was
-            restated, or "delete".
+            restated, "repair" if damage was repaired or a repair undone, "prune" if old bars were removed, "rename",
+            "merge", or "delete".
         metadata: What was passed with the write.
     """
 
@@ -291,6 +313,15 @@ class SeriesInfo:
     last: EpochSeconds | None
     coverage: tuple[TimeRange, ...] = ()
     provisional: tuple[ProvisionalRange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A name for the state of all series after the write `last_ingest`, given at `created_at` (UTC)."""
+
+    name: str
+    last_ingest: int
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,17 @@ Everything here runs inside one transaction of the caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import OnRows
-from lumibot_duckdb.storage.bars.columns import add_missing_columns
+from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
 from lumibot_duckdb.storage.bars.layout import ALWAYS_THERE, Layout
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.times import Int64Array
+from lumibot_duckdb.storage.sql_times import timestamp_literal
+from lumibot_duckdb.storage.times import EpochSeconds, Int64Array
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.input_checks import InputBars
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # As many rows as DuckDB keeps in a row group, so that it can work on several groups at a time.
 _BATCH_ROWS = 122_880
+_ARROW_TYPES = {"DOUBLE": pa.float64(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_(), "VARCHAR": pa.string()}
 _INCOMING = "lumibot_duckdb_incoming"
 _TOUCHED = "lumibot_duckdb_touched"
 
@@ -45,6 +47,39 @@ def insert_bars(
         f"INSERT INTO {{db}}.bar (version_id, ingest_id{names})\n"
         f"SELECT {version_id}, {ingest_id}{names} FROM {_INCOMING}"
     )
+    cursor.unregister(_INCOMING)
+
+
+def insert_pieces(
+    cursor: StoreCursor, layout: Layout, pieces: Iterable[tuple[InputBars, Int64Array]], version_id: int
+) -> None:
+    """Insert bars of a layout, each with the id of its ingest, into a version that has none at their times.
+
+    It is one statement, since DuckDB keeps what is registered for a statement until the transaction ends. What the
+    pieces raise is raised.
+    """
+    ensure_columns(cursor, layout)
+    types = {name: _ARROW_TYPES[sql_type] for name, sql_type in layout.physical()}
+    schema = pa.schema([("ts", pa.timestamp("s")), ("ingest_id", pa.int32()), *types.items()])
+    raised: list[Exception] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            for bars, ingest_ids in pieces:
+                values = bars.physical()
+                columns = [values.get(name, pa.nulls(len(bars), kind)) for name, kind in types.items()]
+                ids = pa.array(ingest_ids.astype("int32"))
+                yield from pa.table([_timestamps(bars.times), ids, *columns], schema=schema).to_batches(_BATCH_ROWS)
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    cursor.register(_INCOMING, pa.RecordBatchReader.from_batches(schema, batches()))
+    names = _further_columns(schema.names)
+    try:
+        cursor.execute(f"INSERT INTO {{db}}.bar (version_id{names}) SELECT {version_id}{names} FROM {_INCOMING}")
+    except Exception as error:
+        raise (raised[0] if raised else error) from None
     cursor.unregister(_INCOMING)
 
 
@@ -90,6 +125,42 @@ def copy_with_changes(
         ") ORDER BY ts"
     )
     cursor.unregister(_INCOMING)
+    cursor.unregister(_TOUCHED)
+
+
+def copy_since(cursor: StoreCursor, old_version: int, new_version: int, start: EpochSeconds) -> None:
+    """Write a new version: the bars of the old one that start at a time or later, with their ingests."""
+    cursor.execute(
+        f"INSERT INTO {{db}}.bar SELECT * REPLACE ({new_version}::INTEGER AS version_id) FROM {{db}}.bar "
+        f"WHERE version_id = {old_version} AND ts >= {timestamp_literal(start)} ORDER BY ts"
+    )
+
+
+def copy_version(cursor: StoreCursor, old_version: int, new_version: int) -> None:
+    """Write a new version that is the same as an old one, with what is derived from its bars but their checksums."""
+    for table, order in (("bar", "ts"), ("outline", "block"), ("repeated_bar", "ts")):
+        cursor.execute(
+            f"INSERT INTO {{db}}.{table} SELECT * REPLACE ({new_version}::INTEGER AS version_id) FROM {{db}}.{table} "
+            f"WHERE version_id = {old_version} ORDER BY {order}"
+        )
+
+
+def copy_sound_bars(
+    cursor: StoreCursor, *, old_version: int, new_version: int, ingest_id: int, dropped: Int64Array
+) -> None:
+    """Write a new version: the old one with each bar once, the one that was written last, and without some times.
+
+    Bars that no write brought count as those of this one.
+    """
+    names = [name for name, _ in bar_columns(cursor) if name not in ("version_id", "ts", "ingest_id")]
+    cursor.register(_TOUCHED, pa.table({"ts": _timestamps(dropped)}))
+    cursor.execute(
+        f"INSERT INTO {{db}}.bar (version_id, ts, ingest_id{_further_columns(names)})\n"
+        f"SELECT {new_version}, ts, CASE WHEN ingest_id IN (SELECT ingest_id FROM {{db}}.ingest) THEN ingest_id "
+        f"ELSE {ingest_id} END{_further_columns(names)} FROM {{db}}.bar\n"
+        f"WHERE version_id = {old_version} AND ts NOT IN (SELECT ts FROM {_TOUCHED})\n"
+        "QUALIFY row_number() OVER (PARTITION BY ts ORDER BY bar.ingest_id DESC, rowid DESC) = 1 ORDER BY ts"
+    )
     cursor.unregister(_TOUCHED)
 
 

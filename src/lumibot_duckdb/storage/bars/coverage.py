@@ -129,6 +129,17 @@ def newly_covered(
     return added
 
 
+def not_covered_yet(known: Iterable[Covered], ranges: Iterable[Covered]) -> list[Covered]:
+    """Return the parts of covered ranges of another store that are not covered as long by what is `known` here."""
+    known = list(known)
+    added: list[Covered] = []
+    for piece, until in ranges:
+        longer = [here for here, kept in known if kept is None or (until is not None and kept >= until)]
+        gaps = missing(piece, longer)
+        added += [(piece, None)] if until is None and gaps else [(gap, until) for gap in gaps if until is not None]
+    return added
+
+
 def _split(piece: TimeRange, at: EpochSeconds) -> list[TimeRange]:
     if not piece.start < at < piece.end:
         return [piece]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars.coverage import Covered, closed_part, missing, newly_covered
@@ -15,11 +16,16 @@ _ROWS = f"{epoch_sql('range_start')}, {epoch_sql('range_end')}, believed_until"
 
 
 def stored_coverage(
-    cursor: StoreCursor, now: datetime | None, series_id: int | None = None
+    cursor: StoreCursor, now: datetime | None, series_id: int | None = None, *, up_to: int | None = None
 ) -> dict[int, list[Covered]]:
-    """Return the covered ranges of a series (None: of all) that have not expired by `now` (None: all ranges)."""
+    """Return the covered ranges of a series (None: of all) that have not expired by `now` (None: all ranges).
+
+    Ranges that a later ingest than `up_to` recorded are left out.
+    """
     found: dict[int, list[Covered]] = {}
     which = "" if series_id is None else f"AND series_id = {series_id}"
+    if up_to is not None:
+        which += f" AND ingest_id <= {up_to}"
     for series, *row in cursor.rows(
         f"SELECT series_id, {_ROWS} FROM {{db}}.coverage WHERE coalesce(believed_until > $now, true) {which}",
         {"now": None if now is None else naive_utc(now)},
@@ -83,3 +89,21 @@ def forget_coverage(cursor: StoreCursor, series_id: int, within: TimeRange | Non
 def covered_range(start: EpochSeconds, end: EpochSeconds, believed_until: datetime | None) -> Covered:
     """Return a covered range, given until when it is believed (naive UTC; None: permanently)."""
     return TimeRange(start, end), None if believed_until is None else aware_utc(believed_until)
+
+
+def coverage_rows(cursor: StoreCursor, series_id: int) -> list[list[int | str | None]]:
+    """Return the coverage of a series in a form for `restore_coverage` that JSON can hold."""
+    return [
+        [ingest_id, start, end, None if until is None else until.isoformat()]
+        for ingest_id, start, end, until in cursor.rows(
+            f"SELECT ingest_id, {_ROWS} FROM {{db}}.coverage WHERE series_id = ? ORDER BY ALL", [series_id]
+        )
+    ]
+
+
+def restore_coverage(cursor: StoreCursor, series_id: int, rows: Iterable[list[Any]]) -> None:
+    """Replace the coverage of a series."""
+    cursor.execute("DELETE FROM {db}.coverage WHERE series_id = ?", [series_id])
+    for ingest_id, start, end, until in rows:
+        expires = None if until is None else aware_utc(datetime.fromisoformat(until))
+        add_coverage(cursor, series_id, ingest_id, TimeRange(start, end), expires)

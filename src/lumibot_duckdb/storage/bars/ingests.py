@@ -17,12 +17,17 @@ from lumibot_duckdb.storage.times import aware_utc
 _INGESTS = "SELECT ingest_id, ingested_at, kind, metadata FROM {db}.ingest WHERE ingest_id IN ({which})"
 _OF_BARS = "SELECT DISTINCT ingest_id FROM {db}.bar WHERE {which}"
 _FEW = 100  # up to so many, two queries are faster than one
-_NOTED = "SELECT ingest_id FROM {db}.ingest WHERE series_id = ? AND contains(metadata, ?)"
-_SERIES_NOTED = "SELECT DISTINCT series_id FROM {db}.ingest WHERE contains(metadata, ?)"
+# A version has another series since a rename, but its bars may come from writes before that.
+_NOTED = """
+SELECT ingest_id
+FROM {db}.ingest
+WHERE series_id IN (?, (SELECT series_id FROM {db}.series_version WHERE version_id = ?)) AND contains(metadata, ?)
+"""
+_SERIES_NOTED = "SELECT DISTINCT series_id FROM {db}.ingest WHERE contains(metadata, ?) OR kind = 'delete'"
 _EMPTY_ANSWERS = """
 SELECT ingest_id, ingested_at, kind, metadata
 FROM {db}.ingest
-WHERE series_id = ? AND version_id = ? AND ingest_id <= ? AND kind = 'coverage'
+WHERE version_id = ? AND ingest_id <= ? AND kind = 'coverage'
 ORDER BY ingest_id
 """
 
@@ -33,7 +38,7 @@ IngestRow: TypeAlias = "tuple[int, datetime, str, str | None]"
 
 def empty_answers_of(cursor: StoreCursor, pin: SeriesPin) -> tuple[IngestInfo, ...]:
     """Return the writes to the pinned version that brought coverage but no bars, earliest first."""
-    return ingest_infos(cursor.rows(_EMPTY_ANSWERS, [pin.series_id, pin.version_id, pin.ingest_id]))
+    return ingest_infos(cursor.rows(_EMPTY_ANSWERS, [pin.version_id, pin.ingest_id]))
 
 
 def ingests_of(
@@ -45,7 +50,7 @@ def ingests_of(
     """
     which = pinned_rows(pin)
     if having is not None:
-        noted = [str(i) for (i,) in cursor.rows(_NOTED, [pin.series_id, json.dumps(having)])]
+        noted = [str(i) for (i,) in cursor.rows(_NOTED, [pin.series_id, pin.version_id, json.dumps(having)])]
         if not noted:
             return ()
         which += f" AND ingest_id IN ({', '.join(noted)})"
@@ -61,7 +66,10 @@ def ingests_of(
 
 
 def series_noting(cursor: StoreCursor, key: str) -> frozenset[int]:
-    """Return the series that may have an ingest whose metadata has a key."""
+    """Return the series that may have an ingest whose metadata has a key.
+
+    The writes of a series that was renamed belong to another one, so it may have some, too.
+    """
     return frozenset(series_id for (series_id,) in cursor.rows(_SERIES_NOTED, [json.dumps(key)]))
 
 

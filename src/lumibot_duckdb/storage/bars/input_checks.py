@@ -19,6 +19,7 @@ from lumibot_duckdb.storage.bars.layout import (
     kind_of,
     pandas_dtype,
     physical_name,
+    placed_like,
 )
 from lumibot_duckdb.storage.errors import InvalidBarsError
 from lumibot_duckdb.storage.identity import refuse_unstorable
@@ -82,25 +83,17 @@ class InputBars:
 
     def laid_out_like(self, stored: Layout) -> InputBars:
         """Return the same bars in the physical columns of stored columns with the same name and kind."""
-        columns = []
-        taken = {name for name, _ in stored.physical()}
-        for column in self.columns:
-            old, new = stored.column(column.layout.name), column.layout
-            if new.physical is not None and new.kind is not None:
-                same = old is not None and old.physical is not None and old.kind is new.kind
-                physical = old.physical if same and old else physical_name(new.name, new.kind, taken)
-                columns.append(replace(column, layout=replace(new, physical=physical)))
-                taken.add(str(physical))
-            else:
-                columns.append(column)
+        placed = placed_like(self.layout, stored)
+        columns = [replace(column, layout=layout) for column, layout in zip(self.columns, placed.columns, strict=True)]
         return replace(self, columns=tuple(columns))
 
 
-def check_bars(label: str, frame: pd.DataFrame) -> InputBars:
+def check_bars(label: str, frame: Any) -> InputBars:
     """Return the bars of a frame, checked; raise `InvalidBarsError`, which names `label` and the first bad row."""
     if not isinstance(frame, pd.DataFrame):
         raise InvalidBarsError(
-            f"{label}: bars must be a pandas.DataFrame, not {_type_name(frame)}. {_remedy_for(frame)}"
+            f"{label}: bars must be a pandas or polars frame or an Arrow table, not {_type_name(frame)}. Make a "
+            "pandas.DataFrame whose index has tz-aware bar starts"
         )
     names = _column_names(label, frame)
     if len(frame) == 0:
@@ -133,12 +126,6 @@ def _type_name(value: object) -> str:
     public = getattr(sys.modules.get(package), found.__qualname__, None) is found
     module = package if public else found.__module__
     return found.__qualname__ if module == "builtins" else f"{module}.{found.__qualname__}"
-
-
-def _remedy_for(value: object) -> str:
-    if hasattr(value, "to_pandas"):
-        return "Convert it with .to_pandas(), and index it by tz-aware bar starts"
-    return "Make one whose index has tz-aware bar starts"
 
 
 def _column_names(label: str, frame: pd.DataFrame) -> list[str]:
@@ -188,6 +175,19 @@ def _bar_starts(label: str, index: pd.Index[Any]) -> tuple[np.ndarray[Any, np.dt
             f"{label}: row {row} ({np.datetime64(int(times[row]), 's')}) is outside of the years 1 to 9999"
         )
     return times, index.unit
+
+
+def checked_times(ticks: np.ndarray[Any, np.dtype[np.int64]], unit: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the epoch seconds of bar starts in a resolution; raise ValueError if a series cannot have them."""
+    per_second = TICKS_PER_SECOND[unit]
+    times: np.ndarray[Any, np.dtype[np.int64]] = ticks // per_second
+    if (times * per_second != ticks).any():
+        raise ValueError("a bar does not start on a whole second")
+    if ((times < _EARLIEST) | (times > _LATEST)).any():
+        raise ValueError("a bar is outside of the years 1 to 9999")
+    if not (times[1:] > times[:-1]).all():
+        raise ValueError("its bars are not in the order of their times")
+    return times
 
 
 def _refuse_duplicates(label: str, times: np.ndarray[Any, np.dtype[np.int64]]) -> None:
@@ -244,6 +244,18 @@ def _dtype_text(dtype: Any) -> str | None:
     return None
 
 
+def is_storable_dtype(name: str) -> bool:
+    """Return whether a name is that of a dtype in the layout of a series, written as it is there."""
+    if name == "object":
+        return True
+    try:
+        dtype = pandas_dtype(name)
+    except (TypeError, ValueError, KeyError):  # KeyError: an unknown time zone
+        return False
+    unit = np.datetime_data(dtype)[0] if isinstance(dtype, np.dtype) and dtype.kind == "M" else "s"
+    return _dtype_text(dtype) == name and unit in TICKS_PER_SECOND
+
+
 _MASKED = {"boolean", "Float32", "Float64"} | {f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
 
 
@@ -251,9 +263,19 @@ def _numbers(series: pd.Series[Any]) -> tuple[pa.Array, pa.Array | None]:
     """Return numbers as DOUBLE, and the 64 bits of those that a DOUBLE cannot hold exactly, if there are any."""
     stored: Any = series.array
     masked = not isinstance(series.dtype, np.dtype)
-    gaps = series.array.isna() if masked else None
     dtype: np.dtype[Any] = stored.dtype.numpy_dtype
     exact = stored.to_numpy(dtype=dtype, na_value=dtype.type(0)) if masked else series.to_numpy()
+    return exact_numbers(exact, stored.isna() if masked else None)
+
+
+def exact_numbers(
+    exact: np.ndarray[Any, Any], gaps: np.ndarray[Any, np.dtype[np.bool_]] | None
+) -> tuple[pa.Array, pa.Array | None]:
+    """Return numbers as DOUBLE, and the 64 bits of those that a DOUBLE cannot hold exactly, if there are any.
+
+    `gaps` are the rows without a value; None if a NaN is one.
+    """
+    dtype = exact.dtype
     if dtype.kind == "f":
         doubles = exact.astype(np.float64, copy=False)
         inexact = (doubles == 0) & np.signbit(doubles)
@@ -266,7 +288,7 @@ def _numbers(series: pd.Series[Any]) -> tuple[pa.Array, pa.Array | None]:
         inexact = (exact > _LARGEST_EXACT) | (exact < -_LARGEST_EXACT) if dtype.itemsize == 8 else np.zeros(0, bool)
         wide = np.uint64 if dtype.kind == "u" else np.int64
         bits = exact.astype(wide).view(np.int64) if inexact.any() else None
-    values = pa.array(doubles, mask=gaps) if masked else pa.array(doubles, from_pandas=True)
+    values = pa.array(doubles, from_pandas=True) if gaps is None else pa.array(doubles, mask=gaps)
     if bits is None:
         return values, None
     return values, pa.array(bits, mask=~inexact if gaps is None else ~inexact | gaps)

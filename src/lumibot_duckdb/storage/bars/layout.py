@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from lumibot_duckdb.storage.times import EpochSeconds
+
 # Lumibot reads these in any case; the store has them in lower case.
 PRICES_AND_VOLUME = ("open", "high", "low", "close", "volume")
 # Columns that `bar` has from the beginning. All others are added when they first arrive.
@@ -46,6 +48,9 @@ _OTHER_NAMES = {
     "transactions": "trade_count",
 }
 _UNITS = ("s", "ms", "us", "ns")
+# What an index in nanoseconds can hold, in epoch seconds.
+_FIRST_NS = -(2**63) // 10**9 + 1
+_LAST_NS = 2**63 // 10**9 - 1
 _PLAIN_NAME = re.compile(r"[a-z0-9_]{1,40}")
 
 
@@ -167,11 +172,11 @@ def bits_name(name: str) -> str:
     return f"x_{_slug(name)}_bits"
 
 
-def combined(old: Layout, new: Layout, *, new_rows: bool) -> Layout:
+def combined(old: Layout, new: Layout, *, new_rows: bool, old_rows: bool = True) -> Layout:
     """Return a layout for rows of both. `new` must use the physical columns of `old` for the same names.
 
-    Rows of `old` lack the columns that only `new` has. With `new_rows`, the new rows lack the columns that only `old`
-    has. Raises `LayoutConflictError`.
+    With `old_rows`, there are rows of `old` without the columns that only `new` has. With `new_rows`, the new rows lack
+    the columns that only `old` has. Raises `LayoutConflictError`.
     """
     columns = []
     for column in old.columns:
@@ -180,8 +185,25 @@ def combined(old: Layout, new: Layout, *, new_rows: bool) -> Layout:
             columns.append(_joined(column, other))
         else:
             columns.append(_with_gaps(column) if new_rows else column)
-    columns += [_with_gaps(column) for column in new.columns if old.column(column.name) is None]
+    only_new = [column for column in new.columns if old.column(column.name) is None]
+    columns += [_with_gaps(column) for column in only_new] if old_rows else only_new
     return Layout(max(old.index_unit, new.index_unit, key=_UNITS.index), tuple(columns))
+
+
+def placed_like(new: Layout, stored: Layout) -> Layout:
+    """Return a layout whose columns are in the physical columns of stored ones with the same name and kind."""
+    columns = []
+    taken = {name for name, _ in stored.physical()}
+    for column in new.columns:
+        old = stored.column(column.name)
+        if column.physical is not None and column.kind is not None:
+            same = old is not None and old.physical is not None and old.kind is column.kind
+            physical = old.physical if same and old else physical_name(column.name, column.kind, taken)
+            columns.append(replace(column, physical=physical))
+            taken.add(str(physical))
+        else:
+            columns.append(column)
+    return replace(new, columns=tuple(columns))
 
 
 def same_frame(one: Layout, other: Layout) -> bool:
@@ -189,6 +211,13 @@ def same_frame(one: Layout, other: Layout) -> bool:
     return one.index_unit == other.index_unit and [(c.name, c.dtype) for c in one.columns] == [
         (c.name, c.dtype) for c in other.columns
     ]
+
+
+def with_room_for(layout: Layout, times: Iterable[EpochSeconds | None]) -> Layout:
+    """Return a layout whose index can hold some times, which one in nanoseconds may not."""
+    if layout.index_unit == "ns" and any(t is not None and not _FIRST_NS <= t <= _LAST_NS for t in times):
+        return replace(layout, index_unit="us")
+    return layout
 
 
 def in_order_of(new: Layout, old: Layout) -> Layout:

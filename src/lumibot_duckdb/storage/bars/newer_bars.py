@@ -40,7 +40,11 @@ LEFT JOIN {{db}}.ingest_request ON ingest_request.ingest_id = superseded.next
 JOIN {{db}}.bar ON bar.version_id = superseded.version_id
 WHERE {_REQUESTED} > $asked_at
 """
-_RESTATED_SINCE = "SELECT 1 FROM {db}.ingest WHERE series_id = ? AND kind = 'renewal' AND ingested_at > ? LIMIT 1"
+_LAST_RESTATED = f"""
+SELECT max({_REQUESTED})
+FROM {{db}}.ingest LEFT JOIN {{db}}.ingest_request USING (ingest_id)
+WHERE series_id = ? AND kind = 'renewal'
+"""
 
 
 def record_request(cursor: StoreCursor, ingest_id: int, given: BarsWrite, now: datetime) -> None:
@@ -52,7 +56,15 @@ def record_request(cursor: StoreCursor, ingest_id: int, given: BarsWrite, now: d
 
 def was_restated_since(cursor: StoreCursor, series_id: int, asked_at: datetime) -> bool:
     """Return whether the history of a series was restated after `asked_at`."""
-    return bool(cursor.rows(_RESTATED_SINCE, [series_id, naive_utc(asked_at)]))
+    restated = last_restated(cursor, series_id)
+    return restated is not None and restated > naive_utc(asked_at)
+
+
+def last_restated(cursor: StoreCursor, series_id: int) -> datetime | None:
+    """Return when the history of a series was last restated (naive UTC); None if never."""
+    ((moment,),) = cursor.rows(_LAST_RESTATED, [series_id])
+    found: datetime | None = moment
+    return found
 
 
 def without_newer(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ import duckdb
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, SeriesPin
 from lumibot_duckdb.storage.bars.head_page import HeadPage
+from lumibot_duckdb.storage.bars.last_use import LastUse
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.bars.outline_records import StoredBlock, stored_blocks
 from lumibot_duckdb.storage.bars.result_cache import ResultCache
@@ -53,6 +55,7 @@ class OpenStore:
         self.path = path
         self.connection = connection
         self.spool = Spool(connection.path)
+        self.last_use = LastUse(connection.path)
         self.catalog = Catalog()
         self.results = ResultCache(cache_bytes)
         self.counters = Counters()
@@ -60,6 +63,7 @@ class OpenStore:
         self._current = ResultCache(_CURRENT_BYTES)
         self._layouts: dict[int, Layout] = {}
         self._seen_generation: int | None = None
+        self.after_first_write: Callable[[OpenStore], None] | None = None
         self._was_restored = False  # a backup was restored while this object was in use
 
     @property
@@ -122,17 +126,23 @@ class OpenStore:
         return answer
 
     @contextmanager
-    def write(self) -> Iterator[StoreCursor]:
-        """Yield a cursor for one transaction, after merging small downloads of the spool in further transactions."""
+    def write(self, wait_seconds: float | None = None) -> Iterator[StoreCursor]:
+        """Yield a cursor for one transaction, after merging small writes of the spool in further transactions.
+
+        `wait_seconds` is how long to wait for other processes, if not as usual.
+        """
         ensure_folder(self.path)
-        self._merge_in_passing()
-        with self.transaction() as cursor:
+        self._merge_in_passing(wait_seconds)
+        with self.transaction(wait_seconds) as cursor:
             yield cursor
+        act, self.after_first_write = self.after_first_write, None
+        if act is not None:
+            act(self)
 
     @contextmanager
-    def transaction(self) -> Iterator[StoreCursor]:
+    def transaction(self, wait_seconds: float | None = None) -> Iterator[StoreCursor]:
         """Yield a cursor for one transaction on a store of the newest schema, with the catalog up to date."""
-        with self.counters.timing(), self.connection.write() as cursor:
+        with self.counters.timing(), self.connection.write(wait_seconds) as cursor:
             self._refresh_catalog(cursor, migrations.migrate(cursor, build_outlines))
             yield cursor
 
@@ -175,6 +185,7 @@ class OpenStore:
         raise StoreNotFoundError(f"there is no store at {self.path} yet; store some bars first")
 
     def _refresh_catalog(self, cursor: StoreCursor, state: migrations.StoreState) -> None:
+        self.last_use.of_replica = bool(state.replica_of)
         if self.catalog.refresh(cursor, state, self.connection.generation()):
             self._forget_results()
             self._was_restored = True
@@ -189,10 +200,19 @@ class OpenStore:
 
     def write_to(self, cursor: StoreCursor, key: SeriesKey, on_rows: OnRows | None = None) -> Write:
         """Return the one write of a `write` or `transaction` block."""
+        return Write(cursor, key, self.current_state(cursor, key), *self.next_ingest(), on_rows)
+
+    def writes_to(self, cursor: StoreCursor, keys: Iterable[SeriesKey]) -> Iterator[Write]:
+        """Yield a write for each of some different series, to be used before the next, in one `write` block."""
+        first_id, now = self.next_ingest()
+        for ingest_id, key in enumerate(keys, first_id):
+            yield Write(cursor, key, self.current_state(cursor, key), ingest_id, now)
+
+    def current_state(self, cursor: StoreCursor, key: SeriesKey) -> VersionState | None:
+        """Return the state of the current version of a series; None if there is no such series."""
         record = self.catalog.find(key)
         head = self.catalog.head(record.series_id) if record is not None else None
-        before = self._state_of(cursor, record.series_id, head) if record is not None and head is not None else None
-        return Write(cursor, key, before, *self.next_ingest(), on_rows)
+        return self._state_of(cursor, record.series_id, head) if record is not None and head is not None else None
 
     def next_ingest(self) -> tuple[int, datetime]:
         """Return id and time (naive UTC) of the next ingest, inside a `write` block."""
@@ -204,16 +224,16 @@ class OpenStore:
         """Write the downloads that wait in the spool, or those of some series; return how many were merged."""
         return self.spool.merge(self.merge_file, only=only)
 
-    def _merge_in_passing(self) -> None:
+    def _merge_in_passing(self, wait_seconds: float | None) -> None:
         try:
-            self.spool.merge(self.merge_file, in_passing=True)
+            self.spool.merge(partial(self.merge_file, wait_seconds=wait_seconds), in_passing=True)
         except StoreWriteError as error:  # a smaller write may still have room
             logger.warning("could not merge what waits in %s: %s", self.spool.folder, error)
 
-    def merge_file(self, kept: SpooledWrite, file: Path) -> bool:
+    def merge_file(self, kept: SpooledWrite, file: Path, wait_seconds: float | None = None) -> bool:
         """Write the contents of a file of the spool, unless another process just did; return whether it was written."""
         write = kept.write
-        with self.transaction() as cursor:
+        with self.transaction(wait_seconds) as cursor:
             if not file.exists():
                 return False
             if write.onto is not None and kept.store_id not in ("", self.catalog.store_id):

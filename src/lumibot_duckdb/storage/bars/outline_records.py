@@ -91,6 +91,11 @@ def build_outlines(cursor: StoreCursor) -> None:
         store_outline(cursor, version_id, first, last)
 
 
+def delete_outline(cursor: StoreCursor, version_id: int) -> None:
+    """Delete the outline of a version."""
+    cursor.execute(f"DELETE FROM {{db}}.outline WHERE version_id = {version_id}")
+
+
 def stored_blocks(cursor: StoreCursor, version_id: int) -> list[StoredBlock]:
     """Return the stored outline of a version."""
     return [StoredBlock(*row) for row in cursor.rows(_STORED, [version_id])]
@@ -108,19 +113,25 @@ def outline_of(stored: Sequence[StoredBlock], pin: SeriesPin, rows: int, read: R
     return Outline(days=days, spacings=spacings) if int(days.bars.sum()) == rows else None
 
 
-def wrong_outlines(cursor: StoreCursor) -> Iterator[str]:
-    """Compare the stored outlines with the bars; yield a description of each version whose outline is wrong."""
+def outlined_days(cursor: StoreCursor, version_id: int) -> Days | None:
+    """Return the days of a version from its stored outline; None if it has none."""
+    stored = stored_blocks(cursor, version_id)
+    return _unpacked(stored)[0] if stored else None
+
+
+def wrong_outlines(cursor: StoreCursor) -> Iterator[tuple[int, str]]:
+    """Compare the stored outlines with the bars; yield each version whose outline is wrong, and a description."""
     outlined = {version_id for (version_id,) in cursor.rows(_OUTLINED)}
     for version_id, rows, first, last in cursor.rows(_VERSIONS, [0]):
         if version_id not in outlined:
             if has_outline(rows):
-                yield f"version {version_id} has {rows} bars, but no outline"
+                yield version_id, f"version {version_id} has {rows} bars, but no outline"
             continue
         outlined.remove(version_id)
         if stored_blocks(cursor, version_id) != list(_outlined(cursor, version_id, [blocks_between(first, last)])):
-            yield f"the outline of version {version_id} is not that of its bars"
+            yield version_id, f"the outline of version {version_id} is not that of its bars"
     for version_id in sorted(outlined):
-        yield f"version {version_id} has an outline, but no bars"
+        yield version_id, f"version {version_id} has an outline, but no bars"
 
 
 def _insert(cursor: StoreCursor, version_id: int, blocks: Sequence[tuple[int, int]]) -> None:

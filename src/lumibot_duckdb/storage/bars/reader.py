@@ -8,7 +8,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.storage import readonly_sql
-from lumibot_duckdb.storage.api import AssetLike, BarArrays, EpochSeconds, IngestInfo, SeriesPin, TimeRange
+from lumibot_duckdb.storage.api import (
+    AsOf,
+    AssetLike,
+    BarArrays,
+    EpochSeconds,
+    IngestInfo,
+    SeriesKey,
+    SeriesPin,
+    TimeRange,
+)
 from lumibot_duckdb.storage.bars.columns import over_bars, pinned_rows
 from lumibot_duckdb.storage.bars.ingests import empty_answers_of, ingest_infos, ingests_of, series_noting
 from lumibot_duckdb.storage.bars.layout import ColumnLayout, Kind
@@ -48,10 +57,51 @@ class StoredBars(SeriesLookup):
         source: str | None = None,
         *,
         adjustment: str | None = None,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
+    ) -> pd.DataFrame:
+        return self.to_pandas(asset, start, end, timeframe, source, adjustment=adjustment, as_of=as_of)
+
+    def to_pandas(
+        self,
+        asset: AssetLike | SeriesKey,
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: AsOf | None = None,
     ) -> pd.DataFrame:
         pin = self.pin(asset, timeframe, source, adjustment=adjustment, as_of=as_of)
-        return self._bars.frame(pin, self._range_of(pin, start, end))
+        return self.read_pandas(pin, self._range_of(pin, start, end))
+
+    def to_polars(
+        self,
+        asset: AssetLike | SeriesKey,
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: AsOf | None = None,
+    ) -> pl.DataFrame:
+        pin = self.pin(asset, timeframe, source, adjustment=adjustment, as_of=as_of)
+        return self.read_polars(pin, self._range_of(pin, start, end))
+
+    def to_arrow(
+        self,
+        asset: AssetLike | SeriesKey,
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        timeframe: str = "minute",
+        source: str | None = None,
+        *,
+        adjustment: str | None = None,
+        as_of: AsOf | None = None,
+    ) -> pa.Table:
+        pin = self.pin(asset, timeframe, source, adjustment=adjustment, as_of=as_of)
+        return self.read_arrow(pin, self._range_of(pin, start, end))
 
     def read_pandas(self, pin: SeriesPin, within: TimeRange | None = None) -> pd.DataFrame:
         return self._bars.frame(pin, within)

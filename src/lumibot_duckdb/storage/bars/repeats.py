@@ -112,6 +112,11 @@ def build_repeats(cursor: StoreCursor) -> None:
         store_repeats(cursor, version_id, timeframe, TimeRange(first, last + 1))
 
 
+def delete_repeats(cursor: StoreCursor, version_id: int) -> None:
+    """Delete the recorded repeats of a version."""
+    cursor.execute(f"DELETE FROM {{db}}.repeated_bar WHERE version_id = {version_id}")
+
+
 def stored_repeats(cursor: StoreCursor, pin: SeriesPin) -> Repeats:
     """Return the recorded repeats of the bars of a pinned version."""
     table = cursor.arrow(f"SELECT ts, earlier FROM {{db}}.repeated_bar WHERE version_id = {pin.version_id}")
@@ -120,8 +125,8 @@ def stored_repeats(cursor: StoreCursor, pin: SeriesPin) -> Repeats:
     return Repeats(times, earlier, _reach(pin.key.timeframe))
 
 
-def wrong_repeats(cursor: StoreCursor) -> Iterator[str]:
-    """Compare the recorded repeats with the bars; yield a description of each version for which they are wrong."""
+def wrong_repeats(cursor: StoreCursor) -> Iterator[tuple[int, str]]:
+    """Compare the recorded repeats with the bars; yield each version for which they are wrong, and a description."""
     known = {version_id for (version_id,) in cursor.rows("SELECT DISTINCT version_id FROM {db}.repeated_bar")}
     for version_id, timeframe, first, last in cursor.rows(_VERSIONS):
         known.discard(version_id)
@@ -134,9 +139,9 @@ def wrong_repeats(cursor: StoreCursor) -> Iterator[str]:
             )
             expected, matching = expected + found, matching + same
         if not stored == expected == matching:
-            yield f"the repeated bars of version {version_id} are not those of its bars"
+            yield version_id, f"the repeated bars of version {version_id} are not those of its bars"
     for version_id in sorted(known):
-        yield f"version {version_id} has repeated bars, but no outline"
+        yield version_id, f"version {version_id} has repeated bars, but no outline"
 
 
 def _volumes(cursor: StoreCursor, version_id: int, bars: TimeRange) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import Any
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.storage.api import (
+    AsOf,
     AssetLike,
     BarReader,
     ColumnSpec,
@@ -19,13 +20,17 @@ from lumibot_duckdb.storage.api import (
 from lumibot_duckdb.storage.bars.coverage import merged, missing, provisional_parts
 from lumibot_duckdb.storage.bars.coverage_records import stored_coverage
 from lumibot_duckdb.storage.bars.open_store import OpenStore
+from lumibot_duckdb.storage.bars.snapshots import writes_as_of
 from lumibot_duckdb.storage.catalog import SeriesRecord
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.identity import SeriesQuery, asset_query, canonical_source, key_to_write
 from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
-from lumibot_duckdb.storage.times import naive_utc, new_york_timestamp, utc_now
+from lumibot_duckdb.storage.times import utc_now
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _STATES_OF_SERIES = f"""
 SELECT ingest.series_id, version_id, version_rows, {epoch_sql("version_first")}, {epoch_sql("version_last")}
@@ -48,15 +53,21 @@ class SeriesLookup(BarReader):
         source: str | None = None,
         *,
         adjustment: str | None = None,
-        as_of: datetime | None = None,
+        as_of: AsOf | None = None,
     ) -> SeriesPin:
         record = self._resolve(asset, timeframe, source, adjustment)
+        self._store.last_use.record(record.series_id)
         if as_of is not None:
             return self._pin_as_of(record, as_of)
         head = self._store.catalog.head(record.series_id)
         if head is None:
             raise SeriesNotFoundError(f"{record.key.label()} was deleted just now")
         return SeriesPin(record.key, record.series_id, head.version_id, head.ingest_id, head.ingested_at)
+
+    def check_as_of(self, as_of: AsOf) -> None:
+        self._store.require()
+        with self._store.read() as cursor:
+            writes_as_of(cursor, as_of)
 
     def facts(self, pin: SeriesPin) -> SeriesFacts:
         state = self._store.state(pin)
@@ -83,10 +94,17 @@ class SeriesLookup(BarReader):
             records = catalog.matching(asset_query(asset), wanted_timeframe, wanted_source, None)
         with self._store.read() as cursor:
             if asset is None:
-                found = _described(cursor, records)
+                found = described(cursor, records)
             else:
-                found = [info for record in records for info in _described(cursor, [record])]
-        return sorted(found, key=lambda info: _listing_order(info.key))
+                found = [info for record in records for info in described(cursor, [record])]
+        return sorted(found, key=lambda info: listing_order(info.key))
+
+    def series(
+        self, asset: AssetLike | None = None, source: str | None = None, timeframe: str | None = None
+    ) -> pd.DataFrame:
+        from lumibot_duckdb.storage.bars.series_frame import series_frame  # imports pandas, which SQL does without
+
+        return series_frame(self.list_series(asset, source, timeframe))
 
     def coverage(
         self,
@@ -139,13 +157,13 @@ class SeriesLookup(BarReader):
             raise SeriesNotFoundError(f"the store has no {key.label()}")
         return record
 
-    def _pin_as_of(self, record: SeriesRecord, as_of: datetime) -> SeriesPin:
-        moment = naive_utc(new_york_timestamp(as_of).to_pydatetime())
+    def _pin_as_of(self, record: SeriesRecord, as_of: AsOf) -> SeriesPin:
         with self._store.read() as cursor:
+            seen, last = writes_as_of(cursor, as_of)
             found = cursor.rows(
-                "SELECT version_id, ingest_id, ingested_at FROM {db}.ingest WHERE series_id = ? AND ingested_at <= ? "
-                "ORDER BY ingest_id DESC LIMIT 1",
-                [record.series_id, moment],
+                "SELECT version_id, ingest_id, ingested_at FROM {db}.ingest "
+                f"WHERE series_id = ? AND {seen} ORDER BY ingest_id DESC LIMIT 1",
+                [record.series_id, last],
             )
             if not found:
                 raise SeriesNotFoundError(f"{record.key.label()} was not stored yet as of {as_of}")
@@ -154,7 +172,7 @@ class SeriesLookup(BarReader):
         return pin
 
 
-def _described(cursor: StoreCursor, records: list[SeriesRecord]) -> list[SeriesInfo]:
+def described(cursor: StoreCursor, records: list[SeriesRecord]) -> list[SeriesInfo]:
     """Return the listing of one series, or of all that there are."""
     one = records[0].series_id if len(records) == 1 else None
     covered = stored_coverage(cursor, utc_now(), one)
@@ -173,7 +191,8 @@ def _described(cursor: StoreCursor, records: list[SeriesRecord]) -> list[SeriesI
     return found
 
 
-def _listing_order(key: SeriesKey) -> tuple[Any, ...]:
+def listing_order(key: SeriesKey) -> tuple[Any, ...]:
+    """Return what series are sorted by in a listing."""
     asset = key.asset
     contract = (asset.expiration or date.min, asset.strike or 0.0, asset.right or "", asset.quote or "")
     return asset.symbol, key.source, key.timeframe, asset.asset_type, contract, asset.exchange, key.adjustment

@@ -5,6 +5,7 @@ Everything here runs inside one transaction of the caller. Times are naive UTC.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, WriteResult
@@ -15,10 +16,13 @@ from lumibot_duckdb.storage.identity import published_name
 from lumibot_duckdb.storage.sql_times import timestamp_literal
 from lumibot_duckdb.storage.times import EpochSeconds
 
+_OF_VERSION = ("bar", "outline", "repeated_bar", "bar_checksum")
+"""Tables that have the bars of versions, and what is derived from them."""
+
 
 def create_series(cursor: StoreCursor, key: SeriesKey, layout: Layout, new_id: int, now: datetime) -> VersionState:
     """Create a series with a version that has no bars. `new_id` becomes the id of everything that is new."""
-    asset_id = _asset_id(cursor, key.asset, new_id)
+    asset_id = asset_id_of(cursor, key.asset, new_id)
     cursor.execute(
         "INSERT INTO {db}.series VALUES (?, ?, ?, ?, ?, ?, ?)",
         [new_id, asset_id, key.source, key.timeframe, key.adjustment, new_id, now],
@@ -34,16 +38,36 @@ def supersede(cursor: StoreCursor, old: VersionState, new_version: int, now: dat
     cursor.execute("UPDATE {db}.series SET current_version = ? WHERE series_id = ?", [new_version, old.series_id])
 
 
+def delete_superseded(cursor: StoreCursor, series_id: int, kept: Iterable[int]) -> None:
+    """Delete the superseded versions of a series with their bars, without those that are kept."""
+    stays = set(kept)
+    found = cursor.rows(
+        "SELECT version_id FROM {db}.series_version WHERE series_id = ? AND superseded_at IS NOT NULL", [series_id]
+    )
+    for version_id in [version_id for (version_id,) in found if version_id not in stays]:
+        delete_version(cursor, version_id)
+
+
+def delete_version(cursor: StoreCursor, version_id: int) -> None:
+    """Delete a superseded version with its bars."""
+    for table in (*_OF_VERSION, "series_version"):
+        cursor.execute(f"DELETE FROM {{db}}.{table} WHERE version_id = {version_id}")
+
+
 def delete_records(cursor: StoreCursor, series_id: int) -> None:
     """Delete a series with all its versions and bars; its ingests stay."""
     series = [series_id]
     versions = "SELECT version_id FROM {db}.series_version WHERE series_id = ?"
-    cursor.execute("DELETE FROM {db}.bar WHERE version_id IN (" + versions + ")", series)
-    for table in ("outline", "repeated_bar"):
+    for table in _OF_VERSION:
         cursor.execute(f"DELETE FROM {{db}}.{table} WHERE version_id IN (" + versions + ")", series)
     cursor.execute("DELETE FROM {db}.series_version WHERE series_id = ?", series)
     cursor.execute("DELETE FROM {db}.coverage WHERE series_id = ?", series)
     cursor.execute("DELETE FROM {db}.series WHERE series_id = ?", series)
+    delete_unused_assets(cursor)
+
+
+def delete_unused_assets(cursor: StoreCursor) -> None:
+    """Delete the assets that have no series."""
     cursor.execute("DELETE FROM {db}.asset WHERE asset_id NOT IN (SELECT asset_id FROM {db}.series)")
 
 
@@ -88,7 +112,8 @@ def layout_id_of(cursor: StoreCursor, layout: Layout, new_id: int) -> int:
     return new_id
 
 
-def _asset_id(cursor: StoreCursor, asset: AssetKey, new_id: int) -> int:
+def asset_id_of(cursor: StoreCursor, asset: AssetKey, new_id: int) -> int:
+    """Return the id of an asset, which is stored under `new_id` if it is new."""
     name = published_name(asset)
     known = cursor.rows(
         "SELECT asset_id FROM {db}.asset WHERE name = ? AND asset_type = ? AND exchange = ?",

@@ -1,4 +1,4 @@
-"""The spool: downloads that could not be written in time, kept as files beside the store until a write merges them.
+"""The spool: writes that could not be made in time, kept as files beside the store until a later write merges them.
 
 Each file of `<store>.spool/` is one write: an Arrow IPC file with the bars in their stored form, and everything else
 that the write needs in its metadata. Its name has the time (the oldest is merged first), the number of bars, and a
@@ -42,7 +42,7 @@ from lumibot_duckdb.storage.errors import (
 )
 from lumibot_duckdb.storage.identity import asset_key, canonical_source
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
-from lumibot_duckdb.storage.times import parse_moment
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, EpochSeconds, parse_moment
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.input_checks import InputBars
@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 _SUFFIX = ".arrow"
 _QUARANTINED = ".damaged"
-_NAME = re.compile(r"\d{20}-(?P<bars>\d+)-(?P<digest>[0-9a-f]{64})\.arrow")
+_NAME = re.compile(r"(?P<kept>\d{20})-(?P<bars>\d+)-(?P<digest>[0-9a-f]{64})\.arrow")
 _UNFINISHED = re.compile(r".*\.arrow\.(?P<pid>\d+)")
 _WRITE = b"lumibot_duckdb_write"
 _TIMES = "ts"
@@ -79,6 +79,16 @@ class SpoolContents:
     quarantined: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingWrite:
+    """A file of the spool: its name, its number of bars, when it was kept, and its series (None: unreadable)."""
+
+    name: str
+    bars: int
+    kept_at: EpochSeconds
+    series: SeriesKey | None
+
+
 class Spool:
     """The spool of the store at `store`. Any number of processes may add to it and merge it at once."""
 
@@ -92,15 +102,27 @@ class Spool:
         waiting = [_bars_in(name) for name in names if _NAME.fullmatch(name)]
         return SpoolContents(len(waiting), sum(waiting), sum(name.endswith(_QUARANTINED) for name in names))
 
+    def waiting(self) -> list[WaitingWrite]:
+        """Return the writes that wait, oldest first. Of each file, only the description of the write is read."""
+        return [
+            WaitingWrite(name, int(found["bars"]), int(found["kept"]) // NANOSECONDS_PER_SECOND, _series_in(file))
+            for name in self._names()
+            if (found := _NAME.fullmatch(name)) and (file := self.folder / name)
+        ]
+
     def sentences(self) -> list[str]:
         """Return what people should know about the contents; nothing if it is empty."""
         there = self.contents()
         found = []
         if there.writes:
-            downloads = "1 download" if there.writes == 1 else f"{there.writes:,} downloads"
+            writes = "1 write" if there.writes == 1 else f"{there.writes:,} writes"
             found.append(
-                f"{there.bars:,} bars of {downloads} wait in {self.folder} for the next write to the store"
-                + (f" (more than {MOST_BARS:,}: for the next download or compaction)" if there.bars > MOST_BARS else "")
+                f"{there.bars:,} bars of {writes} wait in {self.folder} for the next write to the store"
+                + (
+                    f" (more than {MOST_BARS:,}: for the next import, download or compaction)"
+                    if there.bars > MOST_BARS
+                    else ""
+                )
             )
         if there.quarantined:
             files = "1 file" if there.quarantined == 1 else f"{there.quarantined:,} files"
@@ -116,16 +138,27 @@ class Spool:
 
         Raises `InvalidBarsError` for metadata that cannot be stored.
         """
-        text = f"{str(failure).rstrip('. ')}. The download ({_description(kept.write)})"
         try:
             self.keep(kept)
         except OSError as error:
-            return type(failure)(
-                f"{text} could not be kept in {self.folder} either ({error.strerror or error}), so it is not in the "
-                "store. Fix the cause and try again"
-            )
+            return self._not_kept(failure, kept, error)
         when = "write to the store" if len(kept.write.bars) <= MOST_BARS else "download or compaction"
-        return type(failure)(f"{text} is kept in {self.folder}, and the next {when} merges it")
+        return type(failure)(f"{_preface(failure, kept)} is kept in {self.folder}, and the next {when} merges it")
+
+    def keep_instead(self, failure: StoreBusyError, kept: SpooledWrite) -> None:
+        """Spool a write for which the store did not become free; raise an error like `failure` if that fails, too."""
+        try:
+            self.keep(kept)
+        except OSError as error:
+            raise self._not_kept(failure, kept, error) from failure
+
+    def _not_kept(
+        self, failure: StoreBusyError | StoreWriteError, kept: SpooledWrite, error: OSError
+    ) -> StoreBusyError | StoreWriteError:
+        return type(failure)(
+            f"{_preface(failure, kept)} could not be kept in {self.folder} either ({error.strerror or error}), so it "
+            "is not in the store. Fix the cause and try again"
+        )
 
     def keep(self, kept: SpooledWrite) -> Path:
         """Spool a write and return its file. Raises OSError, and leaves nothing then."""
@@ -230,6 +263,11 @@ def _bars_in(name: str) -> int:
     return int(found["bars"]) if found else 0
 
 
+def _preface(failure: Exception, kept: SpooledWrite) -> str:
+    what = "write" if kept.write.covered is None else "download"
+    return f"{str(failure).rstrip('. ')}. The {what} ({_description(kept.write)})"
+
+
 def _description(write: BarsWrite) -> str:
     bars, label = len(write.bars), write.key.label()
     if not bars:
@@ -309,11 +347,17 @@ def _is_about(file: Path, only: Callable[[SeriesKey], bool]) -> bool:
 
     True if it cannot be read, because merging it reports why.
     """
+    series = _series_in(file)
+    return series is None or only(series)
+
+
+def _series_in(file: Path) -> SeriesKey | None:
+    """Return the series of a file, without reading its bars; None if it cannot be read."""
     try:
         with pa.OSFile(str(file)) as opened:
-            return only(_key_of(json.loads(pa.ipc.open_file(opened).schema.metadata[_WRITE])))
+            return _key_of(json.loads(pa.ipc.open_file(opened).schema.metadata[_WRITE]))
     except Exception:
-        return True
+        return None
 
 
 def _key_of(said: Mapping[str, Any]) -> SeriesKey:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lumibot_duckdb.storage.api import AssetLike, BarWriter, OnRows, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.api import AssetLike, BarFrame, BarWriter, OnRows, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.bars.batches import in_batches
 from lumibot_duckdb.storage.bars.coverage_records import forget_coverage
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.restatement import restate
+from lumibot_duckdb.storage.bars.snapshots import refuse_if_needed
 from lumibot_duckdb.storage.bars.spool import SpooledWrite
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, checked_moment, checked_range
+from lumibot_duckdb.storage.catalog import SeriesRecord
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.identity import SeriesQuery, key_to_write
 
-if TYPE_CHECKING:
-    import pandas as pd
+# Our own processes give way to each other sooner than that, unless a write takes long.
+_WAIT_TO_SPOOL_SECONDS = 0.25
 
 
 class StoredBarWriter(BarWriter):
@@ -28,7 +31,7 @@ class StoredBarWriter(BarWriter):
     def store_ohlcv_data(
         self,
         asset: AssetLike,
-        data: pd.DataFrame,
+        data: BarFrame,
         source: str,
         timeframe: str,
         *,
@@ -42,11 +45,14 @@ class StoredBarWriter(BarWriter):
         also_covered: Sequence[TimeRange] = (),
         provisional: Sequence[TimeRange] | None = None,
         on_rows: OnRows | None = None,
+        spool: bool = False,
     ) -> WriteResult:
-        from lumibot_duckdb.storage.bars.input_checks import check_bars  # imports pandas, which SQL does without
+        # Here, since both import pandas, which SQL does without.
+        from lumibot_duckdb.storage.bars.input_checks import check_bars
+        from lumibot_duckdb.storage.bars.tables import as_frame
 
         key = key_to_write(asset, source, timeframe, adjustment, exchange)
-        bars = check_bars(key.label(), data)
+        bars = check_bars(key.label(), as_frame(key.label(), data))
         covered = None if covered is None else checked_range(key, "covered", covered)
         further = tuple(checked_range(key, "also_covered", piece) for piece in also_covered)
         if not len(bars) and covered is None:
@@ -57,13 +63,17 @@ class StoredBarWriter(BarWriter):
         requested_at = checked_moment(key, asked_at)
         write = BarsWrite(key, bars, covered, replace, metadata, onto, requested_at, further, unproven)
         try:
-            with self._store.write() as cursor:
+            with self._store.write(_WAIT_TO_SPOOL_SECONDS if spool else None) as cursor:
                 result = self._store.write_to(cursor, key, on_rows).bars(write)
         except (StoreBusyError, StoreWriteError) as error:
-            if covered is None:
-                raise
             kept = SpooledWrite(write, self._store.catalog.store_id)
-            raise self._store.spool.keep_after(error, kept) from error
+            if spool and isinstance(error, StoreBusyError):
+                self._store.spool.keep_instead(error, kept)
+                result = WriteResult(key, None, spooled=len(bars))
+            elif covered is not None:
+                raise self._store.spool.keep_after(error, kept) from error
+            else:
+                raise
         if on_rows is not None:
             on_rows(len(bars), len(bars))
         return result
@@ -124,7 +134,16 @@ class StoredBarWriter(BarWriter):
         deleted = 0
         with store.connection.burst():
             store.refresh()
-            for record in store.catalog.matching(query.asset, query.timeframe, query.source, adjustment):
+            records = store.catalog.matching(query.asset, query.timeframe, query.source, adjustment)
+            with store.read() as cursor:
+                for record in records:  # before any is deleted
+                    refuse_if_needed(cursor, record.series_id, record.key.label())
+            for batch in in_batches(records, self._bars_of):
                 with store.write() as cursor:
-                    deleted += store.write_to(cursor, record.key).delete()
+                    for write in store.writes_to(cursor, [record.key for record in batch]):
+                        deleted += write.delete()
         return deleted
+
+    def _bars_of(self, record: SeriesRecord) -> int:
+        head = self._store.catalog.head(record.series_id)
+        return 0 if head is None else head.rows

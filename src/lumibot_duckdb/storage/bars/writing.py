@@ -13,32 +13,63 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, TimeRange, WriteResult
-from lumibot_duckdb.storage.bars.bar_rows import copy_with_changes, ensure_columns, insert_bars
-from lumibot_duckdb.storage.bars.coverage import Covered, missing
-from lumibot_duckdb.storage.bars.coverage_records import add_coverage, coverage_to_add
+from lumibot_duckdb.storage.bars.bar_rows import (
+    copy_since,
+    copy_sound_bars,
+    copy_version,
+    copy_with_changes,
+    ensure_columns,
+    insert_bars,
+)
+from lumibot_duckdb.storage.bars.checksums import (
+    add_checksums,
+    copy_checksums,
+    copy_checksums_since,
+    store_checksums,
+    sums_of_write,
+)
+from lumibot_duckdb.storage.bars.coverage import Covered, missing, not_covered_yet
+from lumibot_duckdb.storage.bars.coverage_records import (
+    add_coverage,
+    coverage_rows,
+    coverage_to_add,
+    forget_coverage,
+    restore_coverage,
+    stored_coverage,
+)
 from lumibot_duckdb.storage.bars.difference import Difference, difference
-from lumibot_duckdb.storage.bars.layout import Layout, LayoutConflictError, combined, in_order_of, same_frame
+from lumibot_duckdb.storage.bars.layout import (
+    Layout,
+    LayoutConflictError,
+    combined,
+    in_order_of,
+    same_frame,
+    with_room_for,
+)
 from lumibot_duckdb.storage.bars.newer_bars import record_request, was_restated_since, without_newer
-from lumibot_duckdb.storage.bars.outline_records import has_outline, store_outline, update_outline
-from lumibot_duckdb.storage.bars.repeats import may_repeat, store_repeats, update_repeats
+from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline, outline_version
 from lumibot_duckdb.storage.bars.series_records import (
     create_series,
     delete_records,
+    delete_superseded,
+    delete_version,
     layout_id_of,
     record_ingest,
     supersede,
 )
+from lumibot_duckdb.storage.bars.snapshots import kept_versions, refuse_if_needed
 from lumibot_duckdb.storage.bars.version_state import VersionState, measured
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, metadata_text
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import HistoryRestatedError, InvalidBarsError
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import Int64Array, aware_utc
+from lumibot_duckdb.storage.times import EpochSeconds, Int64Array, aware_utc
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.input_checks import InputBars
 
 
+_FOREVER_AGO = -(2**40)  # before every stored time
 # What an index in nanoseconds can hold, in epoch seconds.
 _FIRST_NS = -(2**63) // 10**9 + 1
 _LAST_NS = 2**63 // 10**9 - 1
@@ -112,20 +143,115 @@ class Write:
         fresh = self._coverage_to_add([], [covered], aware_utc(self._now))
         if not fresh:
             return
-        after = self._before or self._created(Layout("ns"))
-        self._record("coverage", WriteResult(self._key, None), after, None)
-        for piece, expires in fresh:
-            add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
+        self._cover(fresh)
+
+    def covering(self, ranges: Sequence[Covered]) -> None:
+        """Record ranges that are covered in another store, as long as they are there."""
+        before = self._before
+        known = (
+            [] if before is None else stored_coverage(self._cursor, None, before.series_id).get(before.series_id, [])
+        )
+        fresh = not_covered_yet(known, ranges)
+        if fresh:
+            self._cover(fresh)
 
     def delete(self) -> int:
-        """Delete the series with all its versions; return how many bars its current version had."""
+        """Delete the series with all its versions; return how many bars its current version had.
+
+        Raises `SnapshotError` if a snapshot has the series.
+        """
         before = self._before
         if before is None:
             return 0
+        refuse_if_needed(self._cursor, before.series_id, self._key.label())
         delete_records(self._cursor, before.series_id)
         gone = replace(before, rows=0, first=None, last=None)
         self._record("delete", WriteResult(self._key, None, removed=before.rows), gone, None)
         return before.rows
+
+    def prune(self, start: EpochSeconds, *, at_once: bool) -> int:
+        """Remove the bars that start before a time, and their coverage; return how many bars were removed.
+
+        The other bars begin a new version, so that no pin of the old one ever shows a part of its bars. A series that
+        has neither bars nor coverage afterwards is deleted. With `at_once`, superseded versions that no snapshot needs
+        are deleted now, not by a compaction. Nothing happens if a snapshot needs the current version.
+        """
+        before = self._before
+        if before is None or before.first is None or before.first >= start:
+            return 0
+        kept = kept_versions(self._cursor, before.series_id)
+        if before.version_id in kept:
+            return 0
+        forget_coverage(self._cursor, before.series_id, TimeRange(min(_FOREVER_AGO, start), start))
+        copy_since(self._cursor, before.version_id, self._ingest_id, start)
+        supersede(self._cursor, before, self._ingest_id, self._now)
+        after = measured(self._cursor, replace(before, version_id=self._ingest_id))
+        copy_checksums_since(self._cursor, before.version_id, self._ingest_id, start, self._key.timeframe)
+        outline_version(self._cursor, self._key, after)
+        removed = before.rows - after.rows
+        if not after.rows and not kept and not stored_coverage(self._cursor, None, before.series_id):
+            return self.delete()
+        if at_once:
+            delete_superseded(self._cursor, before.series_id, kept)
+        self._record("prune", WriteResult(self._key, None, removed=removed, new_version=True), after, None)
+        return removed
+
+    def is_onto(self, version_id: int, *, last_write: int | None = None) -> bool:
+        """Return whether a version is the current one, and `last_write` (None: any) the last write to the series."""
+        before = self._before
+        return before is not None and before.version_id == version_id and last_write in (None, before.ingest_id)
+
+    def repair(self, dropped: Int64Array, forgotten: Sequence[TimeRange], what: Sequence[str]) -> tuple[int, int]:
+        """Begin a version with each bar once, without those at the `dropped` times.
+
+        The coverage of the `forgotten` ranges is removed, and what is derived from the bars is computed again. Returns
+        the id of this write, and how many bars fewer there are than recorded.
+        """
+        before, version = self._before, self._ingest_id
+        assert before is not None
+        note = {
+            "repaired_version": before.version_id,
+            "repairs": list(what),
+            "coverage": coverage_rows(self._cursor, before.series_id),
+        }
+        copy_sound_bars(
+            self._cursor, old_version=before.version_id, new_version=version, ingest_id=version, dropped=dropped
+        )
+        supersede(self._cursor, before, version, self._now)
+        after = measured(self._cursor, replace(before, version_id=version))
+        store_checksums(self._cursor, version, self._key.timeframe)
+        outline_version(self._cursor, self._key, after)
+        for piece in forgotten:
+            forget_coverage(self._cursor, before.series_id, piece)
+        removed = max(0, before.rows - after.rows)
+        result = WriteResult(self._key, None, removed=removed)
+        self._record("repair", result, after, metadata_text(self._key, note))
+        return version, removed
+
+    def undo_repair(self, repaired: VersionState, repair_id: int, coverage: Sequence[list[Any]]) -> None:
+        """Begin a version with the bars of the one that a repair superseded, damaged ones included, and its coverage.
+
+        The earlier version itself stays superseded: the ids of the versions of a series are in their order in time.
+        """
+        before, version = self._before, self._ingest_id
+        assert before is not None
+        copy_version(self._cursor, repaired.version_id, version)
+        copy_checksums(self._cursor, repaired.version_id, version, np.empty(0, np.int64), self._key.timeframe)
+        supersede(self._cursor, before, version, self._now)
+        restore_coverage(self._cursor, before.series_id, coverage)
+        result = WriteResult(self._key, None, added=max(0, repaired.rows - before.rows))
+        after = replace(repaired, version_id=version)
+        self._record("repair", result, after, metadata_text(self._key, {"undone": repair_id}))
+
+    def drop_superseded(self, version_id: int, what: Sequence[str]) -> None:
+        """Delete a damaged version that is not the current one, or record that it is damaged if a snapshot needs it."""
+        before = self._before
+        assert before is not None
+        if version_id not in kept_versions(self._cursor, before.series_id):
+            delete_version(self._cursor, version_id)
+            return
+        note = {"repaired_version": version_id, "repairs": list(what)}
+        self._record("repair", WriteResult(self._key, None), before, metadata_text(self._key, note))
 
     # -- bars ------------------------------------------------------------------------------------------------
 
@@ -149,9 +275,9 @@ class Write:
         if not len(bars):
             return WriteResult(self._key, None), None
         start = before or self._created(bars.layout)
-        insert_bars(self._cursor, bars, start.version_id, self._ingest_id, self._on_rows)
+        self._insert(bars, start.version_id)
         after = replace(start, layout=bars.layout, rows=len(bars), **_facts_of(bars.times))
-        self._outline(None, after, bars.times)
+        keep_outline(self._cursor, self._key, None, after, bars.times)
         return WriteResult(self._key, None, added=len(bars)), after
 
     def _into_existing(
@@ -200,15 +326,12 @@ class Write:
                 f"{self._key.label()}: {error}; first row: {np.datetime64(int(bars.times[0]), 's')} UTC. Convert the "
                 "column, or delete the series and store it again"
             ) from None
-        times = (before.first, before.last, int(bars.times[0]), int(bars.times[-1]))
-        if layout.index_unit == "ns" and any(t is not None and not _FIRST_NS <= t <= _LAST_NS for t in times):
-            layout = replace(layout, index_unit="us")
-        return layout
+        return with_room_for(layout, (before.first, before.last, int(bars.times[0]), int(bars.times[-1])))
 
     def _extended(self, before: VersionState, news: InputBars, layout: Layout) -> VersionState:
         """Add bars to the current version."""
         ensure_columns(self._cursor, layout)
-        insert_bars(self._cursor, news, before.version_id, self._ingest_id, self._on_rows)
+        self._insert(news, before.version_id)
         facts = _facts_of(news.times)
         after = replace(
             before,
@@ -218,45 +341,42 @@ class Write:
             last=facts["last"] if before.last is None else max(before.last, facts["last"]),
             on_minute=before.on_minute and facts["on_minute"],
         )
-        self._outline(before, after, news.times)
+        keep_outline(self._cursor, self._key, before, after, news.times)
         return after
+
+    def _insert(self, bars: InputBars, version_id: int) -> None:
+        insert_bars(self._cursor, bars, version_id, self._ingest_id, self._on_rows)
+        add_checksums(self._cursor, version_id, sums_of_write(bars, self._ingest_id, self._key.timeframe))
 
     def _rewritten(
         self, before: VersionState, bars: InputBars, differs: Difference, layout: Layout, *, whole_rows: bool
     ) -> VersionState:
         """Write a new version, complete with the bars that stay, and make it the current one."""
         version = self._ingest_id
+        news = bars.rows(differs.added | differs.changed)
         copy_with_changes(
             self._cursor,
             old_version=before.version_id,
             new_version=version,
             ingest_id=self._ingest_id,
             layout=layout,
-            news=bars.rows(differs.added | differs.changed),
+            news=news,
             touched=np.concatenate([bars.times[differs.changed], differs.removed]),
             whole_rows=whole_rows,
         )
+        touched = np.union1d(news.times, differs.removed)
+        copy_checksums(self._cursor, before.version_id, version, touched, self._key.timeframe)
         supersede(self._cursor, before, version, self._now)
         after = measured(self._cursor, replace(before, version_id=version, layout=layout))
-        self._outline(None, after, bars.times)
+        keep_outline(self._cursor, self._key, None, after, bars.times)
         return after
 
-    def _outline(self, before: VersionState | None, after: VersionState, added: Int64Array) -> None:
-        """Store the outline of a version, or update it if there is one from before bars were added at some times."""
-        if not has_outline(after.rows) or after.first is None or after.last is None:
-            return
-        repeats = may_repeat(self._key.asset)
-        if before is None or not has_outline(before.rows):
-            store_outline(self._cursor, after.version_id, after.first, after.last)
-            if repeats:
-                bars = TimeRange(after.first, after.last + 1)
-                store_repeats(self._cursor, after.version_id, self._key.timeframe, bars)
-            return
-        update_outline(self._cursor, after.version_id, added)
-        if repeats:
-            news = TimeRange(int(added[0]), int(added[-1]) + 1)
-            at_the_end = before.last is not None and news.start > before.last
-            update_repeats(self._cursor, after.version_id, self._key.timeframe, news, at_the_end=at_the_end)
+    def _cover(self, fresh: Sequence[Covered]) -> None:
+        """Record covered ranges alone."""
+        after = self._before or self._created(Layout("ns"))
+        self._record("coverage", WriteResult(self._key, None), after, None)
+        for piece, expires in fresh:
+            add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
 
     # -- records ---------------------------------------------------------------------------------------------
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from lumibot_duckdb.storage.connection.engine import Engine
+from lumibot_duckdb.storage.connection.processes import describe_process, posix_lock_holders
 from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreVersionError, StoreWriteError
 
 _CONFLICT = re.compile(r"Conflicting lock is held in (?P<name>.*?) \(PID (?P<pid>\d+)\)")
@@ -25,6 +26,28 @@ _DAMAGE = (
 
 class HeldElsewhereError(Exception):
     """The file is open in a program that does not use our lock."""
+
+    def __init__(self, path: Path, pids: Iterable[int] = (), program: str = "", *, here: bool = False) -> None:
+        super().__init__(path, program)
+        self._path = path
+        self._pids = sorted(pids)
+        self._program = program
+        self._here = here
+
+    def cause(self) -> str:
+        """Return where the file is open."""
+        if self._here:
+            return f"{self._path} is open in another DuckDB connection of this process"
+        holders = [describe_process(pid, self._program) for pid in self._pids]
+        return f"{self._path} is open in {' and in '.join(holders) or self._program or 'another program'}"
+
+    def __str__(self) -> str:
+        if self._here:
+            return f"{self.cause()}. Close that first, or query the store with DuckDBDataStorage.sql."
+        return (
+            f"{self.cause()}. Close it there and try again. Programs that query the store with DuckDBDataStorage.sql, "
+            "or read a copy of it (`lumibot-duckdb replica`), do not keep others waiting."
+        )
 
 
 class UnmatchedLogError(StoreDamagedError):
@@ -67,10 +90,10 @@ def attach_failure(path: Path, error: duckdb.Error, *, writing: bool) -> Excepti
     text = str(error)
     if "Could not set lock on file" in text:
         found = _CONFLICT.search(text)
-        who = f"{found['name']} (process {found['pid']})" if found else "another program"
-        return HeldElsewhereError(f"{path} is open in {who}. Close it there and try again.")
+        named = {int(found["pid"])} - {0} if found else set()
+        return HeldElsewhereError(path, named | posix_lock_holders(path), Path(found["name"]).name if found else "")
     if "Unique file handle conflict" in text:
-        return HeldElsewhereError(f"{path} is open in another DuckDB connection of this process. Close that first.")
+        return HeldElsewhereError(path, here=True)
     if "version number" in text:
         return StoreVersionError(f"{path} was written by another DuckDB than {duckdb.__version__} can read: {text}")
     if "Failure while replaying WAL" in text and "not match" in text:

@@ -17,10 +17,11 @@ from contextlib import contextmanager, suppress
 
 import duckdb
 
-from lumibot_duckdb.storage.connection import interruption
+from lumibot_duckdb.storage.connection import interruption, wait_notice
 from lumibot_duckdb.storage.connection.duckdb_errors import HeldElsewhereError
 from lumibot_duckdb.storage.connection.engine import Engine
 from lumibot_duckdb.storage.connection.store_file import StoreFile
+from lumibot_duckdb.storage.connection.wait_notice import WaitNotice
 from lumibot_duckdb.storage.errors import StorageError, StoreBusyError
 
 # Attaching and detaching takes a few milliseconds. So a lease that is in use lasts this long even if others wait; in a
@@ -87,13 +88,20 @@ class Lease:
 
     @contextmanager
     def use(
-        self, exclusive: bool, deadline: float, *, nested: bool = False, only_shared: bool = False
+        self,
+        exclusive: bool,
+        deadline: float,
+        *,
+        nested: bool = False,
+        only_shared: bool = False,
+        in_turn: bool = False,
     ) -> Iterator[Engine]:
         """Use the lease, and take it first if need be; an exclusive one serves for reading too, unless `only_shared`.
 
-        `nested` is an operation inside another one of the same thread, which never waits.
+        `nested` is an operation inside another one of the same thread, which never waits. `in_turn` is one that reads
+        when it is the thread's turn to write.
         """
-        engine = self._join(exclusive, deadline, nested, only_shared)
+        engine = self._join(exclusive, deadline, nested, only_shared, in_turn)
         pid = os.getpid()
         try:
             yield engine
@@ -114,7 +122,10 @@ class Lease:
 
     @contextmanager
     def detached(self, deadline: float) -> Iterator[None]:
-        """Inside an exclusive `use`: wait to be the only user, then keep the lock but not the file."""
+        """Inside a `use` in the thread's turn to write: wait to be the only user, then keep the lock but not the file.
+
+        If the lock is exclusive, the file has no log then.
+        """
         with self._changed:
             self._draining = True
             try:
@@ -124,7 +135,8 @@ class Lease:
                 self._draining = False
             self._moving = True
         try:
-            self._file.checkpoint()
+            if self._file.lock.exclusive:
+                self._file.checkpoint()
             self._engine = None
             self._file.detach()
             yield
@@ -133,26 +145,46 @@ class Lease:
                 self._moving = False
                 self._end()
 
+    @contextmanager
+    def locked(self, deadline: float) -> Iterator[None]:
+        """In the thread's turn to write: hold the exclusive lock without opening the file."""
+        with self._changed:
+            self._end_when_unused(deadline)
+            self._moving = True
+        try:
+            self._file.lock.acquire(True, deadline)
+            yield
+        finally:
+            self._file.lock.release()
+            with self._changed:
+                self._moving = False
+                self._notify()
+
     def release(self, deadline: float) -> None:
         """End the lease when its users have left, and close the lock files."""
         with self._changed:
-            while self._engine is not None or self._moving:
-                self._draining = self._engine is not None
-                if self._moving or self._users:
-                    self._wait(deadline)
-                else:
-                    self._end()
+            self._end_when_unused(deadline)
             self._file.lock.close()
+
+    def _end_when_unused(self, deadline: float) -> None:
+        while self._engine is not None or self._moving:
+            self._draining = self._engine is not None
+            if self._moving or self._users:
+                self._wait(deadline)
+            else:
+                self._end()
 
     # -- joining and leaving ---------------------------------------------------------------------------------
 
-    def _join(self, exclusive: bool, deadline: float, nested: bool, only_shared: bool) -> Engine:
+    def _join(self, exclusive: bool, deadline: float, nested: bool, only_shared: bool, in_turn: bool) -> Engine:
         pauses = itertools.chain(_FOREIGN_PAUSES, itertools.repeat(_FOREIGN_PAUSES[-1]))
         ended = False  # an exclusive lease, for a shared one: writers that queue must not take it back first
+        notice: WaitNotice | None = None
         with self._changed:
             while not nested:
                 is_shared = not self._file.lock.exclusive
-                behind_writer = not exclusive and is_shared and self._writers and not (self._writer_paused or ended)
+                queues = not (exclusive or in_turn or self._writer_paused or ended)
+                behind_writer = queues and is_shared and self._writers
                 if self._moving or self._draining or behind_writer:
                     self._wait(deadline)
                 elif self._engine is None:
@@ -161,6 +193,8 @@ class Lease:
                     except HeldElsewhereError as held:
                         if time.monotonic() >= deadline:
                             raise StoreBusyError(str(held)) from held
+                        notice = notice or WaitNotice(wait_notice.FOR_A_PROGRAM, deadline)
+                        notice.look(held.cause)
                         self._pause(next(pauses), exclusive)
                 elif (
                     (is_shared if exclusive else only_shared and not is_shared)

@@ -19,9 +19,12 @@ import random
 import struct
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from lumibot_duckdb.storage.connection import interruption
+from lumibot_duckdb.storage.connection import interruption, wait_notice
+from lumibot_duckdb.storage.connection.processes import describe_process
+from lumibot_duckdb.storage.connection.wait_notice import WaitNotice
 from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreWriteError
 
 try:
@@ -81,10 +84,16 @@ class StoreLock:
         assert self.exclusive is None, "the lock is held already"
         if exclusive:
             self._refuse_unless_writable()
+
+        notice = WaitNotice(wait_notice.FOR_A_PROCESS, deadline)
+
+        def while_waiting() -> None:
+            notice.look(lambda: f"{self.store} is in use ({self._holders()})")
+
         try:
-            self._turn.lock(exclusive, deadline)
+            self._turn.lock(exclusive, deadline, while_waiting)
             try:
-                self._lock.lock(exclusive, deadline)
+                self._lock.lock(exclusive, deadline, while_waiting)
             finally:
                 self._turn.unlock()
             self.exclusive = exclusive
@@ -191,12 +200,12 @@ class StoreLock:
             self._lock.write(_reader_slot(), pid)
 
     def holders(self) -> list[str]:
-        """Return the recorded holders that are alive, such as "process 1234 (python backtest.py) is writing"."""
+        """Return the recorded holders that are alive, such as "process 1234 (python a.py, ...) is writing"."""
         signed = [(self._lock.read(_WRITER_AT, _PID.size), "writing")]
         readers = self._lock.read(_READERS_AT, _PID.size * _READER_SLOTS)
         signed += [(readers[at : at + _PID.size], "reading") for at in range(0, len(readers), _PID.size)]
         return [
-            f"{_describe_process(pid)} is {doing}"
+            f"{describe_process(pid)} is {doing}"
             for field, doing in signed
             if (pid := _PID.unpack(field)[0]) and is_alive(pid)
         ]
@@ -219,11 +228,12 @@ class _LockFile:
     def __del__(self) -> None:
         self.close()
 
-    def lock(self, exclusive: bool, deadline: float) -> None:
+    def lock(self, exclusive: bool, deadline: float, while_waiting: Callable[[], None]) -> None:
         """Lock the file, polling until `deadline` (monotonic seconds), then raise TimeoutError."""
         pause = _FIRST_PAUSE
         while not self.try_lock(exclusive):
             interruption.check()
+            while_waiting()
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
@@ -363,13 +373,3 @@ def is_alive(pid: int) -> bool:
     except OverflowError:
         return False  # no process has such a number
     return True
-
-
-def _describe_process(pid: int) -> str:
-    """Return `process 1234 (python backtest.py)`, or just the number if the system has no more."""
-    try:
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        arguments = ""
-    command = " ".join(arguments.split())
-    return f"process {pid} ({command[:80]})" if command else f"process {pid}"

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
@@ -26,7 +26,7 @@ from lumibot_duckdb.storage.connection.engine import Engine
 from lumibot_duckdb.storage.connection.interruption import check, deferred
 from lumibot_duckdb.storage.connection.lease import Lease
 from lumibot_duckdb.storage.connection.store_file import StoreFile
-from lumibot_duckdb.storage.errors import StorageError, StoreNotFoundError
+from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreNotFoundError
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +92,10 @@ class StoreConnection:
         """Return whether there is a store. An interrupted program may leave an empty file, which is none."""
         return self._file.exists()
 
+    def opens_at_once(self) -> bool:
+        """Return whether a read need not fold the log of a writer, at work or killed, into the file first."""
+        return self._lease.is_held or not self._file.is_unfinished()
+
     def generation(self) -> int:
         """Return a number that changes with every commit by any process. Takes microseconds.
 
@@ -109,11 +113,11 @@ class StoreConnection:
     # -- blocks ----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def read(self) -> Iterator[StoreCursor]:
+    def read(self, wait_seconds: float | None = None) -> Iterator[StoreCursor]:
         """Yield a cursor for reading, under a shared lease. The whole block reads one state of the store.
 
         Many threads may read at once. Inside a `write()` block of the same thread, the cursor is that block's and
-        sees what is not committed yet.
+        sees what is not committed yet. `wait_seconds` is how long to wait for others, if not as usual.
         Raises `StoreNotFoundError`, `StoreBusyError`, `StoreDamagedError`.
         """
         mine = self._thread
@@ -123,7 +127,7 @@ class StoreConnection:
         self._refuse_detached("read")
         if not self._lease.is_held and not self.exists():  # checked before the lock, which would create its files
             raise StoreNotFoundError(f"there is no store at {self.path}")
-        with deferred(), self._lease.use(False, self._deadline(), nested=mine.reads > 0) as engine:
+        with deferred(), self._lease.use(False, self._deadline(wait_seconds), nested=mine.reads > 0) as engine:
             if not mine.reads:
                 mine.read_generation = self._lock.generation()
             duck = engine.cursor()
@@ -161,16 +165,17 @@ class StoreConnection:
                 mine.reads -= 1
 
     @contextmanager
-    def write(self) -> Iterator[StoreCursor]:
+    def write(self, wait_seconds: float | None = None) -> Iterator[StoreCursor]:
         """Yield a cursor for one transaction: committed when the block ends, rolled back when it raises.
 
-        Creates the store if there is none. Ctrl-C stops the running statement, and rolls back.
+        Creates the store if there is none. Ctrl-C stops the running statement, and rolls back. `wait_seconds` is how
+        long to wait for others, if not as usual.
         Raises `StoreBusyError`, `StoreDamagedError`, `StoreWriteError` (the disk is full or failed; the message says
         whether nothing was stored); and RuntimeError inside a `read()` or `write()` block of the same thread.
         """
         self._refuse_nested("write")
         mine = self._thread
-        deadline = self._deadline()
+        deadline = self._deadline(wait_seconds)
         with (
             deferred(),
             self._lease.turn_to_write(deadline),
@@ -242,14 +247,71 @@ class StoreConnection:
                 mine.excluding = False
                 self._lock.bump_generation()
 
+    @contextmanager
+    def unchanging(self) -> Iterator[Path]:
+        """Yield the path of the store, which nobody writes during the block: another DuckDB instance may read it.
+
+        Other processes may read meanwhile; threads of this process wait. Raises as `read()` does.
+        """
+        self._refuse_nested("unchanging")
+        if not self.exists():
+            raise StoreNotFoundError(f"there is no store at {self.path}")
+        mine = self._thread
+        deadline = self._deadline()
+        with (
+            deferred(),
+            self._lease.turn_to_write(deadline),
+            self._lease.use(False, deadline, only_shared=True, in_turn=True),
+            self._lease.detached(deadline),
+        ):
+            mine.excluding = True
+            try:
+                yield self.path
+            finally:
+                mine.excluding = False
+
+    @contextmanager
+    def replacing(self) -> Iterator[Path]:
+        """Yield the path as `exclusive()` does, also if there is no store, or one that cannot be opened.
+
+        Such a store may have a log and a guard beside it.
+        """
+        there = self.exists()
+        with ExitStack() as block:
+            try:
+                path = block.enter_context(self.exclusive() if there else self._locked())
+            except StoreBusyError:
+                raise
+            except (
+                StorageError,
+                duckdb.Error,
+            ) as error:  # no other program has the file open: DuckDB would report that first
+                logger.info("replacing %s, which cannot be opened: %s", self.path, error)
+                path = block.enter_context(self._locked())
+            yield path
+
+    @contextmanager
+    def _locked(self) -> Iterator[Path]:
+        """Yield the path of the store, locked against everybody else, and never opened."""
+        self._refuse_nested("replacing")
+        mine = self._thread
+        deadline = self._deadline()
+        with deferred(), self._lease.turn_to_write(deadline), self._lease.locked(deadline):
+            mine.excluding = True
+            try:
+                yield self.path
+            finally:
+                mine.excluding = False
+                self._lock.bump_generation()
+
     def close(self) -> None:
         """Release the file as soon as operations of other threads end. The connection may be used again later."""
         self._refuse_nested("close")
         with deferred():
             self._lease.release(self._deadline())
 
-    def _deadline(self) -> float:
-        return time.monotonic() + self.wait_seconds
+    def _deadline(self, wait_seconds: float | None = None) -> float:
+        return time.monotonic() + (self.wait_seconds if wait_seconds is None else wait_seconds)
 
     def _refuse_nested(self, what: str) -> None:
         self._refuse_detached(what)

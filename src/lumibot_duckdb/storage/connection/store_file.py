@@ -104,7 +104,7 @@ class StoreFile:
         """Lock the store between processes and attach the file."""
         try:
             self.lock.acquire(exclusive, deadline)
-            if not exclusive and self._is_unfinished() and self.lock.is_writable():
+            if not exclusive and self.is_unfinished() and self.lock.is_writable():
                 # Nobody is writing now, so this is from a writer that was killed.
                 self.lock.release()
                 self._recover(deadline)
@@ -209,7 +209,8 @@ class StoreFile:
         except OSError as error:
             raise StoreWriteError(f"cannot copy what a checkpoint of {self.path} rewrites: {error.strerror}") from error
 
-    def _is_unfinished(self) -> bool:
+    def is_unfinished(self) -> bool:
+        """Return whether there is a log to be folded into the file: of a writer that is at work, or was killed."""
         return self._log.exists() or self._guard.exists()
 
     def _recover(self, deadline: float) -> None:
@@ -219,7 +220,7 @@ class StoreFile:
         """
         self.lock.acquire(True, deadline)
         try:
-            if self._is_unfinished() and self.exists():
+            if self.is_unfinished() and self.exists():
                 self._attach(exclusive=True)
                 try:
                     self.checkpoint()

@@ -44,6 +44,7 @@ Identity: TypeAlias = "tuple[str, str, str]"
 _FEW = 4
 """So many assets are looked up one by one."""
 
+KINDS = ("split", "dividend")
 _NEEDED = {"split": ("split_from", "split_to"), "dividend": ("amount",)}
 
 
@@ -143,6 +144,12 @@ def remember_actions(
             [*which, action.ex_date, action.split_from, action.split_to, action.amount],
         )
     return before is not None
+
+
+def forget_actions(cursor: StoreCursor, asset: AssetKey, source: str, kind: str) -> None:
+    """Forget the actions of an asset, and that the source was queried for them."""
+    for table in ("corporate_action", "corporate_action_check"):
+        cursor.execute(f"DELETE FROM {{db}}.{table} WHERE {_OF_ASSET}", [*_identity(asset), source, kind])
 
 
 def restated_series(cursor: StoreCursor, symbol: str, source: str, adjustments: Sequence[str]) -> list[int]:

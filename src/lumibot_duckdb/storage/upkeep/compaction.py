@@ -1,62 +1,32 @@
 """Compaction: drops superseded versions and sorts the bars in the order in which they are read.
 
-It writes the current bars into a new file beside the store. Other processes keep reading and writing meanwhile. They
-wait only at the end, while recent changes are added and the new file replaces the old one. Until then the store is
-untouched: a crash or a full disk leaves it unchanged, and the next compaction removes the unfinished file.
+It copies the store into a new file beside it, which then replaces it. Other processes keep reading and writing
+meanwhile, and wait only at the end. Until then the store is untouched: a crash or a full disk leaves it unchanged, and
+the next compaction removes the unfinished file.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import re
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import pairwise, zip_longest
-from pathlib import Path
+from datetime import timedelta
 
 import duckdb
 import pyarrow as pa
 
-from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import OnRows, TimeRange
-from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
 from lumibot_duckdb.storage.bars.coverage import merged
-from lumibot_duckdb.storage.bars.upgrade import build_outlines
+from lumibot_duckdb.storage.bars.snapshots import kept_versions
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.connection.engine import NEW_FILE, attach, spill_folder
 from lumibot_duckdb.storage.connection.interruption import deferred
-from lumibot_duckdb.storage.connection.lock import is_alive
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError
-from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
+from lumibot_duckdb.storage.errors import StorageError, StoreWriteError
+from lumibot_duckdb.storage.location import ensure_folder
+from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.times import naive_utc, utc_now
+from lumibot_duckdb.storage.upkeep.fragmentation import Fragmentation, measure
+from lumibot_duckdb.storage.upkeep.replacement import put_in_place, unfinished
+from lumibot_duckdb.storage.upkeep.store_copy import NewFile, VersionsOf, copy_most, copy_rest, new_file
 
-logger = logging.getLogger(__name__)
-
-_UNFINISHED = ".compacting-"
-# Each row group leaves the last block of every column partly empty, so larger groups make a smaller file.
-_ROW_GROUP = 2 * 122_880
-# Rows that are read, sorted and written at a time: about 50 MB with ten columns.
-_ROWS_AT_A_TIME = 2 * _ROW_GROUP
-_SMALL_TABLES = (
-    "store_meta",
-    "asset",
-    "series",
-    "layout",
-    "ingest",
-    "ingest_request",
-    "corporate_action",
-    "corporate_action_check",
-    "option_chain",
-    "option_chain_strikes",
-    "migrated_file",
-)
-_KEPT = "lumibot_duckdb_kept"
-_COPIED = "lumibot_duckdb_copied"
 _INCOMING = "lumibot_duckdb_batch"
 _JOINED = pa.schema(
     [
@@ -70,29 +40,25 @@ _JOINED = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class CompactionReport:
-    """What a compaction did."""
+    """What a compaction did.
+
+    Attributes:
+        bytes_before: the size of the file.
+        bytes_after: its size afterwards.
+        rows: how many bars it has.
+        rows_removed: how many bars of superseded versions were removed.
+        versions_removed: how many such versions.
+        before: how fragmented the store was.
+        after: how fragmented it is.
+    """
 
     bytes_before: int
     bytes_after: int
     rows: int
     rows_removed: int
     versions_removed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """About so many rows that are copied together: whole versions, or a stretch of a large one."""
-
-    versions: tuple[int, int]
-    rows: int
-    times: tuple[int, int] | None = None
-
-    def condition(self) -> str:
-        """Return the SQL condition for these rows of `bar`."""
-        text = f"version_id BETWEEN {self.versions[0]} AND {self.versions[1]}"
-        if self.times is not None:
-            text += f" AND ts >= {timestamp_literal(self.times[0])} AND ts < {timestamp_literal(self.times[1])}"
-        return text
+    before: Fragmentation
+    after: Fragmentation
 
 
 def compact(
@@ -100,219 +66,54 @@ def compact(
 ) -> CompactionReport:
     """Rewrite the store: drop versions that were superseded longer ago than `grace`, and cluster the others.
 
+    Versions that a snapshot needs stay.
+
     `on_rows` receives how many bars are copied.
     """
-    path = connection.path
-    _remove_unfinished(path)
-    kept_since = naive_utc(utc_now() - grace)
-    unfinished = path.with_name(f"{path.name}{_UNFINISHED}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    kept = _kept_for(grace)
+    ensure_folder(connection.path)
     try:
-        with deferred(), _new_file(unfinished, memory_limit) as new:
-            copied = _copy_most(connection, new, kept_since, on_rows)
+        with unfinished(connection.path, "compacting") as file, deferred(), new_file(file, memory_limit) as new:
+            with connection.read() as cursor:
+                fragmented = measure(cursor, kept(cursor))
+            copied = copy_most(connection, new, kept, on_rows)
             with connection.exclusive() as live:
                 before = live.stat().st_size
-                report = _copy_rest(new, live, kept_since, copied)
+                done = copy_rest(new, live, kept, copied, _join_coverage)
+                new.execute("CHECKPOINT new")
+                clustered = measure(new.cursor, kept(new.cursor))
                 new.detach()
-                _put_in_place(unfinished, live)
-                return CompactionReport(before, live.stat().st_size, *report)
+                put_in_place(file, live)
+                return CompactionReport(
+                    *(before, live.stat().st_size, done.rows, done.rows_left_out, done.versions_left_out),
+                    *(fragmented, clustered),
+                )
     except StorageError:
         raise
     except (OSError, duckdb.Error) as error:
         raise StoreWriteError(f"the store could not be compacted, and is unchanged: {error}") from error
-    finally:
-        _discard(unfinished)
 
 
-class _NewFile:
-    """A separate DuckDB instance with the unfinished file attached as `new`."""
-
-    def __init__(self, duck: duckdb.DuckDBPyConnection, path: Path) -> None:
-        self.duck = duck
-        self.cursor = StoreCursor("new", duck)
-        attach(duck, path, "new", f"{NEW_FILE}, ROW_GROUP_SIZE {_ROW_GROUP}")
-
-    def execute(self, sql: str, parameters: Sequence[object] | None = None) -> None:
-        """Run a statement that Ctrl-C can stop."""
-        self.cursor.execute(sql, parameters)
-
-    @contextmanager
-    def with_old(self, path: Path) -> Iterator[StoreCursor]:
-        """Attach the store as `old`, for reading."""
-        attach(self.duck, path, "old", "READ_ONLY")
-        try:
-            yield StoreCursor("old", self.duck)
-        finally:
-            self.duck.execute("DETACH old")
-
-    def detach(self) -> None:
-        """Finish the new file: everything is in it, and no log beside it."""
-        self.execute("CHECKPOINT new")
-        self.execute("DETACH new")
-
-
-@contextmanager
-def _new_file(path: Path, memory_limit: str) -> Iterator[_NewFile]:
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "threads": 2,
-        "memory_limit": memory_limit,
-        "temp_directory": spill_folder(),
-        # A checkpoint would join small row groups, and leave holes in the file where they were.
-        "max_vacuum_tasks": 0,
-    }
-    duck = duckdb.connect(":memory:", config=settings)
-    try:
-        yield _NewFile(duck, path)
-    finally:
-        duck.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Copied:
-    """What the first part of a compaction copied: these versions, up to that ingest."""
-
-    store_id: str
-    last_ingest: int
-    versions: frozenset[int]
-
-
-def _copy_most(connection: StoreConnection, new: _NewFile, kept_since: datetime, on_rows: OnRows | None) -> _Copied:
-    """Copy the present bars, a piece at a time, and let others work in between."""
+def fragmentation(connection: StoreConnection, grace: timedelta) -> Fragmentation:
+    """Return how fragmented the store is, if versions that were superseded longer ago than `grace` are not needed."""
     with connection.read() as cursor:
-        state = migrations.state(cursor)
-        ((last_ingest,),) = cursor.rows("SELECT coalesce(max(ingest_id), 0) FROM {db}.ingest")
-        versions = _kept_versions(cursor, kept_since)
-        todo = pieces(cursor, versions)
-        columns = bar_columns(cursor)
-    _make_tables(new, columns)
-    names = _quoted(columns)
-    done, total = 0, sum(piece.rows for piece in todo)
-    waiting: pa.Table | None = None
-    for piece, following in zip_longest(todo, todo[1:]):
-        with connection.read() as cursor:
-            _register_ids(cursor, _KEPT, versions)
-            rows = cursor.arrow(
-                f"SELECT {names} FROM {{db}}.bar WHERE {piece.condition()} AND ingest_id <= {last_ingest} "
-                f"AND version_id IN (FROM {_KEPT}) ORDER BY version_id, ts"
-            )
-        if waiting is not None:
-            rows = pa.concat_tables([waiting, rows]).combine_chunks()
-        # While more of the same version follows, only whole row groups are written.
-        left_over = rows.num_rows % _ROW_GROUP if following is not None and following.versions == piece.versions else 0
-        written = rows.num_rows - left_over
-        waiting = rows.slice(written) if left_over else None
-        _insert(new, names, rows.slice(0, written))
-        done += piece.rows
-        if on_rows is not None:
-            on_rows(done, total)
-    return _Copied(state.store_id, last_ingest, frozenset(versions))
+        return measure(cursor, _kept_for(grace)(cursor))
 
 
-def _insert(new: _NewFile, names: str, rows: pa.Table) -> None:
-    new.cursor.register(_INCOMING, rows)
-    new.cursor.execute(f"INSERT INTO {{db}}.bar ({names}) SELECT {names} FROM {_INCOMING}")
-    new.cursor.unregister(_INCOMING)
+def _kept_for(grace: timedelta) -> VersionsOf:
+    """Return what returns the versions that are current, superseded less than `grace` ago, or needed by a snapshot."""
+    kept_since = naive_utc(utc_now() - grace)
 
-
-def _copy_rest(new: _NewFile, live: Path, kept_since: datetime, copied: _Copied) -> tuple[int, int, int]:
-    """Copy recent changes, and everything but bars; return rows, rows removed, versions removed."""
-    with new.with_old(live) as old:
-        state = migrations.state(old)
-        if state.store_id != copied.store_id or state.schema_version != migrations.newest():
-            raise StorageError(f"{live} was replaced by another store during its compaction; compact that one")
-        kept = _kept_versions(old, kept_since)
-        columns = bar_columns(old)
-        names = _quoted(columns)
-        _register_ids(new.cursor, _KEPT, kept)
-        _register_ids(new.cursor, _COPIED, copied.versions)
-        new.duck.begin()
-        add_missing_columns(new.cursor, columns)
-        new.execute(f"DELETE FROM new.bar WHERE version_id NOT IN (FROM {_KEPT})")
-        for condition in (
-            f"version_id NOT IN (FROM {_COPIED})",
-            f"version_id IN (FROM {_COPIED}) AND ingest_id > {copied.last_ingest}",
-        ):
-            new.execute(
-                f"INSERT INTO new.bar ({names}) SELECT {names} FROM old.bar "
-                f"WHERE version_id IN (FROM {_KEPT}) AND {condition} ORDER BY version_id, ts"
-            )
-        new.execute("DELETE FROM new.store_meta")
-        for table in _SMALL_TABLES:
-            new.execute(f"INSERT INTO new.{table} BY NAME SELECT * FROM old.{table}")
-        new.execute(
-            f"INSERT INTO new.series_version SELECT * FROM old.series_version WHERE version_id IN (FROM {_KEPT})"
+    def kept(cursor: StoreCursor) -> set[int]:
+        found = cursor.rows(
+            "SELECT version_id FROM {db}.series_version WHERE superseded_at IS NULL OR superseded_at > ?", [kept_since]
         )
-        for table, order in (("outline", "block"), ("repeated_bar", "ts")):
-            new.execute(
-                f"INSERT INTO new.{table} SELECT * FROM old.{table} WHERE version_id IN (FROM {_KEPT}) "
-                f"ORDER BY version_id, {order}"
-            )
-        _copy_coverage(new, old)
-        new.duck.commit()
-        ((rows, expected),) = old.rows(
-            f"SELECT count(*), count(*) FILTER (version_id IN (FROM {_KEPT})) FROM {{db}}.bar"
-        )
-        ((written,),) = new.cursor.rows("SELECT count(*) FROM {db}.bar")
-        if written != expected:
-            raise StoreDamagedError(f"compacting would have changed {expected} bars into {written}; run verify()")
-        ((versions,),) = old.rows("SELECT count(*) FROM {db}.series_version")
-        return written, rows - written, versions - len(kept)
+        return {version_id for (version_id,) in found} | kept_versions(cursor)
+
+    return kept
 
 
-def _quoted(columns: list[tuple[str, str]]) -> str:
-    return ", ".join(f'"{name}"' for name, _ in columns)
-
-
-def _register_ids(cursor: StoreCursor, name: str, ids: Iterable[int]) -> None:
-    cursor.register(name, pa.table({"version_id": pa.array(sorted(ids), pa.int32())}))
-
-
-def _kept_versions(cursor: StoreCursor, kept_since: datetime) -> set[int]:
-    found = cursor.rows(
-        "SELECT version_id FROM {db}.series_version WHERE superseded_at IS NULL OR superseded_at > ?", [kept_since]
-    )
-    return {version_id for (version_id,) in found}
-
-
-def pieces(cursor: StoreCursor, versions: set[int]) -> list[Piece]:
-    """Split the bars into pieces of about `_ROWS_AT_A_TIME` rows, in order."""
-    counts = cursor.rows(
-        f"SELECT version_id, count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')} FROM {{db}}.bar "
-        "GROUP BY version_id ORDER BY version_id"
-    )
-    found: list[Piece] = []
-    first = last = None
-    rows = 0
-    for version_id, count, earliest, latest in counts:
-        if version_id not in versions:
-            continue
-        if first is not None and last is not None and rows + count > _ROWS_AT_A_TIME:
-            found.append(Piece((first, last), rows))
-            first, rows = None, 0
-        if count > _ROWS_AT_A_TIME:
-            found += _stretches(version_id, count, earliest, latest + 1)
-            continue
-        first, last = version_id if first is None else first, version_id
-        rows += count
-    if first is not None and last is not None:
-        found.append(Piece((first, last), rows))
-    return found
-
-
-def _stretches(version_id: int, rows: int, start: int, end: int) -> list[Piece]:
-    parts = -(-rows // _ROWS_AT_A_TIME)
-    cuts = [start + (end - start) * part // parts for part in range(parts + 1)]
-    counts = [rows * (part + 1) // parts - rows * part // parts for part in range(parts)]
-    return [
-        Piece((version_id, version_id), count, within) for count, within in zip(counts, pairwise(cuts), strict=True)
-    ]
-
-
-def _make_tables(new: _NewFile, columns: list[tuple[str, str]]) -> None:
-    migrations.migrate(new.cursor, build_outlines)
-    add_missing_columns(new.cursor, columns)
-
-
-def _copy_coverage(new: _NewFile, old: StoreCursor) -> None:
+def _join_coverage(new: NewFile, old: StoreCursor) -> None:
     """Copy coverage: adjacent ranges of a series are joined, and provisional ones dropped that are proven by now.
 
     Expired ones stay, since a second response that shows the same makes them permanent.
@@ -340,34 +141,3 @@ def _copy_coverage(new: _NewFile, old: StoreCursor) -> None:
                 AND proven.range_start <= provisional.range_start AND proven.range_end >= provisional.range_end
         )
     """)
-
-
-def _put_in_place(unfinished: Path, live: Path) -> None:
-    """Replace the store by the new file, durably even if the machine loses power now."""
-    _sync(unfinished)
-    unfinished.replace(live)
-    _sync(live.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _discard(unfinished: Path) -> None:
-    for path in (unfinished, unfinished.with_name(unfinished.name + ".wal")):
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-
-
-def _remove_unfinished(store: Path) -> None:
-    """Remove the files of compactions whose process has ended."""
-    for path in store.parent.glob(f"{store.name}{_UNFINISHED}*"):
-        found = re.match(r"(\d+)-", path.name[len(store.name) + len(_UNFINISHED) :])
-        if found and not is_alive(int(found[1])):
-            logger.info("removing %s, which an interrupted compaction left behind", path)
-            with suppress(OSError):
-                path.unlink(missing_ok=True)

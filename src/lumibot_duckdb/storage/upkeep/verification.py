@@ -1,12 +1,12 @@
-"""Verification: checks that a store is sound, and reports implausible bars. Changes nothing.
+"""Verification: checks that a store is sound, and whether its bars are plausible. Changes nothing.
 
-Each check is a file in `sql/verify`. Its first line states whether its findings are damage or just remarkable.
+The checks of the tables are files in `sql/verify`. The first line of each states whether its findings are damage or
+just remarkable. `price_checks.py` and `gap_checks.py` check the bars of series.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import chain, islice
 from typing import Any
@@ -14,6 +14,19 @@ from typing import Any
 import duckdb
 
 from lumibot_duckdb.storage import migrations
+from lumibot_duckdb.storage.api import OnRows, SeriesInfo
+from lumibot_duckdb.storage.bars.checksums import (
+    Checksums,
+    SegmentSums,
+    all_checksums,
+    computed_checksums,
+    differing,
+    segment_days,
+    segment_range,
+    stored_checksums,
+    sums_of,
+    unchecked_to,
+)
 from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.bars.outline_records import wrong_outlines
@@ -22,39 +35,43 @@ from lumibot_duckdb.storage.bars.spool import Spool
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreDamagedError
+from lumibot_duckdb.storage.sql_files import sql_file
 from lumibot_duckdb.storage.times import naive_utc, utc_now
-from lumibot_duckdb.storage.upkeep.compaction import pieces
+from lumibot_duckdb.storage.upkeep.bar_checks import BarChecks, recorded_splits
+from lumibot_duckdb.storage.upkeep.bar_scan import ROWS_AT_A_TIME, Stretch, stretches
+from lumibot_duckdb.storage.upkeep.findings import LISTED_BARS, Finding, FoundBar, Severity, VerificationReport
+from lumibot_duckdb.storage.upkeep.store_copy import Piece, pieces
+from lumibot_duckdb.storage.upkeep.version_keys import keys_of_versions
 
 _NAMED_PER_CHECK = 20
+_DOUBLED = "doubled_bars"
+_DEEPER = "implausible_bars"
+"""The check that those of bars replace: it names no bar but the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One finding. `damage` means that the store is wrong; otherwise bars are just implausible."""
-
-    check: str
-    damage: bool
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationReport:
-    """What `verify` checked and found. At most the first 20 findings of a check are listed."""
-
-    series: int
-    rows: int
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def sound(self) -> bool:
-        """Whether nothing is damaged. Implausible bars do not count: they are stored unchanged."""
-        return not any(finding.damage for finding in self.findings)
+_REBUILT = "--repair computes it again from the bars"
+REPAIRS = {
+    "outlines": _REBUILT,
+    "checksums": "--repair lets the next backtest request these bars again, and keeps what is there until then",
+    "doubled_bars": "--repair keeps the one that was written last",
+    "recorded_facts": "--repair counts the bars again, and lets the next backtest request those that are missing",
+    "bars_of_no_ingest": "--repair counts them as its own",
+    "bars_of_no_version": "--repair deletes them",
+    "versions_of_no_series": "--repair deletes them, or marks them as superseded",
+    "coverage_ranges": "--repair deletes them, so that the next backtest requests these bars again",
+    "snapshots": "delete the snapshot: lumibot-duckdb snapshot NAME --delete",
+    "repaired_in_snapshots": "delete the snapshot if nothing needs it any more: lumibot-duckdb snapshot NAME --delete",
+    "blocks": "--repair keeps all bars that can be read, in a new file",
+}
+"""What a repair does about the findings of a check."""
 
 
-def verify(connection: StoreConnection) -> VerificationReport:
-    """Check the whole store. Nothing is changed.
+def verify(
+    connection: StoreConnection, series: Sequence[SeriesInfo] | None = None, on_rows: OnRows | None = None
+) -> VerificationReport:
+    """Check the whole store, and the bars of some series. Nothing is changed.
 
-    The file is read from the disk, not from what this process has in memory.
+    The file is read from the disk, not from what this process has in memory. `on_rows` receives how many bars are read.
     """
     connection.close()
     unreadable = list(_unreadable_columns(connection))
@@ -62,16 +79,111 @@ def verify(connection: StoreConnection) -> VerificationReport:
         return VerificationReport(0, 0, unreadable)
     findings: list[Finding] = []
     with connection.read() as cursor:
-        ((series,),) = cursor.rows("SELECT count(*) FROM {db}.series")
+        ((count,),) = cursor.rows("SELECT count(*) FROM {db}.series")
         versions = {v for (v,) in cursor.rows("SELECT DISTINCT version_id FROM {db}.bar")}
-        conditions = [piece.condition() for piece in pieces(cursor, versions)]
+        todo = pieces(cursor, versions, ROWS_AT_A_TIME)
+        large = [piece.condition() for piece in pieces(cursor, versions)]
         ((rows,),) = cursor.rows("SELECT count(*) FROM {db}.bar")
         findings += _wrong_layouts(cursor)
+        splits = recorded_splits(cursor) if series else {}
+    checks = BarChecks(series or (), splits)
+    scan = _Scan(checks)
+    findings += scan.run(connection, todo, on_rows)
     findings += _wrong_outlines(connection)
+    done = ({_DOUBLED} if scan.without_doubles else set()) | ({_DEEPER} if series is not None else set())
     for name, damage, sql in _checks():
-        findings += _findings(connection, name, damage, sql, conditions)
-    findings += [Finding("spool", False, what) for what in Spool(connection.path).sentences()]
-    return VerificationReport(series, rows, findings)
+        if name not in done:
+            findings += _findings(connection, name, damage, sql, large)
+    findings += [Finding("spool", "info", what) for what in Spool(connection.path).sentences()]
+    findings += checks.findings()
+    return VerificationReport(count, rows, findings)
+
+
+class _Scan:
+    """Reads all bars once, gives them to checks, and compares their checksums.
+
+    `without_doubles` says whether each bar is there once, as far as it was read.
+    """
+
+    def __init__(self, checks: BarChecks) -> None:
+        self._checks = checks
+        self.without_doubles = False
+
+    def run(self, connection: StoreConnection, todo: Sequence[Piece], on_rows: OnRows | None) -> Iterator[Finding]:
+        """Yield the versions whose checksums differ."""
+        done, total = 0, sum(piece.rows for piece in todo)
+
+        def on_piece(rows: int) -> None:
+            nonlocal done
+            done += rows
+            if on_rows is not None:
+                on_rows(done, total)
+
+        try:
+            with connection.read() as cursor:
+                known = _Checksums(cursor)
+            doubled = False
+            for stretch in stretches(connection, todo, on_piece):
+                doubled |= bool((stretch.times[1:] == stretch.times[:-1]).any())
+                known.add(stretch)
+                self._checks.add(stretch)
+            self.without_doubles = not doubled
+            wrong = (finding for each in known.differing() for finding in _wrong_checksums(connection, each))
+            yield from islice(wrong, _NAMED_PER_CHECK)
+        except (StoreDamagedError, duckdb.Error, ValueError) as error:  # also for junk in the tables
+            yield Finding("checksums", "error", f"the checksums cannot be checked: {error}")
+
+
+class _Checksums:
+    """The stored checksums of all versions, and those of the bars that were read."""
+
+    def __init__(self, cursor: StoreCursor) -> None:
+        self._stored = dict(all_checksums(cursor))
+        self._unchecked = unchecked_to(cursor)
+        self._days = dict(
+            cursor.rows("SELECT version_id, timeframe FROM {db}.series_version JOIN {db}.series USING (series_id)")
+        )
+        self._repaired = {version_id for (version_id,) in cursor.rows(sql_file("repaired_versions.sql"))}
+        self._computed: dict[int, Checksums] = {}
+
+    def add(self, stretch: Stretch) -> None:
+        timeframe = self._days.get(stretch.version_id)
+        if timeframe is None or stretch.version_id <= self._unchecked:
+            return  # those are compared one by one
+        known = self._computed.setdefault(stretch.version_id, {})
+        for number, sums in sums_of(stretch.times, stretch.columns, segment_days(timeframe)).items():
+            known.setdefault(number, SegmentSums()).add(sums.bars, sums.sums)
+
+    def differing(self) -> list[int]:
+        """Return the versions whose checksums seem to differ; they may have been written to meanwhile."""
+        versions = sorted((self._stored.keys() | self._computed.keys()) - self._repaired)
+        return [v for v in versions if list(differing(self._stored.get(v, {}), self._computed.get(v, {})))]
+
+
+def _wrong_checksums(connection: StoreConnection, version_id: int) -> Iterator[Finding]:
+    """Compare the checksums of one version again, in one state of the store."""
+    with connection.read() as cursor:
+        key = keys_of_versions(cursor, version_id).get(version_id)
+        stored = stored_checksums(cursor, version_id)
+        computed = {} if key is None else computed_checksums(cursor, version_id, key.timeframe)
+    if key is None:
+        if stored:  # else the version was deleted meanwhile
+            what = f"there are checksums of version {version_id}, which does not exist"
+            yield Finding("checksums", "error", what, version_id=version_id, repair="--repair deletes them")
+        return
+    found = list(differing(stored, computed))
+    if not found:
+        return
+    days = segment_days(key.timeframe)
+    bars = []
+    for number, columns, more in found[:LISTED_BARS]:
+        within = segment_range(number, days)
+        note = (
+            f"column {', '.join(columns)}" if not more else f"{abs(more)} bars {'too many' if more > 0 else 'missing'}"
+        )
+        bars.append(FoundBar(within.start, note, within.end))
+    what = f"the bars of version {version_id} are not those that were stored"
+    yield Finding("checksums", "error", what, key, tuple(bars), len(found), REPAIRS["checksums"], version_id)
 
 
 def _unreadable_columns(connection: StoreConnection) -> Iterator[Finding]:
@@ -108,7 +220,9 @@ def _unreadable_columns_of(connection: StoreConnection, table: str, columns: Seq
         except (StoreBusyError, duckdb.OutOfMemoryException):
             raise
         except (StorageError, duckdb.Error) as error:
-            yield Finding("blocks", True, f"column {column} of table {table} cannot be read: {error}")
+            yield Finding(
+                "blocks", "error", f"column {column} of table {table} cannot be read: {error}", repair=REPAIRS["blocks"]
+            )
 
 
 def _read_in_parts(connection: StoreConnection, table: str, column: str, first: int, end: int) -> None:
@@ -135,15 +249,18 @@ def _findings(
 ) -> Iterator[Finding]:
     """Run one check, in a separate transaction: junk in a table can make it fail."""
     found: list[tuple[Any, ...]] = []
-    sql = sql.replace("{now}", f"TIMESTAMP '{naive_utc(utc_now())}'")
+    sql = sql.replace("{now}", f"TIMESTAMP '{naive_utc(utc_now())}'").replace(
+        "{repaired}", sql_file("repaired_versions.sql")
+    )
     try:
         with connection.read() as cursor:
             for condition in conditions if "{piece}" in sql else [""]:
                 found += cursor.rows(sql.replace("{piece}", condition))
     except duckdb.Error as error:
-        yield Finding(name, True, f"the tables have values that cannot be checked: {error}")
-    for (what,) in found[:_NAMED_PER_CHECK]:
-        yield Finding(name, damage, what)
+        yield Finding(name, "error", f"the tables have values that cannot be checked: {error}")
+    for what, *version in found[:_NAMED_PER_CHECK]:
+        severity: Severity = "error" if damage else "warning"
+        yield Finding(name, severity, what, version_id=version[0] if version else None, repair=REPAIRS.get(name, ""))
 
 
 def _checks() -> Iterator[tuple[str, bool, str]]:
@@ -159,10 +276,11 @@ def _wrong_outlines(connection: StoreConnection) -> Iterator[Finding]:
     """Compare the outlines with the bars."""
     try:
         with connection.read() as cursor:
-            for what in islice(chain(wrong_outlines(cursor), wrong_repeats(cursor)), _NAMED_PER_CHECK):
-                yield Finding("outlines", True, what)
+            wrong = chain(wrong_outlines(cursor), wrong_repeats(cursor))
+            for version_id, what in islice(wrong, _NAMED_PER_CHECK):
+                yield Finding("outlines", "error", what, version_id=version_id, repair=_REBUILT)
     except (StoreDamagedError, duckdb.Error) as error:
-        yield Finding("outlines", True, f"the outlines cannot be checked: {error}")
+        yield Finding("outlines", "error", f"the outlines cannot be checked: {error}")
 
 
 def _wrong_layouts(cursor: StoreCursor) -> Iterator[Finding]:
@@ -172,8 +290,8 @@ def _wrong_layouts(cursor: StoreCursor) -> Iterator[Finding]:
         try:
             wanted = Layout.from_json(definition).physical()
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            yield Finding("layouts", True, f"layout {layout_id} cannot be read: {error}")
+            yield Finding("layouts", "error", f"layout {layout_id} cannot be read: {error}")
             continue
         for name, sql_type in wanted:
             if there.get(name) != sql_type:
-                yield Finding("layouts", True, f"layout {layout_id} needs a column {name} of type {sql_type} in bar")
+                yield Finding("layouts", "error", f"layout {layout_id} needs a column {name} of type {sql_type} in bar")

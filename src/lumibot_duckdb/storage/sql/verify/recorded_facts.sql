@@ -11,8 +11,8 @@ WITH recorded AS (
 SELECT printf('version %d should have %d bars (%s to %s) and has %d (%s to %s)', recorded.version_id, recorded.total,
     coalesce(CAST(recorded.first_bar AS VARCHAR), '-'), coalesce(CAST(recorded.last_bar AS VARCHAR), '-'),
     coalesce(present.total, 0),
-    coalesce(CAST(present.first_bar AS VARCHAR), '-'), coalesce(CAST(present.last_bar AS VARCHAR), '-'))
+    coalesce(CAST(present.first_bar AS VARCHAR), '-'), coalesce(CAST(present.last_bar AS VARCHAR), '-')), recorded.version_id
 FROM recorded LEFT JOIN present USING (version_id)
-WHERE recorded.total <> coalesce(present.total, 0)
-    OR (recorded.total > 0 AND (recorded.first_bar <> present.first_bar OR recorded.last_bar <> present.last_bar))
+WHERE recorded.version_id NOT IN ({repaired}) AND (recorded.total <> coalesce(present.total, 0)
+    OR (recorded.total > 0 AND (recorded.first_bar <> present.first_bar OR recorded.last_bar <> present.last_bar)))
 ORDER BY recorded.version_id

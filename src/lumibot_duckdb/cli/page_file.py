@@ -1,0 +1,63 @@
+"""The file that `--html` names: it is written as a whole or not at all, and no file of another kind is replaced."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from lumibot_duckdb.cli.errors import CommandError
+
+_BEGINNING = b"<!doctype html"
+
+
+def check_page_file(file: Path) -> None:
+    """Raise `CommandError` if a page could not be written to `file` at the end of the command. Leaves no file.
+
+    An existing page is replaced later, as is an empty file. A file with other contents is refused: its name was
+    probably typed by mistake.
+    """
+    try:
+        if file.exists() and not file.is_file() and not file.is_dir():
+            return  # a device or a pipe: opening it may have effects
+        if file.exists():
+            with file.open("r+b") as existing:
+                beginning = existing.read(len(_BEGINNING))
+            if beginning and beginning.lower() != _BEGINNING:
+                raise CommandError(f"{file} exists and is not an HTML page; name another file, or remove it first")
+        unfinished = _unfinished(file)
+        unfinished.open("xb").close()
+        unfinished.unlink()
+    except OSError as error:
+        raise _unwritable(file, error) from None
+
+
+def write_page_file(file: Path, page: str) -> None:
+    """Write a page. A file of this name has the whole page, or what it had before. Raises `CommandError`."""
+    content = page.encode("utf-8", "backslashreplace")  # a name may have half of a surrogate pair
+    try:
+        if file.exists() and not file.is_file():
+            file.write_bytes(content)  # a device or a pipe
+            return
+        unfinished = _unfinished(file)
+        try:
+            with unfinished.open("xb") as written:
+                written.write(content)
+                written.flush()
+                os.fsync(written.fileno())
+            unfinished.replace(file.resolve())
+        except BaseException:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _unwritable(file, error) from None
+
+
+def _unfinished(file: Path) -> Path:
+    real = file.resolve()
+    return real.with_name(f"{real.name}.{os.getpid()}.part")
+
+
+def _unwritable(file: Path, error: OSError) -> CommandError:
+    return CommandError(f"cannot write the report to {file}: {error.strerror}; name a file in an existing folder")

@@ -1,0 +1,1 @@
+"""Self-contained HTML pages with plots: the reports of `compare` and `status`."""

@@ -1,0 +1,50 @@
+(function () {
+  "use strict";
+  const plots = JSON.parse(document.getElementById("plots").textContent);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const narrow = window.matchMedia("(max-width: 720px)");
+  function color(name) {
+    return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+  }
+  // The data has names of colours, so that plots follow the light or dark colour scheme.
+  function painted(value) {
+    if (typeof value === "string" && value.startsWith("--")) return color(value.slice(2));
+    if (Array.isArray(value)) return value;
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, painted(each)]));
+    }
+    return value;
+  }
+  function layoutOf(layout) {
+    const axis = { gridcolor: color("line"), zerolinecolor: color("line"), linecolor: color("line"), automargin: true };
+    const small = narrow.matches;
+    const base = {
+      autosize: true,
+      font: { family: "system-ui, sans-serif", size: small ? 11 : 12, color: color("text") },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      margin: { l: 8, r: 8, t: 30, b: 8 },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+      hovermode: "x unified",
+      hoverlabel: { bgcolor: color("card"), font: { color: color("text") } },
+    };
+    const whole = Object.assign(base, painted(layout));
+    whole.xaxis = Object.assign({}, axis, { nticks: small ? 4 : 8 }, whole.xaxis);
+    whole.yaxis = Object.assign({}, axis, { nticks: 6 }, whole.yaxis);
+    return whole;
+  }
+  function draw(place, plot) {
+    const options = { responsive: true, displaylogo: false, displayModeBar: false };
+    return Plotly.react(place, plot.data.map(painted), layoutOf(plot.layout), options);
+  }
+  function whenAppearanceChanges(redraw) {
+    redraw();
+    dark.addEventListener("change", redraw);
+    narrow.addEventListener("change", redraw);
+  }
+  whenAppearanceChanges(function () {
+    for (const place of document.querySelectorAll("[data-plot]")) draw(place, plots[place.dataset.plot]);
+  });
+  // For the scripts of a page that draws further plots.
+  window.plotting = { color, draw, whenAppearanceChanges };
+})();

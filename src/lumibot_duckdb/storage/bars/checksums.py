@@ -1,0 +1,342 @@
+"""Checksums of bars: sums over the bars of a segment of days, one for each column.
+
+The sum of a column is that of `value * weight` modulo 2**64, where the odd weight depends on the start of the bar. So
+one changed value always changes it, and so do exchanged ones. Values are taken as bits, folded once so that the low
+bits of the product differ, too. Sums do not depend on the order of the bars, and a write adds the sums of its bars
+without a look at others. DuckDB's own `hash` may be another one in another release.
+
+A segment has as many calendar days of New York as an outline's block. Bars of a day or longer have larger ones, since
+the checksums would take more space than the bars otherwise.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb.storage.bars.columns import bar_columns, in_time_order, single_array
+from lumibot_duckdb.storage.bars.outline import DAYS_PER_BLOCK, Days, midnights
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
+from lumibot_duckdb.storage.stored_values import reading
+from lumibot_duckdb.storage.timeframes import bar_seconds
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, Int64Array
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.bars.input_checks import InputBars
+
+Words: TypeAlias = "np.ndarray[Any, np.dtype[np.uint64]]"
+
+_WEIGHT = np.uint64(0x9E3779B97F4A7C15)
+_PRESENT = 0xD6E8FEB86659FD93
+"""What distinguishes a value of zero from none."""
+
+_AT_A_TIME = 16_384
+"""Bars whose numbers fit into the cache of a processor core."""
+
+_HALF, _ONE = np.uint64(32), np.uint64(1)
+_MODULUS = 2**64
+_DAYS_OF_DAILY_BARS = 4_096
+_MOST_ROWS = 500_000
+"""Up to so many bars of a version are read at once."""
+
+_UNCHECKED = "unchecked_to"
+_INCOMING = "lumibot_duckdb_checksums"
+_COLUMNS = pa.schema(
+    [
+        ("version_id", pa.int32()),
+        ("segment", pa.int32()),
+        ("bars", pa.int32()),
+        ("columns", pa.string()),
+        ("sums", pa.binary()),
+    ]
+)
+_STORED = "SELECT version_id, segment, bars, columns, sums FROM {db}.bar_checksum WHERE {which} ORDER BY ALL"
+_SIZE = f"SELECT count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')} FROM {{db}}.bar WHERE version_id = ?"
+
+
+@dataclass(slots=True)
+class SegmentSums:
+    """How many bars a segment has, and the sum of each column that has a value."""
+
+    bars: int = 0
+    sums: dict[str, int] = field(default_factory=dict)
+
+    def add(self, bars: int, sums: Mapping[str, int]) -> None:
+        """Add further bars."""
+        self.bars += bars
+        for name, value in sums.items():
+            self.sums[name] = (self.sums.get(name, 0) + value) % _MODULUS
+
+    def without(self, other: SegmentSums) -> SegmentSums:
+        """Return the sums of the bars that are not among some of them."""
+        names = dict.fromkeys([*self.sums, *other.sums])
+        left = {name: (self.sums.get(name, 0) - other.sums.get(name, 0)) % _MODULUS for name in names}
+        return SegmentSums(self.bars - other.bars, left)
+
+    def differing(self, other: SegmentSums) -> list[str]:
+        """Return the columns whose sums differ."""
+        names = dict.fromkeys([*self.sums, *other.sums])
+        return [name for name in names if self.sums.get(name, 0) != other.sums.get(name, 0)]
+
+
+Checksums: TypeAlias = "dict[int, SegmentSums]"
+"""The checksums of a version, by segment."""
+
+
+def segment_days(timeframe: str) -> int:
+    """Return how many days a segment of bars of a length has."""
+    return DAYS_PER_BLOCK if bar_seconds(timeframe) < SECONDS_PER_DAY else _DAYS_OF_DAILY_BARS
+
+
+def segment_range(segment: int, days: int) -> TimeRange:
+    """Return the range of time of a segment of so many days."""
+    return TimeRange(*midnights(np.array([segment * days, (segment + 1) * days])).tolist())
+
+
+def sums_of(times: Int64Array, columns: Mapping[str, pa.Array], days: int) -> Checksums:
+    """Return the checksums of bars, given their sorted starts and their values in columns of `bar`.
+
+    A segment has so many days.
+    """
+    if not len(times):
+        return {}
+    there = Days.of(times)
+    stops = np.cumsum(there.bars)
+    segments, first_days = np.unique(there.numbers // days, return_index=True)
+    starts = (stops - there.bars)[first_days].tolist()
+    found: Checksums = {}
+    values = {name: _Values.of(column) for name, column in columns.items() if column.null_count < len(column)}
+    for segment, start, stop in zip(segments.tolist(), starts, [*starts[1:], len(times)], strict=True):
+        found[segment] = SegmentSums()
+        for at in range(start, stop, _AT_A_TIME):
+            part = slice(at, min(stop, at + _AT_A_TIME))
+            weights = _weights(times[part])
+            sums = {name: column.sum(part, weights) for name, column in values.items()}
+            found[segment].add(len(weights), {"ts": int(weights.sum()), **sums})
+    return found
+
+
+def sums_of_write(bars: InputBars, ingest_id: int, timeframe: str) -> Checksums:
+    """Return the checksums of the bars of a write."""
+    found = sums_of(bars.times, bars.physical(), segment_days(timeframe))
+    for segment in found.values():  # an id has no upper half to fold
+        segment.sums["ingest_id"] = (ingest_id + _PRESENT) * segment.sums["ts"] % _MODULUS
+    return found
+
+
+def add_checksums(cursor: StoreCursor, version_id: int, found: Checksums) -> None:
+    """Store the checksums of bars that are added to a version."""
+    rows = [
+        (version_id, number, segment.bars, ",".join(segment.sums), _packed(segment.sums))
+        for number, segment in sorted(found.items())
+    ]
+    if len(rows) == 1:  # as for most writes
+        cursor.execute("INSERT INTO {db}.bar_checksum VALUES (?, ?, ?, ?, ?)", rows[0])
+    elif rows:
+        cursor.register(_INCOMING, pa.table(list(zip(*rows, strict=True)), schema=_COLUMNS))
+        cursor.execute(f"INSERT INTO {{db}}.bar_checksum SELECT * FROM {_INCOMING}")
+        cursor.unregister(_INCOMING)
+
+
+def copy_checksums(
+    cursor: StoreCursor, old_version: int, new_version: int, touched: Int64Array, timeframe: str
+) -> None:
+    """Store the checksums of a new version: an old one, with other bars at the sorted `touched` times.
+
+    Segments without such bars keep their checksums, so that the copy of a damaged bar still counts as damaged.
+    """
+    if old_version <= unchecked_to(cursor):  # those of the old one are incomplete
+        store_checksums(cursor, new_version, timeframe)
+        return
+    days = segment_days(timeframe)
+    segments = set((Days.of(touched).numbers // days).tolist())
+    old = stored_checksums(cursor, old_version)
+    add_checksums(cursor, new_version, {number: sums for number, sums in old.items() if number not in segments})
+    for number in sorted(segments):
+        within = segment_range(number, days)
+        add_checksums(cursor, new_version, read_checksums(cursor, new_version, days, within))
+
+
+def copy_checksums_since(
+    cursor: StoreCursor, old_version: int, new_version: int, start: EpochSeconds, timeframe: str
+) -> None:
+    """Store the checksums of a new version: the bars of an old one that start at a time or later.
+
+    Those of the bars that are left out are subtracted, so that the copy of a damaged bar still counts as damaged.
+    """
+    if old_version <= unchecked_to(cursor):  # those of the old one are incomplete
+        store_checksums(cursor, new_version, timeframe)
+        return
+    days = segment_days(timeframe)
+    kept = {}
+    for number, sums in stored_checksums(cursor, old_version).items():
+        within = segment_range(number, days)
+        if within.start < start < within.end:
+            dropped = read_checksums(cursor, old_version, days, TimeRange(within.start, start))
+            sums = sums.without(dropped.get(number, SegmentSums()))
+        if start < within.end and sums.bars:
+            kept[number] = sums
+    add_checksums(cursor, new_version, kept)
+
+
+def differing(stored: Checksums, computed: Checksums) -> Iterator[tuple[int, list[str], int]]:
+    """Yield each segment whose checksums differ: its number, the columns, and how many bars are too many."""
+    for number in sorted(stored.keys() | computed.keys()):
+        one, other = stored.get(number, SegmentSums()), computed.get(number, SegmentSums())
+        columns = one.differing(other)
+        if columns or one.bars != other.bars:
+            yield number, columns, other.bars - one.bars
+
+
+def store_checksums(cursor: StoreCursor, version_id: int, timeframe: str) -> None:
+    """Compute the checksums of a version from its bars, and replace the stored ones."""
+    cursor.execute(f"DELETE FROM {{db}}.bar_checksum WHERE version_id = {version_id}")
+    add_checksums(cursor, version_id, computed_checksums(cursor, version_id, timeframe))
+
+
+def computed_checksums(cursor: StoreCursor, version_id: int, timeframe: str) -> Checksums:
+    """Return the checksums of the bars of a version as they are in the store."""
+    ((rows, first, last),) = cursor.rows(_SIZE, [version_id])
+    days = segment_days(timeframe)
+    if rows <= _MOST_ROWS:
+        return read_checksums(cursor, version_id, days)
+    found: Checksums = {}
+    start, end = (Days.of(np.array([time])).numbers[0] // days for time in (first, last))
+    for number in range(start, end + 1):
+        found |= read_checksums(cursor, version_id, days, segment_range(number, days))
+    return found
+
+
+def read_checksums(
+    cursor: StoreCursor,
+    version_id: int,
+    days: int,
+    within: TimeRange | None = None,
+    *,
+    which: str = "true",
+    once: bool = False,
+) -> Checksums:
+    """Return the checksums of the bars of a version in a range, as they are in the store.
+
+    `which` is a further SQL condition. With `once`, a doubled bar counts once, as the one that was written last.
+    """
+    which += f" AND version_id = {version_id} AND {is_checked(version_id, unchecked_to(cursor))}"
+    if within is not None:
+        which += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
+    if once:
+        which += " QUALIFY row_number() OVER (PARTITION BY ts ORDER BY ingest_id DESC, rowid DESC) = 1"
+    names = checked_columns(cursor)
+    listed = ", ".join(f'"{name}"' for name in names)
+    table, times = in_time_order(cursor.arrow(f"SELECT ts, {listed} FROM {{db}}.bar WHERE {which}"))
+    return sums_of(times, {name: single_array(table[name]) for name in names}, days)
+
+
+def is_checked(version_id: int, unchecked: int) -> str:
+    """Return the SQL condition for bars of a version that have checksums, given up to which ids others have none."""
+    return f"ingest_id > {unchecked}" if version_id <= unchecked else "true"
+
+
+def checked_columns(cursor: StoreCursor) -> list[str]:
+    """Return the columns of `bar` that have checksums, besides the start of the bar."""
+    return [name for name, _ in bar_columns(cursor) if name not in ("version_id", "ts")]
+
+
+def stored_checksums(cursor: StoreCursor, version_id: int) -> Checksums:
+    """Return the stored checksums of a version."""
+    return next((found for _, found in _added_up(cursor, f"version_id = {version_id}")), {})
+
+
+def all_checksums(cursor: StoreCursor) -> Iterator[tuple[int, Checksums]]:
+    """Yield each version and its stored checksums, in order."""
+    return _added_up(cursor, "true")
+
+
+def _added_up(cursor: StoreCursor, which: str) -> Iterator[tuple[int, Checksums]]:
+    table = cursor.arrow(_STORED.replace("{which}", which))
+    rows = (row for batch in table.to_batches(2_048) for row in zip(*(c.to_pylist() for c in batch), strict=True))
+    for version_id, parts in groupby(rows, key=lambda row: row[0]):
+        found: Checksums = {}
+        with reading(f"the checksums of version {version_id}"):
+            for _, number, bars, names, sums in parts:
+                values = dict(zip(names.split(","), np.frombuffer(sums, "<u8").tolist(), strict=True))
+                found.setdefault(number, SegmentSums()).add(bars, values)
+        yield version_id, found
+
+
+def unchecked_to(cursor: StoreCursor) -> int:
+    """Return up to which ids of version and write a bar has no checksum, because an older release stored it."""
+    found = cursor.rows("SELECT value FROM {db}.store_meta WHERE key = ?", [_UNCHECKED])
+    with reading("store_meta"):
+        return int(found[0][0]) if found else 0
+
+
+def forget_unchecked(cursor: StoreCursor) -> None:
+    """Record that all bars have checksums."""
+    cursor.execute("DELETE FROM {db}.store_meta WHERE key = ?", [_UNCHECKED])
+
+
+def _weights(times: Int64Array) -> Words:
+    weights: Words = times.view(np.uint64) * _WEIGHT
+    weights ^= weights >> _HALF
+    weights |= _ONE
+    return weights
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The values of a column as 64-bit numbers, and which of them are there (None: all)."""
+
+    numbers: np.ndarray[Any, Any]
+    present: np.ndarray[Any, np.dtype[np.bool_]] | None
+
+    @classmethod
+    def of(cls, column: pa.Array) -> _Values:
+        present = ~column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+        kind = column.type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return cls(_hashes(column), present)
+        if pa.types.is_boolean(kind):
+            column = column.cast(pa.int8())
+        values = (column if present is None else column.fill_null(0)).to_numpy()
+        return cls(values if values.dtype == np.float64 else values.astype(np.int64, copy=False), present)
+
+    def sum(self, part: slice, weights: Words) -> int:
+        """Return the sum of a part of the column."""
+        values = self.numbers[part]
+        if values.dtype == np.float64:
+            # All NaN are alike, and zeros of both signs: DuckDB does not keep them apart.
+            with np.errstate(invalid="ignore", over="ignore"):
+                values = values + 0.0
+                if np.isnan(values.sum()):
+                    values[np.isnan(values)] = np.nan
+        words: Words = values.view(np.uint64)
+        folded: Words = words >> _HALF
+        folded ^= words
+        if self.present is not None:
+            weights = weights * self.present[part]
+        return (int(np.dot(folded, weights)) + _PRESENT * int(weights.sum())) % _MODULUS
+
+
+def _hashes(column: pa.Array) -> Int64Array:
+    coded = column.dictionary_encode()
+    codes = (coded.indices.fill_null(0) if column.null_count else coded.indices).to_numpy()
+    known = np.array([_hash_of(text) for text in coded.dictionary.to_pylist()], np.uint64)
+    hashes: Int64Array = known.view(np.int64)[codes]
+    return hashes
+
+
+def _hash_of(text: str) -> int:
+    raw = text.encode("utf-8", "surrogatepass")
+    return zlib.crc32(raw) << 32 | zlib.adler32(raw)
+
+
+def _packed(sums: Mapping[str, int]) -> bytes:
+    return np.array(list(sums.values()), "<u8").tobytes()

@@ -1,0 +1,1 @@
+"""Exports series and query results to files, and restores exported series."""

@@ -1,0 +1,379 @@
+"""Exports series, or the result of a query, to files.
+
+Each series is pinned, so it is consistent in itself while others write. Bars are read in pieces of bounded size.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from lumibot_duckdb.storage import readonly_sql
+from lumibot_duckdb.storage.api import AssetKey, AssetLike, KnownActions, OnRows, SeriesKey, SeriesPin, TimeRange
+from lumibot_duckdb.storage.bars.columns import in_time_order, pinned_rows, stored_rows
+from lumibot_duckdb.storage.bars.coverage import Covered, common
+from lumibot_duckdb.storage.bars.coverage_records import stored_coverage
+from lumibot_duckdb.storage.bars.ingests import ingest_infos
+from lumibot_duckdb.storage.bars.layout import Layout
+from lumibot_duckdb.storage.bars.open_store import OpenStore
+from lumibot_duckdb.storage.bars.series_lookup import listing_order
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.interruption import interruptibly
+from lumibot_duckdb.storage.errors import InvalidExportError, SeriesNotFoundError, StoreDamagedError, VersionGoneError
+from lumibot_duckdb.storage.identity import asset_query
+from lumibot_duckdb.storage.reference.corporate_actions import KINDS, known_actions
+from lumibot_duckdb.storage.sql_files import sql_file
+from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array
+from lumibot_duckdb.storage.upkeep.export.columns import bars_per_write, file_table, schema_of
+from lumibot_duckdb.storage.upkeep.export.file_formats import (
+    MARK,
+    ROWS_OF_PIECE,
+    checked_format,
+    digest_of,
+    table_writer,
+)
+from lumibot_duckdb.storage.upkeep.export.folder import check_target, new_folder
+from lumibot_duckdb.storage.upkeep.export.manifest import (
+    NAME,
+    ExportedFile,
+    ExportedSeries,
+    ExportedWrite,
+    ManifestWriter,
+    key_fields,
+    layout_fields,
+)
+from lumibot_duckdb.storage.upkeep.export.paths import path_of
+
+_ATTEMPTS = 3
+# Measured on minute bars of stocks with five columns; the time counts as one.
+_BYTES_OF_VALUE = {"parquet": 1.4, "csv": 10.0, "arrow": 2.5}
+_BYTES_OF_FILE = {"parquet": 4_000, "csv": 100, "arrow": 2_000}
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """A file of an export: its path in the folder, its rows and its size. `key` is None for the result of a query."""
+
+    path: str
+    key: SeriesKey | None
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export wrote, or would write. Then the sizes are estimates."""
+
+    folder: str
+    format: str
+    files: tuple[FileReport, ...]
+
+    @property
+    def rows(self) -> int:
+        """The number of bars, or of rows of the result."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files."""
+        return sum(file.bytes for file in self.files)
+
+
+def chosen_series(store: OpenStore, series: Iterable[AssetLike | SeriesKey] | None) -> list[SeriesKey]:
+    """Return the keys of series, each once; those of all series for None. Raises `SeriesNotFoundError`."""
+    store.refresh()
+    if series is None:
+        keys = sorted((record.key for record in store.catalog.everything(None, None)), key=listing_order)
+        if not keys:
+            raise SeriesNotFoundError("the store has no series to export")
+        return keys
+    if isinstance(series, str):
+        raise InvalidExportError(f"series is the text {series!r}; pass a list, such as [{series!r}]")
+    return list(dict.fromkeys(key for each in series for key in _keys_of(store, each)))
+
+
+def _keys_of(store: OpenStore, chosen: AssetLike | SeriesKey) -> list[SeriesKey]:
+    if isinstance(chosen, SeriesKey):
+        found = store.catalog.find(chosen)
+        records = [] if found is None else [found]
+        label = chosen.label()
+    else:
+        query = asset_query(chosen)
+        records = store.catalog.matching(query, None, None, None)
+        label = query.key.label()
+    if not records:
+        raise SeriesNotFoundError(f"the store has no bars of {label}")
+    return sorted((record.key for record in records), key=listing_order)
+
+
+class SeriesExporter:
+    """Exports series of a store, all bars or those `within` a range."""
+
+    def __init__(self, store: OpenStore, file_format: str, within: TimeRange | None = None) -> None:
+        self._store = store
+        self._format = checked_format(file_format)
+        self._within = within
+
+    def plan(self, folder: Path, series: Sequence[SeriesKey], *, replace: bool) -> ExportReport:
+        """Return what `export` would write."""
+        check_target(folder, replace=replace)
+        pins = [pin for pin in map(self._pinned, self._in_range(series)) if pin is not None]
+        return ExportReport(str(folder), self._format, tuple(map(self._estimate, pins)))
+
+    def export(
+        self, folder: Path, series: Sequence[SeriesKey], *, replace: bool, on_rows: OnRows | None = None
+    ) -> ExportReport:
+        """Write series into a folder; those that are deleted meanwhile are left out."""
+        series = self._in_range(series)
+        sizes = [0 if pin is None else self._store.state(pin).rows for pin in map(self._pinned, series)]
+        progress = _Progress(sum(sizes), on_rows)
+        written = []
+        with new_folder(folder, replace=replace) as unfinished, _manifest(unfinished, self._format) as manifest:
+            for key, rows in zip(series, sizes, strict=True):
+                found = self._export(unfinished, key, progress)
+                progress.end_series(rows)
+                if found is not None:
+                    manifest.add(found)
+                    written.append(FileReport(found.path, key, found.rows, found.bytes))
+        return ExportReport(str(folder), self._format, tuple(written))
+
+    def _in_range(self, series: Sequence[SeriesKey]) -> Sequence[SeriesKey]:
+        """Return the series that have bars or coverage in the range. Raises `SeriesNotFoundError` if none has."""
+        if self._within is None:
+            return series
+        found = [key for key in series if self._has_any(key)]
+        if not found:
+            raise SeriesNotFoundError("none of these series has bars or coverage in this range")
+        return found
+
+    def _has_any(self, key: SeriesKey) -> bool:
+        pin = self._pinned(key)
+        if pin is None:
+            return False
+        with self._store.read_pinned(pin) as cursor:
+            return bool(self._coverage(cursor, pin)) or any(rows for _, rows in self._pieces(cursor, pin))
+
+    def _export(self, folder: Path, key: SeriesKey, progress: _Progress) -> ExportedFile | None:
+        """Write one series; None if it is deleted."""
+        place = path_of(key, self._format)
+        path = folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, _ATTEMPTS + 1):
+            pin = self._pinned(key)
+            if pin is None:
+                break
+            try:
+                exported = self._write(path, pin, progress)
+            except VersionGoneError:  # it was superseded just now
+                path.unlink(missing_ok=True)
+                if attempt == _ATTEMPTS:
+                    raise
+            else:
+                return ExportedFile(place, path.stat().st_size, digest_of(path), exported.bars, exported)
+        return None
+
+    def _write(self, path: Path, pin: SeriesPin, progress: _Progress) -> ExportedSeries:
+        layout = self._store.state(pin).layout
+        with self._store.read_pinned(pin) as cursor:
+            _refuse_if_superseded(cursor, pin)
+            coverage = self._coverage(cursor, pin)
+            actions = _actions(cursor, pin.key)
+            ids, writes = self._writes(cursor, pin)
+            pieces = self._pieces(cursor, pin)
+        about = json.dumps({**key_fields(pin.key), **layout_fields(layout)})
+        schema = schema_of(layout, self._format).with_metadata({MARK: about})
+        runs: list[tuple[int, int]] = []
+        with table_writer(path, schema, self._format) as writer:
+            for piece, _ in pieces:
+                stored = self._read(pin, layout, piece)
+                if stored.num_rows:
+                    writer.write_table(file_table(stored, layout, schema, pin.key.label()))
+                    _extend(runs, bars_per_write(_places(ids, stored, pin)))
+                progress.add(stored.num_rows)
+        return ExportedSeries(pin.key, layout, coverage, writes, tuple(runs), actions)
+
+    def _estimate(self, pin: SeriesPin) -> FileReport:
+        with self._store.read_pinned(pin) as cursor:
+            rows = sum(count for _, count in self._pieces(cursor, pin))
+        values = rows * (1 + len(self._store.state(pin).layout.columns))
+        size = _BYTES_OF_FILE[self._format] + round(values * _BYTES_OF_VALUE[self._format])
+        return FileReport(path_of(pin.key, self._format), pin.key, rows, size)
+
+    def _pinned(self, key: SeriesKey) -> SeriesPin | None:
+        """Pin the current version of a series; None if it is deleted."""
+        store = self._store
+        record = store.catalog.find(key) if store.refresh() else None
+        head = None if record is None else store.catalog.head(record.series_id)
+        if record is None or head is None:
+            return None
+        return SeriesPin(key, record.series_id, head.version_id, head.ingest_id, head.ingested_at)
+
+    def _coverage(self, cursor: StoreCursor, pin: SeriesPin) -> tuple[Covered, ...]:
+        """Return what was covered when the series was pinned, expired ranges included."""
+        known = stored_coverage(cursor, None, pin.series_id, up_to=pin.ingest_id).get(pin.series_id, [])
+        if self._within is None:
+            return tuple(known)
+        return tuple((part, until) for piece, until in known for part in common([piece], [self._within]))
+
+    def _writes(self, cursor: StoreCursor, pin: SeriesPin) -> tuple[Int64Array, tuple[ExportedWrite, ...]]:
+        """Return the writes that stored the bars, and their ids."""
+        query = sql_file("export_writes.sql").format(
+            db="{db}", bars=self._rows(pin), series=pin.series_id, version=pin.version_id, last=pin.ingest_id
+        )
+        found = ingest_infos(cursor.rows(query))
+        writes = tuple(
+            ExportedWrite(each.ingested_at, "coverage" if each.kind == "coverage" else "bars", dict(each.metadata))
+            for each in found
+        )
+        return np.array([each.ingest_id for each in found], np.int64), writes
+
+    def _pieces(self, cursor: StoreCursor, pin: SeriesPin) -> list[tuple[TimeRange | None, int]]:
+        """Return ranges with not too many bars each, and their numbers of bars. None is all."""
+        rows = self._store.state(pin).rows
+        if self._within is None and rows <= ROWS_OF_PIECE:
+            return [(None, rows)]
+        days = cursor.rows(
+            f"SELECT {epoch_sql('ts::DATE')}, count(*) FROM {{db}}.bar WHERE {self._rows(pin)} "
+            "GROUP BY ts::DATE ORDER BY ts::DATE"
+        )
+        pieces: list[tuple[TimeRange | None, int]] = []
+        start, counted = None, 0
+        for day, count in days:
+            if start is not None and counted + count > ROWS_OF_PIECE:
+                pieces.append((TimeRange(start, day), counted))
+                start, counted = None, 0
+            start, counted = day if start is None else start, counted + count
+        if start is not None:
+            pieces.append((TimeRange(start, days[-1][0] + SECONDS_PER_DAY), counted))
+        return pieces
+
+    def _read(self, pin: SeriesPin, layout: Layout, piece: TimeRange | None) -> pa.Table:
+        condition = self._rows(pin) if piece is None else f"{self._rows(pin)} AND {_inside(piece)}"
+        with self._store.read_pinned(pin) as cursor:
+            table = stored_rows(cursor, layout.columns, condition, ("ingest_id",))
+            if table.num_rows == 0:
+                self._store.refuse_if_gone(cursor, pin)
+        self._store.counters.count_read(table.num_rows, table.nbytes)
+        return in_time_order(table)[0]
+
+    def _rows(self, pin: SeriesPin) -> str:
+        """Return the SQL condition for the bars to export."""
+        return pinned_rows(pin) if self._within is None else f"{pinned_rows(pin)} AND {_inside(self._within)}"
+
+
+def export_query(
+    store: OpenStore, folder: Path, query: str, file_format: str, *, replace: bool, on_rows: OnRows | None = None
+) -> ExportReport:
+    """Write the result of one read-only statement into a folder. Writers wait until it is written."""
+    place = f"query.{checked_format(file_format)}"
+    store.require()
+    readonly_sql.refuse_all_but_reading(query)
+    with new_folder(folder, replace=replace) as unfinished:
+        path, rows = unfinished / place, 0
+        with store.counters.timing(), store.connection.query() as duck:
+            reader = _result(duck, query)
+            names = reader.schema.names
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise InvalidExportError(f"several columns of the result are called {twice}; rename them with AS")
+            with table_writer(path, reader.schema, file_format) as writer:
+                while (batch := _next_rows(duck, reader)) is not None:
+                    writer.write_table(pa.Table.from_batches([batch]))
+                    rows += batch.num_rows
+                    if on_rows is not None:
+                        on_rows(rows, 0)
+        size = path.stat().st_size
+        with _manifest(unfinished, file_format) as manifest:
+            manifest.add(ExportedFile(place, size, digest_of(path), rows, None))
+    return ExportReport(str(folder), file_format, (FileReport(place, None, rows, size),))
+
+
+@contextmanager
+def _manifest(folder: Path, file_format: str) -> Iterator[ManifestWriter]:
+    """Give the manifest of a folder, which is on the disk when the block ends."""
+    with (folder / NAME).open("xb") as file:
+        manifest = ManifestWriter(file, file_format)
+        yield manifest
+        manifest.end()
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class _Progress:
+    """Reports how many bars are done. A series counts with the bars that it had at first."""
+
+    def __init__(self, total: int, on_rows: OnRows | None) -> None:
+        self._total = total
+        self._on_rows = on_rows
+        self._before = self._here = 0
+
+    def add(self, rows: int) -> None:
+        """Count bars of the current series."""
+        self._here += rows
+        self._report(self._before + self._here)
+
+    def end_series(self, rows: int) -> None:
+        """Count a whole series."""
+        self._before, self._here = self._before + rows, 0
+        self._report(self._before)
+
+    def _report(self, done: int) -> None:
+        if self._on_rows is not None:
+            self._on_rows(min(done, self._total), self._total)
+
+
+def _refuse_if_superseded(cursor: StoreCursor, pin: SeriesPin) -> None:
+    """Raise `VersionGoneError` unless a version is the current one: splits that are known now fit no earlier one."""
+    if cursor.rows("SELECT current_version FROM {db}.series WHERE series_id = ?", [pin.series_id]) != [
+        (pin.version_id,)
+    ]:
+        raise VersionGoneError(f"{pin.key.label()} changes too often to be exported; try again")
+
+
+def _actions(cursor: StoreCursor, key: SeriesKey) -> dict[str, KnownActions]:
+    """Return what is known of the splits and dividends of a stock, or of that under an option."""
+    known = {kind: known_actions(cursor, AssetKey(key.asset.symbol), key.source, kind) for kind in KINDS}
+    return {kind: found for kind, found in known.items() if found is not None}
+
+
+def _places(ids: Int64Array, stored: pa.Table, pin: SeriesPin) -> Int64Array:
+    """Return for each bar which of some writes stored it."""
+    found = stored["ingest_id"].to_numpy().astype(np.int64)
+    places: Int64Array = np.searchsorted(ids, found).astype(np.int64)
+    if not len(ids) or not (ids[np.minimum(places, len(ids) - 1)] == found).all():
+        raise StoreDamagedError(f"bars of {pin.key.label()} belong to a write that does not exist; run verify()")
+    return places
+
+
+def _extend(runs: list[tuple[int, int]], further: list[tuple[int, int]]) -> None:
+    """Append runs, and join the first of them with the last one if they are of the same write."""
+    if runs and further and runs[-1][0] == further[0][0]:
+        runs[-1] = (runs[-1][0], runs[-1][1] + further[0][1])
+        further = further[1:]
+    runs += further
+
+
+def _inside(piece: TimeRange) -> str:
+    return f"ts >= {timestamp_literal(piece.start)} AND ts < {timestamp_literal(piece.end)}"
+
+
+def _result(duck: duckdb.DuckDBPyConnection, query: str) -> pa.RecordBatchReader:
+    with readonly_sql.refusals():
+        return interruptibly(duck, lambda: duck.sql(query).to_arrow_reader(ROWS_OF_PIECE))
+
+
+def _next_rows(duck: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
+    """Return the next rows of a result; raise `duckdb.Error` if the query fails."""
+    try:
+        return interruptibly(duck, lambda: next(reader, None))
+    except (pa.ArrowException, OSError) as error:
+        raise duckdb.Error(str(error)) from error

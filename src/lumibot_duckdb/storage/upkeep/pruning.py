@@ -1,0 +1,124 @@
+"""Pruning: removes old bars by rules, and whole series while the store is larger than it may be.
+
+Each series is pruned in one transaction, small ones together with others, and a compaction at the end returns the
+space. So an interrupted pruning leaves a sound store with a part of the series pruned, and pruning again continues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from lumibot_duckdb.storage.api import SeriesKey
+from lumibot_duckdb.storage.bars.batches import in_batches
+from lumibot_duckdb.storage.bars.open_store import OpenStore
+from lumibot_duckdb.storage.bars.snapshots import snapshots_of
+from lumibot_duckdb.storage.bars.writing import Write
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.errors import StoreBusyError, StoreWriteError
+from lumibot_duckdb.storage.upkeep.compaction import compact
+from lumibot_duckdb.storage.upkeep.prune_plan import Contents, Limits, PrunedSeries, PruneReport
+
+OnStep: TypeAlias = Callable[[str, int, int], None]
+"""Receives what is done now, and how much of how much of it is done."""
+
+_FEWEST_BYTES = 4.0
+"""Bytes that a bar takes at least, when the effect of a deletion was too small to be measured."""
+
+
+def planned(store: OpenStore, limits: Limits) -> PruneReport:
+    """Return what `prune` would do now."""
+    return Contents(store, limits).plan()
+
+
+def prune(store: OpenStore, limits: Limits, on_step: OnStep | None = None) -> PruneReport:
+    """Prune the store, and compact it if there is anything to remove."""
+    store.merge_spooled()
+    removed: list[PrunedSeries] = []
+    try:
+        return _prune(store, limits, on_step, removed)
+    except (StoreBusyError, StoreWriteError) as error:
+        if not removed:
+            raise
+        bars = sum(each.bars for each in removed)
+        raise type(error)(
+            f"{bars:,} bars of {len(removed):,} series were pruned, and pruning again continues; but their space is "
+            f"not returned to the disk yet: {error}"
+        ) from error
+
+
+def _prune(store: OpenStore, limits: Limits, on_step: OnStep | None, removed: list[PrunedSeries]) -> PruneReport:
+    """Prune the store; `removed` receives what is removed."""
+    plan = Contents(store, limits).plan()
+    size, versions = plan.bytes_before, 0
+    _remove(store, [each for each in plan.pruned if each.before is not None], limits, on_step, removed)
+    if removed or plan.versions_removed or _is_above(size, limits):
+        size, versions = _compacted(store, limits, on_step)
+    bytes_per_bar: float | None = None
+    while _is_above(size, limits):
+        contents = Contents(store, limits)
+        assert limits.max_size is not None
+        before = len(removed)
+        _remove(store, contents.to_evict(size - limits.max_size, bytes_per_bar), limits, on_step, removed)
+        evicted = removed[before:]
+        if not evicted:
+            break
+        smaller, more = _compacted(store, limits, on_step)
+        bytes_per_bar = max((size - smaller) / sum(each.bars for each in evicted), _FEWEST_BYTES)
+        size, versions = smaller, versions + more
+    store.refresh()
+    store.last_use.shorten({record.series_id for record in store.catalog.everything(None, None)})
+    return replace(plan, pruned=tuple(removed), versions_removed=versions, bytes_after=size)
+
+
+def _is_above(size: int, limits: Limits) -> bool:
+    return limits.max_size is not None and size > limits.max_size
+
+
+def _remove(
+    store: OpenStore,
+    series: Sequence[PrunedSeries],
+    limits: Limits,
+    on_step: OnStep | None,
+    removed: list[PrunedSeries],
+) -> None:
+    """Prune or delete series, in batches of one transaction; add what was removed of them."""
+    done = 0
+    with store.connection.burst():
+        for batch in in_batches(series, lambda each: each.bars + each.bars_left):
+            if on_step is not None:
+                on_step(f"Pruning {batch[0].key.label()}", done, len(series))
+            with store.write() as cursor:
+                writes = store.writes_to(cursor, [each.key for each in batch])
+                bars = [_removed(store, cursor, each, write, limits) for each, write in zip(batch, writes, strict=True)]
+            removed += [
+                replace(each, bars=gone, bars_left=each.bars + each.bars_left - gone)
+                for each, gone in zip(batch, bars, strict=True)
+                if gone
+            ]
+            done += len(batch)
+
+
+def _removed(store: OpenStore, cursor: StoreCursor, series: PrunedSeries, write: Write, limits: Limits) -> int:
+    """Prune or delete a series; return how many bars are gone."""
+    if series.before is not None:
+        return write.prune(series.before, at_once=limits.at_once)
+    return write.delete() if _deletable(store, cursor, series.key) else 0
+
+
+def _deletable(store: OpenStore, cursor: StoreCursor, key: SeriesKey) -> bool:
+    """Return whether there is a series, and no snapshot that was made meanwhile needs it."""
+    record = store.catalog.find(key)
+    return record is not None and not snapshots_of(cursor, record.series_id)
+
+
+def _compacted(store: OpenStore, limits: Limits, on_step: OnStep | None) -> tuple[int, int]:
+    """Compact the store; return its size, and how many versions were removed."""
+
+    def on_rows(done: int, total: int) -> None:
+        if on_step is not None:
+            on_step("Compacting", done, total)
+
+    report = compact(store.connection, limits.keep, on_rows)
+    return report.bytes_after, report.versions_removed

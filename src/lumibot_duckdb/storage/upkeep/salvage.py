@@ -1,0 +1,158 @@
+"""Salvage: copies what can be read of a store with damaged blocks into a new file, which takes its place.
+
+The damaged file is kept beside it. Bars of superseded versions that lost some are left out, so a pin raises
+`VersionGoneError` instead of showing fewer bars. The checksums, which are copied, tell what current versions lost.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from lumibot_duckdb.storage.bars.columns import bar_columns
+from lumibot_duckdb.storage.bars.series_records import delete_version
+from lumibot_duckdb.storage.bars.snapshots import kept_versions
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.engine import attach
+from lumibot_duckdb.storage.connection.interruption import deferred
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError
+from lumibot_duckdb.storage.upkeep.replacement import put_in_place, unfinished
+from lumibot_duckdb.storage.upkeep.store_copy import NewFile, make_tables, new_file, quoted, whole_tables
+
+_ROW_GROUP = 122_880
+_LEAST_ROWS = 2_048  # as many as DuckDB reads at a time
+_MEMORY = "256MB"
+_COMPUTED = ("outline", "repeated_bar", "bar_checksum")
+_INCOMING = "lumibot_duckdb_salvaged"
+
+Answer = TypeVar("Answer")
+
+
+def salvage(connection: StoreConnection) -> tuple[int, Path]:
+    """Replace the store by a file with what can be read; return how many bars are lost, and where the damaged file is.
+
+    Raises `StoreDamagedError` if the damage is in a table that cannot be computed again.
+    """
+    try:
+        with (
+            unfinished(connection.path, "salvaging") as file,
+            deferred(),
+            new_file(file, _MEMORY) as new,
+            connection.exclusive() as live,
+        ):
+            lost = _Salvage(live, new).run()
+            new.detach()
+            kept = _kept_beside(live)
+            put_in_place(file, live)
+            return lost, kept
+    except StorageError:
+        raise
+    except (OSError, duckdb.Error) as error:
+        raise StoreWriteError(f"nothing could be salvaged, and the store is unchanged: {error}") from error
+
+
+class _Salvage:
+    """Copies a damaged store. Each read is by an engine of its own if the last one failed: a damaged block ends it."""
+
+    def __init__(self, damaged: Path, new: NewFile) -> None:
+        self._damaged = damaged
+        self._new = new
+        self._duck: duckdb.DuckDBPyConnection | None = None
+        self._lost = 0
+
+    def run(self) -> int:
+        """Copy everything; return how many bars were lost."""
+        try:
+            columns = self._read(bar_columns)
+            make_tables(self._new, columns)
+            self._new.execute("DELETE FROM new.store_meta")
+            for table in (*whole_tables(self._new.cursor), "series_version", *_COMPUTED):
+                self._copy_table(table)
+            ((end,),) = self._read(lambda old: old.rows("SELECT coalesce(max(rowid), -1) + 1 FROM {db}.bar"))
+            names = quoted(columns)
+            for first in range(0, end, _ROW_GROUP):
+                self._copy_bars(names, first, min(end, first + _ROW_GROUP))
+            self._leave_out_superseded()
+            return self._lost
+        finally:
+            self._close()
+
+    def _read(self, read: Callable[[StoreCursor], Answer]) -> Answer:
+        if self._duck is None:
+            self._duck = duckdb.connect(":memory:", config={"threads": 1, "memory_limit": _MEMORY})
+            attach(self._duck, self._damaged, "old", "READ_ONLY")
+        try:
+            return read(StoreCursor("old", self._duck))
+        except duckdb.Error:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        if self._duck is not None:
+            self._duck.close()
+            self._duck = None
+
+    def _copy_table(self, table: str) -> None:
+        try:
+            rows = self._read(lambda old: old.arrow(f"SELECT * FROM {{db}}.{table}"))
+        except duckdb.Error as error:
+            if table in _COMPUTED:
+                return
+            raise StoreDamagedError(
+                f"table {table} of {self._damaged} cannot be read, and nothing else has what is in it: {error}. "
+                "Restore a backup; `export` saves the bars that can be read"
+            ) from error
+        self._insert(f"new.{table}", rows)
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        self._new.cursor.register(_INCOMING, rows)
+        self._new.execute(f"INSERT INTO {table} BY NAME SELECT * FROM {_INCOMING}")
+        self._new.cursor.unregister(_INCOMING)
+
+    def _copy_bars(self, names: str, first: int, end: int) -> None:
+        """Copy the bars of a range of rows; of a range that cannot be read, those of its halves."""
+        which = f"FROM {{db}}.bar WHERE rowid >= {first} AND rowid < {end}"
+        try:
+            rows = self._read(lambda old: old.arrow(f"SELECT {names} {which}"))
+        except duckdb.Error:
+            if end - first <= _LEAST_ROWS:
+                self._lost += end - first
+                return
+            middle = (first + (end - first) // 2 + _LEAST_ROWS - 1) // _LEAST_ROWS * _LEAST_ROWS
+            self._copy_bars(names, first, min(middle, end - 1))
+            self._copy_bars(names, min(middle, end - 1), end)
+            return
+        self._insert("new.bar", rows)
+
+    def _leave_out_superseded(self) -> None:
+        """Leave out superseded versions that do not have all their bars, unless a snapshot needs them."""
+        kept = kept_versions(self._new.cursor)
+        incomplete = self._new.cursor.rows("""
+            SELECT version_id FROM {db}.series_version
+            JOIN (
+                SELECT version_id, arg_max(version_rows, ingest_id) AS total FROM {db}.ingest GROUP BY version_id
+            ) USING (version_id)
+            LEFT JOIN (SELECT version_id, count(*) AS present FROM {db}.bar GROUP BY version_id) USING (version_id)
+            WHERE superseded_at IS NOT NULL AND total <> coalesce(present, 0)
+        """)
+        for version_id in {version_id for (version_id,) in incomplete} - kept:
+            delete_version(self._new.cursor, version_id)
+
+
+def _kept_beside(store: Path) -> Path:
+    """Give the damaged file a second name; return it."""
+    number = 1
+    while (kept := store.with_name(f"{store.name}.damaged-{number}")).exists():
+        number += 1
+    try:
+        os.link(store, kept)
+    except OSError:  # a file system without links
+        shutil.copy2(store, kept)
+    return kept

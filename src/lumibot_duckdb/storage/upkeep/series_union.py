@@ -1,0 +1,479 @@
+"""Adds bars of another series to a series: those of a series that is renamed, or those of another store.
+
+Both series stay in the database while they are joined, a stretch of time after the other, so that any number of bars
+takes little memory. Everything here runs inside one transaction of the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lumibot_duckdb.storage.api import SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.bars.bar_rows import ensure_columns
+from lumibot_duckdb.storage.bars.checksums import add_checksums, copy_checksums, read_checksums, segment_days
+from lumibot_duckdb.storage.bars.columns import bar_columns
+from lumibot_duckdb.storage.bars.coverage import Covered, merged
+from lumibot_duckdb.storage.bars.coverage_records import add_coverage, forget_coverage, stored_coverage
+from lumibot_duckdb.storage.bars.layout import Layout, combined, placed_like, same_frame, with_room_for
+from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline
+from lumibot_duckdb.storage.bars.series_records import create_series, layout_id_of, record_ingest, supersede
+from lumibot_duckdb.storage.bars.version_state import VersionState, measured
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
+from lumibot_duckdb.storage.times import EpochSeconds, Int64Array
+
+REQUESTED = """(
+    SELECT ingest_id, coalesce(requested_at, ingested_at) AS requested_at
+    FROM {db}.ingest LEFT JOIN {db}.ingest_request USING (ingest_id)
+)"""
+"""SQL for when the bars of each write were requested."""
+
+_ROWS_AT_A_TIME = 2 * 122_880
+_EXAMPLES = 5
+_WRITES = "lumibot_duckdb_writes"
+_WRITE_COLUMNS = pa.schema(
+    [
+        ("source_id", pa.int32()),
+        ("ingest_id", pa.int32()),
+        ("kind", pa.string()),
+        ("requested_at", pa.timestamp("us")),
+        ("metadata", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceWrite:
+    """A write that brought bars, or (kind "coverage") an answer without bars. Its time is naive UTC."""
+
+    ingest_id: int
+    kind: str
+    requested_at: datetime
+    metadata: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """Bars to add to a series.
+
+    `relation` is SQL for a table with `ts`, `ingest_id`, `requested_at` and the stored columns of `layout`, which are
+    placed like those of the series. `writes` has the writes that brought the bars, by id, and `notes` are answers
+    without bars whose metadata is to be kept.
+    """
+
+    relation: str
+    layout: Layout
+    rows: int
+    first: EpochSeconds | None
+    last: EpochSeconds | None
+    writes: Mapping[int, SourceWrite]
+    notes: Sequence[SourceWrite] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DifferingBar:
+    """A bar that both series have, with other values: the first column that differs, and its stored values."""
+
+    time: EpochSeconds
+    column: str
+    stored: Any
+    incoming: Any
+
+
+@dataclass(slots=True)
+class Comparison:
+    """How incoming bars differ from those of a series.
+
+    `added` are at new times, and `conflicts` have other values than the stored bar at their time. Of these, `won`
+    replace it. `completed` keep it, and add values in columns that the series lacks. `layout` is that of all bars, and
+    `writes` are the source's ids of the writes whose bars are stored.
+    """
+
+    layout: Layout
+    added: int = 0
+    completed: int = 0
+    conflicts: int = 0
+    won: int = 0
+    writes: set[int] = field(default_factory=set)
+    examples: list[DifferingBar] = field(default_factory=list)
+
+    @property
+    def changes_bars(self) -> bool:
+        """Whether stored bars change."""
+        return self.completed > 0 or self.won > 0
+
+
+class IngestNumbers:
+    """The ids of the writes of a transaction, and its time (naive UTC)."""
+
+    def __init__(self, first_id: int, now: datetime) -> None:
+        self.now = now
+        self._next = first_id
+
+    def take(self, count: int = 1) -> int:
+        """Return the first of so many new ids."""
+        first = self._next
+        self._next += count
+        return first
+
+
+class SeriesUnion:
+    """The union of a series, whose state is `before` (None: there is none), and incoming bars.
+
+    Where both have a bar with other values, the one that was requested later is kept; of two that were requested at the
+    same time, the one with the greater values. So the result does not depend on which of the two is incoming.
+    `incoming_is_older` puts the columns of the incoming bars first.
+    """
+
+    def __init__(
+        self,
+        cursor: StoreCursor,
+        key: SeriesKey,
+        before: VersionState | None,
+        incoming: Incoming,
+        *,
+        incoming_is_older: bool = False,
+    ) -> None:
+        self._cursor = cursor
+        self._key = key
+        self._before = before
+        self._incoming = incoming
+        self._incoming_is_older = incoming_is_older
+        there = {name for name, _ in bar_columns(cursor)}
+        stored = Layout("s") if before is None else before.layout
+        self._stored = {c.name: [n for n, _ in c.physical_columns() if n in there] for c in stored.columns}
+        self._arriving = {c.name: [n for n, _ in c.physical_columns()] for c in incoming.layout.columns}
+
+    # -- comparing -------------------------------------------------------------------------------------------
+
+    def compare(self) -> Comparison:
+        """Compare the bars. Raises `LayoutConflictError` if their columns cannot be combined."""
+        before, incoming = self._before, self._incoming
+        if before is None or not before.rows or not incoming.rows:
+            layout = incoming.layout if before is None or incoming.rows else before.layout
+            return Comparison(layout, added=incoming.rows, writes=set(incoming.writes) if incoming.rows else set())
+        found = Comparison(self._layout(new_rows=True, old_rows=True))
+        for within in self._stretches():
+            query = (
+                "SELECT count(*) FILTER (NOT known), count(*) FILTER (differs), count(*) FILTER (wins), "
+                "count(*) FILTER (completes AND NOT wins), list(DISTINCT ingest_id) FILTER (NOT known OR wins) "
+                f"FROM ({self._compared(within)})"
+            )
+            ((added, conflicts, won, completed, writes),) = self._cursor.rows(query)
+            found.added += added
+            found.conflicts += conflicts
+            found.won += won
+            found.completed += completed
+            found.writes.update(writes or ())
+            if conflicts and len(found.examples) < _EXAMPLES:
+                found.examples += self._examples(within)[: _EXAMPLES - len(found.examples)]
+        alone = before.rows - (incoming.rows - found.added)
+        found.layout = self._layout(new_rows=found.added > 0, old_rows=alone > 0)
+        return found
+
+    def _layout(self, *, new_rows: bool, old_rows: bool) -> Layout:
+        assert self._before is not None
+        old, new = self._before.layout, self._incoming.layout
+        found = combined(old, new, new_rows=new_rows, old_rows=old_rows)
+        if self._incoming_is_older:
+            first = combined(new, old, new_rows=old_rows, old_rows=new_rows)
+            places = {column.name: column for column in found.columns}
+            columns = (replace(c, physical=places[c.name].physical, bits=places[c.name].bits) for c in first.columns)
+            found = replace(first, columns=tuple(columns))
+        times = (self._before.first, self._before.last, self._incoming.first, self._incoming.last)
+        return with_room_for(found, times)
+
+    def _compared(self, within: str) -> str:
+        """Return SQL for the incoming bars of a stretch of time, and how they compare with the stored ones."""
+        return (
+            f"SELECT i.ts, i.ingest_id, t.ts IS NOT NULL AS known, {self._differs()} AS differs, "
+            f"{self._wins()} AS wins, {self._completes()} AS completes "
+            f"FROM {self._incoming_bars(within)} AS i LEFT JOIN {self._stored_bars(within)} AS t ON t.ts = i.ts"
+        )
+
+    def _examples(self, within: str) -> list[DifferingBar]:
+        shared = self._shared()
+        values = "".join(f", {side}" for pair in shared for side in pair[1:])
+        rows = self._cursor.rows(
+            f"SELECT {epoch_sql('i.ts')}{values} "
+            f"FROM {self._incoming_bars(within)} AS i JOIN {self._stored_bars(within)} AS t ON t.ts = i.ts "
+            f"WHERE {self._differs()} ORDER BY i.ts LIMIT {_EXAMPLES}"
+        )
+        return [_differing_bar(time, [name for name, _, _ in shared], found) for time, *found in rows]
+
+    def _shared(self) -> list[tuple[str, str, str]]:
+        """Return the columns that both have, in order of their names: name, SQL of the stored and the incoming value.
+
+        A column whose values need their bits is there twice.
+        """
+        shared = []
+        for name in sorted(self._stored.keys() & self._arriving.keys()):
+            stored, arriving = self._stored[name], self._arriving[name]
+            for place in dict.fromkeys([*stored, *arriving]):
+                shared.append((name, _value("t", place, stored), _value("i", place, arriving)))
+        return shared
+
+    def _differs(self) -> str:
+        return _any(["t.ts IS NOT NULL"], [f"{stored} IS DISTINCT FROM {new}" for _, stored, new in self._shared()])
+
+    def _wins(self) -> str:
+        shared = self._shared()
+        stored, arriving = (", ".join(pair[side] for pair in shared) for side in (1, 2))
+        greater = f"row({arriving}) > row({stored})" if shared else "false"
+        later = f"(i.requested_at > t.requested_at OR (i.requested_at = t.requested_at AND {greater}))"
+        return f"({self._differs()} AND {later})"
+
+    def _completes(self) -> str:
+        new = [place for name, places in self._arriving.items() if name not in self._stored for place in places]
+        return _any(["t.ts IS NOT NULL"], [f'i."{place}" IS NOT NULL' for place in new])
+
+    def _stretches(self) -> Iterator[str]:
+        """Yield SQL conditions for stretches of time with about so many bars that are compared at a time."""
+        before, incoming = self._before, self._incoming
+        rows = incoming.rows + (before.rows if before is not None else 0)
+        bounds = [incoming.first, incoming.last, *((before.first, before.last) if before is not None else ())]
+        times = [time for time in bounds if time is not None]
+        parts = -(-rows // _ROWS_AT_A_TIME)
+        if parts <= 1:
+            yield "true"
+            return
+        start, end = min(times), max(times) + 1
+        cuts = [start + (end - start) * part // parts for part in range(parts + 1)]
+        for one, other in pairwise(cuts):
+            yield f"ts >= {timestamp_literal(one)} AND ts < {timestamp_literal(other)}"
+
+    def _incoming_bars(self, within: str) -> str:
+        return f"(SELECT * FROM {self._incoming.relation} WHERE {within})"
+
+    def _stored_bars(self, within: str) -> str:
+        version = -1 if self._before is None else self._before.version_id
+        return (
+            f"(SELECT bar.*, requested_at FROM {{db}}.bar AS bar JOIN {REQUESTED} USING (ingest_id) "
+            f"WHERE version_id = {version} AND {within})"
+        )
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def write(
+        self,
+        comparison: Comparison,
+        numbers: IngestNumbers,
+        kind: str,
+        metadata: str | None = None,
+        covered: Iterable[Covered] = (),
+    ) -> VersionState | None:
+        """Store the union, and what the incoming bars cover; return the state after it (None: nothing has changed).
+
+        `kind` and `metadata` are those of the write itself. Bars belong to copies of the writes that brought them.
+        """
+        before, layout = self._before, comparison.layout
+        covered = list(covered)
+        notes = self._new_notes()
+        bars_change = bool(comparison.added or comparison.changes_bars)
+        is_news = before is None or bars_change or not same_frame(layout, before.layout) or notes
+        if before is not None and not is_news and not adds_coverage(self._cursor, before.series_id, covered):
+            return None
+        first_id = numbers.take()
+        state = before or create_series(self._cursor, self._key, layout, first_id, numbers.now)
+        ensure_columns(self._cursor, layout)
+        written = [self._incoming.writes[each] for each in sorted(comparison.writes)]
+        table = _numbered([*written, *notes], numbers)
+        self._cursor.register(_WRITES, table)
+        version_id = first_id if comparison.changes_bars else state.version_id
+        for within in self._stretches() if bars_change else ():
+            insert = self._insert_union if comparison.changes_bars else self._insert_new
+            insert(version_id, layout, within)
+            if not comparison.changes_bars:
+                self._add_checksums(version_id, f"{within} AND ingest_id >= {first_id}")
+        if comparison.changes_bars:
+            copy_checksums(self._cursor, state.version_id, version_id, self._incoming_hours(), self._key.timeframe)
+        if comparison.changes_bars:
+            supersede(self._cursor, state, version_id, numbers.now)
+        after = measured(self._cursor, replace(state, version_id=version_id, layout=layout))
+        layout_id = layout_id_of(self._cursor, after.layout, first_id)
+        result = WriteResult(self._key, None, added=comparison.added, changed=comparison.won + comparison.completed)
+        record_ingest(self._cursor, first_id, numbers.now, kind, result, after, layout_id, metadata)
+        record_copies(self._cursor, after, layout_id, numbers.now)
+        self._cursor.unregister(_WRITES)
+        if bars_change:
+            keep_outline(
+                self._cursor,
+                self._key,
+                None if comparison.changes_bars else before,
+                after,
+                _times_since(self._cursor, version_id, first_id),
+            )
+        unite_coverage(self._cursor, after.series_id, first_id, covered)
+        return after
+
+    def _new_notes(self) -> list[SourceWrite]:
+        if self._before is None:
+            return list(self._incoming.notes)
+        known = {note.metadata for note in notes_of(self._cursor, self._before.version_id)}
+        return [note for note in self._incoming.notes if note.metadata not in known]
+
+    def _insert_new(self, version_id: int, layout: Layout, within: str) -> None:
+        """Insert the incoming bars at times without a stored one."""
+        names = [name for name, _ in layout.physical() if any(name in places for places in self._arriving.values())]
+        known = f"WHERE ts NOT IN (SELECT ts FROM {self._stored_bars(within)})" if self._before is not None else ""
+        self._cursor.execute(
+            f"INSERT INTO {{db}}.bar (version_id, ts, ingest_id{_listed(names)})\n"
+            f"SELECT {version_id}, i.ts, written.ingest_id{_listed(names)}\n"
+            f"FROM {self._incoming_bars(within)} AS i JOIN {_WRITES} AS written ON written.source_id = i.ingest_id\n"
+            f"{known} ORDER BY i.ts"
+        )
+
+    def _add_checksums(self, version_id: int, which: str) -> None:
+        """Store the checksums of bars that were added to a version."""
+        found = read_checksums(self._cursor, version_id, segment_days(self._key.timeframe), which=which)
+        add_checksums(self._cursor, version_id, found)
+
+    def _incoming_hours(self) -> Int64Array:
+        """Return the first and the last second of each hour with incoming bars: fewer times on the same days."""
+        hour = epoch_sql("date_trunc('hour', ts::TIMESTAMP)")
+        hours = self._cursor.arrow(f"SELECT DISTINCT {hour} AS start FROM {self._incoming.relation}")
+        starts: Int64Array = hours["start"].to_numpy()
+        return np.union1d(starts, starts + 3_599)
+
+    def _insert_union(self, version_id: int, layout: Layout, within: str) -> None:
+        """Insert all bars: the stored ones, the incoming ones, and what is kept of two at the same time."""
+        values = []
+        for column in layout.columns:
+            stored, arriving = self._stored.get(column.name), self._arriving.get(column.name)
+            for place, _ in column.physical_columns():
+                old, new = _value("t", place, stored or ()), _value("i", place, arriving or ())
+                both = stored is not None and arriving is not None
+                values.append(f"CASE WHEN taken THEN {new} ELSE {old} END" if both else old if stored else new)
+        names = [name for name, _ in layout.physical()]
+        self._cursor.execute(
+            f"INSERT INTO {{db}}.bar (version_id, ts, ingest_id{_listed(names)})\n"
+            "SELECT * EXCLUDE (taken) FROM (\n"
+            f"SELECT i.ts IS NOT NULL AND (t.ts IS NULL OR {self._wins()}) AS taken, {version_id}, "
+            "coalesce(i.ts, t.ts) AS ts, CASE WHEN taken THEN written.ingest_id ELSE t.ingest_id END"
+            f"{''.join(f', {value}' for value in values)}\n"
+            f"FROM {self._stored_bars(within)} AS t FULL JOIN {self._incoming_bars(within)} AS i ON i.ts = t.ts\n"
+            f"LEFT JOIN {_WRITES} AS written ON written.source_id = i.ingest_id\n"
+            ") ORDER BY ts"
+        )
+
+
+def placed(layout: Layout, before: VersionState | None) -> Layout:
+    """Return the layout of incoming bars in the columns of the series that they are added to."""
+    return placed_like(layout, Layout("s") if before is None else before.layout)
+
+
+def writes_of(cursor: StoreCursor, version_id: int, condition: str = "true") -> dict[int, SourceWrite]:
+    """Return the writes that brought bars of a version (those that meet a condition), by id."""
+    found = cursor.rows(
+        f"SELECT ingest_id, kind, requested_at, metadata FROM {{db}}.ingest JOIN {REQUESTED} USING (ingest_id) "
+        f"WHERE ingest_id IN (SELECT ingest_id FROM {{db}}.bar WHERE version_id = {version_id} AND {condition})"
+    )
+    return {row[0]: SourceWrite(*row) for row in found}
+
+
+def notes_of(cursor: StoreCursor, version_id: int) -> list[SourceWrite]:
+    """Return the answers without bars to a version that have metadata, earliest first."""
+    found = cursor.rows(
+        f"SELECT ingest_id, kind, requested_at, metadata FROM {{db}}.ingest JOIN {REQUESTED} USING (ingest_id) "
+        f"WHERE version_id = {version_id} AND kind = 'coverage' AND metadata IS NOT NULL ORDER BY ingest_id"
+    )
+    return [SourceWrite(*row) for row in found]
+
+
+def register_copies(cursor: StoreCursor, writes: Sequence[SourceWrite], numbers: IngestNumbers) -> None:
+    """Register new ids for copies of writes, for `record_copies`."""
+    cursor.register(_WRITES, _numbered(writes, numbers))
+
+
+def record_copies(cursor: StoreCursor, after: VersionState, layout_id: int, now: datetime) -> None:
+    """Record copies of writes, with their metadata and the times of their requests, as writes to another version."""
+    first, last = ("NULL" if time is None else timestamp_literal(time) for time in (after.first, after.last))
+    cursor.execute(
+        f"INSERT INTO {{db}}.ingest SELECT ingest_id, ?, ?, ?, kind, 0, 0, 0, ?, ?, {first}, {last}, ?, metadata "
+        f"FROM {_WRITES}",
+        [after.series_id, after.version_id, now, layout_id, after.rows, after.on_minute],
+    )
+    cursor.execute(f"INSERT INTO {{db}}.ingest_request SELECT ingest_id, requested_at FROM {_WRITES}")
+
+
+def adds_coverage(cursor: StoreCursor, series_id: int, covered: Iterable[Covered]) -> bool:
+    """Return whether ranges add anything to the coverage of a series."""
+    known = stored_coverage(cursor, None, series_id).get(series_id, [])
+    return _joined([*known, *covered]) != _joined(known)
+
+
+def unite_coverage(cursor: StoreCursor, series_id: int, ingest_id: int, covered: Iterable[Covered]) -> None:
+    """Add covered ranges to those of a series. Ranges that touch and expire at the same time are joined."""
+    known = stored_coverage(cursor, None, series_id).get(series_id, [])
+    after = _joined([*known, *covered])
+    if after != _joined(known):
+        forget_coverage(cursor, series_id, None)
+        for piece, until in after:
+            add_coverage(cursor, series_id, ingest_id, piece, until)
+
+
+def clipped(covered: Iterable[Covered], within: TimeRange) -> list[Covered]:
+    """Return the parts of covered ranges that are in a range."""
+    parts = ((max(piece.start, within.start), min(piece.end, within.end), until) for piece, until in covered)
+    return [(TimeRange(start, end), until) for start, end, until in parts if start < end]
+
+
+def _joined(covered: Iterable[Covered]) -> list[Covered]:
+    by_expiry: dict[datetime | None, list[TimeRange]] = {}
+    for piece, until in covered:
+        by_expiry.setdefault(until, []).append(piece)
+    proven = by_expiry.pop(None, [])
+    return [
+        *((piece, None) for piece in merged(proven)),
+        *((piece, until) for until in sorted(by_expiry) for piece in merged(by_expiry[until])),  # type: ignore[type-var]
+    ]
+
+
+def _numbered(writes: Sequence[SourceWrite], numbers: IngestNumbers) -> pa.Table:
+    ids = range(first := numbers.take(len(writes)), first + len(writes))
+    rows = [
+        {
+            "source_id": write.ingest_id,
+            "ingest_id": number,
+            "kind": write.kind,
+            "requested_at": write.requested_at,
+            "metadata": write.metadata,
+        }
+        for number, write in zip(ids, writes, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, _WRITE_COLUMNS)
+
+
+def _times_since(cursor: StoreCursor, version_id: int, ingest_id: int) -> Int64Array:
+    times = cursor.arrow(
+        f"SELECT {epoch_sql('ts')} AS ts FROM {{db}}.bar WHERE version_id = {version_id} AND ingest_id >= {ingest_id} "
+        "ORDER BY ts"
+    )
+    found: Int64Array = times["ts"].to_numpy()
+    return found
+
+
+def _value(side: str, place: str, places: Sequence[str]) -> str:
+    return f'{side}."{place}"' if place in places else "NULL"
+
+
+def _any(needed: Sequence[str], conditions: Sequence[str]) -> str:
+    either = " OR ".join(conditions) or "false"
+    return f"({' AND '.join([*needed, f'({either})'])})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return "".join(f', "{name}"' for name in names)
+
+
+def _differing_bar(time: EpochSeconds, names: Sequence[str], values: Sequence[Any]) -> DifferingBar:
+    pairs = [(name, *values[2 * at : 2 * at + 2]) for at, name in enumerate(names)]
+    differing = (pair for pair in pairs if repr(pair[1]) != repr(pair[2]))
+    return DifferingBar(time, *next(differing, pairs[0]))

@@ -1,0 +1,143 @@
+"""`rename`: what OLD and NEW mean, the question, and what is printed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+
+import pytest
+
+from cli.files import Command
+from lumibot_duckdb.storage.api import AssetKey
+from storage.frames import assert_same, minute_bars
+
+FRAME = minute_bars("2022-06-08 09:30", rows=1000)
+OPTION = AssetKey("FB", "option", expiration=dt.date(2022, 7, 15), strike=200.0, right="CALL")
+
+
+@pytest.fixture
+def filled(command: Command) -> Command:
+    storage = command.storage()
+    for asset in ("FB", OPTION, "MATIC/USD", "FBX"):
+        storage.store_ohlcv_data(asset, FRAME, "polygon", "minute")
+    storage.store_ohlcv_data("FB", FRAME, "alpaca", "minute", adjustment="split")
+    storage.close()
+    return command
+
+
+def stored(command: Command) -> list[str]:
+    storage = command.storage()
+    found = [info.key.label().removesuffix(", minute bars from polygon") for info in storage.list_series()]
+    assert storage.verify().sound
+    storage.close()
+    return sorted(found)
+
+
+BEFORE = ["FB 2022-07-15 200 CALL option", "FB stock", "FB stock, minute bars from alpaca (split)", "FBX stock"]
+REST = ["MATIC/USD crypto"]
+META = "META stock, minute bars from alpaca (split)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "after"),
+    [
+        (("fb", "meta"), [each.replace("FB ", "META ") for each in BEFORE] + REST),
+        (("FB stock", "META"), [BEFORE[0], *(each.replace("FB ", "META ") for each in BEFORE[1:]), *REST]),
+        (("FB", "META", "--source", "Alpaca"), [*BEFORE[:2], META, BEFORE[3], *REST]),
+        (
+            ("FB", "META", "--timeframe", "1m", "--adjustment", "split"),
+            [*BEFORE[:2], "META" + BEFORE[2][2:], BEFORE[3], *REST],
+        ),
+        (("MATIC", "POL"), [*BEFORE, "POL/USD crypto"]),
+        (("MATIC-USD", "POL/USDT"), [*BEFORE, "POL/USDT crypto"]),
+        (("MATICUSD", "pol"), [*BEFORE, "POL/USD crypto"]),
+        (("FBX stock", "BTCUSD"), [*BEFORE[:3], "BTCUSD stock", *REST]),
+        (("FB220715C00200000", "META 2022-07-15 200 CALL"), ["META 2022-07-15 200 CALL option", *BEFORE[1:], *REST]),
+        (("O:FB220715C00200000", "META"), ["META 2022-07-15 200 CALL option", *BEFORE[1:], *REST]),
+    ],
+)
+def test_what_names_mean(filled: Command, arguments: tuple[str, ...], after: list[str]) -> None:
+    before = stored(filled)
+    shown = filled("rename", *arguments, "--dry-run")
+    assert (shown.code, shown.err) == (0, "")
+    assert stored(filled) == before
+    ended = filled("rename", *arguments, "--yes")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out == shown.out.replace("would be renamed", "renamed")
+    assert stored(filled) == sorted(after)
+
+
+def test_from_a_date(filled: Command) -> None:
+    ended = filled("rename", "FB stock", "META", "--from", "2022-06-09", "--source", "polygon", "--yes")
+    assert ended.out == (
+        "FB stock, minute bars from polygon -> META stock: 870 bars; 130 later bars stay\n"
+        "1 series with 870 bars renamed.\n"
+    )
+    assert_same(filled.bars("META"), FRAME[:870])
+    assert_same(filled.bars("FB", source="polygon"), FRAME[870:])
+    ended = filled("rename", "META", "FB", "--from", "2022-06-09", "--yes")
+    assert "870 bars; joins the bars that are there" in ended.out
+    assert_same(filled.bars("FB", source="polygon"), FRAME)
+
+
+def test_it_asks(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = stored(filled)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    ended = filled("rename", "FBX", "META")
+    assert ended.code == 2
+    assert (
+        "Rename 1 series with 1,000 bars? Nothing was changed, because nobody can answer here: add --yes" in ended.err
+    )
+    assert stored(filled) == before
+
+
+def test_json(filled: Command) -> None:
+    printed = json.loads(filled("rename", "FBX", "META", "--yes", "--json").out)
+    (renamed,) = printed.pop("renamed")
+    assert printed == {"dry_run": False, "actions": 0, "option_chains": 0}
+    assert (renamed["old"]["symbol"], renamed["new"]["symbol"], renamed["bars"], renamed["kept"]) == (
+        "FBX",
+        "META",
+        1000,
+        0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("NONE", "META"), 1, "the store has no bars of NONE"),
+        (("FB", "fb"), 1, "FB stock has that name already"),
+        (("FB", "META stock"), 2, "FB means 2 assets"),
+        (("FBX", "META index"), 1, "another type of asset"),
+        (("FB", "FBX"), 0, ""),
+        (("FB", "META", "--from", "2022-06-01"), 1, "nothing of FB is from before 2022-06-01"),
+        (("FB", "META", "--from", "June"), 2, "--from June: write a date as 2024-01-31"),
+        (("FB", "META", "--timeframe", "fortnight"), 2, "'fortnight' is not a timeframe"),
+        (("FB", "META", "--source", "yahoo"), 1, "the store has no bars of FB from yahoo"),
+        (("FB", " "), 2, "NEW is empty"),
+        (("FB",), 2, "NEW"),
+    ],
+)
+def test_mistakes(filled: Command, arguments: tuple[str, ...], code: int, message: str) -> None:
+    before = stored(filled)
+    ended = filled("rename", *arguments, "--dry-run")
+    assert ended.code == code
+    assert message in ended.err
+    assert stored(filled) == before
+
+
+def test_differing_bars(filled: Command) -> None:
+    storage = filled.storage()
+    storage.store_ohlcv_data("META", FRAME + 1, "polygon", "minute")
+    storage.close()
+    ended = filled("rename", "FB", "META", "--yes")
+    assert ended.code == 1
+    assert "because 1,000 bars differ from bars of META stock" in ended.err
+
+
+def test_without_a_store(command: Command) -> None:
+    ended = command("rename", "FB", "META", "--yes")
+    assert (ended.code, ended.err) == (1, f"lumibot-duckdb: there is no store at {command.store} yet\n")
+    assert not command.store.exists()
