@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb.cli.confirmation import confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable, size
-from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
@@ -45,20 +45,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.storage.upkeep.copy_target import copy_target
 
-    storage = open_store(arguments.store)
-    if not storage.path.exists():
-        raise CommandError(f"there is no store at {storage.path} yet", exit_code=1)
+    storage = existing_store(arguments.store)
     try:
         target = copy_target(arguments.file, storage.path)
         replace = target.exists()
         if replace:
             confirm(f"Replace {target} ({size(target.stat().st_size)})?", arguments)
         with Progress("Backing up") as progress:
-
-            def on_rows(done: int, total: int) -> None:
-                progress.done, progress.total = done, total
-
-            report = storage.backup(target, replace=replace, on_rows=on_rows)
+            report = storage.backup(target, replace=replace, on_rows=progress.update)
     except ValueError as error:
         raise CommandError(str(error)) from None
     except FileExistsError as error:

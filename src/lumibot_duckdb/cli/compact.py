@@ -9,9 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.completers import completed_by, nothing
-from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, size
-from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
@@ -66,20 +65,14 @@ def _age(text: str) -> timedelta:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    storage = open_store(arguments.store)
-    if not storage.path.exists():
-        raise CommandError(f"there is no store at {storage.path} yet", exit_code=1)
+    storage = existing_store(arguments.store)
     try:
         if arguments.dry_run:
             found = storage.fragmentation(arguments.keep)
             print(json.dumps(_as_json(found), indent=2) if arguments.json else _plan(found))
             return 0
         with Progress("Compacting") as progress:
-
-            def on_rows(done: int, total: int) -> None:
-                progress.done, progress.total = done, total
-
-            report = storage.compact(arguments.keep, on_rows)
+            report = storage.compact(arguments.keep, progress.update)
     finally:
         storage.close()
     print(json.dumps(_report_as_json(report), indent=2) if arguments.json else _summary(report))

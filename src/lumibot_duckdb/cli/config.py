@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb.cli.completers import completed_by, nothing, setting_keys
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable, table
-from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.cli.store import existing_store, open_store
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
@@ -61,9 +61,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if given != _VALUES[arguments.action]:
         needs = ("no KEY", "a KEY", "a KEY and a VALUE")[_VALUES[arguments.action]]
         raise CommandError(f"config {arguments.action} takes {needs} (see lumibot-duckdb config --help)")
-    storage = open_store(arguments.store)
-    if arguments.action in ("set", "unset") and not storage.path.exists():
-        raise CommandError(f"there is no store at {storage.path} yet", exit_code=1)
+    changes = arguments.action in ("set", "unset")
+    storage = existing_store(arguments.store) if changes else open_store(arguments.store)
     try:
         if arguments.action == "set":
             storage.settings.set(arguments.key, arguments.value)

@@ -15,7 +15,7 @@ from lumibot_duckdb.cli.errors import CommandError, in_one_line
 from lumibot_duckdb.cli.layout import count, printable, size
 from lumibot_duckdb.cli.selection import add_selection, selected_series
 from lumibot_duckdb.cli.series_json import key_as_json
-from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.cli.time_range import add_range, chosen_range
 from lumibot_duckdb.progress import Progress
 
@@ -63,10 +63,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.folder).expanduser().absolute()
-    storage = open_store(arguments.store)
+    storage = existing_store(arguments.store)
     try:
-        if not storage.path.exists():
-            raise CommandError(f"there is no store at {storage.path} yet", exit_code=1)
         with _refusals():
             report = (_export if arguments.query is None else _export_query)(storage, folder, arguments)
     finally:
@@ -84,11 +82,7 @@ def _export(storage: DuckDBDataStorage, folder: Path, arguments: argparse.Namesp
         return storage.export(folder, series, dry_run=True, **options)
     _ask(folder, arguments)
     with Progress("Exporting") as progress:
-
-        def on_rows(done: int, total: int) -> None:
-            progress.done, progress.total = done, total
-
-        return storage.export(folder, series, on_rows=on_rows, **options)
+        return storage.export(folder, series, on_rows=progress.update, **options)
 
 
 def _export_query(storage: DuckDBDataStorage, folder: Path, arguments: argparse.Namespace) -> ExportReport:

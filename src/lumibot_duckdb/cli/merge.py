@@ -56,12 +56,8 @@ def _run(arguments: argparse.Namespace) -> int:
     storage = open_store(arguments.store)
     try:
         with Progress(f"Merging {printable(path.name)}") as progress:
-
-            def on_rows(done: int, total: int) -> None:
-                progress.done, progress.total = done, total
-
             report = storage.merge(
-                path, refuse_conflicts=arguments.refuse_conflicts, dry_run=arguments.dry_run, on_rows=on_rows
+                path, refuse_conflicts=arguments.refuse_conflicts, dry_run=arguments.dry_run, on_rows=progress.update
             )
     except (StoreNotFoundError, UpkeepRefusedError) as error:
         raise CommandError(str(error), exit_code=1) from None

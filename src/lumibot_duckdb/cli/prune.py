@@ -12,7 +12,7 @@ from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, new_york, printable, size
 from lumibot_duckdb.cli.series_json import key_as_json
-from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
@@ -87,10 +87,8 @@ def _parsed(parse: Any, text: str) -> Any:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    storage = open_store(arguments.store)
+    storage = existing_store(arguments.store)
     try:
-        if not storage.path.exists():
-            raise CommandError(f"there is no store at {storage.path} yet", exit_code=1)
         _check(storage, arguments)
         report = _prune(storage, arguments, dry_run=True)
         if not arguments.json:

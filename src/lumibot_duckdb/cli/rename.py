@@ -13,7 +13,7 @@ from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable
 from lumibot_duckdb.cli.series_json import key_as_json
-from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.cli.time_range import chosen_moment
 from lumibot_duckdb.progress import Progress
 
@@ -71,9 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     start = None if arguments.start is None else chosen_moment(arguments.start, "--from")
-    storage = open_store(arguments.store)
-    if not storage.path.exists():
-        raise CommandError(f"there is no store at {storage.path} yet", exit_code=1)
+    storage = existing_store(arguments.store)
     try:
         old, new = _assets(storage, arguments)
         report = _renamed(storage, old, new, start, arguments, dry_run=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb.cli.backup import spooled_line
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable, size
-from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
@@ -43,16 +43,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    storage = open_store(arguments.store)
-    if not storage.path.exists():
-        raise CommandError(f"there is no store at {storage.path} yet", exit_code=1)
+    storage = existing_store(arguments.store)
     try:
         with Progress("Copying") as progress:
-
-            def on_rows(done: int, total: int) -> None:
-                progress.done, progress.total = done, total
-
-            report = storage.replica(arguments.file, on_rows=on_rows)
+            report = storage.replica(arguments.file, on_rows=progress.update)
     except ValueError as error:
         raise CommandError(str(error)) from None
     except FileExistsError as error:

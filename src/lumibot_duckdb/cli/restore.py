@@ -58,7 +58,7 @@ def _run(arguments: argparse.Namespace) -> int:
         progress = shown.enter_context(Progress("Copying the backup"))
 
         def on_bytes(done: int, total: int) -> None:
-            progress.done, progress.total = done, total
+            progress.update(done, total)
             if done == total:
                 progress.text, progress.total = "Verifying the backup", None
 

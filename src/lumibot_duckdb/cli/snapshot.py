@@ -10,7 +10,7 @@ from lumibot_duckdb.cli.completers import completed_by, snapshots
 from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, new_york, printable, table
-from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.cli.store import existing_store
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.api import Snapshot
@@ -54,10 +54,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if arguments.delete and arguments.name is None:
         raise CommandError("--delete needs the NAME of a snapshot")
-    storage = open_store(arguments.store)
+    storage = existing_store(arguments.store)
     try:
-        if not storage.path.exists():
-            raise CommandError(f"there is no store at {storage.path} yet", exit_code=1)
         known = storage.snapshots()
         if arguments.name is None:
             print(_listing(known, as_json=arguments.json))

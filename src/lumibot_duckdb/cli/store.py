@@ -48,3 +48,11 @@ def open_store(store: str | None) -> DuckDBDataStorage:
         return DuckDBDataStorage(chosen_path(store))
     except ValueError as error:
         raise CommandError(str(error)) from None
+
+
+def existing_store(store: str | None) -> DuckDBDataStorage:
+    """Return `open_store` for a command that needs a store to work on. Raises `CommandError` if there is none."""
+    storage = open_store(store)
+    if not storage.path.exists():
+        raise CommandError(f"there is no store at {storage.path} yet", exit_code=1)
+    return storage
