@@ -68,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _file(name: str) -> Path:
-    """Return the file of a store that is named by itself or by its folder."""
+    """Return the file of a store, given the file or its folder."""
     from lumibot_duckdb.storage.location import store_path
 
     path = Path(name).expanduser()

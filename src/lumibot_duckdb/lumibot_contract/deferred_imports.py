@@ -34,7 +34,7 @@ def defer_imports() -> Callable[[], None]:
 
 
 class _Deferred(ModuleType):
-    """Stands for a library, and is the library for whoever imported it: attributes are read and set there.
+    """Stands for a library in the modules that import it: attributes are read and set in the library.
 
     It has no `__path__`, so that an import of a submodule imports the library first. It has the attributes for which
     programs look through all modules, which are no use of the library.
@@ -61,7 +61,7 @@ class _Deferred(ModuleType):
 def _library(deferred: _Deferred) -> ModuleType:
     """Return the library, which is imported now if it has not been. Later uses try again if that fails."""
     name = vars(deferred)["__name__"]
-    with _guard:  # not during the import, which has a lock of its own
+    with _guard:  # not during the import, which has its own lock
         if sys.modules.get(name) is deferred:
             del sys.modules[name]
     try:

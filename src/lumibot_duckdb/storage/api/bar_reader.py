@@ -93,7 +93,7 @@ class BarReader(ABC):
         adjustment: str | None = None,
         as_of: AsOf | None = None,
     ) -> pd.DataFrame:
-        """Return what `get_historical_prices` returns, under the name that goes with `to_polars` and `to_arrow`."""
+        """Return what `get_historical_prices` returns: its name beside `to_polars` and `to_arrow`."""
 
     @abstractmethod
     def to_polars(

@@ -13,7 +13,7 @@ Each = TypeVar("Each")
 
 
 def in_batches(series: Sequence[Each], bars: Callable[[Each], int]) -> Iterator[Sequence[Each]]:
-    """Yield the series in batches, as `bars` counts them. A series with more bars is a batch of its own."""
+    """Yield the series in batches, as `bars` counts them. A series with more bars is a separate batch."""
     begin = total = 0
     for number, each in enumerate(series):
         size = bars(each)

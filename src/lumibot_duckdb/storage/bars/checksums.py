@@ -203,7 +203,7 @@ def store_checksums(cursor: StoreCursor, version_id: int, timeframe: str) -> Non
 
 
 def computed_checksums(cursor: StoreCursor, version_id: int, timeframe: str) -> Checksums:
-    """Return the checksums of the bars of a version as they are in the store."""
+    """Return the checksums of the stored bars of a version."""
     ((rows, first, last),) = cursor.rows(_SIZE, [version_id])
     days = segment_days(timeframe)
     if rows <= _MOST_ROWS:
@@ -224,7 +224,7 @@ def read_checksums(
     which: str = "true",
     once: bool = False,
 ) -> Checksums:
-    """Return the checksums of the bars of a version in a range, as they are in the store.
+    """Return the checksums of the stored bars of a version in a range.
 
     `which` is a further SQL condition. With `once`, a doubled bar counts once, as the one that was written last.
     """
