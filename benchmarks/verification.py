@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 from time import perf_counter
 
 from benchmarks.bars import Workplace, open_store
 from benchmarks.measure import Row, Sample
 from benchmarks.process import run_apart
+from lumibot_duckdb.comparison.memory import peak_resident_bytes
 
 _SYMBOLS = 100
 _SECONDS, _MEGABYTES = 20, 500
@@ -48,5 +48,5 @@ def check(store: str) -> dict[str, float]:
     return {
         "rows": report.rows,
         "seconds": seconds,
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "megabytes": peak_resident_bytes() / 1e6,
     }
