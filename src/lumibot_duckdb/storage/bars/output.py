@@ -74,7 +74,8 @@ def _new_york_dtype(unit: str) -> pd.DatetimeTZDtype:
 
 @lru_cache(maxsize=256)
 def _index_of_names(names: tuple[str, ...]) -> pd.Index:
-    return pd.Index(list(names))
+    index: pd.Index = pd.Index(list(names))
+    return index
 
 
 def arrow_table(table: pa.Table, layout: Layout) -> pa.Table:
