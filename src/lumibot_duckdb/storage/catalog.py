@@ -229,7 +229,9 @@ class Catalog:
         with self._guard:
             ids = self._paged_ids
             first = bisect_left(ids, series_id) // _PAGE * _PAGE
-            page = tuple(each for each in ids[first : first + _PAGE] if each not in self._deleted)
+            page = tuple(ids[first : first + _PAGE])
+            if not self._deleted.isdisjoint(page):
+                page = tuple(each for each in page if each not in self._deleted)
             return page if series_id in page else (series_id,)
 
     def _head_at(self, place: int) -> Head:
