@@ -7,7 +7,7 @@ range of its rows.
 from __future__ import annotations
 
 import weakref
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -59,7 +59,7 @@ def trading_days(times: pd.DatetimeIndex) -> pd.DataFrame:
     return described
 
 
-def _in_unit(index: pd.DatetimeIndex, unit: str) -> pd.DatetimeIndex:
+def _in_unit(index: pd.DatetimeIndex, unit: Literal["s", "ms", "us", "ns"]) -> pd.DatetimeIndex:
     """Return an index with times of a unit. pandas copies the times of an index even if they have it."""
     return index if index.unit == unit else index.as_unit(unit)
 

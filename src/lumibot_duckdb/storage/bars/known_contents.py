@@ -23,6 +23,7 @@ class KnownContents:
 
     Attributes:
         catalog: the series.
+        last_use: the record of the days on which series are read.
         current: answers about the present contents, by generation.
         states: states of versions, by ingest.
         layouts: the layouts that were read, by id.
@@ -31,7 +32,6 @@ class KnownContents:
     """
 
     _shared: ClassVar[WeakKeyDictionary[StoreConnection, KnownContents]] = WeakKeyDictionary()
-    _shared_guard: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, connection: StoreConnection) -> None:
         self.catalog = Catalog()
@@ -41,21 +41,18 @@ class KnownContents:
         self.layouts: dict[int, Layout] = {}
         self.seen_generation: int | None = None
         self.was_restored = False
+        self._guard = threading.Lock()
         self._results: WeakSet[ResultCache] = WeakSet()
 
     @classmethod
     def of(cls, connection: StoreConnection) -> KnownContents:
         """Return what is known about the contents of a connection's file."""
-        with cls._shared_guard:
-            known = cls._shared.get(connection)
-            if known is None:
-                known = cls._shared[connection] = cls(connection)
-            return known
+        return cls._shared.get(connection) or cls._shared.setdefault(connection, cls(connection))
 
     def results(self, capacity: int) -> ResultCache:
         """Return a new cache for the bars that a storage reads. Another history at the path empties it."""
         results = ResultCache(capacity)
-        with self._shared_guard:
+        with self._guard:
             self._results.add(results)
         return results
 
@@ -64,6 +61,6 @@ class KnownContents:
         self.current.clear()
         self.states.clear()
         self.layouts.clear()
-        with self._shared_guard:
+        with self._guard:
             for results in self._results:
                 results.clear()
