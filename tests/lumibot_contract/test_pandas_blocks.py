@@ -35,3 +35,20 @@ def test_values_are_those_of_the_column(has_arrays: bool, part: slice, monkeypat
 def test_columns_of_the_same_name_are_told_apart_by_their_place() -> None:
     frame = pd.DataFrame([[1.0, 2.0]], columns=["close", "close"])
     assert [pandas_blocks.column_values(frame, place)[0] for place in (0, 1)] == [1.0, 2.0]
+
+
+def test_columns_of_one_dtype_are_the_rows_of_one_array() -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    for same in (frame, frame[["b", "a"]], frame.iloc[1:], frame.iloc[:, ::-1], frame.iloc[:0]):
+        values = pandas_blocks.columns_in_one_array(same)
+        assert values.T.tolist() == same.to_numpy().tolist()
+    for other in (
+        FRAME,
+        frame.astype({"a": int}),
+        frame.astype("Float64"),
+        frame[[]],
+        pd.concat([frame, frame], axis=1),
+    ):
+        values = pandas_blocks.columns_in_one_array(other)
+        assert values is None or values.T.tolist() == other.to_numpy().tolist()
+    assert pandas_blocks.columns_in_one_array(object()) is None

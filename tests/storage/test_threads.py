@@ -53,7 +53,7 @@ def test_threads_that_read_write_and_list_share_a_storage(storage: DuckDBDataSto
 def test_cached_answers_are_shared_by_threads(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("X", FRAMES["S0"], "test", "minute")
     pin = storage.pin("X")
-    storage.read_bars(pin)
+    storage.read_pandas(pin)
     reads = storage.statistics().reads
     with ThreadPoolExecutor(8) as pool:
         frames: list[pd.DataFrame] = list(pool.map(lambda _: storage.read_pandas(pin), range(50)))

@@ -6,6 +6,10 @@ from typing import Any
 
 from lumibot.backtesting.market_input_evidence import MARKET_COLUMNS, MarketInputEvidence, _encoded, asset_identity
 
+_NAMES = 10_000
+_names: dict[str, str] = {}
+"""Names of series, by what they are made of: JSON takes several times as long as the look-up."""
+
 __all__ = ["MARKET_COLUMNS", "MarketInputEvidence", "encoded", "series_name"]
 
 
@@ -17,4 +21,11 @@ def encoded(value: Any) -> str:
 
 def series_name(asset: Any, quote: Any) -> str:
     """Return how the record names the series of an asset."""
-    return encoded(asset_identity(asset, quote))
+    identity = asset_identity(asset, quote)  # texts only, and such a dictionary
+    text = repr(identity)
+    name = _names.get(text)
+    if name is None:
+        if len(_names) >= _NAMES:
+            _names.clear()
+        name = _names[text] = encoded(identity)
+    return name

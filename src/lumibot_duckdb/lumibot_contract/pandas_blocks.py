@@ -59,6 +59,16 @@ def column_values(frame: pd.DataFrame, place: int) -> Any:
     return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
 
 
+def columns_in_one_array(frame: pd.DataFrame) -> Any:
+    """Return the array of a frame whose columns are the rows of one array; None for other frames.
+
+    It must not be written to.
+    """
+    blocks: Sequence[Any] = getattr(getattr(frame, "_mgr", None), "blocks", ())
+    values = blocks[0].values if len(blocks) == 1 else None
+    return values if isinstance(values, np.ndarray) else None
+
+
 def slice_of_index(index: pd.DatetimeIndex, start: int, stop: int, frequency: Any) -> pd.DatetimeIndex:
     """Return `index[start:stop]` (neither negative) with a frequency that it is known to have, or with none."""
     times = index._data  # type: ignore[attr-defined]

@@ -7,6 +7,8 @@ After further commits, only what they added is read, by id.
 from __future__ import annotations
 
 import threading
+from array import array
+from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -125,6 +127,7 @@ class Catalog:
         self._unread: dict[str, tuple[int, int]] = {}
         self._columns: pa.Table | None = None
         self._head_ids = np.empty(0, np.int64)
+        self._paged_ids = array("q")
         self._heads: list[np.ndarray[Any, Any]] = []
         self._changed_heads: dict[int, Head] = {}
         self._deleted: set[int] = set()
@@ -224,11 +227,12 @@ class Catalog:
         The pages of two series are the same or have nothing in common.
         """
         with self._guard:
-            ids = self._head_ids
-            at = int(np.searchsorted(ids, series_id))
-            if at == len(ids) or ids[at] != series_id:
-                return (series_id,)
-            return tuple(ids[at // _PAGE * _PAGE :][:_PAGE].tolist())
+            ids = self._paged_ids
+            first = bisect_left(ids, series_id) // _PAGE * _PAGE
+            page = tuple(ids[first : first + _PAGE])
+            if not self._deleted.isdisjoint(page):
+                page = tuple(each for each in page if each not in self._deleted)
+            return page if series_id in page else (series_id,)
 
     def _head_at(self, place: int) -> Head:
         version_id, ingest_id, ingested_at, layout_id, rows, first, last, on_minute = (
@@ -248,6 +252,7 @@ class Catalog:
         heads = cursor.arrow(_HEADS, [0]).combine_chunks()
         alive = ~heads["deleted"].to_numpy()
         self._head_ids = heads["series_id"].to_numpy()[alive]
+        self._paged_ids = array("q", self._head_ids.astype(np.int64).tobytes())
         self._heads = [
             heads[field.name].fill_null(_NONE).to_numpy()[alive]
             if field.name in ("first", "last")
@@ -267,6 +272,7 @@ class Catalog:
             new = cursor.arrow(_SERIES_SINCE, [self.last_ingest]).to_pylist()
             for record in map(_record, new):
                 self._symbol(record.key.asset.symbol).add(record)
+                self._paged_ids.append(record.series_id)
         for series_id, ingest_id, deleted, version_id, ingested_at, *state in changed:
             if deleted:
                 self._drop(series_id)

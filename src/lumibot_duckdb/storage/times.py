@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from lumibot_duckdb import clock
+from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,9 +137,7 @@ def new_york_timestamp(time: datetime | date | str) -> pd.Timestamp:
 
 def epoch_seconds_ceiling(stamp: pd.Timestamp) -> EpochSeconds:
     """Return the epoch seconds of a tz-aware timestamp, rounded up to a whole second."""
-    exact = stamp.tz_convert("UTC").tz_localize(None).asm8
-    whole = exact.astype("M8[s]")
-    return int(whole.astype("i8")) + int(whole.astype(exact.dtype) < exact)
+    return -(-int(stamp.asm8.view("i8")) // TICKS_PER_SECOND[stamp.unit])
 
 
 def index_seconds(index: pd.DatetimeIndex) -> Int64Array:

@@ -7,7 +7,7 @@ range of its rows.
 from __future__ import annotations
 
 import weakref
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ def session_minutes(times: pd.DatetimeIndex, sessions: pd.DataFrame, until: pd.T
     np.cumsum(steps, out=steps)
     # pandas takes integers as UTC also with another time zone.
     index: pd.DatetimeIndex = pd.DatetimeIndex(steps, dtype=pd.DatetimeTZDtype("ns", times.tz), copy=False)
-    index = index.as_unit(times.unit)
+    index = _in_unit(index, times.unit)
     if len(steps) and steps[-1] - steps[0] == (len(steps) - 1) * minute:
         # pandas leaves a frequency on minutes without a gap
         index = pd.date_range(index[0], periods=len(steps), freq="min", unit=times.unit)
@@ -59,6 +59,11 @@ def trading_days(times: pd.DatetimeIndex) -> pd.DataFrame:
     return described
 
 
+def _in_unit(index: pd.DatetimeIndex, unit: Literal["s", "ms", "us", "ns"]) -> pd.DatetimeIndex:
+    """Return an index with times of a unit. pandas copies the times of an index even if they have it."""
+    return index if index.unit == unit else index.as_unit(unit)
+
+
 class TradingIndex:
     """A sorted, unique, tz-aware index, with what every series on it needs and is derived once."""
 
@@ -66,7 +71,7 @@ class TradingIndex:
 
     def __init__(self, index: pd.DatetimeIndex) -> None:
         self.index = index
-        self.nanoseconds: Int64Array = index.as_unit("ns").asi8
+        self.nanoseconds: Int64Array = _in_unit(index, "ns").asi8
         self._days: tuple[Int64Array, Int64Array, Int64Array] | None = None
         self._gaps: dict[int, int] | None = None
 

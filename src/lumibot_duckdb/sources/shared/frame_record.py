@@ -24,7 +24,7 @@ from lumibot_duckdb.lumibot_contract.frame_record_hooks import (
     encoded,
     series_name,
 )
-from lumibot_duckdb.lumibot_contract.pandas_blocks import column_values
+from lumibot_duckdb.lumibot_contract.pandas_blocks import column_values, columns_in_one_array
 from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 
 _ROW_LIMIT = "row_limit"
@@ -128,21 +128,24 @@ class _GivenRows(NamedTuple):
     def of(cls, frame: Any) -> _GivenRows | None:
         """Return the rows of a frame; None if it has none, or other values than floats and integers of 64 bits."""
         index = getattr(frame, "index", None)
-        if not isinstance(index, pd.DatetimeIndex) or not len(index) or not frame.columns.is_unique:
+        if not isinstance(index, pd.DatetimeIndex) or not len(index):
             return None
-        columns = {name: place for place, name in enumerate(frame.columns.tolist()) if name in MARKET_COLUMNS}
-        arrays = [column_values(frame, place) for place in columns.values()]
+        columns, places = _market_columns((*frame.columns,))
+        if not columns:
+            return None
+        block = columns_in_one_array(frame)
+        arrays = block[places] if block is not None else [column_values(frame, place) for place in places]
         dtypes = [array.dtype.str if isinstance(array, np.ndarray) else "" for array in arrays]
-        if not columns or not _RECORDED.issuperset(dtypes):
+        if not _RECORDED.issuperset(dtypes):
             return None
-        cells = np.empty((1 + len(arrays), len(index)), np.int64)
+        cells = np.empty((1 + len(places), len(index)), np.int64)
         cells[0] = index.asi8
         for row, array in enumerate(arrays, 1):
             cells[row] = array.view(np.int64)
         times = cells[0]
         if times[0] == pd.NaT.value or not (times[1:] > times[:-1]).all():
             return None
-        return cls((*columns,), index, cells, (*dtypes, str(index.tz), index.unit))
+        return cls(columns, index, cells, (*dtypes, str(index.tz), index.unit))
 
     def texts(self, rows: _Numbers) -> list[str]:
         """Return rows as Lumibot's JSON: the time, and the value of each column."""
@@ -151,10 +154,14 @@ class _GivenRows(NamedTuple):
             for bits, dtype in zip(self.cells[1:, rows], self.kind, strict=False)
         ]
         # pandas takes as long to select a few rows as to return ten, one by one.
-        times = (
-            _iso_texts(self.times[rows]) if len(rows) > 10 else _one_by_one(map(self.times.__getitem__, rows.tolist()))
-        )
+        times = _iso_texts(self.times[rows]) if len(rows) > 10 else self._few_times(rows)
         return [f'["{time}",{",".join(row)}]' for time, *row in zip(times, *values, strict=True)]
+
+    def _few_times(self, rows: _Numbers) -> Iterator[str]:
+        if self.times.unit != "ns":
+            return _one_by_one(map(self.times.__getitem__, rows.tolist()))
+        zone = self.times.tz
+        return _one_by_one(pd.Timestamp(time, tz=zone) for time in self.cells[0, rows].tolist())
 
 
 class _Series:
@@ -324,6 +331,13 @@ def _in_json(value: str | tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=1_024)
+def _market_columns(names: tuple[Any, ...]) -> tuple[tuple[str, ...], list[int]]:
+    """Return the recorded ones among the columns of a frame, and their places; none if a name occurs twice."""
+    places = [place for place, name in enumerate(names) if name in MARKET_COLUMNS]
+    return (tuple(names[place] for place in places), places) if len(set(names)) == len(names) else ((), [])
+
+
+@lru_cache(maxsize=1_024)
 def _names(columns: str) -> tuple[str, ...]:
     return tuple(json.loads(columns))
 
@@ -355,7 +369,7 @@ def _offset_text(seconds: int) -> str:
     return datetime.fromtimestamp(0, timezone(timedelta(seconds=seconds))).isoformat()[len("1970-01-01T00:00:00") :]
 
 
-def _one_by_one(times: Iterable[pd.Timestamp]) -> Iterable[str]:
+def _one_by_one(times: Iterable[pd.Timestamp]) -> Iterator[str]:
     return (time.isoformat() for time in times)
 
 

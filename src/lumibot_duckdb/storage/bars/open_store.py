@@ -15,15 +15,13 @@ import duckdb
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, SeriesPin
 from lumibot_duckdb.storage.bars.head_page import HeadPage
-from lumibot_duckdb.storage.bars.last_use import LastUse
-from lumibot_duckdb.storage.bars.layout import Layout
+from lumibot_duckdb.storage.bars.known_contents import STATE_BYTES, KnownContents
 from lumibot_duckdb.storage.bars.outline_records import StoredBlock, stored_blocks
-from lumibot_duckdb.storage.bars.result_cache import ResultCache
 from lumibot_duckdb.storage.bars.spool import Spool, SpooledWrite
 from lumibot_duckdb.storage.bars.upgrade import build_outlines
 from lumibot_duckdb.storage.bars.version_state import VersionState, head_after, version_state
 from lumibot_duckdb.storage.bars.writing import Write
-from lumibot_duckdb.storage.catalog import Catalog, Head
+from lumibot_duckdb.storage.catalog import Head
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.counters import Counters
@@ -38,33 +36,25 @@ from lumibot_duckdb.storage.times import naive_utc, utc_now
 
 logger = logging.getLogger(__name__)
 
-# The state of a version takes about this much memory.
-_STATE_BYTES = 2_000
-_STATES_BYTES = 10_000 * _STATE_BYTES
-# So does a usual answer about the present contents; other answers say how much they take.
+# A usual answer about the present contents takes about this much memory; other answers say how much they take.
 _ANSWER_BYTES = 2_000
-_CURRENT_BYTES = 16 * 2**20
 
 Answer = TypeVar("Answer")
 
 
 class OpenStore:
-    """A store file with its connection, catalog, spool, caches and counters."""
+    """A store file with its connection, spool, results of reads and counters, and what the process knows about it."""
 
     def __init__(self, path: Path, connection: StoreConnection, cache_bytes: int) -> None:
         self.path = path
         self.connection = connection
         self.spool = Spool(connection.path)
-        self.last_use = LastUse(connection.path)
-        self.catalog = Catalog()
-        self.results = ResultCache(cache_bytes)
+        self._known = KnownContents.of(connection)
+        self.last_use = self._known.last_use
+        self.catalog = self._known.catalog
+        self.results = self._known.results(cache_bytes)
         self.counters = Counters()
-        self._states = ResultCache(_STATES_BYTES)
-        self._current = ResultCache(_CURRENT_BYTES)
-        self._layouts: dict[int, Layout] = {}
-        self._seen_generation: int | None = None
         self.after_first_write: Callable[[OpenStore], None] | None = None
-        self._was_restored = False  # a backup was restored while this object was in use
 
     @property
     def log(self) -> Path:
@@ -90,7 +80,7 @@ class OpenStore:
     def _notice_other_history(self, cursor: StoreCursor) -> None:
         """Forget what is known of the contents if the store was restored from a backup."""
         generation = self.connection.generation()
-        if generation in (self._seen_generation, self.catalog.generation):
+        if generation in (self._known.seen_generation, self.catalog.generation):
             return
         try:
             continued = self.catalog.is_continued(cursor)
@@ -98,12 +88,12 @@ class OpenStore:
             continued = False
         if not continued:
             self.catalog.clear()
-            self._forget_results()
-            self._was_restored = True
-        self._seen_generation = generation
+            self._known.forget()
+            self._known.was_restored = True
+        self._known.seen_generation = generation
 
     def _refuse_other_history(self, cursor: StoreCursor, pin: SeriesPin) -> None:
-        if not self._was_restored or pin.ingested_at is None:
+        if not self._known.was_restored or pin.ingested_at is None:
             return
         found = cursor.rows("SELECT ingested_at FROM {db}.ingest WHERE ingest_id = ?", [pin.ingest_id])
         if found != [(pin.ingested_at,)]:
@@ -116,13 +106,13 @@ class OpenStore:
         size: Callable[[Answer], int] = lambda answer: _ANSWER_BYTES,
     ) -> Answer:
         """Return what `read` returns. The answer is kept until any process writes to the store."""
-        kept: tuple[Answer] | None = self._current.get((self.connection.generation(), question))
+        kept: tuple[Answer] | None = self._known.current.get((self.connection.generation(), question))
         if kept is not None:
             return kept[0]
         with self.read() as cursor:
             generation = self.connection.generation()
             answer = read(cursor)
-        self._current.put((generation, question), (answer,), size(answer))
+        self._known.current.put((generation, question), (answer,), size(answer))
         return answer
 
     @contextmanager
@@ -153,7 +143,7 @@ class OpenStore:
         """
         if not self.connection.exists():
             self.catalog.clear()
-            self._forget_results()
+            self._known.forget()
             return False
         if self.connection.generation() == self.catalog.generation:
             return True
@@ -187,14 +177,8 @@ class OpenStore:
     def _refresh_catalog(self, cursor: StoreCursor, state: migrations.StoreState) -> None:
         self.last_use.of_replica = bool(state.replica_of)
         if self.catalog.refresh(cursor, state, self.connection.generation()):
-            self._forget_results()
-            self._was_restored = True
-
-    def _forget_results(self) -> None:
-        self._current.clear()
-        self.results.clear()
-        self._states.clear()
-        self._layouts.clear()
+            self._known.forget()
+            self._known.was_restored = True
 
     # -- writes ----------------------------------------------------------------------------------------------
 
@@ -245,7 +229,7 @@ class OpenStore:
 
     def state(self, pin: SeriesPin) -> VersionState:
         """Return the state of the pinned version after the pinned ingest, which never changes."""
-        held: VersionState | None = self._states.get(pin.ingest_id)
+        held: VersionState | None = self._known.states.get(pin.ingest_id)
         if held is None:
             with self.read_pinned(pin) as cursor:
                 held = self._state_after(cursor, pin)
@@ -265,9 +249,9 @@ class OpenStore:
         return self._state_of(cursor, series_id, head)
 
     def _state_of(self, cursor: StoreCursor, series_id: int, head: Head) -> VersionState | None:
-        state = version_state(cursor, series_id, head, self._layouts)
+        state = version_state(cursor, series_id, head, self._known.layouts)
         if state is not None:
-            self._states.put(head.ingest_id, state, _STATE_BYTES)
+            self._known.states.put(head.ingest_id, state, STATE_BYTES)
         return state
 
     def head_page(self, series_id: int) -> HeadPage | None:

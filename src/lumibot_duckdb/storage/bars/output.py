@@ -1,12 +1,13 @@
 """Turns stored Arrow columns back into the bars that were stored: NumPy arrays, pandas frames, Arrow tables.
 
 A query result consists of chunks. Numbers are copied once, from each chunk into one array for all columns of the same
-dtype, the layout that pandas uses: a frame that nobody else holds needs no further copy.
+dtype, the layout that pandas uses, so that a frame needs no further copy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,16 +44,18 @@ def protect(bars: BarArrays) -> None:
         array.setflags(write=False)
 
 
-def frame(bars: BarArrays, layout: Layout, *, copy: bool = True) -> pd.DataFrame:
-    """Return bars as the frame that was stored. Without `copy`, the frame shares memory with the arrays."""
-    index = time_index(bars.times, layout.index_unit)
+def frame(table: pa.Table, times: Int64Array, layout: Layout) -> pd.DataFrame:
+    """Return a stored table, with its bar starts, as the frame that was stored. It shares no memory with the table."""
+    bars = bar_arrays(table, times, layout.columns)
     names = [column.name for column in layout.columns]
     data: Any = _common_block([bars.columns[name] for name in names])
     if data is not None and all(isinstance(pandas_dtype(column.dtype), np.dtype) for column in layout.columns):
         data = data.T
     else:
         data = {column.name: _pandas_array(bars.columns[column.name], column) for column in layout.columns}
-    made: pd.DataFrame = pd.DataFrame(data, index=index, columns=names, copy=copy)
+    index = time_index(times, layout.index_unit)
+    # A view for each frame, since a user may name its columns.
+    made: pd.DataFrame = pd.DataFrame(data, index=index, columns=_index_of_names(tuple(names)).view(), copy=False)
     return made
 
 
@@ -60,7 +63,18 @@ def time_index(times: Int64Array, unit: str) -> pd.DatetimeIndex:
     """Return bar starts as Lumibot's frames have them: in New York time, at the resolution that was stored."""
     # pandas takes integers as UTC even if a zone is given; tz_localize would copy them.
     ticks = times * TICKS_PER_SECOND[unit]
-    index: pd.DatetimeIndex = pd.DatetimeIndex(ticks, dtype=pd.DatetimeTZDtype(unit, NEW_YORK), name=INDEX_NAME)
+    index: pd.DatetimeIndex = pd.DatetimeIndex(ticks, dtype=_new_york_dtype(unit), name=INDEX_NAME)
+    return index
+
+
+@lru_cache(maxsize=8)
+def _new_york_dtype(unit: str) -> pd.DatetimeTZDtype:
+    return pd.DatetimeTZDtype(unit, NEW_YORK)
+
+
+@lru_cache(maxsize=256)
+def _index_of_names(names: tuple[str, ...]) -> pd.Index:
+    index: pd.Index = pd.Index(list(names))
     return index
 
 
@@ -112,14 +126,11 @@ def _plain_arrays(table: pa.Table, columns: Sequence[ColumnLayout]) -> dict[str,
 
 
 def _common_block(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any] | None:
-    """Return the array that has exactly these arrays as its rows, in this order; None if there is none."""
+    """Return the array of `_plain_arrays` whose rows are these columns, all of a table; None if there is none."""
     block = arrays[0].base if arrays else None
     if not isinstance(block, np.ndarray) or block.ndim != 2 or len(block) != len(arrays):
         return None
-    same = (
-        array.base is block and array.ctypes.data == row.ctypes.data for array, row in zip(arrays, block, strict=True)
-    )
-    return block if all(same) else None
+    return block if all(array.base is block for array in arrays) else None
 
 
 def _array(table: pa.Table, column: ColumnLayout) -> np.ndarray[Any, Any]:

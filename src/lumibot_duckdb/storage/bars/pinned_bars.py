@@ -31,8 +31,14 @@ class PinnedBars:
 
     def frame(self, pin: SeriesPin, within: TimeRange | None) -> pd.DataFrame:
         """Return bars as a frame of the caller's own."""
-        bars, shared = self._bars(pin, within, None, remember=True)
-        return output.frame(bars, self._store.state(pin).layout, copy=shared)  # the cached arrays stay unchanged
+        layout = self._store.state(pin).layout
+        request = ("rows", pin.version_id, pin.ingest_id, within)
+        rows: tuple[pa.Table, Int64Array] | None = self._store.results.get(request)
+        with self._store.counters.timing():
+            if rows is None:
+                rows = self._rows(pin, within, layout.columns)
+                self._store.results.put(request, rows, rows[0].get_total_buffer_size())
+            return output.frame(*rows, layout)
 
     def arrow(self, pin: SeriesPin, within: TimeRange | None) -> pa.Table:
         """Return bars as an Arrow table."""
@@ -44,8 +50,17 @@ class PinnedBars:
         self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[str] | None, *, remember: bool
     ) -> BarArrays:
         """Return bars as read-only arrays."""
-        bars, _ = self._bars(pin, within, columns, remember=remember)
+        wanted = self._store.state(pin).layout.chosen(columns)
+        request = ("bars", pin.version_id, pin.ingest_id, within, None if columns is None else tuple(columns))
+        held: BarArrays | None = self._store.results.get(request)
+        if held is not None:
+            return held
+        with self._store.counters.timing():
+            table, times = self._rows(pin, within, wanted)
+            bars = output.bar_arrays(table, times, wanted)
         output.protect(bars)
+        if remember:
+            self._store.results.put(request, bars, output.size_in_bytes(bars))
         return bars
 
     def outline(self, pin: SeriesPin) -> Outline:
@@ -78,24 +93,6 @@ class PinnedBars:
 
     def _times(self, pin: SeriesPin, within: TimeRange | None) -> Int64Array:
         return self._rows(pin, within, ())[1]
-
-    def _bars(
-        self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[str] | None, *, remember: bool
-    ) -> tuple[BarArrays, bool]:
-        """Return bars, and whether the cache holds them too."""
-        wanted = self._store.state(pin).layout.chosen(columns)
-        request = ("bars", pin.version_id, pin.ingest_id, within, None if columns is None else tuple(columns))
-        held: BarArrays | None = self._store.results.get(request)
-        if held is not None:
-            return held, True
-        with self._store.counters.timing():
-            table, times = self._rows(pin, within, wanted)
-            bars = output.bar_arrays(table, times, wanted)
-        size = output.size_in_bytes(bars)
-        shared = remember and self._store.results.takes(size)
-        if shared:
-            self._store.results.put(request, bars, size)
-        return bars, shared
 
     def _rows(
         self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[ColumnLayout]

@@ -387,7 +387,7 @@ def _bars(label: str, table: pa.Table, layout: Layout) -> InputBars:
         if table.schema.field(name).type != _ARROW_TYPES[sql_type]:
             raise TypeError(f"its column {name} holds {table.schema.field(name).type}")
     times = table[_TIMES].to_numpy()
-    frame = output.frame(output.bar_arrays(table, times, layout.columns), layout)
+    frame = output.frame(table, times, layout)
     bars = check_bars(label, frame)
     if not np.array_equal(bars.times, times):
         raise ValueError("bars cannot have such times")

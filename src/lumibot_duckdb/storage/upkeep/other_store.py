@@ -266,7 +266,7 @@ class OtherStore:
         table = self._cursor.arrow(f"SELECT {', '.join(names)} FROM {{db}}.bar WHERE {part}")
         with self._understanding(series.key.label()):
             rows, times = in_time_order(table)
-            check_bars(series.key.label(), output.frame(output.bar_arrays(rows, times, layout.columns), layout))
+            check_bars(series.key.label(), output.frame(rows, times, layout))
         return int(table.num_rows)
 
     def _check_checksums(self, series: OtherSeries) -> None:
