@@ -14,11 +14,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lumibot.backtesting.market_input_evidence import (
-    MarketInputEvidence,
-    record_market_input,
-    write_market_input_evidence,
-)
+from lumibot.backtesting import market_input_evidence
+from lumibot.backtesting.market_input_evidence import MarketInputEvidence, record_market_input
 from lumibot.entities import Asset
 
 from hypothesis_settings import examples
@@ -68,7 +65,7 @@ class Call:
 
 def files_of(source: Any, folder: Path) -> dict[str, bytes]:
     """Return the files that Lumibot writes for a source."""
-    write_market_input_evidence(source, folder)
+    market_input_evidence.write_market_input_evidence(source, folder)
     return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
 
 
@@ -96,7 +93,7 @@ def bars(count: int, start: int = 0, *, zone: str | None = "America/New_York", u
 
 def test_a_source_without_frames_writes_no_files(tmp_path: Path) -> None:
     source = OurSource()
-    write_market_input_evidence(source, tmp_path / "none")
+    market_input_evidence.write_market_input_evidence(source, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
