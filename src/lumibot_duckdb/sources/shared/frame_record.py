@@ -88,6 +88,9 @@ class FrameRecord(MarketInputEvidence):  # type: ignore[misc]
             self._add_rows(series, [texts[row] for row in new], observation.observed)
             self.seen.add(key)
             self.observations.append(observation.fields(len(self.observations)))
+            if len(self.observations) >= self.max_observations:
+                self._series.clear()  # no further frame is compared with their rows
+                return
             if self._remembered + len(new) > self.max_rows:
                 self._forget()
             if self._remembered + len(new) <= self.max_rows:
