@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -169,6 +171,23 @@ _FRAMES = {
 def test_frames_of_any_kind(name: str, tmp_path: Path) -> None:
     frame = _FRAMES[name]
     assert_same_files([Call(_FRAME), Call(frame, minutes=1), Call(_FRAME, minutes=2), Call(frame, minutes=3)], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("other", "volumes"),
+    [
+        (_FRAME[["close"]], {"0.0", ""}),
+        (_FRAME.assign(volume=np.nan), {"0.0", ""}),
+        (_FRAME.assign(volume=0.5), {"0.0", "0.5"}),
+        (_FRAME.assign(volume=[np.inf, 0.5] * 3), {"0", "inf", "0.5"}),
+        (_FRAME[["close", "volume"]], {"0", "10"}),
+    ],
+)
+def test_volumes_are_integers_or_floats_in_all_rows(other: pd.DataFrame, volumes: set[str], tmp_path: Path) -> None:
+    """As in a column of a frame: beside gaps and floats, integers are floats, but beside texts they are not."""
+    calls = [Call(_FRAME[:1]), Call(other[:2], asset=Asset("QQQ"))]
+    written = assert_same_files(calls, tmp_path)["market_inputs.csv"].decode()
+    assert {row["volume"] for row in csv.DictReader(io.StringIO(written))} == volumes
 
 
 def test_a_frame_is_recorded_once_whichever_way_its_values_are_read(tmp_path: Path) -> None:
