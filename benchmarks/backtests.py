@@ -12,6 +12,7 @@ from benchmarks.bars import Workplace, open_store
 from benchmarks.measure import Row
 from benchmarks.outcomes import cost_rows, identical, outcome_of, run_in_turn
 from benchmarks.process import run_apart
+from benchmarks.sides import activate_ours
 from lumibot_duckdb.comparison.memory import peak_resident_bytes
 from lumibot_duckdb.demo import prices
 from lumibot_duckdb.demo.job import SOURCE, Job
@@ -67,6 +68,7 @@ def _backtest(side: str, settings: Mapping[str, str], job: Job) -> dict[str, Any
 
 def run(side: str, job: dict[str, Any]) -> dict[str, Any]:
     """Run a backtest in this process."""
+    activate_ours(side)
     from lumibot_duckdb.demo import backtest
 
     done = backtest.run(Job(**job), on_store=side == "duckdb")

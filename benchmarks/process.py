@@ -50,7 +50,7 @@ def clean_environment(folder: Path) -> dict[str, str]:
         "IS_BACKTESTING": "true",
         "LUMIBOT_DISABLE_DOTENV": "1",
         "LUMIBOT_CACHE_FOLDER": str(folder),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}",  # the source beside the benchmarks
     }
 
 

@@ -20,7 +20,7 @@ What the sections have in common:
 
 - The sections are from several days, on which the machine was not equally fast. Compare the sides of a section.
 - Whole backtests come first, because they include the time and memory that Lumibot itself needs. Single requests show
-  larger ratios than a backtest gains.
+  larger ratios than a backtest gains. Our sources are activated, as by `lumibot-duckdb run`.
 - Sections named `polygon_…`, `yahoo_…`, `alpaca_…` and `ccxt_…` compare Lumibot's data source for that provider, on
   its own cache files, with ours on a store. Nothing has to be downloaded on either side unless the section says so.
   The other sections are about your own bars (`PandasDataBacktesting`) and the store itself.

@@ -17,6 +17,14 @@ _IMPORTS = {
 }
 
 
+def activate_ours(side: str) -> None:
+    """Activate our sources on our side, as `lumibot-duckdb run` does before it runs a script."""
+    if side == "duckdb":
+        from lumibot_duckdb import activate
+
+        activate()
+
+
 def import_side(side: str) -> None:
     """Import the modules that a script on this side imports before its backtest starts."""
     for module in _IMPORTS[side]:

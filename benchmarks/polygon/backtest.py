@@ -16,6 +16,7 @@ from benchmarks.polygon.bars import warm_sides
 from benchmarks.polygon.sides import KEY, OPPONENT, only_this_machine, source_class
 from benchmarks.process import run_apart
 from benchmarks.shares import sampled
+from benchmarks.sides import activate_ours
 from lumibot_duckdb.comparison.headless import UNATTENDED
 from lumibot_duckdb.comparison.memory import peak_resident_bytes, resident_bytes
 from lumibot_duckdb.demo.market import symbol_names
@@ -93,6 +94,7 @@ def run(
 
     `cpu` is the time of the whole process, imports included. With `sampling`, `samples` has the samples by owner.
     """
+    activate_ours(side)
     source = source_class(side)
     from benchmarks.polygon import strategies
 

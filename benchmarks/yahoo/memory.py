@@ -11,7 +11,7 @@ from benchmarks.measure import Row, Sample, against
 from benchmarks.memory import imports_note
 from benchmarks.outcomes import identical, outcome_of, refuse_difference
 from benchmarks.process import run_apart
-from benchmarks.sides import set_clock
+from benchmarks.sides import activate_ours, set_clock
 from benchmarks.yahoo.bars import END, START, SYMBOLS, warm_sides
 from benchmarks.yahoo.sides import OPPONENT, make_source, mornings, nothing_asked, source_class
 from lumibot_duckdb.comparison.headless import UNATTENDED
@@ -70,6 +70,7 @@ def hold(side: str) -> int:
 
 def run(side: str) -> dict[str, Any]:
     """Backtest the year; return its result, seconds and bytes."""
+    activate_ours(side)
     source = source_class(side)
     from benchmarks.yahoo.strategies import ByTurns
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -14,11 +16,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lumibot.backtesting.market_input_evidence import (
-    MarketInputEvidence,
-    record_market_input,
-    write_market_input_evidence,
-)
+from lumibot.backtesting import market_input_evidence
+from lumibot.backtesting.market_input_evidence import MarketInputEvidence, record_market_input
 from lumibot.entities import Asset
 
 from hypothesis_settings import examples
@@ -68,7 +67,7 @@ class Call:
 
 def files_of(source: Any, folder: Path) -> dict[str, bytes]:
     """Return the files that Lumibot writes for a source."""
-    write_market_input_evidence(source, folder)
+    market_input_evidence.write_market_input_evidence(source, folder)
     return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
 
 
@@ -96,7 +95,7 @@ def bars(count: int, start: int = 0, *, zone: str | None = "America/New_York", u
 
 def test_a_source_without_frames_writes_no_files(tmp_path: Path) -> None:
     source = OurSource()
-    write_market_input_evidence(source, tmp_path / "none")
+    market_input_evidence.write_market_input_evidence(source, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
@@ -172,6 +171,23 @@ _FRAMES = {
 def test_frames_of_any_kind(name: str, tmp_path: Path) -> None:
     frame = _FRAMES[name]
     assert_same_files([Call(_FRAME), Call(frame, minutes=1), Call(_FRAME, minutes=2), Call(frame, minutes=3)], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("other", "volumes"),
+    [
+        (_FRAME[["close"]], {"0.0", ""}),
+        (_FRAME.assign(volume=np.nan), {"0.0", ""}),
+        (_FRAME.assign(volume=0.5), {"0.0", "0.5"}),
+        (_FRAME.assign(volume=[np.inf, 0.5] * 3), {"0", "inf", "0.5"}),
+        (_FRAME[["close", "volume"]], {"0", "10"}),
+    ],
+)
+def test_volumes_are_integers_or_floats_in_all_rows(other: pd.DataFrame, volumes: set[str], tmp_path: Path) -> None:
+    """As in a column of a frame: beside gaps and floats, integers are floats, but beside texts they are not."""
+    calls = [Call(_FRAME[:1]), Call(other[:2], asset=Asset("QQQ"))]
+    written = assert_same_files(calls, tmp_path)["market_inputs.csv"].decode()
+    assert {row["volume"] for row in csv.DictReader(io.StringIO(written))} == volumes
 
 
 def test_a_frame_is_recorded_once_whichever_way_its_values_are_read(tmp_path: Path) -> None:

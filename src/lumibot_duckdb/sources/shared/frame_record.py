@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from hashlib import sha256
 from math import isfinite, isnan
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -23,11 +24,15 @@ from lumibot_duckdb.lumibot_contract.frame_record_hooks import (
     MarketInputEvidence,
     encoded,
     series_name,
+    write_rows_of,
 )
 from lumibot_duckdb.lumibot_contract.pandas_blocks import column_values, columns_in_one_array
+from lumibot_duckdb.sources.shared.frame_record_file import RowText, write_rows
 from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 
 _ROW_LIMIT = "row_limit"
+_ABOUT = ("rowSha256", "barTime", "firstObservedAt", "observedSequence")
+"""What Lumibot notes of each row besides its values."""
 _RECORDED = frozenset(("<f8", "<i8"))
 """The dtypes whose values are compared bit by bit."""
 _Bits: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
@@ -50,6 +55,7 @@ class FrameRecord(MarketInputEvidence):  # type: ignore[misc]
         record.__class__ = cls
         assert isinstance(record, cls)
         record.rows = _Rows(record.rows)
+        write_rows_of(cls, cls._has_texts, cls._write_rows)
         record.seen = _Seen(record.seen)
         record._series = {}
         record._remembered = 0
@@ -82,11 +88,22 @@ class FrameRecord(MarketInputEvidence):  # type: ignore[misc]
             self._add_rows(series, [texts[row] for row in new], observation.observed)
             self.seen.add(key)
             self.observations.append(observation.fields(len(self.observations)))
+            if len(self.observations) >= self.max_observations:
+                self._series.clear()  # no further frame is compared with their rows
+                return
             if self._remembered + len(new) > self.max_rows:
                 self._forget()
             if self._remembered + len(new) <= self.max_rows:
                 series.remember(given, texts, new)
                 self._remembered += len(new)
+
+    def _has_texts(self) -> bool:
+        """Return whether there are rows, all of which are texts."""
+        return isinstance(self.rows, _Rows) and self.rows.are_texts()
+
+    def _write_rows(self, path: Path) -> dict[str, Any]:
+        """Write the rows to a file; return what Lumibot's manifest says of it."""
+        return write_rows(path, self.rows.texts, _ABOUT)
 
     def _forget(self) -> None:
         """Forget the older half of the longest series, unless all are so short that this would be done too often."""
@@ -282,8 +299,15 @@ class _Row(NamedTuple):
     def fields(self, key: str) -> dict[str, Any]:
         """Return the row as Lumibot keeps it."""
         time, *values = json.loads(self.text)
-        about = {"rowSha256": key, "barTime": time, "firstObservedAt": self.observed, "observedSequence": self.sequence}
-        return {**self.context, **about, **dict(zip(_names(self.context["columns"]), values, strict=True))}
+        about = zip(_ABOUT, (key, time, self.observed, self.sequence), strict=True)
+        return {**self.context, **dict(about), **dict(zip(_names(self.context["columns"]), values, strict=True))}
+
+    def as_texts(self, key: str) -> RowText:
+        """Return the same as texts."""
+        time = _time(self.text)
+        values = self.text[len(time) + len('["",') : -1].split(",")
+        names = _names(self.context["columns"])
+        return RowText(self.context, (key, time, self.observed, str(self.sequence)), names, values)
 
 
 class _Rows(MutableMapping[str, Any]):
@@ -301,6 +325,14 @@ class _Rows(MutableMapping[str, Any]):
 
     def __delitem__(self, key: str) -> None:
         del self._rows[key]
+
+    def are_texts(self) -> bool:
+        """Return whether there are rows, all of which can be read as texts."""
+        return bool(self._rows) and all(isinstance(row, _Row) for row in self._rows.values())
+
+    def texts(self) -> Iterator[RowText]:
+        """Yield the rows as texts."""
+        return (row.as_texts(key) for key, row in self._rows.items())
 
     def __contains__(self, key: object) -> bool:
         return key in self._rows
