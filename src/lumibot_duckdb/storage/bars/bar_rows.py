@@ -5,7 +5,8 @@ Everything here runs inside one transaction of the caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,8 +14,8 @@ import pyarrow as pa
 from lumibot_duckdb.storage.api import OnRows
 from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
 from lumibot_duckdb.storage.bars.layout import ALWAYS_THERE, Layout
+from lumibot_duckdb.storage.bars.row_inserts import rows_of
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.sql_times import timestamp_literal
 from lumibot_duckdb.storage.times import EpochSeconds, Int64Array
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _BATCH_ROWS = 122_880
 _ARROW_TYPES = {"DOUBLE": pa.float64(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_(), "VARCHAR": pa.string()}
 _INCOMING = "lumibot_duckdb_incoming"
 _TOUCHED = "lumibot_duckdb_touched"
+_CUTS = "lumibot_duckdb_cuts"
+_CUT_COLUMNS = pa.schema([("old_version", pa.int32()), ("new_version", pa.int32()), ("start", pa.timestamp("s"))])
 
 
 def ensure_columns(cursor: StoreCursor, layout: Layout) -> None:
@@ -128,12 +131,25 @@ def copy_with_changes(
     cursor.unregister(_TOUCHED)
 
 
-def copy_since(cursor: StoreCursor, old_version: int, new_version: int, start: EpochSeconds) -> None:
-    """Write a new version: the bars of the old one that start at a time or later, with their ingests."""
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A version, of a timeframe, that gets the bars of an older one that start at a time or later."""
+
+    old_version: int
+    new_version: int
+    start: EpochSeconds
+    timeframe: str
+
+
+def copy_since(cursor: StoreCursor, cuts: Sequence[Cut]) -> None:
+    """Write new versions: the bars of old ones that start at a time or later, with their ingests."""
+    rows = [(cut.old_version, cut.new_version, cut.start) for cut in cuts]
+    cursor.register(_CUTS, rows_of(_CUT_COLUMNS, rows))
     cursor.execute(
-        f"INSERT INTO {{db}}.bar SELECT * REPLACE ({new_version}::INTEGER AS version_id) FROM {{db}}.bar "
-        f"WHERE version_id = {old_version} AND ts >= {timestamp_literal(start)} ORDER BY ts"
+        f"INSERT INTO {{db}}.bar SELECT bar.* REPLACE (new_version AS version_id) FROM {{db}}.bar "
+        f"JOIN {_CUTS} ON old_version = version_id WHERE ts >= start ORDER BY new_version, ts"
     )
+    cursor.unregister(_CUTS)
 
 
 def copy_version(cursor: StoreCursor, old_version: int, new_version: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import duckdb
@@ -61,6 +62,17 @@ def in_time_order(table: pa.Table) -> tuple[pa.Table, Int64Array]:
         return table, times
     order = np.argsort(times, kind="stable")
     return table.take(pa.array(order)), times[order]
+
+
+def by_version(table: pa.Table) -> Iterator[tuple[int, Int64Array, pa.Table]]:
+    """Yield the versions in a stored table that is sorted by them and by time: their ids, bar starts and rows."""
+    if not table.num_rows:
+        return
+    versions = single_array(table["version_id"]).to_numpy()
+    times: Int64Array = single_array(table["ts"]).view(pa.int64()).to_numpy()
+    cuts = [0, *(np.flatnonzero(np.diff(versions)) + 1).tolist(), len(versions)]
+    for start, end in pairwise(cuts):
+        yield int(versions[start]), times[start:end], table.slice(start, end - start)
 
 
 def single_array(column: pa.ChunkedArray) -> pa.Array:

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.storage.bars.coverage import Covered, closed_part, missing, newly_covered
+from lumibot_duckdb.storage.bars.coverage import Covered, closed_part, newly_covered
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import EpochSeconds, aware_utc, epoch_seconds, naive_utc
 
@@ -72,18 +73,27 @@ def add_coverage(
     )
 
 
-def forget_coverage(cursor: StoreCursor, series_id: int, within: TimeRange | None) -> None:
-    """Remove the coverage of a series in a range (None: all of it)."""
-    which = f"series_id = {series_id}"
+def forget_coverage(cursor: StoreCursor, series: Iterable[int], within: TimeRange | None) -> None:
+    """Remove the coverage of series in a range (None: all of it)."""
+    which = is_one_of("series_id", series)
     if within is not None:
-        which += f" AND range_end > {timestamp_literal(within.start)} AND range_start < {timestamp_literal(within.end)}"
-    rows = cursor.rows(f"SELECT ingest_id, {_ROWS} FROM {{db}}.coverage WHERE {which}")
+        start, end = timestamp_literal(within.start), timestamp_literal(within.end)
+        which += f" AND range_end > {start} AND range_start < {end}"
+        for first, last, rest in (
+            ("range_start", start, f"range_start < {start}"),
+            (end, "range_end", f"range_end > {end}"),
+        ):
+            cursor.execute(
+                f"INSERT INTO {{db}}.coverage SELECT series_id, ingest_id, {first}, {last}, believed_until "
+                f"FROM {{db}}.coverage WHERE {which} AND {rest}"
+            )
     cursor.execute(f"DELETE FROM {{db}}.coverage WHERE {which}")
-    if within is not None:
-        for ingest_id, *row in rows:
-            piece, until = covered_range(*row)
-            for rest in missing(piece, [within]):
-                add_coverage(cursor, series_id, ingest_id, rest, until)
+
+
+def covered_series(cursor: StoreCursor, series: Iterable[int]) -> set[int]:
+    """Return those of some series that have coverage, expired or not."""
+    found = cursor.rows(f"SELECT DISTINCT series_id FROM {{db}}.coverage WHERE {is_one_of('series_id', series)}")
+    return {series_id for (series_id,) in found}
 
 
 def covered_range(start: EpochSeconds, end: EpochSeconds, believed_until: datetime | None) -> Covered:

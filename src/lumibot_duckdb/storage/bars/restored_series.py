@@ -104,7 +104,7 @@ class RestoredSeries:
             last=int(self._last.max()) if rows else None,
             on_minute=bool(self._on_minute.all()),
         )
-        add_checksums(self._cursor, after.version_id, self._checksums)
+        add_checksums(self._cursor, {after.version_id: self._checksums})
         outline_version(self._cursor, self._key, after)
         for piece, expires in coverage:
             add_coverage(self._cursor, after.series_id, last_id, piece, expires)

@@ -5,19 +5,43 @@ Everything here runs inside one transaction of the caller. Times are naive UTC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+
+import pyarrow as pa
 
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, WriteResult
 from lumibot_duckdb.storage.bars.layout import Layout
+from lumibot_duckdb.storage.bars.row_inserts import insert_rows, rows_of
 from lumibot_duckdb.storage.bars.version_state import VersionState
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.identity import published_name
-from lumibot_duckdb.storage.sql_times import timestamp_literal
-from lumibot_duckdb.storage.times import EpochSeconds
+from lumibot_duckdb.storage.sql_conditions import is_one_of
 
 _OF_VERSION = ("bar", "outline", "repeated_bar", "bar_checksum")
 """Tables that have the bars of versions, and what is derived from them."""
+
+_INCOMING = "lumibot_duckdb_superseded"
+_SUPERSEDED = pa.schema([("series_id", pa.int32()), ("old_version", pa.int32()), ("new_version", pa.int32())])
+_INGESTS = pa.schema(
+    [
+        ("ingest_id", pa.int32()),
+        ("series_id", pa.int32()),
+        ("version_id", pa.int32()),
+        ("ingested_at", pa.timestamp("us")),
+        ("kind", pa.string()),
+        ("rows_added", pa.int64()),
+        ("rows_changed", pa.int64()),
+        ("rows_removed", pa.int64()),
+        ("layout_id", pa.int32()),
+        ("version_rows", pa.int64()),
+        ("version_first", pa.timestamp("s")),
+        ("version_last", pa.timestamp("s")),
+        ("on_minute", pa.bool_()),
+        ("metadata", pa.string()),
+    ]
+)
 
 
 def create_series(cursor: StoreCursor, key: SeriesKey, layout: Layout, new_id: int, now: datetime) -> VersionState:
@@ -31,38 +55,41 @@ def create_series(cursor: StoreCursor, key: SeriesKey, layout: Layout, new_id: i
     return VersionState(new_id, new_id, new_id, new_id, layout, 0, None, None, True)
 
 
-def supersede(cursor: StoreCursor, old: VersionState, new_version: int, now: datetime) -> None:
-    """Make another version the current one of a series."""
-    cursor.execute("UPDATE {db}.series_version SET superseded_at = ? WHERE version_id = ?", [now, old.version_id])
-    cursor.execute("INSERT INTO {db}.series_version VALUES (?, ?, ?, NULL)", [new_version, old.series_id, now])
-    cursor.execute("UPDATE {db}.series SET current_version = ? WHERE series_id = ?", [new_version, old.series_id])
-
-
-def delete_superseded(cursor: StoreCursor, series_id: int, kept: Iterable[int]) -> None:
-    """Delete the superseded versions of a series with their bars, without those that are kept."""
-    stays = set(kept)
-    found = cursor.rows(
-        "SELECT version_id FROM {db}.series_version WHERE series_id = ? AND superseded_at IS NOT NULL", [series_id]
+def supersede(cursor: StoreCursor, changes: Sequence[tuple[VersionState, int]], now: datetime) -> None:
+    """Make other versions the current ones of series: each in the place of the one of a state."""
+    rows = [(old.series_id, old.version_id, new_version) for old, new_version in changes]
+    cursor.register(_INCOMING, rows_of(_SUPERSEDED, rows))
+    cursor.execute(
+        f"UPDATE {{db}}.series_version SET superseded_at = ? FROM {_INCOMING} WHERE version_id = old_version", [now]
     )
-    for version_id in [version_id for (version_id,) in found if version_id not in stays]:
-        delete_version(cursor, version_id)
+    cursor.execute(f"INSERT INTO {{db}}.series_version SELECT new_version, series_id, ?, NULL FROM {_INCOMING}", [now])
+    cursor.execute(
+        f"UPDATE {{db}}.series SET current_version = new_version FROM {_INCOMING} AS changed "
+        "WHERE series.series_id = changed.series_id"
+    )
+    cursor.unregister(_INCOMING)
 
 
-def delete_version(cursor: StoreCursor, version_id: int) -> None:
-    """Delete a superseded version with its bars."""
+def delete_superseded(cursor: StoreCursor, series: Collection[int], kept: Collection[int]) -> None:
+    """Delete the superseded versions of series with their bars, without those that are kept."""
+    which = is_one_of("series_id", series)
+    found = cursor.rows(f"SELECT version_id FROM {{db}}.series_version WHERE superseded_at IS NOT NULL AND {which}")
+    delete_versions(cursor, [version_id for (version_id,) in found if version_id not in kept])
+
+
+def delete_versions(cursor: StoreCursor, versions: Collection[int]) -> None:
+    """Delete versions with their bars. None is the current one of a series that stays."""
     for table in (*_OF_VERSION, "series_version"):
-        cursor.execute(f"DELETE FROM {{db}}.{table} WHERE version_id = {version_id}")
+        cursor.execute(f"DELETE FROM {{db}}.{table} WHERE {is_one_of('version_id', versions)}")
 
 
-def delete_records(cursor: StoreCursor, series_id: int) -> None:
-    """Delete a series with all its versions and bars; its ingests stay."""
-    series = [series_id]
-    versions = "SELECT version_id FROM {db}.series_version WHERE series_id = ?"
-    for table in _OF_VERSION:
-        cursor.execute(f"DELETE FROM {{db}}.{table} WHERE version_id IN (" + versions + ")", series)
-    cursor.execute("DELETE FROM {db}.series_version WHERE series_id = ?", series)
-    cursor.execute("DELETE FROM {db}.coverage WHERE series_id = ?", series)
-    cursor.execute("DELETE FROM {db}.series WHERE series_id = ?", series)
+def delete_records(cursor: StoreCursor, series: Collection[int]) -> None:
+    """Delete series with all their versions and bars; their ingests stay."""
+    which = is_one_of("series_id", series)
+    versions = cursor.rows(f"SELECT version_id FROM {{db}}.series_version WHERE {which}")
+    delete_versions(cursor, [version_id for (version_id,) in versions])
+    cursor.execute(f"DELETE FROM {{db}}.coverage WHERE {which}")
+    cursor.execute(f"DELETE FROM {{db}}.series WHERE {which}")
     delete_unused_assets(cursor)
 
 
@@ -71,35 +98,40 @@ def delete_unused_assets(cursor: StoreCursor) -> None:
     cursor.execute("DELETE FROM {db}.asset WHERE asset_id NOT IN (SELECT asset_id FROM {db}.series)")
 
 
-def record_ingest(
-    cursor: StoreCursor,
-    ingest_id: int,
-    now: datetime,
-    kind: str,
-    result: WriteResult,
-    after: VersionState,
-    layout_id: int,
-    metadata: str | None,
-) -> None:
-    """Record a write: what it did, and the state of the series after it."""
-    cursor.execute(
-        f"INSERT INTO {{db}}.ingest VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {_literal_or_null(after.first)}, "
-        f"{_literal_or_null(after.last)}, ?, ?)",
-        [
-            ingest_id,
-            after.series_id,
-            after.version_id,
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """The record of a write: what it did (`kind`, `result`), and the state of the series after it."""
+
+    ingest_id: int
+    kind: str
+    result: WriteResult
+    after: VersionState
+    layout_id: int
+    metadata: str | None = None
+
+
+def record_ingests(cursor: StoreCursor, ingests: Sequence[Ingest], now: datetime) -> None:
+    """Record writes."""
+    rows = [
+        (
+            each.ingest_id,
+            each.after.series_id,
+            each.after.version_id,
             now,
-            kind,
-            result.added,
-            result.changed,
-            result.removed,
-            layout_id,
-            after.rows,
-            after.on_minute,
-            metadata,
-        ],
-    )
+            each.kind,
+            each.result.added,
+            each.result.changed,
+            each.result.removed,
+            each.layout_id,
+            each.after.rows,
+            each.after.first,
+            each.after.last,
+            each.after.on_minute,
+            each.metadata,
+        )
+        for each in ingests
+    ]
+    insert_rows(cursor, "ingest", _INGESTS, rows)
 
 
 def layout_id_of(cursor: StoreCursor, layout: Layout, new_id: int) -> int:
@@ -110,6 +142,15 @@ def layout_id_of(cursor: StoreCursor, layout: Layout, new_id: int) -> int:
         return int(known[0][0])
     cursor.execute("INSERT INTO {db}.layout VALUES (?, ?)", [new_id, definition])
     return new_id
+
+
+def layout_ids(cursor: StoreCursor, layouts: Iterable[tuple[Layout, int]]) -> dict[Layout, int]:
+    """Return the ids of layouts; one that is new is stored under the first id that it comes with."""
+    found: dict[Layout, int] = {}
+    for layout, new_id in layouts:
+        if layout not in found:
+            found[layout] = layout_id_of(cursor, layout, new_id)
+    return found
 
 
 def asset_id_of(cursor: StoreCursor, asset: AssetKey, new_id: int) -> int:
@@ -138,7 +179,3 @@ def asset_id_of(cursor: StoreCursor, asset: AssetKey, new_id: int) -> int:
         ],
     )
     return new_id
-
-
-def _literal_or_null(time: EpochSeconds | None) -> str:
-    return "NULL" if time is None else timestamp_literal(time)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from lumibot_duckdb.storage.api import AssetLike, BarFrame, BarWriter, OnRows, S
 from lumibot_duckdb.storage.bars.batches import in_batches
 from lumibot_duckdb.storage.bars.coverage_records import forget_coverage
 from lumibot_duckdb.storage.bars.open_store import OpenStore
+from lumibot_duckdb.storage.bars.removal import delete_series
 from lumibot_duckdb.storage.bars.restatement import restate
 from lumibot_duckdb.storage.bars.snapshots import refuse_if_needed
 from lumibot_duckdb.storage.bars.spool import SpooledWrite
@@ -89,25 +90,25 @@ class StoredBarWriter(BarWriter):
         with self._store.write() as cursor:
             self._store.write_to(cursor, key).empty_answer(covered)
 
-    def forget_coverage(self, key: SeriesKey, within: TimeRange | None = None) -> None:
-        self._change(key, lambda cursor, series_id: forget_coverage(cursor, series_id, within))
+    def forget_coverage(self, key: SeriesKey | Iterable[SeriesKey], within: TimeRange | None = None) -> None:
+        keys = [key] if isinstance(key, SeriesKey) else list(key)
+        self._change(keys, lambda cursor, series: forget_coverage(cursor, series, within))
 
     def restate_series(self, asset: AssetLike, source: str, timeframe: str, *, adjustment: str = "") -> None:
         key = key_to_write(asset, source, timeframe, adjustment, None)
-        self._change(key, lambda cursor, series_id: restate(cursor, [series_id], *self._store.next_ingest()))
+        self._change([key], lambda cursor, series: restate(cursor, series, *self._store.next_ingest()))
 
-    def _change(self, key: SeriesKey, change: Callable[[StoreCursor, int], None]) -> None:
-        """Change a series in a transaction, by its id; do nothing if there is no such series.
+    def _change(self, keys: Sequence[SeriesKey], change: Callable[[StoreCursor, list[int]], None]) -> None:
+        """Change series in a transaction, by their ids; do nothing if there is none of them.
 
-        Spooled writes to it are merged first, since they may be what creates it.
+        Spooled writes to them are merged first, since they may be what creates one.
         """
         store = self._store
-        store.merge_spooled(only=key.__eq__)
-        if store.refresh() and store.catalog.find(key) is not None:
+        store.merge_spooled(only=set(keys).__contains__)
+        if store.refresh() and any(store.catalog.find(key) for key in keys):
             with store.write() as cursor:
-                record = store.catalog.find(key)  # another process may have deleted it
-                if record is not None:
-                    change(cursor, record.series_id)
+                found = map(store.catalog.find, keys)  # another process may have deleted some
+                change(cursor, [record.series_id for record in found if record is not None])
 
     def delete_series(
         self,
@@ -129,19 +130,38 @@ class StoredBarWriter(BarWriter):
             )
 
         store.merge_spooled(only=may_match)
-        if not store.connection.exists():
+        if not store.refresh():
             return 0
-        deleted = 0
+        return self._delete(store.catalog.matching(query.asset, query.timeframe, query.source, adjustment))
+
+    def delete_many(
+        self, series: Iterable[SeriesKey], *, dry_run: bool = False, on_series: OnRows | None = None
+    ) -> int:
+        store, keys = self._store, dict.fromkeys(series)
+        if not dry_run:
+            store.merge_spooled(only=keys.__contains__)
+        if not store.refresh():
+            return 0
+        records = [record for record in map(store.catalog.find, keys) if record is not None]
+        return self._delete(records, dry_run=dry_run, on_series=on_series)
+
+    def _delete(
+        self, records: Sequence[SeriesRecord], *, dry_run: bool = False, on_series: OnRows | None = None
+    ) -> int:
+        """Delete series, in batches of one transaction, unless a snapshot has one; return how many bars they had."""
+        store, deleted, done = self._store, 0, 0
+        with store.read() as cursor:  # before any is deleted
+            refuse_if_needed(cursor, {record.series_id: record.key.label() for record in records})
+        if dry_run:
+            return sum(map(self._bars_of, records))
         with store.connection.burst():
-            store.refresh()
-            records = store.catalog.matching(query.asset, query.timeframe, query.source, adjustment)
-            with store.read() as cursor:
-                for record in records:  # before any is deleted
-                    refuse_if_needed(cursor, record.series_id, record.key.label())
             for batch in in_batches(records, self._bars_of):
                 with store.write() as cursor:
-                    for write in store.writes_to(cursor, [record.key for record in batch]):
-                        deleted += write.delete()
+                    found, now = store.removals(cursor, [record.key for record in batch])
+                    deleted += delete_series(cursor, found, now)
+                done += len(batch)
+                if on_series is not None:
+                    on_series(done, len(records))
         return deleted
 
     def _bars_of(self, record: SeriesRecord) -> int:

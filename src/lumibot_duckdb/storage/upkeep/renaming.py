@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import AssetKey, AssetLike, EpochSeconds, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.bars.bar_rows import Cut, copy_since
 from lumibot_duckdb.storage.bars.checksums import copy_checksums_since
 from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.coverage import Covered
@@ -24,10 +25,11 @@ from lumibot_duckdb.storage.bars.layout import LayoutConflictError
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline
 from lumibot_duckdb.storage.bars.series_records import (
+    Ingest,
     asset_id_of,
     delete_unused_assets,
     layout_id_of,
-    record_ingest,
+    record_ingests,
     supersede,
 )
 from lumibot_duckdb.storage.bars.snapshots import snapshots_of
@@ -383,7 +385,7 @@ class _Rename:
         number = self._numbers.take()
         gone = replace(state, version_id=number, rows=0, first=None, last=None)
         result = WriteResult(key, None, removed=state.rows)
-        record_ingest(cursor, number, now, "delete", result, gone, state.layout_id, None)
+        record_ingests(cursor, [Ingest(number, "delete", result, gone, state.layout_id)], now)
 
     def _keep_rest(self, state: VersionState, key: SeriesKey, cut: EpochSeconds, covered: Sequence[Covered]) -> None:
         """Begin a new version of a series, with the bars and the coverage from the date on."""
@@ -392,21 +394,18 @@ class _Rename:
         cursor = self._cursor
         notes = notes_of(cursor, state.version_id)
         version_id = self._numbers.take()
-        names = "".join(f', "{name}"' for name, _ in bar_columns(cursor) if name != "version_id")
-        cursor.execute(
-            f"INSERT INTO {{db}}.bar (version_id{names}) SELECT {version_id}{names} FROM {{db}}.bar "
-            f"WHERE version_id = {state.version_id} AND ts >= {timestamp_literal(cut)} ORDER BY ts"
-        )
-        copy_checksums_since(cursor, state.version_id, version_id, cut, key.timeframe)
-        supersede(cursor, state, version_id, self._numbers.now)
-        after = measured(cursor, replace(state, version_id=version_id))
+        part = Cut(state.version_id, version_id, cut, key.timeframe)
+        copy_since(cursor, [part])
+        copy_checksums_since(cursor, [part])
+        supersede(cursor, [(state, version_id)], self._numbers.now)
+        (after,) = measured(cursor, [replace(state, version_id=version_id)])
         layout_id = layout_id_of(cursor, after.layout, version_id)
         result = WriteResult(key, None, removed=state.rows - after.rows)
-        record_ingest(cursor, version_id, self._numbers.now, "rename", result, after, layout_id, None)
+        record_ingests(cursor, [Ingest(version_id, "rename", result, after, layout_id)], self._numbers.now)
         register_copies(cursor, notes, self._numbers)
         record_copies(cursor, after, layout_id, self._numbers.now)
         keep_outline(cursor, key, None, after, np.empty(0, np.int64))
-        forget_coverage(cursor, state.series_id, None)
+        forget_coverage(cursor, [state.series_id], None)
         for piece, until in clipped(covered, TimeRange(cut, _ALWAYS)):
             add_coverage(cursor, state.series_id, version_id, piece, until)
 

@@ -23,7 +23,7 @@ from lumibot_duckdb.storage.bars.coverage import Covered, merged
 from lumibot_duckdb.storage.bars.coverage_records import add_coverage, forget_coverage, stored_coverage
 from lumibot_duckdb.storage.bars.layout import Layout, combined, placed_like, same_frame, with_room_for
 from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline
-from lumibot_duckdb.storage.bars.series_records import create_series, layout_id_of, record_ingest, supersede
+from lumibot_duckdb.storage.bars.series_records import Ingest, create_series, layout_id_of, record_ingests, supersede
 from lumibot_duckdb.storage.bars.version_state import VersionState, measured
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
@@ -295,11 +295,11 @@ class SeriesUnion:
         if comparison.changes_bars:
             copy_checksums(self._cursor, state.version_id, version_id, self._incoming_hours(), self._key.timeframe)
         if comparison.changes_bars:
-            supersede(self._cursor, state, version_id, numbers.now)
-        after = measured(self._cursor, replace(state, version_id=version_id, layout=layout))
+            supersede(self._cursor, [(state, version_id)], numbers.now)
+        (after,) = measured(self._cursor, [replace(state, version_id=version_id, layout=layout)])
         layout_id = layout_id_of(self._cursor, after.layout, first_id)
         result = WriteResult(self._key, None, added=comparison.added, changed=comparison.won + comparison.completed)
-        record_ingest(self._cursor, first_id, numbers.now, kind, result, after, layout_id, metadata)
+        record_ingests(self._cursor, [Ingest(first_id, kind, result, after, layout_id, metadata)], numbers.now)
         record_copies(self._cursor, after, layout_id, numbers.now)
         self._cursor.unregister(_WRITES)
         if bars_change:
@@ -333,7 +333,7 @@ class SeriesUnion:
     def _add_checksums(self, version_id: int, which: str) -> None:
         """Store the checksums of bars that were added to a version."""
         found = read_checksums(self._cursor, version_id, segment_days(self._key.timeframe), which=which)
-        add_checksums(self._cursor, version_id, found)
+        add_checksums(self._cursor, {version_id: found})
 
     def _incoming_hours(self) -> Int64Array:
         """Return the first and the last second of each hour with incoming bars: fewer times on the same days."""
@@ -414,7 +414,7 @@ def unite_coverage(cursor: StoreCursor, series_id: int, ingest_id: int, covered:
     known = stored_coverage(cursor, None, series_id).get(series_id, [])
     after = _joined([*known, *covered])
     if after != _joined(known):
-        forget_coverage(cursor, series_id, None)
+        forget_coverage(cursor, [series_id], None)
         for piece, until in after:
             add_coverage(cursor, series_id, ingest_id, piece, until)
 
