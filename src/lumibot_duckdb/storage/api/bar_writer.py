@@ -93,6 +93,39 @@ class BarWriter(ABC):
         """
 
     @abstractmethod
+    def store_many(
+        self, bars: Mapping[SeriesKey, BarFrame], *, metadata: Mapping[str, Any] | None = None, spool: bool = False
+    ) -> list[WriteResult]:
+        """Store bars of several series in one transaction: all of them, or none.
+
+        Each write is as by `store_ohlcv_data`, and covers the time from the first bar to the end of the last. For
+        short series, this is several times faster. Other processes wait meanwhile, so pass some hundred series at most.
+
+        Args:
+            bars: The bars of each series.
+            metadata: Anything that JSON can express, kept with each write.
+            spool: If other processes hold the store, spool the bars instead of waiting.
+
+        Returns:
+            What each write did, in the same order.
+
+        Raises:
+            InvalidBarsError: Some bars cannot be stored; the message names the series, the row and the reason.
+            StoreBusyError: Other processes held the store for too long.
+            StoreWriteError: The disk is full or failed. Nothing was stored.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> from lumibot_duckdb.storage.api import AssetKey, SeriesKey
+            >>> times = pd.date_range("2024-01-02", periods=5, tz="America/New_York")
+            >>> bars = pd.DataFrame({"close": 160.0}, index=times)
+            >>> series = [SeriesKey(AssetKey(symbol), "my_csv", "day", "") for symbol in ("HPQ", "DELL")]
+            >>> [result.added for result in DuckDBDataStorage().store_many(dict.fromkeys(series, bars))]
+            [5, 5]
+        """
+
+    @abstractmethod
     def merge_spooled(self) -> int:
         """Make the writes that wait in the spool, and return how many were merged.
 

@@ -54,33 +54,38 @@ def insert_bars(
 
 
 def insert_pieces(
-    cursor: StoreCursor, layout: Layout, pieces: Iterable[tuple[InputBars, Int64Array]], version_id: int
+    cursor: StoreCursor, layouts: Iterable[Layout], pieces: Iterable[tuple[int, InputBars, Int64Array]]
 ) -> None:
-    """Insert bars of a layout, each with the id of its ingest, into a version that has none at their times.
+    """Insert bars of some layouts, each with its version, which has none at its time, and the id of its ingest.
 
     It is one statement, since DuckDB keeps what is registered for a statement until the transaction ends. What the
     pieces raise is raised.
     """
-    ensure_columns(cursor, layout)
-    types = {name: _ARROW_TYPES[sql_type] for name, sql_type in layout.physical()}
-    schema = pa.schema([("ts", pa.timestamp("s")), ("ingest_id", pa.int32()), *types.items()])
+    types = {name: _ARROW_TYPES[sql_type] for layout in set(layouts) for name, sql_type in layout.physical()}
+    for layout in set(layouts):
+        ensure_columns(cursor, layout)
+    schema = pa.schema(
+        [("version_id", pa.int32()), ("ts", pa.timestamp("s")), ("ingest_id", pa.int32()), *types.items()]
+    )
     raised: list[Exception] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
-            for bars, ingest_ids in pieces:
+            for version_id, bars, ingest_ids in pieces:
                 values = bars.physical()
                 columns = [values.get(name, pa.nulls(len(bars), kind)) for name, kind in types.items()]
                 ids = pa.array(ingest_ids.astype("int32"))
-                yield from pa.table([_timestamps(bars.times), ids, *columns], schema=schema).to_batches(_BATCH_ROWS)
+                versions = pa.repeat(pa.scalar(version_id, pa.int32()), len(bars))
+                table = pa.table([versions, _timestamps(bars.times), ids, *columns], schema=schema)
+                yield from table.to_batches(_BATCH_ROWS)
         except Exception as error:
             raised.append(error)
             raise
 
     cursor.register(_INCOMING, pa.RecordBatchReader.from_batches(schema, batches()))
-    names = _further_columns(schema.names)
+    names = ", ".join(f'"{name}"' for name in schema.names)
     try:
-        cursor.execute(f"INSERT INTO {{db}}.bar (version_id{names}) SELECT {version_id}{names} FROM {_INCOMING}")
+        cursor.execute(f"INSERT INTO {{db}}.bar ({names}) SELECT {names} FROM {_INCOMING}")
     except Exception as error:
         raise (raised[0] if raised else error) from None
     cursor.unregister(_INCOMING)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars.coverage import Covered, closed_part, newly_covered
+from lumibot_duckdb.storage.bars.row_inserts import insert_rows
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import EpochSeconds, aware_utc, epoch_seconds, naive_utc
 
+_COLUMNS = pa.schema(
+    [
+        ("series_id", pa.int32()),
+        ("ingest_id", pa.int32()),
+        ("range_start", pa.timestamp("s")),
+        ("range_end", pa.timestamp("s")),
+        ("believed_until", pa.timestamp("us")),
+    ]
+)
 _ROWS = f"{epoch_sql('range_start')}, {epoch_sql('range_end')}, believed_until"
 
 
@@ -62,14 +74,16 @@ def coverage_to_add(
     return newly_covered(known, proven, provisional, asked_at=asked_at, now=now)
 
 
-def add_coverage(
-    cursor: StoreCursor, series_id: int, ingest_id: int, covered: TimeRange, believed_until: datetime | None
-) -> None:
-    """Store a covered range of a series, which is provisional if it is believed for a limited time."""
-    cursor.execute(
-        f"INSERT INTO {{db}}.coverage VALUES (?, ?, {timestamp_literal(covered.start)}, "
-        f"{timestamp_literal(covered.end)}, ?)",
-        [series_id, ingest_id, None if believed_until is None else naive_utc(believed_until)],
+def add_coverage(cursor: StoreCursor, rows: Iterable[tuple[int, int, TimeRange, datetime | None]]) -> None:
+    """Store covered ranges: their series and ingest, and until when they are believed, if they are provisional."""
+    insert_rows(
+        cursor,
+        "coverage",
+        _COLUMNS,
+        [
+            (series_id, ingest_id, covered.start, covered.end, None if until is None else naive_utc(until))
+            for series_id, ingest_id, covered, until in rows
+        ],
     )
 
 
@@ -111,9 +125,14 @@ def coverage_rows(cursor: StoreCursor, series_id: int) -> list[list[int | str | 
     ]
 
 
-def restore_coverage(cursor: StoreCursor, series_id: int, rows: Iterable[list[Any]]) -> None:
+def restore_coverage(cursor: StoreCursor, series_id: int, rows: Sequence[list[Any]]) -> None:
     """Replace the coverage of a series."""
     cursor.execute("DELETE FROM {db}.coverage WHERE series_id = ?", [series_id])
-    for ingest_id, start, end, until in rows:
-        expires = None if until is None else aware_utc(datetime.fromisoformat(until))
-        add_coverage(cursor, series_id, ingest_id, TimeRange(start, end), expires)
+    expiries = [None if until is None else aware_utc(datetime.fromisoformat(until)) for *_, until in rows]
+    add_coverage(
+        cursor,
+        [
+            (series_id, ingest_id, TimeRange(start, end), until)
+            for (ingest_id, start, end, _), until in zip(rows, expiries, strict=True)
+        ],
+    )

@@ -49,9 +49,14 @@ WHERE series_id = ? AND kind = 'renewal'
 
 def record_request(cursor: StoreCursor, ingest_id: int, given: BarsWrite, now: datetime) -> None:
     """Record when bars were requested that have waited in the spool, or a while before `now` (naive UTC)."""
-    moment = naive_utc(given.asked_at)
-    if given.yields or now - moment > _AT_ONCE:
-        cursor.execute("INSERT INTO {db}.ingest_request VALUES (?, ?)", [ingest_id, moment])
+    moment = requested_earlier(given, now)
+    if moment is not None:
+        cursor.execute("INSERT INTO {db}.ingest_request VALUES (?, ?)", [ingest_id, naive_utc(moment)])
+
+
+def requested_earlier(given: BarsWrite, now: datetime) -> datetime | None:
+    """Return when bars were requested (UTC), if they have waited in the spool, or a while before `now` (naive UTC)."""
+    return given.asked_at if given.yields or now - naive_utc(given.asked_at) > _AT_ONCE else None
 
 
 def was_restated_since(cursor: StoreCursor, series_id: int, asked_at: datetime) -> bool:

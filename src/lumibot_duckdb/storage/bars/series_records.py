@@ -6,7 +6,7 @@ Everything here runs inside one transaction of the caller. Times are naive UTC.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 
 import pyarrow as pa
@@ -22,6 +22,40 @@ from lumibot_duckdb.storage.sql_conditions import is_one_of
 _OF_VERSION = ("bar", "outline", "repeated_bar", "bar_checksum")
 """Tables that have the bars of versions, and what is derived from them."""
 
+_ASSETS = pa.schema(
+    [
+        ("asset_id", pa.int32()),
+        ("name", pa.string()),
+        ("symbol", pa.string()),
+        ("asset_type", pa.string()),
+        ("quote", pa.string()),
+        ("exchange", pa.string()),
+        ("expiration", pa.date32()),
+        ("strike", pa.float64()),
+        ("right", pa.string()),
+        ("multiplier", pa.float64()),
+        ("auto_expiry", pa.string()),
+    ]
+)
+_SERIES = pa.schema(
+    [
+        ("series_id", pa.int32()),
+        ("asset_id", pa.int32()),
+        ("source", pa.string()),
+        ("timeframe", pa.string()),
+        ("adjustment", pa.string()),
+        ("current_version", pa.int32()),
+        ("created_at", pa.timestamp("us")),
+    ]
+)
+_VERSIONS = pa.schema(
+    [
+        ("version_id", pa.int32()),
+        ("series_id", pa.int32()),
+        ("created_at", pa.timestamp("us")),
+        ("superseded_at", pa.timestamp("us")),
+    ]
+)
 _INCOMING = "lumibot_duckdb_superseded"
 _SUPERSEDED = pa.schema([("series_id", pa.int32()), ("old_version", pa.int32()), ("new_version", pa.int32())])
 _INGESTS = pa.schema(
@@ -44,14 +78,22 @@ _INGESTS = pa.schema(
 )
 
 
-def create_series(cursor: StoreCursor, key: SeriesKey, layout: Layout, new_id: int, now: datetime) -> VersionState:
-    """Create a series with a version that has no bars. `new_id` becomes the id of everything that is new."""
-    asset_id = asset_id_of(cursor, key.asset, new_id)
-    cursor.execute(
-        "INSERT INTO {db}.series VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [new_id, asset_id, key.source, key.timeframe, key.adjustment, new_id, now],
-    )
-    cursor.execute("INSERT INTO {db}.series_version VALUES (?, ?, ?, NULL)", [new_id, new_id, now])
+def create_series(cursor: StoreCursor, series: Sequence[tuple[SeriesKey, int, datetime]], now: datetime) -> None:
+    """Create series, each with a new id and the time at which it was created, and with a version without bars.
+
+    The id becomes that of everything that is new.
+    """
+    assets = asset_ids(cursor, [(key.asset, new_id) for key, new_id, _ in series])
+    rows = [
+        (new_id, assets[key.asset], key.source, key.timeframe, key.adjustment, new_id, created_at)
+        for key, new_id, created_at in series
+    ]
+    insert_rows(cursor, "series", _SERIES, rows)
+    insert_rows(cursor, "series_version", _VERSIONS, [(new_id, new_id, now, None) for _, new_id, _ in series])
+
+
+def new_version(new_id: int, layout: Layout) -> VersionState:
+    """Return the state of a series that was created under an id, for bars of a layout."""
     return VersionState(new_id, new_id, new_id, new_id, layout, 0, None, None, True)
 
 
@@ -153,29 +195,19 @@ def layout_ids(cursor: StoreCursor, layouts: Iterable[tuple[Layout, int]]) -> di
     return found
 
 
-def asset_id_of(cursor: StoreCursor, asset: AssetKey, new_id: int) -> int:
-    """Return the id of an asset, which is stored under `new_id` if it is new."""
-    name = published_name(asset)
-    known = cursor.rows(
-        "SELECT asset_id FROM {db}.asset WHERE name = ? AND asset_type = ? AND exchange = ?",
-        [name, asset.asset_type, asset.exchange],
+def asset_ids(cursor: StoreCursor, assets: Sequence[tuple[AssetKey, int]]) -> dict[AssetKey, int]:
+    """Return the ids of assets; one that is new is stored under the first id that it comes with."""
+    names = {asset: published_name(asset) for asset, _ in assets}
+    which = f"name IN ({', '.join('?' * len(names))})"
+    found = cursor.rows(
+        f"SELECT name, asset_type, exchange, asset_id FROM {{db}}.asset WHERE {which}", list(names.values())
     )
-    if known:
-        return int(known[0][0])
-    cursor.execute(
-        "INSERT INTO {db}.asset VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            new_id,
-            name,
-            asset.symbol,
-            asset.asset_type,
-            asset.quote,
-            asset.exchange,
-            asset.expiration,
-            asset.strike,
-            asset.right,
-            asset.multiplier,
-            asset.auto_expiry,
-        ],
-    )
-    return new_id
+    known = {(name, asset_type, exchange): asset_id for name, asset_type, exchange, asset_id in found}
+    rows = []
+    for asset, new_id in assets:
+        identity = (names[asset], asset.asset_type, asset.exchange)
+        if identity not in known:
+            known[identity] = new_id
+            rows.append((new_id, names[asset], *astuple(asset)))
+    insert_rows(cursor, "asset", _ASSETS, rows)
+    return {asset: known[name, asset.asset_type, asset.exchange] for asset, name in names.items()}

@@ -9,16 +9,19 @@ from typing import Any
 from lumibot_duckdb.storage.api import AssetLike, BarFrame, BarWriter, OnRows, SeriesKey, TimeRange, WriteResult
 from lumibot_duckdb.storage.bars.batches import in_batches
 from lumibot_duckdb.storage.bars.coverage_records import forget_coverage
+from lumibot_duckdb.storage.bars.new_series import store_new_series
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.removal import delete_series
 from lumibot_duckdb.storage.bars.restatement import restate
 from lumibot_duckdb.storage.bars.snapshots import refuse_if_needed
 from lumibot_duckdb.storage.bars.spool import SpooledWrite
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, checked_moment, checked_range
+from lumibot_duckdb.storage.bars.writing import Write, first_write
 from lumibot_duckdb.storage.catalog import SeriesRecord
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.errors import StoreBusyError, StoreWriteError
+from lumibot_duckdb.storage.errors import InvalidBarsError, StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.identity import SeriesQuery, key_to_write
+from lumibot_duckdb.storage.times import utc_now
 
 # Our own processes give way to each other sooner than that, unless a write takes long.
 _WAIT_TO_SPOOL_SECONDS = 0.25
@@ -78,6 +81,45 @@ class StoredBarWriter(BarWriter):
         if on_rows is not None:
             on_rows(len(bars), len(bars))
         return result
+
+    def store_many(
+        self, bars: Mapping[SeriesKey, BarFrame], *, metadata: Mapping[str, Any] | None = None, spool: bool = False
+    ) -> list[WriteResult]:
+        # Here, since both import pandas, which SQL does without.
+        from lumibot_duckdb.storage.bars.input_checks import check_bars
+        from lumibot_duckdb.storage.bars.tables import as_frame
+
+        writes: dict[SeriesKey, BarsWrite] = {}
+        for given, data in bars.items():
+            key = key_to_write(given.asset, given.source, given.timeframe, given.adjustment)
+            if key in writes:
+                raise InvalidBarsError(f"{key.label()} is given twice: store its bars together")
+            checked = check_bars(key.label(), as_frame(key.label(), data))
+            writes[key] = BarsWrite(key, checked, None, False, metadata, None, utc_now())
+        try:
+            with self._store.write(_WAIT_TO_SPOOL_SECONDS if spool else None) as cursor:
+                stored = self._store_together(cursor, [write for write in writes.values() if len(write.bars)])
+        except StoreBusyError as error:
+            if not spool:
+                raise
+            for write in writes.values():
+                self._store.spool.keep_instead(error, SpooledWrite(write, self._store.catalog.store_id))
+            return [WriteResult(key, None, spooled=len(write.bars)) for key, write in writes.items()]
+        results = {result.key: result for result in stored}
+        return [results.get(key, WriteResult(key, None)) for key in writes]
+
+    def _store_together(self, cursor: StoreCursor, writes: Sequence[BarsWrite]) -> list[WriteResult]:
+        """Store the bars of different series: those that there are not yet together, since that is faster."""
+        store = self._store
+        first_id, now = store.next_ingest()
+        states = {write.key: store.current_state(cursor, write.key) for write in writes}
+        new = [write for write in writes if states[write.key] is None]
+        stored = store_new_series(cursor, [first_write(cursor, write, now) for write in new], first_id, now)
+        others = [write for write in writes if states[write.key] is not None]
+        return stored + [
+            Write(cursor, write.key, states[write.key], ingest_id, now).bars(write)
+            for ingest_id, write in enumerate(others, first_id + len(new))
+        ]
 
     def merge_spooled(self) -> int:
         return self._store.merge_spooled()

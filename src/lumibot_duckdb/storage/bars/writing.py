@@ -44,13 +44,15 @@ from lumibot_duckdb.storage.bars.layout import (
     same_frame,
     with_room_for,
 )
-from lumibot_duckdb.storage.bars.newer_bars import record_request, was_restated_since, without_newer
+from lumibot_duckdb.storage.bars.new_series import NewSeries, NewWrite
+from lumibot_duckdb.storage.bars.newer_bars import record_request, requested_earlier, was_restated_since, without_newer
 from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline, outline_version
 from lumibot_duckdb.storage.bars.series_records import (
     Ingest,
     create_series,
     delete_versions,
     layout_id_of,
+    new_version,
     record_ingests,
     supersede,
 )
@@ -76,6 +78,18 @@ SELECT metadata FROM {db}.ingest
 WHERE series_id = ? AND version_id = ? AND kind = 'coverage'
 ORDER BY ingest_id DESC LIMIT 1
 """
+
+
+def first_write(cursor: StoreCursor, given: BarsWrite, now: datetime) -> NewSeries:
+    """Return the series that a write begins: a write of some bars that covers no more than these."""
+    bars, stored_at = given.bars, aware_utc(now)
+    covered = TimeRange(int(bars.times[0]), int(bars.times[-1]) + bar_seconds(given.key.timeframe))
+    coverage = coverage_to_add(
+        cursor, None, [covered], [], given.key.timeframe, asked_at=min(given.asked_at, stored_at), now=stored_at
+    )
+    write = NewWrite("bars", metadata_text(given.key, given.metadata), requested_earlier(given, now))
+    pieces = [(bars, np.zeros(len(bars), np.int64))]
+    return NewSeries(given.key, bars.layout, [write], pieces, coverage)
 
 
 class Write:
@@ -130,8 +144,7 @@ class Write:
         after = after or before or self._created(bars.layout)
         self._record(kind, result, after, metadata)
         record_request(self._cursor, self._ingest_id, given, self._now)
-        for piece, expires in fresh:
-            add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
+        add_coverage(self._cursor, [(after.series_id, self._ingest_id, *covered) for covered in fresh])
         return replace(result, ingest_id=self._ingest_id, version_id=after.version_id)
 
     def empty_answer(self, covered: TimeRange) -> None:
@@ -330,13 +343,13 @@ class Write:
         """Record covered ranges alone."""
         after = self._before or self._created(Layout("ns"))
         self._record("coverage", WriteResult(self._key, None), after, None)
-        for piece, expires in fresh:
-            add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
+        add_coverage(self._cursor, [(after.series_id, self._ingest_id, *covered) for covered in fresh])
 
     # -- records ---------------------------------------------------------------------------------------------
 
     def _created(self, layout: Layout) -> VersionState:
-        return create_series(self._cursor, self._key, layout, self._ingest_id, self._now)
+        create_series(self._cursor, [(self._key, self._ingest_id, self._now)], self._now)
+        return new_version(self._ingest_id, layout)
 
     def _record(self, kind: str, result: WriteResult, after: VersionState, metadata: str | None) -> None:
         layout_id = self._layout_id(after.layout)

@@ -24,9 +24,10 @@ from lumibot_duckdb.storage.bars.coverage_records import add_coverage, forget_co
 from lumibot_duckdb.storage.bars.layout import LayoutConflictError
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline
+from lumibot_duckdb.storage.bars.row_inserts import rows_of
 from lumibot_duckdb.storage.bars.series_records import (
     Ingest,
-    asset_id_of,
+    asset_ids,
     delete_unused_assets,
     layout_id_of,
     record_ingests,
@@ -406,26 +407,21 @@ class _Rename:
         record_copies(cursor, after, layout_id, self._numbers.now)
         keep_outline(cursor, key, None, after, np.empty(0, np.int64))
         forget_coverage(cursor, [state.series_id], None)
-        for piece, until in clipped(covered, TimeRange(cut, _ALWAYS)):
-            add_coverage(cursor, state.series_id, version_id, piece, until)
+        left = clipped(covered, TimeRange(cut, _ALWAYS))
+        add_coverage(cursor, [(state.series_id, version_id, *piece) for piece in left])
 
     def _give_names(self) -> None:
         """Give series their new names, which are free. Each gets a new id, since processes know series by id."""
         if self._dry_run or not self._free:
             return
-        rows = []
-        for record, new in self._free:
-            delete_id, new_id = self._numbers.take(), self._numbers.take()
-            rows.append(
-                {
-                    "series_id": record.series_id,
-                    "delete_id": delete_id,
-                    "new_id": new_id,
-                    "asset_id": asset_id_of(self._cursor, new.asset, new_id),
-                    "now": self._numbers.now,
-                }
-            )
-        self._cursor.register(_RENAMED, pa.Table.from_pylist(rows, _RENAMED_COLUMNS))
+        numbers = [(self._numbers.take(), self._numbers.take()) for _ in self._free]
+        named = list(zip(self._free, numbers, strict=True))
+        assets = asset_ids(self._cursor, [(new.asset, new_id) for (_, new), (_, new_id) in named])
+        rows = [
+            (record.series_id, delete_id, new_id, assets[new.asset], self._numbers.now)
+            for (record, new), (delete_id, new_id) in named
+        ]
+        self._cursor.register(_RENAMED, rows_of(_RENAMED_COLUMNS, rows))
         self._cursor.execute(sql_file("rename_series.sql"))
         self._cursor.unregister(_RENAMED)
         delete_unused_assets(self._cursor)

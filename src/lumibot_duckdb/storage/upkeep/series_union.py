@@ -23,7 +23,14 @@ from lumibot_duckdb.storage.bars.coverage import Covered, merged
 from lumibot_duckdb.storage.bars.coverage_records import add_coverage, forget_coverage, stored_coverage
 from lumibot_duckdb.storage.bars.layout import Layout, combined, placed_like, same_frame, with_room_for
 from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline
-from lumibot_duckdb.storage.bars.series_records import Ingest, create_series, layout_id_of, record_ingests, supersede
+from lumibot_duckdb.storage.bars.series_records import (
+    Ingest,
+    create_series,
+    layout_id_of,
+    new_version,
+    record_ingests,
+    supersede,
+)
 from lumibot_duckdb.storage.bars.version_state import VersionState, measured
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
@@ -281,7 +288,7 @@ class SeriesUnion:
         if before is not None and not is_news and not adds_coverage(self._cursor, before.series_id, covered):
             return None
         first_id = numbers.take()
-        state = before or create_series(self._cursor, self._key, layout, first_id, numbers.now)
+        state = before or self._created(layout, first_id, numbers.now)
         ensure_columns(self._cursor, layout)
         written = [self._incoming.writes[each] for each in sorted(comparison.writes)]
         table = _numbered([*written, *notes], numbers)
@@ -312,6 +319,10 @@ class SeriesUnion:
             )
         unite_coverage(self._cursor, after.series_id, first_id, covered)
         return after
+
+    def _created(self, layout: Layout, new_id: int, now: datetime) -> VersionState:
+        create_series(self._cursor, [(self._key, new_id, now)], now)
+        return new_version(new_id, layout)
 
     def _new_notes(self) -> list[SourceWrite]:
         if self._before is None:
@@ -415,8 +426,7 @@ def unite_coverage(cursor: StoreCursor, series_id: int, ingest_id: int, covered:
     after = _joined([*known, *covered])
     if after != _joined(known):
         forget_coverage(cursor, [series_id], None)
-        for piece, until in after:
-            add_coverage(cursor, series_id, ingest_id, piece, until)
+        add_coverage(cursor, [(series_id, ingest_id, *covered) for covered in after])
 
 
 def clipped(covered: Iterable[Covered], within: TimeRange) -> list[Covered]:
