@@ -50,6 +50,7 @@ _DAYS_OF_DAILY_BARS = 4_096
 _MOST_ROWS = 500_000
 """Up to so many bars of a version are read at once."""
 
+_ALWAYS = TimeRange(-(2**40), 2**40)
 _UNCHECKED = "unchecked_to"
 _WANTED = "lumibot_duckdb_wanted"
 _WANTED_COLUMNS = pa.schema(
@@ -177,7 +178,7 @@ def copy_checksums_since(cursor: StoreCursor, cuts: Sequence[Cut]) -> None:
     for cut in cuts:
         if cut.old_version not in complete:
             store_checksums(cursor, cut.new_version, cut.timeframe)
-    dropped = _checksums_within(cursor, {version: _cut_off(cut) for version, cut in complete.items()})
+    dropped = _checksums_within(cursor, {version: _cut_off(cut) for version, cut in complete.items()}, unchecked)
     kept: dict[int, Checksums] = {}
     for version, found in _added_up(cursor, is_one_of("version_id", complete)):
         cut, days = complete[version], segment_days(complete[version].timeframe)
@@ -211,6 +212,20 @@ def store_checksums(cursor: StoreCursor, version_id: int, timeframe: str) -> Non
     """Compute the checksums of a version from its bars, and replace the stored ones."""
     cursor.execute(f"DELETE FROM {{db}}.bar_checksum WHERE version_id = {version_id}")
     add_checksums(cursor, {version_id: computed_checksums(cursor, version_id, timeframe)})
+
+
+def checksums_of(cursor: StoreCursor, timeframes: Mapping[int, str]) -> Iterator[tuple[int, Checksums, Checksums]]:
+    """Yield versions, each of a timeframe, with the stored checksums and those of the bars: one long, or many short."""
+    stored = dict(_added_up(cursor, is_one_of("version_id", timeframes)))
+    if len(timeframes) == 1:
+        computed = {
+            version: computed_checksums(cursor, version, timeframe) for version, timeframe in timeframes.items()
+        }
+    else:
+        wanted = {version: (_ALWAYS, segment_days(timeframe)) for version, timeframe in timeframes.items()}
+        computed = _checksums_within(cursor, wanted, unchecked_to(cursor))
+    for version in timeframes:
+        yield version, stored.get(version, {}), computed.get(version, {})
 
 
 def computed_checksums(cursor: StoreCursor, version_id: int, timeframe: str) -> Checksums:
@@ -250,7 +265,9 @@ def read_checksums(
     return sums_of(times, {name: single_array(table[name]) for name in names}, days)
 
 
-def _checksums_within(cursor: StoreCursor, wanted: Mapping[int, tuple[TimeRange, int]]) -> dict[int, Checksums]:
+def _checksums_within(
+    cursor: StoreCursor, wanted: Mapping[int, tuple[TimeRange, int]], unchecked: int
+) -> dict[int, Checksums]:
     """Return the checksums of the stored bars of versions, each in a range with segments of so many days."""
     rows = [(version_id, within.start, within.end) for version_id, (within, _) in wanted.items()]
     cursor.register(_WANTED, rows_of(_WANTED_COLUMNS, rows))
@@ -258,7 +275,8 @@ def _checksums_within(cursor: StoreCursor, wanted: Mapping[int, tuple[TimeRange,
     listed = ", ".join(f'bar."{name}"' for name in names)
     table = cursor.arrow(
         f"SELECT version_id, ts, {listed} FROM {{db}}.bar JOIN {_WANTED} USING (version_id) "
-        "WHERE ts >= range_start AND ts < range_end ORDER BY version_id, ts"
+        f"WHERE ts >= range_start AND ts < range_end AND (version_id > {unchecked} OR ingest_id > {unchecked}) "
+        "ORDER BY version_id, ts"
     ).combine_chunks()
     cursor.unregister(_WANTED)
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,21 +29,25 @@ _ROWS = f"{epoch_sql('range_start')}, {epoch_sql('range_end')}, believed_until"
 
 
 def stored_coverage(
-    cursor: StoreCursor, now: datetime | None, series_id: int | None = None, *, up_to: int | None = None
+    cursor: StoreCursor,
+    now: datetime | None,
+    series: Iterable[int] | None = None,
+    *,
+    up_to: Mapping[int, int] | None = None,
 ) -> dict[int, list[Covered]]:
-    """Return the covered ranges of a series (None: of all) that have not expired by `now` (None: all ranges).
+    """Return the covered ranges of series (None: of all) that have not expired by `now` (None: all ranges).
 
-    Ranges that a later ingest than `up_to` recorded are left out.
+    Ranges that a later ingest than `up_to`, by series, recorded are left out.
     """
     found: dict[int, list[Covered]] = {}
-    which = "" if series_id is None else f"AND series_id = {series_id}"
-    if up_to is not None:
-        which += f" AND ingest_id <= {up_to}"
-    for series, *row in cursor.rows(
-        f"SELECT series_id, {_ROWS} FROM {{db}}.coverage WHERE coalesce(believed_until > $now, true) {which}",
+    which = "true" if series is None else is_one_of("series_id", series)
+    for series_id, ingest_id, *row in cursor.rows(
+        f"SELECT series_id, ingest_id, {_ROWS} FROM {{db}}.coverage "
+        f"WHERE coalesce(believed_until > $now, true) AND {which}",
         {"now": None if now is None else naive_utc(now)},
     ):
-        found.setdefault(series, []).append(covered_range(*row))
+        if up_to is None or ingest_id <= up_to[series_id]:
+            found.setdefault(series_id, []).append(covered_range(*row))
     return found
 
 
@@ -70,7 +74,7 @@ def coverage_to_add(
         return []
     known: list[Covered] = []
     if series_id is not None:
-        known = stored_coverage(cursor, None, series_id).get(series_id, [])
+        known = stored_coverage(cursor, None, [series_id]).get(series_id, [])
     return newly_covered(known, proven, provisional, asked_at=asked_at, now=now)
 
 

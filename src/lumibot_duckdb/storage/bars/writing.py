@@ -158,7 +158,7 @@ class Write:
         """Record ranges that are covered in another store, as long as they are there."""
         before = self._before
         known = (
-            [] if before is None else stored_coverage(self._cursor, None, before.series_id).get(before.series_id, [])
+            [] if before is None else stored_coverage(self._cursor, None, [before.series_id]).get(before.series_id, [])
         )
         fresh = not_covered_yet(known, ranges)
         if fresh:

@@ -66,6 +66,7 @@ from lumibot_duckdb.storage.upkeep.series_union import (
     IngestNumbers,
     SeriesUnion,
     clipped,
+    known_records,
     notes_of,
     placed,
     record_copies,
@@ -292,7 +293,7 @@ class _Rename:
         target = self._store.current_state(self._cursor, new)
         if state is None:
             return
-        covered = stored_coverage(self._cursor, None, state.series_id).get(state.series_id, [])
+        covered = stored_coverage(self._cursor, None, [state.series_id]).get(state.series_id, [])
         cut = self._cut(state, old)
         if cut == _ALWAYS or _all_before(state, covered, cut):
             in_snapshot = bool(snapshots_of(self._cursor, state.series_id))
@@ -348,15 +349,18 @@ class _Rename:
         columns = "".join(f', {value} AS "{here}"' for value, here in values)
         of_series = f"version_id = {state.version_id} AND {condition}"
         relation = (
-            f"(SELECT ts, ingest_id, requested_at{columns} FROM {{db}}.bar JOIN {REQUESTED} USING (ingest_id) "
-            f"WHERE {of_series})"
+            f"(SELECT version_id AS place, ts, ingest_id, requested_at{columns} "
+            f"FROM {{db}}.bar JOIN {REQUESTED} USING (ingest_id) WHERE {of_series})"
         )
         ((rows, first, last),) = cursor.rows(
             f"SELECT count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')} FROM {{db}}.bar WHERE {of_series}"
         )
-        writes = writes_of(cursor, state.version_id, condition)
-        notes = notes_of(cursor, state.version_id)
-        union = SeriesUnion(cursor, new, target, Incoming(relation, layout, rows, first, last, writes, notes))
+        version_id = state.version_id
+        writes = {write.ingest_id: write for write in writes_of(cursor, [version_id], condition).get(version_id, ())}
+        notes = notes_of(cursor, [version_id]).get(version_id, [])
+        incoming = Incoming(relation, version_id, layout, rows, first, last, writes, notes)
+        known = None if target is None else known_records(cursor, [target])[target.series_id]
+        union = SeriesUnion(cursor, new, target, incoming, known)
         try:
             comparison = union.compare()
         except LayoutConflictError as error:
@@ -393,7 +397,7 @@ class _Rename:
         if self._dry_run:
             return
         cursor = self._cursor
-        notes = notes_of(cursor, state.version_id)
+        notes = notes_of(cursor, [state.version_id]).get(state.version_id, [])
         version_id = self._numbers.take()
         part = Cut(state.version_id, version_id, cut, key.timeframe)
         copy_since(cursor, [part])

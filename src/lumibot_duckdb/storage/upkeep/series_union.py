@@ -33,6 +33,7 @@ from lumibot_duckdb.storage.bars.series_records import (
 )
 from lumibot_duckdb.storage.bars.version_state import VersionState, measured
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import EpochSeconds, Int64Array
 
@@ -70,12 +71,14 @@ class SourceWrite:
 class Incoming:
     """Bars to add to a series.
 
-    `relation` is SQL for a table with `ts`, `ingest_id`, `requested_at` and the stored columns of `layout`, which are
-    placed like those of the series. `writes` has the writes that brought the bars, by id, and `notes` are answers
-    without bars whose metadata is to be kept.
+    `relation` is SQL for a table with `place`, `ts`, `ingest_id`, `requested_at` and the stored columns of `layout`,
+    which are placed like those of the series. The bars are those at `place`, a number; others may be there, too.
+    `writes` has the writes that brought the bars, by id, and `notes` are answers without bars whose metadata is to be
+    kept.
     """
 
     relation: str
+    place: int
     layout: Layout
     rows: int
     first: EpochSeconds | None
@@ -131,6 +134,30 @@ class IngestNumbers:
         return first
 
 
+@dataclass(frozen=True, slots=True)
+class KnownRecords:
+    """The coverage of a series, and the metadata of answers without bars to its current version."""
+
+    covered: list[Covered]
+    notes: frozenset[str | None]
+
+    def lacks(self, covered: Iterable[Covered]) -> bool:
+        """Return whether ranges add anything to the coverage."""
+        return _joined([*self.covered, *covered]) != _joined(self.covered)
+
+
+def known_records(cursor: StoreCursor, states: Sequence[VersionState]) -> dict[int, KnownRecords]:
+    """Return the records of series, by their ids."""
+    covered = stored_coverage(cursor, None, [state.series_id for state in states])
+    notes = notes_of(cursor, [state.version_id for state in states])
+    return {
+        state.series_id: KnownRecords(
+            covered.get(state.series_id, []), frozenset(note.metadata for note in notes.get(state.version_id, ()))
+        )
+        for state in states
+    }
+
+
 class SeriesUnion:
     """The union of a series, whose state is `before` (None: there is none), and incoming bars.
 
@@ -145,6 +172,7 @@ class SeriesUnion:
         key: SeriesKey,
         before: VersionState | None,
         incoming: Incoming,
+        known: KnownRecords | None = None,
         *,
         incoming_is_older: bool = False,
     ) -> None:
@@ -152,6 +180,7 @@ class SeriesUnion:
         self._key = key
         self._before = before
         self._incoming = incoming
+        self._known = known or KnownRecords([], frozenset())
         self._incoming_is_older = incoming_is_older
         there = {name for name, _ in bar_columns(cursor)}
         stored = Layout("s") if before is None else before.layout
@@ -162,28 +191,30 @@ class SeriesUnion:
 
     def compare(self) -> Comparison:
         """Compare the bars. Raises `LayoutConflictError` if their columns cannot be combined."""
-        before, incoming = self._before, self._incoming
-        if before is None or not before.rows or not incoming.rows:
-            layout = incoming.layout if before is None or incoming.rows else before.layout
-            return Comparison(layout, added=incoming.rows, writes=set(incoming.writes) if incoming.rows else set())
-        found = Comparison(self._layout(new_rows=True, old_rows=True))
-        for within in self._stretches():
-            query = (
-                "SELECT count(*) FILTER (NOT known), count(*) FILTER (differs), count(*) FILTER (wins), "
-                "count(*) FILTER (completes AND NOT wins), list(DISTINCT ingest_id) FILTER (NOT known OR wins) "
-                f"FROM ({self._compared(within)})"
-            )
-            ((added, conflicts, won, completed, writes),) = self._cursor.rows(query)
-            found.added += added
-            found.conflicts += conflicts
-            found.won += won
-            found.completed += completed
-            found.writes.update(writes or ())
-            if conflicts and len(found.examples) < _EXAMPLES:
-                found.examples += self._examples(within)[: _EXAMPLES - len(found.examples)]
-        alone = before.rows - (incoming.rows - found.added)
-        found.layout = self._layout(new_rows=found.added > 0, old_rows=alone > 0)
+        (found,) = compare_together(self._cursor, [self])
         return found
+
+    def refuse_conflict(self) -> None:
+        """Raise `LayoutConflictError` if the columns cannot be combined."""
+        if self._needs_comparison():
+            self._layout(new_rows=True, old_rows=True)
+
+    def _needs_comparison(self) -> bool:
+        return self._before is not None and self._before.rows > 0 and self._incoming.rows > 0
+
+    def _begun(self) -> Comparison:
+        """Return the comparison as far as it is known without a look at bars."""
+        before, incoming = self._before, self._incoming
+        if self._needs_comparison():
+            return Comparison(self._layout(new_rows=True, old_rows=True))
+        layout = incoming.layout if before is None or incoming.rows else before.layout
+        return Comparison(layout, added=incoming.rows, writes=set(incoming.writes) if incoming.rows else set())
+
+    def _ended(self, found: Comparison) -> Comparison:
+        """Return a comparison with the layout that all bars need."""
+        assert self._before is not None
+        alone = self._before.rows - (self._incoming.rows - found.added)
+        return replace(found, layout=self._layout(new_rows=found.added > 0, old_rows=alone > 0))
 
     def _layout(self, *, new_rows: bool, old_rows: bool) -> Layout:
         assert self._before is not None
@@ -197,12 +228,16 @@ class SeriesUnion:
         times = (self._before.first, self._before.last, self._incoming.first, self._incoming.last)
         return with_room_for(found, times)
 
-    def _compared(self, within: str) -> str:
-        """Return SQL for the incoming bars of a stretch of time, and how they compare with the stored ones."""
+    def _compared(self, unions: Sequence[SeriesUnion], within: str) -> str:
+        """Return SQL for the incoming bars of a stretch of time, and how they compare with the stored ones.
+
+        They are those of unions with the same columns as this one.
+        """
         return (
-            f"SELECT i.ts, i.ingest_id, t.ts IS NOT NULL AS known, {self._differs()} AS differs, "
+            f"SELECT i.place, i.ingest_id, t.ts IS NOT NULL AS known, {self._differs()} AS differs, "
             f"{self._wins()} AS wins, {self._completes()} AS completes "
-            f"FROM {self._incoming_bars(within)} AS i LEFT JOIN {self._stored_bars(within)} AS t ON t.ts = i.ts"
+            f"FROM {_incoming_bars(unions, within)} AS i LEFT JOIN {_stored_bars(unions, within)} AS t "
+            "ON t.place = i.place AND t.ts = i.ts"
         )
 
     def _examples(self, within: str) -> list[DifferingBar]:
@@ -210,7 +245,7 @@ class SeriesUnion:
         values = "".join(f", {side}" for pair in shared for side in pair[1:])
         rows = self._cursor.rows(
             f"SELECT {epoch_sql('i.ts')}{values} "
-            f"FROM {self._incoming_bars(within)} AS i JOIN {self._stored_bars(within)} AS t ON t.ts = i.ts "
+            f"FROM {_incoming_bars([self], within)} AS i JOIN {_stored_bars([self], within)} AS t ON t.ts = i.ts "
             f"WHERE {self._differs()} ORDER BY i.ts LIMIT {_EXAMPLES}"
         )
         return [_differing_bar(time, [name for name, _, _ in shared], found) for time, *found in rows]
@@ -256,16 +291,6 @@ class SeriesUnion:
         for one, other in pairwise(cuts):
             yield f"ts >= {timestamp_literal(one)} AND ts < {timestamp_literal(other)}"
 
-    def _incoming_bars(self, within: str) -> str:
-        return f"(SELECT * FROM {self._incoming.relation} WHERE {within})"
-
-    def _stored_bars(self, within: str) -> str:
-        version = -1 if self._before is None else self._before.version_id
-        return (
-            f"(SELECT bar.*, requested_at FROM {{db}}.bar AS bar JOIN {REQUESTED} USING (ingest_id) "
-            f"WHERE version_id = {version} AND {within})"
-        )
-
     # -- writing ---------------------------------------------------------------------------------------------
 
     def write(
@@ -282,10 +307,10 @@ class SeriesUnion:
         """
         before, layout = self._before, comparison.layout
         covered = list(covered)
-        notes = self._new_notes()
+        notes = [note for note in self._incoming.notes if note.metadata not in self._known.notes]
         bars_change = bool(comparison.added or comparison.changes_bars)
         is_news = before is None or bars_change or not same_frame(layout, before.layout) or notes
-        if before is not None and not is_news and not adds_coverage(self._cursor, before.series_id, covered):
+        if before is not None and not is_news and not self._known.lacks(covered):
             return None
         first_id = numbers.take()
         state = before or self._created(layout, first_id, numbers.now)
@@ -324,20 +349,14 @@ class SeriesUnion:
         create_series(self._cursor, [(self._key, new_id, now)], now)
         return new_version(new_id, layout)
 
-    def _new_notes(self) -> list[SourceWrite]:
-        if self._before is None:
-            return list(self._incoming.notes)
-        known = {note.metadata for note in notes_of(self._cursor, self._before.version_id)}
-        return [note for note in self._incoming.notes if note.metadata not in known]
-
     def _insert_new(self, version_id: int, layout: Layout, within: str) -> None:
         """Insert the incoming bars at times without a stored one."""
         names = [name for name, _ in layout.physical() if any(name in places for places in self._arriving.values())]
-        known = f"WHERE ts NOT IN (SELECT ts FROM {self._stored_bars(within)})" if self._before is not None else ""
+        known = f"WHERE ts NOT IN (SELECT ts FROM {_stored_bars([self], within)})" if self._before is not None else ""
         self._cursor.execute(
             f"INSERT INTO {{db}}.bar (version_id, ts, ingest_id{_listed(names)})\n"
             f"SELECT {version_id}, i.ts, written.ingest_id{_listed(names)}\n"
-            f"FROM {self._incoming_bars(within)} AS i JOIN {_WRITES} AS written ON written.source_id = i.ingest_id\n"
+            f"FROM {_incoming_bars([self], within)} AS i JOIN {_WRITES} AS written ON written.source_id = i.ingest_id\n"
             f"{known} ORDER BY i.ts"
         )
 
@@ -349,7 +368,7 @@ class SeriesUnion:
     def _incoming_hours(self) -> Int64Array:
         """Return the first and the last second of each hour with incoming bars: fewer times on the same days."""
         hour = epoch_sql("date_trunc('hour', ts::TIMESTAMP)")
-        hours = self._cursor.arrow(f"SELECT DISTINCT {hour} AS start FROM {self._incoming.relation}")
+        hours = self._cursor.arrow(f"SELECT DISTINCT {hour} AS start FROM {_incoming_bars([self], 'true')}")
         starts: Int64Array = hours["start"].to_numpy()
         return np.union1d(starts, starts + 3_599)
 
@@ -369,10 +388,57 @@ class SeriesUnion:
             f"SELECT i.ts IS NOT NULL AND (t.ts IS NULL OR {self._wins()}) AS taken, {version_id}, "
             "coalesce(i.ts, t.ts) AS ts, CASE WHEN taken THEN written.ingest_id ELSE t.ingest_id END"
             f"{''.join(f', {value}' for value in values)}\n"
-            f"FROM {self._stored_bars(within)} AS t FULL JOIN {self._incoming_bars(within)} AS i ON i.ts = t.ts\n"
+            f"FROM {_stored_bars([self], within)} AS t FULL JOIN {_incoming_bars([self], within)} AS i ON i.ts = t.ts\n"
             f"LEFT JOIN {_WRITES} AS written ON written.source_id = i.ingest_id\n"
             ") ORDER BY ts"
         )
+
+
+def compare_together(cursor: StoreCursor, unions: Sequence[SeriesUnion], examples: int = _EXAMPLES) -> list[Comparison]:
+    """Compare the bars of one union, or of several short ones with the same columns.
+
+    There are so many `examples` at most. Raises `LayoutConflictError` if columns cannot be combined.
+    """
+    found = {union._incoming.place: union._begun() for union in unions}
+    compared = [union for union in unions if union._needs_comparison()]
+    for within in compared[0]._stretches() if len(compared) == 1 else ["true"] * bool(compared):
+        query = (
+            "SELECT place, count(*) FILTER (NOT known), count(*) FILTER (differs), count(*) FILTER (wins), "
+            "count(*) FILTER (completes AND NOT wins), list(DISTINCT ingest_id) FILTER (NOT known OR wins) "
+            f"FROM ({compared[0]._compared(compared, within)}) GROUP BY place"
+        )
+        of_place = {union._incoming.place: union for union in compared}
+        for place, added, conflicts, won, completed, writes in cursor.rows(query):
+            comparison = found[place]
+            comparison.added += added
+            comparison.conflicts += conflicts
+            comparison.won += won
+            comparison.completed += completed
+            comparison.writes.update(writes or ())
+            if conflicts and examples > 0:
+                more = of_place[place]._examples(within)[:examples]
+                comparison.examples += more
+                examples -= len(more)
+    for union in compared:
+        found[union._incoming.place] = union._ended(found[union._incoming.place])
+    return [found[union._incoming.place] for union in unions]
+
+
+def _incoming_bars(unions: Sequence[SeriesUnion], within: str) -> str:
+    """Return SQL for the incoming bars of unions in a stretch of time."""
+    places = is_one_of("place", [union._incoming.place for union in unions])
+    return f"(SELECT * FROM {unions[0]._incoming.relation} WHERE {places} AND {within})"
+
+
+def _stored_bars(unions: Sequence[SeriesUnion], within: str) -> str:
+    """Return SQL for the stored bars of unions in a stretch of time, each with the place of the incoming ones."""
+    versions = {union._before.version_id: union._incoming.place for union in unions if union._before is not None}
+    pairs = ", ".join(map(str, versions.items()))
+    return (
+        f"(SELECT bar.*, requested_at, pair.place FROM {{db}}.bar AS bar "
+        f"JOIN (VALUES {pairs}) AS pair(version_id, place) USING (version_id) JOIN {REQUESTED} USING (ingest_id) "
+        f"WHERE {is_one_of('version_id', versions)} AND {within})"
+    )
 
 
 def placed(layout: Layout, before: VersionState | None) -> Layout:
@@ -380,22 +446,31 @@ def placed(layout: Layout, before: VersionState | None) -> Layout:
     return placed_like(layout, Layout("s") if before is None else before.layout)
 
 
-def writes_of(cursor: StoreCursor, version_id: int, condition: str = "true") -> dict[int, SourceWrite]:
-    """Return the writes that brought bars of a version (those that meet a condition), by id."""
-    found = cursor.rows(
-        f"SELECT ingest_id, kind, requested_at, metadata FROM {{db}}.ingest JOIN {REQUESTED} USING (ingest_id) "
-        f"WHERE ingest_id IN (SELECT ingest_id FROM {{db}}.bar WHERE version_id = {version_id} AND {condition})"
+def writes_of(cursor: StoreCursor, versions: Iterable[int], condition: str = "true") -> dict[int, list[SourceWrite]]:
+    """Return the writes that brought bars of versions (those that meet a condition), by version, earliest first."""
+    return _by_version(
+        cursor,
+        f"SELECT version_id, ingest_id, kind, requested_at, metadata FROM (SELECT DISTINCT version_id, ingest_id "
+        f"FROM {{db}}.bar WHERE {is_one_of('version_id', versions)} AND {condition}) AS brought "
+        f"JOIN (SELECT ingest_id, kind, metadata FROM {{db}}.ingest) AS ingest USING (ingest_id) "
+        f"JOIN {REQUESTED} USING (ingest_id)",
     )
-    return {row[0]: SourceWrite(*row) for row in found}
 
 
-def notes_of(cursor: StoreCursor, version_id: int) -> list[SourceWrite]:
-    """Return the answers without bars to a version that have metadata, earliest first."""
-    found = cursor.rows(
-        f"SELECT ingest_id, kind, requested_at, metadata FROM {{db}}.ingest JOIN {REQUESTED} USING (ingest_id) "
-        f"WHERE version_id = {version_id} AND kind = 'coverage' AND metadata IS NOT NULL ORDER BY ingest_id"
+def notes_of(cursor: StoreCursor, versions: Iterable[int]) -> dict[int, list[SourceWrite]]:
+    """Return the answers without bars to versions that have metadata, by version, earliest first."""
+    return _by_version(
+        cursor,
+        f"SELECT version_id, ingest_id, kind, requested_at, metadata FROM {{db}}.ingest JOIN {REQUESTED} "
+        f"USING (ingest_id) WHERE kind = 'coverage' AND metadata IS NOT NULL AND {is_one_of('version_id', versions)}",
     )
-    return [SourceWrite(*row) for row in found]
+
+
+def _by_version(cursor: StoreCursor, query: str) -> dict[int, list[SourceWrite]]:
+    found: dict[int, list[SourceWrite]] = {}
+    for version_id, *row in cursor.rows(f"{query} ORDER BY version_id, ingest_id"):
+        found.setdefault(version_id, []).append(SourceWrite(*row))
+    return found
 
 
 def register_copies(cursor: StoreCursor, writes: Sequence[SourceWrite], numbers: IngestNumbers) -> None:
@@ -414,15 +489,9 @@ def record_copies(cursor: StoreCursor, after: VersionState, layout_id: int, now:
     cursor.execute(f"INSERT INTO {{db}}.ingest_request SELECT ingest_id, requested_at FROM {_WRITES}")
 
 
-def adds_coverage(cursor: StoreCursor, series_id: int, covered: Iterable[Covered]) -> bool:
-    """Return whether ranges add anything to the coverage of a series."""
-    known = stored_coverage(cursor, None, series_id).get(series_id, [])
-    return _joined([*known, *covered]) != _joined(known)
-
-
 def unite_coverage(cursor: StoreCursor, series_id: int, ingest_id: int, covered: Iterable[Covered]) -> None:
     """Add covered ranges to those of a series. Ranges that touch and expire at the same time are joined."""
-    known = stored_coverage(cursor, None, series_id).get(series_id, [])
+    known = stored_coverage(cursor, None, [series_id]).get(series_id, [])
     after = _joined([*known, *covered])
     if after != _joined(known):
         forget_coverage(cursor, [series_id], None)
