@@ -214,6 +214,12 @@ def store_checksums(cursor: StoreCursor, version_id: int, timeframe: str) -> Non
     add_checksums(cursor, {version_id: computed_checksums(cursor, version_id, timeframe)})
 
 
+def checksums_where(cursor: StoreCursor, timeframes: Mapping[int, str], which: str) -> dict[int, Checksums]:
+    """Return the checksums of those stored bars of versions, each of a timeframe, that meet an SQL condition."""
+    wanted = {version: (_ALWAYS, segment_days(timeframe)) for version, timeframe in timeframes.items()}
+    return _checksums_within(cursor, wanted, unchecked_to(cursor), which)
+
+
 def checksums_of(cursor: StoreCursor, timeframes: Mapping[int, str]) -> Iterator[tuple[int, Checksums, Checksums]]:
     """Yield versions, each of a timeframe, with the stored checksums and those of the bars: one long, or many short."""
     stored = dict(_added_up(cursor, is_one_of("version_id", timeframes)))
@@ -222,8 +228,7 @@ def checksums_of(cursor: StoreCursor, timeframes: Mapping[int, str]) -> Iterator
             version: computed_checksums(cursor, version, timeframe) for version, timeframe in timeframes.items()
         }
     else:
-        wanted = {version: (_ALWAYS, segment_days(timeframe)) for version, timeframe in timeframes.items()}
-        computed = _checksums_within(cursor, wanted, unchecked_to(cursor))
+        computed = checksums_where(cursor, timeframes, "true")
     for version in timeframes:
         yield version, stored.get(version, {}), computed.get(version, {})
 
@@ -266,9 +271,12 @@ def read_checksums(
 
 
 def _checksums_within(
-    cursor: StoreCursor, wanted: Mapping[int, tuple[TimeRange, int]], unchecked: int
+    cursor: StoreCursor, wanted: Mapping[int, tuple[TimeRange, int]], unchecked: int, which: str = "true"
 ) -> dict[int, Checksums]:
-    """Return the checksums of the stored bars of versions, each in a range with segments of so many days."""
+    """Return the checksums of the stored bars of versions, each in a range with segments of so many days.
+
+    `which` is a further SQL condition.
+    """
     rows = [(version_id, within.start, within.end) for version_id, (within, _) in wanted.items()]
     cursor.register(_WANTED, rows_of(_WANTED_COLUMNS, rows))
     names = checked_columns(cursor)
@@ -276,7 +284,7 @@ def _checksums_within(
     table = cursor.arrow(
         f"SELECT version_id, ts, {listed} FROM {{db}}.bar JOIN {_WANTED} USING (version_id) "
         f"WHERE ts >= range_start AND ts < range_end AND (version_id > {unchecked} OR ingest_id > {unchecked}) "
-        "ORDER BY version_id, ts"
+        f"AND {which} ORDER BY version_id, ts"
     ).combine_chunks()
     cursor.unregister(_WANTED)
     return {

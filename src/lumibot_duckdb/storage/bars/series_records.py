@@ -83,6 +83,8 @@ def create_series(cursor: StoreCursor, series: Sequence[tuple[SeriesKey, int, da
 
     The id becomes that of everything that is new.
     """
+    if not series:
+        return
     assets = asset_ids(cursor, [(key.asset, new_id) for key, new_id, _ in series])
     rows = [
         (new_id, assets[key.asset], key.source, key.timeframe, key.adjustment, new_id, created_at)
@@ -99,6 +101,8 @@ def new_version(new_id: int, layout: Layout) -> VersionState:
 
 def supersede(cursor: StoreCursor, changes: Sequence[tuple[VersionState, int]], now: datetime) -> None:
     """Make other versions the current ones of series: each in the place of the one of a state."""
+    if not changes:
+        return
     rows = [(old.series_id, old.version_id, new_version) for old, new_version in changes]
     cursor.register(_INCOMING, rows_of(_SUPERSEDED, rows))
     cursor.execute(

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, EpochSeconds, KnownActions, OnRows, SeriesKey
 from lumibot_duckdb.storage.bars.batches import in_batches
-from lumibot_duckdb.storage.bars.columns import single_array
+from lumibot_duckdb.storage.bars.columns import bar_columns, single_array
 from lumibot_duckdb.storage.bars.input_checks import InputBars, InputColumn
 from lumibot_duckdb.storage.bars.layout import ColumnLayout, Layout, LayoutConflictError
 from lumibot_duckdb.storage.bars.new_series import NewSeries, NewWrite, store_new_series
@@ -51,11 +51,14 @@ from lumibot_duckdb.storage.upkeep.series_union import (
     compare_together,
     known_records,
     placed,
+    write_together,
 )
 
 _EXAMPLES = 10
 _ARRIVED = "lumibot_duckdb_arrived"
 _PART = "lumibot_duckdb_part"
+_CREATED = "lumibot_duckdb_created"
+_CREATED_COLUMNS = pa.schema([("created_at", pa.timestamp("us")), ("series_id", pa.int32())])
 _REQUESTS = "lumibot_duckdb_requests"
 _REQUEST_COLUMNS = pa.schema([("ingest_id", pa.int32()), ("requested_at", pa.timestamp("us"))])
 _STALE = f"""
@@ -265,6 +268,7 @@ class _Merge:
         states = [before for _, before in members if before is not None]
         known = known_records(cursor, states)
         created = self._created(cursor, states)
+        there = {name for name, _ in bar_columns(cursor)}
         layout = placed(members[0][0].state.layout, members[0][1])
         self._copy_incoming(cursor, [series for series, _ in members], records, layout)
         unions: list[tuple[OtherSeries, VersionState | None, SeriesUnion]] = []
@@ -278,6 +282,7 @@ class _Merge:
                 series.key,
                 before,
                 incoming,
+                there,
                 None if before is None else known[before.series_id],
                 incoming_is_older=before is not None and _is_older(series, before, created[before.series_id]),
             )
@@ -290,19 +295,32 @@ class _Merge:
                 unions.append((series, before, union))
         room = _EXAMPLES - len(self._report.examples)
         comparisons = compare_together(cursor, [union for *_, union in unions], room)
-        for (series, before, union), comparison in zip(unions, comparisons, strict=True):
-            covered = records[series.key].covered
-            if self._dry_run:
-                changed = comparison.added or comparison.changes_bars
-                lacks = before is not None and known[before.series_id].lacks(covered)
-                self._count(series.key, before, comparison, changed=bool(changed or lacks))
-                continue
-            after = union.write(comparison, numbers, "merge", self._note, covered)
-            if after is not None and series.created_at < created.get(after.series_id, numbers.now):
-                cursor.execute(
-                    "UPDATE {db}.series SET created_at = ? WHERE series_id = ?", [series.created_at, after.series_id]
-                )
-            self._count(series.key, before, comparison, changed=after is not None)
+        merged = [
+            (union, comparison, records[series.key].covered)
+            for (series, _, union), comparison in zip(unions, comparisons, strict=True)
+        ]
+        if self._dry_run:
+            changed = [union.is_news(comparison, covered) for union, comparison, covered in merged]
+        else:
+            states_after = write_together(cursor, merged, numbers, "merge", self._note)
+            changed = [after is not None for after in states_after]
+            earlier = [
+                (series.created_at, after.series_id)
+                for (series, *_), after in zip(unions, states_after, strict=True)
+                if after is not None and series.created_at < created[after.series_id]
+            ]
+            self._set_created(cursor, earlier)
+        for (series, before, _), comparison, has_changed in zip(unions, comparisons, changed, strict=True):
+            self._count(series.key, before, comparison, changed=has_changed)
+
+    def _set_created(self, cursor: StoreCursor, created: Sequence[tuple[datetime, int]]) -> None:
+        """Set when series were created: of both stores, the one that had it first counts."""
+        cursor.register(_CREATED, rows_of(_CREATED_COLUMNS, created))
+        cursor.execute(
+            f"UPDATE {{db}}.series SET created_at = earlier.created_at FROM {_CREATED} AS earlier "
+            "WHERE series.series_id = earlier.series_id"
+        )
+        cursor.unregister(_CREATED)
 
     def _created(self, cursor: StoreCursor, states: Sequence[VersionState]) -> dict[int, datetime]:
         """Return when series were created (naive UTC), by their ids."""

@@ -66,11 +66,11 @@ from lumibot_duckdb.storage.upkeep.series_union import (
     IngestNumbers,
     SeriesUnion,
     clipped,
+    copies_of,
     known_records,
     notes_of,
     placed,
-    record_copies,
-    register_copies,
+    record_requests,
     writes_of,
 )
 
@@ -360,7 +360,7 @@ class _Rename:
         notes = notes_of(cursor, [version_id]).get(version_id, [])
         incoming = Incoming(relation, version_id, layout, rows, first, last, writes, notes)
         known = None if target is None else known_records(cursor, [target])[target.series_id]
-        union = SeriesUnion(cursor, new, target, incoming, known)
+        union = SeriesUnion(cursor, new, target, incoming, there, known)
         try:
             comparison = union.compare()
         except LayoutConflictError as error:
@@ -406,9 +406,10 @@ class _Rename:
         (after,) = measured(cursor, [replace(state, version_id=version_id)])
         layout_id = layout_id_of(cursor, after.layout, version_id)
         result = WriteResult(key, None, removed=state.rows - after.rows)
-        record_ingests(cursor, [Ingest(version_id, "rename", result, after, layout_id)], self._numbers.now)
-        register_copies(cursor, notes, self._numbers)
-        record_copies(cursor, after, layout_id, self._numbers.now)
+        copies = [(self._numbers.take(), note) for note in notes]
+        records = [Ingest(version_id, "rename", result, after, layout_id), *copies_of(copies, key, after, layout_id)]
+        record_ingests(cursor, records, self._numbers.now)
+        record_requests(cursor, copies)
         keep_outline(cursor, key, None, after, np.empty(0, np.int64))
         forget_coverage(cursor, [state.series_id], None)
         left = clipped(covered, TimeRange(cut, _ALWAYS))

@@ -6,7 +6,7 @@ takes little memory. Everything here runs inside one transaction of the caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
@@ -17,16 +17,17 @@ import pyarrow as pa
 
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange, WriteResult
 from lumibot_duckdb.storage.bars.bar_rows import ensure_columns
-from lumibot_duckdb.storage.bars.checksums import add_checksums, copy_checksums, read_checksums, segment_days
-from lumibot_duckdb.storage.bars.columns import bar_columns
+from lumibot_duckdb.storage.bars.checksums import add_checksums, checksums_where, copy_checksums
 from lumibot_duckdb.storage.bars.coverage import Covered, merged
 from lumibot_duckdb.storage.bars.coverage_records import add_coverage, forget_coverage, stored_coverage
 from lumibot_duckdb.storage.bars.layout import Layout, combined, placed_like, same_frame, with_room_for
+from lumibot_duckdb.storage.bars.outline_records import has_outline
 from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline
+from lumibot_duckdb.storage.bars.row_inserts import insert_rows, rows_of
 from lumibot_duckdb.storage.bars.series_records import (
     Ingest,
     create_series,
-    layout_id_of,
+    layout_ids,
     new_version,
     record_ingests,
     supersede,
@@ -46,15 +47,8 @@ REQUESTED = """(
 _ROWS_AT_A_TIME = 2 * 122_880
 _EXAMPLES = 5
 _WRITES = "lumibot_duckdb_writes"
-_WRITE_COLUMNS = pa.schema(
-    [
-        ("source_id", pa.int32()),
-        ("ingest_id", pa.int32()),
-        ("kind", pa.string()),
-        ("requested_at", pa.timestamp("us")),
-        ("metadata", pa.string()),
-    ]
-)
+_WRITE_COLUMNS = pa.schema([("place", pa.int32()), ("source_id", pa.int32()), ("ingest_id", pa.int32())])
+_REQUESTS = pa.schema([("ingest_id", pa.int32()), ("requested_at", pa.timestamp("us"))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +157,7 @@ class SeriesUnion:
 
     Where both have a bar with other values, the one that was requested later is kept; of two that were requested at the
     same time, the one with the greater values. So the result does not depend on which of the two is incoming.
-    `incoming_is_older` puts the columns of the incoming bars first.
+    `incoming_is_older` puts the columns of the incoming bars first. `there` are the columns of `bar`.
     """
 
     def __init__(
@@ -172,6 +166,7 @@ class SeriesUnion:
         key: SeriesKey,
         before: VersionState | None,
         incoming: Incoming,
+        there: Collection[str],
         known: KnownRecords | None = None,
         *,
         incoming_is_older: bool = False,
@@ -182,7 +177,6 @@ class SeriesUnion:
         self._incoming = incoming
         self._known = known or KnownRecords([], frozenset())
         self._incoming_is_older = incoming_is_older
-        there = {name for name, _ in bar_columns(cursor)}
         stored = Layout("s") if before is None else before.layout
         self._stored = {c.name: [n for n, _ in c.physical_columns() if n in there] for c in stored.columns}
         self._arriving = {c.name: [n for n, _ in c.physical_columns()] for c in incoming.layout.columns}
@@ -305,65 +299,28 @@ class SeriesUnion:
 
         `kind` and `metadata` are those of the write itself. Bars belong to copies of the writes that brought them.
         """
-        before, layout = self._before, comparison.layout
-        covered = list(covered)
-        notes = [note for note in self._incoming.notes if note.metadata not in self._known.notes]
-        bars_change = bool(comparison.added or comparison.changes_bars)
-        is_news = before is None or bars_change or not same_frame(layout, before.layout) or notes
-        if before is not None and not is_news and not self._known.lacks(covered):
-            return None
-        first_id = numbers.take()
-        state = before or self._created(layout, first_id, numbers.now)
-        ensure_columns(self._cursor, layout)
-        written = [self._incoming.writes[each] for each in sorted(comparison.writes)]
-        table = _numbered([*written, *notes], numbers)
-        self._cursor.register(_WRITES, table)
-        version_id = first_id if comparison.changes_bars else state.version_id
-        for within in self._stretches() if bars_change else ():
-            insert = self._insert_union if comparison.changes_bars else self._insert_new
-            insert(version_id, layout, within)
-            if not comparison.changes_bars:
-                self._add_checksums(version_id, f"{within} AND ingest_id >= {first_id}")
-        if comparison.changes_bars:
-            copy_checksums(self._cursor, state.version_id, version_id, self._incoming_hours(), self._key.timeframe)
-        if comparison.changes_bars:
-            supersede(self._cursor, [(state, version_id)], numbers.now)
-        (after,) = measured(self._cursor, [replace(state, version_id=version_id, layout=layout)])
-        layout_id = layout_id_of(self._cursor, after.layout, first_id)
-        result = WriteResult(self._key, None, added=comparison.added, changed=comparison.won + comparison.completed)
-        record_ingests(self._cursor, [Ingest(first_id, kind, result, after, layout_id, metadata)], numbers.now)
-        record_copies(self._cursor, after, layout_id, numbers.now)
-        self._cursor.unregister(_WRITES)
-        if bars_change:
-            keep_outline(
-                self._cursor,
-                self._key,
-                None if comparison.changes_bars else before,
-                after,
-                _times_since(self._cursor, version_id, first_id),
-            )
-        unite_coverage(self._cursor, after.series_id, first_id, covered)
+        (after,) = write_together(self._cursor, [(self, comparison, list(covered))], numbers, kind, metadata)
         return after
 
-    def _created(self, layout: Layout, new_id: int, now: datetime) -> VersionState:
-        create_series(self._cursor, [(self._key, new_id, now)], now)
-        return new_version(new_id, layout)
-
-    def _insert_new(self, version_id: int, layout: Layout, within: str) -> None:
-        """Insert the incoming bars at times without a stored one."""
-        names = [name for name, _ in layout.physical() if any(name in places for places in self._arriving.values())]
-        known = f"WHERE ts NOT IN (SELECT ts FROM {_stored_bars([self], within)})" if self._before is not None else ""
-        self._cursor.execute(
-            f"INSERT INTO {{db}}.bar (version_id, ts, ingest_id{_listed(names)})\n"
-            f"SELECT {version_id}, i.ts, written.ingest_id{_listed(names)}\n"
-            f"FROM {_incoming_bars([self], within)} AS i JOIN {_WRITES} AS written ON written.source_id = i.ingest_id\n"
-            f"{known} ORDER BY i.ts"
+    def is_news(self, comparison: Comparison, covered: Sequence[Covered]) -> bool:
+        """Return whether anything is to be stored."""
+        return (
+            self._before is None
+            or comparison.added > 0
+            or comparison.changes_bars
+            or not same_frame(comparison.layout, self._before.layout)
+            or len(self._new_notes()) > 0
+            or self._known.lacks(covered)
         )
 
-    def _add_checksums(self, version_id: int, which: str) -> None:
-        """Store the checksums of bars that were added to a version."""
-        found = read_checksums(self._cursor, version_id, segment_days(self._key.timeframe), which=which)
-        add_checksums(self._cursor, {version_id: found})
+    def _new_notes(self) -> list[SourceWrite]:
+        return [note for note in self._incoming.notes if note.metadata not in self._known.notes]
+
+    def _write_changed(self, before: VersionState, version_id: int, layout: Layout) -> None:
+        """Store all bars in a new version, with their checksums."""
+        for within in self._stretches():
+            self._insert_union(version_id, layout, within)
+        copy_checksums(self._cursor, before.version_id, version_id, self._incoming_hours(), self._key.timeframe)
 
     def _incoming_hours(self) -> Int64Array:
         """Return the first and the last second of each hour with incoming bars: fewer times on the same days."""
@@ -389,7 +346,7 @@ class SeriesUnion:
             "coalesce(i.ts, t.ts) AS ts, CASE WHEN taken THEN written.ingest_id ELSE t.ingest_id END"
             f"{''.join(f', {value}' for value in values)}\n"
             f"FROM {_stored_bars([self], within)} AS t FULL JOIN {_incoming_bars([self], within)} AS i ON i.ts = t.ts\n"
-            f"LEFT JOIN {_WRITES} AS written ON written.source_id = i.ingest_id\n"
+            f"LEFT JOIN {_WRITES} AS written ON written.place = i.place AND written.source_id = i.ingest_id\n"
             ") ORDER BY ts"
         )
 
@@ -422,6 +379,103 @@ def compare_together(cursor: StoreCursor, unions: Sequence[SeriesUnion], example
     for union in compared:
         found[union._incoming.place] = union._ended(found[union._incoming.place])
     return [found[union._incoming.place] for union in unions]
+
+
+@dataclass(slots=True)
+class _Written:
+    """A union that is stored: its write, the state before it, the version after it, and the writes that it copies."""
+
+    union: SeriesUnion
+    comparison: Comparison
+    covered: list[Covered]
+    first_id: int
+    before: VersionState
+    version_id: int
+    copies: list[tuple[int, SourceWrite]]
+
+    @classmethod
+    def of(cls, union: SeriesUnion, comparison: Comparison, covered: list[Covered], numbers: IngestNumbers) -> _Written:
+        first_id = numbers.take()
+        before = union._before or new_version(first_id, comparison.layout)
+        brought = [union._incoming.writes[each] for each in sorted(comparison.writes)]
+        copies = [(numbers.take(), write) for write in [*brought, *union._new_notes()]]
+        version_id = first_id if comparison.changes_bars else before.version_id
+        return cls(union, comparison, covered, first_id, before, version_id, copies)
+
+
+def write_together(
+    cursor: StoreCursor,
+    unions: Sequence[tuple[SeriesUnion, Comparison, list[Covered]]],
+    numbers: IngestNumbers,
+    kind: str,
+    metadata: str | None = None,
+) -> list[VersionState | None]:
+    """Store one union, or several short ones with the same columns; see `SeriesUnion.write`."""
+    now = numbers.now
+    written = [_Written.of(*each, numbers) for each in unions if each[0].is_news(*each[1:])]
+    if not written:
+        return [None] * len(unions)
+    create_series(cursor, [(one.union._key, one.first_id, now) for one in written if one.union._before is None], now)
+    for layout in {one.comparison.layout for one in written}:
+        ensure_columns(cursor, layout)
+    places = [(one.union._incoming.place, write.ingest_id, number) for one in written for number, write in one.copies]
+    cursor.register(_WRITES, rows_of(_WRITE_COLUMNS, places))
+    changed = [one for one in written if one.comparison.changes_bars]
+    _insert_new(cursor, [one for one in written if one.comparison.added and not one.comparison.changes_bars])
+    for one in changed:
+        one.union._write_changed(one.before, one.version_id, one.comparison.layout)
+    cursor.unregister(_WRITES)
+    supersede(cursor, [(one.before, one.version_id) for one in changed], now)
+    stored = [replace(one.before, version_id=one.version_id, layout=one.comparison.layout) for one in written]
+    states = dict(zip((one.union._key for one in written), measured(cursor, stored), strict=True))
+    layouts = layout_ids(cursor, [(states[one.union._key].layout, one.first_id) for one in written])
+    records = []
+    for one in written:
+        comparison, after = one.comparison, states[one.union._key]
+        layout_id = layouts[after.layout]
+        changes = comparison.won + comparison.completed
+        result = WriteResult(one.union._key, None, added=comparison.added, changed=changes)
+        records.append(Ingest(one.first_id, kind, result, after, layout_id, metadata))
+        records += copies_of(one.copies, one.union._key, after, layout_id)
+        if has_outline(after.rows) and (comparison.added or comparison.changes_bars):
+            earlier = None if comparison.changes_bars else one.union._before
+            keep_outline(cursor, one.union._key, earlier, after, _times_since(cursor, one.version_id, one.first_id))
+    record_ingests(cursor, records, now)
+    record_requests(cursor, [copy for one in written for copy in one.copies])
+    covered = [one for one in written if one.union._known.lacks(one.covered)]
+    forget_coverage(cursor, [one.before.series_id for one in covered], None)
+    add_coverage(
+        cursor,
+        [
+            (one.before.series_id, one.first_id, *each)
+            for one in covered
+            for each in _joined([*one.union._known.covered, *one.covered])
+        ],
+    )
+    return [states.get(union._key) for union, *_ in unions]
+
+
+def _insert_new(cursor: StoreCursor, written: Sequence[_Written]) -> None:
+    """Insert the incoming bars at times without a stored one, and store their checksums."""
+    if not written:
+        return
+    unions = [one.union for one in written]
+    names = [name for places in unions[0]._arriving.values() for name in places]
+    pairs = ", ".join(str((one.version_id, one.union._incoming.place)) for one in written)
+    known = any(union._before is not None for union in unions)
+    for within in unions[0]._stretches() if len(unions) == 1 else ["true"]:
+        lacking = f"ANTI JOIN {_stored_bars(unions, within)} AS t ON t.place = i.place AND t.ts = i.ts" if known else ""
+        cursor.execute(
+            f"INSERT INTO {{db}}.bar (version_id, ts, ingest_id{_listed(names)})\n"
+            f"SELECT pair.version_id, i.ts, written.ingest_id{_listed(names)}\n"
+            f"FROM {_incoming_bars(unions, within)} AS i\n"
+            f"JOIN (VALUES {pairs}) AS pair(version_id, place) ON pair.place = i.place\n"
+            f"JOIN {_WRITES} AS written ON written.place = i.place AND written.source_id = i.ingest_id\n"
+            f"{lacking} ORDER BY pair.version_id, i.ts"
+        )
+        timeframes = {one.version_id: one.union._key.timeframe for one in written}
+        first_id = min(one.first_id for one in written)
+        add_checksums(cursor, checksums_where(cursor, timeframes, f"{within} AND ingest_id >= {first_id}"))
 
 
 def _incoming_bars(unions: Sequence[SeriesUnion], within: str) -> str:
@@ -473,29 +527,17 @@ def _by_version(cursor: StoreCursor, query: str) -> dict[int, list[SourceWrite]]
     return found
 
 
-def register_copies(cursor: StoreCursor, writes: Sequence[SourceWrite], numbers: IngestNumbers) -> None:
-    """Register new ids for copies of writes, for `record_copies`."""
-    cursor.register(_WRITES, _numbered(writes, numbers))
+def copies_of(
+    copies: Iterable[tuple[int, SourceWrite]], key: SeriesKey, after: VersionState, layout_id: int
+) -> list[Ingest]:
+    """Return the records of copies of writes, by their new ids, as writes to another version."""
+    nothing = WriteResult(key, None)
+    return [Ingest(number, write.kind, nothing, after, layout_id, write.metadata) for number, write in copies]
 
 
-def record_copies(cursor: StoreCursor, after: VersionState, layout_id: int, now: datetime) -> None:
-    """Record copies of writes, with their metadata and the times of their requests, as writes to another version."""
-    first, last = ("NULL" if time is None else timestamp_literal(time) for time in (after.first, after.last))
-    cursor.execute(
-        f"INSERT INTO {{db}}.ingest SELECT ingest_id, ?, ?, ?, kind, 0, 0, 0, ?, ?, {first}, {last}, ?, metadata "
-        f"FROM {_WRITES}",
-        [after.series_id, after.version_id, now, layout_id, after.rows, after.on_minute],
-    )
-    cursor.execute(f"INSERT INTO {{db}}.ingest_request SELECT ingest_id, requested_at FROM {_WRITES}")
-
-
-def unite_coverage(cursor: StoreCursor, series_id: int, ingest_id: int, covered: Iterable[Covered]) -> None:
-    """Add covered ranges to those of a series. Ranges that touch and expire at the same time are joined."""
-    known = stored_coverage(cursor, None, [series_id]).get(series_id, [])
-    after = _joined([*known, *covered])
-    if after != _joined(known):
-        forget_coverage(cursor, [series_id], None)
-        add_coverage(cursor, [(series_id, ingest_id, *covered) for covered in after])
+def record_requests(cursor: StoreCursor, copies: Iterable[tuple[int, SourceWrite]]) -> None:
+    """Record when the bars of copies of writes were requested."""
+    insert_rows(cursor, "ingest_request", _REQUESTS, [(number, write.requested_at) for number, write in copies])
 
 
 def clipped(covered: Iterable[Covered], within: TimeRange) -> list[Covered]:
@@ -513,21 +555,6 @@ def _joined(covered: Iterable[Covered]) -> list[Covered]:
         *((piece, None) for piece in merged(proven)),
         *((piece, until) for until in sorted(by_expiry) for piece in merged(by_expiry[until])),  # type: ignore[type-var]
     ]
-
-
-def _numbered(writes: Sequence[SourceWrite], numbers: IngestNumbers) -> pa.Table:
-    ids = range(first := numbers.take(len(writes)), first + len(writes))
-    rows = [
-        {
-            "source_id": write.ingest_id,
-            "ingest_id": number,
-            "kind": write.kind,
-            "requested_at": write.requested_at,
-            "metadata": write.metadata,
-        }
-        for number, write in zip(ids, writes, strict=True)
-    ]
-    return pa.Table.from_pylist(rows, _WRITE_COLUMNS)
 
 
 def _times_since(cursor: StoreCursor, version_id: int, ingest_id: int) -> Int64Array:
