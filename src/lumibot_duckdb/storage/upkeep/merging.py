@@ -49,6 +49,7 @@ from lumibot_duckdb.storage.upkeep.series_union import (
     IngestNumbers,
     SeriesUnion,
     compare_together,
+    joined,
     known_records,
     placed,
     write_together,
@@ -201,6 +202,8 @@ class _Merge:
 
     def _add_new(self, cursor: StoreCursor, series: Sequence[OtherSeries], numbers: IngestNumbers) -> None:
         """Store series that this store lacks, or count them."""
+        if not series:
+            return
         for each in series:
             self._count(each.key, None, Comparison(each.state.layout, added=each.state.rows))
         if self._dry_run:
@@ -230,12 +233,14 @@ class _Merge:
                 yield InputBars(times, series.state.layout.index_unit, columns), numbers
                 self._on_bars(table.num_rows)
 
-        return NewSeries(series.key, empty, recorded, pieces(), records.covered, series.created_at)
+        return NewSeries(series.key, empty, recorded, pieces(), joined(records.covered), series.created_at)
 
     def _unite(
         self, cursor: StoreCursor, both: Sequence[tuple[OtherSeries, VersionState]], numbers: IngestNumbers
     ) -> None:
         """Merge series that both stores have: those with the same columns together."""
+        if not both:
+            return
         records = self._other.records([series for series, _ in both])
         restated_here = last_restated(cursor, [state.series_id for _, state in both])
         alike: dict[tuple[Layout, Layout | None], list[tuple[OtherSeries, VersionState | None]]] = {}

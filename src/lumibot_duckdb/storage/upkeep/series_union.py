@@ -137,7 +137,7 @@ class KnownRecords:
 
     def lacks(self, covered: Iterable[Covered]) -> bool:
         """Return whether ranges add anything to the coverage."""
-        return _joined([*self.covered, *covered]) != _joined(self.covered)
+        return joined([*self.covered, *covered]) != joined(self.covered)
 
 
 def known_records(cursor: StoreCursor, states: Sequence[VersionState]) -> dict[int, KnownRecords]:
@@ -449,7 +449,7 @@ def write_together(
         [
             (one.before.series_id, one.first_id, *each)
             for one in covered
-            for each in _joined([*one.union._known.covered, *one.covered])
+            for each in joined([*one.union._known.covered, *one.covered])
         ],
     )
     return [states.get(union._key) for union, *_ in unions]
@@ -546,7 +546,8 @@ def clipped(covered: Iterable[Covered], within: TimeRange) -> list[Covered]:
     return [(TimeRange(start, end), until) for start, end, until in parts if start < end]
 
 
-def _joined(covered: Iterable[Covered]) -> list[Covered]:
+def joined(covered: Iterable[Covered]) -> list[Covered]:
+    """Return covered ranges with those joined that touch and expire at the same time."""
     by_expiry: dict[datetime | None, list[TimeRange]] = {}
     for piece, until in covered:
         by_expiry.setdefault(until, []).append(piece)
