@@ -188,9 +188,8 @@ def test_new_and_known_series_are_stored_together(tmp_path: Path) -> None:
             (keys[0], keys[1], keys[3]), (expected,)
         )
         assert [each.unchanged for each in storage.store_many(frames)] == [BARS, BARS, 0, BARS]
-        wrong = {keys[2]: FRAME, SeriesKey(call(9), "polygon", "minute", ""): FRAME.assign(close="x")}
-        with pytest.raises(InvalidBarsError):
-            storage.store_many(wrong)
+        with pytest.raises(InvalidBarsError, match="column 'close' is stored as float64"):
+            storage.store_many({keys[2]: FRAME, keys[0]: FRAME[:3].assign(close="x")})
         with pytest.raises(InvalidBarsError, match="is given twice"):
             storage.store_many({keys[2]: FRAME, SeriesKey(call(3), "Polygon", "1min", ""): FRAME})
         assert len(storage.list_series()) == 3
