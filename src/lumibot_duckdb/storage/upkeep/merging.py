@@ -269,7 +269,7 @@ class _Merge:
         records: Mapping[SeriesKey, OtherRecords],
         numbers: IngestNumbers,
     ) -> None:
-        """Merge series of which each has the same columns in this store, and the same in the other one."""
+        """Merge series that all have the same columns in this store, and the same in the other one."""
         states = [before for _, before in members if before is not None]
         known = known_records(cursor, states)
         created = self._created(cursor, states)

@@ -197,7 +197,7 @@ class SeriesUnion:
         return self._before is not None and self._before.rows > 0 and self._incoming.rows > 0
 
     def _begun(self) -> Comparison:
-        """Return the comparison as far as it is known without a look at bars."""
+        """Return what is known of the comparison without reading bars."""
         before, incoming = self._before, self._incoming
         if self._needs_comparison():
             return Comparison(self._layout(new_rows=True, old_rows=True))
