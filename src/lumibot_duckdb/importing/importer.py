@@ -34,7 +34,7 @@ from lumibot_duckdb.importing.timeframes import timeframe_of_gaps
 from lumibot_duckdb.importing.times import TimeChoice, TimeReader
 from lumibot_duckdb.importing.writing import FormOfSeries, store_bars
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey
-from lumibot_duckdb.storage.errors import InvalidBarsError, InvalidExportError, StorageError, StoreWriteError
+from lumibot_duckdb.storage.errors import InvalidBarsError, InvalidExportError, StorageError
 
 MAX_BAD_ROWS = 50
 """A file is refused if more than so many percent of its rows cannot be bars."""
@@ -76,10 +76,10 @@ def import_files(
         try:
             _refuse_options(choice)
             return restore_exported(paths, storage, on_step)
-        except (FileRefusedError, InvalidExportError, InvalidBarsError, pa.ArrowException, OSError) as error:
-            if isinstance(error, StoreWriteError):
+        except Exception as error:
+            if isinstance(error, StorageError) and not isinstance(error, InvalidExportError | InvalidBarsError):
                 raise
-            # Nothing of them is stored: one by one, only those are refused that must be.
+            # One by one, only those are refused that must be; what is stored already is not changed by that.
     return [import_file(path, storage, choice, quarantine_folder, on_step, earlier) for path in paths]
 
 
