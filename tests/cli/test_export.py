@@ -48,6 +48,22 @@ def test_import_restores_an_export(filled: Command, file_format: str) -> None:
     assert write.metadata == {"of": "it"}
 
 
+def test_a_changed_file_keeps_no_other_one_from_being_imported(filled: Command) -> None:
+    """Short series are stored together, but only the changed one is refused."""
+    out = filled.folder / "out"
+    filled("export", "--to", out, "--format", "csv")
+    changed = next(out.rglob("*alpaca*/**/*.csv"))
+    changed.write_text(changed.read_text().replace("1", "2", 1))
+    another = Command(filled.folder / "another", filled.capture)
+    ended = another("import", out)
+    assert ended.code == 1
+    assert "3 files imported" in ended.out
+    assert f"{changed.name} was changed since it was exported" in ended.out + ended.err
+    assert {info.key.source for info in another.storage().list_series()} == {"polygon", "ccxt"}
+    assert another("import", out).code == 1
+    assert len(another.storage().list_series()) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "rows"),
     [

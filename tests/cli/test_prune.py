@@ -82,7 +82,7 @@ def test_a_snapshot_is_respected(filled: Command) -> None:
     assert stored(filled) == WHOLE
     refused = filled("delete", "AAPL", "--yes")
     assert refused.code == 1
-    assert "the snapshot one needs AAPL stock, minute bars from alpaca, so nothing was deleted" in refused.err
+    assert "AAPL stock, minute bars from alpaca cannot be deleted, because the snapshot 'one' needs it" in refused.err
 
 
 def test_the_size(filled: Command) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import migrations
-from lumibot_duckdb.storage.api import CorporateAction, TimeRange
+from lumibot_duckdb.storage.api import AssetKey, CorporateAction, SeriesKey, TimeRange
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreBusyError
@@ -62,6 +62,12 @@ def spool(storage: DuckDBDataStorage, symbol: str, frame: pd.DataFrame, **argume
 def store_other_chain(storage: DuckDBDataStorage) -> None:
     """Store another chain of the same day, as always listed at the same time, so that runs can be compared."""
     storage.store_option_chain("A", {**CHAIN, "Exchange": "X"}, "test", DAY, listed_at=LISTED)
+
+
+def store_many(storage: DuckDBDataStorage) -> None:
+    """Store further bars of a series and three new ones, one of them with a new column."""
+    keys = [SeriesKey(AssetKey(symbol), "test", "minute", "") for symbol in ("A", "D", "E", "F")]
+    storage.store_many(dict(zip(keys, (LATER, FRAME, FRAME.assign(bid=1.25), LATER), strict=True)))
 
 
 def fill(storage: DuckDBDataStorage) -> None:
@@ -235,6 +241,9 @@ OPERATIONS: dict[str, Operation] = {
     "split": Operation(fill, lambda s: s.record_corporate_actions("C", [SPLIT], "test", restates=["split"])),
     "chain": Operation(fill, store_other_chain),
     "delete": Operation(fill, lambda s: s.delete_series("A")),
+    "delete many": Operation(fill, lambda s: s.delete_many([info.key for info in s.list_series()])),
+    "store many": Operation(fill, store_many),
+    "forget many": Operation(fill, lambda s: s.forget_coverage([info.key for info in s.list_series()])),
     "remember": Operation(fill, lambda s: s.migrated_files.remember("file", "fingerprint", 3, [1])),
     "compact": Operation(fill_and_supersede, lambda s: s.compact(dt.timedelta(0)), leaves=("s.duckdb.compacting-",)),
     "backup": Operation(fill_and_supersede, lambda s: s.backup(copy_of(s), replace=True), leaves=(COPY,)),

@@ -55,12 +55,11 @@ def _run(arguments: argparse.Namespace) -> int:
         if not arguments.dry_run:
             confirm(f"Delete {_amount(series)}?", arguments)
             with Progress("Deleting", len(series)) as progress:
-                for info in series:
-                    progress.text = f"Deleting {printable(info.key.label())}"
-                    storage.delete_series(
-                        info.key.asset, info.key.source, info.key.timeframe, adjustment=info.key.adjustment
-                    )
-                    progress.advance()
+
+                def on_series(done: int, total: int) -> None:
+                    progress.done = done
+
+                storage.delete_many((info.key for info in series), on_series=on_series)
     finally:
         storage.close()
     print(_report(series, arguments))
@@ -69,13 +68,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _refuse_needed(storage: DuckDBDataStorage, series: Sequence[SeriesInfo]) -> None:
     """Raise `CommandError` if a snapshot needs one of the series, before any is deleted."""
-    for info in series if storage.snapshots() else ():
-        for snapshot in storage.snapshots(info.key):
-            raise CommandError(
-                f"the snapshot {snapshot.name} needs {info.key.label()}, so nothing was deleted: delete the snapshot "
-                f"first (lumibot-duckdb snapshot {snapshot.name} --delete)",
-                exit_code=1,
-            )
+    from lumibot_duckdb.storage.errors import SnapshotError
+
+    try:
+        storage.delete_many((info.key for info in series), dry_run=True)
+    except SnapshotError as error:
+        raise CommandError(f"nothing was deleted: {error}", exit_code=1) from None
 
 
 def _report(series: Sequence[SeriesInfo], arguments: argparse.Namespace) -> str:

@@ -58,8 +58,8 @@ def _run(arguments: argparse.Namespace) -> int:
         for info, pieces in forgotten:
             if not arguments.json:
                 print(_listing(info, pieces))
-            if not arguments.dry_run:
-                storage.forget_coverage(info.key, within)
+        if not arguments.dry_run:
+            storage.forget_coverage([info.key for info, _ in forgotten], within)
     finally:
         storage.close()
     print(_as_json(forgotten, arguments) if arguments.json else _summary(forgotten, dry_run=arguments.dry_run))

@@ -227,6 +227,7 @@ def _import_all(
 ) -> None:
     from lumibot_duckdb.importing import importer
     from lumibot_duckdb.importing.earlier_files import EarlierFiles
+    from lumibot_duckdb.importing.exported import together
     from lumibot_duckdb.importing.steps import Step
 
     earlier = EarlierFiles()
@@ -236,20 +237,20 @@ def _import_all(
         Interrupts("lumibot-duckdb: stopping after this file; press Ctrl-C again to stop now") as interrupts,
     ):
         before = 0
-        for file in files:
-            name = printable(file.name)
+        for group in together(files):
+            name, size_of_group = printable(group[0].name), sum(sizes[file] for file in group)
             progress.text = f"{name}: reading"
 
             def on_step(
-                step: Step, done: float, name: str = name, before: int = before, size: int = sizes[file]
+                step: Step, done: float, name: str = name, before: int = before, size: int = size_of_group
             ) -> None:
                 progress.text, progress.done = f"{name}: {step.text}", before + size * step.of_file(done)
                 if step is Step.READING:
                     interrupts.check()
 
             interrupts.check()
-            reports.append(importer.import_file(file, storage, choice, quarantine, on_step, earlier))
-            before += sizes[file]
+            reports += importer.import_files(group, storage, choice, quarantine, on_step, earlier)
+            before += size_of_group
             progress.done = before
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from lumibot_duckdb.importing.report import FileReport, FirstBar, Preview
 from lumibot_duckdb.importing.steps import OnStep, Step
 from lumibot_duckdb.storage.api import DataStorageInterface
+from lumibot_duckdb.storage.bars.batches import in_batches
+from lumibot_duckdb.storage.errors import InvalidExportError
 from lumibot_duckdb.storage.upkeep.export.manifest import NAME, ExportedFile
 from lumibot_duckdb.storage.upkeep.export.restoring import bars_in, check_unchanged, find_exported
 
@@ -23,31 +27,44 @@ def exported_series(path: Path) -> ExportedFile | None:
     return None if found is None or found.series is None else found
 
 
-def restore_exported(
-    path: Path, found: ExportedFile, storage: DataStorageInterface | None, report: FileReport, on_step: OnStep
-) -> None:
-    """Restore an exported series, or preview it without a `storage`. Raises `InvalidExportError`."""
-    assert found.series is not None
-    key = found.series.key
-    report.rows, report.timeframe, report.symbols = found.rows, key.timeframe, (key.asset.label(),)
+def together(files: Iterable[Path]) -> Iterator[list[Path]]:
+    """Yield files one by one, but those of short exported series together: they are stored in one transaction."""
+    return in_batches(files, _rows_of)
+
+
+def _rows_of(file: Path) -> int:
+    """Return how many bars an exported series has; more than any for another file, or one that will be refused."""
+    try:
+        found = exported_series(file)
+    except (InvalidExportError, OSError):
+        return sys.maxsize
+    return sys.maxsize if found is None else found.rows
+
+
+def restore_exported(paths: Sequence[Path], storage: DataStorageInterface, on_step: OnStep) -> list[FileReport]:
+    """Restore exported series, short ones together. Raises `InvalidExportError`."""
     on_step(Step.READING, 0.0)
-    if storage is None:
-        check_unchanged(path, found)
-        _preview(path, found, report)
-        return
 
     def on_rows(done: int, total: int) -> None:
         on_step(Step.STORING, done / max(total, 1))
 
-    (result,) = storage.import_exported(path, on_rows)
-    report.added, report.changed, report.unchanged = result.added, result.changed, result.unchanged
-    facts = storage.facts(storage.pin(key))
-    report.first, report.last = facts.first, facts.last
+    reports = []
+    for path, result in zip(paths, storage.import_exported(paths, on_rows), strict=True):
+        report = FileReport(path, timeframe=result.key.timeframe, symbols=(result.key.asset.label(),))
+        report.added, report.changed, report.unchanged = result.added, result.changed, result.unchanged
+        report.rows = result.added + result.changed + result.unchanged
+        facts = storage.facts(storage.pin(result.key))
+        report.first, report.last = facts.first, facts.last
+        reports.append(report)
+    return reports
 
 
-def _preview(path: Path, found: ExportedFile, report: FileReport) -> None:
+def preview(path: Path, found: ExportedFile, report: FileReport) -> None:
+    """Describe what would be restored. Raises `InvalidExportError`."""
     series = found.series
     assert series is not None
+    check_unchanged(path, found)
+    report.rows, report.timeframe, report.symbols = found.rows, series.key.timeframe, (series.key.asset.label(),)
     first_bars: list[FirstBar] = []
     names: list[str] = []
     for bars in bars_in(path, found):

@@ -16,7 +16,7 @@ from lumibot_duckdb.importing.columns import PRICES, ColumnChoice, ColumnLayout,
 from lumibot_duckdb.importing.earlier_files import EarlierFiles
 from lumibot_duckdb.importing.errors import FileRefusedError
 from lumibot_duckdb.importing.examples import Examples
-from lumibot_duckdb.importing.exported import exported_series, restore_exported
+from lumibot_duckdb.importing.exported import exported_series, preview, restore_exported
 from lumibot_duckdb.importing.formats import first_line, open_table
 from lumibot_duckdb.importing.numbers import Numbers, decimal_mark, read_numbers
 from lumibot_duckdb.importing.paths import NamePattern, columns_of_partitions, exchange_of, facts_of_path
@@ -63,6 +63,26 @@ class ImportChoice:
     spool: bool = False
 
 
+def import_files(
+    paths: Sequence[Path],
+    storage: DataStorageInterface | None,
+    choice: ImportChoice,
+    quarantine_folder: Path,
+    on_step: OnStep = ignore,
+    earlier: EarlierFiles | None = None,
+) -> list[FileReport]:
+    """Import one file, or exported series that are stored `together`; see `import_file`."""
+    if len(paths) > 1 and storage is not None:
+        try:
+            _refuse_options(choice)
+            return restore_exported(paths, storage, on_step)
+        except Exception as error:
+            if isinstance(error, StorageError) and not isinstance(error, InvalidExportError | InvalidBarsError):
+                raise
+            # One by one, only those are refused that must be; what is stored already is not changed by that.
+    return [import_file(path, storage, choice, quarantine_folder, on_step, earlier) for path in paths]
+
+
 def import_file(
     path: Path,
     storage: DataStorageInterface | None,
@@ -81,7 +101,9 @@ def import_file(
         exported = exported_series(path)
         if exported is not None:
             _refuse_options(choice)
-            restore_exported(path, exported, storage, report, on_step)
+            if storage is not None:
+                return restore_exported([path], storage, on_step)[0]
+            preview(path, exported, report)
         else:
             _Import(path, choice, report).run(storage, quarantine_folder, on_step, earlier or EarlierFiles())
     except (FileRefusedError, InvalidExportError) as error:

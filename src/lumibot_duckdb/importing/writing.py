@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -16,7 +16,8 @@ from lumibot_duckdb.importing.report import FileReport
 from lumibot_duckdb.importing.scale import SCALED
 from lumibot_duckdb.importing.staging import StagedBars, Staging
 from lumibot_duckdb.importing.steps import OnStep, Step
-from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
+from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.bars.batches import in_batches
 from lumibot_duckdb.storage.timeframes import bar_seconds
 
 BARS_A_WRITE = 2_000_000
@@ -72,42 +73,64 @@ def store_bars(
     The report notes which of the `earlier` files of the same run stored bars that this file changed.
     """
     empty, total, done = staging.empty_columns(), staging.count(), 0
+    metadata = {"file": report.path.name}
     before: StagedBars | None = None
 
     def on_rows(written: int, of: int) -> None:
         on_step(Step.STORING, (done + written) / total)
 
+    def stored(batch: Sequence[StagedBars]) -> list[WriteResult]:
+        """Store bars: short series together, and each part of a long one with the time since the part before."""
+        frames = {series[bars.series]: form.frame(bars, empty[bars.series]) for bars in batch}
+        if len(batch) > 1:
+            return storage.store_many(frames, metadata=metadata, spool=spool)
+        ((key, frame),) = frames.items()
+        covered = _between(before, batch[0], key.timeframe)
+        return [
+            storage.store_ohlcv_data(
+                key.asset,
+                frame,
+                key.source,
+                key.timeframe,
+                adjustment=key.adjustment,
+                covered=covered,
+                metadata=metadata,
+                on_rows=on_rows,
+                spool=spool,
+            )
+        ]
+
     sorted_bars = staging.bars(BARS_A_WRITE)
     with staging.reporting(Step.SORTING, on_step):
         first = next(sorted_bars)
-    for bars in chain([first], sorted_bars):
-        key = series[bars.series]
-        result = storage.store_ohlcv_data(
-            key.asset,
-            form.frame(bars, empty[bars.series]),
-            key.source,
-            key.timeframe,
-            adjustment=key.adjustment,
-            covered=_between(before, bars, key.timeframe),
-            metadata={"file": report.path.name},
-            on_rows=on_rows,
-            spool=spool,
-        )
-        done += len(bars.times)
-        report.added += result.added
-        report.changed += result.changed
-        report.unchanged += result.unchanged
-        report.spooled += result.spooled
-        other = earlier.overlapping(report.path, key, bars) if result.changed else None
-        if other is not None:
-            report.notes.append(
-                f"bars of {key.label()} that it changed: {result.changed:,}; {other} had stored bars of that time in "
-                "the same run"
-            )
-        earlier.add(report.path, key, bars)
-        if before is None or before.series != bars.series:
-            report.symbols = (*report.symbols, key.asset.label())
-        before = bars
+    for batch in _batches(chain([first], sorted_bars)):
+        for bars, result in zip(batch, stored(batch), strict=True):
+            key = series[bars.series]
+            report.added += result.added
+            report.changed += result.changed
+            report.unchanged += result.unchanged
+            report.spooled += result.spooled
+            other = earlier.overlapping(report.path, key, bars) if result.changed else None
+            if other is not None:
+                report.notes.append(
+                    f"bars of {key.label()} that it changed: {result.changed:,}; {other} had stored bars of that time "
+                    "in the same run"
+                )
+            earlier.add(report.path, key, bars)
+            if before is None or before.series != bars.series:
+                report.symbols = (*report.symbols, key.asset.label())
+            before = bars
+            done += len(bars.times)
+        on_rows(0, 0)
+
+
+def _batches(bars: Iterable[StagedBars]) -> Iterator[list[StagedBars]]:
+    """Yield bars that are stored together: none of one series twice."""
+    for batch in in_batches(bars, lambda each: len(each.times)):
+        if len({each.series for each in batch}) == len(batch):
+            yield batch
+        else:
+            yield from ([each] for each in batch)
 
 
 def _between(before: StagedBars | None, bars: StagedBars, timeframe: str) -> TimeRange | None:

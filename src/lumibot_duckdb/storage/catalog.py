@@ -87,16 +87,12 @@ class _Symbol:
             self._contracts.setdefault(contract(asset), []).append(asset)
         self.series[asset].append(record)
 
-    def drop(self, series_id: int) -> None:
-        for asset, records in self.series.items():
-            kept = [record for record in records if record.series_id != series_id]
-            if len(kept) < len(records):
-                if kept:
-                    self.series[asset] = kept
-                else:
-                    del self.series[asset]
-                    self._contracts[contract(asset)].remove(asset)
-                return
+    def drop(self, record: SeriesRecord) -> None:
+        asset = record.key.asset
+        self.series[asset].remove(record)
+        if not self.series[asset]:
+            del self.series[asset]
+            self._contracts[contract(asset)].remove(asset)
 
     def matching(self, query: AssetQuery) -> Iterable[SeriesRecord]:
         """Return the series of the exact asset if there is one, else of all assets that match."""
@@ -124,6 +120,7 @@ class Catalog:
         self.last_ingest = 0
         self.last_ingested_at = _LONG_AGO
         self._by_symbol: dict[str, _Symbol] = {}
+        self._records: dict[int, SeriesRecord] = {}
         self._unread: dict[str, tuple[int, int]] = {}
         self._columns: pa.Table | None = None
         self._head_ids = np.empty(0, np.int64)
@@ -271,7 +268,7 @@ class Catalog:
         if any(series_id > self.last_ingest for series_id, *_ in changed):
             new = cursor.arrow(_SERIES_SINCE, [self.last_ingest]).to_pylist()
             for record in map(_record, new):
-                self._symbol(record.key.asset.symbol).add(record)
+                self._add(self._symbol(record.key.asset.symbol), record)
                 self._paged_ids.append(record.series_id)
         for series_id, ingest_id, deleted, version_id, ingested_at, *state in changed:
             if deleted:
@@ -284,8 +281,9 @@ class Catalog:
     def _drop(self, series_id: int) -> None:
         self._deleted.add(series_id)
         self._changed_heads.pop(series_id, None)
-        for symbol in self._by_symbol.values():
-            symbol.drop(series_id)
+        record = self._records.pop(series_id, None)
+        if record is not None:
+            self._by_symbol[record.key.asset.symbol].drop(record)
 
     def _symbol(self, symbol: str) -> _Symbol:
         """Return the series of a symbol, as objects."""
@@ -294,7 +292,7 @@ class Catalog:
             found = self._by_symbol[symbol] = _Symbol()
             span = self._unread.pop(symbol, None)
             if span is not None and self._columns is not None:
-                self._add(found, self._columns.slice(span[0], span[1] - span[0]).to_pylist())
+                self._add_rows(found, self._columns.slice(span[0], span[1] - span[0]).to_pylist())
         return found
 
     def _make_all(self) -> None:
@@ -302,14 +300,18 @@ class Catalog:
         if self._unread and self._columns is not None:
             rows = self._columns.to_pylist()
             for symbol, (start, stop) in self._unread.items():
-                self._add(self._by_symbol.setdefault(symbol, _Symbol()), rows[start:stop])
+                self._add_rows(self._by_symbol.setdefault(symbol, _Symbol()), rows[start:stop])
             self._unread = {}
             self._columns = None
 
-    def _add(self, symbol: _Symbol, rows: list[dict[str, Any]]) -> None:
+    def _add_rows(self, symbol: _Symbol, rows: list[dict[str, Any]]) -> None:
         for record in map(_record, rows):
             if record.series_id not in self._deleted:
-                symbol.add(record)
+                self._add(symbol, record)
+
+    def _add(self, symbol: _Symbol, record: SeriesRecord) -> None:
+        symbol.add(record)
+        self._records[record.series_id] = record
 
     # -- error messages --------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import AssetKey, TimeRange
-from lumibot_duckdb.storage.bars.checksums import store_checksums
+from lumibot_duckdb.storage.bars.checksums import add_checksums, checksums_of
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from storage.frames import minute_bars
 
@@ -49,6 +49,6 @@ def make_many_series(path: Path, count: int) -> None:
     with StoreConnection.of(path).write() as cursor:
         for statement in filter(str.strip, _CLONES.replace("COUNT", str(count)).split(";\n")):
             cursor.execute(statement)
-        for version_id in range(2, count + 1):
-            store_checksums(cursor, version_id, "minute")
+        of_versions = checksums_of(cursor, dict.fromkeys(range(2, count + 1), "minute"))
+        add_checksums(cursor, {version_id: computed for version_id, _, computed in of_versions})
     StoreConnection.of(path).close()

@@ -276,26 +276,28 @@ def test_the_result_of_a_query(several: DuckDBDataStorage, tmp_path: Path, file_
         several.import_exported(file)
 
 
-def test_a_series_that_is_deleted_meanwhile_is_left_out(
-    several: DuckDBDataStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("deleted", [False, True])
+def test_others_write_meanwhile(
+    several: DuckDBDataStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool
 ) -> None:
-    """AAPL is deleted while it is read, and the others get further bars."""
+    """BRK.B gets other bars while it is read, which the export lacks; if AAPL is deleted, too, all are read again."""
     another = DuckDBDataStorage(several.path)
     read = exporter.SeriesExporter._read
 
-    def meanwhile(self: Any, pin: Any, *arguments: Any) -> Any:
-        if pin.key.asset.symbol == "AAPL":
+    def meanwhile(self: Any, *arguments: Any) -> Any:
+        another.store_ohlcv_data("BRK.B", FRAME * 2, "polygon", "minute")
+        if deleted:
             another.delete_series("AAPL")
-        else:
-            another.store_ohlcv_data(pin.key.asset, FRAME * 2, pin.key.source, "minute")
-        return read(self, pin, *arguments)
+        return read(self, *arguments)
 
     monkeypatch.setattr(exporter.SeriesExporter, "_read", meanwhile)
     several.export(tmp_path / "out")
     other = DuckDBDataStorage(tmp_path / "other.duckdb")
     other.import_exported(tmp_path / "out")
-    assert {info.key.asset.symbol for info in other.list_series()} == {"BRK.B", "700", "BTC"}
-    assert_same(other.get_historical_prices("BRK.B"), FRAME)
+    assert {info.key.asset.symbol for info in other.list_series()} == {"BRK.B", "700", "BTC"} | {"AAPL"} - {
+        "AAPL" if deleted else ""
+    }
+    assert_same(other.get_historical_prices("BRK.B"), FRAME * 2 if deleted else FRAME)
 
 
 # -- folders -------------------------------------------------------------------------------------------------------

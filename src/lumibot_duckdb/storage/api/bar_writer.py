@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -93,6 +93,39 @@ class BarWriter(ABC):
         """
 
     @abstractmethod
+    def store_many(
+        self, bars: Mapping[SeriesKey, BarFrame], *, metadata: Mapping[str, Any] | None = None, spool: bool = False
+    ) -> list[WriteResult]:
+        """Store bars of several series in one transaction: all of them, or none.
+
+        Each write is as by `store_ohlcv_data`, and covers the time from the first bar to the end of the last. For
+        short series, this is several times faster. Other processes wait meanwhile, so pass some hundred series at most.
+
+        Args:
+            bars: The bars of each series.
+            metadata: Anything that JSON can express, kept with each write.
+            spool: If other processes hold the store, spool the bars instead of waiting.
+
+        Returns:
+            What each write did, in the same order.
+
+        Raises:
+            InvalidBarsError: Some bars cannot be stored; the message names the series, the row and the reason.
+            StoreBusyError: Other processes held the store for too long.
+            StoreWriteError: The disk is full or failed. Nothing was stored.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> from lumibot_duckdb.storage.api import AssetKey, SeriesKey
+            >>> times = pd.date_range("2024-01-02", periods=5, tz="America/New_York")
+            >>> bars = pd.DataFrame({"close": 160.0}, index=times)
+            >>> series = [SeriesKey(AssetKey(symbol), "my_csv", "day", "") for symbol in ("HPQ", "DELL")]
+            >>> [result.added for result in DuckDBDataStorage().store_many(dict.fromkeys(series, bars))]
+            [5, 5]
+        """
+
+    @abstractmethod
     def merge_spooled(self) -> int:
         """Make the writes that wait in the spool, and return how many were merged.
 
@@ -111,10 +144,14 @@ class BarWriter(ABC):
         """
 
     @abstractmethod
-    def forget_coverage(self, key: SeriesKey, within: TimeRange | None = None) -> None:
+    def forget_coverage(self, key: SeriesKey | Iterable[SeriesKey], within: TimeRange | None = None) -> None:
         """Forget that a range (default: everything) of a series was requested, so that it is requested again.
 
         Stored bars stay. A running backtest is not affected. If there is no such series, nothing happens.
+
+        Args:
+            key: The series. Several ones are changed together, in one transaction.
+            within: The range.
 
         Raises:
             StoreBusyError: Other processes held the store for too long.
@@ -173,4 +210,34 @@ class BarWriter(ABC):
             >>> _ = storage.store_ohlcv_data("IBM", pd.DataFrame({"close": 160.0}, index=times), "my_csv", "day")
             >>> storage.delete_series("IBM", source="my_csv")
             5
+        """
+
+    @abstractmethod
+    def delete_many(
+        self, series: Iterable[SeriesKey], *, dry_run: bool = False, on_series: OnRows | None = None
+    ) -> int:
+        """Delete series by their keys, as `delete_series` does, in transactions of some hundred series each.
+
+        Args:
+            series: The series. One that does not exist is ignored.
+            dry_run: Delete nothing, but raise and return the same.
+            on_series: Receives how many of how many series are deleted.
+
+        Returns:
+            The number of bars that the current versions had.
+
+        Raises:
+            SnapshotError: A snapshot has one of the series. None was deleted.
+            StoreBusyError: Another process held the store for too long.
+            StoreWriteError: The file could not be written; the series that are not deleted yet are unchanged.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=5, tz="America/New_York")
+            >>> bars = pd.DataFrame({"close": 160.0}, index=times)
+            >>> series = [storage.store_ohlcv_data(name, bars, "my_csv", "day").key for name in ("ORCL", "CSCO")]
+            >>> storage.delete_many(series)
+            10
         """

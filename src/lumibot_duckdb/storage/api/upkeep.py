@@ -333,23 +333,25 @@ class Upkeep(ABC):
         """
 
     @abstractmethod
-    def import_exported(self, path: str | os.PathLike[str], on_rows: OnRows | None = None) -> tuple[WriteResult, ...]:
+    def import_exported(
+        self, path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], on_rows: OnRows | None = None
+    ) -> tuple[WriteResult, ...]:
         """Restore exported series: assets, columns, dtypes, bars, coverage, metadata of writes, splits and dividends.
 
         A series that the store lacks becomes what it was. To a series that it has, bars are added by the rules of
-        `store_ohlcv_data`: a bar that differs begins a new version. Each file is one transaction in the first case, and
-        one for every write with other metadata in the second.
+        `store_ohlcv_data`: a bar that differs begins a new version. In the first case, each file is stored in one
+        transaction, short ones together with others; in the second, each write with other metadata is one.
 
         Args:
-            path: The folder of an export, or one file in it.
-            on_rows: Called with how many bars of the current file are read, and how many it has. It must not raise.
+            path: The folder of an export, a file in it, or several files.
+            on_rows: Called with how many bars of all files are read, and how many they have. It must not raise.
 
         Returns:
             What was done for each series.
 
         Raises:
             InvalidExportError: A file is missing, was changed or does not fit its manifest, or its prices are adjusted
-                for other splits than the store knows. Nothing of it is stored.
+                for other splits than the store knows. Nothing of it, and of others in its transaction, is stored.
             StoreBusyError: Other processes held the store for too long.
             StoreWriteError: The disk is full or failed.
         """

@@ -5,7 +5,8 @@ Everything here runs inside one transaction of the caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,8 +14,8 @@ import pyarrow as pa
 from lumibot_duckdb.storage.api import OnRows
 from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
 from lumibot_duckdb.storage.bars.layout import ALWAYS_THERE, Layout
+from lumibot_duckdb.storage.bars.row_inserts import rows_of
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.sql_times import timestamp_literal
 from lumibot_duckdb.storage.times import EpochSeconds, Int64Array
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _BATCH_ROWS = 122_880
 _ARROW_TYPES = {"DOUBLE": pa.float64(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_(), "VARCHAR": pa.string()}
 _INCOMING = "lumibot_duckdb_incoming"
 _TOUCHED = "lumibot_duckdb_touched"
+_CUTS = "lumibot_duckdb_cuts"
+_CUT_COLUMNS = pa.schema([("old_version", pa.int32()), ("new_version", pa.int32()), ("start", pa.timestamp("s"))])
 
 
 def ensure_columns(cursor: StoreCursor, layout: Layout) -> None:
@@ -51,33 +54,38 @@ def insert_bars(
 
 
 def insert_pieces(
-    cursor: StoreCursor, layout: Layout, pieces: Iterable[tuple[InputBars, Int64Array]], version_id: int
+    cursor: StoreCursor, layouts: Iterable[Layout], pieces: Iterable[tuple[int, InputBars, Int64Array]]
 ) -> None:
-    """Insert bars of a layout, each with the id of its ingest, into a version that has none at their times.
+    """Insert bars of some layouts, each with its version, which has none at its time, and the id of its ingest.
 
     It is one statement, since DuckDB keeps what is registered for a statement until the transaction ends. What the
     pieces raise is raised.
     """
-    ensure_columns(cursor, layout)
-    types = {name: _ARROW_TYPES[sql_type] for name, sql_type in layout.physical()}
-    schema = pa.schema([("ts", pa.timestamp("s")), ("ingest_id", pa.int32()), *types.items()])
+    types = {name: _ARROW_TYPES[sql_type] for layout in set(layouts) for name, sql_type in layout.physical()}
+    for layout in set(layouts):
+        ensure_columns(cursor, layout)
+    schema = pa.schema(
+        [("version_id", pa.int32()), ("ts", pa.timestamp("s")), ("ingest_id", pa.int32()), *types.items()]
+    )
     raised: list[Exception] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
-            for bars, ingest_ids in pieces:
+            for version_id, bars, ingest_ids in pieces:
                 values = bars.physical()
                 columns = [values.get(name, pa.nulls(len(bars), kind)) for name, kind in types.items()]
                 ids = pa.array(ingest_ids.astype("int32"))
-                yield from pa.table([_timestamps(bars.times), ids, *columns], schema=schema).to_batches(_BATCH_ROWS)
+                versions = pa.repeat(pa.scalar(version_id, pa.int32()), len(bars))
+                table = pa.table([versions, _timestamps(bars.times), ids, *columns], schema=schema)
+                yield from table.to_batches(_BATCH_ROWS)
         except Exception as error:
             raised.append(error)
             raise
 
     cursor.register(_INCOMING, pa.RecordBatchReader.from_batches(schema, batches()))
-    names = _further_columns(schema.names)
+    names = ", ".join(f'"{name}"' for name in schema.names)
     try:
-        cursor.execute(f"INSERT INTO {{db}}.bar (version_id{names}) SELECT {version_id}{names} FROM {_INCOMING}")
+        cursor.execute(f"INSERT INTO {{db}}.bar ({names}) SELECT {names} FROM {_INCOMING}")
     except Exception as error:
         raise (raised[0] if raised else error) from None
     cursor.unregister(_INCOMING)
@@ -128,12 +136,25 @@ def copy_with_changes(
     cursor.unregister(_TOUCHED)
 
 
-def copy_since(cursor: StoreCursor, old_version: int, new_version: int, start: EpochSeconds) -> None:
-    """Write a new version: the bars of the old one that start at a time or later, with their ingests."""
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A version, of a timeframe, that gets the bars of an older one that start at a time or later."""
+
+    old_version: int
+    new_version: int
+    start: EpochSeconds
+    timeframe: str
+
+
+def copy_since(cursor: StoreCursor, cuts: Sequence[Cut]) -> None:
+    """Write new versions: the bars of old ones that start at a time or later, with their ingests."""
+    rows = [(cut.old_version, cut.new_version, cut.start) for cut in cuts]
+    cursor.register(_CUTS, rows_of(_CUT_COLUMNS, rows))
     cursor.execute(
-        f"INSERT INTO {{db}}.bar SELECT * REPLACE ({new_version}::INTEGER AS version_id) FROM {{db}}.bar "
-        f"WHERE version_id = {old_version} AND ts >= {timestamp_literal(start)} ORDER BY ts"
+        f"INSERT INTO {{db}}.bar SELECT bar.* REPLACE (new_version AS version_id) FROM {{db}}.bar "
+        f"JOIN {_CUTS} ON old_version = version_id WHERE ts >= start ORDER BY new_version, ts"
     )
+    cursor.unregister(_CUTS)
 
 
 def copy_version(cursor: StoreCursor, old_version: int, new_version: int) -> None:

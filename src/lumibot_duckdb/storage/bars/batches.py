@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-_MOST_SERIES = 50
-_MOST_BARS = 100_000
+MOST_SERIES = 250
+MOST_BARS = 100_000
 """So many series or bars are changed in a second or so; other processes wait meanwhile."""
 
 Each = TypeVar("Each")
 
 
-def in_batches(series: Sequence[Each], bars: Callable[[Each], int]) -> Iterator[Sequence[Each]]:
+def in_batches(series: Iterable[Each], bars: Callable[[Each], int]) -> Iterator[list[Each]]:
     """Yield the series in batches, as `bars` counts them. A series with more bars is a separate batch."""
-    begin = total = 0
-    for number, each in enumerate(series):
+    batch: list[Each] = []
+    total = 0
+    for each in series:
         size = bars(each)
-        if number > begin and (number - begin >= _MOST_SERIES or total + size > _MOST_BARS):
-            yield series[begin:number]
-            begin, total = number, 0
+        if batch and (len(batch) >= MOST_SERIES or total + size > MOST_BARS):
+            yield batch
+            batch, total = [], 0
+        batch.append(each)
         total += size
-    if begin < len(series):
-        yield series[begin:]
+    if batch:
+        yield batch

@@ -12,7 +12,7 @@ the checksums would take more space than the bars otherwise.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,13 +21,16 @@ import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.storage.bars.columns import bar_columns, in_time_order, single_array
+from lumibot_duckdb.storage.bars.bar_rows import Cut
+from lumibot_duckdb.storage.bars.columns import bar_columns, by_version, in_time_order, single_array
 from lumibot_duckdb.storage.bars.outline import DAYS_PER_BLOCK, Days, midnights
+from lumibot_duckdb.storage.bars.row_inserts import insert_rows, rows_of
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, Int64Array
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.input_checks import InputBars
@@ -47,8 +50,12 @@ _DAYS_OF_DAILY_BARS = 4_096
 _MOST_ROWS = 500_000
 """Up to so many bars of a version are read at once."""
 
+_ALWAYS = TimeRange(-(2**40), 2**40)
 _UNCHECKED = "unchecked_to"
-_INCOMING = "lumibot_duckdb_checksums"
+_WANTED = "lumibot_duckdb_wanted"
+_WANTED_COLUMNS = pa.schema(
+    [("version_id", pa.int32()), ("range_start", pa.timestamp("s")), ("range_end", pa.timestamp("s"))]
+)
 _COLUMNS = pa.schema(
     [
         ("version_id", pa.int32()),
@@ -132,18 +139,14 @@ def sums_of_write(bars: InputBars, ingest_id: int, timeframe: str) -> Checksums:
     return found
 
 
-def add_checksums(cursor: StoreCursor, version_id: int, found: Checksums) -> None:
-    """Store the checksums of bars that are added to a version."""
+def add_checksums(cursor: StoreCursor, found: Mapping[int, Checksums]) -> None:
+    """Store the checksums of bars that are added to versions."""
     rows = [
         (version_id, number, segment.bars, ",".join(segment.sums), _packed(segment.sums))
-        for number, segment in sorted(found.items())
+        for version_id, of_version in found.items()
+        for number, segment in sorted(of_version.items())
     ]
-    if len(rows) == 1:  # as for most writes
-        cursor.execute("INSERT INTO {db}.bar_checksum VALUES (?, ?, ?, ?, ?)", rows[0])
-    elif rows:
-        cursor.register(_INCOMING, pa.table(list(zip(*rows, strict=True)), schema=_COLUMNS))
-        cursor.execute(f"INSERT INTO {{db}}.bar_checksum SELECT * FROM {_INCOMING}")
-        cursor.unregister(_INCOMING)
+    insert_rows(cursor, "bar_checksum", _COLUMNS, rows)
 
 
 def copy_checksums(
@@ -159,32 +162,41 @@ def copy_checksums(
     days = segment_days(timeframe)
     segments = set((Days.of(touched).numbers // days).tolist())
     old = stored_checksums(cursor, old_version)
-    add_checksums(cursor, new_version, {number: sums for number, sums in old.items() if number not in segments})
+    kept = {number: sums for number, sums in old.items() if number not in segments}
     for number in sorted(segments):
-        within = segment_range(number, days)
-        add_checksums(cursor, new_version, read_checksums(cursor, new_version, days, within))
+        kept |= read_checksums(cursor, new_version, days, segment_range(number, days))
+    add_checksums(cursor, {new_version: kept})
 
 
-def copy_checksums_since(
-    cursor: StoreCursor, old_version: int, new_version: int, start: EpochSeconds, timeframe: str
-) -> None:
-    """Store the checksums of a new version: the bars of an old one that start at a time or later.
+def copy_checksums_since(cursor: StoreCursor, cuts: Sequence[Cut]) -> None:
+    """Store the checksums of new versions: the bars of old ones that start at a time or later.
 
     Those of the bars that are left out are subtracted, so that the copy of a damaged bar still counts as damaged.
     """
-    if old_version <= unchecked_to(cursor):  # those of the old one are incomplete
-        store_checksums(cursor, new_version, timeframe)
-        return
-    days = segment_days(timeframe)
-    kept = {}
-    for number, sums in stored_checksums(cursor, old_version).items():
-        within = segment_range(number, days)
-        if within.start < start < within.end:
-            dropped = read_checksums(cursor, old_version, days, TimeRange(within.start, start))
-            sums = sums.without(dropped.get(number, SegmentSums()))
-        if start < within.end and sums.bars:
-            kept[number] = sums
-    add_checksums(cursor, new_version, kept)
+    unchecked = unchecked_to(cursor)
+    complete = {cut.old_version: cut for cut in cuts if cut.old_version > unchecked}
+    for cut in cuts:
+        if cut.old_version not in complete:
+            store_checksums(cursor, cut.new_version, cut.timeframe)
+    dropped = _checksums_within(cursor, {version: _cut_off(cut) for version, cut in complete.items()}, unchecked)
+    kept: dict[int, Checksums] = {}
+    for version, found in _added_up(cursor, is_one_of("version_id", complete)):
+        cut, days = complete[version], segment_days(complete[version].timeframe)
+        kept[cut.new_version] = {}
+        for number, sums in found.items():
+            within = segment_range(number, days)
+            if within.start < cut.start < within.end:
+                sums = sums.without(dropped.get(version, {}).get(number, SegmentSums()))
+            if cut.start < within.end and sums.bars:
+                kept[cut.new_version][number] = sums
+    add_checksums(cursor, kept)
+
+
+def _cut_off(cut: Cut) -> tuple[TimeRange, int]:
+    """Return the part that is left out of the segment in which a version is cut, and how many days the segment has."""
+    days = segment_days(cut.timeframe)
+    segment = int(Days.of(np.array([cut.start])).numbers[0]) // days
+    return TimeRange(segment_range(segment, days).start, cut.start), days
 
 
 def differing(stored: Checksums, computed: Checksums) -> Iterator[tuple[int, list[str], int]]:
@@ -199,7 +211,26 @@ def differing(stored: Checksums, computed: Checksums) -> Iterator[tuple[int, lis
 def store_checksums(cursor: StoreCursor, version_id: int, timeframe: str) -> None:
     """Compute the checksums of a version from its bars, and replace the stored ones."""
     cursor.execute(f"DELETE FROM {{db}}.bar_checksum WHERE version_id = {version_id}")
-    add_checksums(cursor, version_id, computed_checksums(cursor, version_id, timeframe))
+    add_checksums(cursor, {version_id: computed_checksums(cursor, version_id, timeframe)})
+
+
+def checksums_where(cursor: StoreCursor, timeframes: Mapping[int, str], which: str) -> dict[int, Checksums]:
+    """Return the checksums of those stored bars of versions, each of a timeframe, that meet an SQL condition."""
+    wanted = {version: (_ALWAYS, segment_days(timeframe)) for version, timeframe in timeframes.items()}
+    return _checksums_within(cursor, wanted, unchecked_to(cursor), which)
+
+
+def checksums_of(cursor: StoreCursor, timeframes: Mapping[int, str]) -> Iterator[tuple[int, Checksums, Checksums]]:
+    """Yield versions, each of a timeframe, with the stored checksums and those of the bars: one long, or many short."""
+    stored = dict(_added_up(cursor, is_one_of("version_id", timeframes)))
+    if len(timeframes) == 1:
+        computed = {
+            version: computed_checksums(cursor, version, timeframe) for version, timeframe in timeframes.items()
+        }
+    else:
+        computed = checksums_where(cursor, timeframes, "true")
+    for version in timeframes:
+        yield version, stored.get(version, {}), computed.get(version, {})
 
 
 def computed_checksums(cursor: StoreCursor, version_id: int, timeframe: str) -> Checksums:
@@ -237,6 +268,29 @@ def read_checksums(
     listed = ", ".join(f'"{name}"' for name in names)
     table, times = in_time_order(cursor.arrow(f"SELECT ts, {listed} FROM {{db}}.bar WHERE {which}"))
     return sums_of(times, {name: single_array(table[name]) for name in names}, days)
+
+
+def _checksums_within(
+    cursor: StoreCursor, wanted: Mapping[int, tuple[TimeRange, int]], unchecked: int, which: str = "true"
+) -> dict[int, Checksums]:
+    """Return the checksums of the stored bars of versions, each in a range with segments of so many days.
+
+    `which` is a further SQL condition.
+    """
+    rows = [(version_id, within.start, within.end) for version_id, (within, _) in wanted.items()]
+    cursor.register(_WANTED, rows_of(_WANTED_COLUMNS, rows))
+    names = checked_columns(cursor)
+    listed = ", ".join(f'bar."{name}"' for name in names)
+    table = cursor.arrow(
+        f"SELECT version_id, ts, {listed} FROM {{db}}.bar JOIN {_WANTED} USING (version_id) "
+        f"WHERE ts >= range_start AND ts < range_end AND (version_id > {unchecked} OR ingest_id > {unchecked}) "
+        f"AND {which} ORDER BY version_id, ts"
+    ).combine_chunks()
+    cursor.unregister(_WANTED)
+    return {
+        version_id: sums_of(times, {name: single_array(part[name]) for name in names}, wanted[version_id][1])
+        for version_id, times, part in by_version(table)
+    }
 
 
 def is_checked(version_id: int, unchecked: int) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import duckdb
@@ -47,7 +48,7 @@ def stored_rows(
 
     `further` are columns of `bar` itself.
     """
-    names = ["ts", *further, *(f'"{name}"' for column in columns for name, _ in column.physical_columns())]
+    names = ["ts", *further, *dict.fromkeys(f'"{name}"' for column in columns for name, _ in column.physical_columns())]
     return over_bars(cursor, cursor.arrow, f"SELECT {', '.join(names)} FROM {{bar}} WHERE {condition}", columns)
 
 
@@ -61,6 +62,32 @@ def in_time_order(table: pa.Table) -> tuple[pa.Table, Int64Array]:
         return table, times
     order = np.argsort(times, kind="stable")
     return table.take(pa.array(order)), times[order]
+
+
+def by_version(table: pa.Table) -> Iterator[tuple[int, Int64Array, pa.Table]]:
+    """Yield the versions in a stored table that is sorted by them and by time: their ids, bar starts and rows."""
+    if not table.num_rows:
+        return
+    versions = single_array(table["version_id"]).to_numpy()
+    times: Int64Array = single_array(table["ts"]).view(pa.int64()).to_numpy()
+    cuts = [0, *(np.flatnonzero(np.diff(versions)) + 1).tolist(), len(versions)]
+    for start, end in pairwise(cuts):
+        yield int(versions[start]), times[start:end], table.slice(start, end - start)
+
+
+def pinned_parts(table: pa.Table, ingests: Mapping[int, int]) -> Iterator[tuple[int, pa.Table]]:
+    """Yield the rows of each of some versions up to an ingest, from a stored table of these versions."""
+    versions = single_array(table["version_id"]).to_numpy()
+    if (versions[1:] < versions[:-1]).any():
+        order = np.argsort(versions, kind="stable")
+        table, versions = table.take(pa.array(order)), versions[order]
+    table = table.drop_columns(["version_id"])
+    ids = sorted(ingests)
+    firsts, ends = (versions.searchsorted(ids, side).tolist() for side in ("left", "right"))
+    for version_id, first, end in zip(ids, firsts, ends, strict=True):
+        rows = table.slice(first, end - first)
+        is_later = single_array(rows["ingest_id"]).to_numpy() > ingests[version_id]
+        yield version_id, rows.filter(pa.array(~is_later)) if is_later.any() else rows
 
 
 def single_array(column: pa.ChunkedArray) -> pa.Array:

@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.storage.bars.coverage import Covered, closed_part, missing, newly_covered
+from lumibot_duckdb.storage.bars.coverage import Covered, closed_part, newly_covered
+from lumibot_duckdb.storage.bars.row_inserts import insert_rows
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import EpochSeconds, aware_utc, epoch_seconds, naive_utc
 
+_COLUMNS = pa.schema(
+    [
+        ("series_id", pa.int32()),
+        ("ingest_id", pa.int32()),
+        ("range_start", pa.timestamp("s")),
+        ("range_end", pa.timestamp("s")),
+        ("believed_until", pa.timestamp("us")),
+    ]
+)
 _ROWS = f"{epoch_sql('range_start')}, {epoch_sql('range_end')}, believed_until"
 
 
 def stored_coverage(
-    cursor: StoreCursor, now: datetime | None, series_id: int | None = None, *, up_to: int | None = None
+    cursor: StoreCursor,
+    now: datetime | None,
+    series: Iterable[int] | None = None,
+    *,
+    up_to: Mapping[int, int] | None = None,
 ) -> dict[int, list[Covered]]:
-    """Return the covered ranges of a series (None: of all) that have not expired by `now` (None: all ranges).
+    """Return the covered ranges of series (None: of all) that have not expired by `now` (None: all ranges).
 
-    Ranges that a later ingest than `up_to` recorded are left out.
+    Ranges that a later ingest than `up_to`, by series, recorded are left out.
     """
     found: dict[int, list[Covered]] = {}
-    which = "" if series_id is None else f"AND series_id = {series_id}"
-    if up_to is not None:
-        which += f" AND ingest_id <= {up_to}"
-    for series, *row in cursor.rows(
-        f"SELECT series_id, {_ROWS} FROM {{db}}.coverage WHERE coalesce(believed_until > $now, true) {which}",
+    which = "true" if series is None else is_one_of("series_id", series)
+    for series_id, ingest_id, *row in cursor.rows(
+        f"SELECT series_id, ingest_id, {_ROWS} FROM {{db}}.coverage "
+        f"WHERE coalesce(believed_until > $now, true) AND {which}",
         {"now": None if now is None else naive_utc(now)},
     ):
-        found.setdefault(series, []).append(covered_range(*row))
+        if up_to is None or ingest_id <= up_to[series_id]:
+            found.setdefault(series_id, []).append(covered_range(*row))
     return found
 
 
@@ -57,33 +74,44 @@ def coverage_to_add(
         return []
     known: list[Covered] = []
     if series_id is not None:
-        known = stored_coverage(cursor, None, series_id).get(series_id, [])
+        known = stored_coverage(cursor, None, [series_id]).get(series_id, [])
     return newly_covered(known, proven, provisional, asked_at=asked_at, now=now)
 
 
-def add_coverage(
-    cursor: StoreCursor, series_id: int, ingest_id: int, covered: TimeRange, believed_until: datetime | None
-) -> None:
-    """Store a covered range of a series, which is provisional if it is believed for a limited time."""
-    cursor.execute(
-        f"INSERT INTO {{db}}.coverage VALUES (?, ?, {timestamp_literal(covered.start)}, "
-        f"{timestamp_literal(covered.end)}, ?)",
-        [series_id, ingest_id, None if believed_until is None else naive_utc(believed_until)],
+def add_coverage(cursor: StoreCursor, rows: Iterable[tuple[int, int, TimeRange, datetime | None]]) -> None:
+    """Store covered ranges: their series and ingest, and until when they are believed, if they are provisional."""
+    insert_rows(
+        cursor,
+        "coverage",
+        _COLUMNS,
+        [
+            (series_id, ingest_id, covered.start, covered.end, None if until is None else naive_utc(until))
+            for series_id, ingest_id, covered, until in rows
+        ],
     )
 
 
-def forget_coverage(cursor: StoreCursor, series_id: int, within: TimeRange | None) -> None:
-    """Remove the coverage of a series in a range (None: all of it)."""
-    which = f"series_id = {series_id}"
+def forget_coverage(cursor: StoreCursor, series: Iterable[int], within: TimeRange | None) -> None:
+    """Remove the coverage of series in a range (None: all of it)."""
+    which = is_one_of("series_id", series)
     if within is not None:
-        which += f" AND range_end > {timestamp_literal(within.start)} AND range_start < {timestamp_literal(within.end)}"
-    rows = cursor.rows(f"SELECT ingest_id, {_ROWS} FROM {{db}}.coverage WHERE {which}")
+        start, end = timestamp_literal(within.start), timestamp_literal(within.end)
+        which += f" AND range_end > {start} AND range_start < {end}"
+        for first, last, rest in (
+            ("range_start", start, f"range_start < {start}"),
+            (end, "range_end", f"range_end > {end}"),
+        ):
+            cursor.execute(
+                f"INSERT INTO {{db}}.coverage SELECT series_id, ingest_id, {first}, {last}, believed_until "
+                f"FROM {{db}}.coverage WHERE {which} AND {rest}"
+            )
     cursor.execute(f"DELETE FROM {{db}}.coverage WHERE {which}")
-    if within is not None:
-        for ingest_id, *row in rows:
-            piece, until = covered_range(*row)
-            for rest in missing(piece, [within]):
-                add_coverage(cursor, series_id, ingest_id, rest, until)
+
+
+def covered_series(cursor: StoreCursor, series: Iterable[int]) -> set[int]:
+    """Return those of some series that have coverage, expired or not."""
+    found = cursor.rows(f"SELECT DISTINCT series_id FROM {{db}}.coverage WHERE {is_one_of('series_id', series)}")
+    return {series_id for (series_id,) in found}
 
 
 def covered_range(start: EpochSeconds, end: EpochSeconds, believed_until: datetime | None) -> Covered:
@@ -101,9 +129,14 @@ def coverage_rows(cursor: StoreCursor, series_id: int) -> list[list[int | str | 
     ]
 
 
-def restore_coverage(cursor: StoreCursor, series_id: int, rows: Iterable[list[Any]]) -> None:
+def restore_coverage(cursor: StoreCursor, series_id: int, rows: Sequence[list[Any]]) -> None:
     """Replace the coverage of a series."""
     cursor.execute("DELETE FROM {db}.coverage WHERE series_id = ?", [series_id])
-    for ingest_id, start, end, until in rows:
-        expires = None if until is None else aware_utc(datetime.fromisoformat(until))
-        add_coverage(cursor, series_id, ingest_id, TimeRange(start, end), expires)
+    expiries = [None if until is None else aware_utc(datetime.fromisoformat(until)) for *_, until in rows]
+    add_coverage(
+        cursor,
+        [
+            (series_id, ingest_id, TimeRange(start, end), until)
+            for (ingest_id, start, end, _), until in zip(rows, expiries, strict=True)
+        ],
+    )

@@ -5,6 +5,7 @@ Everything here runs inside one transaction of the caller.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from lumibot_duckdb.storage.bars.difference import Difference
 from lumibot_duckdb.storage.bars.version_state import VersionState
 from lumibot_duckdb.storage.bars.write_request import BarsWrite
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.times import Int64Array, naive_utc
 
@@ -41,30 +43,34 @@ JOIN {{db}}.bar ON bar.version_id = superseded.version_id
 WHERE {_REQUESTED} > $asked_at
 """
 _LAST_RESTATED = f"""
-SELECT max({_REQUESTED})
+SELECT series_id, max({_REQUESTED})
 FROM {{db}}.ingest LEFT JOIN {{db}}.ingest_request USING (ingest_id)
-WHERE series_id = ? AND kind = 'renewal'
+WHERE kind = 'renewal' AND {{which}}
+GROUP BY series_id
 """
 
 
 def record_request(cursor: StoreCursor, ingest_id: int, given: BarsWrite, now: datetime) -> None:
     """Record when bars were requested that have waited in the spool, or a while before `now` (naive UTC)."""
-    moment = naive_utc(given.asked_at)
-    if given.yields or now - moment > _AT_ONCE:
-        cursor.execute("INSERT INTO {db}.ingest_request VALUES (?, ?)", [ingest_id, moment])
+    moment = requested_earlier(given, now)
+    if moment is not None:
+        cursor.execute("INSERT INTO {db}.ingest_request VALUES (?, ?)", [ingest_id, naive_utc(moment)])
+
+
+def requested_earlier(given: BarsWrite, now: datetime) -> datetime | None:
+    """Return when bars were requested (UTC), if they have waited in the spool, or a while before `now` (naive UTC)."""
+    return given.asked_at if given.yields or now - naive_utc(given.asked_at) > _AT_ONCE else None
 
 
 def was_restated_since(cursor: StoreCursor, series_id: int, asked_at: datetime) -> bool:
     """Return whether the history of a series was restated after `asked_at`."""
-    restated = last_restated(cursor, series_id)
+    restated = last_restated(cursor, [series_id]).get(series_id)
     return restated is not None and restated > naive_utc(asked_at)
 
 
-def last_restated(cursor: StoreCursor, series_id: int) -> datetime | None:
-    """Return when the history of a series was last restated (naive UTC); None if never."""
-    ((moment,),) = cursor.rows(_LAST_RESTATED, [series_id])
-    found: datetime | None = moment
-    return found
+def last_restated(cursor: StoreCursor, series: Iterable[int]) -> dict[int, datetime]:
+    """Return when the history of series was last restated (naive UTC), by series; those never restated are left out."""
+    return dict(cursor.rows(_LAST_RESTATED.replace("{which}", is_one_of("series_id", series))))
 
 
 def without_newer(

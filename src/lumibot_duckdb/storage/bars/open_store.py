@@ -17,6 +17,7 @@ from lumibot_duckdb.storage.api import OnRows, SeriesKey, SeriesPin
 from lumibot_duckdb.storage.bars.head_page import HeadPage
 from lumibot_duckdb.storage.bars.known_contents import STATE_BYTES, KnownContents
 from lumibot_duckdb.storage.bars.outline_records import StoredBlock, stored_blocks
+from lumibot_duckdb.storage.bars.removal import Removal
 from lumibot_duckdb.storage.bars.spool import Spool, SpooledWrite
 from lumibot_duckdb.storage.bars.upgrade import build_outlines
 from lumibot_duckdb.storage.bars.version_state import VersionState, head_after, version_state
@@ -191,6 +192,13 @@ class OpenStore:
         first_id, now = self.next_ingest()
         for ingest_id, key in enumerate(keys, first_id):
             yield Write(cursor, key, self.current_state(cursor, key), ingest_id, now)
+
+    def removals(self, cursor: StoreCursor, keys: Iterable[SeriesKey]) -> tuple[list[Removal], datetime]:
+        """Return what a `write` block removes from different series, those that there are, and when (naive UTC)."""
+        first_id, now = self.next_ingest()
+        states = ((key, self.current_state(cursor, key)) for key in keys)
+        found = [(key, state) for key, state in states if state is not None]
+        return [Removal(key, state, ingest_id) for ingest_id, (key, state) in enumerate(found, first_id)], now
 
     def current_state(self, cursor: StoreCursor, key: SeriesKey) -> VersionState | None:
         """Return the state of the current version of a series; None if there is no such series."""

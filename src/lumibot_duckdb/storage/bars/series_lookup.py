@@ -175,7 +175,7 @@ class SeriesLookup(BarReader):
 def described(cursor: StoreCursor, records: list[SeriesRecord]) -> list[SeriesInfo]:
     """Return the listing of one series, or of all that there are."""
     one = records[0].series_id if len(records) == 1 else None
-    covered = stored_coverage(cursor, utc_now(), one)
+    covered = stored_coverage(cursor, utc_now(), None if one is None else [one])
     states = {
         series_id: facts
         for series_id, *facts in cursor.rows(_STATES_OF_SERIES.replace("{which}", f"= {one}" if one else "> 0"))

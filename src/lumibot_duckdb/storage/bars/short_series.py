@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import SeriesPin
-from lumibot_duckdb.storage.bars.columns import in_time_order, single_array, stored_rows
+from lumibot_duckdb.storage.bars.columns import in_time_order, pinned_parts, stored_rows
 from lumibot_duckdb.storage.bars.first_bars import INGEST, FirstBars
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.outline_records import has_outline
@@ -67,7 +66,7 @@ class ShortSeries:
         with self._store.read_pinned(pin) as cursor:
             table = stored_rows(cursor, state.layout.columns, condition, (_VERSION, INGEST))
         self._store.counters.count_read(table.num_rows, table.nbytes)
-        return dict(_snapshots_in(table, snapshots))
+        return {(version_id, snapshots[version_id]): rows for version_id, rows in pinned_parts(table, snapshots)}
 
     def _heads_from(self, pin: SeriesPin) -> Iterator[Head]:
         """Yield the heads of short series of the page that have not been taken, later ones first."""
@@ -79,18 +78,3 @@ class ShortSeries:
                 if rows > _ROWS:
                     return
                 yield head
-
-
-def _snapshots_in(table: pa.Table, ingests: dict[int, int]) -> Iterator[tuple[_Snapshot, pa.Table]]:
-    """Yield the rows of each version up to its ingest."""
-    versions = single_array(table[_VERSION]).to_numpy()
-    if (versions[1:] < versions[:-1]).any():
-        order = np.argsort(versions, kind="stable")
-        table, versions = table.take(pa.array(order)), versions[order]
-    table = table.drop_columns([_VERSION])
-    ids = sorted(ingests)
-    firsts, ends = (versions.searchsorted(ids, side).tolist() for side in ("left", "right"))
-    for version_id, first, end in zip(ids, firsts, ends, strict=True):
-        rows, last = table.slice(first, end - first), ingests[version_id]
-        is_later = single_array(rows[INGEST]).to_numpy() > last
-        yield (version_id, last), rows.filter(pa.array(~is_later)) if is_later.any() else rows

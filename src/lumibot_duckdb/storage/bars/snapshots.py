@@ -7,12 +7,14 @@ last write and was superseded after it. Everything here runs inside one transact
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.storage.api import AsOf, Snapshot
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import SnapshotError, SnapshotNotFoundError
+from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_files import sql_file
 from lumibot_duckdb.storage.times import aware_utc, naive_utc, new_york_timestamp
 
@@ -66,9 +68,9 @@ def writes_as_of(cursor: StoreCursor, as_of: AsOf) -> tuple[str, int | datetime]
     return "ingested_at <= ?", naive_utc(stamp.to_pydatetime())
 
 
-def kept_versions(cursor: StoreCursor, series_id: int | None = None) -> set[int]:
-    """Return the versions of a series (None: of all) that snapshots need."""
-    which = "true" if series_id is None else f"series_id = {series_id}"
+def kept_versions(cursor: StoreCursor, series: Iterable[int] | None = None) -> set[int]:
+    """Return the versions of some series (None: of all) that snapshots need."""
+    which = "true" if series is None else is_one_of("series_id", series)
     return {version_id for (version_id,) in cursor.rows(sql_file("kept_versions.sql").replace("{which}", which))}
 
 
@@ -88,15 +90,24 @@ def first_versions(cursor: StoreCursor, which: str = "true") -> dict[int, int]:
     )
 
 
-def refuse_if_needed(cursor: StoreCursor, series_id: int, label: str) -> None:
-    """Raise `SnapshotError` if a snapshot has a series."""
-    names = [each.name for each in snapshots_of(cursor, series_id)]
-    if names:
-        raise SnapshotError(
-            f"{label} cannot be deleted, because the snapshot {names[0]!r} needs it"
-            + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")
-            + f": delete the snapshot first (lumibot-duckdb snapshot {names[0]} --delete)"
-        )
+def series_in_snapshots(cursor: StoreCursor, series: Collection[int]) -> set[int]:
+    """Return those of some series that a snapshot has."""
+    last = max((each.last_ingest for each in stored_snapshots(cursor)), default=0)
+    first = first_versions(cursor, is_one_of("series_id", series)) if last else {}
+    return {series_id for series_id, version_id in first.items() if version_id <= last}
+
+
+def refuse_if_needed(cursor: StoreCursor, labels: Mapping[int, str]) -> None:
+    """Raise `SnapshotError` if a snapshot has one of some series. Each has a label, by its id."""
+    needed = series_in_snapshots(cursor, labels.keys())
+    for series_id, label in labels.items():
+        if series_id in needed:
+            names = [each.name for each in snapshots_of(cursor, series_id)]
+            raise SnapshotError(
+                f"{label} cannot be deleted, because the snapshot {names[0]!r} needs it"
+                + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")
+                + f": delete the snapshot first (lumibot-duckdb snapshot {names[0]} --delete)"
+            )
 
 
 def _named(cursor: StoreCursor, name: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
+from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.catalog import Head
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import EpochSeconds
@@ -58,17 +60,32 @@ def head_after(cursor: StoreCursor, ingest_id: int) -> tuple[int, Head] | None:
     return (found[0][0], Head(*found[0][1:])) if found else None
 
 
-def measured(cursor: StoreCursor, version: VersionState) -> VersionState:
-    """Return a state with its facts read again from the version's rows."""
-    stored = [c for c in version.layout.columns if c.physical is not None]
-    counts = "".join(f', count("{c.physical}")' for c in stored)
-    (row,) = cursor.rows(
-        f"SELECT count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')}, "
-        f"coalesce(bool_and(second(ts::TIMESTAMP) = 0), true){counts} "
-        f"FROM {{db}}.bar WHERE version_id = {version.version_id}"
+def measured(cursor: StoreCursor, versions: Sequence[VersionState]) -> list[VersionState]:
+    """Return states of versions with their facts read again from the versions' rows."""
+    there = {name for name, _ in bar_columns(cursor)}
+    places = {c.physical: None for version in versions for c in version.layout.columns if c.physical in there}
+    counts = "".join(f', count("{place}")' for place in places)
+    rows = cursor.rows(
+        f"SELECT version_id, count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')}, "
+        f"bool_and(second(ts::TIMESTAMP) = 0){counts} "
+        f"FROM {{db}}.bar WHERE {is_one_of('version_id', (version.version_id for version in versions))} "
+        "GROUP BY version_id"
     )
-    rows, first, last, on_minute, *present = row
-    has_nulls = {c.name: rows > count for c, count in zip(stored, present, strict=True)}
-    columns = tuple(replace(c, has_nulls=has_nulls.get(c.name, rows > 0)) for c in version.layout.columns)
+    found = {version_id: facts for version_id, *facts in rows}
+    return [_with_facts(version, places, *found.get(version.version_id, (0, None, None, True))) for version in versions]
+
+
+def _with_facts(
+    version: VersionState,
+    places: Iterable[str | None],
+    rows: int,
+    first: EpochSeconds | None,
+    last: EpochSeconds | None,
+    on_minute: bool,
+    *counts: int,
+) -> VersionState:
+    """Return a state with facts of its rows. `counts` are those of the values in some columns of `bar`."""
+    values = dict(zip(places, counts, strict=False))
+    columns = tuple(replace(c, has_nulls=rows > values.get(c.physical, 0)) for c in version.layout.columns)
     layout = replace(version.layout, columns=columns)
     return replace(version, layout=layout, rows=rows, first=first, last=last, on_minute=on_minute)

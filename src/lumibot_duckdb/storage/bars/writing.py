@@ -14,7 +14,6 @@ import numpy as np
 
 from lumibot_duckdb.storage.api import OnRows, SeriesKey, TimeRange, WriteResult
 from lumibot_duckdb.storage.bars.bar_rows import (
-    copy_since,
     copy_sound_bars,
     copy_version,
     copy_with_changes,
@@ -24,7 +23,6 @@ from lumibot_duckdb.storage.bars.bar_rows import (
 from lumibot_duckdb.storage.bars.checksums import (
     add_checksums,
     copy_checksums,
-    copy_checksums_since,
     store_checksums,
     sums_of_write,
 )
@@ -46,30 +44,30 @@ from lumibot_duckdb.storage.bars.layout import (
     same_frame,
     with_room_for,
 )
-from lumibot_duckdb.storage.bars.newer_bars import record_request, was_restated_since, without_newer
+from lumibot_duckdb.storage.bars.new_series import NewSeries, NewWrite
+from lumibot_duckdb.storage.bars.newer_bars import record_request, requested_earlier, was_restated_since, without_newer
 from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline, outline_version
 from lumibot_duckdb.storage.bars.series_records import (
+    Ingest,
     create_series,
-    delete_records,
-    delete_superseded,
-    delete_version,
+    delete_versions,
     layout_id_of,
-    record_ingest,
+    new_version,
+    record_ingests,
     supersede,
 )
-from lumibot_duckdb.storage.bars.snapshots import kept_versions, refuse_if_needed
+from lumibot_duckdb.storage.bars.snapshots import kept_versions
 from lumibot_duckdb.storage.bars.version_state import VersionState, measured
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, metadata_text
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import HistoryRestatedError, InvalidBarsError
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import EpochSeconds, Int64Array, aware_utc
+from lumibot_duckdb.storage.times import Int64Array, aware_utc
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.bars.input_checks import InputBars
 
 
-_FOREVER_AGO = -(2**40)  # before every stored time
 # What an index in nanoseconds can hold, in epoch seconds.
 _FIRST_NS = -(2**63) // 10**9 + 1
 _LAST_NS = 2**63 // 10**9 - 1
@@ -80,6 +78,18 @@ SELECT metadata FROM {db}.ingest
 WHERE series_id = ? AND version_id = ? AND kind = 'coverage'
 ORDER BY ingest_id DESC LIMIT 1
 """
+
+
+def first_write(cursor: StoreCursor, given: BarsWrite, now: datetime) -> NewSeries:
+    """Return the series that a write begins: a write of some bars that covers no more than these."""
+    bars, stored_at = given.bars, aware_utc(now)
+    covered = TimeRange(int(bars.times[0]), int(bars.times[-1]) + bar_seconds(given.key.timeframe))
+    coverage = coverage_to_add(
+        cursor, None, [covered], [], given.key.timeframe, asked_at=min(given.asked_at, stored_at), now=stored_at
+    )
+    write = NewWrite("bars", metadata_text(given.key, given.metadata), requested_earlier(given, now))
+    pieces = [(bars, np.zeros(len(bars), np.int64))]
+    return NewSeries(given.key, bars.layout, [write], pieces, coverage)
 
 
 class Write:
@@ -134,8 +144,7 @@ class Write:
         after = after or before or self._created(bars.layout)
         self._record(kind, result, after, metadata)
         record_request(self._cursor, self._ingest_id, given, self._now)
-        for piece, expires in fresh:
-            add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
+        add_coverage(self._cursor, [(after.series_id, self._ingest_id, *covered) for covered in fresh])
         return replace(result, ingest_id=self._ingest_id, version_id=after.version_id)
 
     def empty_answer(self, covered: TimeRange) -> None:
@@ -149,52 +158,11 @@ class Write:
         """Record ranges that are covered in another store, as long as they are there."""
         before = self._before
         known = (
-            [] if before is None else stored_coverage(self._cursor, None, before.series_id).get(before.series_id, [])
+            [] if before is None else stored_coverage(self._cursor, None, [before.series_id]).get(before.series_id, [])
         )
         fresh = not_covered_yet(known, ranges)
         if fresh:
             self._cover(fresh)
-
-    def delete(self) -> int:
-        """Delete the series with all its versions; return how many bars its current version had.
-
-        Raises `SnapshotError` if a snapshot has the series.
-        """
-        before = self._before
-        if before is None:
-            return 0
-        refuse_if_needed(self._cursor, before.series_id, self._key.label())
-        delete_records(self._cursor, before.series_id)
-        gone = replace(before, rows=0, first=None, last=None)
-        self._record("delete", WriteResult(self._key, None, removed=before.rows), gone, None)
-        return before.rows
-
-    def prune(self, start: EpochSeconds, *, at_once: bool) -> int:
-        """Remove the bars that start before a time, and their coverage; return how many bars were removed.
-
-        The other bars begin a new version, so that no pin of the old one ever shows a part of its bars. A series that
-        has neither bars nor coverage afterwards is deleted. With `at_once`, superseded versions that no snapshot needs
-        are deleted now, not by a compaction. Nothing happens if a snapshot needs the current version.
-        """
-        before = self._before
-        if before is None or before.first is None or before.first >= start:
-            return 0
-        kept = kept_versions(self._cursor, before.series_id)
-        if before.version_id in kept:
-            return 0
-        forget_coverage(self._cursor, before.series_id, TimeRange(min(_FOREVER_AGO, start), start))
-        copy_since(self._cursor, before.version_id, self._ingest_id, start)
-        supersede(self._cursor, before, self._ingest_id, self._now)
-        after = measured(self._cursor, replace(before, version_id=self._ingest_id))
-        copy_checksums_since(self._cursor, before.version_id, self._ingest_id, start, self._key.timeframe)
-        outline_version(self._cursor, self._key, after)
-        removed = before.rows - after.rows
-        if not after.rows and not kept and not stored_coverage(self._cursor, None, before.series_id):
-            return self.delete()
-        if at_once:
-            delete_superseded(self._cursor, before.series_id, kept)
-        self._record("prune", WriteResult(self._key, None, removed=removed, new_version=True), after, None)
-        return removed
 
     def is_onto(self, version_id: int, *, last_write: int | None = None) -> bool:
         """Return whether a version is the current one, and `last_write` (None: any) the last write to the series."""
@@ -217,12 +185,12 @@ class Write:
         copy_sound_bars(
             self._cursor, old_version=before.version_id, new_version=version, ingest_id=version, dropped=dropped
         )
-        supersede(self._cursor, before, version, self._now)
-        after = measured(self._cursor, replace(before, version_id=version))
+        supersede(self._cursor, [(before, version)], self._now)
+        (after,) = measured(self._cursor, [replace(before, version_id=version)])
         store_checksums(self._cursor, version, self._key.timeframe)
         outline_version(self._cursor, self._key, after)
         for piece in forgotten:
-            forget_coverage(self._cursor, before.series_id, piece)
+            forget_coverage(self._cursor, [before.series_id], piece)
         removed = max(0, before.rows - after.rows)
         result = WriteResult(self._key, None, removed=removed)
         self._record("repair", result, after, metadata_text(self._key, note))
@@ -237,7 +205,7 @@ class Write:
         assert before is not None
         copy_version(self._cursor, repaired.version_id, version)
         copy_checksums(self._cursor, repaired.version_id, version, np.empty(0, np.int64), self._key.timeframe)
-        supersede(self._cursor, before, version, self._now)
+        supersede(self._cursor, [(before, version)], self._now)
         restore_coverage(self._cursor, before.series_id, coverage)
         result = WriteResult(self._key, None, added=max(0, repaired.rows - before.rows))
         after = replace(repaired, version_id=version)
@@ -247,8 +215,8 @@ class Write:
         """Delete a damaged version that is not the current one, or record that it is damaged if a snapshot needs it."""
         before = self._before
         assert before is not None
-        if version_id not in kept_versions(self._cursor, before.series_id):
-            delete_version(self._cursor, version_id)
+        if version_id not in kept_versions(self._cursor, [before.series_id]):
+            delete_versions(self._cursor, [version_id])
             return
         note = {"repaired_version": version_id, "repairs": list(what)}
         self._record("repair", WriteResult(self._key, None), before, metadata_text(self._key, note))
@@ -346,7 +314,7 @@ class Write:
 
     def _insert(self, bars: InputBars, version_id: int) -> None:
         insert_bars(self._cursor, bars, version_id, self._ingest_id, self._on_rows)
-        add_checksums(self._cursor, version_id, sums_of_write(bars, self._ingest_id, self._key.timeframe))
+        add_checksums(self._cursor, {version_id: sums_of_write(bars, self._ingest_id, self._key.timeframe)})
 
     def _rewritten(
         self, before: VersionState, bars: InputBars, differs: Difference, layout: Layout, *, whole_rows: bool
@@ -366,8 +334,8 @@ class Write:
         )
         touched = np.union1d(news.times, differs.removed)
         copy_checksums(self._cursor, before.version_id, version, touched, self._key.timeframe)
-        supersede(self._cursor, before, version, self._now)
-        after = measured(self._cursor, replace(before, version_id=version, layout=layout))
+        supersede(self._cursor, [(before, version)], self._now)
+        (after,) = measured(self._cursor, [replace(before, version_id=version, layout=layout)])
         keep_outline(self._cursor, self._key, None, after, bars.times)
         return after
 
@@ -375,17 +343,17 @@ class Write:
         """Record covered ranges alone."""
         after = self._before or self._created(Layout("ns"))
         self._record("coverage", WriteResult(self._key, None), after, None)
-        for piece, expires in fresh:
-            add_coverage(self._cursor, after.series_id, self._ingest_id, piece, expires)
+        add_coverage(self._cursor, [(after.series_id, self._ingest_id, *covered) for covered in fresh])
 
     # -- records ---------------------------------------------------------------------------------------------
 
     def _created(self, layout: Layout) -> VersionState:
-        return create_series(self._cursor, self._key, layout, self._ingest_id, self._now)
+        create_series(self._cursor, [(self._key, self._ingest_id, self._now)], self._now)
+        return new_version(self._ingest_id, layout)
 
     def _record(self, kind: str, result: WriteResult, after: VersionState, metadata: str | None) -> None:
         layout_id = self._layout_id(after.layout)
-        record_ingest(self._cursor, self._ingest_id, self._now, kind, result, after, layout_id, metadata)
+        record_ingests(self._cursor, [Ingest(self._ingest_id, kind, result, after, layout_id, metadata)], self._now)
 
     def _is_news(self, bars: InputBars, metadata: str | None) -> bool:
         """Return whether a response without bars came with other metadata than the last such response."""

@@ -5,7 +5,7 @@ Everything here runs inside one transaction of the caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TypeAlias
@@ -26,7 +26,7 @@ SELECT asset_symbol, asset_type, exchange, NULL, ex_date, split_from, split_to, 
 FROM {db}.corporate_action WHERE {which}
 """
 _OF_SOURCE = "source = $source AND kind = $kind"
-_OF_ONE = f"{_OF_SOURCE} AND asset_symbol = $symbol AND asset_type = $type AND exchange = $exchange"
+_OF_SOME = f"{_OF_SOURCE} AND asset_symbol IN (SELECT unnest($names))"
 _OF_ASSET = "asset_symbol = ? AND asset_type = ? AND exchange = ? AND source = ? AND kind = ?"
 # Adjusted prices of options follow the splits of their underlying.
 _RESTATED = """
@@ -86,7 +86,7 @@ class ActionsInUse:
         if identity not in self._known and not self._has_all:
             some = len(self._known) < _FEW
             with read() as cursor:
-                found = _stored_actions(cursor, self._source, self._kind, identity if some else None)
+                found = _stored_actions(cursor, self._source, self._kind, [identity[0]] if some else None)
             self._known |= {identity: None, **found}
             self._has_all = not some
         return self._known.get(identity)
@@ -94,20 +94,28 @@ class ActionsInUse:
 
 def known_actions(cursor: StoreCursor, asset: AssetKey, source: str, kind: str) -> KnownActions | None:
     """Return the actions of the last query; None if there was none."""
-    identity = _identity(asset)
-    return _stored_actions(cursor, source, kind, identity).get(identity)
+    return actions_of(cursor, [asset], source, kind).get(asset)
+
+
+def actions_of(
+    cursor: StoreCursor, assets: Collection[AssetKey], source: str, kind: str
+) -> dict[AssetKey, KnownActions]:
+    """Return the actions of the last query for each of some assets for which there was one."""
+    identities = {asset: _identity(asset) for asset in assets}
+    found = _stored_actions(cursor, source, kind, list({name for name, _, _ in identities.values()}))
+    return {asset: found[identity] for asset, identity in identities.items() if identity in found}
 
 
 def _stored_actions(
-    cursor: StoreCursor, source: str, kind: str, asset: Identity | None
+    cursor: StoreCursor, source: str, kind: str, names: Sequence[str] | None
 ) -> dict[Identity, KnownActions]:
-    """Return the actions of the last query for an asset (None: for each asset)."""
-    parameters = {"source": source, "kind": kind}
-    if asset is not None:
-        parameters |= zip(("symbol", "type", "exchange"), asset, strict=True)
+    """Return the actions of the last query for the assets with some names (None: for each asset)."""
+    parameters: dict[str, object] = {"source": source, "kind": kind}
+    if names is not None:
+        parameters["names"] = names
     checks: dict[Identity, datetime] = {}
     actions: dict[Identity, list[CorporateAction]] = {}
-    query = _KNOWN.replace("{which}", _OF_SOURCE if asset is None else _OF_ONE)
+    query = _KNOWN.replace("{which}", _OF_SOURCE if names is None else _OF_SOME)
     for *identity, checked_at, ex_date, split_from, split_to, amount in cursor.rows(query, parameters):
         of = (identity[0], identity[1], identity[2])
         if checked_at is not None:

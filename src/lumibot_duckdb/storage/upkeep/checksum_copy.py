@@ -16,7 +16,7 @@ from lumibot_duckdb.storage.bars.checksums import (
     sums_of,
     unchecked_to,
 )
-from lumibot_duckdb.storage.bars.columns import single_array
+from lumibot_duckdb.storage.bars.columns import by_version, single_array
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 
 
@@ -38,14 +38,13 @@ class MissingChecksums:
 
     def add(self, rows: pa.Table) -> None:
         """Add rows, which are sorted by version and time."""
-        for version_id in rows["version_id"].unique().to_pylist() if self._days else ():
+        if not self._days:
+            return
+        missing = rows.filter(pc.field("ingest_id") <= self._unchecked_to).combine_chunks()
+        for version_id, times, bars in by_version(missing):
             days = self._days.get(version_id)
             if days is None:
                 continue
-            bars = rows.filter(
-                (pc.field("version_id") == version_id) & (pc.field("ingest_id") <= self._unchecked_to)
-            ).combine_chunks()
-            times = bars["ts"].cast(pa.int64()).to_numpy()
             columns = {name: single_array(bars[name]) for name in self._columns}
             known = self._found.setdefault(version_id, {})
             for number, sums in sums_of(times, columns, days).items():
@@ -56,7 +55,6 @@ class MissingChecksums:
 
         The bars are not read again, so that the copy of a damaged bar still counts as damaged.
         """
-        for version_id, found in (*all_checksums(old), *self._found.items()):
-            if version_id in versions:
-                add_checksums(new, version_id, found)
+        for found in (all_checksums(old), self._found.items()):
+            add_checksums(new, {version_id: of_version for version_id, of_version in found if version_id in versions})
         forget_unchecked(new)

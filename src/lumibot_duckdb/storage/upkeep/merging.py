@@ -8,40 +8,60 @@ between, and an interrupted merge can be repeated.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, EpochSeconds, KnownActions, OnRows, SeriesKey
 from lumibot_duckdb.storage.bars.batches import in_batches
-from lumibot_duckdb.storage.bars.layout import Layout, LayoutConflictError
+from lumibot_duckdb.storage.bars.columns import bar_columns, single_array
+from lumibot_duckdb.storage.bars.input_checks import InputBars, InputColumn
+from lumibot_duckdb.storage.bars.layout import ColumnLayout, Layout, LayoutConflictError
+from lumibot_duckdb.storage.bars.new_series import NewSeries, NewWrite, store_new_series
 from lumibot_duckdb.storage.bars.newer_bars import last_restated
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.restatement import restate
+from lumibot_duckdb.storage.bars.row_inserts import rows_of
 from lumibot_duckdb.storage.bars.version_state import VersionState, head_after, version_state
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import UpkeepRefusedError
 from lumibot_duckdb.storage.reference.corporate_actions import known_actions, remember_actions
 from lumibot_duckdb.storage.reference.option_chains import keep_chain, newest_chain
-from lumibot_duckdb.storage.times import moment_of, naive_utc
-from lumibot_duckdb.storage.upkeep.other_store import OtherChain, OtherSeries, OtherStore, opened, parts_of, same_file
+from lumibot_duckdb.storage.sql_conditions import is_one_of
+from lumibot_duckdb.storage.times import Int64Array, aware_utc, moment_of, naive_utc
+from lumibot_duckdb.storage.upkeep.other_store import (
+    OtherChain,
+    OtherRecords,
+    OtherSeries,
+    OtherStore,
+    opened,
+    same_file,
+)
 from lumibot_duckdb.storage.upkeep.series_union import (
     REQUESTED,
     Comparison,
     Incoming,
     IngestNumbers,
     SeriesUnion,
-    adds_coverage,
-    notes_of,
+    compare_together,
+    joined,
+    known_records,
     placed,
-    writes_of,
+    write_together,
 )
 
 _EXAMPLES = 10
 _ARRIVED = "lumibot_duckdb_arrived"
 _PART = "lumibot_duckdb_part"
+_CREATED = "lumibot_duckdb_created"
+_CREATED_COLUMNS = pa.schema([("created_at", pa.timestamp("us")), ("series_id", pa.int32())])
+_REQUESTS = "lumibot_duckdb_requests"
+_REQUEST_COLUMNS = pa.schema([("ingest_id", pa.int32()), ("requested_at", pa.timestamp("us"))])
 _STALE = f"""
 SELECT 1 FROM {{db}}.bar JOIN {REQUESTED} USING (ingest_id) WHERE version_id = ? AND requested_at <= ? LIMIT 1
 """
@@ -144,6 +164,7 @@ class _Merge:
         self._dry_run = dry_run
         self._report = MergeReport(series=len(series), dry_run=dry_run)
         self._actions = other.actions()
+        self._note = json.dumps({"merged_from": other.path.name})
 
     def run(self) -> MergeReport:
         """Merge everything. Splits and dividends come last: until then they show which bars they have changed."""
@@ -175,45 +196,141 @@ class _Merge:
 
     def _merge_batch(self, cursor: StoreCursor, batch: Sequence[OtherSeries]) -> None:
         numbers = IngestNumbers(*self._store.next_ingest())
-        for series in batch:
-            self._merge_series(cursor, series, numbers)
+        states = {each.key: self._store.current_state(cursor, each.key) for each in batch}
+        self._add_new(cursor, [each for each in batch if states[each.key] is None], numbers)
+        self._unite(cursor, [(each, state) for each in batch if (state := states[each.key]) is not None], numbers)
 
-    def _merge_series(self, cursor: StoreCursor, series: OtherSeries, numbers: IngestNumbers) -> None:
-        key, state = series.key, series.state
-        before = self._store.current_state(cursor, key)
-        restated = self._other.last_restated(series)
-        if before is not None:
-            stale = self._stale_side(cursor, before, series, restated)
-            if stale == "there":
-                self._report.left_out.append((key, "its history was restated in this store after it was requested"))
-                self._on_bars(state.rows)
-                return
-            if stale == "here":
-                self._report.left_out.append((key, "this store's bars are from before a restatement in the other one"))
-                before = self._restated(cursor, before, numbers, restated)
-        incoming = self._incoming(cursor, series, before)
-        union = SeriesUnion(cursor, key, before, incoming, incoming_is_older=self._is_older(cursor, before, series))
-        try:
-            comparison = union.compare()
-        except LayoutConflictError as error:
-            self._report.left_out.append((key, f"its columns do not fit those of this store: {error}"))
+    def _add_new(self, cursor: StoreCursor, series: Sequence[OtherSeries], numbers: IngestNumbers) -> None:
+        """Store series that this store lacks, or count them."""
+        if not series:
             return
-        covered = self._other.covered(series)
+        for each in series:
+            self._count(each.key, None, Comparison(each.state.layout, added=each.state.rows))
         if self._dry_run:
-            changed = comparison.added or comparison.changes_bars
-            adds = before is not None and adds_coverage(cursor, before.series_id, covered)
-            self._count(key, before, comparison, changed=bool(changed or adds))
+            self._on_bars(sum(each.state.rows for each in series))
             return
-        note = json.dumps({"merged_from": self._other.path.name})
-        after = union.write(comparison, numbers, "merge", note, covered)
-        if before is None and restated is not None and after is not None:
-            self._record_restatement(cursor, after, numbers, restated)
-        if after is not None:
-            cursor.execute(
-                "UPDATE {db}.series SET created_at = least(created_at, ?) WHERE series_id = ?",
-                [series.created_at, after.series_id],
+        records = self._other.records(series)
+        new = [self._as_new(each, records[each.key], tables) for each, tables in self._other.bars(series)]
+        first_id = numbers.take(sum(len(each.writes) for each in new))
+        store_new_series(cursor, new, first_id, numbers.now)
+
+    def _as_new(self, series: OtherSeries, records: OtherRecords, tables: Iterable[pa.Table]) -> NewSeries:
+        """Return a series to store, with the writes that it has in the other store after that of the merge itself."""
+        writes = sorted([*records.writes, *records.notes], key=lambda write: write.ingest_id)
+        recorded = [NewWrite("merge", self._note)]
+        recorded += [NewWrite(each.kind, each.metadata, aware_utc(each.requested_at)) for each in writes]
+        if records.restated is not None:  # for later merges
+            recorded.append(NewWrite("renewal", None, aware_utc(records.restated)))
+        ids = np.array([write.ingest_id for write in writes], np.int64)
+        places = list(zip(series.state.layout.columns, placed(series.state.layout, None).columns, strict=True))
+        empty = replace(series.state.layout, columns=tuple(replace(new, has_nulls=False) for _, new in places))
+
+        def pieces() -> Iterator[tuple[InputBars, Int64Array]]:
+            for table in tables:
+                columns = tuple(_input_column(table, there, here) for there, here in places)
+                times = single_array(table["ts"]).view(pa.int64()).to_numpy()
+                numbers = np.searchsorted(ids, single_array(table["ingest_id"]).to_numpy()) + 1
+                yield InputBars(times, series.state.layout.index_unit, columns), numbers
+                self._on_bars(table.num_rows)
+
+        return NewSeries(series.key, empty, recorded, pieces(), joined(records.covered), series.created_at)
+
+    def _unite(
+        self, cursor: StoreCursor, both: Sequence[tuple[OtherSeries, VersionState]], numbers: IngestNumbers
+    ) -> None:
+        """Merge series that both stores have: those with the same columns together."""
+        if not both:
+            return
+        records = self._other.records([series for series, _ in both])
+        restated_here = last_restated(cursor, [state.series_id for _, state in both])
+        alike: dict[tuple[Layout, Layout | None], list[tuple[OtherSeries, VersionState | None]]] = {}
+        for series, state in both:
+            before: VersionState | None = state
+            restated = records[series.key].restated
+            stale = self._stale_side(cursor, state, series, restated_here.get(state.series_id), restated)
+            if stale == "there":
+                reason = "its history was restated in this store after it was requested"
+                self._report.left_out.append((series.key, reason))
+                self._on_bars(series.state.rows)
+                continue
+            if stale == "here":
+                reason = "this store's bars are from before a restatement in the other one"
+                self._report.left_out.append((series.key, reason))
+                before = self._restated(cursor, state, numbers, restated)
+            layouts = (series.state.layout, None if before is None else before.layout)
+            alike.setdefault(layouts, []).append((series, before))
+        for members in alike.values():
+            self._unite_alike(cursor, members, records, numbers)
+
+    def _unite_alike(
+        self,
+        cursor: StoreCursor,
+        members: Sequence[tuple[OtherSeries, VersionState | None]],
+        records: Mapping[SeriesKey, OtherRecords],
+        numbers: IngestNumbers,
+    ) -> None:
+        """Merge series that all have the same columns in this store, and the same in the other one."""
+        states = [before for _, before in members if before is not None]
+        known = known_records(cursor, states)
+        created = self._created(cursor, states)
+        there = {name for name, _ in bar_columns(cursor)}
+        layout = placed(members[0][0].state.layout, members[0][1])
+        self._copy_incoming(cursor, [series for series, _ in members], records, layout)
+        unions: list[tuple[OtherSeries, VersionState | None, SeriesUnion]] = []
+        for series, before in members:
+            state, of_series = series.state, records[series.key]
+            writes = {write.ingest_id: write for write in of_series.writes}
+            facts = (layout, state.rows, state.first, state.last, writes, of_series.notes)
+            incoming = Incoming(f"temp.{_ARRIVED}", state.version_id, *facts)
+            union = SeriesUnion(
+                cursor,
+                series.key,
+                before,
+                incoming,
+                there,
+                None if before is None else known[before.series_id],
+                incoming_is_older=before is not None and _is_older(series, before, created[before.series_id]),
             )
-        self._count(key, before, comparison, changed=after is not None)
+            try:
+                union.refuse_conflict()
+            except LayoutConflictError as error:
+                reason = f"its columns do not fit those of this store: {error}"
+                self._report.left_out.append((series.key, reason))
+            else:
+                unions.append((series, before, union))
+        room = _EXAMPLES - len(self._report.examples)
+        comparisons = compare_together(cursor, [union for *_, union in unions], room)
+        merged = [
+            (union, comparison, records[series.key].covered)
+            for (series, _, union), comparison in zip(unions, comparisons, strict=True)
+        ]
+        if self._dry_run:
+            changed = [union.is_news(comparison, covered) for union, comparison, covered in merged]
+        else:
+            states_after = write_together(cursor, merged, numbers, "merge", self._note)
+            changed = [after is not None for after in states_after]
+            earlier = [
+                (series.created_at, after.series_id)
+                for (series, *_), after in zip(unions, states_after, strict=True)
+                if after is not None and series.created_at < created[after.series_id]
+            ]
+            self._set_created(cursor, earlier)
+        for (series, before, _), comparison, has_changed in zip(unions, comparisons, changed, strict=True):
+            self._count(series.key, before, comparison, changed=has_changed)
+
+    def _set_created(self, cursor: StoreCursor, created: Sequence[tuple[datetime, int]]) -> None:
+        """Set when series were created: of both stores, the one that had it first counts."""
+        cursor.register(_CREATED, rows_of(_CREATED_COLUMNS, created))
+        cursor.execute(
+            f"UPDATE {{db}}.series SET created_at = earlier.created_at FROM {_CREATED} AS earlier "
+            "WHERE series.series_id = earlier.series_id"
+        )
+        cursor.unregister(_CREATED)
+
+    def _created(self, cursor: StoreCursor, states: Sequence[VersionState]) -> dict[int, datetime]:
+        """Return when series were created (naive UTC), by their ids."""
+        which = is_one_of("series_id", [state.series_id for state in states])
+        return dict(cursor.rows(f"SELECT series_id, created_at FROM {{db}}.series WHERE {which}"))
 
     def _count(
         self, key: SeriesKey, before: VersionState | None, comparison: Comparison, *, changed: bool = True
@@ -231,10 +348,14 @@ class _Merge:
         ]
 
     def _stale_side(
-        self, cursor: StoreCursor, before: VersionState, series: OtherSeries, restated_there: datetime | None
+        self,
+        cursor: StoreCursor,
+        before: VersionState,
+        series: OtherSeries,
+        restated_here: datetime | None,
+        restated_there: datetime | None,
     ) -> str | None:
         """Return which store's bars are from before the other one restated the series, if any are."""
-        restated_here = last_restated(cursor, before.series_id)
         if restated_here is not None and self._other.cursor.rows(_STALE, [series.state.version_id, restated_here]):
             return "there"
         if restated_there is not None and cursor.rows(_STALE, [before.version_id, restated_there]):
@@ -265,49 +386,32 @@ class _Merge:
         found = head_after(cursor, version_id)
         return None if found is None else version_state(cursor, *found, {})
 
-    def _record_restatement(
-        self, cursor: StoreCursor, after: VersionState, numbers: IngestNumbers, restated: datetime
+    def _copy_incoming(
+        self,
+        cursor: StoreCursor,
+        series: Sequence[OtherSeries],
+        records: Mapping[SeriesKey, OtherRecords],
+        layout: Layout,
     ) -> None:
-        """Remember when the other store restated a series that is new here, for later merges."""
-        cursor.execute(
-            "INSERT INTO {db}.ingest SELECT * REPLACE (CAST(? AS INTEGER) AS ingest_id, 'renewal' AS kind, "
-            "0 AS rows_added, 0 AS rows_changed, NULL AS metadata) FROM {db}.ingest "
-            "WHERE version_id = ? ORDER BY ingest_id DESC LIMIT 1",
-            [number := numbers.take(), after.version_id],
-        )
-        cursor.execute("INSERT INTO {db}.ingest_request VALUES (?, ?)", [number, restated])
-
-    def _is_older(self, cursor: StoreCursor, before: VersionState | None, series: OtherSeries) -> bool:
-        """Return whether the other store had the series first; its columns come first then."""
-        if before is None:
-            return False
-        ((created_at,),) = cursor.rows("SELECT created_at FROM {db}.series WHERE series_id = ?", [before.series_id])
-        here, there = (created_at, _names(before.layout)), (series.created_at, _names(series.state.layout))
-        return bool(there < here)
-
-    def _incoming(self, cursor: StoreCursor, series: OtherSeries, before: VersionState | None) -> Incoming:
-        """Copy the bars of a series into a temporary table, a part at a time."""
-        state = series.state
-        layout = placed(state.layout, before)
+        """Copy the bars of series into a temporary table: those of a long one a part at a time."""
         columns = "".join(f', "{name}" {sql_type}' for name, sql_type in layout.physical())
         cursor.execute(
-            f"CREATE OR REPLACE TEMP TABLE {_ARRIVED} (ts TIMESTAMP_S, ingest_id INTEGER, requested_at TIMESTAMP"
-            f"{columns})"
+            f"CREATE OR REPLACE TEMP TABLE {_ARRIVED} (place INTEGER, ts TIMESTAMP_S, ingest_id INTEGER, "
+            f"requested_at TIMESTAMP{columns})"
         )
-        places = zip(state.layout.physical(), layout.physical(), strict=True)
+        places = zip(series[0].state.layout.physical(), layout.physical(), strict=True)
         values = "".join(f', "{there}" AS "{here}"' for (there, _), (here, _) in places)
-        for part in parts_of(series):
-            rows = self._other.cursor.arrow(
-                f"SELECT ts, ingest_id, requested_at{values} FROM {{db}}.bar JOIN {REQUESTED} USING (ingest_id) "
-                f"WHERE {part} ORDER BY ts"
+        writes = {each.ingest_id: each.requested_at for one in series for each in records[one.key].writes}
+        cursor.register(_REQUESTS, rows_of(_REQUEST_COLUMNS, list(writes.items())))
+        for table in self._other.together(series):
+            cursor.register(_PART, table)
+            cursor.execute(
+                f"INSERT INTO {_ARRIVED} SELECT version_id, ts, ingest_id, requested_at{values} "
+                f"FROM {_PART} JOIN {_REQUESTS} USING (ingest_id) ORDER BY version_id, ts"
             )
-            cursor.register(_PART, rows)
-            cursor.execute(f"INSERT INTO {_ARRIVED} FROM {_PART}")
             cursor.unregister(_PART)
-            self._on_bars(rows.num_rows)
-        there = self._other.cursor
-        writes, notes = writes_of(there, state.version_id), notes_of(there, state.version_id)
-        return Incoming(f"temp.{_ARRIVED}", layout, state.rows, state.first, state.last, writes, notes)
+            self._on_bars(table.num_rows)
+        cursor.unregister(_REQUESTS)
 
     # -- reference data --------------------------------------------------------------------------------------
 
@@ -345,6 +449,19 @@ def _is_newer(one: KnownActions, other: KnownActions) -> bool:
 
 def _comparable(actions: tuple[CorporateAction, ...]) -> list[str]:
     return [repr(action) for action in actions]
+
+
+def _input_column(table: pa.Table, there: ColumnLayout, here: ColumnLayout) -> InputColumn:
+    """Return a column of the other store as one to store: `there` and `here` are its layouts in the two stores."""
+    values, bits = (None if place is None else single_array(table[place]) for place in (there.physical, there.bits))
+    gaps = table.num_rows > 0 if values is None else values.null_count > 0
+    return InputColumn(replace(here, has_nulls=gaps), values, bits)
+
+
+def _is_older(series: OtherSeries, before: VersionState, created_at: datetime) -> bool:
+    """Return whether the other store had a series first; its columns come first then."""
+    here, there = (created_at, _names(before.layout)), (series.created_at, _names(series.state.layout))
+    return there < here
 
 
 def _names(layout: Layout) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -21,8 +21,9 @@ import pyarrow as pa
 
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, KnownActions, SeriesKey
-from lumibot_duckdb.storage.bars.checksums import computed_checksums, differing, stored_checksums
-from lumibot_duckdb.storage.bars.columns import bar_columns, in_time_order
+from lumibot_duckdb.storage.bars.batches import in_batches
+from lumibot_duckdb.storage.bars.checksums import checksums_of, differing
+from lumibot_duckdb.storage.bars.columns import bar_columns, in_time_order, pinned_parts, stored_rows
 from lumibot_duckdb.storage.bars.coverage import Covered
 from lumibot_duckdb.storage.bars.coverage_records import stored_coverage
 from lumibot_duckdb.storage.bars.layout import ColumnLayout, Layout, pandas_dtype
@@ -41,13 +42,16 @@ from lumibot_duckdb.storage.errors import (
 from lumibot_duckdb.storage.identity import asset_of_published_name, key_to_write, published_name
 from lumibot_duckdb.storage.reference.corporate_actions import Identity, in_order
 from lumibot_duckdb.storage.reference.option_chains import ChainTexts
+from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_files import sql_file
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import aware_utc, naive_utc, utc_now
 from lumibot_duckdb.storage.upkeep import other_file
+from lumibot_duckdb.storage.upkeep.series_union import SourceWrite, notes_of, writes_of
 
 _REFERENCE = "reference"
 _WAIT_SECONDS = 30.0
+_NO_LIMIT = 2**31
 _ROWS_AT_A_TIME = 2 * 122_880
 _PLACE = re.compile(r"[a-z0-9_]+")
 _UNITS = ("s", "ms", "us", "ns")
@@ -109,6 +113,20 @@ class OtherSeries:
     key: SeriesKey
     state: VersionState
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRecords:
+    """What the other store has of a series besides its bars.
+
+    `covered` has expired ranges, too; `restated` is when it was last restated (naive UTC), `writes` are those that
+    brought its bars, and `notes` the answers without bars that have metadata, earliest first.
+    """
+
+    covered: list[Covered]
+    restated: datetime | None
+    writes: list[SourceWrite]
+    notes: list[SourceWrite]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +217,39 @@ class OtherStore:
             found.append(OtherSeries(key, state, created_at))
         return found
 
-    def covered(self, series: OtherSeries) -> list[Covered]:
-        """Return the covered ranges of a series, expired ones included."""
-        series_id = series.state.series_id
-        return stored_coverage(self._cursor, None, series_id).get(series_id, [])
+    def records(self, series: Sequence[OtherSeries]) -> dict[SeriesKey, OtherRecords]:
+        """Return what there is of series besides their bars."""
+        ids = [each.state.series_id for each in series]
+        covered = stored_coverage(self._cursor, None, ids)
+        restated = last_restated(self._cursor, ids)
+        versions = [each.state.version_id for each in series]
+        writes, notes = writes_of(self._cursor, versions), notes_of(self._cursor, versions)
+        return {
+            each.key: OtherRecords(
+                covered.get(each.state.series_id, []),
+                restated.get(each.state.series_id),
+                writes.get(each.state.version_id, []),
+                notes.get(each.state.version_id, []),
+            )
+            for each in series
+        }
 
-    def last_restated(self, series: OtherSeries) -> datetime | None:
-        """Return when a series was last restated (naive UTC)."""
-        return last_restated(self._cursor, series.state.series_id)
+    def together(self, series: Sequence[OtherSeries]) -> Iterator[pa.Table]:
+        """Yield the stored bars of one series in parts, or those of several short ones at once."""
+        versions = is_one_of("version_id", [each.state.version_id for each in series])
+        columns = [column for each in series for column in each.state.layout.columns]
+        for part in parts_of(series[0]) if len(series) == 1 else [versions] * bool(series):
+            yield stored_rows(self._cursor, columns, part, ("version_id", "ingest_id"))
+
+    def bars(self, series: Sequence[OtherSeries]) -> Iterator[tuple[OtherSeries, Iterator[pa.Table]]]:
+        """Yield series and their stored bars in the order of time: of one in parts, or of several short ones."""
+        if len(series) == 1:
+            yield series[0], (in_time_order(table)[0] for table in self.together(series))
+            return
+        for table in self.together(series):
+            parts = dict(pinned_parts(table, {each.state.version_id: _NO_LIMIT for each in series}))
+            for each in series:
+                yield each, iter([in_time_order(parts[each.state.version_id])[0]])
 
     def actions(self) -> dict[tuple[AssetKey, str, str], KnownActions]:
         """Return the known splits and dividends, by asset, source and kind."""
@@ -247,37 +290,37 @@ class OtherStore:
             sql = sql.replace("{repaired}", sql_file("repaired_versions.sql"))
             for what, *_ in self._cursor.rows(sql)[:1]:
                 raise _damaged(self.path, what)
-        for each in series:
-            for part in parts_of(each):
-                on_bars(self._check_bars(each, part))
+        for batch in in_batches(series, lambda each: each.state.rows):
+            for each, tables in self.bars(batch):
+                for table in tables:
+                    self._check_bars(each, table)
+                    on_bars(table.num_rows)
             if self.schema >= _WITH_CHECKSUMS:
-                self._check_checksums(each)
+                self._check_checksums(batch)
         for _ in self.chains():
             pass
         self.actions()
 
-    def _check_bars(self, series: OtherSeries, part: str) -> int:
-        """Read bars as they will be read once they are merged; return how many there are."""
+    def _check_bars(self, series: OtherSeries, table: pa.Table) -> None:
+        """Read bars as they will be read once they are merged."""
         from lumibot_duckdb.storage.bars import output  # imports pandas
         from lumibot_duckdb.storage.bars.input_checks import check_bars
 
         layout = series.state.layout
-        names = ["ts", *(f'"{name}"' for name, _ in layout.physical())]
-        table = self._cursor.arrow(f"SELECT {', '.join(names)} FROM {{db}}.bar WHERE {part}")
         with self._understanding(series.key.label()):
             rows, times = in_time_order(table)
             check_bars(series.key.label(), output.frame(rows, times, layout))
-        return int(table.num_rows)
 
-    def _check_checksums(self, series: OtherSeries) -> None:
+    def _check_checksums(self, series: Sequence[OtherSeries]) -> None:
         """Refuse damaged bars, which would count as sound here."""
-        version_id = series.state.version_id
+        of_version = {each.state.version_id: each.key for each in series}
         try:
-            stored = stored_checksums(self._cursor, version_id)
+            found = list(checksums_of(self._cursor, {version: key.timeframe for version, key in of_version.items()}))
         except StoreDamagedError as error:
-            raise _damaged(self.path, f"the checksums of {series.key.label()} cannot be read") from error
-        if any(differing(stored, computed_checksums(self._cursor, version_id, series.key.timeframe))):
-            raise _damaged(self.path, f"the bars of {series.key.label()} are not those that were stored")
+            raise _damaged(self.path, "some checksums cannot be read") from error
+        for version, stored, computed in found:
+            if any(differing(stored, computed)):
+                raise _damaged(self.path, f"the bars of {of_version[version].label()} are not those that were stored")
 
     def _check_tables(self) -> None:
         """Compare the tables with those that a store of this schema has."""

@@ -13,8 +13,8 @@ from typing import TypeAlias
 from lumibot_duckdb.storage.api import SeriesKey
 from lumibot_duckdb.storage.bars.batches import in_batches
 from lumibot_duckdb.storage.bars.open_store import OpenStore
-from lumibot_duckdb.storage.bars.snapshots import snapshots_of
-from lumibot_duckdb.storage.bars.writing import Write
+from lumibot_duckdb.storage.bars.removal import delete_series, prune_series
+from lumibot_duckdb.storage.bars.snapshots import series_in_snapshots
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.upkeep.compaction import compact
@@ -90,27 +90,28 @@ def _remove(
             if on_step is not None:
                 on_step(f"Pruning {batch[0].key.label()}", done, len(series))
             with store.write() as cursor:
-                writes = store.writes_to(cursor, [each.key for each in batch])
-                bars = [_removed(store, cursor, each, write, limits) for each, write in zip(batch, writes, strict=True)]
+                bars = _removed(store, cursor, batch, limits)
             removed += [
                 replace(each, bars=gone, bars_left=each.bars + each.bars_left - gone)
-                for each, gone in zip(batch, bars, strict=True)
-                if gone
+                for each in batch
+                if (gone := bars.get(each.key, 0))
             ]
             done += len(batch)
 
 
-def _removed(store: OpenStore, cursor: StoreCursor, series: PrunedSeries, write: Write, limits: Limits) -> int:
-    """Prune or delete a series; return how many bars are gone."""
-    if series.before is not None:
-        return write.prune(series.before, at_once=limits.at_once)
-    return write.delete() if _deletable(store, cursor, series.key) else 0
-
-
-def _deletable(store: OpenStore, cursor: StoreCursor, key: SeriesKey) -> bool:
-    """Return whether there is a series, and no snapshot that was made meanwhile needs it."""
-    record = store.catalog.find(key)
-    return record is not None and not snapshots_of(cursor, record.series_id)
+def _removed(
+    store: OpenStore, cursor: StoreCursor, series: Sequence[PrunedSeries], limits: Limits
+) -> dict[SeriesKey, int]:
+    """Prune series, or delete those that are evicted; return how many bars of each are gone."""
+    starts = {each.key: each.before for each in series}
+    found, now = store.removals(cursor, starts)
+    pruned = {each: start for each in found if (start := starts[each.key]) is not None}
+    evicted = [each for each in found if starts[each.key] is None]
+    needed = series_in_snapshots(cursor, [each.before.series_id for each in evicted])  # one may be made meanwhile
+    evicted = [each for each in evicted if each.before.series_id not in needed]
+    delete_series(cursor, evicted, now)
+    gone = {each.key: each.before.rows for each in evicted}
+    return gone | prune_series(cursor, pruned, now, at_once=limits.at_once)
 
 
 def _compacted(store: OpenStore, limits: Limits, on_step: OnStep | None) -> tuple[int, int]:

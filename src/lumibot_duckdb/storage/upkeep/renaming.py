@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import AssetKey, AssetLike, EpochSeconds, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.bars.bar_rows import Cut, copy_since
 from lumibot_duckdb.storage.bars.checksums import copy_checksums_since
 from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.coverage import Covered
@@ -23,11 +24,13 @@ from lumibot_duckdb.storage.bars.coverage_records import add_coverage, forget_co
 from lumibot_duckdb.storage.bars.layout import LayoutConflictError
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.outline_upkeep import keep_outline
+from lumibot_duckdb.storage.bars.row_inserts import rows_of
 from lumibot_duckdb.storage.bars.series_records import (
-    asset_id_of,
+    Ingest,
+    asset_ids,
     delete_unused_assets,
     layout_id_of,
-    record_ingest,
+    record_ingests,
     supersede,
 )
 from lumibot_duckdb.storage.bars.snapshots import snapshots_of
@@ -63,10 +66,11 @@ from lumibot_duckdb.storage.upkeep.series_union import (
     IngestNumbers,
     SeriesUnion,
     clipped,
+    copies_of,
+    known_records,
     notes_of,
     placed,
-    record_copies,
-    register_copies,
+    record_requests,
     writes_of,
 )
 
@@ -289,7 +293,7 @@ class _Rename:
         target = self._store.current_state(self._cursor, new)
         if state is None:
             return
-        covered = stored_coverage(self._cursor, None, state.series_id).get(state.series_id, [])
+        covered = stored_coverage(self._cursor, None, [state.series_id]).get(state.series_id, [])
         cut = self._cut(state, old)
         if cut == _ALWAYS or _all_before(state, covered, cut):
             in_snapshot = bool(snapshots_of(self._cursor, state.series_id))
@@ -345,15 +349,18 @@ class _Rename:
         columns = "".join(f', {value} AS "{here}"' for value, here in values)
         of_series = f"version_id = {state.version_id} AND {condition}"
         relation = (
-            f"(SELECT ts, ingest_id, requested_at{columns} FROM {{db}}.bar JOIN {REQUESTED} USING (ingest_id) "
-            f"WHERE {of_series})"
+            f"(SELECT version_id AS place, ts, ingest_id, requested_at{columns} "
+            f"FROM {{db}}.bar JOIN {REQUESTED} USING (ingest_id) WHERE {of_series})"
         )
         ((rows, first, last),) = cursor.rows(
             f"SELECT count(*), {epoch_sql('min(ts)')}, {epoch_sql('max(ts)')} FROM {{db}}.bar WHERE {of_series}"
         )
-        writes = writes_of(cursor, state.version_id, condition)
-        notes = notes_of(cursor, state.version_id)
-        union = SeriesUnion(cursor, new, target, Incoming(relation, layout, rows, first, last, writes, notes))
+        version_id = state.version_id
+        writes = {write.ingest_id: write for write in writes_of(cursor, [version_id], condition).get(version_id, ())}
+        notes = notes_of(cursor, [version_id]).get(version_id, [])
+        incoming = Incoming(relation, version_id, layout, rows, first, last, writes, notes)
+        known = None if target is None else known_records(cursor, [target])[target.series_id]
+        union = SeriesUnion(cursor, new, target, incoming, there, known)
         try:
             comparison = union.compare()
         except LayoutConflictError as error:
@@ -383,50 +390,43 @@ class _Rename:
         number = self._numbers.take()
         gone = replace(state, version_id=number, rows=0, first=None, last=None)
         result = WriteResult(key, None, removed=state.rows)
-        record_ingest(cursor, number, now, "delete", result, gone, state.layout_id, None)
+        record_ingests(cursor, [Ingest(number, "delete", result, gone, state.layout_id)], now)
 
     def _keep_rest(self, state: VersionState, key: SeriesKey, cut: EpochSeconds, covered: Sequence[Covered]) -> None:
         """Begin a new version of a series, with the bars and the coverage from the date on."""
         if self._dry_run:
             return
         cursor = self._cursor
-        notes = notes_of(cursor, state.version_id)
+        notes = notes_of(cursor, [state.version_id]).get(state.version_id, [])
         version_id = self._numbers.take()
-        names = "".join(f', "{name}"' for name, _ in bar_columns(cursor) if name != "version_id")
-        cursor.execute(
-            f"INSERT INTO {{db}}.bar (version_id{names}) SELECT {version_id}{names} FROM {{db}}.bar "
-            f"WHERE version_id = {state.version_id} AND ts >= {timestamp_literal(cut)} ORDER BY ts"
-        )
-        copy_checksums_since(cursor, state.version_id, version_id, cut, key.timeframe)
-        supersede(cursor, state, version_id, self._numbers.now)
-        after = measured(cursor, replace(state, version_id=version_id))
+        part = Cut(state.version_id, version_id, cut, key.timeframe)
+        copy_since(cursor, [part])
+        copy_checksums_since(cursor, [part])
+        supersede(cursor, [(state, version_id)], self._numbers.now)
+        (after,) = measured(cursor, [replace(state, version_id=version_id)])
         layout_id = layout_id_of(cursor, after.layout, version_id)
         result = WriteResult(key, None, removed=state.rows - after.rows)
-        record_ingest(cursor, version_id, self._numbers.now, "rename", result, after, layout_id, None)
-        register_copies(cursor, notes, self._numbers)
-        record_copies(cursor, after, layout_id, self._numbers.now)
+        copies = [(self._numbers.take(), note) for note in notes]
+        records = [Ingest(version_id, "rename", result, after, layout_id), *copies_of(copies, key, after, layout_id)]
+        record_ingests(cursor, records, self._numbers.now)
+        record_requests(cursor, copies)
         keep_outline(cursor, key, None, after, np.empty(0, np.int64))
-        forget_coverage(cursor, state.series_id, None)
-        for piece, until in clipped(covered, TimeRange(cut, _ALWAYS)):
-            add_coverage(cursor, state.series_id, version_id, piece, until)
+        forget_coverage(cursor, [state.series_id], None)
+        left = clipped(covered, TimeRange(cut, _ALWAYS))
+        add_coverage(cursor, [(state.series_id, version_id, *piece) for piece in left])
 
     def _give_names(self) -> None:
         """Give series their new names, which are free. Each gets a new id, since processes know series by id."""
         if self._dry_run or not self._free:
             return
-        rows = []
-        for record, new in self._free:
-            delete_id, new_id = self._numbers.take(), self._numbers.take()
-            rows.append(
-                {
-                    "series_id": record.series_id,
-                    "delete_id": delete_id,
-                    "new_id": new_id,
-                    "asset_id": asset_id_of(self._cursor, new.asset, new_id),
-                    "now": self._numbers.now,
-                }
-            )
-        self._cursor.register(_RENAMED, pa.Table.from_pylist(rows, _RENAMED_COLUMNS))
+        numbers = [(self._numbers.take(), self._numbers.take()) for _ in self._free]
+        named = list(zip(self._free, numbers, strict=True))
+        assets = asset_ids(self._cursor, [(new.asset, new_id) for (_, new), (_, new_id) in named])
+        rows = [
+            (record.series_id, delete_id, new_id, assets[new.asset], self._numbers.now)
+            for (record, new), (delete_id, new_id) in named
+        ]
+        self._cursor.register(_RENAMED, rows_of(_RENAMED_COLUMNS, rows))
         self._cursor.execute(sql_file("rename_series.sql"))
         self._cursor.unregister(_RENAMED)
         delete_unused_assets(self._cursor)

@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from lumibot_duckdb.storage.bars.columns import bar_columns
-from lumibot_duckdb.storage.bars.series_records import delete_version
+from lumibot_duckdb.storage.bars.series_records import delete_versions
 from lumibot_duckdb.storage.bars.snapshots import kept_versions
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.engine import attach
@@ -143,7 +143,7 @@ class _Salvage:
             WHERE superseded_at IS NOT NULL AND total <> coalesce(present, 0)
         """)
         for version_id in {version_id for (version_id,) in incomplete} - kept:
-            delete_version(self._new.cursor, version_id)
+            delete_versions(self._new.cursor, [version_id])
 
 
 def _kept_beside(store: Path) -> Path:

@@ -130,10 +130,15 @@ class StoredUpkeep(Upkeep):
             return work.plan(place, chosen, replace=replace)
         return work.export(place, chosen, replace=replace, on_rows=on_rows)
 
-    def import_exported(self, path: str | os.PathLike[str], on_rows: OnRows | None = None) -> tuple[WriteResult, ...]:
+    def import_exported(
+        self, path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], on_rows: OnRows | None = None
+    ) -> tuple[WriteResult, ...]:
         from lumibot_duckdb.storage.upkeep.export import restoring
 
-        return restoring.restore_all(self._store, Path(path).expanduser(), on_rows)
+        paths = [Path(each).expanduser() for each in ([path] if isinstance(path, str | os.PathLike) else path)]
+        if len(paths) == 1 and paths[0].is_dir():
+            return restoring.restore_folder(self._store, paths[0], on_rows)
+        return restoring.restore_files(self._store, paths, on_rows)
 
     def prune(
         self,

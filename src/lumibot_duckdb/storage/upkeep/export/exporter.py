@@ -10,26 +10,39 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import TypeAlias
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.storage import readonly_sql
-from lumibot_duckdb.storage.api import AssetKey, AssetLike, KnownActions, OnRows, SeriesKey, SeriesPin, TimeRange
-from lumibot_duckdb.storage.bars.columns import in_time_order, pinned_rows, stored_rows
+from lumibot_duckdb.storage.api import (
+    AssetKey,
+    AssetLike,
+    IngestInfo,
+    KnownActions,
+    OnRows,
+    SeriesKey,
+    SeriesPin,
+    TimeRange,
+)
+from lumibot_duckdb.storage.bars.batches import in_batches
+from lumibot_duckdb.storage.bars.columns import in_time_order, pinned_parts, pinned_rows, stored_rows
 from lumibot_duckdb.storage.bars.coverage import Covered, common
 from lumibot_duckdb.storage.bars.coverage_records import stored_coverage
-from lumibot_duckdb.storage.bars.ingests import ingest_infos
-from lumibot_duckdb.storage.bars.layout import Layout
+from lumibot_duckdb.storage.bars.ingests import IngestRow, ingest_infos
 from lumibot_duckdb.storage.bars.open_store import OpenStore
+from lumibot_duckdb.storage.bars.row_inserts import rows_of
 from lumibot_duckdb.storage.bars.series_lookup import listing_order
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.interruption import interruptibly
 from lumibot_duckdb.storage.errors import InvalidExportError, SeriesNotFoundError, StoreDamagedError, VersionGoneError
 from lumibot_duckdb.storage.identity import asset_query
-from lumibot_duckdb.storage.reference.corporate_actions import KINDS, known_actions
+from lumibot_duckdb.storage.reference.corporate_actions import KINDS, actions_of
+from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_files import sql_file
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array
@@ -54,6 +67,9 @@ from lumibot_duckdb.storage.upkeep.export.manifest import (
 from lumibot_duckdb.storage.upkeep.export.paths import path_of
 
 _ATTEMPTS = 3
+_EXPORTED = "lumibot_duckdb_exported"
+_EXPORTED_COLUMNS = pa.schema([("series_id", pa.int32()), ("version_id", pa.int32()), ("last_ingest", pa.int32())])
+_Exported: TypeAlias = tuple[SeriesKey, ExportedFile]
 # Measured on minute bars of stocks with five columns; the time counts as one.
 _BYTES_OF_VALUE = {"parquet": 1.4, "csv": 10.0, "arrow": 2.5}
 _BYTES_OF_FILE = {"parquet": 4_000, "csv": 100, "arrow": 2_000}
@@ -133,17 +149,16 @@ class SeriesExporter:
         self, folder: Path, series: Sequence[SeriesKey], *, replace: bool, on_rows: OnRows | None = None
     ) -> ExportReport:
         """Write series into a folder; those that are deleted meanwhile are left out."""
-        series = self._in_range(series)
-        sizes = [0 if pin is None else self._store.state(pin).rows for pin in map(self._pinned, series)]
-        progress = _Progress(sum(sizes), on_rows)
+        pins = [pin for pin in map(self._pinned, self._in_range(series)) if pin is not None]
+        sizes = {pin.key: self._store.state(pin).rows for pin in pins}
+        progress = _Progress(sum(sizes.values()), on_rows)
         written = []
         with new_folder(folder, replace=replace) as unfinished, _manifest(unfinished, self._format) as manifest:
-            for key, rows in zip(series, sizes, strict=True):
-                found = self._export(unfinished, key, progress)
-                progress.end_series(rows)
-                if found is not None:
+            for batch in in_batches(sizes, sizes.__getitem__):
+                for key, found in self._export(unfinished, batch, progress):
                     manifest.add(found)
                     written.append(FileReport(found.path, key, found.rows, found.bytes))
+                progress.end(sum(sizes[key] for key in batch))
         return ExportReport(str(folder), self._format, tuple(written))
 
     def _in_range(self, series: Sequence[SeriesKey]) -> Sequence[SeriesKey]:
@@ -160,50 +175,52 @@ class SeriesExporter:
         if pin is None:
             return False
         with self._store.read_pinned(pin) as cursor:
-            return bool(self._coverage(cursor, pin)) or any(rows for _, rows in self._pieces(cursor, pin))
+            return any(self._coverage(cursor, [pin]).values()) or any(rows for _, rows in self._pieces(cursor, [pin]))
 
-    def _export(self, folder: Path, key: SeriesKey, progress: _Progress) -> ExportedFile | None:
-        """Write one series; None if it is deleted."""
-        place = path_of(key, self._format)
-        path = folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def _export(self, folder: Path, keys: Sequence[SeriesKey], progress: _Progress) -> list[_Exported]:
+        """Write series, without those that are deleted."""
         for attempt in range(1, _ATTEMPTS + 1):
-            pin = self._pinned(key)
-            if pin is None:
-                break
+            pins = [pin for pin in map(self._pinned, keys) if pin is not None]
             try:
-                exported = self._write(path, pin, progress)
-            except VersionGoneError:  # it was superseded just now
-                path.unlink(missing_ok=True)
+                return self._write(folder, pins, progress) if pins else []
+            except VersionGoneError:  # one was superseded just now
+                for key in keys:
+                    (folder / path_of(key, self._format)).unlink(missing_ok=True)
                 if attempt == _ATTEMPTS:
                     raise
-            else:
-                return ExportedFile(place, path.stat().st_size, digest_of(path), exported.bars, exported)
-        return None
+        return []
 
-    def _write(self, path: Path, pin: SeriesPin, progress: _Progress) -> ExportedSeries:
-        layout = self._store.state(pin).layout
-        with self._store.read_pinned(pin) as cursor:
-            _refuse_if_superseded(cursor, pin)
-            coverage = self._coverage(cursor, pin)
-            actions = _actions(cursor, pin.key)
-            ids, writes = self._writes(cursor, pin)
-            pieces = self._pieces(cursor, pin)
-        about = json.dumps({**key_fields(pin.key), **layout_fields(layout)})
-        schema = schema_of(layout, self._format).with_metadata({MARK: about})
-        runs: list[tuple[int, int]] = []
-        with table_writer(path, schema, self._format) as writer:
-            for piece, _ in pieces:
-                stored = self._read(pin, layout, piece)
-                if stored.num_rows:
-                    writer.write_table(file_table(stored, layout, schema, pin.key.label()))
-                    _extend(runs, bars_per_write(_places(ids, stored, pin)))
-                progress.add(stored.num_rows)
-        return ExportedSeries(pin.key, layout, coverage, writes, tuple(runs), actions)
+    def _write(self, folder: Path, pins: Sequence[SeriesPin], progress: _Progress) -> list[_Exported]:
+        with self._store.read_pinned(pins[0]) as cursor:
+            _refuse_if_superseded(cursor, pins)
+            coverage = self._coverage(cursor, pins)
+            actions = _actions(cursor, [pin.key for pin in pins])
+            writes = self._writes(cursor, pins)
+            pieces = self._pieces(cursor, pins)
+        written = []
+        for pin, tables in self._tables(pins, pieces):
+            layout, (ids, of_series) = self._store.state(pin).layout, writes[pin.version_id]
+            place = path_of(pin.key, self._format)
+            path = folder / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            about = json.dumps({**key_fields(pin.key), **layout_fields(layout)})
+            schema = schema_of(layout, self._format).with_metadata({MARK: about})
+            runs: list[tuple[int, int]] = []
+            with table_writer(path, schema, self._format) as writer:
+                for stored in tables:
+                    if stored.num_rows:
+                        writer.write_table(file_table(stored, layout, schema, pin.key.label()))
+                        _extend(runs, bars_per_write(_places(ids, stored, pin)))
+                    progress.add(stored.num_rows)
+            covered = tuple(coverage.get(pin.series_id, ()))
+            exported = ExportedSeries(pin.key, layout, covered, of_series, tuple(runs), actions[pin.key])
+            file = ExportedFile(place, path.stat().st_size, digest_of(path), exported.bars, exported)
+            written.append((pin.key, file))
+        return written
 
     def _estimate(self, pin: SeriesPin) -> FileReport:
         with self._store.read_pinned(pin) as cursor:
-            rows = sum(count for _, count in self._pieces(cursor, pin))
+            rows = sum(count for _, count in self._pieces(cursor, [pin]))
         values = rows * (1 + len(self._store.state(pin).layout.columns))
         size = _BYTES_OF_FILE[self._format] + round(values * _BYTES_OF_VALUE[self._format])
         return FileReport(path_of(pin.key, self._format), pin.key, rows, size)
@@ -217,30 +234,37 @@ class SeriesExporter:
             return None
         return SeriesPin(key, record.series_id, head.version_id, head.ingest_id, head.ingested_at)
 
-    def _coverage(self, cursor: StoreCursor, pin: SeriesPin) -> tuple[Covered, ...]:
-        """Return what was covered when the series was pinned, expired ranges included."""
-        known = stored_coverage(cursor, None, pin.series_id, up_to=pin.ingest_id).get(pin.series_id, [])
+    def _coverage(self, cursor: StoreCursor, pins: Sequence[SeriesPin]) -> dict[int, list[Covered]]:
+        """Return what was covered when the series were pinned, by series, expired ranges included."""
+        up_to = {pin.series_id: pin.ingest_id for pin in pins}
+        known = stored_coverage(cursor, None, up_to, up_to=up_to)
         if self._within is None:
-            return tuple(known)
-        return tuple((part, until) for piece, until in known for part in common([piece], [self._within]))
+            return known
+        within = [self._within]
+        return {
+            series_id: [(part, until) for piece, until in covered for part in common([piece], within)]
+            for series_id, covered in known.items()
+        }
 
-    def _writes(self, cursor: StoreCursor, pin: SeriesPin) -> tuple[Int64Array, tuple[ExportedWrite, ...]]:
-        """Return the writes that stored the bars, and their ids."""
-        query = sql_file("export_writes.sql").format(
-            db="{db}", bars=self._rows(pin), series=pin.series_id, version=pin.version_id, last=pin.ingest_id
-        )
-        found = ingest_infos(cursor.rows(query))
-        writes = tuple(
-            ExportedWrite(each.ingested_at, "coverage" if each.kind == "coverage" else "bars", dict(each.metadata))
-            for each in found
-        )
-        return np.array([each.ingest_id for each in found], np.int64), writes
+    def _writes(
+        self, cursor: StoreCursor, pins: Sequence[SeriesPin]
+    ) -> dict[int, tuple[Int64Array, tuple[ExportedWrite, ...]]]:
+        """Return the writes that stored the bars, and their ids, by version."""
+        cursor.register(_EXPORTED, rows_of(_EXPORTED_COLUMNS, [(p.series_id, p.version_id, p.ingest_id) for p in pins]))
+        within = "true" if self._within is None else _inside(self._within)
+        rows = cursor.rows(sql_file("export_writes.sql").replace("{within}", within))
+        cursor.unregister(_EXPORTED)
+        found: dict[int, list[IngestRow]] = {pin.version_id: [] for pin in pins}
+        for version_id, *row in rows:
+            found[version_id].append(tuple(row))
+        return {version_id: _exported_writes(ingest_infos(of_version)) for version_id, of_version in found.items()}
 
-    def _pieces(self, cursor: StoreCursor, pin: SeriesPin) -> list[tuple[TimeRange | None, int]]:
+    def _pieces(self, cursor: StoreCursor, pins: Sequence[SeriesPin]) -> list[tuple[TimeRange | None, int]]:
         """Return ranges with not too many bars each, and their numbers of bars. None is all."""
-        rows = self._store.state(pin).rows
-        if self._within is None and rows <= ROWS_OF_PIECE:
+        rows = sum(self._store.state(pin).rows for pin in pins)
+        if len(pins) > 1 or (self._within is None and rows <= ROWS_OF_PIECE):
             return [(None, rows)]
+        (pin,) = pins
         days = cursor.rows(
             f"SELECT {epoch_sql('ts::DATE')}, count(*) FROM {{db}}.bar WHERE {self._rows(pin)} "
             "GROUP BY ts::DATE ORDER BY ts::DATE"
@@ -256,14 +280,30 @@ class SeriesExporter:
             pieces.append((TimeRange(start, days[-1][0] + SECONDS_PER_DAY), counted))
         return pieces
 
-    def _read(self, pin: SeriesPin, layout: Layout, piece: TimeRange | None) -> pa.Table:
-        condition = self._rows(pin) if piece is None else f"{self._rows(pin)} AND {_inside(piece)}"
-        with self._store.read_pinned(pin) as cursor:
-            table = stored_rows(cursor, layout.columns, condition, ("ingest_id",))
-            if table.num_rows == 0:
-                self._store.refuse_if_gone(cursor, pin)
+    def _tables(
+        self, pins: Sequence[SeriesPin], pieces: Sequence[tuple[TimeRange | None, int]]
+    ) -> Iterator[tuple[SeriesPin, Iterator[pa.Table]]]:
+        """Yield the bars of each series: those of several at once, or those of one in pieces."""
+        if len(pins) == 1:
+            yield pins[0], (self._read(pins, piece)[pins[0].version_id] for piece, _ in pieces)
+        else:
+            tables = self._read(pins, None)
+            for pin in pins:
+                yield pin, iter([tables.pop(pin.version_id)])
+
+    def _read(self, pins: Sequence[SeriesPin], piece: TimeRange | None) -> dict[int, pa.Table]:
+        """Return the bars of a piece, by version."""
+        columns = [column for pin in pins for column in self._store.state(pin).layout.columns]
+        conditions = [is_one_of("version_id", [pin.version_id for pin in pins])]
+        conditions += [_inside(within) for within in (self._within, piece) if within is not None]
+        with self._store.read_pinned(pins[0]) as cursor:
+            table = stored_rows(cursor, columns, " AND ".join(conditions), ("version_id", "ingest_id"))
+            found = dict(pinned_parts(table, {pin.version_id: pin.ingest_id for pin in pins}))
+            for pin in pins:
+                if not found[pin.version_id].num_rows:
+                    self._store.refuse_if_gone(cursor, pin)
         self._store.counters.count_read(table.num_rows, table.nbytes)
-        return in_time_order(table)[0]
+        return {version_id: in_time_order(rows)[0] for version_id, rows in found.items()}
 
     def _rows(self, pin: SeriesPin) -> str:
         """Return the SQL condition for the bars to export."""
@@ -317,12 +357,12 @@ class _Progress:
         self._before = self._here = 0
 
     def add(self, rows: int) -> None:
-        """Count bars of the current series."""
+        """Count bars of the current series, or of those that are exported together."""
         self._here += rows
         self._report(self._before + self._here)
 
-    def end_series(self, rows: int) -> None:
-        """Count a whole series."""
+    def end(self, rows: int) -> None:
+        """Count whole series."""
         self._before, self._here = self._before + rows, 0
         self._report(self._before)
 
@@ -331,18 +371,33 @@ class _Progress:
             self._on_rows(min(done, self._total), self._total)
 
 
-def _refuse_if_superseded(cursor: StoreCursor, pin: SeriesPin) -> None:
-    """Raise `VersionGoneError` unless a version is the current one: splits that are known now fit no earlier one."""
-    if cursor.rows("SELECT current_version FROM {db}.series WHERE series_id = ?", [pin.series_id]) != [
-        (pin.version_id,)
-    ]:
-        raise VersionGoneError(f"{pin.key.label()} changes too often to be exported; try again")
+def _refuse_if_superseded(cursor: StoreCursor, pins: Sequence[SeriesPin]) -> None:
+    """Raise `VersionGoneError` unless versions are the current ones: splits that are known now fit no earlier one."""
+    which = is_one_of("series_id", [pin.series_id for pin in pins])
+    current = dict(cursor.rows(f"SELECT series_id, current_version FROM {{db}}.series WHERE {which}"))
+    for pin in pins:
+        if current.get(pin.series_id) != pin.version_id:
+            raise VersionGoneError(f"{pin.key.label()} changes too often to be exported; try again")
 
 
-def _actions(cursor: StoreCursor, key: SeriesKey) -> dict[str, KnownActions]:
-    """Return what is known of the splits and dividends of a stock, or of that under an option."""
-    known = {kind: known_actions(cursor, AssetKey(key.asset.symbol), key.source, kind) for kind in KINDS}
-    return {kind: found for kind, found in known.items() if found is not None}
+def _actions(cursor: StoreCursor, keys: Sequence[SeriesKey]) -> dict[SeriesKey, dict[str, KnownActions]]:
+    """Return what is known of the splits and dividends of stocks, or of those under options."""
+    stocks = {key: AssetKey(key.asset.symbol) for key in keys}
+    found: dict[SeriesKey, dict[str, KnownActions]] = {key: {} for key in keys}
+    for source, kind in product({key.source for key in keys}, KINDS):
+        known = actions_of(cursor, {stocks[key] for key in keys if key.source == source}, source, kind)
+        for key in keys:
+            if key.source == source and stocks[key] in known:
+                found[key][kind] = known[stocks[key]]
+    return found
+
+
+def _exported_writes(found: Sequence[IngestInfo]) -> tuple[Int64Array, tuple[ExportedWrite, ...]]:
+    writes = tuple(
+        ExportedWrite(each.ingested_at, "coverage" if each.kind == "coverage" else "bars", dict(each.metadata))
+        for each in found
+    )
+    return np.array([each.ingest_id for each in found], np.int64), writes
 
 
 def _places(ids: Int64Array, stored: pa.Table, pin: SeriesPin) -> Int64Array:

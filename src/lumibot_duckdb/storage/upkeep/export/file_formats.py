@@ -130,7 +130,7 @@ def _batches(path: Path, schema: pa.Schema, file_format: str) -> Iterator[tuple[
     else:
         with pa.csv.open_csv(
             path,
-            read_options=pa.csv.ReadOptions(block_size=_CSV_BLOCK),
+            read_options=pa.csv.ReadOptions(block_size=min(_CSV_BLOCK, path.stat().st_size + 1)),
             parse_options=pa.csv.ParseOptions(newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(
                 column_types=schema,

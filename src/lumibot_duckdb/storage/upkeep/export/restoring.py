@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lumibot_duckdb.storage.api import AssetKey, OnRows, TimeRange, WriteResult
+from lumibot_duckdb.storage.api import AssetKey, KnownActions, OnRows, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.bars.batches import in_batches
 from lumibot_duckdb.storage.bars.coverage import Covered, closed_part
 from lumibot_duckdb.storage.bars.input_checks import InputBars
+from lumibot_duckdb.storage.bars.new_series import NewSeries, NewWrite, store_new_series
 from lumibot_duckdb.storage.bars.open_store import OpenStore
-from lumibot_duckdb.storage.bars.restored_series import RestoredSeries, RestoredWrite
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, metadata_text
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import InvalidExportError, StorageError
@@ -64,24 +65,54 @@ def files_of(folder: Path) -> list[Path]:
     return [folder / name for name in manifest.files]
 
 
-def restore_all(store: OpenStore, path: Path, on_rows: OnRows | None = None) -> tuple[WriteResult, ...]:
-    """Restore the series of a folder, or of one file. Raises `InvalidExportError`."""
-    results = []
-    for file in files_of(path) if path.is_dir() else [path]:
-        found = find_exported(file)
-        if found is None:
-            raise InvalidExportError(f"{file} is not a file of an export")
-        if found.series is not None or file == path:
-            results.append(restore(store, file, found, on_rows))
+def restore_folder(store: OpenStore, folder: Path, on_rows: OnRows | None = None) -> tuple[WriteResult, ...]:
+    """Restore the series in a folder; see `restore_files`."""
+    return restore_files(store, [file for file in files_of(folder) if _found(file).series is not None], on_rows)
+
+
+def restore_files(store: OpenStore, files: Sequence[Path], on_rows: OnRows | None = None) -> tuple[WriteResult, ...]:
+    """Restore the series of files. Raises `InvalidExportError`.
+
+    Short series that the store lacks are stored together in one transaction: none of them if a file is not as exported.
+    """
+    exported = []
+    for file in files:
+        found = _found(file)
+        if found.series is None:
+            raise InvalidExportError(f"{file.name} is the result of a query, not a series")
+        exported.append((file, found, found.series))
+    results: list[WriteResult] = []
+    progress = _Progress(sum(series.bars for *_, series in exported), on_rows)
+    for batch in in_batches(exported, lambda each: each[2].bars):
+        for file, found, _ in batch:
+            check_unchanged(file, found)
+        results += _restored(store, [_Restoration(store, file, series, progress) for file, _, series in batch])
     return tuple(results)
 
 
-def restore(store: OpenStore, path: Path, found: ExportedFile, on_rows: OnRows | None = None) -> WriteResult:
-    """Restore an exported series. Raises `InvalidExportError`, and stores nothing, if the file is not as exported."""
-    check_unchanged(path, found)
-    if found.series is None:
-        raise InvalidExportError(f"{path.name} is the result of a query, not a series")
-    return _Restoration(store, path, found.series, on_rows).run()
+def _found(file: Path) -> ExportedFile:
+    found = find_exported(file)
+    if found is None:
+        raise InvalidExportError(f"{file} is not a file of an export")
+    return found
+
+
+def _restored(store: OpenStore, batch: Sequence[_Restoration]) -> list[WriteResult]:
+    """Store the series of some files: those that the store lacks together, the others one by one."""
+    lacking: dict[SeriesKey, _Restoration] = {}
+    store.refresh()
+    for each in batch:
+        if store.catalog.find(each.key) is None:
+            lacking.setdefault(each.key, each)
+    if lacking:
+        with store.write() as cursor:  # another process may have stored some meanwhile
+            lacking = {key: each for key, each in lacking.items() if store.catalog.find(key) is None}
+            actions = _Actions(store, cursor)
+            for each in lacking.values():
+                actions.check(each.series)
+            stored = store_new_series(cursor, [each.as_new() for each in lacking.values()], *store.next_ingest())
+        results = {result.key: result for result in stored}
+    return [results[each.key] if lacking.get(each.key) is each else each.add() for each in batch]
 
 
 def check_unchanged(path: Path, found: ExportedFile) -> None:
@@ -96,35 +127,77 @@ def check_unchanged(path: Path, found: ExportedFile) -> None:
         raise InvalidExportError(f"{path.name} {what} since it was exported; export again, or copy it again")
 
 
+class _Progress:
+    """Reports how many of the bars of all files are stored."""
+
+    def __init__(self, total: int, on_rows: OnRows | None) -> None:
+        self._done, self._total, self._on_rows = 0, total, on_rows
+
+    def add(self, bars: int) -> None:
+        """Count further bars."""
+        self._done += bars
+        if self._on_rows is not None:
+            self._on_rows(self._done, self._total)
+
+
+class _Actions:
+    """The splits and dividends that a store knows, in one transaction, compared with those of exported series."""
+
+    def __init__(self, store: OpenStore, cursor: StoreCursor) -> None:
+        self._store = store
+        self._cursor = cursor
+        self._known: dict[tuple[str, str, str], KnownActions | None] = {}
+
+    def check(self, series: ExportedSeries) -> None:
+        """Keep the splits and dividends that are known; refuse prices that are adjusted for others than those here.
+
+        The source is queried for actions only once in a while, and prices are restated when these change. So they are
+        not recorded if there are other adjusted prices, which may be adjusted for others.
+        """
+        key = series.key
+        stock = AssetKey(key.asset.symbol)
+        for kind, found in series.actions.items():
+            which = (stock.symbol, key.source, kind)
+            if which not in self._known:
+                self._known[which] = known_actions(self._cursor, stock, key.source, kind)
+                if self._known[which] is None and not self._has_adjusted(stock, key.source):
+                    remember_actions(self._cursor, stock, found.actions, key.source, kind, found.checked_at)
+                    self._known[which] = found
+            known = self._known[which]
+            if known is not None and known.actions != found.actions and key.adjustment:
+                raise InvalidExportError(
+                    f"the store knows other {kind}s of {stock.symbol} (as of {known.checked_at:%Y-%m-%d}) than the "
+                    f"export (as of {found.checked_at:%Y-%m-%d}), so their prices are adjusted differently; import it "
+                    "into another store"
+                )
+
+    def _has_adjusted(self, stock: AssetKey, source: str) -> bool:
+        here = self._store.catalog.matching(AssetQuery(stock, typed=False, lenient=True), None, source, None)
+        return any(record.key.adjustment for record in here)
+
+
 class _Restoration:
     """Restores one file."""
 
-    def __init__(self, store: OpenStore, path: Path, series: ExportedSeries, on_rows: OnRows | None) -> None:
+    def __init__(self, store: OpenStore, path: Path, series: ExportedSeries, progress: _Progress) -> None:
         self._store = store
         self._path = path
-        self._series = series
-        self._on_rows = on_rows
+        self.series = series
+        self.key = series.key
+        self._progress = progress
         self._nothing = bars_of(schema_of(series.layout, "arrow").empty_table(), series.layout)
 
-    def run(self) -> WriteResult:
-        key = self._series.key
-        if not (self._store.refresh() and self._store.catalog.find(key) is not None):
-            with self._store.write() as cursor:
-                if self._store.catalog.find(key) is None:
-                    self._check_actions(cursor)
-                    first_id, now = self._store.next_ingest()
-                    writes = [self._write(write) for write in self._writes()]
-                    restored = RestoredSeries(cursor, key, self._nothing.layout, writes, first_id, now)
-                    restored.add(self._counted())
-                    return restored.finish(self._coverage())
-        return self._add()
+    def as_new(self) -> NewSeries:
+        """Return the series as it was, for a store that lacks it."""
+        writes = [self._write(write) for write in self._writes()]
+        return NewSeries(self.key, self._nothing.layout, writes, self._counted(), self._coverage())
 
-    def _add(self) -> WriteResult:
+    def add(self) -> WriteResult:
         """Store the bars, coverage and metadata in a series that the store has, as writes like any other."""
-        key, store = self._series.key, self._store
+        key, store = self.key, self._store
         total = WriteResult(key, None)
         with store.write() as cursor:
-            self._check_actions(cursor)
+            _Actions(store, cursor).check(self.series)
         for bars, numbers in self._counted():
             for asked_at, metadata, of_write in self._by_metadata(numbers):
                 write = BarsWrite(key, bars.rows(of_write), _NOWHERE, False, metadata, None, asked_at)
@@ -132,41 +205,18 @@ class _Restoration:
                     total = _sum(total, store.write_to(cursor, key).bars(write))
         with store.write() as cursor:
             store.write_to(cursor, key).covering(self._coverage())
-        last = next((write for write in reversed(self._series.writes) if write.kind == "coverage"), None)
+        last = next((write for write in reversed(self.series.writes) if write.kind == "coverage"), None)
         if last is not None and last.metadata:
             write = BarsWrite(key, self._nothing, _NOWHERE, False, last.metadata, None, last.asked_at)
             with store.write() as cursor:
                 total = _sum(total, store.write_to(cursor, key).bars(write))
         return total
 
-    def _check_actions(self, cursor: StoreCursor) -> None:
-        """Keep the splits and dividends that are known; refuse prices that are adjusted for others than those here.
-
-        The source is queried for actions only once in a while, and prices are restated when these change. So they are
-        not recorded if there are other adjusted prices, which may be adjusted for others.
-        """
-        key = self._series.key
-        stock = AssetKey(key.asset.symbol)
-        here = self._store.catalog.matching(AssetQuery(stock, typed=False, lenient=True), None, key.source, None)
-        for kind, found in self._series.actions.items():
-            known = known_actions(cursor, stock, key.source, kind)
-            if known is None and not any(record.key.adjustment for record in here):
-                remember_actions(cursor, stock, found.actions, key.source, kind, found.checked_at)
-            elif known is not None and known.actions != found.actions and key.adjustment:
-                raise InvalidExportError(
-                    f"the store knows other {kind}s of {stock.symbol} (as of {known.checked_at:%Y-%m-%d}) than the "
-                    f"export (as of {found.checked_at:%Y-%m-%d}), so their prices are adjusted differently; import it "
-                    "into another store"
-                )
-
     def _counted(self) -> Iterator[tuple[InputBars, Int64Array]]:
         """Yield the bars, and report how many are stored."""
-        done = 0
-        for bars, numbers in _pieces(self._path, self._series):
+        for bars, numbers in _pieces(self._path, self.series):
             yield bars, numbers
-            done += len(bars)
-            if self._on_rows is not None:
-                self._on_rows(done, self._series.bars)
+            self._progress.add(len(bars))
 
     def _by_metadata(
         self, numbers: Int64Array
@@ -177,23 +227,23 @@ class _Restoration:
         """
         alike: dict[str | None, list[int]] = {}
         for number in np.unique(numbers).tolist():
-            metadata = metadata_text(self._series.key, self._series.writes[number].metadata)
+            metadata = metadata_text(self.series.key, self.series.writes[number].metadata)
             alike.setdefault(metadata, []).append(number)
         for members in alike.values():
-            writes = [self._series.writes[number] for number in members]
+            writes = [self.series.writes[number] for number in members]
             yield max(write.asked_at for write in writes), writes[0].metadata, np.isin(numbers, members)
 
     def _writes(self) -> Sequence[ExportedWrite]:
         """Return the writes; a series that was only restated or covered has at least one here."""
-        return self._series.writes or [ExportedWrite(utc_now(), "coverage", None)]
+        return self.series.writes or [ExportedWrite(utc_now(), "coverage", None)]
 
-    def _write(self, write: ExportedWrite) -> RestoredWrite:
-        return RestoredWrite(write.asked_at, write.kind, metadata_text(self._series.key, write.metadata))
+    def _write(self, write: ExportedWrite) -> NewWrite:
+        return NewWrite(write.kind, metadata_text(self.key, write.metadata), write.asked_at)
 
     def _coverage(self) -> list[Covered]:
         """Return the covered ranges, without what no store can cover."""
-        key, now = self._series.key, epoch_seconds(utc_now())
-        closed = ((closed_part(piece, key.timeframe, now), until) for piece, until in self._series.coverage)
+        key, now = self.series.key, epoch_seconds(utc_now())
+        closed = ((closed_part(piece, key.timeframe, now), until) for piece, until in self.series.coverage)
         return [(piece, until) for piece, until in closed if piece is not None]
 
 
