@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,30 +11,10 @@ import pytest
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreDamagedError
+from storage.damage import corrupt, used_blocks
 from storage.frames import minute_bars
 
-HEADERS, BLOCK = 12_288, 65_536
 ROWS = 20_000
-
-
-def used_blocks(storage: DuckDBDataStorage) -> list[int]:
-    """Return the blocks with data of any table."""
-    found: set[int] = set()
-    with storage._store.read() as cursor:
-        for (table,) in cursor.rows("SELECT table_name FROM duckdb_tables() WHERE database_name = '{db}'"):
-            info = f"SELECT block_id, additional_block_ids FROM pragma_storage_info('{cursor.db}.{table}')"
-            for block, further in cursor.rows(info):
-                found |= {block, *(further or [])}
-    return sorted(block for block in found if block is not None and block >= 0)
-
-
-def corrupt(path: Path, block: int) -> None:
-    at = HEADERS + block * BLOCK + BLOCK // 2
-    with path.open("r+b") as file:
-        file.seek(at)
-        (was,) = file.read(1)
-        file.seek(at)
-        file.write(bytes([was ^ 0xFF]))
 
 
 @pytest.fixture

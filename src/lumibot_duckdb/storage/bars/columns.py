@@ -56,7 +56,8 @@ def in_time_order(table: pa.Table) -> tuple[pa.Table, Int64Array]:
 
     Rows are nearly always in order already, and sorting costs more than reading.
     """
-    times: Int64Array = single_array(table["ts"]).view(pa.int64()).to_numpy()
+    # A copy: whoever keeps a view keeps all columns of the result in memory, since DuckDB hands them over as a whole.
+    times: Int64Array = single_array(table["ts"]).view(pa.int64()).to_numpy().copy()
     if len(times) < 2 or bool((times[1:] > times[:-1]).all()):
         return table, times
     order = np.argsort(times, kind="stable")
