@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 _OF_BARS = ("checksums", "doubled_bars", "recorded_facts", "bars_of_no_ingest")
 _BAD_BARS = "impossible_bars"
-_OF_TABLES = ("bars_of_no_version", "versions_of_no_series", "coverage_ranges")
+_OF_TABLES = ("bars_of_no_version", "versions_of_no_series", "coverage_ranges", "rows_of_nothing")
 _MOST_ROUNDS = 20
 """A report names at most 20 findings of a check, so a store with more is repaired in rounds."""
 
