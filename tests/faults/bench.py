@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,15 @@ HERE = Path(__file__).resolve().parent
 NOTHING_STORED = "nothing was stored"
 KEPT = "is kept in"
 UNCHANGED, COMPLETE, PARTLY = "unchanged", "complete", "partly complete"
+_COLUMNS = {
+    "kills": ("kill", "torn"),
+    "I/O errors": ("I/O error", "broken"),
+    "disk full": ("no space", "full"),
+    "random kills": ("random kill",),
+    UNCHANGED: (UNCHANGED,),
+    PARTLY: (PARTLY,),
+    COMPLETE: (COMPLETE,),
+}
 NEXT = "NEXT stock, minute bars from test"
 
 
@@ -60,11 +70,20 @@ def _checks(report: VerificationReport) -> set[str]:
     return {finding.check for finding in report.findings if finding.severity != "info"}
 
 
+def table_text(table: Mapping[str, Counter[str]]) -> str:
+    """Return how many faults were placed in each operation, and what they left of the store, as a table."""
+    rows = [["operation", *_COLUMNS]]
+    for operation, counts in (*table.items(), ("total", sum(table.values(), Counter[str]()))):
+        rows.append([operation, *(str(sum(counts[kind] for kind in kinds)) for kinds in _COLUMNS.values())])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows)
+
+
 class Bench:
     """Runs operations with faults, in one process after another.
 
     `counts` has how often each fault happened. `table` has, for each operation, how often faults of each kind were
-    placed and what they left of the store.
+    placed and what they left of the store: "partly complete" is what some of its transactions did.
     """
 
     def __init__(self, library: Path, folder: Path) -> None:
@@ -94,6 +113,10 @@ class Bench:
     def close(self) -> None:
         """End the process."""
         self._process.communicate()
+
+    def stages(self, operation: str) -> int:
+        """Return how many different states were seen between that of before and that of afterwards."""
+        return len(set(self._parts.get(operation, ())))
 
     def expected(self, operation: str) -> Expected:
         """Return what an operation does if no call fails."""
