@@ -137,6 +137,12 @@ def exported_to(storage: DuckDBDataStorage) -> Path:
     return storage.path.parent / "exports" / "export"
 
 
+def present_export(storage: DuckDBDataStorage) -> Path:
+    """Return the folder of the export: while one replaces another, the earlier one, which the next export puts back."""
+    folder = exported_to(storage)
+    return folder if folder.exists() else next(folder.parent.glob(f".{folder.name}.replaced-*"), folder)
+
+
 def fill_and_export(storage: DuckDBDataStorage) -> None:
     """Make a store that lacks a series, which was exported beside it."""
     fill(storage)
@@ -290,7 +296,7 @@ OPERATIONS: dict[str, Operation] = {
         fill_and_back_up, lambda s: s.restore(copy_of(s)), leaves=(COPY, "s.duckdb.restoring-", "s.replaced-")
     ),
     "export": Operation(fill, lambda s: s.export(exported_to(s))),
-    "export again": Operation(fill_and_export, lambda s: s.export(exported_to(s), replace=True)),
+    "export again": Operation(fill_and_export, lambda s: s.export(exported_to(s), replace=True), continues=True),
     "import": Operation(fill_and_export, lambda s: s.import_exported(exported_to(s)), continues=True),
     "repair": Operation(fill_and_damage, lambda s: s.repair(), damaged=True, in_parts=True, continues=True),
     "salvage": Operation(
@@ -345,8 +351,9 @@ def contents(storage: DuckDBDataStorage) -> dict[str, str]:
         "settings": storage.settings.set_values() or None,
         "migrated file": storage.migrated_files.rows("file", "fingerprint"),
     }
-    files = (path for path in sorted(exported_to(storage).rglob("*")) if path.is_file())
-    exported = [(path.relative_to(storage.path.parent), path.read_bytes()) for path in files]
+    folder = present_export(storage)
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    exported = [(path.relative_to(folder), path.read_bytes()) for path in files]
     if exported:
         found["export"] = _digest(exported)
     return found | {name: _digest(value) for name, value in further.items() if value is not None}

@@ -21,6 +21,7 @@ BEGINNING = 1_704_205_800  # 2 January 2024, 14:30 UTC
 MINUTES = 40
 SYMBOLS = ("A", "B")
 SOURCES = ("polygon", "yahoo")
+FIRST = ("A", "polygon")
 
 Key = tuple[str, str]
 """Symbol and source of a series."""
@@ -122,11 +123,9 @@ WRITES = st.builds(
     st.sampled_from([1.0, 2.0, 3.5]),
 )
 SPLITS = st.builds(Split, KEYS, st.sets(st.integers(1, 5), max_size=2).map(lambda days: tuple(sorted(days))))
-STEPS = st.lists(
-    st.one_of(WRITES, WRITES, WRITES, SPLITS, st.builds(Delete, KEYS), st.builds(Snapshot, st.sampled_from("xy"))),
-    min_size=2,
-    max_size=6,
-)
+DELETIONS = st.builds(Delete, KEYS.filter(lambda key: key != FIRST))
+SNAPSHOTS = st.builds(Snapshot, st.sampled_from("xy"))
+STEPS = st.lists(st.one_of(WRITES, WRITES, WRITES, SPLITS, DELETIONS, SNAPSHOTS), min_size=2, max_size=6)
 
 
 def time_of(minute: int) -> int:
@@ -137,10 +136,12 @@ def moment(hour: int) -> dt.datetime:
     return dt.datetime(2024, 2, 1, tzinfo=dt.timezone.utc) + dt.timedelta(hours=hour)
 
 
-def filled(path: Path, steps: Iterable[Any], hours: Iterable[int]) -> tuple[DuckDBDataStorage, Contents]:
-    """Return a store after some steps at these hours, and what it should contain. It always has a series."""
+def filled(
+    path: Path, steps: Iterable[Any], hours: Iterable[int], value: float = 1.0
+) -> tuple[DuckDBDataStorage, Contents]:
+    """Return a store with a series and a split, after some steps at these hours, and what it should contain."""
     storage, model = DuckDBDataStorage(path), Contents()
-    for step, hour in zip([Write(("A", "polygon"), (1, 2, 5), 1.0), *steps], hours, strict=False):
+    for step, hour in zip([Write(FIRST, (1, 2, 5), value), Split(FIRST, (1,)), *steps], hours, strict=False):
         step(storage, model, hour)
     storage.close()
     return storage, model

@@ -56,7 +56,7 @@ def test_a_repair_keeps_what_can_be_read(wide: DuckDBDataStorage) -> None:
     whole = wide.path.with_name("whole")
     shutil.copyfile(wide.path, whole)
     kept = lost = 0
-    for block in blocks[:: max(1, len(blocks) // 8)]:
+    for block in blocks[:: max(1, len(blocks) // 5)]:
         shutil.copyfile(whole, wide.path)
         corrupt(wide.path, block)
         try:

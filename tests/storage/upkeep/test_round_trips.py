@@ -18,6 +18,7 @@ from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.times import moment_of
 from storage.upkeep.plain_store import (
+    FIRST,
     MINUTES,
     STEPS,
     Bars,
@@ -45,7 +46,6 @@ def test_export_and_import(folders: Any, steps: list[Any], file_format: str) -> 
     folder: Path = folders()
     storage, model = filled(folder / "s.duckdb", steps, HOURS)
     storage.export(folder / "exported", file_format=file_format)
-    assert_contains(storage, model)
     storage.close()
     expected = Contents(model.series, {key: known for key, known in model.splits.items() if key in model.series})
     with DuckDBDataStorage(folder / "restored.duckdb") as restored:
@@ -68,7 +68,6 @@ def test_backup_and_restore(folders: Any, steps: list[Any], later: list[Any]) ->
     further = deepcopy(model)
     for step, hour in zip(later, HOURS[20:], strict=False):
         step(storage, further, hour)
-    assert_contains(storage, further)
     storage.restore(folder / "backup.duckdb")
     assert_contains(storage, model)
     storage.close()
@@ -80,7 +79,7 @@ def test_merging_in_either_order(folders: Any, one: list[Any], other: list[Any])
     """The bar that was requested later is kept, and so are all splits that were requested later."""
     folder: Path = folders()
     first, here = filled(folder / "1.duckdb", one, HOURS)
-    second, there = filled(folder / "2.duckdb", other, FURTHER_HOURS)
+    second, there = filled(folder / "2.duckdb", other, FURTHER_HOURS, value=2.0)
     both = merged(here, there)
     for store, source, snapshots in ((first, second, here.snapshots), (second, first, there.snapshots)):
         path = folder / "merged" / store.path.name
@@ -110,7 +109,7 @@ def merged(one: Contents, other: Contents) -> Contents:
 def test_renaming_and_back(folders: Any, steps: list[Any], before: int | None) -> None:
     """Everything has the new symbol, or what is from before a minute; then everything has the old one again."""
     folder: Path = folders()
-    storage, model = filled(folder / "s.duckdb", [*steps, Write(("A", "polygon"), (0, 7), 3.5)], HOURS)
+    storage, model = filled(folder / "s.duckdb", [*steps, Write(FIRST, (0, 7), 3.5)], HOURS)
     date = None if before is None else moment_of(time_of(before))
     storage.rename("A", "NEW", date)
     assert_contains(storage, renamed(model, "A", "NEW", before))
