@@ -296,7 +296,7 @@ OPERATIONS: dict[str, Operation] = {
         fill_and_back_up, lambda s: s.restore(copy_of(s)), leaves=(COPY, "s.duckdb.restoring-", "s.replaced-")
     ),
     "export": Operation(fill, lambda s: s.export(exported_to(s))),
-    "export again": Operation(fill_and_export, lambda s: s.export(exported_to(s), replace=True), continues=True),
+    "export again": Operation(fill_and_export, lambda s: s.export(exported_to(s), replace=True)),
     "import": Operation(fill_and_export, lambda s: s.import_exported(exported_to(s)), continues=True),
     "repair": Operation(fill_and_damage, lambda s: s.repair(), damaged=True, in_parts=True, continues=True),
     "salvage": Operation(
