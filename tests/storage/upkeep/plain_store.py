@@ -125,7 +125,7 @@ WRITES = st.builds(
 SPLITS = st.builds(Split, KEYS, st.sets(st.integers(1, 5), max_size=2).map(lambda days: tuple(sorted(days))))
 DELETIONS = st.builds(Delete, KEYS.filter(lambda key: key != FIRST))
 SNAPSHOTS = st.builds(Snapshot, st.sampled_from("xy"))
-STEPS = st.lists(st.one_of(WRITES, WRITES, WRITES, SPLITS, DELETIONS, SNAPSHOTS), min_size=2, max_size=6)
+STEPS = st.lists(st.one_of(WRITES, WRITES, WRITES, SPLITS, DELETIONS, SNAPSHOTS), min_size=1, max_size=4)
 
 
 def time_of(minute: int) -> int:
@@ -139,9 +139,13 @@ def moment(hour: int) -> dt.datetime:
 def filled(
     path: Path, steps: Iterable[Any], hours: Iterable[int], value: float = 1.0
 ) -> tuple[DuckDBDataStorage, Contents]:
-    """Return a store with a series and a split, after some steps at these hours, and what it should contain."""
+    """Return a store after some steps at these hours, and what it should contain.
+
+    Before them, it has a split, and a series with a superseded version, which a snapshot shows.
+    """
     storage, model = DuckDBDataStorage(path), Contents()
-    for step, hour in zip([Write(FIRST, (1, 2, 5), value), Split(FIRST, (1,)), *steps], hours, strict=False):
+    begin = [Write(FIRST, (1, 2, 5), value), Split(FIRST, (1,)), Snapshot("first"), Write(FIRST, (2,), 3.5)]
+    for step, hour in zip([*begin, *steps], hours, strict=False):
         step(storage, model, hour)
     storage.close()
     return storage, model
