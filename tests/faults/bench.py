@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,22 @@ import pytest
 
 from faults.operations import COPY, OPERATIONS, OTHER, contents, copy_store
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.upkeep.findings import VerificationReport
 from storage.frames import minute_bars
 
 HERE = Path(__file__).resolve().parent
 NOTHING_STORED = "nothing was stored"
 KEPT = "is kept in"
-SEVERAL_WRITES = ("merge", "merge store", "prune", "repair")  # an error is about one of them
+UNCHANGED, COMPLETE, PARTLY = "unchanged", "complete", "partly complete"
+_COLUMNS = {
+    "kills": ("kill", "torn"),
+    "I/O errors": ("I/O error", "broken"),
+    "disk full": ("no space", "full"),
+    "random kills": ("random kill",),
+    UNCHANGED: (UNCHANGED,),
+    PARTLY: (PARTLY,),
+    COMPLETE: (COMPLETE,),
+}
 NEXT = "NEXT stock, minute bars from test"
 
 
@@ -29,12 +40,14 @@ NEXT = "NEXT stock, minute bars from test"
 class Expected:
     """What an operation does if no call fails: the contents before and after, its system calls, its seconds.
 
-    `copy` are the contents of the backup or the replica that it begins with.
+    `copy` are the contents of the backup or the replica that it begins with. `findings` are the checks of `verify`
+    that find something without a fault.
     """
 
     before: dict[str, str]
     after: dict[str, str]
     copy: dict[str, str]
+    findings: set[str]
     calls: int
     seconds: float
 
@@ -52,8 +65,26 @@ def fault_library(folder: Path) -> Path:
     return library
 
 
+def _checks(report: VerificationReport) -> set[str]:
+    """Return the names of the checks that found something, beyond what waits in the spool."""
+    return {finding.check for finding in report.findings if finding.severity != "info"}
+
+
+def table_text(table: Mapping[str, Counter[str]]) -> str:
+    """Return how many faults were placed in each operation, and what they left of the store, as a table."""
+    rows = [["operation", *_COLUMNS]]
+    for operation, counts in (*table.items(), ("total", sum(table.values(), Counter[str]()))):
+        rows.append([operation, *(str(sum(counts[kind] for kind in kinds)) for kinds in _COLUMNS.values())])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows)
+
+
 class Bench:
-    """Runs operations with faults, in one process after another. `counts` has how often each fault happened."""
+    """Runs operations with faults, in one process after another.
+
+    `counts` has how often each fault happened. `table` has, for each operation, how often faults of each kind were
+    placed and what they left of the store: "partly complete" is what some of its transactions did.
+    """
 
     def __init__(self, library: Path, folder: Path) -> None:
         self._folder = folder
@@ -61,7 +92,9 @@ class Bench:
         self._last = folder  # path of the store of the last run
         self._templates: dict[str, Path] = {}
         self._expected: dict[str, Expected] = {}
+        self._parts: dict[str, list[frozenset[str]]] = {}  # what was changed by runs that did not complete
         self.counts: Counter[str] = Counter()
+        self.table: dict[str, Counter[str]] = {}
         environment = {
             **os.environ,
             "LD_PRELOAD": str(library),
@@ -81,6 +114,10 @@ class Bench:
         """End the process."""
         self._process.communicate()
 
+    def stages(self, operation: str) -> int:
+        """Return how many different states were seen between that of before and that of afterwards."""
+        return len(set(self._parts.get(operation, ())))
+
     def expected(self, operation: str) -> Expected:
         """Return what an operation does if no call fails."""
         if operation not in self._expected:
@@ -90,13 +127,18 @@ class Bench:
             OPERATIONS[operation].prepare(storage)
             storage.close()
             self._templates[operation] = template
-            before = self._contents(copy_store(template, self._folder / f"{operation}_before"), merge=False)
+            start = copy_store(template, self._folder / f"{operation}_before")
+            before = self._contents(start, merge=False)
             found = self.run(operation, 0, "count")
             assert found["first"] == found["close"] == found["read"] == found["next"] == {}, found
             after = self._contents(self._last, merge=True)
             after.pop(NEXT)
             copy = self._contents(template / COPY, merge=False) if (template / COPY).exists() else {}
-            self._expected[operation] = Expected(before, after, copy, found["calls"], found["seconds"])
+            findings = set[str]()
+            for path in (self._last, *(() if OPERATIONS[operation].damaged else (start,))):
+                with DuckDBDataStorage(path) as storage:
+                    findings |= _checks(storage.verify()) if storage.statistics().series else set()
+            self._expected[operation] = Expected(before, after, copy, findings, found["calls"], found["seconds"])
         return self._expected[operation]
 
     def run(self, operation: str, at: int, kind: str, **more: Any) -> dict[str, Any]:
@@ -120,7 +162,10 @@ class Bench:
         if not found["killed"]:
             assert found["status"] == 0, context
             self._check_claims(operation, found, expected.before, context)
-        self._check_store(operation, found, expected, context)
+        found["left"] = self._check_store(operation, found, expected, context)
+        row = self.table.setdefault(operation, Counter())
+        row["random kill" if "seconds" in more else kind] += 1
+        row[found["left"]] += 1
         shutil.rmtree(self._last.parent)
         return found
 
@@ -138,32 +183,38 @@ class Bench:
             assert found[step].get("type") != "foreign", context
         assert found["close"] == found["read"] == found["next"] == found["end"] == {}, context
         error = found["first"].get("error", "")
-        if NOTHING_STORED in error and KEPT not in error and operation not in SEVERAL_WRITES:
+        if NOTHING_STORED in error and KEPT not in error and not OPERATIONS[operation].in_parts:
             assert found["contents"] == before, context
         if error and OPERATIONS[operation].is_download and found["failed"] == 1:
             assert KEPT in error, context
 
-    def _check_store(self, operation: str, found: dict[str, Any], expected: Expected, context: str) -> None:
-        before, after = expected.before, expected.after
+    def _check_store(self, operation: str, found: dict[str, Any], expected: Expected, context: str) -> str:
+        """Check the store, and that it can be used; return what was left of it."""
         storage = DuckDBDataStorage(self._last)
         kept = KEPT in found.get("first", {}).get("error", "")
         there = self._contents(self._last, merge=kept or found["done"])
         there.pop(NEXT, None)
-        for part in before.keys() | after.keys() | there.keys():
-            assert there.get(part) in (before.get(part), after.get(part)), f"{part} of {context}"
+        left = self._left(operation, there, found, context)
         if found["done"] or kept:
-            assert there == after, context
-        if OPERATIONS[operation].damaged:
-            storage.repair()
+            assert there == expected.after, context
+        if OPERATIONS[operation].continues:
+            if not OPERATIONS[operation].damaged:
+                assert storage.verify().sound, context
+            OPERATIONS[operation].run(storage)
+            again = contents(storage)
+            again.pop(NEXT, None)
+            assert again == expected.after, f"run again after {context}"
         if storage.statistics().series:
-            assert storage.verify().sound, context
+            report = storage.verify()
+            assert report.sound, context
+            assert _checks(report) <= expected.findings, context
         storage.store_ohlcv_data("LAST", minute_bars(rows=3), "test", "minute")
         storage.close()
         self._check_copy(expected, context)
-        left = {
+        files = {
             file.name for file in self._last.parent.iterdir() if not file.name.startswith(OPERATIONS[operation].leaves)
         }
-        assert left <= {
+        assert files <= {
             "s.duckdb",
             "s.duckdb.lock",
             "s.duckdb.turn",
@@ -171,7 +222,24 @@ class Bench:
             "s.duckdb.use",
             OTHER,
             "exports",
-        }, f"{left} {context}"
+        }, f"{files} {context}"
+        return left
+
+    def _left(self, operation: str, there: dict[str, str], found: dict[str, Any], context: str) -> str:
+        """Return how far the operation came. Fail unless it is one transaction, or several in the same order."""
+        before, after = self._expected[operation].before, self._expected[operation].after
+        if there == after:
+            return COMPLETE if found["done"] or there != before else UNCHANGED
+        if there == before:
+            return UNCHANGED
+        assert OPERATIONS[operation].in_parts, context
+        names = before.keys() | after.keys() | there.keys()
+        changed = frozenset(name for name in names if before.get(name) != after.get(name) == there.get(name))
+        assert all(there.get(name) == before.get(name) for name in names - changed), context
+        earlier = self._parts.setdefault(operation, [])
+        assert all(changed <= each or each <= changed for each in earlier), f"{changed} {earlier} {context}"
+        earlier.append(changed)
+        return PARTLY
 
     def _check_copy(self, expected: Expected, context: str) -> None:
         """Check that a backup or a replica is whole: the one of before, or one of the store afterwards."""

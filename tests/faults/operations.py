@@ -6,19 +6,23 @@ import datetime as dt
 import hashlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import migrations
-from lumibot_duckdb.storage.api import AssetKey, CorporateAction, SeriesKey, TimeRange
+from lumibot_duckdb.storage.api import AssetKey, CorporateAction, SeriesInfo, SeriesKey, TimeRange
+from lumibot_duckdb.storage.bars import batches
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import StoreBusyError
+from lumibot_duckdb.storage.errors import StoreBusyError, StoreDamagedError
+from storage.damage import blocks_by_table, corrupt
 from storage.frames import minute_bars
 
 FRAME = minute_bars(rows=400)
@@ -139,6 +143,12 @@ def exported_to(storage: DuckDBDataStorage) -> Path:
     return storage.path.parent / "exports" / "export"
 
 
+def present_export(storage: DuckDBDataStorage) -> Path:
+    """Return the folder of the export: while one replaces another, the earlier one, which the next export puts back."""
+    folder = exported_to(storage)
+    return folder if folder.exists() else next(folder.parent.glob(f".{folder.name}.replaced-*"), folder)
+
+
 def fill_and_export(storage: DuckDBDataStorage) -> None:
     """Make a store that lacks a series, which was exported beside it."""
     fill(storage)
@@ -176,6 +186,7 @@ def fill_beside_another(storage: DuckDBDataStorage) -> None:
     other = DuckDBDataStorage(folder / "made.duckdb")
     store(other, "A", FRAME.assign(volume=7, bid=2.5))
     store(other, "D", LATER, covered=covering(LATER))
+    store(other, "E", LATER)
     other.record_corporate_actions("C", [SPLIT], "test")
     store_other_chain(other)
     other.store_option_chain("A", {**CHAIN, "Exchange": "X"}, "test", DAY, listed_at=LISTED + dt.timedelta(days=1))
@@ -192,6 +203,7 @@ def fill_for_pruning(storage: DuckDBDataStorage) -> None:
     store(storage, "D", pd.concat([FRAME, FUTURE]), covered=covering(FRAME))
     store(storage, "E", FRAME)
     store(storage, "E", FRAME.assign(volume=7))
+    store(storage, "F", FRAME)
 
 
 def fill_and_damage(storage: DuckDBDataStorage) -> None:
@@ -206,11 +218,47 @@ def fill_and_damage(storage: DuckDBDataStorage) -> None:
         cursor.execute("UPDATE {db}.outline SET days = 1")
 
 
+def fill_and_lose_a_block(storage: DuckDBDataStorage) -> None:
+    """Leave a store of which the disk has damaged a block: the last one of bars, with the end of the last series."""
+    fill(storage)
+    noise = np.random.default_rng(5).random((2, len(LONG)))  # takes several blocks, since it cannot be compressed
+    store(storage, "L", LONG.assign(bid=noise[0], ask=noise[1]))
+    storage.close()
+    blocks = blocks_by_table(storage)
+    of_bars = blocks.pop("bar") - set().union(*blocks.values())
+    storage.close()
+    corrupt(storage.path, max(of_bars))
+
+
 def fill_and_repair(storage: DuckDBDataStorage) -> None:
     """Leave a store with a repair that dropped bars."""
     fill(storage)
     store(storage, "A", FRAME.iloc[:5].assign(volume=-1))
     storage.repair(storage.list_series("A"))
+
+
+@contextmanager
+def one_by_one() -> Iterator[None]:
+    """Let each series be a batch of its own, so that faults come between batches of a few series."""
+    most, batches._MOST_SERIES = batches._MOST_SERIES, 1
+    try:
+        yield
+    finally:
+        batches._MOST_SERIES = most
+
+
+def merge_one_by_one(storage: DuckDBDataStorage) -> None:
+    with one_by_one():
+        storage.merge(other_store(storage))
+
+
+def prune_one_by_one(storage: DuckDBDataStorage) -> None:
+    with one_by_one():
+        storage.prune(dt.timedelta(300))
+
+
+def other_store(storage: DuckDBDataStorage) -> Path:
+    return storage.path.parent / OTHER / "other.duckdb"
 
 
 @dataclass(frozen=True)
@@ -219,6 +267,8 @@ class Operation:
 
     `leaves` are the beginnings of the names of files that it makes, or leaves behind if it is killed.
     `damaged` says that the store is damaged before.
+    `continues` says that it completes, when it is run again, what an interrupted run has left.
+    `in_parts` says that it is several transactions, so an interrupted run may leave some of its changes.
     """
 
     prepare: Callable[[DuckDBDataStorage], None]
@@ -226,6 +276,8 @@ class Operation:
     is_download: bool = False
     leaves: tuple[str, ...] = ()
     damaged: bool = False
+    continues: bool = False
+    in_parts: bool = False
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -254,21 +306,38 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "export": Operation(fill, lambda s: s.export(exported_to(s))),
     "export again": Operation(fill_and_export, lambda s: s.export(exported_to(s), replace=True)),
-    "import": Operation(fill_and_export, lambda s: s.import_exported(exported_to(s))),
-    "repair": Operation(fill_and_damage, lambda s: s.repair(), damaged=True),
+    "import": Operation(fill_and_export, lambda s: s.import_exported(exported_to(s)), continues=True),
+    "repair": Operation(fill_and_damage, lambda s: s.repair(), damaged=True, in_parts=True, continues=True),
+    "salvage": Operation(
+        fill_and_lose_a_block,
+        lambda s: s.repair(),
+        leaves=("s.duckdb.salvaging-", "s.duckdb.damaged-"),
+        damaged=True,
+        continues=True,
+    ),
     "undo": Operation(fill_and_repair, lambda s: s.undo_repair(last_repair(s))),
-    "merge": Operation(fill_and_spool, lambda s: s.merge_spooled()),
+    "merge": Operation(fill_and_spool, lambda s: s.merge_spooled(), in_parts=True, continues=True),
     "spool": Operation(fill, lambda s: spool(s, "A", LATER)),
     "spool an import": Operation(fill, lambda s: spool(s, "A", LATER, spool=True)),
     "recover": Operation(fill_and_leave_log, lambda s: s.list_series()),
     "upgrade": Operation(fill_old, lambda s: s.list_series()),
     "rename": Operation(fill, lambda s: s.rename("A", "Z")),
     "rename part": Operation(fill_with_new_symbol, lambda s: s.rename("A", "B2", "2024-01-03")),
-    "merge store": Operation(fill_beside_another, lambda s: s.merge(s.path.parent / OTHER / "other.duckdb")),
+    "merge store": Operation(fill_beside_another, lambda s: s.merge(other_store(s)), in_parts=True, continues=True),
+    "merge store one by one": Operation(fill_beside_another, merge_one_by_one, in_parts=True, continues=True),
     "snapshot": Operation(fill, lambda s: s.snapshot("made")),
     "unname": Operation(fill_for_pruning, lambda s: s.delete_snapshot("kept")),
     "configure": Operation(fill, lambda s: s.settings.set("prune.rules", "365d")),
-    "prune": Operation(fill_for_pruning, lambda s: s.prune(dt.timedelta(300)), leaves=("s.duckdb.compacting-",)),
+    "prune": Operation(
+        fill_for_pruning,
+        lambda s: s.prune(dt.timedelta(300)),
+        leaves=("s.duckdb.compacting-",),
+        in_parts=True,
+        continues=True,
+    ),
+    "prune one by one": Operation(
+        fill_for_pruning, prune_one_by_one, leaves=("s.duckdb.compacting-",), in_parts=True, continues=True
+    ),
     "extend": Operation(fill_long, lambda s: store(s, "A", LATER)),
     "build": Operation(fill_without_outlines, lambda s: s.list_series()),
 }
@@ -282,10 +351,7 @@ def last_repair(storage: DuckDBDataStorage) -> int:
 
 def contents(storage: DuckDBDataStorage) -> dict[str, str]:
     """Return everything in a store: a digest of each part."""
-    found: dict[str, str] = {}
-    for info in storage.list_series():
-        frame = storage.read_pandas(storage.pin(info.key))
-        found[info.key.label()] = _digest(frame.reset_index().to_json(), list(frame.dtypes), info.coverage)
+    found = {info.key.label(): _series_digest(storage, info) for info in storage.list_series()}
     known = storage.corporate_actions("C", "test")
     further = {
         "chain of A": storage.option_chain("A", "test", DAY, DAY),
@@ -294,11 +360,20 @@ def contents(storage: DuckDBDataStorage) -> dict[str, str]:
         "settings": storage.settings.set_values() or None,
         "migrated file": storage.migrated_files.rows("file", "fingerprint"),
     }
-    files = (path for path in sorted(exported_to(storage).rglob("*")) if path.is_file())
-    exported = [(path.relative_to(storage.path.parent), path.read_bytes()) for path in files]
+    folder = present_export(storage)
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    exported = [(path.relative_to(folder), path.read_bytes()) for path in files]
     if exported:
         found["export"] = _digest(exported)
     return found | {name: _digest(value) for name, value in further.items() if value is not None}
+
+
+def _series_digest(storage: DuckDBDataStorage, info: SeriesInfo) -> str:
+    try:
+        frame = storage.read_pandas(storage.pin(info.key))
+    except StoreDamagedError:
+        return "damaged"
+    return _digest(frame.reset_index().to_json(), list(frame.dtypes), info.coverage)
 
 
 def _digest(*values: Any) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import duckdb
 import pytest
 
-from faults.bench import Bench, fault_library
+from faults.bench import COMPLETE, PARTLY, UNCHANGED, Bench, fault_library, table_text
 from faults.operations import OPERATIONS
 
 KILLS = ("kill", "torn")
@@ -42,10 +42,12 @@ def total(report: Callable[[str], None]) -> Iterator[Counter[str]]:
 
 
 @pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def process(tmp_path_factory: pytest.TempPathFactory, report: Callable[[str], None]) -> Iterator[Bench]:
+    """Run a bench, and print at the end what it has done to each operation."""
     bench = Bench(fault_library(tmp_path_factory.mktemp("shim")), tmp_path_factory.mktemp("faults"))
     yield bench
     bench.close()
+    report(table_text(bench.table))
 
 
 @pytest.fixture
@@ -146,6 +148,20 @@ def test_a_fault_at_any_call_loses_nothing(bench: Bench, operation: str, report:
     report(f"faults at {len(calls)} calls of {operation} with seed {seed}: {_text(bench.counts)}")
     assert bench.counts["killed"] >= min(share(PLACED_KILLS), 2 * len(calls))
     assert bench.counts["full"] > 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("operation", ["merge store one by one", "prune one by one"])
+def test_a_kill_between_batches_leaves_whole_batches(bench: Bench, operation: str) -> None:
+    """Each call on the log, which has one transaction after the other: so kills come between any two of them."""
+    bench.expected(operation)
+    only = "s.duckdb.wal"
+    calls = bench.run(operation, 0, "count", only=only)["calls"]
+    left = [bench.check(operation, at, "kill", only=only)["left"] for at in range(1, calls + 1)]
+    assert left == sorted(left, key=[UNCHANGED, PARTLY, COMPLETE].index)
+    assert {UNCHANGED, PARTLY, COMPLETE} == set(left)
+    assert bench.stages(operation) >= 2
 
 
 @pytest.mark.long

@@ -26,6 +26,7 @@ from storage.frames import index_of
 SOURCE = "test"
 SYMBOLS = 4  # of each writer
 MOST_BATCHES = 12  # then the series is deleted
+CACHE_BYTES = 8 * 2**20  # is full within minutes, so that what grows afterwards is not the cache of results
 OLD_AGE = dt.timedelta(days=3650)
 _OLD = 1_262_611_800  # a minute in 2010: pruned
 _RECENT = 1_704_205_800  # a minute in 2024: kept
@@ -243,7 +244,7 @@ def run(path: Path, kind: str, number: int, seconds: float, pipe: Connection) ->
     rng = random.Random(f"{kind} {number}")
     end = time.monotonic() + seconds
     try:
-        storage = DuckDBDataStorage(path)
+        storage = DuckDBDataStorage(path, cache_bytes=CACHE_BYTES)
         work = WORK[kind](storage, number, report)
         while time.monotonic() < end:
             work(rng)

@@ -166,6 +166,36 @@ def test_the_first_use_upgrades_it(schema: int, use: Callable[[DuckDBDataStorage
     assert stored_schema(path) == migrations.newest()
 
 
+@pytest.mark.parametrize(
+    "schema", [pytest.param(schema, marks=() if schema == SCHEMAS[0] else pytest.mark.long) for schema in SCHEMAS]
+)
+def test_it_is_looked_after_like_any_store(schema: int, tmp_path: Path) -> None:
+    """One use after the other on the upgraded store: each leaves it sound, with everything in it."""
+
+    def check(storage: DuckDBDataStorage) -> None:
+        assert storage.verify().findings == []
+        check_bars(storage)
+        check_reference_data(storage, schema)
+
+    backup = tmp_path / "backup.duckdb"
+    with DuckDBDataStorage(unpacked(schema, tmp_path)) as storage:
+        check(storage)
+        compact(storage)
+        check(storage)
+        export(storage)
+        storage.backup(backup)
+        with DuckDBDataStorage(backup) as copy:
+            check(copy)
+        storage.delete_series("LONG")
+        write(storage)
+        assert storage.restore(backup).restored
+        check(storage)
+        storage.export(tmp_path / "again")
+        for exported in ("exported", "again"):  # what was exported comes back into the store itself, too
+            assert {(each.added, each.changed) for each in storage.import_exported(tmp_path / exported)} == {(0, 0)}
+        check(storage)
+
+
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_pruning_it(schema: int, tmp_path: Path) -> None:
     with DuckDBDataStorage(unpacked(schema, tmp_path)) as storage:

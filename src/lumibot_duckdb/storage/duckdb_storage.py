@@ -38,7 +38,8 @@ class DuckDBDataStorage(StoredBars, StoredBarWriter, StoredReferenceData, Stored
             `LUMIBOT_DUCKDB_PATH`, else the folder `duckdb` in Lumibot's cache folder. The first write creates the file.
         threads: How many threads DuckDB uses in this process (default: 2).
         memory_limit: How much memory DuckDB uses in this process, such as "512MB" (default: "128MB").
-        cache_bytes: How much memory the results of earlier reads may take.
+        cache_bytes: How much memory the results of earlier reads may take (default: 64 MB). A process that reads ever
+            new bars grows by that much, and then no further.
 
     Raises:
         ValueError: A setting is unusable, here or in the environment.

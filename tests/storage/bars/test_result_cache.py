@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.bars.result_cache import ResultCache
+from storage.frames import minute_bars
 
 
 def test_the_least_recently_used_result_goes_first() -> None:
@@ -20,3 +24,15 @@ def test_a_result_that_would_displace_most_others_is_not_held() -> None:
     cache.put("large", "large", 26)
     assert cache.get("large") is None
     assert cache.bytes == 0
+
+
+def test_results_hold_no_more_memory_than_is_counted(storage: DuckDBDataStorage) -> None:
+    """What shares memory with DuckDB's result keeps all of its columns, in buffers that are larger than needed."""
+    storage.store_ohlcv_data("A", minute_bars(rows=2_000), "test", "minute")
+    storage.close()
+    bars = storage.read_bars(storage.pin("A"))
+    for array in (bars.times, *bars.columns.values()):
+        base = array
+        while base.base is not None:
+            assert isinstance(base.base, np.ndarray), base.base
+            base = base.base

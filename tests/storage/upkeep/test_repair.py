@@ -149,6 +149,8 @@ def test_impossible_bars_are_dropped_on_request(stored: DuckDBDataStorage) -> No
         "INSERT INTO {db}.outline SELECT 77, block, ingest_id, days, packed FROM {db}.outline",
         "INSERT INTO {db}.repeated_bar SELECT 1, ts, ts FROM {db}.bar WHERE version_id = 1 LIMIT 1",
         "INSERT INTO {db}.bar_checksum SELECT 77, segment, bars, columns, sums FROM {db}.bar_checksum",
+        "INSERT INTO {db}.asset SELECT * REPLACE (77 AS asset_id, 'Z' AS name) FROM {db}.asset LIMIT 1",
+        "INSERT INTO {db}.ingest_request VALUES (77, now()::TIMESTAMP)",
         "INSERT INTO {db}.bar SELECT * REPLACE (77 AS version_id) FROM {db}.bar WHERE version_id = 1",
         "INSERT INTO {db}.series_version VALUES (77, 77, now()::TIMESTAMP, NULL)",
         "INSERT INTO {db}.series_version VALUES (77, 1, now()::TIMESTAMP, NULL)",

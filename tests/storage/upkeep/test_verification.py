@@ -46,6 +46,8 @@ DAMAGES = {
     "current_versions": "UPDATE {db}.series SET current_version = 3 WHERE series_id = 1",
     "versions_of_no_series": "DELETE FROM {db}.series WHERE series_id = 3",
     "doubled_identities": "INSERT INTO {db}.series SELECT * FROM {db}.series WHERE series_id = 3",
+    "rows_of_nothing": "INSERT INTO {db}.asset SELECT * REPLACE (77 AS asset_id, 'no' AS name) FROM {db}.asset LIMIT 1",
+    "missing_layouts": "DELETE FROM {db}.layout WHERE layout_id = 3",
     "recorded_facts": "DELETE FROM {db}.bar WHERE version_id = 3 AND ts = (SELECT max(ts) FROM {db}.bar)",
     "coverage_ranges": "UPDATE {db}.coverage SET range_end = TIMESTAMP_S '2999-01-01 00:00:00' WHERE series_id = 3",
     "corporate_actions": "DELETE FROM {db}.corporate_action_check",

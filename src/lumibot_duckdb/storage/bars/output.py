@@ -32,10 +32,11 @@ _NO_TIME = np.iinfo(np.int64).min
 
 
 def bar_arrays(table: pa.Table, times: Int64Array, columns: Sequence[ColumnLayout]) -> BarArrays:
-    """Return a stored table, with its bar starts, as NumPy arrays that nobody else holds."""
-    arrays = _plain_arrays(table, [column for column in columns if _is_plain(table, column)])
-    arrays = {c.name: arrays[c.name] if c.name in arrays else _array(table, c) for c in columns}
-    return BarArrays(times, arrays)
+    """Return a stored table, with its bar starts, as NumPy arrays that nobody else holds.
+
+    A view of the times would keep all columns of the table in memory, since DuckDB hands them over as a whole.
+    """
+    return BarArrays(times.copy(), _arrays(table, columns))
 
 
 def protect(bars: BarArrays) -> None:
@@ -46,13 +47,13 @@ def protect(bars: BarArrays) -> None:
 
 def frame(table: pa.Table, times: Int64Array, layout: Layout) -> pd.DataFrame:
     """Return a stored table, with its bar starts, as the frame that was stored. It shares no memory with the table."""
-    bars = bar_arrays(table, times, layout.columns)
+    arrays = _arrays(table, layout.columns)
     names = [column.name for column in layout.columns]
-    data: Any = _common_block([bars.columns[name] for name in names])
+    data: Any = _common_block([arrays[name] for name in names])
     if data is not None and all(isinstance(pandas_dtype(column.dtype), np.dtype) for column in layout.columns):
         data = data.T
     else:
-        data = {column.name: _pandas_array(bars.columns[column.name], column) for column in layout.columns}
+        data = {column.name: _pandas_array(arrays[column.name], column) for column in layout.columns}
     index = time_index(times, layout.index_unit)
     # A view for each frame, since a user may name its columns.
     made: pd.DataFrame = pd.DataFrame(data, index=index, columns=_index_of_names(tuple(names)).view(), copy=False)
@@ -106,6 +107,11 @@ def _is_plain(table: pa.Table, column: ColumnLayout) -> bool:
     gaps = table[column.physical].null_count
     has_bits = column.bits is not None and table[column.bits].null_count < table.num_rows
     return not has_bits and not (gaps and (masked or dtype.kind != "f"))
+
+
+def _arrays(table: pa.Table, columns: Sequence[ColumnLayout]) -> dict[str, np.ndarray[Any, Any]]:
+    plain = _plain_arrays(table, [column for column in columns if _is_plain(table, column)])
+    return {c.name: plain[c.name] if c.name in plain else _array(table, c) for c in columns}
 
 
 def _plain_arrays(table: pa.Table, columns: Sequence[ColumnLayout]) -> dict[str, np.ndarray[Any, Any]]:

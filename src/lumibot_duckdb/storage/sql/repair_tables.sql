@@ -17,6 +17,10 @@ WHERE range_start >= range_end
     OR series_id NOT IN (SELECT series_id FROM {db}.series)
     OR CAST(range_end AS TIMESTAMP) > {now} + INTERVAL 1 DAY;
 
+-- rows_of_nothing
+DELETE FROM {db}.asset WHERE asset_id NOT IN (SELECT asset_id FROM {db}.series);
+DELETE FROM {db}.ingest_request WHERE ingest_id NOT IN (SELECT ingest_id FROM {db}.ingest);
+
 -- derived
 DELETE FROM {db}.bar_checksum WHERE version_id NOT IN (SELECT version_id FROM {db}.series_version);
 DELETE FROM {db}.outline WHERE version_id NOT IN (SELECT version_id FROM {db}.series_version);

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -32,7 +33,8 @@ from lumibot_duckdb.storage.bars.series_lookup import described
 from lumibot_duckdb.storage.bars.snapshots import kept_versions
 from lumibot_duckdb.storage.bars.version_state import VersionState, head_after, version_state
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.errors import RepairError, VersionGoneError
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.errors import RepairError, StoreWriteError, VersionGoneError
 from lumibot_duckdb.storage.sql_files import sql_file
 from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.stored_values import reading
@@ -50,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 _OF_BARS = ("checksums", "doubled_bars", "recorded_facts", "bars_of_no_ingest")
 _BAD_BARS = "impossible_bars"
-_OF_TABLES = ("bars_of_no_version", "versions_of_no_series", "coverage_ranges")
+_OF_TABLES = ("bars_of_no_version", "versions_of_no_series", "coverage_ranges", "rows_of_nothing")
 _MOST_ROUNDS = 20
 """A report names at most 20 findings of a check, so a store with more is repaired in rounds."""
 
@@ -94,6 +96,14 @@ def repair(
     store: OpenStore, bad_bars_of: Sequence[SeriesInfo], on_rows: OnRows | None = None, *, dry_run: bool = False
 ) -> RepairReport:
     """Repair what can be repaired, and drop the impossible bars of some series."""
+    done, left = _in_rounds(store, bad_bars_of, on_rows, dry_run=dry_run)
+    return RepairReport(dry_run, done, left)
+
+
+def _in_rounds(
+    store: OpenStore, bad_bars_of: Sequence[SeriesInfo], on_rows: OnRows | None = None, *, dry_run: bool = False
+) -> tuple[list[Repair], VerificationReport]:
+    """Repair until nothing is left that can be repaired; return the repairs, and what a verification finds then."""
     done: list[Repair] = []
     report = verify(store.connection, bad_bars_of, on_rows)
     for _ in range(_MOST_ROUNDS):
@@ -103,7 +113,20 @@ def repair(
             break
         bad_bars_of = _as_they_are_now(store, bad_bars_of)
         report = verify(store.connection, bad_bars_of, on_rows)
-    return RepairReport(dry_run, done, report)
+    return done, report
+
+
+def _repair_copy(file: Path) -> list[Repair]:
+    """Repair a store that is about to replace another, and leave no log beside it; return the repairs."""
+    connection = StoreConnection.of(file)
+    try:
+        done, _ = _in_rounds(OpenStore(file, connection, cache_bytes=0), ())
+        with connection.exclusive():
+            return done
+    except StoreWriteError as error:
+        raise StoreWriteError(f"nothing could be salvaged, and the store is unchanged: {error}") from error
+    finally:
+        connection.close()
 
 
 def _as_they_are_now(store: OpenStore, series: Sequence[SeriesInfo]) -> list[SeriesInfo]:
@@ -127,7 +150,7 @@ class _Round:
     def repairs(self) -> list[Repair]:
         """Do the repairs, and return them."""
         if self._named("blocks"):
-            return [self._salvaged()]
+            return self._salvaged()
         done = [self._of_tables(check) for check in _OF_TABLES if self._named(check)]
         by_version: dict[int, list[Finding]] = {}
         for finding in self._found:
@@ -138,14 +161,15 @@ class _Round:
             done += self._of_version(version_id, findings)
         return done
 
-    def _salvaged(self) -> Repair:
+    def _salvaged(self) -> list[Repair]:
         what = "; ".join(finding.what.partition(":")[0] for finding in self._named("blocks"))
         if self._dry_run:
-            return Repair(f"{what}: all bars that can be read are copied into a new file")
-        lost, kept = salvage(self._store.connection)
+            return [Repair(f"{what}: all bars that can be read are copied into a new file")]
+        repairs: list[Repair] = []
+        lost, kept = salvage(self._store.connection, lambda file: repairs.extend(_repair_copy(file)))
         text = f"{what}: copied all bars into a new file but {lost:,}; the damaged file is kept as {kept}"
         logger.info("repaired %s: %s", self._store.path, text)
-        return Repair(text)
+        return [Repair(text), *repairs]
 
     def _named(self, check: str) -> list[Finding]:
         return [finding for finding in self._found if finding.check == check]

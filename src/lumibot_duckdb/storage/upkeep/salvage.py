@@ -1,7 +1,8 @@
 """Salvage: copies what can be read of a store with damaged blocks into a new file, which takes its place.
 
-The damaged file is kept beside it. Bars of superseded versions that lost some are left out, so a pin raises
-`VersionGoneError` instead of showing fewer bars. The checksums, which are copied, tell what current versions lost.
+The damaged file is kept beside it, and the new one is repaired before it takes its place. Bars of superseded versions
+that lost some are left out, so a pin raises `VersionGoneError` instead of showing fewer bars. The checksums, which are
+copied, tell what current versions lost.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ _INCOMING = "lumibot_duckdb_salvaged"
 Answer = TypeVar("Answer")
 
 
-def salvage(connection: StoreConnection) -> tuple[int, Path]:
+def salvage(connection: StoreConnection, finish: Callable[[Path], None]) -> tuple[int, Path]:
     """Replace the store by a file with what can be read; return how many bars are lost, and where the damaged file is.
 
+    `finish` makes the new file sound before it takes its place: the store never has less than its coverage claims.
     Raises `StoreDamagedError` if the damage is in a table that cannot be computed again.
     """
     try:
@@ -49,6 +51,7 @@ def salvage(connection: StoreConnection) -> tuple[int, Path]:
         ):
             lost = _Salvage(live, new).run()
             new.detach()
+            finish(file)
             kept = _kept_beside(live)
             put_in_place(file, live)
             return lost, kept

@@ -58,6 +58,7 @@ REPAIRS = {
     "bars_of_no_ingest": "--repair counts them as its own",
     "bars_of_no_version": "--repair deletes them",
     "versions_of_no_series": "--repair deletes them, or marks them as superseded",
+    "rows_of_nothing": "--repair deletes them",
     "coverage_ranges": "--repair deletes them, so that the next backtest requests these bars again",
     "snapshots": "delete the snapshot: lumibot-duckdb snapshot NAME --delete",
     "repaired_in_snapshots": "delete the snapshot if nothing needs it any more: lumibot-duckdb snapshot NAME --delete",

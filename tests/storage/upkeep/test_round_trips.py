@@ -1,0 +1,140 @@
+"""What is exported, backed up or renamed comes back, and two stores become one in either order.
+
+Each is compared with dictionaries that know what was written, and read by plain SQL: see `plain_store.py`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hypothesis_settings import examples
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.times import moment_of
+from storage.upkeep.plain_store import (
+    FIRST,
+    MINUTES,
+    STEPS,
+    Bars,
+    Contents,
+    Write,
+    assert_contains,
+    filled,
+    time_of,
+)
+
+HOURS = range(0, 100, 2)
+FURTHER_HOURS = range(1, 100, 2)
+FORMATS = st.sampled_from(["parquet", "csv", "arrow"])
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return lambda: tmp_path_factory.mktemp("round")
+
+
+@given(steps=STEPS, file_format=FORMATS)
+@examples(6)
+def test_export_and_import(folders: Any, steps: list[Any], file_format: str) -> None:
+    """An export has the current bars of all series, and the splits of their stocks."""
+    folder: Path = folders()
+    storage, model = filled(folder / "s.duckdb", steps, HOURS)
+    storage.export(folder / "exported", file_format=file_format)
+    storage.close()
+    expected = Contents(model.series, {key: known for key, known in model.splits.items() if key in model.series})
+    with DuckDBDataStorage(folder / "restored.duckdb") as restored:
+        restored.import_exported(folder / "exported")
+        assert_contains(restored, expected, snapshots=False)
+        for (symbol, source), bars in model.series.items():
+            pin = restored.pin(symbol, source=source)
+            hours = {write.metadata["hour"] for write in restored.ingests(pin)}
+            assert hours >= set(bars.requested.values())
+
+
+@given(steps=STEPS, later=STEPS)
+@examples(6)
+def test_backup_and_restore(folders: Any, steps: list[Any], later: list[Any]) -> None:
+    folder: Path = folders()
+    storage, model = filled(folder / "s.duckdb", steps, HOURS)
+    storage.backup(folder / "backup.duckdb")
+    with DuckDBDataStorage(folder / "backup.duckdb") as backup:
+        assert_contains(backup, model)
+    further = deepcopy(model)
+    for step, hour in zip(later, HOURS[20:], strict=False):
+        step(storage, further, hour)
+    storage.restore(folder / "backup.duckdb")
+    assert_contains(storage, model)
+    storage.close()
+
+
+@given(one=STEPS, other=STEPS)
+@examples(6)
+def test_merging_in_either_order(folders: Any, one: list[Any], other: list[Any]) -> None:
+    """The bar that was requested later is kept, and so are all splits that were requested later."""
+    folder: Path = folders()
+    first, here = filled(folder / "1.duckdb", one, HOURS)
+    second, there = filled(folder / "2.duckdb", other, FURTHER_HOURS, value=2.0)
+    both = merged(here, there)
+    for store, source, snapshots in ((first, second, here.snapshots), (second, first, there.snapshots)):
+        path = folder / "merged" / store.path.name
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(store.path, path)
+        with DuckDBDataStorage(path) as storage:
+            storage.merge(source.path)
+            assert_contains(storage, Contents(both.series, both.splits, snapshots))
+
+
+def merged(one: Contents, other: Contents) -> Contents:
+    both = deepcopy(one)
+    for key, bars in other.series.items():
+        known = both.series.setdefault(key, Bars())
+        for minute, value in bars.values.items():
+            if known.values.get(minute) in (None, value) or bars.requested[minute] > known.requested[minute]:
+                known.values[minute] = value
+        known.covered |= bars.covered
+    for key, (hour, ratios) in other.splits.items():
+        if key not in both.splits or both.splits[key][0] < hour:
+            both.splits[key] = (hour, ratios)
+    return both
+
+
+@given(steps=STEPS, before=st.none() | st.integers(1, MINUTES))
+@examples(6)
+def test_renaming_and_back(folders: Any, steps: list[Any], before: int | None) -> None:
+    """Everything has the new symbol, or what is from before a minute; then everything has the old one again."""
+    folder: Path = folders()
+    storage, model = filled(folder / "s.duckdb", [*steps, Write(FIRST, (0, 7), 3.5)], HOURS)
+    date = None if before is None else moment_of(time_of(before))
+    storage.rename("A", "NEW", date)
+    assert_contains(storage, renamed(model, "A", "NEW", before))
+    storage.rename("NEW", "A", date)
+    assert_contains(storage, model)
+    storage.close()
+
+
+def renamed(model: Contents, old: str, new: str, before: int | None) -> Contents:
+    """Return a model in which what is from before a minute has the new symbol; snapshots show what there was."""
+    found = Contents(snapshots=model.snapshots)
+    for (symbol, source), bars in model.series.items():
+        for name, is_moved in ((new, True), (old, False)) if symbol == old else ((symbol, None),):
+            chosen = {
+                minute
+                for minute in (*bars.values, *bars.covered)
+                if is_moved is None or is_moved == (before is None or minute < before)
+            }
+            part = Bars(
+                {minute: value for minute, value in bars.values.items() if minute in chosen},
+                {minute: hour for minute, hour in bars.requested.items() if minute in chosen},
+                bars.covered & chosen,
+            )
+            if chosen:
+                found.series[name, source] = part
+    for (symbol, source), known in model.splits.items():  # all are from before the first bar
+        found.splits[new if symbol == old else symbol, source] = known
+    return found
