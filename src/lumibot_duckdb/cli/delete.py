@@ -46,6 +46,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from lumibot_duckdb.storage.connection.interruption import deferred
+    from lumibot_duckdb.storage.partial_work import partial_work
+
     storage = open_store(arguments.store)
     try:
         series = selected_series(storage, arguments)
@@ -54,13 +57,14 @@ def _run(arguments: argparse.Namespace) -> int:
             print("\n".join(f"{printable(info.key.label())}: {count(info.rows, 'bar')}" for info in series))
         if not arguments.dry_run:
             confirm(f"Delete {_amount(series)}?", arguments)
-            with Progress("Deleting", len(series)) as progress:
-                for info in series:
+            with Progress("Deleting", len(series)) as progress, partial_work("nothing was deleted") as work, deferred():
+                for number, info in enumerate(series, 1):
                     progress.text = f"Deleting {printable(info.key.label())}"
                     storage.delete_series(
                         info.key.asset, info.key.source, info.key.timeframe, adjustment=info.key.adjustment
                     )
                     progress.advance()
+                    work.outcome = f"{number:,} of {len(series):,} series were deleted, the others are unchanged"
     finally:
         storage.close()
     print(_report(series, arguments))

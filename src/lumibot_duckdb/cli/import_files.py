@@ -19,7 +19,7 @@ from lumibot_duckdb.cli.completers import (
 )
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.interrupts import Interrupts
-from lumibot_duckdb.cli.layout import printable
+from lumibot_duckdb.cli.layout import count, printable
 from lumibot_duckdb.cli.numbers import percentage, whole_number
 from lumibot_duckdb.cli.store import chosen_path, open_store
 from lumibot_duckdb.cli.suggestions import did_you_mean, similar_file
@@ -196,12 +196,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _import_all(files, storage, choice, quarantine, reports)
     except KeyboardInterrupt:
         print(outcome(reports))
-        done = len(reports) - len(wrong)
-        raise CommandError(
-            f"interrupted after {done} of {len(files)} files; what was stored stays, and the same command imports "
-            "the rest",
-            exit_code=130,
-        ) from None
+        raise
     except Exception as error:
         if reports:
             print(outcome(reports))
@@ -228,15 +223,21 @@ def _import_all(
     from lumibot_duckdb.importing import importer
     from lumibot_duckdb.importing.earlier_files import EarlierFiles
     from lumibot_duckdb.importing.steps import Step
+    from lumibot_duckdb.storage.partial_work import partial_work
 
     earlier = EarlierFiles()
     sizes = {file: file.stat().st_size for file in files}
     with (
         Progress("Importing", sum(sizes.values())) as progress,
+        partial_work("nothing was imported") as work,
         Interrupts("lumibot-duckdb: stopping after this file; press Ctrl-C again to stop now") as interrupts,
     ):
         before = 0
-        for file in files:
+        for number, file in enumerate(files):
+            work.outcome = (
+                f"{number:,} of {count(len(files), 'file')} were imported; what was stored stays, and the same command "
+                "imports the rest"
+            )
             name = printable(file.name)
             progress.text = f"{name}: reading"
 

@@ -72,7 +72,18 @@ class StoreNotFoundError(StorageError, FileNotFoundError):
 
 
 class StoreWriteError(StorageError, OSError):
-    """The disk is full or failed. The message says whether it is certain that nothing was stored."""
+    """The disk is full or failed. The message says whether it is certain that nothing was stored.
+
+    `cause` is what failed, without what became of the data.
+    """
+
+    def __init__(self, message: str, *, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause or message
+
+
+class DiskFullError(StoreWriteError):
+    """The disk is full."""
 
 
 class UpkeepRefusedError(StorageError, ValueError):

@@ -16,8 +16,10 @@ from lumibot_duckdb.storage.bars.spool import SpooledWrite
 from lumibot_duckdb.storage.bars.write_request import BarsWrite, checked_moment, checked_range
 from lumibot_duckdb.storage.catalog import SeriesRecord
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.errors import StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.identity import SeriesQuery, key_to_write
+from lumibot_duckdb.storage.partial_work import partial_work
 
 # Our own processes give way to each other sooner than that, unless a write takes long.
 _WAIT_TO_SPOOL_SECONDS = 0.25
@@ -131,8 +133,8 @@ class StoredBarWriter(BarWriter):
         store.merge_spooled(only=may_match)
         if not store.connection.exists():
             return 0
-        deleted = 0
-        with store.connection.burst():
+        deleted = done = 0
+        with partial_work("nothing was deleted") as work, deferred(), store.connection.burst():
             store.refresh()
             records = store.catalog.matching(query.asset, query.timeframe, query.source, adjustment)
             with store.read() as cursor:
@@ -142,6 +144,8 @@ class StoredBarWriter(BarWriter):
                 with store.write() as cursor:
                     for write in store.writes_to(cursor, [record.key for record in batch]):
                         deleted += write.delete()
+                done += len(batch)
+                work.outcome = f"{done:,} of {len(records):,} series were deleted, the others are unchanged"
         return deleted
 
     def _bars_of(self, record: SeriesRecord) -> int:
