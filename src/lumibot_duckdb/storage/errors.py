@@ -32,7 +32,7 @@ class AmbiguousSeriesError(StorageError, LookupError):
 
 
 class VersionGoneError(StorageError, LookupError):
-    """The pinned version of a series was deleted, or superseded and removed by a compaction."""
+    """The pinned version of a series was deleted, superseded and removed by a compaction, or not in a restored backup."""
 
 
 class SnapshotNotFoundError(StorageError, LookupError):

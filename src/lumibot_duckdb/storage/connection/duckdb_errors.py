@@ -102,6 +102,11 @@ def attach_failure(path: Path, error: duckdb.Error, *, writing: bool) -> Excepti
             f"the log beside {path} belongs to another version of it, as if one had been restored from a backup "
             f"without the other: {text}. Restore both, or move the log ({path.name}.wal) elsewhere"
         )
+    (summary, *_) = text.splitlines() or [""]
+    if any(words in summary for words in _DAMAGE):
+        return StoreDamagedError(
+            f"{path} is not a DuckDB file, or it is damaged: {text}. Restore a backup of it (lumibot-duckdb restore)"
+        )
     explanation = _explanation(path, error, f"nothing was stored in {path}" if writing else "")
     return explanation or (StoreWriteError if writing else StorageError)(f"cannot open {path}: {text}")
 
@@ -110,7 +115,10 @@ def _explanation(path: Path, error: duckdb.Error, outcome: str) -> StorageError 
     text = str(error)
     (summary, *_) = text.splitlines() or [""]  # the rest may quote the query
     if any(words in summary for words in _DAMAGE):
-        return StoreDamagedError(f"{path} is not a DuckDB file, or it is damaged: {text}. Restore a backup of it")
+        return StoreDamagedError(
+            f"{path} is damaged: {text}. Repair it (lumibot-duckdb verify --repair) or, if that is not possible, "
+            "restore a backup of it (lumibot-duckdb restore)"
+        )
     if any(words in summary for words in _DISK_FAILURES) or (
         outcome and isinstance(error, (duckdb.IOException, duckdb.FatalException))
     ):
