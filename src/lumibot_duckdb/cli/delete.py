@@ -64,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
                         info.key.asset, info.key.source, info.key.timeframe, adjustment=info.key.adjustment
                     )
                     progress.advance()
-                    work.outcome = f"{number:,} of {len(series):,} series were deleted, the others are unchanged"
+                    work.outcome = f"deleted {number:,} of {len(series):,} series; the others are unchanged"
     finally:
         storage.close()
     print(_report(series, arguments))

@@ -235,7 +235,7 @@ def _import_all(
         before = 0
         for number, file in enumerate(files):
             work.outcome = (
-                f"{number:,} of {count(len(files), 'file')} were imported; what was stored stays, and the same command "
+                f"imported {number:,} of {count(len(files), 'file')}; what was stored stays, and the same command "
                 "imports the rest"
             )
             name = printable(file.name)

@@ -184,8 +184,8 @@ def _migrate(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespa
     except KeyboardInterrupt:
         print(summary(plan, outcomes, arguments.all))
         raise KeyboardInterrupt(
-            f"{len(outcomes):,} of {plan.files:,} files were migrated; what was migrated stays, and the same command "
-            "migrates the rest"
+            f"migrated {len(outcomes):,} of {plan.files:,} files; what was stored stays, and the same command migrates "
+            "the rest"
         ) from None
     except Exception as error:
         if outcomes:

@@ -62,5 +62,6 @@ def _unfinished(file: Path) -> Path:
 
 
 def _unwritable(file: Path, error: OSError) -> CommandError:
-    remedy = "free some space, or name a file on another disk" if error.errno in _FULL else "name a file in an existing folder"
+    full = error.errno in _FULL
+    remedy = "free some space, or name a file on another disk" if full else "name a file in an existing folder"
     return CommandError(f"cannot write the report to {file}: {error.strerror}; {remedy}")

@@ -9,7 +9,12 @@ from lumibot_duckdb.storage.errors import DiskFullError, StoreBusyError, StoreWr
 
 
 class PartialWork:
-    """Work in several transactions. `outcome` is what it has changed by now, and how to continue; "" is nothing."""
+    """Work in several transactions.
+
+    Attributes:
+        outcome: what it has changed by now and how to continue, such as "merged 3 of 8 series: merge again for the
+            rest"; "" if nothing was changed yet.
+    """
 
     def __init__(self) -> None:
         self.outcome = ""
@@ -31,9 +36,13 @@ def partial_work(untouched: str) -> Iterator[PartialWork]:
         if not work.outcome:
             raise
         later = ", once there is space" if isinstance(error, DiskFullError) else ""
-        cause = f"{error.cause.rstrip('. ')}. {work.outcome}"
+        cause = f"{error.cause.rstrip('. ')}. {_sentence(work.outcome)}"
         raise type(error)(cause + later, cause=cause) from error
     except StoreBusyError as error:
         if not work.outcome:
             raise
-        raise StoreBusyError(f"{str(error).rstrip('. ')}. {work.outcome}") from error
+        raise StoreBusyError(f"{str(error).rstrip('. ')}. {_sentence(work.outcome)}") from error
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -305,6 +305,6 @@ class OpenStore:
         if self._was_restored:
             return VersionGoneError(f"{what} is not in the backup that was restored in the meantime: {again}")
         return VersionGoneError(
-            f"{what} was superseded or deleted and is no longer in the store: {again} (`lumibot-duckdb config set "
-            "versions.keep 7d` keeps superseded versions for longer)"
+            f"{what} was superseded or deleted and is no longer in the store: {again} (`compact` removes "
+            "superseded versions after a day; `lumibot-duckdb config set versions.keep 7d` keeps them for longer)"
         )

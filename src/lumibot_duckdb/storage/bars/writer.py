@@ -145,7 +145,7 @@ class StoredBarWriter(BarWriter):
                     for write in store.writes_to(cursor, [record.key for record in batch]):
                         deleted += write.delete()
                 done += len(batch)
-                work.outcome = f"{done:,} of {len(records):,} series were deleted, the others are unchanged"
+                work.outcome = f"deleted {done:,} of {len(records):,} series; the others are unchanged"
         return deleted
 
     def _bars_of(self, record: SeriesRecord) -> int:

@@ -159,7 +159,7 @@ class _Merge:
                 with self._store.write() as cursor:
                     self._merge_batch(cursor, batch)
                 merged += len(batch)
-                self._work.outcome = f"{merged:,} of {len(self._series):,} series were merged: merge again for the rest"
+                self._work.outcome = f"merged {merged:,} of {len(self._series):,} series: merge again for the rest"
             elif exists:
                 with self._store.read() as cursor:
                     self._merge_batch(cursor, batch)

@@ -96,7 +96,7 @@ def _remove(
 
 def _outcome(removed: Sequence[PrunedSeries], left: int) -> str:
     """Return what to report if pruning ends now: what was removed, and of how many series nothing was yet."""
-    bars = f"{sum(each.bars for each in removed):,} bars of {len(removed):,} series were pruned"
+    bars = f"pruned {sum(each.bars for each in removed):,} bars of {len(removed):,} series"
     if left:
         return f"{bars}, and {left:,} series are left: prune again to continue"
     return f"{bars}, but their space is not returned to the disk yet: prune again, or compact the store"

@@ -115,7 +115,7 @@ def repair(
 
 def _outcome(done: Sequence[Repair]) -> str:
     """Return what to report if repairing ends now."""
-    made = "1 repair was made" if len(done) == 1 else f"{len(done):,} repairs were made"
+    made = "made 1 repair" if len(done) == 1 else f"made {len(done):,} repairs"
     undo = ", ".join(f"--undo {each.repair_id}" for each in done if each.repair_id is not None)
     return f"{made}{f' ({undo})' if undo else ''}: repair again for the rest"
 

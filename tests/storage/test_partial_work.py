@@ -1,0 +1,41 @@
+"""Work that ends early says what it has changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from lumibot_duckdb.storage.errors import DiskFullError, SnapshotError, StoreBusyError, StoreWriteError
+from lumibot_duckdb.storage.partial_work import partial_work
+
+MERGED = "merged 3 of 8 series: merge again for the rest"
+
+
+@pytest.mark.parametrize(
+    ("error", "before", "after"),
+    [
+        (KeyboardInterrupt(), "nothing was merged", MERGED),
+        (StoreBusyError("it is busy."), "it is busy.", f"it is busy. M{MERGED[1:]}"),
+        (StoreWriteError("full or failed, and no more"), "full or failed, and no more", "full or failed, and no more. "),
+        (
+            DiskFullError("the disk is full, and nothing was stored. Free some", cause="the disk is full"),
+            "the disk is full, and nothing was stored. Free some",
+            f"the disk is full. M{MERGED[1:]}, once there is space",
+        ),
+        (SnapshotError("a snapshot needs it"), "a snapshot needs it", "a snapshot needs it"),
+    ],
+)
+def test_errors_say_what_is_done(error: BaseException, before: str, after: str) -> None:
+    with pytest.raises(type(error)) as raised, partial_work("nothing was merged"):
+        raise error
+    assert str(raised.value) == before
+    with pytest.raises(type(error)) as raised, partial_work("nothing was merged") as work:
+        work.outcome = MERGED
+        raise error
+    assert str(raised.value).startswith(after)
+
+
+def test_the_outer_work_says_what_the_whole_has_done() -> None:
+    with pytest.raises(KeyboardInterrupt, match=f"^{MERGED}$"), partial_work("nothing was merged") as work:
+        work.outcome = MERGED
+        with partial_work("the store is unchanged"):
+            raise KeyboardInterrupt
