@@ -10,12 +10,18 @@ from lumibot_duckdb.storage.partial_work import partial_work
 MERGED = "merged 3 of 8 series: merge again for the rest"
 
 
+def end_early(error: BaseException, outcome: str) -> None:
+    with partial_work("nothing was merged") as work:
+        work.outcome = outcome
+        raise error
+
+
 @pytest.mark.parametrize(
     ("error", "before", "after"),
     [
         (KeyboardInterrupt(), "nothing was merged", MERGED),
         (StoreBusyError("it is busy."), "it is busy.", f"it is busy. M{MERGED[1:]}"),
-        (StoreWriteError("full or failed, and no more"), "full or failed, and no more", "full or failed, and no more. "),
+        (StoreWriteError("the disk failed"), "the disk failed", f"the disk failed. M{MERGED[1:]}"),
         (
             DiskFullError("the disk is full, and nothing was stored. Free some", cause="the disk is full"),
             "the disk is full, and nothing was stored. Free some",
@@ -25,17 +31,17 @@ MERGED = "merged 3 of 8 series: merge again for the rest"
     ],
 )
 def test_errors_say_what_is_done(error: BaseException, before: str, after: str) -> None:
-    with pytest.raises(type(error)) as raised, partial_work("nothing was merged"):
-        raise error
-    assert str(raised.value) == before
-    with pytest.raises(type(error)) as raised, partial_work("nothing was merged") as work:
-        work.outcome = MERGED
-        raise error
-    assert str(raised.value).startswith(after)
+    for outcome, expected in (("", before), (MERGED, after)):
+        with pytest.raises(type(error)) as raised:
+            end_early(error, outcome)
+        assert str(raised.value) == expected
 
 
 def test_the_outer_work_says_what_the_whole_has_done() -> None:
-    with pytest.raises(KeyboardInterrupt, match=f"^{MERGED}$"), partial_work("nothing was merged") as work:
-        work.outcome = MERGED
-        with partial_work("the store is unchanged"):
-            raise KeyboardInterrupt
+    def merge_and_compact() -> None:
+        with partial_work("nothing was merged") as work:
+            work.outcome = MERGED
+            end_early(KeyboardInterrupt(), "the store is compacted")
+
+    with pytest.raises(KeyboardInterrupt, match=f"^{MERGED}$"):
+        merge_and_compact()

@@ -22,6 +22,7 @@ import pytest
 from lumibot_duckdb.storage.connection.engine import Engine
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import (
+    DiskFullError,
     StorageError,
     StoreBusyError,
     StoreDamagedError,
