@@ -65,7 +65,7 @@ CASES = {
     ),
     "import": Case(
         ("import", *(f"{{folder}}/F{number}.csv" for number in range(3)), "--timezone", "UTC"),
-        "imported 0 of 3 files",
+        "nothing was imported",
         "mported 1 of 3 files; what was stored stays, and the same command imports the rest",
     ),
     "export": Case(("export", "--to", "{folder}/exported"), "nothing of the export to {folder}/exported is left"),

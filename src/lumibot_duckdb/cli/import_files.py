@@ -234,24 +234,26 @@ def _import_all(
     ):
         before = 0
         for number, file in enumerate(files):
-            work.outcome = (
-                f"imported {number:,} of {count(len(files), 'file')}; what was stored stays, and the same command "
-                "imports the rest"
-            )
-            name = printable(file.name)
-            progress.text = f"{name}: reading"
+            progress.text = f"{printable(file.name)}: reading"
 
-            def on_step(
-                step: Step, done: float, name: str = name, before: int = before, size: int = sizes[file]
-            ) -> None:
-                progress.text, progress.done = f"{name}: {step.text}", before + size * step.of_file(done)
+            def on_step(step: Step, done: float, number: int = number, before: int = before) -> None:
+                file = files[number]
+                if step is Step.STORING and done:  # some series of the file may be stored
+                    work.outcome = _imported(number, len(files))
+                progress.text = f"{printable(file.name)}: {step.text}"
+                progress.done = before + sizes[file] * step.of_file(done)
                 if step is Step.READING:
                     interrupts.check()
 
             interrupts.check()
             reports.append(importer.import_file(file, storage, choice, quarantine, on_step, earlier))
+            work.outcome = _imported(number + 1, len(files))
             before += sizes[file]
             progress.done = before
+
+
+def _imported(done: int, total: int) -> str:
+    return f"imported {done:,} of {count(total, 'file')}; what was stored stays, and the same command imports the rest"
 
 
 def _choice(arguments: argparse.Namespace) -> ImportChoice:

@@ -16,6 +16,7 @@ from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, Store
 
 _CONFLICT = re.compile(r"Conflicting lock is held in (?P<name>.*?) \(PID (?P<pid>\d+)\)")
 _DISK_FAILURES = ("No space left on device", "File too large", "quota exceeded", "Could not write", "fsync")
+_READ_ONLY = ("Permission denied", "Read-only file system", "Operation not permitted")
 _UNREADABLE = "Input/output error"
 _DAMAGE = (
     "not a valid DuckDB database file",
@@ -103,6 +104,10 @@ def attach_failure(path: Path, error: duckdb.Error, *, writing: bool) -> Excepti
             f"without the other: {text}. Restore both, or move the log ({path.name}.wal) elsewhere"
         )
     (summary, *_) = text.splitlines() or [""]
+    if writing and any(words in summary for words in _READ_ONLY):
+        return StoreWriteError(
+            f"{path} can only be read ({summary.rpartition(': ')[2]}). Make it writable, or work on a copy"
+        )
     if any(words in summary for words in _DAMAGE):
         return StoreDamagedError(
             f"{path} is not a DuckDB file, or it is damaged: {text}. Restore a backup of it (lumibot-duckdb restore)"

@@ -137,8 +137,8 @@ class StoreLock:
         self._turn.close()
         if not self.is_writable():
             raise StoreWriteError(
-                f"{self.store} can only be read, since no file can be written beside it. Make its folder writable, or "
-                "work on a copy"
+                f"{self.store} can only be read, since {self._lock.path} cannot be written. Make its folder and the "
+                "files in it writable, or work on a copy"
             )
 
     def is_wanted(self) -> bool:

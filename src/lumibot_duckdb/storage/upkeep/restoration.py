@@ -31,6 +31,7 @@ from lumibot_duckdb.storage.errors import (
     StoreDamagedError,
     StoreNotFoundError,
     StoreVersionError,
+    StoreWriteError,
 )
 from lumibot_duckdb.storage.location import check_file, ensure_folder
 from lumibot_duckdb.storage.partial_work import partial_work
@@ -87,6 +88,7 @@ def restore(
     _refuse_replica(store)
     if not dry_run:
         ensure_folder(store.path)
+        _refuse_protected(store.path)
     place = _place_of_copy(store)
     untouched = f"{store.path} is unchanged"
     with (
@@ -112,6 +114,12 @@ def _refuse_replica(store: OpenStore) -> None:
         replica_of = migrations.state(cursor).replica_of
         if replica_of:
             raise ReplicaError(f"{store.path} is a replica of {replica_of}: name that store")
+
+
+def _refuse_protected(path: Path) -> None:
+    """Raise `StoreWriteError` if the store is write-protected, which does not keep a file from being replaced."""
+    if path.exists() and not os.access(path, os.W_OK):
+        raise StoreWriteError(f"{path} can only be read, so it is not replaced. Make it writable first (chmod u+w)")
 
 
 def _place_of_copy(store: OpenStore) -> Path:
