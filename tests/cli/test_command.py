@@ -275,7 +275,7 @@ def test_ctrl_c_keeps_what_is_stored_and_leaves_a_whole_store(command: Command) 
     program.send_signal(signal.SIGINT)
     _, err = program.communicate(timeout=60)
     assert program.returncode == 130, err
-    found = re.search(r"lumibot-duckdb: interrupted after (\d+) of 60 files; what was stored stays", err)
+    found = re.search(r"lumibot-duckdb: interrupted: imported (\d+) of 60 files; what was stored stays", err)
     assert found, err
     series = command.storage().list_series()
     assert len(series) == int(found[1])

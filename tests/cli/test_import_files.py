@@ -225,7 +225,10 @@ def test_trouble_with_the_store_ends_the_import_with_what_went_in(
     monkeypatch.setattr(DuckDBDataStorage, "store_ohlcv_data", store)
     ended = command("import", "A.csv", "B.csv", "C.csv")
     assert ended.code == 3
-    assert ended.err == "lumibot-duckdb: held by somebody else. Or import with --spool, which does not wait\n"
+    assert ended.err == (
+        "lumibot-duckdb: held by somebody else. Imported 1 of 3 files; what was stored stays, and the same command "
+        "imports the rest. Or import with --spool, which does not wait\n"
+    )
     assert "1 file imported" in ended.out
 
 
@@ -245,7 +248,7 @@ def test_an_interrupted_import_keeps_what_is_stored_and_reports_it(
     ended = command("import", "A.csv", "B.csv", "C.csv")
     assert ended.code == 130
     assert "1 file imported" in ended.out
-    assert "interrupted after 1 of 3 files; what was stored stays" in ended.err
+    assert "interrupted: imported 1 of 3 files; what was stored stays" in ended.err
     assert len(command.bars("A", "day")) == 3
 
 

@@ -96,7 +96,7 @@ def test_an_import_that_fails_leaves_only_its_message(
     monkeypatch.setattr(importer, "import_file", interrupt)
     code, screen = in_terminal(command, monkeypatch, "import", long_file)
     assert code == 130
-    assert screen.left.startswith("lumibot-duckdb: interrupted after 0 of 1 files")
+    assert screen.left.startswith("lumibot-duckdb: interrupted: nothing was imported")
 
 
 def test_nothing_is_shown_of_work_that_takes_less_than_a_second(

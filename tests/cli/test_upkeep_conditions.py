@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import json
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,19 +97,15 @@ def fill(store: Path) -> None:
         storage.store_ohlcv_data("AAPL", FRAME, "polygon", "minute", covered=covered)
 
 
-def make_others(folder: Path) -> None:
-    """Make the other files that commands name."""
-    folder.mkdir(exist_ok=True)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the store and the other files, to copy them, and with those that cannot be used."""
+    folder = tmp_path_factory.mktemp("made")
     fill(folder / BACKUP)
     with DuckDBDataStorage(folder / OTHER) as storage:
         storage.store_ohlcv_data("SPY", FRAME, "polygon", "minute")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the store and the other files, to copy them."""
-    folder = tmp_path_factory.mktemp("made")
-    make_others(folder)
+    for kind, (make, _) in UNUSABLE.items():
+        make(folder / kind)
     return folder
 
 
@@ -162,16 +159,19 @@ def test_every_command_has_a_case() -> None:
 @each(REGISTERED)
 @pytest.mark.parametrize("name", ["Börse 1/蠟燭 2.duckdb"])
 def test_a_path_with_spaces_and_other_characters(
-    case: Case, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    case: Case, name: str, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = tmp_path / name
     command = Command(store.parent, capsys)
-    fill(store)
     folder = store.parent / "Größe und 蠟燭"
-    make_others(folder)
+    folder.mkdir(parents=True)
+    shutil.copy(made / BACKUP, store)
+    for other in (BACKUP, OTHER):
+        shutil.copy(made / other, folder)
     ended = command("--store", store, *case.arguments(folder))
     assert (ended.code, ended.err) == (0, ""), ended
-    check_sound(store)
+    if case.writes:
+        check_sound(store)
 
 
 @each(REGISTERED)
@@ -220,35 +220,36 @@ def test_no_store(case: Case, command: Command, others: Path) -> None:
 
 
 def newer(store: Path) -> None:
-    fill(store)
+    DuckDBDataStorage(store).settings.set("versions.keep", "7d")
     with StoreConnection.of(store).write() as cursor:
         cursor.execute("UPDATE {db}.store_meta SET value = '99' WHERE key = 'schema_version'")
     StoreConnection.of(store).close()
 
 
 def text(store: Path) -> None:
-    store.parent.mkdir(parents=True, exist_ok=True)
     store.write_text("no store\n" * 1000)
 
 
 def another_database(store: Path) -> None:
-    store.parent.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(str(store)) as connection:
         connection.execute("CREATE TABLE mine AS SELECT 1 AS a")
 
 
 UNUSABLE: dict[str, tuple[Callable[[Path], None], str]] = {
-    "a newer release": (newer, "newer release"),
-    "a text": (text, "is not a DuckDB file"),
-    "another database": (another_database, "not a lumibot-duckdb store"),
+    "newer.duckdb": (newer, "newer release"),
+    "text.duckdb": (text, "is not a DuckDB file"),
+    "another.duckdb": (another_database, "not a lumibot-duckdb store"),
 }
 
 
 @each(REGISTERED)
 @pytest.mark.parametrize("kind", UNUSABLE)
-def test_a_file_that_cannot_be_used_is_left_alone(case: Case, kind: str, command: Command, others: Path) -> None:
-    make, message = UNUSABLE[kind]
-    make(command.store)
+def test_a_file_that_cannot_be_used_is_left_alone(
+    case: Case, kind: str, made: Path, command: Command, others: Path
+) -> None:
+    command.store.parent.mkdir()
+    shutil.copy(made / kind, command.store)
+    message = UNUSABLE[kind][1]
     before = command.store.read_bytes()
     ended = command(*case.arguments(others))
     StoreConnection.of(command.store).close()
@@ -263,10 +264,11 @@ def test_a_file_that_cannot_be_used_is_left_alone(case: Case, kind: str, command
 
 @pytest.mark.parametrize("words", [("restore", "--yes"), ("merge",)], ids=["restore", "merge"])
 @pytest.mark.parametrize("kind", UNUSABLE)
-def test_another_file_that_cannot_be_used(words: tuple[str, ...], kind: str, filled: Command, tmp_path: Path) -> None:
-    make, message = UNUSABLE[kind]
-    file = tmp_path / "unusable.duckdb"
-    make(file)
+def test_another_file_that_cannot_be_used(
+    words: tuple[str, ...], kind: str, made: Path, filled: Command, tmp_path: Path
+) -> None:
+    file = Path(shutil.copy(made / kind, tmp_path))
+    message = UNUSABLE[kind][1]
     before = file.read_bytes()
     with unchanged(filled.store):
         check_refused(filled(words[0], file, *words[1:]), 3, message)
@@ -275,7 +277,7 @@ def test_another_file_that_cannot_be_used(words: tuple[str, ...], kind: str, fil
 
 
 @each(REGISTERED)
-@pytest.mark.parametrize("days", [-400, 400])
+@pytest.mark.parametrize("days", [-400, pytest.param(400, marks=pytest.mark.long)])
 def test_a_clock_that_jumps(
     case: Case, days: int, filled: Command, others: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +286,8 @@ def test_a_clock_that_jumps(
         patch.setattr(clock, "utc_now", lambda: real() + dt.timedelta(days=days))
         ended = filled(*case.arguments(others))
         assert (ended.code, ended.err) == (0, ""), ended
+    if not case.writes:
+        return
     check_sound(filled.store)
     with filled.storage() as storage:
         times = storage.sql("SELECT ingested_at FROM ingest ORDER BY ingest_id").column(0).to_pylist()
@@ -345,3 +349,29 @@ def test_a_target_on_such_a_disk(case: Case, disk: Command) -> None:
     assert ended.err.count("\n") == 1
     assert "Traceback" not in ended.err
     assert str(disk.folder) in ended.err
+
+
+@contextmanager
+def without_rights(file: Path) -> Iterator[None]:
+    """Make a file read-only, for an administrator too."""
+    mounted = subprocess.run(["mount", "--bind", str(file), str(file)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a file takes root")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(file)], check=True)
+        yield
+    finally:
+        StoreConnection.of(file).close()
+        subprocess.run(["umount", str(file)], check=True)
+
+
+@each(tuple(case for case in WRITING if case.words[0] in ("compact", "delete", "restore", "config")))
+def test_a_store_that_is_write_protected(case: Case, filled: Command, others: Path) -> None:
+    before = filled.store.read_bytes()
+    with without_rights(filled.store):
+        ended = filled(*case.arguments(others))
+        assert ended.code == 3, ended
+        assert ended.err.count("\n") == 1
+        assert f"{filled.store} can only be read" in ended.err
+        assert "disk" not in ended.err
+    assert filled.store.read_bytes() == before

@@ -142,7 +142,7 @@ def test_a_pin_never_returns_other_bars(storage: DuckDBDataStorage, tmp_path: Pa
     copied_over(backup, storage.path)
     elsewhere(storage, "A")  # extends the same version, under the same ids
     for _ in range(2):
-        with pytest.raises(VersionGoneError):
+        with pytest.raises(VersionGoneError, match="is not in the backup that was restored in the meantime"):
             storage.read_pandas(pin)
         with pytest.raises(VersionGoneError):
             storage.ingests(again)

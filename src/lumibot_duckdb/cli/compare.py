@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb import clock
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.cli.interrupts import stopped_by_signals
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.numbers import whole_number
 from lumibot_duckdb.cli.page_file import check_page_file, write_page_file
@@ -89,7 +88,7 @@ def _run(arguments: argparse.Namespace) -> int:
     as_of = clock.utc_now() if arguments.from_cache else None
     script = Script(path, tuple(command[1:]), store, arguments.is_module, as_of, input_lines=tuple(arguments.answer))
     _say(f"Comparing {path} on Lumibot's storage and on lumibot-duckdb")
-    with stopped_by_signals(), working_folder(arguments.keep, "compare") as folder:
+    with working_folder(arguments.keep, "compare") as folder:
         if as_of is None:  # otherwise the run that fills Lumibot's cache reads all files first
             with step("loading Lumibot once, so that neither side pays for a cold disk"):
                 warm_up()

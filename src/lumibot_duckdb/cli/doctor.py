@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb import __version__
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.cli.interrupts import stopped_by_signals
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.settings import layers
 
@@ -46,8 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.doctor.check import FAILED
 
-    with stopped_by_signals():
-        checks = list(_checks(arguments))
+    checks = list(_checks(arguments))
     counts = Counter(check.status for check in checks)
     if arguments.json:
         print(json.dumps(_as_json(checks, counts), indent=2))

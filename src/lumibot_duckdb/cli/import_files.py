@@ -19,7 +19,7 @@ from lumibot_duckdb.cli.completers import (
 )
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.interrupts import Interrupts
-from lumibot_duckdb.cli.layout import printable
+from lumibot_duckdb.cli.layout import count, printable
 from lumibot_duckdb.cli.numbers import percentage, whole_number
 from lumibot_duckdb.cli.store import chosen_path, open_store
 from lumibot_duckdb.cli.suggestions import did_you_mean, similar_file
@@ -196,12 +196,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _import_all(files, storage, choice, quarantine, reports)
     except KeyboardInterrupt:
         print(outcome(reports))
-        done = len(reports) - len(wrong)
-        raise CommandError(
-            f"interrupted after {done} of {len(files)} files; what was stored stays, and the same command imports "
-            "the rest",
-            exit_code=130,
-        ) from None
+        raise
     except Exception as error:
         if reports:
             print(outcome(reports))
@@ -229,11 +224,13 @@ def _import_all(
     from lumibot_duckdb.importing.earlier_files import EarlierFiles
     from lumibot_duckdb.importing.exported import together
     from lumibot_duckdb.importing.steps import Step
+    from lumibot_duckdb.storage.partial_work import partial_work
 
     earlier = EarlierFiles()
     sizes = {file: file.stat().st_size for file in files}
     with (
         Progress("Importing", sum(sizes.values())) as progress,
+        partial_work("nothing was imported") as work,
         Interrupts("lumibot-duckdb: stopping after this file; press Ctrl-C again to stop now") as interrupts,
     ):
         before = 0
@@ -244,14 +241,21 @@ def _import_all(
             def on_step(
                 step: Step, done: float, name: str = name, before: int = before, size: int = size_of_group
             ) -> None:
+                if step is Step.STORING and done:  # some series of the file may be stored
+                    work.outcome = _imported(len(reports), len(files))
                 progress.text, progress.done = f"{name}: {step.text}", before + size * step.of_file(done)
                 if step is Step.READING:
                     interrupts.check()
 
             interrupts.check()
-            reports += importer.import_files(group, storage, choice, quarantine, on_step, earlier)
+            reports.extend(importer.import_files(group, storage, choice, quarantine, on_step, earlier))
+            work.outcome = _imported(len(reports), len(files))
             before += size_of_group
             progress.done = before
+
+
+def _imported(done: int, total: int) -> str:
+    return f"imported {done:,} of {count(total, 'file')}; what was stored stays, and the same command imports the rest"
 
 
 def _choice(arguments: argparse.Namespace) -> ImportChoice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
@@ -36,6 +37,9 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGINT and callable(self._before):  # the process is to end: see `stopped_by_signals`
+            self._before(number, frame)
+            return
         self._pressed = True
         signal.signal(signal.SIGINT, self._before)
         print(f"\n{self._notice}", file=sys.stderr)
@@ -45,28 +49,56 @@ class Interrupts:
 def stopped_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP stop the work in a `with` block as Ctrl-C does, with exit code 128 + their number.
 
-    A signal that the process ignores, as it does SIGHUP under `nohup`, stays ignored.
+    They run the handler of Ctrl-C, so what defers that defers them, too. A signal that the process ignores, as it does
+    SIGHUP under `nohup` and Ctrl-C in the background of a script, stays ignored.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # it gets no signals
+        return
     taken: list[int] = []
 
     def take(number: int, frame: FrameType | None) -> None:
-        if not taken:  # a further signal must not stop the clean-up
-            taken.append(number)
+        if taken:  # a further signal must not stop the clean-up
+            return
+        taken.append(number)
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        if callable(on_interrupt):
+            on_interrupt(number, frame)
+        else:
             raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in _ENDING}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
+    if before[signal.SIGINT] is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _only_others)
+    for number in _ENDING:
+        if before[number] is not signal.SIG_IGN:
             signal.signal(number, take)
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         if taken:
-            raise CommandError(f"stopped by {signal.Signals(taken[0]).name}", exit_code=128 + taken[0]) from None
+            message = f"stopped by {signal.Signals(taken[0]).name}{_outcome(error)}"
+            raise CommandError(message, exit_code=128 + taken[0]) from None
         raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def interrupted(error: BaseException) -> CommandError:
+    """Return the error of a command that Ctrl-C stopped."""
+    return CommandError(f"interrupted{_outcome(error)}", exit_code=130)
+
+
+def _outcome(error: BaseException) -> str:
+    """Return what a KeyboardInterrupt says about the work that it stopped."""
+    return f": {error}" if isinstance(error, KeyboardInterrupt) and str(error) else ""
+
+
+def _only_others(number: int, frame: FrameType | None) -> None:
+    """Handle Ctrl-C in a process that ignores it, so that other signals can stop it in the same way."""
+    if number != signal.SIGINT:
+        raise KeyboardInterrupt
 
 
 def is_interrupt(error: Exception) -> bool:

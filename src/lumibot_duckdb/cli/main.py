@@ -1,7 +1,7 @@
 """The `lumibot-duckdb` command: runs the chosen command, and turns every error into one line and an exit code.
 
 Exit codes: 0 success; 1 something was refused (a file, a query); 2 wrong usage; 3 the store cannot be used; 70 an error
-in lumibot-duckdb itself; 130 interrupted; 141 the reader of the output ended.
+in lumibot-duckdb itself; 130 interrupted; 129, 143 stopped by SIGHUP or SIGTERM; 141 the reader of the output ended.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from lumibot_duckdb.cli.commands import COMMANDS
 from lumibot_duckdb.cli.errors import CommandError, fail
-from lumibot_duckdb.cli.interrupts import is_interrupt
+from lumibot_duckdb.cli.interrupts import interrupted, is_interrupt, stopped_by_signals
 from lumibot_duckdb.cli.parser import CommandLineParser
 
 
@@ -30,20 +31,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parsed(words)
     except SystemExit as ended:
         return int(ended.code or 0)
-    if arguments.subcommand != "run":  # there, the script controls its own output
+    runs_script = arguments.subcommand == "run"  # which controls its own output, and its own signals
+    if not runs_script:
         _write_all_characters()
     try:
-        outcome: int | Callable[[], int] = arguments.run(arguments)
+        with nullcontext() if runs_script else stopped_by_signals():
+            outcome: int | Callable[[], int] = arguments.run(arguments)
         if isinstance(outcome, int):
             sys.stdout.flush()
     except BrokenPipeError:
         # Python flushes stdout once more at exit, which would raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt:
-        return fail("interrupted", 130)
+    except KeyboardInterrupt as stop:
+        return _explain(interrupted(stop))
     except Exception as error:
-        return fail("interrupted", 130) if is_interrupt(error) else _explain(error)
+        return _explain(interrupted(error) if is_interrupt(error) else error)
     return outcome if isinstance(outcome, int) else outcome()
 
 

@@ -183,10 +183,9 @@ def _migrate(plan: Plan, storage: DuckDBDataStorage, arguments: argparse.Namespa
         _take(partial(migrate_files, plan, storage, delete_verified=arguments.delete_verified), plan, outcomes)
     except KeyboardInterrupt:
         print(summary(plan, outcomes, arguments.all))
-        raise CommandError(
-            f"interrupted after {len(outcomes)} of {plan.files} files; what was migrated stays, and the same command "
-            "migrates the rest",
-            exit_code=130,
+        raise KeyboardInterrupt(
+            f"migrated {len(outcomes):,} of {plan.files:,} files; what was stored stays, and the same command migrates "
+            "the rest"
         ) from None
     except Exception as error:
         if outcomes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from lumibot_duckdb.cli.errors import CommandError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _BEGINNING = b"<!doctype html"
 
 
@@ -60,4 +62,6 @@ def _unfinished(file: Path) -> Path:
 
 
 def _unwritable(file: Path, error: OSError) -> CommandError:
-    return CommandError(f"cannot write the report to {file}: {error.strerror}; name a file in an existing folder")
+    full = error.errno in _FULL
+    remedy = "free some space, or name a file on another disk" if full else "name a file in an existing folder"
+    return CommandError(f"cannot write the report to {file}: {error.strerror}; {remedy}")

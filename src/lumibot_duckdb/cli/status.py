@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.api import SeriesInfo, TimeRange
     from lumibot_duckdb.storage.bars.spool import Spool
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.storage.errors import StoreDamagedError
 
 SERIES_IN_TABLE = 50
 _RANGES_SHOWN = 10
@@ -35,7 +36,7 @@ time.
 
 With --html, a page is written instead: one file with the size by source and timeframe, the growth, a calendar of
 coverage and gaps, provisional coverage, and what waits in the spool. With --verify it has the findings of `verify` too.
-An HTML page of that name is replaced; any other file is not.
+The page of a damaged store has what can be read. An HTML page of that name is replaced; any other file is not.
 
 A SYMBOL may be written as this command prints it (BTC/USD crypto, SPY 2024-01-19 470 CALL option), with or without the
 type, or in another usual spelling (btc-usd, ETH_BTC, USDJPY, SPY240119C00470000, O:SPY240119C00470000).
@@ -50,7 +51,7 @@ examples:
   lumibot-duckdb status --json | jq '.series[] | select(.bars > 100000) | .symbol'
 
 exit codes: 0 success; 1 the store has no such series; 2 wrong usage, or the page cannot be written;
-3 the store cannot be used.
+3 the store cannot be used, or the page lacks what cannot be read.
 """
 
 
@@ -89,8 +90,9 @@ def _run(arguments: argparse.Namespace) -> int:
     fragmented = ""
     try:
         series = selected_series(storage, arguments) if _selects(arguments) else storage.list_series()
+        damage: list[StoreDamagedError] = []
         if arguments.html is not None:
-            _write_page(storage, series, arguments)
+            _write_page(storage, series, arguments, damage.append)
         elif not arguments.json:
             fragmented = _fragmented(storage)
     finally:
@@ -109,6 +111,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if fragmented:
         print(fragmented)
     _print_spooled(spool)
+    if damage:
+        raise CommandError(f"the page lacks what cannot be read: {damage[0]}", exit_code=3)
     return 0
 
 
@@ -139,7 +143,12 @@ def _tables(series: Sequence[SeriesInfo], arguments: argparse.Namespace) -> str:
     return _totals_table(series) + "\n\n--all lists every series, SYMBOL the series of one symbol."
 
 
-def _write_page(storage: DuckDBDataStorage, series: Sequence[SeriesInfo], arguments: argparse.Namespace) -> None:
+def _write_page(
+    storage: DuckDBDataStorage,
+    series: Sequence[SeriesInfo],
+    arguments: argparse.Namespace,
+    on_damage: Callable[[StoreDamagedError], None],
+) -> None:
     from lumibot_duckdb.store_page import status_page
 
     report = None
@@ -152,6 +161,7 @@ def _write_page(storage: DuckDBDataStorage, series: Sequence[SeriesInfo], argume
             series=series if _selects(arguments) else None,
             verification=report,
             on_series=progress.advance,
+            on_damage=on_damage,
         )
     write_page_file(arguments.html, page)
 

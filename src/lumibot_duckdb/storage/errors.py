@@ -32,7 +32,7 @@ class AmbiguousSeriesError(StorageError, LookupError):
 
 
 class VersionGoneError(StorageError, LookupError):
-    """The pinned version of a series was deleted, or superseded and removed by a compaction."""
+    """The pinned version was deleted, was superseded and removed by a compaction, or is not in a restored backup."""
 
 
 class SnapshotNotFoundError(StorageError, LookupError):
@@ -72,7 +72,18 @@ class StoreNotFoundError(StorageError, FileNotFoundError):
 
 
 class StoreWriteError(StorageError, OSError):
-    """The disk is full or failed. The message says whether it is certain that nothing was stored."""
+    """The disk is full or failed. The message says whether it is certain that nothing was stored.
+
+    `cause` is what failed, without what became of the data.
+    """
+
+    def __init__(self, message: str, *, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause or message
+
+
+class DiskFullError(StoreWriteError):
+    """The disk is full."""
 
 
 class UpkeepRefusedError(StorageError, ValueError):

@@ -9,7 +9,7 @@ from datetime import datetime
 from html import escape
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.display import count, new_york, printable, size
@@ -17,6 +17,7 @@ from lumibot_duckdb.pages.page import Plot, filled_in, whole_page
 from lumibot_duckdb.storage.api import SeriesInfo
 from lumibot_duckdb.storage.bars.spool import Spool
 from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, epoch_seconds, moment_of
 from lumibot_duckdb.store_page.coverage import Coverage, Group, coverage_of, group_name, groups_of
 from lumibot_duckdb.store_page.findings import verification_section
@@ -32,6 +33,8 @@ _MOST_ROWS = 200
 """Rows of a table."""
 _COLORS = 7
 
+Part = TypeVar("Part")
+
 
 def status_page(
     storage: DuckDBDataStorage,
@@ -39,26 +42,40 @@ def status_page(
     series: Sequence[SeriesInfo] | None = None,
     verification: VerificationReport | None = None,
     on_series: Callable[[], None] = lambda: None,
+    on_damage: Callable[[StoreDamagedError], None] = lambda error: None,
 ) -> str:
     """Return a page about a store: one HTML text that loads no other file and connects to no host.
+
+    Of a damaged store, it shows what can be read.
 
     Parameters:
         storage: the store.
         series: the series that the page is about, as `list_series` lists them (default: all).
         verification: what `storage.verify()` found, to be shown too.
         on_series: called once for each series, for a progress bar.
+        on_damage: called for each part of the page that cannot be read.
 
     Raises:
         StorageError: The store cannot be read.
     """
+    damaged: list[StoreDamagedError] = []
+
+    def readable(read: Callable[[], Part], otherwise: Part) -> Part:
+        try:
+            return read()
+        except StoreDamagedError as error:
+            damaged.append(error)
+            on_damage(error)
+            return otherwise
+
     is_part = series is not None
     shown = storage.list_series() if series is None else series
     contents = _Contents(
         storage.path,
         storage.path.stat().st_size if storage.path.exists() else 0,
         shown,
-        storage.growth(shown if is_part else None),
-        coverage_of(storage, shown, on_series),
+        readable(lambda: storage.growth(shown if is_part else None), []),
+        readable(lambda: coverage_of(storage, shown, on_series), None),
         Spool(storage.path),
         clock.utc_now(),
     )
@@ -66,7 +83,7 @@ def status_page(
     filled = {
         "title": title,
         "subtitle": escape(_subtitle(contents, is_part)),
-        "verdict": _verdict(verification),
+        "verdict": _verdict(verification, damaged),
         "figures": _figures(contents),
         "groups": _groups(contents),
         "coverage": _coverage(contents),
@@ -82,19 +99,19 @@ def status_page(
         {"sizes": _sizes(contents), "growth": _growth(contents)},
         style=_STYLE.read_text(encoding="utf-8"),
         script=_SCRIPT.read_text(encoding="utf-8"),
-        data={"coverage-data": contents.coverage.data},
+        data={"coverage-data": contents.coverage.data if contents.coverage else {}},
     )
 
 
 @dataclass(frozen=True)
 class _Contents:
-    """What the page shows of a store."""
+    """What the page shows of a store. `coverage` is None if it cannot be read."""
 
     path: Path
     bytes_on_disk: int
     series: Sequence[SeriesInfo]
     growth: Sequence[Growth]
-    coverage: Coverage
+    coverage: Coverage | None
     spool: Spool
     now: datetime
 
@@ -111,9 +128,9 @@ def _subtitle(contents: _Contents, is_part: bool) -> str:
     return f"{printable(str(contents.path))}, {chosen}{contents.now.astimezone(NEW_YORK):%Y-%m-%d %H:%M}"
 
 
-def _verdict(verification: VerificationReport | None) -> str:
+def _verdict(verification: VerificationReport | None, damaged: Sequence[StoreDamagedError]) -> str:
     if verification is None:
-        return ""
+        return f'<div class="verdict bad">{escape(printable(str(damaged[0])))}</div>' if damaged else ""
     remarks = count(sum(not finding.damage for finding in verification.findings), "remark")
     if verification.sound:
         return f'<div class="verdict good">The store is sound; {remarks}.</div>'
@@ -123,15 +140,19 @@ def _verdict(verification: VerificationReport | None) -> str:
 
 def _figures(contents: _Contents) -> str:
     coverage, spooled = contents.coverage, contents.spool.contents()
+    if coverage is None:
+        without, gaps, unproven = "unknown", "the store is damaged", "the store is damaged"
+    else:
+        without, unproven = f"{coverage.gaps:,}", f"{coverage.provisional:,} days without bars"
+        gaps = f"in {coverage.with_gaps:,} series" if coverage.gaps else "no trading day lacks bars"
     provisional = sum(len(info.provisional) for info in contents.series)
-    gaps = f"in {coverage.with_gaps:,} series" if coverage.gaps else "no trading day lacks bars"
     quarantined = f"{spooled.quarantined:,} quarantined" if spooled.quarantined else f"{spooled.bars:,} bars"
     cards = [
         ("File", size(contents.bytes_on_disk), _bytes_per_bar(contents)),
         ("Series", f"{len(contents.series):,}", _number_of_groups(contents)),
         ("Bars", f"{contents.bars:,}", _span(contents.series)),
-        ("Days without bars", f"{coverage.gaps:,}", gaps),
-        ("Provisional ranges", f"{provisional:,}", f"{coverage.provisional:,} days without bars"),
+        ("Days without bars", without, gaps),
+        ("Provisional ranges", f"{provisional:,}", unproven),
         ("Spooled writes", f"{spooled.writes:,}", quarantined),
     ]
     return "\n".join(
@@ -182,6 +203,8 @@ def _groups(contents: _Contents) -> str:
 def _coverage(contents: _Contents) -> str:
     if not contents.series:
         return '<p class="muted">The store has no series yet.</p>'
+    if contents.coverage is None:
+        return '<p class="muted">The days of the bars cannot be read, because the store is damaged.</p>'
     controls = "".join(
         f'<label>{text}<select id="{name}"></select></label>'
         for name, text in (("group", "source and timeframe"), ("part", "series"), ("period", "period"))

@@ -222,7 +222,7 @@ def test_a_compaction_that_fails_is_reported(storage: DuckDBDataStorage, monkeyp
     monkeypatch.setattr(pruning, "compact", fail)
     with pytest.raises(
         StoreWriteError,
-        match=r"390 bars of 1 series were pruned, and .* their space is not returned .* disk is full",
+        match=r"^the disk is full\. Pruned 390 bars of 1 series, but their space is not returned",
     ):
         storage.prune(AGE)
     assert_same(storage.get_historical_prices("A"), NEW)

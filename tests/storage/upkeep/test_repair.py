@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pandas as pd
@@ -9,6 +11,7 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StorageError, VersionGoneError
 from storage.frames import assert_same, minute_bars
@@ -252,3 +255,27 @@ def test_a_repair_can_be_undone_in_an_upgraded_store(stored: DuckDBDataStorage) 
     stored.undo_repair(repair.repair_id or 0)
     assert {finding.check for finding in stored.verify().findings} == {"doubled_bars", "recorded_facts"}
     assert stored.repair().left.findings == []
+
+
+def test_a_repair_that_is_interrupted_says_what_it_has_repaired(
+    stored: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(stored, "UPDATE {db}.bar SET close = close + 0.01 WHERE extract(minute FROM ts) = 33")
+    assert len(stored.repair(dry_run=True).repairs) == 2
+    write, begun = StoreConnection.write, 0
+
+    @contextmanager
+    def interrupted(self: StoreConnection, wait_seconds: float | None = None) -> Iterator[StoreCursor]:
+        nonlocal begun
+        begun += 1
+        if begun == 2:
+            raise KeyboardInterrupt
+        with write(self, wait_seconds) as cursor:
+            yield cursor
+
+    monkeypatch.setattr(StoreConnection, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"^made 1 repair \(--undo \d+\): repair again for the rest$"):
+        stored.repair()
+    monkeypatch.setattr(StoreConnection, "write", write)
+    assert len(stored.repair().repairs) == 1
+    assert stored.verify().sound

@@ -575,7 +575,7 @@ def test_a_full_disk_leaves_the_store_unchanged(storage: DuckDBDataStorage, tmp_
     """
     command = [sys.executable, "-c", textwrap.dedent(code), str(storage.path), str(tmp_path / "b")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "and is unchanged" in done.stdout, done.stderr
+    assert f"and {storage.path} is unchanged" in done.stdout, done.stderr
     assert tables(storage.path) == before
     assert_nothing_left(tmp_path)
 

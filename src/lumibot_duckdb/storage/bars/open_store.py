@@ -98,7 +98,7 @@ class OpenStore:
             return
         found = cursor.rows("SELECT ingested_at FROM {db}.ingest WHERE ingest_id = ?", [pin.ingest_id])
         if found != [(pin.ingested_at,)]:
-            raise _gone(pin)
+            raise self._gone(pin)
 
     def current(
         self,
@@ -242,7 +242,7 @@ class OpenStore:
             with self.read_pinned(pin) as cursor:
                 held = self._state_after(cursor, pin)
         if held is None:
-            raise _gone(pin)
+            raise self._gone(pin)
         return held
 
     def _state_after(self, cursor: StoreCursor, pin: SeriesPin) -> VersionState | None:
@@ -286,14 +286,17 @@ class OpenStore:
         if head is not None and head.version_id == pin.version_id and self._catalog_is_current():
             return
         if not cursor.rows("SELECT 1 FROM {db}.series_version WHERE version_id = ?", [pin.version_id]):
-            raise _gone(pin)
+            raise self._gone(pin)
 
     def _catalog_is_current(self) -> bool:
         return self.connection.generation() == self.catalog.generation
 
-
-def _gone(pin: SeriesPin) -> VersionGoneError:
-    return VersionGoneError(
-        f"version {pin.version_id} of {pin.key.label()} was superseded or deleted and is no longer in the store: "
-        "run the backtest again, or pin the series again (a longer grace period for compact() keeps versions longer)"
-    )
+    def _gone(self, pin: SeriesPin) -> VersionGoneError:
+        what = f"version {pin.version_id} of {pin.key.label()}"
+        again = "run the backtest again, or pin the series again"
+        if self._known.was_restored:
+            return VersionGoneError(f"{what} is not in the backup that was restored in the meantime: {again}")
+        return VersionGoneError(
+            f"{what} was superseded or deleted and is no longer in the store: {again} (`compact` removes "
+            "superseded versions after a day; `lumibot-duckdb config set versions.keep 7d` keeps them for longer)"
+        )

@@ -265,7 +265,8 @@ def _bars_in(name: str) -> int:
 
 def _preface(failure: Exception, kept: SpooledWrite) -> str:
     what = "write" if kept.write.covered is None else "download"
-    return f"{str(failure).rstrip('. ')}. The {what} ({_description(kept.write)})"
+    cause = failure.cause if isinstance(failure, StoreWriteError) else str(failure)
+    return f"{cause.rstrip('. ')}. The {what} ({_description(kept.write)})"
 
 
 def _description(write: BarsWrite) -> str:

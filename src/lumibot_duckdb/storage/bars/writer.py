@@ -19,8 +19,10 @@ from lumibot_duckdb.storage.bars.write_request import BarsWrite, checked_moment,
 from lumibot_duckdb.storage.bars.writing import Write, first_write
 from lumibot_duckdb.storage.catalog import SeriesRecord
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.errors import InvalidBarsError, StoreBusyError, StoreWriteError
 from lumibot_duckdb.storage.identity import SeriesQuery, key_to_write
+from lumibot_duckdb.storage.partial_work import partial_work
 from lumibot_duckdb.storage.times import utc_now
 
 # Our own processes give way to each other sooner than that, unless a write takes long.
@@ -196,12 +198,13 @@ class StoredBarWriter(BarWriter):
             refuse_if_needed(cursor, {record.series_id: record.key.label() for record in records})
         if dry_run:
             return sum(map(self._bars_of, records))
-        with store.connection.burst():
+        with partial_work("nothing was deleted") as work, deferred(), store.connection.burst():
             for batch in in_batches(records, self._bars_of):
                 with store.write() as cursor:
                     found, now = store.removals(cursor, [record.key for record in batch])
                     deleted += delete_series(cursor, found, now)
                 done += len(batch)
+                work.outcome = f"deleted {done:,} of {len(records):,} series; the others are unchanged"
                 if on_series is not None:
                     on_series(done, len(records))
         return deleted

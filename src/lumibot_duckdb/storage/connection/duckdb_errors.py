@@ -9,12 +9,14 @@ from pathlib import Path
 
 import duckdb
 
+from lumibot_duckdb.storage.connection.disk_errors import disk_error
 from lumibot_duckdb.storage.connection.engine import Engine
 from lumibot_duckdb.storage.connection.processes import describe_process, posix_lock_holders
 from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreVersionError, StoreWriteError
 
 _CONFLICT = re.compile(r"Conflicting lock is held in (?P<name>.*?) \(PID (?P<pid>\d+)\)")
 _DISK_FAILURES = ("No space left on device", "File too large", "quota exceeded", "Could not write", "fsync")
+_READ_ONLY = ("Permission denied", "Read-only file system", "Operation not permitted")
 _UNREADABLE = "Input/output error"
 _DAMAGE = (
     "not a valid DuckDB database file",
@@ -60,16 +62,16 @@ def is_fatal(error: duckdb.Error) -> bool:
 
 
 @contextmanager
-def explained(path: Path, engine: Engine, *, writing: bool = False) -> Iterator[None]:
+def explained(path: Path, engine: Engine, *, outcome: str = "") -> Iterator[None]:
     """Raise DuckDB's errors about the file or the disk as errors of this package; other errors pass.
 
-    `writing` is whether an error means that a transaction was rolled back.
+    `outcome` is what an error means for the data, if something is being written.
     """
     try:
         yield
     except duckdb.Error as error:
         engine.failed |= is_fatal(error)
-        explanation = _explanation(path, error, writing)
+        explanation = _explanation(path, error, outcome)
         if explanation is None:
             raise
         raise explanation from error
@@ -78,7 +80,7 @@ def explained(path: Path, engine: Engine, *, writing: bool = False) -> Iterator[
 def commit_failure(path: Path, error: duckdb.Error, *, rolled_back: bool) -> StoreWriteError:
     """Return the error for a COMMIT that failed, and was rolled back for certain or perhaps not."""
     if rolled_back:
-        return StoreWriteError(f"the disk is full or failed, and nothing was stored in {path}: {error}")
+        return disk_error(error, f"nothing was stored in {path}")
     return StoreWriteError(
         f"the disk failed while a write to {path} was being completed, so it may be stored or not: {error}. Check the "
         "disk and write the same again, which changes nothing if it is stored"
@@ -101,19 +103,31 @@ def attach_failure(path: Path, error: duckdb.Error, *, writing: bool) -> Excepti
             f"the log beside {path} belongs to another version of it, as if one had been restored from a backup "
             f"without the other: {text}. Restore both, or move the log ({path.name}.wal) elsewhere"
         )
-    explanation = _explanation(path, error, writing)
+    (summary, *_) = text.splitlines() or [""]
+    if writing and any(words in summary for words in _READ_ONLY):
+        return StoreWriteError(
+            f"{path} can only be read ({summary.rpartition(': ')[2]}). Make it writable, or work on a copy"
+        )
+    if any(words in summary for words in _DAMAGE):
+        return StoreDamagedError(
+            f"{path} is not a DuckDB file, or it is damaged: {text}. Restore a backup of it (lumibot-duckdb restore)"
+        )
+    explanation = _explanation(path, error, f"nothing was stored in {path}" if writing else "")
     return explanation or (StoreWriteError if writing else StorageError)(f"cannot open {path}: {text}")
 
 
-def _explanation(path: Path, error: duckdb.Error, writing: bool) -> StorageError | None:
+def _explanation(path: Path, error: duckdb.Error, outcome: str) -> StorageError | None:
     text = str(error)
     (summary, *_) = text.splitlines() or [""]  # the rest may quote the query
     if any(words in summary for words in _DAMAGE):
-        return StoreDamagedError(f"{path} is not a DuckDB file, or it is damaged: {text}. Restore a backup of it")
+        return StoreDamagedError(
+            f"{path} is damaged: {text}. Repair it (lumibot-duckdb verify --repair) or, if that is not possible, "
+            "restore a backup of it (lumibot-duckdb restore)"
+        )
     if any(words in summary for words in _DISK_FAILURES) or (
-        writing and isinstance(error, (duckdb.IOException, duckdb.FatalException))
+        outcome and isinstance(error, (duckdb.IOException, duckdb.FatalException))
     ):
-        return StoreWriteError(f"the disk is full or failed, and nothing was stored in {path}: {text}")
+        return disk_error(error, outcome or f"{path} is unchanged")
     if _UNREADABLE in summary:
         return StorageError(f"cannot read {path}, because the disk failed: {text}")
     return None

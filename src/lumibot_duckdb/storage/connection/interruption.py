@@ -129,7 +129,7 @@ def _settle(answer: Future[Answer], query: Callable[[], Answer]) -> None:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    """Run the program's own handler, and keep what it raises."""
+    """Run the program's own handler, and keep what it raises. `number` may be that of another signal."""
     try:
         _main.handler(number, frame)
     except BaseException as error:
@@ -137,7 +137,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
         if _main.running is not None:
             _main.running.interrupt()
     finally:
-        chosen = signal.getsignal(number)
+        chosen = signal.getsignal(signal.SIGINT)
         if chosen is not _handle:  # it has chosen another handler for the next time
             _main.handler = chosen
-            signal.signal(number, _handle)
+            signal.signal(signal.SIGINT, _handle)

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lumibot_duckdb.storage.connection import interruption, wait_notice
+from lumibot_duckdb.storage.connection.disk_errors import disk_error, is_full
 from lumibot_duckdb.storage.connection.processes import describe_process
 from lumibot_duckdb.storage.connection.wait_notice import WaitNotice
 from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreWriteError
@@ -136,8 +137,8 @@ class StoreLock:
         self._turn.close()
         if not self.is_writable():
             raise StoreWriteError(
-                f"{self.store} can only be read, since no file can be written beside it. Make its folder writable, or "
-                "work on a copy"
+                f"{self.store} can only be read, since {self._lock.path} cannot be written. Make its folder and the "
+                "files in it writable, or work on a copy"
             )
 
     def is_wanted(self) -> bool:
@@ -316,6 +317,8 @@ class _LockFile:
                     self._open(os.O_RDWR | os.O_CREAT)
                     self._take_space()
                 except OSError as error:
+                    if is_full(error):
+                        raise disk_error(error, f"without {self.path} the store cannot be used") from error
                     raise StorageError(
                         f"cannot make the lock file {self.path}: {error.strerror}. A store needs a writable folder."
                     ) from error

@@ -185,7 +185,7 @@ class StoreConnection:
             cursor = StoreCursor(self._file.db, duck)
             mine.writer = cursor
             try:
-                with explained(self.path, engine, writing=True):
+                with explained(self.path, engine, outcome=f"nothing was stored in {self.path}"):
                     duck.begin()
                     yield cursor
                     cursor.check_process()

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from lumibot_duckdb.storage.connection.checkpoint_guard import CheckpointGuard, read_header
+from lumibot_duckdb.storage.connection.disk_errors import disk_error, is_full
 from lumibot_duckdb.storage.connection.duckdb_errors import UnmatchedLogError, attach_failure, explained, is_fatal
 from lumibot_duckdb.storage.connection.engine import NEW_FILE, Engine, attach, leak
 from lumibot_duckdb.storage.connection.lock import StoreLock
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 # As much as DuckDB lets its log grow. Its own checkpoints are switched off, since ours are guarded.
 _LONG_LOG_BYTES = 16 * 2**20
+_LOG_STAYS = "nothing was folded into the store"
 
 
 class StoreFile:
@@ -123,8 +125,7 @@ class StoreFile:
                 try:
                     self.checkpoint()
                 except (duckdb.Error, StorageError) as error:
-                    # Everything is committed, in the log beside the file. The next lease tries again.
-                    logger.warning("could not fold the log into %s: %s", self.path, error)
+                    self._report_unfolded(error)
             self.detach()
             if replaced and self.lock.exclusive and self._is_cut_off():
                 with suppress(StoreWriteError):  # attaching the file will fail, and explain it
@@ -183,7 +184,7 @@ class StoreFile:
         """Fold the log into the file, guarded so that no harm is done if the process dies meanwhile."""
         assert self._engine is not None
         self.refuse_if_replaced()
-        with explained(self.path, self._engine, writing=True), self._engine.cursor() as duck:
+        with explained(self.path, self._engine, outcome=_LOG_STAYS), self._engine.cursor() as duck:
             if self._log.exists():
                 self._set_guard(duck)
             duck.execute(f"CHECKPOINT {self.db}")
@@ -196,7 +197,15 @@ class StoreFile:
             if self.log_bytes() > _LONG_LOG_BYTES:
                 self.checkpoint()
         except (duckdb.Error, OSError, StorageError) as error:
-            logger.warning("could not fold the log into %s yet: %s", self.path, error)
+            self._report_unfolded(error)
+
+    def _report_unfolded(self, error: Exception) -> None:
+        """Report that a checkpoint failed. Everything is committed, in the log, and the next lease tries again.
+
+        A full disk is not worth a warning: a write for which it has no space raises an error.
+        """
+        level = logging.INFO if is_full(error) else logging.WARNING
+        logger.log(level, "the last writes to %s stay in its log for now: %s", self.path, error)
 
     def _set_guard(self, duck: duckdb.DuckDBPyConnection) -> None:
         assert self._watched is not None
@@ -207,7 +216,7 @@ class StoreFile:
         try:
             self._guard.set(self._watched, block_size, [block for (block,) in blocks])
         except OSError as error:
-            raise StoreWriteError(f"cannot copy what a checkpoint of {self.path} rewrites: {error.strerror}") from error
+            raise disk_error(error, _LOG_STAYS) from error
 
     def is_unfinished(self) -> bool:
         """Return whether there is a log to be folded into the file: of a writer that is at work, or was killed."""
@@ -225,7 +234,7 @@ class StoreFile:
                 try:
                     self.checkpoint()
                 except StoreWriteError as error:
-                    logger.warning("could not fold the log into %s: %s", self.path, error)
+                    self._report_unfolded(error)
                 finally:
                     self.detach()
         finally:
@@ -282,7 +291,7 @@ class StoreFile:
             for file in left_over:
                 file.unlink(missing_ok=True)
             self._run_attach(engine, unfinished, NEW_FILE)
-            with explained(self.path, engine, writing=True):
+            with explained(self.path, engine, outcome=f"nothing was stored in {self.path}"):
                 try:
                     self._run_detach(engine)
                 except duckdb.Error:
@@ -292,7 +301,7 @@ class StoreFile:
         except StorageError:
             raise  # some are OSErrors
         except OSError as error:
-            raise StoreWriteError(f"cannot create a store at {self.path}: {error.strerror}") from error
+            raise disk_error(error, f"no store was created at {self.path}") from error
 
     def _watch(self) -> None:
         # Opened before and closed after DuckDB has the file: closing it in between would drop DuckDB's lock.

@@ -13,19 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import OnRows
 from lumibot_duckdb.storage.bars.open_store import OpenStore
+from lumibot_duckdb.storage.connection.disk_errors import writing
 from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.errors import (
-    StorageError,
     StoreBusyError,
     StoreDamagedError,
     StoreVersionError,
     StoreWriteError,
 )
+from lumibot_duckdb.storage.partial_work import PartialWork, partial_work
 from lumibot_duckdb.storage.upkeep.copy_target import copy_target
 from lumibot_duckdb.storage.upkeep.other_file import opened
 from lumibot_duckdb.storage.upkeep.replacement import put_in_place, unfinished
@@ -53,26 +52,24 @@ def backup(
     store.require()
     _check_existing(store, target, replace=replace)
     spooled_bars = merge_spooled(store)
-    with copy_errors(store.path, target), unfinished(target, "copying") as file:
-        with deferred(), new_file(file) as new:
+    with copying(store.path, target) as work, unfinished(target, "copying") as file, deferred():
+        with new_file(file) as new:
             copied = copy_most(store.connection, new, all_versions, on_rows)
             with store.connection.unchanging() as live:
                 done = copy_rest(new, live, all_versions, copied)
             new.detach()
         _check_existing(store, target, replace=replace)
         put_in_place(file, target)
+        work.outcome = f"{target} is complete"
         return BackupReport(str(target), target.stat().st_size, done.series, done.rows, spooled_bars)
 
 
 @contextmanager
-def copy_errors(store: Path, target: Path) -> Iterator[None]:
-    """Raise what fails while `target` is written as `StoreWriteError`."""
-    try:
-        yield
-    except (StorageError, FileExistsError):
-        raise
-    except (OSError, duckdb.Error) as error:
-        raise StoreWriteError(f"{store} could not be copied to {target}, where nothing was changed: {error}") from error
+def copying(store: Path, target: Path) -> Iterator[PartialWork]:
+    """Yield work that writes a copy of a store to `target`; what ends it early says what became of it."""
+    untouched = f"{target} is unchanged" if target.exists() else f"nothing was written to {target}"
+    with partial_work(untouched) as work, writing(untouched, needs=(store.stat().st_size, target.parent)):
+        yield work
 
 
 def _check_existing(store: OpenStore, target: Path, *, replace: bool) -> None:

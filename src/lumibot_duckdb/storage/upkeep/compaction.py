@@ -10,17 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-import duckdb
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import OnRows, TimeRange
 from lumibot_duckdb.storage.bars.coverage import merged
 from lumibot_duckdb.storage.bars.snapshots import kept_versions
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.disk_errors import writing
 from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import StorageError, StoreWriteError
 from lumibot_duckdb.storage.location import ensure_folder
+from lumibot_duckdb.storage.partial_work import partial_work
 from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.times import naive_utc, utc_now
 from lumibot_duckdb.storage.upkeep.fragmentation import Fragmentation, measure
@@ -70,28 +70,30 @@ def compact(
 
     `on_rows` receives how many bars are copied.
     """
-    kept = _kept_for(grace)
-    ensure_folder(connection.path)
-    try:
-        with unfinished(connection.path, "compacting") as file, deferred(), new_file(file, memory_limit) as new:
-            with connection.read() as cursor:
-                fragmented = measure(cursor, kept(cursor))
-            copied = copy_most(connection, new, kept, on_rows)
-            with connection.exclusive() as live:
-                before = live.stat().st_size
-                done = copy_rest(new, live, kept, copied, _join_coverage)
-                new.execute("CHECKPOINT new")
-                clustered = measure(new.cursor, kept(new.cursor))
-                new.detach()
-                put_in_place(file, live)
-                return CompactionReport(
-                    *(before, live.stat().st_size, done.rows, done.rows_left_out, done.versions_left_out),
-                    *(fragmented, clustered),
-                )
-    except StorageError:
-        raise
-    except (OSError, duckdb.Error) as error:
-        raise StoreWriteError(f"the store could not be compacted, and is unchanged: {error}") from error
+    kept, path = _kept_for(grace), connection.path
+    ensure_folder(path)
+    with (
+        partial_work("the store is unchanged") as work,
+        writing("the store is unchanged", needs=(path.stat().st_size, path.parent)),
+        unfinished(path, "compacting") as file,
+        deferred(),
+        new_file(file, memory_limit) as new,
+    ):
+        with connection.read() as cursor:
+            fragmented = measure(cursor, kept(cursor))
+        copied = copy_most(connection, new, kept, on_rows)
+        with connection.exclusive() as live:
+            before = live.stat().st_size
+            done = copy_rest(new, live, kept, copied, _join_coverage)
+            new.execute("CHECKPOINT new")
+            clustered = measure(new.cursor, kept(new.cursor))
+            new.detach()
+            put_in_place(file, live)
+            work.outcome = "the store is compacted"
+            return CompactionReport(
+                *(before, live.stat().st_size, done.rows, done.rows_left_out, done.versions_left_out),
+                *(fragmented, clustered),
+            )
 
 
 def fragmentation(connection: StoreConnection, grace: timedelta) -> Fragmentation:

@@ -29,7 +29,9 @@ from lumibot_duckdb.storage.bars.restatement import restate
 from lumibot_duckdb.storage.bars.row_inserts import rows_of
 from lumibot_duckdb.storage.bars.version_state import VersionState, head_after, version_state
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.errors import UpkeepRefusedError
+from lumibot_duckdb.storage.partial_work import PartialWork, partial_work
 from lumibot_duckdb.storage.reference.corporate_actions import known_actions, remember_actions
 from lumibot_duckdb.storage.reference.option_chains import keep_chain, newest_chain
 from lumibot_duckdb.storage.sql_conditions import is_one_of
@@ -130,7 +132,8 @@ def merge(
                 raise UpkeepRefusedError(_refusal(path, found))
             if dry_run:
                 return found
-        return _Merge(store, other, series, progress, dry_run=dry_run).run()
+        with partial_work("nothing was merged") as work, deferred():
+            return _Merge(store, other, series, progress, dry_run=dry_run, work=work).run()
 
 
 class _Counted:
@@ -156,7 +159,9 @@ class _Merge:
         on_bars: Callable[[int], None],
         *,
         dry_run: bool,
+        work: PartialWork | None = None,
     ) -> None:
+        self._work = work or PartialWork()
         self._store = store
         self._other = other
         self._series = series
@@ -169,10 +174,13 @@ class _Merge:
     def run(self) -> MergeReport:
         """Merge everything. Splits and dividends come last: until then they show which bars they have changed."""
         exists = self._store.refresh(upgrade=not self._dry_run)
+        merged = 0
         for batch in in_batches(self._series, lambda each: each.state.rows):
             if not self._dry_run:
                 with self._store.write() as cursor:
                     self._merge_batch(cursor, batch)
+                merged += len(batch)
+                self._work.outcome = f"merged {merged:,} of {len(self._series):,} series: merge again for the rest"
             elif exists:
                 with self._store.read() as cursor:
                     self._merge_batch(cursor, batch)

@@ -16,7 +16,8 @@ from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.removal import delete_series, prune_series
 from lumibot_duckdb.storage.bars.snapshots import series_in_snapshots
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.errors import StoreBusyError, StoreWriteError
+from lumibot_duckdb.storage.connection.interruption import deferred
+from lumibot_duckdb.storage.partial_work import PartialWork, partial_work
 from lumibot_duckdb.storage.upkeep.compaction import compact
 from lumibot_duckdb.storage.upkeep.prune_plan import Contents, Limits, PrunedSeries, PruneReport
 
@@ -35,24 +36,15 @@ def planned(store: OpenStore, limits: Limits) -> PruneReport:
 def prune(store: OpenStore, limits: Limits, on_step: OnStep | None = None) -> PruneReport:
     """Prune the store, and compact it if there is anything to remove."""
     store.merge_spooled()
+    with partial_work("nothing was pruned") as work:
+        return _prune(store, limits, on_step, work)
+
+
+def _prune(store: OpenStore, limits: Limits, on_step: OnStep | None, work: PartialWork) -> PruneReport:
     removed: list[PrunedSeries] = []
-    try:
-        return _prune(store, limits, on_step, removed)
-    except (StoreBusyError, StoreWriteError) as error:
-        if not removed:
-            raise
-        bars = sum(each.bars for each in removed)
-        raise type(error)(
-            f"{bars:,} bars of {len(removed):,} series were pruned, and pruning again continues; but their space is "
-            f"not returned to the disk yet: {error}"
-        ) from error
-
-
-def _prune(store: OpenStore, limits: Limits, on_step: OnStep | None, removed: list[PrunedSeries]) -> PruneReport:
-    """Prune the store; `removed` receives what is removed."""
     plan = Contents(store, limits).plan()
     size, versions = plan.bytes_before, 0
-    _remove(store, [each for each in plan.pruned if each.before is not None], limits, on_step, removed)
+    _remove(store, [each for each in plan.pruned if each.before is not None], limits, on_step, removed, work)
     if removed or plan.versions_removed or _is_above(size, limits):
         size, versions = _compacted(store, limits, on_step)
     bytes_per_bar: float | None = None
@@ -60,7 +52,7 @@ def _prune(store: OpenStore, limits: Limits, on_step: OnStep | None, removed: li
         contents = Contents(store, limits)
         assert limits.max_size is not None
         before = len(removed)
-        _remove(store, contents.to_evict(size - limits.max_size, bytes_per_bar), limits, on_step, removed)
+        _remove(store, contents.to_evict(size - limits.max_size, bytes_per_bar), limits, on_step, removed, work)
         evicted = removed[before:]
         if not evicted:
             break
@@ -82,10 +74,11 @@ def _remove(
     limits: Limits,
     on_step: OnStep | None,
     removed: list[PrunedSeries],
+    work: PartialWork,
 ) -> None:
     """Prune or delete series, in batches of one transaction; add what was removed of them."""
     done = 0
-    with store.connection.burst():
+    with deferred(), store.connection.burst():  # no Ctrl-C between a commit and its report
         for batch in in_batches(series, lambda each: each.bars + each.bars_left):
             if on_step is not None:
                 on_step(f"Pruning {batch[0].key.label()}", done, len(series))
@@ -97,6 +90,15 @@ def _remove(
                 if (gone := bars.get(each.key, 0))
             ]
             done += len(batch)
+            work.outcome = _outcome(removed, len(series) - done)
+
+
+def _outcome(removed: Sequence[PrunedSeries], left: int) -> str:
+    """Return what to report if pruning ends now: what was removed, and of how many series nothing was yet."""
+    bars = f"pruned {sum(each.bars for each in removed):,} bars of {len(removed):,} series"
+    if left:
+        return f"{bars}, and {left:,} series are left: prune again to continue"
+    return f"{bars}, but their space is not returned to the disk yet: prune again, or compact the store"
 
 
 def _removed(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -33,8 +33,10 @@ from lumibot_duckdb.storage.bars.series_lookup import described
 from lumibot_duckdb.storage.bars.snapshots import kept_versions
 from lumibot_duckdb.storage.bars.version_state import VersionState, head_after, version_state
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import RepairError, StoreWriteError, VersionGoneError
+from lumibot_duckdb.storage.errors import DiskFullError, RepairError, StoreWriteError, VersionGoneError
+from lumibot_duckdb.storage.partial_work import partial_work
 from lumibot_duckdb.storage.sql_files import sql_file
 from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.stored_values import reading
@@ -96,20 +98,34 @@ def repair(
     store: OpenStore, bad_bars_of: Sequence[SeriesInfo], on_rows: OnRows | None = None, *, dry_run: bool = False
 ) -> RepairReport:
     """Repair what can be repaired, and drop the impossible bars of some series."""
-    done, left = _in_rounds(store, bad_bars_of, on_rows, dry_run=dry_run)
+    with partial_work("nothing was repaired") as work, deferred():
+
+        def on_repair(done: Sequence[Repair]) -> None:
+            if not dry_run:
+                work.outcome = _outcome(done)
+
+        done, left = _in_rounds(store, bad_bars_of, on_rows, on_repair, dry_run=dry_run)
     return RepairReport(dry_run, done, left)
 
 
 def _in_rounds(
-    store: OpenStore, bad_bars_of: Sequence[SeriesInfo], on_rows: OnRows | None = None, *, dry_run: bool = False
+    store: OpenStore,
+    bad_bars_of: Sequence[SeriesInfo],
+    on_rows: OnRows | None = None,
+    on_repair: Callable[[Sequence[Repair]], None] | None = None,
+    *,
+    dry_run: bool = False,
 ) -> tuple[list[Repair], VerificationReport]:
     """Repair until nothing is left that can be repaired; return the repairs, and what a verification finds then."""
     done: list[Repair] = []
     report = verify(store.connection, bad_bars_of, on_rows)
     for _ in range(_MOST_ROUNDS):
-        new = _Round(store, report, bad_bars_of, dry_run=dry_run).repairs()
-        done += new
-        if dry_run or not new:
+        before = len(done)
+        for made in _Round(store, report, bad_bars_of, dry_run=dry_run).repairs():
+            done.append(made)
+            if on_repair is not None:
+                on_repair(done)
+        if dry_run or len(done) == before:
             break
         bad_bars_of = _as_they_are_now(store, bad_bars_of)
         report = verify(store.connection, bad_bars_of, on_rows)
@@ -123,10 +139,19 @@ def _repair_copy(file: Path) -> list[Repair]:
         done, _ = _in_rounds(OpenStore(file, connection, cache_bytes=0), ())
         with connection.exclusive():
             return done
+    except DiskFullError:
+        raise
     except StoreWriteError as error:
-        raise StoreWriteError(f"nothing could be salvaged, and the store is unchanged: {error}") from error
+        raise StoreWriteError(f"nothing was repaired: {error.cause}", cause=error.cause) from error
     finally:
         connection.close()
+
+
+def _outcome(done: Sequence[Repair]) -> str:
+    """Return what to report if repairing ends now."""
+    made = "made 1 repair" if len(done) == 1 else f"made {len(done):,} repairs"
+    undo = ", ".join(f"--undo {each.repair_id}" for each in done if each.repair_id is not None)
+    return f"{made}{f' ({undo})' if undo else ''}: repair again for the rest"
 
 
 def _as_they_are_now(store: OpenStore, series: Sequence[SeriesInfo]) -> list[SeriesInfo]:
@@ -147,19 +172,21 @@ class _Round:
         self._found = [finding for finding in report.findings if finding.damage or finding.check == _BAD_BARS]
         self._bad_bars_of = {info.key: info.version_id for info in bad_bars_of}
 
-    def repairs(self) -> list[Repair]:
-        """Do the repairs, and return them."""
+    def repairs(self) -> Iterator[Repair]:
+        """Yield the repairs when they are made."""
         if self._named("blocks"):
-            return self._salvaged()
-        done = [self._of_tables(check) for check in _OF_TABLES if self._named(check)]
+            yield from self._salvaged()
+            return
+        for check in _OF_TABLES:
+            if self._named(check):
+                yield self._of_tables(check)
         by_version: dict[int, list[Finding]] = {}
         for finding in self._found:
             version_id = self._version_of(finding)
             if version_id is not None:
                 by_version.setdefault(version_id, []).append(finding)
         for version_id, findings in sorted(by_version.items()):
-            done += self._of_version(version_id, findings)
-        return done
+            yield from self._of_version(version_id, findings)
 
     def _salvaged(self) -> list[Repair]:
         what = "; ".join(finding.what.partition(":")[0] for finding in self._named("blocks"))

@@ -15,7 +15,8 @@ from lumibot_duckdb.storage.api import OnRows
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.errors import StoreBusyError, StoreDamagedError
-from lumibot_duckdb.storage.upkeep.backup import copy_errors, merge_spooled
+from lumibot_duckdb.storage.partial_work import PartialWork
+from lumibot_duckdb.storage.upkeep.backup import copying, merge_spooled
 from lumibot_duckdb.storage.upkeep.copy_target import copy_target
 from lumibot_duckdb.storage.upkeep.other_file import copy_bytes, opened
 from lumibot_duckdb.storage.upkeep.replacement import put_in_place, unfinished
@@ -58,7 +59,7 @@ def refresh(store: OpenStore, path: str | os.PathLike[str], *, on_rows: OnRows |
     target = copy_target(path, store.path)
     store.require()
     spooled_bars = merge_spooled(store)
-    with copy_errors(store.path, target):
+    with copying(store.path, target) as work:
         if target.exists():
             found = _replica_at(target)
             store_id, generation = _state(store)
@@ -66,13 +67,13 @@ def refresh(store: OpenStore, path: str | os.PathLike[str], *, on_rows: OnRows |
                 raise FileExistsError(f"{target} is a replica of another store: delete it first, or name another file")
             if found.generation == generation:
                 return ReplicaReport(str(target), False, target.stat().st_size, found.series, found.rows, spooled_bars)
-        done = _write(store, target, on_rows)
+        done = _write(store, target, work, on_rows)
         return ReplicaReport(str(target), True, target.stat().st_size, done.series, done.rows, spooled_bars)
 
 
-def _write(store: OpenStore, target: Path, on_rows: OnRows | None) -> StoreCopy:
-    with unfinished(target, "copying") as file:
-        with deferred(), new_file(file) as new:
+def _write(store: OpenStore, target: Path, work: PartialWork, on_rows: OnRows | None) -> StoreCopy:
+    with unfinished(target, "copying") as file, deferred():
+        with new_file(file) as new:
             copied = copy_most(store.connection, new, current_versions, on_rows)
             with store.connection.unchanging() as live:
                 generation = store.connection.generation()
@@ -82,6 +83,7 @@ def _write(store: OpenStore, target: Path, on_rows: OnRows | None) -> StoreCopy:
         # A program that writes into a replica leaves a log, which does not fit the new one.
         target.with_name(target.name + ".wal").unlink(missing_ok=True)
         put_in_place(file, target)
+        work.outcome = f"{target} is complete"
         return done
 
 

@@ -17,12 +17,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import duckdb
-
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import OnBytes
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
+from lumibot_duckdb.storage.connection.disk_errors import writing
 from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import (
@@ -35,6 +34,7 @@ from lumibot_duckdb.storage.errors import (
     StoreWriteError,
 )
 from lumibot_duckdb.storage.location import check_file, ensure_folder
+from lumibot_duckdb.storage.partial_work import partial_work
 from lumibot_duckdb.storage.times import utc_now
 from lumibot_duckdb.storage.upkeep.losses import Loss, losses
 from lumibot_duckdb.storage.upkeep.other_file import copy_bytes, opened
@@ -88,20 +88,22 @@ def restore(
     _refuse_replica(store)
     if not dry_run:
         ensure_folder(store.path)
-    try:
-        with unfinished(_place_of_copy(store), "restoring") as copy:
-            _copy_sound(source, copy, on_bytes)
-            found = _examined(store, source, copy)
-            if dry_run or not (confirm is None or confirm(found)):
-                return found
-            with deferred(), store.connection.replacing() as live:
-                kept_as = _replace(live, copy, store.spool.folder, keep_replaced)
-            return replace(found, restored=True, kept_as=None if kept_as is None else str(kept_as))
-    except StorageError:
-        raise
-    except (OSError, duckdb.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise StoreWriteError(f"{store.path} could not be replaced by {source}, and is unchanged: {reason}") from error
+        _refuse_protected(store.path)
+    place = _place_of_copy(store)
+    untouched = f"{store.path} is unchanged"
+    with (
+        partial_work(untouched) as work,
+        writing(untouched, needs=(source.stat().st_size, place.parent)),
+        unfinished(place, "restoring") as copy,
+    ):
+        _copy_sound(source, copy, on_bytes)
+        found = _examined(store, source, copy)
+        if dry_run or not (confirm is None or confirm(found)):
+            return found
+        with deferred(), store.connection.replacing() as live:
+            kept_as = _replace(live, copy, store.spool.folder, keep_replaced)
+            work.outcome = f"{store.path} is restored"
+        return replace(found, restored=True, kept_as=None if kept_as is None else str(kept_as))
 
 
 def _refuse_replica(store: OpenStore) -> None:
@@ -112,6 +114,12 @@ def _refuse_replica(store: OpenStore) -> None:
         replica_of = migrations.state(cursor).replica_of
         if replica_of:
             raise ReplicaError(f"{store.path} is a replica of {replica_of}: name that store")
+
+
+def _refuse_protected(path: Path) -> None:
+    """Raise `StoreWriteError` if the store is write-protected, which does not keep a file from being replaced."""
+    if path.exists() and not os.access(path, os.W_OK):
+        raise StoreWriteError(f"{path} can only be read, so it is not replaced. Make it writable first (chmod u+w)")
 
 
 def _place_of_copy(store: OpenStore) -> Path:

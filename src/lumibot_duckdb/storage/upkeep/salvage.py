@@ -20,10 +20,11 @@ from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.series_records import delete_versions
 from lumibot_duckdb.storage.bars.snapshots import kept_versions
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.disk_errors import writing
 from lumibot_duckdb.storage.connection.engine import attach
 from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreWriteError
+from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.upkeep.replacement import put_in_place, unfinished
 from lumibot_duckdb.storage.upkeep.store_copy import NewFile, make_tables, new_file, quoted, whole_tables
 
@@ -42,23 +43,20 @@ def salvage(connection: StoreConnection, finish: Callable[[Path], None]) -> tupl
     `finish` makes the new file sound before it takes its place: the store never has less than its coverage claims.
     Raises `StoreDamagedError` if the damage is in a table that cannot be computed again.
     """
-    try:
-        with (
-            unfinished(connection.path, "salvaging") as file,
-            deferred(),
-            new_file(file, _MEMORY) as new,
-            connection.exclusive() as live,
-        ):
-            lost = _Salvage(live, new).run()
-            new.detach()
-            finish(file)
-            kept = _kept_beside(live)
-            put_in_place(file, live)
-            return lost, kept
-    except StorageError:
-        raise
-    except (OSError, duckdb.Error) as error:
-        raise StoreWriteError(f"nothing could be salvaged, and the store is unchanged: {error}") from error
+    path = connection.path
+    with (
+        writing("nothing was repaired", needs=(path.stat().st_size, path.parent)),
+        unfinished(path, "salvaging") as file,
+        deferred(),
+        new_file(file, _MEMORY) as new,
+        connection.exclusive() as live,
+    ):
+        lost = _Salvage(live, new).run()
+        new.detach()
+        finish(file)
+        kept = _kept_beside(live)
+        put_in_place(file, live)
+        return lost, kept
 
 
 class _Salvage:

@@ -221,9 +221,8 @@ def _unreadable_columns_of(connection: StoreConnection, table: str, columns: Seq
         except (StoreBusyError, duckdb.OutOfMemoryException):
             raise
         except (StorageError, duckdb.Error) as error:
-            yield Finding(
-                "blocks", "error", f"column {column} of table {table} cannot be read: {error}", repair=REPAIRS["blocks"]
-            )
+            what = f"column {column} of table {table} cannot be read: {error.__cause__ or error}"
+            yield Finding("blocks", "error", what, repair=REPAIRS["blocks"])
 
 
 def _read_in_parts(connection: StoreConnection, table: str, column: str, first: int, end: int) -> None:

@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lumibot_duckdb.storage.connection.disk_errors import disk_error
+from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.connection.lock import is_alive
 from lumibot_duckdb.storage.errors import InvalidExportError, StoreWriteError
+from lumibot_duckdb.storage.partial_work import partial_work
 from lumibot_duckdb.storage.upkeep.export.manifest import NAME, manifest_in
 
 _UNFINISHED, _REPLACED = "exporting", "replaced"
@@ -55,19 +58,22 @@ def new_folder(folder: Path, *, replace: bool) -> Iterator[Path]:
     """
     folder = folder.absolute()
     unfinished = _beside(folder, _UNFINISHED)
+    untouched = f"nothing of the export to {folder} is left"
     try:
-        check_target(folder, replace=replace)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _clean_up(folder)
-        unfinished.mkdir()
-        yield unfinished
-        check_target(folder, replace=replace)
-        _put_in_place(unfinished, folder)
+        with partial_work(untouched) as work:
+            check_target(folder, replace=replace)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            _clean_up(folder)
+            unfinished.mkdir()
+            yield unfinished
+            check_target(folder, replace=replace)
+            with deferred():
+                _put_in_place(unfinished, folder)
+                work.outcome = f"{folder} is complete"
     except OSError as error:
         if isinstance(error, StoreWriteError):
             raise
-        reason = error.strerror or str(error)
-        raise StoreWriteError(f"the export to {folder} failed, and nothing of it is left: {reason}") from error
+        raise disk_error(error, untouched) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
