@@ -83,7 +83,7 @@ def test_a_part_is_forgotten(filled: Command, options: tuple[str, ...], left: li
     ("arguments", "code", "message"),
     [
         (("NONE",), 1, "the store has no bars of NONE"),
-        (("MSFT", "--source", "yahoo"), 1, "no series matches these options; the store has MSFT stock, minute bars"),
+        (("MSFT", "--source", "yahoo"), 1, "no series matches --source yahoo; there is MSFT stock, minute bars"),
         (("MSFT", "--timeframe", "fortnight"), 2, "'fortnight' is not a timeframe"),
         (("MSFT", "--from", "monday"), 2, "--from monday: write a date as 2024-01-31"),
         (("MSFT", "--from", "2024-02-01", "--to", "2024-01-01"), 2, "--to 2024-01-01 is not after --from 2024-02-01"),

@@ -1,4 +1,7 @@
-"""The options `--from` and `--to` (or another name for the end), which choose a range of time."""
+"""The options `--from` and `--until`, which choose a range of time.
+
+The end may also be called `--to`, where that does not mean something else.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,20 @@ _ALWAYS = (-(2**62), 2**62)
 def add_range(parser: argparse.ArgumentParser, verb: str, *, end: str = "--to") -> None:
     """Add the options; `verb` is what the command does with the range, as in "forget".
 
-    `end` names the option for the end of the range, where `--to` means something else.
+    `end` is "--until" where `--to` means something else; else both names are understood.
     """
     add = parser.add_argument
     completed_by(
-        add("--from", dest="start", metavar="TIME", help=f"{verb} from this date or time on (New York time)"), nothing
+        add("--from", dest="start", metavar="TIME", help=f"{verb} from this date or time on, which is included"),
+        nothing,
     )
-    completed_by(
-        add(end, dest="end", metavar="TIME", help=f"{verb} up to the end of this date, or up to this time"), nothing
+    until = add(
+        *dict.fromkeys((end, "--until")),
+        dest="end",
+        metavar="TIME",
+        help=f"{verb} up to this date, which is included, or up to this time, which is not",
     )
+    completed_by(until, nothing)
 
 
 def chosen_range(arguments: argparse.Namespace, *, end: str = "--to") -> TimeRange:

@@ -11,7 +11,7 @@ from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, new_york, printable
 from lumibot_duckdb.cli.numbers import whole_number
-from lumibot_duckdb.cli.selection import add_selection, selected_series
+from lumibot_duckdb.cli.selection import add_selection, selected_series, selects
 from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import open_store
 from lumibot_duckdb.progress import Progress
@@ -52,7 +52,7 @@ _NOUNS = {"error": "error", "warning": "warning", "info": "note"}
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
-    add_selection(parser, "check", symbols="*")
+    add_selection(parser, "check")
     add = parser.add_argument
     add("--repair", action="store_true", help="repair errors, after a question")
     add(
@@ -97,11 +97,8 @@ def _series(storage: DuckDBDataStorage, arguments: argparse.Namespace) -> list[S
 
     from lumibot_duckdb.storage.errors import StoreBusyError, StoreDamagedError
 
-    chosen = arguments.symbols or any(
-        getattr(arguments, name) is not None for name in ("source", "timeframe", "adjustment")
-    )
     try:
-        if chosen or not storage.path.exists():
+        if selects(arguments) or not storage.path.exists():
             return selected_series(storage, arguments)
         return storage.list_series()
     except StoreBusyError:

@@ -86,7 +86,7 @@ def check_file(path: Path) -> None:
 def ensure_folder(path: Path) -> None:
     """Create the folder of a store file; raise `StoreWriteError` with a remedy if that fails."""
     folder = path.parent
-    hint = f"choose another place with cache_dir=... or the environment variable {ENVIRONMENT_VARIABLE}"
+    hint = f"choose another place for it, as with the environment variable {ENVIRONMENT_VARIABLE}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

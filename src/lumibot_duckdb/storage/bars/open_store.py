@@ -303,5 +303,5 @@ class OpenStore:
 def _gone(pin: SeriesPin) -> VersionGoneError:
     return VersionGoneError(
         f"version {pin.version_id} of {pin.key.label()} was superseded or deleted and is no longer in the store: "
-        "run the backtest again, or pin the series again (a longer grace period for compact() keeps versions longer)"
+        "run the backtest again, or pin the series again (the setting versions.keep says how long versions are kept)"
     )
