@@ -106,7 +106,7 @@ def _wanted(arguments: argparse.Namespace) -> list[tuple[str, str, Callable[[Ser
         try:
             wanted.append(("--timeframe", canonical_timeframe(arguments.timeframe), lambda key: key.timeframe))
         except ValueError as error:
-            raise CommandError(f"--timeframe {error}{did_you_mean(arguments.timeframe, TIMEFRAMES)}") from None
+            raise CommandError(f"--timeframe {error}") from None
     if arguments.adjustment is not None:
         wanted.append(("--adjustment", arguments.adjustment, lambda key: key.adjustment))
     return wanted

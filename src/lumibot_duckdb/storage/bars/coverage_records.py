@@ -10,6 +10,7 @@ from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars.coverage import Covered, closed_part, missing, newly_covered
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
+from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import EpochSeconds, aware_utc, epoch_seconds, naive_utc
 
 _ROWS = f"{epoch_sql('range_start')}, {epoch_sql('range_end')}, believed_until"
@@ -26,11 +27,13 @@ def stored_coverage(
     which = "" if series_id is None else f"AND series_id = {series_id}"
     if up_to is not None:
         which += f" AND ingest_id <= {up_to}"
-    for series, *row in cursor.rows(
+    rows = cursor.rows(
         f"SELECT series_id, {_ROWS} FROM {{db}}.coverage WHERE coalesce(believed_until > $now, true) {which}",
         {"now": None if now is None else naive_utc(now)},
-    ):
-        found.setdefault(series, []).append(covered_range(*row))
+    )
+    with reading("the table of covered ranges"):
+        for series, *row in rows:
+            found.setdefault(series, []).append(covered_range(*row))
     return found
 
 

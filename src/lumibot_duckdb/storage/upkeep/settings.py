@@ -77,7 +77,7 @@ def _parse_factor(text: str) -> float:
 
 
 def _parse_rules(text: str) -> tuple[PruneRule, ...]:
-    return tuple(PruneRule.parse(part) for part in text.split(";") if part.strip())
+    return () if text.strip() == "none" else tuple(PruneRule.parse(part) for part in text.split(";") if part.strip())
 
 
 def _refuse_unreachable(rules: tuple[PruneRule, ...]) -> None:
