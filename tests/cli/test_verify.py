@@ -131,7 +131,8 @@ def test_bad_bars_are_dropped_on_request(filled: Command) -> None:
         (("--dry-run",), 2, "--dry-run is an option of --repair"),
         (("--yes",), 2, "--yes is an option of --repair"),
         (("--repair", "--undo", "3"), 2, "--undo and --repair exclude each other"),
-        (("--undo", "1"), 1, "there is no repair 1"),
+        (("--undo", "1"), 1, "there is no repair 1; the store has none that can be undone"),
+        (("AAPL", "--undo", "1"), 2, "leave out SYMBOL"),
         (("--undo", "x"), 2, "'x' is not a whole number"),
     ],
 )

@@ -109,7 +109,8 @@ def _of_pattern(name: str, literal: Sequence[AssetKey], stored: Sequence[AssetKe
 
 
 def _closest(name: str, stored: Sequence[AssetKey]) -> str:
-    return did_you_mean_or_there_are(name.strip(), [*dict.fromkeys(map(short_name, stored))])
+    contracts_last = sorted(stored, key=lambda asset: asset.expiration is not None)
+    return did_you_mean_or_there_are(name.strip(), [*dict.fromkeys(map(short_name, contracts_last))])
 
 
 def asset_named(name: str) -> AssetKey:

@@ -116,9 +116,11 @@ def _refusals() -> Iterator[None]:
     """Report what is wrong with the query or the folder."""
     import duckdb
 
+    from lumibot_duckdb.storage.errors import SeriesNotFoundError
+
     try:
         yield
-    except (duckdb.Error, ValueError) as error:
+    except (duckdb.Error, ValueError, SeriesNotFoundError) as error:
         raise CommandError(in_one_line(str(error)), exit_code=1) from error
 
 

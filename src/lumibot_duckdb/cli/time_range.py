@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.storage.times import NEW_YORK, epoch_seconds, midnight
+from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, epoch_seconds, midnight
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.api import TimeRange
@@ -56,11 +56,16 @@ def chosen_moment(text: str, option: str, *, days_after: int = 0) -> int:
     A date stands for its first midnight, or for the one some days later.
     """
     try:
-        return midnight(date.fromisoformat(text) + timedelta(days_after), NEW_YORK)
+        day = date.fromisoformat(text)
     except ValueError:
         pass
+    else:
+        last = day > date.max - timedelta(days_after)
+        return midnight(day, NEW_YORK) + SECONDS_PER_DAY if last else midnight(day + timedelta(days_after), NEW_YORK)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise CommandError(f"{option} {text}: write a date as 2024-01-31, or a time as '2024-01-31 09:30'") from None
+        raise CommandError(
+            f"{option} {text or repr(text)}: write a date as 2024-01-31, or a time as '2024-01-31 09:30'"
+        ) from None
     return epoch_seconds(moment if moment.tzinfo is not None else moment.replace(tzinfo=NEW_YORK))

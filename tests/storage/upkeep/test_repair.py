@@ -193,7 +193,7 @@ def test_a_repair_of_coverage_is_undone(stored: DuckDBDataStorage) -> None:
     with pytest.raises(StorageError, match="written to since"):
         stored.undo_repair(repair.repair_id or 0)
     run(stored, "INSERT INTO {db}.coverage SELECT series_id, 1, range_end, range_start, NULL FROM {db}.coverage")
-    with pytest.raises(StoreDamagedError, match="the table of covered ranges"):
+    with pytest.raises(StoreDamagedError, match="a covered range ends before it starts"):
         stored.list_series()
     (again,) = stored.repair().repairs
     stored.store_ohlcv_data("A", minute_bars("2024-05-02 09:30", rows=3), "test", "minute")

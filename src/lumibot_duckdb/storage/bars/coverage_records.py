@@ -9,8 +9,8 @@ from typing import Any
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars.coverage import Covered, closed_part, missing, newly_covered
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
-from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import EpochSeconds, aware_utc, epoch_seconds, naive_utc
 
 _ROWS = f"{epoch_sql('range_start')}, {epoch_sql('range_end')}, believed_until"
@@ -27,13 +27,11 @@ def stored_coverage(
     which = "" if series_id is None else f"AND series_id = {series_id}"
     if up_to is not None:
         which += f" AND ingest_id <= {up_to}"
-    rows = cursor.rows(
+    for series, *row in cursor.rows(
         f"SELECT series_id, {_ROWS} FROM {{db}}.coverage WHERE coalesce(believed_until > $now, true) {which}",
         {"now": None if now is None else naive_utc(now)},
-    )
-    with reading("the table of covered ranges"):
-        for series, *row in rows:
-            found.setdefault(series, []).append(covered_range(*row))
+    ):
+        found.setdefault(series, []).append(covered_range(*row))
     return found
 
 
@@ -91,6 +89,10 @@ def forget_coverage(cursor: StoreCursor, series_id: int, within: TimeRange | Non
 
 def covered_range(start: EpochSeconds, end: EpochSeconds, believed_until: datetime | None) -> Covered:
     """Return a covered range, given until when it is believed (naive UTC; None: permanently)."""
+    if end < start:
+        raise StoreDamagedError(
+            f"a covered range ends before it starts ({start} to {end}): `verify --repair` removes it"
+        )
     return TimeRange(start, end), None if believed_until is None else aware_utc(believed_until)
 
 

@@ -9,18 +9,18 @@ from lumibot_duckdb.storage.upkeep.export.manifest import NAME as MANIFEST
 
 _IMPORT = "`lumibot-duckdb import` reads it"
 _KINDS = (
-    (0, b"SQLite format 3\0", "an SQLite database", "export its bars to CSV files and import those"),
-    (0, b"PAR1", "a Parquet file", _IMPORT),
-    (0, b"ARROW1", "an Arrow or Feather file", _IMPORT),
-    (0, b"FEA1", "a Feather file of version 1", "write it as Parquet and import that"),
-    (0, b"PK\3\4", "a zip archive", "unpack the store, or use `lumibot-duckdb import` if there is a text file in it"),
-    (0, b"\x1f\x8b", "a gzip file", "unpack the store, or use `lumibot-duckdb import` if there is a text file in it"),
-    (0, b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it first"),
-    (0, b"\x80", "a pickle", "`lumibot-duckdb migrate` copies Lumibot's caches"),
-    (0, b"\xff\xfe", "a text file in UTF-16", _IMPORT),
-    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file", "write it as Parquet and import that"),
+    (b"SQLite format 3\0", "an SQLite database", "export its bars to CSV files and import those"),
+    (b"PAR1", "a Parquet file", _IMPORT),
+    (b"ARROW1", "an Arrow or Feather file", _IMPORT),
+    (b"FEA1", "a Feather file of version 1", "write it as Parquet and import that"),
+    (b"PK\3\4", "a zip archive", "unpack the store, or use `lumibot-duckdb import` if there is a text file in it"),
+    (b"\x1f\x8b", "a gzip file", "unpack the store, or use `lumibot-duckdb import` if there is a text file in it"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it first"),
+    (b"\x80", "a pickle", "`lumibot-duckdb migrate` copies Lumibot's caches"),
+    (b"\xff\xfe", "a text file in UTF-16", _IMPORT),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "write it as Parquet and import that"),
 )
-_DUCKDB = (8, b"DUCK")
+_DUCKDB = b"DUCK"  # after a checksum of 8 bytes
 _BYTES = 4096
 
 
@@ -32,10 +32,10 @@ def not_a_store(path: Path) -> str | None:
         start = file.read(_BYTES)
     if not start:
         return f"{path} is empty, so it is not a store"
-    if start[_DUCKDB[0] :].startswith(_DUCKDB[1]):
+    if start[8:].startswith(_DUCKDB):
         return None
-    for at, magic, what, remedy in _KINDS:
-        if start[at:].startswith(magic):
+    for magic, what, remedy in _KINDS:
+        if start.startswith(magic):
             return f"{path} is {what}, not a store: {remedy}"
     if _is_text(start):
         return f"{path} is a text file, not a store: if it has bars, `lumibot-duckdb import` reads them"

@@ -54,8 +54,8 @@ logger = logging.getLogger(__name__)
 
 _OF_BARS = ("checksums", "doubled_bars", "recorded_facts", "bars_of_no_ingest")
 _BAD_BARS = "impossible_bars"
-_OF_TABLES = ("bars_of_no_version", "versions_of_no_series")
 _OF_COVERAGE = "coverage_ranges"
+_OF_TABLES = ("bars_of_no_version", "versions_of_no_series", "coverage_ranges")
 _MOST_ROUNDS = 20
 """A report names at most 20 findings of a check, so a store with more is repaired in rounds."""
 
@@ -141,9 +141,8 @@ class _Round:
         """Do the repairs, and return them."""
         if self._named("blocks"):
             return [self._salvaged()]
-        done = [self._of_tables(check) for check in _OF_TABLES if self._named(check)]
-        if self._named(_OF_COVERAGE):
-            done += self._of_coverage()
+        done = self._of_coverage() if self._named(_OF_COVERAGE) else []
+        done += [self._of_tables(check) for check in _OF_TABLES if self._named(check)]
         by_version: dict[int, list[Finding]] = {}
         for finding in self._found:
             version_id = self._version_of(finding)
@@ -181,7 +180,7 @@ class _Round:
         return Repair(f"{first.what}{more}: is deleted")
 
     def _of_coverage(self) -> list[Repair]:
-        """Remove impossible ranges. Those of a series that reach into the future can be put back: a clock was wrong."""
+        """Remove coverage that reaches into the future. It can be put back, since perhaps the clock is wrong now."""
         if self._dry_run:
             self._store.refresh()
             with self._store.read() as cursor:
@@ -194,8 +193,9 @@ class _Round:
                 cursor.execute(_table_repair(_OF_COVERAGE))
             done = [_of_future_coverage(*each, repair_id) for each, repair_id in zip(future.items(), ids, strict=True)]
         if done:
+            self._found = [finding for finding in self._found if finding.check != _OF_COVERAGE]
             logger.info("repaired the coverage of %d series: %s", len(done), _FUTURE)
-        return done or [Repair(f"{self._named(_OF_COVERAGE)[0].what}: is deleted")]
+        return done
 
     def _future_coverage(self, cursor: StoreCursor) -> dict[SeriesKey, list[TimeRange]]:
         keys = {record.series_id: record.key for record in self._store.catalog.everything(None, None)}
