@@ -20,7 +20,7 @@ _DESCRIPTION = """\
 Show and change the settings of the store. They are in the store itself, so all programs that use it follow them.
 
 settings:
-  prune.rules        which bars `prune` removes: an age in days, weeks or years (365d, 52w, 1y), then symbol=, source=
+  prune.rules        which bars `prune` removes: an age in days, weeks or years (365d, 52w, 1y), then symbol=, source=,
                      timeframe= or adjustment= to choose series; symbols may be patterns (SPY,BRK*). Separate rules by
                      ";": the first that matches a series applies. "forever" instead of an age keeps its bars, also
                      from prune.max-size. Default: none

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Delete series from the store, with all their bars, versions and coverage. This cannot be undone.
 
-Choose them by SYMBOL, --source, --timeframe or --adjustment; all options that are given have to match. The series are
-listed first, and nothing is deleted before you agree. A backtest that needs them later downloads them
-again. The file keeps its size, and later writes use the free space; `compact` returns it to the disk.
+Choose them by SYMBOL, --source, --timeframe or --adjustment; all that is given has to match. The series are listed
+first, and nothing is deleted before you agree. A backtest that needs them later downloads them again. The file keeps
+its size, and later writes use the free space; `compact` returns it to the disk.
 """
 _EXAMPLES = """\
 examples:
