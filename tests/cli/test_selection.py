@@ -73,6 +73,7 @@ SELECTIONS: list[tuple[tuple[str, ...], set[tuple[str, str, str]] | str]] = [
     (("SPY*",), STOCKS | OPTION | GROWTH),
     (("spy* stock", "--source", "Yahoo"), {("SPY", "stock", "yahoo")} | GROWTH),
     (("SPY * option",), OPTION),
+    (("SPY option",), OPTION),
     (("SPY240119C00470000", "*/USD"), OPTION | {("BTC", "crypto", "ccxt")}),
     (("btc-usd",), {("BTC", "crypto", "ccxt")}),
     (("SPY stock, minute bars from polygon (split)",), {("SPY", "stock", "polygon")}),

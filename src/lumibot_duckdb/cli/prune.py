@@ -122,10 +122,13 @@ def _names(storage: DuckDBDataStorage, name: str) -> list[str]:
     from lumibot_duckdb.cli.series import named_series
     from lumibot_duckdb.storage.upkeep.prune_rule import PruneRule
 
-    rule, meant = PruneRule(None, (name,)), named_series(storage, [name])
-    if {info.key for info in storage.list_series() if rule.matches(info.key)} == {info.key for info in meant}:
-        return [name]
-    return [escape(label) for label in dict.fromkeys(info.key.asset.label() for info in meant)]
+    everything = [info.key for info in storage.list_series()]
+    meant = {info.key for info in named_series(storage, [name])}
+    for pattern in (name, " * ".join(name.rsplit(" ", 1))):  # "SPY option" means "SPY * option"
+        rule = PruneRule(None, (pattern,))
+        if set(filter(rule.matches, everything)) == meant:
+            return [pattern]
+    return [escape(label) for label in dict.fromkeys(key.asset.label() for key in meant)]
 
 
 def _prune(storage: DuckDBDataStorage, arguments: argparse.Namespace, **more: Any) -> PruneReport:
