@@ -91,3 +91,9 @@ def test_files_that_are_refused(command: Command, other: Path, tmp_path: Path) -
         assert message in ended.err
         assert ended.err.count("\n") == 1
     assert command("merge").code == 2
+
+
+def test_import_refers_to_it(command: Command, other: Path) -> None:
+    ended = command("import", other)
+    assert ended.code == 1
+    assert "it is a DuckDB database: if it is a store, `lumibot-duckdb merge` adds its bars" in ended.out

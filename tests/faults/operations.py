@@ -207,6 +207,13 @@ def fill_and_repair(storage: DuckDBDataStorage) -> None:
     storage.repair(storage.list_series("A"))
 
 
+def fill_with_future_coverage(storage: DuckDBDataStorage) -> None:
+    """Leave a store with coverage that reaches into the future, as with a wrong clock."""
+    fill(storage)
+    with StoreConnection.of(storage.path).write() as cursor:
+        cursor.execute("UPDATE {db}.coverage SET range_end = TIMESTAMP_S '2200-01-01' WHERE series_id < 3")
+
+
 @dataclass(frozen=True)
 class Operation:
     """One kind of write: what it begins with, and what it does. A download is spooled if it fails.
@@ -247,6 +254,7 @@ OPERATIONS: dict[str, Operation] = {
     "export again": Operation(fill_and_export, lambda s: s.export(exported_to(s), replace=True)),
     "import": Operation(fill_and_export, lambda s: s.import_exported(exported_to(s))),
     "repair": Operation(fill_and_damage, lambda s: s.repair(), damaged=True),
+    "repair coverage": Operation(fill_with_future_coverage, lambda s: s.repair(), damaged=True),
     "undo": Operation(fill_and_repair, lambda s: s.undo_repair(last_repair(s))),
     "merge": Operation(fill_and_spool, lambda s: s.merge_spooled()),
     "spool": Operation(fill, lambda s: spool(s, "A", LATER)),
