@@ -176,9 +176,9 @@ def test_a_replica_is_copied_when_the_store_has_changed(filled: Command) -> None
         (("backup", "store/lumibot.duckdb"), 2, "is the store itself"),
         (("replica", "store/lumibot.duckdb"), 2, "is the store itself"),
         (("replica", "text.txt"), 1, "exists and is not a replica"),
-        (("restore", "text.txt"), 3, "is not a DuckDB file"),
+        (("restore", "text.txt"), 3, "text.txt is a text file, not a store"),
         (("restore", "none.duckdb"), 3, "there is no file"),
-        (("restore", "store"), 2, "is a folder: name the file of a backup"),
+        (("restore", "store"), 2, "is a folder, not a store: name the file in it, lumibot.duckdb"),
         (("restore",), 2, "required: FILE"),
     ],
 )

@@ -98,9 +98,8 @@ def test_json(filled: Command) -> None:
     ("arguments", "code", "message"),
     [
         (("NONE", "--yes"), 1, "the store has no bars of NONE"),
-        (("MSFT", "--source", "yahoo"), 1, "no series matches these options; the store has MSFT stock, minute bars"),
+        (("MSFT", "--source", "yahoo"), 1, "no series matches --source yahoo; there is MSFT stock, minute bars"),
         (("MSFT", "--timeframe", "fortnight"), 2, "'fortnight' is not a timeframe"),
-        ((), 2, "SYMBOL"),
     ],
 )
 def test_mistakes(filled: Command, arguments: tuple[str, ...], code: int, message: str) -> None:

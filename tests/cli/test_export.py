@@ -132,8 +132,10 @@ def test_an_earlier_export_is_replaced_after_a_question(filled: Command, monkeyp
     [
         ((), 2, "--to"),
         (("--to", "out", "NONE"), 1, "the store has no bars of NONE"),
-        (("--to", "out", "AAPL", "--source", "yahoo"), 1, "no series matches these options"),
+        (("--to", "out", "AAPL", "--source", "yahoo"), 1, "no series matches --source yahoo"),
         (("--to", "out", "--from", "2024-02-01", "--until", "2024-01-01"), 2, "--until 2024-01-01 is not after --from"),
+        (("--to", "out", "--from", "2024-01-01", "--to", "2024-01-02"), 2, "the end of a range of time is --until"),
+        (("--to", "out", "--from", "2030-01-01"), 1, "none of these series has bars or coverage in this range"),
         (("--to", "out", "--until", "soon"), 2, "--until soon: write a date as 2024-01-31"),
         (("--to", "out", "--format", "xlsx"), 2, "invalid choice: 'xlsx'"),
         (("--to", "out", "AAPL", "--query", "SELECT 1"), 2, "leave out SYMBOL"),

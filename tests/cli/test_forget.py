@@ -69,6 +69,8 @@ def test_a_dry_run_shows_the_same_and_changes_nothing(filled: Command) -> None:
         (("--from", "2024-01-02T15:00:00+00:00"), [(0, 1_800)]),
         (("--to", "2024-01-02 10:00"), [(1_800, 7_200)]),
         (("--to", "2024-01-02"), []),
+        (("--until", "2024-01-02 10:00"), [(1_800, 7_200)]),
+        (("--to", "9999-12-31"), []),
         (("--from", "2024-01-03"), [(0, 7_200)]),
     ],
 )
@@ -83,11 +85,11 @@ def test_a_part_is_forgotten(filled: Command, options: tuple[str, ...], left: li
     ("arguments", "code", "message"),
     [
         (("NONE",), 1, "the store has no bars of NONE"),
-        (("MSFT", "--source", "yahoo"), 1, "no series matches these options; the store has MSFT stock, minute bars"),
+        (("MSFT", "--source", "yahoo"), 1, "no series matches --source yahoo; there is MSFT stock, minute bars"),
         (("MSFT", "--timeframe", "fortnight"), 2, "'fortnight' is not a timeframe"),
         (("MSFT", "--from", "monday"), 2, "--from monday: write a date as 2024-01-31"),
         (("MSFT", "--from", "2024-02-01", "--to", "2024-01-01"), 2, "--to 2024-01-01 is not after --from 2024-02-01"),
-        ((), 2, "SYMBOL"),
+        (("MSFT", "--until", ""), 2, "--to '': write a date"),
     ],
 )
 def test_mistakes_are_explained(filled: Command, arguments: tuple[str, ...], code: int, message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from cli.files import Command
@@ -71,13 +72,28 @@ def test_files_that_are_refused(command: Command, other: Path, tmp_path: Path) -
     command("merge", other)
     junk = tmp_path / "junk.duckdb"
     junk.write_text("no store\n" * 1000)
+    (tmp_path / "folder").mkdir()
+    with duckdb.connect(tmp_path / "tables.duckdb") as tables:
+        tables.execute("CREATE TABLE other (i INTEGER)")
     for file, code, message in (
         (command.store, 1, "is this store itself"),
         (tmp_path / "none.duckdb", 1, "there is no store at"),
-        (junk, 3, "is not a DuckDB file"),
+        (junk, 3, "is a text file, not a store: if it has bars, `lumibot-duckdb import` reads them"),
+        (tmp_path / "folder", 1, "is a folder, not a store"),
+        (
+            tmp_path / "tables.duckdb",
+            3,
+            "cannot be merged: the file is a DuckDB database but not a lumibot-duckdb store",
+        ),
     ):
         ended = command("merge", file)
         assert (ended.code, ended.out) == (code, "")
         assert message in ended.err
         assert ended.err.count("\n") == 1
     assert command("merge").code == 2
+
+
+def test_import_refers_to_it(command: Command, other: Path) -> None:
+    ended = command("import", other)
+    assert ended.code == 1
+    assert "it is a DuckDB database: if it is a store, `lumibot-duckdb merge` adds its bars" in ended.out

@@ -111,7 +111,7 @@ def test_the_output_for_programs(filled: Command) -> None:
         (("--older-than", "1 year"), 2, "'1 year' is not an age: write days, weeks or years as 90d, 8w or 2y"),
         (("--older-than", "-1d"), 2, "--older-than"),
         (("--max-size", "20"), 2, "'20' is not a size: write 500MB, 20GB or 1.5TB"),
-        (("--older-than", "1d", "XYZ*"), 1, "no series matches these options"),
+        (("--older-than", "1d", "XYZ*"), 1, "no symbol in the store matches XYZ*; there are AAPL, BRK.A"),
         (("--older-than", "1d", "--timeframe", "fortnight"), 2, "fortnight"),
         (("--older-than", "1d", "--source", "a b"), 2, "'a b' cannot name a source"),
     ],

@@ -115,7 +115,9 @@ def test_json(filled: Command) -> None:
         (("FB", "META", "--from", "2022-06-01"), 1, "nothing of FB is from before 2022-06-01"),
         (("FB", "META", "--from", "June"), 2, "--from June: write a date as 2024-01-31"),
         (("FB", "META", "--timeframe", "fortnight"), 2, "'fortnight' is not a timeframe"),
-        (("FB", "META", "--source", "yahoo"), 1, "the store has no bars of FB from yahoo"),
+        (("FB", "META", "--source", "alpca"), 1, "no series matches --source alpca; did you mean alpaca?"),
+        (("FBX", "META", "--source", "yahoo"), 1, "no series matches --source yahoo; there is FBX stock, minute bars"),
+        (("F*", "META"), 2, "F* means 3 assets (FB 2022-07-15 200 CALL option, FB stock, FBX stock): rename them one"),
         (("FB", " "), 2, "NEW is empty"),
         (("FB",), 2, "NEW"),
     ],
@@ -135,6 +137,7 @@ def test_differing_bars(filled: Command) -> None:
     ended = filled("rename", "FB", "META", "--yes")
     assert ended.code == 1
     assert "because 1,000 bars differ from bars of META stock" in ended.err
+    assert ended.err.endswith("Rename only the bars before a date (--from), or delete the wrong ones first\n")
 
 
 def test_without_a_store(command: Command) -> None:

@@ -107,3 +107,21 @@ def test_automatic_pruning_says_what_it_will_remove(command: Command) -> None:
         "(lumibot-duckdb prune --dry-run lists them).\n"
     )
     assert len(command.bars()) == len(FRAME)
+
+
+def test_rules_that_name_what_is_unknown_are_reported(command: Command) -> None:
+    storage = command.storage()
+    storage.store_ohlcv_data("AAPL", FRAME, "mine", "10minute")
+    storage.close()
+    assert command("config", "set", "prune.rules", "1d source=mine timeframe=10min; 2d source=yahoo; 3d").err == ""
+    ended = command("config", "set", "prune.rules", "1d source=yaho; 2d timeframe=13min; 3d")
+    assert ended.code == 0
+    assert ended.err.splitlines() == [
+        "The rule '1d source=yaho' applies to no series: the store has no source yaho; did you mean yahoo?",
+        "The rule '2d timeframe=13minute' applies to no series: the store has no timeframe 13minute; "
+        "did you mean 30minute?",
+    ]
+    refused = command("config", "set", "prune.rules", "3d; 1d source=mine")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "the rule '1d source=mine' never applies, because '3d' before it" in refused.err
+    assert command("config", "get", "prune.rules").out == "1d source=yaho; 2d timeframe=13minute; 3d\n"

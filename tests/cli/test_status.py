@@ -82,7 +82,7 @@ def test_symbols_select_series_and_show_what_is_covered(filled: Command) -> None
 def test_a_symbol_that_is_not_there_is_an_error(filled: Command) -> None:
     ended = filled("status", "AAPL", "NONE")
     assert (ended.code, ended.out) == (1, "")
-    assert ended.err == "lumibot-duckdb: the store has no bars of NONE\n"
+    assert ended.err == "lumibot-duckdb: the store has no bars of NONE; there are AAPL, BTC/USD\n"
     assert filled("status", "").code == 1
 
 
@@ -192,7 +192,7 @@ def test_options_select_series(several: Command, options: tuple[str, ...], label
 def test_options_that_select_nothing_are_an_error(several: Command) -> None:
     ended = several("status", "--source", "yahoo")
     assert (ended.code, ended.out) == (1, "")
-    assert "no series matches these options; the store has AAPL stock, minute bars from alpaca" in ended.err
+    assert "no series matches --source yahoo; there are AAPL stock, minute bars from alpaca" in ended.err
     assert several("status", "--timeframe", "never").code == 2
 
 

@@ -126,12 +126,13 @@ def test_bad_bars_are_dropped_on_request(filled: Command) -> None:
     ("arguments", "code", "message"),
     [
         (("NONE",), 1, "the store has no bars of NONE"),
-        (("--source", "yahoo"), 1, "no series matches these options"),
+        (("--source", "yahoo"), 1, "no series matches --source yahoo"),
         (("--drop-bad-bars",), 2, "--drop-bad-bars is an option of --repair"),
         (("--dry-run",), 2, "--dry-run is an option of --repair"),
         (("--yes",), 2, "--yes is an option of --repair"),
         (("--repair", "--undo", "3"), 2, "--undo and --repair exclude each other"),
-        (("--undo", "1"), 1, "there is no repair 1"),
+        (("--undo", "1"), 1, "there is no repair 1; the store has none that can be undone"),
+        (("AAPL", "--undo", "1"), 2, "leave out SYMBOL"),
         (("--undo", "x"), 2, "'x' is not a whole number"),
     ],
 )

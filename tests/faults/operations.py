@@ -261,6 +261,13 @@ def other_store(storage: DuckDBDataStorage) -> Path:
     return storage.path.parent / OTHER / "other.duckdb"
 
 
+def fill_with_future_coverage(storage: DuckDBDataStorage) -> None:
+    """Leave a store with coverage that reaches into the future, as with a wrong clock."""
+    fill(storage)
+    with StoreConnection.of(storage.path).write() as cursor:
+        cursor.execute("UPDATE {db}.coverage SET range_end = TIMESTAMP_S '2200-01-01' WHERE series_id < 3")
+
+
 @dataclass(frozen=True)
 class Operation:
     """One kind of write: what it begins with, and what it does. A download is spooled if it fails.
@@ -315,6 +322,7 @@ OPERATIONS: dict[str, Operation] = {
         damaged=True,
         continues=True,
     ),
+    "repair coverage": Operation(fill_with_future_coverage, lambda s: s.repair(), damaged=True),
     "undo": Operation(fill_and_repair, lambda s: s.undo_repair(last_repair(s))),
     "merge": Operation(fill_and_spool, lambda s: s.merge_spooled(), in_parts=True, continues=True),
     "spool": Operation(fill, lambda s: spool(s, "A", LATER)),

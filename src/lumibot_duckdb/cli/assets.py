@@ -2,7 +2,8 @@
 
 All of these name the same option: `SPY 2024-01-19 470 CALL option`, as `status` prints it, `SPY 2024-01-19 470 CALL`,
 `SPY240119C00470000` and `O:SPY240119C00470000`. All of these name the same pair: `BTC/USD crypto`, `BTC/USD`,
-`btc-usd`, `BTC_USD`, `BTCUSD` and `X:BTCUSD`. A symbol alone names every asset that has it.
+`btc-usd`, `BTC_USD`, `BTCUSD` and `X:BTCUSD`. A symbol alone names every asset that has it. A name with `*`, `?` or
+`[...]` is a pattern, and stands for all assets that it matches.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from glob import escape
 from pathlib import Path
 
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import printable
-from lumibot_duckdb.cli.suggestions import did_you_mean
+from lumibot_duckdb.cli.suggestions import did_you_mean_or_there_are
 from lumibot_duckdb.importing.symbols import ASSET_TYPES
 from lumibot_duckdb.importing.vocabulary import QUOTE_CURRENCIES
 from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.identity import FIAT, published_name
+from lumibot_duckdb.storage.name_patterns import is_pattern, name_matches
 from lumibot_duckdb.storage.reference.occ import occ_symbol, option_of
 
 _CONTRACT = re.compile(
@@ -71,6 +74,8 @@ def stored_assets(path: Path, *, wait_seconds: float = 30.0, upgrade: bool = Tru
 def find_assets(name: str, stored: Sequence[AssetKey]) -> list[AssetKey]:
     """Return the stored assets that a name stands for. Raises `CommandError` if there is none or it is ambiguous."""
     literal = [asset for asset in stored if _plain(name) in _full_names(asset)]
+    if is_pattern(name):
+        return _of_pattern(name, literal, stored)
     text, asset_type, exchange = _without_type(name)
     candidates = [
         asset
@@ -84,9 +89,28 @@ def find_assets(name: str, stored: Sequence[AssetKey]) -> list[AssetKey]:
         raise _ambiguous(name, dict.fromkeys(asset.label() for assets in meant for asset in assets))
     if not meant:
         shown = printable(name) or repr(name)
-        names = [*dict.fromkeys(map(short_name, stored))]
-        raise CommandError(f"the store has no bars of {shown}{did_you_mean(name.strip(), names)}", exit_code=1)
+        raise CommandError(f"the store has no bars of {shown}{_closest(name, stored)}", exit_code=1)
     return meant[0]
+
+
+def _of_pattern(name: str, literal: Sequence[AssetKey], stored: Sequence[AssetKey]) -> list[AssetKey]:
+    """Return the assets that a pattern matches. A symbol may have such characters, too: `literal` are those assets."""
+    found = [asset for asset in stored if name_matches(name.strip(), asset)]
+    if literal and not set(found) <= set(literal):
+        raise CommandError(
+            f"{printable(name)} is a symbol in the store, and a pattern that matches others: write "
+            f"{printable(escape(name.strip()))} for the symbol alone, or change the pattern"
+        )
+    if not (found or literal):
+        raise CommandError(
+            f"no symbol in the store matches {printable(name)}{_closest(name.strip('*?'), stored)}", exit_code=1
+        )
+    return found or list(literal)
+
+
+def _closest(name: str, stored: Sequence[AssetKey]) -> str:
+    contracts_last = sorted(stored, key=lambda asset: asset.expiration is not None)
+    return did_you_mean_or_there_are(name.strip(), [*dict.fromkeys(map(short_name, contracts_last))])
 
 
 def asset_named(name: str) -> AssetKey:

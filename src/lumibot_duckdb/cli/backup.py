@@ -21,7 +21,8 @@ _DESCRIPTION = """\
 Copy the whole store to FILE: all versions of all bars, coverage, option chains, splits, settings and snapshots.
 
 The copy is the store at one moment. Other processes read and write meanwhile; writes wait only at the end. FILE
-appears when it is complete. It is a store itself, which --store can name, and `restore` puts it back.
+appears when it is complete. It is a store itself, which --store can name if FILE ends in .duckdb, and `restore` puts it
+back.
 """
 _EXAMPLES = """\
 examples:

@@ -7,10 +7,11 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.cli.completers import completed_by, nothing, setting_keys
+from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, setting_keys
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable, table
 from lumibot_duckdb.cli.store import existing_store, open_store
+from lumibot_duckdb.cli.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
@@ -19,9 +20,10 @@ _DESCRIPTION = """\
 Show and change the settings of the store. They are in the store itself, so all programs that use it follow them.
 
 settings:
-  prune.rules        which bars `prune` removes: an age in days, weeks or years (365d, 52w, 1y), then symbol=, source=
-                     or timeframe= to choose series. Separate rules by ";": the first that matches a series applies.
-                     "forever" instead of an age keeps its bars, also from prune.max-size. Default: none
+  prune.rules        which bars `prune` removes: an age in days, weeks or years (365d, 52w, 1y), then symbol=, source=,
+                     timeframe= or adjustment= to choose series; symbols may be patterns (SPY,BRK*). Separate rules by
+                     ";": the first that matches a series applies. "forever" instead of an age keeps its bars, also
+                     from prune.max-size. Default: none
   prune.max-size     the size above which `prune` deletes whole series, those first that were not read or written for
                      the longest time: 500MB, 20GB, 1.5TB. Default: none
   prune.automatic    on: prune once a day, at the end of a program that has written to the store. Default: off
@@ -70,6 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
             storage.settings.unset(arguments.key)
         shown = _values(storage, arguments.key)
         if arguments.action == "set" and arguments.key.startswith("prune."):
+            _warn_of_unknown(storage)
             _warn_of_pruning(storage)
     except SettingError as error:
         raise CommandError(str(error)) from None
@@ -77,6 +80,21 @@ def _run(arguments: argparse.Namespace) -> int:
         storage.close()
     print(_text(shown, arguments))
     return 0
+
+
+def _warn_of_unknown(storage: DuckDBDataStorage) -> None:
+    """Say which rules name a source or a timeframe that is neither known nor in the store."""
+    from lumibot_duckdb.importing.series import DEFAULT_SOURCE
+    from lumibot_duckdb.sources.registry import SOURCES
+
+    keys = [info.key for info in storage.list_series()]
+    sources = {*SOURCES, DEFAULT_SOURCE, *(key.source for key in keys)}
+    timeframes = {*TIMEFRAMES, *(key.timeframe for key in keys)}
+    for rule in storage.settings.get("prune.rules"):
+        for name, value, known in (("source", rule.source, sources), ("timeframe", rule.timeframe, timeframes)):
+            if value is not None and value not in known:
+                hint = did_you_mean(value, sorted(known))
+                print(f"The rule '{rule}' applies to no series: the store has no {name} {value}{hint}", file=sys.stderr)
 
 
 def _warn_of_pruning(storage: DuckDBDataStorage) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable
-from lumibot_duckdb.cli.selection import add_selection, selected_series
+from lumibot_duckdb.cli.selection import add_selection, require_selection, selected_series
 from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import open_store
 from lumibot_duckdb.progress import Progress
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Delete series from the store, with all their bars, versions and coverage. This cannot be undone.
 
-The series are listed first, and nothing is deleted before you agree. A backtest that needs them later downloads them
-again. The file keeps its size, and later writes use the free space; `compact` returns it to the disk.
+Choose them by SYMBOL, --source, --timeframe or --adjustment; all that is given has to match. The series are listed
+first, and nothing is deleted before you agree. A backtest that needs them later downloads them again. The file keeps
+its size, and later writes use the free space; `compact` returns it to the disk.
 """
 _EXAMPLES = """\
 examples:
   lumibot-duckdb delete AAPL --dry-run
   lumibot-duckdb delete AAPL --source polygon --timeframe minute
   lumibot-duckdb delete "SPY 2024-01-19 470 CALL option" --yes
+  lumibot-duckdb delete "TEST*" --dry-run
+  lumibot-duckdb delete --source yahoo
 
 exit codes: 0 success; 1 the store has no such series, a snapshot needs one, or the answer was no; 2 wrong usage; 3 the
 store cannot be used.
@@ -46,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    require_selection(arguments)
     storage = open_store(arguments.store)
     try:
         series = selected_series(storage, arguments)

@@ -34,6 +34,7 @@ assets, columns, values, coverage, the metadata of downloads, and known splits a
 
 Without SYMBOL, everything is exported. Other processes may write meanwhile; each series is consistent in itself.
 FOLDER appears when the export is complete. It may be empty or an earlier export, which is replaced after a question.
+Times are New York time.
 """
 _EXAMPLES = """\
 examples:
@@ -50,8 +51,9 @@ usage; 3 the store cannot be used, or the disk is full.
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
-    parser.add_argument("--to", dest="folder", required=True, metavar="FOLDER", help="the folder to write")
-    add_selection(parser, "export", symbols="*")
+    add = parser.add_argument
+    add("--to", dest="folders", action="append", required=True, metavar="FOLDER", help="the folder to write")
+    add_selection(parser, "export")
     add_range(parser, "export", end="--until")
     query = parser.add_argument("--query", metavar="SQL", help="export the result of one read-only query instead")
     completed_by(query, nothing)
@@ -62,7 +64,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    folder = Path(arguments.folder).expanduser().absolute()
+    if len(arguments.folders) > 1:
+        raise CommandError("--to names the folder, and was given twice; the end of a range of time is --until")
+    folder = Path(arguments.folders[0]).expanduser().absolute()
     storage = existing_store(arguments.store)
     try:
         with _refusals():
@@ -112,9 +116,11 @@ def _refusals() -> Iterator[None]:
     """Report what is wrong with the query or the folder."""
     import duckdb
 
+    from lumibot_duckdb.storage.errors import SeriesNotFoundError
+
     try:
         yield
-    except (duckdb.Error, ValueError) as error:
+    except (duckdb.Error, ValueError, SeriesNotFoundError) as error:
         raise CommandError(in_one_line(str(error)), exit_code=1) from error
 
 

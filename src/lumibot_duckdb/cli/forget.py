@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.layout import count, new_york, printable
-from lumibot_duckdb.cli.selection import add_selection, selected_series
+from lumibot_duckdb.cli.selection import add_selection, require_selection, selected_series
 from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import open_store
 from lumibot_duckdb.cli.time_range import add_range, chosen_range
@@ -24,13 +24,15 @@ requests bars of these times again. This command forgets that, so the next backt
 them: use it if the source has bars now that it lacked before, or has corrected some. Stored bars stay. Further bars are
 added to them, and bars with other prices begin a new version of the series. A running backtest is not affected.
 
-The forgotten ranges are printed. A SYMBOL is written as in `status`.
+The forgotten ranges are printed. Choose the series by SYMBOL, --source, --timeframe or --adjustment. Times are New York
+time.
 """
 _EXAMPLES = """\
 examples:
   lumibot-duckdb forget AAPL --from 2024-01-02 --to 2024-01-05 --dry-run
   lumibot-duckdb forget AAPL --from 2024-01-02 --to 2024-01-05
   lumibot-duckdb forget BTC/USDT --source ccxt --timeframe minute
+  lumibot-duckdb forget "*" --source polygon --from 2024-01-02
 
 exit codes: 0 success, also if nothing was covered; 1 the store has no such series; 2 wrong usage; 3 the store cannot be
 used.
@@ -50,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.storage.bars.coverage import common
 
+    require_selection(arguments)
     within = chosen_range(arguments)
     storage = open_store(arguments.store)
     try:

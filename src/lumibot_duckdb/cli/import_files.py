@@ -338,7 +338,7 @@ def _timeframe(text: str) -> str:
     try:
         return canonical_timeframe(text)
     except ValueError as error:
-        raise CommandError(f"--timeframe {error}{did_you_mean(text, TIMEFRAMES)}") from None
+        raise CommandError(f"--timeframe {error}") from None
 
 
 def _named_columns(options: list[str]) -> dict[str, str]:

@@ -68,16 +68,17 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _file(name: str) -> Path:
-    """Return the file of a store, given the file or its folder."""
+    """Return the file of a store, given the file or its folder; a folder without a store is returned itself."""
     from lumibot_duckdb.storage.location import store_path
 
     path = Path(name).expanduser()
     if not path.is_dir():
         return path
     try:
-        return store_path(path)
+        file = store_path(path)
     except ValueError as error:
         raise CommandError(str(error)) from None
+    return file if file.exists() else path
 
 
 def _summary(report: MergeReport) -> str:

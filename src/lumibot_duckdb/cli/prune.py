@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from glob import escape
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
+from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, new_york, printable, size
+from lumibot_duckdb.cli.selection import add_selection, selected_series, selects
 from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.progress import Progress
@@ -48,16 +50,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add = parser.add_argument
-    completed_by(
-        add("symbols", nargs="*", metavar="SYMBOL", help='only series with these symbols or patterns: SPY, "BRK*"'),
-        stored_symbols,
-    )
+    add_selection(parser, "prune")
     completed_by(
         add("--older-than", type=_age, metavar="AGE", help="remove bars that are older: 365d, 52w or 1y"), nothing
-    )
-    completed_by(add("--source", help="only series from this source: polygon, yahoo, ..."), stored_sources)
-    completed_by(
-        add("--timeframe", metavar="LENGTH", help="only bars of this length: minute, day, ..."), words(TIMEFRAMES)
     )
     completed_by(
         add("--max-size", type=_size, metavar="SIZE", help="delete series until the store is smaller: 20GB"), nothing
@@ -109,24 +104,31 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _check(storage: DuckDBDataStorage, arguments: argparse.Namespace) -> None:
     """Raise `CommandError` unless the options, or the settings without any, state what to prune."""
+    if arguments.older_than is None and arguments.max_size is None:
+        if selects(arguments):
+            raise CommandError("add --older-than 365d or --max-size 20GB: what is to be removed of these series?")
+        if not storage.settings.get("prune.rules") and storage.settings.get("prune.max-size") is None:
+            raise CommandError(
+                "nothing says what to prune: add --older-than 365d or --max-size 20GB, or store rules, as in "
+                'lumibot-duckdb config set prune.rules "365d timeframe=minute"'
+            )
+    if selects(arguments):
+        selected_series(storage, arguments)
+        arguments.symbols = [each for name in arguments.symbols for each in _names(storage, name)]
+
+
+def _names(storage: DuckDBDataStorage, name: str) -> list[str]:
+    """Return a SYMBOL as a rule of `prune` has to name it: other commands understand further spellings."""
+    from lumibot_duckdb.cli.series import named_series
     from lumibot_duckdb.storage.upkeep.prune_rule import PruneRule
 
-    has_limit = arguments.older_than is not None or arguments.max_size is not None
-    try:
-        chosen = PruneRule.of(arguments.older_than, tuple(arguments.symbols), arguments.source, arguments.timeframe)
-    except ValueError as error:
-        raise CommandError(str(error)) from None
-    if not has_limit and chosen != PruneRule(None):
-        raise CommandError("add --older-than 365d or --max-size 20GB: what is to be removed of these series?")
-    if not has_limit and not storage.settings.get("prune.rules") and storage.settings.get("prune.max-size") is None:
-        raise CommandError(
-            "nothing says what to prune: add --older-than 365d or --max-size 20GB, or store rules, as in "
-            'lumibot-duckdb config set prune.rules "365d timeframe=minute"'
-        )
-    if any(chosen.matches(info.key) for info in storage.list_series()):
-        return
-    if chosen.symbols or chosen.source or chosen.timeframe:
-        raise CommandError("no series matches these options (see lumibot-duckdb status)", exit_code=1)
+    everything = [info.key for info in storage.list_series()]
+    meant = {info.key for info in named_series(storage, [name])}
+    for pattern in (name, " * ".join(name.rsplit(" ", 1))):  # "SPY option" means "SPY * option"
+        rule = PruneRule(None, (pattern,))
+        if set(filter(rule.matches, everything)) == meant:
+            return [pattern]
+    return [escape(label) for label in dict.fromkeys(key.asset.label() for key in meant)]
 
 
 def _prune(storage: DuckDBDataStorage, arguments: argparse.Namespace, **more: Any) -> PruneReport:
@@ -135,6 +137,7 @@ def _prune(storage: DuckDBDataStorage, arguments: argparse.Namespace, **more: An
         arguments.symbols,
         arguments.source,
         arguments.timeframe,
+        adjustment=arguments.adjustment,
         max_size=arguments.max_size,
         **more,
     )

@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.assets import asset_named, find_assets, has_type, stored_assets
-from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
+from lumibot_duckdb.cli.completers import completed_by, nothing, stored_symbols
 from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable
+from lumibot_duckdb.cli.selection import add_kinds, of_kind
+from lumibot_duckdb.cli.series import series_of
 from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.cli.time_range import chosen_moment
@@ -54,16 +56,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     completed_by(add("old", metavar="OLD", help="the asset, as `status` lists it, or its symbol"), stored_symbols)
     completed_by(add("new", metavar="NEW", help="its new symbol; it need not be in the store"), stored_symbols)
     completed_by(
-        add("--from", dest="start", metavar="TIME", help="the first date or time of NEW (New York time)"), nothing
+        add(
+            "--from",
+            dest="start",
+            metavar="TIME",
+            help="the first date or time of NEW; bars from before it are renamed",
+        ),
+        nothing,
     )
-    completed_by(add("--source", help="rename only bars from this source: polygon, yahoo, ..."), stored_sources)
-    completed_by(
-        add("--timeframe", metavar="LENGTH", help="rename only bars of this length: minute, day, ..."),
-        words(TIMEFRAMES),
-    )
-    completed_by(
-        add("--adjustment", metavar="KIND", help="rename only bars with this adjustment: split, all, ..."), nothing
-    )
+    add_kinds(parser, "rename")
     add_yes(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_run)
@@ -91,8 +92,14 @@ def _assets(
     storage: DuckDBDataStorage, arguments: argparse.Namespace
 ) -> tuple[str | AssetKey | list[AssetKey], AssetLike]:
     """Return what OLD and NEW stand for. Raises `CommandError`."""
+    from lumibot_duckdb.storage.name_patterns import is_pattern
+
     stored = stored_assets(storage.path)
     found = find_assets(arguments.old, stored)
+    if is_pattern(arguments.old) and len(found) > 1:
+        names = ", ".join(asset.label() for asset in found[:5])
+        raise CommandError(f"{arguments.old} means {len(found)} assets ({names}): rename them one by one")
+    of_kind(series_of(storage, found), arguments)
     symbol = found[0].symbol
     of_symbol = [asset for asset in stored if asset.symbol == symbol]
     is_symbol = set(found) == set(of_symbol) and arguments.old.strip().upper() == symbol
@@ -144,7 +151,7 @@ def _renamed(
             dry_run=dry_run,
         )
     except (SeriesNotFoundError, UpkeepRefusedError) as error:
-        raise CommandError(str(error), exit_code=1) from None
+        raise CommandError(str(error).replace("from_date", "--from"), exit_code=1) from None
     except ValueError as error:
         raise CommandError(str(error)) from None
 

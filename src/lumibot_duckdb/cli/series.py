@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb.cli.assets import find_assets, stored_assets
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.storage.api import SeriesInfo
+    from lumibot_duckdb.storage.api import AssetKey, SeriesInfo
     from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 
@@ -18,9 +18,17 @@ def named_series(storage: DuckDBDataStorage, names: Sequence[str]) -> list[Serie
     found: dict[int, SeriesInfo] = {}
     for name in names:
         series = _labelled(storage, name) if " bars from " in name else []
-        series = series or [info for asset in find_assets(name, stored) for info in storage.list_series(asset)]
+        series = series or series_of(storage, find_assets(name, stored))
         found.update({info.series_id: info for info in series})
     return list(found.values())
+
+
+def series_of(storage: DuckDBDataStorage, assets: Sequence[AssetKey]) -> list[SeriesInfo]:
+    """Return the series of assets."""
+    if len(assets) == 1:
+        return storage.list_series(assets[0])
+    wanted = set(assets)
+    return [info for info in storage.list_series() if info.key.asset in wanted]
 
 
 def _labelled(storage: DuckDBDataStorage, name: str) -> list[SeriesInfo]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, new_york, printable, size, table
 from lumibot_duckdb.cli.page_file import check_page_file, write_page_file
-from lumibot_duckdb.cli.selection import add_selection, selected_series
+from lumibot_duckdb.cli.selection import add_selection, selected_series, selects
 from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import chosen_path, open_store
 from lumibot_duckdb.progress import Progress
@@ -58,7 +58,7 @@ exit codes: 0 success; 1 the store has no such series; 2 wrong usage, or the pag
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
-    add_selection(parser, "show", symbols="*")
+    add_selection(parser, "show")
     parser.add_argument(
         "--all",
         action="store_true",
@@ -89,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
     storage = open_store(arguments.store)
     fragmented = ""
     try:
-        series = selected_series(storage, arguments) if _selects(arguments) else storage.list_series()
+        series = selected_series(storage, arguments) if selects(arguments) else storage.list_series()
         damage: list[StoreDamagedError] = []
         if arguments.html is not None:
             _write_page(storage, series, arguments, damage.append)
@@ -128,11 +128,6 @@ def _fragmented(storage: DuckDBDataStorage) -> str:
     return "It is fragmented: `lumibot-duckdb compact` makes it smaller, or faster to read."
 
 
-def _selects(arguments: argparse.Namespace) -> bool:
-    chosen = (arguments.source, arguments.timeframe, arguments.adjustment)
-    return bool(arguments.symbols) or any(each is not None for each in chosen)
-
-
 def _tables(series: Sequence[SeriesInfo], arguments: argparse.Namespace) -> str:
     if not series:
         return "The store has no series yet."
@@ -158,7 +153,7 @@ def _write_page(
     with Progress("Reading the days of series", len(series)) as progress:
         page = status_page(
             storage,
-            series=series if _selects(arguments) else None,
+            series=series if selects(arguments) else None,
             verification=report,
             on_series=progress.advance,
             on_damage=on_damage,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+_LISTED = 10
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
@@ -19,6 +21,20 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return "; did you mean ...?" for a misspelled word, or nothing."""
     found = closest(word, known)
     return f"; did you mean {found}?" if found is not None else ""
+
+
+def did_you_mean_or_there_are(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean ...?" for a misspelled word, or the first known words if none is close."""
+    words = list(known)
+    return did_you_mean(word, words) or f"; there {listed(words)}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return "is A", "are A, B", or "are A, B, ... and 12 more"."""
+    if not words:
+        return "are none yet"
+    shown = ", ".join(words[:_LISTED]) + (f" and {len(words) - _LISTED:,} more" if len(words) > _LISTED else "")
+    return f"{'is' if len(words) == 1 else 'are'} {shown}"
 
 
 def similar_file(file: Path) -> str:

@@ -1,4 +1,7 @@
-"""The options `--from` and `--to` (or another name for the end), which choose a range of time."""
+"""The options `--from` and `--until`, which choose a range of time.
+
+The end may also be called `--to`, where that does not mean something else.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.storage.times import NEW_YORK, epoch_seconds, midnight
+from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, epoch_seconds, midnight
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.api import TimeRange
@@ -19,15 +22,20 @@ _ALWAYS = (-(2**62), 2**62)
 def add_range(parser: argparse.ArgumentParser, verb: str, *, end: str = "--to") -> None:
     """Add the options; `verb` is what the command does with the range, as in "forget".
 
-    `end` names the option for the end of the range, where `--to` means something else.
+    `end` is "--until" where `--to` means something else; else both names are understood.
     """
     add = parser.add_argument
     completed_by(
-        add("--from", dest="start", metavar="TIME", help=f"{verb} from this date or time on (New York time)"), nothing
+        add("--from", dest="start", metavar="TIME", help=f"{verb} from this date or time on, which is included"),
+        nothing,
     )
-    completed_by(
-        add(end, dest="end", metavar="TIME", help=f"{verb} up to the end of this date, or up to this time"), nothing
+    until = add(
+        *dict.fromkeys((end, "--until")),
+        dest="end",
+        metavar="TIME",
+        help=f"{verb} up to this date, which is included, or up to this time, which is not",
     )
+    completed_by(until, nothing)
 
 
 def chosen_range(arguments: argparse.Namespace, *, end: str = "--to") -> TimeRange:
@@ -48,11 +56,16 @@ def chosen_moment(text: str, option: str, *, days_after: int = 0) -> int:
     A date stands for its first midnight, or for the one some days later.
     """
     try:
-        return midnight(date.fromisoformat(text) + timedelta(days_after), NEW_YORK)
+        day = date.fromisoformat(text)
     except ValueError:
         pass
+    else:
+        last = day > date.max - timedelta(days_after)
+        return midnight(day, NEW_YORK) + SECONDS_PER_DAY if last else midnight(day + timedelta(days_after), NEW_YORK)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise CommandError(f"{option} {text}: write a date as 2024-01-31, or a time as '2024-01-31 09:30'") from None
+        raise CommandError(
+            f"{option} {text or repr(text)}: write a date as 2024-01-31, or a time as '2024-01-31 09:30'"
+        ) from None
     return epoch_seconds(moment if moment.tzinfo is not None else moment.replace(tzinfo=NEW_YORK))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.completers import completed_by, nothing
@@ -11,7 +12,7 @@ from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, new_york, printable
 from lumibot_duckdb.cli.numbers import whole_number
-from lumibot_duckdb.cli.selection import add_selection, selected_series
+from lumibot_duckdb.cli.selection import add_selection, selected_series, selects
 from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import open_store
 from lumibot_duckdb.progress import Progress
@@ -33,7 +34,9 @@ series: impossible prices, bad ticks, splits that are not recorded or not applie
 market was open.
 
 --repair keeps every bar that is not damaged. Where bars are not those that were stored, the next backtest requests them
-again. A repair begins a new version of the series, and --undo returns to the one before, until `compact` removes it.
+again. A repair of bars begins a new version of the series, and --undo returns to the one before, until `compact`
+removes it. A repair of coverage can be undone, too. Other repairs cannot: what is computed from bars is computed again,
+and damaged rows that are superseded or belong to no series are deleted. `backup` first if you want to keep these.
 """
 _EXAMPLES = """\
 examples:
@@ -52,13 +55,13 @@ _NOUNS = {"error": "error", "warning": "warning", "info": "note"}
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
-    add_selection(parser, "check", symbols="*")
+    add_selection(parser, "check")
     add = parser.add_argument
-    add("--repair", action="store_true", help="repair errors, after a question")
+    add("--repair", action="store_true", help="repair errors of the whole store, after a question")
     add(
         "--drop-bad-bars",
         action="store_true",
-        help="with --repair: also drop impossible bars, which the next backtest requests again",
+        help="with --repair: also drop impossible bars of the chosen series, which the next backtest requests again",
     )
     completed_by(add("--undo", type=whole_number, metavar="ID", help="undo the repair with this id"), nothing)
     add_yes(parser)
@@ -89,6 +92,8 @@ def _refuse_contradictions(arguments: argparse.Namespace) -> None:
             raise CommandError(f"--{option.replace('_', '-')} is an option of --repair: add --repair")
     if arguments.undo is not None and arguments.repair:
         raise CommandError("--undo and --repair exclude each other")
+    if arguments.undo is not None and selects(arguments):
+        raise CommandError("the ID of --undo says which repair is meant: leave out SYMBOL and the options for series")
 
 
 def _series(storage: DuckDBDataStorage, arguments: argparse.Namespace) -> list[SeriesInfo] | None:
@@ -97,11 +102,8 @@ def _series(storage: DuckDBDataStorage, arguments: argparse.Namespace) -> list[S
 
     from lumibot_duckdb.storage.errors import StoreBusyError, StoreDamagedError
 
-    chosen = arguments.symbols or any(
-        getattr(arguments, name) is not None for name in ("source", "timeframe", "adjustment")
-    )
     try:
-        if chosen or not storage.path.exists():
+        if selects(arguments) or not storage.path.exists():
             return selected_series(storage, arguments)
         return storage.list_series()
     except StoreBusyError:
@@ -130,7 +132,7 @@ def _repair(storage: DuckDBDataStorage, series: list[SeriesInfo] | None, argumen
     bad_bars_of = (series or []) if arguments.drop_bad_bars else []
     with Progress("Verifying") as progress:
         planned = storage.repair(bad_bars_of, progress.update, dry_run=True)
-    report = planned
+    report = replace(planned, dry_run=arguments.dry_run)
     if planned.repairs and not arguments.dry_run:
         if not arguments.json:
             print("\n".join(map(_repair_line, planned.repairs)))

@@ -22,6 +22,7 @@ _SAMPLE_BYTES = 256 << 10
 _ALWAYS_ALLOWED_BYTES = 256 << 20
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", zip_archive.MAGIC: "zip"}
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_DUCKDB = b"DUCK"  # after a checksum of 8 bytes
 
 
 class TextFile:
@@ -59,6 +60,10 @@ class TextFile:
         if sample.startswith(_UTF_16):
             return "utf-16"
         if b"\x00" in sample.rstrip(b"\x00"):
+            if sample[8:].startswith(_DUCKDB):
+                raise FileRefusedError(
+                    "it is a DuckDB database: if it is a store, `lumibot-duckdb merge` adds its bars"
+                )
             raise FileRefusedError("it is neither text nor Parquet, Feather or Arrow")
         try:
             sample.decode()

@@ -18,5 +18,5 @@ def reading(what: str) -> Iterator[None]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreDamagedError(
             f"{what} in the store cannot be read ({type(error).__name__}: {error}). Something other than this package "
-            "has changed it: restore a backup, or delete what verify() lists and store it again"
+            "has changed it: restore a backup, or delete what `verify` lists and store it again"
         ) from error

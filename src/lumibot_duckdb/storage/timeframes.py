@@ -49,7 +49,7 @@ def canonical_timeframe(timeframe: str) -> str:
     if unit is None or count < 1:
         raise ValueError(
             f"{timeframe!r} is not a timeframe: give a number (optional) and one of {', '.join(_SECONDS)}, "
-            'for example "minute", "5minute", "1h" or "day"'
+            f'for example "minute", "5minute", "1h" or "day"{_similar(found)}'
         )
     if count * _SECONDS[unit] > _LONGEST_SECONDS:
         raise ValueError(f"{timeframe!r} is not a timeframe: its bars would be longer than a hundred years")
@@ -57,6 +57,14 @@ def canonical_timeframe(timeframe: str) -> str:
         if unit == smaller and count % many == 0:
             unit, count = larger, count // many
     return unit if count == 1 else f"{count}{unit}"
+
+
+def _similar(found: re.Match[str] | None) -> str:
+    """Return "; did you mean ...?" for a misspelled unit, or nothing."""
+    from difflib import get_close_matches
+
+    units = get_close_matches(found[2].lower(), _UNIT_OF_ALIAS, n=1) if found else []
+    return f"; did you mean {found[1]}{_UNIT_OF_ALIAS[units[0]]}?" if found and units else ""
 
 
 @lru_cache(maxsize=512)

@@ -181,7 +181,7 @@ def test_differing_bars_are_refused(storage: DuckDBDataStorage) -> None:
     days(storage, "META", DAYS.assign(close=DAYS["close"] + (DAYS.index >= DAYS.index[4]))[2:])
     storage.record_corporate_actions("FB", [], "test")
     before = observable(storage)
-    message = r"6 bars differ .* 2022-06-10 04:00:00 UTC: close is .* for FB stock and .* for META stock.*--from"
+    message = r"6 bars differ .* 2022-06-10 04:00:00 UTC: close is .* for FB stock and .* for META stock.*from_date"
     for dry_run in (True, False):
         with pytest.raises(UpkeepRefusedError, match=message):
             storage.rename("FB", "META", dry_run=dry_run)

@@ -13,7 +13,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import StorageError, VersionGoneError
+from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, VersionGoneError
 from storage.frames import assert_same, minute_bars
 
 FRAME = minute_bars(rows=200)
@@ -173,6 +173,37 @@ def test_what_belongs_to_nothing_is_removed_and_what_is_derived_computed_again(
     assert DuckDBDataStorage(stored.path).list_series() == before
     assert_same(bars_of(stored, "A"), BOTH)
     assert_same(bars_of(stored, "B"), LONG)
+
+
+def test_a_repair_of_coverage_is_undone(stored: DuckDBDataStorage) -> None:
+    run(stored, "UPDATE {db}.coverage SET range_end = TIMESTAMP_S '2200-01-01' WHERE series_id = 1")
+    before = stored.list_series()
+    (planned,) = stored.repair(dry_run=True).repairs
+    assert (planned.repair_id, stored.list_series()) == (None, before)
+    (repair,) = stored.repair().repairs
+    assert (
+        (repair.series, repair.forgotten)
+        == (planned.series, planned.forgotten)
+        == (key_of(stored, "A"), before[0].coverage)
+    )
+    assert DuckDBDataStorage(stored.path).verify().findings == []
+    assert stored.coverage("A") == []
+    assert_same(bars_of(stored, "A"), BOTH)
+    with pytest.raises(StorageError, match=f"there is no repair 1; the latest repairs are {repair.repair_id}$"):
+        stored.undo_repair(1)
+    assert stored.undo_repair(repair.repair_id or 0) == key_of(stored, "A")
+    assert [(info.key, info.coverage, info.rows) for info in stored.list_series()] == [
+        (info.key, info.coverage, info.rows) for info in before
+    ]
+    with pytest.raises(StorageError, match="written to since"):
+        stored.undo_repair(repair.repair_id or 0)
+    run(stored, "INSERT INTO {db}.coverage SELECT series_id, 1, range_end, range_start, NULL FROM {db}.coverage")
+    with pytest.raises(StoreDamagedError, match="a covered range ends before it starts"):
+        stored.list_series()
+    (again,) = stored.repair().repairs
+    stored.store_ohlcv_data("A", minute_bars("2024-05-02 09:30", rows=3), "test", "minute")
+    with pytest.raises(StorageError, match="written to since"):
+        stored.undo_repair(again.repair_id or 0)
 
 
 def test_bars_of_no_write_are_kept(stored: DuckDBDataStorage) -> None:

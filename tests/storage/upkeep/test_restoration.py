@@ -274,7 +274,7 @@ def empty_database(path: Path) -> None:
         (damaged, StoreDamagedError, "damaged"),
         (lambda path: path.write_bytes(b""), StoreDamagedError, "b is empty"),
         (lambda path: path.write_bytes(path.read_bytes()[:100_000]), StoreDamagedError, "b is "),
-        (lambda path: path.write_text("date,close\n" * 10_000), StoreDamagedError, "b is not a DuckDB file"),
+        (lambda path: path.write_text("date,close\n" * 10_000), StoreDamagedError, "b is a text file, not a store"),
         (another_database, StoreDamagedError, "b cannot be restored: .*not a lumibot-duckdb store .*recipe"),
         (empty_database, StoreDamagedError, "b is an empty DuckDB database"),
         (lambda path: path.unlink(), StoreNotFoundError, "there is no file .*b"),

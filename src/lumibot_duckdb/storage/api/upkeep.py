@@ -97,6 +97,7 @@ class Upkeep(ABC):
         source: str | None = None,
         timeframe: str | None = None,
         *,
+        adjustment: str | None = None,
         max_size: int | None = None,
         dry_run: bool = False,
         on_step: OnStep | None = None,
@@ -113,9 +114,11 @@ class Upkeep(ABC):
         Args:
             older_than: Remove the bars that start longer ago than this. Bars of the day (in New York) that began so
                 long ago stay.
-            symbols: Prune only series with these symbols, which may be patterns such as "BRK*".
+            symbols: Prune only series of these assets, by symbol or name: "SPY", "SPY stock", "BTC/USD". Each may be a
+                pattern such as "BRK*" or "*/USD".
             source: Prune only series of this source.
             timeframe: Prune only series of this timeframe.
+            adjustment: Prune only series with this adjustment; "" for unadjusted bars.
             max_size: Delete whole series until the store takes at most so many bytes, those first that were not read
                 or written for the longest time. None is deleted if that cannot make the store small enough.
             dry_run: Change nothing, and report what would be done.

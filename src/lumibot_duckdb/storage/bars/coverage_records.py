@@ -12,6 +12,7 @@ from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars.coverage import Covered, closed_part, newly_covered
 from lumibot_duckdb.storage.bars.row_inserts import insert_rows
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import EpochSeconds, aware_utc, epoch_seconds, naive_utc
@@ -116,6 +117,10 @@ def covered_series(cursor: StoreCursor, series: Iterable[int]) -> set[int]:
 
 def covered_range(start: EpochSeconds, end: EpochSeconds, believed_until: datetime | None) -> Covered:
     """Return a covered range, given until when it is believed (naive UTC; None: permanently)."""
+    if end < start:
+        raise StoreDamagedError(
+            f"a covered range ends before it starts ({start} to {end}): `verify --repair` removes it"
+        )
     return TimeRange(start, end), None if believed_until is None else aware_utc(believed_until)
 
 

@@ -161,7 +161,7 @@ def _number_array(table: pa.Table, stored: pa.Array, column: ColumnLayout) -> np
     dtype, masked = _number_dtype(column)
     if stored.null_count and (masked or dtype.kind != "f"):
         if not masked:
-            raise StoreDamagedError(f"column {column.name!r} is {column.dtype} but has empty rows; run verify()")
+            raise StoreDamagedError(f"column {column.name!r} is {column.dtype} but has empty rows; run `verify`")
         numbers = np.array(_exact(table, stored.fill_null(0.0), column, dtype), dtype=object)
         numbers[stored.is_null().to_numpy(zero_copy_only=False)] = pd.NA
         return numbers

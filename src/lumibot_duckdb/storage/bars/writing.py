@@ -196,6 +196,24 @@ class Write:
         self._record("repair", result, after, metadata_text(self._key, note))
         return version, removed
 
+    def record_coverage(self, what: Sequence[str]) -> int | None:
+        """Record the coverage, which a repair is about to change; return the id of this write."""
+        before = self._before
+        if before is None:
+            return None
+        # Empty ranges mean nothing, and are not put back.
+        rows = [row for row in coverage_rows(self._cursor, before.series_id) if row[1] < row[2]]  # type: ignore[operator]
+        note = {"repairs": list(what), "coverage": rows}
+        self._record("repair", WriteResult(self._key, None), before, metadata_text(self._key, note))
+        return self._ingest_id
+
+    def undo_repair_of_coverage(self, repair_id: int, coverage: Sequence[list[Any]]) -> None:
+        """Put back the coverage from before a repair."""
+        before = self._before
+        assert before is not None
+        restore_coverage(self._cursor, before.series_id, coverage)
+        self._record("repair", WriteResult(self._key, None), before, metadata_text(self._key, {"undone": repair_id}))
+
     def undo_repair(self, repaired: VersionState, repair_id: int, coverage: Sequence[list[Any]]) -> None:
         """Begin a version with the bars of the one that a repair superseded, damaged ones included, and its coverage.
 

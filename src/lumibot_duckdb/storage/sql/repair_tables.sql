@@ -11,6 +11,13 @@ DELETE FROM {db}.series_version WHERE series_id NOT IN (SELECT series_id FROM {d
 UPDATE {db}.series_version SET superseded_at = {now}
 WHERE superseded_at IS NULL AND version_id NOT IN (SELECT current_version FROM {db}.series);
 
+-- future_coverage
+SELECT series_id, {range} FROM {db}.coverage
+WHERE range_start < range_end
+    AND series_id IN (SELECT series_id FROM {db}.series)
+    AND CAST(range_end AS TIMESTAMP) > {now} + INTERVAL 1 DAY
+ORDER BY ALL
+
 -- coverage_ranges
 DELETE FROM {db}.coverage
 WHERE range_start >= range_end

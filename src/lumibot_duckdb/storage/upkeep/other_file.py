@@ -11,7 +11,8 @@ import duckdb
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.duckdb_errors import HeldElsewhereError, attach_failure
 from lumibot_duckdb.storage.connection.engine import Engine, attach
-from lumibot_duckdb.storage.errors import StoreBusyError, StoreDamagedError, StoreNotFoundError
+from lumibot_duckdb.storage.errors import StoreBusyError, StoreDamagedError, StoreNotFoundError, StoreVersionError
+from lumibot_duckdb.storage.upkeep.file_kind import not_a_store
 
 _BYTES_AT_A_TIME = 8 * 2**20
 
@@ -41,20 +42,26 @@ def attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     if not path.exists():
         raise StoreNotFoundError(f"there is no file {path}")
-    if path.is_file() and not path.stat().st_size:
-        raise StoreDamagedError(f"{path} is empty, so it is not a store")
     duck = duckdb.connect(":memory:", config=Engine.settings())
     try:
         duck.execute("SET GLOBAL TimeZone = 'UTC'")
         try:
             attach(duck, path, NAME, "READ_ONLY")
         except duckdb.Error as error:
-            raise _failure(path, error) from error
+            raise _not_attached(path, error) from error
         duck.execute("SET enable_external_access = false")
         duck.execute("SET lock_configuration = true")
         yield duck
     finally:
         duck.close()
+
+
+def _not_attached(path: Path, error: duckdb.Error) -> Exception:
+    failure = _failure(path, error)
+    if isinstance(failure, (StoreBusyError, StoreVersionError)):
+        return failure
+    what = not_a_store(path)
+    return failure if what is None else StoreDamagedError(what)
 
 
 def _failure(path: Path, error: duckdb.Error) -> Exception:

@@ -38,6 +38,7 @@ from lumibot_duckdb.storage.errors import (
     StorageError,
     StoreDamagedError,
     StoreNotFoundError,
+    StoreVersionError,
 )
 from lumibot_duckdb.storage.identity import asset_of_published_name, key_to_write, published_name
 from lumibot_duckdb.storage.reference.corporate_actions import Identity, in_order
@@ -47,6 +48,7 @@ from lumibot_duckdb.storage.sql_files import sql_file
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import aware_utc, naive_utc, utc_now
 from lumibot_duckdb.storage.upkeep import other_file
+from lumibot_duckdb.storage.upkeep.file_kind import not_a_store
 from lumibot_duckdb.storage.upkeep.series_union import SourceWrite, notes_of, writes_of
 
 _REFERENCE = "reference"
@@ -184,7 +186,10 @@ class OtherStore:
     def __init__(self, path: Path, cursor: _Cursor) -> None:
         self.path = path
         self._cursor = cursor
-        self.schema = migrations.state(cursor).schema_version
+        try:
+            self.schema = migrations.state(cursor).schema_version
+        except (StoreDamagedError, StoreVersionError) as error:
+            raise type(error)(f"{path} cannot be merged: {error}") from error
         if self.schema == 0:
             raise StoreDamagedError(f"{path} is an empty database, not a store")
         cursor.has_request_times = self.schema >= _WITH_REQUEST_TIMES
@@ -363,6 +368,8 @@ def opened(path: Path) -> Iterator[OtherStore]:
 
     Raises `StoreNotFoundError`, `StoreDamagedError`, `StoreVersionError`, `StoreBusyError`.
     """
+    if path.is_dir():
+        raise StoreNotFoundError(not_a_store(path))
     if not path.is_file():
         raise StoreNotFoundError(f"there is no store at {path}: name the file of another store")
     StoreConnection.of(path).close()  # this process may have it open, too

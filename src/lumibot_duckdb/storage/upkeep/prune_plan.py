@@ -109,18 +109,19 @@ def limits(
     source: str | None,
     timeframe: str | None,
     max_size: int | None,
+    adjustment: str | None = None,
 ) -> Limits:
     """Return the limits that some arguments state, or the settings without an argument. Raises ValueError."""
     keep = settings.get("versions.keep")
     if older_than is None and max_size is None:
-        if symbols or source is not None or timeframe is not None:
+        if symbols or any(each is not None for each in (source, timeframe, adjustment)):
             raise ValueError("a selection of series needs an age or a size, from which on they are pruned")
         return Limits(settings.get("prune.rules"), settings.get("prune.max-size"), PruneRule(None), keep)
     if older_than is not None and older_than < timedelta(0):
         raise ValueError(f"the age {older_than} is negative")
     if max_size is not None and max_size < 0:
         raise ValueError(f"the size {max_size} is negative")
-    selected = PruneRule.of(older_than, tuple(symbols), source, timeframe)
+    selected = PruneRule.of(older_than, tuple(symbols), source, timeframe, adjustment)
     return Limits((selected,) if older_than is not None else (), max_size, selected, keep)
 
 

@@ -9,12 +9,14 @@ from fnmatch import fnmatchcase
 
 from lumibot_duckdb.storage.api import SeriesKey
 from lumibot_duckdb.storage.identity import canonical_source
+from lumibot_duckdb.storage.name_patterns import is_whole, name_matches
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
 
 FOREVER = "forever"
 _AGE = re.compile(r"(\d+)([dwy])")
 _DAYS = {"d": 1, "w": 7, "y": 365}
 _OLDEST = 365 * 1_000
+_CHOICES = ("symbol", "source", "timeframe", "adjustment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +25,10 @@ class PruneRule:
 
     Attributes:
         older_than: bars that start longer ago are removed; None: no bar is.
-        symbols: patterns such as "SPY" or "BRK*"; one has to match, in upper or lower case. Empty: any symbol.
+        symbols: names or patterns such as "SPY", "BRK*" or "*/USD"; one has to match. Empty: any symbol.
         source: the source; None: any.
         timeframe: the timeframe; None: any.
+        adjustment: the adjustment; "" for unadjusted bars; None: any.
 
     Example:
         >>> rule = PruneRule.parse("365d symbol=SPY,QQQ* source=polygon timeframe=1min")
@@ -39,6 +42,7 @@ class PruneRule:
     symbols: tuple[str, ...] = ()
     source: str | None = None
     timeframe: str | None = None
+    adjustment: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> PruneRule:
@@ -49,8 +53,10 @@ class PruneRule:
         chosen: dict[str, str] = {}
         for word in words[1:]:
             name, equals, value = word.partition("=")
-            if name not in ("symbol", "source", "timeframe") or not equals or not value:
-                raise ValueError(f"{word!r} in the rule {text!r}: write symbol=…, source=… or timeframe=…")
+            if name not in _CHOICES or not equals or not (value or name == "adjustment"):
+                raise ValueError(
+                    f"{word!r} in the rule {text!r}: write symbol=…, source=…, timeframe=… or adjustment=…"
+                )
             if name in chosen:
                 raise ValueError(f"the rule {text!r} has {name}= twice: separate several symbols by commas")
             chosen[name] = value
@@ -59,11 +65,17 @@ class PruneRule:
             tuple(filter(None, chosen.get("symbol", "").split(","))),
             chosen.get("source"),
             chosen.get("timeframe"),
+            chosen.get("adjustment"),
         )
 
     @classmethod
     def of(
-        cls, older_than: timedelta | None, symbols: tuple[str, ...], source: str | None, timeframe: str | None
+        cls,
+        older_than: timedelta | None,
+        symbols: tuple[str, ...],
+        source: str | None,
+        timeframe: str | None,
+        adjustment: str | None = None,
     ) -> PruneRule:
         """Return a rule with source and timeframe in their canonical spelling. Raises ValueError."""
         return cls(
@@ -71,15 +83,31 @@ class PruneRule:
             symbols,
             None if source is None else canonical_source(source),
             None if timeframe is None else canonical_timeframe(timeframe),
+            adjustment,
         )
 
     def matches(self, key: SeriesKey) -> bool:
         """Return whether the rule is about a series."""
-        symbol = key.asset.symbol.casefold()
         return (
             self.source in (None, key.source)
             and self.timeframe in (None, key.timeframe)
-            and (not self.symbols or any(fnmatchcase(symbol, pattern.casefold()) for pattern in self.symbols))
+            and self.adjustment in (None, key.adjustment)
+            and (not self.symbols or any(_is_about(each, key) for each in self.symbols))
+        )
+
+    def covers(self, other: PruneRule) -> bool:
+        """Return whether every series that another rule is about is surely one that this rule is about."""
+        return (
+            self.source in (None, other.source)
+            and self.timeframe in (None, other.timeframe)
+            and self.adjustment in (None, other.adjustment)
+            and (
+                not self.symbols
+                or (
+                    bool(other.symbols)
+                    and all(any(_covers(one, name) for one in self.symbols) for name in other.symbols)
+                )
+            )
         )
 
     def __str__(self) -> str:
@@ -88,6 +116,7 @@ class PruneRule:
             words.append(f"symbol={','.join(self.symbols)}")
         words += [f"source={self.source}"] if self.source is not None else []
         words += [f"timeframe={self.timeframe}"] if self.timeframe is not None else []
+        words += [f"adjustment={self.adjustment}"] if self.adjustment is not None else []
         return " ".join(words)
 
 
@@ -114,3 +143,26 @@ def age_text(age: timedelta) -> str:
 def rule_for(rules: tuple[PruneRule, ...], key: SeriesKey) -> PruneRule | None:
     """Return the first rule that is about a series."""
     return next((rule for rule in rules if rule.matches(key)), None)
+
+
+def unreachable_rule(rules: tuple[PruneRule, ...]) -> tuple[PruneRule, PruneRule] | None:
+    """Return the first rule that never applies, and the earlier one that applies instead; None if there is none."""
+    pairs = ((rule, earlier) for number, rule in enumerate(rules) for earlier in rules[:number])
+    return next(((rule, earlier) for rule, earlier in pairs if earlier.covers(rule)), None)
+
+
+def _is_about(name: str, key: SeriesKey) -> bool:
+    is_label = " bars from " in name and name.casefold() == key.label().casefold()
+    return is_label or name_matches(name, key.asset)
+
+
+def _covers(pattern: str, other: str) -> bool:
+    """Return whether a pattern surely matches everything that another one matches.
+
+    If the first has no wildcard but `*`, it does if it matches the text of the other one.
+    """
+    pattern, other = pattern.casefold(), other.casefold()
+    if pattern in ("*", other):
+        return True
+    comparable = not set("?[") & set(pattern) and "[" not in other and (is_whole(pattern) or not is_whole(other))
+    return comparable and fnmatchcase(other, pattern)

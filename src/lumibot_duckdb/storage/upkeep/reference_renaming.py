@@ -91,7 +91,7 @@ def _move_actions(
             if both[0] != both[1]:
                 raise UpkeepRefusedError(
                     f"{old.label()} and {new.label()} have different {kind}s from {origin} on {day}. Delete the series "
-                    f"of one of them, or rename only the bars before a date (--from, from_date=)"
+                    f"of one of them, or rename only the bars before a date (from_date)"
                 )
         moved += len(leaving)
         if dry_run:
@@ -118,7 +118,7 @@ def _move_chains(
         if same and _content(cursor, same[0][0]) != _content(cursor, chain_id):
             raise UpkeepRefusedError(
                 f"{old.label()} and {new.label()} have different option chains from {origin} as of {as_of}. Rename "
-                "only what is before a date (--from, from_date=)"
+                "only what is before a date (from_date)"
             )
         if dry_run:
             continue

@@ -453,6 +453,6 @@ def _conflict(old: SeriesKey, new: SeriesKey, count: int, first: DifferingBar) -
     return (
         f"{old.label()} cannot become {new.asset.label()}, because {bars} from bars of {new.asset.label()} at the same "
         f"time. The first is at {moment_of(first.time):%Y-%m-%d %H:%M:%S} UTC: {first.column} is {first.incoming} for "
-        f"{old.asset.label()} and {first.stored} for {new.asset.label()}. Rename only the bars before a date (--from, "
-        f"from_date=), or delete the wrong ones first"
+        f"{old.asset.label()} and {first.stored} for {new.asset.label()}. Rename only the bars before a date "
+        "(from_date), or delete the wrong ones first"
     )

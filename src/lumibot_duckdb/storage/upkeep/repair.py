@@ -1,7 +1,11 @@
 """Repair: makes a store sound again from what is stored, as far as that is possible.
 
 Each repair of bars begins a new version of their series. So it can be undone until a compaction removes the version
-from before. What is derived from bars is computed again, and rows that belong to nothing are deleted.
+from before. A repair of coverage records the coverage from before. Both are refused once the series was written to.
+
+The others leave nothing to undo: what is derived from bars (checksums, outlines) is computed again; damaged versions
+that are superseded already, which only running backtests may still show, and rows that belong to no series are
+deleted; and a salvage keeps the damaged file.
 """
 
 from __future__ import annotations
@@ -54,6 +58,7 @@ logger = logging.getLogger(__name__)
 
 _OF_BARS = ("checksums", "doubled_bars", "recorded_facts", "bars_of_no_ingest")
 _BAD_BARS = "impossible_bars"
+_OF_COVERAGE = "coverage_ranges"
 _OF_TABLES = ("bars_of_no_version", "versions_of_no_series", "coverage_ranges", "rows_of_nothing")
 _MOST_ROUNDS = 20
 """A report names at most 20 findings of a check, so a store with more is repaired in rounds."""
@@ -62,6 +67,13 @@ _TOO_FEW = """
 SELECT 1 FROM {db}.ingest WHERE version_id = ?
 HAVING arg_max(version_rows, ingest_id) > (SELECT count(*) FROM {db}.bar WHERE version_id = ?)
 """
+
+_REPAIRS = """
+SELECT ingest_id FROM {db}.ingest WHERE kind = 'repair' AND json_exists(metadata, '$.coverage')
+ORDER BY ingest_id DESC LIMIT 5
+"""
+
+_FUTURE = "coverage that reaches into the future"
 
 _NO_TIMES: Int64Array = np.empty(0, np.int64)
 
@@ -73,7 +85,8 @@ class Repair:
     Attributes:
         what: What was wrong, and what was done.
         series: The series; None if rows belonged to none.
-        repair_id: Its id for `undo_repair`; None if there is nothing to undo: no bar of a series was changed.
+        repair_id: Its id for `undo_repair`; None if there is nothing to undo: neither the current bars nor the coverage
+            of a series were changed.
         removed: How many bars the series lost.
         forgotten: The ranges that the next backtest requests again.
     """
@@ -177,6 +190,8 @@ class _Round:
         if self._named("blocks"):
             yield from self._salvaged()
             return
+        if self._named(_OF_COVERAGE):
+            yield from self._of_coverage()
         for check in _OF_TABLES:
             if self._named(check):
                 yield self._of_tables(check)
@@ -211,11 +226,36 @@ class _Round:
         more = f" (and {len(others)} more)" if others else ""
         if not self._dry_run:
             with self._store.write() as cursor:
-                now = f"TIMESTAMP '{naive_utc(utc_now())}'"
                 for name in (check, "derived"):
-                    cursor.execute(_table_repairs()[name].replace("{now}", now))
+                    cursor.execute(_table_repair(name))
             logger.info("repaired %s: %s%s", check, first.what, more)
         return Repair(f"{first.what}{more}: is deleted")
+
+    def _of_coverage(self) -> list[Repair]:
+        """Remove coverage that reaches into the future. It can be put back, since perhaps the clock is wrong now."""
+        if self._dry_run:
+            self._store.refresh()
+            with self._store.read() as cursor:
+                future = self._future_coverage(cursor)
+            done = [_of_future_coverage(key, pieces, None) for key, pieces in future.items()]
+        else:
+            with self._store.write() as cursor:
+                future = self._future_coverage(cursor)
+                ids = [write.record_coverage([_FUTURE]) for write in self._store.writes_to(cursor, future)]
+                cursor.execute(_table_repair(_OF_COVERAGE))
+            done = [_of_future_coverage(*each, repair_id) for each, repair_id in zip(future.items(), ids, strict=True)]
+        if done:
+            self._found = [finding for finding in self._found if finding.check != _OF_COVERAGE]
+            logger.info("repaired the coverage of %d series: %s", len(done), _FUTURE)
+        return done
+
+    def _future_coverage(self, cursor: StoreCursor) -> dict[SeriesKey, list[TimeRange]]:
+        keys = {record.series_id: record.key for record in self._store.catalog.everything(None, None)}
+        found: dict[SeriesKey, list[TimeRange]] = {}
+        for series_id, start, end in cursor.rows(_table_repair("future_coverage")):
+            if series_id in keys:
+                found.setdefault(keys[series_id], []).append(TimeRange(start, end))
+        return found
 
     def _of_version(self, version_id: int, findings: Sequence[Finding]) -> list[Repair]:
         with self._store.read() as cursor:
@@ -232,7 +272,7 @@ class _Round:
     def _without_series(self, version_id: int, findings: Sequence[Finding]) -> Repair:
         if not self._dry_run:
             with self._store.write() as cursor:
-                cursor.execute(_table_repairs()["derived"])
+                cursor.execute(_table_repair("derived"))
         return Repair(f"{findings[0].what}: is deleted")
 
     def _derived(self, version_id: int, key: SeriesKey, findings: Sequence[Finding]) -> Repair:
@@ -310,18 +350,33 @@ def undo_repair(store: OpenStore, repair_id: int) -> SeriesKey:
         with reading(f"the record of repair {repair_id}"):
             note = json.loads(found[0][1]) if found else {}
         if "coverage" not in note:  # the record of a repair that changed no current bars, or of an undoing
-            raise RepairError(f"there is no repair {repair_id}; `verify --repair` prints the ids of its repairs")
-        key = keys_of_versions(cursor, repair_id).get(repair_id)
+            raise RepairError(f"there is no repair {repair_id}; {_known_repairs(cursor)}")
+        version_id = found[0][0]
+        key = keys_of_versions(cursor, version_id).get(version_id)
         write = None if key is None else store.write_to(cursor, key)
-        if key is None or write is None or not write.is_onto(repair_id, last_write=repair_id):
+        if key is None or write is None or not write.is_onto(version_id, last_write=repair_id):
             raise RepairError(
                 f"repair {repair_id} cannot be undone, because its series was written to since, and that would be lost"
             )
+        if "repaired_version" not in note:
+            write.undo_repair_of_coverage(repair_id, note["coverage"])
+            return key
         before = _last_state(cursor, note["repaired_version"])
         if before is None:
             raise VersionGoneError(f"repair {repair_id} cannot be undone: a compaction removed the bars from before it")
         write.undo_repair(before, repair_id, note["coverage"])
     return key
+
+
+def _known_repairs(cursor: StoreCursor) -> str:
+    ids = [str(repair_id) for (repair_id,) in cursor.rows(_REPAIRS)]
+    return f"the latest repairs are {', '.join(ids)}" if ids else "the store has none that can be undone"
+
+
+def _of_future_coverage(key: SeriesKey, pieces: Sequence[TimeRange], repair_id: int | None) -> Repair:
+    return Repair(
+        f"{_FUTURE}: is removed, and the next backtest requests it", key, repair_id, forgotten=tuple(merged(pieces))
+    )
 
 
 def _last_state(cursor: StoreCursor, version_id: int) -> VersionState | None:
@@ -363,6 +418,18 @@ def _deed(checks: set[str], dropped: int) -> str:
     if dropped:
         deeds.append(f"{dropped:,} bar{'s are' if dropped > 1 else ' is'} dropped, and requested by the next backtest")
     return ", ".join(deeds) or "what is there is recorded"
+
+
+def _table_repair(name: str) -> str:
+    """Return the SQL of a repair of tables."""
+    values = {
+        "now": f"TIMESTAMP '{naive_utc(utc_now())}'",
+        "range": f"{epoch_sql('range_start')}, {epoch_sql('range_end')}",
+    }
+    sql = _table_repairs()[name]
+    for placeholder, value in values.items():
+        sql = sql.replace(f"{{{placeholder}}}", value)
+    return sql
 
 
 @cache

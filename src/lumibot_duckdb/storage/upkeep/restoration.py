@@ -36,6 +36,7 @@ from lumibot_duckdb.storage.errors import (
 from lumibot_duckdb.storage.location import check_file, ensure_folder
 from lumibot_duckdb.storage.partial_work import partial_work
 from lumibot_duckdb.storage.times import utc_now
+from lumibot_duckdb.storage.upkeep.file_kind import not_a_store
 from lumibot_duckdb.storage.upkeep.losses import Loss, losses
 from lumibot_duckdb.storage.upkeep.other_file import copy_bytes, opened
 from lumibot_duckdb.storage.upkeep.replacement import put_in_place, unfinished
@@ -132,7 +133,7 @@ def _source(path: str | os.PathLike[str], store: OpenStore) -> Path:
     source = Path(os.path.realpath(Path(path).expanduser()))
     check_file(source)
     if source.is_dir():
-        raise ValueError(f"{source} is a folder: name the file of a backup")
+        raise ValueError(not_a_store(source))
     if not source.exists():
         raise StoreNotFoundError(f"there is no file {source}")
     if store.path.exists() and source.samefile(store.path):

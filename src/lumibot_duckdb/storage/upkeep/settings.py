@@ -15,7 +15,7 @@ from lumibot_duckdb.storage.errors import SettingError
 from lumibot_duckdb.storage.location import ensure_folder
 from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.upkeep.fragmentation import DEFAULT_THRESHOLD
-from lumibot_duckdb.storage.upkeep.prune_rule import PruneRule, age_text, parse_age
+from lumibot_duckdb.storage.upkeep.prune_rule import PruneRule, age_text, parse_age, unreachable_rule
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB)")
 _UNITS = ("B", "KB", "MB", "GB", "TB")
@@ -25,7 +25,8 @@ _UNITS = ("B", "KB", "MB", "GB", "TB")
 class Setting:
     """A setting: its key, what it is for, its value unless it is set, and how its values are written as text.
 
-    `parse` raises ValueError for a text that is no value, and `text` anything for a value of another type.
+    `parse` raises ValueError for a text that is no value, `text` anything for a value of another type, and `check`
+    ValueError for a value that makes no sense.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Setting:
     default: Any
     parse: Callable[[str], Any]
     text: Callable[[Any], str]
+    check: Callable[[Any], None] = lambda _: None
 
 
 def parse_size(text: str) -> int:
@@ -75,7 +77,16 @@ def _parse_factor(text: str) -> float:
 
 
 def _parse_rules(text: str) -> tuple[PruneRule, ...]:
-    return tuple(PruneRule.parse(part) for part in text.split(";") if part.strip())
+    return () if text.strip() == "none" else tuple(PruneRule.parse(part) for part in text.split(";") if part.strip())
+
+
+def _refuse_unreachable(rules: tuple[PruneRule, ...]) -> None:
+    found = unreachable_rule(rules)
+    if found is not None:
+        raise ValueError(
+            f"the rule '{found[0]}' never applies, because '{found[1]}' before it is about the same series, and the "
+            "first rule that matches a series applies: exchange the two, or leave one out"
+        )
 
 
 def _rules_text(rules: tuple[PruneRule, ...]) -> str:
@@ -95,11 +106,12 @@ SETTINGS: Mapping[str, Setting] = {
     for setting in (
         Setting(
             "prune.rules",
-            "which bars `prune` removes: an age, then symbol=, source= or timeframe=; several rules are separated by "
-            "';', and the first that matches a series applies ('forever' keeps its bars)",
+            "which bars `prune` removes: an age, then symbol=, source=, timeframe= or adjustment=; several rules are "
+            "separated by ';', and the first that matches a series applies ('forever' keeps its bars)",
             (),
             _parse_rules,
             _rules_text,
+            _refuse_unreachable,
         ),
         Setting(
             "prune.max-size",
@@ -169,7 +181,9 @@ class StoreSettings:
         """
         setting = _known(key)
         try:
-            text = setting.text(setting.parse(value if isinstance(value, str) else setting.text(value)))
+            parsed = setting.parse(value if isinstance(value, str) else setting.text(value))
+            setting.check(parsed)
+            text = setting.text(parsed)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise SettingError(f"{key} cannot be {value!r}: {error}") from None
         ensure_folder(self._store.path)

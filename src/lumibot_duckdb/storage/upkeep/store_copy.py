@@ -249,7 +249,7 @@ def _checked(new: NewFile, old: StoreCursor, versions: int) -> StoreCopy:
     ((rows, expected),) = old.rows(f"SELECT count(*), count(*) FILTER (version_id IN (FROM {_KEPT})) FROM {{db}}.bar")
     ((written,),) = new.cursor.rows("SELECT count(*) FROM {db}.bar")
     if written != expected:
-        raise StoreDamagedError(f"copying would have changed {expected} bars into {written}; run verify()")
+        raise StoreDamagedError(f"copying would have changed {expected} bars into {written}; run `verify`")
     ((of_all,),) = old.rows("SELECT count(*) FROM {db}.series_version")
     ((series,),) = old.rows("SELECT count(*) FROM {db}.series")
     return StoreCopy(series, written, rows - written, of_all - versions)

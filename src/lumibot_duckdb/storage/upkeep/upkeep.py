@@ -147,6 +147,7 @@ class StoredUpkeep(Upkeep):
         source: str | None = None,
         timeframe: str | None = None,
         *,
+        adjustment: str | None = None,
         max_size: int | None = None,
         dry_run: bool = False,
         on_step: OnStep | None = None,
@@ -154,7 +155,7 @@ class StoredUpkeep(Upkeep):
         from lumibot_duckdb.storage.upkeep import prune_plan, pruning
 
         self._store.require()
-        limits = prune_plan.limits(self.settings, older_than, symbols, source, timeframe, max_size)
+        limits = prune_plan.limits(self.settings, older_than, symbols, source, timeframe, max_size, adjustment)
         if dry_run:
             return pruning.planned(self._store, limits)
         return pruning.prune(self._store, limits, on_step)

@@ -405,7 +405,7 @@ def _places(ids: Int64Array, stored: pa.Table, pin: SeriesPin) -> Int64Array:
     found = stored["ingest_id"].to_numpy().astype(np.int64)
     places: Int64Array = np.searchsorted(ids, found).astype(np.int64)
     if not len(ids) or not (ids[np.minimum(places, len(ids) - 1)] == found).all():
-        raise StoreDamagedError(f"bars of {pin.key.label()} belong to a write that does not exist; run verify()")
+        raise StoreDamagedError(f"bars of {pin.key.label()} belong to a write that does not exist; run `verify`")
     return places
 
 
