@@ -1,6 +1,6 @@
 """Libraries that Lumibot imports at its start and that a backtest on the store does not use: imported on first use.
 
-They take a fifth of the start-up, and 55 MB. Lumibot's Yahoo helper imports `yfinance` to download bars, and through
+They take a third of the start-up, and 55 MB. Lumibot's Yahoo helper imports `yfinance` to download bars, and through
 a list of proxies `aiohttp`. Its bars import `polars`, and ask whether each frame is one of polars: as long as polars is
 not imported, no frame is.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 LIBRARIES = ("aiohttp", "polars", "yfinance")
 TESTED_FOR = {("lumibot.entities.bars", "polars"): ("DataFrame",)}
-"""The classes of a library of which a module of Lumibot tests for instances although nobody uses the library."""
+"""By module of Lumibot and library: the classes whose instances the module tests for when nobody uses the library."""
 
 _guard = Lock()
 

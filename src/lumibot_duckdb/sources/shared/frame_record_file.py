@@ -34,7 +34,7 @@ class RowText(NamedTuple):
 
 
 def write_rows(path: Path, rows: Callable[[], Iterable[RowText]], about: tuple[str, ...]) -> dict[str, Any]:
-    """Write rows, of which there are some, to a file; return what Lumibot's manifest says of it.
+    """Write at least one row to a file; return what Lumibot's manifest says of it.
 
     `rows` returns the rows each time it is called, and `about` are the names of the columns of `RowText.about`.
     """
