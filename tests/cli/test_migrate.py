@@ -455,7 +455,7 @@ def test_a_run_over_many_files_may_be_killed_and_interrupted_and_then_ends(comma
     out, err = interrupted.communicate()
     assert interrupted.returncode == 130
     assert "stopping after this file; press Ctrl-C again to stop now" in err
-    assert f" of {files} files; what was migrated stays, and the same command migrates the rest\n" in err
+    assert f" of {files} files; what was stored stays, and the same command migrates the rest\n" in err
     done = int(err.split("interrupted: migrated ")[1].split(" ")[0])
     assert files // 3 <= done < files
     assert f"Polygon bars    {done:>3}" in out

@@ -58,7 +58,7 @@ def new_folder(folder: Path, *, replace: bool) -> Iterator[Path]:
     """
     folder = folder.absolute()
     unfinished = _beside(folder, _UNFINISHED)
-    untouched = f"nothing of the export to {folder} is left"
+    untouched = f"{folder} is unchanged" if folder.exists() else f"nothing of the export to {folder} is left"
     try:
         with partial_work(untouched) as work:
             check_target(folder, replace=replace)
