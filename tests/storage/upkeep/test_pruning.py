@@ -181,7 +181,7 @@ def test_what_a_snapshot_needs_stays(storage: DuckDBDataStorage) -> None:
 def test_a_snapshot_that_is_made_meanwhile_is_respected(
     storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "_MOST_SERIES", 1)
+    monkeypatch.setattr(batches, "MOST_SERIES", 1)
     for symbol in ("A", "B"):
         store(storage, symbol)
 
