@@ -140,7 +140,7 @@ LOCKS = (".lock", ".turn", ".use")
 
 @pytest.fixture
 def run(tmp_path: Path, made: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(batches, "_MOST_SERIES", BATCH)
+    monkeypatch.setattr(batches, "MOST_SERIES", BATCH)
     (tmp_path / "store").mkdir()
     (tmp_path / "files").mkdir()
     return Run(tmp_path / "store" / "s.duckdb", tmp_path / "files", made, capsys)
@@ -171,7 +171,7 @@ def disk(
     tmp_path: Path, made: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Run]:
     """The command with a store and all files on a small disk."""
-    monkeypatch.setattr(batches, "_MOST_SERIES", BATCH)
+    monkeypatch.setattr(batches, "MOST_SERIES", BATCH)
     with mounted_disk(tmp_path / "disk") as disk:
         store = disk / "s.duckdb"
         yield Run(store, disk, made, capsys)

@@ -272,7 +272,7 @@ def test_another_file_that_cannot_be_used(
     before = file.read_bytes()
     with unchanged(filled.store):
         ended = filled(words[0], file, *words[1:])
-    check_refused(ended, 3, "is a text file, not a store" if kind == "a text" else message)
+    check_refused(ended, 3, "is a text file, not a store" if kind == "text.duckdb" else message)
     StoreConnection.of(file).close()
     assert file.read_bytes() == before
 

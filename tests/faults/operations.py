@@ -240,11 +240,11 @@ def fill_and_repair(storage: DuckDBDataStorage) -> None:
 @contextmanager
 def one_by_one() -> Iterator[None]:
     """Let each series be a batch of its own, so that faults come between batches of a few series."""
-    most, batches._MOST_SERIES = batches._MOST_SERIES, 1
+    most, batches.MOST_SERIES = batches.MOST_SERIES, 1
     try:
         yield
     finally:
-        batches._MOST_SERIES = most
+        batches.MOST_SERIES = most
 
 
 def merge_one_by_one(storage: DuckDBDataStorage) -> None:

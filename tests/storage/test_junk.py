@@ -23,6 +23,7 @@ from lumibot_duckdb.storage.connection.checkpoint_guard import CheckpointGuard
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import InvalidBarsError, InvalidRecordError, StorageError
 from storage.frames import assert_same, minute_bars
+from storage.new_process import opened_anew
 
 FRAME = minute_bars()
 HALF = "\ud800"
@@ -236,7 +237,7 @@ def test_junk_in_tables_raises_our_own_errors(filled: DuckDBDataStorage, junk: s
     with StoreConnection.of(filled.path).write() as cursor:
         cursor.execute(junk)
     filled.close()
-    anew = DuckDBDataStorage(filled.path)
+    anew = opened_anew(filled.path)
     uses: list[Callable[[], object]] = [
         anew.list_series,
         lambda: anew.get_historical_prices("X"),

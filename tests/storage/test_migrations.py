@@ -15,6 +15,7 @@ from lumibot_duckdb.storage.bars import writing
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreDamagedError, StoreVersionError
 from storage.frames import assert_same, minute_bars
+from storage.new_process import opened_anew
 
 FRAME = minute_bars(rows=30)
 SPLIT = CorporateAction(dt.date(2020, 8, 31), 1, 4)
@@ -60,7 +61,7 @@ def test_an_older_store_is_migrated_at_its_first_use(
 ) -> None:
     storage.store_ohlcv_data("X", FRAME, "test", "minute")
     release_with(monkeypatch, *LATER)
-    newer = DuckDBDataStorage(storage.path)
+    newer = opened_anew(storage.path)
     if first_use == "read":
         assert_same(newer.get_historical_prices("X"), FRAME)
     elif first_use == "write":
@@ -84,7 +85,7 @@ def test_a_store_of_schema_1_works_on(
         storage.store_ohlcv_data("Y", FRAME, "test", "minute")
         pin = storage.pin("X")
         storage.close()
-    newer = DuckDBDataStorage(storage.path)
+    newer = opened_anew(storage.path)
     if first_use == "actions":
         assert newer.corporate_actions("X", "test") is None
         newer.record_corporate_actions("X", [], "test")
@@ -136,7 +137,7 @@ def test_a_store_of_a_newer_release_is_refused_and_left_alone(
         assert len(storage.list_series()) == len(DuckDBDataStorage(storage.path).list_series()) == 1
     storage.close()
     content = storage.path.read_bytes()
-    older = DuckDBDataStorage(storage.path)
+    older = opened_anew(storage.path)
     with pytest.raises(StoreVersionError, match=r"newer release of lumibot-duckdb .* upgrade the package"):
         older.get_historical_prices("X")
     with pytest.raises(StoreVersionError):

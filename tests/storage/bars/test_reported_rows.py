@@ -57,7 +57,7 @@ def test_a_write_that_fails_does_not_report_its_end(
     def fail(*arguments: object) -> None:
         raise StoreWriteError("the disk is full")
 
-    monkeypatch.setattr("lumibot_duckdb.storage.bars.writing.record_ingest", fail)
+    monkeypatch.setattr("lumibot_duckdb.storage.bars.writing.record_ingests", fail)
     with pytest.raises(StoreWriteError):
         storage.store_ohlcv_data("AAA", minute_bars(rows=10), "test", "minute", on_rows=reports)
     assert reports.seen == [(0, 10)]
