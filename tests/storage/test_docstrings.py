@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from lumibot_duckdb import storage
+from lumibot_duckdb import duckdb_storage, storage
 
-MODULES = [
-    module.name
-    for module in pkgutil.walk_packages(storage.__path__, "lumibot_duckdb.storage.")
-    if ">>> " in inspect.getsource(importlib.import_module(module.name))
+NAMES = [
+    duckdb_storage.__name__,
+    *(module.name for module in pkgutil.walk_packages(storage.__path__, "lumibot_duckdb.storage.")),
 ]
+MODULES = [name for name in NAMES if ">>> " in inspect.getsource(importlib.import_module(name))]
 
 
 @pytest.mark.parametrize("name", MODULES)

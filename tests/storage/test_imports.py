@@ -27,7 +27,7 @@ def run_on_bars(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 QUERY = """
 import sys
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 storage = DuckDBDataStorage(sys.argv[1])
 table = storage.sql("SELECT count(*) AS bars FROM ohlcv_data", max_rows=10)
 print(table.to_pylist(), sorted(name for name in ("pandas", "polars", "lumibot") if name in sys.modules))
@@ -43,7 +43,7 @@ def test_a_sql_query_imports_no_pandas(tmp_path: Path) -> None:
 BACKTEST = """
 import sys
 from lumibot_duckdb.sources.yahoo.history import YahooHistory
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 storage = DuckDBDataStorage(sys.argv[1])
 history = YahooHistory(storage, None, "AAPL")
 assert len(history) == 0

@@ -10,8 +10,8 @@ from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, sto
 from lumibot_duckdb.cli.errors import CommandError
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import SeriesInfo
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 
 def add_selection(parser: argparse.ArgumentParser, verb: str, *, symbols: str = "+") -> None:
