@@ -1,0 +1,76 @@
+"""Turns computed indicators into tables: pandas, polars, Arrow, or a stream of Arrow batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from lumibot_duckdb.analytics.bars import FloatArray
+from lumibot_duckdb.storage.bars.input_checks import INDEX_NAME
+from lumibot_duckdb.storage.bars.output import NEW_YORK, time_index
+from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
+from lumibot_duckdb.storage.times import Int64Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+SYMBOL_COLUMN, TIME_COLUMN = "asset_symbol", "timestamp"
+
+
+class Shape:
+    """The columns of a result.
+
+    Args:
+        columns: The names of the columns of numbers.
+        unit: The resolution of times.
+        is_long: Whether the result has several assets, which a column names.
+    """
+
+    def __init__(self, columns: Sequence[str], unit: str, *, is_long: bool) -> None:
+        self.is_long = is_long
+        self._unit = unit
+        self._numbers = tuple(columns)
+        times = (TIME_COLUMN if is_long else INDEX_NAME, pa.timestamp(unit, "UTC"))
+        named = [(SYMBOL_COLUMN, pa.string())] if is_long else []
+        self.schema = pa.schema([*named, times, *((name, pa.float64()) for name in columns)])
+
+    def batch(self, symbol: str, times: Int64Array, columns: Sequence[FloatArray]) -> pa.RecordBatch:
+        """Return the rows of one asset."""
+        starts = pa.array(times * TICKS_PER_SECOND[self._unit]).cast(self.schema.types[1 if self.is_long else 0])
+        named = [pa.repeat(symbol, len(times))] if self.is_long else []
+        numbers = [pa.array(column, from_pandas=True) for column in columns]
+        return pa.record_batch([*named, starts, *numbers], schema=self.schema)
+
+    def pandas(self, reader: pa.RecordBatchReader) -> pd.DataFrame:
+        """Return a frame of the caller's own: indexed by time, or with a column of assets and one of times."""
+        import pandas as pd
+
+        table = reader.read_all()
+        if self.is_long:
+            # Column by column, so that the memory of the table is free when the frame has its copy.
+            frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+            del table
+            frame[TIME_COLUMN] = frame[TIME_COLUMN].dt.tz_convert(NEW_YORK)
+            return frame
+        seconds = table[INDEX_NAME].cast(pa.timestamp("s", "UTC")).cast(pa.int64()).to_numpy()
+        numbers = {name: table[name].to_numpy() for name in self._numbers}
+        indexed: pd.DataFrame = pd.DataFrame(numbers, index=time_index(seconds, self._unit))
+        return indexed
+
+
+def polars_frame(reader: pa.RecordBatchReader) -> pl.DataFrame:
+    """Return the rows as a polars frame."""
+    import polars as pl
+
+    frame = pl.from_arrow(reader.read_all())
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def as_reader(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
+    """Return batches as a stream, which is read once."""
+    reader: Any = pa.RecordBatchReader.from_batches(schema, batches)
+    return reader
