@@ -27,10 +27,12 @@ class Shape:
         columns: The names of the columns of numbers.
         unit: The resolution of times.
         is_long: Whether the result has several assets, which a column names.
+        with_nulls: Whether missing values are null, as in Arrow and polars, and not NaN.
     """
 
-    def __init__(self, columns: Sequence[str], unit: str, *, is_long: bool) -> None:
+    def __init__(self, columns: Sequence[str], unit: str, *, is_long: bool, with_nulls: bool) -> None:
         self.is_long = is_long
+        self._with_nulls = with_nulls
         self._unit = unit
         self._numbers = tuple(columns)
         times = (TIME_COLUMN if is_long else INDEX_NAME, pa.timestamp(unit, "UTC"))
@@ -41,7 +43,7 @@ class Shape:
         """Return the rows of one asset."""
         starts = pa.array(times * TICKS_PER_SECOND[self._unit]).cast(self.schema.types[1 if self.is_long else 0])
         named = [pa.repeat(symbol, len(times))] if self.is_long else []
-        numbers = [pa.array(column, from_pandas=True) for column in columns]
+        numbers = [pa.array(column, from_pandas=self._with_nulls) for column in columns]
         return pa.record_batch([*named, starts, *numbers], schema=self.schema)
 
     def pandas(self, reader: pa.RecordBatchReader) -> pd.DataFrame:

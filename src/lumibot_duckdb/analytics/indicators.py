@@ -51,7 +51,7 @@ def indicator_table(
     series = chosen_series(storage, assets, timeframe, source, adjustment, as_of)
     columns = ["close", *(column for request in requests for column in request.columns)]
     unit = "us" if is_long else storage.facts(series[0].pin).index_unit
-    shape = frames.Shape(columns, unit, is_long=is_long)
+    shape = frames.Shape(columns, unit, is_long=is_long, with_nulls=format != "pandas")
     work = _Work(storage, engine, requests, zone)
     reader = frames.as_reader(shape.schema, work.batches(series, Span(_moment(start), _moment(end)), shape))
     if format == "pandas":
@@ -87,7 +87,7 @@ class _Work:
         """Return whether other bars before these would not change a value at some place.
 
         A calm market can make old bars count for longer than usual: averages of rises and falls keep their ratio as
-        long as the price stays the same. So the first bar is changed, and the value must stay the same.
+        long as the price stays the same. So an early bar is changed, and the value must stay the same.
         """
         recursive = [request for request in self._requests if request.warm_up.reach is Reach.RECURSIVE]
         if not recursive:
@@ -95,7 +95,7 @@ class _Work:
         if not first:
             return False
         known = bars.chosen(slice(0, first + 1))
-        changed = _with_other_first_bar(known)
+        changed = _with_early_peak(known)
         return all(
             _same(value[-1], other[-1])
             for request in recursive
@@ -105,9 +105,10 @@ class _Work:
         )
 
 
-def _with_other_first_bar(bars: Bars) -> Bars:
+def _with_early_peak(bars: Bars) -> Bars:
+    """Return bars whose second one is twice as high: a rise and a fall."""
     factor = np.ones(len(bars))
-    factor[0] = 2.0
+    factor[1] = 2.0
     return Bars(bars.times, {name: column * factor for name, column in bars.columns.items()}, bars.zone)
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from lumibot_duckdb.analytics.bars import Bars, FloatArray
 from lumibot_duckdb.analytics.computation.rolling import highest, lowest, window_sum
 
+# What differs by less is the same number, computed in another way.
 _RSI_ROUNDING = 1e-10
+_PRICE_ROUNDING = 1e-14
 
 
 def rsi(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
@@ -66,6 +68,7 @@ def mfi(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
     """Return the money flow index."""
     flow = bars.typical * bars.volume
     change = np.diff(bars.typical, prepend=np.nan)
+    change[np.abs(change) <= _PRICE_ROUNDING * np.abs(bars.typical)] = 0.0  # as in TA-Lib
     rising = window_sum(np.where(change > 0, flow, 0.0), n)
     total = rising + window_sum(np.where(change < 0, flow, 0.0), n)
     values = np.where(total > 0, 100 * rising / total, 0.0)
