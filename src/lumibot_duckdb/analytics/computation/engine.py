@@ -32,7 +32,8 @@ def engine_for(requests: tuple[Request, ...]) -> Engine:
     if needing:
         oldest = ".".join(map(str, OLDEST))
         raise MissingLibraryError(
-            f"{', '.join(needing)} needs TA-Lib {oldest} or later: pip install 'lumibot-duckdb[analytics]'"
+            f"{', '.join(needing)} need{'s' * (len(needing) == 1)} TA-Lib {oldest} or later: "
+            "pip install 'lumibot-duckdb[analytics]'"
         )
     from lumibot_duckdb.analytics.computation.macro_engine import MacroEngine
 
