@@ -29,9 +29,9 @@ FORMATS = ("table", "csv", "parquet", "json")
 _DESCRIPTION = """\
 Compute indicators of stored bars.
 
-Bars of a length that is not stored are made of smaller ones. Bars before --from are read as far as indicators need them,
+Bars of a length that is not stored are made of smaller ones. Bars before --from are read as far as they are needed,
 so values do not depend on where the range begins. No value depends on later bars. Missing values (too few bars, a
-division by zero) are empty, in JSON null. The times of a table are New York time; those of the other formats are UTC.
+division by zero) are empty, in JSON null. Times are New York's in a table, and UTC in the other formats.
 
 --list shows all indicators with their parameters, and with --with the formulas of some.
 """
@@ -230,7 +230,7 @@ def _chosen_format(arguments: argparse.Namespace) -> str:
         raise CommandError(f"{arguments.output}: add --format csv, parquet or json, which the name does not tell")
     if arguments.format == "table":
         raise CommandError("a file is csv, parquet or json")
-    return arguments.format or by_name
+    return str(arguments.format or by_name)
 
 
 def _check_output(arguments: argparse.Namespace) -> None:
