@@ -115,8 +115,8 @@ class Analytics(ABC):
             as_of: Read the series as they were at that moment (tz-aware), or in the snapshot of that name (default:
                 now).
             zone: The time zone whose days count for pivot points, the VWAP of a day, and larger bars.
-            format: "pandas", "polars", "arrow" (a table), or "reader": a `pyarrow.RecordBatchReader` that computes the
-                next asset when it is read, for results that do not fit into memory.
+            format: "pandas", "polars", "arrow" (a table), or "reader": a `pyarrow.RecordBatchReader` that computes one
+                asset after another while it is read, for results that do not fit into memory.
 
         Returns:
             A row for each bar with a close, in time order: the close, and a column for each output, such as `rsi_14`,

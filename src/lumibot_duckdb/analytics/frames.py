@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 SYMBOL_COLUMN, TIME_COLUMN = "asset_symbol", "timestamp"
+_ROWS_AT_A_TIME = 65_536
 
 
 class Shape:
@@ -35,16 +36,19 @@ class Shape:
         self._with_nulls = with_nulls
         self._unit = unit
         self._numbers = tuple(columns)
-        times = (TIME_COLUMN if is_long else INDEX_NAME, pa.timestamp(unit, "UTC"))
+        self.time_column = TIME_COLUMN if is_long else INDEX_NAME
+        times = (self.time_column, pa.timestamp(unit, "UTC"))
         named = [(SYMBOL_COLUMN, pa.string())] if is_long else []
         self.schema = pa.schema([*named, times, *((name, pa.float64()) for name in columns)])
 
-    def batch(self, symbol: str, times: Int64Array, columns: Sequence[FloatArray]) -> pa.RecordBatch:
-        """Return the rows of one asset."""
-        starts = pa.array(times * TICKS_PER_SECOND[self._unit]).cast(self.schema.types[1 if self.is_long else 0])
-        named = [pa.repeat(symbol, len(times))] if self.is_long else []
-        numbers = [pa.array(column, from_pandas=self._with_nulls) for column in columns]
-        return pa.record_batch([*named, starts, *numbers], schema=self.schema)
+    def batches(self, symbol: str, times: Int64Array, columns: Sequence[FloatArray]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of one asset, in copies: whoever keeps a batch does not keep all rows."""
+        for begin in range(0, len(times), _ROWS_AT_A_TIME):
+            rows = slice(begin, begin + _ROWS_AT_A_TIME)
+            starts = pa.array(times[rows] * TICKS_PER_SECOND[self._unit]).cast(self.schema.field(self.time_column).type)
+            named = [pa.repeat(symbol, len(starts))] if self.is_long else []
+            numbers = [pa.array(column[rows].copy(), from_pandas=self._with_nulls) for column in columns]
+            yield pa.record_batch([*named, starts, *numbers], schema=self.schema)
 
     def pandas(self, reader: pa.RecordBatchReader) -> pd.DataFrame:
         """Return a frame of the caller's own: indexed by time, or with a column of assets and one of times."""

@@ -78,7 +78,8 @@ class _Work:
                 shown = [bars.close[first:]]
                 for request in self._requests:
                     shown += [values[first:] for values in outputs(self._engine, request, bars)]
-                yield shape.batch(each.symbol, bars.times[first:], shown)
+                yield from shape.batches(each.symbol, bars.times[first:], shown)
+                del bars, shown  # not needed while the next series is read
         finally:
             self._engine.close()
             self._bars.close()

@@ -19,17 +19,18 @@ from lumibot_duckdb.cli.layout import new_york, table
 TABLE_ROWS = 1_000
 _ROWS_AT_A_TIME = 10_000
 
-OnBatch = Callable[[int], object]
+OnAsset = Callable[[int], object]
+"""Called with 1 for each asset that is done."""
 
 
-def print_rows(reader: pa.RecordBatchReader, file_format: str, on_batch: OnBatch) -> None:
+def print_rows(reader: pa.RecordBatchReader, file_format: str, on_asset: OnAsset) -> None:
     """Print all rows, of a table the first ones."""
     if file_format != "table":
-        _write_text(reader, file_format, sys.stdout, on_batch)
+        _write_text(reader, file_format, sys.stdout, on_asset)
         return
     shown: list[tuple[Any, ...]] = []
     rows = 0
-    for batch in _counted(reader, on_batch):
+    for batch in _counted(reader, on_asset):
         rows += batch.num_rows
         shown += _rows(batch.slice(0, TABLE_ROWS - len(shown)))
         if rows > TABLE_ROWS:
@@ -44,12 +45,12 @@ def print_rows(reader: pa.RecordBatchReader, file_format: str, on_batch: OnBatch
         )
 
 
-def write_file(reader: pa.RecordBatchReader, file_format: str, file: Path, on_batch: OnBatch) -> int:
+def write_file(reader: pa.RecordBatchReader, file_format: str, file: Path, on_asset: OnAsset) -> int:
     """Write all rows to a file, which has its name when it is complete; return their number. Raises `CommandError`."""
     unfinished = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
         try:
-            rows = _written(reader, file_format, unfinished, on_batch)
+            rows = _written(reader, file_format, unfinished, on_asset)
             unfinished.replace(file)
         except BaseException:
             with suppress(OSError):
@@ -62,26 +63,26 @@ def write_file(reader: pa.RecordBatchReader, file_format: str, file: Path, on_ba
     return rows
 
 
-def _written(reader: pa.RecordBatchReader, file_format: str, file: Path, on_batch: OnBatch) -> int:
+def _written(reader: pa.RecordBatchReader, file_format: str, file: Path, on_asset: OnAsset) -> int:
     if file_format != "parquet":
         with file.open("x", encoding="utf-8", newline="") as text:
-            return _write_text(reader, file_format, text, on_batch)
+            return _write_text(reader, file_format, text, on_asset)
     from pyarrow import parquet
 
     rows = 0
     with parquet.ParquetWriter(file, reader.schema) as writer:
-        for batch in _counted(reader, on_batch):
+        for batch in _counted(reader, on_asset):
             writer.write_batch(batch)
             rows += batch.num_rows
     return rows
 
 
-def _write_text(reader: pa.RecordBatchReader, file_format: str, text: IO[str], on_batch: OnBatch) -> int:
+def _write_text(reader: pa.RecordBatchReader, file_format: str, text: IO[str], on_asset: OnAsset) -> int:
     written = 0
 
     def rows() -> Iterator[tuple[Any, ...]]:
         nonlocal written
-        for batch in _counted(reader, on_batch):
+        for batch in _counted(reader, on_asset):
             for begin in range(0, batch.num_rows, _ROWS_AT_A_TIME):
                 yield from _rows(batch.slice(begin, _ROWS_AT_A_TIME))
             written += batch.num_rows
@@ -91,10 +92,14 @@ def _write_text(reader: pa.RecordBatchReader, file_format: str, text: IO[str], o
     return written
 
 
-def _counted(reader: pa.RecordBatchReader, on_batch: OnBatch) -> Iterator[pa.RecordBatch]:
+def _counted(reader: pa.RecordBatchReader, on_asset: OnAsset) -> Iterator[pa.RecordBatch]:
+    last = None
     for batch in reader:
+        asset = batch.column(0)[0]
+        if last not in (None, asset):
+            on_asset(1)
+        last = asset
         yield batch
-        on_batch(1)
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
