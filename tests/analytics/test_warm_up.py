@@ -76,6 +76,24 @@ def test_values_are_those_of_the_full_history(
         assert_same(found, hours, hours)
 
 
+@pytest.mark.parametrize(
+    "zone", ["Asia/Tokyo", *(pytest.param(zone, marks=pytest.mark.long) for zone in ("America/Sao_Paulo", "UTC"))]
+)
+@pytest.mark.parametrize("timeframe", ["minute", "hour", pytest.param("day", marks=pytest.mark.long)])
+def test_days_are_whole_in_every_zone(
+    stored: tuple[DuckDBDataStorage, pd.DataFrame, pd.DataFrame], timeframe: str, zone: str
+) -> None:
+    storage, minutes, _ = stored
+    for requests in (["pivot_points"], ["vwap_session"], ["pivot_points", "sma(2)"]):
+        whole = storage.indicators("LONG", requests, timeframe, zone=zone, source="test")
+        for place in (500, 1_170, 1_171, 13_000):
+            start = minutes.index[place]
+            end = start + pd.Timedelta("1D")
+            assert_same(
+                storage.indicators("LONG", requests, timeframe, start, end, zone=zone, source="test"), whole, whole
+            )
+
+
 def test_only_what_is_needed_is_read(stored: tuple[DuckDBDataStorage, pd.DataFrame, pd.DataFrame]) -> None:
     storage, minutes, _ = stored
 

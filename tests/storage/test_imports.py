@@ -48,6 +48,7 @@ storage = DuckDBDataStorage(sys.argv[1])
 history = YahooHistory(storage, None, "AAPL")
 assert len(history) == 0
 unused = ("compaction", "verification", "old_cache", "migration", "importing", "comparison", "doctor", "demo")
+unused += ("computation",)
 print([name for name in sys.modules if name.startswith("lumibot_duckdb") and set(unused) & set(name.split("."))])
 print(*[method(storage) for method in (DuckDBDataStorage.compact, DuckDBDataStorage.verify)], sep="\\n")
 """

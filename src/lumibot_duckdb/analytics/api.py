@@ -131,7 +131,8 @@ class Analytics(ABC):
             IndicatorError: An indicator is unknown, or has a wrong parameter; or a series has no closes.
             MissingLibraryError: An indicator needs TA-Lib, which is not installed: only `kama`, `psar` and
                 `supertrend`. All others are computed in SQL then, with the same values.
-            SeriesNotFoundError: There are no bars of which such ones can be made, or there were none yet at `as_of`.
+            SeriesNotFoundError: There are no such bars, and none that they can be made of; or there were none yet at
+                `as_of`.
             SnapshotNotFoundError: There is no snapshot `as_of`.
             AmbiguousSeriesError: Several series match. The message names them.
 

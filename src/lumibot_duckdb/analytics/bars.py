@@ -11,7 +11,7 @@ import numpy as np
 
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.storage.api import BarArrays
-from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, Int64Array
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array
 
 FloatArray: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 Mask: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
@@ -71,7 +71,7 @@ class Bars:
 
     @cached_property
     def day_numbers(self) -> Int64Array:
-        """For each bar, which of the days it is on, from 0."""
+        """The number of the day of each bar, from 0."""
         lengths = np.diff(self.day_starts, append=len(self))
         return np.repeat(np.arange(len(lengths)), lengths)
 
@@ -112,14 +112,6 @@ def local_days(times: Int64Array, zone: str) -> Int64Array:
     index = pd.DatetimeIndex(times, dtype=pd.DatetimeTZDtype("s", zone)).tz_localize(None)  # integers are UTC
     days: Int64Array = index.asi8 // SECONDS_PER_DAY
     return days
-
-
-def day_start(moment: EpochSeconds, zone: str) -> EpochSeconds:
-    """Return the first moment of the calendar day of a time zone that a moment is on."""
-    import pandas as pd
-
-    local = pd.Timestamp(moment, unit="s", tz=zone)
-    return int(local.normalize().timestamp())
 
 
 def _numbers(column: np.ndarray[Any, Any], name: str, label: str) -> FloatArray:

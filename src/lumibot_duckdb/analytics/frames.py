@@ -42,7 +42,7 @@ class Shape:
         self.schema = pa.schema([*named, times, *((name, pa.float64()) for name in columns)])
 
     def batches(self, symbol: str, times: Int64Array, columns: Sequence[FloatArray]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of one asset, in copies: whoever keeps a batch does not keep all rows."""
+        """Yield the rows of one asset, in copies, so that a batch that is kept does not keep all rows."""
         for begin in range(0, len(times), _ROWS_AT_A_TIME):
             rows = slice(begin, begin + _ROWS_AT_A_TIME)
             starts = pa.array(times[rows] * TICKS_PER_SECOND[self._unit]).cast(self.schema.field(self.time_column).type)

@@ -6,6 +6,7 @@ a store with one series: bars of a pin, without those that are too early or too 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from types import TracebackType
@@ -34,21 +35,21 @@ CREATE TABLE {db}.series AS SELECT 1 AS asset_id, 'memory' AS source, '' AS adju
 
 @cache
 def macro_scripts() -> tuple[str, ...]:
-    """Return the files of macros, in the order in which they are created."""
+    """Return the files of macros, in the order in which they are created. The first one has `resample`."""
     folder = files("lumibot_duckdb.storage") / "sql" / "macros"
     return tuple(file.read_text("utf-8") for file in sorted(folder.iterdir(), key=lambda file: file.name))
 
 
 class MacroDatabase:
-    """A database in memory with the macros, and the bars of one series at a time."""
+    """A database in memory with all macros, or those of some files, and the bars of one series at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, scripts: Sequence[str] | None = None) -> None:
         self._connection = duckdb.connect(":memory:", config=Engine.settings())
         self._cursor = StoreCursor(_NAME, self._connection)
         self._connection.execute("SET TimeZone = 'UTC'")
         self._cursor.execute(_TABLES.replace("{symbol}", SYMBOL))
         self._put(pa.table({"ts": pa.array([], pa.timestamp("s"))}))  # macros name tables that exist
-        for script in macro_scripts():
+        for script in macro_scripts() if scripts is None else scripts:
             self._cursor.execute(script)
 
     def rows(self, bars: pa.Table, timeframe: str, query: str, parameters: list[Any]) -> pa.Table:

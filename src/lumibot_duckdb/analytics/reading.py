@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 
-from lumibot_duckdb.analytics.bars import Bars, bars_with_close, day_start
+from lumibot_duckdb.analytics.bars import Bars, bars_with_close
 from lumibot_duckdb.analytics.errors import IndicatorError
-from lumibot_duckdb.analytics.macros import MacroDatabase
+from lumibot_duckdb.analytics.macros import MacroDatabase, macro_scripts
 from lumibot_duckdb.analytics.series import ChosenSeries
 from lumibot_duckdb.analytics.warm_up import Reach, WarmUp
 from lumibot_duckdb.storage.api import BarArrays, BarReader, SeriesPin, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, date_of, midnight
 
 _RESAMPLED = """
 SELECT epoch("timestamp")::BIGINT AS ts, open, high, low, close, volume
@@ -80,12 +81,16 @@ class IndicatorBars:
             return None
         begins = [self._begin_of_bars(series, start, before)]
         if Reach.DAY in self._reaches:
-            begins.append(day_start(start, self._zone))
+            begins.append(self._day_start(start))
         if Reach.PREVIOUS_DAY in self._reaches:
-            last = self._storage.last_time_at_or_before(series.pin, day_start(start, self._zone) - 1, "close")
-            begins.append(None if last is None else day_start(last, self._zone))
+            last = self._storage.last_time_at_or_before(series.pin, self._day_start(start) - 1, "close")
+            begins.append(None if last is None else self._day_start(last))
         known = [begin for begin in begins if begin is not None]
         return min(known) if len(known) == len(begins) else None
+
+    def _day_start(self, moment: EpochSeconds) -> EpochSeconds:
+        zone = ZoneInfo(self._zone)
+        return midnight(date_of(moment, zone), zone)
 
     def _begin_of_bars(self, series: ChosenSeries, start: EpochSeconds, before: float) -> EpochSeconds | None:
         if not before and series.as_stored:
@@ -107,8 +112,9 @@ class IndicatorBars:
         until = None if end is None else end + bar_seconds(series.timeframe)
         parts = self._stored(series, begin, until, ("open", "high", "low", "close", "volume"))
         bars = self._resampled(parts, series)
-        places = slice(0 if begin is None else 1, None if end is None else int(bars.times.searchsorted(end)))
-        return bars.chosen(places)
+        # Likewise, one that starts before the beginning lacks parts.
+        first = 0 if begin is None else int(bars.times.searchsorted(begin))
+        return bars.chosen(slice(first, None if end is None else int(bars.times.searchsorted(end))))
 
     def _stored(
         self, series: ChosenSeries, begin: EpochSeconds | None, end: EpochSeconds | None, wanted: Sequence[str]
@@ -126,7 +132,7 @@ class IndicatorBars:
 
     def _resampled(self, parts: Bars, series: ChosenSeries) -> Bars:
         if self._macros is None:
-            self._macros = MacroDatabase()
+            self._macros = MacroDatabase(macro_scripts()[:1])
         columns = {name: pa.array(column, from_pandas=True) for name, column in parts.columns.items()}
         table = pa.table({"ts": pa.array(parts.times).cast(pa.timestamp("s")), **columns})
         stored = series.pin.key.timeframe

@@ -23,7 +23,7 @@ class ChosenSeries:
 
     @property
     def as_stored(self) -> bool:
-        """Whether the bars are shown as they are stored."""
+        """Whether the series has bars of the timeframe."""
         return self.pin.key.timeframe == self.timeframe
 
     @property
@@ -82,7 +82,7 @@ def _chosen(
 def _largest_part(
     storage: BarReader, asset: AssetLike, timeframe: str, source: str | None, adjustment: str | None
 ) -> str | None:
-    """Return the largest stored timeframe of which bars of another one can be made; None if there is none."""
+    """Return the largest stored timeframe that divides another one; None if there is none."""
     stored = {
         info.key.timeframe for info in storage.list_series(asset, source) if adjustment in (None, info.key.adjustment)
     }

@@ -1,4 +1,4 @@
-"""Writes rows of indicators, as they are computed."""
+"""Prints and writes rows of indicators while they are computed."""
 
 from __future__ import annotations
 

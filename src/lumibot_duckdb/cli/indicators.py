@@ -29,9 +29,9 @@ FORMATS = ("table", "csv", "parquet", "json")
 _DESCRIPTION = """\
 Compute indicators of stored bars.
 
-Bars of a length that is not stored are made of smaller ones. Bars before --from are read as far as they are needed,
-so values do not depend on where the range begins. No value depends on later bars. Missing values (too few bars, a
-division by zero) are empty, in JSON null. Times are New York's in a table, and UTC in the other formats.
+Bars of a length that is not stored are made of smaller ones. Enough bars before --from are read that values do not
+depend on where the range begins. No value depends on later bars. Missing values (too few bars, a division by zero) are
+empty, in JSON null. Times are New York's in a table, and UTC in the other formats.
 
 --list shows all indicators with their parameters, and with --with the formulas of some.
 """

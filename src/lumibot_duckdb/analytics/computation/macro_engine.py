@@ -10,7 +10,7 @@ from lumibot_duckdb.analytics.macros import MacroDatabase
 from lumibot_duckdb.analytics.requests import Request
 from lumibot_duckdb.analytics.warm_up import DAY, PREVIOUS_DAY
 
-# The macros take bars of this length as they are. Bars of any length have starts in whole seconds.
+# The bars count as ones of this length, so that the macros do not resample them.
 _AS_STORED = "second"
 
 

@@ -69,7 +69,7 @@ def _blocks(values: FloatArray, n: int) -> FloatArray:
 def _sums(blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the sum from each value to the end of its block, and from the beginning of its block to each value.
 
-    The latter leaves out blocks of which a window has all values: there the end of the block is the whole window.
+    The latter is 0 for the last value of a block: the window there is the whole block, which the former has.
     """
     to_end = np.flip(np.cumsum(np.flip(blocks, axis=1), axis=1), axis=1)
     from_begin = np.cumsum(blocks, axis=1)
