@@ -14,6 +14,7 @@ import pytest
 
 from analytics.market import SHORT, frame
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.analytics import frames
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError, SnapshotNotFoundError
@@ -39,23 +40,31 @@ def test_one_symbol_is_a_frame_indexed_by_time(storage: DuckDBDataStorage) -> No
     pd.testing.assert_series_equal(found["close"], expected["close"])
     mean = DAYS["close"].rolling(20).mean()
     np.testing.assert_allclose(found["bollinger_20_2_middle"], mean["2023-03-01":"2023-03-31"])  # type: ignore[misc]
-    found["own"] = found["close"] * 2  # it is the caller's
+    changed(found)
+
+
+def changed(found: pd.DataFrame) -> None:
+    """Change a frame, which is the caller's."""
+    found["own"] = found["close"] * 2
+    found.loc[found.index[-1], "close"] = -1.0
+    found.iloc[0, found.columns.get_loc("close")] = -2.0
+    assert found["close"].iloc[[0, -1]].tolist() == [-2.0, -1.0]
 
 
 def test_formats(storage: DuckDBDataStorage) -> None:
     filled(storage, "AAPL", "MSFT")
-    frames = {
+    tables = {
         name: storage.indicators("AAPL", "sma(3)", format=name) for name in ("pandas", "polars", "arrow", "reader")
     }  # type: ignore[call-overload]
-    assert isinstance(frames["polars"], pl.DataFrame)
-    assert isinstance(frames["arrow"], pa.Table)
-    assert isinstance(frames["reader"], pa.RecordBatchReader)
-    assert frames["polars"].columns == frames["arrow"].column_names == ["datetime", "close", "sma_3"]
-    assert frames["arrow"]["sma_3"].null_count == 2
-    assert frames["arrow"]["datetime"].equals(storage.to_arrow("AAPL", timeframe="day")["datetime"])
-    assert frames["polars"]["datetime"].dtype == storage.to_polars("AAPL", timeframe="day")["datetime"].dtype
-    assert frames["reader"].read_all().equals(frames["arrow"])
-    assert np.isnan(frames["pandas"]["sma_3"].to_numpy()[:2]).all()
+    assert isinstance(tables["polars"], pl.DataFrame)
+    assert isinstance(tables["arrow"], pa.Table)
+    assert isinstance(tables["reader"], pa.RecordBatchReader)
+    assert tables["polars"].columns == tables["arrow"].column_names == ["datetime", "close", "sma_3"]
+    assert tables["arrow"]["sma_3"].null_count == 2
+    assert tables["arrow"]["datetime"].equals(storage.to_arrow("AAPL", timeframe="day")["datetime"])
+    assert tables["polars"]["datetime"].dtype == storage.to_polars("AAPL", timeframe="day")["datetime"].dtype
+    assert tables["reader"].read_all().equals(tables["arrow"])
+    assert np.isnan(tables["pandas"]["sma_3"].to_numpy()[:2]).all()
     with pytest.raises(ValueError, match="'csv' is not a format: write one of pandas, polars, arrow, reader"):
         storage.indicators("AAPL", "sma(3)", format="csv")  # type: ignore[call-overload]
 
@@ -71,7 +80,22 @@ def test_a_list_is_a_long_frame(storage: DuckDBDataStorage) -> None:
     assert found["timestamp"][28:].tolist() == one.index.tolist()
     (same,) = {storage.indicators(each, "sma(3)", format="arrow").num_rows for each in (["AAPL"], ("AAPL", None))}
     assert same == 300
+    changed(found)
     assert storage.indicators([], "rsi").columns.tolist() == ["asset_symbol", "timestamp", "close", "rsi_14"]
+
+
+def test_long_series_come_in_pieces(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(storage, "AAPL", "MSFT")
+    whole = storage.indicators(["AAPL", "MSFT"], ["rsi(14)", "macd"])
+    monkeypatch.setattr(frames, "_ROWS_AT_A_TIME", 77)
+    pieces = storage.indicators(["AAPL", "MSFT"], ["rsi(14)", "macd"])
+    pd.testing.assert_frame_equal(pieces, whole)
+    changed(pieces)
+    batches = storage.indicators(["AAPL", "MSFT"], "rsi", format="reader")
+    assert [batch.num_rows for batch in batches] == [77, 77, 77, 69] * 2
+    one = storage.indicators("MSFT", "rsi")
+    np.testing.assert_array_equal(one["rsi_14"], whole["rsi_14"][300:])
+    changed(one)
 
 
 def test_mistakes(storage: DuckDBDataStorage) -> None:

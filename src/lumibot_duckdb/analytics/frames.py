@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lumibot_duckdb.analytics.bars import FloatArray
 from lumibot_duckdb.storage.bars.input_checks import INDEX_NAME
-from lumibot_duckdb.storage.bars.output import NEW_YORK, time_index
+from lumibot_duckdb.storage.bars.output import time_index
 from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 from lumibot_duckdb.storage.times import Int64Array
 
@@ -35,6 +35,7 @@ class Shape:
         self.is_long = is_long
         self._with_nulls = with_nulls
         self._unit = unit
+        self._ticks = TICKS_PER_SECOND[unit]
         self._numbers = tuple(columns)
         self.time_column = TIME_COLUMN if is_long else INDEX_NAME
         times = (self.time_column, pa.timestamp(unit, "UTC"))
@@ -45,26 +46,29 @@ class Shape:
         """Yield the rows of one asset, in copies, so that a batch that is kept does not keep all rows."""
         for begin in range(0, len(times), _ROWS_AT_A_TIME):
             rows = slice(begin, begin + _ROWS_AT_A_TIME)
-            starts = pa.array(times[rows] * TICKS_PER_SECOND[self._unit]).cast(self.schema.field(self.time_column).type)
+            starts = pa.array(times[rows] * self._ticks).cast(self.schema.field(self.time_column).type)
             named = [pa.repeat(symbol, len(starts))] if self.is_long else []
             numbers = [pa.array(column[rows].copy(), from_pandas=self._with_nulls) for column in columns]
             yield pa.record_batch([*named, starts, *numbers], schema=self.schema)
 
     def pandas(self, reader: pa.RecordBatchReader) -> pd.DataFrame:
         """Return a frame of the caller's own: indexed by time, or with a column of assets and one of times."""
-        import pandas as pd
 
         table = reader.read_all()
-        if self.is_long:
-            # Column by column, so that the memory of the table is free when the frame has its copy.
-            frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
-            del table
-            frame[TIME_COLUMN] = frame[TIME_COLUMN].dt.tz_convert(NEW_YORK)
-            return frame
-        seconds = table[INDEX_NAME].cast(pa.timestamp("s", "UTC")).cast(pa.int64()).to_numpy()
-        numbers = {name: table[name].to_numpy() for name in self._numbers}
-        indexed: pd.DataFrame = pd.DataFrame(numbers, index=time_index(seconds, self._unit))
-        return indexed
+        index = time_index(table[self.time_column].cast(pa.int64()).to_numpy() // self._ticks, self._unit)
+        numbers = table.select(self._numbers)
+        if not self.is_long:
+            indexed: pd.DataFrame = numbers.to_pandas().set_axis(index)
+            return indexed
+        symbols = table[SYMBOL_COLUMN].to_pandas()
+        # Several pieces of a column are copied one column at a time, so that memory of the table is free for the next.
+        # A single piece would not be copied, and the frame could not be changed.
+        in_pieces = len(table) > _ROWS_AT_A_TIME
+        del table
+        frame: pd.DataFrame = numbers.to_pandas(split_blocks=in_pieces, self_destruct=True)
+        frame.insert(0, SYMBOL_COLUMN, symbols)
+        frame.insert(1, TIME_COLUMN, index)
+        return frame
 
 
 def polars_frame(reader: pa.RecordBatchReader) -> pl.DataFrame:
