@@ -144,11 +144,11 @@ class Analytics(ABC):
             >>> for symbol, first in (("AAPL", 10.0), ("MSFT", 20.0)):
             ...     bars = pd.DataFrame({"close": [first + step for step in range(6)]}, index=times)
             ...     _ = storage.store_ohlcv_data(symbol, bars, "my_csv", "day")
-            >>> storage.indicators("AAPL", ["sma(3)", "momentum(2)"], start="2024-01-06")
-                                       close  sma_3  momentum_2
+            >>> storage.indicators("AAPL", ["sma(3)", "ema(4)"], start="2024-01-06")
+                                       close  sma_3  ema_4
             datetime
-            2024-01-06 00:00:00-05:00   14.0   13.0         2.0
-            2024-01-07 00:00:00-05:00   15.0   14.0         2.0
+            2024-01-06 00:00:00-05:00   14.0   13.0   12.5
+            2024-01-07 00:00:00-05:00   15.0   14.0   13.5
             >>> storage.indicators(["AAPL", "MSFT"], "sma(3)", start="2024-01-07")[["asset_symbol", "sma_3"]]
               asset_symbol  sma_3
             0         AAPL   14.0
