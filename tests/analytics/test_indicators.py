@@ -55,7 +55,7 @@ def test_formats(storage: DuckDBDataStorage) -> None:
     filled(storage, "AAPL", "MSFT")
     tables = {
         name: storage.indicators("AAPL", "sma(3)", format=name) for name in ("pandas", "polars", "arrow", "reader")
-    }  # type: ignore[call-overload]
+    }
     assert isinstance(tables["polars"], pl.DataFrame)
     assert isinstance(tables["arrow"], pa.Table)
     assert isinstance(tables["reader"], pa.RecordBatchReader)
@@ -66,7 +66,7 @@ def test_formats(storage: DuckDBDataStorage) -> None:
     assert tables["reader"].read_all().equals(tables["arrow"])
     assert np.isnan(tables["pandas"]["sma_3"].to_numpy()[:2]).all()
     with pytest.raises(ValueError, match="'csv' is not a format: write one of pandas, polars, arrow, reader"):
-        storage.indicators("AAPL", "sma(3)", format="csv")  # type: ignore[call-overload]
+        storage.indicators("AAPL", "sma(3)", format="csv")
 
 
 def test_a_list_is_a_long_frame(storage: DuckDBDataStorage) -> None:

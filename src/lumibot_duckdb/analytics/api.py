@@ -5,82 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal
 
 from lumibot_duckdb.storage.api import AsOf, AssetLike
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
-    import pyarrow as pa
 
 
 class Analytics(ABC):
     """Analyses bars."""
-
-    @overload
-    def indicators(
-        self,
-        symbols: AssetLike | Iterable[AssetLike],
-        indicators: str | Iterable[str],
-        timeframe: str = ...,
-        start: datetime | date | str | None = ...,
-        end: datetime | date | str | None = ...,
-        *,
-        source: str | None = ...,
-        adjustment: str | None = ...,
-        as_of: AsOf | None = ...,
-        zone: str = ...,
-        format: Literal["pandas"] = ...,
-    ) -> pd.DataFrame: ...
-
-    @overload
-    def indicators(
-        self,
-        symbols: AssetLike | Iterable[AssetLike],
-        indicators: str | Iterable[str],
-        timeframe: str = ...,
-        start: datetime | date | str | None = ...,
-        end: datetime | date | str | None = ...,
-        *,
-        source: str | None = ...,
-        adjustment: str | None = ...,
-        as_of: AsOf | None = ...,
-        zone: str = ...,
-        format: Literal["polars"],
-    ) -> pl.DataFrame: ...
-
-    @overload
-    def indicators(
-        self,
-        symbols: AssetLike | Iterable[AssetLike],
-        indicators: str | Iterable[str],
-        timeframe: str = ...,
-        start: datetime | date | str | None = ...,
-        end: datetime | date | str | None = ...,
-        *,
-        source: str | None = ...,
-        adjustment: str | None = ...,
-        as_of: AsOf | None = ...,
-        zone: str = ...,
-        format: Literal["arrow"],
-    ) -> pa.Table: ...
-
-    @overload
-    def indicators(
-        self,
-        symbols: AssetLike | Iterable[AssetLike],
-        indicators: str | Iterable[str],
-        timeframe: str = ...,
-        start: datetime | date | str | None = ...,
-        end: datetime | date | str | None = ...,
-        *,
-        source: str | None = ...,
-        adjustment: str | None = ...,
-        as_of: AsOf | None = ...,
-        zone: str = ...,
-        format: Literal["reader"],
-    ) -> pa.RecordBatchReader: ...
 
     @abstractmethod
     def indicators(
@@ -135,6 +66,7 @@ class Analytics(ABC):
                 `as_of`.
             SnapshotNotFoundError: There is no snapshot `as_of`.
             AmbiguousSeriesError: Several series match. The message names them.
+            VersionGoneError: A compaction has removed the version of `as_of`.
 
         Example:
             >>> import pandas as pd

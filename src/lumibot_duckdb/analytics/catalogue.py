@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isqrt
-from typing import Any
 
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.analytics.parameters import Parameter, Value, bars, factor, number_text
@@ -87,8 +86,18 @@ class Indicator:
             raise IndicatorError(f"{where}: fast must be smaller than slow, not {fast} and {slow}")
 
 
-def _single(name: str, title: str, group: str, *rest: Any, layers: tuple[str, ...] = BOTH_LAYERS) -> Indicator:
-    parameters, inputs, formula, source, warm_up = rest
+def _single(
+    name: str,
+    title: str,
+    group: str,
+    parameters: tuple[Parameter, ...],
+    inputs: tuple[str, ...],
+    formula: str,
+    source: str,
+    warm_up: Callable[..., WarmUp],
+    layers: tuple[str, ...] = BOTH_LAYERS,
+) -> Indicator:
+    """Return an entry with one output."""
     return Indicator(name, title, group, parameters, inputs, (name,), formula, source, warm_up, layers)
 
 
