@@ -15,6 +15,7 @@ from lumibot_duckdb.analytics.macros import MacroDatabase, macro_scripts
 from lumibot_duckdb.analytics.series import ChosenSeries
 from lumibot_duckdb.analytics.warm_up import Reach, WarmUp
 from lumibot_duckdb.storage.api import BarArrays, BarReader, SeriesPin, TimeRange
+from lumibot_duckdb.storage.bars.outline_records import has_outline
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, date_of, midnight
 
@@ -119,7 +120,11 @@ class IndicatorBars:
     def _stored(
         self, series: ChosenSeries, begin: EpochSeconds | None, end: EpochSeconds | None, wanted: Sequence[str]
     ) -> Bars:
-        there = {column.name for column in self._storage.facts(series.pin).columns}
+        facts = self._storage.facts(series.pin)
+        if not has_outline(facts.rows):
+            # It consists of the bars, then, which are read together with those of other short series.
+            self._storage.outline(series.pin)
+        there = {column.name for column in facts.columns}
         if "close" not in there:
             raise IndicatorError(f"{series.label} has no closes, which indicators are computed from")
         columns = [name for name in dict.fromkeys(("close", *wanted)) if name in there]
