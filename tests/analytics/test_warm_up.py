@@ -120,6 +120,19 @@ def test_a_halt_makes_recursive_indicators_read_more(
     assert_same(found, minutes, minutes)
 
 
+def test_bars_without_volume_do_not_count(storage: DuckDBDataStorage) -> None:
+    table = frame(3_000)
+    table.iloc[200:2_500, 4] = np.nan
+    storage.store_ohlcv_data("GAPS", table, "test", "minute")
+    whole = storage.indicators("GAPS", ["mfi(5)", "vwap(4)", "sma(3)"], "minute")
+    for place in (100, 199, 200, 2_000, 2_499, 2_500, 2_502, 2_700):
+        start = table.index[place]
+        found = storage.indicators(
+            "GAPS", ["mfi(5)", "vwap(4)", "sma(3)"], "minute", start, start + pd.Timedelta("9min")
+        )
+        assert_same(found, whole, whole)
+
+
 def test_the_whole_range_is_before_or_after_the_bars(
     stored: tuple[DuckDBDataStorage, pd.DataFrame, pd.DataFrame],
 ) -> None:

@@ -74,7 +74,7 @@ class _Work:
         """Yield the rows of each series."""
         try:
             for each in series:
-                bars, first = self._bars.read(each, span, self._is_settled)
+                bars, first = self._bars.read(each, span, self._is_enough)
                 shown = [bars.close[first:]]
                 for request in self._requests:
                     shown += [values[first:] for values in outputs(self._engine, request, bars)]
@@ -84,26 +84,34 @@ class _Work:
             self._engine.close()
             self._bars.close()
 
-    def _is_settled(self, bars: Bars, first: int) -> bool:
+    def _is_enough(self, bars: Bars, first: int) -> bool:
+        """Return whether the bars before a place are enough for the values there."""
+        return all(
+            _has_warm_up(request, bars, first) and self._is_settled(request, bars, first) for request in self._requests
+        )
+
+    def _is_settled(self, request: Request, bars: Bars, first: int) -> bool:
         """Return whether other bars before these would not change a value at some place.
 
         A calm market can make old bars count for longer than usual: averages of rises and falls keep their ratio as
         long as the price stays the same. So an early bar is changed, and the value must stay the same.
         """
-        recursive = [request for request in self._requests if request.warm_up.reach is Reach.RECURSIVE]
-        if not recursive:
+        if request.warm_up.reach is not Reach.RECURSIVE:
             return True
         if not first:
             return False
         known = bars.chosen(slice(0, first + 1))
-        changed = _with_early_peak(known)
-        return all(
-            _same(value[-1], other[-1])
-            for request in recursive
-            for value, other in zip(
-                outputs(self._engine, request, known), outputs(self._engine, request, changed), strict=True
-            )
+        pairs = zip(
+            outputs(self._engine, request, known), outputs(self._engine, request, _with_early_peak(known)), strict=True
         )
+        return all(_same(values[-1], others[-1]) for values, others in pairs)
+
+
+def _has_warm_up(request: Request, bars: Bars, first: int) -> bool:
+    """Return whether enough bars before a place have a volume, if the indicator needs that."""
+    if request.warm_up.reach is not Reach.BARS or "volume" not in request.indicator.inputs:
+        return True
+    return bool(bars.complete(request.indicator.inputs)[:first].sum() >= request.warm_up.bars)
 
 
 def _with_early_peak(bars: Bars) -> Bars:

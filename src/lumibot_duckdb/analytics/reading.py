@@ -60,17 +60,17 @@ class IndicatorBars:
             self._macros.close()
             self._macros = None
 
-    def read(self, series: ChosenSeries, span: Span, settled: Callable[[Bars, int], bool]) -> tuple[Bars, int]:
+    def read(self, series: ChosenSeries, span: Span, is_enough: Callable[[Bars, int], bool]) -> tuple[Bars, int]:
         """Return bars up to the end of the span, and the place of the first one that is shown.
 
-        `settled` decides whether the bars before that place are enough for recursive indicators.
+        `is_enough` decides whether the bars before that place are enough.
         """
         before = self._bars_before
         while True:
             begin = self._begin(series, span.start, before)
             bars = self._bars(series, begin, span.end)
             first = 0 if span.start is None else int(bars.times.searchsorted(span.start))
-            if begin is None or (first >= before and (first == len(bars) or settled(bars, first))):
+            if begin is None or (first >= before and (first == len(bars) or is_enough(bars, first))):
                 return bars, first
             before = 2 * before + 1
 
