@@ -45,7 +45,9 @@ def macros() -> Iterator[MacroEngine]:
 @pytest.mark.parametrize("requests", [REQUESTS, SHORT], ids=["usual", "short"])
 def test_macros_compute_what_ta_lib_does(name: str, requests: dict[str, Request], macros: MacroEngine) -> None:
     talib = pytest.importorskip("talib")
-    bars = bars_of(frame(1200))
+    table = frame(1200)
+    table.iloc[[0, *range(500, 540), 700], 4] = np.nan
+    bars = bars_of(table)
     bars = Bars(bars.times, bars.columns, "Asia/Tokyo" if requests is SHORT else "America/New_York")
     found = outputs(macros, requests[name], bars)
     for one, other in zip(found, outputs(TaLibEngine(talib), requests[name], bars), strict=True):

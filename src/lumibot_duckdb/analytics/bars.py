@@ -53,8 +53,14 @@ class Bars:
 
     @property
     def volume(self) -> FloatArray:
-        """The volumes."""
-        return self.columns["volume"]
+        """The volumes, 0 where they are missing."""
+        return np.where(self.has_volume, self.columns["volume"], 0.0)
+
+    @property
+    def has_volume(self) -> Mask:
+        """Which bars have a volume."""
+        known: Mask = np.isfinite(self.columns["volume"])
+        return known
 
     @cached_property
     def typical(self) -> FloatArray:
@@ -74,13 +80,6 @@ class Bars:
         """The number of the day of each bar, from 0."""
         lengths = np.diff(self.day_starts, append=len(self))
         return np.repeat(np.arange(len(lengths)), lengths)
-
-    def complete(self, names: Sequence[str]) -> Mask:
-        """Return which bars have finite numbers in all of some columns."""
-        mask: Mask = np.ones(len(self), bool)
-        for name in names:
-            mask &= np.isfinite(self.columns[name])
-        return mask
 
     def chosen(self, which: Mask | slice) -> Bars:
         """Return the bars that a mask or a slice selects."""

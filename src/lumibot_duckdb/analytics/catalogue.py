@@ -45,8 +45,8 @@ class Indicator:
         title: What the indicator is called in print.
         group: The kind of indicator.
         parameters: The parameters, in the order in which a request may give them.
-        inputs: The columns of bars that are needed. A missing open, high or low counts as the close. A bar without a
-            volume counts as missing where that is needed.
+        inputs: The columns of bars that are needed. A missing open, high or low counts as the close, and a missing
+            volume as none.
         outputs: The names of the results; a single one has the name of the indicator.
         formula: The formula.
         source: Where the definition is from.

@@ -85,10 +85,8 @@ class _Work:
             self._bars.close()
 
     def _is_enough(self, bars: Bars, first: int) -> bool:
-        """Return whether the bars before a place are enough for the values there."""
-        return all(
-            _has_warm_up(request, bars, first) and self._is_settled(request, bars, first) for request in self._requests
-        )
+        """Return whether the bars before a place are enough for the values of recursive indicators there."""
+        return all(self._is_settled(request, bars, first) for request in self._requests)
 
     def _is_settled(self, request: Request, bars: Bars, first: int) -> bool:
         """Return whether other bars before these would not change a value at some place.
@@ -105,13 +103,6 @@ class _Work:
             outputs(self._engine, request, known), outputs(self._engine, request, _with_early_peak(known)), strict=True
         )
         return all(_same(values[-1], others[-1]) for values, others in pairs)
-
-
-def _has_warm_up(request: Request, bars: Bars, first: int) -> bool:
-    """Return whether enough bars before a place have a volume, if the indicator needs that."""
-    if request.warm_up.reach is not Reach.BARS or "volume" not in request.indicator.inputs:
-        return True
-    return bool(bars.complete(request.indicator.inputs)[:first].sum() >= request.warm_up.bars)
 
 
 def _with_early_peak(bars: Bars) -> Bars:

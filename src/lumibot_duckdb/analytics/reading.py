@@ -63,7 +63,7 @@ class IndicatorBars:
     def read(self, series: ChosenSeries, span: Span, is_enough: Callable[[Bars, int], bool]) -> tuple[Bars, int]:
         """Return bars up to the end of the span, and the place of the first one that is shown.
 
-        `is_enough` decides whether the bars before that place are enough.
+        `is_enough` decides whether the bars before that place are enough for recursive indicators.
         """
         before = self._bars_before
         while True:

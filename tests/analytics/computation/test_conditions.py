@@ -94,14 +94,22 @@ def test_what_is_missing_in_a_bar() -> None:
     kept = bars_with_close(BarArrays(bars.times, columns), tuple(columns), "UTC", "AAPL")
     assert len(kept) == 59
     assert (kept.high[30], kept.low[31]) == (kept.close[30], kept.close[31])
-    # Without a volume, a bar counts as missing where volumes are needed: the flow index goes on after it.
-    (index,) = values_of("mfi", kept, short=False)
-    assert np.flatnonzero(np.isnan(index)).tolist() == [*range(14), 44]
+    # A missing volume counts as none.
+    none = {name: column.copy() for name, column in kept.columns.items()}
+    none["volume"][44] = 0.0
+    for name in ("mfi", "obv", "vwap", "vwap_session"):
+        (values,), (same,) = values_of(name, kept), values_of(name, Bars(kept.times, none))
+        np.testing.assert_array_equal(values, same)
+    none["volume"][:30] = np.nan
+    for name, first in (("mfi", 30), ("obv", 30), ("vwap", 30)):
+        (values,) = values_of(name, Bars(kept.times, none))
+        assert np.flatnonzero(np.isfinite(values))[0] == first, name
     assert not np.isnan(values_of("rsi", kept, short=False)[0][14:]).any()
     closes = bars_with_close(
         BarArrays(bars.times, {"close": bars.close}), ("high", "low", "close", "volume"), "UTC", "A"
     )
-    assert np.isnan(values_of("obv", closes)[0]).all()
+    for name in ("obv", "mfi", "vwap", "vwap_session"):
+        assert np.isnan(values_of(name, closes)[0]).all()
     np.testing.assert_allclose(
         values_of("donchian", closes)[2][2:], [max(bars.close[i - 2 : i + 1]) for i in range(2, 60)]
     )

@@ -17,7 +17,7 @@ class Engine(Protocol):
     """Computes one indicator at a time."""
 
     def compute(self, request: Request, bars: Bars) -> tuple[FloatArray, ...]:
-        """Return an array for each output. The bars have finite inputs; values that do not exist are not finite."""
+        """Return an array for each output. Values that do not exist are not finite."""
 
     def close(self) -> None:
         """Release what the engine holds."""
@@ -41,19 +41,5 @@ def engine_for(requests: tuple[Request, ...]) -> Engine:
 
 
 def outputs(engine: Engine, request: Request, bars: Bars) -> tuple[FloatArray, ...]:
-    """Return an array for each output of an indicator, with NaN where there is no value.
-
-    A bar without a number in one of the inputs counts as missing.
-    """
-    complete = bars.complete(request.indicator.inputs)
-    whole = bool(complete.all())
-    found = engine.compute(request, bars if whole else bars.chosen(complete))
-    if not whole:
-        found = tuple(_spread(values, complete) for values in found)
-    return tuple(np.where(np.isfinite(values), values, np.nan) for values in found)
-
-
-def _spread(values: FloatArray, complete: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> FloatArray:
-    spread = np.full(len(complete), np.nan)
-    spread[complete] = values
-    return spread
+    """Return an array for each output of an indicator, with NaN where there is no value."""
+    return tuple(np.where(np.isfinite(values), values, np.nan) for values in engine.compute(request, bars))

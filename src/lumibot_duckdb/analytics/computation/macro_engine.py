@@ -21,7 +21,7 @@ class MacroEngine:
         self._database = MacroDatabase()
 
     def compute(self, request: Request, bars: Bars) -> tuple[FloatArray, ...]:
-        """Return an array for each output. The bars have finite inputs. Missing values are NaN."""
+        """Return an array for each output. Values that do not exist are NaN."""
         columns = {name: pa.array(column) for name, column in bars.columns.items()}
         table = pa.table({"ts": pa.array(bars.times).cast(pa.timestamp("s")), **columns})
         found = self._database.rows(table, _AS_STORED, _query(request, bars.zone), list(request.values))

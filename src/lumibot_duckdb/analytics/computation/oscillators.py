@@ -73,6 +73,7 @@ def mfi(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
     total = rising + window_sum(np.where(change < 0, flow, 0.0), n)
     values = np.where(total > 0, 100 * rising / total, 0.0)
     values[:n] = np.nan  # the first bar has no change
+    values[window_sum(bars.has_volume.astype(float), n) == 0] = np.nan
     return (values,)
 
 

@@ -18,7 +18,7 @@ class TaLibEngine:
         self._ta = ta
 
     def compute(self, request: Request, bars: Bars) -> tuple[FloatArray, ...]:
-        """Return an array for each output. The bars have finite inputs. Missing values are NaN."""
+        """Return an array for each output. Values that do not exist are not finite."""
         indicator = request.indicator
         with np.errstate(all="ignore"):
             return function_of(indicator.group, indicator.name)(self._ta, bars, *request.values)
