@@ -15,7 +15,7 @@ from lumibot_duckdb.demo.market import symbol_names, us_stock_bars
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
 FIRST_DAY, LAST_DAY = date(2022, 1, 1), date(2024, 1, 1)
 SYMBOLS = 20
@@ -74,7 +74,7 @@ def named(name: str, first: date) -> str:
 
 
 def open_store(path: Path) -> DuckDBDataStorage:
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
     return DuckDBDataStorage(path)
 

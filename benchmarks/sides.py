@@ -13,7 +13,7 @@ from lumibot_duckdb.demo.job import SOURCE
 # The modules that a script on each side imports before its backtest starts.
 _IMPORTS = {
     "lumibot": ("lumibot.backtesting.pandas_backtesting", "lumibot.entities", "pyarrow.parquet"),
-    "duckdb": ("lumibot_duckdb.sources.own_bars.source", "lumibot_duckdb.storage.duckdb_storage", "lumibot.entities"),
+    "duckdb": ("lumibot_duckdb.sources.own_bars.source", "lumibot_duckdb.duckdb_storage", "lumibot.entities"),
 }
 
 
@@ -61,7 +61,7 @@ def on_store(store: str, symbols: list[str]) -> Any:
     from lumibot.entities import Asset
 
     from lumibot_duckdb.backtesting import PandasDataBacktesting
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
     assets = [Asset(symbol) for symbol in symbols]
     return PandasDataBacktesting.using(DuckDBDataStorage(store), source=SOURCE, assets=assets, timestep="minute")

@@ -9,4 +9,4 @@ from __future__ import annotations
 import multiprocessing
 
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["pandas", "pytest", "hypothesis", "lumibot_duckdb.storage.duckdb_storage"])
+FORKED.set_forkserver_preload(["pandas", "pytest", "hypothesis", "lumibot_duckdb.duckdb_storage"])

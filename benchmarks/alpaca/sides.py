@@ -14,7 +14,7 @@ from benchmarks.sides import new_york
 CONFIG = {"API_KEY": "no-key", "API_SECRET": "is-needed", "PAPER": True}
 OPPONENT = "Lumibot's AlpacaBacktesting"
 _MODULES = {"lumibot": "lumibot.backtesting", "duckdb": "lumibot_duckdb.backtesting"}
-_READERS = {"lumibot": "pyarrow.parquet", "duckdb": "lumibot_duckdb.storage.duckdb_storage"}
+_READERS = {"lumibot": "pyarrow.parquet", "duckdb": "lumibot_duckdb.duckdb_storage"}
 
 
 def source_class(side: str) -> Any:

@@ -20,7 +20,7 @@ from lumibot_duckdb.storage.api import AssetKey, TimeRange
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
 SOURCE = "polygon"
 START, END = "2022-02-01", "2023-12-29"

@@ -18,7 +18,7 @@ from benchmarks.sides import new_york
 KEY = "no-key-is-needed"
 OPPONENT = "Lumibot's PolygonDataBacktesting"
 _MODULES = {"lumibot": "lumibot.backtesting", "duckdb": "lumibot_duckdb.backtesting"}
-_READERS = {"lumibot": "pyarrow.parquet", "duckdb": "lumibot_duckdb.storage.duckdb_storage"}
+_READERS = {"lumibot": "pyarrow.parquet", "duckdb": "lumibot_duckdb.duckdb_storage"}
 
 
 class NetworkRefusedError(AssertionError):

@@ -14,7 +14,7 @@ from benchmarks.yahoo.bars import END, START
 
 OPPONENT = "Lumibot's YahooDataBacktesting"
 _MODULES = {"lumibot": "lumibot.backtesting", "duckdb": "lumibot_duckdb.backtesting"}
-_READERS = {"lumibot": "lumibot.tools.yahoo_helper", "duckdb": "lumibot_duckdb.storage.duckdb_storage"}
+_READERS = {"lumibot": "lumibot.tools.yahoo_helper", "duckdb": "lumibot_duckdb.duckdb_storage"}
 
 
 def source_class(side: str) -> Any:

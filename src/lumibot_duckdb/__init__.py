@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lumibot_duckdb.activation.activation import activate, deactivate
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse, StockSplit
     from lumibot_duckdb.sources.retry_policy import RetryPolicy
     from lumibot_duckdb.sources.shared.errors import ProviderError
     from lumibot_duckdb.storage.api import DataStorageInterface
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 __version__ = "0.1.0"
 
@@ -38,7 +38,7 @@ _MODULE_OF = {
     "ProviderError": "lumibot_duckdb.sources.shared.errors",
     "RetryPolicy": "lumibot_duckdb.sources.retry_policy",
     "StockSplit": "lumibot_duckdb.sources.provider",
-    "DuckDBDataStorage": "lumibot_duckdb.storage.duckdb_storage",
+    "DuckDBDataStorage": "lumibot_duckdb.duckdb_storage",
     "DataStorageInterface": "lumibot_duckdb.storage.api",
 }
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lumibot_duckdb.cli.main import main
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
 PROGRAM = Path(sys.executable).with_name("lumibot-duckdb")
 """The path of the installed command."""

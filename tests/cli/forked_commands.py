@@ -65,7 +65,7 @@ def serve(descriptor: int) -> None:
     from lumibot_duckdb.comparison import runner
 
     runner.warm_up = lambda: None  # it is for files that have not been read since the machine started
-    for name in ("importing.importer", "migration.run", "doctor.examination", "storage.duckdb_storage"):
+    for name in ("importing.importer", "migration.run", "doctor.examination", "duckdb_storage"):
         import_module(f"lumibot_duckdb.{name}")
     for command in COMMANDS:
         import_module(f"lumibot_duckdb.cli.{command.module}")

@@ -10,8 +10,8 @@ import pytest
 from cli.files import Command
 from lumibot_duckdb.cli.assets import asset_named, find_assets, short_name, stored_assets
 from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 from lumibot_duckdb.storage.api import AssetKey
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 from storage.frames import minute_bars
 
 CALL = AssetKey("SPY", "option", expiration=date(2024, 1, 19), strike=470.0, right="CALL")

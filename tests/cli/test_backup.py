@@ -11,7 +11,7 @@ import pytest
 from cli.files import Command
 from faults.operations import spool
 from lumibot_duckdb.cli import restore
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 from storage.frames import assert_same, minute_bars
 
 FRAME = minute_bars(rows=60)

@@ -78,6 +78,7 @@ def test_commands_options_and_choices_are_completed(complete: Complete) -> None:
     assert complete("lumibot-duckdb migrate --only polygon,c") == {"polygon,ccxt"}
     assert complete("lumibot-duckdb completion z") == {"zsh"}
     assert complete("lumibot-duckdb config set prune.m") == {"prune.max-size"}
+    assert complete("lumibot-duckdb indicators --with boll") == {"bollinger"}
 
 
 def test_files_are_completed(complete: Complete, command: Command) -> None:

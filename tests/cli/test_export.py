@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from cli.files import Command
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 from storage.frames import assert_same, minute_bars
 
 FRAME = minute_bars(rows=60)

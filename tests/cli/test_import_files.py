@@ -10,10 +10,10 @@ import duckdb
 import pytest
 
 from cli.files import Command, csv_of, minutes
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 from lumibot_duckdb.importing import importer
 from lumibot_duckdb.importing.staging import Staging
 from lumibot_duckdb.storage.api import AssetKey
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 from lumibot_duckdb.storage.errors import StoreBusyError
 
 Write = Callable[..., Path]

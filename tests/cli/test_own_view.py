@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.files import Command
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 from lumibot_duckdb.storage.identity import asset_of_published_name, published_name
 
 CALL = AssetKey("SPY", "option", expiration=dt.date(2024, 1, 19), strike=470.0, right="CALL")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 from lumibot_duckdb.storage.bars.known_contents import KnownContents
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 
 def opened_anew(path: Path) -> DuckDBDataStorage:

@@ -1,4 +1,4 @@
-"""The examples in docstrings of the storage are correct."""
+"""The examples in docstrings of the storage and of its analytics are correct."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from lumibot_duckdb import storage
+from lumibot_duckdb import analytics, duckdb_storage, storage
 
-MODULES = [
-    module.name
-    for module in pkgutil.walk_packages(storage.__path__, "lumibot_duckdb.storage.")
-    if ">>> " in inspect.getsource(importlib.import_module(module.name))
+NAMES = [
+    duckdb_storage.__name__,
+    *(
+        module.name
+        for package in (storage, analytics)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ),
 ]
+MODULES = [name for name in NAMES if ">>> " in inspect.getsource(importlib.import_module(name))]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -27,7 +27,7 @@ def run_on_bars(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 QUERY = """
 import sys
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 storage = DuckDBDataStorage(sys.argv[1])
 table = storage.sql("SELECT count(*) AS bars FROM ohlcv_data", max_rows=10)
 print(table.to_pylist(), sorted(name for name in ("pandas", "polars", "lumibot") if name in sys.modules))
@@ -43,11 +43,12 @@ def test_a_sql_query_imports_no_pandas(tmp_path: Path) -> None:
 BACKTEST = """
 import sys
 from lumibot_duckdb.sources.yahoo.history import YahooHistory
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 storage = DuckDBDataStorage(sys.argv[1])
 history = YahooHistory(storage, None, "AAPL")
 assert len(history) == 0
 unused = ("compaction", "verification", "old_cache", "migration", "importing", "comparison", "doctor", "demo")
+unused += ("computation",)
 print([name for name in sys.modules if name.startswith("lumibot_duckdb") and set(unused) & set(name.split("."))])
 print(*[method(storage) for method in (DuckDBDataStorage.compact, DuckDBDataStorage.verify)], sep="\\n")
 """

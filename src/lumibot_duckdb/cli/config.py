@@ -14,7 +14,7 @@ from lumibot_duckdb.cli.store import existing_store, open_store
 from lumibot_duckdb.cli.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
 _DESCRIPTION = """\
 Show and change the settings of the store. They are in the store itself, so all programs that use it follow them.

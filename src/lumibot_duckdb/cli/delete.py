@@ -16,8 +16,8 @@ from lumibot_duckdb.cli.store import open_store
 from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import SeriesInfo
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 _DESCRIPTION = """\
 Delete series from the store, with all their bars, versions and coverage. This cannot be undone.

@@ -20,7 +20,7 @@ from lumibot_duckdb.cli.time_range import add_range, chosen_range
 from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.upkeep.export.exporter import ExportReport
 
 _FORMATS = ("parquet", "csv", "arrow")

@@ -27,9 +27,9 @@ from lumibot_duckdb.importing.vocabulary import QUOTE_CURRENCIES
 from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.importing.importer import ImportChoice
     from lumibot_duckdb.importing.report import FileReport
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 _USAGE = "lumibot-duckdb import [OPTION]... FILE..."
 _DESCRIPTION = """\

@@ -21,10 +21,10 @@ from lumibot_duckdb.progress import Progress
 from lumibot_duckdb.sources.registry import SOURCES, sources_with_cache
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.migration.plan import Plan
     from lumibot_duckdb.migration.run import Outcome
     from lumibot_duckdb.storage.api import AssetKey
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 _DESCRIPTION = """\
 Copy Lumibot's caches into the store, so that no bar is downloaded again.

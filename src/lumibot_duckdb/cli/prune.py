@@ -18,7 +18,7 @@ from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.upkeep.prune_plan import PrunedSeries, PruneReport
 
 _DESCRIPTION = """\

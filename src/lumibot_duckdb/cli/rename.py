@@ -22,8 +22,8 @@ from lumibot_duckdb.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import AssetKey, AssetLike
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.upkeep.renaming import RenamedSeries, RenameReport
 
 _DESCRIPTION = """\

@@ -15,8 +15,8 @@ from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.suggestions import did_you_mean
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import SeriesInfo, SeriesKey
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 _NAMED = 10
 

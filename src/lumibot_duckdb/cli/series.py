@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb.cli.assets import find_assets, stored_assets
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import AssetKey, SeriesInfo
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 
 def named_series(storage: DuckDBDataStorage, names: Sequence[str]) -> list[SeriesInfo]:

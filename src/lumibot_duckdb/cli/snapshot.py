@@ -13,8 +13,8 @@ from lumibot_duckdb.cli.layout import count, new_york, printable, table
 from lumibot_duckdb.cli.store import existing_store
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import Snapshot
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
 _DESCRIPTION = """\
 Name the present state of all bars, to repeat a backtest on it later. Without NAME, list the snapshots.

@@ -18,9 +18,9 @@ from lumibot_duckdb.progress import Progress
 from lumibot_duckdb.storage.times import NEW_YORK, moment_of
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import SeriesInfo, TimeRange
     from lumibot_duckdb.storage.bars.spool import Spool
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.errors import StoreDamagedError
 
 SERIES_IN_TABLE = 50

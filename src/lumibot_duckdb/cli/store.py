@@ -9,7 +9,7 @@ from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.settings import settings
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
 
 def chosen_path(store: str | None, script: Path | None = None) -> Path:
@@ -42,7 +42,7 @@ def checked_path(store: str | None) -> Path:
 
 def open_store(store: str | None) -> DuckDBDataStorage:
     """Return the storage that `--store` names."""
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
     try:
         return DuckDBDataStorage(chosen_path(store))

@@ -18,8 +18,8 @@ from lumibot_duckdb.cli.store import open_store
 from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import SeriesInfo
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.upkeep.findings import Finding, FoundBar, VerificationReport
     from lumibot_duckdb.storage.upkeep.repair import Repair, RepairReport
 

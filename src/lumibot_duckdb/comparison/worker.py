@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> int:
 
 def _serve_providers_from_store(store: str, as_of: datetime) -> None:
     from lumibot_duckdb.comparison.stored_provider import serve_from_store
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
     serve_from_store(DuckDBDataStorage(store), as_of=as_of)
 

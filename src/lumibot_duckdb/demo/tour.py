@@ -27,7 +27,7 @@ from lumibot_duckdb.demo.job import SOURCE, Job
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
 STORE_NAME = "bars.duckdb"
 _WIDTH = 98
@@ -159,7 +159,7 @@ def _minute_bars(folder: Path, size: Size) -> bool:
 
 def _store(job: Job, store: Path, bars_of: Callable[[str], pd.DataFrame], step_text: str) -> _Stored:
     """Write the bars for both sides, one symbol at a time."""
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
     files = Path(job.files)
     files.mkdir(parents=True)

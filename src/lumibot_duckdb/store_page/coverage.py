@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 from lumibot_duckdb.sources.shared.trading_hours import TradingHours
 from lumibot_duckdb.storage.api import SeriesInfo
 from lumibot_duckdb.storage.bars.outline import Days
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 from lumibot_duckdb.store_page.market_days import (
     GAP,
     PROVISIONAL,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.display import count, new_york, printable, size
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 from lumibot_duckdb.pages.page import Plot, filled_in, whole_page
 from lumibot_duckdb.storage.api import SeriesInfo
 from lumibot_duckdb.storage.bars.spool import Spool
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, epoch_seconds, moment_of
 from lumibot_duckdb.store_page.coverage import Coverage, Group, coverage_of, group_name, groups_of

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, VersionGoneError
 from storage.frames import assert_same, minute_bars
 

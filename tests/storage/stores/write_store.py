@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from lumibot.entities import Asset
 
-from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 

@@ -13,7 +13,7 @@ from lumibot_duckdb.demo.market import MARKET_TIME_ZONE, crypto_bars, us_stock_b
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
 STOCKS = ("SIM001", "SIM002")
 COIN, COINS_QUOTE, EXCHANGE = "SIM", "USDT", "binance"
@@ -34,8 +34,8 @@ def minutes(symbol: str) -> pd.DataFrame:
 
 def fill_store(path: Path) -> None:
     """Fill a new store with the bars of every source, covered as if they had been downloaded."""
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import AssetKey, CorporateAction
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
 
     storage = DuckDBDataStorage(path)
     try:

@@ -15,7 +15,7 @@ def open_storage(storage: DataStorageInterface | str | Path | None) -> DataStora
     """Return a storage: the one given, the one at a path, or the default store."""
     if isinstance(storage, DataStorageInterface):
         return storage
-    from lumibot_duckdb.storage.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
     return DuckDBDataStorage(storage)
 

@@ -1,0 +1,1 @@
+"""Analytics of stored bars. Depends on the storage, not on Lumibot, backtests or providers."""

@@ -1,0 +1,45 @@
+"""What computes indicators: TA-Lib if it is installed, else the SQL macros, which give the same values."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from lumibot_duckdb.analytics.bars import Bars, FloatArray
+from lumibot_duckdb.analytics.computation.ta_lib_engine import TaLibEngine
+from lumibot_duckdb.analytics.errors import MissingLibraryError
+from lumibot_duckdb.analytics.requests import Request
+from lumibot_duckdb.analytics.ta_lib import OLDEST, ta_lib
+
+
+class Engine(Protocol):
+    """Computes one indicator at a time."""
+
+    def compute(self, request: Request, bars: Bars) -> tuple[FloatArray, ...]:
+        """Return an array for each output. Values that do not exist are not finite."""
+
+    def close(self) -> None:
+        """Release what the engine holds."""
+
+
+def engine_for(requests: tuple[Request, ...]) -> Engine:
+    """Return what computes some indicators. Raises `MissingLibraryError` if one needs TA-Lib, and it is missing."""
+    library = ta_lib()
+    if library is not None:
+        return TaLibEngine(library)
+    needing = [request.indicator.name for request in requests if "SQL" not in request.indicator.layers]
+    if needing:
+        oldest = ".".join(map(str, OLDEST))
+        raise MissingLibraryError(
+            f"{', '.join(needing)} need{'s' * (len(needing) == 1)} TA-Lib {oldest} or later: "
+            "pip install 'lumibot-duckdb[analytics]'"
+        )
+    from lumibot_duckdb.analytics.computation.macro_engine import MacroEngine
+
+    return MacroEngine()
+
+
+def outputs(engine: Engine, request: Request, bars: Bars) -> tuple[FloatArray, ...]:
+    """Return an array for each output of an indicator, with NaN where there is no value."""
+    return tuple(np.where(np.isfinite(values), values, np.nan) for values in engine.compute(request, bars))

@@ -1,0 +1,64 @@
+"""Moving averages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lumibot_duckdb.analytics.bars import Bars, FloatArray
+from lumibot_duckdb.analytics.computation.rolling import window_sum
+
+
+def sma(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the mean of the last n closes."""
+    return (window_sum(bars.close, n) / n,)
+
+
+def ema(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the exponential average."""
+    return (ta.EMA(bars.close, n),)
+
+
+def wma(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the weighted average."""
+    return (ta.WMA(bars.close, n),)
+
+
+def dema(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the double exponential average."""
+    return (ta.DEMA(bars.close, n),)
+
+
+def tema(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the triple exponential average."""
+    return (ta.TEMA(bars.close, n),)
+
+
+def hma(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return Hull's average."""
+    return (ta.HMA(bars.close, n),)
+
+
+def kama(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return Kaufman's adaptive average."""
+    return (ta.KAMA(bars.close, n),)
+
+
+def vwap_session(ta: Any, bars: Bars) -> tuple[FloatArray]:
+    """Return the average price of the local day so far, weighted by volume."""
+    return (_since_day_start(bars, bars.typical * bars.volume) / _since_day_start(bars, bars.volume),)
+
+
+def vwap(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the average price of the last n bars, weighted by volume."""
+    return (window_sum(bars.typical * bars.volume, n) / window_sum(bars.volume, n),)
+
+
+def _since_day_start(bars: Bars, values: FloatArray) -> FloatArray:
+    """Return the sum of values since the local day began."""
+    sums = np.empty(len(bars))
+    starts = bars.day_starts
+    for start, stop in zip(starts.tolist(), np.append(starts, len(bars))[1:].tolist(), strict=True):
+        np.cumsum(values[start:stop], out=sums[start:stop])
+    return sums

@@ -1,0 +1,92 @@
+"""Oscillators of the price."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lumibot_duckdb.analytics.bars import Bars, FloatArray
+from lumibot_duckdb.analytics.computation.rolling import highest, lowest, window_sum
+
+# What differs by less is the same number, computed in another way.
+_RSI_ROUNDING = 1e-10
+_PRICE_ROUNDING = 1e-14
+
+
+def rsi(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the relative strength index."""
+    return (ta.RSI(bars.close, n),)
+
+
+def stochastic(ta: Any, bars: Bars, n: int, k: int, d: int) -> tuple[FloatArray, ...]:
+    """Return the place of the close in the range of n bars, smoothed, and its average."""
+    slow_k, slow_d = ta.STOCH(bars.high, bars.low, bars.close, n, k, 0, d, 0)
+    return slow_k, slow_d
+
+
+def fast_stochastic(ta: Any, bars: Bars, n: int, d: int) -> tuple[FloatArray, ...]:
+    """Return the place of the close in the range of n bars, and its average."""
+    fast_k, fast_d = ta.STOCHF(bars.high, bars.low, bars.close, n, d, 0)
+    return fast_k, fast_d
+
+
+def stoch_rsi(ta: Any, bars: Bars, n: int, m: int, d: int) -> tuple[FloatArray, ...]:
+    """Return the place of the RSI in its range of m bars, and its average.
+
+    STOCHRSI would turn the rounding of an RSI that stays the same into values from 0 to 100.
+    """
+    index = ta.RSI(bars.close, n)
+    low, high = lowest(ta, index, m), highest(ta, index, m)
+    moves = high - low > _RSI_ROUNDING
+    place = np.where(moves, 100 * (index - low) / (high - low), np.where(np.isnan(high), np.nan, 0.0))
+    first = n + m - 1
+    average = np.full(len(bars), np.nan)
+    average[first:] = window_sum(place[first:], d) / d
+    return np.where(np.isnan(average), np.nan, place), average
+
+
+def macd(ta: Any, bars: Bars, fast: int, slow: int, signal: int) -> tuple[FloatArray, ...]:
+    """Return the distance of two exponential averages, its average, and the difference."""
+    line, average, histogram = ta.MACD(bars.close, fast, slow, signal)
+    return line, average, histogram
+
+
+def cci(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the commodity channel index."""
+    index = ta.CCI(bars.high, bars.low, bars.close, n)
+    # TA-Lib gives 0 for a flat range, but the mean of equal numbers may differ from them by rounding.
+    return (np.where(ta.MAX(bars.typical, n) == ta.MIN(bars.typical, n), 0.0, index),)
+
+
+def williams_r(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return Williams' %R."""
+    return (ta.WILLR(bars.high, bars.low, bars.close, n),)
+
+
+def mfi(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the money flow index."""
+    flow = bars.typical * bars.volume
+    change = np.diff(bars.typical, prepend=np.nan)
+    change[np.abs(change) <= _PRICE_ROUNDING * np.abs(bars.typical)] = 0.0  # as in TA-Lib
+    rising = window_sum(np.where(change > 0, flow, 0.0), n)
+    total = rising + window_sum(np.where(change < 0, flow, 0.0), n)
+    values = np.where(total > 0, 100 * rising / total, 0.0)
+    values[:n] = np.nan  # the first bar has no change
+    values[window_sum(bars.has_volume.astype(float), n) == 0] = np.nan
+    return (values,)
+
+
+def roc(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the change in percent."""
+    return (ta.ROC(bars.close, n),)
+
+
+def momentum(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the change."""
+    return (ta.MOM(bars.close, n),)
+
+
+def trix(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the change in percent of the close after three exponential averages."""
+    return (ta.TRIX(bars.close, n),)

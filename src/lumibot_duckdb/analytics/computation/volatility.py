@@ -1,0 +1,54 @@
+"""How much prices move."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lumibot_duckdb.analytics.bars import Bars, FloatArray
+from lumibot_duckdb.analytics.computation.rolling import window_deviation, window_sum
+
+
+def atr(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the average true range."""
+    return (ta.ATR(bars.high, bars.low, bars.close, n),)
+
+
+def natr(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return the average true range in percent of the close."""
+    return (ta.NATR(bars.high, bars.low, bars.close, n),)
+
+
+def volatility(ta: Any, bars: Bars, n: int, annual: float | None) -> tuple[FloatArray]:
+    """Return the deviation of logarithmic returns."""
+    returns = np.diff(np.log(bars.close))
+    deviation = np.full(len(bars), np.nan)
+    deviation[1:] = _known(returns, window_deviation, n)
+    return (deviation * np.sqrt(n / (n - 1) * (annual or 1.0)),)
+
+
+def parkinson(ta: Any, bars: Bars, n: int, annual: float | None) -> tuple[FloatArray]:
+    """Return the volatility of ranges."""
+    squares = np.log(bars.high / bars.low) ** 2
+    return (np.sqrt(_known(squares, window_sum, n) / (4 * n * np.log(2)) * (annual or 1.0)),)
+
+
+def garman_klass(ta: Any, bars: Bars, n: int, annual: float | None) -> tuple[FloatArray]:
+    """Return the volatility of ranges and changes."""
+    squares = np.log(bars.high / bars.low) ** 2 / 2 - (2 * np.log(2) - 1) * np.log(bars.close / bars.open) ** 2
+    return (np.sqrt(_known(squares, window_sum, n) / n * (annual or 1.0)),)
+
+
+def drawdown(ta: Any, bars: Bars) -> tuple[FloatArray]:
+    """Return the distance to the highest close so far."""
+    return (bars.close / np.maximum.accumulate(bars.close) - 1,)
+
+
+def _known(values: FloatArray, over_window: Any, n: int) -> FloatArray:
+    """Return a result over windows in which all values exist: prices that are not positive have no logarithm."""
+    exist = np.isfinite(values)
+    result: FloatArray = over_window(np.where(exist, values, 0.0), n)
+    if not bool(exist.all()):
+        result[window_sum(exist.astype(float), n) < n] = np.nan
+    return result

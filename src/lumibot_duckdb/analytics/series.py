@@ -1,0 +1,101 @@
+"""Finds the series that a timeframe is read from: the one with such bars, or one with smaller ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lumibot_duckdb.analytics.errors import IndicatorError
+from lumibot_duckdb.storage.api import AsOf, AssetLike, BarReader, SeriesPin
+from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.identity import published_name
+from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenSeries:
+    """A pinned series, and the timeframe that its bars are shown in."""
+
+    pin: SeriesPin
+    timeframe: str
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether the series has bars of the timeframe."""
+        return self.pin.key.timeframe == self.timeframe
+
+    @property
+    def symbol(self) -> str:
+        """The name of the asset in the published view."""
+        return published_name(self.pin.key.asset)
+
+    @property
+    def label(self) -> str:
+        """A name for people."""
+        return self.pin.key.label()
+
+
+def chosen_series(
+    storage: BarReader,
+    assets: Sequence[AssetLike],
+    timeframe: str,
+    source: str | None,
+    adjustment: str | None,
+    as_of: AsOf | None,
+) -> list[ChosenSeries]:
+    """Return the series of some assets, each once.
+
+    Raises the errors of `BarReader.pin`, and `IndicatorError` if two assets have the same name.
+    """
+    wanted = canonical_timeframe(timeframe)
+    found = [_chosen(storage, asset, wanted, source, adjustment, as_of) for asset in assets]
+    series = list({each.pin.series_id: each for each in found}.values())
+    names: dict[str, ChosenSeries] = {}
+    for each in series:
+        other = names.setdefault(each.symbol, each)
+        if other is not each:
+            raise IndicatorError(
+                f"{other.label} and {each.label} have the same asset_symbol, {each.symbol}: request them separately"
+            )
+    return series
+
+
+def _chosen(
+    storage: BarReader,
+    asset: AssetLike,
+    timeframe: str,
+    source: str | None,
+    adjustment: str | None,
+    as_of: AsOf | None,
+) -> ChosenSeries:
+    try:
+        return ChosenSeries(storage.pin(asset, timeframe, source, adjustment=adjustment, as_of=as_of), timeframe)
+    except SeriesNotFoundError:
+        smaller = _largest_part(storage, asset, timeframe, source, adjustment)
+        if smaller is None:
+            raise
+    return ChosenSeries(storage.pin(asset, smaller, source, adjustment=adjustment, as_of=as_of), timeframe)
+
+
+def _largest_part(
+    storage: BarReader, asset: AssetLike, timeframe: str, source: str | None, adjustment: str | None
+) -> str | None:
+    """Return the largest stored timeframe that divides another one; None if there is none."""
+    stored = {
+        info.key.timeframe for info in storage.list_series(asset, source) if adjustment in (None, info.key.adjustment)
+    }
+    parts = [each for each in stored if _divides(each, timeframe)]
+    return max(parts, key=bar_seconds, default=None)
+
+
+def _divides(part: str, timeframe: str) -> bool:
+    """Return whether bars of a timeframe can be made of smaller ones; the macro `chosen_series` has the same rule."""
+    smaller, larger = bar_seconds(part), bar_seconds(timeframe)
+    whole = SECONDS_PER_DAY if _unit(timeframe) == "month" else larger
+    return smaller < larger and _unit(part) != "month" and whole % smaller == 0
+
+
+def _unit(timeframe: str) -> str:
+    return re.sub(r"^\d+", "", timeframe)
