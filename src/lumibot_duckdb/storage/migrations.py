@@ -95,11 +95,16 @@ def migrate(
             cursor.execute(script)
     if 0 < found.schema_version < _WITH_OUTLINES <= newest():
         build_outlines(cursor)
-    if with_macros and newest() >= _WITH_MACROS:
-        tables = "".join(script for _, script in scripts())
-        macros.add_macros(cursor, tables, new_store=found.schema_version == 0)
+    if with_macros:
+        add_macros(cursor, new_store=found.schema_version == 0)
     if found.schema_version == 0:
         found = StoreState(0, uuid.uuid4().hex)
         cursor.execute("INSERT INTO {db}.store_meta VALUES ('schema_version', ''), ('store_id', ?)", [found.store_id])
     cursor.execute("UPDATE {db}.store_meta SET value = ? WHERE key = 'schema_version'", [str(newest())])
     return StoreState(newest(), found.store_id)
+
+
+def add_macros(cursor: StoreCursor, *, new_store: bool) -> None:
+    """Create the macros of the newest schema, instead of those of an earlier one."""
+    if newest() >= _WITH_MACROS:
+        macros.add_macros(cursor, "".join(script for _, script in scripts()), new_store=new_store)

@@ -110,5 +110,5 @@ CREATE OR REPLACE MACRO {db}.cci(high, low, close, moment, n, per := NULL) AS
     share_of(
         (high + low + close) / 3 - sma((high + low + close) / 3, moment, n, per := per),
         mean_distance((high + low + close) / 3, moment, n, per := per),
-        close
+        (high + low + close) / 3
     ) / 0.015;

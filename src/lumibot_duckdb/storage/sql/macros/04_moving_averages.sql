@@ -8,8 +8,16 @@ CREATE OR REPLACE MACRO {db}.ema(symbol, timeframe := 'day', n := 20, source := 
 SELECT asset_symbol, "timestamp", close, exponential_average(close, n, i, asset_symbol) AS ema
 FROM numbered_bars(symbol, timeframe, source, asset_type, [n], 1);
 
+-- Weights that increase by one from bar to bar: the mean, and the covariance with the number of the bar. This takes much
+-- less memory than the scalar macro's lists. `p` numbers the bars that have a value, from 0.
+CREATE OR REPLACE MACRO {db}.weighted_average(value, n, p, per) AS
+    CASE WHEN p >= n - 1 THEN
+        avg(value) OVER (PARTITION BY per ORDER BY p ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW)
+        + covar_pop(value, p) OVER (PARTITION BY per ORDER BY p ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW) * 2 / (n + 1)
+    END;
+
 CREATE OR REPLACE MACRO {db}.wma(symbol, timeframe := 'day', n := 20, source := NULL, asset_type := NULL) AS TABLE
-SELECT asset_symbol, "timestamp", close, wma(close, i, n, per := asset_symbol) AS wma
+SELECT asset_symbol, "timestamp", close, weighted_average(close, n, i, asset_symbol) AS wma
 FROM numbered_bars(symbol, timeframe, source, asset_type, [n], 1);
 
 CREATE OR REPLACE MACRO {db}.dema(symbol, timeframe := 'day', n := 20, source := NULL, asset_type := NULL) AS TABLE
@@ -39,8 +47,13 @@ FROM repeated_averages(symbol, timeframe, n, source, asset_type);
 
 CREATE OR REPLACE MACRO {db}.hma(symbol, timeframe := 'day', n := 20, source := NULL, asset_type := NULL) AS TABLE
 WITH difference AS (
-    SELECT *, 2 * wma(close, i, greatest(n // 2, 1), per := asset_symbol) - wma(close, i, n, per := asset_symbol) AS difference
+    SELECT
+        *,
+        2 * weighted_average(close, greatest(n // 2, 1), i, asset_symbol) - weighted_average(close, n, i, asset_symbol)
+            AS difference
     FROM numbered_bars(symbol, timeframe, source, asset_type, [n], 1)
 )
-SELECT asset_symbol, "timestamp", close, wma(difference, i, CAST(floor(sqrt(n)) AS BIGINT), per := asset_symbol) AS hma
+SELECT
+    asset_symbol, "timestamp", close,
+    weighted_average(difference, CAST(floor(sqrt(n)) AS BIGINT), i - n + 1, asset_symbol) AS hma
 FROM difference;

@@ -76,9 +76,36 @@ SELECT
     difference - smooth AS histogram
 FROM smooth;
 
+-- Each bar's window is cut out of the lists of its block of n bars and of the block before. The lists of the scalar macro
+-- take much more memory.
 CREATE OR REPLACE MACRO {db}.cci(symbol, timeframe := 'day', n := 20, source := NULL, asset_type := NULL) AS TABLE
-SELECT asset_symbol, "timestamp", close, cci(high, low, close, i, n, per := asset_symbol) AS cci
-FROM numbered_bars(symbol, timeframe, source, asset_type, [n], 2);
+WITH block AS (
+    SELECT
+        asset_symbol, i // n AS block, list({'moment': "timestamp", 'close': close} ORDER BY i) AS bars,
+        list((high + low + close) / 3 ORDER BY i) AS prices
+    FROM numbered_bars(symbol, timeframe, source, asset_type, [n], 2)
+    GROUP BY asset_symbol, block
+),
+pair AS (
+    SELECT *, lag(prices) OVER (PARTITION BY asset_symbol ORDER BY block) AS before
+    FROM block
+),
+place AS (
+    SELECT *, unnest(bars) AS bar, unnest(prices) AS typical, unnest(range(1, len(bars) + 1)) AS place
+    FROM pair
+),
+recent AS (
+    SELECT asset_symbol, bar, typical, list_concat(list_slice(before, place + 1, n), list_slice(prices, 1, place)) AS recent
+    FROM place
+),
+average AS (
+    SELECT *, CASE WHEN len(recent) = n THEN list_avg(recent) END AS mean
+    FROM recent
+)
+SELECT
+    asset_symbol, bar.moment AS "timestamp", bar.close AS close,
+    share_of(typical - mean, list_avg(list_transform(recent, lambda each: abs(each - mean))), typical) / 0.015 AS cci
+FROM average;
 
 CREATE OR REPLACE MACRO {db}.williams_r(symbol, timeframe := 'day', n := 14, source := NULL, asset_type := NULL) AS TABLE
 SELECT asset_symbol, "timestamp", close, williams_r(high, low, close, i, n, per := asset_symbol) AS williams_r

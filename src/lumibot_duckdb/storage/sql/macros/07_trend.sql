@@ -28,21 +28,19 @@ direction AS (
 SELECT asset_symbol, "timestamp", close, wilder_average(dx, n, i - n, asset_symbol) AS adx, plus_di, minus_di
 FROM direction;
 
--- How many bars ago the n bars before this one, and this one, had their last highest high and lowest low.
+-- How many bars ago were the highest high and the lowest low of n bars and this one? Going back in time, so that the last
+-- of equal ones is found.
 CREATE OR REPLACE MACRO {db}.aroon(symbol, timeframe := 'day', n := 25, source := NULL, asset_type := NULL) AS TABLE
-WITH recent AS (
+WITH age AS (
     SELECT
         *,
-        list_reverse(list(high) OVER (PARTITION BY asset_symbol ORDER BY i ROWS BETWEEN n PRECEDING AND CURRENT ROW)) AS highs,
-        list_reverse(list(low) OVER (PARTITION BY asset_symbol ORDER BY i ROWS BETWEEN n PRECEDING AND CURRENT ROW)) AS lows
+        CASE WHEN i >= n THEN i - arg_max(i, high)
+            OVER (PARTITION BY asset_symbol ORDER BY i DESC ROWS BETWEEN CURRENT ROW AND n FOLLOWING)
+        END AS high_age,
+        CASE WHEN i >= n THEN i - arg_min(i, low)
+            OVER (PARTITION BY asset_symbol ORDER BY i DESC ROWS BETWEEN CURRENT ROW AND n FOLLOWING)
+        END AS low_age
     FROM numbered_bars(symbol, timeframe, source, asset_type, [n], 2)
-),
-age AS (
-    SELECT
-        *,
-        CASE WHEN i >= n THEN list_position(highs, list_max(highs)) - 1 END AS high_age,
-        CASE WHEN i >= n THEN list_position(lows, list_min(lows)) - 1 END AS low_age
-    FROM recent
 )
 SELECT
     asset_symbol, "timestamp", close, 100 * (n - low_age) / n AS down, 100 * (n - high_age) / n AS up,
