@@ -19,6 +19,7 @@ from importlib.resources import files
 import duckdb
 
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def add_macros(cursor: StoreCursor, tables: str, *, new_store: bool) -> None:
     """Create the macros in a store, within its transaction, instead of those of an earlier release.
 
     `tables` is SQL that creates the tables of a store. A user's own macro is kept, with a warning if one of ours has
-    its name. A new store must not have any.
+    its name. Raises `StorageError` if a new store has such a macro.
     """
     kept = set() if new_store else _remove_ours(cursor)
     with _guard:
@@ -58,7 +59,12 @@ def add_macros(cursor: StoreCursor, tables: str, *, new_store: bool) -> None:
             return
         if not cursor.rows(f"SELECT 1 FROM duckdb_databases() WHERE database_name = '{_MODEL}'"):
             _create_model(cursor, _MODEL, tables)
-    cursor.execute(f"COPY FROM DATABASE {_MODEL} TO {{db}} (SCHEMA)")
+    try:
+        cursor.execute(f"COPY FROM DATABASE {_MODEL} TO {{db}} (SCHEMA)")
+    except duckdb.CatalogException as error:
+        raise StorageError(
+            f"the database has macros of its own with the names of some of a store: {error}; choose another path"
+        ) from error
 
 
 def _remove_ours(cursor: StoreCursor) -> set[str]:

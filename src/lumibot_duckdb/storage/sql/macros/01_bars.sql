@@ -127,7 +127,7 @@ GROUP BY asset_symbol, start;
 -- True; or an error, unless the lengths are whole numbers of at least `shortest`.
 CREATE OR REPLACE MACRO {db}.checked_lengths(lengths, shortest) AS
     CASE
-        WHEN coalesce(list_bool_and([each BETWEEN shortest AND 100000 AND each = floor(each) FOR each IN lengths]), false)
+        WHEN list_bool_and([coalesce(each BETWEEN shortest AND 100000 AND each = floor(each), false) FOR each IN lengths])
         THEN true
         ELSE error(format('a number of bars must be a whole number from {} to 100000, not {}', shortest, lengths))
     END;
