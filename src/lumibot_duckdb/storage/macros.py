@@ -1,8 +1,8 @@
 """The SQL macros that a store has, for every DuckDB client: bars of any timeframe, and indicators.
 
-They are part of the schema: `sql/macros` defines them, and migrations create them. To bind all of them takes longer than
-everything else that a new store needs. So they are created once in a DuckDB instance, in a database in memory, the
-model; stores get copies of its catalog, which takes two milliseconds.
+They are part of the schema: `sql/macros` defines them, and migrations create them. Creating them takes longer than
+everything else that a new store needs. So this is done once in a DuckDB instance, in a database in memory, the model.
+Stores get copies of its catalog, which takes two milliseconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import re
 import threading
 from collections.abc import Collection
-from contextlib import closing
 from functools import cache
 from importlib.resources import files
 
@@ -54,8 +53,11 @@ def add_macros(cursor: StoreCursor, tables: str, *, new_store: bool) -> None:
     with _guard:
         if kept:
             _create_model(cursor, _INCOMPLETE_MODEL, tables, without=kept)
-            cursor.execute(f"COPY FROM DATABASE {_INCOMPLETE_MODEL} TO {{db}} (SCHEMA)")
-            cursor.execute(f"DETACH {_INCOMPLETE_MODEL}")
+            try:
+                cursor.execute(f"COPY FROM DATABASE {_INCOMPLETE_MODEL} TO {{db}} (SCHEMA)")
+            finally:
+                with cursor.other_connection() as duck:
+                    duck.execute(f"DETACH {_INCOMPLETE_MODEL}")
             return
         if not cursor.rows(f"SELECT 1 FROM duckdb_databases() WHERE database_name = '{_MODEL}'"):
             _create_model(cursor, _MODEL, tables)
@@ -63,18 +65,20 @@ def add_macros(cursor: StoreCursor, tables: str, *, new_store: bool) -> None:
         cursor.execute(f"COPY FROM DATABASE {_MODEL} TO {{db}} (SCHEMA)")
     except duckdb.CatalogException as error:
         raise StorageError(
-            f"the database has macros of its own with the names of some of a store: {error}; choose another path"
+            f"the database has a macro with the name of one that a store has: {error}; choose another path"
         ) from error
 
 
 def _remove_ours(cursor: StoreCursor) -> set[str]:
     """Remove our macros from a store; return the user's own with the names of ours."""
     found = cursor.rows(
-        "SELECT DISTINCT CASE function_type WHEN 'macro' THEN 'MACRO ' ELSE 'MACRO TABLE ' END || function_name, comment "
-        "FROM duckdb_functions() WHERE database_name = '{db}' AND schema_name = 'main' AND function_type LIKE '%macro'"
+        "SELECT DISTINCT if(function_type = 'macro', 'MACRO ', 'MACRO TABLE ') || function_name, comment "
+        "FROM duckdb_functions() "
+        "WHERE database_name = '{db}' AND schema_name = 'main' AND function_type IN ('macro', 'table_macro')"
     )
     for macro in {macro for macro, comment in found if comment == _OURS}:
-        cursor.execute("DROP " + re.sub(r"(\w+)$", r'{db}."\1"', macro))
+        kind, _, name = macro.rpartition(" ")
+        cursor.execute(f"DROP {kind} {{db}}.{_quoted(name)}")
     kept = {macro for macro, comment in found if comment != _OURS and macro in defined()}
     if kept:
         logger.warning(
@@ -86,7 +90,7 @@ def _remove_ours(cursor: StoreCursor) -> set[str]:
 
 def _create_model(cursor: StoreCursor, name: str, tables: str, without: Collection[str] = ()) -> None:
     """Attach a database in memory with the macros and nothing else to the instance."""
-    with closing(cursor.other_connection()) as duck:
+    with cursor.other_connection() as duck:
         duck.execute(f"ATTACH ':memory:' AS {name}")
         try:
             duck.execute(f"USE {name}")  # macros use one another, and tables, without the name of the store
@@ -107,10 +111,15 @@ def drop_relations(duck: duckdb.DuckDBPyConnection, name: str) -> None:
     """Drop all tables and views of an attached database."""
     for kind in ("view", "table"):
         found = duck.execute(
-            f"SELECT schema_name, {kind}_name FROM duckdb_{kind}s() WHERE database_name = '{name}' AND NOT internal"
+            f"SELECT schema_name, {kind}_name FROM duckdb_{kind}s() "
+            f"WHERE database_name = '{name}' AND NOT internal ORDER BY {kind}_oid"
         ).fetchall()
-        for schema, relation in found:
-            duck.execute(f'DROP {kind} {name}."{schema}"."{relation}"')
+        for schema, relation in reversed(found):  # the later ones may refer to earlier ones
+            duck.execute(f"DROP {kind} {name}.{_quoted(schema)}.{_quoted(relation)}")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _after_fork_in_child() -> None:

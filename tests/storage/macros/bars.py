@@ -11,7 +11,9 @@ NEW_YORK = "America/New_York"
 COLUMNS = ("open", "high", "low", "close", "volume")
 
 
-def walk(rows: int, start: str = "2024-01-02 09:30", freq: str = "min", seed: int = 0, step: float = 0.05) -> pd.DataFrame:
+def walk(
+    rows: int, start: str = "2024-01-02 09:30", freq: str = "min", seed: int = 0, step: float = 0.05
+) -> pd.DataFrame:
     """Return bars of a random walk in cents, so that prices repeat, with some bars without volume."""
     rng = np.random.default_rng(seed)
     close = np.round(100 + np.cumsum(rng.normal(0, step, rows)), 2)

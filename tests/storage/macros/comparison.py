@@ -11,12 +11,16 @@ import pandas as pd
 
 
 def call(
-    client: duckdb.DuckDBPyConnection, name: str, symbol: str, timeframe: str, parameters: Mapping[str, Any] | None = None
+    client: duckdb.DuckDBPyConnection,
+    name: str,
+    symbol: str,
+    timeframe: str,
+    parameters: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Return the rows of an indicator, in order of time."""
-    given = "".join(f", {key} := {value!r}" for key, value in (parameters or {}).items())
+    given = "".join(f", {key} := ${key}" for key in parameters or {})
     query = f"FROM {name}('{symbol}', timeframe := '{timeframe}'{given}) ORDER BY asset_symbol, \"timestamp\""
-    return client.execute(query).df()
+    return client.execute(query, parameters).df() if parameters else client.execute(query).df()
 
 
 def assert_equal(found: pd.DataFrame, bars: pd.DataFrame, expected: Mapping[str, Any], tolerance: float = 1e-9) -> None:

@@ -36,7 +36,9 @@ def test_talib_on_generated_bars(client: duckdb.DuckDBPyConnection, name: str, n
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str, pd.DataFrame]]]:
+def real(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str, pd.DataFrame]]]:
     """Real bars as "symbol timeframe", and a client of a store that has them."""
     if not REAL.is_dir():
         pytest.skip("there are no real bars here")
@@ -95,7 +97,8 @@ def _pandas_ta() -> Mapping[str, Callable[[Any, pd.DataFrame], Mapping[str, Any]
         "donchian": lambda ta, b: frame("lower middle upper", ta.donchian(b.high, b.low, 20, 20)),
         "adx": lambda ta, b: frame("adx plus_di minus_di", ta.adx(b.high, b.low, b.close, 14)),
         "ichimoku": lambda ta, b: frame(
-            "span_a span_b conversion base", ta.ichimoku(b.high, b.low, b.close, include_chikou=False, as_dataframe=False)[0]
+            "span_a span_b conversion base",
+            ta.ichimoku(b.high, b.low, b.close, include_chikou=False, as_dataframe=False)[0],
         ),
         "drawdown": lambda ta, b: {"drawdown": -ta.drawdown(b.close).iloc[:, 1]},
     }

@@ -21,11 +21,26 @@ from storage.macros.comparison import call
 
 HELPERS = {"chosen_series", "numbered_bars", "ranged_bars", "repeated_averages"}
 INDICATORS = sorted(
-    name for kind, _, name in (macro.rpartition(" ") for macro in macros.defined()) if kind == "MACRO TABLE"
+    name
+    for kind, _, name in (macro.rpartition(" ") for macro in macros.defined())
+    if kind == "MACRO TABLE"
     if name not in {*HELPERS, "resample"}
 )
 NO_NUMBERS = ("obv", "drawdown", "pivot_points", "vwap_session")
-ZERO = ("rsi", "cci", "williams_r", "mfi", "roc", "momentum", "trix", "atr", "natr", "volatility", "parkinson", "drawdown")
+ZERO = (
+    "rsi",
+    "cci",
+    "williams_r",
+    "mfi",
+    "roc",
+    "momentum",
+    "trix",
+    "atr",
+    "natr",
+    "volatility",
+    "parkinson",
+    "drawdown",
+)
 
 
 @pytest.mark.parametrize("name", INDICATORS)
@@ -105,14 +120,20 @@ def test_a_length_that_is_none(client: duckdb.DuckDBPyConnection, name: str, n: 
 
 
 def test_a_series_that_is_not_there(client: duckdb.DuckDBPyConnection) -> None:
-    with pytest.raises(duckdb.InvalidInputException, match="the store has no bars of NONE of which bars of 'day' can be"):
+    with pytest.raises(
+        duckdb.InvalidInputException, match="the store has no bars of NONE of which bars of 'day' can be"
+    ):
         client.execute("FROM rsi(['DAILY', 'NONE'])")
-    with pytest.raises(duckdb.InvalidInputException, match="of DAILY of which bars of 'hour' can be made in the source x"):
+    with pytest.raises(
+        duckdb.InvalidInputException, match="of DAILY of which bars of 'hour' can be made in the source x"
+    ):
         client.execute("FROM rsi('DAILY', timeframe := 'hour', source := 'x')")
 
 
 def test_several_series_of_one_symbol(client: duckdb.DuckDBPyConnection) -> None:
-    expected = r"TWICE has several series with bars of 'minute': one \(stock\), two \(stock\). Choose one with source :="
+    expected = (
+        r"TWICE has several series with bars of 'minute': one \(stock\), two \(stock\). Choose one with source :="
+    )
     with pytest.raises(duckdb.InvalidInputException, match=expected):
         client.execute("FROM sma('TWICE', timeframe := '5 minutes')")
     found = client.execute("FROM sma('TWICE', timeframe := 'minute', source := 'two', asset_type := 'stock')").df()
@@ -121,8 +142,9 @@ def test_several_series_of_one_symbol(client: duckdb.DuckDBPyConnection) -> None
 
 @pytest.mark.parametrize("name", INDICATORS)
 def test_several_symbols_in_one_call(client: duckdb.DuckDBPyConnection, name: str) -> None:
-    query = f"FROM {name}(['WALK', 'HALTED'], timeframe := '3 minutes') WHERE asset_symbol = 'HALTED' ORDER BY \"timestamp\""
-    pd.testing.assert_frame_equal(client.execute(query).df(), call(client, name, "HALTED", "3 minutes"))
+    query = f"FROM {name}(['WALK', 'HALTED'], timeframe := '3 minutes') ORDER BY asset_symbol, \"timestamp\""
+    each = [call(client, name, symbol, "3 minutes") for symbol in ("HALTED", "WALK")]
+    pd.testing.assert_frame_equal(client.execute(query).df(), pd.concat(each, ignore_index=True))
 
 
 ROWS = st.lists(st.sampled_from([0.1, 1.0, 2.0, 3.0]), min_size=2, max_size=60)
@@ -136,9 +158,13 @@ def test_no_value_depends_on_a_later_bar(closes: list[float], cut: int, name: st
     bars = bars.assign(high=bars[["open", "close"]].max(axis=1), low=bars[["open", "close"]].min(axis=1))
     changed = bars.copy()
     changed.iloc[cut:] = 7 - changed.iloc[cut:]
-    short = "" if name in NO_NUMBERS else {
-        "macd": ", fast := 2, slow := 4, signal := 3", "ichimoku": ", conversion := 2, base := 3, span := 5"
-    }.get(name, ", n := 3")
+    short = (
+        ""
+        if name in NO_NUMBERS
+        else {"macd": ", fast := 2, slow := 4, signal := 3", "ichimoku": ", conversion := 2, base := 3, span := 5"}.get(
+            name, ", n := 3"
+        )
+    )
     query = f"FROM {name}('X', timeframe := 'minute'{short}) ORDER BY \"timestamp\" LIMIT {cut}"
     found = []
     for frame in (bars, changed, bars.iloc[:cut]):

@@ -136,7 +136,9 @@ def test_stored_bars_come_first_and_then_the_largest_that_fit(client: duckdb.Duc
 
 @pytest.mark.parametrize("timeframe", ["minute", "15min", "45 minutes"])
 def test_smaller_bars_than_there_are(client: duckdb.DuckDBPyConnection, timeframe: str) -> None:
-    with pytest.raises(duckdb.InvalidInputException, match=f"no bars of HALF of which bars of '{timeframe}' can be made"):
+    with pytest.raises(
+        duckdb.InvalidInputException, match=f"no bars of HALF of which bars of '{timeframe}' can be made"
+    ):
         resampled(client, "HALF", timeframe)
     with pytest.raises(duckdb.InvalidInputException, match="no bars of DAYS of which bars of 'hour' can be made"):
         resampled(client, "DAYS", "hour")
@@ -179,7 +181,8 @@ def test_the_statements_of_the_project_plan(tmp_path: Path) -> None:
         macro = storage.sql("FROM bollinger('SPY', timeframe := 'minute') ORDER BY timestamp").to_pandas()
         correlation = storage.sql("""
             SELECT spy."timestamp",
-                corr(spy.close, qqq.close) OVER (ORDER BY spy."timestamp" ROWS BETWEEN 99 PRECEDING AND CURRENT ROW) AS r
+                corr(spy.close, qqq.close) OVER (ORDER BY spy."timestamp" ROWS BETWEEN 99 PRECEDING AND CURRENT ROW)
+                    AS r
             FROM ohlcv_data AS spy
             JOIN ohlcv_data AS qqq ON qqq."timestamp" = spy."timestamp"
             WHERE spy.asset_symbol = 'SPY' AND qqq.asset_symbol = 'QQQ'

@@ -1,4 +1,4 @@
-"""Copies what a store has besides its tables of known names: its macros, and what users created with a DuckDB client."""
+"""Copies what a store has besides its own tables: macros, and what users created in it with a DuckDB client."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ CREATE OR REPLACE MACRO {db}.symbol_list(symbols) AS
         ELSE [to_json(symbols) ->> '$']
     END;
 
--- A timeframe in any of its usual spellings as an interval; NULL if it is none. "m" is a minute, and "M" or "mo" a month;
--- "5M" is none, because it may be either.
+-- A timeframe in any of its usual spellings as an interval; NULL if it is none. "m" is a minute, and "M" or "mo" a
+-- month; "5M" is none, because it may be either.
 CREATE OR REPLACE MACRO {db}.bar_length(spelling) AS
     TRY_CAST(CASE
         WHEN regexp_full_match(spelling, '\s*1?\s*M\s*') THEN '1 month'
@@ -66,11 +66,14 @@ largest AS (
     QUALIFY rank() OVER (PARTITION BY asset_symbol ORDER BY length DESC, as_stored DESC) = 1
 )
 SELECT
-    asset_symbol, any_value(version_id) AS version_id, any_value(wanted.wanted) AS length, any_value(wanted_unit) AS unit,
+    asset_symbol, any_value(version_id) AS version_id,
+    any_value(wanted.wanted) AS length, any_value(wanted_unit) AS unit,
     -- Here, because whoever reads bars asks for this: the planner skips columns that nobody needs.
     CASE
         WHEN any_value(wanted.wanted) IS NULL
-        THEN error(format('''{}'' is not a timeframe: write, for example, ''minute'', ''15 minutes'' or ''day''', spelling))
+        THEN error(format(
+            '''{}'' is not a timeframe: write, for example, ''minute'', ''15 minutes'' or ''day''', spelling
+        ))
         WHEN count(version_id) = 0
         THEN error(format('the store has no bars of {} of which bars of ''{}'' can be made{}', asset_symbol, spelling,
             coalesce(' in the source ' || source_name, '')))
@@ -87,8 +90,8 @@ GROUP BY asset_symbol;
 CREATE OR REPLACE MACRO {db}.day_start(moment, zone) AS
     date_trunc('day', moment AT TIME ZONE 'UTC' AT TIME ZONE zone);
 
--- The start, in UTC, of the bar that a moment belongs to. Days begin at midnight in `zone`, and so do the shorter bars of
--- a day; with a session ('09:30-16:00') these begin when it opens. Weeks begin on Monday.
+-- The start, in UTC, of the bar that a moment belongs to. Days begin at midnight in `zone`, and so do the shorter bars
+-- of a day; with a session ('09:30-16:00') these begin when it opens. Weeks begin on Monday.
 CREATE OR REPLACE MACRO {db}.bar_start(moment, length, unit, zone, session) AS
     CASE unit
         WHEN 'time' THEN time_bucket(
@@ -97,7 +100,8 @@ CREATE OR REPLACE MACRO {db}.bar_start(moment, length, unit, zone, session) AS
                 AT TIME ZONE zone AT TIME ZONE 'UTC'
         )
         ELSE time_bucket(
-            length, day_start(moment, zone), CASE unit WHEN 'day' THEN TIMESTAMP '2000-01-03' ELSE TIMESTAMP '2000-01-01' END
+            length, day_start(moment, zone),
+            CASE unit WHEN 'day' THEN TIMESTAMP '2000-01-03' ELSE TIMESTAMP '2000-01-01' END
         ) AT TIME ZONE zone AT TIME ZONE 'UTC'
     END;
 
@@ -127,7 +131,9 @@ GROUP BY asset_symbol, start;
 -- True; or an error, unless the lengths are whole numbers of at least `shortest`.
 CREATE OR REPLACE MACRO {db}.checked_lengths(lengths, shortest) AS
     CASE
-        WHEN list_bool_and([coalesce(each BETWEEN shortest AND 100000 AND each = floor(each), false) FOR each IN lengths])
+        WHEN list_bool_and([
+            coalesce(each BETWEEN shortest AND 100000 AND each = floor(each), false) FOR each IN lengths
+        ])
         THEN true
         ELSE error(format('a number of bars must be a whole number from {} to 100000, not {}', shortest, lengths))
     END;

@@ -1,16 +1,19 @@
 -- Recursive smoothing without recursion: y = keep * (y of the bar before) + (1 - keep) * value.
 --
--- `p` numbers the bars of a series that have a value, from 0. y begins at p = n - 1 with the mean of the first n values.
--- Within a block of bars, y is keep^j times the running sum of value / keep^j, where j is the place in the block, and a
--- block is so short that keep^-j stays below 1e150. What the block before adds is keep^j * keep^length times its sum, and
--- blocks before that one add less than rounding does. So two sums over a window are enough for any number of bars, and
--- the result differs from the loop's by rounding alone.
+-- `p` numbers the bars of a series that have a value, from 0. y begins at p = n - 1 with the mean of the first n
+-- values. Within a block of bars, y is keep^j times the running sum of value / keep^j, where j is the place in the
+-- block, and a block is so short that keep^-j stays below 1e150. The block before adds keep^j * keep^length times its
+-- sum, and blocks before that one add less than rounding does. So two sums over a window are enough for any number of
+-- bars, and the result differs from the loop's by rounding alone.
 
 CREATE OR REPLACE MACRO {db}.block_length(n) AS 150 * n - 149;
 
 -- What a value adds to the sum of its block.
 CREATE OR REPLACE MACRO {db}.weighted(value, keep, n, p) AS
-    value * CASE WHEN p >= n THEN (1 - keep) * pow(keep, -(p % block_length(n))) WHEN p >= 0 THEN pow(keep, 1 - n) / n END;
+    value * CASE
+        WHEN p >= n THEN (1 - keep) * pow(keep, -(p % block_length(n)))
+        WHEN p >= 0 THEN pow(keep, 1 - n) / n
+    END;
 
 -- y. `per` is what the bars are numbered within.
 CREATE OR REPLACE MACRO {db}.smoothed(value, keep, n, p, per) AS

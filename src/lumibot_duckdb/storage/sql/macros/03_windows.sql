@@ -23,7 +23,8 @@ CREATE OR REPLACE MACRO {db}.wma(value, moment, n, per := NULL) AS
 -- The population's standard deviation: exactly 0 if all values are equal.
 CREATE OR REPLACE MACRO {db}.deviation(value, moment, n, per := NULL) AS
     CASE
-        WHEN count(value) OVER (PARTITION BY per ORDER BY moment ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW) < n THEN NULL
+        WHEN count(value) OVER (PARTITION BY per ORDER BY moment ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW) < n
+        THEN NULL
         WHEN max(value) OVER (PARTITION BY per ORDER BY moment ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW)
             > min(value) OVER (PARTITION BY per ORDER BY moment ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW)
         THEN stddev_pop(value) OVER (PARTITION BY per ORDER BY moment ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW)
@@ -93,7 +94,9 @@ CREATE OR REPLACE MACRO {db}.vwap(high, low, close, volume, moment, n, per := NU
         WHEN count(close) OVER (PARTITION BY per ORDER BY moment ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW) = n
         THEN sum((high + low + close) / 3 * volume)
             OVER (PARTITION BY per ORDER BY moment ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW)
-            / nullif(sum(volume) OVER (PARTITION BY per ORDER BY moment ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW), 0)
+            / nullif(
+                sum(volume) OVER (PARTITION BY per ORDER BY moment ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW), 0
+            )
     END;
 
 -- The mean distance from the mean of n values.

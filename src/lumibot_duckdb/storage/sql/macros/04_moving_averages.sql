@@ -8,12 +8,13 @@ CREATE OR REPLACE MACRO {db}.ema(symbol, timeframe := 'day', n := 20, source := 
 SELECT asset_symbol, "timestamp", close, exponential_average(close, n, i, asset_symbol) AS ema
 FROM numbered_bars(symbol, timeframe, source, asset_type, [n], 1);
 
--- Weights that increase by one from bar to bar: the mean, and the covariance with the number of the bar. This takes much
--- less memory than the scalar macro's lists. `p` numbers the bars that have a value, from 0.
+-- Weights that increase by one from bar to bar: the mean, and the covariance with the number of the bar. This takes
+-- much less memory than the scalar macro's lists. `p` numbers the bars that have a value, from 0.
 CREATE OR REPLACE MACRO {db}.weighted_average(value, n, p, per) AS
     CASE WHEN p >= n - 1 THEN
         avg(value) OVER (PARTITION BY per ORDER BY p ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW)
-        + covar_pop(value, p) OVER (PARTITION BY per ORDER BY p ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW) * 2 / (n + 1)
+        + 2 / (n + 1)
+            * covar_pop(value, p) OVER (PARTITION BY per ORDER BY p ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW)
     END;
 
 CREATE OR REPLACE MACRO {db}.wma(symbol, timeframe := 'day', n := 20, source := NULL, asset_type := NULL) AS TABLE

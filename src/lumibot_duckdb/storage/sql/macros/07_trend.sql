@@ -28,8 +28,8 @@ direction AS (
 SELECT asset_symbol, "timestamp", close, wilder_average(dx, n, i - n, asset_symbol) AS adx, plus_di, minus_di
 FROM direction;
 
--- How many bars ago were the highest high and the lowest low of n bars and this one? Going back in time, so that the last
--- of equal ones is found.
+-- How many bars ago were the highest high and the lowest low of n bars and this one? Going back in time, so that the
+-- last of equal ones is found.
 CREATE OR REPLACE MACRO {db}.aroon(symbol, timeframe := 'day', n := 25, source := NULL, asset_type := NULL) AS TABLE
 WITH age AS (
     SELECT

@@ -15,7 +15,8 @@ WITH dated AS (
 SELECT
     asset_symbol, "timestamp", close,
     sum((high + low + close) / 3 * volume) OVER (PARTITION BY asset_symbol, day ORDER BY i ROWS UNBOUNDED PRECEDING)
-        / nullif(sum(volume) OVER (PARTITION BY asset_symbol, day ORDER BY i ROWS UNBOUNDED PRECEDING), 0) AS vwap_session
+        / nullif(sum(volume) OVER (PARTITION BY asset_symbol, day ORDER BY i ROWS UNBOUNDED PRECEDING), 0)
+        AS vwap_session
 FROM dated;
 
 CREATE OR REPLACE MACRO {db}.obv(symbol, timeframe := 'day', source := NULL, asset_type := NULL) AS TABLE
