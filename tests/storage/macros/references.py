@@ -205,7 +205,7 @@ PARAMETERS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "volatility": ({}, {"n": 5, "annual": 252}),
     "parkinson": ({}, {"n": 1, "annual": 252}),
     "garman_klass": ({}, {"n": 5, "annual": 98280.0}),
-    **{name: ({}, {"n": 1}, {"n": 3}, {"n": 250}) for name in ("sma", "ema", "wma", "dema", "tema", "hma", "atr")},
+    **{name: ({}, {"n": 3}, {"n": 1}, {"n": 250}) for name in ("sma", "ema", "wma", "dema", "tema", "hma", "atr")},
     "trix": ({}, {"n": 1}, {"n": 100}),
 }
 """Keyed by indicator; the parameters that are tested."""

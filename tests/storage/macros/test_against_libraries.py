@@ -21,7 +21,9 @@ WITH_VOLUME = ("mfi", "obv", "vwap", "vwap_session")
 OF_SERIES = {key[0]: (key[2], bars) for key, bars in SERIES.items()}
 
 EACH = [
-    pytest.param(name, number, id=f"{name}-{number}") for name in REFERENCES for number in range(len(PARAMETERS[name]))
+    pytest.param(name, number, id=f"{name}-{number}", marks=() if number < 2 else pytest.mark.long)
+    for name in REFERENCES
+    for number in range(len(PARAMETERS[name]))
 ]
 
 

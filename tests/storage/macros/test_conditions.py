@@ -140,7 +140,13 @@ def test_several_series_of_one_symbol(client: duckdb.DuckDBPyConnection) -> None
     assert len(found) == 30
 
 
-@pytest.mark.parametrize("name", INDICATORS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("adx", "cci", "pivot_points", "trix") else pytest.mark.long)
+        for name in INDICATORS
+    ],
+)
 def test_several_symbols_in_one_call(client: duckdb.DuckDBPyConnection, name: str) -> None:
     query = f"FROM {name}(['WALK', 'HALTED'], timeframe := '3 minutes') ORDER BY asset_symbol, \"timestamp\""
     each = [call(client, name, symbol, "3 minutes") for symbol in ("HALTED", "WALK")]
