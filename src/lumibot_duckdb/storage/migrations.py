@@ -1,4 +1,7 @@
-"""Brings the schema of a store up to date: numbered `.sql` files, all in the caller's transaction, none skipped."""
+"""Brings the schema of a store up to date: numbered `.sql` files, all in the caller's transaction, none skipped.
+
+Then it creates the macros of the newest schema.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from lumibot_duckdb.storage import macros
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import ReplicaError, StoreDamagedError, StoreVersionError
 from lumibot_duckdb.storage.stored_values import reading
 
 _WITH_OUTLINES = 5
 """The first schema with outlines, which SQL alone cannot compute."""
+_WITH_MACROS = 8
+"""The first schema with macros."""
 REPLICA_OF = "replica_of"
 """The key in `store_meta` that makes a file a replica."""
 
@@ -68,11 +74,13 @@ def state(cursor: StoreCursor) -> StoreState:
     return found
 
 
-def migrate(cursor: StoreCursor, build_outlines: Callable[[StoreCursor], None]) -> StoreState:
+def migrate(
+    cursor: StoreCursor, build_outlines: Callable[[StoreCursor], None], *, with_macros: bool = True
+) -> StoreState:
     """Upgrade the open store to the newest schema, inside a `write()` block; return its new state.
 
-    `build_outlines` stores the outlines of a store that is older than these. Raises `ReplicaError` for a replica, which
-    nobody writes.
+    `build_outlines` stores the outlines of a store that is older than these. A file that becomes a copy of a store is
+    made without macros, and gets them from that store. Raises `ReplicaError` for a replica, which nobody writes.
     """
     found = state(cursor)
     if found.replica_of:
@@ -87,8 +95,16 @@ def migrate(cursor: StoreCursor, build_outlines: Callable[[StoreCursor], None]) 
             cursor.execute(script)
     if 0 < found.schema_version < _WITH_OUTLINES <= newest():
         build_outlines(cursor)
+    if with_macros:
+        add_macros(cursor, new_store=found.schema_version == 0)
     if found.schema_version == 0:
         found = StoreState(0, uuid.uuid4().hex)
         cursor.execute("INSERT INTO {db}.store_meta VALUES ('schema_version', ''), ('store_id', ?)", [found.store_id])
     cursor.execute("UPDATE {db}.store_meta SET value = ? WHERE key = 'schema_version'", [str(newest())])
     return StoreState(newest(), found.store_id)
+
+
+def add_macros(cursor: StoreCursor, *, new_store: bool) -> None:
+    """Create the macros of the newest schema, instead of those of an earlier one."""
+    if newest() >= _WITH_MACROS:
+        macros.add_macros(cursor, "".join(script for _, script in scripts()), new_store=new_store)

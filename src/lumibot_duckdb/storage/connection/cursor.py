@@ -50,6 +50,11 @@ class StoreCursor:
         with stoppable(self._duck):
             return result.fetchall()
 
+    def other_connection(self) -> duckdb.DuckDBPyConnection:
+        """Return a new connection to the same instance, which is not part of the block's transaction."""
+        self.check_process()
+        return self._duck.cursor()
+
     def register(self, name: str, table: pa.Table | pa.RecordBatchReader) -> None:
         """Make an Arrow table visible to SQL on this cursor as `name`, until the block ends.
 

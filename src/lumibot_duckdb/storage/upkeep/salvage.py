@@ -15,6 +15,7 @@ from typing import TypeVar
 import duckdb
 import pyarrow as pa
 
+from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.series_records import delete_version
 from lumibot_duckdb.storage.bars.snapshots import kept_versions
@@ -72,6 +73,7 @@ class _Salvage:
         try:
             columns = self._read(bar_columns)
             make_tables(self._new, columns)
+            migrations.add_macros(self._new.cursor, new_store=True)
             self._new.execute("DELETE FROM new.store_meta")
             for table in (*whole_tables(self._new.cursor), "series_version", *_COMPUTED):
                 self._copy_table(table)

@@ -28,7 +28,7 @@ from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import ReplicaError, StorageError, StoreDamagedError
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.upkeep.checksum_copy import MissingChecksums
-from lumibot_duckdb.storage.upkeep.users_objects import copy_users_objects
+from lumibot_duckdb.storage.upkeep.users_objects import copy_macros, copy_users_objects
 
 # Each row group leaves the last block of every column partly empty, so larger groups make a smaller file.
 _ROW_GROUP = 2 * 122_880
@@ -169,8 +169,8 @@ def copy_most(connection: StoreConnection, new: NewFile, kept: VersionsOf, on_ro
 
 
 def make_tables(new: NewFile, columns: list[tuple[str, str]]) -> None:
-    """Make the tables of a store, with these columns of `bar`."""
-    migrations.migrate(new.cursor, build_outlines)
+    """Make the tables of a store, with these columns of `bar`, but no macros."""
+    migrations.migrate(new.cursor, build_outlines, with_macros=False)
     add_missing_columns(new.cursor, columns)
 
 
@@ -211,6 +211,7 @@ def copy_rest(
         if copy_coverage is not None:
             copy_coverage(new, old)
         new.duck.commit()
+        copy_macros(old, new.cursor)
         copy_users_objects(old, new.cursor)
         return _checked(new, old, len(versions))
 

@@ -1,4 +1,4 @@
-"""Copies the tables and views that users have created in the file of a store with a DuckDB client."""
+"""Copies what a store has besides its tables of known names: its macros, and what users created with a DuckDB client."""
 
 from __future__ import annotations
 
@@ -8,11 +8,31 @@ import duckdb
 
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import StorageError
+from lumibot_duckdb.storage.macros import drop_relations
 
 logger = logging.getLogger(__name__)
 
 _TABLES = "SELECT table_name, sql FROM duckdb_tables() WHERE database_name = '{db}' ORDER BY table_oid"
 _VIEWS = "SELECT view_name, sql FROM duckdb_views() WHERE database_name = '{db}' AND NOT internal ORDER BY view_oid"
+_CATALOG = "lumibot_duckdb_catalog"
+
+
+def copy_macros(old: StoreCursor, new: StoreCursor) -> None:
+    """Copy all macros of the store `old`, the users' too, and with them users' types, sequences and schemas.
+
+    Both are attached to one instance, outside of a transaction, and `new` has no macros.
+    """
+    with new.other_connection() as duck:
+        # By way of a catalog without data, because `new` has the tables already, and SQL does not show all of a macro.
+        duck.execute(f"ATTACH ':memory:' AS {_CATALOG}")
+        try:
+            duck.execute(f"COPY FROM DATABASE {old.db} TO {_CATALOG} (SCHEMA)")
+            drop_relations(duck, _CATALOG)
+            duck.execute(f"COPY FROM DATABASE {_CATALOG} TO {new.db} (SCHEMA)")
+        except duckdb.Error as error:
+            raise StorageError(f"the store has macros, types or sequences that cannot be copied: {error}") from error
+        finally:
+            duck.execute(f"DETACH {_CATALOG}")
 
 
 def copy_users_objects(old: StoreCursor, new: StoreCursor) -> None:

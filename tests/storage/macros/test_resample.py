@@ -1,0 +1,193 @@
+"""`resample` makes the bars that Lumibot and pandas make, and those of sessions, weeks and months."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from lumibot_duckdb import DuckDBDataStorage
+from storage.macros.bars import COLUMNS, NEW_YORK, utc, walk
+
+SPRING = walk(5 * 1440, "2024-03-08 00:00", seed=5)  # 10 March has 23 hours
+AUTUMN = walk(5 * 1440, "2024-11-01 00:00", seed=6)  # 3 November has 25
+DAYS = walk(400, "2023-01-02", "D", 7, 1.0)
+HOW = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
+
+
+def with_gaps(bars: pd.DataFrame) -> pd.DataFrame:
+    return bars[np.random.default_rng(8).random(len(bars)) > 0.3]
+
+
+SERIES = {
+    ("SPRING", "minute"): with_gaps(SPRING),
+    ("AUTUMN", "minute"): with_gaps(AUTUMN),
+    ("WHOLE", "minute"): SPRING,
+    ("DAYS", "day"): DAYS,
+    ("BOTH", "minute"): SPRING[:600],
+    ("BOTH", "5minute"): SPRING[:600:5] + 1,
+    ("BOTH", "day"): DAYS[:10] + 2,
+    ("HALF", "30minute"): SPRING[::30],
+}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    with DuckDBDataStorage(tmp_path_factory.mktemp("resample")) as storage:
+        for (symbol, timeframe), bars in SERIES.items():
+            storage.store_ohlcv_data(symbol, bars, "test", timeframe)
+    with duckdb.connect(str(storage.path), read_only=True) as connection:
+        yield connection
+
+
+def resampled(client: duckdb.DuckDBPyConnection, symbol: str, timeframe: str, more: str = "") -> pd.DataFrame:
+    query = f"FROM resample('{symbol}', '{timeframe}'{more}) ORDER BY \"timestamp\""
+    found = client.execute(query).df()
+    assert list(found.columns) == ["asset_symbol", "timestamp", *COLUMNS]
+    return found.drop(columns="asset_symbol").set_index("timestamp")
+
+
+def assert_bars(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    expected = expected.dropna(subset=["close"])
+    assert found.index.tolist() == utc(expected).tolist()
+    np.testing.assert_allclose(found.to_numpy(), expected[list(COLUMNS)].to_numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("timeframe", ["5 minutes", "15min", "30m", "hour", "7 minutes", "2h", "day", "90 minutes"])
+@pytest.mark.parametrize("symbol", ["SPRING", "AUTUMN"])
+def test_pandas_day_by_day(client: duckdb.DuckDBPyConnection, symbol: str, timeframe: str) -> None:
+    """Days begin at midnight in New York, also where the clock changes, and 7 minutes begin anew each day."""
+    bars = SERIES[symbol, "minute"]
+    frequency = {"day": "D", "hour": "h", "30m": "30min"}.get(timeframe, timeframe.replace("minutes", "min"))
+    each = [day.resample(frequency).agg(HOW) for _, day in bars.groupby(bars.index.normalize())]
+    assert_bars(resampled(client, symbol, timeframe), pd.concat(each))
+
+
+@pytest.mark.parametrize("timeframe", ["5min", "15min", "hour", "day"])
+def test_lumibot(client: duckdb.DuckDBPyConnection, timeframe: str) -> None:
+    from lumibot.entities import Asset, Data
+
+    data = Data(Asset("X"), SPRING.copy(), timestep="minute")
+    now = pd.Timestamp("2024-03-12 10:00", tz=NEW_YORK).to_pydatetime()
+    expected = data.get_bars(now, length=3 if timeframe == "day" else 60, timestep=timeframe)
+    assert len(expected) >= 3
+    whole = expected.iloc[1:-1]  # windows of Lumibot may begin and end within a bar
+    found = resampled(client, "WHOLE", timeframe).loc[utc(whole)]
+    pd.testing.assert_frame_equal(
+        found.reset_index(drop=True), whole[list(COLUMNS)].reset_index(drop=True), check_dtype=False
+    )
+
+
+def test_weeks_months_quarters_and_years(client: duckdb.DuckDBPyConnection) -> None:
+    index = DAYS.index.tz_localize(None)
+    for timeframe, start in {
+        "week": index - pd.to_timedelta(index.weekday, "D"),
+        "2 weeks": index - pd.to_timedelta((index - pd.Timestamp("2000-01-03")).days % 14, "D"),
+        "month": index.to_period("M").to_timestamp(),
+        "quarter": index.to_period("Q").to_timestamp(),
+        "1M": index.to_period("M").to_timestamp(),
+        "year": index.to_period("Y").to_timestamp(),
+    }.items():
+        expected = DAYS.groupby(pd.DatetimeIndex(start).tz_localize(NEW_YORK)).agg(HOW)
+        assert_bars(resampled(client, "DAYS", timeframe), expected)
+
+
+def test_sessions(client: duckdb.DuckDBPyConnection) -> None:
+    bars = SERIES["SPRING", "minute"].between_time("09:30", "16:00", inclusive="left")
+    days = [day.resample("h", origin="start").agg(HOW) for _, day in anchored(bars)]
+    found = resampled(client, "SPRING", "hour", ", session := '09:30-16:00'")
+    assert_bars(found, pd.concat(days).loc[lambda frame: frame.index.time != dt.time(0)])
+    assert {time.minute for time in found.index} == {30}
+    daily = bars.groupby(bars.index.normalize()).agg(HOW)
+    assert_bars(resampled(client, "SPRING", "day", ", session := '09:30-16:00'"), daily)
+    minutes = resampled(client, "SPRING", "minute", ", session := '09:30-16:00'")
+    assert_bars(minutes, bars)
+
+
+def anchored(bars: pd.DataFrame) -> Iterator[tuple[pd.Timestamp, pd.DataFrame]]:
+    """Yield each day's bars from an empty one at 9:30 on."""
+    for day, rows in bars.groupby(bars.index.normalize()):
+        opening = day + pd.Timedelta(hours=9, minutes=30)
+        if opening not in rows.index:
+            rows = pd.concat([pd.DataFrame(np.nan, [opening], rows.columns), rows])
+        yield day, rows
+
+
+def test_another_zone(client: duckdb.DuckDBPyConnection) -> None:
+    bars = SERIES["AUTUMN", "minute"].tz_convert("UTC")
+    found = resampled(client, "AUTUMN", "day", ", zone := 'UTC'")
+    assert_bars(found, bars.groupby(bars.index.normalize()).agg(HOW))
+
+
+def test_stored_bars_come_first_and_then_the_largest_that_fit(client: duckdb.DuckDBPyConnection) -> None:
+    assert_bars(resampled(client, "BOTH", "5min"), SERIES["BOTH", "5minute"])
+    assert_bars(resampled(client, "BOTH", "day"), SERIES["BOTH", "day"])
+    fives = SERIES["BOTH", "5minute"]
+    assert_bars(resampled(client, "BOTH", "10 minutes"), fives.resample("10min").agg(HOW))
+    minutes = SERIES["BOTH", "minute"]
+    assert_bars(resampled(client, "BOTH", "7 minutes"), minutes.resample("7min").agg(HOW))
+    assert_bars(resampled(client, "BOTH", "24 hours"), fives.resample("D").agg(HOW))
+
+
+@pytest.mark.parametrize("timeframe", ["minute", "15min", "45 minutes"])
+def test_smaller_bars_than_there_are(client: duckdb.DuckDBPyConnection, timeframe: str) -> None:
+    with pytest.raises(duckdb.InvalidInputException, match=f"no bars of HALF of which bars of '{timeframe}' can be made"):
+        resampled(client, "HALF", timeframe)
+    with pytest.raises(duckdb.InvalidInputException, match="no bars of DAYS of which bars of 'hour' can be made"):
+        resampled(client, "DAYS", "hour")
+
+
+@pytest.mark.parametrize("timeframe", ["5M", "", "x", "1.5 hours", "minute minute", "5 fortnights", "-5 min"])
+def test_a_timeframe_that_is_none(client: duckdb.DuckDBPyConnection, timeframe: str) -> None:
+    with pytest.raises(duckdb.InvalidInputException, match=r"is not a timeframe: write, for example, 'minute'"):
+        resampled(client, "DAYS", timeframe)
+
+
+def test_the_same_spellings_as_in_python(client: duckdb.DuckDBPyConnection) -> None:
+    from lumibot_duckdb.storage.timeframes import _UNIT_OF_ALIAS, bar_seconds, canonical_timeframe
+
+    for alias in (*_UNIT_OF_ALIAS, *(word.upper() for word in _UNIT_OF_ALIAS if word != "m"), "M"):
+        for text in (alias, f"1{alias}", *([] if alias == "M" else [f"5{alias}", f"3-{alias}", f" 12 {alias} "])):
+            seconds = bar_seconds(canonical_timeframe(text))
+            query = "SELECT epoch(bar_length(?)), length_unit(bar_length(?))"
+            ((found, unit),) = client.execute(query, [text, text]).fetchall()
+            if unit != "month":
+                assert found == seconds, text
+            else:
+                assert seconds % (31 * 86_400) == 0, text
+
+
+def test_the_statements_of_the_project_plan(tmp_path: Path) -> None:
+    spy, qqq = walk(500, seed=1), walk(500, seed=2)
+    with DuckDBDataStorage(tmp_path) as storage:
+        storage.store_ohlcv_data("SPY", spy, "polygon", "minute")
+        storage.store_ohlcv_data("QQQ", qqq, "polygon", "minute")
+        bands = storage.sql("""
+            SELECT "timestamp", close,
+                avg(close) OVER bars AS middle,
+                avg(close) OVER bars + 2 * stddev_pop(close) OVER bars AS upper
+            FROM ohlcv_data
+            WHERE asset_symbol = 'SPY' AND timeframe = 'minute'
+            WINDOW bars AS (ORDER BY "timestamp" ROWS BETWEEN 19 PRECEDING AND CURRENT ROW)
+            ORDER BY "timestamp"
+        """).to_pandas()
+        macro = storage.sql("FROM bollinger('SPY', timeframe := 'minute') ORDER BY timestamp").to_pandas()
+        correlation = storage.sql("""
+            SELECT spy."timestamp",
+                corr(spy.close, qqq.close) OVER (ORDER BY spy."timestamp" ROWS BETWEEN 99 PRECEDING AND CURRENT ROW) AS r
+            FROM ohlcv_data AS spy
+            JOIN ohlcv_data AS qqq ON qqq."timestamp" = spy."timestamp"
+            WHERE spy.asset_symbol = 'SPY' AND qqq.asset_symbol = 'QQQ'
+                AND spy.timeframe = 'minute' AND qqq.timeframe = 'minute'
+            ORDER BY spy."timestamp"
+        """).to_pandas()
+    rolling = spy.close.rolling(20)
+    upper = rolling.mean() + 2 * rolling.std(ddof=0)
+    np.testing.assert_allclose(bands.upper[19:], upper[19:], rtol=1e-9)
+    np.testing.assert_allclose(macro.upper, upper, rtol=1e-9)
+    np.testing.assert_allclose(correlation.r[99:], spy.close.rolling(100).corr(qqq.close)[99:], rtol=1e-6)
