@@ -19,7 +19,7 @@ from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.outline_records import has_outline
 from lumibot_duckdb.storage.catalog import Head
 
-_VERSION = "version_id"
+VERSION = "version_id"
 _ROWS = 50_000
 """How many bars are read ahead at most, 4 MB."""
 
@@ -63,11 +63,11 @@ class ShortSeries:
         }
         if len(snapshots) < 2:
             return {}
-        condition = f"{_VERSION} IN ({', '.join(map(str, snapshots))})"
+        condition = f"{VERSION} IN ({', '.join(map(str, snapshots))})"
         with self._store.read_pinned(pin) as cursor:
-            table = stored_rows(cursor, state.layout.columns, condition, (_VERSION, INGEST))
+            table = stored_rows(cursor, state.layout.columns, condition, (VERSION, INGEST))
         self._store.counters.count_read(table.num_rows, table.nbytes)
-        return dict(_snapshots_in(table, snapshots))
+        return dict(snapshots_in(table, snapshots))
 
     def _heads_from(self, pin: SeriesPin) -> Iterator[Head]:
         """Yield the heads of short series of the page that have not been taken, later ones first."""
@@ -81,16 +81,16 @@ class ShortSeries:
                 yield head
 
 
-def _snapshots_in(table: pa.Table, ingests: dict[int, int]) -> Iterator[tuple[_Snapshot, pa.Table]]:
+def snapshots_in(table: pa.Table, ingests: dict[int, int]) -> Iterator[tuple[_Snapshot, pa.Table]]:
     """Yield the rows of each version up to its ingest."""
-    versions = single_array(table[_VERSION]).to_numpy()
+    versions = single_array(table[VERSION]).to_numpy()
     if (versions[1:] < versions[:-1]).any():
         order = np.argsort(versions, kind="stable")
         table, versions = table.take(pa.array(order)), versions[order]
-    table = table.drop_columns([_VERSION])
-    ids = sorted(ingests)
+    table = table.drop_columns([VERSION])
+    ids = np.array(sorted(ingests), versions.dtype)
     firsts, ends = (versions.searchsorted(ids, side).tolist() for side in ("left", "right"))
-    for version_id, first, end in zip(ids, firsts, ends, strict=True):
+    for version_id, first, end in zip(ids.tolist(), firsts, ends, strict=True):
         rows, last = table.slice(first, end - first), ingests[version_id]
         is_later = single_array(rows[INGEST]).to_numpy() > last
         yield (version_id, last), rows.filter(pa.array(~is_later)) if is_later.any() else rows
