@@ -27,11 +27,11 @@ class CrossAssetAnalytics(ABC):
     - "asof": the times of the first asset (or of the benchmark); the others have their last close at or before each;
     - "outer": all times; an asset has no value where it has no bar.
 
-    Bars without a finite close are left out before. Bars of days, weeks and months are joined by the day that they begin on:
-    in UTC if they begin at midnight there, as those of crypto exchanges do, else in New York.
+    Bars without a finite close are left out before. Bars of days, weeks and months are joined by the day that they
+    begin on: in UTC if they begin at midnight there, as those of crypto exchanges do, else in New York.
 
-    A return is the change from one row to the next. It is missing if one of the two closes is. Before `start`, so many rows
-    are read that values at `start` are those of the full history.
+    A return is the change from one row to the next. It is missing if one of the two closes is. Before `start`, so many
+    rows are read that values at `start` are those of the full history.
     """
 
     @abstractmethod
@@ -114,8 +114,8 @@ class CrossAssetAnalytics(ABC):
                 now).
 
         Returns:
-            A frame with a row and a column for each asset. NaN for assets that do not change, or that have fewer than two
-            rows in common. With `window`, one row for each pair and each time from which `window` rows exist.
+            A frame with a row and a column for each asset. NaN for assets that do not change, or that have fewer than
+            two rows in common. With `window`, one row for each pair and each time from which `window` rows exist.
 
         Raises:
             AnalysisError: No row is in the range, or an argument is wrong.
@@ -172,8 +172,8 @@ class CrossAssetAnalytics(ABC):
                 now).
 
         Returns:
-            A frame with a row and a column for each asset. NaN for assets that do not change, or that have fewer than two
-            rows in common. With `window`, one row for each pair and each time from which `window` rows exist.
+            A frame with a row and a column for each asset. NaN for assets that do not change, or that have fewer than
+            two rows in common. With `window`, one row for each pair and each time from which `window` rows exist.
 
         Raises:
             AnalysisError: No row is in the range, or an argument is wrong.
@@ -265,8 +265,8 @@ class CrossAssetAnalytics(ABC):
     ) -> pd.DataFrame:
         """Return the correlation of one asset with another one some bars later or earlier.
 
-        At a lag of 2, returns of the first asset are compared with those of the second one two rows later: the first asset
-        leads. With the join "outer", rows in which one has no value do not count.
+        At a lag of 2, returns of the first asset are compared with those of the second one two rows later: the first
+        asset leads. With the join "outer", rows in which one has no value do not count.
 
         Args:
             first: An asset.
@@ -339,8 +339,8 @@ class CrossAssetAnalytics(ABC):
                 now).
 
         Returns:
-            `spread`, `ratio` (first / second), `spread_zscore` and `ratio_zscore`, indexed by time. A z-score is NaN until
-            `window` values exist, and where they are the same.
+            `spread`, `ratio` (first / second), `spread_zscore` and `ratio_zscore`, indexed by time. A z-score is NaN
+            until `window` values exist, and where they are the same.
 
         Raises:
             AnalysisError: No row is in the range, the assets are the same, or an argument is wrong.
@@ -396,8 +396,8 @@ class CrossAssetAnalytics(ABC):
             Statistic, p-value, critical values, the hedge ratio for `spread`, the intercept, and the number of bars.
 
         Raises:
-            AnalysisError: The assets have fewer than 20 bars in common, one is constant or a multiple of the other, or they
-                are the same.
+            AnalysisError: The assets have fewer than 20 bars in common, one is constant or a multiple of the other, or
+                they are the same.
             MissingLibraryError: statsmodels is not installed.
         """
 
@@ -481,8 +481,8 @@ class CrossAssetAnalytics(ABC):
                 now).
 
         Returns:
-            Indexed by time: `members` (assets with a close and an average), `above` (those above it), `share_above`, and
-            `advancers`, `decliners` and `unchanged`, against the asset's own close before.
+            Indexed by time: `members` (assets with a close and an average), `above` (those above it), `share_above`,
+            and `advancers`, `decliners` and `unchanged`, against the asset's own close before.
 
         Raises:
             AnalysisError: No row is in the range, or an argument is wrong.

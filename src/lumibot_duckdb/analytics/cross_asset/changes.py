@@ -17,7 +17,7 @@ def check_method(method: str) -> None:
 
 
 def changes(rows: FloatArray, method: str) -> FloatArray:
-    """Return the change from each row to the next; NaN if it is not finite, if a close is missing, and in the first row.
+    """Return the change from each row to the next; NaN if it is not finite or a close is missing, and in the first row.
 
     With the method "prices", return the rows.
     """

@@ -29,7 +29,7 @@ _NAMES_SHOWN = 4
 
 @dataclass(frozen=True)
 class Closes:
-    """Closes of assets: a row for each time, NaN where there is none. Rows before `first` are those before the range."""
+    """Closes of assets: a row for each time, NaN where there is none. Rows before `first` are before the range."""
 
     symbols: tuple[str, ...]
     times: Int64Array

@@ -52,6 +52,9 @@ class Moments:
 def pairwise(table: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return covariances and correlations of all pairs of columns, each over the rows in which both have a value."""
     table = table[np.isfinite(table).any(axis=1)]  # the first row has no returns
+    if len(table) < 2:
+        nothing = np.full((table.shape[1],) * 2, np.nan)
+        return nothing, nothing.copy()
     present = np.isfinite(table)
     centred = _centred(table, present)
     with np.errstate(all="ignore"):
@@ -93,8 +96,6 @@ def both(x: FloatArray, y: FloatArray) -> Int64Array:
 
 def _centred(table: FloatArray, present: Mask) -> FloatArray:
     """Return each column relative to its mean, and 0 where it has no value."""
-    if not len(table):
-        return table
     first = table[present.argmax(axis=0), np.arange(table.shape[1])]
     shifted = np.where(present, table - first, 0.0)
     with np.errstate(all="ignore"):
