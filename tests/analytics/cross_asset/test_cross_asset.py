@@ -35,6 +35,7 @@ FRAMES = {
     "QQQ": bars(walk(300, 1), DAYS),
     "GAPS": bars(walk(250, 2), DAYS[np.sort(np.random.default_rng(0).choice(300, 250, replace=False))]),
     "FLAT": bars(0.1, DAYS),
+    "SPARSE": bars(walk(25, 7), DAYS[::12]),
     "OLD": bars(walk(20, 3), pd.bdate_range("1999-01-04", periods=20, tz=NEW_YORK)),
 }
 
@@ -87,6 +88,15 @@ def test_days_of_an_exchange_in_utc_and_of_new_york_are_the_same_days(storage: D
     found = storage.closes(["SPY", BTC], start="2023-01-03", end="2023-01-05")
     assert found["BTC/USD"].tolist() == walk(460, 4)[33:35].tolist()
     assert found.index.strftime("%Y-%m-%d").tolist() == ["2023-01-03", "2023-01-04"]
+
+
+def test_of_two_bars_of_a_day_the_last_one_counts(tmp_path: Any) -> None:
+    times = pd.to_datetime(["2024-01-02 00:00", "2024-01-02 05:00", "2024-01-03 00:00", "2024-01-04 05:00"], utc=True)
+    with DuckDBDataStorage(tmp_path) as storage:
+        storage.store_ohlcv_data("BOTH", bars([1.0, 2.0, 3.0, 4.0], times), "test", "day")
+        found = storage.closes("BOTH")
+    assert found["BOTH"].tolist() == [2.0, 3.0, 4.0]
+    assert found.index.tolist() == [pd.Timestamp(f"2024-01-0{day}", tz=NEW_YORK) for day in (2, 3, 4)]
 
 
 @pytest.mark.parametrize("join", JOINS)
@@ -211,6 +221,11 @@ CALLS: dict[str, Callable[..., pd.DataFrame]] = {
     "breadth": lambda s, **more: s.breadth(["SPY", "GAPS", BTC], n=10, **more),
     "closes": lambda s, **more: s.closes(["SPY", BTC], **more),
 }
+SPARSE_CALLS: dict[str, Callable[..., pd.DataFrame]] = {
+    "correlation of few bars": lambda s, **more: s.correlation(["SPARSE", "SPY"], window=10, method="prices", **more),
+    "spread of few bars": lambda s, **more: s.spread("SPARSE", "SPY", window=10, **more),
+    "breadth of few bars": lambda s, **more: s.breadth(["SPY", "SPARSE"], n=10, **more),
+}
 
 
 def by_time(found: pd.DataFrame) -> pd.DataFrame:
@@ -221,11 +236,12 @@ def by_time(found: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("join", JOINS)
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", [*CALLS, *SPARSE_CALLS])
 def test_values_are_those_of_the_full_history(storage: DuckDBDataStorage, name: str, join: str) -> None:
-    whole = by_time(CALLS[name](storage, join=join))
+    call = (CALLS | SPARSE_CALLS)[name]
+    whole = by_time(call(storage, join=join))
     for start, end in (("2023-06-15", "2023-07-01"), ("2023-01-10", "2023-02-20"), ("2024-02-01", None)):
-        part = by_time(CALLS[name](storage, join=join, start=start, end=end))
+        part = by_time(call(storage, join=join, start=start, end=end))
         times = whole.index.get_level_values(0)
         wanted = whole[(times >= pd.Timestamp(start, tz=NEW_YORK))]
         if end is not None:

@@ -73,7 +73,7 @@ def test_random_columns_are_those_of_pandas() -> None:
 
 
 def test_a_column_that_hardly_changes_where_the_other_one_has_values() -> None:
-    x = np.array([1e9, -1e9, 5.0, 5.5, 6.0, 7.0])
+    x = np.array([1e9, 1e9, 5.0, 5.5, 6.0, 7.0])
     y = np.array([np.nan, np.nan, 1.0, 3.0, 2.0, 4.0])
     _, correlation = moments.pairwise(np.column_stack([x, y]))
     assert correlation[0, 1] == pytest.approx(np.corrcoef(x[2:], y[2:])[0, 1], rel=1e-12)

@@ -93,10 +93,9 @@ def _columns(
     begin: EpochSeconds | None,
     end: EpochSeconds | None,
 ) -> list[Column]:
-    """Return time and close of each bar of each series. Those of a day may begin a day before or after."""
+    """Return time and close of each bar of each series that begins in a range."""
     is_daily = canonical_timeframe(timeframe).lstrip("0123456789") in ("day", "week", "month")
-    margin = SECONDS_PER_DAY if is_daily else 0
-    span = Span(None if begin is None else begin - margin, None if end is None else end + margin)
+    span = Span(begin, end)
     found = _stored(storage, [each for each in series if each.as_stored], span)
     found.update(_made(storage, [each for each in series if not each.as_stored], span))
     if not is_daily:
