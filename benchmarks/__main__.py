@@ -14,6 +14,7 @@ from time import perf_counter
 from benchmarks import (
     backtests,
     clustering,
+    correlation,
     disk,
     history_length,
     indicators,
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "range_read": reads.range_read,
     "full_read": reads.full_read,
     "indicators": indicators.hundred_symbols,
+    "correlation": correlation.five_hundred_symbols,
     "ingest": ingest.ingest,
     "scattered": ingest.scattered,
     "verify": verification.hundred_symbols,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 
-class IndicatorError(ValueError):
+class AnalysisError(ValueError):
+    """An analysis has a wrong parameter, or cannot be made of the bars of some series."""
+
+
+class IndicatorError(AnalysisError):
     """An indicator is unknown, has a wrong parameter, or cannot be computed from the bars of a series."""
 
 
 class MissingLibraryError(IndicatorError, ImportError):
-    """An indicator needs a library that is not installed. The message names the extra that installs it."""
+    """An analysis needs a library that is not installed. The message names the extra that installs it."""

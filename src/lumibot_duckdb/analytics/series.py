@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.storage.api import AsOf, AssetLike, BarReader, SeriesPin
-from lumibot_duckdb.storage.errors import SeriesNotFoundError
-from lumibot_duckdb.storage.identity import published_name
+from lumibot_duckdb.storage.errors import SeriesNotFoundError, StoreNotFoundError
+from lumibot_duckdb.storage.identity import asset_query, published_name
 from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY
 
@@ -72,11 +73,22 @@ def _chosen(
 ) -> ChosenSeries:
     try:
         return ChosenSeries(storage.pin(asset, timeframe, source, adjustment=adjustment, as_of=as_of), timeframe)
-    except SeriesNotFoundError:
+    except SeriesNotFoundError as error:
         smaller = _largest_part(storage, asset, timeframe, source, adjustment)
         if smaller is None:
-            raise
+            raise SeriesNotFoundError(f"{error}{_suggestion(storage, asset)}") from None
     return ChosenSeries(storage.pin(asset, smaller, source, adjustment=adjustment, as_of=as_of), timeframe)
+
+
+def _suggestion(storage: BarReader, asset: AssetLike) -> str:
+    """Return "; did you mean ...?" for a symbol that the store does not have, if it has a similar one; else nothing."""
+    symbol = asset_query(asset).key.symbol
+    try:
+        stored = storage.sql("SELECT DISTINCT symbol FROM asset")["symbol"].to_pylist()
+    except StoreNotFoundError:
+        return ""
+    similar = [] if symbol in stored else get_close_matches(symbol, stored, n=1, cutoff=0.6)
+    return f"; did you mean {similar[0]}?" if similar else ""
 
 
 def _largest_part(

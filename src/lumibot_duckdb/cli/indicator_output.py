@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,10 +47,17 @@ def print_rows(reader: pa.RecordBatchReader, file_format: str, on_asset: OnAsset
 
 def write_file(reader: pa.RecordBatchReader, file_format: str, file: Path, on_asset: OnAsset) -> int:
     """Write all rows to a file, which has its name when it is complete; return their number. Raises `CommandError`."""
+    with completed(file) as unfinished:
+        return _written(reader, file_format, unfinished, on_asset)
+
+
+@contextmanager
+def completed(file: Path) -> Iterator[Path]:
+    """Yield the path of a file to write, which replaces `file` at the end of the block. Raises `CommandError`."""
     unfinished = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
         try:
-            rows = _written(reader, file_format, unfinished, on_asset)
+            yield unfinished
             unfinished.replace(file)
         except BaseException:
             with suppress(OSError):
@@ -60,7 +67,6 @@ def write_file(reader: pa.RecordBatchReader, file_format: str, file: Path, on_as
         if not isinstance(error.strerror, str):
             raise
         raise CommandError(f"cannot write to {file}: {error.strerror}") from error
-    return rows
 
 
 def _written(reader: pa.RecordBatchReader, file_format: str, file: Path, on_asset: OnAsset) -> int:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lumibot_duckdb.cli.analysis import check_output, chosen_format, named_assets, refusals
 from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
-from lumibot_duckdb.cli.confirmation import confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable, table
 from lumibot_duckdb.cli.store import existing_store
@@ -84,11 +83,13 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     if not arguments.symbols or not arguments.requests:
         raise CommandError('name at least one SYMBOL and one indicator, such as --with "rsi(14)"; --list shows all')
-    file_format = _chosen_format(arguments)
-    _check_output(arguments)
+    if arguments.output is None and arguments.format == "parquet":
+        raise CommandError("--format parquet needs --output FILE")
+    file_format = chosen_format(arguments, FORMATS[1:])
+    check_output(arguments)
     storage = existing_store(arguments.store)
     try:
-        with _refusals():
+        with refusals():
             _write(storage, arguments, file_format)
     finally:
         storage.close()
@@ -173,7 +174,7 @@ def _write(storage: DuckDBDataStorage, arguments: argparse.Namespace, file_forma
     from lumibot_duckdb.cli.indicator_output import print_rows, write_file
     from lumibot_duckdb.progress import Progress
 
-    assets = _named_assets(storage, arguments.symbols)
+    assets = named_assets(storage, arguments.symbols)
     reader = _reader(storage, assets, arguments)
     with Progress("Computing indicators", len(assets)) as progress:
         if arguments.output is None:
@@ -181,13 +182,6 @@ def _write(storage: DuckDBDataStorage, arguments: argparse.Namespace, file_forma
             return
         rows = write_file(reader, file_format, arguments.output, progress.advance)
     print(f"{count(rows, 'row')} of {count(len(assets), 'asset')} written to {printable(str(arguments.output))}.")
-
-
-def _named_assets(storage: DuckDBDataStorage, names: Iterable[str]) -> list[AssetKey]:
-    from lumibot_duckdb.cli.assets import find_assets, stored_assets
-
-    stored = stored_assets(storage.path)
-    return list(dict.fromkeys(asset for name in names for asset in find_assets(name, stored)))
 
 
 def _reader(storage: DuckDBDataStorage, assets: list[AssetKey], arguments: argparse.Namespace) -> pa.RecordBatchReader:
@@ -202,42 +196,3 @@ def _reader(storage: DuckDBDataStorage, assets: list[AssetKey], arguments: argpa
         adjustment=arguments.adjustment,
         format="reader",
     )
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Report wrong requests and series that do not exist."""
-    from lumibot_duckdb.analytics.errors import MissingLibraryError
-    from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError, StorageError
-
-    try:
-        yield
-    except (MissingLibraryError, SeriesNotFoundError, AmbiguousSeriesError) as error:
-        raise CommandError(str(error), exit_code=1) from error
-    except StorageError:
-        raise
-    except ValueError as error:
-        raise CommandError(str(error)) from error
-
-
-def _chosen_format(arguments: argparse.Namespace) -> str:
-    if arguments.output is None:
-        if arguments.format == "parquet":
-            raise CommandError("--format parquet needs --output FILE")
-        return arguments.format or "table"
-    by_name = arguments.output.suffix.lower().removeprefix(".")
-    if arguments.format is None and by_name not in FORMATS[1:]:
-        raise CommandError(f"{arguments.output}: add --format csv, parquet or json, which the name does not tell")
-    if arguments.format == "table":
-        raise CommandError("a file is csv, parquet or json")
-    return str(arguments.format or by_name)
-
-
-def _check_output(arguments: argparse.Namespace) -> None:
-    file = arguments.output
-    if file is None:
-        return
-    if file.is_dir() or not file.absolute().parent.is_dir():
-        raise CommandError(f"cannot write to {file}: name a file in an existing folder")
-    if file.exists():
-        confirm(f"{printable(str(file))} exists. Replace it?", arguments)

@@ -72,10 +72,11 @@ class OpenStore:
             yield cursor
 
     @contextmanager
-    def read_pinned(self, pin: SeriesPin) -> Iterator[StoreCursor]:
-        """Yield a cursor for reading a pinned version; raise `VersionGoneError` if a restored backup lacks it."""
+    def read_pinned(self, *pins: SeriesPin) -> Iterator[StoreCursor]:
+        """Yield a cursor for reading pinned versions; raise `VersionGoneError` if a restored backup lacks one."""
         with self.read() as cursor:
-            self._refuse_other_history(cursor, pin)
+            for pin in pins:
+                self._refuse_other_history(cursor, pin)
             yield cursor
 
     def _notice_other_history(self, cursor: StoreCursor) -> None:

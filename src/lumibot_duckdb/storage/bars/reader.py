@@ -126,6 +126,13 @@ class StoredBars(SeriesLookup):
     ) -> BarArrays:
         return self._bars.arrays(pin, within, columns, remember=remember)
 
+    def read_column(
+        self, pins: Sequence[SeriesPin], column: str, within: TimeRange | None = None
+    ) -> dict[SeriesPin, BarArrays]:
+        from lumibot_duckdb.storage.bars.many_series import column_of
+
+        return column_of(self._store, pins, column, within)
+
     def ingests(
         self, pin: SeriesPin, within: Sequence[TimeRange] | None = None, *, having: str | None = None
     ) -> tuple[IngestInfo, ...]:

@@ -18,7 +18,7 @@ from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.outline_records import has_outline
 from lumibot_duckdb.storage.catalog import Head
 
-_VERSION = "version_id"
+VERSION = "version_id"
 _ROWS = 50_000
 """How many bars are read ahead at most, 4 MB."""
 
@@ -62,9 +62,9 @@ class ShortSeries:
         }
         if len(snapshots) < 2:
             return {}
-        condition = f"{_VERSION} IN ({', '.join(map(str, snapshots))})"
+        condition = f"{VERSION} IN ({', '.join(map(str, snapshots))})"
         with self._store.read_pinned(pin) as cursor:
-            table = stored_rows(cursor, state.layout.columns, condition, (_VERSION, INGEST))
+            table = stored_rows(cursor, state.layout.columns, condition, (VERSION, INGEST))
         self._store.counters.count_read(table.num_rows, table.nbytes)
         return {(version_id, snapshots[version_id]): rows for version_id, rows in pinned_parts(table, snapshots)}
 

@@ -1,0 +1,1 @@
+"""Analysis of several assets together: correlation, beta, spreads, ranking, breadth."""

@@ -1,0 +1,176 @@
+"""Reads the closes of several series, joined by time, with enough rows before the range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lumibot_duckdb.analytics.bars import Bars, FloatArray, Mask, bars_with_close, local_days
+from lumibot_duckdb.analytics.cross_asset.joins import Column, joined
+from lumibot_duckdb.analytics.cross_asset.selection import Selection, asset_list
+from lumibot_duckdb.analytics.errors import AnalysisError
+from lumibot_duckdb.analytics.reading import IndicatorBars, Span
+from lumibot_duckdb.analytics.series import ChosenSeries
+from lumibot_duckdb.storage.api import AssetLike, BarReader, TimeRange
+from lumibot_duckdb.storage.bars.output import time_index
+from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, Int64Array, moment_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ZONE = "America/New_York"
+_FIRST, _LAST = -(2**62), 2**62
+_NAMES_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Closes:
+    """Closes of assets: a row for each time, NaN where there is none. Rows before `first` are before the range."""
+
+    symbols: tuple[str, ...]
+    times: Int64Array
+    rows: FloatArray
+    first: int
+
+    def index(self) -> pd.DatetimeIndex:
+        """Return the times of the range."""
+        return time_index(self.times[self.first :], "us")
+
+
+def close_table(storage: BarReader, symbols: AssetLike | Iterable[AssetLike], selection: Selection) -> pd.DataFrame:
+    """Return joined closes as a frame."""
+    import pandas as pd
+
+    closes = read_closes(storage, selection.series(storage, asset_list(symbols)), selection, before=0)
+    made: pd.DataFrame = pd.DataFrame(closes.rows[closes.first :], index=closes.index(), columns=closes.symbols)
+    return made
+
+
+def read_closes(storage: BarReader, series: Sequence[ChosenSeries], selection: Selection, before: int) -> Closes:
+    """Return the joined closes of a range, with `before` earlier rows that have all changes, if there are so many.
+
+    Raises `AnalysisError` if the range has no row.
+    """
+    span = selection.span
+    begin = None if span.start is None else _estimated_begin(span.start, before, selection.timeframe)
+    while True:
+        columns = _columns(storage, series, selection.timeframe, begin, span.end)
+        times, rows = joined(columns, selection.join)
+        if span.end is not None:
+            last = int(times.searchsorted(span.end))
+            times, rows = times[:last], rows[:last]
+        first = 0 if span.start is None else int(times.searchsorted(span.start))
+        if begin is None or span.start is None or _is_enough(rows[:first], before):
+            break
+        known = [storage.facts(each.pin).first for each in series]
+        begin = span.start - 4 * (span.start - begin)
+        if begin <= min((each for each in known if each is not None), default=begin):
+            begin = None
+    if first == len(times):
+        raise AnalysisError(_nothing(series, columns, selection))
+    return Closes(tuple(each.symbol for each in series), times, rows, first)
+
+
+def _estimated_begin(start: EpochSeconds, before: int, timeframe: str) -> EpochSeconds:
+    """Return from when on there may be enough rows: weekends and nights have none."""
+    return start - 5 * (before + 1) * bar_seconds(canonical_timeframe(timeframe)) - 7 * SECONDS_PER_DAY
+
+
+def _is_enough(earlier: FloatArray, before: int) -> bool:
+    """Return whether there are `before` rows in which the price of each asset has changed from the row before."""
+    complete: Mask = np.all(earlier > 0, axis=1)
+    return int((complete[1:] & complete[:-1]).sum()) >= before
+
+
+def _columns(
+    storage: BarReader,
+    series: Sequence[ChosenSeries],
+    timeframe: str,
+    begin: EpochSeconds | None,
+    end: EpochSeconds | None,
+) -> list[Column]:
+    """Return time and close of each bar of each series that begins in a range."""
+    is_daily = canonical_timeframe(timeframe).lstrip("0123456789") in ("day", "week", "month")
+    span = Span(begin, end)
+    found = _stored(storage, [each for each in series if each.as_stored], span)
+    found.update(_made(storage, [each for each in series if not each.as_stored], span))
+    if not is_daily:
+        return [(found[each].times, found[each].close) for each in series]
+    columns: list[Column] = []
+    of: Int64Array | None = None  # what the last midnights are of: most series have the same days
+    for each in series:
+        bars = found[each]
+        if of is None or not np.array_equal(of, bars.times):
+            of, (midnights, chosen) = bars.times, _midnights(bars.times)
+        columns.append((midnights, bars.close[chosen]))
+    return columns
+
+
+def _stored(storage: BarReader, series: Sequence[ChosenSeries], span: Span) -> dict[ChosenSeries, Bars]:
+    first, last = _FIRST if span.start is None else span.start, _LAST if span.end is None else span.end
+    within = None if span.start is span.end is None else TimeRange(first, max(first, last))
+    for each in series:
+        if all(column.name != "close" for column in storage.facts(each.pin).columns):
+            raise AnalysisError(f"{each.label} has no closes, which assets are compared by")
+    arrays = storage.read_column([each.pin for each in series], "close", within)
+    return {each: bars_with_close(arrays[each.pin], (), _ZONE, each.label) for each in series}
+
+
+def _made(storage: BarReader, series: Sequence[ChosenSeries], span: Span) -> dict[ChosenSeries, Bars]:
+    """Return larger bars that are made of stored ones."""
+    if not series:
+        return {}
+    reader = IndicatorBars(storage, ("close",), (), _ZONE)
+    try:
+        found = {}
+        for each in series:
+            bars, first = reader.read(each, span, lambda *_: True)
+            found[each] = bars.chosen(slice(first, None))
+        return found
+    finally:
+        reader.close()
+
+
+def _midnights(times: Int64Array) -> tuple[Int64Array, Mask]:
+    """Return the midnights in New York of the days that bars are of, and which bars are the last ones of these days.
+
+    A bar that begins at midnight in UTC, as those of crypto exchanges do, is of that day.
+    """
+    import pandas as pd
+
+    if not len(times):
+        return times, np.empty(0, bool)
+    days = np.where(times % SECONDS_PER_DAY == 0, times // SECONDS_PER_DAY, local_days(times, _ZONE))
+    is_last = np.append(np.diff(days) > 0, True)
+    midnights = pd.DatetimeIndex(days[is_last] * SECONDS_PER_DAY, dtype="M8[s]").tz_localize(_ZONE)
+    return midnights.as_unit("s").asi8, is_last
+
+
+def _nothing(series: Sequence[ChosenSeries], columns: Sequence[Column], selection: Selection) -> str:
+    names = [each.symbol for each in series]
+    span = selection.span
+    empty = [name for name, (times, _) in zip(names, columns, strict=True) if not len(_within(times, span))]
+    if empty:
+        return f"{_listed(empty)} {'has' if len(empty) == 1 else 'have'} no closes in the range"
+    spans = [
+        f"{name} {moment_of(int(times[0])):%Y-%m-%d} to {moment_of(int(times[-1])):%Y-%m-%d}"
+        for name, (times, _) in zip(names, columns, strict=True)
+    ]
+    return (
+        f"no {selection.timeframe} bars of {_listed(names)} have the same time ({_listed(spans)}): "
+        "choose another range, or join='asof' or 'outer'"
+    )
+
+
+def _within(times: Int64Array, span: Span) -> Int64Array:
+    begin = 0 if span.start is None else int(times.searchsorted(span.start))
+    return times[begin : None if span.end is None else int(times.searchsorted(span.end))]
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,103 @@
+"""Many assets at a time: who is strongest, and how many rise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from lumibot_duckdb.analytics.bars import FloatArray
+from lumibot_duckdb.analytics.computation.rolling import window_sum
+from lumibot_duckdb.analytics.cross_asset.closes import read_closes
+from lumibot_duckdb.analytics.cross_asset.selection import Selection, asset_list, checked_length
+from lumibot_duckdb.analytics.frames import SYMBOL_COLUMN, TIME_COLUMN
+from lumibot_duckdb.storage.api import AssetLike, BarReader
+from lumibot_duckdb.storage.bars.output import time_index
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ROUNDING = 1e-12
+
+
+def ranking_table(
+    storage: BarReader, symbols: Iterable[AssetLike], n: int, benchmark: AssetLike | None, selection: Selection
+) -> pd.DataFrame:
+    """Return each asset's change over its last n closes, and its rank."""
+    import pandas as pd
+
+    checked_length("n", n, least=1)
+    assets = asset_list(symbols)
+    wanted = selection.series(storage, assets)
+    leading = [] if benchmark is None else [benchmark]
+    series = selection.series(storage, [*leading, *assets])
+    closes = read_closes(storage, series, selection, before=n)
+    changed = np.column_stack([_change(column, n) for column in closes.rows.T])[closes.first :]
+    places = [closes.symbols.index(each.symbol) for each in wanted]
+    members = changed[:, places]
+    rank = pd.DataFrame(members).rank(axis=1, method="min", ascending=False).to_numpy()
+    row, place = np.nonzero(np.isfinite(members))
+    columns: dict[str, Any] = {
+        TIME_COLUMN: time_index(closes.times[closes.first :][row], "us"),
+        SYMBOL_COLUMN: np.array([each.symbol for each in wanted], object)[place],
+        "change": members[row, place],
+        "rank": rank[row, place].astype(np.int64),
+        "of": np.isfinite(members).sum(axis=1)[row],
+    }
+    if benchmark is not None:
+        with np.errstate(all="ignore"):
+            relative = (1 + members) / (1 + changed[:, :1]) - 1
+        columns["relative"] = np.where(np.isfinite(relative), relative, np.nan)[row, place]
+    return cast("pd.DataFrame", pd.DataFrame(columns))
+
+
+def breadth_table(storage: BarReader, symbols: Iterable[AssetLike], n: int, selection: Selection) -> pd.DataFrame:
+    """Return how many assets are above their average, and how many have risen and fallen."""
+    import pandas as pd
+
+    checked_length("n", n, least=1)
+    series = selection.series(storage, asset_list(symbols))
+    closes = read_closes(storage, series, selection, before=n)
+    average = np.column_stack([_average(column, n) for column in closes.rows.T])
+    change = np.column_stack([_difference(column) for column in closes.rows.T])
+    members = np.isfinite(average).sum(axis=1)
+    # The average of equal prices may differ from them by rounding. Comparisons with NaN are false.
+    above = (closes.rows - average > _ROUNDING * np.abs(average)).sum(axis=1)
+    with np.errstate(all="ignore"):
+        share = np.where(members > 0, above / members, np.nan)
+    counts = {
+        "members": members,
+        "above": above,
+        "share_above": share,
+        "advancers": (change > 0).sum(axis=1),
+        "decliners": (change < 0).sum(axis=1),
+        "unchanged": (change == 0).sum(axis=1),
+    }
+    table = {name: values[closes.first :] for name, values in counts.items()}
+    return cast("pd.DataFrame", pd.DataFrame(table, index=closes.index()))
+
+
+def _change(column: FloatArray, n: int) -> FloatArray:
+    """Return the relative change over the last n values that exist."""
+    found = np.full(len(column), np.nan)
+    used = np.flatnonzero(np.isfinite(column))
+    known = column[used]
+    with np.errstate(all="ignore"):
+        change = known[n:] / known[: max(0, len(known) - n)] - 1
+    found[used[n:]] = np.where(np.isfinite(change), change, np.nan)
+    return found
+
+
+def _difference(column: FloatArray) -> FloatArray:
+    found = np.full(len(column), np.nan)
+    used = np.flatnonzero(np.isfinite(column))
+    found[used[1:]] = np.diff(column[used])
+    return found
+
+
+def _average(column: FloatArray, n: int) -> FloatArray:
+    found = np.full(len(column), np.nan)
+    used = np.flatnonzero(np.isfinite(column))
+    found[used] = window_sum(column[used], n) / n
+    return found

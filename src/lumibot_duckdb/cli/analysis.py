@@ -1,0 +1,68 @@
+"""What commands that analyse bars have in common: the assets, the format of the output and its file, and refusals."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lumibot_duckdb.cli.confirmation import confirm
+from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.layout import printable
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
+    from lumibot_duckdb.storage.api import AssetKey
+
+
+def named_assets(storage: DuckDBDataStorage, names: Iterable[str]) -> list[AssetKey]:
+    """Return the stored assets that some names stand for, each once. Raises `CommandError`."""
+    from lumibot_duckdb.cli.assets import find_assets, stored_assets
+
+    stored = stored_assets(storage.path)
+    return list(dict.fromkeys(asset for name in names for asset in find_assets(name, stored)))
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Report wrong requests and series that do not exist."""
+    from lumibot_duckdb.analytics.errors import MissingLibraryError
+    from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError, StorageError
+
+    try:
+        yield
+    except (MissingLibraryError, SeriesNotFoundError, AmbiguousSeriesError) as error:
+        raise CommandError(str(error), exit_code=1) from error
+    except StorageError:
+        raise
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
+def chosen_format(arguments: argparse.Namespace, of_files: Sequence[str]) -> str:
+    """Return the format of the output: that of `--format`, or that of the name of the file; "table" without both.
+
+    `of_files` are the formats that a file can have.
+    """
+    if arguments.output is None:
+        return arguments.format or "table"
+    by_name = arguments.output.suffix.lower().removeprefix(".")
+    *others, last = of_files
+    choices = f"{', '.join(others)} or {last}"
+    if arguments.format is None and by_name not in of_files:
+        raise CommandError(f"{arguments.output}: add --format {choices}, which the name does not tell")
+    if arguments.format == "table":
+        raise CommandError(f"a file is {choices}")
+    return str(arguments.format or by_name)
+
+
+def check_output(arguments: argparse.Namespace) -> None:
+    """Refuse an output file that cannot be written, and ask before one is replaced."""
+    file = arguments.output
+    if file is None:
+        return
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        raise CommandError(f"cannot write to {file}: name a file in an existing folder")
+    if file.exists():
+        confirm(f"{printable(str(file))} exists. Replace it?", arguments)

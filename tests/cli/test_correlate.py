@@ -1,0 +1,119 @@
+"""`lumibot-duckdb correlate`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cli.files import Command
+from lumibot_duckdb.cli import correlate
+
+DAYS = pd.bdate_range("2024-01-02", periods=60, tz="America/New_York")
+
+
+@pytest.fixture
+def filled(command: Command) -> Command:
+    rng = np.random.default_rng(0)
+    storage = command.storage()
+    for symbol in ("AAPL", "MSFT"):
+        close = np.round(100 * np.exp(np.cumsum(rng.normal(0, 0.01, 60))), 2)
+        storage.store_ohlcv_data(symbol, pd.DataFrame({"close": close}, index=DAYS), "test", "day")
+    storage.store_ohlcv_data("FLAT", pd.DataFrame({"close": 1.0}, index=DAYS), "test", "day")
+    every_day = pd.date_range("2024-01-02", periods=84, tz="UTC")
+    close = np.round(1000 * np.exp(np.cumsum(rng.normal(0, 0.02, 84))), 2)
+    storage.store_ohlcv_data(("BTC", "USD"), pd.DataFrame({"close": close}, index=every_day), "exchange", "day")
+    storage.close()
+    return command
+
+
+def test_a_table(filled: Command) -> None:
+    ended = filled("correlate", "AAPL", "msft", "FLAT")
+    r = filled.storage().correlation(["AAPL", "MSFT"]).loc["AAPL", "MSFT"]
+    assert (ended.code, ended.err) == (0, "")
+    lines = [line.split() for line in ended.out.splitlines()]
+    assert lines[0] == ["asset_symbol", "AAPL", "MSFT", "FLAT"]
+    assert lines[2:] == [["AAPL", "1.0000", f"{r:.4f}"], ["MSFT", f"{r:.4f}", "1.0000"], ["FLAT"]]
+
+
+def test_a_range_a_join_and_a_method(filled: Command) -> None:
+    options = ("--from", "2024-01-22", "--to", "2024-03-01", "--join", "asof", "--method", "prices")
+    ended = filled("correlate", "AAPL", "btc-usd", *options, "--format", "json")
+    wanted = filled.storage().correlation(
+        ["AAPL", ("BTC", "USD")], start="2024-01-22", end="2024-03-02", join="asof", method="prices"
+    )
+    found = json.loads(ended.out)
+    assert [row["asset_symbol"] for row in found] == ["AAPL", "BTC/USD"]
+    assert found[0]["BTC/USD"] == pytest.approx(wanted.loc["AAPL", "BTC/USD"])
+
+
+def test_windows(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = filled("correlate", "AAPL", "MSFT", "--window", "10", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(ended.out)))
+    wanted = filled.storage().correlation(["AAPL", "MSFT"], window=10)
+    assert len(rows) == 50
+    assert rows[0]["timestamp"] == "2024-01-16 05:00:00+00:00"
+    assert [float(row["correlation"]) for row in rows] == pytest.approx(wanted["correlation"].tolist())
+    ended = filled("correlate", "AAPL", "MSFT", "--window", "10")
+    lines = ended.out.splitlines()
+    assert lines[2].split() == ["AAPL", "MSFT", "2024-01-16", f"{wanted['correlation'][0]:.4f}"]
+    assert (len(lines), lines[-1]) == (54, "Times are New York time.")
+    monkeypatch.setattr(correlate, "TABLE_ROWS", 20)
+    ended = filled("correlate", "AAPL", "MSFT", "--window", "10")
+    assert (len(ended.out.splitlines()), "The first 20 rows." in ended.err) == (24, True)
+    ended = filled("correlate", "AAPL", "FLAT", "--window", "58", "--format", "json")
+    assert [row["correlation"] for row in json.loads(ended.out)] == [None, None]
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_files(filled: Command, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = filled.folder / f"out.{kind}"
+    ended = filled("correlate", "AAPL", "MSFT", "--output", file)
+    assert (ended.code, ended.out) == (0, f"2 rows written to {file}.\n")
+    read = {"csv": pd.read_csv, "json": pd.read_json}[kind](file)
+    assert read["AAPL"].tolist()[0] == 1
+    before = file.read_bytes()
+    refused = filled("correlate", "AAPL", "FLAT", "--output", file)
+    assert (refused.code, "exists. Replace it? Nothing was changed" in refused.err) == (2, True)
+    assert file.read_bytes() == before
+    assert filled("correlate", "AAPL", "FLAT", "--output", file, "--yes").code == 0
+    assert file.read_bytes() != before
+    monkeypatch.setattr(correlate, "_rows", None)
+    assert filled("correlate", "AAPL", "FLAT", "--output", file, "--yes").code == 70
+    assert [path.name for path in filled.folder.iterdir() if "out" in path.name] == [file.name]  # no part of a file
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "the following arguments are required: SYMBOL"),
+        (("AAPL",), 2, "name two or more different assets"),
+        (("AAPL", "aapl"), 2, "name two or more different assets"),
+        (("AAPL", "MSFTT"), 1, "no bars of MSFTT; did you mean MSFT?"),
+        (("AAPL", "MSFT", "--timeframe", "minute"), 1, "no minute bars of AAPL stock"),
+        (("AAPL", "MSFT", "--timeframe", "eon"), 2, "'eon' is not a timeframe"),
+        (("AAPL", "MSFT", "--window", "1"), 2, "window must be a whole number from 2 to 100000, not 1"),
+        (("AAPL", "MSFT", "--window", "few"), 2, "argument --window: few is not a whole number"),
+        (("AAPL", "MSFT", "--join", "left"), 2, "argument --join: invalid choice: 'left'"),
+        (("AAPL", "MSFT", "--from", "2030-01-01"), 2, "AAPL, MSFT have no closes in the range"),
+        (("AAPL", "MSFT", "--source", "other"), 1, "no day bars of AAPL stock from other"),
+        (("AAPL", "MSFT", "--output", "a.txt"), 2, "a.txt: add --format csv or json, which the name does not tell"),
+        (("AAPL", "MSFT", "--output", "a.csv", "--format", "table"), 2, "a file is csv or json"),
+        (("AAPL", "MSFT", "--output", "nowhere/a.csv"), 2, "name a file in an existing folder"),
+    ],
+)
+def test_mistakes(filled: Command, arguments: tuple[str, ...], code: int, message: str) -> None:
+    ended = filled("correlate", *arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert message in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_no_store(command: Command, tmp_path: Path) -> None:
+    ended = command("correlate", "AAPL", "MSFT", "--store", tmp_path / "none.duckdb")
+    assert (ended.code, "there is no store at" in ended.err) == (1, True)
