@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.analytics.stored_analytics import StoredAnalytics
+from lumibot_duckdb.charts.stored_charts import StoredCharts
 from lumibot_duckdb.storage import glance
 from lumibot_duckdb.storage.api import DataStorageInterface, MigratedFiles
 from lumibot_duckdb.storage.bars.open_store import OpenStore
@@ -30,11 +31,12 @@ DEFAULT_CACHE_BYTES = 64 * 2**20
 
 
 class DuckDBDataStorage(
-    StoredBars, StoredBarWriter, StoredReferenceData, StoredUpkeep, StoredAnalytics, DataStorageInterface
+    StoredBars, StoredBarWriter, StoredReferenceData, StoredUpkeep, StoredAnalytics, StoredCharts, DataStorageInterface
 ):
     """A store of bars in one DuckDB file, for any number of threads and processes.
 
-    Its methods come from the parts that it is composed of, and are documented in `storage.api` and `analytics.api`.
+    Its methods come from the parts that it is composed of, and are documented in `storage.api`, `analytics.api` and
+    `charts.api`.
 
     Args:
         cache_dir: A folder, or a file whose name ends in `.duckdb`. Default: the environment variable

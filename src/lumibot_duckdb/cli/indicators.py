@@ -163,6 +163,7 @@ def _as_json(indicator: Indicator) -> dict[str, Any]:
         "source": indicator.source,
         "warm_up": str(parsed_request(indicator.name).warm_up),
         "layers": indicator.layers,
+        "pane": indicator.pane,
     }
 
 
