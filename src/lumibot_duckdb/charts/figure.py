@@ -9,18 +9,22 @@ from lumibot_duckdb.charts.chart import Chart
 from lumibot_duckdb.charts.colors import Theme, painted, palette
 from lumibot_duckdb.pages.page import Plot
 
-_ABOVE, _BELOW = 110, 50
-"""Pixels above and below the panes, for the title and the times."""
+_ABOVE, _TITLE, _BELOW = 110, 34, 50
+"""Pixels above the panes, from the top to the middle of the title, and below the panes, for the times."""
 
 
 def chart_figure(chart: Chart, theme: Theme) -> Any:
     """Return a chart as a `plotly.graph_objects.Figure`."""
     note = escape(" ".join(chart.notes), quote=False)
     text = f"{escape(chart.title, quote=False)}<br><sup>{note}</sup>"
-    layout = {"title": {"text": text, "x": 0, "xref": "paper", "y": 1, "yref": "container", "yanchor": "top",
-                        "pad": {"t": 14}, "font": {"size": 17}},
-              "height": chart.height + _ABOVE + _BELOW}  # fmt: skip
-    return figure({"data": chart.plot["data"], "layout": {**layout, **chart.plot["layout"]}}, theme)
+    height = chart.height + _ABOVE + _BELOW
+    place = {"x": 0, "xref": "paper", "y": 1 - _TITLE / height, "yref": "container", "yanchor": "middle"}
+    own = {
+        "title": {**place, "text": text, "font": {"size": 17}},
+        "height": height,
+        "margin": {"l": 36, "r": 16, "t": _ABOVE, "b": _BELOW},
+    }
+    return figure({"data": chart.plot["data"], "layout": chart.plot["layout"] | own}, theme)
 
 
 def figure(plot: Plot, theme: Theme) -> Any:
@@ -43,7 +47,6 @@ def figure(plot: Plot, theme: Theme) -> Any:
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": colors["text"]},
         "paper_bgcolor": colors["card"],
         "plot_bgcolor": colors["card"],
-        "margin": {"l": 16, "r": 16, "t": _ABOVE, "b": _BELOW},
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
         "hoverlabel": {"bgcolor": colors["card"], "font": {"color": colors["text"]}},
     }

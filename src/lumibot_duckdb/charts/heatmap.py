@@ -5,8 +5,6 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lumibot_duckdb.charts.colors import Theme, painted, palette
 from lumibot_duckdb.charts.errors import ChartError
 
@@ -39,6 +37,8 @@ def correlation_heatmap(matrix: pd.DataFrame, *, title: str = "Correlation", the
         >>> [list(row) for row in figure.data[0].z]
         [[1.0, 0.9], [0.9, 1.0]]
     """
+    import numpy as np
+
     from lumibot_duckdb.charts.figure import figure
 
     names = [str(name) for name in matrix.columns]

@@ -17,6 +17,8 @@ Trace: TypeAlias = "dict[str, Any]"
 PRICE_HEIGHT, VOLUME_HEIGHT, PANE_HEIGHT = 400, 80, 120
 """In pixels of a wide window."""
 _GAP = 22
+_HALF_A_LABEL = 32
+"""Room at the left, which half of the first date takes."""
 
 # Values at which an oscillator has grid lines, and the range of its axis if that is fixed.
 _LEVELS = {
@@ -54,7 +56,7 @@ class Panes:
         volume = self._candles.columns["volume"]
         if not (np.nan_to_num(volume) > 0).any():
             return
-        axis = self._pane("volume", VOLUME_HEIGHT, {"nticks": 3, "tickformat": "~s", "rangemode": "tozero"})
+        axis = self._pane("volume", VOLUME_HEIGHT, {"nticks": 3, "exponentformat": "B", "rangemode": "tozero"})
         bars = {"type": "bar", "name": "volume", "marker": {"color": "--volume", "line": {"width": 0}}}
         self.traces.append(self._trace(volume, axis, **bars, showlegend=False, hovertemplate="%{y:,}"))
 
@@ -90,11 +92,14 @@ class Panes:
             "type": "category",
             "categoryorder": "array",
             "categoryarray": list(self._names),
+            "range": [-0.5, len(self._names) - 0.5],
             "anchor": last,
             "rangeslider": {"visible": False},
             "showgrid": True,
             "tickangle": 0,
+            "automargin": "bottom",
         }
+        found["margin"] = {"l": _HALF_A_LABEL, "r": 8, "t": 30, "b": 8}
         return found | {"bargap": 0.15, "hovermode": "x unified", "hoversubplots": "axis", "dragmode": "zoom"}
 
     def _pane(self, title: str, height: int, axis: dict[str, Any]) -> str:

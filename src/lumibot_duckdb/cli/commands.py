@@ -33,6 +33,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
             Command("status", "status", "show which bars are in the store"),
             Command("sql", "sql", "run an SQL query on the store"),
             Command("indicators", "indicators", "compute indicators of stored bars"),
+            Command("chart", "chart", "draw stored bars, indicators and trades"),
             Command("path", "path", "print the path of the store"),
         ),
     ),

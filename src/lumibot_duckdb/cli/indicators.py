@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     completed_by(add("symbols", nargs="*", metavar="SYMBOL", help="assets, as `status` lists them"), stored_symbols)
     completed_by(
         add("--with", dest="requests", action="append", metavar="INDICATOR", help='such as "rsi(14)"; may be repeated'),
-        _indicator_names,
+        indicator_names,
     )
     completed_by(
         add("--timeframe", default="day", metavar="LENGTH", help="of the bars (default: day)"), words(TIMEFRAMES)
@@ -72,7 +72,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run)
 
 
-def _indicator_names(**_: Any) -> Iterable[str]:
+def indicator_names(**_: Any) -> Iterable[str]:
+    """Complete to the names of indicators."""
     from lumibot_duckdb.analytics.catalogue import CATALOGUE
 
     return CATALOGUE
@@ -88,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_output(arguments)
     storage = existing_store(arguments.store)
     try:
-        with _refusals():
+        with refusals():
             _write(storage, arguments, file_format)
     finally:
         storage.close()
@@ -206,14 +207,15 @@ def _reader(storage: DuckDBDataStorage, assets: list[AssetKey], arguments: argpa
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """Report wrong requests and series that do not exist."""
+def refusals() -> Iterator[None]:
+    """Report wrong requests, and series that do not exist or have nothing to draw."""
     from lumibot_duckdb.analytics.errors import MissingLibraryError
+    from lumibot_duckdb.charts.errors import ChartError
     from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError, StorageError
 
     try:
         yield
-    except (MissingLibraryError, SeriesNotFoundError, AmbiguousSeriesError) as error:
+    except (MissingLibraryError, ChartError, SeriesNotFoundError, AmbiguousSeriesError) as error:
         raise CommandError(str(error), exit_code=1) from error
     except StorageError:
         raise
