@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,15 @@ def test_many_bars_are_reduced_exactly(storage: DuckDBDataStorage, rows: int, le
     np.testing.assert_array_equal(values(traces(figure)["sma(7)"]), last)
 
 
+def test_a_part_of_a_long_day_is_not_reduced(storage: DuckDBDataStorage) -> None:
+    bars = frame(5_000, freq="20s")
+    storage.store_ohlcv_data("SPY", bars, "test", "20second")
+    within = {"start": bars.index[700], "end": bars.index[2_700]}
+    assert_drawn(storage.chart("SPY", "20second", **within), bars.iloc[700:2_700])
+    more = storage.chart("SPY", "20second", start=within["start"], end=bars.index[2_701])
+    assert "Each candle: 1 minute, since 2,001 bars" in more.layout.title.text
+
+
 def test_days_become_weeks(storage: DuckDBDataStorage) -> None:
     bars = frame(2_600, freq="B", start="2010-01-04")
     storage.store_ohlcv_data("SPY", bars, "test", "day")
@@ -188,14 +198,17 @@ def test_real_bars_are_drawn_unchanged(storage: DuckDBDataStorage) -> None:
 
 def test_every_indicator_can_be_drawn(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("AAPL", DAYS, "test", "day")
-    for name, indicator in CATALOGUE.items():
-        if "SQL" not in indicator.layers and ta_lib() is None:
-            continue
-        figure = storage.chart("AAPL", "day", [name])
-        drawn = figure.data[2:]
-        assert len(drawn) == len(indicator.drawn or indicator.outputs), name
-        assert {trace.yaxis for trace in drawn} == {"y" if indicator.pane == "price" else "y3"}, name
-        assert all(np.isfinite(values(trace)[-1]) for trace in drawn), name
+    shown = [each for each in CATALOGUE.values() if "SQL" in each.layers or ta_lib() is not None]
+    figure = storage.chart("AAPL", "day", [each.name for each in shown])
+    drawn, pane = list(figure.data[2:]), 2
+    for indicator in shown:
+        pane += indicator.pane == "own"
+        for _ in indicator.drawn or indicator.outputs:
+            trace = drawn.pop(0)
+            assert trace.name.startswith(indicator.name)
+            assert trace.yaxis == ("y" if indicator.pane == "price" else f"y{pane}"), trace.name
+            assert np.isfinite(values(trace)[-1]), trace.name
+    assert not drawn
 
 
 def test_panes_are_below_each_other(storage: DuckDBDataStorage) -> None:
@@ -204,7 +217,7 @@ def test_panes_are_below_each_other(storage: DuckDBDataStorage) -> None:
     domains = [layout[name].domain for name in ("yaxis", "yaxis2", "yaxis3", "yaxis4")]
     assert domains[0][1] == 1
     assert domains[-1][0] == pytest.approx(0)
-    assert all(upper[0] > lower[1] for upper, lower in zip(domains, domains[1:], strict=False))
+    assert all(upper[0] > lower[1] for upper, lower in pairwise(domains))
     assert layout.xaxis.anchor == "y4"
     assert [note.text for note in layout.annotations] == ["volume", "macd(12, 26, 9)", "rsi(14)"]
 

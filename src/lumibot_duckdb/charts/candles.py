@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
@@ -28,6 +28,9 @@ _LENGTHS = (
     *("hour", "2hour", "4hour", "12hour", "day", "week", "2week", "month", "3month", "12month"),
 )
 _EVER = (-(2**62), 2**62)
+
+Found: TypeAlias = "tuple[str, Int64Array, Mapping[str, FloatArray], int]"
+"""The length of candles, their starts, their columns, and the number of bars in them."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,24 @@ def read_candles(storage: BarReader, series: ChosenSeries, span: Span, zone: str
         raise IndicatorError(f"{series.label} has no closes, so there is nothing to draw")
     days = _days_in(outline.days, span)
     zone = zone or _zone_of_days(series, outline.days)
-    read = _stored if series.as_stored and int(days.bars.sum()) <= MOST_CANDLES else _larger
-    timeframe, times, values, bars = read(storage, series, span, days, zone)
+    found = _stored(storage, series, span, zone) if _may_be_few(series, days, span) else None
+    if found is None or len(found[1]) > MOST_CANDLES:
+        found = _larger(storage, series, span, days, zone)
+    timeframe, times, values, bars = found
     if not len(times):
         raise _nothing_in(storage, series, span)
     has_range = {"open", "high", "low"} <= columns
     return Candles(series, timeframe, times, values, bars, zone, has_range)
 
 
-def _stored(storage: BarReader, series: ChosenSeries, span: Span, days: Days, zone: str) -> tuple[Any, ...]:
+def _may_be_few(series: ChosenSeries, days: Days, span: Span) -> bool:
+    """Return whether the stored bars may be few enough to draw. The first and last day may be in the span in part."""
+    first, end = _bounds(span)
+    whole = (days.first >= first) & (days.last < end)
+    return series.as_stored and int(days.bars[whole].sum()) <= MOST_CANDLES
+
+
+def _stored(storage: BarReader, series: ChosenSeries, span: Span, zone: str) -> Found:
     there = [column.name for column in storage.facts(series.pin).columns]
     wanted = [name for name in (*PRICES, "volume") if name in there]
     arrays = storage.read_bars(series.pin, _range(span), wanted, remember=False)
@@ -89,7 +101,7 @@ def _stored(storage: BarReader, series: ChosenSeries, span: Span, days: Days, zo
     return series.timeframe, bars.times, bars.columns, len(bars)
 
 
-def _larger(storage: BarReader, series: ChosenSeries, span: Span, days: Days, zone: str) -> tuple[Any, ...]:
+def _larger(storage: BarReader, series: ChosenSeries, span: Span, days: Days, zone: str) -> Found:
     timeframe = _length(series, days)
     within = _range(span)
     requested = timeframe == series.timeframe

@@ -48,7 +48,7 @@ def figure(plot: Plot, theme: Theme) -> Any:
         "paper_bgcolor": colors["card"],
         "plot_bgcolor": colors["card"],
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
-        "hoverlabel": {"bgcolor": colors["card"], "font": {"color": colors["text"]}},
+        "hoverlabel": {"bgcolor": colors["card"], "font": {"color": colors["text"]}, "namelength": -1},
     }
     # Older releases of Plotly lack some of these properties, which are then left out.
     return go.Figure(data=[painted(each, colors) for each in plot["data"]], layout=base | layout, skip_invalid=True)

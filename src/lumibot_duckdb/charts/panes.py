@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -100,7 +101,7 @@ class Panes:
             "automargin": "bottom",
         }
         found["margin"] = {"l": _HALF_A_LABEL, "r": 8, "t": 30, "b": 8}
-        return found | {"bargap": 0.15, "hovermode": "x unified", "hoversubplots": "axis", "dragmode": "zoom"}
+        return found | {"bargap": 0.15, "hovermode": "x unified", "hoversubplots": "axis"}
 
     def _pane(self, title: str, height: int, axis: dict[str, Any]) -> str:
         self._heights.append(height)
@@ -127,9 +128,10 @@ class Panes:
 
     def _group(self, drawn: Drawn) -> None:
         """Show lines that belong together as one entry of the legend, which switches all of them."""
-        for number, trace in enumerate(self.traces[-len(drawn.outputs) :]):
-            trace.update(legendgroup=drawn.name, showlegend=number == 0)
-            trace["name"] = trace["name"] if number else drawn.name
+        first, *others = self.traces[-len(drawn.outputs) :]
+        first.update(hovertemplate=f"%{{y}}<extra>{first['name']}</extra>", name=drawn.name, legendgroup=drawn.name)
+        for trace in others:
+            trace.update(legendgroup=drawn.name, showlegend=False)
 
 
 def numbers(values: FloatArray) -> list[float | None]:
@@ -138,7 +140,7 @@ def numbers(values: FloatArray) -> list[float | None]:
 
 
 def _prices(candles: Candles, names: Sequence[str]) -> Trace:
-    common = {"x": list(names), "yaxis": "y", "name": candles.series.symbol, "showlegend": False}
+    common = {"x": list(names), "yaxis": "y", "name": escape(candles.series.symbol, quote=False), "showlegend": False}
     if not candles.has_range:
         line = {"color": "--c0", "width": 1.5}
         return {**common, "type": "scatter", "mode": "lines", "line": line, "y": numbers(candles.columns["close"])}
