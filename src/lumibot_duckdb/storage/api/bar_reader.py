@@ -315,8 +315,8 @@ class BarReader(ABC):
             >>> storage = DuckDBDataStorage()
             >>> times = pd.date_range("2024-01-01", periods=10, tz="America/New_York")
             >>> bars = pd.DataFrame({"close": range(10), "volume": 5}, index=times)
-            >>> _ = storage.store_ohlcv_data("AAPL", bars, "my_csv", "day")
-            >>> weeks = storage.read_larger_bars(storage.pin("AAPL", "day"), "week")
+            >>> _ = storage.store_ohlcv_data("IBM", bars, "my_csv", "day")
+            >>> weeks = storage.read_larger_bars(storage.pin("IBM", "day"), "week")
             >>> {name: weeks.columns[name].tolist() for name in ("open", "close", "volume", "bars")}
             {'open': [0.0, 7.0], 'close': [6.0, 9.0], 'volume': [35.0, 15.0], 'bars': [7, 3]}
         """
