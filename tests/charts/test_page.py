@@ -78,6 +78,9 @@ def test_a_browser_draws_everything(page: str, tmp_path: Path) -> None:
             colors.add(opened.value(COLOR))
             # Nothing reaches past the edge of the window, a phone's included.
             assert opened.value("document.documentElement.scrollWidth") == width
+            # On a phone, a swipe over the plot scrolls the page.
+            dragged = opened.value("document.querySelector('[data-plot]').layout.dragmode")
+            assert dragged == ("zoom" if width > 720 else False)
             x, y = opened.value(MIDDLE)
             opened.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
             hovered = opened.value(HOVERED)  # one box for all panes

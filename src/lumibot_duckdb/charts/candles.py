@@ -119,7 +119,7 @@ def _larger(storage: BarReader, series: ChosenSeries, span: Span, days: Days, zo
 
 
 def _length(series: ChosenSeries, days: Days) -> str:
-    """Return the smallest length of candles of which there are not too many."""
+    """Return the smallest length of candles that keeps their number small enough."""
     larger = [each for each in _LENGTHS if divides(series.timeframe, each)]
     lengths = larger if series.as_stored else [series.timeframe, *larger]
     return next((each for each in lengths if _most(each, days) <= MOST_CANDLES), lengths[-1])

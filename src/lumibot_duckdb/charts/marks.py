@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from html import escape
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -13,11 +15,12 @@ from lumibot_duckdb.charts.candles import Candles
 from lumibot_duckdb.charts.trades import Fill
 from lumibot_duckdb.storage.api import CorporateAction, ReferenceData
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, moment_of
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, moment_of
 
 _KINDS = (("split", "S", "splits"), ("dividend", "D", "dividends"))
 _MOST_LETTERS = 24
 """More marks of a kind are drawn small, without a letter."""
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _BELOW = 0.05
 """How far below the lowest price they are drawn, as a part of the range."""
 
@@ -62,9 +65,6 @@ def _by_candle(candles: Candles, actions: Iterable[CorporateAction]) -> dict[int
     return {place: "<br>".join(texts) for place, texts in sorted(found.items())}
 
 
-_EPOCH_DAY = 719_163
-
-
 def _place(days: Any, day: int, seconds: int) -> int | None:
     """Return the place of the candle in which an ex-date begins to count; None if there is none."""
     place = int(days.searchsorted(day))
@@ -101,7 +101,7 @@ def trade_marks(candles: Candles, names: Sequence[str], fills: Sequence[Fill]) -
                     "name": title,
                     "x": [names[place] for _, place in those],
                     "y": [_price(candles, fill, place) for fill, place in those],
-                    "customdata": [_fill_text(fill) for fill, _ in those],
+                    "customdata": [_fill_text(fill, candles.zone) for fill, _ in those],
                     "hovertemplate": "%{customdata}<extra></extra>",
                     "marker": {
                         "color": f"--{color}",
@@ -118,8 +118,8 @@ def _price(candles: Candles, fill: Fill, place: int) -> float:
     return fill.price if np.isfinite(fill.price) else float(candles.columns["close"][place])
 
 
-def _fill_text(fill: Fill) -> str:
+def _fill_text(fill: Fill, zone: str) -> str:
     price = f" at {fill.price:,.10g}" if np.isfinite(fill.price) else ""
     quantity = f" {fill.quantity:,.10g}" if np.isfinite(fill.quantity) else ""
     side = escape(fill.side.replace("_", " "), quote=False)
-    return f"{side}{quantity}{price}, {moment_of(fill.time, NEW_YORK):%Y-%m-%d %H:%M}"
+    return f"{side}{quantity}{price}, {moment_of(fill.time, ZoneInfo(zone)):%Y-%m-%d %H:%M}"

@@ -62,7 +62,7 @@ class Panes:
         self.traces.append(self._trace(volume, axis, **bars, showlegend=False, hovertemplate="%{y:,}"))
 
     def add_indicator(self, drawn: Drawn) -> None:
-        """Add an indicator: on the prices, or in a pane of its own."""
+        """Add an indicator: on the prices, or in a new pane below."""
         axis = "y" if drawn.on_price else self._pane(drawn.name, PANE_HEIGHT, _axis_of(drawn))
         single = len(drawn.outputs) == 1
         for output, values in drawn.outputs.items():

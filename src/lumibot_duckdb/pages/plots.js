@@ -27,6 +27,7 @@
       margin: { l: 8, r: 8, t: 30, b: 8 },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
       hovermode: "x unified",
+      dragmode: small ? false : "zoom", // on a phone, a swipe over a plot scrolls the page
       hoverlabel: { bgcolor: color("card"), font: { color: color("text") }, namelength: -1 },
     };
     const whole = Object.assign(base, painted(layout));
