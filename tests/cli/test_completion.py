@@ -79,6 +79,7 @@ def test_commands_options_and_choices_are_completed(complete: Complete) -> None:
     assert complete("lumibot-duckdb completion z") == {"zsh"}
     assert complete("lumibot-duckdb config set prune.m") == {"prune.max-size"}
     assert complete("lumibot-duckdb indicators --with boll") == {"bollinger"}
+    assert complete("lumibot-duckdb chart AAPL --with supert") == {"supertrend"}
 
 
 def test_files_are_completed(complete: Complete, command: Command) -> None:

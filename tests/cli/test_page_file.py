@@ -61,7 +61,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CommandError, match=r"cannot write the report to .*; name a file in an existing folder"):
+    with pytest.raises(CommandError, match=r"cannot write to .*; name a file in an existing folder"):
         check_page_file(Path(file))
 
 
@@ -81,7 +81,7 @@ def test_a_full_disk_leaves_the_page_that_was_there(tmp_path: Path, monkeypatch:
 
 def test_a_device_is_written_to_directly() -> None:
     check_page_file(Path("/dev/full"))
-    with pytest.raises(CommandError, match="cannot write the report to /dev/full: No space left on device") as refused:
+    with pytest.raises(CommandError, match="cannot write to /dev/full: No space left on device") as refused:
         write_page_file(Path("/dev/full"), PAGE)
     assert refused.value.exit_code == 2
 

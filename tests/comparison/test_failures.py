@@ -182,7 +182,7 @@ def test_a_script_that_reads_lumibots_files(
         (["--repeat", "0", "here.py"], "'0' is not a whole number of at least 1"),
         (["."], ". is a folder, not a script"),
         (["-m", "nowhere.at.all"], "no module named nowhere"),
-        (["--html", "/proc/report.html", "here.py"], "cannot write the report to /proc/report.html: No such file"),
+        (["--html", "/proc/report.html", "here.py"], "cannot write to /proc/report.html: No such file"),
         (["--keep", "/proc/keep", "here.py"], "cannot create the folder /proc/keep: No such file"),
         (["--html", "no/such/folder.html", "here.py"], "name a file in an existing folder"),
         (["--keep", ".", "here.py"], "exists already; name a new folder"),

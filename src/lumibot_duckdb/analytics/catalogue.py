@@ -26,6 +26,8 @@ from lumibot_duckdb.analytics.warm_up import (
 BOTH_LAYERS = ("SQL", "Python")
 PYTHON_ONLY = ("Python",)
 
+PRICE_PANE, OWN_PANE = "price", "own"
+
 _CLOSE = ("close",)
 _RANGE = ("high", "low")
 _PRICES = ("high", "low", "close")
@@ -52,6 +54,8 @@ class Indicator:
         source: Where the definition is from.
         warm_up: Computes how many earlier bars a value depends on, given the parameters.
         layers: Where the indicator is available: "SQL", "Python".
+        pane: Where a chart draws it: on the prices ("price"), or below them ("own").
+        drawn: The outputs that a chart draws; empty for all.
     """
 
     name: str
@@ -64,6 +68,8 @@ class Indicator:
     source: str
     warm_up: Callable[..., WarmUp]
     layers: tuple[str, ...] = BOTH_LAYERS
+    pane: str = OWN_PANE
+    drawn: tuple[str, ...] = ()
 
     def columns(self, values: dict[str, Value]) -> tuple[str, ...]:
         """Return the names of the columns for parameters: `rsi_14`, `bollinger_20_2_upper`."""
@@ -96,9 +102,10 @@ def _single(
     source: str,
     warm_up: Callable[..., WarmUp],
     layers: tuple[str, ...] = BOTH_LAYERS,
+    pane: str = OWN_PANE,
 ) -> Indicator:
     """Return an entry with one output."""
-    return Indicator(name, title, group, parameters, inputs, (name,), formula, source, warm_up, layers)
+    return Indicator(name, title, group, parameters, inputs, (name,), formula, source, warm_up, layers, pane)
 
 
 _AVERAGES = (
@@ -111,6 +118,7 @@ _AVERAGES = (
         "mean of the last n closes",
         "TA-Lib SMA",
         lambda n: window(n - 1),
+        pane=PRICE_PANE,
     ),
     _single(
         "ema",
@@ -121,6 +129,7 @@ _AVERAGES = (
         "EMA[t] = EMA[t-1] + 2/(n+1) * (close[t] - EMA[t-1]), from the mean of the first n closes",
         "TA-Lib EMA",
         lambda n: smoothed(kept_by_ema(n), n),
+        pane=PRICE_PANE,
     ),
     _single(
         "wma",
@@ -131,6 +140,7 @@ _AVERAGES = (
         "mean of the last n closes with the weights 1, 2, ..., n",
         "TA-Lib WMA",
         lambda n: window(n - 1),
+        pane=PRICE_PANE,
     ),
     _single(
         "dema",
@@ -141,6 +151,7 @@ _AVERAGES = (
         "2 * EMA(n) - EMA(n) of EMA(n)",
         "TA-Lib DEMA",
         lambda n: smoothed(kept_by_ema(n), 2 * n, times=2),
+        pane=PRICE_PANE,
     ),
     _single(
         "tema",
@@ -151,6 +162,7 @@ _AVERAGES = (
         "3 * E1 - 3 * E2 + E3, where E1 = EMA(n) of the close, E2 = EMA(n) of E1, E3 = EMA(n) of E2",
         "TA-Lib TEMA",
         lambda n: smoothed(kept_by_ema(n), 3 * n, times=3),
+        pane=PRICE_PANE,
     ),
     _single(
         "hma",
@@ -161,6 +173,7 @@ _AVERAGES = (
         "WMA(floor(sqrt(n))) of 2 * WMA(floor(n/2)) - WMA(n)",
         "TA-Lib HMA",
         lambda n: window(n - 1 + isqrt(n) - 1),
+        pane=PRICE_PANE,
     ),
     _single(
         "kama",
@@ -173,6 +186,7 @@ _AVERAGES = (
         "TA-Lib KAMA",
         lambda n: smoothed(_SLOWEST_KAMA, n),
         layers=PYTHON_ONLY,
+        pane=PRICE_PANE,
     ),
     _single(
         "vwap_session",
@@ -183,6 +197,7 @@ _AVERAGES = (
         "sum of (high + low + close)/3 * volume / sum of volume, since the local day began",
         _PANDAS_TA + " vwap",
         lambda: DAY,
+        pane=PRICE_PANE,
     ),
     _single(
         "vwap",
@@ -193,6 +208,7 @@ _AVERAGES = (
         "sum of (high + low + close)/3 * volume / sum of volume, over the last n bars",
         "TA-Lib VWMA, with the typical price",
         lambda n: window(n - 1),
+        pane=PRICE_PANE,
     ),
 )
 
@@ -208,6 +224,8 @@ _BANDS = (
         "percent_b = (close - lower)/(upper - lower), bandwidth = (upper - lower)/middle",
         "TA-Lib BBANDS; percent_b and bandwidth: John Bollinger",
         lambda n, k: window(n - 1),
+        pane=PRICE_PANE,
+        drawn=("lower", "middle", "upper"),
     ),
     Indicator(
         "keltner",
@@ -219,6 +237,7 @@ _BANDS = (
         "middle = EMA(n), upper and lower = middle +- k * ATR(n)",
         "Linda Bradford Raschke; TA-Lib's KC takes the EMA of the typical price",
         lambda n, k: smoothed(kept_by_wilder(n) if n > 1 else 0.0, n),
+        pane=PRICE_PANE,
     ),
     Indicator(
         "donchian",
@@ -230,6 +249,7 @@ _BANDS = (
         "upper = highest high, lower = lowest low of the last n bars, middle = (upper + lower)/2",
         "TA-Lib DONCHIAN",
         lambda n: window(n - 1),
+        pane=PRICE_PANE,
     ),
     _single(
         "zscore",
@@ -397,6 +417,7 @@ _TREND = (
         "TA-Lib SAR",
         lambda step, limit: ALL,
         layers=PYTHON_ONLY,
+        pane=PRICE_PANE,
     ),
     Indicator(
         "supertrend",
@@ -409,7 +430,9 @@ _TREND = (
         "direction = 1 below the close, -1 above",
         "TA-Lib SUPERTREND",
         lambda n, k: ALL,
-        PYTHON_ONLY,
+        layers=PYTHON_ONLY,
+        pane=PRICE_PANE,
+        drawn=("supertrend",),
     ),
     Indicator(
         "ichimoku",
@@ -422,6 +445,7 @@ _TREND = (
         "t-base, span_b[t] = (highest high + lowest low)/2 of span bars at t-base",
         _PANDAS_TA + " ichimoku, without the lagging span",
         lambda conversion, base, span: window(base + max(conversion, base, span) - 1),
+        pane=PRICE_PANE,
     ),
     Indicator(
         "pivot_points",
@@ -434,6 +458,7 @@ _TREND = (
         "r3 = H + 2(P - L), s3 = L - 2(H - P)",
         "classic floor-trader pivots",
         lambda: PREVIOUS_DAY,
+        pane=PRICE_PANE,
     ),
 )
 

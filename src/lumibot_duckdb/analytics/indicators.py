@@ -44,7 +44,7 @@ def indicator_table(
     if format not in FORMATS:
         raise ValueError(f"{format!r} is not a format: write one of {', '.join(FORMATS)}")
     requests = parsed_requests(indicators)
-    _check_zone(zone)
+    check_zone(zone)
     engine = engine_for(requests)
     is_long = not _is_one(symbols)
     assets: list[Any] = [*cast("Iterable[Any]", symbols)] if is_long else [symbols]
@@ -53,7 +53,7 @@ def indicator_table(
     unit = "us" if is_long else storage.facts(series[0].pin).index_unit
     shape = frames.Shape(columns, unit, is_long=is_long, with_nulls=format != "pandas")
     work = _Work(storage, engine, requests, zone)
-    reader = frames.as_reader(shape.schema, work.batches(series, Span(_moment(start), _moment(end)), shape))
+    reader = frames.as_reader(shape.schema, work.batches(series, Span(moment(start), moment(end)), shape))
     if format == "pandas":
         return shape.pandas(reader)
     if format == "polars":
@@ -121,11 +121,13 @@ def _is_one(symbols: Any) -> bool:
     return isinstance(symbols, (str, tuple)) or not isinstance(symbols, Iterable)
 
 
-def _moment(time: datetime | date | str | None) -> EpochSeconds | None:
+def moment(time: datetime | date | str | None) -> EpochSeconds | None:
+    """Return a time that a caller gave in epoch seconds, rounded up."""
     return None if time is None else epoch_seconds_ceiling(new_york_timestamp(time))
 
 
-def _check_zone(zone: str) -> None:
+def check_zone(zone: str) -> None:
+    """Raise `IndicatorError` unless there is such a time zone."""
     from zoneinfo import ZoneInfo
 
     try:

@@ -98,11 +98,11 @@ def _largest_part(
     stored = {
         info.key.timeframe for info in storage.list_series(asset, source) if adjustment in (None, info.key.adjustment)
     }
-    parts = [each for each in stored if _divides(each, timeframe)]
+    parts = [each for each in stored if divides(each, timeframe)]
     return max(parts, key=bar_seconds, default=None)
 
 
-def _divides(part: str, timeframe: str) -> bool:
+def divides(part: str, timeframe: str) -> bool:
     """Return whether bars of a timeframe can be made of smaller ones; the macro `chosen_series` has the same rule."""
     smaller, larger = bar_seconds(part), bar_seconds(timeframe)
     whole = SECONDS_PER_DAY if _unit(timeframe) == "month" else larger

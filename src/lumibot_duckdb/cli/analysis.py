@@ -26,13 +26,14 @@ def named_assets(storage: DuckDBDataStorage, names: Iterable[str]) -> list[Asset
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Report wrong requests and series that do not exist."""
+    """Report wrong requests, and series that do not exist or have nothing to draw."""
     from lumibot_duckdb.analytics.errors import MissingLibraryError
+    from lumibot_duckdb.charts.errors import ChartError
     from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError, StorageError
 
     try:
         yield
-    except (MissingLibraryError, SeriesNotFoundError, AmbiguousSeriesError) as error:
+    except (MissingLibraryError, ChartError, SeriesNotFoundError, AmbiguousSeriesError) as error:
         raise CommandError(str(error), exit_code=1) from error
     except StorageError:
         raise

@@ -34,6 +34,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
             Command("sql", "sql", "run an SQL query on the store"),
             Command("indicators", "indicators", "compute indicators of stored bars"),
             Command("correlate", "correlate", "compute correlations of stored assets"),
+            Command("chart", "chart", "draw stored bars, indicators and trades"),
             Command("path", "path", "print the path of the store"),
         ),
     ),

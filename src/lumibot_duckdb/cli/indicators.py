@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     completed_by(add("symbols", nargs="*", metavar="SYMBOL", help="assets, as `status` lists them"), stored_symbols)
     completed_by(
         add("--with", dest="requests", action="append", metavar="INDICATOR", help='such as "rsi(14)"; may be repeated'),
-        _indicator_names,
+        indicator_names,
     )
     completed_by(
         add("--timeframe", default="day", metavar="LENGTH", help="of the bars (default: day)"), words(TIMEFRAMES)
@@ -71,7 +71,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run)
 
 
-def _indicator_names(**_: Any) -> Iterable[str]:
+def indicator_names(**_: Any) -> Iterable[str]:
+    """Complete to the names of indicators."""
     from lumibot_duckdb.analytics.catalogue import CATALOGUE
 
     return CATALOGUE
@@ -164,6 +165,7 @@ def _as_json(indicator: Indicator) -> dict[str, Any]:
         "source": indicator.source,
         "warm_up": str(parsed_request(indicator.name).warm_up),
         "layers": indicator.layers,
+        "pane": indicator.pane,
     }
 
 

@@ -9,7 +9,8 @@
   // The data has names of colours, so that plots follow the light or dark colour scheme.
   function painted(value) {
     if (typeof value === "string" && value.startsWith("--")) return color(value.slice(2));
-    if (Array.isArray(value)) return value;
+    // Lists of objects are parts of a layout; other lists are data, and may be long.
+    if (Array.isArray(value)) return value[0] && value[0].constructor === Object ? value.map(painted) : value;
     if (value && typeof value === "object") {
       return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, painted(each)]));
     }
@@ -26,11 +27,15 @@
       margin: { l: 8, r: 8, t: 30, b: 8 },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
       hovermode: "x unified",
-      hoverlabel: { bgcolor: color("card"), font: { color: color("text") } },
+      dragmode: small ? false : "zoom", // on a phone, a swipe over a plot scrolls the page
+      hoverlabel: { bgcolor: color("card"), font: { color: color("text") }, namelength: -1 },
     };
     const whole = Object.assign(base, painted(layout));
     whole.xaxis = Object.assign({}, axis, { nticks: small ? 4 : 8 }, whole.xaxis);
     whole.yaxis = Object.assign({}, axis, { nticks: 6 }, whole.yaxis);
+    for (const name of Object.keys(whole)) {
+      if (/^yaxis\d+$/.test(name)) whole[name] = Object.assign({}, axis, whole[name]);
+    }
     return whole;
   }
   function draw(place, plot) {

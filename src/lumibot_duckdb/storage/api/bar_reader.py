@@ -296,6 +296,47 @@ class BarReader(ABC):
         """
 
     @abstractmethod
+    def read_larger_bars(
+        self,
+        pin: SeriesPin,
+        timeframe: str,
+        within: TimeRange | None = None,
+        *,
+        zone: str = "America/New_York",
+    ) -> BarArrays:
+        """Return larger bars, made of pinned bars in the database. Only the result takes memory.
+
+        A larger bar has the first open, the highest high, the lowest low, the last close and the sum of volumes. Bars
+        without a finite close are left out; a missing open, high or low counts as the close.
+
+        Args:
+            pin: The pinned series.
+            timeframe: The length of the larger bars. Days begin at midnight in `zone`, weeks on Monday, and shorter
+                bars are counted from midnight, as by the SQL macro `resample`.
+            within: The range of bar starts (default: all). Larger bars at its ends are made of the bars within it.
+            zone: The name of a time zone.
+
+        Returns:
+            Arrays `open`, `high`, `low`, `close` and `volume`, missing values as NaN, and `bars`, the number of bars
+            that each was made of.
+
+        Raises:
+            ValueError: There is no such timeframe.
+            InvalidBarsError: One of these columns has text.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-01", periods=10, tz="America/New_York")
+            >>> bars = pd.DataFrame({"close": range(10), "volume": 5}, index=times)
+            >>> _ = storage.store_ohlcv_data("IBM", bars, "my_csv", "day")
+            >>> weeks = storage.read_larger_bars(storage.pin("IBM", "day"), "week")
+            >>> {name: weeks.columns[name].tolist() for name in ("open", "close", "volume", "bars")}
+            {'open': [0.0, 7.0], 'close': [6.0, 9.0], 'volume': [35.0, 15.0], 'bars': [7, 3]}
+        """
+
+    @abstractmethod
     def ingests(
         self, pin: SeriesPin, within: Sequence[TimeRange] | None = None, *, having: str | None = None
     ) -> tuple[IngestInfo, ...]:

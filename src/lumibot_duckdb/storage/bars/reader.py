@@ -25,6 +25,7 @@ from lumibot_duckdb.storage.bars.repeats import may_repeat, stored_repeats
 from lumibot_duckdb.storage.bars.series_lookup import SeriesLookup
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
+from lumibot_duckdb.storage.timeframes import canonical_timeframe
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, epoch_seconds_ceiling, new_york_timestamp
 
 if TYPE_CHECKING:
@@ -132,6 +133,18 @@ class StoredBars(SeriesLookup):
         from lumibot_duckdb.storage.bars.many_series import column_of
 
         return column_of(self._store, pins, column, within)
+
+    def read_larger_bars(
+        self,
+        pin: SeriesPin,
+        timeframe: str,
+        within: TimeRange | None = None,
+        *,
+        zone: str = "America/New_York",
+    ) -> BarArrays:
+        from lumibot_duckdb.storage.bars.larger_bars import larger_bars
+
+        return larger_bars(self._store, pin, canonical_timeframe(timeframe), within, zone)
 
     def ingests(
         self, pin: SeriesPin, within: Sequence[TimeRange] | None = None, *, having: str | None = None

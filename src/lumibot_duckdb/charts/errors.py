@@ -1,0 +1,7 @@
+"""The errors of charts."""
+
+from __future__ import annotations
+
+
+class ChartError(ValueError):
+    """There is nothing to draw, or what should be drawn is unusable."""

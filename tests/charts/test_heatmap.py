@@ -1,0 +1,43 @@
+"""The heat map of correlations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lumibot_duckdb.charts import correlation_heatmap
+from lumibot_duckdb.charts.errors import ChartError
+
+NAMES = ["SPY", "BTC/USD", "A<b>"]
+MATRIX = pd.DataFrame([[1, 0.5, np.nan], [0.5, 1, -0.25], [np.nan, -0.25, 1]], NAMES, NAMES)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_cells_are_the_values(theme: str) -> None:
+    (cells,) = correlation_heatmap(MATRIX, title="60 days", theme=theme).data
+    np.testing.assert_array_equal(np.array(cells.z, float), MATRIX.to_numpy())
+    assert (cells.zmin, cells.zmax, cells.texttemplate) == (-1, 1, "%{z:.2f}")
+    assert cells.x == cells.y == ("SPY", "BTC/USD", "A&lt;b&gt;")
+
+
+def test_many_assets_have_no_numbers() -> None:
+    names = [f"S{number}" for number in range(30)]
+    figure = correlation_heatmap(pd.DataFrame(np.eye(30), names, names))
+    assert figure.data[0].texttemplate == ""
+    assert figure.layout.title.text == "Correlation"
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (pd.DataFrame(), "the same names as index and columns, and at least one"),
+        (MATRIX.iloc[:2], "the same names"),
+        (MATRIX.rename(index={"SPY": "QQQ"}), "the same names"),
+        (MATRIX * 2, "between -1 and 1, not 2"),
+        (MATRIX.astype(object).replace(1.0, "one"), "not numbers"),
+    ],
+)
+def test_mistakes_are_named(matrix: pd.DataFrame, message: str) -> None:
+    with pytest.raises(ChartError, match=message):
+        correlation_heatmap(matrix)
