@@ -19,12 +19,17 @@ from lumibot_duckdb.storage import macros, migrations
 from storage.macros.bars import utc, walk
 from storage.macros.comparison import call
 
+CROSS_ASSET = {
+    *("correlation", "rolling_correlation", "beta", "rolling_beta", "spread"),
+    *("joined_closes", "joined_changes", "paired_changes", "paired_windows"),
+}
+"""Macros on several assets, which `test_cross_asset.py` tests."""
 HELPERS = {"chosen_series", "numbered_bars", "ranged_bars", "repeated_averages"}
 INDICATORS = sorted(
     name
     for kind, _, name in (macro.rpartition(" ") for macro in macros.defined())
     if kind == "MACRO TABLE"
-    if name not in {*HELPERS, "resample"}
+    if name not in {*HELPERS, *CROSS_ASSET, "resample"}
 )
 NO_NUMBERS = ("obv", "drawdown", "pivot_points", "vwap_session")
 ZERO = (
