@@ -276,28 +276,46 @@ def test_the_result_of_a_query(several: DuckDBDataStorage, tmp_path: Path, file_
         several.import_exported(file)
 
 
-@pytest.mark.parametrize("deleted", [False, True])
-def test_others_write_meanwhile(
-    several: DuckDBDataStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool
+def test_series_that_change_before_they_are_read_are_exported_as_they_are_then(
+    several: DuckDBDataStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """BRK.B gets other bars while it is read, which the export lacks; if AAPL is deleted, too, all are read again."""
     another = DuckDBDataStorage(several.path)
-    read = exporter.SeriesExporter._read
+    write = exporter.SeriesExporter._write
 
     def meanwhile(self: Any, *arguments: Any) -> Any:
         another.store_ohlcv_data("BRK.B", FRAME * 2, "polygon", "minute")
-        if deleted:
-            another.delete_series("AAPL")
-        return read(self, *arguments)
+        another.delete_series("AAPL")
+        another.compact(grace=dt.timedelta(0))
+        return write(self, *arguments)
 
-    monkeypatch.setattr(exporter.SeriesExporter, "_read", meanwhile)
+    monkeypatch.setattr(exporter.SeriesExporter, "_write", meanwhile)
     several.export(tmp_path / "out")
     other = DuckDBDataStorage(tmp_path / "other.duckdb")
     other.import_exported(tmp_path / "out")
-    assert {info.key.asset.symbol for info in other.list_series()} == {"BRK.B", "700", "BTC"} | {"AAPL"} - {
-        "AAPL" if deleted else ""
-    }
-    assert_same(other.get_historical_prices("BRK.B"), FRAME * 2 if deleted else FRAME)
+    assert {info.key.asset.symbol for info in other.list_series()} == {"BRK.B", "700", "BTC"}
+    assert_same(other.get_historical_prices("BRK.B"), FRAME * 2)
+
+
+def test_a_long_series_that_is_replaced_while_it_is_read_in_pieces_is_read_again(
+    several: DuckDBDataStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another = DuckDBDataStorage(several.path)
+    read = exporter.SeriesExporter._read
+    changes = iter(range(2, 4))
+
+    def meanwhile(self: Any, *arguments: Any) -> Any:
+        for factor in changes:
+            another.store_ohlcv_data("BRK.B", FRAME * factor, "polygon", "minute")
+            another.compact(grace=dt.timedelta(0))
+            break
+        return read(self, *arguments)
+
+    monkeypatch.setattr(exporter, "ROWS_OF_PIECE", 1)
+    monkeypatch.setattr(exporter.SeriesExporter, "_read", meanwhile)
+    several.export(tmp_path / "out", ["BRK.B"])
+    other = DuckDBDataStorage(tmp_path / "other.duckdb")
+    other.import_exported(tmp_path / "out")
+    assert_same(other.get_historical_prices("BRK.B"), FRAME * 3)
 
 
 # -- folders -------------------------------------------------------------------------------------------------------

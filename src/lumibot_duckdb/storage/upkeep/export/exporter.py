@@ -180,25 +180,29 @@ class SeriesExporter:
     def _export(self, folder: Path, keys: Sequence[SeriesKey], progress: _Progress) -> list[_Exported]:
         """Write series, without those that are deleted."""
         for attempt in range(1, _ATTEMPTS + 1):
-            pins = [pin for pin in map(self._pinned, keys) if pin is not None]
             try:
-                return self._write(folder, pins, progress) if pins else []
-            except VersionGoneError:  # one was superseded just now
+                return self._write(folder, keys, progress)
+            except VersionGoneError:  # a long one was superseded, and its bars removed, while it was read in pieces
                 for key in keys:
                     (folder / path_of(key, self._format)).unlink(missing_ok=True)
                 if attempt == _ATTEMPTS:
                     raise
         return []
 
-    def _write(self, folder: Path, pins: Sequence[SeriesPin], progress: _Progress) -> list[_Exported]:
-        with self._store.read_pinned(pins[0]) as cursor:
-            _refuse_if_superseded(cursor, pins)
+    def _write(self, folder: Path, keys: Sequence[SeriesKey], progress: _Progress) -> list[_Exported]:
+        with self._store.read() as cursor:  # nobody writes meanwhile: of many series, one always has just been changed
+            pins = [pin for pin in map(self._pinned, keys) if pin is not None]
+            if not pins:
+                return []
             coverage = self._coverage(cursor, pins)
             actions = _actions(cursor, [pin.key for pin in pins])
             writes = self._writes(cursor, pins)
             pieces = self._pieces(cursor, pins)
+            together = self._read(pins, None) if len(pins) > 1 else {}
         written = []
-        for pin, tables in self._tables(pins, pieces):
+        for pin in pins:
+            in_pieces = (self._read([pin], piece)[pin.version_id] for piece, _ in pieces)
+            tables = iter([together.pop(pin.version_id)]) if together else in_pieces
             layout, (ids, of_series) = self._store.state(pin).layout, writes[pin.version_id]
             place = path_of(pin.key, self._format)
             path = folder / place
@@ -280,17 +284,6 @@ class SeriesExporter:
             pieces.append((TimeRange(start, days[-1][0] + SECONDS_PER_DAY), counted))
         return pieces
 
-    def _tables(
-        self, pins: Sequence[SeriesPin], pieces: Sequence[tuple[TimeRange | None, int]]
-    ) -> Iterator[tuple[SeriesPin, Iterator[pa.Table]]]:
-        """Yield the bars of each series: those of several at once, or those of one in pieces."""
-        if len(pins) == 1:
-            yield pins[0], (self._read(pins, piece)[pins[0].version_id] for piece, _ in pieces)
-        else:
-            tables = self._read(pins, None)
-            for pin in pins:
-                yield pin, iter([tables.pop(pin.version_id)])
-
     def _read(self, pins: Sequence[SeriesPin], piece: TimeRange | None) -> dict[int, pa.Table]:
         """Return the bars of a piece, by version."""
         columns = [column for pin in pins for column in self._store.state(pin).layout.columns]
@@ -369,15 +362,6 @@ class _Progress:
     def _report(self, done: int) -> None:
         if self._on_rows is not None:
             self._on_rows(min(done, self._total), self._total)
-
-
-def _refuse_if_superseded(cursor: StoreCursor, pins: Sequence[SeriesPin]) -> None:
-    """Raise `VersionGoneError` unless versions are the current ones: splits that are known now fit no earlier one."""
-    which = is_one_of("series_id", [pin.series_id for pin in pins])
-    current = dict(cursor.rows(f"SELECT series_id, current_version FROM {{db}}.series WHERE {which}"))
-    for pin in pins:
-        if current.get(pin.series_id) != pin.version_id:
-            raise VersionGoneError(f"{pin.key.label()} changes too often to be exported; try again")
 
 
 def _actions(cursor: StoreCursor, keys: Sequence[SeriesKey]) -> dict[SeriesKey, dict[str, KnownActions]]:
