@@ -111,6 +111,9 @@ def test_json(filled: Command) -> None:
         (("FB", "fb"), 1, "FB stock has that name already"),
         (("FB", "META stock"), 2, "FB means 2 assets"),
         (("FBX", "META index"), 1, "another type of asset"),
+        (("FBX", "SPY240119C00470000"), 1, "cannot become SPY 2024-01-19 470 CALL option, which is another type"),
+        (("FBX", "SPY 2024-01-19 470 CALL stock"), 1, "is no asset, because type stock has no strike or right"),
+        (("FBX", "ES 2024-03-15"), 1, "ES 2024-03-15 stock is no asset, because type stock has no expiration"),
         (("FB", "FBX"), 0, ""),
         (("FB", "META", "--from", "2022-06-01"), 1, "nothing of FB is from before 2022-06-01"),
         (("FB", "META", "--from", "June"), 2, "--from June: write a date as 2024-01-31"),
@@ -128,6 +131,15 @@ def test_mistakes(filled: Command, arguments: tuple[str, ...], code: int, messag
     assert ended.code == code
     assert message in ended.err
     assert stored(filled) == before
+
+
+def test_a_stock_with_a_strike_becomes_a_stock_again(command: Command) -> None:
+    storage = command.storage()
+    wrong = AssetKey("SPY", "stock", expiration=dt.date(2024, 1, 19), strike=470.0, right="CALL")
+    storage.store_ohlcv_data(wrong, FRAME[:5], "polygon", "minute")
+    storage.close()
+    assert command("rename", wrong.label(), "IBM stock", "--yes").code == 0
+    assert stored(command) == ["IBM stock"]
 
 
 def test_differing_bars(filled: Command) -> None:

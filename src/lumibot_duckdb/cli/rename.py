@@ -92,6 +92,7 @@ def _assets(
     storage: DuckDBDataStorage, arguments: argparse.Namespace
 ) -> tuple[str | AssetKey | list[AssetKey], AssetLike]:
     """Return what OLD and NEW stand for. Raises `CommandError`."""
+    from lumibot_duckdb.storage.identity import EXPIRING_TYPES
     from lumibot_duckdb.storage.name_patterns import is_pattern
 
     stored = stored_assets(storage.path)
@@ -108,6 +109,8 @@ def _assets(
     if not name:
         raise CommandError("NEW is empty: name the new symbol")
     named = asset_named(name if has_type(name) else f"{name} {types.pop() if len(types) == 1 else 'stock'}")
+    if named.right is not None and not has_type(name):
+        named = asset_named(name)  # an option, whatever OLD is
     further = (named.quote, named.expiration, named.strike, named.right)
     if further == (None, None, None, None) and not has_type(name):
         return (symbol if is_symbol else found), named.symbol
@@ -117,14 +120,15 @@ def _assets(
             f"{arguments.old} means {len(found)} assets ({names}): name one of them, or only NEW's symbol"
         )
     (asset,) = found
+    keeps_contract = named.asset_type in EXPIRING_TYPES  # else an earlier release may have given it one by mistake
     return asset, replace(
         asset,
         symbol=named.symbol,
         asset_type=named.asset_type,
         quote=named.quote or asset.quote,
-        expiration=named.expiration or asset.expiration,
-        strike=asset.strike if named.strike is None else named.strike,
-        right=named.right or asset.right,
+        expiration=named.expiration or (asset.expiration if keeps_contract else None),
+        strike=asset.strike if named.strike is None and keeps_contract else named.strike,
+        right=named.right or (asset.right if keeps_contract else None),
     )
 
 
