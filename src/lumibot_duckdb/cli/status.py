@@ -51,7 +51,7 @@ examples:
   lumibot-duckdb status --json | jq '.series[] | select(.bars > 100000) | .symbol'
 
 exit codes: 0 success; 1 the store has no such series; 2 wrong usage, or the page cannot be written;
-3 the store cannot be used, or the page lacks what cannot be read.
+3 the store cannot be used, the disk is full, or the page lacks what cannot be read.
 """
 
 
