@@ -72,7 +72,7 @@ def test_a_folder_that_can_only_be_read(number: int, tmp_path: Path, monkeypatch
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(CommandError, match="; name a file in a folder that is writable$") as refused:
+    with pytest.raises(CommandError, match=r"; name a file in a folder that is writable$") as refused:
         check_page_file(tmp_path / "status.html")
     assert refused.value.exit_code == 2
 
