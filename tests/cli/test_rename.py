@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from cli.files import Command
+from cli.files import Command, no_store
 from lumibot_duckdb.storage.api import AssetKey
 from storage.frames import assert_same, minute_bars
 
@@ -154,5 +154,5 @@ def test_differing_bars(filled: Command) -> None:
 
 def test_without_a_store(command: Command) -> None:
     ended = command("rename", "FB", "META", "--yes")
-    assert (ended.code, ended.err) == (1, f"lumibot-duckdb: there is no store at {command.store} yet\n")
+    assert (ended.code, ended.err) == (1, no_store(command))
     assert not command.store.exists()
