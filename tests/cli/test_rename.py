@@ -109,6 +109,17 @@ def test_json(filled: Command) -> None:
     [
         (("NONE", "META"), 1, "the store has no bars of NONE"),
         (("FB", "fb"), 1, "FB stock has that name already"),
+        (
+            ("FB crypto", "X"),
+            1,
+            "no bars of FB crypto; there are FB 2022-07-15 200 CALL option, FB stock",
+        ),
+        (
+            ("FB stock, minute bars from alpaca (split)", "X"),
+            2,
+            "is a series: name its asset, 'FB stock', and choose the series with --source alpaca --timeframe minute "
+            "--adjustment split",
+        ),
         (("FB", "META stock"), 2, "FB means 2 assets"),
         (("FBX", "META index"), 1, "another type of asset"),
         (("FBX", "SPY240119C00470000"), 1, "cannot become SPY 2024-01-19 470 CALL option, which is another type"),
@@ -126,11 +137,11 @@ def test_json(filled: Command) -> None:
     ],
 )
 def test_mistakes(filled: Command, arguments: tuple[str, ...], code: int, message: str) -> None:
-    before = stored(filled)
+    before = filled.store.read_bytes()
     ended = filled("rename", *arguments, "--dry-run")
     assert ended.code == code
     assert message in ended.err
-    assert stored(filled) == before
+    assert filled.store.read_bytes() == before
 
 
 def test_a_stock_with_a_strike_becomes_a_stock_again(command: Command) -> None:

@@ -13,7 +13,7 @@ from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable
 from lumibot_duckdb.cli.selection import add_kinds, of_kind
-from lumibot_duckdb.cli.series import series_of
+from lumibot_duckdb.cli.series import labelled, series_of
 from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.cli.time_range import chosen_moment
@@ -95,6 +95,13 @@ def _assets(
     from lumibot_duckdb.storage.identity import EXPIRING_TYPES
     from lumibot_duckdb.storage.name_patterns import is_pattern
 
+    for info in labelled(storage, arguments.old):
+        key = info.key
+        adjustment = f" --adjustment {printable(key.adjustment)}" if key.adjustment else ""
+        raise CommandError(
+            f"{printable(arguments.old)} is a series: name its asset, {printable(key.asset.label())!r}, and choose the "
+            f"series with --source {key.source} --timeframe {key.timeframe}{adjustment}"
+        )
     stored = stored_assets(storage.path)
     found = find_assets(arguments.old, stored)
     if is_pattern(arguments.old) and len(found) > 1:
