@@ -97,10 +97,10 @@ def _assets(
 
     for info in labelled(storage, arguments.old):
         key = info.key
-        adjustment = f" --adjustment {printable(key.adjustment)}" if key.adjustment else ""
+        adjustment = printable(key.adjustment) or '""'
         raise CommandError(
             f"{printable(arguments.old)} is a series: name its asset, {printable(key.asset.label())!r}, and choose the "
-            f"series with --source {key.source} --timeframe {key.timeframe}{adjustment}"
+            f"series with --source {key.source} --timeframe {key.timeframe} --adjustment {adjustment}"
         )
     stored = stored_assets(storage.path)
     found = find_assets(arguments.old, stored)
