@@ -81,6 +81,17 @@ def test_from_a_date(filled: Command) -> None:
     assert_same(filled.bars("FB", source="polygon"), FRAME)
 
 
+def test_a_series_that_a_snapshot_has(command: Command) -> None:
+    storage = command.storage()
+    storage.store_ohlcv_data("FB", FRAME[:5], "polygon", "minute")
+    storage.snapshot("one")
+    storage.close()
+    stays = "5 bars; the old series stays without bars, because a snapshot has it\n"
+    assert stays in command("rename", "FB", "META", "--dry-run").out
+    assert stays in command("rename", "FB", "META", "--yes").out
+    assert stored(command) == ["FB stock", "META stock"]
+
+
 def test_it_asks(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     before = stored(filled)
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))

@@ -171,7 +171,8 @@ def _line(series: RenamedSeries) -> str:
     text = f"{printable(series.old.label())} -> {printable(series.new.asset.label())}: {count(series.bars, 'bar')}"
     if series.kept:
         text += f"; {count(series.kept, 'later bar')} stay{'s' if series.kept == 1 else ''}"
-    return text + ("; joins the bars that are there" if series.joined else "")
+    text += "; joins the bars that are there" if series.joined else ""
+    return text + ("; the old series stays without bars, because a snapshot has it" if series.stays else "")
 
 
 def _amount(report: RenameReport) -> str:
@@ -204,6 +205,7 @@ def _series_as_json(series: Sequence[RenamedSeries]) -> list[dict[str, Any]]:
             "bars": each.bars,
             "kept": each.kept,
             "joined": each.joined,
+            "stays": each.stays,
         }
         for each in series
     ]

@@ -98,6 +98,7 @@ class RenamedSeries:
         bars: How many bars were renamed.
         kept: How many bars `old` keeps, because they are not before the date.
         joined: Whether `new` had been in the store before, so that it has the bars of both now.
+        stays: Whether `old` stays in the store without bars, because a snapshot has it.
     """
 
     old: SeriesKey
@@ -105,6 +106,7 @@ class RenamedSeries:
     bars: int
     kept: int = 0
     joined: bool = False
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +321,7 @@ class _Rename:
                 self._keep_rest(state, old, _after(state), ())
             else:
                 self._retire(state, old, target)
-            yield RenamedSeries(old, new, bars, joined=target is not None)
+            yield RenamedSeries(old, new, bars, joined=target is not None, stays=in_snapshot)
             return
         self._staying.add((old.asset, old.source))
         condition = f"ts < {timestamp_literal(cut)}"
