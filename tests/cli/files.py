@@ -59,6 +59,12 @@ class Command:
         return [line for file in files for line in file.read_text().splitlines()[1:]]
 
 
+def no_store(command: Command) -> str:
+    """What a command prints that needs a store, if there is none."""
+    remedy = "import bars into it (lumibot-duckdb import), or name another with --store"
+    return f"lumibot-duckdb: there is no store at {command.store} yet: {remedy}\n"
+
+
 def minutes(start: str, count: int, zone: str | None = None) -> list[str]:
     """Return consecutive minutes from a start as text."""
     times = pd.date_range(start, periods=count, freq="min", tz=zone)

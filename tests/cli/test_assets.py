@@ -94,6 +94,21 @@ def test_a_name_of_nothing_is_an_error(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("A/B crypto", "; there is A/B stock$"),
+        ("btc-usd forex", "; there is BTC/USD crypto$"),
+        ("SPY index", "; there are SPY .* option, SPY stock$"),
+        ("AAPL stock on ARCA", "; there are AAPL stock.*, AAPL stock"),
+        ("ZZZZ stock", "; there are .* more$"),
+    ],
+)
+def test_a_name_of_another_type_is_shown(name: str, hint: str) -> None:
+    with pytest.raises(CommandError, match=f"^the store has no bars of {name}{hint}"):
+        find_assets(name, [AssetKey("A/B"), *STORED])
+
+
+@pytest.mark.parametrize(
     ("name", "asset"),
     [
         ("AAPL", AssetKey("AAPL")),

@@ -131,10 +131,11 @@ def test_where_there_is_no_store_nothing_is_asked(filled: Command) -> None:
 def test_a_backup_replaces_a_file_only_with_yes(filled: Command) -> None:
     file = filled.folder / "b.duckdb"
     file.write_bytes(bytes(100))
-    refused = filled("backup", file, "--yes")
-    assert refused.code == 1
-    assert f"{file} is no backup of" in refused.err
-    assert file.read_bytes() == bytes(100)
+    for yes in ((), ("--yes",)):
+        refused = filled("backup", file, *yes)
+        assert refused.code == 1
+        assert refused.err.startswith(f"lumibot-duckdb: {file} is no backup of")
+        assert file.read_bytes() == bytes(100)
     file.unlink()
     assert filled("backup", file).code == 0
     before = file.read_bytes()

@@ -12,7 +12,7 @@ import pytest
 
 from analytics.market import frame
 from charts.test_trades import table
-from cli.files import Command
+from cli.files import Command, no_store
 from lumibot_duckdb.charts import picture
 
 DAYS = frame(60, freq="D", start="2024-01-02")
@@ -120,4 +120,4 @@ def test_mistakes(
 
 def test_there_is_no_store(command: Command) -> None:
     ended = command("chart", "AAPL", "--output", "a.html")
-    assert (ended.code, ended.err) == (1, f"lumibot-duckdb: there is no store at {command.store} yet\n")
+    assert (ended.code, ended.err) == (1, no_store(command))

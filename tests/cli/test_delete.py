@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cli.files import Command
+from cli.files import Command, no_store
 from storage.frames import minute_bars
 
 FRAME = minute_bars(rows=60)
@@ -112,5 +112,5 @@ def test_mistakes(filled: Command, arguments: tuple[str, ...], code: int, messag
 
 def test_without_a_store(command: Command) -> None:
     ended = command("delete", "AAPL", "--yes")
-    assert (ended.code, ended.err) == (1, f"lumibot-duckdb: there is no store at {command.store} yet\n")
+    assert (ended.code, ended.err) == (1, no_store(command))
     assert not command.store.exists()

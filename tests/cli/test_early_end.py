@@ -57,7 +57,7 @@ CASES = {
     "delete": Case(
         ("delete", "--source", "polygon", *(f"S{number}" for number in range(SERIES)), "--yes"),
         "nothing was deleted",
-        f"of {SERIES} series; the others are unchanged",
+        f"of {SERIES} series: delete again for the rest",
     ),
     "merge": Case(
         ("merge", "{folder}/other.duckdb"),

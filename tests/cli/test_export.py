@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cli.files import Command
+from cli.files import Command, no_store
 from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 from storage.frames import assert_same, minute_bars
 
@@ -160,7 +160,7 @@ def test_mistakes(
 
 def test_without_a_store(command: Command) -> None:
     ended = command("export", "--to", command.folder / "out")
-    assert (ended.code, ended.err) == (1, f"lumibot-duckdb: there is no store at {command.store} yet\n")
+    assert (ended.code, ended.err) == (1, no_store(command))
     assert not command.store.exists()
 
 

@@ -102,6 +102,15 @@ def test_a_file_named_twice_is_imported_once(command: Command, write: Write) -> 
     assert "1 file imported" in command("import", "AAPL.csv", "./AAPL.csv", "*.csv").out
 
 
+def test_links_to_one_file_are_files_of_their_own(command: Command, write: Write) -> None:
+    write("data/bars", csv_of(DAYS))
+    for name in ("AA.csv", "BB.csv"):
+        Path("data", name).symlink_to("bars")
+    Path("again").symlink_to("data")
+    assert "2 files imported: 2 assets" in command("import", "data", "again/AA.csv").out
+    assert [info.key.asset.symbol for info in command.storage().list_series()] == ["AA", "BB"]
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [("none.csv", "there is no such file"), ("none*.csv", "no file matches"), ("nothing", "no file in this folder")],
@@ -200,6 +209,15 @@ def test_options_that_cannot_be_end_the_command_before_anything_is_read(
     assert ended.err.startswith("lumibot-duckdb: ")
     assert message in ended.err
     assert ended.err.count("\n") == 1
+    assert not command.store.exists()
+
+
+@pytest.mark.parametrize("option", ["--symbol", "--asset-type", "--timeframe", "--source", "--timezone"])
+def test_an_empty_option_is_refused(option: str, command: Command, write: Write) -> None:
+    write("AAPL.csv", csv_of(DAYS))
+    ended = command("import", "AAPL.csv", option, "")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == f"lumibot-duckdb: {option} is empty: leave it out, or name one\n"
     assert not command.store.exists()
 
 

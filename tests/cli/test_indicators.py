@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from analytics.market import frame
-from cli.files import Command
+from cli.files import Command, no_store
 from lumibot_duckdb.analytics.catalogue import CATALOGUE
 from lumibot_duckdb.cli import indicator_output
 
@@ -127,7 +127,7 @@ def test_what_needs_ta_lib_says_so(filled: Command, monkeypatch: pytest.MonkeyPa
 
 def test_there_is_no_store(command: Command) -> None:
     ended = command("indicators", "AAPL", *BASIC)
-    assert (ended.code, ended.err) == (1, f"lumibot-duckdb: there is no store at {command.store} yet\n")
+    assert (ended.code, ended.err) == (1, no_store(command))
 
 
 def test_the_catalogue_is_listed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,16 @@ def test_python_runs_the_package_as_the_command() -> None:
             "(see lumibot-duckdb sql --help)",
         ),
         (["status", "AAPL", "--xyz"], "unrecognized arguments: --xyz (see lumibot-duckdb status --help)"),
+        (
+            ["status", "-DASH"],
+            "unrecognized arguments: -DASH; write a name that begins with a dash after --, as in lumibot-duckdb status "
+            "-- -DASH (see lumibot-duckdb status --help)",
+        ),
+        (
+            ["import", "x.csv", "--symbol", "-DASH"],
+            "argument --symbol: expected one argument; if it begins with a dash, write --symbol=VALUE "
+            "(see lumibot-duckdb import --help)",
+        ),
         (["path", "here"], "unrecognized arguments: here (see lumibot-duckdb path --help)"),
         (["sql"], "the following arguments are required: QUERY (see lumibot-duckdb sql --help)"),
         (

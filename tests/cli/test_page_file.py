@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -65,6 +66,17 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(
         check_page_file(Path(file))
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_folder_that_can_only_be_read(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(CommandError, match=r"; name a file in a folder that is writable$") as refused:
+        check_page_file(tmp_path / "status.html")
+    assert refused.value.exit_code == 2
+
+
 def test_a_full_disk_leaves_the_page_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "status.html"
     write_page_file(file, PAGE)
@@ -83,7 +95,7 @@ def test_a_device_is_written_to_directly() -> None:
     check_page_file(Path("/dev/full"))
     with pytest.raises(CommandError, match="cannot write to /dev/full: No space left on device") as refused:
         write_page_file(Path("/dev/full"), PAGE)
-    assert refused.value.exit_code == 2
+    assert refused.value.exit_code == 3
 
 
 def test_half_of_a_surrogate_pair_is_no_fault(tmp_path: Path) -> None:

@@ -80,9 +80,17 @@ def test_a_snapshot_is_respected(filled: Command) -> None:
         "There is nothing to prune.",
     ]
     assert stored(filled) == WHOLE
-    refused = filled("delete", "AAPL", "--yes")
-    assert refused.code == 1
-    assert "AAPL stock, minute bars from alpaca cannot be deleted, because the snapshot 'one' needs it" in refused.err
+    for arguments in (("--yes",), ("--dry-run",)):
+        refused = filled("delete", "AAPL", *arguments)
+        assert refused.code == 1
+        assert refused.out.splitlines() == [
+            "AAPL stock, minute bars from alpaca: 90 bars",
+            "AAPL stock, minute bars from polygon: 90 bars",
+        ]
+        assert (
+            "AAPL stock, minute bars from alpaca; AAPL stock, minute bars from polygon cannot be deleted, because the "
+            "snapshot 'one' needs them: delete the snapshot first" in refused.err
+        )
 
 
 def test_the_size(filled: Command) -> None:

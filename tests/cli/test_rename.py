@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from cli.files import Command
+from cli.files import Command, no_store
 from lumibot_duckdb.storage.api import AssetKey
 from storage.frames import assert_same, minute_bars
 
@@ -81,6 +81,17 @@ def test_from_a_date(filled: Command) -> None:
     assert_same(filled.bars("FB", source="polygon"), FRAME)
 
 
+def test_a_series_that_a_snapshot_has(command: Command) -> None:
+    storage = command.storage()
+    storage.store_ohlcv_data("FB", FRAME[:5], "polygon", "minute")
+    storage.snapshot("one")
+    storage.close()
+    stays = "5 bars; the old series stays without bars, because a snapshot has it\n"
+    assert stays in command("rename", "FB", "META", "--dry-run").out
+    assert stays in command("rename", "FB", "META", "--yes").out
+    assert stored(command) == ["FB stock", "META stock"]
+
+
 def test_it_asks(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     before = stored(filled)
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
@@ -109,8 +120,22 @@ def test_json(filled: Command) -> None:
     [
         (("NONE", "META"), 1, "the store has no bars of NONE"),
         (("FB", "fb"), 1, "FB stock has that name already"),
+        (
+            ("FB crypto", "X"),
+            1,
+            "no bars of FB crypto; there are FB 2022-07-15 200 CALL option, FB stock",
+        ),
+        (
+            ("FB stock, minute bars from alpaca (split)", "X"),
+            2,
+            "is a series: name its asset, 'FB stock', and choose the series with --source alpaca --timeframe minute "
+            "--adjustment split",
+        ),
         (("FB", "META stock"), 2, "FB means 2 assets"),
         (("FBX", "META index"), 1, "another type of asset"),
+        (("FBX", "SPY240119C00470000"), 1, "cannot become SPY 2024-01-19 470 CALL option, which is another type"),
+        (("FBX", "SPY 2024-01-19 470 CALL stock"), 1, "is no asset, because type stock has no strike or right"),
+        (("FBX", "ES 2024-03-15"), 1, "ES 2024-03-15 stock is no asset, because type stock has no expiration"),
         (("FB", "FBX"), 0, ""),
         (("FB", "META", "--from", "2022-06-01"), 1, "nothing of FB is from before 2022-06-01"),
         (("FB", "META", "--from", "June"), 2, "--from June: write a date as 2024-01-31"),
@@ -123,11 +148,20 @@ def test_json(filled: Command) -> None:
     ],
 )
 def test_mistakes(filled: Command, arguments: tuple[str, ...], code: int, message: str) -> None:
-    before = stored(filled)
+    before = filled.store.read_bytes()
     ended = filled("rename", *arguments, "--dry-run")
     assert ended.code == code
     assert message in ended.err
-    assert stored(filled) == before
+    assert filled.store.read_bytes() == before
+
+
+def test_a_stock_with_a_strike_becomes_a_stock_again(command: Command) -> None:
+    storage = command.storage()
+    wrong = AssetKey("SPY", "stock", expiration=dt.date(2024, 1, 19), strike=470.0, right="CALL")
+    storage.store_ohlcv_data(wrong, FRAME[:5], "polygon", "minute")
+    storage.close()
+    assert command("rename", wrong.label(), "IBM stock", "--yes").code == 0
+    assert stored(command) == ["IBM stock"]
 
 
 def test_differing_bars(filled: Command) -> None:
@@ -142,5 +176,5 @@ def test_differing_bars(filled: Command) -> None:
 
 def test_without_a_store(command: Command) -> None:
     ended = command("rename", "FB", "META", "--yes")
-    assert (ended.code, ended.err) == (1, f"lumibot-duckdb: there is no store at {command.store} yet\n")
+    assert (ended.code, ended.err) == (1, no_store(command))
     assert not command.store.exists()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cli.files import Command
+from cli.files import Command, no_store
 from storage.frames import minute_bars
 
 FRAME = minute_bars(rows=60)
@@ -64,7 +64,7 @@ def test_there_is_no_store(command: Command) -> None:
 def test_settings_are_set_and_unset(command: Command) -> None:
     assert command("config", "get", "versions.keep").out == "1d\n"
     missing = command("config", "set", "prune.max-size", "1500 MB")
-    assert (missing.code, missing.err) == (1, f"lumibot-duckdb: there is no store at {command.store} yet\n")
+    assert (missing.code, missing.err) == (1, no_store(command))
     assert not command.store.exists()
     command.storage().store_ohlcv_data("AAPL", FRAME, "test", "minute")
     assert command("config", "set", "prune.max-size", "1500 MB").out == "prune.max-size = 1500MB\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.files import Command, csv_of, minutes
+from cli.files import Command, csv_of, minutes, no_store
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
@@ -228,5 +228,5 @@ def test_a_wrong_call_writes_nothing(several: Command, options: tuple[str, ...],
 
 def test_no_store_has_no_page(command: Command) -> None:
     ended = command("status", "--html", "status.html")
-    assert (ended.code, ended.err) == (1, f"lumibot-duckdb: there is no store at {command.store} yet\n")
+    assert (ended.code, ended.err) == (1, no_store(command))
     assert not (command.folder / "status.html").exists()

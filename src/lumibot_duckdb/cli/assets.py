@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import printable
-from lumibot_duckdb.cli.suggestions import did_you_mean_or_there_are
+from lumibot_duckdb.cli.suggestions import did_you_mean_or_there_are, listed
 from lumibot_duckdb.importing.symbols import ASSET_TYPES
 from lumibot_duckdb.importing.vocabulary import QUOTE_CURRENCIES
 from lumibot_duckdb.storage.api import AssetKey
@@ -89,8 +89,20 @@ def find_assets(name: str, stored: Sequence[AssetKey]) -> list[AssetKey]:
         raise _ambiguous(name, dict.fromkeys(asset.label() for assets in meant for asset in assets))
     if not meant:
         shown = printable(name) or repr(name)
-        raise CommandError(f"the store has no bars of {shown}{_closest(name, stored)}", exit_code=1)
+        hint = _of_other_types(text, stored) if text != name.strip().upper() else ""
+        raise CommandError(f"the store has no bars of {shown}{hint or _closest(name, stored)}", exit_code=1)
     return meant[0]
+
+
+def _of_other_types(text: str, stored: Sequence[AssetKey]) -> str:
+    """Return what to add about assets whose name without the type is `text`; nothing if there are none."""
+    readings = _readings(text)
+    found = [
+        printable(asset.label())
+        for asset in stored
+        if _plain(text) in _full_names(asset) or any(reading.matches(asset) for reading in readings)
+    ]
+    return f"; there {listed(found)}" if found else ""
 
 
 def _of_pattern(name: str, literal: Sequence[AssetKey], stored: Sequence[AssetKey]) -> list[AssetKey]:

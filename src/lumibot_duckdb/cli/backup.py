@@ -29,8 +29,8 @@ examples:
   lumibot-duckdb backup /mnt/disk/bars-2024-06-03.duckdb
   lumibot-duckdb backup /mnt/disk/bars.duckdb --yes
 
-exit codes: 0 success; 1 there is no store, or the answer was no; 2 wrong usage; 3 the store cannot be used, or FILE
-cannot be written.
+exit codes: 0 success; 1 there is no store, FILE is another file, or the answer was no; 2 wrong usage; 3 the store
+cannot be used, or FILE cannot be written.
 """
 
 
@@ -44,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from lumibot_duckdb.storage.upkeep.backup import check_replaceable
     from lumibot_duckdb.storage.upkeep.copy_target import copy_target
 
     storage = existing_store(arguments.store)
@@ -51,6 +52,7 @@ def _run(arguments: argparse.Namespace) -> int:
         target = copy_target(arguments.file, storage.path)
         replace = target.exists()
         if replace:
+            check_replaceable(storage.path, target)
             confirm(f"Replace {target} ({size(target.stat().st_size)})?", arguments)
         with Progress("Backing up") as progress:
             report = storage.backup(target, replace=replace, on_rows=progress.update)

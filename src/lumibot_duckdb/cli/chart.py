@@ -41,7 +41,7 @@ examples:
     --output trades.html
 
 exit codes: 0 success; 1 the store has no such bars, the file has no trades of the asset, or a library is missing;
-2 wrong usage, or the file cannot be written; 3 the store cannot be used.
+2 wrong usage, or the file cannot be written; 3 the store cannot be used, or the disk is full.
 """
 
 

@@ -38,7 +38,7 @@ examples:
   lumibot-duckdb compare --from-cache my_strategy.py
 
 exit codes: 0 the results are identical; 1 they differ, nothing was compared, or a backtest or the script failed;
-2 wrong usage, or the report cannot be written; 130 interrupted (129 by SIGHUP, 143 by SIGTERM).
+2 wrong usage, or the report cannot be written; 3 the disk is full; 130 interrupted (129 by SIGHUP, 143 by SIGTERM).
 """
 
 

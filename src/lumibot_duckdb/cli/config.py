@@ -21,9 +21,9 @@ Show and change the settings of the store. They are in the store itself, so all 
 
 settings:
   prune.rules        which bars `prune` removes: an age in days, weeks or years (365d, 52w, 1y), then symbol=, source=,
-                     timeframe= or adjustment= to choose series; symbols may be patterns (SPY,BRK*). Separate rules by
-                     ";": the first that matches a series applies. "forever" instead of an age keeps its bars, also
-                     from prune.max-size. Default: none
+                     timeframe= or adjustment= to choose series; symbols may be patterns (SPY,BRK*), quoted if they
+                     have spaces (symbol="SPY * option"). Separate rules by ";": the first that matches a series
+                     applies. "forever" instead of an age keeps its bars, also from prune.max-size. Default: none
   prune.max-size     the size above which `prune` deletes whole series, those first that were not read or written for
                      the longest time: 500MB, 20GB, 1.5TB. Default: none
   prune.automatic    on: prune once a day, at the end of a program that has written to the store. Default: off

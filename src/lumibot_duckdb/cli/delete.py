@@ -53,9 +53,9 @@ def _run(arguments: argparse.Namespace) -> int:
     storage = open_store(arguments.store)
     try:
         series = selected_series(storage, arguments)
-        _refuse_needed(storage, series)
         if not arguments.json:
             print("\n".join(f"{printable(info.key.label())}: {count(info.rows, 'bar')}" for info in series))
+        _refuse_needed(storage, series)
         if not arguments.dry_run:
             confirm(f"Delete {_amount(series)}?", arguments)
             with Progress("Deleting", len(series)) as progress:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lumibot_duckdb.importing.importer import ImportChoice
     from lumibot_duckdb.importing.report import FileReport
 
+_NAMES = ("symbol", "asset_type", "quote", "timeframe", "source", "timezone", "name_pattern")
 _USAGE = "lumibot-duckdb import [OPTION]... FILE..."
 _DESCRIPTION = """\
 Import bars from CSV, Parquet, Feather and Arrow files.
@@ -270,6 +271,9 @@ def _choice(arguments: argparse.Namespace) -> ImportChoice:
     from lumibot_duckdb.importing.zones import zone_name
     from lumibot_duckdb.storage.identity import PAIR_TYPES, canonical_source
 
+    for option in _NAMES:
+        if getattr(arguments, option) == "":
+            raise CommandError(f"--{option.replace('_', '-')} is empty: leave it out, or name one")
     if arguments.asset_type not in (None, *ASSET_TYPES):
         suggestion = did_you_mean(arguments.asset_type, ASSET_TYPES)
         raise CommandError(f"--asset-type {arguments.asset_type} is not one of {', '.join(ASSET_TYPES)}{suggestion}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from lumibot_duckdb.cli.errors import CommandError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _PAGE, _PNG = (b"<!doctype html", "an HTML page"), (b"\x89png", "a PNG picture")
 
 
@@ -76,5 +77,10 @@ def _unfinished(file: Path) -> Path:
 
 def _unwritable(file: Path, error: OSError) -> CommandError:
     full = error.errno in _FULL
-    remedy = "free some space, or name a file on another disk" if full else "name a file in an existing folder"
-    return CommandError(f"cannot write to {file}: {error.strerror}; {remedy}")
+    if full:
+        remedy = "free some space, or name a file on another disk"
+    elif error.errno in _READ_ONLY:
+        remedy = "name a file in a folder that is writable"
+    else:
+        remedy = "name a file in an existing folder"
+    return CommandError(f"cannot write to {file}: {error.strerror}; {remedy}", exit_code=3 if full else 2)

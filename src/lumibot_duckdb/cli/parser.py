@@ -32,6 +32,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with an error for wrong usage."""
+        option, _, problem = message.rpartition(": ")
+        if problem == "expected one argument":
+            message += f"; if it begins with a dash, write {option.rpartition('/')[2].rpartition(' ')[2]}=VALUE"
         self.exit(fail(f"{message} (see {self.prog} --help)", 2))
 
     def refuse(self, extras: Sequence[str]) -> NoReturn:
@@ -40,7 +43,10 @@ class Parser(argparse.ArgumentParser):
         if option is None:
             self.error(f"unrecognized arguments: {' '.join(extras)}")
         name = option.partition("=")[0]
-        self.error(f"unrecognized arguments: {name}{did_you_mean(name, self.long_options())}")
+        hint = did_you_mean(name, self.long_options())
+        if not hint and not name.startswith("--") and self._get_positional_actions():
+            hint = f"; write a name that begins with a dash after --, as in {self.prog} -- {name}"
+        self.error(f"unrecognized arguments: {name}{hint}")
 
     def long_options(self) -> list[str]:
         """Return the options of this parser that start with two dashes."""

@@ -13,7 +13,7 @@ from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable
 from lumibot_duckdb.cli.selection import add_kinds, of_kind
-from lumibot_duckdb.cli.series import series_of
+from lumibot_duckdb.cli.series import labelled, series_of
 from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.cli.time_range import chosen_moment
@@ -92,8 +92,16 @@ def _assets(
     storage: DuckDBDataStorage, arguments: argparse.Namespace
 ) -> tuple[str | AssetKey | list[AssetKey], AssetLike]:
     """Return what OLD and NEW stand for. Raises `CommandError`."""
+    from lumibot_duckdb.storage.identity import EXPIRING_TYPES
     from lumibot_duckdb.storage.name_patterns import is_pattern
 
+    for info in labelled(storage, arguments.old):
+        key = info.key
+        adjustment = printable(key.adjustment) or '""'
+        raise CommandError(
+            f"{printable(arguments.old)} is a series: name its asset, {printable(key.asset.label())!r}, and choose the "
+            f"series with --source {key.source} --timeframe {key.timeframe} --adjustment {adjustment}"
+        )
     stored = stored_assets(storage.path)
     found = find_assets(arguments.old, stored)
     if is_pattern(arguments.old) and len(found) > 1:
@@ -108,6 +116,8 @@ def _assets(
     if not name:
         raise CommandError("NEW is empty: name the new symbol")
     named = asset_named(name if has_type(name) else f"{name} {types.pop() if len(types) == 1 else 'stock'}")
+    if named.right is not None and not has_type(name):
+        named = asset_named(name)  # an option, whatever OLD is
     further = (named.quote, named.expiration, named.strike, named.right)
     if further == (None, None, None, None) and not has_type(name):
         return (symbol if is_symbol else found), named.symbol
@@ -117,14 +127,15 @@ def _assets(
             f"{arguments.old} means {len(found)} assets ({names}): name one of them, or only NEW's symbol"
         )
     (asset,) = found
+    keeps_contract = named.asset_type in EXPIRING_TYPES  # else an earlier release may have given it one by mistake
     return asset, replace(
         asset,
         symbol=named.symbol,
         asset_type=named.asset_type,
         quote=named.quote or asset.quote,
-        expiration=named.expiration or asset.expiration,
-        strike=asset.strike if named.strike is None else named.strike,
-        right=named.right or asset.right,
+        expiration=named.expiration or (asset.expiration if keeps_contract else None),
+        strike=asset.strike if named.strike is None and keeps_contract else named.strike,
+        right=named.right or (asset.right if keeps_contract else None),
     )
 
 
@@ -160,7 +171,8 @@ def _line(series: RenamedSeries) -> str:
     text = f"{printable(series.old.label())} -> {printable(series.new.asset.label())}: {count(series.bars, 'bar')}"
     if series.kept:
         text += f"; {count(series.kept, 'later bar')} stay{'s' if series.kept == 1 else ''}"
-    return text + ("; joins the bars that are there" if series.joined else "")
+    text += "; joins the bars that are there" if series.joined else ""
+    return text + ("; the old series stays without bars, because a snapshot has it" if series.stays else "")
 
 
 def _amount(report: RenameReport) -> str:
@@ -193,6 +205,7 @@ def _series_as_json(series: Sequence[RenamedSeries]) -> list[dict[str, Any]]:
             "bars": each.bars,
             "kept": each.kept,
             "joined": each.joined,
+            "stays": each.stays,
         }
         for each in series
     ]

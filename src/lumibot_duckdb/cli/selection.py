@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import printable
+from lumibot_duckdb.cli.store import no_store
 from lumibot_duckdb.cli.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def selected_series(storage: DuckDBDataStorage, arguments: argparse.Namespace) -
     from lumibot_duckdb.cli.series import named_series
 
     if not storage.path.exists():
-        raise CommandError(f"there is no store at {storage.path} yet", exit_code=1)
+        raise no_store(storage.path)
     named = named_series(storage, arguments.symbols) if arguments.symbols else storage.list_series()
     return of_kind(named, arguments)
 

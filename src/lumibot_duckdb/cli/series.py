@@ -17,8 +17,7 @@ def named_series(storage: DuckDBDataStorage, names: Sequence[str]) -> list[Serie
     stored = stored_assets(storage.path)
     found: dict[int, SeriesInfo] = {}
     for name in names:
-        series = _labelled(storage, name) if " bars from " in name else []
-        series = series or series_of(storage, find_assets(name, stored))
+        series = labelled(storage, name) or series_of(storage, find_assets(name, stored))
         found.update({info.series_id: info for info in series})
     return list(found.values())
 
@@ -31,7 +30,9 @@ def series_of(storage: DuckDBDataStorage, assets: Sequence[AssetKey]) -> list[Se
     return [info for info in storage.list_series() if info.key.asset in wanted]
 
 
-def _labelled(storage: DuckDBDataStorage, name: str) -> list[SeriesInfo]:
-    """Return the series with this label, e.g. `AAPL stock, day bars from import`."""
+def labelled(storage: DuckDBDataStorage, name: str) -> list[SeriesInfo]:
+    """Return the series with this label, e.g. `AAPL stock, day bars from import`; nothing for another name."""
+    if " bars from " not in name:
+        return []
     label = " ".join(name.casefold().split())
     return [info for info in storage.list_series() if info.key.label().casefold() == label]

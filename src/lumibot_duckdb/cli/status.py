@@ -13,7 +13,7 @@ from lumibot_duckdb.cli.layout import count, new_york, printable, size, table
 from lumibot_duckdb.cli.page_file import check_page_file, write_page_file
 from lumibot_duckdb.cli.selection import add_selection, selected_series, selects
 from lumibot_duckdb.cli.series_json import key_as_json
-from lumibot_duckdb.cli.store import chosen_path, open_store
+from lumibot_duckdb.cli.store import chosen_path, no_store, open_store
 from lumibot_duckdb.progress import Progress
 from lumibot_duckdb.storage.times import NEW_YORK, moment_of
 
@@ -51,7 +51,7 @@ examples:
   lumibot-duckdb status --json | jq '.series[] | select(.bars > 100000) | .symbol'
 
 exit codes: 0 success; 1 the store has no such series; 2 wrong usage, or the page cannot be written;
-3 the store cannot be used, or the page lacks what cannot be read.
+3 the store cannot be used, the disk is full, or the page lacks what cannot be read.
 """
 
 
@@ -83,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
     spool = Spool(path)
     if not path.exists():
         if arguments.html is not None:
-            raise CommandError(f"there is no store at {path} yet", exit_code=1)
+            raise no_store(path)
         _print_absent(path, spool, arguments.json)
         return 0
     storage = open_store(arguments.store)

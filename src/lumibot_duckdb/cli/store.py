@@ -54,5 +54,11 @@ def existing_store(store: str | None) -> DuckDBDataStorage:
     """Return `open_store` for a command that needs a store to work on. Raises `CommandError` if there is none."""
     storage = open_store(store)
     if not storage.path.exists():
-        raise CommandError(f"there is no store at {storage.path} yet", exit_code=1)
+        raise no_store(storage.path)
     return storage
+
+
+def no_store(path: Path) -> CommandError:
+    """Return the error of a command that needs a store to work on."""
+    remedy = "import bars into it (lumibot-duckdb import), or name another with --store"
+    return CommandError(f"there is no store at {path} yet: {remedy}", exit_code=1)

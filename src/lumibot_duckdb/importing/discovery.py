@@ -34,10 +34,16 @@ def find_files(names: Iterable[str], leave_out: Path | None = None) -> tuple[lis
             matches = glob.iglob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute patterns)
             files = [file for file in map(Path, sorted(matches)) if file.is_file()]
             problem = "no file matches" if glob.has_magic(name) else NO_SUCH_FILE
-        found.update({file.resolve(): file for file in files if file.resolve() not in found})
+        for file in files:
+            found.setdefault(_place(file), file)
         if not files:
             wrong[name] = problem
     return list(found.values()), wrong
+
+
+def _place(file: Path) -> Path:
+    """Return what is equal for two spellings of a path. Links to one file are not: their names state symbols."""
+    return file.parent.resolve() / file.name
 
 
 def _missing_of_export(folder: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from lumibot_duckdb.storage.errors import InvalidBarsError, InvalidRecordError
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
 
 PAIR_TYPES = frozenset({"crypto", "crypto_future", "forex"})
+EXPIRING_TYPES = frozenset({"option", "future", "crypto_future"})
 _TYPE_ALIASES = {"us_equity": "stock"}
 
 # Currencies that trade in pairs with one another. Metals are quoted like currencies.

@@ -50,6 +50,15 @@ def test_a_disk_that_failed_has_the_reason() -> None:
     )
 
 
+def test_a_folder_that_can_only_be_read_is_no_full_disk() -> None:
+    for number in (errno.EROFS, errno.EACCES):
+        error = disk_error(OSError(number, os.strerror(number), "/data/exports/.new"), "nothing was exported")
+        assert str(error) == (
+            f"/data/exports is not writable, and nothing was exported: {os.strerror(number)}. "
+            "Make it writable, or choose another folder"
+        )
+
+
 def test_how_much_space_is_needed_is_only_said_of_the_disk_that_is_full(tmp_path: Path) -> None:
     here = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "copy"))
     there = OSError(errno.ENOSPC, "No space left on device", "/elsewhere/temporary")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NAME = re.compile(r"[^\W_][\w.-]{0,99}")
+_SERIES_SHOWN = 3
 _ALL = "SELECT name, last_ingest, created_at FROM {db}.snapshot"
 
 
@@ -100,14 +101,19 @@ def series_in_snapshots(cursor: StoreCursor, series: Collection[int]) -> set[int
 def refuse_if_needed(cursor: StoreCursor, labels: Mapping[int, str]) -> None:
     """Raise `SnapshotError` if a snapshot has one of some series. Each has a label, by its id."""
     needed = series_in_snapshots(cursor, labels.keys())
-    for series_id, label in labels.items():
-        if series_id in needed:
-            names = [each.name for each in snapshots_of(cursor, series_id)]
-            raise SnapshotError(
-                f"{label} cannot be deleted, because the snapshot {names[0]!r} needs it"
-                + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")
-                + f": delete the snapshot first (lumibot-duckdb snapshot {names[0]} --delete)"
-            )
+    if not needed:
+        return
+    first = min(first_versions(cursor, is_one_of("series_id", needed)).values())
+    names = [each.name for each in stored_snapshots(cursor) if first <= each.last_ingest]
+    series = [label for series_id, label in labels.items() if series_id in needed]
+    shown = "; ".join(series[:_SERIES_SHOWN])
+    more = f"; and {len(series) - _SERIES_SHOWN:,} more series" if len(series) > _SERIES_SHOWN else ""
+    raise SnapshotError(
+        f"{shown}{more} cannot be deleted, because the snapshot {names[0]!r} needs "
+        + ("it" if len(series) == 1 else "them")
+        + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")
+        + f": delete the snapshot first (lumibot-duckdb snapshot {names[0]} --delete)"
+    )
 
 
 def _named(cursor: StoreCursor, name: str) -> None:

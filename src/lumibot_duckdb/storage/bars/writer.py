@@ -204,7 +204,8 @@ class StoredBarWriter(BarWriter):
                     found, now = store.removals(cursor, [record.key for record in batch])
                     deleted += delete_series(cursor, found, now)
                 done += len(batch)
-                work.outcome = f"deleted {done:,} of {len(records):,} series; the others are unchanged"
+                rest = "delete again for the rest" if done < len(records) else "compact the store to return their space"
+                work.outcome = f"deleted {done:,} of {len(records):,} series: {rest}"
                 if on_series is not None:
                     on_series(done, len(records))
         return deleted

@@ -14,6 +14,7 @@ from lumibot_duckdb.storage.connection.interruption import is_interrupt
 from lumibot_duckdb.storage.errors import DiskFullError, StorageError, StoreWriteError
 
 _FULL = ("No space left on device", "quota exceeded")
+READ_ONLY = ("Permission denied", "Read-only file system", "Operation not permitted")
 _FILE = re.compile(r'file "(?P<path>[^"]+)"')
 
 
@@ -30,11 +31,14 @@ def disk_error(error: Exception, outcome: str, *, needs: tuple[int, Path] | None
         outcome: what became of the data, e.g. "nothing was stored in /data/lumibot.duckdb".
         needs: about how many bytes the work takes, and a folder on the disk that must have them.
     """
+    file = _file(error)
     if not is_full(error):
-        what, reason = "the disk is full or failed", _reason(error)
-        message = f"{what}, and {outcome}: {reason}. Check the disk and try again"
-        return StoreWriteError(message, cause=f"{what}: {reason}")
-    what, file = "the disk is full", _file(error)
+        what, remedy, reason = "the disk is full or failed", "Check the disk and try again", _reason(error)
+        if any(words in _summary(error) for words in READ_ONLY):
+            what = f"{Path(file).parent if file else 'the folder'} is not writable"
+            remedy = "Make it writable, or choose another folder"
+        return StoreWriteError(f"{what}, and {outcome}: {reason}. {remedy}", cause=f"{what}: {reason}")
+    what = "the disk is full"
     reason = f": there is no space for {file}" if file else ""
     if needs is not None and (not file or Path(file).parent == needs[1]):  # else it is a temporary file elsewhere
         size, folder = needs

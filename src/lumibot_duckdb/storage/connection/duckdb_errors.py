@@ -9,14 +9,13 @@ from pathlib import Path
 
 import duckdb
 
-from lumibot_duckdb.storage.connection.disk_errors import disk_error
+from lumibot_duckdb.storage.connection.disk_errors import READ_ONLY, disk_error
 from lumibot_duckdb.storage.connection.engine import Engine
 from lumibot_duckdb.storage.connection.processes import describe_process, posix_lock_holders
 from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, StoreVersionError, StoreWriteError
 
 _CONFLICT = re.compile(r"Conflicting lock is held in (?P<name>.*?) \(PID (?P<pid>\d+)\)")
 _DISK_FAILURES = ("No space left on device", "File too large", "quota exceeded", "Could not write", "fsync")
-_READ_ONLY = ("Permission denied", "Read-only file system", "Operation not permitted")
 _UNREADABLE = "Input/output error"
 _DAMAGE = (
     "not a valid DuckDB database file",
@@ -104,7 +103,7 @@ def attach_failure(path: Path, error: duckdb.Error, *, writing: bool) -> Excepti
             f"without the other: {text}. Restore both, or move the log ({path.name}.wal) elsewhere"
         )
     (summary, *_) = text.splitlines() or [""]
-    if writing and any(words in summary for words in _READ_ONLY):
+    if writing and any(words in summary for words in READ_ONLY):
         return StoreWriteError(
             f"{path} can only be read ({summary.rpartition(': ')[2]}). Make it writable, or work on a copy"
         )

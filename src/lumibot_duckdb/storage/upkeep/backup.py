@@ -18,6 +18,7 @@ from lumibot_duckdb.storage.api import OnRows
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.connection.disk_errors import writing
 from lumibot_duckdb.storage.connection.interruption import deferred
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import (
     StoreBusyError,
     StoreDamagedError,
@@ -78,7 +79,12 @@ def _check_existing(store: OpenStore, target: Path, *, replace: bool) -> None:
         return
     if not replace:
         raise FileExistsError(f"{target} exists already, and is not replaced")
-    with store.connection.read() as cursor:
+    check_replaceable(store.path, target)
+
+
+def check_replaceable(store: Path, target: Path) -> None:
+    """Raise `FileExistsError` unless the file `target` is an earlier backup of the store."""
+    with StoreConnection.of(store).read() as cursor:
         store_id = migrations.state(cursor).store_id
     try:
         with opened(target) as cursor:
@@ -87,7 +93,7 @@ def _check_existing(store: OpenStore, target: Path, *, replace: bool) -> None:
         found = None
     if found is None or found.store_id != store_id or found.replica_of:
         raise FileExistsError(
-            f"{target} is no backup of {store.path}, so it is not replaced: choose another name, or delete it first"
+            f"{target} is no backup of {store}, so it is not replaced: choose another name, or delete it first"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -36,6 +37,8 @@ class PruneRule:
         (365, ('SPY', 'QQQ*'), 'minute')
         >>> str(rule)
         '365d symbol=SPY,QQQ* source=polygon timeframe=minute'
+        >>> PruneRule.parse('30d symbol="SPY * option,QQQ"').symbols
+        ('SPY * option', 'QQQ')
     """
 
     older_than: timedelta | None
@@ -47,15 +50,16 @@ class PruneRule:
     @classmethod
     def parse(cls, text: str) -> PruneRule:
         """Return a rule from its text. Raises ValueError."""
-        words = text.split()
+        words = _words(text)
         if not words:
             raise ValueError("a rule begins with an age, as in '365d source=polygon'")
         chosen: dict[str, str] = {}
         for word in words[1:]:
             name, equals, value = word.partition("=")
             if name not in _CHOICES or not equals or not (value or name == "adjustment"):
+                quoted = '; quote a symbol with spaces, as in symbol="SPY * option"' if "symbol" in chosen else ""
                 raise ValueError(
-                    f"{word!r} in the rule {text!r}: write symbol=…, source=…, timeframe=… or adjustment=…"
+                    f"{word!r} in the rule {text!r}: write symbol=…, source=…, timeframe=… or adjustment=…{quoted}"
                 )
             if name in chosen:
                 raise ValueError(f"the rule {text!r} has {name}= twice: separate several symbols by commas")
@@ -113,7 +117,8 @@ class PruneRule:
     def __str__(self) -> str:
         words = [FOREVER if self.older_than is None else age_text(self.older_than)]
         if self.symbols:
-            words.append(f"symbol={','.join(self.symbols)}")
+            names = ",".join(self.symbols)
+            words.append(f'symbol="{names}"' if " " in names else f"symbol={names}")
         words += [f"source={self.source}"] if self.source is not None else []
         words += [f"timeframe={self.timeframe}"] if self.timeframe is not None else []
         words += [f"adjustment={self.adjustment}"] if self.adjustment is not None else []
@@ -149,6 +154,16 @@ def unreachable_rule(rules: tuple[PruneRule, ...]) -> tuple[PruneRule, PruneRule
     """Return the first rule that never applies, and the earlier one that applies instead; None if there is none."""
     pairs = ((rule, earlier) for number, rule in enumerate(rules) for earlier in rules[:number])
     return next(((rule, earlier) for rule, earlier in pairs if earlier.covers(rule)), None)
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a rule. Spaces between double quotes are part of a word. Raises ValueError."""
+    words = shlex.shlex(text, posix=True)
+    words.quotes, words.escape, words.commenters, words.whitespace_split = '"', "", "", True
+    try:
+        return list(words)
+    except ValueError:
+        raise ValueError(f"the rule {text!r} lacks a closing quote") from None
 
 
 def _is_about(name: str, key: SeriesKey) -> bool:

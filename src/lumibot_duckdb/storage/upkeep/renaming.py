@@ -39,6 +39,7 @@ from lumibot_duckdb.storage.catalog import SeriesRecord
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, UpkeepRefusedError
 from lumibot_duckdb.storage.identity import (
+    EXPIRING_TYPES,
     SeriesQuery,
     asset_key,
     asset_of_published_name,
@@ -97,6 +98,7 @@ class RenamedSeries:
         bars: How many bars were renamed.
         kept: How many bars `old` keeps, because they are not before the date.
         joined: Whether `new` had been in the store before, so that it has the bars of both now.
+        stays: Whether `old` stays in the store without bars, because a snapshot has it.
     """
 
     old: SeriesKey
@@ -104,6 +106,7 @@ class RenamedSeries:
     bars: int
     kept: int = 0
     joined: bool = False
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,17 @@ def _new_symbol(request: Request) -> str:
     return asset_query(request.new).key.symbol
 
 
+def _refuse_foreign_fields(asset: AssetKey) -> None:
+    """Raise `UpkeepRefusedError` for an asset such as a stock with a strike, which no backtest could ask for."""
+    if asset.asset_type != "option" and (asset.strike is not None or asset.right is not None):
+        wrong = "strike or right"
+    elif asset.expiration is not None and asset.asset_type not in EXPIRING_TYPES:
+        wrong = "expiration"
+    else:
+        return
+    raise UpkeepRefusedError(f"{asset.label()} is no asset, because type {asset.asset_type} has no {wrong}")
+
+
 class _Rename:
     """One rename, in a transaction (or, for a dry run, in a block that reads)."""
 
@@ -269,6 +283,7 @@ class _Rename:
                     f"{old.label()} cannot become {new.label()}, which is another type of asset: its bars mean "
                     "something else. Store them again under the right type, and delete the old ones"
                 )
+            _refuse_foreign_fields(new)
             names = {old: new}
         for old, new in names.items():
             if old == new:
@@ -306,7 +321,7 @@ class _Rename:
                 self._keep_rest(state, old, _after(state), ())
             else:
                 self._retire(state, old, target)
-            yield RenamedSeries(old, new, bars, joined=target is not None)
+            yield RenamedSeries(old, new, bars, joined=target is not None, stays=in_snapshot)
             return
         self._staying.add((old.asset, old.source))
         condition = f"ts < {timestamp_literal(cut)}"
