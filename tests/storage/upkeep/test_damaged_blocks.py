@@ -11,7 +11,7 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import StoreDamagedError, StoreWriteError
+from lumibot_duckdb.storage.errors import RepairError, StoreDamagedError, StoreWriteError
 from lumibot_duckdb.storage.upkeep import salvage
 from storage.damage import blocks_by_table, corrupt, used_blocks
 from storage.frames import minute_bars
@@ -70,6 +70,10 @@ def test_a_repair_keeps_what_can_be_read(wide: DuckDBDataStorage) -> None:
         damaged.unlink()
         assert report.left.findings == []
         there = wide.read_pandas(wide.pin(key))
+        if len(there) < len(before):
+            assert all(repair.repair_id is None for repair in report.repairs)
+            with pytest.raises(RepairError, match="bars from before it are lost"):
+                wide.undo_repair(wide.pin(key).ingest_id)
         pd.testing.assert_frame_equal(there, before.loc[there.index])
         lost += len(there) < len(before)
         kept += 0 < len(there) < len(before)
