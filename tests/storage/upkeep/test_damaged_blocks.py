@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -81,6 +82,20 @@ def test_a_repair_keeps_what_can_be_read(wide: DuckDBDataStorage) -> None:
         wide.close()
     assert lost > 0
     assert kept > 0
+
+
+@pytest.mark.parametrize("table", ["bar_checksum", "layout"])
+def test_a_copy_names_damage_of_any_table(wide: DuckDBDataStorage, table: str) -> None:
+    """The bars are copied first, and the other tables in one transaction, which the damage aborts."""
+    blocks = blocks_by_table(wide)
+    wide.close()
+    corrupt(wide.path, max(blocks.pop(table).difference(*blocks.values())))
+    target = wide.path.with_name("copy.duckdb")
+    copies: list[Callable[[], object]] = [wide.compact, lambda: wide.backup(target), lambda: wide.replica(target)]
+    for copy in copies:
+        with pytest.raises(StoreDamagedError, match=r"the block at byte \d+ has a wrong checksum\. Repair it"):
+            copy()
+    assert [file.name for file in wide.path.parent.glob("*.duckdb*") if file.suffix == ".duckdb"] == [wide.path.name]
 
 
 def test_a_salvaged_file_is_repaired_before_it_takes_the_place_of_the_store(

@@ -369,7 +369,7 @@ def undo_repair(store: OpenStore, repair_id: int) -> SeriesKey:
             raise VersionGoneError(f"repair {repair_id} cannot be undone: a compaction removed the bars from before it")
         if _lacks_bars(cursor, before.version_id):
             raise RepairError(
-                f"repair {repair_id} cannot be undone: bars from before it are lost, and their coverage would claim them"
+                f"repair {repair_id} cannot be undone: bars from before it are lost, but the coverage would claim them"
             )
         write.undo_repair(before, repair_id, note["coverage"])
     return key
