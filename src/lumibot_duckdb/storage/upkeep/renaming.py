@@ -75,6 +75,7 @@ from lumibot_duckdb.storage.upkeep.series_union import (
 )
 
 _ALWAYS = 2**62
+_CONTRACTS = ("option", "future", "crypto_future", "cont_future")
 _RENAMED = "lumibot_duckdb_renamed"
 _RENAMED_COLUMNS = pa.schema(
     [
@@ -190,6 +191,10 @@ def _after(state: VersionState) -> EpochSeconds:
     return 0 if state.last is None else state.last + 1
 
 
+def _terms(asset: AssetKey) -> bool:
+    return (asset.expiration, asset.strike, asset.right) != (None, None, None)
+
+
 def _olds(request: Request) -> Sequence[AssetLike]:
     return request.old if _is_list(request.old) else [request.old]  # type: ignore[return-value, list-item]
 
@@ -268,6 +273,11 @@ class _Rename:
                 raise UpkeepRefusedError(
                     f"{old.label()} cannot become {new.label()}, which is another type of asset: its bars mean "
                     "something else. Store them again under the right type, and delete the old ones"
+                )
+            if old.asset_type not in _CONTRACTS and _terms(new) and not _terms(old):
+                raise UpkeepRefusedError(
+                    f"{old.label()} cannot become {new.label()}: only options and futures have a contract's terms, "
+                    "and its bars mean something else. Store them again under the right type, and delete the old ones"
                 )
             names = {old: new}
         for old, new in names.items():
