@@ -27,6 +27,10 @@ _DAMAGE = (
 )
 _BLOCK = re.compile(r"computed checksum \d+ does not match stored checksum \d+ in block at location (?P<byte>\d+)")
 
+_CUT_OFF = re.compile(
+    r"Could not read enough bytes from file .*: attempted to read \d+ bytes from location (?P<byte>\d+)"
+)
+
 
 class HeldElsewhereError(Exception):
     """The file is open in a program that does not use our lock."""
@@ -139,8 +143,12 @@ def damaged_block(path: Path, error: BaseException) -> DamagedBlockError | None:
 
 def damage_reason(error: BaseException) -> str:
     """Return why DuckDB cannot read a part of a file, in a few words."""
-    found = _BLOCK.search(_summary(error))
-    return f"the block at byte {found['byte']} has a wrong checksum" if found else _summary(error).rstrip(".! ")
+    summary = _summary(error)
+    if found := _BLOCK.search(summary):
+        return f"the block at byte {found['byte']} has a wrong checksum"
+    if found := _CUT_OFF.search(summary):
+        return f"the file ends within the block at byte {found['byte']}, or before it"
+    return summary.rstrip(".! ")
 
 
 def _summary(error: BaseException) -> str:

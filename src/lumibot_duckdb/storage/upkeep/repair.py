@@ -40,7 +40,13 @@ from lumibot_duckdb.storage.bars.version_state import VersionState, head_after, 
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import DiskFullError, RepairError, StoreWriteError, VersionGoneError
+from lumibot_duckdb.storage.errors import (
+    DiskFullError,
+    RepairError,
+    StoreDamagedError,
+    StoreWriteError,
+    VersionGoneError,
+)
 from lumibot_duckdb.storage.partial_work import partial_work
 from lumibot_duckdb.storage.sql_files import sql_file
 from lumibot_duckdb.storage.sql_times import epoch_sql
@@ -52,7 +58,7 @@ from lumibot_duckdb.storage.upkeep.bar_scan import ROWS_AT_A_TIME, stretches
 from lumibot_duckdb.storage.upkeep.findings import Finding, VerificationReport
 from lumibot_duckdb.storage.upkeep.salvage import salvage
 from lumibot_duckdb.storage.upkeep.store_copy import pieces
-from lumibot_duckdb.storage.upkeep.verification import verify
+from lumibot_duckdb.storage.upkeep.verification import REPAIRS, verify
 from lumibot_duckdb.storage.upkeep.version_keys import keys_of_versions
 
 logger = logging.getLogger(__name__)
@@ -206,12 +212,17 @@ class _Round:
             yield from self._of_version(version_id, findings)
 
     def _salvaged(self) -> list[Repair]:
-        what = "; ".join(finding.what.partition(":")[0] for finding in self._named("blocks"))
+        blocks = self._named("blocks")
+        if blocks[0].repair != REPAIRS["blocks"]:
+            raise StoreDamagedError(f"{self._store.path} has blocks that cannot be read, and {blocks[0].repair}")
+        what = "; ".join(finding.what.partition(":")[0] for finding in blocks)
         if self._dry_run:
             return [Repair(f"{what}: all bars that can be read are copied into a new file")]
         repairs: list[Repair] = []
         lost, kept = salvage(self._store.connection, lambda file: repairs.extend(_repair_copy(file)))
-        text = f"{what}: copied all bars into a new file but {lost:,}; the damaged file is kept as {kept}"
+        bars = f"{lost:,} bar{'' if lost == 1 else 's'}"
+        done = f"{bars} could not be read and {'is' if lost == 1 else 'are'} lost" if lost else "no bar is lost"
+        text = f"{what}: {done}; the damaged file is kept as {kept}"
         logger.info("repaired %s: %s", self._store.path, text)
         return [Repair(text), *repairs]
 
