@@ -211,6 +211,19 @@ def test_the_page_is_written(several: Command) -> None:
     assert "AAPL" not in again.partition('id="coverage-data">')[2].partition("</script>")[0]
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_the_page_of_a_damaged_store(several: Command, options: tuple[str, ...]) -> None:
+    storage = several.storage()
+    with StoreConnection.of(storage.path).write() as cursor:
+        cursor.execute("UPDATE {db}.bar SET close = close + 0.01 WHERE version_id = 1")
+    storage.close()
+    page = several.folder / "status.html"
+    ended = several("status", "--html", page, "--verify", *options)
+    assert ended.code == 3
+    assert "the store is damaged: 1 error, which the page and `lumibot-duckdb verify` list" in ended.err
+    assert "The store is damaged: 1 finding of damage" in page.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

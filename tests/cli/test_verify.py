@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from cli.files import Command
+from cli.files import Command, Ended
 from cli.test_delete import answering
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from storage.damage import blocks_by_table, corrupt
 from storage.frames import assert_same, minute_bars
 
 FRAME = minute_bars(rows=200)
@@ -98,6 +99,36 @@ def test_a_repair_and_its_undoing(filled: Command) -> None:
     undone = filled("verify", "--undo", "3")
     assert undone.out == f"{KEY} has the bars and the coverage from before repair 3 again.\n"
     assert filled("verify").code == 1
+
+
+def test_a_repair_says_what_was_lost(command: Command) -> None:
+    storage = command.storage()
+    frame = minute_bars(rows=20_000)
+    storage.store_ohlcv_data(
+        "AAPL", frame.assign(bid=frame["close"] - 0.01, ask=frame["close"] * 1.001), "test", "minute"
+    )
+    storage.close()  # which folds the log into the file
+    blocks = blocks_by_table(storage)
+    storage.close()
+    corrupt(command.store, max(blocks.pop("bar").difference(*blocks.values())))
+    verified = filled_lines(command("verify"))
+    assert verified[-1].startswith("1 series with 20,000 bars in the store: ")
+    assert verified[-1].endswith(" Nothing else was checked, since not everything can be read.")
+    ended = command("verify", "--repair", "--yes")
+    planned, salvaged, repaired, requested, *_, made, imported = filled_lines(ended)
+    assert planned.endswith("all bars that can be read are copied into a new file")
+    lost = 20_000 - len(command.bars("AAPL"))
+    assert lost > 0
+    assert f": {lost:,} bars could not be read and are lost; the damaged file is kept as {command.store}" in salvaged
+    assert repaired.startswith(f"{KEY}: ")
+    assert requested.endswith("is requested again")
+    assert made.endswith(" repairs made.")
+    assert imported == "  Bars that you imported are not requested again: import them again."
+    assert command("verify").code == 0
+
+
+def filled_lines(ended: Ended) -> list[str]:
+    return [line for line in ended.out.splitlines() if line]
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1)])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.api import SeriesInfo, TimeRange
     from lumibot_duckdb.storage.bars.spool import Spool
     from lumibot_duckdb.storage.errors import StoreDamagedError
+    from lumibot_duckdb.storage.upkeep.findings import VerificationReport
 
 SERIES_IN_TABLE = 50
 _RANGES_SHOWN = 10
@@ -51,7 +52,7 @@ examples:
   lumibot-duckdb status --json | jq '.series[] | select(.bars > 100000) | .symbol'
 
 exit codes: 0 success; 1 the store has no such series; 2 wrong usage, or the page cannot be written;
-3 the store cannot be used, the disk is full, or the page lacks what cannot be read.
+3 the store cannot be used, the disk is full, the page lacks what cannot be read, or --verify found damage.
 """
 
 
@@ -88,11 +89,12 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     storage = open_store(arguments.store)
     fragmented = ""
+    report: VerificationReport | None = None
     try:
         series = selected_series(storage, arguments) if selects(arguments) else storage.list_series()
         damage: list[StoreDamagedError] = []
         if arguments.html is not None:
-            _write_page(storage, series, arguments, damage.append)
+            report = _write_page(storage, series, arguments, damage.append)
         elif not arguments.json:
             fragmented = _fragmented(storage)
     finally:
@@ -100,6 +102,7 @@ def _run(arguments: argparse.Namespace) -> int:
     on_disk = path.stat().st_size
     if arguments.json:
         print(json.dumps(_as_json(path, on_disk, series, spool), indent=2))
+        _refuse_damaged(damage, report)
         return 0
     if arguments.html is not None:
         print(f"The page is in {printable(str(arguments.html))}.")
@@ -111,9 +114,19 @@ def _run(arguments: argparse.Namespace) -> int:
     if fragmented:
         print(fragmented)
     _print_spooled(spool)
+    _refuse_damaged(damage, report)
+    return 0
+
+
+def _refuse_damaged(damage: Sequence[StoreDamagedError], report: VerificationReport | None) -> None:
+    """Raise `CommandError` if the page lacks something, or the verification on it found damage."""
     if damage:
         raise CommandError(f"the page lacks what cannot be read: {damage[0]}", exit_code=3)
-    return 0
+    if report is not None and not report.sound:
+        found = count(report.counts()["error"], "error")
+        raise CommandError(
+            f"the store is damaged: {found}, which the page and `lumibot-duckdb verify` list", exit_code=3
+        )
 
 
 def _fragmented(storage: DuckDBDataStorage) -> str:
@@ -143,7 +156,8 @@ def _write_page(
     series: Sequence[SeriesInfo],
     arguments: argparse.Namespace,
     on_damage: Callable[[StoreDamagedError], None],
-) -> None:
+) -> VerificationReport | None:
+    """Write the page; return the verification on it, if there is one."""
     from lumibot_duckdb.store_page import status_page
 
     report = None
@@ -159,6 +173,7 @@ def _write_page(
             on_damage=on_damage,
         )
     write_page_file(arguments.html, page)
+    return report
 
 
 def _print_spooled(spool: Spool) -> None:

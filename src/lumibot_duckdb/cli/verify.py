@@ -139,7 +139,10 @@ def _repair(storage: DuckDBDataStorage, series: list[SeriesInfo] | None, argumen
         confirm(f"Make {count(len(planned.repairs), 'repair')}?", arguments)
         with Progress("Repairing") as progress:
             report = storage.repair(bad_bars_of, progress.update)
-    print(json.dumps(_repairs_as_json(report), indent=2) if arguments.json else _repairs(report))
+    if arguments.json:
+        print(json.dumps(_repairs_as_json(report), indent=2))
+    else:
+        print(_repairs(report, planned))
     return 0 if report.left.sound or (arguments.dry_run and report.repairs) else 1
 
 
@@ -149,7 +152,8 @@ def _report(report: VerificationReport) -> str:
 
 def _summary(report: VerificationReport) -> str:
     found = ", ".join(count(number, _NOUNS[severity]) for severity, number in report.counts().items())
-    return f"{count(report.series, 'series', 'series')} with {count(report.rows, 'bar')} in the store: {found}."
+    rest = " Nothing else was checked, since not everything can be read." if report.unreadable else ""
+    return f"{count(report.series, 'series', 'series')} with {count(report.rows, 'bar')} in the store: {found}.{rest}"
 
 
 def _finding(finding: Finding) -> str:
@@ -171,14 +175,20 @@ def _bar(bar: FoundBar) -> str:
     return f"{text}: {bar.note}" if bar.note else text
 
 
-def _repairs(report: RepairReport) -> str:
+def _repairs(report: RepairReport, planned: RepairReport) -> str:
+    """Return what was done, or would be. What was planned is printed already, before the question."""
     if not report.repairs:
         return _report(report.left) if not report.left.sound else "Nothing is damaged."
     number = count(len(report.repairs), "repair")
     if report.dry_run:
         return "\n".join([*map(_repair_line, report.repairs), f"{number} would be made."])
     undo = [f"{printable(r.series.label())}: --undo {r.repair_id}" for r in report.repairs if r.series and r.repair_id]
-    lines = [f"{number} made.", *(f"  to undo the repair of {line}" for line in undo)]
+    known = set(map(_repair_line, planned.repairs))
+    unplanned = [repair for repair in report.repairs if _repair_line(repair) not in known]
+    lines = [*map(_repair_line, unplanned), f"{number} made."]
+    if any(repair.forgotten for repair in unplanned):
+        lines.append("  Bars that you imported are not requested again: import them again.")
+    lines += [f"  to undo the repair of {line}" for line in undo]
     return "\n".join(lines if report.left.sound else [*lines, "", _report(report.left)])
 
 

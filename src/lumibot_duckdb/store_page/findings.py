@@ -23,6 +23,8 @@ def verification_section(report: VerificationReport | None) -> str:
             '<p class="muted">Not run. <code>status --html FILE --verify</code> reads and checks the whole store.</p>'
         )
     checked = f"{report.series:,} series with {report.rows:,} bars were read and checked"
+    if report.unreadable:
+        checked = f"Not everything can be read, so nothing else was checked of {report.series:,} series"
     if not report.findings:
         return f"<p>{checked}. Nothing was found.</p>"
     shown = report.findings[:MOST_FINDINGS]

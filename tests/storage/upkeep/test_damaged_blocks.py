@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import StoreDamagedError, StoreWriteError
+from lumibot_duckdb.storage.errors import RepairError, StoreDamagedError, StoreWriteError
 from lumibot_duckdb.storage.upkeep import salvage
 from storage.damage import blocks_by_table, corrupt, used_blocks
 from storage.frames import minute_bars
@@ -70,6 +71,10 @@ def test_a_repair_keeps_what_can_be_read(wide: DuckDBDataStorage) -> None:
         damaged.unlink()
         assert report.left.findings == []
         there = wide.read_pandas(wide.pin(key))
+        if len(there) < len(before):
+            assert all(repair.repair_id is None for repair in report.repairs)
+            with pytest.raises(RepairError, match="bars from before it are lost"):
+                wide.undo_repair(wide.pin(key).ingest_id)
         pd.testing.assert_frame_equal(there, before.loc[there.index])
         lost += len(there) < len(before)
         kept += 0 < len(there) < len(before)
@@ -77,6 +82,58 @@ def test_a_repair_keeps_what_can_be_read(wide: DuckDBDataStorage) -> None:
         wide.close()
     assert lost > 0
     assert kept > 0
+
+
+@pytest.mark.parametrize("table", ["bar_checksum", "layout"])
+def test_a_copy_names_damage_of_any_table(wide: DuckDBDataStorage, table: str) -> None:
+    """The bars are copied first, and the other tables in one transaction, which the damage aborts."""
+    blocks = blocks_by_table(wide)
+    wide.close()
+    corrupt(wide.path, max(blocks.pop(table).difference(*blocks.values())))
+    target = wide.path.with_name("copy.duckdb")
+    copies: list[Callable[[], object]] = [wide.compact, lambda: wide.backup(target), lambda: wide.replica(target)]
+    for copy in copies:
+        with pytest.raises(StoreDamagedError, match=r"the block at byte \d+ has a wrong checksum\. Repair it"):
+            copy()
+    assert [file.name for file in wide.path.parent.glob("*.duckdb*") if file.suffix == ".duckdb"] == [wide.path.name]
+
+
+@pytest.mark.parametrize("table", ["layout", "series"])
+def test_what_no_repair_can_replace(wide: DuckDBDataStorage, table: str) -> None:
+    """`verify` and `repair` name what helps, a planned repair fails as the real one would, and bars can be saved."""
+    blocks = blocks_by_table(wide)
+    wide.close()
+    corrupt(wide.path, max(blocks.pop(table).difference(*blocks.values())))
+    damaged = wide.path.read_bytes()
+    report = wide.verify()
+    assert (report.series, report.rows, report.unreadable) == (1, ROWS, True)
+    (remedy,) = {finding.repair for finding in report.findings}
+    assert remedy.startswith(f"--repair cannot replace table {table}. Restore a backup")
+    for dry_run in (True, False):
+        with pytest.raises(StoreDamagedError, match="has blocks that cannot be read, and") as refused:
+            wide.repair(dry_run=dry_run)
+        assert str(refused.value).endswith(remedy)
+    wide.close()
+    assert wide.path.read_bytes() == damaged
+    query = remedy.split('"')[1]
+    assert wide.export(wide.path.parent / "saved", query=query).rows == ROWS
+
+
+def test_a_store_that_cannot_even_be_checked(wide: DuckDBDataStorage) -> None:
+    """The answer is a backup, and no repair, which would fail in the same way."""
+    blocks = blocks_by_table(wide)
+    wide.close()
+    corrupt(wide.path, max(blocks.pop("store_meta").difference(*blocks.values())))
+    attempts: list[Callable[[], object]] = [wide.verify, wide.repair]
+    for attempt in attempts:
+        with pytest.raises(StoreDamagedError, match=r"cannot be checked or repaired, because .*\. Restore a backup"):
+            attempt()
+    wide.close()
+    with wide.path.open("r+b") as file:
+        file.truncate(wide.path.stat().st_size // 2)
+    with pytest.raises(StoreDamagedError, match="Restore a backup") as refused:
+        wide.verify()
+    assert "verify --repair" not in str(refused.value)
 
 
 def test_a_salvaged_file_is_repaired_before_it_takes_the_place_of_the_store(

@@ -13,7 +13,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, VersionGoneError
+from lumibot_duckdb.storage.errors import RepairError, StorageError, StoreDamagedError, VersionGoneError
 from storage.frames import assert_same, minute_bars
 
 FRAME = minute_bars(rows=200)
@@ -101,6 +101,23 @@ def test_lost_bars_are_requested_again(stored: DuckDBDataStorage) -> None:
     assert repair.removed == 1
     assert stored.facts(stored.pin("A")).rows == len(BOTH) - 1
     assert len(repair.forgotten) == 1
+
+
+@pytest.mark.parametrize("doubled", [False, True])
+def test_a_repair_of_lost_bars_is_not_undone(stored: DuckDBDataStorage, doubled: bool) -> None:
+    """The coverage from before would claim bars that are not there, even if a doubled bar makes up their number."""
+    run(stored, f"DELETE FROM {{db}}.bar WHERE version_id = 1 AND {AT}")
+    if doubled:
+        run(stored, "INSERT INTO {db}.bar SELECT * FROM {db}.bar WHERE version_id = 1 ORDER BY ts LIMIT 1")
+    (repair,) = stored.repair().repairs
+    assert repair.repair_id is None
+    coverage, bars = stored.coverage("A"), bars_of(stored, "A")
+    with pytest.raises(RepairError, match="bars from before it are lost"):
+        stored.undo_repair(stored.pin("A").ingest_id)
+    assert stored.coverage("A") == coverage
+    assert_same(bars_of(stored, "A"), bars)
+    with pytest.raises(RepairError, match="there is no repair 1; the store has none that can be undone"):
+        stored.undo_repair(1)
 
 
 def test_a_repair_is_undone(stored: DuckDBDataStorage) -> None:

@@ -391,10 +391,10 @@ class Upkeep(ABC):
         """Repair the damage that `verify` finds, as far as that is possible from what is stored.
 
         Each repair of bars begins a new version of the series, so `undo_repair` can undo it until a compaction removes
-        the version from before. A bar that is stored twice is kept once, the one that was written last. Where bars are
-        not those that were stored, they are kept, and their coverage is removed, so that the next backtest requests
-        them again. Outlines and records are computed again, and rows that belong to nothing are deleted, as are damaged
-        versions that are superseded, unless a snapshot needs them.
+        the version from before, unless that lacks bars. A bar that is stored twice is kept once, the one that was
+        written last. Where bars are not those that were stored, they are kept, and their coverage is removed, so that
+        the next backtest requests them again. Outlines and records are computed again, and rows that belong to nothing
+        are deleted, as are damaged versions that are superseded, unless a snapshot needs them.
 
         If blocks of the file cannot be read, everything else is copied into a new file, which takes its place, and the
         damaged file is kept beside it as `<store>.damaged-1`. Other processes wait meanwhile.
@@ -434,7 +434,8 @@ class Upkeep(ABC):
             repair_id: The id in the report of `repair`.
 
         Raises:
-            RepairError: There is no such repair, or the series was written to since.
+            RepairError: There is no such repair, the series was written to since, or bars from before the repair are
+                lost: their coverage would claim bars that are not there.
             VersionGoneError: A compaction has removed the bars from before it.
         """
 

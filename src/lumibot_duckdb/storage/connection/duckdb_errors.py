@@ -17,11 +17,17 @@ from lumibot_duckdb.storage.errors import StorageError, StoreDamagedError, Store
 _CONFLICT = re.compile(r"Conflicting lock is held in (?P<name>.*?) \(PID (?P<pid>\d+)\)")
 _DISK_FAILURES = ("No space left on device", "File too large", "quota exceeded", "Could not write", "fsync")
 _UNREADABLE = "Input/output error"
+_NO_DATABASE = "not a valid DuckDB database file"
 _DAMAGE = (
-    "not a valid DuckDB database file",
+    _NO_DATABASE,
     "Could not read enough bytes from file",
     "Corrupt database file",
     "Failure while replaying WAL",
+)
+_BLOCK = re.compile(r"computed checksum \d+ does not match stored checksum \d+ in block at location (?P<byte>\d+)")
+
+_CUT_OFF = re.compile(
+    r"Could not read enough bytes from file .*: attempted to read \d+ bytes from location (?P<byte>\d+)"
 )
 
 
@@ -53,6 +59,17 @@ class HeldElsewhereError(Exception):
 
 class UnmatchedLogError(StoreDamagedError):
     """DuckDB's log belongs to another state of the file, so it can never be folded into it."""
+
+
+class DamagedBlockError(StoreDamagedError):
+    """A part of the file cannot be read; the rest perhaps can. `reason` is what DuckDB reports, in short."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} is damaged: {reason}. Repair it (lumibot-duckdb verify --repair) or, if that is not possible, "
+            "restore a backup of it (lumibot-duckdb restore)"
+        )
+        self.reason = reason
 
 
 def is_fatal(error: duckdb.Error) -> bool:
@@ -102,31 +119,49 @@ def attach_failure(path: Path, error: duckdb.Error, *, writing: bool) -> Excepti
             f"the log beside {path} belongs to another version of it, as if one had been restored from a backup "
             f"without the other: {text}. Restore both, or move the log ({path.name}.wal) elsewhere"
         )
-    (summary, *_) = text.splitlines() or [""]
+    summary = _summary(error)
     if writing and any(words in summary for words in READ_ONLY):
         return StoreWriteError(
             f"{path} can only be read ({summary.rpartition(': ')[2]}). Make it writable, or work on a copy"
         )
     if any(words in summary for words in _DAMAGE):
+        reason = "" if _NO_DATABASE in summary else f": {damage_reason(error)}"
         return StoreDamagedError(
-            f"{path} is not a DuckDB file, or it is damaged: {text}. Restore a backup of it (lumibot-duckdb restore)"
+            f"{path} is not a DuckDB file, or it is damaged{reason}. Restore a backup of it (lumibot-duckdb restore)"
         )
     explanation = _explanation(path, error, f"nothing was stored in {path}" if writing else "")
     return explanation or (StoreWriteError if writing else StorageError)(f"cannot open {path}: {text}")
 
 
+def damaged_block(path: Path, error: BaseException) -> DamagedBlockError | None:
+    """Return what an error of DuckDB means if it cannot read a part of the file at `path`; None for other errors."""
+    if isinstance(error, duckdb.Error) and any(words in _summary(error) for words in _DAMAGE):
+        return DamagedBlockError(path, damage_reason(error))
+    return None
+
+
+def damage_reason(error: BaseException) -> str:
+    """Return why DuckDB cannot read a part of a file, in a few words."""
+    summary = _summary(error)
+    if found := _BLOCK.search(summary):
+        return f"the block at byte {found['byte']} has a wrong checksum"
+    if found := _CUT_OFF.search(summary):
+        return f"the file ends within the block at byte {found['byte']}, or before it"
+    return summary.rstrip(".! ")
+
+
+def _summary(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "")  # the rest may quote the query
+
+
 def _explanation(path: Path, error: duckdb.Error, outcome: str) -> StorageError | None:
-    text = str(error)
-    (summary, *_) = text.splitlines() or [""]  # the rest may quote the query
-    if any(words in summary for words in _DAMAGE):
-        return StoreDamagedError(
-            f"{path} is damaged: {text}. Repair it (lumibot-duckdb verify --repair) or, if that is not possible, "
-            "restore a backup of it (lumibot-duckdb restore)"
-        )
+    summary, damage = _summary(error), damaged_block(path, error)
+    if damage is not None:
+        return damage
     if any(words in summary for words in _DISK_FAILURES) or (
         outcome and isinstance(error, (duckdb.IOException, duckdb.FatalException))
     ):
         return disk_error(error, outcome or f"{path} is unchanged")
     if _UNREADABLE in summary:
-        return StorageError(f"cannot read {path}, because the disk failed: {text}")
+        return StorageError(f"cannot read {path}, because the disk failed: {error}")
     return None

@@ -68,6 +68,11 @@ class VerificationReport:
         """Whether nothing is damaged. Implausible bars do not count: they are stored unchanged."""
         return not any(finding.damage for finding in self.findings)
 
+    @property
+    def unreadable(self) -> bool:
+        """Whether parts of the file cannot be read, so that nothing else was checked."""
+        return any(finding.check == "blocks" for finding in self.findings)
+
     def counts(self) -> dict[Severity, int]:
         """Return how many findings there are of each severity."""
         found = Counter(finding.severity for finding in self.findings)

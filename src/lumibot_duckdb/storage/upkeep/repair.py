@@ -1,7 +1,8 @@
 """Repair: makes a store sound again from what is stored, as far as that is possible.
 
 Each repair of bars begins a new version of their series. So it can be undone until a compaction removes the version
-from before. A repair of coverage records the coverage from before. Both are refused once the series was written to.
+from before. A repair of coverage records the coverage from before. Both are refused once the series was written to, and
+if the version from before lacks bars: its coverage would claim bars that are not there.
 
 The others leave nothing to undo: what is derived from bars (checksums, outlines) is computed again; damaged versions
 that are superseded already, which only running backtests may still show, and rows that belong to no series are
@@ -39,7 +40,13 @@ from lumibot_duckdb.storage.bars.version_state import VersionState, head_after, 
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import DiskFullError, RepairError, StoreWriteError, VersionGoneError
+from lumibot_duckdb.storage.errors import (
+    DiskFullError,
+    RepairError,
+    StoreDamagedError,
+    StoreWriteError,
+    VersionGoneError,
+)
 from lumibot_duckdb.storage.partial_work import partial_work
 from lumibot_duckdb.storage.sql_files import sql_file
 from lumibot_duckdb.storage.sql_times import epoch_sql
@@ -51,7 +58,7 @@ from lumibot_duckdb.storage.upkeep.bar_scan import ROWS_AT_A_TIME, stretches
 from lumibot_duckdb.storage.upkeep.findings import Finding, VerificationReport
 from lumibot_duckdb.storage.upkeep.salvage import salvage
 from lumibot_duckdb.storage.upkeep.store_copy import pieces
-from lumibot_duckdb.storage.upkeep.verification import verify
+from lumibot_duckdb.storage.upkeep.verification import REPAIRS, verify
 from lumibot_duckdb.storage.upkeep.version_keys import keys_of_versions
 
 logger = logging.getLogger(__name__)
@@ -65,11 +72,12 @@ _MOST_ROUNDS = 20
 
 _TOO_FEW = """
 SELECT 1 FROM {db}.ingest WHERE version_id = ?
-HAVING arg_max(version_rows, ingest_id) > (SELECT count(*) FROM {db}.bar WHERE version_id = ?)
+HAVING arg_max(version_rows, ingest_id) > (SELECT count(DISTINCT ts) FROM {db}.bar WHERE version_id = ?)
 """
 
 _REPAIRS = """
-SELECT ingest_id FROM {db}.ingest WHERE kind = 'repair' AND json_exists(metadata, '$.coverage')
+SELECT ingest_id, CAST(json_extract_string(metadata, '$.repaired_version') AS INTEGER)
+FROM {db}.ingest WHERE kind = 'repair' AND json_exists(metadata, '$.coverage')
 ORDER BY ingest_id DESC LIMIT 5
 """
 
@@ -85,8 +93,8 @@ class Repair:
     Attributes:
         what: What was wrong, and what was done.
         series: The series; None if rows belonged to none.
-        repair_id: Its id for `undo_repair`; None if there is nothing to undo: neither the current bars nor the coverage
-            of a series were changed.
+        repair_id: Its id for `undo_repair`; None if it cannot be undone: neither the current bars nor the coverage of a
+            series were changed, or bars from before are lost.
         removed: How many bars the series lost.
         forgotten: The ranges that the next backtest requests again.
     """
@@ -204,12 +212,17 @@ class _Round:
             yield from self._of_version(version_id, findings)
 
     def _salvaged(self) -> list[Repair]:
-        what = "; ".join(finding.what.partition(":")[0] for finding in self._named("blocks"))
+        blocks = self._named("blocks")
+        if blocks[0].repair != REPAIRS["blocks"]:
+            raise StoreDamagedError(f"{self._store.path} has blocks that cannot be read, and {blocks[0].repair}")
+        what = "; ".join(finding.what.partition(":")[0] for finding in blocks)
         if self._dry_run:
             return [Repair(f"{what}: all bars that can be read are copied into a new file")]
         repairs: list[Repair] = []
         lost, kept = salvage(self._store.connection, lambda file: repairs.extend(_repair_copy(file)))
-        text = f"{what}: copied all bars into a new file but {lost:,}; the damaged file is kept as {kept}"
+        bars = f"{lost:,} bar{'' if lost == 1 else 's'}"
+        done = f"{bars} could not be read and {'is' if lost == 1 else 'are'} lost" if lost else "no bar is lost"
+        text = f"{what}: {done}; the damaged file is kept as {kept}"
         logger.info("repaired %s: %s", self._store.path, text)
         return [Repair(text), *repairs]
 
@@ -297,8 +310,9 @@ class _Round:
             if not write.is_onto(version_id):
                 raise RepairError(f"{key.label()} was changed by another process meanwhile; repair again")
             repair_id, removed = write.repair(bad, forgotten, what)
+            undoable = not _lacks_bars(cursor, version_id)
         logger.info("repaired %s: %s", key.label(), text)
-        return Repair(text, key, repair_id, removed, tuple(forgotten))
+        return Repair(text, key, repair_id if undoable else None, removed, tuple(forgotten))
 
     def _of_superseded(self, version_id: int, key: SeriesKey, findings: Sequence[Finding]) -> Repair:
         """Delete a version that only pins show, unless a snapshot needs it: nothing can give its bars again."""
@@ -364,12 +378,17 @@ def undo_repair(store: OpenStore, repair_id: int) -> SeriesKey:
         before = _last_state(cursor, note["repaired_version"])
         if before is None:
             raise VersionGoneError(f"repair {repair_id} cannot be undone: a compaction removed the bars from before it")
+        if _lacks_bars(cursor, before.version_id):
+            raise RepairError(
+                f"repair {repair_id} cannot be undone: bars from before it are lost, but the coverage would claim them"
+            )
         write.undo_repair(before, repair_id, note["coverage"])
     return key
 
 
 def _known_repairs(cursor: StoreCursor) -> str:
-    ids = [str(repair_id) for (repair_id,) in cursor.rows(_REPAIRS)]
+    found = cursor.rows(_REPAIRS)
+    ids = [str(repair_id) for repair_id, before in found if before is None or not _lacks_bars(cursor, before)]
     return f"the latest repairs are {', '.join(ids)}" if ids else "the store has none that can be undone"
 
 
@@ -377,6 +396,11 @@ def _of_future_coverage(key: SeriesKey, pieces: Sequence[TimeRange], repair_id: 
     return Repair(
         f"{_FUTURE}: is removed, and the next backtest requests it", key, repair_id, forgotten=tuple(merged(pieces))
     )
+
+
+def _lacks_bars(cursor: StoreCursor, version_id: int) -> bool:
+    """Return whether a version has fewer bars than its last write recorded; a doubled bar counts once."""
+    return bool(cursor.rows(_TOO_FEW, [version_id] * 2))
 
 
 def _last_state(cursor: StoreCursor, version_id: int) -> VersionState | None:
@@ -393,7 +417,7 @@ def _damaged_ranges(cursor: StoreCursor, version_id: int, key: SeriesKey) -> lis
     """Return the ranges in which bars are not those that were stored, or lack some."""
     stored = stored_checksums(cursor, version_id)
     if version_id <= unchecked_to(cursor) or not stored:  # an older release stored them, or their block was lost
-        too_few = cursor.rows(_TOO_FEW, [version_id] * 2)
+        too_few = _lacks_bars(cursor, version_id)
         if too_few or not stored:
             return [TimeRange(-(2**40), 2**40)] if too_few else []
     days = segment_days(key.timeframe)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from lumibot_duckdb.storage.bars.series_records import delete_versions
 from lumibot_duckdb.storage.bars.snapshots import kept_versions
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.disk_errors import writing
+from lumibot_duckdb.storage.connection.duckdb_errors import damage_reason
 from lumibot_duckdb.storage.connection.engine import attach
 from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
@@ -33,9 +34,28 @@ _ROW_GROUP = 122_880
 _LEAST_ROWS = 2_048  # as many as DuckDB reads at a time
 _MEMORY = "256MB"
 _COMPUTED = ("outline", "repeated_bar", "bar_checksum")
+_OF_THE_VIEW = ("asset", "series", "ingest")
+"""The tables besides `bar` that the view `ohlcv_data` reads."""
 _INCOMING = "lumibot_duckdb_salvaged"
 
 Answer = TypeVar("Answer")
+
+
+def irreplaceable(tables: Iterable[str]) -> list[str]:
+    """Return those of some tables without which nothing can be salvaged."""
+    return [table for table in tables if table not in ("bar", *_COMPUTED)]
+
+
+def without_salvage(tables: Collection[str]) -> str:
+    """Return what helps if blocks of these tables cannot be read, and one of them is irreplaceable."""
+    text = "Restore a backup (lumibot-duckdb restore)"
+    if "bar" in tables:
+        return text
+    if set(tables).isdisjoint(_OF_THE_VIEW):
+        return f'{text}, or save the bars first: lumibot-duckdb export --query "select * from ohlcv_data"'
+    return (
+        f'{text}. All bars can be saved, but without their symbols: lumibot-duckdb export --query "select * from bar"'
+    )
 
 
 def salvage(connection: StoreConnection, finish: Callable[[Path], None]) -> tuple[int, Path]:
@@ -109,8 +129,8 @@ class _Salvage:
             if table in _COMPUTED:
                 return
             raise StoreDamagedError(
-                f"table {table} of {self._damaged} cannot be read, and nothing else has what is in it: {error}. "
-                "Restore a backup; `export` saves the bars that can be read"
+                f"table {table} of {self._damaged} cannot be read, and nothing else has what is in it: "
+                f"{damage_reason(error)}. {without_salvage([table])}"
             ) from error
         self._insert(f"new.{table}", rows)
 

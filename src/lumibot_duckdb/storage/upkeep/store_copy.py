@@ -23,6 +23,7 @@ from lumibot_duckdb.storage.api import OnRows
 from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
 from lumibot_duckdb.storage.bars.upgrade import build_outlines
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.duckdb_errors import damaged_block
 from lumibot_duckdb.storage.connection.engine import NEW_FILE, attach, spill_folder
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import ReplicaError, StorageError, StoreDamagedError
@@ -89,12 +90,20 @@ class NewFile:
 
     @contextmanager
     def with_old(self, path: Path) -> Iterator[StoreCursor]:
-        """Attach the store as `old`, for reading."""
-        attach(self.duck, path, "old", "READ_ONLY")
+        """Attach the store as `old`, for reading. After an error the new file is of no use, so the instance is closed.
+
+        Raises `StoreDamagedError` if a part of the store cannot be read.
+        """
         try:
+            attach(self.duck, path, "old", "READ_ONLY")
             yield StoreCursor("old", self.duck)
-        finally:
-            self.duck.execute("DETACH old")
+        except BaseException as error:
+            self.duck.close()  # DETACH would fail in a transaction that is aborted
+            damage = damaged_block(path, error)
+            if damage is None:
+                raise
+            raise damage from error
+        self.duck.execute("DETACH old")
 
     def detach(self) -> None:
         """Finish the new file: everything is in it, and no log beside it."""

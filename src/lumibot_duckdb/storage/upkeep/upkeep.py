@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from lumibot_duckdb.storage.api import (
 from lumibot_duckdb.storage.bars import snapshots
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import SpoolContents
+from lumibot_duckdb.storage.connection.duckdb_errors import DamagedBlockError
 from lumibot_duckdb.storage.errors import InvalidExportError
 from lumibot_duckdb.storage.times import naive_utc, utc_now
 
@@ -188,7 +190,7 @@ class StoredUpkeep(Upkeep):
     def verify(self, series: Sequence[SeriesInfo] | None = None, on_rows: OnRows | None = None) -> VerificationReport:
         from lumibot_duckdb.storage.upkeep import verification
 
-        self._store.require()
+        self._require_damaged_or_not()
         return verification.verify(self._store.connection, series, on_rows)
 
     def repair(
@@ -196,8 +198,13 @@ class StoredUpkeep(Upkeep):
     ) -> RepairReport:
         from lumibot_duckdb.storage.upkeep import repair
 
-        self._store.require()
+        self._require_damaged_or_not()
         return repair.repair(self._store, bad_bars_of, on_rows, dry_run=dry_run)
+
+    def _require_damaged_or_not(self) -> None:
+        """Raise `StoreNotFoundError` if there is no store. One that damage keeps from being upgraded is checked too."""
+        with suppress(DamagedBlockError):
+            self._store.require()
 
     def undo_repair(self, repair_id: int) -> SeriesKey:
         from lumibot_duckdb.storage.upkeep import repair

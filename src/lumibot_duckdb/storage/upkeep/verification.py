@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -33,6 +33,7 @@ from lumibot_duckdb.storage.bars.outline_records import wrong_outlines
 from lumibot_duckdb.storage.bars.repeats import wrong_repeats
 from lumibot_duckdb.storage.bars.spool import Spool
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.duckdb_errors import DamagedBlockError, damage_reason
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreDamagedError
 from lumibot_duckdb.storage.sql_files import sql_file
@@ -40,6 +41,7 @@ from lumibot_duckdb.storage.times import naive_utc, utc_now
 from lumibot_duckdb.storage.upkeep.bar_checks import BarChecks, recorded_splits
 from lumibot_duckdb.storage.upkeep.bar_scan import ROWS_AT_A_TIME, Stretch, stretches
 from lumibot_duckdb.storage.upkeep.findings import LISTED_BARS, Finding, FoundBar, Severity, VerificationReport
+from lumibot_duckdb.storage.upkeep.salvage import irreplaceable, without_salvage
 from lumibot_duckdb.storage.upkeep.store_copy import Piece, pieces
 from lumibot_duckdb.storage.upkeep.version_keys import keys_of_versions
 
@@ -75,9 +77,9 @@ def verify(
     The file is read from the disk, not from what this process has in memory. `on_rows` receives how many bars are read.
     """
     connection.close()
-    unreadable = list(_unreadable_columns(connection))
+    unreadable = _unreadable_columns(connection)
     if unreadable:
-        return VerificationReport(0, 0, unreadable)
+        return VerificationReport(_count(connection, "series"), _count(connection, "bar"), _of_blocks(unreadable))
     findings: list[Finding] = []
     with connection.read() as cursor:
         ((count,),) = cursor.rows("SELECT count(*) FROM {db}.series")
@@ -98,6 +100,12 @@ def verify(
     findings += [Finding("spool", "info", what) for what in Spool(connection.path).sentences()]
     findings += checks.findings()
     return VerificationReport(count, rows, findings)
+
+
+class _Unreadable(NamedTuple):
+    table: str
+    column: str
+    reason: str
 
 
 class _Scan:
@@ -187,15 +195,45 @@ def _wrong_checksums(connection: StoreConnection, version_id: int) -> Iterator[F
     yield Finding("checksums", "error", what, key, tuple(bars), len(found), REPAIRS["checksums"], version_id)
 
 
-def _unreadable_columns(connection: StoreConnection) -> Iterator[Finding]:
-    """Read every value of every table; yield the columns that cannot be read."""
-    for table, columns in _columns(connection).items():
-        try:
-            _read(connection, table, columns)
-        except StoreBusyError:
-            raise
-        except (StorageError, duckdb.Error):
-            yield from _unreadable_columns_of(connection, table, columns)
+def _of_blocks(unreadable: Sequence[_Unreadable]) -> list[Finding]:
+    tables = list(dict.fromkeys(each.table for each in unreadable))
+    lost = irreplaceable(tables)
+    repair = REPAIRS["blocks"]
+    if lost:
+        repair = f"--repair cannot replace table {', '.join(lost)}. {without_salvage(tables)}"
+    return [
+        Finding("blocks", "error", f"column {column} of table {table} cannot be read: {reason}", repair=repair)
+        for table, column, reason in unreadable
+    ]
+
+
+def _count(connection: StoreConnection, table: str) -> int:
+    """Return how many rows a table has, which DuckDB knows without most of its blocks; 0 if it needs one that fails."""
+    try:
+        with connection.read() as cursor:
+            ((rows,),) = cursor.rows(f"SELECT count(*) FROM {{db}}.{table}")
+            return int(rows)
+    except (StoreDamagedError, duckdb.Error):
+        return 0
+
+
+def _unreadable_columns(connection: StoreConnection) -> list[_Unreadable]:
+    """Read every value of every table; return the columns that cannot be read."""
+    found: list[_Unreadable] = []
+    try:
+        for table, columns in _columns(connection).items():
+            try:
+                _read(connection, table, columns)
+            except StoreBusyError:
+                raise
+            except (StorageError, duckdb.Error):
+                found += _unreadable_columns_of(connection, table, columns)
+    except DamagedBlockError as error:
+        raise StoreDamagedError(
+            f"{connection.path} cannot be checked or repaired, because {error.reason}. Restore a backup of it "
+            "(lumibot-duckdb restore)"
+        ) from error
+    return found
 
 
 def _columns(connection: StoreConnection) -> dict[str, list[str]]:
@@ -211,7 +249,7 @@ def _columns(connection: StoreConnection) -> dict[str, list[str]]:
     return columns
 
 
-def _unreadable_columns_of(connection: StoreConnection, table: str, columns: Sequence[str]) -> Iterator[Finding]:
+def _unreadable_columns_of(connection: StoreConnection, table: str, columns: Sequence[str]) -> Iterator[_Unreadable]:
     """Read the columns of a table one after the other, which also needs less memory; yield those that fail."""
     with connection.read() as cursor:
         ((end,),) = cursor.rows(f'SELECT coalesce(max(rowid), 0) + 1 FROM {{db}}."{table}"')
@@ -221,8 +259,7 @@ def _unreadable_columns_of(connection: StoreConnection, table: str, columns: Seq
         except (StoreBusyError, duckdb.OutOfMemoryException):
             raise
         except (StorageError, duckdb.Error) as error:
-            what = f"column {column} of table {table} cannot be read: {error.__cause__ or error}"
-            yield Finding("blocks", "error", what, repair=REPAIRS["blocks"])
+            yield _Unreadable(table, column, damage_reason(error.__cause__ or error))
 
 
 def _read_in_parts(connection: StoreConnection, table: str, column: str, first: int, end: int) -> None:
