@@ -76,6 +76,17 @@ def test_values_are_those_of_the_full_history(
         assert_same(found, hours, hours)
 
 
+def test_a_range_that_begins_in_a_halt_and_ends_after_it(
+    stored: tuple[DuckDBDataStorage, pd.DataFrame, pd.DataFrame],
+) -> None:
+    """In the halt, nothing depends on the bars before it, but afterwards averages of rises and falls do."""
+    storage, minutes, _ = stored
+    start = minutes.index[11_804]
+    assert_same(
+        storage.indicators("LONG", ["stoch_rsi", "rsi"], "minute", start, start + pd.Timedelta("9h")), minutes, minutes
+    )
+
+
 @pytest.mark.parametrize(
     "zone", ["Asia/Tokyo", *(pytest.param(zone, marks=pytest.mark.long) for zone in ("America/Sao_Paulo", "UTC"))]
 )

@@ -56,9 +56,9 @@ def test_no_store(storage: DuckDBDataStorage) -> None:
 
 
 def test_a_store(filled: DuckDBDataStorage) -> None:
-    assert shown(filled, r"\d+ KB, 2 series")
+    assert shown(filled, r"[\d.]+ [KM]B, 2 series")
     filled.store_ohlcv_data("Z", FRAME, "test", "minute")
-    assert shown(filled, r"\d+ KB, 3 series")  # also while this process has it open for writing
+    assert shown(filled, r"[\d.]+ [KM]B, 3 series")  # also while this process has it open for writing
     assert filled._repr_html_().count("<tr") == 4
 
 
@@ -66,18 +66,18 @@ def test_other_processes_that_hold_it_are_not_waited_for(filled: DuckDBDataStora
     for exclusive in (True, False):
         lock = StoreLock(filled.path)
         lock.acquire(exclusive, float("inf"))
-        assert shown(filled, r"\d+ KB, " + ("in use by another process" if exclusive else "2 series"))
+        assert shown(filled, r"[\d.]+ [KM]B, " + ("in use by another process" if exclusive else "2 series"))
         filled.close()
         lock.close()
     with held(filled.path):
-        assert shown(filled, r"\d+ KB, in use by another process")
-    assert shown(filled, r"\d+ KB, 2 series")
+        assert shown(filled, r"[\d.]+ [KM]B, in use by another process")
+    assert shown(filled, r"[\d.]+ [KM]B, 2 series")
 
 
 def test_an_unfinished_write_is_left_alone(filled: DuckDBDataStorage) -> None:
     log = filled.path.with_name(filled.path.name + ".wal")
     log.write_bytes(b"half a log")
-    assert shown(filled, r"\d+ KB")
+    assert shown(filled, r"[\d.]+ [KM]B")
     assert log.read_bytes() == b"half a log"
 
 
@@ -92,11 +92,11 @@ def test_another_database(filled: DuckDBDataStorage, tmp_path: Path) -> None:
     filled.path.unlink()
     with duckdb.connect(str(filled.path)) as other:
         other.execute("CREATE TABLE t (i INTEGER)")
-    assert shown(filled, r"\d+ KB, damaged")
+    assert shown(filled, r"[\d.]+ [KM]B, damaged")
 
 
 def test_a_newer_and_an_older_schema(filled: DuckDBDataStorage) -> None:
-    for version, seen in (("999", r"\d+ KB, written by a newer release"), ("3", r"\d+ KB, 2 series")):
+    for version, seen in (("999", r"[\d.]+ [KM]B, written by a newer release"), ("3", r"[\d.]+ [KM]B, 2 series")):
         with StoreConnection.of(filled.path).write() as cursor:
             cursor.execute(f"UPDATE {{db}}.store_meta SET value = '{version}' WHERE key = 'schema_version'")
         filled.close()
@@ -113,9 +113,9 @@ def test_a_folder_in_place_of_the_store(storage: DuckDBDataStorage) -> None:
 def test_inside_a_block_of_the_same_thread(filled: DuckDBDataStorage) -> None:
     connection = StoreConnection.of(filled.path)
     with connection.read():
-        assert shown(filled, r"\d+ KB, 2 series")
+        assert shown(filled, r"[\d.]+ [KM]B, 2 series")
     with connection.exclusive():
-        assert shown(filled, r"\d+ KB, not readable at the moment")
+        assert shown(filled, r"[\d.]+ [KM]B, not readable at the moment")
 
 
 def test_a_page_is_short_and_has_no_markup_of_names(tmp_path: Path) -> None:

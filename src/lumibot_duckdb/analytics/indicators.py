@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.analytics import frames
-from lumibot_duckdb.analytics.bars import Bars
+from lumibot_duckdb.analytics.bars import Bars, FloatArray
 from lumibot_duckdb.analytics.computation.engine import Engine, engine_for, outputs
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.analytics.reading import IndicatorBars, Span
@@ -85,24 +85,24 @@ class _Work:
             self._bars.close()
 
     def _is_enough(self, bars: Bars, first: int) -> bool:
-        """Return whether the bars before a place are enough for the values of recursive indicators there."""
+        """Return whether the bars before a place are enough for the values of recursive indicators from there on."""
         return all(self._is_settled(request, bars, first) for request in self._requests)
 
     def _is_settled(self, request: Request, bars: Bars, first: int) -> bool:
-        """Return whether other bars before these would not change a value at some place.
+        """Return whether other bars before these would change no value from a place on.
 
         A calm market can make old bars count for longer than usual: averages of rises and falls keep their ratio as
-        long as the price stays the same. So an early bar is changed, and the value must stay the same.
+        long as the price stays the same, and show it when the price moves again. So an early bar is changed, and all
+        values must stay the same.
         """
         if request.warm_up.reach is not Reach.RECURSIVE:
             return True
         if not first:
             return False
-        known = bars.chosen(slice(0, first + 1))
         pairs = zip(
-            outputs(self._engine, request, known), outputs(self._engine, request, _with_early_peak(known)), strict=True
+            outputs(self._engine, request, bars), outputs(self._engine, request, _with_early_peak(bars)), strict=True
         )
-        return all(_same(values[-1], others[-1]) for values, others in pairs)
+        return all(_same(values[first:], others[first:]) for values, others in pairs)
 
 
 def _with_early_peak(bars: Bars) -> Bars:
@@ -112,8 +112,16 @@ def _with_early_peak(bars: Bars) -> Bars:
     return Bars(bars.times, {name: column * factor for name, column in bars.columns.items()}, bars.zone)
 
 
-def _same(one: float, other: float) -> bool:
-    return abs(one - other) <= _SAME * max(abs(one), abs(other)) or bool(np.isnan(one) and np.isnan(other))
+def _same(values: FloatArray, others: FloatArray) -> bool:
+    """Return whether the first values are the same, and the later ones in relation to the largest of them."""
+    if not np.array_equal(np.isnan(values), np.isnan(others)):
+        return False
+    known = ~np.isnan(values)
+    sizes = np.abs(values[known])
+    allowed = np.full(len(sizes), _SAME * sizes.max(initial=0.0))
+    if known[0]:
+        allowed[0] = _SAME * max(sizes[0], abs(others[0]))
+    return bool((np.abs(values - others)[known] <= allowed).all())
 
 
 def _is_one(symbols: Any) -> bool:
