@@ -65,11 +65,15 @@ test-duckdb2: install
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long" --durations 15
 
 # What depends on DuckDB's SQL, files and locks, and a source that reads them. `make soak` runs what is left out here.
-# The spool does not depend on DuckDB (its files are Arrow's), nor do paths, nor the files beside the store.
+# The spool does not depend on DuckDB (its files are Arrow's), nor do paths, times, nor the files beside the store.
 test-duckdb15: install $(VENV15)/.installed
 	LUMIBOT_DUCKDB_EXAMPLES=0.2 $(BIN15)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not soak and not long" \
 		--ignore tests/storage/bars/test_spool.py --ignore tests/storage/test_location.py \
 		--ignore tests/storage/test_junk.py --ignore tests/storage/test_restored_backup.py \
+		--ignore tests/storage/test_name_patterns.py --ignore tests/storage/test_partial_work.py \
+		--ignore tests/storage/test_timeframes.py --ignore tests/storage/test_times.py \
+		--ignore tests/storage/test_glance.py --ignore tests/storage/test_storage_page.py \
+		--ignore tests/storage/upkeep/test_round_trips.py \
 		tests/storage tests/faults/test_killed_writer.py tests/faults/test_torn_checkpoint.py \
 		tests/sources/own_bars/test_corporate_actions.py tests/sources/ccxt/old_cache
 

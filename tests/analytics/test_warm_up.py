@@ -58,7 +58,7 @@ def assert_same(found: pd.DataFrame, whole: pd.DataFrame, bars: pd.DataFrame) ->
 
 
 @given(st.data())
-@examples(60)
+@examples(30)
 def test_values_are_those_of_the_full_history(
     stored: tuple[DuckDBDataStorage, pd.DataFrame, pd.DataFrame], data: st.DataObject
 ) -> None:

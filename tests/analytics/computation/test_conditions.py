@@ -24,7 +24,7 @@ def values_of(name: str, bars: Bars, *, short: bool = True) -> list[Any]:
 
 
 @given(market(), st.data())
-@examples(120)
+@examples(60)
 def test_no_value_depends_on_later_bars(bars: Bars, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(bars)))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
@@ -39,7 +39,7 @@ def test_no_value_depends_on_later_bars(bars: Bars, data: st.DataObject) -> None
 
 
 @given(market(), st.data())
-@examples(120)
+@examples(60)
 def test_a_value_is_a_number_or_missing(bars: Bars, data: st.DataObject) -> None:
     with_gaps = {name: column.copy() for name, column in bars.columns.items()}
     for name in data.draw(st.sets(st.sampled_from(sorted(with_gaps)))):

@@ -52,7 +52,7 @@ def naive(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(table=tables())
-@examples(300)
+@examples(120)
 def test_all_pairs(table: np.ndarray) -> None:
     covariance, correlation = moments.pairwise(table)
     wanted = naive(table)
@@ -80,7 +80,7 @@ def test_a_column_that_hardly_changes_where_the_other_one_has_values() -> None:
 
 
 @given(table=tables(2, gaps=False), n=st.integers(2, 12))
-@examples(200)
+@examples(100)
 def test_windows(table: np.ndarray, n: int) -> None:
     found = moments.rolling(table[:, 0], table[:, 1], n)
     windows = [table[end - n : end] for end in range(n, len(table) + 1)]

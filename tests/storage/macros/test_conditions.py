@@ -162,7 +162,7 @@ ROWS = st.lists(st.sampled_from([0.1, 1.0, 2.0, 3.0]), min_size=2, max_size=60)
 
 
 @given(closes=ROWS, cut=st.integers(1, 59), name=st.sampled_from(INDICATORS))
-@examples(60)
+@examples(30)
 def test_no_value_depends_on_a_later_bar(closes: list[float], cut: int, name: str) -> None:
     cut = min(cut, len(closes) - 1)
     bars = walk(len(closes)).assign(close=closes)

@@ -40,7 +40,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @given(steps=STEPS, file_format=FORMATS)
-@examples(6)
+@examples(4)
 def test_export_and_import(folders: Any, steps: list[Any], file_format: str) -> None:
     """An export has the current bars of all series, and the splits of their stocks."""
     folder: Path = folders()
@@ -58,7 +58,7 @@ def test_export_and_import(folders: Any, steps: list[Any], file_format: str) -> 
 
 
 @given(steps=STEPS, later=STEPS)
-@examples(6)
+@examples(4)
 def test_backup_and_restore(folders: Any, steps: list[Any], later: list[Any]) -> None:
     folder: Path = folders()
     storage, model = filled(folder / "s.duckdb", steps, HOURS)
@@ -74,7 +74,7 @@ def test_backup_and_restore(folders: Any, steps: list[Any], later: list[Any]) ->
 
 
 @given(one=STEPS, other=STEPS)
-@examples(6)
+@examples(4)
 def test_merging_in_either_order(folders: Any, one: list[Any], other: list[Any]) -> None:
     """The bar that was requested later is kept, and so are all splits that were requested later."""
     folder: Path = folders()
@@ -105,7 +105,7 @@ def merged(one: Contents, other: Contents) -> Contents:
 
 
 @given(steps=STEPS, before=st.none() | st.integers(1, MINUTES))
-@examples(6)
+@examples(4)
 def test_renaming_and_back(folders: Any, steps: list[Any], before: int | None) -> None:
     """Everything has the new symbol, or what is from before a minute; then everything has the old one again."""
     folder: Path = folders()
