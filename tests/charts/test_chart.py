@@ -277,7 +277,7 @@ def test_mistakes_are_named(storage: DuckDBDataStorage) -> None:
         storage.chart("AAPL", start="2030-01-01")
     with pytest.raises(ChartError, match="no bars from 2023-01-07 before 2023-01-08; there are"):
         storage.chart("AAPL", start="2023-01-07", end="2023-01-08")
-    with pytest.raises(SeriesNotFoundError, match=r"no day bars of APL; did you mean AAPL\?"):
+    with pytest.raises(SeriesNotFoundError, match=r"no day bars of APL; did you mean AAPL\?$"):
         storage.chart("APL")
     with pytest.raises(SeriesNotFoundError, match="no hour bars of AAPL; it has: AAPL stock, day bars from test"):
         storage.chart("AAPL", "hour")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from difflib import get_close_matches
 
 from lumibot_duckdb.analytics.indicators import check_zone, moment
 from lumibot_duckdb.analytics.reading import Span
 from lumibot_duckdb.analytics.requests import Request, parsed_requests
-from lumibot_duckdb.analytics.series import ChosenSeries, chosen_series
+from lumibot_duckdb.analytics.series import chosen_series
 from lumibot_duckdb.charts.api import ChartStorage
 from lumibot_duckdb.charts.candles import Candles, read_candles
 from lumibot_duckdb.charts.marks import action_marks, trade_marks
@@ -19,8 +18,7 @@ from lumibot_duckdb.charts.panes import Panes
 from lumibot_duckdb.charts.time_axis import labels
 from lumibot_duckdb.charts.trades import Trades, fills_of
 from lumibot_duckdb.pages.page import Plot
-from lumibot_duckdb.storage.api import AsOf, AssetLike, BarReader
-from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.api import AsOf, AssetLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ def make_chart(
     requests: Sequence[Request] = parsed_requests(texts) if texts else ()
     if zone is not None:
         check_zone(zone)
-    series = _series(storage, symbol, timeframe, source, adjustment, as_of)
+    (series,) = chosen_series(storage, [symbol], timeframe, source, adjustment, as_of)
     fills = None if trades is None else fills_of(trades, series.pin.key.asset)
     candles = read_candles(storage, series, Span(moment(start), moment(end)), zone)
     names = labels(candles)
@@ -67,26 +65,6 @@ def make_chart(
         panes.traces += marks
     notes = (*_notes(candles, names), *_note_on_fills(outside, len(fills or ())))
     return Chart(_title(candles), notes, {"data": panes.traces, "layout": panes.layout()}, panes.height)
-
-
-def _series(
-    storage: BarReader,
-    symbol: AssetLike,
-    timeframe: str,
-    source: str | None,
-    adjustment: str | None,
-    as_of: AsOf | None,
-) -> ChosenSeries:
-    try:
-        return chosen_series(storage, [symbol], timeframe, source, adjustment, as_of)[0]
-    except SeriesNotFoundError as error:
-        if not isinstance(symbol, str) or storage.list_series(symbol):
-            raise
-        known = {info.key.asset.symbol for info in storage.list_series()}
-        similar = get_close_matches(symbol.upper(), known, n=1)
-        if not similar:
-            raise
-        raise SeriesNotFoundError(f"{error}; did you mean {similar[0]}?") from None
 
 
 def _title(candles: Candles) -> str:

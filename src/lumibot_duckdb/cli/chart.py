@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.cli.analysis import refusals
+from lumibot_duckdb.cli.analysis import named_assets, refusals
 from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.indicators import indicator_names
@@ -136,9 +136,7 @@ def _chart(storage: DuckDBDataStorage, arguments: argparse.Namespace) -> Chart:
 
 
 def _asset(storage: DuckDBDataStorage, name: str) -> AssetKey:
-    from lumibot_duckdb.cli.assets import find_assets, stored_assets
-
-    found = find_assets(name, stored_assets(storage.path))
+    found = named_assets(storage, [name])
     if len(found) > 1:
         names = " or ".join(f'"{asset.label()}"' for asset in found[:4])
         raise CommandError(f"a chart has one asset, and {printable(name)} stands for {len(found):,}: write {names}")
