@@ -19,13 +19,13 @@ from lumibot_duckdb.analytics.computation.engine import engine_for, outputs
 from lumibot_duckdb.analytics.computation.macro_engine import MacroEngine
 from lumibot_duckdb.analytics.computation.ta_lib_engine import TaLibEngine
 from lumibot_duckdb.analytics.errors import MissingLibraryError
-from lumibot_duckdb.analytics.macros import macro_scripts
 from lumibot_duckdb.analytics.requests import Request, parsed_requests
+from lumibot_duckdb.storage.macros import scripts
 
 THERE = [
     name
     for name, each in CATALOGUE.items()
-    if "SQL" in each.layers and any(f"{{db}}.{name}(" in script for script in macro_scripts())
+    if "SQL" in each.layers and any(f"{{db}}.{name}(" in script for script in scripts())
 ]
 
 

@@ -7,14 +7,13 @@ a store with one series: bars of a pin, without those that are too early or too 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from importlib.resources import files
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 
+from lumibot_duckdb.storage import macros
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.engine import Engine
 
@@ -33,13 +32,6 @@ CREATE TABLE {db}.series AS SELECT 1 AS asset_id, 'memory' AS source, '' AS adju
 """
 
 
-@cache
-def macro_scripts() -> tuple[str, ...]:
-    """Return the files of macros, in the order in which they are created. The first one has `resample`."""
-    folder = files("lumibot_duckdb.storage") / "sql" / "macros"
-    return tuple(file.read_text("utf-8") for file in sorted(folder.iterdir(), key=lambda file: file.name))
-
-
 class MacroDatabase:
     """A database in memory with all macros, or those of some files, and the bars of one series at a time."""
 
@@ -49,7 +41,7 @@ class MacroDatabase:
         self._connection.execute("SET TimeZone = 'UTC'")
         self._cursor.execute(_TABLES.replace("{symbol}", SYMBOL))
         self._put(pa.table({"ts": pa.array([], pa.timestamp("s"))}))  # macros name tables that exist
-        for script in macro_scripts() if scripts is None else scripts:
+        for script in macros.scripts() if scripts is None else scripts:
             self._cursor.execute(script)
 
     def rows(self, bars: pa.Table, timeframe: str, query: str, parameters: list[Any]) -> pa.Table:

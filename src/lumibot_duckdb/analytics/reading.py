@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from lumibot_duckdb.analytics.bars import Bars, bars_with_close
 from lumibot_duckdb.analytics.errors import IndicatorError
-from lumibot_duckdb.analytics.macros import MacroDatabase, macro_scripts
+from lumibot_duckdb.analytics.macros import MacroDatabase
 from lumibot_duckdb.analytics.series import ChosenSeries
 from lumibot_duckdb.analytics.warm_up import Reach, WarmUp
+from lumibot_duckdb.storage import macros
 from lumibot_duckdb.storage.api import BarArrays, BarReader, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars.outline_records import has_outline
 from lumibot_duckdb.storage.timeframes import bar_seconds
@@ -137,7 +138,7 @@ class IndicatorBars:
 
     def _resampled(self, parts: Bars, series: ChosenSeries) -> Bars:
         if self._macros is None:
-            self._macros = MacroDatabase(macro_scripts()[:1])
+            self._macros = MacroDatabase(macros.scripts()[:1])
         columns = {name: pa.array(column, from_pandas=True) for name, column in parts.columns.items()}
         table = pa.table({"ts": pa.array(parts.times).cast(pa.timestamp("s")), **columns})
         stored = series.pin.key.timeframe

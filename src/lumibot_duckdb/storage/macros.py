@@ -31,10 +31,16 @@ _guard = threading.Lock()
 
 
 @cache
+def scripts() -> tuple[str, ...]:
+    """Return the files of macros, in the order in which they are created. The first one has `resample`."""
+    folder = files("lumibot_duckdb.storage") / "sql" / "macros"
+    return tuple(file.read_text("utf-8") for file in sorted(folder.iterdir(), key=lambda file: file.name))
+
+
+@cache
 def definitions() -> str:
     """Return the SQL that creates all macros; `{db}` stands for the name of the store."""
-    folder = files("lumibot_duckdb.storage") / "sql" / "macros"
-    return "\n".join(file.read_text("utf-8") for file in sorted(folder.iterdir(), key=lambda file: file.name))
+    return "\n".join(scripts())
 
 
 @cache
