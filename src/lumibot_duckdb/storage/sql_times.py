@@ -21,6 +21,15 @@ def timestamp_literal(time: EpochSeconds) -> str:
     return f"TIMESTAMP_S '{moment_of(bounded).replace(tzinfo=None).isoformat()}'"
 
 
+def starts_between(start: EpochSeconds, end: EpochSeconds) -> str:
+    """Return SQL for whether a bar starts in a range, which does not include its end.
+
+    >>> starts_between(1704205800, 1704205860)
+    "ts >= TIMESTAMP_S '2024-01-02T14:30:00' AND ts < TIMESTAMP_S '2024-01-02T14:31:00'"
+    """
+    return f"ts >= {timestamp_literal(start)} AND ts < {timestamp_literal(end)}"
+
+
 def epoch_sql(time: str) -> str:
     """Return SQL for the epoch seconds (BIGINT) of a time, which is a column or another expression."""
     # The cast chooses microseconds: from release 2.0.1 on, DuckDB would use nanoseconds, which end in 2262.

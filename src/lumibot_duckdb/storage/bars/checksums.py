@@ -27,7 +27,7 @@ from lumibot_duckdb.storage.bars.outline import DAYS_PER_BLOCK, Days, midnights
 from lumibot_duckdb.storage.bars.row_inserts import insert_rows, rows_of
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_conditions import is_one_of
-from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
+from lumibot_duckdb.storage.sql_times import epoch_sql, starts_between
 from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array
@@ -261,7 +261,7 @@ def read_checksums(
     """
     which += f" AND version_id = {version_id} AND {is_checked(version_id, unchecked_to(cursor))}"
     if within is not None:
-        which += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
+        which += f" AND {starts_between(within.start, within.end)}"
     if once:
         which += " QUALIFY row_number() OVER (PARTITION BY ts ORDER BY ingest_id DESC, rowid DESC) = 1"
     names = checked_columns(cursor)

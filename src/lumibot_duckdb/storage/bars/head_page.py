@@ -17,6 +17,7 @@ from lumibot_duckdb.storage.bars.ingests import IngestRow
 from lumibot_duckdb.storage.bars.outline_records import StoredBlock
 from lumibot_duckdb.storage.catalog import Head
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_files import sql_file
 
 _DENSE = 4
@@ -80,7 +81,7 @@ def _is_one_of(column: str, ids: Sequence[int]) -> str:
     first, last = min(ids), max(ids)
     if last - first < _DENSE * len(ids):
         return f"{column} BETWEEN {first} AND {last}"
-    return f"{column} IN ({', '.join(map(str, ids))})"
+    return is_one_of(column, ids)
 
 
 def _rows_of(table: pa.Table, number: int) -> pa.Table:

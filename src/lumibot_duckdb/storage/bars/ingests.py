@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from lumibot_duckdb.storage.api import IngestInfo, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars.columns import pinned_rows
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.sql_times import timestamp_literal
+from lumibot_duckdb.storage.sql_times import starts_between
 from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import aware_utc
 
@@ -88,4 +88,4 @@ def _metadata(ingest_id: int, text: str | None) -> Mapping[str, Any]:
 
 
 def _inside(piece: TimeRange) -> str:
-    return f"(ts >= {timestamp_literal(piece.start)} AND ts < {timestamp_literal(piece.end)})"
+    return f"({starts_between(piece.start, piece.end)})"

@@ -14,7 +14,7 @@ from lumibot_duckdb.storage.bars.layout import Kind, Layout
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.errors import InvalidBarsError
 from lumibot_duckdb.storage.sql_files import sql_file
-from lumibot_duckdb.storage.sql_times import timestamp_literal
+from lumibot_duckdb.storage.sql_times import starts_between
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 
@@ -28,7 +28,7 @@ def larger_bars(store: OpenStore, pin: SeriesPin, timeframe: str, within: TimeRa
     layout = store.state(pin).layout
     which = pinned_rows(pin)
     if within is not None:
-        which += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
+        which += f" AND {starts_between(within.start, within.end)}"
     query = sql_file("larger_bars.sql").replace("{which}", which).replace("{start}", _start(timeframe))
     for name in COLUMNS:
         query = query.replace(f"{{{name}}}", _number(layout, name, pin))

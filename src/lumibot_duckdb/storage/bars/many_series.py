@@ -14,7 +14,8 @@ from lumibot_duckdb.storage.bars.first_bars import INGEST
 from lumibot_duckdb.storage.bars.layout import ColumnLayout
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.short_series import VERSION
-from lumibot_duckdb.storage.sql_times import timestamp_literal
+from lumibot_duckdb.storage.sql_conditions import is_one_of
+from lumibot_duckdb.storage.sql_times import starts_between
 
 _ROWS = 4_000_000
 """About how many bars are read at a time, 100 MB."""
@@ -52,9 +53,9 @@ def _portions(store: OpenStore, pins: Sequence[SeriesPin]) -> Iterator[list[Seri
 def _read(
     store: OpenStore, pins: Sequence[SeriesPin], column: ColumnLayout, within: TimeRange | None
 ) -> dict[SeriesPin, BarArrays]:
-    condition = f"{VERSION} IN ({', '.join(str(pin.version_id) for pin in pins)})"
+    condition = is_one_of(VERSION, [pin.version_id for pin in pins])
     if within is not None:
-        condition += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
+        condition += f" AND {starts_between(within.start, within.end)}"
     of_version = {pin.version_id: pin for pin in pins}
     found = {}
     with store.read_pinned(*pins) as cursor:

@@ -25,7 +25,7 @@ from lumibot_duckdb.storage.bars.outline import (
     runs,
 )
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
+from lumibot_duckdb.storage.sql_times import epoch_sql, starts_between
 from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, Int64Array
 
@@ -156,7 +156,7 @@ def _bars(cursor: StoreCursor, version_id: int, first: int, last: int) -> tuple[
     within = block_range(first, last)
     table = cursor.arrow(
         f"SELECT ts, ingest_id FROM {{db}}.bar WHERE version_id = {version_id} "
-        f"AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
+        f"AND {starts_between(within.start, within.end)}"
     )
     times, ingests = single_array(table["ts"]).view(pa.int64()).to_numpy(), single_array(table["ingest_id"]).to_numpy()
     if not bool((times[1:] > times[:-1]).all()):

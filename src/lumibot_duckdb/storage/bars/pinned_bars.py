@@ -16,7 +16,7 @@ from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.outline import Days, Outline
 from lumibot_duckdb.storage.bars.outline_records import has_outline, outline_of
 from lumibot_duckdb.storage.bars.short_series import ShortSeries
-from lumibot_duckdb.storage.sql_times import timestamp_literal
+from lumibot_duckdb.storage.sql_times import starts_between
 from lumibot_duckdb.storage.times import Int64Array
 
 
@@ -122,7 +122,7 @@ class PinnedBars:
     ) -> tuple[pa.Table, Int64Array]:
         condition = pinned_rows(pin)
         if within is not None:
-            condition += f" AND ts >= {timestamp_literal(within.start)} AND ts < {timestamp_literal(within.end)}"
+            condition += f" AND {starts_between(within.start, within.end)}"
         with self._store.read_pinned(pin) as cursor:
             table = stored_rows(cursor, columns, condition, further)
             if table.num_rows == 0:

@@ -17,6 +17,7 @@ from lumibot_duckdb.storage.bars.first_bars import INGEST, FirstBars
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.outline_records import has_outline
 from lumibot_duckdb.storage.catalog import Head
+from lumibot_duckdb.storage.sql_conditions import is_one_of
 
 VERSION = "version_id"
 _ROWS = 50_000
@@ -62,7 +63,7 @@ class ShortSeries:
         }
         if len(snapshots) < 2:
             return {}
-        condition = f"{VERSION} IN ({', '.join(map(str, snapshots))})"
+        condition = is_one_of(VERSION, snapshots)
         with self._store.read_pinned(pin) as cursor:
             table = stored_rows(cursor, state.layout.columns, condition, (VERSION, INGEST))
         self._store.counters.count_read(table.num_rows, table.nbytes)

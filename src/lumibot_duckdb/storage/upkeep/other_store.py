@@ -45,7 +45,7 @@ from lumibot_duckdb.storage.reference.corporate_actions import Identity, in_orde
 from lumibot_duckdb.storage.reference.option_chains import ChainTexts
 from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_files import sql_file
-from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
+from lumibot_duckdb.storage.sql_times import epoch_sql, starts_between
 from lumibot_duckdb.storage.times import aware_utc, naive_utc, utc_now
 from lumibot_duckdb.storage.upkeep import other_file
 from lumibot_duckdb.storage.upkeep.file_kind import not_a_store
@@ -415,10 +415,7 @@ def parts_of(series: OtherSeries) -> list[str]:
         return []
     count = -(-state.rows // _ROWS_AT_A_TIME)
     cuts = [state.first + (state.last + 1 - state.first) * part // count for part in range(count + 1)]
-    return [
-        f"{version} AND ts >= {timestamp_literal(start)} AND ts < {timestamp_literal(end)}"
-        for start, end in pairwise(cuts)
-    ]
+    return [f"{version} AND {starts_between(start, end)}" for start, end in pairwise(cuts)]
 
 
 def same_file(path: Path, other: Path) -> bool:

@@ -44,7 +44,7 @@ from lumibot_duckdb.storage.identity import asset_query
 from lumibot_duckdb.storage.reference.corporate_actions import KINDS, actions_of
 from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_files import sql_file
-from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
+from lumibot_duckdb.storage.sql_times import epoch_sql, starts_between
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array
 from lumibot_duckdb.storage.upkeep.export.columns import bars_per_write, file_table, schema_of
 from lumibot_duckdb.storage.upkeep.export.file_formats import (
@@ -402,7 +402,7 @@ def _extend(runs: list[tuple[int, int]], further: list[tuple[int, int]]) -> None
 
 
 def _inside(piece: TimeRange) -> str:
-    return f"ts >= {timestamp_literal(piece.start)} AND ts < {timestamp_literal(piece.end)}"
+    return starts_between(piece.start, piece.end)
 
 
 def _result(duck: duckdb.DuckDBPyConnection, query: str) -> pa.RecordBatchReader:
