@@ -6,24 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, cast
 
-import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.analytics import frames
-from lumibot_duckdb.analytics.bars import Bars, FloatArray
-from lumibot_duckdb.analytics.computation.engine import Engine, engine_for, outputs
 from lumibot_duckdb.analytics.errors import IndicatorError
-from lumibot_duckdb.analytics.reading import IndicatorBars, Span
-from lumibot_duckdb.analytics.requests import Request, parsed_requests
+from lumibot_duckdb.analytics.indicator_values import IndicatorValues
+from lumibot_duckdb.analytics.reading import Span
+from lumibot_duckdb.analytics.requests import parsed_requests
 from lumibot_duckdb.analytics.series import ChosenSeries, chosen_series
-from lumibot_duckdb.analytics.warm_up import Reach
 from lumibot_duckdb.storage.api import AsOf, AssetLike, BarReader
 from lumibot_duckdb.storage.times import EpochSeconds, epoch_seconds_ceiling, new_york_timestamp
 
 FORMATS = ("pandas", "polars", "arrow", "reader")
-
-_SAME = 1e-10
-"""The relative difference up to which a value counts as independent of what came before the bars that were read."""
 
 
 def indicator_table(
@@ -45,15 +39,14 @@ def indicator_table(
         raise ValueError(f"{format!r} is not a format: write one of {', '.join(FORMATS)}")
     requests = parsed_requests(indicators)
     check_zone(zone)
-    engine = engine_for(requests)
+    values = IndicatorValues(requests, zone)
     is_long = not _is_one(symbols)
     assets: list[Any] = [*cast("Iterable[Any]", symbols)] if is_long else [symbols]
     series = chosen_series(storage, assets, timeframe, source, adjustment, as_of)
-    columns = ["close", *(column for request in requests for column in request.columns)]
     unit = "us" if is_long else storage.facts(series[0].pin).index_unit
-    shape = frames.Shape(columns, unit, is_long=is_long, with_nulls=format != "pandas")
-    work = _Work(storage, engine, requests, zone)
-    reader = frames.as_reader(shape.schema, work.batches(series, Span(moment(start), moment(end)), shape))
+    shape = frames.Shape(values.columns, unit, is_long=is_long, with_nulls=format != "pandas")
+    span = Span(moment(start), moment(end))
+    reader = frames.as_reader(shape.schema, _batches(storage, values, series, span, shape))
     if format == "pandas":
         return shape.pandas(reader)
     if format == "polars":
@@ -61,67 +54,17 @@ def indicator_table(
     return reader.read_all() if format == "arrow" else reader
 
 
-class _Work:
-    """Reads and computes some indicators."""
-
-    def __init__(self, storage: BarReader, engine: Engine, requests: Sequence[Request], zone: str) -> None:
-        self._engine = engine
-        self._requests = requests
-        inputs = tuple(dict.fromkeys(name for request in requests for name in request.indicator.inputs))
-        self._bars = IndicatorBars(storage, inputs, [request.warm_up for request in requests], zone)
-
-    def batches(self, series: Sequence[ChosenSeries], span: Span, shape: frames.Shape) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of each series."""
-        try:
-            for each in series:
-                bars, first = self._bars.read(each, span, self._is_enough)
-                shown = [bars.close[first:]]
-                for request in self._requests:
-                    shown += [values[first:] for values in outputs(self._engine, request, bars)]
-                yield from shape.batches(each.symbol, bars.times[first:], shown)
-                del bars, shown  # not needed while the next series is read
-        finally:
-            self._engine.close()
-            self._bars.close()
-
-    def _is_enough(self, bars: Bars, first: int) -> bool:
-        """Return whether the bars before a place are enough for the values of recursive indicators from there on."""
-        return all(self._is_settled(request, bars, first) for request in self._requests)
-
-    def _is_settled(self, request: Request, bars: Bars, first: int) -> bool:
-        """Return whether other bars before these would change no value from a place on.
-
-        A calm market can make old bars count for longer than usual: averages of rises and falls keep their ratio as
-        long as the price stays the same, and show it when the price moves again. So an early bar is changed, and all
-        values must stay the same.
-        """
-        if request.warm_up.reach is not Reach.RECURSIVE:
-            return True
-        if not first:
-            return False
-        pairs = zip(
-            outputs(self._engine, request, bars), outputs(self._engine, request, _with_early_peak(bars)), strict=True
-        )
-        return all(_same(values[first:], others[first:]) for values, others in pairs)
-
-
-def _with_early_peak(bars: Bars) -> Bars:
-    """Return bars whose second one is twice as high: a rise and a fall."""
-    factor = np.ones(len(bars))
-    factor[1] = 2.0
-    return Bars(bars.times, {name: column * factor for name, column in bars.columns.items()}, bars.zone)
-
-
-def _same(values: FloatArray, others: FloatArray) -> bool:
-    """Return whether the first values are the same, and the later ones in relation to the largest of them."""
-    if not np.array_equal(np.isnan(values), np.isnan(others)):
-        return False
-    known = ~np.isnan(values)
-    sizes = np.abs(values[known])
-    allowed = np.full(len(sizes), _SAME * sizes.max(initial=0.0))
-    if known[0]:
-        allowed[0] = _SAME * max(sizes[0], abs(others[0]))
-    return bool((np.abs(values - others)[known] <= allowed).all())
+def _batches(
+    storage: BarReader, values: IndicatorValues, series: Sequence[ChosenSeries], span: Span, shape: frames.Shape
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of each series."""
+    try:
+        for each in series:
+            times, columns = values.read(each.bars(storage), span)
+            yield from shape.batches(each.symbol, times, columns)
+            del times, columns  # not needed while the next series is read
+    finally:
+        values.close()
 
 
 def _is_one(symbols: Any) -> bool:

@@ -12,10 +12,10 @@ import pyarrow as pa
 from lumibot_duckdb.analytics.bars import Bars, bars_with_close
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.analytics.macros import MacroDatabase
-from lumibot_duckdb.analytics.series import ChosenSeries
+from lumibot_duckdb.analytics.series_bars import ALWAYS, BarsInTimeframe
 from lumibot_duckdb.analytics.warm_up import Reach, WarmUp
 from lumibot_duckdb.storage import macros
-from lumibot_duckdb.storage.api import BarArrays, BarReader, SeriesPin, TimeRange
+from lumibot_duckdb.storage.api import BarArrays, TimeRange
 from lumibot_duckdb.storage.bars.outline_records import has_outline
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, date_of, midnight
@@ -24,7 +24,6 @@ _RESAMPLED = """
 SELECT epoch("timestamp")::BIGINT AS ts, open, high, low, close, volume
 FROM resample({symbol}, ?, zone := ?) ORDER BY ts
 """
-_FIRST, _LAST = -(2**62), 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +38,12 @@ class IndicatorBars:
     """Reads bars for indicators.
 
     Args:
-        storage: Where the bars are.
         inputs: The columns that are needed.
         warm_ups: The bars that the indicators need before the first one that is shown.
         zone: The time zone whose days count.
     """
 
-    def __init__(self, storage: BarReader, inputs: Sequence[str], warm_ups: Sequence[WarmUp], zone: str) -> None:
-        self._storage = storage
+    def __init__(self, inputs: Sequence[str], warm_ups: Sequence[WarmUp], zone: str) -> None:
         self._inputs = inputs
         self._zone = zone
         self._bars_before = max(
@@ -61,7 +58,7 @@ class IndicatorBars:
             self._macros.close()
             self._macros = None
 
-    def read(self, series: ChosenSeries, span: Span, is_enough: Callable[[Bars, int], bool]) -> tuple[Bars, int]:
+    def read(self, series: BarsInTimeframe, span: Span, is_enough: Callable[[Bars, int], bool]) -> tuple[Bars, int]:
         """Return bars up to the end of the span, and the place of the first one that is shown.
 
         `is_enough` decides whether the bars before that place are enough for recursive indicators.
@@ -77,7 +74,7 @@ class IndicatorBars:
 
     # -- where to begin --------------------------------------------------------------------------------------
 
-    def _begin(self, series: ChosenSeries, start: EpochSeconds | None, before: float) -> EpochSeconds | None:
+    def _begin(self, series: BarsInTimeframe, start: EpochSeconds | None, before: float) -> EpochSeconds | None:
         """Return from when on to read, so that there are `before` bars before `start`; None: from the first bar."""
         if start is None or Reach.ALL in self._reaches:
             return None
@@ -85,7 +82,7 @@ class IndicatorBars:
         if Reach.DAY in self._reaches:
             begins.append(self._day_start(start))
         if Reach.PREVIOUS_DAY in self._reaches:
-            last = self._storage.last_time_at_or_before(series.pin, self._day_start(start) - 1, "close")
+            last = series.bars.last_time_at_or_before(self._day_start(start) - 1, "close")
             begins.append(None if last is None else self._day_start(last))
         known = [begin for begin in begins if begin is not None]
         return min(known) if len(known) == len(begins) else None
@@ -94,10 +91,10 @@ class IndicatorBars:
         zone = ZoneInfo(self._zone)
         return midnight(date_of(moment, zone), zone)
 
-    def _begin_of_bars(self, series: ChosenSeries, start: EpochSeconds, before: float) -> EpochSeconds | None:
+    def _begin_of_bars(self, series: BarsInTimeframe, start: EpochSeconds, before: float) -> EpochSeconds | None:
         if not before and series.as_stored:
             return start
-        days = self._storage.outline(series.pin).days
+        days = series.bars.outline().days
         # The last of these days may have bars from `start` on, so its bars do not count.
         earlier = int(days.first.searchsorted(start))
         counted = _bars_a_day(days.bars[: max(0, earlier - 1)], series)
@@ -107,7 +104,7 @@ class IndicatorBars:
 
     # -- the bars themselves ---------------------------------------------------------------------------------
 
-    def _bars(self, series: ChosenSeries, begin: EpochSeconds | None, end: EpochSeconds | None) -> Bars:
+    def _bars(self, series: BarsInTimeframe, begin: EpochSeconds | None, end: EpochSeconds | None) -> Bars:
         if series.as_stored:
             return self._stored(series, begin, end, self._inputs)
         # A bar that starts before the end may have parts after it.
@@ -119,36 +116,32 @@ class IndicatorBars:
         return bars.chosen(slice(first, None if end is None else int(bars.times.searchsorted(end))))
 
     def _stored(
-        self, series: ChosenSeries, begin: EpochSeconds | None, end: EpochSeconds | None, wanted: Sequence[str]
+        self, series: BarsInTimeframe, begin: EpochSeconds | None, end: EpochSeconds | None, wanted: Sequence[str]
     ) -> Bars:
-        facts = self._storage.facts(series.pin)
+        facts = series.bars.facts
         if not has_outline(facts.rows):
             # It consists of the bars, then, which are read together with those of other short series.
-            self._storage.outline(series.pin)
+            series.bars.outline()
         there = {column.name for column in facts.columns}
         if "close" not in there:
-            raise IndicatorError(f"{series.label} has no closes, which indicators are computed from")
+            raise IndicatorError(f"{series.bars.label} has no closes, which indicators are computed from")
         columns = [name for name in dict.fromkeys(("close", *wanted)) if name in there]
-        first = _FIRST if begin is None else begin
-        within = None if begin is end is None else TimeRange(first, max(first, _LAST if end is None else end))
-        return bars_with_close(self._arrays(series.pin, within, columns), wanted, self._zone, series.label)
+        first = ALWAYS.start if begin is None else begin
+        within = TimeRange(first, max(first, ALWAYS.end if end is None else end))
+        return bars_with_close(series.bars.bars(within, columns), wanted, self._zone, series.bars.label)
 
-    def _arrays(self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[str]) -> BarArrays:
-        return self._storage.read_bars(pin, within, columns, remember=False)
-
-    def _resampled(self, parts: Bars, series: ChosenSeries) -> Bars:
+    def _resampled(self, parts: Bars, series: BarsInTimeframe) -> Bars:
         if self._macros is None:
             self._macros = MacroDatabase(macros.scripts()[:1])
         columns = {name: pa.array(column, from_pandas=True) for name, column in parts.columns.items()}
         table = pa.table({"ts": pa.array(parts.times).cast(pa.timestamp("s")), **columns})
-        stored = series.pin.key.timeframe
-        found = self._macros.rows(table, stored, _RESAMPLED, [series.timeframe, self._zone])
+        found = self._macros.rows(table, series.stored, _RESAMPLED, [series.timeframe, self._zone])
         arrays = {name: found[name].to_numpy() for name in found.column_names}
-        return bars_with_close(BarArrays(arrays.pop("ts"), arrays), self._inputs, self._zone, series.label)
+        return bars_with_close(BarArrays(arrays.pop("ts"), arrays), self._inputs, self._zone, series.bars.label)
 
 
 def _bars_a_day(
-    bars: np.ndarray[tuple[int], np.dtype[np.int64]], series: ChosenSeries
+    bars: np.ndarray[tuple[int], np.dtype[np.int64]], series: BarsInTimeframe
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return at least how many bars a day has, given how many stored ones: less than one where bars span days."""
     if series.as_stored:
@@ -156,4 +149,4 @@ def _bars_a_day(
     length = bar_seconds(series.timeframe)
     if length >= SECONDS_PER_DAY:
         return np.full(len(bars), SECONDS_PER_DAY / length)
-    return np.ceil(bars * bar_seconds(series.pin.key.timeframe) / length)
+    return np.ceil(bars * bar_seconds(series.stored) / length)

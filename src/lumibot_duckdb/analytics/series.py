@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from lumibot_duckdb.analytics.errors import IndicatorError
+from lumibot_duckdb.analytics.series_bars import BarsInTimeframe, PinnedBars
 from lumibot_duckdb.storage.api import AsOf, AssetLike, BarReader, SeriesPin
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, StoreNotFoundError
 from lumibot_duckdb.storage.identity import asset_query, published_name
@@ -36,6 +37,10 @@ class ChosenSeries:
     def label(self) -> str:
         """A name for people."""
         return self.pin.key.label()
+
+    def bars(self, storage: BarReader) -> BarsInTimeframe:
+        """Return the bars, unread."""
+        return BarsInTimeframe(PinnedBars(storage, self.pin), self.pin.key.timeframe, self.timeframe)
 
 
 def chosen_series(

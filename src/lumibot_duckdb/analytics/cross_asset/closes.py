@@ -124,11 +124,11 @@ def _made(storage: BarReader, series: Sequence[ChosenSeries], span: Span) -> dic
     """Return larger bars that are made of stored ones."""
     if not series:
         return {}
-    reader = IndicatorBars(storage, ("close",), (), _ZONE)
+    reader = IndicatorBars(("close",), (), _ZONE)
     try:
         found = {}
         for each in series:
-            bars, first = reader.read(each, span, lambda *_: True)
+            bars, first = reader.read(each.bars(storage), span, lambda *_: True)
             found[each] = bars.chosen(slice(first, None))
         return found
     finally:
