@@ -134,7 +134,7 @@ class StoredRows(BarRows):
         days = outline.days
         first_rows = np.cumsum(days.bars) - days.bars
         starts = midnights(days.numbers) * NANOSECONDS_PER_SECOND
-        super().__init__((first_rows, starts, days.numbers), outline.rows, _bar_length(view, outline, timestep))
+        super().__init__((first_rows, starts, days.numbers), outline.rows, bar_length(view, outline, timestep))
         self._view = view
         self._budget = budget
         self._first_times, self._last_times = days.first, days.last
@@ -226,7 +226,7 @@ class StoredRows(BarRows):
         return TimeRange(self._first_times.item(first), self._last_times.item(last) + 1)
 
 
-def _bar_length(view: SeriesView, outline: Outline, unit: str) -> int | None:
+def bar_length(view: SeriesView, outline: Outline, unit: str) -> int | None:
     """Return the nanoseconds that an intraday bar takes to close, by the rule of `TradingIndex.bar_length`."""
     if unit not in ("minute", "hour"):
         return None

@@ -130,13 +130,11 @@ class IndicatorWindow:
         """Compute the bars that begin on days `[start, stop)`."""
         days = len(self._begins)
         begin = None if start == 0 else int(self._begins[start])
-        times, columns = self._values.read(
-            self._series, Span(begin, None if stop >= days else int(self._begins[stop]))
-        )
+        times, columns = self._values.read(self._series, Span(begin, None if stop >= days else int(self._begins[stop])))
         return ComputedRows(times, self._table(times, columns))
 
     def _joined(self, pieces: Sequence[ComputedRows], start: int, stop: int) -> ComputedRows:
-        """Return the bars of days `[start, stop)` of adjoining pieces. They begin in the first and end with the last."""
+        """Return the bars of days `[start, stop)` of pieces that adjoin. The first includes their start."""
         times = np.concatenate([piece.times for piece in pieces])
         kept = slice(0 if start == 0 else int(times.searchsorted(self._begins[start])), None)
         columns = [

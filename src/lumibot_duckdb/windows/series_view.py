@@ -59,6 +59,10 @@ class SeriesView(ABC):
         """Return the outline of all bars."""
         return Outline(times=self.times())
 
+    def unrestricted(self) -> SeriesView:
+        """Return the same version of the series with all its bars, including those that Lumibot would not have."""
+        return self
+
     def session_bounds(self) -> Int64Array:
         """Return bar starts that make the same merged index as all do: the first and the last one of each day.
 
@@ -100,6 +104,15 @@ class StoredView(SeriesView):
         super().__init__(pin.key.label(), storage.facts(pin))
         self._storage = storage
         self._pin = pin
+
+    @property
+    def timeframe(self) -> str:
+        """The timeframe of the bars."""
+        return self._pin.key.timeframe
+
+    def unrestricted(self) -> StoredView:
+        """Return the same version of the series with all its bars, including those that Lumibot would not have."""
+        return self if type(self) is StoredView else StoredView(self._storage, self._pin)
 
     def times(self) -> Int64Array:
         """Return the starts of all bars."""

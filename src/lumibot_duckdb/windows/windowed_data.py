@@ -16,10 +16,10 @@ from lumibot.entities import Asset, Data
 from lumibot.tools.helpers import parse_timestep_qty_and_unit
 
 from lumibot_duckdb.lumibot_contract.data_entity_hooks import SPLIT_ADJUSTED_COLUMN, BarState, FramelessData
-from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.storage.times import epoch_nanoseconds
+from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, epoch_nanoseconds
 from lumibot_duckdb.windows.aligned_series import AlignedSeries
-from lumibot_duckdb.windows.bar_rows import BarRows, SharedRows, StoredRows
+from lumibot_duckdb.windows.bar_rows import BarRows, SharedRows, StoredRows, bar_length
 from lumibot_duckdb.windows.bucket_numbering import midnight
 from lumibot_duckdb.windows.bucketed_series import BucketedBars
 from lumibot_duckdb.windows.filled_series import FilledSeries
@@ -29,6 +29,8 @@ from lumibot_duckdb.windows.lazy_columns import LazyColumn, LazyIndex
 from lumibot_duckdb.windows.series_view import SeriesView
 from lumibot_duckdb.windows.trading_index import NANOSECONDS, TradingIndex
 from lumibot_duckdb.windows.window import MemoryBudget
+
+_BEFORE_ALL = -(2**62)
 
 
 class WindowedData(FramelessData):
@@ -68,6 +70,8 @@ class WindowedData(FramelessData):
         self._lumibots_code = threading.RLock()  # `Data.get_bars` keeps its latest frame in two steps
         self._aligned: AlignedSeries | None = None
         self._any_split_adjusted: bool | None = None
+        self._all_bars: SeriesView | None = None
+        self._closing_delay: int | None = None
 
     # -- rows ------------------------------------------------------------------------------------------------
 
@@ -110,6 +114,29 @@ class WindowedData(FramelessData):
     def bar_state(self, row: int, time: dt.datetime) -> BarState | None:
         """Return whether the intraday bar of `row` has closed at `time`; None unless it is the last one by then."""
         return self._series().lookup.bar_state(row, time)
+
+    @property
+    def all_bars(self) -> SeriesView:
+        """The bars of the pinned version, including those that Lumibot would not have."""
+        if self._all_bars is None:
+            self._all_bars = self._view.unrestricted()
+        return self._all_bars
+
+    @property
+    def closing_delay(self) -> int:
+        """Seconds by which the bars may close later than the timestep says: frames may have larger bars."""
+        if self._closing_delay is None:
+            length = bar_length(self._view, self._view.outline(), self.timestep)
+            late = 0 if length is None else length - NANOSECONDS[self.timestep]
+            self._closing_delay = late // NANOSECONDS_PER_SECOND
+        return self._closing_delay
+
+    def visible_until(self, time: dt.datetime) -> EpochSeconds | None:
+        """Return before which moment a bar must begin so that a strategy sees it at `time`; None: any day."""
+        if self.timestep == "day":
+            return None
+        _, stop = self.visible_rows(time, 1, 0)
+        return self._series().rows.time(stop - 1) // NANOSECONDS_PER_SECOND + 1 if stop else _BEFORE_ALL
 
     def visible_rows(self, time: dt.datetime, length: int, shift: int) -> tuple[int, int]:
         """Return the rows `[start, stop)` of the last `length` bars that a strategy sees at `time`, `shift` earlier."""

@@ -37,6 +37,7 @@ class FrameLoader:
         self._builder = builder
         self._downloads = downloads
         self._frames: dict[str, Frame] = {}
+        self.series: dict[str, DownloadedSeries] = {}
         self._keys: dict[tuple[Any, Any, str], str] = {}
         self._attempts: set[tuple[str, int, str, date]] = set()
         self._reached: dict[str, datetime] = {}
@@ -155,6 +156,7 @@ class FrameLoader:
                     )
                 raise RuntimeError(f"No data fetched for {key}.")
             self._frames[key] = frame
+            self.series[key] = series
             made = source.loaded_frames[key] = self._builder.build(frame, series, requested, frame.start)
             return made
 
@@ -211,6 +213,7 @@ class FrameLoader:
         if len(longer) == len(source.loaded_frames[key]):
             return None
         source.loaded_frames[key] = longer
+        self.series[key] = series
         return longer
 
     # -- downloads -------------------------------------------------------------------------------------------

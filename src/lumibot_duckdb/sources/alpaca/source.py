@@ -21,7 +21,9 @@ from lumibot_duckdb.sources.alpaca.loading import FrameLoader
 from lumibot_duckdb.sources.alpaca.steps import Step, Steps
 from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
-from lumibot_duckdb.storage.api import DataStorageInterface
+from lumibot_duckdb.sources.shared.indicators import SeenBars, lumibots_timestep
+from lumibot_duckdb.storage.api import DataStorageInterface, SeriesPin
+from lumibot_duckdb.windows.series_view import StoredView
 from lumibot_duckdb.windows.series_with_returns import SeriesWithReturns
 
 _Load: TypeAlias = Callable[[Any, Any, str], tuple[str, SeriesWithReturns]]
@@ -64,6 +66,7 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, AlpacaHooks, metaclass=Sw
             **kwargs,
         )
         self._alpaca: AlpacaProvider | None = None
+        self._stored_views: dict[SeriesPin, StoredView] = {}
         builder = FrameBuilder(self.budget, self.market, self.tzinfo, self.trading_days)
         self._downloads = AlpacaDownloads(lambda: self.storage, lambda: self.provider, self.as_of)
         self._loader = FrameLoader(self, builder, self._downloads)
@@ -165,6 +168,23 @@ class AlpacaBacktesting(EnhancedDataSourceBacktesting, AlpacaHooks, metaclass=Sw
         extend = extend_history and self.reaches_before_window
         series, row = self._history(load, asset, quote, step, timeshift, length, closed=closed, extend=extend)
         return None if row < 0 else self._bars(series, row, length, asset, quote, return_polars)
+
+    def bars_for_indicators(self, asset: Any, quote: Any, timeframe: str, length: int) -> SeenBars | None:
+        """Return the stored bars of the timestep that answers a request; Lumibot may show them before they close."""
+        unit, count = lumibots_timestep(timeframe)
+        is_larger = unit not in timeframe
+        step = self._steps.of(unit if is_larger else timeframe)
+        quote = self.LUMIBOT_DEFAULT_QUOTE_ASSET if quote is None else quote
+        load = self._loader.option_frame_for if self.is_option(asset) else self._loader.frame_for
+        wanted = length * count if is_larger else length
+        self._history(load, asset, quote, step, None, wanted, closed=True, extend=self.reaches_before_window)
+        series = self._loader.series.get(self._loader.key_of(*self.base_and_quote(asset, quote), step.source))
+        if series is None or series.pin is None:
+            return None
+        view = self._stored_views.get(series.pin)
+        if view is None:
+            view = self._stored_views[series.pin] = StoredView(self.storage, series.pin)
+        return SeenBars(view, view.timeframe)
 
     def get_historical_prices_between_dates(self, **request: Any) -> pd.DataFrame:
         """Return the whole frame of an asset, read for this call; the arguments are Lumibot's."""

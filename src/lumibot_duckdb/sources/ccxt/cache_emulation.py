@@ -142,6 +142,12 @@ class StoredCandles(CcxtCacheHooks):
             view = file.view(wanted)
             return None if view is None else (view, file.numbers)
 
+    def pinned(self, symbol: Any, timeframe: str) -> SeriesPin | None:
+        """Return the pin of a market's candles; None if there are none."""
+        name = str(build_ccxt_crypto_symbol(symbol, exchange_id=self.exchange_id) or symbol)
+        with self._updating:
+            return self._file(name, timeframe).series.pin
+
     def _file(self, symbol: str, timeframe: str) -> CandleFile:
         if (symbol, timeframe) not in self._files:
             key = SeriesKey(asset_of(symbol, self.exchange_id), SOURCE, TIMEFRAMES[timeframe])

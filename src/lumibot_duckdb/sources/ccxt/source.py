@@ -12,18 +12,23 @@ import pandas as pd
 from lumibot.backtesting import CcxtBacktesting as LumibotCcxtBacktesting
 from lumibot.constants import LUMIBOT_DEFAULT_PYTZ
 
+from lumibot_duckdb.analytics.series import divides
 from lumibot_duckdb.lumibot_contract.ccxt_hooks import CcxtHooks
 from lumibot_duckdb.sources.ccxt.cache_emulation import StoredCandles, utc_index
 from lumibot_duckdb.sources.ccxt.client import SECONDS, check_exchange
 from lumibot_duckdb.sources.ccxt.price_rounding import COLUMNS, STORED
 from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
+from lumibot_duckdb.sources.shared.indicators import SeenBars
 from lumibot_duckdb.sources.shared.progress import shows_loading
 from lumibot_duckdb.storage.api import AsOf, DataStorageInterface
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 from lumibot_duckdb.windows.framed_series import FramedSeries, Shape, frame_of_bars
+from lumibot_duckdb.windows.series_view import StoredView
 
 logger = logging.getLogger(__name__)
+
+_STEPS = ("day", "hour", "minute")
 
 
 class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=SwitchableMeta):
@@ -52,6 +57,7 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=Sw
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._serving: dict[tuple[Any, Any, Any], tuple[FramedSeries, int]] = {}
         self._without: set[tuple[Any, Any, Any]] = set()
+        self._stored_views: dict[tuple[Any, Any, str], StoredView] = {}
         self._touching = threading.RLock()  # Lumibot sends requests from several threads
         super().__init__(*args, **kwargs)
 
@@ -106,6 +112,19 @@ class CcxtBacktestingData(EnhancedDataSourceBacktesting, CcxtHooks, metaclass=Sw
         series, duration = served
         row = series.rows.row_at((int(self.get_datetime().timestamp()) - duration) * NANOSECONDS_PER_SECOND)
         return None if row < 0 else series.value("close", row)
+
+    def bars_for_indicators(self, asset: Any, quote: Any, timeframe: str, length: int) -> SeenBars | None:
+        """Return the stored candles, whose numbers are not rounded; Lumibot shows them once they have closed."""
+        step = next((each for each in _STEPS if each == timeframe or divides(each, timeframe)), None)
+        if step is None or (self._serving.get((asset, quote, step)) or self._served_by(asset, quote, step)) is None:
+            return None
+        view = self._stored_views.get((asset, quote, step))
+        if view is None:
+            pin = self.cache_db.pinned(_symbol_of(asset, quote), self.timeframe_of(step))
+            if pin is None:
+                return None
+            view = self._stored_views[asset, quote, step] = StoredView(self.storage, pin)
+        return SeenBars(view, step)
 
     # -- candles ---------------------------------------------------------------------------------------------
 

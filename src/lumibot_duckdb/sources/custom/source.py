@@ -22,6 +22,7 @@ from lumibot_duckdb.sources.custom.downloads import download
 from lumibot_duckdb.sources.provider import BarProvider
 from lumibot_duckdb.sources.shared.data_source_of_windows import START_BUFFER, DataSourceOfWindows
 from lumibot_duckdb.sources.shared.downloaded_series import DownloadedSeries
+from lumibot_duckdb.sources.shared.indicators import SeenBars, lumibots_timestep
 from lumibot_duckdb.sources.shared.progress import shows_loading
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit
 from lumibot_duckdb.sources.shared.split_check import SPLIT_ADJUSTED, SplitCheck
@@ -145,6 +146,12 @@ class ProviderDataBacktesting(DataSourceOfWindows, OwnBarsHooks):
         moment = now - timeshift if isinstance(timeshift, timedelta) else now
         self._ensure(asset, quote, length, timestep or self.MIN_TIMESTEP, moment)
         return super().read_bars(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
+
+    def bars_for_indicators(self, asset: Any, quote: Any, timeframe: str, length: int) -> SeenBars | None:
+        """Load as many bars as a request for `length` would need, then return what answers it."""
+        unit, count = lumibots_timestep(timeframe)
+        self._ensure(asset, quote, length * count, unit, self.get_datetime())
+        return super().bars_for_indicators(asset, quote, timeframe, length)
 
     # -- loading ---------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from lumibot_duckdb.sources.shared.data_source_of_windows import START_BUFFER, D
 from lumibot_duckdb.sources.shared.days import DaySpan
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import PlanLimitError, ProviderError
+from lumibot_duckdb.sources.shared.indicators import SeenBars, lumibots_timestep
 from lumibot_duckdb.sources.shared.progress import shows_loading
 from lumibot_duckdb.sources.shared.split_check import SPLIT_ADJUSTED, SplitCheck
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
@@ -110,6 +111,12 @@ class PolygonDataBacktesting(DataSourceOfWindows, PolygonHooks, metaclass=Switch
         """Load the bars that the request needs, then answer it."""
         self.load_bars(asset, quote, length, timestep, self.get_datetime())
         return super().read_bars(asset, length, timestep, timeshift, quote, exchange, include_after_hours)
+
+    def bars_for_indicators(self, asset: Any, quote: Any, timeframe: str, length: int) -> SeenBars | None:
+        """Load as many bars as a request for `length` would need, then return what answers it."""
+        unit, count = lumibots_timestep(timeframe)
+        self.load_bars(asset, quote, length * count, unit, self.get_datetime())
+        return super().bars_for_indicators(asset, quote, timeframe, length)
 
     def get_last_price(
         self, asset: Any, timestep: str = "minute", quote: Any = None, exchange: Any = None, **kwargs: Any

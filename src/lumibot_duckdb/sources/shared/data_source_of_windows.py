@@ -9,11 +9,13 @@ from typing import Any
 import pandas as pd
 from lumibot.entities import Asset
 
+from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.lumibot_contract.pandas_data_hooks import PandasDataHooks
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
+from lumibot_duckdb.sources.shared.indicators import SeenBars, lumibots_timestep
 from lumibot_duckdb.storage.api import SeriesPin
 from lumibot_duckdb.windows.indicators import read_indicators_from_windows
-from lumibot_duckdb.windows.series_view import view_of
+from lumibot_duckdb.windows.series_view import StoredView, view_of
 from lumibot_duckdb.windows.windowed_data import WindowedData
 
 START_BUFFER = timedelta(days=5)
@@ -63,6 +65,22 @@ class DataSourceOfWindows(EnhancedDataSourceBacktesting, PandasDataHooks):
             return None
         self._serving[asset, quote, step] = data
         return data
+
+    def bars_for_indicators(self, asset: Any, quote: Any, timeframe: str, length: int) -> SeenBars | None:
+        """Return the bars that answer requests for prices in the timeframe."""
+        unit, _ = lumibots_timestep(timeframe)
+        data = self._serving.get((asset, quote, unit)) or self._served_by(asset, quote, unit)
+        if data is None:
+            if self.find_asset_in_data_store(asset, quote, unit) in self.loaded_data:
+                raise IndicatorError(
+                    f"{asset}: its bars are left to Lumibot's own Data, so only self.indicators has them"
+                )
+            return None
+        visible_until = data.visible_until(self.get_datetime())
+        view = data.all_bars
+        if isinstance(view, StoredView):
+            return SeenBars(view, view.timeframe, visible_until)
+        return SeenBars(view, data.timestep, visible_until, data.closing_delay)
 
     def load_data(self) -> Any:
         """Lay all series on the merged time index; no bars are read yet."""

@@ -10,6 +10,7 @@ from lumibot_duckdb.lumibot_contract.frame_record_holder import RecordHolder
 from lumibot_duckdb.lumibot_contract.strategy_access import strategy_base
 from lumibot_duckdb.sources.shared.benchmark import serve_benchmarks_from_store
 from lumibot_duckdb.sources.shared.configuration import Configurable, open_storage
+from lumibot_duckdb.sources.shared.indicators import ComputesIndicators
 from lumibot_duckdb.sources.shared.lifecycle import track_strategies, track_traders
 from lumibot_duckdb.sources.shared.progress import expecting
 from lumibot_duckdb.sources.shared.telemetry import Telemetry, log_backtest, log_stats_wanted
@@ -31,7 +32,7 @@ def _bytes(max_memory: int | str) -> int:
         raise ValueError(f"max_memory must be a number of bytes, not {max_memory!r}") from None
 
 
-class EnhancedDataSourceBacktesting(RecordHolder, Configurable):
+class EnhancedDataSourceBacktesting(ComputesIndicators, RecordHolder, Configurable):
     """Mix-in for a Lumibot backtesting data source, put before Lumibot's class.
 
     Every instance is on the store. If DuckDB is switched off (see `switch`), calling a class whose metaclass is

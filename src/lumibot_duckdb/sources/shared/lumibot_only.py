@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.sources.shared.configuration import Configurable
 from lumibot_duckdb.sources.shared.telemetry import Telemetry
 from lumibot_duckdb.storage.api import AsOf, DataStorageInterface
@@ -35,3 +36,10 @@ class LumibotOnly(Configurable):
     def telemetry(self) -> Telemetry:
         """Zeros, because this source does not use the store."""
         return Telemetry()
+
+    def indicators(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise `IndicatorError`: only sources on the store have these."""
+        raise IndicatorError(
+            f"{type(self).__name__}.indicators needs DuckDB, which is switched off for this backtest: switch it on, or "
+            "use self.indicators of the strategy, which Lumibot has"
+        )

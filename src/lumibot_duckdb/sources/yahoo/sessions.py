@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -98,6 +99,13 @@ def _day(zone: str, minute: int, seconds: EpochSeconds) -> tuple[int, int, int]:
     return int(day.timestamp()), int(stamp.timestamp()), int((day + timedelta(days=1)).timestamp())
 
 
+class RowStarts(RowTimes, Protocol):
+    """Numbered rows and their times, each of which can be read."""
+
+    def time(self, row: int) -> int:
+        """Return the time of one row."""
+
+
 class StampedRows:
     """Finds rows of a series by the stamps of their bars (ns, UTC), which may be the same for all bars of a day.
 
@@ -107,7 +115,7 @@ class StampedRows:
         index_of: returns the index of the frames for starts (seconds, UTC).
     """
 
-    def __init__(self, rows: RowTimes, stamps: Stamps, index_of: Callable[[Int64Array], pd.DatetimeIndex]) -> None:
+    def __init__(self, rows: RowStarts, stamps: Stamps, index_of: Callable[[Int64Array], pd.DatetimeIndex]) -> None:
         self._rows = rows
         self._stamps = stamps
         self._index_of = index_of
@@ -132,6 +140,10 @@ class StampedRows:
         first = self._rows.row_from(midnight)
         seconds = self._rows.index(first, after).as_unit("ns").asi8 % _MINUTE  # stamps keep the seconds of starts
         return first + int((stamp + seconds).searchsorted(time, side="left"))
+
+    def start(self, row: int) -> EpochSeconds:
+        """Return when the bar of a row begins."""
+        return self._rows.time(row) // NANOSECONDS_PER_SECOND
 
     def index(self, start: int, stop: int) -> pd.DatetimeIndex:
         """Return rows `[start, stop)` of the frames' index."""

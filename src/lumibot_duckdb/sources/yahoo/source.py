@@ -15,27 +15,30 @@ import pandas as pd
 from lumibot.backtesting import YahooDataBacktesting as LumibotYahooDataBacktesting
 from lumibot.entities import Asset
 
+from lumibot_duckdb.analytics.series import divides
 from lumibot_duckdb.lumibot_contract.yahoo_hooks import YahooHooks
 from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourceBacktesting
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownSymbolError
+from lumibot_duckdb.sources.shared.indicators import SeenBars
 from lumibot_duckdb.sources.shared.progress import shows_loading
+from lumibot_duckdb.sources.yahoo.adjusted_view import AdjustedView, adjusted
 from lumibot_duckdb.sources.yahoo.client import YahooProvider
-from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, SOURCE, YahooHistory
+from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, SOURCE, TIMEFRAMES, YahooHistory
 from lumibot_duckdb.sources.yahoo.notes import remember_symbol, symbol_that_answered
 from lumibot_duckdb.sources.yahoo.sessions import StampedRows
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey
 from lumibot_duckdb.storage.identity import asset_key
 from lumibot_duckdb.storage.times import epoch_nanoseconds
 from lumibot_duckdb.windows.bar_table import Values
-from lumibot_duckdb.windows.framed_series import FramedSeries, Shape, frame_of_bars, price_change
+from lumibot_duckdb.windows.framed_series import FramedSeries, Shape, price_change, rows_of_bars
+from lumibot_duckdb.windows.series_view import SeriesView
 
 logger = logging.getLogger(__name__)
 
 _TIMEFRAMES = {"1d": "day", "15m": "15minute", "1m": "minute"}
 _DAY = timedelta(days=1)
 
-_PRICES = ("open", "high", "low")
 _AS_LUMIBOT_HAS_THEM = {"capital_gains": "Capital Gains"}
 _DERIVED = ("price_change", "dividend_yield", "return")
 
@@ -59,6 +62,7 @@ class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=SwitchableM
         **kwargs: Any,
     ) -> None:
         self._absent: set[Any] = set()
+        self._stored_views: dict[Any, SeriesView] = {}
         self._loading = threading.RLock()  # Lumibot sends requests from several threads
         self._provider: YahooProvider | None = None
         super().__init__(
@@ -121,6 +125,21 @@ class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=SwitchableM
         value: float = opens.value("open", end - 1)
         return value
 
+    def bars_for_indicators(self, asset: Any, quote: Any, timeframe: str, length: int) -> SeenBars | None:
+        """Return the bars of the longest interval that fits."""
+        stored = next((each for each in TIMEFRAMES if each == timeframe or divides(each, timeframe)), None)
+        if stored is None:
+            return None
+        base = asset[0] if isinstance(asset, tuple) else asset
+        data = self.frame_of(base, stored)
+        view = self._stored_views.get(self.frame_key(base, _interval_of(type(self), stored)))
+        if not isinstance(data, FramedSeries) or view is None:
+            return None
+        rows = data.rows
+        seen = self.rows_seen(data, stored)
+        visible_until = rows.start(seen) if isinstance(rows, StampedRows) and seen < len(rows) else None
+        return SeenBars(view, stored, visible_until)
+
     # -- bars ------------------------------------------------------------------------------------------------
 
     def frame_of(self, asset: Any, timestep: str) -> Any:
@@ -144,6 +163,7 @@ class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=SwitchableM
                     )
                 else:
                     self.keep_frame(asset, self._framed(history), interval)
+                    self._stored_views[key] = self._stored_view(history)
                     self.let_go()
             return frames.get(key)
 
@@ -200,9 +220,16 @@ class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=SwitchableM
     def _framed(self, history: YahooHistory) -> FramedSeries:
         view = history.view
         assert view is not None
-        framed = frame_of_bars(view, _shape(history, view.frame_columns(), adjust=self.auto_adjust), self.budget)
-        framed.rows = StampedRows(framed.rows, history.stamps, history.index_of)
-        return framed
+        shape = _shape(history, view.frame_columns(), adjust=self.auto_adjust)
+        starts, load = rows_of_bars(view, shape)
+        rows = StampedRows(starts, history.stamps, history.index_of)
+        return FramedSeries(rows, load, self.budget, columns=shape.columns)
+
+    def _stored_view(self, history: YahooHistory) -> SeriesView:
+        """Return the stored bars, with the prices that the backtest sees."""
+        assert history.view is not None
+        view = history.view.unrestricted()
+        return AdjustedView(view) if self.auto_adjust else view
 
 
 class YahooDataBacktesting(YahooData, LumibotYahooDataBacktesting):  # type: ignore[misc]
@@ -225,8 +252,8 @@ def _shape(history: YahooHistory, columns: list[str], *, adjust: bool) -> Shape:
     def make(stored: Mapping[str, Values]) -> Mapping[str, Values]:
         bars = {name: stored[name] for name in given}
         if adjust:
-            ratio = stored["adj_close"] / stored["close"]
-            bars |= {name: bars[name] * ratio for name in _PRICES} | {"close": stored["adj_close"]}
+            prices = adjusted(stored)
+            bars = {name: prices[name] for name in given}
         change = price_change(bars["close"])
         with np.errstate(divide="ignore", invalid="ignore"):
             dividend_yield = bars["dividend"] / bars["close"]

@@ -1,0 +1,219 @@
+"""`data_source.indicators(...)`: the indicators of the package's catalogue as of a backtest's time."""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, isfinite
+from typing import TYPE_CHECKING, Any
+
+from lumibot_duckdb.analytics.errors import IndicatorError
+from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, epoch_seconds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lumibot_duckdb.analytics.indicator_values import IndicatorValues
+    from lumibot_duckdb.analytics.requests import Request
+    from lumibot_duckdb.windows.indicator_window import ClosedBars, IndicatorWindow
+    from lumibot_duckdb.windows.series_view import SeriesView
+    from lumibot_duckdb.windows.window import MemoryBudget
+
+_DAYS_OF_A_LONG_WEEKEND = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBars:
+    """The bars of an asset from which a source computes indicators at its present time.
+
+    Parameters:
+        view: all bars of the pinned version, closed or not.
+        stored: their timeframe.
+        visible_until: Lumibot shows the bars that begin before this; None: all that have closed.
+        delay: seconds by which bars may close later than their timeframe says.
+    """
+
+    view: SeriesView
+    stored: str
+    visible_until: EpochSeconds | None = None
+    delay: int = 0
+
+
+class ComputesIndicators:
+    """Mix-in for a data source on the store: indicators as of the backtest's time."""
+
+    budget: MemoryBudget
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._indicator_windows: dict[tuple[Any, ...], tuple[SeriesView, IndicatorWindow]] = {}
+        self._indicator_values: dict[tuple[Request, ...], IndicatorValues] = {}
+        self._computing = threading.RLock()  # Lumibot sends requests from several threads
+        super().__init__(*args, **kwargs)
+
+    @abstractmethod
+    def bars_for_indicators(self, asset: Any, quote: Any, timeframe: str, length: int) -> SeenBars | None:
+        """Return bars of a timeframe, or bars that it can be made of; None if there are none.
+
+        A source that downloads bars loads as many as a request for `length` bars would.
+        """
+
+    def indicators(
+        self,
+        assets: Any,
+        indicators: str | Iterable[str],
+        timestep: str = "day",
+        length: int = 1,
+        *,
+        quote: Any = None,
+    ) -> pd.DataFrame:
+        """Return indicators of one asset or of many as of the backtest's time, from closed bars only.
+
+        The values are those that `storage.indicators` computes from the full stored history (to 1e-9 where an
+        indicator depends on all earlier bars), in the version that this backtest has pinned. They are computed for a
+        window of bars, so calling this in each iteration is cheap.
+
+        Parameters:
+            assets: a symbol, an `Asset` or a (base, quote) pair; or a list of them.
+            indicators: indicators with their parameters, such as "rsi(14)"; see `storage.indicators`.
+            timestep: the length of the bars, in any usual spelling. Bars that the source does not have are made of its
+                smaller ones.
+            length: how many bars to return, the newest last.
+            quote: the quote asset of assets that are no pairs, as for `get_historical_prices`.
+
+        Returns:
+            The last `length` bars that have closed (fewer if there are fewer), as `storage.indicators` returns them:
+            the close and a column for each output, indexed by bar start in New York time. For a list, the rows of all
+            assets, with the columns `asset_symbol` and `timestamp`. Values for which there are too few bars are NaN.
+
+        Raises:
+            IndicatorError: an indicator is unknown or has a wrong parameter, or the asset's bars do not fit.
+            MissingLibraryError: `kama`, `psar` or `supertrend`, without TA-Lib.
+            SeriesNotFoundError: this source has no bars of an asset, or none that the timestep can be made of.
+            ValueError: `timestep` is not a timeframe, or `length` is not a positive whole number.
+
+        Example:
+            >>> from datetime import datetime
+            >>> import pandas as pd
+            >>> from lumibot.entities import Asset, Data
+            >>> from lumibot_duckdb.backtesting import PandasDataBacktesting
+            >>> days = pd.date_range("2024-01-02", periods=9, tz="America/New_York")
+            >>> bars = pd.DataFrame({name: range(10, 19) for name in ("open", "high", "low", "close")}, index=days)
+            >>> data = Data(Asset("AAA"), bars.assign(volume=1).astype(float), timestep="day")
+            >>> source = PandasDataBacktesting(datetime(2024, 1, 8), datetime(2024, 1, 10), pandas_data=[data])
+            >>> _ = source.load_data()
+            >>> source._update_datetime(pd.Timestamp("2024-01-08 09:30", tz="America/New_York"))
+            >>> source.indicators("AAA", "sma(3)", length=2)
+                                       close  sma_3
+            datetime
+            2024-01-06 00:00:00-05:00   14.0   13.0
+            2024-01-07 00:00:00-05:00   15.0   14.0
+        """
+        if type(length) is not int or length < 1:
+            raise ValueError(f"length must be a whole number of bars from 1 on, not {length!r}")
+        requests = _parsed((indicators,) if isinstance(indicators, str) else tuple(indicators))
+        timeframe = canonical_timeframe(timestep)
+        now = epoch_seconds(self.get_datetime())  # type: ignore[attr-defined]
+        with self._computing:
+            if not isinstance(assets, (list, set, frozenset)):
+                found, window = self._closed_bars(assets, quote, timeframe, requests, length, now)
+                return window.empty_frame() if found is None else found.frame()
+            several = [(each, *self._closed_bars(each, quote, timeframe, requests, length, now)) for each in assets]
+        from lumibot_duckdb.windows.indicator_frames import long_frame
+
+        columns = ("close", *(column for request in requests for column in request.columns))
+        return long_frame([(each, found) for each, found, _ in several if found is not None], columns)
+
+    def _closed_bars(
+        self, asset: Any, quote: Any, timeframe: str, requests: tuple[Request, ...], length: int, now: EpochSeconds
+    ) -> tuple[ClosedBars | None, IndicatorWindow]:
+        seen = self.bars_for_indicators(_asset_of(asset), quote, timeframe, length + _bars_before(requests, timeframe))
+        if seen is None:
+            raise _no_bars(asset, quote, timeframe)
+        key = (asset, quote, timeframe, requests)
+        view, window = self._indicator_windows.get(key, (None, None))
+        if window is None or view is not seen.view:
+            window = self._new_window(seen, timeframe, requests)
+            self._indicator_windows[key] = (seen.view, window)
+        return window.closed_bars(now - seen.delay, seen.visible_until, length), window
+
+    def _new_window(self, seen: SeenBars, timeframe: str, requests: tuple[Request, ...]) -> IndicatorWindow:
+        from lumibot_duckdb.analytics.indicator_values import IndicatorValues
+        from lumibot_duckdb.analytics.series import divides
+        from lumibot_duckdb.analytics.series_bars import BarsInTimeframe
+        from lumibot_duckdb.windows.indicator_window import IndicatorWindow
+
+        if seen.stored != timeframe and not divides(seen.stored, timeframe):
+            raise IndicatorError(
+                f"{seen.view.label}: bars of {timeframe!r} cannot be made of these; pass timestep={seen.stored!r}, or "
+                "a multiple"
+            )
+        values = self._indicator_values.get(requests)
+        if values is None:
+            values = self._indicator_values[requests] = IndicatorValues(requests, "America/New_York")
+        series = BarsInTimeframe(seen.view, seen.stored, timeframe)
+        return IndicatorWindow(series, values, self.budget, seen.view.index_of)
+
+
+@lru_cache(maxsize=256)
+def _parsed(texts: tuple[str, ...]) -> tuple[Request, ...]:
+    from lumibot_duckdb.analytics.requests import parsed_requests
+
+    return parsed_requests(texts)
+
+
+@lru_cache(maxsize=256)
+def _bars_before(requests: Sequence[Request], timeframe: str) -> int:
+    """Return how many bars before the newest one a source should load; those of the whole history do not count."""
+    from lumibot_duckdb.analytics.warm_up import Reach
+
+    numbers = [0]
+    for warm_up in (request.warm_up for request in requests):
+        if isfinite(warm_up.bars):
+            numbers.append(int(warm_up.bars))
+        elif warm_up.reach is not Reach.ALL:
+            numbers.append(ceil(_DAYS_OF_A_LONG_WEEKEND * SECONDS_PER_DAY / bar_seconds(timeframe)))
+    return max(numbers)
+
+
+@lru_cache(maxsize=256)
+def lumibots_timestep(timeframe: str) -> tuple[str, int]:
+    """Return the unit in which Lumibot counts bars of a timeframe, and how many of them one bar is.
+
+    >>> lumibots_timestep("5minute"), lumibots_timestep("week")
+    (('minute', 5), ('day', 7))
+    """
+    unit = timeframe.lstrip("0123456789")
+    count = int(timeframe.removesuffix(unit) or 1)
+    if unit in ("week", "month"):
+        return "day", bar_seconds(timeframe) // SECONDS_PER_DAY
+    return (unit, count) if unit != "second" else ("minute", 1)
+
+
+def _asset_of(asset: Any) -> Any:
+    """Return what Lumibot takes as an asset."""
+    if isinstance(asset, str):
+        return _stock(asset)
+    if isinstance(asset, tuple):
+        return tuple(_asset_of(each) for each in asset)
+    return asset
+
+
+@lru_cache(maxsize=1024)
+def _stock(symbol: str) -> Any:
+    from lumibot.entities import Asset
+
+    return Asset(symbol)
+
+
+def _no_bars(asset: Any, quote: Any, timeframe: str) -> SeriesNotFoundError:
+    named = "/".join(str(part) for part in (asset if isinstance(asset, tuple) else (asset,)))
+    pair = "" if quote is not None or isinstance(asset, tuple) else "; pass a pair as (base, quote)"
+    return SeriesNotFoundError(
+        f"this backtest has no bars of {named} of which {timeframe!r} bars can be made: check the symbol and the "
+        f"timestep{pair}"
+    )
