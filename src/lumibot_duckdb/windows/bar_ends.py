@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, timedelta
 from functools import lru_cache
 
@@ -21,17 +20,16 @@ def bar_end(start: EpochSeconds, timeframe: str, *, made: bool) -> EpochSeconds:
     >>> bar_end(midnight(date(2024, 3, 10), NEW_YORK), "day", made=False) == midnight(date(2024, 3, 11), NEW_YORK)
     True
     """
-    found = re.fullmatch(r"(\d*)([a-z]+)", timeframe)
-    assert found is not None, timeframe
-    count, unit = int(found[1] or 1), found[2]
+    unit = timeframe.lstrip("0123456789")
+    count = int(timeframe.removesuffix(unit) or 1)
     zone = UTC if start % SECONDS_PER_DAY == 0 else NEW_YORK
-    day = date_of(start, zone)
     if unit == "month":
-        months = day.year * 12 + day.month - 1 + count
+        begins = date_of(start, zone)
+        months = begins.year * 12 + begins.month - 1 + count
         return midnight(date(months // 12, months % 12 + 1, 1), zone)
     if unit in _DAYS:
-        days = count * _DAYS[unit]
-        begins_at_midnight = midnight(day, zone) == start
-        return midnight(day + timedelta(days=days), zone) if begins_at_midnight else start + days * SECONDS_PER_DAY
+        days, begins = count * _DAYS[unit], date_of(start, zone)
+        begins_at_midnight = midnight(begins, zone) == start
+        return midnight(begins + timedelta(days=days), zone) if begins_at_midnight else start + days * SECONDS_PER_DAY
     end = start + bar_seconds(timeframe)
     return min(end, midnight(date_of(start, NEW_YORK) + timedelta(days=1), NEW_YORK)) if made else end

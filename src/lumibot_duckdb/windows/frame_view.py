@@ -18,6 +18,8 @@ from lumibot_duckdb.windows.trading_index import TradingIndex
 
 TICKS_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
+_LATEST_TICK = int(np.iinfo(np.int64).max)
+
 _SCANNED_AT_FIRST = 64
 """Rows among which an earlier value is looked for at first; twice as many each time."""
 
@@ -87,7 +89,8 @@ class FrameView(SeriesView):
         return bounds
 
     def _rows(self, within: TimeRange) -> slice:
-        bounds = np.array([within.start, within.end]) * self._per_second
+        latest = _LATEST_TICK // self._per_second  # a range may be unbounded
+        bounds = [max(-latest, min(time, latest)) * self._per_second for time in (within.start, within.end)]
         return slice(*self._ticks.searchsorted(bounds).tolist())
 
     def _seconds(self, rows: slice) -> Int64Array:
