@@ -97,7 +97,7 @@ class IndicatorBars:
         days = series.bars.outline().days
         # The last of these days may have bars from `start` on, so its bars do not count.
         earlier = int(days.first.searchsorted(start))
-        counted = _bars_a_day(days.bars[: max(0, earlier - 1)], series)
+        counted = bars_a_day(days.bars[: max(0, earlier - 1)], series)
         needed = before if series.as_stored else before + 1  # the first of the larger bars may lack its beginning
         reached = int(np.cumsum(counted[::-1]).searchsorted(needed))
         return None if reached >= len(counted) else int(days.first[len(counted) - 1 - reached])
@@ -140,7 +140,7 @@ class IndicatorBars:
         return bars_with_close(BarArrays(arrays.pop("ts"), arrays), self._inputs, self._zone, series.bars.label)
 
 
-def _bars_a_day(
+def bars_a_day(
     bars: np.ndarray[tuple[int], np.dtype[np.int64]], series: BarsInTimeframe
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return at least how many bars a day has, given how many stored ones: less than one where bars span days."""

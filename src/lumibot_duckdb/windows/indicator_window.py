@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.analytics.indicator_values import IndicatorValues
-from lumibot_duckdb.analytics.reading import Span
+from lumibot_duckdb.analytics.reading import Span, bars_a_day
 from lumibot_duckdb.analytics.series_bars import BarsInTimeframe
 from lumibot_duckdb.storage.bars.outline import midnights
 from lumibot_duckdb.storage.timeframes import bar_seconds
@@ -78,6 +78,7 @@ class IndicatorWindow:
         self._values = values
         self._index_of = index_of
         days = series.bars.outline().days
+        self._made_by_day = np.cumsum(bars_a_day(days.bars, series))
         self._bars_before = np.cumsum(days.bars) - days.bars
         self._begins = midnights(days.numbers)
         if len(days):
@@ -112,6 +113,11 @@ class IndicatorWindow:
             if high >= length or start == 0:
                 return ClosedBars(rows, max(0, high - length), high) if high else None
             needed *= 2
+
+    def bars_before(self, now: EpochSeconds) -> float:
+        """Return at least how many bars there are before the day of a time."""
+        earlier = int(self._begins.searchsorted(now, side="right")) - 1
+        return float(self._made_by_day[earlier - 1]) if earlier > 0 else 0.0
 
     def empty_frame(self) -> pd.DataFrame:
         """Return a frame with all columns and no row."""

@@ -44,13 +44,23 @@ class SeenBars:
     delay: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A window over a view that has at least as many bars as are `needed`; the source was asked for `loaded` ones."""
+
+    view: SeriesView
+    window: IndicatorWindow
+    needed: int
+    loaded: int
+
+
 class ComputesIndicators:
     """Mix-in for a data source on the store: indicators as of the backtest's time."""
 
     budget: MemoryBudget
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._indicator_windows: dict[tuple[Any, ...], tuple[SeriesView, IndicatorWindow]] = {}
+        self._indicator_windows: dict[tuple[Any, ...], _Opened] = {}
         self._indicator_values: dict[tuple[Request, ...], IndicatorValues] = {}
         self._computing = threading.RLock()  # Lumibot sends requests from several threads
         super().__init__(*args, **kwargs)
@@ -131,15 +141,34 @@ class ComputesIndicators:
     def _closed_bars(
         self, asset: Any, quote: Any, timeframe: str, requests: tuple[Request, ...], length: int, now: EpochSeconds
     ) -> tuple[ClosedBars | None, IndicatorWindow]:
-        seen = self.bars_for_indicators(_asset_of(asset), quote, timeframe, length + _bars_before(requests, timeframe))
+        key, needed = (asset, quote, timeframe, requests), length + _bars_before(requests, timeframe)
+        known = self._indicator_windows.get(key)
+        if known is not None and known.needed >= needed:
+            seen = self.bars_for_indicators(_asset_of(asset), quote, timeframe, known.loaded)
+            if seen is not None and seen.view is known.view:
+                return known.window.closed_bars(now - seen.delay, seen.visible_until, length), known.window
+        known, seen = self._open(asset, quote, timeframe, requests, needed, now)
+        self._indicator_windows[key] = known
+        return known.window.closed_bars(now - seen.delay, seen.visible_until, length), known.window
+
+    def _open(
+        self, asset: Any, quote: Any, timeframe: str, requests: tuple[Request, ...], needed: int, now: EpochSeconds
+    ) -> tuple[_Opened, SeenBars]:
+        """Open a window, with as many bars before it as values need, if the source has them or can load them.
+
+        A source may load fewer than it is asked for, because it does not know for how long a market is open.
+        """
+        loaded = needed
+        seen = self.bars_for_indicators(_asset_of(asset), quote, timeframe, loaded)
         if seen is None:
             raise _no_bars(asset, quote, timeframe)
-        key = (asset, quote, timeframe, requests)
-        view, window = self._indicator_windows.get(key, (None, None))
-        if window is None or view is not seen.view:
-            window = self._new_window(seen, timeframe, requests)
-            self._indicator_windows[key] = (seen.view, window)
-        return window.closed_bars(now - seen.delay, seen.visible_until, length), window
+        window = self._new_window(seen, timeframe, requests)
+        while window.bars_before(now) < needed:
+            more = self.bars_for_indicators(_asset_of(asset), quote, timeframe, 2 * loaded)
+            if more is None or more.view.facts.rows <= seen.view.facts.rows:
+                break
+            loaded, seen, window = 2 * loaded, more, self._new_window(more, timeframe, requests)
+        return _Opened(seen.view, window, needed, loaded), seen
 
     def _new_window(self, seen: SeenBars, timeframe: str, requests: tuple[Request, ...]) -> IndicatorWindow:
         from lumibot_duckdb.analytics.indicator_values import IndicatorValues
