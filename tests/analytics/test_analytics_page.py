@@ -6,6 +6,7 @@ import doctest
 import re
 from pathlib import Path
 
+import lumibot.strategies  # noqa: F401  (it prints a line when it is imported)
 import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "analytics.md"
