@@ -13,7 +13,7 @@ from lumibot_duckdb.analytics import frames
 from lumibot_duckdb.analytics.bars import Bars, FloatArray
 from lumibot_duckdb.analytics.computation.engine import Engine, engine_for, outputs
 from lumibot_duckdb.analytics.errors import IndicatorError
-from lumibot_duckdb.analytics.reading import IndicatorBars, Span
+from lumibot_duckdb.analytics.reading import IndicatorBars, ReadBars, Span
 from lumibot_duckdb.analytics.requests import Request, parsed_requests
 from lumibot_duckdb.analytics.series import ChosenSeries, chosen_series
 from lumibot_duckdb.analytics.warm_up import Reach
@@ -74,35 +74,42 @@ class _Work:
         """Yield the rows of each series."""
         try:
             for each in series:
-                bars, first = self._bars.read(each, span, self._is_enough)
-                shown = [bars.close[first:]]
-                for request in self._requests:
-                    shown += [values[first:] for values in outputs(self._engine, request, bars)]
-                yield from shape.batches(each.symbol, bars.times[first:], shown)
-                del bars, shown  # not needed while the next series is read
+                read, computed = self._computed(each, span)
+                shown = [column[read.first :] for column in (read.bars.close, *computed)]
+                yield from shape.batches(each.symbol, read.bars.times[read.first :], shown)
+                del read, computed, shown  # not needed while the next series is read
         finally:
             self._engine.close()
             self._bars.close()
 
-    def _is_enough(self, bars: Bars, first: int) -> bool:
-        """Return whether the bars before a place are enough for the values of recursive indicators from there on."""
-        return all(self._is_settled(request, bars, first) for request in self._requests)
+    def _computed(self, series: ChosenSeries, span: Span) -> tuple[ReadBars, list[FloatArray]]:
+        """Return bars with enough earlier ones, and all outputs for them."""
+        for read in self._bars.attempts(series, span):
+            values = [outputs(self._engine, request, read.bars) for request in self._requests]
+            if read.has_all or self._are_settled(read, values):
+                break
+        return read, [column for columns in values for column in columns]
 
-    def _is_settled(self, request: Request, bars: Bars, first: int) -> bool:
-        """Return whether other bars before these would change no value from a place on.
+    def _are_settled(self, read: ReadBars, values: Sequence[Sequence[FloatArray]]) -> bool:
+        """Return whether other bars before those that were read would change no value that is shown.
 
         A calm market can make old bars count for longer than usual: averages of rises and falls keep their ratio as
         long as the price stays the same, and show it when the price moves again. So an early bar is changed, and all
         values must stay the same.
         """
-        if request.warm_up.reach is not Reach.RECURSIVE:
+        recursive = [
+            (request, columns)
+            for request, columns in zip(self._requests, values, strict=True)
+            if request.warm_up.reach is Reach.RECURSIVE
+        ]
+        if not recursive or read.first == len(read.bars):
             return True
-        if not first:
-            return False
-        pairs = zip(
-            outputs(self._engine, request, bars), outputs(self._engine, request, _with_early_peak(bars)), strict=True
+        changed = _with_early_peak(read.bars)
+        return all(
+            _same(column[read.first :], other[read.first :])
+            for request, columns in recursive
+            for column, other in zip(columns, outputs(self._engine, request, changed), strict=True)
         )
-        return all(_same(values[first:], others[first:]) for values, others in pairs)
 
 
 def _with_early_peak(bars: Bars) -> Bars:
