@@ -59,13 +59,13 @@ def _since(which: Callable[[Bars], Any]) -> Callable[[Bars], Any]:
     return lambda bars: np.logical_or.accumulate(which(bars))
 
 
-def _rounding(n: int) -> Callable[[Bars], Any]:
-    """Return the bars among whose last n there is a change of the typical price that is only rounding."""
+def _rounding_or_none(n: int) -> Callable[[Bars], Any]:
+    """Return the bars among whose last n changes of the typical price one is only rounding, or none is a change."""
 
     def which(bars: Bars) -> Any:
         change = np.abs(np.diff(bars.typical, prepend=bars.typical[0]))
         tiny = (change > 0) & (change <= 1e-14 * np.abs(bars.typical))
-        return talib.MAX(tiny.astype(float), n) > 0
+        return (talib.MAX(tiny.astype(float), n) > 0) | (talib.MAX(change, n) == 0)
 
     return which
 
@@ -80,6 +80,10 @@ def _by_day(values: Callable[..., Any], frame: pd.DataFrame) -> FloatArray:
 
 def _columns(table: pd.DataFrame, *prefixes: str) -> list[Any]:
     return [next(table[name] for name in table.columns if name.startswith(prefix)) for prefix in prefixes]
+
+
+def _with_place_and_width(close: FloatArray, lower: FloatArray, middle: FloatArray, upper: FloatArray) -> list[Any]:
+    return [lower, middle, upper, (close - lower) / (upper - lower), (upper - lower) / middle]
 
 
 def _either(table: pd.DataFrame) -> list[Any]:
@@ -110,7 +114,7 @@ TA_LIB: Mapping[str, Comparison] = {
     "tema": _by_arrays(lambda b: talib.TEMA(b.close, 20)),
     "hma": _by_arrays(lambda b: talib.HMA(b.close, 20)),
     "kama": _by_arrays(lambda b: talib.KAMA(b.close, 10)),
-    "bollinger": _by_arrays(lambda b: talib.BBANDS(b.close, 20, 2.0, 2.0)[::-1]),
+    "bollinger": _by_arrays(lambda b: _with_place_and_width(b.close, *talib.BBANDS(b.close, 20, 2.0, 2.0)[::-1])),
     "keltner": _by_arrays(lambda b: talib.KC(b.high, b.low, b.close, 20, 20, 2.0)[::-1], Kind.DIFFERENT),
     "donchian": _by_arrays(lambda b: talib.DONCHIAN(b.high, b.low, 20)[::-1]),
     "rsi": _by_arrays(lambda b: talib.RSI(b.close, 14)),
@@ -217,7 +221,7 @@ PANDAS_TA: Mapping[str, Comparison] = {
     "vwap": _same(lambda f: [ta.vwma(ta.hlc3(f.high, f.low, f.close), f.volume, 20)]),
     "obv": _same(lambda f: [ta.obv(f.close, f.volume, **_OWN)]),
     "mfi": Comparison(
-        Kind.EARLIER, lambda f: [ta.mfi(f.high, f.low, f.close, f.volume, 14, **_OWN)], apart=_rounding(14)
+        Kind.EARLIER, lambda f: [ta.mfi(f.high, f.low, f.close, f.volume, 14, **_OWN)], apart=_rounding_or_none(14)
     ),
 }  # fmt: skip
 """Each indicator with its defaults."""
