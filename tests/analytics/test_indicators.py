@@ -179,6 +179,33 @@ def test_larger_bars_are_made_of_the_largest_that_are_stored(storage: DuckDBData
     assert {moment.hour for moment in utc.index.tz_convert("UTC")} == {0}
 
 
+@pytest.mark.parametrize("timeframe", ["week", "month"])
+def test_larger_bars_of_a_coin_are_made_of_its_days_of_utc(storage: DuckDBDataStorage, timeframe: str) -> None:
+    """Midnight in UTC is the evening before in New York, so weeks would begin on Tuesday."""
+    table = frame(200, freq="D", start="2023-01-01").tz_localize(None).tz_localize("UTC")
+    storage.store_ohlcv_data(("BTC", "USD"), table, "exchange", "day")
+    by = table.index.tz_localize(None).to_period(timeframe[0].upper())
+    expected = table.groupby(by).agg({"high": "max", "close": "last"})
+    for start in (None, "2023-03-01T00:00Z"):
+        found = storage.indicators(("BTC", "USD"), ["sma(2)", "donchian(1)"], timeframe, start)
+        assert {time.hour for time in found.index.tz_convert("UTC")} == {0}
+        periods = found.index.tz_convert("UTC").tz_localize(None).to_period(timeframe[0].upper())
+        assert periods.tolist() == [
+            each for each in expected.index if not start or each.start_time >= pd.Timestamp(start[:10])
+        ]
+        wanted = expected.loc[periods]
+        np.testing.assert_array_equal(found["close"], wanted["close"])
+        np.testing.assert_array_equal(found["donchian_1_upper"], wanted["high"])
+        np.testing.assert_allclose(found["sma_2"], expected["close"].rolling(2).mean().loc[periods])
+
+
+def test_hours_are_not_made_of_days(storage: DuckDBDataStorage) -> None:
+    filled(storage, "AAPL")
+    for timeframe in ("48hour", "24hour"):
+        with pytest.raises(SeriesNotFoundError, match=f"no {timeframe} bars of AAPL"):
+            storage.indicators("AAPL", "sma(2)", timeframe)
+
+
 @pytest.mark.parametrize("count", [150, pytest.param(5_000, marks=pytest.mark.long)])
 def test_many_series_are_one_call(count: int, tmp_path: Path) -> None:
     make_many_series(tmp_path / "many.duckdb", count)

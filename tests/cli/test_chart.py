@@ -121,3 +121,19 @@ def test_mistakes(
 def test_there_is_no_store(command: Command) -> None:
     ended = command("chart", "AAPL", "--output", "a.html")
     assert (ended.code, ended.err) == (1, no_store(command))
+
+
+def test_an_earlier_version(filled: Command) -> None:
+    storage = filled.storage()
+    storage.snapshot("before")
+    storage.store_ohlcv_data("AAPL", DAYS * 2, "test", "day")
+    storage.close()
+    file = filled.folder / "a.html"
+    assert filled("chart", "AAPL", "--with", "sma(5)", "--as-of", "before", "--output", file).code == 0
+    prices, _, average = plot(file.read_text())["data"]
+    assert prices["close"] == DAYS["close"].tolist()
+    assert average["y"][-1] == pytest.approx(DAYS["close"].iloc[-5:].mean())
+    assert "Bars as they were stored as of before." in file.read_text()
+    ended = filled("chart", "AAPL", "--as-of", "never", "--output", file)
+    assert (ended.code, ended.out) == (1, "")
+    assert "no snapshot 'never'" in ended.err

@@ -117,3 +117,18 @@ def test_mistakes(filled: Command, arguments: tuple[str, ...], code: int, messag
 def test_no_store(command: Command, tmp_path: Path) -> None:
     ended = command("correlate", "AAPL", "MSFT", "--store", tmp_path / "none.duckdb")
     assert (ended.code, "there is no store at" in ended.err) == (1, True)
+
+
+def test_an_earlier_version(filled: Command) -> None:
+    storage = filled.storage()
+    then = storage.correlation(["AAPL", "MSFT"]).loc["AAPL", "MSFT"]
+    storage.snapshot("before")
+    storage.store_ohlcv_data("MSFT", pd.DataFrame({"close": np.arange(60) % 7 + 1.0}, index=DAYS), "test", "day")
+    now = storage.correlation(["AAPL", "MSFT"]).loc["AAPL", "MSFT"]
+    storage.close()
+    assert now != pytest.approx(then)
+    for more, wanted in ((("--as-of", "before"), then), ((), now)):
+        rows = json.loads(filled("correlate", "AAPL", "MSFT", "--format", "json", *more).out)
+        assert rows[0]["MSFT"] == pytest.approx(wanted)
+    ended = filled("correlate", "AAPL", "MSFT", "--as-of", "after")
+    assert (ended.code, ended.err) == (1, "lumibot-duckdb: the store has no snapshot 'after'; it has 'before'\n")

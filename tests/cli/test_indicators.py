@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pandas as pd
@@ -145,3 +146,32 @@ def test_the_catalogue_is_listed(command: Command, monkeypatch: pytest.MonkeyPat
     ):
         assert text in described
     assert not Path(command.store).exists()
+
+
+@pytest.mark.parametrize("which", ["snapshot", "time"])
+def test_an_earlier_version(filled: Command, which: str) -> None:
+    storage = filled.storage()
+    before = storage.indicators("AAPL", "sma(3)")["sma_3"].dropna()
+    storage.snapshot("before")
+    moment = datetime.now(timezone.utc).isoformat()
+    storage.store_ohlcv_data("AAPL", DAYS * 3, "test", "day")
+    storage.close()
+    options = ("indicators", "AAPL", "--with", "sma(3)", "--format", "json")
+    now, then = (
+        [row["sma_3"] for row in json.loads(filled(*options, *more).out)][2:]
+        for more in ((), ("--as-of", "before" if which == "snapshot" else moment))
+    )
+    assert then == pytest.approx(before.tolist())
+    assert now == pytest.approx((before * 3).tolist())
+
+
+def test_a_version_that_is_not_there(filled: Command) -> None:
+    filled.storage().snapshot("before")
+    ended = filled("indicators", "AAPL", "--with", "sma(3)", "--as-of", "befor")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "lumibot-duckdb: the store has no snapshot 'befor'; did you mean 'before'?\n"
+    ended = filled("indicators", "AAPL", "--with", "sma(3)", "--as-of", "2020-01-31")
+    assert (ended.code, ended.out) == (1, "")
+    assert "was not stored yet as of 2020-01-31" in ended.err
+    ended = filled("indicators", "--list", "--as-of", "before")
+    assert ended.code == 2

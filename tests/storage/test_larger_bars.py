@@ -10,6 +10,7 @@ from analytics.market import frame
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.errors import InvalidBarsError
+from lumibot_duckdb.storage.times import moment_of
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 QUERY = 'FROM resample(?, ?, zone := ?) ORDER BY "timestamp"'
@@ -29,6 +30,23 @@ def test_they_are_those_of_the_macro(storage: DuckDBDataStorage, zone: str) -> N
         for name in COLUMNS:
             np.testing.assert_allclose(made.columns[name], expected[name].to_numpy(), rtol=1e-12, err_msg=timeframe)
         assert made.columns["bars"].sum() == storage.facts(pin).rows
+
+
+@pytest.mark.parametrize("midnight", ["UTC", "America/New_York", "Europe/London"])
+@pytest.mark.parametrize("zone", ["America/New_York", "UTC", "Europe/London"])
+def test_days_are_of_utc_if_they_begin_at_its_midnight(storage: DuckDBDataStorage, midnight: str, zone: str) -> None:
+    days = pd.date_range("2023-01-01", periods=400, freq="D", tz=midnight)
+    storage.store_ohlcv_data("BTC", frame(400).set_axis(days), "test", "day")
+    pin = storage.pin("BTC", "day")
+    for timeframe in ("3day", "week", "month", "3month"):
+        made = storage.read_larger_bars(pin, timeframe, zone=zone)
+        expected = storage.sql(QUERY, ["BTC", timeframe, zone])
+        assert (made.times * 10**6).tolist() == expected["timestamp"].cast("int64").to_pylist(), timeframe
+        for name in COLUMNS:
+            np.testing.assert_allclose(made.columns[name], expected[name].to_numpy(), rtol=1e-12, err_msg=timeframe)
+    if midnight == "UTC":
+        weeks = storage.read_larger_bars(pin, "week", zone=zone).times
+        assert {moment_of(int(start)).strftime("%a %H:%M") for start in weeks} == {"Mon 00:00"}
 
 
 def test_missing_values_and_a_range(storage: DuckDBDataStorage) -> None:

@@ -113,6 +113,14 @@ def local_days(times: Int64Array, zone: str) -> Int64Array:
     return days
 
 
+def dates_of_daily_bars(times: Int64Array, zone: str) -> Int64Array:
+    """Return the dates of bars of days, counted from 1970.
+
+    A bar that begins at midnight in UTC, as those of crypto exchanges do, is of that day, wherever it begins in `zone`.
+    """
+    return np.where(times % SECONDS_PER_DAY == 0, times // SECONDS_PER_DAY, local_days(times, zone))
+
+
 def _numbers(column: np.ndarray[Any, Any], name: str, label: str) -> FloatArray:
     if column.dtype == np.float64:
         return column

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from lumibot_duckdb.analytics.bars import Bars, FloatArray
 from lumibot_duckdb.analytics.computation.engine import engine_for, outputs
-from lumibot_duckdb.analytics.reading import IndicatorBars, Span
+from lumibot_duckdb.analytics.reading import IndicatorBars, ReadBars, Span
 from lumibot_duckdb.analytics.requests import Request
 from lumibot_duckdb.analytics.series_bars import BarsInTimeframe
-from lumibot_duckdb.analytics.warm_up import Reach
+from lumibot_duckdb.analytics.warm_up import Reach, window
 from lumibot_duckdb.storage.times import Int64Array
+
+Outputs: TypeAlias = "Mapping[Request, tuple[FloatArray, ...]]"
+"""The outputs of each indicator: an array for each of its columns."""
 
 _SAME = 1e-10
 """The relative difference up to which a value counts as independent of what came before the bars that were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """Bars up to the end of a span, the place of the first one in it, and what was computed of all these bars."""
+
+    bars: Bars
+    first: int
+    outputs: Outputs
 
 
 class IndicatorValues:
@@ -24,51 +38,57 @@ class IndicatorValues:
     Args:
         requests: The indicators.
         zone: The time zone whose days count.
+        inputs: Further columns of the bars that `compute` returns.
+        bars_before: How many bars before a span are read in any case.
 
     Raises:
         MissingLibraryError: An indicator needs TA-Lib, which is not installed.
     """
 
-    def __init__(self, requests: Sequence[Request], zone: str) -> None:
+    def __init__(self, requests: Sequence[Request], zone: str, inputs: Sequence[str] = (), bars_before: int = 0) -> None:
         self.columns = ("close", *(column for request in requests for column in request.columns))
         self.needs_all_bars = any(request.warm_up.reach is Reach.ALL for request in requests)
         self._engine = engine_for(tuple(requests))
         self._requests = requests
-        inputs = tuple(dict.fromkeys(name for request in requests for name in request.indicator.inputs))
-        self._bars = IndicatorBars(inputs, [request.warm_up for request in requests], zone)
+        needed = [*(name for request in requests for name in request.indicator.inputs), *inputs]
+        warm_ups = [window(bars_before), *(request.warm_up for request in requests)]
+        self._bars = IndicatorBars(tuple(dict.fromkeys(needed)), warm_ups, zone)
 
     def read(self, series: BarsInTimeframe, span: Span) -> tuple[Int64Array, list[FloatArray]]:
         """Return the starts (epoch seconds) of the bars in a span, and an array for each of `columns`."""
-        bars, first = self._bars.read(series, span, self._is_enough)
-        shown = [bars.close[first:]]
-        for request in self._requests:
-            shown += [values[first:] for values in outputs(self._engine, request, bars)]
-        return bars.times[first:], shown
+        computed = self.compute(series, span)
+        columns = [computed.bars.close, *(values for each in computed.outputs.values() for values in each)]
+        return computed.bars.times[computed.first :], [column[computed.first :] for column in columns]
+
+    def compute(self, series: BarsInTimeframe, span: Span) -> Computed:
+        """Return the bars of a span with enough earlier ones, and the outputs of the indicators for them."""
+        for read in self._bars.attempts(series, span):
+            found = {request: outputs(self._engine, request, read.bars) for request in self._requests}
+            if read.has_all or self._are_settled(read, found):
+                break
+        return Computed(read.bars, read.first, found)
 
     def close(self) -> None:
         """Release what the computations needed. Nothing can be computed after that."""
         self._engine.close()
         self._bars.close()
 
-    def _is_enough(self, bars: Bars, first: int) -> bool:
-        """Return whether the bars before a place are enough for the values of recursive indicators from there on."""
-        return all(self._is_settled(request, bars, first) for request in self._requests)
-
-    def _is_settled(self, request: Request, bars: Bars, first: int) -> bool:
-        """Return whether other bars before these would change no value from a place on.
+    def _are_settled(self, read: ReadBars, found: Outputs) -> bool:
+        """Return whether other bars before those that were read would change no value that is shown.
 
         A calm market can make old bars count for longer than usual: averages of rises and falls keep their ratio as
         long as the price stays the same, and show it when the price moves again. So an early bar is changed, and all
         values must stay the same.
         """
-        if request.warm_up.reach is not Reach.RECURSIVE:
+        recursive = {request: each for request, each in found.items() if request.warm_up.reach is Reach.RECURSIVE}
+        if not recursive or read.first == len(read.bars):
             return True
-        if not first:
-            return False
-        pairs = zip(
-            outputs(self._engine, request, bars), outputs(self._engine, request, _with_early_peak(bars)), strict=True
+        changed = _with_early_peak(read.bars)
+        return all(
+            _same(column[read.first :], other[read.first :])
+            for request, columns in recursive.items()
+            for column, other in zip(columns, outputs(self._engine, request, changed), strict=True)
         )
-        return all(_same(values[first:], others[first:]) for values, others in pairs)
 
 
 def _with_early_peak(bars: Bars) -> Bars:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -34,6 +34,15 @@ class Span:
     end: EpochSeconds | None
 
 
+@dataclass(frozen=True, slots=True)
+class ReadBars:
+    """Bars up to the end of a span, the place of the first one shown, and whether they are the whole history."""
+
+    bars: Bars
+    first: int
+    has_all: bool
+
+
 class IndicatorBars:
     """Reads bars for indicators.
 
@@ -58,18 +67,20 @@ class IndicatorBars:
             self._macros.close()
             self._macros = None
 
-    def read(self, series: BarsInTimeframe, span: Span, is_enough: Callable[[Bars, int], bool]) -> tuple[Bars, int]:
-        """Return bars up to the end of the span, and the place of the first one that is shown.
+    def attempts(self, series: BarsInTimeframe, span: Span) -> Iterator[ReadBars]:
+        """Yield the bars of a span with those before it, each time with about twice as many, at last with all.
 
-        `is_enough` decides whether the bars before that place are enough for recursive indicators.
+        The first ones are enough for all indicators but recursive ones, for which the caller decides.
         """
         before = self._bars_before
         while True:
             begin = self._begin(series, span.start, before)
             bars = self._bars(series, begin, span.end)
             first = 0 if span.start is None else int(bars.times.searchsorted(span.start))
-            if begin is None or (first >= before and (first == len(bars) or is_enough(bars, first))):
-                return bars, first
+            if begin is None or first >= before:
+                yield ReadBars(bars, first, has_all=begin is None)
+            if begin is None:
+                return
             before = 2 * before + 1
 
     # -- where to begin --------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,7 +11,7 @@ from lumibot_duckdb.analytics.series_bars import BarsInTimeframe, PinnedBars
 from lumibot_duckdb.storage.api import AsOf, AssetLike, BarReader, SeriesPin
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, StoreNotFoundError
 from lumibot_duckdb.storage.identity import asset_query, published_name
-from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe
+from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe, timeframe_unit
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY
 
 
@@ -110,9 +109,7 @@ def _largest_part(
 def divides(part: str, timeframe: str) -> bool:
     """Return whether bars of a timeframe can be made of smaller ones; the macro `chosen_series` has the same rule."""
     smaller, larger = bar_seconds(part), bar_seconds(timeframe)
-    whole = SECONDS_PER_DAY if _unit(timeframe) == "month" else larger
-    return smaller < larger and _unit(part) != "month" and whole % smaller == 0
-
-
-def _unit(timeframe: str) -> str:
-    return re.sub(r"^\d+", "", timeframe)
+    unit, unit_of_part = timeframe_unit(timeframe), timeframe_unit(part)
+    if unit_of_part == "month" or (unit_of_part in ("day", "week") and unit in ("hour", "minute", "second")):
+        return False
+    return smaller < larger and (SECONDS_PER_DAY if unit == "month" else larger) % smaller == 0

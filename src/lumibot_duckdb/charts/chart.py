@@ -19,6 +19,7 @@ from lumibot_duckdb.charts.time_axis import labels
 from lumibot_duckdb.charts.trades import Trades, fills_of
 from lumibot_duckdb.pages.page import Plot
 from lumibot_duckdb.storage.api import AsOf, AssetLike
+from lumibot_duckdb.storage.timeframes import timeframe_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def make_chart(
     if fills is not None:
         marks, outside = trade_marks(candles, names, fills)
         panes.traces += marks
-    notes = (*_notes(candles, names), *_note_on_fills(outside, len(fills or ())))
+    notes = (*_notes(candles, names, as_of), *_note_on_fills(outside, len(fills or ())))
     return Chart(_title(candles), notes, {"data": panes.traces, "layout": panes.layout()}, panes.height)
 
 
@@ -73,10 +74,12 @@ def _title(candles: Candles) -> str:
     return f"{key.asset.label()}, {candles.series.timeframe} bars from {key.source}{adjusted}"
 
 
-def _notes(candles: Candles, names: Sequence[str]) -> list[str]:
+def _notes(candles: Candles, names: Sequence[str], as_of: AsOf | None) -> list[str]:
     first, last = (names[place].replace("<br>", " ") for place in (0, -1))
     zone = "New York time" if candles.zone == "America/New_York" else candles.zone
     notes = [f"{first} to {last}, {zone}."]
+    if as_of is not None:
+        notes.append(f"Bars as they were stored as of {as_of}.")
     if candles.is_reduced:
         notes.append(
             f"Each candle: {length_text(candles.timeframe)}, since {candles.bars:,} bars are too many to draw. "
@@ -95,6 +98,6 @@ def length_text(timeframe: str) -> str:
     >>> length_text("4hour"), length_text("week")
     ('4 hours', '1 week')
     """
-    unit = timeframe.lstrip("0123456789")
+    unit = timeframe_unit(timeframe)
     count = int(timeframe.removesuffix(unit) or 1)
     return f"{count} {unit}{'' if count == 1 else 's'}"

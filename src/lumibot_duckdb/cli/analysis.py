@@ -1,4 +1,4 @@
-"""What commands that analyse bars have in common: the assets, the format of the output and its file, and refusals."""
+"""What commands that analyse bars have in common: assets, earlier versions, the format and file of output, refusals."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lumibot_duckdb.cli.completers import completed_by, snapshots
 from lumibot_duckdb.cli.confirmation import confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import printable
@@ -14,6 +15,14 @@ from lumibot_duckdb.cli.layout import printable
 if TYPE_CHECKING:
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import AssetKey
+
+
+def add_as_of(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses an earlier version of the bars."""
+    option = parser.add_argument(
+        "--as-of", metavar="WHEN", help="use the bars that were in the store then: a date, a time, or a snapshot's name"
+    )
+    completed_by(option, snapshots)
 
 
 def named_assets(storage: DuckDBDataStorage, names: Iterable[str]) -> list[AssetKey]:
@@ -26,16 +35,17 @@ def named_assets(storage: DuckDBDataStorage, names: Iterable[str]) -> list[Asset
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Report wrong requests, and series that do not exist or have nothing to draw."""
+    """Report wrong requests, and series or versions that do not exist or have nothing to draw."""
     from lumibot_duckdb.analytics.errors import MissingLibraryError
     from lumibot_duckdb.charts.errors import ChartError
-    from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError, StorageError
+    from lumibot_duckdb.storage import errors
 
+    absent = (errors.SeriesNotFoundError, errors.AmbiguousSeriesError, errors.SnapshotNotFoundError)
     try:
         yield
-    except (MissingLibraryError, ChartError, SeriesNotFoundError, AmbiguousSeriesError) as error:
+    except (MissingLibraryError, ChartError, errors.VersionGoneError, *absent) as error:
         raise CommandError(str(error), exit_code=1) from error
-    except StorageError:
+    except errors.StorageError:
         raise
     except ValueError as error:
         raise CommandError(str(error)) from error

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.cli.analysis import named_assets, refusals
+from lumibot_duckdb.cli.analysis import add_as_of, named_assets, refusals
 from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.indicators import indicator_names
@@ -36,12 +36,13 @@ _EXAMPLES = """\
 examples:
   lumibot-duckdb chart SPY --output spy.html --open
   lumibot-duckdb chart AAPL --with "sma(50)" --with "rsi(14)" --from 2024-01-01 --output aapl.html
+  lumibot-duckdb chart AAPL --as-of before-the-split --output before.html
   lumibot-duckdb chart BTC/USD --timeframe hour --with "bollinger(20, 2)" --output btc.png
   lumibot-duckdb chart SPY --timeframe minute --from 2024-03-04 --to 2024-03-05 --trades logs/MyStrategy_trades.csv \\
     --output trades.html
 
-exit codes: 0 success; 1 the store has no such bars, the file has no trades of the asset, or a library is missing;
-2 wrong usage, or the file cannot be written; 3 the store cannot be used, or the disk is full.
+exit codes: 0 success; 1 the store has no such bars or snapshot, the file has no trades of the asset, or a library is
+missing; 2 wrong usage, or the file cannot be written; 3 the store cannot be used, or the disk is full.
 """
 
 
@@ -67,6 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_range(parser, "draw bars")
     completed_by(add("--source", help="of the bars; not needed if only one source has such bars"), stored_sources)
     completed_by(add("--adjustment", metavar="KIND", help="of the bars; not needed if there is only one"), nothing)
+    add_as_of(parser)
     add("--trades", type=Path, metavar="FILE", help="mark the fills of a backtest: Lumibot's *_trades.csv")
     add("--output", type=Path, metavar="FILE", required=True, help="write to this .html or .png file")
     add("--open", action="store_true", help="open the file in the browser")
@@ -129,7 +131,7 @@ def _chart(storage: DuckDBDataStorage, arguments: argparse.Namespace) -> Chart:
         None if arguments.end is None else moment_of(within.end, UTC),
         source=arguments.source,
         adjustment=arguments.adjustment,
-        as_of=None,
+        as_of=arguments.as_of,
         zone=None,
         trades=arguments.trades,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli import query_output
-from lumibot_duckdb.cli.analysis import check_output, chosen_format, named_assets, refusals
+from lumibot_duckdb.cli.analysis import add_as_of, check_output, chosen_format, named_assets, refusals
 from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.indicator_output import TABLE_ROWS, completed
@@ -41,9 +41,10 @@ examples:
   lumibot-duckdb correlate SPY QQQ TLT --from 2023-01-01
   lumibot-duckdb correlate SPY BTC/USD --join asof --method log_returns
   lumibot-duckdb correlate SPY QQQ --timeframe hour --window 100 --output rolling.csv
+  lumibot-duckdb correlate SPY QQQ --as-of before-the-split
 
-exit codes: 0 success; 1 the store has no such bars; 2 wrong usage, no common bars, or the file cannot be written; 3 the
-store cannot be used.
+exit codes: 0 success; 1 the store has no such bars or snapshot; 2 wrong usage, no common bars, or the file cannot be
+written; 3 the store cannot be used.
 """
 
 
@@ -63,6 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     completed_by(add("--window", type=_length, metavar="BARS", help="of the last so many bars, at each time"), nothing)
     completed_by(add("--source", help="of the bars; not needed if only one source has such bars"), stored_sources)
     completed_by(add("--adjustment", metavar="KIND", help="of the bars; not needed if there is only one"), nothing)
+    add_as_of(parser)
     add("--format", choices=("table", *_FORMATS), help="table (default), csv or json; with --output by its name")
     add("--output", type=Path, metavar="FILE", help="write to this file")
     add("--yes", action="store_true", help="replace FILE without asking")
@@ -111,6 +113,7 @@ def _correlations(storage: DuckDBDataStorage, arguments: argparse.Namespace) -> 
         window=arguments.window,
         source=arguments.source,
         adjustment=arguments.adjustment,
+        as_of=arguments.as_of,
     )
     return found if arguments.window is not None else found.rename_axis(columns=None).reset_index()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.cli.analysis import check_output, chosen_format, named_assets, refusals
+from lumibot_duckdb.cli.analysis import add_as_of, check_output, chosen_format, named_assets, refusals
 from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable, table
@@ -39,11 +39,12 @@ examples:
   lumibot-duckdb indicators AAPL --with "rsi(14)" --with "bollinger(20, 2)" --from 2024-01-01
   lumibot-duckdb indicators SPY QQQ --with macd --timeframe hour --output macd.parquet
   lumibot-duckdb indicators BTC/USD --with "ema(50)" --timeframe minute --format csv > ema.csv
+  lumibot-duckdb indicators AAPL --with "ema(50)" --as-of 2024-06-01
   lumibot-duckdb indicators --list
   lumibot-duckdb indicators --list --with supertrend
 
-exit codes: 0 success; 1 the store has no such bars, or TA-Lib is needed and missing; 2 wrong usage, or the file cannot
-be written; 3 the store cannot be used.
+exit codes: 0 success; 1 the store has no such bars or snapshot, or TA-Lib is needed and missing; 2 wrong usage, or the
+file cannot be written; 3 the store cannot be used.
 """
 
 
@@ -62,6 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_range(parser, "show bars")
     completed_by(add("--source", help="of the bars; not needed if only one source has such bars"), stored_sources)
     completed_by(add("--adjustment", metavar="KIND", help="of the bars; not needed if there is only one"), nothing)
+    add_as_of(parser)
     add(
         "--format", choices=FORMATS, help="table (default), csv, parquet or json; with --output by the name of the file"
     )
@@ -112,6 +114,7 @@ def _listed(arguments: argparse.Namespace) -> str:
         arguments.end,
         arguments.source,
         arguments.adjustment,
+        arguments.as_of,
     )
     if any(given) or arguments.format not in (None, "table", "json"):
         raise CommandError("--list takes --with and --format table or json, and nothing else")
@@ -196,5 +199,6 @@ def _reader(storage: DuckDBDataStorage, assets: list[AssetKey], arguments: argpa
         None if arguments.end is None else moment_of(within.end, UTC),
         source=arguments.source,
         adjustment=arguments.adjustment,
+        as_of=arguments.as_of,
         format="reader",
     )

@@ -78,3 +78,12 @@ def bar_seconds(timeframe: str) -> int:
     if found is None or found[2] not in _SECONDS:
         raise ValueError(f"{timeframe!r} is not a canonical timeframe")
     return int(found[1] or 1) * _SECONDS[found[2]]
+
+
+def timeframe_unit(timeframe: str) -> str:
+    """Return the unit of a canonical timeframe.
+
+    >>> timeframe_unit("5minute")
+    'minute'
+    """
+    return timeframe.lstrip("0123456789")

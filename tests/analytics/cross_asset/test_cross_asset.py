@@ -90,6 +90,19 @@ def test_days_of_an_exchange_in_utc_and_of_new_york_are_the_same_days(storage: D
     assert found.index.strftime("%Y-%m-%d").tolist() == ["2023-01-03", "2023-01-04"]
 
 
+def test_weeks_of_an_exchange_in_utc_and_of_new_york_are_the_same_weeks(storage: DuckDBDataStorage) -> None:
+    found = storage.closes(["SPY", BTC], "week", start="2023-01-09", end="2023-02-01")
+    mondays = pd.date_range("2023-01-09", periods=4, freq="W-MON", tz=NEW_YORK)
+    assert found.index.tolist() == mondays.tolist()
+    sundays = mondays + pd.DateOffset(days=6)
+    assert found["BTC/USD"].tolist() == table(BTC, join="outer")["BTC/USD"].loc[sundays].tolist()
+    assert found["SPY"].tolist() == FRAMES["SPY"]["close"].loc[mondays + pd.DateOffset(days=4)].tolist()
+    sql = storage.sql("FROM joined_closes(['SPY', 'BTC/USD'], 'week', NULL, NULL) ORDER BY ALL").to_pandas()
+    wide = sql.pivot(index="timestamp", columns="asset_symbol", values="close")
+    wide = wide.tz_localize("UTC").tz_convert(NEW_YORK).loc[mondays]
+    np.testing.assert_array_equal(wide[["SPY", "BTC/USD"]], found)
+
+
 def test_of_two_bars_of_a_day_the_last_one_counts(tmp_path: Any) -> None:
     times = pd.to_datetime(["2024-01-02 00:00", "2024-01-02 05:00", "2024-01-03 00:00", "2024-01-04 05:00"], utc=True)
     with DuckDBDataStorage(tmp_path) as storage:

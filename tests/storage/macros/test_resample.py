@@ -20,6 +20,10 @@ DAYS = walk(400, "2023-01-02", "D", 7, 1.0)
 HOW = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
 
 
+COIN = DAYS.tz_localize(None).tz_localize("UTC")
+LONDON = DAYS.tz_localize(None).tz_localize("Europe/London")
+
+
 def with_gaps(bars: pd.DataFrame) -> pd.DataFrame:
     return bars[np.random.default_rng(8).random(len(bars)) > 0.3]
 
@@ -33,6 +37,8 @@ SERIES = {
     ("BOTH", "5minute"): SPRING[:600:5] + 1,
     ("BOTH", "day"): DAYS[:10] + 2,
     ("HALF", "30minute"): SPRING[::30],
+    ("COIN", "day"): COIN,
+    ("LONDON", "day"): LONDON,
 }
 
 
@@ -95,6 +101,37 @@ def test_weeks_months_quarters_and_years(client: duckdb.DuckDBPyConnection) -> N
     }.items():
         expected = DAYS.groupby(pd.DatetimeIndex(start).tz_localize(NEW_YORK)).agg(HOW)
         assert_bars(resampled(client, "DAYS", timeframe), expected)
+
+
+def by_date(bars: pd.DataFrame, timeframe: str) -> pd.DataFrame:
+    """Return larger bars of daily ones by the dates of these, stamped with midnight in their own zone."""
+    assert isinstance(bars.index, pd.DatetimeIndex)
+    dates = bars.index.tz_localize(None)
+    start = {
+        "week": dates - pd.to_timedelta(dates.weekday, "D"),
+        "3 days": dates - pd.to_timedelta((dates - pd.Timestamp("2000-01-03")).days % 3, "D"),
+        "month": dates.to_period("M").to_timestamp(),
+        "quarter": dates.to_period("Q").to_timestamp(),
+    }[timeframe]
+    return bars.groupby(pd.DatetimeIndex(start).tz_localize(bars.index.tz)).agg(HOW)
+
+
+@pytest.mark.parametrize("timeframe", ["week", "3 days", "month", "quarter"])
+@pytest.mark.parametrize("zone", [NEW_YORK, "UTC", "Europe/London", "Asia/Tokyo"])
+def test_daily_bars_that_begin_at_midnight_utc_are_days_of_utc(
+    client: duckdb.DuckDBPyConnection, timeframe: str, zone: str
+) -> None:
+    """As those of crypto exchanges are: they fall on the evening before in New York."""
+    assert_bars(resampled(client, "COIN", timeframe, f", zone := '{zone}'"), by_date(COIN, timeframe))
+
+
+@pytest.mark.parametrize("timeframe", ["week", "3 days", "month", "quarter"])
+def test_daily_bars_of_a_zone_where_midnight_is_that_of_utc_in_winter(
+    client: duckdb.DuckDBPyConnection, timeframe: str
+) -> None:
+    """None of their larger bars is cut in two where the clocks change."""
+    found = resampled(client, "LONDON", timeframe, ", zone := 'Europe/London'")
+    assert_bars(found, by_date(LONDON, timeframe))
 
 
 def test_sessions(client: duckdb.DuckDBPyConnection) -> None:

@@ -30,19 +30,27 @@ def volatility(ta: Any, bars: Bars, n: int, annual: float | None) -> tuple[Float
 
 def parkinson(ta: Any, bars: Bars, n: int, annual: float | None) -> tuple[FloatArray]:
     """Return the volatility of ranges."""
-    squares = np.log(bars.high / bars.low) ** 2
+    squares = _log_ratio(bars.high, bars.low) ** 2
     return (np.sqrt(_known(squares, window_sum, n) / (4 * n * np.log(2)) * (annual or 1.0)),)
 
 
 def garman_klass(ta: Any, bars: Bars, n: int, annual: float | None) -> tuple[FloatArray]:
     """Return the volatility of ranges and changes."""
-    squares = np.log(bars.high / bars.low) ** 2 / 2 - (2 * np.log(2) - 1) * np.log(bars.close / bars.open) ** 2
+    ranges, changes = _log_ratio(bars.high, bars.low), _log_ratio(bars.close, bars.open)
+    squares = ranges**2 / 2 - (2 * np.log(2) - 1) * changes**2
     return (np.sqrt(_known(squares, window_sum, n) / n * (annual or 1.0)),)
 
 
 def drawdown(ta: Any, bars: Bars) -> tuple[FloatArray]:
     """Return the distance to the highest close so far."""
-    return (bars.close / np.maximum.accumulate(bars.close) - 1,)
+    highest = np.maximum.accumulate(bars.close)
+    return (np.where(highest > 0, bars.close / highest - 1, np.nan),)
+
+
+def _log_ratio(prices: FloatArray, others: FloatArray) -> FloatArray:
+    """Return the logarithm of a ratio of prices, NaN where one is not positive: two negative ones have a ratio, too."""
+    ratio: FloatArray = np.where((prices > 0) & (others > 0), np.log(prices / others), np.nan)
+    return ratio
 
 
 def _known(values: FloatArray, over_window: Any, n: int) -> FloatArray:

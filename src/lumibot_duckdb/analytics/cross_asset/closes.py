@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lumibot_duckdb.analytics.bars import Bars, FloatArray, Mask, bars_with_close, local_days
+from lumibot_duckdb.analytics.bars import Bars, FloatArray, Mask, bars_with_close, dates_of_daily_bars
 from lumibot_duckdb.analytics.cross_asset.joins import Column, joined
 from lumibot_duckdb.analytics.cross_asset.selection import Selection, asset_list
 from lumibot_duckdb.analytics.errors import AnalysisError
@@ -16,7 +16,7 @@ from lumibot_duckdb.analytics.reading import IndicatorBars, Span
 from lumibot_duckdb.analytics.series import ChosenSeries
 from lumibot_duckdb.storage.api import AssetLike, BarReader, TimeRange
 from lumibot_duckdb.storage.bars.output import time_index
-from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe
+from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe, timeframe_unit
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, Int64Array, moment_of
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _columns(
     end: EpochSeconds | None,
 ) -> list[Column]:
     """Return time and close of each bar of each series that begins in a range."""
-    is_daily = canonical_timeframe(timeframe).lstrip("0123456789") in ("day", "week", "month")
+    is_daily = timeframe_unit(canonical_timeframe(timeframe)) in ("day", "week", "month")
     span = Span(begin, end)
     found = _stored(storage, [each for each in series if each.as_stored], span)
     found.update(_made(storage, [each for each in series if not each.as_stored], span))
@@ -128,23 +128,20 @@ def _made(storage: BarReader, series: Sequence[ChosenSeries], span: Span) -> dic
     try:
         found = {}
         for each in series:
-            bars, first = reader.read(each.bars(storage), span, lambda *_: True)
-            found[each] = bars.chosen(slice(first, None))
+            read = next(reader.attempts(each.bars(storage), span))
+            found[each] = read.bars.chosen(slice(read.first, None))
         return found
     finally:
         reader.close()
 
 
 def _midnights(times: Int64Array) -> tuple[Int64Array, Mask]:
-    """Return the midnights in New York of the days that bars are of, and which bars are the last ones of these days.
-
-    A bar that begins at midnight in UTC, as those of crypto exchanges do, is of that day.
-    """
+    """Return the midnights in New York of the dates that bars are of, and which bars are the last ones of these."""
     import pandas as pd
 
     if not len(times):
         return times, np.empty(0, bool)
-    days = np.where(times % SECONDS_PER_DAY == 0, times // SECONDS_PER_DAY, local_days(times, _ZONE))
+    days = dates_of_daily_bars(times, _ZONE)
     is_last = np.append(np.diff(days) > 0, True)
     midnights = pd.DatetimeIndex(days[is_last] * SECONDS_PER_DAY, dtype="M8[s]").tz_localize(_ZONE)
     return midnights.as_unit("s").asi8, is_last

@@ -12,7 +12,7 @@ from lumibot_duckdb.sources.own_bars.assets import assets_of, to_lumibot
 from lumibot_duckdb.sources.shared.configuration import Configurable
 from lumibot_duckdb.storage.api import AsOf, AssetLike, DataStorageInterface, SeriesPin
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
-from lumibot_duckdb.storage.timeframes import canonical_timeframe
+from lumibot_duckdb.storage.timeframes import canonical_timeframe, timeframe_unit
 
 DEFAULT_QUOTE = Asset("USD", "forex")
 """The quote asset under which Lumibot looks up bars that were given without one."""
@@ -62,7 +62,7 @@ class SelectsSeries(Configurable):
         if quote is not None and not isinstance(quote, Asset):
             raise TypeError(f'quote must be an Asset such as Asset("USD", "forex"), not {quote!r}')
         timeframe = canonical_timeframe(timestep)
-        if _unit(timeframe) not in _UNITS:
+        if timeframe_unit(timeframe) not in _UNITS:
             raise ValueError(
                 f"timestep must be 'minute', 'hour', 'day' or a multiple of one such as '5minute', not {timestep!r}"
             )
@@ -82,7 +82,7 @@ class SelectsSeries(Configurable):
     @classmethod
     def unit(cls) -> str:
         """Return the unit of the selected timestep: "minute", "hour" or "day"."""
-        return _unit(cls.settings["timestep"])
+        return timeframe_unit(cls.settings["timestep"])  # all that Lumibot's `Data` knows
 
     @classmethod
     def selected(cls, storage: DataStorageInterface, as_of: AsOf | None) -> list[tuple[Asset, Asset | None, SeriesPin]]:
@@ -113,11 +113,6 @@ class SelectsSeries(Configurable):
         if not found:
             raise SeriesNotFoundError(f"none of the {timestep} bars in the store was there as of {as_of}")
         return list(found.values())
-
-
-def _unit(timeframe: str) -> str:
-    """Return the unit of a canonical timeframe, which is all that Lumibot's `Data` knows: "minute" for "5minute"."""
-    return timeframe.lstrip("0123456789")
 
 
 def _listed(assets: Sequence[AssetLike] | AssetLike) -> tuple[AssetLike, ...]:

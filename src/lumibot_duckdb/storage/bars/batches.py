@@ -1,4 +1,4 @@
-"""Batches of series that are changed in one transaction: for a small series, the transaction takes the longest."""
+"""Batches of series: for a small series, a transaction or a query of its own would take the longest."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ from typing import TypeVar
 
 MOST_SERIES = 250
 MOST_BARS = 100_000
-"""So many series or bars are changed in a second or so; other processes wait meanwhile."""
+"""So many series or bars are changed in a second or so, in one transaction; other processes wait meanwhile."""
 
 Each = TypeVar("Each")
 
 
-def in_batches(series: Iterable[Each], bars: Callable[[Each], int]) -> Iterator[list[Each]]:
-    """Yield the series in batches, as `bars` counts them. A series with more bars is a separate batch."""
+def in_batches(
+    series: Iterable[Each],
+    bars: Callable[[Each], int],
+    *,
+    most_series: float = MOST_SERIES,
+    most_bars: int = MOST_BARS,
+) -> Iterator[list[Each]]:
+    """Yield the series in batches, as `bars` counts them. A series with more bars is a separate batch.
+
+    The limits are those of a change; reads have their own.
+    """
     batch: list[Each] = []
     total = 0
     for each in series:
         size = bars(each)
-        if batch and (len(batch) >= MOST_SERIES or total + size > MOST_BARS):
+        if batch and (len(batch) >= most_series or total + size > most_bars):
             yield batch
             batch, total = [], 0
         batch.append(each)

@@ -5,10 +5,12 @@ For a few thousand bars, DuckDB takes longer to plan a query than to run it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from math import inf
 
 from lumibot_duckdb.storage.api import BarArrays, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars import output
+from lumibot_duckdb.storage.bars.batches import in_batches
 from lumibot_duckdb.storage.bars.columns import in_time_order, pinned_parts, stored_rows
 from lumibot_duckdb.storage.bars.first_bars import INGEST
 from lumibot_duckdb.storage.bars.layout import ColumnLayout
@@ -18,7 +20,7 @@ from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_times import starts_between
 
 _ROWS = 4_000_000
-"""About how many bars are read at a time, 100 MB."""
+"""How many bars are read at a time, 100 MB, unless one series has more."""
 
 
 def column_of(
@@ -32,22 +34,9 @@ def column_of(
     found = {}
     with store.counters.timing():
         for column, members in alike.items():
-            for some in _portions(store, members):
+            for some in in_batches(members, lambda pin: store.state(pin).rows, most_series=inf, most_bars=_ROWS):
                 found.update(_read(store, some, column, within))
     return found
-
-
-def _portions(store: OpenStore, pins: Sequence[SeriesPin]) -> Iterator[list[SeriesPin]]:
-    portion: list[SeriesPin] = []
-    rows = 0
-    for pin in pins:
-        portion.append(pin)
-        rows += store.state(pin).rows
-        if rows >= _ROWS:
-            yield portion
-            portion, rows = [], 0
-    if portion:
-        yield portion
 
 
 def _read(

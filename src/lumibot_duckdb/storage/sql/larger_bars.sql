@@ -4,7 +4,11 @@
 WITH found AS (
     SELECT
         CAST(ts AS TIMESTAMP) AS ts,
-        date_trunc('day', CAST(ts AS TIMESTAMP) AT TIME ZONE 'UTC' AT TIME ZONE $zone) AS day,
+        CASE
+            WHEN {of_days} AND CAST(ts AS TIMESTAMP) = date_trunc('day', CAST(ts AS TIMESTAMP))
+            THEN CAST(ts AS TIMESTAMP)
+            ELSE date_trunc('day', CAST(ts AS TIMESTAMP) AT TIME ZONE 'UTC' AT TIME ZONE $zone)
+        END AS day,
         CAST({close} AS DOUBLE) AS close,
         CAST({open} AS DOUBLE) AS open,
         CAST({high} AS DOUBLE) AS high,
@@ -25,7 +29,10 @@ placed AS (
     FROM found
 )
 SELECT
-    start AS ts,
+    CASE
+        WHEN {within_day} OR {of_days} AND min(placed.ts) = date_trunc('day', min(placed.ts)) THEN start
+        ELSE start AT TIME ZONE $zone AT TIME ZONE 'UTC'
+    END AS ts,
     arg_min(open, placed.ts) AS open,
     max(high) AS high,
     min(low) AS low,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 
 import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import SeriesInfo
+from lumibot_duckdb.storage.bars.batches import in_batches
 from lumibot_duckdb.storage.bars.columns import single_array
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.outline import Days
@@ -25,7 +27,9 @@ def stored_days(store: OpenStore, series: Iterable[SeriesInfo]) -> Iterator[tupl
 
     No transaction is open while the caller works. A series whose version was removed meanwhile is left out.
     """
-    for some in _portions(series):
+    # Bars lie in the file in the order of versions.
+    stored = sorted((info for info in series if info.rows), key=lambda info: info.version_id)
+    for some in in_batches(stored, _cost, most_series=inf, most_bars=_ROWS_AT_A_TIME):
         with store.read() as cursor:
             found = _days(cursor, some)
         for info in some:
@@ -33,19 +37,8 @@ def stored_days(store: OpenStore, series: Iterable[SeriesInfo]) -> Iterator[tupl
                 yield info, found[info.version_id]
 
 
-def _portions(series: Iterable[SeriesInfo]) -> Iterator[list[SeriesInfo]]:
-    """Split series so that reading a part needs little memory. Bars lie in the file in the order of versions."""
-    part: list[SeriesInfo] = []
-    rows = 0
-    for info in sorted((info for info in series if info.rows), key=lambda info: info.version_id):
-        cost = _OUTLINED_ROWS if has_outline(info.rows) else info.rows
-        if rows + cost > _ROWS_AT_A_TIME:
-            yield part
-            part, rows = [], 0
-        part.append(info)
-        rows += cost
-    if part:
-        yield part
+def _cost(info: SeriesInfo) -> int:
+    return _OUTLINED_ROWS if has_outline(info.rows) else info.rows
 
 
 def _days(cursor: StoreCursor, series: Sequence[SeriesInfo]) -> dict[int, Days]:

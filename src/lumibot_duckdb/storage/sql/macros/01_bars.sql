@@ -67,7 +67,7 @@ largest AS (
 )
 SELECT
     asset_symbol, any_value(version_id) AS version_id,
-    any_value(wanted.wanted) AS length, any_value(wanted_unit) AS unit,
+    any_value(wanted.wanted) AS length, any_value(wanted_unit) AS unit, any_value(largest.unit) AS stored_unit,
     -- Here, because whoever reads bars asks for this: the planner skips columns that nobody needs.
     CASE
         WHEN any_value(wanted.wanted) IS NULL
@@ -90,9 +90,13 @@ GROUP BY asset_symbol;
 CREATE OR REPLACE MACRO {db}.day_start(moment, zone) AS
     date_trunc('day', moment AT TIME ZONE 'UTC' AT TIME ZONE zone);
 
--- The start, in UTC, of the bar that a moment belongs to. Days begin at midnight in `zone`, and so do the shorter bars
--- of a day; with a session ('09:30-16:00') these begin when it opens. Weeks begin on Monday.
-CREATE OR REPLACE MACRO {db}.bar_start(moment, length, unit, zone, session) AS
+-- Whether a stored bar is a day of UTC, wherever its beginning is in `zone`: the daily bars of crypto exchanges are.
+CREATE OR REPLACE MACRO {db}.is_utc_day(moment, stored_unit) AS
+    stored_unit = 'day' AND moment = date_trunc('day', moment);
+
+-- The start of the bar that a stored one belongs to: in UTC for the bars of a day, which begin at midnight in `zone`, or
+-- when the session ('09:30-16:00') opens; a date for longer ones. Weeks begin on Monday.
+CREATE OR REPLACE MACRO {db}.bar_start(moment, length, unit, stored_unit, zone, session) AS
     CASE unit
         WHEN 'time' THEN time_bucket(
             length, moment,
@@ -100,12 +104,13 @@ CREATE OR REPLACE MACRO {db}.bar_start(moment, length, unit, zone, session) AS
                 AT TIME ZONE zone AT TIME ZONE 'UTC'
         )
         ELSE time_bucket(
-            length, day_start(moment, zone),
+            length,
+            CASE WHEN is_utc_day(moment, stored_unit) THEN moment ELSE day_start(moment, zone) END,
             CASE unit WHEN 'day' THEN TIMESTAMP '2000-01-03' ELSE TIMESTAMP '2000-01-01' END
-        ) AT TIME ZONE zone AT TIME ZONE 'UTC'
+        )
     END;
 
--- Bars as they are stored, or larger ones made of them.
+-- Bars as they are stored, or larger ones made of them. Days of UTC are made into bars that begin at its midnight.
 CREATE OR REPLACE MACRO {db}.resample(
     symbol, timeframe, source := NULL, asset_type := NULL, zone := 'America/New_York', session := NULL
 ) AS TABLE
@@ -113,7 +118,9 @@ WITH chosen AS MATERIALIZED (
     FROM chosen_series(symbol, timeframe, source, asset_type)
 ),
 smaller AS (
-    SELECT bar_start(CAST(bar.ts AS TIMESTAMP), length, unit, zone, session) AS start, asset_symbol, bar.*
+    SELECT
+        bar_start(CAST(bar.ts AS TIMESTAMP), length, unit, stored_unit, zone, session) AS start, asset_symbol, unit,
+        stored_unit, bar.*
     FROM bar
     JOIN chosen ON chosen.version_id = bar.version_id AND NOT (as_stored AND session IS NULL)
     WHERE session IS NULL
@@ -124,9 +131,15 @@ SELECT asset_symbol, CAST(bar.ts AS TIMESTAMP) AS "timestamp", bar.open, bar.hig
 FROM bar
 JOIN chosen ON chosen.version_id = bar.version_id AND as_stored AND session IS NULL
 UNION ALL
-SELECT asset_symbol, start, arg_min(open, ts), max(high), min(low), arg_max(close, ts), sum(volume)
+SELECT
+    asset_symbol,
+    CASE
+        WHEN unit = 'time' OR is_utc_day(CAST(min(ts) AS TIMESTAMP), stored_unit) THEN start
+        ELSE start AT TIME ZONE zone AT TIME ZONE 'UTC'
+    END,
+    arg_min(open, ts), max(high), min(low), arg_max(close, ts), sum(volume)
 FROM smaller
-GROUP BY asset_symbol, start;
+GROUP BY asset_symbol, start, unit, stored_unit;
 
 -- True; or an error, unless the lengths are whole numbers of at least `shortest`.
 CREATE OR REPLACE MACRO {db}.checked_lengths(lengths, shortest) AS

@@ -5,7 +5,7 @@ SELECT asset_symbol, "timestamp", close, wilder_average(true_range, n, i - 1, as
 FROM ranged_bars(symbol, timeframe, source, asset_type, [n], 1);
 
 CREATE OR REPLACE MACRO {db}.natr(symbol, timeframe := 'day', n := 14, source := NULL, asset_type := NULL) AS TABLE
-SELECT asset_symbol, "timestamp", close, 100 * share_of(atr, close, 0) AS natr
+SELECT asset_symbol, "timestamp", close, CASE WHEN atr IS NOT NULL THEN 100 * share_of(atr, close, 0) END AS natr
 FROM atr(symbol, timeframe, n, source, asset_type)
 WHERE checked_lengths([n], 2);
 

@@ -40,14 +40,21 @@ WITH change AS (
 ),
 -- A change that is no more than rounding is none, as in TA-Lib.
 flow AS (
-    SELECT *, volume * typical * CASE WHEN abs(change) <= 1e-14 * abs(typical) THEN 0 ELSE sign(change) END AS flow
+    SELECT
+        *, volume * typical AS flow,
+        CASE WHEN abs(change) <= 1e-14 * abs(typical) THEN 0 ELSE sign(change) END AS direction
     FROM change
+),
+-- Of negative prices, the flow is negative; there is no share of a sum below zero.
+sums AS (
+    SELECT
+        *,
+        sum(flow * greatest(direction, 0)) OVER bars AS rising,
+        sum(flow * abs(direction)) OVER bars AS total
+    FROM flow
+    WINDOW bars AS (PARTITION BY asset_symbol ORDER BY i ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW)
 )
 SELECT
     asset_symbol, "timestamp", close,
-    CASE WHEN i >= n THEN 100 * share_of(
-        sum(greatest(flow, 0)) OVER (PARTITION BY asset_symbol ORDER BY i ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW),
-        sum(abs(flow)) OVER (PARTITION BY asset_symbol ORDER BY i ROWS BETWEEN n - 1 PRECEDING AND CURRENT ROW),
-        0
-    ) END AS mfi
-FROM flow;
+    CASE WHEN i >= n AND total IS NOT NULL THEN CASE WHEN total > 0 THEN 100 * rising / total ELSE 0 END END AS mfi
+FROM sums;

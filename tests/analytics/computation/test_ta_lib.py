@@ -1,4 +1,4 @@
-"""Every indicator against TA-Lib, called directly, and against pandas-ta-classic where its definition is the same."""
+"""Every indicator on generated bars, with halts and jumps, against TA-Lib or its formula in NumPy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from analytics.market import DATA, REQUESTS, assert_close, bars_of, frame, stored_frames
+from analytics.market import REQUESTS, assert_close, bars_of, frame
 from lumibot_duckdb.analytics.bars import Bars
 from lumibot_duckdb.analytics.computation.engine import outputs
 from lumibot_duckdb.analytics.computation.ta_lib_engine import TaLibEngine
@@ -18,7 +18,6 @@ from lumibot_duckdb.analytics.computation.ta_lib_engine import TaLibEngine
 talib: Any = pytest.importorskip("talib")
 
 SERIES = [("generated", "minute", frame(2000)), ("generated days", "day", frame(1500, seed=1, freq="D"))]
-REAL = list(stored_frames()) if DATA.exists() else []
 
 
 def computed(name: str, bars: Bars) -> tuple[Any, ...]:
@@ -84,11 +83,9 @@ def scale(name: str, bars: Bars) -> float:
 
 
 @pytest.mark.parametrize("name", DIRECT)
-@pytest.mark.parametrize("series", [*SERIES, *REAL], ids=lambda series: f"{series[0]}-{series[1]}")
+@pytest.mark.parametrize("series", SERIES, ids=lambda series: series[0])
 def test_values_are_those_of_ta_lib(name: str, series: tuple[str, str, pd.DataFrame]) -> None:
     bars = bars_of(series[2])
-    if "volume" in REQUESTS[name].indicator.inputs and "volume" not in bars.columns:
-        pytest.skip("no volume")
     with np.errstate(all="ignore"):
         found = DIRECT[name](bars)
     expected = [
@@ -98,44 +95,6 @@ def test_values_are_those_of_ta_lib(name: str, series: tuple[str, str, pd.DataFr
     assert len(actual) == len(expected) == len(REQUESTS[name].columns)
     for one, other, column in zip(actual, expected, REQUESTS[name].columns, strict=True):
         assert_close(one, other, scale(name, bars), column)
-
-
-BY_PANDAS_TA: dict[str, Callable[[Any, pd.DataFrame], Any]] = {
-    "sma": lambda ta, f: [ta.sma(f.close, 20)],
-    "ema": lambda ta, f: [ta.ema(f.close, 20)],
-    "wma": lambda ta, f: [ta.wma(f.close, 20)],
-    "hma": lambda ta, f: [ta.hma(f.close, 20)],
-    "rsi": lambda ta, f: [ta.rsi(f.close, 14)],
-    "donchian": lambda ta, f: columns_of(ta.donchian(f.high, f.low, 20, 20), "DCL", "DCM", "DCU"),
-    "bollinger": lambda ta, f: columns_of(ta.bbands(f.close, 20, 2.0, ddof=0), "BBL", "BBM", "BBU", "BBP", "BBB"),
-    "roc": lambda ta, f: [ta.roc(f.close, 10)],
-    "momentum": lambda ta, f: [ta.mom(f.close, 10)],
-    "williams_r": lambda ta, f: [ta.willr(f.high, f.low, f.close, 14)],
-    "ichimoku": lambda ta, f: columns_of(
-        ta.ichimoku(f.high, f.low, f.close, as_dataframe=True, lookahead=False), "ITS", "IKS", "ISA", "ISB"
-    ),
-    "volatility": lambda ta, f: [ta.hvol(f.close, 20, 252) / 100 / np.sqrt(252)],
-    "drawdown": lambda ta, f: [-ta.drawdown(f.close)["DD_PCT"]],
-}
-
-
-def columns_of(table: pd.DataFrame, *prefixes: str) -> list[pd.Series]:
-    return [next(table[name] for name in table.columns if name.startswith(prefix)) for prefix in prefixes]
-
-
-@pytest.mark.parametrize("name", BY_PANDAS_TA)
-@pytest.mark.parametrize("series", SERIES, ids=lambda series: series[0])
-def test_values_are_those_of_pandas_ta_classic(name: str, series: tuple[str, str, pd.DataFrame]) -> None:
-    import pandas_ta_classic as ta
-
-    bars = bars_of(series[2])
-    # Where a range is flat, it divides by a tiny number instead of 0, and begins some averages a bar earlier.
-    moving = np.append(np.full(25, False), sliding_window_view(bars.close, 26).std(axis=1) > 1e-9)[: len(bars)]
-    for one, other in zip(computed(name, bars), BY_PANDAS_TA[name](ta, series[2]), strict=True):
-        both = moving & np.isfinite(one)
-        assert both.sum() > 0.9 * len(bars) - 100
-        values = other.to_numpy(float) / (100 if "BBB" in str(other.name) else 1)
-        assert_close(one[both], values[both], 1.0, name)
 
 
 def test_sessions_and_pivots_by_hand() -> None:
