@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.analytics.reading import IndicatorBars, Span
 from lumibot_duckdb.analytics.requests import Request, parsed_requests
 from lumibot_duckdb.analytics.series import ChosenSeries, chosen_series
-from lumibot_duckdb.analytics.warm_up import Reach
+from lumibot_duckdb.analytics.warm_up import Reach, window
 from lumibot_duckdb.storage.api import AsOf, AssetLike, BarReader
 from lumibot_duckdb.storage.times import EpochSeconds, epoch_seconds_ceiling, new_york_timestamp
 
@@ -52,8 +52,8 @@ def indicator_table(
     columns = ["close", *(column for request in requests for column in request.columns)]
     unit = "us" if is_long else storage.facts(series[0].pin).index_unit
     shape = frames.Shape(columns, unit, is_long=is_long, with_nulls=format != "pandas")
-    work = _Work(storage, engine, requests, zone)
-    reader = frames.as_reader(shape.schema, work.batches(series, Span(moment(start), moment(end)), shape))
+    work = SeriesIndicators(storage, engine, requests, zone)
+    reader = frames.as_reader(shape.schema, _batches(work, series, Span(moment(start), moment(end)), shape))
     if format == "pandas":
         return shape.pandas(reader)
     if format == "polars":
@@ -61,28 +61,55 @@ def indicator_table(
     return reader.read_all() if format == "arrow" else reader
 
 
-class _Work:
-    """Reads and computes some indicators."""
+def _batches(
+    work: SeriesIndicators, series: Sequence[ChosenSeries], span: Span, shape: frames.Shape
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of each series."""
+    try:
+        for each in series:
+            bars, first, found = work.compute(each, span)
+            shown = [bars.close[first:], *(values[first:] for outputs in found.values() for values in outputs)]
+            yield from shape.batches(each.symbol, bars.times[first:], shown)
+            del bars, found, shown  # not needed while the next series is read
+    finally:
+        work.close()
 
-    def __init__(self, storage: BarReader, engine: Engine, requests: Sequence[Request], zone: str) -> None:
+
+class SeriesIndicators:
+    """Reads series and computes indicators of them, one series at a time.
+
+    Args:
+        storage: Where the bars are.
+        engine: What computes the indicators; it is closed with this object.
+        requests: The indicators.
+        zone: The time zone whose days count.
+        inputs: Further columns of the bars.
+        before: How many bars before the range are read in any case.
+    """
+
+    def __init__(
+        self,
+        storage: BarReader,
+        engine: Engine,
+        requests: Sequence[Request],
+        zone: str,
+        inputs: Iterable[str] = (),
+        before: int = 0,
+    ) -> None:
         self._engine = engine
         self._requests = requests
-        inputs = tuple(dict.fromkeys(name for request in requests for name in request.indicator.inputs))
-        self._bars = IndicatorBars(storage, inputs, [request.warm_up for request in requests], zone)
+        needed = tuple(dict.fromkeys([*(name for request in requests for name in request.indicator.inputs), *inputs]))
+        self._bars = IndicatorBars(storage, needed, [window(before), *(request.warm_up for request in requests)], zone)
 
-    def batches(self, series: Sequence[ChosenSeries], span: Span, shape: frames.Shape) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of each series."""
-        try:
-            for each in series:
-                bars, first = self._bars.read(each, span, self._is_enough)
-                shown = [bars.close[first:]]
-                for request in self._requests:
-                    shown += [values[first:] for values in outputs(self._engine, request, bars)]
-                yield from shape.batches(each.symbol, bars.times[first:], shown)
-                del bars, shown  # not needed while the next series is read
-        finally:
-            self._engine.close()
-            self._bars.close()
+    def compute(self, series: ChosenSeries, span: Span) -> tuple[Bars, int, Mapping[Request, tuple[FloatArray, ...]]]:
+        """Return bars up to the end of a range, the place of its first one, and the outputs for all of the bars."""
+        bars, first = self._bars.read(series, span, self._is_enough)
+        return bars, first, {request: outputs(self._engine, request, bars) for request in self._requests}
+
+    def close(self) -> None:
+        """Release what the computation needed."""
+        self._engine.close()
+        self._bars.close()
 
     def _is_enough(self, bars: Bars, first: int) -> bool:
         """Return whether the bars before a place are enough for the values of recursive indicators from there on."""
