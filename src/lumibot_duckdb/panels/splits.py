@@ -178,7 +178,7 @@ class PurgedKFold(_PurgedSplits):
 
     def _training(self, rows: _Rows, first: int, end: int, test: Mask) -> Mask:
         before = rows.between(0, first) & _known(rows, first) if first else np.zeros(len(rows.times), bool)
-        resumed = int(rows.moments.searchsorted(rows.known_at[test].max())) + self.embargo
+        resumed = max(end, int(rows.moments.searchsorted(rows.known_at[test].max()))) + self.embargo
         after = rows.times >= rows.moments[resumed] if resumed < len(rows.moments) else np.zeros_like(before)
         return before | after
 

@@ -100,8 +100,8 @@ class TripleBarrier(Target):
     """Which of three barriers the price touches first, counted from the close of a bar.
 
     The label is 1 if the price rises to `close * (1 + up)` first, -1 if it falls to `close * (1 - down)` first, and 0
-    if it touches neither within `bars` bars, the vertical barrier. It is known when the bar ends that touches a barrier,
-    or the last of the `bars` bars. The method is by M. López de Prado, Advances in Financial Machine Learning (2018),
+    if it touches neither within `bars` bars, the vertical barrier. It is known when the bar that touches a barrier
+    ends, or the last of the `bars` bars. The method is by M. López de Prado, Advances in Financial Machine Learning (2018),
     section 3.4; his labels at the vertical barrier are the signs of returns, or 0, as here (exercise 3.3).
 
     Args:
