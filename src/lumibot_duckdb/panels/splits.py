@@ -45,7 +45,7 @@ class _Rows:
 
 
 class _PurgedSplits(BaseCrossValidator):  # type: ignore[misc]  # scikit-learn ships no types
-    """What both kinds of splits share. All rows of a time are in the same test, whatever their assets and order."""
+    """What both kinds of splits share. All rows of a time are in the same test."""
 
     n_splits: int
 
