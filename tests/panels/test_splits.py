@@ -54,6 +54,18 @@ def as_arrays(rows: pd.DataFrame) -> tuple[Any, Any]:
     return rows["time"].to_numpy(), rows["known_at"].to_numpy()
 
 
+def assert_splits(cv: Any, rows: pd.DataFrame, expected: list[tuple[list[int], list[int]]]) -> None:
+    """Fail unless the splits are these, up to the first one without training, which must be an error."""
+    found = cv.split(rows, groups=rows)
+    for training, test in expected:
+        if not training:
+            with pytest.raises(PanelError, match="no row is left for training in split"):
+                next(found)
+            return
+        assert [each.tolist() for each in next(found)] == [training, test]
+    assert list(found) == []
+
+
 @given(panel_rows(), st.integers(1, 6), st.integers(0, 4), st.data())
 @examples(150)
 def test_walk_forward(rows: pd.DataFrame, n_splits: int, embargo: int, data: st.DataObject) -> None:
@@ -68,36 +80,24 @@ def test_walk_forward(rows: pd.DataFrame, n_splits: int, embargo: int, data: st.
         with pytest.raises(PanelError, match=f"different times, not {len(moments)}"):
             list(cv.split(rows, groups=rows))
         return
-    seen: list[int] = []
-    place = begin
-    try:
-        for training, test in cv.split(rows, groups=rows):
-            # The test is a period of this length, with the rows of all assets.
-            expected = np.isin(time, moments[place : place + length])
-            assert test.tolist() == np.flatnonzero(expected).tolist()
-            first = moments[place]
-            assert (known_at[training] <= first).all()
-            assert time[training].max() < time[test].min()
-            # Nothing more is left out than what has to be.
-            allowed = (time < first) & (known_at <= moments[max(0, place - embargo)]) & (place >= embargo)
-            if train_bars is not None:
-                allowed &= time >= moments[max(0, place - train_bars)]
-            assert training.tolist() == np.flatnonzero(allowed).tolist()
-            seen += test.tolist()
-            place += length
-        assert place == len(moments)
-        assert len(seen) == len(set(seen))
-    except PanelError as error:
-        assert "no row is left for training in split" in str(error)
-        first = moments[place]
-        allowed = (time < first) & (known_at <= moments[max(0, place - embargo)]) & (place >= embargo)
-        if train_bars is not None:
-            allowed &= time >= moments[max(0, place - train_bars)]
-        assert not allowed.any()
+    expected = []
+    for place in range(begin, len(moments), length):
+        tested = moments[place : place + length]
+        used = moments[:place][-(train_bars or place) :]
+        training = [
+            row
+            for row in range(len(rows))
+            if time[row] in used and place >= embargo and known_at[row] <= moments[place - embargo]
+        ]
+        expected.append((training, [row for row in range(len(rows)) if time[row] in tested]))
+    assert_splits(cv, rows, expected)
+    for training, test in expected:
+        # No label of the training reaches into the test.
+        assert all(known_at[row] <= time[test].min() and time[row] < time[test].min() for row in training)
 
 
 @given(panel_rows(), st.integers(2, 6), st.integers(0, 4))
-@examples(150)
+@examples(100)
 def test_k_fold(rows: pd.DataFrame, n_splits: int, embargo: int) -> None:
     time, known_at = as_arrays(rows)
     moments = np.unique(time)
@@ -106,23 +106,22 @@ def test_k_fold(rows: pd.DataFrame, n_splits: int, embargo: int) -> None:
         with pytest.raises(PanelError, match=f"at least {n_splits} different times, not {len(moments)}"):
             list(cv.split(rows, groups=rows))
         return
-    seen: list[int] = []
-    try:
-        for training, test in cv.split(rows, groups=rows):
-            first, over = time[test].min(), known_at[test].max()
-            seen += test.tolist()
-            resumes = moments[(moments >= over) & (moments > time[test].max())][embargo:]
-            for row in range(len(rows)):
-                before = time[row] < first and known_at[row] <= first
-                after = len(resumes) > 0 and time[row] >= resumes[0]
-                assert (row in training) == (before or after)
-                assert not (row in training and row in test)
-            # No label of the training overlaps one of the test.
-            for row in training:
-                assert not (known_at[row] > first and time[row] < over)
-        assert sorted(seen) == list(range(len(rows)))
-    except PanelError as error:
-        assert "no row is left for training" in str(error)
+    expected = []
+    for begin, end in cv._tests(len(moments)):
+        tested = moments[begin:end]
+        test = [row for row in range(len(rows)) if time[row] in tested]
+        over = max(known_at[row] for row in test)
+        resumes = [moment for moment in moments if moment >= over and moment > tested[-1]][embargo:]
+        training = [
+            row
+            for row in range(len(rows))
+            if (time[row] < tested[0] and known_at[row] <= tested[0]) or time[row] in resumes
+        ]
+        expected.append((training, test))
+        # No label of the training overlaps one of the test.
+        assert all(known_at[row] <= tested[0] or time[row] >= over for row in training)
+    assert sorted(row for _, test in expected for row in test) == list(range(len(rows)))
+    assert_splits(cv, rows, expected)
 
 
 @given(panel_rows())
@@ -200,7 +199,7 @@ def test_mistakes(panel: pd.DataFrame) -> None:
     with pytest.raises(PanelError, match=r"no row is left for training in split 0 of 3, since no target is known"):
         next(PurgedWalkForward(3, embargo=49).split(panel, groups=times))
     with pytest.raises(
-        PanelError, match="PurgedWalkForward.*n_splits=150.* needs rows of at least 301 different times"
+        PanelError, match=r"PurgedWalkForward.*n_splits=150.* needs rows of at least 301 different times"
     ):
         next(PurgedWalkForward(150, test_bars=2).split(panel[:4], groups=times[:4]))
     for wrong in ({"n_splits": 0}, {"test_bars": 0}, {"train_bars": -1}, {"embargo": -1}, {"embargo": 1.5}):

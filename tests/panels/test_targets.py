@@ -82,7 +82,7 @@ def test_triple_barrier_labels(bars: Bars, target: TripleBarrier, data: st.DataO
     if target.volatility is not None:
         drawn = st.sampled_from([np.nan, 0.0, 0.5, 1.0, 30.0])
         volatility = np.array(data.draw(st.lists(drawn, min_size=len(bars), max_size=len(bars))))
-    outputs = {request: (volatility,) for request in target.indicators}
+    outputs = dict.fromkeys(target.indicators, (volatility,))
     expected = [plain_label(bars, place, target, volatility) for place in range(len(bars))]
     assert_decided(target, bars, outputs, expected)
 

@@ -101,8 +101,8 @@ class TripleBarrier(Target):
 
     The label is 1 if the price rises to `close * (1 + up)` first, -1 if it falls to `close * (1 - down)` first, and 0
     if it touches neither within `bars` bars, the vertical barrier. It is known when the bar that touches a barrier
-    ends, or the last of the `bars` bars. The method is by M. López de Prado, Advances in Financial Machine Learning (2018),
-    section 3.4; his labels at the vertical barrier are the signs of returns, or 0, as here (exercise 3.3).
+    ends, or the last of the `bars` bars. The method is by M. López de Prado, Advances in Financial Machine Learning
+    (2018), section 3.4; his labels at the vertical barrier are the signs of returns, or 0, as here (exercise 3.3).
 
     Args:
         up: The distance of the upper barrier as a fraction of the close, such as 0.02; None for no upper barrier.
