@@ -16,3 +16,12 @@ def storage(tmp_path: Path) -> Iterator[DuckDBDataStorage]:
     made = DuckDBDataStorage(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let linear algebra use one thread: for small matrices, threads that wait for each other take most of the time."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("sklearn")
-pytestmark = pytest.mark.xdist_group("scikit-learn")  # it is imported once
+pytestmark = [pytest.mark.xdist_group("scikit-learn"), pytest.mark.usefixtures("one_thread")]  # it is imported once
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "train_and_backtest.py"
 

@@ -14,6 +14,7 @@ import pytest
 
 from analytics.market import frame
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.analytics.computation import engine
 from lumibot_duckdb.analytics.errors import IndicatorError, MissingLibraryError
 from lumibot_duckdb.panels import ForwardReturn, PanelError, TripleBarrier, tables
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, SnapshotNotFoundError
@@ -244,6 +245,16 @@ def test_mistakes(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingLibraryError, match=r"needs PyTorch: pip install 'lumibot-duckdb\[torch\]'"):
         storage.panel("AAPL", "close", format="torch")
+
+
+def test_without_ta_lib(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SQL macros compute the values, and what needs TA-Lib is refused before any row is read."""
+    filled(storage, *BOTH)
+    expected = storage.panel(BOTH, FEATURES, targets=TARGETS)
+    monkeypatch.setattr(engine, "ta_lib", lambda: None)
+    pd.testing.assert_frame_equal(storage.panel(BOTH, FEATURES, targets=TARGETS), expected, rtol=1e-9)
+    with pytest.raises(MissingLibraryError, match="psar needs TA-Lib"):
+        storage.panel(BOTH, "psar", format="reader")
 
 
 def test_tensors(storage: DuckDBDataStorage) -> None:

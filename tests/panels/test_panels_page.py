@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("sklearn")
-pytestmark = pytest.mark.xdist_group("scikit-learn")  # it is imported once
+pytestmark = [pytest.mark.xdist_group("scikit-learn"), pytest.mark.usefixtures("one_thread")]  # it is imported once
 
 PAGE = Path(__file__).parents[2] / "docs" / "panels.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)

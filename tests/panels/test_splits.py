@@ -24,13 +24,13 @@ from lumibot_duckdb.panels import ForwardReturn, PanelError
 sklearn: Any = pytest.importorskip("sklearn")
 from sklearn.base import clone  # noqa: E402
 from sklearn.linear_model import Ridge  # noqa: E402
-from sklearn.model_selection import BaseCrossValidator, GridSearchCV, cross_val_score  # noqa: E402
+from sklearn.model_selection import BaseCrossValidator, GridSearchCV, cross_val_predict, cross_val_score  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
 from lumibot_duckdb.panels.splits import PurgedKFold, PurgedWalkForward  # noqa: E402
 
-pytestmark = pytest.mark.xdist_group("scikit-learn")  # it is imported once
+pytestmark = [pytest.mark.xdist_group("scikit-learn"), pytest.mark.usefixtures("one_thread")]  # it is imported once
 
 DAY = pd.Timedelta(days=1)
 
@@ -162,6 +162,8 @@ def test_in_scikit_learn(panel: pd.DataFrame) -> None:
         search = GridSearchCV(model, {"ridge__alpha": [0.1, 10.0]}, cv=cv)
         search.fit(features.to_numpy(), target.to_numpy(), groups=groups)
         assert len(search.cv_results_["split3_test_score"]) == 2
+    predicted = cross_val_predict(model, features, target, cv=PurgedKFold(4), groups=groups)
+    assert np.isfinite(predicted).all()
     with pytest.raises(PanelError, match="the splits need the times of the rows: pass groups=panel"):
         cross_val_score(model, features, target, cv=PurgedWalkForward(3))
 

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from lumibot_duckdb.analytics import frames
+from lumibot_duckdb.analytics.computation.engine import engine_for
 from lumibot_duckdb.analytics.cross_asset.selection import asset_list
 from lumibot_duckdb.analytics.indicators import check_zone, moment
 from lumibot_duckdb.analytics.reading import Span
@@ -52,7 +53,8 @@ def make_panel(
     schema = tables.panel_schema(wanted, predicted, dtype)
     series = chosen_series(storage, asset_list(symbols), timeframe, source, adjustment, as_of)
     wanted.check(storage, series)
-    rows = PanelRows(storage, series, wanted, predicted, Span(moment(start), moment(end)), zone, join)
+    panel = PanelRows(storage, series, wanted, predicted, Span(moment(start), moment(end)), zone, join)
+    rows = panel.of_each_asset(engine_for(panel.requests))
     if format in ("numpy", "torch"):
         dense = arrays.panel_arrays(rows, wanted, predicted, canonical_timeframe(timeframe), dtype)
         return dense if format == "numpy" else arrays.as_tensors(dense)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumibot_duckdb.analytics.bars import Bars, FloatArray, Mask
-from lumibot_duckdb.analytics.computation.engine import engine_for
+from lumibot_duckdb.analytics.computation.engine import Engine
 from lumibot_duckdb.analytics.cross_asset.closes import market_days
 from lumibot_duckdb.analytics.indicators import SeriesIndicators
 from lumibot_duckdb.analytics.reading import IndicatorBars, Span
+from lumibot_duckdb.analytics.requests import Request
 from lumibot_duckdb.analytics.series import ChosenSeries
 from lumibot_duckdb.panels.bar_ends import bar_ends
 from lumibot_duckdb.panels.features import Features
@@ -54,7 +55,7 @@ class AssetRows:
 
 @dataclass(frozen=True)
 class PanelRows:
-    """The rows of a panel, which are made when they are iterated over.
+    """The rows of a panel.
 
     Attributes:
         storage: Where the bars are.
@@ -74,15 +75,18 @@ class PanelRows:
     zone: str
     join: str
 
-    def __iter__(self) -> Iterator[AssetRows]:
-        common = self._common_keys() if self.join == "inner" else None
-        indicators = [*self.features.indicators, *(each for target in self.targets for each in target.indicators)]
-        requests = tuple(dict.fromkeys(indicators))
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """The indicators that features and targets need."""
+        needed = [*self.features.indicators, *(each for target in self.targets for each in target.indicators)]
+        return tuple(dict.fromkeys(needed))
+
+    def of_each_asset(self, engine: Engine) -> Iterator[AssetRows]:
+        """Yield the rows of one asset after another, computed by an engine, which is closed at the end."""
         inputs = [*self.features.inputs, *(name for target in self.targets for name in target.inputs)]
-        work = SeriesIndicators(
-            self.storage, engine_for(requests), requests, self.zone, inputs, self.features.bars_before
-        )
+        work = SeriesIndicators(self.storage, engine, self.requests, self.zone, inputs, self.features.bars_before)
         try:
+            common = self._common_keys() if self.join == "inner" else None
             for each in self.series:
                 rows = self._rows(work, each)
                 if common is not None:
