@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lumibot_duckdb.analytics.cross_asset.stored_cross_asset import StoredCrossAsset
 from lumibot_duckdb.analytics.stored_analytics import StoredAnalytics
 from lumibot_duckdb.charts.stored_charts import StoredCharts
+from lumibot_duckdb.panels.stored_panels import StoredPanels
 from lumibot_duckdb.storage import glance
 from lumibot_duckdb.storage.api import DataStorageInterface, MigratedFiles
 from lumibot_duckdb.storage.bars.open_store import OpenStore
@@ -39,12 +40,13 @@ class DuckDBDataStorage(
     StoredAnalytics,
     StoredCrossAsset,
     StoredCharts,
+    StoredPanels,
     DataStorageInterface,
 ):
     """A store of bars in one DuckDB file, for any number of threads and processes.
 
     Its methods come from the parts that it is composed of, and are documented in `storage.api`, `analytics.api`,
-    `analytics.cross_asset.api` and `charts.api`.
+    `analytics.cross_asset.api`, `charts.api` and `panels.api`.
 
     Args:
         cache_dir: A folder, or a file whose name ends in `.duckdb`. Default: the environment variable

@@ -45,7 +45,9 @@ class IndicatorValues:
         MissingLibraryError: An indicator needs TA-Lib, which is not installed.
     """
 
-    def __init__(self, requests: Sequence[Request], zone: str, inputs: Sequence[str] = (), bars_before: int = 0) -> None:
+    def __init__(
+        self, requests: Sequence[Request], zone: str, inputs: Sequence[str] = (), bars_before: int = 0
+    ) -> None:
         self.columns = ("close", *(column for request in requests for column in request.columns))
         self.needs_all_bars = any(request.warm_up.reach is Reach.ALL for request in requests)
         self._engine = engine_for(tuple(requests))

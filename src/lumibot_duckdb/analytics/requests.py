@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -48,7 +48,7 @@ def parsed_requests(texts: str | Iterable[str]) -> tuple[Request, ...]:
     return tuple(dict.fromkeys(map(parsed_request, wanted)))
 
 
-def parsed_request(text: str) -> Request:
+def parsed_request(text: str, catalogue: Mapping[str, Indicator] = CATALOGUE) -> Request:
     """Return what a request means. Raises `IndicatorError` for an unknown name and for wrong parameters.
 
     >>> parsed_request("bollinger(20, k=2)").columns[:2]
@@ -57,9 +57,9 @@ def parsed_request(text: str) -> Request:
     found = _REQUEST.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         raise IndicatorError(f'{text!r} is not an indicator: write it as "rsi(14)" or "bollinger(20, k=2)"')
-    indicator = CATALOGUE.get(found[1].lower())
+    indicator = catalogue.get(found[1].lower())
     if indicator is None:
-        raise IndicatorError(f"there is no indicator {found[1]!r}{_suggestion(found[1].lower(), CATALOGUE)}")
+        raise IndicatorError(f"there is no indicator {found[1]!r}{_suggestion(found[1].lower(), catalogue)}")
     values = {p.name: p.default for p in indicator.parameters}
     given = found[2].split(",") if found[2] is not None and found[2].strip() else []
     seen: set[str] = set()

@@ -105,7 +105,7 @@ def _columns(
     for each in series:
         bars = found[each]
         if of is None or not np.array_equal(of, bars.times):
-            of, (midnights, chosen) = bars.times, _midnights(bars.times)
+            of, (midnights, chosen) = bars.times, market_days(bars.times)
         columns.append((midnights, bars.close[chosen]))
     return columns
 
@@ -135,7 +135,7 @@ def _made(storage: BarReader, series: Sequence[ChosenSeries], span: Span) -> dic
         reader.close()
 
 
-def _midnights(times: Int64Array) -> tuple[Int64Array, Mask]:
+def market_days(times: Int64Array) -> tuple[Int64Array, Mask]:
     """Return the midnights in New York of the dates that bars are of, and which bars are the last ones of these."""
     import pandas as pd
 
