@@ -75,7 +75,9 @@ class TwoStores(RuleBasedStateMachine):
             model.labels[symbol, name] = (self.steps, tuple(sorted(values.union(earlier if add else ()))))
         changes = {change.asset.symbol: (change.before, change.after) for change in report.changes}
         after = {symbol: model.labels[symbol, name][1] for symbol in before}
-        assert changes == {symbol: (before[symbol], after[symbol]) for symbol in before if before[symbol] != after[symbol]}
+        assert changes == {
+            symbol: (before[symbol], after[symbol]) for symbol in before if before[symbol] != after[symbol]
+        }
 
     @rule(place=PLACES, symbol=SYMBOLS, name=st.none() | NAMES, value=st.none() | st.sampled_from("xyz"))
     def unlabel(self, place: int, symbol: str, name: str | None, value: str | None) -> None:
