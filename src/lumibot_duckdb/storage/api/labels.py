@@ -153,6 +153,6 @@ class AssetLabels(ABC):
             >>> for symbol, closes in (("AAPL", [10, 11, 10, 12, 12.6]), ("MSFT", [20, 23, 22, 26, 26])):
             ...     _ = storage.store_ohlcv_data(symbol, pd.DataFrame({"close": closes}, index=days), "my_csv", "day")
             >>> _ = storage.label(["AAPL", "MSFT"], "sector", "Technology")
-            >>> storage.correlation(storage.labelled("sector", "Technology")).round(3).loc["AAPL", "MSFT"]
-            0.912
+            >>> storage.closes(storage.labelled("sector", "Technology")).columns.tolist()
+            ['AAPL', 'MSFT']
         """

@@ -5,10 +5,10 @@ All values of a name that an asset has are set together. Everything here runs in
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -22,7 +22,7 @@ from lumibot_duckdb.storage.times import aware_utc, naive_utc
 _CHOSEN = "lumibot_duckdb_labels"
 _NAME = pa.schema([(column, pa.string()) for column in ("asset_symbol", "asset_type", "exchange", "name")])
 _ROW = pa.schema([*_NAME, ("value", pa.string()), ("labelled_at", pa.timestamp("us"))])
-_STORED = "SELECT asset_symbol, asset_type, exchange, name, value, labelled_at FROM {db}.asset_label"
+STORED = "SELECT asset_symbol, asset_type, exchange, name, value, labelled_at FROM {db}.asset_label"
 _DELETE = f"DELETE FROM {{db}}.asset_label USING {_CHOSEN} AS chosen WHERE " + " AND ".join(
     f"asset_label.{column} = chosen.{column}" for column in _NAME.names
 )
@@ -42,7 +42,7 @@ Labels: TypeAlias = "dict[AssetKey, dict[str, LabelValues]]"
 
 def checked_name(name: object) -> str:
     """Return the name of a label in lower case; ValueError unless it can be one."""
-    text = _text(name, "the name of a label").casefold()
+    text = _text(name, "the name of a label").lower()
     if "=" in text:
         raise ValueError(f"{name!r} cannot name a label, because of the '=': write a word such as \"sector\"")
     return text
@@ -51,6 +51,14 @@ def checked_name(name: object) -> str:
 def checked_value(value: object) -> str:
     """Return the value of a label; ValueError unless it can be one."""
     return _text(value, "the value of a label")
+
+
+def written_label(name: object, values: Sequence[object], set_at: datetime) -> LabelValues:
+    """Return a label that was stored or exported; ValueError unless this package writes such ones."""
+    known = tuple(sorted({checked_value(value) for value in values}))
+    if checked_name(name) != name or not known or [*known] != [*values]:
+        raise ValueError(f"the label {name!r} has a name or values that this package does not write")
+    return LabelValues(known, set_at)
 
 
 def _text(text: object, what: str) -> str:
@@ -62,37 +70,34 @@ def _text(text: object, what: str) -> str:
 
 
 def stored_labels(cursor: StoreCursor, assets: Collection[AssetKey] | None = None) -> Labels:
-    """Return the labels of some assets, or of all."""
+    """Return the labels of some assets, or of all. Raises `StoreDamagedError`."""
     if assets is None:
-        rows = cursor.rows(_STORED)
+        rows = cursor.rows(STORED)
     else:
         names = [published_name(asset) for asset in assets]
-        rows = cursor.rows(f"{_STORED} WHERE asset_symbol IN (SELECT unnest(?::VARCHAR[]))", [names])
-    found: dict[tuple[str, str, str], dict[str, tuple[list[str], datetime]]] = {}
+        rows = cursor.rows(f"{STORED} WHERE asset_symbol IN (SELECT unnest(?::VARCHAR[]))", [names])
+    with reading("the labels of assets"):
+        found = labels_of_rows(rows)
+    return found if assets is None else {asset: labels for asset, labels in found.items() if asset in assets}
+
+
+def labels_of_rows(rows: Iterable[Sequence[Any]]) -> Labels:
+    """Return the labels in rows of `STORED`. Raises ValueError for such as this package does not write."""
+    values: dict[tuple[str, str, str, str], tuple[list[str], datetime]] = {}
     for symbol, asset_type, exchange, name, value, set_at in rows:
-        of_asset = found.setdefault((symbol, asset_type, exchange), {})
-        of_asset.setdefault(name, ([], set_at))[0].append(value)
-    labels: Labels = {}
-    for identity, of_asset in found.items():
-        with reading(f"the labels of {identity[0]}"):
-            asset = asset_of_published_name(*identity)
-            if assets is None or asset in assets:
-                labels[asset] = {
-                    checked_name(name): LabelValues(tuple(sorted(map(checked_value, values))), aware_utc(set_at))
-                    for name, (values, set_at) in of_asset.items()
-                }
-    return labels
+        values.setdefault((symbol, asset_type, exchange, name), ([], set_at))[0].append(value)
+    found: Labels = {}
+    for (*identity, name), (of_name, set_at) in values.items():
+        labels = found.setdefault(asset_of_published_name(*identity), {})
+        labels[name] = written_label(name, sorted(of_name), aware_utc(set_at))
+    return found
 
 
 def set_labels(cursor: StoreCursor, changes: Mapping[tuple[AssetKey, str], LabelValues | None]) -> None:
     """Give names of assets other values instead of those that they have; None removes them."""
     if not changes:
         return
-    keys = {
-        which: (published_name(asset), asset.asset_type, asset.exchange, name)
-        for which in changes
-        for asset, name in [which]
-    }
+    keys = {(asset, name): (published_name(asset), asset.asset_type, asset.exchange, name) for asset, name in changes}
     cursor.register(_CHOSEN, rows_of(_NAME, list(keys.values())))
     cursor.execute(_DELETE)
     cursor.unregister(_CHOSEN)

@@ -42,7 +42,7 @@ from lumibot_duckdb.storage.errors import (
 )
 from lumibot_duckdb.storage.identity import asset_of_published_name, key_to_write, published_name
 from lumibot_duckdb.storage.reference.corporate_actions import Identity, in_order
-from lumibot_duckdb.storage.reference.labels import Labels, stored_labels
+from lumibot_duckdb.storage.reference.labels import STORED, Labels, labels_of_rows
 from lumibot_duckdb.storage.reference.option_chains import ChainTexts
 from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_files import sql_file
@@ -293,7 +293,7 @@ class OtherStore:
         if self.schema < _WITH_LABELS:
             return {}
         with self._understanding("a label"):
-            return stored_labels(self._cursor)
+            return labels_of_rows(self._cursor.rows(STORED))
 
     # -- checks ----------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from lumibot_duckdb.storage.bars.layout import PRICES_AND_VOLUME, ColumnLayout, 
 from lumibot_duckdb.storage.errors import InvalidExportError
 from lumibot_duckdb.storage.identity import key_to_write, refuse_unstorable
 from lumibot_duckdb.storage.reference.corporate_actions import in_order, refuse_unusable
-from lumibot_duckdb.storage.reference.labels import LabelValues, checked_name, checked_value
+from lumibot_duckdb.storage.reference.labels import LabelValues, written_label
 from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 from lumibot_duckdb.storage.times import UTC, parse_moment
 
@@ -277,7 +277,9 @@ def _series_of(line: Mapping[str, Any]) -> ExportedSeries:
         writes,
         tuple(_run_of(len(writes), *each) for each in line["runs"]),
         {kind: _actions_of(key.asset, kind, *known) for kind, known in line["actions"].items()},
-        dict(_label_of(name, *known) for name, known in line.get("labels", {}).items()),  # earlier releases export none
+        {
+            name: _label_of(name, *known) for name, known in line.get("labels", {}).items()
+        },  # earlier releases export none
     )
 
 
@@ -363,11 +365,8 @@ def _actions_of(asset: AssetKey, kind: str, checked_at: object, rows: Sequence[S
     return KnownActions(checked, in_order(actions))
 
 
-def _label_of(name: object, set_at: object, values: Sequence[object]) -> tuple[str, LabelValues]:
-    known = tuple(sorted(map(checked_value, values)))
-    if checked_name(name) != name or not known or [*known] != values or len(set(known)) < len(known):
-        raise ValueError(f"its label {name!r} is described wrongly")
-    return name, LabelValues(known, parse_moment(_text(set_at)).astimezone(UTC))
+def _label_of(name: object, set_at: object, values: Sequence[object]) -> LabelValues:
+    return written_label(name, values, parse_moment(_text(set_at)).astimezone(UTC))
 
 
 def _text(value: object) -> str:
