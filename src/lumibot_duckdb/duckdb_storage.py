@@ -23,6 +23,7 @@ from lumibot_duckdb.storage.counters import Counters
 from lumibot_duckdb.storage.location import store_path
 from lumibot_duckdb.storage.reference.migrated_files import StoredMigratedFiles
 from lumibot_duckdb.storage.reference.reference_data import StoredReferenceData
+from lumibot_duckdb.storage.reference.stored_labels import StoredLabels
 from lumibot_duckdb.storage.upkeep.automatic_upkeep import tend_at_the_end
 from lumibot_duckdb.storage.upkeep.upkeep import StoredUpkeep
 
@@ -36,6 +37,7 @@ class DuckDBDataStorage(
     StoredBars,
     StoredBarWriter,
     StoredReferenceData,
+    StoredLabels,
     StoredUpkeep,
     StoredAnalytics,
     StoredCrossAsset,

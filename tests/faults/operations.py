@@ -81,6 +81,7 @@ def fill(storage: DuckDBDataStorage) -> None:
     store(storage, "C", FRAME.assign(vwap=1.5), adjustment="split")
     storage.record_corporate_actions("C", [], "test", restates=["split"])
     storage.store_option_chain("A", CHAIN, "test", DAY, listed_at=LISTED)
+    storage.label(["A", "B"], "sector", ["x", "y"])
 
 
 def nothing(storage: DuckDBDataStorage) -> None:
@@ -299,6 +300,8 @@ OPERATIONS: dict[str, Operation] = {
     "restate": Operation(fill, lambda s: s.restate_series("A", "test", "minute")),
     "split": Operation(fill, lambda s: s.record_corporate_actions("C", [SPLIT], "test", restates=["split"])),
     "chain": Operation(fill, store_other_chain),
+    "label": Operation(fill, lambda s: s.label({"A": {"sector": "z", "tag": ["u", "v"]}, "B": {"sector": "z"}})),
+    "unlabel": Operation(fill, lambda s: s.unlabel(["A", "B"], "sector", "x")),
     "delete": Operation(fill, lambda s: s.delete_series("A")),
     "delete many": Operation(fill, lambda s: s.delete_many([info.key for info in s.list_series()])),
     "store many": Operation(fill, store_many),
@@ -365,6 +368,7 @@ def contents(storage: DuckDBDataStorage) -> dict[str, str]:
         "chain of A": storage.option_chain("A", "test", DAY, DAY),
         "splits of C": None if known is None else known.actions,
         **{f"snapshot {each.name}": each.last_ingest for each in storage.snapshots()},
+        "labels": storage.labels().to_csv(),
         "settings": storage.settings.set_values() or None,
         "migrated file": storage.migrated_files.rows("file", "fingerprint"),
     }

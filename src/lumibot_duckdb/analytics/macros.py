@@ -26,7 +26,8 @@ SYMBOL = "X"
 _NAME = "memory"
 _BAR_COLUMNS = ("open", "high", "low", "close", "volume")
 _TABLES = """
-CREATE TABLE {db}.asset AS SELECT 1 AS asset_id, '{symbol}' AS name, 'stock' AS asset_type;
+CREATE TABLE {db}.asset AS SELECT 1 AS asset_id, '{symbol}' AS name, 'stock' AS asset_type, '' AS exchange;
+CREATE TABLE {db}.asset_label (asset_symbol VARCHAR, asset_type VARCHAR, exchange VARCHAR, name VARCHAR, value VARCHAR);
 CREATE TABLE {db}.series AS SELECT 1 AS asset_id, 'memory' AS source, '' AS adjustment, '' AS timeframe,
     1 AS current_version;
 """

@@ -49,6 +49,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
             Command("verify", "verify", "check the store and its bars, and repair what is damaged"),
             Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),
             Command("delete", "delete", "delete series from the store"),
+            Command("label", "label", "label assets with their sector or anything else, to group them by"),
             Command("rename", "rename", "give bars another symbol, from a date on or altogether"),
             Command("merge", "merge", "add everything that another store has"),
             Command("prune", "prune", "remove old bars, and keep the store below a size"),

@@ -74,30 +74,24 @@ def stored_symbols(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
 
 def stored_sources(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     """Complete to the sources of the bars in the store."""
-    with suppress(Exception):
-        from lumibot_duckdb.cli.store import chosen_path
-        from lumibot_duckdb.storage.row_query import query_rows
-
-        path = chosen_path(getattr(parsed_args, "store", None))
-        with query_rows(
-            path, "SELECT DISTINCT source FROM series ORDER BY ALL", wait_seconds=_WAIT_SECONDS, upgrade=False
-        ) as found:
-            return [name for (name,) in found.rows]
-    return ()
+    return _of_query(parsed_args, "SELECT DISTINCT source FROM series ORDER BY ALL")
 
 
 def snapshots(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     """Complete to the snapshots of the store."""
-    with suppress(Exception):
-        from lumibot_duckdb.cli.store import chosen_path
-        from lumibot_duckdb.storage.row_query import query_rows
+    return _of_query(parsed_args, "SELECT name FROM snapshot ORDER BY name")
 
-        path = chosen_path(getattr(parsed_args, "store", None))
-        with query_rows(
-            path, "SELECT name FROM snapshot ORDER BY name", wait_seconds=_WAIT_SECONDS, upgrade=False
-        ) as found:
-            return [name for (name,) in found.rows]
-    return ()
+
+def label_names(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    """Complete to the names of the labels in the store."""
+    return _of_query(parsed_args, "SELECT DISTINCT name FROM asset_labels ORDER BY name")
+
+
+def labels_and_symbols(parsed_args: argparse.Namespace, prefix: str, **_: Any) -> Iterable[str]:
+    """Complete to the symbols in the store, or to its labels with their values, once there is a "="."""
+    if "=" in prefix:
+        return _of_query(parsed_args, "SELECT DISTINCT name || '=' || value FROM asset_labels ORDER BY ALL")
+    return [*stored_symbols(parsed_args), *(f"{name}=" for name in label_names(parsed_args))]
 
 
 def setting_keys(**_: Any) -> Iterable[str]:
@@ -105,6 +99,18 @@ def setting_keys(**_: Any) -> Iterable[str]:
     from lumibot_duckdb.storage.upkeep.settings import SETTINGS
 
     return SETTINGS
+
+
+def _of_query(parsed_args: argparse.Namespace, query: str) -> Iterable[str]:
+    """Return the only column of a query on the store; nothing if that fails."""
+    with suppress(Exception):
+        from lumibot_duckdb.cli.store import chosen_path
+        from lumibot_duckdb.storage.row_query import query_rows
+
+        path = chosen_path(getattr(parsed_args, "store", None))
+        with query_rows(path, query, wait_seconds=_WAIT_SECONDS, upgrade=False) as found:
+            return [name for (name,) in found.rows]
+    return ()
 
 
 def print_completions(parser: argparse.ArgumentParser) -> None:

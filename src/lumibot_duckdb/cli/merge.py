@@ -94,6 +94,8 @@ def _summary(report: MergeReport) -> str:
             f"Splits and dividends of {count(report.actions, 'asset')} and "
             f"{count(report.option_chains, 'option chain')} {would}stored."
         )
+    if report.labels:
+        lines.append(f"{count(report.labels, 'label')} {would}stored.")
     if report.conflicts:
         lines.append(
             f"{count(report.conflicts, 'bar')} {'has' if report.conflicts == 1 else 'have'} other values in both "
@@ -124,6 +126,7 @@ def _as_json(report: MergeReport) -> dict[str, Any]:
         "bars_changed": report.bars_changed,
         "actions": report.actions,
         "option_chains": report.option_chains,
+        "labels": report.labels,
         "conflicts": report.conflicts,
         "examples": [
             {

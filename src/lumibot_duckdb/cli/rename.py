@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Rename an asset in the store, because its symbol has changed, as from FB to META, or was wrong.
 
-A symbol means every asset that has it: the stock, and the options on it. Coverage, splits, dividends and option chains
-are renamed, too. What will be renamed is listed first, and nothing is changed before you agree.
+A symbol means every asset that has it: the stock, and the options on it. Coverage, splits, dividends, option chains
+and labels are renamed, too. What will be renamed is listed first, and nothing is changed before you agree.
 
 With --from, OLD was the symbol before that date and NEW is the symbol since: bars from before the date become bars of
 NEW, so that a backtest across the date sees one series. Later bars of OLD, perhaps of another company, stay.
@@ -181,6 +181,8 @@ def _amount(report: RenameReport) -> str:
         parts.append(count(report.actions, "split or dividend", "splits and dividends"))
     if report.option_chains:
         parts.append(count(report.option_chains, "option chain"))
+    if report.labels:
+        parts.append(count(report.labels, "label"))
     return ", ".join(parts)
 
 
@@ -194,6 +196,7 @@ def _as_json(report: RenameReport) -> dict[str, Any]:
         "renamed": _series_as_json(report.series),
         "actions": report.actions,
         "option_chains": report.option_chains,
+        "labels": report.labels,
     }
 
 

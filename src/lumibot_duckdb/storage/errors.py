@@ -12,7 +12,7 @@ class InvalidBarsError(StorageError, ValueError):
 
 
 class InvalidRecordError(StorageError, ValueError):
-    """A corporate action or an option chain was refused and nothing was stored."""
+    """A corporate action, an option chain or a label was refused and nothing was stored."""
 
 
 class InvalidExportError(StorageError, ValueError):
@@ -33,6 +33,10 @@ class AmbiguousSeriesError(StorageError, LookupError):
 
 class VersionGoneError(StorageError, LookupError):
     """The pinned version was deleted, was superseded and removed by a compaction, or is not in a restored backup."""
+
+
+class LabelNotFoundError(StorageError, LookupError):
+    """No asset has such a label, or this value of it."""
 
 
 class SnapshotNotFoundError(StorageError, LookupError):

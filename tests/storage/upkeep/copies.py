@@ -34,6 +34,7 @@ def fill(storage: DuckDBDataStorage) -> None:
     storage.record_coverage("C", HOUR, "test", "minute")
     storage.record_corporate_actions("B", [CorporateAction(DAY, 1, 2)], "test", restates=["split"])
     storage.store_option_chain("A", CHAIN, "test", DAY)
+    storage.label("A", "sector", ["x", "y"])
     storage.migrated_files.remember("file", "fingerprint", 3, [1])
     with StoreConnection.of(storage.path).write() as cursor:
         cursor.execute("INSERT INTO {db}.setting VALUES ('key', '1')")

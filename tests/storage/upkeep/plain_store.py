@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ MINUTES = 40
 SYMBOLS = ("A", "B")
 SOURCES = ("polygon", "yahoo")
 FIRST = ("A", "polygon")
+_LABELLED = count()
 
 Key = tuple[str, str]
 """Symbol and source of a series."""
@@ -38,11 +40,15 @@ class Bars:
 
 @dataclass
 class Contents:
-    """A store. The splits of a symbol are ratios by date, with the hour at which they were requested."""
+    """A store. The splits of a symbol are ratios by date, with the hour at which they were requested.
+
+    The label of a symbol has its value, after a number that is greater the later it was set.
+    """
 
     series: dict[Key, Bars] = field(default_factory=dict)
     splits: dict[Key, tuple[int, dict[dt.date, float]]] = field(default_factory=dict)
     snapshots: dict[str, dict[Key, dict[int, tuple[float, int]]]] = field(default_factory=dict)
+    labels: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def values(self) -> dict[Key, dict[int, tuple[float, int]]]:
         return {key: bars.values for key, bars in self.series.items() if bars.values}
@@ -52,6 +58,9 @@ class Contents:
 
     def ratios(self) -> dict[Key, dict[dt.date, float]]:
         return {key: ratios for key, (_, ratios) in self.splits.items() if ratios}
+
+    def label_values(self) -> dict[str, str]:
+        return {symbol: value for symbol, (_, value) in self.labels.items()}
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,19 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Label:
+    """Label a symbol that has bars."""
+
+    symbol: str
+    value: str
+
+    def __call__(self, storage: DuckDBDataStorage, model: Contents, hour: int) -> None:
+        if any(symbol == self.symbol for symbol, _ in model.series):
+            storage.label(self.symbol, "sector", self.value)
+            model.labels[self.symbol] = (next(_LABELLED), self.value)
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Name what is stored now."""
 
@@ -125,7 +147,8 @@ WRITES = st.builds(
 SPLITS = st.builds(Split, KEYS, st.sets(st.integers(1, 5), max_size=2).map(lambda days: tuple(sorted(days))))
 DELETIONS = st.builds(Delete, KEYS.filter(lambda key: key != FIRST))
 SNAPSHOTS = st.builds(Snapshot, st.sampled_from("xy"))
-STEPS = st.lists(st.one_of(WRITES, WRITES, WRITES, SPLITS, DELETIONS, SNAPSHOTS), min_size=1, max_size=4)
+LABELS = st.builds(Label, st.sampled_from(SYMBOLS), st.sampled_from("xyz"))
+STEPS = st.lists(st.one_of(WRITES, WRITES, WRITES, SPLITS, LABELS, DELETIONS, SNAPSHOTS), min_size=1, max_size=4)
 
 
 def time_of(minute: int) -> int:
@@ -141,10 +164,16 @@ def filled(
 ) -> tuple[DuckDBDataStorage, Contents]:
     """Return a store after some steps at these hours, and what it should contain.
 
-    Before them, it has a split, and a series with a superseded version, which a snapshot shows.
+    Before them, it has a split, a label, and a series with a superseded version, which a snapshot shows.
     """
     storage, model = DuckDBDataStorage(path), Contents()
-    begin = [Write(FIRST, (1, 2, 5), value), Split(FIRST, (1,)), Snapshot("first"), Write(FIRST, (2,), 3.5)]
+    begin = [
+        Write(FIRST, (1, 2, 5), value),
+        Split(FIRST, (1,)),
+        Label("A", "x"),
+        Snapshot("first"),
+        Write(FIRST, (2,), 3.5),
+    ]
     for step, hour in zip([*begin, *steps], hours, strict=False):
         step(storage, model, hour)
     storage.close()
@@ -158,6 +187,7 @@ def assert_contains(storage: DuckDBDataStorage, expected: Contents, *, snapshots
     assert found.values() == expected.values()
     assert found.covered() == expected.covered()
     assert found.ratios() == expected.ratios()
+    assert found.label_values() == expected.label_values()
     if snapshots:
         assert {each.name for each in storage.snapshots()} == set(expected.snapshots)
         for name, seen in expected.snapshots.items():
@@ -175,7 +205,7 @@ def values_of(frame: pd.DataFrame) -> dict[int, tuple[float, int]]:
 
 
 def read(path: Path) -> Contents:
-    """Return what a file contains, by plain SQL: the published view, and the tables of coverage and splits."""
+    """Return what a file contains, by plain SQL: the published views, and the tables of coverage and splits."""
     contents = Contents()
     with duckdb.connect(str(path), read_only=True) as plain:
         plain.execute("SET TimeZone = 'UTC'")
@@ -196,4 +226,6 @@ def read(path: Path) -> Contents:
             "SELECT asset_symbol, source, ex_date, split_to / split_from FROM corporate_action WHERE kind = 'split'"
         ).fetchall():
             contents.splits.setdefault((symbol, source), (0, {}))[1][date] = ratio
+        labels = plain.execute("SELECT asset_symbol, value FROM asset_labels WHERE name = 'sector'").fetchall()
+        contents.labels = {symbol: (0, value) for symbol, value in labels}
     return contents

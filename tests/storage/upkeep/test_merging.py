@@ -94,6 +94,7 @@ def filled(path: Path) -> DuckDBDataStorage:
     storage.record_corporate_actions("C", [CorporateAction(dt.date(2023, 1, 2), 1, 2)], "test", checked_at=at(2))
     storage.record_corporate_actions("C", [], "test", "dividend", checked_at=at(2))
     storage.store_option_chain("SPY", CHAIN, "test", dt.date(2024, 1, 3), listed_at=LISTED)
+    storage.label("A", "sector", "x")
     storage.close()
     _FILLED.append(path.read_bytes())
     return storage
@@ -309,9 +310,11 @@ def test_an_older_store_is_merged_and_not_upgraded(tmp_path: Path, schema: int) 
             4: ("ingest_request",),
             5: ("outline", "repeated_bar"),
             6: ("snapshot", "setting"),
+            8: ("asset_label",),
         }
         for number, tables in gone.items():
             for table in tables if number > schema else ():
+                cursor.execute("DROP VIEW IF EXISTS {db}.asset_labels")
                 cursor.execute(f"DROP TABLE {{db}}.{table}")
         cursor.execute("UPDATE {db}.store_meta SET value = ? WHERE key = 'schema_version'", [str(schema)])
     other.close()
@@ -321,6 +324,7 @@ def test_an_older_store_is_merged_and_not_upgraded(tmp_path: Path, schema: int) 
     assert digest(other.path.parent) == before
     assert_same(storage.get_historical_prices("A"), FRAME.assign(vwap=1.25))
     assert (storage.corporate_actions("C", "test") is not None) == (schema >= 2)
+    assert storage.labels().empty
 
 
 def test_files_that_are_refused(tmp_path: Path) -> None:
@@ -376,6 +380,9 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
         "UPDATE ingest SET metadata = '[1]'",
         "UPDATE corporate_action SET split_to = 'inf'::DOUBLE",
         "UPDATE option_chain SET asset_symbol = ' '",
+        "UPDATE asset_label SET name = 'Sector'",
+        "UPDATE asset_label SET value = ' '",
+        "INSERT INTO asset_label SELECT * FROM asset_label",
         "UPDATE option_chain_strikes SET strikes = '[465.0,'",
         "UPDATE coverage SET range_end = TIMESTAMP '2100-01-01'",
         "ALTER TABLE bar ALTER close TYPE VARCHAR",

@@ -42,12 +42,18 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @given(steps=STEPS, file_format=FORMATS)
 @examples(4)
 def test_export_and_import(folders: Any, steps: list[Any], file_format: str) -> None:
-    """An export has the current bars of all series, and the splits of their stocks."""
+    """An export has the current bars of all series, the splits of their stocks, and the labels of their assets."""
     folder: Path = folders()
     storage, model = filled(folder / "s.duckdb", steps, HOURS)
     storage.export(folder / "exported", file_format=file_format)
     storage.close()
-    expected = Contents(model.series, {key: known for key, known in model.splits.items() if key in model.series})
+    expected = Contents(
+        model.series,
+        {key: known for key, known in model.splits.items() if key in model.series},
+        labels={
+            symbol: label for symbol, label in model.labels.items() if any(symbol == key[0] for key in model.series)
+        },
+    )
     with DuckDBDataStorage(folder / "restored.duckdb") as restored:
         restored.import_exported(folder / "exported")
         assert_contains(restored, expected, snapshots=False)
@@ -76,7 +82,7 @@ def test_backup_and_restore(folders: Any, steps: list[Any], later: list[Any]) ->
 @given(one=STEPS, other=STEPS)
 @examples(4)
 def test_merging_in_either_order(folders: Any, one: list[Any], other: list[Any]) -> None:
-    """The bar that was requested later is kept, and so are all splits that were requested later."""
+    """The bar that was requested later is kept, and so are all splits that were requested later, and later labels."""
     folder: Path = folders()
     first, here = filled(folder / "1.duckdb", one, HOURS)
     second, there = filled(folder / "2.duckdb", other, FURTHER_HOURS, value=2.0)
@@ -87,7 +93,7 @@ def test_merging_in_either_order(folders: Any, one: list[Any], other: list[Any])
         shutil.copy(store.path, path)
         with DuckDBDataStorage(path) as storage:
             storage.merge(source.path)
-            assert_contains(storage, Contents(both.series, both.splits, snapshots))
+            assert_contains(storage, Contents(both.series, both.splits, snapshots, both.labels))
 
 
 def merged(one: Contents, other: Contents) -> Contents:
@@ -101,6 +107,8 @@ def merged(one: Contents, other: Contents) -> Contents:
     for key, (hour, ratios) in other.splits.items():
         if key not in both.splits or both.splits[key][0] < hour:
             both.splits[key] = (hour, ratios)
+    for symbol, label in other.labels.items():
+        both.labels[symbol] = max(label, both.labels.get(symbol, label))
     return both
 
 
@@ -137,4 +145,9 @@ def renamed(model: Contents, old: str, new: str, before: int | None) -> Contents
                 found.series[name, source] = part
     for (symbol, source), known in model.splits.items():  # all are from before the first bar
         found.splits[new if symbol == old else symbol, source] = known
+    moved, remaining = (any(symbol == name for symbol, _ in found.series) for name in (new, old))
+    for symbol, label in model.labels.items():
+        for name, has_label in ((new, moved), (old, remaining)) if symbol == old else ((symbol, True),):
+            if has_label:
+                found.labels[name] = label
     return found

@@ -28,6 +28,7 @@ def sound(storage: DuckDBDataStorage) -> DuckDBDataStorage:
     storage.store_ohlcv_data("B", frame.assign(note="n"), "test", "minute")
     storage.record_corporate_actions("A", [CorporateAction(dt.date(2024, 1, 2), 1, 2)], "test")
     storage.record_corporate_actions("B", [], "test")
+    storage.label(["A", "B"], "sector", ["one", "two"])
     for days_ahead in (None, 30):
         storage.store_option_chain("A", CHAIN, "test", dt.date(2024, 1, 2), days_ahead=days_ahead)
     return storage
@@ -52,6 +53,7 @@ DAMAGES = {
     "coverage_ranges": "UPDATE {db}.coverage SET range_end = TIMESTAMP_S '2999-01-01 00:00:00' WHERE series_id = 3",
     "corporate_actions": "DELETE FROM {db}.corporate_action_check",
     "option_chains": "DELETE FROM {db}.option_chain_strikes WHERE expiration = '2024-01-26'",
+    "labels": "INSERT INTO {db}.asset_label SELECT * FROM {db}.asset_label",
     "metadata": "UPDATE {db}.ingest SET metadata = '[1]' WHERE ingest_id = 1",
     "layouts": "ALTER TABLE {db}.bar DROP COLUMN x_note_varchar",
 }
@@ -86,9 +88,17 @@ def test_planted_damage_is_found(sound: DuckDBDataStorage, check: str) -> None:
         ),
         ("DELETE FROM {db}.option_chain WHERE chain_id = 2", "2 lists of strikes belong to option chain 2, which"),
         ("UPDATE {db}.option_chain_strikes SET strikes = '[1.0, '", "chain 1, CALL of 2024-01-19, are no list"),
+        (
+            "INSERT INTO {db}.asset_label SELECT * FROM {db}.asset_label WHERE value = 'one'",
+            "the label sector of A (stock) has the value one 2 times",
+        ),
+        (
+            "UPDATE {db}.asset_label SET labelled_at = TIMESTAMP '2024-01-02' WHERE value = 'one'",
+            "the values of the label sector of B (stock) have 2 different times",
+        ),
     ],
 )
-def test_each_damage_to_actions_and_chains_is_named(sound: DuckDBDataStorage, damage: str, what: str) -> None:
+def test_each_damage_to_reference_data_is_named(sound: DuckDBDataStorage, damage: str, what: str) -> None:
     with StoreConnection.of(sound.path).write() as cursor:
         cursor.execute(damage)
     assert any(what in finding.what and finding.damage for finding in sound.verify().findings)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Join: TypeAlias = Literal["inner", "asof", "outer"]
 Method: TypeAlias = Literal["returns", "log_returns", "differences", "prices"]
+OwnJoin: TypeAlias = Literal["inner", "outer"]
+Weights: TypeAlias = Literal["equal", "dollar_volume"]
 
 
 class CrossAssetAnalytics(ABC):
@@ -461,6 +463,7 @@ class CrossAssetAnalytics(ABC):
         end: datetime | date | str | None = None,
         *,
         n: int = 50,
+        label: str | None = None,
         join: Join = "outer",
         source: str | None = None,
         adjustment: str | None = None,
@@ -474,6 +477,8 @@ class CrossAssetAnalytics(ABC):
             start: The first bar start to use (default: from the first bar). Naive times are New York's.
             end: Bars from this start on are not used (default: up to the last bar).
             n: The number of an asset's own closes that its average is of.
+            label: Return the breadth of the assets with each value of this label, such as "sector". Those without it
+                are left out.
             join: Which times the rows have; see the class.
             source: The source; not needed if only one source has such bars of each asset.
             adjustment: The adjustment; not needed if there is only one.
@@ -482,10 +487,12 @@ class CrossAssetAnalytics(ABC):
 
         Returns:
             Indexed by time: `members` (assets with a close and an average), `above` (those above it), `share_above`,
-            and `advancers`, `decliners` and `unchanged`, against the asset's own close before.
+            and `advancers`, `decliners` and `unchanged`, against the asset's own close before. With `label`, a row for
+            each value of it and each time at which one of its assets has a close: `value`, `timestamp`, and the same.
 
         Raises:
             AnalysisError: No row is in the range, or an argument is wrong.
+            LabelNotFoundError: No asset has this label.
 
         Example:
             >>> import pandas as pd
@@ -500,4 +507,66 @@ class CrossAssetAnalytics(ABC):
             datetime
             2024-01-05 00:00:00-05:00        2          1.0          2          0
             2024-01-06 00:00:00-05:00        2          0.5          1          0
+        """
+
+    @abstractmethod
+    def by_label(
+        self,
+        name: str,
+        timeframe: str = "day",
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        *,
+        symbols: Iterable[AssetLike] | None = None,
+        weights: Weights = "equal",
+        join: OwnJoin = "outer",
+        source: str | None = None,
+        adjustment: str | None = None,
+        as_of: AsOf | None = None,
+    ) -> pd.DataFrame:
+        """Return the returns of groups of assets: of each sector, or of the members of an index.
+
+        A return is the change since the asset's own close before, which may be several rows earlier. An asset with
+        several values of the label belongs to several groups. Labels have no history: groups have the members of today
+        at all times. So where an index or a sector has changed, its past returns have survivorship bias.
+
+        Args:
+            name: The name of the label, such as "sector".
+            timeframe: The length of the bars. Those that are not stored are made of smaller ones.
+            start: The first bar start to use (default: from the first bar). Naive times are New York's.
+            end: Bars from this start on are not used (default: up to the last bar).
+            symbols: Only these assets (default: all with the label and with bars). Those without it are left out.
+            weights: How returns are weighted in the mean: "equal", or "dollar_volume", by close times volume of the
+                asset's own bar before. An asset without volume then has no weight.
+            join: Which times the rows have: "outer", all times, or "inner", those at which all assets have a close.
+            source: The source; not needed if only one source has such bars of each asset.
+            adjustment: The adjustment; not needed if there is only one.
+            as_of: Read the series as they were at that moment (tz-aware), or in the snapshot of that name (default:
+                now).
+
+        Returns:
+            A row for each value of the label and each time at which one of its assets has a close: `value`,
+            `timestamp`, `members` (assets with a return), `mean_return`, `median_return`, `level` (what 1 has become
+            since before the range at the mean returns), `advancers`, `decliners`, `unchanged`, and `volume`, the sum of
+            the volumes at that time. Returns are fractions; NaN if no asset has one.
+
+        Raises:
+            LabelNotFoundError: No asset has this label. The message suggests a similar one.
+            SeriesNotFoundError: An asset has no bars of which those of the timeframe can be made.
+            AnalysisError: No row is in the range, no asset is left, or an argument is wrong.
+
+        Example:
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> days = pd.date_range("2024-01-02", periods=5, tz="America/New_York")
+            >>> for symbol, closes in (("SPY", [10, 11, 10, 12, 12.6]), ("QQQ", [20, 23, 22, 26, 26])):
+            ...     bars = pd.DataFrame({"close": closes, "volume": 100}, index=days)
+            ...     _ = storage.store_ohlcv_data(symbol, bars, "my_csv", "day")
+            >>> _ = storage.label(["SPY", "QQQ"], "market", "stocks")
+            >>> found = storage.by_label("market", start="2024-01-05").round(3)
+            >>> found[["value", "timestamp", "members", "mean_return", "level", "advancers"]]
+                value                 timestamp  members  mean_return  level  advancers
+            0  stocks 2024-01-05 00:00:00-05:00        2        0.191  1.191          2
+            1  stocks 2024-01-06 00:00:00-05:00        2        0.025  1.221          1
         """

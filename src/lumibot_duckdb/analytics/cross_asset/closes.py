@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lumibot_duckdb.analytics.bars import Bars, FloatArray, Mask, bars_with_close, dates_of_daily_bars
-from lumibot_duckdb.analytics.cross_asset.joins import Column, joined
+from lumibot_duckdb.analytics.cross_asset.joins import Column, joined, placed
 from lumibot_duckdb.analytics.cross_asset.selection import Selection, asset_list
 from lumibot_duckdb.analytics.errors import AnalysisError
 from lumibot_duckdb.analytics.reading import IndicatorBars, Span
 from lumibot_duckdb.analytics.series import ChosenSeries
-from lumibot_duckdb.storage.api import AssetLike, BarReader, TimeRange
+from lumibot_duckdb.storage.api import AssetLike, BarArrays, BarReader, TimeRange
 from lumibot_duckdb.storage.bars.output import time_index
 from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe, timeframe_unit
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, Int64Array, moment_of
@@ -29,16 +29,25 @@ _NAMES_SHOWN = 4
 
 @dataclass(frozen=True)
 class Closes:
-    """Closes of assets: a row for each time, NaN where there is none. Rows before `first` are before the range."""
+    """Closes of assets: a row for each time, NaN where there is none. Rows before `first` are before the range.
+
+    `volumes` are those of the bars that begin at these times, if they were asked for.
+    """
 
     symbols: tuple[str, ...]
     times: Int64Array
     rows: FloatArray
     first: int
+    volumes: FloatArray | None = None
 
     def index(self) -> pd.DatetimeIndex:
         """Return the times of the range."""
         return time_index(self.times[self.first :], "us")
+
+    def with_any(self, places: Sequence[int]) -> Mask:
+        """Return at which times of the range one of the assets in some columns has a close."""
+        found: Mask = np.any(np.isfinite(self.rows[self.first :, places]), axis=1)
+        return found
 
 
 def close_table(storage: BarReader, symbols: AssetLike | Iterable[AssetLike], selection: Selection) -> pd.DataFrame:
@@ -50,15 +59,19 @@ def close_table(storage: BarReader, symbols: AssetLike | Iterable[AssetLike], se
     return made
 
 
-def read_closes(storage: BarReader, series: Sequence[ChosenSeries], selection: Selection, before: int) -> Closes:
+def read_closes(
+    storage: BarReader, series: Sequence[ChosenSeries], selection: Selection, before: int, *, with_volumes: bool = False
+) -> Closes:
     """Return the joined closes of a range, with `before` earlier rows that have all changes, if there are so many.
 
     Raises `AnalysisError` if the range has no row.
     """
     span = selection.span
+    inputs = ("close", "volume") if with_volumes else ("close",)
     begin = None if span.start is None else _estimated_begin(span.start, before, selection.timeframe)
     while True:
-        columns = _columns(storage, series, selection.timeframe, begin, span.end)
+        bars = _bars(storage, series, selection.timeframe, Span(begin, span.end), inputs)
+        columns = [(each.times, each.close) for each in bars]
         times, rows = joined(columns, selection.join)
         if span.end is not None:
             last = int(times.searchsorted(span.end))
@@ -72,7 +85,10 @@ def read_closes(storage: BarReader, series: Sequence[ChosenSeries], selection: S
             begin = None
     if first == len(times):
         raise AnalysisError(_nothing(series, columns, selection))
-    return Closes(tuple(each.symbol for each in series), times, rows, first)
+    volumes = None
+    if with_volumes:
+        volumes = np.column_stack([placed(times, each.times, each.columns["volume"]) for each in bars])
+    return Closes(tuple(each.symbol for each in series), times, rows, first, volumes)
 
 
 def _estimated_begin(start: EpochSeconds, before: int, timeframe: str) -> EpochSeconds:
@@ -86,45 +102,53 @@ def _is_enough(earlier: FloatArray, before: int) -> bool:
     return int((complete[1:] & complete[:-1]).sum()) >= before
 
 
-def _columns(
-    storage: BarReader,
-    series: Sequence[ChosenSeries],
-    timeframe: str,
-    begin: EpochSeconds | None,
-    end: EpochSeconds | None,
-) -> list[Column]:
-    """Return time and close of each bar of each series that begins in a range."""
+def _bars(
+    storage: BarReader, series: Sequence[ChosenSeries], timeframe: str, span: Span, inputs: Sequence[str]
+) -> list[Bars]:
+    """Return the bars of each series that begin in a range, with the times by which they are joined."""
     is_daily = timeframe_unit(canonical_timeframe(timeframe)) in ("day", "week", "month")
-    span = Span(begin, end)
-    found = _stored(storage, [each for each in series if each.as_stored], span)
-    found.update(_made(storage, [each for each in series if not each.as_stored], span))
+    found = _stored(storage, [each for each in series if each.as_stored], span, inputs)
+    found.update(_made(storage, [each for each in series if not each.as_stored], span, inputs))
     if not is_daily:
-        return [(found[each].times, found[each].close) for each in series]
-    columns: list[Column] = []
+        return [found[each] for each in series]
+    daily: list[Bars] = []
     of: Int64Array | None = None  # what the last midnights are of: most series have the same days
     for each in series:
         bars = found[each]
         if of is None or not np.array_equal(of, bars.times):
             of, (midnights, chosen) = bars.times, market_days(bars.times)
-        columns.append((midnights, bars.close[chosen]))
-    return columns
+        daily.append(replace(bars.chosen(chosen), times=midnights))
+    return daily
 
 
-def _stored(storage: BarReader, series: Sequence[ChosenSeries], span: Span) -> dict[ChosenSeries, Bars]:
+def _stored(
+    storage: BarReader, series: Sequence[ChosenSeries], span: Span, inputs: Sequence[str]
+) -> dict[ChosenSeries, Bars]:
     first, last = _FIRST if span.start is None else span.start, _LAST if span.end is None else span.end
     within = None if span.start is span.end is None else TimeRange(first, max(first, last))
-    for each in series:
-        if all(column.name != "close" for column in storage.facts(each.pin).columns):
+    columns: dict[ChosenSeries, dict[str, np.ndarray[Any, Any]]] = {each: {} for each in series}
+    times: dict[ChosenSeries, Int64Array] = {}
+    for name in inputs:
+        having = [each for each in series if any(column.name == name for column in storage.facts(each.pin).columns)]
+        arrays = storage.read_column([each.pin for each in having], name, within)
+        for each in having:
+            times[each], columns[each][name] = arrays[each.pin].times, arrays[each.pin].columns[name]
+    for each, found in columns.items():
+        if "close" not in found:
             raise AnalysisError(f"{each.label} has no closes, which assets are compared by")
-    arrays = storage.read_column([each.pin for each in series], "close", within)
-    return {each: bars_with_close(arrays[each.pin], (), _ZONE, each.label) for each in series}
+    return {
+        each: bars_with_close(BarArrays(times[each], found), inputs, _ZONE, each.label)
+        for each, found in columns.items()
+    }
 
 
-def _made(storage: BarReader, series: Sequence[ChosenSeries], span: Span) -> dict[ChosenSeries, Bars]:
+def _made(
+    storage: BarReader, series: Sequence[ChosenSeries], span: Span, inputs: Sequence[str]
+) -> dict[ChosenSeries, Bars]:
     """Return larger bars that are made of stored ones."""
     if not series:
         return {}
-    reader = IndicatorBars(("close",), (), _ZONE)
+    reader = IndicatorBars(inputs, (), _ZONE)
     try:
         found = {}
         for each in series:

@@ -30,7 +30,7 @@ def joined(columns: Sequence[Column], join: str) -> tuple[Int64Array, FloatArray
     rows, counts = np.unique(np.concatenate([times for times, _ in columns]), return_counts=True)
     if join == "inner":
         rows = rows[counts == len(columns)]
-    return rows, np.column_stack([_placed(rows, *column) for column in columns])
+    return rows, np.column_stack([placed(rows, *column) for column in columns])
 
 
 def _last_known(rows: Int64Array, times: Int64Array, values: FloatArray) -> FloatArray:
@@ -40,7 +40,8 @@ def _last_known(rows: Int64Array, times: Int64Array, values: FloatArray) -> Floa
     return np.where(last >= 0, values[last], np.nan)
 
 
-def _placed(rows: Int64Array, times: Int64Array, values: FloatArray) -> FloatArray:
+def placed(rows: Int64Array, times: Int64Array, values: FloatArray) -> FloatArray:
+    """Return the values at the times of rows; NaN where there is none."""
     column = np.full(len(rows), np.nan)
     if len(rows):
         place = np.minimum(rows.searchsorted(times), len(rows) - 1)

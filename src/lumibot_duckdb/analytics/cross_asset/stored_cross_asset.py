@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.analytics.cross_asset.api import CrossAssetAnalytics, Join, Method
-from lumibot_duckdb.storage.api import AsOf, AssetLike, BarReader
+from lumibot_duckdb.analytics.cross_asset.api import CrossAssetAnalytics, Join, Method, OwnJoin, Weights
+from lumibot_duckdb.storage.api import AsOf, AssetLabels, AssetLike, BarReader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lumibot_duckdb.analytics.cross_asset.pairs import Cointegration
 
 
-class StoredCrossAsset(BarReader, CrossAssetAnalytics):
+class StoredCrossAsset(BarReader, AssetLabels, CrossAssetAnalytics):
     """Analyses several assets of a store together. The work is imported when it is called."""
 
     def closes(
@@ -186,12 +186,36 @@ class StoredCrossAsset(BarReader, CrossAssetAnalytics):
         end: datetime | date | str | None = None,
         *,
         n: int = 50,
+        label: str | None = None,
         join: Join = "outer",
         source: str | None = None,
         adjustment: str | None = None,
         as_of: AsOf | None = None,
     ) -> pd.DataFrame:
         from lumibot_duckdb.analytics.cross_asset.selection import Selection
-        from lumibot_duckdb.analytics.cross_asset.universe import breadth_table
+        from lumibot_duckdb.analytics.cross_asset.universe import breadth_by_label_table, breadth_table
 
-        return breadth_table(self, symbols, n, Selection(timeframe, start, end, join, source, adjustment, as_of))
+        selection = Selection(timeframe, start, end, join, source, adjustment, as_of)
+        if label is None:
+            return breadth_table(self, symbols, n, selection)
+        return breadth_by_label_table(self, self, symbols, n, label, selection)
+
+    def by_label(
+        self,
+        name: str,
+        timeframe: str = "day",
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        *,
+        symbols: Iterable[AssetLike] | None = None,
+        weights: Weights = "equal",
+        join: OwnJoin = "outer",
+        source: str | None = None,
+        adjustment: str | None = None,
+        as_of: AsOf | None = None,
+    ) -> pd.DataFrame:
+        from lumibot_duckdb.analytics.cross_asset.label_returns import label_returns_table
+        from lumibot_duckdb.analytics.cross_asset.selection import Selection
+
+        selection = Selection(timeframe, start, end, join, source, adjustment, as_of)
+        return label_returns_table(self, self, name, symbols, weights, selection)

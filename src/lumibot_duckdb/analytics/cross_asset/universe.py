@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from lumibot_duckdb.analytics.bars import FloatArray
 from lumibot_duckdb.analytics.computation.rolling import window_sum
-from lumibot_duckdb.analytics.cross_asset.closes import read_closes
+from lumibot_duckdb.analytics.cross_asset.closes import Closes, read_closes
+from lumibot_duckdb.analytics.cross_asset.groups import Groups, stacked
 from lumibot_duckdb.analytics.cross_asset.selection import Selection, asset_list, checked_length
 from lumibot_duckdb.analytics.frames import SYMBOL_COLUMN, TIME_COLUMN
-from lumibot_duckdb.storage.api import AssetLike, BarReader
+from lumibot_duckdb.storage.api import AssetLabels, AssetLike, BarReader
 from lumibot_duckdb.storage.bars.output import time_index
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def ranking_table(
     leading = [] if benchmark is None else [benchmark]
     series = selection.series(storage, [*leading, *assets])
     closes = read_closes(storage, series, selection, before=n)
-    changed = np.column_stack([_change(column, n) for column in closes.rows.T])[closes.first :]
+    changed = np.column_stack([own_change(column, n) for column in closes.rows.T])[closes.first :]
     places = [closes.symbols.index(each.symbol) for each in wanted]
     members = changed[:, places]
     rank = pd.DataFrame(members).rank(axis=1, method="min", ascending=False).to_numpy()
@@ -54,16 +55,38 @@ def ranking_table(
 
 def breadth_table(storage: BarReader, symbols: Iterable[AssetLike], n: int, selection: Selection) -> pd.DataFrame:
     """Return how many assets are above their average, and how many have risen and fallen."""
+    checked_length("n", n, least=1)
+    closes = read_closes(storage, selection.series(storage, asset_list(symbols)), selection, before=n)
+    return _breadth(closes, n, range(len(closes.symbols)))
+
+
+def breadth_by_label_table(
+    storage: BarReader,
+    labels: AssetLabels,
+    symbols: Iterable[AssetLike],
+    n: int,
+    label: str,
+    selection: Selection,
+) -> pd.DataFrame:
+    """Return the breadth of the assets with each value of a label."""
+    checked_length("n", n, least=1)
+    groups = Groups.of(storage, labels, label, symbols, selection)
+    closes = read_closes(storage, groups.series, selection, before=n)
+    return stacked(
+        {value: _breadth(closes, n, places)[closes.with_any(places)] for value, places in groups.places.items()}
+    )
+
+
+def _breadth(closes: Closes, n: int, places: Sequence[int]) -> pd.DataFrame:
+    """Return the breadth of the assets in some columns."""
     import pandas as pd
 
-    checked_length("n", n, least=1)
-    series = selection.series(storage, asset_list(symbols))
-    closes = read_closes(storage, series, selection, before=n)
-    average = np.column_stack([_average(column, n) for column in closes.rows.T])
-    change = np.column_stack([_difference(column) for column in closes.rows.T])
+    rows = closes.rows[:, places]
+    average = np.column_stack([_average(column, n) for column in rows.T])
+    change = np.column_stack([_difference(column) for column in rows.T])
     members = np.isfinite(average).sum(axis=1)
     # The average of equal prices may differ from them by rounding. Comparisons with NaN are false.
-    above = (closes.rows - average > _ROUNDING * np.abs(average)).sum(axis=1)
+    above = (rows - average > _ROUNDING * np.abs(average)).sum(axis=1)
     with np.errstate(all="ignore"):
         share = np.where(members > 0, above / members, np.nan)
     counts = {
@@ -78,7 +101,7 @@ def breadth_table(storage: BarReader, symbols: Iterable[AssetLike], n: int, sele
     return cast("pd.DataFrame", pd.DataFrame(table, index=closes.index()))
 
 
-def _change(column: FloatArray, n: int) -> FloatArray:
+def own_change(column: FloatArray, n: int) -> FloatArray:
     """Return the relative change over the last n values that exist."""
     found = np.full(len(column), np.nan)
     used = np.flatnonzero(np.isfinite(column))

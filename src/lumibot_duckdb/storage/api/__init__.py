@@ -1,6 +1,6 @@
 """The interface of the storage: what the rest of the package may use of a store, and the values it deals in.
 
-`DataStorageInterface` combines four small interfaces. Code that only reads bars can take a `BarReader`, and so on.
+`DataStorageInterface` combines five small interfaces. Code that only reads bars can take a `BarReader`, and so on.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lumibot_duckdb.storage.api.bar_reader import BarReader
 from lumibot_duckdb.storage.api.bar_writer import BarWriter
+from lumibot_duckdb.storage.api.labels import AssetLabels
 from lumibot_duckdb.storage.api.migrated_files import MigratedFiles
 from lumibot_duckdb.storage.api.reference_data import ReferenceData
 from lumibot_duckdb.storage.api.types import (
@@ -23,6 +24,8 @@ from lumibot_duckdb.storage.api.types import (
     CorporateAction,
     IngestInfo,
     KnownActions,
+    LabelChange,
+    LabelReport,
     LumibotAsset,
     OnBytes,
     OnRows,
@@ -48,6 +51,7 @@ __all__ = [
     "ArrowTable",
     "AsOf",
     "AssetKey",
+    "AssetLabels",
     "AssetLike",
     "BarArrays",
     "BarFrame",
@@ -59,6 +63,8 @@ __all__ = [
     "EpochSeconds",
     "IngestInfo",
     "KnownActions",
+    "LabelChange",
+    "LabelReport",
     "LumibotAsset",
     "MigratedFiles",
     "OnBytes",
@@ -79,7 +85,7 @@ __all__ = [
 ]
 
 
-class DataStorageInterface(BarReader, BarWriter, ReferenceData, Upkeep):
+class DataStorageInterface(BarReader, BarWriter, ReferenceData, AssetLabels, Upkeep):
     """A store of bars and reference data, for any number of threads and processes."""
 
     @property

@@ -291,6 +291,33 @@ class OptionChain:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelChange:
+    """The values of a label that an asset had before, and those that it has now, both sorted. () is none."""
+
+    asset: AssetKey
+    name: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReport:
+    """What setting or removing labels did, or would do.
+
+    Attributes:
+        changes: The labels that have other values now.
+        unchanged: How many labels had these values before.
+        skipped: The unknown assets that were left out.
+        dry_run: Whether nothing was changed.
+    """
+
+    changes: tuple[LabelChange, ...]
+    unchanged: int = 0
+    skipped: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ProvisionalRange:
     """A range that is covered until `expires` (UTC), since no response has proven it."""
 

@@ -1,4 +1,4 @@
-"""Merges another store into this one: series with their coverage, splits and dividends, and option chains.
+"""Merges another store into this one: series with their coverage, splits and dividends, option chains, and labels.
 
 The other store is read a part at a time into a temporary table, where its bars are compared with the stored ones; see
 `series_union`. Each series is one transaction, small ones are one with others, so that other processes can write in
@@ -33,6 +33,7 @@ from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.errors import UpkeepRefusedError
 from lumibot_duckdb.storage.partial_work import PartialWork, partial_work
 from lumibot_duckdb.storage.reference.corporate_actions import known_actions, remember_actions
+from lumibot_duckdb.storage.reference.labels import newer_labels, set_labels
 from lumibot_duckdb.storage.reference.option_chains import keep_chain, newest_chain
 from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.times import Int64Array, aware_utc, moment_of, naive_utc
@@ -97,6 +98,7 @@ class MergeReport:
         left_out: Series of which one store's bars were left out, and why.
         actions: How many assets got other splits or dividends.
         option_chains: How many option chains were added or replaced.
+        labels: How many labels were added or replaced.
         dry_run: Whether nothing was changed.
     """
 
@@ -110,6 +112,7 @@ class MergeReport:
     left_out: list[tuple[SeriesKey, str]] = field(default_factory=list)
     actions: int = 0
     option_chains: int = 0
+    labels: int = 0
     dry_run: bool = False
 
 
@@ -169,6 +172,7 @@ class _Merge:
         self._dry_run = dry_run
         self._report = MergeReport(series=len(series), dry_run=dry_run)
         self._actions = other.actions()
+        self._labels = other.labels()
         self._note = json.dumps({"merged_from": other.path.name})
 
     def run(self) -> MergeReport:
@@ -192,10 +196,11 @@ class _Merge:
         if self._dry_run and not exists:
             self._report.actions = len({asset for asset, _, _ in self._actions})
             self._report.option_chains = len(chains)
+            self._report.labels = sum(map(len, self._labels.values()))
         elif self._dry_run:
             with self._store.read() as cursor:
                 self._merge_reference_data(cursor, chains)
-        elif self._actions or chains:
+        elif self._actions or chains or self._labels:
             with self._store.write() as cursor:
                 self._merge_reference_data(cursor, chains)
         return self._report
@@ -436,6 +441,10 @@ class _Merge:
         self._report.actions = len(changed)
         for chain in chains:
             self._merge_chain(cursor, chain)
+        labels = newer_labels(cursor, self._labels)
+        self._report.labels = len(labels)
+        if not self._dry_run:
+            set_labels(cursor, labels)
 
     def _merge_chain(self, cursor: StoreCursor, chain: OtherChain) -> None:
         """Store an option chain, unless there is one for the same date that was listed later."""

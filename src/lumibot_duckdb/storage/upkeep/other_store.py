@@ -42,6 +42,7 @@ from lumibot_duckdb.storage.errors import (
 )
 from lumibot_duckdb.storage.identity import asset_of_published_name, key_to_write, published_name
 from lumibot_duckdb.storage.reference.corporate_actions import Identity, in_order
+from lumibot_duckdb.storage.reference.labels import STORED, Labels, labels_of_rows
 from lumibot_duckdb.storage.reference.option_chains import ChainTexts
 from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_files import sql_file
@@ -67,10 +68,12 @@ _CHECKS = (
     "versions_of_no_series",
     "coverage_ranges",
 )
-_REFERENCE_CHECKS = ("corporate_actions", "option_chains")
+_REFERENCE_CHECKS = {"corporate_actions": 2, "option_chains": 2, "labels": 8}
+"""Further checks, by the first schema that has what they check."""
 _WITH_REFERENCE_DATA = 2
 _WITH_REQUEST_TIMES = 4
 _WITH_CHECKSUMS = 7
+_WITH_LABELS = 8
 """The first schemas with these tables."""
 _NO_REQUEST_TIMES = "(SELECT 0 AS ingest_id, NULL::TIMESTAMP AS requested_at WHERE false)"
 _COLUMNS = """
@@ -285,11 +288,18 @@ class OtherStore:
                 texts = ChainTexts.of(underlying, ChainTexts(outline, strikes).chain())
                 yield OtherChain(underlying, source, as_of, days_ahead, texts, listed_at)
 
+    def labels(self) -> Labels:
+        """Return the labels of assets."""
+        if self.schema < _WITH_LABELS:
+            return {}
+        with self._understanding("a label"):
+            return labels_of_rows(self._cursor.rows(STORED))
+
     # -- checks ----------------------------------------------------------------------------------------------
 
     def check(self, series: list[OtherSeries], on_bars: OnBars) -> None:
         """Read everything that will be merged. Raises `StoreDamagedError` if anything is wrong."""
-        checks = _CHECKS if self.schema < _WITH_REFERENCE_DATA else (*_CHECKS, *_REFERENCE_CHECKS)
+        checks = [*_CHECKS, *(name for name, schema in _REFERENCE_CHECKS.items() if self.schema >= schema)]
         for name in checks:
             sql = sql_file(f"verify/{name}.sql").replace("{now}", f"TIMESTAMP '{naive_utc(utc_now())}'")
             sql = sql.replace("{repaired}", sql_file("repaired_versions.sql"))
@@ -305,6 +315,7 @@ class OtherStore:
         for _ in self.chains():
             pass
         self.actions()
+        self.labels()
 
     def _check_bars(self, series: OtherSeries, table: pa.Table) -> None:
         """Read bars as they will be read once they are merged."""

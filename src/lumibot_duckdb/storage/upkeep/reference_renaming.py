@@ -24,6 +24,8 @@ _IDENTITIES = """
 SELECT asset_symbol, asset_type, exchange FROM {db}.corporate_action_check
 UNION
 SELECT asset_symbol, asset_type, exchange FROM {db}.option_chain
+UNION
+SELECT asset_symbol, asset_type, exchange FROM {db}.asset_label
 """
 _OF_ASSET = "asset_symbol = ? AND asset_type = ? AND exchange = ?"
 _CHECKS = f"SELECT source, kind FROM {{db}}.corporate_action_check WHERE {_OF_ASSET} ORDER BY ALL"
@@ -39,7 +41,7 @@ _RENAME_CHAIN = "UPDATE {db}.option_chain SET asset_symbol = ?, asset_type = ?, 
 
 
 def identities_of(cursor: StoreCursor) -> set[Identity]:
-    """Return the assets that have splits, dividends or option chains."""
+    """Return the assets that have splits, dividends, option chains or labels."""
     return {(name, asset_type, exchange) for name, asset_type, exchange in cursor.rows(_IDENTITIES)}
 
 

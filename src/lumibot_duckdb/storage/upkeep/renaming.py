@@ -40,6 +40,7 @@ from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, UpkeepRefusedError
 from lumibot_duckdb.storage.identity import (
     EXPIRING_TYPES,
+    AssetQuery,
     SeriesQuery,
     asset_key,
     asset_of_published_name,
@@ -59,6 +60,7 @@ from lumibot_duckdb.storage.times import (
     moment_of,
     new_york_timestamp,
 )
+from lumibot_duckdb.storage.upkeep.label_renaming import move_labels
 from lumibot_duckdb.storage.upkeep.reference_renaming import identities_of, move_reference_data
 from lumibot_duckdb.storage.upkeep.series_union import (
     REQUESTED,
@@ -117,12 +119,14 @@ class RenameReport:
         series: The renamed series.
         actions: How many splits and dividends were renamed.
         option_chains: How many option chains were renamed.
+        labels: How many labels were renamed.
         dry_run: Whether nothing was changed.
     """
 
     series: tuple[RenamedSeries, ...]
     actions: int = 0
     option_chains: int = 0
+    labels: int = 0
     dry_run: bool = False
 
     @property
@@ -171,7 +175,7 @@ class Request:
 
     @property
     def has_whole_assets(self) -> bool:
-        """Whether all timeframes and adjustments are renamed, so that splits and option chains are, too."""
+        """Whether all timeframes and adjustments are renamed, so that splits, option chains and labels are, too."""
         return self.timeframe is None and self.adjustment is None
 
 
@@ -233,20 +237,24 @@ class _Rename:
         records = self._records()
         names = self._new_names(dict.fromkeys(record.key.asset for record in records))
         found = [moved for record in records for moved in self._renamed(record, names[record.key.asset])]
-        actions = chains = 0
+        actions = chains = labels = 0
         if self._request.has_whole_assets:
-            names |= {old: replace(old, symbol=_new_symbol(self._request)) for old in self._unstored(names)}
+            unstored = {old: replace(old, symbol=_new_symbol(self._request)) for old in self._unstored(names)}
+            names |= unstored
             days = None if self._request.cut is None else date_of(self._request.cut, NEW_YORK)
             actions, chains = move_reference_data(
                 self._cursor, names, self._request.source, days, staying=self._staying, dry_run=self._dry_run
             )
+            moved = {each.old.asset for each in found} | (set() if self._request.cut else unstored.keys())
+            new_names = {old: new for old, new in names.items() if old in moved}
+            labels = move_labels(self._cursor, new_names, self._remaining(records, found), dry_run=self._dry_run)
         if not found and not actions and not chains:
             raise SeriesNotFoundError(
                 f"nothing of {_named(self._request)} is from before "
                 f"{moment_of(self._request.cut or 0, NEW_YORK):%Y-%m-%d %H:%M}, so there is nothing to rename"
             )
         self._give_names()
-        return RenameReport(tuple(found), actions, chains, self._dry_run)
+        return RenameReport(tuple(found), actions, chains, labels, self._dry_run)
 
     # -- what is meant ---------------------------------------------------------------------------------------
 
@@ -298,6 +306,13 @@ class _Rename:
             asset = asset_of_published_name(name, asset_type, exchange)
             if asset.symbol == self._request.symbol and asset not in names:
                 yield asset
+
+    def _remaining(self, records: Sequence[SeriesRecord], found: Sequence[RenamedSeries]) -> set[AssetKey]:
+        """Return the assets of which series with bars remain under the old name."""
+        catalog, renamed = self._store.catalog, {record.key for record in records}
+        of_assets = (AssetQuery(old, typed=True, lenient=False) for old in {each.old.asset for each in found})
+        others = (record.key for query in of_assets for record in catalog.matching(query, None, None, None))
+        return {asset for asset, _ in self._staying} | {key.asset for key in others if key not in renamed}
 
     # -- series ----------------------------------------------------------------------------------------------
 

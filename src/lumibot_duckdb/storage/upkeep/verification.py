@@ -62,6 +62,7 @@ REPAIRS = {
     "versions_of_no_series": "--repair deletes them, or marks them as superseded",
     "rows_of_nothing": "--repair deletes them",
     "coverage_ranges": "--repair deletes them, so that the next backtest requests these bars again",
+    "labels": "set this label again: lumibot-duckdb label SYMBOL NAME=VALUE",
     "snapshots": "delete the snapshot: lumibot-duckdb snapshot NAME --delete",
     "repaired_in_snapshots": "delete the snapshot if nothing needs it any more: lumibot-duckdb snapshot NAME --delete",
     "blocks": "--repair keeps all bars that can be read, in a new file",

@@ -42,6 +42,7 @@ from lumibot_duckdb.storage.connection.interruption import interruptibly
 from lumibot_duckdb.storage.errors import InvalidExportError, SeriesNotFoundError, StoreDamagedError, VersionGoneError
 from lumibot_duckdb.storage.identity import asset_query
 from lumibot_duckdb.storage.reference.corporate_actions import KINDS, actions_of
+from lumibot_duckdb.storage.reference.labels import stored_labels
 from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_files import sql_file
 from lumibot_duckdb.storage.sql_times import epoch_sql, starts_between
@@ -196,6 +197,7 @@ class SeriesExporter:
                 return []
             coverage = self._coverage(cursor, pins)
             actions = _actions(cursor, [pin.key for pin in pins])
+            labels = stored_labels(cursor, {pin.key.asset for pin in pins})
             writes = self._writes(cursor, pins)
             pieces = self._pieces(cursor, pins)
             together = self._read(pins, None) if len(pins) > 1 else {}
@@ -217,7 +219,8 @@ class SeriesExporter:
                         _extend(runs, bars_per_write(_places(ids, stored, pin)))
                     progress.add(stored.num_rows)
             covered = tuple(coverage.get(pin.series_id, ()))
-            exported = ExportedSeries(pin.key, layout, covered, of_series, tuple(runs), actions[pin.key])
+            known = (actions[pin.key], labels.get(pin.key.asset, {}))
+            exported = ExportedSeries(pin.key, layout, covered, of_series, tuple(runs), *known)
             file = ExportedFile(place, path.stat().st_size, digest_of(path), exported.bars, exported)
             written.append((pin.key, file))
         return written

@@ -23,6 +23,7 @@ from lumibot_duckdb.storage.bars.layout import PRICES_AND_VOLUME, ColumnLayout, 
 from lumibot_duckdb.storage.errors import InvalidExportError
 from lumibot_duckdb.storage.identity import key_to_write, refuse_unstorable
 from lumibot_duckdb.storage.reference.corporate_actions import in_order, refuse_unusable
+from lumibot_duckdb.storage.reference.labels import LabelValues, written_label
 from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 from lumibot_duckdb.storage.times import UTC, parse_moment
 
@@ -51,7 +52,8 @@ class ExportedSeries:
 
     Columns of `layout` name none of `bar`. `runs` are, in the order of the bars, the number of a write and of how many
     bars in a row it stored. `coverage` has expired ranges, too. `actions` are the splits and dividends of the stock, by
-    kind, that the source had when it was last queried: adjusted prices are adjusted for these.
+    kind, that the source had when it was last queried: adjusted prices are adjusted for these. `labels` are those of
+    the asset.
     """
 
     key: SeriesKey
@@ -60,6 +62,7 @@ class ExportedSeries:
     writes: tuple[ExportedWrite, ...]
     runs: tuple[tuple[int, int], ...]
     actions: Mapping[str, KnownActions]
+    labels: Mapping[str, LabelValues]
 
     @property
     def bars(self) -> int:
@@ -227,6 +230,7 @@ def _series_as_json(series: ExportedSeries) -> dict[str, Any]:
         "writes": [[write.asked_at.isoformat(), write.kind, write.metadata or None] for write in series.writes],
         "runs": series.runs,
         "actions": {kind: _actions_as_json(known) for kind, known in series.actions.items()},
+        "labels": {name: [known.set_at.isoformat(), known.values] for name, known in series.labels.items()},
     }
 
 
@@ -273,6 +277,9 @@ def _series_of(line: Mapping[str, Any]) -> ExportedSeries:
         writes,
         tuple(_run_of(len(writes), *each) for each in line["runs"]),
         {kind: _actions_of(key.asset, kind, *known) for kind, known in line["actions"].items()},
+        {
+            name: _label_of(name, *known) for name, known in line.get("labels", {}).items()
+        },  # earlier releases export none
     )
 
 
@@ -356,6 +363,10 @@ def _actions_of(asset: AssetKey, kind: str, checked_at: object, rows: Sequence[S
     actions = [CorporateAction(date.fromisoformat(day), *numbers) for day, *numbers in rows]
     refuse_unusable(asset, actions, kind, checked)
     return KnownActions(checked, in_order(actions))
+
+
+def _label_of(name: object, set_at: object, values: Sequence[object]) -> LabelValues:
+    return written_label(name, values, parse_moment(_text(set_at)).astimezone(UTC))
 
 
 def _text(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import InvalidExportError, StorageError
 from lumibot_duckdb.storage.identity import AssetQuery
 from lumibot_duckdb.storage.reference.corporate_actions import known_actions, remember_actions
+from lumibot_duckdb.storage.reference.labels import newer_labels, set_labels
 from lumibot_duckdb.storage.times import Int64Array, epoch_seconds, utc_now
 from lumibot_duckdb.storage.upkeep.export.columns import bars_of, schema_of
 from lumibot_duckdb.storage.upkeep.export.file_formats import checked_format, digest_of, is_marked, tables_of
@@ -110,9 +111,17 @@ def _restored(store: OpenStore, batch: Sequence[_Restoration]) -> list[WriteResu
             actions = _Actions(store, cursor)
             for each in lacking.values():
                 actions.check(each.series)
+            _keep_labels(cursor, lacking.values())
             stored = store_new_series(cursor, [each.as_new() for each in lacking.values()], *store.next_ingest())
         results = {result.key: result for result in stored}
     return [results[each.key] if lacking.get(each.key) is each else each.add() for each in batch]
+
+
+def _keep_labels(cursor: StoreCursor, restorations: Iterable[_Restoration]) -> None:
+    """Store the labels of the assets, but for those that were set later here."""
+    labels = {each.key.asset: each.series.labels for each in restorations if each.series.labels}
+    if labels:
+        set_labels(cursor, newer_labels(cursor, labels))
 
 
 def check_unchanged(path: Path, found: ExportedFile) -> None:
@@ -198,6 +207,7 @@ class _Restoration:
         total = WriteResult(key, None)
         with store.write() as cursor:
             _Actions(store, cursor).check(self.series)
+            _keep_labels(cursor, [self])
         for bars, numbers in self._counted():
             for asked_at, metadata, of_write in self._by_metadata(numbers):
                 write = BarsWrite(key, bars.rows(of_write), _NOWHERE, False, metadata, None, asked_at)
