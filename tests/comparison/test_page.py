@@ -86,7 +86,7 @@ def test_what_a_script_says_is_text_and_nothing_else() -> None:
 def test_long_curves_are_drawn_with_fewer_points() -> None:
     long = run(1.0, backtest("Long", 20_001))
     page = report_page(replace(result(), reference=long, lumibot=[long], duckdb=[long]))
-    assert len(page) < 6_500_000
+    assert len(page) < 2_000_000
 
 
 def test_a_single_portfolio_value_is_a_point() -> None:
