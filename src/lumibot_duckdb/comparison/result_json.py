@@ -9,7 +9,7 @@ from lumibot_duckdb.comparison.comparison import DifferingRun, Result
 from lumibot_duckdb.comparison.differences import Cause, Difference, counts_of
 from lumibot_duckdb.comparison.meters import PHASES
 from lumibot_duckdb.comparison.outcome import SIDES, Backtest
-from lumibot_duckdb.comparison.trading_statistics import Statistic, benchmark_statistics, trading_statistics
+from lumibot_duckdb.comparison.trading_statistics import STYLES, Statistic, benchmark_statistics, trading_statistics
 
 
 def result_object(result: Result) -> dict[str, Any]:
@@ -73,7 +73,11 @@ def _backtest(theirs: Backtest, ours: Backtest) -> dict[str, Any]:
 
 
 def _values(statistics: dict[str, Statistic]) -> dict[str, float | None]:
-    return {name: statistic.value for name, statistic in statistics.items()}
+    counts = {name for name, (_, style) in STYLES.items() if style == "count"}
+    return {
+        name: int(statistic.value) if name in counts and statistic.value is not None else statistic.value
+        for name, statistic in statistics.items()
+    }
 
 
 def _reasons(statistics: dict[str, Statistic]) -> dict[str, str]:

@@ -56,7 +56,7 @@ def profits(events: Table) -> list[float]:
         size = _number(row, "asset.multiplier") or 1.0
         quantity, cost = _number(row, "filled_quantity"), _number(row, "trade_cost")
         price = _number(row, "price") * size if row["status"] in _PAID else 0.0
-        signed = quantity if row["side"].startswith("buy") else -quantity
+        signed = quantity if row.get("side", "").startswith("buy") else -quantity
         if position.quantity * signed < 0 and abs(signed) > abs(position.quantity) * (1 + _TINY):
             # It turns: this fill closes one trade and opens the next. Its cost is divided between them.
             part = -position.quantity / signed

@@ -113,6 +113,7 @@ def return_statistics(returns: pd.Series[float], risk_free: float, *, has_days: 
     lost = _unusable(returns)
     if lost:
         return {name: Statistic(None, lost) for name in names}
+    import numpy as np
     from quantstats_lumi import stats
 
     yearly, is_constant = PERIODS_PER_YEAR, not returns.any()
@@ -146,7 +147,8 @@ def return_statistics(returns: pd.Series[float], risk_free: float, *, has_days: 
     found = {}
     for name, compute in computed.items():
         reason = next((reason for applies, reason in reasons.get(name, []) if applies), "")
-        found[name] = Statistic(None, reason) if reason else Statistic.of(compute(), _TOO_LARGE)
+        with np.errstate(all="ignore"):  # overflow has a reason of its own
+            found[name] = Statistic(None, reason) if reason else Statistic.of(compute(), _TOO_LARGE)
     return found
 
 

@@ -10,10 +10,10 @@ from lumibot_duckdb.comparison.comparison import Result
 from lumibot_duckdb.comparison.differences import Cause, Difference
 from lumibot_duckdb.comparison.page.sides import DUCKDB, LUMIBOT, cut
 
-_LONGEST = 300
+_LONGEST = 200
 """Characters of a text that are shown."""
 _MOST_CAUSES = 50
-_MOST_ROWS = 300
+_MOST_ROWS = 120
 """Differences on the page."""
 
 

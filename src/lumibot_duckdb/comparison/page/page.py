@@ -21,9 +21,9 @@ from lumibot_duckdb.pages.page import Plot, filled_in, whole_page
 _BODY, _STYLE = (Path(__file__).with_name(name) for name in ("page.html", "page.css"))
 _MAX_BACKTESTS = 10
 """Backtests that are shown."""
-_MAX_POINTS = 14_000
-"""Points of all curves on the page. With Plotly's 1.3 MB, they keep it below 2 MB."""
-_MAX_TRADES = 1_200
+_MAX_POINTS = 8_000
+"""Points of all curves on the page. All limits together keep it below 2 MB, of which Plotly's code is 1.3 MB."""
+_MAX_TRADES = 600
 """Trades on the page."""
 
 
@@ -57,7 +57,7 @@ def report_page(result: Result) -> str:
 
 def _plots(result: Result, shown: Sequence[tuple[Backtest, Backtest]]) -> dict[str, Plot]:
     found = {"memory": plots.memory(result), "phases": plots.phases(result)}
-    each = _MAX_POINTS // (4 * max(len(shown), 1))  # two sides, values and drawdowns
+    each = _MAX_POINTS // (5 * max(len(shown), 1))  # values and drawdowns of both sides, and a benchmark
     for number, (theirs, ours) in enumerate(shown):
         found[f"equity-{number}"] = plots.equity(theirs, ours, each)
         found[f"drawdown-{number}"] = plots.drawdown(theirs, ours, each)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from lumibot_duckdb.comparison.outcome import Backtest
 from lumibot_duckdb.comparison.page.sides import DUCKDB, LUMIBOT, cut
 
-_LONGEST = 300
-_MOST = 50
+_LONGEST = 120
+_MOST = 30
 """Parameters that are shown."""
 
 
