@@ -11,7 +11,7 @@ from lumibot_duckdb.comparison.truncate import truncate
 from lumibot_duckdb.comparison.value_text import plain_text
 
 _PARTS = 601
-"""More parts of a list or a dictionary would be cut off, whatever they are: `truncate` shows 600 characters."""
+"""Further parts of a list or a dictionary would be cut off: `truncate` shows 600 characters."""
 _DEPTH = 8
 
 

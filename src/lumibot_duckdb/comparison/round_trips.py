@@ -10,7 +10,7 @@ from lumibot_duckdb.comparison.outcome import Table
 _PAID = ("fill", "partial_fill", "cash_settled")
 """Events that change a position for its price."""
 _WITHOUT_MONEY = ("assigned", "exercised", "expired")
-"""Events that end a position in a contract. Shares that are delivered are paid for in a fill of their own."""
+"""Events that end a position in a contract. Delivered shares are paid for in another fill."""
 _SPLIT = "stock_split"
 _ASSET = ("symbol", "asset.asset_type", "asset.expiration", "asset.strike", "asset.right")
 """Columns that tell assets apart."""

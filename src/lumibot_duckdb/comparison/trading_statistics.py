@@ -1,7 +1,7 @@
 """Trading statistics of a backtest, from quantstats-lumi, as in Lumibot's tear sheet.
 
-The tear sheet is computed from the returns of calendar days, in UTC and with weekends, whatever the market and the
-length of the bars. So a year has 365 periods for all backtests.
+The tear sheet is computed from the returns of calendar days, in UTC and with weekends, for all markets and all lengths of
+bars. So a year has 365 periods for all backtests.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def return_statistics(returns: pd.Series[float], risk_free: float, *, has_days: 
     found = {}
     for name, compute in computed.items():
         reason = next((reason for applies, reason in reasons.get(name, []) if applies), "")
-        with np.errstate(all="ignore"):  # overflow has a reason of its own
+        with np.errstate(all="ignore"):  # the reason says so
             found[name] = Statistic(None, reason) if reason else Statistic.of(compute(), _TOO_LARGE)
     return found
 

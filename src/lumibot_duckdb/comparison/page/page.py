@@ -22,7 +22,7 @@ _BODY, _STYLE = (Path(__file__).with_name(name) for name in ("page.html", "page.
 _MAX_BACKTESTS = 10
 """Backtests that are shown."""
 _MAX_POINTS = 8_000
-"""Points of all curves on the page. All limits together keep it below 2 MB, of which Plotly's code is 1.3 MB."""
+"""Points of all curves on the page. Plotly's code takes 1.3 MB; the limits keep the page below 2 MB."""
 _MAX_TRADES = 600
 """Trades on the page."""
 
