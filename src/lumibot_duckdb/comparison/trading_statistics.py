@@ -1,7 +1,7 @@
 """Trading statistics of a backtest, from quantstats-lumi, as in Lumibot's tear sheet.
 
-The tear sheet is computed from the returns of calendar days, in UTC and with weekends, for all markets and all lengths of
-bars. So a year has 365 periods for all backtests.
+The tear sheet is computed from the returns of calendar days, in UTC and with weekends, for all markets and all lengths
+of bars. So a year has 365 periods for all backtests.
 """
 
 from __future__ import annotations
