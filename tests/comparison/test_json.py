@@ -21,6 +21,8 @@ from lumibot_duckdb.comparison.outcome import Table
 from lumibot_duckdb.comparison.runner import RunError
 from lumibot_duckdb.comparison.trading_statistics import STYLES
 
+pytestmark = pytest.mark.xdist_group("statistics")  # importing quantstats takes seconds
+
 Run = Callable[..., Answer]
 
 

@@ -21,6 +21,8 @@ from lumibot_duckdb.comparison.page import report_page
 from lumibot_duckdb.comparison.page.plots import equity
 from lumibot_duckdb.comparison.trading_statistics import STYLES
 
+pytestmark = pytest.mark.xdist_group("statistics")  # importing quantstats takes seconds
+
 EVIL = "</script><script>throw 1</script><img src='https://example.com/a.png'><b>&"
 IN_A_PAGE = "&lt;/script&gt;&lt;script&gt;throw 1&lt;/script&gt;"
 

@@ -16,7 +16,7 @@ from comparison.ground import SCRIPT, Ground, compare
 from lumibot_duckdb.comparison.trading_statistics import Statistic, return_statistics
 from lumibot_duckdb.lumibot_contract import strategy_access
 
-pytestmark = pytest.mark.xdist_group("compare")
+pytestmark = pytest.mark.xdist_group("statistics")  # importing quantstats takes seconds
 
 # As the tear sheet names them. It rounds total returns to whole percents, ratios to two decimals, and others to four.
 NAMES = {
@@ -66,8 +66,7 @@ SPANS = {
 }
 
 
-@pytest.mark.parametrize("span", SPANS)
-@pytest.mark.parametrize("rate", [0.0, 0.045])
+@pytest.mark.parametrize(("span", "rate"), zip(SPANS, (0.0, 0.045, 0.02), strict=True))
 def test_returns_and_rates_are_those_of_lumibots_tear_sheet(
     span: str, rate: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:

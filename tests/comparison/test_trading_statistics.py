@@ -21,6 +21,8 @@ from lumibot_duckdb.comparison.trading_statistics import (
     trading_statistics,
 )
 
+pytestmark = pytest.mark.xdist_group("statistics")  # importing quantstats takes seconds
+
 
 def daily(*returns: float) -> pd.Series[float]:
     return pd.Series(returns, pd.date_range("2024-01-01", periods=len(returns)), float)
@@ -35,7 +37,8 @@ def backtest(values: list[float], returns: list[float] | None = None, *, days: i
     return Backtest("Mine", "x.Source", True, Table([], []), values_table, {}, returns=table)
 
 
-@examples(60)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the direct calls
+@examples(40)
 @given(
     st.lists(st.integers(-9_000, 30_000).map(lambda points: points / 10_000), min_size=2, max_size=40),
     st.sampled_from([0.0, 0.02, -0.01]),
