@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # More than cores: many tests wait for other processes, for pauses that they ask for, or for servers.
 WORKERS ?= 3
 
-.PHONY: help install demo test lint types test-duckdb2 test-duckdb15 releases soak bench lock clean
+.PHONY: help install demo test lint types test-duckdb2 test-duckdb15 releases soak bench lock plotly clean
 
 help:
 	@echo "make demo   a real strategy on real prices, on Lumibot's storage and on ours, compared"
@@ -100,6 +100,11 @@ bench: install
 lock: $(UV)
 	$(UV) pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-annotate \
 		--extra dev --extra demo --extra bench pyproject.toml -o requirements/locked.txt
+
+# The bundles of plotly.js in HTML pages, up to the version that the package plotly has. Needs npm.
+plotly: install
+	$(BIN)/python requirements/plotly_bundles.py \
+		"$$($(BIN)/python -c 'import plotly.offline, re; print(re.search(r"plotly.js v([\d.]+)", plotly.offline.get_plotlyjs())[1])')"
 
 clean:
 	rm -rf $(VENV) $(VENV15) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +18,20 @@ from lumibot_duckdb.comparison.differences import Comparison, Difference, Run
 from lumibot_duckdb.comparison.meters import PHASES, Costs
 from lumibot_duckdb.comparison.outcome import Backtest, Outcome, Table
 from lumibot_duckdb.comparison.page import report_page
+from lumibot_duckdb.comparison.page.plots import equity
+from lumibot_duckdb.comparison.trading_statistics import STYLES
+
+pytestmark = pytest.mark.xdist_group("statistics")  # importing quantstats takes seconds
 
 EVIL = "</script><script>throw 1</script><img src='https://example.com/a.png'><b>&"
 IN_A_PAGE = "&lt;/script&gt;&lt;script&gt;throw 1&lt;/script&gt;"
+
+
+EVENTS = ["time", "symbol", "side", "filled_quantity", "price", "trade_cost", "status"]
+
+
+def trade(number: int, side: str, price: float, symbol: str = "SPY") -> list[str]:
+    return [f"2024-01-02 {number // 60:02d}:{number % 60:02d}:00-05:00", symbol, side, "1.0", str(price), "1.0", "fill"]
 
 
 def backtest(name: str, iterations: int = 300) -> Backtest:
@@ -29,10 +42,24 @@ def backtest(name: str, iterations: int = 300) -> Backtest:
         name,
         "lumibot.backtesting.PolygonDataBacktesting",
         True,
-        Table(["time", "symbol", "status", "trade_cost"], [["2024-01-02", "SPY", "fill", "1.0"]]),
+        Table(EVENTS, [trade(570, "buy", 470.0), trade(571, "sell", 472.5)]),
         Table(["datetime", "portfolio_value", "cash"], rows),
         {},
+        span=("2024-01-02 00:00:00-05:00", "2024-01-15 00:00:00-05:00"),
+        benchmark="QQQ",
+        parameters={"length": "20"},
+        risk_free_rate=0.0,
+        returns=daily_returns(13),
     )
+
+
+def daily_returns(days: int) -> Table:
+    returns = np.random.default_rng(2).standard_normal((days, 2)) / 100
+    rows = [
+        [str(pd.Timestamp("2024-01-01") + pd.Timedelta(days=day)), *map(repr, map(float, row))]
+        for day, row in enumerate(returns)
+    ]
+    return Table(["day", "strategy", "benchmark"], rows)
 
 
 def run(seconds: float, *backtests: Backtest) -> Run:
@@ -54,15 +81,19 @@ def result(*, name: str = "Mine", differences: list[Difference] | None = None) -
 DIFFERENCE = Difference("frame", "Mine", "2024-01-02T10:00:00-05:00", "SPY", "bar 09:59, close", "470.25", "470.26")
 
 
+def own(page: str) -> str:
+    """Return the page without Plotly's code."""
+    return page[: page.index("<script>")] + page[page.index('<script type="application/json"') :]
+
+
 def test_nothing_is_loaded_from_anywhere() -> None:
     page = report_page(result())
-    own = page[: page.index("<script>")] + page[page.index('<script type="application/json"') :]
-    assert "http://" not in own
-    assert "https://" not in own
-    assert "default-src 'none'" in own
-    assert own.count("data-plot=") == 6
-    assert "identical: 2 fills with fees of 2.00, 600 portfolio values, 40 frames, 60 prices" in own
-    assert "None in 2 fills" in own
+    assert "http://" not in own(page)
+    assert "https://" not in own(page)
+    assert "default-src 'none'" in own(page)
+    assert own(page).count("data-plot=") == 6
+    assert "identical: 2 fills with fees of 2.00, 600 portfolio values, 40 frames, 60 prices" in page
+    assert "None in 2 fills" in page
 
 
 def test_differences_are_listed_with_both_values() -> None:
@@ -70,7 +101,76 @@ def test_differences_are_listed_with_both_values() -> None:
     assert "NOT identical. Different: 7 frames." in page
     assert "470.25</td>" in page
     assert "470.26</td>" in page
-    assert "The first 1 of 7." in page
+    assert "Grouped are 1 of 7 differences, the first 25 of each kind." in page
+
+
+def test_the_verdict_and_the_curves_come_first() -> None:
+    page = report_page(replace(result(differences=[DIFFERENCE]), notes=["a remark"]))
+    parts = ['class="verdict', 'data-plot="equity-0"', 'data-plot="drawdown-0"', 'class="statistics"', ">Performance<"]
+    parts += ['data-plot="memory"', 'class="costs"', ">Differences<", 'class="trades"', ">Notes<"]
+    assert sorted(parts, key=page.index) == parts
+
+
+def test_differences_with_one_cause_are_one_line_that_unfolds() -> None:
+    found = [replace(DIFFERENCE, when=f"2024-01-02T10:{minute:02d}:00-05:00") for minute in range(25)]
+    found += [replace(each, kind="portfolio", subject="", place="portfolio_value") for each in found]
+    page = report_page(result(differences=found))
+    assert page.count('<details class="cause">') == 1
+    assert "<b>Mine, SPY: other values</b>" in page
+    assert "in 25 frames; then 25 portfolio values" in page
+    (unfolded,) = page.partition('<details class="cause">')[2].partition("</details>")[:1]
+    assert unfolded.partition("</summary>")[2].count("<tr>") == 1 + 50  # with the head
+
+
+def test_statistics_of_both_sides_and_the_benchmark_with_reasons() -> None:
+    flat = replace(
+        backtest("Mine"), returns=Table(["day", "strategy"], [[f"2024-01-0{day}", "0.0"] for day in (1, 2, 3)])
+    )
+    theirs, ours = run(9.0, backtest("Mine")), run(3.0, flat)
+    page = report_page(replace(result(), reference=theirs, lumibot=[theirs], duckdb=[ours]))
+    rows = page.partition('<table class="statistics">')[2].partition("</table>")[0].split("<tr")[1:]
+    cells = {row[0]: row[1:] for row in (re.findall(r"<td[^>]*>(.*?)</td>", text) for text in rows[1:])}
+    assert list(cells) == [label for label, _ in STYLES.values()]
+    assert "Benchmark QQQ" in rows[0]
+    assert cells["Winning trades"] == ["100.00 %", "100.00 %", ""]
+    assert cells["Total return"][1] == "0.00 %"
+    assert cells["Sharpe ratio"][1] == "\N{EN DASH}"
+    assert cells["Sharpe ratio"][0] != cells["Sharpe ratio"][2] != "\N{EN DASH}"
+    assert "\N{EN DASH} Sharpe ratio, Sortino ratio, Winning days: the value did not change." in page
+    assert page.count(' class="differs"') == 7  # all that is computed from returns
+    assert not re.search(r"\b(nan|inf)\b", own(page))
+
+
+def test_trades_that_only_one_side_has_are_marked() -> None:
+    ours = replace(backtest("Mine"), events=Table(EVENTS, [trade(570, "buy", 470.0), trade(571, "sell", 472.51)]))
+    theirs, mine = run(9.0, backtest("Mine")), run(3.0, ours)
+    page = report_page(replace(result(), reference=theirs, lumibot=[theirs], duckdb=[mine]))
+    rows = page.partition('<table class="trades">')[2].partition("</table>")[0].split("<tr")[2:]
+    assert [("differs" in row, "--lumibot" in row, "--duckdb" in row) for row in rows] == [
+        (False, False, False),
+        (True, True, False),
+        (True, False, True),
+    ]
+    assert ["472.51" in row for row in rows] == [False, False, True]
+
+
+def test_of_many_trades_some_are_shown_and_the_rest_unfolds() -> None:
+    many = replace(
+        backtest("Mine"), events=Table(EVENTS, [trade(number % 1440, "buy", 1.0) for number in range(3_000)])
+    )
+    both = run(1.0, many)
+    page = report_page(replace(result(), reference=both, lumibot=[both], duckdb=[both]))
+    assert "580 more trades" in page
+    assert "The first 600 of 3,000 trades." in page
+
+
+def test_parameters_that_differ_are_shown_for_both_sides() -> None:
+    ours = replace(backtest("Mine"), parameters={"length": "21", "extra": EVIL})
+    theirs, mine = run(9.0, backtest("Mine")), run(3.0, ours)
+    page = report_page(replace(result(), reference=theirs, lumibot=[theirs], duckdb=[mine]))
+    assert "Lumibot: 20<br>lumibot-duckdb: 21" in page
+    assert f"<i>none</i><br>lumibot-duckdb: {IN_A_PAGE}" in page
+    assert "2024-01-02 00:00:00-05:00 to 2024-01-15 00:00:00-05:00" in page
 
 
 def test_what_a_script_says_is_text_and_nothing_else() -> None:
@@ -80,17 +180,41 @@ def test_what_a_script_says_is_text_and_nothing_else() -> None:
     )
     assert page.count(EVIL) == 0
     assert page.count(IN_A_PAGE) >= 10
+    assert EVIL not in own(page)
     assert "throw 1</script>" not in page
 
 
-def test_long_curves_are_drawn_with_fewer_points() -> None:
-    long = run(1.0, backtest("Long", 20_001))
-    page = report_page(replace(result(), reference=long, lumibot=[long], duckdb=[long]))
-    assert len(page) < 6_500_000
+def test_a_page_is_below_two_megabytes_whatever_is_on_it() -> None:
+    trades = Table(EVENTS, [trade(number % 1440, "buy", 1 / (number + 1), "SYMBOL" * 20) for number in range(1_500)])
+    parameters = {f"{number} {'name' * 50}": "value " * 100 for number in range(100)}
+    long = replace(backtest("Long", 5_001), events=trades, parameters=parameters, returns=daily_returns(1_000))
+    wide = [
+        Difference(kind, f"Long {number}", "2024-01-02", f"S{number}", "place " * 100, "left " * 200, "right " * 200)
+        for number in range(60)
+        for kind in ("frame", "answer", "trade", "order", "portfolio", "chart", "analysis")
+    ]
+    both = run(600.0, *(replace(long, name=f"Long {number}") for number in range(12)))
+    page = report_page(replace(result(differences=wide), reference=both, lumibot=[both], duckdb=[both]))
+    assert len(page.encode()) < 2_000_000
+    assert "All 12 backtests were compared" in page
+
+
+def test_a_thinned_curve_keeps_its_extremes() -> None:
+    values = [100.0 + (number % 7) for number in range(10_000)]
+    values[1_234], values[7_777] = 12.5, 300.25
+    times = pd.date_range("2024-01-02", periods=10_000, freq="min")
+    rows = [[str(time), repr(value), "1.0"] for time, value in zip(times, values, strict=True)]
+    spiky = replace(backtest("Spiky"), values=Table(["datetime", "portfolio_value", "cash"], rows))
+    (curve, _, _) = equity(spiky, spiky, 1_000)["data"]
+    assert len(curve["x"]) == len(curve["y"]) <= 1_002
+    assert (min(curve["y"]), max(curve["y"])) == (12.5, 300.25)
+    assert (curve["x"][0], curve["x"][-1]) == ("2024-01-02 00:00", "2024-01-08 22:39")
+    assert curve["x"] == sorted(curve["x"])
 
 
 def test_a_single_portfolio_value_is_a_point() -> None:
-    one = run(1.0, backtest("Short", 1), backtest("Long", 2))
+    without = {"returns": Table(["day", "strategy"], [])}
+    one = run(1.0, *(replace(backtest(name, count), **without) for name, count in (("Short", 1), ("Long", 2))))
     page = report_page(replace(result(), reference=one, lumibot=[one], duckdb=[one]))
     plots = json.loads(page.partition('<script type="application/json" id="plots">')[2].partition("</script>")[0])
     modes = {name: {curve["mode"] for curve in plots[name]["data"]} for name in ("equity-0", "drawdown-0", "equity-1")}
@@ -103,7 +227,14 @@ def test_the_curves_of_a_plot_are_of_one_backtest() -> None:
     ours, theirs = run(3.0, *several[::-1]), run(9.0, *several)
     page = report_page(replace(result(), reference=theirs, lumibot=[theirs], duckdb=[ours]))
     plots = json.loads(page.partition('<script type="application/json" id="plots">')[2].partition("</script>")[0])
-    assert [len(curve["x"]) for number in (0, 1) for curve in plots[f"equity-{number}"]["data"]] == [300, 300, 200, 200]
+    assert [len(curve["x"]) for number in (0, 1) for curve in plots[f"equity-{number}"]["data"]] == [
+        300,
+        300,
+        13,
+        200,
+        200,
+        13,
+    ]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
@@ -122,7 +253,34 @@ def test_a_browser_draws_everything(width: int, dark: bool, tmp_path: Path) -> N
             " place.querySelectorAll('.scatterlayer .trace, .barlayer .trace').length]]))"
         )
         names = ("equity-0", "drawdown-0", "equity-1", "drawdown-1", "memory", "phases")
-        assert drawn == {name: [True, 2] for name in names}
+        assert drawn == {name: [True, 3 if name.startswith("equity") else 2] for name in names}
         assert page.value("document.querySelectorAll('.differences tbody tr').length") == 2
         # Nothing reaches past the edge of the window, a phone's included.
         assert page.value("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_page_is_printed_in_light_colours_with_everything_unfolded(tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    many = replace(backtest("Mine"), events=Table(EVENTS, [trade(number, "buy", 1.0) for number in range(60)]))
+    both = run(1.0, many)
+    report.write_text(
+        report_page(replace(result(differences=[DIFFERENCE]), reference=both, lumibot=[both], duckdb=[both]))
+    )
+    state = """({
+        folded: document.querySelectorAll('details:not([open])').length,
+        text: getComputedStyle(document.documentElement).getPropertyValue('--text'),
+        widths: [...document.querySelectorAll('.plot')].map(plot => plot._fullLayout.width),
+    })"""
+    with browser(tmp_path) as page:
+        page.open(report, 1440, 900, dark=True)
+        before = page.value(state)
+        page.value(f"addEventListener('beforeprint', () => {{ window.printed = {state}; }})")
+        document = page.call("Page.printToPDF", preferCSSPageSize=True)["data"]
+        printed = page.value("window.printed")
+        assert page.value(state) == before
+        assert page.errors == []
+    assert base64.b64decode(document).startswith(b"%PDF-")
+    assert (before["folded"], printed["folded"]) == (2, 0)
+    assert (before["text"], printed["text"]) == ("#e6e9ef", "#1d2433")
+    assert printed["widths"] == [690] * 4

@@ -6,6 +6,7 @@ One script runs them all, once, on frames in memory.
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,6 +27,7 @@ from lumibot_duckdb.comparison.outcome import (
     write_table,
 )
 from lumibot_duckdb.comparison.runner import Script, run_side
+from lumibot_duckdb.comparison.trading_statistics import trading_statistics
 
 pytestmark = pytest.mark.xdist_group("recorder")  # the backtests are run once
 Recorded: TypeAlias = dict[str, tuple[Backtest, list[Answer]]]
@@ -336,6 +338,31 @@ def test_what_returns_are_held_against_is_among_the_statistics(recorded: Recorde
         "benchmark SPY 2024-01-01 00:00:00-05:00": "100.0,100.0,100.0,100.0,100.0",
         "benchmark SPY 2024-01-02 00:00:00-05:00": "101.0,101.0,101.0,101.0,101.0",
     }
+
+
+def test_daily_returns_are_recorded_as_the_tear_sheet_has_them(recorded: Recorded) -> None:
+    backtest = recorded["As usual"][0]
+    assert backtest.returns.columns == ["day", "strategy"]
+    values = list(map(float, backtest.values.column("portfolio_value")))
+    assert math.prod(1 + float(text) for text in backtest.returns.column("strategy")) == pytest.approx(
+        values[-1] / values[0]
+    )
+    assert recorded["WithABenchmark"][0].returns.columns == ["day", "strategy", "benchmark"]
+    assert (backtest.risk_free_rate, backtest.benchmark) == (0.0, "")
+    assert recorded["WithABenchmark"][0].benchmark == "SPY"
+
+
+def test_a_backtest_that_was_stopped_has_no_returns(recorded: Recorded) -> None:
+    for name in ("Failing", "NotWaitedFor"):
+        assert recorded[name][0].returns.rows == []
+        assert trading_statistics(recorded[name][0])["sharpe"].value is None
+
+
+def test_the_period_and_the_parameters_are_recorded_without_keys_and_bars(recorded: Recorded) -> None:
+    backtest = recorded["AskingByItself"][0]
+    assert backtest.parameters == {"news_key": "[hidden]"}
+    assert [time[:10] for time in backtest.span] == ["2024-01-08", "2024-01-20"]
+    assert recorded["NotWaitedFor"][0].parameters == {}
 
 
 def test_statistics_of_any_length_are_read(tmp_path: Path) -> None:

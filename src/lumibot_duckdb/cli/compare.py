@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +22,14 @@ from lumibot_duckdb.cli.suggestions import similar_file
 
 if TYPE_CHECKING:
     from lumibot_duckdb.comparison.comparison import Result, ScriptFailedError
+    from lumibot_duckdb.comparison.runner import Script
 
 _DESCRIPTION = """\
 Run a script on Lumibot's storage and on the store, and compare the results bit for bit.
 
 Each run is a separate process. The comparison covers every frame, price and quote that a strategy received, and every
-order, trade, fee, portfolio value and chart point. The report shows what each side cost, and the first difference if
-there is one.
+order, trade, fee, portfolio value and chart point. The report shows what each side cost, and the causes of
+differences if there are any.
 
 Each side uses its usual cache: Lumibot's cache folder, and the store. The script cannot trade live, opens no windows
 and writes no files to the folder `logs`; the second run finds any other files that the first run wrote. Options before
@@ -36,6 +40,7 @@ examples:
   lumibot-duckdb compare my_strategy.py
   lumibot-duckdb compare --repeat 5 --html report.html my_strategy.py --symbol SPY
   lumibot-duckdb compare --from-cache my_strategy.py
+  lumibot-duckdb compare --json my_strategy.py | jq '.backtests[].statistics.duckdb'
 
 exit codes: 0 the results are identical; 1 they differ, nothing was compared, or a backtest or the script failed;
 2 wrong usage, or the report cannot be written; 3 the disk is full; 130 interrupted (129 by SIGHUP, 143 by SIGTERM).
@@ -63,6 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what input() returns in the script; repeat the option for further calls",
     )
     completed_by(answer, nothing)
+    parser.add_argument("--json", action="store_true", help="print one JSON object, with trading statistics")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report to this file, as one HTML page")
     parser.add_argument(
         "--keep",
@@ -80,16 +86,29 @@ def _run(arguments: argparse.Namespace) -> int:
     check_switches(file)
     store = chosen_path(arguments.store, file)
     _check(arguments, None if arguments.is_module else path, store)
-    from lumibot_duckdb.comparison.comparison import ScriptFailedError, compare_script
-    from lumibot_duckdb.comparison.runner import Script, warm_up
-    from lumibot_duckdb.comparison.step_display import step
-    from lumibot_duckdb.comparison.workspace import working_folder
+    from lumibot_duckdb.comparison.runner import Script
 
     as_of = clock.utc_now() if arguments.from_cache else None
     script = Script(path, tuple(command[1:]), store, arguments.is_module, as_of, input_lines=tuple(arguments.answer))
-    _say(f"Comparing {path} on Lumibot's storage and on lumibot-duckdb")
+    if arguments.json:
+        with redirect_stdout(sys.stderr):  # steps and failures; the result alone goes to standard output
+            result = _compare(arguments, script)
+        _print_json(result)
+    else:
+        result = _compare(arguments, script)
+    return 0 if result.identical else 1
+
+
+def _compare(arguments: argparse.Namespace, script: Script) -> Result:
+    """Compare, show the result, and write the report."""
+    from lumibot_duckdb.comparison.comparison import ScriptFailedError, compare_script
+    from lumibot_duckdb.comparison.runner import warm_up
+    from lumibot_duckdb.comparison.step_display import step
+    from lumibot_duckdb.comparison.workspace import working_folder
+
+    _say(f"Comparing {script.path} on Lumibot's storage and on lumibot-duckdb")
     with working_folder(arguments.keep, "compare") as folder:
-        if as_of is None:  # otherwise the run that fills Lumibot's cache reads all files first
+        if script.stored_as_of is None:  # otherwise the run that fills Lumibot's cache reads all files first
             with step("loading Lumibot once, so that neither side pays for a cold disk"):
                 warm_up()
         try:
@@ -105,7 +124,13 @@ def _run(arguments: argparse.Namespace) -> int:
             _say(f"\nThe report is in {arguments.html}")
     if arguments.keep is not None:
         _say(f"{'' if arguments.html else chr(10)}The output of both runs is in {arguments.keep}")
-    return 0 if result.identical else 1
+    return result
+
+
+def _print_json(result: Result) -> None:
+    from lumibot_duckdb.comparison.result_json import result_object
+
+    print(json.dumps(result_object(result), allow_nan=False))
 
 
 def _check(arguments: argparse.Namespace, script: Path | None, store: Path) -> None:

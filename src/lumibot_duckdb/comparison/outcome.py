@@ -41,7 +41,9 @@ class Backtest:
     iteration (portfolio value, cash, positions, ...), and `analysis` the figures that Lumibot derives from them.
     `covered` is whether the data source ran on the store. `settings` are equal if span, parameters, budget, fees and
     benchmark are. `failure` is the error that stopped the backtest. If it had not `ended` when its script did, the
-    tables are empty.
+    tables are empty. `span` is the configured start and end, `parameters` are the strategy's as texts without keys, and
+    `returns` are those of each calendar day (UTC) from which Lumibot computes its tear sheet: columns `day`, `strategy`
+    and, if there is a benchmark, `benchmark`; empty if Lumibot has computed no values.
     """
 
     name: str
@@ -53,6 +55,11 @@ class Backtest:
     settings: str = ""
     failure: str | None = None
     ended: bool = True
+    span: tuple[str, str] = ("", "")
+    benchmark: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    risk_free_rate: float | None = None
+    returns: Table = field(default_factory=lambda: Table([], []))
 
     @property
     def fills(self) -> list[list[str]]:
@@ -153,12 +160,17 @@ def write_backtest(
     covered: bool,
     settings: str,
     analysis: dict[str, str],
+    span: Sequence[str] = ("", ""),
+    benchmark: str = "",
+    parameters: dict[str, str] | None = None,
+    risk_free_rate: float | None = None,
     failure: str | None = None,
     ended: bool = True,
 ) -> None:
     """Write a backtest without its tables. If it has ended, `events_file` and `values_file` must have been written."""
     about = {"name": name, "source": source, "covered": covered, "settings": settings}
-    about |= {"analysis": analysis, "failure": failure, "ended": ended}
+    about |= {"span": list(span), "benchmark": benchmark, "analysis": analysis, "parameters": parameters or {}}
+    about |= {"risk_free_rate": risk_free_rate, "failure": failure, "ended": ended}
     file = _backtest_file(folder, number)
     # The process may end while a thread of the script still runs a backtest.
     written = file.with_suffix(".part")
@@ -205,6 +217,11 @@ def values_file(folder: Path, number: int) -> Path:
     return folder / f"values-{number + 1}.csv"
 
 
+def returns_file(folder: Path, number: int) -> Path:
+    """Return the file with the daily returns of a backtest and its benchmark. It may be missing."""
+    return folder / f"returns-{number + 1}.csv"
+
+
 def orders_file(folder: Path, number: int) -> Path:
     """Return the file with every order of a backtest."""
     return folder / f"orders-{number + 1}.csv"
@@ -247,7 +264,10 @@ def _read_backtest(folder: Path, number: int) -> Backtest:
     about = json.loads(_backtest_file(folder, number).read_text())
     files = (events_file(folder, number), values_file(folder, number))
     events, values = map(_read_table, files) if about["ended"] else (Table([], []), Table([], []))
-    return Backtest(**about, events=events, values=values)
+    about["span"] = tuple(about["span"])
+    returns = returns_file(folder, number)
+    known = _read_table(returns) if returns.exists() else Table([], [])
+    return Backtest(**about, events=events, values=values, returns=known)
 
 
 @contextmanager

@@ -84,6 +84,7 @@ class Recorder:
             setattr(Strategy, name, self._recorded(name, getattr(Strategy, name)))
         strategy_access.wrap_indicators(self._wrap_indicator)
         strategy_access.wrap_benchmark(self._wrap_benchmark)
+        strategy_access.wrap_risk_free_rate(self._wrap_risk_free_rate)
         Strategy.log_message = self._wrap_log_message(Strategy.log_message)
         intercept_broker_calls(self._broker_call)
         self._wrap_orders()
@@ -251,6 +252,16 @@ class Recorder:
                     recording.note_benchmark()
 
         return dumped
+
+    def _wrap_risk_free_rate(self, read: Any) -> Any:
+        @wraps(read)
+        def noted(strategy: Any) -> Any:
+            rate = read(strategy)
+            if (recording := self._running.get(id(strategy))) is not None:
+                recording.risk_free_rate = rate
+            return rate
+
+        return noted
 
     def _wrap_indicator(self, dispatch: Any) -> Any:
         @wraps(dispatch)

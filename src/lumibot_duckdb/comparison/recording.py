@@ -25,10 +25,12 @@ from lumibot_duckdb.comparison.outcome import (
     inputs_folder,
     messages_file,
     orders_file,
+    returns_file,
     values_file,
     write_backtest,
     write_table,
 )
+from lumibot_duckdb.comparison.parameters import parameter_texts
 from lumibot_duckdb.comparison.redaction import without
 from lumibot_duckdb.comparison.request_text import Request, answers_to, failure_answer
 from lumibot_duckdb.comparison.value_text import argument_text, as_text, cell, plain_text
@@ -57,6 +59,7 @@ class Recording:
         self._number = number
         self._about = _about(strategy, frozenset(secrets))
         self._benchmark: dict[str, str] = {}
+        self.risk_free_rate: float | None = None  # the one that Lumibot has read last; reading it may download it
         self._answers = AnswersWriter(answers_file(folder, number))
         self._order_table = TableWriter(orders_file(folder, number), self._redacted)
         self._orders = OrderLog(self._order_table)
@@ -149,16 +152,32 @@ class Recording:
         write_table(events_file(folder, number), list(events.columns), self._rows(events))
         values = strategy_access.portfolio_values(strategy)
         write_table(values_file(folder, number), list(values.columns), self._rows(values))
+        self._write_returns()
         self._write_charts()
         analysis = {
             str(name): self._redacted(plain_text(value))
             for name, value in strategy_access.analysis_of(strategy).items()
         }
-        write_backtest(folder, number, **self._about, analysis={**analysis, **self._benchmark}, failure=failure)
+        write_backtest(
+            folder,
+            number,
+            **self._about,
+            analysis={**analysis, **self._benchmark},
+            parameters=parameter_texts(strategy_access.parameters_of(strategy), frozenset(self._secrets)),
+            risk_free_rate=self.risk_free_rate,
+            failure=failure,
+        )
 
     def _rows(self, frame: pd.DataFrame) -> Iterator[list[str]]:
         for row in frame.itertuples(index=False, name=None):
             yield [self._redacted(cell(value)) for value in row]
+
+    def _write_returns(self) -> None:
+        """Write the daily returns, if Lumibot has computed what they are made of."""
+        returns = strategy_access.daily_returns(self.strategy)
+        if returns is not None:
+            rows = ([str(day), *map(repr, map(float, row))] for day, *row in returns.itertuples(name=None))
+            write_table(returns_file(self._folder, self._number), ["day", *returns.columns], rows)
 
     def _write_charts(self) -> None:
         """Write the markers, lines and bars that the strategy has added to its charts."""
@@ -204,11 +223,14 @@ def _about(strategy: Any, secrets: frozenset[str]) -> dict[str, Any]:
     source = strategy.broker.data_source
     kind = next(kind for kind in type(source).__mro__ if kind.__module__.startswith(("lumibot", "lumibot_duckdb")))
     settings = as_text(strategy_access.settings_of(strategy))
+    benchmark = strategy_access.benchmark_asset(strategy)
     return {
         "name": without(strategy_access.name_of(strategy), secrets),
         "source": f"{kind.__module__}.{kind.__qualname__}",
         "covered": bool(getattr(source, "use_duckdb", False)),
         "settings": blake2b(settings.encode(), digest_size=16).hexdigest(),  # parameters may have keys in them
+        "span": [str(strategy.backtesting_start or ""), str(strategy.backtesting_end or "")],
+        "benchmark": without(argument_text(benchmark), secrets) if benchmark else "",
     }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 from lumibot_duckdb.activation.activation import LUMIBOT_MODULES
 from lumibot_duckdb.comparison.comparison import Result
-from lumibot_duckdb.comparison.differences import Comparison, Difference
+from lumibot_duckdb.comparison.differences import Cause, Comparison, Difference, counts_of
+from lumibot_duckdb.comparison.differences.difference import BARS, COLUMNS, DTYPES, HOLDER, LISTED, VALUES
 from lumibot_duckdb.comparison.meters import PHASES, Costs
 from lumibot_duckdb.comparison.runner import NAMES
 from lumibot_duckdb.comparison.tables import cost_row, indented, side_by_side
@@ -30,6 +31,15 @@ KINDS = {
     "failure": ("end of a backtest", "ends of backtests"),
 }
 COST_HEADERS = ("", "Lumibot", "lumibot-duckdb", "")
+_ASPECTS = {
+    VALUES: "other values",
+    BARS: "other bars",
+    COLUMNS: "other columns",
+    DTYPES: "other dtypes",
+    HOLDER: "another object around the bars",
+}
+_CAUSES_SHOWN = 10
+"""Causes that are printed."""
 _MEGABYTE = 1e6
 _SHORTEST_PHASE = 0.05
 """Phases shorter than this (in seconds) are not listed."""
@@ -161,15 +171,50 @@ def _why_uncovered(source: str) -> str:
 
 
 def differences_text(result: Result) -> str:
-    """Return the first difference, then the first of each other kind."""
-    first, *others = result.comparison.differences
-    lines = ["The first difference:", indented(difference_text(first))]
-    kinds = {first.kind}
-    for difference in others:
+    """Return the causes of all differences, each with its first difference and the first of each other kind."""
+    comparison = result.comparison
+    shown = comparison.causes[:_CAUSES_SHOWN]
+    blocks = [_cause_text(number, len(comparison.causes), cause) for number, cause in enumerate(shown, start=1)]
+    if len(shown) < len(comparison.causes):
+        blocks.append(f"and {len(comparison.causes) - len(shown):,} more causes, which --html FILE and --json list")
+    return "\n\n".join([*blocks, *filter(None, [listed(comparison)])])
+
+
+def _cause_text(number: int, count: int, cause: Cause) -> str:
+    lines = [f"Cause {number:,} of {count:,}: {cause_title(cause)} {cause_counts(cause)}"]
+    lines += ["The first difference:", indented(difference_text(cause.first))]
+    kinds = {cause.first.kind}
+    for difference in cause.differences:
         if difference.kind not in kinds:
             kinds.add(difference.kind)
             lines += [f"The first of the {KINDS[difference.kind][1]}:", indented(difference_text(difference))]
     return "\n".join(lines)
+
+
+def cause_title(cause: Cause) -> str:
+    """Return what differs first: "Mine, SPY: other values"."""
+    first = cause.first
+    if first.kind in ("frame", "dtypes", "answer", "input"):
+        what = _ASPECTS[first.aspect]
+    else:
+        what = f"a different {KINDS[first.kind][0]}"
+    return f"{', '.join(filter(None, [first.backtest, first.subject]))}: {what}"
+
+
+def cause_counts(cause: Cause) -> str:
+    """Return how many differences show a cause, and how many follow from it: "in 4 frames; then 2 orders"."""
+    shown = f"in {_counts_text(cause.shown_in)}"
+    return f"{shown}; then {_counts_text(cause.effects)}" if cause.effects else shown
+
+
+def _counts_text(differences: Sequence[Difference]) -> str:
+    return ", ".join(counted(count, *KINDS[kind]) for kind, count in counts_of(differences).items())
+
+
+def listed(comparison: Comparison) -> str:
+    """Return which of the differences are listed and grouped; "" if all are."""
+    found, total = len(comparison.differences), sum(comparison.counts.values())
+    return f"Grouped are {found:,} of {total:,} differences, the first {LISTED} of each kind." if total > found else ""
 
 
 def differing_runs_text(result: Result) -> str:

@@ -43,6 +43,13 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("lumibot.strategies._strategy:_Strategy._analysis", "read: the statistics of the backtest"),
     Requirement("lumibot.strategies._strategy:_Strategy._benchmark_returns_df", "read: the returns of the benchmark"),
     Requirement("lumibot.strategies._strategy:_Strategy._benchmark_asset", "read: the benchmark"),
+    Requirement("lumibot.strategies._strategy:_Strategy._strategy_returns_df", "read: the values of the tear sheet"),
+    Requirement(
+        "lumibot.tools.indicators:_prepare_tearsheet_returns",
+        "called for the daily returns of the tear sheet",
+        parameters=("strategy_df", "benchmark_df"),
+    ),
+    Requirement("lumibot.strategies.strategy:Strategy.risk_free_rate", "wrapped to note the rate of the tear sheet"),
     Requirement("lumibot.strategies._strategy:_Strategy._risk_free_rate", "read: a setting of the backtest"),
     Requirement("lumibot.strategies._strategy:_Strategy._initial_budget", "read: a setting of the backtest"),
     Requirement("lumibot.strategies._strategy:_Strategy._quote_asset", "read: a setting of the backtest"),

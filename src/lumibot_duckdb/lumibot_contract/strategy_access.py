@@ -75,10 +75,17 @@ def name_of(strategy: Any) -> str:
 def settings_of(strategy: Any) -> list[Any]:
     """Return the values of `SETTINGS`, without the bars that Lumibot adds to a strategy's parameters."""
     settings = {name: getattr(strategy, name) for name in SETTINGS}
-    parameters = settings["parameters"]
-    if isinstance(parameters, dict):
-        settings["parameters"] = {name: value for name, value in parameters.items() if name != "pandas_data"}
+    if isinstance(settings["parameters"], dict):
+        settings["parameters"] = parameters_of(strategy)
     return list(settings.values())
+
+
+def parameters_of(strategy: Any) -> dict[Any, Any]:
+    """Return the parameters of a strategy, without the bars that Lumibot adds to them."""
+    parameters = strategy.parameters
+    if not isinstance(parameters, dict):
+        return {}
+    return {name: value for name, value in parameters.items() if name != "pandas_data"}
 
 
 def benchmark_asset(strategy: Any) -> Any:
@@ -91,6 +98,28 @@ def benchmark_returns(strategy: Any) -> pd.DataFrame | None:
     frame = strategy._benchmark_returns_df
     converted: pd.DataFrame | None = frame.to_pandas() if hasattr(frame, "to_pandas") else frame
     return converted
+
+
+def daily_returns(strategy: Any) -> pd.DataFrame | None:
+    """Return the returns from which Lumibot computes its tear sheet: of each calendar day, with days in UTC.
+
+    The columns are "strategy" and, if the benchmark has been computed, "benchmark". None if Lumibot has computed no
+    values, because an error stopped the backtest or it had no iteration.
+    """
+    import pandas as pd
+    from lumibot.tools.indicators import _prepare_tearsheet_returns
+
+    values = strategy._strategy_returns_df
+    if values is None:
+        return None
+    benchmark = benchmark_returns(strategy)
+    if benchmark is not None and isinstance(benchmark.index, pd.DatetimeIndex):
+        both: pd.DataFrame | None = _prepare_tearsheet_returns(values, benchmark)
+        if both is not None:
+            return both
+    flat = pd.DataFrame({"symbol_cumprod": 1.0}, index=values.index)
+    found = _prepare_tearsheet_returns(values, flat)
+    return None if found is None else found[["strategy"]]
 
 
 def has_risk_free_rate(strategy: Any) -> bool:
@@ -186,6 +215,13 @@ def wrap_benchmark(wrap: Wrap) -> None:
     """Wrap the method of all strategies that computes the returns of the benchmark."""
     base = strategy_base()
     base._dump_benchmark_stats = wrap(base._dump_benchmark_stats)
+
+
+def wrap_risk_free_rate(wrap: Wrap) -> None:
+    """Wrap the method behind the property `risk_free_rate` of all strategies."""
+    from lumibot.strategies.strategy import Strategy
+
+    Strategy.risk_free_rate = property(wrap(Strategy.risk_free_rate.fget), doc=Strategy.risk_free_rate.__doc__)
 
 
 def wrap_indicators(wrap: Wrap) -> None:

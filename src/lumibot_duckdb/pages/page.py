@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from lumibot_duckdb.pages.bundles import plotly_code
 
 Plot: TypeAlias = dict[str, Any]
 """`data` and `layout` of a Plotly figure. A text "--name" is the colour of that name in the page's style."""
@@ -21,6 +23,7 @@ def whole_page(
     style: str = "",
     script: str = "",
     data: Mapping[str, Any] | None = None,
+    traces: Collection[str] = (),
 ) -> str:
     """Return a page as HTML. `title` and `body` are HTML, so the caller escapes the texts in them.
 
@@ -31,9 +34,10 @@ def whole_page(
         style: CSS of this page, besides what all pages share.
         script: JavaScript of this page. It runs last, and `plots.js` says what it can use.
         data: what the script reads, as JSON: each value from the element with its name as id.
+        traces: types of traces that `script` draws, besides those of `plots`. They decide which of Plotly's code the
+            page contains.
     """
-    from plotly.offline import get_plotlyjs
-
+    drawn = {trace.get("type", "scatter") for plot in plots.values() for trace in plot["data"]}
     elements = [_json_element(name, value) for name, value in {"plots": plots, **(data or {})}.items()]
     filled = {
         "title": title,
@@ -42,7 +46,7 @@ def whole_page(
         "data": "\n".join(elements),
         "script": _text_of("plots.js"),
         "own_script": script,
-        "plotly": get_plotlyjs().replace("</script", "<\\/script"),
+        "plotly": plotly_code(drawn | set(traces)),
     }
     return filled_in(_text_of("page.html"), filled)
 

@@ -2,9 +2,11 @@
   "use strict";
   const plots = JSON.parse(document.getElementById("plots").textContent);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const narrow = window.matchMedia("(max-width: 720px)");
+  const narrow = window.matchMedia("screen and (max-width: 720px)");
+  const PRINTED_WIDTH = 690; // of A4 and Letter pages with the margins in page.css
+  const root = document.documentElement;
   function color(name) {
-    return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+    return getComputedStyle(root).getPropertyValue("--" + name).trim();
   }
   // The data has names of colours, so that plots follow the light or dark colour scheme.
   function painted(value) {
@@ -31,6 +33,7 @@
       hoverlabel: { bgcolor: color("card"), font: { color: color("text") }, namelength: -1 },
     };
     const whole = Object.assign(base, painted(layout));
+    if (root.classList.contains("printing")) Object.assign(whole, { autosize: false, width: PRINTED_WIDTH });
     whole.xaxis = Object.assign({}, axis, { nticks: small ? 4 : 8 }, whole.xaxis);
     whole.yaxis = Object.assign({}, axis, { nticks: 6 }, whole.yaxis);
     for (const name of Object.keys(whole)) {
@@ -46,7 +49,18 @@
     redraw();
     dark.addEventListener("change", redraw);
     narrow.addEventListener("change", redraw);
+    window.addEventListener("printing", redraw);
   }
+  // Pages are printed in light colours, as wide as the paper, with everything unfolded.
+  let folded = [];
+  function print(printing) {
+    root.classList.toggle("printing", printing);
+    if (printing) folded = [...document.querySelectorAll("details:not([open])")];
+    for (const each of folded) each.open = printing;
+    window.dispatchEvent(new Event("printing"));
+  }
+  window.addEventListener("beforeprint", () => print(true));
+  window.addEventListener("afterprint", () => print(false));
   whenAppearanceChanges(function () {
     for (const place of document.querySelectorAll("[data-plot]")) draw(place, plots[place.dataset.plot]);
   });

@@ -9,7 +9,7 @@
   const DAY = 86400000;
   const [GROUP, PART, PERIOD] = ["group", "part", "period"].map((name) => document.getElementById(name));
   const SHOWN = document.getElementById("shown");
-  const narrow = window.matchMedia("(max-width: 720px)");
+  const narrow = window.matchMedia("screen and (max-width: 720px)");
   const markets = data.markets.map(function (steps) {
     let day = 0;
     return Int32Array.from(steps, (step) => (day += step));

@@ -100,6 +100,7 @@ def status_page(
         style=_STYLE.read_text(encoding="utf-8"),
         script=_SCRIPT.read_text(encoding="utf-8"),
         data={"coverage-data": contents.coverage.data if contents.coverage else {}},
+        traces=["heatmap"],
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from lumibot_duckdb.comparison.differences.answers import AnswerComparison
+from lumibot_duckdb.comparison.differences.causes import Cause, causes_of, counts_of
 from lumibot_duckdb.comparison.differences.difference import LISTED, MISSING, Difference, in_order, truncated
 from lumibot_duckdb.comparison.differences.inputs import input_differences
 from lumibot_duckdb.comparison.differences.pairing import paired
@@ -28,7 +30,7 @@ from lumibot_duckdb.comparison.outcome import (
     orders_file,
 )
 
-__all__ = ["MISSING", "Comparison", "Difference", "Run", "compare_runs", "paired"]
+__all__ = ["MISSING", "Cause", "Comparison", "Difference", "Run", "compare_runs", "counts_of", "paired"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ class Comparison:
     def identical(self) -> bool:
         """Whether no difference was found."""
         return not self.differences
+
+    @cached_property
+    def causes(self) -> list[Cause]:
+        """The differences, grouped by their causes."""
+        return causes_of(self.differences)
 
     @property
     def caused_by_script(self) -> bool:

@@ -7,7 +7,7 @@ from itertools import groupby, zip_longest
 from pathlib import Path
 
 from lumibot_duckdb.comparison.answers import Answer, Mark, complete, read_answers, read_frame
-from lumibot_duckdb.comparison.differences.difference import LISTED, Difference, plain_numbers, truncated
+from lumibot_duckdb.comparison.differences.difference import DTYPES, LISTED, Difference, plain_numbers, truncated
 from lumibot_duckdb.comparison.differences.frames import first_difference
 from lumibot_duckdb.comparison.differences.pairing import matched, request_key
 
@@ -58,8 +58,10 @@ class AnswerComparison:
         elif self.counts["frame"] > LISTED and any(isinstance(part, Mark) for part in (*left.parts, *right.parts)):
             self.counts["frame"] += 1  # finding the difference in a long frame takes a scan of the whole file
         elif found := first_difference(*map(read_frame, self._completed(left, right))):
-            kind, place, *values = found
-            self._note(Difference(kind, self._backtest, left.when, left.asset, f"{left.call}, {place}", *values))
+            aspect, place, theirs, ours = found
+            kind = "dtypes" if aspect == DTYPES else "frame"
+            where = f"{left.call}, {place}"
+            self._note(Difference(kind, self._backtest, left.when, left.asset, where, theirs, ours, aspect))
 
     def _completed(self, *answers: Answer) -> list[Answer]:
         return [complete(answer, file) for answer, file in zip(answers, self._files, strict=True)]

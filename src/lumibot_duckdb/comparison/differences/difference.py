@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 MISSING = "nothing"
+VALUES, BARS, COLUMNS, DTYPES, HOLDER = "values", "bars", "columns", "dtypes", "holder"
+"""Aspects of an answer: values, which bars a frame has, its columns, its dtypes, and the object that holds it."""
 LISTED = 25
 """Differences of each kind that are listed; the others are only counted."""
 # At the same time of a backtest, causes come before their effects.
@@ -41,7 +43,7 @@ class Difference:
     """One difference between two runs.
 
     `when` is the time of the backtest, `subject` the asset or symbol, `place` the call, bar and column, and `left` and
-    `right` are the values of the two runs.
+    `right` are the values of the two runs. `aspect` is what differs of an answer.
     """
 
     kind: str
@@ -51,6 +53,7 @@ class Difference:
     place: str
     left: str
     right: str
+    aspect: str = VALUES
 
     @property
     def is_caused_by_script(self) -> bool:

@@ -7,35 +7,35 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lumibot_duckdb.comparison.answers import INDEX, Frame
-from lumibot_duckdb.comparison.differences.difference import MISSING
+from lumibot_duckdb.comparison.differences.difference import BARS, COLUMNS, DTYPES, HOLDER, MISSING, VALUES
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
 
 def first_difference(left: Frame, right: Frame) -> tuple[str, str, str, str] | None:
-    """Return the kind, the place and both values of the first difference; None if there is none.
+    """Return the aspect, the place and both values of the first difference; None if there is none.
 
     Columns come first, then bar times, values, dtypes, and what holds the frame. NaN equals NaN, but 0.0 and -0.0
     differ.
     """
     if list(left.columns) != list(right.columns):
-        return "frame", "columns", ", ".join(left.columns), ", ".join(right.columns)
+        return COLUMNS, "columns", ", ".join(left.columns), ", ".join(right.columns)
     stamps = _stamps(left), _stamps(right)
     rows = min(map(len, stamps))
     other = _differing_rows(stamps[0][:rows], stamps[1][:rows])
     if len(other) or len(stamps[0]) != len(stamps[1]):
         row = int(other[0]) if len(other) else rows
-        return "frame", "bar", _bar(left, row), _bar(right, row)
+        return BARS, "bar", _bar(left, row), _bar(right, row)
     differing = {name: _differing_rows(left.columns[name], right.columns[name]) for name in left.columns}
     if any(len(rows) for rows in differing.values()):
         row, name = min(
             ((int(rows[0]), name) for name, rows in differing.items() if len(rows)), key=lambda first: first[0]
         )
-        return "frame", f"bar {left.bar(row)}, {name}", left.value(name, row), right.value(name, row)
+        return VALUES, f"bar {left.bar(row)}, {name}", left.value(name, row), right.value(name, row)
     for name, dtype in left.dtypes.items():
         if dtype != right.dtypes[name]:
-            return "dtypes", f"dtype of {name}", dtype, right.dtypes[name]
-    return None if left.of == right.of else ("frame", "what holds the frame", left.of, right.of)
+            return DTYPES, f"dtype of {name}", dtype, right.dtypes[name]
+    return None if left.of == right.of else (HOLDER, "what holds the frame", left.of, right.of)
 
 
 def _stamps(frame: Frame) -> Array:

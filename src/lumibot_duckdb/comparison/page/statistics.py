@@ -1,0 +1,61 @@
+"""The trading statistics of a backtest as a table: both sides, and the benchmark."""
+
+from __future__ import annotations
+
+from html import escape
+
+from lumibot_duckdb.comparison.outcome import Backtest
+from lumibot_duckdb.comparison.page.sides import DUCKDB, LUMIBOT, NOTHING, dot
+from lumibot_duckdb.comparison.trading_statistics import (
+    STYLES,
+    Statistic,
+    Style,
+    benchmark_statistics,
+    trading_statistics,
+)
+
+_LARGE = 1e6
+"""Percentages above this are written with an exponent."""
+
+
+def statistics_table(theirs: Backtest, ours: Backtest) -> str:
+    """Return the table as HTML, with the reasons for missing values below it."""
+    columns = {
+        f"{dot(LUMIBOT)}{LUMIBOT}": trading_statistics(theirs),
+        f"{dot(DUCKDB)}{DUCKDB}": trading_statistics(ours),
+    }
+    if (benchmark := benchmark_statistics(theirs)) is not None:
+        columns[escape(f"Benchmark {theirs.benchmark}"[:60])] = benchmark
+    head = "".join(f'<th class="number">{name}</th>' for name in columns)
+    body = []
+    for name, (label, style) in STYLES.items():
+        cells = [_cell(column.get(name), style) for column in columns.values()]
+        theirs_and_ours = [column[name] for column in list(columns.values())[:2]]
+        differs = ' class="differs"' if theirs_and_ours[0] != theirs_and_ours[1] else ""
+        body.append(f"<tr{differs}><td>{label}</td>{''.join(cells)}</tr>")
+    return (
+        f'<div class="scroll"><table class="statistics"><thead><tr><th></th>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>{_reasons(columns)}"
+    )
+
+
+def _cell(statistic: Statistic | None, style: Style) -> str:
+    text = "" if statistic is None else NOTHING if statistic.value is None else _shown(statistic.value, style)
+    return f'<td class="number">{text}</td>'
+
+
+def _shown(value: float, style: Style) -> str:
+    """Return a value as people read it, such as "12.50 %"."""
+    if style == "percent":
+        return f"{100 * value:,.2f} %" if abs(100 * value) < _LARGE else f"{100 * value:.2e} %"
+    return f"{value:,.0f}" if style == "count" else f"{value:,.2f}"
+
+
+def _reasons(columns: dict[str, dict[str, Statistic]]) -> str:
+    labels: dict[str, dict[str, None]] = {}
+    for column in columns.values():
+        for name, statistic in column.items():
+            if statistic.value is None:
+                labels.setdefault(statistic.reason, {})[STYLES[name][0]] = None
+    lines = "".join(f"<p>{NOTHING} {', '.join(names)}: {escape(reason)}.</p>" for reason, names in labels.items())
+    return f'<div class="reasons muted">{lines}</div>' if lines else ""

@@ -1,0 +1,37 @@
+"""The parameters of a strategy as texts for a report, without keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from lumibot_duckdb.comparison.redaction import HIDDEN, is_secret, redacted, without
+from lumibot_duckdb.comparison.truncate import truncate
+from lumibot_duckdb.comparison.value_text import plain_text
+
+_PARTS = 601
+"""Further parts of a list or a dictionary would be cut off: `truncate` shows 600 characters."""
+_DEPTH = 8
+
+
+def parameter_texts(parameters: Mapping[Any, Any], secrets: frozenset[str]) -> dict[str, str]:
+    """Return each parameter as a text. Known keys are hidden, and values whose names say that they are keys."""
+    return {
+        without(str(name), secrets): truncate(redacted(_text(_hidden(str(name), value)), secrets))
+        for name, value in parameters.items()
+    }
+
+
+def _hidden(name: str, value: Any, depth: int = 0) -> Any:
+    """Return a value in which keys are hidden. `name` is where it is, such as "accounts.paper.api_key"."""
+    if depth < _DEPTH and isinstance(value, Mapping):
+        parts = islice(value.items(), _PARTS)
+        return {key: _hidden(f"{name}.{key}", each, depth + 1) for key, each in parts}
+    if depth < _DEPTH and isinstance(value, (list, tuple)):
+        return [_hidden(name, each, depth + 1) for each in value[:_PARTS]]
+    return HIDDEN if is_secret(name, _text(value)) else value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else plain_text(value)

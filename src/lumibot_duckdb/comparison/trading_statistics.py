@@ -1,0 +1,177 @@
+"""Trading statistics of a backtest, from quantstats-lumi, as in Lumibot's tear sheet.
+
+The tear sheet is computed from the returns of calendar days, in UTC and with weekends, for all markets and all lengths
+of bars. So a year has 365 periods for all backtests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lumibot_duckdb.comparison.outcome import Backtest
+from lumibot_duckdb.comparison.round_trips import profits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PERIODS_PER_YEAR = 365
+
+Style = Literal["percent", "ratio", "amount", "count"]
+
+STYLES: dict[str, tuple[str, Style]] = {
+    "total_return": ("Total return", "percent"),
+    "cagr": ("CAGR", "percent"),
+    "volatility": ("Volatility, annualised", "percent"),
+    "sharpe": ("Sharpe ratio", "ratio"),
+    "sortino": ("Sortino ratio", "ratio"),
+    "max_drawdown": ("Maximum drawdown", "percent"),
+    "winning_days": ("Winning days", "percent"),
+    "win_rate": ("Winning trades", "percent"),
+    "closed_trades": ("Closed trades", "count"),
+    "exposure": ("Exposure", "percent"),
+    "fees": ("Fees", "amount"),
+    "end_value": ("Value at the end", "amount"),
+}
+"""The name and the style of each statistic, in the order in which they are shown. Percentages are fractions of 1."""
+
+_NO_RETURNS = "Lumibot computed no values, because the backtest had no iteration or an error stopped it"
+_ONE_DAY = "the backtest has values of one day only"
+_CONSTANT = "the value did not change"
+_EQUAL = "all daily returns are equal"
+_NO_LOSS = "no day was below the risk-free rate"
+_BELOW_ZERO = "the value fell below zero"
+_AFTER_ZERO = "the value rose from zero"
+_LIKE_PRICES = "quantstats takes returns above 100 % without any loss for prices"
+_TOO_LARGE = "the result is too large: the backtest is too short to be annualised"
+_NO_TRADE = "no trade was closed"
+_NO_POSITIONS = "Lumibot recorded no positions"
+_FLAT = 1e-12
+"""Daily returns that differ by less are equal: they come from rounding."""
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A statistic; without a value, the reason why it has none. A value is a finite number."""
+
+    value: float | None
+    reason: str = ""
+
+    @classmethod
+    def of(cls, value: float, otherwise: str) -> Statistic:
+        """Return a number as a statistic; if it is not finite, return the reason instead."""
+        return cls(float(value)) if math.isfinite(value) else cls(None, otherwise)
+
+
+def trading_statistics(backtest: Backtest) -> dict[str, Statistic]:
+    """Return the statistics of a backtest, by the names of `STYLES`."""
+    closed = profits(backtest.events)
+    values = [_finite(text) for text in backtest.values.column("portfolio_value")]
+    known = [value for value in values if value is not None]
+    won = sum(profit > 0 for profit in closed)
+    return {
+        **_of_returns(backtest, "strategy"),
+        "win_rate": Statistic(won / len(closed)) if closed else Statistic(None, _NO_TRADE),
+        "closed_trades": Statistic(float(len(closed))),
+        "exposure": _exposure(backtest.values.column("positions")),
+        "fees": Statistic.of(backtest.fees, "a fee is not a number"),
+        "end_value": Statistic(known[-1]) if known else Statistic(None, _NO_RETURNS),
+    }
+
+
+def benchmark_statistics(backtest: Backtest) -> dict[str, Statistic] | None:
+    """Return the statistics of the benchmark's daily returns; None if the backtest had no benchmark."""
+    return _of_returns(backtest, "benchmark") if "benchmark" in backtest.returns.columns else None
+
+
+def _exposure(positions: list[str]) -> Statistic:
+    """Return at which part of the iterations the strategy held a position other than cash."""
+    if not positions:
+        return Statistic(None, _NO_POSITIONS)
+    return Statistic(sum(text not in ("[]", "None", "nan", "") for text in positions) / len(positions))
+
+
+def _of_returns(backtest: Backtest, column: str) -> dict[str, Statistic]:
+    import pandas as pd
+
+    numbers = [float(text) for text in backtest.returns.column(column)]
+    returns = pd.Series(numbers, pd.DatetimeIndex(backtest.returns.column("day")), float)
+    days = len({time[:10] for time in backtest.values.column("datetime")})
+    return return_statistics(returns, backtest.risk_free_rate or 0.0, has_days=days > 1)
+
+
+def return_statistics(returns: pd.Series[float], risk_free: float, *, has_days: bool = True) -> dict[str, Statistic]:
+    """Return the statistics of daily returns. With `has_days` false, they are of a single day.
+
+    The first importer of quantstats in a process waits a few seconds for matplotlib and seaborn.
+    """
+    names = ("total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "winning_days")
+    if returns.empty:
+        return {name: Statistic(None, _NO_RETURNS) for name in names}
+    lost = _unusable(returns)
+    if lost:
+        return {name: Statistic(None, lost) for name in names}
+    import numpy as np
+    from quantstats_lumi import stats
+
+    yearly, is_constant = PERIODS_PER_YEAR, not returns.any()
+    reasons = {
+        "cagr": [(not has_days, _ONE_DAY)],
+        "volatility": [(not has_days, _ONE_DAY)],
+        "sharpe": [
+            (not has_days, _ONE_DAY),
+            (is_constant, _CONSTANT),
+            (returns.max() - returns.min() < _FLAT, _EQUAL),
+            (_is_like_prices(returns), _LIKE_PRICES),
+        ],
+        "sortino": [
+            (not has_days, _ONE_DAY),
+            (is_constant, _CONSTANT),
+            (_is_like_prices(returns), _LIKE_PRICES),
+            (not (returns < _daily(risk_free)).any(), _NO_LOSS),
+        ],
+        "max_drawdown": [(_is_like_prices(returns), _LIKE_PRICES)],
+        "winning_days": [(is_constant, _CONSTANT)],
+    }
+    computed: dict[str, Callable[[], float]] = {
+        "total_return": lambda: stats.comp(returns),
+        "cagr": lambda: stats.cagr(returns, risk_free, periods=yearly),
+        "volatility": lambda: stats.volatility(returns, yearly, prepare_returns=False),
+        "sharpe": lambda: stats.sharpe(returns, risk_free, yearly),
+        "sortino": lambda: stats.sortino(returns, risk_free, yearly),
+        "max_drawdown": lambda: stats.max_drawdown(returns),
+        "winning_days": lambda: stats.win_rate(returns, prepare_returns=False),
+    }
+    found = {}
+    for name, compute in computed.items():
+        reason = next((reason for applies, reason in reasons.get(name, []) if applies), "")
+        with np.errstate(all="ignore"):  # the reason says so
+            found[name] = Statistic(None, reason) if reason else Statistic.of(compute(), _TOO_LARGE)
+    return found
+
+
+def _unusable(returns: pd.Series[float]) -> str:
+    """Return why daily returns have no statistics; "" if they have."""
+    if returns.isin([math.inf]).any() or returns.isna().any():
+        return _AFTER_ZERO
+    return _BELOW_ZERO if returns.min() < -1 else ""
+
+
+def _is_like_prices(returns: pd.Series[float]) -> bool:
+    """Return whether quantstats would take returns for prices and compute something else."""
+    return bool(returns.min() >= 0 and returns.max() >= 1)
+
+
+def _daily(risk_free: float) -> float:
+    """Return a yearly rate as quantstats deducts it from each day: negative rates are not deducted."""
+    return float((1 + risk_free) ** (1 / PERIODS_PER_YEAR) - 1) if risk_free > 0 else 0.0
+
+
+def _finite(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
