@@ -23,12 +23,16 @@ from lumibot_duckdb.storage.api import AsOf, AssetLike
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart: its title, what else the reader should know, the plot, and the height of the panes in pixels."""
+    """A chart: its title, what else the reader should know, the plot, and the height of the panes in pixels.
+
+    `width` is the most pixels that it uses; None for all that there are.
+    """
 
     title: str
     notes: tuple[str, ...]
     plot: Plot
     height: int
+    width: int | None = None
 
 
 def make_chart(
@@ -53,7 +57,7 @@ def make_chart(
     (series,) = chosen_series(storage, [symbol], timeframe, source, adjustment, as_of)
     fills = None if trades is None else fills_of(trades, series.pin.key.asset)
     candles = read_candles(storage, series, Span(moment(start), moment(end)), zone)
-    names = labels(candles)
+    names = labels(candles.times, candles.timeframe, candles.zone)
     panes = Panes(candles, names)
     panes.add_volume()
     for drawn in drawn_indicators(storage, candles, requests, texts, start, end, as_of):

@@ -9,12 +9,29 @@ from lumibot_duckdb.charts.chart import Chart
 from lumibot_duckdb.charts.colors import style
 from lumibot_duckdb.pages.page import filled_in, whole_page
 
+_MOST_NUMBERS = 8
+"""Columns up to which a phone shows numbers in cells; more would be too small to read."""
 _BODY, _STYLE = (Path(__file__).with_name(name) for name in ("page.html", "page.css"))
 
 
 def chart_page(chart: Chart) -> str:
     """Return the page. It is light or dark as the browser is set, and fits a phone."""
     title = escape(chart.title)
-    filled = {"title": title, "notes": escape(" ".join(chart.notes)), "height": str(chart.height)}
+    shape = f"--height: {chart.height}" + ("" if chart.width is None else f"; --width: {chart.width}")
+    filled = {
+        "title": title,
+        "notes": escape(" ".join(chart.notes)),
+        "shape": shape,
+        "kind": _kind(chart),
+    }
     body = filled_in(_BODY.read_text(encoding="utf-8"), filled)
     return whole_page(title, body, {"chart": chart.plot}, style=style() + _STYLE.read_text(encoding="utf-8"))
+
+
+def _kind(chart: Chart) -> str:
+    """Return the classes of the chart in the style of the page."""
+    kinds = {
+        "limited": chart.width is not None,
+        "dense": any(trace.get("texttemplate") and len(trace["x"]) > _MOST_NUMBERS for trace in chart.plot["data"]),
+    }
+    return " ".join(kind for kind, applies in kinds.items() if applies)
