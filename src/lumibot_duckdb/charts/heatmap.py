@@ -22,8 +22,10 @@ _MOST_GAPS = 60
 """Assets up to which cells are separated by a line."""
 _MOST_LEVEL = 6
 """Assets up to which the names below are horizontal, if they fit."""
-_CELL, _LEAST, _MOST, _LABELS = 34, 260, 780, 130
-"""Pixels: the height of a cell, the least and most of all together, and the width of names beside them."""
+_CELL, _LEAST, _MOST = 34, 260, 780
+"""Pixels: the height of a cell, and the least and most of all together."""
+_LABELS, _NARROWEST = 130, 520
+"""Pixels: the width of the names beside the cells, and the least of all, for the title."""
 
 
 def correlation_heatmap(
@@ -107,7 +109,8 @@ def heat_map(
         "margin": {"l": 8, "r": 8, "t": 0, "b": 8},
     }
     height = max(_LEAST, min(_MOST, _CELL * len(names)))
-    return Chart(title, notes, {"data": [cells], "layout": layout}, height, width=height + _LABELS)
+    width = max(_NARROWEST, height + _LABELS)
+    return Chart(title, notes, {"data": [cells], "layout": layout}, height, width=width)
 
 
 def in_order(matrix: pd.DataFrame, order: Order) -> pd.DataFrame:
