@@ -9,6 +9,7 @@ import pytest
 from lumibot_duckdb.charts import correlation_heatmap
 from lumibot_duckdb.charts.errors import ChartError
 from lumibot_duckdb.charts.heatmap import heat_map
+from lumibot_duckdb.charts.page import chart_page
 
 NAMES = ["SPY", "BTC/USD", "A<b>"]
 MATRIX = pd.DataFrame([[1, 0.5, np.nan], [0.5, 1, -0.25], [np.nan, -0.25, 1]], NAMES, NAMES)
@@ -32,6 +33,23 @@ def test_many_assets_have_no_numbers() -> None:
     assert figure.layout.title.text == "Correlation"
     with pytest.raises(ValueError, match="'blue' is not a theme"):
         correlation_heatmap(MATRIX, theme="blue")  # type: ignore[arg-type]
+
+
+def test_many_assets_have_lists_of_pairs() -> None:
+    rng = np.random.default_rng(0)
+    names = [f"<{number}>" for number in range(20)]
+    matrix = pd.DataFrame(rng.normal(size=(30, 20)), columns=names).corr()
+    matrix.iloc[3, :3] = matrix.iloc[:3, 3] = np.nan
+    highest, lowest = heat_map(matrix, "title", order="similar").tables
+    pairs = {frozenset(pair): value for pair, value in matrix.stack().items() if pair[0] != pair[1]}
+    ranked = sorted(pairs, key=lambda pair: pairs[pair])
+    assert [frozenset(row[:2]) for row in highest.rows] == ranked[::-1][:10]
+    assert [frozenset(row[:2]) for row in lowest.rows] == ranked[:10]
+    assert [row[2] for row in lowest.rows] == [f"{pairs[pair]:.3f}" for pair in ranked[:10]]
+    assert heat_map(MATRIX, "title").tables == ()
+    page = chart_page(heat_map(matrix, "title"))
+    assert (page.count("<h2>"), page.count('<td class="number">')) == (2, 20)
+    assert "<td>&lt;3&gt;</td>" in page
 
 
 def test_a_drawing_may_round_its_values() -> None:

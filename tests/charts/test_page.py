@@ -84,16 +84,14 @@ CELLS = """
 def test_a_browser_draws_heat_maps(tmp_path: Path) -> None:
     middles = set()
     with browser(tmp_path) as opened:
-        for count, width, dark, numbers, names in (
-            (3, 1440, False, 9, 3), (12, 1440, True, 144, 12), (12, 390, True, 0, 12), (50, 390, False, 0, 50),
-        ):  # fmt: skip
+        for count, width, dark, numbers in ((12, 1440, False, 144), (12, 390, True, 0), (50, 390, False, 0)):
             symbols = [f"A{number}" for number in range(count)]
             file = tmp_path / f"{count}.html"
             file.write_text(chart_page(heat_map(pd.DataFrame(np.eye(count), symbols, symbols), EVIL)), encoding="utf-8")
             opened.open(file, width, 900, dark=dark)
             drawn = opened.value(CELLS)
             middles.add(drawn.pop("middle"))
-            assert drawn == {"numbers": numbers, "image": 1, "names": names, "scale": 1}
+            assert drawn == {"numbers": numbers, "image": 1, "names": count, "scale": 1}
             assert opened.value("document.documentElement.scrollWidth") == width
         assert len(middles) == 2  # of a light and a dark page
         assert opened.errors == []

@@ -22,10 +22,18 @@ from lumibot_duckdb.storage.api import AsOf, AssetLike
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """A table of texts. Its last column has numbers."""
+
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """A chart: its title, what else the reader should know, the plot, and the height of the panes in pixels.
 
-    `width` is the most pixels that it uses; None for all that there are.
+    `width` is the most pixels that it uses; None for all that there are. `tables` are below it on a page.
     """
 
     title: str
@@ -33,6 +41,7 @@ class Chart:
     plot: Plot
     height: int
     width: int | None = None
+    tables: tuple[Table, ...] = ()
 
 
 def make_chart(

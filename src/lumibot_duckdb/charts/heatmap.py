@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from lumibot_duckdb.charts.chart import Chart
+    from lumibot_duckdb.charts.chart import Chart, Table
 
 Order: TypeAlias = Literal["given", "similar"]
 
@@ -22,6 +22,8 @@ _MOST_GAPS = 60
 """Assets up to which cells are separated by a line."""
 _MOST_LEVEL = 6
 """Assets up to which the names below are horizontal, if they fit."""
+_MOST_PAIRS = 10
+"""How many pairs with the highest and the lowest correlations are listed below many assets."""
 _CELL, _LEAST, _MOST = 34, 260, 780
 """Pixels: the height of a cell, and the least and most of all together."""
 _LABELS, _NARROWEST = 130, 520
@@ -98,7 +100,7 @@ def heat_map(
         "colorbar": {
             **{"orientation": "h", "x": 0.5, "y": 1, "yanchor": "bottom", "len": 1, "thickness": 8, "ypad": 12},
             **{"outlinewidth": 0, "tickvals": [-1, -0.5, 0, 0.5, 1], "title": {"text": ""}},
-        },  # without a title of its own, some releases of Plotly move the figure's
+        },  # without this title, Plotly moves that of the figure
     }
     # As many names as fit: Plotly leaves out the others.
     axis = {"type": "category", "nticks": 0, "showgrid": False, "ticks": "outside", "tickcolor": "--card", "ticklen": 4}
@@ -110,7 +112,27 @@ def heat_map(
     }
     height = max(_LEAST, min(_MOST, _CELL * len(names)))
     width = max(_NARROWEST, height + _LABELS)
-    return Chart(title, notes, {"data": [cells], "layout": layout}, height, width=width)
+    tables = () if few else _extremes([names[place] for place in places], values)
+    return Chart(title, notes, {"data": [cells], "layout": layout}, height, width, tables)
+
+
+def _extremes(names: list[str], values: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Table, ...]:
+    """Return the pairs with the highest and the lowest correlations, for a heat map whose cells are small."""
+    import numpy as np
+
+    from lumibot_duckdb.charts.chart import Table
+
+    one, other = np.triu_indices(len(values), 1)
+    known = np.isfinite(values[one, other])
+    one, other = one[known], other[known]
+    ascending = values[one, other].argsort(kind="stable")
+    return tuple(
+        Table(title, tuple((names[one[at]], names[other[at]], f"{values[one[at], other[at]]:.3f}") for at in chosen))
+        for title, chosen in (
+            ("Highest correlations", ascending[::-1][:_MOST_PAIRS]),
+            ("Lowest correlations", ascending[:_MOST_PAIRS]),
+        )
+    )
 
 
 def in_order(matrix: pd.DataFrame, order: Order) -> pd.DataFrame:

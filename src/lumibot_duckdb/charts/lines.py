@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lumibot_duckdb.charts.chart import Chart
 
 MOST_LINES = 21
-"""More lines cannot be told apart: three kinds of line in seven colours."""
+"""More lines would look alike: there are three kinds of line in seven colours."""
 _KINDS = ("solid", "dot", "dash")
 _HEIGHT = 400
 _COLUMNS = ("asset_symbol", "other_symbol", "timestamp", "correlation")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from lumibot_duckdb.charts.chart import Chart
+from lumibot_duckdb.charts.chart import Chart, Table
 from lumibot_duckdb.charts.colors import style
 from lumibot_duckdb.pages.page import filled_in, whole_page
 
@@ -23,9 +23,20 @@ def chart_page(chart: Chart) -> str:
         "notes": escape(" ".join(chart.notes)),
         "shape": shape,
         "kind": _kind(chart),
+        "tables": "".join(map(_table, chart.tables)),
     }
     body = filled_in(_BODY.read_text(encoding="utf-8"), filled)
     return whole_page(title, body, {"chart": chart.plot}, style=style() + _STYLE.read_text(encoding="utf-8"))
+
+
+def _table(table: Table) -> str:
+    rows = "".join(f"<tr>{_cells(row)}</tr>" for row in table.rows)
+    return f'<section class="card"><h2>{escape(table.title)}</h2><table>{rows}</table></section>\n'
+
+
+def _cells(row: tuple[str, ...]) -> str:
+    *texts, number = (escape(text) for text in row)
+    return "".join(f"<td>{text}</td>" for text in texts) + f'<td class="number">{number}</td>'
 
 
 def _kind(chart: Chart) -> str:
