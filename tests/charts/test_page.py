@@ -6,6 +6,8 @@ import json
 from datetime import date
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from analytics.market import frame
@@ -13,6 +15,7 @@ from charts.test_trades import table
 from comparison.browser import CHROMIUM, browser
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.charts.chart import Chart, make_chart
+from lumibot_duckdb.charts.heatmap import heat_map
 from lumibot_duckdb.charts.page import chart_page
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction
 
@@ -64,6 +67,35 @@ def test_the_page_loads_nothing_and_names_are_text(page: str) -> None:
     plot = json.loads(page.partition('id="plots">')[2].partition("</script>")[0])["chart"]
     assert [trace["name"] for trace in plot["data"][-2:]] == ["bought", "sold"]
     assert plot["data"][-1]["customdata"][0].startswith("&lt;b&gt;sell&lt;/b&gt; 3 at 101.5")
+
+
+CELLS = """
+(place => ({
+  numbers: [...place.querySelectorAll('.heatmap-label text')].filter(each => each.getClientRects().length).length,
+  image: place.querySelectorAll('.heatmaplayer image').length,
+  names: [...place.querySelectorAll('.yaxislayer-above .ytick text')].map(each => each.textContent).length,
+  scale: place.querySelectorAll('.colorbar').length,
+  middle: place.data[0].colorscale[1][1],
+}))(document.querySelector('[data-plot]'))
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_browser_draws_heat_maps(tmp_path: Path) -> None:
+    middles = set()
+    with browser(tmp_path) as opened:
+        for count, width, dark, numbers in ((12, 1440, False, 144), (12, 390, True, 0), (50, 390, False, 0)):
+            symbols = [f"A{number}" for number in range(count)]
+            file = tmp_path / f"{count}.html"
+            file.write_text(chart_page(heat_map(pd.DataFrame(np.eye(count), symbols, symbols), EVIL)), encoding="utf-8")
+            opened.open(file, width, 900, dark=dark)
+            drawn = opened.value(CELLS)
+            middles.add(drawn.pop("middle"))
+            assert drawn == {"numbers": numbers, "image": 1, "names": count, "scale": 1}
+            assert opened.value("document.documentElement.scrollWidth") == width
+        assert len(middles) == 2  # of a light and a dark page
+        assert opened.errors == []
+        assert [url for url in opened.requests if not url.startswith(("file://", "data:"))] == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

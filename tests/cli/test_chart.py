@@ -74,6 +74,7 @@ def test_a_picture(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert file.read_bytes().startswith(PNG)
 
 
+@pytest.mark.long
 @pytest.mark.skipif("kaleido" not in sys.modules and picture.find_spec("kaleido") is None, reason="needs Kaleido")
 def test_kaleido_draws_it(filled: Command) -> None:
     file = filled.folder / "a.png"

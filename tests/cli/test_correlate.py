@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import webbrowser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cli.files import Command
+from lumibot_duckdb.charts import picture
 from lumibot_duckdb.cli import correlate
 
 DAYS = pd.bdate_range("2024-01-02", periods=60, tz="America/New_York")
@@ -88,6 +91,67 @@ def test_files(filled: Command, kind: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert [path.name for path in filled.folder.iterdir() if "out" in path.name] == [file.name]  # no part of a file
 
 
+def plot(page: str) -> Any:
+    return json.loads(page.partition('id="plots">')[2].partition("</script>")[0])["chart"]
+
+
+def test_a_heat_map(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    file = filled.folder / "matrix.html"
+    ended = filled("correlate", "AAPL", "BTC/USD", "MSFT", "--output", file, "--join", "asof", "--open")
+    assert (ended.code, ended.out, ended.err) == (0, f"The heat map is in {file}.\n", "")
+    page = file.read_text()
+    assert "<h1>Correlation of returns, day bars</h1>" in page
+    assert "2024-01-02 to 2024-03-25, New York time. The 60 times of AAPL, with the last closes of the others." in page
+    wanted = filled.storage().correlation(["AAPL", ("BTC", "USD"), "MSFT"], join="asof")
+    (cells,) = plot(page)["data"]
+    assert cells["x"] == ["AAPL", "BTC/USD", "MSFT"]
+    np.testing.assert_allclose(cells["z"], wanted, atol=5e-5)
+    assert opened == [file.as_uri()]
+    ended = filled("correlate", "AAPL", "FLAT", "--method", "log_returns", "--output", file)  # a page is replaced
+    assert (ended.code, plot(file.read_text())["data"][0]["z"]) == (0, [[1.0, None], [None, None]])
+    assert "The 60 times that all of them have." in file.read_text()
+    monkeypatch.setattr(picture, "find_spec", lambda name: None)
+    ended = filled("correlate", "AAPL", "MSFT", "--output", filled.folder / "matrix.png")
+    assert (ended.code, "PNG files need Kaleido" in ended.err) == (1, True)
+
+
+def test_lines_over_windows(filled: Command) -> None:
+    file = filled.folder / "rolling.html"
+    ended = filled("correlate", "AAPL", "MSFT", "FLAT", "--window", "10", "--output", file)
+    assert (ended.code, ended.out) == (0, f"The chart is in {file}.\n")
+    page = file.read_text()
+    assert "<h1>Correlation of returns over 10 day bars</h1>" in page
+    assert "2024-01-16 to 2024-03-25, New York time." in page
+    drawn = {trace["name"]: trace["y"] for trace in plot(page)["data"]}
+    wanted = filled.storage().correlation(["AAPL", "MSFT"], window=10)
+    assert drawn["AAPL, MSFT"] == pytest.approx(wanted["correlation"].tolist())
+    assert set(drawn["AAPL, FLAT"]) == {None}
+    file.write_text("precious")
+    ended = filled("correlate", "AAPL", "MSFT", "--window", "10", "--output", file)
+    assert (ended.code, "exists and is not an HTML page" in ended.err) == (2, True)
+    assert file.read_text() == "precious"
+
+
+def test_similar_assets_are_next_to_each_other(filled: Command) -> None:
+    storage = filled.storage()
+    twin = storage.to_pandas("AAPL", timeframe="day")[["close"]] * 1.5
+    storage.store_ohlcv_data("TWIN", twin, "test", "day")
+    storage.close()
+    symbols = ("AAPL", "MSFT", "TWIN")
+    given, similar = (
+        filled("correlate", *symbols, "--order", order, "--format", "json") for order in ("given", "similar")
+    )
+    assert [row["asset_symbol"] for row in json.loads(given.out)] == ["AAPL", "MSFT", "TWIN"]
+    rows = json.loads(similar.out)
+    names = [row["asset_symbol"] for row in rows]
+    assert (abs(names.index("AAPL") - names.index("TWIN")), [*rows[0]][1:]) == (1, names)
+    file = filled.folder / "m.html"
+    assert filled("correlate", *symbols, "--order", "similar", "--output", file).code == 0
+    assert plot(file.read_text())["data"][0]["x"] == names
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -105,6 +169,15 @@ def test_files(filled: Command, kind: str, monkeypatch: pytest.MonkeyPatch) -> N
         (("AAPL", "MSFT", "--output", "a.txt"), 2, "a.txt: add --format csv or json, which the name does not tell"),
         (("AAPL", "MSFT", "--output", "a.csv", "--format", "table"), 2, "a file is csv or json"),
         (("AAPL", "MSFT", "--output", "nowhere/a.csv"), 2, "name a file in an existing folder"),
+        (("AAPL", "MSFT", "--output", "nowhere/a.html"), 2, "cannot write to nowhere/a.html"),
+        (("AAPL", "MSFT", "--open"), 2, "--open needs --output with a name that ends in .html or .png"),
+        (
+            ("AAPL", "MSFT", "--order", "similar", "--window", "9"),
+            2,
+            "--order is for a matrix, and --window makes none",
+        ),
+        (("AAPL", "MSFT", "--window", "70", "--output", "a.html"), 1, "there is nothing to draw"),
+        (("AAPL", "MSFT", "--window", "9", "--output", "a.html", "--format", "table"), 2, "a file is csv or json"),
     ],
 )
 def test_mistakes(filled: Command, arguments: tuple[str, ...], code: int, message: str) -> None:

@@ -45,7 +45,7 @@ class Indicator:
     Attributes:
         name: The name in requests, and of the SQL macro.
         title: What the indicator is called in print.
-        group: The kind of indicator.
+        group: The kind of indicator, as docs/indicators.md groups them.
         parameters: The parameters, in the order in which a request may give them.
         inputs: The columns of bars that are needed. A missing open, high or low counts as the close, and a missing
             volume as none.
@@ -188,28 +188,6 @@ _AVERAGES = (
         layers=PYTHON_ONLY,
         pane=PRICE_PANE,
     ),
-    _single(
-        "vwap_session",
-        "Volume-weighted average price of the day",
-        "moving averages",
-        (),
-        _WITH_VOLUME,
-        "sum of (high + low + close)/3 * volume / sum of volume, since the local day began",
-        _PANDAS_TA + " vwap",
-        lambda: DAY,
-        pane=PRICE_PANE,
-    ),
-    _single(
-        "vwap",
-        "Volume-weighted average price",
-        "moving averages",
-        (bars("n", 20),),
-        _WITH_VOLUME,
-        "sum of (high + low + close)/3 * volume / sum of volume, over the last n bars",
-        "TA-Lib VWMA, with the typical price",
-        lambda n: window(n - 1),
-        pane=PRICE_PANE,
-    ),
 )
 
 _BANDS = (
@@ -251,23 +229,13 @@ _BANDS = (
         lambda n: window(n - 1),
         pane=PRICE_PANE,
     ),
-    _single(
-        "zscore",
-        "Rolling z-score",
-        "bands",
-        (bars("n", 20, least=2),),
-        _CLOSE,
-        "(close - SMA(n)) / population deviation of the last n closes",
-        "TA-Lib SMA and STDDEV",
-        lambda n: window(n - 1),
-    ),
 )
 
 _OSCILLATORS = (
     _single(
         "rsi",
         "Relative strength index",
-        "oscillators",
+        "momentum",
         (bars("n", 14, least=2),),
         _CLOSE,
         "100 * gain/(gain + loss), Wilder's averages of n rises and falls; 0 if there are none",
@@ -277,7 +245,7 @@ _OSCILLATORS = (
     Indicator(
         "stochastic",
         "Slow stochastic",
-        "oscillators",
+        "momentum",
         (bars("n", 14), bars("k", 3), bars("d", 3)),
         _PRICES,
         ("k", "d"),
@@ -289,7 +257,7 @@ _OSCILLATORS = (
     Indicator(
         "fast_stochastic",
         "Fast stochastic",
-        "oscillators",
+        "momentum",
         (bars("n", 14), bars("d", 3)),
         _PRICES,
         ("k", "d"),
@@ -300,7 +268,7 @@ _OSCILLATORS = (
     Indicator(
         "stoch_rsi",
         "Stochastic RSI",
-        "oscillators",
+        "momentum",
         (bars("n", 14, least=2), bars("m", 14), bars("d", 3)),
         _CLOSE,
         ("k", "d"),
@@ -311,7 +279,7 @@ _OSCILLATORS = (
     Indicator(
         "macd",
         "Moving average convergence/divergence",
-        "oscillators",
+        "momentum",
         (bars("fast", 12), bars("slow", 26), bars("signal", 9)),
         _CLOSE,
         ("macd", "signal", "histogram"),
@@ -323,7 +291,7 @@ _OSCILLATORS = (
     _single(
         "cci",
         "Commodity channel index",
-        "oscillators",
+        "momentum",
         (bars("n", 20, least=2),),
         _PRICES,
         "(P - SMA(n) of P) / (0.015 * mean |deviation| of n bars), P = (high + low + close)/3; 0 for a flat range",
@@ -333,7 +301,7 @@ _OSCILLATORS = (
     _single(
         "williams_r",
         "Williams %R",
-        "oscillators",
+        "momentum",
         (bars("n", 14, least=2),),
         _PRICES,
         "-100 * (highest high - close)/(highest high - lowest low) of n bars; 0 for a flat range",
@@ -341,20 +309,9 @@ _OSCILLATORS = (
         lambda n: window(n - 1),
     ),
     _single(
-        "mfi",
-        "Money flow index",
-        "oscillators",
-        (bars("n", 14, least=2),),
-        _WITH_VOLUME,
-        "100 * rising/(rising + falling), sums of (high + low + close)/3 * volume over n bars on which that price "
-        "rose or fell; 0 if there are none",
-        "TA-Lib MFI",
-        lambda n: window(n),
-    ),
-    _single(
         "roc",
         "Rate of change",
-        "oscillators",
+        "momentum",
         (bars("n", 10),),
         _CLOSE,
         "100 * (close[t]/close[t-n] - 1); 0 if close[t-n] is 0",
@@ -364,7 +321,7 @@ _OSCILLATORS = (
     _single(
         "momentum",
         "Momentum",
-        "oscillators",
+        "momentum",
         (bars("n", 10),),
         _CLOSE,
         "close[t] - close[t-n]",
@@ -374,7 +331,7 @@ _OSCILLATORS = (
     _single(
         "trix",
         "TRIX",
-        "oscillators",
+        "momentum",
         (bars("n", 15),),
         _CLOSE,
         "change in percent of EMA(n) of EMA(n) of EMA(n) of the close",
@@ -516,6 +473,16 @@ _VOLATILITY = (
         lambda n, annual: window(n - 1),
     ),
     _single(
+        "zscore",
+        "Rolling z-score",
+        "volatility",
+        (bars("n", 20, least=2),),
+        _CLOSE,
+        "(close - SMA(n)) / population deviation of the last n closes",
+        "TA-Lib SMA and STDDEV",
+        lambda n: window(n - 1),
+    ),
+    _single(
         "drawdown",
         "Drawdown",
         "volatility",
@@ -529,6 +496,28 @@ _VOLATILITY = (
 
 _VOLUME = (
     _single(
+        "vwap_session",
+        "Volume-weighted average price of the day",
+        "volume",
+        (),
+        _WITH_VOLUME,
+        "sum of (high + low + close)/3 * volume / sum of volume, since the local day began",
+        _PANDAS_TA + " vwap",
+        lambda: DAY,
+        pane=PRICE_PANE,
+    ),
+    _single(
+        "vwap",
+        "Volume-weighted average price",
+        "volume",
+        (bars("n", 20),),
+        _WITH_VOLUME,
+        "sum of (high + low + close)/3 * volume / sum of volume, over the last n bars",
+        "TA-Lib VWMA, with the typical price",
+        lambda n: window(n - 1),
+        pane=PRICE_PANE,
+    ),
+    _single(
         "obv",
         "On-balance volume",
         "volume",
@@ -537,6 +526,17 @@ _VOLUME = (
         "the first volume, plus the volume of each bar with a higher close, minus that of each with a lower one",
         "TA-Lib OBV",
         lambda: ALL,
+    ),
+    _single(
+        "mfi",
+        "Money flow index",
+        "volume",
+        (bars("n", 14, least=2),),
+        _WITH_VOLUME,
+        "100 * rising/(rising + falling), sums of (high + low + close)/3 * volume over n bars on which that price "
+        "rose or fell; 0 if there are none",
+        "TA-Lib MFI",
+        lambda n: window(n),
     ),
 )
 

@@ -12,7 +12,7 @@ from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.analytics.parameters import Parameter, Value
 from lumibot_duckdb.analytics.warm_up import WarmUp
 
-_REQUEST = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_REQUEST = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(([^()]*)\))?\s*")
 _NAMED = re.compile(r"\s*([A-Za-z_]\w*)\s*:?=(.*)", re.DOTALL)
 _NOTHING = ("null", "none")
 

@@ -23,13 +23,26 @@ from lumibot_duckdb.storage.timeframes import timeframe_unit
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """A table of texts. Its last column has numbers."""
+
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart: its title, what else the reader should know, the plot, and the height of the panes in pixels."""
+    """A chart: its title, what else the reader should know, the plot, and the height of the panes in pixels.
+
+    `width` is the most pixels that it uses; None for all that there are. `tables` are below it on a page.
+    """
 
     title: str
     notes: tuple[str, ...]
     plot: Plot
     height: int
+    width: int | None = None
+    tables: tuple[Table, ...] = ()
 
 
 def make_chart(
@@ -54,7 +67,7 @@ def make_chart(
     (series,) = chosen_series(storage, [symbol], timeframe, source, adjustment, as_of)
     fills = None if trades is None else fills_of(trades, series.pin.key.asset)
     candles = read_candles(storage, series, Span(moment(start), moment(end)), zone)
-    names = labels(candles)
+    names = labels(candles.times, candles.timeframe, candles.zone)
     panes = Panes(candles, names)
     panes.add_volume()
     for drawn in drawn_indicators(storage, candles, requests, texts, start, end, as_of):

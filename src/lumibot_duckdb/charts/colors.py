@@ -51,10 +51,14 @@ def painted(value: Any, colors: Mapping[str, str]) -> Any:
     if isinstance(value, str) and value.startswith("--"):
         return colors[value[2:]]
     if isinstance(value, dict):
-        return {key: painted(each, colors) for key, each in value.items()}
+        return {key: (_scale if key == "colorscale" else painted)(each, colors) for key, each in value.items()}
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return [painted(each, colors) for each in value]
     return value
+
+
+def _scale(steps: list[list[Any]], colors: Mapping[str, str]) -> list[list[Any]]:
+    return [[place, painted(color, colors)] for place, color in steps]
 
 
 def _chart_colors(theme: str) -> dict[str, str]:

@@ -15,13 +15,14 @@ _ABOVE, _TITLE, _BELOW = 110, 34, 50
 
 def chart_figure(chart: Chart, theme: Theme) -> Any:
     """Return a chart as a `plotly.graph_objects.Figure`."""
-    note = escape(" ".join(chart.notes), quote=False)
-    text = f"{escape(chart.title, quote=False)}<br><sup>{note}</sup>"
+    notes = escape(" ".join(chart.notes), quote=False)
+    text = escape(chart.title, quote=False) + (f"<br><sup>{notes}</sup>" if notes else "")
     height = chart.height + _ABOVE + _BELOW
     place = {"x": 0, "xref": "paper", "y": 1 - _TITLE / height, "yref": "container", "yanchor": "middle"}
     own = {
         "title": {**place, "text": text, "font": {"size": 17}},
         "height": height,
+        "width": chart.width,
         "margin": {"l": 36, "r": 16, "t": _ABOVE, "b": _BELOW},
     }
     return figure({"data": chart.plot["data"], "layout": chart.plot["layout"] | own}, theme)
@@ -47,7 +48,7 @@ def figure(plot: Plot, theme: Theme) -> Any:
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": colors["text"]},
         "paper_bgcolor": colors["card"],
         "plot_bgcolor": colors["card"],
-        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "tracegroupgap": 2},
         "hoverlabel": {"bgcolor": colors["card"], "font": {"color": colors["text"]}, "namelength": -1},
     }
     # Older releases of Plotly lack some of these properties, which are then left out.

@@ -5,16 +5,44 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from lumibot_duckdb.charts.chart import Chart
+from lumibot_duckdb.charts.chart import Chart, Table
 from lumibot_duckdb.charts.colors import style
 from lumibot_duckdb.pages.page import filled_in, whole_page
 
+_MOST_NUMBERS = 8
+"""Columns up to which a phone shows numbers in cells; more would be too small to read."""
 _BODY, _STYLE = (Path(__file__).with_name(name) for name in ("page.html", "page.css"))
 
 
 def chart_page(chart: Chart) -> str:
     """Return the page. It is light or dark as the browser is set, and fits a phone."""
     title = escape(chart.title)
-    filled = {"title": title, "notes": escape(" ".join(chart.notes)), "height": str(chart.height)}
+    shape = f"--height: {chart.height}" + ("" if chart.width is None else f"; --width: {chart.width}")
+    filled = {
+        "title": title,
+        "notes": escape(" ".join(chart.notes)),
+        "shape": shape,
+        "kind": _kind(chart),
+        "tables": "".join(map(_table, chart.tables)),
+    }
     body = filled_in(_BODY.read_text(encoding="utf-8"), filled)
     return whole_page(title, body, {"chart": chart.plot}, style=style() + _STYLE.read_text(encoding="utf-8"))
+
+
+def _table(table: Table) -> str:
+    rows = "".join(f"<tr>{_cells(row)}</tr>" for row in table.rows)
+    return f'<section class="card"><h2>{escape(table.title)}</h2><table>{rows}</table></section>\n'
+
+
+def _cells(row: tuple[str, ...]) -> str:
+    *texts, number = (escape(text) for text in row)
+    return "".join(f"<td>{text}</td>" for text in texts) + f'<td class="number">{number}</td>'
+
+
+def _kind(chart: Chart) -> str:
+    """Return the classes of the chart in the style of the page."""
+    kinds = {
+        "limited": chart.width is not None,
+        "dense": any(trace.get("texttemplate") and len(trace["x"]) > _MOST_NUMBERS for trace in chart.plot["data"]),
+    }
+    return " ".join(kind for kind, applies in kinds.items() if applies)

@@ -12,14 +12,12 @@ from lumibot_duckdb.analytics.bars import FloatArray
 from lumibot_duckdb.charts.candles import PRICES, Candles
 from lumibot_duckdb.charts.colors import LINES
 from lumibot_duckdb.charts.overlays import Drawn
+from lumibot_duckdb.charts.stacked import Pane, axis_name, height_of, stacked_layout
 
 Trace: TypeAlias = "dict[str, Any]"
 
 PRICE_HEIGHT, VOLUME_HEIGHT, PANE_HEIGHT = 400, 80, 120
 """In pixels of a wide window."""
-_GAP = 22
-_HALF_A_LABEL = 32
-"""Room at the left, which half of the first date takes."""
 
 # Values at which an oscillator has grid lines, and the range of its axis if that is fixed.
 _LEVELS = {
@@ -41,16 +39,14 @@ class Panes:
 
     def __init__(self, candles: Candles, names: Sequence[str]) -> None:
         self._candles, self._names = candles, names
-        self._heights = [PRICE_HEIGHT]
-        self._titles = [""]
-        self._axes: list[dict[str, Any]] = [{"nticks": 8}]
-        self._lines = 0
+        self._panes = [Pane("", PRICE_HEIGHT, {"nticks": 8})]
+        self._lines = 0 if candles.has_range else 1
         self.traces: list[Trace] = [_prices(candles, names)]
 
     @property
     def height(self) -> int:
         """The height of all panes in pixels of a wide window."""
-        return sum(self._heights) + _GAP * (len(self._heights) - 1)
+        return height_of(self._panes)
 
     def add_volume(self) -> None:
         """Add a pane with the volume, if there is any."""
@@ -79,35 +75,11 @@ class Panes:
 
     def layout(self) -> dict[str, Any]:
         """Return the axes and titles."""
-        whole, top = self.height, 1.0
-        found: dict[str, Any] = {"annotations": []}
-        for number, (height, title, axis) in enumerate(zip(self._heights, self._titles, self._axes, strict=True), 1):
-            bottom = max(0.0, top - height / whole)
-            key = "yaxis" if number == 1 else f"yaxis{number}"
-            found[key] = {"domain": [bottom, top], "side": "right", "fixedrange": False, **axis}
-            if title:
-                found["annotations"].append(_title(title, top))
-            top = bottom - _GAP / whole
-        last = "y" if len(self._heights) == 1 else f"y{len(self._heights)}"
-        found["xaxis"] = {
-            "type": "category",
-            "categoryorder": "array",
-            "categoryarray": list(self._names),
-            "range": [-0.5, len(self._names) - 0.5],
-            "anchor": last,
-            "rangeslider": {"visible": False},
-            "showgrid": True,
-            "tickangle": 0,
-            "automargin": "bottom",
-        }
-        found["margin"] = {"l": _HALF_A_LABEL, "r": 8, "t": 30, "b": 8}
-        return found | {"bargap": 0.15, "hovermode": "x unified", "hoversubplots": "axis"}
+        return stacked_layout(self._panes, self._names)
 
     def _pane(self, title: str, height: int, axis: dict[str, Any]) -> str:
-        self._heights.append(height)
-        self._titles.append(title)
-        self._axes.append(axis)
-        return f"y{len(self._heights)}"
+        self._panes.append(Pane(title, height, axis))
+        return axis_name(len(self._panes))
 
     def _trace(self, values: FloatArray, axis: str, **further: Any) -> Trace:
         return {"x": list(self._names), "y": numbers(values), "yaxis": axis, **further}
@@ -140,10 +112,11 @@ def numbers(values: FloatArray) -> list[float | None]:
 
 
 def _prices(candles: Candles, names: Sequence[str]) -> Trace:
-    common = {"x": list(names), "yaxis": "y", "name": escape(candles.series.symbol, quote=False), "showlegend": False}
+    common: Trace = {"x": list(names), "yaxis": "y", "name": escape(candles.series.symbol, quote=False)}
     if not candles.has_range:
         line = {"color": "--c0", "width": 1.5}
         return {**common, "type": "scatter", "mode": "lines", "line": line, "y": numbers(candles.columns["close"])}
+    common["showlegend"] = False
     sides = {
         f"{side}creasing": {"line": {"color": f"--{color}", "width": 1}, "fillcolor": f"--{color}"}
         for side, color in (("in", "rise"), ("de", "fall"))
@@ -163,8 +136,3 @@ def _axis_of(drawn: Drawn) -> dict[str, Any]:
         return {"nticks": 4}
     values, ends = levels
     return {"tickmode": "array", "tickvals": list(values), "range": list(ends)}
-
-
-def _title(text: str, top: float) -> dict[str, Any]:
-    place = {"xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": top, "yanchor": "bottom"}
-    return {**place, "text": text, "showarrow": False, "font": {"color": "--muted", "size": 11}}

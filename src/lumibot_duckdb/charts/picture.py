@@ -10,7 +10,7 @@ from lumibot_duckdb.charts.colors import Theme
 from lumibot_duckdb.charts.errors import ChartError
 
 _WIDTH, _PIXELS = 1_200, 2
-"""The width in points, and how many pixels a point has."""
+"""The width in points of a chart that uses all of it, and how many pixels a point has."""
 
 
 def require_kaleido() -> None:
@@ -28,7 +28,7 @@ def chart_png(chart: Chart, theme: Theme = "light") -> bytes:
 
     figure = chart_figure(chart, theme)
     try:
-        return bytes(figure.to_image(format="png", width=_WIDTH, scale=_PIXELS))
+        return bytes(figure.to_image(format="png", width=chart.width or _WIDTH, scale=_PIXELS))
     except Exception as error:  # Kaleido raises errors of several libraries
         reason = str(error.args[0] if error.args else error).strip().splitlines() or [type(error).__name__]
         raise ChartError(

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lumibot_duckdb.charts.candles import Candles
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import SECONDS_PER_DAY
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array
 
 _DAY, _MINUTE, _SECOND = "%Y-%m-%d", "%Y-%m-%d<br>%H:%M", "%Y-%m-%d<br>%H:%M:%S"
 
 
-def labels(candles: Candles) -> list[str]:
-    """Return a name for each candle, no two alike: its day or time, with the zone where a clock shows it twice."""
-    index = pd.DatetimeIndex(candles.times, dtype=pd.DatetimeTZDtype("s", candles.zone))
-    if bar_seconds(candles.timeframe) >= SECONDS_PER_DAY:
+def labels(times: Int64Array, timeframe: str, zone: str) -> list[str]:
+    """Return a name for each bar start, no two alike: its day or time, with the zone where a clock shows it twice."""
+    index = pd.DatetimeIndex(times, dtype=pd.DatetimeTZDtype("s", zone))
+    if bar_seconds(timeframe) >= SECONDS_PER_DAY:
         form = _DAY
     else:
         form = _SECOND if bool((index.second != 0).any()) else _MINUTE

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.analysis import add_as_of, named_assets, refusals
 from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
+from lumibot_duckdb.cli.drawing import check_drawing, show_drawing, write_drawing
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.indicators import indicator_names
 from lumibot_duckdb.cli.layout import printable
-from lumibot_duckdb.cli.page_file import check_page_file, check_png_file, write_file, write_page_file
 from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.cli.suggestions import similar_file
 from lumibot_duckdb.cli.time_range import add_range, chosen_range
@@ -77,45 +77,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     file: Path = arguments.output
-    is_picture = _is_picture(file)
+    check_drawing(file)
     _check_trades(arguments.trades)
     storage = existing_store(arguments.store)
     try:
         with refusals():
-            if is_picture:
-                _write_picture(storage, arguments)
-            else:
-                from lumibot_duckdb.charts.page import chart_page
-
-                write_page_file(file, chart_page(_chart(storage, arguments)))
+            write_drawing(file, lambda: _chart(storage, arguments))
     finally:
         storage.close()
-    print(f"The chart is in {printable(str(file))}.")
-    if arguments.open:
-        import webbrowser
-
-        webbrowser.open(file.resolve().as_uri())
+    show_drawing(file, "The chart", arguments.open)
     return 0
-
-
-def _is_picture(file: Path) -> bool:
-    kind = file.suffix.lower()
-    if kind not in (".html", ".htm", ".png"):
-        raise CommandError(f"{file}: name a file that ends in .html or .png")
-    (check_png_file if kind == ".png" else check_page_file)(file)
-    return kind == ".png"
 
 
 def _check_trades(file: Path | None) -> None:
     if file is not None and not file.is_file():
         raise CommandError(f"there is no file {file}{similar_file(file)}")
-
-
-def _write_picture(storage: DuckDBDataStorage, arguments: argparse.Namespace) -> None:
-    from lumibot_duckdb.charts.picture import chart_png, require_kaleido
-
-    require_kaleido()
-    write_file(arguments.output, chart_png(_chart(storage, arguments)))
 
 
 def _chart(storage: DuckDBDataStorage, arguments: argparse.Namespace) -> Chart:

@@ -14,9 +14,14 @@
     // Lists of objects are parts of a layout; other lists are data, and may be long.
     if (Array.isArray(value)) return value[0] && value[0].constructor === Object ? value.map(painted) : value;
     if (value && typeof value === "object") {
-      return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, painted(each)]));
+      return Object.fromEntries(
+        Object.entries(value).map(([key, each]) => [key, key === "colorscale" ? each.map(step) : painted(each)]),
+      );
     }
     return value;
+  }
+  function step([place, name]) {
+    return [place, painted(name)];
   }
   function layoutOf(layout) {
     const axis = { gridcolor: color("line"), zerolinecolor: color("line"), linecolor: color("line"), automargin: true };
@@ -27,7 +32,7 @@
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       margin: { l: 8, r: 8, t: 30, b: 8 },
-      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", tracegroupgap: 2 },
       hovermode: "x unified",
       dragmode: small ? false : "zoom", // on a phone, a swipe over a plot scrolls the page
       hoverlabel: { bgcolor: color("card"), font: { color: color("text") }, namelength: -1 },

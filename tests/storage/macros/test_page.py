@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.analytics.catalogue import CATALOGUE
 from storage.macros.bars import walk
 from storage.macros.test_conditions import INDICATORS
 
@@ -68,6 +69,12 @@ def test_it_lists_every_indicator_with_its_parameters_and_outputs(path: Path) ->
             explicit = "".join(f", {each.replace('=', ' := ')}" for each in given)
             same = "SELECT count(*) FROM (FROM {0}('SPY', 'minute') EXCEPT FROM {0}('SPY', 'minute'{1}))"
             assert connection.execute(same.format(name, explicit)).fetchall() == [(0,)], name
+
+
+def test_its_parts_are_the_groups_of_the_catalogue() -> None:
+    parts = {part.partition("\n")[0]: ROW.findall(part) for part in PAGE.split("\n## ")}
+    listed = {name: title.lower() for title, rows in parts.items() for name, *_ in rows}
+    assert listed == {name: indicator.group for name, indicator in CATALOGUE.items()}
 
 
 def test_it_lists_every_scalar_macro(path: Path) -> None:

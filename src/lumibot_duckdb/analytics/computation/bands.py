@@ -29,8 +29,3 @@ def donchian(ta: Any, bars: Bars, n: int) -> tuple[FloatArray, ...]:
     """Return the lower band, the middle and the upper band."""
     lower, upper = lowest(ta, bars.low, n), highest(ta, bars.high, n)
     return lower, (upper + lower) / 2, upper
-
-
-def zscore(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
-    """Return how many deviations the close is above its mean."""
-    return ((bars.close - window_sum(bars.close, n) / n) / window_deviation(bars.close, n),)

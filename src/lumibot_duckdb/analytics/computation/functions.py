@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lumibot_duckdb.analytics.bars import FloatArray
-from lumibot_duckdb.analytics.computation import bands, moving_averages, oscillators, trend, volatility, volume
+from lumibot_duckdb.analytics.computation import bands, momentum, moving_averages, trend, volatility, volume
 
 _MODULES = {
     "moving averages": moving_averages,
     "bands": bands,
-    "oscillators": oscillators,
+    "momentum": momentum,
     "trend": trend,
     "volatility": volatility,
     "volume": volume,

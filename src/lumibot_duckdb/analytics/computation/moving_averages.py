@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from lumibot_duckdb.analytics.bars import Bars, FloatArray
 from lumibot_duckdb.analytics.computation.rolling import window_sum
 
@@ -43,22 +41,3 @@ def hma(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
 def kama(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
     """Return Kaufman's adaptive average."""
     return (ta.KAMA(bars.close, n),)
-
-
-def vwap_session(ta: Any, bars: Bars) -> tuple[FloatArray]:
-    """Return the average price of the local day so far, weighted by volume."""
-    return (_since_day_start(bars, bars.typical * bars.volume) / _since_day_start(bars, bars.volume),)
-
-
-def vwap(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
-    """Return the average price of the last n bars, weighted by volume."""
-    return (window_sum(bars.typical * bars.volume, n) / window_sum(bars.volume, n),)
-
-
-def _since_day_start(bars: Bars, values: FloatArray) -> FloatArray:
-    """Return the sum of values since the local day began."""
-    sums = np.empty(len(bars))
-    starts = bars.day_starts
-    for start, stop in zip(starts.tolist(), np.append(starts, len(bars))[1:].tolist(), strict=True):
-        np.cumsum(values[start:stop], out=sums[start:stop])
-    return sums

@@ -41,6 +41,11 @@ def garman_klass(ta: Any, bars: Bars, n: int, annual: float | None) -> tuple[Flo
     return (np.sqrt(_known(squares, window_sum, n) / n * (annual or 1.0)),)
 
 
+def zscore(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
+    """Return how many deviations the close is above its mean."""
+    return ((bars.close - window_sum(bars.close, n) / n) / window_deviation(bars.close, n),)
+
+
 def drawdown(ta: Any, bars: Bars) -> tuple[FloatArray]:
     """Return the distance to the highest close so far."""
     highest = np.maximum.accumulate(bars.close)

@@ -1,4 +1,4 @@
-"""Oscillators of the price."""
+"""Momentum: oscillators of the price, and its changes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 from lumibot_duckdb.analytics.bars import Bars, FloatArray
 from lumibot_duckdb.analytics.computation.rolling import highest, lowest, window_sum
 
-# What differs by less is the same number, computed in another way.
 _RSI_ROUNDING = 1e-10
-_PRICE_ROUNDING = 1e-14
+"""What differs by less is the same number, computed in another way."""
 
 
 def rsi(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
@@ -62,19 +61,6 @@ def cci(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
 def williams_r(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
     """Return Williams' %R."""
     return (ta.WILLR(bars.high, bars.low, bars.close, n),)
-
-
-def mfi(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
-    """Return the money flow index."""
-    flow = bars.typical * bars.volume
-    change = np.diff(bars.typical, prepend=np.nan)
-    change[np.abs(change) <= _PRICE_ROUNDING * np.abs(bars.typical)] = 0.0  # as in TA-Lib
-    rising = window_sum(np.where(change > 0, flow, 0.0), n)
-    total = rising + window_sum(np.where(change < 0, flow, 0.0), n)
-    values = np.where(total > 0, 100 * rising / total, 0.0)
-    values[:n] = np.nan  # the first bar has no change
-    values[window_sum(bars.has_volume.astype(float), n) == 0] = np.nan
-    return (values,)
 
 
 def roc(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
