@@ -22,6 +22,7 @@ from lumibot_duckdb.storage.bars import batches
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.upkeep import stored_days
+from lumibot_duckdb.storage.upkeep.other_store import OtherStore
 from storage.frames import minute_bars
 
 SERIES, ROWS, BATCH = 6, 20, 2
@@ -73,9 +74,10 @@ CASES = {
     "backup": Case(("backup", "{folder}/copy.duckdb"), "nothing was written to {folder}/copy.duckdb"),
     "replica": Case(("replica", "{folder}/copy.duckdb"), "nothing was written to {folder}/copy.duckdb"),
     "restore": Case(("restore", "{folder}/other.duckdb", "--yes"), "{store} is unchanged"),
-    "rename": Case(("rename", "S1", "NEW", "--yes"), ""),
-    "snapshot": Case(("snapshot", "new"), ""),
-    "config": Case(("config", "set", "versions.keep", "7d"), ""),
+    "rename": Case(("rename", "S1", "NEW", "--yes"), "the store is unchanged"),
+    "forget": Case(("forget", "S1"), "the store is unchanged"),
+    "snapshot": Case(("snapshot", "new"), "the store is unchanged"),
+    "config": Case(("config", "set", "versions.keep", "7d"), "the store is unchanged"),
 }
 IN_ONE_FILE = ("compact", "export", "backup", "replica", "restore")  # they write a new file, not into the store
 IN_STEPS = tuple(name for name, case in CASES.items() if case.partly)
@@ -294,7 +296,7 @@ def test_a_stopped_command_leaves_no_file(
 
 @pytest.mark.parametrize(
     "name",
-    ["rename", "prune", *(pytest.param(name, marks=pytest.mark.long) for name in ("snapshot", "config", "merge"))],
+    ["rename", "prune", *(pytest.param(name, marks=pytest.mark.long) for name in ("snapshot", "config", "forget"))],
 )
 def test_a_command_that_is_stopped_at_its_beginning_changes_nothing(
     name: str, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -303,9 +305,36 @@ def test_a_command_that_is_stopped_at_its_beginning_changes_nothing(
         at_write(patch, run.store, 1, lambda: signal.raise_signal(signal.SIGTERM))
         ended = run(name)
     check_one_line(ended, 143)
-    outcome = CASES[name].untouched
-    assert ended.err == f"lumibot-duckdb: stopped by SIGTERM{f': {outcome}' if outcome else ''}\n"
+    assert ended.err == f"lumibot-duckdb: stopped by SIGTERM: {CASES[name].untouched}\n"
     assert run.changed() == 0
+    run.check()
+
+
+def test_a_merge_that_is_stopped_while_it_reads_the_other_store(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OtherStore, "check", lambda *_: signal.raise_signal(signal.SIGTERM))
+    ended = run("merge")
+    assert (ended.code, ended.err) == (143, "lumibot-duckdb: stopped by SIGTERM: nothing was merged\n")
+    assert run.changed() == 0
+    run.check()
+
+
+@pytest.mark.parametrize("name", ["rename", "config"])
+def test_a_signal_after_the_only_transaction_does_not_deny_it(
+    name: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = StoreConnection.write
+
+    @contextmanager
+    def stopped(self: StoreConnection, *arguments: Any, **options: Any) -> Iterator[Any]:
+        with write(self, *arguments, **options) as cursor:
+            yield cursor
+        signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreConnection, "write", stopped)
+        ended = run(name)
+    assert (ended.code, ended.err) == (143, "lumibot-duckdb: stopped by SIGTERM: the store is changed as requested\n")
+    assert run.changed() == (2 if name == "rename" else 0)
     run.check()
 
 

@@ -204,6 +204,7 @@ def test_a_file_that_is_there_is_replaced_only_on_request(storage: DuckDBDataSto
         ("{store}", ValueError, "is the store itself"),
         ("{folder}/link", ValueError, "is the store itself"),
         ("{store}.wal", ValueError, "belongs to the store"),
+        ("{store}.use", ValueError, "belongs to the store"),
         ("{folder}", ValueError, "is a folder"),
         ("{folder}/what?", ValueError, "DuckDB cannot handle"),
         ("{folder}/missing/b", StoreWriteError, "there is no folder"),

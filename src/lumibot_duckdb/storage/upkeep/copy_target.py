@@ -8,7 +8,7 @@ from pathlib import Path
 from lumibot_duckdb.storage.errors import StoreWriteError
 from lumibot_duckdb.storage.location import check_file
 
-_BESIDE_STORE = (".lock", ".turn", ".wal", ".guard", ".spool")
+_BESIDE_STORE = (".lock", ".turn", ".wal", ".guard", ".spool", ".use")
 
 
 def copy_target(path: str | os.PathLike[str], store: Path) -> Path:
