@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import pytest
 
@@ -201,6 +202,23 @@ def test_coverage_that_cannot_be_read_is_requested_again(wide: DuckDBDataStorage
     assert {(piece.start, piece.end) for piece in wide.coverage(key)} < covered
     pd.testing.assert_frame_equal(wide.read_pandas(wide.pin(key)), before)
     assert wide.verify().sound
+
+
+def test_what_users_made_in_the_store_is_salvaged(wide: DuckDBDataStorage) -> None:
+    with duckdb.connect(str(wide.path)) as plain:
+        plain.execute("CREATE MACRO mine(x) AS x + 1")
+        plain.execute("CREATE TABLE notes AS SELECT 'a' AS note")
+        plain.execute("CREATE VIEW latest AS SELECT max(timestamp) AS latest FROM ohlcv_data")
+    blocks = blocks_by_table(wide)
+    wide.close()
+    corrupt(wide.path, max(blocks.pop("bar").difference(*blocks.values())))
+    wide.repair()
+    wide.close()
+    with duckdb.connect(str(wide.path), read_only=True) as plain:
+        assert plain.execute("SELECT mine(1), note, latest IS NOT NULL FROM notes, latest").fetchall() == [
+            (2, "a", True)
+        ]
+        assert plain.execute("SELECT count(*) > 50 FROM duckdb_functions() WHERE comment = 'lumibot-duckdb'").fetchone()
 
 
 def test_a_pin_of_what_lost_bars_never_shows_the_rest(wide: DuckDBDataStorage) -> None:

@@ -17,7 +17,6 @@ from typing import NamedTuple, TypeVar
 import duckdb
 import pyarrow as pa
 
-from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.series_records import delete_versions
 from lumibot_duckdb.storage.bars.snapshots import kept_versions
@@ -30,6 +29,7 @@ from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.upkeep.replacement import put_in_place, unfinished
 from lumibot_duckdb.storage.upkeep.store_copy import NewFile, make_tables, new_file, whole_tables
+from lumibot_duckdb.storage.upkeep.users_objects import copy_macros, copy_users_objects
 
 _ROW_GROUP = 122_880
 _LEAST_ROWS = 2_048  # as many as DuckDB reads at a time
@@ -103,7 +103,6 @@ class _Salvage:
         """Copy everything; return what was lost."""
         try:
             make_tables(self._new, self._read(bar_columns))
-            migrations.add_macros(self._new.cursor, new_store=True)
             self._new.execute("DELETE FROM new.store_meta")
             whole = [table for table in whole_tables(self._new.cursor) if table not in _IN_PART]
             for table in (*whole, "series_version", *_COMPUTED):
@@ -111,6 +110,10 @@ class _Salvage:
             for table in _IN_PART:
                 self._copy_part(table)
             self._leave_out_superseded()
+            self._close()
+            with self._new.with_old(self._damaged) as old:
+                copy_macros(old, self._new.cursor)
+                copy_users_objects(old, self._new.cursor)
             return Lost(self._lost["bar"], self._lost["coverage"])
         finally:
             self._close()
