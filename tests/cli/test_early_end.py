@@ -19,7 +19,9 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.progress import Progress
 from lumibot_duckdb.storage.bars import batches
+from lumibot_duckdb.storage.connection.interruption import check
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.connection.store_file import StoreFile
 from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.upkeep import stored_days
 from lumibot_duckdb.storage.upkeep.other_store import OtherStore
@@ -163,6 +165,18 @@ def at_write(monkeypatch: pytest.MonkeyPatch, store: Path, number: int, act: Cal
             yield cursor
 
     monkeypatch.setattr(StoreConnection, "write", counted)
+
+
+def after_commit(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Do something when DuckDB's log would be folded into the file, which follows each commit."""
+    fold = StoreFile.fold_long_log
+
+    def acting(self: StoreFile) -> None:
+        act()
+        check()
+        fold(self)
+
+    monkeypatch.setattr(StoreFile, "fold_long_log", acting)
 
 
 # -- a full disk -------------------------------------------------------------------------------------------------
@@ -322,19 +336,23 @@ def test_a_merge_that_is_stopped_while_it_reads_the_other_store(run: Run, monkey
 def test_a_signal_after_the_only_transaction_does_not_deny_it(
     name: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = StoreConnection.write
-
-    @contextmanager
-    def stopped(self: StoreConnection, *arguments: Any, **options: Any) -> Iterator[Any]:
-        with write(self, *arguments, **options) as cursor:
-            yield cursor
-        signal.raise_signal(signal.SIGTERM)
-
     with monkeypatch.context() as patch:
-        patch.setattr(StoreConnection, "write", stopped)
+        after_commit(patch, lambda: signal.raise_signal(signal.SIGTERM))
         ended = run(name)
     assert (ended.code, ended.err) == (143, "lumibot-duckdb: stopped by SIGTERM: the store is changed as requested\n")
     assert run.changed() == (2 if name == "rename" else 0)
+    run.check()
+
+
+@pytest.mark.parametrize("name", ["prune", "delete", "merge"])
+def test_a_signal_right_after_a_commit_counts_the_batch(name: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while DuckDB folds its log in, which may take seconds."""
+    with monkeypatch.context() as patch:
+        after_commit(patch, lambda: signal.raise_signal(signal.SIGTERM))
+        ended = run(name)
+    check_one_line(ended, 143)
+    assert CASES[name].partly in ended.err
+    assert run.changed() == BATCH
     run.check()
 
 
