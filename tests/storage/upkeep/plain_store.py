@@ -140,14 +140,14 @@ def moment(hour: int) -> dt.datetime:
 
 
 def filled(
-    path: Path, steps: Iterable[Any], hours: Iterable[int], value: float = 1.0
+    path: Path, steps: Iterable[Any], hours: Iterable[int], value: float = 1.0, split: int = 1
 ) -> tuple[DuckDBDataStorage, Contents]:
     """Return a store after some steps at these hours, and what it should contain.
 
     Before them, it has a split, and a series with a superseded version, which a snapshot shows.
     """
     storage, model = DuckDBDataStorage(path), Contents()
-    begin = [Write(FIRST, (1, 2, 5), value), Split(FIRST, (1,)), Snapshot("first"), Write(FIRST, (2,), 3.5)]
+    begin = [Write(FIRST, (1, 2, 5), value), Split(FIRST, (split,)), Snapshot("first"), Write(FIRST, (2,), 3.5)]
     for step, hour in zip([*begin, *steps], hours, strict=False):
         step(storage, model, hour)
     storage.close()

@@ -81,7 +81,8 @@ def test_merging_in_either_order(folders: Any, one: list[Any], other: list[Any])
     """The bar that was requested later is kept, and so are all splits that were requested later."""
     folder: Path = folders()
     first, here = filled(folder / "1.duckdb", one, HOURS)
-    second, there = filled(folder / "2.duckdb", other, FURTHER_HOURS, value=2.0)
+    only_there = Write(("C", "yahoo"), (4, 8), 2.0)
+    second, there = filled(folder / "2.duckdb", [only_there, *other], FURTHER_HOURS, value=2.0, split=2)
     both = merged(here, there)
     for store, source, snapshots in ((first, second, here.snapshots), (second, first, there.snapshots)):
         path = folder / "merged" / store.path.name
