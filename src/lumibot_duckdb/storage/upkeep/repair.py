@@ -2,7 +2,8 @@
 
 Each repair of bars begins a new version of their series. So it can be undone until a compaction removes the version
 from before. A repair of coverage records the coverage from before. Both are refused once the series was written to, and
-if the version from before lacks bars: its coverage would claim bars that are not there.
+if the version from before lacks bars: its coverage would claim bars that are not there. Such a version is deleted,
+unless a snapshot needs it, since pins of it would show fewer bars.
 
 The others leave nothing to undo: what is derived from bars (checksums, outlines) is computed again; damaged versions
 that are superseded already, which only running backtests may still show, and rows that belong to no series are
