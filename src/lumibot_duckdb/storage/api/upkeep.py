@@ -393,9 +393,9 @@ class Upkeep(ABC):
         Each repair of bars begins a new version of the series, so `undo_repair` can undo it until a compaction removes
         the version from before. If that version lacks bars, it is deleted at once, unless a snapshot needs it: a pin of
         it raises `VersionGoneError` instead of showing fewer bars. A bar that is stored twice is kept once, the one
-        that was written last. Where bars are not those that were stored, they are kept, and their coverage is removed, so that
-        the next backtest requests them again. Outlines and records are computed again, and rows that belong to nothing
-        are deleted, as are damaged versions that are superseded, unless a snapshot needs them.
+        that was written last. Where bars are not those that were stored, they are kept, and their coverage is removed,
+        so that the next backtest requests them again. Outlines and records are computed again, and rows that belong to
+        nothing are deleted, as are damaged versions that are superseded, unless a snapshot needs them.
 
         If blocks of the file cannot be read, everything else is copied into a new file, which takes its place, and the
         damaged file is kept beside it as `<store>.damaged-1`. Other processes wait meanwhile. Coverage that cannot be
