@@ -19,9 +19,12 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.progress import Progress
 from lumibot_duckdb.storage.bars import batches
+from lumibot_duckdb.storage.connection.interruption import check
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.connection.store_file import StoreFile
 from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.upkeep import stored_days
+from lumibot_duckdb.storage.upkeep.other_store import OtherStore
 from storage.frames import minute_bars
 
 SERIES, ROWS, BATCH = 6, 20, 2
@@ -73,9 +76,10 @@ CASES = {
     "backup": Case(("backup", "{folder}/copy.duckdb"), "nothing was written to {folder}/copy.duckdb"),
     "replica": Case(("replica", "{folder}/copy.duckdb"), "nothing was written to {folder}/copy.duckdb"),
     "restore": Case(("restore", "{folder}/other.duckdb", "--yes"), "{store} is unchanged"),
-    "rename": Case(("rename", "S1", "NEW", "--yes"), ""),
-    "snapshot": Case(("snapshot", "new"), ""),
-    "config": Case(("config", "set", "versions.keep", "7d"), ""),
+    "rename": Case(("rename", "S1", "NEW", "--yes"), "the store is unchanged"),
+    "forget": Case(("forget", "S1"), "the store is unchanged"),
+    "snapshot": Case(("snapshot", "new"), "the store is unchanged"),
+    "config": Case(("config", "set", "versions.keep", "7d"), "the store is unchanged"),
 }
 IN_ONE_FILE = ("compact", "export", "backup", "replica", "restore")  # they write a new file, not into the store
 IN_STEPS = tuple(name for name, case in CASES.items() if case.partly)
@@ -161,6 +165,18 @@ def at_write(monkeypatch: pytest.MonkeyPatch, store: Path, number: int, act: Cal
             yield cursor
 
     monkeypatch.setattr(StoreConnection, "write", counted)
+
+
+def after_commit(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Do something when DuckDB's log would be folded into the file, which follows each commit."""
+    fold = StoreFile.fold_long_log
+
+    def acting(self: StoreFile) -> None:
+        act()
+        check()
+        fold(self)
+
+    monkeypatch.setattr(StoreFile, "fold_long_log", acting)
 
 
 # -- a full disk -------------------------------------------------------------------------------------------------
@@ -294,7 +310,7 @@ def test_a_stopped_command_leaves_no_file(
 
 @pytest.mark.parametrize(
     "name",
-    ["rename", "prune", *(pytest.param(name, marks=pytest.mark.long) for name in ("snapshot", "config", "merge"))],
+    ["rename", "prune", *(pytest.param(name, marks=pytest.mark.long) for name in ("snapshot", "config", "forget"))],
 )
 def test_a_command_that_is_stopped_at_its_beginning_changes_nothing(
     name: str, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -303,9 +319,40 @@ def test_a_command_that_is_stopped_at_its_beginning_changes_nothing(
         at_write(patch, run.store, 1, lambda: signal.raise_signal(signal.SIGTERM))
         ended = run(name)
     check_one_line(ended, 143)
-    outcome = CASES[name].untouched
-    assert ended.err == f"lumibot-duckdb: stopped by SIGTERM{f': {outcome}' if outcome else ''}\n"
+    assert ended.err == f"lumibot-duckdb: stopped by SIGTERM: {CASES[name].untouched}\n"
     assert run.changed() == 0
+    run.check()
+
+
+def test_a_merge_that_is_stopped_while_it_reads_the_other_store(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OtherStore, "check", lambda *_: signal.raise_signal(signal.SIGTERM))
+    ended = run("merge")
+    assert (ended.code, ended.err) == (143, "lumibot-duckdb: stopped by SIGTERM: nothing was merged\n")
+    assert run.changed() == 0
+    run.check()
+
+
+@pytest.mark.parametrize("name", ["rename", "config"])
+def test_a_signal_after_the_only_transaction_does_not_deny_it(
+    name: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        after_commit(patch, lambda: signal.raise_signal(signal.SIGTERM))
+        ended = run(name)
+    assert (ended.code, ended.err) == (143, "lumibot-duckdb: stopped by SIGTERM: the store is changed as requested\n")
+    assert run.changed() == (2 if name == "rename" else 0)
+    run.check()
+
+
+@pytest.mark.parametrize("name", ["prune", "delete", "merge"])
+def test_a_signal_right_after_a_commit_counts_the_batch(name: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while DuckDB folds its log in, which may take seconds."""
+    with monkeypatch.context() as patch:
+        after_commit(patch, lambda: signal.raise_signal(signal.SIGTERM))
+        ended = run(name)
+    check_one_line(ended, 143)
+    assert CASES[name].partly in ended.err
+    assert run.changed() == BATCH
     run.check()
 
 

@@ -48,6 +48,30 @@ def test_an_absent_store_in_json_is_an_empty_one(command: Command) -> None:
     }
 
 
+def test_a_series_without_bars_is_explained(command: Command) -> None:
+    frame = minute_bars(rows=60)
+    covered = TimeRange(int(frame.index[0].timestamp()), int(frame.index[-1].timestamp()) + 60)
+    with command.storage() as storage:
+        storage.record_coverage("NONE", covered, "polygon", "minute")
+        storage.store_ohlcv_data("OLD", frame, "polygon", "minute")
+        storage.snapshot("kept")
+        storage.rename("OLD", "NEW")
+        storage.record_coverage("FORGOTTEN", covered, "polygon", "minute")
+        storage.forget_coverage(storage.list_series("FORGOTTEN")[0].key, covered)
+    assert "\n3 series without bars: `lumibot-duckdb status SYMBOL` says why.\n" in command("status").out
+    assert "without bars" not in command("status", "NEW").out
+    reasons = {
+        "OLD": "no bars any more; it has 60 bars in the snapshot kept, which keeps the series in the store",
+        "NONE": "no bars; its source had none in the ranges that are covered",
+        "FORGOTTEN": "no bars and no coverage: the next backtest that needs it requests it; `lumibot-duckdb delete` "
+        "removes it",
+    }
+    for symbol, reason in reasons.items():
+        out = command("status", symbol).out
+        assert f"\n{symbol} stock, minute bars from polygon: {reason}\n" in out
+        assert (", covered:" in out) == (symbol == "NONE")
+
+
 def test_every_series_has_a_line(filled: Command) -> None:
     ended = filled("status")
     assert ended.code == 0

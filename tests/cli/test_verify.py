@@ -116,7 +116,7 @@ def test_a_repair_says_what_was_lost(command: Command) -> None:
     assert verified[-1].endswith(" Nothing else was checked, since not everything can be read.")
     ended = command("verify", "--repair", "--yes")
     planned, salvaged, repaired, requested, *_, made, imported = filled_lines(ended)
-    assert planned.endswith("all bars that can be read are copied into a new file")
+    assert planned.endswith("what can be read is copied into a new file")
     lost = 20_000 - len(command.bars("AAPL"))
     assert lost > 0
     assert f": {lost:,} bars could not be read and are lost; the damaged file is kept as {command.store}" in salvaged
@@ -177,5 +177,6 @@ def test_mistakes(filled: Command, arguments: tuple[str, ...], code: int, messag
 def test_without_a_store(command: Command, options: tuple[str, ...]) -> None:
     ended = command("verify", *options)
     assert (ended.code, ended.out) == (1, "")
-    assert f"there is no store at {command.store} yet" in ended.err
+    remedy = "import bars into it (lumibot-duckdb import), or name another with --store"
+    assert ended.err == f"lumibot-duckdb: there is no store at {command.store} yet: {remedy}\n"
     assert not command.store.exists()

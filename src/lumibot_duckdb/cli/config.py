@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, setting_keys
 from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.interrupts import one_change
 from lumibot_duckdb.cli.layout import count, printable, table
 from lumibot_duckdb.cli.store import existing_store, open_store
 from lumibot_duckdb.cli.suggestions import did_you_mean
@@ -66,10 +68,11 @@ def _run(arguments: argparse.Namespace) -> int:
     changes = arguments.action in ("set", "unset")
     storage = existing_store(arguments.store) if changes else open_store(arguments.store)
     try:
-        if arguments.action == "set":
-            storage.settings.set(arguments.key, arguments.value)
-        elif arguments.action == "unset":
-            storage.settings.unset(arguments.key)
+        with one_change() if changes else nullcontext():
+            if arguments.action == "set":
+                storage.settings.set(arguments.key, arguments.value)
+            elif arguments.action == "unset":
+                storage.settings.unset(arguments.key)
         shown = _values(storage, arguments.key)
         if arguments.action == "set" and arguments.key.startswith("prune."):
             _warn_of_unknown(storage)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lumibot_duckdb.cli.interrupts import one_change
 from lumibot_duckdb.cli.layout import count, new_york, printable
 from lumibot_duckdb.cli.selection import add_selection, require_selection, selected_series
 from lumibot_duckdb.cli.series_json import key_as_json
@@ -62,7 +63,8 @@ def _run(arguments: argparse.Namespace) -> int:
             if not arguments.json:
                 print(_listing(info, pieces))
         if not arguments.dry_run:
-            storage.forget_coverage([info.key for info, _ in forgotten], within)
+            with one_change():
+                storage.forget_coverage([info.key for info, _ in forgotten], within)
     finally:
         storage.close()
     print(_as_json(forgotten, arguments) if arguments.json else _summary(forgotten, dry_run=arguments.dry_run))

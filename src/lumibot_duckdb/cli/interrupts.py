@@ -85,6 +85,17 @@ def stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def one_change() -> Iterator[None]:
+    """Let what stops the block say whether it changed the store, which it does in one transaction."""
+    from lumibot_duckdb.storage.connection.interruption import deferred
+    from lumibot_duckdb.storage.partial_work import partial_work
+
+    with partial_work("the store is unchanged") as work, deferred():
+        yield
+        work.outcome = "the store is changed as requested"
+
+
 def interrupted(error: BaseException) -> CommandError:
     """Return the error of a command that Ctrl-C stopped."""
     return CommandError(f"interrupted{_outcome(error)}", exit_code=130)

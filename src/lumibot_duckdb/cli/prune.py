@@ -187,9 +187,11 @@ def _summary(report: PruneReport, *, dry_run: bool) -> str:
     now = f"would take about {size(report.bytes_after)}" if dry_run else f"takes {size(report.bytes_after)} now"
     lines.append(f"The store {'takes' if dry_run else 'took'} {size(report.bytes_before)} and {now}.")
     if not report.fits and report.max_size is not None:
+        for_size = any(each.before is None for each in report.pruned)
+        outcome = "the others stay" if for_size else "none is deleted for it"
         lines.append(
             f"That is more than {size(report.max_size)}, but deleting every series that may be deleted would not be "
-            "enough, so none was. Snapshots, rules and everything that is not bars take the rest."
+            f"enough, so {outcome}. Snapshots, rules and everything that is not bars take the rest."
         )
     return "\n".join(lines)
 

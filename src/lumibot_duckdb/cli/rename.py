@@ -11,6 +11,7 @@ from lumibot_duckdb.cli.assets import asset_named, find_assets, has_type, stored
 from lumibot_duckdb.cli.completers import completed_by, nothing, stored_symbols
 from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.interrupts import one_change
 from lumibot_duckdb.cli.layout import count, printable
 from lumibot_duckdb.cli.selection import add_kinds, of_kind
 from lumibot_duckdb.cli.series import labelled, series_of
@@ -80,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> int:
             print("\n".join(map(_line, report.series)))
         if not arguments.dry_run:
             confirm(f"Rename {_amount(report)}?", arguments)
-            with Progress(f"Renaming {_amount(report)}"):
+            with Progress(f"Renaming {_amount(report)}"), one_change():
                 report = _renamed(storage, old, new, start, arguments, dry_run=False)
     finally:
         storage.close()

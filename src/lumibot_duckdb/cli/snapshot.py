@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lumibot_duckdb.cli.completers import completed_by, snapshots
 from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.interrupts import one_change
 from lumibot_duckdb.cli.layout import count, new_york, printable, table
 from lumibot_duckdb.cli.store import existing_store
 
@@ -64,7 +65,9 @@ def _run(arguments: argparse.Namespace) -> int:
         elif arguments.dry_run:
             raise CommandError("--dry-run is for --delete: making a snapshot changes no data")
         else:
-            print(_outcome("made", _as_json(storage.snapshot(arguments.name)), arguments))
+            with one_change():
+                made = storage.snapshot(arguments.name)
+            print(_outcome("made", _as_json(made), arguments))
     except (SnapshotError, SnapshotNotFoundError) as error:
         raise CommandError(str(error), exit_code=1) from None
     finally:
@@ -78,7 +81,8 @@ def _delete(storage: DuckDBDataStorage, known: list[Snapshot], arguments: argpar
             print(_outcome("deleted", {"name": arguments.name}, arguments))
             return
         confirm(f"Delete the snapshot {arguments.name}?", arguments)
-    storage.delete_snapshot(arguments.name)
+    with one_change():
+        storage.delete_snapshot(arguments.name)
     print(_outcome("deleted", {"name": arguments.name}, arguments))
 
 

@@ -14,6 +14,7 @@ from lumibot_duckdb.cli.page_file import check_page_file, write_page_file
 from lumibot_duckdb.cli.selection import add_selection, selected_series, selects
 from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import chosen_path, no_store, open_store
+from lumibot_duckdb.cli.without_bars import hint, reason
 from lumibot_duckdb.progress import Progress
 from lumibot_duckdb.storage.times import NEW_YORK, moment_of
 
@@ -88,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_absent(path, spool, arguments.json)
         return 0
     storage = open_store(arguments.store)
-    fragmented = ""
+    fragmented = tables = ""
     report: VerificationReport | None = None
     try:
         series = selected_series(storage, arguments) if selects(arguments) else storage.list_series()
@@ -97,6 +98,7 @@ def _run(arguments: argparse.Namespace) -> int:
             report = _write_page(storage, series, arguments, damage.append)
         elif not arguments.json:
             fragmented = _fragmented(storage)
+            tables = _tables(storage, series, arguments)
     finally:
         storage.close()
     on_disk = path.stat().st_size
@@ -107,7 +109,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.html is not None:
         print(f"The page is in {printable(str(arguments.html))}.")
     else:
-        print(_tables(series, arguments) + "\n")
+        print(tables + "\n")
     bars = count(sum(info.rows for info in series), "bar")
     name = printable(str(path))
     print(f"{name}: {size(on_disk)}, {count(len(series), 'series', 'series')}, {bars}. Times are New York time.")
@@ -141,14 +143,18 @@ def _fragmented(storage: DuckDBDataStorage) -> str:
     return "It is fragmented: `lumibot-duckdb compact` makes it smaller, or faster to read."
 
 
-def _tables(series: Sequence[SeriesInfo], arguments: argparse.Namespace) -> str:
+def _tables(storage: DuckDBDataStorage, series: Sequence[SeriesInfo], arguments: argparse.Namespace) -> str:
     if not series:
         return "The store has no series yet."
     if arguments.symbols:
-        return _series_table(series) + "\n\n" + _covered(series, arguments.all)
+        return _series_table(series) + "\n\n" + _covered(storage, series, arguments.all)
+    notes = [hint(series)]
     if arguments.all or len(series) <= SERIES_IN_TABLE:
-        return _series_table(series)
-    return _totals_table(series) + "\n\n--all lists every series, SYMBOL the series of one symbol."
+        listed = _series_table(series)
+    else:
+        listed = _totals_table(series)
+        notes.insert(0, "--all lists every series, SYMBOL the series of one symbol.")
+    return "\n\n".join([listed, *(["\n".join(filter(None, notes))] if any(notes) else [])])
 
 
 def _write_page(
@@ -218,10 +224,16 @@ def _coverage(info: SeriesInfo) -> str:
     return f"{len(info.coverage)} ranges" if len(info.coverage) > 1 else "in part"
 
 
-def _covered(series: Sequence[SeriesInfo], every: bool) -> str:
+def _covered(storage: DuckDBDataStorage, series: Sequence[SeriesInfo], every: bool) -> str:
     lines = []
     for info in series:
-        lines.append(f"{printable(info.key.label())}, covered:")
+        label = printable(info.key.label())
+        if not info.rows:
+            lines.append(f"{label}: {reason(storage, info)}")
+        if not info.coverage:
+            lines += [] if not info.rows else [f"{label}: nothing is covered"]
+            continue
+        lines.append(f"{label}, covered:")
         shown = info.coverage if every else info.coverage[:_RANGES_SHOWN]
         lines += [f"  {new_york(piece.start)} to {new_york(piece.end)}" for piece in shown]
         if len(shown) < len(info.coverage):

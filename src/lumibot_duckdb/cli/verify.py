@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.interrupts import one_change
 from lumibot_duckdb.cli.layout import count, new_york, printable
 from lumibot_duckdb.cli.numbers import whole_number
 from lumibot_duckdb.cli.selection import add_selection, selected_series, selects
 from lumibot_duckdb.cli.series_json import key_as_json
-from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.cli.store import no_store, open_store
 from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
@@ -116,9 +117,10 @@ def _undo(storage: DuckDBDataStorage, arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.storage.errors import RepairError, StoreNotFoundError, VersionGoneError
 
     try:
-        key = storage.undo_repair(arguments.undo)
+        with one_change():
+            key = storage.undo_repair(arguments.undo)
     except StoreNotFoundError as error:
-        raise CommandError(f"{error} yet", exit_code=1) from None
+        raise no_store(storage.path) from error
     except (RepairError, VersionGoneError) as error:
         raise CommandError(str(error), exit_code=1) from None
     if arguments.json:

@@ -32,7 +32,7 @@ class AmbiguousSeriesError(StorageError, LookupError):
 
 
 class VersionGoneError(StorageError, LookupError):
-    """The pinned version was deleted, was superseded and removed by a compaction, or is not in a restored backup."""
+    """The pinned version was deleted, removed by a compaction, damaged, or is not in a restored backup."""
 
 
 class LabelNotFoundError(StorageError, LookupError):

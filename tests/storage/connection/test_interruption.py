@@ -16,7 +16,7 @@ import pytest
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import readonly_sql
 from lumibot_duckdb.storage.connection import store_file
-from lumibot_duckdb.storage.connection.interruption import check, deferred
+from lumibot_duckdb.storage.connection.interruption import check, deferred, postponed
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.upkeep import store_copy
 from storage.frames import minute_bars
@@ -171,6 +171,30 @@ def test_the_programs_own_handler_is_called_at_once_and_its_error_comes_later() 
         work()
     assert called == [signal.SIGINT, 0]
     assert signal.getsignal(signal.SIGINT) is handle
+
+
+@pytest.mark.usefixtures("heeded")
+def test_what_follows_a_commit_is_stopped_after_the_report_of_the_commit() -> None:
+    """The query ends at once, and the error comes at the end of the outer block; without one, at once."""
+    reported: list[str] = []
+
+    def stopped() -> None:
+        with postponed():
+            signal.raise_signal(signal.SIGINT)
+            check()
+            reported.append("not reached")
+
+    def work() -> None:
+        with deferred():
+            stopped()
+            reported.append("stored")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert reported == ["stored"]
+    check()  # nothing is left
 
 
 @pytest.mark.usefixtures("heeded")

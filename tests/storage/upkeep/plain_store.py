@@ -31,10 +31,13 @@ Key = tuple[str, str]
 
 @dataclass
 class Bars:
-    """A series: close and volume of each minute, when it was requested, and the minutes that are covered."""
+    """A series: close and volume of each minute, when it was requested, and the minutes that are covered.
+
+    Two stores may have requested equal bars at different hours. Then either of them may be kept.
+    """
 
     values: dict[int, tuple[float, int]] = field(default_factory=dict)
-    requested: dict[int, int] = field(default_factory=dict)
+    requested: dict[int, set[int]] = field(default_factory=dict)
     covered: set[int] = field(default_factory=set)
 
 
@@ -82,7 +85,7 @@ class Write:
         for minute in self.minutes:
             if bars.values.get(minute) != (self.value, minute):
                 bars.values[minute] = (self.value, minute)
-                bars.requested[minute] = hour
+                bars.requested[minute] = {hour}
         bars.covered |= set(range(self.minutes[0], self.minutes[-1] + 1))
 
 
@@ -160,7 +163,7 @@ def moment(hour: int) -> dt.datetime:
 
 
 def filled(
-    path: Path, steps: Iterable[Any], hours: Iterable[int], value: float = 1.0
+    path: Path, steps: Iterable[Any], hours: Iterable[int], value: float = 1.0, split: int = 1
 ) -> tuple[DuckDBDataStorage, Contents]:
     """Return a store after some steps at these hours, and what it should contain.
 
@@ -169,7 +172,7 @@ def filled(
     storage, model = DuckDBDataStorage(path), Contents()
     begin = [
         Write(FIRST, (1, 2, 5), value),
-        Split(FIRST, (1,)),
+        Split(FIRST, (split,)),
         Label("A", "x"),
         Snapshot("first"),
         Write(FIRST, (2,), 3.5),
@@ -188,6 +191,11 @@ def assert_contains(storage: DuckDBDataStorage, expected: Contents, *, snapshots
     assert found.covered() == expected.covered()
     assert found.ratios() == expected.ratios()
     assert found.label_values() == expected.label_values()
+    for key, bars in found.series.items():
+        wrong = {
+            minute for minute, hours in bars.requested.items() if not hours <= expected.series[key].requested[minute]
+        }
+        assert wrong == set(), f"{key}: these minutes were requested at other hours"
     if snapshots:
         assert {each.name for each in storage.snapshots()} == set(expected.snapshots)
         for name, seen in expected.snapshots.items():
@@ -216,6 +224,13 @@ def read(path: Path) -> Contents:
             minute = int(time - BEGINNING) // 60
             assert minute not in bars.values, f"{symbol} of {source} has minute {minute} twice"
             bars.values[minute] = (close, int(volume))
+        for symbol, source, time, requested_at in plain.execute(
+            "SELECT asset.symbol, source, epoch(ts), epoch(coalesce(requested_at, ingested_at)) "
+            "FROM series JOIN asset USING (asset_id) JOIN bar ON version_id = current_version "
+            "JOIN ingest USING (ingest_id) LEFT JOIN ingest_request USING (ingest_id)"
+        ).fetchall():
+            hour = round((requested_at - moment(0).timestamp()) / 3600)
+            contents.series[symbol, source].requested[int(time - BEGINNING) // 60] = {hour}
         for symbol, source, start, end in plain.execute(
             "SELECT asset.symbol, source, epoch(range_start), epoch(range_end) "
             "FROM coverage JOIN series USING (series_id) JOIN asset USING (asset_id)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import signal
 import subprocess
 import sys
 import textwrap
@@ -46,6 +47,13 @@ def run(storage: DuckDBDataStorage, symbol: str, smallest_bytes: int = 1000) -> 
     ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tests)
     assert "bars read" in ended.stdout
     return ended.stderr
+
+
+STOPPED = """
+import os, signal
+from lumibot_duckdb.storage.upkeep import compaction
+compaction.put_in_place = lambda *_: (os.kill(os.getpid(), signal.SIGTERM), signal.pause())
+"""
 
 
 @pytest.fixture
@@ -114,6 +122,22 @@ def test_a_program_compacts_a_fragmented_store_when_it_ends_and_once_a_day(stora
     assert "compacted" not in run(storage, "A")
     assert rows(storage) == {symbol: bars + 360 for symbol, bars in kept.items()}
     assert storage.verify().findings == []
+
+
+def test_a_program_that_is_terminated_while_it_compacts(storage: DuckDBDataStorage) -> None:
+    """It ends at once, as without this package: the store is unchanged, and the next compaction cleans up."""
+    fragment(storage)
+    storage.settings.set("compact.threshold", "1.1")
+    storage.settings.set("compact.automatic", "on")
+    storage.close()
+    command = [sys.executable, "-c", PROGRAM + STOPPED, str(storage.path), "A", "1000"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert ended.returncode == -signal.SIGTERM, ended
+    assert len(list(storage.path.parent.glob("*.compacting-*"))) == 1
+    assert rows(storage) == {symbol: 360 + 120 * (symbol == "A") for symbol in "ABCDE"}
+    assert storage.verify().findings == []
+    storage.compact()
+    assert list(storage.path.parent.glob("*.compacting-*")) == []
 
 
 def test_a_store_below_the_threshold_is_not_compacted(

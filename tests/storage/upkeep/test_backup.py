@@ -204,6 +204,8 @@ def test_a_file_that_is_there_is_replaced_only_on_request(storage: DuckDBDataSto
         ("{store}", ValueError, "is the store itself"),
         ("{folder}/link", ValueError, "is the store itself"),
         ("{store}.wal", ValueError, "belongs to the store"),
+        ("{store}.use", ValueError, "belongs to the store"),
+        ("{folder}/another.duckdb.wal", ValueError, "belongs to the store"),
         ("{folder}", ValueError, "is a folder"),
         ("{folder}/what?", ValueError, "DuckDB cannot handle"),
         ("{folder}/missing/b", StoreWriteError, "there is no folder"),
@@ -215,6 +217,7 @@ def test_unusable_paths(
 ) -> None:
     store(storage, "A")
     (tmp_path / "link").symlink_to(storage.path)
+    (tmp_path / "another.duckdb").touch()
     before = tables(storage.path)
     for copy in (storage.backup, storage.replica):
         with pytest.raises(error, match=message.replace("?", r"\?")):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import RepairError, StoreDamagedError, StoreWriteError
+from lumibot_duckdb.storage.errors import RepairError, StoreDamagedError, StoreWriteError, VersionGoneError
 from lumibot_duckdb.storage.upkeep import salvage
 from storage.damage import blocks_by_table, corrupt, used_blocks
 from storage.frames import minute_bars
@@ -98,6 +100,20 @@ def test_a_copy_names_damage_of_any_table(wide: DuckDBDataStorage, table: str) -
     assert [file.name for file in wide.path.parent.glob("*.duckdb*") if file.suffix == ".duckdb"] == [wide.path.name]
 
 
+@pytest.mark.parametrize("table", ["bar", "series", "bar_checksum"])
+def test_a_merge_names_damage_of_the_other_store_in_short(wide: DuckDBDataStorage, table: str) -> None:
+    blocks = blocks_by_table(wide)
+    wide.close()
+    corrupt(wide.path, max(blocks.pop(table).difference(*blocks.values())))
+    with DuckDBDataStorage(wide.path.with_name("here.duckdb")) as here, pytest.raises(StoreDamagedError) as refused:
+        here.merge(wide.path)
+    reason = r"(the block at byte \d+ has a wrong checksum|some checksums cannot be read)"
+    assert re.fullmatch(
+        rf"{wide.path} is damaged: {reason}\. Merge an intact copy of it, or a backup", str(refused.value)
+    )
+    assert not here.path.exists()
+
+
 @pytest.mark.parametrize("table", ["layout", "series"])
 def test_what_no_repair_can_replace(wide: DuckDBDataStorage, table: str) -> None:
     """`verify` and `repair` name what helps, a planned repair fails as the real one would, and bars can be saved."""
@@ -159,6 +175,75 @@ def test_a_salvaged_file_is_repaired_before_it_takes_the_place_of_the_store(
     assert found == [True]
     assert wide.path.read_bytes() == damaged
     assert not list(wide.path.parent.glob("*.salvaging-*"))
+
+
+def test_coverage_that_cannot_be_read_is_requested_again(wide: DuckDBDataStorage) -> None:
+    """No bar is lost, and nothing else is claimed."""
+    key = wide.list_series()[0].key
+    before = wide.read_pandas(wide.pin(key))
+    with StoreConnection.of(wide.path).write() as cursor:  # so many ranges that they have blocks of their own
+        cursor.execute("""
+            INSERT INTO {db}.coverage SELECT series_id, ingest_id,
+                TIMESTAMP_S '1980-01-01' + to_minutes(CAST(100 * n + hash(n) % 40 AS BIGINT)),
+                TIMESTAMP_S '1980-01-01' + to_minutes(CAST(100 * n + 50 + hash(-n) % 40 AS BIGINT)), NULL
+            FROM {db}.coverage, range(60_000) AS numbers(n)
+        """)
+    wide.close()
+    with StoreConnection.of(wide.path).exclusive():
+        pass  # folds the log in
+    covered = {(piece.start, piece.end) for piece in wide.coverage(key)}
+    blocks = blocks_by_table(wide)
+    wide.close()
+    corrupt(wide.path, max(blocks.pop("coverage").difference(*blocks.values())))
+    assert {finding.check for finding in wide.verify().findings} == {"blocks"}
+    assert wide.repair(dry_run=True).repairs[0].what.endswith("what can be read is copied into a new file")
+    (repair,) = wide.repair().repairs
+    assert re.search(r"no bar is lost, [\d,]+ covered ranges could not be read and are lost, the next", repair.what)
+    assert {(piece.start, piece.end) for piece in wide.coverage(key)} < covered
+    pd.testing.assert_frame_equal(wide.read_pandas(wide.pin(key)), before)
+    assert wide.verify().sound
+
+
+def test_what_users_made_in_the_store_is_salvaged(wide: DuckDBDataStorage) -> None:
+    with duckdb.connect(str(wide.path)) as plain:
+        plain.execute("CREATE MACRO mine(x) AS x + 1")
+        plain.execute("CREATE TABLE notes AS SELECT 'a' AS note")
+        plain.execute("CREATE VIEW latest AS SELECT max(timestamp) AS latest FROM ohlcv_data")
+    blocks = blocks_by_table(wide)
+    wide.close()
+    corrupt(wide.path, max(blocks.pop("bar").difference(*blocks.values())))
+    wide.repair()
+    wide.close()
+    with duckdb.connect(str(wide.path), read_only=True) as plain:
+        assert plain.execute("SELECT mine(1), note, latest IS NOT NULL FROM notes, latest").fetchall() == [
+            (2, "a", True)
+        ]
+        assert plain.execute("SELECT count(*) > 50 FROM duckdb_functions() WHERE comment = 'lumibot-duckdb'").fetchone()
+
+
+def test_a_pin_of_what_lost_bars_never_shows_the_rest(wide: DuckDBDataStorage) -> None:
+    """A snapshot does, which cannot be repeated without them, and `verify` says so."""
+    pin = wide.pin("X")
+    blocks = blocks_by_table(wide)
+    wide.close()
+    whole = wide.path.read_bytes()
+    for snapshot in (False, True):
+        wide.close()
+        wide.path.write_bytes(whole)
+        if snapshot:
+            wide.snapshot("kept")
+            blocks = blocks_by_table(wide)
+            wide.close()
+        corrupt(wide.path, max(blocks["bar"].difference(*(blocks[name] for name in blocks if name != "bar"))))
+        report = wide.repair()
+        assert 0 < wide.list_series()[0].rows < ROWS
+        if snapshot:
+            assert len(wide.get_historical_prices("X", as_of="kept")) < ROWS
+            assert [finding.check for finding in report.left.findings] == ["repaired_in_snapshots"]
+        else:
+            with pytest.raises(VersionGoneError, match="run the backtest again"):
+                wide.read_pandas(pin)
+            assert report.left.findings == []
 
 
 def test_what_is_in_memory_does_not_hide_what_is_on_the_disk(wide: DuckDBDataStorage) -> None:

@@ -268,6 +268,24 @@ def test_nothing_is_deleted_in_vain(storage: DuckDBDataStorage, monkeypatch: pyt
     assert not storage.prune(dry_run=True).fits
 
 
+def test_small_series_that_go_first_do_not_end_it(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they free says little about the others, which take many times as much for a bar."""
+    flat = minute_bars("2023-10-03", rows=10_000) * 0 + 1
+    for day, symbol in enumerate("ABCD"):
+        monkeypatch.setattr(clock, "utc_now", lambda day=day: NOW + dt.timedelta(day))
+        store(storage, symbol, flat)
+    monkeypatch.setattr(clock, "utc_now", lambda: NOW + dt.timedelta(5))
+    for seed in range(3):
+        store(storage, f"LARGE{seed}", minute_bars("2023-10-03", rows=10_000, seed=seed) * 1.000_123)
+    storage.compact()
+    size = storage.path.stat().st_size
+    report = storage.prune(max_size=size - 400_000)
+    assert [each.key.asset.symbol for each in report.pruned][:4] == ["A", "B", "C", "D"]
+    assert len(storage.list_series()) > 0
+    assert report.fits
+    assert report.bytes_after == storage.path.stat().st_size
+
+
 def test_series_of_a_snapshot_are_not_deleted(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     size = sized(storage, monkeypatch)
     storage.snapshot("one")

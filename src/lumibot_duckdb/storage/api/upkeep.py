@@ -391,13 +391,15 @@ class Upkeep(ABC):
         """Repair the damage that `verify` finds, as far as that is possible from what is stored.
 
         Each repair of bars begins a new version of the series, so `undo_repair` can undo it until a compaction removes
-        the version from before, unless that lacks bars. A bar that is stored twice is kept once, the one that was
-        written last. Where bars are not those that were stored, they are kept, and their coverage is removed, so that
-        the next backtest requests them again. Outlines and records are computed again, and rows that belong to nothing
-        are deleted, as are damaged versions that are superseded, unless a snapshot needs them.
+        the version from before. If that version lacks bars, it is deleted at once, unless a snapshot needs it: a pin of
+        it raises `VersionGoneError` instead of showing fewer bars. A bar that is stored twice is kept once, the one
+        that was written last. Where bars are not those that were stored, they are kept, and their coverage is removed,
+        so that the next backtest requests them again. Outlines and records are computed again, and rows that belong to
+        nothing are deleted, as are damaged versions that are superseded, unless a snapshot needs them.
 
         If blocks of the file cannot be read, everything else is copied into a new file, which takes its place, and the
-        damaged file is kept beside it as `<store>.damaged-1`. Other processes wait meanwhile.
+        damaged file is kept beside it as `<store>.damaged-1`. Other processes wait meanwhile. Coverage that cannot be
+        read is lost, and the next backtest requests these ranges again.
 
         Args:
             bad_bars_of: Series whose impossible bars are dropped: prices that are missing, zero or negative, a high

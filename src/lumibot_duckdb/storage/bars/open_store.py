@@ -24,6 +24,7 @@ from lumibot_duckdb.storage.bars.version_state import VersionState, head_after, 
 from lumibot_duckdb.storage.bars.writing import Write
 from lumibot_duckdb.storage.catalog import Head
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.interruption import postponed
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.counters import Counters
 from lumibot_duckdb.storage.errors import (
@@ -129,7 +130,8 @@ class OpenStore:
             yield cursor
         act, self.after_first_write = self.after_first_write, None
         if act is not None:
-            act(self)
+            with postponed():
+                act(self)
 
     @contextmanager
     def transaction(self, wait_seconds: float | None = None) -> Iterator[StoreCursor]:

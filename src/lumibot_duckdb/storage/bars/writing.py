@@ -169,11 +169,14 @@ class Write:
         before = self._before
         return before is not None and before.version_id == version_id and last_write in (None, before.ingest_id)
 
-    def repair(self, dropped: Int64Array, forgotten: Sequence[TimeRange], what: Sequence[str]) -> tuple[int, int]:
+    def repair(
+        self, dropped: Int64Array, forgotten: Sequence[TimeRange], what: Sequence[str], *, lacks_bars: bool
+    ) -> tuple[int, int]:
         """Begin a version with each bar once, without those at the `dropped` times.
 
-        The coverage of the `forgotten` ranges is removed, and what is derived from the bars is computed again. Returns
-        the id of this write, and how many bars fewer there are than recorded.
+        The coverage of the `forgotten` ranges is removed, and what is derived from the bars is computed again. If the
+        current version `lacks_bars`, it is deleted, unless a snapshot needs it: pins of it must not show fewer bars.
+        Returns the id of this write, and how many bars fewer there are than recorded.
         """
         before, version = self._before, self._ingest_id
         assert before is not None
@@ -181,6 +184,7 @@ class Write:
             "repaired_version": before.version_id,
             "repairs": list(what),
             "coverage": coverage_rows(self._cursor, before.series_id),
+            "lacks_bars": lacks_bars,
         }
         copy_sound_bars(
             self._cursor, old_version=before.version_id, new_version=version, ingest_id=version, dropped=dropped
@@ -191,6 +195,8 @@ class Write:
         outline_version(self._cursor, self._key, after)
         for piece in forgotten:
             forget_coverage(self._cursor, [before.series_id], piece)
+        if lacks_bars and before.version_id not in kept_versions(self._cursor, [before.series_id]):
+            delete_versions(self._cursor, [before.version_id])
         removed = max(0, before.rows - after.rows)
         result = WriteResult(self._key, None, removed=removed)
         self._record("repair", result, after, metadata_text(self._key, note))

@@ -98,8 +98,8 @@ def commit_failure(path: Path, error: duckdb.Error, *, rolled_back: bool) -> Sto
     if rolled_back:
         return disk_error(error, f"nothing was stored in {path}")
     return StoreWriteError(
-        f"the disk failed while a write to {path} was being completed, so it may be stored or not: {error}. Check the "
-        "disk and write the same again, which changes nothing if it is stored"
+        f"the disk failed while a write to {path} was being completed, so it may be stored or not: {_summary(error)}. "
+        "Check the disk and write the same again, which changes nothing if it is stored"
     )
 
 
@@ -130,7 +130,7 @@ def attach_failure(path: Path, error: duckdb.Error, *, writing: bool) -> Excepti
             f"{path} is not a DuckDB file, or it is damaged{reason}. Restore a backup of it (lumibot-duckdb restore)"
         )
     explanation = _explanation(path, error, f"nothing was stored in {path}" if writing else "")
-    return explanation or (StoreWriteError if writing else StorageError)(f"cannot open {path}: {text}")
+    return explanation or (StoreWriteError if writing else StorageError)(f"cannot open {path}: {summary}")
 
 
 def damaged_block(path: Path, error: BaseException) -> DamagedBlockError | None:
@@ -163,5 +163,5 @@ def _explanation(path: Path, error: duckdb.Error, outcome: str) -> StorageError 
     ):
         return disk_error(error, outcome or f"{path} is unchanged")
     if _UNREADABLE in summary:
-        return StorageError(f"cannot read {path}, because the disk failed: {error}")
+        return StorageError(f"cannot read {path}, because the disk failed: {summary}")
     return None

@@ -68,6 +68,21 @@ class deferred:  # noqa: N801 (a context manager that is used like a function)
             check()
 
 
+@contextmanager
+def postponed() -> Iterator[None]:
+    """Let a Ctrl-C that ends the block be raised by the next `check()`, or at the end of an outer `deferred()` block.
+
+    For what follows a commit: in a `deferred()` block, the report of the commit comes first.
+    """
+    with deferred():
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            if not _is_main_thread() or not _main.depth:
+                raise
+            _main.raised = stop
+
+
 def check() -> None:
     """Raise what the handler of Ctrl-C has raised in the meantime, if anything."""
     if _main.raised is not None and _is_main_thread():

@@ -23,7 +23,7 @@ import duckdb
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.duckdb_errors import commit_failure, explained, is_fatal
 from lumibot_duckdb.storage.connection.engine import Engine
-from lumibot_duckdb.storage.connection.interruption import check, deferred
+from lumibot_duckdb.storage.connection.interruption import check, deferred, postponed
 from lumibot_duckdb.storage.connection.lease import Lease
 from lumibot_duckdb.storage.connection.store_file import StoreFile
 from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreNotFoundError
@@ -197,8 +197,9 @@ class StoreConnection:
                     # threads of this process read in between.
                     self._lock.bump_generation()
                 self._commit(duck, engine)
-                self._file.note_growth()
-                self._file.fold_long_log()
+                with postponed():
+                    self._file.note_growth()
+                    self._file.fold_long_log()
             finally:
                 mine.writer = None
                 cursor.close()

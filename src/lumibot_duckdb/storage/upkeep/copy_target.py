@@ -8,7 +8,8 @@ from pathlib import Path
 from lumibot_duckdb.storage.errors import StoreWriteError
 from lumibot_duckdb.storage.location import check_file
 
-_BESIDE_STORE = (".lock", ".turn", ".wal", ".guard", ".spool")
+_BESIDE_STORE = (".lock", ".turn", ".wal", ".guard", ".spool", ".use")
+"""What the names of files that belong to a store end with."""
 
 
 def copy_target(path: str | os.PathLike[str], store: Path) -> Path:
@@ -23,8 +24,10 @@ def copy_target(path: str | os.PathLike[str], store: Path) -> Path:
         raise ValueError(f"{target} is a folder: name a file in it")
     if target == original or (target.exists() and original.exists() and target.samefile(original)):
         raise ValueError(f"{target} is the store itself: name another file")
-    if target.parent == original.parent and target.name in [original.name + suffix for suffix in _BESIDE_STORE]:
-        raise ValueError(f"{target} belongs to the store: name another file")
+    for suffix in _BESIDE_STORE:
+        name = target.name.removesuffix(suffix)
+        if name not in ("", target.name) and target.with_name(name).is_file():
+            raise ValueError(f"{target} belongs to the store {name}: name another file")
     if not target.parent.is_dir():
         raise StoreWriteError(f"there is no folder {target.parent}: create it, or choose another one")
     if not os.access(target.parent, os.W_OK | os.X_OK):

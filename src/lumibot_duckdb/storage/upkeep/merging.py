@@ -123,7 +123,7 @@ def merge(
     path = path.expanduser().resolve()
     if same_file(path, store.path):
         raise UpkeepRefusedError(f"{path} is this store itself: name another one")
-    with opened(path) as other:
+    with partial_work("nothing was merged") as work, opened(path) as other:
         series = other.series()
         passes = 3 if refuse_conflicts and not dry_run else 2
         progress = _Counted(passes * sum(each.state.rows for each in series), on_rows)
@@ -135,7 +135,7 @@ def merge(
                 raise UpkeepRefusedError(_refusal(path, found))
             if dry_run:
                 return found
-        with partial_work("nothing was merged") as work, deferred():
+        with deferred():
             return _Merge(store, other, series, progress, dry_run=dry_run, work=work).run()
 
 

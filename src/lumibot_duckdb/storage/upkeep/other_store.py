@@ -30,6 +30,7 @@ from lumibot_duckdb.storage.bars.layout import ColumnLayout, Layout, pandas_dtyp
 from lumibot_duckdb.storage.bars.newer_bars import last_restated
 from lumibot_duckdb.storage.bars.version_state import VersionState
 from lumibot_duckdb.storage.connection.cursor import Parameters, StoreCursor
+from lumibot_duckdb.storage.connection.duckdb_errors import damage_reason
 from lumibot_duckdb.storage.connection.engine import Engine
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
@@ -180,7 +181,7 @@ class _Cursor(StoreCursor):
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
         except duckdb.Error as error:
-            raise _damaged(self.path, str(error)) from error
+            raise _damaged(self.path, damage_reason(error)) from error
 
 
 class OtherStore:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
@@ -180,11 +180,19 @@ class Contents:
 
         Parameters:
             excess: the number of bytes.
-            bytes_per_bar: how many a bar takes; None for the average of the file, which has more than bars.
+            bytes_per_bar: how many a bar took that was deleted; None, or if all series would free too few then, for
+                the average of the file, which has more than bars.
             gone: bars that are removed anyway.
         """
-        each_takes = self._bytes_per_bar if bytes_per_bar is None else bytes_per_bar
         removed = {each.key: each.bars for each in gone}
+        if bytes_per_bar is not None:
+            # The deleted series may have been smaller than others are. Then this chooses fewer, as far as they go.
+            chosen = self._that_free(excess, bytes_per_bar, removed)
+            if chosen:
+                return chosen
+        return self._that_free(excess, self._bytes_per_bar, removed)
+
+    def _that_free(self, excess: int, each_takes: float, removed: Mapping[SeriesKey, int]) -> list[PrunedSeries]:
         chosen: list[PrunedSeries] = []
         freed = 0.0
         for last_used, bars, record, head in self._least_recently_used():

@@ -2,7 +2,8 @@
 
 Each repair of bars begins a new version of their series. So it can be undone until a compaction removes the version
 from before. A repair of coverage records the coverage from before. Both are refused once the series was written to, and
-if the version from before lacks bars: its coverage would claim bars that are not there.
+if the version from before lacks bars: its coverage would claim bars that are not there. Such a version is deleted,
+unless a snapshot needs it, since pins of it would show fewer bars.
 
 The others leave nothing to undo: what is derived from bars (checksums, outlines) is computed again; damaged versions
 that are superseded already, which only running backtests may still show, and rows that belong to no series are
@@ -56,7 +57,7 @@ from lumibot_duckdb.storage.times import Int64Array, naive_utc, utc_now
 from lumibot_duckdb.storage.upkeep.bar_checks import impossible_times
 from lumibot_duckdb.storage.upkeep.bar_scan import ROWS_AT_A_TIME, stretches
 from lumibot_duckdb.storage.upkeep.findings import Finding, VerificationReport
-from lumibot_duckdb.storage.upkeep.salvage import salvage
+from lumibot_duckdb.storage.upkeep.salvage import Lost, salvage
 from lumibot_duckdb.storage.upkeep.store_copy import pieces
 from lumibot_duckdb.storage.upkeep.verification import REPAIRS, verify
 from lumibot_duckdb.storage.upkeep.version_keys import keys_of_versions
@@ -76,8 +77,11 @@ HAVING arg_max(version_rows, ingest_id) > (SELECT count(DISTINCT ts) FROM {db}.b
 """
 
 _REPAIRS = """
-SELECT ingest_id, CAST(json_extract_string(metadata, '$.repaired_version') AS INTEGER)
-FROM {db}.ingest WHERE kind = 'repair' AND json_exists(metadata, '$.coverage')
+SELECT ingest_id, repaired FROM (
+    SELECT ingest_id, CAST(json_extract_string(metadata, '$.repaired_version') AS INTEGER) AS repaired
+    FROM {db}.ingest WHERE kind = 'repair' AND json_exists(metadata, '$.coverage')
+)
+WHERE repaired IS NULL OR repaired IN (SELECT version_id FROM {db}.series_version)
 ORDER BY ingest_id DESC LIMIT 5
 """
 
@@ -217,12 +221,10 @@ class _Round:
             raise StoreDamagedError(f"{self._store.path} has blocks that cannot be read, and {blocks[0].repair}")
         what = "; ".join(finding.what.partition(":")[0] for finding in blocks)
         if self._dry_run:
-            return [Repair(f"{what}: all bars that can be read are copied into a new file")]
+            return [Repair(f"{what}: what can be read is copied into a new file")]
         repairs: list[Repair] = []
         lost, kept = salvage(self._store.connection, lambda file: repairs.extend(_repair_copy(file)))
-        bars = f"{lost:,} bar{'' if lost == 1 else 's'}"
-        done = f"{bars} could not be read and {'is' if lost == 1 else 'are'} lost" if lost else "no bar is lost"
-        text = f"{what}: {done}; the damaged file is kept as {kept}"
+        text = f"{what}: {_loss(lost)}; the damaged file is kept as {kept}"
         logger.info("repaired %s: %s", self._store.path, text)
         return [Repair(text), *repairs]
 
@@ -309,8 +311,8 @@ class _Round:
             write = self._store.write_to(cursor, key)
             if not write.is_onto(version_id):
                 raise RepairError(f"{key.label()} was changed by another process meanwhile; repair again")
-            repair_id, removed = write.repair(bad, forgotten, what)
             undoable = not _lacks_bars(cursor, version_id)
+            repair_id, removed = write.repair(bad, forgotten, what, lacks_bars=not undoable)
         logger.info("repaired %s: %s", key.label(), text)
         return Repair(text, key, repair_id if undoable else None, removed, tuple(forgotten))
 
@@ -338,6 +340,18 @@ class _Round:
             if stretch.version_id == version_id
         ]
         return np.concatenate([_NO_TIMES, *found])
+
+
+def _loss(lost: Lost) -> str:
+    """Return what could not be copied into a new file."""
+    parts = [
+        f"{number:,} {noun}{'' if number == 1 else 's'} could not be read and {'is' if number == 1 else 'are'} lost"
+        for number, noun in ((lost.bars, "bar"), (lost.ranges, "covered range"))
+        if number
+    ]
+    if lost.ranges:
+        parts.append("the next backtest requests what is not covered any more")
+    return ", ".join(parts if lost.bars else ["no bar is lost", *parts])
 
 
 def rebuild_outline(cursor: StoreCursor, version_id: int, key: SeriesKey) -> None:
@@ -376,9 +390,10 @@ def undo_repair(store: OpenStore, repair_id: int) -> SeriesKey:
             write.undo_repair_of_coverage(repair_id, note["coverage"])
             return key
         before = _last_state(cursor, note["repaired_version"])
-        if before is None:
+        lacks_bars = note.get("lacks_bars", False)
+        if before is None and not lacks_bars:
             raise VersionGoneError(f"repair {repair_id} cannot be undone: a compaction removed the bars from before it")
-        if _lacks_bars(cursor, before.version_id):
+        if before is None or lacks_bars or _lacks_bars(cursor, before.version_id):
             raise RepairError(
                 f"repair {repair_id} cannot be undone: bars from before it are lost, but the coverage would claim them"
             )

@@ -2,7 +2,8 @@
 
 The damaged file is kept beside it, and the new one is repaired before it takes its place. Bars of superseded versions
 that lost some are left out, so a pin raises `VersionGoneError` instead of showing fewer bars. The checksums, which are
-copied, tell what current versions lost.
+copied, tell what current versions lost. Coverage that cannot be read is lost, so the next backtest requests it
+again.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import duckdb
 import pyarrow as pa
 
-from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.bars.columns import bar_columns
 from lumibot_duckdb.storage.bars.series_records import delete_versions
 from lumibot_duckdb.storage.bars.snapshots import kept_versions
@@ -28,12 +28,15 @@ from lumibot_duckdb.storage.connection.interruption import deferred
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.upkeep.replacement import put_in_place, unfinished
-from lumibot_duckdb.storage.upkeep.store_copy import NewFile, make_tables, new_file, quoted, whole_tables
+from lumibot_duckdb.storage.upkeep.store_copy import NewFile, make_tables, new_file, whole_tables
+from lumibot_duckdb.storage.upkeep.users_objects import copy_macros, copy_users_objects
 
 _ROW_GROUP = 122_880
 _LEAST_ROWS = 2_048  # as many as DuckDB reads at a time
 _MEMORY = "256MB"
 _COMPUTED = ("outline", "repeated_bar", "bar_checksum")
+_IN_PART = ("bar", "coverage")
+"""Tables of which those rows are copied that can be read: without the others, the store has and claims less."""
 _OF_THE_VIEW = ("asset", "series", "ingest")
 """The tables besides `bar` that the view `ohlcv_data` reads."""
 _INCOMING = "lumibot_duckdb_salvaged"
@@ -43,7 +46,7 @@ Answer = TypeVar("Answer")
 
 def irreplaceable(tables: Iterable[str]) -> list[str]:
     """Return those of some tables without which nothing can be salvaged."""
-    return [table for table in tables if table not in ("bar", *_COMPUTED)]
+    return [table for table in tables if table not in (*_IN_PART, *_COMPUTED)]
 
 
 def without_salvage(tables: Collection[str]) -> str:
@@ -58,8 +61,15 @@ def without_salvage(tables: Collection[str]) -> str:
     )
 
 
-def salvage(connection: StoreConnection, finish: Callable[[Path], None]) -> tuple[int, Path]:
-    """Replace the store by a file with what can be read; return how many bars are lost, and where the damaged file is.
+class Lost(NamedTuple):
+    """How many bars and covered ranges could not be read."""
+
+    bars: int
+    ranges: int
+
+
+def salvage(connection: StoreConnection, finish: Callable[[Path], None]) -> tuple[Lost, Path]:
+    """Replace the store by a file with what can be read; return what is lost, and where the damaged file is.
 
     `finish` makes the new file sound before it takes its place: the store never has less than its coverage claims.
     Raises `StoreDamagedError` if the damage is in a table that cannot be computed again.
@@ -87,23 +97,24 @@ class _Salvage:
         self._damaged = damaged
         self._new = new
         self._duck: duckdb.DuckDBPyConnection | None = None
-        self._lost = 0
+        self._lost = dict.fromkeys(_IN_PART, 0)
 
-    def run(self) -> int:
-        """Copy everything; return how many bars were lost."""
+    def run(self) -> Lost:
+        """Copy everything; return what was lost."""
         try:
-            columns = self._read(bar_columns)
-            make_tables(self._new, columns)
-            migrations.add_macros(self._new.cursor, new_store=True)
+            make_tables(self._new, self._read(bar_columns))
             self._new.execute("DELETE FROM new.store_meta")
-            for table in (*whole_tables(self._new.cursor), "series_version", *_COMPUTED):
+            whole = [table for table in whole_tables(self._new.cursor) if table not in _IN_PART]
+            for table in (*whole, "series_version", *_COMPUTED):
                 self._copy_table(table)
-            ((end,),) = self._read(lambda old: old.rows("SELECT coalesce(max(rowid), -1) + 1 FROM {db}.bar"))
-            names = quoted(columns)
-            for first in range(0, end, _ROW_GROUP):
-                self._copy_bars(names, first, min(end, first + _ROW_GROUP))
+            for table in _IN_PART:
+                self._copy_part(table)
             self._leave_out_superseded()
-            return self._lost
+            self._close()
+            with self._new.with_old(self._damaged) as old:
+                copy_macros(old, self._new.cursor)
+                copy_users_objects(old, self._new.cursor)
+            return Lost(self._lost["bar"], self._lost["coverage"])
         finally:
             self._close()
 
@@ -139,20 +150,28 @@ class _Salvage:
         self._new.execute(f"INSERT INTO {table} BY NAME SELECT * FROM {_INCOMING}")
         self._new.cursor.unregister(_INCOMING)
 
-    def _copy_bars(self, names: str, first: int, end: int) -> None:
-        """Copy the bars of a range of rows; of a range that cannot be read, those of its halves."""
-        which = f"FROM {{db}}.bar WHERE rowid >= {first} AND rowid < {end}"
+    def _copy_part(self, table: str) -> None:
+        """Copy the rows of a table that can be read."""
+        ((end,),) = self._read(lambda old: old.rows(f"SELECT coalesce(max(rowid), -1) + 1 FROM {{db}}.{table}"))
+        for first in range(0, end, _ROW_GROUP):
+            self._copy_rows(table, first, min(end, first + _ROW_GROUP))
+
+    def _copy_rows(self, table: str, first: int, end: int) -> None:
+        """Copy a range of rows; if it cannot be read, its halves."""
+        which = f"FROM {{db}}.{table} WHERE rowid >= {first} AND rowid < {end}"
         try:
-            rows = self._read(lambda old: old.arrow(f"SELECT {names} {which}"))
+            rows = self._read(lambda old: old.arrow(f"SELECT * {which}"))
         except duckdb.Error:
             if end - first <= _LEAST_ROWS:
-                self._lost += end - first
+                # Without those that were deleted; this reads no column.
+                ((rows_there,),) = self._read(lambda old: old.rows(f"SELECT count(*) {which}"))
+                self._lost[table] += rows_there
                 return
             middle = (first + (end - first) // 2 + _LEAST_ROWS - 1) // _LEAST_ROWS * _LEAST_ROWS
-            self._copy_bars(names, first, min(middle, end - 1))
-            self._copy_bars(names, min(middle, end - 1), end)
+            self._copy_rows(table, first, min(middle, end - 1))
+            self._copy_rows(table, min(middle, end - 1), end)
             return
-        self._insert("new.bar", rows)
+        self._insert(f"new.{table}", rows)
 
     def _leave_out_superseded(self) -> None:
         """Leave out superseded versions that do not have all their bars, unless a snapshot needs them."""

@@ -7,6 +7,7 @@ import logging
 import duckdb
 
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.connection.duckdb_errors import damage_reason
 from lumibot_duckdb.storage.errors import StorageError
 from lumibot_duckdb.storage.macros import drop_relations
 
@@ -30,7 +31,9 @@ def copy_macros(old: StoreCursor, new: StoreCursor) -> None:
             drop_relations(duck, _CATALOG)
             duck.execute(f"COPY FROM DATABASE {_CATALOG} TO {new.db} (SCHEMA)")
         except duckdb.Error as error:
-            raise StorageError(f"the store has macros, types or sequences that cannot be copied: {error}") from error
+            raise StorageError(
+                f"the store has macros, types or sequences that cannot be copied: {damage_reason(error)}"
+            ) from error
         finally:
             duck.execute(f"DETACH {_CATALOG}")
 
@@ -52,14 +55,14 @@ def copy_users_objects(old: StoreCursor, new: StoreCursor) -> None:
                 new.execute(f'INSERT INTO {{db}}."{name}" SELECT * FROM {old.db}."{name}"')
             except duckdb.Error as error:
                 raise StorageError(
-                    f"the store has a table {name}, not of lumibot-duckdb, which cannot be copied: {error}. Export and "
-                    "drop it, and try again"
+                    f"the store has a table {name}, not of lumibot-duckdb, which cannot be copied: "
+                    f"{damage_reason(error)}. Export and drop it, and try again"
                 ) from error
         for name, sql in views:
             try:
                 new.execute(sql)
             except duckdb.Error as error:
-                logger.warning("the copy lacks the view %s, which would not work there: %s", name, error)
+                logger.warning("the copy lacks the view %s, which would not work there: %s", name, damage_reason(error))
     finally:
         new.execute("USE memory")
 

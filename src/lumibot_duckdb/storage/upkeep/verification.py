@@ -65,7 +65,7 @@ REPAIRS = {
     "labels": "set this label again: lumibot-duckdb label SYMBOL NAME=VALUE",
     "snapshots": "delete the snapshot: lumibot-duckdb snapshot NAME --delete",
     "repaired_in_snapshots": "delete the snapshot if nothing needs it any more: lumibot-duckdb snapshot NAME --delete",
-    "blocks": "--repair keeps all bars that can be read, in a new file",
+    "blocks": "--repair keeps what can be read, in a new file, and lets the next backtest request what is lost",
 }
 """What a repair does about the findings of a check."""
 
@@ -141,7 +141,7 @@ class _Scan:
             wrong = (finding for each in known.differing() for finding in _wrong_checksums(connection, each))
             yield from islice(wrong, _NAMED_PER_CHECK)
         except (StoreDamagedError, duckdb.Error, ValueError) as error:  # also for junk in the tables
-            yield Finding("checksums", "error", f"the checksums cannot be checked: {error}")
+            yield Finding("checksums", "error", f"the checksums cannot be checked: {damage_reason(error)}")
 
 
 class _Checksums:
@@ -295,7 +295,7 @@ def _findings(
             for condition in conditions if "{piece}" in sql else [""]:
                 found += cursor.rows(sql.replace("{piece}", condition))
     except duckdb.Error as error:
-        yield Finding(name, "error", f"the tables have values that cannot be checked: {error}")
+        yield Finding(name, "error", f"the tables have values that cannot be checked: {damage_reason(error)}")
     for what, *version in found[:_NAMED_PER_CHECK]:
         severity: Severity = "error" if damage else "warning"
         yield Finding(name, severity, what, version_id=version[0] if version else None, repair=REPAIRS.get(name, ""))
@@ -318,7 +318,7 @@ def _wrong_outlines(connection: StoreConnection) -> Iterator[Finding]:
             for version_id, what in islice(wrong, _NAMED_PER_CHECK):
                 yield Finding("outlines", "error", what, version_id=version_id, repair=_REBUILT)
     except (StoreDamagedError, duckdb.Error) as error:
-        yield Finding("outlines", "error", f"the outlines cannot be checked: {error}")
+        yield Finding("outlines", "error", f"the outlines cannot be checked: {damage_reason(error)}")
 
 
 def _wrong_layouts(cursor: StoreCursor) -> Iterator[Finding]:
