@@ -45,6 +45,8 @@ def test_features_are_indicators_returns_and_columns(storage: DuckDBDataStorage)
     np.testing.assert_allclose(found["log_return_1"], np.log1p(storage.panel(BOTH, "return")["return_1"])[
         np.r_[58:89, 358:389]
     ])  # fmt: skip
+    alone = storage.panel("AAPL", "return(5)", start="2023-03-01", end="2023-04-01")  # it needs earlier bars, too
+    pd.testing.assert_series_equal(alone["return_5"], found["return_5"][:31])
     np.testing.assert_array_equal(found["volume"][31:], DAYS["volume"]["2023-03-01":"2023-03-31"])  # type: ignore[misc]
     assert str(found["timestamp"].dt.tz) == "America/New_York"
     found.iloc[0, 3] = -1.0  # it is the caller's own

@@ -164,6 +164,9 @@ def test_in_scikit_learn(panel: pd.DataFrame) -> None:
         assert len(search.cv_results_["split3_test_score"]) == 2
     predicted = cross_val_predict(model, features, target, cv=PurgedKFold(4), groups=groups)
     assert np.isfinite(predicted).all()
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = cross_val_score(model, features, target, cv=PurgedKFold(4, embargo=2), params={"groups": groups})
+    np.testing.assert_allclose(routed, scores)
     with pytest.raises(PanelError, match="the splits need the times of the rows: pass groups=panel"):
         cross_val_score(model, features, target, cv=PurgedWalkForward(3))
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.market import market
+from analytics.market import DATA, bars_of, market, stored_frames
 from hypothesis_settings import examples
 from lumibot_duckdb.analytics.bars import Bars, bars_with_close
 from lumibot_duckdb.panels import ForwardReturn, PanelError, Target, TripleBarrier
@@ -85,6 +85,18 @@ def test_triple_barrier_labels(bars: Bars, target: TripleBarrier, data: st.DataO
     outputs = dict.fromkeys(target.indicators, (volatility,))
     expected = [plain_label(bars, place, target, volatility) for place in range(len(bars))]
     assert_decided(target, bars, outputs, expected)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not DATA.exists(), reason="no real data")
+@pytest.mark.parametrize("target", [TripleBarrier(0.01, 0.02, 30), TripleBarrier(None, 0.001, 90, touch="close")])
+def test_labels_of_real_bars(target: TripleBarrier) -> None:
+    for symbol, _, table in stored_frames():
+        bars = bars_of(table.dropna())
+        expected = [plain_label(bars, place, target, None) for place in range(len(bars))]
+        found = target.outcome(bars, {})
+        assert found.decided_by.tolist() == [place for _, place in expected], symbol
+        np.testing.assert_array_equal(found.values, [np.nan if value is None else value for value, _ in expected])
 
 
 def flat(*closes: float, high: list[float] | None = None, low: list[float] | None = None) -> Bars:

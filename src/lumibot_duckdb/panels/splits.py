@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -46,6 +46,9 @@ class _Rows:
 
 class _PurgedSplits(BaseCrossValidator):  # type: ignore[misc]  # scikit-learn ships no types
     """What both kinds of splits share. All rows of a time are in the same test."""
+
+    # With metadata routing, scikit-learn passes groups to splitters that request them here.
+    __metadata_request__split: ClassVar = {"groups": True}
 
     n_splits: int
 
