@@ -63,7 +63,11 @@ def correlation_lines(rolling: pd.DataFrame, *, title: str = "Correlation", them
 
 def correlation_chart(rolling: pd.DataFrame, title: str, notes: tuple[str, ...] = ()) -> Chart:
     """Return correlations over windows as a chart. Raises `ChartError`."""
-    if not set(_COLUMNS) <= {*rolling.columns}:
+    import pandas as pd
+
+    if not set(_COLUMNS) <= {*rolling.columns} or not (
+        rolling.empty or isinstance(rolling["timestamp"].dtype, pd.DatetimeTZDtype)
+    ):
         raise ChartError("correlations over windows are a frame as `storage.correlation(..., window=n)` returns it")
     if rolling.empty:
         raise ChartError("there is nothing to draw: no time has as many rows before it as the window needs")
