@@ -117,6 +117,17 @@ def test_a_heat_map(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (ended.code, "PNG files need Kaleido" in ended.err) == (1, True)
 
 
+@pytest.mark.long
+@pytest.mark.skipif(picture.find_spec("kaleido") is None, reason="needs Kaleido")
+@pytest.mark.parametrize("options", [(), ("--window", "10")])
+def test_kaleido_draws_it(filled: Command, options: tuple[str, ...]) -> None:
+    file = filled.folder / "a.png"
+    ended = filled("correlate", "AAPL", "MSFT", *options, "--output", file)
+    if "could not draw" in ended.err:
+        pytest.skip(ended.err)
+    assert (ended.code, file.read_bytes()[:4]) == (0, b"\x89PNG")
+
+
 def test_lines_over_windows(filled: Command) -> None:
     file = filled.folder / "rolling.html"
     ended = filled("correlate", "AAPL", "MSFT", "FLAT", "--window", "10", "--output", file)
