@@ -73,3 +73,6 @@ def test_no_two_lines_look_alike() -> None:
         correlation_lines(pd.DataFrame([], columns=columns))
     with pytest.raises(ChartError, match="correlations over windows are a frame as"):
         correlation_lines(closes(2).corr())
+    naive = pd.DataFrame(rows, columns=columns).assign(timestamp=pd.Timestamp("2024-01-02"))
+    with pytest.raises(ChartError, match="correlations over windows are a frame as"):
+        correlation_lines(naive)

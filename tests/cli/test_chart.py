@@ -88,6 +88,11 @@ def test_kaleido_draws_it(filled: Command) -> None:
     ("arguments", "code", "message"),
     [
         (("AAPL",), 2, "--output"),
+        (
+            ("AAPL", "--with", "sma", "rsi", "--output", "a.html"),
+            2,
+            "arguments: rsi; --with takes one value: repeat it",
+        ),
         (("AAPL", "--output", "a.pdf"), 2, "a.pdf: name a file that ends in .html or .png"),
         (("AAPL", "--output", "nowhere/a.html"), 2, "cannot write to nowhere/a.html"),
         (("AAPL", "--output", "text.html"), 2, "text.html exists and is not an HTML page"),

@@ -63,10 +63,13 @@ def correlation_lines(rolling: pd.DataFrame, *, title: str = "Correlation", them
 
 def correlation_chart(rolling: pd.DataFrame, title: str, notes: tuple[str, ...] = ()) -> Chart:
     """Return correlations over windows as a chart. Raises `ChartError`."""
-    if not set(_COLUMNS) <= {*rolling.columns}:
-        raise ChartError("correlations over windows are a frame as `storage.correlation(..., window=n)` returns it")
-    if rolling.empty:
+    import pandas as pd
+
+    complete = set(_COLUMNS) <= {*rolling.columns}
+    if complete and rolling.empty:
         raise ChartError("there is nothing to draw: no time has as many rows before it as the window needs")
+    if not complete or not isinstance(rolling["timestamp"].dtype, pd.DatetimeTZDtype):
+        raise ChartError("correlations over windows are a frame as `storage.correlation(..., window=n)` returns it")
     pairs = list(dict.fromkeys(zip(rolling["asset_symbol"], rolling["other_symbol"], strict=True)))
     if len(pairs) > MOST_LINES:
         raise ChartError(f"{len(pairs):,} pairs are too many lines: choose 7 assets or fewer")

@@ -43,8 +43,8 @@ _METHODS = {
     "prices": "prices",
 }
 _ORDERS = ("given", "similar")
-_DECIMALS = 4
-"""Of the correlations in a drawing, whose file is a third smaller with them."""
+_DECIMALS = 3
+"""Of the correlations in a drawing, which hovering shows with as many."""
 
 _DESCRIPTION = """\
 Compute the correlations of stored assets: of all pairs, or with --window of the last bars at each time.

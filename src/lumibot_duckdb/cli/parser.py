@@ -41,7 +41,9 @@ class Parser(argparse.ArgumentParser):
         """End with an error for arguments that no option or command takes."""
         option = next((word for word in extras if word.startswith("-")), None)
         if option is None:
-            self.error(f"unrecognized arguments: {' '.join(extras)}")
+            repeated = [each.option_strings[0] for each in self._actions if isinstance(each, argparse._AppendAction)]
+            hint = f"; {repeated[0]} takes one value: repeat it for each" if repeated else ""
+            self.error(f"unrecognized arguments: {' '.join(extras)}{hint}")
         name = option.partition("=")[0]
         hint = did_you_mean(name, self.long_options())
         if not hint and not name.startswith("--") and self._get_positional_actions():
