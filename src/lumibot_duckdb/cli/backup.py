@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.upkeep.backup import BackupReport
 
 _DESCRIPTION = """\
-Copy the whole store to FILE: all versions of all bars, coverage, option chains, splits, settings and snapshots.
+Copy the whole store to FILE: all versions of all bars, coverage, option chains, splits, labels, settings and
+snapshots.
 
 The copy is the store at one moment. Other processes read and write meanwhile; writes wait only at the end. FILE
 appears when it is complete. It is a store itself, which --store can name if FILE ends in .duckdb, and `restore` puts it

@@ -30,7 +30,8 @@ Write series, or the result of a query, to Parquet, CSV or Arrow files that ever
 
 Each series has a file in Hive partitions, source=.../timeframe=.../asset_type=.../symbol=.../bars-....parquet, with the
 starts of its bars in UTC in the column datetime. `lumibot-duckdb import FOLDER` restores exactly what was exported:
-assets, columns, values, coverage, the metadata of downloads, and known splits and dividends. Option chains stay.
+assets, columns, values, coverage, the metadata of downloads, known splits and dividends, and labels. Option chains
+stay.
 
 Without SYMBOL, everything is exported. Other processes may write meanwhile; each series is consistent in itself.
 FOLDER appears when the export is complete. It may be empty or an earlier export, which is replaced after a question.

@@ -28,7 +28,7 @@ _DESCRIPTION = """\
 Label stored assets with their sector, the indexes that have them, or anything else, to choose and group them by.
 
 Words with "=" are labels, the others are assets. Without labels, those of the assets are listed, or of all assets.
-A label may have several values: write it several times. Other values of the same name are replaced, unless --add keeps
+A label may have several values: write it several times. Other values of the same name are replaced, and --add keeps
 them; other names stay. Before values are replaced or removed, you are asked.
 
 A file (CSV) has a column symbol and a column for each label, or the columns symbol, name and value with a row for each
@@ -40,6 +40,7 @@ _EXAMPLES = """\
 examples:
   lumibot-duckdb label AAPL MSFT sector=Technology
   lumibot-duckdb label XOM index="S&P 500" index="Dow Jones"
+  lumibot-duckdb label XOM --add index=Russell
   lumibot-duckdb label --file sectors.csv --dry-run
   lumibot-duckdb label --list --name sector
   lumibot-duckdb label AAPL --remove sector
@@ -56,14 +57,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     words = add("words", nargs="*", metavar="SYMBOL|NAME=VALUE", help="assets, as `status` lists them, and labels")
     completed_by(words, labels_and_symbols)
     add("--file", type=Path, metavar="FILE", help="set the labels in this CSV file")
-    add("--add", action="store_true", help="keep the values that there are")
+    add("--skip-unknown", action="store_true", help="with --file: leave out assets that the store does not have")
+    completed_by(
+        add("--add", action="append", metavar="NAME=VALUE", help="add a value to those that a label has"),
+        labels_and_symbols,
+    )
     completed_by(
         add("--remove", action="append", metavar="NAME[=VALUE]", help="remove a label, or one of its values"),
         label_names,
     )
     add("--list", action="store_true", help="list labels (without labels to set or remove, this is what it does)")
     completed_by(add("--name", help="list only this label"), label_names)
-    add("--skip-unknown", action="store_true", help="leave out assets that the store does not have")
     add_yes(parser)
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_run)
@@ -77,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> int:
         assets = _Assets(storage)
         names, given = assets.split(arguments.words)
         _check(arguments, names, given)
-        if given or arguments.remove or arguments.file is not None:
+        if given or arguments.add or arguments.remove or arguments.file is not None:
             _change(storage, assets, names, given, arguments)
         else:
             print(_listing(storage, assets.found(names), arguments))
@@ -92,17 +96,17 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace, names: Sequence[str], given: Sequence[tuple[str, str]]) -> None:
     """Raise `CommandError` for options that do not go together."""
-    changes = [bool(given), bool(arguments.remove), arguments.file is not None]
+    changes = [bool(given), bool(arguments.add), bool(arguments.remove), arguments.file is not None]
     if sum(changes) > 1:
-        raise CommandError("set labels, remove some or name a --file, one at a time")
+        raise CommandError("set labels, --add or --remove some, or name a --file: one of these at a time")
     if any(changes) and (arguments.list or arguments.name is not None):
         raise CommandError("--list and --name show labels: leave out what sets or removes some")
     if arguments.file is not None and names:
         raise CommandError(f"--file has its own symbols: leave out {printable(names[0])}")
-    if (given or arguments.remove) and not names:
+    if (given or arguments.add or arguments.remove) and not names:
         raise CommandError("name the assets to label, such as: lumibot-duckdb label AAPL sector=Technology")
-    if arguments.add and not (given or arguments.file is not None):
-        raise CommandError('--add needs labels to set, such as index="S&P 500"')
+    if arguments.skip_unknown and arguments.file is None:
+        raise CommandError("--skip-unknown is for --file: leave out what is not in the store")
 
 
 class _Assets:
@@ -127,19 +131,13 @@ class _Assets:
                 names.append(word)
         return names, labels
 
-    def found(self, names: Iterable[str], *, skip_unknown: bool = False) -> list[AssetKey]:
+    def found(self, names: Iterable[str]) -> list[AssetKey]:
         """Return the assets that some names stand for: not the contracts on them, unless a name is of contracts."""
         from lumibot_duckdb.cli.assets import find_assets
 
         found: dict[AssetKey, None] = {}
         for name in names:
-            try:
-                meant = find_assets(name, self._known)
-            except CommandError as error:
-                if skip_unknown and error.exit_code == 1:
-                    print(f"Skipped: {error}", file=sys.stderr)
-                    continue
-                raise
+            meant = find_assets(name, self._known)
             found.update(dict.fromkeys([asset for asset in meant if asset.expiration is None] or meant))
         return list(found)
 
@@ -151,13 +149,14 @@ def _change(
     given: Sequence[tuple[str, str]],
     arguments: argparse.Namespace,
 ) -> None:
-    changed = assets.found(names, skip_unknown=arguments.skip_unknown)
-    labels: Any = _in_file(arguments.file) if arguments.file is not None else _of_all(changed, given)
+    changed = assets.found(names)
+    added = [_name_and_value(label) for label in arguments.add or ()]
+    labels: Any = _in_file(arguments.file) if arguments.file is not None else _of_all(changed, added or given)
 
     def report(*, dry_run: bool) -> LabelReport:
         if arguments.remove:
             return _removed(storage, changed, arguments.remove, dry_run=dry_run)
-        return storage.label(labels, add=arguments.add, skip_unknown=arguments.skip_unknown, dry_run=dry_run)
+        return storage.label(labels, add=bool(added), skip_unknown=arguments.skip_unknown, dry_run=dry_run)
 
     planned = report(dry_run=True)
     lost = [change for change in planned.changes if set(change.before) - set(change.after)]
@@ -168,6 +167,13 @@ def _change(
             confirm(f"Replace or remove values of {count(len(lost), 'label')}?", arguments)
         planned = report(dry_run=False)
     print(json.dumps(_as_json(planned), indent=2) if arguments.json else _summary(planned))
+
+
+def _name_and_value(label: str) -> tuple[str, str]:
+    name, equals, value = label.partition("=")
+    if not equals:
+        raise CommandError(f'--add needs a name and a value, such as index="S&P 500", not {printable(label)}')
+    return name, value
 
 
 def _of_all(assets: Sequence[AssetKey], given: Sequence[tuple[str, str]]) -> dict[AssetKey, dict[str, list[str]]]:

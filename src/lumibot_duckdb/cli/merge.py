@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.upkeep.merging import MergeConflict, MergeReport
 
 _DESCRIPTION = """\
-Add everything that another store has: series with their coverage, splits and dividends, and option chains.
+Add everything that another store has: series with their coverage, splits and dividends, option chains, and
+labels.
 
 If both stores have a bar with other values, the one that was requested later is kept, so the result does not depend on
 which store is merged into which. The number of these conflicts and the first of them are reported. The replaced bars

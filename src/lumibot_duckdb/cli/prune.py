@@ -30,8 +30,9 @@ of them, the settings prune.rules and prune.max-size apply (see `config`).
 
 What would be removed is listed first, and nothing is removed before you agree. Versions of series that were superseded
 longer ago than the setting versions.keep go, too, and the store is compacted at the end, which needs as much free disk
-space as the store takes. Bars that a snapshot needs stay, as do splits and option chains. A running backtest that needs
-removed bars ends with an error. Bars that you imported yourself cannot be downloaded again: see `export` and `backup`.
+space as the store takes. Bars that a snapshot needs stay, as do splits, option chains and labels. A running backtest
+that needs removed bars ends with an error. Bars that you imported yourself cannot be downloaded again: see `export` and
+`backup`.
 """
 _EXAMPLES = """\
 examples:

@@ -24,7 +24,7 @@ A backtest with as_of, as in PolygonDataBacktesting.using(as_of="NAME"), reads t
 were stored since, and downloads nothing. A snapshot copies no bars. It keeps them: `compact` and `prune` leave what it
 needs, and `delete` refuses to delete its series, until you delete the snapshot.
 
-Splits and option chains have no versions; a backtest on a snapshot reads the current ones.
+Splits, option chains and labels have no versions; a backtest on a snapshot reads the current ones.
 """
 _EXAMPLES = """\
 examples:

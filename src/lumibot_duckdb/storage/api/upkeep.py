@@ -108,8 +108,8 @@ class Upkeep(ABC):
         in one transaction, small ones together with others, and its other bars begin a new version. A backtest that has
         pinned the old one gets `VersionGoneError` when it needs bars that it does not hold. Versions that were
         superseded longer ago than the setting `versions.keep` go, too, and a compaction returns the space to the disk,
-        which needs as much free space as the store takes. What a snapshot needs stays, as do corporate actions and
-        option chains.
+        which needs as much free space as the store takes. What a snapshot needs stays, as do corporate actions,
+        option chains and labels.
 
         Args:
             older_than: Remove the bars that start longer ago than this. Bars of the day (in New York) that began so
@@ -146,7 +146,7 @@ class Upkeep(ABC):
         """Name the present state of all series, to read it later with `as_of=name`.
 
         Compactions and `prune` keep the bars that a snapshot needs, and `delete_series` refuses to delete its series.
-        Corporate actions and option chains have no versions: the current ones are read.
+        Corporate actions, option chains and labels have no versions: the current ones are read.
 
         Args:
             name: Up to 100 letters, digits, "-", "_" and ".", but not a time.
@@ -185,7 +185,7 @@ class Upkeep(ABC):
     def backup(
         self, path: str | os.PathLike[str], *, replace: bool = False, on_rows: OnRows | None = None
     ) -> BackupReport:
-        """Copy the whole store to a file, with all versions, coverage, option chains, settings and snapshots.
+        """Copy the whole store to a file, with all versions, coverage, option chains, labels, settings and snapshots.
 
         The copy is the store at one moment. Other processes read and write meanwhile; writes wait only at the end.
         Downloads that wait in the spool are merged first. The file appears when it is complete. It is a store that can
@@ -462,6 +462,7 @@ class Upkeep(ABC):
         the rename still finds all bars under `old`, until a compaction removes superseded versions.
 
         Splits, dividends and option chains are renamed in the same way, unless a timeframe or an adjustment is given.
+        So are labels, which the old asset keeps, too, if it has other series.
         If `new` has the series already, it gets the bars of both. To undo a rename, exchange `old` and `new`. All of it
         is one transaction.
 
@@ -477,12 +478,12 @@ class Upkeep(ABC):
             dry_run: Report what would be renamed, and change nothing.
 
         Returns:
-            The renamed series, and how many splits, dividends and option chains were renamed.
+            The renamed series, and how many splits, dividends, option chains and labels were renamed.
 
         Raises:
             SeriesNotFoundError: There is no such series, or none of it is from before `from_date`.
             UpkeepRefusedError: `new` has a bar with other values at the time of one of `old`, or columns that cannot be
-                combined. The message names the first such bar. Nothing was changed.
+                combined, or another value of a label. The message names the first of them. Nothing was changed.
             StoreNotFoundError: There is no store yet.
 
         Example:
@@ -508,13 +509,15 @@ class Upkeep(ABC):
         dry_run: bool = False,
         on_rows: OnRows | None = None,
     ) -> MergeReport:
-        """Add everything that another store has: series, coverage, splits and dividends, and option chains.
+        """Add everything that another store has: series, coverage, splits, dividends, option chains and labels.
 
         Of series, the current versions are merged. If both stores have a bar with other values, the one that was
         requested later is kept; of two that were requested at the same time, the one with the greater values. If a
         series was restated in one store (a split, a correction) after bars of the other were requested, that other's
         bars are left out. So merging two stores in either order gives the same bars. Replaced bars remain in an earlier
         version.
+
+        If both stores have a label with other values, the one that was set later is kept.
 
         The other store is opened read-only and not changed. All of it is read and checked before anything is written.
         Each series is one transaction, so an interrupted merge can be repeated, and gives the same result.

@@ -108,10 +108,10 @@ def _of_table(table: pd.DataFrame) -> Iterator[_Wanted]:
             if not _is_missing(value):
                 yield (asset, checked_name(name), (_value(value),))
         return
+    names = [checked_name(column) for column in further]
     known: dict[tuple[Hashable, str], str] = {}
-    for column in further:
-        name = checked_name(column)
-        for asset, cell in zip(assets, frame[column], strict=True):
+    for asset, *cells in zip(assets, *(frame[column] for column in further), strict=True):
+        for name, cell in zip(names, cells, strict=True):
             if _is_missing(cell):
                 continue
             value = _value(cell)
