@@ -58,8 +58,9 @@ def test_a_series_without_bars_is_explained(command: Command) -> None:
         storage.rename("OLD", "NEW")
         storage.record_coverage("FORGOTTEN", covered, "polygon", "minute")
         storage.forget_coverage(storage.list_series("FORGOTTEN")[0].key, covered)
+        storage.forget_coverage(storage.list_series("NEW")[0].key, covered)
     assert "\n3 series without bars: `lumibot-duckdb status SYMBOL` says why.\n" in command("status").out
-    assert "without bars" not in command("status", "NEW").out
+    assert "\nNEW stock, minute bars from polygon: nothing is covered\n" in command("status", "NEW").out
     reasons = {
         "OLD": "no bars any more; it has 60 bars in the snapshot kept, which keeps the series in the store",
         "NONE": "no bars; its source had none in the ranges that are covered",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from lumibot_duckdb.cli.page_file import check_page_file, write_page_file
 from lumibot_duckdb.cli.selection import add_selection, selected_series, selects
 from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.cli.store import chosen_path, no_store, open_store
-from lumibot_duckdb.cli.without_bars import hint, reason
+from lumibot_duckdb.cli.without_bars import hint, reasons
 from lumibot_duckdb.progress import Progress
 from lumibot_duckdb.storage.times import NEW_YORK, moment_of
 
@@ -147,7 +147,7 @@ def _tables(storage: DuckDBDataStorage, series: Sequence[SeriesInfo], arguments:
     if not series:
         return "The store has no series yet."
     if arguments.symbols:
-        return _series_table(series) + "\n\n" + _covered(storage, series, arguments.all)
+        return _series_table(series) + "\n\n" + _covered(series, reasons(storage, series), arguments.all)
     notes = [hint(series)]
     if arguments.all or len(series) <= SERIES_IN_TABLE:
         listed = _series_table(series)
@@ -224,14 +224,15 @@ def _coverage(info: SeriesInfo) -> str:
     return f"{len(info.coverage)} ranges" if len(info.coverage) > 1 else "in part"
 
 
-def _covered(storage: DuckDBDataStorage, series: Sequence[SeriesInfo], every: bool) -> str:
+def _covered(series: Sequence[SeriesInfo], without_bars: Mapping[int, str], every: bool) -> str:
     lines = []
     for info in series:
         label = printable(info.key.label())
-        if not info.rows:
-            lines.append(f"{label}: {reason(storage, info)}")
+        if info.series_id in without_bars:
+            lines.append(f"{label}: {without_bars[info.series_id]}")
+        elif not info.coverage:
+            lines.append(f"{label}: nothing is covered")
         if not info.coverage:
-            lines += [] if not info.rows else [f"{label}: nothing is covered"]
             continue
         lines.append(f"{label}, covered:")
         shown = info.coverage if every else info.coverage[:_RANGES_SHOWN]

@@ -1,8 +1,8 @@
-"""Why a series in the store has no bars, for `status`."""
+"""Why series in the store have no bars, for `status`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.layout import count, printable
@@ -10,6 +10,16 @@ from lumibot_duckdb.cli.layout import count, printable
 if TYPE_CHECKING:
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import SeriesInfo
+
+_IN_SNAPSHOTS = """
+SELECT series_id, name, bars FROM (
+    SELECT series_id, name, last_ingest, arg_max(version_rows, ingest_id) AS bars
+    FROM ingest JOIN snapshot ON ingest_id <= last_ingest
+    WHERE list_contains(?, series_id)
+    GROUP BY ALL
+)
+WHERE bars > 0 ORDER BY series_id, last_ingest
+"""
 
 
 def hint(series: Sequence[SeriesInfo]) -> str:
@@ -20,9 +30,19 @@ def hint(series: Sequence[SeriesInfo]) -> str:
     return f"{count(number, 'series', 'series')} without bars: `lumibot-duckdb status SYMBOL` says why."
 
 
-def reason(storage: DuckDBDataStorage, info: SeriesInfo) -> str:
-    """Return why a series is in the store without bars, and what removes it."""
-    snapshots = list(_with_bars(storage, info))
+def reasons(storage: DuckDBDataStorage, series: Sequence[SeriesInfo]) -> dict[int, str]:
+    """Return why series are in the store without bars, by their ids."""
+    empty = [info for info in series if not info.rows]
+    if not empty:
+        return {}
+    snapshots: dict[int, list[tuple[str, int]]] = {}
+    for row in storage.sql(_IN_SNAPSHOTS, [[info.series_id for info in empty]]).to_pylist():
+        snapshots.setdefault(row["series_id"], []).append((row["name"], row["bars"]))
+    return {info.series_id: _reason(info, snapshots.get(info.series_id, [])) for info in empty}
+
+
+def _reason(info: SeriesInfo, snapshots: Sequence[tuple[str, int]]) -> str:
+    """Return why a series has no bars; `snapshots` are those in which it has some, with their number."""
     if snapshots:
         name, bars = snapshots[0]
         others = f" (and in {len(snapshots) - 1} more)" if len(snapshots) > 1 else ""
@@ -33,16 +53,3 @@ def reason(storage: DuckDBDataStorage, info: SeriesInfo) -> str:
     if info.coverage:
         return "no bars; its source had none in the ranges that are covered"
     return "no bars and no coverage: the next backtest that needs it requests it; `lumibot-duckdb delete` removes it"
-
-
-def _with_bars(storage: DuckDBDataStorage, info: SeriesInfo) -> Iterator[tuple[str, int]]:
-    """Yield the snapshots in which a series has bars, and how many."""
-    from lumibot_duckdb.storage.errors import SeriesNotFoundError, VersionGoneError
-
-    for snapshot in storage.snapshots():
-        try:
-            rows = storage.facts(storage.pin(info.key, as_of=snapshot.name)).rows
-        except (SeriesNotFoundError, VersionGoneError):
-            continue
-        if rows:
-            yield snapshot.name, rows
