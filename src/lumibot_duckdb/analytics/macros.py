@@ -41,8 +41,7 @@ class MacroDatabase:
         self._connection.execute("SET TimeZone = 'UTC'")
         self._cursor.execute(_TABLES.replace("{symbol}", SYMBOL))
         self._put(pa.table({"ts": pa.array([], pa.timestamp("s"))}))  # macros name tables that exist
-        for script in macros.scripts() if scripts is None else scripts:
-            self._cursor.execute(script)
+        macros.create(self._connection, _NAME, macros.definitions() if scripts is None else "\n".join(scripts))
 
     def rows(self, bars: pa.Table, timeframe: str, query: str, parameters: list[Any]) -> pa.Table:
         """Return the result of a query of macros on some bars.

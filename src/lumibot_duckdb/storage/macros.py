@@ -1,6 +1,6 @@
 """The SQL macros that a store has, for every DuckDB client: bars of any timeframe, and indicators.
 
-They are part of the schema: `sql/macros` defines them, and migrations create them. Creating them takes longer than
+They are part of the schema: `sql/macros` defines them, and migrations create them. Creating them takes as long as
 everything else that a new store needs. So this is done once in a DuckDB instance, in a database in memory, the model.
 Stores get copies of its catalog, which takes two milliseconds.
 """
@@ -27,6 +27,11 @@ _INCOMPLETE_MODEL = "lumibot_duckdb_some_macros"
 _OURS = "lumibot-duckdb"
 """The comment on each of our macros in a store. One without it is a user's."""
 _DEFINITION = re.compile(r"^CREATE OR REPLACE MACRO {db}\.(\w+)\([^)]*\) AS( TABLE)?\b", re.MULTILINE)
+_PLACEHOLDER = """
+CREATE TEMP MACRO resample(symbol, timeframe, source := NULL, asset_type := NULL) AS TABLE SELECT symbol + symbol;
+"""
+"""Takes the place of `resample` while the other macros are created. DuckDB binds each one together with those that it
+uses, which is `resample` for most. It stops at an expression whose type depends on an argument, such as this sum."""
 _guard = threading.Lock()
 
 
@@ -47,6 +52,13 @@ def definitions() -> str:
 def defined() -> frozenset[str]:
     """Return what `DROP` calls each macro: "MACRO sma", "MACRO TABLE sma". Both kinds may have the same name."""
     return frozenset(f"MACRO{of_table} {name}" for name, of_table in _DEFINITION.findall(definitions()))
+
+
+def create(duck: duckdb.DuckDBPyConnection, db: str, sql: str) -> None:
+    """Create macros in the database `db`, which is in use and has the tables of a store."""
+    duck.execute(_PLACEHOLDER)
+    duck.execute(sql.replace("{db}", db))
+    duck.execute("DROP MACRO TABLE temp.resample")
 
 
 def add_macros(cursor: StoreCursor, tables: str, *, new_store: bool) -> None:
@@ -101,7 +113,8 @@ def _create_model(cursor: StoreCursor, name: str, tables: str, without: Collecti
         try:
             duck.execute(f"USE {name}")  # macros use one another, and tables, without the name of the store
             duck.begin()
-            duck.execute(tables.replace("{db}", name) + definitions().replace("{db}", name))
+            duck.execute(tables.replace("{db}", name))
+            create(duck, name, definitions())
             duck.execute(";".join(f"DROP {macro}" for macro in without) or "SELECT 1")
             duck.execute(";".join(f"COMMENT ON {macro} IS '{_OURS}'" for macro in defined().difference(without)))
             drop_relations(duck, name)
