@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from lumibot_duckdb.analytics.bars import FloatArray
-from lumibot_duckdb.storage.bars.input_checks import INDEX_NAME
+from lumibot_duckdb.storage.bars.layout import INDEX_NAME
 from lumibot_duckdb.storage.bars.output import time_index
 from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 from lumibot_duckdb.storage.times import Int64Array

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+
+import duckdb
 
 from lumibot_duckdb.storage import macros
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
@@ -20,6 +23,7 @@ _WITH_OUTLINES = 5
 """The first schema with outlines, which SQL alone cannot compute."""
 _WITH_MACROS = 8
 """The first schema with macros."""
+_META = "SELECT key, value FROM {db}.store_meta"
 REPLICA_OF = "replica_of"
 """The key in `store_meta` that makes a file a replica."""
 
@@ -53,17 +57,9 @@ def newest() -> int:
 
 def state(cursor: StoreCursor) -> StoreState:
     """Return the state of the open store. Raises if it is newer than this release, or not a store."""
-    # Without parameters: on DuckDB 1.5 the first query of a process that has some imports pandas.
-    found_tables = cursor.rows("SELECT table_name FROM duckdb_tables() WHERE database_name = '{db}'")
-    tables = {name for (name,) in found_tables}
-    if not tables:
+    meta = _meta(cursor)
+    if meta is None:
         return StoreState(0, "")
-    if "store_meta" not in tables:
-        raise StoreDamagedError(
-            f"the file is a DuckDB database but not a lumibot-duckdb store (it has {', '.join(sorted(tables)[:5])}); "
-            "choose another path"
-        )
-    meta = dict(cursor.rows("SELECT key, value FROM {db}.store_meta"))
     with reading("store_meta"):
         found = StoreState(int(meta["schema_version"]), meta["store_id"], meta.get(REPLICA_OF, ""))
     if found.schema_version > newest():
@@ -72,6 +68,24 @@ def state(cursor: StoreCursor) -> StoreState:
             f"knows up to {newest()}): upgrade the package"
         )
     return found
+
+
+def _meta(cursor: StoreCursor) -> dict[str, str] | None:
+    """Return what the store says about itself; None if it has no tables yet. Raises if it is not a store."""
+    if not cursor.in_transaction:  # a missing table would end that
+        with suppress(duckdb.CatalogException):
+            return dict(cursor.rows(_META))
+    # Without parameters: on DuckDB 1.5 the first query of a process that has some imports pandas.
+    found_tables = cursor.rows("SELECT table_name FROM duckdb_tables() WHERE database_name = '{db}'")
+    tables = {name for (name,) in found_tables}
+    if not tables:
+        return None
+    if "store_meta" not in tables:
+        raise StoreDamagedError(
+            f"the file is a DuckDB database but not a lumibot-duckdb store (it has {', '.join(sorted(tables)[:5])}); "
+            "choose another path"
+        )
+    return dict(cursor.rows(_META))
 
 
 def migrate(

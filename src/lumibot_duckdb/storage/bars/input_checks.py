@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lumibot_duckdb.storage.bars.layout import (
+    INDEX_NAME,
     PRICES_AND_VOLUME,
     ColumnLayout,
     Kind,
@@ -24,8 +25,6 @@ from lumibot_duckdb.storage.bars.layout import (
 from lumibot_duckdb.storage.errors import InvalidBarsError
 from lumibot_duckdb.storage.identity import refuse_unstorable
 from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
-
-INDEX_NAME = "datetime"
 
 # What Python's datetime can hold in any time zone.
 _EARLIEST = int(np.datetime64("0001-01-03", "s").astype(np.int64))

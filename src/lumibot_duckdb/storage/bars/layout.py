@@ -27,6 +27,8 @@ import numpy as np
 
 from lumibot_duckdb.storage.times import EpochSeconds
 
+# The index of every frame that is read.
+INDEX_NAME = "datetime"
 # Lumibot reads these in any case; the store has them in lower case.
 PRICES_AND_VOLUME = ("open", "high", "low", "close", "volume")
 # Columns that `bar` has from the beginning. All others are added when they first arrive.

@@ -18,8 +18,7 @@ import pytz
 
 from lumibot_duckdb.storage.api import BarArrays
 from lumibot_duckdb.storage.bars.columns import single_array
-from lumibot_duckdb.storage.bars.input_checks import INDEX_NAME
-from lumibot_duckdb.storage.bars.layout import ColumnLayout, Kind, Layout, pandas_dtype
+from lumibot_duckdb.storage.bars.layout import INDEX_NAME, ColumnLayout, Kind, Layout, pandas_dtype
 from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 from lumibot_duckdb.storage.times import Int64Array

@@ -21,12 +21,14 @@ Parameters: TypeAlias = "Sequence[Any] | Mapping[str, Any] | None"
 class StoreCursor:
     """Runs SQL on the store, for the thread that entered the block and until the block ends.
 
-    DuckDB accepts no further statement in a transaction after one that failed: leave the block then.
+    DuckDB accepts no further statement in a transaction after one that failed: leave the block then. Where nobody
+    writes, a reader has no transaction.
     `db` is the name under which the store is attached; `{db}` in SQL text stands for it.
     """
 
-    def __init__(self, db: str, duck: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, db: str, duck: duckdb.DuckDBPyConnection, *, in_transaction: bool = True) -> None:
         self.db = db
+        self.in_transaction = in_transaction
         self._duck = duck
         self._pid = os.getpid()
         self._registered: set[str] = set()

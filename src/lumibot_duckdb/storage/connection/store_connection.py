@@ -131,11 +131,11 @@ class StoreConnection:
             if not mine.reads:
                 mine.read_generation = self._lock.generation()
             duck = engine.cursor()
-            cursor = StoreCursor(self._file.db, duck)
+            cursor = StoreCursor(self._file.db, duck, in_transaction=bool(self._lock.exclusive))
             mine.reads += 1
             try:
                 with explained(self.path, engine):
-                    if self._lock.exclusive:
+                    if cursor.in_transaction:
                         duck.begin()  # another thread may commit while this one reads
                     yield cursor
             finally:

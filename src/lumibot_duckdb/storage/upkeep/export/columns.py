@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lumibot_duckdb.storage.bars.columns import single_array
-from lumibot_duckdb.storage.bars.input_checks import INDEX_NAME, InputBars, InputColumn, checked_times, exact_numbers
+from lumibot_duckdb.storage.bars.input_checks import InputBars, InputColumn, checked_times, exact_numbers
 from lumibot_duckdb.storage.bars.layout import (
+    INDEX_NAME,
     PRICES_AND_VOLUME,
     ColumnLayout,
     Kind,
