@@ -16,7 +16,7 @@ from typing import Any
 from lumibot_duckdb.storage.location import DEFAULT_FOLDER
 
 ROOT = Path(__file__).resolve().parent.parent
-_SETTINGS = ("ALPACA_", "BACKTESTING_", "LUMIBOT_", "POLYGON_", "THETADATA_")
+_SETTINGS = ("ALPACA_", "BACKTESTING_", "LUMIBOT_", "POLYGON_", "THETADATA_", "PYTHONDONTWRITEBYTECODE")
 
 
 def run_apart(function: str, *, settings: Mapping[str, str] | None = None, **arguments: Any) -> Any:
@@ -44,7 +44,10 @@ def _remembered_checks() -> tempfile.TemporaryDirectory[str]:
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a process without settings of Lumibot or ours, and with an empty cache folder."""
+    """Return the environment of a process without settings of Lumibot or ours, and with an empty cache folder.
+
+    As on a user's machine, Python keeps what it compiled, so that first requests do not compile the modules they import.
+    """
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)},
         "IS_BACKTESTING": "true",

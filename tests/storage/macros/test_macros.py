@@ -50,6 +50,22 @@ def test_a_new_store_has_them(client: duckdb.DuckDBPyConnection) -> None:
     assert {macro for (macro,) in client.execute(PRESENT).fetchall()} == macros.defined()
 
 
+def created(create: Callable[[duckdb.DuckDBPyConnection], object]) -> list[tuple[object, ...]]:
+    """Create the macros in a database with the tables of a store; return all there is to know about them."""
+    with duckdb.connect() as connection:
+        connection.execute("".join(script for _, script in migrations.scripts()).replace("{db}", "memory"))
+        create(connection)
+        return connection.execute("""
+            SELECT database_name, function_name, function_type, parameters, macro_definition FROM duckdb_functions()
+            WHERE database_name IN ('memory', 'temp') AND function_type LIKE '%macro' ORDER BY ALL
+        """).fetchall()
+
+
+def test_the_placeholder_changes_no_definition() -> None:
+    bound_in_full = created(lambda connection: connection.execute(macros.definitions().replace("{db}", "memory")))
+    assert created(lambda connection: macros.create(connection, "memory", macros.definitions())) == bound_in_full
+
+
 def test_a_client_that_has_attached_it(file: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{file}' AS \"any name\" (READ_ONLY)")
