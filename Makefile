@@ -73,7 +73,7 @@ test-duckdb15: install $(VENV15)/.installed
 		--ignore tests/storage/test_name_patterns.py --ignore tests/storage/test_partial_work.py \
 		--ignore tests/storage/test_timeframes.py --ignore tests/storage/test_times.py \
 		--ignore tests/storage/test_glance.py --ignore tests/storage/test_storage_page.py \
-		--ignore tests/storage/upkeep/test_round_trips.py \
+		--ignore tests/storage/upkeep/test_round_trips.py --ignore tests/storage/macros/test_look_ahead.py \
 		tests/storage tests/faults/test_killed_writer.py tests/faults/test_torn_checkpoint.py \
 		tests/sources/own_bars/test_corporate_actions.py tests/sources/ccxt/old_cache
 

@@ -28,7 +28,17 @@ def with_gaps(bars: pd.DataFrame) -> pd.DataFrame:
     return bars[np.random.default_rng(8).random(len(bars)) > 0.3]
 
 
+def in_sessions(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return the bars of American sessions; the second one is a half day."""
+    assert isinstance(bars.index, pd.DatetimeIndex)
+    open_ = bars[bars.index.dayofweek < 5].between_time("09:30", "16:00", inclusive="left")
+    second = open_.index.normalize() == open_.index.normalize().unique()[1]
+    return open_[~second | (open_.index.time < dt.time(13))]
+
+
 SERIES = {
+    ("WHOLE AUTUMN", "minute"): AUTUMN,
+    ("SESSIONS", "minute"): in_sessions(walk(12 * 1440, "2024-03-04 00:00", seed=9)),
     ("SPRING", "minute"): with_gaps(SPRING),
     ("AUTUMN", "minute"): with_gaps(AUTUMN),
     ("WHOLE", "minute"): SPRING,
@@ -74,19 +84,68 @@ def test_pandas_day_by_day(client: duckdb.DuckDBPyConnection, symbol: str, timef
     assert_bars(resampled(client, symbol, timeframe), pd.concat(each))
 
 
-@pytest.mark.parametrize("timeframe", ["5min", "15min", "hour", "day"])
-def test_lumibot(client: duckdb.DuckDBPyConnection, timeframe: str) -> None:
+def by_lumibot(
+    bars: pd.DataFrame, now: str, length: int, timeframe: str, every_minute: pd.Index | None = None
+) -> pd.DataFrame:
+    """Return the bars that Lumibot makes of a window; without the first and the last, which may be cut.
+
+    In a backtest, it first fills the bars of every minute of its calendar.
+    """
     from lumibot.entities import Asset, Data
 
-    data = Data(Asset("X"), SPRING.copy(), timestep="minute")
-    now = pd.Timestamp("2024-03-12 10:00", tz=NEW_YORK).to_pydatetime()
-    expected = data.get_bars(now, length=3 if timeframe == "day" else 60, timestep=timeframe)
-    assert len(expected) >= 3
-    whole = expected.iloc[1:-1]  # windows of Lumibot may begin and end within a bar
-    found = resampled(client, "WHOLE", timeframe).loc[utc(whole)]
-    pd.testing.assert_frame_equal(
-        found.reset_index(drop=True), whole[list(COLUMNS)].reset_index(drop=True), check_dtype=False
-    )
+    data = Data(Asset("X"), bars.copy(), timestep="minute")
+    if every_minute is not None:
+        data.repair_times_and_fill(every_minute)
+    made = data.get_bars(pd.Timestamp(now, tz=NEW_YORK).to_pydatetime(), length=length, timestep=timeframe)
+    return made[list(COLUMNS)].iloc[1:-1]
+
+
+IN_LUMIBOT = {"SPRING": "2024-03-12 10:00", "AUTUMN": "2024-11-05 10:00", "SESSIONS": "2024-03-15 15:00"}
+"""When the windows end: they begin before the clocks change."""
+LENGTHS = {"2min": 900, "3min": 700, "5min": 500, "15min": 200, "30min": 100, "hour": 60, "day": 4}
+
+
+@pytest.mark.parametrize("symbol", IN_LUMIBOT)
+@pytest.mark.parametrize("timeframe", LENGTHS)
+def test_lumibot(client: duckdb.DuckDBPyConnection, symbol: str, timeframe: str) -> None:
+    bars = SERIES["WHOLE" if symbol == "SPRING" else symbol, "minute"]
+    bars = AUTUMN if symbol == "AUTUMN" else bars
+    expected = by_lumibot(bars, IN_LUMIBOT[symbol], LENGTHS[timeframe], timeframe)
+    assert len(expected) >= (2 if timeframe == "day" else 30)
+    found = resampled(client, {"SPRING": "WHOLE", "AUTUMN": "WHOLE AUTUMN"}.get(symbol, symbol), timeframe)
+    within = found.loc[(found.index >= utc(expected)[0]) & (found.index <= utc(expected)[-1])]
+    assert_bars(within, expected)
+
+
+@pytest.mark.parametrize("timeframe", ["2hour", "4hour", "7min"])
+def test_lumibot_moves_bars_after_the_first_day_of_a_window(client: duckdb.DuckDBPyConnection, timeframe: str) -> None:
+    """Of several hours if the clocks have changed since, and of minutes that do not divide a day."""
+    expected = by_lumibot(SPRING, IN_LUMIBOT["SPRING"], 400 if timeframe == "7min" else 24, timeframe)
+    found = resampled(client, "WHOLE", timeframe)
+    change = pd.Timestamp("2024-03-10 21:00", tz=NEW_YORK)
+    before, after = expected[expected.index < change], expected[expected.index > change + pd.Timedelta("6h")]
+    if timeframe != "7min":
+        assert_bars(found.loc[utc(before)], before)
+        same_side = by_lumibot(SPRING, "2024-03-12 22:00", 24 // int(timeframe[0]), timeframe)
+        assert_bars(found.loc[utc(same_side)], same_side)
+    assert len(after) > 3
+    assert not utc(after).isin(found.index).any()
+
+
+def test_lumibot_fills_minutes_without_trades(client: duckdb.DuckDBPyConnection) -> None:
+    """With the last bar, which becomes the beginning of a larger bar if its first minute is missing."""
+    bars = SERIES["SPRING", "minute"]
+    expected = by_lumibot(bars, "2024-03-12 10:00", 200, "5min", SPRING.index)
+    found = resampled(client, "SPRING", "5min").loc[utc(expected)]
+    np.testing.assert_array_equal(found["close"], expected["close"])
+    assert (expected["volume"].to_numpy() >= found["volume"].to_numpy()).all()
+    assert (expected["volume"].to_numpy() > found["volume"].to_numpy()).any()  # volumes are repeated as well
+    first_is_there = expected.index.isin(bars.index)
+    opens = found["open"].to_numpy(), expected["open"].to_numpy()
+    np.testing.assert_array_equal(opens[0][first_is_there], opens[1][first_is_there])
+    before = bars["open"].to_numpy()[bars.index.searchsorted(expected.index) - 1]
+    np.testing.assert_array_equal(opens[1][~first_is_there], before[~first_is_there])
+    assert (opens[0] != opens[1])[~first_is_there].any()
 
 
 def test_weeks_months_quarters_and_years(client: duckdb.DuckDBPyConnection) -> None:

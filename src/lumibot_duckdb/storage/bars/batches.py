@@ -1,4 +1,4 @@
-"""Batches of series: for a small series, a transaction or a query of its own would take the longest."""
+"""Batches of series: a small one is not worth a separate transaction or query."""
 
 from __future__ import annotations
 
