@@ -325,7 +325,7 @@ OPERATIONS: dict[str, Operation] = {
         damaged=True,
         continues=True,
     ),
-    "repair coverage": Operation(fill_with_future_coverage, lambda s: s.repair(), damaged=True),
+    "repair coverage": Operation(fill_with_future_coverage, lambda s: s.repair(), damaged=True, continues=True),
     "undo": Operation(fill_and_repair, lambda s: s.undo_repair(last_repair(s))),
     "merge": Operation(fill_and_spool, lambda s: s.merge_spooled(), in_parts=True, continues=True),
     "spool": Operation(fill, lambda s: spool(s, "A", LATER)),
