@@ -109,31 +109,31 @@ def test_files(filled: Command, write: Write) -> None:
     assert filled("label", "--file", "returned.csv").out == "0 labels changed, 4 unchanged.\n"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "says"),
-    [
-        (("APPL", "a=b"), 1, "the store has no bars of APPL; did you mean AAPL?"),
-        (("--list", "--name", "sektor"), 1, "no asset has a label 'sektor'; did you mean sector?"),
-        (("AAPL", "--remove", "sektor"), 1, "no asset has a label 'sektor'; did you mean sector?"),
-        (("MSFT", "--remove", "sector"), 1, "none of these assets has the label sector"),
-        (("AAPL", "--remove", "sector=tech"), 1, "no asset has the sector 'tech'; did you mean Tech?"),
-        (("a=b",), 2, "name the assets to label, such as"),
-        (("AAPL", "a=b", "--remove", "a"), 2, "one of these at a time"),
-        (("AAPL", "a=b", "--list"), 2, "--list and --name show labels"),
-        (("AAPL", "--file", "x.csv"), 2, "--file has its own symbols: leave out AAPL"),
-        (("--file", "x.csv"), 2, "there is no file x.csv; did you mean y.csv?"),
-        (("--file", "y.csv"), 2, "y.csv cannot be read as CSV"),
-        (("AAPL", "--add", "x"), 2, "--add needs a name and a value"),
-        (("AAPL", "=b"), 2, "'' cannot be the name of a label"),
-        (("AAPL", "a="), 2, "'' cannot be the value of a label"),
-        (("AAPL", "x=y", "--skip-unknown"), 2, "--skip-unknown is for --file"),
-    ],
-)
-def test_mistakes(filled: Command, write: Write, arguments: tuple[str, ...], code: int, says: str) -> None:
+MISTAKES: list[tuple[tuple[str, ...], int, str]] = [
+    (("APPL", "a=b"), 1, "the store has no bars of APPL; did you mean AAPL?"),
+    (("--list", "--name", "sektor"), 1, "no asset has a label 'sektor'; did you mean sector?"),
+    (("AAPL", "--remove", "sektor"), 1, "no asset has a label 'sektor'; did you mean sector?"),
+    (("MSFT", "--remove", "sector"), 1, "none of these assets has the label sector"),
+    (("AAPL", "--remove", "sector=tech"), 1, "no asset has the sector 'tech'; did you mean Tech?"),
+    (("a=b",), 2, "name the assets to label, such as"),
+    (("AAPL", "a=b", "--remove", "a"), 2, "one of these at a time"),
+    (("AAPL", "a=b", "--list"), 2, "--list and --name show labels"),
+    (("AAPL", "--file", "x.csv"), 2, "--file has its own symbols: leave out AAPL"),
+    (("--file", "x.csv"), 2, "there is no file x.csv; did you mean y.csv?"),
+    (("--file", "y.csv"), 2, "y.csv cannot be read as CSV"),
+    (("AAPL", "--add", "x"), 2, "--add needs a name and a value"),
+    (("AAPL", "=b"), 2, "'' cannot be the name of a label"),
+    (("AAPL", "a="), 2, "'' cannot be the value of a label"),
+    (("AAPL", "x=y", "--skip-unknown"), 2, "--skip-unknown is for --file"),
+]
+
+
+def test_mistakes(filled: Command, write: Write) -> None:
     filled("label", "AAPL", "sector=Tech")
     write("y.csv", "")
-    ended = filled("label", *arguments)
-    assert (ended.code, says in ended.err) == (code, True), ended.err
+    for arguments, code, says in MISTAKES:
+        ended = filled("label", *arguments)
+        assert (ended.code, says in ended.err) == (code, True), ended.err
     assert labels(filled) == [("AAPL", "sector", "Tech")]
 
 

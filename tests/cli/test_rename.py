@@ -104,9 +104,10 @@ def test_it_asks(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_json(filled: Command) -> None:
+    filled("label", "FBX", "sector=Media")
     printed = json.loads(filled("rename", "FBX", "META", "--yes", "--json").out)
     (renamed,) = printed.pop("renamed")
-    assert printed == {"dry_run": False, "actions": 0, "option_chains": 0}
+    assert printed == {"dry_run": False, "actions": 0, "option_chains": 0, "labels": 1}
     assert (renamed["old"]["symbol"], renamed["new"]["symbol"], renamed["bars"], renamed["kept"]) == (
         "FBX",
         "META",

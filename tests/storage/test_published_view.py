@@ -54,6 +54,20 @@ def test_its_columns_their_order_and_types(file: Path) -> None:
     assert [name for name, *_ in described] == list(COLUMNS)
 
 
+def test_the_view_of_labels(storage: DuckDBDataStorage) -> None:
+    storage.store_ohlcv_data("AAPL", minute_bars(rows=3), "test", "minute")
+    storage.label("AAPL", "index", ["S&P 500", "Dow"])
+    storage.close()
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{storage.path}' AS \"a name\" (READ_ONLY)")
+        described = connection.execute('DESCRIBE "a name".asset_labels').fetchall()
+        rows = connection.execute('FROM "a name".asset_labels ORDER BY value').fetchall()
+    assert {name: kind for name, kind, *_ in described} == dict.fromkeys(
+        ["asset_symbol", "asset_type", "exchange", "name", "value"], "VARCHAR"
+    )
+    assert rows == [("AAPL", "stock", "", "index", "Dow"), ("AAPL", "stock", "", "index", "S&P 500")]
+
+
 @pytest.mark.parametrize("attached", [False, True])
 def test_a_plain_duckdb_reads_it_under_any_name(file: Path, attached: bool) -> None:
     name = '"a name".ohlcv_data' if attached else "ohlcv_data"
@@ -178,6 +192,7 @@ def test_every_example_of_the_page_on_sql_runs(
     storage.record_corporate_actions("AAPL", [CorporateAction(dt.date(2024, 1, 12), 1, 4)], "yahoo")
     chain = {"Chains": {"CALL": {"2024-01-19": [470, 472.5]}, "PUT": {}}}
     storage.store_option_chain("SPY", chain, "polygon", dt.date(2024, 1, 16))
+    storage.label(["AAPL", "MSFT"], "sector", "Technology")
     monkeypatch.chdir(tmp_path)
     Path("sectors.csv").write_text("asset_symbol,sector\nAAPL,Technology\nMSFT,Technology\n")
     reads_files = ".csv" in query

@@ -21,9 +21,9 @@ from storage.macros.comparison import call
 
 CROSS_ASSET = {
     *("correlation", "rolling_correlation", "beta", "rolling_beta", "spread"),
-    *("joined_closes", "joined_changes", "paired_changes", "paired_windows"),
+    *("joined_closes", "joined_changes", "paired_changes", "paired_windows", "by_label"),
 }
-"""Macros on several assets, which `test_cross_asset.py` tests."""
+"""Macros on several assets, which `test_cross_asset.py` and `test_by_label.py` test."""
 HELPERS = {"chosen_series", "numbered_bars", "ranged_bars", "repeated_averages"}
 INDICATORS = sorted(
     name

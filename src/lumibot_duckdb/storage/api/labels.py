@@ -19,10 +19,10 @@ class AssetLabels(ABC):
     """Stores labels of assets, and returns them.
 
     A label has a name and one value or several: "sector" is "Technology", and "index" both "S&P 500" and "Nasdaq 100".
-    Names are in lower case; values are kept as they are. An asset keeps its labels if its bars are deleted.
+    Names are in lower case; values are kept unchanged. An asset keeps its labels if its bars are deleted.
 
-    Labels have no history: they are those of today, whatever the time of the bars or the snapshot. So a backtest that
-    chooses assets by the present members of an index has survivorship bias.
+    Labels have no history: old bars and snapshots have the labels of today. So a backtest that chooses assets by the
+    present members of an index has survivorship bias.
     """
 
     @abstractmethod

@@ -15,7 +15,7 @@ def move_labels(
 ) -> int:
     """Give assets the labels that they have under their old names; return how many labels these are.
 
-    `staying` has the assets of which series remain under the old name, so that they keep their labels, too. Raises
+    `staying` has the assets that keep series under the old name, and so their labels, too. Raises
     `UpkeepRefusedError` if an asset has other values under its new name.
     """
     labels = stored_labels(cursor, {*names, *names.values()})
