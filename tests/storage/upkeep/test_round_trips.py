@@ -6,9 +6,12 @@ Each is compared with dictionaries that know what was written, and read by plain
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -16,7 +19,10 @@ from hypothesis import strategies as st
 
 from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.bars import batches
 from lumibot_duckdb.storage.times import moment_of
+from lumibot_duckdb.storage.upkeep import other_store, series_union
+from lumibot_duckdb.storage.upkeep.export import exporter
 from storage.upkeep.plain_store import (
     FIRST,
     MINUTES,
@@ -41,13 +47,26 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return lambda: tmp_path_factory.mktemp("round")
 
 
-@given(steps=STEPS, file_format=FORMATS)
+@contextmanager
+def small_parts(wanted: bool) -> Iterator[None]:
+    """If wanted, handle each series by itself and in parts of a few bars, as long ones are."""
+    with ExitStack() as patches:
+        if wanted:
+            patches.enter_context(mock.patch.object(batches, "MOST_SERIES", 1))
+            patches.enter_context(mock.patch.object(exporter, "ROWS_OF_PIECE", 3))
+            for module in (series_union, other_store):
+                patches.enter_context(mock.patch.object(module, "_ROWS_AT_A_TIME", 4))
+        yield
+
+
+@given(steps=STEPS, file_format=FORMATS, in_parts=st.booleans())
 @examples(4)
-def test_export_and_import(folders: Any, steps: list[Any], file_format: str) -> None:
+def test_export_and_import(folders: Any, steps: list[Any], file_format: str, in_parts: bool) -> None:
     """An export has the current bars of all series, the splits of their stocks, and the labels of their assets."""
     folder: Path = folders()
     storage, model = filled(folder / "s.duckdb", steps, HOURS)
-    storage.export(folder / "exported", file_format=file_format)
+    with small_parts(in_parts):
+        storage.export(folder / "exported", file_format=file_format)
     storage.close()
     expected = Contents(
         model.series,
@@ -81,9 +100,9 @@ def test_backup_and_restore(folders: Any, steps: list[Any], later: list[Any]) ->
     storage.close()
 
 
-@given(one=STEPS, other=STEPS)
+@given(one=STEPS, other=STEPS, in_parts=st.booleans())
 @examples(4)
-def test_merging_in_either_order(folders: Any, one: list[Any], other: list[Any]) -> None:
+def test_merging_in_either_order(folders: Any, one: list[Any], other: list[Any], in_parts: bool) -> None:
     """The bar that was requested later is kept, and so are all splits that were requested later, and later labels."""
     folder: Path = folders()
     first, here = filled(folder / "1.duckdb", one, HOURS)
@@ -95,7 +114,8 @@ def test_merging_in_either_order(folders: Any, one: list[Any], other: list[Any])
         path.parent.mkdir(exist_ok=True)
         shutil.copy(store.path, path)
         with DuckDBDataStorage(path) as storage:
-            storage.merge(source.path)
+            with small_parts(in_parts):
+                storage.merge(source.path)
             assert_contains(storage, Contents(both.series, both.splits, snapshots, both.labels))
 
 
