@@ -46,7 +46,7 @@ def _remembered_checks() -> tempfile.TemporaryDirectory[str]:
 def clean_environment(folder: Path) -> dict[str, str]:
     """Return the environment of a process without settings of Lumibot or ours, and with an empty cache folder.
 
-    As on a user's machine, Python keeps what it compiled, so that first requests do not compile the modules they import.
+    As on a user's machine, Python keeps what it compiled, so that first requests compile no modules.
     """
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)},

@@ -87,6 +87,13 @@ def test_sql_of_the_storage_and_of_the_command_line(file: Path, capsys: pytest.C
     assert capsys.readouterr().out == f"n\n{ROWS}\n"
 
 
+def test_arguments_may_be_subqueries(client: duckdb.DuckDBPyConnection) -> None:
+    symbols = "SELECT list(DISTINCT asset_symbol) FROM ohlcv_data WHERE asset_symbol IN ('WALK', 'HALTED')"
+    found = client.execute(f"FROM ema(({symbols}), 'minute', n := (SELECT 5 + 15)) ORDER BY ALL").fetchall()
+    assert found == client.execute("FROM ema(['HALTED', 'WALK'], 'minute', n := 20) ORDER BY ALL").fetchall()
+    assert len(found) > 3000
+
+
 SCALARS = {
     "sma(close, {t}, 20, per := s)": "sma",
     "wma(close, {t}, 20, per := s)": "wma",
