@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analytics.library_values import LIBRARIES, PANDAS_TA, TA_LIB, Comparison, Kind
+from analytics.library_values import LIBRARIES, PANDAS_TA, TA_LIB, Comparison, Kind, ta, talib
 from analytics.market import DATA, REQUESTS, bars_of, stored_frames
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.analytics.bars import FloatArray
@@ -65,6 +65,24 @@ def test_real_bars(storage: DuckDBDataStorage, series: str, layer: str) -> None:
             formula = REFERENCES[name](frame)
             wrong += [f"formula of {name}: {text}" for text in unequal(ours, [*formula.values()], frame)]
     assert wrong == []
+
+
+def test_the_formulas_of_what_differs() -> None:
+    """The libraries compute what the page says of them."""
+    _, _, frame = SERIES[SLICE]
+    bars = bars_of(frame)
+    lower, middle, upper = TA_LIB["keltner"].values(frame)
+    reach = 2 * talib.ATR(bars.high, bars.low, bars.close, 20)
+    typical = np.append(np.nan, talib.EMA(bars.typical[1:], 20))
+    assert unequal([lower, middle, upper], [typical - reach, typical, typical + reach], frame) == []
+    _, middle, upper = PANDAS_TA["keltner"].values(frame)
+    reach = 2 * ta.ema(ta.true_range(frame.high, frame.low, frame.close, talib=False), 20, talib=False)
+    assert unequal([middle, upper], [talib.EMA(bars.close, 20), middle + reach], frame) == []
+    _, average = TA_LIB["stoch_rsi"].values(frame)
+    assert unequal([*PANDAS_TA["stoch_rsi"].values(frame)], [average, talib.SMA(average, 3)], frame) == []
+    stops, turns = TA_LIB["psar"].values(frame)[0], PANDAS_TA["psar"].values(frame)[0].to_numpy()
+    place = int(np.flatnonzero(np.abs(stops - turns)[10:] > 1e-9)[0]) + 10
+    assert turns[place] in (bars.high[place], bars.low[place])  # a touch
 
 
 def by_python(storage: DuckDBDataStorage, symbol: str, timeframe: str, names: list[str]) -> Values:
