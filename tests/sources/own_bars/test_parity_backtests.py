@@ -80,13 +80,20 @@ INDICATORS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "step", "sleeptime"), [("dense", "minute", "97M"), ("days", "day", "1D")])
+@pytest.mark.parametrize(
+    ("name", "step", "sleeptime"),
+    [
+        ("dense", "minute", "197M"),
+        ("days", "day", "1D"),
+        *(pytest.param(name, "minute", "97M", marks=pytest.mark.long) for name in ("holes", "whole_prices", "crypto")),
+    ],
+)
 def test_indicators_of_lumibot(name: str, step: str, sleeptime: str, tmp_path: Path) -> None:
     """Those that are computed once for all bars, and those that are not, from the first bars on."""
     market = INVENTED[name]()
-    start = "2023-10-02" if step == "day" else None
+    span = {"start": pd.Timestamp("2023-10-02"), "end": pd.Timestamp("2023-10-14")} if step == "day" else {}
     settings = {"step": step, "sleeptime": sleeptime, "indicators": INDICATORS}
-    results = on_each(Indicating, market, tmp_path, start=start, **settings)
+    results = on_each(Indicating, market, tmp_path, **span, **settings)
     check(*results)
     values = {note[2] for note in results[1].seen if note[-1] in ("float64", "IndicatorRow") and "nan" not in note[3]}
     assert values >= {"rsi", "macd", "bbands", "atr", "sma"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from lumibot_duckdb.analytics.catalogue import CATALOGUE
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.backtesting import PandasDataBacktesting
 from lumibot_duckdb.comparison.headless import UNATTENDED
+from lumibot_duckdb.sources.shared import indicators
 from lumibot_duckdb.sources.shared.class_substitution import without_duckdb
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.windows import bar_ends
 from parity.backtests import working_in
 from parity.series import NEW_YORK
 
@@ -277,6 +280,13 @@ def test_a_backtest_reads_about_as_many_bars_as_it_passes(tmp_path: Path) -> Non
     for time in pd.date_range(START, periods=300, freq="min"):
         at(source, time).indicators(AAA, ["rsi(14)", "sma(20)"], "minute")
     assert source.telemetry.rows_read - before < 12_000 < len(index)
+
+
+@pytest.mark.parametrize("module", [indicators, bar_ends])
+def test_the_examples_of_docstrings(module: Any) -> None:
+    found = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.attempted
+    assert not found.failed
 
 
 # -- mistakes -------------------------------------------------------------------------------------------------
