@@ -10,6 +10,7 @@ import pandas as pd
 from lumibot.indicators.indicators import IndicatorRow, Indicators
 
 from lumibot_duckdb.lumibot_contract.causal_indicators import is_causal
+from lumibot_duckdb.lumibot_contract.indicator_dispatch import Dispatch, replace_dispatch
 
 RecentRows: TypeAlias = Callable[[Any, Any, int], "pd.DataFrame | None"]
 """Gets the stored data of an asset, the strategy's time and a number of rows; returns those rows, or None."""
@@ -18,7 +19,7 @@ MOST_RECORDED = 50_000
 """Lumibot records no frame with more rows as an input of the strategy, only that there was one."""
 
 _ORIGINAL = "_lumibot_duckdb_full_history"
-_ORIGINAL_DISPATCH = "_lumibot_duckdb_dispatch"
+_COMPUTES_ONCE = "_lumibot_duckdb_computes_once"
 
 
 class Computed(Protocol):
@@ -68,31 +69,34 @@ def compute_once_with(compute_once: ComputeOnce) -> None:
     Lumibot computes them from the rows up to the strategy's time, in each iteration. Calling this again changes
     nothing.
     """
-    if _ORIGINAL_DISPATCH in Indicators.__dict__:
+    if _COMPUTES_ONCE in vars(Indicators):
         return
-    setattr(Indicators, _ORIGINAL_DISPATCH, Indicators._dispatch)
+    setattr(Indicators, _COMPUTES_ONCE, True)
 
-    def dispatch(
-        self: Any,
-        asset: Any,
-        timestep: str,
-        name: str,
-        kwargs: Any,
-        custom_fn: Any,
-        *,
-        window: Any = None,
-        quote: Any = None,
-        exchange: Any = None,
-    ) -> Any:
-        if custom_fn is None and window is None and is_causal(name, kwargs):
-            value = _computed_value(self, compute_once, asset, timestep, name, kwargs, quote)
-            if value is not None:
-                return value
-        return getattr(self, _ORIGINAL_DISPATCH)(
-            asset, timestep, name, kwargs, custom_fn, window=window, quote=quote, exchange=exchange
-        )
+    def replacement(lumibots: Dispatch) -> Dispatch:
+        def dispatch(
+            self: Any,
+            asset: Any,
+            timestep: str,
+            name: str,
+            kwargs: Any,
+            custom_fn: Any,
+            *,
+            window: Any = None,
+            quote: Any = None,
+            exchange: Any = None,
+        ) -> Any:
+            if custom_fn is None and window is None and is_causal(name, kwargs):
+                value = _computed_value(self, compute_once, asset, timestep, name, kwargs, quote)
+                if value is not None:
+                    return value
+            return lumibots(
+                self, asset, timestep, name, kwargs, custom_fn, window=window, quote=quote, exchange=exchange
+            )
 
-    Indicators._dispatch = dispatch
+        return dispatch
+
+    replace_dispatch(replacement)
 
 
 def _computed_value(
