@@ -143,6 +143,23 @@ class ManyHorizons(ParityStrategy):
             self.submit_order(self.create_order(asset, position.quantity, "sell"))
 
 
+class Indicating(ParityStrategy):
+    """Notes indicators of Lumibot's: averages, tables, those of a window, and a custom one."""
+
+    def trade(self, asset: Asset) -> None:
+        step = self.parameters["step"]
+        for name, settings in self.parameters["indicators"]:
+            value = getattr(self.indicators, name)(asset, timestep=step, **settings)
+            self.seen.append((self.get_datetime(), asset.symbol, name, repr(value), type(value).__name__))
+        drawdown = self.indicators.custom("drawdown", lambda df: df["close"] / df["close"].cummax() - 1, asset, step)
+        self.seen.append((self.get_datetime(), asset.symbol, repr(drawdown)))
+        strength = self.indicators.rsi(asset, timestep=step, length=3)
+        if strength is not None and strength > 50 and self.held(asset) is None:
+            quantity = self.size(asset)
+            if quantity > 0:
+                self.submit_order(self.create_order(asset, quantity, "buy"))
+
+
 class HoldForEvents(ParityStrategy):
     """Buys once and holds through dividends and splits."""
 

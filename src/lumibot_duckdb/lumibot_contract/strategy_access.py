@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from lumibot_duckdb.lumibot_contract.indicator_dispatch import wrap_dispatch
+
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
@@ -229,6 +231,4 @@ def wrap_indicators(wrap: Wrap) -> None:
 
     Its parameters are `asset, timestep, name, kwargs, custom_fn`, and keywords.
     """
-    from lumibot.indicators.indicators import Indicators
-
-    Indicators._dispatch = wrap(Indicators._dispatch)
+    wrap_dispatch(wrap)

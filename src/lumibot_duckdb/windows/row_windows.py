@@ -63,13 +63,13 @@ class RowWindows:
         first, rows = self.recent.cover(start, stop)
         return rows.table.frame(start - first, stop - first)
 
-    def whole(self) -> pd.DataFrame:
-        """Return all rows with every column. They are kept while the budget has room for them."""
+    def whole(self, stop: int | None = None) -> pd.DataFrame:
+        """Return all rows (or those before `stop`) with every column. All are kept while the budget has room."""
         self._shown.add(0, self._size)
         if self._whole is None:
             load = self._series.load_every_column
             self._whole = SlidingWindow(self._size, load, self._budget, self._series.row_bytes)
-        return self._whole.cover(0, self._size)[1].frame(0, self._size)
+        return self._whole.cover(0, self._size)[1].frame(0, self._size if stop is None else stop)
 
     def values(self, column: str, start: int, stop: int) -> Values:
         """Return the values of a column in rows `[start, stop)`."""

@@ -243,6 +243,29 @@ class WindowedData(FramelessData):
             self._any_split_adjusted = bool(marks.any())
         return self._any_split_adjusted
 
+    @property
+    def is_aligned(self) -> bool:
+        """Whether the rows are numbered and filled."""
+        return self._aligned is not None
+
+    @property
+    def budget(self) -> MemoryBudget:
+        """The memory that the windows share with others."""
+        return self._budget
+
+    def last_row(self, time: dt.datetime) -> int:
+        """Return the last row at or before a time, closed or not; -1 before the first."""
+        return self._series().rows.row_at(epoch_nanoseconds(time))
+
+    def row_time(self, row: int) -> pd.Timestamp:
+        """Return the time of a row, as in the index of frames."""
+        time: pd.Timestamp = self._series().rows.index(row, row + 1)[0]
+        return time
+
+    def first_rows(self, count: int) -> pd.DataFrame:
+        """Return the first rows with every column."""
+        return self._series().windows.whole(count)
+
     def last_rows(self, time: dt.datetime, count: int) -> pd.DataFrame | None:
         """Return the `count` filled rows up to `time`; None if the series has fewer."""
         series = self._series()

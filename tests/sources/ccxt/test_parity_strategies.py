@@ -15,7 +15,7 @@ from lumibot.entities import Asset
 
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.example_runs import ON_BINANCE, ON_DAYS_OF_BINANCE, days_of_binance
-from parity.strategies import Brackets, Crossing, LimitsAndTrails
+from parity.strategies import Brackets, Crossing, Indicating, LimitsAndTrails
 from sources.ccxt.binance_server import KLINES, BinanceServer
 from sources.ccxt.market import DOLLAR, spring
 from sources.ccxt.sides import Side, both_sides
@@ -103,6 +103,13 @@ def test_hours_looked_at_over_the_change_of_the_clocks(tmp_path: Path, server: B
 def test_days(tmp_path: Path, server: BinanceServer) -> None:
     parameters = around_the_clock([BTC, ETH], sleeptime="1D", step="day", length=9)
     compare(tmp_path, server, Crossing, "2023-03-05", "2023-03-14", parameters)
+
+
+@pytest.mark.long
+def test_indicators_of_lumibot(tmp_path: Path, server: BinanceServer) -> None:
+    indicators = [("rsi", {"length": 9}), ("macd", {}), ("sma", {"length": 5}), ("atr", {})]
+    parameters = around_the_clock([BTC, GAPS], sleeptime="5H", step="minute", indicators=indicators)
+    compare(tmp_path, server, Indicating, "2023-03-11", "2023-03-13", parameters)
 
 
 @pytest.mark.parametrize("strategy", [Brackets, LimitsAndTrails], ids=["brackets", "limits and trails"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from lumibot.backtesting import PandasDataBacktesting as LumibotPandasDataBacktesting
+from lumibot.backtesting.market_input_evidence import MarketInputEvidence
 from lumibot.components.agents.duckdb_tools import DuckDBQueryLayer
 from lumibot.entities import Asset, Data
 from lumibot.indicators.indicators import Indicators
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import PandasDataBacktesting
+from lumibot_duckdb.lumibot_contract import indicators_hooks
+from lumibot_duckdb.windows import indicators as window_indicators
 from parity.backtests import assert_same_result, run
 from parity.strategies import Crossing
 from windows.stored_minutes import NEW_YORK, minutes
@@ -39,14 +43,14 @@ def sources(storage: DuckDBDataStorage) -> tuple[Any, Any]:
     return theirs, ours
 
 
-def strategy_on(source: Any) -> Any:
+def strategy_on(source: Any, *, is_backtesting: bool = False) -> Any:
     return SimpleNamespace(
         broker=SimpleNamespace(data_source=source, option_source=None),
         get_datetime=source.get_datetime,
         get_historical_prices=lambda asset, length, timestep="minute", **other: source.get_historical_prices(
             asset, length, timestep=timestep
         ),
-        is_backtesting=False,
+        is_backtesting=is_backtesting,
     )
 
 
@@ -67,6 +71,50 @@ def test_a_moving_average_reads_a_window_and_not_the_history(sources: tuple[Any,
     before = ours.budget.statistics.rows_loaded
     assert indicators.sma(AAA, timestep="minute", length=50) is not None
     assert ours.budget.statistics.rows_loaded - before < 2_000 < ours._data_store[AAA, DOLLAR]._data_len
+
+
+def test_an_indicator_of_all_bars_is_computed_once(sources: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, ours = (Indicators(strategy_on(source)) for source in sources)
+    computed: list[int] = []
+    compute = Indicators._compute
+    monkeypatch.setattr(
+        Indicators, "_compute", lambda self, df, *more: computed.append(len(df)) or compute(self, df, *more)
+    )
+    times = [NOW + dt.timedelta(minutes=minute) for minute in range(8)]
+
+    def values(indicators: Any) -> list[str]:
+        found = []
+        for time in times:
+            indicators._strategy.broker.data_source._datetime = time
+            found += [repr(indicators.rsi(AAA, timestep="minute")), repr(indicators.macd(AAA, timestep="minute"))]
+        return found
+
+    expected = values(theirs)
+    assert len(computed) == 2 * len(times)
+    computed.clear()
+    assert values(ours) == expected
+    assert len(computed) == 2
+    ours.invalidate(AAA)
+    assert ours.cache_size == 0
+    assert values(ours) == expected
+    assert len(computed) == 4
+
+
+@pytest.mark.parametrize("most", [50_000, 1_000])
+def test_the_record_of_inputs_is_the_same_if_there_are_too_many_bars(
+    sources: tuple[Any, Any], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more bars than Lumibot records, it only notes that there were some."""
+    assert signature(MarketInputEvidence).parameters["max_rows"].default == indicators_hooks.MOST_RECORDED
+    monkeypatch.setattr(window_indicators, "MOST_RECORDED", most)
+    records = []
+    for source in sources:
+        source._market_input_evidence = record = MarketInputEvidence(max_rows=most)
+        Indicators(strategy_on(source, is_backtesting=True)).rsi(AAA, timestep="minute")
+        records.append((record.incomplete, record.observations, list(record.rows.values())))
+    assert records[0] == records[1]
+    assert records[1][0] == (set() if most == 50_000 else {"row_limit"})
+    assert bool(records[1][1]) == (most == 50_000)
 
 
 def test_lumibots_own_data_is_queried_as_before(sources: tuple[Any, Any]) -> None:

@@ -19,7 +19,7 @@ from lumibot_duckdb.windows.adopted_data import AdoptedData
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.series import INVENTED, NEW_YORK, REAL, Market, real_days, real_minutes
 from parity.sides import our_class, pandas_data, store
-from parity.strategies import Brackets, Crossing, HoldForEvents, LimitsAndTrails, ManyHorizons
+from parity.strategies import Brackets, Crossing, HoldForEvents, Indicating, LimitsAndTrails, ManyHorizons
 
 MINUTE_REQUESTS = [(60, "minute"), (60, "5min"), (10, "hour"), (3, "day"), (20, "7min")]
 DAY_REQUESTS = [(60, "day"), (10, "2day")]
@@ -62,6 +62,41 @@ def test_minutes_of_two_stocks(strategy: Any, tmp_path: Path) -> None:
 
 def test_minutes_on_many_horizons_and_indicators(tmp_path: Path) -> None:
     check(*on_each(ManyHorizons, INVENTED["dense"](), tmp_path, sleeptime="67M", requests=MINUTE_REQUESTS))
+
+
+INDICATORS = [
+    ("rsi", {"length": 14}),
+    ("ema", {}),
+    ("macd", {"fast": 5, "slow": 13, "signal": 4}),
+    ("bbands", {"length": 20, "std": 2}),
+    ("atr", {"length": 7.0}),
+    ("stoch", {}),
+    ("obv", {}),
+    ("adx", {}),
+    ("sma", {"length": 9}),
+    ("supertrend", {}),
+    ("ema", {"length": 4, "offset": 2}),
+    ("kama", {"length": 900}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "sleeptime"),
+    [
+        ("dense", "minute", "197M"),
+        ("days", "day", "1D"),
+        *(pytest.param(name, "minute", "97M", marks=pytest.mark.long) for name in ("holes", "whole_prices", "crypto")),
+    ],
+)
+def test_indicators_of_lumibot(name: str, step: str, sleeptime: str, tmp_path: Path) -> None:
+    """Those that are computed once for all bars, and those that are not, from the first bars on."""
+    market = INVENTED[name]()
+    span = {"start": pd.Timestamp("2023-10-02"), "end": pd.Timestamp("2023-10-14")} if step == "day" else {}
+    settings = {"step": step, "sleeptime": sleeptime, "indicators": INDICATORS}
+    results = on_each(Indicating, market, tmp_path, **span, **settings)
+    check(*results)
+    values = {note[2] for note in results[1].seen if note[-1] in ("float64", "IndicatorRow") and "nan" not in note[3]}
+    assert values >= {"rsi", "macd", "bbands", "atr", "sma"}
 
 
 @trading_every("30M", "10M")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from lumibot_duckdb.analytics.catalogue import CATALOGUE
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.backtesting import PandasDataBacktesting
 from lumibot_duckdb.comparison.headless import UNATTENDED
+from lumibot_duckdb.sources.shared import indicators
 from lumibot_duckdb.sources.shared.class_substitution import without_duckdb
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.windows import bar_ends
 from parity.backtests import working_in
 from parity.series import NEW_YORK
 
@@ -162,6 +165,19 @@ def test_several_assets_are_one_long_frame(tmp_path: Path) -> None:
     assert source.indicators([], "rsi").columns.tolist() == ["asset_symbol", "timestamp", "close", "rsi_14"]
 
 
+@pytest.mark.parametrize("pair", ["BTC/USD", ("BTC", "USD"), (Asset("BTC", "crypto"), "USD")])
+def test_a_pair_may_be_named_in_every_way(pair: Any, tmp_path: Path) -> None:
+    storage = DuckDBDataStorage(tmp_path)
+    storage.store_ohlcv_data(("BTC", "USD"), FRAMES["day"], "own", "day")
+    source = at(on_store(storage, "day"), START)
+    base, dollar = Asset("BTC", "crypto"), Asset("USD", "forex")
+    expected = source.indicators((base, dollar), "sma(3)")
+    assert len(expected) == 1
+    assert_same_values(source.indicators(pair, "sma(3)"), expected)
+    assert_same_values(source.indicators(base, "sma(3)", quote=dollar), expected)
+    assert source.indicators(iter([pair]), "sma(3)")["asset_symbol"].tolist() == ["BTC/USD"]
+
+
 def test_the_frame_belongs_to_the_caller(tmp_path: Path) -> None:
     source = at(on_store(stored(tmp_path, {"AAA": FRAMES["day"]}, "day"), "day"), START)
     first = source.indicators(AAA, "sma(3)", length=3)
@@ -279,6 +295,13 @@ def test_a_backtest_reads_about_as_many_bars_as_it_passes(tmp_path: Path) -> Non
     assert source.telemetry.rows_read - before < 12_000 < len(index)
 
 
+@pytest.mark.parametrize("module", [indicators, bar_ends])
+def test_the_examples_of_docstrings(module: Any) -> None:
+    found = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.attempted
+    assert not found.failed
+
+
 # -- mistakes -------------------------------------------------------------------------------------------------
 
 
@@ -287,9 +310,13 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     source = at(on_store(storage, "day"), START)
     with pytest.raises(IndicatorError, match="there is no indicator 'rsj'; did you mean rsi"):
         source.indicators(AAA, "rsj(14)")
-    with pytest.raises(SeriesNotFoundError, match="no bars of AAA of which 'minute' bars can be made"):
+    with pytest.raises(SeriesNotFoundError, match="no bars of AAA, or none that bars of 'minute' can be made of"):
         source.indicators(AAA, "rsi", "minute")
-    with pytest.raises(SeriesNotFoundError, match="no bars of CCC of which 'day' bars"):
+    with pytest.raises(SeriesNotFoundError, match=r"no bars of AAA/BBB, .* several assets are a list"):
+        source.indicators(("AAA", "BBB"), "rsi")
+    with pytest.raises(IndicatorError, match="'14' is not an indicator"):
+        source.indicators(AAA, [14])
+    with pytest.raises(SeriesNotFoundError, match="no bars of CCC, or none that bars of 'day'"):
         source.indicators("CCC", "rsi")
     with pytest.raises(ValueError, match="length must be a whole number of bars from 1 on, not 0"):
         source.indicators(AAA, "rsi", length=0)

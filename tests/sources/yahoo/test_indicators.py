@@ -32,7 +32,7 @@ def test_values_are_of_the_prices_that_the_backtest_sees(auto_adjust: bool, tmp_
         found = source.indicators("STK", REQUESTS, length=30)
         weeks = source.indicators("STK", REQUESTS, "week", length=4)
         seen = source.get_historical_prices("STK", 30, "day").df
-        with pytest.raises(SeriesNotFoundError, match="no bars of STK of which '7minute'"):
+        with pytest.raises(SeriesNotFoundError, match="no bars of STK, or none that bars of '7minute'"):
             source.indicators("STK", "rsi", "7min")
     assert found["close"].tolist() == seen["close"].tolist()
     assert (found.index.date == seen.index.date).all()  # Lumibot stamps them at four

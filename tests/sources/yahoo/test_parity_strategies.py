@@ -18,7 +18,7 @@ from lumibot.entities import Asset
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.example_runs import ON_DAYS, moment, yahoo_served
 from parity.examples import CONFIGURATIONS, EXAMPLES, HOME, LEFT_OUT, Example, some_of
-from parity.strategies import Brackets, Crossing, HoldForEvents
+from parity.strategies import Brackets, Crossing, HoldForEvents, Indicating
 from sources.yahoo.market import have_real_data, made_up, real
 from sources.yahoo.server import YahooServer
 from sources.yahoo.sides import both_sides
@@ -139,3 +139,13 @@ def test_crypto_an_index_a_fund_and_a_foreign_stock(tmp_path: Path) -> None:
     start, end = (str(today - dt.timedelta(days=days)) for days in (560, 460))
     with YahooServer(instruments=made_up(today)) as server:
         compare(tmp_path, server, Crossing, start, end, parameters, fills=4)
+
+
+@pytest.mark.long
+def test_indicators_of_lumibot(tmp_path: Path) -> None:
+    parameters = {"assets": [Asset("AAA"), Asset("GAPS")], "sleeptime": "1D", "step": "day"}
+    parameters["indicators"] = [("rsi", {"length": 9}), ("macd", {}), ("sma", {"length": 5}), ("atr", {})]
+    today = dt.date.today()
+    start, end = (str(today - dt.timedelta(days=days)) for days in (60, 40))
+    with YahooServer(instruments=made_up(today)) as server:
+        compare(tmp_path, server, Indicating, start, end, parameters)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.identity import FIAT, asset_query
 from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, epoch_seconds
 
@@ -125,11 +126,11 @@ class ComputesIndicators:
         """
         if type(length) is not int or length < 1:
             raise ValueError(f"length must be a whole number of bars from 1 on, not {length!r}")
-        requests = _parsed((indicators,) if isinstance(indicators, str) else tuple(indicators))
+        requests = _parsed((indicators,) if isinstance(indicators, str) else tuple(map(str, indicators)))
         timeframe = canonical_timeframe(timestep)
         now = epoch_seconds(self.get_datetime())  # type: ignore[attr-defined]
         with self._computing:
-            if not isinstance(assets, (list, set, frozenset)):
+            if isinstance(assets, (str, tuple)) or not isinstance(assets, Iterable):
                 found, window = self._closed_bars(assets, quote, timeframe, requests, length, now)
                 return window.empty_frame() if found is None else found.frame()
             several = [(each, *self._closed_bars(each, quote, timeframe, requests, length, now)) for each in assets]
@@ -156,7 +157,7 @@ class ComputesIndicators:
     ) -> tuple[_Opened, SeenBars]:
         """Open a window, with as many bars before it as values need, if the source has them or can load them.
 
-        A source may load fewer than it is asked for, because it does not know for how long a market is open.
+        A source may load fewer than requested, because it does not know for how long a market is open each day.
         """
         loaded = needed
         seen = self.bars_for_indicators(_asset_of(asset), quote, timeframe, loaded)
@@ -224,25 +225,38 @@ def lumibots_timestep(timeframe: str) -> tuple[str, int]:
 
 
 def _asset_of(asset: Any) -> Any:
-    """Return what Lumibot takes as an asset."""
+    """Return what Lumibot takes as an asset: an `Asset`, or a pair of them."""
     if isinstance(asset, str):
-        return _stock(asset)
-    if isinstance(asset, tuple):
-        return tuple(_asset_of(each) for each in asset)
+        return _asset_of_text(asset)
+    if isinstance(asset, tuple) and len(asset) == 2 and isinstance(asset[1], str):
+        base, quote = asset
+        return _asset_of_text((base, quote)) if isinstance(base, str) else (base, _quote_of_text(quote))
     return asset
 
 
 @lru_cache(maxsize=1024)
-def _stock(symbol: str) -> Any:
+def _asset_of_text(text: str | tuple[str, str]) -> Any:
+    """Return the stock of a symbol, or the pair that a text such as "BTC/USD" or ("BTC", "USD") means."""
     from lumibot.entities import Asset
 
-    return Asset(symbol)
+    key = asset_query(text).key
+    if key.quote is None:
+        return Asset(key.symbol)
+    return Asset(key.symbol, key.asset_type or "crypto"), _quote_of_text(key.quote)
+
+
+@lru_cache(maxsize=64)
+def _quote_of_text(symbol: str) -> Any:
+    from lumibot.entities import Asset
+
+    return Asset(symbol, "forex" if symbol in FIAT else "crypto")
 
 
 def _no_bars(asset: Any, quote: Any, timeframe: str) -> SeriesNotFoundError:
-    named = "/".join(str(part) for part in (asset if isinstance(asset, tuple) else (asset,)))
-    pair = "" if quote is not None or isinstance(asset, tuple) else "; pass a pair as (base, quote)"
+    named, hint = str(asset), "" if quote is not None else "; pass a pair as (base, quote)"
+    if isinstance(asset, tuple):
+        named, hint = "/".join(str(part) for part in asset), "; several assets are a list"
     return SeriesNotFoundError(
-        f"this backtest has no bars of {named} of which {timeframe!r} bars can be made: check the symbol and the "
-        f"timestep{pair}"
+        f"this backtest has no bars of {named}, or none that bars of {timeframe!r} can be made of: check the symbol "
+        f"and the timestep{hint}"
     )
