@@ -64,6 +64,7 @@ def test_the_page_loads_nothing_and_names_are_text(page: str) -> None:
     plot = json.loads(page.partition('id="plots">')[2].partition("</script>")[0])["chart"]
     assert [trace["name"] for trace in plot["data"][-2:]] == ["bought", "sold"]
     assert plot["data"][-1]["customdata"][0].startswith("&lt;b&gt;sell&lt;/b&gt; 3 at 101.5")
+    assert len(page.encode()) < 2_000_000
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
