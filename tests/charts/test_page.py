@@ -67,6 +67,10 @@ def test_the_page_loads_nothing_and_names_are_text(page: str) -> None:
     plot = json.loads(page.partition('id="plots">')[2].partition("</script>")[0])["chart"]
     assert [trace["name"] for trace in plot["data"][-2:]] == ["bought", "sold"]
     assert plot["data"][-1]["customdata"][0].startswith("&lt;b&gt;sell&lt;/b&gt; 3 at 101.5")
+    assert len(page.encode()) < 2_000_000
+    # The axis has the names of all candles; `plots.js` gives them to the traces that have a point in each.
+    assert [trace["name"] for trace in plot["data"] if "x" in trace and len(trace["x"]) > 100] == []
+    assert len(plot["layout"]["xaxis"]["categoryarray"]) == 120
 
 
 CELLS = """

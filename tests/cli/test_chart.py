@@ -48,7 +48,7 @@ def test_a_page(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert data[0]["close"] == DAYS["close"].loc["2024-01-10":"2024-02-10"].tolist()  # type: ignore[misc]
     assert not opened
     assert filled("chart", "AAPL", "--timeframe", "week", "--output", file, "--open").code == 0
-    assert len(plot(file.read_text())["data"][0]["x"]) == 9
+    assert len(plot(file.read_text())["layout"]["xaxis"]["categoryarray"]) == 9
     assert opened == [file.as_uri()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from lumibot_duckdb.comparison.meters import PHASES, Costs
 from lumibot_duckdb.comparison.outcome import Backtest, Outcome, Table
 from lumibot_duckdb.comparison.page import report_page
 from lumibot_duckdb.comparison.page.plots import equity
+from lumibot_duckdb.comparison.page.trades import trades_table
 from lumibot_duckdb.comparison.trading_statistics import STYLES
 
 pytestmark = pytest.mark.xdist_group("statistics")  # importing quantstats takes seconds
@@ -161,7 +163,17 @@ def test_of_many_trades_some_are_shown_and_the_rest_unfolds() -> None:
     both = run(1.0, many)
     page = report_page(replace(result(), reference=both, lumibot=[both], duckdb=[both]))
     assert "580 more trades" in page
-    assert "The first 600 of 3,000 trades." in page
+    assert "600 of 3,000 trades: the first, and the first that only one side has." in page
+
+
+@pytest.mark.parametrize("differing", [[], [5], [2_999], [5, 100, 2_500, 2_999], range(3_000)])
+def test_trades_that_only_one_side_has_are_shown_wherever_they_are(differing: Sequence[int]) -> None:
+    rows = [trade(number % 1440, "buy", number) for number in range(3_000)]
+    other = [[*row[:4], "0.5", *row[5:]] if number in differing else row for number, row in enumerate(rows)]
+    theirs, ours = (replace(backtest("Mine"), events=Table(EVENTS, each)) for each in (rows, other))
+    shown = trades_table(theirs, ours, 600)
+    assert shown.count("<tr><td") + shown.count('<tr class="differs">') == 600
+    assert shown.count('<tr class="differs">') >= min(2 * len(differing), 300)
 
 
 def test_parameters_that_differ_are_shown_for_both_sides() -> None:

@@ -50,6 +50,7 @@ def test_nothing_is_loaded_from_anywhere(page: str) -> None:
     assert "http://" not in text
     assert "https://" not in text.replace("https://example.com/a.png", "")
     assert text.count("data-plot=") == 2
+    assert len(page.encode()) < 2_000_000
 
 
 def test_names_are_text_and_nothing_else(page: str) -> None:

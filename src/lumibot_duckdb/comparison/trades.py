@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lumibot_duckdb.comparison.outcome import DUCKDB, FILLS, LUMIBOT, Table
@@ -28,18 +29,19 @@ def merged_trades(theirs: Table, ours: Table) -> list[Trade]:
     """
     left, right = _fills(theirs), _fills(ours)
     common = Counter(left) & Counter(right)
-    shared = Counter(common)
-    found = []
-    for cells in left:
-        is_shared = shared[cells] > 0
-        shared[cells] -= is_shared
-        found.append(Trade(BOTH if is_shared else LUMIBOT, cells))
-    for cells in right:
-        if common[cells] > 0:
-            common[cells] -= 1
-        else:
-            found.append(Trade(DUCKDB, cells))
-    return sorted(found, key=lambda trade: trade.cells[0])
+    marked = [Trade(BOTH if is_common else LUMIBOT, cells) for cells, is_common in _in_common(left, common)]
+    only_ours = [Trade(DUCKDB, cells) for cells, is_common in _in_common(right, common) if not is_common]
+    return sorted([*marked, *only_ours], key=lambda trade: trade.cells[0])
+
+
+def _in_common(
+    fills: list[tuple[str, ...]], common: Counter[tuple[str, ...]]
+) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Yield each fill with whether it is one of those that both sides have. Equal fills are counted."""
+    left = Counter(common)
+    for cells in fills:
+        yield cells, left[cells] > 0
+        left[cells] -= 1
 
 
 def _fills(events: Table) -> list[tuple[str, ...]]:

@@ -48,7 +48,10 @@
   }
   function draw(place, plot) {
     const options = { responsive: true, displaylogo: false, displayModeBar: false };
-    return Plotly.react(place, plot.data.map(painted), layoutOf(plot.layout), options);
+    // Traces that have a point in every category leave out `x`.
+    const categories = (plot.layout.xaxis || {}).categoryarray;
+    const data = plot.data.map((trace) => painted(categories ? { x: categories, ...trace } : trace));
+    return Plotly.react(place, data, layoutOf(plot.layout), options);
   }
   function whenAppearanceChanges(redraw) {
     redraw();

@@ -26,18 +26,27 @@ def trades_table(theirs: Backtest, ours: Backtest, most: int) -> str:
         if only_one
         else ""
     )
-    shown = trades[: max(most, _OPEN)]
+    shown = _chosen(trades, max(most, _OPEN))
     rest = shown[_OPEN:]
     unfolded = f"<details><summary>{len(rest):,} more trades</summary>{_table(rest)}</details>" if rest else ""
     return f"{legend}{_table(shown[:_OPEN])}{unfolded}{_left_out(len(shown), len(trades))}"
+
+
+def _chosen(trades: Sequence[Trade], most: int) -> list[Trade]:
+    """Return all trades; of too many, the first ones and the first of those that only one side has."""
+    if len(trades) <= most:
+        return list(trades)
+    only_one = [place for place, trade in enumerate(trades) if trade.side in _DOTS][: most // 2]
+    first = range(most - sum(place >= most - len(only_one) for place in only_one))
+    return [trades[place] for place in sorted({*first, *only_one})]
 
 
 def _left_out(shown: int, count: int) -> str:
     if shown == count:
         return ""
     return (
-        f"<p class=muted>The first {shown:,} of {count:,} trades. <code>compare --keep FOLDER</code> keeps all of them "
-        "as CSV files, <code>FOLDER/duckdb-1/events-*.csv</code>.</p>"
+        f"<p class=muted>{shown:,} of {count:,} trades: the first, and the first that only one side has. "
+        "<code>compare --keep FOLDER</code> keeps all as CSV files, <code>FOLDER/duckdb-1/events-*.csv</code>.</p>"
     )
 
 
