@@ -59,6 +59,12 @@ def test_labels_are_set_listed_and_removed(filled: Command) -> None:
     assert [row[2] for row in labels(filled) if row[0] == "AAPL"] == ["Nasdaq", "S&P 500"]
 
 
+def test_status_shows_them(filled: Command) -> None:
+    filled("label", "AAPL", "sector=Tech", "index=B", "index=A")
+    assert "\nAAPL stock, labels: index A, B; sector Tech\n\n" in filled("status", "AAPL").out
+    assert "labels" not in filled("status", "MSFT").out + filled("status").out
+
+
 def test_nothing_is_replaced_or_removed_without_a_yes(filled: Command) -> None:
     filled("label", "AAPL", "MSFT", "sector=Tech")
     before = labels(filled)
