@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cli.files import Command, no_store
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.cli.completers import labels_and_symbols
 from lumibot_duckdb.storage.api import AssetKey
 from storage.frames import minute_bars
@@ -19,11 +21,19 @@ BTC = AssetKey("BTC", "crypto", "USD")
 Write = Callable[..., Path]
 
 
-@pytest.fixture
-def filled(command: Command) -> Command:
-    with command.storage() as storage:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with bars, which tests copy."""
+    with DuckDBDataStorage(tmp_path_factory.mktemp("label")) as storage:
         for asset in ("AAPL", "MSFT", "ES=F", BTC, OPTION):
             storage.store_ohlcv_data(asset, minute_bars(rows=2), "test", "minute")
+    return storage.path
+
+
+@pytest.fixture
+def filled(command: Command, store: Path) -> Command:
+    command.store.parent.mkdir()
+    shutil.copy(store, command.store)
     return command
 
 
