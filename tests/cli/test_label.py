@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cli.files import Command, no_store
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.cli.completers import labels_and_symbols
 from lumibot_duckdb.storage.api import AssetKey
 from storage.frames import minute_bars
@@ -19,11 +21,19 @@ BTC = AssetKey("BTC", "crypto", "USD")
 Write = Callable[..., Path]
 
 
-@pytest.fixture
-def filled(command: Command) -> Command:
-    with command.storage() as storage:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with bars, which tests copy."""
+    with DuckDBDataStorage(tmp_path_factory.mktemp("label")) as storage:
         for asset in ("AAPL", "MSFT", "ES=F", BTC, OPTION):
             storage.store_ohlcv_data(asset, minute_bars(rows=2), "test", "minute")
+    return storage.path
+
+
+@pytest.fixture
+def filled(command: Command, store: Path) -> Command:
+    command.store.parent.mkdir()
+    shutil.copy(store, command.store)
     return command
 
 
@@ -57,6 +67,12 @@ def test_labels_are_set_listed_and_removed(filled: Command) -> None:
     assert [row for row in labels(filled) if row[0] == "AAPL"] == [("AAPL", "index", "S&P 500")]
     assert filled("label", "AAPL", "--add", "index=Nasdaq").code == 0
     assert [row[2] for row in labels(filled) if row[0] == "AAPL"] == ["Nasdaq", "S&P 500"]
+
+
+def test_status_shows_them(filled: Command) -> None:
+    filled("label", "AAPL", "sector=Tech", "index=B", "index=A")
+    assert "\nAAPL stock, labels: index A, B; sector Tech\n\n" in filled("status", "AAPL").out
+    assert "labels" not in filled("status", "MSFT").out + filled("status").out
 
 
 def test_nothing_is_replaced_or_removed_without_a_yes(filled: Command) -> None:

@@ -27,14 +27,18 @@ if TYPE_CHECKING:
 
 SERIES_IN_TABLE = 50
 _RANGES_SHOWN = 10
+_LABELS = """
+SELECT asset_symbol, asset_type, exchange, name, string_agg(value, ', ' ORDER BY value) AS value
+FROM asset_labels GROUP BY ALL ORDER BY ALL
+"""
 
 _DESCRIPTION = """\
 Show which bars are in the store.
 
 There is one line for each series, with its number of bars, its first and last bar, and its coverage: how much of the
-time in between a source has answered for. With SYMBOLs, the covered ranges are listed too. Some are provisional: a
-source had no bars there although the market was open, so it is asked again once they have expired. Times are New York
-time.
+time in between a source has answered for. With SYMBOLs, the covered ranges and labels are listed too. Some ranges are
+provisional: a source had no bars there although the market was open, so it is asked again once they have expired. Times
+are New York time.
 
 With --html, a page is written instead: one file with the size by source and timeframe, the growth, a calendar of
 coverage and gaps, provisional coverage, and what waits in the spool. With --verify it has the findings of `verify` too.
@@ -89,7 +93,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_absent(path, spool, arguments.json)
         return 0
     storage = open_store(arguments.store)
-    fragmented = tables = ""
+    fragmented = tables = labels = ""
     report: VerificationReport | None = None
     try:
         series = selected_series(storage, arguments) if selects(arguments) else storage.list_series()
@@ -99,6 +103,7 @@ def _run(arguments: argparse.Namespace) -> int:
         elif not arguments.json:
             fragmented = _fragmented(storage)
             tables = _tables(storage, series, arguments)
+            labels = _labels(storage, series) if arguments.symbols else ""
     finally:
         storage.close()
     on_disk = path.stat().st_size
@@ -109,7 +114,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.html is not None:
         print(f"The page is in {printable(str(arguments.html))}.")
     else:
-        print(tables + "\n")
+        print(tables + labels + "\n")
     bars = count(sum(info.rows for info in series), "bar")
     name = printable(str(path))
     print(f"{name}: {size(on_disk)}, {count(len(series), 'series', 'series')}, {bars}. Times are New York time.")
@@ -155,6 +160,21 @@ def _tables(storage: DuckDBDataStorage, series: Sequence[SeriesInfo], arguments:
         listed = _totals_table(series)
         notes.insert(0, "--all lists every series, SYMBOL the series of one symbol.")
     return "\n\n".join([listed, *(["\n".join(filter(None, notes))] if any(notes) else [])])
+
+
+def _labels(storage: DuckDBDataStorage, series: Sequence[SeriesInfo]) -> str:
+    """Return a line for each asset that has labels; nothing if none has."""
+    from lumibot_duckdb.storage.identity import published_name
+
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for row in storage.sql(_LABELS).to_pylist():
+        asset = (row["asset_symbol"], row["asset_type"], row["exchange"])
+        found.setdefault(asset, []).append(f"{row['name']} {row['value']}")
+    assets = dict.fromkeys(info.key.asset for info in series)
+    known = ((asset, found.get((published_name(asset), asset.asset_type, asset.exchange), ())) for asset in assets)
+    return "".join(
+        f"\n{printable(asset.label())}, labels: {printable('; '.join(each))}" for asset, each in known if each
+    )
 
 
 def _write_page(
