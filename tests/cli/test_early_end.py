@@ -332,7 +332,7 @@ def test_a_merge_that_is_stopped_while_it_reads_the_other_store(run: Run, monkey
     run.check()
 
 
-@pytest.mark.parametrize("name", ["rename", "config"])
+@pytest.mark.parametrize("name", ["rename", pytest.param("config", marks=pytest.mark.long)])
 def test_a_signal_after_the_only_transaction_does_not_deny_it(
     name: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,7 +344,9 @@ def test_a_signal_after_the_only_transaction_does_not_deny_it(
     run.check()
 
 
-@pytest.mark.parametrize("name", ["prune", "delete", "merge"])
+@pytest.mark.parametrize(
+    "name", ["prune", *(pytest.param(name, marks=pytest.mark.long) for name in ("delete", "merge"))]
+)
 def test_a_signal_right_after_a_commit_counts_the_batch(name: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also while DuckDB folds its log in, which may take seconds."""
     with monkeypatch.context() as patch:

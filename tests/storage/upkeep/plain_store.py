@@ -18,7 +18,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import CorporateAction, TimeRange
 from storage.frames import index_of
 
-BEGINNING = 1_704_205_800  # 2 January 2024, 14:30 UTC
+BEGINNING = 1_704_239_760  # 2 January 2024, 23:56 UTC: exports read long series by days
 MINUTES = 40
 SYMBOLS = ("A", "B")
 SOURCES = ("polygon", "yahoo")

@@ -100,17 +100,16 @@ def test_a_copy_names_damage_of_any_table(wide: DuckDBDataStorage, table: str) -
     assert [file.name for file in wide.path.parent.glob("*.duckdb*") if file.suffix == ".duckdb"] == [wide.path.name]
 
 
-@pytest.mark.parametrize("table", ["bar", "series", "bar_checksum"])
+@pytest.mark.parametrize("table", ["bar", "series"])
 def test_a_merge_names_damage_of_the_other_store_in_short(wide: DuckDBDataStorage, table: str) -> None:
     blocks = blocks_by_table(wide)
     wide.close()
     corrupt(wide.path, max(blocks.pop(table).difference(*blocks.values())))
     with DuckDBDataStorage(wide.path.with_name("here.duckdb")) as here, pytest.raises(StoreDamagedError) as refused:
         here.merge(wide.path)
-    reason = r"(the block at byte \d+ has a wrong checksum|some checksums cannot be read)"
-    assert re.fullmatch(
-        rf"{wide.path} is damaged: {reason}\. Merge an intact copy of it, or a backup", str(refused.value)
-    )
+    reason = r"the block at byte \d+ has a wrong checksum"
+    expected = rf"{wide.path} is damaged: {reason}\. Merge an intact copy of it, or a backup"
+    assert re.fullmatch(expected, str(refused.value))
     assert not here.path.exists()
 
 

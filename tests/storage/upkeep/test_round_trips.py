@@ -53,7 +53,7 @@ def small_parts(wanted: bool) -> Iterator[None]:
     with ExitStack() as patches:
         if wanted:
             patches.enter_context(mock.patch.object(batches, "MOST_SERIES", 1))
-            patches.enter_context(mock.patch.object(exporter, "ROWS_OF_PIECE", 3))
+            patches.enter_context(mock.patch.object(exporter, "ROWS_OF_PIECE", 2))
             for module in (series_union, other_store):
                 patches.enter_context(mock.patch.object(module, "_ROWS_AT_A_TIME", 4))
         yield

@@ -21,6 +21,7 @@ from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import StorageError
 from lumibot_duckdb.storage.times import naive_utc, utc_now
+from lumibot_duckdb.storage.upkeep.replacement import remove_left_over
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,9 @@ _SETTINGS = {_PRUNED: "prune.automatic", _COMPACTED: "compact.automatic"}
 def tend_at_the_end(store: OpenStore) -> None:
     """Prune and compact a store at the end of the program, as far as that is wanted and due.
 
-    Returns at once, and never raises.
+    Returns at once, and never raises. What a killed compaction has left is removed now: the next may be far away.
     """
+    remove_left_over(store.connection.path)
     try:
         with store.read() as cursor:
             are_set = bool(cursor.rows(_ARE_SET))

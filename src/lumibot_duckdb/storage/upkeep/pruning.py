@@ -98,7 +98,7 @@ def _outcome(removed: Sequence[PrunedSeries], left: int) -> str:
     bars = f"pruned {sum(each.bars for each in removed):,} bars of {len(removed):,} series"
     if left:
         return f"{bars}, and {left:,} series are left: prune again to continue"
-    return f"{bars}, but their space is not returned to the disk yet: prune again, or compact the store"
+    return f"{bars}, but their space is not returned to the disk yet: compact the store"
 
 
 def _removed(

@@ -24,7 +24,7 @@ def unfinished(target: Path, work: str) -> Iterator[Path]:
     What has the name or begins with it is removed at the end, and before that the files of processes that have ended.
     `work` is "compacting", "copying", "restoring" or "salvaging".
     """
-    _remove_left_over(target)
+    remove_left_over(target)
     path = target.with_name(f"{target.name}.{work}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         yield path
@@ -52,7 +52,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_left_over(target: Path) -> None:
+def remove_left_over(target: Path) -> None:
+    """Remove the unfinished files beside `target` of processes that have ended."""
     for path in _beginning_with(target):
         found = _UNFINISHED.fullmatch(path.name[len(target.name) :])
         if found and not is_alive(int(found["pid"])):
