@@ -26,7 +26,7 @@ LAYERS = ("Python", "SQL")
 Values = Mapping[str, list[Any]]
 """The outputs of each indicator."""
 
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="there are no real bars here")
+needs_real_bars = pytest.mark.skipif(not DATA.is_dir(), reason="there are no real bars here")
 
 
 def test_the_page_states_how_each_indicator_compares() -> None:
@@ -47,6 +47,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBDataStor
         yield made
 
 
+@needs_real_bars
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize(
     "series", [pytest.param(name, marks=() if name == SLICE else pytest.mark.long) for name in SERIES]
@@ -67,6 +68,7 @@ def test_real_bars(storage: DuckDBDataStorage, series: str, layer: str) -> None:
     assert wrong == []
 
 
+@needs_real_bars
 def test_the_formulas_of_what_differs() -> None:
     """The libraries compute what the page says of them."""
     _, _, frame = SERIES[SLICE]

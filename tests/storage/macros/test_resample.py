@@ -176,7 +176,9 @@ def by_date(bars: pd.DataFrame, timeframe: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("timeframe", ["week", "3 days", "month", "quarter"])
-@pytest.mark.parametrize("zone", [NEW_YORK, "UTC", "Europe/London", "Asia/Tokyo"])
+@pytest.mark.parametrize(
+    "zone", [NEW_YORK, "Europe/London", *(pytest.param(z, marks=pytest.mark.long) for z in ("UTC", "Asia/Tokyo"))]
+)
 def test_daily_bars_that_begin_at_midnight_utc_are_days_of_utc(
     client: duckdb.DuckDBPyConnection, timeframe: str, zone: str
 ) -> None:

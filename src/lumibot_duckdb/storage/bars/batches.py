@@ -12,22 +12,20 @@ MOST_BARS = 100_000
 Each = TypeVar("Each")
 
 
-def in_batches(
-    series: Iterable[Each],
-    bars: Callable[[Each], int],
-    *,
-    most_series: float = MOST_SERIES,
-    most_bars: int = MOST_BARS,
-) -> Iterator[list[Each]]:
-    """Yield the series in batches, as `bars` counts them. A series with more bars is a separate batch.
+def in_batches(series: Iterable[Each], bars: Callable[[Each], int]) -> Iterator[list[Each]]:
+    """Yield the series of a change in batches, as `bars` counts them. A series with more bars is a separate batch."""
+    return limited_batches(series, bars, MOST_SERIES, MOST_BARS)
 
-    The limits are those of a change; reads have their own.
-    """
+
+def limited_batches(
+    series: Iterable[Each], size_of: Callable[[Each], int], most_series: float, most: int
+) -> Iterator[list[Each]]:
+    """Yield the series in batches of so many at most, whose sizes add up to `most` unless there is only one."""
     batch: list[Each] = []
     total = 0
     for each in series:
-        size = bars(each)
-        if batch and (len(batch) >= most_series or total + size > most_bars):
+        size = size_of(each)
+        if batch and (len(batch) >= most_series or total + size > most):
             yield batch
             batch, total = [], 0
         batch.append(each)

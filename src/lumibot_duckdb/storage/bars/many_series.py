@@ -10,7 +10,7 @@ from math import inf
 
 from lumibot_duckdb.storage.api import BarArrays, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars import output
-from lumibot_duckdb.storage.bars.batches import in_batches
+from lumibot_duckdb.storage.bars.batches import limited_batches
 from lumibot_duckdb.storage.bars.columns import in_time_order, pinned_parts, stored_rows
 from lumibot_duckdb.storage.bars.first_bars import INGEST
 from lumibot_duckdb.storage.bars.layout import ColumnLayout
@@ -34,7 +34,7 @@ def column_of(
     found = {}
     with store.counters.timing():
         for column, members in alike.items():
-            for some in in_batches(members, lambda pin: store.state(pin).rows, most_series=inf, most_bars=_ROWS):
+            for some in limited_batches(members, lambda pin: store.state(pin).rows, inf, _ROWS):
                 found.update(_read(store, some, column, within))
     return found
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from lumibot_duckdb.storage.api import SeriesInfo
-from lumibot_duckdb.storage.bars.batches import in_batches
+from lumibot_duckdb.storage.bars.batches import limited_batches
 from lumibot_duckdb.storage.bars.columns import single_array
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.outline import Days
@@ -29,7 +29,7 @@ def stored_days(store: OpenStore, series: Iterable[SeriesInfo]) -> Iterator[tupl
     """
     # Bars lie in the file in the order of versions.
     stored = sorted((info for info in series if info.rows), key=lambda info: info.version_id)
-    for some in in_batches(stored, _cost, most_series=inf, most_bars=_ROWS_AT_A_TIME):
+    for some in limited_batches(stored, _cost, inf, _ROWS_AT_A_TIME):
         with store.read() as cursor:
             found = _days(cursor, some)
         for info in some:
