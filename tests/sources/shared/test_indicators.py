@@ -18,7 +18,8 @@ from lumibot.strategies import Strategy
 from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.analytics.catalogue import CATALOGUE
-from lumibot_duckdb.analytics.errors import IndicatorError
+from lumibot_duckdb.analytics.computation import engine
+from lumibot_duckdb.analytics.errors import IndicatorError, MissingLibraryError
 from lumibot_duckdb.backtesting import PandasDataBacktesting
 from lumibot_duckdb.comparison.headless import UNATTENDED
 from lumibot_duckdb.sources.shared import indicators
@@ -208,6 +209,17 @@ def test_bars_of_several_minutes_close_when_they_are_over(tmp_path: Path) -> Non
         assert at(kept, now).indicators(AAA, "sma(3)", "5min").index[-1] == newest
     with pytest.raises(IndicatorError, match="bars of 'minute' cannot be made of these; pass timestep='5minute'"):
         kept.indicators(AAA, "sma(3)", "minute")
+
+
+def test_without_ta_lib_the_values_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = at(on_store(stored(tmp_path, {"AAA": FRAMES["day"]}, "day"), "day"), START)
+    expected = [source.indicators(AAA, ["rsi(3)", "macd"], step, 9) for step in ("day", "week")]
+    source.release_indicators()
+    monkeypatch.setattr(engine, "ta_lib", lambda: None)
+    for step, values in zip(("day", "week"), expected, strict=True):
+        assert_same_values(source.indicators(AAA, ["rsi(3)", "macd"], step, 9), values)
+    with pytest.raises(MissingLibraryError, match="kama needs TA-Lib"):
+        source.indicators(AAA, "kama")
 
 
 # -- no look-ahead --------------------------------------------------------------------------------------------
