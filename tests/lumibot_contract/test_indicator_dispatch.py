@@ -11,7 +11,7 @@ from lumibot.indicators import indicators as module
 from lumibot_duckdb.lumibot_contract.indicator_dispatch import Dispatch, replace_dispatch, wrap_dispatch
 
 
-@pytest.mark.parametrize("order", permutations(range(3)))
+@pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_wrappers_are_around_replacements(order: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     class Indicators:
         def _dispatch(self, name: str, **settings: Any) -> list[str]:

@@ -118,7 +118,14 @@ def test_values_are_computed_once_and_again_after_they_were_dropped() -> None:
 
 
 @pytest.mark.parametrize(
-    "result", [None, 3.0, lambda frame: frame["close"].head(3), lambda frame: frame["close"].astype("int64")]
+    "result",
+    [
+        None,
+        3.0,
+        lambda frame: frame["no such column"],
+        lambda frame: frame["close"].head(3),
+        lambda frame: frame["close"].astype("int64"),
+    ],
 )
 def test_what_is_no_number_for_each_row_is_left_to_lumibot(result: Any) -> None:
     frame = bars()

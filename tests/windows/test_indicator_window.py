@@ -50,7 +50,7 @@ def small_windows() -> Any:
 
 
 @given(data=st.data())
-@examples(40)
+@examples(24)
 def test_values_are_those_of_all_bars(data: st.DataObject) -> None:
     view = few_bars_a_day(data.draw(st.integers(4, 90), "days"), data.draw(st.integers(0, 2**32), "seed"))
     timeframe = data.draw(st.sampled_from(["minute", "7minute", "hour", "5hour", "day", "2day", "week", "month"]))

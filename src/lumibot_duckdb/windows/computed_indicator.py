@@ -62,7 +62,10 @@ class ComputedIndicator:
 
     def _computed(self) -> np.ndarray[Any, Any]:
         frame = self._frame()
-        found = self._compute(frame)
+        try:
+            found = self._compute(frame)
+        except Exception:  # Lumibot raises it again, or not if it comes from later rows
+            found = None
         is_table = isinstance(found, pd.DataFrame)
         dtypes = found.dtypes if is_table else [getattr(found, "dtype", None)]
         if not isinstance(found, (pd.Series, pd.DataFrame)) or len(found) != len(frame) or set(dtypes) != {_FLOAT}:

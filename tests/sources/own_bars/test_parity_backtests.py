@@ -83,7 +83,7 @@ INDICATORS = [
 @pytest.mark.parametrize(
     ("name", "step", "sleeptime"),
     [
-        ("dense", "minute", "197M"),
+        ("dense", "minute", "337M"),
         ("days", "day", "1D"),
         *(pytest.param(name, "minute", "97M", marks=pytest.mark.long) for name in ("holes", "whole_prices", "crypto")),
     ],
@@ -91,7 +91,7 @@ INDICATORS = [
 def test_indicators_of_lumibot(name: str, step: str, sleeptime: str, tmp_path: Path) -> None:
     """Those that are computed once for all bars, and those that are not, from the first bars on."""
     market = INVENTED[name]()
-    span = {"start": pd.Timestamp("2023-10-02"), "end": pd.Timestamp("2023-10-14")} if step == "day" else {}
+    span = {"start": pd.Timestamp("2023-10-02"), "end": pd.Timestamp("2023-10-07")} if step == "day" else {}
     settings = {"step": step, "sleeptime": sleeptime, "indicators": INDICATORS}
     results = on_each(Indicating, market, tmp_path, **span, **settings)
     check(*results)

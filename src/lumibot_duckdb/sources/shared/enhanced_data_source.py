@@ -141,6 +141,7 @@ class EnhancedDataSourceBacktesting(ComputesIndicators, RecordHolder, Configurab
 
     def shutdown(self) -> None:
         """Close the store's file together with Lumibot's own resources."""
+        self.release_indicators()
         super().shutdown()  # type: ignore[misc]
         if self._storage is not None and self._storage is not self._storage_wanted:
             self._storage.close()

@@ -139,6 +139,14 @@ class ComputesIndicators:
         columns = ("close", *(column for request in requests for column in request.columns))
         return long_frame([(each, found) for each, found, _ in several if found is not None], columns)
 
+    def release_indicators(self) -> None:
+        """Release the memory of all indicators. They are computed again when they are needed."""
+        with self._computing:
+            self._indicator_windows.clear()
+            for values in self._indicator_values.values():
+                values.close()
+            self._indicator_values.clear()
+
     def _closed_bars(
         self, asset: Any, quote: Any, timeframe: str, requests: tuple[Request, ...], length: int, now: EpochSeconds
     ) -> tuple[ClosedBars | None, IndicatorWindow]:
