@@ -70,6 +70,7 @@ CASES = (
     Case(("rename", "AAPL", "RENAMED"), asks=True, dry_run=True),
     Case(("merge", f"{{folder}}/{OTHER}"), without_a_store=0, dry_run=True),
     Case(("prune", "--older-than", "1d", "AAPL"), asks=True, dry_run=True),
+    Case(("label", "AAPL", "sector=Technology"), dry_run=True),
     Case(("snapshot",), writes=False),
     Case(("snapshot", "new")),
     Case(("snapshot", KEPT, "--delete"), asks=True, dry_run=True),

@@ -69,12 +69,12 @@ _CHECKS = (
     "versions_of_no_series",
     "coverage_ranges",
 )
-_REFERENCE_CHECKS = {"corporate_actions": 2, "option_chains": 2, "labels": 8}
+_REFERENCE_CHECKS = {"corporate_actions": 2, "option_chains": 2, "labels": 9}
 """Further checks, by the first schema that has what they check."""
 _WITH_REFERENCE_DATA = 2
 _WITH_REQUEST_TIMES = 4
 _WITH_CHECKSUMS = 7
-_WITH_LABELS = 8
+_WITH_LABELS = 9
 """The first schemas with these tables."""
 _NO_REQUEST_TIMES = "(SELECT 0 AS ingest_id, NULL::TIMESTAMP AS requested_at WHERE false)"
 _COLUMNS = """
