@@ -310,12 +310,16 @@ def test_an_older_store_is_merged_and_not_upgraded(tmp_path: Path, schema: int) 
             4: ("ingest_request",),
             5: ("outline", "repeated_bar"),
             6: ("snapshot", "setting"),
-            8: ("asset_label",),
+            9: ("asset_label",),
         }
         for number, tables in gone.items():
             for table in tables if number > schema else ():
                 cursor.execute("DROP VIEW IF EXISTS {db}.asset_labels")
                 cursor.execute(f"DROP TABLE {{db}}.{table}")
+        if schema == 8:
+            cursor.execute(
+                "CREATE TABLE {db}.asset_label (asset_id INT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL)"
+            )
         cursor.execute("UPDATE {db}.store_meta SET value = ? WHERE key = 'schema_version'", [str(schema)])
     other.close()
     before = digest(other.path.parent)
