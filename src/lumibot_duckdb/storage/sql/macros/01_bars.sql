@@ -3,9 +3,10 @@
 -- Names inside macros are unqualified: they work after `USE` of the attached store, or if it was opened directly.
 -- A store's catalog is read each time that it is opened, so short definitions matter.
 
--- A symbol, or a list of symbols, as a list.
+-- A symbol, or a list of symbols, as a list; none is an error.
 CREATE OR REPLACE MACRO {db}.symbol_list(symbols) AS
     CASE
+        WHEN coalesce(to_json(symbols), '[]') = '[]' THEN error('no symbol is given: write one, or a list of symbols')
         WHEN json_type(to_json(symbols)) = 'ARRAY' THEN CAST(to_json(symbols) AS VARCHAR[])
         ELSE [to_json(symbols) ->> '$']
     END;
@@ -175,6 +176,13 @@ CREATE OR REPLACE MACRO {db}.checked_lengths(lengths, shortest) AS
         ])
         THEN true
         ELSE error(format('a number of bars must be a whole number from {} to 100000, not {}', shortest, lengths))
+    END;
+
+-- True; or an error, unless `k` is a number that something may be multiplied by.
+CREATE OR REPLACE MACRO {db}.checked_factor(k) AS
+    CASE
+        WHEN coalesce(k BETWEEN 0.0001 AND 1000, false) THEN true
+        ELSE error(format('k must be a number from 0.0001 to 1000, not {}', coalesce(CAST(k AS VARCHAR), 'NULL')))
     END;
 
 -- Bars with their number in the series, from 0. A bar without a close counts as missing. An open, high or low that is
