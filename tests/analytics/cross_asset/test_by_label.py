@@ -90,7 +90,8 @@ def plain(frames: dict[str, pd.DataFrame], sectors: dict[str, list[str]], weight
     found["mean_return"] = groups["weighted"].sum(min_count=1) / groups["weight"].sum(min_count=1)
     found["median_return"] = groups["change"].median()
     found["volume"] = groups["volume"].sum(min_count=1)
-    found["level"] = (1 + found["mean_return"].fillna(0)).groupby("value").cumprod()
+    kept = (1 + found["mean_return"].fillna(0)).groupby("value")
+    found["level"] = kept.cumprod().where(kept.cummin() >= 0)  # a gain of a debt would be a larger debt
     return found
 
 
@@ -257,6 +258,7 @@ def test_prices_of_zero_and_below(weights: Any, tmp_path: Path) -> None:
         made.label({"OIL": {"sector": "Energy"}, "A": {"sector": ["Energy", "Tech"]}})
         expected = plain(two, {"OIL": ["Energy"], "A": ["Energy", "Tech"]}, weights)
         assert expected.loc["Energy", "members"].tolist() == [0, 2, 2, 1, 2, 1]
+        assert expected.loc["Energy", "level"].isna().sum() == (4 if weights == "equal" else 0)
         same(made.by_label("sector", weights=weights), expected)
         same(in_sql(made, f"'sector', weights := '{weights}'"), expected)
 

@@ -50,5 +50,11 @@ grouped AS (
     JOIN labelled USING (asset_symbol)
     GROUP BY ALL
 )
-SELECT *, product(1 + coalesce(mean_return, 0)) OVER (PARTITION BY value ORDER BY "timestamp") AS level
-FROM grouped;
+SELECT
+    *,
+    -- Once more than all is lost, there is none: a gain of a debt would be a larger debt.
+    CASE WHEN min(1 + coalesce(mean_return, 0)) OVER so_far >= 0
+        THEN product(1 + coalesce(mean_return, 0)) OVER so_far
+    END AS level
+FROM grouped
+WINDOW so_far AS (PARTITION BY value ORDER BY "timestamp");
