@@ -199,6 +199,16 @@ def test_larger_bars_of_a_coin_are_made_of_its_days_of_utc(storage: DuckDBDataSt
         np.testing.assert_allclose(found["sma_2"], expected["close"].rolling(2).mean().loc[periods])
 
 
+def test_months_of_a_quarter_and_hours_longer_than_a_day(storage: DuckDBDataStorage) -> None:
+    storage.store_ohlcv_data("AAPL", frame(300, freq="h", start="2024-01-02"), "test", "hour")
+    quarter = storage.indicators("AAPL", "sma(1)", "3month")
+    assert quarter.index.tolist() == [pd.Timestamp("2024-01-01", tz="America/New_York")]
+    assert len(storage.indicators("AAPL", "sma(1)", "24h")) == 13
+    for timeframe in ("25hour", "48hour", "1441minute"):
+        with pytest.raises(SeriesNotFoundError, match=f"no {timeframe} bars of AAPL"):
+            storage.indicators("AAPL", "sma(1)", timeframe)
+
+
 def test_hours_are_not_made_of_days(storage: DuckDBDataStorage) -> None:
     filled(storage, "AAPL")
     for timeframe in ("48hour", "24hour"):

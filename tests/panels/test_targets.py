@@ -23,7 +23,7 @@ Decided = tuple[float | None, int]
 
 def plain_return(bars: Bars, place: int, target: ForwardReturn) -> Decided:
     later = place + target.bars
-    if later >= len(bars) or bars.close[place] <= 0 or bars.close[later] <= 0:
+    if later >= len(bars) or bars.close[place] <= 0 or (target.log and bars.close[later] <= 0):
         return None, UNKNOWN
     ratio = bars.close[later] / bars.close[place]
     return (log(ratio) if target.log else ratio - 1), later
@@ -139,7 +139,9 @@ def test_prices_that_stay_the_same() -> None:
 def test_prices_of_zero_or_less_have_no_target() -> None:
     bars = flat(0.0, -1.0, 2.0, 3.0, -37.0, 5.0)
     assert labels(TripleBarrier(0.5, 0.5, 1), bars) == [None, None, 1, -1, None, None]
-    assert np.isnan(ForwardReturn(1).outcome(bars, {}).values).tolist() == [True, True, False, True, True, True]
+    assert np.isnan(ForwardReturn(1).outcome(bars, {}).values).tolist() == [True, True, False, False, True, True]
+    logs = ForwardReturn(1, log=True).outcome(bars, {}).values
+    assert np.isnan(logs).tolist() == [True, True, False, True, True, True]
 
 
 def test_missing_numbers_of_bars() -> None:

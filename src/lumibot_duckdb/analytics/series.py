@@ -112,4 +112,6 @@ def divides(part: str, timeframe: str) -> bool:
     unit, unit_of_part = timeframe_unit(timeframe), timeframe_unit(part)
     if unit_of_part == "month" or (unit_of_part in ("day", "week") and unit in ("hour", "minute", "second")):
         return False
+    if unit in ("hour", "minute", "second") and larger > SECONDS_PER_DAY:
+        return False  # they begin anew each day
     return smaller < larger and (SECONDS_PER_DAY if unit == "month" else larger) % smaller == 0

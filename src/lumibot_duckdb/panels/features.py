@@ -10,9 +10,10 @@ from lumibot_duckdb.analytics.bars import Bars, FloatArray
 from lumibot_duckdb.analytics.catalogue import CATALOGUE
 from lumibot_duckdb.analytics.indicator_values import Outputs
 from lumibot_duckdb.analytics.requests import Request, parsed_request
+from lumibot_duckdb.analytics.returns import price_return
 from lumibot_duckdb.analytics.series import ChosenSeries
 from lumibot_duckdb.panels.errors import PanelError
-from lumibot_duckdb.panels.returns import RETURNS, change
+from lumibot_duckdb.panels.returns import RETURNS
 from lumibot_duckdb.storage.api import BarReader
 
 _KNOWN = {**CATALOGUE, **RETURNS}
@@ -65,7 +66,7 @@ class Features:
             if isinstance(part, Column):
                 found.append(bars.columns[part.name])
             elif _is_return(part):
-                found.append(change(bars.close, _whole(part), log=part.indicator.name == "log_return"))
+                found.append(price_return(bars.close, _whole(part), log=part.indicator.name == "log_return"))
             else:
                 found += outputs[part]
         return found

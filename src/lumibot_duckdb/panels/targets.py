@@ -17,8 +17,8 @@ from lumibot_duckdb.analytics.bars import Bars, FloatArray
 from lumibot_duckdb.analytics.indicator_values import Outputs
 from lumibot_duckdb.analytics.parameters import LONGEST, number_text
 from lumibot_duckdb.analytics.requests import Request, parsed_request
+from lumibot_duckdb.analytics.returns import price_return
 from lumibot_duckdb.panels.errors import PanelError
-from lumibot_duckdb.panels.returns import change
 from lumibot_duckdb.storage.times import Int64Array
 
 UNKNOWN = -1
@@ -64,8 +64,8 @@ class ForwardReturn(Target):
         bars: How many bars later, counted in the asset's own bars.
         log: Whether the return is logarithmic, `ln(later / close)`, and not `later / close - 1`.
 
-    The last `bars` rows have no value, and neither has a row if one of the two closes is not positive. The value is
-    known when the later bar ends.
+    The last `bars` rows have no value, and neither has a row whose close is not positive; a logarithmic return needs a
+    later close that is positive, too. The value is known when the later bar ends.
 
     Raises:
         PanelError: `bars` is not a whole number from 1 to 100,000.
@@ -90,7 +90,7 @@ class ForwardReturn(Target):
         """Return the forward returns of bars."""
         values = np.full(len(bars), np.nan)
         later = max(0, len(bars) - self.bars)
-        values[:later] = change(bars.close, self.bars, log=self.log)[self.bars :]
+        values[:later] = price_return(bars.close, self.bars, log=self.log)[self.bars :]
         decided_by = np.where(np.isnan(values), UNKNOWN, np.arange(len(bars)) + self.bars)
         return Outcome(values, decided_by)
 

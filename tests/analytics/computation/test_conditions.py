@@ -85,6 +85,29 @@ def test_constant_prices_without_volume(name: str) -> None:
         np.testing.assert_allclose(last, CONSTANT.get(name, 0.0), atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["sma", "wma", "hma", "stochastic", "fast_stochastic"])
+@pytest.mark.parametrize("fall", [1.0, 1e-3, 1e-6])
+def test_what_was_before_the_windows_changes_nothing(name: str, fall: float) -> None:
+    """Also after a crash, which a running sum never forgets."""
+    bars = frame(400)
+    bars.iloc[300:, :4] *= fall
+    whole, later = (values_of(name, bars_of(each), short=False) for each in (bars, bars[310:]))
+    for one, other in zip(whole, later, strict=True):
+        known = np.isfinite(other)
+        assert known.sum() > 50
+        np.testing.assert_allclose(one[310:][known], other[known], rtol=1e-11, atol=1e-12 * np.nanmax(other))
+
+
+@pytest.mark.parametrize("name", ["stochastic", "fast_stochastic", "stoch_rsi", "williams_r", "cci"])
+def test_oscillators_are_exactly_zero_in_a_halt(name: str) -> None:
+    bars = frame(600)
+    bars.iloc[200:400, :4] = bars["close"].iloc[200]
+    for seed in range(3):
+        bars.iloc[:200, :4] = frame(200, seed=seed).iloc[:, :4]
+        for values in values_of(name, bars_of(bars), short=False):
+            assert (values[250:400] == 0).all()
+
+
 def test_what_is_missing_in_a_bar() -> None:
     bars = bars_of(frame(60))
     columns = {name: column.copy() for name, column in bars.columns.items()}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 from hypothesis_settings import examples
-from lumibot_duckdb.analytics.computation.rolling import window_deviation, window_sum
+from lumibot_duckdb.analytics.computation.rolling import weighted_mean, window_deviation, window_mean, window_sum
 
 
 @given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 12), st.floats(1e-4, 1e4))
@@ -19,12 +19,18 @@ def test_windows_are_as_if_each_were_computed_alone(seed: int, rows: int, n: int
     values = np.cumsum(rng.normal(0, 1, rows)) + 100
     values[int(rng.integers(rows)) :] *= jump
     sums, deviations = window_sum(values, n), window_deviation(values, n)
-    assert len(sums) == len(deviations) == rows
+    means = weighted_mean(values, n)
+    assert len(sums) == len(deviations) == len(means) == rows
+    assert np.isnan(means[: n - 1]).all()
+    after_gap = window_mean(np.concatenate([[np.nan] * 3, values]), n)
+    np.testing.assert_array_equal(after_gap, np.concatenate([[np.nan] * 3, sums / n]))
     assert np.isnan(sums[: n - 1]).all()
     assert np.isnan(deviations[: n - 1]).all()
     if rows >= n:
         windows = sliding_window_view(values, n)
         np.testing.assert_allclose(sums[n - 1 :], windows.sum(axis=1), rtol=1e-12)
+        weights = np.arange(1, n + 1)
+        np.testing.assert_allclose(means[n - 1 :], windows @ weights / weights.sum(), rtol=1e-12)
         scale = np.abs(windows).max(axis=1)
         assert (np.abs(deviations[n - 1 :] - windows.std(axis=1)) <= 1e-14 * scale + 1e-10 * windows.std(axis=1)).all()
 

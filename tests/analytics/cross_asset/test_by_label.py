@@ -75,7 +75,7 @@ def plain(frames: dict[str, pd.DataFrame], sectors: dict[str, list[str]], weight
             part = part.tz_localize(None).tz_localize(NEW_YORK)
         if "volume" not in part:
             part["volume"] = np.nan
-        part["change"] = part["close"].pct_change(fill_method=None).replace([np.inf, -np.inf], np.nan)
+        part["change"] = part["close"].pct_change(fill_method=None).where(part["close"].shift() > 0)
         part["weight"] = 1.0 if weights == "equal" else (part["close"] * part["volume"]).shift()
         parts.append(part.rename_axis("timestamp").reset_index())
     pairs = [(symbol, sector) for symbol, of_symbol in sectors.items() for sector in of_symbol]
@@ -90,7 +90,8 @@ def plain(frames: dict[str, pd.DataFrame], sectors: dict[str, list[str]], weight
     found["mean_return"] = groups["weighted"].sum(min_count=1) / groups["weight"].sum(min_count=1)
     found["median_return"] = groups["change"].median()
     found["volume"] = groups["volume"].sum(min_count=1)
-    found["level"] = (1 + found["mean_return"].fillna(0)).groupby("value").cumprod()
+    kept = (1 + found["mean_return"].fillna(0)).groupby("value")
+    found["level"] = kept.cumprod().where(kept.cummin() >= 0)  # a gain of a debt would be a larger debt
     return found
 
 
@@ -129,7 +130,9 @@ def test_any_client_has_the_macro(storage: DuckDBDataStorage) -> None:
         joined = "ohlcv_data JOIN asset_labels USING (asset_symbol, asset_type, exchange)"
         tech = f"SELECT count(DISTINCT asset_symbol) FROM {joined} WHERE name = 'sector' AND value = 'Tech'"
         assert client.execute(tech).fetchall() == [(3,)]
-        assert client.execute("FROM by_label('none')").fetchall() == []
+        for label, shown in (("'nope'", "nope"), ("NULL", "NULL")):
+            with pytest.raises(duckdb.InvalidInputException, match=f"no asset that has bars has a label '{shown}'"):
+                client.execute(f"FROM by_label({label})")
         with pytest.raises(duckdb.InvalidInputException, match="'x' are no weights: write 'equal' or"):
             client.execute("FROM by_label('sector', weights := 'x')")
 
@@ -242,6 +245,22 @@ def test_breadth_of_groups(storage: DuckDBDataStorage) -> None:
         pd.testing.assert_frame_equal(part, storage.breadth(members, n=10), check_names=False, check_freq=False)
     with_others = storage.breadth([*storage.labelled("sector"), "OTHER"], n=10, label="sector")
     pd.testing.assert_frame_equal(found, with_others)
+
+
+@pytest.mark.parametrize("weights", ["equal", "dollar_volume"])
+def test_prices_of_zero_and_below(weights: Any, tmp_path: Path) -> None:
+    """A fall to such a price is a loss; what follows is no return, since a rise would count as a loss, too."""
+    oil = bars(6, 0, DAYS[:6]).assign(close=[20.0, 18.0, -37.0, 10.0, 0.0, 12.0], volume=5.0)
+    two = {"OIL": oil, "A": bars(6, 1, DAYS[:6])}
+    with DuckDBDataStorage(tmp_path) as made:
+        for symbol, frame in two.items():
+            made.store_ohlcv_data(symbol, frame, "test", "day")
+        made.label({"OIL": {"sector": "Energy"}, "A": {"sector": ["Energy", "Tech"]}})
+        expected = plain(two, {"OIL": ["Energy"], "A": ["Energy", "Tech"]}, weights)
+        assert expected.loc["Energy", "members"].tolist() == [0, 2, 2, 1, 2, 1]
+        assert expected.loc["Energy", "level"].isna().sum() == (4 if weights == "equal" else 0)
+        same(made.by_label("sector", weights=weights), expected)
+        same(in_sql(made, f"'sector', weights := '{weights}'"), expected)
 
 
 def test_mistakes(storage: DuckDBDataStorage) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.analytics.cross_asset import pairs
+from lumibot_duckdb.analytics.cross_asset.changes import changes
 from lumibot_duckdb.analytics.errors import AnalysisError, MissingLibraryError
+from lumibot_duckdb.panels import ForwardReturn
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 
 NEW_YORK = "America/New_York"
@@ -329,12 +331,62 @@ def test_prices_of_zero_and_below(tmp_path: Any) -> None:
     with DuckDBDataStorage(tmp_path) as storage:
         storage.store_ohlcv_data("OIL", bars(closes, DAYS[:60]), "test", "day")
         storage.store_ohlcv_data("SPY", bars(walk(60, 1), DAYS[:60]), "test", "day")
-        for method, count in (("returns", 57), ("log_returns", 54), ("differences", 59), ("prices", 60)):
-            assert storage.beta("OIL", "SPY", method=method).loc["OIL", "bars"] == count  # type: ignore[arg-type]
+        for method, count in (("returns", 56), ("log_returns", 54), ("differences", 59), ("prices", 60)):
+            whole = storage.beta("OIL", "SPY", method=method).loc["OIL"]  # type: ignore[arg-type]
+            assert whole["bars"] == count
+            (in_sql,) = storage.sql(f"FROM beta('OIL', 'SPY', method := '{method}')").to_pylist()
+            assert (in_sql["bars"], in_sql["beta"]) == (count, pytest.approx(whole["beta"]))
             found = storage.beta("OIL", "SPY", method=method, window=5)  # type: ignore[arg-type]
             assert np.isfinite(found[["beta", "alpha", "correlation"]]).all(axis=None)
         assert not np.isinf(storage.spread("SPY", "OIL")).any(axis=None)
-        assert not np.isinf(storage.relative_strength(["SPY", "OIL"], n=1)["change"]).any()
+        strength = storage.relative_strength(["SPY", "OIL"], n=1, benchmark="OIL")
+        assert not np.isinf(strength[["change", "relative"]]).any(axis=None)
+        oil = strength[strength["asset_symbol"] == "OIL"]
+        since = closes[DAYS.get_indexer(oil["timestamp"]) - 1]
+        assert (since > 0).all()
+        assert len(oil) == 56
+        assert oil["relative"].dropna().abs().max() < 1e-12
+        # Down to -37, and up from there: a difference is both.
+        breadth = storage.breadth(["OIL"], n=1)
+        assert breadth.loc[DAYS[[30, 31]], ["advancers", "decliners"]].to_numpy().tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_return_is_the_same_wherever_it_is_computed(seed: int, tmp_path: Any) -> None:
+    """Also of prices of 0 and below."""
+    closes = np.round(np.random.default_rng(seed).normal(5, 10, 60))
+    closes[40] = 0.0
+    with DuckDBDataStorage(tmp_path) as storage:
+        storage.store_ohlcv_data("OIL", bars(closes, DAYS[:60]), "test", "day")
+        storage.label("OIL", "sector", "Energy")
+        expected = pd.Series(closes, DAYS[:60]).pct_change().where(closes[np.r_[0, 0:59]] > 0)
+        panel = storage.panel("OIL", ["return", "log_return"], targets=[ForwardReturn(1), ForwardReturn(1, log=True)])
+        found = {
+            "panel": panel["return_1"].to_numpy(),
+            "target": panel["forward_return_1"].shift().to_numpy(),
+            "by_label": storage.by_label("sector")["mean_return"].to_numpy(),
+            "by_label in SQL": storage.sql("FROM by_label('sector') ORDER BY timestamp").to_pandas()["mean_return"],
+            "strength": storage.relative_strength("OIL", n=1).set_index("timestamp")["change"].reindex(DAYS[:60]),
+            "changes": changes(closes[:, None], "returns")[:, 0],
+            "in SQL": in_sql_by_time(storage, "returns"),
+        }
+        for place, values in found.items():
+            np.testing.assert_allclose(values, expected, rtol=1e-12, err_msg=place)
+        with np.errstate(all="ignore"):
+            logs = pd.Series(np.log(closes), DAYS[:60]).diff().replace([np.inf, -np.inf], np.nan)
+        found = {
+            "panel": panel["log_return_1"].to_numpy(),
+            "target": panel["forward_log_return_1"].shift().to_numpy(),
+            "changes": changes(closes[:, None], "log_returns")[:, 0],
+            "in SQL": in_sql_by_time(storage, "log_returns"),
+        }
+        for place, values in found.items():
+            np.testing.assert_allclose(values, logs, rtol=1e-9, err_msg=place)
+
+
+def in_sql_by_time(storage: DuckDBDataStorage, method: str) -> Any:
+    query = f"FROM joined_changes('OIL', 'day', '{method}', NULL, NULL) ORDER BY timestamp"
+    return storage.sql(query).to_pandas()["change"].to_numpy()
 
 
 def test_one_asset_twice_counts_once(storage: DuckDBDataStorage) -> None:

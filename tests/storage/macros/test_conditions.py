@@ -124,6 +124,32 @@ def test_a_length_that_is_none(client: duckdb.DuckDBPyConnection, name: str, n: 
         client.execute(query)
 
 
+@pytest.mark.parametrize("k", ["0", "-2", "1001", "'nan'::DOUBLE", "'inf'::DOUBLE", "NULL"])
+@pytest.mark.parametrize("name", ["bollinger", "keltner"])
+def test_a_factor_that_is_none(client: duckdb.DuckDBPyConnection, name: str, k: str) -> None:
+    with pytest.raises(duckdb.InvalidInputException, match=r"k must be a number from 0\.0001 to 1000, not"):
+        client.execute(f"FROM {name}('WALK', timeframe := 'minute', k := {k})")
+
+
+@pytest.mark.parametrize(
+    "symbols", ["NULL", "[]", "NULL::VARCHAR[]", "(SELECT list(name) FROM asset WHERE name = '?')"]
+)
+@pytest.mark.parametrize(
+    "call", ["rsi({})", "resample({}, 'day')", "correlation({})", "resample({}, 'day', session := '9:30-16:00')"]
+)
+def test_no_symbol(client: duckdb.DuckDBPyConnection, call: str, symbols: str) -> None:
+    with pytest.raises(duckdb.InvalidInputException, match="no symbol is given: write one, or a list"):
+        client.execute(f"FROM {call.format(symbols)}")
+
+
+@pytest.mark.parametrize(
+    "call", ["rsi('DAILY', timeframe := NULL)", "resample('DAILY', NULL)", "correlation(['DAILY', 'WALK'], NULL)"]
+)
+def test_no_timeframe(client: duckdb.DuckDBPyConnection, call: str) -> None:
+    with pytest.raises(duckdb.InvalidInputException, match="'NULL' is not a timeframe"):
+        client.execute(f"FROM {call}")
+
+
 def test_a_series_that_is_not_there(client: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises(
         duckdb.InvalidInputException, match="the store has no bars of NONE of which bars of 'day' can be"

@@ -18,7 +18,7 @@ SPRING = walk(5 * 1440, "2024-03-08 00:00", seed=5)  # 10 March has 23 hours
 AUTUMN = walk(5 * 1440, "2024-11-01 00:00", seed=6)  # 3 November has 25
 DAYS = walk(400, "2023-01-02", "D", 7, 1.0)
 HOW = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
-
+PARTS = {"minute": "min", "5minute": "5min", "hour": "h", "day": "D"}
 
 COIN = DAYS.tz_localize(None).tz_localize("UTC")
 LONDON = DAYS.tz_localize(None).tz_localize("Europe/London")
@@ -47,6 +47,8 @@ SERIES = {
     ("BOTH", "5minute"): SPRING[:600:5] + 1,
     ("BOTH", "day"): DAYS[:10] + 2,
     ("HALF", "30minute"): SPRING[::30],
+    **{("EVERY", name): SPRING.resample(length).agg(HOW) for name, length in PARTS.items()},
+    ("LONG HOURS", "36hour"): DAYS[:10],
     ("COIN", "day"): COIN,
     ("LONDON", "day"): LONDON,
 }
@@ -214,6 +216,56 @@ def anchored(bars: pd.DataFrame) -> Iterator[tuple[pd.Timestamp, pd.DataFrame]]:
         if opening not in rows.index:
             rows = pd.concat([pd.DataFrame(np.nan, [opening], rows.columns), rows])
         yield day, rows
+
+
+@pytest.mark.parametrize("timeframe", ["5min", "10 minutes", "hour", "day", "week", "month"])
+def test_a_session_is_made_of_bars_that_tell_it(client: duckdb.DuckDBPyConnection, timeframe: str) -> None:
+    """Not of the days that are stored as well, nor of the hours that it cuts."""
+    session = ", session := '09:30-16:00'"
+    found = resampled(client, "EVERY", timeframe, session)
+    assert len(found)
+    pd.testing.assert_frame_equal(found, resampled(client, "WHOLE", timeframe, session))
+    if timeframe == "hour":  # 5 minutes are cut by this one
+        session = ", session := '09:32-16:00'"
+        pd.testing.assert_frame_equal(
+            resampled(client, "EVERY", "hour", session), resampled(client, "WHOLE", "hour", session)
+        )
+
+
+def test_a_session_of_which_there_are_only_days(client: duckdb.DuckDBPyConnection) -> None:
+    for timeframe in ("day", "week"):
+        with pytest.raises(
+            duckdb.InvalidInputException,
+            match=f"no bars of DAYS of which bars of '{timeframe}' can be made for a session",
+        ):
+            resampled(client, "DAYS", timeframe, ", session := '09:30-16:00'")
+
+
+@pytest.mark.parametrize(
+    "session", ["18:00-17:00", "16:00-09:30", "09:30-09:30", "09:30", "", "9-16", "x-y", "09:30-25:00"]
+)
+def test_a_session_that_is_none(client: duckdb.DuckDBPyConnection, session: str) -> None:
+    for timeframe in ("minute", "hour", "day"):
+        with pytest.raises(
+            duckdb.InvalidInputException, match=f"'{session}' is not a session: write when it opens and closes"
+        ):
+            resampled(client, "EVERY", timeframe, f", session := '{session}'")
+
+
+def test_a_session_of_the_whole_day(client: duckdb.DuckDBPyConnection) -> None:
+    for timeframe in ("hour", "day"):
+        found = resampled(client, "WHOLE", timeframe, ", session := '00:00-24:00'")
+        pd.testing.assert_frame_equal(found, resampled(client, "WHOLE", timeframe))
+
+
+@pytest.mark.parametrize("timeframe", ["25h", "48 hours", "1441 minutes", "90000 seconds"])
+def test_hours_longer_than_a_day(client: duckdb.DuckDBPyConnection, timeframe: str) -> None:
+    """They would be days, since hours begin anew each day."""
+    with pytest.raises(duckdb.InvalidInputException, match=f"bars of '{timeframe}' cannot be made, since hours begin"):
+        resampled(client, "WHOLE", timeframe)
+    assert len(resampled(client, "LONG HOURS", "36 hours")) == 10
+    with pytest.raises(duckdb.InvalidInputException, match="cannot be made"):
+        resampled(client, "LONG HOURS", "72h")
 
 
 def test_another_zone(client: duckdb.DuckDBPyConnection) -> None:

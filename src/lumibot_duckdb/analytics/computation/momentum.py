@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lumibot_duckdb.analytics.bars import Bars, FloatArray
-from lumibot_duckdb.analytics.computation.rolling import highest, lowest, window_sum
+from lumibot_duckdb.analytics.computation.rolling import highest, lowest, window_mean
 
 _RSI_ROUNDING = 1e-10
 """What differs by less is the same number, computed in another way."""
@@ -20,14 +20,24 @@ def rsi(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
 
 def stochastic(ta: Any, bars: Bars, n: int, k: int, d: int) -> tuple[FloatArray, ...]:
     """Return the place of the close in the range of n bars, smoothed, and its average."""
-    slow_k, slow_d = ta.STOCH(bars.high, bars.low, bars.close, n, k, 0, d, 0)
-    return slow_k, slow_d
+    average = window_mean(_place_in_range(ta, bars, n), k)
+    return _until_both(average, window_mean(average, d))
 
 
 def fast_stochastic(ta: Any, bars: Bars, n: int, d: int) -> tuple[FloatArray, ...]:
     """Return the place of the close in the range of n bars, and its average."""
-    fast_k, fast_d = ta.STOCHF(bars.high, bars.low, bars.close, n, d, 0)
-    return fast_k, fast_d
+    place = _place_in_range(ta, bars, n)
+    return _until_both(place, window_mean(place, d))
+
+
+def _place_in_range(ta: Any, bars: Bars, n: int) -> FloatArray:
+    place: FloatArray = ta.STOCHF(bars.high, bars.low, bars.close, n, 1, 0)[0]
+    return place
+
+
+def _until_both(values: FloatArray, average: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return values from where their average begins on, and the average."""
+    return np.where(np.isnan(average), np.nan, values), average
 
 
 def stoch_rsi(ta: Any, bars: Bars, n: int, m: int, d: int) -> tuple[FloatArray, ...]:
@@ -39,10 +49,8 @@ def stoch_rsi(ta: Any, bars: Bars, n: int, m: int, d: int) -> tuple[FloatArray, 
     low, high = lowest(ta, index, m), highest(ta, index, m)
     moves = high - low > _RSI_ROUNDING
     place = np.where(moves, 100 * (index - low) / (high - low), np.where(np.isnan(high), np.nan, 0.0))
-    first = n + m - 1
-    average = np.full(len(bars), np.nan)
-    average[first:] = window_sum(place[first:], d) / d
-    return np.where(np.isnan(average), np.nan, place), average
+    place[: n + m - 1] = np.nan
+    return _until_both(place, window_mean(place, d))
 
 
 def macd(ta: Any, bars: Bars, fast: int, slow: int, signal: int) -> tuple[FloatArray, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import Any
 
+import numpy as np
+
 from lumibot_duckdb.analytics.bars import Bars, FloatArray
-from lumibot_duckdb.analytics.computation.rolling import window_sum
+from lumibot_duckdb.analytics.computation.rolling import weighted_mean, window_sum
 
 
 def sma(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
@@ -20,7 +23,7 @@ def ema(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
 
 def wma(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
     """Return the weighted average."""
-    return (ta.WMA(bars.close, n),)
+    return (weighted_mean(bars.close, n),)
 
 
 def dema(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
@@ -35,7 +38,10 @@ def tema(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
 
 def hma(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:
     """Return Hull's average."""
-    return (ta.HMA(bars.close, n),)
+    difference = 2 * weighted_mean(bars.close, n // 2) - weighted_mean(bars.close, n)
+    average = np.full(len(bars), np.nan)
+    average[n - 1 :] = weighted_mean(difference[n - 1 :], isqrt(n))
+    return (average,)
 
 
 def kama(ta: Any, bars: Bars, n: int) -> tuple[FloatArray]:

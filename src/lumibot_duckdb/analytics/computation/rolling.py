@@ -24,6 +24,30 @@ def window_sum(values: FloatArray, n: int) -> FloatArray:
     return sums
 
 
+def window_mean(values: FloatArray, n: int) -> FloatArray:
+    """Return the mean of the last n values, which may begin with missing ones; NaN where there are fewer."""
+    first = int(np.argmax(~np.isnan(values))) if len(values) else 0
+    return np.concatenate([values[:first], window_sum(values[first:], n) / n])
+
+
+def weighted_mean(values: FloatArray, n: int) -> FloatArray:
+    """Return the mean of the last n values with the weights 1, 2, ..., n; NaN where there are fewer."""
+    means = np.full(len(values), np.nan)
+    if len(values) < n:
+        return means
+    blocks = _blocks(values, n)
+    # The end of a block begins the window, with the weights 1, 2, ...: that is the sum of its sums. The next ones begin
+    # with n - place + 1, if `place` values of the next block are in the window.
+    end_sums, begin_sums = _sums(blocks)
+    weighted_ends = np.flip(np.cumsum(np.flip(end_sums.reshape(blocks.shape), axis=1), axis=1), axis=1).ravel()
+    _, weighted_begins = _sums(blocks * np.arange(1, n + 1))
+    ends, begins = slice(0, len(values) - n + 1), slice(n - 1, len(values))
+    in_end = n - np.arange(len(values) - n + 1) % n
+    total = weighted_ends[ends] + in_end * begin_sums[begins] + weighted_begins[begins]
+    means[n - 1 :] = total / (n * (n + 1) / 2)
+    return means
+
+
 def window_deviation(values: FloatArray, n: int) -> FloatArray:
     """Return the population deviation of the last n values; NaN where there are fewer."""
     deviations = np.full(len(values), np.nan)

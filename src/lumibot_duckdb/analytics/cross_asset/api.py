@@ -32,8 +32,8 @@ class CrossAssetAnalytics(ABC):
     Bars without a finite close are left out before. Bars of days, weeks and months are joined by the day that they
     begin on: in UTC if they begin at midnight there, as those of crypto exchanges do, else in New York.
 
-    A return is the change from one row to the next. It is missing if one of the two closes is. Before `start`, so many
-    rows are read that values at `start` are those of the full history.
+    A return is the change from one row to the next. It is missing if one of the two closes is, and from a price of 0 or
+    less. Before `start`, so many rows are read that values at `start` are those of the full history.
     """
 
     @abstractmethod
@@ -436,7 +436,7 @@ class CrossAssetAnalytics(ABC):
         Returns:
             A row for each time and each asset that has a change: `change`, `rank` (1 is the strongest; equal ones share
             the best rank), `of`, the number of ranked assets, and, with a benchmark, `relative`:
-            (1 + change) / (1 + change of the benchmark) - 1.
+            (1 + change) / (1 + change of the benchmark) - 1, NaN if the benchmark fell to 0 or below.
 
         Raises:
             AnalysisError: No row is in the range, or an argument is wrong.
@@ -548,7 +548,8 @@ class CrossAssetAnalytics(ABC):
             A row for each value of the label and each time at which one of its assets has a close: `value`,
             `timestamp`, `members` (assets with a return), `mean_return`, `median_return`, `level` (what 1 has become
             since before the range at the mean returns), `advancers`, `decliners`, `unchanged`, and `volume`, the sum of
-            the volumes at that time. Returns are fractions; NaN if no asset has one.
+            the volumes at that time. Returns are fractions; NaN if no asset has one. The level is NaN once
+            more than all is lost.
 
         Raises:
             LabelNotFoundError: No asset has this label. The message suggests a similar one.

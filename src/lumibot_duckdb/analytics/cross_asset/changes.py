@@ -6,6 +6,7 @@ import numpy as np
 
 from lumibot_duckdb.analytics.bars import FloatArray
 from lumibot_duckdb.analytics.errors import AnalysisError
+from lumibot_duckdb.analytics.returns import price_return
 
 METHODS = ("returns", "log_returns", "differences", "prices")
 
@@ -17,20 +18,15 @@ def check_method(method: str) -> None:
 
 
 def changes(rows: FloatArray, method: str) -> FloatArray:
-    """Return the change from each row to the next; NaN if it is not finite or a close is missing, and in the first row.
+    """Return the change from each row to the next; NaN if there is none or a close is missing, and in the first row.
 
     With the method "prices", return the rows.
     """
     if method == "prices":
         return rows
+    if method != "differences":
+        return price_return(rows, 1, log=method == "log_returns")
     changed = np.full(rows.shape, np.nan)
-    before, after = rows[:-1], rows[1:]
-    with np.errstate(all="ignore"):
-        if method == "differences":
-            changed[1:] = after - before
-        elif method == "log_returns":
-            changed[1:] = np.log(after / before)
-        else:
-            changed[1:] = after / before - 1
+    changed[1:] = np.diff(rows, axis=0)
     changed[~np.isfinite(changed)] = np.nan
     return changed

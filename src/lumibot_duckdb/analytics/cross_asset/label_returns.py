@@ -63,13 +63,19 @@ def _returns(closes: Closes, change: FloatArray, weight: FloatArray, places: Seq
         "members": np.isfinite(change).sum(axis=1),
         "mean_return": mean,
         "median_return": pd.DataFrame(change).median(axis=1).to_numpy(),
-        "level": np.cumprod(1 + np.where(np.isfinite(mean), mean, 0.0)),
+        "level": _level(mean),
         "advancers": (change > 0).sum(axis=1),
         "decliners": (change < 0).sum(axis=1),
         "unchanged": (change == 0).sum(axis=1),
         "volume": pd.DataFrame(volume).sum(axis=1, min_count=1).to_numpy(),
     }
     return cast("pd.DataFrame", pd.DataFrame(columns, index=closes.index()))
+
+
+def _level(mean: FloatArray) -> FloatArray:
+    """Return what 1 becomes; NaN once more than all is lost, since a gain of a debt would be a larger debt."""
+    kept = 1 + np.where(np.isfinite(mean), mean, 0.0)
+    return np.where(np.minimum.accumulate(kept) >= 0, np.cumprod(kept), np.nan)
 
 
 def _weights_before(closes: Closes) -> FloatArray:

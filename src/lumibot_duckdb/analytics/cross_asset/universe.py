@@ -13,6 +13,7 @@ from lumibot_duckdb.analytics.cross_asset.closes import Closes, read_closes
 from lumibot_duckdb.analytics.cross_asset.groups import Groups, stacked
 from lumibot_duckdb.analytics.cross_asset.selection import Selection, asset_list, checked_length
 from lumibot_duckdb.analytics.frames import SYMBOL_COLUMN, TIME_COLUMN
+from lumibot_duckdb.analytics.returns import price_return
 from lumibot_duckdb.storage.api import AssetLabels, AssetLike, BarReader
 from lumibot_duckdb.storage.bars.output import time_index
 
@@ -47,9 +48,9 @@ def ranking_table(
         "of": np.isfinite(members).sum(axis=1)[row],
     }
     if benchmark is not None:
+        kept = 1 + changed[:, :1]  # what is left of 1 in the benchmark: nothing to compare with if it fell below 0
         with np.errstate(all="ignore"):
-            relative = (1 + members) / (1 + changed[:, :1]) - 1
-        columns["relative"] = np.where(np.isfinite(relative), relative, np.nan)[row, place]
+            columns["relative"] = np.where(kept > 0, (1 + members) / kept - 1, np.nan)[row, place]
     return cast("pd.DataFrame", pd.DataFrame(columns))
 
 
@@ -102,13 +103,10 @@ def _breadth(closes: Closes, n: int, places: Sequence[int]) -> pd.DataFrame:
 
 
 def own_change(column: FloatArray, n: int) -> FloatArray:
-    """Return the relative change over the last n values that exist."""
+    """Return the return over the last n values that exist."""
     found = np.full(len(column), np.nan)
     used = np.flatnonzero(np.isfinite(column))
-    known = column[used]
-    with np.errstate(all="ignore"):
-        change = known[n:] / known[: max(0, len(known) - n)] - 1
-    found[used[n:]] = np.where(np.isfinite(change), change, np.nan)
+    found[used] = price_return(column[used], n)
     return found
 
 

@@ -3,9 +3,10 @@
 -- Names inside macros are unqualified: they work after `USE` of the attached store, or if it was opened directly.
 -- A store's catalog is read each time that it is opened, so short definitions matter.
 
--- A symbol, or a list of symbols, as a list.
+-- A symbol, or a list of symbols, as a list; none is an error.
 CREATE OR REPLACE MACRO {db}.symbol_list(symbols) AS
     CASE
+        WHEN coalesce(to_json(symbols), '[]') = '[]' THEN error('no symbol is given: write one, or a list of symbols')
         WHEN json_type(to_json(symbols)) = 'ARRAY' THEN CAST(to_json(symbols) AS VARCHAR[])
         ELSE [to_json(symbols) ->> '$']
     END;
@@ -36,9 +37,22 @@ CREATE OR REPLACE MACRO {db}.length_unit(length) AS
         ELSE 'time'
     END;
 
--- One series for each symbol: bars of the timeframe, or else the largest bars of which those are made.
--- Several series, or none, are an error.
-CREATE OR REPLACE MACRO {db}.chosen_series(symbols, spelling, source_name, type_name) AS TABLE
+-- When a session ('09:30-16:00') opens (1) or closes (2): NULL if that is not a time.
+CREATE OR REPLACE MACRO {db}.session_time(session, place) AS
+    TRY_CAST(trim(split_part(session, '-', place)) AS TIME);
+
+-- The same, as the distance from midnight.
+CREATE OR REPLACE MACRO {db}.session_offset(session, place) AS
+    CAST(CAST(session_time(session, place) AS VARCHAR) AS INTERVAL);
+
+-- Whether bars that are counted from midnight are cut neither by the opening nor by the close.
+CREATE OR REPLACE MACRO {db}.fits_session(length, session) AS
+    session IS NULL
+    OR epoch(session_offset(session, 1)) % epoch(length) = 0 AND epoch(session_offset(session, 2)) % epoch(length) = 0;
+
+-- One series for each symbol: bars of the timeframe, or else the largest bars of which those are made. A day does not
+-- tell what was in a session. Several series, or none, are an error.
+CREATE OR REPLACE MACRO {db}.chosen_series(symbols, spelling, source_name, type_name, session) AS TABLE
 WITH wanted AS (
     SELECT DISTINCT unnest(symbol_list(symbols)) AS asset_symbol, bar_length(spelling) AS wanted
 ),
@@ -56,6 +70,7 @@ measured AS (
     FROM stored
     WHERE (source_name IS NULL OR source_name IN (source, split_part(source, ':', 1)))
         AND (type_name IS NULL OR asset_type = type_name)
+        AND (session IS NULL OR length < INTERVAL '1 day')
 ),
 largest AS (
     SELECT *, length = wanted AND unit = wanted_unit AS as_stored
@@ -63,7 +78,9 @@ largest AS (
     WHERE length = wanted AND unit = wanted_unit
         OR length <= wanted AND NOT (unit = 'day' AND wanted_unit = 'time')
         AND CASE wanted_unit WHEN 'month' THEN 86400 ELSE epoch(wanted) END % epoch(length) = 0
-    QUALIFY rank() OVER (PARTITION BY asset_symbol ORDER BY length DESC, as_stored DESC) = 1
+    QUALIFY rank() OVER (
+        PARTITION BY asset_symbol ORDER BY fits_session(length, session) DESC, length DESC, as_stored DESC
+    ) = 1
 )
 SELECT
     asset_symbol, any_value(version_id) AS version_id,
@@ -72,15 +89,25 @@ SELECT
     CASE
         WHEN any_value(wanted.wanted) IS NULL
         THEN error(format(
-            '''{}'' is not a timeframe: write, for example, ''minute'', ''15 minutes'' or ''day''', spelling
+            '''{}'' is not a timeframe: write, for example, ''minute'', ''15 minutes'' or ''day''',
+            coalesce(spelling, 'NULL')
         ))
+        WHEN session IS NOT NULL AND coalesce(session_time(session, 1) >= session_time(session, 2), true)
+        THEN error(format(
+            '''{}'' is not a session: write when it opens and closes on the same day in `zone`, such as ''09:30-16:00''',
+            session
+        ))
+        WHEN NOT coalesce(any_value(as_stored), false) AND length_unit(any_value(wanted.wanted)) = 'time'
+            AND any_value(wanted.wanted) > INTERVAL '1 day'
+        THEN error(format('bars of ''{}'' cannot be made, since hours begin anew each day: write days', spelling))
         WHEN count(version_id) = 0
-        THEN error(format('the store has no bars of {} of which bars of ''{}'' can be made{}', asset_symbol, spelling,
-            coalesce(' in the source ' || source_name, '')))
+        THEN error(format('the store has no bars of {} of which bars of ''{}'' can be made{}{}',
+            coalesce(asset_symbol, 'NULL'), spelling, coalesce(' in the source ' || source_name, ''),
+            CASE WHEN session IS NULL THEN '' ELSE ' for a session, which days and longer ones do not tell' END))
         WHEN count(version_id) > 1
         THEN error(format('{} has several series with bars of ''{}'': {}. Choose one with source := or asset_type :=',
             asset_symbol, any_value(timeframe), string_agg(source || ' (' || asset_type || ')', ', ' ORDER BY source)))
-        ELSE any_value(as_stored)
+        ELSE any_value(as_stored) AND session IS NULL
     END AS as_stored
 FROM wanted
 LEFT JOIN largest USING (asset_symbol)
@@ -100,7 +127,7 @@ CREATE OR REPLACE MACRO {db}.bar_start(moment, length, unit, stored_unit, zone, 
     CASE unit
         WHEN 'time' THEN time_bucket(
             length, moment,
-            (day_start(moment, zone) + CAST(coalesce(split_part(session, '-', 1), '00:00') || ':00' AS INTERVAL))
+            (day_start(moment, zone) + coalesce(session_offset(session, 1), INTERVAL '0 hours'))
                 AT TIME ZONE zone AT TIME ZONE 'UTC'
         )
         ELSE time_bucket(
@@ -115,21 +142,21 @@ CREATE OR REPLACE MACRO {db}.resample(
     symbol, timeframe, source := NULL, asset_type := NULL, zone := 'America/New_York', session := NULL
 ) AS TABLE
 WITH chosen AS MATERIALIZED (
-    FROM chosen_series(symbol, timeframe, source, asset_type)
+    FROM chosen_series(symbol, timeframe, source, asset_type, session)
 ),
 smaller AS (
     SELECT
         bar_start(CAST(bar.ts AS TIMESTAMP), length, unit, stored_unit, zone, session) AS start, asset_symbol, unit,
         stored_unit, bar.*
     FROM bar
-    JOIN chosen ON chosen.version_id = bar.version_id AND NOT (as_stored AND session IS NULL)
+    JOIN chosen ON chosen.version_id = bar.version_id AND NOT as_stored
     WHERE session IS NULL
-        OR CAST(bar.ts AT TIME ZONE 'UTC' AT TIME ZONE zone AS TIME) >= CAST(split_part(session, '-', 1) AS TIME)
-        AND CAST(bar.ts AT TIME ZONE 'UTC' AT TIME ZONE zone AS TIME) < CAST(split_part(session, '-', 2) AS TIME)
+        OR CAST(bar.ts AT TIME ZONE 'UTC' AT TIME ZONE zone AS TIME) >= session_time(session, 1)
+        AND CAST(bar.ts AT TIME ZONE 'UTC' AT TIME ZONE zone AS TIME) < session_time(session, 2)
 )
 SELECT asset_symbol, CAST(bar.ts AS TIMESTAMP) AS "timestamp", bar.open, bar.high, bar.low, bar.close, bar.volume
 FROM bar
-JOIN chosen ON chosen.version_id = bar.version_id AND as_stored AND session IS NULL
+JOIN chosen ON chosen.version_id = bar.version_id AND as_stored
 UNION ALL
 SELECT
     asset_symbol,
@@ -149,6 +176,13 @@ CREATE OR REPLACE MACRO {db}.checked_lengths(lengths, shortest) AS
         ])
         THEN true
         ELSE error(format('a number of bars must be a whole number from {} to 100000, not {}', shortest, lengths))
+    END;
+
+-- True; or an error, unless `k` is a number that something may be multiplied by.
+CREATE OR REPLACE MACRO {db}.checked_factor(k) AS
+    CASE
+        WHEN coalesce(k BETWEEN 0.0001 AND 1000, false) THEN true
+        ELSE error(format('k must be a number from 0.0001 to 1000, not {}', coalesce(CAST(k AS VARCHAR), 'NULL')))
     END;
 
 -- Bars with their number in the series, from 0. A bar without a close counts as missing. An open, high or low that is

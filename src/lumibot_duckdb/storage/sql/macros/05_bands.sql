@@ -6,6 +6,7 @@ CREATE OR REPLACE MACRO {db}.bollinger(
 WITH bands AS (
     SELECT *, sma(close, i, n, per := asset_symbol) AS mean, k * deviation(close, i, n, per := asset_symbol) AS half
     FROM numbered_bars(symbol, timeframe, source, asset_type, [n], 2)
+    WHERE checked_factor(k)
 )
 SELECT
     asset_symbol, "timestamp", close, mean - half AS lower, mean AS middle, mean + half AS upper,
@@ -22,6 +23,7 @@ WITH bands AS (
         exponential_average(close, n, i, asset_symbol) AS mean,
         k * wilder_average(true_range, n, i - 1, asset_symbol) AS half
     FROM ranged_bars(symbol, timeframe, source, asset_type, [n], 1)
+    WHERE checked_factor(k)
 )
 SELECT
     asset_symbol, "timestamp", close, mean - half AS lower, CASE WHEN half IS NOT NULL THEN mean END AS middle,

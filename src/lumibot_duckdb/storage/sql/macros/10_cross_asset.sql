@@ -24,6 +24,10 @@ QUALIFY count(*) OVER (PARTITION BY "timestamp") = list_unique(symbol_list(symbo
 
 CREATE OR REPLACE MACRO {db}.finite_value(value) AS CASE WHEN isfinite(value) THEN value END;
 
+-- There is no return since a price of 0 or less: a rise from -37 to 10 would be a loss.
+CREATE OR REPLACE MACRO {db}.price_return(close, before) AS
+    finite_value(CASE WHEN before > 0 THEN close / before - 1 END);
+
 CREATE OR REPLACE MACRO {db}.joined_changes(symbols, timeframe, method, source, asset_type) AS TABLE
 WITH paired AS (
     SELECT *, lag(close) OVER (PARTITION BY asset_symbol ORDER BY "timestamp") AS before
@@ -32,8 +36,8 @@ WITH paired AS (
 SELECT
     asset_symbol, "timestamp",
     finite_value(CASE method
-        WHEN 'returns' THEN close / nullif(before, 0) - 1
-        WHEN 'log_returns' THEN CASE WHEN close / nullif(before, 0) > 0 THEN ln(close / before) END
+        WHEN 'returns' THEN price_return(close, before)
+        WHEN 'log_returns' THEN CASE WHEN close > 0 AND before > 0 THEN ln(close / before) END
         WHEN 'differences' THEN close - before
         WHEN 'prices' THEN close
         ELSE error(format('''{}'' is not a method: write ''returns'', ''log_returns'', ''differences'' or ''prices''', method))

@@ -14,14 +14,23 @@ bars AS (
     SELECT
         asset_symbol, joining_time("timestamp", timeframe) AS "timestamp", arg_max(close, "timestamp") AS close,
         finite_value(arg_max(coalesce(volume, 'nan'), "timestamp")) AS volume
-    FROM resample((SELECT list(asset_symbol) FROM labelled), timeframe, source := source, asset_type := asset_type)
+    FROM resample(
+        (
+            SELECT CASE count(*)
+                WHEN 0 THEN error(format('no asset that has bars has a label ''{}''', coalesce(label, 'NULL')))
+                ELSE list(asset_symbol)
+            END
+            FROM labelled
+        ),
+        timeframe, source := source, asset_type := asset_type
+    )
     WHERE isfinite(close)
     GROUP BY ALL
 ),
 changes AS (
     SELECT
         asset_symbol, "timestamp", volume,
-        finite_value(close / nullif(lag(close) OVER earlier, 0) - 1) AS change,
+        price_return(close, lag(close) OVER earlier) AS change,
         CASE weights
             WHEN 'equal' THEN 1
             WHEN 'dollar_volume' THEN lag(close * volume) OVER earlier
@@ -41,5 +50,11 @@ grouped AS (
     JOIN labelled USING (asset_symbol)
     GROUP BY ALL
 )
-SELECT *, product(1 + coalesce(mean_return, 0)) OVER (PARTITION BY value ORDER BY "timestamp") AS level
-FROM grouped;
+SELECT
+    *,
+    -- Once more than all is lost, there is none: a gain of a debt would be a larger debt.
+    CASE WHEN min(1 + coalesce(mean_return, 0)) OVER so_far >= 0
+        THEN product(1 + coalesce(mean_return, 0)) OVER so_far
+    END AS level
+FROM grouped
+WINDOW so_far AS (PARTITION BY value ORDER BY "timestamp");
