@@ -125,6 +125,53 @@ def test_files(filled: Command, write: Write) -> None:
     assert filled("label", "--file", "returned.csv").out == "0 labels changed, 4 unchanged.\n"
 
 
+READ: dict[str, str | bytes] = {
+    "empty fields at the end": "symbol,sector\nAAPL,Tech,\nMSFT,,,\n",
+    "also of the header": "symbol,sector,,\nAAPL,Tech,,\nMSFT,\n",
+    "missing fields, empty lines": "\nsymbol,sector\n\nMSFT\n,\nAAPL, Tech",
+    "semicolons": "symbol;sector\nAAPL;Tech\n",
+    "tabs": "symbol\tsector\nAAPL\tTech\n",
+    "a byte order mark": b"\xef\xbb\xbfsymbol,sector\r\nAAPL,Tech\r\n",
+    "quotes": '"symbol","sector"\n"AAPL","Tech"\n',
+}
+
+
+@pytest.mark.parametrize("content", READ.values(), ids=READ)
+def test_what_spreadsheets_write_is_read(filled: Command, write: Write, content: str | bytes) -> None:
+    write("a.csv", content)
+    write("a.csv.gz", content)
+    ended = filled("label", "--file", "a.csv")
+    assert (ended.code, ended.err, labels(filled)) == (0, "", [("AAPL", "sector", "Tech")])
+    assert filled("label", "--file", "a.csv.gz").out == "0 labels changed, 1 unchanged.\n"
+
+
+UNREADABLE: list[tuple[str | bytes, str]] = [
+    (
+        "symbol,sector\nAAPL,MSFT,Tech\n",
+        "line 2: 3 values, but the header has 2 columns: symbol, sector. Write a value",
+    ),
+    ("symbol,sector\nMSFT,Tech\n\nAAPL,Oil, Gas\n", "line 4: 3 values, but"),
+    ("symbol;sector\nAAPL;Oil; Gas\n", "a value that has a ';' in double quotes"),
+    ("symbol,sector,\nAAPL,Tech,x\n", "line 2: 3 values, but the header has 2 columns"),
+    ("symbol,sector\nAAPL,Santé\n".encode("latin-1"), "x.csv is not in UTF-8: save it as UTF-8"),
+    ("symbol,sector\n".encode("utf-16"), "x.csv is not in UTF-8: save it as UTF-8"),
+    ("symbol,sector\nAAPL,\nMSFT,\n", "the table has no values: all cells of sector are empty"),
+    ("symbol,name,value\nAAPL,sector,\n", "the table has no values"),
+    ("symbol,symbol,sector\nAAPL,MSFT,Tech\n", "two columns of the table have the same name"),
+    ("AAPL|Tech\n", "the table has no column of symbols"),
+    ("\n\n", "x.csv cannot be read as CSV: it is empty"),
+    ("symbol,sector\nAAPL," + "x" * 200_000, "x.csv cannot be read as CSV: field larger"),
+]
+
+
+def test_a_file_whose_values_are_uncertain_changes_nothing(filled: Command, write: Write) -> None:
+    for content, says in UNREADABLE:
+        write("x.csv", content)
+        ended = filled("label", "--file", "x.csv")
+        assert (ended.code, ended.out, says in ended.err) == (2, "", True), ended.err
+    assert labels(filled) == []
+
+
 MISTAKES: list[tuple[tuple[str, ...], int, str]] = [
     (("APPL", "a=b"), 1, "the store has no bars of APPL; did you mean AAPL?"),
     (("--list", "--name", "sektor"), 1, "no asset has a label 'sektor'; did you mean sector?"),

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 from lumibot_duckdb.cli.completers import completed_by, label_names, labels_and_symbols
 from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.label_file import label_table
 from lumibot_duckdb.cli.layout import count, printable, table
 from lumibot_duckdb.cli.store import existing_store
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import AssetKey, LabelChange, LabelReport
 
@@ -31,8 +30,8 @@ Words with "=" are labels, the others are assets. Without labels, those of the a
 A label may have several values: write it several times. Other values of the same name are replaced, and --add keeps
 them; other names stay. Before values are replaced or removed, you are asked.
 
-A file (CSV) has a column symbol and a column for each label, or the columns symbol, name and value with a row for each
-value. Empty cells are left out.
+A file (CSV in UTF-8) has a column symbol and a column for each label, or the columns symbol, name and value with a row
+for each value. Empty cells are left out.
 
 `sql "FROM by_label('sector')"` computes the returns of each sector, and the view asset_labels has all labels.
 """
@@ -151,7 +150,7 @@ def _change(
 ) -> None:
     changed = assets.found(names)
     added = [_name_and_value(label) for label in arguments.add or ()]
-    labels: Any = _in_file(arguments.file) if arguments.file is not None else _of_all(changed, added or given)
+    labels: Any = label_table(arguments.file) if arguments.file is not None else _of_all(changed, added or given)
 
     def report(*, dry_run: bool) -> LabelReport:
         if arguments.remove:
@@ -198,22 +197,6 @@ def _removed(
             raise CommandError(f"none of these assets has the label {printable(label)}", exit_code=1)
         changes += report.changes
     return LabelReport(tuple(changes), dry_run=dry_run)
-
-
-def _in_file(file: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        # Every cell is text: NA is a symbol, and 0123 a code.
-        found: pd.DataFrame = pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except FileNotFoundError:
-        from lumibot_duckdb.cli.suggestions import similar_file
-
-        raise CommandError(f"there is no file {printable(str(file))}{similar_file(file)}") from None
-    except (OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CommandError(f"{printable(str(file))} cannot be read as CSV: {reason}") from None
-    return found
 
 
 def _print_changes(changes: Sequence[LabelChange]) -> None:
