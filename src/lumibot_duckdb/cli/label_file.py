@@ -41,7 +41,8 @@ def label_table(file: Path) -> pd.DataFrame:
         raise CommandError(f"{name} is not in UTF-8: save it as UTF-8, in a spreadsheet as CSV UTF-8") from None
     except (OSError, EOFError, csv.Error) as error:
         raise CommandError(f"{name} cannot be read as CSV: {error}") from None
-    return pd.DataFrame(rows, columns=names, dtype=object)
+    table: pd.DataFrame = pd.DataFrame(rows, columns=names, dtype=object)
+    return table
 
 
 def _opened(file: Path) -> TextIO:
