@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 from lumibot_duckdb.analytics.indicators import check_zone, moment
 from lumibot_duckdb.analytics.reading import Span
-from lumibot_duckdb.analytics.requests import Request, parsed_requests
+from lumibot_duckdb.analytics.requests import Request, parsed_requests, request_list
 from lumibot_duckdb.analytics.series import chosen_series
 from lumibot_duckdb.charts.api import ChartStorage
 from lumibot_duckdb.charts.candles import Candles, read_candles
@@ -60,7 +60,7 @@ def make_chart(
     trades: Trades | None,
 ) -> Chart:
     """Return the chart that `Charts.chart` documents."""
-    texts = [indicators] if isinstance(indicators, str) else list(indicators)
+    texts = request_list(indicators)
     requests: Sequence[Request] = parsed_requests(texts) if texts else ()
     if zone is not None:
         check_zone(zone)
