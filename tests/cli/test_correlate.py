@@ -175,7 +175,11 @@ def test_similar_assets_are_next_to_each_other(filled: Command) -> None:
         (("AAPL", "MSFT", "--window", "1"), 2, "window must be a whole number from 2 to 100000, not 1"),
         (("AAPL", "MSFT", "--window", "few"), 2, "argument --window: few is not a whole number"),
         (("AAPL", "MSFT", "--join", "left"), 2, "argument --join: invalid choice: 'left'"),
-        (("AAPL", "MSFT", "--from", "2030-01-01"), 2, "AAPL, MSFT have no closes in the range"),
+        (
+            ("AAPL", "MSFT", "--from", "2030-01-01"),
+            2,
+            "AAPL, MSFT: no day bars from 2030-01-01; there are bars from 2024-01-02 to 2024-03-25",
+        ),
         (("AAPL", "MSFT", "--source", "other"), 1, "no day bars of AAPL stock from other"),
         (("AAPL", "MSFT", "--output", "a.txt"), 2, "a.txt: add --format csv or json, which the name does not tell"),
         (("AAPL", "MSFT", "--output", "a.csv", "--format", "table"), 2, "a file is csv or json"),

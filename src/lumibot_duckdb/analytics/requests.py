@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -45,7 +46,9 @@ def request_list(texts: str | Iterable[str]) -> list[str]:
     if isinstance(texts, str):
         return [texts]
     if isinstance(texts, Mapping) or not isinstance(texts, Iterable):
-        raise IndicatorError(f'{texts!r} is no list of names with their parameters: write ["sma(3)", "rsi(14)"]')
+        raise IndicatorError(
+            f'{reprlib.repr(texts)} is no list of names with their parameters: write ["sma(3)", "rsi(14)"]'
+        )
     return list(texts)
 
 

@@ -43,8 +43,8 @@ examples:
   lumibot-duckdb indicators --list
   lumibot-duckdb indicators --list --with supertrend
 
-exit codes: 0 success; 1 the store has no such bars or snapshot, or TA-Lib is needed and missing; 2 wrong usage, or the
-file cannot be written; 3 the store cannot be used.
+exit codes: 0 success; 1 the store has no such bars or snapshot, or TA-Lib is needed and missing; 2 wrong usage, no bars
+in the range, or the file cannot be written; 3 the store cannot be used.
 """
 
 
@@ -119,7 +119,7 @@ def _listed(arguments: argparse.Namespace) -> str:
     if any(given) or arguments.format not in (None, "table", "json"):
         raise CommandError("--list takes --with and --format table or json, and nothing else")
     try:
-        requests = parsed_requests(arguments.requests or CATALOGUE)
+        requests = parsed_requests(arguments.requests or [*CATALOGUE])
     except IndicatorError as error:
         raise CommandError(str(error)) from None
     if arguments.format == "json":

@@ -398,8 +398,18 @@ def test_without_statsmodels(storage: DuckDBDataStorage, monkeypatch: pytest.Mon
         (lambda s: s.correlation(["SPY", "OLD"]), "no day bars of SPY, OLD have the same time"),
         (lambda s: s.correlation(["SPY", "OLD"]), "1999-01-04 to 1999-01-29"),
         (lambda s: s.correlation(["SPY", "OLD"]), "or join='asof' or 'outer'"),
-        (lambda s: s.correlation(["SPY", "OLD"], start="2023-02-01"), "OLD has no closes in the range"),
-        (lambda s: s.closes("SPY", start="2030-01-01", join="outer"), "SPY has no closes in the range"),
+        (
+            lambda s: s.correlation(["SPY", "OLD"], start="2023-02-01"),
+            "OLD stock, .*: no bars from 2023-02-01; there are bars from 1999",
+        ),
+        (
+            lambda s: s.closes("SPY", start="2030-01-01", join="outer"),
+            "SPY stock, .*: no bars from 2030-01-01; there are",
+        ),
+        (
+            lambda s: s.closes("SPY", start="2023-02-01", end="2023-02-01"),
+            "start, 2023-02-01, is not before end, 2023-02",
+        ),
         (lambda s: s.correlation("SPY"), "name at least 2 assets"),
         (lambda s: s.correlation([]), "name at least 2 assets, not \\[\\]"),
         (lambda s: s.closes([]), "name at least 1 asset, not \\[\\]"),
