@@ -146,6 +146,24 @@ def test_a_range_without_bars_is_an_error(storage: DuckDBDataStorage, format: Li
     assert call(["AAPL", "LATER"], start=DAYS.index[-1] + pd.Timedelta("1D")) is not None  # one of them has bars
 
 
+def test_what_was_not_stored_yet_is_the_timeframe_that_was_requested(storage: DuckDBDataStorage) -> None:
+    filled(storage, "OTHER")
+    storage.snapshot("none")
+    storage.store_ohlcv_data("AAPL", FRAME, "test", "minute")
+    storage.snapshot("minutes")
+    hours = frame(300, freq="h", start="2023-01-02")
+    storage.store_ohlcv_data("AAPL", hours, "test", "hour")
+    call = partial(storage.indicators, "AAPL", "sma(3)", "day")
+    with pytest.raises(SeriesNotFoundError, match=r"^AAPL stock, hour bars from test were not stored yet as of none"):
+        call(as_of="none")  # days could be made of hours
+    assert len(call(as_of="minutes")) < len(call())  # of minutes, when there were no hours
+    filled(storage, "AAPL")
+    with pytest.raises(SeriesNotFoundError, match=r"^AAPL stock, day bars from test were not stored yet as of none"):
+        call(as_of="none")
+    with pytest.raises(SeriesNotFoundError, match=r"^AAPL stock, day bars from test were not stored yet as of none"):
+        storage.correlation(["AAPL", "OTHER"], as_of="none")
+
+
 def test_series_are_read_as_of_a_moment_or_a_snapshot(storage: DuckDBDataStorage) -> None:
     filled(storage, "AAPL")
     storage.snapshot("before")

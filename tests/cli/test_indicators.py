@@ -176,6 +176,6 @@ def test_a_version_that_is_not_there(filled: Command) -> None:
     assert ended.err == "lumibot-duckdb: the store has no snapshot 'befor'; did you mean 'before'?\n"
     ended = filled("indicators", "AAPL", "--with", "sma(3)", "--as-of", "2020-01-31")
     assert (ended.code, ended.out) == (1, "")
-    assert "was not stored yet as of 2020-01-31" in ended.err
+    assert "AAPL stock, day bars from test were not stored yet as of 2020-01-31" in ended.err
     ended = filled("indicators", "--list", "--as-of", "before")
     assert ended.code == 2
