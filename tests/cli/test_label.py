@@ -5,15 +5,21 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.files import Command, no_store
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.cli.completers import labels_and_symbols
-from lumibot_duckdb.storage.api import AssetKey
+from lumibot_duckdb.storage.api import AssetKey, LabelReport
+from lumibot_duckdb.storage.connection.lock import StoreLock
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.reference.stored_labels import StoredLabels
 from storage.frames import minute_bars
 
 OPTION = AssetKey("AAPL", "option", expiration=dt.date(2024, 1, 19), strike=190.0, right="CALL")
@@ -205,6 +211,55 @@ def test_without_a_store_or_labels(command: Command) -> None:
     with command.storage() as storage:
         storage.store_ohlcv_data("AAPL", minute_bars(rows=2), "test", "minute")
     assert command("label").out == "There are no labels.\n"
+
+
+@contextmanager
+def held(command: Command) -> Iterator[None]:
+    """Hold the lock that writers need."""
+    lock = StoreLock(command.store)
+    lock.acquire(True, time.monotonic() + 10)
+    yield
+    lock.close()
+
+
+def test_a_store_that_is_held_is_unchanged_and_the_error_says_so(
+    filled: Command, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled("label", "AAPL", "sector=Tech", "index=A", "index=B")
+    before = labels(filled)
+    write("x.csv", "symbol,sector\nAAPL,Oil\n")
+    storage = StoredLabels.label, StoredLabels.unlabel
+    monkeypatch.setattr(StoreConnection.of(filled.store), "wait_seconds", 0.0)
+
+    def when_planned(method: Callable[..., LabelReport], writes: int) -> Callable[..., LabelReport]:
+        """Let the plan and some writes succeed, and hold the store then."""
+        left = [writes]
+
+        def call(*arguments: Any, dry_run: bool = False, **options: Any) -> LabelReport:
+            if dry_run or left[0]:
+                left[0] -= not dry_run
+                return method(*arguments, dry_run=dry_run, **options)
+            with held(filled):
+                return method(*arguments, **options)
+
+        return call
+
+    for writes, arguments in (
+        (0, ("AAPL", "sector=Oil")),
+        (0, ("AAPL", "--add", "sector=Oil")),
+        (0, ("AAPL", "--remove", "sector", "--remove", "index")),
+        (0, ("--file", "x.csv")),
+        (1, ("AAPL", "--remove", "index=A", "--remove", "sector")),
+    ):
+        for name, method in zip(("label", "unlabel"), storage, strict=True):
+            monkeypatch.setattr(StoredLabels, name, when_planned(method, writes))
+        ended = filled("label", *arguments, "--yes")
+        assert (ended.code, "AAPL stock" in ended.out, "changed" in ended.out) == (3, True, False)
+        if writes:
+            assert ended.err.endswith(". Only index=A was removed: repeat the command for the rest\n"), ended.err
+        else:
+            assert ended.err.endswith(". No label was changed\n"), ended.err
+            assert labels(filled) == before
 
 
 def test_labels_without_bars_can_be_listed_and_removed(filled: Command) -> None:

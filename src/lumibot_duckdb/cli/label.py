@@ -6,7 +6,8 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from lumibot_duckdb.cli.store import existing_store
 if TYPE_CHECKING:
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import AssetKey, LabelChange, LabelReport
+    from lumibot_duckdb.storage.partial_work import PartialWork
 
 _SHOWN = 20
 
@@ -152,9 +154,9 @@ def _change(
     added = [_name_and_value(label) for label in arguments.add or ()]
     labels: Any = label_table(arguments.file) if arguments.file is not None else _of_all(changed, added or given)
 
-    def report(*, dry_run: bool) -> LabelReport:
+    def report(*, dry_run: bool, work: PartialWork | None = None) -> LabelReport:
         if arguments.remove:
-            return _removed(storage, changed, arguments.remove, dry_run=dry_run)
+            return _removed(storage, changed, arguments.remove, work, dry_run=dry_run)
         return storage.label(labels, add=bool(added), skip_unknown=arguments.skip_unknown, dry_run=dry_run)
 
     planned = report(dry_run=True)
@@ -164,8 +166,24 @@ def _change(
     if not arguments.dry_run:
         if lost:
             confirm(f"Replace or remove values of {count(len(lost), 'label')}?", arguments)
-        planned = report(dry_run=False)
+        with _says_what_changed() as work:
+            planned = report(dry_run=False, work=work)
     print(json.dumps(_as_json(planned), indent=2) if arguments.json else _summary(planned))
+
+
+@contextmanager
+def _says_what_changed() -> Iterator[PartialWork]:
+    """Add to the error of a store that others hold, and of Ctrl-C, what was changed: the table is printed before."""
+    from lumibot_duckdb.storage.errors import StoreBusyError
+    from lumibot_duckdb.storage.partial_work import partial_work
+
+    with partial_work("no label was changed") as work:
+        try:
+            yield work
+        except StoreBusyError as error:
+            if work.outcome:
+                raise
+            raise StoreBusyError(f"{str(error).rstrip('. ')}. No label was changed") from error
 
 
 def _name_and_value(label: str) -> tuple[str, str]:
@@ -183,19 +201,28 @@ def _of_all(assets: Sequence[AssetKey], given: Sequence[tuple[str, str]]) -> dic
 
 
 def _removed(
-    storage: DuckDBDataStorage, assets: Sequence[AssetKey], labels: Sequence[str], *, dry_run: bool
+    storage: DuckDBDataStorage,
+    assets: Sequence[AssetKey],
+    labels: Sequence[str],
+    work: PartialWork | None,
+    *,
+    dry_run: bool,
 ) -> LabelReport:
     """Remove labels, given as NAME or NAME=VALUE. Raises `CommandError` for one that none of the assets has."""
     from lumibot_duckdb.storage.api import LabelReport
 
     changes: list[LabelChange] = []
-    for label in labels:
+    for place, label in enumerate(labels):
         name, equals, value = label.partition("=")
         report = storage.unlabel(assets, name, value if equals else None, dry_run=dry_run)
         if not report.changes and dry_run:
             storage.labelled(name, value if equals else None)  # suggests a similar one if no asset has it
             raise CommandError(f"none of these assets has the label {printable(label)}", exit_code=1)
         changes += report.changes
+        if work is not None:
+            work.outcome = (
+                f"only {', '.join(map(printable, labels[: place + 1]))} was removed: repeat the command for the rest"
+            )
     return LabelReport(tuple(changes), dry_run=dry_run)
 
 
