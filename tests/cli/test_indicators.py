@@ -58,7 +58,9 @@ def test_csv_and_json(filled: Command) -> None:
     text = filled("indicators", "btc-usd", "--timeframe", "30min", "--with", "sma(3)", "--format", "csv").out
     rows = list(csv.DictReader(io.StringIO(text)))
     assert (len(rows), rows[0]["timestamp"], rows[0]["sma_3"]) == (10, "2024-01-02 14:30:00+00:00", "")
+    assert filled("indicators", "btc-usd", "--timeframe", "30min", "--with", "sma(3)", "--csv").out == text
     found = json.loads(filled("indicators", "AAPL", "MSFT", *BASIC, "--format", "json").out)
+    assert json.loads(filled("indicators", "AAPL", "MSFT", *BASIC, "--json").out) == found
     assert (len(found), found[1]["sma_3"]) == (120, None)
     assert found[62]["sma_3"] == pytest.approx(2 * DAYS["close"][:3].mean())
 
@@ -102,6 +104,8 @@ def test_files(filled: Command, kind: str, monkeypatch: pytest.MonkeyPatch) -> N
         (("AAPL", *BASIC, "--output", "a.txt"), 2, "a.txt: add --format csv, parquet or json"),
         (("AAPL", *BASIC, "--output", "a.txt", "--format", "table"), 2, "a file is csv, parquet or json"),
         (("AAPL", *BASIC, "--output", "nowhere/a.csv"), 2, "name a file in an existing folder"),
+        (("AAPL", *BASIC, "--csv", "--format", "json"), 2, "argument --format: not allowed with argument --csv"),
+        (("--list", "--csv"), 2, "--list takes --with and --format table or json, and nothing else"),
         (("AAPL", *BASIC, "--fromat", "csv"), 2, "did you mean --format?"),
         (("AAPL", "--list"), 2, "--list takes --with and --format table or json, and nothing else"),
         (("--list", "--with", "rsii"), 2, "did you mean rsi?"),
@@ -118,7 +122,7 @@ def test_mistakes(filled: Command, arguments: tuple[str, ...], code: int, messag
 def test_several_sources(filled: Command) -> None:
     filled.storage().store_ohlcv_data("AAPL", DAYS, "other", "day")
     ended = filled("indicators", "AAPL", *BASIC)
-    assert (ended.code, "pass source=, one of other, test" in ended.err) == (1, True)
+    assert (ended.code, "; add --source, one of other, test" in ended.err) == (1, True)
     assert filled("indicators", "AAPL", *BASIC, "--source", "other").code == 0
 
 
