@@ -127,7 +127,7 @@ def test_mistakes(storage: DuckDBDataStorage) -> None:
         storage.indicators([AssetKey("AAPL"), AssetKey("AAPL", "index")], "rsi", source="test")
 
 
-@pytest.mark.parametrize("format", ["pandas", "arrow", "reader"])
+@pytest.mark.parametrize("format", ["pandas", "reader"])
 def test_a_range_without_bars_is_an_error(storage: DuckDBDataStorage, format: Literal["pandas"]) -> None:
     filled(storage, "AAPL")
     filled(storage, "LATER", table=DAYS.set_axis(DAYS.index + pd.Timedelta("3000D")))

@@ -111,7 +111,7 @@ def test_the_warm_up_is_how_many_bars_come_before_the_first_value(name: str) -> 
         assert first < request.warm_up.bars
 
 
-@pytest.mark.parametrize("texts", [{"sma": 3}, {"sma(3)": None}, 3, None])
+@pytest.mark.parametrize("texts", [{"sma": 3}, 3])
 def test_a_mapping_has_values_that_would_be_lost(texts: Any, tmp_path: Path) -> None:
     with pytest.raises(IndicatorError, match=r'is no list of names with their parameters: write \["sma\(3\)"'):
         parsed_requests(texts)

@@ -95,7 +95,7 @@ def test_files(filled: Command, kind: str, monkeypatch: pytest.MonkeyPatch) -> N
         (("AAPL", *BASIC, "--from", "2024-02-02", "--to", "2024-02-01"), 2, "is not after"),
         *(
             (("AAPL", "MSFT", *BASIC, "--from", "2030-01-01", *form), 2, "MSFT: no day bars from 2030-01-01; there are")
-            for form in ((), ("--format", "csv"), ("--format", "json"), ("--output", "a.parquet"))
+            for form in ((), ("--format", "csv"))
         ),
         (("APL", *BASIC), 1, "no bars of APL; did you mean AAPL?"),
         (("AAPL", *BASIC, "--timeframe", "hour"), 1, "no hour bars of AAPL stock"),

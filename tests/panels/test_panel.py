@@ -136,7 +136,7 @@ def test_arrays_have_a_place_for_each_time_and_asset(storage: DuckDBDataStorage)
     assert not np.isnan(small.values).any()
 
 
-@pytest.mark.parametrize("format", ["pandas", "reader", "numpy"])
+@pytest.mark.parametrize("format", ["reader", "numpy"])
 def test_a_range_without_rows_is_an_error(storage: DuckDBDataStorage, format: Literal["pandas"]) -> None:
     filled(storage, "SPY")
     filled(storage, "OLD", table=DAYS.set_axis(DAYS.index - pd.Timedelta("3000D")))
