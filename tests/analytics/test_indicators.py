@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ import pytest
 from analytics.market import SHORT, frame
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.analytics import frames
-from lumibot_duckdb.analytics.errors import IndicatorError
+from lumibot_duckdb.analytics.errors import AnalysisError, IndicatorError
 from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError, SnapshotNotFoundError
 from storage.upkeep.many_series import BARS, FRAME, call, make_many_series
@@ -124,6 +125,43 @@ def test_mistakes(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data(AssetKey("AAPL", "index"), DAYS, "test", "day")
     with pytest.raises(IndicatorError, match="have the same asset_symbol, AAPL: request them separately"):
         storage.indicators([AssetKey("AAPL"), AssetKey("AAPL", "index")], "rsi", source="test")
+
+
+@pytest.mark.parametrize("format", ["pandas", "reader"])
+def test_a_range_without_bars_is_an_error(storage: DuckDBDataStorage, format: Literal["pandas"]) -> None:
+    filled(storage, "AAPL")
+    filled(storage, "LATER", table=DAYS.set_axis(DAYS.index + pd.Timedelta("3000D")))
+    call = partial(storage.indicators, indicators="sma(3)", format=format)
+    first, last = (f"{DAYS.index[place]:%Y-%m-%d}" for place in (0, -1))
+    for symbols, timeframe, options, message in (
+        ("AAPL", "day", {"start": "2050-01-01"}, f"no bars from 2050-01-01; there are bars from {first} to {last}"),
+        (["AAPL", "LATER"], "day", {"end": "2000-01-01"}, "AAPL, LATER: no day bars before 2000-01-01; there are bars"),
+        (["AAPL"], "week", {"start": "2050-01-01"}, "AAPL: no week bars from 2050-01-01"),
+        ("AAPL", "day", {"start": f"{first} 01:00", "end": f"{first} 02:00"}, "no bars from .* 01:00 before .* 02:00"),
+        ("AAPL", "day", {"start": last, "end": first}, f"start, {last}, is not before end, {first}"),
+        ("AAPL", "day", {"start": last, "end": last}, "is not before end"),
+    ):
+        with pytest.raises(AnalysisError, match=message):
+            call(symbols, timeframe=timeframe, **options)
+    assert call(["AAPL", "LATER"], start=DAYS.index[-1] + pd.Timedelta("1D")) is not None  # one of them has bars
+
+
+def test_what_was_not_stored_yet_is_the_timeframe_that_was_requested(storage: DuckDBDataStorage) -> None:
+    filled(storage, "OTHER")
+    storage.snapshot("none")
+    storage.store_ohlcv_data("AAPL", FRAME, "test", "minute")
+    storage.snapshot("minutes")
+    hours = frame(300, freq="h", start="2023-01-02")
+    storage.store_ohlcv_data("AAPL", hours, "test", "hour")
+    call = partial(storage.indicators, "AAPL", "sma(3)", "day")
+    with pytest.raises(SeriesNotFoundError, match=r"^AAPL stock, hour bars from test were not stored yet as of none"):
+        call(as_of="none")  # days could be made of hours
+    assert len(call(as_of="minutes")) < len(call())  # of minutes, when there were no hours
+    filled(storage, "AAPL")
+    with pytest.raises(SeriesNotFoundError, match=r"^AAPL stock, day bars from test were not stored yet as of none"):
+        call(as_of="none")
+    with pytest.raises(SeriesNotFoundError, match=r"^AAPL stock, day bars from test were not stored yet as of none"):
+        storage.correlation(["AAPL", "OTHER"], as_of="none")
 
 
 def test_series_are_read_as_of_a_moment_or_a_snapshot(storage: DuckDBDataStorage) -> None:

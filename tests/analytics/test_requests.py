@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 from analytics.market import REQUESTS, SHORT, bars_of, frame
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.analytics.catalogue import CATALOGUE, PYTHON_ONLY
 from lumibot_duckdb.analytics.computation.engine import engine_for, outputs
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.analytics.requests import parsed_request, parsed_requests
 from lumibot_duckdb.analytics.warm_up import Reach
+from lumibot_duckdb.panels.features import parsed_features
 
 
 @pytest.mark.parametrize(
@@ -104,3 +109,13 @@ def test_the_warm_up_is_how_many_bars_come_before_the_first_value(name: str) -> 
         assert first == request.warm_up.bars
     elif request.warm_up.reach is Reach.RECURSIVE:
         assert first < request.warm_up.bars
+
+
+@pytest.mark.parametrize("texts", [{"sma": 3}, 3])
+def test_a_mapping_has_values_that_would_be_lost(texts: Any, tmp_path: Path) -> None:
+    with pytest.raises(IndicatorError, match=r'is no list of names with their parameters: write \["sma\(3\)"'):
+        parsed_requests(texts)
+    with pytest.raises(IndicatorError, match="is no list of names"):
+        parsed_features(texts)
+    with DuckDBDataStorage(tmp_path) as storage, pytest.raises(IndicatorError, match="is no list of names"):
+        storage.chart("AAPL", indicators=texts)

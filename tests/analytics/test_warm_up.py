@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from analytics.market import REQUESTS, SHORT, frame
 from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.analytics.requests import parsed_request
 from lumibot_duckdb.analytics.warm_up import Reach, smoothed
 
@@ -148,10 +149,9 @@ def test_the_whole_range_is_before_or_after_the_bars(
     stored: tuple[DuckDBDataStorage, pd.DataFrame, pd.DataFrame],
 ) -> None:
     storage, minutes, _ = stored
-    assert len(storage.indicators("LONG", ALL, "minute", end="2022-01-01")) == 0
-    assert len(storage.indicators("LONG", ALL, "minute", start="2026-01-01")) == 0
-    assert len(storage.indicators("LONG", ALL, "hour", start="2026-01-01")) == 0
-    assert len(storage.indicators("LONG", ALL, "minute", start="2023-01-20", end="2023-01-10")) == 0
+    for timeframe, span in (("minute", {"end": "2022-01-01"}), ("hour", {"start": "2026-01-01"})):
+        with pytest.raises(IndicatorError, match="bars from 2023"):
+            storage.indicators("LONG", ALL, timeframe, **span)  # type: ignore[arg-type]
     pd.testing.assert_frame_equal(
         storage.indicators("LONG", ALL, "minute", start="2022-01-01"), minutes[found_columns(minutes)]
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from cli.files import Command
@@ -31,6 +32,8 @@ def filled(command: Command) -> Command:
     every_day = pd.date_range("2024-01-02", periods=84, tz="UTC")
     close = np.round(1000 * np.exp(np.cumsum(rng.normal(0, 0.02, 84))), 2)
     storage.store_ohlcv_data(("BTC", "USD"), pd.DataFrame({"close": close}, index=every_day), "exchange", "day")
+    old = pd.bdate_range("1999-01-04", periods=20, tz="America/New_York")
+    storage.store_ohlcv_data("OLD", pd.DataFrame({"close": 1.0}, index=old), "test", "day")
     storage.close()
     return command
 
@@ -73,12 +76,12 @@ def test_windows(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [row["correlation"] for row in json.loads(ended.out)] == [None, None]
 
 
-@pytest.mark.parametrize("kind", ["csv", "json"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "json"])
 def test_files(filled: Command, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     file = filled.folder / f"out.{kind}"
     ended = filled("correlate", "AAPL", "MSFT", "--output", file)
     assert (ended.code, ended.out) == (0, f"2 rows written to {file}.\n")
-    read = {"csv": pd.read_csv, "json": pd.read_json}[kind](file)
+    read = {"parquet": pd.read_parquet, "csv": pd.read_csv, "json": pd.read_json}[kind](file)
     assert read["AAPL"].tolist()[0] == 1
     before = file.read_bytes()
     refused = filled("correlate", "AAPL", "FLAT", "--output", file)
@@ -86,9 +89,26 @@ def test_files(filled: Command, kind: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert file.read_bytes() == before
     assert filled("correlate", "AAPL", "FLAT", "--output", file, "--yes").code == 0
     assert file.read_bytes() != before
-    monkeypatch.setattr(correlate, "_rows", None)
+    monkeypatch.setattr(correlate, "_in_utc", None)
     assert filled("correlate", "AAPL", "FLAT", "--output", file, "--yes").code == 70
     assert [path.name for path in filled.folder.iterdir() if "out" in path.name] == [file.name]  # no part of a file
+
+
+def test_parquet_has_times_in_utc_and_nulls(filled: Command) -> None:
+    file = filled.folder / "out.parquet"
+    options = ("correlate", "AAPL", "FLAT", "BTC/USD", "--join", "asof", "--window", "10")
+    assert filled(*options, "--output", file).code == 0
+    found = pq.read_table(file)
+    assert [str(field.type) for field in found.schema][2:] == ["timestamp[us, tz=UTC]", "double"]
+    rows = json.loads(filled(*options, "--json").out)
+    assert [row["correlation"] for row in rows] == pytest.approx(found["correlation"].to_pylist())
+    assert None in found["correlation"].to_pylist()
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_formats_have_short_forms(filled: Command, kind: str) -> None:
+    short, long = (filled("correlate", "AAPL", "MSFT", *form) for form in ([f"--{kind}"], ["--format", kind]))
+    assert (short.code, short.out) == (0, long.out)
 
 
 def plot(page: str) -> Any:
@@ -175,10 +195,22 @@ def test_similar_assets_are_next_to_each_other(filled: Command) -> None:
         (("AAPL", "MSFT", "--window", "1"), 2, "window must be a whole number from 2 to 100000, not 1"),
         (("AAPL", "MSFT", "--window", "few"), 2, "argument --window: few is not a whole number"),
         (("AAPL", "MSFT", "--join", "left"), 2, "argument --join: invalid choice: 'left'"),
-        (("AAPL", "MSFT", "--from", "2030-01-01"), 2, "AAPL, MSFT have no closes in the range"),
+        (
+            ("AAPL", "MSFT", "--from", "2030-01-01"),
+            2,
+            "AAPL, MSFT: no day bars from 2030-01-01; there are bars from 2024-01-02 to 2024-03-25",
+        ),
         (("AAPL", "MSFT", "--source", "other"), 1, "no day bars of AAPL stock from other"),
-        (("AAPL", "MSFT", "--output", "a.txt"), 2, "a.txt: add --format csv or json, which the name does not tell"),
-        (("AAPL", "MSFT", "--output", "a.csv", "--format", "table"), 2, "a file is csv or json"),
+        (
+            ("AAPL", "MSFT", "--output", "a.txt"),
+            2,
+            "a.txt: add --format csv, parquet or json, which the name does not tell",
+        ),
+        (("AAPL", "MSFT", "--output", "a.csv", "--format", "table"), 2, "a file is csv, parquet or json"),
+        (("AAPL", "MSFT", "--format", "parquet"), 2, "--format parquet needs --output FILE"),
+        (("AAPL", "MSFT", "--csv", "--json"), 2, "argument --json: not allowed with argument --csv"),
+        (("AAPL", "OLD"), 2, "have the same time (AAPL 2024-01-02 to 2024-03-25, OLD 1999-01-04"),
+        (("AAPL", "OLD"), 2, ": choose another range, or --join asof or outer"),
         (("AAPL", "MSFT", "--output", "nowhere/a.csv"), 2, "name a file in an existing folder"),
         (("AAPL", "MSFT", "--output", "nowhere/a.html"), 2, "cannot write to nowhere/a.html"),
         (("AAPL", "MSFT", "--open"), 2, "--open needs --output with a name that ends in .html or .png"),
@@ -188,7 +220,11 @@ def test_similar_assets_are_next_to_each_other(filled: Command) -> None:
             "--order is for a matrix, and --window makes none",
         ),
         (("AAPL", "MSFT", "--window", "70", "--output", "a.html"), 1, "there is nothing to draw"),
-        (("AAPL", "MSFT", "--window", "9", "--output", "a.html", "--format", "table"), 2, "a file is csv or json"),
+        (
+            ("AAPL", "MSFT", "--window", "9", "--output", "a.html", "--format", "table"),
+            2,
+            "a file is csv, parquet or json",
+        ),
     ],
 )
 def test_mistakes(filled: Command, arguments: tuple[str, ...], code: int, message: str) -> None:

@@ -58,7 +58,9 @@ def test_csv_and_json(filled: Command) -> None:
     text = filled("indicators", "btc-usd", "--timeframe", "30min", "--with", "sma(3)", "--format", "csv").out
     rows = list(csv.DictReader(io.StringIO(text)))
     assert (len(rows), rows[0]["timestamp"], rows[0]["sma_3"]) == (10, "2024-01-02 14:30:00+00:00", "")
+    assert filled("indicators", "btc-usd", "--timeframe", "30min", "--with", "sma(3)", "--csv").out == text
     found = json.loads(filled("indicators", "AAPL", "MSFT", *BASIC, "--format", "json").out)
+    assert json.loads(filled("indicators", "AAPL", "MSFT", *BASIC, "--json").out) == found
     assert (len(found), found[1]["sma_3"]) == (120, None)
     assert found[62]["sma_3"] == pytest.approx(2 * DAYS["close"][:3].mean())
 
@@ -91,6 +93,10 @@ def test_files(filled: Command, kind: str, monkeypatch: pytest.MonkeyPatch) -> N
         (("AAPL", *BASIC, "--timeframe", "eon"), 2, "'eon' is not a timeframe"),
         (("AAPL", *BASIC, "--from", "monday"), 2, "--from monday: write a date"),
         (("AAPL", *BASIC, "--from", "2024-02-02", "--to", "2024-02-01"), 2, "is not after"),
+        *(
+            (("AAPL", "MSFT", *BASIC, "--from", "2030-01-01", *form), 2, "MSFT: no day bars from 2030-01-01; there are")
+            for form in ((), ("--format", "csv"))
+        ),
         (("APL", *BASIC), 1, "no bars of APL; did you mean AAPL?"),
         (("AAPL", *BASIC, "--timeframe", "hour"), 1, "no hour bars of AAPL stock"),
         (("AAPL", *BASIC, "--source", "other"), 1, "no day bars of AAPL stock from other"),
@@ -98,6 +104,8 @@ def test_files(filled: Command, kind: str, monkeypatch: pytest.MonkeyPatch) -> N
         (("AAPL", *BASIC, "--output", "a.txt"), 2, "a.txt: add --format csv, parquet or json"),
         (("AAPL", *BASIC, "--output", "a.txt", "--format", "table"), 2, "a file is csv, parquet or json"),
         (("AAPL", *BASIC, "--output", "nowhere/a.csv"), 2, "name a file in an existing folder"),
+        (("AAPL", *BASIC, "--csv", "--format", "json"), 2, "argument --format: not allowed with argument --csv"),
+        (("--list", "--csv"), 2, "--list takes --with and --format table or json, and nothing else"),
         (("AAPL", *BASIC, "--fromat", "csv"), 2, "did you mean --format?"),
         (("AAPL", "--list"), 2, "--list takes --with and --format table or json, and nothing else"),
         (("--list", "--with", "rsii"), 2, "did you mean rsi?"),
@@ -114,7 +122,7 @@ def test_mistakes(filled: Command, arguments: tuple[str, ...], code: int, messag
 def test_several_sources(filled: Command) -> None:
     filled.storage().store_ohlcv_data("AAPL", DAYS, "other", "day")
     ended = filled("indicators", "AAPL", *BASIC)
-    assert (ended.code, "pass source=, one of other, test" in ended.err) == (1, True)
+    assert (ended.code, "; add --source, one of other, test" in ended.err) == (1, True)
     assert filled("indicators", "AAPL", *BASIC, "--source", "other").code == 0
 
 
@@ -172,6 +180,6 @@ def test_a_version_that_is_not_there(filled: Command) -> None:
     assert ended.err == "lumibot-duckdb: the store has no snapshot 'befor'; did you mean 'before'?\n"
     ended = filled("indicators", "AAPL", "--with", "sma(3)", "--as-of", "2020-01-31")
     assert (ended.code, ended.out) == (1, "")
-    assert "was not stored yet as of 2020-01-31" in ended.err
+    assert "AAPL stock, day bars from test were not stored yet as of 2020-01-31" in ended.err
     ended = filled("indicators", "--list", "--as-of", "before")
     assert ended.code == 2

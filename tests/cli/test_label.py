@@ -5,15 +5,22 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.files import Command, no_store
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.cli.completers import labels_and_symbols
-from lumibot_duckdb.storage.api import AssetKey
+from lumibot_duckdb.cli.label_file import label_table
+from lumibot_duckdb.storage.api import AssetKey, LabelReport
+from lumibot_duckdb.storage.connection.lock import StoreLock
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.reference.stored_labels import StoredLabels
 from storage.frames import minute_bars
 
 OPTION = AssetKey("AAPL", "option", expiration=dt.date(2024, 1, 19), strike=190.0, right="CALL")
@@ -125,6 +132,54 @@ def test_files(filled: Command, write: Write) -> None:
     assert filled("label", "--file", "returned.csv").out == "0 labels changed, 4 unchanged.\n"
 
 
+READ: dict[str, str | bytes] = {
+    "empty fields at the end": "symbol,sector\nAAPL,Tech,\nMSFT,,,\n",
+    "also of the header": "symbol,sector,,\nAAPL,Tech,,\nMSFT,\n",
+    "missing fields, empty lines": "\nsymbol,sector\n\nMSFT\n,\nAAPL, Tech",
+    "semicolons": "symbol;sector\nAAPL;Tech\n",
+    "tabs": "symbol\tsector\nAAPL\tTech\n",
+    "a byte order mark": b"\xef\xbb\xbfsymbol,sector\r\nAAPL,Tech\r\n",
+    "quotes": '"symbol","sector"\n"AAPL","Tech"\n',
+}
+
+
+def test_what_spreadsheets_write_is_read(filled: Command, write: Write) -> None:
+    for name, content in READ.items():
+        for file in ("a.csv", "a.csv.gz"):
+            table = label_table(write(file, content))
+            table = table[table["symbol"] == "AAPL"]
+            assert table.to_dict("records") == [{"symbol": "AAPL", "sector": "Tech"}], name
+    ended = filled("label", "--file", "a.csv.gz")
+    assert (ended.code, ended.err, labels(filled)) == (0, "", [("AAPL", "sector", "Tech")])
+
+
+UNREADABLE: list[tuple[str | bytes, str]] = [
+    (
+        "symbol,sector\nAAPL,MSFT,Tech\n",
+        "line 2: 3 values, but the header has 2 columns: symbol, sector. Write a value",
+    ),
+    ("symbol,sector\nMSFT,Tech\n\nAAPL,Oil, Gas\n", "line 4: 3 values, but"),
+    ("symbol;sector\nAAPL;Oil; Gas\n", "a value that has a ';' in double quotes"),
+    ("symbol,sector,\nAAPL,Tech,x\n", "line 2: 3 values, but the header has 2 columns"),
+    ("symbol,sector\nAAPL,Santé\n".encode("latin-1"), "x.csv is not in UTF-8: save it as UTF-8"),
+    ("symbol,sector\n".encode("utf-16"), "x.csv is not in UTF-8: save it as UTF-8"),
+    ("symbol,sector\nAAPL,\nMSFT,\n", "the table has no values: all cells of sector are empty"),
+    ("symbol,name,value\nAAPL,sector,\n", "the table has no values"),
+    ("symbol,symbol,sector\nAAPL,MSFT,Tech\n", "two columns of the table have the same name"),
+    ("AAPL|Tech\n", "the table has no column of symbols"),
+    ("\n\n", "x.csv cannot be read as CSV: it is empty"),
+    ("symbol,sector\nAAPL," + "x" * 200_000, "x.csv cannot be read as CSV: field larger"),
+]
+
+
+def test_a_file_whose_values_are_uncertain_changes_nothing(filled: Command, write: Write) -> None:
+    for content, says in UNREADABLE:
+        write("x.csv", content)
+        ended = filled("label", "--file", "x.csv")
+        assert (ended.code, ended.out, says in ended.err) == (2, "", True), ended.err
+    assert labels(filled) == []
+
+
 MISTAKES: list[tuple[tuple[str, ...], int, str]] = [
     (("APPL", "a=b"), 1, "the store has no bars of APPL; did you mean AAPL?"),
     (("--list", "--name", "sektor"), 1, "no asset has a label 'sektor'; did you mean sector?"),
@@ -158,6 +213,55 @@ def test_without_a_store_or_labels(command: Command) -> None:
     with command.storage() as storage:
         storage.store_ohlcv_data("AAPL", minute_bars(rows=2), "test", "minute")
     assert command("label").out == "There are no labels.\n"
+
+
+@contextmanager
+def held(command: Command) -> Iterator[None]:
+    """Hold the lock that writers need."""
+    lock = StoreLock(command.store)
+    lock.acquire(True, time.monotonic() + 10)
+    yield
+    lock.close()
+
+
+def test_a_store_that_is_held_is_unchanged_and_the_error_says_so(
+    filled: Command, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled("label", "AAPL", "sector=Tech", "index=A", "index=B")
+    before = labels(filled)
+    write("x.csv", "symbol,sector\nAAPL,Oil\n")
+    storage = StoredLabels.label, StoredLabels.unlabel
+    monkeypatch.setattr(StoreConnection.of(filled.store), "wait_seconds", 0.0)
+
+    def when_planned(method: Callable[..., LabelReport], writes: int) -> Callable[..., LabelReport]:
+        """Let the plan and some writes succeed, and hold the store then."""
+        left = [writes]
+
+        def call(*arguments: Any, dry_run: bool = False, **options: Any) -> LabelReport:
+            if dry_run or left[0]:
+                left[0] -= not dry_run
+                return method(*arguments, dry_run=dry_run, **options)
+            with held(filled):
+                return method(*arguments, **options)
+
+        return call
+
+    for writes, arguments in (
+        (0, ("AAPL", "sector=Oil")),
+        (0, ("AAPL", "--add", "sector=Oil")),
+        (0, ("AAPL", "--remove", "sector", "--remove", "index")),
+        (0, ("--file", "x.csv")),
+        (1, ("AAPL", "--remove", "index=A", "--remove", "sector")),
+    ):
+        for name, method in zip(("label", "unlabel"), storage, strict=True):
+            monkeypatch.setattr(StoredLabels, name, when_planned(method, writes))
+        ended = filled("label", *arguments, "--yes")
+        assert (ended.code, "AAPL stock" in ended.out, "changed" in ended.out) == (3, True, False)
+        if writes:
+            assert ended.err.endswith(". Only index=A was removed: repeat the command for the rest\n"), ended.err
+        else:
+            assert ended.err.endswith(". No label was changed\n"), ended.err
+            assert labels(filled) == before
 
 
 def test_labels_without_bars_can_be_listed_and_removed(filled: Command) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime, timezone
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ import pytest
 from analytics.market import frame
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.analytics.computation import engine
-from lumibot_duckdb.analytics.errors import IndicatorError, MissingLibraryError
+from lumibot_duckdb.analytics.errors import AnalysisError, IndicatorError, MissingLibraryError
 from lumibot_duckdb.panels import ForwardReturn, PanelError, TripleBarrier, tables
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, SnapshotNotFoundError
 
@@ -133,9 +134,23 @@ def test_arrays_have_a_place_for_each_time_and_asset(storage: DuckDBDataStorage)
     assert small.values.shape == (199, 2, 1)
     assert small.target_values.shape == (199, 2, 0)
     assert not np.isnan(small.values).any()
-    none = storage.panel(BOTH, "close", start="2030-01-01", targets=TARGETS, format="numpy")
-    assert none.values.shape == (0, 2, 1)
-    assert len(storage.panel(BOTH, "close", start="2030-01-01", targets=TARGETS)) == 0
+
+
+@pytest.mark.parametrize("format", ["reader", "numpy"])
+def test_a_range_without_rows_is_an_error(storage: DuckDBDataStorage, format: Literal["pandas"]) -> None:
+    filled(storage, "SPY")
+    filled(storage, "OLD", table=DAYS.set_axis(DAYS.index - pd.Timedelta("3000D")))
+    panel = partial(storage.panel, features="close", targets=TARGETS, format=format)
+    for symbols, options, message in (
+        (["SPY", "OLD"], {"start": "2030-01-01"}, "SPY, OLD: no day bars from 2030-01-01; there are bars from 20"),
+        ("SPY", {"end": "2000-01-01"}, "SPY stock, day bars from test: no bars before 2000-01-01; there are bars from"),
+        ("SPY", {"start": "2023-06-02", "end": "2023-06-01"}, "start, 2023-06-02, is not before end, 2023-06-01"),
+        (["SPY", "OLD"], {"start": "2023-06-02", "join": "inner"}, "OLD stock, .*: no bars from 2023-06-02"),
+        (["SPY", "OLD"], {"join": "inner"}, "no bars of SPY, OLD in the range have the same time"),
+    ):
+        with pytest.raises(AnalysisError, match=message):
+            panel(symbols, **options)
+    assert panel(["SPY", "OLD"], start="2023-06-02") is not None  # one of them has rows
 
 
 def test_only_common_times_are_joined(storage: DuckDBDataStorage) -> None:

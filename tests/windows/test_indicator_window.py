@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from hypothesis_settings import examples
 from lumibot_duckdb.analytics.indicator_values import IndicatorValues
-from lumibot_duckdb.analytics.reading import Span
 from lumibot_duckdb.analytics.requests import parsed_requests
 from lumibot_duckdb.analytics.series_bars import BarsInTimeframe
+from lumibot_duckdb.analytics.span import Span
 from lumibot_duckdb.storage.times import NEW_YORK, UTC, EpochSeconds, midnight
 from lumibot_duckdb.windows import window
 from lumibot_duckdb.windows.bar_ends import bar_end

@@ -59,7 +59,9 @@ class Analytics(ABC):
             `timestamp`; the rows of an asset are together, in the order of the list.
 
         Raises:
-            IndicatorError: An indicator is unknown, or has a wrong parameter; or a series has no closes.
+            IndicatorError: An indicator is unknown, or has a wrong parameter; a series has no closes; or no asset has
+                bars in the range.
+            AnalysisError: `start` is not before `end`.
             MissingLibraryError: An indicator needs TA-Lib, which is not installed: only `kama`, `psar` and
                 `supertrend`. All others are computed in SQL then, with the same values.
             SeriesNotFoundError: There are no such bars, and none that they can be made of; or there were none yet at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -81,6 +82,7 @@ def polars_frame(reader: pa.RecordBatchReader) -> pl.DataFrame:
 
 
 def as_reader(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
-    """Return batches as a stream, which is read once."""
-    reader: Any = pa.RecordBatchReader.from_batches(schema, batches)
+    """Return batches as a stream, which is read once. The first one is computed now, so that most errors are raised."""
+    first = list(islice(batches, 1))
+    reader: Any = pa.RecordBatchReader.from_batches(schema, chain(first, batches))
     return reader

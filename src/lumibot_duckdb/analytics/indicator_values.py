@@ -10,9 +10,10 @@ import numpy as np
 
 from lumibot_duckdb.analytics.bars import Bars, FloatArray
 from lumibot_duckdb.analytics.computation.engine import engine_for, outputs
-from lumibot_duckdb.analytics.reading import IndicatorBars, ReadBars, Span
+from lumibot_duckdb.analytics.reading import IndicatorBars, ReadBars
 from lumibot_duckdb.analytics.requests import Request
 from lumibot_duckdb.analytics.series_bars import BarsInTimeframe
+from lumibot_duckdb.analytics.span import Span
 from lumibot_duckdb.analytics.warm_up import Reach, window
 from lumibot_duckdb.storage.times import Int64Array
 

@@ -11,11 +11,10 @@ import pyarrow as pa
 from lumibot_duckdb.analytics import frames
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.analytics.indicator_values import IndicatorValues
-from lumibot_duckdb.analytics.reading import Span
 from lumibot_duckdb.analytics.requests import parsed_requests
 from lumibot_duckdb.analytics.series import ChosenSeries, chosen_series
+from lumibot_duckdb.analytics.span import Span, nothing_in
 from lumibot_duckdb.storage.api import AsOf, AssetLike, BarReader
-from lumibot_duckdb.storage.times import EpochSeconds, epoch_seconds_ceiling, new_york_timestamp
 
 FORMATS = ("pandas", "polars", "arrow", "reader")
 
@@ -39,13 +38,13 @@ def indicator_table(
         raise ValueError(f"{format!r} is not a format: write one of {', '.join(FORMATS)}")
     requests = parsed_requests(indicators)
     check_zone(zone)
+    span = Span.between(start, end)
     values = IndicatorValues(requests, zone)
     is_long = not _is_one(symbols)
     assets: list[Any] = [*cast("Iterable[Any]", symbols)] if is_long else [symbols]
     series = chosen_series(storage, assets, timeframe, source, adjustment, as_of)
     unit = "us" if is_long else storage.facts(series[0].pin).index_unit
     shape = frames.Shape(values.columns, unit, is_long=is_long, with_nulls=format != "pandas")
-    span = Span(moment(start), moment(end))
     reader = frames.as_reader(shape.schema, _batches(storage, values, series, span, shape))
     if format == "pandas":
         return shape.pandas(reader)
@@ -57,12 +56,16 @@ def indicator_table(
 def _batches(
     storage: BarReader, values: IndicatorValues, series: Sequence[ChosenSeries], span: Span, shape: frames.Shape
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of each series."""
+    """Yield the rows of each series. Raises `IndicatorError` if there are none."""
+    rows = 0
     try:
         for each in series:
             times, columns = values.read(each.bars(storage), span)
+            rows += len(times)
             yield from shape.batches(each.symbol, times, columns)
             del times, columns  # not needed while the next series is read
+        if not rows and series:
+            raise IndicatorError(nothing_in(storage, series, span))
     finally:
         values.close()
 
@@ -70,11 +73,6 @@ def _batches(
 def _is_one(symbols: Any) -> bool:
     """Return whether a caller means one asset. A tuple is a pair, as for all methods of the storage."""
     return isinstance(symbols, (str, tuple)) or not isinstance(symbols, Iterable)
-
-
-def moment(time: datetime | date | str | None) -> EpochSeconds | None:
-    """Return a time that a caller gave in epoch seconds, rounded up."""
-    return None if time is None else epoch_seconds_ceiling(new_york_timestamp(time))
 
 
 def check_zone(zone: str) -> None:

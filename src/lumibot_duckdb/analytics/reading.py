@@ -13,6 +13,7 @@ from lumibot_duckdb.analytics.bars import Bars, bars_with_close
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.analytics.macros import MacroDatabase
 from lumibot_duckdb.analytics.series_bars import ALWAYS, BarsInTimeframe
+from lumibot_duckdb.analytics.span import Span
 from lumibot_duckdb.analytics.warm_up import Reach, WarmUp
 from lumibot_duckdb.storage import macros
 from lumibot_duckdb.storage.api import BarArrays, TimeRange
@@ -24,14 +25,6 @@ _RESAMPLED = """
 SELECT epoch("timestamp")::BIGINT AS ts, open, high, low, close, volume
 FROM resample({symbol}, ?, zone := ?) ORDER BY ts
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The bars of a series that are shown: those that start from `start` on and before `end` (None: all)."""
-
-    start: EpochSeconds | None
-    end: EpochSeconds | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -40,9 +41,20 @@ class Request:
         return self.indicator.warm_up(*self.values)
 
 
+def request_list(texts: str | Iterable[str]) -> list[str]:
+    """Return the requests that a caller means. Raises `IndicatorError` for a mapping, whose values would be lost."""
+    if isinstance(texts, str):
+        return [texts]
+    if isinstance(texts, Mapping) or not isinstance(texts, Iterable):
+        raise IndicatorError(
+            f'{reprlib.repr(texts)} is no list of names with their parameters: write ["sma(3)", "rsi(14)"]'
+        )
+    return list(texts)
+
+
 def parsed_requests(texts: str | Iterable[str]) -> tuple[Request, ...]:
     """Return what some requests mean, each once. Raises `IndicatorError`."""
-    wanted = [texts] if isinstance(texts, str) else list(texts)
+    wanted = request_list(texts)
     if not wanted:
         raise IndicatorError('no indicator is requested: pass names such as "rsi(14)"')
     return tuple(dict.fromkeys(map(parsed_request, wanted)))

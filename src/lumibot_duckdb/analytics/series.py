@@ -75,13 +75,27 @@ def _chosen(
     adjustment: str | None,
     as_of: AsOf | None,
 ) -> ChosenSeries:
+    """Return the series with bars of a timeframe, or the one with the largest bars that these can be made of.
+
+    If none was stored yet, the error is that of the timeframe, if it is stored now, or that of the largest ones.
+    """
+
+    def pinned(stored: str) -> ChosenSeries:
+        return ChosenSeries(storage.pin(asset, stored, source, adjustment=adjustment, as_of=as_of), timeframe)
+
     try:
-        return ChosenSeries(storage.pin(asset, timeframe, source, adjustment=adjustment, as_of=as_of), timeframe)
+        return pinned(timeframe)
     except SeriesNotFoundError as error:
-        smaller = _largest_part(storage, asset, timeframe, source, adjustment)
-        if smaller is None:
-            raise SeriesNotFoundError(f"{error}{_suggestion(storage, asset)}") from None
-    return ChosenSeries(storage.pin(asset, smaller, source, adjustment=adjustment, as_of=as_of), timeframe)
+        refused = SeriesNotFoundError(f"{error}{_suggestion(storage, asset)}")
+    stored = _stored_timeframes(storage, asset, source, adjustment)
+    parts = sorted((each for each in stored if divides(each, timeframe)), key=bar_seconds, reverse=True)
+    for part in parts:
+        try:
+            return pinned(part)
+        except SeriesNotFoundError as error:
+            if part == parts[0] and timeframe not in stored:
+                refused = error
+    raise refused from None
 
 
 def _suggestion(storage: BarReader, asset: AssetLike) -> str:
@@ -95,15 +109,10 @@ def _suggestion(storage: BarReader, asset: AssetLike) -> str:
     return f"; did you mean {similar[0]}?" if similar else ""
 
 
-def _largest_part(
-    storage: BarReader, asset: AssetLike, timeframe: str, source: str | None, adjustment: str | None
-) -> str | None:
-    """Return the largest stored timeframe that divides another one; None if there is none."""
-    stored = {
+def _stored_timeframes(storage: BarReader, asset: AssetLike, source: str | None, adjustment: str | None) -> set[str]:
+    return {
         info.key.timeframe for info in storage.list_series(asset, source) if adjustment in (None, info.key.adjustment)
     }
-    parts = [each for each in stored if divides(each, timeframe)]
-    return max(parts, key=bar_seconds, default=None)
 
 
 def divides(part: str, timeframe: str) -> bool:

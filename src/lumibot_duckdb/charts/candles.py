@@ -10,13 +10,13 @@ import numpy as np
 
 from lumibot_duckdb.analytics.bars import FloatArray, bars_with_close
 from lumibot_duckdb.analytics.errors import IndicatorError
-from lumibot_duckdb.analytics.reading import Span
 from lumibot_duckdb.analytics.series import ChosenSeries, divides
+from lumibot_duckdb.analytics.span import Span, nothing_in
 from lumibot_duckdb.charts.errors import ChartError
 from lumibot_duckdb.storage.api import BarReader, TimeRange
 from lumibot_duckdb.storage.bars.outline import Days
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, UTC, Int64Array, moment_of
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array
 
 MOST_CANDLES = 2_000
 """About so many are drawn at most."""
@@ -81,7 +81,7 @@ def read_candles(storage: BarReader, series: ChosenSeries, span: Span, zone: str
         found = _larger(storage, series, span, days, zone)
     timeframe, times, values, bars = found
     if not len(times):
-        raise _nothing_in(storage, series, span)
+        raise ChartError(nothing_in(storage, [series], span))
     has_range = {"open", "high", "low"} <= columns
     return Candles(series, timeframe, times, values, bars, zone, has_range)
 
@@ -151,20 +151,3 @@ def _bounds(span: Span) -> tuple[int, int]:
 
 def _range(span: Span) -> TimeRange | None:
     return None if span.start is span.end is None else TimeRange(*_bounds(span))
-
-
-def _nothing_in(storage: BarReader, series: ChosenSeries, span: Span) -> ChartError:
-    facts = storage.facts(series.pin)
-    if facts.first is None or facts.last is None:
-        return ChartError(f"{series.label}: there are no bars")
-    begin = "" if span.start is None else f" from {_text(span.start)}"
-    end = "" if span.end is None else f" before {_text(span.end)}"
-    return ChartError(
-        f"{series.label}: no bars{begin}{end}; there are bars from {_text(facts.first)} to {_text(facts.last)}"
-    )
-
-
-def _text(seconds: int) -> str:
-    zone = UTC if seconds % SECONDS_PER_DAY == 0 else NEW_YORK
-    moment = moment_of(seconds, zone)
-    return f"{moment:%Y-%m-%d}" if (moment.hour, moment.minute) == (0, 0) else f"{moment:%Y-%m-%d %H:%M}"

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from lumibot_duckdb.analytics.indicators import check_zone, moment
-from lumibot_duckdb.analytics.reading import Span
-from lumibot_duckdb.analytics.requests import Request, parsed_requests
+from lumibot_duckdb.analytics.indicators import check_zone
+from lumibot_duckdb.analytics.requests import Request, parsed_requests, request_list
 from lumibot_duckdb.analytics.series import chosen_series
+from lumibot_duckdb.analytics.span import Span
 from lumibot_duckdb.charts.api import ChartStorage
 from lumibot_duckdb.charts.candles import Candles, read_candles
 from lumibot_duckdb.charts.marks import action_marks, trade_marks
@@ -60,13 +60,14 @@ def make_chart(
     trades: Trades | None,
 ) -> Chart:
     """Return the chart that `Charts.chart` documents."""
-    texts = [indicators] if isinstance(indicators, str) else list(indicators)
+    texts = request_list(indicators)
     requests: Sequence[Request] = parsed_requests(texts) if texts else ()
     if zone is not None:
         check_zone(zone)
+    span = Span.between(start, end)
     (series,) = chosen_series(storage, [symbol], timeframe, source, adjustment, as_of)
     fills = None if trades is None else fills_of(trades, series.pin.key.asset)
-    candles = read_candles(storage, series, Span(moment(start), moment(end)), zone)
+    candles = read_candles(storage, series, span, zone)
     names = labels(candles.times, candles.timeframe, candles.zone)
     panes = Panes(candles, names)
     panes.add_volume()

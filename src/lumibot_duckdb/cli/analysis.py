@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import AssetKey
 
+FILE_FORMATS = ("csv", "parquet", "json")
+"""What rows can be written to a file as; all but Parquet can be printed, too."""
+
 
 def add_as_of(parser: argparse.ArgumentParser) -> None:
     """Add the option that chooses an earlier version of the bars."""
@@ -23,6 +27,17 @@ def add_as_of(parser: argparse.ArgumentParser) -> None:
         "--as-of", metavar="WHEN", help="use the bars that were in the store then: a date, a time, or a snapshot's name"
     )
     completed_by(option, snapshots)
+
+
+def add_formats(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses the format of the output, and the short forms that `sql` has, too."""
+    form = parser.add_mutually_exclusive_group()
+    text = "table (default), csv, parquet or json; with --output by the name of the file"
+    form.add_argument("--format", choices=("table", *FILE_FORMATS), help=text)
+    for name in ("csv", "json"):
+        form.add_argument(
+            f"--{name}", dest="format", action="store_const", const=name, help=f"the same as --format {name}"
+        )
 
 
 def named_assets(storage: DuckDBDataStorage, names: Iterable[str]) -> list[AssetKey]:
@@ -44,24 +59,29 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except (MissingLibraryError, ChartError, errors.VersionGoneError, *absent) as error:
-        raise CommandError(str(error), exit_code=1) from error
+        raise CommandError(_as_options(str(error)), exit_code=1) from error
     except errors.StorageError:
         raise
     except ValueError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(_as_options(str(error))) from error
 
 
-def chosen_format(arguments: argparse.Namespace, of_files: Sequence[str]) -> str:
-    """Return the format of the output: that of `--format`, or that of the name of the file; "table" without both.
+def _as_options(message: str) -> str:
+    """Return a message about arguments in Python as one about options."""
+    message = message.replace("join='asof' or 'outer'", "--join asof or outer")
+    return re.sub(r"\bpass (source|adjustment)=, one of ", r"add --\1, one of ", message)
 
-    `of_files` are the formats that a file can have.
-    """
+
+def chosen_format(arguments: argparse.Namespace) -> str:
+    """Return the format of the output: that of `--format`, or that of the name of the file; "table" without both."""
     if arguments.output is None:
+        if arguments.format == "parquet":
+            raise CommandError("--format parquet needs --output FILE")
         return arguments.format or "table"
     by_name = arguments.output.suffix.lower().removeprefix(".")
-    *others, last = of_files
+    *others, last = FILE_FORMATS
     choices = f"{', '.join(others)} or {last}"
-    if arguments.format is None and by_name not in of_files:
+    if arguments.format is None and by_name not in FILE_FORMATS:
         raise CommandError(f"{arguments.output}: add --format {choices}, which the name does not tell")
     if arguments.format == "table":
         raise CommandError(f"a file is {choices}")

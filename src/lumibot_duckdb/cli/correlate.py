@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli import query_output
-from lumibot_duckdb.cli.analysis import add_as_of, check_output, chosen_format, named_assets, refusals
+from lumibot_duckdb.cli.analysis import add_as_of, add_formats, check_output, chosen_format, named_assets, refusals
 from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
 from lumibot_duckdb.cli.drawing import check_drawing, is_drawing, show_drawing, write_drawing
 from lumibot_duckdb.cli.errors import CommandError
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import AssetKey
 
-_FORMATS = ("csv", "json")
 _JOINS = {
     "inner": "The {times} times that all of them have.",
     "asof": "The {times} times of {first}, with the last closes of the others.",
@@ -54,9 +53,9 @@ What is compared are returns, unless --method says otherwise. --join says at whi
 (outer). Days are joined by date. Missing values are empty, in JSON null. Times are New York's in a table and a chart,
 and UTC in the other formats.
 
---output writes CSV or JSON, or draws: a name that ends in .html gives a page, and one that ends in .png a picture,
-which needs the extra `charts`. All pairs are a heat map, and with --window each pair is a line. The page loads nothing
-else, follows the light or dark setting of the browser and fits a phone.
+--output writes CSV, Parquet or JSON, or draws: a name that ends in .html gives a page, and one that ends in .png a
+picture, which needs the extra `charts`. All pairs are a heat map, and with --window each pair is a line. The page loads
+nothing else, follows the light or dark setting of the browser and fits a phone.
 """
 _EXAMPLES = """\
 examples:
@@ -90,9 +89,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     completed_by(add("--source", help="of the bars; not needed if only one source has such bars"), stored_sources)
     completed_by(add("--adjustment", metavar="KIND", help="of the bars; not needed if there is only one"), nothing)
     add_as_of(parser)
-    add("--format", choices=("table", *_FORMATS), help="table (default), csv or json; with --output by its name")
-    add("--output", type=Path, metavar="FILE", help="write to this .csv, .json, .html or .png file")
-    add("--yes", action="store_true", help="replace a .csv or .json file without asking")
+    add_formats(parser)
+    add("--output", type=Path, metavar="FILE", help="write to this .csv, .parquet, .json, .html or .png file")
+    add("--yes", action="store_true", help="replace a .csv, .parquet or .json file without asking")
     add("--open", action="store_true", help="open the .html or .png file in the browser")
     parser.set_defaults(run=_run)
 
@@ -116,15 +115,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _print_or_write(arguments: argparse.Namespace) -> int:
-    file_format = chosen_format(arguments, _FORMATS)
+    file_format = chosen_format(arguments)
     check_output(arguments)
     with _opened(arguments) as (storage, assets):
         found = _correlations(storage, assets, arguments)
     if arguments.window is None:
         found = found.rename_axis(columns=None).reset_index()
     if arguments.output is not None:
-        with completed(arguments.output) as unfinished, unfinished.open("x", encoding="utf-8", newline="") as file:
-            _write(found, file_format, file)
+        with completed(arguments.output) as unfinished:
+            _write_file(found, file_format, unfinished)
         print(f"{count(len(found), 'row')} written to {printable(str(arguments.output))}.")
     elif file_format == "table":
         _print_table(found)
@@ -211,9 +210,20 @@ def _print_table(found: pd.DataFrame) -> None:
         )
 
 
+def _write_file(found: pd.DataFrame, file_format: str, file: Path) -> None:
+    if file_format == "parquet":
+        _in_utc(found).to_parquet(file, engine="pyarrow", index=False)
+        return
+    with file.open("x", encoding="utf-8", newline="") as text:
+        _write(found, file_format, text)
+
+
+def _in_utc(found: pd.DataFrame) -> pd.DataFrame:
+    return found.assign(timestamp=found["timestamp"].dt.tz_convert("UTC")) if "timestamp" in found else found
+
+
 def _write(found: pd.DataFrame, file_format: str, file: IO[str]) -> None:
-    if "timestamp" in found:
-        found = found.assign(timestamp=found["timestamp"].dt.tz_convert("UTC"))
+    found = _in_utc(found)
     write = query_output.write_csv if file_format == "csv" else query_output.write_json
     write([*found.columns], _rows(found), file)
 

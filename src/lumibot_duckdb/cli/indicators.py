@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.cli.analysis import add_as_of, check_output, chosen_format, named_assets, refusals
+from lumibot_duckdb.cli.analysis import add_as_of, add_formats, check_output, chosen_format, named_assets, refusals
 from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable, table
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from lumibot_duckdb.analytics.catalogue import Indicator
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import AssetKey
-
-FORMATS = ("table", "csv", "parquet", "json")
 
 _DESCRIPTION = """\
 Compute indicators of stored bars.
@@ -43,8 +41,8 @@ examples:
   lumibot-duckdb indicators --list
   lumibot-duckdb indicators --list --with supertrend
 
-exit codes: 0 success; 1 the store has no such bars or snapshot, or TA-Lib is needed and missing; 2 wrong usage, or the
-file cannot be written; 3 the store cannot be used.
+exit codes: 0 success; 1 the store has no such bars or snapshot, or TA-Lib is needed and missing; 2 wrong usage, no bars
+in the range, or the file cannot be written; 3 the store cannot be used.
 """
 
 
@@ -64,9 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     completed_by(add("--source", help="of the bars; not needed if only one source has such bars"), stored_sources)
     completed_by(add("--adjustment", metavar="KIND", help="of the bars; not needed if there is only one"), nothing)
     add_as_of(parser)
-    add(
-        "--format", choices=FORMATS, help="table (default), csv, parquet or json; with --output by the name of the file"
-    )
+    add_formats(parser)
     add("--output", type=Path, metavar="FILE", help="write to this file")
     add("--yes", action="store_true", help="replace FILE without asking")
     add("--list", action="store_true", help="show the indicators that there are")
@@ -86,9 +82,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     if not arguments.symbols or not arguments.requests:
         raise CommandError('name at least one SYMBOL and one indicator, such as --with "rsi(14)"; --list shows all')
-    if arguments.output is None and arguments.format == "parquet":
-        raise CommandError("--format parquet needs --output FILE")
-    file_format = chosen_format(arguments, FORMATS[1:])
+    file_format = chosen_format(arguments)
     check_output(arguments)
     storage = existing_store(arguments.store)
     try:
@@ -119,7 +113,7 @@ def _listed(arguments: argparse.Namespace) -> str:
     if any(given) or arguments.format not in (None, "table", "json"):
         raise CommandError("--list takes --with and --format table or json, and nothing else")
     try:
-        requests = parsed_requests(arguments.requests or CATALOGUE)
+        requests = parsed_requests(arguments.requests or [*CATALOGUE])
     except IndicatorError as error:
         raise CommandError(str(error)) from None
     if arguments.format == "json":

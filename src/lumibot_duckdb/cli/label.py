@@ -6,21 +6,22 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.completers import completed_by, label_names, labels_and_symbols
 from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.cli.label_file import label_table
 from lumibot_duckdb.cli.layout import count, printable, table
 from lumibot_duckdb.cli.store import existing_store
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.storage.api import AssetKey, LabelChange, LabelReport
+    from lumibot_duckdb.storage.partial_work import PartialWork
 
 _SHOWN = 20
 
@@ -31,8 +32,8 @@ Words with "=" are labels, the others are assets. Without labels, those of the a
 A label may have several values: write it several times. Other values of the same name are replaced, and --add keeps
 them; other names stay. Before values are replaced or removed, you are asked.
 
-A file (CSV) has a column symbol and a column for each label, or the columns symbol, name and value with a row for each
-value. Empty cells are left out.
+A file (CSV in UTF-8) has a column symbol and a column for each label, or the columns symbol, name and value with a row
+for each value. Empty cells are left out.
 
 `sql "FROM by_label('sector')"` computes the returns of each sector, and the view asset_labels has all labels.
 """
@@ -151,11 +152,11 @@ def _change(
 ) -> None:
     changed = assets.found(names)
     added = [_name_and_value(label) for label in arguments.add or ()]
-    labels: Any = _in_file(arguments.file) if arguments.file is not None else _of_all(changed, added or given)
+    labels: Any = label_table(arguments.file) if arguments.file is not None else _of_all(changed, added or given)
 
-    def report(*, dry_run: bool) -> LabelReport:
+    def report(*, dry_run: bool, work: PartialWork | None = None) -> LabelReport:
         if arguments.remove:
-            return _removed(storage, changed, arguments.remove, dry_run=dry_run)
+            return _removed(storage, changed, arguments.remove, work, dry_run=dry_run)
         return storage.label(labels, add=bool(added), skip_unknown=arguments.skip_unknown, dry_run=dry_run)
 
     planned = report(dry_run=True)
@@ -165,8 +166,24 @@ def _change(
     if not arguments.dry_run:
         if lost:
             confirm(f"Replace or remove values of {count(len(lost), 'label')}?", arguments)
-        planned = report(dry_run=False)
+        with _says_what_changed() as work:
+            planned = report(dry_run=False, work=work)
     print(json.dumps(_as_json(planned), indent=2) if arguments.json else _summary(planned))
+
+
+@contextmanager
+def _says_what_changed() -> Iterator[PartialWork]:
+    """Add to the error of a store that others hold, and of Ctrl-C, what was changed: the table is printed before."""
+    from lumibot_duckdb.storage.errors import StoreBusyError
+    from lumibot_duckdb.storage.partial_work import partial_work
+
+    with partial_work("no label was changed") as work:
+        try:
+            yield work
+        except StoreBusyError as error:
+            if work.outcome:
+                raise
+            raise StoreBusyError(f"{str(error).rstrip('. ')}. No label was changed") from error
 
 
 def _name_and_value(label: str) -> tuple[str, str]:
@@ -184,36 +201,29 @@ def _of_all(assets: Sequence[AssetKey], given: Sequence[tuple[str, str]]) -> dic
 
 
 def _removed(
-    storage: DuckDBDataStorage, assets: Sequence[AssetKey], labels: Sequence[str], *, dry_run: bool
+    storage: DuckDBDataStorage,
+    assets: Sequence[AssetKey],
+    labels: Sequence[str],
+    work: PartialWork | None,
+    *,
+    dry_run: bool,
 ) -> LabelReport:
     """Remove labels, given as NAME or NAME=VALUE. Raises `CommandError` for one that none of the assets has."""
     from lumibot_duckdb.storage.api import LabelReport
 
     changes: list[LabelChange] = []
-    for label in labels:
+    for place, label in enumerate(labels):
         name, equals, value = label.partition("=")
         report = storage.unlabel(assets, name, value if equals else None, dry_run=dry_run)
         if not report.changes and dry_run:
             storage.labelled(name, value if equals else None)  # suggests a similar one if no asset has it
             raise CommandError(f"none of these assets has the label {printable(label)}", exit_code=1)
         changes += report.changes
+        if work is not None:
+            work.outcome = (
+                f"only {', '.join(map(printable, labels[: place + 1]))} was removed: repeat the command for the rest"
+            )
     return LabelReport(tuple(changes), dry_run=dry_run)
-
-
-def _in_file(file: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        # Every cell is text: NA is a symbol, and 0123 a code.
-        found: pd.DataFrame = pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except FileNotFoundError:
-        from lumibot_duckdb.cli.suggestions import similar_file
-
-        raise CommandError(f"there is no file {printable(str(file))}{similar_file(file)}") from None
-    except (OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CommandError(f"{printable(str(file))} cannot be read as CSV: {reason}") from None
-    return found
 
 
 def _print_changes(changes: Sequence[LabelChange]) -> None:

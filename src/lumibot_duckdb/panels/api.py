@@ -74,7 +74,8 @@ class Panels(ABC):
 
         Raises:
             PanelError: An argument is not usable: a target, a join, a format; a feature that is neither an indicator
-                nor a column.
+                nor a column; or the panel has no rows.
+            AnalysisError: `start` is not before `end`.
             IndicatorError: An indicator has a wrong parameter; or a series has no closes.
             MissingLibraryError: `format="torch"` without PyTorch, or an indicator without TA-Lib that needs it.
             SeriesNotFoundError: There are no such bars, and none that they can be made of; or there were none yet at

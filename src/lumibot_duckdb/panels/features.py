@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from lumibot_duckdb.analytics.bars import Bars, FloatArray
 from lumibot_duckdb.analytics.catalogue import CATALOGUE
 from lumibot_duckdb.analytics.indicator_values import Outputs
-from lumibot_duckdb.analytics.requests import Request, parsed_request
+from lumibot_duckdb.analytics.requests import Request, parsed_request, request_list
 from lumibot_duckdb.analytics.returns import price_return
 from lumibot_duckdb.analytics.series import ChosenSeries
 from lumibot_duckdb.panels.errors import PanelError
@@ -95,7 +95,7 @@ def parsed_features(texts: str | Iterable[str]) -> Features:
     >>> parsed_features(["return(5)", "close", "bollinger(20, 2)"]).columns[:3]
     ('return_5', 'close', 'bollinger_20_2_lower')
     """
-    wanted = [texts] if isinstance(texts, str) else list(texts)
+    wanted = request_list(texts)
     if not wanted:
         raise PanelError('no feature is requested: pass some, such as ["return(5)", "rsi(14)", "volume"]')
     return Features(tuple(dict.fromkeys(map(_parsed, wanted))))

@@ -8,9 +8,9 @@ from typing import Any
 
 from lumibot_duckdb.analytics import frames
 from lumibot_duckdb.analytics.cross_asset.selection import asset_list
-from lumibot_duckdb.analytics.indicators import check_zone, moment
-from lumibot_duckdb.analytics.reading import Span
+from lumibot_duckdb.analytics.indicators import check_zone
 from lumibot_duckdb.analytics.series import chosen_series
+from lumibot_duckdb.analytics.span import Span
 from lumibot_duckdb.panels import arrays, tables
 from lumibot_duckdb.panels.errors import PanelError
 from lumibot_duckdb.panels.features import parsed_features
@@ -47,12 +47,13 @@ def make_panel(
     if format == "torch":
         arrays.torch_module()  # before the work
     check_zone(zone)
+    span = Span.between(start, end)
     wanted = parsed_features(features)
     predicted = checked_targets(targets)
     schema = tables.panel_schema(wanted, predicted, dtype)
     series = chosen_series(storage, asset_list(symbols), timeframe, source, adjustment, as_of)
     wanted.check(storage, series)
-    panel = PanelRows(storage, series, wanted, predicted, Span(moment(start), moment(end)), zone, join)
+    panel = PanelRows(storage, series, wanted, predicted, span, zone, join)
     rows = panel.of_each_asset(panel.indicator_values())
     if format in ("numpy", "torch"):
         dense = arrays.panel_arrays(rows, wanted, predicted, canonical_timeframe(timeframe), dtype)

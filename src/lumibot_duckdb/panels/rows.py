@@ -10,10 +10,12 @@ import numpy as np
 from lumibot_duckdb.analytics.bars import FloatArray, Mask
 from lumibot_duckdb.analytics.cross_asset.closes import market_days
 from lumibot_duckdb.analytics.indicator_values import IndicatorValues
-from lumibot_duckdb.analytics.reading import IndicatorBars, Span
+from lumibot_duckdb.analytics.reading import IndicatorBars
 from lumibot_duckdb.analytics.requests import Request
 from lumibot_duckdb.analytics.series import ChosenSeries
+from lumibot_duckdb.analytics.span import Span, listed, nothing_in
 from lumibot_duckdb.panels.bar_ends import bar_ends
+from lumibot_duckdb.panels.errors import PanelError
 from lumibot_duckdb.panels.features import Features
 from lumibot_duckdb.panels.targets import UNKNOWN, Target
 from lumibot_duckdb.storage.api import BarReader
@@ -87,17 +89,33 @@ class PanelRows:
         return IndicatorValues(self.requests, self.zone, inputs, self.features.bars_before)
 
     def of_each_asset(self, values: IndicatorValues) -> Iterator[AssetRows]:
-        """Yield the rows of one asset after another; `values` are closed at the end."""
+        """Yield the rows of one asset after another; `values` are closed at the end.
+
+        Raises `PanelError` if there are none.
+        """
+        empty = []
+        shown = 0
         try:
             common = self._common_keys() if self.join == "inner" else None
             for each in self.series:
                 rows = self._rows(values, each)
+                if not len(rows.times):
+                    empty.append(each)
                 if common is not None:
                     rows = rows.chosen(_which(rows.times, each.timeframe, common))
+                shown += len(rows.times)
                 yield rows
                 del rows  # not needed while the next series is read
+            if not shown and self.series:
+                raise PanelError(self._nothing(empty))
         finally:
             values.close()
+
+    def _nothing(self, empty: Sequence[ChosenSeries]) -> str:
+        if empty:
+            return nothing_in(self.storage, empty, self.span)
+        names = listed([each.symbol for each in self.series])
+        return f"no bars of {names} in the range have the same time: choose another range, or join='outer'"
 
     def _rows(self, values: IndicatorValues, series: ChosenSeries) -> AssetRows:
         computed = values.compute(series.bars(self.storage), self.span)

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.analytics.indicator_values import IndicatorValues
-from lumibot_duckdb.analytics.reading import Span, bars_a_day
+from lumibot_duckdb.analytics.reading import bars_a_day
 from lumibot_duckdb.analytics.series_bars import BarsInTimeframe
+from lumibot_duckdb.analytics.span import Span
 from lumibot_duckdb.storage.bars.outline import midnights
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import EpochSeconds, Int64Array

@@ -274,5 +274,5 @@ def test_mistakes(storage: DuckDBDataStorage) -> None:
         storage.by_label("sector", symbols=["OTHER"])
     with pytest.raises(SeriesNotFoundError, match="no minute bars of"):
         storage.by_label("sector", "minute")
-    with pytest.raises(AnalysisError, match="A, B, BTC/USD, C and 2 more have no closes in the range"):
+    with pytest.raises(AnalysisError, match="A, B, BTC/USD, C and 2 more: no day bars from"):
         storage.by_label("sector", start="2100-01-01")

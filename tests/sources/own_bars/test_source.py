@@ -279,7 +279,7 @@ def test_a_snapshot_runs_a_backtest_on_what_it_has(storage: DuckDBDataStorage) -
     source._datetime = END
     seen = source.get_historical_prices(Asset("AAA"), 30, "minute").df["close"]
     assert seen.tolist() == minutes(0)["close"].loc[seen.index].tolist()
-    with pytest.raises(SeriesNotFoundError, match=r"LATER stock.* was not stored yet as of before"):
+    with pytest.raises(SeriesNotFoundError, match=r"LATER stock.* were not stored yet as of before"):
         opened(PandasDataBacktesting.using(storage, assets=["LATER"], as_of="before"))
     with pytest.raises(SeriesNotFoundError, match="none of the minute bars in the store was there as of 2001-01-01"):
         opened(PandasDataBacktesting.using(storage, as_of="2001-01-01"))

@@ -327,6 +327,8 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         source.indicators(("AAA", "BBB"), "rsi")
     with pytest.raises(IndicatorError, match="'14' is not an indicator"):
         source.indicators(AAA, [14])
+    with pytest.raises(IndicatorError, match=r"'sma': 3. is no list of names with their parameters"):
+        source.indicators(AAA, {"sma": 3})
     with pytest.raises(SeriesNotFoundError, match="no bars of CCC, or none that bars of 'day'"):
         source.indicators("CCC", "rsi")
     with pytest.raises(ValueError, match="length must be a whole number of bars from 1 on, not 0"):

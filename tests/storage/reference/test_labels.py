@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import multiprocessing
 import os
 import shutil
@@ -78,6 +79,9 @@ EQUAL: dict[str, Any] = {
     "a series": (pd.Series({"AAPL": "Tech", "MSFT": "Tech", "XOM": np.nan}, name="sector"),),
     "a column": (pd.DataFrame({"Symbol": ["AAPL", "MSFT", "XOM"], "Sector": ["Tech", "Tech", None]}),),
     "an index": (pd.DataFrame({"sector": ["Tech", "Tech", pd.NA]}, index=["AAPL", "MSFT", "XOM"]),),
+    "some rows of a table": (
+        pd.DataFrame({"symbol": ["XOM", "AAPL", "MSFT"], "sector": ["", "Tech", "Tech"]}).iloc[1:],
+    ),
     "polars": (pl.DataFrame({"ticker": ["AAPL", "MSFT", "XOM"], "sector": ["Tech", "Tech", None]}),),
     "Arrow": (pa.table({"symbol": ["AAPL", "MSFT", "XOM"], "name": ["sector"] * 3, "value": ["Tech", "Tech", ""]}),),
 }
@@ -176,6 +180,21 @@ def test_labels_outlast_bars(stored: DuckDBDataStorage) -> None:
         ((pd.DataFrame({"symbol": [None], "a": ["x"]}),), "row 1 of the table has no symbol"),
         ((pd.DataFrame({"symbol": ["A"], "ticker": ["A"], "a": ["x"]}),), "columns symbol and ticker: keep one"),
         ((pd.DataFrame([["A", "x", "y"]], columns=["symbol", "a", "A"]),), "two columns of the table have the same"),
+        (
+            (pd.DataFrame([["AAPL", "MSFT", "x"]], columns=["symbol", "Symbol", "a"]),),
+            "two columns of the table have the same",
+        ),
+        (  # the first fields are the index
+            (pd.read_csv(io.StringIO("symbol,a\nAAPL,MSFT,x\n")),),
+            "column symbol and an index, which begins with 'AAPL': if the column has the symbols, pass table.reset_",
+        ),
+        ((pd.DataFrame({"symbol": ["AAPL"], "a": ["x"]}, index=pd.DatetimeIndex(["2024"])),), "and an index"),
+        ((pd.DataFrame({"symbol": ["AAPL", "MSFT"], "a": ["x", "y"]}, index=[0.5, 1]),), "and an index"),
+        (
+            (pd.DataFrame({"symbol": ["AAPL", "MSFT"], "a": [None, " "], "b": [np.nan, pd.NA]}),),
+            "all cells of a, b are",
+        ),
+        ((pa.table({"symbol": ["AAPL"], "name": ["x"], "value": [""]}),), "the table has no values"),
         (
             (pd.DataFrame({"symbol": ["AAPL", "aapl"], "a": ["x", "y"]}),),
             "two values of a, 'x' and 'y'. If it has both",

@@ -12,8 +12,9 @@ from lumibot_duckdb.analytics.bars import Bars, FloatArray, Mask, bars_with_clos
 from lumibot_duckdb.analytics.cross_asset.joins import Column, joined, placed
 from lumibot_duckdb.analytics.cross_asset.selection import Selection, asset_list
 from lumibot_duckdb.analytics.errors import AnalysisError
-from lumibot_duckdb.analytics.reading import IndicatorBars, Span
+from lumibot_duckdb.analytics.reading import IndicatorBars
 from lumibot_duckdb.analytics.series import ChosenSeries
+from lumibot_duckdb.analytics.span import Span, listed, nothing_in
 from lumibot_duckdb.storage.api import AssetLike, BarArrays, BarReader, TimeRange
 from lumibot_duckdb.storage.bars.output import time_index
 from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe, timeframe_unit
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _ZONE = "America/New_York"
 _FIRST, _LAST = -(2**62), 2**62
-_NAMES_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def read_closes(
         if begin <= min((each for each in known if each is not None), default=begin):
             begin = None
     if first == len(times):
-        raise AnalysisError(_nothing(series, columns, selection))
+        raise AnalysisError(_nothing(storage, series, columns, selection))
     volumes = None
     if with_volumes:
         volumes = np.column_stack([placed(times, each.times, each.columns["volume"]) for each in bars])
@@ -171,18 +171,20 @@ def market_days(times: Int64Array) -> tuple[Int64Array, Mask]:
     return midnights.as_unit("s").asi8, is_last
 
 
-def _nothing(series: Sequence[ChosenSeries], columns: Sequence[Column], selection: Selection) -> str:
-    names = [each.symbol for each in series]
+def _nothing(
+    storage: BarReader, series: Sequence[ChosenSeries], columns: Sequence[Column], selection: Selection
+) -> str:
     span = selection.span
-    empty = [name for name, (times, _) in zip(names, columns, strict=True) if not len(_within(times, span))]
+    empty = [each for each, (times, _) in zip(series, columns, strict=True) if not len(_within(times, span))]
     if empty:
-        return f"{_listed(empty)} {'has' if len(empty) == 1 else 'have'} no closes in the range"
+        return nothing_in(storage, empty, span)
+    names = [each.symbol for each in series]
     spans = [
         f"{name} {moment_of(int(times[0])):%Y-%m-%d} to {moment_of(int(times[-1])):%Y-%m-%d}"
         for name, (times, _) in zip(names, columns, strict=True)
     ]
     return (
-        f"no {selection.timeframe} bars of {_listed(names)} have the same time ({_listed(spans)}): "
+        f"no {selection.timeframe} bars of {listed(names)} have the same time ({listed(spans)}): "
         "choose another range, or join='asof' or 'outer'"
     )
 
@@ -190,8 +192,3 @@ def _nothing(series: Sequence[ChosenSeries], columns: Sequence[Column], selectio
 def _within(times: Int64Array, span: Span) -> Int64Array:
     begin = 0 if span.start is None else int(times.searchsorted(span.start))
     return times[begin : None if span.end is None else int(times.searchsorted(span.end))]
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

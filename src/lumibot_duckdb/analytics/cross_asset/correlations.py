@@ -38,6 +38,8 @@ def pair_table(
 
     check_method(method)
     series = selection.series(storage, asset_list(symbols, least=2))
+    if len(series) < 2:
+        raise AnalysisError(f"name at least 2 different assets, not only {series[0].symbol}")
     n = 1 if window is None else checked_length("window", window, least=2)
     closes = read_closes(storage, series, selection, before=n)
     table = changes(closes.rows, method)
@@ -51,8 +53,6 @@ def pair_table(
     for i, j in combinations(range(len(closes.symbols)), 2):
         times, found_moments = _rolling(closes, table[:, i], table[:, j], n)
         parts.append((closes.symbols[i], closes.symbols[j], times, {measure: getattr(found_moments, measure)}))
-    if not parts:
-        raise AnalysisError("rolling values need two different assets")
     return _long([SYMBOL_COLUMN, OTHER_COLUMN], parts, [measure])
 
 

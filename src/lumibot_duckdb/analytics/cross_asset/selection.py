@@ -9,10 +9,9 @@ from typing import Any, cast
 
 from lumibot_duckdb.analytics.cross_asset.joins import JOINS
 from lumibot_duckdb.analytics.errors import AnalysisError
-from lumibot_duckdb.analytics.reading import Span
 from lumibot_duckdb.analytics.series import ChosenSeries, chosen_series
+from lumibot_duckdb.analytics.span import Span
 from lumibot_duckdb.storage.api import AsOf, AssetLike, BarReader
-from lumibot_duckdb.storage.times import EpochSeconds, epoch_seconds_ceiling, new_york_timestamp
 
 LONGEST = 100_000
 """The longest window, in bars, as for indicators."""
@@ -36,8 +35,8 @@ class Selection:
 
     @property
     def span(self) -> Span:
-        """The range of bar starts."""
-        return Span(_moment(self.start), _moment(self.end))
+        """The range of bar starts. Raises `AnalysisError` if it cannot have bars."""
+        return Span.between(self.start, self.end)
 
     def series(self, storage: BarReader, assets: Sequence[AssetLike]) -> list[ChosenSeries]:
         """Return the series of some assets, each once."""
@@ -60,7 +59,3 @@ def checked_length(name: str, value: int, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LONGEST:
         raise AnalysisError(f"{name} must be a whole number from {least} to {LONGEST}, not {value!r}")
     return value
-
-
-def _moment(time: datetime | date | str | None) -> EpochSeconds | None:
-    return None if time is None else epoch_seconds_ceiling(new_york_timestamp(time))

@@ -126,7 +126,7 @@ class ComputesIndicators:
         """
         if type(length) is not int or length < 1:
             raise ValueError(f"length must be a whole number of bars from 1 on, not {length!r}")
-        requests = _parsed((indicators,) if isinstance(indicators, str) else tuple(map(str, indicators)))
+        requests = _requested(indicators)
         timeframe = canonical_timeframe(timestep)
         now = epoch_seconds(self.get_datetime())  # type: ignore[attr-defined]
         with self._computing:
@@ -195,6 +195,12 @@ class ComputesIndicators:
             values = self._indicator_values[requests] = IndicatorValues(requests, "America/New_York")
         series = BarsInTimeframe(seen.view, seen.stored, timeframe)
         return IndicatorWindow(series, values, self.budget, seen.view.index_of)
+
+
+def _requested(indicators: str | Iterable[str]) -> tuple[Request, ...]:
+    from lumibot_duckdb.analytics.requests import request_list
+
+    return _parsed(tuple(map(str, request_list(indicators))))
 
 
 @lru_cache(maxsize=256)

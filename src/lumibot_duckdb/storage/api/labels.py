@@ -42,8 +42,9 @@ class AssetLabels(ABC):
             symbols: One asset or several, for `name` and `value`. Or the labels of many assets: a mapping of assets to
                 values of `name`, a mapping of assets to mappings of names to values, or a table (pandas, polars,
                 Arrow). A table has a column `symbol` or, as `labels()` returns it, `asset_symbol` with `asset_type` and
-                `exchange`, else the index has the symbols. Further columns are labels, or there are just two, `name`
-                and `value`, with a row for each value. Empty cells are left out.
+                `exchange`, and an index of numbers; else the index has the symbols. Further columns are labels, or
+                there are just two, `name` and `value`, with a row for each value. Empty cells are left out, but not all
+                may be.
             name: The name of the label, such as "sector". Upper and lower case are the same.
             value: Its value, or a list of all its values.
             add: Keep the values that an asset has, too.

@@ -166,7 +166,7 @@ class SeriesLookup(BarReader):
                 [record.series_id, last],
             )
             if not found:
-                raise SeriesNotFoundError(f"{record.key.label()} was not stored yet as of {as_of}")
+                raise SeriesNotFoundError(f"{record.key.label()} were not stored yet as of {as_of}")
             pin = SeriesPin(record.key, record.series_id, *found[0])
             self._store.refuse_if_gone(cursor, pin)
         return pin

@@ -96,13 +96,16 @@ def _wanted(symbols: Any, name: str | None, value: Any) -> Iterator[_Wanted]:
 def _of_table(table: pd.DataFrame) -> Iterator[_Wanted]:
     """Yield the labels of a table with the columns `name` and `value`, or with a column for each label."""
     columns = [str(column).strip().casefold() for column in table.columns]
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"two columns of the table have the same name: {', '.join(sorted(columns))}")
     frame = table.set_axis(columns, axis=1)
     assets = _assets_in(frame)
     further = [column for column in columns if column not in _IDENTITY_COLUMNS]
     if not further:
         raise ValueError("the table has no labels: it needs a column for each, such as sector, or name and value")
-    if len(set(further)) < len(further):
-        raise ValueError(f"two columns of the table have the same name: {', '.join(sorted(further))}")
+    with_values = ["value"] if set(further) == _LONG else further
+    if len(frame) and all(_is_missing(cell) for column in with_values for cell in frame[column]):
+        raise ValueError(f"the table has no values: all cells of {', '.join(with_values)} are empty")
     if set(further) == _LONG:
         for asset, name, value in zip(assets, frame["name"], frame["value"], strict=True):
             if not _is_missing(value):
@@ -133,6 +136,12 @@ def _assets_in(frame: pd.DataFrame) -> list[Any]:
         raise ValueError(
             f"the table has no column of symbols: call one {' or '.join(_SYMBOL_COLUMNS)}; it has "
             f"{', '.join(frame.columns)}"
+        )
+    if there and len(frame) and frame.index.dtype.kind not in "iu":
+        raise ValueError(
+            f"the table has a column {there[0]} and an index, which begins with {frame.index[0]!r}: if the column has "
+            "the symbols, pass table.reset_index(drop=True). pandas.read_csv makes such an index, and puts all values "
+            "into the wrong columns, if lines have more fields than the header"
         )
     symbols = list(frame[there[0]] if there else frame.index)
     for place, symbol in enumerate(symbols):
