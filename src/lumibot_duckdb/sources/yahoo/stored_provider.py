@@ -139,7 +139,7 @@ def _bars(answers: StoredAnswers, symbol: str, interval: str) -> pd.DataFrame:
     market, zone = history.market or Market(), history.zone
     answers.note(history.key, [gap for gap in missing if may_have_traded(market, zone, gap.start, gap.end)])
     stored: pd.DataFrame = answers.storage.read_pandas(pin)
-    frame = _with_all_columns(stored).rename(columns=_YAHOOS)
+    frame: pd.DataFrame = _with_all_columns(stored).rename(columns=_YAHOOS)
     frame.index = pd.DatetimeIndex(frame.index).tz_convert(zone).rename("Date" if timeframe == "day" else "Datetime")
     return frame
 
