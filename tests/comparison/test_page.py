@@ -20,6 +20,7 @@ from lumibot_duckdb.comparison.meters import PHASES, Costs
 from lumibot_duckdb.comparison.outcome import Backtest, Outcome, Table
 from lumibot_duckdb.comparison.page import report_page
 from lumibot_duckdb.comparison.page.plots import equity
+from lumibot_duckdb.comparison.page.statistics import statistics_section
 from lumibot_duckdb.comparison.page.trades import trades_table
 from lumibot_duckdb.comparison.trading_statistics import STYLES
 
@@ -39,7 +40,7 @@ def trade(number: int, side: str, price: float, symbol: str = "SPY") -> list[str
 def backtest(name: str, iterations: int = 300) -> Backtest:
     times = pd.date_range("2024-01-02 09:30", periods=iterations, freq="h", tz="America/New_York")
     values = 100_000 * np.exp(np.cumsum(np.random.default_rng(1).standard_normal(iterations)) / 100)
-    rows = [[str(time), repr(float(value)), "1.0"] for time, value in zip(times, values, strict=True)]
+    rows = [[str(time), repr(float(value)), "1.0"] for time, value in zip(times, values, strict=False)]
     return Backtest(
         name,
         "lumibot.backtesting.PolygonDataBacktesting",
@@ -143,6 +144,50 @@ def test_statistics_of_both_sides_and_the_benchmark_with_reasons() -> None:
     assert not re.search(r"\b(nan|inf)\b", own(page))
 
 
+@pytest.mark.parametrize(
+    ("failures", "line"),
+    [
+        ((None, None), None),
+        (("ValueError: x", "ValueError: x"), "An error stopped this backtest."),
+        (("ValueError: x", None), "An error stopped this backtest on Lumibot&#x27;s storage."),
+        ((None, "ValueError: x"), "An error stopped this backtest on lumibot-duckdb."),
+    ],
+)
+def test_statistics_of_a_failed_backtest_are_of_the_part_before_the_error(
+    failures: tuple[str | None, str | None], line: str | None
+) -> None:
+    section = statistics_section(*(replace(backtest("Mine", 3), failure=failure) for failure in failures))
+    assert ("The statistics are of the part before it." in section) == (line is not None)
+    assert (line or "") in section
+
+
+@pytest.mark.parametrize("values", [[100_000.0] * 5, [100_000.0, 100_000.4], [0.0, 0.0], [-5.0], [1e9, 1e9 + 1], []])
+def test_a_flat_curve_has_an_axis_with_short_labels(values: list[float]) -> None:
+    flat = with_values(values)
+    low, high = equity(flat, flat, 1_000)["layout"]["yaxis"]["range"]
+    assert low < min(values, default=0.0) <= max(values, default=0.0) < high
+    assert high - low >= 1e-5 * max(map(abs, values), default=1.0)
+
+
+def test_a_curve_that_moves_has_the_axis_that_plotly_chooses() -> None:
+    moving = with_values([100_000.0, 100_002.0])
+    assert "range" not in equity(moving, moving, 1_000)["layout"]["yaxis"]
+
+
+def with_values(values: list[float]) -> Backtest:
+    rows = [
+        [str(time), repr(each), "1"]
+        for time, each in zip(pd.date_range("2024", periods=len(values)), values, strict=True)
+    ]
+    bare = replace(backtest("Mine", 1), returns=Table([], []))
+    return replace(bare, values=Table(["datetime", "portfolio_value", "cash"], rows))
+
+
+def test_the_page_names_the_zone_of_the_time_at_which_it_was_made() -> None:
+    subtitle = report_page(result()).partition('<p class="muted">')[2].partition("</p>")[0]
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d \S+$", subtitle)
+
+
 def test_trades_that_only_one_side_has_are_marked() -> None:
     ours = replace(backtest("Mine"), events=Table(EVENTS, [trade(570, "buy", 470.0), trade(571, "sell", 472.51)]))
     theirs, mine = run(9.0, backtest("Mine")), run(3.0, ours)
@@ -154,6 +199,41 @@ def test_trades_that_only_one_side_has_are_marked() -> None:
         (True, False, True),
     ]
     assert ["472.51" in row for row in rows] == [False, False, True]
+
+
+def test_amounts_are_rounded_where_both_sides_have_the_trade() -> None:
+    """The exact number is in the tooltip. Of trades that differ, the last digit may be what differs."""
+    long, other = 49.54085798737727, 49.54085798737728
+    both = trades_table(*(with_trades(trade(1, "buy", long), trade(2, "buy", 67_123.456)) for _ in range(2)), 600)
+    assert f'<td class="number" title="{long}">49.5409</td>' in both
+    assert '<td class="number" title="67123.456">67123.46</td>' in both
+    differing = trades_table(with_trades(trade(1, "buy", long)), with_trades(trade(1, "buy", other)), 600)
+    assert f">{long}</td>" in differing
+    assert f">{other}</td>" in differing
+    assert "title=" not in differing
+
+
+@pytest.mark.parametrize(
+    ("price", "shown"),
+    [
+        ("470.0", "470"),
+        ("0.1", "0.1"),
+        ("1e-05", "1e-05"),
+        ("1.23456789e-05", "0.0000123457"),
+        ("123456789.123456", "123456789.12"),
+        ("99999.999999", "100000"),
+        ("nan", "\N{EN DASH}"),
+        ("'inf'", "&#x27;inf&#x27;"),
+    ],
+)
+def test_a_price_keeps_six_significant_digits_and_cents(price: str, shown: str) -> None:
+    row = trade(1, "buy", 1.0)
+    row[EVENTS.index("price")] = price
+    assert f">{shown}</td>" in trades_table(with_trades(row), with_trades(row), 600)
+
+
+def with_trades(*rows: list[str]) -> Backtest:
+    return replace(backtest("Mine", 1), events=Table(EVENTS, list(rows)))
 
 
 def test_of_many_trades_some_are_shown_and_the_rest_unfolds() -> None:
@@ -215,7 +295,7 @@ def test_a_thinned_curve_keeps_its_extremes() -> None:
     values = [100.0 + (number % 7) for number in range(10_000)]
     values[1_234], values[7_777] = 12.5, 300.25
     times = pd.date_range("2024-01-02", periods=10_000, freq="min")
-    rows = [[str(time), repr(value), "1.0"] for time, value in zip(times, values, strict=True)]
+    rows = [[str(time), repr(value), "1.0"] for time, value in zip(times, values, strict=False)]
     spiky = replace(backtest("Spiky"), values=Table(["datetime", "portfolio_value", "cash"], rows))
     (curve, _, _) = equity(spiky, spiky, 1_000)["data"]
     assert len(curve["x"]) == len(curve["y"]) <= 1_002
@@ -267,6 +347,13 @@ def test_a_browser_draws_everything(width: int, dark: bool, tmp_path: Path) -> N
         names = ("equity-0", "drawdown-0", "equity-1", "drawdown-1", "memory", "phases")
         assert drawn == {name: [True, 3 if name.startswith("equity") else 2] for name in names}
         assert page.value("document.querySelectorAll('.differences tbody tr').length") == 2
+        # Curves below each other have the same dates at the same places.
+        dates = (
+            f"(layout => [layout._size.l, layout._size.r, layout.xaxis.range])"
+            f"(document.querySelector('[data-plot={name}-0]')._fullLayout)"
+            for name in ("equity", "drawdown")
+        )
+        assert page.value(next(dates)) == page.value(next(dates))
         # Nothing reaches past the edge of the window, a phone's included.
         assert page.value("document.documentElement.scrollWidth") == width
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hypothesis_settings import examples
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, Table
 from lumibot_duckdb.comparison.trades import BOTH, COLUMNS, merged_trades
+from lumibot_duckdb.comparison.value_text import cell
 
 FIELDS = [
     "time",
@@ -58,3 +60,12 @@ def test_only_fills_are_trades_and_contracts_have_their_terms() -> None:
     assert trade.side == BOTH
     assert dict(zip(COLUMNS, trade.cells, strict=True))["symbol"] == "SPY 470.0"
     assert merged_trades(Table([], []), Table([], [])) == []
+
+
+@pytest.mark.parametrize("symbol", ["SPY", "M'1", "7203", "None", "'", '"A"', "BRK (B)"])
+def test_a_symbol_has_no_quotes_that_are_not_part_of_it(symbol: str) -> None:
+    events = Table(FIELDS, [["2024-01-02", cell(symbol), "buy", "1", "2.5", "1", "fill", "stock", "0.0"]])
+    (trade,) = merged_trades(events, events)
+    assert dict(zip(COLUMNS, trade.cells, strict=True))["symbol"] == symbol
+    broken = Table(FIELDS, [["2024-01-02", "'\\", "buy", "1", "2.5", "1", "fill", "stock", "0.0"]])
+    assert merged_trades(broken, broken)[0].cells[1] == "'\\"

@@ -97,6 +97,30 @@ def test_everything_may_be_lost() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([100.0, 0.0, 50.0], "rose from zero"),
+        ([100.0, 0.0, 0.0, 50.0, 100.0], "rose from zero"),
+        ([100.0, 50.0, -0.0, 1e-9], "rose from zero"),
+        ([0.0, 100.0, 110.0], "rose from zero"),
+        ([100.0, 0.0, -50.0], "fell below zero"),
+        ([100.0, 0.0, math.nan, 50.0], "rose from zero"),
+    ],
+)
+@pytest.mark.parametrize("days", [None, 1])
+def test_what_follows_a_value_of_zero_is_not_in_the_returns(values: list[float], reason: str, days: int | None) -> None:
+    """Lumibot's returns end at the first zero, whether the value rises on another day or on the same one."""
+    found = trading_statistics(backtest(values, [0.0, -1.0], days=days))
+    assert {name for name, statistic in found.items() if reason in statistic.reason} == ALL
+    assert found["end_value"].value == values[-1]
+
+
+def test_a_value_that_stays_zero_is_a_loss_of_everything() -> None:
+    found = trading_statistics(backtest([100.0, 50.0, 0.0, 0.0], [0.0, -0.5, -1.0]))
+    assert (found["total_return"].value, found["max_drawdown"].value, found["end_value"].value) == (-1.0, -1.0, 0.0)
+
+
 def test_a_rise_that_would_be_too_large_for_a_year_has_no_cagr() -> None:
     found = return_statistics(daily(0.0, 2_000.0, -0.01), 0.0)
     assert found["cagr"].value is None
@@ -140,3 +164,9 @@ def test_a_benchmark_has_the_statistics_of_its_returns() -> None:
     assert found is not None
     assert found["total_return"].value == pytest.approx(-0.25)
     assert set(found) == ALL
+
+
+def test_the_years_of_cagr_are_those_of_the_documentation() -> None:
+    """docs/cli.md says how many days a year has."""
+    found = return_statistics(daily(0.0, *[0.001] * 99), 0.0)
+    assert found["cagr"].value == pytest.approx(1.001 ** (99 / (99 / 365.25)) - 1)

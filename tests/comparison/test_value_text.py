@@ -317,6 +317,18 @@ def test_copies_have_the_same_text(value: Any) -> None:
     assert as_text(value) == as_text(deepcopy(value))
 
 
+@pytest.mark.parametrize("text", ["M'1", "BRK'A", 'a "b" c', "l'", 'x"'])
+def test_quotes_within_a_string_are_written_as_they_are(text: str) -> None:
+    assert cell(text) == text
+
+
+@pytest.mark.parametrize("text", ["'1'", '"1"', "'", "b'a'", "<b'a'>", repr("M'1"), repr(repr("1"))])
+def test_a_string_that_looks_like_the_cell_of_another_value_has_another_cell(text: str) -> None:
+    others = ["1", 1, b"a", "M'1", "'1'", '"1"', "'", "b'a'"]
+    assert all(cell(text) != cell(other) for other in others if other != text)
+    assert cell(cell(text)) != cell(text) or cell(text) == text
+
+
 def test_what_contains_itself_is_written() -> None:
     values: list[Any] = [1]
     values.append(values)

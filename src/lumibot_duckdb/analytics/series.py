@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -13,6 +13,12 @@ from lumibot_duckdb.storage.errors import SeriesNotFoundError, StoreNotFoundErro
 from lumibot_duckdb.storage.identity import asset_query, published_name
 from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe, timeframe_unit
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY
+
+_SYMBOLS = """
+    SELECT DISTINCT symbol
+    FROM asset JOIN series USING (asset_id) JOIN ingest ON ingest.version_id = series.current_version
+    WHERE version_rows > 0
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +106,24 @@ def _chosen(
 
 def _suggestion(storage: BarReader, asset: AssetLike) -> str:
     """Return "; did you mean ...?" for a symbol that the store does not have, if it has a similar one; else nothing."""
-    symbol = asset_query(asset).key.symbol
+    return suggested_symbol(asset_query(asset).key.symbol, stored_symbols(storage))
+
+
+def stored_symbols(storage: BarReader) -> list[str]:
+    """Return the symbols of which the store has bars; none if there is no store yet.
+
+    Assets are also in the store if a provider has answered that it has no bars of them.
+    """
     try:
-        stored = storage.sql("SELECT DISTINCT symbol FROM asset")["symbol"].to_pylist()
+        symbols: list[str] = storage.sql(_SYMBOLS)["symbol"].to_pylist()
     except StoreNotFoundError:
-        return ""
-    similar = [] if symbol in stored else get_close_matches(symbol, stored, n=1, cutoff=0.6)
+        return []
+    return symbols
+
+
+def suggested_symbol(symbol: str, known: Collection[str]) -> str:
+    """Return "; did you mean ...?" for a symbol that is not known, if a similar one is; else nothing."""
+    similar = [] if symbol in known else get_close_matches(symbol, known, n=1, cutoff=0.6)
     return f"; did you mean {similar[0]}?" if similar else ""
 
 

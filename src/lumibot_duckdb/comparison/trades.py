@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,9 +57,17 @@ def _cells(row: dict[str, str]) -> tuple[str, ...]:
 
 def _symbol(row: dict[str, str]) -> str:
     """Return the symbol; that of a contract with what tells it apart from others."""
-    parts = [row.get("symbol", "")]
+    parts = [_unquoted(row.get("symbol", ""))]
     if row.get("asset.asset_type") == _OPTION:
         parts += [text for name in _CONTRACT if (text := row.get(name, "")) not in ("", "None", "nan")]
     elif (expiration := row.get("asset.expiration", "")) not in ("", "None", "nan"):
         parts.append(expiration)
     return " ".join(parts)
+
+
+def _unquoted(cell: str) -> str:
+    """Return the string of a cell, which is quoted if it looks like another type, such as the symbol "7203"."""
+    try:
+        return str(ast.literal_eval(cell)) if cell[:1] in ("'", '"') else cell
+    except (ValueError, SyntaxError):  # a key was removed from it
+        return cell

@@ -1,14 +1,15 @@
 """Trading statistics of a backtest, from quantstats-lumi, as in Lumibot's tear sheet.
 
 The tear sheet is computed from the returns of calendar days, in UTC and with weekends, for all markets and all lengths
-of bars. So a year has 365 periods for all backtests.
+of bars. So a year has 365 periods for all backtests; the years of CAGR are those between the first and the last day.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import TYPE_CHECKING, Literal
 
 from lumibot_duckdb.comparison.outcome import Backtest
@@ -27,7 +28,7 @@ STYLES: dict[str, tuple[str, Style]] = {
     "volatility": ("Volatility, annualised", "percent"),
     "sharpe": ("Sharpe ratio", "ratio"),
     "sortino": ("Sortino ratio", "ratio"),
-    "max_drawdown": ("Maximum drawdown", "percent"),
+    "max_drawdown": ("Maximum drawdown, ends of days", "percent"),
     "winning_days": ("Winning days", "percent"),
     "win_rate": ("Winning trades", "percent"),
     "closed_trades": ("Closed trades", "count"),
@@ -36,6 +37,9 @@ STYLES: dict[str, tuple[str, Style]] = {
     "end_value": ("Value at the end", "amount"),
 }
 """The name and the style of each statistic, in the order in which they are shown. Percentages are fractions of 1."""
+
+_NAMES_OF_RETURNS = ("total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "winning_days")
+"""The statistics that are computed from daily returns."""
 
 _NO_RETURNS = "Lumibot computed no values, because the backtest had no iteration or an error stopped it"
 _ONE_DAY = "the backtest has values of one day only"
@@ -71,8 +75,9 @@ def trading_statistics(backtest: Backtest) -> dict[str, Statistic]:
     values = [_finite(text) for text in backtest.values.column("portfolio_value")]
     known = [value for value in values if value is not None]
     won = sum(profit > 0 for profit in closed)
+    lost = _change_from_zero(known)
     return {
-        **_of_returns(backtest, "strategy"),
+        **(_without_value(lost) if lost else _of_returns(backtest, "strategy")),
         "win_rate": Statistic(won / len(closed)) if closed else Statistic(None, _NO_TRADE),
         "closed_trades": Statistic(float(len(closed))),
         "exposure": _exposure(backtest.values.column("positions")),
@@ -93,6 +98,20 @@ def _exposure(positions: list[str]) -> Statistic:
     return Statistic(sum(text not in ("[]", "None", "nan", "") for text in positions) / len(positions))
 
 
+def _change_from_zero(values: Sequence[float]) -> str:
+    """Return why the returns are not those of all values; "" if they are.
+
+    Lumibot multiplies the returns of all iterations. After one that begins at zero, there is nothing left to multiply,
+    so the daily returns end there.
+    """
+    after = next(filter(None, dropwhile(bool, values)), 0.0)
+    return (_AFTER_ZERO if after > 0 else _BELOW_ZERO) if after else ""
+
+
+def _without_value(reason: str) -> dict[str, Statistic]:
+    return {name: Statistic(None, reason) for name in _NAMES_OF_RETURNS}
+
+
 def _of_returns(backtest: Backtest, column: str) -> dict[str, Statistic]:
     import pandas as pd
 
@@ -107,12 +126,10 @@ def return_statistics(returns: pd.Series[float], risk_free: float, *, has_days: 
 
     The first importer of quantstats in a process waits a few seconds for matplotlib and seaborn.
     """
-    names = ("total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "winning_days")
     if returns.empty:
-        return {name: Statistic(None, _NO_RETURNS) for name in names}
-    lost = _unusable(returns)
-    if lost:
-        return {name: Statistic(None, lost) for name in names}
+        return _without_value(_NO_RETURNS)
+    if lost := _unusable(returns):
+        return _without_value(lost)
     import numpy as np
     from quantstats_lumi import stats
 

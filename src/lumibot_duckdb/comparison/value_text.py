@@ -44,8 +44,10 @@ TIME_OF_RUN = "the time of the run"
 _LITERALS = ("", "None", "True", "False", "NaT", TIME_OF_RUN)
 _SPECIAL = re.compile(r"""[][(){}<>,:'"\\\n]""")
 """Occurs in the texts of all values except for strings, `_LITERALS`, numbers and most assets."""
-_STRUCTURED = re.compile(r"""[][(){}<>'"]|\d{4}-\d\d-\d\d """)
+_STRUCTURED = re.compile(r"""[][(){}<>]|\d{4}-\d\d-\d\d """)
 """Occurs in the cells of all values except for strings, `_LITERALS` and numbers."""
+_LIKE_QUOTED = ("'", '"')
+"""A string that begins with one of these looks like a quoted string."""
 _LIKE_ASSET = re.compile(r"[A-Z][\w.\- ]*")
 _SYMBOL = re.compile(r"[A-Z][A-Z0-9.\-]*")
 _WRITTEN_AS_THEY_ARE = {int, float, bool, type(None)}
@@ -78,7 +80,8 @@ def cell(value: Any) -> str:
         return TIME_OF_RUN
     if isinstance(value, str):
         text = str.__str__(value)
-        return repr(text) if _looks_like_literal(text) or _STRUCTURED.search(text) else text
+        is_ambiguous = _looks_like_literal(text) or _STRUCTURED.search(text) or text.startswith(_LIKE_QUOTED)
+        return repr(text) if is_ambiguous else text
     if isinstance(value, datetime):
         return str(value)
     text = plain_text(value)

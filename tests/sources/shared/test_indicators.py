@@ -337,6 +337,18 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         source.indicators(AAA, "rsi", "fortnight")
 
 
+@pytest.mark.parametrize("asset", ["OKK", Asset("OKK"), (Asset("OKK"), Asset("USD", "forex")), ["OK", "OKK"]])
+def test_a_misspelled_symbol_is_answered_with_a_similar_one(asset: Any, tmp_path: Path) -> None:
+    frames = {"OK": FRAMES["day"], "BBB": FRAMES["day"]}
+    storage = stored(tmp_path, frames | {"OKKK": FRAMES["day"]}, "day")
+    for source in (on_store(storage, "day", assets=["OK", "BBB"]), on_frames(frames, "day")):
+        with pytest.raises(SeriesNotFoundError, match=r"no bars of OKK.*; did you mean OK\?$"):
+            at(source, "2024-03-08 12:00").indicators(asset, "sma(3)")
+        with pytest.raises(SeriesNotFoundError) as unlike:
+            source.indicators("XYZ", "sma(3)")
+        assert "did you mean" not in str(unlike.value)
+
+
 def test_a_data_that_is_left_to_lumibot_is_named() -> None:
     class Special(Data):
         """A class of the script's own."""

@@ -34,6 +34,8 @@ def test_values_are_of_the_prices_that_the_backtest_sees(auto_adjust: bool, tmp_
         seen = source.get_historical_prices("STK", 30, "day").df
         with pytest.raises(SeriesNotFoundError, match="no bars of STK, or none that bars of '7minute'"):
             source.indicators("STK", "rsi", "7min")
+        with pytest.raises(SeriesNotFoundError, match=r"no bars of STKK.*; did you mean STK\?"):
+            source.indicators("STKK", "rsi")
     assert found["close"].tolist() == seen["close"].tolist()
     assert (found.index.date == seen.index.date).all()  # Lumibot stamps them at four
     with DuckDBDataStorage(side.store) as storage:

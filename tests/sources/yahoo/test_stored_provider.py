@@ -19,6 +19,7 @@ from lumibot.tools.yahoo_helper import YahooHelper
 from yfinance.exceptions import YFException
 
 from comparison.offline import assert_same_files, offline, written
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.sources.shared.stored_answers import Unanswered
 from parity.backtests import BacktestResult, assert_same_result, run
 from parity.ground import silence
@@ -199,3 +200,25 @@ def test_yfinance_gives_what_it_gave(online: Online, tmp_path: Path) -> None:
         for frame, settings in zip(expected, asked, strict=True):
             pd.testing.assert_frame_equal(frame, ticker.history(**settings), check_exact=True, check_freq=False)
         assert ticker.history(period="7d").equals(ticker.history(period="max").iloc[-7:])
+
+
+@pytest.mark.parametrize("kept", [(), ("stock_splits",), ("adj_close",), ("adj_close", "dividend")])
+def test_bars_that_a_user_stored_without_some_columns_have_no_events(kept: tuple[str, ...], tmp_path: Path) -> None:
+    """Yahoo's bars always have dividends, splits and adjusted prices, so Lumibot's class relies on them."""
+    own = walk(new_york_days("2023-01-03", "2023-06-30"), 3).tz_localize("America/New_York")
+    events = {"adj_close": own["close"] * 0.9, "dividend": 0.25, "stock_splits": 0.0}
+    with DuckDBDataStorage(tmp_path / "own.duckdb") as storage:
+        own = own.assign(**{name: events[name] for name in kept})
+        storage.store_ohlcv_data("OWN", own, "yahoo", "day", adjustment="split")
+    theirs, ours = both_sides(tmp_path)
+    seen = []
+    for side, auto_adjust in ((theirs, False), (ours, False), (ours, True)):  # Lumibot's own adjustment is broken
+        with from_store(side, tmp_path / "own.duckdb"), silence():
+            source = side.source(moment("2023-04-03"), moment("2023-06-01"), auto_adjust=auto_adjust)
+            source._datetime = moment("2023-05-15 12:00")
+            seen.append(source.get_historical_prices("OWN", 20, "day").df)
+            source.shutdown()
+    expected, found, adjusted = seen
+    pd.testing.assert_frame_equal(expected, found, check_exact=True, check_freq=False)
+    assert (found["dividend"] == (0.25 if "dividend" in kept else 0.0)).all()
+    assert (adjusted["close"] / found["close"]).round(9).unique().tolist() == [0.9 if "adj_close" in kept else 1.0]

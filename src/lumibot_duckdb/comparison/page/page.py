@@ -14,7 +14,7 @@ from lumibot_duckdb.comparison.page import plots
 from lumibot_duckdb.comparison.page.costs import cost_table, figures
 from lumibot_duckdb.comparison.page.differences import differences_section
 from lumibot_duckdb.comparison.page.settings import settings_table
-from lumibot_duckdb.comparison.page.statistics import statistics_table
+from lumibot_duckdb.comparison.page.statistics import statistics_section
 from lumibot_duckdb.comparison.page.trades import trades_table
 from lumibot_duckdb.pages.page import Plot, filled_in, whole_page
 
@@ -38,7 +38,7 @@ def report_page(result: Result) -> str:
         "verdict": escape(summary.verdict(result)),
         "curves": "".join(_curves_section(number, theirs) for number, (theirs, _) in enumerate(shown)),
         "statistics": "".join(
-            _section("Statistics", theirs, len(shown), statistics_table(theirs, ours) + settings_table(theirs, ours))
+            _section("Statistics", theirs, len(shown), statistics_section(theirs, ours) + settings_table(theirs, ours))
             for theirs, ours in shown
         ),
         "figures": figures(result),
@@ -68,7 +68,7 @@ def _subtitle(result: Result, count: int) -> str:
     runs = len(result.duckdb)
     return (
         f"{count:,} {'backtest' if count == 1 else 'backtests'}, "
-        f"{'one run' if runs == 1 else f'{runs:,} runs'} on each side, {clock.utc_now().astimezone():%Y-%m-%d %H:%M}"
+        f"{'one run' if runs == 1 else f'{runs:,} runs'} on each side, {clock.utc_now().astimezone():%Y-%m-%d %H:%M %Z}"
     )
 
 

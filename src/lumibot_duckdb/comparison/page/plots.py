@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from math import floor, log10
 from typing import Any, TypeAlias
 
 from lumibot_duckdb.comparison import summary
@@ -16,6 +17,12 @@ from lumibot_duckdb.pages.page import Plot
 _WIDTHS = {LUMIBOT: 6, DUCKDB: 2}
 """Lumibot's curve is wide and ours narrow on top of it, so that both are visible where they coincide."""
 _MEMORY_POINTS = 1_000
+_FLAT = 1e-5
+"""Portfolio values that move by a smaller part are shown as flat."""
+_LABELS = 6
+_MARGINS = {"r": 8, "t": 30, "b": 8}
+_TITLE_WIDTH, _DIGIT_WIDTH, _SHORTEST_LABEL = 32, 7, 6
+"""Pixels of the title of an axis and of a digit, and the number of characters of the shortest label."""
 
 Curve: TypeAlias = "tuple[list[str], list[float]]"
 """Times and values."""
@@ -33,14 +40,44 @@ def equity(theirs: Backtest, ours: Backtest, points: int) -> Plot:
         line = {"color": "--muted", "width": 1.5, "dash": "dot"}
         name = f"benchmark {_shown(theirs.benchmark)}"
         plot["data"].append({"type": "scatter", "mode": "lines", "name": name, "x": times, "y": values, "line": line})
-    return plot
+    plot["layout"]["yaxis"] |= _flat_axis(theirs, ours)
+    return _aligned(plot, theirs, ours)
 
 
 def drawdown(theirs: Backtest, ours: Backtest, points: int) -> Plot:
     """Draw how far the portfolio value is below its maximum until then."""
     plot = _curves([_drawdown(_values(backtest)) for backtest in (theirs, ours)], "drawdown, %", points)
     plot["layout"]["showlegend"] = False
+    return _aligned(plot, theirs, ours)
+
+
+def _aligned(plot: Plot, theirs: Backtest, ours: Backtest) -> Plot:
+    """Give both plots of a backtest the same dates, at the same places, and labels that have enough space there."""
+    times, values = _extent(theirs, ours)
+    low, high = _flat_axis(theirs, ours).get("range", values)
+    decimals = max(0, -floor(log10((high - low) / _LABELS)))
+    longest = max(_SHORTEST_LABEL, *(len(f"{value:,.{decimals}f}") for value in (low, high)))
+    plot["layout"]["margin"] = {**_MARGINS, "l": _TITLE_WIDTH + _DIGIT_WIDTH * longest}
+    plot["layout"]["yaxis"] |= {"exponentformat": "none", "separatethousands": True}
+    if times[0] < times[1]:
+        plot["layout"]["xaxis"]["range"] = list(times)
     return plot
+
+
+def _flat_axis(theirs: Backtest, ours: Backtest) -> dict[str, Any]:
+    """Return the range of an axis for values that hardly move, for which Plotly would choose a tiny one."""
+    low, high = _extent(theirs, ours)[1]
+    margin = _FLAT * max(abs(low), abs(high), 1.0)
+    return {"range": [low - margin, high + margin]} if high - low < margin else {}
+
+
+def _extent(theirs: Backtest, ours: Backtest) -> tuple[tuple[str, str], tuple[float, float]]:
+    """Return the first and the last time, and the lowest and the highest value, of the curves of portfolio values."""
+    curves = [_values(theirs), _values(ours)]
+    curves.append(_benchmark(theirs, curves[0]) or ([], []))
+    times = [time for curve in curves for time in curve[0]] or [""]
+    values = [value for curve in curves for value in curve[1]] or [0.0]
+    return (min(times), max(times)), (min(values), max(values))
 
 
 def memory(result: Result) -> Plot:
@@ -90,7 +127,7 @@ def _curves(curves: Sequence[Curve], title: str, points: int) -> Plot:
                 "marker": {"color": COLORS[name], "size": 2 * _WIDTHS[name] + 4},
             }
         )
-    return {"data": data, "layout": {"xaxis": {"type": "date"}, "yaxis": {"title": {"text": title}}}}
+    return {"data": data, "layout": {"xaxis": {"type": "date"}, "yaxis": {"title": {"text": title, "standoff": 10}}}}
 
 
 def _thinned(curve: Curve, points: int) -> Curve:

@@ -18,6 +18,18 @@ _LARGE = 1e6
 """Percentages above this are written with an exponent."""
 
 
+_STOPPED = "An error stopped this backtest{where}. The statistics are of the part before it."
+
+
+def statistics_section(theirs: Backtest, ours: Backtest) -> str:
+    """Return the table of statistics as HTML; of a backtest that failed, with a line which says so."""
+    failed = [name for name, each in ((LUMIBOT, theirs), (DUCKDB, ours)) if each.failure]
+    if not failed:
+        return statistics_table(theirs, ours)
+    where = "" if len(failed) == 2 else f" on {'Lumibot&#x27;s storage' if failed == [LUMIBOT] else DUCKDB}"
+    return f'<p class="muted">{_STOPPED.format(where=where)}</p>{statistics_table(theirs, ours)}'
+
+
 def statistics_table(theirs: Backtest, ours: Backtest) -> str:
     """Return the table as HTML, with the reasons for missing values below it."""
     columns = {

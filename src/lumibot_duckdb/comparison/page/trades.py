@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 
 from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT, Backtest
 from lumibot_duckdb.comparison.page import sides
@@ -12,6 +13,9 @@ _OPEN = 20
 """Rows that are shown without unfolding."""
 _LONGEST = 60
 _NUMBERS = ("quantity", "price", "costs")
+_AMOUNTS = ("price", "costs")
+_DIGITS, _CENTS = 6, 2
+"""Amounts are rounded to so many significant digits, but never to less than cents."""
 _DOTS = {LUMIBOT: sides.dot(sides.LUMIBOT), DUCKDB: sides.dot(sides.DUCKDB)}
 
 
@@ -59,11 +63,34 @@ def _table(trades: Sequence[Trade]) -> str:
 
 
 def _row(trade: Trade) -> str:
-    texts = zip(COLUMNS, trade.cells, strict=True)
-    cells = [(name, sides.cut(_shown(name, text), _LONGEST)) for name, text in texts]
-    cells[0] = ("time", _DOTS.get(trade.side, "") + cells[0][1])
-    marked = ' class="differs"' if trade.side in _DOTS else ""
-    return f"<tr{marked}>{''.join(f'<td{_style(name)}>{cell}</td>' for name, cell in cells)}</tr>"
+    """Return a trade as a row. Amounts are rounded if both sides have the trade; otherwise the last digit may count."""
+    differs = trade.side in _DOTS
+    cells = []
+    for name, text in zip(COLUMNS, trade.cells, strict=True):
+        exact = _shown(name, text)
+        shown = exact if differs or name not in _AMOUNTS else _rounded(exact)
+        title = "" if shown == exact else f' title="{sides.cut(exact, _LONGEST)}"'
+        dot = _DOTS.get(trade.side, "") if name == "time" else ""
+        cells.append(f"<td{_style(name)}{title}>{dot}{sides.cut(shown, _LONGEST)}</td>")
+    marked = ' class="differs"' if differs else ""
+    return f"<tr{marked}>{''.join(cells)}</tr>"
+
+
+def _rounded(text: str) -> str:
+    """Return an amount with six significant digits, or with cents if these are more; other texts unchanged.
+
+    >>> [_rounded(text) for text in ("49.54085798737727", "67123.456", "0.00001234567", "470", "-")]
+    ['49.5409', '67123.46', '0.0000123457', '470', '-']
+    """
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return text
+    if not amount.is_finite():
+        return text
+    places = max(_CENTS, _DIGITS - 1 - amount.adjusted())
+    shown = f"{amount:.{places}f}"
+    return shown.rstrip("0").rstrip(".") if len(shown) < len(f"{amount:f}") else text
 
 
 def _style(column: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -45,6 +45,10 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
         """Serve the bars that the script passes from its own frames, and lay all series on the merged time index."""
         self._adopt_data()
         return super().load_data()
+
+    def symbols_to_suggest(self) -> Collection[str]:
+        """Return the symbols of this backtest's bars."""
+        return {data.asset.symbol for data in self.loaded_data.values()}
 
     def _adopt_data(self) -> None:
         left: dict[str, list[str]] = {}

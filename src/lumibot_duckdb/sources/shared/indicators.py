@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, isfinite
@@ -72,6 +72,12 @@ class ComputesIndicators:
 
         A source that downloads bars loads as many as a request for `length` bars would.
         """
+
+    def symbols_to_suggest(self) -> Collection[str]:
+        """Return the symbols among which a similar one is looked for if there are no bars: those in the store."""
+        from lumibot_duckdb.analytics.series import stored_symbols
+
+        return stored_symbols(self.storage)  # type: ignore[attr-defined]
 
     def indicators(
         self,
@@ -170,7 +176,7 @@ class ComputesIndicators:
         loaded = needed
         seen = self.bars_for_indicators(_asset_of(asset), quote, timeframe, loaded)
         if seen is None:
-            raise _no_bars(asset, quote, timeframe)
+            raise _no_bars(asset, quote, timeframe, self.symbols_to_suggest())
         window = self._new_window(seen, timeframe, requests)
         while window.bars_before(now) < needed:
             more = self.bars_for_indicators(_asset_of(asset), quote, timeframe, 2 * loaded)
@@ -266,11 +272,19 @@ def _quote_of_text(symbol: str) -> Any:
     return Asset(symbol, "forex" if symbol in FIAT else "crypto")
 
 
-def _no_bars(asset: Any, quote: Any, timeframe: str) -> SeriesNotFoundError:
+def _no_bars(asset: Any, quote: Any, timeframe: str, symbols: Collection[str]) -> SeriesNotFoundError:
+    from lumibot_duckdb.analytics.series import suggested_symbol
+
     named, hint = str(asset), "" if quote is not None else "; pass a pair as (base, quote)"
     if isinstance(asset, tuple):
         named, hint = "/".join(str(part) for part in asset), "; several assets are a list"
     return SeriesNotFoundError(
         f"this backtest has no bars of {named}, or none that bars of {timeframe!r} can be made of: check the symbol "
-        f"and the timestep{hint}"
+        f"and the timestep{hint}{suggested_symbol(_base_symbol(asset), symbols)}"
     )
+
+
+def _base_symbol(asset: Any) -> str:
+    base = _asset_of(asset)
+    base = base[0] if isinstance(base, tuple) else base
+    return str(getattr(base, "symbol", base))

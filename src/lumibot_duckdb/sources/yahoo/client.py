@@ -34,6 +34,9 @@ COLUMNS = {
 }
 """Yahoo's columns, as `yfinance` names them, and their canonical names. Only funds have capital gains."""
 
+ZERO_IF_ABSENT = ("dividend", "stock_splits")
+"""Columns that Yahoo's bars always have. Stored bars without them, which users have stored, have no such events."""
+
 KEPT = {"minute": timedelta(days=7), "15minute": timedelta(days=60)}
 """How long Yahoo keeps intraday bars."""
 

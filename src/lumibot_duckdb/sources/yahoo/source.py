@@ -23,7 +23,7 @@ from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownSymbolErr
 from lumibot_duckdb.sources.shared.indicators import SeenBars
 from lumibot_duckdb.sources.shared.progress import shows_loading
 from lumibot_duckdb.sources.yahoo.adjusted_view import AdjustedView, adjusted
-from lumibot_duckdb.sources.yahoo.client import YahooProvider
+from lumibot_duckdb.sources.yahoo.client import ZERO_IF_ABSENT, YahooProvider
 from lumibot_duckdb.sources.yahoo.history import ADJUSTMENT, SOURCE, TIMEFRAMES, YahooHistory
 from lumibot_duckdb.sources.yahoo.notes import remember_symbol, symbol_that_answered
 from lumibot_duckdb.sources.yahoo.sessions import StampedRows
@@ -229,7 +229,7 @@ class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=SwitchableM
         """Return the stored bars, with the prices that the backtest sees."""
         assert history.view is not None
         view = history.view.unrestricted()
-        return AdjustedView(view) if self.auto_adjust else view
+        return AdjustedView(view) if self.auto_adjust and "adj_close" in view.frame_columns() else view
 
 
 class YahooDataBacktesting(YahooData, LumibotYahooDataBacktesting):  # type: ignore[misc]
@@ -248,18 +248,21 @@ def _interval_of(source: type[YahooData], timestep: str) -> str:
 def _shape(history: YahooHistory, columns: list[str], *, adjust: bool) -> Shape:
     """Return how to build Lumibot's frame from stored bars."""
     given = [name for name in columns if name != "adj_close"]
+    absent = [name for name in ZERO_IF_ABSENT if name not in columns]
+    adjust = adjust and "adj_close" in columns
 
     def make(stored: Mapping[str, Values]) -> Mapping[str, Values]:
         bars = {name: stored[name] for name in given}
         if adjust:
             prices = adjusted(stored)
             bars = {name: prices[name] for name in given}
+        bars |= {name: np.zeros(len(bars["close"])) for name in absent}
         change = price_change(bars["close"])
         with np.errstate(divide="ignore", invalid="ignore"):
             dividend_yield = bars["dividend"] / bars["close"]
         made = {_AS_LUMIBOT_HAS_THEM.get(name, name): values for name, values in bars.items()}
         return made | {"price_change": change, "dividend_yield": dividend_yield, "return": dividend_yield + change}
 
-    names = [_AS_LUMIBOT_HAS_THEM.get(name, name) for name in given]
+    names = [_AS_LUMIBOT_HAS_THEM.get(name, name) for name in (*given, *absent)]
     reads = columns if adjust else given
     return Shape((*names, *_DERIVED), reads, make, look_back=1, index=history.index_of)

@@ -20,7 +20,7 @@ from yfinance.exceptions import YFException
 from lumibot_duckdb.lumibot_contract.strategy_access import strategy_module
 from lumibot_duckdb.sources.shared.replacing import replaced, without_pauses
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers
-from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, Market, YahooProvider
+from lumibot_duckdb.sources.yahoo.client import COLUMNS, EARLIEST, ZERO_IF_ABSENT, Market, YahooProvider
 from lumibot_duckdb.sources.yahoo.history import YahooHistory
 from lumibot_duckdb.sources.yahoo.sessions import may_have_traded
 from lumibot_duckdb.storage.api import TimeRange
@@ -138,9 +138,19 @@ def _bars(answers: StoredAnswers, symbol: str, interval: str) -> pd.DataFrame:
         return _nothing()
     market, zone = history.market or Market(), history.zone
     answers.note(history.key, [gap for gap in missing if may_have_traded(market, zone, gap.start, gap.end)])
-    frame: pd.DataFrame = answers.storage.read_pandas(pin).rename(columns=_YAHOOS)
+    stored: pd.DataFrame = answers.storage.read_pandas(pin)
+    frame: pd.DataFrame = _with_all_columns(stored).rename(columns=_YAHOOS)
     frame.index = pd.DatetimeIndex(frame.index).tz_convert(zone).rename("Date" if timeframe == "day" else "Datetime")
     return frame
+
+
+def _with_all_columns(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return bars with the columns that Yahoo's always have, as our source shows bars without them."""
+    absent: dict[str, Any] = {name: 0.0 for name in ZERO_IF_ABSENT if name not in bars}
+    if "adj_close" not in bars:
+        absent["adj_close"] = bars["close"]
+    whole: pd.DataFrame = bars.assign(**absent)
+    return whole
 
 
 def _within(frame: pd.DataFrame, period: str | None, start: Any, end: Any) -> pd.DataFrame:
