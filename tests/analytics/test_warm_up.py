@@ -63,18 +63,25 @@ def assert_same(found: pd.DataFrame, whole: pd.DataFrame, bars: pd.DataFrame) ->
 def test_values_are_those_of_the_full_history(
     stored: tuple[DuckDBDataStorage, pd.DataFrame, pd.DataFrame], data: st.DataObject
 ) -> None:
-    storage, minutes, hours = stored
+    storage, *wholes = stored
+    minutes, _ = wholes
     asked = data.draw(st.lists(st.sampled_from([*ALL, *USUAL]), min_size=1, max_size=4))
     place = data.draw(
         st.one_of(st.integers(0, ROWS - 1), st.sampled_from([8_999, 9_001, 10_000, 11_999, 12_001, 15_000]))
     )
     start = minutes.index[place] + pd.Timedelta(seconds=data.draw(st.sampled_from([-1, 0, 1])))
-    found = storage.indicators("LONG", asked, "minute", start, start + pd.Timedelta("200min"))
-    assert_same(found, minutes, minutes)
     larger = [each for each in asked if each in ALL]
-    if larger:
-        found = storage.indicators("LONG", larger, "hour", start, start + pd.Timedelta("2D"))
-        assert_same(found, hours, hours)
+    for whole, requests, timeframe, length in zip(
+        wholes, (asked, larger), ("minute", "hour"), ("200min", "2D"), strict=True
+    ):
+        end = start + pd.Timedelta(length)
+        if not requests:
+            continue
+        if whole[(whole.index >= start) & (whole.index < end)].empty:
+            with pytest.raises(IndicatorError, match=f"no {timeframe} bars from"):
+                storage.indicators("LONG", requests, timeframe, start, end)
+        else:
+            assert_same(storage.indicators("LONG", requests, timeframe, start, end), whole, whole)
 
 
 def test_a_range_that_begins_in_a_halt_and_ends_after_it(
