@@ -67,7 +67,7 @@ test-duckdb2: install
 # What depends on DuckDB's SQL, files and locks, and a source that reads them. `make soak` runs what is left out here.
 # The spool does not depend on DuckDB (its files are Arrow's), nor do paths, times, nor the files beside the store.
 test-duckdb15: install $(VENV15)/.installed
-	LUMIBOT_DUCKDB_EXAMPLES=0.2 $(BIN15)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not soak and not long" \
+	LUMIBOT_DUCKDB_EXAMPLES=0.15 $(BIN15)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not soak and not long" \
 		--ignore tests/storage/bars/test_spool.py --ignore tests/storage/test_location.py \
 		--ignore tests/storage/test_junk.py --ignore tests/storage/test_restored_backup.py \
 		--ignore tests/storage/test_name_patterns.py --ignore tests/storage/test_partial_work.py \

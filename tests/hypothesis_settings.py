@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import settings
 
-FACTOR = float(os.environ.get("LUMIBOT_DUCKDB_EXAMPLES", "0.4"))
+FACTOR = float(os.environ.get("LUMIBOT_DUCKDB_EXAMPLES", "0.25"))
 _LEAST = 5
 
 

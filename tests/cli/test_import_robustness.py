@@ -154,6 +154,7 @@ def test_a_first_row_that_the_header_does_not_fit_is_quarantined(command: Comman
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(st.integers(0, 199), min_size=1, max_size=5), st.sampled_from(['"bad', 'bad"', 'b"ad', '"']))
+@pytest.mark.long
 def test_a_quote_that_is_not_closed_swallows_nothing(command: Command, places: set[int], note: str) -> None:
     days = pd.date_range("2020-01-01", periods=200, freq="D")
     rows = [f"{day:%Y-%m-%d},1,2,0.5,1.5,{i},{note if i in places else ''}" for i, day in enumerate(days)]

@@ -191,6 +191,7 @@ def merge_and_download(path: Path, mine: int, barrier: Barrier, pipe: Connection
         pipe.send(repr(error))
 
 
+@pytest.mark.long
 def test_processes_that_merge_at_once_merge_everything_once(tmp_path: Path) -> None:
     path = tmp_path / "s.duckdb"
     keep(path, "X", range(40))
@@ -222,6 +223,7 @@ def download_impatiently(path: Path, mine: int, barrier: Barrier, pipe: Connecti
         pipe.send(repr(error))
 
 
+@pytest.mark.long
 def test_downloads_are_kept_while_others_merge_and_none_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "s.duckdb"
     kept = run_together(download_impatiently, path)

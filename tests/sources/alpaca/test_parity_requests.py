@@ -221,6 +221,7 @@ def test_lengths_of_zero_and_below_get_the_same_answers(reaching: bool, tmp_path
     compare(tmp_path, serve("autumn"), span, asked, {"timestep": "minute", "history_before_start": reaching}, real=0.15)
 
 
+@pytest.mark.long
 def test_what_the_store_holds_already_changes_no_answer(tmp_path: Path, serve: Serve) -> None:
     """Other windows, markets and zones, adjusted the same way, have been read before."""
     market, server = MARKETS["autumn"](), serve("autumn")

@@ -199,6 +199,7 @@ def test_ranges_between_dates_in_any_order_get_the_same_answers(coin: str, tmp_p
 
 
 @pytest.mark.parametrize("count", [18, pytest.param(30, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_what_the_store_holds_already_changes_no_answer(count: int, tmp_path: Path, serve: Any) -> None:
     """The results are those of Lumibot's first run on an empty cache, even if other backtests have filled the store."""
     market, server = spring(), serve("spring")

@@ -531,6 +531,7 @@ def test_without_duckdb_it_is_lumibots_class_with_lumibots_files(
             pd.testing.assert_frame_equal(pd.read_parquet(file), pd.read_parquet(files[1][name]))
 
 
+@pytest.mark.long
 def test_max_memory_bounds_the_windows_and_changes_no_answer(tmp_path: Path) -> None:
     autumn_market = autumn()
     stocks = [pair for pair in autumn_market.assets if pair[0].asset_type in ("stock", "index")]
@@ -655,6 +656,7 @@ def test_timesteps_that_lumibot_has_no_windows_for_are_refused_in_its_words(
 
 
 @pytest.mark.parametrize("processes", [2, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_processes_on_one_store_agree_with_a_run_alone(
     processes: int, server: PolygonServer, ours: Side, tmp_path: Path
 ) -> None:

@@ -207,6 +207,7 @@ def test_what_another_process_merged_just_now_is_not_written_over_its_newer_bars
     assert (store.get_historical_prices("X")["volume"] == 9).all()
 
 
+@pytest.mark.long
 def test_a_hundred_downloads_wait_and_are_merged(store: DuckDBDataStorage) -> None:
     for minute in range(100):
         piece = minute_bars(rows=100).iloc[[minute]]

@@ -63,6 +63,7 @@ def filled(storage: DuckDBDataStorage) -> DuckDBDataStorage:
     return storage
 
 
+@pytest.mark.long
 def test_a_program_prunes_when_it_ends_and_once_a_day(filled: DuckDBDataStorage) -> None:
     filled.settings.set("prune.automatic", "on")
     assert "pruned" in run(filled, "A")
@@ -152,6 +153,7 @@ def test_a_store_below_the_threshold_is_not_compacted(
     assert caplog.text == ""
 
 
+@pytest.mark.long
 def test_a_store_that_was_pruned_is_compacted_once(filled: DuckDBDataStorage) -> None:
     fragment(filled)
     filled.store_ohlcv_data("A", minute_bars("2200-01-02 09:30", rows=600), "test", "minute")

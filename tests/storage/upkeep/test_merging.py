@@ -157,6 +157,7 @@ def stored(path: Path, writes: list[tuple[str, pd.DataFrame, int, list[int]]]) -
 
 @examples(6)
 @given(one=contents(), other=contents())
+@pytest.mark.long
 def test_the_order_of_merging_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, one: list[Any], other: list[Any]
 ) -> None:
