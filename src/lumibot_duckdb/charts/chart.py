@@ -19,7 +19,7 @@ from lumibot_duckdb.charts.time_axis import labels
 from lumibot_duckdb.charts.trades import Trades, fills_of
 from lumibot_duckdb.pages.page import Plot
 from lumibot_duckdb.storage.api import AsOf, AssetLike
-from lumibot_duckdb.storage.timeframes import timeframe_unit
+from lumibot_duckdb.storage.timeframes import count_and_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,5 @@ def length_text(timeframe: str) -> str:
     >>> length_text("4hour"), length_text("week")
     ('4 hours', '1 week')
     """
-    unit = timeframe_unit(timeframe)
-    count = int(timeframe.removesuffix(unit) or 1)
+    count, unit = count_and_unit(timeframe)
     return f"{count} {unit}{'' if count == 1 else 's'}"

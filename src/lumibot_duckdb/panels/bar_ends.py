@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, cast
 
 import numpy as np
 
-from lumibot_duckdb.storage.timeframes import bar_seconds
+from lumibot_duckdb.storage.timeframes import bar_seconds, count_and_unit, is_of_days
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, Int64Array
 
 _CALENDAR_UNITS = {"day": "days", "week": "weeks", "month": "months"}
@@ -24,13 +23,13 @@ def bar_ends(starts: Int64Array, timeframe: str, zone: str) -> Int64Array:
         timeframe: The canonical timeframe.
         zone: The time zone whose days count.
     """
-    count, unit = re.fullmatch(r"(\d*)(\w+)", timeframe).groups()  # type: ignore[union-attr]  # it is canonical
-    if unit not in _CALENDAR_UNITS:
+    if not is_of_days(timeframe):
         return starts + bar_seconds(timeframe)
+    count, unit = count_and_unit(timeframe)
     in_utc = starts % SECONDS_PER_DAY == 0
-    ends = _calendar_ends(starts, int(count or 1), unit, "UTC")
+    ends = _calendar_ends(starts, count, unit, "UTC")
     if not in_utc.all():
-        ends = np.where(in_utc, ends, _calendar_ends(starts, int(count or 1), unit, zone))
+        ends = np.where(in_utc, ends, _calendar_ends(starts, count, unit, zone))
     return ends
 
 

@@ -19,7 +19,7 @@ from lumibot_duckdb.panels.errors import PanelError
 from lumibot_duckdb.panels.features import Features
 from lumibot_duckdb.panels.targets import UNKNOWN, Target
 from lumibot_duckdb.storage.api import BarReader
-from lumibot_duckdb.storage.timeframes import timeframe_unit
+from lumibot_duckdb.storage.timeframes import is_of_days
 from lumibot_duckdb.storage.times import EpochSeconds, Int64Array
 
 NEVER = np.iinfo(np.int64).min
@@ -156,7 +156,7 @@ def row_keys(times: Int64Array, timeframe: str) -> tuple[Int64Array, Mask]:
 
     Bars of days and longer are joined by date, as in `closes`: of several bars of a date, the last one counts.
     """
-    if timeframe_unit(timeframe) in ("day", "week", "month"):
+    if is_of_days(timeframe):
         return market_days(times)
     return times, np.ones(len(times), bool)
 

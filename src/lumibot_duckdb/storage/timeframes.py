@@ -86,4 +86,19 @@ def timeframe_unit(timeframe: str) -> str:
     >>> timeframe_unit("5minute")
     'minute'
     """
-    return timeframe.lstrip("0123456789")
+    return count_and_unit(timeframe)[1]
+
+
+def count_and_unit(timeframe: str) -> tuple[int, str]:
+    """Return the two parts of a canonical timeframe.
+
+    >>> count_and_unit("5minute"), count_and_unit("week")
+    ((5, 'minute'), (1, 'week'))
+    """
+    unit = timeframe.lstrip("0123456789")
+    return int(timeframe.removesuffix(unit) or 1), unit
+
+
+def is_of_days(timeframe: str) -> bool:
+    """Return whether bars of a canonical timeframe are whole days, which follow the calendar."""
+    return timeframe_unit(timeframe) in ("day", "week", "month")

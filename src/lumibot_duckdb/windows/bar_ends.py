@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from functools import lru_cache
 
-from lumibot_duckdb.storage.timeframes import bar_seconds
+from lumibot_duckdb.storage.timeframes import bar_seconds, count_and_unit
 from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, UTC, EpochSeconds, date_of, midnight
 
 _DAYS = {"day": 1, "week": 7}
@@ -20,8 +20,7 @@ def bar_end(start: EpochSeconds, timeframe: str, *, made: bool) -> EpochSeconds:
     >>> bar_end(midnight(date(2024, 3, 10), NEW_YORK), "day", made=False) == midnight(date(2024, 3, 11), NEW_YORK)
     True
     """
-    unit = timeframe.lstrip("0123456789")
-    count = int(timeframe.removesuffix(unit) or 1)
+    count, unit = count_and_unit(timeframe)
     zone = UTC if start % SECONDS_PER_DAY == 0 else NEW_YORK
     if unit == "month":
         begins = date_of(start, zone)

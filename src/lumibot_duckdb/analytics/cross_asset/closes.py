@@ -17,7 +17,7 @@ from lumibot_duckdb.analytics.series import ChosenSeries
 from lumibot_duckdb.analytics.span import Span, listed, nothing_in
 from lumibot_duckdb.storage.api import AssetLike, BarArrays, BarReader, TimeRange
 from lumibot_duckdb.storage.bars.output import time_index
-from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe, timeframe_unit
+from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe, is_of_days
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, Int64Array, moment_of
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _bars(
     storage: BarReader, series: Sequence[ChosenSeries], timeframe: str, span: Span, inputs: Sequence[str]
 ) -> list[Bars]:
     """Return the bars of each series that begin in a range, with the times by which they are joined."""
-    is_daily = timeframe_unit(canonical_timeframe(timeframe)) in ("day", "week", "month")
+    is_daily = is_of_days(canonical_timeframe(timeframe))
     found = _stored(storage, [each for each in series if each.as_stored], span, inputs)
     found.update(_made(storage, [each for each in series if not each.as_stored], span, inputs))
     if not is_daily:

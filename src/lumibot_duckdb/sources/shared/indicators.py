@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.identity import FIAT, asset_query
-from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe
+from lumibot_duckdb.storage.timeframes import bar_seconds, canonical_timeframe, count_and_unit
 from lumibot_duckdb.storage.times import SECONDS_PER_DAY, EpochSeconds, epoch_seconds
 
 if TYPE_CHECKING:
@@ -237,8 +237,7 @@ def lumibots_timestep(timeframe: str) -> tuple[str, int]:
     >>> lumibots_timestep("5minute"), lumibots_timestep("week")
     (('minute', 5), ('day', 7))
     """
-    unit = timeframe.lstrip("0123456789")
-    count = int(timeframe.removesuffix(unit) or 1)
+    count, unit = count_and_unit(timeframe)
     if unit in ("week", "month"):
         return "day", bar_seconds(timeframe) // SECONDS_PER_DAY
     return (unit, count) if unit != "second" else ("minute", 1)

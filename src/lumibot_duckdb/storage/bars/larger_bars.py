@@ -14,7 +14,7 @@ from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.errors import InvalidBarsError
 from lumibot_duckdb.storage.sql_files import sql_file
 from lumibot_duckdb.storage.sql_times import starts_between
-from lumibot_duckdb.storage.timeframes import timeframe_unit
+from lumibot_duckdb.storage.timeframes import count_and_unit, is_of_days
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 
@@ -30,8 +30,8 @@ def larger_bars(store: OpenStore, pin: SeriesPin, timeframe: str, within: TimeRa
     if within is not None:
         which += f" AND {starts_between(within.start, within.end)}"
     query = sql_file("larger_bars.sql").replace("{which}", which).replace("{start}", _start(timeframe))
-    query = query.replace("{of_days}", str(_is_of_days(pin.key.timeframe)))
-    query = query.replace("{within_day}", str(not _is_of_days(timeframe)))
+    query = query.replace("{of_days}", str(is_of_days(pin.key.timeframe)))
+    query = query.replace("{within_day}", str(not is_of_days(timeframe)))
     for name in COLUMNS:
         query = query.replace(f"{{{name}}}", _number(layout, name, pin))
     named = [column for column in layout.columns if column.name in COLUMNS]
@@ -47,16 +47,12 @@ def larger_bars(store: OpenStore, pin: SeriesPin, timeframe: str, within: TimeRa
 
 def _start(timeframe: str) -> str:
     """Return SQL for the start of the larger bar that a bar belongs to, as the macro `bar_start` computes it."""
-    unit = timeframe_unit(timeframe)
-    length = f"{timeframe.removesuffix(unit) or 1} {unit}"
-    if _is_of_days(timeframe):
+    count, unit = count_and_unit(timeframe)
+    length = f"{count} {unit}"
+    if is_of_days(timeframe):
         origin = "2000-01-01" if unit == "month" else "2000-01-03"
         return _OF_DAYS.replace("{length}", length).replace("{origin}", origin)
     return _WITHIN_DAY.replace("{length}", length)
-
-
-def _is_of_days(timeframe: str) -> bool:
-    return timeframe_unit(timeframe) in ("day", "week", "month")
 
 
 def _number(layout: Layout, name: str, pin: SeriesPin) -> str:
