@@ -6,12 +6,14 @@ import argparse
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli.completers import completed_by, snapshots
 from lumibot_duckdb.cli.confirmation import confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import printable
+from lumibot_duckdb.cli.time_range import chosen_range
+from lumibot_duckdb.storage.times import UTC, moment_of
 
 if TYPE_CHECKING:
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
@@ -38,6 +40,19 @@ def add_formats(parser: argparse.ArgumentParser) -> None:
         form.add_argument(
             f"--{name}", dest="format", action="store_const", const=name, help=f"the same as --format {name}"
         )
+
+
+def chosen_bars(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the bars that the options choose, as keyword arguments of the storage's methods."""
+    within = chosen_range(arguments)
+    return {
+        "timeframe": arguments.timeframe,
+        "start": None if arguments.start is None else moment_of(within.start, UTC),
+        "end": None if arguments.end is None else moment_of(within.end, UTC),
+        "source": arguments.source,
+        "adjustment": arguments.adjustment,
+        "as_of": arguments.as_of,
+    }
 
 
 def named_assets(storage: DuckDBDataStorage, names: Iterable[str]) -> list[AssetKey]:

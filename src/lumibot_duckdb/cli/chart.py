@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.cli.analysis import add_as_of, named_assets, refusals
+from lumibot_duckdb.cli.analysis import add_as_of, chosen_bars, named_assets, refusals
 from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
 from lumibot_duckdb.cli.drawing import check_drawing, show_drawing, write_drawing
 from lumibot_duckdb.cli.errors import CommandError
@@ -14,8 +14,7 @@ from lumibot_duckdb.cli.indicators import indicator_names
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.cli.suggestions import similar_file
-from lumibot_duckdb.cli.time_range import add_range, chosen_range
-from lumibot_duckdb.storage.times import UTC, moment_of
+from lumibot_duckdb.cli.time_range import add_range
 
 if TYPE_CHECKING:
     from lumibot_duckdb.charts.chart import Chart
@@ -97,20 +96,9 @@ def _check_trades(file: Path | None) -> None:
 def _chart(storage: DuckDBDataStorage, arguments: argparse.Namespace) -> Chart:
     from lumibot_duckdb.charts.chart import make_chart
 
-    within = chosen_range(arguments)
-    return make_chart(
-        storage,
-        _asset(storage, arguments.symbol),
-        arguments.timeframe,
-        arguments.requests,
-        None if arguments.start is None else moment_of(within.start, UTC),
-        None if arguments.end is None else moment_of(within.end, UTC),
-        source=arguments.source,
-        adjustment=arguments.adjustment,
-        as_of=arguments.as_of,
-        zone=None,
-        trades=arguments.trades,
-    )
+    bars = chosen_bars(arguments)
+    asset = _asset(storage, arguments.symbol)
+    return make_chart(storage, asset, indicators=arguments.requests, zone=None, trades=arguments.trades, **bars)
 
 
 def _asset(storage: DuckDBDataStorage, name: str) -> AssetKey:

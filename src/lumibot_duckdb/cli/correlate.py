@@ -11,16 +11,23 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli import query_output
-from lumibot_duckdb.cli.analysis import add_as_of, add_formats, check_output, chosen_format, named_assets, refusals
+from lumibot_duckdb.cli.analysis import (
+    add_as_of,
+    add_formats,
+    check_output,
+    chosen_bars,
+    chosen_format,
+    named_assets,
+    refusals,
+)
 from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
 from lumibot_duckdb.cli.drawing import check_drawing, is_drawing, show_drawing, write_drawing
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.indicator_output import TABLE_ROWS, completed
 from lumibot_duckdb.cli.layout import count, new_york, printable, table
 from lumibot_duckdb.cli.store import existing_store
-from lumibot_duckdb.cli.time_range import add_range, chosen_range
+from lumibot_duckdb.cli.time_range import add_range
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
-from lumibot_duckdb.storage.times import UTC, moment_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,16 +188,7 @@ def _correlations(storage: DuckDBDataStorage, assets: list[AssetKey], arguments:
 
 
 def _chosen_bars(arguments: argparse.Namespace) -> dict[str, Any]:
-    within = chosen_range(arguments)
-    return {
-        "timeframe": arguments.timeframe,
-        "start": None if arguments.start is None else moment_of(within.start, UTC),
-        "end": None if arguments.end is None else moment_of(within.end, UTC),
-        "join": arguments.join,
-        "source": arguments.source,
-        "adjustment": arguments.adjustment,
-        "as_of": arguments.as_of,
-    }
+    return {**chosen_bars(arguments), "join": arguments.join}
 
 
 def _times_text(first: pd.Timestamp, last: pd.Timestamp) -> str:

@@ -8,13 +8,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.cli.analysis import add_as_of, add_formats, check_output, chosen_format, named_assets, refusals
+from lumibot_duckdb.cli.analysis import (
+    add_as_of,
+    add_formats,
+    check_output,
+    chosen_bars,
+    chosen_format,
+    named_assets,
+    refusals,
+)
 from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, stored_sources, stored_symbols, words
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import count, printable, table
 from lumibot_duckdb.cli.store import existing_store
-from lumibot_duckdb.cli.time_range import add_range, chosen_range
-from lumibot_duckdb.storage.times import UTC, moment_of
+from lumibot_duckdb.cli.time_range import add_range
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -184,15 +191,4 @@ def _write(storage: DuckDBDataStorage, arguments: argparse.Namespace, file_forma
 
 
 def _reader(storage: DuckDBDataStorage, assets: list[AssetKey], arguments: argparse.Namespace) -> pa.RecordBatchReader:
-    within = chosen_range(arguments)
-    return storage.indicators(
-        assets,
-        arguments.requests,
-        arguments.timeframe,
-        None if arguments.start is None else moment_of(within.start, UTC),
-        None if arguments.end is None else moment_of(within.end, UTC),
-        source=arguments.source,
-        adjustment=arguments.adjustment,
-        as_of=arguments.as_of,
-        format="reader",
-    )
+    return storage.indicators(assets, arguments.requests, format="reader", **chosen_bars(arguments))
