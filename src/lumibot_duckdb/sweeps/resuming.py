@@ -27,8 +27,8 @@ def check_unchanged(begun: SweepRecord, now: SweepRecord) -> None:
         return
     more = f"; and {len(changes) - _MOST} more" if len(changes) > _MOST else ""
     raise ChangedSweepError(
-        f"the sweep {now.name} was begun differently: {'; '.join(changes[:_MOST])}{more}. Repeat the command that began "
-        "it, or choose another name"
+        f"the sweep {now.name} was begun differently: {'; '.join(changes[:_MOST])}{more}. Repeat the command that "
+        "began it, or choose another name"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 
 from lumibot_duckdb.results.records import TrialRecord
@@ -13,24 +13,25 @@ ObjectiveOf = Callable[[TrialRecord], "float | None"]
 
 
 class SearchQueue:
-    """The trials of one sampler, without those that an earlier run has stored (`known`, by their numbers)."""
+    """The trials that a sampler proposes. The sampler was told those that an earlier run has stored."""
 
-    def __init__(self, sampler: Sampler, objective: ObjectiveOf, known: Collection[int] = ()) -> None:
+    def __init__(self, sampler: Sampler, objective: ObjectiveOf) -> None:
         self.total = sampler.total
         self._sampler = sampler
         self._objective = objective
-        self._known = known
 
     def next(self) -> Trial | None:
         """Return the next trial to start; None if the sampler has no more."""
-        while (asked := self._sampler.ask()) is not None:
-            number, values = asked
-            if number not in self._known:
-                return Trial(number, values)
-        return None
+        asked = self._sampler.ask()
+        return None if asked is None else Trial(*asked)
 
     def take(self, trial: Trial, record: TrialRecord) -> TrialRecord:
         """Tell the sampler the result, and return the record with its objective."""
-        objective = self._objective(record) if record.status == "complete" else None
-        self._sampler.tell(trial.number, objective)
-        return replace(record, objective=objective)
+        record = with_objective(record, self._objective)
+        self._sampler.tell(trial.number, record.objective, trial.values)
+        return record
+
+
+def with_objective(record: TrialRecord, objective: ObjectiveOf) -> TrialRecord:
+    """Return a record with its objective, which only a complete trial has."""
+    return replace(record, objective=objective(record) if record.status == "complete" else None)
