@@ -24,3 +24,7 @@ class TargetError(SweepError):
 
 class UnknownParameterError(TargetError):
     """A trial sets a parameter that the strategy does not have."""
+
+
+class SweepRunningError(SweepError):
+    """Another process runs the sweep."""

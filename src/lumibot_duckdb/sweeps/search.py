@@ -28,7 +28,7 @@ class Search:
         if self.kind != "grid" and self.trials is None:
             raise SweepError(f"how many trials shall the {self.kind} search run? Add trials=200")
 
-    def sampler(self, space: Space, *, maximise: bool) -> Sampler:
+    def sampler(self, space: Space, *, minimize: bool) -> Sampler:
         """Return a new sampler. Raises `SearchError` if the space does not suit it."""
         if self.kind == "grid":
             from lumibot_duckdb.sweeps.grid import GridSearch
@@ -41,7 +41,7 @@ class Search:
             return RandomSearch(space, self.trials, self.seed)
         from lumibot_duckdb.sweeps.optuna_search import OptunaSearch
 
-        return OptunaSearch(space, self.trials, seed=self.seed, maximise=maximise)
+        return OptunaSearch(space, self.trials, seed=self.seed, minimize=minimize)
 
     def most_trials(self, space: Space) -> int:
         """Return a number that no trial's number exceeds."""

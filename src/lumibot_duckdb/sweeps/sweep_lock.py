@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lumibot_duckdb.storage.connection.processes import describe_process
-from lumibot_duckdb.sweeps.errors import SweepError
+from lumibot_duckdb.sweeps.errors import SweepError, SweepRunningError
 
 try:
     import fcntl
@@ -21,7 +21,7 @@ except ImportError:  # Windows, where there are no stores either
 def sweep_lock(results: Path, name: str) -> Iterator[None]:
     """Hold the lock of a sweep in a `with` block. The kernel frees it if this process is killed.
 
-    Raises `SweepError` if another process runs the sweep, or if the folder of the results is not writable.
+    Raises `SweepRunningError` if another process runs the sweep, and `SweepError` if no file can be beside the results.
     """
     file = results.with_name(f"{results.name}.{hashlib.sha256(name.encode()).hexdigest()[:12]}.running")
     descriptor = _locked(file, name)
