@@ -58,11 +58,3 @@ class SweepPlan:
             return self.target.script.rpartition(".")[2] if self.target.is_module else Path(self.target.script).stem
         return self.target.strategy.__name__
 
-
-def default_results(store: Path) -> Path:
-    """Return the path of the results file beside a store.
-
-    >>> default_results(Path("/data/lumibot.duckdb")).name
-    'lumibot-results.duckdb'
-    """
-    return store.with_name(f"{store.stem}-results.duckdb")

@@ -25,6 +25,7 @@ from lumibot_duckdb.sweeps.search_queue import SearchQueue
 from lumibot_duckdb.sweeps.standing import Standing
 from lumibot_duckdb.sweeps.trial import Trial
 from lumibot_duckdb.sweeps.walk_forward_queue import WalkForwardQueue
+from lumibot_duckdb.sweeps.walk_forward_result import joined_record
 
 OpenExecutor = Callable[[int], AbstractContextManager[Executor]]
 """Opens an executor for so many trials at a time."""
@@ -76,6 +77,8 @@ class SweepRun:
             with suppress(StorageError):
                 self._end("failed")
             raise
+        if complete and isinstance(self._queue, WalkForwardQueue):
+            self._store_joined(self._queue)
         self._end("complete" if complete else "interrupted")
         if not complete:
             raise KeyboardInterrupt(self._kept())
@@ -118,6 +121,14 @@ class SweepRun:
                 )
             finally:
                 close(plan.target)  # here, because the executor waits for its trials
+
+    def _store_joined(self, queue: WalkForwardQueue) -> None:
+        """Store the tests of all windows as one record."""
+        self._writer.flush()
+        stored = self._database.records(self.record.name)
+        tests = [self._database.trial(self.record.name, number) if number in stored else None for number in queue.tests]
+        joined = joined_record(tests, self._plan.objective, self.record.started)
+        self._writer.add([(queue.joined_number, joined)])
 
     def _end(self, status: SweepStatus) -> None:
         self._writer.flush()

@@ -65,7 +65,7 @@ class WalkForwardQueue:
         return len(self._searches) * self._stride + 1
 
     @property
-    def test_numbers(self) -> list[int]:
+    def tests(self) -> list[int]:
         """The numbers of the tests, window by window."""
         return [search.window.number * self._stride for search in self._searches]
 
