@@ -12,8 +12,10 @@ import operator
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from lumibot_duckdb.sweeps.dimensions import is_number
 from lumibot_duckdb.sweeps.search_error import ConditionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ Values: TypeAlias = "Mapping[str, Value]"
 _Evaluation: TypeAlias = Callable[[Values], Any]
 
 _MOST_CHARACTERS = 2_000
+_MOST_SHOWN = 200
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -67,7 +70,7 @@ class Condition:
     True
     >>> Condition("fast < slwo", ["fast", "slow"])
     Traceback (most recent call last):
-    lumibot_duckdb.sweeps.search_error.ConditionError: fast < slwo: unknown name slwo at position 8; did you mean slow?
+    lumibot_duckdb.sweeps.search_error.ConditionError: fast < slwo: unknown name slwo at position 8; did you mean slow? (a text needs quotes: 'slwo')
     """
 
     def __init__(self, text: str, names: Iterable[str]) -> None:
@@ -83,18 +86,11 @@ class Condition:
             ConditionError: It has no answer, for instance because a text is compared with a number.
         """
         try:
-            found = self._evaluate(values)
+            return self._evaluate(values)
         except (TypeError, ZeroDivisionError, OverflowError) as error:
-            raise self._without_answer(values, str(error)) from None
-        if not isinstance(found, bool):
-            raise self._without_answer(values, f"it is {found!r}, neither true nor false")
-        return found
-
-    def _without_answer(self, values: Values, reason: str) -> ConditionError:
-        given = ", ".join(f"{name}={values[name]!r}" for name in sorted(self.names))
-        return ConditionError(
-            f"{self.text}: with {given}, {reason}; exclude this case first, as in `stop is None or stop < 5`"
-        )
+            given = ", ".join(f"{name}={values[name]!r}" for name in sorted(self.names))
+            remedy = "; exclude such values first, as in: stop is null or stop < 5"
+            raise ConditionError(f"{self.text}: with {given}, {error}{remedy}") from None
 
 
 class _Translation:
@@ -104,45 +100,48 @@ class _Translation:
         self._text, self._names = text, names
         self.used: set[str] = set()
 
-    def result(self) -> _Evaluation:
+    def result(self) -> Callable[[Values], bool]:
         """Return the function that evaluates the expression."""
         if not self._text:
             raise ConditionError("the condition is empty; write one such as fast < slow")
         if len(self._text) > _MOST_CHARACTERS:
             raise ConditionError(f"the condition has more than {_MOST_CHARACTERS:,} characters; divide it into several")
         try:
-            return self._of(self._parsed())
+            return self._truth(self._of(self._parsed()))
         except (RecursionError, MemoryError):
             raise ConditionError(f"{self._text[:40]}...: too deeply nested; divide it into several") from None
 
     def _parsed(self) -> ast.expr:
+        for position, character in enumerate(self._text, 1):
+            if not character.isprintable():
+                raise self._error(f"{character!r} cannot be read", position)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", SyntaxWarning)  # Python's advice for programs
                 return ast.parse(self._text, mode="eval").body
         except SyntaxError as error:
-            raise self._no_expression(min(max(error.offset or 1, 1), len(self._text))) from None
-        except ValueError:  # a null character
-            raise self._no_expression(self._text.find("\0") + 1) from None
+            raise self._unreadable(error.offset or 0) from None
 
-    def _no_expression(self, position: int) -> ConditionError:
-        """Return the error for what Python cannot read, at the first operator of another language if there is one."""
+    def _unreadable(self, position: int) -> ConditionError:
+        """Return the error for what Python cannot read; first for operators of other languages. The end is at 0."""
         outside = re.sub(r"'[^']*'|\"[^\"]*\"", lambda quoted: "_" * len(quoted[0]), self._text)
-        if found := _FOREIGN.search(outside):
+        for found in _FOREIGN.finditer(outside):
             word = found[0]
             instead = "==" if word == "=" else _INSTEAD.get(word, word.lower())
             if instead != word:
-                return self._error(f"{word} is not known", found.start() + 1, f"; write {instead}")
+                return self._error(f"unknown operator {word}", found.start() + 1, f"; write {instead}")
+        if not position:
+            return self._error("something is missing", len(self._text) + 1)
         return self._error("cannot be read", position)
 
     def _error(self, problem: str, position: int, remedy: str = "") -> ConditionError:
-        return ConditionError(f"{self._text}: {problem} at position {position}{remedy}")
+        shown = self._text if len(self._text) <= _MOST_SHOWN else f"{self._text[:_MOST_SHOWN]}..."
+        return ConditionError(f"{shown}: {problem} at position {position}{remedy}")
 
     def _at(self, node: ast.expr, problem: str, remedy: str = "") -> ConditionError:
-        """Return an error about a part. Python counts in bytes of UTF-8, within the line."""
-        lines = self._text.encode().splitlines(keepends=True)
-        before = b"".join(lines[: node.lineno - 1]) + lines[node.lineno - 1][: node.col_offset]
-        return self._error(problem, len(before.decode()) + 1, remedy)
+        """Return an error about a part. Python counts in bytes of UTF-8."""
+        before = self._text.encode()[: node.col_offset].decode()
+        return self._error(problem, len(before) + 1, remedy)
 
     def _of(self, node: ast.expr) -> _Evaluation:
         translate = getattr(self, f"_of_{type(node).__name__.lower()}", None)
@@ -166,7 +165,7 @@ class _Translation:
             constant = _CONSTANTS[name.casefold()]
             return lambda values: constant
         remedy = did_you_mean(name, sorted(self._names))
-        raise self._at(node, f"unknown name {name}", remedy + ("" if "did you" in remedy else "; texts have quotes"))
+        raise self._at(node, f"unknown name {name}", f"{remedy} (a text needs quotes: '{name}')")
 
     def _of_boolop(self, node: ast.BoolOp) -> _Evaluation:
         parts = [self._truth(self._of(part)) for part in node.values]
@@ -205,7 +204,7 @@ class _Translation:
 
         def chain(values: Values) -> bool:
             found = [operand(values) for operand in operands]
-            return all(compare(*pair) for compare, *pair in zip(comparisons, found, found[1:], strict=False))
+            return all(compare(*pair) for compare, pair in zip(comparisons, pairwise(found), strict=True))
 
         return chain
 
@@ -236,13 +235,13 @@ class _Translation:
         return lambda values: function(*(_number(argument(values)) for argument in arguments))
 
     @staticmethod
-    def _truth(evaluation: _Evaluation) -> _Evaluation:
+    def _truth(evaluation: _Evaluation) -> Callable[[Values], bool]:
         """Return what evaluates a part that must be true or false, since `fast and slow` is a mistake."""
 
         def truth(values: Values) -> bool:
             found = evaluation(values)
             if not isinstance(found, bool):
-                raise TypeError(f"a part of and, or, not is {found!r}, neither true nor false")
+                raise TypeError(f"{found!r} is neither true nor false")
             return found
 
         return truth
@@ -253,7 +252,7 @@ _ALLOWED = "use names of parameters, numbers, texts, and, or, not, comparisons, 
 
 def _number(value: Any) -> Any:
     """Return a number, since + and * have another meaning for texts."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not is_number(value):
         raise TypeError(f"{value!r} is not a number to calculate with")
     return value
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, overload
 
 from lumibot_duckdb.sweeps.search_error import SearchError
 
@@ -67,6 +67,17 @@ class Steps(Sequence["int | float"]):
         # The quotient of two whole numbers is the float closest to the exact value.
         return numerator if self._are_whole else numerator / self._scale
 
+    def position(self, value: Value) -> int | None:
+        """Return where a value is; None if it is not one of these."""
+        if not is_number(value) or not math.isfinite(value):
+            return None
+        numerator = Fraction(repr(value)) * self._scale
+        is_one = numerator.denominator == 1 and int(numerator) in self._numerators
+        return self._numerators.index(int(numerator)) if is_one else None
+
+    def __contains__(self, value: object) -> bool:
+        return is_number(value) and self.position(value) is not None
+
     def __len__(self) -> int:
         return len(self._numerators)
 
@@ -118,6 +129,11 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{self.low}:{self.high}"
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Return whether a value is a number, which true and false are not here."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _checked_number(number: Any) -> int | float:
