@@ -1,4 +1,7 @@
-"""What a sweep backtests: an unmodified script, or a strategy with the arguments of its backtest. Both are picklable."""
+"""What a sweep backtests: an unmodified script, or a strategy with the arguments of its backtest.
+
+Both can be pickled. `identity` stays the same then, so that all trials of a target share its process.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class ScriptTarget:
     store: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    identity: str = field(default_factory=lambda: uuid4().hex, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class ClassTarget:
     store: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    identity: str = field(default_factory=lambda: uuid4().hex, compare=False, repr=False)
 
 
 Target: TypeAlias = "ScriptTarget | ClassTarget"
