@@ -26,5 +26,9 @@ class UnknownParameterError(TargetError):
     """A trial sets a parameter that the strategy does not have."""
 
 
+class AbandonedError(SweepError):
+    """The sweep of a trial was stopped, and the trial was killed."""
+
+
 class SweepRunningError(SweepError):
     """Another process runs the sweep."""

@@ -8,7 +8,8 @@ import queue
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -20,7 +21,7 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.comparison.redaction import known_secrets
 from lumibot_duckdb.comparison.versions import versions_of_run
 from lumibot_duckdb.results.records import Status, TrialRecord, Value
-from lumibot_duckdb.sweeps.errors import UnknownParameterError
+from lumibot_duckdb.sweeps.errors import AbandonedError, UnknownParameterError
 from lumibot_duckdb.sweeps.messages import OUTPUT, read_record, trial_folder
 from lumibot_duckdb.sweeps.output import last_lines
 from lumibot_duckdb.sweeps.own_memory import cpu_seconds_of, own_bytes
@@ -120,6 +121,19 @@ def close(target: Target | None = None) -> None:
         process.close()
 
 
+def abandon(target: Target) -> None:
+    """Kill the trials of a target that run, and let the calls that wait for them raise `AbandonedError`.
+
+    No further trial of this target can run in this process.
+    """
+    with _guard:
+        _abandoned.add(target.identity)
+        busy = list(_busy.get(target.identity, ()))
+    close(target)
+    for process in busy:
+        process.kill()
+
+
 # -- processes of targets --------------------------------------------------------------------------------------------
 
 
@@ -133,6 +147,9 @@ _guard = threading.Lock()
 _starting: dict[_Place, threading.Lock] = {}
 _processes: dict[_Place, list[TargetProcess]] = {}
 """Those that wait for trials: one that forks them, or any number of those that run a single one."""
+_busy: dict[str, set[TargetProcess]] = {}
+"""Those that run their single trial, by the identity of the target."""
+_abandoned: set[str] = set()
 
 
 def _take_process(target: Target, start: str) -> TargetProcess:
@@ -180,6 +197,7 @@ def _forget_processes() -> None:
     _guard = threading.Lock()
     _processes.clear()
     _starting.clear()
+    _busy.clear()
 
 
 atexit.register(close)
@@ -200,6 +218,8 @@ def _run(
     shows_progress: bool = False,
 ) -> TrialRecord:
     for _ in range(_ATTEMPTS):
+        if target.identity in _abandoned:
+            raise AbandonedError("the sweep was stopped")
         process = _take_process(target, settings.start)
         try:
             _check_parameters(process.description, trial.values)
@@ -207,14 +227,27 @@ def _run(
             _put_back(target, settings.start, process)
             raise
         run = _TrialRun(process, trial, limits, intermediate)
-        try:
+        with _in_use(target, process):
             record = run.record(_request(trial, settings, shows_progress))
-        finally:
-            if not process.description.is_forked:
-                process.close()
         if record is not None:
             return record
     return run.without_record("crashed", f"the process that starts the trials was killed {_ATTEMPTS} times")
+
+
+@contextmanager
+def _in_use(target: Target, process: TargetProcess) -> Iterator[None]:
+    """Note a process that runs its single trial in the `with` block, and close it afterwards."""
+    if process.description.is_forked:
+        yield
+        return
+    with _guard:
+        _busy.setdefault(target.identity, set()).add(process)
+    try:
+        yield
+    finally:
+        with _guard:
+            _busy[target.identity].discard(process)
+        process.close()
 
 
 def _check_parameters(description: TargetDescription, values: Mapping[str, Value]) -> None:

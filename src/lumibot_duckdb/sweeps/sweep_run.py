@@ -18,7 +18,7 @@ from lumibot_duckdb.sweeps.beginning import Begun
 from lumibot_duckdb.sweeps.examination import Examination
 from lumibot_duckdb.sweeps.plan import SweepPlan
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
-from lumibot_duckdb.sweeps.running import TrialSettings, close, prepare, run_trial
+from lumibot_duckdb.sweeps.running import TrialSettings, abandon, prepare, run_trial
 from lumibot_duckdb.sweeps.sampler import Sampler
 from lumibot_duckdb.sweeps.scheduling import NumberedRecord, run_queue
 from lumibot_duckdb.sweeps.search_queue import SearchQueue
@@ -112,15 +112,17 @@ class SweepRun:
                 progress.text = f"Sweep {self.record.name}: {self.standing}"
 
             try:
-                return run_queue(
+                complete = run_queue(
                     self._queue,
                     lambda trial: executor.submit(run_trial, plan.target, trial, plan.limits, settings),
                     plan.jobs,
                     finished,
                     lambda: interrupts.pressed,
                 )
-            finally:
-                close(plan.target)  # here, because the executor waits for its trials
+            except BaseException:
+                abandon(plan.target)  # here, because the executor waits for its trials
+                raise
+        return complete
 
     def _store_joined(self, queue: WalkForwardQueue) -> None:
         """Store the tests of all windows as one record."""

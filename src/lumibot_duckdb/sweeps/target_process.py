@@ -84,6 +84,10 @@ class TargetProcess:
         with self._guard, suppress(OSError):
             self._channel.send(kill=number)
 
+    def kill(self) -> None:
+        """Kill the process and its trials. Whoever waits for them has to close it."""
+        kill_group(self._process.pid)
+
     def close(self) -> None:
         """End the process and its trials, and remove its files."""
         with suppress(OSError):
