@@ -36,6 +36,7 @@ from lumibot_duckdb.sweeps.messages import OUTPUT, Channel, trial_folder
 from lumibot_duckdb.sweeps.output import describe_error, details_of
 from lumibot_duckdb.sweeps.process_safety import end_with_parent, kill_group, why_not_to_fork
 from lumibot_duckdb.sweeps.trial_process import TrialRequest, run_and_exit
+from lumibot_duckdb.sweeps.warm_start import load_as_noted, share_calendars
 
 _ENDED_FOR_GOOD = 0.5
 """How often processes are looked after that keep the pipe of an ended trial open, in seconds."""
@@ -53,6 +54,7 @@ class Server:
         self._job = Job()
         self._seen: list[str] = []
         self._trials: dict[int, _Running] = {}
+        self._has_learned = False
 
     def run(self) -> NoReturn:
         """Run the job that arrives, and end the process."""
@@ -136,7 +138,15 @@ class Server:
                     waiting.unregister(trial.pipe)
                     os.close(trial.pipe)
                     kill_group(trial.process)  # what the trial has left running
+                    self._learn_from(number)
                     self._channel.send(ended=number, code=trial.code, cpu=trial.cpu_seconds)
+
+    def _learn_from(self, number: int) -> None:
+        """Load what the first trial had to load, so that the next ones need not."""
+        if not self._has_learned:
+            self._has_learned = True
+            load_as_noted(trial_folder(self._folder, number))
+            gc.freeze()
 
     def _handle(self, message: Mapping[str, Any], call: BacktestCall, waiting: selectors.BaseSelector) -> None:
         if "kill" in message:
@@ -234,6 +244,8 @@ def _import_what_trials_need() -> None:
     import quantstats_lumi.stats  # noqa: F401
 
     import lumibot_duckdb.sweeps.collecting  # noqa: F401
+
+    share_calendars()
 
 
 def main(arguments: list[str]) -> NoReturn:

@@ -24,6 +24,7 @@ from lumibot_duckdb.sweeps.interception import BacktestCall
 from lumibot_duckdb.sweeps.messages import OUTPUT, write_record
 from lumibot_duckdb.sweeps.output import describe_error, details_of, flush_output, redirect_output
 from lumibot_duckdb.sweeps.own_memory import memory_peaks
+from lumibot_duckdb.sweeps.warm_start import note_loaded
 
 _WITHOUT_FILES: dict[str, Any] = {
     "analyze_backtest": False,
@@ -60,7 +61,7 @@ class TrialRequest:
 
     `values` are the parameters to set; `span` is another start and end of the backtest, if given. `artifacts` is the
     folder for files of the trial, and `folder` the one for its output and its record. `terminal` is a descriptor on
-    which progress is shown.
+    which progress is shown. `modules` are those that are imported before the trial.
     """
 
     values: Mapping[str, Value]
@@ -69,6 +70,7 @@ class TrialRequest:
     as_of: datetime | None = None
     artifacts: Path | None = None
     terminal: int | None = None
+    modules: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, message: Mapping[str, Any], folder: Path, terminal: int | None) -> TrialRequest:
@@ -81,6 +83,7 @@ class TrialRequest:
             as_of=None if message["as_of"] is None else datetime.fromisoformat(message["as_of"]),
             artifacts=None if message["artifacts"] is None else Path(message["artifacts"]),
             terminal=terminal if message["shows_progress"] else None,
+            modules=frozenset(sys.modules),
         )
 
 
@@ -91,6 +94,7 @@ def run_and_exit(call: BacktestCall, request: TrialRequest, secrets: Set[str]) -
         redirect_output(request.folder / OUTPUT)
         _set_conditions(request)
         write_record(request.folder, _record(_changed(call, request), request, secrets))
+        note_loaded(request.folder, request.modules)
         code = 0
     except BaseException:
         traceback.print_exc()  # in the output, which explains why there is no record
