@@ -19,6 +19,7 @@ from lumibot_duckdb.cli.suggestions import similar_file
 if TYPE_CHECKING:
     from lumibot_duckdb.cli.parser import CommandParser
     from lumibot_duckdb.sweeps.plan import SweepPlan
+    from lumibot_duckdb.sweeps.search import Search
 
 _DESCRIPTION = """\
 Run the backtest of an unmodified script with many combinations of the strategy's parameters, and keep all results.
@@ -81,7 +82,9 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_mutually_exclusive_group()
     for kind, purpose in (("random", "run N random combinations"), ("optuna", "let Optuna choose N combinations")):
         completed_by(kinds.add_argument(f"--{kind}", type=whole_number, metavar="N", help=purpose), nothing)
-    completed_by(add("--seed", type=int, metavar="N", help="another seed gives other random trials (default: 0)"), nothing)
+    completed_by(
+        add("--seed", type=int, metavar="N", help="another seed gives other random trials (default: 0)"), nothing
+    )
     objective = add(
         "--objective", default="sharpe", metavar="STATISTIC", help="what makes a trial the best (default: sharpe)"
     )
@@ -99,10 +102,12 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 def _add_running(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     completed_by(
-        add("--strategy", metavar="NAME", help="sweep the backtest of this strategy, if the script has several"), nothing
+        add("--strategy", metavar="NAME", help="sweep the backtest of this strategy, if the script has several"),
+        nothing,
     )
     completed_by(
-        add("--jobs", type=whole_number, metavar="N", help="run N trials at a time (default: one for each CPU)"), nothing
+        add("--jobs", type=whole_number, metavar="N", help="run N trials at a time (default: one for each CPU)"),
+        nothing,
     )
     completed_by(
         add("--timeout", type=positive_number, metavar="SECONDS", help="end a trial that takes longer"), nothing
@@ -115,7 +120,9 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     completed_by(add("--name", help="of the sweep (default: that of the script, and a number)"), nothing)
     add("--results", type=Path, metavar="FILE", help="the results file (default: beside the store)")
-    add("--resume", action="store_true", help="continue the sweep of that name; trials that are stored do not run again")
+    add(
+        "--resume", action="store_true", help="continue the sweep of that name; trials that are stored do not run again"
+    )
     add("--retry-failed", action="store_true", help="with --resume, run failed trials again")
     add("--dry-run", action="store_true", help="show what would run, without running a trial")
 
@@ -165,15 +172,14 @@ def _plan(arguments: argparse.Namespace) -> SweepPlan:
     from lumibot_duckdb.results.location import results_path
     from lumibot_duckdb.sweeps.objectives import Objective
     from lumibot_duckdb.sweeps.plan import SweepPlan, usable_cpus
-    from lumibot_duckdb.sweeps.search import Search
     from lumibot_duckdb.sweeps.space import Space
     from lumibot_duckdb.sweeps.target import ScriptTarget
     from lumibot_duckdb.sweeps.trial import Limits
     from lumibot_duckdb.sweeps.walk_forward import WalkForward
 
     store = chosen_path(arguments.store, _checked_script(arguments))
-    kind, trials = next(((kind, n) for kind in ("random", "optuna") if (n := getattr(arguments, kind))), ("grid", None))
-    if arguments.seed is not None and kind == "grid":
+    search = _search(arguments)
+    if arguments.seed is not None and search.kind == "grid":
         raise CommandError("--seed is for --random and --optuna: a grid runs all combinations")
     if arguments.retry_failed and not arguments.resume:
         raise CommandError("--retry-failed continues a sweep: add --resume")
@@ -187,13 +193,23 @@ def _plan(arguments: argparse.Namespace) -> SweepPlan:
         results=results_path(arguments.results, store),
         space=Space.of_options(arguments.sets, arguments.where),
         objective=Objective.of(arguments.objective, "minimize" if arguments.minimize else None),
-        search=Search(kind, trials, arguments.seed or 0),
+        search=search,
         walk_forward=None if arguments.walk_forward is None else WalkForward.of(arguments.walk_forward),
         name=arguments.name,
         jobs=arguments.jobs or usable_cpus(),
         limits=Limits(arguments.timeout, arguments.memory),
         artifacts=arguments.artifacts,
     )
+
+
+def _search(arguments: argparse.Namespace) -> Search:
+    from lumibot_duckdb.sweeps.search import Search
+
+    if arguments.random is not None:
+        return Search("random", arguments.random, arguments.seed or 0)
+    if arguments.optuna is not None:
+        return Search("optuna", arguments.optuna, arguments.seed or 0)
+    return Search()
 
 
 def _checked_script(arguments: argparse.Namespace) -> Path | None:

@@ -44,11 +44,11 @@ class SweepPlan:
     results: Path
     space: Space
     objective: Objective
-    search: Search = Search()
+    search: Search = field(default_factory=Search)
     walk_forward: WalkForward | None = None
     name: str | None = None
     jobs: int = field(default_factory=usable_cpus)
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     artifacts: Path | None = None
 
     @property
@@ -57,4 +57,3 @@ class SweepPlan:
         if isinstance(self.target, ScriptTarget):
             return self.target.script.rpartition(".")[2] if self.target.is_module else Path(self.target.script).stem
         return self.target.strategy.__name__
-

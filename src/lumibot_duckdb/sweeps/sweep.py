@@ -59,6 +59,12 @@ class Sweep:
         name: The name of the sweep.
         results: The results file; by default the one beside the default store.
 
+    Attributes:
+        path: The results file.
+        database: The results, for what is not here: equity, trades, SQL.
+        objective: What makes a trial the best.
+        searched: The names of the searched parameters.
+
     Raises:
         SweepNotFoundError: the file has no such sweep.
     """
@@ -69,7 +75,8 @@ class Sweep:
         self.path = self.database.path
         self._record = self.database.sweep(name).record
         settings = self._record.settings
-        self._objective = Objective(settings["objective"], minimize=settings["direction"] == "minimize")
+        self.objective = Objective(settings["objective"], minimize=settings["direction"] == "minimize")
+        self.searched = tuple(self._record.space["parameters"])
 
     @property
     def status(self) -> str:
@@ -88,16 +95,33 @@ class Sweep:
 
         None if no trial has a value of the objective.
         """
-        records = self.database.records(self.name)
+        records = self.records
         last = max((record.window or 0 for record in records.values()), default=0)
-        searched = {number: each for number, each in records.items() if (each.window or 0) == last and _is_search(each)}
-        number = self._objective.best((number, each.objective) for number, each in searched.items())
-        return None if number is None else self._best_trial(number, searched[number])
+        ranked = self.ranked({number: each for number, each in records.items() if (each.window or 0) == last})
+        return self._best_trial(ranked[0], records[ranked[0]]) if ranked else None
+
+    @property
+    def records(self) -> dict[int, TrialRecord]:
+        """The records of all trials by their numbers, without equity, trades and daily returns."""
+        return self.database.records(self.name)
+
+    def ranked(self, records: Mapping[int, TrialRecord]) -> list[int]:
+        """Return the numbers of those trials of a search that have an objective, the best first.
+
+        Of equals, the one with the lowest number comes first.
+        """
+        sign = 1.0 if self.objective.minimize else -1.0
+        found = [
+            (sign * record.objective, number)
+            for number, record in records.items()
+            if record.objective is not None and record.phase in (None, "in-sample")
+        ]
+        return [number for _, number in sorted(found)]
 
     @property
     def out_of_sample(self) -> TrialRecord | None:
         """The joined tests of a walk-forward sweep, with equity, daily returns and statistics; None before its end."""
-        for number, record in self.database.records(self.name).items():
+        for number, record in self.records.items():
             if record.phase == "joined":
                 return self.database.trial(self.name, number)
         return None
@@ -106,20 +130,16 @@ class Sweep:
     def stability(self) -> list[Stability]:
         """How stable the chosen parameters of a walk-forward sweep are over its windows."""
         space = {name: of_json(values) for name, values in self._record.space["parameters"].items()}
-        tests = [each for each in self.database.records(self.name).values() if each.phase == "out-of-sample"]
+        tests = [each for _, each in sorted(self.records.items()) if each.phase == "out-of-sample"]
         return parameter_stability([{name: each.parameters[name] for name in space} for each in tests], space)
 
     def _best_trial(self, number: int, record: TrialRecord) -> BestTrial:
         assert record.objective is not None
-        values = {name: record.parameters[name] for name in self._record.space["parameters"]}
+        values = {name: record.parameters[name] for name in self.searched}
         return BestTrial(number, values, record.objective, record.statistics)
 
     def __repr__(self) -> str:
         return f"Sweep({self.name!r}, {str(self.path)!r})"
-
-
-def _is_search(record: TrialRecord) -> bool:
-    return record.phase in (None, "in-sample")
 
 
 def run(

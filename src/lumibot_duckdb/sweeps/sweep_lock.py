@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lumibot_duckdb.storage.connection.processes import describe_process
+from lumibot_duckdb.storage.location import ensure_folder
 from lumibot_duckdb.sweeps.errors import SweepError, SweepRunningError
 
 try:
@@ -23,6 +24,7 @@ def sweep_lock(results: Path, name: str) -> Iterator[None]:
 
     Raises `SweepRunningError` if another process runs the sweep, and `SweepError` if no file can be beside the results.
     """
+    ensure_folder(results)
     file = results.with_name(f"{results.name}.{hashlib.sha256(name.encode()).hexdigest()[:12]}.running")
     descriptor = _locked(file, name)
     try:
@@ -45,7 +47,8 @@ def _locked(file: Path, name: str) -> int:
         except OSError:
             holder = _holder(descriptor)
             os.close(descriptor)
-            raise SweepError(f"the sweep {name} is running in {holder}: wait for it, or choose another name") from None
+            message = f"the sweep {name} is running in {holder}: wait for it, or choose another name"
+            raise SweepRunningError(message) from None
         if _is_at(file, descriptor):
             os.pwrite(descriptor, str(os.getpid()).encode().ljust(20), 0)
             return descriptor
