@@ -12,7 +12,6 @@ import operator
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lumibot_duckdb.sweeps.dimensions import is_number
@@ -68,9 +67,9 @@ class Condition:
     >>> condition = Condition("fast < slow and average != 'sma'", ["fast", "slow", "average"])
     >>> condition.holds({"fast": 5, "slow": 20, "average": "ema"})
     True
-    >>> Condition("fast < slwo", ["fast", "slow"])
+    >>> Condition("fast < slow && fast > 9", ["fast", "slow"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    lumibot_duckdb.sweeps.search_error.ConditionError: fast < slwo: unknown name slwo at position 8; did you mean slow? (a text needs quotes: 'slwo')
+    lumibot_duckdb.sweeps.search_error.ConditionError: fast < slow && fast > 9: unknown operator && at position 13; ...
     """
 
     def __init__(self, text: str, names: Iterable[str]) -> None:
@@ -89,8 +88,14 @@ class Condition:
             return self._evaluate(values)
         except (TypeError, ZeroDivisionError, OverflowError) as error:
             given = ", ".join(f"{name}={values[name]!r}" for name in sorted(self.names))
-            remedy = "; exclude such values first, as in: stop is null or stop < 5"
-            raise ConditionError(f"{self.text}: with {given}, {error}{remedy}") from None
+            example = "compare it, as in: fast > 0"
+            if not isinstance(error, _NotBooleanError):
+                example = "exclude such values first, as in: stop is null or stop < 5"
+            raise ConditionError(f"{self.text}: {f'with {given}, ' if given else ''}{error}; {example}") from None
+
+
+class _NotBooleanError(TypeError):
+    """A number or a text is where true or false must be."""
 
 
 class _Translation:
@@ -194,17 +199,20 @@ class _Translation:
         return lambda values: calculate(_number(left(values)), _number(right(values)))
 
     def _of_compare(self, node: ast.Compare) -> _Evaluation:
-        operands = [self._of(part) for part in (node.left, *node.comparators)]
-        comparisons = [_COMPARISONS[type(each)] for each in node.ops]
+        first = self._of(node.left)
+        following = []
         for comparison, part in zip(node.ops, node.comparators, strict=True):
+            following.append((_COMPARISONS[type(comparison)], self._of(part)))
             self._check_operand(comparison, part)
-        if len(comparisons) == 1:
-            (compare,), (left, right) = comparisons, operands
-            return lambda values: compare(left(values), right(values))
 
         def chain(values: Values) -> bool:
-            found = [operand(values) for operand in operands]
-            return all(compare(*pair) for compare, pair in zip(comparisons, pairwise(found), strict=True))
+            left = first(values)
+            for compare, operand in following:
+                right = operand(values)
+                if not compare(left, right):
+                    return False
+                left = right
+            return True
 
         return chain
 
@@ -241,7 +249,7 @@ class _Translation:
         def truth(values: Values) -> bool:
             found = evaluation(values)
             if not isinstance(found, bool):
-                raise TypeError(f"{found!r} is neither true nor false")
+                raise _NotBooleanError(f"{found!r} is neither true nor false")
             return found
 
         return truth

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.results.records import DAILY_SCHEMA, EQUITY_SCHEMA
@@ -82,7 +82,7 @@ def _without_overlap(parts: Sequence[pa.Table | None], column: str) -> Iterator[
 
     numbered = [(number, part) for number, part in enumerate(parts, 1) if part is not None and part.num_rows]
     firsts = [part.column(column)[0].as_py() for _, part in numbered]
-    for (number, part), first, following in zip(numbered, firsts, [*firsts[1:], None], strict=True):
+    for (number, part), first, following in zip_longest(numbered, firsts, firsts[1:]):
         if following is not None and following <= first:
             raise SearchError(f"window {number} begins at {first}, and a later window at {following}: not in order")
         yield number, part if following is None else part.filter(pc.less(part.column(column), following))

@@ -153,8 +153,8 @@ class Space:
         """Return the parameters in groups that have no condition in common, with their conditions."""
         groups: list[tuple[set[str], list[Condition]]] = [({name}, []) for name in self.parameters]
         for condition in self.conditions:
-            joined = [group for group in groups if group[0] & condition.names] or groups[:1]
-            names = set().union(*(group[0] for group in joined))
+            joined = [group for group in groups if group[0] & condition.names]
+            names = set[str]().union(*(group[0] for group in joined))
             conditions = [each for group in joined for each in group[1]] + [condition]
             groups = [*(group for group in groups if group not in joined), (names, conditions)]
         return [([name for name in self.parameters if name in names], conditions) for names, conditions in groups]
@@ -163,7 +163,10 @@ class Space:
         """Yield combinations of some parameters. A condition is checked as soon as its last parameter has a value."""
         due: list[list[Condition]] = [[] for _ in names]
         for condition in conditions:
-            due[max((names.index(name) for name in condition.names), default=0)].append(condition)
+            if condition.names:
+                due[max(names.index(name) for name in condition.names)].append(condition)
+            elif not condition.holds({}):
+                return
         values: dict[str, Value] = {}
 
         def from_depth(depth: int) -> Iterator[dict[str, Value]]:
@@ -177,7 +180,7 @@ class Space:
                 if all(condition.holds(values) for condition in due[depth]):
                     yield from from_depth(depth + 1)
 
-        return from_depth(0)
+        yield from from_depth(0)
 
 
 def _dimension(given: Any) -> Dimension:
