@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.layout import count, printable, table
-from lumibot_duckdb.comparison.page.statistics import shown_value
-from lumibot_duckdb.comparison.trading_statistics import STYLES
+from lumibot_duckdb.comparison.trading_statistics import STYLES, value_text
 
 if TYPE_CHECKING:
     from lumibot_duckdb.results.records import TrialRecord
@@ -130,7 +129,7 @@ def _values(sweep: Sweep, record: TrialRecord) -> list[str]:
 
 def _value(name: str, value: float | None) -> str:
     """Return the value of a statistic as people read it; "" if it has none."""
-    return "" if value is None else shown_value(value, STYLES[name][1] if name in STYLES else "ratio")
+    return "" if value is None else value_text(value, STYLES[name][1] if name in STYLES else "ratio")
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

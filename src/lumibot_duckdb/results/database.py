@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -119,13 +119,18 @@ class ResultsDatabase:
         check_name(record.name)
         row = sweep_row(record, kind)
         with self._file.write() as cursor:
-            if cursor.rows("SELECT 1 FROM {db}.sweeps WHERE sweep = ?", [record.name]):
-                raise SweepExistsError(
-                    f"there is a sweep {record.name} in {self.path} already: choose another name, continue it "
-                    "(--resume, resume=True), or delete it first (lumibot-duckdb results delete)"
-                )
-            columns, values = ", ".join(row), ", ".join("?" * len(row))
-            cursor.execute(f"INSERT INTO {{db}}.sweeps ({columns}) VALUES ({values})", list(row.values()))
+            self._begin(cursor, row)
+
+    def add_run(self, record: SweepRecord, backtest: TrialRecord) -> None:
+        """Store a single backtest that has ended, as trial 1 of a sweep of the kind "run". Raises as `begin_sweep`."""
+        check_name(record.name)
+        status = "complete" if backtest.status == "complete" else "failed"
+        row = {**sweep_row(record, "run"), "status": status, "ended": naive_utc(clock.utc_now())}
+        trials = [(1, backtest)]
+        rows = trial_rows(record.name, trials)
+        with self._file.write() as cursor:
+            self._begin(cursor, row)
+            _insert_trials(cursor, record.name, rows, trials)
 
     def add_trials(self, sweep: str, trials: Iterable[NumberedRecord]) -> None:
         """Store trials of a sweep, each with its number: all of them or, if an error is raised, none.
@@ -145,9 +150,7 @@ class ResultsDatabase:
             new = {number: record for number, record in given.items() if number not in complete}
             if len(new) < len(given):
                 rows = trial_rows(sweep, new.items())
-            _insert(cursor, "trials", rows)
-            for curve in CURVES:
-                _insert(cursor, curve, curve_rows(curve, sweep, new.items()))
+            _insert_trials(cursor, sweep, rows, new.items())
 
     def finish_sweep(self, sweep: str, status: SweepStatus = "complete") -> None:
         """Store how a sweep ended; "running" if it is resumed."""
@@ -311,6 +314,16 @@ class ResultsDatabase:
             table = _curve(cursor, curve, sweep, numbers)
         return in_format(table, format)
 
+    def _begin(self, cursor: StoreCursor, row: Mapping[str, Any]) -> None:
+        name = row["sweep"]
+        if cursor.rows("SELECT 1 FROM {db}.sweeps WHERE sweep = ?", [name]):
+            raise SweepExistsError(
+                f"there is a sweep {name} in {self.path} already: choose another name, continue it (--resume, "
+                "resume=True), or delete it first (lumibot-duckdb results delete)"
+            )
+        columns, values = ", ".join(row), ", ".join("?" * len(row))
+        cursor.execute(f"INSERT INTO {{db}}.sweeps ({columns}) VALUES ({values})", list(row.values()))
+
     def _require(self, cursor: StoreCursor, sweep: str) -> None:
         """Raise `SweepNotFoundError`, which names the others, if there is no such sweep."""
         if cursor.rows("SELECT 1 FROM {db}.sweeps WHERE sweep = ?", [sweep]):
@@ -340,6 +353,12 @@ def _replace_failed(cursor: StoreCursor, sweep: str, numbers: list[int]) -> set[
             delete = f"DELETE FROM {{db}}.{table} WHERE sweep = ? AND number IN (SELECT unnest(?))"
             cursor.execute(delete, [sweep, replaced])
     return stored.keys() - set(replaced)
+
+
+def _insert_trials(cursor: StoreCursor, sweep: str, rows: pa.Table, trials: Collection[NumberedRecord]) -> None:
+    _insert(cursor, "trials", rows)
+    for curve in CURVES:
+        _insert(cursor, curve, curve_rows(curve, sweep, trials))
 
 
 def _insert(cursor: StoreCursor, table: str, rows: pa.Table | None) -> None:
