@@ -154,6 +154,10 @@ def _set_conditions(request: TrialRequest) -> None:
     os.environ["SAVE_LOGFILE"] = str(request.artifacts is not None).lower()
     os.environ["BACKTESTING_QUIET_LOGS"] = str(request.artifacts is None).lower()
     _keep_evidence_in(request.artifacts)
+    if request.as_of is not None:
+        from lumibot_duckdb.sources.shared.reading_moment import read_as_of
+
+        read_as_of(request.as_of)
     if request.terminal is not None:
         from lumibot_duckdb.sources.shared.progress import show_always
 
