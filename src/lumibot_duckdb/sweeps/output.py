@@ -13,7 +13,7 @@ from lumibot_duckdb.activation.script import traceback_of_script
 from lumibot_duckdb.comparison.redaction import redacted
 from lumibot_duckdb.comparison.truncate import truncate
 
-_LAST_LINES = 20
+_LAST_LINES = 50
 
 
 def redirect_output(file: Path) -> None:
@@ -32,8 +32,12 @@ def flush_output() -> None:
             stream.flush()
 
 
-def describe_error(error: BaseException) -> str:
-    """Return an error in one line."""
+def describe_error(error: BaseException, secrets: frozenset[str]) -> str:
+    """Return an error in one line, without keys."""
+    return truncate(redacted(_in_one_line(error), secrets))
+
+
+def _in_one_line(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         if error.code is None or isinstance(error.code, int):
             return f"it ended with exit code {int(error.code or 0)}"

@@ -16,6 +16,7 @@ import gc
 import os
 import pickle
 import random
+import re
 import selectors
 import shutil
 import sys
@@ -28,7 +29,6 @@ from typing import Any, NoReturn
 
 from lumibot_duckdb.activation.env_overrides import override_environment
 from lumibot_duckdb.comparison.headless import ENVIRONMENT, suppress_browser
-from lumibot_duckdb.comparison.parameters import parameter_values
 from lumibot_duckdb.comparison.redaction import is_secret, known_secrets
 from lumibot_duckdb.sweeps.interception import BacktestCall, LiveTradingError, intercept_backtests
 from lumibot_duckdb.sweeps.job import Job
@@ -42,6 +42,10 @@ _ENDED_FOR_GOOD = 0.5
 """How often processes are looked after that keep the pipe of an ended trial open, in seconds."""
 
 
+_IDLE_AFTER_BACKTEST = re.compile(r"broker_.*_thread|ThreadPoolExecutor-\d+_\d+")
+"""Names of the threads of a backtest's broker and data source."""
+
+
 class Server:
     """Runs a job up to its backtest, then the trials that are requested."""
 
@@ -50,6 +54,7 @@ class Server:
         self._channel = channel
         self._terminal = terminal
         self._lifeline = threading.Thread(target=self._watch, args=(lifeline,), daemon=True, name="lifeline")
+        self._harmless = [self._lifeline]
         self._secrets: set[str] = set()
         self._job = Job()
         self._seen: list[str] = []
@@ -82,7 +87,7 @@ class Server:
         secrets, message, details = frozenset(self._secrets), "", ""
         if error is not None:
             details = details_of(error, self._folder / OUTPUT, secrets)
-            message = str(error) if isinstance(error, LiveTradingError) else describe_error(error)
+            message = str(error) if isinstance(error, LiveTradingError) else describe_error(error, secrets)
         is_own = isinstance(error, LiveTradingError)
         with suppress(OSError):
             self._channel.send(broken={"message": message, "details": details, "seen": self._seen, "is_own": is_own})
@@ -93,13 +98,12 @@ class Server:
         """Run earlier backtests as usual; at the one that is swept, wait for trials, and never return."""
         wanted = self._job.strategy
         if wanted is not None and wanted not in call.names:
-            self._seen.append(call.strategy.__name__)
-            return call.run()
+            return self._run_earlier(call)
         self._secrets.update(value for name, value in os.environ.items() if is_secret(name, value))
         self._secrets.update(_secrets_among(call.arguments))
         _import_what_trials_need()
         start = self._job.start
-        reason = "" if start == "fork" else why_not_to_fork([self._lifeline])
+        reason = "" if start == "fork" else why_not_to_fork(self._harmless)
         if start == "spawn":
             reason = "it was chosen"
         self._channel.send(ready={**_description(call, frozenset(self._secrets)), "reason": reason})
@@ -110,6 +114,16 @@ class Server:
         except BaseException as error:
             self._broken(error)
         os._exit(1)
+
+    def _run_earlier(self, call: BacktestCall) -> Any:
+        """Run a backtest that is not swept. It leaves threads of Lumibot's that wait for work and never get any."""
+        self._seen.append(call.strategy.__name__)
+        before = threading.enumerate()
+        try:
+            return call.run()
+        finally:
+            new = [each for each in threading.enumerate() if each not in before]
+            self._harmless += [each for each in new if _IDLE_AFTER_BACKTEST.fullmatch(each.name)]
 
     def _run_one(self, call: BacktestCall) -> NoReturn:
         """Run the first trial that is requested in this process."""
@@ -224,6 +238,8 @@ def _run_pickled(pickled: bytes) -> None:
 
 
 def _description(call: BacktestCall, secrets: frozenset[str]) -> dict[str, Any]:
+    from lumibot_duckdb.comparison.parameters import parameter_values  # imports Lumibot
+
     parameters = {name: value for name, value in call.parameters.items() if name != "pandas_data"}
     start, end = call.arguments["backtesting_start"], call.arguments["backtesting_end"]
     return {

@@ -14,9 +14,6 @@ from time import perf_counter, process_time
 from typing import Any, NoReturn
 
 from lumibot_duckdb import clock
-from lumibot_duckdb.comparison.parameters import parameter_values
-from lumibot_duckdb.comparison.redaction import redacted
-from lumibot_duckdb.comparison.truncate import truncate
 from lumibot_duckdb.comparison.versions import versions_of_run
 from lumibot_duckdb.lumibot_contract import strategy_access
 from lumibot_duckdb.results.records import TrialRecord, Value
@@ -104,6 +101,7 @@ def run_and_exit(call: BacktestCall, request: TrialRequest, secrets: Set[str]) -
 
 
 def _record(call: BacktestCall, request: TrialRequest, secrets: Set[str]) -> TrialRecord:
+    from lumibot_duckdb.comparison.parameters import parameter_values  # imports Lumibot
     from lumibot_duckdb.sweeps.collecting import record_of
     from lumibot_duckdb.sweeps.risk_free_rates import note_risk_free_rates
 
@@ -124,7 +122,7 @@ def _record(call: BacktestCall, request: TrialRequest, secrets: Set[str]) -> Tri
         record = failed
         with suppress(Exception):  # the backtest may have stopped before there was anything to collect
             record = record_of(strategies[-1], started=started, seconds=seconds, status="failed", secrets=known)
-        record = replace(record, error=_one_line(error, known), traceback=details_of(error, output, known))
+        record = replace(record, error=describe_error(error, known), traceback=details_of(error, output, known))
     peak, own = memory_peaks()
     return replace(
         record,
@@ -154,6 +152,10 @@ def _set_conditions(request: TrialRequest) -> None:
     os.environ["SAVE_LOGFILE"] = str(request.artifacts is not None).lower()
     os.environ["BACKTESTING_QUIET_LOGS"] = str(request.artifacts is None).lower()
     _keep_evidence_in(request.artifacts)
+    if request.as_of is not None:
+        from lumibot_duckdb.sources.shared.reading_moment import read_as_of
+
+        read_as_of(request.as_of)
     if request.terminal is not None:
         from lumibot_duckdb.sources.shared.progress import show_always
 
@@ -196,7 +198,3 @@ def _note_strategies() -> list[Any]:
 
     Trader.add_strategy = add_strategy
     return found
-
-
-def _one_line(error: BaseException, secrets: frozenset[str]) -> str:
-    return truncate(redacted(describe_error(error), secrets))
