@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import pytest
@@ -18,13 +18,13 @@ Fill = tuple[str, str, int, int, int]
 """Symbol, side, quantity, price and cost."""
 
 
-def events(*rows: Sequence[object]) -> Table:
+def events(*rows: Sequence[object]) -> Iterator[dict[str, str]]:
     """Make events from (symbol, side, quantity, price, cost[, status, multiplier, strike])."""
     filled = []
     for symbol, side, quantity, price, cost, *more in rows:
         status, multiplier, strike = [*more, *["fill", 1, 0.0][len(more) :]]
         filled.append([symbol, side, status, price, quantity, cost, multiplier, strike])
-    return Table(COLUMNS, [list(map(str, row)) for row in filled])
+    return Table(COLUMNS, [list(map(str, row)) for row in filled]).records()
 
 
 def share_by_share(fills: Sequence[Fill]) -> list[float]:
@@ -91,4 +91,4 @@ def test_what_is_not_filled_does_not_count() -> None:
         ("SPY", "sell", "nan", 12, 0, "canceled"),
     ]
     assert profits(events(*rows)) == []
-    assert profits(Table([], [])) == []
+    assert profits([]) == []

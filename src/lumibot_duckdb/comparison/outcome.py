@@ -32,6 +32,10 @@ class Table:
         number = self.columns.index(name)
         return [row[number] for row in self.rows]
 
+    def records(self) -> Iterator[dict[str, str]]:
+        """Yield the rows, each as texts by the names of their columns."""
+        return (dict(zip(self.columns, row, strict=True)) for row in self.rows)
+
 
 @dataclass(frozen=True)
 class Backtest:

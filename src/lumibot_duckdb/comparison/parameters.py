@@ -1,10 +1,14 @@
-"""The parameters of a strategy as texts for a report, without keys."""
+"""The parameters of a strategy as texts for a report, and as JSON values, without keys."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from datetime import date, time
 from itertools import islice
 from typing import Any
+
+import numpy as np
 
 from lumibot_duckdb.comparison.redaction import HIDDEN, is_secret, redacted, without
 from lumibot_duckdb.comparison.truncate import truncate
@@ -21,6 +25,29 @@ def parameter_texts(parameters: Mapping[Any, Any], secrets: frozenset[str]) -> d
         without(str(name), secrets): truncate(redacted(_text(_hidden(str(name), value)), secrets))
         for name, value in parameters.items()
     }
+
+
+def parameter_values(parameters: Mapping[Any, Any], secrets: frozenset[str]) -> dict[str, Any]:
+    """Return each parameter as a JSON value, without keys. What JSON does not have is written as a text."""
+    return {
+        without(str(name), secrets): _json_value(_hidden(str(name), value), secrets)
+        for name, value in parameters.items()
+    }
+
+
+def _json_value(value: Any, secrets: frozenset[str], depth: int = 0) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or type(value) in (bool, int) or (type(value) is float and math.isfinite(value)):
+        return value
+    if depth < _DEPTH and isinstance(value, Mapping):
+        parts = islice(value.items(), _PARTS)
+        return {without(str(name), secrets): _json_value(each, secrets, depth + 1) for name, each in parts}
+    if depth < _DEPTH and isinstance(value, (list, tuple)):
+        return [_json_value(each, secrets, depth + 1) for each in value[:_PARTS]]
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    return truncate(redacted(_text(value), secrets))
 
 
 def _hidden(name: str, value: Any, depth: int = 0) -> Any:

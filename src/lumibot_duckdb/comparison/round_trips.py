@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-
-from lumibot_duckdb.comparison.outcome import Table
+from typing import Any
 
 _PAID = ("fill", "partial_fill", "cash_settled")
 """Events that change a position for its price."""
@@ -14,6 +13,12 @@ _WITHOUT_MONEY = ("assigned", "exercised", "expired")
 _SPLIT = "stock_split"
 _ASSET = ("symbol", "asset.asset_type", "asset.expiration", "asset.strike", "asset.right")
 """Columns that tell assets apart."""
+CHANGES = (*_PAID, *_WITHOUT_MONEY, _SPLIT)
+"""All events that change positions."""
+TEXTS = ("status", "side", *_ASSET)
+"""The columns that are read as texts."""
+NUMBERS = ("filled_quantity", "price", "trade_cost", "asset.multiplier")
+"""The columns that are read as numbers, or as texts of numbers."""
 _TINY = 1e-9
 """A position of this part of its largest size is closed: quantities with decimals do not add up exactly."""
 
@@ -36,8 +41,10 @@ class _Position:
         return abs(self.quantity) <= _TINY * self.largest
 
 
-def profits(events: Table) -> list[float]:
+def profits(events: Iterable[Mapping[str, Any]]) -> list[float]:
     """Return the profit of each closed trade after costs, in the order in which they were closed.
+
+    `events` are the rows of Lumibot's log of trade events, of which the columns `TEXTS` and `NUMBERS` are read.
 
     A trade begins with the first fill of an asset and ends when the position is closed or turns from long to short, so
     a position that is built up and reduced in steps is one trade. Dividends and financing are not in it, nor are
@@ -71,20 +78,19 @@ def profits(events: Table) -> list[float]:
     return found
 
 
-def _by_asset(events: Table) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
+def _by_asset(events: Iterable[Mapping[str, Any]]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
     """Yield the rows that change positions, each with what identifies its asset."""
-    for values in events.rows:
-        row = dict(zip(events.columns, values, strict=True))
+    for row in events:
         status = row.get("status")
         is_filled = status in (*_PAID, *_WITHOUT_MONEY) and _number(row, "filled_quantity") > 0
         if is_filled or status == _SPLIT:
             yield tuple(row.get(name, "") for name in _ASSET), row
 
 
-def _number(row: dict[str, str], column: str) -> float:
+def _number(row: Mapping[str, Any], column: str) -> float:
     """Return a number of a row; 0 if it has none."""
     try:
         value = float(row.get(column, ""))
-    except ValueError:
+    except (TypeError, ValueError):
         return 0.0
     return value if value - value == 0 else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lumibot_duckdb.comparison.outcome import DUCKDB, FILLS, LUMIBOT, Table
@@ -46,17 +46,16 @@ def _in_common(
 
 
 def _fills(events: Table) -> list[tuple[str, ...]]:
-    rows = (dict(zip(events.columns, row, strict=True)) for row in events.rows)
-    return [_cells(row) for row in rows if row.get("status") in FILLS]
+    return [_cells(row) for row in events.records() if row.get("status") in FILLS]
 
 
 def _cells(row: dict[str, str]) -> tuple[str, ...]:
     names = ("side", "filled_quantity", "price", "trade_cost", "status")
-    return row.get("time", ""), _symbol(row), *(row.get(name, "") for name in names)
+    return row.get("time", ""), symbol_of(row), *(row.get(name, "") for name in names)
 
 
-def _symbol(row: dict[str, str]) -> str:
-    """Return the symbol; that of a contract with what tells it apart from others."""
+def symbol_of(row: Mapping[str, str]) -> str:
+    """Return the symbol of a trade event; that of a contract with what tells it apart from others."""
     parts = [_unquoted(row.get("symbol", ""))]
     if row.get("asset.asset_type") == _OPTION:
         parts += [text for name in _CONTRACT if (text := row.get(name, "")) not in ("", "None", "nan")]

@@ -52,6 +52,8 @@ _LIKE_PRICES = "quantstats takes returns above 100 % without any loss for prices
 _TOO_LARGE = "the result is too large: the backtest is too short to be annualised"
 _NO_TRADE = "no trade was closed"
 _NO_POSITIONS = "Lumibot recorded no positions"
+NO_POSITIONS = ("[]", "None", "nan", "")
+"""The texts of an iteration without positions."""
 _FLAT = 1e-12
 """Daily returns that differ by less are equal: they come from rounding."""
 
@@ -69,33 +71,67 @@ class Statistic:
         return cls(float(value)) if math.isfinite(value) else cls(None, otherwise)
 
 
-def trading_statistics(backtest: Backtest) -> dict[str, Statistic]:
+@dataclass(frozen=True)
+class Figures:
+    """What the statistics of a backtest are computed from.
+
+    Attributes:
+        profits: The profit of each closed trade, after costs.
+        fees: The sum of the fees of all fills.
+        values: The value of the portfolio at each iteration, without those that are not finite.
+        held: Whether the strategy held a position other than cash, at each iteration.
+        days: The days on which there were iterations, in the time zone of their times.
+        returns: The returns of calendar days.
+        risk_free_rate: For a year; 0.05 is 5 %.
+    """
+
+    profits: Sequence[float]
+    fees: float
+    values: Sequence[float]
+    held: Sequence[bool]
+    days: int
+    returns: pd.Series[float]
+    risk_free_rate: float
+
+
+def statistics_of(figures: Figures) -> dict[str, Statistic]:
     """Return the statistics of a backtest, by the names of `STYLES`."""
-    closed = profits(backtest.events)
-    values = [_finite(text) for text in backtest.values.column("portfolio_value")]
-    known = [value for value in values if value is not None]
+    closed, values, held = figures.profits, figures.values, figures.held
     won = sum(profit > 0 for profit in closed)
-    lost = _change_from_zero(known)
+    lost = _change_from_zero(values)
+    of_returns = return_statistics(figures.returns, figures.risk_free_rate, has_days=figures.days > 1)
     return {
-        **(_without_value(lost) if lost else _of_returns(backtest, "strategy")),
+        **(_without_value(lost) if lost else of_returns),
         "win_rate": Statistic(won / len(closed)) if closed else Statistic(None, _NO_TRADE),
         "closed_trades": Statistic(float(len(closed))),
-        "exposure": _exposure(backtest.values.column("positions")),
-        "fees": Statistic.of(backtest.fees, "a fee is not a number"),
-        "end_value": Statistic(known[-1]) if known else Statistic(None, _NO_RETURNS),
+        "exposure": Statistic(sum(held) / len(held)) if held else Statistic(None, _NO_POSITIONS),
+        "fees": Statistic.of(figures.fees, "a fee is not a number"),
+        "end_value": Statistic(values[-1]) if values else Statistic(None, _NO_RETURNS),
     }
+
+
+def trading_statistics(backtest: Backtest) -> dict[str, Statistic]:
+    """Return the statistics of a recorded backtest, by the names of `STYLES`."""
+    values = [_finite(text) for text in backtest.values.column("portfolio_value")]
+    return statistics_of(
+        Figures(
+            profits(backtest.events.records()),
+            backtest.fees,
+            [value for value in values if value is not None],
+            [text not in NO_POSITIONS for text in backtest.values.column("positions")],
+            _days(backtest),
+            _returns(backtest, "strategy"),
+            backtest.risk_free_rate or 0.0,
+        )
+    )
 
 
 def benchmark_statistics(backtest: Backtest) -> dict[str, Statistic] | None:
     """Return the statistics of the benchmark's daily returns; None if the backtest had no benchmark."""
-    return _of_returns(backtest, "benchmark") if "benchmark" in backtest.returns.columns else None
-
-
-def _exposure(positions: list[str]) -> Statistic:
-    """Return at which part of the iterations the strategy held a position other than cash."""
-    if not positions:
-        return Statistic(None, _NO_POSITIONS)
-    return Statistic(sum(text not in ("[]", "None", "nan", "") for text in positions) / len(positions))
+    if "benchmark" not in backtest.returns.columns:
+        return None
+    rate = backtest.risk_free_rate or 0.0
+    return return_statistics(_returns(backtest, "benchmark"), rate, has_days=_days(backtest) > 1)
 
 
 def _change_from_zero(values: Sequence[float]) -> str:
@@ -112,13 +148,16 @@ def _without_value(reason: str) -> dict[str, Statistic]:
     return {name: Statistic(None, reason) for name in _NAMES_OF_RETURNS}
 
 
-def _of_returns(backtest: Backtest, column: str) -> dict[str, Statistic]:
+def _returns(backtest: Backtest, column: str) -> pd.Series[float]:
     import pandas as pd
 
     numbers = [float(text) for text in backtest.returns.column(column)]
-    returns = pd.Series(numbers, pd.DatetimeIndex(backtest.returns.column("day")), float)
-    days = len({time[:10] for time in backtest.values.column("datetime")})
-    return return_statistics(returns, backtest.risk_free_rate or 0.0, has_days=days > 1)
+    returns: pd.Series[float] = pd.Series(numbers, pd.DatetimeIndex(backtest.returns.column("day")), float)
+    return returns
+
+
+def _days(backtest: Backtest) -> int:
+    return len({time[:10] for time in backtest.values.column("datetime")})
 
 
 def return_statistics(returns: pd.Series[float], risk_free: float, *, has_days: bool = True) -> dict[str, Statistic]:

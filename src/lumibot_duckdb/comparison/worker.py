@@ -14,7 +14,6 @@ import threading
 import traceback
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from lumibot_duckdb.activation.env_overrides import override_environment
@@ -26,10 +25,10 @@ from lumibot_duckdb.comparison.redaction import known_secrets, redacted
 from lumibot_duckdb.comparison.sandbox import refuse_connections
 from lumibot_duckdb.comparison.secret_pipe import report_secrets
 from lumibot_duckdb.comparison.truncate import truncate
+from lumibot_duckdb.comparison.versions import versions_of_run
 from lumibot_duckdb.storage.location import DEFAULT_FOLDER
 
 _INTERRUPTED = "interrupted"
-_PACKAGES = ("lumibot", "duckdb", "lumibot-duckdb", "pandas")
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,8 @@ def main(arguments: list[str]) -> int:
         error = truncate(redacted(error, frozenset(secrets)))
     with meters.excluded():
         meters.disk_after = _bytes_on_disk(job, Path(LUMIBOT_CACHE_FOLDER))
-    versions = {"python": sys.version.split()[0], **{package: version(package) for package in _PACKAGES}}
-    write_outcome(result_file, meters.stop(), recorder.count, versions, error, _not_stored(job), refused)
+    rest = (versions_of_run(), error, _not_stored(job), refused)
+    write_outcome(result_file, meters.stop(), recorder.count, *rest)
     return 0 if error is None else 1
 
 

@@ -129,6 +129,12 @@ def has_risk_free_rate(strategy: Any) -> bool:
     return strategy._risk_free_rate is not None
 
 
+def given_risk_free_rate(strategy: Any) -> float | None:
+    """Return the risk-free rate that a strategy was given; None if it was given none."""
+    rate = strategy._risk_free_rate
+    return None if rate is None else float(rate)
+
+
 def trade_events(strategy: Any) -> pd.DataFrame:
     """Return the log of trade events of a backtest."""
     events: pd.DataFrame = strategy.broker._trade_event_log_df

@@ -15,6 +15,9 @@ Value: TypeAlias = "bool | int | float | str | None"
 Status = Literal["complete", "failed", "timeout", "memory", "crashed", "pruned"]
 """How a trial ended: an error of the script is `failed`, a process that ended by a signal or by itself is `crashed`."""
 
+Phase = Literal["in-sample", "out-of-sample", "joined"]
+"""What a trial of a walk-forward sweep is for: the search in a window, its test, or all tests joined."""
+
 EQUITY_SCHEMA = pa.schema([("time", pa.timestamp("us", "UTC")), ("value", pa.float64()), ("cash", pa.float64())])
 """The value of the portfolio at each iteration."""
 
@@ -49,6 +52,8 @@ class TrialRecord:
         peak_memory: Bytes that the trial's process needed at most, with what it shares with the others.
         own_memory: Bytes of these that were not shared with the process it was forked from; None if unknown.
         error: Why it failed: one line. `traceback` has the rest, without secrets.
+        phase: In a walk-forward sweep, what the backtest is for.
+        window: In a walk-forward sweep, the number of its window, from 1; None for the joined equity.
     """
 
     parameters: Mapping[str, Any]
@@ -66,6 +71,8 @@ class TrialRecord:
     equity: pa.Table | None = None
     trades: pa.Table | None = None
     daily_returns: pa.Table | None = None
+    phase: Phase | None = None
+    window: int | None = None
 
 
 @dataclass(frozen=True)
