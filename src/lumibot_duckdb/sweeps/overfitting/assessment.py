@@ -150,7 +150,9 @@ def assess(
         moments=of_best,
         sharpe=Statistic(of_best.sharpe * _YEARLY),
         spread=Statistic.of(math.sqrt(variance) * _YEARLY, _ALONE),
-        expected_maximum=Statistic.of(expected_maximum_sharpe(tried, variance) * _YEARLY, _ALONE),
+        expected_maximum=Statistic.of(
+            expected_maximum_sharpe(tried, variance) * _YEARLY if trials > 1 else math.nan, _ALONE
+        ),
         probabilistic_sharpe=_probability(of_best, 1, 0.0),
         deflated_sharpe=_probability(of_best, tried, variance),
         luck=range_of_luck(excess, of_best.sharpe * _YEARLY, resamples=resamples, seed=seed),

@@ -69,8 +69,8 @@ def cross_validate(
     """Choose the best trial on half of the days and rank it on the others, in all ways to halve blocks of days.
 
     The days are divided into S consecutive blocks of equal length; the first days that are left over are not used.
-    Each of the S!/(S/2)!² choices of S/2 blocks is in sample once, and out of sample once. Trials with equal values share
-    their rank.
+    Each of the S!/(S/2)!² choices of S/2 blocks is in sample once, and out of sample once. Trials with equal values
+    share their rank.
 
     Args:
         returns: Daily returns (days by trials) above the risk-free rate, without missing values; at least 40 days and

@@ -23,6 +23,8 @@ _FLAT = 1e-12
 
 _NO_RETURNS = "it has no daily returns"
 _LACKING = f"it lacks more than {100 * MOST_MISSING:.0f} % of the days"
+_LARGEST = 1e6
+"""A return of a day above this is an error, and its powers would not be finite."""
 _UNUSABLE = "its value fell below zero, or rose from zero"
 _FLAT_REASON = "its daily returns are all equal"
 
@@ -68,8 +70,8 @@ def prepare(frame: pd.DataFrame) -> DailyReturns:
 
     The same days count for all trials:
 
-    - Trials are left out that have no returns, lack more than a tenth of the days, have an infinite return or one below
-      -100 %, or whose returns are all equal.
+    - Trials are left out that have no returns, lack more than a tenth of the days, have a return below -100 % or above
+      a million, or whose returns are all equal.
     - Then, days are left out which any other trial lacks.
     - Trials with exactly the same returns count once: they differ in a parameter that has no effect.
     """
@@ -79,7 +81,7 @@ def prepare(frame: pd.DataFrame) -> DailyReturns:
     left_out: dict[str, list[Hashable]] = defaultdict(list)
     there = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        unusable = np.logical_or(np.isinf(values), values < -1).any(axis=0).tolist()
+        unusable = np.any((values > _LARGEST) | (values < -1), axis=0).tolist()
     kept: list[int] = []
     for place, label in enumerate(labels):
         present = there[:, place].mean() if len(values) else 0.0

@@ -112,8 +112,8 @@ def _deflated(found: Assessment) -> list[str]:
     sides = "at least" if deflated >= REQUIRED else "less than"
     return [
         f"Luck is expected to show {expected:.2f} as the best of trials that differ as much as these. The true Sharpe "
-        f"ratio is above that with a probability of {percent(deflated)}, {sides} the {percent(REQUIRED)} that are usually "
-        "required."
+        f"ratio is above that with a probability of {percent(deflated)}, {sides} the {percent(REQUIRED)} that are "
+        "usually required."
     ]
 
 
