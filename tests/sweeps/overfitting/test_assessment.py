@@ -76,7 +76,7 @@ def test_a_trial_with_an_edge_is_recognised() -> None:
 
 def test_trials_that_were_tried_earlier_make_the_best_one_less_convincing() -> None:
     returns = sweep(1_000, 20, edge=0.001)
-    once, often = assess(returns, **FEW), assess(returns, tried=5_000, **FEW)
+    once, often = assess(returns, **FEW), assess(returns, others=4_980, **FEW)
     assert (once.tried, often.tried) == (20, 5_000)
     assert often.expected_maximum.value > once.expected_maximum.value  # type: ignore[operator]
     assert often.deflated_sharpe.value < once.deflated_sharpe.value  # type: ignore[operator]

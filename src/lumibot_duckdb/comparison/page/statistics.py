@@ -52,11 +52,11 @@ def statistics_table(theirs: Backtest, ours: Backtest) -> str:
 
 
 def _cell(statistic: Statistic | None, style: Style) -> str:
-    text = "" if statistic is None else NOTHING if statistic.value is None else _shown(statistic.value, style)
+    text = "" if statistic is None else NOTHING if statistic.value is None else shown(statistic.value, style)
     return f'<td class="number">{text}</td>'
 
 
-def _shown(value: float, style: Style) -> str:
+def shown(value: float, style: Style) -> str:
     """Return a value as people read it, such as "12.50 %"."""
     if style == "percent":
         return f"{100 * value:,.2f} %" if abs(100 * value) < _LARGE else f"{100 * value:.2e} %"

@@ -84,7 +84,7 @@ def assess(
     objective: str = "sharpe",
     minimize: bool = False,
     risk_free: float = 0.0,
-    tried: int = 0,
+    others: int = 0,
     blocks: int = 16,
     confidence: float = 0.95,
     resamples: int = 2_000,
@@ -101,7 +101,7 @@ def assess(
             too, if it can be computed from sums of daily returns; otherwise by the Sharpe ratio.
         minimize: Whether low values of the objective are good.
         risk_free: The risk-free rate of a year, deducted as quantstats does (0.05 is 5 %).
-        tried: From how many trials the best one was chosen, if these are more than the columns: pruned trials, and
+        others: How many other trials the best one was chosen from, which have no column: pruned ones, and those of
             earlier sweeps over the same days.
         blocks: Into how many blocks the cross-validation divides the days: an even number from 4 to 20.
         confidence: How much of the resamples' values the intervals contain.
@@ -129,14 +129,14 @@ def assess(
     prepared = prepare(returns)
     reason = _unusable(prepared, best)
     if reason:
-        return _without_values(prepared, best, objective, tried, reason)
+        return _without_values(prepared, best, objective, others, reason)
     excess = prepared.values - daily_rate(risk_free)
     sharpes = MEASURES["sharpe"].value([part.sum(axis=0) for part in MEASURES["sharpe"].parts(excess)], len(excess))
     if best is None:
         best = prepared.labels[int(sharpes.argmax())]
     chosen = excess[:, list(prepared.labels).index(prepared.alias.get(best, best))]
     of_best, trials = moments(chosen), len(prepared.labels)
-    tried = max(tried, trials)
+    tried = trials + others
     variance = float(np.var(sharpes / _YEARLY, ddof=1)) if trials > 1 else math.nan
     reasons: dict[str, str] = {}
     return Assessment(
@@ -176,7 +176,7 @@ def _unusable(prepared: DailyReturns, best: Hashable | None) -> str:
 
 
 def _without_values(
-    prepared: DailyReturns, best: Hashable | None, objective: str, tried: int, reason: str
+    prepared: DailyReturns, best: Hashable | None, objective: str, others: int, reason: str
 ) -> Assessment:
     trials, missing = len(prepared.labels), Statistic(None, reason)
     return Assessment(
@@ -184,7 +184,7 @@ def _without_values(
         objective=objective,
         days=prepared.days,
         trials=trials,
-        tried=max(tried, trials),
+        tried=trials + others,
         left_out=prepared.left_out,
         repeated=len(prepared.alias),
         moments=None,
