@@ -52,11 +52,13 @@ class LuckRange:
 
     Attributes:
         best: The best Sharpe ratio of each simulated sweep.
+        spread: The standard deviation of the Sharpe ratios of each simulated sweep; 0 for one trial.
         probability: How often luck alone finds at least the Sharpe ratio of the trial in question.
         block: The mean length of blocks, in days.
     """
 
     best: FloatArray
+    spread: FloatArray
     probability: float
     block: float
 
@@ -149,12 +151,15 @@ def range_of_luck(
     block = block_length(days) if block is None else block
     measure = MEASURES["sharpe"]
     parts = measure.parts(returns - returns.mean(axis=0))
-    best = []
+    best, spread = [], []
     for places in resampled_days(days, resamples, block, seed):
         counts = _counts(places)
-        best.append(measure.value([counts @ part for part in parts], days).max(axis=1))
+        sharpes = measure.value([counts @ part for part in parts], days)
+        best.append(sharpes.max(axis=1))
+        spread.append(sharpes.std(axis=1, ddof=min(1, sharpes.shape[1] - 1)))
     found = np.concatenate(best)
-    return LuckRange(found, (1 + int((found >= sharpe).sum())) / (1 + resamples), block)
+    often = (1 + int((found >= sharpe).sum())) / (1 + resamples)
+    return LuckRange(found, np.concatenate(spread), often, block)
 
 
 def _counts(places: Places) -> FloatArray:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from lumibot_duckdb.sweeps.overfitting.assessment import Assessment
 from lumibot_duckdb.sweeps.overfitting.cross_validation import CrossValidation
 
@@ -43,9 +45,13 @@ class Verdict:
 def verdict(found: Assessment) -> Verdict:
     """Return what the statistics mean.
 
-    The best trial is within the range of luck if its deflated Sharpe ratio is below 95 %, and more than 5 % of
-    simulated sweeps without an edge find as high a Sharpe ratio. If one of the two is so, it may be luck. If the
-    probability of overfitting is 50 % or more, the choice of the parameters is luck, whatever the strategy is.
+    There are two tests of the best trial's Sharpe ratio: its deflated Sharpe ratio must be at least 95 %, and at most 5 %
+    of simulated sweeps without an edge may find as high a Sharpe ratio. If it fails both, it is within the range of luck.
+    If it fails one, it may be luck. There is one exception: the deflated Sharpe ratio takes all differences between trials
+    for luck. If these differ more than in 95 % of the simulated sweeps, parameters matter, and only the other test
+    counts.
+
+    If the probability of overfitting is 50 % or more, the choice of the parameters is luck, whatever the strategy is.
 
     Example:
         >>> import numpy as np
@@ -64,20 +70,27 @@ def verdict(found: Assessment) -> Verdict:
         return Verdict("unknown", "Whether the best trial is luck cannot be said.", [f"{_start(found.sharpe.reason)}."])
     if found.tried == 1:
         return _of_one(found)
-    is_lucky = found.luck.probability > 1 - REQUIRED
-    sentences = [_compared_with_luck(found), *_deflated(found)]
+    simulated = found.luck.probability <= 1 - REQUIRED
+    deflates = deflated is not None and deflated >= REQUIRED
+    differs = _differs(found)
     chosen = found.selection
     is_drawn = chosen is not None and chosen.probability >= NO_BETTER_THAN_DRAWING
-    if chosen is not None:
-        sentences.append(_choice(chosen))
+    sentences = [_compared_with_luck(found), *_deflated(found, simulated and differs)]
+    sentences += [] if chosen is None else [_choice(chosen)]
     best = f"The best of {found.tried:,} trials"
-    if is_lucky and (deflated is None or deflated < REQUIRED):
+    if not simulated and not deflates:
         return Verdict("bad", f"{best} is within the range of luck.", [*sentences, _ADVICE])
-    if is_lucky or (deflated is not None and deflated < REQUIRED):
+    if not simulated or not (deflates or differs):
         return Verdict("bad", f"{best} may be luck.", [*sentences, _ADVICE])
     if is_drawn:
         return Verdict("bad", f"{best} is beyond the range of luck, but its parameters are not.", [*sentences, _ADVICE])
     return Verdict("good", f"{best} is beyond the range of luck.", [*sentences, _LIMITS])
+
+
+def _differs(found: Assessment) -> bool:
+    """Return whether the trials' Sharpe ratios differ more than luck explains."""
+    assert found.luck is not None
+    return found.spread.value is not None and found.spread.value > np.quantile(found.luck.spread, REQUIRED)
 
 
 def _of_one(found: Assessment) -> Verdict:
@@ -98,34 +111,43 @@ def _of_one(found: Assessment) -> Verdict:
 def _compared_with_luck(found: Assessment) -> str:
     assert found.luck is not None
     often = found.luck.probability
-    cases = f"{100 * often:.0f} of 100 cases" if often >= 0.01 else "less than 1 of 100 cases"
-    reaches = f"the best of such a sweep reaches that in {cases}"
+    reaches = f"the best of such a sweep reaches that in {_cases(often)}"
     if often > 1 - REQUIRED:
         return f"Its Sharpe ratio is {found.sharpe.value:.2f}, but without any edge at all, {reaches}."
     return f"Its Sharpe ratio is {found.sharpe.value:.2f}; without any edge, {reaches}."
 
 
-def _deflated(found: Assessment) -> list[str]:
+def _deflated(found: Assessment, is_strict: bool) -> list[str]:
     deflated, expected = found.deflated_sharpe.value, found.expected_maximum.value
     if deflated is None or expected is None:
         return [f"There is no deflated Sharpe ratio: {found.deflated_sharpe.reason}."]
     sides = "at least" if deflated >= REQUIRED else "less than"
-    return [
+    sentences = [
         f"Luck is expected to show {expected:.2f} as the best of trials that differ as much as these. The true Sharpe "
         f"ratio is above that with a probability of {percent(deflated)}, {sides} the {percent(REQUIRED)} that are "
         "usually required."
     ]
+    if deflated < REQUIRED and is_strict:
+        sentences.append(
+            "That is strict here, since it takes all differences between trials for luck: these differ more than luck "
+            "explains, so the parameters matter."
+        )
+    return sentences
 
 
 def _choice(chosen: CrossValidation) -> str:
-    often = chosen.probability
     text = (
-        f"The parameters that were best on one half of the days were in the worse half of the trials on the other days "
-        f"in {100 * often:.0f} of 100 cases"
+        "The parameters that were best on one half of the days were in the worse half of the trials on the other days "
+        f"in {_cases(chosen.probability)}"
     )
-    return (
-        f"{text}: choosing the best is no better than drawing lots." if often >= NO_BETTER_THAN_DRAWING else f"{text}."
-    )
+    drawn = chosen.probability >= NO_BETTER_THAN_DRAWING
+    return f"{text}: choosing the best is no better than drawing lots." if drawn else f"{text}."
+
+
+def _cases(part: float) -> str:
+    if part < 0.01:
+        return "less than 1 of 100 cases"
+    return "more than 99 of 100 cases" if part > 0.99 else f"{100 * part:.0f} of 100 cases"
 
 
 def percent(part: float) -> str:
