@@ -45,11 +45,11 @@ class Verdict:
 def verdict(found: Assessment) -> Verdict:
     """Return what the statistics mean.
 
-    There are two tests of the best trial's Sharpe ratio: its deflated Sharpe ratio must be at least 95 %, and at most 5 %
-    of simulated sweeps without an edge may find as high a Sharpe ratio. If it fails both, it is within the range of luck.
-    If it fails one, it may be luck. There is one exception: the deflated Sharpe ratio takes all differences between trials
-    for luck. If these differ more than in 95 % of the simulated sweeps, parameters matter, and only the other test
-    counts.
+    There are two tests of the best trial's Sharpe ratio: its deflated Sharpe ratio must be at least 95 %, and at most
+    5 % of simulated sweeps without an edge may find as high a Sharpe ratio. If it fails both, it is within the range of
+    luck. If it fails one, it may be luck. There is one exception: the deflated Sharpe ratio takes all differences
+    between trials for luck. If these differ more than in 95 % of the simulated sweeps, parameters matter, and only the
+    other test counts.
 
     If the probability of overfitting is 50 % or more, the choice of the parameters is luck, whatever the strategy is.
 
@@ -90,7 +90,7 @@ def verdict(found: Assessment) -> Verdict:
 def _differs(found: Assessment) -> bool:
     """Return whether the trials' Sharpe ratios differ more than luck explains."""
     assert found.luck is not None
-    return found.spread.value is not None and found.spread.value > np.quantile(found.luck.spread, REQUIRED)
+    return found.spread.value is not None and found.spread.value > float(np.quantile(found.luck.spread, REQUIRED))
 
 
 def _of_one(found: Assessment) -> Verdict:

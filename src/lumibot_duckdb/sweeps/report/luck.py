@@ -200,14 +200,14 @@ def _range_plot(luck: LuckRange, sharpe: float) -> Plot:
         "line": {"color": "--c0", "width": 3},
     }  # fmt: skip
     on_left = sharpe > (low + max(high, sharpe)) / 2
-    text = {
+    label = {
         "x": sharpe, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False,
         "xanchor": "right" if on_left else "left", "text": f"best trial {sharpe:.2f}", "font": {"color": "--c0"},
     }  # fmt: skip
     layout = {
         "xaxis": {"title": {"text": "Sharpe ratio"}, "range": [min(low, sharpe) - margin, max(high, sharpe) + margin]},
         "yaxis": {"title": {"text": "% of sweeps"}, "rangemode": "tozero"},
-        "hovermode": "closest", "barmode": "overlay", "shapes": [line], "annotations": [text],
+        "hovermode": "closest", "barmode": "overlay", "shapes": [line], "annotations": [label],
     }  # fmt: skip
     return {"data": data, "layout": layout}
 
