@@ -54,14 +54,14 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def one_change() -> Iterator[None]:
-    """Let what stops the block say whether it changed the store, which it does in one transaction."""
+def one_change(what: str = "the store is") -> Iterator[None]:
+    """Let what stops the block say whether it changed the store, or `what`, which it does in one transaction."""
     from lumibot_duckdb.storage.connection.interruption import deferred
     from lumibot_duckdb.storage.partial_work import partial_work
 
-    with partial_work("the store is unchanged") as work, deferred():
+    with partial_work(f"{what} unchanged") as work, deferred():
         yield
-        work.outcome = "the store is changed as requested"
+        work.outcome = f"{what} changed as requested"
 
 
 def interrupted(error: BaseException) -> CommandError:
