@@ -1,0 +1,131 @@
+"""What the report of a sweep is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lumibot_duckdb.results.records import SweepRecord, Value
+from lumibot_duckdb.sweeps.overfitting import Assessment, assess
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BEST = 10
+"""Of so many trials, the report shows the equity."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of a walk-forward sweep.
+
+    Attributes:
+        number: Its number, from 1.
+        train: The first moment of the search, and the end of it.
+        test: The first moment of the test, and the end of it.
+        parameters: The searched parameters that were best in sample; empty if no trial had a value.
+        in_sample: The objective of these in the search; None if it has no value.
+        out_of_sample: The objective of these in the test; None if it has no value.
+    """
+
+    number: int
+    train: tuple[datetime, datetime]
+    test: tuple[datetime, datetime]
+    parameters: Mapping[str, Value]
+    in_sample: float | None
+    out_of_sample: float | None
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """A sweep and its trials, in the form in which the report needs them.
+
+    The frames have the numbers of the trials as their index, in the same order.
+
+    Attributes:
+        sweep: The sweep.
+        objective: What it optimises: a name in `trading_statistics.STYLES`, or another one.
+        minimize: Whether low values of the objective are good.
+        trials: The columns `status` (see `results.records.Status`), `objective` and `seconds`, which may be missing,
+            and `error`: one line, or None.
+        parameters: A column for each searched parameter.
+        statistics: A column for each name in `trading_statistics.STYLES`, as far as there are any.
+        equity: The value of the portfolio, with tz-aware times, at least of `charted_trials`.
+        daily_returns: A row for each day, and a column for each trial that has any.
+        windows: The windows of a walk-forward sweep.
+        joined: The out-of-sample equity of all windows, one after another, with tz-aware times.
+        risk_free: The risk-free rate of a year that the statistics have deducted (0.05 is 5 %).
+        others: How many trials of earlier sweeps over the same days the user has chosen from, too.
+    """
+
+    sweep: SweepRecord
+    objective: str
+    minimize: bool
+    trials: pd.DataFrame
+    parameters: pd.DataFrame
+    statistics: pd.DataFrame
+    equity: Mapping[int, pd.Series[float]]
+    daily_returns: pd.DataFrame
+    windows: Sequence[Window] = ()
+    joined: pd.Series[float] | None = None
+    risk_free: float = 0.0
+    others: int = 0
+
+    @cached_property
+    def ranking(self) -> list[int]:
+        """The complete trials that have an objective, the best one first."""
+        return ranking(self.trials, self.minimize)
+
+    @cached_property
+    def assessment(self) -> Assessment | None:
+        """Whether the best trial is luck; None if there is no best trial. Pruned trials count as tried."""
+        if not self.ranking:
+            return None
+        best = self.ranking[0]
+        complete = self.trials.index[self.trials["status"] == "complete"]
+        returns = self.daily_returns.reindex(columns=complete)
+        pruned = int((self.trials["status"] == "pruned").sum())
+        return assess(
+            returns,
+            best,
+            objective=self.objective,
+            minimize=self.minimize,
+            risk_free=self.risk_free,
+            others=pruned + self.others,
+        )
+
+
+def ranking(trials: pd.DataFrame, minimize: bool) -> list[int]:
+    """Return the numbers of the complete trials with an objective, the best one first; of equal ones, the earlier."""
+    import pandas as pd
+
+    complete = trials[(trials["status"] == "complete")]
+    objective = pd.to_numeric(complete["objective"]).dropna()
+    ordered = objective.sort_index().sort_values(ascending=minimize, kind="stable")
+    return [int(number) for number in ordered.index]
+
+
+def charted_trials(trials: pd.DataFrame, minimize: bool = False) -> list[int]:
+    """Return the trials whose equity the report shows: the ten best ones, and the median one.
+
+    Args:
+        trials: The frame of `SweepReport.trials`.
+        minimize: Whether low values of the objective are good.
+
+    Example:
+        >>> import pandas as pd
+        >>> objectives = {number: number % 20 for number in range(1, 40)}
+        >>> trials = pd.DataFrame({"status": "complete", "objective": objectives})
+        >>> charted_trials(trials)
+        [19, 39, 18, 38, 17, 37, 16, 36, 15, 35, 30]
+    """
+    ranked = ranking(trials, minimize)
+    return list(dict.fromkeys([*ranked[:BEST], *(ranked[len(ranked) // 2 :][:1])]))
+
+
+def listed(values: Mapping[str, Any]) -> str:
+    """Return parameters as one text: "fast=5, slow=20"."""
+    return ", ".join(f"{name}={value}" for name, value in values.items())
