@@ -7,8 +7,7 @@ from html import escape
 
 import numpy as np
 
-from lumibot_duckdb.comparison.page.statistics import shown
-from lumibot_duckdb.comparison.trading_statistics import STYLES, Statistic
+from lumibot_duckdb.comparison.trading_statistics import STYLES, Statistic, value_text
 from lumibot_duckdb.display import count
 from lumibot_duckdb.pages.page import Plot
 from lumibot_duckdb.sweeps.overfitting import Assessment, CrossValidation, verdict
@@ -137,7 +136,7 @@ def _selection_rows(found: Assessment) -> Iterable[tuple[str, str, str]]:
     )
     yield (
         "Degradation",
-        f"{shown(inside, style)} &rarr; {shown(outside, style)}",
+        f"{value_text(inside, style)} &rarr; {value_text(outside, style)}",
         f"The median {label} of the chosen trial on the half where it was chosen, and on the other.{by_one}",
     )
 
@@ -153,7 +152,7 @@ def _between(found: Interval | None, style: str) -> str:
 
 
 def _range(found: Interval, style: str) -> str:
-    return f"{shown(found.low, style)} to {shown(found.high, style)}"  # type: ignore[arg-type]
+    return f"{value_text(found.low, style)} to {value_text(found.high, style)}"  # type: ignore[arg-type]
 
 
 def _notes(found: Assessment) -> str:

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from lumibot_duckdb import clock
-from lumibot_duckdb.comparison.page.statistics import shown
-from lumibot_duckdb.comparison.trading_statistics import STYLES
+from lumibot_duckdb.comparison.trading_statistics import STYLES, value_text
 from lumibot_duckdb.display import count, printable
 from lumibot_duckdb.pages.file import write_whole
 from lumibot_duckdb.pages.page import filled_in, whole_page
@@ -141,7 +140,7 @@ def _best_figure(report: SweepReport) -> tuple[str, str]:
 
 def _objective_text(report: SweepReport, number: int) -> str:
     style = STYLES[report.objective][1] if report.objective in STYLES else "ratio"
-    return shown(float(report.trials["objective"].loc[number]), style)
+    return value_text(float(report.trials["objective"].loc[number]), style)
 
 
 def _best(report: SweepReport) -> str:

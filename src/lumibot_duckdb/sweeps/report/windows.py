@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from lumibot_duckdb.comparison.page.statistics import shown
-from lumibot_duckdb.comparison.trading_statistics import STYLES
+from lumibot_duckdb.comparison.trading_statistics import STYLES, value_text
 from lumibot_duckdb.display import printable
 from lumibot_duckdb.pages.page import Plot
 from lumibot_duckdb.sweeps.report.contents import SweepReport, Window, listed
@@ -79,7 +78,10 @@ def _table(report: SweepReport) -> str:
             _days(window.train),
             _days(window.test),
             escape(printable(listed(window.parameters))) or _NOTHING,
-            *(_NOTHING if value is None else shown(value, style) for value in (window.in_sample, window.out_of_sample)),
+            *(
+                _NOTHING if value is None else value_text(value, style)
+                for value in (window.in_sample, window.out_of_sample)
+            ),
         )
         rows.append(
             "<tr>"
