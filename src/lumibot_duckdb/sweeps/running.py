@@ -8,7 +8,7 @@ import queue
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 from lumibot_duckdb import clock
 from lumibot_duckdb.comparison.redaction import known_secrets
 from lumibot_duckdb.comparison.versions import versions_of_run
-from lumibot_duckdb.results.records import Status, TrialRecord, Value
+from lumibot_duckdb.results.records import Status, TrialRecord
 from lumibot_duckdb.sweeps.errors import AbandonedError, UnknownParameterError
 from lumibot_duckdb.sweeps.messages import OUTPUT, read_record, trial_folder
 from lumibot_duckdb.sweeps.output import last_lines
@@ -222,7 +222,7 @@ def _run(
             raise AbandonedError("the sweep was stopped")
         process = _take_process(target, settings.start)
         try:
-            _check_parameters(process.description, trial.values)
+            check_parameters(process.description, trial.values)
         except UnknownParameterError:
             _put_back(target, settings.start, process)
             raise
@@ -250,8 +250,9 @@ def _in_use(target: Target, process: TargetProcess) -> Iterator[None]:
         process.close()
 
 
-def _check_parameters(description: TargetDescription, values: Mapping[str, Value]) -> None:
-    for name in values:
+def check_parameters(description: TargetDescription, names: Iterable[str]) -> None:
+    """Raise `UnknownParameterError` for a name that is no parameter of the strategy."""
+    for name in names:
         if name not in description.parameters:
             known = list(description.parameters)
             similar = get_close_matches(name, known, n=1)

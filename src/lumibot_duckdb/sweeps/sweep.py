@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
@@ -132,6 +134,29 @@ class Sweep:
         space = {name: of_json(values) for name, values in self._record.space["parameters"].items()}
         tests = [each for _, each in sorted(self.records.items()) if each.phase == "out-of-sample"]
         return parameter_stability([{name: each.parameters[name] for name in space} for each in tests], space)
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write the report of the sweep as one HTML page, and return its path.
+
+        Parameters:
+            path: The file; by default one beside the results, named after them and the sweep. An older report of that
+                name is replaced.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        from lumibot_duckdb.sweeps.report import write_report
+        from lumibot_duckdb.sweeps.report.stored import stored_report
+
+        return write_report(stored_report(self.database, self.name), self.report_path if path is None else Path(path))
+
+    @property
+    def report_path(self) -> Path:
+        """Where `report` writes by default."""
+        usable = re.sub(r"[^\w.-]", "_", self.name)
+        if usable != self.name:  # another name may look the same
+            usable += f"-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+        return self.path.with_name(f"{self.path.stem}-{usable}.html")
 
     def _best_trial(self, number: int, record: TrialRecord) -> BestTrial:
         assert record.objective is not None
