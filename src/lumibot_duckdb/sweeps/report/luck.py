@@ -7,11 +7,10 @@ from html import escape
 
 import numpy as np
 
-from lumibot_duckdb.comparison.page.statistics import shown
-from lumibot_duckdb.comparison.trading_statistics import STYLES, Statistic
+from lumibot_duckdb.comparison.trading_statistics import STYLES, Statistic, value_text
 from lumibot_duckdb.display import count
 from lumibot_duckdb.pages.page import Plot
-from lumibot_duckdb.sweeps.overfitting import Assessment, CrossValidation, verdict
+from lumibot_duckdb.sweeps.overfitting import Assessment, CrossValidation, Verdict, verdict
 from lumibot_duckdb.sweeps.overfitting.bootstrap import Interval, LuckRange
 from lumibot_duckdb.sweeps.overfitting.returns import FloatArray
 from lumibot_duckdb.sweeps.overfitting.verdict import percent
@@ -25,7 +24,11 @@ def warning(found: Assessment | None) -> str:
     """Return the verdict as HTML: a warning if the best trial is within the range of luck."""
     if found is None:
         return '<div class="verdict bad">No trial is complete and has a value of the objective.</div>'
-    judged = verdict(found)
+    return verdict_box(verdict(found))
+
+
+def verdict_box(judged: Verdict) -> str:
+    """Return a verdict as HTML."""
     rest = "".join(f"<p>{escape(sentence)}</p>" for sentence in judged.sentences)
     role = ' role="alert"' if judged.mood == "bad" else ""
     return f'<div class="verdict {judged.mood}"{role}><strong>{escape(judged.headline)}</strong>{rest}</div>'
@@ -137,7 +140,7 @@ def _selection_rows(found: Assessment) -> Iterable[tuple[str, str, str]]:
     )
     yield (
         "Degradation",
-        f"{shown(inside, style)} &rarr; {shown(outside, style)}",
+        f"{value_text(inside, style)} &rarr; {value_text(outside, style)}",
         f"The median {label} of the chosen trial on the half where it was chosen, and on the other.{by_one}",
     )
 
@@ -153,7 +156,7 @@ def _between(found: Interval | None, style: str) -> str:
 
 
 def _range(found: Interval, style: str) -> str:
-    return f"{shown(found.low, style)} to {shown(found.high, style)}"  # type: ignore[arg-type]
+    return f"{value_text(found.low, style)} to {value_text(found.high, style)}"  # type: ignore[arg-type]
 
 
 def _notes(found: Assessment) -> str:
