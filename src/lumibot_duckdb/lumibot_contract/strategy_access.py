@@ -6,7 +6,7 @@ is imported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -88,6 +88,21 @@ def parameters_of(strategy: Any) -> dict[Any, Any]:
     if not isinstance(parameters, dict):
         return {}
     return {name: value for name, value in parameters.items() if name != "pandas_data"}
+
+
+def parameters_of_environment() -> dict[str, Any]:
+    """Return the parameters that environment variables set, which override those of a script."""
+    module: Any = strategy_module()
+    found = module._get_strategy_parameters()
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def override_parameters_of_environment(values: Mapping[str, Any]) -> None:
+    """Let some values take precedence over those of environment variables, until this process ends."""
+    parameters = parameters_of_environment()
+    if parameters:
+        module: Any = strategy_module()
+        module._get_strategy_parameters = lambda: {**parameters, **values}
 
 
 def benchmark_asset(strategy: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Integral, Real
@@ -166,3 +166,16 @@ def as_json(dimension: Dimension) -> dict[str, Any]:
     if isinstance(dimension, Interval):
         return {"low": dimension.low, "high": dimension.high}
     return {"values": list(dimension)}
+
+
+def of_json(stored: Mapping[str, Any]) -> Dimension:
+    """Return the values of a parameter that `as_json` has described.
+
+    >>> of_json(as_json(Steps(5, 50, 5)))
+    Steps(5, 50, 5)
+    """
+    if "values" in stored:
+        return tuple(stored["values"])
+    if "step" in stored:
+        return Steps(stored["start"], stored["stop"], stored["step"])
+    return Interval(stored["low"], stored["high"])

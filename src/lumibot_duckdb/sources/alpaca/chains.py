@@ -16,6 +16,7 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.sources.alpaca.client import AlpacaProvider, OptionContract
 from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.sources.shared.listings import is_current
+from lumibot_duckdb.sources.shared.reading_moment import day_of_reading
 from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class AlpacaListings:
             found = self._storage().option_chain(underlying, SOURCE, last - bound, first, days_ahead=ahead)
             if found is None:
                 continue
-            if of_any_age or is_current(date.fromisoformat(found.chain[LISTED_ON]), last, clock.today()):
+            if of_any_age or is_current(date.fromisoformat(found.chain[LISTED_ON]), last, day_of_reading()):
                 return found.as_of, found.as_of + bound, _contracts(found.chain)
         return None
 

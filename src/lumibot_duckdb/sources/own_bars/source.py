@@ -15,6 +15,7 @@ from lumibot_duckdb.sources.registry import CLASSES
 from lumibot_duckdb.sources.shared.class_substitution import SwitchableMeta
 from lumibot_duckdb.sources.shared.data_source_of_windows import DataSourceOfWindows
 from lumibot_duckdb.sources.shared.progress import loading
+from lumibot_duckdb.sources.shared.reading_moment import reading_moment
 from lumibot_duckdb.sources.shared.telemetry import log_line
 from lumibot_duckdb.windows.adopted_data import AdoptedData, reason_to_leave
 from lumibot_duckdb.windows.trading_index import session_minutes, trading_days
@@ -35,7 +36,7 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
         if self.settings:
             unit = self.unit()
             with loading("stored series", shown=self.shows_progress) as shown:
-                selected = self.selected(self.storage, self.as_of)
+                selected = self.selected(self.storage, self.as_of or reading_moment())
                 shown.total = len(selected)
                 for asset, quote, pin in selected:
                     self.pandas_data.update(by_asset_and_quote([self.windowed(pin, asset, quote, unit)]))

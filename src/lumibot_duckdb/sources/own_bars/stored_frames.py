@@ -10,6 +10,7 @@ from lumibot_duckdb.lumibot_contract.pandas_data_keys import by_asset_and_quote
 from lumibot_duckdb.sources.own_bars.selection import SelectsSeries
 from lumibot_duckdb.sources.shared.configuration import open_storage
 from lumibot_duckdb.sources.shared.lumibot_only import LumibotOnly
+from lumibot_duckdb.sources.shared.reading_moment import reading_moment
 
 
 class StoredFrames(SelectsSeries, LumibotOnly):  # type: ignore[misc]
@@ -25,7 +26,7 @@ class StoredFrames(SelectsSeries, LumibotOnly):  # type: ignore[misc]
     def _read_frames(self, given: Any) -> None:
         storage = open_storage(given)
         unit = self.unit()
-        selected = self.selected(storage, self.as_of)
+        selected = self.selected(storage, self.as_of or reading_moment())
         self.pandas_data.update(
             by_asset_and_quote(
                 [Data(asset, storage.read_pandas(pin), timestep=unit, quote=quote) for asset, quote, pin in selected]

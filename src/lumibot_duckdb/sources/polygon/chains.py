@@ -15,12 +15,12 @@ from typing import Any, Protocol
 
 from lumibot.tools import polygon_helper
 
-from lumibot_duckdb import clock
 from lumibot_duckdb.lumibot_contract.polygon_hooks import option_chain_max_days
 from lumibot_duckdb.sources.polygon.client import PolygonProvider
 from lumibot_duckdb.sources.polygon.metadata import SOURCE
 from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.sources.shared.listings import is_current
+from lumibot_duckdb.sources.shared.reading_moment import day_of_reading
 from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, OptionChain
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class PolygonChains:
 
     def __init__(self, source: PolygonSource) -> None:
         self._source = source
-        self._today = clock.today()  # no chain becomes too old during a backtest
+        self._today = day_of_reading()  # no chain becomes too old during a backtest
         self._days: dict[tuple[str, int | None], list[date]] = {}
         self._not_listed_again: set[AssetKey] = set()
 

@@ -23,12 +23,13 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.sources.shared.evidence import Evidence, Proof
 from lumibot_duckdb.sources.shared.open_bars import OpenBars
+from lumibot_duckdb.sources.shared.reading_moment import reading_moment
 from lumibot_duckdb.sources.shared.trading_hours import TradingHours, hours_of
 from lumibot_duckdb.storage.api import AsOf, DataStorageInterface, EpochSeconds, SeriesKey, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars import coverage
 from lumibot_duckdb.storage.errors import HistoryRestatedError, SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import bar_starts, epoch_seconds
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, bar_starts, epoch_seconds
 from lumibot_duckdb.windows.ranges_view import Additions, RangesView
 from lumibot_duckdb.windows.series_view import SeriesView, StoredView
 
@@ -58,6 +59,8 @@ Download: TypeAlias = Callable[[list[TimeRange]], Iterable[Delivery]]
 class DownloadedSeries:
     """A series as one backtest sees it. With `as_of` it is read as it was at that moment, and nothing is downloaded.
 
+    If the whole process reads as of a moment (see `reading_moment`), what is missing is downloaded.
+
     Parameters:
         storage: the store.
         key: the series.
@@ -83,7 +86,7 @@ class DownloadedSeries:
         self._hours = hours_of(key.asset) if hours is None else hours
         self._trusts_provisional = trusts_provisional
         self._covered: list[TimeRange] = []
-        self._pin_current()
+        self._pin_first()
 
     @property
     def storage(self) -> DataStorageInterface:
@@ -113,6 +116,26 @@ class DownloadedSeries:
             return StoredView(self._storage, self.pin)
         outline = self._storage.outline(self.pin)
         return RangesView(self._storage, self.pin, [within], Additions(rows=open_bars), outline)
+
+    def _pin_first(self) -> None:
+        """Pin what the backtest begins with: the state of the moment as of which this process reads, or the current."""
+        moment = None if self._as_of is not None else reading_moment()
+        if moment is not None:
+            self._covered = [TimeRange(epoch_seconds(moment), ALWAYS.end)]
+            try:
+                self._pin_as_of(moment)
+                return
+            except SeriesNotFoundError:
+                pass  # it was first downloaded since then
+        self._pin_current()
+
+    def _pin_as_of(self, moment: datetime) -> None:
+        self.pin = self._storage.pin(self.key, as_of=moment)
+        known = self._storage.coverage(self.key, as_of=moment)
+        until = max((piece.end for piece in known), default=0)
+        if epoch_seconds(moment) - until <= SECONDS_PER_DAY + bar_seconds(self.key.timeframe):
+            known = [*known, TimeRange(until, ALWAYS.end)]  # its last bar had not closed, or came after the request
+        self._covered = coverage.merged([*self._covered, *known])
 
     def _pin_current(self) -> None:
         """Pin the current state of the series, unless its version differs from the one that was pinned before."""
@@ -170,6 +193,9 @@ class DownloadedSeries:
         If the range was covered, the backtest sees the new version from then on. Raises as `ensure` does.
         """
         if self._as_of is not None:
+            return
+        if reading_moment() is not None:
+            self.ensure(wanted, download)
             return
         self._store_all([wanted], download, replaces=True)
         self._covered = coverage.merged([*self._covered, wanted])

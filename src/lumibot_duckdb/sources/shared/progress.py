@@ -15,6 +15,7 @@ SHOW_PROGRESS_BAR = "BACKTESTING_SHOW_PROGRESS_BAR"
 
 Load = TypeVar("Load", bound=Callable[..., Any])
 
+_shown_always = False
 _expected: list[_Expected] = []
 
 
@@ -36,7 +37,13 @@ class _Expected:
 
 def is_wanted() -> bool:
     """Return whether Lumibot shows the progress of a backtest."""
-    return os.environ.get(SHOW_PROGRESS_BAR, "true").strip().lower() in ("true", "1", "yes", "on")
+    return _shown_always or os.environ.get(SHOW_PROGRESS_BAR, "true").strip().lower() in ("true", "1", "yes", "on")
+
+
+def show_always() -> None:
+    """Show progress from now on even in backtests that show none, until this process ends."""
+    global _shown_always
+    _shown_always = True
 
 
 def downloading(name: str, total: float | None, *, shown: bool = True) -> Progress:
@@ -47,7 +54,7 @@ def downloading(name: str, total: float | None, *, shown: bool = True) -> Progre
         total: the amount in any unit; call `advance` with what has arrived. None if it is not known.
         shown: False never shows it.
     """
-    return Progress(f"Downloading {name}", total, shown=shown and is_wanted())
+    return Progress(f"Downloading {name}", total, shown=_shown_always or (shown and is_wanted()))
 
 
 def loading(what: Any, total: int | None = None, *, shown: bool = True) -> Progress:
@@ -55,7 +62,7 @@ def loading(what: Any, total: int | None = None, *, shown: bool = True) -> Progr
     name = _name(what)
     for expected in _expected:
         expected.note(name)
-    return Progress(f"Loading {name}", total, shown=shown and is_wanted())
+    return Progress(f"Loading {name}", total, shown=_shown_always or (shown and is_wanted()))
 
 
 def shows_loading(load: Load) -> Load:

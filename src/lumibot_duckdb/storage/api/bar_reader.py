@@ -221,11 +221,13 @@ class BarReader(ABC):
         adjustment: str | None = None,
         permanent_only: bool = False,
         include_expired: bool = False,
+        as_of: datetime | None = None,
     ) -> list[TimeRange]:
         """Return the ranges of the current version that were requested and answered, sorted and merged.
 
         `permanent_only` leaves out provisional ranges, which expire; `include_expired` adds those that have expired.
-        A series that does not exist has none.
+        With `as_of` (tz-aware), they are those that were known at that moment and had not expired then, as far as they
+        were not forgotten since. A series that does not exist has none.
         Raises `AmbiguousSeriesError` if several series match.
         """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.storage.api import (
@@ -17,7 +17,7 @@ from lumibot_duckdb.storage.api import (
     SeriesPin,
     TimeRange,
 )
-from lumibot_duckdb.storage.bars.coverage import merged, missing, provisional_parts
+from lumibot_duckdb.storage.bars.coverage import Covered, merged, missing, provisional_parts
 from lumibot_duckdb.storage.bars.coverage_records import stored_coverage
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.snapshots import writes_as_of
@@ -27,7 +27,7 @@ from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.identity import SeriesQuery, asset_query, canonical_source, key_to_write
 from lumibot_duckdb.storage.sql_times import epoch_sql
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
-from lumibot_duckdb.storage.times import utc_now
+from lumibot_duckdb.storage.times import naive_utc, utc_now
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,11 +58,11 @@ class SeriesLookup(BarReader):
         record = self._resolve(asset, timeframe, source, adjustment)
         self._store.last_use.record(record.series_id)
         if as_of is not None:
-            return self._pin_as_of(record, as_of)
-        head = self._store.catalog.head(record.series_id)
-        if head is None:
+            return self._unchanged_since(record, as_of) or self._pin_as_of(record, as_of)
+        pin = self._current_pin(record)
+        if pin is None:
             raise SeriesNotFoundError(f"{record.key.label()} was deleted just now")
-        return SeriesPin(record.key, record.series_id, head.version_id, head.ingest_id, head.ingested_at)
+        return pin
 
     def check_as_of(self, as_of: AsOf) -> None:
         self._store.require()
@@ -115,16 +115,17 @@ class SeriesLookup(BarReader):
         adjustment: str | None = None,
         permanent_only: bool = False,
         include_expired: bool = False,
+        as_of: datetime | None = None,
     ) -> list[TimeRange]:
         try:
             record = self._resolve(asset, timeframe, source, adjustment)
+            known = self._covered(record, as_of)
         except SeriesNotFoundError:
             return []
-        page = self._store.head_page(record.series_id)
-        now = utc_now()
+        now = as_of or utc_now()
         return merged(
             piece
-            for piece, until in (page.coverage(record.series_id) if page is not None else [])
+            for piece, until in known
             if until is None or (not permanent_only and (include_expired or until > now))
         )
 
@@ -156,6 +157,29 @@ class SeriesLookup(BarReader):
         if record is None:
             raise SeriesNotFoundError(f"the store has no {key.label()}")
         return record
+
+    def _current_pin(self, record: SeriesRecord) -> SeriesPin | None:
+        head = self._store.catalog.head(record.series_id)
+        if head is None:
+            return None
+        return SeriesPin(record.key, record.series_id, head.version_id, head.ingest_id, head.ingested_at)
+
+    def _unchanged_since(self, record: SeriesRecord, as_of: AsOf) -> SeriesPin | None:
+        """Return the pin of a moment without a query, if nothing was written to the series since; else None."""
+        pin = self._current_pin(record)
+        if pin is None or pin.ingested_at is None or not isinstance(as_of, datetime):
+            return None
+        return pin if pin.ingested_at <= naive_utc(as_of) else None
+
+    def _covered(self, record: SeriesRecord, as_of: datetime | None) -> list[Covered]:
+        """Return all covered ranges of a series, also expired ones: of now, or those that were recorded by a moment."""
+        if as_of is not None and self._unchanged_since(record, as_of) is None:
+            series_id, pin = record.series_id, self._pin_as_of(record, as_of)
+            with self._store.read() as cursor:
+                found = stored_coverage(cursor, None, [series_id], up_to={series_id: pin.ingest_id})
+            return found.get(series_id, [])
+        page = self._store.head_page(record.series_id)
+        return page.coverage(record.series_id) if page is not None else []
 
     def _pin_as_of(self, record: SeriesRecord, as_of: AsOf) -> SeriesPin:
         with self._store.read() as cursor:

@@ -1,0 +1,395 @@
+"""Runs the trials of a sweep, each in a process of its own."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import queue
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+from time import monotonic
+from typing import Any, Literal, TypeAlias
+
+from lumibot_duckdb import clock
+from lumibot_duckdb.comparison.redaction import known_secrets
+from lumibot_duckdb.comparison.versions import versions_of_run
+from lumibot_duckdb.results.records import Status, TrialRecord, Value
+from lumibot_duckdb.sweeps.errors import AbandonedError, UnknownParameterError
+from lumibot_duckdb.sweeps.messages import OUTPUT, read_record, trial_folder
+from lumibot_duckdb.sweeps.output import last_lines
+from lumibot_duckdb.sweeps.own_memory import cpu_seconds_of, own_bytes
+from lumibot_duckdb.sweeps.target import Target, TargetDescription
+from lumibot_duckdb.sweeps.target_process import TargetProcess
+from lumibot_duckdb.sweeps.trial import Limits, Trial
+
+Intermediate: TypeAlias = "Callable[[int, int, float], bool]"
+"""Takes a trial's number, a day of its backtest (counted from 0) and the value of the portfolio at the end of that day;
+returns whether the trial is to end now."""
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """How trials run.
+
+    Attributes:
+        as_of: The moment (tz-aware) as of which trials read the store; None for its present state. Bars that were
+            stored then do not change during a sweep. What no trial has needed before is downloaded as usual.
+        artifacts: A folder in which each trial gets a subfolder with its statistics files, tear sheet, plots and log;
+            None if there shall be none.
+        start: "fork" and "spawn" decide how the processes of trials start; "auto" forks where that is safe.
+    """
+
+    as_of: datetime | None = None
+    artifacts: Path | None = None
+    start: Literal["auto", "fork", "spawn"] = "auto"
+
+
+NO_LIMITS = Limits()
+DEFAULTS = TrialSettings()
+
+_POLL_SECONDS = 0.2
+"""How often the memory of a limited trial is measured."""
+_ATTEMPTS = 3
+"""How often a trial is started whose server has been killed."""
+
+
+def describe(target: Target, settings: TrialSettings = DEFAULTS) -> TargetDescription:
+    """Run a target up to its backtest, and return what it would run.
+
+    The process waits for trials of this target until `close` or the end of this process.
+
+    Raises:
+        TargetError: the script fails before its backtest, or has none, or starts live trading.
+    """
+    process = _take_process(target, settings.start)
+    _put_back(target, settings.start, process)
+    return process.description
+
+
+def prepare(
+    target: Target, trial: Trial, limits: Limits = NO_LIMITS, settings: TrialSettings = DEFAULTS
+) -> TrialRecord:
+    """Run a trial that downloads what the store lacks, with progress on the terminal; return its record.
+
+    `settings.as_of` is ignored: take the present moment as `as_of` of the other trials once this returns. Raises as
+    `run_trial`.
+    """
+    return _run(target, trial, limits, replace(settings, as_of=None), None, shows_progress=True)
+
+
+def run_trial(
+    target: Target,
+    trial: Trial,
+    limits: Limits = NO_LIMITS,
+    settings: TrialSettings = DEFAULTS,
+    intermediate: Intermediate | None = None,
+) -> TrialRecord:
+    """Run a trial, and wait until it has ended.
+
+    Call it from as many threads as trials shall run at the same time: those of one target share a process that has
+    run the script up to its backtest. An interrupted call (Ctrl-C) kills its trial. `objective` of the record is None.
+
+    Parameters:
+        target: what is backtested.
+        trial: the parameters of this backtest.
+        limits: a trial that exceeds them is killed; its record has the status "timeout" or "memory". The memory is
+            that of the trial's own, without what it shares with the process it was forked from.
+        settings: how it runs.
+        intermediate: called while the trial runs; if it returns True, the trial is killed, and its record has the
+            status "pruned".
+
+    Raises:
+        UnknownParameterError: the trial sets a parameter that the strategy does not have.
+        TargetError: as `describe`.
+    """
+    return _run(target, trial, limits, settings, intermediate)
+
+
+def close(target: Target | None = None) -> None:
+    """End the process that waits for trials of a target (None: of all), and kill the trials that still run."""
+    with _guard:
+        ended = [each for each in _processes if target is None or each.target_id == target.identity]
+        found = [process for place in ended for process in _processes.pop(place)]
+    for process in found:
+        process.close()
+
+
+def abandon(target: Target) -> None:
+    """Kill the trials of a target that run, and let the calls that wait for them raise `AbandonedError`.
+
+    No further trial of this target can run in this process.
+    """
+    with _guard:
+        _abandoned.add(target.identity)
+        busy = list(_busy.get(target.identity, ()))
+    close(target)
+    for process in busy:
+        process.kill()
+
+
+# -- processes of targets --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Place:
+    target_id: str
+    start: str
+
+
+_guard = threading.Lock()
+_starting: dict[_Place, threading.Lock] = {}
+_processes: dict[_Place, list[TargetProcess]] = {}
+"""Those that wait for trials: one that forks them, or any number of those that run a single one."""
+_busy: dict[str, set[TargetProcess]] = {}
+"""Those that run their single trial, by the identity of the target."""
+_abandoned: set[str] = set()
+
+
+def _take_process(target: Target, start: str) -> TargetProcess:
+    """Return a process that can run a trial now, which is started if there is none."""
+    place = _Place(target.identity, start)
+    with _guard:
+        one_at_a_time = _starting.setdefault(place, threading.Lock())
+    process = _waiting_process(place)
+    if process is not None:
+        return process
+    with one_at_a_time:  # so that many threads start only one, if it forks the trials of all
+        process = _waiting_process(place)
+        if process is None:
+            process = TargetProcess(target, start)
+            if process.description.is_forked:
+                with _guard:
+                    _processes.setdefault(place, []).append(process)
+    return process
+
+
+def _waiting_process(place: _Place) -> TargetProcess | None:
+    with _guard:
+        waiting = _processes.get(place, [])
+        for process in list(waiting):
+            if process.has_ended:
+                waiting.remove(process)
+                process.close()
+            else:
+                if not process.description.is_forked:
+                    waiting.remove(process)
+                return process
+    return None
+
+
+def _put_back(target: Target, start: str, process: TargetProcess) -> None:
+    """Let another trial have a process that has not been used."""
+    if not process.description.is_forked:
+        with _guard:
+            _processes.setdefault(_Place(target.identity, start), []).append(process)
+
+
+def _forget_processes() -> None:
+    """Leave the processes to the parent, in a process that was forked."""
+    global _guard
+    _guard = threading.Lock()
+    _processes.clear()
+    _starting.clear()
+    _busy.clear()
+
+
+atexit.register(close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_processes)
+
+
+# -- one trial -------------------------------------------------------------------------------------------------------
+
+
+def _run(
+    target: Target,
+    trial: Trial,
+    limits: Limits,
+    settings: TrialSettings,
+    intermediate: Intermediate | None,
+    *,
+    shows_progress: bool = False,
+) -> TrialRecord:
+    for _ in range(_ATTEMPTS):
+        if target.identity in _abandoned:
+            raise AbandonedError("the sweep was stopped")
+        process = _take_process(target, settings.start)
+        try:
+            _check_parameters(process.description, trial.values)
+        except UnknownParameterError:
+            _put_back(target, settings.start, process)
+            raise
+        run = _TrialRun(process, trial, limits, intermediate)
+        with _in_use(target, process):
+            record = run.record(_request(trial, settings, shows_progress))
+        if record is not None:
+            return record
+    return run.without_record("crashed", f"the process that starts the trials was killed {_ATTEMPTS} times")
+
+
+@contextmanager
+def _in_use(target: Target, process: TargetProcess) -> Iterator[None]:
+    """Note a process that runs its single trial in the `with` block, and close it afterwards."""
+    if process.description.is_forked:
+        yield
+        return
+    with _guard:
+        _busy.setdefault(target.identity, set()).add(process)
+    try:
+        yield
+    finally:
+        with _guard:
+            _busy[target.identity].discard(process)
+        process.close()
+
+
+def _check_parameters(description: TargetDescription, values: Mapping[str, Value]) -> None:
+    for name in values:
+        if name not in description.parameters:
+            known = list(description.parameters)
+            similar = get_close_matches(name, known, n=1)
+            hint = f"did you mean {similar[0]!r}?" if similar else f"it has {', '.join(known) or 'none'}"
+            raise UnknownParameterError(
+                f"{description.strategy} has no parameter {name!r}: {hint} (Parameters are the entries of its "
+                "`parameters`, and of those that the script passes to the backtest)"
+            )
+
+
+def _request(trial: Trial, settings: TrialSettings, shows_progress: bool) -> dict[str, Any]:
+    artifacts = None if settings.artifacts is None else settings.artifacts.absolute() / f"trial-{trial.number}"
+    return {
+        "values": dict(trial.values),
+        "span": None if trial.span is None else [trial.span.start.isoformat(), trial.span.end.isoformat()],
+        "as_of": None if settings.as_of is None else settings.as_of.isoformat(),
+        "artifacts": None if artifacts is None else str(artifacts),
+        "shows_progress": shows_progress,
+    }
+
+
+class _TrialRun:
+    """A trial that a process runs."""
+
+    def __init__(self, process: TargetProcess, trial: Trial, limits: Limits, intermediate: Intermediate | None) -> None:
+        self._process = process
+        self._trial = trial
+        self._limits = limits
+        self._intermediate = intermediate
+        self._started = clock.utc_now()
+        self._began = monotonic()
+        self._child: int | None = None
+        self._own_memory = 0
+        self._cpu_seconds = 0.0
+        self._killed: tuple[Status, str] | None = None
+
+    def record(self, request: Mapping[str, Any]) -> TrialRecord | None:
+        """Run the trial and return its record; None if the process that was to fork it has ended."""
+        try:
+            number = self._process.send_trial(request)
+        except OSError:
+            return None
+        try:
+            code = self._await_end(number)
+        except BaseException:
+            self._process.kill_trial(number)
+            raise
+        finally:
+            self._process.forget_trial(number)
+        folder = trial_folder(self._process.folder, number)
+        try:
+            return self._result(code, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _await_end(self, number: int) -> int | None:
+        """Wait for the end of the trial; return the exit code, or None if the process of the target ended before."""
+        inbox = self._process.inboxes[number]
+        while True:
+            try:
+                message = inbox.get(timeout=self._patience())
+            except queue.Empty:
+                self._check_limits(number)
+                continue
+            if "started" in message:
+                self._child, self._began, self._started = message["process"], monotonic(), clock.utc_now()
+            elif "value" in message:
+                self._check_value(number, message)
+            elif "ended" in message:
+                self._cpu_seconds = message["cpu"]
+                return int(message["code"])
+            else:
+                return None if self._process.description.is_forked else int(message["lost"])
+
+    def _patience(self) -> float | None:
+        """Return how many seconds to wait until the limits are checked."""
+        if self._child is None or self._killed is not None:
+            return None
+        if self._limits.memory is not None:
+            return _POLL_SECONDS
+        if self._limits.seconds is not None:
+            return max(self._began + self._limits.seconds - monotonic(), 0.0)
+        return None
+
+    def _check_limits(self, number: int) -> None:
+        seconds, memory = self._limits.seconds, self._limits.memory
+        if seconds is not None and monotonic() - self._began >= seconds:
+            self._kill(number, "timeout", f"it was killed because it had not ended after {seconds:g} seconds")
+        elif memory is not None:
+            self._own_memory = max(self._own_memory, own_bytes(self._child) or 0)
+            if self._own_memory > memory:
+                needed, allowed = self._own_memory / 1e6, memory / 1e6
+                reason = f"it was killed because it needed {needed:,.0f} MB of its own, more than {allowed:,.0f} MB"
+                self._kill(number, "memory", reason)
+
+    def _check_value(self, number: int, message: Mapping[str, Any]) -> None:
+        if self._killed is None and self._intermediate is not None:
+            step, value = message["step"], message["amount"]
+            if self._intermediate(self._trial.number, step, value):
+                self._kill(number, "pruned", f"it was ended after day {step + 1}, because others were better")
+
+    def _kill(self, number: int, status: Status, reason: str) -> None:
+        self._killed = status, reason
+        if not self._process.description.is_forked:
+            self._cpu_seconds = cpu_seconds_of(self._child)
+        self._process.kill_trial(number)
+
+    def _result(self, code: int | None, folder: Path) -> TrialRecord | None:
+        record = read_record(folder)  # it may have ended while it was to be killed
+        if record is not None:
+            own = max(record.own_memory or 0, self._own_memory) if record.own_memory is not None else None
+            return replace(record, own_memory=own)
+        output = "\n".join(last_lines(folder / OUTPUT, known_secrets(Path()))) or None
+        if self._killed is not None:
+            return self.without_record(*self._killed, output)
+        return None if code is None else self.without_record("crashed", _how_it_ended(code), output)
+
+    def without_record(self, status: Status, error: str, output: str | None = None) -> TrialRecord:
+        """Return the record of a trial that has left none."""
+        return TrialRecord(
+            parameters={**self._process.description.parameters, **self._trial.values},
+            status=status,
+            started=self._started,
+            seconds=monotonic() - self._began,
+            cpu_seconds=self._cpu_seconds,
+            own_memory=self._own_memory or None,
+            error=error,
+            traceback=None if output is None else f"Last lines of the output:\n{output}",
+            versions=versions_of_run(),
+        )
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return (
+            f"its process ended with code {code} before there was a result, as os._exit does; a strategy that ends its "
+            "backtest early has to raise an error"
+        )
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    memory = ", which the system sends when memory runs out" if name == "SIGKILL" else ""
+    return f"its process was killed by {name}{memory}"

@@ -1,0 +1,54 @@
+"""How the parameters of a sweep are chosen: all combinations, random ones, or by Optuna."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lumibot_duckdb.sweeps.errors import SweepError
+from lumibot_duckdb.sweeps.sampler import Sampler
+from lumibot_duckdb.sweeps.space import Space
+
+SearchKind = Literal["grid", "random", "optuna"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """A kind of search, with the number of trials if it is not a grid, and the seed of its random numbers."""
+
+    kind: SearchKind = "grid"
+    trials: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("grid", "random", "optuna"):
+            raise SweepError(f"search={self.kind!r} is not known: choose grid, random or optuna")
+        if self.kind == "grid" and self.trials is not None:
+            raise SweepError(f"a grid runs all combinations, not {self.trials}: leave trials out, or choose random")
+        if self.kind != "grid" and self.trials is None:
+            raise SweepError(f"how many trials shall the {self.kind} search run? Add trials=200")
+
+    def sampler(self, space: Space, *, minimize: bool) -> Sampler:
+        """Return a new sampler. Raises `SearchError` if the space does not suit it."""
+        if self.kind == "grid":
+            from lumibot_duckdb.sweeps.grid import GridSearch
+
+            return GridSearch(space)
+        assert self.trials is not None
+        if self.kind == "random":
+            from lumibot_duckdb.sweeps.random_search import RandomSearch
+
+            return RandomSearch(space, self.trials, self.seed)
+        from lumibot_duckdb.sweeps.optuna_search import OptunaSearch
+
+        return OptunaSearch(space, self.trials, seed=self.seed, minimize=minimize)
+
+    def most_trials(self, space: Space) -> int:
+        """Return a number that no trial's number exceeds."""
+        most = self.trials if self.trials is not None else space.size
+        assert most is not None  # a grid has no intervals
+        return most
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a resumed sweep must have unchanged."""
+        return {"search": self.kind, "trials": self.trials, "seed": None if self.kind == "grid" else self.seed}
