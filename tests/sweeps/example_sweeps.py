@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.results.records import SweepRecord
-from lumibot_duckdb.sweeps.report import SweepReport, Window
+from lumibot_duckdb.sweeps.out_of_sample import parameter_stability
+from lumibot_duckdb.sweeps.report import SweepReport, WalkForwardReport, Window
 
 SPACE: dict[str, list[Any]] = {
     "fast": list(range(5, 51, 5)),
@@ -63,8 +64,8 @@ def example(
             name=name,
             strategy="Crossing",
             script="crossing.py",
-            space={key: list(values) for key, values in space.items()},
-            settings={"search": "grid", "objective": "sharpe", "jobs": 2, "seed": None},
+            space={"parameters": {key: {"values": list(values)} for key, values in space.items()}, "conditions": []},
+            settings={"objective": "sharpe", "direction": "maximize", "search": "grid", "jobs": 2, "seed": None},
             started=datetime(2024, 1, 2, 15, tzinfo=timezone.utc),
             as_of=datetime(2024, 1, 2, 15, tzinfo=timezone.utc),
             store="bars.duckdb",
@@ -80,17 +81,23 @@ def example(
     )
 
 
-def windows(count: int = 5) -> list[Window]:
+def walk_forward(count: int = 5) -> WalkForwardReport:
     """Return walk-forward windows of a year and a quarter."""
     rng = np.random.default_rng(2)
     found = []
     for number in range(1, count + 1):
-        start = pd.Timestamp("2020-01-01", tz="UTC") + pd.DateOffset(months=3 * (number - 1))
-        middle, end = start + pd.DateOffset(months=12), start + pd.DateOffset(months=15)
+        start, middle, end = (
+            (pd.Timestamp("2020-01-01") + pd.DateOffset(months=3 * (number - 1) + months)).date()
+            for months in (0, 12, 15)
+        )
         chosen = {"fast": int(rng.choice([5, 10])), "slow": 50}
         inside, outside = float(rng.uniform(0.8, 1.8)), float(rng.uniform(-0.5, 1.2))
         found.append(Window(number, (start, middle), (middle, end), chosen, inside, outside))
-    return found
+    days = pd.date_range("2021-01-01", periods=91 * count)
+    returns = pd.Series(0.0003 + 0.01 * rng.standard_normal(len(days)), days)
+    stability = parameter_stability([window.parameters for window in found], {"fast": (5, 10, 20), "slow": (20, 50)})
+    equity = 100_000 * (1 + returns).cumprod()
+    return WalkForwardReport(found, stability, equity.tz_localize("UTC"), returns)
 
 
 def _returns(

@@ -93,6 +93,22 @@ def _differs(found: Assessment) -> bool:
     return found.spread.value is not None and found.spread.value > float(np.quantile(found.luck.spread, REQUIRED))
 
 
+def out_of_sample_verdict(found: Assessment) -> Verdict:
+    """Return what the tests of a walk-forward sweep mean, of which `found` is the assessment as a single trial."""
+    probability = found.probabilistic_sharpe.value
+    if found.sharpe.value is None or probability is None:
+        reason = found.sharpe.reason or found.probabilistic_sharpe.reason
+        return Verdict("unknown", "Whether the tests are luck cannot be said.", [f"{_start(reason)}."])
+    sentence = (
+        f"The parameters that each search chose earned a Sharpe ratio of {found.sharpe.value:.2f} in its test, "
+        f"{found.days:,} days in all. The true one is positive with a probability of {percent(probability)}, "
+        f"{'at least' if probability >= REQUIRED else 'less than'} the {percent(REQUIRED)} that are usually required."
+    )
+    if probability < REQUIRED:
+        return Verdict("bad", "Out of sample, the sweep is within the range of luck.", [sentence])
+    return Verdict("good", "Out of sample, the sweep is beyond the range of luck.", [sentence])
+
+
 def _of_one(found: Assessment) -> Verdict:
     probability = found.probabilistic_sharpe.value
     if probability is None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lumibot_duckdb.results.records import SweepRecord, Value
+from lumibot_duckdb.sweeps.out_of_sample import Stability
 from lumibot_duckdb.sweeps.overfitting import Assessment, assess
 
 if TYPE_CHECKING:
@@ -24,19 +27,40 @@ class Window:
 
     Attributes:
         number: Its number, from 1.
-        train: The first moment of the search, and the end of it.
-        test: The first moment of the test, and the end of it.
+        train: The first and the last day of the search; None if no trial of it has daily returns.
+        test: The first and the last day of the test; None if there was none, or it failed.
         parameters: The searched parameters that were best in sample; empty if no trial had a value.
         in_sample: The objective of these in the search; None if it has no value.
         out_of_sample: The objective of these in the test; None if it has no value.
     """
 
     number: int
-    train: tuple[datetime, datetime]
-    test: tuple[datetime, datetime]
+    train: tuple[date, date] | None
+    test: tuple[date, date] | None
     parameters: Mapping[str, Value]
     in_sample: float | None
     out_of_sample: float | None
+
+
+@dataclass(frozen=True)
+class WalkForwardReport:
+    """What a walk-forward sweep has besides the search of its last window.
+
+    Attributes:
+        windows: The windows, in their order.
+        stability: How stable the chosen parameters are.
+        equity: The out-of-sample equity of all windows, one after another, with tz-aware times; None before the end.
+        daily_returns: The daily returns of that equity.
+    """
+
+    windows: Sequence[Window]
+    stability: Sequence[Stability] = ()
+    equity: pd.Series[float] | None = None
+    daily_returns: pd.Series[float] | None = None
+
+    def assessed(self, risk_free: float) -> Assessment | None:
+        """Return whether the tests as a whole are luck: nothing was chosen by them. None if they have no returns."""
+        return None if self.daily_returns is None else assess(self.daily_returns.to_frame("tests"), risk_free=risk_free)
 
 
 @dataclass(frozen=True)
@@ -55,8 +79,8 @@ class SweepReport:
         statistics: A column for each name in `trading_statistics.STYLES`, as far as there are any.
         equity: The value of the portfolio, with tz-aware times, at least of `charted_trials`.
         daily_returns: A row for each day, and a column for each trial that has any.
-        windows: The windows of a walk-forward sweep.
-        joined: The out-of-sample equity of all windows, one after another, with tz-aware times.
+        walk_forward: The windows of a walk-forward sweep; the trials are those of the search in its last window then.
+        failed: The trials whose failures are listed, with the columns of `trials` (default: `trials`).
         risk_free: The risk-free rate of a year that the statistics have deducted (0.05 is 5 %).
         others: How many trials of earlier sweeps over the same days the user has chosen from, too.
     """
@@ -69,8 +93,8 @@ class SweepReport:
     statistics: pd.DataFrame
     equity: Mapping[int, pd.Series[float]]
     daily_returns: pd.DataFrame
-    windows: Sequence[Window] = ()
-    joined: pd.Series[float] | None = None
+    walk_forward: WalkForwardReport | None = None
+    failed: pd.DataFrame | None = None
     risk_free: float = 0.0
     others: int = 0
 
@@ -84,13 +108,11 @@ class SweepReport:
         """Whether the best trial is luck; None if there is no best trial. Pruned trials count as tried."""
         if not self.ranking:
             return None
-        best = self.ranking[0]
         complete = self.trials.index[self.trials["status"] == "complete"]
-        returns = self.daily_returns.reindex(columns=complete)
         pruned = int((self.trials["status"] == "pruned").sum())
         return assess(
-            returns,
-            best,
+            self.daily_returns.reindex(columns=complete),
+            self.ranking[0],
             objective=self.objective,
             minimize=self.minimize,
             risk_free=self.risk_free,
@@ -102,9 +124,9 @@ def ranking(trials: pd.DataFrame, minimize: bool) -> list[int]:
     """Return the numbers of the complete trials with an objective, the best one first; of equal ones, the earlier."""
     import pandas as pd
 
-    complete = trials[(trials["status"] == "complete")]
-    objective = pd.to_numeric(complete["objective"]).dropna()
-    ordered = objective.sort_index().sort_values(ascending=minimize, kind="stable")
+    objective = pd.to_numeric(trials.loc[trials["status"] == "complete", "objective"])
+    finite = objective[np.isfinite(objective.to_numpy(dtype=float))]
+    ordered = finite.sort_index().sort_values(ascending=minimize, kind="stable")
     return [int(number) for number in ordered.index]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from lumibot_duckdb.comparison.trading_statistics import STYLES, Statistic, value_text
 from lumibot_duckdb.display import count
 from lumibot_duckdb.pages.page import Plot
-from lumibot_duckdb.sweeps.overfitting import Assessment, CrossValidation, verdict
+from lumibot_duckdb.sweeps.overfitting import Assessment, CrossValidation, Verdict, verdict
 from lumibot_duckdb.sweeps.overfitting.bootstrap import Interval, LuckRange
 from lumibot_duckdb.sweeps.overfitting.returns import FloatArray
 from lumibot_duckdb.sweeps.overfitting.verdict import percent
@@ -24,7 +24,11 @@ def warning(found: Assessment | None) -> str:
     """Return the verdict as HTML: a warning if the best trial is within the range of luck."""
     if found is None:
         return '<div class="verdict bad">No trial is complete and has a value of the objective.</div>'
-    judged = verdict(found)
+    return verdict_box(verdict(found))
+
+
+def verdict_box(judged: Verdict) -> str:
+    """Return a verdict as HTML."""
     rest = "".join(f"<p>{escape(sentence)}</p>" for sentence in judged.sentences)
     role = ' role="alert"' if judged.mood == "bad" else ""
     return f'<div class="verdict {judged.mood}"{role}><strong>{escape(judged.headline)}</strong>{rest}</div>'

@@ -15,11 +15,11 @@ from lumibot_duckdb.display import count, printable
 from lumibot_duckdb.pages.file import write_whole
 from lumibot_duckdb.pages.page import filled_in, whole_page
 from lumibot_duckdb.sweeps.overfitting import Assessment
-from lumibot_duckdb.sweeps.overfitting.verdict import percent
+from lumibot_duckdb.sweeps.overfitting.verdict import out_of_sample_verdict, percent
 from lumibot_duckdb.sweeps.report.contents import SweepReport, listed
 from lumibot_duckdb.sweeps.report.equity import equity_plot
 from lumibot_duckdb.sweeps.report.failures import failures_section
-from lumibot_duckdb.sweeps.report.luck import NOTHING, luck_plots, luck_section, warning
+from lumibot_duckdb.sweeps.report.luck import NOTHING, luck_plots, luck_section, verdict_box, warning
 from lumibot_duckdb.sweeps.report.table_data import objective_name, table_data
 from lumibot_duckdb.sweeps.report.windows import windows_plots, windows_section
 
@@ -52,13 +52,13 @@ def report_page(report: SweepReport) -> str:
     filled = {
         "title": escape(printable(f"Sweep {report.sweep.name}: {report.sweep.strategy}")),
         "subtitle": escape(printable(_subtitle(report))),
-        "warning": warning(found),
+        "warning": _tested(report) + warning(found),
         "figures": _figures(report),
         "best": _best(report),
         "luck": luck_section(found),
         "windows": windows_section(report),
         "objective": escape(objective_name(report)),
-        "failures": failures_section(report.trials),
+        "failures": failures_section(report.trials if report.failed is None else report.failed),
         "settings": _settings(report),
         "footer": escape(printable(_footer(report))),
     }
@@ -83,6 +83,12 @@ def _subtitle(report: SweepReport) -> str:
     span = f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}, " if len(days) else ""
     what = report.sweep.script or "a class in Python"
     return f"{_cut(what)}, {span}{count(len(report.trials), 'trial')}, {clock.utc_now().astimezone():%Y-%m-%d %H:%M %Z}"
+
+
+def _tested(report: SweepReport) -> str:
+    """Return what the tests of a walk-forward sweep say, as HTML."""
+    found = report.walk_forward and report.walk_forward.assessed(report.risk_free)
+    return verdict_box(out_of_sample_verdict(found)) if found else ""
 
 
 def _figures(report: SweepReport) -> str:
@@ -153,19 +159,30 @@ def _best(report: SweepReport) -> str:
 
 
 def _settings(report: SweepReport) -> str:
-    rows = [
-        *((name, _cut(_json(value))) for name, value in report.sweep.space.items()),
-        *((name, _cut(_json(value))) for name, value in report.sweep.settings.items()),
-    ]
-    if report.sweep.as_of is not None:
-        rows.append(("store as of", f"{report.sweep.as_of:%Y-%m-%d %H:%M:%S %Z}"))
-    if report.sweep.store is not None:
-        rows.append(("store", _cut(report.sweep.store)))
+    sweep = report.sweep
+    parameters = sweep.space.get("parameters", {})
+    conditions = sweep.space.get("conditions", [])
+    rows = [(f"{name}", _searched(values)) for name, values in parameters.items()]
+    rows += [("conditions", " and ".join(map(str, conditions)))] if conditions else []
+    rows += [(name, _json(value)) for name, value in sweep.settings.items() if value not in (None, {}, [])]
+    if sweep.as_of is not None:
+        rows.append(("store as of", f"{sweep.as_of:%Y-%m-%d %H:%M:%S %Z}"))
+    if sweep.store is not None:
+        rows.append(("store", sweep.store))
     body = "".join(
-        f'<tr><td>{escape(printable(str(name)))}</td><td class="value">{escape(printable(value))}</td></tr>'
+        f'<tr><td>{escape(printable(str(name)))}</td><td class="value">{escape(printable(_cut(value)))}</td></tr>'
         for name, value in rows
     )
     return f'<table class="settings"><tbody>{body}</tbody></table>'
+
+
+def _searched(values: Any) -> str:
+    """Return the searched values of a parameter, which are stored as JSON."""
+    if not isinstance(values, Mapping):
+        return _json(values)
+    if "step" in values:
+        return f"{values['start']} to {values['stop']} in steps of {values['step']}"
+    return f"{values['low']} to {values['high']}" if "low" in values else _json(values.get("values", ""))
 
 
 def _json(value: Any) -> str:

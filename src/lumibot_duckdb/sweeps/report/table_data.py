@@ -10,6 +10,7 @@ import numpy as np
 
 from lumibot_duckdb.comparison.trading_statistics import STYLES
 from lumibot_duckdb.display import printable
+from lumibot_duckdb.sweeps.objectives import objective_names
 from lumibot_duckdb.sweeps.report.contents import SweepReport
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def table_data(report: SweepReport) -> dict[str, Any]:
 
 def objective_name(report: SweepReport) -> str:
     """Return the objective as people read it: "Sharpe ratio"."""
-    return STYLES[report.objective][0] if report.objective in STYLES else printable(report.objective)
+    return objective_names().get(report.objective, printable(report.objective))
 
 
 def _objective(report: SweepReport) -> dict[str, Any]:
