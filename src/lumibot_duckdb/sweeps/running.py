@@ -208,7 +208,7 @@ def _run(
             raise
         run = _TrialRun(process, trial, limits, intermediate)
         try:
-            record = run.record(_request(trial, settings, shows_progress))
+            record = run.record(_request(trial, settings, shows_progress, intermediate is not None))
         finally:
             if not process.description.is_forked:
                 process.close()
@@ -229,7 +229,7 @@ def _check_parameters(description: TargetDescription, values: Mapping[str, Value
             )
 
 
-def _request(trial: Trial, settings: TrialSettings, shows_progress: bool) -> dict[str, Any]:
+def _request(trial: Trial, settings: TrialSettings, shows_progress: bool, reports_values: bool) -> dict[str, Any]:
     artifacts = None if settings.artifacts is None else settings.artifacts.absolute() / f"trial-{trial.number}"
     return {
         "values": dict(trial.values),
@@ -237,6 +237,7 @@ def _request(trial: Trial, settings: TrialSettings, shows_progress: bool) -> dic
         "as_of": None if settings.as_of is None else settings.as_of.isoformat(),
         "artifacts": None if artifacts is None else str(artifacts),
         "shows_progress": shows_progress,
+        "reports_values": reports_values,
     }
 
 
@@ -315,10 +316,10 @@ class _TrialRun:
                 self._kill(number, "memory", reason)
 
     def _check_value(self, number: int, message: Mapping[str, Any]) -> None:
-        if self._killed is None and self._intermediate is not None:
-            step, value = message["step"], message["amount"]
-            if self._intermediate(self._trial.number, step, value):
-                self._kill(number, "pruned", f"it was ended after day {step + 1}, because others were better")
+        if self._killed is not None or self._intermediate is None:
+            return
+        if self._intermediate(self._trial.number, message["day"], message["amount"]):
+            self._kill(number, "pruned", f"it was ended after {message['day'] + 1} days")
 
     def _kill(self, number: int, status: Status, reason: str) -> None:
         self._killed = status, reason
