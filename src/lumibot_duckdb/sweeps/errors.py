@@ -24,3 +24,10 @@ class TargetError(SweepError):
 
 class UnknownParameterError(TargetError):
     """A trial sets a parameter that the strategy does not have."""
+
+
+class SweepClosedError(SweepError):
+    """A trial was killed because `close` was called."""
+
+    def __init__(self) -> None:
+        super().__init__("the trial was killed, because its sweep has ended")

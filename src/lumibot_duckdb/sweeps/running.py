@@ -20,7 +20,7 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.comparison.redaction import known_secrets
 from lumibot_duckdb.comparison.versions import versions_of_run
 from lumibot_duckdb.results.records import Status, TrialRecord, Value
-from lumibot_duckdb.sweeps.errors import UnknownParameterError
+from lumibot_duckdb.sweeps.errors import SweepClosedError, UnknownParameterError
 from lumibot_duckdb.sweeps.messages import OUTPUT, read_record, trial_folder
 from lumibot_duckdb.sweeps.output import last_lines
 from lumibot_duckdb.sweeps.own_memory import cpu_seconds_of, own_bytes
@@ -68,7 +68,7 @@ def describe(target: Target, settings: TrialSettings = DEFAULTS) -> TargetDescri
         TargetError: the script fails before its backtest, or has none, or starts live trading.
     """
     process = _take_process(target, settings.start)
-    _put_back(target, settings.start, process)
+    process.is_taken = False
     return process.description
 
 
@@ -107,12 +107,16 @@ def run_trial(
     Raises:
         UnknownParameterError: the trial sets a parameter that the strategy does not have.
         TargetError: as `describe`.
+        SweepClosedError: `close` was called meanwhile.
     """
     return _run(target, trial, limits, settings, intermediate)
 
 
 def close(target: Target | None = None) -> None:
-    """End the process that waits for trials of a target (None: of all), and kill the trials that still run."""
+    """End the process that waits for trials of a target (None: of all), and kill the trials that still run.
+
+    Their calls of `run_trial` raise `SweepClosedError`.
+    """
     with _guard:
         ended = [each for each in _processes if target is None or each.target_id == target.identity]
         found = [process for place in ended for process in _processes.pop(place)]
@@ -132,7 +136,7 @@ class _Place:
 _guard = threading.Lock()
 _starting: dict[_Place, threading.Lock] = {}
 _processes: dict[_Place, list[TargetProcess]] = {}
-"""Those that wait for trials: one that forks them, or any number of those that run a single one."""
+"""Those that have been started: one that forks trials, or any number of those that run a single one."""
 
 
 def _take_process(target: Target, start: str) -> TargetProcess:
@@ -144,34 +148,36 @@ def _take_process(target: Target, start: str) -> TargetProcess:
     if process is not None:
         return process
     with one_at_a_time:  # so that many threads start only one, if it forks the trials of all
-        process = _waiting_process(place)
-        if process is None:
-            process = TargetProcess(target, start)
-            if process.description.is_forked:
-                with _guard:
-                    _processes.setdefault(place, []).append(process)
-    return process
+        return _waiting_process(place) or _start(target, place)
 
 
 def _waiting_process(place: _Place) -> TargetProcess | None:
     with _guard:
-        waiting = _processes.get(place, [])
-        for process in list(waiting):
-            if process.has_ended:
-                waiting.remove(process)
+        for process in list(_processes.get(place, [])):
+            if process.has_ended and not process.is_taken:
+                _processes[place].remove(process)
                 process.close()
-            else:
-                if not process.description.is_forked:
-                    waiting.remove(process)
+            elif not process.is_taken:
+                process.is_taken = not process.description.is_forked
                 return process
     return None
 
 
-def _put_back(target: Target, start: str, process: TargetProcess) -> None:
-    """Let another trial have a process that has not been used."""
-    if not process.description.is_forked:
-        with _guard:
-            _processes.setdefault(_Place(target.identity, start), []).append(process)
+def _start(target: Target, place: _Place) -> TargetProcess:
+    process = TargetProcess(target, place.start)
+    process.is_taken = not process.description.is_forked
+    with _guard:
+        _processes.setdefault(place, []).append(process)
+    return process
+
+
+def _end(process: TargetProcess) -> None:
+    """End a process that cannot run another trial."""
+    process.close()
+    with _guard:
+        for waiting in _processes.values():
+            if process in waiting:
+                waiting.remove(process)
 
 
 def _forget_processes() -> None:
@@ -201,17 +207,15 @@ def _run(
 ) -> TrialRecord:
     for _ in range(_ATTEMPTS):
         process = _take_process(target, settings.start)
-        try:
-            _check_parameters(process.description, trial.values)
-        except UnknownParameterError:
-            _put_back(target, settings.start, process)
-            raise
         run = _TrialRun(process, trial, limits, intermediate)
         try:
+            _check_parameters(process.description, trial.values)
             record = run.record(_request(trial, settings, shows_progress, intermediate is not None))
+            if process.is_closed and (record is None or record.status == "crashed"):
+                raise SweepClosedError
         finally:
-            if not process.description.is_forked:
-                process.close()
+            if process.is_taken:
+                _end(process)
         if record is not None:
             return record
     return run.without_record("crashed", f"the process that starts the trials was killed {_ATTEMPTS} times")

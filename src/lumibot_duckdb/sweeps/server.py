@@ -111,6 +111,8 @@ class Server:
             if reason:
                 self._run_one(call)
             self._serve(call)
+        except EOFError:
+            self._lifeline.join()  # which ends this process
         except BaseException as error:
             self._broken(error)
         os._exit(1)
