@@ -126,14 +126,14 @@ class FakeTrials:
     trials: list[Trial] = field(default_factory=list)
     prepared: list[Trial] = field(default_factory=list)
     settings: list[Any] = field(default_factory=list)
-    abandoned: threading.Event = field(default_factory=threading.Event)
+    closed: threading.Event = field(default_factory=threading.Event)
 
     def install(self, set_attribute: Callable[[Any, str, Any], None]) -> None:
         """Take the place of the functions that start processes."""
         set_attribute(examination, "describe", self.describe)
         set_attribute(sweep_run, "run_trial", self.run_trial)
         set_attribute(sweep_run, "prepare", self.prepare)
-        set_attribute(sweep_run, "abandon", self.abandon)
+        set_attribute(sweep_run, "close", self.close)
         set_attribute(sweep, "close", lambda target: None)
 
     def describe(self, target: Target) -> TargetDescription:
@@ -148,5 +148,5 @@ class FakeTrials:
         self.prepared.append(trial)
         return self.run(trial)
 
-    def abandon(self, target: Target) -> None:
-        self.abandoned.set()
+    def close(self, target: Target) -> None:
+        self.closed.set()

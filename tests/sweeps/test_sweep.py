@@ -18,7 +18,7 @@ from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.results.errors import InvalidResultError, SweepExistsError, SweepNotFoundError
 from lumibot_duckdb.results.records import TrialRecord
 from lumibot_duckdb.storage.errors import DiskFullError, StoreBusyError
-from lumibot_duckdb.sweeps.errors import AbandonedError, SweepError, SweepRunningError, UnknownParameterError
+from lumibot_duckdb.sweeps.errors import SweepClosedError, SweepError, SweepRunningError, UnknownParameterError
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
 from lumibot_duckdb.sweeps.resuming import ChangedSweepError
 from lumibot_duckdb.sweeps.search_error import SearchError
@@ -114,7 +114,7 @@ def test_ctrl_c_keeps_running_trials_and_the_sweep_continues(fake_trials: FakeTr
     first = stored(tmp_path)
     assert 4 <= len(first) <= 6
     assert len(first) == len(fake_trials.trials)
-    assert not fake_trials.abandoned.is_set()
+    assert not fake_trials.closed.is_set()
     assert Sweep("Strategy-1", tmp_path / "found.duckdb").status == "interrupted"
 
     fake_trials.run = backtested
@@ -127,7 +127,7 @@ def test_ctrl_c_keeps_running_trials_and_the_sweep_continues(fake_trials: FakeTr
 
 
 def test_a_second_ctrl_c_does_not_wait(fake_trials: FakeTrials, tmp_path: Path) -> None:
-    """The trials would run until they are killed, as `abandon` does; nothing of them is stored."""
+    """The trials would run until they are killed, as `close` does; nothing of them is stored."""
 
     def run(trial: Trial) -> TrialRecord:
         if trial.number > 2:
@@ -135,14 +135,14 @@ def test_a_second_ctrl_c_does_not_wait(fake_trials: FakeTrials, tmp_path: Path) 
                 for _ in range(2):
                     os.kill(os.getpid(), signal.SIGINT)
                     time.sleep(0.3)
-            assert fake_trials.abandoned.wait(20)
-            raise AbandonedError("the sweep was stopped")
+            assert fake_trials.closed.wait(20)
+            raise SweepClosedError
         return backtested(trial)
 
     fake_trials.run = run
     with pytest.raises(KeyboardInterrupt, match="2 of 12 trials are stored"):
         swept(tmp_path)
-    assert fake_trials.abandoned.is_set()
+    assert fake_trials.closed.is_set()
     assert sorted(stored(tmp_path)) == [1, 2]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -266,7 +266,7 @@ def test_an_error_of_an_executor_ends_the_sweep_and_keeps_its_trials(fake_trials
     fake_trials.run = run
     with pytest.raises(RuntimeError, match="the cluster is gone"):
         swept(tmp_path, jobs=1)
-    assert fake_trials.abandoned.is_set()
+    assert fake_trials.closed.is_set()
     assert (sorted(stored(tmp_path)), Sweep("Strategy-1", tmp_path / "found.duckdb").status) == ([1, 2], "failed")
     fake_trials.run = backtested
     assert swept(tmp_path, name="Strategy-1", resume=True).status == "complete"

@@ -18,7 +18,7 @@ from lumibot_duckdb.sweeps.beginning import Begun
 from lumibot_duckdb.sweeps.examination import Examination
 from lumibot_duckdb.sweeps.plan import SweepPlan
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
-from lumibot_duckdb.sweeps.running import TrialSettings, abandon, prepare, run_trial
+from lumibot_duckdb.sweeps.running import TrialSettings, close, prepare, run_trial
 from lumibot_duckdb.sweeps.sampler import Sampler
 from lumibot_duckdb.sweeps.scheduling import NumberedRecord, run_queue
 from lumibot_duckdb.sweeps.search_queue import SearchQueue
@@ -120,7 +120,7 @@ class SweepRun:
                     lambda: interrupts.pressed,
                 )
             except BaseException:
-                abandon(plan.target)  # here, because the executor waits for its trials
+                close(plan.target)  # here, because the executor waits for its trials
                 raise
         return complete
 
