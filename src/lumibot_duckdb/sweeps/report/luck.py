@@ -20,18 +20,24 @@ _BARS = 30
 _RANKS = 20
 
 
-def warning(found: Assessment | None) -> str:
+def warning(found: Assessment | None, about: str = "") -> str:
     """Return the verdict as HTML: a warning if the best trial is within the range of luck."""
     if found is None:
         return '<div class="verdict bad">No trial is complete and has a value of the objective.</div>'
-    return verdict_box(verdict(found))
+    return verdict_box(verdict(found), about)
 
 
-def verdict_box(judged: Verdict) -> str:
-    """Return a verdict as HTML."""
-    rest = "".join(f"<p>{escape(sentence)}</p>" for sentence in judged.sentences)
+def verdict_box(judged: Verdict, about: str = "") -> str:
+    """Return a verdict as HTML, with a line above it that says what it is about."""
+    rest = "".join(f"<p>{_unbroken(escape(sentence))}</p>" for sentence in judged.sentences)
     role = ' role="alert"' if judged.mood == "bad" else ""
-    return f'<div class="verdict {judged.mood}"{role}><strong>{escape(judged.headline)}</strong>{rest}</div>'
+    line = f'<p class="muted">{escape(about)}</p>' if about else ""
+    return f'<div class="verdict {judged.mood}"{role}>{line}<strong>{escape(judged.headline)}</strong>{rest}</div>'
+
+
+def _unbroken(html: str) -> str:
+    """Return a text in which a number and its unit stay on one line."""
+    return html.replace(" %", "&nbsp;%")
 
 
 def luck_section(found: Assessment | None) -> str:
@@ -46,7 +52,7 @@ def luck_section(found: Assessment | None) -> str:
         f'<div><h3>{title}</h3><div class="plot" data-plot="{name}"></div></div>' for part, name, title in plots if part
     )
     body = "".join(
-        f'<tr><th scope="row">{name}</th><td class="number">{value}</td><td>{meaning}</td></tr>'
+        f'<tr><th scope="row">{name}</th><td class="number">{value}</td><td>{_unbroken(meaning)}</td></tr>'
         for name, value, meaning in _rows(found)
     )
     return (

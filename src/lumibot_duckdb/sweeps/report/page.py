@@ -52,7 +52,7 @@ def report_page(report: SweepReport) -> str:
     filled = {
         "title": escape(printable(f"Sweep {report.sweep.name}: {report.sweep.strategy}")),
         "subtitle": escape(printable(_subtitle(report))),
-        "warning": _tested(report) + warning(found),
+        "warning": _tested(report) + warning(found, "The search in the last window" if report.walk_forward else ""),
         "figures": _figures(report),
         "best": _best(report),
         "luck": luck_section(found),
@@ -88,7 +88,7 @@ def _subtitle(report: SweepReport) -> str:
 def _tested(report: SweepReport) -> str:
     """Return what the tests of a walk-forward sweep say, as HTML."""
     found = report.walk_forward and report.walk_forward.assessed(report.risk_free)
-    return verdict_box(out_of_sample_verdict(found)) if found else ""
+    return verdict_box(out_of_sample_verdict(found), "The tests of all windows") if found else ""
 
 
 def _figures(report: SweepReport) -> str:

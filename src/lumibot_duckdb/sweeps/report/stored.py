@@ -66,7 +66,8 @@ def _outcomes(records: Records) -> pd.DataFrame:
     columns = ["status", "objective", "seconds", "error"]
     rows = [(each.status, each.objective, each.seconds, each.error) for each in records.values()]
     frame = pd.DataFrame(rows, list(records), columns)
-    return frame.astype({"objective": float, "seconds": float})
+    made: pd.DataFrame = frame.astype({"objective": float, "seconds": float})
+    return made
 
 
 def _parameters(sweep: SweepRecord, records: Records) -> pd.DataFrame:
@@ -74,7 +75,8 @@ def _parameters(sweep: SweepRecord, records: Records) -> pd.DataFrame:
 
     searched = list(sweep.space.get("parameters", {}))
     values = {name: [each.parameters.get(name) for each in records.values()] for name in searched}
-    return pd.DataFrame(values, list(records), dtype=object)
+    made: pd.DataFrame = pd.DataFrame(values, list(records), dtype=object)
+    return made
 
 
 def _statistics(records: Records) -> pd.DataFrame:
@@ -83,7 +85,8 @@ def _statistics(records: Records) -> pd.DataFrame:
     from lumibot_duckdb.comparison.trading_statistics import STYLES
 
     values = {name: [each.statistics.get(name) for each in records.values()] for name in STYLES}
-    return pd.DataFrame(values, list(records), dtype=float)
+    made: pd.DataFrame = pd.DataFrame(values, list(records), dtype=float)
+    return made
 
 
 def _equity(database: ResultsDatabase, name: str, numbers: list[int]) -> dict[int, pd.Series[float]]:

@@ -27,7 +27,7 @@
   table.append(top, body);
   region.append(table);
   const help = element(
-    "p", "Conditions such as fast < 20, max_drawdown > -20% or status = failed, with the names of columns; other words must be in a row. A click on a name sorts.",
+    "p", "Conditions such as fast < 20, max_drawdown > -20% or status = failed, with the names of columns; other words must occur in the row. A click on a name sorts.",
     { class: "muted note", id: "filter-help" },
   );
   card.append(controls, problem, region, help);
