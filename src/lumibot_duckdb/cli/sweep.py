@@ -15,6 +15,7 @@ from lumibot_duckdb.cli.numbers import positive_number, whole_number
 from lumibot_duckdb.cli.script_arguments import check_switches, file_to_run
 from lumibot_duckdb.cli.store import chosen_path
 from lumibot_duckdb.cli.suggestions import similar_file
+from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
     from lumibot_duckdb.cli.parser import CommandParser
@@ -163,9 +164,10 @@ def _sweep(plan: SweepPlan, arguments: argparse.Namespace) -> int:
         retry_failed=arguments.retry_failed,
         on_begin=lambda run: print(beginning(plan, run), flush=True),
     )
-    text, is_success = summary(sweep)
+    with Progress("Writing the report"):
+        text = summary(sweep)
     print(text)
-    return 0 if is_success else 1
+    return 0 if any(each.status == "complete" for each in sweep.records.values()) else 1
 
 
 def _plan(arguments: argparse.Namespace) -> SweepPlan:
