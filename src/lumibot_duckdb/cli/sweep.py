@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.numbers import positive_number, whole_number
+from lumibot_duckdb.cli.results_store import add_results, open_results
 from lumibot_duckdb.cli.script_arguments import check_switches, file_to_run
 from lumibot_duckdb.cli.store import chosen_path
 from lumibot_duckdb.cli.suggestions import similar_file
@@ -120,7 +121,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
 def _add_results(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     completed_by(add("--name", help="of the sweep (default: that of the script, and a number)"), nothing)
-    add("--results", type=Path, metavar="FILE", help="the results file (default: beside the store)")
+    add_results(parser)
     add(
         "--resume", action="store_true", help="continue the sweep of that name; trials that are stored do not run again"
     )
@@ -171,7 +172,6 @@ def _sweep(plan: SweepPlan, arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> SweepPlan:
-    from lumibot_duckdb.results.location import results_path
     from lumibot_duckdb.sweeps.objectives import Objective
     from lumibot_duckdb.sweeps.plan import SweepPlan, usable_cpus
     from lumibot_duckdb.sweeps.space import Space
@@ -179,7 +179,8 @@ def _plan(arguments: argparse.Namespace) -> SweepPlan:
     from lumibot_duckdb.sweeps.trial import Limits
     from lumibot_duckdb.sweeps.walk_forward import WalkForward
 
-    store = chosen_path(arguments.store, _checked_script(arguments))
+    script = _checked_script(arguments)
+    store = chosen_path(arguments.store, script)
     search = _search(arguments)
     if arguments.seed is not None and search.kind == "grid":
         raise CommandError("--seed is for --random and --optuna: a grid runs all combinations")
@@ -192,7 +193,7 @@ def _plan(arguments: argparse.Namespace) -> SweepPlan:
             arguments.script, tuple(arguments.script_arguments), arguments.is_module, arguments.strategy, store
         ),
         store=store,
-        results=results_path(arguments.results, store),
+        results=open_results(arguments, script).path,
         space=Space.of_options(arguments.sets, arguments.where),
         objective=Objective.of(arguments.objective, "minimize" if arguments.minimize else None),
         search=search,
@@ -226,13 +227,16 @@ def _checked_script(arguments: argparse.Namespace) -> Path | None:
 @contextmanager
 def _refusals() -> Iterator[None]:
     """Turn the errors of a sweep into those of the command."""
-    from lumibot_duckdb.results.errors import InvalidResultError, SweepExistsError, SweepNotFoundError
+    from lumibot_duckdb.results import ResultsNotFoundError, SweepExistsError, SweepNotFoundError
+    from lumibot_duckdb.results.errors import InvalidResultError
     from lumibot_duckdb.sweeps.errors import SweepError, SweepRunningError, TargetError, UnknownParameterError
     from lumibot_duckdb.sweeps.search_error import SearchError
 
     try:
         yield
-    except (SearchError, UnknownParameterError, SweepExistsError, SweepNotFoundError, InvalidResultError) as error:
+    except (SearchError, UnknownParameterError, InvalidResultError) as error:
+        raise CommandError(str(error)) from None
+    except (SweepExistsError, SweepNotFoundError, ResultsNotFoundError) as error:
         raise CommandError(str(error)) from None
     except TargetError as error:
         if error.details:
