@@ -14,9 +14,9 @@ import pytest
 
 from cli.files import PROGRAM, Command, Ended, csv_of, minutes
 from lumibot_duckdb import __version__
-from lumibot_duckdb.cli.interrupts import Interrupts
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.main import main
+from lumibot_duckdb.interrupts import Interrupts
 from terminals import terminal
 
 COMMANDS = ("import", "migrate", "status", "sql", "path", "run", "compare", "demo", "completion")

@@ -1,4 +1,4 @@
-"""The examples in docstrings of the storage, its analytics, charts and panels are correct."""
+"""The examples in docstrings of the storage, its analytics, charts, panels and results are correct."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from lumibot_duckdb import analytics, charts, duckdb_storage, panels, storage
+from lumibot_duckdb import analytics, charts, duckdb_storage, panels, results, storage
 
 NAMES = [
     duckdb_storage.__name__,
     *(
         module.name
-        for package in (storage, analytics, charts, panels)
+        for package in (storage, analytics, charts, panels, results)
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     ),
 ]

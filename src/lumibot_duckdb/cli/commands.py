@@ -62,6 +62,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         (
             Command("run", "run", "run an unmodified script on the store"),
             Command("compare", "compare", "run a script with and without the store, and compare the results"),
+            Command("results", "results", "show and compare results of sweeps and of recorded backtests"),
             Command("demo", "demo", "compare Lumibot and lumibot-duckdb on example backtests"),
         ),
     ),

@@ -101,6 +101,20 @@ def setting_keys(**_: Any) -> Iterable[str]:
     return SETTINGS
 
 
+def sweeps(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    """Complete to the sweeps and recorded backtests in the results."""
+    with suppress(Exception):
+        from lumibot_duckdb.cli.store import chosen_path
+        from lumibot_duckdb.results import ResultsDatabase
+        from lumibot_duckdb.results.location import results_path
+
+        store = chosen_path(getattr(parsed_args, "store", None))
+        path = results_path(getattr(parsed_args, "results", None), store)
+        names: list[str] = ResultsDatabase(path, wait_seconds=_WAIT_SECONDS).sweeps("arrow")["sweep"].to_pylist()
+        return names
+    return ()
+
+
 def _of_query(parsed_args: argparse.Namespace, query: str) -> Iterable[str]:
     """Return the only column of a query on the store; nothing if that fails."""
     with suppress(Exception):

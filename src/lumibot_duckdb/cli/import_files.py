@@ -18,12 +18,12 @@ from lumibot_duckdb.cli.completers import (
     words,
 )
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.cli.interrupts import Interrupts
 from lumibot_duckdb.cli.layout import count, printable
 from lumibot_duckdb.cli.numbers import percentage, whole_number
 from lumibot_duckdb.cli.store import chosen_path, open_store
 from lumibot_duckdb.cli.suggestions import did_you_mean, similar_file
 from lumibot_duckdb.importing.vocabulary import QUOTE_CURRENCIES
+from lumibot_duckdb.interrupts import Interrupts
 from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:

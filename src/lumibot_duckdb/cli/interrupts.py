@@ -3,46 +3,14 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from types import FrameType
 
 from lumibot_duckdb.cli.errors import CommandError
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
-
-
-class Interrupts:
-    """Remembers a first Ctrl-C inside a `with` block until `check` raises it. A second Ctrl-C stops at once."""
-
-    def __init__(self, notice: str) -> None:
-        """`notice` is printed on standard error at the first Ctrl-C."""
-        self._notice = notice
-        self._pressed = False
-
-    def __enter__(self) -> Interrupts:
-        self._before = signal.signal(signal.SIGINT, self._on_interrupt)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C was pressed inside the block."""
-        if self._pressed:
-            raise KeyboardInterrupt
-
-    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
-        if number != signal.SIGINT and callable(self._before):  # the process is to end: see `stopped_by_signals`
-            self._before(number, frame)
-            return
-        self._pressed = True
-        signal.signal(signal.SIGINT, self._before)
-        print(f"\n{self._notice}", file=sys.stderr)
 
 
 @contextmanager
@@ -86,14 +54,14 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def one_change() -> Iterator[None]:
-    """Let what stops the block say whether it changed the store, which it does in one transaction."""
+def one_change(what: str = "the store is") -> Iterator[None]:
+    """Let what stops the block say whether it changed the store, or `what`, which it does in one transaction."""
     from lumibot_duckdb.storage.connection.interruption import deferred
     from lumibot_duckdb.storage.partial_work import partial_work
 
-    with partial_work("the store is unchanged") as work, deferred():
+    with partial_work(f"{what} unchanged") as work, deferred():
         yield
-        work.outcome = "the store is changed as requested"
+        work.outcome = f"{what} changed as requested"
 
 
 def interrupted(error: BaseException) -> CommandError:

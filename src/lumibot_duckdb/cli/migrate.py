@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.completers import cache_sources, comma_separated, completed_by, stored_symbols
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.cli.interrupts import Interrupts
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.settings import settings
 from lumibot_duckdb.cli.store import open_store
 from lumibot_duckdb.cli.suggestions import did_you_mean
+from lumibot_duckdb.interrupts import Interrupts
 from lumibot_duckdb.progress import Progress
 from lumibot_duckdb.sources.registry import SOURCES, sources_with_cache
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from lumibot_duckdb.comparison.redaction import HIDDEN, is_secret, redacted, without
 from lumibot_duckdb.comparison.truncate import truncate
-from lumibot_duckdb.comparison.value_text import plain_text
 
 _PARTS = 601
 """Further parts of a list or a dictionary would be cut off: `truncate` shows 600 characters."""
@@ -61,4 +60,10 @@ def _hidden(name: str, value: Any, depth: int = 0) -> Any:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else plain_text(value)
+    if isinstance(value, str):
+        return value
+    if value is None or type(value) in (bool, int, float):
+        return repr(value)
+    from lumibot_duckdb.comparison.value_text import plain_text  # imports Lumibot and polars
+
+    return plain_text(value)

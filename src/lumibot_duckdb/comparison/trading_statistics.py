@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PERIODS_PER_YEAR = 365
+_LARGE = 1e6
+"""Percentages above this are written with an exponent."""
 
 Style = Literal["percent", "ratio", "amount", "count"]
 
@@ -223,6 +225,13 @@ def _is_like_prices(returns: pd.Series[float]) -> bool:
 def _daily(risk_free: float) -> float:
     """Return a yearly rate as quantstats deducts it from each day: negative rates are not deducted."""
     return float((1 + risk_free) ** (1 / PERIODS_PER_YEAR) - 1) if risk_free > 0 else 0.0
+
+
+def value_text(value: float, style: Style) -> str:
+    """Return the value of a statistic as people read it, such as "12.50 %"."""
+    if style == "percent":
+        return f"{100 * value:,.2f} %" if abs(100 * value) < _LARGE else f"{100 * value:.2e} %"
+    return f"{value:,.0f}" if style == "count" else f"{value:,.2f}"
 
 
 def _finite(text: str) -> float | None:

@@ -1,1 +1,54 @@
-"""The results of backtests as tables of a DuckDB file. It knows neither Lumibot nor sweeps' processes."""
+"""The results of backtests as tables of a DuckDB file.
+
+Depends on the storage, not on Lumibot, nor on the processes of sweeps. Names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.results.database import ResultsDatabase, StoredSweep
+    from lumibot_duckdb.results.errors import (
+        NotResultsError,
+        ResultsNotFoundError,
+        SweepExistsError,
+        SweepNotFoundError,
+        TrialNotFoundError,
+    )
+    from lumibot_duckdb.results.records import SweepRecord, TrialRecord
+
+_MODULE_OF = {
+    "NotResultsError": "errors",
+    "ResultsDatabase": "database",
+    "ResultsNotFoundError": "errors",
+    "StoredSweep": "database",
+    "SweepExistsError": "errors",
+    "SweepNotFoundError": "errors",
+    "SweepRecord": "records",
+    "TrialNotFoundError": "errors",
+    "TrialRecord": "records",
+}
+
+__all__ = [
+    "NotResultsError",
+    "ResultsDatabase",
+    "ResultsNotFoundError",
+    "StoredSweep",
+    "SweepExistsError",
+    "SweepNotFoundError",
+    "SweepRecord",
+    "TrialNotFoundError",
+    "TrialRecord",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,7 +13,10 @@ Value: TypeAlias = "bool | int | float | str | None"
 """The value of a parameter."""
 
 Status = Literal["complete", "failed", "timeout", "memory", "crashed", "pruned"]
-"""How a trial ended: an error of the script is `failed`, a process that ended by a signal or by itself is `crashed`."""
+"""How a trial ended: an error of the script is `failed`, a process that died is `crashed`."""
+
+Phase = Literal["in-sample", "out-of-sample", "joined"]
+"""What a trial of a walk-forward sweep is for: the search in a window, its test, or all tests joined."""
 
 EQUITY_SCHEMA = pa.schema([("time", pa.timestamp("us", "UTC")), ("value", pa.float64()), ("cash", pa.float64())])
 """The value of the portfolio at each iteration."""
@@ -49,6 +52,8 @@ class TrialRecord:
         peak_memory: Bytes that the trial's process needed at most, with what it shares with the others.
         own_memory: Bytes of these that were not shared with the process it was forked from; None if unknown.
         error: Why it failed: one line. `traceback` has the rest, without secrets.
+        phase: In a walk-forward sweep, what the backtest is for.
+        window: In a walk-forward sweep, the number of its window, from 1; None for the joined equity.
     """
 
     parameters: Mapping[str, Any]
@@ -66,6 +71,8 @@ class TrialRecord:
     equity: pa.Table | None = None
     trades: pa.Table | None = None
     daily_returns: pa.Table | None = None
+    phase: Phase | None = None
+    window: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,9 @@ class SweepRecord:
         strategy: The name of the strategy's class.
         script: The command that runs the script, or None for a class in Python.
         space: The searched parameters with their values, and the conditions, as JSON.
-        settings: Search, seed, objective, direction, jobs, limits, walk-forward, as JSON.
-        as_of: The moment as of which all trials read the store; None if they read frames of their own.
+        settings: Search, seed, jobs, limits, walk-forward, as JSON; "objective" is the name of a statistic, and
+            "direction" is "maximize" or "minimize".
+        as_of: All trials saw the store as it was at this moment; None if they did not read the store.
         store: The path of the store.
     """
 

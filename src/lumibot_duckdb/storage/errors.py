@@ -64,7 +64,11 @@ class StoreVersionError(StorageError):
 
 
 class StoreDamagedError(StorageError):
-    """The file is not a store, or it is damaged."""
+    """The file is not a store, or it is damaged. `cause` is what was found, without the remedy."""
+
+    def __init__(self, message: str, *, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause or message
 
 
 class ReplicaError(StorageError):

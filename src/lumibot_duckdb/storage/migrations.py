@@ -9,14 +9,13 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
 import duckdb
 
 from lumibot_duckdb.storage import macros
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import ReplicaError, StoreDamagedError, StoreVersionError
+from lumibot_duckdb.storage.sql_files import migration_scripts
 from lumibot_duckdb.storage.stored_values import reading
 
 _WITH_OUTLINES = 5
@@ -40,14 +39,9 @@ class StoreState:
     replica_of: str = ""
 
 
-@cache
 def scripts() -> tuple[tuple[int, str], ...]:
     """Return the number and the SQL of every migration, in order."""
-    folder = files("lumibot_duckdb.storage") / "sql" / "migrations"
-    found = sorted((int(f.name.split("_")[0]), f.read_text("utf-8")) for f in folder.iterdir() if f.name[:4].isdigit())
-    if [number for number, _ in found] != list(range(1, len(found) + 1)):
-        raise RuntimeError(f"the migrations are not numbered 1, 2, 3, ...: {[number for number, _ in found]}")
-    return tuple(found)
+    return migration_scripts("lumibot_duckdb.storage")
 
 
 def newest() -> int:

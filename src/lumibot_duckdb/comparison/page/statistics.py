@@ -12,11 +12,8 @@ from lumibot_duckdb.comparison.trading_statistics import (
     Style,
     benchmark_statistics,
     trading_statistics,
+    value_text,
 )
-
-_LARGE = 1e6
-"""Percentages above this are written with an exponent."""
-
 
 _STOPPED = "An error stopped this backtest{where}. The statistics are of the part before it."
 
@@ -52,15 +49,8 @@ def statistics_table(theirs: Backtest, ours: Backtest) -> str:
 
 
 def _cell(statistic: Statistic | None, style: Style) -> str:
-    text = "" if statistic is None else NOTHING if statistic.value is None else _shown(statistic.value, style)
+    text = "" if statistic is None else NOTHING if statistic.value is None else value_text(statistic.value, style)
     return f'<td class="number">{text}</td>'
-
-
-def _shown(value: float, style: Style) -> str:
-    """Return a value as people read it, such as "12.50 %"."""
-    if style == "percent":
-        return f"{100 * value:,.2f} %" if abs(100 * value) < _LARGE else f"{100 * value:.2e} %"
-    return f"{value:,.0f}" if style == "count" else f"{value:,.2f}"
 
 
 def _reasons(columns: dict[str, dict[str, Statistic]]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
 from importlib import import_module
@@ -22,6 +23,7 @@ _TRACKED = "_lumibot_duckdb_follows"
 _strategy: ContextVar[str | None] = ContextVar("name of the strategy that is backtested", default=None)
 _source_for: Callable[[Any], Any] | None = None
 _started: Callable[[list[Any]], None] | None = None
+_observe: Callable[[Any], AbstractContextManager[None]] | None = None
 
 
 def name_of_strategy() -> str:
@@ -47,6 +49,12 @@ def report_starts(started: Callable[[list[Any]], None] | None) -> None:
     """Call `started` with the data sources of each run before it begins, if traders are tracked; None ends this."""
     global _started
     _started = started
+
+
+def observe_runs(observe: Callable[[Any], AbstractContextManager[None]] | None) -> None:
+    """Run each trader inside the context that `observe` returns for it, if traders are tracked; None ends this."""
+    global _observe
+    _observe = observe
 
 
 def track_strategies(base: Any) -> None:
@@ -87,7 +95,8 @@ def track_traders(ended: Callable[[list[Any]], None]) -> None:
         if _started is not None:
             _started(_sources_of(trader))
         try:
-            return original(trader, *args, **kwargs)
+            with nullcontext() if _observe is None else _observe(trader):
+                return original(trader, *args, **kwargs)
         finally:
             ended(_sources_of(trader))
 

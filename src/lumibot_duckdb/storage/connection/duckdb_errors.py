@@ -67,7 +67,8 @@ class DamagedBlockError(StoreDamagedError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
             f"{path} is damaged: {reason}. Repair it (lumibot-duckdb verify --repair) or, if that is not possible, "
-            "restore a backup of it (lumibot-duckdb restore)"
+            "restore a backup of it (lumibot-duckdb restore)",
+            cause=f"{path} is damaged: {reason}",
         )
         self.reason = reason
 
@@ -126,9 +127,8 @@ def attach_failure(path: Path, error: duckdb.Error, *, writing: bool) -> Excepti
         )
     if any(words in summary for words in _DAMAGE):
         reason = "" if _NO_DATABASE in summary else f": {damage_reason(error)}"
-        return StoreDamagedError(
-            f"{path} is not a DuckDB file, or it is damaged{reason}. Restore a backup of it (lumibot-duckdb restore)"
-        )
+        cause = f"{path} is not a DuckDB file, or it is damaged{reason}"
+        return StoreDamagedError(f"{cause}. Restore a backup of it (lumibot-duckdb restore)", cause=cause)
     explanation = _explanation(path, error, f"nothing was stored in {path}" if writing else "")
     return explanation or (StoreWriteError if writing else StorageError)(f"cannot open {path}: {summary}")
 
