@@ -67,15 +67,6 @@ def test_the_values_are_those_of_plain_loops(
     )
 
 
-def test_skewness_and_kurtosis_are_those_of_scipy() -> None:
-    from scipy import stats
-
-    returns = np.random.default_rng(3).standard_t(5, 500)
-    found = moments(returns)
-    assert found.skewness == pytest.approx(stats.skew(returns))
-    assert found.kurtosis == pytest.approx(stats.kurtosis(returns, fisher=False))
-
-
 @pytest.mark.parametrize("trials", [5, 50, 500])
 def test_the_expected_maximum_is_that_of_simulated_trials(trials: int) -> None:
     best = np.random.default_rng(trials).normal(0, 0.3, (4_000, trials)).max(axis=1)

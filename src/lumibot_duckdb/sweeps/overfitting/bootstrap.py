@@ -25,7 +25,7 @@ from lumibot_duckdb.sweeps.overfitting.returns import FloatArray
 Places: TypeAlias = "np.ndarray[Any, np.dtype[np.intp]]"
 
 _AT_ONCE = 1_000_000
-"""Days that are drawn at once, of all resamples."""
+"""Numbers that are computed at once: resamples times days, or times trials."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +152,13 @@ def range_of_luck(
     measure = MEASURES["sharpe"]
     parts = measure.parts(returns - returns.mean(axis=0))
     best, spread = [], []
+    at_once = max(1, _AT_ONCE // returns.shape[1])
     for places in resampled_days(days, resamples, block, seed):
-        counts = _counts(places)
-        sharpes = measure.value([counts @ part for part in parts], days)
-        best.append(sharpes.max(axis=1))
-        spread.append(sharpes.std(axis=1, ddof=min(1, sharpes.shape[1] - 1)))
+        for start in range(0, len(places), at_once):
+            counts = _counts(places[start : start + at_once])
+            sharpes = measure.value([counts @ part for part in parts], days)
+            best.append(sharpes.max(axis=1))
+            spread.append(sharpes.std(axis=1, ddof=min(1, sharpes.shape[1] - 1)))
     found = np.concatenate(best)
     often = (1 + int((found >= sharpe).sum())) / (1 + resamples)
     return LuckRange(found, np.concatenate(spread), often, block)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lumibot_duckdb.pages.curves import Curve, thinned
+from lumibot_duckdb.pages.curves import Curve, kept_places
 from lumibot_duckdb.pages.page import Plot
 from lumibot_duckdb.sweeps.report.contents import BEST, SweepReport
 
@@ -49,7 +49,7 @@ def _layout(hover: str) -> dict[str, object]:
 
 
 def _trace(values: pd.Series[float], name: str, line: dict[str, object]) -> dict[str, object]:
-    times, numbers = thinned(_curve(values), _POINTS)
+    times, numbers = _curve(values)
     return {
         "type": "scatter",
         "mode": "lines" if len(times) > 1 else "markers",  # a line needs two points
@@ -62,12 +62,13 @@ def _trace(values: pd.Series[float], name: str, line: dict[str, object]) -> dict
 
 
 def _curve(values: pd.Series[float]) -> Curve:
-    """Return times in New York, since a browser would ignore the zone, and values with seven digits."""
+    """Return a curve with fewer points: times in New York, since a browser ignores zones, and values with 7 digits."""
     import pandas as pd
 
     finite = values[np.isfinite(values.to_numpy(dtype=float))]
-    times = pd.DatetimeIndex(finite.index)
+    kept = finite.iloc[list(kept_places(finite.tolist(), _POINTS))]
+    times = pd.DatetimeIndex(kept.index)
     local = times.tz_convert(_ZONE) if times.tz is not None else times
     has_hours = bool((local != local.normalize()).any())
     texts = local.strftime("%Y-%m-%d %H:%M" if has_hours else "%Y-%m-%d")
-    return list(texts), [float(f"{value:.7g}") for value in finite]
+    return list(texts), [float(f"{value:.7g}") for value in kept]
