@@ -162,6 +162,8 @@ def test_options_reach_the_sweep(command: Command, fake: FakeTrials) -> None:
         (("crossing.py", "--set", "x=1", "--random", "0"), "'0' is not a whole number of at least 1"),
         (("crossing.py", "--set", "x=1", "--random", "1", "--optuna", "1"), "not allowed with argument --random"),
         (("crossing.py", "--set", "x=1", "--seed", "1"), "--seed is for --random and --optuna"),
+        (("crossing.py", "--set", "x=1", "--pruner", "median"), "--sampler and --pruner are Optuna's: add --optuna N"),
+        (("crossing.py", "--set", "x=1", "--optuna", "1", "--pruner", "medan"), "did you mean median?"),
         (("crossing.py", "--set", "x=1", "--resume"), "which sweep is to be resumed? Add --name"),
         (("crossing.py", "--set", "x=1", "--retry-failed"), "--retry-failed continues a sweep: add --resume"),
         (("crossing.py", "--set", "x=1", "--name", "n", "--resume"), "there are no results at "),

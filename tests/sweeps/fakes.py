@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from lumibot_duckdb.results.records import DAILY_SCHEMA, EQUITY_SCHEMA, Status, TrialRecord, Value
 from lumibot_duckdb.sweeps import examination, sweep, sweep_run
+from lumibot_duckdb.sweeps.running import Intermediate
 from lumibot_duckdb.sweeps.target import Target, TargetDescription
 from lumibot_duckdb.sweeps.trial import Limits, Trial
 
@@ -139,10 +140,18 @@ class FakeTrials:
     def describe(self, target: Target) -> TargetDescription:
         return TargetDescription("Strategy", self.source, PARAMETERS, START, END, is_forked=True)
 
-    def run_trial(self, target: Target, trial: Trial, limits: Limits, settings: Any) -> TrialRecord:
+    def run_trial(
+        self, target: Target, trial: Trial, limits: Limits, settings: Any, intermediate: Intermediate | None = None
+    ) -> TrialRecord:
+        """Run a trial; it is pruned on the day on which `intermediate` says so."""
         self.trials.append(trial)
         self.settings.append(settings)
-        return self.run(trial)
+        found = self.run(trial)
+        assert found.equity is not None or intermediate is None
+        for day, value in enumerate(found.equity.column("value").to_pylist() if intermediate else []):
+            if intermediate is not None and intermediate(trial.number, day, value):
+                return replace(found, status="pruned")
+        return found
 
     def prepare(self, target: Target, trial: Trial, limits: Limits) -> TrialRecord:
         self.prepared.append(trial)

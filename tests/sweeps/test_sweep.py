@@ -100,6 +100,32 @@ def test_random_and_optuna_run_so_many_trials(fake_trials: FakeTrials, tmp_path:
         assert len({tuple(each.parameters.values()) for each in sweep.records.values()}) == 5
 
 
+def test_hopeless_trials_end_early(fake_trials: FakeTrials, tmp_path: Path) -> None:
+    """With this pruner, the growth of a portfolio from the first day to the second has to be above 1 %."""
+    options: dict[str, Any] = {"search": "optuna", "trials": 8, "jobs": 1, "pruner": "threshold:lower=1.015"}
+    sweep = swept(tmp_path, {"x": range(9)}, **options)
+    statuses = {each.parameters["x"]: each.status for each in sweep.records.values()}
+    assert set(statuses.values()) == {"pruned"}  # all begin with a growth of 1
+    options["pruner"] = "threshold:lower=0.995"
+    sweep = swept(tmp_path, {"x": range(9)}, **options)
+    statuses = {each.parameters["x"]: each.status for each in sweep.records.values()}
+    assert {status for x, status in statuses.items() if x >= 2} == {"complete"}
+    assert {status for x, status in statuses.items() if x < 2} <= {"pruned"}
+    assert [each.objective for each in sweep.records.values() if each.status == "pruned"] in ([], [None], [None, None])
+    fake_trials.trials.clear()
+    swept(tmp_path, {"x": range(9)}, name="Strategy-2", resume=True, retry_failed=True, **options)
+    assert fake_trials.trials == []
+
+
+def test_windows_are_pruned_in_their_own_searches(fake_trials: FakeTrials, tmp_path: Path) -> None:
+    """The last day loses 2 %, so every trial of a search ends there; a test never does."""
+    options: dict[str, Any] = {"search": "optuna", "trials": 2, "jobs": 1, "walk_forward": "train=12M,test=6M"}
+    sweep = swept(tmp_path, {"x": [0, 1, 2, 3]}, pruner="threshold:upper=1.0", **options)
+    assert {each.status for each in sweep.records.values() if each.phase == "in-sample"} <= {"complete", "pruned"}
+    assert "pruned" in {each.status for each in sweep.records.values()}
+    assert {each.status for each in sweep.records.values() if each.phase == "out-of-sample"} <= {"complete"}
+
+
 def test_names_count_on_and_none_is_taken_twice(fake_trials: FakeTrials, tmp_path: Path) -> None:
     assert [swept(tmp_path, {"x": 1}).name for _ in range(2)] == ["Strategy-1", "Strategy-2"]
     with pytest.raises(SweepExistsError, match=r"there is a sweep Strategy-1 in .*choose another name .*--resume"):
@@ -240,6 +266,8 @@ def test_what_cannot_work_is_refused_before_anything_runs(fake_trials: FakeTrial
         ({"walk_forward": "train=10Y,test=1Y"}, SearchError, "too short for one window"),
         ({"search": "random"}, SweepError, "how many trials shall the random search run"),
         ({"search": "bayes"}, SweepError, "search='bayes' is not known: choose grid, random or optuna"),
+        ({"pruner": "median"}, SweepError, "samplers and pruners are Optuna's"),
+        ({"search": "optuna", "trials": 3, "sampler": "tpee"}, SearchError, "unknown sampler tpee; did you mean tpe?"),
         ({"trials": 3}, SweepError, "a grid runs all combinations, not 3"),
         ({"jobs": 0}, ValueError, "jobs=0 is too small"),
         ({"name": " x"}, InvalidResultError, "cannot be the name of a sweep"),

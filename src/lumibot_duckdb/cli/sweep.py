@@ -87,6 +87,10 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     completed_by(
         add("--seed", type=int, metavar="N", help="another seed gives other random trials (default: 0)"), nothing
     )
+    sampler = add("--sampler", metavar="NAME", help="Optuna's sampler, such as tpe, gp or cmaes (default: tpe)")
+    completed_by(sampler, _samplers)
+    pruner = add("--pruner", metavar="NAME", help="Optuna's pruner, which ends hopeless trials early, such as median")
+    completed_by(pruner, _pruners)
     objective = add(
         "--objective", default="sharpe", metavar="STATISTIC", help="what makes a trial the best (default: sharpe)"
     )
@@ -133,6 +137,18 @@ def _objectives(**_: Any) -> Iterable[str]:
     from lumibot_duckdb.sweeps.objectives import objective_names
 
     return objective_names()
+
+
+def _samplers(**_: Any) -> Iterable[str]:
+    from lumibot_duckdb.sweeps.optuna_parts import SAMPLERS
+
+    return SAMPLERS
+
+
+def _pruners(**_: Any) -> Iterable[str]:
+    from lumibot_duckdb.sweeps.optuna_parts import PRUNERS
+
+    return PRUNERS
 
 
 def _size(text: str) -> int:
@@ -208,10 +224,13 @@ def _plan(arguments: argparse.Namespace) -> SweepPlan:
 def _search(arguments: argparse.Namespace) -> Search:
     from lumibot_duckdb.sweeps.search import Search
 
+    if arguments.optuna is None and (arguments.sampler or arguments.pruner):
+        raise CommandError("--sampler and --pruner are Optuna's: add --optuna N")
     if arguments.random is not None:
         return Search("random", arguments.random, arguments.seed or 0)
     if arguments.optuna is not None:
-        return Search("optuna", arguments.optuna, arguments.seed or 0)
+        sampler, pruner = arguments.sampler or "tpe", arguments.pruner or "none"
+        return Search("optuna", arguments.optuna, arguments.seed or 0, sampler, pruner)
     return Search()
 
 

@@ -29,7 +29,7 @@ def examine(plan: SweepPlan) -> Examination:
         UnknownParameterError: the strategy has no parameter of a searched name.
         SearchError: the search, or a window, does not suit the backtest.
     """
-    sampler = plan.search.sampler(plan.space, minimize=plan.objective.minimize)
+    sampler = plan.search.new_sampler(plan.space, minimize=plan.objective.minimize)
     description = describe(plan.target)
     check_parameters(description, plan.space.parameters)
     windows = _windows(plan, description)
