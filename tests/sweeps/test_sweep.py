@@ -101,7 +101,7 @@ def test_random_and_optuna_run_so_many_trials(fake_trials: FakeTrials, tmp_path:
 
 
 def test_hopeless_trials_end_early(fake_trials: FakeTrials, tmp_path: Path) -> None:
-    """With this pruner, the growth of a portfolio from the first day to the second has to be above 1 %."""
+    """With these pruners, the growth since the first day has to stay above a limit; the last day loses 2 %."""
     options: dict[str, Any] = {"search": "optuna", "trials": 8, "jobs": 1, "pruner": "threshold:lower=1.015"}
     sweep = swept(tmp_path, {"x": range(9)}, **options)
     statuses = {each.parameters["x"]: each.status for each in sweep.records.values()}

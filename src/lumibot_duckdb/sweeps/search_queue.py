@@ -50,6 +50,7 @@ class Pruning:
         self._first: dict[int, float] = {}
 
     def __call__(self, number: int, day: int, value: float) -> bool:
+        """Return whether a trial is to end, which has this value at the end of a day (from 0)."""
         first = self._first.setdefault(number, value)
         return first > 0 and bool(self._sampler.intermediate(number, day, value / first))  # type: ignore[attr-defined]
 
