@@ -70,7 +70,8 @@ class Search:
 
     def as_json(self) -> dict[str, Any]:
         """Return what a resumed sweep must have unchanged."""
-        found: dict[str, Any] = {"search": self.kind, "trials": self.trials, "seed": None if self.kind == "grid" else self.seed}
+        seed = None if self.kind == "grid" else self.seed
+        found: dict[str, Any] = {"search": self.kind, "trials": self.trials, "seed": seed}
         if self.kind == "optuna":
             found |= {"sampler": _name(self.sampler), "pruner": _name(self.pruner)}
         return found
