@@ -28,8 +28,8 @@ _MOST_REJECTED = 30
 class OptunaSearch:
     """Tries what a sampler of Optuna proposes.
 
-    A proposal that fails the conditions, or that was made before, is rejected: the sampler is told that it was pruned,
-    and asked again. After thirty in a row, a combination is drawn at random instead. So no combination runs twice.
+    A proposal that fails the conditions, or that was made before, is rejected: it counts as pruned, and the sampler
+    makes another one. After thirty in a row, a combination is drawn at random instead. So no combination runs twice.
 
     With one worker, the same seed proposes the same trials. With several, proposals depend on the order in which
     results arrive, and a search that is resumed does not continue as it would have without the interruption.
