@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import inspect
-import pkgutil
+from pathlib import Path
 
 import pytest
 
 from lumibot_duckdb import sweeps
 
-pytest.importorskip("optuna")
-pytestmark = pytest.mark.xdist_group("optuna")  # it is imported once
-
-NAMES = [module.name for module in pkgutil.walk_packages(sweeps.__path__, f"{sweeps.__name__}.")]
-MODULES = [name for name in NAMES if ">>> " in inspect.getsource(importlib.import_module(name))]
+FOLDER = Path(sweeps.__file__).parent
+MODULES = [
+    ".".join([sweeps.__name__, *file.relative_to(FOLDER).with_suffix("").parts])
+    for file in sorted(FOLDER.rglob("*.py"))
+    if ">>> " in file.read_text(encoding="utf-8")
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -86,6 +86,7 @@ class OptunaSearch:
         self._told: set[int] = set()
         self._seen: set[tuple[Any, ...]] = set()
         self._running: dict[int, Trial] = {}
+        self._first_values: dict[int, float] = {}
         self._pruned: set[int] = set()
         self._lock = threading.Lock()
 
@@ -126,6 +127,7 @@ class OptunaSearch:
         """
         value = self._sign * objective if objective is not None and math.isfinite(objective) else None
         with self._lock:
+            self._first_values.pop(number, None)
             trial = self._running.pop(number, None)
             if trial is not None:
                 self._finish(trial, number, value)
@@ -135,19 +137,22 @@ class OptunaSearch:
     def intermediate(self, number: int, step: int, value: float) -> bool:
         """Take the equity of a running trial, and return whether to stop the trial.
 
-        Pruners compare trials at equal steps. So all trials report at the same points of the backtest.
+        Pruners see the equity divided by the first one that the trial has reported, and compare trials at equal steps.
+        So all trials begin to report at the same point of the backtest, and go on at the same points.
 
         Args:
             number: The number of the trial.
             step: Where the backtest is: a whole number from 0 that grows, such as the number of finished days.
-            value: The value of the portfolio there, divided by the one at the start. More is better, also if the
-                objective is minimised.
+            value: The value of the portfolio there. More is better, also if the objective is minimised.
         """
         with self._lock:
             trial = self._running.get(number)
             if trial is None or not math.isfinite(value):
                 return False
-            trial.report(float(value), step)
+            first = self._first_values.setdefault(number, value)
+            if first <= 0:  # growth has no meaning
+                return False
+            trial.report(value / first, step)
             if trial.should_prune():
                 self._pruned.add(number)
                 return True
