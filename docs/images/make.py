@@ -13,10 +13,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -118,8 +117,7 @@ def breadth(storage: DuckDBDataStorage) -> Any:
     return chart_figure(line_chart("Change over 60 days, and breadth", panes), "light")
 
 
-@dataclass(frozen=True)
-class PageTop:
+class PageTop(NamedTuple):
     """The upper part of a page, as a browser shows it."""
 
     report: SweepReport
