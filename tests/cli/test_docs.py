@@ -2,7 +2,7 @@
 updates them after a change.
 
 In its `console` blocks, `cat FILE` creates the file with the shown text if there is none; all other commands run in one
-shell, in the order of the page, in a folder with nothing in it but a cache of Lumibot's.
+shell, in the order of the page, in a folder with nothing in it but a cache of Lumibot's and results of a sweep.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from cli.forked_commands import forked_commands
+from cli.sample_results import fill
 from lumibot_duckdb import clock
 from lumibot_duckdb.cli.commands import COMMANDS
 from lumibot_duckdb.cli.main import main
@@ -53,6 +54,7 @@ def as_printed(page: str, folder: Path, without: Collection[str] = ()) -> str:
             command = f"printf %s {shlex.quote(shown)}"
         script.append(f"{command}\ncode=$?; echo '{MARK}'; (exit $code)\n")
     _make_cache(folder / "cache")
+    fill(folder / "store" / "lumibot-results.duckdb")
     environment = {
         **os.environ,
         "LUMIBOT_CACHE_FOLDER": str(folder / "cache"),

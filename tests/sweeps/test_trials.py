@@ -114,6 +114,22 @@ def test_a_trial_that_hangs_is_killed(target: ScriptTarget) -> None:
     assert record.error == "it was killed because it had not ended after 1 seconds"
 
 
+def test_a_trial_is_ended_by_its_values(target: ScriptTarget) -> None:
+    values: list[tuple[int, int, float]] = []
+
+    def is_hopeless(number: int, day: int, value: float) -> bool:
+        values.append((number, day, value))
+        return day == 2
+
+    record = run_trial(target, Trial(9, {"does": "hang", "on_day": 5}), intermediate=is_hopeless)
+    assert (record.status, record.error) == ("pruned", "it was ended after 3 days")
+    assert [each[:2] for each in values[:3]] == [(9, 0), (9, 1), (9, 2)]
+    whole = run_trial(target, Trial(1, {}, Span(datetime(2020, 3, 2), datetime(2020, 3, 10))))
+    assert whole.equity is not None
+    ends = {row["time"].date(): row["value"] for row in whole.equity.to_pylist()}
+    assert [value for *_, value in values[:3]] == list(ends.values())[:3]
+
+
 def test_a_trial_that_needs_too_much_memory_is_killed(target: ScriptTarget) -> None:
     record = run_trial(target, Trial(1, {"does": "eat"}), Limits(seconds=60, memory=250_000_000))
     assert record.status == "memory"

@@ -33,7 +33,7 @@ actions:
   compare A B ...     parameters and statistics side by side: of trials (NAME:NUMBER), or of the best trials of sweeps
   delete NAME         delete a sweep or a recorded backtest with all its trials; this cannot be undone
 
-Results are in a DuckDB file, by default beside the store. Any DuckDB client can read it: see docs/sweeps.md for its
+Results are in a DuckDB file, by default beside the store. Any DuckDB client can read it: see docs/results.md for its
 tables and views. Times are New York's in a table, and UTC in the other formats, which have all columns.
 """
 _EXAMPLES = """\

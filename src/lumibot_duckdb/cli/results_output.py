@@ -44,8 +44,11 @@ def write_rows(rows: pa.Table, form: str, file: Path | None) -> None:
 
 
 def _write_text(rows: pa.Table, form: str, text: Any) -> None:
+    columns = {name: rows[name].to_pylist() for name in rows.column_names}
+    if form == "json" and "versions" in columns:
+        columns["versions"] = [json.loads(versions) for versions in columns["versions"]]
     write = query_output.write_csv if form == "csv" else query_output.write_json
-    write(rows.column_names, zip(*(column.to_pylist() for column in rows.columns), strict=True), text)
+    write(list(columns), zip(*columns.values(), strict=True), text)
 
 
 def sweeps_table(rows: pa.Table) -> str:
@@ -205,7 +208,7 @@ def differing(rows: pa.Table) -> list[str]:
 
 
 def _facts(record: TrialRecord) -> str:
-    own = "" if record.own_memory is None else f", of which {size(record.own_memory)} were its own"
+    own = "" if record.own_memory is None else f", {size(record.own_memory)} not shared"
     facts = [
         ("status", f"{record.status}{f': {record.error}' if record.error else ''}"),
         ("started", moment_text(record.started)),

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.numbers import positive_number, whole_number
+from lumibot_duckdb.cli.results_store import add_results, open_results
 from lumibot_duckdb.cli.script_arguments import check_switches, file_to_run
 from lumibot_duckdb.cli.store import chosen_path
 from lumibot_duckdb.cli.suggestions import similar_file
+from lumibot_duckdb.progress import Progress
 
 if TYPE_CHECKING:
     from lumibot_duckdb.cli.parser import CommandParser
@@ -85,6 +87,10 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     completed_by(
         add("--seed", type=int, metavar="N", help="another seed gives other random trials (default: 0)"), nothing
     )
+    sampler = add("--sampler", metavar="NAME", help="Optuna's sampler, such as tpe, gp or cmaes (default: tpe)")
+    completed_by(sampler, _samplers)
+    pruner = add("--pruner", metavar="NAME", help="Optuna's pruner, which ends hopeless trials early, such as median")
+    completed_by(pruner, _pruners)
     objective = add(
         "--objective", default="sharpe", metavar="STATISTIC", help="what makes a trial the best (default: sharpe)"
     )
@@ -119,7 +125,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
 def _add_results(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     completed_by(add("--name", help="of the sweep (default: that of the script, and a number)"), nothing)
-    add("--results", type=Path, metavar="FILE", help="the results file (default: beside the store)")
+    add_results(parser)
     add(
         "--resume", action="store_true", help="continue the sweep of that name; trials that are stored do not run again"
     )
@@ -131,6 +137,18 @@ def _objectives(**_: Any) -> Iterable[str]:
     from lumibot_duckdb.sweeps.objectives import objective_names
 
     return objective_names()
+
+
+def _samplers(**_: Any) -> Iterable[str]:
+    from lumibot_duckdb.sweeps.optuna_parts import SAMPLERS
+
+    return SAMPLERS
+
+
+def _pruners(**_: Any) -> Iterable[str]:
+    from lumibot_duckdb.sweeps.optuna_parts import PRUNERS
+
+    return PRUNERS
 
 
 def _size(text: str) -> int:
@@ -163,13 +181,13 @@ def _sweep(plan: SweepPlan, arguments: argparse.Namespace) -> int:
         retry_failed=arguments.retry_failed,
         on_begin=lambda run: print(beginning(plan, run), flush=True),
     )
-    text, is_success = summary(sweep)
+    with Progress("Writing the report"):
+        text = summary(sweep)
     print(text)
-    return 0 if is_success else 1
+    return 0 if any(each.status == "complete" for each in sweep.records.values()) else 1
 
 
 def _plan(arguments: argparse.Namespace) -> SweepPlan:
-    from lumibot_duckdb.results.location import results_path
     from lumibot_duckdb.sweeps.objectives import Objective
     from lumibot_duckdb.sweeps.plan import SweepPlan, usable_cpus
     from lumibot_duckdb.sweeps.space import Space
@@ -177,7 +195,8 @@ def _plan(arguments: argparse.Namespace) -> SweepPlan:
     from lumibot_duckdb.sweeps.trial import Limits
     from lumibot_duckdb.sweeps.walk_forward import WalkForward
 
-    store = chosen_path(arguments.store, _checked_script(arguments))
+    script = _checked_script(arguments)
+    store = chosen_path(arguments.store, script)
     search = _search(arguments)
     if arguments.seed is not None and search.kind == "grid":
         raise CommandError("--seed is for --random and --optuna: a grid runs all combinations")
@@ -190,7 +209,7 @@ def _plan(arguments: argparse.Namespace) -> SweepPlan:
             arguments.script, tuple(arguments.script_arguments), arguments.is_module, arguments.strategy, store
         ),
         store=store,
-        results=results_path(arguments.results, store),
+        results=open_results(arguments, script).path,
         space=Space.of_options(arguments.sets, arguments.where),
         objective=Objective.of(arguments.objective, "minimize" if arguments.minimize else None),
         search=search,
@@ -205,10 +224,13 @@ def _plan(arguments: argparse.Namespace) -> SweepPlan:
 def _search(arguments: argparse.Namespace) -> Search:
     from lumibot_duckdb.sweeps.search import Search
 
+    if arguments.optuna is None and (arguments.sampler or arguments.pruner):
+        raise CommandError("--sampler and --pruner are Optuna's: add --optuna N")
     if arguments.random is not None:
         return Search("random", arguments.random, arguments.seed or 0)
     if arguments.optuna is not None:
-        return Search("optuna", arguments.optuna, arguments.seed or 0)
+        sampler, pruner = arguments.sampler or "tpe", arguments.pruner or "none"
+        return Search("optuna", arguments.optuna, arguments.seed or 0, sampler, pruner)
     return Search()
 
 
@@ -224,13 +246,16 @@ def _checked_script(arguments: argparse.Namespace) -> Path | None:
 @contextmanager
 def _refusals() -> Iterator[None]:
     """Turn the errors of a sweep into those of the command."""
-    from lumibot_duckdb.results.errors import InvalidResultError, SweepExistsError, SweepNotFoundError
+    from lumibot_duckdb.results import ResultsNotFoundError, SweepExistsError, SweepNotFoundError
+    from lumibot_duckdb.results.errors import InvalidResultError
     from lumibot_duckdb.sweeps.errors import SweepError, SweepRunningError, TargetError, UnknownParameterError
     from lumibot_duckdb.sweeps.search_error import SearchError
 
     try:
         yield
-    except (SearchError, UnknownParameterError, SweepExistsError, SweepNotFoundError, InvalidResultError) as error:
+    except (SearchError, UnknownParameterError, InvalidResultError) as error:
+        raise CommandError(str(error)) from None
+    except (SweepExistsError, SweepNotFoundError, ResultsNotFoundError) as error:
         raise CommandError(str(error)) from None
     except TargetError as error:
         if error.details:

@@ -53,7 +53,7 @@ def _lines(plan: SweepPlan, found: Examination) -> Iterator[str]:
 
 
 def _first(plan: SweepPlan) -> Iterator[str]:
-    sampler = plan.search.sampler(plan.space, minimize=plan.objective.minimize)
+    sampler = plan.search.new_sampler(plan.space, minimize=plan.objective.minimize)
     yield "The first ones:"
     for _ in range(_FIRST):
         asked = sampler.ask()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -15,11 +16,13 @@ from lumibot_duckdb.comparison.trading_statistics import STYLES, value_text
 if TYPE_CHECKING:
     from lumibot_duckdb.results.records import TrialRecord
     from lumibot_duckdb.sweeps.plan import SweepPlan
+    from lumibot_duckdb.sweeps.report import SweepReport
     from lumibot_duckdb.sweeps.sweep import Sweep
     from lumibot_duckdb.sweeps.sweep_run import SweepRun
 
 _BEST = 10
 _REASONS = 5
+_WIDTH = 100
 _SHOWN = ("total_return", "sharpe", "max_drawdown", "closed_trades")
 """The statistics that are shown beside the objective."""
 
@@ -31,16 +34,46 @@ def beginning(plan: SweepPlan, run: SweepRun) -> str:
     return printable(f"{line}; {run.standing.done:,} are stored already" if run.standing.done else line)
 
 
-def summary(sweep: Sweep) -> tuple[str, bool]:
-    """Return what a sweep has found, and whether any trial was completed."""
+def summary(sweep: Sweep) -> str:
+    """Return what a sweep has found and whether it is luck, and write the report."""
+    from lumibot_duckdb.sweeps.report.stored import stored_report
+
     records = sweep.records
     trials = [each for each in records.values() if each.phase != "joined"]
     is_walk_forward = any(each.phase for each in trials)
+    report = stored_report(sweep.database, sweep.name)
     lines = [_counts(trials), *_reasons(trials), ""]
     lines += _windows(sweep, records) if is_walk_forward else _best(sweep, records)
+    lines += [*_luck(report), "", *_places(sweep, report)]
+    return "\n".join(lines)
+
+
+def _luck(report: SweepReport) -> list[str]:
+    """Return whether the result may be luck: the tests of a walk-forward sweep, or the best trial of another one."""
+    from lumibot_duckdb.sweeps.overfitting.verdict import out_of_sample_verdict, verdict
+
+    if report.walk_forward is not None:
+        tested = report.walk_forward.assessed(report.risk_free)
+        found = out_of_sample_verdict(tested) if tested else None
+    else:
+        found = verdict(report.assessment) if report.assessment else None
+    if found is None:
+        return []
+    paragraph = f"{'Warning: ' if found.mood == 'bad' else ''}{found.headline} {' '.join(found.sentences)}"
+    return ["", *textwrap.wrap(paragraph, _WIDTH)]
+
+
+def _places(sweep: Sweep, report: SweepReport) -> list[str]:
+    """Write the report, and return where it is and where the results are."""
+    from lumibot_duckdb.sweeps.report import write_report
+
     show = shlex.join(["lumibot-duckdb", "results", "show", sweep.name, "--results", str(sweep.path)])
-    lines += ["", f"The results are in {printable(str(sweep.path))}:", f"  {printable(show)}"]
-    return "\n".join(lines), any(each.status == "complete" for each in trials)
+    lines = [f"The results are in {printable(str(sweep.path))}:", f"  {printable(show)}"]
+    try:
+        return [*lines, f"The report is in {printable(str(write_report(report, sweep.report_path)))}."]
+    except OSError as error:
+        reason = f"{printable(str(sweep.report_path))} cannot be written ({error.strerror})"
+        return [*lines, f"There is no report: {reason}."]
 
 
 def _counts(trials: Sequence[TrialRecord]) -> str:

@@ -227,6 +227,18 @@ def account_readers() -> list[tuple[Any, str, Any]]:
     ]
 
 
+def wrap_iterations(note: Callable[[Mapping[str, Any]], None]) -> None:
+    """Call `note` after each iteration of all strategies with its "datetime", "portfolio_value" and so on."""
+    base = strategy_base()
+    append = base._append_row
+
+    def append_and_note(strategy: Any, row: Mapping[str, Any]) -> None:
+        append(strategy, row)
+        note(row)
+
+    base._append_row = append_and_note
+
+
 def wrap_analysis(wrap: Wrap) -> None:
     """Wrap the methods of all strategies that analyse a backtest at its end."""
     base = strategy_base()

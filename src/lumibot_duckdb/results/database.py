@@ -135,7 +135,7 @@ class ResultsDatabase:
     def add_trials(self, sweep: str, trials: Iterable[NumberedRecord]) -> None:
         """Store trials of a sweep, each with its number: all of them or, if an error is raised, none.
 
-        A number that the sweep has is not stored twice: a complete trial stays as it is, and one that failed is
+        A number that the sweep has is not stored twice: a complete trial never changes, and one that failed is
         replaced. So a call can be repeated, and a trial can be run again.
 
         Raises `InvalidResultError` for a record that cannot be stored.

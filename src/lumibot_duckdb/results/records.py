@@ -13,7 +13,7 @@ Value: TypeAlias = "bool | int | float | str | None"
 """The value of a parameter."""
 
 Status = Literal["complete", "failed", "timeout", "memory", "crashed", "pruned"]
-"""How a trial ended: an error of the script is `failed`, a process that ended by a signal or by itself is `crashed`."""
+"""How a trial ended: an error of the script is `failed`, a process that died is `crashed`."""
 
 Phase = Literal["in-sample", "out-of-sample", "joined"]
 """What a trial of a walk-forward sweep is for: the search in a window, its test, or all tests joined."""
@@ -86,8 +86,9 @@ class SweepRecord:
         strategy: The name of the strategy's class.
         script: The command that runs the script, or None for a class in Python.
         space: The searched parameters with their values, and the conditions, as JSON.
-        settings: Search, seed, objective, direction, jobs, limits, walk-forward, as JSON.
-        as_of: The moment as of which all trials read the store; None if they read frames of their own.
+        settings: Search, seed, jobs, limits, walk-forward, as JSON; "objective" is the name of a statistic, and
+            "direction" is "maximize" or "minimize".
+        as_of: All trials saw the store as it was at this moment; None if they did not read the store.
         store: The path of the store.
     """
 

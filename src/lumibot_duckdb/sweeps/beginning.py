@@ -9,7 +9,7 @@ from itertools import count
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.comparison.versions import versions_of_run
-from lumibot_duckdb.results.database import ResultsDatabase
+from lumibot_duckdb.results.database import ResultsDatabase, check_name
 from lumibot_duckdb.results.errors import SweepExistsError
 from lumibot_duckdb.results.records import SweepRecord, TrialRecord
 from lumibot_duckdb.sweeps.errors import SweepError, SweepRunningError
@@ -42,6 +42,7 @@ def begun(plan: SweepPlan, examination: Examination, *, resume: bool) -> Iterato
     """Yield a sweep with a name that no other process can take in the `with` block.
 
     Raises:
+        InvalidResultError: no sweep can have that name.
         SweepExistsError: there is a sweep of that name, and it is not to be resumed.
         SweepNotFoundError: there is no sweep of that name to resume.
         SweepRunningError: another process runs the sweep.
@@ -50,6 +51,8 @@ def begun(plan: SweepPlan, examination: Examination, *, resume: bool) -> Iterato
     database = ResultsDatabase(plan.results)
     if resume and plan.name is None:
         raise SweepError("which sweep shall be resumed? Add its name (--name NAME, name=... in Python)")
+    if plan.name is not None:
+        check_name(plan.name)
     with ExitStack() as stack:
         name = _taken_name(stack, plan, database, resume=resume)
         record = sweep_record(plan, examination, name)

@@ -26,9 +26,12 @@ class UnknownParameterError(TargetError):
     """A trial sets a parameter that the strategy does not have."""
 
 
-class AbandonedError(SweepError):
-    """The sweep of a trial was stopped, and the trial was killed."""
-
-
 class SweepRunningError(SweepError):
     """Another process runs the sweep."""
+
+
+class SweepClosedError(SweepError):
+    """A trial was killed because `close` was called."""
+
+    def __init__(self) -> None:
+        super().__init__("the trial was killed, because its sweep has ended")

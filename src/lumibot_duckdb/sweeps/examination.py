@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from lumibot_duckdb.sweeps.errors import SweepError, UnknownParameterError
+from lumibot_duckdb.sweeps.errors import SweepError
 from lumibot_duckdb.sweeps.plan import SweepPlan
-from lumibot_duckdb.sweeps.running import describe
-from lumibot_duckdb.sweeps.search_error import did_you_mean
+from lumibot_duckdb.sweeps.running import check_parameters, describe
 from lumibot_duckdb.sweeps.target import TargetDescription
 from lumibot_duckdb.sweeps.walk_forward import Window
 
@@ -31,22 +29,14 @@ def examine(plan: SweepPlan) -> Examination:
         UnknownParameterError: the strategy has no parameter of a searched name.
         SearchError: the search, or a window, does not suit the backtest.
     """
-    sampler = plan.search.sampler(plan.space, minimize=plan.objective.minimize)
+    sampler = plan.search.new_sampler(plan.space, minimize=plan.objective.minimize)
     description = describe(plan.target)
-    check_names(plan.space.parameters, description.parameters, description.strategy)
+    check_parameters(description, plan.space.parameters)
     windows = _windows(plan, description)
     total = sampler.total
     if windows and total is not None:
         total = (total + 1) * len(windows)
     return Examination(description, windows, total)
-
-
-def check_names(searched: Iterable[str], known: Mapping[str, Any], strategy: str) -> None:
-    """Raise `UnknownParameterError` for a name that is no parameter of the strategy."""
-    for name in searched:
-        if name not in known:
-            hint = did_you_mean(name, known) if known else "; it has none: give it a dictionary `parameters`"
-            raise UnknownParameterError(f"{strategy} has no parameter {name}{hint}")
 
 
 def _windows(plan: SweepPlan, description: TargetDescription) -> Sequence[Window]:

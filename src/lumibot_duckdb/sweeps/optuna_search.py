@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
     from lumibot_duckdb.results.records import Value
 
-_MOST_REJECTED = 100
+_MOST_REJECTED = 30
 """How many proposals in a row may be rejected before one is drawn at random."""
 
 
 class OptunaSearch:
     """Tries what a sampler of Optuna proposes.
 
-    A proposal that fails the conditions, or that was made before, is rejected: the sampler is told that it failed, and
-    asked again. After a hundred in a row, a combination is drawn at random instead. So no combination runs twice.
+    A proposal that fails the conditions, or that was made before, is rejected: the sampler is told that it was pruned,
+    and asked again. After thirty in a row, a combination is drawn at random instead. So no combination runs twice.
 
     With one worker, the same seed proposes the same trials. With several, proposals depend on the order in which
     results arrive, and a search that is resumed does not continue as it would have without the interruption.
@@ -167,7 +167,8 @@ class OptunaSearch:
             if self._is_new(trial.params) and self._space.allows(values):
                 self._seen.add(self._codes.key(trial.params))
                 return trial, values
-            self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
+            # Samplers ignore failed trials, so that TPE would propose the same again. Pruned ones it avoids.
+            self._study.tell(trial, state=self._optuna.trial.TrialState.PRUNED)
         return None
 
     def _drawn(self) -> tuple[Trial, dict[str, Value]] | None:

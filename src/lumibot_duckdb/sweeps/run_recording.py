@@ -44,22 +44,24 @@ class RunRecorder:
 
     @contextmanager
     def _observe(self, trader: Any) -> Iterator[None]:
-        """Record the backtest of a trader. One that Ctrl-C or the script ends by itself has no result."""
+        """Record the backtest of a trader, unless Ctrl-C or an exit of the script stops it."""
         strategies = strategy_access.strategies_of(trader) if trader.is_backtest_broker else []
         if len(strategies) != 1:
             yield
             return
         self._prepare()
         started, seconds, cpu_seconds = clock.utc_now(), perf_counter(), process_time()
-        error: Exception | None = None
-        try:
-            yield
-        except Exception as raised:
-            error = raised
-            raise
-        finally:
+
+        def record(error: Exception | None) -> None:
             took = {"seconds": perf_counter() - seconds, "cpu_seconds": process_time() - cpu_seconds}
             self._record(strategies[0], error, started=started, **took)
+
+        try:
+            yield
+        except Exception as error:
+            record(error)
+            raise
+        record(None)
 
     def _prepare(self) -> None:
         from lumibot_duckdb.sweeps.risk_free_rates import note_risk_free_rates

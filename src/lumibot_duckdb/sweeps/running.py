@@ -8,8 +8,7 @@ import queue
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -20,8 +19,8 @@ from typing import Any, Literal, TypeAlias
 from lumibot_duckdb import clock
 from lumibot_duckdb.comparison.redaction import known_secrets
 from lumibot_duckdb.comparison.versions import versions_of_run
-from lumibot_duckdb.results.records import Status, TrialRecord, Value
-from lumibot_duckdb.sweeps.errors import AbandonedError, UnknownParameterError
+from lumibot_duckdb.results.records import Status, TrialRecord
+from lumibot_duckdb.sweeps.errors import SweepClosedError, UnknownParameterError
 from lumibot_duckdb.sweeps.messages import OUTPUT, read_record, trial_folder
 from lumibot_duckdb.sweeps.output import last_lines
 from lumibot_duckdb.sweeps.own_memory import cpu_seconds_of, own_bytes
@@ -69,7 +68,7 @@ def describe(target: Target, settings: TrialSettings = DEFAULTS) -> TargetDescri
         TargetError: the script fails before its backtest, or has none, or starts live trading.
     """
     process = _take_process(target, settings.start)
-    _put_back(target, settings.start, process)
+    process.is_taken = False
     return process.description
 
 
@@ -108,30 +107,21 @@ def run_trial(
     Raises:
         UnknownParameterError: the trial sets a parameter that the strategy does not have.
         TargetError: as `describe`.
+        SweepClosedError: `close` was called meanwhile.
     """
     return _run(target, trial, limits, settings, intermediate)
 
 
 def close(target: Target | None = None) -> None:
-    """End the process that waits for trials of a target (None: of all), and kill the trials that still run."""
+    """End the process that waits for trials of a target (None: of all), and kill the trials that still run.
+
+    Their calls of `run_trial` raise `SweepClosedError`.
+    """
     with _guard:
         ended = [each for each in _processes if target is None or each.target_id == target.identity]
         found = [process for place in ended for process in _processes.pop(place)]
     for process in found:
         process.close()
-
-
-def abandon(target: Target) -> None:
-    """Kill the trials of a target that run, and let the calls that wait for them raise `AbandonedError`.
-
-    No further trial of this target can run in this process.
-    """
-    with _guard:
-        _abandoned.add(target.identity)
-        busy = list(_busy.get(target.identity, ()))
-    close(target)
-    for process in busy:
-        process.kill()
 
 
 # -- processes of targets --------------------------------------------------------------------------------------------
@@ -146,10 +136,7 @@ class _Place:
 _guard = threading.Lock()
 _starting: dict[_Place, threading.Lock] = {}
 _processes: dict[_Place, list[TargetProcess]] = {}
-"""Those that wait for trials: one that forks them, or any number of those that run a single one."""
-_busy: dict[str, set[TargetProcess]] = {}
-"""Those that run their single trial, by the identity of the target."""
-_abandoned: set[str] = set()
+"""Those that have been started: one that forks trials, or any number of those that run a single one."""
 
 
 def _take_process(target: Target, start: str) -> TargetProcess:
@@ -161,34 +148,36 @@ def _take_process(target: Target, start: str) -> TargetProcess:
     if process is not None:
         return process
     with one_at_a_time:  # so that many threads start only one, if it forks the trials of all
-        process = _waiting_process(place)
-        if process is None:
-            process = TargetProcess(target, start)
-            if process.description.is_forked:
-                with _guard:
-                    _processes.setdefault(place, []).append(process)
-    return process
+        return _waiting_process(place) or _start(target, place)
 
 
 def _waiting_process(place: _Place) -> TargetProcess | None:
     with _guard:
-        waiting = _processes.get(place, [])
-        for process in list(waiting):
-            if process.has_ended:
-                waiting.remove(process)
+        for process in list(_processes.get(place, [])):
+            if process.has_ended and not process.is_taken:
+                _processes[place].remove(process)
                 process.close()
-            else:
-                if not process.description.is_forked:
-                    waiting.remove(process)
+            elif not process.is_taken:
+                process.is_taken = not process.description.is_forked
                 return process
     return None
 
 
-def _put_back(target: Target, start: str, process: TargetProcess) -> None:
-    """Let another trial have a process that has not been used."""
-    if not process.description.is_forked:
-        with _guard:
-            _processes.setdefault(_Place(target.identity, start), []).append(process)
+def _start(target: Target, place: _Place) -> TargetProcess:
+    process = TargetProcess(target, place.start)
+    process.is_taken = not process.description.is_forked
+    with _guard:
+        _processes.setdefault(place, []).append(process)
+    return process
+
+
+def _end(process: TargetProcess) -> None:
+    """End a process that cannot run another trial."""
+    process.close()
+    with _guard:
+        for waiting in _processes.values():
+            if process in waiting:
+                waiting.remove(process)
 
 
 def _forget_processes() -> None:
@@ -197,7 +186,6 @@ def _forget_processes() -> None:
     _guard = threading.Lock()
     _processes.clear()
     _starting.clear()
-    _busy.clear()
 
 
 atexit.register(close)
@@ -218,40 +206,24 @@ def _run(
     shows_progress: bool = False,
 ) -> TrialRecord:
     for _ in range(_ATTEMPTS):
-        if target.identity in _abandoned:
-            raise AbandonedError("the sweep was stopped")
         process = _take_process(target, settings.start)
-        try:
-            _check_parameters(process.description, trial.values)
-        except UnknownParameterError:
-            _put_back(target, settings.start, process)
-            raise
         run = _TrialRun(process, trial, limits, intermediate)
-        with _in_use(target, process):
-            record = run.record(_request(trial, settings, shows_progress))
+        try:
+            check_parameters(process.description, trial.values)
+            record = run.record(_request(trial, settings, shows_progress, intermediate is not None))
+            if process.is_closed and (record is None or record.status == "crashed"):
+                raise SweepClosedError
+        finally:
+            if process.is_taken:
+                _end(process)
         if record is not None:
             return record
     return run.without_record("crashed", f"the process that starts the trials was killed {_ATTEMPTS} times")
 
 
-@contextmanager
-def _in_use(target: Target, process: TargetProcess) -> Iterator[None]:
-    """Note a process that runs its single trial in the `with` block, and close it afterwards."""
-    if process.description.is_forked:
-        yield
-        return
-    with _guard:
-        _busy.setdefault(target.identity, set()).add(process)
-    try:
-        yield
-    finally:
-        with _guard:
-            _busy[target.identity].discard(process)
-        process.close()
-
-
-def _check_parameters(description: TargetDescription, values: Mapping[str, Value]) -> None:
-    for name in values:
+def check_parameters(description: TargetDescription, names: Iterable[str]) -> None:
+    """Raise `UnknownParameterError` for a name that is no parameter of the strategy."""
+    for name in names:
         if name not in description.parameters:
             known = list(description.parameters)
             similar = get_close_matches(name, known, n=1)
@@ -262,7 +234,7 @@ def _check_parameters(description: TargetDescription, values: Mapping[str, Value
             )
 
 
-def _request(trial: Trial, settings: TrialSettings, shows_progress: bool) -> dict[str, Any]:
+def _request(trial: Trial, settings: TrialSettings, shows_progress: bool, reports_values: bool) -> dict[str, Any]:
     artifacts = None if settings.artifacts is None else settings.artifacts.absolute() / f"trial-{trial.number}"
     return {
         "values": dict(trial.values),
@@ -270,6 +242,7 @@ def _request(trial: Trial, settings: TrialSettings, shows_progress: bool) -> dic
         "as_of": None if settings.as_of is None else settings.as_of.isoformat(),
         "artifacts": None if artifacts is None else str(artifacts),
         "shows_progress": shows_progress,
+        "reports_values": reports_values,
     }
 
 
@@ -348,10 +321,10 @@ class _TrialRun:
                 self._kill(number, "memory", reason)
 
     def _check_value(self, number: int, message: Mapping[str, Any]) -> None:
-        if self._killed is None and self._intermediate is not None:
-            step, value = message["step"], message["amount"]
-            if self._intermediate(self._trial.number, step, value):
-                self._kill(number, "pruned", f"it was ended after day {step + 1}, because others were better")
+        if self._killed is not None or self._intermediate is None:
+            return
+        if self._intermediate(self._trial.number, message["day"], message["amount"]):
+            self._kill(number, "pruned", f"it was ended after {message['day'] + 1} days")
 
     def _kill(self, number: int, status: Status, reason: str) -> None:
         self._killed = status, reason

@@ -28,6 +28,9 @@ class TrialQueue(Protocol):
     def take(self, trial: Trial, record: TrialRecord) -> TrialRecord:
         """Take the record of a trial that has ended; return it with its objective, as it is to be stored."""
 
+    def intermediate(self, number: int, day: int, value: float) -> bool:
+        """Take the value of a portfolio at the end of a day, and return whether its trial is to end. Thread-safe."""
+
 
 def run_queue(
     queue: TrialQueue,

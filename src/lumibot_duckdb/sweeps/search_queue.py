@@ -17,6 +17,7 @@ class SearchQueue:
         self.total = sampler.total
         self._sampler = sampler
         self._objective = objective
+        self._pruning = Pruning(sampler)
 
     def next(self) -> Trial | None:
         """Return the next trial to start; None if the sampler has no more."""
@@ -32,6 +33,25 @@ class SearchQueue:
     def know(self, trial: Trial, objective: float | None) -> None:
         """Take a trial that an earlier run has stored."""
         self._sampler.tell(trial.number, objective, trial.values)
+
+    def intermediate(self, number: int, day: int, value: float) -> bool:
+        """Take the value of a portfolio at the end of a day, and return whether its trial is to end. Thread-safe."""
+        return self._pruning(number, day, value)
+
+
+class Pruning:
+    """Asks a sampler of Optuna whether a trial is to end. It compares growth since the end of the first day.
+
+    It is used by the threads that wait for trials.
+    """
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+        self._first: dict[int, float] = {}
+
+    def __call__(self, number: int, day: int, value: float) -> bool:
+        first = self._first.setdefault(number, value)
+        return first > 0 and bool(self._sampler.intermediate(number, day, value / first))  # type: ignore[attr-defined]
 
 
 def completed(record: TrialRecord, trial: Trial, objective: Objective) -> TrialRecord:

@@ -111,6 +111,8 @@ class Server:
             if reason:
                 self._run_one(call)
             self._serve(call)
+        except EOFError:
+            self._lifeline.join()  # which ends this process
         except BaseException as error:
             self._broken(error)
         os._exit(1)
@@ -129,12 +131,19 @@ class Server:
         """Run the first trial that is requested in this process."""
         message = self._channel.receive_first()
         self._channel.send(started=message["run"], process=os.getpid())
-        run_and_exit(call, self._request(message), self._secrets)
+        run_and_exit(call, self._request(message, self._channel), self._secrets)
 
-    def _request(self, message: Mapping[str, Any]) -> TrialRequest:
-        folder = trial_folder(self._folder, message["run"])
+    def _request(self, message: Mapping[str, Any], channel: Channel) -> TrialRequest:
+        """Return the request of a message. The values of its days are sent through a channel."""
+        number = message["run"]
+        folder = trial_folder(self._folder, number)
         folder.mkdir()
-        return TrialRequest.of(message, folder, self._terminal)
+
+        def report(day: int, value: float) -> None:
+            with suppress(OSError):  # nobody reads them any more
+                channel.send(value=number, day=day, amount=value)
+
+        return TrialRequest.of(message, folder, self._terminal, report)
 
     def _serve(self, call: BacktestCall) -> NoReturn:
         """Fork a process for each trial that is requested."""
@@ -147,6 +156,8 @@ class Server:
                     if key.fd == self._channel.reading:
                         for message in self._channel.receive():
                             self._handle(message, call, waiting)
+                    elif values := os.read(key.fd, 65_536):
+                        self._channel.send_bytes(key.data.complete_lines(values))
                 for number in [each for each, trial in self._trials.items() if trial.has_ended()]:
                     trial = self._trials.pop(number)
                     waiting.unregister(trial.pipe)
@@ -167,16 +178,15 @@ class Server:
             if message["kill"] in self._trials:
                 kill_group(self._trials[message["kill"]].process)
             return
-        request = self._request(message)
-        trial = self._fork(call, request)
-        self._trials[message["run"]] = trial
-        waiting.register(trial.pipe, selectors.EVENT_READ)
+        self._trials[message["run"]] = trial = self._fork(call, message)
+        waiting.register(trial.pipe, selectors.EVENT_READ, trial)
         self._channel.send(started=message["run"], process=trial.process)
 
-    def _fork(self, call: BacktestCall, request: TrialRequest) -> _Running:
+    def _fork(self, call: BacktestCall, message: Mapping[str, Any]) -> _Running:
         """Fork a process for a trial, which begins with the random numbers that the script would go on with."""
         server, numbers = os.getpid(), random.getstate()
         pipe, kept_open = os.pipe()
+        request = self._request(message, Channel(pipe, kept_open))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads: `why_not_to_fork` knows them
             process = os.fork()
@@ -205,13 +215,20 @@ class Server:
 
 
 class _Running:
-    """A trial that runs in a forked process. `pipe` becomes readable when the process ends."""
+    """A trial that runs in a forked process. From `pipe` come the values of its days, and its end."""
 
     def __init__(self, process: int, pipe: int) -> None:
         self.process = process
         self.pipe = pipe
         self.code = 0
         self.cpu_seconds = 0.0
+        self._rest = b""
+
+    def complete_lines(self, received: bytes) -> bytes:
+        """Return the lines that are complete by now."""
+        lines, end, rest = (self._rest + received).rpartition(b"\n")
+        self._rest = rest
+        return lines + end
 
     def has_ended(self) -> bool:
         """Return whether the process has ended; then `code` and `cpu_seconds` are known."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
@@ -133,6 +135,29 @@ class Sweep:
         tests = [each for _, each in sorted(self.records.items()) if each.phase == "out-of-sample"]
         return parameter_stability([{name: each.parameters[name] for name in space} for each in tests], space)
 
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write the report of the sweep as one HTML page, and return its path.
+
+        Parameters:
+            path: The file; by default one beside the results, named after them and the sweep. An older report of that
+                name is replaced.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        from lumibot_duckdb.sweeps.report import write_report
+        from lumibot_duckdb.sweeps.report.stored import stored_report
+
+        return write_report(stored_report(self.database, self.name), self.report_path if path is None else Path(path))
+
+    @property
+    def report_path(self) -> Path:
+        """Where `report` writes by default."""
+        usable = re.sub(r"[^\w.-]", "_", self.name)
+        if usable != self.name:  # another name may look the same
+            usable += f"-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+        return self.path.with_name(f"{self.path.stem}-{usable}.html")
+
     def _best_trial(self, number: int, record: TrialRecord) -> BestTrial:
         assert record.objective is not None
         values = {name: record.parameters[name] for name in self.searched}
@@ -155,6 +180,8 @@ def run(
     search: SearchKind = "grid",
     trials: int | None = None,
     seed: int = 0,
+    sampler: Any = "tpe",
+    pruner: Any = "none",
     walk_forward: str | WalkForward | None = None,
     jobs: int | None = None,
     executor: Executor | None = None,
@@ -187,6 +214,9 @@ def run(
         search: "grid" runs all combinations, "random" and "optuna" so many as `trials` says.
         trials: The number of trials of a random search or of Optuna.
         seed: The seed of random numbers.
+        sampler: Optuna's sampler: its name, such as "tpe" or "cmaes:sigma0=0.5", or an object of Optuna.
+        pruner: Optuna's pruner, likewise, such as "median". It ends trials whose equity is worse than that of others;
+            not with an `executor`.
         walk_forward: Windows such as "train=12M,test=3M": the parameters that are the best in the first period of a
             window are tested in the second.
         jobs: How many trials run at a time; by default as many as there are CPUs.
@@ -211,6 +241,8 @@ def run(
         SweepExistsError: There is a sweep of this name.
         KeyboardInterrupt: Ctrl-C was pressed. The message says how to continue.
     """
+    if executor is not None and pruner != "none":
+        raise SweepError("a pruner needs trials on this machine: leave executor out, or pruner")
     path = store_path(store).absolute()
     backtest = {"datasource_class": source, "backtesting_start": start, "backtesting_end": end, **arguments}
     plan = SweepPlan(
@@ -219,7 +251,7 @@ def run(
         results=results_path(results, path),
         space=Space.of_values(space, where),
         objective=Objective.of(objective, direction),
-        search=Search(search, trials, seed),
+        search=Search(search, trials, seed, sampler, pruner),
         walk_forward=WalkForward.of(walk_forward) if isinstance(walk_forward, str) else walk_forward,
         name=name,
         jobs=usable_cpus() if jobs is None else checked_jobs(jobs),

@@ -18,7 +18,7 @@ from lumibot_duckdb.sweeps.beginning import Begun
 from lumibot_duckdb.sweeps.examination import Examination
 from lumibot_duckdb.sweeps.plan import SweepPlan
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
-from lumibot_duckdb.sweeps.running import TrialSettings, abandon, prepare, run_trial
+from lumibot_duckdb.sweeps.running import TrialSettings, close, prepare, run_trial
 from lumibot_duckdb.sweeps.sampler import Sampler
 from lumibot_duckdb.sweeps.scheduling import NumberedRecord, run_queue
 from lumibot_duckdb.sweeps.search_queue import SearchQueue
@@ -88,7 +88,7 @@ class SweepRun:
             self._database.finish_sweep(self.record.name, "running")
             return
         if SPEC_OF_CLASS.get(self._source) is not OWN_BARS:  # which download nothing
-            first = self._plan.search.sampler(self._plan.space, minimize=self._plan.objective.minimize).ask()
+            first = self._plan.search.new_sampler(self._plan.space, minimize=self._plan.objective.minimize).ask()
             assert first is not None
             with Progress("The first trial, which downloads what is missing"):
                 prepare(self._plan.target, Trial(*first), self._plan.limits)
@@ -98,6 +98,7 @@ class SweepRun:
     def _run_trials(self, open_executor: OpenExecutor) -> bool:
         """Run the trials that are left, and return whether all have run."""
         plan = self._plan
+        intermediate = self._queue.intermediate if plan.search.prunes else None
         settings = TrialSettings(as_of=self.record.as_of, artifacts=plan.artifacts)
         with (
             Interrupts(_NOTICE) as interrupts,
@@ -114,13 +115,13 @@ class SweepRun:
             try:
                 complete = run_queue(
                     self._queue,
-                    lambda trial: executor.submit(run_trial, plan.target, trial, plan.limits, settings),
+                    lambda trial: executor.submit(run_trial, plan.target, trial, plan.limits, settings, intermediate),
                     plan.jobs,
                     finished,
                     lambda: interrupts.pressed,
                 )
             except BaseException:
-                abandon(plan.target)  # here, because the executor waits for its trials
+                close(plan.target)  # here, because the executor waits for its trials
                 raise
         return complete
 
@@ -145,7 +146,7 @@ def new_queue(plan: SweepPlan, examination: Examination) -> SearchQueue | WalkFo
     """Return the trials of a plan, from the first on."""
 
     def sampler() -> Sampler:
-        return plan.search.sampler(plan.space, minimize=plan.objective.minimize)
+        return plan.search.new_sampler(plan.space, minimize=plan.objective.minimize)
 
     if not examination.windows:
         return SearchQueue(sampler(), plan.objective)

@@ -34,7 +34,8 @@ _NO_BACKTEST = (
 class TargetProcess:
     """A process that runs a target up to its backtest. Messages about trials arrive in their `inboxes`.
 
-    Raises `TargetError` if the target has no backtest, or fails before it.
+    `is_taken` is for the caller: a process that does not fork can run only one trial. `is_closed` tells a process that
+    `close` has ended from one that ended otherwise. Raises `TargetError` if the target has no backtest, or fails.
     """
 
     def __init__(self, target: Target, start: str) -> None:
@@ -43,13 +44,17 @@ class TargetProcess:
         self._guard = threading.Lock()
         self._next = 1
         self._is_lost = False
+        self._receiver: threading.Thread | None = None
+        self.is_taken = False
+        self.is_closed = False
         self._start_process(target, start)
         try:
             self.description = self._await_backtest(target)
         except BaseException:
             self.close()
             raise
-        threading.Thread(target=self._receive, daemon=True, name="messages about trials").start()
+        self._receiver = threading.Thread(target=self._receive, daemon=True, name="messages about trials")
+        self._receiver.start()
 
     @property
     def process_id(self) -> int:
@@ -82,21 +87,25 @@ class TargetProcess:
             kill_group(self._process.pid)
             return
         with self._guard, suppress(OSError):
-            self._channel.send(kill=number)
-
-    def kill(self) -> None:
-        """Kill the process and its trials. Whoever waits for them has to close it."""
-        kill_group(self._process.pid)
+            if not self._is_lost:
+                self._channel.send(kill=number)
 
     def close(self) -> None:
         """End the process and its trials, and remove its files."""
-        with suppress(OSError):
+        with self._guard:
+            if self.is_closed:
+                return
+            self.is_closed = True
             os.close(self._lifeline)
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
             kill_group(self._process.pid)
             self._process.wait()
+        if self._receiver is None:
+            self._channel.close()
+        else:
+            self._receiver.join(5)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # -- its start -----------------------------------------------------------------------------------------------
@@ -157,6 +166,7 @@ class TargetProcess:
         code = self._process.wait()
         with self._guard:
             self._is_lost = True
+            self._channel.close()
             for inbox in self.inboxes.values():
                 inbox.put({"lost": code})
 

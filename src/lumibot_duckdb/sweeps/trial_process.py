@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -58,7 +58,8 @@ class TrialRequest:
 
     `values` are the parameters to set; `span` is another start and end of the backtest, if given. `artifacts` is the
     folder for files of the trial, and `folder` the one for its output and its record. `terminal` is a descriptor on
-    which progress is shown. `modules` are those that are imported before the trial.
+    which progress is shown. `modules` are those that are imported before the trial. `report`, if given, is called
+    with the number and the value of each day.
     """
 
     values: Mapping[str, Value]
@@ -68,9 +69,12 @@ class TrialRequest:
     artifacts: Path | None = None
     terminal: int | None = None
     modules: frozenset[str] = frozenset()
+    report: Callable[[int, float], None] | None = None
 
     @classmethod
-    def of(cls, message: Mapping[str, Any], folder: Path, terminal: int | None) -> TrialRequest:
+    def of(
+        cls, message: Mapping[str, Any], folder: Path, terminal: int | None, report: Callable[[int, float], None]
+    ) -> TrialRequest:
         """Return the request of a message."""
         span = message["span"]
         return cls(
@@ -81,6 +85,7 @@ class TrialRequest:
             artifacts=None if message["artifacts"] is None else Path(message["artifacts"]),
             terminal=terminal if message["shows_progress"] else None,
             modules=frozenset(sys.modules),
+            report=report if message["reports_values"] else None,
         )
 
 
@@ -156,6 +161,10 @@ def _set_conditions(request: TrialRequest) -> None:
         from lumibot_duckdb.sources.shared.reading_moment import read_as_of
 
         read_as_of(request.as_of)
+    if request.report is not None:
+        from lumibot_duckdb.sweeps.daily_values import report_daily_values
+
+        report_daily_values(request.report)
     if request.terminal is not None:
         from lumibot_duckdb.sources.shared.progress import show_always
 

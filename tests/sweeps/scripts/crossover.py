@@ -107,7 +107,7 @@ if __name__ == "__main__":
     if "stored" in sys.argv:
         from lumibot_duckdb.backtesting import PandasDataBacktesting as OnStore
 
-        source, frames = OnStore.using(timestep="day", assets=SYMBOLS, source="csv"), None
+        source, frames = OnStore.using(timestep="day", assets=list(SYMBOLS), source="csv"), None
     else:
         Buying.run_backtest(source, datetime(2020, 2, 3), datetime(2020, 2, 14), pandas_data=data(), **QUIET)
     random.seed(1)

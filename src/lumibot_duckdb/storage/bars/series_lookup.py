@@ -167,7 +167,7 @@ class SeriesLookup(BarReader):
     def _unchanged_since(self, record: SeriesRecord, as_of: AsOf) -> SeriesPin | None:
         """Return the pin of a moment without a query, if nothing was written to the series since; else None."""
         pin = self._current_pin(record)
-        if pin is None or pin.ingested_at is None or not isinstance(as_of, datetime):
+        if pin is None or pin.ingested_at is None or not isinstance(as_of, datetime) or as_of.tzinfo is None:
             return None
         return pin if pin.ingested_at <= naive_utc(as_of) else None
 
