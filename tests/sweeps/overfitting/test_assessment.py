@@ -190,7 +190,7 @@ def test_unusual_returns_have_finite_values_or_a_reason(name: str) -> None:
 @pytest.mark.parametrize("name", ["one trial", "equal trials"])
 def test_of_one_trial_there_is_no_deflated_sharpe_ratio(name: str) -> None:
     found = assess(unusual()[name], **FEW)
-    reason = "there is only one trial with returns of its own, so none was chosen"
+    reason = "only one trial can be compared (equal returns count once), so none was chosen"
     assert found.deflated_sharpe == found.expected_maximum == found.spread == Statistic(None, reason)
     assert found.selection is None
     assert "only one trial" in found.reasons["selection"]

@@ -124,7 +124,7 @@ def test_a_wrong_number_of_blocks_is_an_error(blocks: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "trials", "reason"), [(39, 4, "39 days are too few: at least 40"), (100, 1, "only one trial")]
+    ("days", "trials", "reason"), [(39, 4, "39 days are too few: at least 40"), (100, 1, "only one trial can be")]
 )
 def test_too_few_days_or_trials_are_a_reason(days: int, trials: int, reason: str) -> None:
     with pytest.raises(NotEnoughError, match=reason):

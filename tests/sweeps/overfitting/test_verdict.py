@@ -50,7 +50,7 @@ def with_values(
         ({"luck": 0.01, "deflated": 0.4, "spread": 2.0}, "good", "The best of 8 trials is beyond the range of luck."),
         ({"luck": 0.05, "deflated": 0.95}, "good", "The best of 8 trials is beyond the range of luck."),
         (
-            {"luck": 0.01, "deflated": 0.99, "overfitting": 0.5},
+            {"luck": 0.01, "deflated": 0.99, "overfitting": 0.4},
             "bad",
             "The best of 8 trials is beyond the range of luck, but its parameters are not.",
         ),
@@ -72,7 +72,7 @@ def test_the_sentences_give_the_numbers(found: Assessment) -> None:
         "Luck is expected to show 0.70 as the best of trials that differ as much as these. The true Sharpe ratio is "
         "above that with a probability of 40 %, less than the 95 % that are usually required.",
         "The parameters that were best on one half of the days were in the worse half of the trials on the other days "
-        "in 62 of 100 cases: choosing the best is no better than drawing lots.",
+        "in 62 of 100 cases: choosing the best is hardly better than drawing lots.",
         "Before you trade it, test it on days that this sweep has not seen (--walk-forward), use more days, or try "
         "fewer values of parameters.",
     ]

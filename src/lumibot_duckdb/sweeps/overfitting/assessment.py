@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _YEARLY = math.sqrt(PERIODS_PER_YEAR)
 _RANKED_LIKE = {"cagr": "total_return", "end_value": "total_return"}
 """Objectives that rank trials as another one does, if all have the same days and the same capital."""
-_ALONE = "there is only one trial with returns of its own, so none was chosen"
+_ALONE = "only one trial can be compared (equal returns count once), so none was chosen"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Assessment:
         best: The trial that was chosen; None if there is no usable one.
         objective: What it was chosen by.
         days: The number of days that all compared trials have. Days without trading count, as in Lumibot's tear sheet.
-        trials: How many trials with returns of their own are compared.
+        trials: How many trials are compared. Those with the same returns count once.
         tried: How many trials the best one was chosen from.
         left_out: The trials that are not compared, by reason.
         repeated: How many trials have exactly the same returns as another one, and do not count.

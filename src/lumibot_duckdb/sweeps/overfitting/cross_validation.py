@@ -116,7 +116,7 @@ def _usable_blocks(blocks: int, days: int, trials: int) -> int:
     if usable < FEWEST_BLOCKS:
         raise NotEnoughError(f"{days} days are too few: at least {FEWEST_BLOCKS * DAYS_PER_BLOCK} are needed")
     if trials < 2:
-        raise NotEnoughError("there is only one trial with returns of its own, so none is chosen")
+        raise NotEnoughError("only one trial can be compared (equal returns count once), so none is chosen")
     return usable
 
 

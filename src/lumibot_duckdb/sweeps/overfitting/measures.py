@@ -78,7 +78,7 @@ ABOVE_RISK_FREE = frozenset({"sharpe", "sortino"})
 """Measures of returns above the risk-free rate; the others are of the returns themselves."""
 
 RESAMPLED = (*MEASURES, "cagr", "max_drawdown", "calmar")
-"""The objectives of which there is a bootstrap interval: those that depend on daily returns only."""
+"""The objectives that depend on daily returns only, and so have a bootstrap interval."""
 
 
 def resampled_values(name: str, paths: FloatArray, years: float) -> FloatArray:

@@ -13,8 +13,8 @@ from lumibot_duckdb.sweeps.overfitting.cross_validation import CrossValidation
 
 REQUIRED = 0.95
 """The deflated Sharpe ratio, and the part of simulated sweeps without an edge, that the best trial must exceed."""
-NO_BETTER_THAN_DRAWING = 0.5
-"""A probability of overfitting from which on choosing the best trial is no better than drawing one."""
+HARDLY_BETTER_THAN_DRAWING = 0.4
+"""A probability of overfitting from which on choosing the best trial is called luck. Drawing one has 0.5."""
 
 Mood = Literal["good", "bad", "unknown"]
 
@@ -51,7 +51,8 @@ def verdict(found: Assessment) -> Verdict:
     between trials for luck. If these differ more than in 95 % of the simulated sweeps, parameters matter, and only the
     other test counts.
 
-    If the probability of overfitting is 50 % or more, the choice of the parameters is luck, whatever the strategy is.
+    If the probability of overfitting is 40 % or more, the choice of the parameters is luck, even if the
+    strategy has an edge.
 
     Example:
         >>> import numpy as np
@@ -74,7 +75,7 @@ def verdict(found: Assessment) -> Verdict:
     deflates = deflated is not None and deflated >= REQUIRED
     differs = _differs(found)
     chosen = found.selection
-    is_drawn = chosen is not None and chosen.probability >= NO_BETTER_THAN_DRAWING
+    is_drawn = chosen is not None and chosen.probability >= HARDLY_BETTER_THAN_DRAWING
     sentences = [_compared_with_luck(found), *_deflated(found, simulated and differs)]
     sentences += [] if chosen is None else [_choice(chosen)]
     best = f"The best of {found.tried:,} trials"
@@ -94,7 +95,7 @@ def _differs(found: Assessment) -> bool:
 
 
 def out_of_sample_verdict(found: Assessment) -> Verdict:
-    """Return what the tests of a walk-forward sweep mean, of which `found` is the assessment as a single trial."""
+    """Return what the tests of a walk-forward sweep mean. `found` assesses all of them as a single trial."""
     probability = found.probabilistic_sharpe.value
     if found.sharpe.value is None or probability is None:
         reason = found.sharpe.reason or found.probabilistic_sharpe.reason
@@ -156,8 +157,8 @@ def _choice(chosen: CrossValidation) -> str:
         "The parameters that were best on one half of the days were in the worse half of the trials on the other days "
         f"in {_cases(chosen.probability)}"
     )
-    drawn = chosen.probability >= NO_BETTER_THAN_DRAWING
-    return f"{text}: choosing the best is no better than drawing lots." if drawn else f"{text}."
+    drawn = chosen.probability >= HARDLY_BETTER_THAN_DRAWING
+    return f"{text}: choosing the best is hardly better than drawing lots." if drawn else f"{text}."
 
 
 def _cases(part: float) -> str:

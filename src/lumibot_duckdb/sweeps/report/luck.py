@@ -240,7 +240,7 @@ def _rank_plot(chosen: CrossValidation) -> Plot:
 def _bars(
     places: FloatArray, heights: list[float], marked: list[bool], text: str, colors: tuple[str, str], width: float
 ) -> list[dict[str, object]]:
-    """Return bars in two colours, of which the second one is for those that are marked."""
+    """Return bars in two colours. The second colour is for those that are marked."""
     return [
         {
             "type": "bar",
