@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 from lumibot_duckdb.activation.env_overrides import override_environment
 from lumibot_duckdb.comparison.headless import ENVIRONMENT, suppress_browser
 from lumibot_duckdb.comparison.redaction import is_secret, known_secrets
+from lumibot_duckdb.lumibot_contract.enforcement import require
 from lumibot_duckdb.sweeps.interception import BacktestCall, LiveTradingError, intercept_backtests
 from lumibot_duckdb.sweeps.job import Job
 from lumibot_duckdb.sweeps.messages import OUTPUT, Channel, trial_folder
@@ -99,6 +100,7 @@ class Server:
         wanted = self._job.strategy
         if wanted is not None and wanted not in call.names:
             return self._run_earlier(call)
+        require("sweeps")
         self._secrets.update(value for name, value in os.environ.items() if is_secret(name, value))
         self._secrets.update(_secrets_among(call.arguments))
         _import_what_trials_need()
