@@ -1,0 +1,51 @@
+"""Turns what a user names into the place of a published snapshot: an `s3://` URL, or a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from lumibot_duckdb.storage.published.folder import FolderObjects
+from lumibot_duckdb.storage.published.manifest import MANIFEST
+from lumibot_duckdb.storage.published.objects import ObjectStore
+from lumibot_duckdb.storage.published.s3 import S3Objects
+
+_S3 = re.compile(r"s3:/{1,2}(?!/)", re.IGNORECASE)  # a Path keeps one slash of two
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_MOST_PREFIX_BYTES = 900
+
+
+def is_published(given: str) -> bool:
+    """Return whether a location is that of a published snapshot: an `s3://` URL, or a folder that has a manifest."""
+    return is_s3(given) or (Path(given).expanduser() / MANIFEST).is_file()
+
+
+def is_s3(given: str) -> bool:
+    """Return whether a location is an `s3://` URL."""
+    return _S3.match(given) is not None
+
+
+def objects_at(given: str) -> ObjectStore:
+    """Return the objects at a URL or in a folder, which need not exist. Raises ValueError for an unusable URL."""
+    begin = _S3.match(given)
+    if begin is None:
+        return FolderObjects(Path(os.path.realpath(Path(given).expanduser())))
+    if "@" in given:
+        raise ValueError("an s3:// URL must not contain '@': credentials come from the environment or ~/.aws")
+    bucket, _, prefix = given[begin.end() :].partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise ValueError(f"{given!r} has no usable bucket name; a location is written as s3://bucket/prefix")
+    prefix = prefix.strip("/")
+    segments = prefix.split("/") if prefix else []
+    if (
+        any(segment in ("", ".", "..") for segment in segments)
+        or not prefix.isprintable()
+        or any(character in prefix for character in "?#\\")
+        or len(os.fsencode(prefix)) > _MOST_PREFIX_BYTES
+    ):
+        raise ValueError(
+            f"{given!r} has an unusable prefix: separate printable names by single slashes, without '.', '..', '?', "
+            "'#' and backslashes, as in s3://bucket/team/bars"
+        )
+    return S3Objects(bucket, prefix)
