@@ -27,8 +27,8 @@ _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _CREDENTIALS = "check the credentials that boto3 finds (environment, ~/.aws, or the role of the machine)"
 _REMEDIES = {
     "NoSuchBucket": "create the bucket, or correct its name",
-    "AccessDenied": f"{_CREDENTIALS}, and the permissions of the bucket (GetObject; to publish also PutObject, and "
-    "with --keep ListBucket and DeleteObject)",
+    "AccessDenied": f"{_CREDENTIALS}, and the permissions of the bucket (to read GetObject; to publish also PutObject "
+    "and ListBucket, and with --keep DeleteObject)",
     "InvalidAccessKeyId": _CREDENTIALS,
     "SignatureDoesNotMatch": _CREDENTIALS,
     "ExpiredToken": "the credentials have expired: renew them",
