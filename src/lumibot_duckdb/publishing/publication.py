@@ -79,11 +79,9 @@ def publish(
     _check_access(objects)
     spooled_bars = merge_spooled(store)
     untouched = f"nothing was published to {objects.location}"
-    with (
-        writing(untouched, needs=(store.path.stat().st_size, store.path.parent)),
-        unfinished(store.path, "copying") as file,
-    ):
-        copy = write_published_copy(store, file, objects.location, series=series, as_of=as_of, on_rows=on_rows)
+    with unfinished(store.path, "copying") as file:
+        with writing(untouched, needs=(store.path.stat().st_size, store.path.parent)):
+            copy = write_published_copy(store, file, objects.location, series=series, as_of=as_of, on_rows=on_rows)
         digest, size = digest_of(file), file.stat().st_size
         name = data_name(utc_now(), digest, uuid.uuid4().hex[:8])
         objects.put_file(name, file, on_bytes)

@@ -101,11 +101,7 @@ def migrate(
     made without macros, and gets them from that store. Raises `ReplicaError` for a replica, which nobody writes.
     """
     found = state(cursor)
-    if found.published:
-        raise ReplicaError(
-            f"this store is a snapshot that was published to {found.replica_of}, which is only read: write to the "
-            "published store, and publish it again; or set LUMIBOT_DUCKDB_OVERLAY to a folder for a writable copy"
-        )
+    refuse_published(found)
     if found.replica_of:
         raise ReplicaError(
             f"this file is a replica of {found.replica_of}, which is only read: write to that store, and then refresh "
@@ -125,6 +121,15 @@ def migrate(
         cursor.execute("INSERT INTO {db}.store_meta VALUES ('schema_version', ''), ('store_id', ?)", [found.store_id])
     cursor.execute("UPDATE {db}.store_meta SET value = ? WHERE key = 'schema_version'", [str(newest())])
     return StoreState(newest(), found.store_id)
+
+
+def refuse_published(found: StoreState) -> None:
+    """Raise `ReplicaError` for a published snapshot, which nobody writes, and which lacks what a store has."""
+    if found.published:
+        raise ReplicaError(
+            f"this store is a snapshot that was published to {found.replica_of}, which is only read: write to the "
+            "published store, and publish it again; or set LUMIBOT_DUCKDB_OVERLAY to a folder for a writable copy"
+        )
 
 
 def begin_publication(cursor: StoreCursor, location: str) -> None:

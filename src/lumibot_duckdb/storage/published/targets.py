@@ -18,7 +18,8 @@ _MOST_PREFIX_BYTES = 900
 
 def is_published(given: str) -> bool:
     """Return whether a location is that of a published snapshot: an `s3://` URL, or a folder that has a manifest."""
-    return is_s3(given) or (Path(given).expanduser() / MANIFEST).is_file()
+    # Unlike `Path.is_file`, this raises no error for a path that cannot be one.
+    return is_s3(given) or os.path.isfile(os.path.join(os.path.expanduser(given), MANIFEST))  # noqa: PTH111, PTH113, PTH118
 
 
 def is_s3(given: str) -> bool:
