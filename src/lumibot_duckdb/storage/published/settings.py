@@ -40,7 +40,7 @@ def snapshot_settings(environment: Mapping[str, str] = os.environ) -> SnapshotSe
     """Return the settings in the environment. Raises ValueError for unusable ones."""
     return SnapshotSettings(
         _folder(environment.get(CACHE)),
-        _size(environment.get(CACHE_SIZE) or DEFAULT_CACHE_SIZE),
+        _size((environment.get(CACHE_SIZE) or "").strip() or DEFAULT_CACHE_SIZE),
         _flag(environment.get(OFFLINE, "")),
         _folder(environment.get(OVERLAY)),
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.published.folder import FolderObjects
 from lumibot_duckdb.storage.published.manifest import MANIFEST
-from lumibot_duckdb.storage.published.objects import ObjectStore
-from lumibot_duckdb.storage.published.s3 import S3Objects
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.published.objects import ObjectStore
 
 _S3 = re.compile(r"s3:/{1,2}(?!/)", re.IGNORECASE)  # a Path keeps one slash of two
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
@@ -29,6 +30,9 @@ def is_s3(given: str) -> bool:
 
 def objects_at(given: str) -> ObjectStore:
     """Return the objects at a URL or in a folder, which need not exist. Raises ValueError for an unusable URL."""
+    from lumibot_duckdb.storage.published.folder import FolderObjects  # other stores are opened without these
+    from lumibot_duckdb.storage.published.s3 import S3Objects
+
     begin = _S3.match(given)
     if begin is None:
         return FolderObjects(Path(os.path.realpath(Path(given).expanduser())))
