@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ examples:
   lumibot-duckdb sweep my_strategy.py --set fast=2:200:1 --set stop=0.01:0.2 --random 200 --name wide --resume \\
     -- --symbol SPY
   lumibot-duckdb sweep my_strategy.py --set fast=5:50:5 --walk-forward train=12M,test=3M
+  lumibot-duckdb --store s3://research/bars sweep my_strategy.py --set fast=5:50:5 --engine dask \
+    --address tcp://10.0.0.1:8786 --results research.duckdb
   lumibot-duckdb sweep my_strategy.py --set fast=5:50:5 --objective calmar --timeout 600 --memory 2GB --dry-run
 
 exit codes: 0 success; 1 no trial was completed, the script cannot be backtested, or the sweep runs already; 2 wrong
@@ -119,6 +122,15 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         add("--timeout", type=positive_number, metavar="SECONDS", help="end a trial that takes longer"), nothing
     )
     completed_by(add("--memory", type=_size, metavar="SIZE", help="end a trial that needs more: 500MB"), nothing)
+    engine = add(
+        "--engine",
+        default="local",
+        metavar="ENGINE",
+        help="where trials run: local (default), or on the workers of a cluster: dask or ray",
+    )
+    completed_by(engine, _engines)
+    address = add("--address", metavar="ADDRESS", help="of the cluster: tcp://HOST:8786 (Dask), HOST:6379 (Ray)")
+    completed_by(address, nothing)
     add("--artifacts", type=Path, metavar="FOLDER", help="keep each trial's statistics files, plots and logs here")
 
 
@@ -137,6 +149,12 @@ def _objectives(**_: Any) -> Iterable[str]:
     from lumibot_duckdb.sweeps.objectives import objective_names
 
     return objective_names()
+
+
+def _engines(**_: Any) -> Iterable[str]:
+    from lumibot_duckdb.sweeps.engines import ENGINES
+
+    return ENGINES
 
 
 def _samplers(**_: Any) -> Iterable[str]:
@@ -173,14 +191,18 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _sweep(plan: SweepPlan, arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.cli.sweep_summary import beginning, summary
+    from lumibot_duckdb.sweeps.engines import open_engine
     from lumibot_duckdb.sweeps.sweep import run_plan
 
-    sweep = run_plan(
-        plan,
-        resume=arguments.resume,
-        retry_failed=arguments.retry_failed,
-        on_begin=lambda run: print(beginning(plan, run), flush=True),
-    )
+    with open_engine(arguments.engine, arguments.address, arguments.jobs) as engine:
+        plan = replace(plan, jobs=engine.jobs)
+        sweep = run_plan(
+            plan,
+            resume=arguments.resume,
+            retry_failed=arguments.retry_failed,
+            open_executor=engine.open_executor,
+            on_begin=lambda run: print(beginning(plan, run), flush=True),
+        )
     with Progress("Writing the report"):
         text = summary(sweep)
     print(text)
@@ -188,6 +210,7 @@ def _sweep(plan: SweepPlan, arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> SweepPlan:
+    from lumibot_duckdb.sweeps.engines import check_choice
     from lumibot_duckdb.sweeps.objectives import Objective
     from lumibot_duckdb.sweeps.plan import SweepPlan, usable_cpus
     from lumibot_duckdb.sweeps.space import Space
@@ -200,6 +223,9 @@ def _plan(arguments: argparse.Namespace) -> SweepPlan:
     search = _search(arguments)
     if arguments.seed is not None and search.kind == "grid":
         raise CommandError("--seed is for --random and --optuna: a grid runs all combinations")
+    check_choice(arguments.engine, arguments.address)
+    if search.prunes and arguments.engine != "local":
+        raise CommandError("--pruner needs trials on this machine: leave out --engine, or --pruner")
     if arguments.retry_failed and not arguments.resume:
         raise CommandError("--retry-failed continues a sweep: add --resume")
     if arguments.resume and arguments.name is None:
@@ -218,6 +244,7 @@ def _plan(arguments: argparse.Namespace) -> SweepPlan:
         jobs=arguments.jobs or usable_cpus(),
         limits=Limits(arguments.timeout, arguments.memory),
         artifacts=arguments.artifacts,
+        engine=arguments.engine,
     )
 
 

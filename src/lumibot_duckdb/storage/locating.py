@@ -51,6 +51,24 @@ def located_store(
     return open_published(text, settings, snapshot_cache(settings), on_bytes)
 
 
+def snapshot_manifest(file: Path) -> bytes | None:
+    """Return the manifest of a downloaded snapshot, given its file; None if it is not the last one of its location."""
+    from lumibot_duckdb.storage.published.opening import remembered_manifest
+
+    return remembered_manifest(file, snapshot_cache(snapshot_settings()))
+
+
+def located_snapshot(location: str, manifest: bytes, *, environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the path of the snapshot of a manifest, which need not be the current one of its location any more.
+
+    It is downloaded unless this machine has it. Raises ValueError, and what `open_published` raises.
+    """
+    from lumibot_duckdb.storage.published.opening import open_snapshot_of
+
+    settings = snapshot_settings(environment)
+    return open_snapshot_of(location, manifest, snapshot_cache(settings))
+
+
 def snapshot_cache(settings: SnapshotSettings) -> SnapshotCache:
     """Return the cache of downloaded snapshots: by default in the folder of this package in Lumibot's cache folder."""
     folder = settings.cache or lumibot_cache_folder() / DEFAULT_FOLDER / _CACHE_FOLDER

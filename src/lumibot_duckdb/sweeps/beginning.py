@@ -102,6 +102,7 @@ def sweep_record(plan: SweepPlan, examination: Examination, name: str) -> SweepR
             "walk_forward": None if plan.walk_forward is None else str(plan.walk_forward),
             "digest": digest_of(plan.target),
             "arguments": dict(arguments_of(plan.target)),
+            "engine": plan.engine,
             "jobs": plan.jobs,
             "timeout": plan.limits.seconds,
             "memory": plan.limits.memory,

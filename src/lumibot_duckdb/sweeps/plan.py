@@ -37,6 +37,7 @@ class SweepPlan:
         jobs: How many trials run at a time.
         limits: What a trial may use.
         artifacts: A folder for files of each trial; None if there shall be none.
+        engine: Where trials run: one of `engines.ENGINES`.
     """
 
     target: Target
@@ -50,6 +51,7 @@ class SweepPlan:
     jobs: int = field(default_factory=usable_cpus)
     limits: Limits = field(default_factory=Limits)
     artifacts: Path | None = None
+    engine: str = "local"
 
     @property
     def base_name(self) -> str:

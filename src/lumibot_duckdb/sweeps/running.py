@@ -24,7 +24,7 @@ from lumibot_duckdb.sweeps.errors import SweepClosedError, UnknownParameterError
 from lumibot_duckdb.sweeps.messages import OUTPUT, read_record, trial_folder
 from lumibot_duckdb.sweeps.output import last_lines
 from lumibot_duckdb.sweeps.own_memory import cpu_seconds_of, own_bytes
-from lumibot_duckdb.sweeps.target import Target, TargetDescription
+from lumibot_duckdb.sweeps.target import RunnableTarget, TargetDescription
 from lumibot_duckdb.sweeps.target_process import TargetProcess
 from lumibot_duckdb.sweeps.trial import Limits, Trial
 
@@ -59,7 +59,7 @@ _ATTEMPTS = 3
 """How often a trial is started whose server has been killed."""
 
 
-def describe(target: Target, settings: TrialSettings = DEFAULTS) -> TargetDescription:
+def describe(target: RunnableTarget, settings: TrialSettings = DEFAULTS) -> TargetDescription:
     """Run a target up to its backtest, and return what it would run.
 
     The process waits for trials of this target until `close` or the end of this process.
@@ -73,7 +73,7 @@ def describe(target: Target, settings: TrialSettings = DEFAULTS) -> TargetDescri
 
 
 def prepare(
-    target: Target, trial: Trial, limits: Limits = NO_LIMITS, settings: TrialSettings = DEFAULTS
+    target: RunnableTarget, trial: Trial, limits: Limits = NO_LIMITS, settings: TrialSettings = DEFAULTS
 ) -> TrialRecord:
     """Run a trial that downloads what the store lacks, with progress on the terminal; return its record.
 
@@ -84,7 +84,7 @@ def prepare(
 
 
 def run_trial(
-    target: Target,
+    target: RunnableTarget,
     trial: Trial,
     limits: Limits = NO_LIMITS,
     settings: TrialSettings = DEFAULTS,
@@ -112,7 +112,7 @@ def run_trial(
     return _run(target, trial, limits, settings, intermediate)
 
 
-def close(target: Target | None = None) -> None:
+def close(target: RunnableTarget | None = None) -> None:
     """End the process that waits for trials of a target (None: of all), and kill the trials that still run.
 
     Their calls of `run_trial` raise `SweepClosedError`.
@@ -139,7 +139,7 @@ _processes: dict[_Place, list[TargetProcess]] = {}
 """Those that have been started: one that forks trials, or any number of those that run a single one."""
 
 
-def _take_process(target: Target, start: str) -> TargetProcess:
+def _take_process(target: RunnableTarget, start: str) -> TargetProcess:
     """Return a process that can run a trial now, which is started if there is none."""
     place = _Place(target.identity, start)
     with _guard:
@@ -163,7 +163,7 @@ def _waiting_process(place: _Place) -> TargetProcess | None:
     return None
 
 
-def _start(target: Target, place: _Place) -> TargetProcess:
+def _start(target: RunnableTarget, place: _Place) -> TargetProcess:
     process = TargetProcess(target, place.start)
     process.is_taken = not process.description.is_forked
     with _guard:
@@ -197,7 +197,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _run(
-    target: Target,
+    target: RunnableTarget,
     trial: Trial,
     limits: Limits,
     settings: TrialSettings,

@@ -7,19 +7,20 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lumibot_duckdb.publishing.opening import opened_store
 from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.results.location import results_path
 from lumibot_duckdb.results.records import TrialRecord, Value
-from lumibot_duckdb.storage.location import store_path
 from lumibot_duckdb.sweeps.beginning import begun
 from lumibot_duckdb.sweeps.dimensions import of_json
-from lumibot_duckdb.sweeps.engines import local_executor
+from lumibot_duckdb.sweeps.engines import OpenExecutor, check_choice, open_engine
+from lumibot_duckdb.sweeps.engines.local import local_executor
 from lumibot_duckdb.sweeps.errors import SweepError
 from lumibot_duckdb.sweeps.examination import examine
 from lumibot_duckdb.sweeps.objectives import Direction, Objective
@@ -28,7 +29,7 @@ from lumibot_duckdb.sweeps.plan import SweepPlan, usable_cpus
 from lumibot_duckdb.sweeps.running import close
 from lumibot_duckdb.sweeps.search import Search, SearchKind
 from lumibot_duckdb.sweeps.space import Space
-from lumibot_duckdb.sweeps.sweep_run import OpenExecutor, SweepRun
+from lumibot_duckdb.sweeps.sweep_run import SweepRun
 from lumibot_duckdb.sweeps.target import ClassTarget
 from lumibot_duckdb.sweeps.trial import Limits
 from lumibot_duckdb.sweeps.walk_forward import WalkForward
@@ -184,6 +185,8 @@ def run(
     pruner: Any = "none",
     walk_forward: str | WalkForward | None = None,
     jobs: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
     executor: Executor | None = None,
     timeout: float | None = None,
     memory: int | None = None,
@@ -216,19 +219,21 @@ def run(
         seed: The seed of random numbers.
         sampler: Optuna's sampler: its name, such as "tpe" or "cmaes:sigma0=0.5", or an object of Optuna.
         pruner: Optuna's pruner, likewise, such as "median". It ends trials whose equity is worse than that of others;
-            not with an `executor`.
+            only on this machine, without an `executor`.
         walk_forward: Windows such as "train=12M,test=3M": the parameters that are the best in the first period of a
             window are tested in the second.
-        jobs: How many trials run at a time; by default as many as there are CPUs.
+        jobs: How many trials run at a time; by default as many as there are CPUs, or threads of Dask's workers.
+        engine: Where trials run: "local", or the cluster "dask" or "ray" at `address`.
+        address: The scheduler of a cluster. Without one, Ray starts workers on this machine.
         executor: Runs the trials: any executor of `concurrent.futures` that can call a function of this package on
-            this machine, or on one with the same files. It is not shut down.
+            this machine, or on one with the same files, instead of an `engine`. It is not shut down.
         timeout: Seconds after which a trial is ended.
         memory: Bytes of a trial's own memory above which it is ended.
         name: The name of the sweep; by default that of the strategy with a number.
         results: The results file; by default the one beside the store.
         resume: Continue the sweep of this name. Trials that are stored do not run again.
         retry_failed: With `resume`, run failed trials again.
-        store: The store; by default the one of the environment or in Lumibot's cache folder.
+        store: The store, or a published snapshot; by default the one of the environment or in Lumibot's cache folder.
         artifacts: A folder for each trial's statistics files, plots and logs, which are not written otherwise.
         **arguments: Further arguments of `Strategy.run_backtest`, such as `budget` or `pandas_data`.
 
@@ -239,11 +244,13 @@ def run(
         SearchError: The space, a condition, the objective or the windows are wrong.
         SweepError: The strategy cannot be backtested, has no such parameter, or the sweep was begun differently.
         SweepExistsError: There is a sweep of this name.
+        EngineError: The cluster does not answer, or one of its workers cannot run the sweep.
         KeyboardInterrupt: Ctrl-C was pressed. The message says how to continue.
     """
-    if executor is not None and pruner != "none":
-        raise SweepError("a pruner needs trials on this machine: leave executor out, or pruner")
-    path = store_path(store).absolute()
+    if (executor is not None or engine != "local") and pruner != "none":
+        raise SweepError("a pruner needs trials on this machine: leave out the executor or engine, or the pruner")
+    check_choice(engine, address)
+    path = opened_store(store).absolute()
     backtest = {"datasource_class": source, "backtesting_start": start, "backtesting_end": end, **arguments}
     plan = SweepPlan(
         target=ClassTarget(strategy, backtest, path),
@@ -255,14 +262,17 @@ def run(
         walk_forward=WalkForward.of(walk_forward) if isinstance(walk_forward, str) else walk_forward,
         name=name,
         jobs=usable_cpus() if jobs is None else checked_jobs(jobs),
+        engine=engine,
         limits=Limits(timeout, memory),
         artifacts=None if artifacts is None else Path(artifacts),
     )
 
-    def open_given(count: int) -> AbstractContextManager[Executor]:
-        return local_executor(count) if executor is None else nullcontext(executor)
-
-    return run_plan(plan, resume=resume, retry_failed=retry_failed, open_executor=open_given)
+    if executor is not None:
+        given = executor
+        return run_plan(plan, resume=resume, retry_failed=retry_failed, open_executor=lambda _: nullcontext(given))
+    with open_engine(engine, address, jobs) as opened:
+        plan = replace(plan, jobs=opened.jobs)
+        return run_plan(plan, resume=resume, retry_failed=retry_failed, open_executor=opened.open_executor)
 
 
 def checked_jobs(jobs: int) -> int:

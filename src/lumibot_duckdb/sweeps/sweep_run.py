@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
-from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.interrupts import Interrupts
@@ -15,20 +15,21 @@ from lumibot_duckdb.results.records import TrialRecord
 from lumibot_duckdb.sources.registry import OWN_BARS, SPEC_OF_CLASS
 from lumibot_duckdb.storage.errors import StorageError
 from lumibot_duckdb.sweeps.beginning import Begun
+from lumibot_duckdb.sweeps.engines import OpenExecutor
+from lumibot_duckdb.sweeps.engines.cluster import ClusterExecutor
+from lumibot_duckdb.sweeps.engines.cluster_trials import ClusterTrials
 from lumibot_duckdb.sweeps.examination import Examination
 from lumibot_duckdb.sweeps.plan import SweepPlan
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
-from lumibot_duckdb.sweeps.running import TrialSettings, close, prepare, run_trial
+from lumibot_duckdb.sweeps.running import Intermediate, TrialSettings, close, prepare, run_trial
 from lumibot_duckdb.sweeps.sampler import Sampler
 from lumibot_duckdb.sweeps.scheduling import NumberedRecord, run_queue
 from lumibot_duckdb.sweeps.search_queue import SearchQueue
 from lumibot_duckdb.sweeps.standing import Standing
-from lumibot_duckdb.sweeps.trial import Trial
+from lumibot_duckdb.sweeps.target import Target
+from lumibot_duckdb.sweeps.trial import Limits, Trial
 from lumibot_duckdb.sweeps.walk_forward_queue import WalkForwardQueue
 from lumibot_duckdb.sweeps.walk_forward_result import joined_record
-
-OpenExecutor = Callable[[int], AbstractContextManager[Executor]]
-"""Opens an executor for so many trials at a time."""
 
 _NOTICE = "lumibot-duckdb: waiting for the trials that run; press Ctrl-C again to stop now, without their results"
 
@@ -47,7 +48,7 @@ class SweepRun:
         self.record = begun.record
         self.standing = Standing(plan.objective, tuple(plan.space.parameters))
         self._plan = plan
-        self._source = examination.description.source
+        self._description = examination.description
         self._database = begun.database
         self._is_resumed = begun.is_resumed
         self._writer = ResultWriter(lambda records: self._database.add_trials(self.record.name, records))
@@ -87,7 +88,7 @@ class SweepRun:
         if self._is_resumed:
             self._database.finish_sweep(self.record.name, "running")
             return
-        if SPEC_OF_CLASS.get(self._source) is not OWN_BARS:  # which download nothing
+        if SPEC_OF_CLASS.get(self._description.source) is not OWN_BARS:  # which download nothing
             first = self._plan.search.new_sampler(self._plan.space, minimize=self._plan.objective.minimize).ask()
             assert first is not None
             with Progress("The first trial, which downloads what is missing"):
@@ -98,8 +99,6 @@ class SweepRun:
     def _run_trials(self, open_executor: OpenExecutor) -> bool:
         """Run the trials that are left, and return whether all have run."""
         plan = self._plan
-        intermediate = self._queue.intermediate if plan.search.prunes else None
-        settings = TrialSettings(as_of=self.record.as_of, artifacts=plan.artifacts)
         with (
             Interrupts(_NOTICE) as interrupts,
             Progress(f"Sweep {self.record.name}", self.left) as progress,
@@ -112,18 +111,22 @@ class SweepRun:
                 progress.advance(len(records))
                 progress.text = f"Sweep {self.record.name}: {self.standing}"
 
+            trials = self._trials_on(executor)
             try:
-                complete = run_queue(
-                    self._queue,
-                    lambda trial: executor.submit(run_trial, plan.target, trial, plan.limits, settings, intermediate),
-                    plan.jobs,
-                    finished,
-                    lambda: interrupts.pressed,
-                )
+                complete = run_queue(self._queue, trials.submit, plan.jobs, finished, lambda: interrupts.pressed)
             except BaseException:
-                close(plan.target)  # here, because the executor waits for its trials
+                trials.close()  # here, because the executor waits for its trials
                 raise
         return complete
+
+    def _trials_on(self, executor: Executor) -> LocalTrials | ClusterTrials:
+        """Return what starts trials on an executor."""
+        plan = self._plan
+        settings = TrialSettings(as_of=self.record.as_of, artifacts=plan.artifacts)
+        if isinstance(executor, ClusterExecutor):
+            return ClusterTrials(executor, plan.target, self._description, plan.limits, settings)
+        intermediate = self._queue.intermediate if plan.search.prunes else None
+        return LocalTrials(executor, plan.target, plan.limits, settings, intermediate)
 
     def _store_joined(self, queue: WalkForwardQueue) -> None:
         """Store the tests of all windows as one record."""
@@ -140,6 +143,25 @@ class SweepRun:
     def _kept(self) -> str:
         done = f"{self.standing.done:,}" + ("" if self.total is None else f" of {self.total:,}")
         return f"{done} trials are stored; the same command with --resume --name {self.record.name} continues"
+
+
+@dataclass(frozen=True)
+class LocalTrials:
+    """Starts trials of a target on this machine."""
+
+    executor: Executor
+    target: Target
+    limits: Limits
+    settings: TrialSettings
+    intermediate: Intermediate | None
+
+    def submit(self, trial: Trial) -> Future[TrialRecord]:
+        """Start a trial."""
+        return self.executor.submit(run_trial, self.target, trial, self.limits, self.settings, self.intermediate)
+
+    def close(self) -> None:
+        """Kill the trials that run, and end the process of the target."""
+        close(self.target)
 
 
 def new_queue(plan: SweepPlan, examination: Examination) -> SearchQueue | WalkForwardQueue:

@@ -61,7 +61,27 @@ class ClassTarget:
     identity: str = field(default_factory=lambda: uuid4().hex, compare=False, repr=False)
 
 
+@dataclass(frozen=True)
+class PickledTarget:
+    """A `ClassTarget` on its way to another machine, whose class only the process of its backtests loads.
+
+    Attributes:
+        content: The strategy's class and the arguments of its backtest, pickled.
+        name: The name of the class.
+        store: As of a `ClassTarget`, like the rest.
+    """
+
+    content: bytes
+    name: str
+    store: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    identity: str = field(default_factory=lambda: uuid4().hex, compare=False, repr=False)
+
+
 Target: TypeAlias = "ScriptTarget | ClassTarget"
+RunnableTarget: TypeAlias = "Target | PickledTarget"
+"""What a process can run: a target, also on another machine."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from lumibot_duckdb.sweeps.errors import TargetError
 from lumibot_duckdb.sweeps.job import Job
 from lumibot_duckdb.sweeps.messages import OUTPUT, Channel
 from lumibot_duckdb.sweeps.process_safety import kill_group
-from lumibot_duckdb.sweeps.target import ClassTarget, ScriptTarget, Target, TargetDescription
+from lumibot_duckdb.sweeps.target import PickledTarget, RunnableTarget, ScriptTarget, TargetDescription
 
 _NO_BACKTEST = (
     "{target} ended without a call of Strategy.backtest or Strategy.run_backtest. If the call depends on a condition, "
@@ -38,7 +38,7 @@ class TargetProcess:
     `close` has ended from one that ended otherwise. Raises `TargetError` if the target has no backtest, or fails.
     """
 
-    def __init__(self, target: Target, start: str) -> None:
+    def __init__(self, target: RunnableTarget, start: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lumibot-duckdb-sweep-"))
         self.inboxes: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         self._guard = threading.Lock()
@@ -110,7 +110,7 @@ class TargetProcess:
 
     # -- its start -----------------------------------------------------------------------------------------------
 
-    def _start_process(self, target: Target, start: str) -> None:
+    def _start_process(self, target: RunnableTarget, start: str) -> None:
         requests, sending = os.pipe()
         receiving, replies = os.pipe()
         lifeline, self._lifeline = os.pipe()
@@ -138,7 +138,7 @@ class TargetProcess:
             self._channel.send(job=asdict(_job(target, start, len(pickled))))
             self._channel.send_bytes(pickled)
 
-    def _await_backtest(self, target: Target) -> TargetDescription:
+    def _await_backtest(self, target: RunnableTarget) -> TargetDescription:
         try:
             message = self._channel.receive_first()
         except EOFError:
@@ -171,26 +171,33 @@ class TargetProcess:
                 inbox.put({"lost": code})
 
 
-def _job(target: Target, start: str, pickled: int) -> Job:
+def _job(target: RunnableTarget, start: str, pickled: int) -> Job:
     settings = dict(target.environment)
     if target.store is not None:
         settings[ENVIRONMENT_VARIABLE] = str(store_path(target.store).absolute())
-    if isinstance(target, ClassTarget):
+    if not isinstance(target, ScriptTarget):
         return Job(pickled=pickled, settings=settings, start=start)
     return Job(target.script, target.arguments, target.is_module, target.strategy, 0, settings, start)
 
 
-def _environment(target: Target) -> dict[str, str]:
+def _environment(target: RunnableTarget) -> dict[str, str]:
     """Return the environment of a target. All its processes iterate over sets in the same order."""
-    chosen = os.environ.get("PYTHONHASHSEED", "")
     search = [] if isinstance(target, ScriptTarget) else [os.pathsep.join(filter(None, sys.path))]
     paths = {"PYTHONPATH": search[0]} if search else {}
-    return {**os.environ, **paths, **target.environment, "PYTHONHASHSEED": chosen if chosen.isdigit() else "0"}
+    return {**os.environ, **paths, **target.environment, "PYTHONHASHSEED": hash_seed(target)}
 
 
-def _pickled(target: Target) -> bytes:
+def hash_seed(target: RunnableTarget) -> str:
+    """Return the seed of hashes, which decides about the order of sets: that of the user, or 0."""
+    chosen = {**os.environ, **target.environment}.get("PYTHONHASHSEED", "")
+    return chosen if chosen.isdigit() else "0"
+
+
+def _pickled(target: RunnableTarget) -> bytes:
     if isinstance(target, ScriptTarget):
         return b""
+    if isinstance(target, PickledTarget):
+        return target.content
     from lumibot_duckdb.sweeps.pickling import pickled
 
     return pickled((target.strategy, dict(target.arguments)))
@@ -211,11 +218,13 @@ def _described(
     return TargetDescription(strategy, source, parameters, first, last, not reason, reason)
 
 
-def _name_of(target: Target) -> str:
-    return f"the script {target.script}" if isinstance(target, ScriptTarget) else target.strategy.__name__
+def _name_of(target: RunnableTarget) -> str:
+    if isinstance(target, ScriptTarget):
+        return f"the script {target.script}"
+    return target.name if isinstance(target, PickledTarget) else target.strategy.__name__
 
 
-def _why_broken(target: Target, *, message: str, details: str, seen: list[str], is_own: bool) -> TargetError:
+def _why_broken(target: RunnableTarget, *, message: str, details: str, seen: list[str], is_own: bool) -> TargetError:
     name = _name_of(target)
     if is_own:
         return TargetError(message, details)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.api import OnBytes
+from lumibot_duckdb.storage.downloaded_snapshot import snapshot_at
 from lumibot_duckdb.storage.errors import (
     PublishedSnapshotError,
     SnapshotGoneError,
@@ -47,6 +48,23 @@ def open_published(given: str, settings: SnapshotSettings, cache: SnapshotCache,
             known = _local_file(objects, manifest, settings, cache, on_bytes)
             _opened[objects.location, settings] = known
         return known
+
+
+def open_snapshot_of(given: str, manifest: bytes, cache: SnapshotCache) -> Path:
+    """Return the local file of the snapshot of a manifest, whatever was published to its location since."""
+    objects = objects_at(given)
+    wanted = read_manifest(manifest, objects.location, migrations.newest())
+    return cache.held(wanted) or _once(objects, wanted, cache, None)
+
+
+def remembered_manifest(file: Path, cache: SnapshotCache) -> bytes | None:
+    """Return the manifest of the file of a snapshot; None if a later one of its location was opened since."""
+    snapshot = snapshot_at(file)
+    content = None if snapshot is None else cache.remembered(snapshot.location)
+    if snapshot is None or content is None:
+        return None
+    manifest = read_manifest(content, snapshot.location, migrations.newest())
+    return content if cache.held(manifest) == file else None
 
 
 def _local_file(

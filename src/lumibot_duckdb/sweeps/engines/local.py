@@ -1,4 +1,4 @@
-"""Where trials run: each engine is an executor of `concurrent.futures`."""
+"""Trials on this machine."""
 
 from __future__ import annotations
 
