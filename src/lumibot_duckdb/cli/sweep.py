@@ -46,9 +46,9 @@ examples:
     --address tcp://10.0.0.1:8786 --results research.duckdb
   lumibot-duckdb sweep my_strategy.py --set fast=5:50:5 --objective calmar --timeout 600 --memory 2GB --dry-run
 
-exit codes: 0 success; 1 no trial was completed, the script cannot be backtested, or the sweep runs already; 2 wrong
-usage; 3 the store or the results file cannot be used, or the disk is full; 130 interrupted (129 by SIGHUP, 143 by
-SIGTERM).
+exit codes: 0 success; 1 no trial was completed, the script cannot be backtested, the sweep runs already, or the cluster
+fails; 2 wrong usage; 3 the store or the results file cannot be used, or the disk is full; 130 interrupted (129 by
+SIGHUP, 143 by SIGTERM).
 """
 
 
@@ -275,6 +275,7 @@ def _refusals() -> Iterator[None]:
     """Turn the errors of a sweep into those of the command."""
     from lumibot_duckdb.results import ResultsNotFoundError, SweepExistsError, SweepNotFoundError
     from lumibot_duckdb.results.errors import InvalidResultError
+    from lumibot_duckdb.sweeps.engines.errors import EngineError
     from lumibot_duckdb.sweeps.errors import SweepError, SweepRunningError, TargetError, UnknownParameterError
     from lumibot_duckdb.sweeps.search_error import SearchError
 
@@ -289,4 +290,5 @@ def _refusals() -> Iterator[None]:
             print(error.details, file=sys.stderr)
         raise CommandError(str(error), exit_code=1) from None
     except SweepError as error:
-        raise CommandError(str(error), exit_code=1 if isinstance(error, SweepRunningError) else 2) from None
+        is_failure = isinstance(error, (SweepRunningError, EngineError))
+        raise CommandError(str(error), exit_code=1 if is_failure else 2) from None

@@ -35,7 +35,7 @@ class TrialQueue(Protocol):
 def run_queue(
     queue: TrialQueue,
     submit: Callable[[Trial], Future[TrialRecord]],
-    jobs: int,
+    jobs: int | Callable[[], int],
     finished: Callable[[Sequence[NumberedRecord]], None],
     stopping: Callable[[], bool] = lambda: False,
 ) -> bool:
@@ -44,7 +44,7 @@ def run_queue(
     Parameters:
         queue: the trials.
         submit: starts a trial on an executor.
-        jobs: how many trials may be in flight.
+        jobs: how many trials may be in flight; a function, if that may change.
         finished: takes trials that have ended. Others run meanwhile, unless all have ended.
         stopping: whether no further trial shall be started; those in flight are waited for.
 
@@ -53,7 +53,8 @@ def run_queue(
     running: dict[Future[TrialRecord], Trial] = {}
 
     def fill() -> None:
-        while len(running) < jobs and not stopping() and (trial := queue.next()) is not None:
+        most = jobs if isinstance(jobs, int) else jobs()
+        while len(running) < most and not stopping() and (trial := queue.next()) is not None:
             running[submit(trial)] = trial
 
     fill()

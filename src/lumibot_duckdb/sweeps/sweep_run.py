@@ -113,7 +113,7 @@ class SweepRun:
 
             trials = self._trials_on(executor)
             try:
-                complete = run_queue(self._queue, trials.submit, plan.jobs, finished, lambda: interrupts.pressed)
+                complete = run_queue(self._queue, trials.submit, trials.jobs, finished, lambda: interrupts.pressed)
             except BaseException:
                 trials.close()  # here, because the executor waits for its trials
                 raise
@@ -126,7 +126,7 @@ class SweepRun:
         if isinstance(executor, ClusterExecutor):
             return ClusterTrials(executor, plan.target, self._description, plan.limits, settings)
         intermediate = self._queue.intermediate if plan.search.prunes else None
-        return LocalTrials(executor, plan.target, plan.limits, settings, intermediate)
+        return LocalTrials(executor, plan.jobs, plan.target, plan.limits, settings, intermediate)
 
     def _store_joined(self, queue: WalkForwardQueue) -> None:
         """Store the tests of all windows as one record."""
@@ -150,6 +150,7 @@ class LocalTrials:
     """Starts trials of a target on this machine."""
 
     executor: Executor
+    jobs: int
     target: Target
     limits: Limits
     settings: TrialSettings

@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from lumibot_duckdb.sweeps.engines.cluster import ClusterExecutor
-from lumibot_duckdb.sweeps.engines.errors import EngineError
 from lumibot_duckdb.sweeps.engines.local import local_executor
+from lumibot_duckdb.sweeps.errors import SweepError
 from lumibot_duckdb.sweeps.plan import usable_cpus
 
 ENGINES = ("local", "dask", "ray")
@@ -39,6 +39,7 @@ def open_engine(name: str = "local", address: str | None = None, jobs: int | Non
         jobs: how many trials run at a time; by default as many as the engine has CPUs.
 
     Raises:
+        SweepError: there is no such engine, or it cannot be at the address.
         EngineError: the package is not installed, or the address does not answer, or has no workers.
     """
     if name == "local":
@@ -46,7 +47,7 @@ def open_engine(name: str = "local", address: str | None = None, jobs: int | Non
         yield OpenEngine(jobs or usable_cpus(), local_executor)
         return
     with executor_for(name, address, jobs) as executor:
-        yield OpenEngine(jobs or executor.capacity(), lambda _: nullcontext(executor))
+        yield OpenEngine(executor.jobs(), lambda _: nullcontext(executor))
 
 
 def executor_for(name: str, address: str | None = None, jobs: int | None = None) -> ClusterExecutor:
@@ -56,19 +57,19 @@ def executor_for(name: str, address: str | None = None, jobs: int | None = None)
         from lumibot_duckdb.sweeps.engines.dask_executor import DaskExecutor
 
         assert address is not None
-        return DaskExecutor(address)
+        return DaskExecutor(address, jobs)
     from lumibot_duckdb.sweeps.engines.ray_executor import RayExecutor
 
     return RayExecutor(address, jobs)
 
 
 def check_choice(name: str, address: str | None) -> None:
-    """Raise `EngineError` if there is no such engine, or if it cannot be at the address."""
+    """Raise `SweepError` if there is no such engine, or if it cannot be at the address."""
     if name not in ENGINES:
-        raise EngineError(f"there is no engine {name!r}; choose one of {', '.join(ENGINES)}")
+        raise SweepError(f"there is no engine {name!r}; choose one of {', '.join(ENGINES)}")
     if name == "local" and address is not None:
-        raise EngineError(f"{address} is the address of a cluster: choose the engine, dask or ray, too (--engine)")
+        raise SweepError(f"{address} is the address of a cluster: choose the engine, dask or ray, too (--engine)")
     if name == "dask" and address is None:
-        raise EngineError(
+        raise SweepError(
             "name the address of Dask's scheduler, such as tcp://10.0.0.1:8786 (--address; `dask scheduler` prints it)"
         )

@@ -5,16 +5,32 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from time import monotonic
 from typing import Any
+
+_COUNT_SECONDS = 2.0
+"""How often workers are counted."""
 
 
 class ClusterExecutor(Executor):
     """Runs functions on the workers of a cluster. A function whose worker is lost runs again on another.
 
-    `place` names the cluster in messages.
+    `place` names the cluster in messages. `jobs` is how many trials run at a time; None for as many as the workers can.
     """
 
-    place: str
+    def __init__(self, place: str, jobs: int | None) -> None:
+        self.place = place
+        self._jobs = jobs
+        self._capacity = 1
+        self._counted = -_COUNT_SECONDS
+
+    def jobs(self) -> int:
+        """Return how many trials run at a time. Workers may come and go."""
+        if self._jobs is not None:
+            return self._jobs
+        if monotonic() - self._counted >= _COUNT_SECONDS:
+            self._capacity, self._counted = max(self.capacity(), 1), monotonic()
+        return self._capacity
 
     @abstractmethod
     def capacity(self) -> int:

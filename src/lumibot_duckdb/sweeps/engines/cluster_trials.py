@@ -47,6 +47,10 @@ class ClusterTrials:
         sweep = shared_sweep(target, description)
         self._content = executor.begin(target.identity, pickle.dumps(sweep))
 
+    def jobs(self) -> int:
+        """Return how many trials may run at a time."""
+        return self._executor.jobs()
+
     def submit(self, trial: Trial) -> Future[TrialRecord]:
         """Start a trial. The future raises the error of a worker that cannot run the sweep."""
         started = clock.utc_now()

@@ -27,8 +27,8 @@ CONNECT_SECONDS = 15.0
 class DaskExecutor(ClusterExecutor):
     """Runs trials on the workers of the scheduler at an address. Raises `EngineError` if it does not answer."""
 
-    def __init__(self, address: str) -> None:
-        self.place = f"the Dask scheduler at {address}"
+    def __init__(self, address: str, jobs: int | None = None) -> None:
+        super().__init__(f"the Dask scheduler at {address}", jobs)
         self._client = self._connected(address)
         self._executor = self._client.get_executor(pure=False)
         self._numbers = count(1)
@@ -54,7 +54,7 @@ class DaskExecutor(ClusterExecutor):
 
     def capacity(self) -> int:
         """Return the number of threads of all workers, each of which waits for a trial's process."""
-        return max(1, sum(map(int, self._client.nthreads().values())))
+        return sum(map(int, self._client.nthreads().values()))
 
     def begin(self, identity: str, content: bytes) -> Any:
         """Hold the content on the workers, and tell them to end the processes of the target with this sweep."""

@@ -36,7 +36,11 @@ class EndWithSweep(WorkerPlugin):  # type: ignore[misc]  # an extra
 
     def transition(self, key: Any, start: str, finish: str, **kwargs: Any) -> None:
         """End the processes when a trial that runs is cancelled."""
-        if start in ("executing", "long-running") and finish == "cancelled" and str(key).startswith(f"{self.name}-"):
+        if (
+            start in ("executing", "long-running")
+            and finish in ("released", "cancelled")
+            and str(key).startswith(f"{self.name}-")
+        ):
             Thread(target=end_target, args=(self.identity,), daemon=True).start()  # the worker goes on meanwhile
 
     async def teardown(self, worker: Any) -> None:

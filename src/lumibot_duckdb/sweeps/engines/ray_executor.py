@@ -31,7 +31,7 @@ class RayExecutor(ClusterExecutor):
     """
 
     def __init__(self, address: str | None, jobs: int | None = None) -> None:
-        self.place = "Ray" if address is None else f"the Ray cluster at {address}"
+        super().__init__("Ray" if address is None else f"the Ray cluster at {address}", jobs)
         self._owns_connection = not ray.is_initialized()
         self._running: list[Any] = []
         if self._owns_connection:
@@ -55,7 +55,7 @@ class RayExecutor(ClusterExecutor):
 
     def capacity(self) -> int:
         """Return the number of CPUs of the cluster."""
-        return max(int(ray.cluster_resources().get("CPU", 1)), 1)
+        return int(ray.cluster_resources().get("CPU", 1))
 
     def begin(self, identity: str, content: bytes) -> Any:
         """Put the content where workers get it once. They end with this process, and what they have started, too."""
