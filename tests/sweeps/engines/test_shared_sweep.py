@@ -102,5 +102,5 @@ def test_a_snapshot_that_another_process_has_replaced(tmp_path: Path, monkeypatc
         path = DuckDBDataStorage(tmp_path / "shared").path
         for manifest in (tmp_path / "cache" / "manifests").iterdir():
             manifest.write_bytes(manifest.read_bytes().replace(path.parent.name.encode(), b"0" * 64))
-    with pytest.raises(EngineError, match="another snapshot was published to .* meanwhile; begin the sweep again"):
+    with pytest.raises(EngineError, match=r"another snapshot was published to .* meanwhile; begin the sweep again"):
         shared_store(path)
