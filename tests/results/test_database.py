@@ -27,6 +27,7 @@ from lumibot_duckdb.results import (
 from lumibot_duckdb.results.errors import InvalidResultError
 from lumibot_duckdb.results.location import results_path
 from lumibot_duckdb.results.trial_rows import STATISTICS
+from lumibot_duckdb.storage.downloaded_snapshot import DownloadedSnapshot
 from results.samples import NOW, equity, results_at, sweep, trial
 
 
@@ -278,6 +279,14 @@ def test_a_record_that_cannot_be_stored_is_refused(
 def test_a_name_that_cannot_be_typed_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidResultError, match="cannot be the name of a sweep"):
         results_at(tmp_path).begin_sweep(sweep(name))
+
+
+def test_results_of_a_snapshot_are_not_in_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUMIBOT_CACHE_FOLDER", str(tmp_path / "cache"))
+    file = tmp_path / "snapshots" / "0a" / "lumibot.duckdb"
+    file.parent.mkdir(parents=True)
+    DownloadedSnapshot("s3://research/bars", datetime(2024, 1, 2, tzinfo=timezone.utc), 1, 2).write(file)
+    assert results_path(store=file) == tmp_path / "cache" / "duckdb" / "lumibot-results.duckdb"
 
 
 def test_results_are_beside_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

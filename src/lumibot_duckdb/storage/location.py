@@ -28,10 +28,15 @@ def store_path(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     Raises ValueError if a store cannot be there.
     """
     given = os.fspath(cache_dir) if cache_dir is not None else os.environ.get(ENVIRONMENT_VARIABLE) or None
-    path = lumibot_cache_folder() / DEFAULT_FOLDER / FILE_NAME if given is None else _path_of(given)
+    path = default_path() if given is None else _path_of(given)
     _check_folder(path.parent)
     check_file(path)
     return path
+
+
+def default_path() -> Path:
+    """Return the path of the store if nobody names another one."""
+    return lumibot_cache_folder() / DEFAULT_FOLDER / FILE_NAME
 
 
 def _path_of(given: str) -> Path:

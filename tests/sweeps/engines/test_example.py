@@ -65,27 +65,23 @@ def test_a_sweep_with_an_s3_server_and_two_workers(tmp_path: Path) -> None:
     assert found.trades.num_rows
     # The same backtest alone, on the store from which the snapshot was published.
     script = tmp_path / "alone.py"
-    script.write_text(_ALONE.format(example=str(EXAMPLE), parameters=dict(found.parameters)))
+    script.write_text(_ALONE.format(script=str(EXAMPLE / "crossing.py"), parameters=dict(found.parameters)))
     alone = run_alone(script, {}, tmp_path, environment={"LUMIBOT_DUCKDB_PATH": str(folder / "bars.duckdb")})
     assert_same_results(found, alone)
 
 
 _ALONE = """
-import os, sys
-sys.path.insert(0, {example!r})
-import crossing
-from sweeps.plain_record import keep_record
+import os, runpy
 from lumibot.strategies import Strategy
+from sweeps.plain_record import keep_record
 run = Strategy.run_backtest.__func__
-def quiet(cls, *args, **kwargs):
-    kwargs.update(show_plot=False, show_tearsheet=False, save_tearsheet=False, show_indicators=False, quiet_logs=True,
-                  analyze_backtest=False, show_progress_bar=False, parameters={parameters!r})
-    _, strategy = run(cls, *args, **kwargs)
+def quiet(cls, *arguments, **more):
+    more.update(show_plot=False, show_tearsheet=False, save_tearsheet=False, show_indicators=False, quiet_logs=True,
+                analyze_backtest=False, show_progress_bar=False, parameters={parameters!r})
+    _, strategy = run(cls, *arguments, **more)
     keep_record(strategy, os.environ["KEEP"])
-crossing.Crossing.run_backtest = classmethod(quiet)
-import runpy
-source = open(os.path.join({example!r}, "crossing.py")).read().partition('if __name__')[2]
-exec("if True" + source.partition('"__main__"')[2], vars(crossing))
+Strategy.run_backtest = classmethod(quiet)
+runpy.run_path({script!r}, run_name="__main__")
 """
 
 

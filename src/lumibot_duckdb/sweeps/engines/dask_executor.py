@@ -53,11 +53,11 @@ class DaskExecutor(ClusterExecutor):
             ) from None
 
     def capacity(self) -> int:
-        """Return the number of threads of all workers, each of which waits for a trial's process."""
+        """Return the number of threads of all workers. Each waits for a trial's process."""
         return sum(map(int, self._client.nthreads().values()))
 
     def begin(self, identity: str, content: bytes) -> Any:
-        """Hold the content on the workers, and tell them to end the processes of the target with this sweep."""
+        """Hold the content on the workers, and let them end the processes of the target with this sweep."""
         self._identity = identity
         self._client.register_plugin(EndWithSweep(identity))
         # As the result of a task, so that it is computed again if the worker that has it is lost.

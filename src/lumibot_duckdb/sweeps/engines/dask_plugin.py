@@ -41,7 +41,7 @@ class EndWithSweep(WorkerPlugin):  # type: ignore[misc]  # an extra
             and finish in ("released", "cancelled")
             and str(key).startswith(f"{self.name}-")
         ):
-            Thread(target=end_target, args=(self.identity,), daemon=True).start()  # the worker goes on meanwhile
+            Thread(target=end_target, args=(self.identity,), daemon=True).start()  # the worker must not wait for it
 
     async def teardown(self, worker: Any) -> None:
         """End the processes when the sweep or the worker ends."""

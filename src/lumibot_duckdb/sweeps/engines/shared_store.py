@@ -40,7 +40,7 @@ class StoreAtPath:
 
 @dataclass(frozen=True)
 class StorePublished:
-    """A published snapshot. All workers use the one that the sweep began with, whatever is published meanwhile."""
+    """A published snapshot. All workers use the one that the sweep began with, even if a later one is published."""
 
     location: str
     manifest: bytes

@@ -102,7 +102,7 @@ def _held(identity: str, content: bytes) -> Iterator[RunnableTarget]:
 
 
 def _checked_target(content: bytes) -> RunnableTarget:
-    """Return the target of a sweep, as it is on this machine. Raises `WorkerError` if it is another one here."""
+    """Return the target of a sweep on this machine. Raises `WorkerError` if it is another one here."""
     sweep: SharedSweep = pickle.loads(content)  # from the process that runs the sweep, through the cluster's scheduler
     target = sweep.target_here(worker_name())
     try:
