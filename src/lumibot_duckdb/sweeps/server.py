@@ -37,7 +37,7 @@ from lumibot_duckdb.sweeps.messages import OUTPUT, Channel, trial_folder
 from lumibot_duckdb.sweeps.output import describe_error, details_of
 from lumibot_duckdb.sweeps.process_safety import end_with_parent, kill_group, why_not_to_fork
 from lumibot_duckdb.sweeps.trial_process import TrialRequest, run_and_exit
-from lumibot_duckdb.sweeps.warm_start import load_as_noted, share_calendars
+from lumibot_duckdb.sweeps.warm_start import fill_caches, load_as_noted, share_calendars
 
 _ENDED_FOR_GOOD = 0.5
 """How often processes are looked after that keep the pipe of an ended trial open, in seconds."""
@@ -281,6 +281,7 @@ def _import_what_trials_need() -> None:
     import lumibot_duckdb.sweeps.collecting  # noqa: F401
 
     share_calendars()
+    fill_caches()
 
 
 def main(arguments: list[str]) -> NoReturn:
