@@ -53,6 +53,7 @@ class TrialSettings:
 NO_LIMITS = Limits()
 DEFAULTS = TrialSettings()
 
+_TYPES_OF_VALUES = (bool, int, float, str, type(None))
 _POLL_SECONDS = 0.2
 """How often the memory of a limited trial is measured."""
 _ATTEMPTS = 3
@@ -106,6 +107,7 @@ def run_trial(
 
     Raises:
         UnknownParameterError: the trial sets a parameter that the strategy does not have.
+        TypeError: the value of a parameter is no number, text, bool or None.
         TargetError: as `describe`.
         SweepClosedError: `close` was called meanwhile.
     """
@@ -222,14 +224,19 @@ def _run(
 
 
 def _check_parameters(description: TargetDescription, values: Mapping[str, Value]) -> None:
-    for name in values:
+    for name, value in values.items():
+        if type(value) not in _TYPES_OF_VALUES:
+            kind = type(value).__name__
+            raise TypeError(
+                f"{name}={value!r} is of type {kind}: a parameter of a trial is a number, a text, True or None"
+            )
         if name not in description.parameters:
             known = list(description.parameters)
             similar = get_close_matches(name, known, n=1)
             hint = f"did you mean {similar[0]!r}?" if similar else f"it has {', '.join(known) or 'none'}"
             raise UnknownParameterError(
                 f"{description.strategy} has no parameter {name!r}: {hint} (Parameters are the entries of its "
-                "`parameters`, and of those that the script passes to the backtest)"
+                "`parameters` and of those that the script passes to the backtest, and the arguments of `initialize`)"
             )
 
 

@@ -180,7 +180,13 @@ class Server:
             if message["kill"] in self._trials:
                 kill_group(self._trials[message["kill"]].process)
             return
-        self._trials[message["run"]] = trial = self._fork(call, message)
+        try:
+            trial = self._trials[message["run"]] = self._fork(call, message)
+        except OSError as error:  # there are too many processes, or too little memory
+            output = trial_folder(self._folder, message["run"]) / OUTPUT
+            output.write_text(f"no process could be started for this trial: {error}\n")
+            self._channel.send(ended=message["run"], code=1, cpu=0.0)
+            return
         waiting.register(trial.pipe, selectors.EVENT_READ, trial)
         self._channel.send(started=message["run"], process=trial.process)
 
