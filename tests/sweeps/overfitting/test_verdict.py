@@ -102,3 +102,10 @@ def test_without_enough_returns_nothing_is_said() -> None:
         assert judged.mood == "unknown"
         assert list(judged.sentences) == ["No trial has daily returns that vary."]
         assert judged.warning == ""
+
+
+def test_a_walk_forward_sweep_is_not_told_to_walk_forward(found: Assessment) -> None:
+    weak = with_values(found, 0.3, 0.4)
+    assert "--walk-forward" in verdict(weak).warning
+    assert "--walk-forward" not in verdict(weak, has_tests=True).warning
+    assert verdict(weak, has_tests=True).sentences[-1].startswith("What the searches before it earned")
