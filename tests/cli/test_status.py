@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from cli.files import Command, csv_of, minutes, no_store
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreBusyError
 from storage.frames import minute_bars
+from templates import template
 
 Write = Callable[..., Path]
 
@@ -177,14 +179,17 @@ def test_downloads_that_wait_beside_the_store_are_reported(filled: Command) -> N
     assert "for the next write" not in filled("status").out
 
 
-@pytest.fixture
-def several(command: Command) -> Command:
-    storage = command.storage()
+@template
+def several_series(storage: DuckDBDataStorage) -> None:
     for source, timeframe in (("polygon", "minute"), ("alpaca", "minute"), ("polygon", "5minute")):
         storage.store_ohlcv_data("AAPL", minute_bars(), source, timeframe)
     storage.store_ohlcv_data("AAPL", minute_bars(), "polygon", "minute", adjustment="split")
     storage.store_ohlcv_data("MSFT", minute_bars(), "polygon", "minute")
-    storage.close()
+
+
+@pytest.fixture
+def several(command: Command) -> Command:
+    several_series(command.store)
     return command
 
 

@@ -18,17 +18,22 @@ from lumibot_duckdb.storage.errors import RepairError, StoreDamagedError, StoreW
 from lumibot_duckdb.storage.upkeep import salvage
 from storage.damage import blocks_by_table, corrupt, used_blocks
 from storage.frames import minute_bars
+from templates import template
 
 ROWS = 20_000
+
+
+@template
+def wide_series(storage: DuckDBDataStorage) -> None:
+    frame = minute_bars(rows=ROWS)
+    further = {"vwap": frame["close"] * 1.001, "bid": frame["close"] - 0.01, "note": [f"note {n}" for n in range(ROWS)]}
+    storage.store_ohlcv_data("X", frame.assign(**further), "test", "minute", metadata={"long": "text" * ROWS})
 
 
 @pytest.fixture
 def wide(storage: DuckDBDataStorage) -> DuckDBDataStorage:
     """A store with blocks of many columns and of several tables."""
-    frame = minute_bars(rows=ROWS)
-    further = {"vwap": frame["close"] * 1.001, "bid": frame["close"] - 0.01, "note": [f"note {n}" for n in range(ROWS)]}
-    storage.store_ohlcv_data("X", frame.assign(**further), "test", "minute", metadata={"long": "text" * ROWS})
-    storage.close()
+    wide_series(storage.path)
     return storage
 
 

@@ -28,6 +28,7 @@ from lumibot_duckdb.storage.upkeep.export import exporter, file_formats
 from lumibot_duckdb.storage.upkeep.export.file_formats import FORMATS
 from lumibot_duckdb.storage.upkeep.export.paths import path_of
 from storage.frames import assert_same, frame_strategy, minute_bars
+from templates import template
 
 FRAME = minute_bars(rows=60)
 NOW = int(dt.datetime.now(dt.timezone.utc).timestamp())
@@ -149,11 +150,16 @@ def test_any_series_is_restored(data: st.DataObject) -> None:
 # -- files that other programs read --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def several(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+@template
+def several_series(storage: DuckDBDataStorage) -> None:
     for symbol in ("AAPL", "BRK.B", "700"):
         storage.store_ohlcv_data(symbol, FRAME, "polygon", "minute")
     storage.store_ohlcv_data(("BTC", "USD"), FRAME, "ccxt", "minute")
+
+
+@pytest.fixture
+def several(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+    several_series(storage.path)
     return storage
 
 

@@ -15,6 +15,7 @@ from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import RepairError, StorageError, StoreDamagedError, VersionGoneError
 from storage.frames import assert_same, minute_bars
+from templates import template
 
 FRAME = minute_bars(rows=200)
 LATER = minute_bars("2024-04-02 09:30", rows=100, seed=1)
@@ -22,11 +23,16 @@ LONG = minute_bars("2023-03-01 09:30", rows=10_100, seed=3)
 AT = "ts = TIMESTAMP_S '2024-01-02 15:00:00'"
 
 
-@pytest.fixture
-def stored(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+@template
+def two_series(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("A", FRAME, "test", "minute", metadata={"request": 1})
     storage.store_ohlcv_data("A", LATER, "test", "minute")
     storage.store_ohlcv_data("B", LONG, "test", "minute")
+
+
+@pytest.fixture
+def stored(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+    two_series(storage.path)
     return storage
 
 

@@ -15,12 +15,13 @@ from lumibot_duckdb.storage.api import CorporateAction
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.upkeep import verification
 from storage.frames import minute_bars
+from templates import template
 
 CHAIN = {"Multiplier": None, "Chains": {"CALL": {"2024-01-19": [1.0, 2], "2024-01-26": []}, "PUT": {}}}
 
 
-@pytest.fixture
-def sound(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+@template
+def all_kinds(storage: DuckDBDataStorage) -> None:
     frame = minute_bars(rows=100)
     storage.store_ohlcv_data("A", frame, "test", "minute")
     frame.iloc[5, 4] += 1
@@ -31,6 +32,11 @@ def sound(storage: DuckDBDataStorage) -> DuckDBDataStorage:
     storage.label(["A", "B"], "sector", ["one", "two"])
     for days_ahead in (None, 30):
         storage.store_option_chain("A", CHAIN, "test", dt.date(2024, 1, 2), days_ahead=days_ahead)
+
+
+@pytest.fixture
+def sound(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+    all_kinds(storage.path)
     return storage
 
 
