@@ -42,7 +42,7 @@ def heeded() -> Iterator[None]:
 def test_a_query_stops_at_ctrl_c(storage: DuckDBDataStorage, query: str) -> None:
     storage.store_ohlcv_data("X", minute_bars(), "test", "minute")
     for attempt in range(8):
-        threading.Timer(0.2 + attempt / 50, _thread.interrupt_main).start()
+        threading.Timer(0.1 + attempt / 50, _thread.interrupt_main).start()
         with pytest.raises(KeyboardInterrupt):
             storage.sql(query)
     assert storage.sql("SELECT count(*) AS bars FROM ohlcv_data").to_pylist() == [{"bars": 60}]
