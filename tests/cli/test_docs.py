@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.command_server import served_commands
+from cli.forked_commands import forked_commands
 from lumibot_duckdb import clock
 from lumibot_duckdb.cli.commands import COMMANDS
 from lumibot_duckdb.cli.main import main
@@ -60,7 +60,7 @@ def as_printed(page: str, folder: Path, without: Collection[str] = ()) -> str:
         "COLUMNS": "120",
         "NO_COLOR": "1",
     }
-    with tempfile.TemporaryDirectory() as beside, served_commands(Path(beside) / "bin", environment) as environment:
+    with tempfile.TemporaryDirectory() as beside, forked_commands(Path(beside) / "bin", environment) as environment:
         ended = subprocess.run(
             ["bash", "-c", "".join(script)],
             cwd=folder,

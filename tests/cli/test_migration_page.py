@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from lumibot.tools import yahoo_helper
 
-from cli.command_server import served_commands
+from cli.forked_commands import forked_commands
 from lumibot_duckdb import DuckDBDataStorage
 from parity.ground import FOREIGN
 from sources.yahoo.market import new_york_days, walk
@@ -76,7 +76,7 @@ def environment(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "NETWORK_LOG": str(place / "network.log"),
         "IS_BACKTESTING": "true",
     }
-    with served_commands(tmp_path_factory.mktemp("commands") / "bin", environment) as environment:
+    with forked_commands(tmp_path_factory.mktemp("commands") / "bin", environment) as environment:
         yield environment
 
 

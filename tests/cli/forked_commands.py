@@ -1,8 +1,7 @@
-"""`lumibot-duckdb` for pages of many commands: one process runs them, one after the other.
+"""`lumibot-duckdb` for pages of many commands: one process runs them, and forks for those that import Lumibot.
 
 That saves most of the time of a page. What a command imports, and what only a new process can show, is tested in
-`test_command.py`. `run` starts a new process here too, because its script decides what is imported, and when. What
-imports Lumibot runs in a child, so that the next command does not find it imported.
+`test_command.py`. `run` starts a new process here too, because its script decides what is imported, and when.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from pathlib import Path
 
 from cli.files import PROGRAM
 
-WITH_LUMIBOT = ("compare", "demo", "doctor")
+# The next command must not find Lumibot imported.
+FORKED = ("compare", "demo", "doctor")
 
 # Python without `site` starts in a hundredth of a second.
 CLIENT = """#!{python} -ISE
@@ -35,7 +35,7 @@ sys.exit(int(server.recv(16)))
 
 
 @contextmanager
-def served_commands(folder: Path, environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def forked_commands(folder: Path, environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """Create an executable `lumibot-duckdb` in the folder, and yield the environment whose `PATH` begins with it."""
     folder.mkdir()
     program, address = folder / "lumibot-duckdb", str(folder / "socket")
@@ -44,7 +44,7 @@ def served_commands(folder: Path, environment: Mapping[str, str]) -> Iterator[di
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen()
-        code = f"from cli.command_server import serve; serve({listening.fileno()})"
+        code = f"from cli.forked_commands import serve; serve({listening.fileno()})"
         paths = os.pathsep.join([str(Path(__file__).parents[1]), environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         server = subprocess.Popen(
             [sys.executable, "-c", code],
@@ -74,7 +74,7 @@ def serve(descriptor: int) -> None:
             os.chdir(folder)
             os.environ.clear()
             os.environ.update(environment)
-            code = _in_a_child(words) if words[1:2] and words[1] in WITH_LUMIBOT else _run(words)
+            code = _in_a_child(words) if words[1:2] and words[1] in FORKED else _run(words)
             for each in descriptors:
                 os.close(each)
             _connect(own)  # the reader of the output sees its end
