@@ -12,6 +12,8 @@ import pytest
 
 from lumibot_duckdb import analytics, charts, duckdb_storage, panels, storage
 
+pytestmark = pytest.mark.older_duckdb
+
 NAMES = [
     duckdb_storage.__name__,
     *(

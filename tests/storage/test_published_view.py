@@ -18,6 +18,8 @@ from lumibot_duckdb.storage.api import CorporateAction
 from storage.frames import minute_bars
 from templates import template
 
+pytestmark = pytest.mark.older_duckdb
+
 COLUMNS = {
     "asset_symbol": "VARCHAR",
     "asset_type": "VARCHAR",

@@ -16,6 +16,8 @@ from lumibot_duckdb.storage.api import CorporateAction
 from storage.frames import assert_same, minute_bars
 from storage.stores.write_store import CALL, CHAIN, DAY, EMPTY, long_bars
 
+pytestmark = pytest.mark.older_duckdb
+
 SCHEMAS = range(1, migrations.newest())
 LATER = minute_bars("2024-02-01 09:30")
 ALL_BARS = 120 + 200 + 60 + 60 + 30 + 12_000

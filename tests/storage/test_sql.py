@@ -16,6 +16,8 @@ from lumibot_duckdb import DuckDBDataStorage
 from storage.frames import minute_bars
 from templates import template
 
+pytestmark = pytest.mark.older_duckdb
+
 
 @template
 def one_series(storage: DuckDBDataStorage) -> None:

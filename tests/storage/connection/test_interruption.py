@@ -21,6 +21,8 @@ from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.upkeep import store_copy
 from storage.frames import minute_bars
 
+pytestmark = pytest.mark.older_duckdb
+
 # Work for one thread: whether it is DuckDB's or the caller's is chance, so each is stopped several times.
 ENDLESS = [
     "SELECT max(total) FROM (SELECT sum(range) AS total FROM range(1_000_000_000_000) GROUP BY range % 5)",

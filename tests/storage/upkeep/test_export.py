@@ -110,6 +110,7 @@ _PIECES = st.lists(st.tuples(st.integers(-(2**33) // 60, NOW // 60 - 9_999), st.
 )
 
 
+@pytest.mark.older_duckdb
 @given(data=st.data())
 @examples(12)
 def test_any_series_is_restored(data: st.DataObject) -> None:
@@ -245,6 +246,7 @@ def test_a_dry_run_writes_nothing(several: DuckDBDataStorage, tmp_path: Path) ->
     assert 0 < planned.bytes < 10 * written.bytes
 
 
+@pytest.mark.older_duckdb
 def test_what_cannot_be_exported_is_refused(several: DuckDBDataStorage, tmp_path: Path) -> None:
     out = tmp_path / "out"
     wrong: list[tuple[Callable[[], object], type[Exception], str]] = [

@@ -74,6 +74,7 @@ def test_a_doubled_bar_is_kept_once(stored: DuckDBDataStorage) -> None:
     assert stored.verify().findings == []
 
 
+@pytest.mark.older_duckdb
 def test_a_changed_value_is_located_kept_and_requested_again(stored: DuckDBDataStorage) -> None:
     run(stored, f"UPDATE {{db}}.bar SET close = close + 0.01 WHERE version_id = 1 AND {AT}")
     damaged = bars_of(stored, "A")
@@ -167,6 +168,7 @@ def test_impossible_bars_are_dropped_on_request(stored: DuckDBDataStorage) -> No
     assert len(bars_of(stored, "A")) == len(BOTH)
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize(
     "damage",
     [
@@ -300,6 +302,7 @@ def test_a_damaged_version_that_nothing_needs_is_deleted(stored: DuckDBDataStora
         stored.read_pandas(pin)
 
 
+@pytest.mark.older_duckdb
 def test_a_repair_can_be_undone_in_an_upgraded_store(stored: DuckDBDataStorage) -> None:
     run(stored, "DELETE FROM {db}.bar_checksum")
     run(stored, "INSERT INTO {db}.store_meta SELECT 'unchecked_to', max(ingest_id) FROM {db}.ingest")

@@ -65,6 +65,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize("check", DAMAGES)
 def test_planted_damage_is_found(sound: DuckDBDataStorage, check: str) -> None:
     with StoreConnection.of(sound.path).write() as cursor:
@@ -74,6 +75,7 @@ def test_planted_damage_is_found(sound: DuckDBDataStorage, check: str) -> None:
     assert check in {finding.check for finding in report.findings if finding.damage}
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize(
     ("damage", "what"),
     [
@@ -110,12 +112,14 @@ def test_each_damage_to_reference_data_is_named(sound: DuckDBDataStorage, damage
     assert any(what in finding.what and finding.damage for finding in sound.verify().findings)
 
 
+@pytest.mark.older_duckdb
 def test_a_layout_that_cannot_be_read_is_found(sound: DuckDBDataStorage) -> None:
     with StoreConnection.of(sound.path).write() as cursor:
         cursor.execute("UPDATE {db}.layout SET definition = '{' WHERE layout_id = 1")
     assert "layout 1 cannot be read" in sound.verify().findings[0].what
 
 
+@pytest.mark.older_duckdb
 def test_many_findings_of_a_kind_are_cut_short(sound: DuckDBDataStorage) -> None:
     with StoreConnection.of(sound.path).write() as cursor:
         cursor.execute("INSERT INTO {db}.bar SELECT * FROM {db}.bar WHERE version_id = 3")
