@@ -226,6 +226,7 @@ def test_long_series_are_written_in_pieces(
 # -- what is exported ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.older_duckdb
 def test_a_range_has_its_bars_and_its_coverage(several: DuckDBDataStorage, tmp_path: Path) -> None:
     first, last = (int(FRAME.index[place].timestamp()) for place in (10, 20))
     report = several.export(tmp_path / "out", ["AAPL"], within=TimeRange(first, last))

@@ -196,6 +196,7 @@ def test_the_bar_that_was_requested_later_is_kept(tmp_path: Path) -> None:
     assert storage.merge(other.path, refuse_conflicts=False).bars_changed == 0
 
 
+@pytest.mark.older_duckdb
 def test_a_restatement_in_either_store_counts(tmp_path: Path) -> None:
     one, two = make(tmp_path / "1.duckdb"), make(tmp_path / "2.duckdb")
     for storage in (one, two):
