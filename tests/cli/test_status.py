@@ -10,6 +10,7 @@ import pytest
 
 from cli.files import Command, csv_of, minutes, no_store
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
@@ -20,14 +21,19 @@ from templates import template
 Write = Callable[..., Path]
 
 
+@template
+def imported(storage: DuckDBDataStorage) -> None:
+    stock, coin = (storage.path.with_name(name) for name in ("AAPL.csv", "BTC-USD.csv"))
+    stock.write_text(csv_of(minutes("2024-01-02 09:30", 1_000, zone="America/New_York")))
+    coin.write_text(csv_of(["2024-01-02", "2024-01-03"]))
+    options = ["--asset-type", "crypto", "--timezone", "UTC", "--source", "kraken"]
+    for words in ([str(stock)], [str(coin), *options]):
+        assert main(["--store", str(storage.path), "import", *words]) == 0
+
+
 @pytest.fixture
-def filled(command: Command, write: Write) -> Command:
-    write("AAPL.csv", csv_of(minutes("2024-01-02 09:30", 1_000, zone="America/New_York")))
-    write("BTC-USD.csv", csv_of(["2024-01-02", "2024-01-03"]))
-    assert command("import", "AAPL.csv").code == 0
-    assert (
-        command("import", "BTC-USD.csv", "--asset-type", "crypto", "--timezone", "UTC", "--source", "kraken").code == 0
-    )
+def filled(command: Command) -> Command:
+    imported(command.store)
     return command
 
 

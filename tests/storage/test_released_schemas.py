@@ -16,8 +16,6 @@ from lumibot_duckdb.storage.api import CorporateAction
 from storage.frames import assert_same, minute_bars
 from storage.stores.write_store import CALL, CHAIN, DAY, EMPTY, long_bars
 
-pytestmark = pytest.mark.older_duckdb
-
 SCHEMAS = range(1, migrations.newest())
 LATER = minute_bars("2024-02-01 09:30")
 ALL_BARS = 120 + 200 + 60 + 60 + 30 + 12_000
@@ -155,6 +153,7 @@ EACH_ON_EACH = [
 ]
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize(("schema", "use"), EACH_ON_EACH)
 def test_the_first_use_upgrades_it(schema: int, use: Callable[[DuckDBDataStorage], None], tmp_path: Path) -> None:
     path = unpacked(schema, tmp_path)
@@ -174,6 +173,7 @@ def on(*schemas: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("schema", [pytest.param(schema, marks=marks[schema]) for schema in SCHEMAS])
 
 
+@pytest.mark.older_duckdb
 @on(SCHEMAS[0])
 def test_it_is_looked_after_like_any_store(schema: int, tmp_path: Path) -> None:
     """One use after the other on the upgraded store: each leaves it sound, with everything in it."""
