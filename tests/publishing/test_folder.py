@@ -24,6 +24,7 @@ from lumibot_duckdb.storage.errors import (
     StoreNotFoundError,
     StoreVersionError,
 )
+from lumibot_duckdb.storage.locating import located_store
 from lumibot_duckdb.storage.published import cache as snapshot_cache
 from lumibot_duckdb.storage.published import opening
 from lumibot_duckdb.storage.published.manifest import MANIFEST
@@ -410,3 +411,24 @@ def test_a_full_disk_at_the_target(storage: DuckDBDataStorage, tmp_path: Path) -
         with pytest.raises(DiskFullError, match=r"nothing was published in .*disk/shared"):
             storage.publish(disk / "shared")
         assert list((disk / "shared").iterdir()) == []
+
+
+def test_progress_is_reported(shared: Path, snapshot: Snapshot) -> None:
+    counts: list[tuple[int, int]] = []
+    path = located_store(shared, on_bytes=lambda done, total: counts.append((done, total)))
+    size = snapshot.manifest.size
+    assert counts[-1] == (size, size)
+    assert counts == sorted(set(counts))
+    counts.clear()
+    assert located_store(shared, on_bytes=lambda done, total: counts.append((done, total))) == path
+    assert counts == []
+
+
+def test_a_snapshot_of_another_path_is_a_path(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `Path` keeps one slash of two, and a relative folder is the same as its absolute path."""
+    monkeypatch.chdir(tmp_path)
+    assert located_store("shared") == located_store(shared) == located_store("shared/../shared/")
+    monkeypatch.setenv("LUMIBOT_DUCKDB_OFFLINE", "true")
+    with pytest.raises(PublishedSnapshotError, match="s3://bucket/bars was not downloaded"):
+        DuckDBDataStorage(Path("s3://bucket/bars"))
+    assert not (tmp_path / "s3:").exists()
