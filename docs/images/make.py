@@ -1,18 +1,21 @@
 """Draws the pictures of the documentation: `python docs/images/make.py [FOLDER]` writes all of them.
 
-The bars are generated, the same ones each time. It needs the extras `analytics` and `charts`.
+The bars are generated, the same ones each time. It needs the extras `analytics` and `charts`, and Chromium or Chrome.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,9 +26,13 @@ from lumibot_duckdb.charts import correlation_heatmap, correlation_lines
 from lumibot_duckdb.charts.figure import chart_figure
 from lumibot_duckdb.charts.lines import LinePane, line_chart
 from lumibot_duckdb.demo.market import us_stock_bars
+from lumibot_duckdb.results.records import SweepRecord
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction
+from lumibot_duckdb.sweeps.report import SweepReport, write_report
 
 WIDTH, MOST_BYTES = 800, 60_000
+_SCREEN = 1_240
+"""The width of the browser's window; its picture is made smaller."""
 _COLORS = 256
 """Of a picture that would be too large with all colours. Candles and lines have few."""
 _STOCK, _PAYER, _START = "SIM002", "SIM003", "2023-07-03"
@@ -110,11 +117,73 @@ def breadth(storage: DuckDBDataStorage) -> Any:
     return chart_figure(line_chart("Change over 60 days, and breadth", panes), "light")
 
 
+class PageTop(NamedTuple):
+    """The upper part of a page, as a browser shows it."""
+
+    report: SweepReport
+    height: int
+
+    def picture(self) -> Image.Image:
+        """Return a picture of it, taken by a browser without a window."""
+        browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        assert browser, "install Chromium or Chrome"
+        with tempfile.TemporaryDirectory() as folder:
+            page, picture = write_report(self.report, Path(folder) / "report.html"), Path(folder) / "report.png"
+            size = f"--window-size={_SCREEN},{self.height * _SCREEN // WIDTH}"
+            command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", size]
+            command += [f"--user-data-dir={folder}/profile", "--virtual-time-budget=5000", f"--screenshot={picture}"]
+            subprocess.run([*command, page.as_uri()], check=True, stderr=subprocess.DEVNULL)
+            with Image.open(picture) as taken:
+                return taken.convert("RGB").resize((WIDTH, self.height), Image.Resampling.LANCZOS)
+
+
+def sweep_report(storage: DuckDBDataStorage) -> Any:
+    """The report of a sweep: 60 pairs of averages on a stock that moves at random."""
+    closes = storage.get_historical_prices("BOND1", start="2022-01-03", timeframe="day")["close"]
+    days = closes.index.tz_localize(None).normalize()
+    changes = closes.pct_change().fillna(0.0).to_numpy()
+    pairs = list(itertools.product(range(5, 55, 5), (20, 40, 60, 80, 100, 120)))
+    averages = {length: closes.rolling(length, min_periods=1).mean() for pair in pairs for length in pair}
+    held = {
+        number: (averages[fast] > averages[slow]).shift(fill_value=False)
+        for number, (fast, slow) in enumerate(pairs, 1)
+    }
+    returns = pd.DataFrame({number: each.to_numpy() * changes for number, each in held.items()}, days)
+    returns = returns.asfreq("D", fill_value=0.0)  # as Lumibot's tear sheet has them
+    statistics = pd.DataFrame({"sharpe": 365**0.5 * returns.mean() / returns.std()})
+    statistics["total_return"] = (1 + returns).prod() - 1
+    trials = pd.DataFrame({"status": "complete", "objective": statistics["sharpe"], "seconds": 0.6, "error": None})
+    moment = datetime(2024, 1, 2, 15, tzinfo=timezone.utc)
+    searched = {"fast": {"start": 5, "stop": 50, "step": 5}, "slow": {"start": 20, "stop": 120, "step": 20}}
+    return PageTop(
+        SweepReport(
+            sweep=SweepRecord(
+                "crossing-1",
+                "Crossing",
+                "crossing.py",
+                {"parameters": searched},
+                {"search": "grid"},
+                moment,
+                moment,
+                None,
+            ),
+            objective="sharpe",
+            minimize=False,
+            trials=trials,
+            parameters=pd.DataFrame(pairs, trials.index, ["fast", "slow"]),
+            statistics=statistics,
+            equity={number: 100_000 * (1 + returns[number]).cumprod() for number in returns},
+            daily_returns=returns,
+        ),
+        height=655,
+    )
+
+
 PICTURES: dict[str, Callable[[DuckDBDataStorage], Any]] = {
     each.__name__.replace("_", "-"): each
     for each in (
         moving_averages, bands, momentum, trend, volatility, volume,
-        chart, correlation, rolling_correlation, spread, breadth,
+        chart, correlation, rolling_correlation, spread, breadth, sweep_report,
     )
 }  # fmt: skip
 
@@ -152,13 +221,17 @@ def _universe() -> pd.DataFrame:
 
 
 def png(figure: Any) -> bytes:
-    """Return a figure as a small PNG file."""
-    figure.update_layout(width=min(WIDTH, figure.layout.width or WIDTH))
-    drawn = Image.open(io.BytesIO(figure.to_image(format="png", scale=1))).convert("RGB")
+    """Return a figure or the top of a page as a small PNG file."""
+    drawn = figure.picture() if isinstance(figure, PageTop) else _drawn(figure)
     full = _file(drawn)
     if len(full) <= MOST_BYTES:
         return full
     return _file(drawn.quantize(_COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE))
+
+
+def _drawn(figure: Any) -> Image.Image:
+    figure.update_layout(width=min(WIDTH, figure.layout.width or WIDTH))
+    return Image.open(io.BytesIO(figure.to_image(format="png", scale=1))).convert("RGB")
 
 
 def _file(picture: Image.Image) -> bytes:

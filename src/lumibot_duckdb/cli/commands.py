@@ -45,6 +45,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
             Command("backup", "backup", "copy the whole store to a file"),
             Command("restore", "restore", "replace the store by a backup"),
             Command("replica", "replica", "keep a read-only copy for notebooks and other programs"),
+            Command("publish", "publish", "upload a snapshot to S3 or a folder, for other machines"),
             Command("export", "export", "write series, or the result of a query, to files that import restores"),
             Command("verify", "verify", "check the store and its bars, and repair what is damaged"),
             Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),
@@ -62,6 +63,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         (
             Command("run", "run", "run an unmodified script on the store"),
             Command("compare", "compare", "run a script with and without the store, and compare the results"),
+            Command("sweep", "sweep", "run a script with many combinations of its parameters, and keep all results"),
             Command("results", "results", "show and compare results of sweeps and of recorded backtests"),
             Command("demo", "demo", "compare Lumibot and lumibot-duckdb on example backtests"),
         ),

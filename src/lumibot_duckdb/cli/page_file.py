@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from lumibot_duckdb.cli.errors import CommandError
+from lumibot_duckdb.pages.file import unfinished_file, write_whole
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -37,7 +36,7 @@ def _check(file: Path, start: bytes, kind: str) -> None:
                 beginning = existing.read(len(start))
             if beginning and beginning.lower() != start:
                 raise CommandError(f"{file} exists and is not {kind}; name another file, or remove it first")
-        unfinished = _unfinished(file)
+        unfinished = unfinished_file(file)
         unfinished.open("xb").close()
         unfinished.unlink()
     except OSError as error:
@@ -55,24 +54,9 @@ def write_file(file: Path, content: bytes) -> None:
         if file.exists() and not file.is_file():
             file.write_bytes(content)  # a device or a pipe
             return
-        unfinished = _unfinished(file)
-        try:
-            with unfinished.open("xb") as written:
-                written.write(content)
-                written.flush()
-                os.fsync(written.fileno())
-            unfinished.replace(file.resolve())
-        except BaseException:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
-            raise
+        write_whole(file, content)
     except OSError as error:
         raise _unwritable(file, error) from None
-
-
-def _unfinished(file: Path) -> Path:
-    real = file.resolve()
-    return real.with_name(f"{real.name}.{os.getpid()}.part")
 
 
 def _unwritable(file: Path, error: OSError) -> CommandError:

@@ -62,11 +62,34 @@ class Parser(argparse.ArgumentParser):
 
 
 class CommandParser(Parser):
-    """The parser of one command. It also takes the options that may come before the command."""
+    """The parser of one command. It also takes the options that may come before the command.
+
+    Attributes:
+        takes_script_arguments: Whether words after "--" are arguments of a script. They are parsed as a list of this
+            name, `script_arguments`, so that options may come after the script, too.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        self.takes_script_arguments = False
         _add_store_option(self, default=argparse.SUPPRESS)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Return the parsed arguments, and those that are not known."""
+        if not self.takes_script_arguments:
+            return super().parse_known_args(args, namespace)
+        words = list(args)
+        end = words.index("--") if "--" in words else len(words)
+        parsed, extras = super().parse_known_args(words[:end], namespace)
+        parsed.script_arguments = words[end + 1 :]
+        return parsed, extras
+
+    def refuse(self, extras: Sequence[str]) -> NoReturn:
+        """End with an error for arguments that no option or command takes."""
+        hint = did_you_mean(extras[0].partition("=")[0], self.long_options())
+        if self.takes_script_arguments and not hint:
+            self.error(f"unrecognized arguments: {' '.join(extras)}; the script's own arguments come after --")
+        super().refuse(extras)
 
 
 class CommandLineParser(Parser):

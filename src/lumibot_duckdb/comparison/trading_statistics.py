@@ -188,7 +188,7 @@ def return_statistics(returns: pd.Series[float], risk_free: float, *, has_days: 
             (not has_days, _ONE_DAY),
             (is_constant, _CONSTANT),
             (_is_like_prices(returns), _LIKE_PRICES),
-            (not (returns < _daily(risk_free)).any(), _NO_LOSS),
+            (not (returns < daily_rate(risk_free)).any(), _NO_LOSS),
         ],
         "max_drawdown": [(_is_like_prices(returns), _LIKE_PRICES)],
         "winning_days": [(is_constant, _CONSTANT)],
@@ -222,7 +222,7 @@ def _is_like_prices(returns: pd.Series[float]) -> bool:
     return bool(returns.min() >= 0 and returns.max() >= 1)
 
 
-def _daily(risk_free: float) -> float:
+def daily_rate(risk_free: float) -> float:
     """Return a yearly rate as quantstats deducts it from each day: negative rates are not deducted."""
     return float((1 + risk_free) ** (1 / PERIODS_PER_YEAR) - 1) if risk_free > 0 else 0.0
 

@@ -46,6 +46,7 @@ class TrialRecord:
     Attributes:
         parameters: All parameters of the strategy as JSON values, not only those of the search.
         statistics: From quantstats, by the names of `trading_statistics.STYLES`; None if there is no value.
+        risk_free_rate: The yearly rate that the ratios of the statistics deduct (0.05 is 5 %); None if unknown.
         objective: The value of what the sweep optimises; None if there is none.
         seconds: Elapsed time of the backtest, without waiting for a worker.
         cpu_seconds: CPU time of the trial's process.
@@ -64,6 +65,7 @@ class TrialRecord:
     peak_memory: int = 0
     own_memory: int | None = None
     statistics: Mapping[str, float | None] = field(default_factory=dict)
+    risk_free_rate: float | None = None
     objective: float | None = None
     error: str | None = None
     traceback: str | None = None

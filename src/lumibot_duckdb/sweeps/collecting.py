@@ -54,7 +54,8 @@ def record_of(
     events, values = strategy_access.trade_events(strategy), strategy_access.portfolio_values(strategy)
     returns = strategy_access.daily_returns(strategy)
     own_returns = None if returns is None else returns["strategy"]
-    found = statistics_of(figures_of_frames(events, values, own_returns, risk_free_rate_of(strategy)))
+    rate = risk_free_rate_of(strategy)
+    found = statistics_of(figures_of_frames(events, values, own_returns, rate))
     statistics = {name: statistic.value for name, statistic in found.items()}
     return TrialRecord(
         parameters=parameter_values(strategy_access.parameters_of(strategy), secrets),
@@ -65,6 +66,7 @@ def record_of(
         peak_memory=peak_memory,
         own_memory=own_memory,
         statistics=statistics,
+        risk_free_rate=rate,
         objective=None if objective is None else statistics[objective],
         error=None if error is None else truncate(redacted(" ".join(error.split()), secrets)),
         traceback=None if traceback is None else redacted(traceback, secrets),

@@ -26,6 +26,10 @@ class UnknownParameterError(TargetError):
     """A trial sets a parameter that the strategy does not have."""
 
 
+class SweepRunningError(SweepError):
+    """Another process runs the sweep."""
+
+
 class SweepClosedError(SweepError):
     """A trial was killed because `close` was called."""
 

@@ -8,7 +8,7 @@ import queue
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -207,11 +207,12 @@ def _run(
     *,
     shows_progress: bool = False,
 ) -> TrialRecord:
+    _check_values(trial.values)
     for _ in range(_ATTEMPTS):
         process = _take_process(target, settings.start)
         run = _TrialRun(process, trial, limits, intermediate)
         try:
-            _check_parameters(process.description, trial.values)
+            check_parameters(process.description, trial.values)
             record = run.record(_request(trial, settings, shows_progress, intermediate is not None))
             if process.is_closed and (record is None or record.status == "crashed"):
                 raise SweepClosedError
@@ -223,13 +224,9 @@ def _run(
     return run.without_record("crashed", f"the process that starts the trials was killed {_ATTEMPTS} times")
 
 
-def _check_parameters(description: TargetDescription, values: Mapping[str, Value]) -> None:
-    for name, value in values.items():
-        if type(value) not in _TYPES_OF_VALUES:
-            kind = type(value).__name__
-            raise TypeError(
-                f"{name}={value!r} is of type {kind}: a parameter of a trial is a number, a text, True or None"
-            )
+def check_parameters(description: TargetDescription, names: Iterable[str]) -> None:
+    """Raise `UnknownParameterError` for a name that is no parameter of the strategy."""
+    for name in names:
         if name not in description.parameters:
             known = list(description.parameters)
             similar = get_close_matches(name, known, n=1)
@@ -237,6 +234,15 @@ def _check_parameters(description: TargetDescription, values: Mapping[str, Value
             raise UnknownParameterError(
                 f"{description.strategy} has no parameter {name!r}: {hint} (Parameters are the entries of its "
                 "`parameters` and of those that the script passes to the backtest, and the arguments of `initialize`)"
+            )
+
+
+def _check_values(values: Mapping[str, Value]) -> None:
+    for name, value in values.items():
+        if type(value) not in _TYPES_OF_VALUES:
+            kind = type(value).__name__
+            raise TypeError(
+                f"{name}={value!r} is of type {kind}: a parameter of a trial is a number, a text, True or None"
             )
 
 

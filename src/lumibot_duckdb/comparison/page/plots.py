@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 from math import floor, log10
-from typing import Any, TypeAlias
+from typing import Any
 
 from lumibot_duckdb.comparison import summary
 from lumibot_duckdb.comparison.comparison import Result
 from lumibot_duckdb.comparison.meters import PHASES, Costs
 from lumibot_duckdb.comparison.outcome import Backtest
 from lumibot_duckdb.comparison.page.sides import COLORS, DUCKDB, LUMIBOT
+from lumibot_duckdb.pages.curves import Curve, thinned
 from lumibot_duckdb.pages.page import Plot
 
 _WIDTHS = {LUMIBOT: 6, DUCKDB: 2}
@@ -24,9 +25,6 @@ _MARGINS = {"r": 8, "t": 30, "b": 8}
 _TITLE_WIDTH, _DIGIT_WIDTH, _SHORTEST_LABEL = 32, 7, 6
 """Pixels of the title of an axis and of a digit, and the number of characters of the shortest label."""
 
-Curve: TypeAlias = "tuple[list[str], list[float]]"
-"""Times and values."""
-
 
 def equity(theirs: Backtest, ours: Backtest, points: int) -> Plot:
     """Draw the portfolio values of both sides, and what the benchmark would have made of the first one."""
@@ -36,7 +34,7 @@ def equity(theirs: Backtest, ours: Backtest, points: int) -> Plot:
     )
     benchmark = _benchmark(theirs, curves[0])
     if benchmark is not None:
-        times, values = _thinned(benchmark, points)
+        times, values = thinned(benchmark, points)
         line = {"color": "--muted", "width": 1.5, "dash": "dot"}
         name = f"benchmark {_shown(theirs.benchmark)}"
         plot["data"].append({"type": "scatter", "mode": "lines", "name": name, "x": times, "y": values, "line": line})
@@ -115,7 +113,7 @@ def phases(result: Result) -> Plot:
 def _curves(curves: Sequence[Curve], title: str, points: int) -> Plot:
     data = []
     for curve, name in zip(curves, (LUMIBOT, DUCKDB), strict=True):
-        times, values = _thinned(curve, points)
+        times, values = thinned(curve, points)
         data.append(
             {
                 "type": "scatter",
@@ -128,20 +126,6 @@ def _curves(curves: Sequence[Curve], title: str, points: int) -> Plot:
             }
         )
     return {"data": data, "layout": {"xaxis": {"type": "date"}, "yaxis": {"title": {"text": title, "standoff": 10}}}}
-
-
-def _thinned(curve: Curve, points: int) -> Curve:
-    """Return a curve with about as many points: the lowest and the highest of each stretch, the first and the last."""
-    times, values = curve
-    if len(values) <= points:
-        return curve
-    length = -(-2 * len(values) // points)
-    kept = {0, len(values) - 1}
-    for start in range(0, len(values), length):
-        stretch = range(start, min(start + length, len(values)))
-        kept |= {min(stretch, key=values.__getitem__), max(stretch, key=values.__getitem__)}
-    places = sorted(kept)
-    return [times[place] for place in places], [values[place] for place in places]
 
 
 def _values(backtest: Backtest) -> Curve:

@@ -47,6 +47,7 @@ CREATE TABLE {db}.trials (
     exposure DOUBLE,
     fees DOUBLE,
     end_value DOUBLE,
+    risk_free_rate DOUBLE,
     error VARCHAR,
     traceback VARCHAR,
     started TIMESTAMP NOT NULL,

@@ -1,0 +1,15 @@
+"""The report of a sweep as one self-contained HTML page."""
+
+from lumibot_duckdb.sweeps.report.contents import SweepReport, WalkForwardReport, Window, charted_trials
+from lumibot_duckdb.sweeps.report.page import report_page, write_report
+from lumibot_duckdb.sweeps.report.stored import stored_report
+
+__all__ = [
+    "SweepReport",
+    "WalkForwardReport",
+    "Window",
+    "charted_trials",
+    "report_page",
+    "stored_report",
+    "write_report",
+]

@@ -1,0 +1,171 @@
+"""Runs the trials of a sweep that has begun, and stores their results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+
+from lumibot_duckdb import clock
+from lumibot_duckdb.interrupts import Interrupts
+from lumibot_duckdb.progress import Progress
+from lumibot_duckdb.results.database import SweepStatus
+from lumibot_duckdb.results.records import TrialRecord
+from lumibot_duckdb.sources.registry import OWN_BARS, SPEC_OF_CLASS
+from lumibot_duckdb.storage.errors import StorageError
+from lumibot_duckdb.sweeps.beginning import Begun
+from lumibot_duckdb.sweeps.examination import Examination
+from lumibot_duckdb.sweeps.plan import SweepPlan
+from lumibot_duckdb.sweeps.result_writer import ResultWriter
+from lumibot_duckdb.sweeps.running import TrialSettings, close, prepare, run_trial
+from lumibot_duckdb.sweeps.sampler import Sampler
+from lumibot_duckdb.sweeps.scheduling import NumberedRecord, run_queue
+from lumibot_duckdb.sweeps.search_queue import SearchQueue
+from lumibot_duckdb.sweeps.standing import Standing
+from lumibot_duckdb.sweeps.trial import Trial
+from lumibot_duckdb.sweeps.walk_forward_queue import WalkForwardQueue
+from lumibot_duckdb.sweeps.walk_forward_result import joined_record
+
+OpenExecutor = Callable[[int], AbstractContextManager[Executor]]
+"""Opens an executor for so many trials at a time."""
+
+_NOTICE = "lumibot-duckdb: waiting for the trials that run; press Ctrl-C again to stop now, without their results"
+
+
+class SweepRun:
+    """A sweep that has begun, and what is left of it.
+
+    Attributes:
+        record: What is stored of the sweep.
+        standing: The counts of its trials, with those of an earlier run.
+        total: How many trials there are in all; None if that is not known.
+        left: How many of them are left to run; None if that is not known.
+    """
+
+    def __init__(self, plan: SweepPlan, examination: Examination, begun: Begun, *, retry_failed: bool = False) -> None:
+        self.record = begun.record
+        self.standing = Standing(plan.objective, tuple(plan.space.parameters))
+        self._plan = plan
+        self._source = examination.description.source
+        self._database = begun.database
+        self._is_resumed = begun.is_resumed
+        self._writer = ResultWriter(lambda records: self._database.add_trials(self.record.name, records))
+        self._queue = new_queue(plan, examination)
+        known = known_trials(begun.stored, retry_failed=retry_failed)
+        for number, record in known.items():
+            values = {name: record.parameters[name] for name in plan.space.parameters}
+            self._queue.know(Trial(number, values), record.objective)
+        self.standing.add(known.values())
+        self.total = self._queue.total
+        self.left = None if self.total is None else max(self.total - len(known), 0)
+
+    def run(self, open_executor: OpenExecutor) -> None:
+        """Run what is left.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed. The message says how many trials are stored.
+            StorageError: results could not be written.
+            TargetError: the target cannot be backtested any more.
+        """
+        self._store_beginning()
+        try:
+            complete = self._run_trials(open_executor)
+        except KeyboardInterrupt:
+            complete = False
+        except BaseException:
+            with suppress(StorageError):
+                self._end("failed")
+            raise
+        if complete and isinstance(self._queue, WalkForwardQueue):
+            self._store_joined(self._queue)
+        self._end("complete" if complete else "interrupted")
+        if not complete:
+            raise KeyboardInterrupt(self._kept())
+
+    def _store_beginning(self) -> None:
+        if self._is_resumed:
+            self._database.finish_sweep(self.record.name, "running")
+            return
+        if SPEC_OF_CLASS.get(self._source) is not OWN_BARS:  # which download nothing
+            first = self._plan.search.new_sampler(self._plan.space, minimize=self._plan.objective.minimize).ask()
+            assert first is not None
+            with Progress("The first trial, which downloads what is missing"):
+                prepare(self._plan.target, Trial(*first), self._plan.limits)
+        self.record = replace(self.record, as_of=clock.utc_now())
+        self._database.begin_sweep(self.record)
+
+    def _run_trials(self, open_executor: OpenExecutor) -> bool:
+        """Run the trials that are left, and return whether all have run."""
+        plan = self._plan
+        intermediate = self._queue.intermediate if plan.search.prunes else None
+        settings = TrialSettings(as_of=self.record.as_of, artifacts=plan.artifacts)
+        with (
+            Interrupts(_NOTICE) as interrupts,
+            Progress(f"Sweep {self.record.name}", self.left) as progress,
+            open_executor(plan.jobs) as executor,
+        ):
+
+            def finished(records: Sequence[NumberedRecord]) -> None:
+                self._writer.add(records)
+                self.standing.add(record for _, record in records)
+                progress.advance(len(records))
+                progress.text = f"Sweep {self.record.name}: {self.standing}"
+
+            try:
+                complete = run_queue(
+                    self._queue,
+                    lambda trial: executor.submit(run_trial, plan.target, trial, plan.limits, settings, intermediate),
+                    plan.jobs,
+                    finished,
+                    lambda: interrupts.pressed,
+                )
+            except BaseException:
+                close(plan.target)  # here, because the executor waits for its trials
+                raise
+        return complete
+
+    def _store_joined(self, queue: WalkForwardQueue) -> None:
+        """Store the tests of all windows as one record."""
+        self._writer.flush()
+        stored = self._database.records(self.record.name)
+        tests = [self._database.trial(self.record.name, number) if number in stored else None for number in queue.tests]
+        joined = joined_record(tests, self._plan.objective, self.record.started)
+        self._writer.add([(queue.joined_number, joined)])
+
+    def _end(self, status: SweepStatus) -> None:
+        self._writer.flush()
+        self._database.finish_sweep(self.record.name, status)
+
+    def _kept(self) -> str:
+        done = f"{self.standing.done:,}" + ("" if self.total is None else f" of {self.total:,}")
+        return f"{done} trials are stored; the same command with --resume --name {self.record.name} continues"
+
+
+def new_queue(plan: SweepPlan, examination: Examination) -> SearchQueue | WalkForwardQueue:
+    """Return the trials of a plan, from the first on."""
+
+    def sampler() -> Sampler:
+        return plan.search.new_sampler(plan.space, minimize=plan.objective.minimize)
+
+    if not examination.windows:
+        return SearchQueue(sampler(), plan.objective)
+    return WalkForwardQueue(examination.windows, sampler, plan.search.most_trials(plan.space), plan.objective)
+
+
+def known_trials(stored: Mapping[int, TrialRecord], *, retry_failed: bool) -> dict[int, TrialRecord]:
+    """Return the stored trials that are not to run again.
+
+    A failed trial of a window whose test is complete does not run again: the test has used what the search had found.
+    """
+    tested = {record.window for record in stored.values() if record.phase == "out-of-sample" and is_done(record)}
+    return {
+        number: record
+        for number, record in stored.items()
+        if record.phase != "joined" and (not retry_failed or is_done(record) or record.window in tested - {None})
+    }
+
+
+def is_done(record: TrialRecord) -> bool:
+    """Return whether a trial has ended as intended, rather than failed."""
+    return record.status in ("complete", "pruned")

@@ -1,0 +1,125 @@
+"""Sweeps that are killed, interrupted, stopped by a signal, or run at the same time, with trials by a formula."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from lumibot_duckdb.results.database import ResultsDatabase
+from lumibot_duckdb.sweeps.trial import Trial
+from sweeps.fakes import sharpe_of
+
+COMMAND = Path(__file__).with_name("fake_command.py")
+TRIALS = 40
+
+
+class Sweeps:
+    """Starts sweeps in a folder, each in a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.results = folder / "found.duckdb"
+        (folder / "script.py").write_text("")
+
+    def start(self, name: str, *more: str, seconds: float = 0.0) -> subprocess.Popen[str]:
+        arguments = ["--store", "store", "sweep", "script.py", "--set", f"x=1:{TRIALS}:1", "--jobs", "2"]
+        arguments += ["--name", name, "--results", str(self.results), *more]
+        return subprocess.Popen(
+            [sys.executable, str(COMMAND), str(seconds), *arguments],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def stored(self, name: str) -> list[int]:
+        database = ResultsDatabase(self.results)
+        return sorted(database.records(name)) if database.has_sweep(name) else []
+
+    def wait_for(self, name: str, trials: int) -> None:
+        deadline = time.monotonic() + 60
+        while len(self.stored(name)) < trials:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def assert_whole(self, name: str, numbers: Sequence[int]) -> None:
+        """Every stored trial has its objective and its whole equity curve."""
+        database = ResultsDatabase(self.results)
+        records = database.records(name)
+        assert sorted(records) == list(numbers)
+        for number, record in records.items():
+            assert record.objective == sharpe_of(Trial(1, {"x": number}))
+        rows = database.equity(name).groupby("number").size()
+        assert rows.to_dict() == dict.fromkeys(numbers, 3)
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Sweeps:
+    return Sweeps(tmp_path)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_a_killed_sweep_continues_with_whole_trials(processes: Sweeps) -> None:
+    process = processes.start("mine", seconds=0.05)
+    processes.wait_for("mine", 5)
+    process.kill()
+    process.communicate()
+    before = processes.stored("mine")
+    assert 5 <= len(before) < TRIALS
+    processes.assert_whole("mine", before)
+    assert ResultsDatabase(processes.results).sweep("mine").status == "running"
+
+    code, out, err = ended(processes.start("mine", "--resume"))
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        f"Sweep mine: {TRIALS} trials of Strategy, 2 at a time; {len(before)} are stored already",
+        f"{TRIALS} trials are there",
+    ]
+    processes.assert_whole("mine", range(1, TRIALS + 1))
+    assert ResultsDatabase(processes.results).sweep("mine").status == "complete"
+
+
+def test_signals_end_a_sweep_with_their_exit_codes(processes: Sweeps) -> None:
+    """All three run at the same time, on one results file."""
+    running = {name: processes.start(name, seconds=0.4) for name in ("once", "twice", "term")}
+    for name in running:
+        processes.wait_for(name, 2)
+    running["once"].send_signal(signal.SIGINT)
+    running["twice"].send_signal(signal.SIGINT)
+    running["term"].send_signal(signal.SIGTERM)
+    assert running["twice"].stderr is not None
+    while "press Ctrl-C again to stop now" not in running["twice"].stderr.readline():
+        pass
+    running["twice"].send_signal(signal.SIGINT)
+    outcomes = {name: ended(process) for name, process in running.items()}
+    assert {name: code for name, (code, _, _) in outcomes.items()} == {"once": 130, "twice": 130, "term": 143}
+    for name, reason in (("once", "interrupted"), ("twice", "interrupted"), ("term", "stopped by SIGTERM")):
+        stored = processes.stored(name)
+        assert stored
+        assert outcomes[name][2].splitlines()[-1] == (
+            f"lumibot-duckdb: {reason}: {len(stored)} of {TRIALS} trials are stored; the same command with --resume "
+            f"--name {name} continues"
+        )
+        processes.assert_whole(name, stored)
+        assert ResultsDatabase(processes.results).sweep(name).status == "interrupted"
+
+
+def test_two_sweeps_run_at_once_and_the_same_one_does_not(processes: Sweeps) -> None:
+    both = {name: processes.start(name, seconds=0.02) for name in ("one", "two")}
+    processes.wait_for("one", 1)
+    code, out, err = ended(processes.start("one", "--resume"))
+    assert (code, out) == (1, "")
+    assert "the sweep one is running in process" in err
+    for name, process in both.items():
+        assert ended(process)[0] == 0
+        processes.assert_whole(name, range(1, TRIALS + 1))
