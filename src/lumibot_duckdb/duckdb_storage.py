@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,8 @@ from lumibot_duckdb.analytics.cross_asset.stored_cross_asset import StoredCrossA
 from lumibot_duckdb.analytics.stored_analytics import StoredAnalytics
 from lumibot_duckdb.charts.stored_charts import StoredCharts
 from lumibot_duckdb.panels.stored_panels import StoredPanels
+from lumibot_duckdb.publishing.opening import opened_store
+from lumibot_duckdb.publishing.stored_publishing import StoredPublishing
 from lumibot_duckdb.storage import glance
 from lumibot_duckdb.storage.api import DataStorageInterface, MigratedFiles
 from lumibot_duckdb.storage.bars.open_store import OpenStore
@@ -20,7 +23,6 @@ from lumibot_duckdb.storage.bars.writer import StoredBarWriter
 from lumibot_duckdb.storage.connection.engine import check_environment
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.counters import Counters
-from lumibot_duckdb.storage.location import store_path
 from lumibot_duckdb.storage.reference.migrated_files import StoredMigratedFiles
 from lumibot_duckdb.storage.reference.reference_data import StoredReferenceData
 from lumibot_duckdb.storage.reference.stored_labels import StoredLabels
@@ -43,16 +45,19 @@ class DuckDBDataStorage(
     StoredCrossAsset,
     StoredCharts,
     StoredPanels,
+    StoredPublishing,
     DataStorageInterface,
 ):
     """A store of bars in one DuckDB file, for any number of threads and processes.
 
     Its methods come from the parts that it is composed of, and are documented in `storage.api`, `analytics.api`,
-    `analytics.cross_asset.api`, `charts.api` and `panels.api`.
+    `analytics.cross_asset.api`, `charts.api`, `panels.api` and `publishing.api`.
 
     Args:
-        cache_dir: A folder, or a file whose name ends in `.duckdb`. Default: the environment variable
-            `LUMIBOT_DUCKDB_PATH`, else the folder `duckdb` in Lumibot's cache folder. The first write creates the file.
+        cache_dir: A folder, or a file whose name ends in `.duckdb`. The first write creates the file. Or a published
+            snapshot, `s3://bucket/prefix` or a folder that `publish` wrote, which is only read: it is downloaded once
+            per machine, and this process sees the same one until it ends. Default: the environment variable
+            `LUMIBOT_DUCKDB_PATH`, else the folder `duckdb` in Lumibot's cache folder.
         threads: How many threads DuckDB uses in this process (default: 2).
         memory_limit: How much memory DuckDB uses in this process, such as "512MB" (default: "128MB").
         cache_bytes: How much memory the results of earlier reads may take (default: 64 MB). A process that reads ever
@@ -60,6 +65,9 @@ class DuckDBDataStorage(
 
     Raises:
         ValueError: A setting is unusable, here or in the environment.
+        PublishedSnapshotError: A published snapshot cannot be reached, or is not what was published.
+        StoreVersionError: A newer release published it.
+        StoreWriteError: It cannot be written to the cache of this machine.
 
     A `with` block closes the storage at its end: other programs can open the file then. In a shell or notebook, the
     object shows the path, the size and the number of series, without waiting for the store.
@@ -87,7 +95,7 @@ class DuckDBDataStorage(
         cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
         check_environment()
-        path = store_path(cache_dir)
+        path = opened_store(cache_dir)
         connection = StoreConnection.of(path, threads=threads, memory_limit=memory_limit)
         self._store = OpenStore(path, connection, cache_bytes)
         self._store.after_first_write = tend_at_the_end
@@ -96,6 +104,11 @@ class DuckDBDataStorage(
     def path(self) -> Path:
         """Path of the store file, which need not exist yet."""
         return self._store.path
+
+    @property
+    def published_as_of(self) -> datetime | None:
+        """The moment (UTC) whose bars a published snapshot has, which is only read; None for every other store."""
+        return None if self._store.snapshot is None else self._store.snapshot.as_of
 
     @property
     def counters(self) -> Counters:

@@ -63,7 +63,7 @@ def test_a_folder_may_look_like_a_file(tmp_path: Path) -> None:
     assert store_path(folder) == folder / "lumibot.duckdb"
 
 
-@pytest.mark.parametrize("location", ["ducklake:catalog", "s3://bucket/store.duckdb"])
+@pytest.mark.parametrize("location", ["ducklake:catalog", "gs://bucket/store.duckdb"])
 def test_other_kinds_of_location_are_refused(location: str) -> None:
     with pytest.raises(ValueError, match="not supported yet"):
         DuckDBDataStorage(location)

@@ -14,6 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
 
 def test_the_examples_print_what_the_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LUMIBOT_DUCKDB_SNAPSHOT_CACHE", str(tmp_path / "cache"))
     check_examples(PAGE, doctest.FAIL_FAST)
     assert (tmp_path / "bars.duckdb").exists()
 

@@ -45,6 +45,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
             Command("backup", "backup", "copy the whole store to a file"),
             Command("restore", "restore", "replace the store by a backup"),
             Command("replica", "replica", "keep a read-only copy for notebooks and other programs"),
+            Command("publish", "publish", "upload a snapshot to S3 or a folder, for other machines"),
             Command("export", "export", "write series, or the result of a query, to files that import restores"),
             Command("verify", "verify", "check the store and its bars, and repair what is damaged"),
             Command("forget", "forget", "let the next backtest request bars again; no bar is deleted"),

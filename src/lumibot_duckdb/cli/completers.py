@@ -66,7 +66,7 @@ def stored_symbols(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
         from lumibot_duckdb.cli.store import chosen_path
 
         assets = stored_assets(
-            chosen_path(getattr(parsed_args, "store", None)), wait_seconds=_WAIT_SECONDS, upgrade=False
+            chosen_path(getattr(parsed_args, "store", None), offline=True), wait_seconds=_WAIT_SECONDS, upgrade=False
         )
         return dict.fromkeys(map(short_name, assets))
     return ()
@@ -121,7 +121,7 @@ def _of_query(parsed_args: argparse.Namespace, query: str) -> Iterable[str]:
         from lumibot_duckdb.cli.store import chosen_path
         from lumibot_duckdb.storage.row_query import query_rows
 
-        path = chosen_path(getattr(parsed_args, "store", None))
+        path = chosen_path(getattr(parsed_args, "store", None), offline=True)
         with query_rows(path, query, wait_seconds=_WAIT_SECONDS, upgrade=False) as found:
             return [name for (name,) in found.rows]
     return ()

@@ -12,17 +12,24 @@ if TYPE_CHECKING:
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
 
-def chosen_path(store: str | None, script: Path | None = None) -> Path:
-    """Return the absolute path of the store that `--store` names.
+def chosen_path(store: str | None, script: Path | None = None, *, offline: bool = False) -> Path:
+    """Return the absolute path of the store that `--store` names. A published snapshot is downloaded first.
 
-    Without one it is the store that backtests in this folder use or, with a `script`, that the script uses.
+    Without one it is the store that backtests in this folder use or, with a `script`, that the script uses. `offline`
+    finds a snapshot only if it is on this machine.
     """
-    from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE, store_path
+    from lumibot_duckdb.publishing.opening import opened_store
+    from lumibot_duckdb.storage.errors import StorageError
+    from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE
 
     if store == "":
         raise CommandError("--store is empty: name a folder, or a file whose name ends in .duckdb")
     try:
-        return store_path(store or settings(script).get(ENVIRONMENT_VARIABLE) or None).absolute()
+        environment = settings(script)
+        location = store or environment.get(ENVIRONMENT_VARIABLE) or None
+        return opened_store(location, environment=environment, offline=offline).absolute()
+    except StorageError:
+        raise
     except ValueError as error:
         raise CommandError(str(error)) from None
     except OSError as error:

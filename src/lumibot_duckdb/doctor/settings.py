@@ -20,6 +20,7 @@ from lumibot_duckdb.storage.connection.engine import (
     check_environment,
 )
 from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE
+from lumibot_duckdb.storage.published import settings as snapshots
 
 Layers: TypeAlias = Sequence[tuple[str, Mapping[str, str]]]
 """The sources of settings, highest precedence first: "environment" or the path of a file, and its variables."""
@@ -50,6 +51,10 @@ def _engine(variable: str, environment: Mapping[str, str]) -> None:
     check_environment({variable: environment[variable]})
 
 
+def _snapshots(variable: str, environment: Mapping[str, str]) -> None:
+    snapshots.snapshot_settings({variable: environment[variable]})
+
+
 SETTINGS = (
     Setting(ENVIRONMENT_VARIABLE, "the folder duckdb in Lumibot's cache folder"),
     Setting(USE_DUCKDB, "true", flag),
@@ -60,6 +65,10 @@ SETTINGS = (
     Setting("LUMIBOT_DUCKDB_DEBUG", "false"),
     Setting(THREADS_VARIABLE, str(DEFAULT_THREADS), _engine),
     Setting(MEMORY_LIMIT_VARIABLE, DEFAULT_MEMORY_LIMIT, _engine),
+    Setting(snapshots.CACHE, "the folder duckdb/snapshots in Lumibot's cache folder"),
+    Setting(snapshots.CACHE_SIZE, snapshots.DEFAULT_CACHE_SIZE, _snapshots),
+    Setting(snapshots.OFFLINE, "false", _snapshots),
+    Setting(snapshots.OVERLAY, "snapshots are only read"),
     Setting("LUMIBOT_CACHE_FOLDER", "the user's cache folder"),
     Setting("POLYGON_WAIT_SECONDS_RETRY", "as Polygon asks for", _whole_number),
     Setting("POLYGON_MAX_RETRY_ATTEMPTS", "unlimited", _whole_number),

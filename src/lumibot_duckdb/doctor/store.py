@@ -11,12 +11,13 @@ from pathlib import Path
 from lumibot_duckdb.doctor.check import FAILED, OK, SKIPPED, WARNING, Check
 from lumibot_duckdb.doctor.file_system import is_shared, kind_of, lock_error
 from lumibot_duckdb.doctor.settings import Layers, value_of
+from lumibot_duckdb.publishing.opening import opened_store
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.bars.spool import Spool
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StorageError, StoreBusyError, StoreDamagedError, StoreVersionError
-from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE, store_path
+from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE
 
 _OPTION = "--store"
 _LEAST_FREE = 64 * 10**6
@@ -43,8 +44,8 @@ def locate(given: str | None, layers: Layers) -> Location:
     if given == "":
         return Location(None, origin, "it is empty: name a folder, or a file whose name ends in .duckdb")
     try:
-        return Location(store_path(value or None).absolute(), origin if value else "default")
-    except ValueError as error:
+        return Location(opened_store(value or None).absolute(), origin if value else "default")
+    except (StorageError, ValueError) as error:
         return Location(None, origin, str(error))
     except OSError as error:
         return Location(None, origin, f"{error.filename}: {error.strerror}")

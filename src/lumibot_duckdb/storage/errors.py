@@ -75,6 +75,14 @@ class ReplicaError(StorageError):
     """The file is a replica of a store, which is only read."""
 
 
+class PublishedSnapshotError(StorageError):
+    """A published snapshot cannot be reached, read or written. The message says why, and what to do."""
+
+
+class SnapshotGoneError(PublishedSnapshotError):
+    """An object of a published snapshot is not there: nothing was published, or it was removed."""
+
+
 class StoreNotFoundError(StorageError, FileNotFoundError):
     """There is no store at that path."""
 

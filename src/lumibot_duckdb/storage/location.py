@@ -36,7 +36,10 @@ def store_path(cache_dir: str | os.PathLike[str] | None = None) -> Path:
 
 def _path_of(given: str) -> Path:
     if "://" in given or given.lower().startswith("ducklake:"):
-        raise ValueError(f"{given!r} is not a path; stores on DuckLake or over a network are not supported yet")
+        raise ValueError(
+            f"{given!r} is not a path; a store is a path, or a published snapshot: s3://bucket/prefix. DuckLake and "
+            "other networks are not supported yet"
+        )
     path = Path(given).expanduser()
     _refuse_too_long(path.absolute(), _NAME_MAX)
     if path.is_dir() or path.suffix.lower() != ".duckdb":

@@ -25,18 +25,21 @@ _WITH_MACROS = 8
 _META = "SELECT key, value FROM {db}.store_meta"
 REPLICA_OF = "replica_of"
 """The key in `store_meta` that makes a file a replica."""
+_PUBLISHED = "published"
+"""The key in `store_meta` of a replica that was published, to the place that it names as `replica_of`."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreState:
     """The schema of a file (0: none yet), and the id that distinguishes it from another store at the same path.
 
-    `replica_of` is the path of the store that a replica is of; "" for other files.
+    `replica_of` is the path of the store that a replica is of, or where a snapshot was `published`; "" for other files.
     """
 
     schema_version: int
     store_id: str
     replica_of: str = ""
+    published: bool = False
 
 
 def scripts() -> tuple[tuple[int, str], ...]:
@@ -55,7 +58,8 @@ def state(cursor: StoreCursor) -> StoreState:
     if meta is None:
         return StoreState(0, "")
     with reading("store_meta"):
-        found = StoreState(int(meta["schema_version"]), meta["store_id"], meta.get(REPLICA_OF, ""))
+        read_only = (meta.get(REPLICA_OF, ""), _PUBLISHED in meta)
+        found = StoreState(int(meta["schema_version"]), meta["store_id"], *read_only)
     if found.schema_version > newest():
         raise StoreVersionError(
             f"the store was written by a newer release of lumibot-duckdb (schema {found.schema_version}; this one "
@@ -91,6 +95,7 @@ def migrate(
     made without macros, and gets them from that store. Raises `ReplicaError` for a replica, which nobody writes.
     """
     found = state(cursor)
+    refuse_published(found)
     if found.replica_of:
         raise ReplicaError(
             f"this file is a replica of {found.replica_of}, which is only read: write to that store, and then refresh "
@@ -110,6 +115,26 @@ def migrate(
         cursor.execute("INSERT INTO {db}.store_meta VALUES ('schema_version', ''), ('store_id', ?)", [found.store_id])
     cursor.execute("UPDATE {db}.store_meta SET value = ? WHERE key = 'schema_version'", [str(newest())])
     return StoreState(newest(), found.store_id)
+
+
+def refuse_published(found: StoreState) -> None:
+    """Raise `ReplicaError` for a published snapshot, which nobody writes, and which lacks what a store has."""
+    if found.published:
+        raise ReplicaError(
+            f"this store is a snapshot that was published to {found.replica_of}, which is only read: write to the "
+            "published store, and publish it again; or set LUMIBOT_DUCKDB_OVERLAY to a folder for a writable copy"
+        )
+
+
+def begin_publication(cursor: StoreCursor, location: str) -> None:
+    """Turn a new copy of a store into a snapshot that is published to a location."""
+    cursor.execute("INSERT INTO {db}.store_meta VALUES (?, ?), (?, 'true')", [REPLICA_OF, location, _PUBLISHED])
+
+
+def end_publication(cursor: StoreCursor, store_id: str) -> None:
+    """Turn a copy of a snapshot into a store of its own, with an id that no other store has."""
+    cursor.execute("DELETE FROM {db}.store_meta WHERE key IN (?, ?)", [REPLICA_OF, _PUBLISHED])
+    cursor.execute("UPDATE {db}.store_meta SET value = ? WHERE key = 'store_id'", [store_id])
 
 
 def add_macros(cursor: StoreCursor, *, new_store: bool) -> None:

@@ -24,6 +24,7 @@ from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.sources.shared.evidence import Evidence, Proof
 from lumibot_duckdb.sources.shared.open_bars import OpenBars
 from lumibot_duckdb.sources.shared.reading_moment import reading_moment
+from lumibot_duckdb.sources.shared.snapshot_gaps import gaps, warn_of_gaps
 from lumibot_duckdb.sources.shared.trading_hours import TradingHours, hours_of
 from lumibot_duckdb.storage.api import AsOf, DataStorageInterface, EpochSeconds, SeriesKey, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars import coverage
@@ -86,6 +87,7 @@ class DownloadedSeries:
         self._hours = hours_of(key.asset) if hours is None else hours
         self._trusts_provisional = trusts_provisional
         self._covered: list[TimeRange] = []
+        self._gaps_reported = False
         self._pin_first()
 
     @property
@@ -151,7 +153,17 @@ class DownloadedSeries:
 
     def missing(self, wanted: TimeRange) -> list[TimeRange]:
         """Return the parts of a range that would have to be downloaded."""
+        self.report_gaps(wanted)
         return [] if self._as_of is not None else coverage.missing(wanted, self._covered)
+
+    def report_gaps(self, wanted: TimeRange) -> None:
+        """If the store is a published snapshot, which takes no downloads, log once what it lacks of a range."""
+        if self._gaps_reported or self._as_of is None or self._storage.published_as_of is None:
+            return
+        missing = gaps(self._storage, self.key, self.pin, self._hours, wanted)
+        if missing:
+            self._gaps_reported = True
+            warn_of_gaps(self.key, missing)
 
     def ensure(self, wanted: TimeRange, download: Download) -> None:
         """Make sure that all bars of a range are in the store; `download` is called for the missing parts.
@@ -160,6 +172,7 @@ class DownloadedSeries:
         that were answered before cannot be requested again, this is logged, and the backtest uses the earlier answers.
         Raises what `download` raises, `HistoryRestatedError`, `StoreBusyError`, `StoreWriteError`.
         """
+        self.report_gaps(wanted)
         missing = coverage.missing(wanted, self._covered)
         if missing and self._as_of is None:
             self._storage.merge_spooled()  # an earlier download may be in the spool

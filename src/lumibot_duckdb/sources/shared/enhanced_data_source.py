@@ -60,7 +60,7 @@ class EnhancedDataSourceBacktesting(ComputesIndicators, RecordHolder, Configurab
             )
         self.log_stats = log_stats_wanted()
         self.shows_progress = bool(kwargs.get("show_progress_bar", True))
-        self.as_of: AsOf | None = self.settings.get("as_of") or self.default_as_of
+        self._as_of: AsOf | None = self.settings.get("as_of") or self.default_as_of
         max_memory = max_memory if max_memory is not None else self.settings.get("max_memory")
         self._storage_wanted = storage if storage is not None else self.settings.get("storage")
         self._storage: DataStorageInterface | None = None
@@ -68,8 +68,8 @@ class EnhancedDataSourceBacktesting(ComputesIndicators, RecordHolder, Configurab
         self._bytes_read_at_close = 0
         self._last_reported = Telemetry()
         self.budget = MemoryBudget(_bytes(max_memory) if max_memory is not None else DEFAULT_MAX_MEMORY)
-        if isinstance(self.as_of, str):
-            self.storage.check_as_of(self.as_of)  # here, since Lumibot only logs errors of most requests
+        if isinstance(self._as_of, str):
+            self.storage.check_as_of(self._as_of)  # here, since Lumibot only logs errors of most requests
         super().__init__(*args, **kwargs)
         serve_benchmarks_from_store()
         track_traders(log_backtest)
@@ -84,6 +84,14 @@ class EnhancedDataSourceBacktesting(ComputesIndicators, RecordHolder, Configurab
             self._bytes_read_at_close = self._used_before.bytes_read
             self._storage = storage
         return self._storage
+
+    @property
+    def as_of(self) -> AsOf | None:
+        """The moment or snapshot whose bars are read, without downloads; None for the current ones.
+
+        A published snapshot cannot take downloads, so it is always read as of its own moment.
+        """
+        return self._as_of if self._as_of is not None else self.storage.published_as_of
 
     @property
     def uses_store(self) -> bool:

@@ -157,10 +157,11 @@ class YahooHistory:
             ProviderError: see `YahooProvider.bars`.
             HistoryRestatedError, StoreBusyError, StoreWriteError: from the store.
         """
-        if self._as_of is not None:
-            return
         now = clock.epoch_now()
         end = min(int(until.timestamp()) + 1, now)
+        if self._as_of is not None:
+            self._series.report_gaps(TimeRange(EARLIEST, max(EARLIEST, end)))
+            return
         if not len(self):
             end = max(end, now - _LATELY)
         wanted = TimeRange(EARLIEST, max(EARLIEST, end))

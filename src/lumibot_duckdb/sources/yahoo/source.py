@@ -197,7 +197,7 @@ class YahooData(EnhancedDataSourceBacktesting, YahooHooks, metaclass=SwitchableM
                 logger.warning("Yahoo may have bars of %s as %s by now, but: %s", asset.symbol, symbol, error)
                 continue
             if len(history):
-                if place:
+                if place and self.as_of is None:
                     remember_symbol(self.storage, key, symbol)
                 return history
         return None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.storage.api.bar_reader import BarReader
@@ -87,6 +88,11 @@ __all__ = [
 
 class DataStorageInterface(BarReader, BarWriter, ReferenceData, AssetLabels, Upkeep):
     """A store of bars and reference data, for any number of threads and processes."""
+
+    @property
+    def published_as_of(self) -> datetime | None:
+        """The moment (UTC) whose bars a published snapshot has, which is only read; None for every other store."""
+        return None
 
     @property
     @abstractmethod

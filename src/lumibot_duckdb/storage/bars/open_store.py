@@ -27,6 +27,7 @@ from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.interruption import postponed
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.counters import Counters
+from lumibot_duckdb.storage.downloaded_snapshot import snapshot_at
 from lumibot_duckdb.storage.errors import (
     HistoryRestatedError,
     StoreNotFoundError,
@@ -49,6 +50,7 @@ class OpenStore:
 
     def __init__(self, path: Path, connection: StoreConnection, cache_bytes: int) -> None:
         self.path = path
+        self.snapshot = snapshot_at(connection.path)
         self.connection = connection
         self.spool = Spool(connection.path)
         self._known = KnownContents.of(connection)

@@ -57,7 +57,7 @@ class SeriesLookup(BarReader):
     ) -> SeriesPin:
         record = self._resolve(asset, timeframe, source, adjustment)
         self._store.last_use.record(record.series_id)
-        if as_of is not None:
+        if as_of is not None and not self._is_of_snapshot(as_of):
             return self._unchanged_since(record, as_of) or self._pin_as_of(record, as_of)
         pin = self._current_pin(record)
         if pin is None:
@@ -180,6 +180,10 @@ class SeriesLookup(BarReader):
             return found.get(series_id, [])
         page = self._store.head_page(record.series_id)
         return page.coverage(record.series_id) if page is not None else []
+
+    def _is_of_snapshot(self, as_of: AsOf) -> bool:
+        """Return whether a moment is that of the published snapshot that this store is: it has no other bars."""
+        return self._store.snapshot is not None and as_of == self._store.snapshot.as_of
 
     def _pin_as_of(self, record: SeriesRecord, as_of: AsOf) -> SeriesPin:
         with self._store.read() as cursor:

@@ -112,9 +112,10 @@ def _refuse_replica(store: OpenStore) -> None:
     if not store.connection.exists():
         return
     with suppress(StoreDamagedError, StoreVersionError), store.connection.read() as cursor:
-        replica_of = migrations.state(cursor).replica_of
-        if replica_of:
-            raise ReplicaError(f"{store.path} is a replica of {replica_of}: name that store")
+        state = migrations.state(cursor)
+        migrations.refuse_published(state)
+        if state.replica_of:
+            raise ReplicaError(f"{store.path} is a replica of {state.replica_of}: name that store")
 
 
 def _refuse_protected(path: Path) -> None:

@@ -7,7 +7,7 @@ they keep and in what becomes of the new file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,8 +43,13 @@ _KEPT = "lumibot_duckdb_kept"
 _RECENT = "lumibot_duckdb_recent"
 _INCOMING = "lumibot_duckdb_batch"
 
+NO_END = 2**31 - 1
+"""Above every id of a write."""
+
 VersionsOf: TypeAlias = "Callable[[StoreCursor], set[int]]"
 """Returns the ids of the versions that are kept."""
+ConditionsOf: TypeAlias = "Callable[[StoreCursor], Mapping[str, str]]"
+"""Returns the SQL conditions for the rows of tables that are not copied whole, by table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +144,13 @@ class Copied:
     checksums: MissingChecksums
 
 
-def copy_most(connection: StoreConnection, new: NewFile, kept: VersionsOf, on_rows: OnRows | None) -> Copied:
-    """Copy the present bars, a piece at a time, and let others work in between."""
+def copy_most(
+    connection: StoreConnection, new: NewFile, kept: VersionsOf, on_rows: OnRows | None, *, up_to: int = NO_END
+) -> Copied:
+    """Copy the present bars, a piece at a time, and let others work in between; only those of writes `up_to` an id."""
     with connection.read() as cursor:
         state = migrations.state(cursor)
+        migrations.refuse_published(state)
         if state.replica_of:
             raise ReplicaError(f"{connection.path} is a replica of {state.replica_of}: name that store")
         last_ingest, ingested_at = _last_ingest(cursor)
@@ -158,7 +166,7 @@ def copy_most(connection: StoreConnection, new: NewFile, kept: VersionsOf, on_ro
         with connection.read() as cursor:
             _register_ids(cursor, _KEPT, versions)
             rows = cursor.arrow(
-                f"SELECT {names} FROM {{db}}.bar WHERE {piece.condition()} AND ingest_id <= {last_ingest} "
+                f"SELECT {names} FROM {{db}}.bar WHERE {piece.condition()} AND ingest_id <= {min(last_ingest, up_to)} "
                 f"AND version_id IN (FROM {_KEPT}) ORDER BY version_id, ts"
             )
         checksums.add(rows)
@@ -195,10 +203,14 @@ def copy_rest(
     kept: VersionsOf,
     copied: Copied,
     copy_coverage: Callable[[NewFile, StoreCursor], None] | None = None,
+    *,
+    up_to: int = NO_END,
+    conditions_of: ConditionsOf | None = None,
 ) -> StoreCopy:
     """Copy recent changes, and everything but bars, while nobody writes to the store. It must not be attached here.
 
-    `copy_coverage` copies the coverage; by default, it is copied unchanged.
+    `copy_coverage` copies the coverage; by default, it is copied unchanged. `up_to` is as for `copy_most`, and
+    `conditions_of` chooses among the rows of the other tables.
     """
     with new.with_old(live) as old:
         _refuse_another(old, live, copied)
@@ -207,11 +219,13 @@ def copy_rest(
         # With NOT IN, every row would be looked at; with IN, only those around these ids, which are the newest.
         _register_ids(new.cursor, _RECENT, versions - copied.versions)
         new.duck.begin()
-        _copy_recent_bars(new, old, copied)
+        _copy_recent_bars(new, old, copied, up_to)
         new.execute("DELETE FROM new.store_meta")
+        conditions = {} if conditions_of is None else conditions_of(old)
         for table in whole_tables(new.cursor):
             if table != _COVERAGE or copy_coverage is None:
-                new.execute(f'INSERT INTO new."{table}" BY NAME SELECT * FROM old."{table}"')
+                which = conditions.get(table, "true")
+                new.execute(f'INSERT INTO new."{table}" BY NAME SELECT * FROM old."{table}" WHERE {which}')
         for table, order in _BY_VERSION.items():
             new.execute(
                 f"INSERT INTO new.{table} SELECT * FROM old.{table} WHERE version_id IN (FROM {_KEPT}) ORDER BY {order}"
@@ -222,7 +236,7 @@ def copy_rest(
         new.duck.commit()
         copy_macros(old, new.cursor)
         copy_users_objects(old, new.cursor)
-        return _checked(new, old, len(versions))
+        return _checked(new, old, len(versions), up_to)
 
 
 def _refuse_another(old: StoreCursor, live: Path, copied: Copied) -> None:
@@ -235,7 +249,7 @@ def _refuse_another(old: StoreCursor, live: Path, copied: Copied) -> None:
         )
 
 
-def _copy_recent_bars(new: NewFile, old: StoreCursor, copied: Copied) -> None:
+def _copy_recent_bars(new: NewFile, old: StoreCursor, copied: Copied, up_to: int) -> None:
     columns = bar_columns(old)
     names = quoted(columns)
     add_missing_columns(new.cursor, columns)
@@ -245,7 +259,8 @@ def _copy_recent_bars(new: NewFile, old: StoreCursor, copied: Copied) -> None:
         f"version_id IN (FROM {_KEPT}) AND version_id NOT IN (FROM {_RECENT}) AND ingest_id > {copied.last_ingest}",
     ):
         new.execute(
-            f"INSERT INTO new.bar ({names}) SELECT {names} FROM old.bar WHERE {condition} ORDER BY version_id, ts"
+            f"INSERT INTO new.bar ({names}) SELECT {names} FROM old.bar WHERE {condition} AND ingest_id <= {up_to} "
+            "ORDER BY version_id, ts"
         )
 
 
@@ -255,8 +270,10 @@ def whole_tables(cursor: StoreCursor) -> list[str]:
     return [name for (name,) in found if name not in ("bar", _CHECKSUMS, *_BY_VERSION)]
 
 
-def _checked(new: NewFile, old: StoreCursor, versions: int) -> StoreCopy:
-    ((rows, expected),) = old.rows(f"SELECT count(*), count(*) FILTER (version_id IN (FROM {_KEPT})) FROM {{db}}.bar")
+def _checked(new: NewFile, old: StoreCursor, versions: int, up_to: int) -> StoreCopy:
+    ((rows, expected),) = old.rows(
+        f"SELECT count(*), count(*) FILTER (version_id IN (FROM {_KEPT}) AND ingest_id <= {up_to}) FROM {{db}}.bar"
+    )
     ((written,),) = new.cursor.rows("SELECT count(*) FROM {db}.bar")
     if written != expected:
         raise StoreDamagedError(f"copying would have changed {expected} bars into {written}; run `verify`")
