@@ -8,8 +8,9 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -80,6 +81,13 @@ def test_a_span_replaces_the_start_and_the_end(target: ScriptTarget) -> None:
     times = record.equity["time"].to_pylist()
     assert datetime(2020, 6, 1) <= times[0].replace(tzinfo=None) < datetime(2020, 6, 3)
     assert datetime(2020, 7, 30) <= times[-1].replace(tzinfo=None) < datetime(2020, 8, 1)
+
+
+def test_a_span_does_not_include_the_first_bar_of_the_next_one(target: ScriptTarget) -> None:
+    # Midnight in New York, at which the script's daily bars begin.
+    record = run_trial(target, Trial(1, {}, Span(datetime(2020, 6, 1), datetime(2020, 7, 1))))
+    assert record.equity is not None
+    assert max(record.equity["time"].to_pylist()).astimezone(ZoneInfo("America/New_York")).date() == date(2020, 6, 30)
 
 
 def test_an_error_of_the_strategy_is_recorded_without_keys(target: ScriptTarget) -> None:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any, NoReturn
@@ -47,6 +47,7 @@ _ARTIFACTS = {
     "tearsheet_file": "tearsheet.html",
     "tearsheet_metrics_file": "tearsheet_metrics.json",
 }
+_SOURCES_WITH_END = ("PandasData", "PandasDataBacktesting")
 _NOT_BACKTESTABLE = (
     "Lumibot did not run the backtest: the strategy is marked as not backtestable, or its start or end is no datetime"
 )
@@ -147,9 +148,19 @@ def _changed(call: BacktestCall, request: TrialRequest) -> BacktestCall:
         changes |= {argument: str(request.artifacts / name) for argument, name in _ARTIFACTS.items()}
         changes["quiet_logs"] = False
     if request.span is not None:
-        changes["backtesting_start"], changes["backtesting_end"] = request.span
+        start, end = request.span
+        changes |= {"backtesting_start": start, "backtesting_end": end - _last_iteration_after(call)}
     given = call.arguments.get("parameters") or {}
     return call.with_arguments(**changes, parameters={**given, **request.values})
+
+
+def _last_iteration_after(call: BacktestCall) -> timedelta:
+    """Return by how much a backtest must end earlier, so that it has no iteration at the end of its span.
+
+    The next span begins there. Lumibot's sources stop a minute before their end, but not those for frames.
+    """
+    name = getattr(call.arguments.get("datasource_class"), "__name__", "")
+    return timedelta(minutes=1) if name in _SOURCES_WITH_END else timedelta()
 
 
 def _set_conditions(request: TrialRequest) -> None:
