@@ -189,6 +189,8 @@ def test_a_second_ctrl_c_does_not_wait(fake_trials: FakeTrials, tmp_path: Path) 
     def run(trial: Trial) -> TrialRecord:
         if trial.number > 2:
             if trial.number == 3:
+                while len(stored(tmp_path)) < 2:
+                    time.sleep(0.05)
                 for _ in range(2):
                     os.kill(os.getpid(), signal.SIGINT)
                     time.sleep(0.3)
