@@ -28,6 +28,7 @@ from benchmarks import (
     reads,
     report,
     requests,
+    searches,
     verification,
 )
 from benchmarks.alpaca import memory as alpaca_memory
@@ -67,6 +68,7 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "indicators": indicators.hundred_symbols,
     "indicator_layers": indicator_layers.one_series_and_many,
     "correlation": correlation.five_hundred_symbols,
+    "searches": searches.two_hundred_trials,
     "ingest": ingest.ingest,
     "scattered": ingest.scattered,
     "verify": verification.hundred_symbols,

@@ -167,29 +167,36 @@ def test_trials_without_a_value_count_as_failed() -> None:
 def test_a_trial_that_loses_is_pruned(minimize: bool) -> None:
     search = OptunaSearch(Space.of_options(["a=1:100:1"]), 10, minimize=minimize, pruner="threshold:lower=0.8")
     (number, _), (other, _) = search.ask(), search.ask()  # type: ignore[misc]
-    assert not search.intermediate(number, 0, 1.0)
+    assert not search.intermediate(number, 0, 50_000.0)
     assert not search.intermediate(number, 1, float("nan"))
-    assert not search.intermediate(other, 1, 0.9)
-    assert search.intermediate(number, 1, 0.79)
+    assert not search.intermediate(number, 2, 40_001.0)
+    assert not search.intermediate(other, 0, 100.0)
+    assert not search.intermediate(other, 1, 81.0)
+    assert search.intermediate(number, 3, 39_999.0)
     search.tell(number, None)
     search.tell(other, 3.0)
     assert states(search) == ["PRUNED", "COMPLETE"]
-    assert not search.intermediate(number, 2, 0.1)  # it has ended
-    assert not search.intermediate(99, 0, 0.1)
+    assert not search.intermediate(number, 4, 1.0)  # it has ended
+    assert not search.intermediate(99, 0, 1.0)
+
+
+def test_a_trial_that_begins_with_nothing_is_not_pruned() -> None:
+    search = OptunaSearch(Space.of_options(["a=1:100:1"]), 10, pruner="threshold:lower=0.8")
+    number, _ = search.ask()  # type: ignore[misc]
+    assert not any(search.intermediate(number, step, value) for step, value in enumerate((0.0, 5.0, -5.0)))
 
 
 def test_a_trial_below_the_median_is_pruned() -> None:
-    search = OptunaSearch(Space.of_options(["a=1:100:1"]), 20, pruner="median:n_startup_trials=3,n_warmup_steps=1")
-    for equity in (1.1, 1.2, 1.3):
+    search = OptunaSearch(Space.of_options(["a=1:100:1"]), 20, pruner="median:n_startup_trials=3,n_warmup_steps=2")
+    for growth_a_step in (10, 20, 30):
         number, _ = search.ask()  # type: ignore[misc]
-        assert not any(search.intermediate(number, step, equity) for step in range(3))
-        search.tell(number, equity)
+        assert not any(search.intermediate(number, step, 100 + growth_a_step * step) for step in range(4))
+        search.tell(number, 1.0)
     number, _ = search.ask()  # type: ignore[misc]
-    assert not search.intermediate(number, 0, 0.5)  # warming up
-    assert not search.intermediate(number, 1, 1.25)
-    assert not search.intermediate(number, 2, 1.25)
+    values = [1_000.0, 100.0, 1_410.0, 1_610.0]  # with another budget; still warming up when it is low
+    assert not any(search.intermediate(number, step, value) for step, value in enumerate(values))
     number, _ = search.ask()  # type: ignore[misc]
-    assert search.intermediate(number, 2, 1.15)
+    assert [search.intermediate(number, step, 100 + 15 * step) for step in range(3)] == [False, False, True]
 
 
 def test_several_threads() -> None:
@@ -203,7 +210,7 @@ def test_several_threads() -> None:
         while trial := search.ask():
             trials.append(trial)
             for step in range(5):
-                search.intermediate(trial[0], step, 1 + growth(trial[1]) / 100)
+                search.intermediate(trial[0], step, 100 + step * growth(trial[1]))
             search.tell(trial[0], objective(trial[1]))
         return trials
 
@@ -222,7 +229,8 @@ def test_samplers_and_pruners_of_ones_own() -> None:
         Space.of_options(["a=3:9:3", "b=0.5:1.0"]), 1, sampler=Lowest(), pruner=optuna.pruners.ThresholdPruner(lower=1)
     )
     assert search.ask() == (1, {"a": 3, "b": 0.5})
-    assert search.intermediate(1, 0, 0.9)
+    assert not search.intermediate(1, 0, 100.0)
+    assert search.intermediate(1, 1, 99.0)
 
 
 @pytest.mark.parametrize(

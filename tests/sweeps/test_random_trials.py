@@ -22,7 +22,7 @@ from sweeps.plain_record import SCRIPTS, TESTS, assert_same_results, run_alone
 
 TRIALS = int(os.environ.get("LUMIBOT_DUCKDB_TRIALS", "17"))
 """Trials of each script."""
-REDIRECTED = [TESTS / "comparison" / "redirected", TESTS, TESTS.parent, TESTS.parent / "src"]
+REDIRECTED = [TESTS / "sweeps" / "redirected", TESTS, TESTS.parent, TESTS.parent / "src"]
 
 
 def of_days(numbers: random.Random) -> dict[str, Any]:

@@ -185,6 +185,18 @@ def test_a_huge_grid_is_made_one_by_one() -> None:
     assert all(values["a"] < values["b"] and values["c"] != 1 for values in drawn)  # type: ignore[operator]
 
 
+def test_a_huge_grid_in_vain_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lumibot_duckdb.sweeps.space._MOST_IN_VAIN", 1_000)
+    with pytest.raises(SearchError, match="the first 1,000 combinations fail the conditions"):
+        GridSearch(Space.of_options(["a=1:10000:1", "b=1:10000:1"], ["a + b < 0"]))
+    late = GridSearch(Space.of_options(["a=1:3:1", "b=1:9000:1"], ["b == 5 or b == 8999"]))
+    assert [tuple(trial[1].values()) for trial in islice(iter(late.ask, None), 3) if trial] == [
+        (1, 5),
+        (1, 8999),
+        (2, 5),
+    ]
+
+
 def test_parameters_without_a_common_condition_are_counted_apart() -> None:
     space = Space.of_options(
         ["a=1:300:1", "b=1:300:1", "c=1:1000000:1", "d=1:10:1"], ["a < b", "d > 3", "d < 9", "2 > 1"]

@@ -178,7 +178,8 @@ if __name__ == "__main__":
     print(describe(target).parameters)
     for quantity in (10, 20):
         record = run_trial(target, Trial(1, {"quantity": quantity}))
-        print(record.status, record.error, record.trades["quantity"].to_pylist()[-1])
+        fills = [each["quantity"] for each in record.trades.to_pylist() if each["event"] == "fill"]
+        print(record.status, record.error, fills)
     close()
 """
 
@@ -188,7 +189,9 @@ def test_a_class_of_the_running_script_is_swept(tmp_path: Path) -> None:
     script = tmp_path / "sweeping.py"
     script.write_text(_CLASS)
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.stdout.splitlines()[-3:] == ["{'quantity': 1}", "complete None 10.0", "complete None 20.0"], done.stderr
+    assert done.stdout.splitlines()[-3:] == ["{'quantity': 1}", "complete None [10.0]", "complete None [20.0]"], (
+        done.stderr
+    )
 
 
 @pytest.mark.long

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _BEST = 10
 _REASONS = 5
 _WIDTH = 100
+_FIXED = "\N{NO-BREAK SPACE}"
 _SHOWN = ("total_return", "sharpe", "max_drawdown", "closed_trades")
 """The statistics that are shown beside the objective."""
 
@@ -60,7 +61,8 @@ def _luck(report: SweepReport) -> list[str]:
     if found is None:
         return []
     paragraph = f"{'Warning: ' if found.mood == 'bad' else ''}{found.headline} {' '.join(found.sentences)}"
-    return ["", *textwrap.wrap(paragraph, _WIDTH)]
+    lines = textwrap.wrap(paragraph.replace(" %", f"{_FIXED}%"), _WIDTH)
+    return ["", *(line.replace(_FIXED, " ") for line in lines)]
 
 
 def _places(sweep: Sweep, report: SweepReport) -> list[str]:

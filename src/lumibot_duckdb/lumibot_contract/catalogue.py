@@ -20,6 +20,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "indicators": ("indicators",),
     "frame_record": ("frame_record",),
     "comparison": ("run_recording",),
+    "sweeps": ("run_recording", "sweeps"),
     "stored_provider": ("stored_provider",),
     "polygon_cache": ("old_caches:POLYGON",),
     "yahoo_cache": ("old_caches:YAHOO",),

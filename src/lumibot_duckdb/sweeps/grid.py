@@ -9,13 +9,14 @@ from lumibot_duckdb.sweeps.space import Space
 class GridSearch(ListedSearch):
     """Tries all combinations that meet the conditions. The last parameter changes fastest.
 
-    Each combination is made when it is asked for, so that a grid of any size needs no memory.
+    Combinations are made one by one, so that a grid of any size needs no memory.
 
     Args:
         space: The parameters.
 
     Raises:
-        SearchError: A parameter is an interval, or no combination meets the conditions.
+        SearchError: A parameter is an interval, or no combination meets the conditions; in a large space, if none of
+            the first three million does.
 
     >>> search = GridSearch(Space.of_options(["fast=5,10", "slow=10:30:10"], ["fast < slow"]))
     >>> search.total, search.ask(), search.ask()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ListedSearch:
-    """Proposes combinations in a fixed order, whatever the results are.
+    """Proposes combinations in an order that does not depend on results.
 
     Args:
         combinations: The combinations, which are taken one by one.
@@ -33,10 +33,10 @@ class ListedSearch:
         self._combinations = chain([first], combinations)
 
     def ask(self) -> tuple[int, Mapping[str, Value]] | None:
-        """Return the number and the values of the next trial that has not been told.
+        """Return the number and the values of the next trial that has no result yet.
 
         Raises:
-            SearchError: A trial was told with other values than it has here: it is from another search.
+            SearchError: A stored trial had other values than it has here, so it belongs to another search.
         """
         for values in self._combinations:
             self._number += 1

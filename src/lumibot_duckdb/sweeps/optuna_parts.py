@@ -65,10 +65,10 @@ def optuna_library() -> Any:
 
 
 def new_study(pruner: BasePruner) -> Study:
-    """Return a study in memory. It maximises: what is to be minimised is told with the opposite sign."""
+    """Return a study in memory, which maximises. Objectives that are minimised change their sign."""
     optuna = optuna_library()
     verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line that tells of the new study
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # no line about the new study
     try:
         study: Study = optuna.create_study(direction="maximize", pruner=pruner, study_name="sweep")
     finally:

@@ -28,8 +28,8 @@ _MOST_REJECTED = 30
 class OptunaSearch:
     """Tries what a sampler of Optuna proposes.
 
-    A proposal that fails the conditions, or that was made before, is rejected: the sampler is told that it was pruned,
-    and asked again. After thirty in a row, a combination is drawn at random instead. So no combination runs twice.
+    A proposal that fails the conditions, or that was made before, is rejected: it counts as pruned, and the sampler
+    makes another one. After thirty in a row, a combination is drawn at random instead. So no combination runs twice.
 
     With one worker, the same seed proposes the same trials. With several, proposals depend on the order in which
     results arrive, and a search that is resumed does not continue as it would have without the interruption.
@@ -86,6 +86,7 @@ class OptunaSearch:
         self._told: set[int] = set()
         self._seen: set[tuple[Any, ...]] = set()
         self._running: dict[int, Trial] = {}
+        self._first_values: dict[int, float] = {}
         self._pruned: set[int] = set()
         self._lock = threading.Lock()
 
@@ -126,6 +127,7 @@ class OptunaSearch:
         """
         value = self._sign * objective if objective is not None and math.isfinite(objective) else None
         with self._lock:
+            self._first_values.pop(number, None)
             trial = self._running.pop(number, None)
             if trial is not None:
                 self._finish(trial, number, value)
@@ -135,19 +137,22 @@ class OptunaSearch:
     def intermediate(self, number: int, step: int, value: float) -> bool:
         """Take the equity of a running trial, and return whether to stop the trial.
 
-        Pruners compare trials at equal steps. So all trials report at the same points of the backtest.
+        Pruners see the equity divided by the first one that the trial has reported, and compare trials at equal steps.
+        So all trials begin to report at the same point of the backtest, and go on at the same points.
 
         Args:
             number: The number of the trial.
             step: Where the backtest is: a whole number from 0 that grows, such as the number of finished days.
-            value: The value of the portfolio there, divided by the one at the start. More is better, also if the
-                objective is minimised.
+            value: The value of the portfolio there. More is better, also if the objective is minimised.
         """
         with self._lock:
             trial = self._running.get(number)
             if trial is None or not math.isfinite(value):
                 return False
-            trial.report(float(value), step)
+            first = self._first_values.setdefault(number, value)
+            if first <= 0:  # growth has no meaning
+                return False
+            trial.report(value / first, step)
             if trial.should_prune():
                 self._pruned.add(number)
                 return True

@@ -33,8 +33,8 @@ def joined_equity(parts: Sequence[pa.Table | None], capital: float | None = None
         capital: The value at the start; by default the first value of the first part.
 
     Returns:
-        A table with `EQUITY_SCHEMA`. If a part goes on after the beginning of the next one, the later part counts. If
-        a part ends with nothing or with debts, it is the last one.
+        A table with `EQUITY_SCHEMA`. Where two parts overlap, the later one counts. If a part ends with nothing or with
+        debts, it is the last one.
 
     Raises:
         SearchError: A part does not begin after the one before it, or its first value is not above zero.

@@ -43,7 +43,7 @@ class Search:
     @property
     def prunes(self) -> bool:
         """Whether trials may be ended by their equity."""
-        return self.pruner != "none"
+        return not (isinstance(self.pruner, str) and self.pruner == "none")
 
     def new_sampler(self, space: Space, *, minimize: bool) -> Sampler:
         """Return a new sampler. Raises `SearchError` if the space does not suit it."""
@@ -70,7 +70,8 @@ class Search:
 
     def as_json(self) -> dict[str, Any]:
         """Return what a resumed sweep must have unchanged."""
-        found = {"search": self.kind, "trials": self.trials, "seed": None if self.kind == "grid" else self.seed}
+        seed = None if self.kind == "grid" else self.seed
+        found: dict[str, Any] = {"search": self.kind, "trials": self.trials, "seed": seed}
         if self.kind == "optuna":
             found |= {"sampler": _name(self.sampler), "pruner": _name(self.pruner)}
         return found

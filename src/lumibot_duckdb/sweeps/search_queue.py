@@ -17,7 +17,6 @@ class SearchQueue:
         self.total = sampler.total
         self._sampler = sampler
         self._objective = objective
-        self._pruning = Pruning(sampler)
 
     def next(self) -> Trial | None:
         """Return the next trial to start; None if the sampler has no more."""
@@ -36,22 +35,7 @@ class SearchQueue:
 
     def intermediate(self, number: int, day: int, value: float) -> bool:
         """Take the value of a portfolio at the end of a day, and return whether its trial is to end. Thread-safe."""
-        return self._pruning(number, day, value)
-
-
-class Pruning:
-    """Asks a sampler of Optuna whether a trial is to end. It compares growth since the end of the first day.
-
-    It is used by the threads that wait for trials.
-    """
-
-    def __init__(self, sampler: Sampler) -> None:
-        self._sampler = sampler
-        self._first: dict[int, float] = {}
-
-    def __call__(self, number: int, day: int, value: float) -> bool:
-        first = self._first.setdefault(number, value)
-        return first > 0 and bool(self._sampler.intermediate(number, day, value / first))  # type: ignore[attr-defined]
+        return bool(self._sampler.intermediate(number, day, value))  # type: ignore[attr-defined]  # Optuna's has it
 
 
 def completed(record: TrialRecord, trial: Trial, objective: Objective) -> TrialRecord:

@@ -30,13 +30,14 @@ from typing import Any, NoReturn
 from lumibot_duckdb.activation.env_overrides import override_environment
 from lumibot_duckdb.comparison.headless import ENVIRONMENT, suppress_browser
 from lumibot_duckdb.comparison.redaction import is_secret, known_secrets
+from lumibot_duckdb.lumibot_contract.enforcement import require
 from lumibot_duckdb.sweeps.interception import BacktestCall, LiveTradingError, intercept_backtests
 from lumibot_duckdb.sweeps.job import Job
 from lumibot_duckdb.sweeps.messages import OUTPUT, Channel, trial_folder
 from lumibot_duckdb.sweeps.output import describe_error, details_of
 from lumibot_duckdb.sweeps.process_safety import end_with_parent, kill_group, why_not_to_fork
 from lumibot_duckdb.sweeps.trial_process import TrialRequest, run_and_exit
-from lumibot_duckdb.sweeps.warm_start import load_as_noted, share_calendars
+from lumibot_duckdb.sweeps.warm_start import fill_caches, load_as_noted, share_calendars
 
 _ENDED_FOR_GOOD = 0.5
 """How often processes are looked after that keep the pipe of an ended trial open, in seconds."""
@@ -99,6 +100,7 @@ class Server:
         wanted = self._job.strategy
         if wanted is not None and wanted not in call.names:
             return self._run_earlier(call)
+        require("sweeps")
         self._secrets.update(value for name, value in os.environ.items() if is_secret(name, value))
         self._secrets.update(_secrets_among(call.arguments))
         _import_what_trials_need()
@@ -279,6 +281,7 @@ def _import_what_trials_need() -> None:
     import lumibot_duckdb.sweeps.collecting  # noqa: F401
 
     share_calendars()
+    fill_caches()
 
 
 def main(arguments: list[str]) -> NoReturn:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _MOST_COUNTED = 200_000
 """How many combinations are tried to count those that meet the conditions: a fraction of a second."""
 
+_MOST_IN_VAIN = 3_000_000
+"""How many combinations may fail the conditions before the first one that meets them: a few seconds."""
+
 
 @dataclass(frozen=True)
 class Space:
@@ -108,7 +111,11 @@ class Space:
         return all(condition.holds(values) for condition in self.conditions)
 
     def combinations(self) -> Iterator[dict[str, Value]]:
-        """Yield the combinations that meet the conditions, in the order of `at`; each is made when it is needed."""
+        """Yield the combinations that meet the conditions, in the order of `at`; each is made when it is needed.
+
+        Raises:
+            SearchError: A parameter is an interval, or the first three million combinations fail the conditions.
+        """
         self._finite()
         yield from self._combinations(list(self.parameters), list(self.conditions))
 
@@ -168,9 +175,12 @@ class Space:
             elif not condition.holds({}):
                 return
         values: dict[str, Value] = {}
+        in_vain = 0  # how many are rejected before the first one that is not
 
         def from_depth(depth: int) -> Iterator[dict[str, Value]]:
+            nonlocal in_vain
             if depth == len(names):
+                in_vain = -1
                 yield dict(values)
                 return
             dimension = self.parameters[names[depth]]
@@ -179,6 +189,11 @@ class Space:
                 values[names[depth]] = value
                 if all(condition.holds(values) for condition in due[depth]):
                     yield from from_depth(depth + 1)
+                elif in_vain >= 0 and (in_vain := in_vain + 1) > _MOST_IN_VAIN:
+                    raise SearchError(
+                        f"the first {_MOST_IN_VAIN:,} combinations fail the conditions; "
+                        f"narrow the values to those that can meet them"
+                    )
 
         yield from from_depth(0)
 

@@ -191,10 +191,9 @@ def _environment(target: Target) -> dict[str, str]:
 def _pickled(target: Target) -> bytes:
     if isinstance(target, ScriptTarget):
         return b""
-    import cloudpickle  # type: ignore[import-untyped]  # the class may be one of a script or a notebook
+    from lumibot_duckdb.sweeps.pickling import pickled
 
-    pickled: bytes = cloudpickle.dumps((target.strategy, dict(target.arguments)))
-    return pickled
+    return pickled((target.strategy, dict(target.arguments)))
 
 
 def _terminal() -> int | None:

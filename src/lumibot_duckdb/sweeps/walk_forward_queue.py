@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from lumibot_duckdb.results.records import TrialRecord, Value
 from lumibot_duckdb.sweeps.objectives import Objective
 from lumibot_duckdb.sweeps.sampler import Sampler
-from lumibot_duckdb.sweeps.search_queue import Pruning, completed
+from lumibot_duckdb.sweeps.search_queue import completed
 from lumibot_duckdb.sweeps.trial import Trial
 from lumibot_duckdb.sweeps.walk_forward import Window
 
@@ -26,12 +26,8 @@ class _Search:
     values: dict[int, Mapping[str, Value]] = field(default_factory=dict)
     objectives: dict[int, float | None] = field(default_factory=dict)
     running: int = 0
-    pruning: Pruning = field(init=False)
     is_exhausted: bool = False
     is_tested: bool = False
-
-    def __post_init__(self) -> None:
-        self.pruning = Pruning(self.sampler)
 
     @property
     def is_complete(self) -> bool:
@@ -94,7 +90,9 @@ class WalkForwardQueue:
     def intermediate(self, number: int, day: int, value: float) -> bool:
         """Take the value of a portfolio at the end of a day, and return whether its trial is to end. Thread-safe."""
         search, place = self._place(number)
-        return place != self._stride and search.pruning(place, day, value)
+        if place == self._stride:
+            return False
+        return bool(search.sampler.intermediate(place, day, value))  # type: ignore[attr-defined]  # Optuna's has it
 
     def know(self, trial: Trial, objective: float | None) -> None:
         """Take a trial that an earlier run has stored."""

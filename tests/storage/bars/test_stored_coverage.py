@@ -280,3 +280,21 @@ def test_an_empty_answer_with_other_metadata_is_kept_where_it_covers_nothing_new
         storage.store_ohlcv_data("X", nothing, "test", "minute", covered=HOUR, metadata=metadata)
     answers = storage.empty_answers(storage.pin("X"))
     assert [answer.metadata for answer in answers] == [{"market": "us"}, {"market": "fr"}]
+
+
+def test_coverage_of_a_moment_is_what_was_known_and_valid_then(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.store_ohlcv_data("X", FRAME[:30], "test", "minute")
+    storage.record_coverage("X", TimeRange(START, START + 2400), "test", "minute")
+    then = clock.utc_now()
+    assert storage.coverage("X", as_of=then) == [TimeRange(START, START + 2400)]
+    let_pass(monkeypatch, dt.timedelta(days=31))
+    assert storage.coverage("X") == [TimeRange(START, START + 1800)]
+    assert storage.coverage("X", as_of=then) == [TimeRange(START, START + 2400)]
+    storage.store_ohlcv_data("X", FRAME[30:], "test", "minute")
+    assert storage.coverage("X") == [HOUR]
+    assert storage.coverage("X", as_of=then) == [TimeRange(START, START + 2400)]
+    assert storage.coverage("X", as_of=clock.utc_now()) == [HOUR]
+    assert storage.coverage("X", as_of=then - dt.timedelta(days=1)) == []
+    assert storage.pin("X", as_of=clock.utc_now()) == storage.pin("X")
