@@ -20,7 +20,7 @@ from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.interrupts import Interrupts
 from terminals import terminal
 
-COMMANDS = ("import", "migrate", "status", "sql", "path", "run", "compare", "demo", "completion")
+COMMANDS = ("import", "migrate", "status", "sql", "path", "run", "compare", "sweep", "results", "demo", "completion")
 
 
 def run(*arguments: object, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:

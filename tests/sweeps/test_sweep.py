@@ -26,6 +26,7 @@ from lumibot_duckdb.sweeps.sweep import Sweep
 from lumibot_duckdb.sweeps.sweep_lock import sweep_lock
 from lumibot_duckdb.sweeps.trial import Trial
 from sweeps.fakes import END, START, FakeTrials, Strategy, backtested, record, sharpe_of
+from terminals import terminal
 
 SPACE: dict[str, Any] = {"x": [1, 2, 3], "y": [0.5, 1.5], "label": ["a", "b"]}
 MOST = 12
@@ -81,6 +82,32 @@ def test_trials_read_the_store_as_of_one_moment_after_the_first_has_downloaded(
 def test_frames_of_the_script_are_not_downloaded(fake_trials: FakeTrials, tmp_path: Path) -> None:
     swept(tmp_path)
     assert fake_trials.prepared == []
+
+
+def test_progress_shows_counts_and_the_best_so_far(
+    fake_trials: FakeTrials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last trials wait until the line has been drawn."""
+    drawn = threading.Event()
+
+    def run(trial: Trial) -> TrialRecord:
+        if trial.number > 3:
+            assert drawn.wait(20)
+        return replace(backtested(trial), status="failed" if trial.number == 2 else "complete")
+
+    fake_trials.run = run
+    with terminal(monkeypatch) as shown:
+
+        def wait() -> None:
+            shown.wait("3 done, 1 failed, best sharpe -0.985 (x=1")
+            drawn.set()
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        swept(tmp_path)
+        waiting.join()
+    assert shown.left.strip() == ""
+    assert 25 in shown.percentages
 
 
 def test_the_lowest_value_is_the_best_if_it_is_minimised(fake_trials: FakeTrials, tmp_path: Path) -> None:

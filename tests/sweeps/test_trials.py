@@ -24,7 +24,7 @@ from sweeps.plain_record import SCRIPTS, assert_same_results, run_alone
 pytestmark = pytest.mark.xdist_group("sweeps: trials")
 
 SCRIPT = SCRIPTS / "crossover.py"
-VALUES = {"fast": 3, "slow": 15, "share": 0.75, "kind": "10"}
+VALUES = {"weight": 0.5, "fast": 3, "slow": 15, "share": 0.75, "kind": "10"}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_a_target_is_described(target: ScriptTarget) -> None:
     assert (found.strategy, found.source) == ("Crossover", "PandasDataBacktesting")
     assert (found.start, found.end) == (datetime(2020, 3, 2), datetime(2020, 9, 30))
     own = {"fast": 5, "slow": 20, "share": 0.9, "does": None, "on_day": 3, "kind": "sma"}
-    assert found.parameters == {**own, "given": 1.5}
+    assert found.parameters == {**own, "given": 1.5, "weight": 1.0}
     assert (found.is_forked, found.reason) == (True, "")
 
 
@@ -70,6 +70,8 @@ def test_trials_equal_the_script_run_alone(target: ScriptTarget, tmp_path: Path)
 def test_an_unknown_parameter_is_refused_with_a_suggestion(target: ScriptTarget) -> None:
     with pytest.raises(UnknownParameterError, match=r"Crossover has no parameter 'fsat': did you mean 'fast'\?"):
         run_trial(target, Trial(1, {"fsat": 1}))
+    with pytest.raises(TypeError, match=r"fast=\[1\] is of type list: a parameter of a trial is a number"):
+        run_trial(target, Trial(1, {"fast": [1]}))  # type: ignore[dict-item]
 
 
 def test_a_span_replaces_the_start_and_the_end(target: ScriptTarget) -> None:

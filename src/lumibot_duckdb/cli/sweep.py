@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.cli.completers import completed_by, nothing
+from lumibot_duckdb.cli.completers import completed_by, nothing, sweeps
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.numbers import positive_number, whole_number
 from lumibot_duckdb.cli.results_store import add_results, open_results
@@ -124,7 +124,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    completed_by(add("--name", help="of the sweep (default: that of the script, and a number)"), nothing)
+    completed_by(add("--name", help="of the sweep (default: that of the script, and a number)"), sweeps)
     add_results(parser)
     add(
         "--resume", action="store_true", help="continue the sweep of that name; trials that are stored do not run again"

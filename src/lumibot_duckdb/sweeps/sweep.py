@@ -17,7 +17,7 @@ from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.results.location import results_path
 from lumibot_duckdb.results.records import TrialRecord, Value
 from lumibot_duckdb.storage.location import store_path
-from lumibot_duckdb.sweeps.beginning import begun
+from lumibot_duckdb.sweeps.beginning import begun, check_name
 from lumibot_duckdb.sweeps.dimensions import of_json
 from lumibot_duckdb.sweeps.engines import local_executor
 from lumibot_duckdb.sweeps.errors import SweepError
@@ -283,6 +283,7 @@ def run_plan(
     """Run a sweep and return it. `on_begin` is called before the first trial. Raises as `run`."""
     if retry_failed and not resume:
         raise SweepError("failed trials are run again of a sweep that is resumed: add --resume (resume=True)")
+    check_name(plan, resume=resume)
     try:
         examination = examine(plan)
         with begun(plan, examination, resume=resume) as beginning:

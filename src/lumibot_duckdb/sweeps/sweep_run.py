@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, suppress
@@ -60,6 +61,11 @@ class SweepRun:
         self.total = self._queue.total
         self.left = None if self.total is None else max(self.total - len(known), 0)
 
+    @property
+    def downloads(self) -> bool:
+        """Whether a first trial runs alone, which downloads what is missing. Bars of one's own are not downloaded."""
+        return not self._is_resumed and SPEC_OF_CLASS.get(self._source) is not OWN_BARS
+
     def run(self, open_executor: OpenExecutor) -> None:
         """Run what is left.
 
@@ -75,7 +81,9 @@ class SweepRun:
             complete = False
         except BaseException:
             with suppress(StorageError):
-                self._end("failed")
+                self._writer.flush()
+            with suppress(StorageError):
+                self._database.finish_sweep(self.record.name, "failed")
             raise
         if complete and isinstance(self._queue, WalkForwardQueue):
             self._store_joined(self._queue)
@@ -87,11 +95,10 @@ class SweepRun:
         if self._is_resumed:
             self._database.finish_sweep(self.record.name, "running")
             return
-        if SPEC_OF_CLASS.get(self._source) is not OWN_BARS:  # which download nothing
+        if self.downloads:
             first = self._plan.search.new_sampler(self._plan.space, minimize=self._plan.objective.minimize).ask()
             assert first is not None
-            with Progress("The first trial, which downloads what is missing"):
-                prepare(self._plan.target, Trial(*first), self._plan.limits)
+            prepare(self._plan.target, Trial(*first), self._plan.limits)
         self.record = replace(self.record, as_of=clock.utc_now())
         self._database.begin_sweep(self.record)
 
@@ -110,7 +117,7 @@ class SweepRun:
                 self._writer.add(records)
                 self.standing.add(record for _, record in records)
                 progress.advance(len(records))
-                progress.text = f"Sweep {self.record.name}: {self.standing}"
+                progress.text = str(self.standing)
 
             try:
                 complete = run_queue(
@@ -139,7 +146,8 @@ class SweepRun:
 
     def _kept(self) -> str:
         done = f"{self.standing.done:,}" + ("" if self.total is None else f" of {self.total:,}")
-        return f"{done} trials are stored; the same command with --resume --name {self.record.name} continues"
+        name = shlex.quote(self.record.name)
+        return f"{done} trials are stored; the same command with --resume --name {name} continues"
 
 
 def new_queue(plan: SweepPlan, examination: Examination) -> SearchQueue | WalkForwardQueue:

@@ -78,20 +78,23 @@ def note_loaded(folder: Path, before: frozenset[str]) -> None:
     )
 
 
-def load_as_noted(folder: Path) -> None:
-    """Load in this process what a trial has noted in its folder, if anything."""
-    with suppress(OSError, ValueError):
-        noted = json.loads((folder / _FILE).read_text())
-        for name in noted["modules"]:
-            if name not in sys.modules:
-                with suppress(Exception):  # a trial does without, or reports the error
-                    import_module(name)
-        import pandas_market_calendars
+def load_as_noted(folder: Path) -> bool:
+    """Load in this process what a trial has noted in its folder; return whether it has noted anything."""
+    import pandas_market_calendars
 
-        for name in noted["calendars"]:
-            pandas_market_calendars.get_calendar(name)
-        _continuous.update(noted["continuous"])
-        fill_caches()
+    try:
+        noted = json.loads((folder / _FILE).read_text())
+    except (OSError, ValueError):
+        return False
+    for name in noted["modules"]:
+        if name not in sys.modules:
+            with suppress(Exception):  # a trial does without, or reports the error
+                import_module(name)
+    for name in noted["calendars"]:
+        pandas_market_calendars.get_calendar(name)
+    _continuous.update(noted["continuous"])
+    fill_caches()
+    return True
 
 
 def _is_of_library(name: str) -> bool:
