@@ -105,6 +105,21 @@ def test_an_error_of_the_strategy_is_recorded_without_keys(target: ScriptTarget)
 @pytest.mark.parametrize(
     ("does", "reason"),
     [
+        ("exit", "it ended with: that is all"),
+        ("fail_at_end", "RuntimeError: on_strategy_end raised an error, which is in the output"),
+    ],
+)
+def test_a_backtest_that_lumibot_takes_for_ended_has_failed(target: ScriptTarget, does: str, reason: str) -> None:
+    record = run_trial(target, Trial(1, {"does": does}, Span(datetime(2020, 6, 1), datetime(2020, 6, 10))))
+    assert (record.status, record.error) == ("failed", reason)
+    assert record.equity is not None
+    assert record.equity.num_rows >= 2
+    assert "the end of it" in (record.traceback or "") or does == "exit"
+
+
+@pytest.mark.parametrize(
+    ("does", "reason"),
+    [
         ("os_exit", "its process ended with code 7 before there was a result"),
         ("segfault", "its process was killed by SIGSEGV"),
     ],

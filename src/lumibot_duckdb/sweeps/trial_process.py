@@ -48,6 +48,7 @@ _ARTIFACTS = {
     "tearsheet_metrics_file": "tearsheet_metrics.json",
 }
 _SOURCES_WITH_END = ("PandasData", "PandasDataBacktesting")
+_FAILED_AT_END = "on_strategy_end raised an error, which is in the output"
 _NOT_BACKTESTABLE = (
     "Lumibot did not run the backtest: the strategy is marked as not backtestable, or its start or end is no datetime"
 )
@@ -112,12 +113,14 @@ def _record(call: BacktestCall, request: TrialRequest, secrets: Set[str]) -> Tri
     from lumibot_duckdb.sweeps.risk_free_rates import note_risk_free_rates
 
     note_risk_free_rates()
-    strategies = _note_strategies()
+    strategies, ends = _note_strategies(), _note_early_ends()
     started, began, cpu_began = clock.utc_now(), perf_counter(), process_time()
     error: BaseException | None = None
     try:
         if call.run() is None:
             raise ValueError(_NOT_BACKTESTABLE)
+        for ended_by in ends:
+            raise ended_by
     except BaseException as raised:
         error = raised
     seconds, known, output = perf_counter() - began, frozenset(secrets), request.folder / OUTPUT
@@ -203,6 +206,30 @@ def _writing_to(write: Any, folder: Path | None) -> Any:
         return None if folder is None else write(source, folder, **settings)
 
     return write_there
+
+
+def _note_early_ends() -> list[BaseException]:
+    """Return a list to which each error is added that ends a backtest from now on but is not raised by Lumibot.
+
+    A backtest runs in a thread, in which `sys.exit` only ends that thread.
+    """
+    from lumibot.strategies.strategy_executor import StrategyExecutor
+
+    found: list[BaseException] = []
+    run = StrategyExecutor.run
+
+    def noted(executor: Any) -> Any:
+        try:
+            ended = run(executor)
+        except BaseException as error:
+            found.append(error)
+            raise
+        if not ended and executor.exception is None:
+            found.append(RuntimeError(_FAILED_AT_END))
+        return ended
+
+    StrategyExecutor.run = noted
+    return found
 
 
 def _note_strategies() -> list[Any]:

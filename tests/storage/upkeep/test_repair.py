@@ -143,6 +143,7 @@ def test_a_repair_is_undone(stored: DuckDBDataStorage) -> None:
     assert len(bars_of(stored, "A")) == len(BOTH) + 3
 
 
+@pytest.mark.older_duckdb
 def test_a_repair_cannot_be_undone_after_a_compaction(stored: DuckDBDataStorage) -> None:
     run(stored, f"UPDATE {{db}}.bar SET open = 7 WHERE version_id = 1 AND {AT}")
     (repair,) = stored.repair().repairs

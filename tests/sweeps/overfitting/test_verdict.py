@@ -28,7 +28,7 @@ def with_values(
     ranks = np.where(np.arange(100) < 100 * overfitting, 0.2, 0.8)
     return replace(
         found,
-        luck=replace(found.luck, probability=luck, spread=np.ones(100)),
+        luck=replace(found.luck, probability=luck, spread=np.linspace(0.0, 1.0, 100)),
         deflated_sharpe=Statistic(None, "too extreme") if deflated is None else Statistic(deflated),
         expected_maximum=Statistic(0.7),
         spread=Statistic(spread),

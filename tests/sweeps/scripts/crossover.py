@@ -73,6 +73,10 @@ class Crossover(Strategy):
                 )
                 self.submit_order(self.create_order(symbol, quantity, "buy"))
 
+    def on_strategy_end(self):
+        if self.parameters["does"] == "fail_at_end":
+            raise ValueError("the end of it")
+
     def misbehave(self, how):
         if how == "raise":
             print(f"about to fail with {API_KEY}")
