@@ -17,7 +17,7 @@ WORKERS ?= 3
 
 help:
 	@echo "make demo   a real strategy on real prices, on Lumibot's storage and on ours, compared"
-	@echo "make test   lint, types and every test, on DuckDB 2.0 and on 1.5"
+	@echo "make test   lint, types and tests, on DuckDB 2.0 and, where its release matters, on 1.5"
 	@echo "make releases  the parity tests on the latest Lumibot releases, and on the oldest that is supported"
 	@echo "make soak   what make test leaves out or tries a few times only: all examples, more random numbers"
 	@echo "make bench  the benchmarks behind benchmarks/RESULTS.md"
@@ -64,18 +64,11 @@ types: $(VENV)/.installed
 test-duckdb2: install
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long" --durations 15
 
-# What depends on DuckDB's SQL, files and locks, and a source that reads them. `make soak` runs what is left out here.
-# The spool does not depend on DuckDB (its files are Arrow's), nor do paths, times, nor the files beside the store.
+# What depends on DuckDB's release, and one test or more of each SQL statement. `make soak` runs what is left out here.
 test-duckdb15: install $(VENV15)/.installed
-	LUMIBOT_DUCKDB_EXAMPLES=0.15 $(BIN15)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not soak and not long" \
-		--ignore tests/storage/bars/test_spool.py --ignore tests/storage/test_location.py \
-		--ignore tests/storage/test_junk.py --ignore tests/storage/test_restored_backup.py \
-		--ignore tests/storage/test_name_patterns.py --ignore tests/storage/test_partial_work.py \
-		--ignore tests/storage/test_timeframes.py --ignore tests/storage/test_times.py \
-		--ignore tests/storage/test_glance.py --ignore tests/storage/test_storage_page.py \
-		--ignore tests/storage/upkeep/test_round_trips.py --ignore tests/storage/macros/test_look_ahead.py \
-		tests/storage tests/faults/test_killed_writer.py tests/faults/test_torn_checkpoint.py \
-		tests/sources/own_bars/test_corporate_actions.py tests/sources/ccxt/old_cache
+	LUMIBOT_DUCKDB_EXAMPLES=0.15 $(BIN15)/python -m pytest -n $(WORKERS) --dist loadgroup \
+		-m "older_duckdb and not soak and not long" \
+		tests/storage tests/faults/test_killed_writer.py tests/faults/test_torn_checkpoint.py tests/sources/ccxt/old_cache
 
 # Lumibot releases, by default those that tests.releases.registry chooses from the package registry.
 RELEASES ?=
@@ -92,7 +85,8 @@ soak: install $(VENV15)/.installed releases
 	LUMIBOT_DUCKDB_ALTERNATIONS=10000 LUMIBOT_DUCKDB_SOAK_SECONDS=$(SOAK_SECONDS) LUMIBOT_DUCKDB_EXAMPLES=20 \
 		$(BIN)/python -m pytest -m "soak or long or hypothesis" --ignore tests/releases --durations 0
 	$(BIN15)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long" \
-		tests/storage tests/faults tests/sources/own_bars tests/sources/ccxt/old_cache tests/cli/test_sql.py tests/cli/test_status.py
+		tests/storage tests/faults tests/publishing tests/sources/own_bars tests/sources/ccxt/old_cache \
+		tests/cli/test_sql.py tests/cli/test_status.py
 
 bench: install
 	$(BIN)/python -m benchmarks

@@ -12,5 +12,9 @@ _LEAST = 5
 
 
 def examples(count: int, **more: Any) -> settings:
-    """Return settings without a deadline: `count` examples times `FACTOR`, which is less than one in `make test`."""
-    return settings(max_examples=max(_LEAST, round(count * FACTOR)), deadline=None, **more)
+    """Return settings without a deadline: `count` examples times `FACTOR`, which is less than one in `make test`.
+
+    However small the factor, there are five; or half of `count`, where each example takes long and `count` is small.
+    """
+    least = min(_LEAST, max(2, count // 2))
+    return settings(max_examples=max(least, round(count * FACTOR)), deadline=None, **more)

@@ -1,4 +1,4 @@
-"""`lumibot-duckdb` for pages of many commands: each runs in a process forked from one that has imported everything.
+"""`lumibot-duckdb` for pages of many commands: one process runs them, and forks for those that import Lumibot.
 
 That saves most of the time of a page. What a command imports, and what only a new process can show, is tested in
 `test_command.py`. `run` starts a new process here too, because its script decides what is imported, and when.
@@ -7,17 +7,19 @@ That saves most of the time of a page. What a command imports, and what only a n
 from __future__ import annotations
 
 import atexit
-import gc
 import json
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from cli.files import PROGRAM
+
+# The next command must not find Lumibot imported.
+FORKED = ("compare", "demo", "doctor")
 
 # Python without `site` starts in a hundredth of a second.
 CLIENT = """#!{python} -ISE
@@ -59,47 +61,49 @@ def forked_commands(folder: Path, environment: Mapping[str, str]) -> Iterator[di
 
 def serve(descriptor: int) -> None:
     """Run commands, one after the other, until the process is ended."""
-    from importlib import import_module
-
-    from lumibot_duckdb.cli.commands import COMMANDS
     from lumibot_duckdb.comparison import runner
 
     runner.warm_up = lambda: None  # it is for files that have not been read since the machine started
-    for name in ("importing.importer", "migration.run", "doctor.examination", "duckdb_storage"):
-        import_module(f"lumibot_duckdb.{name}")
-    for command in COMMANDS:
-        import_module(f"lumibot_duckdb.cli.{command.module}")
-    gc.freeze()  # a collection would copy all memory that the processes share
+    own = [os.dup(number) for number in range(3)]
     with socket.socket(fileno=descriptor) as listening:
         while True:
             client, _ = listening.accept()
             call, descriptors, _, _ = socket.recv_fds(client, 1 << 20, 3)
-            child = os.fork()
-            if not child:
-                client.close()
-                listening.close()
-                _become(json.loads(call), descriptors)
-                return
+            words, folder, environment = json.loads(call)
+            _connect(descriptors)
+            os.chdir(folder)
+            os.environ.clear()
+            os.environ.update(environment)
+            code = _in_a_child(words) if words[1:2] and words[1] in FORKED else _run(words)
             for each in descriptors:
                 os.close(each)
-            _, status = os.waitpid(child, 0)
-            client.send(str(os.waitstatus_to_exitcode(status)).encode())
+            _connect(own)  # the reader of the output sees its end
+            client.send(str(code).encode())
             client.close()
 
 
-def _become(call: tuple[list[str], str, dict[str, str]], descriptors: list[int]) -> None:
-    """Run the client's command with its input and outputs, and exit as the command does."""
-    sys.argv, folder, environment = call
+def _connect(descriptors: Sequence[int]) -> None:
+    """Make descriptors the standard input, output and error."""
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
-        os.close(descriptor)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  # it lasts as long as the command
+
+
+def _run(words: list[str]) -> int:
     from lumibot_duckdb.cli.main import main
 
+    sys.argv = words
     code = main()
-    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
+    return code
+
+
+def _in_a_child(words: list[str]) -> int:
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status)
+    code = _run(words)
+    atexit._run_exitfuncs()
     os._exit(code)  # Python would free all that is imported, which takes longer than most commands

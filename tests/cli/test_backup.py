@@ -13,14 +13,21 @@ from faults.operations import spool
 from lumibot_duckdb.cli import restore
 from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 from storage.frames import assert_same, minute_bars
+from templates import template
 
 FRAME = minute_bars(rows=60)
 LATER = minute_bars("2024-01-03 09:30", rows=5, seed=1)
 
 
+@template
+def two_series(storage: DuckDBDataStorage) -> None:
+    for symbol in ("AAPL", "MSFT"):
+        storage.store_ohlcv_data(symbol, FRAME, "test", "minute")
+
+
 @pytest.fixture
 def filled(command: Command) -> Command:
-    store(command, "AAPL", "MSFT")
+    two_series(command.store)
     return command
 
 

@@ -13,19 +13,24 @@ import pytest
 from analytics.market import frame
 from charts.test_trades import table
 from cli.files import Command, no_store
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.charts import picture
+from templates import template
 
 DAYS = frame(60, freq="D", start="2024-01-02")
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.fixture
-def filled(command: Command) -> Command:
-    storage = command.storage()
+@template
+def three_series(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("AAPL", DAYS, "test", "day")
     storage.store_ohlcv_data(("BTC", "USD"), frame(300), "test", "minute")
     storage.store_ohlcv_data(("BTC", "EUR"), frame(300), "test", "minute")
-    storage.close()
+
+
+@pytest.fixture
+def filled(command: Command) -> Command:
+    three_series(command.store)
     rows = [("2024-01-20 10:00:00-05:00", "buy", "fill", 1.0, "AAPL", "stock", 5.0)]
     table(*rows).to_csv(command.folder / "My_trades.csv", index=False)
     return command

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cli.files import PROGRAM, Command, Ended, csv_of, minutes
@@ -19,7 +20,7 @@ from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.interrupts import Interrupts
 from terminals import terminal
 
-COMMANDS = ("import", "migrate", "status", "sql", "path", "run", "compare", "demo", "completion")
+COMMANDS = ("import", "migrate", "status", "sql", "path", "run", "compare", "sweep", "results", "demo", "completion")
 
 
 def run(*arguments: object, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -251,7 +252,8 @@ def test_ctrl_c_stops_a_query_quietly(command: Command) -> None:
         text=True,
         preexec_fn=heed_interrupts,
     )
-    time.sleep(3)
+    while psutil.Process(program.pid).cpu_times().user < 1:  # more than it takes to start
+        time.sleep(0.05)
     program.send_signal(signal.SIGINT)
     out, err = program.communicate(timeout=60)
     assert (program.returncode, out, err) == (130, "", "lumibot-duckdb: interrupted\n")

@@ -8,21 +8,25 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from cli.files import Command
-from lumibot_duckdb import clock
+from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.storage.upkeep import automatic_upkeep
 from storage.frames import assert_same, minute_bars
+from templates import template
 
 FRAME = minute_bars(rows=20_000)
 
 
-@pytest.fixture
-def scattered(command: Command) -> Command:
-    storage = command.storage()
+@template
+def after_a_deletion(storage: DuckDBDataStorage) -> None:
     for symbol in ("AAPL", "MSFT", "IBM"):
         storage.store_ohlcv_data(symbol, FRAME, "test", "minute")
     storage.store_ohlcv_data("AAPL", FRAME * 2, "test", "minute")
     storage.delete_series("MSFT")
-    storage.close()
+
+
+@pytest.fixture
+def scattered(command: Command) -> Command:
+    after_a_deletion(command.store)
     return command
 
 

@@ -15,30 +15,39 @@ from lumibot_duckdb.sources.registry import sources_with_cache
 from lumibot_duckdb.storage.api import AssetKey
 from storage.frames import minute_bars
 
-# Each prints the completions of the line in $LINE, one to a line.
+# Each prints the completions of each line that it is given, one to a line, and a mark after them.
+END = "-- end --"
 SHELLS = {
     "bash": """
         eval "$(lumibot-duckdb completion bash)"
-        read -ra COMP_WORDS <<< "$LINE"; [[ $LINE == *" " ]] && COMP_WORDS+=("")
-        COMP_LINE=$LINE COMP_POINT=${#LINE} COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_TYPE=9
-        _python_argcomplete lumibot-duckdb "${COMP_WORDS[COMP_CWORD]}" 2> /dev/null
-        printf '%s\\n' "${COMPREPLY[@]}"
+        for LINE; do
+            read -ra COMP_WORDS <<< "$LINE"; [[ $LINE == *" " ]] && COMP_WORDS+=("")
+            COMP_LINE=$LINE COMP_POINT=${#LINE} COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_TYPE=9 COMPREPLY=()
+            _python_argcomplete lumibot-duckdb "${COMP_WORDS[COMP_CWORD]}" 2> /dev/null
+            printf '%s\\n' "${COMPREPLY[@]}" "$END"
+        done
     """,
     "zsh": """
         autoload -Uz compinit && compinit -u -D
         eval "$(lumibot-duckdb completion zsh)"
         [[ ${_comps[lumibot-duckdb]} == _python_argcomplete ]] || exit 1
         _describe() { print -l -- "${(@)${(P)2}%%:*}" }
-        words=(lumibot-duckdb) BUFFER=$LINE CURSOR=${#LINE}
-        _python_argcomplete
+        for LINE; do
+            words=(lumibot-duckdb) BUFFER=$LINE CURSOR=${#LINE}
+            _python_argcomplete
+            print -r -- $END
+        done
     """,
     "fish": """
         lumibot-duckdb completion fish | source
-        complete -C "$LINE"
+        for LINE in $argv
+            complete -C "$LINE"
+            echo $END
+        end
     """,
 }
 
-Complete = Callable[[str], set[str]]
+Complete = Callable[..., list[set[str]]]
 
 
 # Starting zsh's completion takes several times as long as the others'.
@@ -48,58 +57,72 @@ def complete(request: pytest.FixtureRequest, command: Command) -> Complete:
     if shell is None:
         pytest.skip(f"{request.param} is not installed")
 
-    def completions(line: str) -> set[str]:
+    def completions(*lines: str) -> list[set[str]]:
         environment = {
             **os.environ,
             "PATH": f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}",
             "LUMIBOT_DUCKDB_PATH": str(command.store),
             "HOME": str(command.folder),
-            "LINE": line,
+            "END": END,
         }
+        name = [] if request.param == "fish" else [request.param]  # what $0 is
+        options = ["--norc"] if request.param == "bash" else []
         ended = subprocess.run(
-            [shell, *(["--norc"] if request.param == "bash" else []), "-c", SHELLS[request.param]],
+            [shell, *options, "-c", SHELLS[request.param], *name, *lines],
             cwd=command.folder,
             env=environment,
             capture_output=True,
             text=True,
         )
         assert ended.returncode == 0, ended.stderr
-        return {entry.partition("\t")[0].strip() for entry in ended.stdout.splitlines() if entry.strip()}
+        *answers, rest = ended.stdout.split(f"{END}\n")
+        assert (len(answers), rest) == (len(lines), "")
+        return [
+            {entry.partition("\t")[0].strip() for entry in answer.splitlines() if entry.strip()} for answer in answers
+        ]
 
     return completions
 
 
 def test_commands_options_and_choices_are_completed(complete: Complete) -> None:
-    assert complete("lumibot-duckdb s") == {"status", "sql", "snapshot"}
-    assert {"import", "migrate", "completion"} <= complete("lumibot-duckdb ")
-    assert complete("lumibot-duckdb import --time") == {"--timeframe", "--timezone", "--time-column"}
-    assert complete("lumibot-duckdb import --epoch ") == {"s", "ms", "us", "ns"}
-    assert complete("lumibot-duckdb import --asset-type cr") == {"crypto", "crypto_future"}
-    assert complete("lumibot-duckdb migrate --only polygon,c") == {"polygon,ccxt"}
-    assert complete("lumibot-duckdb completion z") == {"zsh"}
-    assert complete("lumibot-duckdb config set prune.m") == {"prune.max-size"}
-    assert complete("lumibot-duckdb indicators --with boll") == {"bollinger"}
-    assert complete("lumibot-duckdb chart AAPL --with supert") == {"supertrend"}
+    expected = {
+        "lumibot-duckdb s": {"status", "sql", "snapshot"},
+        "lumibot-duckdb import --time": {"--timeframe", "--timezone", "--time-column"},
+        "lumibot-duckdb import --epoch ": {"s", "ms", "us", "ns"},
+        "lumibot-duckdb import --asset-type cr": {"crypto", "crypto_future"},
+        "lumibot-duckdb migrate --only polygon,c": {"polygon,ccxt"},
+        "lumibot-duckdb completion z": {"zsh"},
+        "lumibot-duckdb config set prune.m": {"prune.max-size"},
+        "lumibot-duckdb indicators --with boll": {"bollinger"},
+        "lumibot-duckdb chart AAPL --with supert": {"supertrend"},
+    }
+    commands, *found = complete("lumibot-duckdb ", *expected)
+    assert {"import", "migrate", "completion"} <= commands
+    assert dict(zip(expected, found, strict=True)) == expected
 
 
 def test_files_are_completed(complete: Complete, command: Command) -> None:
     (command.folder / "strategy.py").write_text("")
     (command.folder / "stored").mkdir()
-    assert {entry.rstrip("/") for entry in complete("lumibot-duckdb run st")} == {"strategy.py", "stored"}
+    (found,) = complete("lumibot-duckdb run st")
+    assert {entry.rstrip("/") for entry in found} == {"strategy.py", "stored"}
 
 
 def test_symbols_and_sources_come_from_the_store(complete: Complete, command: Command) -> None:
-    assert complete("lumibot-duckdb status A") == set()
+    assert complete("lumibot-duckdb status A") == [set()]
     assert not command.store.exists()
     storage = command.storage()
     for asset in ("AAPL", "AMZN", "MSFT", AssetKey("BTC", "crypto", "USD")):
         storage.store_ohlcv_data(asset, minute_bars(), "my_source", "minute")
     storage.snapshot("before")
     storage.close()
-    assert complete("lumibot-duckdb snapshot b") == {"before"}
-    assert complete("lumibot-duckdb status A") == {"AAPL", "AMZN"}
-    assert complete("lumibot-duckdb status b") == {"BTC/USD"}
-    assert complete("lumibot-duckdb import --source m") == {"my_source"}
+    expected = {
+        "lumibot-duckdb snapshot b": {"before"},
+        "lumibot-duckdb status A": {"AAPL", "AMZN"},
+        "lumibot-duckdb status b": {"BTC/USD"},
+        "lumibot-duckdb import --source m": {"my_source"},
+    }
+    assert dict(zip(expected, complete(*expected), strict=True)) == expected
 
 
 def test_the_sources_of_caches_are_those_of_the_migration() -> None:

@@ -15,16 +15,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from cli.files import Command
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.charts import picture
 from lumibot_duckdb.cli import correlate
+from templates import template
 
 DAYS = pd.bdate_range("2024-01-02", periods=60, tz="America/New_York")
 
 
-@pytest.fixture
-def filled(command: Command) -> Command:
+@template
+def several(storage: DuckDBDataStorage) -> None:
     rng = np.random.default_rng(0)
-    storage = command.storage()
     for symbol in ("AAPL", "MSFT"):
         close = np.round(100 * np.exp(np.cumsum(rng.normal(0, 0.01, 60))), 2)
         storage.store_ohlcv_data(symbol, pd.DataFrame({"close": close}, index=DAYS), "test", "day")
@@ -34,7 +35,11 @@ def filled(command: Command) -> Command:
     storage.store_ohlcv_data(("BTC", "USD"), pd.DataFrame({"close": close}, index=every_day), "exchange", "day")
     old = pd.bdate_range("1999-01-04", periods=20, tz="America/New_York")
     storage.store_ohlcv_data("OLD", pd.DataFrame({"close": 1.0}, index=old), "test", "day")
-    storage.close()
+
+
+@pytest.fixture
+def filled(command: Command) -> Command:
+    several(command.store)
     return command
 
 

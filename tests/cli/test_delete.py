@@ -9,19 +9,24 @@ from typing import Any
 import pytest
 
 from cli.files import Command, no_store
+from lumibot_duckdb import DuckDBDataStorage
 from storage.frames import minute_bars
+from templates import template
 
 FRAME = minute_bars(rows=60)
 
 
-@pytest.fixture
-def filled(command: Command) -> Command:
-    storage = command.storage()
+@template
+def several(storage: DuckDBDataStorage) -> None:
     for source, timeframe in (("polygon", "minute"), ("alpaca", "minute"), ("polygon", "5minute")):
         storage.store_ohlcv_data("AAPL", FRAME, source, timeframe)
     storage.store_ohlcv_data("AAPL", FRAME, "polygon", "minute", adjustment="split")
     storage.store_ohlcv_data("MSFT", FRAME, "polygon", "minute")
-    storage.close()
+
+
+@pytest.fixture
+def filled(command: Command) -> Command:
+    several(command.store)
     return command
 
 

@@ -1,5 +1,6 @@
-"""docs/cli.md and docs/operations.md show what the commands print. `PYTHONPATH=tests python tests/cli/test_docs.py`
-updates them after a change.
+"""docs/cli.md, docs/operations.md and docs/sweeps.md show what the commands print.
+
+`PYTHONPATH=tests python tests/cli/test_docs.py` updates them after a change.
 
 In its `console` blocks, `cat FILE` creates the file with the shown text if there is none; all other commands run in one
 shell, in the order of the page, in a folder with nothing in it but a cache of Lumibot's and results of a sweep.
@@ -26,7 +27,7 @@ from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.storage.times import NEW_YORK
 
 DOCS = Path(__file__).parents[2] / "docs"
-COMMAND_LINE, OPERATIONS = DOCS / "cli.md", DOCS / "operations.md"
+COMMAND_LINE, OPERATIONS, SWEEPS = DOCS / "cli.md", DOCS / "operations.md", DOCS / "sweeps.md"
 BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 MARK = "--- end of output ---"
@@ -123,6 +124,7 @@ def _normalised(output: str, folder: Path) -> str:
         pytest.param(COMMAND_LINE, BACKTESTS, id="but the backtests"),
         pytest.param(COMMAND_LINE, (), id="all", marks=pytest.mark.long),
         pytest.param(OPERATIONS, (), id="operations"),
+        pytest.param(SWEEPS, (), id="sweeps", marks=pytest.mark.long),
     ],
 )
 def test_the_page_shows_what_the_commands_print(path: Path, without: Collection[str], tmp_path: Path) -> None:
@@ -149,6 +151,6 @@ def test_every_option_is_on_the_page(capsys: pytest.CaptureFixture[str]) -> None
 
 
 if __name__ == "__main__":
-    for path in (COMMAND_LINE, OPERATIONS):
+    for path in (COMMAND_LINE, OPERATIONS, SWEEPS):
         with tempfile.TemporaryDirectory() as empty:
             path.write_text(as_printed(path.read_text(), Path(empty).resolve()))

@@ -12,17 +12,21 @@ import pytest
 from cli.files import Command, no_store
 from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 from storage.frames import assert_same, minute_bars
+from templates import template
 
 FRAME = minute_bars(rows=60)
 
 
-@pytest.fixture
-def filled(command: Command) -> Command:
-    storage = command.storage()
+@template
+def several_series(storage: DuckDBDataStorage) -> None:
     for source, timeframe in (("polygon", "minute"), ("alpaca", "minute"), ("polygon", "5minute")):
         storage.store_ohlcv_data("AAPL", FRAME, source, timeframe)
     storage.store_ohlcv_data(("BTC", "USD"), FRAME, "ccxt", "minute", adjustment="x", metadata={"of": "it"})
-    storage.close()
+
+
+@pytest.fixture
+def filled(command: Command) -> Command:
+    several_series(command.store)
     return command
 
 

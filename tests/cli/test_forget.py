@@ -10,6 +10,7 @@ from cli.files import Command
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import TimeRange
 from storage.frames import minute_bars
+from templates import template
 
 FRAME = minute_bars(rows=60)
 START = int(FRAME.index[0].timestamp())
@@ -17,13 +18,16 @@ WIDER = TimeRange(START, START + 7200)
 AFTER = TimeRange(START + 3600, START + 7200)
 
 
-@pytest.fixture
-def filled(command: Command) -> Command:
-    storage = DuckDBDataStorage(command.store)
+@template
+def several(storage: DuckDBDataStorage) -> None:
     for source, timeframe in (("polygon", "minute"), ("alpaca", "minute"), ("polygon", "5minute")):
         storage.store_ohlcv_data("AAPL", FRAME, source, timeframe, covered=WIDER, provisional=[AFTER])
     storage.store_ohlcv_data("MSFT", FRAME, "polygon", "minute", covered=WIDER)
-    storage.close()
+
+
+@pytest.fixture
+def filled(command: Command) -> Command:
+    several(command.store)
     return command
 
 

@@ -11,10 +11,11 @@ from urllib.parse import quote
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.files import Command, csv_of, minutes
+from hypothesis_settings import examples
 from lumibot_duckdb.importing.errors import FileRefusedError
 from lumibot_duckdb.importing.paths import NamePattern, date_of_name, facts_of_path
 from lumibot_duckdb.importing.vocabulary import FILE_NAME_WORDS
@@ -73,13 +74,13 @@ _BETWEEN = st.lists(
 )
 
 
-@settings(deadline=None)
+@examples(100)
 @given(_TICKERS, st.sampled_from(["stocks", "data", "us", "1min"]), _BETWEEN, _FILES)
 def test_a_folder_of_each_symbol_names_the_symbol(ticker: str, above: str, between: Sequence[str], file: str) -> None:
     assert facts_of_path(Path(above, ticker, *between, file)).symbol == ticker
 
 
-@settings(deadline=None)
+@examples(100)
 @given(
     st.from_regex(r"[A-Z^][A-Z0-9.\-/=^]{0,9}", fullmatch=True),
     st.sampled_from(["symbol", "ticker", "Symbol", "sym"]),

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from cli.files import Command, csv_of, minutes
+from hypothesis_settings import examples
 from lumibot_duckdb.importing.columns import plain_name, recognise_columns
 from lumibot_duckdb.importing.zones import same_zone, split_heading, zone_name
 
@@ -28,7 +29,7 @@ def stored_times(command: Command, timeframe: str = "minute") -> list[str]:
     return [f"{time.tz_convert('UTC'):%Y-%m-%d %H:%M}" for time in command.bars("AAPL", timeframe).index]
 
 
-@settings(deadline=None)
+@examples(200)
 @given(
     name=_NAMES,
     form=_BRACKETS,
@@ -65,7 +66,7 @@ def test_an_offset_in_a_heading_is_the_zone_of_the_column(
     assert there.utcoffset() == (ahead if sign == "+" else -ahead)
 
 
-@settings(deadline=None)
+@examples(200)
 @given(_NAMES, st.sampled_from(["{} ({})", "{} [{}]", "{} {}"]), st.sampled_from(["America/New_York", "europe/berlin"]))
 def test_the_name_of_a_zone_in_a_heading_is_the_zone_of_the_column(name: str, form: str, zone: str) -> None:
     rest, zones = split_heading(form.format(name, zone))
@@ -111,7 +112,7 @@ def test_the_same_zone_may_be_stated_too(command: Command, write: Write, zone: s
     assert stored_times(command)[0] == "2024-07-02 07:30"
 
 
-@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(-12, 14), st.integers(-12, 14))
 def test_a_contradicting_timezone_is_an_error_until_the_heading_is_replaced(
     command: Command, write: Write, heading: int, stated: int

@@ -14,20 +14,25 @@ import pytest
 
 from analytics.market import frame
 from cli.files import Command, no_store
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.analytics.catalogue import CATALOGUE
 from lumibot_duckdb.cli import indicator_output
+from templates import template
 
 DAYS = frame(60, freq="D", start="2024-01-02")
 BASIC = ("--with", "sma(3)", "--with", "ema(5)")  # these have macros, so they need no TA-Lib
 
 
-@pytest.fixture
-def filled(command: Command) -> Command:
-    storage = command.storage()
+@template
+def several(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("AAPL", DAYS, "test", "day")
     storage.store_ohlcv_data("MSFT", DAYS * 2, "test", "day")
     storage.store_ohlcv_data(("BTC", "USD"), frame(300), "test", "minute")
-    storage.close()
+
+
+@pytest.fixture
+def filled(command: Command) -> Command:
+    several(command.store)
     return command
 
 

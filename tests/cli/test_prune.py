@@ -9,18 +9,23 @@ import pandas as pd
 import pytest
 
 from cli.files import Command
+from lumibot_duckdb import DuckDBDataStorage
 from storage.frames import minute_bars
+from templates import template
 
 OLD = minute_bars("2014-01-02 09:30", rows=60)
 FUTURE = minute_bars("2200-01-02 09:30", rows=30)
 
 
-@pytest.fixture
-def filled(command: Command) -> Command:
-    storage = command.storage()
+@template
+def several(storage: DuckDBDataStorage) -> None:
     for symbol, source in (("AAPL", "polygon"), ("AAPL", "alpaca"), ("BRK.A", "polygon")):
         storage.store_ohlcv_data(symbol, pd.concat([OLD, FUTURE]), source, "minute")
-    storage.close()
+
+
+@pytest.fixture
+def filled(command: Command) -> Command:
+    several(command.store)
     return command
 
 

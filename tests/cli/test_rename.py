@@ -9,20 +9,25 @@ import json
 import pytest
 
 from cli.files import Command, no_store
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import AssetKey
 from storage.frames import assert_same, minute_bars
+from templates import template
 
 FRAME = minute_bars("2022-06-08 09:30", rows=1000)
 OPTION = AssetKey("FB", "option", expiration=dt.date(2022, 7, 15), strike=200.0, right="CALL")
 
 
-@pytest.fixture
-def filled(command: Command) -> Command:
-    storage = command.storage()
+@template
+def several(storage: DuckDBDataStorage) -> None:
     for asset in ("FB", OPTION, "MATIC/USD", "FBX"):
         storage.store_ohlcv_data(asset, FRAME, "polygon", "minute")
     storage.store_ohlcv_data("FB", FRAME, "alpaca", "minute", adjustment="split")
-    storage.close()
+
+
+@pytest.fixture
+def filled(command: Command) -> Command:
+    several(command.store)
     return command
 
 

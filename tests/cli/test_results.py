@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -16,9 +17,15 @@ from cli.test_delete import answering
 from lumibot_duckdb.results import ResultsDatabase, SweepRecord, TrialRecord
 
 
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill(tmp_path_factory.mktemp("results") / "samples.duckdb").path
+
+
 @pytest.fixture
-def filled(command: Command) -> Command:
-    fill(command.store.with_name("lumibot-results.duckdb"))
+def filled(command: Command, samples: Path) -> Command:
+    command.store.parent.mkdir()
+    shutil.copy(samples, command.store.with_name("lumibot-results.duckdb"))
     return command
 
 

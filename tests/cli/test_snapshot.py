@@ -7,16 +7,21 @@ import json
 import pytest
 
 from cli.files import Command, no_store
+from lumibot_duckdb import DuckDBDataStorage
 from storage.frames import minute_bars
+from templates import template
 
 FRAME = minute_bars(rows=60)
 
 
+@template
+def one_series(storage: DuckDBDataStorage) -> None:
+    storage.store_ohlcv_data("AAPL", minute_bars(rows=5), "test", "minute")
+
+
 @pytest.fixture
 def filled(command: Command) -> Command:
-    storage = command.storage()
-    storage.store_ohlcv_data("AAPL", minute_bars(rows=5), "test", "minute")
-    storage.close()
+    one_series(command.store)
     return command
 
 

@@ -13,20 +13,29 @@ from pathlib import Path
 import pytest
 
 from cli.files import Command, csv_of
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.storage import migrations
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreVersionError
 from lumibot_duckdb.storage.row_query import query_rows
+from templates import template
 
 Write = Callable[..., Path]
 
 
-@pytest.fixture
-def filled(command: Command, write: Write) -> Command:
+@template
+def imported(storage: DuckDBDataStorage) -> None:
     days = [f"2024-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 29)]
-    for name in ("A", "B", "C", "D"):
-        write(f"{name}.csv", csv_of(days))
-    assert command("import", "*.csv").code == 0
+    files = [storage.path.with_name(f"{name}.csv") for name in ("A", "B", "C", "D")]
+    for file in files:
+        file.write_text(csv_of(days))
+    assert main(["--store", str(storage.path), "import", *map(str, files)]) == 0
+
+
+@pytest.fixture
+def filled(command: Command) -> Command:
+    imported(command.store)
     return command
 
 

@@ -9,23 +9,31 @@ from pathlib import Path
 import pytest
 
 from cli.files import Command, csv_of, minutes, no_store
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreBusyError
 from storage.frames import minute_bars
+from templates import template
 
 Write = Callable[..., Path]
 
 
+@template
+def imported(storage: DuckDBDataStorage) -> None:
+    stock, coin = (storage.path.with_name(name) for name in ("AAPL.csv", "BTC-USD.csv"))
+    stock.write_text(csv_of(minutes("2024-01-02 09:30", 1_000, zone="America/New_York")))
+    coin.write_text(csv_of(["2024-01-02", "2024-01-03"]))
+    options = ["--asset-type", "crypto", "--timezone", "UTC", "--source", "kraken"]
+    for words in ([str(stock)], [str(coin), *options]):
+        assert main(["--store", str(storage.path), "import", *words]) == 0
+
+
 @pytest.fixture
-def filled(command: Command, write: Write) -> Command:
-    write("AAPL.csv", csv_of(minutes("2024-01-02 09:30", 1_000, zone="America/New_York")))
-    write("BTC-USD.csv", csv_of(["2024-01-02", "2024-01-03"]))
-    assert command("import", "AAPL.csv").code == 0
-    assert (
-        command("import", "BTC-USD.csv", "--asset-type", "crypto", "--timezone", "UTC", "--source", "kraken").code == 0
-    )
+def filled(command: Command) -> Command:
+    imported(command.store)
     return command
 
 
@@ -177,14 +185,17 @@ def test_downloads_that_wait_beside_the_store_are_reported(filled: Command) -> N
     assert "for the next write" not in filled("status").out
 
 
-@pytest.fixture
-def several(command: Command) -> Command:
-    storage = command.storage()
+@template
+def several_series(storage: DuckDBDataStorage) -> None:
     for source, timeframe in (("polygon", "minute"), ("alpaca", "minute"), ("polygon", "5minute")):
         storage.store_ohlcv_data("AAPL", minute_bars(), source, timeframe)
     storage.store_ohlcv_data("AAPL", minute_bars(), "polygon", "minute", adjustment="split")
     storage.store_ohlcv_data("MSFT", minute_bars(), "polygon", "minute")
-    storage.close()
+
+
+@pytest.fixture
+def several(command: Command) -> Command:
+    several_series(command.store)
     return command
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.files import Command
 from lumibot_duckdb.cli.parser import CommandLineParser
+from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.results.records import TrialRecord
-from lumibot_duckdb.sweeps import examination
+from lumibot_duckdb.storage.errors import DiskFullError
+from lumibot_duckdb.sweeps import examination, result_writer
 from lumibot_duckdb.sweeps.errors import TargetError
 from lumibot_duckdb.sweeps.target import ScriptTarget, Target
 from lumibot_duckdb.sweeps.trial import Trial
@@ -216,6 +219,43 @@ def test_a_report_that_cannot_be_written_is_not_an_error(command: Command, fake:
     ended = command("sweep", "crossing.py", "--set", "x=1", "--name", "mine")
     assert ended.code == 0
     assert ended.out.splitlines()[-1].startswith(f"There is no report: {report} cannot be written (")
+
+
+def test_a_full_disk_ends_a_sweep_and_keeps_what_is_stored(
+    command: Command, fake: FakeTrials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = ResultsDatabase.add_trials
+    calls: list[int] = []
+
+    def full(self: ResultsDatabase, sweep: str, trials: Any) -> None:
+        calls.append(1)
+        if len(calls) > 2:
+            raise DiskFullError("the disk is full; nothing was stored")
+        add(self, sweep, trials)
+
+    monkeypatch.setattr(ResultsDatabase, "add_trials", full)
+    monkeypatch.setattr(result_writer, "_PAUSE", 0.0)
+    ended = command("sweep", "crossing.py", "--set", "x=1:9:1", "--jobs", "1", "--name", "mine")
+    assert (ended.code, ended.err) == (3, "lumibot-duckdb: the disk is full; nothing was stored\n")
+    assert fake.closed.is_set()
+    monkeypatch.undo()
+    database = ResultsDatabase(command.store.with_name("lumibot-results.duckdb"))
+    assert (sorted(database.records("mine")), database.sweep("mine").status) == ([1, 2], "failed")
+
+
+def test_a_first_trial_that_downloads_is_announced(command: Command, fake: FakeTrials) -> None:
+    fake.source = "PolygonDataBacktesting"
+    lines = command("sweep", "crossing.py", "--set", "x=1").out.splitlines()
+    assert lines[1] == "A first trial runs alone, and downloads what is missing"
+
+
+def test_a_name_is_checked_before_the_script_runs(
+    command: Command, fake: FakeTrials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("sweep", "crossing.py", "--set", "x=1", "--name", "mine")
+    monkeypatch.setattr(examination, "describe", lambda target: pytest.fail("the script ran"))
+    assert command("sweep", "crossing.py", "--set", "x=1", "--name", "mine").code == 2
+    assert command("sweep", "crossing.py", "--set", "x=1", "--name", "other", "--resume").code == 2
 
 
 def test_help_names_every_option() -> None:

@@ -9,9 +9,11 @@ import pytest
 
 from cli.files import Command, Ended
 from cli.test_delete import answering
+from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from storage.damage import blocks_by_table, corrupt
 from storage.frames import assert_same, minute_bars
+from templates import template
 
 FRAME = minute_bars(rows=200)
 KEY = "AAPL stock, minute bars from test"
@@ -19,12 +21,15 @@ DOUBLE = "INSERT INTO {db}.bar SELECT * FROM {db}.bar WHERE version_id = 1 LIMIT
 CHANGE = "UPDATE {db}.bar SET close = close + 0.01 WHERE version_id = 1 AND ts = TIMESTAMP_S '2024-01-02 15:00:00'"
 
 
-@pytest.fixture
-def filled(command: Command) -> Command:
-    storage = command.storage()
+@template
+def two_series(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("AAPL", FRAME, "test", "minute")
     storage.store_ohlcv_data("MSFT", FRAME, "other", "minute")
-    storage.close()
+
+
+@pytest.fixture
+def filled(command: Command) -> Command:
+    two_series(command.store)
     return command
 
 

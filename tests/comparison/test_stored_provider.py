@@ -34,6 +34,7 @@ from lumibot_duckdb.sources.shared.enhanced_data_source import EnhancedDataSourc
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers, Unanswered
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from parity.ground import environment
+from templates import template
 
 NEW_YORK = "America/New_York"
 UTC = dt.timezone.utc
@@ -50,11 +51,8 @@ def bars(first: str, last: str, freq: str, price: float, columns: tuple[str, ...
     return frame.assign(volume=100.0, **dict.fromkeys(columns, 0.0))
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Path]:
-    """A store with March of 2024 from each of the four sources."""
-    path = tmp_path / "store.duckdb"
-    storage = DuckDBDataStorage(path)
+@template
+def four_sources(storage: DuckDBDataStorage) -> None:
     minutes = bars("2024-02-26", "2024-03-12", "min", 50.0, ("trade_count", "vwap"))
     days = bars("2024-02-01", "2024-03-28", "B", 70.0, ("dividend", "stock_splits"))
     days.insert(4, "adj_close", days["close"])
@@ -64,9 +62,14 @@ def store(tmp_path: Path) -> Iterator[Path]:
     storage.store_ohlcv_data("AAA", minutes, "alpaca", "minute", adjustment="all", covered=EVERYTHING)
     storage.store_ohlcv_data("AAA", days, "yahoo", "day", adjustment="split", covered=earliest, metadata=market)
     storage.store_ohlcv_data(COIN, bars("2024-02-26", "2024-03-12", "min", 9.0), "ccxt", "minute", covered=EVERYTHING)
-    storage.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Path]:
+    """A store with March of 2024 from each of the four sources."""
+    path = four_sources(tmp_path / "store.duckdb")
     yield path
-    storage.close()
+    DuckDBDataStorage(path).close()
 
 
 def test_lumibots_classes_have_what_is_stored_without_keys_or_network(store: Path, tmp_path: Path) -> None:

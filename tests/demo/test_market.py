@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pandas_market_calendars as market_calendars
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from hypothesis_settings import examples
 from lumibot_duckdb.demo.market import crypto_bars, symbol_names, us_stock_bars
 
 spans = st.tuples(st.dates(date(1990, 1, 1), date(2026, 1, 1)), st.integers(1, 60)).map(
@@ -25,7 +26,7 @@ def fingerprint(frame: pd.DataFrame) -> int:
     return int(pd.util.hash_pandas_object(frame).sum())
 
 
-@settings(max_examples=25, deadline=None)
+@examples(40)
 @given(symbols, spans, st.integers(0, 1000), st.sampled_from([us_stock_bars, crypto_bars]))
 def test_bars_are_consistent_and_their_times_increase(symbol, span, seed, invent):
     bars = invent(symbol, *span, seed=seed)
@@ -45,7 +46,7 @@ def test_bars_are_consistent_and_their_times_increase(symbol, span, seed, invent
     assert (prices == np.round(prices, 2)).all()
 
 
-@settings(max_examples=25, deadline=None)
+@examples(40)
 @given(symbols, spans)
 def test_stocks_trade_only_while_new_york_is_open(symbol, span):
     first, after_last = span
@@ -58,7 +59,7 @@ def test_stocks_trade_only_while_new_york_is_open(symbol, span):
     assert all(last < close + timedelta(hours=4) for last, close in zip(lasts, schedule["market_close"], strict=True))
 
 
-@settings(max_examples=20, deadline=None)
+@examples(40)
 @given(symbols, spans, st.integers(0, 1000))
 def test_stock_volume_is_in_whole_shares(symbol, span, seed):
     volume = us_stock_bars(symbol, *span, seed=seed)["volume"]

@@ -16,6 +16,8 @@ import pytest
 from faults import workers
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 
+pytestmark = pytest.mark.older_duckdb
+
 
 def kill(process: Any) -> None:
     """Kill a process that is still at work."""

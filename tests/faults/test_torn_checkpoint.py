@@ -12,6 +12,8 @@ from lumibot_duckdb.storage.connection.checkpoint_guard import CheckpointGuard
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreDamagedError
 
+pytestmark = pytest.mark.older_duckdb
+
 FIRST_BLOCK, BLOCK = 12_288, 262_144
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,29 @@ def both_sources(
     **settings: Any,
 ) -> tuple[Any, Any]:
     """Return Lumibot's source and ours, loaded, over the same span. Ours gets frames, too, if there is no storage."""
+    theirs, (ours,) = all_sources(market, [storage], start, end, **settings)
+    return theirs, ours
+
+
+def all_sources(
+    market: Market,
+    storages: Sequence[Any],
+    start: pd.Timestamp | None = None,
+    end: pd.Timestamp | None = None,
+    **settings: Any,
+) -> tuple[Any, list[Any]]:
+    """Return Lumibot's source, and ours on each storage; loaded, over the same span. For None, ours gets frames."""
     span: dict[str, dt.datetime] = {
         "datetime_start": (start if start is not None else market.start).to_pydatetime(),
         "datetime_end": (end if end is not None else market.end).to_pydatetime(),
     }
     theirs = LumibotPandasDataBacktesting(**span, pandas_data=pandas_data(market), show_progress_bar=False)
-    if storage is None:
-        ours = PandasDataBacktesting(**span, pandas_data=pandas_data(market), show_progress_bar=False, **settings)
-    else:
-        ours = our_class(market, storage, **settings)(**span, show_progress_bar=False)
-    theirs.load_data()
-    ours.load_data()
+    ours = [
+        PandasDataBacktesting(**span, pandas_data=pandas_data(market), show_progress_bar=False, **settings)
+        if storage is None
+        else our_class(market, storage, **settings)(**span, show_progress_bar=False)
+        for storage in storages
+    ]
+    for source in (theirs, *ours):
+        source.load_data()
     return theirs, ours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import shutil
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.published import s3
-from lumibot_duckdb.storage.published.manifest import MANIFEST, Manifest, read_manifest
+from lumibot_duckdb.storage.published.manifest import MANIFEST, Manifest, data_name, read_manifest
 from lumibot_duckdb.storage.published.targets import objects_at
 from publishing.fault_proxy import FaultProxy, fault_proxy
 
@@ -36,6 +37,13 @@ class Snapshot:
 
     data: bytes
     manifest: Manifest
+
+    def other(self, number: int) -> Snapshot:
+        """Return a snapshot with the same bars in another file, as a later publication of the store has."""
+        data = self.data + bytes(4_096 * number)  # DuckDB reads none of these
+        digest = hashlib.sha256(data).hexdigest()
+        name = data_name(self.manifest.as_of, digest, f"{number:08x}")
+        return Snapshot(data, replace(self.manifest, data=name, sha256=digest, size=len(data)))
 
     def put(self, target: str, **changes: Any) -> Manifest:
         """Publish it somewhere else, with some fields of the manifest changed."""

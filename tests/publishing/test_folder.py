@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import pickle
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from lumibot_duckdb.storage.errors import (
     StoreNotFoundError,
     StoreVersionError,
 )
+from lumibot_duckdb.storage.locating import located_store
 from lumibot_duckdb.storage.published import cache as snapshot_cache
 from lumibot_duckdb.storage.published import opening
 from lumibot_duckdb.storage.published.manifest import MANIFEST
@@ -57,6 +57,8 @@ def test_the_folder_is_a_store(shared: Path, original: Path, cache: Path, monkey
     opened, before = DuckDBDataStorage(), DuckDBDataStorage(original)
     assert opened.path.is_relative_to(cache)
     pd.testing.assert_frame_equal(opened.to_pandas("AAPL"), before.to_pandas("AAPL"))
+    moment = f"{opened.published_as_of:%Y-%m-%d %H:%M} UTC"
+    assert repr(opened).startswith(f"<DuckDBDataStorage '{shared} as of {moment}': ")
     # An object that is sent to another process reads the same snapshot there.
     assert pickle.loads(pickle.dumps(opened)).published_as_of == opened.published_as_of is not None
     assert before.published_as_of is None
@@ -143,12 +145,11 @@ def test_processes_download_once(shared: Path, cache: Path) -> None:
 
 
 def test_what_is_used_least_recently_is_removed(
-    storage: DuckDBDataStorage, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    snapshot: Snapshot, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = [tmp_path / name for name in ("first", "second", "third")]
     for number, folder in enumerate(folders):
-        storage.store_ohlcv_data("AAPL", bars(10 + number), "mine", "day")
-        storage.publish(folder)
+        snapshot.other(number).put(str(folder))
     size = max(each.stat().st_size for each in tmp_path.glob("*/snapshot-*"))
     monkeypatch.setenv("LUMIBOT_DUCKDB_SNAPSHOT_CACHE_SIZE", f"{2.5 * size / 1e6:.3f}MB")
     first, second = (DuckDBDataStorage(folder).path for folder in folders[:2])
@@ -170,29 +171,26 @@ def hold_open(folder: str, cache: str, opened: Any, done: Any) -> None:
 
 
 def test_what_is_in_use_is_not_removed(
-    storage: DuckDBDataStorage,
+    snapshot: Snapshot,
     tmp_path: Path,
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    storage.publish(tmp_path / "used")
-    storage.store_ohlcv_data("AAPL", bars(10), "mine", "day")
-    storage.publish(tmp_path / "other")
+    for number, name in enumerate(("used", "other", "third")):
+        snapshot.other(number).put(str(tmp_path / name))
     opened, done = FORKED.Queue(), FORKED.Queue()
     worker = FORKED.Process(target=hold_open, args=(str(tmp_path / "used"), str(cache), opened, done))
     worker.start()
     path = Path(opened.get(timeout=60))
     monkeypatch.setenv("LUMIBOT_DUCKDB_SNAPSHOT_CACHE_SIZE", "1KB")
-    assert len(DuckDBDataStorage(tmp_path / "other").to_pandas("AAPL", timeframe="day")) == 10
+    assert len(DuckDBDataStorage(tmp_path / "other").list_series()) == 2
     assert path.exists()
     assert "since all are in use" in caplog.text
     done.put(None)
     assert opened.get(timeout=60) == 15_000
     worker.join()
     forget_what_is_open(monkeypatch)
-    storage.store_ohlcv_data("AAPL", bars(11), "mine", "day")
-    storage.publish(tmp_path / "third")
     DuckDBDataStorage(tmp_path / "third")
     assert not path.exists()
 
@@ -367,20 +365,18 @@ def test_an_overlay_is_the_union(
 
 
 def test_an_overlay_belongs_to_its_snapshot(
-    storage: DuckDBDataStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: Path, snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the next publication, `merge` takes over what was downloaded into the earlier overlay."""
     monkeypatch.setenv("LUMIBOT_DUCKDB_OVERLAY", str(tmp_path / "overlay"))
-    storage.publish(tmp_path / "shared")
     first = DuckDBDataStorage(tmp_path / "shared")
     first.store_ohlcv_data("MSFT", bars(50), "mine", "minute")
-    storage.store_ohlcv_data("AAPL", bars(20), "mine", "day")
-    storage.publish(tmp_path / "shared")
+    snapshot.other(1).put(str(shared))
     forget_what_is_open(monkeypatch)
     second = DuckDBDataStorage(tmp_path / "shared")
-    assert len(second.list_series()) == 3
+    assert len(second.list_series()) == 2
     assert second.merge(first.path).series_added == 1
-    assert len(second.list_series()) == 4
+    assert len(second.list_series()) == 3
 
 
 def test_a_folder_cannot_be_published_to_if_it_has_a_store(storage: DuckDBDataStorage, tmp_path: Path) -> None:
@@ -417,37 +413,22 @@ def test_a_full_disk_at_the_target(storage: DuckDBDataStorage, tmp_path: Path) -
         assert list((disk / "shared").iterdir()) == []
 
 
-def test_old_snapshots_are_removed_after_a_day(storage: DuckDBDataStorage, tmp_path: Path) -> None:
-    shared = tmp_path / "shared"
-    names = [storage.publish(shared).data for _ in range(3)]
-    (shared / "snapshot-of-mine.duckdb").write_text("not ours")
-    assert storage.publish(shared, keep=1).removed == ()  # a machine may be downloading any of them
-    days_ago = time.time() - 3 * 86_400
-    for age, name in enumerate(names):
-        os.utime(shared / name, (days_ago + age, days_ago + age))
-    report = storage.publish(shared, keep=3)
-    # The newest three stay; of the others, only those whose successor is older than a day go.
-    assert report.removed == (names[0], names[1])
-    last = storage.publish(shared, keep=1)
-    assert last.removed == ()
-    assert (shared / names[2]).exists()
-    assert len(list(shared.glob("snapshot-2*"))) == 4
-    assert (shared / "snapshot-of-mine.duckdb").exists()
+def test_progress_is_reported(shared: Path, snapshot: Snapshot) -> None:
+    counts: list[tuple[int, int]] = []
+    path = located_store(shared, on_bytes=lambda done, total: counts.append((done, total)))
+    size = snapshot.manifest.size
+    assert counts[-1] == (size, size)
+    assert counts == sorted(set(counts))
+    counts.clear()
+    assert located_store(shared, on_bytes=lambda done, total: counts.append((done, total))) == path
+    assert counts == []
 
 
-def test_the_data_of_the_manifest_is_never_removed(storage: DuckDBDataStorage, tmp_path: Path) -> None:
-    """Two machines publish at once: the last manifest may point to data that was uploaded first."""
-    from lumibot_duckdb.publishing.retention import remove_old
-    from lumibot_duckdb.storage.published.folder import FolderObjects
-
-    shared = tmp_path / "shared"
-    first = storage.publish(shared)
-    manifest = (shared / MANIFEST).read_bytes()
-    others = [storage.publish(shared).data for _ in range(2)]
-    for name in (first.data, *others):
-        os.utime(shared / name, (1, 1))
-    (shared / MANIFEST).write_bytes(manifest)
-    removed = remove_old(FolderObjects(shared), 1)
-    assert first.data not in removed
-    assert len(removed) == 1 or others[-1] > others[0]
-    shutil.rmtree(shared)
+def test_a_snapshot_of_another_path_is_a_path(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `Path` keeps one slash of two, and a relative folder is the same as its absolute path."""
+    monkeypatch.chdir(tmp_path)
+    assert located_store("shared") == located_store(shared) == located_store("shared/../shared/")
+    monkeypatch.setenv("LUMIBOT_DUCKDB_OFFLINE", "true")
+    with pytest.raises(PublishedSnapshotError, match="s3://bucket/bars was not downloaded"):
+        DuckDBDataStorage(Path("s3://bucket/bars"))
+    assert not (tmp_path / "s3:").exists()

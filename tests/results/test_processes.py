@@ -68,10 +68,9 @@ def test_a_kill_leaves_whole_trials_and_all_that_were_stored(tmp_path: Path, kil
     for _ in range(kills):
         writer = FORKED.Process(target=write_trials, args=(tmp_path, "a", first, 1_000))
         writer.start()
-        known = _acknowledged(tmp_path)
-        while len(_acknowledged(tmp_path)) == len(known):
-            time.sleep(0.002)
-        time.sleep(random.uniform(0, 0.08))
+        _wait_for_next(tmp_path)
+        seconds = _wait_for_next(tmp_path)  # which a trial takes on this machine, now
+        time.sleep(random.uniform(0, 2 * seconds))
         assert writer.pid is not None
         os.kill(writer.pid, signal.SIGKILL)
         writer.join()
@@ -81,6 +80,14 @@ def test_a_kill_leaves_whole_trials_and_all_that_were_stored(tmp_path: Path, kil
         with duckdb.connect(str(results.path), read_only=True) as client:
             assert incomplete(client) == []
         first = max(stored) + 1
+
+
+def _wait_for_next(folder: Path) -> float:
+    """Wait until one more trial is stored; return how long that took."""
+    started, known = time.monotonic(), len(_acknowledged(folder))
+    while len(_acknowledged(folder)) == known:
+        time.sleep(0.002)
+    return time.monotonic() - started
 
 
 def _acknowledged(folder: Path) -> set[int]:

@@ -7,10 +7,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from disks import mounted_disk
+from disks import make_read_only, make_writable, mounted_disk
 from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 from lumibot_duckdb.results import NotResultsError, ResultsDatabase, schema
-from lumibot_duckdb.storage.errors import DiskFullError, StoreDamagedError, StoreVersionError
+from lumibot_duckdb.storage.errors import DiskFullError, StoreDamagedError, StoreVersionError, StoreWriteError
 from results.samples import results_at, sweep, trial
 
 
@@ -115,3 +115,16 @@ def test_a_full_disk_leaves_nothing_of_a_trial(tmp_path: Path) -> None:
         filler.unlink()
         results.add_trials("one", [(2, trial(2.0, 20_000))])
         assert len(results.equity("one")) == 25_000
+
+
+def test_results_on_a_read_only_disk_can_be_read(tmp_path: Path) -> None:
+    with mounted_disk(tmp_path / "disk") as disk:
+        results = fill(disk)
+        make_read_only(disk)
+        try:
+            assert len(results.equity("one")) == 5_000
+            assert results.sql("SELECT count(*) AS n FROM trials").to_pylist() == [{"n": 1}]
+            with pytest.raises(StoreWriteError, match=r"not writable|can only be read"):
+                results.add_trials("one", [(2, trial())])
+        finally:
+            make_writable(disk)

@@ -32,6 +32,7 @@ def write_when_told(path: Path, pipe: Connection) -> None:
     storage.close()
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_a_read_sees_what_another_process_has_committed(storage: DuckDBDataStorage) -> None:
@@ -133,6 +134,7 @@ def test_an_answer_that_would_push_out_most_others_is_not_held(storage: DuckDBDa
     assert_same(storage.get_historical_prices("X"), frame)
 
 
+@pytest.mark.older_duckdb
 def test_bounds_of_sessions_and_last_times(storage: DuckDBDataStorage) -> None:
     frame = minute_bars("2024-03-08 18:00", rows=4000)
     frame = frame[frame.index.dayofweek != 5]

@@ -18,16 +18,21 @@ from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from storage.frames import minute_bars
+from templates import template
 
 FRAME = minute_bars(rows=5)
 HOLDER = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.readline()"
 
 
-@pytest.fixture
-def filled(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+@template
+def two_series(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("X", FRAME, "test", "minute")
     storage.store_ohlcv_data("Y", FRAME, "test", "minute")
-    storage.close()
+
+
+@pytest.fixture
+def filled(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+    two_series(storage.path)
     return storage
 
 

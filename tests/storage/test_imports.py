@@ -14,6 +14,8 @@ import pytest
 from lumibot_duckdb import DuckDBDataStorage
 from storage.frames import minute_bars
 
+pytestmark = pytest.mark.older_duckdb
+
 
 def run_on_bars(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run code in a new process, with the path of a store that has bars as its argument."""

@@ -24,6 +24,7 @@ from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import InvalidBarsError, InvalidRecordError, StorageError
 from storage.frames import assert_same, minute_bars
 from storage.new_process import opened_anew
+from templates import template
 
 FRAME = minute_bars()
 HALF = "\ud800"
@@ -38,11 +39,15 @@ def nested(depth: int) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def filled(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+@template
+def with_a_chain(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("X", FRAME, "test", "minute", metadata={"a": 1})
     storage.store_option_chain("X", CHAIN, "test", DAY)
-    storage.close()
+
+
+@pytest.fixture
+def filled(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+    with_a_chain(storage.path)
     return storage
 
 
@@ -200,7 +205,7 @@ def test_a_lock_that_is_no_file_is_an_error_with_advice(
     filled: DuckDBDataStorage, make: Callable[[str], None], suffix: str
 ) -> None:
     lock = filled.path.with_name(filled.path.name + suffix)
-    lock.unlink()
+    lock.unlink(missing_ok=True)
     make(str(lock))
     if (make, suffix) == (os.mkfifo, ".turn"):  # which can be locked, and has no contents
         assert len(filled.list_series()) == 1

@@ -12,6 +12,8 @@ from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.errors import InvalidBarsError
 from lumibot_duckdb.storage.times import moment_of
 
+pytestmark = pytest.mark.older_duckdb
+
 COLUMNS = ("open", "high", "low", "close", "volume")
 QUERY = 'FROM resample(?, ?, zone := ?) ORDER BY "timestamp"'
 

@@ -239,6 +239,7 @@ def fill_with_series(path: Path, count: int) -> None:
     storage.close()
 
 
+@pytest.mark.older_duckdb
 def test_one_series_among_a_hundred_thousand(tmp_path: Path) -> None:
     fill_with_series(tmp_path, 100_000)
     storage = DuckDBDataStorage(tmp_path)

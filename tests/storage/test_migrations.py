@@ -17,6 +17,8 @@ from lumibot_duckdb.storage.errors import StoreDamagedError, StoreVersionError
 from storage.frames import assert_same, minute_bars
 from storage.new_process import opened_anew
 
+pytestmark = pytest.mark.older_duckdb
+
 FRAME = minute_bars(rows=30)
 SPLIT = CorporateAction(dt.date(2020, 8, 31), 1, 4)
 WITH_CHECKSUMS = 7

@@ -16,6 +16,9 @@ import pytest
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import CorporateAction
 from storage.frames import minute_bars
+from templates import template
+
+pytestmark = pytest.mark.older_duckdb
 
 COLUMNS = {
     "asset_symbol": "VARCHAR",
@@ -37,13 +40,17 @@ COLUMNS = {
 }
 
 
-@pytest.fixture
-def file(storage: DuckDBDataStorage) -> Path:
+@template
+def several(storage: DuckDBDataStorage) -> None:
     frame = minute_bars(rows=30).assign(dividends=0.25, stock_splits=2, adj_close=1.5, odd=1)
     storage.store_ohlcv_data("AAPL", frame, "yahoo", "minute", metadata={"file": "a.csv"})
     storage.store_ohlcv_data("AAPL", minute_bars(rows=3), "alpaca", "minute", adjustment="split")
     storage.store_ohlcv_data(("BTC", "USDT"), minute_bars(rows=4), "ccxt", "hour", exchange="kraken")
-    storage.close()
+
+
+@pytest.fixture
+def file(storage: DuckDBDataStorage) -> Path:
+    several(storage.path)
     return storage.path
 
 

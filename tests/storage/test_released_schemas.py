@@ -153,6 +153,7 @@ EACH_ON_EACH = [
 ]
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize(("schema", "use"), EACH_ON_EACH)
 def test_the_first_use_upgrades_it(schema: int, use: Callable[[DuckDBDataStorage], None], tmp_path: Path) -> None:
     path = unpacked(schema, tmp_path)
@@ -166,9 +167,14 @@ def test_the_first_use_upgrades_it(schema: int, use: Callable[[DuckDBDataStorage
     assert stored_schema(path) == migrations.newest()
 
 
-@pytest.mark.parametrize(
-    "schema", [pytest.param(schema, marks=() if schema == SCHEMAS[0] else pytest.mark.long) for schema in SCHEMAS]
-)
+def on(*schemas: int) -> pytest.MarkDecorator:
+    """Run a test on these schemas, and on the others in the long tests: the use of the upgraded store is the same."""
+    marks = {schema: () if schema in schemas else pytest.mark.long for schema in SCHEMAS}
+    return pytest.mark.parametrize("schema", [pytest.param(schema, marks=marks[schema]) for schema in SCHEMAS])
+
+
+@pytest.mark.older_duckdb
+@on(SCHEMAS[0])
 def test_it_is_looked_after_like_any_store(schema: int, tmp_path: Path) -> None:
     """One use after the other on the upgraded store: each leaves it sound, with everything in it."""
 
@@ -196,7 +202,7 @@ def test_it_is_looked_after_like_any_store(schema: int, tmp_path: Path) -> None:
         check(storage)
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@on(SCHEMAS[0], SCHEMAS[-1])
 def test_pruning_it(schema: int, tmp_path: Path) -> None:
     with DuckDBDataStorage(unpacked(schema, tmp_path)) as storage:
         storage.prune(dt.timedelta(days=1), ["LONG"])
@@ -229,7 +235,7 @@ def test_merging_it(schema: int, tmp_path: Path) -> None:
     assert other.read_bytes() == content
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@on(SCHEMAS[0], SCHEMAS[-1])
 def test_merging_into_it(schema: int, tmp_path: Path) -> None:
     with DuckDBDataStorage(tmp_path / "new.duckdb") as new:
         new.store_ohlcv_data("AAPL", LATER, "polygon", "minute")

@@ -14,11 +14,19 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from storage.frames import minute_bars
+from templates import template
+
+pytestmark = pytest.mark.older_duckdb
+
+
+@template
+def one_series(storage: DuckDBDataStorage) -> None:
+    storage.store_ohlcv_data("X", minute_bars(rows=30), "test", "minute")
 
 
 @pytest.fixture
 def filled(storage: DuckDBDataStorage) -> DuckDBDataStorage:
-    storage.store_ohlcv_data("X", minute_bars(rows=30), "test", "minute")
+    one_series(storage.path)
     return storage
 
 

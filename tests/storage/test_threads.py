@@ -5,9 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
+import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from storage.frames import assert_same, minute_bars
+
+pytestmark = pytest.mark.older_duckdb
 
 FRAMES = {f"S{i}": minute_bars(rows=200, seed=i) for i in range(4)}
 

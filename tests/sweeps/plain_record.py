@@ -23,7 +23,10 @@ def keep_record(strategy: Any, file: str) -> None:
     """Write the record of a strategy that has been backtested in this process."""
     from lumibot_duckdb import clock
     from lumibot_duckdb.sweeps.collecting import record_of
+    from lumibot_duckdb.sweeps.risk_free_rates import note_risk_free_rates
 
+    note_risk_free_rates()
+    assert strategy.risk_free_rate is not None  # which is noted when it is read
     record = record_of(strategy, started=clock.utc_now(), seconds=0.0)
     Path(file).write_bytes(pickle.dumps(record))
 

@@ -49,7 +49,8 @@ def evil(report: SweepReport) -> SweepReport:
     """A sweep in which every text is HTML."""
     named = {name: f"{EVIL}{name}" for name in report.parameters}
     parameters = report.parameters.rename(columns=named)
-    parameters[f"{EVIL}ma"] = [f"{EVIL}{value}" for value in parameters[f"{EVIL}ma"]]
+    # Shortened, both values look the same.
+    parameters[f"{EVIL}ma"] = [f"{EVIL}{value}{EVIL}" for value in parameters[f"{EVIL}ma"]]
     trials = report.trials.copy()
     trials["error"] = [None if error is None else EVIL for error in trials["error"]]
     sweep = replace(
@@ -384,6 +385,14 @@ def check_heat_map(page: Page, report: SweepReport) -> None:
     # The same parameter twice would be a line: the other selection changes.
     choose(0, "1")
     assert page.value("[...document.querySelectorAll('#heat-map select')].map(each => each.value)")[:2] == ["1", "0"]
+    # Texts that look the same when they are shortened keep their cells, and their places over the objective.
+    choose(0, "2")
+    counts = joined.groupby(["fast", "ma"]).size()
+    assert page.value(f"{place}.data[0].z") == [
+        [counts.get((fast, ma)) for ma in ("ema", "sma")] for fast in SMALL["fast"]
+    ]
+    assert page.value(f"{place}._fullLayout.xaxis._categories.length") == 2
+    assert page.value("document.querySelectorAll('#objective .plot')[2]._fullLayout.xaxis._categories.length") == 2
     check_quiet(page)
 
 

@@ -18,6 +18,7 @@ from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.results.errors import InvalidResultError, SweepExistsError, SweepNotFoundError
 from lumibot_duckdb.results.records import TrialRecord
 from lumibot_duckdb.storage.errors import DiskFullError, StoreBusyError
+from lumibot_duckdb.sweeps import result_writer
 from lumibot_duckdb.sweeps.errors import SweepClosedError, SweepError, SweepRunningError, UnknownParameterError
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
 from lumibot_duckdb.sweeps.resuming import ChangedSweepError
@@ -26,9 +27,11 @@ from lumibot_duckdb.sweeps.sweep import Sweep
 from lumibot_duckdb.sweeps.sweep_lock import sweep_lock
 from lumibot_duckdb.sweeps.trial import Trial
 from sweeps.fakes import END, START, FakeTrials, Strategy, backtested, record, sharpe_of
+from terminals import terminal
 
 SPACE: dict[str, Any] = {"x": [1, 2, 3], "y": [0.5, 1.5], "label": ["a", "b"]}
 MOST = 12
+OPTUNA = pytest.mark.xdist_group("optuna")  # it is imported once
 
 
 def swept(folder: Path, space: Mapping[str, Any] = SPACE, **others: Any) -> Sweep:
@@ -82,6 +85,32 @@ def test_frames_of_the_script_are_not_downloaded(fake_trials: FakeTrials, tmp_pa
     assert fake_trials.prepared == []
 
 
+def test_progress_shows_counts_and_the_best_so_far(
+    fake_trials: FakeTrials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last trials wait until the line has been drawn."""
+    drawn = threading.Event()
+
+    def run(trial: Trial) -> TrialRecord:
+        if trial.number > 3:
+            assert drawn.wait(20)
+        return replace(backtested(trial), status="failed" if trial.number == 2 else "complete")
+
+    fake_trials.run = run
+    with terminal(monkeypatch) as shown:
+
+        def wait() -> None:
+            shown.wait("3 done, 1 failed, best sharpe -0.985 (x=1")
+            drawn.set()
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        swept(tmp_path)
+        waiting.join()
+    assert shown.left.strip() == ""
+    assert 25 in shown.percentages
+
+
 def test_the_lowest_value_is_the_best_if_it_is_minimised(fake_trials: FakeTrials, tmp_path: Path) -> None:
     best = swept(tmp_path, objective="sharpe", direction="minimize").best
     assert best is not None
@@ -93,6 +122,7 @@ def test_only_combinations_that_meet_the_conditions_run(fake_trials: FakeTrials,
     assert [each.parameters["x"] for each in sweep.records.values()] == [2, 3, 3]
 
 
+@OPTUNA
 def test_random_and_optuna_run_so_many_trials(fake_trials: FakeTrials, tmp_path: Path) -> None:
     for kind in ("random", "optuna"):
         sweep = swept(tmp_path, search=kind, trials=5, name=kind, jobs=1)
@@ -100,6 +130,7 @@ def test_random_and_optuna_run_so_many_trials(fake_trials: FakeTrials, tmp_path:
         assert len({tuple(each.parameters.values()) for each in sweep.records.values()}) == 5
 
 
+@OPTUNA
 def test_hopeless_trials_end_early(fake_trials: FakeTrials, tmp_path: Path) -> None:
     """With these pruners, the growth since the first day has to stay above a limit; the last day loses 2 %."""
     options: dict[str, Any] = {"search": "optuna", "trials": 8, "jobs": 1, "pruner": "threshold:lower=1.015"}
@@ -117,6 +148,7 @@ def test_hopeless_trials_end_early(fake_trials: FakeTrials, tmp_path: Path) -> N
     assert fake_trials.trials == []
 
 
+@OPTUNA
 def test_windows_are_pruned_in_their_own_searches(fake_trials: FakeTrials, tmp_path: Path) -> None:
     """The last day loses 2 %, so every trial of a search ends there; a test never does."""
     options: dict[str, Any] = {"search": "optuna", "trials": 2, "jobs": 1, "walk_forward": "train=12M,test=6M"}
@@ -158,6 +190,8 @@ def test_a_second_ctrl_c_does_not_wait(fake_trials: FakeTrials, tmp_path: Path) 
     def run(trial: Trial) -> TrialRecord:
         if trial.number > 2:
             if trial.number == 3:
+                while len(stored(tmp_path)) < 2:
+                    time.sleep(0.05)
                 for _ in range(2):
                     os.kill(os.getpid(), signal.SIGINT)
                     time.sleep(0.3)
@@ -173,6 +207,7 @@ def test_a_second_ctrl_c_does_not_wait(fake_trials: FakeTrials, tmp_path: Path) 
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@OPTUNA
 def test_an_optuna_search_continues_with_what_it_knows(fake_trials: FakeTrials, tmp_path: Path) -> None:
     interrupted_after(3, fake_trials)
     with pytest.raises(KeyboardInterrupt):
@@ -183,37 +218,29 @@ def test_an_optuna_search_continues_with_what_it_knows(fake_trials: FakeTrials, 
     assert (sorted(sweep.records), len(combinations)) == (list(range(1, 9)), 8)
 
 
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"space": {**SPACE, "x": [1, 2]}}, r"space parameters x values was \[1, 2, 3\] and is now \[1, 2\]"),
-        ({"where": "x > 1"}, r"space conditions was \[\] and is now \[\"x > 1\"\]"),
-        ({"objective": "cagr"}, "objective was sharpe and is now cagr"),
-        ({"direction": "minimize"}, "direction was maximize and is now minimize"),
-        ({"search": "random", "trials": 12}, "search was grid and is now random; trials was not set and is now 12"),
-        ({"walk_forward": "train=12M,test=6M"}, "walk_forward was not set and is now train=12M,test=6M"),
-        ({"budget": 5}, "arguments budget was not set and is now 5"),
-    ],
-)
-def test_a_changed_sweep_is_not_continued(
-    changed: dict[str, Any], message: str, fake_trials: FakeTrials, tmp_path: Path
-) -> None:
+CHANGES: list[tuple[dict[str, Any], str]] = [
+    ({"space": {**SPACE, "x": [1, 2]}}, "space parameters x values was [1, 2, 3] and is now [1, 2]"),
+    ({"where": "x > 1"}, 'space conditions was [] and is now ["x > 1"]'),
+    ({"objective": "cagr"}, "objective was sharpe and is now cagr"),
+    ({"direction": "minimize"}, "direction was maximize and is now minimize"),
+    ({"search": "random", "trials": 12}, "search was grid and is now random; trials was not set and is now 12"),
+    ({"walk_forward": "train=12M,test=6M"}, "walk_forward was not set and is now train=12M,test=6M"),
+    ({"budget": 5}, "arguments budget was not set and is now 5"),
+]
+
+
+def test_a_changed_sweep_is_not_continued(fake_trials: FakeTrials, tmp_path: Path) -> None:
     interrupted_after(1, fake_trials)
     with pytest.raises(KeyboardInterrupt):
         swept(tmp_path)
     before = stored(tmp_path)
-    with pytest.raises(ChangedSweepError, match=f"the sweep Strategy-1 was begun differently: {message}"):
-        swept(tmp_path, name="Strategy-1", resume=True, **changed)
+    for changed, message in CHANGES:
+        with pytest.raises(ChangedSweepError) as raised:
+            swept(tmp_path, name="Strategy-1", resume=True, **changed)
+        assert str(raised.value).startswith(f"the sweep Strategy-1 was begun differently: {message}")
     assert stored(tmp_path) == before
-
-
-def test_limits_and_jobs_may_change(fake_trials: FakeTrials, tmp_path: Path) -> None:
-    interrupted_after(1, fake_trials)
-    with pytest.raises(KeyboardInterrupt):
-        swept(tmp_path)
     fake_trials.run = backtested
-    sweep = swept(tmp_path, name="Strategy-1", resume=True, jobs=3, timeout=5.0, memory=10**9)
-    assert sweep.status == "complete"
+    assert swept(tmp_path, name="Strategy-1", resume=True, jobs=3, timeout=5.0, memory=10**9).status == "complete"
 
 
 def test_failed_trials_are_kept_unless_they_are_to_run_again(fake_trials: FakeTrials, tmp_path: Path) -> None:
@@ -303,10 +330,13 @@ def test_an_error_of_an_executor_ends_the_sweep_and_keeps_its_trials(fake_trials
 class Busy:
     """Results that cannot be written for some calls."""
 
-    def __init__(self, calls: int, error: Exception) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, calls: int, error: Exception) -> None:
         self.calls = calls
         self.error = error
         self.written: list[int] = []
+        monkeypatch.setattr(ResultsDatabase, "add_trials", lambda database, sweep, records: self(records))
+        for pause in ("_PAUSE", "_BUSY_PAUSE"):
+            monkeypatch.setattr(result_writer, pause, 0.0)
 
     def __call__(self, records: Any) -> None:
         self.calls -= 1
@@ -315,25 +345,63 @@ class Busy:
         self.written += [number for number, _ in records]
 
 
-def test_records_wait_while_another_program_has_the_results_open(caplog: pytest.LogCaptureFixture) -> None:
-    busy = Busy(2, StoreBusyError("in use by process 7."))
-    writer = ResultWriter(busy)
+def test_records_wait_while_another_program_has_the_results_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    busy = Busy(monkeypatch, 3, StoreBusyError("in use by process 7."))
+    writer = ResultWriter(tmp_path / "found.duckdb", "mine")
     for number in range(1, 4):
         writer.add([(number, record({}))])
+    assert busy.written == []
+    writer.add()
     assert busy.written == [1, 2, 3]
     assert caplog.messages == ["in use by process 7. Trials are kept in memory until then"]
     writer.flush()
     assert busy.written == [1, 2, 3]
 
 
-def test_not_too_many_records_wait() -> None:
-    writer = ResultWriter(Busy(10**6, StoreBusyError("in use")))
+def test_not_too_many_records_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Busy(monkeypatch, 10**6, StoreBusyError("in use"))
+    writer = ResultWriter(tmp_path / "found.duckdb", "mine")
     for number in range(1, 201):
         writer.add([(number, record({}))])
     with pytest.raises(StoreBusyError):
         writer.add([(201, record({}))])
 
 
-def test_a_full_disk_is_an_error_at_once() -> None:
+def test_a_full_disk_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Busy(monkeypatch, 1, DiskFullError("full"))
     with pytest.raises(DiskFullError):
-        ResultWriter(Busy(1, DiskFullError("full"))).add([(1, record({}))])
+        ResultWriter(tmp_path / "found.duckdb", "mine").add([(1, record({}))])
+
+
+def test_short_trials_share_transactions(
+    fake_trials: FakeTrials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    add = ResultsDatabase.add_trials
+
+    def noted(database: ResultsDatabase, sweep: str, records: Any) -> None:
+        sizes.append(len(records))
+        add(database, sweep, records)
+
+    monkeypatch.setattr(ResultsDatabase, "add_trials", noted)
+    monkeypatch.setattr(result_writer, "_PAUSE", 60.0)
+    swept(tmp_path)
+    assert (len(sizes), sum(sizes)) == (2, MOST)
+
+
+def test_a_record_is_written_although_no_other_trial_ends(
+    fake_trials: FakeTrials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last trial ends only once all others are stored."""
+
+    def run(trial: Trial) -> TrialRecord:
+        ends = time.monotonic() + 20
+        while trial.number == MOST and len(stored(tmp_path)) < MOST - 1:
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+        return backtested(trial)
+
+    fake_trials.run = run
+    assert swept(tmp_path).status == "complete"

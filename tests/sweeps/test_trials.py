@@ -8,8 +8,9 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -23,7 +24,7 @@ from sweeps.plain_record import SCRIPTS, assert_same_results, run_alone
 pytestmark = pytest.mark.xdist_group("sweeps: trials")
 
 SCRIPT = SCRIPTS / "crossover.py"
-VALUES = {"fast": 3, "slow": 15, "share": 0.75, "kind": "10"}
+VALUES = {"weight": 0.5, "fast": 3, "slow": 15, "share": 0.75, "kind": "10"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_a_target_is_described(target: ScriptTarget) -> None:
     assert (found.strategy, found.source) == ("Crossover", "PandasDataBacktesting")
     assert (found.start, found.end) == (datetime(2020, 3, 2), datetime(2020, 9, 30))
     own = {"fast": 5, "slow": 20, "share": 0.9, "does": None, "on_day": 3, "kind": "sma"}
-    assert found.parameters == {**own, "given": 1.5}
+    assert found.parameters == {**own, "given": 1.5, "weight": 1.0}
     assert (found.is_forked, found.reason) == (True, "")
 
 
@@ -69,6 +70,8 @@ def test_trials_equal_the_script_run_alone(target: ScriptTarget, tmp_path: Path)
 def test_an_unknown_parameter_is_refused_with_a_suggestion(target: ScriptTarget) -> None:
     with pytest.raises(UnknownParameterError, match=r"Crossover has no parameter 'fsat': did you mean 'fast'\?"):
         run_trial(target, Trial(1, {"fsat": 1}))
+    with pytest.raises(TypeError, match=r"fast=\[1\] is of type list: a parameter of a trial is a number"):
+        run_trial(target, Trial(1, {"fast": [1]}))  # type: ignore[dict-item]
 
 
 def test_a_span_replaces_the_start_and_the_end(target: ScriptTarget) -> None:
@@ -78,6 +81,13 @@ def test_a_span_replaces_the_start_and_the_end(target: ScriptTarget) -> None:
     times = record.equity["time"].to_pylist()
     assert datetime(2020, 6, 1) <= times[0].replace(tzinfo=None) < datetime(2020, 6, 3)
     assert datetime(2020, 7, 30) <= times[-1].replace(tzinfo=None) < datetime(2020, 8, 1)
+
+
+def test_a_span_does_not_include_the_first_bar_of_the_next_one(target: ScriptTarget) -> None:
+    # Midnight in New York, at which the script's daily bars begin.
+    record = run_trial(target, Trial(1, {}, Span(datetime(2020, 6, 1), datetime(2020, 7, 1))))
+    assert record.equity is not None
+    assert max(record.equity["time"].to_pylist()).astimezone(ZoneInfo("America/New_York")).date() == date(2020, 6, 30)
 
 
 def test_an_error_of_the_strategy_is_recorded_without_keys(target: ScriptTarget) -> None:
@@ -90,6 +100,21 @@ def test_an_error_of_the_strategy_is_recorded_without_keys(target: ScriptTarget)
     assert "about to fail with [hidden]" in record.traceback
     assert "s3cret" not in record.traceback
     assert record.parameters["does"] == "raise"
+
+
+@pytest.mark.parametrize(
+    ("does", "reason"),
+    [
+        ("exit", "it ended with: that is all"),
+        ("fail_at_end", "RuntimeError: on_strategy_end raised an error, which is in the output"),
+    ],
+)
+def test_a_backtest_that_lumibot_takes_for_ended_has_failed(target: ScriptTarget, does: str, reason: str) -> None:
+    record = run_trial(target, Trial(1, {"does": does}, Span(datetime(2020, 6, 1), datetime(2020, 6, 10))))
+    assert (record.status, record.error) == ("failed", reason)
+    assert record.equity is not None
+    assert record.equity.num_rows >= 2
+    assert "the end of it" in (record.traceback or "") or does == "exit"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ from lumibot_duckdb.sweeps.trial import Span, Trial
 from lumibot_duckdb.sweeps.walk_forward_result import joined_record
 from sweeps.fakes import END, START, STARTED, FakeTrials, Strategy, backtested, daily_of, record
 
+pytestmark = pytest.mark.xdist_group("statistics")  # importing quantstats takes seconds
+
 SPACE = {"x": [0, 1, 2, 3, 4], "label": ["a"]}
 WINDOWS = [
     (datetime(2020, 1, 1), datetime(2021, 1, 1), datetime(2021, 4, 1)),
@@ -190,6 +192,7 @@ def test_no_window_with_a_test_has_no_joined_result() -> None:
     assert joined.error.startswith("no window has a test")
 
 
+@pytest.mark.long
 def test_optuna_searches_each_window(fake_trials: FakeTrials, tmp_path: Path) -> None:
     sweep = swept(tmp_path, search="optuna", trials=4, jobs=1, name="wf")
     assert [sum(each.window == window for each in sweep.records.values()) for window in range(1, 5)] == [5] * 4

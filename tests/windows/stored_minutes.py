@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
+from templates import template
 
 NEW_YORK = "America/New_York"
 
@@ -21,10 +22,13 @@ def minutes(seed: int, days: int = 30, start: str = "2024-01-02") -> pd.DataFram
     return pd.DataFrame({**columns, "volume": np.arange(len(index)) % 1000}, index=index.rename("datetime"))
 
 
+@template
+def three_symbols(storage: DuckDBDataStorage) -> None:
+    for seed, symbol in enumerate(("AAA", "BBB", "CCC")):
+        storage.store_ohlcv_data(symbol, minutes(seed), "own", "minute")
+
+
 @pytest.fixture
 def storage(tmp_path: Path) -> DuckDBDataStorage:
     """A store with minute bars of AAA, BBB and CCC from "own"."""
-    storage = DuckDBDataStorage(tmp_path / "bars.duckdb")
-    for seed, symbol in enumerate(("AAA", "BBB", "CCC")):
-        storage.store_ohlcv_data(symbol, minutes(seed), "own", "minute")
-    return storage
+    return DuckDBDataStorage(three_symbols(tmp_path / "bars.duckdb"))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.cli.completers import completed_by, nothing
+from lumibot_duckdb.cli.completers import completed_by, nothing, sweeps
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.numbers import positive_number, whole_number
 from lumibot_duckdb.cli.results_store import add_results, open_results
@@ -28,7 +28,7 @@ _DESCRIPTION = """\
 Run the backtest of an unmodified script with many combinations of the strategy's parameters, and keep all results.
 
 The script runs up to its first backtest (or that of --strategy). Each trial is this backtest with other parameters, in
-a process of its own; what the script does after the backtest does not run. All trials see the store as it was when the
+a separate process; what the script does after the backtest does not run. All trials see the store as it was when the
 sweep began. Bars that are missing are downloaded before, by a first trial.
 
 Results are rows of a DuckDB file beside the store, which `lumibot-duckdb results` reads, also while the sweep runs.
@@ -136,7 +136,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    completed_by(add("--name", help="of the sweep (default: that of the script, and a number)"), nothing)
+    completed_by(add("--name", help="of the sweep (default: that of the script, and a number)"), sweeps)
     add_results(parser)
     add(
         "--resume", action="store_true", help="continue the sweep of that name; trials that are stored do not run again"

@@ -32,7 +32,10 @@ def beginning(plan: SweepPlan, run: SweepRun) -> str:
     """Return the line that says what begins."""
     how_many = "trials" if run.total is None else count(run.total, "trial")
     line = f"Sweep {run.record.name}: {how_many} of {run.record.strategy}, {plan.jobs} at a time"
-    return printable(f"{line}; {run.standing.done:,} are stored already" if run.standing.done else line)
+    if run.standing.done:
+        line += f"; {run.standing.done:,} are stored already"
+    first = "\nA first trial runs alone, and downloads what is missing" if run.downloads else ""
+    return f"{printable(line)}{first}"
 
 
 def summary(sweep: Sweep) -> str:

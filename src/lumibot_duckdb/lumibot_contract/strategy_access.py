@@ -239,6 +239,13 @@ def wrap_iterations(note: Callable[[Mapping[str, Any]], None]) -> None:
     base._append_row = append_and_note
 
 
+def wrap_market_type(wrap: Wrap) -> None:
+    """Wrap the method of all executors that finds out whether a market, by its name, trades around the clock."""
+    from lumibot.strategies.strategy_executor import StrategyExecutor
+
+    StrategyExecutor._is_continuous_market = wrap(StrategyExecutor._is_continuous_market)
+
+
 def wrap_analysis(wrap: Wrap) -> None:
     """Wrap the methods of all strategies that analyse a backtest at its end."""
     base = strategy_base()

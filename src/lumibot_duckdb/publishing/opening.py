@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from lumibot_duckdb.progress import Progress
@@ -17,5 +18,13 @@ def opened_store(
     offline: bool = False,
 ) -> Path:
     """Return the path of the file of a store, as `located_store` does, with a line of progress on the terminal."""
-    with Progress("Downloading the snapshot") as progress:
-        return located_store(given, environment=environment, on_bytes=progress.update, offline=offline)
+    with ExitStack() as shown:
+        progress: Progress | None = None
+
+        def on_bytes(done: int, total: int) -> None:
+            nonlocal progress
+            if progress is None:
+                progress = shown.enter_context(Progress("Downloading the snapshot"))
+            progress.update(done, total)
+
+        return located_store(given, environment=environment, on_bytes=on_bytes, offline=offline)

@@ -32,18 +32,26 @@ class Glance:
 
 def text(store: OpenStore) -> str:
     """Return the store in one line."""
-    return f"<DuckDBDataStorage {str(store.path)!r}: {_glance(store, None).line}>"
+    return f"<DuckDBDataStorage {_name(store)!r}: {_glance(store, None).line}>"
 
 
 def table(store: OpenStore, reader: BarReader) -> str:
     """Return the store as HTML: the line, and a table of the first series."""
     seen = _glance(store, reader)
-    shown = f"<p><b>DuckDBDataStorage</b> <code>{html.escape(_utf8(str(store.path)))}</code>: {seen.line}</p>"
+    shown = f"<p><b>DuckDBDataStorage</b> <code>{html.escape(_utf8(_name(store)))}</code>: {seen.line}</p>"
     if seen.series:
         shown += _table_of(seen.series[:_ROWS])
     if len(seen.series) > _ROWS:
         shown += f"<p>and {len(seen.series) - _ROWS:,} more in <code>series()</code></p>"
     return f"<div>{shown}</div>"
+
+
+def _name(store: OpenStore) -> str:
+    """Return the path of a store, or where a snapshot was published, and its moment."""
+    published = store.snapshot
+    if published is None:
+        return str(store.path)
+    return f"{published.location} as of {published.as_of:%Y-%m-%d %H:%M} UTC"
 
 
 def _glance(store: OpenStore, reader: BarReader | None) -> Glance:

@@ -9,7 +9,8 @@ from itertools import count
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.comparison.versions import versions_of_run
-from lumibot_duckdb.results.database import ResultsDatabase, check_name
+from lumibot_duckdb.results.database import ResultsDatabase
+from lumibot_duckdb.results.database import check_name as check_usable
 from lumibot_duckdb.results.errors import SweepExistsError
 from lumibot_duckdb.results.records import SweepRecord, TrialRecord
 from lumibot_duckdb.sweeps.errors import SweepError, SweepRunningError
@@ -37,22 +38,39 @@ class Begun:
     is_resumed: bool
 
 
+def check_name(plan: SweepPlan, *, resume: bool) -> None:
+    """Raise what `begun` raises for the name of a sweep, before the script runs, which takes seconds."""
+    if plan.name is None:
+        if resume:
+            raise SweepError("which sweep shall be resumed? Add its name (--name NAME, name=... in Python)")
+        return
+    check_usable(plan.name)
+    database = ResultsDatabase(plan.results)
+    if resume:
+        database.sweep(plan.name)
+    else:
+        _check_free(plan.name, database)
+
+
+def _check_free(name: str, database: ResultsDatabase) -> None:
+    if database.has_sweep(name):
+        raise SweepExistsError(
+            f"there is a sweep {name} in {database.path} already: choose another name (--name), continue it "
+            "(--resume), or delete it first (lumibot-duckdb results delete)"
+        )
+
+
 @contextmanager
 def begun(plan: SweepPlan, examination: Examination, *, resume: bool) -> Iterator[Begun]:
     """Yield a sweep with a name that no other process can take in the `with` block.
 
     Raises:
-        InvalidResultError: no sweep can have that name.
         SweepExistsError: there is a sweep of that name, and it is not to be resumed.
         SweepNotFoundError: there is no sweep of that name to resume.
         SweepRunningError: another process runs the sweep.
         ChangedSweepError: the sweep was begun with another space, script or settings.
     """
     database = ResultsDatabase(plan.results)
-    if resume and plan.name is None:
-        raise SweepError("which sweep shall be resumed? Add its name (--name NAME, name=... in Python)")
-    if plan.name is not None:
-        check_name(plan.name)
     with ExitStack() as stack:
         name = _taken_name(stack, plan, database, resume=resume)
         record = sweep_record(plan, examination, name)
@@ -68,11 +86,8 @@ def _taken_name(stack: ExitStack, plan: SweepPlan, database: ResultsDatabase, *,
     """Return the name of the sweep, locked on the stack."""
     if plan.name is not None:
         stack.enter_context(sweep_lock(plan.results, plan.name))
-        if not resume and database.has_sweep(plan.name):
-            raise SweepExistsError(
-                f"there is a sweep {plan.name} in {plan.results} already: choose another name (--name), continue it "
-                "(--resume), or delete it first (lumibot-duckdb results delete)"
-            )
+        if not resume:
+            _check_free(plan.name, database)
         return plan.name
     for number in count(1):
         name = f"{plan.base_name}-{number}"

@@ -91,7 +91,9 @@ class Condition:
             example = "compare it, as in: fast > 0"
             if not isinstance(error, _NotBooleanError):
                 example = "exclude such values first, as in: stop is null or stop < 5"
-            raise ConditionError(f"{self.text}: {f'with {given}, ' if given else ''}{error}; {example}") from None
+            # Python's own text depends on the types ("float modulo").
+            problem = "division by zero" if isinstance(error, ZeroDivisionError) else error
+            raise ConditionError(f"{self.text}: {f'with {given}, ' if given else ''}{problem}; {example}") from None
 
 
 class _NotBooleanError(TypeError):

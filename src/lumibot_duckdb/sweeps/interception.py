@@ -50,9 +50,14 @@ class BacktestCall:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters that the strategy would have, by Lumibot's order of precedence."""
+        """The parameters that the strategy would have, by Lumibot's order of precedence.
+
+        Lumibot passes those that `initialize` has arguments for; the defaults of these come first here.
+        """
         own = getattr(self.strategy, "parameters", None)
+        arguments = inspect.signature(self.strategy.initialize).parameters.values()
         return {
+            **{each.name: each.default for each in arguments if each.default is not each.empty},
             **(own if isinstance(own, dict) else {}),
             **self.further_arguments,
             **(self.arguments.get("parameters") or {}),

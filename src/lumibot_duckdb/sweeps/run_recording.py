@@ -19,6 +19,8 @@ from lumibot_duckdb.sources.shared import lifecycle
 
 logger = logging.getLogger(__name__)
 
+_NOT_RECORDED = "the backtests of this run are not recorded"
+
 
 class RunRecorder:
     """Stores each backtest of this process as a sweep of the kind "run".
@@ -39,7 +41,7 @@ class RunRecorder:
 
     def install(self) -> None:
         """Record all backtests that begin from now on."""
-        if keeps_contract("comparison", otherwise="the backtests of this run are not recorded"):
+        if all(keeps_contract(part, otherwise=_NOT_RECORDED) for part in ("activation", "comparison")):
             lifecycle.observe_runs(self._observe)
 
     @contextmanager

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 from lumibot_duckdb import clock
 from lumibot_duckdb.comparison.redaction import known_secrets
 from lumibot_duckdb.comparison.versions import versions_of_run
-from lumibot_duckdb.results.records import Status, TrialRecord
+from lumibot_duckdb.results.records import Status, TrialRecord, Value
 from lumibot_duckdb.sweeps.errors import SweepClosedError, UnknownParameterError
 from lumibot_duckdb.sweeps.messages import OUTPUT, read_record, trial_folder
 from lumibot_duckdb.sweeps.output import last_lines
@@ -53,6 +53,7 @@ class TrialSettings:
 NO_LIMITS = Limits()
 DEFAULTS = TrialSettings()
 
+_TYPES_OF_VALUES = (bool, int, float, str, type(None))
 _POLL_SECONDS = 0.2
 """How often the memory of a limited trial is measured."""
 _ATTEMPTS = 3
@@ -106,6 +107,7 @@ def run_trial(
 
     Raises:
         UnknownParameterError: the trial sets a parameter that the strategy does not have.
+        TypeError: the value of a parameter is no number, text, bool or None.
         TargetError: as `describe`.
         SweepClosedError: `close` was called meanwhile.
     """
@@ -205,6 +207,7 @@ def _run(
     *,
     shows_progress: bool = False,
 ) -> TrialRecord:
+    _check_values(trial.values)
     for _ in range(_ATTEMPTS):
         process = _take_process(target, settings.start)
         run = _TrialRun(process, trial, limits, intermediate)
@@ -230,7 +233,16 @@ def check_parameters(description: TargetDescription, names: Iterable[str]) -> No
             hint = f"did you mean {similar[0]!r}?" if similar else f"it has {', '.join(known) or 'none'}"
             raise UnknownParameterError(
                 f"{description.strategy} has no parameter {name!r}: {hint} (Parameters are the entries of its "
-                "`parameters`, and of those that the script passes to the backtest)"
+                "`parameters` and of those that the script passes to the backtest, and the arguments of `initialize`)"
+            )
+
+
+def _check_values(values: Mapping[str, Value]) -> None:
+    for name, value in values.items():
+        if type(value) not in _TYPES_OF_VALUES:
+            kind = type(value).__name__
+            raise TypeError(
+                f"{name}={value!r} is of type {kind}: a parameter of a trial is a number, a text, True or None"
             )
 
 

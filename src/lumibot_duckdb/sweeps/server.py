@@ -37,7 +37,7 @@ from lumibot_duckdb.sweeps.messages import OUTPUT, Channel, trial_folder
 from lumibot_duckdb.sweeps.output import describe_error, details_of
 from lumibot_duckdb.sweeps.process_safety import end_with_parent, kill_group, why_not_to_fork
 from lumibot_duckdb.sweeps.trial_process import TrialRequest, run_and_exit
-from lumibot_duckdb.sweeps.warm_start import load_as_noted, share_calendars
+from lumibot_duckdb.sweeps.warm_start import fill_caches, load_as_noted, share_calendars
 
 _ENDED_FOR_GOOD = 0.5
 """How often processes are looked after that keep the pipe of an ended trial open, in seconds."""
@@ -169,10 +169,9 @@ class Server:
                     self._channel.send(ended=number, code=trial.code, cpu=trial.cpu_seconds)
 
     def _learn_from(self, number: int) -> None:
-        """Load what the first trial had to load, so that the next ones need not."""
-        if not self._has_learned:
+        """Load what the first trial that came to its end had to load, so that the next ones need not."""
+        if not self._has_learned and load_as_noted(trial_folder(self._folder, number)):
             self._has_learned = True
-            load_as_noted(trial_folder(self._folder, number))
             gc.freeze()
 
     def _handle(self, message: Mapping[str, Any], call: BacktestCall, waiting: selectors.BaseSelector) -> None:
@@ -180,18 +179,30 @@ class Server:
             if message["kill"] in self._trials:
                 kill_group(self._trials[message["kill"]].process)
             return
-        self._trials[message["run"]] = trial = self._fork(call, message)
+        try:
+            trial = self._trials[message["run"]] = self._fork(call, message)
+        except OSError as error:  # there are too many processes, or too little memory
+            output = trial_folder(self._folder, message["run"]) / OUTPUT
+            with suppress(OSError):
+                output.write_text(f"no process could be started for this trial: {error}\n")
+            self._channel.send(ended=message["run"], code=1, cpu=0.0)
+            return
         waiting.register(trial.pipe, selectors.EVENT_READ, trial)
         self._channel.send(started=message["run"], process=trial.process)
 
     def _fork(self, call: BacktestCall, message: Mapping[str, Any]) -> _Running:
-        """Fork a process for a trial, which begins with the random numbers that the script would go on with."""
+        """Fork a process for a trial, which begins with the random numbers that the script would continue with."""
         server, numbers = os.getpid(), random.getstate()
         pipe, kept_open = os.pipe()
-        request = self._request(message, Channel(pipe, kept_open))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of threads: `why_not_to_fork` knows them
-            process = os.fork()
+        try:
+            request = self._request(message, Channel(pipe, kept_open))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of threads: `why_not_to_fork` knows them
+                process = os.fork()
+        except OSError:
+            os.close(pipe)
+            os.close(kept_open)
+            raise
         with suppress(OSError):  # one of both comes first
             os.setpgid(process, process)
         if not process:
@@ -281,6 +292,7 @@ def _import_what_trials_need() -> None:
     import lumibot_duckdb.sweeps.collecting  # noqa: F401
 
     share_calendars()
+    fill_caches()
 
 
 def main(arguments: list[str]) -> NoReturn:

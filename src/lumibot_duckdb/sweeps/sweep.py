@@ -17,7 +17,7 @@ from lumibot_duckdb.publishing.opening import opened_store
 from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.results.location import results_path
 from lumibot_duckdb.results.records import TrialRecord, Value
-from lumibot_duckdb.sweeps.beginning import begun
+from lumibot_duckdb.sweeps.beginning import begun, check_name
 from lumibot_duckdb.sweeps.dimensions import of_json
 from lumibot_duckdb.sweeps.engines import OpenExecutor, check_choice, open_engine
 from lumibot_duckdb.sweeps.engines.local import local_executor
@@ -200,7 +200,7 @@ def run(
 ) -> Sweep:
     """Backtest a strategy with many combinations of its parameters, and keep all results.
 
-    Each trial is a backtest in a process of its own. All trials read the store as it was when the sweep began; bars
+    Each trial is a backtest in a separate process. All trials read the store as it was when the sweep began; bars
     that are missing are downloaded before, by a first trial. Ctrl-C lets running trials finish, keeps everything and
     raises KeyboardInterrupt; a second Ctrl-C stops at once.
 
@@ -293,6 +293,7 @@ def run_plan(
     """Run a sweep and return it. `on_begin` is called before the first trial. Raises as `run`."""
     if retry_failed and not resume:
         raise SweepError("failed trials are run again of a sweep that is resumed: add --resume (resume=True)")
+    check_name(plan, resume=resume)
     try:
         examination = examine(plan)
         with begun(plan, examination, resume=resume) as beginning:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
@@ -51,7 +52,7 @@ class SweepRun:
         self._description = examination.description
         self._database = begun.database
         self._is_resumed = begun.is_resumed
-        self._writer = ResultWriter(lambda records: self._database.add_trials(self.record.name, records))
+        self._writer = ResultWriter(plan.results, self.record.name)
         self._queue = new_queue(plan, examination)
         known = known_trials(begun.stored, retry_failed=retry_failed)
         for number, record in known.items():
@@ -60,6 +61,11 @@ class SweepRun:
         self.standing.add(known.values())
         self.total = self._queue.total
         self.left = None if self.total is None else max(self.total - len(known), 0)
+
+    @property
+    def downloads(self) -> bool:
+        """Whether a first trial runs alone, which downloads what is missing. User-supplied bars are not downloaded."""
+        return not self._is_resumed and SPEC_OF_CLASS.get(self._description.source) is not OWN_BARS
 
     def run(self, open_executor: OpenExecutor) -> None:
         """Run what is left.
@@ -72,14 +78,17 @@ class SweepRun:
         self._store_beginning()
         try:
             complete = self._run_trials(open_executor)
+            if complete and isinstance(self._queue, WalkForwardQueue):
+                self._store_joined(self._queue)
+            self._writer.flush()
         except KeyboardInterrupt:
             complete = False
         except BaseException:
             with suppress(StorageError):
-                self._end("failed")
+                self._writer.flush()
+            with suppress(StorageError):
+                self._database.finish_sweep(self.record.name, "failed")
             raise
-        if complete and isinstance(self._queue, WalkForwardQueue):
-            self._store_joined(self._queue)
         self._end("complete" if complete else "interrupted")
         if not complete:
             raise KeyboardInterrupt(self._kept())
@@ -88,11 +97,10 @@ class SweepRun:
         if self._is_resumed:
             self._database.finish_sweep(self.record.name, "running")
             return
-        if SPEC_OF_CLASS.get(self._description.source) is not OWN_BARS:  # which download nothing
+        if self.downloads:
             first = self._plan.search.new_sampler(self._plan.space, minimize=self._plan.objective.minimize).ask()
             assert first is not None
-            with Progress("The first trial, which downloads what is missing"):
-                prepare(self._plan.target, Trial(*first), self._plan.limits)
+            prepare(self._plan.target, Trial(*first), self._plan.limits)
         self.record = replace(self.record, as_of=clock.utc_now())
         self._database.begin_sweep(self.record)
 
@@ -109,7 +117,7 @@ class SweepRun:
                 self._writer.add(records)
                 self.standing.add(record for _, record in records)
                 progress.advance(len(records))
-                progress.text = f"Sweep {self.record.name}: {self.standing}"
+                progress.text = str(self.standing)
 
             trials = self._trials_on(executor)
             try:
@@ -142,7 +150,8 @@ class SweepRun:
 
     def _kept(self) -> str:
         done = f"{self.standing.done:,}" + ("" if self.total is None else f" of {self.total:,}")
-        return f"{done} trials are stored; the same command with --resume --name {self.record.name} continues"
+        name = shlex.quote(self.record.name)
+        return f"{done} trials are stored; the same command with --resume --name {name} continues"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What a sweep backtests: an unmodified script, or a strategy with the arguments of its backtest.
 
-Both can be pickled. `identity` stays the same then, so that all trials of a target share its process.
+Both can be pickled. `identity` stays the same then, so that all trials of a target share its process. Their `repr`
+leaves out what may have keys in it.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ class ScriptTarget:
     """
 
     script: str
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = field(default=(), repr=False)
     is_module: bool = False
     strategy: str | None = None
     store: Path | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     folder: Path | None = None
     identity: str = field(default_factory=lambda: uuid4().hex, compare=False, repr=False)
 
@@ -54,9 +55,9 @@ class ClassTarget:
     """
 
     strategy: type[Any]
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(repr=False)
     store: Path | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     folder: Path | None = None
     identity: str = field(default_factory=lambda: uuid4().hex, compare=False, repr=False)
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any, NoReturn
@@ -47,6 +47,8 @@ _ARTIFACTS = {
     "tearsheet_file": "tearsheet.html",
     "tearsheet_metrics_file": "tearsheet_metrics.json",
 }
+_SOURCES_WITH_END = ("PandasData", "PandasDataBacktesting")
+_FAILED_AT_END = "on_strategy_end raised an error, which is in the output"
 _NOT_BACKTESTABLE = (
     "Lumibot did not run the backtest: the strategy is marked as not backtestable, or its start or end is no datetime"
 )
@@ -111,12 +113,14 @@ def _record(call: BacktestCall, request: TrialRequest, secrets: Set[str]) -> Tri
     from lumibot_duckdb.sweeps.risk_free_rates import note_risk_free_rates
 
     note_risk_free_rates()
-    strategies = _note_strategies()
+    strategies, ends = _note_strategies(), _note_early_ends()
     started, began, cpu_began = clock.utc_now(), perf_counter(), process_time()
     error: BaseException | None = None
     try:
         if call.run() is None:
             raise ValueError(_NOT_BACKTESTABLE)
+        for ended_by in ends:
+            raise ended_by
     except BaseException as raised:
         error = raised
     seconds, known, output = perf_counter() - began, frozenset(secrets), request.folder / OUTPUT
@@ -147,9 +151,19 @@ def _changed(call: BacktestCall, request: TrialRequest) -> BacktestCall:
         changes |= {argument: str(request.artifacts / name) for argument, name in _ARTIFACTS.items()}
         changes["quiet_logs"] = False
     if request.span is not None:
-        changes["backtesting_start"], changes["backtesting_end"] = request.span
+        start, end = request.span
+        changes |= {"backtesting_start": start, "backtesting_end": end - _last_iteration_after(call)}
     given = call.arguments.get("parameters") or {}
     return call.with_arguments(**changes, parameters={**given, **request.values})
+
+
+def _last_iteration_after(call: BacktestCall) -> timedelta:
+    """Return by how much a backtest must end earlier, so that it has no iteration at the end of its span.
+
+    The next span begins there. Lumibot's sources stop a minute before their end, but not those for frames.
+    """
+    name = getattr(call.arguments.get("datasource_class"), "__name__", "")
+    return timedelta(minutes=1) if name in _SOURCES_WITH_END else timedelta()
 
 
 def _set_conditions(request: TrialRequest) -> None:
@@ -192,6 +206,30 @@ def _writing_to(write: Any, folder: Path | None) -> Any:
         return None if folder is None else write(source, folder, **settings)
 
     return write_there
+
+
+def _note_early_ends() -> list[BaseException]:
+    """Return a list to which each error is added that ends a backtest from now on but is not raised by Lumibot.
+
+    A backtest runs in a thread, in which `sys.exit` only ends that thread.
+    """
+    from lumibot.strategies.strategy_executor import StrategyExecutor
+
+    found: list[BaseException] = []
+    run = StrategyExecutor.run
+
+    def noted(executor: Any) -> Any:
+        try:
+            ended = run(executor)
+        except BaseException as error:
+            found.append(error)
+            raise
+        if not ended and executor.exception is None:
+            found.append(RuntimeError(_FAILED_AT_END))
+        return ended
+
+    StrategyExecutor.run = noted
+    return found
 
 
 def _note_strategies() -> list[Any]:

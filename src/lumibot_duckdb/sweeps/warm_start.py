@@ -5,7 +5,6 @@ A trial notes both, and the process that forks the trials loads them, so that al
 
 from __future__ import annotations
 
-import copy
 import json
 import sys
 import sysconfig
@@ -15,15 +14,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from lumibot_duckdb.lumibot_contract import strategy_access
+
 _FILE = "loaded.json"
 _OURS = __name__.split(".")[0]
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-_calendars: dict[str, Any] = {}
-"""A calendar computes its holidays once, which takes a tenth of a second."""
+_holidays: dict[str, Any] = {}
+"""By market. A calendar takes a tenth of a second to compute them."""
+_continuous: dict[str, bool] = {}
+"""Whether a market, by its name, trades around the clock. Lumibot computes a schedule to find out."""
 
 
 def share_calendars() -> None:
-    """Let each market calendar compute its holidays once in this process and in those that it forks. Idempotent."""
+    """Let this process, and those that it forks, compute the holidays and the type of each market once. Idempotent."""
     import pandas_market_calendars
 
     make = pandas_market_calendars.get_calendar
@@ -32,34 +35,66 @@ def share_calendars() -> None:
 
     @wraps(make)
     def get_calendar(name: str, *args: Any, **kwargs: Any) -> Any:
-        if args or kwargs:
-            return make(name, *args, **kwargs)
-        if name not in _calendars:
-            _calendars[name] = make(name)
-            _calendars[name].holidays()
-        return copy.copy(_calendars[name])  # a caller may change its times
+        calendar = make(name, *args, **kwargs)
+        if name not in _holidays:
+            _holidays[name] = calendar.holidays()
+        calendar._holidays = _holidays[name]  # where `holidays` keeps them
+        return calendar
 
     pandas_market_calendars.get_calendar = get_calendar
+    strategy_access.wrap_market_type(_remembered)
+
+
+def _remembered(is_continuous: Any) -> Any:
+    @wraps(is_continuous)
+    def remembered(executor: Any, market_name: str) -> bool:
+        if market_name not in _continuous:
+            _continuous[market_name] = is_continuous(executor, market_name)
+        return _continuous[market_name]
+
+    return remembered
+
+
+def fill_caches() -> None:
+    """Compute what each process computes once: the versions of packages, and the files of all modules.
+
+    quantstats looks for its caller on the stack, and Python reads the paths of all modules for that.
+    """
+    import pandas as pd
+
+    from lumibot_duckdb.comparison.trading_statistics import return_statistics
+    from lumibot_duckdb.comparison.versions import versions_of_run
+
+    versions_of_run()
+    days = pd.date_range("2024-01-01", periods=4, name="day")
+    return_statistics(pd.Series([0.01, -0.02, 0.0, 0.03], days), 0.0)
 
 
 def note_loaded(folder: Path, before: frozenset[str]) -> None:
     """Note in a trial's folder what its process has loaded. `before` are the modules that it began with."""
     modules = [name for name in list(sys.modules) if name not in before and _is_of_library(name)]
-    (folder / _FILE).write_text(json.dumps({"modules": modules, "calendars": list(_calendars)}))
+    (folder / _FILE).write_text(
+        json.dumps({"modules": modules, "calendars": list(_holidays), "continuous": _continuous})
+    )
 
 
-def load_as_noted(folder: Path) -> None:
-    """Load in this process what a trial has noted in its folder, if anything."""
-    with suppress(OSError, ValueError):
+def load_as_noted(folder: Path) -> bool:
+    """Load in this process what a trial has noted in its folder; return whether it has noted anything."""
+    import pandas_market_calendars
+
+    try:
         noted = json.loads((folder / _FILE).read_text())
-        for name in noted["modules"]:
-            if name not in sys.modules:
-                with suppress(Exception):  # a trial does without, or reports the error
-                    import_module(name)
-        import pandas_market_calendars
-
-        for name in noted["calendars"]:
-            pandas_market_calendars.get_calendar(name)
+    except (OSError, ValueError):
+        return False
+    for name in noted["modules"]:
+        if name not in sys.modules:
+            with suppress(Exception):  # a trial does without, or reports the error
+                import_module(name)
+    for name in noted["calendars"]:
+        pandas_market_calendars.get_calendar(name)
+    _continuous.update(noted["continuous"])
+    fill_caches()
+    return True
 
 
 def _is_of_library(name: str) -> bool:

@@ -6,7 +6,6 @@ Our bars are in the store, or in frames that are passed as Lumibot's are.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +27,15 @@ from parity.harness import (
     random_requests,
 )
 from parity.series import DOLLAR, INVENTED, REAL, Market
-from parity.sides import both_sources, store
+from parity.sides import all_sources, store
 
 STEPS = {"minute": MINUTE_STEPS, "hour": HOUR_STEPS, "day": DAY_STEPS}
 MARKETS = {**INVENTED, **{f"real_{name}": market for name, market in REAL.items()}}
 
 
-Place = Callable[[Market], Any]
-
-
-@pytest.fixture(params=["stored", "passed"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """Where our bars are: a function that returns the storage with them, or None for frames that are passed."""
-    return (lambda market: store(market, tmp_path)) if request.param == "stored" else lambda _: None
+def sources(market: Market, folder: Path, *span: pd.Timestamp, **settings: Any) -> tuple[Any, list[Any]]:
+    """Return Lumibot's source, and ours: on stored bars and on frames that are passed."""
+    return all_sources(market, [store(market, folder), None], *span, **settings)
 
 
 def compare(market: Market, theirs, ours, seed: int, count: int, *, real: float = 0.3, **settings: Any) -> None:
@@ -52,7 +47,8 @@ def compare(market: Market, theirs, ours, seed: int, count: int, *, real: float 
     with silence():
         for request in random_requests(random.Random(seed), assets, theirs._date_index, count, steps, **settings):
             expected.append(ask(theirs, request))
-            assert_same_answer(request, expected[-1], ask(ours, request))
+            for source in ours:
+                assert_same_answer(request, expected[-1], ask(source, request))
     assert_enough_real(expected, real)
 
 
@@ -78,36 +74,39 @@ def assert_same_data(theirs: Any, ours: Any) -> None:
 @pytest.mark.parametrize(
     ("seed", "count"), [(1, 20), *(pytest.param(seed, 100, marks=pytest.mark.long) for seed in (1, 2))]
 )
-def test_random_requests_and_whole_frames_are_the_same(name: str, seed: int, count: int, place: Place) -> None:
+def test_random_requests_and_whole_frames_are_the_same(name: str, seed: int, count: int, tmp_path: Path) -> None:
     market = MARKETS[name]()
-    theirs, ours = both_sources(market, place(market))
+    theirs, ours = sources(market, tmp_path)
     compare(market, theirs, ours, seed, count)
-    assert_same_data(theirs, ours)
+    for source in ours:
+        assert_same_data(theirs, source)
 
 
 @pytest.mark.parametrize("name", ["dense", "holes", "days"])
-def test_lengths_of_zero_and_below_get_the_same_answers(name: str, place: Place) -> None:
+def test_lengths_of_zero_and_below_get_the_same_answers(name: str, tmp_path: Path) -> None:
     market = MARKETS[name]()
-    theirs, ours = both_sources(market, place(market))
+    theirs, ours = sources(market, tmp_path)
     compare(market, theirs, ours, 5, 80, real=0.2, lengths=NO_LENGTHS, kinds={"history": 4, "data_bars": 1})
 
 
 @pytest.mark.parametrize("name", ["dense", "quotes", "days"])
-def test_a_backtest_inside_of_the_data_sees_what_is_before_and_nothing_after(name: str, place: Place) -> None:
+def test_a_backtest_inside_of_the_data_sees_what_is_before_and_nothing_after(name: str, tmp_path: Path) -> None:
     market = MARKETS[name]()
     index = next(iter(market.frames.values())).index
     start, end = index[len(index) // 4], index[-len(index) // 4]
-    theirs, ours = both_sources(market, place(market), start, end)
-    pd.testing.assert_index_equal(theirs._date_index, ours._date_index, exact=True)
+    theirs, ours = sources(market, tmp_path, start, end)
+    for source in ours:
+        pd.testing.assert_index_equal(theirs._date_index, source._date_index, exact=True)
     compare(market, theirs, ours, 3, 60)
 
 
 @pytest.mark.parametrize("name", ["dense", "holes", "crypto"])
-def test_a_budget_far_too_small_changes_no_answer(name: str, place: Place) -> None:
+def test_a_budget_far_too_small_changes_no_answer(name: str, tmp_path: Path) -> None:
     market = MARKETS[name]()
-    theirs, ours = both_sources(market, place(market), max_memory=100_000)
+    theirs, ours = sources(market, tmp_path, max_memory=100_000)
     compare(market, theirs, ours, 4, 100)
-    assert ours.budget.statistics.evictions > 0
+    for source in ours:
+        assert source.budget.statistics.evictions > 0
 
 
 def test_minutes_and_days_side_by_side_merge_as_in_lumibot(tmp_path: Path) -> None:

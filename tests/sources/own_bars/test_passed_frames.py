@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lumibot.backtesting import PandasDataBacktesting as LumibotPandasDataBacktesting
 from lumibot.entities import Asset, Data
 
+from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.backtesting import PandasDataBacktesting
 from lumibot_duckdb.storage.api import TimeRange
@@ -233,7 +234,7 @@ INDEXES: list[Callable[[pd.DatetimeIndex], pd.DatetimeIndex]] = [
 ]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(40)
 @given(st.lists(frames(), min_size=1, max_size=3), st.integers(0, 1_000))
 def test_frames_of_any_shape(made: list[tuple[pd.DataFrame, dict[str, Any]]], seed: int) -> None:
     def data() -> list[Data]:

@@ -19,6 +19,8 @@ from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.errors import InvalidBarsError
 from storage.frames import assert_same, column_strategy, index_of, minute_bars
 
+pytestmark = pytest.mark.older_duckdb
+
 FIRST = minute_bars(rows=4)
 SECOND = minute_bars("2024-01-02 11:00", rows=3, seed=1)
 

@@ -24,6 +24,8 @@ from lumibot_duckdb.storage.bars.checksums import (
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from storage.frames import frame_strategy, minute_bars
 
+pytestmark = pytest.mark.older_duckdb
+
 DAYS = 64
 
 

@@ -189,7 +189,7 @@ def same_row(one: Any, other: Any) -> bool:
 
 
 History.TestCase.settings = examples(5, stateful_step_count=25)
-TestHistory = History.TestCase
+TestHistory = pytest.mark.older_duckdb(History.TestCase)
 
 
 def test_new_times_are_added_to_the_current_version(storage: DuckDBDataStorage) -> None:
@@ -224,6 +224,7 @@ def test_unchanged_rows_of_a_new_version_keep_the_ingest_that_brought_them(stora
     assert rows == ['{"file": "first.csv"}'] * 3 + ['{"file": "second.csv"}'] + ['{"file": "first.csv"}'] * 6
 
 
+@pytest.mark.older_duckdb
 def test_columns_that_a_write_lacks_keep_their_values(storage: DuckDBDataStorage) -> None:
     frame = minute_bars(rows=10)
     frame["vwap"] = frame["close"] + 0.005
@@ -236,6 +237,7 @@ def test_columns_that_a_write_lacks_keep_their_values(storage: DuckDBDataStorage
     assert_same(storage.get_historical_prices("X"), frame)
 
 
+@pytest.mark.older_duckdb
 def test_with_replace_columns_that_a_write_lacks_are_emptied(storage: DuckDBDataStorage) -> None:
     frame = minute_bars(rows=10)
     frame["vwap"] = 1.0
@@ -247,6 +249,7 @@ def test_with_replace_columns_that_a_write_lacks_are_emptied(storage: DuckDBData
     assert_same(storage.get_historical_prices("X"), frame)
 
 
+@pytest.mark.older_duckdb
 def test_with_replace_a_frame_for_everything_decides_the_columns(storage: DuckDBDataStorage) -> None:
     frame = minute_bars(rows=10)
     frame["vwap"] = 1.0

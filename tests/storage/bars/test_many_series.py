@@ -50,6 +50,7 @@ def storage(tmp_path: Path) -> DuckDBDataStorage:
     return made
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize("rows", [1, 70, 4_000_000])
 def test_all_types(storage: DuckDBDataStorage, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many_series, "_ROWS", rows)

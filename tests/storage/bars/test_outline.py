@@ -164,6 +164,7 @@ def test_a_write_replaces_the_blocks_of_its_days_alone(storage: DuckDBDataStorag
     assert after[-1] != before[-1]
 
 
+@pytest.mark.older_duckdb
 def test_verify_finds_a_wrong_outline(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("X", frame([BEGIN + 60 * i for i in range(50)]), "test", "minute")
     version = storage.pin("X").version_id
@@ -196,6 +197,7 @@ OLDER = {
 }
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize("schema", OLDER)
 def test_an_older_store_gets_its_outlines(storage: DuckDBDataStorage, schema: int) -> None:
     times = [BEGIN + 86_400 * i + 60 * (i % 7) for i in range(300)]

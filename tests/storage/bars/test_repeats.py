@@ -60,6 +60,7 @@ numbers = st.tuples(st.sampled_from([1.0, 2.0, 0.0, -0.0, np.nan]), st.sampled_f
 rows = st.dictionaries(st.integers(0, 60), numbers, min_size=1, max_size=12)
 
 
+@pytest.mark.older_duckdb
 @examples(12)
 @given(writes=st.lists(st.tuples(st.sampled_from(["add", "write", "replace"]), rows), min_size=1, max_size=6))
 def test_repeats_are_those_of_the_bars_after_any_writes(
@@ -107,6 +108,7 @@ def test_a_download_drops_what_repeats_a_bar_of_its_own(storage: DuckDBDataStora
     assert (found.dropped_in(TimeRange(BEGIN + 120, BEGIN + 400)) - BEGIN).tolist() == [300, 360]
 
 
+@pytest.mark.older_duckdb
 def test_verify_finds_wrong_repeats(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data(COIN, candles(dict.fromkeys(range(9), (1.0, 0.0))), "ccxt", "minute")
     version = storage.pin(COIN).version_id

@@ -44,6 +44,7 @@ def test_a_restated_series_has_no_bars_and_nothing_covered(storage: DuckDBDataSt
     assert (info.version_id, info.rows, info.first, info.last, info.coverage) == (pin.version_id, 0, None, None, ())
 
 
+@pytest.mark.older_duckdb
 def test_an_empty_version_reads_as_empty_frames_with_its_columns(storage: DuckDBDataStorage, before: SeriesPin) -> None:
     pin = storage.pin("X")
     for within in (None, HOUR):
@@ -144,6 +145,7 @@ def test_bars_meant_for_a_series_that_was_deleted_are_refused(storage: DuckDBDat
     assert storage.list_series() == []
 
 
+@pytest.mark.older_duckdb
 def test_a_write_says_which_version_the_next_one_is_meant_for(storage: DuckDBDataStorage) -> None:
     result = storage.store_ohlcv_data("X", FRAME, "test", "minute")
     version = storage.pin("X").version_id
@@ -176,6 +178,7 @@ def test_the_writes_that_brought_the_pinned_bars(storage: DuckDBDataStorage) -> 
     assert [info.metadata for info in storage.ingests(storage.pin("X"))][2] == {}
 
 
+@pytest.mark.older_duckdb
 def test_the_writes_whose_bars_are_left_in_some_ranges(storage: DuckDBDataStorage) -> None:
     frames = [minute_bars(f"2024-01-0{n} 09:30", seed=n) for n in (2, 3, 4)]
     ids = [storage.store_ohlcv_data("X", frame, "test", "minute").ingest_id for frame in frames]

@@ -21,6 +21,8 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import TimeRange
 from storage.frames import NEW_YORK, assert_same, frame_strategy, index_of, minute_bars
 
+pytestmark = pytest.mark.older_duckdb
+
 REAL = Path(__file__).parents[3].parent / "shared" / "data"
 needs_real_data = pytest.mark.skipif(not REAL.exists(), reason="the real market data is not here")
 

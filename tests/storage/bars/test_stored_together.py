@@ -80,6 +80,7 @@ def test_one_query_for_coverage_and_none_for_facts_of_series_stored_together(
     assert queries("ingest") == 0
 
 
+@pytest.mark.older_duckdb
 def test_pages_of_series_are_disjoint(
     storage: DuckDBDataStorage, chain: list[SeriesKey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +169,7 @@ def test_splits_are_read_again_only_after_a_write(
     assert known.actions == (split,)
 
 
+@pytest.mark.older_duckdb
 def test_the_splits_of_all_stocks_are_read_after_a_few(
     storage: DuckDBDataStorage, queries: Callable[[str], int]
 ) -> None:

@@ -24,6 +24,8 @@ from lumibot_duckdb.storage.errors import InvalidBarsError
 from storage.bars.test_round_trip import new_storage
 from storage.frames import assert_same, bar_seconds_strategy, column_names, frame_strategy, minute_bars
 
+pytestmark = pytest.mark.older_duckdb
+
 TIMES = pa.array([1_704_205_800, 1_704_205_860, 1_704_205_920], pa.int64()).cast(pa.timestamp("s", "UTC"))
 TABLE = pa.table({"datetime": TIMES, "close": [1.0, 2.5, 2.0], "volume": [3, None, 2**60]})
 POLARS = pl.DataFrame(TABLE)

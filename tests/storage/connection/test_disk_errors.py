@@ -12,6 +12,8 @@ import pytest
 from lumibot_duckdb.storage.connection.disk_errors import disk_error, is_full, writing
 from lumibot_duckdb.storage.errors import DiskFullError, StoreDamagedError, StoreWriteError
 
+pytestmark = pytest.mark.older_duckdb
+
 FULL = duckdb.IOException('IO Error: Could not write file "/data/s.duckdb.wal": No space left on device')
 FAILED = duckdb.IOException('IO Error: Could not write file "/data/s.duckdb.wal": Input/output error')
 

@@ -21,6 +21,8 @@ from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.upkeep import store_copy
 from storage.frames import minute_bars
 
+pytestmark = pytest.mark.older_duckdb
+
 # Work for one thread: whether it is DuckDB's or the caller's is chance, so each is stopped several times.
 ENDLESS = [
     "SELECT max(total) FROM (SELECT sum(range) AS total FROM range(1_000_000_000_000) GROUP BY range % 5)",
@@ -42,7 +44,7 @@ def heeded() -> Iterator[None]:
 def test_a_query_stops_at_ctrl_c(storage: DuckDBDataStorage, query: str) -> None:
     storage.store_ohlcv_data("X", minute_bars(), "test", "minute")
     for attempt in range(8):
-        threading.Timer(0.2 + attempt / 50, _thread.interrupt_main).start()
+        threading.Timer(0.1 + attempt / 50, _thread.interrupt_main).start()
         with pytest.raises(KeyboardInterrupt):
             storage.sql(query)
     assert storage.sql("SELECT count(*) AS bars FROM ohlcv_data").to_pylist() == [{"bars": 60}]

@@ -16,6 +16,8 @@ from lumibot_duckdb.storage.connection import lock as locking
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.errors import StorageError, StoreBusyError
 
+pytestmark = pytest.mark.older_duckdb
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:

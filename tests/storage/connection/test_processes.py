@@ -22,6 +22,8 @@ from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreBusyError
 from storage.frames import minute_bars
 
+pytestmark = pytest.mark.older_duckdb
+
 SECRET = "hunter2"
 HOLDER = """
 import duckdb, sys

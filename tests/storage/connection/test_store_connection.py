@@ -31,6 +31,8 @@ from lumibot_duckdb.storage.errors import (
     StoreWriteError,
 )
 
+pytestmark = pytest.mark.older_duckdb
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 COUNT = "SELECT count(*) FROM {db}.main.t"
 

@@ -19,6 +19,8 @@ from lumibot_duckdb.storage import macros, migrations
 from storage.macros.bars import utc, walk
 from storage.macros.comparison import call
 
+pytestmark = pytest.mark.older_duckdb
+
 CROSS_ASSET = {
     *("correlation", "rolling_correlation", "beta", "rolling_beta", "spread"),
     *("joined_closes", "joined_changes", "paired_changes", "paired_windows", "by_label"),

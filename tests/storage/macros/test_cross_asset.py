@@ -13,6 +13,8 @@ import pytest
 from lumibot_duckdb import DuckDBDataStorage
 from storage.macros.bars import flat, walk
 
+pytestmark = pytest.mark.older_duckdb
+
 NAMES = ["SPY", "QQQ", "GAPS", "BTC/USD"]
 PYTHON_NAMES = [*NAMES[:3], ("BTC", "USD")]
 

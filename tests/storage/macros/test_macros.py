@@ -21,6 +21,8 @@ from storage.frames import minute_bars
 from storage.macros.bars import SERIES
 from storage.test_released_schemas import unpacked
 
+pytestmark = pytest.mark.older_duckdb
+
 DIGESTS = {
     8: "c20c4afd0c1fda1ead652e57e737fba85234fb6e2ed86badc0981fd3304739c9",
     9: "3146d27294209b982ceebfdee10703b1f743db288baf767bf627bd6a4da51aa4",

@@ -14,6 +14,8 @@ import pytest
 from lumibot_duckdb import DuckDBDataStorage
 from storage.macros.bars import COLUMNS, NEW_YORK, utc, walk
 
+pytestmark = pytest.mark.older_duckdb
+
 SPRING = walk(5 * 1440, "2024-03-08 00:00", seed=5)  # 10 March has 23 hours
 AUTUMN = walk(5 * 1440, "2024-11-01 00:00", seed=6)  # 3 November has 25
 DAYS = walk(400, "2023-01-02", "D", 7, 1.0)

@@ -9,6 +9,8 @@ from storage.macros.bars import SERIES
 from storage.macros.comparison import assert_equal, call
 from storage.macros.references import PARAMETERS, REFERENCES
 
+pytestmark = pytest.mark.older_duckdb
+
 OF_SERIES = {key[0]: (key[2], bars) for key, bars in SERIES.items()}
 
 EACH = [

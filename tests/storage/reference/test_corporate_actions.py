@@ -73,6 +73,7 @@ def test_answers_are_distinguished_by_asset_source_and_kind(storage: DuckDBDataS
     assert [known.actions for known in found if known is not None] == [(FOUR,), (SEVEN,), (DIVIDEND,), ()]
 
 
+@pytest.mark.older_duckdb
 def test_another_answer_restates_the_adjusted_series_of_the_stock_and_its_options(storage: DuckDBDataStorage) -> None:
     for asset in ("AAPL", OPTION, "MSFT", AssetKey("AAPL", "index")):
         for source in ("polygon", "alpaca"):

@@ -128,6 +128,7 @@ def test_labels_that_were_returned_can_be_stored_again(stored: DuckDBDataStorage
     assert stored.labels("tag").equals(stored.labels())
 
 
+@pytest.mark.older_duckdb
 def test_which_assets_are_meant(stored: DuckDBDataStorage) -> None:
     stored.label(["AAPL", "BTC", ("BTC", "USD")], "tag", "x")  # a symbol is the stock if there is one
     assert stored.labelled("tag", "x") == [AssetKey("AAPL"), BTC]
@@ -261,6 +262,7 @@ def test_a_store_that_can_only_be_read(stored: DuckDBDataStorage, tmp_path: Path
             replica.label("MSFT", "tag", "x")
 
 
+@pytest.mark.older_duckdb
 def test_other_names_in_the_table_are_damage(stored: DuckDBDataStorage) -> None:
     stored.label("AAPL", "tag", "x")
     with StoreConnection.of(stored.path).write() as cursor:

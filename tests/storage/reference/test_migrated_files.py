@@ -9,15 +9,21 @@ import pytest
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey
 from storage.frames import minute_bars
+from templates import template
 
 KEY = SeriesKey(AssetKey("X"), "polygon", "minute", "split")
 FILE = ("/cache/polygon/stock_X_USD_minute.parquet", "30 bytes")
 
 
-@pytest.fixture
-def filled(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+@template
+def with_a_file(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("X", minute_bars(rows=30), "polygon", "minute", adjustment="split")
     storage.migrated_files.remember(*FILE, 30, [storage.pin(KEY).version_id])
+
+
+@pytest.fixture
+def filled(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+    with_a_file(storage.path)
     return storage
 
 

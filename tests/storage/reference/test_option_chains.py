@@ -73,6 +73,7 @@ chains = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.older_duckdb
 @given(chain=chains)
 @examples(10)
 def test_any_chain_comes_back(tmp_path_factory: pytest.TempPathFactory, chain: Any) -> None:

@@ -43,6 +43,7 @@ def test_a_backup_can_be_opened_like_any_store(storage: DuckDBDataStorage, tmp_p
     opened.close()
 
 
+@pytest.mark.older_duckdb
 def test_what_users_have_created_in_the_file_is_there(
     storage: DuckDBDataStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -75,6 +76,7 @@ def test_progress_counts_bars(storage: DuckDBDataStorage, tmp_path: Path) -> Non
     assert seen == [(len(FRAME), len(FRAME))]
 
 
+@pytest.mark.older_duckdb
 def test_what_waits_in_the_spool_is_merged_first(
     storage: DuckDBDataStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +146,7 @@ def test_others_read_while_the_last_part_is_copied(
         notebook.communicate("\n")
 
 
+@pytest.mark.older_duckdb
 def test_what_is_written_between_the_parts_is_there(
     storage: DuckDBDataStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

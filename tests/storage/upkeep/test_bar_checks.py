@@ -274,6 +274,7 @@ def test_only_the_given_series_are_checked(storage: DuckDBDataStorage) -> None:
     assert len(storage.verify(storage.list_series("Y")).findings) == 1
 
 
+@pytest.mark.older_duckdb
 def test_bars_are_found_alike_in_small_stretches(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     from lumibot_duckdb.storage.upkeep import verification
 

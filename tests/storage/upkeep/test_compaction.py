@@ -47,6 +47,7 @@ def in_reading_order(storage: DuckDBDataStorage) -> bool:
     return rows == sorted(rows)
 
 
+@pytest.mark.older_duckdb
 def test_bars_are_put_in_the_order_in_which_they_are_read(storage: DuckDBDataStorage) -> None:
     frames = scattered(storage)
     assert not in_reading_order(storage)
@@ -242,6 +243,7 @@ def test_a_store_that_was_exchanged_meanwhile_is_not_overwritten(
     assert_holds(storage, {"Y": anew})
 
 
+@pytest.mark.older_duckdb
 def test_a_full_disk_leaves_the_store_as_it_was(storage: DuckDBDataStorage) -> None:
     frames = scattered(storage, symbols=3, rows=5000)
     storage.close()

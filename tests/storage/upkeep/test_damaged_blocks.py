@@ -18,20 +18,26 @@ from lumibot_duckdb.storage.errors import RepairError, StoreDamagedError, StoreW
 from lumibot_duckdb.storage.upkeep import salvage
 from storage.damage import blocks_by_table, corrupt, used_blocks
 from storage.frames import minute_bars
+from templates import template
 
 ROWS = 20_000
+
+
+@template
+def wide_series(storage: DuckDBDataStorage) -> None:
+    frame = minute_bars(rows=ROWS)
+    further = {"vwap": frame["close"] * 1.001, "bid": frame["close"] - 0.01, "note": [f"note {n}" for n in range(ROWS)]}
+    storage.store_ohlcv_data("X", frame.assign(**further), "test", "minute", metadata={"long": "text" * ROWS})
 
 
 @pytest.fixture
 def wide(storage: DuckDBDataStorage) -> DuckDBDataStorage:
     """A store with blocks of many columns and of several tables."""
-    frame = minute_bars(rows=ROWS)
-    further = {"vwap": frame["close"] * 1.001, "bid": frame["close"] - 0.01, "note": [f"note {n}" for n in range(ROWS)]}
-    storage.store_ohlcv_data("X", frame.assign(**further), "test", "minute", metadata={"long": "text" * ROWS})
-    storage.close()
+    wide_series(storage.path)
     return storage
 
 
+@pytest.mark.older_duckdb
 def test_every_damaged_block_is_reported(wide: DuckDBDataStorage) -> None:
     blocks = used_blocks(wide)
     wide.close()
@@ -86,6 +92,7 @@ def test_a_repair_keeps_what_can_be_read(wide: DuckDBDataStorage) -> None:
     assert kept > 0
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize("table", ["bar_checksum", "layout"])
 def test_a_copy_names_damage_of_any_table(wide: DuckDBDataStorage, table: str) -> None:
     """The bars are copied first, and the other tables in one transaction, which the damage aborts."""
@@ -100,6 +107,7 @@ def test_a_copy_names_damage_of_any_table(wide: DuckDBDataStorage, table: str) -
     assert [file.name for file in wide.path.parent.glob("*.duckdb*") if file.suffix == ".duckdb"] == [wide.path.name]
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize("table", ["bar", "series"])
 def test_a_merge_names_damage_of_the_other_store_in_short(wide: DuckDBDataStorage, table: str) -> None:
     blocks = blocks_by_table(wide)
@@ -113,6 +121,7 @@ def test_a_merge_names_damage_of_the_other_store_in_short(wide: DuckDBDataStorag
     assert not here.path.exists()
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize("table", ["layout", "series"])
 def test_what_no_repair_can_replace(wide: DuckDBDataStorage, table: str) -> None:
     """`verify` and `repair` name what helps, a planned repair fails as the real one would, and bars can be saved."""
@@ -134,6 +143,7 @@ def test_what_no_repair_can_replace(wide: DuckDBDataStorage, table: str) -> None
     assert wide.export(wide.path.parent / "saved", query=query).rows == ROWS
 
 
+@pytest.mark.older_duckdb
 def test_a_store_that_cannot_even_be_checked(wide: DuckDBDataStorage) -> None:
     """The answer is a backup, and no repair, which would fail in the same way."""
     blocks = blocks_by_table(wide)
@@ -176,6 +186,7 @@ def test_a_salvaged_file_is_repaired_before_it_takes_the_place_of_the_store(
     assert not list(wide.path.parent.glob("*.salvaging-*"))
 
 
+@pytest.mark.older_duckdb
 def test_coverage_that_cannot_be_read_is_requested_again(wide: DuckDBDataStorage) -> None:
     """No bar is lost, and nothing else is claimed."""
     key = wide.list_series()[0].key
@@ -203,6 +214,7 @@ def test_coverage_that_cannot_be_read_is_requested_again(wide: DuckDBDataStorage
     assert wide.verify().sound
 
 
+@pytest.mark.older_duckdb
 def test_what_users_made_in_the_store_is_salvaged(wide: DuckDBDataStorage) -> None:
     with duckdb.connect(str(wide.path)) as plain:
         plain.execute("CREATE MACRO mine(x) AS x + 1")
@@ -245,6 +257,7 @@ def test_a_pin_of_what_lost_bars_never_shows_the_rest(wide: DuckDBDataStorage) -
             assert report.left.findings == []
 
 
+@pytest.mark.older_duckdb
 def test_what_is_in_memory_does_not_hide_what_is_on_the_disk(wide: DuckDBDataStorage) -> None:
     blocks = used_blocks(wide)
     assert wide.verify().sound

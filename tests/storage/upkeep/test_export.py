@@ -28,6 +28,7 @@ from lumibot_duckdb.storage.upkeep.export import exporter, file_formats
 from lumibot_duckdb.storage.upkeep.export.file_formats import FORMATS
 from lumibot_duckdb.storage.upkeep.export.paths import path_of
 from storage.frames import assert_same, frame_strategy, minute_bars
+from templates import template
 
 FRAME = minute_bars(rows=60)
 NOW = int(dt.datetime.now(dt.timezone.utc).timestamp())
@@ -109,6 +110,7 @@ _PIECES = st.lists(st.tuples(st.integers(-(2**33) // 60, NOW // 60 - 9_999), st.
 )
 
 
+@pytest.mark.older_duckdb
 @given(data=st.data())
 @examples(12)
 def test_any_series_is_restored(data: st.DataObject) -> None:
@@ -149,11 +151,16 @@ def test_any_series_is_restored(data: st.DataObject) -> None:
 # -- files that other programs read --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def several(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+@template
+def several_series(storage: DuckDBDataStorage) -> None:
     for symbol in ("AAPL", "BRK.B", "700"):
         storage.store_ohlcv_data(symbol, FRAME, "polygon", "minute")
     storage.store_ohlcv_data(("BTC", "USD"), FRAME, "ccxt", "minute")
+
+
+@pytest.fixture
+def several(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+    several_series(storage.path)
     return storage
 
 
@@ -219,6 +226,7 @@ def test_long_series_are_written_in_pieces(
 # -- what is exported ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.older_duckdb
 def test_a_range_has_its_bars_and_its_coverage(several: DuckDBDataStorage, tmp_path: Path) -> None:
     first, last = (int(FRAME.index[place].timestamp()) for place in (10, 20))
     report = several.export(tmp_path / "out", ["AAPL"], within=TimeRange(first, last))
@@ -239,6 +247,7 @@ def test_a_dry_run_writes_nothing(several: DuckDBDataStorage, tmp_path: Path) ->
     assert 0 < planned.bytes < 10 * written.bytes
 
 
+@pytest.mark.older_duckdb
 def test_what_cannot_be_exported_is_refused(several: DuckDBDataStorage, tmp_path: Path) -> None:
     out = tmp_path / "out"
     wrong: list[tuple[Callable[[], object], type[Exception], str]] = [

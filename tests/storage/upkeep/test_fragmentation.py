@@ -108,6 +108,7 @@ def test_stores_with_few_bars_and_none(storage: DuckDBDataStorage) -> None:
 BARS = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 60)), min_size=1, max_size=80)
 
 
+@pytest.mark.older_duckdb
 @examples(60)
 @given(bars=BARS, deleted=st.sets(st.integers(0, 79)))
 def test_row_groups_are_counted_as_in_a_model(bars: list[tuple[int, int]], deleted: set[int]) -> None:

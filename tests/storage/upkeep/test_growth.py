@@ -24,6 +24,7 @@ def write_at(
     storage.store_ohlcv_data(symbol, frame, "test", "minute")
 
 
+@pytest.mark.older_duckdb
 def test_bars_count_when_they_came(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     write_at(monkeypatch, storage, 0, "A", minute_bars(rows=10))
     write_at(monkeypatch, storage, 1, "A", minute_bars(rows=15))  # five more
@@ -72,6 +73,7 @@ def test_no_store_has_not_grown(storage: DuckDBDataStorage) -> None:
     assert list(storage.stored_days([])) == []
 
 
+@pytest.mark.older_duckdb
 @given(st.lists(st.tuples(st.sampled_from("AB"), st.integers(0, 12), st.integers(0, 2)), max_size=6))
 @examples(10)
 def test_the_sum_is_what_there_is(tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[str, int, int]]) -> None:

@@ -128,6 +128,7 @@ def check(use: Callable[[DuckDBDataStorage, Path], int], original: Path, folder:
         assert storage.verify().findings == []
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize("use", OPERATIONS[:5], ids=lambda use: use.__name__)
 def test_several_batches(use: Callable[[DuckDBDataStorage, Path], int], few: Path, tmp_path: Path) -> None:
     check(use, few, tmp_path)

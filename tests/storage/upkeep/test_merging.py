@@ -107,6 +107,7 @@ def copies(storage: DuckDBDataStorage, folder: Path) -> DuckDBDataStorage:
     return DuckDBDataStorage(folder / storage.path.name)
 
 
+@pytest.mark.older_duckdb
 def test_an_empty_store_becomes_equal(tmp_path: Path) -> None:
     other, storage = filled(tmp_path / "other" / "o.duckdb"), make(tmp_path / "s.duckdb")
     before = digest(other.path.parent)
@@ -177,6 +178,7 @@ def test_the_order_of_merging_does_not_matter(
     assert right.verify().sound
 
 
+@pytest.mark.older_duckdb
 def test_the_bar_that_was_requested_later_is_kept(tmp_path: Path) -> None:
     storage, other = make(tmp_path / "s.duckdb"), make(tmp_path / "o.duckdb")
     put(storage, "A", FRAME[:40], asked_at=at(2))
@@ -194,6 +196,7 @@ def test_the_bar_that_was_requested_later_is_kept(tmp_path: Path) -> None:
     assert storage.merge(other.path, refuse_conflicts=False).bars_changed == 0
 
 
+@pytest.mark.older_duckdb
 def test_a_restatement_in_either_store_counts(tmp_path: Path) -> None:
     one, two = make(tmp_path / "1.duckdb"), make(tmp_path / "2.duckdb")
     for storage in (one, two):
@@ -240,6 +243,7 @@ def test_columns_that_do_not_fit_leave_out_the_series(tmp_path: Path) -> None:
     assert report.series_added == 1
 
 
+@pytest.mark.older_duckdb
 def test_long_series_are_merged_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("series_union", "other_store"):
         monkeypatch.setattr(f"lumibot_duckdb.storage.upkeep.{module}._ROWS_AT_A_TIME", 1_000)
@@ -301,6 +305,7 @@ def test_writes_of_other_processes_meanwhile(tmp_path: Path) -> None:
     assert storage.verify().sound
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize("schema", range(1, migrations.newest()))
 def test_an_older_store_is_merged_and_not_upgraded(tmp_path: Path, schema: int) -> None:
     other = filled(tmp_path / "other" / "o.duckdb")

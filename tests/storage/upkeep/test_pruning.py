@@ -110,6 +110,7 @@ def test_a_series_without_bars_and_coverage_is_deleted(storage: DuckDBDataStorag
     assert storage.verify().findings == []
 
 
+@pytest.mark.older_duckdb
 def test_columns_that_only_old_bars_have(storage: DuckDBDataStorage) -> None:
     frame = BOTH.assign(note=["x"] * 390 + [None] * 390, bid=[None] * 390 + [1.5] * 390)
     store(storage, frame=frame)
@@ -178,6 +179,7 @@ def test_what_a_snapshot_needs_stays(storage: DuckDBDataStorage) -> None:
     assert [each.key.asset.symbol for each in storage.prune(AGE).pruned] == ["A"]
 
 
+@pytest.mark.older_duckdb
 def test_a_snapshot_that_is_made_meanwhile_is_respected(
     storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +268,7 @@ def test_nothing_is_deleted_in_vain(storage: DuckDBDataStorage, monkeypatch: pyt
     assert not storage.prune(dry_run=True).fits
 
 
+@pytest.mark.older_duckdb
 def test_small_series_that_go_first_do_not_end_it(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     """What they free says little about the others, which take many times as much for a bar."""
     flat = minute_bars("2023-10-03", rows=10_000) * 0 + 1

@@ -125,6 +125,7 @@ def test_the_new_symbol_has_one_series_across_the_date(storage: DuckDBDataStorag
     assert storage.coverage("FB", "day") == [TimeRange(seconds("2022-06-10"), seconds("2022-06-16"))]
 
 
+@pytest.mark.older_duckdb
 def test_a_date_is_one_in_utc_for_days_that_are_stamped_so(storage: DuckDBDataStorage) -> None:
     frame = DAYS.copy()
     frame.index = pd.date_range("2022-06-06", periods=10, tz="UTC")
@@ -176,6 +177,7 @@ def test_a_series_that_joins_another_keeps_its_pins(storage: DuckDBDataStorage) 
     assert storage.verify().sound
 
 
+@pytest.mark.older_duckdb
 def test_differing_bars_are_refused(storage: DuckDBDataStorage) -> None:
     days(storage, "FB", DAYS)
     days(storage, "META", DAYS.assign(close=DAYS["close"] + (DAYS.index >= DAYS.index[4]))[2:])
@@ -189,6 +191,7 @@ def test_differing_bars_are_refused(storage: DuckDBDataStorage) -> None:
     assert storage.rename("FB", "META", DATE).bars == 3
 
 
+@pytest.mark.older_duckdb
 def test_columns_follow_the_rules_of_writes(storage: DuckDBDataStorage) -> None:
     days(storage, "FB", DAYS[:3].assign(note="x"))
     days(storage, "META", DAYS[3:].astype({"volume": float}).assign(vwap=1))
@@ -252,6 +255,7 @@ def test_unusable_names(storage: DuckDBDataStorage) -> None:
         storage.rename("NONE", "META")
 
 
+@pytest.mark.older_duckdb
 def test_a_dry_run_changes_nothing(storage: DuckDBDataStorage) -> None:
     filled(storage)
     before = observable(storage)

@@ -15,6 +15,7 @@ from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import RepairError, StorageError, StoreDamagedError, VersionGoneError
 from storage.frames import assert_same, minute_bars
+from templates import template
 
 FRAME = minute_bars(rows=200)
 LATER = minute_bars("2024-04-02 09:30", rows=100, seed=1)
@@ -22,11 +23,16 @@ LONG = minute_bars("2023-03-01 09:30", rows=10_100, seed=3)
 AT = "ts = TIMESTAMP_S '2024-01-02 15:00:00'"
 
 
-@pytest.fixture
-def stored(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+@template
+def two_series(storage: DuckDBDataStorage) -> None:
     storage.store_ohlcv_data("A", FRAME, "test", "minute", metadata={"request": 1})
     storage.store_ohlcv_data("A", LATER, "test", "minute")
     storage.store_ohlcv_data("B", LONG, "test", "minute")
+
+
+@pytest.fixture
+def stored(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+    two_series(storage.path)
     return storage
 
 
@@ -68,6 +74,7 @@ def test_a_doubled_bar_is_kept_once(stored: DuckDBDataStorage) -> None:
     assert stored.verify().findings == []
 
 
+@pytest.mark.older_duckdb
 def test_a_changed_value_is_located_kept_and_requested_again(stored: DuckDBDataStorage) -> None:
     run(stored, f"UPDATE {{db}}.bar SET close = close + 0.01 WHERE version_id = 1 AND {AT}")
     damaged = bars_of(stored, "A")
@@ -136,6 +143,7 @@ def test_a_repair_is_undone(stored: DuckDBDataStorage) -> None:
     assert len(bars_of(stored, "A")) == len(BOTH) + 3
 
 
+@pytest.mark.older_duckdb
 def test_a_repair_cannot_be_undone_after_a_compaction(stored: DuckDBDataStorage) -> None:
     run(stored, f"UPDATE {{db}}.bar SET open = 7 WHERE version_id = 1 AND {AT}")
     (repair,) = stored.repair().repairs
@@ -161,6 +169,7 @@ def test_impossible_bars_are_dropped_on_request(stored: DuckDBDataStorage) -> No
     assert len(bars_of(stored, "A")) == len(BOTH)
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize(
     "damage",
     [
@@ -294,6 +303,7 @@ def test_a_damaged_version_that_nothing_needs_is_deleted(stored: DuckDBDataStora
         stored.read_pandas(pin)
 
 
+@pytest.mark.older_duckdb
 def test_a_repair_can_be_undone_in_an_upgraded_store(stored: DuckDBDataStorage) -> None:
     run(stored, "DELETE FROM {db}.bar_checksum")
     run(stored, "INSERT INTO {db}.store_meta SELECT 'unchecked_to', max(ingest_id) FROM {db}.ingest")

@@ -127,6 +127,7 @@ def test_our_own_package_reads_it_and_refuses_to_write_it(storage: DuckDBDataSto
     assert sorted(file.name for file in target.parent.iterdir()) == ["r.duckdb", "r.duckdb.lock", "r.duckdb.turn"]
 
 
+@pytest.mark.older_duckdb
 def test_a_replica_of_an_older_schema_is_refreshed(storage: DuckDBDataStorage, target: Path) -> None:
     store(storage, "A")
     storage.replica(target)

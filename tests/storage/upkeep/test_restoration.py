@@ -160,6 +160,7 @@ def _lost(now: dict[Any, pd.DataFrame], then: dict[Any, pd.DataFrame]) -> list[L
     return found
 
 
+@pytest.mark.older_duckdb
 def test_losses_are_counted_in_any_column_and_in_pieces(
     storage: DuckDBDataStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +267,7 @@ def empty_database(path: Path) -> None:
     duckdb.connect(str(path)).close()
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize(
     ("harm", "error", "message"),
     [
@@ -440,6 +442,7 @@ def test_a_rename_that_fails_leaves_everything_as_it_was(
     assert list(tmp_path.glob("*.replaced-*")) == []
 
 
+@pytest.mark.older_duckdb
 def test_a_folder_that_cannot_be_synced_afterwards_costs_no_store(
     backed_up: DuckDBDataStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -535,6 +538,7 @@ def read_for_ever(path: Path, pipe: Connection) -> None:
     storage.close()
 
 
+@pytest.mark.older_duckdb
 def test_a_process_that_reads_meanwhile_gets_an_error_or_the_new_state(
     storage: DuckDBDataStorage, tmp_path: Path
 ) -> None:

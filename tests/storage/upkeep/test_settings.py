@@ -82,6 +82,7 @@ def test_unknown_keys(storage: DuckDBDataStorage) -> None:
             act("prune.rule")
 
 
+@pytest.mark.older_duckdb
 def test_settings_of_other_releases_are_kept_and_ignored(storage: DuckDBDataStorage) -> None:
     storage.settings.set("versions.keep", "3d")
     with StoreConnection.of(storage.path).write() as cursor:

@@ -83,6 +83,7 @@ def test_the_clock_does_not_matter(storage: DuckDBDataStorage, monkeypatch: pyte
     assert [snapshot.name for snapshot in storage.snapshots()] == ["before", "after"]
 
 
+@pytest.mark.older_duckdb
 def test_the_series_of_a_snapshot_cannot_be_deleted(storage: DuckDBDataStorage) -> None:
     store(storage)
     storage.snapshot("one")
@@ -138,6 +139,7 @@ def test_a_text_may_be_a_time(storage: DuckDBDataStorage) -> None:
         storage.pin("A", as_of="2001-01-01")
 
 
+@pytest.mark.older_duckdb
 def test_verify_finds_a_snapshot_without_its_version(storage: DuckDBDataStorage) -> None:
     store(storage)
     storage.snapshot("one")

@@ -20,6 +20,7 @@ def store(storage: DuckDBDataStorage, symbol: str, frame: object = FRAME) -> Non
     storage.store_ohlcv_data(symbol, frame, "test", "minute")  # type: ignore[arg-type]
 
 
+@pytest.mark.older_duckdb
 def test_a_snapshot_shows_a_series_that_was_renamed_afterwards_as_it_was(storage: DuckDBDataStorage) -> None:
     store(storage, "FB")
     storage.snapshot("paper")
@@ -69,6 +70,7 @@ def test_a_replica_is_not_replaced_by_a_backup(storage: DuckDBDataStorage, tmp_p
         DuckDBDataStorage(tmp_path / "replica.duckdb").restore(tmp_path / "backup.duckdb")
 
 
+@pytest.mark.older_duckdb
 def test_an_export_of_a_range_leaves_out_what_has_nothing_in_it(storage: DuckDBDataStorage, tmp_path: Path) -> None:
     store(storage, "A")
     store(storage, "B", LATER)

@@ -15,12 +15,13 @@ from lumibot_duckdb.storage.api import CorporateAction
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.upkeep import verification
 from storage.frames import minute_bars
+from templates import template
 
 CHAIN = {"Multiplier": None, "Chains": {"CALL": {"2024-01-19": [1.0, 2], "2024-01-26": []}, "PUT": {}}}
 
 
-@pytest.fixture
-def sound(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+@template
+def all_kinds(storage: DuckDBDataStorage) -> None:
     frame = minute_bars(rows=100)
     storage.store_ohlcv_data("A", frame, "test", "minute")
     frame.iloc[5, 4] += 1
@@ -31,6 +32,11 @@ def sound(storage: DuckDBDataStorage) -> DuckDBDataStorage:
     storage.label(["A", "B"], "sector", ["one", "two"])
     for days_ahead in (None, 30):
         storage.store_option_chain("A", CHAIN, "test", dt.date(2024, 1, 2), days_ahead=days_ahead)
+
+
+@pytest.fixture
+def sound(storage: DuckDBDataStorage) -> DuckDBDataStorage:
+    all_kinds(storage.path)
     return storage
 
 
@@ -59,6 +65,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize("check", DAMAGES)
 def test_planted_damage_is_found(sound: DuckDBDataStorage, check: str) -> None:
     with StoreConnection.of(sound.path).write() as cursor:
@@ -68,6 +75,7 @@ def test_planted_damage_is_found(sound: DuckDBDataStorage, check: str) -> None:
     assert check in {finding.check for finding in report.findings if finding.damage}
 
 
+@pytest.mark.older_duckdb
 @pytest.mark.parametrize(
     ("damage", "what"),
     [
@@ -104,12 +112,14 @@ def test_each_damage_to_reference_data_is_named(sound: DuckDBDataStorage, damage
     assert any(what in finding.what and finding.damage for finding in sound.verify().findings)
 
 
+@pytest.mark.older_duckdb
 def test_a_layout_that_cannot_be_read_is_found(sound: DuckDBDataStorage) -> None:
     with StoreConnection.of(sound.path).write() as cursor:
         cursor.execute("UPDATE {db}.layout SET definition = '{' WHERE layout_id = 1")
     assert "layout 1 cannot be read" in sound.verify().findings[0].what
 
 
+@pytest.mark.older_duckdb
 def test_many_findings_of_a_kind_are_cut_short(sound: DuckDBDataStorage) -> None:
     with StoreConnection.of(sound.path).write() as cursor:
         cursor.execute("INSERT INTO {db}.bar SELECT * FROM {db}.bar WHERE version_id = 3")

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from hypothesis_settings import examples
 from lumibot_duckdb.comparison.trading_statistics import Statistic
-from lumibot_duckdb.sweeps.overfitting import Assessment, assess, verdict
+from lumibot_duckdb.sweeps.overfitting import Assessment, assess, cross_validate, verdict
+from lumibot_duckdb.sweeps.overfitting.bootstrap import interval
 from lumibot_duckdb.sweeps.overfitting.returns import prepare
 from sweeps.overfitting import plain_model
 
@@ -106,6 +107,18 @@ def test_objectives_are_ranked_by_themselves_if_possible(objective: str, measure
     assert found.selection is not None
     assert found.selection.measure == measure
     assert list(found.intervals) == [objective, "sharpe"]
+
+
+@pytest.mark.parametrize(("objective", "deducts"), [("total_return", False), ("sortino", True)])
+def test_the_risk_free_rate_is_deducted_only_for_ratios(objective: str, deducts: bool) -> None:
+    returns = sweep(300, 5)
+    found = assess(returns, 2, objective=objective, risk_free=0.5, **FEW)
+    used = returns.to_numpy() - (1.5 ** (1 / 365) - 1 if deducts else 0.0)
+    years = 299 / 365.25
+    assert found.intervals[objective] == interval(used[:, 1], objective, years=years, resamples=100)
+    assert found.selection is not None
+    expected = cross_validate(used, measure=objective, blocks=6)
+    assert found.selection.in_sample == pytest.approx(expected.in_sample)
 
 
 def test_missing_days_are_left_out_for_all_and_trials_with_few_days_altogether() -> None:
@@ -230,9 +243,9 @@ def check_finite(found: Assessment) -> None:
     for part, numbers in (("luck", _numbers(found.luck)), ("selection", _numbers(found.selection))):
         assert np.isfinite(numbers).all(), part
         assert (len(numbers) == 0) == (part in found.reasons), part
-    for interval in found.intervals.values():
-        assert math.isfinite(interval.low)
-        assert math.isfinite(interval.high)
+    for each in found.intervals.values():
+        assert math.isfinite(each.low)
+        assert math.isfinite(each.high)
 
 
 def _numbers(part: Any) -> Any:

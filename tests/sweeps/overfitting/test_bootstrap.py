@@ -57,6 +57,19 @@ def test_measures_are_those_of_quantstats(rate: float) -> None:
             assert resampled_values(name, above.T, years)[column] == pytest.approx(expected[name], rel=1e-9), name
 
 
+def test_the_drawdown_begins_with_the_value_before_the_first_day() -> None:
+    paths = np.array([[-0.2, 0.1, 0.1, -0.05], [0.1, 0.1, 0.0, 0.2]])
+    assert resampled_values("max_drawdown", paths, 1.0) == pytest.approx([-0.2, 0.0])
+    assert resampled_values("calmar", paths, 1.0)[1] == 0.0  # there is nothing to divide by
+
+
+def test_equal_returns_have_neither_volatility_nor_sharpe_ratio() -> None:
+    for constant in (0.0, 0.001, 0.1, 1 / 3):
+        paths = np.full((1, 77), constant)
+        assert resampled_values("volatility", paths, 1.0)[0] == 0.0
+        assert resampled_values("sharpe", paths, 1.0)[0] == 0.0
+
+
 @pytest.mark.parametrize("name", MEASURES)
 def test_sums_of_blocks_give_the_value_of_the_whole(name: str) -> None:
     returns = noise(120, 4, seed=2)

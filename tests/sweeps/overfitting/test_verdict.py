@@ -28,7 +28,7 @@ def with_values(
     ranks = np.where(np.arange(100) < 100 * overfitting, 0.2, 0.8)
     return replace(
         found,
-        luck=replace(found.luck, probability=luck, spread=np.ones(100)),
+        luck=replace(found.luck, probability=luck, spread=np.linspace(0.0, 1.0, 100)),
         deflated_sharpe=Statistic(None, "too extreme") if deflated is None else Statistic(deflated),
         expected_maximum=Statistic(0.7),
         spread=Statistic(spread),
@@ -102,3 +102,10 @@ def test_without_enough_returns_nothing_is_said() -> None:
         assert judged.mood == "unknown"
         assert list(judged.sentences) == ["No trial has daily returns that vary."]
         assert judged.warning == ""
+
+
+def test_a_walk_forward_sweep_is_not_told_to_walk_forward(found: Assessment) -> None:
+    weak = with_values(found, 0.3, 0.4)
+    assert "--walk-forward" in verdict(weak).warning
+    assert "--walk-forward" not in verdict(weak, has_tests=True).warning
+    assert verdict(weak, has_tests=True).sentences[-1].startswith("What the searches before it earned")

@@ -49,9 +49,10 @@ class Crossover(Strategy):
 
     parameters: ClassVar = {"fast": 5, "slow": 20, "share": 0.9, "does": None, "on_day": 3, "kind": "sma"}
 
-    def initialize(self):
+    def initialize(self, weight=1.0):
         self.sleeptime = "1D"
         self.days = 0
+        self.weight = weight
 
     def on_trading_iteration(self):
         self.days += 1
@@ -67,8 +68,14 @@ class Crossover(Strategy):
                 self.submit_order(self.create_order(position.asset, position.quantity, "sell"))
         for symbol in rising:
             if self.get_position(symbol) is None and np.random.random() < 0.9:
-                quantity = int(self.parameters["share"] * self.portfolio_value / 3 / self.get_last_price(symbol))
+                quantity = int(
+                    self.weight * self.parameters["share"] * self.portfolio_value / 3 / self.get_last_price(symbol)
+                )
                 self.submit_order(self.create_order(symbol, quantity, "buy"))
+
+    def on_strategy_end(self):
+        if self.parameters["does"] == "fail_at_end":
+            raise ValueError("the end of it")
 
     def misbehave(self, how):
         if how == "raise":

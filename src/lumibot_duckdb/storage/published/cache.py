@@ -59,21 +59,25 @@ class SnapshotCache:
         return file
 
     @contextmanager
-    def downloading(self, manifest: Manifest, on_wait: Callable[[], None]) -> Iterator[Path]:
-        """Yield the path for a partial download, which no other process writes meanwhile. It stays after an error."""
+    def downloading(self, manifest: Manifest, on_wait: Callable[[int], None]) -> Iterator[Path]:
+        """Yield the path for a partial download, which no other process writes meanwhile. It stays after an error.
+
+        While another process downloads, `on_wait` receives how many bytes it has.
+        """
         folder = self.folder / "partial"
         with writing("nothing was downloaded"):
             folder.mkdir(parents=True, exist_ok=True)
-        path, lock_file = (folder / f"{manifest.sha256}.{kind}" for kind in ("part", "lock"))
-        lock = FileLock(lock_file)
+        path = folder / f"{manifest.sha256}.part"
+        lock = FileLock(path.with_suffix(".lock"))
         with writing("nothing was downloaded"):
-            lock.take(while_waiting=on_wait)
+            lock.take(while_waiting=lambda: on_wait(path.stat().st_size if path.exists() else 0))
         try:
             yield path
         finally:
-            if not path.exists():
-                lock_file.unlink(missing_ok=True)  # who waits for it notices, and makes another
-            lock.release()
+            if path.exists():
+                lock.release()
+            else:
+                lock.remove()
 
     def make_room(self, size: int, partial: Path) -> None:
         """Remove the least recently used snapshots, until one of a size fits. Those in use stay.

@@ -47,6 +47,11 @@ class FileLock:
             os.close(self._fd)
             self._fd = None
 
+    def remove(self) -> None:
+        """Delete the file of a lock that is held, and release it. Who waits for it makes another."""
+        self._path.unlink(missing_ok=True)
+        self.release()
+
     def _is_in_place(self, fd: int) -> bool:
         try:
             return os.path.samestat(os.fstat(fd), self._path.stat())

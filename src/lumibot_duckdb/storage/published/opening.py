@@ -7,6 +7,7 @@ starts with the path of the file.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from datetime import datetime, timezone
 from pathlib import Path
@@ -33,6 +34,16 @@ logger = logging.getLogger(__name__)
 
 _guard = threading.Lock()
 _opened: dict[tuple[str, SnapshotSettings], Path] = {}
+
+
+def _after_fork() -> None:
+    """Let a forked child open snapshots, even if another thread of its parent was downloading one."""
+    global _guard
+    _guard = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def open_published(given: str, settings: SnapshotSettings, cache: SnapshotCache, on_bytes: OnBytes | None) -> Path:
@@ -121,11 +132,13 @@ def _downloaded(objects: ObjectStore, manifest: Manifest, cache: SnapshotCache, 
 def _once(objects: ObjectStore, manifest: Manifest, cache: SnapshotCache, on_bytes: OnBytes | None) -> Path:
     waiting = False
 
-    def on_wait() -> None:
+    def on_wait(arrived: int) -> None:
         nonlocal waiting
         if not waiting:
             logger.info("another process is downloading %s; waiting for it", objects.location)
         waiting = True
+        if on_bytes is not None:
+            on_bytes(arrived, manifest.size)
 
     with cache.downloading(manifest, on_wait) as partial:
         file = cache.held(manifest)  # which another process may have downloaded meanwhile

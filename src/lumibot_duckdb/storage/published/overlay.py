@@ -49,7 +49,7 @@ def begun(folder: Path, manifest: Manifest, file: Path, location: str, on_bytes:
                     put_in_place(copy, path)
                 logger.info("%s begins with the bars of %s", path, location)
         finally:
-            lock.release()
+            lock.remove()
     return path
 
 

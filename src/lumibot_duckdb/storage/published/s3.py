@@ -28,7 +28,7 @@ _CREDENTIALS = "check the credentials that boto3 finds (environment, ~/.aws, or 
 _REMEDIES = {
     "NoSuchBucket": "create the bucket, or correct its name",
     "AccessDenied": f"{_CREDENTIALS}, and the permissions of the bucket (to read GetObject; to publish also PutObject "
-    "and ListBucket, and with --keep DeleteObject)",
+    "and ListBucket, and with --keep DeleteObject). Without ListBucket, S3 answers in the same way if nothing is there",
     "InvalidAccessKeyId": _CREDENTIALS,
     "SignatureDoesNotMatch": _CREDENTIALS,
     "ExpiredToken": "the credentials have expired: renew them",

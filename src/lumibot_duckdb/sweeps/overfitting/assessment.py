@@ -130,12 +130,13 @@ def assess(
     reason = _unusable(prepared, best)
     if reason:
         return _without_values(prepared, best, objective, others, reason)
-    excess = prepared.values - daily_rate(risk_free)
+    rate = daily_rate(risk_free)
+    excess = prepared.values - rate
     sharpes = MEASURES["sharpe"].value([part.sum(axis=0) for part in MEASURES["sharpe"].parts(excess)], len(excess))
     if best is None:
         best = prepared.labels[int(sharpes.argmax())]
-    chosen = excess[:, list(prepared.labels).index(prepared.alias.get(best, best))]
-    of_best, trials = moments(chosen), len(prepared.labels)
+    chosen = prepared.column(best)
+    of_best, trials = moments(chosen - rate), len(prepared.labels)
     tried = trials + others
     variance = float(np.var(sharpes / _YEARLY, ddof=1)) if trials > 1 else math.nan
     reasons: dict[str, str] = {}
@@ -157,9 +158,7 @@ def assess(
         deflated_sharpe=_probability(of_best, tried, variance),
         luck=range_of_luck(excess, of_best.sharpe * _YEARLY, resamples=resamples, seed=seed),
         selection=_selection(prepared, excess, objective, minimize, blocks, reasons),
-        intervals=_intervals(
-            chosen, daily_rate(risk_free), objective, prepared.years, confidence, resamples, seed, reasons
-        ),
+        intervals=_intervals(chosen, rate, objective, prepared.years, confidence, resamples, seed, reasons),
         reasons=reasons,
     )
 
@@ -236,7 +235,7 @@ def _intervals(
         reasons["interval"] = "the objective depends on more than daily returns, which are what is resampled"
     return {
         name: interval(
-            chosen if name in ABOVE_RISK_FREE else chosen + rate,
+            chosen - rate if name in ABOVE_RISK_FREE else chosen,
             name,
             years=years,
             confidence=confidence,

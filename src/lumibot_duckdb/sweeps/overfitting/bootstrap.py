@@ -94,7 +94,6 @@ def resampled_days(days: int, resamples: int, block: float, seed: int) -> Iterat
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
         begins = rng.random((rows, days)) < 1 / block
-        begins[:, 0] = True
         first = rng.integers(0, days, (rows, days))
         last_begin = np.maximum.accumulate(np.where(begins, along, 0), axis=1)
         yield (np.take_along_axis(first, last_begin, axis=1) + along - last_begin) % days

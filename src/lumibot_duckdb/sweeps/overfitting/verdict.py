@@ -22,6 +22,7 @@ _ADVICE = (
     "Before you trade it, test it on days that this sweep has not seen (--walk-forward), use more days, or try fewer "
     "values of parameters."
 )
+_ADVICE_AFTER_TESTS = "What the searches before it earned in their tests says more. More days would help."
 _LIMITS = (
     "This does not rule out errors in the data, costs that the backtest leaves out, earlier sweeps over the same days, "
     "or a market that changes."
@@ -42,8 +43,8 @@ class Verdict:
         return " ".join((self.headline, *self.sentences)) if self.mood == "bad" else ""
 
 
-def verdict(found: Assessment) -> Verdict:
-    """Return what the statistics mean.
+def verdict(found: Assessment, *, has_tests: bool = False) -> Verdict:
+    """Return what the statistics mean. `has_tests` says that it is about a search of a walk-forward sweep.
 
     There are two tests of the best trial's Sharpe ratio: its deflated Sharpe ratio must be at least 95 %, and at most
     5 % of simulated sweeps without an edge may find as high a Sharpe ratio. If it fails both, it is within the range of
@@ -79,12 +80,13 @@ def verdict(found: Assessment) -> Verdict:
     sentences = [_compared_with_luck(found), *_deflated(found, simulated and differs)]
     sentences += [] if chosen is None else [_choice(chosen)]
     best = f"The best of {found.tried:,} trials"
+    advice = _ADVICE_AFTER_TESTS if has_tests else _ADVICE
     if not simulated and not deflates:
-        return Verdict("bad", f"{best} is within the range of luck.", [*sentences, _ADVICE])
+        return Verdict("bad", f"{best} is within the range of luck.", [*sentences, advice])
     if not simulated or not (deflates or differs):
-        return Verdict("bad", f"{best} may be luck.", [*sentences, _ADVICE])
+        return Verdict("bad", f"{best} may be luck.", [*sentences, advice])
     if is_drawn:
-        return Verdict("bad", f"{best} is beyond the range of luck, but its parameters are not.", [*sentences, _ADVICE])
+        return Verdict("bad", f"{best} is beyond the range of luck, but its parameters are not.", [*sentences, advice])
     return Verdict("good", f"{best} is beyond the range of luck.", [*sentences, _LIMITS])
 
 

@@ -1,7 +1,7 @@
 // The objective over two parameters that the reader chooses, as a heat map.
 (function () {
   "use strict";
-  const { ranking, parameters, objective, minimize, label, value, distinct, median, plain, short, shown, selection } = window.sweep;
+  const { ranking, parameters, objective, minimize, label, value, distinct, median, plain, short, categories, shown, selection } = window.sweep;
   const card = document.getElementById("heat-map");
   const [BINS, MOST_VALUES, MOST_TEXTS] = [12, 30, 150];
   if (!ranking.length || parameters.length < 2) {
@@ -35,7 +35,7 @@
     const values = distinct(column, ranking);
     if (column.isText || values.length <= MOST_VALUES) {
       const places = new Map(values.map((each, at) => [each, at]));
-      return { names: values.map((each) => short(plain(shown(column, each)), 18)), of: (row) => places.get(column.get(row)) };
+      return { names: categories(values.map((each) => shown(column, each)), 18), of: (row) => places.get(column.get(row)) };
     }
     const [low, high] = [values[0], values[values.length - 1]];
     const width = (high - low) / BINS;
@@ -90,8 +90,8 @@
       trace.texttemplate = counted ? "%{z}" : "%{z:.2f}";
     }
     const layout = {
-      xaxis: { type: "category", title: { text: plain(short(x.id, 40)) }, nticks: narrow.matches ? 6 : 16 },
-      yaxis: { type: "category", title: { text: plain(short(y.id, 40)) }, nticks: 16 },
+      xaxis: { type: "category", title: { text: plain(short(x.id, 40)) }, nticks: narrow.matches ? 6 : 16, showgrid: false },
+      yaxis: { type: "category", title: { text: plain(short(y.id, 40)) }, nticks: 16, showgrid: false },
       hovermode: "closest", margin: { l: 8, r: 8, t: 8, b: 8 },
     };
     note.textContent = `${drawn} complete trials. A ridge of good cells is worth more than a single one.`;

@@ -20,11 +20,12 @@ _BARS = 30
 _RANKS = 20
 
 
-def warning(found: Assessment | None, about: str = "") -> str:
+def warning(found: Assessment | None, *, has_tests: bool = False) -> str:
     """Return the verdict as HTML: a warning if the best trial is within the range of luck."""
     if found is None:
         return '<div class="verdict bad">No trial is complete and has a value of the objective.</div>'
-    return verdict_box(verdict(found), about)
+    about = "The search in the last window" if has_tests else ""
+    return verdict_box(verdict(found, has_tests=has_tests), about)
 
 
 def verdict_box(judged: Verdict, about: str = "") -> str:

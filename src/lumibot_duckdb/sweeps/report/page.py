@@ -26,6 +26,8 @@ from lumibot_duckdb.sweeps.report.windows import windows_plots, windows_section
 _HERE = Path(__file__).parent
 _SCRIPTS = ("trials.js", "parameters.js", "heat_map.js", "parallel.js", "table.js")
 _LONGEST = 300
+_MOST_PARAMETERS = 2_000
+"""Characters of the best trial's parameters."""
 
 
 def write_report(report: SweepReport, path: Path | str) -> Path:
@@ -52,7 +54,7 @@ def report_page(report: SweepReport) -> str:
     filled = {
         "title": escape(printable(f"Sweep {report.sweep.name}: {report.sweep.strategy}")),
         "subtitle": escape(printable(_subtitle(report))),
-        "warning": _tested(report) + warning(found, "The search in the last window" if report.walk_forward else ""),
+        "warning": _tested(report) + warning(found, has_tests=report.walk_forward is not None),
         "figures": _figures(report),
         "best": _best(report),
         "luck": luck_section(found),
@@ -154,7 +156,7 @@ def _best(report: SweepReport) -> str:
     if not report.ranking:
         return ""
     best = report.ranking[0]
-    values = _cut(printable(listed(dict(report.parameters.loc[best].items()))))  # type: ignore[arg-type]
+    values = printable(listed(dict(report.parameters.loc[best].items())))[:_MOST_PARAMETERS]  # type: ignore[arg-type]
     return f'<p class="best">Best trial, {best}: <code>{escape(values)}</code></p>' if values else ""
 
 

@@ -3,7 +3,7 @@
   "use strict";
   const { ranking, parameters, objective, label, value, distinct, plain, short, shown, sample, selection } = window.sweep;
   const card = document.getElementById("parallel");
-  const [MOST_AXES, MOST_LINES, MOST_NAMES, COLORS] = [12, 1000, 8, 5];
+  const [MOST_AXES, MOST_LINES, MOST_NAMES, COLORS, NAME, ROW] = [12, 1000, 8, 5, 10, 46];
   if (!ranking.length || !parameters.length) {
     card.hidden = true;
     return;
@@ -35,7 +35,7 @@
     return { at: (row) => (get(row) === null ? undefined : at(get(row))), names };
   }
   const shownAxes = parameters.slice(0, MOST_AXES).map((column) => [
-    column.id, axisOf(column, column.get, (each) => shown(column, each)),
+    column.id, axisOf(column, column.get, (each) => (typeof each === "number" ? String(Number(each.toPrecision(4))) : shown(column, each))),
   ]);
   shownAxes.push([label, axisOf(objective, objective.get, (each) => shown(objective, each))]);
   const axes = shownAxes;
@@ -59,6 +59,7 @@
     return { type: "scatter", mode: "lines", ...both, line, opacity, hoverinfo: "skip", showlegend: false };
   }
   function redraw() {
+    place.style.height = narrow.matches ? `${Math.max(300, ROW * (axes.length + 1))}px` : "";
     const chosen = ranking.slice(0, Math.max(1, Math.round(select.value * ranking.length)));
     const drawn = sample(chosen, MOST_LINES);
     const rank = new Map(ranking.map((row, at) => [row, at]));
@@ -72,10 +73,10 @@
     const last = axes.length - 1;
     const along = { range: [-0.3, last + 0.3], tickvals: axes.map((_, at) => at), zeroline: false, gridcolor: "--muted", nticks: undefined };
     const across = { range: [-0.05, 1.05], showgrid: false, showticklabels: false, zeroline: false, ticks: "" };
-    const text = axes.map(([name]) => plain(short(name, narrow.matches ? 26 : Math.max(10, Math.floor(130 / axes.length)))));
+    const text = axes.map(([name]) => plain(short(name, narrow.matches ? 14 : Math.max(10, Math.floor(130 / axes.length)))));
     const annotations = axes.flatMap(([, axis], number) => axis.names.map(([at, name]) => ({
       ...(narrow.matches ? { x: at, y: number, yanchor: "top", xanchor: at < 0.1 ? "left" : at > 0.9 ? "right" : "center" } : { x: number, y: at, xanchor: number === last ? "right" : "left", yanchor: "middle" }),
-      text: plain(short(name, 14)), showarrow: false, font: { size: 11, color: "--text" }, bgcolor: "--card", opacity: 0.85, borderpad: 1,
+      text: plain(short(name, NAME)), showarrow: false, font: { size: 11, color: "--text" }, bgcolor: "--card", opacity: 0.85, borderpad: 1,
     })));
     const layout = narrow.matches
       ? { xaxis: across, yaxis: { ...along, ticktext: text, range: [last + 0.45, -0.3], automargin: true } }

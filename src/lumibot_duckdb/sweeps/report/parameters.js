@@ -1,7 +1,7 @@
 // The objective over each parameter: a point for each trial, and the median of each value.
 (function () {
   "use strict";
-  const { ranking, parameters, label, value, columns, distinct, median, plain, short, sample, element } = window.sweep;
+  const { ranking, parameters, label, value, columns, distinct, median, plain, short, categories, sample, element } = window.sweep;
   const card = document.getElementById("objective");
   const [MOST, POINTS, VALUES] = [12, 1000, 40];
   if (!ranking.length || !parameters.length) {
@@ -35,10 +35,12 @@
     return found;
   }
   function plotOf(column) {
-    const text = (each) => (column.isText ? short(plain(each), 24) : each);
     const line = medians(column);
+    const names = column.isText ? categories(line.map(([each]) => each), 14) : [];
+    const places = new Map(line.map(([each], at) => [each, names[at]]));
+    const text = (each) => (column.isText ? places.get(each) : each);
     const axis = { title: { text: plain(short(column.id, 40)) } };
-    if (column.isText) Object.assign(axis, { type: "category", categoryorder: "array", categoryarray: line.map(([each]) => text(each)) });
+    if (column.isText) Object.assign(axis, { type: "category", categoryorder: "array", categoryarray: names });
     const points = {
       type: "scatter", mode: "markers", name: "trials",
       x: drawn.map((row) => text(column.get(row))), y: drawn.map(value), customdata: drawn.map((row) => trial.get(row)),

@@ -117,6 +117,7 @@
       if (row === ranking[0]) line.className = "best";
       for (const column of columns) {
         const cell = element("td", shown(column, column.get(row)));
+        if (column.kind === "parameter" && !column.isText) cell.title = String(column.get(row));
         if (!column.isText) cell.className = "number";
         else if (cell.textContent.length > 30) cell.className = "long";
         line.append(cell);

@@ -15,20 +15,26 @@ window.sweep = (function () {
     ratio: (value) => (Math.abs(value) < 1e6 ? value.toFixed(2) : value.toExponential(2)),
     amount: (value) => value.toLocaleString("en-US", { maximumFractionDigits: 2 }),
     count: (value) => value.toLocaleString("en-US", { maximumFractionDigits: 0, useGrouping: false }),
-    parameter: (value) => String(value),
+    parameter: rounded,
     text: (value) => String(value),
   };
+  // A number with at most six significant digits; short ones unchanged.
+  function rounded(value) {
+    const text = String(value);
+    return text.length > 10 ? String(Number(value.toPrecision(6))) : text;
+  }
   function shown(column, value) {
     if (value === null || value === undefined) return column.kind === "parameter" ? "None" : "\u2013";
     return column.isText ? String(value) : SHOWN[column.kind](value);
   }
-  // The distinct values of a column in the given rows, in order: numbers by size, texts by the alphabet.
+  // The distinct values of a column in the given rows, in order: numbers by size, texts by the alphabet (v2 before v10).
   function distinct(column, rows) {
     const found = [...new Set(rows.map(column.get))].filter((value) => value !== null);
     return found.sort(compare);
   }
   function compare(a, b) {
-    return typeof a === "number" && typeof b === "number" ? a - b : String(a) < String(b) ? -1 : a === b ? 0 : 1;
+    if (typeof a === "number" && typeof b === "number") return a - b;
+    return String(a).localeCompare(String(b), "en", { numeric: true });
   }
   function median(values) {
     const sorted = [...values].sort((a, b) => a - b);
@@ -39,8 +45,21 @@ window.sweep = (function () {
   function plain(text) {
     return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   }
+  // A long name without its middle: names often differ at the end.
   function short(text, most) {
-    return text.length > most ? text.slice(0, most - 1) + "\u2026" : text;
+    if (text.length <= most) return text;
+    const end = Math.floor(most / 3);
+    return text.slice(0, most - end - 1) + "\u2026" + text.slice(text.length - end);
+  }
+  // Short names for the categories of an axis. Names that are the same when they are short stay apart: Plotly would
+  // unite them, so they get characters that have no width.
+  function categories(texts, most) {
+    const seen = new Map();
+    return texts.map(function (text) {
+      const name = plain(short(String(text), most));
+      seen.set(name, (seen.get(name) || 0) + 1);
+      return name + "\u200b".repeat(seen.get(name) - 1);
+    });
   }
   function element(name, text, attributes) {
     const made = Object.assign(document.createElement(name), { textContent: text });
@@ -60,7 +79,7 @@ window.sweep = (function () {
   // At most so many of the ranked rows: the best ones, and the others at equal distances.
   function sample(rows, most) {
     if (rows.length <= most) return rows;
-    const best = Math.floor(most / 4);
+    const best = Math.floor(most / 20);
     const step = (rows.length - best) / (most - best);
     return [...rows.slice(0, best), ...Array.from({ length: most - best }, (_, at) => rows[best + Math.floor(at * step)])];
   }
@@ -72,6 +91,6 @@ window.sweep = (function () {
   const label = objective.label.replace(/, the objective$/, "") + unit;
   return {
     columns, objective, ranking, parameters, minimize: data.minimize, label, value,
-    shown, distinct, compare, median, plain, short, element, selection, sample,
+    shown, distinct, compare, median, plain, short, categories, element, selection, sample,
   };
 })();

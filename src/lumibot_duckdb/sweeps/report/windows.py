@@ -34,8 +34,8 @@ def windows_section(report: SweepReport) -> str:
         "they earned there is the better estimate of what they will earn.</p>"
         f'<div class="plot" data-plot="windows"></div>{joined}{_table(report, found.windows)}'
         f"{_stability(found.stability)}</section>"
-        '<p class="muted">The trials, plots and statistics below are those of the search in the last window, of which '
-        "the best parameters are the ones to trade next.</p>"
+        '<p class="muted">The trials, plots and statistics below are those of the search in the last window. Its best '
+        "parameters are the ones to trade next.</p>"
     )
 
 

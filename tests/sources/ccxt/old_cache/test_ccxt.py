@@ -28,7 +28,7 @@ from sources.ccxt.binance_server import KLINES, BinanceServer
 from sources.ccxt.market import DOLLAR, moment, spring
 from sources.ccxt.sides import Side, both_sides
 
-pytestmark = pytest.mark.xdist_group("ccxt")  # what they share is made once
+pytestmark = [pytest.mark.older_duckdb, pytest.mark.xdist_group("ccxt")]  # what they share is made once
 
 COINS = ["BTC", "TINY", "GAPS", "IDLE", "NULL"]
 # The later days first, so that candles which are alike in both are twice in the file.
