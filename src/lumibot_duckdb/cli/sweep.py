@@ -42,7 +42,7 @@ examples:
   lumibot-duckdb sweep my_strategy.py --set fast=2:200:1 --set stop=0.01:0.2 --random 200 --name wide --resume \\
     -- --symbol SPY
   lumibot-duckdb sweep my_strategy.py --set fast=5:50:5 --walk-forward train=12M,test=3M
-  lumibot-duckdb --store s3://research/bars sweep my_strategy.py --set fast=5:50:5 --engine dask \
+  lumibot-duckdb --store s3://research/bars sweep my_strategy.py --set fast=5:50:5 --engine dask \\
     --address tcp://10.0.0.1:8786 --results research.duckdb
   lumibot-duckdb sweep my_strategy.py --set fast=5:50:5 --objective calmar --timeout 600 --memory 2GB --dry-run
 
@@ -115,7 +115,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         nothing,
     )
     completed_by(
-        add("--jobs", type=whole_number, metavar="N", help="run N trials at a time (default: one for each CPU)"),
+        add("--jobs", type=whole_number, metavar="N", help="run N trials at a time (default: one for each CPU of this machine or of the cluster)"),
         nothing,
     )
     completed_by(
