@@ -1,6 +1,6 @@
 """Finds the file of a store, wherever the store is: at a path, or published on S3 or in a folder.
 
-Whoever opens a store gets a path from here, and need not care which of these it was.
+Code that opens a store gets a path from here, and need not know which of these it was.
 """
 
 from __future__ import annotations

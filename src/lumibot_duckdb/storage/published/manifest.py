@@ -1,6 +1,7 @@
 """The manifest of a published snapshot: a small JSON object that points to the data, and says what it is.
 
-Whoever can write to the bucket can write a manifest, so nothing in it is trusted: the data must be an object beside it.
+Anyone who can write to the bucket can write a manifest, so nothing in it is trusted: the data must be an object beside
+it.
 """
 
 from __future__ import annotations

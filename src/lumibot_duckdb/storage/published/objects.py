@@ -16,7 +16,7 @@ BLOCK = 2**20
 
 
 class InterruptedReadError(Exception):
-    """A connection broke, or a body ended early: what arrived is good, and reading can go on from there."""
+    """A connection broke, or a body ended early: what arrived is good, and reading can continue there."""
 
 
 @dataclass(frozen=True, slots=True)
