@@ -71,7 +71,7 @@ def _local_file(
     elif manifest.schema < migrations.newest():
         raise StoreVersionError(
             f"the snapshot at {objects.location} was published by an older release of lumibot-duckdb "
-            f"({manifest.package}; schema {manifest.schema}, while this release reads {migrations.newest()}). It is only "
+            f"({manifest.package}; schema {manifest.schema}, this release reads {migrations.newest()}). It is only "
             f"read, so it cannot be upgraded: publish it again with this release, or set {OVERLAY} to a folder for a "
             "copy, which is upgraded"
         )
