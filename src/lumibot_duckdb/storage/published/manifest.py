@@ -10,12 +10,9 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeGuard
 
 from lumibot_duckdb.storage.errors import PublishedSnapshotError, StoreVersionError
-
-if TYPE_CHECKING:
-    from typing import TypeGuard
 
 MANIFEST = "lumibot-duckdb-snapshot.json"
 """The name of the manifest, which every publication replaces."""

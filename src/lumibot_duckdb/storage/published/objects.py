@@ -11,8 +11,8 @@ from typing import Protocol
 
 from lumibot_duckdb.storage.api import OnBytes
 
-BLOCK = 2**20
-"""Bytes that are read at a time."""
+BLOCK = 2**16
+"""Bytes that are read at a time. If a server stops in the middle of a block, what arrived of it is requested again."""
 
 
 class InterruptedReadError(Exception):
