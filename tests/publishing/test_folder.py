@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pickle
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from disks import mounted_disk
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import migrations
+from lumibot_duckdb.storage.downloaded_snapshot import FACTS
 from lumibot_duckdb.storage.errors import (
     DiskFullError,
     PublishedSnapshotError,
@@ -205,6 +207,28 @@ def test_a_path_in_the_cache_keeps_the_snapshot(shared: Path, monkeypatch: pytes
     assert not snapshots._remove(path.parent)
     forget_what_is_open(monkeypatch)
     assert snapshots._remove(path.parent)
+
+
+def test_a_damaged_record_of_a_download(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = DuckDBDataStorage(shared).path
+    for content, changed in (("{", b""), ("[]", b"0")):
+        path.with_name(FACTS).write_text(content)
+        with path.open("ab") as file:
+            file.write(changed)
+        forget_what_is_open(monkeypatch)
+        opened = DuckDBDataStorage(shared)
+        assert opened.path == path
+        assert opened.published_as_of is not None
+        assert len(opened.list_series()) == 2
+        opened.close()
+
+
+def test_no_lock_is_left_beside_other_stores(original: Path, tmp_path: Path) -> None:
+    shutil.copy(original, tmp_path / "bars.duckdb")
+    (tmp_path / FACTS).write_text('{"mine": 1}')
+    with DuckDBDataStorage(tmp_path / "bars.duckdb") as storage:
+        assert storage.published_as_of is None
+    assert not (tmp_path / "in-use").exists()
 
 
 def test_left_overs_are_removed(shared: Path, cache: Path) -> None:
