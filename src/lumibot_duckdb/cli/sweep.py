@@ -115,7 +115,12 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         nothing,
     )
     completed_by(
-        add("--jobs", type=whole_number, metavar="N", help="run N trials at a time (default: one for each CPU of this machine or of the cluster)"),
+        add(
+            "--jobs",
+            type=whole_number,
+            metavar="N",
+            help="run N trials at a time (default: one for each CPU, here or in the cluster)",
+        ),
         nothing,
     )
     completed_by(
