@@ -30,6 +30,7 @@ from benchmarks import (
     report,
     requests,
     searches,
+    trials,
     verification,
 )
 from benchmarks.alpaca import memory as alpaca_memory
@@ -70,6 +71,7 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "indicator_layers": indicator_layers.one_series_and_many,
     "correlation": correlation.five_hundred_symbols,
     "searches": searches.two_hundred_trials,
+    "trials": trials.two_hundred_trials,
     "ingest": ingest.ingest,
     "scattered": ingest.scattered,
     "verify": verification.hundred_symbols,
