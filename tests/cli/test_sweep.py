@@ -13,7 +13,7 @@ from lumibot_duckdb.cli.parser import CommandLineParser
 from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.results.records import TrialRecord
 from lumibot_duckdb.storage.errors import DiskFullError
-from lumibot_duckdb.sweeps import examination
+from lumibot_duckdb.sweeps import examination, result_writer
 from lumibot_duckdb.sweeps.errors import TargetError
 from lumibot_duckdb.sweeps.target import ScriptTarget, Target
 from lumibot_duckdb.sweeps.trial import Trial
@@ -234,6 +234,7 @@ def test_a_full_disk_ends_a_sweep_and_keeps_what_is_stored(
         add(self, sweep, trials)
 
     monkeypatch.setattr(ResultsDatabase, "add_trials", full)
+    monkeypatch.setattr(result_writer, "_PAUSE", 0.0)
     ended = command("sweep", "crossing.py", "--set", "x=1:9:1", "--jobs", "1", "--name", "mine")
     assert (ended.code, ended.err) == (3, "lumibot-duckdb: the disk is full; nothing was stored\n")
     assert fake.closed.is_set()

@@ -18,6 +18,7 @@ from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.results.errors import InvalidResultError, SweepExistsError, SweepNotFoundError
 from lumibot_duckdb.results.records import TrialRecord
 from lumibot_duckdb.storage.errors import DiskFullError, StoreBusyError
+from lumibot_duckdb.sweeps import result_writer
 from lumibot_duckdb.sweeps.errors import SweepClosedError, SweepError, SweepRunningError, UnknownParameterError
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
 from lumibot_duckdb.sweeps.resuming import ChangedSweepError
@@ -189,6 +190,8 @@ def test_a_second_ctrl_c_does_not_wait(fake_trials: FakeTrials, tmp_path: Path) 
     def run(trial: Trial) -> TrialRecord:
         if trial.number > 2:
             if trial.number == 3:
+                while len(stored(tmp_path)) < 2:
+                    time.sleep(0.05)
                 for _ in range(2):
                     os.kill(os.getpid(), signal.SIGINT)
                     time.sleep(0.3)
@@ -327,10 +330,13 @@ def test_an_error_of_an_executor_ends_the_sweep_and_keeps_its_trials(fake_trials
 class Busy:
     """Results that cannot be written for some calls."""
 
-    def __init__(self, calls: int, error: Exception) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, calls: int, error: Exception) -> None:
         self.calls = calls
         self.error = error
         self.written: list[int] = []
+        monkeypatch.setattr(ResultsDatabase, "add_trials", lambda database, sweep, records: self(records))
+        for pause in ("_PAUSE", "_BUSY_PAUSE"):
+            monkeypatch.setattr(result_writer, pause, 0.0)
 
     def __call__(self, records: Any) -> None:
         self.calls -= 1
@@ -339,25 +345,63 @@ class Busy:
         self.written += [number for number, _ in records]
 
 
-def test_records_wait_while_another_program_has_the_results_open(caplog: pytest.LogCaptureFixture) -> None:
-    busy = Busy(2, StoreBusyError("in use by process 7."))
-    writer = ResultWriter(busy)
+def test_records_wait_while_another_program_has_the_results_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    busy = Busy(monkeypatch, 3, StoreBusyError("in use by process 7."))
+    writer = ResultWriter(tmp_path / "found.duckdb", "mine")
     for number in range(1, 4):
         writer.add([(number, record({}))])
+    assert busy.written == []
+    writer.add()
     assert busy.written == [1, 2, 3]
     assert caplog.messages == ["in use by process 7. Trials are kept in memory until then"]
     writer.flush()
     assert busy.written == [1, 2, 3]
 
 
-def test_not_too_many_records_wait() -> None:
-    writer = ResultWriter(Busy(10**6, StoreBusyError("in use")))
+def test_not_too_many_records_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Busy(monkeypatch, 10**6, StoreBusyError("in use"))
+    writer = ResultWriter(tmp_path / "found.duckdb", "mine")
     for number in range(1, 201):
         writer.add([(number, record({}))])
     with pytest.raises(StoreBusyError):
         writer.add([(201, record({}))])
 
 
-def test_a_full_disk_is_an_error_at_once() -> None:
+def test_a_full_disk_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Busy(monkeypatch, 1, DiskFullError("full"))
     with pytest.raises(DiskFullError):
-        ResultWriter(Busy(1, DiskFullError("full"))).add([(1, record({}))])
+        ResultWriter(tmp_path / "found.duckdb", "mine").add([(1, record({}))])
+
+
+def test_short_trials_share_transactions(
+    fake_trials: FakeTrials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    add = ResultsDatabase.add_trials
+
+    def noted(database: ResultsDatabase, sweep: str, records: Any) -> None:
+        sizes.append(len(records))
+        add(database, sweep, records)
+
+    monkeypatch.setattr(ResultsDatabase, "add_trials", noted)
+    monkeypatch.setattr(result_writer, "_PAUSE", 60.0)
+    swept(tmp_path)
+    assert (len(sizes), sum(sizes)) == (2, MOST)
+
+
+def test_a_record_is_written_although_no_other_trial_ends(
+    fake_trials: FakeTrials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last trial ends only once all others are stored."""
+
+    def run(trial: Trial) -> TrialRecord:
+        ends = time.monotonic() + 20
+        while trial.number == MOST and len(stored(tmp_path)) < MOST - 1:
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+        return backtested(trial)
+
+    fake_trials.run = run
+    assert swept(tmp_path).status == "complete"

@@ -27,7 +27,7 @@ _DESCRIPTION = """\
 Run the backtest of an unmodified script with many combinations of the strategy's parameters, and keep all results.
 
 The script runs up to its first backtest (or that of --strategy). Each trial is this backtest with other parameters, in
-a process of its own; what the script does after the backtest does not run. All trials see the store as it was when the
+a separate process; what the script does after the backtest does not run. All trials see the store as it was when the
 sweep began. Bars that are missing are downloaded before, by a first trial.
 
 Results are rows of a DuckDB file beside the store, which `lumibot-duckdb results` reads, also while the sweep runs.

@@ -3,40 +3,59 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
 
+from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.storage.errors import StoreBusyError
 from lumibot_duckdb.sweeps.scheduling import NumberedRecord
 
 logger = logging.getLogger(__name__)
 
+_PAUSE = 0.5
+"""Seconds between two transactions: each takes 25 ms of CPU time, which short trials can share."""
+_WAIT = 1.0
+"""Seconds to wait for another program. Meanwhile no trial is started."""
+_BUSY_PAUSE = 5.0
 _MOST_KEPT = 200
 """Records that wait in memory at most. A record of minutes over years has megabytes."""
 
 
 class ResultWriter:
-    """Passes records to `write`, which raises `StoreBusyError` while another program has the file open.
+    """Writes the records of a sweep.
 
-    A sweep of hours shall not end because somebody looks at its results: records wait until the next ones arrive.
+    A sweep of hours shall not end because somebody looks at its results, so records wait while the file is busy.
     """
 
-    def __init__(self, write: Callable[[Sequence[NumberedRecord]], None]) -> None:
-        self._write = write
+    def __init__(self, results: Path, sweep: str) -> None:
+        self._sweep = sweep
+        self._soon = ResultsDatabase(results, wait_seconds=_WAIT)
+        self._patient = ResultsDatabase(results)
         self._waiting: list[NumberedRecord] = []
+        self._due = 0.0
+        self._is_busy = False
 
-    def add(self, records: Sequence[NumberedRecord]) -> None:
-        """Write records, and those that wait. Raises `StoreBusyError` if too many would have to wait."""
+    def add(self, records: Sequence[NumberedRecord] = ()) -> None:
+        """Take records, and write those that wait if it is time to. Raises `StoreBusyError` if too many wait."""
         self._waiting += records
-        try:
+        if len(self._waiting) > _MOST_KEPT:
             self.flush()
+        if not self._waiting or monotonic() < self._due:
+            return
+        try:
+            self._write(self._soon)
         except StoreBusyError as busy:
-            if len(self._waiting) > _MOST_KEPT:
-                raise
-            if len(self._waiting) == len(records):
+            if not self._is_busy:
                 logger.warning("%s Trials are kept in memory until then", busy)
+            self._is_busy, self._due = True, monotonic() + _BUSY_PAUSE
 
     def flush(self) -> None:
-        """Write the records that wait."""
+        """Write all records that wait."""
         if self._waiting:
-            self._write(self._waiting)
-            self._waiting = []
+            self._write(self._patient)
+
+    def _write(self, database: ResultsDatabase) -> None:
+        database.add_trials(self._sweep, self._waiting)
+        self._waiting = []
+        self._is_busy, self._due = False, monotonic() + _PAUSE

@@ -1,4 +1,4 @@
-"""Keeps an executor busy with the trials of a queue, and hands over their records as they arrive."""
+"""Keeps an executor busy with the trials of a queue, and passes their records on as they arrive."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TrialQueue(Protocol):
         """Return a trial to start now; None if there is none before another one has ended."""
 
     def take(self, trial: Trial, record: TrialRecord) -> TrialRecord:
-        """Take the record of a trial that has ended; return it with its objective, as it is to be stored."""
+        """Take the record of a trial that has ended; return what is to be stored: with its objective."""
 
     def intermediate(self, number: int, day: int, value: float) -> bool:
         """Take the value of a portfolio at the end of a day, and return whether its trial is to end. Thread-safe."""
@@ -45,7 +45,8 @@ def run_queue(
         queue: the trials.
         submit: starts a trial on an executor.
         jobs: how many trials may be in flight.
-        finished: takes trials that have ended. Others run meanwhile, unless all have ended.
+        finished: takes trials that have ended. Others run meanwhile, unless all have ended. It is also called without
+            any, a few times a second.
         stopping: whether no further trial shall be started; those in flight are waited for.
 
     What `submit` or a future raises ends the run: a trial that fails has a record.
@@ -62,6 +63,5 @@ def run_queue(
         trials = [(running.pop(future), future.result()) for future in ended]
         records = [(trial.number, queue.take(trial, record)) for trial, record in trials]
         fill()  # before the results are written, so that no worker waits for that
-        if records:
-            finished(sorted(records, key=itemgetter(0)))
+        finished(sorted(records, key=itemgetter(0)))
     return not stopping() or queue.next() is None

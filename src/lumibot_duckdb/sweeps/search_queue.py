@@ -11,7 +11,7 @@ from lumibot_duckdb.sweeps.trial import Trial
 
 
 class SearchQueue:
-    """The trials that a sampler proposes. The sampler was told those that an earlier run has stored."""
+    """The trials that a sampler proposes, and those that an earlier run has stored."""
 
     def __init__(self, sampler: Sampler, objective: Objective) -> None:
         self.total = sampler.total

@@ -197,7 +197,7 @@ def run(
 ) -> Sweep:
     """Backtest a strategy with many combinations of its parameters, and keep all results.
 
-    Each trial is a backtest in a process of its own. All trials read the store as it was when the sweep began; bars
+    Each trial is a backtest in a separate process. All trials read the store as it was when the sweep began; bars
     that are missing are downloaded before, by a first trial. Ctrl-C lets running trials finish, keeps everything and
     raises KeyboardInterrupt; a second Ctrl-C stops at once.
 

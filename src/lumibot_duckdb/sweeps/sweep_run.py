@@ -51,7 +51,7 @@ class SweepRun:
         self._source = examination.description.source
         self._database = begun.database
         self._is_resumed = begun.is_resumed
-        self._writer = ResultWriter(lambda records: self._database.add_trials(self.record.name, records))
+        self._writer = ResultWriter(plan.results, self.record.name)
         self._queue = new_queue(plan, examination)
         known = known_trials(begun.stored, retry_failed=retry_failed)
         for number, record in known.items():
@@ -63,7 +63,7 @@ class SweepRun:
 
     @property
     def downloads(self) -> bool:
-        """Whether a first trial runs alone, which downloads what is missing. Bars of one's own are not downloaded."""
+        """Whether a first trial runs alone, which downloads what is missing. User-supplied bars are not downloaded."""
         return not self._is_resumed and SPEC_OF_CLASS.get(self._source) is not OWN_BARS
 
     def run(self, open_executor: OpenExecutor) -> None:
@@ -77,6 +77,9 @@ class SweepRun:
         self._store_beginning()
         try:
             complete = self._run_trials(open_executor)
+            if complete and isinstance(self._queue, WalkForwardQueue):
+                self._store_joined(self._queue)
+            self._writer.flush()
         except KeyboardInterrupt:
             complete = False
         except BaseException:
@@ -85,8 +88,6 @@ class SweepRun:
             with suppress(StorageError):
                 self._database.finish_sweep(self.record.name, "failed")
             raise
-        if complete and isinstance(self._queue, WalkForwardQueue):
-            self._store_joined(self._queue)
         self._end("complete" if complete else "interrupted")
         if not complete:
             raise KeyboardInterrupt(self._kept())

@@ -36,7 +36,7 @@ def digest_of(target: Target) -> str | None:
 
 
 def arguments_of(target: Target) -> Mapping[str, str]:
-    """Return the arguments of a class's backtest as texts without keys; of frames and the like, their type."""
+    """Return the arguments of a class's backtest as texts without keys; of frames and other large objects, the type."""
     if isinstance(target, ScriptTarget):
         return {}
     texts = {name: _text(value) for name, value in target.arguments.items()}
