@@ -85,7 +85,7 @@ def test_the_default_store_is_in_lumibots_cache_folder(tmp_path: Path) -> None:
         (["--store", "x"], 2, "the following arguments are required: COMMAND (see lumibot-duckdb --help)"),
         (["imprt"], 2, "invalid choice: 'imprt'"),
         (["import"], 2, "the following arguments are required: FILE"),
-        (["--store", "s3://bucket/x", "status"], 2, "'s3://bucket/x' is not a path"),
+        (["--store", "gs://bucket/x", "status"], 2, "'gs://bucket/x' is not a path"),
         (["--store", "x" * 300, "status"], 2, "bytes too long, since a store has files with longer names beside it"),
         (["--store", "", "path"], 2, "--store is empty: name a folder, or a file whose name ends in .duckdb"),
     ],

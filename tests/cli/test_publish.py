@@ -57,7 +57,7 @@ def test_a_selection(filled: Command) -> None:
         (("shared", "--keep", "0"), 2, "keep must be at least 1"),
         (("shared", "AAPK"), 1, "AAPK"),
         (("shared", "--as-of", "yesteryear"), 1, "has no snapshot 'yesteryear'"),
-        (("store",), 2, "has a store in it"),
+        (("store",), 2, "already has a store"),
     ],
 )
 def test_refusals(filled: Command, arguments: tuple[str, ...], code: int, message: str) -> None:

@@ -60,7 +60,7 @@ def test_the_origin_of_the_location(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (found.path, found.origin) == (tmp_path / "cache" / "duckdb" / "lumibot.duckdb", "default")
 
 
-@pytest.mark.parametrize("given", ["", "s3://bucket/store", "file.txt/store.duckdb"])
+@pytest.mark.parametrize("given", ["", "gs://bucket/store", "file.txt/store.duckdb"])
 def test_an_unusable_location_is_one_failure(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.txt").touch()

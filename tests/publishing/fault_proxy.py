@@ -14,13 +14,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one answer: another status, a code of S3, the end after some bytes of the body, or pauses."""
+    """What happens to one answer.
+
+    Another status with a code of S3, the end after some bytes of the body, a pause before the answer, a stall before
+    that end, or a changed byte.
+    """
 
     status: int | None = None
     code: str = "SlowDown"
     message: str = ""
     cut_after: int | None = None
     pause: float = 0.0
+    stall: float = 0.0
     change_byte: int | None = None
 
 
@@ -51,7 +56,9 @@ def fault_proxy(server: str, port: int) -> Iterator[FaultProxy]:
             time.sleep(fault.pause)
             if fault.status is not None:
                 body = _error(fault)
-                self._answer(fault.status, {"Content-Type": "text/xml", "Content-Length": str(len(body))}, body)
+                self._answer(
+                    fault.status, {"Content-Type": "text/xml", "Content-Length": str(len(body))}, body, Fault()
+                )
                 return
             connection = http.client.HTTPConnection(server, port, timeout=30)
             connection.request(self.command, self.path, sent, dict(self.headers))
@@ -61,17 +68,19 @@ def fault_proxy(server: str, port: int) -> Iterator[FaultProxy]:
                 received[fault.change_byte] ^= 1
             headers = {name: value for name, value in answer.getheaders() if name.lower() not in _OF_A_CONNECTION}
             length = answer.getheader("Content-Length", "0") if self.command == "HEAD" else str(len(received))
-            self._answer(answer.status, {**headers, "Content-Length": length}, bytes(received), fault.cut_after)
+            self._answer(answer.status, {**headers, "Content-Length": length}, bytes(received), fault)
             connection.close()
 
-        def _answer(self, status: int, headers: dict[str, str], body: bytes, cut_after: int | None = None) -> None:
+        def _answer(self, status: int, headers: dict[str, str], body: bytes, fault: Fault) -> None:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body if cut_after is None else body[:cut_after])
-            if cut_after is not None:
+                self.wfile.write(body[: fault.cut_after])
+            if fault.cut_after is not None:
+                self.wfile.flush()
+                time.sleep(fault.stall)
                 self.close_connection = True
 
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve  # noqa: N815

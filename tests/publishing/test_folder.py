@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pickle
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import pytest
 
 from disks import mounted_disk
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage import migrations
+from lumibot_duckdb.storage.downloaded_snapshot import FACTS
 from lumibot_duckdb.storage.errors import (
     DiskFullError,
     PublishedSnapshotError,
@@ -206,6 +209,28 @@ def test_a_path_in_the_cache_keeps_the_snapshot(shared: Path, monkeypatch: pytes
     assert snapshots._remove(path.parent)
 
 
+def test_a_damaged_record_of_a_download(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = DuckDBDataStorage(shared).path
+    for content, changed in (("{", b""), ("[]", b"0")):
+        path.with_name(FACTS).write_text(content)
+        with path.open("ab") as file:
+            file.write(changed)
+        forget_what_is_open(monkeypatch)
+        opened = DuckDBDataStorage(shared)
+        assert opened.path == path
+        assert opened.published_as_of is not None
+        assert len(opened.list_series()) == 2
+        opened.close()
+
+
+def test_no_lock_is_left_beside_other_stores(original: Path, tmp_path: Path) -> None:
+    shutil.copy(original, tmp_path / "bars.duckdb")
+    (tmp_path / FACTS).write_text('{"mine": 1}')
+    with DuckDBDataStorage(tmp_path / "bars.duckdb") as storage:
+        assert storage.published_as_of is None
+    assert not (tmp_path / "in-use").exists()
+
+
 def test_left_overs_are_removed(shared: Path, cache: Path) -> None:
     for name in ("removed-1-x", f"adding-{2**22 + 1}-x", f"adding-{os.getpid()}-x"):
         (cache / name).mkdir(parents=True)
@@ -268,7 +293,6 @@ def test_manifests_that_are_none(shared: Path, content: bytes, message: str) -> 
         ({"as_of": "2024-01-01"}, r"its as_of is '2024-01-01', not a time with an offset"),
         ({"size": 100}, r"is larger than the 100 bytes in the manifest"),
         ({"sha256": "0" * 64}, r"its SHA-256 differs from the one in the manifest"),
-        ({"schema": 1}, r"is no store that was published by lumibot-duckdb"),
     ],
 )
 def test_wrong_manifests(shared: Path, cache: Path, fields: dict[str, Any], message: str) -> None:
@@ -285,6 +309,29 @@ def test_a_newer_release_published_it(shared: Path, fields: dict[str, Any], what
     change_manifest(shared, package="9.9", **fields)
     with pytest.raises(StoreVersionError, match=rf"newer release of lumibot-duckdb \(9.9; {what}.*upgrade the package"):
         DuckDBDataStorage(shared)
+
+
+def test_an_older_release_published_it(
+    shared: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next release, with another schema, cannot upgrade what is only read, but can upgrade an overlay."""
+    schema = migrations.newest()
+    monkeypatch.setattr(migrations, "newest", lambda: schema + 1)
+    with pytest.raises(StoreVersionError, match=rf"older release .*schema {schema}, .*LUMIBOT_DUCKDB_OVERLAY"):
+        DuckDBDataStorage(shared)
+    assert not list(cache.glob("*/*.duckdb"))
+    monkeypatch.setenv("LUMIBOT_DUCKDB_OVERLAY", str(tmp_path / "overlay"))
+    overlay = DuckDBDataStorage(shared)
+    monkeypatch.undo()
+    assert len(overlay.to_pandas("AAPL")) == 15_000
+
+
+def test_the_manifest_names_another_schema(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change_manifest(shared, schema=1)
+    monkeypatch.setenv("LUMIBOT_DUCKDB_OVERLAY", str(shared.parent / "overlay"))
+    with pytest.raises(PublishedSnapshotError, match=r"is no store that was published by lumibot-duckdb"):
+        DuckDBDataStorage(shared)
+    assert not (shared.parent / "overlay").exists()
 
 
 def test_data_that_is_no_snapshot(shared: Path, storage: DuckDBDataStorage, cache: Path) -> None:
@@ -380,7 +427,7 @@ def test_an_overlay_belongs_to_its_snapshot(
 
 
 def test_a_folder_cannot_be_published_to_if_it_has_a_store(storage: DuckDBDataStorage, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has a store in it, so a snapshot there could not be told from it"):
+    with pytest.raises(ValueError, match="already has a store, which a snapshot would hide: publish to another folder"):
         storage.publish(storage.path.parent)
     (tmp_path / "a file").write_text("")
     with pytest.raises(ValueError, match="is not a folder: publish to a folder or to s3://bucket/prefix"):

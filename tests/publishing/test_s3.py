@@ -11,7 +11,7 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.errors import PublishedSnapshotError, ReplicaError, SnapshotGoneError
-from lumibot_duckdb.storage.published import download
+from lumibot_duckdb.storage.published import download, s3
 from lumibot_duckdb.storage.published.manifest import MANIFEST
 from lumibot_duckdb.storage.published.targets import objects_at
 from publishing.conftest import ACCESS_KEY, SECRET_KEY, Snapshot, bars
@@ -247,6 +247,32 @@ def test_offline(target: str, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatc
     proxy.requests.clear()
     assert DuckDBDataStorage(target).path == path
     assert proxy.requests == []
+
+
+def test_a_server_that_stops_in_the_middle(
+    target: str, snapshot: Snapshot, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "_READ_SECONDS", 0.3)
+    manifest = snapshot.put(target)
+    faults = iter([Fault(cut_after=200_000, stall=1.0), Fault(pause=1.0)])
+    proxy.fault = lambda method, path: next(faults, None) if manifest.data in path else None
+    assert len(DuckDBDataStorage(target).list_series()) == 2
+    wanted = [int(each.removeprefix("bytes=").removesuffix("-")) for _, each in proxy.reads(manifest.data)]
+    assert wanted[0] == 0
+    assert len(wanted) == 3
+    assert wanted[1] == wanted[2] > 0
+
+
+def test_an_upload_that_fails(
+    target: str, storage: DuckDBDataStorage, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    proxy.fault = lambda method, path: Fault(503) if method == "PUT" else None
+    with pytest.raises(PublishedSnapshotError, match=r"cannot write .*SlowDown \(HTTP status 503\); .*try again later"):
+        storage.publish(target)
+    proxy.fault = lambda method, path: None
+    assert objects_at(target).objects("") == []
+    assert [path.name for path in storage.path.parent.iterdir() if "copying" in path.name] == []
 
 
 def test_a_slow_server(target: str, snapshot: Snapshot, proxy: FaultProxy) -> None:

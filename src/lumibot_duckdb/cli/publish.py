@@ -26,8 +26,8 @@ _DESCRIPTION = """\
 Publish a snapshot of the store, or of some series, to TARGET: s3://bucket/prefix, or a folder that others can read.
 
 Every machine that opens TARGET as its store (--store, LUMIBOT_DUCKDB_PATH) downloads the snapshot once, checks its
-digest, and reads it from its own disk. Whoever has an earlier snapshot open keeps it. Other processes may write to the
-store meanwhile.
+digest, and reads it from its own disk. A process that has an earlier snapshot open keeps it. Other processes may write
+to the store meanwhile.
 
 boto3 finds the credentials (environment, ~/.aws, the role of the machine); AWS_ENDPOINT_URL_S3 names a server other
 than Amazon's.

@@ -1,4 +1,4 @@
-"""Publishes a snapshot: first the data under a name of its own, then the manifest that points to it.
+"""Publishes a snapshot: first the data under a new name, then the manifest that points to it.
 
 So readers see the old snapshot or the new one, each whole. If two machines publish at once, the last manifest counts,
 and the data of the other is whole too.
@@ -103,6 +103,4 @@ def _refuse_folder_of_store(folder: Path, store: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: publish to a folder or to s3://bucket/prefix")
     if folder == store.resolve().parent or (folder / FILE_NAME).exists():
-        raise ValueError(
-            f"{folder} has a store in it, so a snapshot there could not be told from it: name another folder"
-        )
+        raise ValueError(f"{folder} already has a store, which a snapshot would hide: publish to another folder")

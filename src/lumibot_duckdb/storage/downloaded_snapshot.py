@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-FACTS = "snapshot.json"
+FACTS = "downloaded-snapshot.json"
 
 
 @dataclass(frozen=True, slots=True)

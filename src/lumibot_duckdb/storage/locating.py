@@ -1,6 +1,6 @@
 """Finds the file of a store, wherever the store is: at a path, or published on S3 or in a folder.
 
-Whoever opens a store gets a path from here, and need not care which of these it was.
+Code that opens a store gets a path from here, and need not know which of these it was.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lumibot_duckdb.storage.api import OnBytes
+from lumibot_duckdb.storage.downloaded_snapshot import snapshot_at
 from lumibot_duckdb.storage.location import DEFAULT_FOLDER, ENVIRONMENT_VARIABLE, lumibot_cache_folder, store_path
-from lumibot_duckdb.storage.published.cache import SnapshotCache, hold
 from lumibot_duckdb.storage.published.settings import SnapshotSettings, snapshot_settings
 from lumibot_duckdb.storage.published.targets import is_published
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.api import OnBytes
+    from lumibot_duckdb.storage.published.cache import SnapshotCache
 
 _CACHE_FOLDER = "snapshots"
 
@@ -41,7 +45,7 @@ def located_store(
     text = os.fspath(given) if given is not None else os.environ.get(ENVIRONMENT_VARIABLE) or None
     if text is None or not is_published(text):
         path = store_path(given)
-        hold(Path(os.path.realpath(path)))
+        _keep(Path(os.path.realpath(path)))
         return path
     from lumibot_duckdb.storage.published.opening import open_published
 
@@ -51,7 +55,17 @@ def located_store(
     return open_published(text, settings, snapshot_cache(settings), on_bytes)
 
 
+def _keep(file: Path) -> None:
+    """Keep the file of a downloaded snapshot in the cache, if it is one: its path may come from another process."""
+    if snapshot_at(file) is not None:
+        from lumibot_duckdb.storage.published.cache import hold
+
+        hold(file)
+
+
 def snapshot_cache(settings: SnapshotSettings) -> SnapshotCache:
     """Return the cache of downloaded snapshots: by default in the folder of this package in Lumibot's cache folder."""
+    from lumibot_duckdb.storage.published.cache import SnapshotCache  # a path is found without importing DuckDB
+
     folder = settings.cache or lumibot_cache_folder() / DEFAULT_FOLDER / _CACHE_FOLDER
     return SnapshotCache(Path(os.path.realpath(folder)), settings.cache_bytes)

@@ -1,8 +1,8 @@
 """The snapshots that this machine has downloaded, shared by all processes of the user.
 
-`<digest>/` has one snapshot: the store, what is known of it (`snapshot.json`), and a lock that every process that has
-opened it holds for as long as it runs. `partial/` has unfinished downloads, and `manifests/` the last manifest of each
-location, for working offline.
+`<digest>/` has one snapshot: the store, what is known of it (`downloaded-snapshot.json`), and a lock that every process
+that has opened it holds for as long as it runs. `partial/` has unfinished downloads, and `manifests/` the last manifest
+of each location, for working offline.
 """
 
 from __future__ import annotations
@@ -176,7 +176,8 @@ class SnapshotCache:
 
     def _discard(self, file: Path) -> None:
         """Remove a changed file. Processes that have it open keep it."""
-        _held.pop(file).release()
+        if file in _held:
+            _held.pop(file).release()
         shutil.rmtree(file.parent, ignore_errors=True)
 
     def _free(self) -> int:
@@ -188,7 +189,7 @@ def hold(file: Path) -> bool:
 
     Without effect for a file that is no downloaded snapshot.
     """
-    if file in _held or not (file.with_name(FACTS)).exists():
+    if file in _held or snapshot_at(file) is None:
         return file.exists()
     lock = FileLock(file.with_name(_IN_USE))
     try:
@@ -208,7 +209,9 @@ def hold(file: Path) -> bool:
 def _is_intact(file: Path, manifest: Manifest) -> bool:
     """Return whether a file is as it was downloaded, which its size and time tell unless something wrote to it."""
     known, found = snapshot_at(file), file.stat()
-    if known is not None and (known.size, known.mtime_ns) == (found.st_size, found.st_mtime_ns):
+    if known is None:
+        return False
+    if (known.size, known.mtime_ns) == (found.st_size, found.st_mtime_ns):
         return True
     return found.st_size == manifest.size and digest_of(file) == manifest.sha256
 

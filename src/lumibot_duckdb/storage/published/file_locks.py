@@ -48,7 +48,7 @@ class FileLock:
             self._fd = None
 
     def remove(self) -> None:
-        """Delete the file of a lock that is held, and release it. Who waits for it makes another."""
+        """Delete the file of a lock that is held, and release it. A process that waits for it creates another."""
         self._path.unlink(missing_ok=True)
         self.release()
 

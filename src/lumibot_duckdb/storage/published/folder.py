@@ -70,7 +70,7 @@ class FolderObjects:
         return found
 
     def delete(self, name: str) -> None:
-        """Delete a file. Who has it open reads on."""
+        """Delete a file. A program that has it open can still read it."""
         (self._folder / name).unlink(missing_ok=True)
 
     @contextmanager

@@ -1,6 +1,7 @@
 """The manifest of a published snapshot: a small JSON object that points to the data, and says what it is.
 
-Whoever can write to the bucket can write a manifest, so nothing in it is trusted: the data must be an object beside it.
+Anyone who can write to the bucket can write a manifest, so nothing in it is trusted: the data must be an object beside
+it.
 """
 
 from __future__ import annotations
@@ -9,12 +10,9 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeGuard
 
 from lumibot_duckdb.storage.errors import PublishedSnapshotError, StoreVersionError
-
-if TYPE_CHECKING:
-    from typing import TypeGuard
 
 MANIFEST = "lumibot-duckdb-snapshot.json"
 """The name of the manifest, which every publication replaces."""

@@ -11,12 +11,12 @@ from typing import Protocol
 
 from lumibot_duckdb.storage.api import OnBytes
 
-BLOCK = 2**20
-"""Bytes that are read at a time."""
+BLOCK = 2**16
+"""Bytes that are read at a time. If a server stops in the middle of a block, what arrived of it is requested again."""
 
 
 class InterruptedReadError(Exception):
-    """A connection broke, or a body ended early: what arrived is good, and reading can go on from there."""
+    """A connection broke, or a body ended early: what arrived is good, and reading can continue there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Opens a published snapshot: the manifest says which data is current, and the cache has it or gets it.
 
-A process sees one snapshot of a location until it ends, whatever is published meanwhile; so do the processes that it
-starts with the path of the file.
+A process sees one snapshot of a location until it ends, even if another is published meanwhile; so do the processes
+that it starts with the path of the file.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from lumibot_duckdb.storage.errors import (
     SnapshotGoneError,
     StorageError,
     StoreDamagedError,
+    StoreVersionError,
 )
 from lumibot_duckdb.storage.published import overlay
 from lumibot_duckdb.storage.published.cache import SnapshotCache
 from lumibot_duckdb.storage.published.download import download
 from lumibot_duckdb.storage.published.manifest import MANIFEST, MOST_BYTES, Manifest, read_manifest
 from lumibot_duckdb.storage.published.objects import ObjectStore
-from lumibot_duckdb.storage.published.settings import OFFLINE, SnapshotSettings
+from lumibot_duckdb.storage.published.settings import OFFLINE, OVERLAY, SnapshotSettings
 from lumibot_duckdb.storage.published.targets import objects_at
 from lumibot_duckdb.storage.upkeep.other_file import opened
 
@@ -67,6 +68,13 @@ def _local_file(
         existing = overlay.existing(settings.overlay, manifest)
         if existing is not None:
             return existing
+    elif manifest.schema < migrations.newest():
+        raise StoreVersionError(
+            f"the snapshot at {objects.location} was published by an older release of lumibot-duckdb "
+            f"({manifest.package}; schema {manifest.schema}, this release reads {migrations.newest()}). It is only "
+            f"read, so it cannot be upgraded: publish it again with this release, or set {OVERLAY} to a folder for a "
+            "copy, which is upgraded"
+        )
     file = cache.held(manifest)
     if file is None:
         if settings.offline:
