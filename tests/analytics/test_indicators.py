@@ -115,7 +115,7 @@ def test_long_histories_are_computed_in_pieces(storage: DuckDBDataStorage, monke
         pieces = call(requests, **each)
         pd.testing.assert_frame_equal(pieces, whole, check_exact=True)
         changed(pieces)
-    assert max(batch.num_rows for batch in call("sma", format="reader")) == 300
+    assert 200 < max(batch.num_rows for batch in call("sma", format="reader")) <= 300
     pd.testing.assert_frame_equal(call(["rsi(2)", "obv"], timeframe="hour"), larger, check_exact=True)
 
 

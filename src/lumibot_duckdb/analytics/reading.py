@@ -27,7 +27,7 @@ SELECT epoch("timestamp")::BIGINT AS ts, open, high, low, close, volume
 FROM resample({symbol}, ?, zone := ?) ORDER BY ts
 """
 
-_ROWS_AT_A_TIME = 65_536
+_ROWS_AT_A_TIME = 32_000
 """About how many bars of a long history are read at a time."""
 
 

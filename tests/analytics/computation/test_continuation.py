@@ -94,7 +94,7 @@ def history() -> Bars:
     return Bars(bars.times, {**bars.columns, "volume": volume + 0.1})
 
 
-@pytest.mark.parametrize("rows_at_a_time", [700, 2_048])
+@pytest.mark.parametrize("rows_at_a_time", [650, 700, 2_048])
 def test_a_history_with_a_halt_and_a_fall(history: Bars, rows_at_a_time: int) -> None:
     requests = [*REQUESTS.values(), *SHORT.values(), *ODD]
     engine = assert_equal(history, requests, [0, 5_000, 9_000, 9_001, 16_000], rows_at_a_time)
@@ -129,3 +129,20 @@ def test_a_calm_market_hides_what_came_before() -> None:
     requests = [parsed_request(text) for text in ("rsi(3)", "ema(3)", "adx(3)", "macd(3, 5, 2)", "atr(4)", "trix(2)")]
     for cut in (600, 700, 790):
         assert_equal(bars, requests, [cut], len(bars))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_band_that_no_value_shows_counts_later(mirrored: bool) -> None:
+    """Supertrend keeps the band on the other side of the price, from a thousand bars ago, until the price turns."""
+    level = np.repeat([90.0, 98.0, 100.0, 97.0], [60, 300, 1_500, 60])
+    close = level + 0.005 * (np.arange(len(level)) % 2)
+    close = 200 - close if mirrored else close
+    columns = {
+        "open": close,
+        "high": close + 5 / 12,
+        "low": close - 5 / 12,
+        "close": close,
+        "volume": np.ones(len(close)),
+    }
+    bars = Bars(60 * np.arange(len(close)), columns)
+    assert_equal(bars, [parsed_request("supertrend(10, 3)")], [1_850], len(bars))

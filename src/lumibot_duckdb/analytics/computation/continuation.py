@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite
 
 import numpy as np
@@ -23,8 +24,8 @@ from lumibot_duckdb.analytics.computation.engine import Engine, Outputs, outputs
 from lumibot_duckdb.analytics.requests import Request
 from lumibot_duckdb.analytics.warm_up import Reach
 
-_MOVES = np.array([1e-6, -1e-6, 1e-3, -1e-3, 0.9, -0.9])
-"""The invented closes, relative to the last one: moves of all sizes show what is left of earlier ones."""
+_MOVES = np.outer([1e-6, 1e-3, 0.9], [1.0, 0.7, -1.0, -0.3]).ravel()
+"""The invented closes, relative to the last one: moves of all sizes, and back, show what is left of earlier ones."""
 
 _COMPARED = 32 + len(_MOVES)
 _FIRST_TRY = 1_024
@@ -54,9 +55,11 @@ def in_pieces(
 
 
 def _pieces(bars: Iterable[Bars], rows: int) -> Iterator[Bars]:
+    """Yield equal pieces of each part, of up to so many rows."""
     for part in bars:
-        for begin in range(0, len(part), rows):
-            yield part.chosen(slice(begin, begin + rows))
+        count = -(-len(part) // rows)
+        for begin, end in pairwise(np.linspace(0, len(part), count + 1).astype(int).tolist()):
+            yield part.chosen(slice(begin, end))
         del part  # not needed while the next one is read
 
 
