@@ -35,7 +35,7 @@ _STANDS_FOR_EARLIER: dict[str, Callable[[Bars, tuple[FloatArray, ...]], tuple[st
     "obv": lambda bars, found: ("volume", float(found[0][-1])),
     "drawdown": lambda bars, found: ("close", float(bars.close.max())),
 }
-"""Indicators that continue from one bar, and the column and the number in it, given the bars so far and their outputs."""
+"""Indicators that continue from one bar: the column and the number in it, given the bars so far and their outputs."""
 
 
 def in_pieces(
