@@ -31,7 +31,6 @@ from benchmarks import (
     requests,
     searches,
     sweeps,
-    trials,
     verification,
 )
 from benchmarks.alpaca import memory as alpaca_memory
@@ -74,7 +73,6 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "searches": searches.two_hundred_trials,
     "sweep": sweeps.daily_strategy,
     "sweep_minutes": sweeps.minutes_of_twenty_symbols,
-    "trials": trials.two_hundred_trials,
     "ingest": ingest.ingest,
     "scattered": ingest.scattered,
     "verify": verification.hundred_symbols,

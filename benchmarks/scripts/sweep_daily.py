@@ -1,7 +1,8 @@
-"""The crossover of `yahoo_one.py` with the lengths of its averages as parameters, over ten years of one symbol."""
+"""The crossover of `yahoo_one.py` with the lengths of its averages as parameters, over some years of one symbol."""
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import datetime
 from typing import Any, ClassVar
@@ -31,6 +32,6 @@ class Crossover(Strategy):
 
 if __name__ == "__main__":
     chosen = dict(zip(("fast", "slow"), map(int, sys.argv[1:]), strict=False))
-    start, end = datetime(2013, 1, 2), datetime(2022, 12, 29)
+    start, end = datetime(2023 - int(os.environ["YEARS"]), 1, 2), datetime(2022, 12, 29)
     _, done = Crossover.run_backtest(YahooDataBacktesting, start, end, parameters=chosen, **QUIET)
     keep_outcome(done)

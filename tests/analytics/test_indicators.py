@@ -15,7 +15,7 @@ import pytest
 
 from analytics.market import SHORT, frame
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.analytics import frames
+from lumibot_duckdb.analytics import frames, indicator_values, reading
 from lumibot_duckdb.analytics.errors import AnalysisError, IndicatorError
 from lumibot_duckdb.storage.api import AssetKey
 from lumibot_duckdb.storage.errors import AmbiguousSeriesError, SeriesNotFoundError, SnapshotNotFoundError
@@ -97,6 +97,26 @@ def test_long_series_come_in_pieces(storage: DuckDBDataStorage, monkeypatch: pyt
     one = storage.indicators("MSFT", "rsi")
     np.testing.assert_array_equal(one["rsi_14"], whole["rsi_14"][300:])
     changed(one)
+
+
+def test_long_histories_are_computed_in_pieces(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    minutes = pd.concat([frame(390, seed=day, start=f"2024-01-{day:02} 09:30") for day in range(2, 12)])
+    minutes.loc[minutes.index[5:400:7], ["close", "volume"]] = np.nan
+    for symbol in ("AAPL", "MSFT"):
+        storage.store_ohlcv_data(symbol, minutes, "test", "minute")
+    requests = [*map(_text, SHORT), "rsi", "hma", "stochastic", "supertrend"]
+    ranges = [{"end": "2024-01-09 11:00"}, {"start": "2024-01-05 10:00"}, {"end": "2024-01-02 10:00"}]
+    call = partial(storage.indicators, ["AAPL", "MSFT"], timeframe="minute")
+    wholes = [call(requests, **each) for each in ranges]
+    larger = call(["rsi(2)", "obv"], timeframe="hour")
+    monkeypatch.setattr(reading, "_ROWS_AT_A_TIME", 800)
+    monkeypatch.setattr(indicator_values, "_ROWS_AT_A_TIME", 300)
+    for each, whole in zip(ranges, wholes, strict=True):
+        pieces = call(requests, **each)
+        pd.testing.assert_frame_equal(pieces, whole, check_exact=True)
+        changed(pieces)
+    assert 200 < max(batch.num_rows for batch in call("sma", format="reader")) <= 300
+    pd.testing.assert_frame_equal(call(["rsi(2)", "obv"], timeframe="hour"), larger, check_exact=True)
 
 
 def test_mistakes(storage: DuckDBDataStorage) -> None:

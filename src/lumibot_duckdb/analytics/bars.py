@@ -100,7 +100,8 @@ def bars_with_close(arrays: BarArrays, wanted: Sequence[str], zone: str, label: 
     for name in wanted:
         missing = close if name in ("open", "high", "low") else np.full(len(close), np.nan)
         column = columns.get(name, missing)
-        columns[name] = np.where(np.isfinite(column), column, missing)
+        known = np.isfinite(column)
+        columns[name] = column if bool(known.all()) else np.where(known, column, missing)
     return Bars(times, columns, zone)
 
 

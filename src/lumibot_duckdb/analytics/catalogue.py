@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isqrt
+from math import isqrt, lcm
 
 from lumibot_duckdb.analytics.errors import IndicatorError
 from lumibot_duckdb.analytics.parameters import Parameter, Value, bars, factor, number_text
@@ -117,7 +117,7 @@ _AVERAGES = (
         _CLOSE,
         "mean of the last n closes",
         "TA-Lib SMA",
-        lambda n: window(n - 1),
+        lambda n: window(n - 1, block=n),
         pane=PRICE_PANE,
     ),
     _single(
@@ -139,7 +139,7 @@ _AVERAGES = (
         _CLOSE,
         "mean of the last n closes with the weights 1, 2, ..., n",
         "TA-Lib WMA",
-        lambda n: window(n - 1),
+        lambda n: window(n - 1, block=n),
         pane=PRICE_PANE,
     ),
     _single(
@@ -172,7 +172,7 @@ _AVERAGES = (
         _CLOSE,
         "WMA(floor(sqrt(n))) of 2 * WMA(floor(n/2)) - WMA(n)",
         "TA-Lib HMA",
-        lambda n: window(n - 1 + isqrt(n) - 1),
+        lambda n: window(n - 1 + isqrt(n) - 1, block=lcm(n // 2, n, isqrt(n))),
         pane=PRICE_PANE,
     ),
     _single(
@@ -201,7 +201,7 @@ _BANDS = (
         "middle = SMA(n), upper and lower = middle +- k * population deviation of the last n closes, "
         "percent_b = (close - lower)/(upper - lower), bandwidth = (upper - lower)/middle",
         "TA-Lib BBANDS; percent_b and bandwidth: John Bollinger",
-        lambda n, k: window(n - 1),
+        lambda n, k: window(n - 1, block=n),
         pane=PRICE_PANE,
         drawn=("lower", "middle", "upper"),
     ),
@@ -252,7 +252,7 @@ _OSCILLATORS = (
         "k = SMA(k) of 100 * (close - lowest low)/(highest high - lowest low) of n bars (0 for a flat range), "
         "d = SMA(d) of k",
         "TA-Lib STOCH",
-        lambda n, k, d: window(n + k + d - 3),
+        lambda n, k, d: window(n + k + d - 3, block=lcm(k, d)),
     ),
     Indicator(
         "fast_stochastic",
@@ -263,7 +263,7 @@ _OSCILLATORS = (
         ("k", "d"),
         "k = 100 * (close - lowest low)/(highest high - lowest low) of n bars (0 for a flat range), d = SMA(d) of k",
         "TA-Lib STOCHF",
-        lambda n, d: window(n + d - 2),
+        lambda n, d: window(n + d - 2, block=d),
     ),
     Indicator(
         "stoch_rsi",
@@ -274,7 +274,7 @@ _OSCILLATORS = (
         ("k", "d"),
         "k = 100 * (RSI(n) - lowest)/(highest - lowest) of m values of RSI(n) (0 for a flat range), d = SMA(d) of k",
         "TA-Lib STOCHRSI",
-        lambda n, m, d: smoothed(kept_by_wilder(n), n + m + d),
+        lambda n, m, d: smoothed(kept_by_wilder(n), n + m + d, block=d),
     ),
     Indicator(
         "macd",
@@ -296,7 +296,7 @@ _OSCILLATORS = (
         _PRICES,
         "(P - SMA(n) of P) / (0.015 * mean |deviation| of n bars), P = (high + low + close)/3; 0 for a flat range",
         "TA-Lib CCI",
-        lambda n: window(n - 1),
+        lambda n: window(n - 1, block=n),
     ),
     _single(
         "williams_r",
@@ -450,7 +450,7 @@ _VOLATILITY = (
         _CLOSE,
         "sample deviation of the last n log(close[t]/close[t-1]), times sqrt(annual) if bars per year are given",
         _PANDAS_TA + " hvol, not in percent",
-        lambda n, annual: window(n),
+        lambda n, annual: window(n, block=n),
     ),
     _single(
         "parkinson",
@@ -460,7 +460,7 @@ _VOLATILITY = (
         _RANGE,
         "sqrt(mean of the last n log(high/low)**2 / (4 log 2)), times sqrt(annual) if given",
         "Parkinson (1980), Journal of Business 53(1), 61-65",
-        lambda n, annual: window(n - 1),
+        lambda n, annual: window(n - 1, block=n),
     ),
     _single(
         "garman_klass",
@@ -470,7 +470,7 @@ _VOLATILITY = (
         ("open", "high", "low", "close"),
         "sqrt(mean of the last n [log(high/low)**2/2 - (2 log 2 - 1) log(close/open)**2]), times sqrt(annual) if given",
         "Garman and Klass (1980), Journal of Business 53(1), 67-78",
-        lambda n, annual: window(n - 1),
+        lambda n, annual: window(n - 1, block=n),
     ),
     _single(
         "zscore",
@@ -480,7 +480,7 @@ _VOLATILITY = (
         _CLOSE,
         "(close - SMA(n)) / population deviation of the last n closes",
         "TA-Lib SMA and STDDEV",
-        lambda n: window(n - 1),
+        lambda n: window(n - 1, block=n),
     ),
     _single(
         "drawdown",
@@ -514,7 +514,7 @@ _VOLUME = (
         _WITH_VOLUME,
         "sum of (high + low + close)/3 * volume / sum of volume, over the last n bars",
         "TA-Lib VWMA, with the typical price",
-        lambda n: window(n - 1),
+        lambda n: window(n - 1, block=n),
         pane=PRICE_PANE,
     ),
     _single(
@@ -536,7 +536,7 @@ _VOLUME = (
         "100 * rising/(rising + falling), sums of (high + low + close)/3 * volume over n bars on which that price "
         "rose or fell; 0 if there are none",
         "TA-Lib MFI",
-        lambda n: window(n),
+        lambda n: window(n, block=n),
     ),
 )
 

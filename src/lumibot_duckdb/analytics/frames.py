@@ -44,12 +44,12 @@ class Shape:
         self.schema = pa.schema([*named, times, *((name, pa.float64()) for name in columns)])
 
     def batches(self, symbol: str, times: Int64Array, columns: Sequence[FloatArray]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of one asset, in copies, so that a batch that is kept does not keep all rows."""
+        """Yield rows of one asset. A batch that is kept keeps no longer arrays in memory."""
         for begin in range(0, len(times), _ROWS_AT_A_TIME):
             rows = slice(begin, begin + _ROWS_AT_A_TIME)
             starts = pa.array(times[rows] * self._ticks).cast(self.schema.field(self.time_column).type)
             named = [pa.repeat(symbol, len(starts))] if self.is_long else []
-            numbers = [pa.array(column[rows].copy(), from_pandas=self._with_nulls) for column in columns]
+            numbers = [pa.array(_own(column[rows]), from_pandas=self._with_nulls) for column in columns]
             yield pa.record_batch([*named, starts, *numbers], schema=self.schema)
 
     def pandas(self, reader: pa.RecordBatchReader) -> pd.DataFrame:
@@ -70,6 +70,12 @@ class Shape:
         frame.insert(0, SYMBOL_COLUMN, symbols)
         frame.insert(1, TIME_COLUMN, index)
         return frame
+
+
+def _own(values: FloatArray) -> FloatArray:
+    """Return a part of an array, as a copy unless it is most of it."""
+    whole = values.base
+    return values.copy() if whole is not None and whole.nbytes > 2 * values.nbytes else values
 
 
 def polars_frame(reader: pa.RecordBatchReader) -> pl.DataFrame:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
 from lumibot_duckdb.analytics.bars import Bars, FloatArray
-from lumibot_duckdb.analytics.computation.engine import engine_for, outputs
+from lumibot_duckdb.analytics.computation.continuation import in_pieces
+from lumibot_duckdb.analytics.computation.engine import Outputs, engine_for, outputs
 from lumibot_duckdb.analytics.reading import IndicatorBars, ReadBars
 from lumibot_duckdb.analytics.requests import Request
 from lumibot_duckdb.analytics.series_bars import BarsInTimeframe
@@ -17,11 +17,11 @@ from lumibot_duckdb.analytics.span import Span
 from lumibot_duckdb.analytics.warm_up import Reach, window
 from lumibot_duckdb.storage.times import Int64Array
 
-Outputs: TypeAlias = "Mapping[Request, tuple[FloatArray, ...]]"
-"""The outputs of each indicator: an array for each of its columns."""
-
 _SAME = 1e-10
 """The relative difference up to which a value counts as independent of what came before the bars that were read."""
+
+_ROWS_AT_A_TIME = 16_384
+"""How many bars of a long history are computed at a time: few need less memory, and many less time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,11 @@ class Computed:
     bars: Bars
     first: int
     outputs: Outputs
+
+    def shown(self) -> tuple[Int64Array, list[FloatArray]]:
+        """Return the starts of the bars in the span, and their closes and outputs."""
+        columns = [self.bars.close, *(values for each in self.outputs.values() for values in each)]
+        return self.bars.times[self.first :], [column[self.first :] for column in columns]
 
 
 class IndicatorValues:
@@ -59,9 +64,22 @@ class IndicatorValues:
 
     def read(self, series: BarsInTimeframe, span: Span) -> tuple[Int64Array, list[FloatArray]]:
         """Return the starts (epoch seconds) of the bars in a span, and an array for each of `columns`."""
-        computed = self.compute(series, span)
-        columns = [computed.bars.close, *(values for each in computed.outputs.values() for values in each)]
-        return computed.bars.times[computed.first :], [column[computed.first :] for column in columns]
+        return self.compute(series, span).shown()
+
+    def pieces(self, series: BarsInTimeframe, span: Span) -> Iterator[tuple[Int64Array, list[FloatArray]]]:
+        """Yield what `read` returns, for a long history in pieces, so that it is never in memory as a whole."""
+        pieces = None
+        if self._engine.continues and (span.start is None or self.needs_all_bars):
+            pieces = self._bars.pieces(series, span.end)
+        if pieces is None:
+            yield self.read(series, span)
+            return
+        for bars, found in in_pieces(self._engine, self._requests, pieces, _ROWS_AT_A_TIME):
+            first = 0 if span.start is None else int(bars.times.searchsorted(span.start))
+            shown = Computed(bars, first, found).shown()
+            del bars, found  # not needed while the next ones are computed
+            yield shown
+            del shown
 
     def compute(self, series: BarsInTimeframe, span: Span) -> Computed:
         """Return the bars of a span with enough earlier ones, and the outputs of the indicators for them."""

@@ -60,10 +60,10 @@ def _batches(
     rows = 0
     try:
         for each in series:
-            times, columns = values.read(each.bars(storage), span)
-            rows += len(times)
-            yield from shape.batches(each.symbol, times, columns)
-            del times, columns  # not needed while the next series is read
+            for times, columns in values.pieces(each.bars(storage), span):
+                rows += len(times)
+                yield from shape.batches(each.symbol, times, columns)
+                del times, columns  # not needed while the next bars are read
         if not rows and series:
             raise IndicatorError(nothing_in(storage, series, span))
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -25,6 +26,9 @@ _RESAMPLED = """
 SELECT epoch("timestamp")::BIGINT AS ts, open, high, low, close, volume
 FROM resample({symbol}, ?, zone := ?) ORDER BY ts
 """
+
+_ROWS_AT_A_TIME = 32_000
+"""About how many bars of a long history are read at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,16 @@ class IndicatorBars:
             if begin is None:
                 return
             before = 2 * before + 1
+
+    def pieces(self, series: BarsInTimeframe, end: EpochSeconds | None) -> Iterator[Bars] | None:
+        """Return all bars before `end`, some at a time; None for few, and for bars that are made of smaller ones."""
+        if not series.as_stored or series.bars.facts.rows <= _ROWS_AT_A_TIME:
+            return None
+        days = series.bars.outline().days
+        before = np.cumsum(days.bars) - days.bars
+        firsts = days.first[1:][np.diff(before // _ROWS_AT_A_TIME) > 0].tolist()
+        cuts = [None, *(first for first in firsts if end is None or first < end), end]
+        return (self._bars(series, *within) for within in pairwise(cuts))
 
     # -- where to begin --------------------------------------------------------------------------------------
 

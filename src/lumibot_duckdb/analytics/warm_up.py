@@ -22,10 +22,18 @@ class Reach(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    """The bars that a value depends on besides its own: their number where `reach` counts bars, else infinite."""
+    """What a value depends on besides its own bar.
+
+    Attributes:
+        reach: How far back it reaches.
+        bars: The number of earlier bars where `reach` counts them, else infinite.
+        block: The first bar of a computation has to be a multiple of so many bars after that of another one, for both
+            to give the same bits: sums are over blocks of bars.
+    """
 
     reach: Reach
     bars: float = inf
+    block: int = 1
 
     def __str__(self) -> str:
         if self.reach is Reach.BARS:
@@ -38,27 +46,28 @@ class WarmUp:
 DAY, PREVIOUS_DAY, ALL = WarmUp(Reach.DAY), WarmUp(Reach.PREVIOUS_DAY), WarmUp(Reach.ALL)
 
 
-def window(bars: int) -> WarmUp:
-    """Return the warm-up of what depends on a number of earlier bars."""
-    return WarmUp(Reach.BARS, bars)
+def window(bars: int, *, block: int = 1) -> WarmUp:
+    """Return the warm-up of what depends on a number of earlier bars, computed in blocks."""
+    return WarmUp(Reach.BARS, bars, block)
 
 
-def smoothed(keep: float, first: int, *, times: int = 1) -> WarmUp:
+def smoothed(keep: float, first: int, *, times: int = 1, block: int = 1) -> WarmUp:
     """Return the warm-up of recursive smoothing: y[i] = keep * y[i - 1] + (1 - keep) * x[i].
 
     Args:
         keep: What is kept of the last value.
         first: How many earlier bars the first value needs.
         times: How many times the result is smoothed again.
+        block: The length of the blocks in which the result is summed.
     """
     if keep <= 0:
-        return window(first)
+        return window(first, block=block)
     # After t bars, what came before has the weight keep**t, times a polynomial if smoothing is repeated.
     needed = 0.0
     for _ in range(8):
         ways = comb(int(needed) + times - 1, times - 1)
         needed = (log(ways) - log(_FORGOTTEN)) / -log(keep)
-    return WarmUp(Reach.RECURSIVE, first + int(needed) + 1)
+    return WarmUp(Reach.RECURSIVE, first + int(needed) + 1, block)
 
 
 def kept_by_ema(n: int) -> float:

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from lumibot_duckdb.analytics.bars import Bars, FloatArray
 from lumibot_duckdb.analytics.catalogue import CATALOGUE
-from lumibot_duckdb.analytics.indicator_values import Outputs
+from lumibot_duckdb.analytics.computation.engine import Outputs
 from lumibot_duckdb.analytics.requests import Request, parsed_request, request_list
 from lumibot_duckdb.analytics.returns import price_return
 from lumibot_duckdb.analytics.series import ChosenSeries

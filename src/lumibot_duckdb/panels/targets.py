@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lumibot_duckdb.analytics.bars import Bars, FloatArray
-from lumibot_duckdb.analytics.indicator_values import Outputs
+from lumibot_duckdb.analytics.computation.engine import Outputs
 from lumibot_duckdb.analytics.parameters import LONGEST, number_text
 from lumibot_duckdb.analytics.requests import Request, parsed_request
 from lumibot_duckdb.analytics.returns import price_return

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 from hypothesis_settings import examples
+from lumibot_duckdb.analytics.computation import rolling
 from lumibot_duckdb.analytics.computation.rolling import weighted_mean, window_deviation, window_mean, window_sum
 
 
@@ -40,3 +41,13 @@ def test_equal_values_have_no_deviation_after_any_fall(n: int) -> None:
     values = np.concatenate([np.linspace(1e7, 9e6, 50), np.full(60, 0.1)])
     assert (window_deviation(values, n)[-60 + n :] == 0).all()
     assert (window_sum(np.concatenate([values, np.zeros(40)]), n)[-40 + n :] == 0).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 20])
+def test_many_blocks_are_summed_with_the_same_bits_as_few(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(n).normal(100, 1, 9 * n * n + 5)
+    assert len(values) > rolling._FEW_BLOCKS * n * n
+    by_columns = [function(values, n) for function in (window_sum, weighted_mean, window_deviation)]
+    monkeypatch.setattr(rolling, "_FEW_BLOCKS", len(values))
+    for found, function in zip(by_columns, (window_sum, weighted_mean, window_deviation), strict=True):
+        np.testing.assert_array_equal(found, function(values, n))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
@@ -12,9 +13,18 @@ from lumibot_duckdb.analytics.errors import MissingLibraryError
 from lumibot_duckdb.analytics.requests import Request
 from lumibot_duckdb.analytics.ta_lib import OLDEST, ta_lib
 
+Outputs: TypeAlias = "Mapping[Request, tuple[FloatArray, ...]]"
+"""The outputs of each indicator: an array for each of its columns."""
+
 
 class Engine(Protocol):
-    """Computes one indicator at a time."""
+    """Computes one indicator at a time.
+
+    `continues` says whether values have the same bits wherever a computation begins, or a multiple of `WarmUp.block`
+    bars later: if so, a long history is computed in pieces.
+    """
+
+    continues: ClassVar[bool]
 
     def compute(self, request: Request, bars: Bars) -> tuple[FloatArray, ...]:
         """Return an array for each output. Values that do not exist are not finite."""
@@ -42,4 +52,9 @@ def engine_for(requests: tuple[Request, ...]) -> Engine:
 
 def outputs(engine: Engine, request: Request, bars: Bars) -> tuple[FloatArray, ...]:
     """Return an array for each output of an indicator, with NaN where there is no value."""
-    return tuple(np.where(np.isfinite(values), values, np.nan) for values in engine.compute(request, bars))
+    return tuple(map(_finite, engine.compute(request, bars)))
+
+
+def _finite(values: FloatArray) -> FloatArray:
+    exist = np.isfinite(values)
+    return values if bool(exist.all()) else np.where(exist, values, np.nan)

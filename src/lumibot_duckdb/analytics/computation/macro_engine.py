@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pyarrow as pa
 
@@ -16,6 +18,8 @@ _AS_STORED = "second"
 
 class MacroEngine:
     """Computes indicators with the SQL macros."""
+
+    continues: ClassVar[bool] = False  # DuckDB sums windows in an order of its own
 
     def __init__(self) -> None:
         self._database = MacroDatabase()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from lumibot_duckdb.analytics.requests import Request
 
 class TaLibEngine:
     """Computes indicators with TA-Lib, given its module."""
+
+    continues: ClassVar[bool] = True
 
     def __init__(self, ta: Any) -> None:
         self._ta = ta
