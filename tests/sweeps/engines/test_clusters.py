@@ -110,13 +110,16 @@ def assert_gone(processes: list[psutil.Process]) -> None:
     assert alive == []
 
 
-def test_trials_of_a_killed_worker_run_again_on_another(cluster: Cluster, sweep: SweepOnCluster) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_trials_of_a_lost_worker_run_again_on_another(
+    sent: signal.Signals, cluster: Cluster, sweep: SweepOnCluster
+) -> None:
     first, second = cluster.start_worker(), cluster.start_worker()
     options = ("--engine", "dask", "--address", cluster.address, "--jobs", "2")
     process = sweep.start("--set", "fast=3:18:1", "--set", "slow=20", *options)
     wait_until(lambda: len(sweep.records) >= 2 and len(servers(first)) >= 2)  # a trial runs there
     of_first = servers(first)
-    first.send_signal(signal.SIGKILL)
+    first.send_signal(sent)
     assert_gone(of_first)
     out = sweep.ended(process)
     assert "16 trials: 16 complete\n" in out

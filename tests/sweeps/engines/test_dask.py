@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.results.records import TrialRecord
 from lumibot_duckdb.sweeps import Sweep, run
 from lumibot_duckdb.sweeps.engines import cluster_trials, dask_executor, executor_for, worker
+from lumibot_duckdb.sweeps.engines.cluster import ClusterExecutor
 from lumibot_duckdb.sweeps.engines.errors import EngineError, WorkerError
-from lumibot_duckdb.sweeps.errors import SweepError
-from lumibot_duckdb.sweeps.target import PickledTarget, Target, TargetDescription
-from lumibot_duckdb.sweeps.trial import Trial
+from lumibot_duckdb.sweeps.errors import SweepClosedError, SweepError
+from lumibot_duckdb.sweeps.running import TrialSettings
+from lumibot_duckdb.sweeps.target import PickledTarget, ScriptTarget, Target, TargetDescription
+from lumibot_duckdb.sweeps.trial import Limits, Trial
 from sweeps.fakes import END, PARAMETERS, START, FakeTrials, Strategy, backtested
 
+distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.xdist_group("sweeps: dask")
 
 
@@ -244,6 +248,70 @@ def _hold(content: bytes, identity: str) -> None:
     """Stand for a trial that hangs until its target is ended."""
     worker._targets[identity] = worker._Held()
     wait_until(lambda: identity not in worker._targets)
+
+
+class LosingExecutor(ClusterExecutor):
+    """A cluster whose trials end with an error, or return it."""
+
+    def __init__(self, outcomes: list[Any]) -> None:
+        super().__init__("the cluster", 1)
+        self.outcomes = outcomes
+
+    def capacity(self) -> int:
+        return 1
+
+    def begin(self, identity: str, content: bytes) -> Any:
+        return content
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, distributed.scheduler.KilledWorker):
+            future.set_exception(outcome)
+        elif outcome == "cancelled":
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        else:
+            future.set_result(outcome)
+        return future
+
+    def is_loss(self, error: BaseException) -> bool:
+        return dask_executor.DaskExecutor.is_loss(self, error)  # type: ignore[arg-type]
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        pass
+
+
+def test_trials_whose_workers_are_lost() -> None:
+    whole, closed = backtested(Trial(1, {"x": 1})), SweepClosedError()
+    killed = distributed.scheduler.KilledWorker("key", None, 3)
+    executor = LosingExecutor([killed, closed, closed, whole, *[closed] * 4, "cancelled", closed])
+    trials = cluster_trials.ClusterTrials(
+        executor, ScriptTarget("x.py"), TargetDescription("S", "", {}, None, None, True), Limits(), TrialSettings()
+    )
+    given_up = trials.submit(Trial(1, {"x": 5})).result()
+    assert (given_up.status, given_up.parameters) == ("crashed", {"x": 5})
+    assert given_up.error == "its workers were lost again and again, so it was given up"
+    assert trials.submit(Trial(2, {"x": 1})).result() == whole  # its worker was shut down twice
+    assert trials.submit(Trial(3, {"x": 1})).result().status == "crashed"
+    with pytest.raises(EngineError, match="the connection with the cluster was lost: once it is there again, the same"):
+        trials.submit(Trial(4, {"x": 1})).result()
+    trials.close()
+    with pytest.raises(SweepClosedError):
+        trials.submit(Trial(5, {"x": 1})).result()
+    assert executor.outcomes == []
+
+
+def test_a_target_that_ends_while_it_is_checked(fake: FakeTrials, monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(content: bytes) -> Any:
+        worker.end_target("short")
+        return "target"
+
+    monkeypatch.setattr(worker, "_checked_target", check)
+    with pytest.raises(SweepClosedError), worker._held("short", b""):
+        raise AssertionError("no trial of a sweep that has ended may run")
+    assert fake.closed.is_set()
+    assert "short" not in worker._targets
 
 
 def test_an_idle_target_ends(fake: FakeTrials, address: str, monkeypatch: pytest.MonkeyPatch) -> None:

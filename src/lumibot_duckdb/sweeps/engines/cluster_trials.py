@@ -6,6 +6,7 @@ import logging
 import pickle
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from lumibot_duckdb import clock
@@ -15,12 +16,15 @@ from lumibot_duckdb.sweeps.engines.cluster import ClusterExecutor
 from lumibot_duckdb.sweeps.engines.errors import EngineError
 from lumibot_duckdb.sweeps.engines.shared_sweep import shared_sweep
 from lumibot_duckdb.sweeps.engines.worker import run_on_worker
-from lumibot_duckdb.sweeps.errors import SweepError
+from lumibot_duckdb.sweeps.errors import SweepClosedError, SweepError
 from lumibot_duckdb.sweeps.running import TrialSettings
 from lumibot_duckdb.sweeps.target import Target, TargetDescription
 from lumibot_duckdb.sweeps.trial import Limits, Trial
 
 logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 4
+"""How often a trial is started whose worker is shut down meanwhile."""
 
 
 class ClusterTrials:
@@ -44,6 +48,7 @@ class ClusterTrials:
         self._settings = replace(settings, artifacts=artifacts)
         self._versions = versions_of_run()
         self._other_versions: set[str] = set()
+        self._is_closed = False
         sweep = shared_sweep(target, description)
         self._content = executor.begin(target.identity, pickle.dumps(sweep))
 
@@ -53,26 +58,35 @@ class ClusterTrials:
 
     def submit(self, trial: Trial) -> Future[TrialRecord]:
         """Start a trial. The future raises the error of a worker that cannot run the sweep."""
-        started = clock.utc_now()
-        remote = self._executor.submit(
-            run_on_worker, self._content, self._identity, self._versions, trial, self._limits, self._settings
-        )
         found: Future[TrialRecord] = Future()
+        self._start(trial, found, clock.utc_now(), _ATTEMPTS)
+        return found
+
+    def close(self) -> None:
+        """Kill the trials that run, and end the processes of the sweep."""
+        self._is_closed = True
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, trial: Trial, found: Future[TrialRecord], started: datetime, attempts: int) -> None:
+        """Start a trial, and again if its worker is shut down meanwhile."""
 
         def take(ended: Future[Any]) -> None:
             try:
                 record = self._record(ended, trial)
+            except SweepClosedError as error:
+                if self._is_closed:
+                    found.set_exception(error)
+                elif attempts > 1:
+                    self._start(trial, found, started, attempts - 1)
+                else:
+                    found.set_result(self._lost(trial, started))
             except Exception as error:
                 found.set_exception(error)
             else:
                 found.set_result(record if record is not None else self._lost(trial, started))
 
-        remote.add_done_callback(take)
-        return found
-
-    def close(self) -> None:
-        """Kill the trials that run, and end the processes of the sweep."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        arguments = (self._content, self._identity, self._versions, trial, self._limits, self._settings)
+        self._executor.submit(run_on_worker, *arguments).add_done_callback(take)
 
     def _record(self, ended: Future[Any], trial: Trial) -> TrialRecord | None:
         """Return what a trial has found; None if its workers were lost again and again."""
@@ -105,7 +119,7 @@ class ClusterTrials:
                 self._other_versions.add(text)
                 logger.warning("trials ran with %s; the results file has the versions of each trial", text)
 
-    def _lost(self, trial: Trial, started: Any) -> TrialRecord:
+    def _lost(self, trial: Trial, started: datetime) -> TrialRecord:
         return TrialRecord(
             parameters=dict(trial.values),
             status="crashed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -61,7 +62,9 @@ class DaskExecutor(ClusterExecutor):
         self._identity = identity
         self._client.register_plugin(EndWithSweep(identity))
         # As the result of a task, so that it is computed again if the worker that has it is lost.
-        self._content = self._client.submit(bytes, content, pure=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # frames may be large
+            self._content = self._client.submit(bytes, content, pure=False)
         return self._content
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:

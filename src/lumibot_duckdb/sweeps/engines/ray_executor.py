@@ -33,7 +33,7 @@ class RayExecutor(ClusterExecutor):
     def __init__(self, address: str | None, jobs: int | None = None) -> None:
         super().__init__("Ray" if address is None else f"the Ray cluster at {address}", jobs)
         self._owns_connection = not ray.is_initialized()
-        self._running: list[Any] = []
+        self._running: set[Any] = set()
         if self._owns_connection:
             self._connect(address, jobs)
         self._call = ray.remote(num_cpus=1, max_retries=_STARTS_AGAIN)(_called)
@@ -64,9 +64,9 @@ class RayExecutor(ClusterExecutor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run a function on a worker."""
         task = self._call.remote(fn, *args, **kwargs)
-        self._running.append(task)
+        self._running.add(task)
         future: Future[Any] = task.future()
-        future.add_done_callback(lambda _: self._running.remove(task))
+        future.add_done_callback(lambda _: self._running.discard(task))
         return future
 
     def is_loss(self, error: BaseException) -> bool:
@@ -77,7 +77,8 @@ class RayExecutor(ClusterExecutor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leave the cluster, which ends the workers of this process."""
-        for task in list(self._running):
+        running, self._running = self._running, set()
+        for task in running:
             ray.cancel(task, force=True)
         if self._owns_connection:
             ray.shutdown()

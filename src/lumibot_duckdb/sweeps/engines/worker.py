@@ -16,7 +16,7 @@ from lumibot_duckdb.comparison.versions import versions_of_run
 from lumibot_duckdb.results.records import TrialRecord
 from lumibot_duckdb.sweeps.engines.errors import WorkerError
 from lumibot_duckdb.sweeps.engines.shared_sweep import SharedSweep, difference
-from lumibot_duckdb.sweeps.errors import SweepError
+from lumibot_duckdb.sweeps.errors import SweepClosedError, SweepError
 from lumibot_duckdb.sweeps.running import TrialSettings, close, describe, run_trial
 from lumibot_duckdb.sweeps.target import RunnableTarget
 from lumibot_duckdb.sweeps.trial import Limits, Trial
@@ -91,11 +91,16 @@ def _held(identity: str, content: bytes) -> Iterator[RunnableTarget]:
         with held.checking:
             if held.target is None:
                 held.target = _checked_target(content)
+        with _guard:
+            has_ended = _targets.get(identity) is not held
+        if has_ended:  # while the target was checked
+            close(held.target)
+            raise SweepClosedError
         yield held.target
     finally:
         with _guard:
             held.running -= 1
-            if not held.running:
+            if not held.running and _targets.get(identity) is held:
                 held.expiry = threading.Timer(IDLE_SECONDS, _expire, (identity,))
                 held.expiry.daemon = True
                 held.expiry.start()
@@ -121,7 +126,8 @@ def _checked_target(content: bytes) -> RunnableTarget:
 
 def _expire(identity: str) -> None:
     with _guard:
-        if _targets[identity].running:
+        held = _targets.get(identity)
+        if held is None or held.running:
             return
     end_target(identity)
 
