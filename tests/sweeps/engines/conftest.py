@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,20 @@ from sweeps.fakes import FakeTrials
 
 distributed = pytest.importorskip("distributed")
 
+LOCAL: dict[str, Any] = {
+    "processes": False,
+    "host": "127.0.0.1",
+    "protocol": "tcp",
+    "dashboard_address": "127.0.0.1:0",
+    "silence_logs": 50,
+}
+"""Options of a cluster whose workers are threads of this process."""
+
 
 @pytest.fixture(scope="package")
 def address() -> Iterator[str]:
     """The address of a scheduler with two workers, which are threads."""
-    options = {"processes": False, "dashboard_address": None, "silence_logs": 50}
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", protocol="tcp", **options) as it:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, **LOCAL) as it:
         yield it.scheduler_address
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 from concurrent.futures import Future
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,12 @@ def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_executor, "CONNECT_SECONDS", 0.3)
     with (
         distributed.LocalCluster(
-            n_workers=0, host="127.0.0.1", dashboard_address=None, silence_logs=50, processes=False, protocol="tcp"
+            n_workers=0,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+            processes=False,
+            protocol="tcp",
         ) as cluster,
         pytest.raises(EngineError, match="has no workers: start some with `dask worker tcp://127"),
     ):
@@ -357,3 +363,61 @@ def test_a_snapshot_that_is_published_during_a_sweep_does_not_change_it(
         options = {"engine": "dask", "address": address, "store": tmp_path / "shared", "results": "r.duckdb"}
         run(Strategy, {"x": [1]}, START, END, **options)
     assert stores == [begun]
+
+
+MODULE = """
+import numpy as np
+import pandas as pd
+from lumibot.entities import Asset, Data
+from lumibot.strategies import Strategy
+
+
+class Holding(Strategy):
+    parameters = {"share": 0.5}
+
+    def initialize(self):
+        self.sleeptime = "1D"
+
+    def on_trading_iteration(self):
+        if self.get_position("AAA") is None:
+            quantity = int(self.parameters["share"] * self.cash / self.get_last_price("AAA"))
+            self.submit_order(self.create_order("AAA", quantity, "buy"))
+
+
+def data():
+    days = pd.bdate_range("2020-01-02", "2020-03-31", tz="America/New_York")
+    close = 100.0 + np.arange(len(days))
+    columns = {"open": close, "high": close, "low": close, "close": close, "volume": 1e6}
+    return {Asset("AAA"): Data(Asset("AAA"), pd.DataFrame(columns, days), timestep="day")}
+"""
+
+
+@pytest.mark.long
+def test_a_strategy_of_a_module_on_workers_that_do_not_have_it(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process of the backtest finds the module where the sweep has found it."""
+    from lumibot.backtesting import PandasDataBacktesting
+
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "holding_of_a_test.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    import holding_of_a_test  # type: ignore[import-not-found]
+
+    options: dict[str, Any] = {"source": PandasDataBacktesting, "store": "store", "benchmark_asset": None}
+    options |= {"pandas_data": holding_of_a_test.data(), "risk_free_rate": 0.0}
+    period = datetime(2020, 1, 6), datetime(2020, 3, 27)
+    space = {"share": [0.25, 0.5, 0.75]}
+    here = run(holding_of_a_test.Holding, space, *period, name="here", **options)
+    there = run(holding_of_a_test.Holding, space, *period, name="there", engine="dask", address=address, **options)
+    assert [each.status for each in there.records.values()] == ["complete"] * 3
+    for number in (1, 2, 3):
+        alone, record = here.database.trial("here", number), there.database.trial("there", number)
+        assert record.parameters == alone.parameters
+        assert record.statistics == alone.statistics
+        assert (record.equity, record.trades, record.daily_returns) == (
+            alone.equity,
+            alone.trades,
+            alone.daily_returns,
+        )

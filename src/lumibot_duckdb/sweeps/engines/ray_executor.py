@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -40,6 +42,7 @@ class RayExecutor(ClusterExecutor):
 
     def _connect(self, address: str | None, jobs: int | None) -> None:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
             if address is None:
                 ray.init(address="local", num_cpus=jobs, include_dashboard=False, **quiet)
@@ -52,6 +55,9 @@ class RayExecutor(ClusterExecutor):
                 f"{self.place} does not answer ({error}): check the address, the network, and that `ray start` has run "
                 "on this and the other machines"
             ) from None
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, on_sigterm)  # Ray's handler would end a sweep without its message
 
     def capacity(self) -> int:
         """Return the number of CPUs of the cluster."""
