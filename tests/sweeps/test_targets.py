@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lumibot_duckdb.sweeps.errors import TargetError
@@ -223,25 +226,29 @@ def test_bars_of_the_store_give_the_same_results_as_the_script_alone(tmp_path: P
 
 @pytest.mark.long
 def test_trials_die_with_the_process_that_started_them(tmp_path: Path) -> None:
-    import psutil
-
     text = (
         "import sys\nfrom lumibot_duckdb.sweeps.running import run_trial\n"
         "from lumibot_duckdb.sweeps.target import ScriptTarget\nfrom lumibot_duckdb.sweeps.trial import Trial\n"
         f"target = ScriptTarget({str(SCRIPTS / 'crossover.py')!r}, strategy='Crossover', folder={str(tmp_path)!r})\n"
         "run_trial(target, Trial(1, {'does': 'hang'}))\n"
     )
-    with subprocess.Popen([sys.executable, "-c", text], cwd=tmp_path) as process:
-        started = psutil.Process(process.pid)
-        for _ in range(600):
-            trials = [
-                each for each in started.children(recursive=True) if len(each.parents()) and each.children() == []
-            ]
-            if len(started.children(recursive=True)) == 2 and trials[-1].cpu_times().user > 0.05:
-                break
-            threading.Event().wait(0.1)
-        family = started.children(recursive=True)
-        assert len(family) == 2
-        process.kill()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", text], cwd=tmp_path, env=environment) as process:
+        try:
+            family = _server_and_trial(psutil.Process(process.pid))
+        finally:
+            process.kill()
+    _, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []
+    assert list(tmp_path.glob("lumibot-duckdb-sweep-*")) == []
+
+
+def _server_and_trial(started: psutil.Process) -> list[psutil.Process]:
+    """Wait until a trial runs; return it and its server."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        family: list[psutil.Process] = started.children(recursive=True)
+        if len(family) == 2 and family[-1].cpu_times().user > 0.05:
+            return family
+        time.sleep(0.1)
+    raise AssertionError("no trial has started")
