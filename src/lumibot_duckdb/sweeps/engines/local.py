@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def local_executor(jobs: int) -> Iterator[Executor]:
-    """Yield an executor of threads, each of which waits for a trial's own process on this machine."""
+    """Yield an executor of threads. Each waits for a trial's own process on this machine."""
     with ThreadPoolExecutor(jobs, thread_name_prefix="trial") as executor:
         try:
             yield executor
