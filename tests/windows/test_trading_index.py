@@ -34,7 +34,24 @@ def test_session_minutes_are_lumibots(index: pd.DatetimeIndex, minutes_after_the
     source = SimpleNamespace(_timestep="minute", datetime_end=until, _date_index=index)
     sessions = PandasData.get_trading_days_pandas(source)
     expected = PandasData.clean_trading_times(source, index, sessions)
-    pd.testing.assert_index_equal(session_minutes(index, sessions, until), expected, exact=True)
+    minutes = session_minutes(index, sessions, until)
+    pd.testing.assert_index_equal(minutes.index, expected, exact=True)
+    if len(minutes):
+        described = TradingIndex(minutes.index)
+        assert [part.tolist() for part in minutes.days()] == [part.tolist() for part in described.days()]
+        for unit in ("minute", "hour"):
+            start = len(minutes) // 3
+            assert minutes.bar_length(start, len(minutes), unit) == described.bar_length(start, len(minutes), unit)
+
+
+@examples(40)
+@given(indexes())
+def test_days_of_new_york_are_those_of_pandas(index: pd.DatetimeIndex) -> None:
+    local = index.tz_localize(None).normalize()
+    first_rows, midnights, numbers = TradingIndex(index).days()
+    assert numbers.tolist() == local.unique().to_numpy("M8[D]").astype(int).tolist()
+    assert first_rows.tolist() == [int((local < day).sum()) for day in local.unique()]
+    assert midnights.tolist() == index.normalize().unique().as_unit("ns").asi8.tolist()
 
 
 @examples(40)
