@@ -31,7 +31,7 @@ def test_bar_length_is_lumibots(index: pd.DatetimeIndex, unit: str, data: st.Dat
 @given(indexes(), st.integers(-3000, 100))
 def test_session_minutes_are_lumibots(index: pd.DatetimeIndex, minutes_after_the_last: int) -> None:
     until = index[-1] + pd.Timedelta(minutes=minutes_after_the_last)
-    source = SimpleNamespace(_timestep="minute", datetime_end=until, _date_index=index)
+    source = _source(index, until)
     sessions = PandasData.get_trading_days_pandas(source)
     expected = PandasData.clean_trading_times(source, index, sessions)
     minutes = session_minutes(index, sessions, until)
@@ -42,6 +42,31 @@ def test_session_minutes_are_lumibots(index: pd.DatetimeIndex, minutes_after_the
         for unit in ("minute", "hour"):
             start = len(minutes) // 3
             assert minutes.bar_length(start, len(minutes), unit) == described.bar_length(start, len(minutes), unit)
+
+
+def test_backtests_over_the_same_sessions_share_their_minutes() -> None:
+    index = pd.DatetimeIndex(["2024-01-02 09:30", "2024-01-02 16:00", "2024-01-03 09:30"], tz=NEW_YORK, name="datetime")
+    sessions, until = trading_days(index), pd.Timestamp("2024-02-01", tz=NEW_YORK)
+    first = session_minutes(index, sessions, until)
+    assert session_minutes(index, sessions, until) is not first  # nothing is kept that no backtest uses
+    first.share()
+    assert session_minutes(index, trading_days(index), until) is first
+    other_times = index[:2].append(index[2:] + pd.Timedelta(minutes=1))
+    for times in (other_times, index.rename("time"), index.as_unit("s"), index.tz_convert("UTC")):
+        other = session_minutes(times, trading_days(times), until)
+        assert other is not first
+        pd.testing.assert_index_equal(
+            other.index, PandasData.clean_trading_times(_source(times, until), times, trading_days(times)), exact=True
+        )
+    earlier = session_minutes(index, sessions, pd.Timestamp("2024-01-02 12:00", tz=NEW_YORK))
+    assert len(earlier) == 151
+    none = session_minutes(index, sessions, pd.Timestamp("2024-01-01", tz=NEW_YORK))
+    none.share()
+    assert len(session_minutes(index, sessions, until)) == len(first)
+
+
+def _source(index: pd.DatetimeIndex, until: pd.Timestamp) -> SimpleNamespace:
+    return SimpleNamespace(_timestep="minute", datetime_end=until, _date_index=index)
 
 
 @examples(40)

@@ -38,6 +38,9 @@ def session_minutes(times: pd.DatetimeIndex, sessions: pd.DataFrame, until: pd.T
     has_minutes = counts > 0
     firsts, lasts, counts = firsts[has_minutes], lasts[has_minutes], counts[has_minutes]
     dates = pd.DatetimeIndex(sessions.index[has_minutes])
+    latest = TradingIndex.latest()
+    if latest is not None and latest.has_minutes_of(times, firsts, lasts):
+        return latest  # a process usually runs backtests over the same sessions
     steps = np.full(counts.sum(), minute)
     steps[np.cumsum(counts) - counts] = firsts - np.append(0, lasts)[:-1]
     np.cumsum(steps, out=steps)
@@ -57,7 +60,7 @@ def trading_days(times: pd.DatetimeIndex) -> pd.DataFrame:
 
     `times` are sorted, and there is one at least.
     """
-    first_rows, starts, _ = TradingIndex.of(times).days()
+    first_rows, starts, _ = TradingIndex(times).days()
     days: pd.DatetimeIndex = pd.DatetimeIndex(starts, dtype=pd.DatetimeTZDtype("ns", times.tz), name="date")
     columns = {
         "market_open": times[first_rows],
@@ -90,15 +93,32 @@ class TradingIndex:
     @classmethod
     def of(cls, index: pd.DatetimeIndex) -> TradingIndex:
         """Return the trading index of this index object, the same one for all series of a backtest."""
-        latest = cls._latest() if cls._latest is not None else None
+        latest = cls.latest()
         if latest is None or latest.index is not index:
             latest = cls(index)
             latest.share()
         return latest
 
+    @classmethod
+    def latest(cls) -> TradingIndex | None:
+        """Return what was shared last, if anything still refers to it."""
+        return cls._latest() if cls._latest is not None else None
+
     def share(self) -> None:
         """Let `of` return this object for its index, for as long as anything refers to it."""
         TradingIndex._latest = weakref.ref(self)
+
+    def has_minutes_of(self, times: pd.DatetimeIndex, firsts: Int64Array, lasts: Int64Array) -> bool:
+        """Whether these are the minutes from each of `firsts` to each of `lasts` (ns, UTC), in the form of `times`."""
+        if (
+            not self._has_every_minute
+            or not len(self)
+            or (self.index.dtype, self.index.name) != (times.dtype, times.name)
+        ):
+            return False
+        rows = self.days()[0]
+        ends = np.append(rows[1:], len(self)) - 1
+        return np.array_equal(self.nanoseconds[rows], firsts) and np.array_equal(self.nanoseconds[ends], lasts)
 
     def __len__(self) -> int:
         return len(self.nanoseconds)

@@ -6,13 +6,13 @@ Everything here runs inside one transaction of the caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, KnownActions
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.errors import InvalidRecordError
+from lumibot_duckdb.storage.errors import InvalidRecordError, StorageError
 from lumibot_duckdb.storage.identity import published_name
 from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import aware_utc, naive_utc
@@ -97,8 +97,10 @@ class ActionsInUse:
             self._looked_for_few = True
             every = _known_rows(cursor, self._source, self._kind, None, at_most=_FEW_ROWS + 1)
             if len(every) <= _FEW_ROWS:
-                self._known, self._has_all = dict(_by_asset(every, self._kind)), True
-                return
+                with suppress(StorageError):  # a damaged record of another asset
+                    self._known |= _by_asset(every, self._kind)
+                    self._has_all = True
+                    return
         some = len(self._known) < _FEW
         found = _stored_actions(cursor, self._source, self._kind, [identity[0]] if some else None)
         self._known |= {identity: None, **found}
