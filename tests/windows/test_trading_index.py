@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 from hypothesis import given
@@ -51,10 +52,18 @@ def test_backtests_over_the_same_sessions_share_their_minutes() -> None:
     assert session_minutes(index, sessions, until) is not first  # nothing is kept that no backtest uses
     first.share()
     assert session_minutes(index, trading_days(index), until) is first
+    zone = ZoneInfo(NEW_YORK)
     other_times = index[:2].append(index[2:] + pd.Timedelta(minutes=1))
-    for times in (other_times, index.rename("time"), index.as_unit("s"), index.tz_convert("UTC")):
+    for times in (
+        other_times,
+        index.rename("time"),
+        index.as_unit("s"),
+        index.tz_convert("UTC"),
+        index.tz_convert(zone),
+    ):
         other = session_minutes(times, trading_days(times), until)
         assert other is not first
+        assert type(other.index.tz) is type(times.tz)
         pd.testing.assert_index_equal(
             other.index, PandasData.clean_trading_times(_source(times, until), times, trading_days(times)), exact=True
         )

@@ -110,11 +110,8 @@ class TradingIndex:
 
     def has_minutes_of(self, times: pd.DatetimeIndex, firsts: Int64Array, lasts: Int64Array) -> bool:
         """Whether these are the minutes from each of `firsts` to each of `lasts` (ns, UTC), in the form of `times`."""
-        if (
-            not self._has_every_minute
-            or not len(self)
-            or (self.index.dtype, self.index.name) != (times.dtype, times.name)
-        ):
+        forms = [(type(index.tz), index.dtype, index.name) for index in (self.index, times)]  # dtypes ignore the type
+        if not self._has_every_minute or not len(self) or forms[0] != forms[1]:
             return False
         rows = self.days()[0]
         ends = np.append(rows[1:], len(self)) - 1
