@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
@@ -13,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lumibot_duckdb.publishing.opening import opened_store
 from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.results.location import results_path
 from lumibot_duckdb.results.records import TrialRecord, Value
-from lumibot_duckdb.storage.location import store_path
 from lumibot_duckdb.sweeps.beginning import begun, check_name
 from lumibot_duckdb.sweeps.dimensions import of_json
 from lumibot_duckdb.sweeps.engines import local_executor
@@ -59,7 +57,7 @@ class Sweep:
 
     Parameters:
         name: The name of the sweep.
-        results: The results file; by default the one beside the default store.
+        results: The results file; by default the one of the default store, as for `ResultsDatabase`.
 
     Attributes:
         path: The results file.
@@ -153,10 +151,9 @@ class Sweep:
     @property
     def report_path(self) -> Path:
         """Where `report` writes by default."""
-        usable = re.sub(r"[^\w.-]", "_", self.name)
-        if usable != self.name:  # another name may look the same
-            usable += f"-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
-        return self.path.with_name(f"{self.path.stem}-{usable}.html")
+        from lumibot_duckdb.sweeps.report import default_report_path
+
+        return default_report_path(self.path, self.name)
 
     def _best_trial(self, number: int, record: TrialRecord) -> BestTrial:
         assert record.objective is not None
@@ -225,10 +222,11 @@ def run(
         timeout: Seconds after which a trial is ended.
         memory: Bytes of a trial's own memory above which it is ended.
         name: The name of the sweep; by default that of the strategy with a number.
-        results: The results file; by default the one beside the store.
+        results: The results file; by default `<name>-results.duckdb` beside the store, or in Lumibot's cache folder if
+            the store is a published snapshot or its folder is read-only.
         resume: Continue the sweep of this name. Trials that are stored do not run again.
         retry_failed: With `resume`, run failed trials again.
-        store: The store; by default the one of the environment or in Lumibot's cache folder.
+        store: The store or published snapshot; by default the one of the environment or in Lumibot's cache folder.
         artifacts: A folder for each trial's statistics files, plots and logs, which are not written otherwise.
         **arguments: Further arguments of `Strategy.run_backtest`, such as `budget` or `pandas_data`.
 
@@ -243,7 +241,7 @@ def run(
     """
     if executor is not None and pruner != "none":
         raise SweepError("a pruner needs trials on this machine: leave executor out, or pruner")
-    path = store_path(store).absolute()
+    path = opened_store(store).absolute()
     backtest = {"datasource_class": source, "backtesting_start": start, "backtesting_end": end, **arguments}
     plan = SweepPlan(
         target=ClassTarget(strategy, backtest, path),
